@@ -1,0 +1,309 @@
+// Package document reads JSON and YAML into one tree in which every value
+// knows the line and column it stands at, so that a fault found later, in a
+// flag, a window or a rule, can name its place.
+//
+// [Parse] is the only door. JSON is read by a JSON reader and never by the YAML
+// one, which refuses escapes that JSON allows. The tree holds exactly what JSON
+// can hold: YAML dates stay strings, and what JSON cannot express (infinities,
+// maps as keys) is an error.
+//
+// Documents are hostile input: nesting is bounded by [MaxDepth], YAML aliases
+// cannot multiply a document, and no input panics.
+package document
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxDepth is the deepest nesting of lists and maps that [Parse] accepts.
+const MaxDepth = 1000
+
+// A Kind says which JSON type a [Node] has.
+type Kind uint8
+
+// The kinds of a [Node].
+const (
+	Null Kind = iota
+	Bool
+	Number
+	String
+	List
+	Map
+)
+
+// String names the kind as an error text would: "a list", "a string".
+func (k Kind) String() string {
+	switch k {
+	case Null:
+		return "null"
+	case Bool:
+		return "a boolean"
+	case Number:
+		return "a number"
+	case String:
+		return "a string"
+	case List:
+		return "a list"
+	case Map:
+		return "a map"
+	}
+	return "Kind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// A Node is one value of a document. A tree of nodes is read-only once [Parse]
+// has returned it and may be read by any number of goroutines.
+type Node struct {
+	Kind   Kind
+	Line   int // of the value's first character, from 1
+	Column int // of the value's first character, from 1, counted in characters
+
+	// Text is a string's value, a number's JSON literal, or "true" or "false".
+	Text string
+
+	Keys  []*Node // of a map: its keys, each a String, in document order
+	Items []*Node // of a list: its elements; of a map: the values, parallel to Keys
+}
+
+// Get returns the value of key in a map, or nil when n is nil, no map, or has
+// no such key.
+func (n *Node) Get(key string) *Node {
+	if n == nil {
+		return nil
+	}
+	for i, k := range n.Keys {
+		if k.Text == key {
+			return n.Items[i]
+		}
+	}
+	return nil
+}
+
+// Value returns the node as plain Go: nil, bool, float64, string, []any or
+// map[string]any, as encoding/json would. A number beyond float64 becomes an
+// infinity. A nil node is nil.
+func (n *Node) Value() any {
+	if n == nil {
+		return nil
+	}
+	switch n.Kind {
+	case Bool:
+		return n.Text == "true"
+	case Number:
+		f, _ := strconv.ParseFloat(n.Text, 64)
+		return f
+	case String:
+		return n.Text
+	case List:
+		list := make([]any, len(n.Items))
+		for i, item := range n.Items {
+			list[i] = item.Value()
+		}
+		return list
+	case Map:
+		m := make(map[string]any, len(n.Items))
+		for i, item := range n.Items {
+			m[n.Keys[i].Text] = item.Value()
+		}
+		return m
+	}
+	return nil
+}
+
+// AppendJSON appends the node as compact JSON, numbers as they were written.
+func (n *Node) AppendJSON(b []byte) []byte {
+	if n == nil {
+		return append(b, "null"...)
+	}
+	switch n.Kind {
+	case Bool, Number:
+		return append(b, n.Text...)
+	case String:
+		return appendString(b, n.Text)
+	case List:
+		b = append(b, '[')
+		for i, item := range n.Items {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = item.AppendJSON(b)
+		}
+		return append(b, ']')
+	case Map:
+		b = append(b, '{')
+		for i, item := range n.Items {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, n.Keys[i].Text)
+			b = append(b, ':')
+			b = item.AppendJSON(b)
+		}
+		return append(b, '}')
+	}
+	return append(b, "null"...)
+}
+
+// A SyntaxError says where a text stops being a document. [Parse] returns it.
+type SyntaxError struct {
+	Name   string // the document's name, as given to Parse
+	Line   int    // from 1; 0 when not known
+	Column int    // from 1; 0 when not known
+	Err    error
+}
+
+func (e *SyntaxError) Error() string {
+	return Place(e.Name, e.Line, e.Column) + ": " + e.Err.Error()
+}
+
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// What [Parse] says, wrapped in a [SyntaxError], of a document that holds nothing.
+var (
+	ErrEmpty = errors.New("the document is empty")
+	ErrNull  = errors.New("the document is null")
+)
+
+// Place writes a place as compilers do, "windows.yaml:14:3", leaving out what
+// is zero.
+func Place(name string, line, column int) string {
+	if line <= 0 {
+		return name
+	}
+	place := name + ":" + strconv.Itoa(line)
+	if column > 0 {
+		place += ":" + strconv.Itoa(column)
+	}
+	return place
+}
+
+// Parse reads a document. A name that ends in ".json" is read as JSON; any other
+// is read as JSON where it is valid JSON and as YAML where not. A byte order mark
+// is skipped. The root may be of any kind but null.
+//
+// The error is a [*SyntaxError]. It is an error for a document to be empty, null,
+// more than one YAML document, not UTF-8, nested beyond [MaxDepth], or to
+// have one key twice in one map.
+func Parse(name string, data []byte) (*Node, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if i := invalidUTF8(data); i >= 0 {
+		line, column := position(data, i)
+		return nil, &SyntaxError{Name: name, Line: line, Column: column, Err: errors.New("not UTF-8 text")}
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, &SyntaxError{Name: name, Err: ErrEmpty}
+	}
+	root, err := parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	if root.Kind == Null {
+		return nil, &SyntaxError{Name: name, Line: root.Line, Column: root.Column, Err: ErrNull}
+	}
+	return root, nil
+}
+
+func parse(name string, data []byte) (*Node, error) {
+	if isJSONName(name) || looksLikeJSON(data) {
+		root, err := parseJSON(name, data)
+		if err == nil || isJSONName(name) || isDuplicate(err) {
+			return root, err
+		}
+		// A YAML flow mapping starts like a JSON object. Where the text is neither,
+		// the reader that its name asks for gives the error.
+		root, yamlErr := parseYAML(name, data)
+		if yamlErr != nil && !isYAMLName(name) {
+			return nil, err
+		}
+		return root, yamlErr
+	}
+	return parseYAML(name, data)
+}
+
+func isJSONName(name string) bool { return strings.EqualFold(path.Ext(name), ".json") }
+
+func isYAMLName(name string) bool {
+	ext := path.Ext(name)
+	return strings.EqualFold(ext, ".yaml") || strings.EqualFold(ext, ".yml")
+}
+
+func looksLikeJSON(data []byte) bool {
+	data = bytes.TrimLeft(data, " \t\r\n")
+	return len(data) > 0 && (data[0] == '{' || data[0] == '[')
+}
+
+// A duplicateError is valid syntax with one key twice: no other reader need try.
+type duplicateError struct {
+	key  string
+	line int
+}
+
+func (e *duplicateError) Error() string {
+	return fmt.Sprintf("key %q is already given on line %d", e.key, e.line)
+}
+
+func isDuplicate(err error) bool {
+	var dup *duplicateError
+	return errors.As(err, &dup)
+}
+
+// duplicate returns the fault of a map's last key when the map had it before.
+// Small maps are compared in place; large ones share the index.
+func duplicate(name string, keys []*Node, index *map[string]*Node) error {
+	const small = 16
+	last := keys[len(keys)-1]
+	var before *Node
+	switch {
+	case len(keys) <= small:
+		for _, k := range keys[:len(keys)-1] {
+			if k.Text == last.Text {
+				before = k
+				break
+			}
+		}
+	default:
+		if *index == nil {
+			*index = make(map[string]*Node, 4*small)
+			for _, k := range keys[:len(keys)-1] {
+				(*index)[k.Text] = k
+			}
+		}
+		before = (*index)[last.Text]
+		(*index)[last.Text] = last
+	}
+	if before == nil {
+		return nil
+	}
+	return &SyntaxError{Name: name, Line: last.Line, Column: last.Column, Err: &duplicateError{last.Text, before.Line}}
+}
+
+func tooDeep(name string, line, column int) error {
+	return &SyntaxError{Name: name, Line: line, Column: column, Err: fmt.Errorf("nested more than %d deep", MaxDepth)}
+}
+
+func invalidUTF8(data []byte) int {
+	if utf8.Valid(data) {
+		return -1
+	}
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// position turns a byte offset into line and column.
+func position(data []byte, offset int) (line, column int) {
+	offset = min(max(offset, 0), len(data))
+	before := data[:offset]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
+}

@@ -1,0 +1,189 @@
+package document
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"unicode/utf8"
+)
+
+// parseJSON lets encoding/json judge the syntax and then walks text that is known
+// to be valid, which keeps the walk free of error handling.
+func parseJSON(name string, data []byte) (*Node, error) {
+	if !json.Valid(data) {
+		var raw json.RawMessage
+		err := json.Unmarshal(data, &raw)
+		line, column := 0, 0
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			// Offset counts the offending byte too, except at the end of the text.
+			offset := int(syntax.Offset)
+			if !strings.Contains(syntax.Error(), "end of JSON input") {
+				offset--
+			}
+			line, column = position(data, offset)
+		}
+		return nil, &SyntaxError{Name: name, Line: line, Column: column, Err: err}
+	}
+	w := jsonWalk{name: name, data: data, line: 1, column: 1}
+	return w.value(0)
+}
+
+type jsonWalk struct {
+	name string
+	data []byte
+	pos  int
+
+	// line and column of the byte at counted, so that columns of one long line
+	// are counted once.
+	line, column, counted int
+
+	slab []Node
+}
+
+// node makes a node at the current position, after any white space.
+func (w *jsonWalk) node(kind Kind) *Node {
+	if len(w.slab) == 0 {
+		w.slab = make([]Node, min(512, 16+len(w.data)/16))
+	}
+	n := &w.slab[0]
+	w.slab = w.slab[1:]
+	w.column += utf8.RuneCount(w.data[w.counted:w.pos])
+	w.counted = w.pos
+	n.Kind, n.Line, n.Column = kind, w.line, w.column
+	return n
+}
+
+// next skips white space and returns the byte after it, without taking it.
+func (w *jsonWalk) next() byte {
+	for {
+		switch c := w.data[w.pos]; c {
+		case ' ', '\t', '\r':
+		case '\n':
+			w.line++
+			w.column = 1
+			w.counted = w.pos + 1
+		default:
+			return c
+		}
+		w.pos++
+	}
+}
+
+func (w *jsonWalk) value(depth int) (*Node, error) {
+	switch w.next() {
+	case '{':
+		return w.object(depth)
+	case '[':
+		return w.array(depth)
+	case '"':
+		return w.string(), nil
+	case 't':
+		n := w.node(Bool)
+		n.Text = "true"
+		w.pos += len("true")
+		return n, nil
+	case 'f':
+		n := w.node(Bool)
+		n.Text = "false"
+		w.pos += len("false")
+		return n, nil
+	case 'n':
+		n := w.node(Null)
+		w.pos += len("null")
+		return n, nil
+	}
+	n := w.node(Number)
+	start := w.pos
+	for w.pos < len(w.data) && strings.IndexByte("+-.eE0123456789", w.data[w.pos]) >= 0 {
+		w.pos++
+	}
+	n.Text = string(w.data[start:w.pos])
+	return n, nil
+}
+
+func (w *jsonWalk) array(depth int) (*Node, error) {
+	n := w.node(List)
+	if depth >= MaxDepth {
+		return nil, tooDeep(w.name, n.Line, n.Column)
+	}
+	w.pos++
+	for w.next() != ']' {
+		if w.data[w.pos] == ',' {
+			w.pos++
+		}
+		item, err := w.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		n.Items = append(n.Items, item)
+	}
+	w.pos++
+	return n, nil
+}
+
+func (w *jsonWalk) object(depth int) (*Node, error) {
+	n := w.node(Map)
+	if depth >= MaxDepth {
+		return nil, tooDeep(w.name, n.Line, n.Column)
+	}
+	var index map[string]*Node
+	w.pos++
+	for w.next() != '}' {
+		if w.data[w.pos] == ',' {
+			w.pos++
+			w.next()
+		}
+		n.Keys = append(n.Keys, w.string())
+		if err := duplicate(w.name, n.Keys, &index); err != nil {
+			return nil, err
+		}
+		w.next() // the colon
+		w.pos++
+		item, err := w.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		n.Items = append(n.Items, item)
+	}
+	w.pos++
+	return n, nil
+}
+
+func (w *jsonWalk) string() *Node {
+	n := w.node(String)
+	start := w.pos
+	escaped := false
+	for w.pos++; w.data[w.pos] != '"'; w.pos++ {
+		if w.data[w.pos] == '\\' {
+			escaped = true
+			w.pos++
+		}
+	}
+	w.pos++
+	if !escaped {
+		n.Text = string(w.data[start+1 : w.pos-1])
+		return n
+	}
+	// Valid by now; a lone surrogate becomes U+FFFD.
+	_ = json.Unmarshal(w.data[start:w.pos], &n.Text)
+	return n
+}
+
+// appendString appends s as a JSON string.
+func appendString(b []byte, s string) []byte {
+	plain := true
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
+	quoted, _ := json.Marshal(s) // a string always marshals
+	return append(b, quoted...)
+}
