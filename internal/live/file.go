@@ -1,0 +1,208 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+type fileSource struct{ path string }
+
+// File is a source that reads the file at path and notices when it is replaced by
+// rename, removed and made again, written in place, or reached through a symbolic
+// link that is switched, as Kubernetes does with the files of a ConfigMap. The
+// file, and its folder, need not exist yet.
+func File(path string) Source { return fileSource{path} }
+
+func (s fileSource) Name() string { return s.path }
+
+func (s fileSource) Load(ctx context.Context) ([]byte, error) {
+	// A file that changes while it is read is read again: better late than torn.
+	const tries = 5
+	for try := 1; ; try++ {
+		before, err := os.Stat(s.path)
+		if err != nil {
+			return nil, withoutPath(err)
+		}
+		data, err := readFile(s.path)
+		if err != nil {
+			return nil, withoutPath(err)
+		}
+		after, err := os.Stat(s.path)
+		if err == nil && os.SameFile(before, after) && before.Size() == after.Size() &&
+			before.ModTime().Equal(after.ModTime()) && int64(len(data)) == after.Size() {
+			return data, nil
+		}
+		if try == tries {
+			return nil, errors.New("the file changes while it is read")
+		}
+		pause := time.NewTimer(settle)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return nil, context.Cause(ctx)
+		case <-pause.C:
+		}
+	}
+}
+
+// readFile reads a regular file; opening anything else could block for ever.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file: %v", info.Mode().Type())
+	}
+	if info.Size() > MaxBytes {
+		return nil, ErrTooLarge
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f)
+}
+
+// withoutPath drops the path that the keeper's own text names already.
+func withoutPath(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// writeFile replaces a file whole: a crash leaves the old content or the new.
+func writeFile(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func (s fileSource) Watch(ctx context.Context, changed func()) error {
+	path, err := filepath.Abs(s.path)
+	if err != nil {
+		return err
+	}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	defer watcher.Close()
+
+	var points, dirs map[string]bool
+	renew := func() error {
+		points, dirs = route(path)
+		for _, dir := range watcher.WatchList() {
+			if !dirs[dir] {
+				_ = watcher.Remove(dir) // gone already, perhaps
+			}
+		}
+		var failed error
+		for dir := range dirs {
+			// Adding one that is watched already is cheap, and right when the folder
+			// is another one by now.
+			if err := watcher.Add(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				failed = err
+			}
+		}
+		return failed
+	}
+	if err := renew(); err != nil {
+		return err
+	}
+	changed() // what happened before the watch stood
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case err, ok := <-watcher.Errors:
+			if !ok || !errors.Is(err, fsnotify.ErrEventOverflow) {
+				return err
+			}
+			changed()
+		case event, ok := <-watcher.Events:
+			if !ok {
+				return errors.New("the watcher closed")
+			}
+			if !points[event.Name] && !dirs[event.Name] {
+				continue // another file of the same folder
+			}
+			if event.Has(fsnotify.Create) || event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
+				// The way to the file may be another one now.
+				if err := renew(); err != nil {
+					return err
+				}
+			}
+			changed()
+		}
+	}
+}
+
+// route follows path as the kernel would and returns the points at which the way
+// can change, symbolic links and the file itself or the first part that is missing,
+// and the folders that hold them.
+func route(path string) (points, dirs map[string]bool) {
+	const maxLinks = 40
+	points, dirs = map[string]bool{}, map[string]bool{}
+	root := filepath.VolumeName(path) + string(filepath.Separator)
+	at, rest := root, split(path[len(root):])
+	for links := 0; len(rest) > 0; {
+		next := filepath.Join(at, rest[0])
+		rest = rest[1:]
+		info, err := os.Lstat(next)
+		switch {
+		case err != nil:
+			points[next], dirs[at] = true, true
+			return points, dirs
+		case info.Mode()&fs.ModeSymlink != 0:
+			points[next], dirs[at] = true, true
+			target, err := os.Readlink(next)
+			if links++; err != nil || links > maxLinks {
+				return points, dirs
+			}
+			if filepath.IsAbs(target) {
+				at = root
+				target = target[len(filepath.VolumeName(target)):]
+			}
+			rest = append(split(target), rest...)
+		default:
+			if len(rest) == 0 {
+				points[next], dirs[at] = true, true
+			}
+			at = next
+		}
+	}
+	return points, dirs
+}
+
+func split(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == filepath.Separator })
+}

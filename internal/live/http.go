@@ -1,0 +1,164 @@
+package live
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// HTTPOptions configure [HTTP]. Nil options are the defaults.
+type HTTPOptions struct {
+	// Client does the requests. Nil: http.DefaultClient. The keeper's context bounds
+	// each request's time.
+	Client *http.Client
+
+	// Header is sent with each request, credentials for instance.
+	Header http.Header
+}
+
+const (
+	backoffFirst = 30 * time.Second
+	backoffMax   = 5 * time.Minute
+)
+
+type httpSource struct {
+	url    string
+	name   string
+	client *http.Client
+	header http.Header
+
+	mu           sync.Mutex
+	etag         string
+	lastModified string
+	body         []byte // of the validators
+	failures     int
+}
+
+// HTTP is a source that gets the document from a URL: conditionally, once it has
+// been got; compressed where the server can; at most MaxBytes of it. While the
+// server fails it is asked less and less often, down to every five minutes, or
+// when its Retry-After says, within the same bound.
+//
+// The name of the document is the URL without credentials and query.
+func HTTP(rawURL string, opts *HTTPOptions) Source {
+	if opts == nil {
+		opts = &HTTPOptions{}
+	}
+	s := &httpSource{url: rawURL, name: "document", client: opts.Client, header: opts.Header.Clone()}
+	if s.client == nil {
+		s.client = http.DefaultClient
+	}
+	if u, err := url.Parse(rawURL); err == nil && u.Host != "" {
+		s.name = u.Scheme + "://" + u.Host + u.EscapedPath()
+	}
+	return s
+}
+
+func (s *httpSource) Name() string { return s.name }
+
+func (s *httpSource) Load(ctx context.Context) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, retryAfter, err := s.get(ctx)
+	if err == nil {
+		s.failures = 0
+		return data, nil
+	}
+	s.failures++
+	wait := min(backoffFirst<<min(s.failures-1, 10), backoffMax)
+	if s.failures == 1 {
+		wait = 0 // one failure is no pattern: ask again at the next poll
+	}
+	if retryAfter > 0 {
+		wait = min(retryAfter, backoffMax)
+	}
+	return nil, &httpError{err: err, wait: wait}
+}
+
+func (s *httpSource) get(ctx context.Context) (data []byte, retryAfter time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		return nil, 0, withoutURL(err)
+	}
+	for name, values := range s.header {
+		req.Header[name] = values
+	}
+	if s.etag != "" {
+		req.Header.Set("If-None-Match", s.etag)
+	}
+	if s.lastModified != "" {
+		req.Header.Set("If-Modified-Since", s.lastModified)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, 0, withoutURL(err)
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusNotModified && s.body != nil:
+		return s.body, 0, nil
+	case resp.StatusCode != http.StatusOK:
+		return nil, parseRetryAfter(resp.Header.Get("Retry-After")), fmt.Errorf("the server answered %s", statusText(resp.StatusCode))
+	}
+	// The client has unpacked what it asked for itself; a server that packs unasked
+	// is understood too. Either way the bound is on the text.
+	body := io.Reader(resp.Body)
+	if resp.Header.Get("Content-Encoding") == "gzip" {
+		unpack, err := gzip.NewReader(resp.Body)
+		if err != nil {
+			return nil, 0, err
+		}
+		defer unpack.Close()
+		body = unpack
+	}
+	data, err = readAll(body)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.etag, s.lastModified, s.body = resp.Header.Get("ETag"), resp.Header.Get("Last-Modified"), data
+	return data, 0, nil
+}
+
+type httpError struct {
+	err  error
+	wait time.Duration
+}
+
+func (e *httpError) Error() string             { return e.err.Error() }
+func (e *httpError) Unwrap() error             { return e.err }
+func (e *httpError) RetryAfter() time.Duration { return e.wait }
+
+// withoutURL drops the URL, which may carry a secret in its query and which the
+// keeper names already.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+func statusText(code int) string {
+	if text := http.StatusText(code); text != "" {
+		return strconv.Itoa(code) + " " + text
+	}
+	return strconv.Itoa(code)
+}
+
+// parseRetryAfter reads seconds or a date (RFC 9110 section 10.2.3); 0 is none.
+func parseRetryAfter(text string) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(min(max(seconds, 0), 1<<20)) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
+}

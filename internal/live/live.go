@@ -1,0 +1,581 @@
+// Package live keeps a value that is parsed from a document up to date: a flag
+// set, a maintenance schedule, a policy.
+//
+// [Start] begins; [Keeper.Snapshot] is the value now. The rules, which every
+// package that reads documents shares:
+//
+//   - The document, loaded whole at each poll and compared by content hash, is the
+//     truth. A watch is a doorbell that only makes the next poll come early.
+//   - A bad document never replaces a good one. What cannot be loaded, is empty,
+//     null or refused by the parser leaves the value as it is and is reported by
+//     [Keeper.Status].
+//   - At start the value comes from the source, else from the last good copy on
+//     disk, else from the fallback.
+//   - A source is others' code. One that panics has failed; one that ignores its
+//     context is left behind once, and is not called again before it returns.
+package live
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of [Options], and what cannot be set.
+const (
+	DefaultPoll    = 15 * time.Second
+	DefaultTimeout = 10 * time.Second
+
+	// MaxBytes is the largest document that is read.
+	MaxBytes = 64 << 20
+
+	settle     = 50 * time.Millisecond  // quiet after a doorbell before loading: a write has many events
+	settleMax  = 500 * time.Millisecond // and never longer than this
+	grace      = time.Second            // for a source to return once its context has ended
+	retryFirst = time.Second            // first retry while there is no value at all
+)
+
+// What a document's failing may be, besides the errors of its source and parser.
+var (
+	ErrEmpty    = errors.New("the document is empty")
+	ErrNull     = errors.New("the document is null")
+	ErrTooLarge = fmt.Errorf("the document is larger than %d bytes", MaxBytes)
+	ErrBusy     = errors.New("the source has not returned from an earlier load")
+)
+
+// Options say how a [Keeper] keeps. Parse is required.
+type Options[T any] struct {
+	// Name is the document's name in errors. Empty: the source's own.
+	Name string
+
+	// Parse makes the value of a document. prev is the value now, nil at first, from
+	// which the good parts of an earlier document may be kept. An error refuses
+	// the document; problems are faults that did not spoil it. A document that was
+	// refused is parsed again at each poll, because what is wrong with it may pass.
+	// What Parse returns must not change afterwards.
+	Parse func(name string, data []byte, prev *T) (next *T, problems []error, err error)
+
+	// OnUpdate is told each new value, before Ready returns for the first. OnStatus
+	// is told when the keeper starts failing, goes stale, or recovers. Both are
+	// called one at a time from the keeper's goroutine. Nil: nobody is told.
+	OnUpdate func(*Snapshot[T])
+	OnStatus func(Status)
+
+	// Poll is the time between loads, varied by a tenth. 0: DefaultPoll.
+	Poll time.Duration
+
+	// Timeout bounds one load. 0: DefaultTimeout.
+	Timeout time.Duration
+
+	// StaleAfter is how long the source may be silent or failing before the status
+	// is stale. 0: never.
+	StaleAfter time.Duration
+
+	// LastGood is a file that holds the last accepted document, replaced
+	// atomically. Empty: none.
+	LastGood string
+
+	// Fallback is the document for when neither source nor last good copy can be
+	// had at the start. Empty: none.
+	Fallback []byte
+
+	// Logger is told of updates, failures and recoveries. Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// An Origin says where the document of a [Snapshot] came from.
+type Origin string
+
+// The origins of a document.
+const (
+	FromSource   Origin = "source"
+	FromLastGood Origin = "last-good"
+	FromFallback Origin = "fallback"
+)
+
+// A Snapshot is a value and the document that it came from. It never changes.
+type Snapshot[T any] struct {
+	Value    *T
+	Revision string // of the document's content: 16 hexadecimal digits
+	Origin   Origin
+	Since    time.Time // when it was accepted
+	Problems []error   // faults that the parser passed over
+}
+
+// A Status says how the keeping goes.
+type Status struct {
+	Checked time.Time // when the source last gave an acceptable document; zero: never
+	Err     error     // why the last attempt failed; nil when it did not
+	Stale   bool      // StaleAfter has passed since Checked, or since the start
+	SaveErr error     // why the last good copy could not be written; nil when it was
+
+	Attempts  uint64 // loads tried since the start
+	Failures  uint64 // of these, how many failed
+	InARow    uint64 // failures since the last success
+	Updates   uint64 // values published
+	Abandoned uint64 // loads left behind because the source ignored its context
+}
+
+// A Keeper holds the value. All methods may be called from any goroutine.
+type Keeper[T any] struct {
+	src  Source
+	opts Options[T]
+	name string
+
+	current atomic.Pointer[Snapshot[T]]
+	wake    chan struct{}
+	ready   chan struct{} // closed after the first attempt
+	cancel  context.CancelFunc
+	ended   chan struct{} // closed when every goroutine that heeds its context has ended
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	status Status
+
+	// Of the run goroutine alone.
+	started time.Time
+	behind  <-chan loaded // the load that was left behind, if any
+	saved   string        // revision of the last good copy
+	logged  string        // text of the last failure that was logged
+}
+
+type loaded struct {
+	data []byte
+	err  error
+}
+
+// Start begins to keep src's document until ctx ends or the keeper is closed. It
+// returns at once; [Keeper.Ready] waits for the first value.
+func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
+	ctx, cancel := context.WithCancel(ctx)
+	opts.Poll = cmp.Or(opts.Poll, DefaultPoll)
+	opts.Timeout = cmp.Or(opts.Timeout, DefaultTimeout)
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	k := &Keeper[T]{
+		src:     src,
+		opts:    opts,
+		name:    cmp.Or(opts.Name, sourceName(src)),
+		wake:    make(chan struct{}, 1),
+		ready:   make(chan struct{}),
+		cancel:  cancel,
+		ended:   make(chan struct{}),
+		started: time.Now(),
+	}
+	k.running.Go(func() { k.run(ctx) })
+	if w, ok := src.(Watcher); ok {
+		k.running.Go(func() { k.watch(ctx, w) })
+	}
+	go func() {
+		k.running.Wait()
+		close(k.ended)
+	}()
+	return k
+}
+
+// Ready waits until the first attempt has ended. It returns nil when there is a
+// value, of whatever origin, else why there is none; the keeper goes on trying.
+func (k *Keeper[T]) Ready(ctx context.Context) error {
+	select {
+	case <-k.ready:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if k.Snapshot() != nil {
+		return nil
+	}
+	return k.Status().Err
+}
+
+// Snapshot returns the value now, nil while there is none.
+func (k *Keeper[T]) Snapshot() *Snapshot[T] { return k.current.Load() }
+
+// Status says how the keeping goes.
+func (k *Keeper[T]) Status() Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.status
+}
+
+// Close ends the keeping and waits for its goroutines; for a source that ignores
+// its context it waits a second. The value stays readable. It may be called twice.
+func (k *Keeper[T]) Close() error {
+	k.cancel()
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	select {
+	case <-k.ended:
+	case <-patience.C:
+	}
+	return nil
+}
+
+// ring makes the next attempt come early.
+func (k *Keeper[T]) ring() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (k *Keeper[T]) run(ctx context.Context) {
+	for first := true; ; first = false {
+		err := k.attempt(ctx)
+		if ctx.Err() == nil {
+			k.settle(err, first)
+		} else {
+			k.update(func(s *Status) { s.Err = cmp.Or(s.Err, context.Cause(ctx)) })
+		}
+		if first {
+			close(k.ready)
+		}
+		if !k.wait(ctx, err) {
+			return
+		}
+	}
+}
+
+// wait returns at the next time to try, false when ctx has ended.
+func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
+	next := time.NewTimer(k.delay(err))
+	defer next.Stop()
+	stale := k.staleTimer()
+	if stale != nil {
+		defer stale.Stop()
+	}
+	for {
+		var staleC <-chan time.Time
+		if stale != nil {
+			staleC = stale.C
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-next.C:
+			return true
+		case <-staleC:
+			stale = nil
+			k.notify(k.update(func(s *Status) { s.Stale = true }))
+		case <-k.wake:
+			return k.quiet(ctx)
+		}
+	}
+}
+
+// quiet waits until the doorbell has been silent for a moment, so that a file that
+// is written in several steps is read once, whole.
+func (k *Keeper[T]) quiet(ctx context.Context) bool {
+	limit := time.NewTimer(settleMax)
+	defer limit.Stop()
+	calm := time.NewTimer(settle)
+	defer calm.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-calm.C:
+			return true
+		case <-limit.C:
+			return true
+		case <-k.wake:
+			calm.Reset(settle)
+		}
+	}
+}
+
+// delay is the time to the next attempt after one that ended with err.
+func (k *Keeper[T]) delay(err error) time.Duration {
+	delay := k.opts.Poll
+	if err != nil && k.Snapshot() == nil {
+		// Nothing to serve yet: a start is waiting.
+		delay = min(delay, retryFirst<<min(k.Status().InARow-1, 20))
+	}
+	var later interface{ RetryAfter() time.Duration }
+	if errors.As(err, &later) {
+		delay = max(delay, later.RetryAfter())
+	}
+	return time.Duration(float64(delay) * (0.9 + 0.2*rand.Float64()))
+}
+
+func (k *Keeper[T]) staleTimer() *time.Timer {
+	if k.opts.StaleAfter <= 0 {
+		return nil
+	}
+	s := k.Status()
+	if s.Stale {
+		return nil
+	}
+	since := s.Checked
+	if since.IsZero() {
+		since = k.started
+	}
+	return time.NewTimer(time.Until(since.Add(k.opts.StaleAfter)))
+}
+
+// attempt loads, parses and publishes.
+func (k *Keeper[T]) attempt(ctx context.Context) error {
+	data, err := k.load(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.name, err)
+	}
+	if prev := k.Snapshot(); prev != nil && prev.Origin == FromSource && prev.Revision == revision(data) {
+		return nil
+	}
+	if err := k.publish(k.name, data, FromSource); err != nil {
+		return err
+	}
+	k.save(data)
+	return nil
+}
+
+// publish parses data and makes it the value.
+func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
+	if err := blank(data); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	var prev *T
+	if s := k.Snapshot(); s != nil {
+		prev = s.Value
+	}
+	next, problems, err := k.parse(name, data, prev)
+	if err != nil {
+		return err
+	}
+	snapshot := &Snapshot[T]{Value: next, Revision: revision(data), Origin: origin, Since: time.Now(), Problems: problems}
+	k.current.Store(snapshot)
+	k.update(func(s *Status) { s.Updates++ })
+	if k.opts.OnUpdate != nil {
+		k.opts.OnUpdate(snapshot)
+	}
+	level := slog.LevelInfo
+	attrs := []any{"document", name, "revision", snapshot.Revision, "origin", string(origin)}
+	if len(problems) > 0 {
+		level = slog.LevelWarn
+		attrs = append(attrs, "problems", len(problems), "first", problems[0].Error())
+	}
+	k.opts.Logger.Log(context.Background(), level, "document loaded", attrs...)
+	return nil
+}
+
+func (k *Keeper[T]) parse(name string, data []byte, prev *T) (next *T, problems []error, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			next, problems, err = nil, nil, fmt.Errorf("%s: the parser panicked: %v", name, p)
+		}
+	}()
+	return k.opts.Parse(name, data, prev)
+}
+
+// settle notes how an attempt ended and, at the first, falls back.
+func (k *Keeper[T]) settle(err error, first bool) {
+	before := k.Status()
+	after := k.update(func(s *Status) {
+		s.Attempts++
+		s.Err = err
+		if err != nil {
+			s.Failures++
+			s.InARow++
+			return
+		}
+		s.InARow = 0
+		s.Checked = time.Now()
+		s.Stale = false
+	})
+	if err == nil {
+		if k.logged != "" {
+			k.opts.Logger.Info("document is read again", "document", k.name)
+			k.logged = ""
+		}
+	} else {
+		if first {
+			k.fallBack()
+		}
+		// The very first failure is returned by Ready when nothing could stand in.
+		if text := err.Error(); text != k.logged && (!first || k.Snapshot() != nil) {
+			k.opts.Logger.Warn("document not updated", "document", k.name, "err", err)
+			k.logged = text
+		}
+	}
+	if (before.Err == nil) != (err == nil) || before.Stale != after.Stale {
+		k.notify(after)
+	}
+}
+
+func (k *Keeper[T]) fallBack() {
+	if k.opts.LastGood != "" {
+		data, err := readFile(k.opts.LastGood)
+		if err == nil {
+			err = k.publish(k.opts.LastGood, data, FromLastGood)
+		}
+		if err == nil {
+			k.saved = revision(data)
+			return
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			k.opts.Logger.Warn("last good copy not used", "document", k.name, "err", err)
+		}
+	}
+	if len(k.opts.Fallback) > 0 {
+		if err := k.publish(k.name+" (fallback)", k.opts.Fallback, FromFallback); err != nil {
+			k.opts.Logger.Error("fallback not used", "document", k.name, "err", err)
+		}
+	}
+}
+
+// save keeps the last good copy. Not being able to is no reason to refuse the
+// document.
+func (k *Keeper[T]) save(data []byte) {
+	rev := revision(data)
+	if k.opts.LastGood == "" || k.saved == rev {
+		return
+	}
+	err := writeFile(k.opts.LastGood, data)
+	if err == nil {
+		k.saved = rev
+	} else {
+		k.opts.Logger.Warn("last good copy not written", "document", k.name, "err", err)
+	}
+	k.update(func(s *Status) { s.SaveErr = err })
+}
+
+func (k *Keeper[T]) update(change func(*Status)) Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change(&k.status)
+	return k.status
+}
+
+func (k *Keeper[T]) notify(s Status) {
+	if k.opts.OnStatus != nil {
+		k.opts.OnStatus(s)
+	}
+}
+
+// load calls the source in a goroutine of its own, so that one that hangs costs a
+// goroutine and not the keeper.
+func (k *Keeper[T]) load(ctx context.Context) ([]byte, error) {
+	if k.behind != nil {
+		select {
+		case <-k.behind:
+			k.behind = nil
+		default:
+			return nil, ErrBusy
+		}
+	}
+	bounded, cancel := context.WithTimeout(ctx, k.opts.Timeout)
+	result := make(chan loaded, 1)
+	var left atomic.Bool
+	k.running.Go(func() {
+		defer cancel()
+		data, err := callLoad(bounded, k.src)
+		result <- loaded{data, err}
+		if left.Load() {
+			k.ring()
+		}
+	})
+	select {
+	case r := <-result:
+		return checked(r)
+	case <-bounded.Done():
+	}
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	select {
+	case r := <-result:
+		return checked(r)
+	case <-patience.C:
+	}
+	left.Store(true)
+	k.behind = result
+	k.update(func(s *Status) { s.Abandoned++ })
+	return nil, fmt.Errorf("the source did not return within %v: %w", k.opts.Timeout, context.DeadlineExceeded)
+}
+
+func checked(r loaded) ([]byte, error) {
+	if r.err == nil && len(r.data) > MaxBytes {
+		return nil, ErrTooLarge
+	}
+	return r.data, r.err
+}
+
+func callLoad(ctx context.Context, src Source) (data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, firstFrames(debug.Stack()))
+		}
+	}()
+	return src.Load(ctx)
+}
+
+// firstFrames keeps the part of a stack that names the place of a panic.
+func firstFrames(stack []byte) []byte {
+	const most = 2 << 10
+	return stack[:min(len(stack), most)]
+}
+
+// watch keeps the doorbell connected. What it misses, the next poll finds.
+func (k *Keeper[T]) watch(ctx context.Context, w Watcher) {
+	wait := retryFirst
+	logged := ""
+	for {
+		began := time.Now()
+		err := callWatch(ctx, w, k.ring)
+		if ctx.Err() != nil {
+			return
+		}
+		if text := fmt.Sprint(err); text != logged {
+			k.opts.Logger.Debug("watch ended, polling goes on", "document", k.name, "err", err)
+			logged = text
+		}
+		if time.Since(began) > time.Minute {
+			wait = retryFirst
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		wait = min(2*wait, time.Minute)
+		k.ring()
+	}
+}
+
+func callWatch(ctx context.Context, w Watcher, changed func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the watch panicked: %v", p)
+		}
+	}()
+	return w.Watch(ctx, changed)
+}
+
+func revision(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// blank finds the documents that say nothing, whatever their format: a truncated
+// file, an empty ConfigMap key, a template that rendered to null.
+func blank(data []byte) error {
+	switch text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff"))); string(text) {
+	case "":
+		return ErrEmpty
+	case "null", "~":
+		return ErrNull
+	}
+	return nil
+}
