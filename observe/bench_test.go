@@ -1,0 +1,156 @@
+package observe_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/open-feature/go-sdk/openfeature/isolated"
+	"github.com/open-feature/go-sdk/openfeature/memprovider"
+	"github.com/stretchr/testify/require"
+	logapi "go.opentelemetry.io/otel/log"
+	lognoop "go.opentelemetry.io/otel/log/noop"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/upkeep-go/upkeep/observe"
+)
+
+// sink is a response that costs nothing.
+type sink struct{ header http.Header }
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
+func (s *sink) WriteHeader(int)             {}
+
+func noopOptions() *observe.Options {
+	return &observe.Options{
+		Log:            slog.DiscardHandler,
+		TracerProvider: tracenoop.NewTracerProvider(),
+		MeterProvider:  metricnoop.NewMeterProvider(),
+		LoggerProvider: lognoop.NewLoggerProvider(),
+	}
+}
+
+func benchmarkHandler(b *testing.B, h http.Handler) {
+	r := httptest.NewRequest("GET", "http://shop.example/users/42", nil)
+	r.Header.Set("User-Agent", "bench")
+	w := &sink{header: http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		h.ServeHTTP(w, r)
+	}
+}
+
+func BenchmarkHandler(b *testing.B) {
+	serve := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })
+	mux := http.NewServeMux()
+	mux.Handle("GET /users/{id}", serve)
+	observer := func(b *testing.B, opts *observe.Options) *observe.Observer {
+		obs, err := observe.New(opts)
+		require.NoError(b, err)
+		b.Cleanup(func() { _ = obs.Close() })
+		return obs
+	}
+	sdk := func(b *testing.B, sampler sdktrace.Sampler) *observe.Options {
+		opts := noopOptions()
+		tp := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(discard{}))
+		mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
+		b.Cleanup(func() { _ = tp.Shutdown(context.Background()); _ = mp.Shutdown(context.Background()) })
+		opts.TracerProvider, opts.MeterProvider = tp, mp
+		return opts
+	}
+	b.Run("bare", func(b *testing.B) { benchmarkHandler(b, serve) })
+	b.Run("bare mux", func(b *testing.B) { benchmarkHandler(b, mux) })
+	b.Run("noop", func(b *testing.B) { benchmarkHandler(b, observer(b, noopOptions()).Handler(serve)) })
+	b.Run("noop with Route", func(b *testing.B) {
+		benchmarkHandler(b, observer(b, noopOptions()).Handler(observe.Route(mux)))
+	})
+	b.Run("never sampled", func(b *testing.B) {
+		benchmarkHandler(b, observer(b, sdk(b, sdktrace.NeverSample())).Handler(serve))
+	})
+	b.Run("always sampled", func(b *testing.B) {
+		benchmarkHandler(b, observer(b, sdk(b, sdktrace.AlwaysSample())).Handler(serve))
+	})
+	b.Run("always sampled with Route", func(b *testing.B) {
+		benchmarkHandler(b, observer(b, sdk(b, sdktrace.AlwaysSample())).Handler(observe.Route(mux)))
+	})
+}
+
+type discard struct{}
+
+func (discard) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (discard) OnEnd(sdktrace.ReadOnlySpan)                     {}
+func (discard) Shutdown(context.Context) error                  { return nil }
+func (discard) ForceFlush(context.Context) error                { return nil }
+
+func BenchmarkLog(b *testing.B) {
+	plain := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	opts := noopOptions()
+	opts.Log = plain.Handler()
+	opts.TracerProvider = sdktrace.NewTracerProvider()
+	obs, err := observe.New(opts)
+	require.NoError(b, err)
+	log := func(ctx context.Context, l *slog.Logger) func(*testing.B) {
+		return func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				l.LogAttrs(ctx, slog.LevelInfo, "message", slog.Int("a", 1), slog.String("b", "two"))
+			}
+		}
+	}
+	b.Run("plain", log(context.Background(), plain))
+	b.Run("no request", log(context.Background(), obs.Logger()))
+	_ = obs.Do(context.Background(), "bench", func(ctx context.Context) error {
+		b.Run("request", log(ctx, obs.Logger()))
+		b.Run("request in group", log(ctx, obs.Logger().WithGroup("g")))
+		b.Run("disabled", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				obs.Logger().DebugContext(ctx, "message")
+			}
+		})
+		return nil
+	})
+}
+
+func BenchmarkFlagHook(b *testing.B) {
+	opts := noopOptions()
+	opts.LoggerProvider = enabledLogs{}
+	obs, err := observe.New(opts)
+	require.NoError(b, err)
+	for name, hook := range map[string]openfeature.Hook{"no hook": nil, "noop hook": openfeature.UnimplementedHook{}, "FlagHook": obs.FlagHook()} {
+		b.Run(name, func(b *testing.B) {
+			provider := memprovider.NewInMemoryProvider(map[string]memprovider.InMemoryFlag{
+				"new-checkout": {State: memprovider.Enabled, DefaultVariant: "on", Variants: map[string]any{"on": true}},
+			})
+			api := isolated.NewAPI()
+			require.NoError(b, api.SetProviderAndWait(context.Background(), provider))
+			client := api.NewClient()
+			if hook != nil {
+				client.AddHooks(hook)
+			}
+			_ = obs.Do(context.Background(), "bench", func(ctx context.Context) error {
+				b.ReportAllocs()
+				for b.Loop() {
+					_ = client.Boolean(ctx, "new-checkout", false, openfeature.EvaluationContext{})
+				}
+				return nil
+			})
+		})
+	}
+}
+
+type enabledLogs struct{ lognoop.LoggerProvider }
+
+func (enabledLogs) Logger(string, ...logapi.LoggerOption) logapi.Logger { return enabledLogger{} }
+
+type enabledLogger struct{ lognoop.Logger }
+
+func (enabledLogger) Enabled(context.Context, logapi.EnabledParameters) bool { return true }

@@ -1,0 +1,13 @@
+package observe
+
+// What this package may hold. Everything that grows with what clients or
+// applications do has its limit here.
+const (
+	maxText  = 256      // bytes of an error's text, a user agent, a flag's value, a route
+	maxPath  = 1024     // bytes of a URL's path or of a whole URL, without its query
+	maxStack = 16 << 10 // bytes of a panic's stack
+	maxFlags = 64       // distinct flag evaluations remembered per request
+	// maxSeries is the number of attribute sets kept per metric in a process;
+	// beyond it routes, hosts, job names and error types are folded.
+	maxSeries = 1000
+)

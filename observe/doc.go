@@ -1,0 +1,41 @@
+// Package observe prepares a service for the question "what happened to this
+// request?": one id, span, metrics and log lines that find each other, and the
+// flags that the request saw. It stands on OpenTelemetry's API and log/slog; the
+// application brings the SDK, or none.
+//
+// The two names most services need are [New] and [Observer.Handler]; then [Route]
+// around the mux:
+//
+//	obs, err := observe.New(&observe.Options{Log: slog.NewJSONHandler(os.Stderr, nil)})
+//	slog.SetDefault(obs.Logger())
+//	openfeature.AddHooks(obs.FlagHook())
+//	client := &http.Client{Transport: obs.Transport(nil)}
+//	http.ListenAndServe(addr, obs.Handler(auth(observe.Route(mux))))
+//
+// What is not an HTTP request runs under [Observer.Do]: messages, scheduled tasks,
+// goroutines. Inside either, [RequestID] gives the id and [Fail] tells of a failure
+// that the status does not show.
+//
+// # What is recorded
+//
+// Spans and metrics follow OpenTelemetry's semantic conventions v1.43.0: spans
+// named "GET /users/{id}", http.server.request.duration and
+// http.client.request.duration in seconds, http.server.active_requests, and
+// upkeep.job.duration for jobs. A request that succeeds writes no log record; one
+// that fails writes one, see [Observer.Handler].
+//
+// # Trust and bounds
+//
+// Everything in a request is taken for hostile. No part of it becomes a metric
+// label: unknown methods are "_OTHER", routes come from the mux's patterns. A
+// malformed X-Request-Id is replaced and not repeated anywhere; a well-formed one
+// is the client's choice, so an id connects records but proves nothing. Queries,
+// cookies, bodies and headers (but User-Agent) are not recorded; paths are, and
+// error texts, so neither should hold secrets. Trace context goes to every host
+// that [Observer.Transport] calls, ids only to Options.InternalHosts.
+//
+// Telemetry never fails a request: panics of providers, log handlers and hooks are
+// caught and counted in [Observer.Stats]. A request holds at most 64 flag
+// evaluations; texts are cut to 256 bytes, paths to 1 KiB, stacks to 16 KiB; a
+// process keeps at most 1,000 attribute sets for each metric.
+package observe

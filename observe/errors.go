@@ -1,0 +1,113 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"unicode/utf8"
+)
+
+var (
+	// ErrDefaultHandler is returned by [New] when Options.Log is the handler that
+	// package slog starts with. That one writes through package log, and
+	// slog.SetDefault points package log back at slog, so a handler wrapped around
+	// it would wait for itself forever (https://go.dev/issue/62424). Pass a handler
+	// of your own, or leave Options.Log nil.
+	ErrDefaultHandler = errors.New("observe: Options.Log is slog's built-in default handler, which must not be wrapped")
+
+	// ErrResponseEnded is returned by the methods of the http.ResponseWriter that
+	// [Observer.Handler] hands out when they are called after the handler has
+	// returned. Without it such a write can end the process (net/http panics in the
+	// writing goroutine on HTTP/2) or reach another response.
+	ErrResponseEnded = errors.New("observe: response used after its handler returned")
+)
+
+// A PanicError is a panic made an error: [Observer.Do] returns it, and the log
+// record of a request that panicked carries it.
+type PanicError struct {
+	Value any    // what panic was called with
+	Stack []byte // the stack below the panic, at most 16 KiB
+}
+
+func (e *PanicError) Error() string {
+	return "panic: " + clip(fmt.Sprint(e.Value), maxText)
+}
+
+// Unwrap returns the panic's value when it is an error, else nil.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// ErrorType names the type of the panic's value, for the attribute error.type.
+func (e *PanicError) ErrorType() string {
+	if err, ok := e.Value.(error); ok {
+		return errorType(err)
+	}
+	return typeName(e.Value)
+}
+
+// newPanicError must be called from the deferred function that recovered, while
+// the panicking frames are still on the stack.
+func newPanicError(value any) *PanicError {
+	buf := make([]byte, maxStack)
+	buf = buf[:runtime.Stack(buf, false)]
+	// The frames above the call of panic are ours and the runtime's.
+	stack := string(buf)
+	if head, _, ok := strings.Cut(stack, "\n"); ok {
+		if i := strings.Index(stack, "\npanic("); i >= 0 {
+			stack = head + stack[i:]
+		}
+	}
+	return &PanicError{Value: value, Stack: []byte(stack)}
+}
+
+// errorType gives a name of low cardinality for err: what its ErrorType method
+// says, else its Go type below the wrappers of package fmt. It is how semconv's
+// own Go package derives error.type, but for the two context errors, whose types
+// say nothing.
+func errorType(err error) string {
+	var named interface{ ErrorType() string }
+	if errors.As(err, &named) {
+		if s := named.ErrorType(); s != "" {
+			return clip(s, maxText)
+		}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "context.Canceled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "context.DeadlineExceeded"
+	}
+	for reflect.TypeOf(err) == fmtWrapError {
+		err = errors.Unwrap(err)
+	}
+	return typeName(err)
+}
+
+var fmtWrapError = reflect.TypeOf(fmt.Errorf("%w", errors.New("")))
+
+func typeName(v any) string {
+	if v == nil {
+		return "nil"
+	}
+	return clip(reflect.TypeOf(v).String(), maxText)
+}
+
+// clip makes s valid UTF-8 of at most max bytes: an invalid string would make an
+// OTLP exporter refuse the whole batch it is in.
+func clip(s string, max int) string {
+	if len(s) > max {
+		s = s[:max]
+		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+			s = s[:len(s)-1]
+		}
+		if r, n := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && n == 1 {
+			s = s[:len(s)-1]
+		}
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

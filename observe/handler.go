@@ -1,0 +1,325 @@
+package observe
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// headerTraceResponse is the W3C's Trace Context Level 2 header, as Go spells it.
+const headerTraceResponse = "Traceresponse"
+
+// These stand for handlers and jobs that neither returned nor failed.
+var (
+	errAborted = errors.New("handler aborted the connection")
+	errGoexit  = errors.New("goroutine ended by runtime.Goexit")
+)
+
+// Handler observes the requests that next serves. Each gets a server span and the
+// metrics http.server.request.duration and http.server.active_requests, all by
+// OpenTelemetry's semantic conventions v1.43.0, and an id: the client's
+// X-Request-Id when that is well-formed (1 to 128 ASCII letters, digits, '-', '_'
+// and '.', beginning with a letter or digit), else a new one. The answer carries
+// it in X-Request-Id, and the span in traceresponse. To have the route on span
+// and metric, put [Route] around the mux, wherever that is.
+//
+// A request fails when its status is 500 or more, its handler panics or [Fail]
+// was called. Then the span's status is Error, the metric has an error.type, and
+// one log record "request failed" tells method, route, path, status, duration,
+// bytes, error, the flags it saw and a panic's stack. Panics and [Fail] are also
+// an OpenTelemetry event, http.server.request.exception.
+//
+// A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser)
+// that shows the request's id and nothing of the panic. When the response had
+// begun, the connection is cut instead, as package http does, so that the client
+// does not take half an answer for a whole one; the metric then has the status
+// that was sent. http.ErrAbortHandler is passed on, reported on span and metric
+// and not logged. See Options.Repanic.
+//
+// The query is never recorded, nor are headers other than User-Agent (on the span,
+// cut to 256 bytes). A Handler inside a Handler of the same Observer does nothing.
+//
+// The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the
+// server's has them, and http.ResponseController works; used after next has
+// returned it gives [ErrResponseEnded].
+func (o *Observer) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if st := stateFrom(r.Context()); st != nil && st.obs == o && !st.job {
+			next.ServeHTTP(w, r)
+			return
+		}
+		st := &state{Context: r.Context(), obs: o, start: time.Now()}
+		st.method = knownMethod(r.Method)
+		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
+		st.secure = r.TLS != nil
+		st.begin(r)
+		r = r.WithContext(st.ctx)
+
+		header := w.Header()
+		st.headers[0] = st.id
+		header[headerRequestID] = st.headers[0:1:1]
+		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
+			st.headers[1] = traceResponse(sc)
+			header[headerTraceResponse] = st.headers[1:2:2]
+		}
+		st.w.obs = o
+
+		defer st.end(r)
+		next.ServeHTTP(st.w.wrap(w), r)
+		st.returned = true
+	})
+}
+
+// traceResponse formats sc by W3C Trace Context Level 2, section 4.
+func traceResponse(sc trace.SpanContext) string {
+	var b [55]byte
+	traceID, spanID := sc.TraceID(), sc.SpanID()
+	copy(b[:], "00-")
+	hex.Encode(b[3:], traceID[:])
+	b[35] = '-'
+	hex.Encode(b[36:], spanID[:])
+	b[52] = '-'
+	hex.Encode(b[53:], []byte{byte(sc.TraceFlags())})
+	return string(b[:])
+}
+
+// begin counts the request, names it and starts its span.
+func (st *state) begin(r *http.Request) {
+	o := st.obs
+	o.counts.requests.Add(1)
+	o.counts.requestsActive.Add(1)
+	if !o.join {
+		st.active().begin()
+	}
+	if outer := stateFrom(st.Context); outer != nil {
+		st.id = outer.id
+	} else {
+		var replaced bool
+		if st.id, replaced = requestID(r.Header, st.start); replaced {
+			o.counts.idsReplaced.Add(1)
+		}
+	}
+	st.ctx, st.span = st, trace.SpanFromContext(st.Context)
+
+	defer o.shield()
+	if o.join {
+		if st.span.IsRecording() {
+			st.span.SetAttributes(keyRequestID.String(st.id))
+		}
+		return
+	}
+	// A span that is in the context already is this process's own, and a nearer
+	// parent than the caller's.
+	var link []trace.SpanStartOption
+	if !st.span.SpanContext().IsValid() {
+		carrier := propagation.HeaderCarrier(r.Header)
+		if !o.public {
+			st.Context = o.propagator.Extract(st.Context, carrier)
+		} else if sc := trace.SpanContextFromContext(o.propagator.Extract(context.Background(), carrier)); sc.IsValid() {
+			link = []trace.SpanStartOption{trace.WithLinks(trace.Link{SpanContext: sc})}
+		}
+	}
+	attrs := newSpanAttrs()
+	defer attrs.free()
+	st.describe(r, attrs)
+	opts := attrs.start(kindServer)
+	opts = append(opts, link...)
+	st.ctx, st.span = o.tracer.Start(st, st.method.spanName(), opts...)
+}
+
+// describe adds what is known of a request before it is served; samplers see it.
+func (st *state) describe(r *http.Request, attrs *spanAttrs) {
+	attrs.add(keyMethod.String(st.method.String()))
+	if st.method == 0 {
+		attrs.add(keyMethodOriginal.String(clip(r.Method, maxText)))
+	}
+	attrs.add(keyScheme.String(scheme(st.secure)))
+	attrs.add(keyPath.String(clip(r.URL.EscapedPath(), maxPath)))
+	attrs.add(keyRequestID.String(st.id))
+	if st.protocol != 0 {
+		attrs.add(keyProtocolVersion.String(st.protocol.String()))
+	}
+	if host, port := splitHost(r.Host); host != "" {
+		attrs.add(keyServerAddress.String(clip(host, maxText)))
+		if port != 0 {
+			attrs.add(keyServerPort.Int(port))
+		}
+	}
+	if peer, _ := splitHost(r.RemoteAddr); peer != "" {
+		attrs.add(keyPeerAddress.String(clip(peer, maxText)))
+	}
+	if agent := r.Header["User-Agent"]; len(agent) > 0 {
+		attrs.add(keyUserAgent.String(clip(agent[0], maxText)))
+	}
+}
+
+// splitHost takes a host and port apart without an error for what is neither; a
+// missing port is 0.
+func splitHost(s string) (host string, port int) {
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
+		if n, err := strconv.ParseUint(s[i+1:], 10, 16); err == nil {
+			s, port = s[:i], int(n)
+		}
+	}
+	if len(s) > 1 && s[0] == '[' && s[len(s)-1] == ']' {
+		s = s[1 : len(s)-1]
+	}
+	return s, port
+}
+
+func (st *state) active() *activeCount {
+	secure := 0
+	if st.secure {
+		secure = 1
+	}
+	return &st.obs.metrics.active[st.method][secure]
+}
+
+// end is deferred by Handler: it recovers, answers and reports.
+func (st *state) end(r *http.Request) {
+	o := st.obs
+	value := recover()
+	var panicked *PanicError
+	var aborted error
+	switch {
+	case value == http.ErrAbortHandler:
+		aborted = errAborted
+	case value != nil:
+		o.counts.panics.Add(1)
+		panicked = newPanicError(value)
+	case !st.returned:
+		aborted = errGoexit
+	}
+
+	begun := st.w.begun()
+	if panicked != nil && !begun && !o.repanic {
+		st.answer(r)
+	}
+	st.w.ended.Store(true)
+	status := st.w.status.Load()
+	if status == 0 && !st.w.hijacked.Load() {
+		switch {
+		case panicked != nil:
+			status = http.StatusInternalServerError // for whoever recovers outside
+		case aborted == nil:
+			status = http.StatusOK // what package http sends now
+		}
+	}
+	o.counts.requestsActive.Add(-1)
+	if !o.join {
+		st.active().n.Add(-1)
+	}
+	st.report(r, status, panicked, aborted)
+
+	switch {
+	case value == nil, panicked != nil && st.w.hijacked.Load() && !o.repanic:
+	case aborted != nil, o.repanic:
+		panic(value)
+	case begun, st.w.status.Load() == 0: // the second: not even our answer got through
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// report ends the span, measures and logs.
+func (st *state) report(r *http.Request, status int32, panicked *PanicError, aborted error) {
+	o := st.obs
+	defer o.shield()
+	duration := time.Since(st.start)
+	st.lastRoute(r)
+	st.mu.Lock()
+	route, err := st.route, st.failure
+	st.mu.Unlock()
+
+	var kind string
+	switch {
+	case panicked != nil:
+		err, kind = panicked, panicked.ErrorType()
+	case err != nil:
+		kind = errorType(err)
+	case aborted != nil:
+		kind = "http.ErrAbortHandler"
+		if aborted == errGoexit {
+			kind = "runtime.Goexit"
+		}
+	case status >= 500:
+		kind = strconv.Itoa(int(status))
+	}
+	failed := err != nil || status >= 500
+	if failed {
+		o.counts.requestsFailed.Add(1)
+	}
+
+	if st.span.IsRecording() {
+		attrs := newSpanAttrs()
+		if status != 0 && !o.join {
+			attrs.add(keyStatus.Int(int(status)))
+			attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
+		}
+		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
+		attrs.free()
+		if kind != "" {
+			failSpan(st.span, kind, cmp.Or(err, aborted))
+		}
+	}
+	if err != nil {
+		o.exception(st.ctx, eventRequestException, err)
+	}
+	if !o.join {
+		st.span.End()
+		o.metrics.server.Record(st.ctx, duration.Seconds(), o.metrics.serverSeries.options(serverKey{
+			route: route, errorType: kind, status: status, method: st.method, protocol: st.protocol, secure: st.secure,
+		})...)
+	}
+	if failed {
+		st.log(r, route, status, duration, err)
+	}
+}
+
+// log writes the record of a failed request.
+func (st *state) log(r *http.Request, route string, status int32, duration time.Duration, err error) {
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs, slog.String("method", st.method.String()))
+	if route != "" {
+		attrs = append(attrs, slog.String("route", route))
+	}
+	attrs = append(attrs, slog.String("path", clip(r.URL.EscapedPath(), maxPath)))
+	if status != 0 {
+		attrs = append(attrs, slog.Int("status", int(status)))
+	}
+	attrs = append(attrs, slog.Duration("duration", duration), slog.Int64("bytes", st.w.bytes.Load()))
+	if r.Context().Err() != nil {
+		// The server cancels the context only after this.
+		attrs = append(attrs, slog.Bool("client_gone", true))
+	}
+	attrs = st.logFailure(attrs, err)
+	st.obs.logger.LogAttrs(st.ctx, slog.LevelError, "request failed", attrs...)
+}
+
+// logFailure appends what explains the failure of a request or job.
+func (st *state) logFailure(attrs []slog.Attr, err error) []slog.Attr {
+	if err != nil {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	st.mu.Lock()
+	if len(st.flags) > 0 {
+		flags := make([]slog.Attr, len(st.flags))
+		for i, f := range st.flags {
+			flags[i] = f.attr()
+		}
+		attrs = append(attrs, slog.Attr{Key: "flags", Value: slog.GroupValue(flags...)})
+	}
+	st.mu.Unlock()
+	if p, ok := err.(*PanicError); ok {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	return attrs
+}

@@ -1,0 +1,89 @@
+package observe
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Do runs fn as a job: the handling of a message, a scheduled task, a goroutine.
+// The job gets a span, a child of the one in ctx, the metric upkeep.job.duration
+// (seconds, by upkeep.job.name and error.type), and an id, that of the request or
+// job in ctx or else a new one. [RequestID], [Fail], the logger and the flag hook
+// find it in the context that fn is given. name becomes a metric label: it must be
+// one of few, like "consume orders".
+//
+// Do returns fn's error, which the span and the metric get too; logging it is the
+// caller's business. A panic of fn is returned as a [*PanicError] and, since
+// "go obs.Do(…)" loses what Do returns, also logged, as is an error told by [Fail].
+//
+// Do waits for fn. To start a goroutine whose panic does not end the process,
+// write go obs.Do(ctx, name, fn).
+func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context) error) (err error) {
+	st := &state{Context: ctx, obs: o, start: time.Now(), job: true}
+	if outer := stateFrom(ctx); outer != nil {
+		st.id = outer.id
+	} else {
+		st.id = newID(st.start)
+	}
+	o.counts.jobs.Add(1)
+	o.counts.jobsActive.Add(1)
+	st.beginJob(name)
+	defer func() {
+		var panicked *PanicError
+		if value := recover(); value != nil {
+			o.counts.panics.Add(1)
+			panicked = newPanicError(value)
+			err = panicked
+		} else if !st.returned {
+			err = errGoexit
+		}
+		o.counts.jobsActive.Add(-1)
+		st.reportJob(name, err, panicked)
+	}()
+	err = fn(st.ctx)
+	st.returned = true
+	return err
+}
+
+func (st *state) beginJob(name string) {
+	st.ctx, st.span = st, trace.SpanFromContext(st.Context)
+	defer st.obs.shield()
+	st.ctx, st.span = st.obs.tracer.Start(st, name,
+		trace.WithAttributes(keyJobName.String(name), keyRequestID.String(st.id)))
+}
+
+func (st *state) reportJob(name string, err error, panicked *PanicError) {
+	o := st.obs
+	defer o.shield()
+	duration := time.Since(st.start)
+	told := st.failed()
+	cause := err
+	if cause == nil {
+		cause = told
+	}
+	var kind string
+	if cause != nil {
+		o.counts.jobsFailed.Add(1)
+		kind = errorType(cause)
+		if cause == errGoexit {
+			kind = "runtime.Goexit"
+		}
+		failSpan(st.span, kind, cause)
+	}
+	logged := told
+	if panicked != nil {
+		logged = panicked
+	}
+	if logged != nil {
+		o.exception(st.ctx, eventJobException, logged)
+	}
+	st.span.End()
+	o.metrics.job.Record(st.ctx, duration.Seconds(), o.metrics.jobSeries.options(jobKey{name: name, errorType: kind})...)
+	if logged != nil {
+		attrs := st.logFailure([]slog.Attr{slog.String("job", name), slog.Duration("duration", duration)}, logged)
+		o.logger.LogAttrs(st.ctx, slog.LevelError, "job failed", attrs...)
+	}
+}

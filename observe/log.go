@@ -1,0 +1,150 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	stdlog "log"
+	"log/slog"
+	"os"
+	"slices"
+)
+
+// logHandler adds the ids of a record's context at the top level. Once a group is
+// open, nothing can be added at the top of the handler that has it, so records
+// with ids then go to the handler without groups, which get wrapped around the
+// record's own attributes instead. Records without ids take the direct way.
+type logHandler struct {
+	top    slog.Handler // with what was given before the first group
+	all    slog.Handler // with everything
+	groups []logGroup   // open ones, outermost first
+	own    idSet        // ids that the application's attributes at the top give
+}
+
+type logGroup struct {
+	name  string
+	attrs []slog.Attr
+}
+
+func newLogHandler(h slog.Handler) (*logHandler, error) {
+	if isDefaultHandler(h) {
+		return nil, ErrDefaultHandler
+	}
+	if h == nil {
+		h = slog.Default().Handler()
+		if isDefaultHandler(h) {
+			w := stdlog.Writer()
+			if fmt.Sprintf("%T", w) == "*slog.handlerWriter" {
+				// Package log writes to slog: the loop would be closed here.
+				w = os.Stderr
+			}
+			h = slog.NewTextHandler(w, nil)
+		}
+	}
+	if ours, ok := h.(*logHandler); ok {
+		return ours, nil // it does all that is to be done, for any observer
+	}
+	return &logHandler{top: h, all: h}, nil
+}
+
+// isDefaultHandler reports whether h is the handler that slog starts with, or one
+// made from it: its type is not exported.
+func isDefaultHandler(h slog.Handler) bool {
+	return fmt.Sprintf("%T", h) == "*slog.defaultHandler"
+}
+
+func (h *logHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.all.Enabled(ctx, level)
+}
+
+func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
+	ids := correlate(ctx)
+	if ids == nil {
+		return h.all.Handle(ctx, r)
+	}
+	own := h.own
+	if h.groups == nil {
+		r.Attrs(func(a slog.Attr) bool {
+			own |= idOf(a.Key)
+			return true
+		})
+		r = r.Clone()
+	} else {
+		r = h.grouped(r)
+	}
+	if own == 0 {
+		r.AddAttrs(ids...)
+	} else {
+		for _, id := range ids {
+			if own&idOf(id.Key) == 0 {
+				r.AddAttrs(id)
+			}
+		}
+	}
+	return h.top.Handle(ctx, r)
+}
+
+// grouped returns r with its attributes inside the open groups.
+func (h *logHandler) grouped(r slog.Record) slog.Record {
+	var inner slog.Attr
+	for i := len(h.groups) - 1; i >= 0; i-- {
+		g := h.groups[i]
+		attrs := make([]slog.Attr, len(g.attrs), len(g.attrs)+r.NumAttrs()+1)
+		copy(attrs, g.attrs)
+		if i == len(h.groups)-1 {
+			r.Attrs(func(a slog.Attr) bool {
+				attrs = append(attrs, a)
+				return true
+			})
+		} else {
+			attrs = append(attrs, inner)
+		}
+		inner = slog.Attr{Key: g.name, Value: slog.GroupValue(attrs...)}
+	}
+	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	out.AddAttrs(inner)
+	return out
+}
+
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	if len(attrs) == 0 {
+		return h
+	}
+	next := *h
+	next.all = h.all.WithAttrs(attrs)
+	if h.groups == nil {
+		next.top = next.all
+		for _, a := range attrs {
+			next.own |= idOf(a.Key)
+		}
+		return &next
+	}
+	next.groups = slices.Clone(h.groups)
+	last := &next.groups[len(next.groups)-1]
+	last.attrs = append(slices.Clip(last.attrs), attrs...)
+	return &next
+}
+
+func (h *logHandler) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return h
+	}
+	next := *h
+	next.all = h.all.WithGroup(name)
+	next.groups = append(slices.Clip(h.groups), logGroup{name: name})
+	return &next
+}
+
+// An idSet says which of the three ids a record has.
+type idSet uint8
+
+func idOf(key string) idSet {
+	switch key {
+	case logRequestID:
+		return 1
+	case logTraceID:
+		return 2
+	case logSpanID:
+		return 4
+	}
+	return 0
+}

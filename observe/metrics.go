@@ -1,0 +1,205 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// instruments are the observer's metrics.
+type instruments struct {
+	server, client, job metric.Float64Histogram
+
+	serverSeries series[serverKey]
+	clientSeries series[clientKey]
+	jobSeries    series[jobKey]
+
+	active       [len(methodNames)][2]activeCount
+	registration metric.Registration
+}
+
+// activeCount is read when metrics are collected, so that a request pays one
+// atomic addition for http.server.active_requests and not two measurements.
+type activeCount struct {
+	n    atomic.Int64
+	seen atomic.Bool
+}
+
+func (c *activeCount) begin() {
+	c.n.Add(1)
+	if !c.seen.Load() {
+		c.seen.Store(true)
+	}
+}
+
+func (m *instruments) init(meter metric.Meter, counts *counts) error {
+	var err error
+	histogram := func(name, description string, buckets []float64) metric.Float64Histogram {
+		h, e := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
+			metric.WithExplicitBucketBoundaries(buckets...))
+		if e != nil && err == nil {
+			err = fmt.Errorf("observe: metric %s: %w", name, e)
+		}
+		return h
+	}
+	m.server = histogram(metricServerDuration, "Duration of HTTP server requests.", requestBuckets)
+	m.client = histogram(metricClientDuration, "Duration of HTTP client requests.", requestBuckets)
+	m.job = histogram(metricJobDuration, "Duration of jobs.", jobBuckets)
+	if err != nil {
+		return err
+	}
+	m.serverSeries.folded = &counts.seriesFolded
+	m.clientSeries.folded = &counts.seriesFolded
+	m.jobSeries.folded = &counts.seriesFolded
+
+	active, err := meter.Int64ObservableUpDownCounter(metricServerActive, metric.WithUnit("{request}"),
+		metric.WithDescription("Number of active HTTP server requests."))
+	if err != nil {
+		return fmt.Errorf("observe: metric %s: %w", metricServerActive, err)
+	}
+	m.registration, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for i := range m.active {
+			for secure := range m.active[i] {
+				if c := &m.active[i][secure]; c.seen.Load() {
+					o.ObserveInt64(active, c.n.Load(), metric.WithAttributes(
+						keyMethod.String(methodNames[i]), keyScheme.String(scheme(secure == 1))))
+				}
+			}
+		}
+		return nil
+	}, active)
+	if err != nil {
+		return fmt.Errorf("observe: metric %s: %w", metricServerActive, err)
+	}
+	return nil
+}
+
+// A seriesKey is a comparable set of attributes.
+type seriesKey[K any] interface {
+	comparable
+	attributes() []attribute.KeyValue
+	fold() K // without what an application can make endless
+}
+
+// series keeps the attribute sets of one metric, so that a measurement allocates
+// nothing. It is read without a lock and never holds more than maxSeries.
+type series[K seriesKey[K]] struct {
+	known  atomic.Pointer[map[K][]metric.RecordOption]
+	mu     sync.Mutex
+	folded *atomic.Int64
+}
+
+func (s *series[K]) options(key K) []metric.RecordOption {
+	known := s.known.Load()
+	if known != nil {
+		if opts, ok := (*known)[key]; ok {
+			return opts
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var old map[K][]metric.RecordOption
+	if known = s.known.Load(); known != nil {
+		old = *known
+	}
+	if opts, ok := old[key]; ok {
+		return opts
+	}
+	if len(old) >= maxSeries {
+		s.folded.Add(1)
+		return recordOptions(key.fold().attributes())
+	}
+	next := make(map[K][]metric.RecordOption, len(old)+1)
+	for k, v := range old {
+		next[k] = v
+	}
+	next[key] = recordOptions(key.attributes())
+	s.known.Store(&next)
+	return next[key]
+}
+
+func recordOptions(attrs []attribute.KeyValue) []metric.RecordOption {
+	return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
+}
+
+type serverKey struct {
+	route, errorType string
+	status           int32
+	method           method
+	protocol         protocol
+	secure           bool
+}
+
+func (k serverKey) attributes() []attribute.KeyValue {
+	attrs := append(make([]attribute.KeyValue, 0, 6),
+		keyMethod.String(k.method.String()), keyScheme.String(scheme(k.secure)))
+	if k.route != "" {
+		attrs = append(attrs, keyRoute.String(k.route))
+	}
+	return append(attrs, ending(k.status, k.protocol, k.errorType)...)
+}
+
+func (k serverKey) fold() serverKey {
+	k.route = ""
+	if k.errorType != "" && k.errorType != strconv.Itoa(int(k.status)) {
+		k.errorType = other
+	}
+	return k
+}
+
+type clientKey struct {
+	host, errorType string
+	port            int
+	status          int32
+	method          method
+	protocol        protocol
+}
+
+func (k clientKey) attributes() []attribute.KeyValue {
+	attrs := append(make([]attribute.KeyValue, 0, 6),
+		keyMethod.String(k.method.String()), keyServerAddress.String(k.host), keyServerPort.Int(k.port))
+	return append(attrs, ending(k.status, k.protocol, k.errorType)...)
+}
+
+func (k clientKey) fold() clientKey {
+	k.host, k.port = other, 0
+	if k.errorType != "" && k.errorType != strconv.Itoa(int(k.status)) {
+		k.errorType = other
+	}
+	return k
+}
+
+type jobKey struct{ name, errorType string }
+
+func (k jobKey) attributes() []attribute.KeyValue {
+	attrs := []attribute.KeyValue{keyJobName.String(k.name)}
+	return append(attrs, ending(0, 0, k.errorType)...)
+}
+
+func (k jobKey) fold() jobKey {
+	k.name = other
+	if k.errorType != "" {
+		k.errorType = other
+	}
+	return k
+}
+
+// ending is what is known of an operation at its end.
+func ending(status int32, p protocol, errorType string) []attribute.KeyValue {
+	var attrs []attribute.KeyValue
+	if status != 0 {
+		attrs = append(attrs, keyStatus.Int(int(status)))
+	}
+	if p != 0 {
+		attrs = append(attrs, keyProtocolVersion.String(p.String()))
+	}
+	if errorType != "" {
+		attrs = append(attrs, keyErrorType.String(errorType))
+	}
+	return attrs
+}

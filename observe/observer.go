@@ -1,0 +1,240 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/log"
+	logglobal "go.opentelemetry.io/otel/log/global"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Options configure an [Observer]. The zero value is of use: telemetry goes to
+// OpenTelemetry's global providers and log records to slog's default handler.
+type Options struct {
+	// Log receives the records of [Observer.Logger] and the observer's own. Nil
+	// means the handler of slog.Default at the time of [New]; if that is still the
+	// one slog starts with, which must not be wrapped (see [ErrDefaultHandler]), it
+	// means a slog.TextHandler on the log package's writer. The handler of another
+	// Observer is unwrapped, so ids appear once.
+	Log slog.Handler
+
+	// TracerProvider, MeterProvider and LoggerProvider take spans, metrics and
+	// events. Nil means OpenTelemetry's global one, also one set after [New].
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
+	LoggerProvider log.LoggerProvider
+
+	// Propagator reads and writes trace context. Nil means OpenTelemetry's global
+	// one, which does nothing until the application sets one.
+	Propagator propagation.TextMapPropagator
+
+	// Public is for handlers that strangers call. False: a caller's trace context
+	// makes the server span its child and its baggage is taken. True: the caller's
+	// context becomes a link of a new trace, and its baggage is dropped.
+	Public bool
+
+	// JoinSpan is for handlers inside another instrumentation, such as otelhttp.
+	// False: Handler starts a server span and records the http.server metrics.
+	// True: it enriches the span that it finds in the context (route, request id,
+	// failure), which the other one ends, and leaves the metrics to the other one.
+	JoinSpan bool
+
+	// Repanic passes a handler's panic on, with its own value, once it has been
+	// reported. False: the client gets a problem+json 500, or the connection is cut
+	// when the response had begun.
+	Repanic bool
+
+	// Route names the route of a request for routers that leave Request.Pattern
+	// empty. It is asked after the handler has returned, for requests that no
+	// [Route] has named, with the request as the wrapped handler got it. It must
+	// return the router's template ("/users/:id") or "", never the path: the answer
+	// becomes a metric label. Nil: what Request.Pattern says.
+	Route func(*http.Request) string
+
+	// InternalHosts names the hosts that [Observer.Transport] tells the request's
+	// id, because an id told to a third party is a leak: "prices.internal", or
+	// ".internal" for all hosts below a domain. Letter case and port do not matter.
+	// Nil: none.
+	InternalHosts []string
+}
+
+// An Observer instruments one service. All its methods are safe for concurrent
+// use.
+type Observer struct {
+	tracer     trace.Tracer
+	events     log.Logger
+	propagator propagation.TextMapPropagator
+	handler    *logHandler
+	logger     *slog.Logger
+
+	public, join, repanic bool
+	route                 func(*http.Request) string
+	hosts                 map[string]bool // names, and domains with a leading dot
+
+	metrics instruments
+	counts  counts
+	close   sync.Once
+}
+
+// counts are the observer's statistics.
+type counts struct {
+	requests, requestsActive, requestsFailed atomic.Int64
+	panics, idsReplaced, lateWrites          atomic.Int64
+	jobs, jobsActive, jobsFailed             atomic.Int64
+	outbound, outboundActive, outboundFailed atomic.Int64
+	flagEvents, flagsDropped                 atomic.Int64
+	seriesFolded, telemetryPanics            atomic.Int64
+}
+
+// New returns an observer; nil opts are the defaults. It does no I/O and starts
+// no goroutine. It fails when an option makes no sense, naming it, and when the
+// MeterProvider refuses a metric.
+func New(opts *Options) (*Observer, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	if opts.Public && opts.JoinSpan {
+		return nil, fmt.Errorf("observe: Options.Public has no effect with Options.JoinSpan: whoever starts the span decides about the caller's context")
+	}
+	o := &Observer{
+		propagator: opts.Propagator,
+		public:     opts.Public,
+		join:       opts.JoinSpan,
+		repanic:    opts.Repanic,
+		route:      opts.Route,
+		hosts:      make(map[string]bool, len(opts.InternalHosts)),
+	}
+	for i, host := range opts.InternalHosts {
+		if strings.Trim(host, ".") == "" || strings.ContainsAny(host, "/:*@ ") {
+			return nil, fmt.Errorf("observe: Options.InternalHosts[%d]: %q is neither a host name nor a domain with a leading dot", i, host)
+		}
+		o.hosts[strings.ToLower(host)] = true
+	}
+	handler, err := newLogHandler(opts.Log)
+	if err != nil {
+		return nil, err
+	}
+	o.handler, o.logger = handler, slog.New(handler)
+
+	if o.propagator == nil {
+		o.propagator = otel.GetTextMapPropagator()
+	}
+	tracers, meters, loggers := opts.TracerProvider, opts.MeterProvider, opts.LoggerProvider
+	if tracers == nil {
+		tracers = otel.GetTracerProvider()
+	}
+	if meters == nil {
+		meters = otel.GetMeterProvider()
+	}
+	if loggers == nil {
+		loggers = logglobal.GetLoggerProvider()
+	}
+	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
+	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
+	if err := o.metrics.init(meters.Meter(scopeName, metric.WithSchemaURL(schemaURL)), &o.counts); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// Close stops reporting http.server.active_requests. Requests are served and
+// observed all the same; the providers belong to the application. Close is safe
+// to call twice and while requests run.
+func (o *Observer) Close() error {
+	var err error
+	o.close.Do(func() { err = o.metrics.registration.Unregister() })
+	return err
+}
+
+// Logger returns a logger on [Observer.LogHandler].
+func (o *Observer) Logger() *slog.Logger { return o.logger }
+
+// LogHandler returns Options.Log wrapped so that each record whose context
+// belongs to a request, job or span carries request_id, trace_id and span_id: at
+// the top level, also from a logger with groups, and unless the record has an
+// attribute of that name already.
+func (o *Observer) LogHandler() slog.Handler { return o.handler }
+
+// Stats returns what the observer has counted since [New]:
+//
+//	requests             requests seen
+//	requests_active      of them running now
+//	requests_failed      of them ended with a status of 500 or more, a panic or Fail
+//	panics               panics of handlers and jobs
+//	ids_replaced         malformed request ids that clients sent
+//	late_writes          uses of a response after its handler returned
+//	jobs                 jobs started by Do, with jobs_active and jobs_failed
+//	outbound             calls by Transport, with outbound_active and outbound_failed
+//	flag_events          feature_flag.evaluation events emitted
+//	flags_dropped        evaluations beyond the 64 remembered per request
+//	series_folded        measurements whose route, host or job was one too many
+//	telemetry_panics     panics of providers, propagators, log handlers and
+//	                     Options.Route that were kept from the request
+func (o *Observer) Stats() map[string]float64 {
+	c := &o.counts
+	stats := make(map[string]float64, 16)
+	for name, n := range map[string]*atomic.Int64{
+		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
+		"panics": &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
+		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
+		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
+		"flag_events": &c.flagEvents, "flags_dropped": &c.flagsDropped,
+		"series_folded": &c.seriesFolded, "telemetry_panics": &c.telemetryPanics,
+	} {
+		stats[name] = float64(n.Load())
+	}
+	return stats
+}
+
+// shield is deferred around calls into providers and handlers that are not ours:
+// telemetry never fails a request.
+func (o *Observer) shield() {
+	if recover() != nil {
+		o.counts.telemetryPanics.Add(1)
+	}
+}
+
+// internal reports whether host is one of Options.InternalHosts.
+func (o *Observer) internal(host string) bool {
+	if len(o.hosts) == 0 {
+		return false
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if o.hosts[host] {
+		return true
+	}
+	for i := range len(host) {
+		if host[i] == '.' && i > 0 && o.hosts[host[i:]] {
+			return true
+		}
+	}
+	return false
+}
+
+// exception emits the event of an error that ended a request or job.
+func (o *Observer) exception(ctx context.Context, name string, err error) {
+	if !o.events.Enabled(ctx, log.EnabledParameters{Severity: log.SeverityError, EventName: name}) {
+		return
+	}
+	var r log.Record
+	r.SetEventName(name)
+	r.SetSeverity(log.SeverityError)
+	r.SetErr(err)
+	r.AddAttributes(
+		keyExceptionType.String(errorType(err)),
+		keyExceptionText.String(clip(err.Error(), maxText)),
+	)
+	if p, ok := err.(*PanicError); ok {
+		r.AddAttributes(keyExceptionStack.String(clip(string(p.Stack), maxStack)))
+	}
+	o.events.Emit(ctx, r)
+}

@@ -1,0 +1,112 @@
+package observe
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Route marks the mux of a service, so that the requests that [Observer.Handler]
+// observes have the route that the mux found: in the span's name and attribute
+// http.route, in the metric and in the log. It may sit below any number of
+// middlewares, also ones that replace the request's context, and below
+// http.StripPrefix; the innermost of several Routes wins. Without a Handler
+// around it does nothing.
+//
+// An http.ServeMux is asked for the pattern before it serves, so the span has its
+// route while the handler runs. Of other routers Route reads Request.Pattern when
+// they return or panic. The pattern's method and host are no part of http.route:
+// "GET example.com/users/{id}" is "/users/{id}".
+func Route(mux http.Handler) http.Handler {
+	matcher, _ := mux.(interface {
+		Handler(*http.Request) (http.Handler, string)
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		st := stateFrom(r.Context())
+		// A ServeMux may give a CONNECT request's own path for its pattern.
+		if st == nil || r.Method == http.MethodConnect || r.URL == nil {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		path, asked := r.URL.Path, ""
+		if matcher != nil {
+			_, asked = matcher.Handler(r)
+			st.setRoute(asked, path)
+		}
+		before := r.Pattern
+		defer func() {
+			// The pattern of an outer mux does not count, nor one that an inner Route
+			// has seen on a request of its own.
+			if r.Pattern != before && r.Pattern != asked {
+				st.setRoute(r.Pattern, path)
+			}
+		}()
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// setRoute hands out the pattern that matched path.
+func (st *state) setRoute(pattern, path string) {
+	route := routeName(pattern)
+	if route == "" {
+		return
+	}
+	st.mu.Lock()
+	if outer, ok := stripped(st.route, st.routed, path); ok {
+		route = outer + route
+	}
+	same := route == st.route
+	st.route, st.routed = route, path
+	st.mu.Unlock()
+	if same || !st.span.IsRecording() {
+		return
+	}
+	defer st.obs.shield()
+	name := st.method.spanName()
+	// Most patterns of a ServeMux are a span's name already: "GET /users/{id}".
+	if len(pattern) == len(name)+1+len(route) && strings.HasPrefix(pattern, name) && pattern[len(name)] == ' ' {
+		st.span.SetName(pattern)
+	} else {
+		st.span.SetName(name + " " + route)
+	}
+	st.span.SetAttributes(keyRoute.String(route))
+}
+
+// stripped gives the prefix that http.StripPrefix took from the path outerPath
+// before it became path, when the outer route is that prefix.
+func stripped(outerRoute, outerPath, path string) (prefix string, ok bool) {
+	if outerRoute == "" || len(path) >= len(outerPath) || !strings.HasSuffix(outerPath, path) {
+		return "", false
+	}
+	prefix = outerPath[:len(outerPath)-len(path)]
+	return prefix, prefix == strings.TrimSuffix(outerRoute, "/")
+}
+
+// lastRoute looks for a route that no Route has handed out.
+func (st *state) lastRoute(r *http.Request) {
+	defer st.obs.shield()
+	st.mu.Lock()
+	known := st.route != ""
+	st.mu.Unlock()
+	if known {
+		return
+	}
+	if name := st.obs.route; name != nil {
+		st.setRoute(name(r), r.URL.Path)
+	} else if r.Method != http.MethodConnect {
+		st.setRoute(r.Pattern, r.URL.Path)
+	}
+}
+
+// routeName takes the path from a pattern "[METHOD ][HOST]/[PATH]", as
+// http.ServeMux has them; "" when it has none. Wildcards, and the {$} that tells
+// a home page from a catch-all, stay.
+func routeName(pattern string) string {
+	if i := strings.IndexAny(pattern, " \t"); i >= 0 {
+		pattern = strings.TrimLeft(pattern[i+1:], " \t")
+	}
+	i := strings.IndexByte(pattern, '/')
+	if i < 0 {
+		return ""
+	}
+	return clip(pattern[i:], maxText)
+}

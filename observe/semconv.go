@@ -1,0 +1,138 @@
+package observe
+
+import (
+	"net/http"
+
+	"go.opentelemetry.io/otel/attribute"
+)
+
+// The names of OpenTelemetry's semantic conventions v1.43.0 that this package
+// uses, and its own under "upkeep.". They are written out here so that the
+// package needs only OpenTelemetry's API.
+const (
+	scopeName = "github.com/upkeep-go/upkeep/observe"
+	schemaURL = "https://opentelemetry.io/schemas/1.43.0"
+
+	keyErrorType       = attribute.Key("error.type")
+	keyExceptionType   = attribute.Key("exception.type")
+	keyExceptionText   = attribute.Key("exception.message")
+	keyExceptionStack  = attribute.Key("exception.stacktrace")
+	keyMethod          = attribute.Key("http.request.method")
+	keyMethodOriginal  = attribute.Key("http.request.method_original")
+	keyStatus          = attribute.Key("http.response.status_code")
+	keyResponseSize    = attribute.Key("http.response.body.size")
+	keyRoute           = attribute.Key("http.route")
+	keyProtocolVersion = attribute.Key("network.protocol.version")
+	keyPeerAddress     = attribute.Key("network.peer.address")
+	keyServerAddress   = attribute.Key("server.address")
+	keyServerPort      = attribute.Key("server.port")
+	keyScheme          = attribute.Key("url.scheme")
+	keyPath            = attribute.Key("url.path")
+	keyURL             = attribute.Key("url.full")
+	keyUserAgent       = attribute.Key("user_agent.original")
+
+	keyFlag         = attribute.Key("feature_flag.key")
+	keyFlagProvider = attribute.Key("feature_flag.provider.name")
+	keyFlagVariant  = attribute.Key("feature_flag.result.variant")
+	keyFlagValue    = attribute.Key("feature_flag.result.value")
+	keyFlagReason   = attribute.Key("feature_flag.result.reason")
+	keyFlagError    = attribute.Key("feature_flag.error.message")
+	keyFlagSet      = attribute.Key("feature_flag.set.id")
+	keyFlagVersion  = attribute.Key("feature_flag.version")
+
+	keyRequestID = attribute.Key("upkeep.request.id")
+	keyJobName   = attribute.Key("upkeep.job.name")
+
+	metricServerDuration = "http.server.request.duration"
+	metricServerActive   = "http.server.active_requests"
+	metricClientDuration = "http.client.request.duration"
+	metricJobDuration    = "upkeep.job.duration"
+
+	eventFlag             = "feature_flag.evaluation"
+	eventRequestException = "http.server.request.exception"
+	eventJobException     = "upkeep.job.exception"
+
+	other = "_OTHER"
+)
+
+// requestBuckets are semconv's for the HTTP durations, in seconds.
+var requestBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+
+// jobBuckets reach to an hour, because jobs do.
+var jobBuckets = []float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 1800, 3600}
+
+// A method is an index into methodNames: the methods that semconv knows; zero is
+// any other.
+type method uint8
+
+var methodNames = [...]string{
+	other, http.MethodConnect, http.MethodDelete, http.MethodGet, http.MethodHead,
+	http.MethodOptions, http.MethodPatch, http.MethodPost, http.MethodPut, "QUERY", http.MethodTrace,
+}
+
+// knownMethod finds s among the known methods; HTTP methods are case-sensitive
+// (RFC 9110 section 9.1). An empty one is a GET, as in package http.
+func knownMethod(s string) method {
+	switch s {
+	case http.MethodGet, "":
+		return 3
+	case http.MethodPost:
+		return 7
+	case http.MethodPut:
+		return 8
+	case http.MethodDelete:
+		return 2
+	case http.MethodHead:
+		return 4
+	case http.MethodPatch:
+		return 6
+	case http.MethodOptions:
+		return 5
+	case http.MethodConnect:
+		return 1
+	case http.MethodTrace:
+		return 10
+	case "QUERY":
+		return 9
+	}
+	return 0
+}
+
+func (m method) String() string { return methodNames[m] }
+
+// spanName is the method's part of a span's name.
+func (m method) spanName() string {
+	if m == 0 {
+		return "HTTP"
+	}
+	return methodNames[m]
+}
+
+// A protocol is an index into protocolNames; zero is one not known, which is not
+// reported.
+type protocol uint8
+
+var protocolNames = [...]string{"", "1.0", "1.1", "2", "3"}
+
+func knownProtocol(major, minor int) protocol {
+	switch {
+	case major == 1 && minor == 1:
+		return 2
+	case major == 2 && minor == 0:
+		return 3
+	case major == 3 && minor == 0:
+		return 4
+	case major == 1 && minor == 0:
+		return 1
+	}
+	return 0
+}
+
+func (p protocol) String() string { return protocolNames[p] }
+
+func scheme(secure bool) string {
+	if secure {
+		return "https"
+	}
+	return "http"
+}

@@ -1,0 +1,141 @@
+package observe
+
+import (
+	"context"
+	"encoding/hex"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// state is what this package knows of one request or job. It is itself the
+// context that it is found in, which saves an allocation, and it is never reused:
+// goroutines of the application may hold that context long after the request.
+type state struct {
+	context.Context // the parent's
+
+	obs   *Observer
+	start time.Time
+	id    string
+	span  trace.Span
+	ctx   context.Context // the state with its span: what the application gets
+
+	job      bool
+	returned bool // the handler or job came back by itself
+	secure   bool
+	method   method
+	protocol protocol
+	w        writer
+
+	headers [2]string // backs the values of the two response headers
+
+	ids atomic.Pointer[correlation]
+
+	mu      sync.Mutex
+	route   string
+	routed  string // the path that route was matched with
+	failure error
+	flags   []evaluation
+	dropped bool // flags was full
+}
+
+type stateKey struct{}
+
+// Value answers with the state itself and leaves all else to the parent.
+func (st *state) Value(key any) any {
+	if key == (stateKey{}) {
+		return st
+	}
+	return st.Context.Value(key)
+}
+
+func stateFrom(ctx context.Context) *state {
+	st, _ := ctx.Value(stateKey{}).(*state)
+	return st
+}
+
+// RequestID returns the id of the request or job that ctx belongs to, or "" when
+// it belongs to none. It is safe to show to people.
+func RequestID(ctx context.Context) string {
+	if st := stateFrom(ctx); st != nil {
+		return st.id
+	}
+	return ""
+}
+
+// Fail marks the request or job that ctx belongs to as failed, for failures that
+// neither the status nor a returned error shows: an error inside a GraphQL
+// answer, a stream that broke half-way. The span gets the error, the metric its
+// error.type, and the request its log record. The first error counts. A nil err,
+// a context without a request and a request that is over are no-ops. Fail is safe
+// for concurrent use.
+func Fail(ctx context.Context, err error) {
+	st := stateFrom(ctx)
+	if st == nil || err == nil {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.failure == nil {
+		st.failure = err
+	}
+}
+
+func (st *state) failed() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.failure
+}
+
+// correlation is what log records carry, made once a request at its first record.
+type correlation struct {
+	span  trace.SpanID
+	attrs [3]slog.Attr // request_id, trace_id, span_id
+}
+
+const (
+	logRequestID = "request_id"
+	logTraceID   = "trace_id"
+	logSpanID    = "span_id"
+)
+
+// correlate returns the ids of ctx as log attributes; they must not be changed.
+func correlate(ctx context.Context) []slog.Attr {
+	st := stateFrom(ctx)
+	span := trace.SpanFromContext(ctx)
+	sc := span.SpanContext()
+	if st == nil {
+		if !sc.IsValid() {
+			return nil
+		}
+		return newCorrelation("", sc).attrs[1:]
+	}
+	ids := st.ids.Load()
+	if ids == nil {
+		ids = newCorrelation(st.id, st.span.SpanContext())
+		st.ids.Store(ids)
+	}
+	switch {
+	case !sc.IsValid():
+		return ids.attrs[:1]
+	case sc.SpanID() != ids.span:
+		return newCorrelation(st.id, sc).attrs[:]
+	}
+	return ids.attrs[:]
+}
+
+func newCorrelation(id string, sc trace.SpanContext) *correlation {
+	var text [48]byte
+	traceID, spanID := sc.TraceID(), sc.SpanID()
+	hex.Encode(text[:32], traceID[:])
+	hex.Encode(text[32:], spanID[:])
+	s := string(text[:])
+	return &correlation{span: spanID, attrs: [3]slog.Attr{
+		slog.String(logRequestID, id),
+		slog.String(logTraceID, s[:32]),
+		slog.String(logSpanID, s[32:]),
+	}}
+}

@@ -1,0 +1,165 @@
+package observe
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// writer notes what becomes of a response. It lives inside the request's state.
+// Its fields are atomic because a handler may leave goroutines behind that still
+// write when it has returned.
+type writer struct {
+	inner    http.ResponseWriter
+	obs      *Observer
+	status   atomic.Int32 // 0: nothing was sent yet
+	bytes    atomic.Int64 // of the body
+	hijacked atomic.Bool
+	ended    atomic.Bool
+}
+
+// wrap returns w in the shape of the writer it wraps: whoever asks whether it is
+// an http.Flusher, http.Hijacker, io.ReaderFrom or http.Pusher gets the inner
+// one's answer. Each shape is a struct of one pointer, which an interface holds
+// without allocating. The shapes are those of package http and of wrappers that
+// hide one interface; for stranger ones http.ResponseController finds the inner
+// writer by Unwrap.
+func (w *writer) wrap(inner http.ResponseWriter) http.ResponseWriter {
+	w.inner = inner
+	_, flushes := inner.(http.Flusher)
+	if !flushes {
+		return w
+	}
+	_, hijacks := inner.(http.Hijacker)
+	_, reads := inner.(io.ReaderFrom)
+	switch {
+	case hijacks && reads:
+		return http1Writer{w}
+	case hijacks:
+		return hijackWriter{w}
+	case reads:
+		return readWriter{w}
+	}
+	if _, pushes := inner.(http.Pusher); pushes {
+		return http2Writer{w}
+	}
+	return flushWriter{w}
+}
+
+// Unwrap is for http.ResponseController.
+func (w *writer) Unwrap() http.ResponseWriter { return w.inner }
+
+func (w *writer) Header() http.Header { return w.inner.Header() }
+
+func (w *writer) WriteHeader(status int) {
+	if w.late() {
+		return
+	}
+	w.inner.WriteHeader(status)
+	// 1xx come before the answer; only 101 is one (RFC 9110 section 15.2).
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.status.CompareAndSwap(0, int32(status))
+	}
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.late() {
+		return 0, ErrResponseEnded
+	}
+	w.begin()
+	n, err := w.inner.Write(p)
+	w.bytes.Add(int64(n))
+	return n, err
+}
+
+// WriteString is for io.WriteString, which would copy s for writers without it.
+func (w *writer) WriteString(s string) (int, error) {
+	if w.late() {
+		return 0, ErrResponseEnded
+	}
+	w.begin()
+	n, err := io.WriteString(w.inner, s)
+	w.bytes.Add(int64(n))
+	return n, err
+}
+
+// FlushError is what http.ResponseController calls; it is there in every shape so
+// that the flush is seen even when the inner writer hides its Flusher.
+func (w *writer) FlushError() error {
+	if w.late() {
+		return ErrResponseEnded
+	}
+	err := http.NewResponseController(w.inner).Flush()
+	if err == nil {
+		w.begin()
+	}
+	return err
+}
+
+// begin notes the implicit status of a body without one.
+func (w *writer) begin() {
+	if w.status.Load() == 0 {
+		w.status.CompareAndSwap(0, http.StatusOK)
+	}
+}
+
+// begun reports whether it is too late for another answer.
+func (w *writer) begun() bool { return w.status.Load() != 0 || w.hijacked.Load() }
+
+// late reports and counts a use after the handler returned.
+func (w *writer) late() bool {
+	if !w.ended.Load() {
+		return false
+	}
+	w.obs.counts.lateWrites.Add(1)
+	return true
+}
+
+func (w *writer) flush() { _ = w.FlushError() }
+
+func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.late() {
+		return nil, nil, ErrResponseEnded
+	}
+	conn, rw, err := w.inner.(http.Hijacker).Hijack()
+	if err == nil {
+		w.hijacked.Store(true)
+	}
+	return conn, rw, err
+}
+
+func (w *writer) readFrom(src io.Reader) (int64, error) {
+	if w.late() {
+		return 0, ErrResponseEnded
+	}
+	w.begin()
+	n, err := w.inner.(io.ReaderFrom).ReadFrom(src)
+	w.bytes.Add(n)
+	return n, err
+}
+
+type (
+	flushWriter  struct{ *writer } // tests, HTTP/3
+	hijackWriter struct{ *writer } // HTTP/1 behind wrappers that hide ReadFrom
+	readWriter   struct{ *writer } // HTTP/1 behind wrappers that hide Hijack
+	http1Writer  struct{ *writer } // HTTP/1
+	http2Writer  struct{ *writer } // HTTP/2
+)
+
+func (w flushWriter) Flush()  { w.flush() }
+func (w hijackWriter) Flush() { w.flush() }
+func (w readWriter) Flush()   { w.flush() }
+func (w http1Writer) Flush()  { w.flush() }
+func (w http2Writer) Flush()  { w.flush() }
+
+func (w hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error)  { return w.hijack() }
+
+func (w readWriter) ReadFrom(src io.Reader) (int64, error)  { return w.readFrom(src) }
+func (w http1Writer) ReadFrom(src io.Reader) (int64, error) { return w.readFrom(src) }
+
+func (w http2Writer) Push(target string, opts *http.PushOptions) error {
+	return w.inner.(http.Pusher).Push(target, opts)
+}
