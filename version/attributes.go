@@ -1,0 +1,32 @@
+package version
+
+import "go.opentelemetry.io/otel/attribute"
+
+// Attribute names of the OpenTelemetry semantic conventions v1.43.0, as text:
+// the package semconv would come with every importer.
+const (
+	serviceName    = attribute.Key("service.name")
+	serviceVersion = attribute.Key("service.version")
+	headRevision   = attribute.Key("vcs.ref.head.revision")
+	environmentKey = attribute.Key("deployment.environment.name")
+)
+
+// Attributes gives the identity as resource or span attributes: service.name,
+// service.version, vcs.ref.head.revision and deployment.environment.name.
+// What is unknown is left out. For a resource, put resource.WithFromEnv after
+// them, so that the environment keeps the last word:
+//
+//	resource.New(ctx, resource.WithAttributes(info.Attributes()...), resource.WithFromEnv())
+func (i Info) Attributes() []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 4)
+	add := func(key attribute.Key, value string) {
+		if value = clean(value, maxValue); value != "" {
+			attrs = append(attrs, key.String(value))
+		}
+	}
+	add(serviceName, i.Name)
+	add(serviceVersion, i.Version)
+	add(headRevision, i.Revision)
+	add(environmentKey, i.Environment)
+	return attrs
+}

@@ -1,0 +1,73 @@
+package version
+
+import (
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"runtime/debug"
+	"slices"
+)
+
+// FromBuildInfo tells what a program is by its build info, which may be nil.
+// It is pure: it reads neither the running program nor the environment, unless
+// Options.Getenv hands one in. Linker variables are read from the recorded
+// -ldflags; a program built with -trimpath does not record them.
+func FromBuildInfo(bi *debug.BuildInfo, opts *Options) Info {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	var link linked
+	if bi != nil {
+		link = linkedBy(setting(bi, "-ldflags"))
+	}
+	return resolve(bi, link, o)
+}
+
+// ReadFile tells what the Go program in a file is, without running it. The
+// environment plays no part. The error of a file that cannot be read wraps
+// the one of the file system (fs.ErrNotExist, fs.ErrPermission); that of any
+// other file wraps [ErrNotGoProgram].
+func ReadFile(path string) (Info, error) {
+	// Opening a pipe would wait for its writer.
+	if stat, err := os.Stat(path); err != nil {
+		return Info{}, fmt.Errorf("version: %w", err)
+	} else if !stat.Mode().IsRegular() {
+		return Info{}, fmt.Errorf("version: %s: %w: not a regular file", path, ErrNotGoProgram)
+	}
+	bi, err := buildinfo.ReadFile(path)
+	if fault, ok := errors.AsType[*fs.PathError](err); ok {
+		return Info{}, fmt.Errorf("version: %w", fault)
+	}
+	if err != nil {
+		return Info{}, fmt.Errorf("version: %s: %w: %s", path, ErrNotGoProgram, clean(err.Error(), maxText))
+	}
+	return FromBuildInfo(bi, nil), nil
+}
+
+// BuildInfo gives what is known in the form of the standard library, for
+// tools that take that. It holds the shown settings only, and the main module
+// with the version that the toolchain recorded. Its String is the format of
+// "go version -m", which [debug.ParseBuildInfo] and [Parse] read.
+func (i Info) BuildInfo() *debug.BuildInfo {
+	i = i.tidy()
+	bi := &debug.BuildInfo{
+		GoVersion: i.GoVersion,
+		Path:      i.Package,
+		Main:      debug.Module{Path: i.Module, Version: i.ModuleVersion, Sum: i.ModuleSum},
+	}
+	for _, m := range i.Deps {
+		dep := &debug.Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
+		if r := m.Replace; r != nil {
+			dep.Replace = &debug.Module{Path: r.Path, Version: r.Version, Sum: r.Sum}
+		}
+		bi.Deps = append(bi.Deps, dep)
+	}
+	for _, key := range slices.Sorted(maps.Keys(i.Settings)) {
+		bi.Settings = append(bi.Settings, debug.BuildSetting{Key: key, Value: i.Settings[key]})
+	}
+	return bi
+}

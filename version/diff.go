@@ -1,0 +1,378 @@
+package version
+
+import (
+	"fmt"
+	goversion "go/version"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/semver"
+)
+
+// ChangeKind is what happened to one thing between two programs.
+type ChangeKind string
+
+const (
+	// Changed means another value, without an order between them.
+	Changed ChangeKind = "changed"
+	// Added and Removed mean that only the new or only the old has it.
+	Added   ChangeKind = "added"
+	Removed ChangeKind = "removed"
+	// Upgraded and Downgraded mean a later or an earlier version.
+	Upgraded   ChangeKind = "upgraded"
+	Downgraded ChangeKind = "downgraded"
+	// Replaced means that a replace directive came, went or names something
+	// else.
+	Replaced ChangeKind = "replaced"
+	// Resummed means the same version with another checksum: what the module
+	// proxy promises never to serve. Find out which is the true one.
+	Resummed ChangeKind = "resummed"
+)
+
+// A Change is one value that differs; the zero Change is none. Old or New is
+// empty when it is unknown there, or not there at all.
+type Change struct {
+	Kind ChangeKind `json:"kind"`
+	Old  string     `json:"old"`
+	New  string     `json:"new"`
+}
+
+// A ModuleChange is one dependency that differs. Old is nil when the
+// dependency was added, New when it was removed.
+type ModuleChange struct {
+	Path string     `json:"path"`
+	Kind ChangeKind `json:"kind"`
+	Old  *Module    `json:"old,omitempty"`
+	New  *Module    `json:"new,omitempty"`
+}
+
+// Changes are the differences between two programs; in JSON under these
+// names, which are stable. What is equal is left out.
+type Changes struct {
+	Name        Change `json:"name,omitzero"`
+	Version     Change `json:"version,omitzero"`
+	Dirty       Change `json:"dirty,omitzero"` // "true" and "false"
+	Revision    Change `json:"revision,omitzero"`
+	Environment Change `json:"environment,omitzero"`
+	Module      Change `json:"module,omitzero"` // the path; the sum when Resummed
+	Toolchain   Change `json:"toolchain,omitzero"`
+	Platform    Change `json:"platform,omitzero"`
+
+	// Deps is sorted by path.
+	Deps []ModuleChange `json:"deps,omitempty"`
+
+	// Settings of the build by name, without those that follow from the
+	// revision or the platform.
+	Settings map[string]Change `json:"settings,omitempty"`
+
+	// NotCompared names what only one of the two tells of, as when one is a
+	// minimal answer of Handler: dirty, environment, module, toolchain,
+	// platform, deps, settings.
+	NotCompared []string `json:"notCompared,omitempty"`
+}
+
+// Diff tells what changed from the old to the new program. Versions are
+// compared by the rules of Go modules; versions of [KindOther] and
+// [KindDevel] have no order and are only told apart.
+func Diff(old, new Info) Changes {
+	a, b := old.tidyForDiff(), new.tidyForDiff()
+	c := Changes{
+		Name:     changed(a.Name, b.Name),
+		Version:  changed(a.Version, b.Version),
+		Revision: changed(a.Revision, b.Revision),
+	}
+	if c.Version != (Change{}) && KindOf(a.Version).comparable() && KindOf(b.Version).comparable() {
+		c.Version.Kind = direction(semver.Compare(withV(a.Version), withV(b.Version)))
+	}
+	// One may be shortened: then it is the same commit.
+	if r := c.Revision; r.Old != "" && r.New != "" && (strings.HasPrefix(r.Old, r.New) || strings.HasPrefix(r.New, r.Old)) {
+		c.Revision = Change{}
+	}
+	c.Dirty = c.told("dirty", a.dirtyText(), b.dirtyText())
+	c.Environment = c.told("environment", a.Environment, b.Environment)
+	c.Module = c.told("module", a.Module, b.Module)
+	if a.Module == b.Module && a.ModuleVersion == b.ModuleVersion && a.ModuleSum != b.ModuleSum && a.ModuleSum != "" && b.ModuleSum != "" {
+		c.Module = Change{Kind: Resummed, Old: a.ModuleSum, New: b.ModuleSum}
+	}
+	c.Toolchain = c.told("toolchain", a.GoVersion, b.GoVersion)
+	if t := c.Toolchain; goversion.IsValid(t.Old) && goversion.IsValid(t.New) {
+		c.Toolchain.Kind = direction(goversion.Compare(t.Old, t.New))
+	}
+	c.Platform = c.told("platform", a.Platform, b.Platform)
+	if c.comparable("deps", a.Deps != nil, b.Deps != nil) {
+		c.Deps = diffModules(a.Deps, b.Deps)
+	}
+	if c.comparable("settings", a.Settings != nil, b.Settings != nil) {
+		c.Settings = diffSettings(a.Settings, b.Settings)
+	}
+	return c
+}
+
+// tidyForDiff tidies, but does not copy what is in order already.
+func (i Info) tidyForDiff() Info {
+	deps := i.Deps
+	if !slices.IsSortedFunc(deps, compareModules) || slices.ContainsFunc(deps, func(m Module) bool { return !m.isClean() }) {
+		return i.tidy()
+	}
+	i.Deps = nil
+	i = i.tidy()
+	i.Deps = deps
+	return i
+}
+
+func compareModules(a, b Module) int { return strings.Compare(a.Path, b.Path) }
+
+func (m *Module) isClean() bool {
+	for _, s := range [...]string{m.Path, m.Version, m.Sum} {
+		if clean(s, maxText) != s {
+			return false
+		}
+	}
+	return m.Path != "" && (m.Replace == nil || m.Replace.isClean())
+}
+
+// changed compares what both should tell.
+func changed(a, b string) Change {
+	if a == b {
+		return Change{}
+	}
+	return Change{Kind: Changed, Old: a, New: b}
+}
+
+// told compares what a small snapshot does not tell.
+func (c *Changes) told(what, a, b string) Change {
+	if !c.comparable(what, a != "", b != "") {
+		return Change{}
+	}
+	return changed(a, b)
+}
+
+// comparable tells whether both know, and notes when only one does.
+func (c *Changes) comparable(what string, a, b bool) bool {
+	if a != b {
+		c.NotCompared = append(c.NotCompared, what)
+	}
+	return a && b
+}
+
+func direction(order int) ChangeKind {
+	switch {
+	case order < 0:
+		return Upgraded
+	case order > 0:
+		return Downgraded
+	}
+	return Changed
+}
+
+// diffModules walks two lists that are sorted by path.
+func diffModules(old, new []Module) []ModuleChange {
+	var changes []ModuleChange
+	for len(old) > 0 || len(new) > 0 {
+		switch {
+		case len(new) == 0 || len(old) > 0 && old[0].Path < new[0].Path:
+			changes = append(changes, ModuleChange{Path: old[0].Path, Kind: Removed, Old: old[0].deepCopy()})
+			old = old[1:]
+		case len(old) == 0 || new[0].Path < old[0].Path:
+			changes = append(changes, ModuleChange{Path: new[0].Path, Kind: Added, New: new[0].deepCopy()})
+			new = new[1:]
+		default:
+			if kind := moduleChange(&old[0], &new[0]); kind != "" {
+				changes = append(changes, ModuleChange{Path: old[0].Path, Kind: kind, Old: old[0].deepCopy(), New: new[0].deepCopy()})
+			}
+			old, new = old[1:], new[1:]
+		}
+	}
+	return changes
+}
+
+func (m *Module) deepCopy() *Module {
+	c := m.clone()
+	c.Replace = m.Replace.clone()
+	return c
+}
+
+// moduleChange compares what was really built: the replacement, where there
+// is one.
+func moduleChange(old, new *Module) ChangeKind {
+	if (old.Replace == nil) != (new.Replace == nil) {
+		return Replaced
+	}
+	if old.Replace != nil {
+		if old.Replace.Path != new.Replace.Path {
+			return Replaced
+		}
+		old, new = old.Replace, new.Replace
+	}
+	switch {
+	case old.Version == new.Version && old.Sum != new.Sum && old.Sum != "" && new.Sum != "":
+		return Resummed
+	case old.Version == new.Version:
+		return ""
+	case semver.IsValid(old.Version) && semver.IsValid(new.Version):
+		return direction(semver.Compare(old.Version, new.Version))
+	}
+	return Changed
+}
+
+// toldElsewhere are the settings that other changes already tell.
+var toldElsewhere = map[string]bool{"GOOS": true, "GOARCH": true, "vcs.revision": true, "vcs.time": true, "vcs.modified": true}
+
+func diffSettings(old, new map[string]string) map[string]Change {
+	changes := make(map[string]Change)
+	for key, value := range old {
+		if now, ok := new[key]; !ok {
+			changes[key] = Change{Kind: Removed, Old: value}
+		} else if now != value {
+			changes[key] = changed(value, now)
+		}
+	}
+	for key, value := range new {
+		if _, ok := old[key]; !ok {
+			changes[key] = Change{Kind: Added, New: value}
+		}
+	}
+	maps.DeleteFunc(changes, func(key string, _ Change) bool { return toldElsewhere[key] })
+	if len(changes) == 0 {
+		return nil
+	}
+	return changes
+}
+
+// Empty tells that nothing changed, as far as both tell.
+func (c Changes) Empty() bool { return len(c.lines()) == 0 }
+
+// String is for people, one line for each change:
+//
+//	go1.26.7 → go1.26.8
+//	v1.4.1 → v1.4.2
+//	semver v3.4.0 → v3.5.0
+//	rev a1b2c3d4e5f6..d4e5f6a1b2c3
+//
+// "no change" when there is none. A module has its short name where that
+// names only one of the changes.
+func (c Changes) String() string {
+	lines := c.lines()
+	if len(lines) == 0 {
+		lines = []string{"no change"}
+	}
+	if len(c.NotCompared) > 0 {
+		lines = append(lines, "not compared, only one side tells: "+strings.Join(c.NotCompared, ", "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (c Changes) lines() []string {
+	var lines []string
+	add := func(what string, change Change) {
+		if change == (Change{}) {
+			return
+		}
+		line := what + orUnknown(change.Old) + " → " + orUnknown(change.New)
+		if change.Kind == Downgraded {
+			line += " (downgraded)"
+		}
+		lines = append(lines, line)
+	}
+	add("name ", c.Name)
+	add("", c.Toolchain)
+	add("", c.Version)
+	switch c.Dirty.New {
+	case "true":
+		lines = append(lines, "now from a modified working tree")
+	case "false":
+		lines = append(lines, "no longer from a modified working tree")
+	}
+	if c.Module.Kind == Resummed {
+		lines = append(lines, "module same version, other sum: "+c.Module.Old+" → "+c.Module.New)
+	} else {
+		add("module ", c.Module)
+	}
+	names := shortNames(c.Deps)
+	for n, d := range c.Deps {
+		lines = append(lines, names[n]+" "+d.words())
+	}
+	if r := c.Revision; r != (Change{}) {
+		lines = append(lines, "rev "+orUnknown(short(r.Old))+".."+orUnknown(short(r.New)))
+	}
+	add("platform ", c.Platform)
+	add("environment ", c.Environment)
+	for _, key := range slices.Sorted(maps.Keys(c.Settings)) {
+		switch s := c.Settings[key]; s.Kind {
+		case Added:
+			lines = append(lines, key+"="+s.New+" added")
+		case Removed:
+			lines = append(lines, key+"="+s.Old+" removed")
+		default:
+			lines = append(lines, key+" "+s.Old+" → "+s.New)
+		}
+	}
+	return lines
+}
+
+// words says what happened to the module.
+func (d ModuleChange) words() string {
+	switch {
+	case d.New == nil && d.Old == nil:
+		return string(d.Kind)
+	case d.New == nil:
+		return d.Old.words() + " removed"
+	case d.Old == nil:
+		return d.New.words() + " added"
+	case d.Kind == Resummed:
+		old, new := d.Old.built(), d.New.built()
+		return fmt.Sprintf("%s same version, other sum: %s → %s", d.New.words(), old.Sum, new.Sum)
+	}
+	text := d.Old.words() + " → " + d.New.words()
+	if d.Kind == Downgraded {
+		text += " (downgraded)"
+	}
+	return text
+}
+
+// words is the version, and what it is replaced by.
+func (m *Module) words() string {
+	text := orUnknown(m.Version)
+	if r := m.Replace; r != nil {
+		text += " (replaced by " + strings.TrimSpace(r.Path+" "+r.Version) + ")"
+	}
+	return text
+}
+
+// built is the module that was really built.
+func (m *Module) built() *Module {
+	if m.Replace != nil {
+		return m.Replace
+	}
+	return m
+}
+
+// shortNames gives each module its short name, or its path where another
+// changed module has the same one.
+func shortNames(changes []ModuleChange) []string {
+	names := make([]string, len(changes))
+	count := make(map[string]int, len(changes))
+	for n, c := range changes {
+		names[n] = shortName(c.Path)
+		count[names[n]]++
+	}
+	for n, c := range changes {
+		if count[names[n]] > 1 {
+			names[n] = c.Path
+		}
+	}
+	return names
+}
+
+// shortName is the last element of a module path that is not its major
+// version: semver for github.com/Masterminds/semver/v3, yaml for
+// gopkg.in/yaml.v3.
+func shortName(modulePath string) string {
+	name := commandName(modulePath)
+	if strings.HasPrefix(modulePath, "gopkg.in/") {
+		name = strings.TrimSuffix(name, path.Ext(name))
+	}
+	return orUnknown(name)
+}

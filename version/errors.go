@@ -1,0 +1,49 @@
+package version
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+var (
+	// ErrNotGoProgram is what [ReadFile] returns, wrapped, for a file that is
+	// no Go program, is damaged, or was built without build information.
+	ErrNotGoProgram = errors.New("not a Go program")
+
+	// ErrTooLarge is what [Parse] returns, wrapped in a [SnapshotError], for
+	// a snapshot of more than [MaxSnapshot] bytes.
+	ErrTooLarge = errors.New("larger than a snapshot may be")
+
+	// ErrNoSemver is what [Info.Semver] returns, wrapped with the reason, for
+	// a version that is no semantic version.
+	ErrNoSemver = errors.New("no semantic version")
+)
+
+// A SnapshotError is a fault in a snapshot given to [Parse], and where it is.
+type SnapshotError struct {
+	Name   string // of the snapshot, as given to Parse
+	Line   int    // from 1; 0 when the fault has no place
+	Column int    // from 1, in bytes; 0 when only the line is known
+	Err    error  // what is wrong
+}
+
+// Error gives the place and the fault: "snapshot.json:3:14: …".
+func (e *SnapshotError) Error() string {
+	var b strings.Builder
+	b.WriteString(clean(e.Name, maxValue))
+	if e.Line > 0 {
+		b.WriteByte(':')
+		b.WriteString(strconv.Itoa(e.Line))
+		if e.Column > 0 {
+			b.WriteByte(':')
+			b.WriteString(strconv.Itoa(e.Column))
+		}
+	}
+	b.WriteString(": ")
+	b.WriteString(e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns the fault without its place.
+func (e *SnapshotError) Unwrap() error { return e.Err }

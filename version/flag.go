@@ -1,0 +1,72 @@
+package version
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+)
+
+// Flag adds -version to the flags, for the running program.
+func Flag(flags *flag.FlagSet) *bool { return Current().Flag(flags) }
+
+// Flag adds -version, which prints [Info.String] and a newline, and then ends
+// the program in the way that -h ends it under the same error handling:
+//
+//   - flag.ExitOnError: the program exits with status 0;
+//   - flag.PanicOnError: Parse panics with [flag.ErrHelp];
+//   - flag.ContinueOnError: Parse goes on, and the result tells that -version
+//     was given. (An error from a flag's value would be printed as a wrong
+//     use, together with the usage.)
+//
+// It prints to flags.Output, or to standard output where that is standard
+// error, the default: a version that was asked for is not an error. Nil flags
+// are flag.CommandLine. It panics, as package flag does, when there is a flag
+// of that name.
+func (i Info) Flag(flags *flag.FlagSet) *bool {
+	if flags == nil {
+		flags = flag.CommandLine
+	}
+	v := &flagValue{flags: flags, line: i.String()}
+	flags.Var(v, "version", "print the version and exit")
+	return &v.asked
+}
+
+// flagValue is a boolean flag with an effect, like -h.
+type flagValue struct {
+	flags *flag.FlagSet
+	line  string
+	asked bool
+}
+
+func (v *flagValue) IsBoolFlag() bool { return true }
+
+// String is also called on the zero value, by flag.PrintDefaults.
+func (v *flagValue) String() string { return strconv.FormatBool(v.asked) }
+
+func (v *flagValue) Set(text string) error {
+	asked, err := strconv.ParseBool(text)
+	if err != nil {
+		return fmt.Errorf("must be true or false")
+	}
+	if !asked || v.asked {
+		return nil
+	}
+	v.asked = true
+	var out io.Writer = v.flags.Output()
+	if out == os.Stderr {
+		out = os.Stdout
+	}
+	_, err = fmt.Fprintln(out, v.line)
+	switch v.flags.ErrorHandling() {
+	case flag.ExitOnError:
+		if err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	case flag.PanicOnError:
+		panic(flag.ErrHelp)
+	}
+	return nil
+}

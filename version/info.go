@@ -1,0 +1,226 @@
+package version
+
+import (
+	"maps"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	gotime "time"
+)
+
+// Info is the identity of a program. The zero Info knows nothing; what is
+// unknown is empty. An Info is a value: the functions that return one share
+// no memory between calls, those that take one keep none of the caller's.
+type Info struct {
+	// Name of the service, at most 256 bytes like Version, Revision and
+	// Environment.
+	Name string
+
+	// Version as it was given, never rewritten: v1.4.2, 1.4.2, build-4711.
+	Version string
+
+	// Kind of Version; see [KindOf].
+	Kind Kind
+
+	// Dirty tells that the program was built from a modified working tree.
+	// When false, Origins["dirty"] tells whether that is known.
+	Dirty bool
+
+	// Revision is the commit: the full hash from the toolchain, twelve
+	// digits when only a pseudo-version tells it.
+	Revision string
+
+	// Time of the commit, in UTC. It is not the time of the build.
+	Time gotime.Time
+
+	// Environment that the service runs in: production, staging.
+	Environment string
+
+	// Package is the path of the main package, Module that of its module.
+	Package string
+	Module  string
+
+	// ModuleVersion and ModuleSum are what the toolchain recorded for the
+	// main module, also where Version comes from somewhere else. The sum is
+	// known only to a program installed as path@version.
+	ModuleVersion string
+	ModuleSum     string
+
+	// GoVersion of the toolchain: go1.26.8.
+	GoVersion string
+
+	// Platform is operating system and architecture: linux/amd64.
+	Platform string
+
+	// Deps are the modules that the program was built from, sorted by path.
+	// Nil means that they are not known, empty that there are none.
+	Deps []Module
+
+	// Settings of the build, those of an allow-list only: target, race,
+	// tags, trimpath and vcs among them, flags for compiler and linker never.
+	// Nil means that they are not known.
+	Settings map[string]string
+
+	// Origins tells for each field, by its name in JSON, where it came from.
+	Origins map[string]Origin
+
+	// Conflicts are the contradictions that were found. A conflict never
+	// changes a field.
+	Conflicts []Conflict
+}
+
+// A Module is one dependency.
+type Module struct {
+	Path    string  `json:"path"`
+	Version string  `json:"version,omitempty"`
+	Sum     string  `json:"sum,omitempty"`     // h1:…; empty in vendored builds and for directories
+	Replace *Module `json:"replace,omitempty"` // what was built instead; has no Replace itself
+}
+
+// A Conflict is a contradiction between two sources about one field.
+type Conflict struct {
+	Field  string `json:"field"`  // by its name in JSON
+	Reason string `json:"reason"` // a sentence for people
+}
+
+// String gives "field: reason".
+func (c Conflict) String() string { return c.Field + ": " + c.Reason }
+
+// Options say what only the program itself knows. The zero Options leave
+// every field to the sources named in the package comment.
+type Options struct {
+	Name        string
+	Version     string
+	Revision    string
+	Time        gotime.Time // of the commit
+	Environment string
+
+	// Getenv reads the environment. When nil, New reads the process
+	// environment and FromBuildInfo reads none.
+	Getenv func(key string) string
+}
+
+// current is read once: a program does not change while it runs.
+var current = sync.OnceValue(func() Info { return New(nil) })
+
+// Current tells what the running program is. The first call reads the build
+// info and the environment; every call returns an independent copy. It never
+// fails: a program that has no version is of [KindUnknown] or [KindDevel].
+func Current() Info { return current().clone() }
+
+// New is Current for a program that has more to say of itself; nil options say
+// nothing more. It reads build info and environment anew at each call.
+func New(opts *Options) Info {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
+	bi, _ := debug.ReadBuildInfo() // nil for programs not built by the go command
+	info := resolve(bi, linkedHere(), o)
+	if info.GoVersion == "" {
+		info.GoVersion = clean(runtime.Version(), maxText)
+		info.Origins["goVersion"] = OriginRuntime
+	}
+	if info.Platform == "" {
+		info.Platform = runtime.GOOS + "/" + runtime.GOARCH
+		info.Origins["platform"] = OriginRuntime
+	}
+	return info
+}
+
+// dirtyText is "true", "false", or empty when it is not known.
+func (i Info) dirtyText() string {
+	switch origin := i.Origins["dirty"]; {
+	case i.Dirty:
+		return "true"
+	case origin == "" || origin == OriginUnknown:
+		return ""
+	}
+	return "false"
+}
+
+// clone copies everything that could be changed through the copy.
+func (i Info) clone() Info {
+	i.Deps = cloneModules(i.Deps)
+	i.Settings = maps.Clone(i.Settings)
+	i.Origins = maps.Clone(i.Origins)
+	i.Conflicts = slices.Clone(i.Conflicts)
+	return i
+}
+
+func cloneModules(modules []Module) []Module {
+	modules = slices.Clone(modules)
+	for i := range modules {
+		modules[i].Replace = modules[i].Replace.clone()
+	}
+	return modules
+}
+
+func (m *Module) clone() *Module {
+	if m == nil {
+		return nil
+	}
+	return &Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
+}
+
+// tidy brings an Info from anywhere, an Info literal as well, into the form
+// that may be shown: text clean, kind told, settings filtered, modules sorted.
+func (i Info) tidy() Info {
+	i.Name = clean(i.Name, maxValue)
+	i.Version = clean(i.Version, maxValue)
+	i.Kind = KindOf(i.Version)
+	i.Dirty = i.Dirty || isDirty(i.Version)
+	i.Revision = clean(i.Revision, maxValue)
+	i.Time = cleanTime(i.Time)
+	i.Environment = clean(i.Environment, maxValue)
+	i.Package = clean(i.Package, maxText)
+	i.Module = clean(i.Module, maxText)
+	i.ModuleVersion = clean(i.ModuleVersion, maxText)
+	i.ModuleSum = clean(i.ModuleSum, maxText)
+	i.GoVersion = clean(i.GoVersion, maxText)
+	i.Platform = clean(i.Platform, maxText)
+	i.Deps = cloneModules(i.Deps)
+	for n := range i.Deps {
+		i.Deps[n].tidy()
+		if r := i.Deps[n].Replace; r != nil {
+			r.tidy()
+		}
+	}
+	i.Deps = slices.DeleteFunc(i.Deps, func(m Module) bool { return m.Path == "" })
+	slices.SortStableFunc(i.Deps, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
+	if i.Settings != nil {
+		i.Settings = cleanSettings(i.Settings)
+	}
+	origins := i.Origins
+	i.Origins = make(map[string]Origin, len(origins))
+	for field, origin := range origins {
+		i.Origins[clean(field, maxValue)] = Origin(clean(string(origin), maxValue))
+	}
+	i.Conflicts = slices.Clone(i.Conflicts)
+	for n, c := range i.Conflicts {
+		i.Conflicts[n] = Conflict{Field: clean(c.Field, maxValue), Reason: clean(c.Reason, maxText)}
+	}
+	return i
+}
+
+func (m *Module) tidy() {
+	m.Path = clean(m.Path, maxText)
+	m.Version = clean(m.Version, maxText)
+	m.Sum = clean(m.Sum, maxText)
+}
+
+// cleanTime gives the time in UTC, to the second, and zero for a time that
+// RFC 3339 cannot write.
+func cleanTime(t gotime.Time) gotime.Time {
+	t = t.UTC().Truncate(gotime.Second)
+	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
+		return gotime.Time{}
+	}
+	return t
+}

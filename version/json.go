@@ -1,0 +1,209 @@
+package version
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	gotime "time"
+)
+
+// MarshalJSON writes every field:
+//
+//	name, version, kind, dirty, revision, time (RFC 3339), environment,
+//	package, module, moduleVersion, moduleSum, goVersion, platform,
+//	deps ([{path, version, sum, replace}]), settings ({key: value}),
+//	origins ({field: origin}), conflicts ([{field, reason}])
+//
+// A field that is unknown is null. (In an answer of [Handler] a field that is
+// missing is not shown at that level.) These names are stable.
+func (i Info) MarshalJSON() ([]byte, error) {
+	return appendObject(nil, i.tidy().members(LevelFull))
+}
+
+// UnmarshalJSON reads what MarshalJSON and [Handler] write. Names that it does
+// not know are ignored, what is missing is unknown, kind follows from version.
+func (i *Info) UnmarshalJSON(data []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return err
+	}
+	info, faults := decode(fields)
+	if len(faults) > 0 {
+		errs := make([]error, len(faults))
+		for n, f := range faults {
+			errs[n] = f
+		}
+		return errors.Join(errs...)
+	}
+	*i = info
+	return nil
+}
+
+// member is one field of an answer: its name and its value, nil when unknown.
+type member struct {
+	name  string
+	value any // nil, string, bool, []Module, map[string]string, map[string]Origin, []Conflict
+}
+
+// members lists the fields that a level shows, in the order they are written.
+func (i Info) members(level Level) []member {
+	text := func(s string) any {
+		if s == "" {
+			return nil
+		}
+		return s
+	}
+	list := make([]member, 0, 17)
+	add := func(from Level, name string, value any) {
+		if level >= from {
+			list = append(list, member{name, value})
+		}
+	}
+	add(LevelMinimal, "name", text(i.Name))
+	add(LevelMinimal, "version", text(i.Version))
+	add(LevelStandard, "kind", string(i.Kind))
+	if i.dirtyText() == "" {
+		add(LevelStandard, "dirty", nil)
+	} else {
+		add(LevelStandard, "dirty", i.Dirty)
+	}
+	add(LevelMinimal, "revision", text(i.Revision))
+	add(LevelMinimal, "time", text(writeTime(i.Time)))
+	add(LevelStandard, "environment", text(i.Environment))
+	add(LevelStandard, "package", text(i.Package))
+	add(LevelStandard, "module", text(i.Module))
+	add(LevelStandard, "moduleVersion", text(i.ModuleVersion))
+	add(LevelStandard, "moduleSum", text(i.ModuleSum))
+	add(LevelStandard, "goVersion", text(i.GoVersion))
+	add(LevelStandard, "platform", text(i.Platform))
+	add(LevelFull, "deps", i.Deps)
+	add(LevelFull, "settings", i.Settings)
+	add(LevelFull, "origins", i.Origins)
+	add(LevelFull, "conflicts", slices.Concat([]Conflict{}, i.Conflicts))
+	return list
+}
+
+// appendObject writes members as a JSON object in their order.
+func appendObject(b []byte, members []member) ([]byte, error) {
+	b = append(b, '{')
+	for n, m := range members {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		name, err := json.Marshal(m.name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(m.value)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(b, name...), ':'), value...)
+	}
+	return append(b, '}'), nil
+}
+
+// fieldFault is a field of a snapshot that cannot be read.
+type fieldFault struct {
+	field string
+	err   error
+}
+
+func (f *fieldFault) Error() string { return clean(f.field, maxValue) + ": " + f.err.Error() }
+
+func (f *fieldFault) Unwrap() error { return f.err }
+
+// decode reads an Info field by field, so that all faults are told together.
+func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
+	var (
+		info   Info
+		faults []*fieldFault
+		when   string
+		dirty  *bool
+	)
+	read := func(field string, into any) {
+		raw, ok := fields[field]
+		if !ok {
+			return
+		}
+		if err := json.Unmarshal(raw, into); err != nil {
+			if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+				err = fmt.Errorf("must not be a JSON %s", wrong.Value)
+			}
+			faults = append(faults, &fieldFault{field, err})
+		}
+	}
+	read("name", &info.Name)
+	read("version", &info.Version)
+	read("dirty", &dirty)
+	read("revision", &info.Revision)
+	read("time", &when)
+	read("environment", &info.Environment)
+	read("package", &info.Package)
+	read("module", &info.Module)
+	read("moduleVersion", &info.ModuleVersion)
+	read("moduleSum", &info.ModuleSum)
+	read("goVersion", &info.GoVersion)
+	read("platform", &info.Platform)
+	read("deps", &info.Deps)
+	read("settings", &info.Settings)
+	read("origins", &info.Origins)
+	read("conflicts", &info.Conflicts)
+	if when != "" {
+		t, err := gotime.Parse(gotime.RFC3339, when)
+		if err != nil {
+			faults = append(faults, &fieldFault{"time", fmt.Errorf("must be RFC 3339, got %q", clean(when, maxValue))})
+		}
+		info.Time = t
+	}
+	for n, m := range info.Deps {
+		if clean(m.Path, maxText) == "" {
+			faults = append(faults, &fieldFault{"deps", fmt.Errorf("module %d has no path", n+1)})
+			break
+		}
+	}
+	if dirty != nil {
+		info.Dirty = *dirty
+	}
+	info = info.tidy()
+	for _, m := range info.members(LevelFull) {
+		switch m.name {
+		case "kind", "origins", "conflicts":
+			continue // they follow from the others
+		}
+		if info.Origins[m.name] != "" {
+			continue
+		}
+		info.Origins[m.name] = OriginUnknown
+		if raw, ok := fields[m.name]; ok && string(raw) != "null" {
+			info.Origins[m.name] = OriginSnapshot
+		}
+	}
+	return info, faults
+}
+
+// fieldOffset finds where the value of a member of the top-level object ends:
+// near enough to name its line. It is 0 when there is none.
+func fieldOffset(data []byte, field string) int {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if _, err := d.Token(); err != nil {
+		return 0
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return 0
+		}
+		at := int(d.InputOffset())
+		var skip json.RawMessage
+		if err := d.Decode(&skip); err != nil {
+			return 0
+		}
+		if key == field {
+			return at
+		}
+	}
+	return 0
+}

@@ -1,0 +1,92 @@
+package version
+
+import (
+	"regexp"
+	"strings"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+)
+
+// Kind is what sort of version a version string is. It decides whether two
+// versions can be compared.
+type Kind string
+
+const (
+	// KindRelease is a semantic version such as v1.4.2, with or without the v.
+	KindRelease Kind = "release"
+	// KindPrerelease is a semantic version with a prerelease part: v1.5.0-rc.1.
+	KindPrerelease Kind = "prerelease"
+	// KindPseudo is a Go pseudo-version, made from a commit:
+	// v1.4.3-0.20260102150405-abcdef123456.
+	KindPseudo Kind = "pseudo"
+	// KindDevel is a build that its toolchain or its author calls a
+	// development build: "(devel)", "devel" or "dev".
+	KindDevel Kind = "devel"
+	// KindOther is a build number, a calendar version, an image tag or any
+	// other name. It is shown as it is and never compared.
+	KindOther Kind = "other"
+	// KindUnknown means that no version is known.
+	KindUnknown Kind = "unknown"
+)
+
+// describePattern matches what "git describe" appends between two tags, and
+// what its --dirty appends to anything. By the rules of SemVer both would sort
+// before the tag they come after.
+var describePattern = regexp.MustCompile(`-[0-9]+-g[0-9a-f]{4,64}(-dirty)?$|-dirty$`)
+
+// KindOf tells what sort of version the string is:
+//
+//   - "" and "unknown" are [KindUnknown];
+//   - "(devel)", "devel" and "dev" are [KindDevel];
+//   - three numbers as SemVer 2.0.0 writes them, with or without a leading
+//     "v", are a [KindRelease], a [KindPrerelease] or a [KindPseudo];
+//   - all else is [KindOther], also what SemVer would accept but misread: a
+//     first number of 1000 and more is a year or a date (2026.11.20), not a
+//     major version, and the output of "git describe" between tags
+//     (v1.4.2-3-gabc1234, v1.4.2-dirty) sorts before the tag it comes after.
+//
+// A calendar version with a short year (26.11.20) cannot be told from a
+// semantic one. Build metadata ("+dirty") does not change the kind.
+func KindOf(version string) Kind {
+	switch version {
+	case "", "unknown":
+		return KindUnknown
+	case "(devel)", "devel", "dev":
+		return KindDevel
+	}
+	v := withV(version)
+	// x/mod/semver also takes v1 and v1.2; those are image tags.
+	if !semver.IsValid(v) || semver.Canonical(v)+semver.Build(v) != v {
+		return KindOther
+	}
+	if len(semver.Major(v)) > len("v999") || describePattern.MatchString(strings.TrimSuffix(v, semver.Build(v))) {
+		return KindOther
+	}
+	switch {
+	case module.IsPseudoVersion(v):
+		return KindPseudo
+	case semver.Prerelease(v) != "":
+		return KindPrerelease
+	}
+	return KindRelease
+}
+
+// comparable tells whether versions of this kind have an order.
+func (k Kind) comparable() bool {
+	return k == KindRelease || k == KindPrerelease || k == KindPseudo
+}
+
+// withV gives the form that x/mod/semver reads.
+func withV(version string) string {
+	if strings.HasPrefix(version, "v") {
+		return version
+	}
+	return "v" + version
+}
+
+// isDirty tells whether the version itself says that the working tree was
+// modified: Go writes +dirty (+incompatible.dirty), git describe -dirty.
+func isDirty(version string) bool {
+	return strings.HasSuffix(version, "-dirty") || strings.HasSuffix(version, "+dirty") || strings.HasSuffix(version, ".dirty")
+}

@@ -1,0 +1,93 @@
+package version
+
+import "strings"
+
+// The linker variables, set by -ldflags "-X". They must be string variables
+// without an initial value: the linker leaves others alone. The name time is
+// why files of this package import the package of that name as gotime.
+var (
+	version  string
+	revision string
+	time     string
+)
+
+// linkerPrefix is how -X names a variable of this package.
+const linkerPrefix = "github.com/upkeep-go/upkeep/version."
+
+// linked is what the linker variables say.
+type linked struct {
+	version, revision, time string
+}
+
+// linkedHere is what was linked into the running program. Unlike the recorded
+// -ldflags it is also there in a program built with -trimpath.
+func linkedHere() linked {
+	return linked{version: version, revision: revision, time: time}
+}
+
+// linkedBy reads our three variables, and nothing else, from the recorded
+// -ldflags of a program.
+func linkedBy(ldflags string) linked {
+	var l linked
+	// A value for certain packages starts with their pattern: all=-X …
+	if !strings.HasPrefix(ldflags, "-") {
+		if _, flags, ok := strings.Cut(ldflags, "=-"); ok {
+			ldflags = "-" + flags
+		}
+	}
+	fields := splitFlags(ldflags)
+	for i := 0; i < len(fields); i++ {
+		name, value, inline := strings.Cut(strings.TrimPrefix(fields[i], "-"), "=")
+		if name != "-X" && name != "X" || !strings.HasPrefix(fields[i], "-") {
+			continue
+		}
+		if !inline {
+			if i++; i == len(fields) {
+				break
+			}
+			value = fields[i]
+		}
+		variable, ours := strings.CutPrefix(value, linkerPrefix)
+		if !ours {
+			continue
+		}
+		variable, value, _ = strings.Cut(variable, "=")
+		switch variable {
+		case "version":
+			l.version = value
+		case "revision":
+			l.revision = value
+		case "time":
+			l.time = value
+		}
+	}
+	return l
+}
+
+// splitFlags splits as the go command does: at blanks, with single or double
+// quotes around a whole field and no escapes inside. The rest of an
+// unterminated quote is no field.
+func splitFlags(s string) []string {
+	var fields []string
+	for {
+		s = strings.TrimLeft(s, " \t\r\n")
+		if s == "" {
+			return fields
+		}
+		if q := s[0]; q == '"' || q == '\'' {
+			end := strings.IndexByte(s[1:], q)
+			if end < 0 {
+				return fields
+			}
+			fields = append(fields, s[1:1+end])
+			s = s[end+2:]
+			continue
+		}
+		end := strings.IndexAny(s, " \t\r\n")
+		if end < 0 {
+			end = len(s)
+		}
+		fields = append(fields, s[:end])
+		s = s[end:]
+	}
+}

@@ -1,0 +1,46 @@
+package version
+
+import (
+	"net/http"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// MiddlewareOptions say what [Middleware] does beyond the span.
+type MiddlewareOptions struct {
+	// Header names a response header that carries the version, X-Version for
+	// instance. When empty, none is sent: a version tells an attacker which
+	// weaknesses to try. None is sent either when the version is unknown or
+	// the name is not a valid header name.
+	Header string
+}
+
+// Middleware sets [Info.Attributes] on the span of each request, so it stands
+// inside of the middleware that starts the span. A request whose span is not
+// recorded costs a look and no allocation. Of several options the last that
+// is not nil counts.
+func Middleware(info Info, opts ...*MiddlewareOptions) func(http.Handler) http.Handler {
+	var o MiddlewareOptions
+	for _, opt := range opts {
+		if opt != nil {
+			o = *opt
+		}
+	}
+	attrs := info.Attributes()
+	value := token(info.Version)
+	header := ""
+	if value != "" && o.Header != "" && token(o.Header) == o.Header {
+		header = http.CanonicalHeaderKey(o.Header)
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
+				span.SetAttributes(attrs...)
+			}
+			if header != "" {
+				w.Header()[header] = []string{value}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}

@@ -1,0 +1,327 @@
+package version
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	gotime "time"
+
+	"golang.org/x/mod/module"
+)
+
+// Origin is where a field came from.
+type Origin string
+
+const (
+	// OriginOptions is what the program said by [Options].
+	OriginOptions Origin = "options"
+	// OriginLinker is a linker variable set by -ldflags "-X".
+	OriginLinker Origin = "linker"
+	// OriginBuildInfo is what the toolchain recorded in the binary.
+	OriginBuildInfo Origin = "buildinfo"
+	// OriginEnvironment is the environment of the process.
+	OriginEnvironment Origin = "environment"
+	// OriginRuntime is the running program where there is no build info.
+	OriginRuntime Origin = "runtime"
+	// OriginSnapshot is a snapshot that does not tell where it has it from.
+	OriginSnapshot Origin = "snapshot"
+	// OriginUnknown means that no source knows.
+	OriginUnknown Origin = "unknown"
+)
+
+// words is how a conflict names the source.
+func (o Origin) words() string {
+	switch o {
+	case OriginOptions:
+		return "the options say"
+	case OriginLinker:
+		return "the linker says"
+	case OriginBuildInfo:
+		return "the build info says"
+	case OriginEnvironment:
+		return "the environment says"
+	}
+	return string(o) + " says"
+}
+
+// claim is what one source says of one field; empty when it says nothing.
+type claim struct {
+	origin Origin
+	value  string
+}
+
+// resolver puts an Info together and notes where from.
+type resolver struct {
+	info Info
+}
+
+// resolve is the order of the package comment in one place.
+func resolve(bi *debug.BuildInfo, link linked, opts Options) Info {
+	r := resolver{Info{Origins: make(map[string]Origin, 12)}}
+	built := bi != nil
+	if !built {
+		bi = new(debug.BuildInfo)
+	}
+	env := readEnvironment(opts.Getenv)
+	if env.malformed {
+		r.conflict("environment", "OTEL_RESOURCE_ATTRIBUTES is malformed: only a part of it was read")
+	}
+
+	r.name(opts, env, bi)
+	r.info.Environment = r.pick("environment", maxValue,
+		claim{OriginOptions, opts.Environment},
+		claim{OriginEnvironment, env.environment})
+	r.disagree("environment", opts.Environment, env.environment)
+	r.version(opts, link, bi, env)
+	r.revision(opts, link, bi, env)
+	r.time(opts, link, bi)
+	r.dirty(bi)
+	r.build(bi, built)
+	return r.info
+}
+
+// pick takes the first claim that says something.
+func (r *resolver) pick(field string, limit int, claims ...claim) string {
+	for _, c := range claims {
+		value := clean(c.value, limit)
+		if value == "" {
+			continue
+		}
+		if value != strings.TrimSpace(c.value) {
+			r.conflict(field, fmt.Sprintf("%s what cannot be shown; it was cut or replaced", c.origin.words()))
+		}
+		r.info.Origins[field] = c.origin
+		return value
+	}
+	r.info.Origins[field] = OriginUnknown
+	return ""
+}
+
+func (r *resolver) conflict(field, reason string) {
+	r.info.Conflicts = append(r.info.Conflicts, Conflict{Field: field, Reason: clean(reason, maxText)})
+}
+
+// disagree notes that the options differ from the environment, which is what
+// dashboards go by.
+func (r *resolver) disagree(field, option, env string) {
+	option, env = clean(option, maxValue), clean(env, maxValue)
+	if option != "" && env != "" && option != env {
+		r.contradiction(field, claim{OriginOptions, option}, claim{OriginEnvironment, env})
+	}
+}
+
+func (r *resolver) contradiction(field string, a, b claim) {
+	r.conflict(field, fmt.Sprintf("%s %q, %s %q",
+		a.origin.words(), clean(a.value, maxValue), b.origin.words(), clean(b.value, maxValue)))
+}
+
+func (r *resolver) name(opts Options, env environment, bi *debug.BuildInfo) {
+	r.info.Name = r.pick("name", maxValue,
+		claim{OriginOptions, opts.Name},
+		claim{OriginEnvironment, env.name},
+		claim{OriginBuildInfo, commandName(bi.Path)})
+	r.disagree("name", opts.Name, env.name)
+}
+
+// majorSuffix is the last element of a module path from v2 on.
+var majorSuffix = regexp.MustCompile(`^v[1-9][0-9]*$`)
+
+// commandName is the name that "go build" would give the program.
+func commandName(pkg string) string {
+	// A build from a list of files has no package.
+	if pkg == "" || pkg == "command-line-arguments" {
+		return ""
+	}
+	dir, name := path.Split(pkg)
+	if dir != "" && majorSuffix.MatchString(name) && name != "v1" {
+		name = path.Base(dir)
+	}
+	return name
+}
+
+func (r *resolver) version(opts Options, link linked, bi *debug.BuildInfo, env environment) {
+	claims := []claim{
+		{OriginOptions, known(opts.Version)},
+		{OriginLinker, known(link.version)},
+		{OriginBuildInfo, known(bi.Main.Version)},
+		{OriginEnvironment, known(env.version)},
+	}
+	// "(devel)" is the toolchain's word for not knowing: it comes last.
+	if KindOf(claims[2].value) == KindDevel {
+		claims[2], claims[3] = claims[3], claims[2]
+	}
+	r.info.Version = r.pick("version", maxValue, claims...)
+	r.info.Kind = KindOf(r.info.Version)
+	r.contradictions("version", claims, func(c claim) bool {
+		// A pseudo-version on v0.0.0 is what the toolchain makes where it
+		// sees no tag, as in a shallow clone: it denies none.
+		return KindOf(c.value).comparable() &&
+			(c.origin != OriginBuildInfo || KindOf(c.value) != KindPseudo || !strings.HasPrefix(c.value, "v0.0.0-"))
+	}, func(a, b string) bool {
+		// That the tree was modified is a conflict of its own.
+		return strings.TrimSuffix(withV(a), "+dirty") == strings.TrimSuffix(withV(b), "+dirty")
+	})
+}
+
+func (r *resolver) revision(opts Options, link linked, bi *debug.BuildInfo, env environment) {
+	stamped := setting(bi, "vcs.revision")
+	if rev, err := module.PseudoVersionRev(bi.Main.Version); err == nil && stamped == "" {
+		stamped = rev
+	}
+	claims := []claim{
+		{OriginOptions, known(opts.Revision)},
+		{OriginLinker, known(link.revision)},
+		{OriginBuildInfo, known(stamped)},
+		{OriginEnvironment, known(env.revision)},
+	}
+	r.info.Revision = r.pick("revision", maxValue, claims...)
+	r.contradictions("revision", claims, func(c claim) bool { return c.value != "" }, func(a, b string) bool {
+		// Either may be shortened.
+		return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
+	})
+	if setting(bi, "vcs.revision") != "" && bi.Main.Version == "(devel)" {
+		r.conflict("revision", "the toolchain found a repository but no version of this module in it: "+
+			"the revision may be that of an outer repository (a git worktree or a plain copy inside another checkout); "+
+			"a repository without go.mod at its root looks the same")
+	}
+}
+
+func (r *resolver) time(opts Options, link linked, bi *debug.BuildInfo) {
+	linkTime, ok := parseTime(link.time)
+	if !ok {
+		r.conflict("time", fmt.Sprintf("the linker says %q, which is neither RFC 3339 nor seconds since 1970", clean(link.time, maxValue)))
+	}
+	stamped, _ := parseTime(setting(bi, "vcs.time"))
+	if t, err := module.PseudoVersionTime(bi.Main.Version); err == nil && stamped.IsZero() {
+		stamped = t
+	}
+	claims := []claim{
+		{OriginOptions, writeTime(opts.Time)},
+		{OriginLinker, writeTime(linkTime)},
+		{OriginBuildInfo, writeTime(stamped)},
+	}
+	r.info.Time, _ = parseTime(r.pick("time", maxValue, claims...))
+	r.contradictions("time", claims, func(c claim) bool { return c.value != "" }, func(a, b string) bool { return a == b })
+}
+
+// contradictions compares the first claim that counts with all later ones.
+func (r *resolver) contradictions(field string, claims []claim, counts func(claim) bool, agree func(a, b string) bool) {
+	var first *claim
+	for i := range claims {
+		c := &claims[i]
+		c.value = clean(c.value, maxValue)
+		switch {
+		case !counts(*c):
+		case first == nil:
+			first = c
+		case !agree(first.value, c.value):
+			r.contradiction(field, *first, *c)
+		}
+	}
+}
+
+func (r *resolver) dirty(bi *debug.BuildInfo) {
+	modified := setting(bi, "vcs.modified")
+	switch {
+	case modified == "true" || isDirty(bi.Main.Version):
+		r.info.Dirty, r.info.Origins["dirty"] = true, OriginBuildInfo
+	case isDirty(r.info.Version):
+		r.info.Dirty, r.info.Origins["dirty"] = true, r.info.Origins["version"]
+	case modified == "false":
+		r.info.Origins["dirty"] = OriginBuildInfo
+	default:
+		r.info.Origins["dirty"] = OriginUnknown
+	}
+	if r.info.Dirty && !isDirty(r.info.Version) && r.info.Kind.comparable() {
+		r.conflict("dirty", fmt.Sprintf("%s %q, but the build info says that the working tree was modified",
+			r.info.Origins["version"].words(), r.info.Version))
+	}
+}
+
+// build takes what only the toolchain knows.
+func (r *resolver) build(bi *debug.BuildInfo, built bool) {
+	pkg := bi.Path
+	if pkg == "command-line-arguments" {
+		pkg = ""
+	}
+	from := func(value string) claim { return claim{OriginBuildInfo, value} }
+	r.info.Package = r.pick("package", maxText, from(pkg))
+	r.info.Module = r.pick("module", maxText, from(bi.Main.Path))
+	r.info.ModuleVersion = r.pick("moduleVersion", maxText, from(bi.Main.Version))
+	r.info.ModuleSum = r.pick("moduleSum", maxText, from(bi.Main.Sum))
+	r.info.GoVersion = r.pick("goVersion", maxText, from(bi.GoVersion))
+	platform := setting(bi, "GOOS") + "/" + setting(bi, "GOARCH")
+	r.info.Platform = r.pick("platform", maxText, from(strings.Trim(platform, "/")))
+	if !built {
+		r.info.Origins["deps"], r.info.Origins["settings"] = OriginUnknown, OriginUnknown
+		return
+	}
+	r.info.Origins["deps"], r.info.Origins["settings"] = OriginBuildInfo, OriginBuildInfo
+	r.info.Deps = make([]Module, 0, len(bi.Deps))
+	for _, dep := range bi.Deps {
+		if dep == nil {
+			continue
+		}
+		m := newModule(dep)
+		if m.Path == "" {
+			continue
+		}
+		if dep.Replace != nil {
+			replace := newModule(dep.Replace)
+			m.Replace = &replace
+		}
+		r.info.Deps = append(r.info.Deps, m)
+	}
+	// The toolchain sorts them; a snapshot may be written by anyone.
+	slices.SortStableFunc(r.info.Deps, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
+	r.info.Settings = make(map[string]string, len(bi.Settings))
+	for _, s := range bi.Settings {
+		if shownSettings[s.Key] {
+			r.info.Settings[s.Key] = clean(s.Value, maxText)
+		}
+	}
+}
+
+func newModule(m *debug.Module) Module {
+	return Module{Path: clean(m.Path, maxText), Version: clean(m.Version, maxText), Sum: clean(m.Sum, maxText)}
+}
+
+// known makes an explicit "unknown" the same as saying nothing.
+func known(value string) string {
+	value = strings.TrimSpace(value)
+	if strings.EqualFold(value, "unknown") {
+		return ""
+	}
+	return value
+}
+
+// parseTime reads RFC 3339 and seconds since 1970 (git's %cI and %ct); the
+// empty text is the zero time.
+func parseTime(s string) (t gotime.Time, ok bool) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return t, true
+	}
+	t, err := gotime.Parse(gotime.RFC3339, s)
+	if err != nil {
+		seconds, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return t, false
+		}
+		t = gotime.Unix(seconds, 0)
+	}
+	t = cleanTime(t)
+	return t, !t.IsZero()
+}
+
+// writeTime is the reverse of parseTime.
+func writeTime(t gotime.Time) string {
+	if t = cleanTime(t); t.IsZero() {
+		return ""
+	}
+	return t.Format(gotime.RFC3339)
+}

@@ -1,0 +1,136 @@
+package version
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// shortRevision is how much of a commit people are shown: what Go's own
+// pseudo-versions have.
+const shortRevision = 12
+
+// String is one line for people:
+// "shop v1.4.2 (abcdef123456, 2026-11-20T11:20:00Z, go1.26.8, linux/amd64)".
+func (i Info) String() string {
+	i = i.tidy()
+	var b strings.Builder
+	b.WriteString(orUnknown(i.Name))
+	b.WriteByte(' ')
+	b.WriteString(orUnknown(i.Version))
+	if i.Dirty && !isDirty(i.Version) {
+		b.WriteString(" dirty")
+	}
+	var more []string
+	for _, s := range []string{short(i.Revision), writeTime(i.Time), i.GoVersion, i.Platform} {
+		if s != "" {
+			more = append(more, s)
+		}
+	}
+	if len(more) > 0 {
+		b.WriteString(" (" + strings.Join(more, ", ") + ")")
+	}
+	return b.String()
+}
+
+// LogValue groups what is known for log/slog: name, version, dirty (when
+// true), revision, time, environment, go, platform, and the number of
+// conflicts when there are any.
+func (i Info) LogValue() slog.Value {
+	attrs := make([]slog.Attr, 0, 9)
+	add := func(key, value string, limit int) {
+		if value = clean(value, limit); value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	add("name", i.Name, maxValue)
+	add("version", orUnknown(clean(i.Version, maxValue)), maxValue)
+	if i.Dirty || isDirty(i.Version) {
+		attrs = append(attrs, slog.Bool("dirty", true))
+	}
+	add("revision", i.Revision, maxValue)
+	if t := cleanTime(i.Time); !t.IsZero() {
+		attrs = append(attrs, slog.Time("time", t))
+	}
+	add("environment", i.Environment, maxValue)
+	add("go", i.GoVersion, maxValue)
+	add("platform", i.Platform, maxValue)
+	if n := len(i.Conflicts); n > 0 {
+		attrs = append(attrs, slog.Int("conflicts", n))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// writeText writes members as "name: value" lines, one line for each element
+// of a list.
+func writeText(b *strings.Builder, members []member) {
+	line := func(name string, parts ...string) {
+		b.WriteString(name)
+		b.WriteByte(':')
+		for _, p := range parts {
+			if p != "" {
+				b.WriteByte(' ')
+				b.WriteString(p)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	for _, m := range members {
+		switch value := m.value.(type) {
+		case nil:
+			line(m.name, "unknown")
+		case string:
+			line(m.name, value)
+		case bool:
+			line(m.name, strconv.FormatBool(value))
+		case []Module:
+			if value == nil {
+				line(m.name, "unknown")
+			}
+			for _, dep := range value {
+				parts := []string{dep.Path, dep.Version, dep.Sum}
+				if r := dep.Replace; r != nil {
+					parts = append(parts, "=>", r.Path, r.Version, r.Sum)
+				}
+				line("dep", parts...)
+			}
+		case map[string]string:
+			if value == nil {
+				line(m.name, "unknown")
+			}
+			for _, key := range slices.Sorted(maps.Keys(value)) {
+				line("setting", key+"="+value[key])
+			}
+		case map[string]Origin:
+			for _, key := range slices.Sorted(maps.Keys(value)) {
+				line("origin", key+"="+string(value[key]))
+			}
+		case []Conflict:
+			for _, c := range value {
+				line("conflict", c.String())
+			}
+		}
+	}
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return string(KindUnknown)
+	}
+	return s
+}
+
+// short cuts a commit hash; what is no hash stays as it is.
+func short(revision string) string {
+	if len(revision) <= shortRevision {
+		return revision
+	}
+	for _, c := range []byte(revision) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return revision
+		}
+	}
+	return revision[:shortRevision]
+}
