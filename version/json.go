@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	gotime "time"
 )
 
@@ -81,7 +80,7 @@ func (i Info) members(level Level) []member {
 	add(LevelFull, "deps", i.Deps)
 	add(LevelFull, "settings", i.Settings)
 	add(LevelFull, "origins", i.Origins)
-	add(LevelFull, "conflicts", slices.Concat([]Conflict{}, i.Conflicts))
+	add(LevelFull, "conflicts", append([]Conflict{}, i.Conflicts...)) // none is [], not null
 	return list
 }
 
@@ -122,6 +121,7 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 		faults []*fieldFault
 		when   string
 		dirty  *bool
+		faulty = make(map[string]bool)
 	)
 	read := func(field string, into any) {
 		raw, ok := fields[field]
@@ -133,6 +133,7 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 				err = fmt.Errorf("must not be a JSON %s", wrong.Value)
 			}
 			faults = append(faults, &fieldFault{field, err})
+			faulty[field] = true // what was read of it means nothing
 		}
 	}
 	read("name", &info.Name)
@@ -159,10 +160,13 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 		info.Time = t
 	}
 	for n, m := range info.Deps {
-		if clean(m.Path, maxText) == "" {
+		if clean(m.Path, maxText) == "" && !faulty["deps"] {
 			faults = append(faults, &fieldFault{"deps", fmt.Errorf("module %d has no path", n+1)})
 			break
 		}
+	}
+	if len(info.Conflicts) == 0 {
+		info.Conflicts = nil
 	}
 	if dirty != nil {
 		info.Dirty = *dirty
@@ -184,8 +188,8 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 	return info, faults
 }
 
-// fieldOffset finds where the value of a member of the top-level object ends:
-// near enough to name its line. It is 0 when there is none.
+// fieldOffset finds where the value of a member of the top-level object
+// starts, counting from 1. It is 0 when there is none.
 func fieldOffset(data []byte, field string) int {
 	d := json.NewDecoder(bytes.NewReader(data))
 	if _, err := d.Token(); err != nil {
@@ -197,6 +201,7 @@ func fieldOffset(data []byte, field string) int {
 			return 0
 		}
 		at := int(d.InputOffset())
+		at += len(data[at:]) - len(bytes.TrimLeft(data[at:], ": \t\r\n")) + 1
 		var skip json.RawMessage
 		if err := d.Decode(&skip); err != nil {
 			return 0

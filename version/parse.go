@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -55,9 +56,14 @@ func parseJSON(name string, data []byte) (Info, error) {
 		if len(faults) == 0 {
 			return info, nil
 		}
+		places := make(map[*fieldFault]int, len(faults))
+		for _, f := range faults {
+			places[f] = fieldOffset(data, f.field)
+		}
+		slices.SortStableFunc(faults, func(a, b *fieldFault) int { return places[a] - places[b] })
 		errs := make([]error, len(faults))
 		for n, f := range faults {
-			errs[n] = faultAt(name, data, fieldOffset(data, f.field), f)
+			errs[n] = faultAt(name, data, places[f], f)
 		}
 		return Info{}, errors.Join(errs...)
 	case isBuildInfo:
@@ -73,7 +79,8 @@ func parseJSON(name string, data []byte) (Info, error) {
 	return Info{}, &SnapshotError{Name: name, Line: 1, Err: errors.New(`says no "version": it is no snapshot of a program`)}
 }
 
-// faultAt turns an offset into line and column.
+// faultAt turns an offset, that of the byte counting from 1, into line and
+// column.
 func faultAt(name string, data []byte, offset int, err error) error {
 	before := data[:min(max(offset, 0), len(data))]
 	line := 1 + bytes.Count(before, []byte("\n"))
@@ -131,6 +138,10 @@ func (p *textParser) line(line string, first bool) error {
 			p.bi.GoVersion, p.found = goVersion, true
 			return nil
 		}
+	}
+	// BuildInfo.String leaves a line empty after a replacement.
+	if line == "" || line == "\t" {
+		return nil
 	}
 	word, value, ok := strings.Cut(strings.TrimPrefix(line, "\t"), "\t")
 	if !ok {
