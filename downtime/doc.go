@@ -1,0 +1,68 @@
+// Package downtime stops part of a live service for planned work: announced, no longer
+// than needed, and with an honest answer to the question that a migration has to ask
+// first: is it quiet yet?
+//
+// Two names do most of it. [Open] reads a document of windows and gives a [Guard];
+// [Guard.Handler] stands in front of the service:
+//
+//	g, err := downtime.Open(ctx, downtime.File("windows.yaml"), nil)
+//	defer g.Close()
+//	http.ListenAndServe(addr, g.Handler(mux))
+//
+// [Guard.Enter] does for jobs and consumers what Handler does for requests.
+// [Guard.Drain] waits until a window has begun and nothing in its scope runs any
+// more in this process; [Guard.Report] says at any time what is in the way.
+// [Guard.StatusHandler] tells operators.
+//
+// # The document
+//
+// YAML or JSON. What is not known is refused, and every fault has its place:
+//
+//	windows:
+//	  - id: orders-db-upgrade            # for logs, commands and answers
+//	    title: Orders database upgrade
+//	    owner: team-orders
+//	    runbook: https://runbooks.example/orders-db
+//	    start: 2026-12-06T02:00          # wall clock of timezone; or an instant, with Z or an offset
+//	    timezone: Europe/Madrid
+//	    duration: 2h                     # exact, across any change of clocks
+//	    announce: 3d                     # shown from then on
+//	    cutoff: 5m                       # work declared long is refused from then on
+//	    rollback: 1h30m                  # after the start: the point of no return, for operators
+//	    mode: closed                     # closed | read-only | announce | rehearse
+//	    scope: {paths: ["/orders/**"], work: [import]}
+//	    message: Orders are read again from 04:00.
+//	    actual: {begin: 2026-12-06T01:02:00Z, end: null, until: null}
+//
+// id, start and duration are required. A window without scope is about everything; see
+// [Scope] and [Mode]. actual is what operators write once things go otherwise than
+// planned: begin moves the start, until moves the end, end ends.
+//
+// Windows may overlap. Where they do the most restrictive wins, and
+// [Schedule.Overlaps] and [State] tell.
+//
+// [ParseSchedule] is the document alone, pure: [Schedule.At] and
+// [Schedule.Occurrences] say what holds when, with no clock and no goroutine.
+//
+// # Time zones
+//
+// Wall clock times become instants by RFC 5545 §3.3.5: a time that occurs twice is the
+// first, and one that the clocks jump over is read with the offset before the jump.
+// Zones come from the machine. Where there are none, in an image from scratch, import
+// time/tzdata in package main; this package does not, for it adds 450 KB to every
+// program.
+//
+// # What it guards against, and what it does not
+//
+// Whoever writes the document can close the service or open what should be closed:
+// protect its place as a deployment. Requests are hostile: a path that could be read as
+// one in scope is taken to be in scope, however it is encoded or dotted, and nothing of
+// a request is echoed, logged, or made the name of anything. A guard fails safe: what
+// is closed stays closed while the document cannot be read, and without any document
+// [Options].Boot decides.
+//
+// Quiet is said of one process and of what passes its guard: not of other
+// replicas, of what Options.Pass lets through, of goroutines that a handler leaves
+// behind, nor of clients that reach the store another way. Routers that ignore the case
+// of paths, and method override headers, go round a scope that lists paths or methods.
+package downtime

@@ -1,0 +1,119 @@
+package downtime
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+var (
+	// ErrUnknownWindow is returned by [Guard.Report] and [Guard.Drain] when the
+	// document in use has no window of that id.
+	ErrUnknownWindow = errors.New("downtime: unknown window")
+
+	// ErrEnded is returned by [Guard.Drain] when the window is over: what was not
+	// begun may not begin.
+	ErrEnded = errors.New("downtime: the window has ended")
+
+	// ErrNotClosed is returned by [Guard.Drain] when the window's mode refuses
+	// nothing, so that nothing can become quiet.
+	ErrNotClosed = errors.New("downtime: the window's mode closes nothing")
+
+	// ErrWindow is what every [UnavailableError] is, by errors.Is.
+	ErrWindow = errors.New("downtime: refused by a maintenance window")
+
+	// ErrClosed is returned by [Guard.Drain] when the guard was closed.
+	ErrClosed = errors.New("downtime: the guard is closed")
+)
+
+// A Fault is one thing wrong with a document. [ParseSchedule] returns all of
+// them together, as [Faults].
+//
+// Err wraps errors.ErrUnsupported when the field is one of the design that this
+// version does not act on.
+type Fault struct {
+	File   string // the document's name, as given to ParseSchedule
+	Line   int    // from 1; 0 when not known
+	Column int    // from 1, in characters; 0 when not known
+	Window string // the window's id; empty when the fault stands outside one, or it has none
+	Field  string // "duration", "scope.paths[0]"; empty when the fault is in no field
+	Err    error
+}
+
+// Error gives the place, the window, the field and the fault:
+//
+//	windows.yaml:14:15: window "db-upgrade": duration: must be positive, got "-2h"
+func (f *Fault) Error() string {
+	var b strings.Builder
+	b.WriteString(document.Place(f.File, f.Line, f.Column))
+	b.WriteString(": ")
+	if f.Window != "" {
+		fmt.Fprintf(&b, "window %q: ", f.Window)
+	}
+	if f.Field != "" {
+		b.WriteString(f.Field)
+		b.WriteString(": ")
+	}
+	b.WriteString(f.Err.Error())
+	return b.String()
+}
+
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Faults are all the faults of a document, in its order.
+type Faults []*Fault
+
+// Error gives one fault a line, at most fifty of them.
+func (fs Faults) Error() string {
+	const most = 50
+	var b strings.Builder
+	for i, f := range fs {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		if i == most {
+			fmt.Fprintf(&b, "and %d more", len(fs)-most)
+			break
+		}
+		b.WriteString(f.Error())
+	}
+	return b.String()
+}
+
+// Unwrap lets errors.As find the first [*Fault], and errors.Is look at each.
+func (fs Faults) Unwrap() []error {
+	errs := make([]error, len(fs))
+	for i, f := range fs {
+		errs[i] = f
+	}
+	return errs
+}
+
+// An UnavailableError says what refused, and until when. [Guard.Enter] returns it.
+type UnavailableError struct {
+	Window string // id of the window that refused; empty while no schedule has been read yet
+	Mode   Mode   // of that window
+	Reason string // the window's message for users, or a sentence in its place
+
+	// Until is the window's end as it is known now; the zero time while no schedule
+	// has been read yet.
+	Until time.Time
+
+	// RetryAfter is when to try again, from now: the time to the end, at most
+	// [Options].RetryMax, and jittered so that not all return in the same second.
+	RetryAfter time.Duration
+}
+
+func (e *UnavailableError) Error() string {
+	if e.Window == "" {
+		return "downtime: " + e.Reason
+	}
+	return fmt.Sprintf("downtime: refused by window %q (%s) until %s",
+		e.Window, e.Mode, e.Until.Format(time.RFC3339))
+}
+
+// Unwrap makes errors.Is(err, [ErrWindow]) true.
+func (e *UnavailableError) Unwrap() error { return ErrWindow }

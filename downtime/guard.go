@@ -1,0 +1,560 @@
+package downtime
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/live"
+)
+
+// A Guard stands in every way into a service and keeps it shut while a window says
+// so. It counts what it lets in, and so knows when it is quiet. All methods may be
+// called from any goroutine.
+//
+// # Count, then check
+//
+// Whatever is admitted is first counted, and the state that admitted it is believed
+// only if it still holds then. When the guard closes it first publishes the closed
+// state and then looks at the counts. Of the two, one comes first: either the entry
+// was counted before the state changed, and is seen; or it sees the change, is
+// uncounted, and asks again. A guard that checks first and counts after reports
+// quiet while a request starts.
+//
+// What is refused is never counted, so that a crowd at a closed door does not look
+// like work behind it.
+//
+// # The document
+//
+// The document is the fleet's state: begin, early end and extension are written
+// there, and every replica and every restart sees them. A document that cannot be
+// read or parsed changes nothing. A window that vanishes from it while in progress
+// is kept to its end, unless the document says "allowShrink: true"; end a window
+// with actual.end. What was kept is forgotten by a restart.
+type Guard struct {
+	opts    Options
+	logger  *slog.Logger
+	pass    passes
+	keeper  *live.Keeper[Schedule]
+	now     atomic.Pointer[snapshot]
+	running running
+
+	waiting atomic.Int32 // calls of Drain under way
+	changed broadcast    // a snapshot was published, or, while one waits, something left
+
+	refused     atomic.Int64
+	wouldRefuse atomic.Int64 // by rehearsals
+
+	begun  time.Time
+	wake   chan struct{} // there is a new document
+	cancel context.CancelFunc
+	done   <-chan struct{} // closed when Close is called
+	ended  chan struct{}   // closed when the goroutine has ended
+
+	// Of the guard's goroutine alone.
+	document *live.Snapshot[Schedule]
+	progress map[progressKey]*progress
+	ticked   time.Time
+}
+
+// Options of a [Guard]. Nil options are the defaults.
+type Options struct {
+	// Pass lists what always passes, is never counted and never refused: paths, with a
+	// method before them where one matters, as patterns of net/http ("GET /healthz").
+	// A request must be written just so; doubt means that it does not pass. Nil:
+	// [DefaultPass]. Empty but not nil: nothing.
+	Pass []string
+
+	// Classify says what a request does, where its method does not tell: GraphQL is all
+	// POST. It must not read the body that the handler needs. Nil: the safe methods of
+	// RFC 9110 §9.2.1 (GET, HEAD, OPTIONS, TRACE) read and all others write.
+	Classify func(*http.Request) Effect
+
+	// Long says whether a request takes long, and is therefore refused from a window's
+	// cutoff on. Nil: none does.
+	Long func(*http.Request) bool
+
+	// Boot is what to do as long as no document has ever been read. The zero value is
+	// BootWait.
+	Boot Boot
+
+	// BootTimeout is how long Open waits for a first document, and with BootClosed and
+	// BootOpen for the first attempt. 0: 10 s.
+	BootTimeout time.Duration
+
+	// Poll is the time between loads of the document, varied by a tenth. 0: 15 s.
+	Poll time.Duration
+
+	// LastGood names a file in which the last accepted document is kept, for a start
+	// without source. Empty: none.
+	LastGood string
+
+	// Fallback is the document for a start with neither source nor last good copy,
+	// usually an embedded one. Empty: none.
+	Fallback []byte
+
+	// StaleAfter is how long the source may be silent or failing before the document
+	// counts as stale, in Stats and on the status page; nothing else changes. 0: never.
+	StaleAfter time.Duration
+
+	// RetryMax bounds Retry-After. 0: 1 h.
+	RetryMax time.Duration
+
+	// RetryJitter is what is at most added to the time to a window's end, each time at
+	// random, so that not all return in the same second. 0: 30 s. Negative: nothing.
+	RetryJitter time.Duration
+
+	// Logger is told each change of phase once, and of trouble with the document. Nil:
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// Boot is what a guard does before it has ever read a document.
+type Boot uint8
+
+// The boot policies.
+const (
+	// BootWait makes Open wait up to BootTimeout for a document, and after that refuses
+	// what writes until there is one.
+	BootWait Boot = iota
+	// BootClosed refuses everything until there is a document.
+	BootClosed
+	// BootOpen refuses nothing until there is a document.
+	BootOpen
+)
+
+const (
+	defaultBootTimeout = 10 * time.Second
+	defaultRetryMax    = time.Hour
+	defaultRetryJitter = 30 * time.Second
+	bootRetry          = 10 * time.Second
+
+	tick     = time.Second            // the clock is looked at, at least
+	fastTick = 100 * time.Millisecond // the same, while what runs matters
+	runUp    = time.Minute            // before a window, in which it matters already
+)
+
+// resolve checks options and fills in the defaults.
+func (o *Options) resolve() (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	var errs []error
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"BootTimeout", opts.BootTimeout},
+		{"Poll", opts.Poll},
+		{"StaleAfter", opts.StaleAfter},
+		{"RetryMax", opts.RetryMax},
+	} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("downtime: Options.%s must not be negative, got %v", d.name, d.value))
+		}
+	}
+	if opts.Boot > BootOpen {
+		errs = append(errs, fmt.Errorf("downtime: Options.Boot must be one of the constants, got %d", opts.Boot))
+	}
+	opts.BootTimeout = cmp.Or(opts.BootTimeout, defaultBootTimeout)
+	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, defaultRetryMax))
+	opts.RetryJitter = max(0, cmp.Or(opts.RetryJitter, defaultRetryJitter))
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	if opts.Pass == nil {
+		opts.Pass = DefaultPass()
+	}
+	return opts, errors.Join(errs...)
+}
+
+// Open loads the document and starts to guard. ctx bounds the opening only; the guard
+// lives until [Guard.Close].
+//
+// A document that cannot be had is no error: the guard does what [Options].Boot says
+// and goes on trying. An error is a nil source, nonsense in the options, or the
+// cause of ctx's end.
+func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
+	if src == nil {
+		return nil, errors.New("downtime: the source is nil")
+	}
+	o, err := opts.resolve()
+	if err != nil {
+		return nil, err
+	}
+	pass, err := newPasses(o.Pass)
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	lifetime, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	g := &Guard{
+		opts:     o,
+		logger:   o.Logger,
+		pass:     pass,
+		begun:    time.Now(),
+		wake:     make(chan struct{}, 1),
+		cancel:   cancel,
+		done:     lifetime.Done(),
+		ended:    make(chan struct{}),
+		progress: map[progressKey]*progress{},
+	}
+	g.running.init()
+	g.changed.init()
+	g.keeper = live.Start(lifetime, src, live.Options[Schedule]{
+		Parse:      parseKeeping,
+		OnUpdate:   func(*live.Snapshot[Schedule]) { g.ring() },
+		Poll:       o.Poll,
+		StaleAfter: o.StaleAfter,
+		LastGood:   o.LastGood,
+		Fallback:   o.Fallback,
+		Logger:     o.Logger,
+	})
+	if err := g.await(ctx); err != nil {
+		cancel()
+		_ = g.keeper.Close()
+		return nil, err
+	}
+	g.tick(time.Now())
+	go g.run(lifetime)
+	return g, nil
+}
+
+// await waits for the first document, as the boot policy has it.
+func (g *Guard) await(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, g.opts.BootTimeout)
+	defer cancel()
+	err := g.keeper.Ready(bounded)
+	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil {
+		select {
+		case <-g.wake:
+		case <-bounded.Done():
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if g.keeper.Snapshot() == nil {
+		if status := g.keeper.Status(); status.Err != nil {
+			err = status.Err
+		}
+		g.logger.Error("no maintenance schedule yet", "boot", g.opts.Boot.String(), "err", err)
+	}
+	return nil
+}
+
+// String gives "wait", "closed" or "open".
+func (b Boot) String() string {
+	switch b {
+	case BootWait:
+		return "wait"
+	case BootClosed:
+		return "closed"
+	case BootOpen:
+		return "open"
+	}
+	return fmt.Sprintf("Boot(%d)", uint8(b))
+}
+
+// parseKeeping parses a document and keeps what is in progress and no longer in it.
+func parseKeeping(name string, data []byte, prev *Schedule) (*Schedule, []error, error) {
+	s, err := ParseSchedule(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now()
+	s = s.keeping(prev, now)
+	return s, s.heldFaults(name, now), nil
+}
+
+// heldFaults tells of the windows that are kept though the document has lost them.
+func (s *Schedule) heldFaults(name string, now time.Time) []error {
+	var faults []error
+	for _, w := range s.windows {
+		if !s.held[w.ID] {
+			continue
+		}
+		if o := w.occurrence(); o.Phase(now) == PhaseInProgress {
+			faults = append(faults, &Fault{File: name, Window: w.ID, Err: fmt.Errorf(
+				"is gone from the document while in progress and is kept to its end, %s", o.End.Format(time.RFC3339))})
+		}
+	}
+	return faults
+}
+
+// Close ends the watching of document and clock and waits for it to end. The guard
+// stays as it is: what is closed stays closed, whatever the time. Close may be called
+// more than once.
+func (g *Guard) Close() error {
+	g.cancel()
+	<-g.ended
+	return g.keeper.Close()
+}
+
+func (g *Guard) ring() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (g *Guard) run(ctx context.Context) {
+	defer close(g.ended)
+	timer := time.NewTimer(g.pause(time.Now()))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+		case <-timer.C:
+		}
+		now := time.Now()
+		g.tick(now)
+		timer.Reset(g.pause(now))
+	}
+}
+
+// pause is the time to the next tick. The wall clock may be set, and a machine may
+// sleep, so that no timer is ever trusted for longer than a second.
+func (g *Guard) pause(now time.Time) time.Duration {
+	s := g.now.Load()
+	pause := tick
+	for _, n := range s.near {
+		if n.Window.Mode != ModeAnnounce && n.progress.quiet.Load() == 0 && n.Start.Sub(now) < runUp {
+			pause = fastTick
+		}
+	}
+	if !s.next.IsZero() {
+		pause = max(0, min(pause, s.next.Sub(now)))
+	}
+	return pause
+}
+
+// tick looks at the clock and the document.
+func (g *Guard) tick(now time.Time) {
+	g.running.clock.Store(max(1, int64(now.Sub(g.begun))))
+	s := g.now.Load()
+	document := g.keeper.Snapshot()
+	due := s == nil || document != g.document ||
+		!s.next.IsZero() && !now.Before(s.next) ||
+		now.Round(0).Before(g.ticked.Round(0)) // the wall clock was set back
+	g.document, g.ticked = document, now
+	if due {
+		s = g.snapshotAt(now)
+		g.now.Store(s)
+	}
+	for _, n := range s.near {
+		if n.Phase == PhaseInProgress && n.progress.quiet.Load() == 0 && n.Window.Mode != ModeAnnounce {
+			g.look(n, now)
+		}
+	}
+	g.logPhases(s, now)
+	if due {
+		g.changed.tell()
+	}
+}
+
+// snapshotAt makes the snapshot for now.
+func (g *Guard) snapshotAt(now time.Time) *snapshot {
+	s := &snapshot{}
+	add := func(o Occurrence, phase Phase) {
+		key := keyOf(o)
+		p := g.progress[key]
+		if p == nil {
+			p = &progress{}
+			g.progress[key] = p
+		}
+		p.last = WindowState{o, phase}
+		if phase == PhaseInProgress && p.began.IsZero() {
+			p.began = now
+		}
+		n := &near{WindowState: p.last, progress: p}
+		n.pages = sync.OnceValue(func() *pages { return newPages(n) })
+		s.near = append(s.near, n)
+	}
+	if g.document == nil {
+		if w := g.opts.Boot.window(); w != nil {
+			add(Occurrence{Start: g.begun, Window: w}, PhaseInProgress)
+		}
+		s.seal()
+		return s
+	}
+	s.schedule = g.document.Value
+	due := func(t time.Time) {
+		if s.next.IsZero() || t.Before(s.next) {
+			s.next = t
+		}
+	}
+	for _, o := range s.schedule.occurrences {
+		from := o.Announced().Add(-lead)
+		switch {
+		case !now.Before(o.End):
+		case now.Before(from):
+			due(from)
+		default:
+			add(o, o.Phase(now))
+			due(o.next(now))
+		}
+	}
+	s.seal()
+	return s
+}
+
+// window is what stands in for a schedule while there is none, nil when nothing does.
+func (b Boot) window() *Window {
+	w := &Window{Timezone: time.UTC, scope: &scope{all: true}, Message: "The maintenance schedule has not been read yet."}
+	switch b {
+	case BootClosed:
+		w.Mode = ModeClosed
+	case BootOpen:
+		return nil
+	default:
+		w.Mode = ModeReadOnly
+	}
+	return w
+}
+
+// logPhases logs each phase once and forgets what is over.
+func (g *Guard) logPhases(s *snapshot, now time.Time) {
+	current := make(map[*progress]bool, len(s.near))
+	ids := make(map[string]bool, len(s.near))
+	for _, n := range s.near {
+		current[n.progress] = true
+		ids[n.Window.ID] = true
+		phase := n.phase()
+		if phase != n.progress.logged {
+			n.progress.logged = phase
+			g.logPhase(n.WindowState, phase, n.progress)
+		}
+	}
+	for key, p := range g.progress {
+		if current[p] {
+			continue
+		}
+		delete(g.progress, key)
+		if p.logged != PhaseOpen && !ids[key.id] && !now.Before(p.last.End) {
+			g.logPhase(p.last, PhaseCompleted, p)
+		}
+	}
+}
+
+func (g *Guard) logPhase(w WindowState, phase Phase, p *progress) {
+	if w.Window.ID == "" {
+		return // the boot window: its beginning is logged by Open, its end by the document's loading
+	}
+	attrs := []any{
+		"window", w.Window.ID, "phase", phase.String(), "mode", w.Window.Mode.String(),
+		"start", w.Start, "end", w.End,
+	}
+	if w.Window.Owner != "" {
+		attrs = append(attrs, "owner", w.Window.Owner)
+	}
+	if w.Window.Runbook != "" {
+		attrs = append(attrs, "runbook", w.Window.Runbook)
+	}
+	if rollback := w.Rollback(); !rollback.IsZero() && phase == PhaseInProgress {
+		attrs = append(attrs, "rollback", rollback)
+	}
+	if after, ok := p.quietAfter(); ok && phase == PhaseInProgress {
+		attrs = append(attrs, "quiet_after", after)
+	}
+	if n := p.refused.Load(); phase == PhaseCompleted {
+		attrs = append(attrs, "refused", n)
+	}
+	g.logger.Info("maintenance window", attrs...)
+}
+
+// phase is the phase by the clock and by what runs.
+func (n *near) phase() Phase {
+	if n.Phase == PhaseInProgress && n.Window.Mode != ModeAnnounce && n.progress.quiet.Load() == 0 {
+		return PhaseDraining
+	}
+	return n.Phase
+}
+
+func (p *progress) quietAfter() (time.Duration, bool) {
+	q := p.quiet.Load()
+	return time.Duration(max(0, q-1)), q > 0
+}
+
+// leave uncounts an entry, and tells those who wait for quiet.
+func (g *Guard) leave(s *slot) {
+	s.leave()
+	if g.waiting.Load() > 0 {
+		g.changed.tell()
+	}
+}
+
+// State is what the guard's schedule says now. While there is none it is empty.
+func (g *Guard) State() State {
+	if s := g.now.Load(); s.schedule != nil {
+		return s.schedule.At(time.Now())
+	}
+	return State{}
+}
+
+// Revision is the hash of the document in use, 16 hexadecimal digits, or "" while
+// there is none: do all replicas have the same?
+func (g *Guard) Revision() string {
+	if d := g.keeper.Snapshot(); d != nil {
+		return d.Revision
+	}
+	return ""
+}
+
+// Problems are what is wrong now: the document cannot be loaded or is refused, and
+// then the one before is in use; windows were lost from it while in progress; the
+// last good copy cannot be written.
+func (g *Guard) Problems() []error {
+	var problems []error
+	status := g.keeper.Status()
+	if status.Err != nil {
+		problems = append(problems, status.Err)
+	}
+	if status.SaveErr != nil {
+		problems = append(problems, fmt.Errorf("last good copy: %w", status.SaveErr))
+	}
+	if d := g.keeper.Snapshot(); d != nil {
+		now := time.Now()
+		for _, p := range d.Problems {
+			var fault *Fault
+			if errors.As(p, &fault) {
+				if w := d.Value.Window(fault.Window); w != nil && w.occurrence().Phase(now) != PhaseInProgress {
+					continue // it was held to its end, which is over
+				}
+			}
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// broadcast wakes all who wait.
+type broadcast struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (b *broadcast) init() { b.ch = make(chan struct{}) }
+
+// next is closed when it is next told.
+func (b *broadcast) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ch
+}
+
+func (b *broadcast) tell() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.ch)
+	b.ch = make(chan struct{})
+}

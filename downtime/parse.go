@@ -1,0 +1,407 @@
+package downtime
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// ParseSchedule reads a document of windows, JSON or YAML. name is the
+// document's name in errors.
+//
+// The root holds windows, a list that may be empty but must be there, and
+// allowShrink (see [Guard]). A window has id, start, duration, and any of title,
+// message, owner, runbook, timezone, announce, cutoff, rollback, mode, scope and
+// actual. start is a wall clock time of timezone, "2026-12-06T02:00", or an
+// instant, with Z or an offset. Durations are Go's, with days before them: "90m",
+// "3d", "1d12h".
+//
+// Fields that are not known are refused, and so are those that this version does
+// not act on (repeat, except, freezes, overrun): a field that is read and not
+// obeyed would be a lie. The error is [Faults], all of them.
+func ParseSchedule(name string, data []byte) (*Schedule, error) {
+	root, err := document.Parse(name, data)
+	if err != nil {
+		fault := &Fault{File: name, Err: err}
+		var syntax *document.SyntaxError
+		if errors.As(err, &syntax) {
+			fault.Line, fault.Column, fault.Err = syntax.Line, syntax.Column, syntax.Err
+		}
+		return nil, Faults{fault}
+	}
+	r := &reader{file: name}
+	s := r.schedule(root)
+	if len(r.faults) > 0 {
+		return nil, r.faults
+	}
+	return s, nil
+}
+
+// A reader turns a tree into a schedule and gathers what is wrong with it.
+type reader struct {
+	file   string
+	window string // id of the window being read
+	faults Faults
+	zones  map[string]zone
+	scopes map[string]*scope // compiled, by key, shared by the windows that have them
+}
+
+type zone struct {
+	loc *time.Location
+	err error
+}
+
+// notYet are fields of the design that this version would not obey.
+var notYet = map[string]bool{"freezes": true, "repeat": true, "except": true, "overrun": true}
+
+func (r *reader) fault(n *document.Node, field string, err error) {
+	f := &Fault{File: r.file, Window: r.window, Field: field, Err: err}
+	if n != nil {
+		f.Line, f.Column = n.Line, n.Column
+	}
+	r.faults = append(r.faults, f)
+}
+
+func (r *reader) faultf(n *document.Node, field, format string, args ...any) {
+	r.fault(n, field, fmt.Errorf(format, args...))
+}
+
+// fields walks a map and hands each known field to its reader.
+func (r *reader) fields(n *document.Node, prefix string, known map[string]func(*document.Node, string)) {
+	if n.Kind != document.Map {
+		r.faultf(n, strings.TrimSuffix(prefix, "."), "must be a map, got %v", n.Kind)
+		return
+	}
+	for i, key := range n.Keys {
+		read, ok := known[key.Text]
+		switch {
+		case ok:
+			read(n.Items[i], prefix+key.Text)
+		case notYet[key.Text]:
+			r.fault(key, prefix+key.Text, notSupported)
+		default:
+			r.faultf(key, prefix+clip(key.Text), "unknown field")
+		}
+	}
+}
+
+var notSupported = fmt.Errorf("is not supported by this version: %w", errors.ErrUnsupported)
+
+func (r *reader) schedule(root *document.Node) *Schedule {
+	if root.Kind != document.Map {
+		r.faultf(root, "", "the document must be a map, got %v", root.Kind)
+		return nil
+	}
+	var windows []*Window
+	var shrink bool
+	r.zones, r.scopes = map[string]zone{}, map[string]*scope{}
+	r.fields(root, "", map[string]func(*document.Node, string){
+		"windows": func(n *document.Node, field string) { windows = r.windows(n, field) },
+		"allowShrink": func(n *document.Node, field string) {
+			if n.Kind != document.Bool {
+				r.faultf(n, field, "must be true or false, got %v", n.Kind)
+				return
+			}
+			shrink = n.Text == "true"
+		},
+	})
+	if root.Get("windows") == nil {
+		r.faultf(root, "windows", "is required; a schedule without windows says []")
+	}
+	if len(r.faults) > 0 {
+		return nil
+	}
+	return newSchedule(windows, shrink)
+}
+
+func (r *reader) windows(n *document.Node, field string) []*Window {
+	if n.Kind != document.List {
+		r.faultf(n, field, "must be a list, got %v", n.Kind)
+		return nil
+	}
+	windows := make([]*Window, 0, len(n.Items))
+	lines := make(map[string]int, len(n.Items))
+	for i, item := range n.Items {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		id := item.Get("id")
+		prefix := at + "."
+		if id != nil && id.Kind == document.String && idPattern.MatchString(id.Text) {
+			r.window, prefix = id.Text, ""
+			if line, twice := lines[id.Text]; twice {
+				r.faultf(id, "id", "is already used on line %d", line)
+			} else {
+				lines[id.Text] = id.Line
+			}
+		}
+		if item.Kind != document.Map {
+			r.faultf(item, at, "must be a map, got %v", item.Kind)
+		} else {
+			windows = append(windows, r.one(item, prefix))
+		}
+		r.window = ""
+	}
+	return windows
+}
+
+// idPattern keeps ids fit for logs, metrics' values, headers and command lines.
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+func (r *reader) one(n *document.Node, prefix string) *Window {
+	w := &Window{Timezone: time.UTC}
+	before := len(r.faults)
+	var start, zoneNode *document.Node
+	text := func(to *string, most int) func(*document.Node, string) {
+		return func(n *document.Node, field string) { *to = r.text(n, field, most) }
+	}
+	duration := func(to *time.Duration) func(*document.Node, string) {
+		return func(n *document.Node, field string) { *to = r.duration(n, field) }
+	}
+	r.fields(n, prefix, map[string]func(*document.Node, string){
+		"id":       func(n *document.Node, field string) { w.ID = r.id(n, field) },
+		"title":    text(&w.Title, 200),
+		"message":  text(&w.Message, 2000),
+		"owner":    text(&w.Owner, 200),
+		"runbook":  func(n *document.Node, field string) { w.Runbook = r.link(n, field) },
+		"start":    func(n *document.Node, _ string) { start = n },
+		"timezone": func(n *document.Node, _ string) { zoneNode = n },
+		"duration": duration(&w.Duration),
+		"announce": duration(&w.Announce),
+		"cutoff":   duration(&w.Cutoff),
+		"rollback": duration(&w.Rollback),
+		"mode":     func(n *document.Node, field string) { w.Mode = r.mode(n, field) },
+		"scope":    func(n *document.Node, field string) { w.Scope = r.scope(n, field) },
+		"actual":   func(n *document.Node, field string) { w.Actual = r.actual(n, field) },
+	})
+	for _, required := range [...]string{"id", "start", "duration"} {
+		if n.Get(required) == nil {
+			r.faultf(n, prefix+required, "is required")
+		}
+	}
+	if zoneNode != nil {
+		w.Timezone = r.timezone(zoneNode, prefix+"timezone")
+	}
+	if start != nil {
+		w.Start = r.start(start, prefix+"start", zoneNode, w.Timezone)
+	}
+	if len(r.faults) > before {
+		return w
+	}
+	if w.Rollback > w.Duration {
+		r.faultf(n.Get("rollback"), prefix+"rollback", "must be at most the duration, %v, got %v", w.Duration, w.Rollback)
+	}
+	if o := w.occurrence(); o.End.Before(o.Start) || o.End.Equal(o.Start) && w.Actual.End.IsZero() {
+		r.faultf(n.Get("actual"), prefix+"actual", "the window would end, %s, before it begins, %s",
+			o.End.Format(time.RFC3339), o.Start.Format(time.RFC3339))
+	}
+	w.scope = r.compiled(w.Scope)
+	return w
+}
+
+// compiled gives windows of equal scopes the same compiled one.
+func (r *reader) compiled(s Scope) *scope {
+	key := s.key()
+	c, ok := r.scopes[key]
+	if !ok {
+		c = compileScope(s, key)
+		r.scopes[key] = c
+	}
+	return c
+}
+
+func (r *reader) text(n *document.Node, field string, most int) string {
+	if n.Kind != document.String {
+		r.faultf(n, field, "%w, got %v", errNotText, n.Kind)
+		return ""
+	}
+	if len(n.Text) > most {
+		r.faultf(n, field, "must be at most %d bytes, got %d", most, len(n.Text))
+		return ""
+	}
+	return n.Text
+}
+
+func (r *reader) id(n *document.Node, field string) string {
+	text := r.text(n, field, 100)
+	if n.Kind == document.String && !idPattern.MatchString(n.Text) && len(n.Text) <= 100 {
+		r.faultf(n, field, "must be letters, digits, '.', '_' and '-', beginning with a letter or digit, got %q", clip(n.Text))
+	}
+	return text
+}
+
+func (r *reader) link(n *document.Node, field string) string {
+	text := r.text(n, field, 2000)
+	if text == "" {
+		if n.Kind == document.String && n.Text == "" {
+			r.faultf(n, field, "must be an http or https URL, got \"\"")
+		}
+		return ""
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		r.faultf(n, field, "must be an http or https URL, got %q", clip(text))
+		return ""
+	}
+	return text
+}
+
+func (r *reader) duration(n *document.Node, field string) time.Duration {
+	if n.Kind != document.String {
+		r.faultf(n, field, `must be a duration such as "90m", "2h" or "3d", got %v`, n.Kind)
+		return 0
+	}
+	d, err := parseDuration(n.Text)
+	if err != nil {
+		r.fault(n, field, err)
+	}
+	return d
+}
+
+func (r *reader) mode(n *document.Node, field string) Mode {
+	if n.Kind == document.String {
+		if i := slices.Index(modeNames[:], n.Text); i >= 0 {
+			return Mode(i)
+		}
+		r.faultf(n, field, "must be closed, read-only, rehearse or announce, got %q", clip(n.Text))
+		return ModeClosed
+	}
+	r.faultf(n, field, "%w, got %v", errNotText, n.Kind)
+	return ModeClosed
+}
+
+func (r *reader) timezone(n *document.Node, field string) *time.Location {
+	name := r.text(n, field, 100)
+	if n.Kind != document.String {
+		return time.UTC
+	}
+	z, known := r.zones[name]
+	if !known {
+		z = loadZone(name)
+		r.zones[name] = z
+	}
+	if z.err != nil {
+		r.fault(n, field, z.err)
+		return time.UTC
+	}
+	return z.loc
+}
+
+func loadZone(name string) zone {
+	if name == "" || name == "Local" { // time.LoadLocation takes both, and neither names a place
+		return zone{err: fmt.Errorf(`must be a name of the tz database, such as "Europe/Madrid", got %q`, name)}
+	}
+	loc, err := time.LoadLocation(name)
+	if err == nil {
+		return zone{loc: loc}
+	}
+	if _, any := time.LoadLocation("Europe/Madrid"); any != nil {
+		return zone{err: fmt.Errorf("zone %q cannot be loaded, nor any other: this machine has no tz database; "+
+			"install one, or import time/tzdata in package main", clip(name))}
+	}
+	return zone{err: fmt.Errorf(`unknown time zone %q: must be a name of the tz database, such as "Europe/Madrid"`, clip(name))}
+}
+
+// wallLayouts are the forms of a wall clock time; zones of their own have none.
+var wallLayouts = [...]string{"2006-01-02T15:04", "2006-01-02T15:04:05"}
+
+func (r *reader) start(n *document.Node, field string, zoneNode *document.Node, loc *time.Location) time.Time {
+	text := r.text(n, field, 100)
+	if n.Kind != document.String {
+		return time.Time{}
+	}
+	for _, layout := range wallLayouts {
+		wall, err := time.Parse(layout, text)
+		if err != nil || len(text) != len(layout) { // Parse takes fractions that the layout does not have
+			continue
+		}
+		if zoneNode == nil {
+			r.faultf(n, field, "%q is a wall clock time: say whose with timezone, or write an instant with Z or an offset", clip(text))
+			return time.Time{}
+		}
+		return r.sane(n, field, instant(wall, loc))
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return r.sane(n, field, t.In(loc))
+	}
+	r.faultf(n, field, `must be a time such as "2026-12-06T02:00" or "2026-12-06T01:00:00Z", got %q`, clip(text))
+	return time.Time{}
+}
+
+// sane keeps times far from where arithmetic on them could wrap round.
+func (r *reader) sane(n *document.Node, field string, t time.Time) time.Time {
+	if y := t.UTC().Year(); y < 1970 || y > 9000 {
+		r.faultf(n, field, "must lie between the years 1970 and 9000, got %q", clip(n.Text))
+	}
+	return t
+}
+
+func (r *reader) actual(n *document.Node, prefix string) Actual {
+	var a Actual
+	at := func(to *time.Time) func(*document.Node, string) {
+		return func(n *document.Node, field string) {
+			if n.Kind == document.Null {
+				return
+			}
+			text := r.text(n, field, 100)
+			if n.Kind != document.String {
+				return
+			}
+			t, err := time.Parse(time.RFC3339, text)
+			if err != nil {
+				r.faultf(n, field, `must be an instant with Z or an offset, such as "2026-12-06T01:02:00Z", got %q`, clip(text))
+				return
+			}
+			*to = r.sane(n, field, t)
+		}
+	}
+	r.fields(n, prefix+".", map[string]func(*document.Node, string){
+		"begin": at(&a.Begin), "end": at(&a.End), "until": at(&a.Until),
+	})
+	return a
+}
+
+func (r *reader) scope(n *document.Node, prefix string) Scope {
+	var s Scope
+	list := func(to *[]string, check func(string) (string, error)) func(*document.Node, string) {
+		return func(n *document.Node, field string) { *to = r.list(n, field, check) }
+	}
+	r.fields(n, prefix+".", map[string]func(*document.Node, string){
+		"paths":   list(&s.Paths, checkPattern),
+		"methods": list(&s.Methods, checkMethod),
+		"hosts":   list(&s.Hosts, checkHost),
+		"work":    list(&s.Work, checkWork),
+	})
+	return s
+}
+
+func (r *reader) list(n *document.Node, field string, check func(string) (string, error)) []string {
+	const most = 1000
+	if n.Kind != document.List {
+		r.faultf(n, field, "must be a list, got %v", n.Kind)
+		return nil
+	}
+	if len(n.Items) > most {
+		r.faultf(n, field, "must have at most %d elements, got %d", most, len(n.Items))
+		return nil
+	}
+	out := make([]string, 0, len(n.Items))
+	for i, item := range n.Items {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		text := r.text(item, at, 500)
+		if item.Kind != document.String || len(item.Text) > 500 {
+			continue
+		}
+		checked, err := check(text)
+		if err != nil {
+			r.fault(item, at, err)
+			continue
+		}
+		out = append(out, checked)
+	}
+	return out
+}

@@ -1,0 +1,260 @@
+package downtime
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A snapshot is what the guard believes from one moment to the next: which
+// windows are near, their phases, and so for every class of work whether it may begin.
+// A snapshot never changes, but for the classes that it makes as they are asked for.
+type snapshot struct {
+	schedule *Schedule      // nil while there is none
+	near     []*near        // those in progress first, the most restrictive before the others
+	scopes   []*scope       // of near, each once
+	index    map[string]int // key of a scope: its place in scopes
+	next     time.Time      // when another snapshot is due; zero: never
+
+	table   []*class // classes of requests, when scopes are few: see requestClass
+	mu      sync.RWMutex
+	classes map[string]*class // all others
+}
+
+// near is a window in a snapshot, from lead before it is announced until its end.
+type near struct {
+	WindowState
+	scope    int // in snapshot.scopes
+	progress *progress
+	pages    func() *pages // what refused requests are answered
+}
+
+// progress is what the guard has seen of one occurrence. It outlives snapshots.
+type progress struct {
+	refused atomic.Int64 // what it refused; of a rehearsal, what it would have
+	began   time.Time    // when a snapshot first had it in progress
+	quiet   atomic.Int64 // from then to when it was first seen quiet, in ns, and one more; 0: not yet
+	logged  Phase        // the phase that was logged last; of the guard's goroutine
+	last    WindowState  // what was published last; of the guard's goroutine
+}
+
+// progressKey tells occurrences apart. A window that changes its mode or scope on
+// the way has to become quiet anew.
+type progressKey struct {
+	id    string
+	start int64
+	mode  Mode
+	scope string
+}
+
+func keyOf(o Occurrence) progressKey {
+	return progressKey{o.Window.ID, o.Window.Start.Unix(), o.Window.Mode, o.Window.scope.key}
+}
+
+// lead is how long before its first phase a window's scope is told apart, so that what
+// still runs when the window begins is known by its scope. What has run for longer
+// counts against every window.
+const lead = time.Hour
+
+// compareStates puts windows in progress first, the most restrictive before the
+// others, then those to come.
+func compareStates(a, b WindowState) int {
+	inA, inB := a.Phase == PhaseInProgress, b.Phase == PhaseInProgress
+	switch {
+	case inA && inB:
+		return cmp.Or(
+			cmp.Compare(a.Window.Mode, b.Window.Mode),
+			b.End.Compare(a.End),
+			cmp.Compare(a.Window.ID, b.Window.ID))
+	case inA:
+		return -1
+	case inB:
+		return 1
+	}
+	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
+}
+
+// tableScopes is up to how many scopes all classes of requests are made beforehand.
+const tableScopes = 5
+
+// seal completes a snapshot of which schedule and near are set.
+func (s *snapshot) seal() {
+	slices.SortStableFunc(s.near, func(a, b *near) int { return compareStates(a.WindowState, b.WindowState) })
+	s.index = make(map[string]int, len(s.near))
+	for _, n := range s.near {
+		sc := n.Window.scope
+		at, ok := s.index[sc.key]
+		if !ok {
+			at = len(s.scopes)
+			s.index[sc.key] = at
+			s.scopes = append(s.scopes, sc)
+		}
+		n.scope = at
+	}
+	s.classes = map[string]*class{}
+	if len(s.scopes) <= tableScopes {
+		s.table = make([]*class, 2<<len(s.scopes))
+		for i := range s.table {
+			s.table[i] = s.newClass(kindHTTP, Effect(i&1), []byte{byte(i >> 1)})
+		}
+	}
+}
+
+// A class is all that a decision depends on: requests and work of one class are
+// admitted or refused alike, and count alike.
+type class struct {
+	snapshot *snapshot
+	kind     string // kindHTTP, or the name of work
+	effect   Effect
+	scopes   []byte // a bit for each of snapshot.scopes
+
+	refusedBy *near   // the most restrictive window that refuses; nil: none
+	cutoffBy  *near   // the window that refuses it when it is long; nil: none
+	rehearsed []*near // those that would have refused, but only rehearse
+}
+
+// kindHTTP is what reports call requests.
+const kindHTTP = "http"
+
+func (s *snapshot) newClass(kind string, effect Effect, scopes []byte) *class {
+	c := &class{snapshot: s, kind: kind, effect: effect, scopes: scopes}
+	for _, n := range s.near {
+		if !c.in(n.scope) || !n.Window.Mode.refuses(effect) {
+			continue
+		}
+		switch {
+		case n.Phase == PhaseInProgress && n.Window.Mode == ModeRehearse:
+			c.rehearsed = append(c.rehearsed, n)
+		case n.Phase == PhaseInProgress && c.refusedBy == nil:
+			c.refusedBy = n
+		case n.Phase == PhaseCutoff && n.Window.Mode.closes() && c.cutoffBy == nil:
+			c.cutoffBy = n
+		}
+	}
+	return c
+}
+
+func (c *class) in(scope int) bool { return c.scopes[scope>>3]&(1<<(scope&7)) != 0 }
+
+// counts says whether what runs in class c is in the way of the window, and whether
+// that is only for want of knowledge: c was admitted before the window's scope was
+// told apart.
+func (c *class) counts(w *Window) (counts, unsure bool) {
+	if w.Mode == ModeReadOnly && c.effect == Read {
+		return false, false
+	}
+	if w.scope.all {
+		return !c.wasRehearsed(w), false
+	}
+	at, known := c.snapshot.index[w.scope.key]
+	if !known {
+		return true, true
+	}
+	return c.in(at) && !c.wasRehearsed(w), false
+}
+
+// wasRehearsed says whether the window, had it not been a rehearsal, would have
+// refused what is in class c.
+func (c *class) wasRehearsed(w *Window) bool {
+	for _, n := range c.rehearsed {
+		if n.Window.ID == w.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// requestClass finds the class of a request.
+func (g *Guard) requestClass(s *snapshot, t *target) *class {
+	n := len(s.scopes)
+	if n <= tableScopes {
+		mask := 0
+		for i, sc := range s.scopes {
+			if sc.has(t) {
+				mask |= 1 << i
+			}
+		}
+		return s.table[mask<<1|int(g.effect(t.r, mask != 0))]
+	}
+	var room [keyRoom]byte
+	bits := noScopes(room[:0], n)
+	any := false
+	for i, sc := range s.scopes {
+		if sc.has(t) {
+			bits[i>>3] |= 1 << (i & 7)
+			any = true
+		}
+	}
+	return s.class(bits, kindHTTP, g.effect(t.r, any))
+}
+
+// workClass finds the class of work.
+func (s *snapshot) workClass(w Work) *class {
+	var room [keyRoom]byte
+	bits := noScopes(room[:0], len(s.scopes))
+	for i, sc := range s.scopes {
+		if sc.hasWork(w.Name) {
+			bits[i>>3] |= 1 << (i & 7)
+		}
+	}
+	effect := Write
+	if w.Effect == Read {
+		effect = Read
+	}
+	return s.class(bits, w.Name, effect)
+}
+
+// effect is what the request does. A function of the application is asked only where
+// it matters.
+func (g *Guard) effect(r *http.Request, matters bool) Effect {
+	switch {
+	case g.opts.Classify == nil:
+		return methodEffect(r.Method)
+	case matters && g.opts.Classify(r) == Read:
+		return Read
+	}
+	return Write
+}
+
+// keyRoom holds the key of a class on the stack, for up to 500 scopes.
+const keyRoom = 128
+
+// noScopes appends bits for so many scopes, none set.
+func noScopes(b []byte, scopes int) []byte {
+	for range scopes/8 + 1 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+const (
+	maxClasses = 1000
+	kindOther  = "other"
+)
+
+// class returns the class of what is in the scopes of bits, of which the array may
+// be written to beyond its length.
+func (s *snapshot) class(bits []byte, kind string, effect Effect) *class {
+	key := append(append(bits, byte(effect)), kind...)
+	s.mu.RLock()
+	c := s.classes[string(key)]
+	full := len(s.classes) >= maxClasses
+	s.mu.RUnlock()
+	if c != nil {
+		return c
+	}
+	if full && kind != kindHTTP && kind != kindOther {
+		return s.class(bits, kindOther, effect)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c = s.classes[string(key)]
+	if c == nil {
+		c = s.newClass(kind, effect, slices.Clone(bits))
+		s.classes[string(key)] = c
+	}
+	return c
+}

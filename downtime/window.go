@@ -1,0 +1,210 @@
+package downtime
+
+import (
+	"encoding"
+	"fmt"
+	"time"
+)
+
+// A Window is planned work that stops part of a system, as its document says it.
+// A Window is read-only.
+type Window struct {
+	ID      string
+	Title   string // a few words; empty: the ID stands in
+	Message string // for users, in refusals and on status pages
+	Owner   string // whom to ask
+	Runbook string // an http or https URL; empty: none
+
+	// Start is the planned start. A wall clock time of the document has been mapped to
+	// an instant by RFC 5545 §3.3.5: of two instants the first, and in a gap the
+	// offset before it. Its location is that of Timezone.
+	Start    time.Time
+	Timezone *time.Location // UTC when the document names none
+	Duration time.Duration  // exact: two hours are two hours across any change of clocks
+
+	Announce time.Duration // how long before the start it is shown; 0: not ahead
+	Cutoff   time.Duration // how long before the start long work is refused; 0: at the start
+	Rollback time.Duration // from the start to the point of no return; 0: none stated
+
+	Mode   Mode
+	Scope  Scope
+	Actual Actual
+
+	scope *scope // compiled
+}
+
+// Actual is what operators wrote down once things went otherwise than planned. Zero
+// times stand for what they did not write.
+type Actual struct {
+	Begin time.Time // the window begins then, earlier or later than planned
+	End   time.Time // the window is over then
+	Until time.Time // the end is moved to then: an extension, or a shorter window
+}
+
+// A Mode says what a window does to what is in its scope.
+type Mode uint8
+
+// The modes, the most restrictive first.
+const (
+	// ModeClosed refuses everything. It is the default of a document.
+	ModeClosed Mode = iota
+	// ModeReadOnly refuses what writes, and lets reads pass.
+	ModeReadOnly
+	// ModeRehearse refuses nothing. It counts what ModeClosed would have refused, and
+	// how long quiet would have taken: try a window a week ahead.
+	ModeRehearse
+	// ModeAnnounce refuses nothing, and is only shown.
+	ModeAnnounce
+)
+
+var modeNames = [...]string{
+	ModeClosed:   "closed",
+	ModeReadOnly: "read-only",
+	ModeRehearse: "rehearse",
+	ModeAnnounce: "announce",
+}
+
+var _ encoding.TextMarshaler = ModeClosed
+
+// String gives the document's word for the mode.
+func (m Mode) String() string {
+	if int(m) < len(modeNames) {
+		return modeNames[m]
+	}
+	return fmt.Sprintf("Mode(%d)", uint8(m))
+}
+
+// MarshalText gives the document's word for the mode.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// closes says whether the mode ever refuses anything.
+func (m Mode) closes() bool { return m == ModeClosed || m == ModeReadOnly }
+
+// refuses says whether the mode, in progress, is against work of that effect. For
+// ModeRehearse that is what it would have refused.
+func (m Mode) refuses(e Effect) bool {
+	switch m {
+	case ModeClosed, ModeRehearse:
+		return true
+	case ModeReadOnly:
+		return e != Read
+	}
+	return false
+}
+
+// A Phase is how far a window has come. Phases follow one another in the order of
+// the constants.
+type Phase uint8
+
+// The phases of a window.
+const (
+	// PhaseOpen is before anything is shown or refused.
+	PhaseOpen Phase = iota
+	// PhaseAnnounced is from Announce before the start: shown, nothing refused.
+	PhaseAnnounced
+	// PhaseCutoff is from Cutoff before the start: work declared long is refused.
+	PhaseCutoff
+	// PhaseDraining is from the start until nothing in scope runs any more: nothing new
+	// begins, what is in flight finishes. Only a [Guard] can tell; a [Schedule] says
+	// PhaseInProgress from the start.
+	PhaseDraining
+	// PhaseInProgress is until the end.
+	PhaseInProgress
+	// PhaseCompleted is from the end on.
+	PhaseCompleted
+)
+
+var phaseNames = [...]string{
+	PhaseOpen:       "open",
+	PhaseAnnounced:  "announced",
+	PhaseCutoff:     "cutoff",
+	PhaseDraining:   "draining",
+	PhaseInProgress: "in progress",
+	PhaseCompleted:  "completed",
+}
+
+// String gives the phase in plain words: "in progress".
+func (p Phase) String() string {
+	if int(p) < len(phaseNames) {
+		return phaseNames[p]
+	}
+	return fmt.Sprintf("Phase(%d)", uint8(p))
+}
+
+// MarshalText gives the phase in plain words.
+func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// An Occurrence is one time that a window takes place.
+type Occurrence struct {
+	// Start and End are what holds: as planned, or as [Window].Actual says where it
+	// does. End is exclusive.
+	Start, End time.Time
+	Window     *Window
+}
+
+// Announced is when the occurrence is first shown; its cutoff when that is earlier.
+func (o Occurrence) Announced() time.Time {
+	return o.Start.Add(-max(o.Window.Announce, o.Window.Cutoff))
+}
+
+// Cutoff is when long work is refused from.
+func (o Occurrence) Cutoff() time.Time { return o.Start.Add(-o.Window.Cutoff) }
+
+// Rollback is the point of no return, the zero time when the window states none.
+func (o Occurrence) Rollback() time.Time {
+	if o.Window.Rollback == 0 {
+		return time.Time{}
+	}
+	return o.Start.Add(o.Window.Rollback)
+}
+
+// Phase is the occurrence's phase at t, by the clock alone: never PhaseDraining.
+func (o Occurrence) Phase(t time.Time) Phase {
+	switch {
+	case !t.Before(o.End):
+		return PhaseCompleted
+	case !t.Before(o.Start):
+		return PhaseInProgress
+	case !t.Before(o.Cutoff()):
+		return PhaseCutoff
+	case !t.Before(o.Announced()):
+		return PhaseAnnounced
+	}
+	return PhaseOpen
+}
+
+// next is when the phase after that at t begins, the zero time when none does.
+func (o Occurrence) next(t time.Time) time.Time {
+	for _, at := range [...]time.Time{o.Announced(), o.Cutoff(), o.Start, o.End} {
+		if at.After(t) {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// occurrence is the one time that a one-off window takes place.
+//
+// Beginning early or late does not move the end: that is what users were told. An
+// extension is a fact of its own.
+func (w *Window) occurrence() Occurrence {
+	o := Occurrence{Start: w.Start, End: w.Start.Add(w.Duration), Window: w}
+	if !w.Actual.Begin.IsZero() {
+		o.Start = w.Actual.Begin
+	}
+	if !w.Actual.Until.IsZero() {
+		o.End = w.Actual.Until
+	}
+	if !w.Actual.End.IsZero() {
+		o.End = w.Actual.End
+	}
+	return o
+}
+
+// name is what to call the window in front of people.
+func (w *Window) name() string {
+	if w.Title != "" {
+		return w.Title
+	}
+	return w.ID
+}

@@ -1,0 +1,92 @@
+package downtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+)
+
+// An Effect says whether work changes anything. Its zero value is Write, because
+// what nobody has declared may.
+type Effect uint8
+
+// The effects.
+const (
+	Write Effect = iota // may change something: refused by closed and read-only windows
+	Read                // changes nothing: refused by closed windows only
+)
+
+// String gives "write" or "read".
+func (e Effect) String() string {
+	switch e {
+	case Write:
+		return "write"
+	case Read:
+		return "read"
+	}
+	return fmt.Sprintf("Effect(%d)", uint8(e))
+}
+
+// methodEffect is the effect that RFC 9110 §9.2.1 gives a method: the safe ones read.
+func methodEffect(method string) Effect {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "":
+		return Read
+	}
+	return Write
+}
+
+// Work is what is not a request: a job, a consumer's message, a run of cron.
+type Work struct {
+	// Name is what a scope's work list and reports call it, the same for all work of
+	// the kind: "import", not "import-4711". Required. Of the kinds beyond the first
+	// thousand a report says "other".
+	Name string
+
+	// Effect is what the work does. The zero value is Write.
+	Effect Effect
+
+	// Long work is refused from a window's cutoff on, so that it is not in the way when
+	// the window begins.
+	Long bool
+}
+
+// Enter asks whether work may begin, and counts it when it may: leave must be called
+// when the work has ended, however it ended. leave may be called more than once; it
+// is never nil.
+//
+// The error is an [*UnavailableError] when a window refuses, the cause of ctx's
+// end when it has ended, and another when work has no name. Hand on to others only what will
+// have ended when leave is called: work that outlives its count is not seen.
+func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
+	if work.Name == "" {
+		return func() {}, errors.New("downtime: work must have a name")
+	}
+	if ctx.Err() != nil {
+		return func() {}, context.Cause(ctx)
+	}
+	for {
+		s := g.now.Load()
+		c := s.workClass(work)
+		if n := c.refusedBy; n != nil {
+			return func() {}, g.unavailable(n)
+		}
+		if n := c.cutoffBy; n != nil && work.Long {
+			return func() {}, g.unavailable(n)
+		}
+		at := g.running.enter(c)
+		if g.now.Load() != s {
+			g.leave(at)
+			continue
+		}
+		g.noteRehearsal(c)
+		var left atomic.Bool
+		return func() {
+			if left.CompareAndSwap(false, true) {
+				g.leave(at)
+			}
+		}, nil
+	}
+}
