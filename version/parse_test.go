@@ -85,7 +85,7 @@ func TestParseTellsWhere(t *testing.T) {
 		"":                                    {"s.json: is empty"},
 		" \n\t":                               {"s.json: is empty"},
 		"{}":                                  {`s.json:1: says no "version": it is no snapshot of a program`},
-		"null":                                {`s.json:1: is not a line of build info: "null"`, "ends"},
+		"null":                                {`s.json:1: is not a line of build info: "null"`},
 		`{"type":"about:blank","status":404}`: {`says no "version"`},
 		"{\n \"version\": \"v1.4.2\",\n \"name\": \"sh": {"s.json:3:"},
 		"{\"version\": \"v1\"} {}":                      {"s.json:1:19"},
