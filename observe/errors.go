@@ -100,14 +100,22 @@ func typeName(v any) string {
 // clip makes s valid UTF-8 of at most max bytes: an invalid string would make an
 // OTLP exporter refuse the whole batch it is in.
 func clip(s string, max int) string {
-	if len(s) > max {
-		s = s[:max]
-		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
-		}
-		if r, n := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && n == 1 {
-			s = s[:len(s)-1]
+	s = cut(s, max)
+	if utf8.ValidString(s) {
+		return s
+	}
+	return cut(strings.ToValidUTF8(s, "\uFFFD"), max) // the mark is longer than what it stands for
+}
+
+// cut cuts s to at most max bytes, between characters.
+func cut(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	for i := max; i > max-utf8.UTFMax; i-- {
+		if utf8.RuneStart(s[i]) {
+			return s[:i]
 		}
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return s[:max]
 }

@@ -101,7 +101,7 @@ func (st *state) lastRoute(r *http.Request) {
 // http.ServeMux has them; "" when it has none. Wildcards, and the {$} that tells
 // a home page from a catch-all, stay.
 func routeName(pattern string) string {
-	if i := strings.IndexAny(pattern, " \t"); i >= 0 {
+	if i := strings.IndexAny(pattern, " \t/"); i >= 0 && pattern[i] != '/' {
 		pattern = strings.TrimLeft(pattern[i+1:], " \t")
 	}
 	i := strings.IndexByte(pattern, '/')

@@ -1,0 +1,151 @@
+package observe_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/observe"
+)
+
+// router is a mux as others write them: it sets the pattern and cannot be asked.
+func router(pattern string) http.Handler {
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { r.Pattern = pattern })
+}
+
+func TestRouteName(t *testing.T) {
+	t.Parallel()
+	for pattern, want := range map[string]string{
+		"/":                           "/",
+		"/{$}":                        "/{$}",
+		"GET /users/{id}":             "/users/{id}",
+		"GET\t /files/{path...}":      "/files/{path...}",
+		"example.com/users/{id}":      "/users/{id}",
+		"POST example.com/users/{id}": "/users/{id}",
+		"":                            "",
+		"GET":                         "",
+		"example.com":                 "",
+		"GET /\xff":                   "/\uFFFD",
+		"/users/:id":                  "/users/:id",
+		"/{a}/b c":                    "/{a}/b c",
+		"GET /a b":                    "/a b",
+	} {
+		k := newRig(t, nil)
+		k.serve(k.obs.Handler(rewrap(observe.Route(router(pattern)))), "GET", "/x")
+		require.Equal(t, want, attr(k.span(), "http.route"), "%q", pattern)
+		name := "GET"
+		if want != "" {
+			name += " " + want
+		}
+		require.Equal(t, name, k.span().Name())
+	}
+}
+
+func TestRouteHEADIsNamedByItsMethod(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	mux := http.NewServeMux()
+	mux.Handle("GET /x", handler(200))
+	k.serve(k.obs.Handler(observe.Route(mux)), "HEAD", "/x")
+	require.Equal(t, "HEAD /x", k.span().Name())
+}
+
+func TestRouteIsThereWhileTheHandlerRuns(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /x/{id}", func(http.ResponseWriter, *http.Request) {
+		require.Equal(t, "GET /x/{id}", k.spans.Started()[0].Name())
+	})
+	k.serve(k.obs.Handler(observe.Route(mux)), "GET", "/x/1")
+}
+
+func TestRouteNothingMatched(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	mux := http.NewServeMux()
+	mux.Handle("GET /x", handler(200))
+	h := k.obs.Handler(observe.Route(mux))
+	require.Equal(t, 404, k.serve(h, "GET", "/nowhere").Code)
+	require.Equal(t, 405, k.serve(h, "POST", "/x").Code)
+	require.Equal(t, map[string]int64{
+		"http.request.method=GET,http.response.status_code=404,network.protocol.version=1.1,url.scheme=http":  1,
+		"http.request.method=POST,http.response.status_code=405,network.protocol.version=1.1,url.scheme=http": 1,
+	}, k.points(serverDuration))
+}
+
+// ServeMux gives the path of a CONNECT request that it redirects for its pattern.
+func TestRouteCONNECT(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	mux := http.NewServeMux()
+	mux.Handle("/tree/{id}/", handler(200))
+	for _, h := range []http.Handler{observe.Route(mux), mux} {
+		r := httptest.NewRequest("CONNECT", "http://h/tree/secret", nil)
+		r.URL.Path = "/tree/secret"
+		k.obs.Handler(h).ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for point := range k.points(serverDuration) {
+		require.NotContains(t, point, "secret")
+	}
+}
+
+func TestRouteNested(t *testing.T) {
+	t.Parallel()
+	inner := http.NewServeMux()
+	inner.Handle("GET /users/{id}", handler(200))
+
+	// Below StripPrefix the route is the outer one's and the inner one's.
+	outer := http.NewServeMux()
+	outer.Handle("/api/", http.StripPrefix("/api", observe.Route(inner)))
+	k := newRig(t, nil)
+	k.serve(k.obs.Handler(rewrap(observe.Route(outer))), "GET", "/api/users/42")
+	require.Equal(t, "/api/users/{id}", attr(k.span(), "http.route"))
+	require.Equal(t, "GET /api/users/{id}", k.span().Name())
+
+	// A mux below a mux gets the same request: the inner pattern says more.
+	outer = http.NewServeMux()
+	outer.Handle("/users/", inner)
+	k = newRig(t, nil)
+	k.serve(k.obs.Handler(observe.Route(outer)), "GET", "/users/42")
+	require.Equal(t, "/users/{id}", attr(k.span(), "http.route"))
+
+	outer = http.NewServeMux()
+	outer.Handle("/users/", rewrap(observe.Route(inner)))
+	k = newRig(t, nil)
+	k.serve(k.obs.Handler(observe.Route(outer)), "GET", "/users/42")
+	require.Equal(t, "/users/{id}", attr(k.span(), "http.route"))
+
+	// A Handler below the mux knows the pattern that led to it.
+	k = newRig(t, nil)
+	outer = http.NewServeMux()
+	outer.Handle("GET /x/{id}", k.obs.Handler(handler(200)))
+	k.serve(outer, "GET", "/x/1")
+	require.Equal(t, "/x/{id}", attr(k.span(), "http.route"))
+}
+
+func TestRouteWithoutHandler(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.Handle("GET /x", handler(204))
+	w := httptest.NewRecorder()
+	observe.Route(mux).ServeHTTP(w, httptest.NewRequest("GET", "/x", nil))
+	require.Equal(t, 204, w.Code)
+}
+
+func TestRouteByOption(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, func(o *observe.Options) {
+		o.Route = func(r *http.Request) string { return r.Header.Get("X-Template") }
+	})
+	h := k.obs.Handler(handler(200))
+	k.serve(h, "GET", "/users/42", "X-Template", "/users/:id")
+	require.Equal(t, "GET /users/:id", k.span().Name())
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /x", handler(200))
+	k.serve(k.obs.Handler(rewrap(observe.Route(mux))), "GET", "/x", "X-Template", "/ignored")
+	require.Equal(t, "GET /x", k.spans.Ended()[1].Name(), "a Route knows better")
+}
