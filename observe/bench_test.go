@@ -131,6 +131,7 @@ func BenchmarkFlagHook(b *testing.B) {
 				"new-checkout": {State: memprovider.Enabled, DefaultVariant: "on", Variants: map[string]any{"on": true}},
 			})
 			api := isolated.NewAPI()
+			b.Cleanup(func() { require.NoError(b, api.Shutdown(context.Background())) })
 			require.NoError(b, api.SetProviderAndWait(context.Background(), provider))
 			client := api.NewClient()
 			if hook != nil {

@@ -23,6 +23,7 @@ const flagEvent = "feature_flag.evaluation"
 func flagClient(t testing.TB, obs *observe.Observer) *openfeature.Client {
 	t.Helper()
 	api := isolated.NewAPI()
+	t.Cleanup(func() { require.NoError(t, api.Shutdown(context.Background())) })
 	flag := func(variants map[string]any) memprovider.InMemoryFlag {
 		return memprovider.InMemoryFlag{State: memprovider.Enabled, DefaultVariant: "on", Variants: variants}
 	}

@@ -3,6 +3,7 @@ package observe_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"go.opentelemetry.io/otel/propagation"
 )
@@ -17,3 +18,19 @@ func (brokenPropagator) Extract(context.Context, propagation.TextMapCarrier) con
 func (brokenPropagator) Inject(context.Context, propagation.TextMapCarrier) { panic("inject") }
 
 func typeOf(v any) string { return fmt.Sprintf("%T", v) }
+
+// routeLog notes the route of each record.
+type routeLog struct {
+	slog.Handler
+	routes *[]string
+}
+
+func (h routeLog) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "route" {
+			*h.routes = append(*h.routes, a.Value.String())
+		}
+		return true
+	})
+	return nil
+}
