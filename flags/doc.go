@@ -1,0 +1,52 @@
+// Package flags evaluates feature flags inside the process. It reads one flag
+// document, in flagd's open format, keeps it up to date while the service runs, and
+// answers from its own memory: no request waits for a network.
+//
+// Most programs need two names. [New] makes the OpenFeature provider of a document,
+// and [Bool], or one of its siblings, declares a flag with its type and the value
+// that the code falls back to:
+//
+//	var NewCheckout = flags.Bool("new-checkout", false)
+//
+//	p, err := flags.New(flags.File("flags.yaml"), nil)
+//	err = openfeature.SetProviderWithContextAndWait(ctx, p)
+//	client := openfeature.NewDefaultClient()
+//	on := NewCheckout.Value(ctx, client, openfeature.NewEvaluationContext(userID, attributes))
+//
+// [Open] is for programs without an OpenFeature client: [Flag.Bind] asks its provider
+// directly.
+//
+// # The document
+//
+// JSON or YAML (https://flagd.dev/reference/flag-definitions):
+//
+//	flags:
+//	  new-checkout:
+//	    state: ENABLED
+//	    variants: {on: true, off: false}
+//	    defaultVariant: off
+//	    targeting:
+//	      if: [{$ref: staff}, on, {fractional: [[on, 25], [off, 75]]}]
+//	$evaluators:
+//	  staff: {ends_with: [{var: email}, "@example.com"]}
+//
+// Rules are JsonLogic, see the package [github.com/upkeep-go/upkeep/flags/jsonlogic]
+// for the operators, and besides starts_with, ends_with, sem_ver, fractional, and
+// $ref to a rule of $evaluators. A rule sees the evaluation context, with
+// [Options.Static] over it, and $flagd.flagKey and $flagd.timestamp.
+//
+// A flag that is wrong in a document that can be read spoils only itself: it keeps
+// the definition that it had, or answers PARSE_ERROR if it never had one.
+// [Provider.Problems] lists such flags with line and column.
+//
+// # Failing safe
+//
+// Without a document, and for whatever goes wrong with one flag, the answer is the
+// default of the code. A document that cannot be read, is empty or is null never
+// replaces one that could.
+//
+// Whoever writes the document steers the service: its place needs the protection of
+// a deployment. Evaluation contexts may come from clients and are only ever
+// compared; nothing in them can change a flag, and Options.Static is out of their
+// reach. Rules are bounded in size and depth.
+package flags

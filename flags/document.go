@@ -1,0 +1,289 @@
+package flags
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// A flagSet is a document, compiled. It never changes.
+type flagSet struct {
+	flags map[string]*flag
+}
+
+// A flag is one definition, compiled. It never changes.
+type flag struct {
+	key         string
+	keyValue    any // key, boxed once
+	disabled    bool
+	fault       *Problem // not nil: nothing below can be used
+	rule        *jsonlogic.Rule
+	variants    map[string]*variant
+	standard    *variant // of defaultVariant; nil when there is none
+	metadata    openfeature.FlagMetadata
+	fingerprint [sha256.Size]byte // of all that an evaluation depends on
+}
+
+// A variant is a name and the value that it stands for.
+type variant struct {
+	name  string
+	value any // bool, string, float64, []any or map[string]any
+}
+
+// parseDocument compiles a document. A flag that is wrong keeps its definition of
+// prev; the faults of single flags are returned as problems.
+func parseDocument(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
+	root, err := document.Parse(name, data)
+	if err != nil {
+		var syntax *document.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, nil, &Problem{File: name, Line: syntax.Line, Column: syntax.Column, Err: syntax.Err}
+		}
+		return nil, nil, err
+	}
+	r := reader{name: name}
+	fault := func(at *document.Node, field, format string, args ...any) error {
+		return r.problem(at, "", field, fmt.Errorf(format, args...))
+	}
+	if root.Kind != document.Map {
+		return nil, nil, fault(root, "", "the document must be a map, got %v", root.Kind)
+	}
+	flags := root.Get("flags")
+	if flags == nil {
+		return nil, nil, fault(root, "flags", "missing")
+	}
+	if flags.Kind != document.Map {
+		return nil, nil, fault(flags, "flags", "must be a map of flags, got %v", flags.Kind)
+	}
+	if r.evaluators = root.Get("$evaluators"); r.evaluators != nil && r.evaluators.Kind != document.Map {
+		return nil, nil, fault(r.evaluators, "$evaluators", "must be a map of rules, got %v", r.evaluators.Kind)
+	}
+	if meta := root.Get("metadata"); meta != nil {
+		if meta.Kind != document.Map {
+			return nil, nil, fault(meta, "metadata", "must be a map, got %v", meta.Kind)
+		}
+		r.metadata = meta
+	}
+	set := &flagSet{flags: make(map[string]*flag, len(flags.Keys))}
+	var problems []error
+	for i, key := range flags.Keys {
+		f, problem := r.flag(key, flags.Items[i])
+		if problem != nil {
+			problems = append(problems, problem)
+			f = &flag{key: key.Text, keyValue: key.Text, fault: problem, fingerprint: sha256.Sum256([]byte(problem.Error()))}
+			if prev != nil && prev.flags[key.Text] != nil && prev.flags[key.Text].fault == nil {
+				f = prev.flags[key.Text]
+			}
+		}
+		set.flags[key.Text] = f
+	}
+	return set, problems, nil
+}
+
+// changed lists the keys whose result could differ between two sets.
+func changed(old, set *flagSet) []string {
+	var keys []string
+	for key, f := range set.flags {
+		if before := old.flags[key]; before == nil || before.fingerprint != f.fingerprint {
+			keys = append(keys, key)
+		}
+	}
+	for key := range old.flags {
+		if set.flags[key] == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// A reader compiles the flags of one document.
+type reader struct {
+	name       string
+	evaluators *document.Node
+	metadata   *document.Node
+}
+
+func (r *reader) problem(at *document.Node, flag, field string, err error) *Problem {
+	return &Problem{File: r.name, Line: at.Line, Column: at.Column, Flag: flag, Field: field, Err: err}
+}
+
+func (r *reader) flag(key, node *document.Node) (*flag, *Problem) {
+	fault := func(at *document.Node, field, format string, args ...any) (*flag, *Problem) {
+		return nil, r.problem(at, key.Text, field, fmt.Errorf(format, args...))
+	}
+	if node.Kind != document.Map {
+		return fault(node, "", "must be a map, got %v", node.Kind)
+	}
+	f := &flag{key: key.Text, keyValue: key.Text}
+	if state := node.Get("state"); state != nil {
+		switch {
+		case state.Kind == document.String && state.Text == "ENABLED":
+		case state.Kind == document.String && state.Text == "DISABLED":
+			f.disabled = true
+		default:
+			return fault(state, "state", "must be ENABLED or DISABLED, got %s", state.AppendJSON(nil))
+		}
+	}
+	variants := node.Get("variants")
+	if variants == nil {
+		return fault(key, "variants", "missing")
+	}
+	if variants.Kind != document.Map || len(variants.Keys) == 0 {
+		return fault(variants, "variants", "must be a map of at least one variant")
+	}
+	f.variants = make(map[string]*variant, len(variants.Keys))
+	for i, name := range variants.Keys {
+		value := variants.Items[i]
+		if value.Kind == document.Null {
+			return fault(value, "variants", "variant %q: must have a value, got null", name.Text)
+		}
+		f.variants[name.Text] = &variant{name.Text, value.Value()}
+	}
+	if name := node.Get("defaultVariant"); name != nil && name.Kind != document.Null {
+		// YAML reads on and off as texts, true and 1 as what they look like.
+		if name.Kind == document.List || name.Kind == document.Map {
+			return fault(name, "defaultVariant", "must be the name of a variant, got %v", name.Kind)
+		}
+		f.standard = f.variants[name.Text]
+		if f.standard == nil && name.Text != "" {
+			return fault(name, "defaultVariant", "%q is not a variant", name.Text)
+		}
+	}
+	var meta *document.Node
+	if meta = node.Get("metadata"); meta != nil && meta.Kind != document.Map {
+		return fault(meta, "metadata", "must be a map, got %v", meta.Kind)
+	}
+	f.metadata = overlay(r.metadata, meta)
+
+	rule, err := r.rule(node.Get("targeting"))
+	if err != nil {
+		at := node.Get("targeting")
+		var placed *placedError
+		if errors.As(err, &placed) {
+			at, err = placed.at, placed.err
+		}
+		return nil, r.problem(at, key.Text, "targeting", err)
+	}
+	if rule != nil {
+		if f.rule, err = jsonlogic.Compile(rule, &jsonlogic.Options{Operators: operators}); err != nil {
+			return nil, r.problem(node.Get("targeting"), key.Text, "targeting", err)
+		}
+	}
+	f.fingerprint = fingerprint(node, r.metadata, rule)
+	return f, nil
+}
+
+// overlay merges the set's metadata with the flag's, which wins. Nil when both are
+// empty.
+func overlay(set, own *document.Node) openfeature.FlagMetadata {
+	var m openfeature.FlagMetadata
+	for _, node := range []*document.Node{set, own} {
+		if node == nil {
+			continue
+		}
+		for i, key := range node.Keys {
+			if m == nil {
+				m = openfeature.FlagMetadata{}
+			}
+			m[key.Text] = node.Items[i].Value()
+		}
+	}
+	return m
+}
+
+func fingerprint(node, metadata *document.Node, rule []byte) [sha256.Size]byte {
+	b := metadata.AppendJSON(nil)
+	for _, field := range []string{"state", "variants", "defaultVariant", "metadata"} {
+		b = node.Get(field).AppendJSON(append(b, ','))
+	}
+	return sha256.Sum256(append(append(b, ','), rule...))
+}
+
+// rule writes a targeting rule as JSON with its references resolved. It is nil where
+// there is nothing to target: no rule, null or {}.
+func (r *reader) rule(targeting *document.Node) ([]byte, error) {
+	if targeting == nil || targeting.Kind == document.Null || targeting.Kind == document.Map && len(targeting.Keys) == 0 {
+		return nil, nil
+	}
+	w := ruleWriter{evaluators: r.evaluators}
+	if err := w.write(targeting); err != nil {
+		return nil, err
+	}
+	return w.b, nil
+}
+
+// A placedError is a fault that stands elsewhere than at the flag's targeting.
+type placedError struct {
+	at  *document.Node
+	err error
+}
+
+func (e *placedError) Error() string { return e.err.Error() }
+func (e *placedError) Unwrap() error { return e.err }
+
+type ruleWriter struct {
+	evaluators *document.Node
+	following  []string // names of the references that are being resolved
+	b          []byte
+}
+
+func (w *ruleWriter) write(n *document.Node) error {
+	// References to references can double at each step.
+	if len(w.b) > jsonlogic.DefaultMaxSize {
+		return &placedError{n, fmt.Errorf("%w once its references are resolved", jsonlogic.ErrTooLarge)}
+	}
+	switch {
+	case n.Kind == document.List:
+		w.b = append(w.b, '[')
+		for i, item := range n.Items {
+			if i > 0 {
+				w.b = append(w.b, ',')
+			}
+			if err := w.write(item); err != nil {
+				return err
+			}
+		}
+		w.b = append(w.b, ']')
+		return nil
+	case n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref":
+		return w.follow(n.Items[0])
+	case n.Kind == document.Map && len(n.Keys) == 1:
+		key := document.Node{Kind: document.String, Text: n.Keys[0].Text}
+		w.b = append(key.AppendJSON(append(w.b, '{')), ':')
+		if err := w.write(n.Items[0]); err != nil {
+			return err
+		}
+		w.b = append(w.b, '}')
+		return nil
+	}
+	w.b = n.AppendJSON(w.b)
+	return nil
+}
+
+func (w *ruleWriter) follow(ref *document.Node) error {
+	fault := func(format string, args ...any) error {
+		return &placedError{ref, fmt.Errorf("$ref: "+format, args...)}
+	}
+	if ref.Kind != document.String {
+		return fault("must be the name of an evaluator, got %v", ref.Kind)
+	}
+	for _, name := range w.following {
+		if name == ref.Text {
+			return fault("%s refers to itself: %s → %s", ref.Text, strings.Join(w.following, " → "), ref.Text)
+		}
+	}
+	rule := w.evaluators.Get(ref.Text)
+	if rule == nil {
+		return fault("there is no evaluator %q", ref.Text)
+	}
+	w.following = append(w.following, ref.Text)
+	err := w.write(rule)
+	w.following = w.following[:len(w.following)-1]
+	return err
+}

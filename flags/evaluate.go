@@ -1,0 +1,184 @@
+package flags
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+)
+
+// resolve evaluates one flag for one accessor; as gives a variant's value in the
+// accessor's type, or false. It allocates only where it fails, unless the flag's rule
+// has to.
+func resolve[T any](p *Provider, key string, otherwise T, attrs map[string]any, as func(any) (T, bool)) openfeature.GenericResolutionDetail[T] {
+	d := openfeature.GenericResolutionDetail[T]{Value: otherwise}
+	set := p.current.Load()
+	if set == nil {
+		d.Reason = openfeature.ErrorReason
+		d.ResolutionError = openfeature.NewProviderNotReadyResolutionError("no flag document has been loaded yet")
+		return d
+	}
+	f := set.flags[key]
+	if f == nil {
+		d.Reason = openfeature.ErrorReason
+		d.ResolutionError = openfeature.NewFlagNotFoundResolutionError("there is no flag " + strconv.Quote(key))
+		return d
+	}
+	d.FlagMetadata = f.metadata
+	v, reason, failed := f.evaluate(attrs, p.static)
+	d.Reason = reason
+	switch {
+	case reason == openfeature.ErrorReason:
+		d.ResolutionError = failed
+		return d
+	case v == nil:
+		return d
+	}
+	value, ok := as(v.value)
+	if !ok {
+		d.Reason = openfeature.ErrorReason
+		d.ResolutionError = openfeature.NewTypeMismatchResolutionError("variant " + strconv.Quote(v.name) + " of flag " + strconv.Quote(key) + " has another type")
+		return d
+	}
+	d.Value, d.Variant = value, v.name
+	return d
+}
+
+// evaluate chooses the variant. A nil variant, without an error, is the caller's
+// default.
+func (f *flag) evaluate(attrs, static map[string]any) (*variant, openfeature.Reason, openfeature.ResolutionError) {
+	switch {
+	case f.fault != nil:
+		return nil, openfeature.ErrorReason, openfeature.NewParseErrorResolutionError(f.fault.Error())
+	case f.disabled:
+		return nil, openfeature.DisabledReason, openfeature.ResolutionError{}
+	case f.rule == nil && f.standard == nil:
+		return nil, openfeature.DefaultReason, openfeature.ResolutionError{}
+	case f.rule == nil:
+		return f.standard, openfeature.StaticReason, openfeature.ResolutionError{}
+	}
+	c, _ := contexts.Get().(*evalContext)
+	c.flag, c.attrs, c.static = f, attrs, static
+	result, err := f.rule.Eval(c)
+	*c = evalContext{}
+	contexts.Put(c)
+
+	var name string
+	switch result := result.(type) {
+	case nil:
+		if err != nil {
+			return nil, openfeature.ErrorReason, openfeature.NewParseErrorResolutionError(err.Error())
+		}
+		return f.standard, openfeature.DefaultReason, openfeature.ResolutionError{}
+	case string:
+		name = result
+	case bool:
+		name = strconv.FormatBool(result)
+	case float64:
+		name = numberText(result)
+	}
+	v := f.variants[name]
+	if v == nil {
+		return nil, openfeature.ErrorReason, openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives " + strconv.Quote(name) + ", which is not a variant")
+	}
+	return v, openfeature.TargetingMatchReason, openfeature.ResolutionError{}
+}
+
+// An evalContext is what a rule sees: $flagd, the static attributes, and the
+// evaluation context.
+type evalContext struct {
+	flag   *flag
+	attrs  map[string]any
+	static map[string]any
+}
+
+var contexts = sync.Pool{New: func() any { return new(evalContext) }}
+
+// Get implements jsonlogic.Object.
+func (c *evalContext) Get(name string) (any, bool) {
+	if name == "$flagd" {
+		return (*flagdContext)(c), true
+	}
+	if v, ok := c.static[name]; ok {
+		return v, true
+	}
+	v, ok := c.attrs[name]
+	return v, ok
+}
+
+// targetingKey returns the targeting key, false when it is missing, empty or no text.
+func (c *evalContext) targetingKey() (string, bool) {
+	v, _ := c.Get(openfeature.TargetingKey)
+	key, ok := v.(string)
+	return key, ok && key != ""
+}
+
+// A flagdContext is the member $flagd.
+type flagdContext evalContext
+
+// Get implements jsonlogic.Object.
+func (c *flagdContext) Get(name string) (any, bool) {
+	switch name {
+	case "flagKey":
+		return c.flag.keyValue, true
+	case "timestamp":
+		return float64(time.Now().Unix()), true
+	}
+	return nil, false
+}
+
+func asBool(v any) (bool, bool) {
+	b, ok := v.(bool)
+	return b, ok
+}
+
+func asString(v any) (string, bool) {
+	s, ok := v.(string)
+	return s, ok
+}
+
+func asFloat(v any) (float64, bool) {
+	f, ok := v.(float64)
+	return f, ok
+}
+
+// asInt accepts what an integer and a float64 both hold exactly.
+func asInt(v any) (int64, bool) {
+	const most = 1<<53 - 1
+	f, ok := v.(float64)
+	if !ok || f != math.Trunc(f) || math.Abs(f) > most {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// asObject gives a copy: what a caller does to it must not change the flag.
+func asObject(v any) (any, bool) {
+	switch v.(type) {
+	case map[string]any, []any:
+		return clone(v), true
+	}
+	return nil, false
+}
+
+func clone(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := maps.Clone(v)
+		for key, item := range m {
+			m[key] = clone(item)
+		}
+		return m
+	case []any:
+		list := slices.Clone(v)
+		for i, item := range list {
+			list[i] = clone(item)
+		}
+		return list
+	}
+	return v
+}

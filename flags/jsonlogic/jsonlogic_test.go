@@ -1,0 +1,356 @@
+package jsonlogic_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
+)
+
+func eval(t testing.TB, rule string, data any) any {
+	t.Helper()
+	r, err := jsonlogic.Compile([]byte(rule), nil)
+	require.NoError(t, err, rule)
+	v, err := r.Eval(data)
+	require.NoError(t, err, rule)
+	return v
+}
+
+// TestOfficialCases runs the official cases of the operators that there are. The
+// data is kept beside the repository and is no part of it.
+func TestOfficialCases(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join("..", "..", "..", "shared", "conformance", "jsonlogic", "compatible.json")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("the official JsonLogic cases are not beside this checkout: ../shared/conformance/jsonlogic/compatible.json")
+	}
+	require.NoError(t, err)
+	var cases []json.RawMessage
+	require.NoError(t, json.Unmarshal(text, &cases))
+	ran := 0
+	for _, raw := range cases {
+		var c struct {
+			Description string
+			Rule        json.RawMessage
+			Data        any
+			Result      any
+			Error       any
+		}
+		if raw[0] == '"' {
+			continue // a heading
+		}
+		require.NoError(t, json.Unmarshal(raw, &c))
+		r, err := jsonlogic.Compile(c.Rule, nil)
+		if errors.Is(err, jsonlogic.ErrUnknownOperator) {
+			continue
+		}
+		require.NoError(t, err, "%s", c.Rule)
+		require.Nil(t, c.Error, "%s", c.Rule)
+		got, err := r.Eval(c.Data)
+		require.NoError(t, err)
+		require.Equal(t, c.Result, got, "%s: %s on %v", c.Description, c.Rule, c.Data)
+		ran++
+	}
+	require.GreaterOrEqual(t, ran, 166, "the cases that use none but the operators of this package")
+}
+
+func TestAsJavaScriptHasIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ rule, data, want string }{
+		// Loose equality.
+		{`{"==": [null, 0]}`, `null`, `false`},
+		{`{"==": [null, false]}`, `null`, `false`},
+		{`{"==": ["", 0]}`, `null`, `true`},
+		{`{"==": [" 1 ", 1]}`, `null`, `true`},
+		{`{"==": ["0x10", 16]}`, `null`, `true`},
+		{`{"==": ["1_0", 10]}`, `null`, `false`},
+		{`{"==": ["inf", {"var": "big"}]}`, `{"big": 1e300}`, `false`},
+		{`{"==": [true, "1"]}`, `null`, `true`},
+		{`{"==": [[1], 1]}`, `null`, `true`},
+		{`{"==": [[1, 2], "1,2"]}`, `null`, `true`},
+		{`{"==": [{"var": "o"}, "[object Object]"]}`, `{"o": {}}`, `true`},
+		{`{"==": [[1], [1]]}`, `null`, `false`},
+		{`{"==": [{"var": "l"}, {"var": "l"}]}`, `{"l": [1]}`, `true`},
+		{`{"===": [{"var": "l"}, [1]]}`, `{"l": [1]}`, `false`},
+		{`{"==": [1]}`, `null`, `false`},
+		{`{"==": []}`, `null`, `true`},
+		// Order.
+		{`{"<": ["10", "9"]}`, `null`, `true`},
+		{`{"<": ["10", 9]}`, `null`, `false`},
+		{`{"<": ["a", 9]}`, `null`, `false`},
+		{`{">=": ["a", 9]}`, `null`, `false`},
+		{`{"<=": [null, 0]}`, `null`, `true`},
+		{`{"<": ["\ud83d\ude00", "\ufb01"]}`, `null`, `true`}, // surrogates come before U+FB01
+		{`{"<": ["a", "ab"]}`, `null`, `true`},
+		{`{"<": [1, 2, "x"]}`, `null`, `false`},
+		{`{">": [{"var": "o"}, 1]}`, `{"o": {}}`, `false`},
+		// Truth.
+		{`{"!": []}`, `null`, `true`},
+		{`{"!!": [{"var": "o"}]}`, `{"o": {}}`, `true`},
+		{`{"if": [{"var": "l"}, 1, 2]}`, `{"l": []}`, `2`},
+		{`{"and": []}`, `null`, `null`},
+		{`{"or": []}`, `null`, `null`},
+		// In.
+		{`{"in": [1, "a1b"]}`, `null`, `true`},
+		{`{"in": [null, "is null"]}`, `null`, `true`},
+		{`{"in": ["1", [1, 2]]}`, `null`, `false`},
+		{`{"in": [1, ["a", "b", "c", "d"]]}`, `null`, `false`},
+		{`{"in": ["d", ["a", "b", "c", "d"]]}`, `null`, `true`},
+		{`{"in": ["a", null]}`, `null`, `false`},
+		{`{"in": ["a", {"var": "o"}]}`, `{"o": {"a": 1}}`, `false`},
+		{`{"in": [{"var": "x"}, {"var": "l"}]}`, `{"x": 2, "l": [1, 2]}`, `true`},
+		// Cat.
+		{`{"cat": [1.5, true, null, [1, [2, null]], 1e21, 1e-7, -0.0]}`, `null`, `"1.5true1,2,1e+211e-70"`},
+		{`{"cat": []}`, `null`, `""`},
+		{`{"cat": [{"var": "o"}]}`, `{"o": {}}`, `"[object Object]"`},
+		// Var.
+		{`{"var": ""}`, `{"a": 1}`, `{"a": 1}`},
+		{`{"var": []}`, `7`, `7`},
+		{`{"var": null}`, `7`, `7`},
+		{`{"var": 1}`, `["a", "b"]`, `"b"`},
+		{`{"var": 1.1}`, `["a", ["b", "c"]]`, `"c"`},
+		{`{"var": "a.b.1"}`, `{"a": {"b": [1, 2]}}`, `2`},
+		{`{"var": "a.b.01"}`, `{"a": {"b": [1, 2]}}`, `null`},
+		{`{"var": ["a.x", "d"]}`, `{"a": {}}`, `"d"`},
+		{`{"var": ["a", "d"]}`, `{"a": null}`, `null`},
+		{`{"var": ["a.b", "d"]}`, `{"a": null}`, `"d"`},
+		{`{"var": ["a.b.c", "d"]}`, `{"a": "text"}`, `"d"`},
+		{`{"var": {"var": "which"}}`, `{"which": "a", "a": 1}`, `1`},
+		{`{"var": ["a", {"var": "b"}]}`, `{"b": 2}`, `2`},
+		{`{"var": "a.b"}`, `{"a.b": 1}`, `null`},
+		// Data.
+		{`{}`, `null`, `{}`},
+		{`{"a": 1, "b": {"var": "x"}}`, `{"x": 1}`, `{"a": 1, "b": {"var": "x"}}`},
+		{`[{"var": "x"}, [{"var": "y"}]]`, `{"x": 1, "y": 2}`, `[1, [2]]`},
+	} {
+		var data, want any
+		require.NoError(t, json.Unmarshal([]byte(c.data), &data))
+		require.NoError(t, json.Unmarshal([]byte(c.want), &want))
+		require.Equal(t, want, eval(t, c.rule, data), "%s on %s", c.rule, c.data)
+	}
+}
+
+type named string
+
+type embedded struct{ Inner int }
+
+type person struct {
+	embedded
+	Name   named  `json:"name"`
+	Hidden string `json:"-"`
+	secret string
+	Next   *person `json:"next,omitempty"`
+	Tags   []named
+}
+
+type fields map[string]any
+
+func (f fields) Get(name string) (any, bool) { v, ok := f["the "+name]; return v, ok }
+
+type panics struct{}
+
+func (panics) MarshalText() ([]byte, error) { panic("boom") }
+
+func TestGoData(t *testing.T) {
+	t.Parallel()
+	five := 5
+	var none *person
+	type loop *loop
+	var self loop
+	self = &self
+	list := []any{1}
+	list[0] = list
+	cyclic := &person{Name: "c"}
+	cyclic.Next = cyclic
+	data := map[string]any{
+		"int8": int8(5), "uint": uint(5), "float32": float32(0.5), "number": json.Number("5"), "pointer": &five, "named": named("x"),
+		"time": time.Date(2026, 12, 6, 2, 0, 0, 0, time.UTC), "addr": netip.MustParseAddr("127.0.0.1"),
+		"strings": []string{"a", "b"}, "array": [2]int{1, 2}, "map": map[named]int{"k": 1}, "intmap": map[int]int{1: 1},
+		"person": &person{embedded: embedded{7}, Name: "Ada", Hidden: "h", secret: "s", Next: &person{Name: "Bo"}, Tags: []named{"t"}},
+		"none":   none, "chan": make(chan int), "func": func() {}, "object": fields{"the a": 1}, "raw": json.RawMessage(`{"a": [1]}`), "badraw": json.RawMessage(`{`),
+		"self": &self, "list": list, "cyclic": cyclic, "panics": panics{}, "nan": math.NaN(), "complex": complex(1, 2), "badnumber": json.Number("x"),
+	}
+	for rule, want := range map[string]any{
+		`{"var": "int8"}`: 5.0, `{"var": "uint"}`: 5.0, `{"var": "float32"}`: 0.5, `{"var": "number"}`: 5.0, `{"var": "pointer"}`: 5.0,
+		`{"var": "named"}`: "x", `{"==": [{"var": "named"}, "x"]}`: true, `{"var": "time"}`: "2026-12-06T02:00:00Z", `{"var": "addr"}`: "127.0.0.1",
+		`{"in": ["b", {"var": "strings"}]}`: true, `{"var": "strings"}`: []any{"a", "b"}, `{"var": "strings.1"}`: "b", `{"var": "strings.2"}`: nil,
+		`{"var": "array"}`: []any{1.0, 2.0}, `{"var": "array.0"}`: 1.0, `{"var": "map.k"}`: 1.0, `{"var": "map"}`: map[string]any{"k": 1.0}, `{"var": "intmap"}`: nil, `{"var": "intmap.1"}`: nil,
+		`{"var": "person.name"}`: "Ada", `{"var": "person.Name"}`: nil, `{"var": "person.Hidden"}`: nil, `{"var": "person.secret"}`: nil, `{"var": "person.Inner"}`: 7.0,
+		`{"var": "person.next.name"}`: "Bo", `{"var": "person.next.next.name"}`: nil, `{"var": "person.Tags.0"}`: "t",
+		`{"var": "none"}`: nil, `{"var": "none.name"}`: nil, `{"var": "chan"}`: nil, `{"var": "func"}`: nil, `{"!": {"var": "func"}}`: true, `{"var": "complex"}`: nil, `{"var": "badnumber"}`: nil,
+		`{"var": "object.a"}`: 1.0, `{"var": "object.b"}`: nil, `{"!!": {"var": "object"}}`: true, `{"var": "raw.a"}`: nil, `{"var": "raw"}`: map[string]any{"a": []any{1.0}}, `{"var": "badraw"}`: nil,
+		`{"var": "self"}`: nil, `{"var": "self.x"}`: nil, `{"cat": {"var": "list"}}`: "", `{"==": [{"var": "list"}, ""]}`: true, `{"var": "panics"}`: nil,
+		`{"==": [{"var": "nan"}, {"var": "nan"}]}`: false, `{"!": {"var": "nan"}}`: true, `{"var": "cyclic.next.next.name"}`: "c",
+	} {
+		require.Equal(t, want, eval(t, rule, data), rule)
+	}
+	got, ok := eval(t, `{"var": "person"}`, data).(map[string]any)
+	require.True(t, ok)
+	require.Equal(t, map[string]any{"Inner": 7.0, "name": "Ada", "Tags": []any{"t"}, "next": map[string]any{"Inner": 0.0, "name": "Bo", "Tags": []any{}, "next": nil}}, got)
+	require.NotNil(t, eval(t, `{"var": "cyclic"}`, data), "a walk over data that contains itself ends")
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	refuse := map[string]jsonlogic.Operator{
+		"custom": func([]jsonlogic.Arg) (jsonlogic.Func, error) { return nil, errors.New("takes no such arguments") },
+	}
+	for _, c := range []struct {
+		rule string
+		opts jsonlogic.Options
+		want string
+		is   error
+	}{
+		{rule: ``, want: "jsonlogic: unexpected EOF"},
+		{rule: `{"if": [`, want: "jsonlogic: unexpected EOF"},
+		{rule: `1 2`, want: "jsonlogic: text after the rule"},
+		{rule: `{"frobnicate": 1}`, want: `jsonlogic: /frobnicate: unknown operator "frobnicate"`, is: jsonlogic.ErrUnknownOperator},
+		{rule: `{"if": [true, {"a/b~c": 1}]}`, want: `jsonlogic: /if/1/a~1b~0c: unknown operator "a/b~c"`, is: jsonlogic.ErrUnknownOperator},
+		{rule: `[{"custom": 1}]`, opts: jsonlogic.Options{Operators: refuse}, want: "jsonlogic: /0/custom: takes no such arguments"},
+		{rule: `{"if": 1}`, opts: jsonlogic.Options{Operators: map[string]jsonlogic.Operator{"if": refuse["custom"]}}, want: `jsonlogic: /if: "if" is a standard operator and cannot be replaced`},
+		{rule: `[[[1]]]`, opts: jsonlogic.Options{MaxDepth: 2}, want: "jsonlogic: the rule is nested too deep: at most 2", is: jsonlogic.ErrTooDeep},
+		{rule: `[1, 2]`, opts: jsonlogic.Options{MaxSize: 5}, want: "jsonlogic: the rule is too large: 6 bytes, at most 5", is: jsonlogic.ErrTooLarge},
+		{rule: strings.Repeat(`{"!":`, 600) + "1" + strings.Repeat("}", 600), want: "jsonlogic: the rule is nested too deep: at most 500", is: jsonlogic.ErrTooDeep},
+		{rule: strings.Repeat(`[`, 20_000) + strings.Repeat("]", 20_000), want: "jsonlogic: invalid character '[' exceeded max depth"},
+	} {
+		_, err := jsonlogic.Compile([]byte(c.rule), &c.opts)
+		require.EqualError(t, err, c.want)
+		var fault *jsonlogic.Error
+		require.ErrorAs(t, err, &fault)
+		if c.is != nil {
+			require.ErrorIs(t, err, c.is)
+		}
+	}
+}
+
+func TestCustomOperators(t *testing.T) {
+	t.Parallel()
+	compiled, evaluated := 0, 0
+	opts := &jsonlogic.Options{Operators: map[string]jsonlogic.Operator{
+		"first": func(args []jsonlogic.Arg) (jsonlogic.Func, error) { // evaluates one element of a written list
+			compiled++
+			items, ok := args[0].Items()
+			if !ok {
+				return nil, errors.New("wants a list")
+			}
+			return func(s *jsonlogic.Scope) (any, error) { return items[0].Eval(s), nil }, nil
+		},
+		"count": func([]jsonlogic.Arg) (jsonlogic.Func, error) {
+			return func(s *jsonlogic.Scope) (any, error) {
+				evaluated++
+				return fmt.Sprint(s.Var("who"), s.Var("nobody"), s.Data()), nil
+			}, nil
+		},
+		"constant": func(args []jsonlogic.Arg) (jsonlogic.Func, error) {
+			v, ok := args[0].Const()
+			return func(*jsonlogic.Scope) (any, error) { return []any{v, ok}, nil }, nil
+		},
+		"fail": func([]jsonlogic.Arg) (jsonlogic.Func, error) {
+			return func(*jsonlogic.Scope) (any, error) { return nil, errors.New("failed") }, nil
+		},
+	}}
+	run := func(rule string, data any) (any, error) {
+		r, err := jsonlogic.Compile([]byte(rule), opts)
+		require.NoError(t, err)
+		return r.Eval(data)
+	}
+	v, err := run(`{"first": [[{"var": "a"}, {"fail": 1}]]}`, map[string]any{"a": 1})
+	require.NoError(t, err)
+	require.InDelta(t, 1, v, 0)
+	require.Equal(t, 1, compiled)
+
+	v, err = run(`{"count": []}`, map[string]any{"who": "Ada"})
+	require.NoError(t, err)
+	require.Equal(t, "Ada<nil> map[who:Ada]", v)
+
+	for rule, want := range map[string][]any{
+		`{"constant": 5}`:                {5.0, true},
+		`{"constant": [[1, "a"]]}`:       {[]any{1.0, "a"}, true},
+		`{"constant": {"var": "x"}}`:     {nil, false},
+		`{"constant": [[{"var": "x"}]]}`: {nil, false},
+	} {
+		v, err = run(rule, nil)
+		require.NoError(t, err)
+		require.Equal(t, want, v, rule)
+	}
+
+	evaluated = 0
+	_, err = run(`{"cat": [{"fail": 1}, {"count": 1}]}`, nil)
+	require.EqualError(t, err, "failed")
+	require.Zero(t, evaluated, "nothing more is called once an operator has failed")
+
+	// What is not needed is not evaluated.
+	v, err = run(`{"if": [true, 1, {"fail": 1}]}`, nil)
+	require.NoError(t, err)
+	require.InDelta(t, 1, v, 0)
+	v, err = run(`{"or": [1, {"fail": 1}]}`, nil)
+	require.NoError(t, err)
+	require.InDelta(t, 1, v, 0)
+
+	// A name that is unknown to one Compile is unknown, whatever another was given.
+	_, err = jsonlogic.Compile([]byte(`{"count": []}`), nil)
+	require.ErrorIs(t, err, jsonlogic.ErrUnknownOperator)
+}
+
+func TestNothingIsAllocated(t *testing.T) {
+	r, err := jsonlogic.Compile([]byte(hotRule), nil)
+	require.NoError(t, err)
+	data := hotData()
+	require.Zero(t, testing.AllocsPerRun(1000, func() {
+		if v, _ := r.Eval(data); v != "iberia" {
+			t.Fatal(v)
+		}
+	}))
+}
+
+const hotRule = `{"if": [{"and": [{"in": [{"var": "country"}, ["ES", "PT", "FR", "DE"]]}, {">": [{"var": "age"}, 17]}, {"===": [{"var": "account.plan"}, "pro"]}]}, "iberia", "elsewhere"]}`
+
+func hotData() map[string]any {
+	return map[string]any{"country": "ES", "age": 42, "account": map[string]any{"plan": "pro"}}
+}
+
+func BenchmarkEval(b *testing.B) {
+	r, err := jsonlogic.Compile([]byte(hotRule), nil)
+	require.NoError(b, err)
+	var data any = hotData()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Eval(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func FuzzCompileEval(f *testing.F) {
+	for _, rule := range []string{
+		hotRule, `{"var": ["a.b.0", 1]}`, `{"cat": [{"var": ""}, 1e400]}`, `{"<": ["1", 2, [3]]}`, `{"==": [[[]], 0]}`, `[[[]]]`, `{"in": [1, {"var": "l"}]}`, `{"!==": [null]}`, "\"\\ud800\"", `{"":1}`,
+	} {
+		f.Add(rule, `{"a": {"b": [1, null, "x"]}, "l": [1, [2]], "n": -0.0}`)
+	}
+	f.Fuzz(func(t *testing.T, rule, text string) {
+		var data any
+		_ = json.Unmarshal([]byte(text), &data)
+		r, err := jsonlogic.Compile([]byte(rule), nil)
+		if err != nil {
+			var fault *jsonlogic.Error
+			require.ErrorAs(t, err, &fault)
+			return
+		}
+		first, err := r.Eval(data)
+		require.NoError(t, err)
+		second, err := r.Eval(data)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(first), fmt.Sprint(second))
+	})
+}

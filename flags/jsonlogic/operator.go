@@ -1,0 +1,70 @@
+package jsonlogic
+
+// An Operator compiles one use of a custom operator. It is called by [Compile], with
+// the operator's arguments compiled; a single argument need not stand in a list.
+// What it returns is called at each evaluation, perhaps by many goroutines at once.
+// An error makes the rule invalid.
+type Operator func(args []Arg) (Func, error)
+
+// A Func gives the result of an operation. An error ends the evaluation of the
+// rule. The result may be any Go value.
+type Func func(s *Scope) (any, error)
+
+// An Arg is the compiled argument of a custom operator.
+type Arg struct{ n *node }
+
+// Eval evaluates the argument: nil, a bool, a float64, a string, a []any or a
+// map[string]any.
+func (a Arg) Eval(s *Scope) any { return a.n.eval(s).result() }
+
+// Const returns the argument's value when it is the same for all data.
+func (a Arg) Const() (value any, ok bool) {
+	if a.n.constant == nil {
+		return nil, false
+	}
+	return a.n.constant.result(), true
+}
+
+// Items returns the elements of an argument that was written as a list, so that an
+// operator may evaluate the ones it needs; ok is false for any other argument.
+func (a Arg) Items() (items []Arg, ok bool) {
+	if !a.n.list {
+		return nil, false
+	}
+	return asArgs(a.n.args), true
+}
+
+func asArgs(nodes []*node) []Arg {
+	args := make([]Arg, len(nodes))
+	for i, n := range nodes {
+		args[i] = Arg{n}
+	}
+	return args
+}
+
+// A Scope is one evaluation in progress. It must not be kept.
+type Scope struct {
+	data any
+	err  error
+}
+
+// Data is what the rule is applied to.
+func (s *Scope) Data() any { return s.data }
+
+// Var returns the value called name at the top of the data, nil when there is none.
+func (s *Scope) Var(name string) any {
+	v, _ := member(s.data, name)
+	return toValue(v).result()
+}
+
+func (s *Scope) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// An Object is data that answers for its own members, so that it need not be copied
+// into a map. Get returns false for a member that it does not have.
+type Object interface {
+	Get(name string) (value any, ok bool)
+}

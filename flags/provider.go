@@ -1,0 +1,332 @@
+package flags
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/upkeep-go/upkeep/internal/live"
+)
+
+// Options configure a [Provider]. Nil options are the defaults.
+type Options struct {
+	// Name is the provider's name in OpenFeature. Empty: "upkeep".
+	Name string
+
+	// Static are attributes that every rule sees, whatever the evaluation context
+	// says: what the process knows about itself, its environment, service and version.
+	// With the version in it, {"sem_ver": [{"var": "version"}, ">=", "1.4.0"]} reaches
+	// only the builds that contain the code. Nil: none. The map is copied.
+	Static Attributes
+
+	// Poll is the time between two looks at the source, varied by a tenth. A source
+	// that can watch is read at once besides. 0: 15 seconds.
+	Poll time.Duration
+
+	// StaleAfter is how long the source may be silent or failing before the provider
+	// says that it is stale; flags go on answering. 0: never.
+	StaleAfter time.Duration
+
+	// LastGood is a file that keeps the last good document for a start without the
+	// source. It is replaced atomically and readable by its owner only. Empty: none.
+	LastGood string
+
+	// Fallback is the document for a start with neither source nor last good copy, an
+	// embedded one for instance. Empty: none.
+	Fallback []byte
+
+	// Logger is told when the document changes, fails and recovers. Nil:
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// Attributes are what a rule decides by: the evaluation context as one flat map.
+// "targetingKey" names the subject.
+type Attributes map[string]any
+
+// A Provider evaluates the flags of one document. It implements OpenFeature's
+// FeatureProvider, ContextAwareStateHandler and EventHandler. All methods may be
+// called from any goroutine; evaluations never wait for one another nor for a
+// reload.
+type Provider struct {
+	src    Source
+	opts   Options
+	static map[string]any
+	events *events
+
+	current atomic.Pointer[flagSet]
+
+	mu     sync.Mutex
+	keeper *live.Keeper[flagSet] // nil while not started
+}
+
+var (
+	_ openfeature.FeatureProvider          = (*Provider)(nil)
+	_ openfeature.ContextAwareStateHandler = (*Provider)(nil)
+	_ openfeature.EventHandler             = (*Provider)(nil)
+)
+
+// New makes a provider and does nothing yet: setting it in OpenFeature loads the
+// document, and so does [Provider.InitWithContext]. It refuses a nil source and
+// negative times.
+func New(src Source, opts *Options) (*Provider, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	switch {
+	case src == nil:
+		return nil, errors.New("flags: the source is nil")
+	case opts.Poll < 0:
+		return nil, fmt.Errorf("flags: Options.Poll must not be negative, got %v", opts.Poll)
+	case opts.StaleAfter < 0:
+		return nil, fmt.Errorf("flags: Options.StaleAfter must not be negative, got %v", opts.StaleAfter)
+	}
+	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents()}
+	if p.opts.Name == "" {
+		p.opts.Name = "upkeep"
+	}
+	if p.opts.Logger == nil {
+		p.opts.Logger = slog.Default()
+	}
+	return p, nil
+}
+
+// Open is [New] and the first load, for use without an OpenFeature client. ctx bounds
+// the load alone. The error is the first document's; a provider that is returned has
+// a document and is to be closed.
+func Open(ctx context.Context, src Source, opts *Options) (*Provider, error) {
+	p, err := New(src, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.InitWithContext(ctx, openfeature.EvaluationContext{}); err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Init is [Provider.InitWithContext] without a bound.
+func (p *Provider) Init(evalCtx openfeature.EvaluationContext) error {
+	return p.InitWithContext(context.Background(), evalCtx)
+}
+
+// InitWithContext loads the document and begins to keep it up to date. The error says
+// why there is no document; the provider then goes on trying, and tells OpenFeature
+// that it is ready as soon as it has one. It may be called again at any time: after
+// a failure it tries at once, after a shutdown it starts anew, and otherwise it does
+// nothing. ctx bounds the waiting, not the life of the provider.
+func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.EvaluationContext) error {
+	p.mu.Lock()
+	if k := p.keeper; k != nil && k.Snapshot() == nil && k.Status().Err != nil {
+		p.keeper = nil
+		_ = k.Close()
+	}
+	if p.keeper == nil {
+		p.events.start()
+		s := &session{p: p}
+		p.keeper = live.Start(context.WithoutCancel(ctx), p.src, live.Options[flagSet]{
+			Parse:      parseDocument,
+			OnUpdate:   s.update,
+			OnStatus:   s.status,
+			Poll:       p.opts.Poll,
+			StaleAfter: p.opts.StaleAfter,
+			LastGood:   p.opts.LastGood,
+			Fallback:   p.opts.Fallback,
+			Logger:     p.opts.Logger,
+		})
+	}
+	k := p.keeper
+	p.mu.Unlock()
+
+	err := k.Ready(ctx)
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		return ErrClosed
+	}
+	return err
+}
+
+// Shutdown is [Provider.ShutdownWithContext] without a bound.
+func (p *Provider) Shutdown() { _ = p.Close() }
+
+// ShutdownWithContext ends the keeping and returns when its goroutines have ended.
+// Flags go on answering from the last document, for the requests that are still
+// running.
+func (p *Provider) ShutdownWithContext(context.Context) error { return p.Close() }
+
+// Close is [Provider.ShutdownWithContext]. It may be called twice.
+func (p *Provider) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.keeper == nil {
+		return nil
+	}
+	err := p.keeper.Close()
+	p.keeper = nil
+	p.events.stop()
+	return err
+}
+
+// A session is the provider between Init and shutdown, as its keeper's goroutine sees
+// it.
+type session struct {
+	p     *Provider
+	has   bool // a document
+	down  bool // Init has failed, and OpenFeature knows
+	stale bool // OpenFeature knows
+}
+
+// update makes a new document the one that answers. Of the first one OpenFeature
+// tells itself, when Init returns, unless Init had to return without.
+func (s *session) update(snapshot *live.Snapshot[flagSet]) {
+	old := s.p.current.Swap(snapshot.Value)
+	s.has = true
+	if s.down {
+		s.down = false
+		s.p.events.send(openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady})
+	}
+	if old == nil {
+		return
+	}
+	if keys := changed(old, snapshot.Value); len(keys) > 0 {
+		s.p.events.send(openfeature.Event{
+			ProviderName:         s.p.opts.Name,
+			EventType:            openfeature.ProviderConfigChange,
+			ProviderEventDetails: openfeature.ProviderEventDetails{FlagChanges: keys},
+		})
+	}
+}
+
+// status tells OpenFeature when the document is stale, and no longer.
+func (s *session) status(status live.Status) {
+	s.down = !s.has
+	if !s.has || status.Stale == s.stale {
+		return
+	}
+	s.stale = status.Stale
+	event := openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady}
+	if s.stale {
+		event.EventType = openfeature.ProviderStale
+		event.Message = "the source is silent"
+		if status.Err != nil {
+			event.Message = status.Err.Error()
+		}
+	}
+	s.p.events.send(event)
+}
+
+// EventChannel implements openfeature.EventHandler. Events wait in order until they
+// are read, several changes of the document as one; nothing ever waits for the
+// reader.
+func (p *Provider) EventChannel() <-chan openfeature.Event { return p.events.out }
+
+// Problems lists the faults of single flags in the document that answers, each a
+// [*Problem], nil when there are none.
+func (p *Provider) Problems() []error {
+	if s := p.snapshot(); s != nil {
+		return slices.Clone(s.Problems)
+	}
+	return nil
+}
+
+// Revision identifies the content of the document that answers: 16 hexadecimal
+// digits, empty while there is none. Two processes with one revision have the same
+// flags.
+func (p *Provider) Revision() string {
+	if s := p.snapshot(); s != nil {
+		return s.Revision
+	}
+	return ""
+}
+
+// Stats are numbers to export as metrics:
+//
+//	flags            flags of the document
+//	problems         of them, how many are wrong
+//	age_seconds      since the source last gave an acceptable document
+//	stale            1 while longer than Options.StaleAfter
+//	loads            loads tried
+//	load_failures    loads that failed, or whose document was refused
+//	updates          documents that came into effect
+//	abandoned_loads  loads left behind because the source ignored its context
+//
+// All but flags are 0 while the provider is not started.
+func (p *Provider) Stats() map[string]float64 {
+	p.mu.Lock()
+	k := p.keeper
+	p.mu.Unlock()
+	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "stale": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
+	if set := p.current.Load(); set != nil {
+		stats["flags"] = float64(len(set.flags))
+	}
+	if k == nil {
+		return stats
+	}
+	if s := k.Snapshot(); s != nil {
+		stats["problems"] = float64(len(s.Problems))
+	}
+	status := k.Status()
+	if !status.Checked.IsZero() {
+		stats["age_seconds"] = time.Since(status.Checked).Seconds()
+	}
+	if status.Stale {
+		stats["stale"] = 1
+	}
+	stats["loads"] = float64(status.Attempts)
+	stats["load_failures"] = float64(status.Failures)
+	stats["updates"] = float64(status.Updates)
+	stats["abandoned_loads"] = float64(status.Abandoned)
+	return stats
+}
+
+func (p *Provider) snapshot() *live.Snapshot[flagSet] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.keeper == nil {
+		return nil
+	}
+	return p.keeper.Snapshot()
+}
+
+// Metadata implements openfeature.FeatureProvider.
+func (p *Provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: p.opts.Name} }
+
+// Hooks implements openfeature.FeatureProvider. There are none.
+func (p *Provider) Hooks() []openfeature.Hook { return nil }
+
+// BooleanEvaluation implements openfeature.FeatureProvider. The metadata in what this
+// and its siblings return is shared and must not be changed.
+func (p *Provider) BooleanEvaluation(_ context.Context, flag string, defaultValue bool, flatCtx openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
+	return resolve(p, flag, defaultValue, flatCtx, asBool)
+}
+
+// StringEvaluation implements openfeature.FeatureProvider.
+func (p *Provider) StringEvaluation(_ context.Context, flag, defaultValue string, flatCtx openfeature.FlattenedContext) openfeature.StringResolutionDetail {
+	return resolve(p, flag, defaultValue, flatCtx, asString)
+}
+
+// FloatEvaluation implements openfeature.FeatureProvider.
+func (p *Provider) FloatEvaluation(_ context.Context, flag string, defaultValue float64, flatCtx openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
+	return resolve(p, flag, defaultValue, flatCtx, asFloat)
+}
+
+// IntEvaluation implements openfeature.FeatureProvider. A variant that is not a whole
+// number within ±(2^53−1), which a float64 could not tell from its neighbour, is a
+// type mismatch; nothing is truncated.
+func (p *Provider) IntEvaluation(_ context.Context, flag string, defaultValue int64, flatCtx openfeature.FlattenedContext) openfeature.IntResolutionDetail {
+	return resolve(p, flag, defaultValue, flatCtx, asInt)
+}
+
+// ObjectEvaluation implements openfeature.FeatureProvider. The value is a
+// map[string]any or []any of the caller's own.
+func (p *Provider) ObjectEvaluation(_ context.Context, flag string, defaultValue any, flatCtx openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
+	return resolve(p, flag, defaultValue, flatCtx, asObject)
+}
