@@ -2,8 +2,8 @@ package version
 
 import "go.opentelemetry.io/otel/attribute"
 
-// Attribute names of the OpenTelemetry semantic conventions v1.43.0, as text:
-// the package semconv would come with every importer.
+// Attribute names of the OpenTelemetry semantic conventions v1.43.0, as text,
+// so that no release of the package semconv is needed for four names.
 const (
 	serviceName    = attribute.Key("service.name")
 	serviceVersion = attribute.Key("service.version")

@@ -1,7 +1,6 @@
 package version
 
 import (
-	"regexp"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -30,11 +29,6 @@ const (
 	KindUnknown Kind = "unknown"
 )
 
-// describePattern matches what "git describe" appends between two tags, and
-// what its --dirty appends to anything. By the rules of SemVer both would sort
-// before the tag they come after.
-var describePattern = regexp.MustCompile(`-[0-9]+-g[0-9a-f]{4,64}(-dirty)?$|-dirty$`)
-
 // KindOf tells what sort of version the string is:
 //
 //   - "" and "unknown" are [KindUnknown];
@@ -60,7 +54,7 @@ func KindOf(version string) Kind {
 	if !semver.IsValid(v) || semver.Canonical(v)+semver.Build(v) != v {
 		return KindOther
 	}
-	if len(semver.Major(v)) > len("v999") || describePattern.MatchString(strings.TrimSuffix(v, semver.Build(v))) {
+	if len(semver.Major(v)) > len("v999") || isDescribed(semver.Prerelease(v)) {
 		return KindOther
 	}
 	switch {
@@ -83,6 +77,20 @@ func withV(version string) string {
 		return version
 	}
 	return "v" + version
+}
+
+// isDescribed tells whether a prerelease part ends in what "git describe"
+// appends between two tags (-3-gabc1234), or its --dirty to anything.
+func isDescribed(prerelease string) bool {
+	rest, dirty := strings.CutSuffix(prerelease, "-dirty")
+	at := strings.LastIndex(rest, "-g")
+	if dirty || at < 0 {
+		return dirty
+	}
+	hash := rest[at+len("-g"):]
+	count := rest[strings.LastIndexByte(rest[:at], '-')+1 : at]
+	return len(hash) >= 4 && strings.Trim(hash, "0123456789abcdef") == "" &&
+		count != "" && strings.Trim(count, "0123456789") == ""
 }
 
 // isDirty tells whether the version itself says that the working tree was

@@ -3,7 +3,6 @@ package version
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -127,9 +126,6 @@ func (r *resolver) name(opts Options, env environment, bi *debug.BuildInfo) {
 	r.disagree("name", opts.Name, env.name)
 }
 
-// majorSuffix is the last element of a module path from v2 on.
-var majorSuffix = regexp.MustCompile(`^v[1-9][0-9]*$`)
-
 // commandName is the name that "go build" would give the program.
 func commandName(pkg string) string {
 	// A build from a list of files has no package.
@@ -137,10 +133,16 @@ func commandName(pkg string) string {
 		return ""
 	}
 	dir, name := path.Split(pkg)
-	if dir != "" && majorSuffix.MatchString(name) && name != "v1" {
+	if dir != "" && isMajor(name) {
 		name = path.Base(dir)
 	}
 	return name
+}
+
+// isMajor tells whether this is the last element of a module path from v2 on.
+func isMajor(element string) bool {
+	digits, ok := strings.CutPrefix(element, "v")
+	return ok && digits != "" && digits[0] != '0' && digits != "1" && strings.Trim(digits, "0123456789") == ""
 }
 
 func (r *resolver) version(opts Options, link linked, bi *debug.BuildInfo, env environment) {
