@@ -69,7 +69,13 @@ func newPanicError(value any) *PanicError {
 // says, else its Go type below the wrappers of package fmt. It is how semconv's
 // own Go package derives error.type, but for the two context errors, whose types
 // say nothing.
-func errorType(err error) string {
+func errorType(err error) (name string) {
+	// An error's own methods may panic, those of a typed nil most of all.
+	defer func() {
+		if recover() != nil {
+			name = typeName(err)
+		}
+	}()
 	var named interface{ ErrorType() string }
 	if errors.As(err, &named) {
 		if s := named.ErrorType(); s != "" {
@@ -89,6 +95,9 @@ func errorType(err error) string {
 }
 
 var fmtWrapError = reflect.TypeOf(fmt.Errorf("%w", errors.New("")))
+
+// errorText is err's message, bounded; fmt survives an Error method that panics.
+func errorText(err error) string { return clip(fmt.Sprint(err), maxText) }
 
 func typeName(v any) string {
 	if v == nil {

@@ -3,6 +3,7 @@ package observe_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/upkeep-go/upkeep/observe"
 )
@@ -449,6 +451,33 @@ func TestHandlerTimeout(t *testing.T) {
 	close(release)
 	require.Equal(t, 503, w.Code)
 	require.Equal(t, "/slow/{id}", attr(k.span(), "http.route"), "known although the mux has not returned")
+}
+
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+func TestFailWithATypedNil(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	k.serve(k.obs.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		observe.Fail(r.Context(), (*nilError)(nil))
+	})), "GET", "/")
+	require.Equal(t, "*observe_test.nilError", attr(k.span(), "error.type"))
+	require.Equal(t, "request failed", k.logs.line(t)["msg"])
+	require.Zero(t, k.obs.Stats()["telemetry_panics"])
+}
+
+// Without an SDK the only trace is the caller's, which the answer must not claim.
+func TestHandlerWithoutSDK(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, func(o *observe.Options) { o.TracerProvider = tracenoop.NewTracerProvider() })
+	w := k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		require.Equal(t, "observe req-1", strings.SplitN(fmt.Sprint(r.Context()), ".With", 2)[0])
+		w.WriteHeader(500)
+	})), "GET", "/", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "X-Request-Id", "req-1")
+	require.Empty(t, w.Header().Get("traceresponse"))
+	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", k.logs.line(t)["trace_id"])
 }
 
 // A provider that breaks must not break requests.

@@ -231,7 +231,7 @@ func (o *Observer) exception(ctx context.Context, name string, err error) {
 	r.SetErr(err)
 	r.AddAttributes(
 		keyExceptionType.String(errorType(err)),
-		keyExceptionText.String(clip(err.Error(), maxText)),
+		keyExceptionText.String(errorText(err)),
 	)
 	if p, ok := err.(*PanicError); ok {
 		r.AddAttributes(keyExceptionStack.String(clip(string(p.Stack), maxStack)))

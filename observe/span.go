@@ -54,7 +54,7 @@ func failSpan(span trace.Span, errorType string, err error) {
 	}
 	span.SetAttributes(keyErrorType.String(errorType))
 	if err != nil {
-		span.SetStatus(codes.Error, clip(err.Error(), maxText))
+		span.SetStatus(codes.Error, errorText(err))
 	} else {
 		span.SetStatus(codes.Error, "")
 	}

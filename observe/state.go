@@ -52,6 +52,9 @@ func (st *state) Value(key any) any {
 	return st.Context.Value(key)
 }
 
+// String keeps the fmt verbs, which print contexts, away from the fields.
+func (st *state) String() string { return "observe " + st.id }
+
 func stateFrom(ctx context.Context) *state {
 	st, _ := ctx.Value(stateKey{}).(*state)
 	return st

@@ -161,5 +161,8 @@ func (w readWriter) ReadFrom(src io.Reader) (int64, error)  { return w.readFrom(
 func (w http1Writer) ReadFrom(src io.Reader) (int64, error) { return w.readFrom(src) }
 
 func (w http2Writer) Push(target string, opts *http.PushOptions) error {
+	if w.late() {
+		return ErrResponseEnded
+	}
 	return w.inner.(http.Pusher).Push(target, opts)
 }
