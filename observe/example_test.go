@@ -49,8 +49,8 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /carts/{cart}/checkout", func(w http.ResponseWriter, r *http.Request) {
 		if client.Boolean(r.Context(), "new-checkout", false, openfeature.EvaluationContext{}) {
-			var cart map[string]int
-			cart[r.PathValue("cart")]++ // the bug
+			items := r.URL.Query()["item"]
+			fmt.Fprintln(w, "paying for", items[0]) // the bug
 		}
 	})
 	service := obs.Handler(observe.Route(mux))
@@ -61,12 +61,12 @@ func Example() {
 	service.ServeHTTP(w, r)
 	fmt.Println("answer:", w.Code, w.Body)
 	// Output:
-	// span: POST /carts/{cart}/checkout Error "panic: assignment to entry in nil map"
+	// span: POST /carts/{cart}/checkout Error "panic: runtime error: index out of range [0] with length 0"
 	//   http.route=/carts/{cart}/checkout
 	//   http.response.status_code=500
-	//   error.type=runtime.plainError
+	//   error.type=runtime.boundsError
 	//   upkeep.request.id=ticket-4711
-	// level=ERROR msg="request failed" method=POST route=/carts/{cart}/checkout path=/carts/7/checkout status=500 bytes=95 error="panic: assignment to entry in nil map" flags.new-checkout=on request_id=ticket-4711
+	// level=ERROR msg="request failed" method=POST route=/carts/{cart}/checkout path=/carts/7/checkout status=500 bytes=95 error="panic: runtime error: index out of range [0] with length 0" flags.new-checkout=on request_id=ticket-4711
 	// answer: 500 {"type":"about:blank","title":"Internal Server Error","status":500,"request_id":"ticket-4711"}
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/log"
-	logglobal "go.opentelemetry.io/otel/log/global"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -136,7 +135,7 @@ func New(opts *Options) (*Observer, error) {
 		meters = otel.GetMeterProvider()
 	}
 	if loggers == nil {
-		loggers = logglobal.GetLoggerProvider()
+		loggers = otel.GetLoggerProvider()
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))

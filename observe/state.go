@@ -39,7 +39,6 @@ type state struct {
 	routed  string // the path that route was matched with
 	failure error
 	flags   []evaluation
-	dropped bool // flags was full
 }
 
 type stateKey struct{}
