@@ -3,6 +3,7 @@ package flags
 import (
 	"context"
 	"io/fs"
+	"net/http"
 
 	"github.com/upkeep-go/upkeep/internal/live"
 )
@@ -33,18 +34,29 @@ func FS(fsys fs.FS, name string) Source { return live.FS(fsys, name) }
 // Bytes is a document in memory, called name in errors. data must not change.
 func Bytes(name string, data []byte) Source { return live.Bytes(name, data) }
 
-// HTTPOptions configure [HTTP]: the client, http.DefaultClient when nil, and the
-// header, credentials for instance, that is sent with each request.
-type HTTPOptions = live.HTTPOptions
+// HTTPOptions configure [HTTP]. Nil options are the defaults.
+type HTTPOptions struct {
+	// Client does the requests. Nil: http.DefaultClient.
+	Client *http.Client
+
+	// Header is sent with each request: credentials, for instance.
+	Header http.Header
+}
 
 // HTTP is the document at a URL, got by conditional requests, of at most 64 MiB
 // unpacked. A server that fails is asked less often, down to every five minutes, or
 // when its Retry-After says. In errors it goes by the URL without credentials and
 // query.
-func HTTP(url string, opts *HTTPOptions) Source { return live.HTTP(url, opts) }
+func HTTP(url string, opts *HTTPOptions) Source {
+	return live.HTTP(url, (*live.HTTPOptions)(opts))
+}
 
-// KoanfProvider has the shape of the providers of the koanf library.
-type KoanfProvider = live.KoanfProvider
+// A KoanfProvider has the shape of the providers of the koanf library. It may support
+// one of the two methods only, and fail in the other.
+type KoanfProvider interface {
+	ReadBytes() ([]byte, error)
+	Read() (map[string]any, error)
+}
 
 // Koanf is the document, or its text, that stands under key in a koanf provider. The
 // key is a path of names joined by dots; the empty key is all that the provider has.

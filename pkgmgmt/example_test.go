@@ -1,0 +1,79 @@
+package pkgmgmt_test
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt"
+)
+
+// A service is held against the policy of its company: one module is too old, one
+// must not be used at all, and one may.
+func Example() {
+	pol, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(`
+rules:
+  - module: golang.org/x/crypto
+    require: ">=0.31"
+    reason: CVE-2024-45337
+  - module: github.com/pkg/errors
+    deny: archived
+    replacement: the standard library's errors
+allow: [golang.org/x/..., github.com/pkg/errors]
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// A running program asks debug.ReadBuildInfo, a pipeline buildinfo.ReadFile.
+	bi := &debug.BuildInfo{
+		Main: debug.Module{Path: "corp.example/shop", Version: "v1.4.2"},
+		Deps: []*debug.Module{
+			{Path: "github.com/pkg/errors", Version: "v0.9.1"},
+			{Path: "golang.org/x/crypto", Version: "v0.30.0"},
+			{Path: "golang.org/x/mod", Version: "v0.42.0"},
+		},
+	}
+	for _, v := range pol.Check(bi) {
+		fmt.Println(v.Module, v.Version)
+		fmt.Println("   ", v.Reason)
+		fmt.Println("    to fix:", v.Fix)
+	}
+	// Output:
+	// github.com/pkg/errors v0.9.1
+	//     must not be used: archived
+	//     to fix: remove the dependency on github.com/pkg/errors; use the standard library's errors in its place
+	// golang.org/x/crypto v0.30.0
+	//     does not satisfy >=0.31 (CVE-2024-45337)
+	//     to fix: go get golang.org/x/crypto@latest, or another version that satisfies >=0.31
+}
+
+// All faults of a policy are told at once, with their places.
+func ExampleParsePolicy() {
+	_, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(`rules:
+  - module: golang.org/x/crypto
+    require: "at least 0.31"
+  - modul: github.com/pkg/errors
+    deny: archived
+`))
+	fmt.Println(err)
+	// Output:
+	// packages.yaml:3:14: module "golang.org/x/crypto": require: improper constraint: "at least 0.31"
+	// packages.yaml:4:5: module: is missing
+	// packages.yaml:4:5: modul: is no field of a rule
+}
+
+// A test binary records no modules: a check inside of a test would pass whatever the
+// policy says, and so it is a violation.
+func ExamplePolicy_Check_testBinary() {
+	pol, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(`allow: []`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	bi, _ := debug.ReadBuildInfo() // of this Example, which is a test
+	for _, v := range pol.Check(bi) {
+		fmt.Println(v)
+	}
+	// Output:
+	// a test binary records no modules, so there is nothing to check; to fix: check the program as it is deployed: a binary built by the go command from a module
+}

@@ -1,0 +1,336 @@
+package pkgmgmt_test
+
+import (
+	"debug/buildinfo"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func parse(t testing.TB, text string) *pkgmgmt.Policy {
+	t.Helper()
+	pol, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(text))
+	require.NoError(t, err)
+	return pol
+}
+
+// built is the build information of a service with the given modules, each
+// "path version" or "path version => path version".
+func built(modules ...string) *debug.BuildInfo {
+	bi := &debug.BuildInfo{Path: "corp.example/shop", Main: debug.Module{Path: "corp.example/shop", Version: "v1.0.0"}}
+	for _, m := range modules {
+		left, right, replaced := strings.Cut(m, " => ")
+		path, version, _ := strings.Cut(left, " ")
+		dep := &debug.Module{Path: path, Version: version}
+		if replaced {
+			path, version, _ := strings.Cut(right, " ")
+			dep.Replace = &debug.Module{Path: path, Version: version}
+		}
+		bi.Deps = append(bi.Deps, dep)
+	}
+	return bi
+}
+
+func texts(violations []pkgmgmt.Violation) []string {
+	var all []string
+	for _, v := range violations {
+		all = append(all, v.String())
+	}
+	return all
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, policy string
+		modules      []string
+		want         []string
+	}{
+		{"an empty policy allows all", `{}`, []string{"a.example/x v1.0.0"}, nil},
+		{
+			"require", `rules: [{module: a.example/x, require: ">=1.4, !=1.6.0", reason: CVE-1}]`,
+			[]string{"a.example/x v1.3.9", "a.example/x v1.6.0", "a.example/x v1.4.0", "a.example/x/v2 v2.0.0", "a.example/y v0.1.0"},
+			[]string{
+				"a.example/x v1.3.9: does not satisfy >=1.4, !=1.6.0 (CVE-1); to fix: go get a.example/x@latest, or another version that satisfies >=1.4, !=1.6.0",
+				"a.example/x v1.6.0: does not satisfy >=1.4, !=1.6.0 (CVE-1); to fix: go get a.example/x@latest, or another version that satisfies >=1.4, !=1.6.0",
+			},
+		},
+		{
+			"deny", `rules: [{module: a.example/old, deny: archived, replacement: a.example/new}, {module: b.example/..., deny: no longer ours}]`,
+			[]string{"a.example/old v1.0.0", "b.example v1.0.0", "b.example/x/y v1.0.0", "bb.example/x v1.0.0"},
+			[]string{
+				"a.example/old v1.0.0: must not be used: archived; to fix: remove the dependency on a.example/old; use a.example/new in its place",
+				"b.example v1.0.0: must not be used: no longer ours; to fix: remove the dependency on b.example",
+				"b.example/x/y v1.0.0: must not be used: no longer ours; to fix: remove the dependency on b.example/x/y",
+			},
+		},
+		{
+			"allow", `allow: [a.example/..., b.example/only]`,
+			[]string{"a.example/x v1.0.0", "b.example/only v1.0.0", "b.example/other v1.0.0"},
+			[]string{"b.example/other v1.0.0: is not on the list of allowed modules; to fix: remove the dependency on b.example/other, or have it added to the policy's allow list"},
+		},
+		{
+			"an empty allow list allows nothing", `allow: []`,
+			[]string{"a.example/x v1.0.0"},
+			[]string{"a.example/x v1.0.0: is not on the list of allowed modules; to fix: remove the dependency on a.example/x, or have it added to the policy's allow list"},
+		},
+		{
+			"replace", `forbidReplace: true`,
+			[]string{"a.example/x v1.0.0 => ../x ", "a.example/y v1.0.0 => a.example/y v1.1.0"},
+			[]string{
+				"a.example/x: is replaced by the folder ../x; to fix: remove the replace directive of a.example/x from go.mod",
+				"a.example/y v1.1.0: is replaced by a.example/y v1.1.0; to fix: remove the replace directive of a.example/y from go.mod",
+			},
+		},
+		{
+			"a replaced version is the one that runs", `rules: [{module: a.example/x, require: ">=1.4"}]`,
+			[]string{"a.example/x v1.0.0 => a.example/x v1.4.0", "a.example/x v1.5.0 => a.example/x v1.3.0"},
+			[]string{"a.example/x v1.3.0: does not satisfy >=1.4; to fix: go get a.example/x@latest, or another version that satisfies >=1.4"},
+		},
+		{
+			"a fork cannot be judged", `{rules: [{module: a.example/x, require: ">=1.4"}, {module: evil.example/..., deny: not ours}], allow: [a.example/...]}`,
+			[]string{"a.example/x v1.5.0 => evil.example/x v9.0.0"},
+			[]string{
+				"evil.example/x v9.0.0: replaces a.example/x and is not on the list of allowed modules; to fix: remove the replace directive of a.example/x from go.mod",
+				"evil.example/x v9.0.0: replaces a.example/x and must not be used: not ours; to fix: remove the replace directive of a.example/x from go.mod",
+				"a.example/x v9.0.0: is replaced by evil.example/x v9.0.0, so whether it satisfies >=1.4 cannot be told; to fix: remove the replace directive of a.example/x from go.mod",
+			},
+		},
+		{
+			"all rules hold", `rules: [{module: a.example/x, require: ">=1.4"}, {module: a.example/..., require: "<2"}]`,
+			[]string{"a.example/x v1.3.0", "a.example/x v2.0.0+incompatible"},
+			[]string{
+				"a.example/x v1.3.0: does not satisfy >=1.4; to fix: go get a.example/x@latest, or another version that satisfies >=1.4",
+				"a.example/x v2.0.0+incompatible: does not satisfy <2; to fix: go get a.example/x@latest, or another version that satisfies <2",
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.want, texts(parse(t, c.policy).Check(built(c.modules...))))
+		})
+	}
+}
+
+// TestVersionsAsGoMeansThem states what each version is judged to be; the remarks say
+// what the constraint library alone would have answered.
+func TestVersionsAsGoMeansThem(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		constraint, version string
+		want                string // empty: allowed
+	}{
+		{">=1.4", "v1.4.0", ""},
+		{">=1.4", "v1.5.0-rc.1", ""},                          // alone: refused, as every prerelease
+		{">=1.4", "v1.4.1-0.20260102030405-abcdefabcdef", ""}, // alone: refused
+		{">=1.4", "v1.4.0-rc.1", "does not satisfy >=1.4"},
+		{">=1.4", "v1.4.0-0.20260102030405-abcdefabcdef", "does not satisfy >=1.4"},
+		{">=1.4", "v0.0.0-20260102030405-abcdefabcdef", "does not satisfy >=1.4"},
+		{"<2", "v2.0.0-rc.1", "is a prerelease of v2.0.0, which does not satisfy <2"}, // with prereleases included: allowed
+		{"<2.0.0", "v2.0.0-0.20260102030405-abcdefabcdef", "is a pseudo-version of v2.0.0, which does not satisfy <2.0.0"},
+		{"^1.4", "v2.0.0-rc.1", "does not satisfy ^1.4"},
+		{"^1.4", "v1.9.0-rc.1", ""},
+		{"!=1.6.0", "v1.6.0-rc.1", "is a prerelease of v1.6.0, which does not satisfy !=1.6.0"},
+		{"<=2.0.0", "v2.0.0-rc.1", ""},
+		{"1.x || >=2.2", "v2.3.0", ""},
+		{"1.x || >=2.2", "v2.1.0", "does not satisfy 1.x || >=2.2"},
+		{">=2", "v2.0.0+incompatible", ""},
+		{">=1", "(devel)", "(devel) is no version that could be compared"},
+		{">=1", "", " is no version that could be compared"},
+		{">=1", "1.2", "1.2 is no version that could be compared"},
+	} {
+		violations := parse(t, fmt.Sprintf("rules: [{module: a.example/x, require: %q}]", c.constraint)).Check(built("a.example/x " + c.version))
+		if c.want == "" {
+			require.Empty(t, violations, "%s %s", c.constraint, c.version)
+			continue
+		}
+		require.Len(t, violations, 1, "%s %s", c.constraint, c.version)
+		require.Equal(t, c.want, violations[0].Reason, "%s %s", c.constraint, c.version)
+		require.Equal(t, pkgmgmt.RuleRequire, violations[0].Rule)
+		require.NotEmpty(t, violations[0].Fix)
+	}
+}
+
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern string
+		yes, no []string
+	}{
+		{"a.example/x", []string{"a.example/x"}, []string{"a.example/x/v2", "a.example/xy", "a.example"}},
+		{"a.example/x/...", []string{"a.example/x", "a.example/x/v2"}, []string{"a.example/xy", "a.example"}},
+		{"a.example/x...", []string{"a.example/x", "a.example/xy", "a.example/x/v2"}, []string{"a.example/y"}},
+		{".../x", []string{"a.example/x", "b.example/y/x"}, []string{"a.example/xy", "x"}},
+		{"a.example/.../x/...", []string{"a.example/b/x/c", "a.example/b/c/x/y/z"}, []string{"a.example/x/y"}},
+		{"...", []string{"anything"}, nil},
+	} {
+		pol := parse(t, fmt.Sprintf("allow: [%q]", c.pattern))
+		for _, path := range c.yes {
+			require.Empty(t, pol.Check(built(path+" v1.0.0")), "%s should match %s", c.pattern, path)
+		}
+		for _, path := range c.no {
+			require.Len(t, pol.Check(built(path+" v1.0.0")), 1, "%s should not match %s", c.pattern, path)
+		}
+	}
+}
+
+func TestNothingToCheckIsTold(t *testing.T) {
+	t.Parallel()
+	pol := parse(t, `{}`)
+	own, ok := debug.ReadBuildInfo()
+	require.True(t, ok)
+	for want, bi := range map[string]*debug.BuildInfo{
+		"there is no build information":                                        nil,
+		"a test binary records no modules, so there is nothing to check":       own,
+		"the build information names no modules, so there is nothing to check": {Path: "command-line-arguments"},
+	} {
+		violations := pol.Check(bi)
+		require.Len(t, violations, 1)
+		require.Equal(t, pkgmgmt.RuleUnverifiable, violations[0].Rule)
+		require.Equal(t, want, violations[0].Reason)
+	}
+	require.Empty(t, pol.Check(built()), "a service of the standard library alone")
+}
+
+// TestRealBinary checks a program that the go command has built.
+func TestRealBinary(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds a program")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":         "module shop.example/shop\n\ngo 1.26\n\nrequire github.com/Masterminds/semver/v3 v3.5.0\n\nrequire lib.example/lib v1.0.0\n\nreplace lib.example/lib => ./lib\n",
+		"main.go":        "package main\n\nimport (\n\t\"github.com/Masterminds/semver/v3\"\n\t\"lib.example/lib\"\n)\n\nfunc main() { println(semver.MustParse(lib.Version).String()) }\n",
+		"lib/go.mod":     "module lib.example/lib\n\ngo 1.26\n",
+		"lib/version.go": "package lib\n\nconst Version = \"1.0.0\"\n",
+	} {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	sums, err := os.ReadFile(filepath.Join("..", "go.sum"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o600))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", "shop", ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "GOTOOLCHAIN=local")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	bi, err := buildinfo.ReadFile(filepath.Join(dir, "shop"))
+	require.NoError(t, err)
+
+	pol := parse(t, `{rules: [{module: github.com/Masterminds/semver/..., require: ">=3.6"}], forbidReplace: true}`)
+	require.Equal(t, []string{
+		"github.com/Masterminds/semver/v3 v3.5.0: does not satisfy >=3.6; to fix: go get github.com/Masterminds/semver/v3@latest, or another version that satisfies >=3.6",
+		"lib.example/lib (devel): is replaced by the folder ./lib; to fix: remove the replace directive of lib.example/lib from go.mod",
+	}, texts(pol.Check(bi)))
+	require.Empty(t, parse(t, `{rules: [{module: github.com/Masterminds/semver/..., require: ">=3.5"}]}`).Check(bi))
+}
+
+func TestFaultsAreToldTogether(t *testing.T) {
+	t.Parallel()
+	_, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(`rules:
+  - module: a.example/x
+    require: "at least 1.4"
+  - module: a.example/../y
+    deny: why
+  - require: ">=1"
+  - module: a.example/z
+  - module: a.example/z
+    require: ">=1"
+    deny: both
+  - {module: a.example/z, require: ">=1", replacement: b.example/z}
+  - {module: a.example/z, deny: why, reason: twice}
+  - {module: a.example/z, deny: "", owner: me}
+  - 5
+allow: {a: b}
+forbidReplace: 1
+allowed: []
+`))
+	require.EqualError(t, err, `packages.yaml:3:14: module "a.example/x": require: improper constraint: "at least 1.4"
+packages.yaml:4:13: module: is no module path, nor a pattern of one: "a.example/../y"
+packages.yaml:6:5: module: is missing
+packages.yaml:7:5: module "a.example/z": must have either require or deny
+packages.yaml:8:5: module "a.example/z": must have either require or deny
+packages.yaml:11:56: module "a.example/z": replacement: goes with deny
+packages.yaml:12:46: module "a.example/z": reason: goes with require; deny says its reason itself
+packages.yaml:13:33: module "a.example/z": deny: must not be empty
+packages.yaml:13:37: module "a.example/z": owner: is no field of a rule
+packages.yaml:14:5: rules: a rule must be a map, got a number
+packages.yaml:15:8: allow: must be a list, got a map
+packages.yaml:16:16: forbidReplace: must be true or false, got a number
+packages.yaml:17:1: allowed: is no field of a policy`)
+	var fault *pkgmgmt.Fault
+	require.ErrorAs(t, err, &fault)
+	require.Equal(t, "require", fault.Field)
+	require.Equal(t, 3, fault.Line)
+
+	for text, want := range map[string]string{
+		"":        "packages.yaml: the document is empty",
+		"null":    "packages.yaml:1:1: the document is null",
+		"[]":      "packages.yaml:1:1: the policy must be a map, got a list",
+		"a: b: c": "packages.yaml: mapping values are not allowed in this context",
+	} {
+		_, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(text))
+		require.EqualError(t, err, want)
+		require.ErrorAs(t, err, &fault)
+	}
+
+	_, err = pkgmgmt.ParsePolicy("p", []byte("rules: ["+strings.Repeat("1,", 100)+"]"))
+	require.ErrorContains(t, err, "and 50 more")
+}
+
+func FuzzParsePolicy(f *testing.F) {
+	f.Add(`rules: [{module: a.example/..., require: ">=1.4, !=1.6.0 || ~2", reason: x}]`, "a.example/x", "v1.4.0")
+	f.Add(`{"allow": ["..."], "forbidReplace": true}`, "...", "v0.0.0-20260102030405-abcdefabcdef")
+	f.Add(`rules: [{module: a.example/x, deny: y, replacement: z}]`, "a.example/x", "(devel)")
+	f.Fuzz(func(t *testing.T, text, path, version string) {
+		pol, err := pkgmgmt.ParsePolicy("p", []byte(text))
+		if err != nil {
+			var fault *pkgmgmt.Fault
+			require.ErrorAs(t, err, &fault)
+			return
+		}
+		bi := built()
+		bi.Deps = []*debug.Module{{Path: path, Version: version}, nil, {Path: path, Replace: &debug.Module{Path: version, Version: path}}}
+		for _, v := range pol.Check(bi) {
+			require.NotEmpty(t, v.Fix)
+			require.NotEmpty(t, v.Reason)
+		}
+	})
+}
+
+func BenchmarkCheck(b *testing.B) {
+	var policy strings.Builder
+	var modules []string
+	policy.WriteString("rules:\n")
+	for i := range 300 {
+		pattern := fmt.Sprintf("corp%d.example/lib", i)
+		if i%3 == 0 {
+			pattern += "/..."
+		}
+		fmt.Fprintf(&policy, "  - {module: %s, require: \">=1.4, !=1.6.0\"}\n", pattern)
+		modules = append(modules, fmt.Sprintf("corp%d.example/lib v1.5.0", i))
+	}
+	pol, bi := parse(b, policy.String()), built(modules...)
+	b.Run("300 rules on 300 modules", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if v := pol.Check(bi); len(v) != 0 {
+				b.Fatal(v)
+			}
+		}
+	})
+}
