@@ -1,6 +1,7 @@
 package downtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -38,6 +39,9 @@ func ParseSchedule(name string, data []byte) (*Schedule, error) {
 	r := &reader{file: name}
 	s := r.schedule(root)
 	if len(r.faults) > 0 {
+		slices.SortStableFunc(r.faults, func(a, b *Fault) int {
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		})
 		return nil, r.faults
 	}
 	return s, nil
@@ -84,14 +88,21 @@ func (r *reader) fields(n *document.Node, prefix string, known map[string]func(*
 		case ok:
 			read(n.Items[i], prefix+key.Text)
 		case notYet[key.Text]:
-			r.fault(key, prefix+key.Text, notSupported)
+			r.fault(key, prefix+key.Text, errNotSupported)
 		default:
 			r.faultf(key, prefix+clip(key.Text), "unknown field")
 		}
 	}
 }
 
-var notSupported = fmt.Errorf("is not supported by this version: %w", errors.ErrUnsupported)
+// errNotSupported is errors.ErrUnsupported in better words.
+var errNotSupported error = unsupported{}
+
+type unsupported struct{}
+
+func (unsupported) Error() string { return "is not supported by this version" }
+
+func (unsupported) Unwrap() error { return errors.ErrUnsupported }
 
 func (r *reader) schedule(root *document.Node) *Schedule {
 	if root.Kind != document.Map {
