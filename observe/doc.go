@@ -36,6 +36,6 @@
 //
 // Telemetry never fails a request: panics of providers, log handlers and hooks are
 // caught and counted in [Observer.Stats]. A request holds at most 64 flag
-// evaluations; texts are cut to 256 bytes, paths to 1 KiB, stacks to 16 KiB; a
-// process keeps at most 1,000 attribute sets for each metric.
+// evaluations; on spans and events texts are cut to 256 bytes, paths to 1 KiB and
+// stacks to 16 KiB; a process keeps at most 1,000 attribute sets for each metric.
 package observe

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -35,7 +36,8 @@ var (
 // A request fails when its status is 500 or more, its handler panics or [Fail]
 // was called. Then the span's status is Error, the metric has an error.type, and
 // one log record "request failed" tells method, route, path, status, duration,
-// bytes, error, the flags it saw and a panic's stack. Panics and [Fail] are also
+// bytes, error, the flags it saw, a panic's stack, and whether the client had gone
+// ("canceled"). Panics and [Fail] are also
 // an OpenTelemetry event, http.server.request.exception.
 //
 // A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser)
@@ -117,22 +119,29 @@ func (st *state) begin(r *http.Request) {
 		}
 		return
 	}
-	// A span that is in the context already is this process's own, and a nearer
-	// parent than the caller's.
-	var link []trace.SpanStartOption
-	if !st.span.SpanContext().IsValid() {
+	// A span of this process that is in the context already is a nearer parent than
+	// the caller's.
+	var foreign []trace.SpanStartOption
+	if sc := st.span.SpanContext(); !sc.IsValid() || sc.IsRemote() {
 		carrier := propagation.HeaderCarrier(r.Header)
-		if !o.public {
+		if o.public {
+			if baggage.FromContext(st.Context).Len() > 0 {
+				st.Context = baggage.ContextWithoutBaggage(st.Context)
+			}
+			sc = trace.SpanContextFromContext(o.propagator.Extract(context.Background(), carrier))
+			foreign = append(foreign, trace.WithNewRoot())
+			if sc.IsValid() {
+				foreign = append(foreign, trace.WithLinks(trace.Link{SpanContext: sc}))
+			}
+		} else {
 			st.Context = o.propagator.Extract(st.Context, carrier)
-		} else if sc := trace.SpanContextFromContext(o.propagator.Extract(context.Background(), carrier)); sc.IsValid() {
-			link = []trace.SpanStartOption{trace.WithLinks(trace.Link{SpanContext: sc})}
 		}
 	}
 	attrs := newSpanAttrs()
 	defer attrs.free()
 	st.describe(r, attrs)
 	opts := attrs.start(kindServer)
-	opts = append(opts, link...)
+	opts = append(opts, foreign...)
 	st.ctx, st.span = o.tracer.Start(st, st.method.spanName(), opts...)
 }
 
@@ -297,8 +306,9 @@ func (st *state) log(r *http.Request, route string, status int32, duration time.
 	}
 	attrs = append(attrs, slog.Duration("duration", duration), slog.Int64("bytes", st.w.bytes.Load()))
 	if r.Context().Err() != nil {
-		// The server cancels the context only after this.
-		attrs = append(attrs, slog.Bool("client_gone", true))
+		// The client left, or the server is stopping: a request that ends well is
+		// cancelled only after this.
+		attrs = append(attrs, slog.Bool("canceled", true))
 	}
 	attrs = st.logFailure(attrs, err)
 	st.obs.logger.LogAttrs(st.ctx, slog.LevelError, "request failed", attrs...)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
@@ -380,6 +381,16 @@ func TestHandlerTraceContext(t *testing.T) {
 
 	k.serve(k.obs.Handler(seen(&tenant)), "GET", "/", "Traceparent", "00-zz-\xff")
 	require.Empty(t, k.spans.Ended()[1].Links())
+
+	// Nor does it get in when somebody outside has read the headers already.
+	inner := k.obs.Handler(seen(&tenant))
+	k.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
+		inner.ServeHTTP(w, r.WithContext(p.Extract(r.Context(), propagation.HeaderCarrier(r.Header))))
+	}), "GET", "/", "Traceparent", parent, "Baggage", "tenant=acme")
+	require.False(t, k.spans.Ended()[2].Parent().IsValid())
+	require.Len(t, k.spans.Ended()[2].Links(), 1)
+	require.Empty(t, tenant)
 }
 
 func TestHandlerJoinSpan(t *testing.T) {
@@ -437,7 +448,7 @@ func TestHandlerClientGone(t *testing.T) {
 	_, err = srv.Client().Do(req)
 	require.ErrorIs(t, err, context.Canceled)
 	k.stop()
-	require.Equal(t, true, k.logs.line(t)["client_gone"])
+	require.Equal(t, true, k.logs.line(t)["canceled"])
 	require.Equal(t, "502", attr(k.span(), "error.type"))
 }
 

@@ -23,7 +23,7 @@ type Options struct {
 	// means the handler of slog.Default at the time of [New]; if that is still the
 	// one slog starts with, which must not be wrapped (see [ErrDefaultHandler]), it
 	// means a slog.TextHandler on the log package's writer. The handler of another
-	// Observer is unwrapped, so ids appear once.
+	// Observer is taken as it is, so ids appear once.
 	Log slog.Handler
 
 	// TracerProvider, MeterProvider and LoggerProvider take spans, metrics and
