@@ -263,7 +263,9 @@ func TestHandlerConcurrently(t *testing.T) {
 			for range 200 {
 				w := ask(h, "GET")
 				w.Header()["Vary"][0] = "spoilt" // what stands around it may change its own answer
-				require.NotContains(t, w.Header().Get("Etag"), "spoilt")
+				if !strings.Contains(w.Body.String(), `"odd": "`) {
+					t.Errorf("an answer without its section: %s", w.Body)
+				}
 			}
 		})
 	}

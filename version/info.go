@@ -19,7 +19,8 @@ type Info struct {
 	// Environment.
 	Name string
 
-	// Version as it was given, never rewritten: v1.4.2, 1.4.2, build-4711.
+	// Version as it was given: v1.4.2, 1.4.2, build-4711. Only what cannot be
+	// shown is replaced.
 	Version string
 
 	// Kind of Version; see [KindOf].
@@ -89,8 +90,8 @@ type Conflict struct {
 // String gives "field: reason".
 func (c Conflict) String() string { return c.Field + ": " + c.Reason }
 
-// Options say what only the program itself knows. The zero Options leave
-// every field to the sources named in the package comment.
+// Options say what only the program itself knows. A field that is empty is left
+// to the other sources, in the order of the package comment.
 type Options struct {
 	Name        string
 	Version     string
