@@ -215,22 +215,31 @@ func isPlain(path string) bool {
 	if path == "" || path[0] != '/' {
 		return false
 	}
-	slash := false
+	// Every request comes through here: no branches but the loop's.
+	var bad, before byte
 	for i := range len(path) {
-		c := path[i]
-		if odd[c] || slash && (c == '/' || c == '.') {
-			return false
-		}
-		slash = c == '/'
+		k := byteKinds[path[i]]
+		bad |= k & (byteOdd | before<<1)
+		before = k & byteSlash
 	}
-	return true
+	return bad == 0
 }
 
-// odd are the bytes that a plain path does not have.
-var odd = func() (t [256]bool) {
+// Kinds of bytes in a path. What must not follow a slash is the bit above a slash.
+const (
+	byteOdd        byte = 1 << iota // never in a plain path
+	byteSlash                       // a slash
+	byteAfterSlash                  // a slash or a dot
+)
+
+var byteKinds = func() (t [256]byte) {
 	for c := range t {
-		t[c] = c < ' ' || c >= 0x7f || c == '%' || c == ';' || c == '\\'
+		if c < ' ' || c >= 0x7f || c == '%' || c == ';' || c == '\\' {
+			t[c] = byteOdd
+		}
 	}
+	t['/'] = byteSlash | byteAfterSlash
+	t['.'] = byteAfterSlash
 	return t
 }()
 

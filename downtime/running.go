@@ -32,7 +32,7 @@ type slots struct {
 // A slot is a cache line of its own.
 type slot struct {
 	class atomic.Pointer[class] // nil: free
-	since atomic.Int64          // running.clock at the entry; 0: just now
+	since atomic.Int64          // running.clock at the entry
 	_     [48]byte
 }
 
@@ -50,34 +50,35 @@ func (r *running) init() { r.first.slots = make([]slot, firstSlots) }
 // when it is half full that is seldom, and when it is nearly full it is the rule. So
 // there are tables for about as many as ever ran at once, and they stay.
 func (r *running) enter(c *class) *slot {
-	h := stackHash()
+	h, now := stackHash(), r.clock.Load()
 	for t := &r.first; ; t = r.after(t) {
 		mask := uint32(len(t.slots) - 1)
 		for i := range uint32(nearProbes) {
-			if s := &t.slots[(h+i)&mask]; s.take(c) {
-				s.since.Store(r.clock.Load())
+			if s := &t.slots[(h+i)&mask]; s.take(c, now) {
 				return s
 			}
 		}
 		for range farProbes {
-			if s := &t.slots[rand.Uint32()&mask]; s.take(c) {
-				s.since.Store(r.clock.Load())
+			if s := &t.slots[rand.Uint32()&mask]; s.take(c, now) {
 				return s
 			}
 		}
 	}
 }
 
-func (s *slot) take(c *class) bool {
-	return s.class.Load() == nil && s.class.CompareAndSwap(nil, c)
+// take makes the slot that of an entry, if it is free. The time is written first, so
+// that nobody ever sees the entry with the time of the one before. Of two that take
+// the slot at once, the loser's time may stay: it is the same, but for the moment
+// between its look and its writing.
+func (s *slot) take(c *class, now int64) bool {
+	if s.class.Load() != nil {
+		return false
+	}
+	s.since.Store(now)
+	return s.class.CompareAndSwap(nil, c)
 }
 
-// leave frees the slot. The time goes first, so that the next entry of the slot is
-// never taken to be as old as this one.
-func (s *slot) leave() {
-	s.since.Store(0)
-	s.class.Store(nil)
-}
+func (s *slot) leave() { s.class.Store(nil) }
 
 // after is the next table, made four times as large when there is none.
 func (r *running) after(t *slots) *slots {
@@ -94,8 +95,8 @@ func (r *running) after(t *slots) *slots {
 	return next
 }
 
-// each tells visit of all that runs. now is the time since the guard's start. age is
-// never too small, and too large by at most a tick.
+// each tells visit of all that runs. now is the time since the guard's start. An age is
+// too large by at most a tick.
 func (r *running) each(now time.Duration, visit func(c *class, age time.Duration)) {
 	for t := &r.first; t != nil; t = t.next.Load() {
 		for i := range t.slots {
@@ -103,11 +104,7 @@ func (r *running) each(now time.Duration, visit func(c *class, age time.Duration
 			if c == nil {
 				continue
 			}
-			var age time.Duration
-			if since := t.slots[i].since.Load(); since > 0 {
-				age = max(0, now-time.Duration(since))
-			}
-			visit(c, age)
+			visit(c, max(0, now-time.Duration(t.slots[i].since.Load())))
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestScopePaths(t *testing.T) {
 			"/orders%00/1", "/x%00", "/%0aorders", "/x%7f", // no text that a path has
 			"/x/%c0%af", "/%ff", // not UTF-8
 			"http://shop.example/orders/1", "http://shop.example//orders/1", "http:orders/1", // absolute-form
-			"/%25252525256f", // no end of decoding in sight
+			"/%25252525256f",                    // no end of decoding in sight
 			"/%62" + strings.Repeat("/x", 2000), // too long to be read in every way
 		}, []string{
 			"/", "/catalogue", "/ordersx/1", "/order", "/x/orders", "/Orders/1", "/catalogue/orders",

@@ -1,0 +1,137 @@
+package downtime_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/downtime"
+)
+
+var nothing = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+
+// BenchmarkHandler compares the guarded handler to the bare one. In "open" no window is
+// near; in "open, n scopes" windows are announced, and the request is in the first scope.
+func BenchmarkHandler(b *testing.B) {
+	announced := func(n int) string {
+		var lines []string
+		for i := range n {
+			lines = append(lines, window(fmt.Sprintf("w%d", i), time.Hour, time.Hour, fmt.Sprintf(`, announce: 72h, scope: {paths: ["/orders%s/**"]}`, strings.TrimLeft(fmt.Sprint(i), "0"))))
+		}
+		return windows(lines...)
+	}
+	r := httptest.NewRequest("GET", "/orders/1/items", nil)
+	bare := http.Handler(nothing)
+	b.Run("bare", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			bare.ServeHTTP(nil, r)
+		}
+	})
+	for _, c := range []struct {
+		name, doc string
+		request   *http.Request
+	}{
+		{"open", windows(), r},
+		{"open, 1 scope, in it", announced(1), r},
+		{"open, 1 scope, outside", announced(1), httptest.NewRequest("GET", "/catalogue/1/items", nil)},
+		{"open, 100 scopes", announced(100), r},
+	} {
+		h := open(b, downtime.Bytes("w", []byte(c.doc)), nil).Handler(nothing)
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				h.ServeHTTP(nil, c.request)
+			}
+		})
+	}
+	h := open(b, downtime.Bytes("w", []byte(announced(1))), nil).Handler(nothing)
+	for _, n := range []int{1, 2} {
+		b.Run(fmt.Sprintf("open, 1 scope, %d goroutines", n), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(1)
+			done := make(chan struct{})
+			for range n {
+				go func() {
+					for range b.N {
+						h.ServeHTTP(nil, r)
+					}
+					done <- struct{}{}
+				}()
+			}
+			for range n {
+				<-done
+			}
+		})
+	}
+	shut := open(b, downtime.Bytes("w", []byte(windows(window("w", -time.Minute, time.Hour, `, message: Back soon.`)))), nil).Handler(nothing)
+	for _, accept := range []string{"*/*", "text/html,application/xhtml+xml,*/*;q=0.8"} {
+		r := httptest.NewRequest("GET", "/orders/1/items", nil)
+		r.Header.Set("Accept", accept)
+		b.Run("refused "+accept[:3], func(b *testing.B) {
+			b.ReportAllocs()
+			w := &header{http.Header{}}
+			for b.Loop() {
+				shut.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// header is a ResponseWriter with a header that is there already, as a server's.
+type header struct{ h http.Header }
+
+func (w *header) Header() http.Header         { return w.h }
+func (w *header) Write(b []byte) (int, error) { return len(b), nil }
+func (w *header) WriteHeader(int)             {}
+
+func BenchmarkEnter(b *testing.B) {
+	g := open(b, downtime.Bytes("w", []byte(windows(window("w", time.Hour, time.Hour, ", scope: {work: [import]}")))), nil)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		leave, err := g.Enter(ctx, downtime.Work{Name: "import"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		leave()
+	}
+}
+
+func BenchmarkReport(b *testing.B) {
+	g := open(b, downtime.Bytes("w", []byte(windows(window("w", -time.Minute, time.Hour, "")))), nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := g.Report("w"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkHostilePath is the dearest path there is: as long as one that is not in
+// doubt at once, with something odd for every way of reading.
+func BenchmarkHostilePath(b *testing.B) {
+	has := downtime.Matcher(downtime.Scope{Paths: []string{"/orders/**", "/a/{b}/**/c"}})
+	r := httptest.NewRequest("GET", "/", nil)
+	r.URL.RawPath = strings.Repeat(`/..%252F;%5C`, 160)
+	r.URL.Path = strings.Repeat(`/..%2F;\`, 160)
+	require.False(b, has(r))
+	b.ReportAllocs()
+	for b.Loop() {
+		has(r)
+	}
+}
+
+func TestOpenGuardDoesNotAllocate(t *testing.T) {
+	for _, doc := range []string{windows(), windows(window("w", time.Hour, time.Hour, `, scope: {paths: ["/orders/**"]}`))} {
+		h := open(t, downtime.Bytes("w", []byte(doc)), nil).Handler(nothing)
+		r := httptest.NewRequest("GET", "/orders/1", nil)
+		require.Zero(t, testing.AllocsPerRun(1000, func() { h.ServeHTTP(nil, r) }))
+	}
+}

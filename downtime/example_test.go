@@ -1,0 +1,316 @@
+package downtime_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime"
+)
+
+// A document as an operator would write it, except that its window begins so soon.
+func soon(in time.Duration) downtime.Source {
+	return downtime.Bytes("windows.yaml", fmt.Appendf(nil, `
+windows:
+  - id: orders-db-upgrade
+    title: Orders database upgrade
+    start: %s
+    duration: 2h
+    scope: {paths: ["/orders/**"], work: [import]}
+    message: Orders are back in two hours.
+`, time.Now().Add(in).UTC().Format(time.RFC3339Nano)))
+}
+
+func status(h http.Handler, target string) int {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	return w.Code
+}
+
+// The whole story: a service is guarded, a window begins while a request is in flight,
+// the guard refuses what is new, waits for what is old, and says when it is quiet.
+func Example() {
+	ctx := context.Background()
+	opts := &downtime.Options{Logger: slog.New(slog.DiscardHandler)}
+	g, err := downtime.Open(ctx, soon(300*time.Millisecond), opts)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer g.Close()
+
+	begun, finish := make(chan struct{}), make(chan struct{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /catalogue", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /orders/{id}", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /orders/slow", func(http.ResponseWriter, *http.Request) { close(begun); <-finish })
+	service := g.Handler(mux)
+
+	fmt.Println("before: an order", status(service, "/orders/1"))
+	slow := make(chan int)
+	go func() { slow <- status(service, "/orders/slow") }()
+	<-begun
+
+	impatient, cancel := context.WithTimeout(ctx, 600*time.Millisecond)
+	defer cancel()
+	rep, err := g.Drain(impatient, "orders-db-upgrade")
+	fmt.Println("in the window: busy", rep.Busy, "quiet", rep.Quiet, "timed out", errors.Is(err, context.DeadlineExceeded))
+	fmt.Println("an order", status(service, "/orders/1"), "the catalogue", status(service, "/catalogue"))
+
+	close(finish)
+	fmt.Println("the slow order", <-slow)
+	rep, err = g.Drain(ctx, "orders-db-upgrade")
+	fmt.Println(rep, err)
+	// Output:
+	// before: an order 200
+	// in the window: busy 1 quiet false timed out true
+	// an order 503 the catalogue 200
+	// the slow order 200
+	// orders-db-upgrade: quiet <nil>
+}
+
+// Faults come all together, each with its place, and each a *Fault for programs.
+func ExampleParseSchedule() {
+	_, err := downtime.ParseSchedule("windows.yaml", []byte(`
+windows:
+  - id: db-upgrade
+    start: 2026-12-06T02:00
+    timezone: Europe/Madrid
+    duration: "-2h"
+    repeat: FREQ=WEEKLY
+    scope: {paths: [orders]}
+`))
+	fmt.Println(err)
+	var fault *downtime.Fault
+	if errors.As(err, &fault) {
+		fmt.Println(fault.Line, fault.Window, fault.Field)
+	}
+	// Output:
+	// windows.yaml:6:15: window "db-upgrade": duration: must be positive, got "-2h"
+	// windows.yaml:7:5: window "db-upgrade": repeat: is not supported by this version
+	// windows.yaml:8:21: window "db-upgrade": scope.paths[0]: must begin with "/" (methods and hosts have lists of their own), got "orders"
+	// 6 db-upgrade duration
+}
+
+// A wall clock time that the clocks jump over is read with the offset before the jump,
+// and a duration is exact on every night of the year.
+func ExampleParseSchedule_daylightSaving() {
+	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
+windows:
+  - {id: gap, start: 2026-03-29T02:30, timezone: Europe/Madrid, duration: 2h}
+  - {id: twice, start: 2026-11-01T01:30, timezone: America/New_York, duration: 2h}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	year := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for o := range s.Occurrences(year, year.AddDate(1, 0, 0)) {
+		fmt.Println(o.Window.ID, o.Start.Format(time.RFC3339), o.End.Format(time.RFC3339))
+	}
+	// Output:
+	// gap 2026-03-29T03:30:00+02:00 2026-03-29T05:30:00+02:00
+	// twice 2026-11-01T01:30:00-04:00 2026-11-01T02:30:00-05:00
+}
+
+func ExampleSchedule_At() {
+	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
+windows:
+  - {id: upgrade, start: 2026-12-06T01:00:00Z, duration: 2h, announce: 3d, cutoff: 5m}
+  - {id: reports, start: 2026-12-06T02:30:00Z, duration: 1h, mode: read-only}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, at := range []string{"2026-12-05T12:00:00Z", "2026-12-06T00:56:00Z", "2026-12-06T02:45:00Z"} {
+		t, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		state := s.At(t)
+		for _, w := range state.Windows {
+			fmt.Print(w.Window.ID, " ", w.Phase, " (", w.Window.Mode, "); ")
+		}
+		fmt.Println("next change", state.Next.UTC().Format("15:04"))
+	}
+	// Output:
+	// upgrade announced (closed); next change 00:55
+	// upgrade cutoff (closed); next change 01:00
+	// upgrade in progress (closed); reports in progress (read-only); next change 03:00
+}
+
+// Where windows overlap the more restrictive wins.
+func ExampleSchedule_Overlaps() {
+	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
+windows:
+  - {id: reports, start: 2026-12-06T01:00:00Z, duration: 1h, mode: read-only}
+  - {id: upgrade, start: 2026-12-06T01:30:00Z, duration: 1h}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for o := range s.Overlaps() {
+		fmt.Println(o.Wins.ID, "wins over", o.Over.ID, "from", o.From.UTC().Format("15:04"), "to", o.To.UTC().Format("15:04"))
+	}
+	// Output:
+	// upgrade wins over reports from 01:30 to 02:00
+}
+
+// What a refused client gets.
+func ExampleGuard_Handler() {
+	g, err := downtime.Open(context.Background(), soon(0), &downtime.Options{
+		RetryMax: time.Minute, RetryJitter: -1,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer g.Close()
+	service := g.Handler(http.NotFoundHandler())
+
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/orders/1", nil)
+	r.Header.Set("Accept", "text/plain, text/html;q=0.5")
+	service.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("Retry-After"), w.Header().Get("Cache-Control"), w.Header().Get("Content-Type"))
+
+	w = httptest.NewRecorder()
+	service.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/x/%2e%2e/orders%2f1", nil)) // no way round
+	var problem struct{ Status, Detail, Window any }
+	if err := json.NewDecoder(w.Body).Decode(&problem); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(problem.Status, problem.Window, problem.Detail)
+	fmt.Println("elsewhere", status(service, "/catalogue"))
+	// Output:
+	// 503 60 no-store text/plain; charset=utf-8
+	// 503 orders-db-upgrade Orders are back in two hours.
+	// elsewhere 404
+}
+
+// Jobs and consumers ask before they begin, and say when they have ended.
+func ExampleGuard_Enter() {
+	ctx := context.Background()
+	g, err := downtime.Open(ctx, soon(0), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer g.Close()
+
+	for _, name := range []string{"mail", "import"} {
+		leave, err := g.Enter(ctx, downtime.Work{Name: name, Effect: downtime.Write})
+		var refused *downtime.UnavailableError
+		switch {
+		case errors.As(err, &refused):
+			fmt.Println(name, "refused by", refused.Window, "later than", refused.RetryAfter > time.Minute)
+		case err != nil:
+			fmt.Println(err)
+		default:
+			fmt.Println(name, "runs")
+			leave()
+		}
+	}
+	// Output:
+	// mail runs
+	// import refused by orders-db-upgrade later than true
+}
+
+// Drain may be called long before the window: it waits for the start and for quiet.
+func ExampleGuard_Drain() {
+	ctx := context.Background()
+	g, err := downtime.Open(ctx, soon(200*time.Millisecond), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer g.Close()
+	leave, err := g.Enter(ctx, downtime.Work{Name: "import"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	time.AfterFunc(300*time.Millisecond, leave)
+
+	rep, err := g.Drain(ctx, "orders-db-upgrade")
+	if err != nil || !rep.Quiet {
+		fmt.Println("not quiet:", rep, err)
+		return
+	}
+	fmt.Println(rep.Phase, "- the migration may start")
+
+	_, err = g.Drain(ctx, "orders-db-upgarde")
+	fmt.Println(err)
+	// Output:
+	// in progress - the migration may start
+	// downtime: unknown window "orders-db-upgarde"
+}
+
+// Report is what is in the way right now.
+func ExampleGuard_Report() {
+	ctx := context.Background()
+	g, err := downtime.Open(ctx, soon(time.Hour), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer g.Close()
+	leave, err := g.Enter(ctx, downtime.Work{Name: "import"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rep, err := g.Report("orders-db-upgrade")
+	fmt.Println(rep.Phase, rep.Busy, rep.Work, err)
+	leave()
+	rep, err = g.Report("orders-db-upgrade")
+	fmt.Println(rep, err)
+	// Output:
+	// open 1 map[import:1] <nil>
+	// orders-db-upgrade: open, nothing in flight <nil>
+}
+
+// The status is for operators: mount it where only they come.
+func ExampleGuard_StatusHandler() {
+	g, err := downtime.Open(context.Background(), soon(0), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer g.Close()
+	admin := http.NewServeMux()
+	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", g.StatusHandler()))
+
+	w := httptest.NewRecorder()
+	admin.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/maintenance/status.json", nil))
+	body, err := io.ReadAll(w.Body)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var answer struct {
+		Windows []struct {
+			ID, Phase string
+			Report    struct{ Quiet bool }
+		}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, window := range answer.Windows {
+		fmt.Println(window.ID, window.Phase, "quiet", window.Report.Quiet)
+	}
+	// Output:
+	// orders-db-upgrade in progress quiet true
+}
