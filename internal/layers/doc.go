@@ -1,0 +1,10 @@
+// Package layers draws the house and keeps it so. It has tests only: who may import
+// whom, which modules may be required, and what each package exports.
+//
+// A change that the tests refuse is either a mistake or a decision. A decision is
+// made by changing the table, or by writing the lists of exported names anew with
+//
+//	go test ./internal/layers -update
+//
+// so that it is seen in review.
+package layers

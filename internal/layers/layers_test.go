@@ -1,0 +1,242 @@
+package layers_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/modfile"
+)
+
+const module = "github.com/upkeep-go/upkeep"
+
+// arrows says what each package may import besides the standard library: packages of
+// this module by their folder, others by their module. The five packages never import
+// one another; internal packages import none of the five; nothing imports examples.
+var arrows = map[string][]string{
+	"version":           {masterminds, xmod, otel, otelTrace},
+	"flags":             {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"flags/jsonlogic":   {}, // stands alone
+	"pkgmgmt":           {"internal/document", masterminds, xmod},
+	"downtime":          {"internal/document", "internal/live"},
+	"observe":           {openfeature, otel, otelLog, otelMetric, otelTrace},
+	"internal/document": {yaml},
+	"internal/live":     {"internal/document", fsnotify},
+	"internal/layers":   {},
+}
+
+const (
+	masterminds = "github.com/Masterminds/semver/v3"
+	openfeature = "github.com/open-feature/go-sdk"
+	otel        = "go.opentelemetry.io/otel"
+	otelLog     = "go.opentelemetry.io/otel/log"
+	otelMetric  = "go.opentelemetry.io/otel/metric"
+	otelTrace   = "go.opentelemetry.io/otel/trace"
+	xmod        = "golang.org/x/mod"
+	yaml        = "go.yaml.in/yaml/v3"
+	fsnotify    = "github.com/fsnotify/fsnotify"
+	murmur3     = "github.com/twmb/murmur3"
+)
+
+// testArrows are what test files and examples may import besides.
+var testArrows = []string{
+	"github.com/stretchr/testify", "go.uber.org/goleak", xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
+	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/log", "go.opentelemetry.io/otel/sdk/metric",
+}
+
+// requirements are the modules that the root may require, and why.
+var requirements = map[string]string{
+	masterminds:                           "versions and constraints written by people",
+	openfeature:                           "the provider and hook interfaces",
+	otel:                                  "attributes",
+	otelLog:                               "the log API",
+	otelMetric:                            "the metric API",
+	otelTrace:                             "the trace API",
+	xmod:                                  "everything that has the shape of a Go module",
+	yaml:                                  "documents",
+	fsnotify:                              "notice of changed files",
+	murmur3:                               "bucketing, as flagd has it",
+	"github.com/stretchr/testify":         "tests",
+	"go.uber.org/goleak":                  "tests",
+	"go.opentelemetry.io/otel/sdk":        "tests and examples",
+	"go.opentelemetry.io/otel/sdk/log":    "tests and examples",
+	"go.opentelemetry.io/otel/sdk/metric": "tests and examples",
+	"github.com/cespare/xxhash/v2":        "of the OpenTelemetry API",
+	"github.com/go-logr/logr":             "of the OpenTelemetry API",
+	"github.com/go-logr/stdr":             "of the OpenTelemetry API",
+	"go.opentelemetry.io/auto/sdk":        "of the OpenTelemetry API",
+	"github.com/google/uuid":              "of the OpenTelemetry SDK",
+	"go.uber.org/mock":                    "of the OpenFeature SDK",
+	"golang.org/x/sys":                    "of fsnotify",
+}
+
+// heavy are modules, or what their paths begin with or hold, that must not be in the
+// root's build list even by way of others: every importer would load them.
+var heavy = []string{
+	"google.golang.org/grpc", "google.golang.org/protobuf", "/exporters/", "/contrib/", "k8s.io/", "github.com/aws/", "cloud.google.com/", "github.com/Azure/",
+	"github.com/spf13/cobra", "github.com/spf13/viper", "github.com/lib/pq", "github.com/jackc/", "modernc.org/", "github.com/mattn/go-sqlite3",
+	"github.com/segmentio/kafka", "github.com/nats-io/", "github.com/redis/", "github.com/gin-gonic/", "github.com/labstack/",
+}
+
+func TestArrows(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	seen := map[string]bool{}
+	for dir, files := range goFiles(t, root) {
+		isExample := dir == "examples" || strings.HasPrefix(dir, "examples/")
+		if !isExample {
+			require.Contains(t, arrows, dir, "a new package: draw it into the table")
+			seen[dir] = true
+		}
+		for _, file := range files {
+			isTest := strings.HasSuffix(file, "_test.go")
+			for _, imported := range imports(t, filepath.Join(root, dir, file)) {
+				place := path.Join(dir, file) + " imports " + imported
+				local, isLocal := strings.CutPrefix(imported, module+"/")
+				switch {
+				case isLocal && isExample:
+					require.False(t, strings.HasPrefix(local, "internal/"), "%s: examples use what users can use", place)
+				case isLocal && local == dir && isTest:
+				case isLocal && isTest:
+					require.True(t, slices.Contains(arrows[dir], local), "%s: a new arrow", place)
+				case isLocal:
+					require.True(t, slices.Contains(arrows[dir], local), "%s: a new arrow", place)
+				case isStandard(imported):
+				case isTest || isExample:
+					require.True(t, slices.ContainsFunc(slices.Concat(arrows[dir], testArrows), owns(imported)), "%s: a new arrow", place)
+				default:
+					require.True(t, slices.ContainsFunc(arrows[dir], owns(imported)), "%s: a new arrow", place)
+				}
+			}
+		}
+	}
+	for dir := range arrows {
+		require.True(t, seen[dir], "%s is in the table and not in the tree", dir)
+	}
+}
+
+// TestTable holds the table itself to the rules that it draws.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	five := []string{"version", "flags", "pkgmgmt", "downtime", "observe"}
+	for from, tos := range arrows {
+		house, _, _ := strings.Cut(from, "/")
+		for _, to := range tos {
+			if strings.Contains(strings.Split(to, "/")[0], ".") {
+				continue
+			}
+			target, _, _ := strings.Cut(to, "/")
+			require.NotEqual(t, "examples", target)
+			if slices.Contains(five, target) {
+				require.Equal(t, house, target, "%s → %s: the five meet through types that their users have", from, to)
+				require.NotContains(t, arrows[to], from, "%s and %s import each other", from, to)
+			}
+		}
+	}
+}
+
+func TestNoGoFileInTheRoot(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("..", "..", "*.go"))
+	require.NoError(t, err)
+	require.Empty(t, files)
+}
+
+func TestRequirements(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	require.NoError(t, err)
+	mod, err := modfile.Parse("go.mod", data, nil)
+	require.NoError(t, err)
+	require.Empty(t, mod.Replace, "importers ignore replace directives")
+	for _, req := range mod.Require {
+		require.Contains(t, requirements, req.Mod.Path, "a new requirement needs a reason")
+	}
+	for path := range requirements {
+		require.True(t, slices.ContainsFunc(mod.Require, func(r *modfile.Require) bool { return r.Mod.Path == path }), "%s is no longer required", path)
+	}
+
+	// go.sum has a line for each module of the build list, also of those that nothing
+	// is imported from.
+	sums, err := os.ReadFile(filepath.Join("..", "..", "go.sum"))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(sums)) {
+		path, _, _ := strings.Cut(line, " ")
+		for _, h := range heavy {
+			require.False(t, strings.HasPrefix(path, h) || strings.HasPrefix(h, "/") && strings.Contains(path, h), "%s is in the root's build list", path)
+		}
+	}
+}
+
+// goFiles lists the module's Go files by folder, without those of nested modules.
+func goFiles(t *testing.T, root string) map[string][]string {
+	t.Helper()
+	files := map[string][]string{}
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			_, nested := os.Stat(filepath.Join(name, "go.mod"))
+			if rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || nested == nil) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(name, ".go") {
+			dir := filepath.ToSlash(filepath.Dir(rel))
+			files[dir] = append(files[dir], d.Name())
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.NotEmpty(t, slices.Collect(maps.Keys(files)))
+	return files
+}
+
+func imports(t *testing.T, name string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+	require.NoError(t, err)
+	var paths []string
+	for _, spec := range f.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		require.NoError(t, err)
+		paths = append(paths, p)
+	}
+	return paths
+}
+
+func isStandard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".")
+}
+
+// owns says whether a module has an imported package. Where one module's path begins
+// another's, the longer one has it.
+func owns(imported string) func(mod string) bool {
+	return func(mod string) bool {
+		if imported != mod && !strings.HasPrefix(imported, mod+"/") {
+			return false
+		}
+		for other := range requirements {
+			if len(other) > len(mod) && (imported == other || strings.HasPrefix(imported, other+"/")) {
+				return false
+			}
+		}
+		return true
+	}
+}
