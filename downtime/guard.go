@@ -45,8 +45,7 @@ type Guard struct {
 	now     atomic.Pointer[snapshot]
 	running running
 
-	waiting atomic.Int32 // calls of Drain under way
-	changed broadcast    // a snapshot was published, or, while one waits, something left
+	changed broadcast // a snapshot was published, or something left
 
 	refused     atomic.Int64
 	wouldRefuse atomic.Int64 // by rehearsals
@@ -176,9 +175,10 @@ func (o *Options) resolve() (Options, error) {
 // Open loads the document and starts to guard. ctx bounds the opening only; the guard
 // lives until [Guard.Close].
 //
-// A document that cannot be had is no error: the guard does what [Options].Boot says
-// and goes on trying. An error is a nil source, nonsense in the options, or the
-// cause of ctx's end.
+// A document that cannot be had or is faulty is no error, for a service must start: the
+// guard does what [Options].Boot says, logs it, and goes on trying. Try documents with
+// [ParseSchedule] before they are shipped. An error is a nil source, nonsense in the
+// options, or the cause of ctx's end.
 func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	if src == nil {
 		return nil, errors.New("downtime: the source is nil")
@@ -368,7 +368,7 @@ func (g *Guard) snapshotAt(now time.Time) *snapshot {
 	add := func(o Occurrence, phase Phase) {
 		key := keyOf(o)
 		p := g.progress[key]
-		if p == nil {
+		if p == nil || p.last.Phase == PhaseInProgress && phase != PhaseInProgress { // put off: it begins anew
 			p = &progress{}
 			g.progress[key] = p
 		}
@@ -393,11 +393,12 @@ func (g *Guard) snapshotAt(now time.Time) *snapshot {
 			s.next = t
 		}
 	}
+	few := s.schedule.few(now)
 	for _, o := range s.schedule.occurrences {
 		from := o.Announced().Add(-lead)
 		switch {
 		case !now.Before(o.End):
-		case now.Before(from):
+		case now.Before(from) && !few:
 			due(from)
 		default:
 			add(o, o.Phase(now))
@@ -488,9 +489,7 @@ func (p *progress) quietAfter() (time.Duration, bool) {
 // leave uncounts an entry, and tells those who wait for quiet.
 func (g *Guard) leave(s *slot) {
 	s.leave()
-	if g.waiting.Load() > 0 {
-		g.changed.tell()
-	}
+	g.changed.tell()
 }
 
 // State is what the guard's schedule says now. While there is none it is empty.
@@ -537,10 +536,11 @@ func (g *Guard) Problems() []error {
 	return problems
 }
 
-// broadcast wakes all who wait.
+// broadcast wakes all who wait, and costs next to nothing while nobody does.
 type broadcast struct {
-	mu sync.Mutex
-	ch chan struct{}
+	awaited atomic.Bool // since it was last told
+	mu      sync.Mutex
+	ch      chan struct{}
 }
 
 func (b *broadcast) init() { b.ch = make(chan struct{}) }
@@ -549,10 +549,14 @@ func (b *broadcast) init() { b.ch = make(chan struct{}) }
 func (b *broadcast) next() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.awaited.Store(true)
 	return b.ch
 }
 
 func (b *broadcast) tell() {
+	if !b.awaited.Load() || !b.awaited.CompareAndSwap(true, false) {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	close(b.ch)

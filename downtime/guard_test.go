@@ -811,3 +811,115 @@ func TestStatusHandler(t *testing.T) {
 		require.Equal(t, "next open", st.Windows[2].ID+" "+st.Windows[2].Phase)
 	})
 }
+
+func TestScopesOfFewWindowsAreToldApartAlways(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		doc := windows(window("w", 10*time.Hour, time.Hour, `, scope: {work: [job]}`))
+		g := open(t, newSource(doc), nil)
+		_, err := g.Enter(t.Context(), downtime.Work{Name: "stream"}) // runs for ever, and is not in scope
+		require.NoError(t, err)
+		rep, err := g.Report("w")
+		require.NoError(t, err)
+		require.Zero(t, rep.Busy)
+		later(10 * time.Hour)
+		rep, err = g.Report("w")
+		require.NoError(t, err)
+		require.True(t, rep.Quiet)
+	})
+	synctest.Test(t, func(t *testing.T) { // of many, once they are near
+		lines := []string{window("w", 10*time.Hour, time.Hour, `, scope: {work: [job]}`)}
+		for i := range 10 {
+			lines = append(lines, window(fmt.Sprint("other", i), 20*time.Hour, time.Hour, fmt.Sprintf(`, scope: {work: [k%d]}`, i)))
+		}
+		g := open(t, newSource(windows(lines...)), nil)
+		stream, err := g.Enter(t.Context(), downtime.Work{Name: "stream"})
+		require.NoError(t, err)
+		later(9*time.Hour + time.Minute)
+		_, err = g.Enter(t.Context(), downtime.Work{Name: "stream"}) // within the lead: known to be outside
+		require.NoError(t, err)
+		later(time.Hour)
+		rep, err := g.Report("w")
+		require.NoError(t, err)
+		require.Equal(t, []int{1, 1}, []int{rep.Busy, rep.Unsure})
+		stream()
+		rep, err = g.Report("w")
+		require.NoError(t, err)
+		require.True(t, rep.Quiet)
+	})
+}
+
+func TestAWindowThatIsPutOffBeginsAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(windows("  - {id: w, start: 2000-01-01T00:00:10Z, duration: 1h}\n"))
+		g := open(t, src, nil)
+		later(20 * time.Second)
+		rep, err := g.Report("w")
+		require.NoError(t, err)
+		require.Equal(t, downtime.PhaseInProgress, rep.Phase)
+
+		src.set(windows("  - {id: w, start: 2000-01-01T00:00:10Z, duration: 1h, actual: {begin: 2000-01-01T00:10:00Z}}\n"), nil)
+		leave, err := g.Enter(t.Context(), downtime.Work{Name: "x"})
+		require.NoError(t, err, "open again")
+		later(10 * time.Minute)
+		rep, err = g.Report("w")
+		require.NoError(t, err)
+		require.Equal(t, downtime.PhaseDraining, rep.Phase)
+		require.Equal(t, 1, rep.Busy)
+
+		src.set(windows("  - {id: w, start: 2000-01-01T00:00:10Z, duration: 1h, actual: {begin: 2000-01-01T00:10:00Z, until: 2000-01-01T02:00:00Z}}\n"), nil)
+		leave()
+		rep, err = g.Drain(t.Context(), "w")
+		require.NoError(t, err)
+		require.Equal(t, "2000-01-01T02:00:00Z", rep.End.UTC().Format(time.RFC3339), "extended")
+		require.Greater(t, rep.QuietAfter, time.Second)
+	})
+}
+
+// Two who drain one window both hear of it, and a crowd at the closed door is no work.
+func TestDrainUnderRefusals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("w", time.Second, time.Hour, ""))), nil)
+		h := g.Handler(ok)
+		leave, err := g.Enter(t.Context(), downtime.Work{Name: "x"})
+		require.NoError(t, err)
+		reports := make(chan bool, 2)
+		for range 2 {
+			go func() {
+				rep, err := g.Drain(t.Context(), "w")
+				reports <- err == nil && rep.Quiet
+			}()
+		}
+		later(2 * time.Second)
+		for range 1000 {
+			require.Equal(t, 503, get(h, "GET", "/").Code)
+		}
+		rep, err := g.Report("w")
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Busy)
+		require.EqualValues(t, 1000, rep.Refused)
+		leave()
+		require.True(t, <-reports)
+		require.True(t, <-reports)
+	})
+}
+
+func FuzzAccept(f *testing.F) {
+	for _, accept := range []string{"", "*/*", "text/html;q=0.5, text/plain", "text/*;q=1e-9;q=x,,;=", "application/json;q=0"} {
+		f.Add(accept)
+	}
+	h := open(f, downtime.Bytes("w", []byte(windows(window("w", -time.Minute, 300*time.Hour, "")))), nil).Handler(ok)
+	f.Fuzz(func(t *testing.T, accept string) {
+		w := get(h, "GET", "/", "Accept", accept)
+		switch w.Header().Get("Content-Type") {
+		case "application/problem+json", "text/html; charset=utf-8", "text/plain; charset=utf-8":
+		default:
+			t.Fatalf("%q: %v", accept, w.Header())
+		}
+		if w.Code != 503 || w.Body.Len() == 0 {
+			t.Fatalf("%q: %d", accept, w.Code)
+		}
+	})
+}

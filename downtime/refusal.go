@@ -78,7 +78,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Vary", "Accept")
+	h.Add("Vary", "Accept")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	if r.Method != http.MethodHead {

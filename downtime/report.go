@@ -154,8 +154,6 @@ func (g *Guard) count(rep *Report, w *Window) {
 // and, once a rehearsal would have been quiet, when it is rehearse, with
 // [Report].QuietAfter saying how long that took; [ErrClosed].
 func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
-	g.waiting.Add(1)
-	defer g.waiting.Add(-1)
 	for {
 		// In this order: what changes after the report is heard.
 		changed := g.changed.next()

@@ -30,7 +30,8 @@ type Scope struct {
 	Methods []string
 
 	// Hosts are names or addresses without a port: "shop.example", "*.shop.example"
-	// (any name below, not shop.example itself), "::1".
+	// (any name below, not shop.example itself), "::1". They are matched with the host that
+	// the request names itself, not with X-Forwarded-Host.
 	Hosts []string
 
 	// Work are names that [Guard.Enter] is called with; "*" is all of them.

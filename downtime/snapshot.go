@@ -24,7 +24,8 @@ type snapshot struct {
 	classes map[string]*class // all others
 }
 
-// near is a window in a snapshot, from lead before it is announced until its end.
+// near is a window in a snapshot: one to come, from lead before it is announced at the
+// latest, or in progress.
 type near struct {
 	WindowState
 	scope    int // in snapshot.scopes
@@ -56,8 +57,26 @@ func keyOf(o Occurrence) progressKey {
 
 // lead is how long before its first phase a window's scope is told apart, so that what
 // still runs when the window begins is known by its scope. What has run for longer
-// counts against every window.
+// counts against every window. Where the windows to come are few, their scopes are
+// told apart always.
 const lead = time.Hour
+
+// few says whether the windows that are not over are so few, and so alike in scope,
+// that all of them may always be near.
+func (s *Schedule) few(now time.Time) bool {
+	const most = 100
+	scopes, windows := make(map[*scope]bool, tableScopes), 0
+	for _, o := range s.occurrences {
+		if now.Before(o.End) {
+			windows++
+			scopes[o.Window.scope] = true
+			if windows > most || len(scopes) > tableScopes {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // compareStates puts windows in progress first, the most restrictive before the
 // others, then those to come.
