@@ -38,7 +38,7 @@ func status(h http.Handler, target string) int {
 func Example() {
 	ctx := context.Background()
 	opts := &downtime.Options{Logger: slog.New(slog.DiscardHandler)}
-	g, err := downtime.Open(ctx, soon(300*time.Millisecond), opts)
+	g, err := downtime.Open(ctx, soon(800*time.Millisecond), opts)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -57,7 +57,7 @@ func Example() {
 	go func() { slow <- status(service, "/orders/slow") }()
 	<-begun
 
-	impatient, cancel := context.WithTimeout(ctx, 600*time.Millisecond)
+	impatient, cancel := context.WithTimeout(ctx, 1600*time.Millisecond)
 	defer cancel()
 	rep, err := g.Drain(impatient, "orders-db-upgrade")
 	fmt.Println("in the window: busy", rep.Busy, "quiet", rep.Quiet, "timed out", errors.Is(err, context.DeadlineExceeded))
@@ -229,7 +229,7 @@ func ExampleGuard_Enter() {
 // Drain may be called long before the window: it waits for the start and for quiet.
 func ExampleGuard_Drain() {
 	ctx := context.Background()
-	g, err := downtime.Open(ctx, soon(200*time.Millisecond), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
+	g, err := downtime.Open(ctx, soon(600*time.Millisecond), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -240,7 +240,7 @@ func ExampleGuard_Drain() {
 		fmt.Println(err)
 		return
 	}
-	time.AfterFunc(300*time.Millisecond, leave)
+	time.AfterFunc(700*time.Millisecond, leave)
 
 	rep, err := g.Drain(ctx, "orders-db-upgrade")
 	if err != nil || !rep.Quiet {

@@ -106,7 +106,8 @@ type Options struct {
 	RetryMax time.Duration
 
 	// RetryJitter is what is at most added to the time to a window's end, each time at
-	// random, so that not all return in the same second. 0: 30 s. Negative: nothing.
+	// random, so that not all return in the same second; and never more than a quarter of
+	// the window. 0: 30 s. Negative: nothing.
 	RetryJitter time.Duration
 
 	// Logger is told each change of phase once, and of trouble with the document. Nil:
@@ -465,7 +466,7 @@ func (g *Guard) logPhase(w WindowState, phase Phase, p *progress) {
 		attrs = append(attrs, "rollback", rollback)
 	}
 	if after, ok := p.quietAfter(); ok && phase == PhaseInProgress {
-		attrs = append(attrs, "quiet_after", after)
+		attrs = append(attrs, "quiet_after", after.Round(time.Millisecond))
 	}
 	if n := p.refused.Load(); phase == PhaseCompleted {
 		attrs = append(attrs, "refused", n)

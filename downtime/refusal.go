@@ -14,13 +14,13 @@ import (
 // RetryMax. Where the bound cuts, the jitter is taken off instead, for those who are
 // turned away at one moment should not come back at one moment either.
 func (g *Guard) retryAfter(n *near) time.Duration {
-	jitter := time.Duration(0)
-	if most := min(g.opts.RetryJitter, g.opts.RetryMax/2); most > 0 {
-		jitter = rand.N(most)
-	}
-	wait := bootRetry
+	wait, length := bootRetry, bootRetry
 	if !n.End.IsZero() {
-		wait = time.Until(n.End)
+		wait, length = time.Until(n.End), n.End.Sub(n.Start)
+	}
+	jitter := time.Duration(0)
+	if most := min(g.opts.RetryJitter, g.opts.RetryMax/2, length/4); most > 0 {
+		jitter = rand.N(most)
 	}
 	if wait+jitter > g.opts.RetryMax {
 		wait = min(wait, g.opts.RetryMax-jitter)
