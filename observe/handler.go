@@ -37,8 +37,13 @@ var (
 // was called. Then the span's status is Error, the metric has an error.type, and
 // one log record "request failed" tells method, route, path, status, duration,
 // bytes, error, the flags it saw, a panic's stack, and whether the client had gone
-// ("canceled"). Panics and [Fail] are also
-// an OpenTelemetry event, http.server.request.exception.
+// ("canceled"). Panics and [Fail] are also an OpenTelemetry event,
+// http.server.request.exception.
+//
+// A 503 that says when to come back, with Retry-After (RFC 9110 §15.6.4), is a
+// refusal and was meant: maintenance, or too much load. Span and metric have it as
+// any 503, and it is counted in [Observer.Stats]; it writes no log record, for there
+// may be thousands and each is the same.
 //
 // A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser)
 // that shows the request's id and nothing of the panic. When the response had
@@ -262,8 +267,12 @@ func (st *state) report(r *http.Request, status int32, panicked *PanicError, abo
 	case status >= 500:
 		kind = strconv.Itoa(int(status))
 	}
-	failed := err != nil || status >= 500
-	if failed {
+	refused := err == nil && status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
+	failed := !refused && (err != nil || status >= 500)
+	switch {
+	case refused:
+		o.counts.requestsRefused.Add(1)
+	case failed:
 		o.counts.requestsFailed.Add(1)
 	}
 

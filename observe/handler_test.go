@@ -275,6 +275,30 @@ func TestHandlerStatus500Fails(t *testing.T) {
 	require.Equal(t, 1.0, k.obs.Stats()["requests_failed"])
 }
 
+func TestHandlerRefusalIsNoFailure(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	refuse := func(fail bool) http.Handler {
+		return k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(503)
+			if fail {
+				observe.Fail(r.Context(), declined{})
+			}
+		}))
+	}
+	k.serve(refuse(false), "GET", "/x")
+	require.Equal(t, codes.Error, k.span().Status().Code, "as any 503")
+	require.Equal(t, "503", attr(k.span(), "error.type"))
+	require.Empty(t, k.logs.lines(t))
+	require.Equal(t, 1.0, k.obs.Stats()["requests_refused"])
+	require.Equal(t, 0.0, k.obs.Stats()["requests_failed"])
+
+	k.serve(refuse(true), "GET", "/x")
+	require.Len(t, k.logs.lines(t), 1, "what is told by Fail failed, whatever the answer says")
+	require.Equal(t, 1.0, k.obs.Stats()["requests_failed"])
+}
+
 type declined struct{}
 
 func (declined) Error() string     { return "card declined" }

@@ -86,12 +86,12 @@ type Observer struct {
 
 // counts are the observer's statistics.
 type counts struct {
-	requests, requestsActive, requestsFailed atomic.Int64
-	panics, idsReplaced, lateWrites          atomic.Int64
-	jobs, jobsActive, jobsFailed             atomic.Int64
-	outbound, outboundActive, outboundFailed atomic.Int64
-	flagEvents, flagsDropped                 atomic.Int64
-	seriesFolded, telemetryPanics            atomic.Int64
+	requests, requestsActive, requestsFailed, requestsRefused atomic.Int64
+	panics, idsReplaced, lateWrites                           atomic.Int64
+	jobs, jobsActive, jobsFailed                              atomic.Int64
+	outbound, outboundActive, outboundFailed                  atomic.Int64
+	flagEvents, flagsDropped                                  atomic.Int64
+	seriesFolded, telemetryPanics                             atomic.Int64
 }
 
 // New returns an observer; nil opts are the defaults. It does no I/O and starts
@@ -168,6 +168,7 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	requests             requests seen
 //	requests_active      of them running now
 //	requests_failed      of them ended with a status of 500 or more, a panic or Fail
+//	requests_refused     of them ended with a 503 and a Retry-After, which is no failure
 //	panics               panics of handlers and jobs
 //	ids_replaced         malformed request ids that clients sent
 //	late_writes          uses of a response after its handler returned
@@ -183,7 +184,8 @@ func (o *Observer) Stats() map[string]float64 {
 	stats := make(map[string]float64, 16)
 	for name, n := range map[string]*atomic.Int64{
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
-		"panics": &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
+		"requests_refused": &c.requestsRefused,
+		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
 		"flag_events": &c.flagEvents, "flags_dropped": &c.flagsDropped,

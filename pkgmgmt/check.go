@@ -54,8 +54,8 @@ func (v Violation) String() string {
 // returns what violates it in the order of the build information, nil if nothing
 // does. The main module itself is not checked.
 //
-// Where bi is nil or names no modules at all, because it is a test binary's or was
-// built by a tool that records none, there is one violation, [RuleUnverifiable].
+// Where bi is nil or names no modules at all, because it is a library's test binary or
+// was built by a tool that records none, there is one violation, [RuleUnverifiable].
 func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
 	if v, ok := unverifiable(bi); ok {
 		return []Violation{v}
@@ -77,7 +77,7 @@ func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
 	case len(bi.Deps) > 0:
 		return v, false
 	case strings.HasSuffix(bi.Path, ".test"):
-		v.Reason = "a test binary records no modules, so there is nothing to check"
+		v.Reason = "this test binary records no modules, so there is nothing to check"
 	case bi.Main.Path == "":
 		v.Reason = "the build information names no modules, so there is nothing to check"
 	default:

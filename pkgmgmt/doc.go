@@ -15,8 +15,8 @@
 //
 // Refuse in continuous integration, of the binary that was built; at run time, warn.
 // A rule that was added last week must not stop a restart at three in the morning.
-// A test binary records no modules, so a check inside of a test checks nothing:
-// [Policy.Check] says so, with a violation.
+// The test binary of a library records no modules, so a check inside of its tests
+// checks nothing: [Policy.Check] says so, with a violation.
 //
 // # The policy
 //

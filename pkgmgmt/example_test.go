@@ -62,7 +62,7 @@ func ExampleParsePolicy() {
 	// packages.yaml:4:5: modul: is no field of a rule
 }
 
-// A test binary records no modules: a check inside of a test would pass whatever the
+// A library's test binary records no modules: a check inside of a test would pass whatever the
 // policy says, and so it is a violation.
 func ExamplePolicy_Check_testBinary() {
 	pol, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(`allow: []`))
@@ -75,5 +75,5 @@ func ExamplePolicy_Check_testBinary() {
 		fmt.Println(v)
 	}
 	// Output:
-	// a test binary records no modules, so there is nothing to check; to fix: check the program as it is deployed: a binary built by the go command from a module
+	// this test binary records no modules, so there is nothing to check; to fix: check the program as it is deployed: a binary built by the go command from a module
 }

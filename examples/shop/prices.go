@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/upkeep-go/upkeep/observe"
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// A price is what the price service knows of an item.
+type price struct {
+	Cents int `json:"cents"`
+	Grams int `json:"grams"` // of what has to be sent
+}
+
+// newPrices is the second service: small, and observed like the first, so that one
+// trace shows both.
+func newPrices(info version.Info, obs *observe.Observer) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /prices", func(w http.ResponseWriter, r *http.Request) {
+		obs.Logger().DebugContext(r.Context(), "prices asked for")
+		writeJSON(w, http.StatusOK, map[string]price{
+			"coffee":    {Cents: 1290, Grams: 500},
+			"tea":       {Cents: 890, Grams: 100},
+			"cup":       {Cents: 1450, Grams: 350},
+			"gift-card": {Cents: 2000, Grams: 0},
+		})
+	})
+	return obs.Handler(version.Middleware(info)(observe.Route(mux)))
+}
+
+// fetchPrices asks the price service.
+func fetchPrices(r *http.Request, client *http.Client, url string) (map[string]price, error) {
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, url+"/prices", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the price service answered %s", resp.Status)
+	}
+	var prices map[string]price
+	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<20)).Decode(&prices); err != nil {
+		return nil, errors.Join(errors.New("the price service's answer cannot be read"), err)
+	}
+	return prices, nil
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that has gone needs no answer
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/flags"
+	"github.com/upkeep-go/upkeep/observe"
+	"github.com/upkeep-go/upkeep/pkgmgmt"
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// A shop is two services in one process, the storefront and the prices, each as it
+// would be alone, and the administrative listener of the storefront.
+type shop struct {
+	console *console
+	docs    documents
+	info    version.Info
+	log     *slog.Logger
+	obs     *observe.Observer
+	flags   *flags.Provider
+	guard   *downtime.Guard
+
+	storeURL, adminURL string
+
+	closers []func(context.Context) // in the order of opening
+}
+
+// open starts a shop whose storefront listens on addr.
+func open(ctx context.Context, addr string, docs documents, out *console) (s *shop, err error) {
+	s = &shop{console: out, docs: docs}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+
+	// What is running: on spans, in the start-up log, on the admin listener.
+	s.info = version.New(&version.Options{Name: "storefront"})
+	tel := out.providers(s.info)
+	s.onClose(tel.shutdown)
+
+	// observe: spans, metrics, ids and logs of each request.
+	s.obs, err = observe.New(&observe.Options{
+		Log:            slog.NewTextHandler(out, nil),
+		TracerProvider: tel.traces, MeterProvider: tel.metrics, LoggerProvider: tel.logs,
+		Propagator:    propagation.TraceContext{},
+		Public:        true,
+		InternalHosts: []string{"127.0.0.1"},
+	})
+	if err != nil {
+		return s, err
+	}
+	s.onClose(func(context.Context) { _ = s.obs.Close() })
+	s.log = s.obs.Logger()
+	s.log.Info("starting", "build", s.info)
+
+	// pkgmgmt: may this build run? At run time it only warns.
+	if err := s.checkPackages(); err != nil {
+		return s, err
+	}
+
+	// flags: the provider of OpenFeature, whose hook tells observe what was decided.
+	s.flags, err = flags.New(flags.File(docs.path("flags.yaml")), &flags.Options{
+		Static: flags.Attributes{"service": s.info.Name, "version": s.info.Version},
+		Logger: s.log,
+	})
+	if err != nil {
+		return s, err
+	}
+	if err := openfeature.SetProviderWithContextAndWait(ctx, s.flags); err != nil {
+		return s, err
+	}
+	s.onClose(func(ctx context.Context) { _ = openfeature.ShutdownWithContext(ctx) })
+	openfeature.AddHooks(s.obs.FlagHook())
+
+	// downtime: the guard in front of everything that the document's scopes name.
+	s.guard, err = downtime.Open(ctx, downtime.File(docs.path("windows.yaml")), &downtime.Options{RetryJitter: 2 * time.Second, Logger: s.log})
+	if err != nil {
+		return s, err
+	}
+	s.onClose(func(context.Context) { _ = s.guard.Close() })
+
+	pricesURL, err := s.openPrices(ctx)
+	if err != nil {
+		return s, err
+	}
+	return s, s.openListeners(ctx, addr, pricesURL)
+}
+
+func (s *shop) checkPackages() error {
+	text, err := s.docs.read("packages.yaml")
+	if err != nil {
+		return err
+	}
+	policy, err := pkgmgmt.ParsePolicy(s.docs.path("packages.yaml"), text)
+	if err != nil {
+		return err
+	}
+	build, _ := debug.ReadBuildInfo()
+	violations := policy.Check(build)
+	for _, v := range violations {
+		s.log.Warn("package policy", "violation", v)
+	}
+	if len(violations) == 0 {
+		s.log.Info("packages are within the policy", "modules", len(build.Deps))
+	}
+	return nil
+}
+
+// openPrices starts the second service, with telemetry of its own.
+func (s *shop) openPrices(ctx context.Context) (url string, err error) {
+	info := version.New(&version.Options{Name: "prices"})
+	tel := s.console.providers(info)
+	s.onClose(tel.shutdown)
+	obs, err := observe.New(&observe.Options{
+		Log:            slog.NewTextHandler(s.console, nil),
+		TracerProvider: tel.traces, MeterProvider: tel.metrics, LoggerProvider: tel.logs,
+		Propagator: propagation.TraceContext{},
+	})
+	if err != nil {
+		return "", err
+	}
+	s.onClose(func(context.Context) { _ = obs.Close() })
+	return s.serve(ctx, "127.0.0.1:0", newPrices(info, obs))
+}
+
+func (s *shop) openListeners(ctx context.Context, addr, pricesURL string) (err error) {
+	transport := &http.Transport{}
+	s.onClose(func(context.Context) { transport.CloseIdleConnections() })
+	store := &storefront{
+		flags:  openfeature.NewDefaultClient(),
+		prices: pricesURL,
+		client: &http.Client{Timeout: 5 * time.Second, Transport: version.Transport(s.info, s.obs.Transport(transport))},
+		log:    s.log,
+		carts:  map[string][]string{},
+	}
+	build := version.Middleware(s.info, &version.MiddlewareOptions{Header: "X-Service-Version"})
+	s.storeURL, err = s.serve(ctx, addr, s.obs.Handler(build(s.guard.Handler(observe.Route(store.routes())))))
+	if err != nil {
+		return fmt.Errorf("%w (another address: -addr 127.0.0.1:0)", err)
+	}
+
+	// What operators see stands on a listener of its own, on loopback.
+	admin := http.NewServeMux()
+	admin.Handle("GET /version", version.Handler(s.info, &version.HandlerOptions{
+		Detail:   func(*http.Request) version.Level { return version.LevelFull },
+		Sections: map[string]func() string{"flags": s.flags.Revision, "windows": s.guard.Revision},
+	}))
+	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", s.guard.StatusHandler()))
+	admin.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]map[string]float64{"flags": s.flags.Stats(), "downtime": s.guard.Stats(), "observe": s.obs.Stats()})
+	})
+	s.adminURL, err = s.serve(ctx, "127.0.0.1:0", admin)
+	return err
+}
+
+// serve serves on addr until the shop is closed.
+func (s *shop) serve(ctx context.Context, addr string, h http.Handler) (url string, err error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	// The request contexts end with the shop, and the slow with them.
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return base }}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("a listener has ended", "addr", addr, "err", err)
+		}
+	})
+	s.onClose(func(ctx context.Context) {
+		cancel()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close()
+		}
+		serving.Wait()
+	})
+	return "http://" + l.Addr().String(), nil
+}
+
+// settle is a job: it asks the guard, and runs under observe.
+func (s *shop) settle(ctx context.Context) error {
+	return s.obs.Do(ctx, "settle", func(ctx context.Context) error {
+		leave, err := s.guard.Enter(ctx, downtime.Work{Name: "settle"})
+		if err != nil {
+			s.log.InfoContext(ctx, "payments are settled later", "reason", err)
+			return nil
+		}
+		defer leave()
+		s.log.InfoContext(ctx, "payments are settled")
+		return nil
+	})
+}
+
+func (s *shop) onClose(f func(context.Context)) { s.closers = append(s.closers, f) }
+
+// close ends everything in the reverse order of opening.
+func (s *shop) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i](ctx)
+	}
+	_ = os.RemoveAll(s.docs.dir)
+}
