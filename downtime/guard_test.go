@@ -767,6 +767,29 @@ func TestEachPhaseIsLoggedOnce(t *testing.T) {
 	})
 }
 
+func TestStatusListsAtMostAHundred(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var lines []string
+		for i := range 130 {
+			lines = append(lines, window(fmt.Sprint("w", i), time.Duration(i)*time.Hour, time.Hour, ", announce: 1h"))
+		}
+		g := open(t, newSource(windows(lines...)), nil)
+		var st struct {
+			Windows []any
+			More    int `json:"more_windows"`
+		}
+		require.NoError(t, json.Unmarshal(get(g.StatusHandler(), "GET", "/").Body.Bytes(), &st))
+		require.Len(t, st.Windows, 100)
+		require.Equal(t, 30, st.More)
+		ids := ""
+		for _, w := range g.State().Windows {
+			ids += w.Window.ID + " " + w.Phase.String() + "; "
+		}
+		require.Equal(t, "w0 in progress; w1 announced; ", ids)
+	})
+}
+
 func TestStatusHandler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

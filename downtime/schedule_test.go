@@ -114,6 +114,40 @@ func TestTheMostRestrictiveWins(t *testing.T) {
 	}, overlaps)
 }
 
+func TestOverlapsByScope(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"{}", "{work: [x]}", true},
+		{"{work: [x]}", "{work: [y]}", false},
+		{"{work: [x]}", "{work: ['*']}", true},
+		{"{work: [x]}", "{paths: [/x]}", false},
+		{"{paths: [/x]}", "{methods: [GET]}", true},
+		{"{methods: [GET]}", "{methods: [HEAD]}", true},
+		{"{methods: [GET]}", "{methods: [POST]}", false},
+		{"{paths: [/x/**]}", "{paths: [/x/y]}", true},
+		{"{paths: ['/x/{id}']}", "{paths: [/y]}", false},
+		{"{paths: ['/{any}/y']}", "{paths: [/x/y]}", true},
+		{"{hosts: [a.example]}", "{hosts: [b.example]}", false},
+		{"{hosts: [a.example]}", "{hosts: ['*.example']}", true},
+		{"{hosts: ['*.example']}", "{hosts: [a.example], paths: [/x]}", true},
+	} {
+		s := parse(t, "windows:\n  - {id: a, start: 2026-12-06T02:00:00Z, duration: 1h, scope: "+c.a+"}\n"+
+			"  - {id: b, start: 2026-12-06T02:59:59Z, duration: 1h, scope: "+c.b+"}\n"+
+			"  - {id: c, start: 2026-12-06T03:59:59Z, duration: 1h}\n")
+		got := false
+		for o := range s.Overlaps() {
+			got = true
+			require.Equal(t, "a over b from 02:59:59 to 03:00:00",
+				o.Wins.ID+" over "+o.Over.ID+" from "+o.From.UTC().Format(time.TimeOnly)+" to "+o.To.UTC().Format(time.TimeOnly))
+			break
+		}
+		require.Equal(t, c.want, got, "%s %s", c.a, c.b)
+	}
+}
+
 func TestOccurrencesAgainstEveryOther(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder

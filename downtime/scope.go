@@ -301,7 +301,9 @@ func (s Scope) mayMeet(o Scope) bool {
 		return len(a) == 0 || len(b) == 0 || meet(a, b, same)
 	}
 	return requests(s) && requests(o) &&
-		either(s.Methods, o.Methods, func(a, b string) bool { return a == b }) &&
+		either(s.Methods, o.Methods, func(a, b string) bool {
+			return a == b || a == http.MethodGet && b == http.MethodHead || a == http.MethodHead && b == http.MethodGet
+		}) &&
 		either(s.Hosts, o.Hosts, func(a, b string) bool {
 			return a == b || strings.HasPrefix(a, "*") && strings.HasSuffix(b, a[1:]) ||
 				strings.HasPrefix(b, "*") && strings.HasSuffix(a, b[1:])
