@@ -475,6 +475,26 @@ func TestRehearsalRefusesNothingAndTellsWhatWouldHaveBeen(t *testing.T) {
 	})
 }
 
+func TestARehearsalThatBecomesEarnestCountsAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := window("w", 0, time.Hour, ", mode: rehearse")
+		src := newSource(windows(start))
+		g := open(t, src, nil)
+		leave, err := g.Enter(t.Context(), downtime.Work{Name: "job"}) // only rehearsed
+		require.NoError(t, err)
+		src.set(windows(strings.Replace(start, "rehearse", "closed", 1)), nil)
+		rep, err := g.Report("w")
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Busy)
+		require.False(t, rep.Quiet)
+		leave()
+		rep, err = g.Report("w")
+		require.NoError(t, err)
+		require.True(t, rep.Quiet)
+	})
+}
+
 func TestWhatRanBeforeTheScopeWasKnownCountsInDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

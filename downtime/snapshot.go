@@ -175,9 +175,12 @@ func (c *class) counts(w *Window) (counts, unsure bool) {
 	return c.in(at) && !c.wasRehearsed(w), false
 }
 
-// wasRehearsed says whether the window, had it not been a rehearsal, would have
-// refused what is in class c.
+// wasRehearsed says whether the window is a rehearsal and, were it none, would have
+// refused what is in class c. A rehearsal that has become earnest counts all.
 func (c *class) wasRehearsed(w *Window) bool {
+	if w.Mode != ModeRehearse {
+		return false
+	}
 	for _, n := range c.rehearsed {
 		if n.Window.ID == w.ID {
 			return true
