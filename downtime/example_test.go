@@ -9,14 +9,39 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// A document as an operator would write it, except that its window begins so soon.
-func soon(in time.Duration) downtime.Source {
-	return downtime.Bytes("windows.yaml", fmt.Appendf(nil, `
+// A windowsFile is windows.yaml, of which the examples move the start as an operator would
+// in the file.
+type windowsFile struct {
+	mu      sync.Mutex
+	start   time.Time
+	changed func()
+}
+
+// soon is a document whose window begins so soon.
+func soon(in time.Duration) *windowsFile {
+	return &windowsFile{start: time.Now().Add(in), changed: func() {}}
+}
+
+func (d *windowsFile) begin() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.start = time.Now()
+	d.changed()
+}
+
+func (d *windowsFile) Name() string { return "windows.yaml" }
+
+func (d *windowsFile) Load(context.Context) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return fmt.Appendf(nil, `
 windows:
   - id: orders-db-upgrade
     title: Orders database upgrade
@@ -24,7 +49,16 @@ windows:
     duration: 2h
     scope: {paths: ["/orders/**"], work: [import]}
     message: Orders are back in two hours.
-`, time.Now().Add(in).UTC().Format(time.RFC3339Nano)))
+`, d.start.UTC().Format(time.RFC3339Nano)), nil
+}
+
+func (d *windowsFile) Watch(ctx context.Context, changed func()) error {
+	d.mu.Lock()
+	d.changed = changed
+	d.mu.Unlock()
+	changed()
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func status(h http.Handler, target string) int {
@@ -38,7 +72,8 @@ func status(h http.Handler, target string) int {
 func Example() {
 	ctx := context.Background()
 	opts := &downtime.Options{Logger: slog.New(slog.DiscardHandler)}
-	g, err := downtime.Open(ctx, soon(800*time.Millisecond), opts)
+	windows := soon(time.Hour)
+	g, err := downtime.Open(ctx, windows, opts) // usually downtime.File("windows.yaml")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -57,10 +92,12 @@ func Example() {
 	go func() { slow <- status(service, "/orders/slow") }()
 	<-begun
 
-	impatient, cancel := context.WithTimeout(ctx, 1600*time.Millisecond)
-	defer cancel()
-	rep, err := g.Drain(impatient, "orders-db-upgrade")
-	fmt.Println("in the window: busy", rep.Busy, "quiet", rep.Quiet, "timed out", errors.Is(err, context.DeadlineExceeded))
+	windows.begin()
+	for status(service, "/orders/1") == http.StatusOK {
+		runtime.Gosched() // until the edit is read
+	}
+	rep, err := g.Report("orders-db-upgrade")
+	fmt.Println("in the window:", rep.Phase, "busy", rep.Busy, "quiet", rep.Quiet, err)
 	fmt.Println("an order", status(service, "/orders/1"), "the catalogue", status(service, "/catalogue"))
 
 	close(finish)
@@ -69,7 +106,7 @@ func Example() {
 	fmt.Println(rep, err)
 	// Output:
 	// before: an order 200
-	// in the window: busy 1 quiet false timed out true
+	// in the window: draining busy 1 quiet false <nil>
 	// an order 503 the catalogue 200
 	// the slow order 200
 	// orders-db-upgrade: quiet <nil>
@@ -229,7 +266,8 @@ func ExampleGuard_Enter() {
 // Drain may be called long before the window: it waits for the start and for quiet.
 func ExampleGuard_Drain() {
 	ctx := context.Background()
-	g, err := downtime.Open(ctx, soon(600*time.Millisecond), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
+	windows := soon(time.Hour)
+	g, err := downtime.Open(ctx, windows, &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -240,7 +278,8 @@ func ExampleGuard_Drain() {
 		fmt.Println(err)
 		return
 	}
-	time.AfterFunc(700*time.Millisecond, leave)
+	windows.begin()
+	time.AfterFunc(200*time.Millisecond, leave) // the import ends
 
 	rep, err := g.Drain(ctx, "orders-db-upgrade")
 	if err != nil || !rep.Quiet {
