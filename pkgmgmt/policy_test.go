@@ -192,7 +192,7 @@ func TestNothingToCheckIsTold(t *testing.T) {
 	require.True(t, ok)
 	for want, bi := range map[string]*debug.BuildInfo{
 		"there is no build information":                                        nil,
-		"this test binary records no modules, so there is nothing to check":       own,
+		"this test binary records no modules, so there is nothing to check":    own,
 		"the build information names no modules, so there is nothing to check": {Path: "command-line-arguments"},
 	} {
 		violations := pol.Check(bi)
