@@ -144,7 +144,7 @@ func until(ctx context.Context, within time.Duration, what string, holds func() 
 	for !holds() {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: not within %v", what, within)
+			return fmt.Errorf("%s, within %v: %w", what, within, ctx.Err())
 		case <-tick.C:
 		}
 	}
