@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"context"
 	"maps"
 	"math"
 	"slices"
@@ -46,6 +47,29 @@ func resolve[T any](p *Provider, key string, otherwise T, attrs map[string]any, 
 	}
 	d.Value, d.Variant = value, v.name
 	return d
+}
+
+// Evaluate evaluates a flag whatever its type, for those who do not know which it
+// has, such as a page or a protocol that shows flags. The value is a bool, string,
+// float64, []any or map[string]any; it is nil where a caller's default stands in. An
+// error is told by ErrorCode.
+func (p *Provider) Evaluate(_ context.Context, key string, attrs Attributes) openfeature.InterfaceEvaluationDetails {
+	d := resolve(p, key, nil, attrs, asAny)
+	details := openfeature.InterfaceEvaluationDetails{Value: d.Value}
+	details.FlagKey, details.FlagType, details.ResolutionDetail = key, typeOf(d.Value), d.ResolutionDetail()
+	return details
+}
+
+func typeOf(v any) openfeature.Type {
+	switch v.(type) {
+	case bool:
+		return openfeature.Boolean
+	case string:
+		return openfeature.String
+	case float64:
+		return openfeature.Float
+	}
+	return openfeature.Object
 }
 
 // evaluate chooses the variant. A nil variant, without an error, is the caller's
@@ -155,6 +179,8 @@ func asInt(v any) (int64, bool) {
 	}
 	return int64(f), true
 }
+
+func asAny(v any) (any, bool) { return clone(v), true }
 
 // asObject gives a copy: what a caller does to it must not change the flag.
 func asObject(v any) (any, bool) {

@@ -66,6 +66,9 @@ type Provider struct {
 
 	mu     sync.Mutex
 	keeper *live.Keeper[flagSet] // nil while not started
+
+	changing sync.Mutex    // guards changed alone: Close waits for the keeper while it holds mu
+	changed  chan struct{} // closed at the next change
 }
 
 var (
@@ -89,7 +92,7 @@ func New(src Source, opts *Options) (*Provider, error) {
 	case opts.StaleAfter < 0:
 		return nil, fmt.Errorf("flags: Options.StaleAfter must not be negative, got %v", opts.StaleAfter)
 	}
-	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents()}
+	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents(), changed: make(chan struct{})}
 	if p.opts.Name == "" {
 		p.opts.Name = "upkeep"
 	}
@@ -194,9 +197,11 @@ func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 		s.p.events.send(openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady})
 	}
 	if old == nil {
+		s.p.tellChanged()
 		return
 	}
 	if keys := changed(old, snapshot.Value); len(keys) > 0 {
+		s.p.tellChanged()
 		s.p.events.send(openfeature.Event{
 			ProviderName:         s.p.opts.Name,
 			EventType:            openfeature.ProviderConfigChange,
@@ -235,6 +240,31 @@ func (p *Provider) Problems() []error {
 		return slices.Clone(s.Problems)
 	}
 	return nil
+}
+
+// Keys lists the flags of the document that answers, sorted.
+func (p *Provider) Keys() []string {
+	set := p.current.Load()
+	if set == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(set.flags))
+}
+
+// Changed returns a channel that is closed when the next document comes into effect
+// whose flags differ from those of the one that answers now. To watch, ask again
+// each time.
+func (p *Provider) Changed() <-chan struct{} {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	return p.changed
+}
+
+func (p *Provider) tellChanged() {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	close(p.changed)
+	p.changed = make(chan struct{})
 }
 
 // Revision identifies the content of the document that answers: 16 hexadecimal

@@ -281,6 +281,53 @@ func TestReferencesCannotMultiply(t *testing.T) {
 	require.ErrorContains(t, p.Problems()[0], "too large once its references are resolved")
 }
 
+func TestEvaluateWhateverTheType(t *testing.T) {
+	t.Parallel()
+	p := open(t, `
+flags:
+  bool:   {variants: {v: true}, defaultVariant: v, metadata: {owner: me}}
+  string: {variants: {v: text}, defaultVariant: v}
+  number: {variants: {v: 7}, defaultVariant: v}
+  object: {variants: {v: {max: 3}}, defaultVariant: v}
+  off:    {state: DISABLED, variants: {v: 1}}
+`)
+	require.Equal(t, []string{"bool", "number", "object", "off", "string"}, p.Keys())
+	for key, want := range map[string]any{"bool": true, "string": "text", "number": 7.0, "object": map[string]any{"max": 3.0}, "off": nil, "missing": nil} {
+		d := p.Evaluate(t.Context(), key, nil)
+		require.Equal(t, want, d.Value, key)
+		require.Equal(t, key, d.FlagKey)
+	}
+	require.Equal(t, openfeature.Boolean, p.Evaluate(t.Context(), "bool", nil).FlagType)
+	require.Equal(t, openfeature.FlagMetadata{"owner": "me"}, p.Evaluate(t.Context(), "bool", nil).FlagMetadata)
+	require.Equal(t, openfeature.FlagNotFoundCode, p.Evaluate(t.Context(), "missing", nil).ErrorCode)
+	require.Equal(t, openfeature.DisabledReason, p.Evaluate(t.Context(), "off", nil).Reason)
+}
+
+func TestChanged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := &script{doc: bool1("a")}
+		p, err := flags.New(src, &flags.Options{Logger: quiet})
+		require.NoError(t, err)
+		require.Nil(t, p.Keys())
+		first := p.Changed()
+		require.NoError(t, p.Init(openfeature.EvaluationContext{}))
+		<-first
+		second := p.Changed()
+		src.set(" "+bool1("a"), nil) // other text, same flags
+		time.Sleep(20 * time.Second)
+		select {
+		case <-second:
+			require.Fail(t, "nothing has changed")
+		default:
+		}
+		src.set(bool1("b"), nil)
+		<-second
+		require.Equal(t, "B", p.Evaluate(t.Context(), "f", nil).Value)
+		p.Shutdown()
+	})
+}
+
 func TestNonsenseIsRefused(t *testing.T) {
 	t.Parallel()
 	_, err := flags.New(nil, nil)
