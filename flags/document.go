@@ -14,7 +14,16 @@ import (
 
 // A flagSet is a document, compiled. It never changes.
 type flagSet struct {
-	flags map[string]*flag
+	flags       map[string]*flag
+	allowShrink bool
+}
+
+// flag returns a flag, nil when the set, which may be nil, does not have it.
+func (s *flagSet) flag(key string) *flag {
+	if s == nil {
+		return nil
+	}
+	return s.flags[key]
 }
 
 // A flag is one definition, compiled. It never changes.
@@ -28,17 +37,70 @@ type flag struct {
 	standard    *variant // of defaultVariant; nil when there is none
 	metadata    openfeature.FlagMetadata
 	fingerprint [sha256.Size]byte // of all that an evaluation depends on
+	usage       *usage            // outlives the flag: the next definition counts on
 }
 
 // A variant is a name and the value that it stands for.
 type variant struct {
 	name  string
 	value any // bool, string, float64, []any or map[string]any
+	index int // in the flag's usage
 }
 
-// parseDocument compiles a document. A flag that is wrong keeps its definition of
-// prev; the faults of single flags are returned as problems.
-func parseDocument(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
+// A parser compiles documents as the options of its provider say.
+type parser struct {
+	strict    bool
+	operators map[string]jsonlogic.Operator
+	declared  func() []Declared
+	live      bool // the document before was the source's, not a copy that stood in
+}
+
+// parse compiles a document. A flag that is wrong keeps its definition of prev; the
+// faults of single flags are returned as problems, or refuse the document where the
+// parser is strict.
+func (ps *parser) parse(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
+	set, problems, err := ps.compile(name, data, prev)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range ps.declared() {
+		if err := set.fits(d); err != nil {
+			problems = append(problems, &Problem{File: name, Flag: d.Key(), Err: err})
+		}
+	}
+	if prev != nil && ps.live && !set.allowShrink {
+		if err := ps.shrunk(name, prev, set); err != nil {
+			return nil, nil, err
+		}
+	}
+	if ps.strict && len(problems) > 0 {
+		return nil, nil, errors.Join(problems...)
+	}
+	return set, problems, nil
+}
+
+// shrunk is the error of a document that has suddenly lost what is in use: a flag that
+// the code has declared, or many at once. A document that is cut short looks so.
+func (ps *parser) shrunk(name string, prev, set *flagSet) error {
+	const mostPercent = 30
+	gone := 0
+	for key := range prev.flags {
+		if set.flags[key] == nil {
+			gone++
+		}
+	}
+	if gone > 1 && gone*100 > len(prev.flags)*mostPercent {
+		return &Problem{File: name, Err: fmt.Errorf("%d of %d flags are gone; the document is held back until it says allowShrink: true", gone, len(prev.flags))}
+	}
+	for _, d := range ps.declared() {
+		if prev.flags[d.Key()] != nil && set.flags[d.Key()] == nil {
+			return &Problem{File: name, Flag: d.Key(), Err: errors.New("the code has declared it, and it is gone; the document is held back until it says allowShrink: true")}
+		}
+	}
+	return nil
+}
+
+func (ps *parser) compile(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
 	root, err := document.Parse(name, data)
 	if err != nil {
 		var syntax *document.SyntaxError
@@ -47,7 +109,7 @@ func parseDocument(name string, data []byte, prev *flagSet) (*flagSet, []error, 
 		}
 		return nil, nil, err
 	}
-	r := reader{name: name}
+	r := reader{name: name, operators: ps.operators}
 	fault := func(at *document.Node, field, format string, args ...any) error {
 		return r.problem(at, "", field, fmt.Errorf(format, args...))
 	}
@@ -71,16 +133,23 @@ func parseDocument(name string, data []byte, prev *flagSet) (*flagSet, []error, 
 		r.metadata = meta
 	}
 	set := &flagSet{flags: make(map[string]*flag, len(flags.Keys))}
+	if allow := root.Get("allowShrink"); allow != nil {
+		if allow.Kind != document.Bool {
+			return nil, nil, fault(allow, "allowShrink", "must be true or false, got %v", allow.Kind)
+		}
+		set.allowShrink = allow.Text == "true"
+	}
 	var problems []error
 	for i, key := range flags.Keys {
 		f, problem := r.flag(key, flags.Items[i])
 		if problem != nil {
 			problems = append(problems, problem)
 			f = &flag{key: key.Text, keyValue: key.Text, fault: problem, fingerprint: sha256.Sum256([]byte(problem.Error()))}
-			if prev != nil && prev.flags[key.Text] != nil && prev.flags[key.Text].fault == nil {
-				f = prev.flags[key.Text]
+			if before := prev.flag(key.Text); before != nil && before.fault == nil {
+				f = before
 			}
 		}
+		f.usage = usageOf(f, prev.flag(key.Text))
 		set.flags[key.Text] = f
 	}
 	return set, problems, nil
@@ -105,6 +174,7 @@ func changed(old, set *flagSet) []string {
 // A reader compiles the flags of one document.
 type reader struct {
 	name       string
+	operators  map[string]jsonlogic.Operator
 	evaluators *document.Node
 	metadata   *document.Node
 }
@@ -143,7 +213,7 @@ func (r *reader) flag(key, node *document.Node) (*flag, *Problem) {
 		if value.Kind == document.Null {
 			return fault(value, "variants", "variant %q: must have a value, got null", name.Text)
 		}
-		f.variants[name.Text] = &variant{name.Text, value.Value()}
+		f.variants[name.Text] = &variant{name: name.Text, value: value.Value()}
 	}
 	if name := node.Get("defaultVariant"); name != nil && name.Kind != document.Null {
 		// YAML reads on and off as texts, true and 1 as what they look like.
@@ -171,7 +241,7 @@ func (r *reader) flag(key, node *document.Node) (*flag, *Problem) {
 		return nil, r.problem(at, key.Text, "targeting", err)
 	}
 	if rule != nil {
-		if f.rule, err = jsonlogic.Compile(rule, &jsonlogic.Options{Operators: operators}); err != nil {
+		if f.rule, err = jsonlogic.Compile(rule, &jsonlogic.Options{Operators: r.operators}); err != nil {
 			return nil, r.problem(node.Get("targeting"), key.Text, "targeting", err)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // resolve evaluates one flag for one accessor; as gives a variant's value in the
 // accessor's type, or false. It allocates only where it fails, unless the flag's rule
 // has to.
-func resolve[T any](p *Provider, key string, otherwise T, attrs map[string]any, as func(any) (T, bool)) openfeature.GenericResolutionDetail[T] {
+func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, attrs map[string]any, as func(any) (T, bool)) openfeature.GenericResolutionDetail[T] {
 	d := openfeature.GenericResolutionDetail[T]{Value: otherwise}
 	set := p.current.Load()
 	if set == nil {
@@ -30,13 +30,14 @@ func resolve[T any](p *Provider, key string, otherwise T, attrs map[string]any, 
 		return d
 	}
 	d.FlagMetadata = f.metadata
-	v, reason, failed := f.evaluate(attrs, p.static)
+	v, reason, failed := p.choose(ctx, f, attrs)
 	d.Reason = reason
-	switch {
-	case reason == openfeature.ErrorReason:
+	if reason == openfeature.ErrorReason {
 		d.ResolutionError = failed
 		return d
-	case v == nil:
+	}
+	p.count(f, v)
+	if v == nil {
 		return d
 	}
 	value, ok := as(v.value)
@@ -49,12 +50,37 @@ func resolve[T any](p *Provider, key string, otherwise T, attrs map[string]any, 
 	return d
 }
 
+// count notes an evaluation; a nil variant is the caller's default.
+func (p *Provider) count(f *flag, v *variant) {
+	if !p.opts.WithoutUsage {
+		f.usage.note(v)
+	}
+}
+
+// isStatic says whether the flag gives one variant, whatever the context.
+func (f *flag) isStatic() bool {
+	return f.rule == nil && f.standard != nil && !f.disabled && f.fault == nil
+}
+
+// choose evaluates a flag, or does what the context says instead.
+func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (*variant, openfeature.Reason, openfeature.ResolutionError) {
+	if p.opts.AllowOverrides && f.fault == nil && !f.disabled {
+		if name, ok := overridden(ctx, f.key); ok {
+			if v := f.variants[name]; v != nil {
+				return v, ReasonOverride, openfeature.ResolutionError{}
+			}
+			return nil, openfeature.ErrorReason, openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant")
+		}
+	}
+	return f.evaluate(attrs, p.static)
+}
+
 // Evaluate evaluates a flag whatever its type, for those who do not know which it
 // has, such as a page or a protocol that shows flags. The value is a bool, string,
 // float64, []any or map[string]any; it is nil where a caller's default stands in. An
 // error is told by ErrorCode.
-func (p *Provider) Evaluate(_ context.Context, key string, attrs Attributes) openfeature.InterfaceEvaluationDetails {
-	d := resolve(p, key, nil, attrs, asAny)
+func (p *Provider) Evaluate(ctx context.Context, key string, attrs Attributes) openfeature.InterfaceEvaluationDetails {
+	d := resolve(ctx, p, key, nil, attrs, asAny)
 	details := openfeature.InterfaceEvaluationDetails{Value: d.Value}
 	details.FlagKey, details.FlagType, details.ResolutionDetail = key, typeOf(d.Value), d.ResolutionDetail()
 	return details
@@ -88,7 +114,7 @@ func (f *flag) evaluate(attrs, static map[string]any) (*variant, openfeature.Rea
 	c, _ := contexts.Get().(*evalContext)
 	c.flag, c.attrs, c.static = f, attrs, static
 	result, err := f.rule.Eval(c)
-	*c = evalContext{}
+	c.flag, c.attrs, c.static = nil, nil, nil
 	contexts.Put(c)
 
 	var name string
@@ -118,6 +144,7 @@ type evalContext struct {
 	flag   *flag
 	attrs  map[string]any
 	static map[string]any
+	room   [128]byte // for what is hashed
 }
 
 var contexts = sync.Pool{New: func() any { return new(evalContext) }}

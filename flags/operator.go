@@ -6,18 +6,25 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
-	"github.com/twmb/murmur3"
 
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// operators are flagd's own (https://flagd.dev/reference/custom-operations). What
-// they cannot work on gives null, so that the rule falls through to its default.
-var operators = map[string]jsonlogic.Operator{
-	"starts_with": affix(strings.HasPrefix),
-	"ends_with":   affix(strings.HasSuffix),
-	"sem_ver":     semVer,
-	"fractional":  fractional,
+// operators are flagd's own (https://flagd.dev/reference/custom-operations), for each
+// way of bucketing. What they cannot work on gives null, so that the rule falls
+// through to its default.
+var operators = map[Bucketing]map[string]jsonlogic.Operator{
+	V2: operatorsWith(fractionalV2),
+	V3: operatorsWith(fractionalV3),
+}
+
+func operatorsWith(fractional jsonlogic.Operator) map[string]jsonlogic.Operator {
+	return map[string]jsonlogic.Operator{
+		"starts_with": affix(strings.HasPrefix),
+		"ends_with":   affix(strings.HasSuffix),
+		"sem_ver":     semVer,
+		"fractional":  fractional,
+	}
 }
 
 func never(*jsonlogic.Scope) (any, error) { return nil, nil }
@@ -102,165 +109,6 @@ func parseVersion(v any) *semver.Version {
 		return nil
 	}
 	return parsed
-}
-
-// fractional is {"fractional": [bucketing value, [variant, weight], …]}: the same
-// value always falls on the same variant, and the values of a population spread over
-// the variants by weight.
-//
-// The bucketing value is the first argument if that is a text, and else the flag's
-// key and the targeting key joined. The bucket is
-// murmur3_x86_32(value) × sum of the weights >> 32; its variant is the first whose
-// running sum of weights is above it.
-func fractional(args []jsonlogic.Arg) (jsonlogic.Func, error) {
-	if len(args) == 0 {
-		return never, nil
-	}
-	if _, written := args[0].Items(); written {
-		split := newSplit(args)
-		return func(s *jsonlogic.Scope) (any, error) {
-			return split.of(s, nil), nil
-		}, nil
-	}
-	rest, all := newSplit(args[1:]), newSplit(args)
-	return func(s *jsonlogic.Scope) (any, error) {
-		switch first := args[0].Eval(s).(type) {
-		case string:
-			return rest.of(s, &first), nil
-		case nil:
-			return rest.of(s, nil), nil
-		}
-		return all.of(s, nil), nil
-	}, nil
-}
-
-// A split is the entries of a fractional operation.
-type split struct {
-	entries []jsonlogic.Arg
-
-	// Where every entry is written as a list with a constant weight, the usual case,
-	// the sums are known beforehand.
-	variants []jsonlogic.Arg
-	sums     []uint64
-}
-
-func newSplit(entries []jsonlogic.Arg) *split {
-	sp := &split{entries: entries}
-	var variants []jsonlogic.Arg
-	var sums []uint64
-	var sum uint64
-	for _, entry := range entries {
-		items, written := entry.Items()
-		if !written || len(items) == 0 {
-			return sp
-		}
-		var w any
-		if len(items) > 1 {
-			var constant bool
-			if w, constant = items[1].Const(); !constant {
-				return sp
-			}
-		}
-		weight, ok := weightOf(w)
-		if !ok {
-			return sp
-		}
-		sum += weight
-		variants, sums = append(variants, items[0]), append(sums, sum)
-	}
-	if sum <= math.MaxInt32 {
-		sp.variants, sp.sums = variants, sums
-	}
-	return sp
-}
-
-// of gives the variant of a bucketing value; nil stands for the flag's and the
-// targeting key.
-func (sp *split) of(s *jsonlogic.Scope, value *string) any {
-	var hash uint32
-	if value != nil {
-		hash = murmur3.StringSum32(*value)
-	} else {
-		ctx, ok := s.Data().(*evalContext)
-		if !ok {
-			return nil
-		}
-		key, ok := ctx.targetingKey()
-		if !ok {
-			return nil
-		}
-		var buf [128]byte
-		hash = murmur3.Sum32(append(append(buf[:0], ctx.flag.key...), key...))
-	}
-	if sp.sums != nil {
-		if i := bucket(hash, sp.sums); i >= 0 {
-			return sp.variants[i].Eval(s)
-		}
-		return nil
-	}
-	variants := make([]any, len(sp.entries))
-	sums := make([]uint64, len(sp.entries))
-	var sum uint64
-	for i, entry := range sp.entries {
-		items, ok := entry.Eval(s).([]any)
-		if !ok || len(items) == 0 {
-			return nil
-		}
-		var w any
-		if len(items) > 1 {
-			w = items[1]
-		}
-		weight, ok := weightOf(w)
-		if !ok {
-			return nil
-		}
-		sum += weight
-		variants[i], sums[i] = items[0], sum
-	}
-	if sum > math.MaxInt32 {
-		return nil
-	}
-	if i := bucket(hash, sums); i >= 0 {
-		return variants[i]
-	}
-	return nil
-}
-
-// bucket returns the index of the entry that a hash falls on, -1 when no entry has
-// any weight.
-func bucket(hash uint32, sums []uint64) int {
-	if len(sums) == 0 {
-		return -1
-	}
-	at := uint64(hash) * sums[len(sums)-1] >> 32
-	for i, sum := range sums {
-		if at < sum {
-			return i
-		}
-	}
-	return -1
-}
-
-// weightOf reads a weight: a whole number, of which a negative one counts as 0; null
-// is 1. Inside a list from the evaluation context an integer is still one of Go's.
-func weightOf(v any) (weight uint64, ok bool) {
-	var f float64
-	switch v := v.(type) {
-	case nil:
-		f = 1
-	case float64:
-		f = v
-	case int:
-		f = float64(v)
-	case int64:
-		f = float64(v)
-	default:
-		return 0, false
-	}
-	if f != math.Trunc(f) || f > math.MaxInt32 {
-		return 0, false
-	}
-	return uint64(max(f, 0)), true
 }
 
 // numberText is a number as JSON writes it.

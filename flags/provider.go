@@ -43,6 +43,26 @@ type Options struct {
 	// embedded one for instance. Empty: none.
 	Fallback []byte
 
+	// Bucketing is how the operator fractional spreads users. The zero value is V2.
+	Bucketing Bucketing
+
+	// Strict refuses a document with any fault, as flagd does, a declared flag
+	// ([Provider.Require]) that is missing or of another type included. False: a fault
+	// spoils one flag, and is told by Problems.
+	Strict bool
+
+	// AllowOverrides honours [WithOverride]. False: it has no effect.
+	AllowOverrides bool
+
+	// OnEvaluation is told each evaluation by a bound handle ([Flag.Bind]), which no
+	// OpenFeature hook sees, under the provider's name. It is called where the
+	// evaluation is, and must be quick. Nil: nobody is told, at no cost.
+	OnEvaluation func(ctx context.Context, provider string, details openfeature.InterfaceEvaluationDetails)
+
+	// WithoutUsage leaves out the counting for [Provider.Usage], which costs an
+	// evaluation a few nanoseconds; Cleanup then knows of expiry only. False: counted.
+	WithoutUsage bool
+
 	// Logger is told when the document changes, fails and recovers. Nil:
 	// slog.Default().
 	Logger *slog.Logger
@@ -61,14 +81,20 @@ type Provider struct {
 	opts   Options
 	static map[string]any
 	events *events
+	made   time.Time
+
+	// watched is whether an evaluation may be overridden or must be told.
+	watched bool
 
 	current atomic.Pointer[flagSet]
 
 	mu     sync.Mutex
 	keeper *live.Keeper[flagSet] // nil while not started
 
-	changing sync.Mutex    // guards changed alone: Close waits for the keeper while it holds mu
+	// What the keeper's goroutine needs too; Close waits for that while it holds mu.
+	shared   sync.Mutex
 	changed  chan struct{} // closed at the next change
+	declared []Declared
 }
 
 var (
@@ -91,8 +117,10 @@ func New(src Source, opts *Options) (*Provider, error) {
 		return nil, fmt.Errorf("flags: Options.Poll must not be negative, got %v", opts.Poll)
 	case opts.StaleAfter < 0:
 		return nil, fmt.Errorf("flags: Options.StaleAfter must not be negative, got %v", opts.StaleAfter)
+	case opts.Bucketing > V3:
+		return nil, fmt.Errorf("flags: Options.Bucketing must be V2 or V3, got %d", opts.Bucketing)
 	}
-	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents(), changed: make(chan struct{})}
+	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents(), made: time.Now(), watched: opts.AllowOverrides || opts.OnEvaluation != nil, changed: make(chan struct{})}
 	if p.opts.Name == "" {
 		p.opts.Name = "upkeep"
 	}
@@ -135,9 +163,9 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	}
 	if p.keeper == nil {
 		p.events.start()
-		s := &session{p: p}
+		s := &session{p: p, parser: parser{strict: p.opts.Strict, operators: operators[p.opts.Bucketing], declared: p.declarations}}
 		p.keeper = live.Start(context.WithoutCancel(ctx), p.src, live.Options[flagSet]{
-			Parse:      parseDocument,
+			Parse:      s.parser.parse,
 			OnUpdate:   s.update,
 			OnStatus:   s.status,
 			Poll:       p.opts.Poll,
@@ -181,15 +209,17 @@ func (p *Provider) Close() error {
 // A session is the provider between Init and shutdown, as its keeper's goroutine sees
 // it.
 type session struct {
-	p     *Provider
-	has   bool // a document
-	down  bool // Init has failed, and OpenFeature knows
-	stale bool // OpenFeature knows
+	p      *Provider
+	parser parser
+	has    bool // a document
+	down   bool // Init has failed, and OpenFeature knows
+	stale  bool // OpenFeature knows
 }
 
 // update makes a new document the one that answers. Of the first one OpenFeature
 // tells itself, when Init returns, unless Init had to return without.
 func (s *session) update(snapshot *live.Snapshot[flagSet]) {
+	s.parser.live = snapshot.Origin == live.FromSource
 	old := s.p.current.Swap(snapshot.Value)
 	s.has = true
 	if s.down {
@@ -255,14 +285,14 @@ func (p *Provider) Keys() []string {
 // whose flags differ from those of the one that answers now. To watch, ask again
 // each time.
 func (p *Provider) Changed() <-chan struct{} {
-	p.changing.Lock()
-	defer p.changing.Unlock()
+	p.shared.Lock()
+	defer p.shared.Unlock()
 	return p.changed
 }
 
 func (p *Provider) tellChanged() {
-	p.changing.Lock()
-	defer p.changing.Unlock()
+	p.shared.Lock()
+	defer p.shared.Unlock()
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -334,29 +364,29 @@ func (p *Provider) Hooks() []openfeature.Hook { return nil }
 
 // BooleanEvaluation implements openfeature.FeatureProvider. The metadata in what this
 // and its siblings return is shared and must not be changed.
-func (p *Provider) BooleanEvaluation(_ context.Context, flag string, defaultValue bool, flatCtx openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
-	return resolve(p, flag, defaultValue, flatCtx, asBool)
+func (p *Provider) BooleanEvaluation(ctx context.Context, flag string, defaultValue bool, flatCtx openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asBool)
 }
 
 // StringEvaluation implements openfeature.FeatureProvider.
-func (p *Provider) StringEvaluation(_ context.Context, flag, defaultValue string, flatCtx openfeature.FlattenedContext) openfeature.StringResolutionDetail {
-	return resolve(p, flag, defaultValue, flatCtx, asString)
+func (p *Provider) StringEvaluation(ctx context.Context, flag, defaultValue string, flatCtx openfeature.FlattenedContext) openfeature.StringResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asString)
 }
 
 // FloatEvaluation implements openfeature.FeatureProvider.
-func (p *Provider) FloatEvaluation(_ context.Context, flag string, defaultValue float64, flatCtx openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
-	return resolve(p, flag, defaultValue, flatCtx, asFloat)
+func (p *Provider) FloatEvaluation(ctx context.Context, flag string, defaultValue float64, flatCtx openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asFloat)
 }
 
 // IntEvaluation implements openfeature.FeatureProvider. A variant that is not a whole
 // number within ±(2^53−1), which a float64 could not tell from its neighbour, is a
 // type mismatch; nothing is truncated.
-func (p *Provider) IntEvaluation(_ context.Context, flag string, defaultValue int64, flatCtx openfeature.FlattenedContext) openfeature.IntResolutionDetail {
-	return resolve(p, flag, defaultValue, flatCtx, asInt)
+func (p *Provider) IntEvaluation(ctx context.Context, flag string, defaultValue int64, flatCtx openfeature.FlattenedContext) openfeature.IntResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asInt)
 }
 
 // ObjectEvaluation implements openfeature.FeatureProvider. The value is a
 // map[string]any or []any of the caller's own.
-func (p *Provider) ObjectEvaluation(_ context.Context, flag string, defaultValue any, flatCtx openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
-	return resolve(p, flag, defaultValue, flatCtx, asObject)
+func (p *Provider) ObjectEvaluation(ctx context.Context, flag string, defaultValue any, flatCtx openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asObject)
 }

@@ -1,0 +1,150 @@
+package flags
+
+import (
+	"encoding/binary"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Major types of CBOR (RFC 8949 §3.1), in place.
+const (
+	cborUint  = 0 << 5
+	cborNint  = 1 << 5
+	cborText  = 3 << 5
+	cborArray = 4 << 5
+	cborMap   = 5 << 5
+
+	cborFalse   = 0xf4
+	cborTrue    = 0xf5
+	cborNull    = 0xf6
+	cborFloat16 = 0xf9
+	cborFloat32 = 0xfa
+	cborFloat64 = 0xfb
+)
+
+// cborDepth bounds the nesting of what is encoded.
+const cborDepth = 100
+
+// appendCBOR appends a JSON value in the deterministic encoding of RFC 8949 §4.2.1:
+// shortest heads, sorted keys, shortest floats. A whole number is an integer, and −0
+// is 0. ok is false for what JSON cannot express.
+func appendCBOR(b []byte, v any) (_ []byte, ok bool) { return cborValue(b, v, cborDepth) }
+
+func cborValue(b []byte, v any, depth int) ([]byte, bool) {
+	if depth == 0 {
+		return b, false
+	}
+	switch v := v.(type) {
+	case nil:
+		return append(b, cborNull), true
+	case bool:
+		if v {
+			return append(b, cborTrue), true
+		}
+		return append(b, cborFalse), true
+	case string:
+		return appendCBORText(b, v), true
+	case float64:
+		return appendCBORNumber(b, v)
+	case int:
+		return appendCBORNumber(b, float64(v))
+	case int64:
+		return appendCBORNumber(b, float64(v))
+	case []any:
+		b = appendCBORHead(b, cborArray, uint64(len(v)))
+		for _, item := range v {
+			var ok bool
+			if b, ok = cborValue(b, item, depth-1); !ok {
+				return b, false
+			}
+		}
+		return b, true
+	case map[string]any:
+		b = appendCBORHead(b, cborMap, uint64(len(v)))
+		// The order is of the encoded keys' bytes: shorter first, for their heads tell
+		// the length.
+		keys := slices.SortedFunc(maps.Keys(v), func(a, b string) int {
+			if len(a) != len(b) {
+				return len(a) - len(b)
+			}
+			return strings.Compare(a, b)
+		})
+		for _, key := range keys {
+			var ok bool
+			if b, ok = cborValue(appendCBORText(b, key), v[key], depth-1); !ok {
+				return b, false
+			}
+		}
+		return b, true
+	}
+	return b, false
+}
+
+func appendCBORText(b []byte, s string) []byte {
+	return append(appendCBORHead(b, cborText, uint64(len(s))), s...)
+}
+
+// appendCBORHead appends a major type with its argument, as short as it goes.
+func appendCBORHead(b []byte, major byte, n uint64) []byte {
+	switch {
+	case n < 24:
+		return append(b, major|byte(n))
+	case n <= math.MaxUint8:
+		return append(b, major|24, byte(n))
+	case n <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
+	case n <= math.MaxUint32:
+		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
+	}
+	return binary.BigEndian.AppendUint64(append(b, major|27), n)
+}
+
+func appendCBORNumber(b []byte, f float64) ([]byte, bool) {
+	const beyond = 1 << 64
+	switch {
+	case math.IsNaN(f) || math.IsInf(f, 0):
+		return b, false
+	case f == math.Trunc(f) && f >= 0 && f < beyond:
+		return appendCBORHead(b, cborUint, uint64(f)), true
+	case f == math.Trunc(f) && f < 0 && f > -beyond:
+		return appendCBORHead(b, cborNint, uint64(-f)-1), true
+	}
+	if short := float32(f); float64(short) == f {
+		if half, ok := float16(short); ok {
+			return binary.BigEndian.AppendUint16(append(b, cborFloat16), half), true
+		}
+		return binary.BigEndian.AppendUint32(append(b, cborFloat32), math.Float32bits(short)), true
+	}
+	return binary.BigEndian.AppendUint64(append(b, cborFloat64), math.Float64bits(f)), true
+}
+
+// float16 gives the bits of a number in half precision, if it has any there that lose
+// nothing.
+func float16(f float32) (bits uint16, ok bool) {
+	const (
+		bias32, bias16 = 127, 15
+		drop           = 23 - 10 // bits of the fraction that half precision lacks
+	)
+	all := math.Float32bits(f)
+	sign := uint16(all>>16) & 0x8000
+	exponent := int(all>>23&0xff) - bias32
+	fraction := all & 0x7fffff
+	switch {
+	case exponent > bias16 || exponent < 1-bias16-10:
+		return 0, false
+	case exponent >= 1-bias16:
+		if fraction&(1<<drop-1) != 0 {
+			return 0, false
+		}
+		return sign | uint16(exponent+bias16)<<10 | uint16(fraction>>drop), true
+	}
+	// Subnormal: the leading one is a part of the fraction.
+	shift := drop + 1 - bias16 - exponent
+	fraction |= 1 << 23
+	if fraction&(1<<shift-1) != 0 {
+		return 0, false
+	}
+	return sign | uint16(fraction>>shift), true
+}

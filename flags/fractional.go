@@ -1,0 +1,216 @@
+package flags
+
+import (
+	"math"
+
+	"github.com/twmb/murmur3"
+
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
+)
+
+// A Bucketing is a way in which the operator fractional spreads a population over
+// variants. All that evaluate one document must have the same, or a user sees another
+// variant in each.
+type Bucketing uint8
+
+const (
+	// V2 is flagd's bucketing today: the bucketing value is a text.
+	V2 Bucketing = iota
+
+	// V3 is what flagd has accepted to follow: the bucketing value is of any type but null
+	// and list, and is hashed in its deterministic CBOR encoding (RFC 8949 §4.2.1), so
+	// that the key of one flag and a targeting key can no longer run together.
+	V3
+)
+
+// fractionalV2 is {"fractional": [bucketing value, [variant, weight], …]}: the same
+// value always falls on the same variant, and the values of a population spread over
+// the variants by weight.
+//
+// The bucketing value is the first argument if that is a text, and else the flag's
+// key and the targeting key joined. The bucket is
+// murmur3_x86_32(value) × sum of the weights >> 32; its variant is the first whose
+// running sum of weights is above it.
+func fractionalV2(args []jsonlogic.Arg) (jsonlogic.Func, error) {
+	if len(args) == 0 {
+		return never, nil
+	}
+	if _, written := args[0].Items(); written {
+		split := newSplit(args)
+		return func(s *jsonlogic.Scope) (any, error) {
+			return split.bySubject(s, joinedKeys), nil
+		}, nil
+	}
+	rest, all := newSplit(args[1:]), newSplit(args)
+	return func(s *jsonlogic.Scope) (any, error) {
+		switch first := args[0].Eval(s).(type) {
+		case string:
+			return rest.of(s, murmur3.StringSum32(first)), nil
+		case nil:
+			return rest.bySubject(s, joinedKeys), nil
+		}
+		return all.bySubject(s, joinedKeys), nil
+	}, nil
+}
+
+// fractionalV3 is like fractionalV2, with the bucketing value in CBOR.
+func fractionalV3(args []jsonlogic.Arg) (jsonlogic.Func, error) {
+	if len(args) == 0 {
+		return never, nil
+	}
+	if _, written := args[0].Items(); written {
+		split := newSplit(args)
+		return func(s *jsonlogic.Scope) (any, error) {
+			return split.bySubject(s, keysInCBOR), nil
+		}, nil
+	}
+	rest := newSplit(args[1:])
+	return func(s *jsonlogic.Scope) (any, error) {
+		value := args[0].Eval(s)
+		switch value.(type) {
+		case nil, []any:
+			return nil, nil
+		}
+		var buf [128]byte
+		text, ok := appendCBOR(buf[:0], value)
+		if !ok {
+			return nil, nil
+		}
+		return rest.of(s, murmur3.Sum32(text)), nil
+	}, nil
+}
+
+// joinedKeys and keysInCBOR are the bucketing value where none is given.
+func joinedKeys(b []byte, flag, subject string) []byte { return append(append(b, flag...), subject...) }
+
+func keysInCBOR(b []byte, flag, subject string) []byte {
+	return appendCBORText(appendCBORText(append(b, cborArray|2), flag), subject)
+}
+
+// A split is the entries of a fractional operation.
+type split struct {
+	entries []jsonlogic.Arg
+
+	// Where every entry is written as a list with a constant weight, the usual case,
+	// the sums are known beforehand.
+	variants []jsonlogic.Arg
+	sums     []uint64
+}
+
+func newSplit(entries []jsonlogic.Arg) *split {
+	sp := &split{entries: entries}
+	var variants []jsonlogic.Arg
+	var sums []uint64
+	var sum uint64
+	for _, entry := range entries {
+		items, written := entry.Items()
+		if !written || len(items) == 0 {
+			return sp
+		}
+		var w any
+		if len(items) > 1 {
+			var constant bool
+			if w, constant = items[1].Const(); !constant {
+				return sp
+			}
+		}
+		weight, ok := weightOf(w)
+		if !ok {
+			return sp
+		}
+		sum += weight
+		variants, sums = append(variants, items[0]), append(sums, sum)
+	}
+	if sum <= math.MaxInt32 {
+		sp.variants, sp.sums = variants, sums
+	}
+	return sp
+}
+
+// bySubject gives the variant of the flag's and the targeting key, which encode puts
+// together. Without a targeting key it is null.
+func (sp *split) bySubject(s *jsonlogic.Scope, encode func(b []byte, flag, subject string) []byte) any {
+	ctx, ok := s.Data().(*evalContext)
+	if !ok {
+		return nil
+	}
+	subject, ok := ctx.targetingKey()
+	if !ok {
+		return nil
+	}
+	room := ctx.room[:0] // of the pooled context: encode is not known to keep nothing
+	return sp.of(s, murmur3.Sum32(encode(room, ctx.flag.key, subject)))
+}
+
+// of gives the variant of a hash.
+func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
+	if sp.sums != nil {
+		if i := bucket(hash, sp.sums); i >= 0 {
+			return sp.variants[i].Eval(s)
+		}
+		return nil
+	}
+	variants := make([]any, len(sp.entries))
+	sums := make([]uint64, len(sp.entries))
+	var sum uint64
+	for i, entry := range sp.entries {
+		items, ok := entry.Eval(s).([]any)
+		if !ok || len(items) == 0 {
+			return nil
+		}
+		var w any
+		if len(items) > 1 {
+			w = items[1]
+		}
+		weight, ok := weightOf(w)
+		if !ok {
+			return nil
+		}
+		sum += weight
+		variants[i], sums[i] = items[0], sum
+	}
+	if sum > math.MaxInt32 {
+		return nil
+	}
+	if i := bucket(hash, sums); i >= 0 {
+		return variants[i]
+	}
+	return nil
+}
+
+// bucket returns the index of the entry that a hash falls on, -1 when no entry has
+// any weight.
+func bucket(hash uint32, sums []uint64) int {
+	if len(sums) == 0 {
+		return -1
+	}
+	at := uint64(hash) * sums[len(sums)-1] >> 32
+	for i, sum := range sums {
+		if at < sum {
+			return i
+		}
+	}
+	return -1
+}
+
+// weightOf reads a weight: a whole number, of which a negative one counts as 0; null
+// is 1. Inside a list from the evaluation context an integer is still one of Go's.
+func weightOf(v any) (weight uint64, ok bool) {
+	var f float64
+	switch v := v.(type) {
+	case nil:
+		f = 1
+	case float64:
+		f = v
+	case int:
+		f = float64(v)
+	case int64:
+		f = float64(v)
+	default:
+		return 0, false
+	}
+	if f != math.Trunc(f) || f > math.MaxInt32 {
+		return 0, false
+	}
+	return uint64(max(f, 0)), true
+}
