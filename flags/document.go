@@ -4,18 +4,21 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/open-feature/go-sdk/openfeature"
 
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 	"github.com/upkeep-go/upkeep/internal/document"
+	"github.com/upkeep-go/upkeep/internal/live"
 )
 
 // A flagSet is a document, compiled. It never changes.
 type flagSet struct {
 	flags       map[string]*flag
 	allowShrink bool
+	partial     []string // names of merged documents that are missing, or not up to date
 }
 
 // flag returns a flag, nil when the set, which may be nil, does not have it.
@@ -52,6 +55,7 @@ type parser struct {
 	strict    bool
 	operators map[string]jsonlogic.Operator
 	declared  func() []Declared
+	merged    bool // documents are the parts of a [Merge]
 	live      bool // the document before was the source's, not a copy that stood in
 }
 
@@ -100,21 +104,99 @@ func (ps *parser) shrunk(name string, prev, set *flagSet) error {
 	return nil
 }
 
+// compile reads a document, or the parts of a merged one.
 func (ps *parser) compile(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
+	if ps.merged {
+		// A fallback may be a plain document all the same.
+		if parts, err := live.Parts(data); err == nil {
+			return ps.merge(parts, prev)
+		}
+	}
+	root, err := parseRoot(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ps.compileRoot(name, root, []*document.Node{root.Get("$evaluators")}, prev)
+}
+
+// merge puts parts together, flag by flag; of two the later counts. A rule may refer to
+// the evaluators of all parts, its own before those of later and those of earlier
+// ones. A part that cannot be had leaves the set partial.
+func (ps *parser) merge(parts []live.Part, prev *flagSet) (*flagSet, []error, error) {
+	set := &flagSet{flags: map[string]*flag{}}
+	var problems []error
+	roots := make([]*document.Node, len(parts))
+	missing := func(part live.Part, err error) {
+		problems = append(problems, err)
+		set.partial = append(set.partial, part.Name)
+	}
+	for i, part := range parts {
+		if part.Err != "" {
+			missing(part, &Problem{File: part.Name, Err: errors.New(part.Err)})
+		}
+		if part.Text == "" {
+			continue
+		}
+		root, err := parseRoot(part.Name, []byte(part.Text))
+		switch {
+		case err == nil:
+			roots[i] = root
+		case prev != nil:
+			return nil, nil, err // all parts stay as they are
+		default:
+			missing(part, err)
+		}
+	}
+	compiled := 0
+	for i, root := range roots {
+		if root == nil {
+			continue
+		}
+		evaluators := []*document.Node{root.Get("$evaluators")}
+		for j := len(roots) - 1; j >= 0; j-- {
+			if j != i && roots[j] != nil {
+				evaluators = append(evaluators, roots[j].Get("$evaluators"))
+			}
+		}
+		part, faults, err := ps.compileRoot(parts[i].Name, root, evaluators, prev)
+		if err != nil && prev != nil {
+			return nil, nil, err
+		}
+		if err != nil {
+			missing(parts[i], err)
+			continue
+		}
+		compiled++
+		problems = append(problems, faults...)
+		set.allowShrink = set.allowShrink || part.allowShrink
+		maps.Copy(set.flags, part.flags)
+	}
+	if compiled == 0 {
+		return nil, nil, errors.Join(problems...)
+	}
+	return set, problems, nil
+}
+
+func parseRoot(name string, data []byte) (*document.Node, error) {
 	root, err := document.Parse(name, data)
 	if err != nil {
 		var syntax *document.SyntaxError
 		if errors.As(err, &syntax) {
-			return nil, nil, &Problem{File: name, Line: syntax.Line, Column: syntax.Column, Err: syntax.Err}
+			return nil, &Problem{File: name, Line: syntax.Line, Column: syntax.Column, Err: syntax.Err}
 		}
-		return nil, nil, err
+		return nil, err
 	}
+	if root.Kind != document.Map {
+		return nil, &Problem{File: name, Line: root.Line, Column: root.Column, Err: fmt.Errorf("the document must be a map, got %v", root.Kind)}
+	}
+	return root, nil
+}
+
+// compileRoot compiles the flags of one document.
+func (ps *parser) compileRoot(name string, root *document.Node, evaluators []*document.Node, prev *flagSet) (*flagSet, []error, error) {
 	r := reader{name: name, operators: ps.operators}
 	fault := func(at *document.Node, field, format string, args ...any) error {
 		return r.problem(at, "", field, fmt.Errorf(format, args...))
-	}
-	if root.Kind != document.Map {
-		return nil, nil, fault(root, "", "the document must be a map, got %v", root.Kind)
 	}
 	flags := root.Get("flags")
 	if flags == nil {
@@ -123,9 +205,10 @@ func (ps *parser) compile(name string, data []byte, prev *flagSet) (*flagSet, []
 	if flags.Kind != document.Map {
 		return nil, nil, fault(flags, "flags", "must be a map of flags, got %v", flags.Kind)
 	}
-	if r.evaluators = root.Get("$evaluators"); r.evaluators != nil && r.evaluators.Kind != document.Map {
-		return nil, nil, fault(r.evaluators, "$evaluators", "must be a map of rules, got %v", r.evaluators.Kind)
+	if own := root.Get("$evaluators"); own != nil && own.Kind != document.Map {
+		return nil, nil, fault(own, "$evaluators", "must be a map of rules, got %v", own.Kind)
 	}
+	r.evaluators = evaluators
 	if meta := root.Get("metadata"); meta != nil {
 		if meta.Kind != document.Map {
 			return nil, nil, fault(meta, "metadata", "must be a map, got %v", meta.Kind)
@@ -175,7 +258,7 @@ func changed(old, set *flagSet) []string {
 type reader struct {
 	name       string
 	operators  map[string]jsonlogic.Operator
-	evaluators *document.Node
+	evaluators []*document.Node // where $ref looks, in this order; some nil
 	metadata   *document.Node
 }
 
@@ -298,7 +381,7 @@ func (e *placedError) Error() string { return e.err.Error() }
 func (e *placedError) Unwrap() error { return e.err }
 
 type ruleWriter struct {
-	evaluators *document.Node
+	evaluators []*document.Node
 	following  []string // names of the references that are being resolved
 	b          []byte
 }
@@ -348,7 +431,12 @@ func (w *ruleWriter) follow(ref *document.Node) error {
 			return fault("%s refers to itself: %s → %s", ref.Text, strings.Join(w.following, " → "), ref.Text)
 		}
 	}
-	rule := w.evaluators.Get(ref.Text)
+	var rule *document.Node
+	for _, evaluators := range w.evaluators {
+		if rule == nil {
+			rule = evaluators.Get(ref.Text)
+		}
+	}
 	if rule == nil {
 		return fault("there is no evaluator %q", ref.Text)
 	}

@@ -3,6 +3,7 @@ package flags
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
 )
@@ -10,15 +11,23 @@ import (
 // events hands events to OpenFeature without ever waiting for it. What nobody reads
 // is bounded: changes of the document are merged, and of the states only the latest
 // counts.
+//
+// When Init returns, OpenFeature sets the state that its result stands for, whatever
+// events it was given before. So events wait while an Init runs, and a moment longer.
 type events struct {
 	out  chan openfeature.Event
 	wake chan struct{}
 
 	mu      sync.Mutex
 	pending []openfeature.Event
+	inits   int           // that run
+	resume  time.Time     // nothing is handed out before
 	ended   chan struct{} // nil while no goroutine hands out
 	running sync.WaitGroup
 }
+
+// afterInit is how long OpenFeature may take from the return of Init to its event.
+const afterInit = 100 * time.Millisecond
 
 func newEvents() *events {
 	return &events{out: make(chan openfeature.Event), wake: make(chan struct{}, 1)}
@@ -65,6 +74,25 @@ func (e *events) send(event openfeature.Event) {
 		event.FlagChanges = slices.Compact(event.FlagChanges)
 	}
 	e.pending = append(e.pending, event)
+	e.ring()
+}
+
+// duringInit holds events back until the function that it returns is called, and a
+// moment longer.
+func (e *events) duringInit() (returned func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.inits++
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.inits--
+		e.resume = time.Now().Add(afterInit)
+		e.ring()
+	}
+}
+
+func (e *events) ring() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
@@ -73,26 +101,43 @@ func (e *events) send(event openfeature.Event) {
 
 func (e *events) run(ended <-chan struct{}) {
 	for {
-		e.mu.Lock()
-		var event openfeature.Event
-		has := len(e.pending) > 0
-		if has {
-			event = e.pending[0]
-			e.pending = slices.Delete(e.pending, 0, 1)
-		}
-		e.mu.Unlock()
-		if !has {
+		event, wait, ok := e.next()
+		switch {
+		case ok:
+			select {
+			case e.out <- event:
+			case <-ended:
+				return
+			}
+		case wait > 0:
+			timer := time.NewTimer(wait)
+			select {
+			case <-timer.C:
+			case <-ended:
+				timer.Stop()
+				return
+			}
+		default:
 			select {
 			case <-e.wake:
 			case <-ended:
 				return
 			}
-			continue
-		}
-		select {
-		case e.out <- event:
-		case <-ended:
-			return
 		}
 	}
+}
+
+// next takes the first event, or says how long to wait for it; 0 is until the bell.
+func (e *events) next() (event openfeature.Event, wait time.Duration, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.pending) == 0 || e.inits > 0 {
+		return event, 0, false
+	}
+	if wait = time.Until(e.resume); wait > 0 {
+		return event, wait, false
+	}
+	event = e.pending[0]
+	e.pending = slices.Delete(e.pending, 0, 1)
+	return event, 0, true
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,10 @@ type Options struct {
 	// StaleAfter is how long the source may be silent or failing before the provider
 	// says that it is stale; flags go on answering. 0: never.
 	StaleAfter time.Duration
+
+	// LostAfter is the same for saying that it is in error; flags go on answering all
+	// the same. 0: never.
+	LostAfter time.Duration
 
 	// LastGood is a file that keeps the last good document for a start without the
 	// source. It is replaced atomically and readable by its owner only. Empty: none.
@@ -117,6 +122,8 @@ func New(src Source, opts *Options) (*Provider, error) {
 		return nil, fmt.Errorf("flags: Options.Poll must not be negative, got %v", opts.Poll)
 	case opts.StaleAfter < 0:
 		return nil, fmt.Errorf("flags: Options.StaleAfter must not be negative, got %v", opts.StaleAfter)
+	case opts.LostAfter < 0:
+		return nil, fmt.Errorf("flags: Options.LostAfter must not be negative, got %v", opts.LostAfter)
 	case opts.Bucketing > V3:
 		return nil, fmt.Errorf("flags: Options.Bucketing must be V2 or V3, got %d", opts.Bucketing)
 	}
@@ -156,6 +163,7 @@ func (p *Provider) Init(evalCtx openfeature.EvaluationContext) error {
 // a failure it tries at once, after a shutdown it starts anew, and otherwise it does
 // nothing. ctx bounds the waiting, not the life of the provider.
 func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.EvaluationContext) error {
+	defer p.events.duringInit()()
 	p.mu.Lock()
 	if k := p.keeper; k != nil && k.Snapshot() == nil && k.Status().Err != nil {
 		p.keeper = nil
@@ -163,13 +171,15 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	}
 	if p.keeper == nil {
 		p.events.start()
-		s := &session{p: p, parser: parser{strict: p.opts.Strict, operators: operators[p.opts.Bucketing], declared: p.declarations}}
+		_, merged := p.src.(*live.Merged)
+		s := &session{p: p, told: openfeature.ProviderReady, parser: parser{merged: merged, strict: p.opts.Strict, operators: operators[p.opts.Bucketing], declared: p.declarations}}
 		p.keeper = live.Start(context.WithoutCancel(ctx), p.src, live.Options[flagSet]{
 			Parse:      s.parser.parse,
 			OnUpdate:   s.update,
 			OnStatus:   s.status,
 			Poll:       p.opts.Poll,
 			StaleAfter: p.opts.StaleAfter,
+			LostAfter:  p.opts.LostAfter,
 			LastGood:   p.opts.LastGood,
 			Fallback:   p.opts.Fallback,
 			Logger:     p.opts.Logger,
@@ -213,7 +223,10 @@ type session struct {
 	parser parser
 	has    bool // a document
 	down   bool // Init has failed, and OpenFeature knows
-	stale  bool // OpenFeature knows
+	told   openfeature.EventType
+
+	last    live.Status
+	partial []string // see flagSet
 }
 
 // update makes a new document the one that answers. Of the first one OpenFeature
@@ -226,6 +239,8 @@ func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 		s.down = false
 		s.p.events.send(openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady})
 	}
+	s.partial = snapshot.Value.partial
+	s.tell()
 	if old == nil {
 		s.p.tellChanged()
 		return
@@ -243,17 +258,33 @@ func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 // status tells OpenFeature when the document is stale, and no longer.
 func (s *session) status(status live.Status) {
 	s.down = !s.has
-	if !s.has || status.Stale == s.stale {
+	s.last = status
+	s.tell()
+}
+
+// tell sends an event when the answers have become stale, wholly or in part, or in
+// error, or are so no longer.
+func (s *session) tell() {
+	state := openfeature.ProviderReady
+	switch {
+	case s.last.Lost:
+		state = openfeature.ProviderError
+	case s.last.Stale || len(s.partial) > 0:
+		state = openfeature.ProviderStale
+	}
+	if !s.has || state == s.told {
 		return
 	}
-	s.stale = status.Stale
-	event := openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady}
-	if s.stale {
-		event.EventType = openfeature.ProviderStale
+	s.told = state
+	event := openfeature.Event{ProviderName: s.p.opts.Name, EventType: state}
+	switch {
+	case state == openfeature.ProviderReady:
+	case s.last.Err != nil:
+		event.Message = s.last.Err.Error()
+	case len(s.partial) > 0:
+		event.Message = "not up to date: " + strings.Join(s.partial, ", ")
+	default:
 		event.Message = "the source is silent"
-		if status.Err != nil {
-			event.Message = status.Err.Error()
-		}
 	}
 	s.p.events.send(event)
 }
@@ -313,6 +344,7 @@ func (p *Provider) Revision() string {
 //	problems         of them, how many are wrong
 //	age_seconds      since the source last gave an acceptable document
 //	stale            1 while longer than Options.StaleAfter
+//	lost             1 while longer than Options.LostAfter
 //	loads            loads tried
 //	load_failures    loads that failed, or whose document was refused
 //	updates          documents that came into effect
@@ -323,7 +355,7 @@ func (p *Provider) Stats() map[string]float64 {
 	p.mu.Lock()
 	k := p.keeper
 	p.mu.Unlock()
-	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "stale": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
+	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
 	if set := p.current.Load(); set != nil {
 		stats["flags"] = float64(len(set.flags))
 	}
@@ -339,6 +371,9 @@ func (p *Provider) Stats() map[string]float64 {
 	}
 	if status.Stale {
 		stats["stale"] = 1
+	}
+	if status.Lost {
+		stats["lost"] = 1
 	}
 	stats["loads"] = float64(status.Attempts)
 	stats["load_failures"] = float64(status.Failures)

@@ -336,6 +336,10 @@ func TestNonsenseIsRefused(t *testing.T) {
 	require.EqualError(t, err, "flags: Options.Poll must not be negative, got -1ns")
 	_, err = flags.New(flags.Bytes("x", nil), &flags.Options{StaleAfter: -1})
 	require.EqualError(t, err, "flags: Options.StaleAfter must not be negative, got -1ns")
+	_, err = flags.New(flags.Bytes("x", nil), &flags.Options{LostAfter: -1})
+	require.EqualError(t, err, "flags: Options.LostAfter must not be negative, got -1ns")
+	_, err = flags.New(flags.Bytes("x", nil), &flags.Options{Bucketing: 7})
+	require.EqualError(t, err, "flags: Options.Bucketing must be V2 or V3, got 7")
 }
 
 func TestStaticAttributesAreOutOfReach(t *testing.T) {
@@ -473,6 +477,103 @@ func TestReloadThroughOpenFeature(t *testing.T) {
 		require.Len(t, p.Problems(), 1)
 		require.InDelta(t, 5, p.Stats()["updates"], 0)
 	})
+}
+
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		base := &script{doc: `
+flags:
+  a: {variants: {x: base, y: Y}, defaultVariant: x}
+  b: {variants: {x: base, y: staff}, defaultVariant: x, targeting: {if: [{$ref: staff}, y]}}
+$evaluators: {staff: {var: staff}}
+metadata: {from: base}
+`}
+		over := &script{doc: `
+flags:
+  a: {variants: {x: over}, defaultVariant: x}
+  c: {variants: {x: over, y: staff}, defaultVariant: x, targeting: {if: [{$ref: staff}, y]}}
+  wrong: 5
+metadata: {from: over}
+`}
+		p, err := flags.New(flags.Merge(base, over), &flags.Options{Logger: quiet})
+		require.NoError(t, err)
+		api := isolated.NewAPI()
+		require.NoError(t, api.SetProviderAndWait(t.Context(), p))
+		defer func() { require.NoError(t, api.Shutdown(t.Context())) }()
+		client := api.NewClient()
+		values := func() string {
+			var all []string
+			for _, key := range []string{"a", "b", "c"} {
+				value, _, _, _ := detail(p, key, map[string]any{"staff": true})
+				all = append(all, value)
+			}
+			return strings.Join(all, " ")
+		}
+		require.Equal(t, "over staff staff", values(), "the later counts, and rules refer to all evaluators")
+		require.Equal(t, "over", p.Evaluate(t.Context(), "a", nil).FlagMetadata["from"])
+		require.Equal(t, "base", p.Evaluate(t.Context(), "b", nil).FlagMetadata["from"])
+		require.Len(t, p.Problems(), 1)
+		require.EqualError(t, p.Problems()[0], `*flags_test.script:5:10: flag "wrong": must be a map, got a number`)
+
+		over.set("", errors.New("down"))
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		require.Equal(t, openfeature.StaleState, client.State())
+		require.Equal(t, "over staff staff", values(), "what it gave last stands")
+		base.set(`flags: {a: {variants: {x: base}, defaultVariant: x}, b: {variants: {x: new}, defaultVariant: x}}`, nil)
+		time.Sleep(20 * time.Second)
+		require.Equal(t, "over new staff", values(), "the others stay up to date; c, whose evaluator is gone, keeps what it had")
+
+		base.set("flags: [", nil)
+		time.Sleep(20 * time.Second)
+		require.Equal(t, "over new staff", values())
+		base.set(`flags: {a: {variants: {x: base}, defaultVariant: x}, b: {variants: {x: again}, defaultVariant: x}}`, nil)
+		over.set(`flags: {c: {variants: {x: over}, defaultVariant: x}}`, nil)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		require.Equal(t, "base again over", values())
+		require.Equal(t, openfeature.ReadyState, client.State())
+	})
+	synctest.Test(t, func(t *testing.T) { // one is missing at the start
+		good := &script{doc: bool1("a")}
+		p, err := flags.New(flags.Merge(&script{err: errors.New("down")}, good, nil), &flags.Options{Logger: quiet})
+		require.NoError(t, err)
+		api := isolated.NewAPI()
+		require.NoError(t, api.SetProviderAndWait(t.Context(), p))
+		defer func() { require.NoError(t, api.Shutdown(t.Context())) }()
+		value, _, _, _ := detail(p, "f", nil)
+		require.Equal(t, "A", value)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, openfeature.StaleState, api.NewClient().State())
+		require.Len(t, p.Problems(), 2)
+	})
+	synctest.Test(t, func(t *testing.T) { // one hangs, and the rest answers
+		p, err := flags.New(flags.Merge(&script{hang: true}, &script{doc: bool1("a")}), &flags.Options{Logger: quiet})
+		require.NoError(t, err)
+		require.NoError(t, p.Init(openfeature.EvaluationContext{}))
+		value, _, _, _ := detail(p, "f", nil)
+		require.Equal(t, "A", value)
+		p.Shutdown()
+	})
+	_, err := flags.Open(t.Context(), flags.Merge(flags.Bytes("a", nil), flags.Bytes("b", []byte("null"))), &flags.Options{Logger: quiet})
+	require.EqualError(t, err, "a+b: a: the document is empty\nb: the document is null")
+	_, err = flags.Open(t.Context(), flags.Merge(flags.Bytes("a", []byte("[]"))), &flags.Options{Logger: quiet})
+	require.EqualError(t, err, "a:1:1: the document must be a map, got a list")
+}
+
+func TestMergeWatchesItsSources(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "over.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(bool1("a")), 0o600))
+	p, err := flags.Open(t.Context(), flags.Merge(flags.Bytes("base", []byte(`flags: {g: {variants: {v: 1}}}`)), flags.File(path)), &flags.Options{Poll: time.Hour, Logger: quiet})
+	require.NoError(t, err)
+	defer p.Close()
+	changed := p.Changed()
+	require.NoError(t, os.WriteFile(path, []byte(bool1("b")), 0o600))
+	<-changed
+	require.Equal(t, []string{"f", "g", "other"}, p.Keys())
 }
 
 func TestLifeCycle(t *testing.T) {

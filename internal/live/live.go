@@ -26,7 +26,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +66,7 @@ type Options[T any] struct {
 	Parse func(name string, data []byte, prev *T) (next *T, problems []error, err error)
 
 	// OnUpdate is told each new value, before Ready returns for the first. OnStatus
-	// is told when the keeper starts failing, goes stale, or recovers. Both are
+	// is told when the keeper starts failing, goes stale or lost, or recovers. Both are
 	// called one at a time from the keeper's goroutine. Nil: nobody is told.
 	OnUpdate func(*Snapshot[T])
 	OnStatus func(Status)
@@ -78,9 +77,10 @@ type Options[T any] struct {
 	// Timeout bounds one load. 0: DefaultTimeout.
 	Timeout time.Duration
 
-	// StaleAfter is how long the source may be silent or failing before the status
-	// is stale. 0: never.
+	// StaleAfter and LostAfter are how long the source may be silent or failing before
+	// the status is stale, and lost. 0: never.
 	StaleAfter time.Duration
+	LostAfter  time.Duration
 
 	// LastGood is a file that holds the last accepted document, replaced
 	// atomically. Empty: none.
@@ -118,6 +118,7 @@ type Status struct {
 	Checked time.Time // when the source last gave an acceptable document; zero: never
 	Err     error     // why the last attempt failed; nil when it did not
 	Stale   bool      // StaleAfter has passed since Checked, or since the start
+	Lost    bool      // LostAfter has
 	SaveErr error     // why the last good copy could not be written; nil when it was
 
 	Attempts  uint64 // loads tried since the start
@@ -129,7 +130,6 @@ type Status struct {
 
 // A Keeper holds the value. All methods may be called from any goroutine.
 type Keeper[T any] struct {
-	src  Source
 	opts Options[T]
 	name string
 
@@ -145,14 +145,9 @@ type Keeper[T any] struct {
 
 	// Of the run goroutine alone.
 	started time.Time
-	behind  <-chan loaded // the load that was left behind, if any
-	saved   string        // revision of the last good copy
-	logged  string        // text of the last failure that was logged
-}
-
-type loaded struct {
-	data []byte
-	err  error
+	loader  *loader
+	saved   string // revision of the last good copy
+	logged  string // text of the last failure that was logged
 }
 
 // Start begins to keep src's document until ctx ends or the keeper is closed. It
@@ -165,7 +160,6 @@ func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
 		opts.Logger = slog.Default()
 	}
 	k := &Keeper[T]{
-		src:     src,
 		opts:    opts,
 		name:    cmp.Or(opts.Name, sourceName(src)),
 		wake:    make(chan struct{}, 1),
@@ -174,6 +168,7 @@ func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
 		ended:   make(chan struct{}),
 		started: time.Now(),
 	}
+	k.loader = &loader{src: src, timeout: k.opts.Timeout, running: &k.running, returned: k.ring}
 	k.running.Go(func() { k.run(ctx) })
 	if w, ok := src.(Watcher); ok {
 		k.running.Go(func() { k.watch(ctx, w) })
@@ -251,26 +246,24 @@ func (k *Keeper[T]) run(ctx context.Context) {
 func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
 	next := time.NewTimer(k.delay(err))
 	defer next.Stop()
-	stale := k.staleTimer()
-	if stale != nil {
-		defer stale.Stop()
-	}
 	for {
-		var staleC <-chan time.Time
-		if stale != nil {
-			staleC = stale.C
-		}
+		old, aging := k.ageTimer()
 		select {
 		case <-ctx.Done():
-			return false
 		case <-next.C:
-			return true
-		case <-staleC:
-			stale = nil
-			k.notify(k.update(func(s *Status) { s.Stale = true }))
 		case <-k.wake:
+			if aging != nil {
+				aging.Stop()
+			}
 			return k.quiet(ctx)
+		case <-old:
+			k.notify(k.update(k.age))
+			continue
 		}
+		if aging != nil {
+			aging.Stop()
+		}
+		return ctx.Err() == nil
 	}
 }
 
@@ -309,24 +302,46 @@ func (k *Keeper[T]) delay(err error) time.Duration {
 	return time.Duration(float64(delay) * (0.9 + 0.2*rand.Float64()))
 }
 
-func (k *Keeper[T]) staleTimer() *time.Timer {
-	if k.opts.StaleAfter <= 0 {
-		return nil
+// silence is how long the source has not given an acceptable document.
+func (k *Keeper[T]) silence(s *Status) time.Duration {
+	if s.Checked.IsZero() {
+		return time.Since(k.started)
 	}
+	return time.Since(s.Checked)
+}
+
+// age sets what the source's silence makes of the status.
+func (k *Keeper[T]) age(s *Status) {
+	silence := k.silence(s)
+	s.Stale = k.opts.StaleAfter > 0 && silence >= k.opts.StaleAfter
+	s.Lost = k.opts.LostAfter > 0 && silence >= k.opts.LostAfter
+}
+
+// ageTimer fires when the status is next stale or lost. Both are nil when it is not
+// going to be.
+func (k *Keeper[T]) ageTimer() (<-chan time.Time, *time.Timer) {
 	s := k.Status()
-	if s.Stale {
-		return nil
+	var next time.Duration
+	if k.opts.StaleAfter > 0 && !s.Stale {
+		next = k.opts.StaleAfter
 	}
-	since := s.Checked
-	if since.IsZero() {
-		since = k.started
+	if k.opts.LostAfter > 0 && !s.Lost && (next == 0 || k.opts.LostAfter < next) {
+		next = k.opts.LostAfter
 	}
-	return time.NewTimer(time.Until(since.Add(k.opts.StaleAfter)))
+	if next == 0 {
+		return nil, nil
+	}
+	timer := time.NewTimer(max(0, next-k.silence(&s)))
+	return timer.C, timer
 }
 
 // attempt loads, parses and publishes.
 func (k *Keeper[T]) attempt(ctx context.Context) error {
-	data, err := k.load(ctx)
+	data, err := k.loader.load(ctx)
+	if k.loader.abandoned {
+		k.loader.abandoned = false
+		k.update(func(s *Status) { s.Abandoned++ })
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.name, err)
 	}
@@ -391,7 +406,7 @@ func (k *Keeper[T]) settle(err error, first bool) {
 		}
 		s.InARow = 0
 		s.Checked = time.Now()
-		s.Stale = false
+		s.Stale, s.Lost = false, false
 	})
 	if err == nil {
 		if k.logged != "" {
@@ -408,7 +423,7 @@ func (k *Keeper[T]) settle(err error, first bool) {
 			k.logged = text
 		}
 	}
-	if (before.Err == nil) != (err == nil) || before.Stale != after.Stale {
+	if (before.Err == nil) != (err == nil) || before.Stale != after.Stale || before.Lost != after.Lost {
 		k.notify(after)
 	}
 }
@@ -461,68 +476,6 @@ func (k *Keeper[T]) notify(s Status) {
 	if k.opts.OnStatus != nil {
 		k.opts.OnStatus(s)
 	}
-}
-
-// load calls the source in a goroutine of its own, so that one that hangs costs a
-// goroutine and not the keeper.
-func (k *Keeper[T]) load(ctx context.Context) ([]byte, error) {
-	if k.behind != nil {
-		select {
-		case <-k.behind:
-			k.behind = nil
-		default:
-			return nil, ErrBusy
-		}
-	}
-	bounded, cancel := context.WithTimeout(ctx, k.opts.Timeout)
-	result := make(chan loaded, 1)
-	var left atomic.Bool
-	k.running.Go(func() {
-		defer cancel()
-		data, err := callLoad(bounded, k.src)
-		result <- loaded{data, err}
-		if left.Load() {
-			k.ring()
-		}
-	})
-	select {
-	case r := <-result:
-		return checked(r)
-	case <-bounded.Done():
-	}
-	patience := time.NewTimer(grace)
-	defer patience.Stop()
-	select {
-	case r := <-result:
-		return checked(r)
-	case <-patience.C:
-	}
-	left.Store(true)
-	k.behind = result
-	k.update(func(s *Status) { s.Abandoned++ })
-	return nil, fmt.Errorf("the source did not return within %v: %w", k.opts.Timeout, context.DeadlineExceeded)
-}
-
-func checked(r loaded) ([]byte, error) {
-	if r.err == nil && len(r.data) > MaxBytes {
-		return nil, ErrTooLarge
-	}
-	return r.data, r.err
-}
-
-func callLoad(ctx context.Context, src Source) (data []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, firstFrames(debug.Stack()))
-		}
-	}()
-	return src.Load(ctx)
-}
-
-// firstFrames keeps the part of a stack that names the place of a panic.
-func firstFrames(stack []byte) []byte {
-	const most = 2 << 10
-	return stack[:min(len(stack), most)]
 }
 
 // watch keeps the doorbell connected. What it misses, the next poll finds.

@@ -323,15 +323,16 @@ func TestStale(t *testing.T) {
 		type seen struct {
 			at     time.Duration
 			stale  bool
+			lost   bool
 			failed bool
 		}
 		var told []seen
-		k := start(t, src, live.Options[string]{StaleAfter: 2 * time.Minute, OnStatus: func(s live.Status) {
-			told = append(told, seen{time.Since(began).Truncate(time.Minute), s.Stale, s.Err != nil})
+		k := start(t, src, live.Options[string]{StaleAfter: 2 * time.Minute, LostAfter: 4 * time.Minute, OnStatus: func(s live.Status) {
+			told = append(told, seen{time.Since(began).Truncate(time.Minute), s.Stale, s.Lost, s.Err != nil})
 		}})
 		time.Sleep(10 * time.Minute)
 		require.False(t, k.Status().Stale)
-		require.Equal(t, []seen{{0, false, true}, {2 * time.Minute, true, true}, {5 * time.Minute, false, false}}, told)
+		require.Equal(t, []seen{{0, false, false, true}, {2 * time.Minute, true, false, true}, {4 * time.Minute, true, true, true}, {5 * time.Minute, false, false, false}}, told)
 	})
 }
 

@@ -1,0 +1,88 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A loader calls a source, which is others' code: in a goroutine of its own, so that one
+// that hangs costs a goroutine and not the caller. One that ignores its context is
+// left behind, and not called again before it has returned. A loader is used by one
+// goroutine.
+type loader struct {
+	src      Source
+	timeout  time.Duration
+	running  *sync.WaitGroup // of the goroutines that are started
+	returned func()          // called when a load that was left behind returns
+
+	behind    <-chan loaded // the load that was left behind, if any
+	abandoned bool          // the last one was
+}
+
+type loaded struct {
+	data []byte
+	err  error
+}
+
+func (l *loader) load(ctx context.Context) ([]byte, error) {
+	if l.behind != nil {
+		select {
+		case <-l.behind:
+			l.behind = nil
+		default:
+			return nil, ErrBusy
+		}
+	}
+	bounded, cancel := context.WithTimeout(ctx, l.timeout)
+	result := make(chan loaded, 1)
+	var left atomic.Bool
+	l.running.Go(func() {
+		defer cancel()
+		data, err := callLoad(bounded, l.src)
+		result <- loaded{data, err}
+		if left.Load() {
+			l.returned()
+		}
+	})
+	select {
+	case r := <-result:
+		return checked(r)
+	case <-bounded.Done():
+	}
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	select {
+	case r := <-result:
+		return checked(r)
+	case <-patience.C:
+	}
+	left.Store(true)
+	l.behind, l.abandoned = result, true
+	return nil, fmt.Errorf("the source did not return within %v: %w", l.timeout, context.DeadlineExceeded)
+}
+
+func checked(r loaded) ([]byte, error) {
+	if r.err == nil && len(r.data) > MaxBytes {
+		return nil, ErrTooLarge
+	}
+	return r.data, r.err
+}
+
+func callLoad(ctx context.Context, src Source) (data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, firstFrames(debug.Stack()))
+		}
+	}()
+	return src.Load(ctx)
+}
+
+// firstFrames keeps the part of a stack that names the place of a panic.
+func firstFrames(stack []byte) []byte {
+	const most = 2 << 10
+	return stack[:min(len(stack), most)]
+}
