@@ -6,36 +6,64 @@ import (
 	"strings"
 )
 
-// A node is a compiled rule. eval never panics and reports failure in its scope.
+// A node is a compiled rule. Its functions never panic and report failure in their
+// scope.
 type node struct {
-	eval     func(s *Scope) value
+	operation
+	name     string  // of the operator; empty: data or a list
 	constant *value  // not nil: eval always gives this
 	list     bool    // written as a list, of args
 	args     []*node // elements of a list, or arguments of an operation
+	size     int     // nodes in all, this one counted: what evaluating it costs at most
 }
 
-// truth evaluates a node for its truth alone.
-func (n *node) truth(s *Scope) bool { return n.eval(s).truth() }
-
-func literal(v value) *node {
-	return &node{constant: &v, eval: func(*Scope) value { return v }}
+// An operation evaluates a node, or, where only that is asked, its truth.
+type operation struct {
+	eval func(s *Scope) value
+	test func(s *Scope) bool
 }
+
+// gives is an operation of any result.
+func gives(eval func(s *Scope) value) operation {
+	return operation{eval, func(s *Scope) bool { return eval(s).truth() }}
+}
+
+// decides is an operation that is true or false.
+func decides(test func(s *Scope) bool) operation {
+	return operation{func(s *Scope) value { return boolean(test(s)) }, test}
+}
+
+func always(v value) operation {
+	holds := v.truth()
+	return operation{func(*Scope) value { return v }, func(*Scope) bool { return holds }}
+}
+
+func literal(v value) *node { return &node{operation: always(v), constant: &v, size: 1} }
 
 type compiler struct {
-	opts  *Options
-	depth int // that is left
+	opts    *Options
+	depth   int  // that is left
+	explain bool // compile to what records its evaluation in the scope's tracer
 }
 
-func (c *compiler) compile(tree any, path []string) (*node, error) {
+func (c *compiler) compile(tree any, at *place) (*node, error) {
+	n, err := c.node(tree, at)
+	if err == nil && c.explain {
+		n = n.traced(at)
+	}
+	return n, err
+}
+
+func (c *compiler) node(tree any, at *place) (*node, error) {
 	switch tree := tree.(type) {
 	case []any:
-		return c.list(tree, path)
+		return c.list(tree, at)
 	case map[string]any:
 		if len(tree) != 1 {
 			return literal(toValue(tree)), nil
 		}
 		for name, arg := range tree {
-			return c.operation(name, arg, append(path, name))
+			return c.operation(name, arg, at.down(name))
 		}
 	}
 	return literal(toValue(tree)), nil
@@ -45,103 +73,135 @@ func (c *compiler) compile(tree any, path []string) (*node, error) {
 // as the rule is deep.
 func (c *compiler) down() error {
 	if c.depth--; c.depth < 0 {
-		return fault(nil, fmt.Errorf("%w: at most %d", ErrTooDeep, c.opts.maxDepth()))
+		return &Error{Err: fmt.Errorf("%w: at most %d", ErrTooDeep, c.opts.maxDepth())}
 	}
 	return nil
 }
 
-func (c *compiler) list(tree []any, path []string) (*node, error) {
+func (c *compiler) list(tree []any, at *place) (*node, error) {
 	if err := c.down(); err != nil {
 		return nil, err
 	}
 	defer func() { c.depth++ }()
-	args, err := c.all(tree, path)
+	args, err := c.all(tree, at)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{list: true, args: args}
+	n := &node{list: true, args: args, size: 1}
 	constant := true
 	for _, arg := range args {
+		n.size += arg.size
 		constant = constant && arg.constant != nil
 	}
 	if constant {
 		v := toValue(tree)
-		n.constant = &v
-		n.eval = func(*Scope) value { return v }
+		n.constant, n.operation = &v, always(v)
 		return n, nil
 	}
-	n.eval = func(s *Scope) value {
+	n.operation = gives(func(s *Scope) value {
 		items := make([]any, len(args))
 		for i, arg := range args {
 			items[i] = arg.eval(s).result()
 		}
 		return value{kind: list, ref: items}
-	}
+	})
 	return n, nil
 }
 
-func (c *compiler) all(trees []any, path []string) ([]*node, error) {
+func (c *compiler) all(trees []any, at *place) ([]*node, error) {
 	nodes := make([]*node, len(trees))
 	for i, tree := range trees {
 		var err error
-		if nodes[i], err = c.compile(tree, append(path, strconv.Itoa(i))); err != nil {
+		if nodes[i], err = c.compile(tree, at.down(strconv.Itoa(i))); err != nil {
 			return nil, err
 		}
 	}
 	return nodes, nil
 }
 
-func (c *compiler) operation(name string, arg any, path []string) (*node, error) {
+func (c *compiler) operation(name string, arg any, at *place) (*node, error) {
 	if err := c.down(); err != nil {
 		return nil, err
 	}
 	defer func() { c.depth++ }()
-	trees, ok := arg.([]any)
-	if !ok {
-		trees = []any{arg} // {"var": "x"} is {"var": ["x"]}
-	}
 	standard, isStandard := operators[name]
 	custom, isCustom := c.opts.Operators[name]
 	switch {
 	case isStandard && isCustom:
-		return nil, fault(path, fmt.Errorf("%q is a standard operator and cannot be replaced", name))
+		return nil, &Error{at.pointer(), fmt.Errorf("%q is a standard operator and cannot be replaced", name)}
 	case !isStandard && !isCustom:
-		return nil, fault(path, fmt.Errorf("%w %q", ErrUnknownOperator, name))
+		return nil, &Error{at.pointer(), fmt.Errorf("%w %q", ErrUnknownOperator, name)}
 	}
-	args, err := c.all(trees, path)
+	args, err := c.arguments(arg, at)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{args: args}
+	n := &node{name: name, args: args, size: 1}
+	for _, arg := range args {
+		n.size += arg.size
+	}
 	if isStandard {
-		n.eval = standard(args)
+		if c.explain {
+			args = unfolded(args)
+		}
+		n.operation = standard(args)
 		return n, nil
 	}
 	f, err := custom(asArgs(args))
 	if err != nil {
-		return nil, fault(path, err)
+		return nil, &Error{at.pointer(), err}
 	}
-	n.eval = func(s *Scope) value {
+	n.operation = customOperation(f)
+	return n, nil
+}
+
+// arguments compiles what stands under an operator: {"var": "x"} is {"var": ["x"]}.
+func (c *compiler) arguments(arg any, at *place) ([]*node, error) {
+	if trees, ok := arg.([]any); ok {
+		return c.all(trees, at)
+	}
+	n, err := c.compile(arg, at)
+	return []*node{n}, err
+}
+
+func customOperation(f Func) operation {
+	call := func(s *Scope) any {
 		if s.err != nil {
-			return value{}
+			return nil
 		}
 		v, err := f(s)
 		if err != nil {
 			s.fail(err)
-			return value{}
+			return nil
 		}
-		return toValue(v)
+		return v
 	}
-	return n, nil
+	return operation{
+		func(s *Scope) value { return toValue(call(s)) },
+		func(s *Scope) bool {
+			v := call(s)
+			if b, ok := v.(bool); ok {
+				return b
+			}
+			return toValue(v).truth()
+		},
+	}
 }
 
-// fault makes an Error of a place, written as a JSON pointer.
-func fault(path []string, err error) *Error {
-	escape := strings.NewReplacer("~", "~0", "/", "~1")
-	var pointer strings.Builder
-	for _, step := range path {
-		pointer.WriteByte('/')
-		pointer.WriteString(escape.Replace(step))
-	}
-	return &Error{Path: pointer.String(), Err: err}
+// A place is where in the rule something stands; nil is the top.
+type place struct {
+	up   *place
+	step string
 }
+
+func (p *place) down(step string) *place { return &place{p, step} }
+
+// pointer writes the place as a JSON pointer.
+func (p *place) pointer() string {
+	if p == nil {
+		return ""
+	}
+	return p.up.pointer() + "/" + escape.Replace(p.step)
+}
+
+var escape = strings.NewReplacer("~", "~0", "/", "~1")

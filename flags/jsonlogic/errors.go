@@ -9,10 +9,19 @@ var (
 	ErrUnknownOperator = errors.New("unknown operator")
 )
 
-// An Error says why a rule does not compile. [Compile] returns it.
+// What [Rule.Eval] and [Rule.Explain] say, wrapped in an [*Error], of evaluations
+// that they end.
+var (
+	ErrTooManySteps   = errors.New("the evaluation takes too many steps")
+	ErrTextTooLong    = errors.New("the evaluation builds too long a text")
+	ErrResultTooLarge = errors.New("the evaluation builds too large or too deep a list")
+)
+
+// An Error says why a rule does not compile, or why an evaluation was ended by a
+// bound. [Compile], [Rule.Eval] and [Rule.Explain] return it.
 type Error struct {
 	// Path is where in the rule, as a JSON pointer (RFC 6901): "/if/0/in/1". Empty:
-	// the whole rule.
+	// the whole rule, as always from Eval, whose bounds are the whole evaluation's.
 	Path string
 	Err  error
 }

@@ -8,18 +8,50 @@
 //
 // An object with one key is an operation. An array is a list whose elements are
 // rules. Everything else, an object with no key or with several too, is data and
-// stands for itself.
+// stands for itself. What comes from data is never taken for a rule.
 //
-// The operators are those of JsonLogic that decide and compare:
+// [Rule.Explain] evaluates and tells how the rule came to its result.
 //
-//	if ?: and or ! !!    == != === !== < <= > >=    in cat var
+// # Operators
+//
+// All of JsonLogic's (https://jsonlogic.com/operations.html):
+//
+//	data        var missing missing_some
+//	logic       if ?: and or ! !!
+//	comparison  == != === !== < <= > >=
+//	numbers     + - * / % min max
+//	lists       map filter reduce all some none merge in
+//	texts       cat substr in
+//	other       log
 //
 // and whatever [Options.Operators] adds. An operator that is neither is an error of
 // Compile, not of Eval.
 //
-// Operators mean what JavaScript makes of them: "==" and "<" convert, an empty list
-// is false and the text "0" is true, "<" of two texts compares their UTF-16 code
-// units, and "var" walks a path of dots and never fails.
+// Operators mean what json-logic-js, the reference, and with it JavaScript make of
+// them:
+//
+//   - "==" and "<" convert: "1" equals 1, null is below 1, two texts compare by their
+//     UTF-16 code units.
+//   - false, 0, NaN, "", null and the empty list are false; the text "0" and an
+//     object without members are true.
+//   - "if", "and" and "or" evaluate what they need, and give the deciding value
+//     itself.
+//   - "var" walks a path of dots through members and list indexes and never fails:
+//     what is not there is null or the second argument. The empty path is the data
+//     itself. Properties that only JavaScript knows, such as length, are not there.
+//   - "map", "filter", "reduce", "all", "some" and "none" evaluate their second
+//     argument with the element as the data, and nothing else of it; "reduce" with
+//     current and accumulator. What is no list counts as an empty one. Of an empty
+//     list "all" is false.
+//   - "missing" lists those of its keys that are absent, null or ""; the keys may be
+//     one evaluated list.
+//   - "+" and "*" read the number that a text begins with ("3 apples" is 3, null and
+//     true are none); the others convert wholly ("" and null are 0).
+//   - Numbers that JSON does not have, from 1/0 or "a"-1, are Go's infinities and NaN.
+//
+// It differs where the reference throws (a defined result stands here, null mostly),
+// where it would run data as a rule, and in "substr", which counts characters
+// (runes), not UTF-16 code units.
 //
 // # Data
 //
@@ -30,10 +62,11 @@
 // encoding.TextMarshaler is its text, and what JSON cannot express, channels and
 // functions, is null. An [Object] answers for itself.
 //
-// # Hostile rules
+// # Hostile rules and data
 //
-// Rules are bounded in size and depth, and no rule and no data panics. A rule
-// cannot loop.
+// No rule and no data panics, or runs long. Compile bounds a rule's size and depth;
+// Eval bounds the steps of an evaluation, and the text and lists it builds, whatever
+// the rule and the data: see [Options].
 package jsonlogic
 
 import (
@@ -42,20 +75,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 )
 
 // Defaults of [Options].
 const (
 	DefaultMaxSize  = 1 << 20
 	DefaultMaxDepth = 500
+	DefaultMaxSteps = 1 << 18
+	DefaultMaxText  = 1 << 20
 )
 
-// Options configure [Compile]. Nil options are the defaults.
+// Options configure [Compile]. Nil options are the defaults; so is a bound that is
+// negative.
 type Options struct {
 	// Operators are custom operators by name. A name of a standard operator is an
-	// error of Compile.
+	// error of Compile. The map is kept, and must not be changed any more.
 	Operators map[string]Operator
+
+	// Log is called by the operator log with its argument, at each evaluation and
+	// perhaps by many goroutines at once. Nil: nothing is called. Either way the
+	// operator gives its argument.
+	Log func(value any)
 
 	// MaxSize is the longest rule, in bytes. 0: DefaultMaxSize.
 	MaxSize int
@@ -63,21 +103,43 @@ type Options struct {
 	// MaxDepth is the deepest nesting of a rule, lists and operations counted alike.
 	// 0: DefaultMaxDepth.
 	MaxDepth int
+
+	// MaxSteps bounds the work of one evaluation that grows with the data. A step is
+	// one operation or value of what a loop evaluates for an element, one element that
+	// an operator reads, or 64 bytes of text that it reads or builds; a rule without
+	// loops over small data takes none. 0: DefaultMaxSteps, which no rule and no data
+	// stretch to more than some tens of milliseconds.
+	MaxSteps int
+
+	// MaxText is the longest text, in bytes, that an evaluation may build.
+	// 0: DefaultMaxText.
+	MaxText int
 }
 
 // A Rule is a compiled rule. It may be used by any number of goroutines.
 type Rule struct {
 	root *node
+	opts *Options
+	text []byte // for Explain
 }
 
 // Compile reads a rule, which must be one JSON value. The error is a [*Error].
 func Compile(rule []byte, opts *Options) (*Rule, error) {
-	if opts == nil {
-		opts = &Options{}
+	o := Options{}
+	if opts != nil {
+		o = *opts
 	}
-	if most := opts.maxSize(); len(rule) > most {
+	if most := o.maxSize(); len(rule) > most {
 		return nil, &Error{Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(rule), most)}
 	}
+	root, err := compile(rule, &compiler{opts: &o})
+	if err != nil {
+		return nil, err
+	}
+	return &Rule{root, &o, bytes.Clone(rule)}, nil
+}
+
+func compile(rule []byte, c *compiler) (*node, error) {
 	dec := json.NewDecoder(bytes.NewReader(rule))
 	var tree any
 	if err := dec.Decode(&tree); err != nil {
@@ -89,46 +151,41 @@ func Compile(rule []byte, opts *Options) (*Rule, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, &Error{Err: errors.New("text after the rule")}
 	}
-	c := compiler{opts: opts, depth: opts.maxDepth()}
-	root, err := c.compile(tree, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &Rule{root}, nil
+	c.depth = c.opts.maxDepth()
+	return c.compile(tree, nil)
 }
 
-func (o *Options) maxSize() int {
-	if o.MaxSize > 0 {
-		return o.MaxSize
-	}
-	return DefaultMaxSize
-}
+func (o *Options) maxSize() int  { return bound(o.MaxSize, DefaultMaxSize) }
+func (o *Options) maxDepth() int { return bound(o.MaxDepth, DefaultMaxDepth) }
+func (o *Options) maxSteps() int { return bound(o.MaxSteps, DefaultMaxSteps) }
+func (o *Options) maxText() int  { return bound(o.MaxText, DefaultMaxText) }
 
-func (o *Options) maxDepth() int {
-	if o.MaxDepth > 0 {
-		return o.MaxDepth
+func bound(most, otherwise int) int {
+	if most > 0 {
+		return most
 	}
-	return DefaultMaxDepth
+	return otherwise
 }
 
 // Eval applies the rule to data. The result is nil, a bool, a float64, a string, a
-// []any or a map[string]any; lists and maps that come from data or from the rule
-// are shared with it and must not be changed. An error can only be one that a
-// custom operator returned.
+// []any or a map[string]any, or an [Object] of the data; lists and maps that come
+// from data or from the rule are shared with it, hold what it holds, and must not be
+// changed.
+//
+// The error is one that a custom operator returned, as it is, or an [*Error] of
+// [ErrTooManySteps], [ErrTextTooLong] or [ErrResultTooLarge].
 func (r *Rule) Eval(data any) (any, error) {
 	if r.root.constant != nil {
 		return r.root.constant.result(), nil
 	}
 	s, _ := scopes.Get().(*Scope)
-	s.data = data
-	v := r.root.eval(s)
+	s.data, s.rule, s.left = data, r, r.opts.maxSteps()
+	result := s.give(r.root.eval(s))
 	err := s.err
 	*s = Scope{}
 	scopes.Put(s)
 	if err != nil {
 		return nil, err
 	}
-	return v.result(), nil
+	return result, nil
 }
-
-var scopes = sync.Pool{New: func() any { return new(Scope) }}

@@ -1,9 +1,9 @@
 package jsonlogic
 
-// An Operator compiles one use of a custom operator. It is called by [Compile], with
-// the operator's arguments compiled; a single argument need not stand in a list.
-// What it returns is called at each evaluation, perhaps by many goroutines at once.
-// An error makes the rule invalid.
+// An Operator compiles one use of a custom operator. It is called by [Compile], and
+// again by [Rule.Explain], with the operator's arguments compiled; a single argument
+// need not stand in a list. What it returns is called at each evaluation, perhaps by
+// many goroutines at once. An error makes the rule invalid.
 type Operator func(args []Arg) (Func, error)
 
 // A Func gives the result of an operation. An error ends the evaluation of the
@@ -15,7 +15,7 @@ type Arg struct{ n *node }
 
 // Eval evaluates the argument: nil, a bool, a float64, a string, a []any or a
 // map[string]any.
-func (a Arg) Eval(s *Scope) any { return a.n.eval(s).result() }
+func (a Arg) Eval(s *Scope) any { return s.give(a.n.eval(s)) }
 
 // Const returns the argument's value when it is the same for all data.
 func (a Arg) Const() (value any, ok bool) {
@@ -40,27 +40,6 @@ func asArgs(nodes []*node) []Arg {
 		args[i] = Arg{n}
 	}
 	return args
-}
-
-// A Scope is one evaluation in progress. It must not be kept.
-type Scope struct {
-	data any
-	err  error
-}
-
-// Data is what the rule is applied to.
-func (s *Scope) Data() any { return s.data }
-
-// Var returns the value called name at the top of the data, nil when there is none.
-func (s *Scope) Var(name string) any {
-	v, _ := member(s.data, name)
-	return toValue(v).result()
-}
-
-func (s *Scope) fail(err error) {
-	if s.err == nil {
-		s.err = err
-	}
 }
 
 // An Object is data that answers for its own members, so that it need not be copied

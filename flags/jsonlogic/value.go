@@ -6,20 +6,19 @@ import (
 	"math"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 type kind uint8
 
 const (
-	nothing kind = iota // null, and JavaScript's undefined
+	nothing kind = iota // null
 	truth
 	number
 	text
 	list
 	object
+	undefined // JavaScript's: what a missing argument is
 )
 
 // A value is one JSON value during evaluation. It is passed by value, so that
@@ -55,7 +54,11 @@ func toValue(v any) value {
 		return value{kind: number, num: float64(x)}
 	case []any:
 		return value{kind: list, ref: v}
-	case map[string]any, Object:
+	case map[string]any:
+		return value{kind: object, ref: v}
+	case *reduction:
+		return value{kind: object, ref: x.object()}
+	case Object:
 		return value{kind: object, ref: v}
 	case time.Time:
 		return value{kind: text, str: x.Format(time.RFC3339Nano)}
@@ -74,6 +77,9 @@ func toValue(v any) value {
 	}
 	return reflected(v)
 }
+
+func (v value) isNone() bool      { return v.kind == nothing || v.kind == undefined }
+func (v value) isReference() bool { return v.kind == list || v.kind == object }
 
 func reflected(v any) value {
 	r := reflect.ValueOf(v)
@@ -143,6 +149,29 @@ func (w *walk) down() bool {
 
 func (w *walk) up() { w.depth-- }
 
+// all is false when what v holds is more than a walk visits.
+func (w *walk) all(v any) bool {
+	defer w.up()
+	if !w.down() {
+		return false
+	}
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			if !w.all(item) {
+				return false
+			}
+		}
+	case map[string]any:
+		for _, item := range v {
+			if !w.all(item) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // result gives a value to the caller as plain Go.
 func (v value) result() any {
 	switch v.kind {
@@ -188,20 +217,38 @@ func (v value) plain(w *walk) any {
 		}
 		return items
 	}
-	r := reflect.ValueOf(v.ref)
 	m := map[string]any{}
-	if r.Kind() == reflect.Map {
-		for key, val := range r.Seq2() {
-			m[key.String()] = toValue(val.Interface()).plain(w)
-		}
-		return m
-	}
-	for _, f := range fieldsOf(r.Type()) {
-		if val, ok := f.of(r); ok {
-			m[f.name] = toValue(val).plain(w)
-		}
+	for name, member := range v.each {
+		m[name] = member.plain(w)
 	}
 	return m
+}
+
+// each walks the members of an object of any Go type but [Object], which does not
+// tell them.
+func (v value) each(yield func(name string, member value) bool) {
+	if m, ok := v.ref.(map[string]any); ok {
+		for name, member := range m {
+			if !yield(name, toValue(member)) {
+				return
+			}
+		}
+		return
+	}
+	r := reflect.ValueOf(v.ref)
+	if r.Kind() == reflect.Map {
+		for name, member := range r.Seq2() {
+			if !yield(name.String(), toValue(member.Interface())) {
+				return
+			}
+		}
+		return
+	}
+	for _, f := range fieldsOf(r.Type()) {
+		if member, ok := f.of(r); ok && !yield(f.name, toValue(member)) {
+			return
+		}
+	}
 }
 
 // length and element walk a list of any Go type.
@@ -212,11 +259,13 @@ func (v value) length() int {
 	return reflect.ValueOf(v.ref).Len()
 }
 
-func (v value) element(i int) value {
+func (v value) element(i int) value { return toValue(v.item(i)) }
+
+func (v value) item(i int) any {
 	if items, ok := v.ref.([]any); ok {
-		return toValue(items[i])
+		return items[i]
 	}
-	return toValue(reflect.ValueOf(v.ref).Index(i).Interface())
+	return reflect.ValueOf(v.ref).Index(i).Interface()
 }
 
 // member is data[name], for maps, structs and lists.
@@ -290,62 +339,8 @@ func (v value) truth() bool {
 	return false
 }
 
-// number is JavaScript's Number(v).
-func (v value) number() float64 {
-	switch v.kind {
-	case truth, number:
-		return v.num
-	case text:
-		return parseNumber(v.str)
-	case list:
-		return parseNumber(v.text())
-	case object:
-		return math.NaN()
-	}
-	return 0
-}
-
-func parseNumber(s string) float64 {
-	s = strings.TrimFunc(s, isSpace)
-	if s == "" {
-		return 0
-	}
-	if len(s) > 2 && s[0] == '0' {
-		base := map[byte]int{'x': 16, 'X': 16, 'o': 8, 'O': 8, 'b': 2, 'B': 2}[s[1]]
-		if base != 0 {
-			n, err := strconv.ParseUint(s[2:], base, 64)
-			if err != nil {
-				return math.NaN()
-			}
-			return float64(n)
-		}
-	}
-	switch strings.TrimLeft(s, "+-") {
-	case "Infinity":
-	default:
-		// Go reads more than JavaScript does: "inf", "nan", "0x1p4", "1_0".
-		for i := range len(s) {
-			if strings.IndexByte("0123456789+-.eE", s[i]) < 0 {
-				return math.NaN()
-			}
-		}
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil && !math.IsInf(f, 0) {
-		return math.NaN()
-	}
-	return f
-}
-
-func isSpace(r rune) bool {
-	switch r {
-	case '\t', '\n', '\v', '\f', '\r', ' ', 0xa0, 0x1680, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000, 0xfeff:
-		return true
-	}
-	return 0x2000 <= r && r <= 0x200a
-}
-
-// text is JavaScript's String(v).
+// text is JavaScript's String(v) of anything but a list, whose text is built by
+// [Scope.text].
 func (v value) text() string {
 	switch v.kind {
 	case truth:
@@ -354,152 +349,10 @@ func (v value) text() string {
 		return formatNumber(v.num)
 	case text:
 		return v.str
-	case list:
-		return string(v.appendJoined(nil))
 	case object:
 		return "[object Object]"
+	case undefined:
+		return "undefined"
 	}
 	return "null"
-}
-
-// appendJoined appends what Array.join makes of v: null is empty, and lists are
-// joined by commas.
-func (v value) appendJoined(b []byte) []byte { return v.join(b, &walk{}) }
-
-func (v value) join(b []byte, w *walk) []byte {
-	switch v.kind {
-	case nothing:
-		return b
-	case list:
-	default:
-		return append(b, v.text()...)
-	}
-	defer w.up()
-	if !w.down() {
-		return b
-	}
-	for i := range v.length() {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = v.element(i).join(b, w)
-	}
-	return b
-}
-
-// formatNumber is JavaScript's Number.toString.
-func formatNumber(f float64) string {
-	switch {
-	case math.IsNaN(f):
-		return "NaN"
-	case math.IsInf(f, 1):
-		return "Infinity"
-	case math.IsInf(f, -1):
-		return "-Infinity"
-	case f == 0:
-		return "0"
-	}
-	if a := math.Abs(f); a >= 1e21 || a < 1e-6 {
-		s := strconv.FormatFloat(f, 'e', -1, 64)
-		mantissa, exponent, _ := strings.Cut(s, "e")
-		return mantissa + "e" + exponent[:1] + strings.TrimLeft(exponent[1:], "0")
-	}
-	return strconv.FormatFloat(f, 'f', -1, 64)
-}
-
-// primitive is what an object or list is compared as.
-func (v value) primitive() value {
-	if v.kind == list || v.kind == object {
-		return value{kind: text, str: v.text()}
-	}
-	return v
-}
-
-func strictEqual(a, b value) bool {
-	if a.kind != b.kind {
-		return false
-	}
-	switch a.kind {
-	case truth, number:
-		return a.num == b.num
-	case text:
-		return a.str == b.str
-	case list, object:
-		return same(a.ref, b.ref)
-	}
-	return true
-}
-
-// same says whether two lists or objects are one, as JavaScript compares them.
-func same(a, b any) bool {
-	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
-	if x.Kind() != y.Kind() {
-		return false
-	}
-	switch x.Kind() {
-	case reflect.Slice:
-		return x.Len() == y.Len() && x.Len() > 0 && x.UnsafePointer() == y.UnsafePointer()
-	case reflect.Map, reflect.Pointer:
-		return x.UnsafePointer() == y.UnsafePointer()
-	}
-	return false
-}
-
-func looseEqual(a, b value) bool {
-	if a.kind == b.kind {
-		return strictEqual(a, b)
-	}
-	if a.kind == nothing || b.kind == nothing {
-		return false
-	}
-	a, b = a.primitive(), b.primitive()
-	if a.kind == text && b.kind == text {
-		return a.str == b.str
-	}
-	return a.number() == b.number()
-}
-
-func less(a, b value) bool {
-	a, b = a.primitive(), b.primitive()
-	if a.kind == text && b.kind == text {
-		return compareUTF16(a.str, b.str) < 0
-	}
-	return a.number() < b.number()
-}
-
-func lessOrEqual(a, b value) bool {
-	a, b = a.primitive(), b.primitive()
-	if a.kind == text && b.kind == text {
-		return compareUTF16(a.str, b.str) <= 0
-	}
-	return a.number() <= b.number()
-}
-
-// compareUTF16 orders texts by their UTF-16 code units, as JavaScript does. That is
-// the order of bytes but for characters beyond U+FFFF, whose surrogates come before
-// U+E000.
-func compareUTF16(a, b string) int {
-	i := 0
-	for i < len(a) && i < len(b) && a[i] == b[i] {
-		i++
-	}
-	if i == len(a) || i == len(b) {
-		return len(a) - len(b)
-	}
-	for i > 0 && !utf8.RuneStart(a[i]) {
-		i--
-	}
-	x, _ := utf8.DecodeRuneInString(a[i:])
-	y, _ := utf8.DecodeRuneInString(b[i:])
-	if (x > 0xffff) != (y > 0xffff) {
-		if x > 0xffff {
-			x = 0xd800
-		} else {
-			y = 0xd800
-		}
-	}
-	if x == y { // bytes that are no UTF-8
-		return strings.Compare(a[i:], b[i:])
-	}
-	return int(x) - int(y)
 }

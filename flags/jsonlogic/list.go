@@ -1,0 +1,219 @@
+package jsonlogic
+
+import "strings"
+
+// A loop is an operator that evaluates its second argument for each element of its
+// first.
+type loop struct {
+	over, body *node
+}
+
+func newLoop(args []*node) loop { return loop{arg(args, 0), arg(args, 1)} }
+
+// each calls visit with each element of a list, the element being the data, until
+// visit is false. What is no list has no elements. It returns their number.
+func (l loop) each(s *Scope, items value, visit func(item any) bool) int {
+	if items.kind != list {
+		return 0
+	}
+	outer := s.data
+	n := items.length()
+	for i := range n {
+		if !s.spend(1 + l.body.size) {
+			break
+		}
+		s.data = items.item(i)
+		if !visit(s.data) {
+			break
+		}
+	}
+	s.data = outer
+	return n
+}
+
+func listOf(items []any) value {
+	if len(items) == 0 {
+		return emptyList
+	}
+	return value{kind: list, ref: items}
+}
+
+var emptyList = value{kind: list, ref: []any{}}
+
+func mapped(args []*node) operation {
+	l := newLoop(args)
+	return gives(func(s *Scope) value {
+		var results []any
+		l.each(s, l.over.eval(s), func(any) bool {
+			results = append(results, l.body.eval(s).result())
+			return true
+		})
+		return listOf(results)
+	})
+}
+
+func filter(args []*node) operation {
+	l := newLoop(args)
+	return gives(func(s *Scope) value {
+		var kept []any
+		l.each(s, l.over.eval(s), func(item any) bool {
+			if l.body.test(s) {
+				kept = append(kept, toValue(item).result())
+			}
+			return true
+		})
+		return listOf(kept)
+	})
+}
+
+// A reduction is the data of reduce's second argument.
+type reduction struct{ current, accumulator any }
+
+// Get implements [Object].
+func (r *reduction) Get(name string) (any, bool) {
+	switch name {
+	case "current":
+		return r.current, true
+	case "accumulator":
+		return r.accumulator, true
+	}
+	return nil, false
+}
+
+// object is the reduction at this moment, for who asks for all of it.
+func (r *reduction) object() map[string]any {
+	return map[string]any{"current": r.current, "accumulator": r.accumulator}
+}
+
+func reduce(args []*node) operation {
+	l := newLoop(args)
+	initial := arg(args, 2)
+	return gives(func(s *Scope) value {
+		items, so := l.over.eval(s), initial.eval(s)
+		r := &reduction{}
+		l.each(s, items, func(item any) bool {
+			r.current, r.accumulator = item, so.result()
+			s.data = r
+			so = l.body.eval(s)
+			return true
+		})
+		return defined(so)
+	})
+}
+
+func all(args []*node) operation {
+	l := newLoop(args)
+	return decides(func(s *Scope) bool {
+		holds := true
+		n := l.each(s, l.over.eval(s), func(any) bool {
+			holds = l.body.test(s)
+			return holds
+		})
+		return holds && n > 0
+	})
+}
+
+func (l loop) any(s *Scope) bool {
+	found := false
+	l.each(s, l.over.eval(s), func(any) bool {
+		found = l.body.test(s)
+		return !found
+	})
+	return found
+}
+
+func some(args []*node) operation {
+	l := newLoop(args)
+	return decides(func(s *Scope) bool { return l.any(s) })
+}
+
+func none(args []*node) operation {
+	l := newLoop(args)
+	return decides(func(s *Scope) bool { return !l.any(s) })
+}
+
+// merge joins lists, and what is no list as if it were one.
+func merge(args []*node) operation {
+	return gives(func(s *Scope) value {
+		var merged []any
+		for _, a := range args {
+			v := a.eval(s)
+			if v.kind != list {
+				merged = append(merged, v.result())
+				continue
+			}
+			if !s.spend(v.length()) {
+				break
+			}
+			for i := range v.length() {
+				merged = append(merged, v.element(i).result())
+			}
+		}
+		return listOf(merged)
+	})
+}
+
+// in finds a text in a text or, by strict equality, an element in a list.
+func in(args []*node) operation {
+	needle, haystack := arg(args, 0), arg(args, 1)
+	if haystack.constant != nil {
+		if has := textSet(haystack.constant); has != nil {
+			// The usual rule: {"in": [{"var": "country"}, ["ES", "PT", …]]}.
+			return decides(func(s *Scope) bool {
+				v := needle.eval(s)
+				return v.kind == text && has(v.str)
+			})
+		}
+	}
+	return decides(func(s *Scope) bool {
+		n, h := needle.eval(s), haystack.eval(s)
+		switch h.kind {
+		case text:
+			return strings.Contains(s.read(h.str), s.text(n))
+		case list:
+			for i := range h.length() {
+				if !s.spend(1) {
+					break
+				}
+				if strictEqual(s, n, h.element(i)) {
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
+// textSet tells the members of a list of texts, nil for any other value.
+func textSet(v *value) func(string) bool {
+	if v.kind != list {
+		return nil
+	}
+	members := make([]string, v.length())
+	for i := range members {
+		e := v.element(i)
+		if e.kind != text {
+			return nil
+		}
+		members[i] = e.str
+	}
+	const few = 8 // that are sooner compared than hashed
+	if len(members) <= few {
+		return func(s string) bool {
+			for _, m := range members {
+				if m == s {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	set := make(map[string]struct{}, len(members))
+	for _, m := range members {
+		set[m] = struct{}{}
+	}
+	return func(s string) bool {
+		_, ok := set[s]
+		return ok
+	}
+}

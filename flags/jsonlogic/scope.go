@@ -1,0 +1,81 @@
+package jsonlogic
+
+import (
+	"fmt"
+	"sync"
+)
+
+// A Scope is one evaluation in progress. It must not be kept.
+type Scope struct {
+	data   any
+	rule   *Rule
+	left   int // steps
+	err    error
+	tracer *tracer // nil: nobody asked for an explanation
+}
+
+var scopes = sync.Pool{New: func() any { return new(Scope) }}
+
+// Data is what the rule is applied to; in the second argument of map, filter, all,
+// some and none it is the element, in that of reduce an [Object] with the members
+// current and accumulator.
+func (s *Scope) Data() any { return s.data }
+
+// Var returns the value called name at the top of the data, nil when there is none.
+func (s *Scope) Var(name string) any {
+	v, _ := member(s.data, name)
+	return toValue(v).result()
+}
+
+func (s *Scope) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// bytesPerStep is how much text may be read or built for one step.
+const bytesPerStep = 64
+
+// spend takes n of the steps that are left. It is false when the evaluation is to
+// end.
+func (s *Scope) spend(n int) bool {
+	if s.err != nil {
+		return false
+	}
+	if s.left -= n; s.left < 0 {
+		s.fail(&Error{Err: fmt.Errorf("%w: at most %d", ErrTooManySteps, s.rule.opts.maxSteps())})
+		return false
+	}
+	return true
+}
+
+// read pays for the reading of a text.
+func (s *Scope) read(text string) string {
+	if len(text) >= bytesPerStep {
+		s.spend(len(text) / bytesPerStep)
+	}
+	return text
+}
+
+// fits pays for a text, of which n bytes were just built, and says whether it may
+// grow further.
+func (s *Scope) fits(text []byte, n int) bool {
+	if most := s.rule.opts.maxText(); len(text) > most {
+		s.fail(&Error{Err: fmt.Errorf("%w: at most %d bytes", ErrTextTooLong, most)})
+		return false
+	}
+	return s.spend(n / bytesPerStep)
+}
+
+// give hands a value out to code that is not of this package. A list that a loop
+// built can hold one part in many places, and be small here but without end for
+// whoever walks it: reduce may double its accumulator at each step.
+func (s *Scope) give(v value) any {
+	if v.isReference() && s.left < s.rule.opts.maxSteps() {
+		if w := (walk{}); !w.all(v.ref) {
+			s.fail(&Error{Err: fmt.Errorf("%w: at most %d elements, %d deep", ErrResultTooLarge, walkSteps, walkDepth)})
+			return nil
+		}
+	}
+	return v.result()
+}

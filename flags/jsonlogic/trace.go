@@ -1,0 +1,296 @@
+package jsonlogic
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Trace tells how one part of a rule came to its result: an operation, a list, or
+// plain data. [Rule.Explain] makes it; it is the reader's own, can be encoded as
+// JSON, and is at most about a mebibyte large. Large values are shortened in it, with
+// "…" where something is left out, and infinities and NaN are their names.
+type Trace struct {
+	// Path is where in the rule the part stands, as a JSON pointer (RFC 6901).
+	Path string `json:"path"`
+
+	// Operator is the operation's, empty for a list and for plain data.
+	Operator string `json:"operator,omitempty"`
+
+	// Result is what the part evaluated to.
+	Result any `json:"result"`
+
+	// Inputs are the arguments that were evaluated, or a list's elements, in the order
+	// in which they were; the second argument of a loop is there once for each element.
+	// An argument that was not needed, as the branch of an if that is not taken, is
+	// not there.
+	Inputs []*Trace `json:"inputs,omitempty"`
+
+	// Omitted is how many inputs are not there only because the trace had grown too
+	// large.
+	Omitted int `json:"omitted,omitempty"`
+
+	// Notes are what a custom operator added with [Scope.Note].
+	Notes map[string]any `json:"notes,omitempty"`
+
+	// Error is why the evaluation ended in this part; there is no result then.
+	Error string `json:"error,omitempty"`
+}
+
+// Explain is [Rule.Eval] that also tells how the rule came to its result: result and
+// error are Eval's. It compiles the rule anew and takes many times longer, so that
+// Eval need not pay for it: it is for people who ask. The trace is there even where
+// the evaluation fails. Custom operators and [Options.Log] are called as Eval calls
+// them.
+func (r *Rule) Explain(data any) (result any, trace *Trace, err error) {
+	root, err := compile(r.text, &compiler{opts: r.opts, explain: true})
+	if err != nil {
+		return nil, nil, err // of a custom operator that no longer accepts its arguments
+	}
+	top := &Trace{}
+	s := &Scope{data: data, rule: r, left: r.opts.maxSteps(), tracer: &tracer{at: top, room: traceRoom}}
+	result = s.give(root.eval(s))
+	if s.err != nil {
+		result = nil
+	}
+	return result, top.Inputs[0], s.err
+}
+
+// Explaining says whether the evaluation is one of [Rule.Explain], whose trace keeps
+// notes. An operator asks before it computes what it would only note.
+func (s *Scope) Explaining() bool { return s.tracer != nil }
+
+// Note adds a detail to the trace of the custom operation that is being evaluated,
+// in an evaluation of [Rule.Explain]; in any other it does nothing. Value may be any
+// Go value; it is kept as it is at that moment.
+func (s *Scope) Note(key string, value any) {
+	if s.tracer != nil {
+		s.tracer.note(key, value)
+	}
+}
+
+// Bounds of a trace. Each part and value costs its text and a bit.
+const (
+	traceRoom     = 1 << 20 // bytes, roughly
+	traceCost     = 64      // of a part or value, besides its text
+	traceText     = 1 << 10 // bytes of a text
+	traceElements = 100     // of a list or object
+	traceDepth    = 20      // of a value
+)
+
+// A tracer records an evaluation.
+type tracer struct {
+	at     *Trace // of the part being evaluated, nil in parts that are left out
+	room   int    // that is left
+	failed bool   // and the trace says where
+}
+
+// traced is a node that records its evaluation.
+func (n *node) traced(at *place) *node {
+	t := *n
+	t.operation = gives(func(s *Scope) value { return s.tracer.record(s, n, at) })
+	return &t
+}
+
+// unfolded are arguments without their constants, so that an operator evaluates them
+// and they appear in the trace.
+func unfolded(args []*node) []*node {
+	nodes := make([]*node, len(args))
+	for i, arg := range args {
+		n := *arg
+		n.constant = nil
+		nodes[i] = &n
+	}
+	return nodes
+}
+
+func (tr *tracer) record(s *Scope, n *node, at *place) value {
+	if s.err != nil {
+		return value{}
+	}
+	parent := tr.at
+	if parent == nil {
+		return n.eval(s)
+	}
+	path := at.pointer()
+	tr.at = nil
+	if tr.room -= traceCost + len(path); tr.room > 0 {
+		tr.at = &Trace{Path: path, Operator: n.name}
+		parent.Inputs = append(parent.Inputs, tr.at)
+	} else {
+		parent.Omitted++
+	}
+	t := tr.at
+	v := n.eval(s)
+	tr.at = parent
+	switch {
+	case t == nil:
+	case s.err == nil:
+		t.Result = tr.shorten(v, 0)
+	case !tr.failed:
+		tr.failed = true
+		t.Error = s.err.Error()
+	}
+	return v
+}
+
+func (tr *tracer) note(key string, v any) {
+	if tr.at == nil {
+		return
+	}
+	if tr.at.Notes == nil {
+		tr.at.Notes = map[string]any{}
+	}
+	key = tr.shortenText(key)
+	tr.at.Notes[key] = tr.shorten(toValue(v), 0)
+}
+
+const ellipsis = "…"
+
+// shorten copies a value as plain JSON of bounded size.
+func (tr *tracer) shorten(v value, depth int) any {
+	tr.room -= traceCost
+	switch v.kind {
+	case truth:
+		return v.num != 0
+	case number:
+		if math.IsNaN(v.num) || math.IsInf(v.num, 0) {
+			return formatNumber(v.num)
+		}
+		return v.num
+	case text:
+		return tr.shortenText(v.str)
+	case list:
+		return tr.shortenList(v, depth)
+	case object:
+		return tr.shortenObject(v, depth)
+	}
+	return nil
+}
+
+func (tr *tracer) shortenText(t string) string {
+	if tr.room < 0 {
+		return ellipsis
+	}
+	if len(t) > traceText {
+		n := traceText
+		for n > 0 && !utf8.RuneStart(t[n]) {
+			n--
+		}
+		t = t[:n] + ellipsis
+	}
+	tr.room -= len(t)
+	return strings.ToValidUTF8(strings.Clone(t), "\ufffd")
+}
+
+func (tr *tracer) shortenList(v value, depth int) any {
+	if depth == traceDepth {
+		return ellipsis
+	}
+	items := []any{}
+	for i := range v.length() {
+		if i == traceElements || tr.room < 0 {
+			return append(items, ellipsis)
+		}
+		items = append(items, tr.shorten(v.element(i), depth+1))
+	}
+	return items
+}
+
+func (tr *tracer) shortenObject(v value, depth int) any {
+	if _, ok := v.ref.(Object); ok {
+		return v.text() // it does not tell its members
+	}
+	if depth == traceDepth || tr.room < 0 || v.members() > traceElements {
+		return ellipsis
+	}
+	m := map[string]any{}
+	for name, member := range v.each {
+		m[tr.shortenText(name)] = tr.shorten(member, depth+1)
+	}
+	return m
+}
+
+// String writes the trace for people, a line for each operation, its inputs below it.
+func (t *Trace) String() string {
+	var b strings.Builder
+	t.write(&b, "")
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func (t *Trace) write(b *strings.Builder, indent string) {
+	b.WriteString(indent)
+	nested := t.Inputs
+	switch {
+	case t.Operator == "" && len(t.Inputs) > 0:
+		b.WriteString("list → ")
+	case t.Operator != "" && t.plain():
+		args := make([]string, len(t.Inputs))
+		for i, in := range t.Inputs {
+			args[i] = in.result()
+		}
+		fmt.Fprintf(b, "%s(%s) → ", t.Operator, strings.Join(args, ", "))
+		nested = nil
+	case t.Operator != "":
+		b.WriteString(t.Operator + " → ")
+	}
+	b.WriteString(t.result())
+	for i, key := range slices.Sorted(maps.Keys(t.Notes)) {
+		separator := ", "
+		if i == 0 {
+			separator = "   # "
+		}
+		b.WriteString(separator + key + ": " + encode(t.Notes[key]))
+	}
+	b.WriteByte('\n')
+	for _, in := range nested {
+		in.write(b, indent+"  ")
+	}
+	if t.Omitted > 0 {
+		fmt.Fprintf(b, "%s  … %d more\n", indent, t.Omitted)
+	}
+}
+
+// plain says that the inputs are few, and data, so that they fit on the line.
+func (t *Trace) plain() bool {
+	for _, in := range t.Inputs {
+		if in.Operator != "" || len(in.Inputs) > 0 || in.Error != "" {
+			return false
+		}
+	}
+	return len(t.Inputs) <= 3 && t.Omitted == 0
+}
+
+func (t *Trace) result() string {
+	if t.Error != "" {
+		return "failed: " + t.Error
+	}
+	return encode(t.Result)
+}
+
+func encode(v any) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(v) != nil {
+		return fmt.Sprint(v) // not of Explain's making
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// members is how many members an object has.
+func (v value) members() int {
+	if m, ok := v.ref.(map[string]any); ok {
+		return len(m)
+	}
+	if r := reflect.ValueOf(v.ref); r.Kind() == reflect.Map {
+		return r.Len()
+	}
+	return len(fieldsOf(reflect.TypeOf(v.ref)))
+}

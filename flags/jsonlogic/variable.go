@@ -1,0 +1,145 @@
+package jsonlogic
+
+import "strings"
+
+// variable walks the data: {"var": "a.b.0"}, {"var": ["a", default]}. The empty path
+// is the data itself.
+func variable(args []*node) operation {
+	path, otherwise := arg(args, 0), arg(args, 1)
+	if otherwise == undefinedNode {
+		otherwise = nullNode
+	}
+	if path.constant == nil || path.constant.kind == list {
+		return gives(func(s *Scope) value {
+			if v, ok := s.find(path.eval(s)); ok {
+				return v
+			}
+			return defined(otherwise.eval(s))
+		})
+	}
+	constant := ""
+	if !path.constant.isNone() {
+		constant = path.constant.text()
+	}
+	names := strings.Split(constant, ".")
+	switch {
+	case len(names) > 1:
+		return gives(func(s *Scope) value {
+			at, ok := s.data, true
+			for _, name := range names {
+				if at, ok = member(at, name); !ok {
+					return defined(otherwise.eval(s))
+				}
+			}
+			return toValue(at)
+		})
+	case names[0] == "":
+		return gives(func(s *Scope) value { return toValue(s.data) })
+	}
+	name := names[0]
+	return gives(func(s *Scope) value {
+		if v, ok := member(s.data, name); ok {
+			return toValue(v)
+		}
+		return defined(otherwise.eval(s))
+	})
+}
+
+func defined(v value) value {
+	if v.kind == undefined {
+		return value{}
+	}
+	return v
+}
+
+// find is what stands at a path in the data.
+func (s *Scope) find(path value) (value, bool) {
+	rest := ""
+	if !path.isNone() {
+		rest = s.read(s.text(path))
+	}
+	if rest == "" {
+		return toValue(s.data), true
+	}
+	at, more := s.data, true
+	for more {
+		var name string
+		name, rest, more = strings.Cut(rest, ".")
+		var ok bool
+		if at, ok = member(at, name); !ok {
+			return value{}, false
+		}
+	}
+	return toValue(at), true
+}
+
+// missing lists the keys that the data has not, or null, or the empty text. The keys
+// are the arguments, or the first argument if that is a list.
+func missing(args []*node) operation {
+	first := arg(args, 0)
+	return gives(func(s *Scope) value {
+		if len(args) == 0 {
+			return emptyList
+		}
+		v := first.eval(s)
+		if v.kind == list {
+			return s.missing(v)
+		}
+		keys := []any{v.result()}
+		for _, a := range args[1:] {
+			keys = append(keys, a.eval(s).result())
+		}
+		return s.missing(listOf(keys))
+	})
+}
+
+// missingSome is {"missing_some": [how many are enough, keys]}: the missing keys, or
+// none if there are enough others.
+func missingSome(args []*node) operation {
+	need, options := arg(args, 0), arg(args, 1)
+	return gives(func(s *Scope) value {
+		enough := s.number(need.eval(s))
+		keys := options.eval(s)
+		if keys.kind != list {
+			keys = listOf([]any{keys.result()})
+		}
+		lacking := s.missing(keys)
+		if float64(keys.length()-lacking.length()) >= enough {
+			return emptyList
+		}
+		return lacking
+	})
+}
+
+func (s *Scope) missing(keys value) value {
+	var lacking []any
+	for i := range keys.length() {
+		if !s.spend(1) {
+			break
+		}
+		key := keys.element(i)
+		if v := s.optional(key); v.kind == nothing || v.kind == text && v.str == "" {
+			lacking = append(lacking, key.result())
+		}
+	}
+	return listOf(lacking)
+}
+
+// optional is {"var": key}: a key that is a list is a path and a default.
+func (s *Scope) optional(key value) value {
+	var otherwise value
+	if key.kind == list {
+		l := key
+		key = value{}
+		if l.length() > 0 {
+			key = l.element(0)
+		}
+		if l.length() > 1 {
+			otherwise = l.element(1)
+		}
+	}
+	if v, ok := s.find(key); ok {
+		return v
+	}
+	return otherwise
+}
