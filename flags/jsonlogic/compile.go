@@ -17,25 +17,39 @@ type node struct {
 	size     int     // nodes in all, this one counted: what evaluating it costs at most
 }
 
-// An operation evaluates a node, or, where only that is asked, its truth.
+// An operation evaluates a node in one of three ways, of which two spare the making
+// of a value that nobody needs.
 type operation struct {
-	eval func(s *Scope) value
-	test func(s *Scope) bool
+	eval  func(s *Scope) value // to go on with
+	test  func(s *Scope) bool  // for its truth alone
+	plain func(s *Scope) any   // for code that is not of this package
 }
 
 // gives is an operation of any result.
 func gives(eval func(s *Scope) value) operation {
-	return operation{eval, func(s *Scope) bool { return eval(s).truth() }}
+	return operation{
+		eval,
+		func(s *Scope) bool { return eval(s).truth() },
+		func(s *Scope) any { return s.give(eval(s)) },
+	}
 }
 
 // decides is an operation that is true or false.
 func decides(test func(s *Scope) bool) operation {
-	return operation{func(s *Scope) value { return boolean(test(s)) }, test}
+	return operation{
+		func(s *Scope) value { return boolean(test(s)) },
+		test,
+		func(s *Scope) any { return test(s) },
+	}
 }
 
 func always(v value) operation {
-	holds := v.truth()
-	return operation{func(*Scope) value { return v }, func(*Scope) bool { return holds }}
+	holds, plain := v.truth(), v.result()
+	return operation{
+		func(*Scope) value { return v },
+		func(*Scope) bool { return holds },
+		func(*Scope) any { return plain },
+	}
 }
 
 func literal(v value) *node { return &node{operation: always(v), constant: &v, size: 1} }
@@ -185,6 +199,7 @@ func customOperation(f Func) operation {
 			}
 			return toValue(v).truth()
 		},
+		func(s *Scope) any { return s.plain(call(s)) },
 	}
 }
 

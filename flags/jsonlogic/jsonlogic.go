@@ -180,7 +180,7 @@ func (r *Rule) Eval(data any) (any, error) {
 	}
 	s, _ := scopes.Get().(*Scope)
 	s.data, s.rule, s.left = data, r, r.opts.maxSteps()
-	result := s.give(r.root.eval(s))
+	result := r.root.plain(s)
 	err := s.err
 	*s = Scope{}
 	scopes.Put(s)

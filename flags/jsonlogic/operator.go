@@ -15,7 +15,7 @@ type Arg struct{ n *node }
 
 // Eval evaluates the argument: nil, a bool, a float64, a string, a []any or a
 // map[string]any.
-func (a Arg) Eval(s *Scope) any { return s.give(a.n.eval(s)) }
+func (a Arg) Eval(s *Scope) any { return a.n.plain(s) }
 
 // Const returns the argument's value when it is the same for all data.
 func (a Arg) Const() (value any, ok bool) {

@@ -79,3 +79,12 @@ func (s *Scope) give(v value) any {
 	}
 	return v.result()
 }
+
+// plain hands out Go data.
+func (s *Scope) plain(v any) any {
+	switch v.(type) {
+	case nil, bool, string, float64:
+		return v
+	}
+	return s.give(toValue(v))
+}

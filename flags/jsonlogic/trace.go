@@ -55,7 +55,7 @@ func (r *Rule) Explain(data any) (result any, trace *Trace, err error) {
 	}
 	top := &Trace{}
 	s := &Scope{data: data, rule: r, left: r.opts.maxSteps(), tracer: &tracer{at: top, room: traceRoom}}
-	result = s.give(root.eval(s))
+	result = root.plain(s)
 	if s.err != nil {
 		result = nil
 	}

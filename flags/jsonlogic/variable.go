@@ -37,12 +37,19 @@ func variable(args []*node) operation {
 		return gives(func(s *Scope) value { return toValue(s.data) })
 	}
 	name := names[0]
-	return gives(func(s *Scope) value {
+	o := gives(func(s *Scope) value {
 		if v, ok := member(s.data, name); ok {
 			return toValue(v)
 		}
 		return defined(otherwise.eval(s))
 	})
+	o.plain = func(s *Scope) any {
+		if v, ok := member(s.data, name); ok {
+			return s.plain(v)
+		}
+		return otherwise.plain(s)
+	}
+	return o
 }
 
 func defined(v value) value {
