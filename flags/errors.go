@@ -20,6 +20,9 @@ type Problem struct {
 	Flag   string // its key; empty when the fault is the document's
 	Field  string // "variants", "targeting", …; empty when the fault is the whole flag's
 	Err    error
+
+	// Severity is SeverityError but for what [Lint] merely warns of.
+	Severity Severity
 }
 
 // Error is the fault with its place:

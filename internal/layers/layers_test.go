@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"version":           {masterminds, xmod, otel, otelTrace},
 	"flags":             {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":   {}, // stands alone
+	"flags/flagtest":    {"flags", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"downtime":          {"internal/document", "internal/live"},
 	"observe":           {openfeature, otel, otelLog, otelMetric, otelTrace},

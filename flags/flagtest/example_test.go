@@ -1,0 +1,50 @@
+package flagtest_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/upkeep-go/upkeep/flags/flagtest"
+)
+
+// A test with the flags that it wants:
+//
+//	func TestExpress(t *testing.T) {
+//		t.Parallel()
+//		client, _ := flagtest.New(t, map[string]any{"new-checkout": true})
+//		…
+//	}
+func ExampleNew() {
+	example(func(t *testing.T) {
+		client, _ := flagtest.New(t, map[string]any{"new-checkout": true, "color": "red"})
+		fmt.Println(checkout(t.Context(), client), color.Value(t.Context(), client, openfeature.EvaluationContext{}))
+	})
+	// Output: express red
+}
+
+// A test in every variant:
+//
+//	func TestCheckout(t *testing.T) {
+//		flagtest.Each(t, NewCheckout, func(t *testing.T, client *openfeature.Client) {
+//			…
+//		})
+//	}
+func ExampleEach() {
+	example(func(t *testing.T) {
+		flagtest.Each(t, newCheckout, func(t *testing.T, client *openfeature.Client) {
+			fmt.Println(checkout(t.Context(), client))
+		})
+	})
+	// Output:
+	// standard
+	// express
+}
+
+// example runs a test inside of an Example, as the go command does outside of one.
+func example(test func(t *testing.T)) {
+	testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "example", F: test}})
+}
+
+func sprintf(format string, args []any) string { return fmt.Sprintf(format, args...) }
