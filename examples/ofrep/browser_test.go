@@ -1,0 +1,224 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/flags"
+	"github.com/upkeep-go/upkeep/flags/ofrep"
+)
+
+// TestPageChangesWithTheFile is the whole way: a file is written, the page in a real
+// browser shows it, and was not loaded again.
+func TestPageChangesWithTheFile(t *testing.T) {
+	v := visit(t, &ofrep.Options{})
+	first := v.until("Welcome.")
+	write(t, v.file, strings.Replace(ownDocument(t), "defaultVariant: plain", "defaultVariant: sale", 1))
+	require.Equal(t, first.Load, v.until("Everything must go!").Load, "not loaded again")
+	write(t, v.file, ownDocument(t))
+	require.Equal(t, first.Load, v.until("Welcome.").Load)
+	require.LessOrEqual(t, v.fetches.Load(), int32(3), "one at the start and one for each change: nothing polls")
+}
+
+// TestPageStaysWithoutEventStream is the counter-check: it is the event stream that
+// changes the page and nothing else.
+func TestPageStaysWithoutEventStream(t *testing.T) {
+	v := visit(t, &ofrep.Options{MaxStreams: -1})
+	v.until("Welcome.")
+	changed := v.provider.Changed()
+	write(t, v.file, strings.Replace(ownDocument(t), "defaultVariant: plain", "defaultVariant: sale", 1))
+	select {
+	case <-changed:
+	case <-t.Context().Done():
+		t.Fatal("the provider did not see the change")
+	}
+	for range 20 { // the page goes on telling, ten times a second
+		require.Equal(t, "Welcome.", v.next().Text)
+	}
+	require.Equal(t, int32(1), v.fetches.Load())
+	v.plan.Store("pro")
+	v.until("Thank you for staying with us.")
+	v.plan.Store("free")
+	v.until("Everything must go!")
+}
+
+// TestPageChangesWithTheContext: the web provider keeps its ETag when attributes change
+// and the targeting key does not.
+func TestPageChangesWithTheContext(t *testing.T) {
+	v := visit(t, &ofrep.Options{})
+	first := v.until("Welcome.")
+	for range 2 {
+		v.plan.Store("pro")
+		require.Equal(t, first.Load, v.until("Thank you for staying with us.").Load)
+		v.plan.Store("free")
+		require.Equal(t, first.Load, v.until("Welcome.").Load)
+	}
+}
+
+// A visitor is a browser that shows the page.
+type visitor struct {
+	t        *testing.T
+	provider *flags.Provider
+	file     string
+	shown    chan report
+	plan     atomic.Value // a string: what the page is to select
+	fetches  atomic.Int32 // bulk requests so far
+}
+
+// A report is what the page shows, and when it was loaded.
+type report struct {
+	Load float64
+	Text string
+}
+
+// reporter is added to the page: it tells what is shown and does what the test wants.
+const reporter = `
+<script>
+  setInterval(async () => {
+    const text = document.getElementById("banner").textContent;
+    const answer = await fetch("/report", { method: "POST", body: JSON.stringify({ load: performance.timeOrigin, text }) });
+    const plan = document.getElementById("plan"), wanted = await answer.text();
+    if (plan.value !== wanted) {
+      plan.value = wanted;
+      plan.dispatchEvent(new Event("change"));
+    }
+  }, 100);
+</script>
+`
+
+// visit opens the site in a browser.
+func visit(t *testing.T, opts *ofrep.Options) *visitor {
+	t.Helper()
+	browser := findBrowser(t)
+	v := &visitor{t: t, shown: make(chan report)}
+	v.plan.Store("free")
+	v.provider, v.file = open(t, ownDocument(t))
+	server := listen(t, func(done <-chan struct{}) http.Handler {
+		opts.Done = done
+		site, err := newSite(v.provider, opts)
+		require.NoError(t, err)
+		return v.around(site, done)
+	})
+
+	// As root Chromium has no sandbox; what it shows is ours. The rest keeps it from
+	// looking for updates and accounts.
+	args := []string{
+		"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-breakpad", "--disable-dev-shm-usage",
+		"--remote-debugging-port=0", "--user-data-dir=" + t.TempDir(), server.URL,
+	}
+	if os.Geteuid() == 0 {
+		args = append([]string{"--no-sandbox"}, args...)
+	}
+	var said bytes.Buffer
+	cmd := exec.Command(browser, args...)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end its helpers with it
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the browser said:\n%s", &said)
+		}
+	})
+	return v
+}
+
+// around adds the reporter to the page, takes its reports, and counts requests.
+func (v *visitor) around(site http.Handler, done <-chan struct{}) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", site)
+	mux.HandleFunc("POST /ofrep/v1/evaluate/flags", func(w http.ResponseWriter, r *http.Request) {
+		v.fetches.Add(1)
+		site.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		page := httptest.NewRecorder()
+		site.ServeHTTP(page, r)
+		w.Header().Set("Content-Type", page.Header().Get("Content-Type"))
+		_, _ = io.WriteString(w, page.Body.String()+reporter)
+	})
+	mux.HandleFunc("POST /report", func(w http.ResponseWriter, r *http.Request) {
+		var shown report
+		if err := json.NewDecoder(r.Body).Decode(&shown); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		select {
+		case v.shown <- shown:
+			_, _ = io.WriteString(w, v.plan.Load().(string))
+		case <-r.Context().Done():
+		case <-done:
+		}
+	})
+	return mux
+}
+
+// next is the page's next report.
+func (v *visitor) next() report {
+	v.t.Helper()
+	select {
+	case shown := <-v.shown:
+		return shown
+	case <-time.After(time.Minute):
+		v.t.Fatal("no page reports")
+		panic("unreachable")
+	}
+}
+
+// until waits for the page to show a text.
+func (v *visitor) until(text string) report {
+	v.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; {
+		shown := v.next()
+		if shown.Text == text {
+			return shown
+		}
+		if time.Now().After(end) {
+			require.Equal(v.t, text, shown.Text, "after half a minute")
+		}
+	}
+}
+
+func write(t *testing.T, file, document string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
+}
+
+// findBrowser skips the test where something is missing; CI must have it.
+func findBrowser(t *testing.T) string {
+	t.Helper()
+	missing := func(what string) {
+		t.Helper()
+		message := what + ": run ./setup in examples/ofrep, which gets what is needed on Debian"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	if _, err := os.Stat(modules); err != nil {
+		missing("the page's npm packages are not installed")
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	missing("there is no Chromium")
+	return ""
+}
