@@ -116,7 +116,11 @@ func (f *flag) evaluate(attrs, static map[string]any) (*variant, openfeature.Rea
 	result, err := f.rule.Eval(c)
 	c.flag, c.attrs, c.static = nil, nil, nil
 	contexts.Put(c)
+	return f.decide(result, err)
+}
 
+// decide turns the result of the flag's rule into a variant.
+func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, openfeature.ResolutionError) {
 	var name string
 	switch result := result.(type) {
 	case nil:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/open-feature/go-sdk/openfeature/isolated"
@@ -164,4 +165,139 @@ func ExampleProvider_Problems() {
 	// Output:
 	// flags.yaml:5:21: flag "new-checkout": defaultVariant: "of" is not a variant
 	// true
+}
+
+// Why did this user get this variant?
+func ExampleProvider_Explain() {
+	ctx := context.Background()
+	p, err := flags.Open(ctx, flags.Bytes("flags.yaml", []byte(exampleDocument)), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	fmt.Println(p.Explain(ctx, "new-checkout", flags.Attributes{"targetingKey": "user-42", "email": "bob@mail.example"}))
+	// Output:
+	// new-checkout: false, the rule gives "off" (TARGETING_MATCH)
+	//   if → "off"
+	//     ends_with → false
+	//       var("email") → "bob@mail.example"
+	//       "@shop.example"
+	//     fractional("off") → "off"   # bucket: 55, hash: 2394511712, of: 100, weights: [25,75]
+}
+
+// A document is linted before it is shipped; flagtest.Lint does so in a test.
+func ExampleLint() {
+	for _, problem := range flags.Lint("flags.yaml", []byte(`flags:
+  new-checkout:
+    variants: {"on": true, "off": false}
+    defaultVariant: "off"
+    targetting: {if: [{var: staff}, "on"]}
+  color:
+    variants: {red: "#f00", blue: "#00f"}
+    defaultVariant: red
+    targeting: {if: [{var: beta}, green]}
+`)) {
+		fmt.Println(problem.Severity, problem)
+	}
+	// Output:
+	// warning flags.yaml:5:5: flag "new-checkout": targetting: means nothing here
+	// warning flags.yaml:7:29: flag "color": variants: nothing gives "blue"
+	// error flags.yaml:9:35: flag "color": targeting: gives "green", which is not a variant
+}
+
+// Flags are meant to go again. Usage tells which ones may.
+func ExampleProvider_Cleanup() {
+	ctx := context.Background()
+	p, err := flags.Open(ctx, flags.Bytes("flags.yaml", []byte(`
+flags:
+  new-checkout: {variants: {"on": true, "off": false}, defaultVariant: "on", metadata: {owner: team-checkout, expires: 2026-06-30}}
+  dark-mode:    {variants: {"on": true, "off": false}, defaultVariant: "off", targeting: {if: [{var: dark}, "on"]}}
+`)), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	newCheckout, darkMode := NewCheckout.Bind(p), flags.Bool("dark-mode", false).Bind(p)
+	for i := range 10 {
+		newCheckout.Value(ctx, nil)
+		darkMode.Value(ctx, flags.Attributes{"dark": i%2 == 0})
+	}
+	for _, candidate := range p.Cleanup(time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)) {
+		fmt.Println(candidate.Flag, candidate.Owner, len(candidate.Reasons), candidate.Reasons[0])
+	}
+	// Output: new-checkout team-checkout 2 expired on 2026-06-30
+}
+
+// To look at what is still dark, one request asks for a variant.
+func ExampleWithOverride() {
+	ctx := context.Background()
+	p, err := flags.Open(ctx, flags.Bytes("flags.yaml", []byte(exampleDocument)), &flags.Options{AllowOverrides: true}) // not in production
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	newCheckout := NewCheckout.Bind(p)
+	fmt.Println(newCheckout.Value(ctx, nil))
+	fmt.Println(newCheckout.Value(flags.WithOverride(ctx, "new-checkout", "on"), nil))
+	// Output:
+	// false
+	// true
+}
+
+// What the code needs is checked at every load.
+func ExampleProvider_Require() {
+	p, err := flags.New(flags.Bytes("flags.yaml", []byte(exampleDocument)), &flags.Options{Strict: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	if err := p.Require(NewCheckout, flags.Int("page-size", 20)); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(p.Init(openfeature.EvaluationContext{}))
+	// Output: flags.yaml: flag "page-size": missing, and the code declares it as int
+}
+
+// A team's document stands over the company's, flag by flag.
+func ExampleMerge() {
+	ctx := context.Background()
+	company := flags.Bytes("company.yaml", []byte(`flags: {banner: {variants: {v: Welcome}, defaultVariant: v}, footer: {variants: {v: Imprint}, defaultVariant: v}}`))
+	team := flags.Bytes("team.yaml", []byte(`flags: {banner: {variants: {v: Sale}, defaultVariant: v}}`))
+	p, err := flags.Open(ctx, flags.Merge(company, team), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	fmt.Println(flags.String("banner", "").Bind(p).Value(ctx, nil), flags.String("footer", "").Bind(p).Value(ctx, nil))
+	// Output: Sale Imprint
+}
+
+// A flag reaches only the builds that contain its code, because every rule sees the
+// version of the build that evaluates it.
+func ExampleOptions_static() {
+	ctx := context.Background()
+	document := flags.Bytes("flags.yaml", []byte(`
+flags:
+  new-checkout:
+    variants: {"on": true, "off": false}
+    defaultVariant: "off"
+    targeting: {if: [{sem_ver: [{var: version}, ">=", 1.4.0]}, "on"]}
+`))
+	for _, version := range []string{"v1.3.9", "v1.4.0"} { // of package version: version.Current().Version
+		p, err := flags.Open(ctx, document, &flags.Options{Static: flags.Attributes{"version": version}})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(version, NewCheckout.Bind(p).Value(ctx, flags.Attributes{"version": "v9.9.9"})) // out of a client's reach
+		_ = p.Close()
+	}
+	// Output:
+	// v1.3.9 false
+	// v1.4.0 true
 }

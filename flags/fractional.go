@@ -145,6 +145,7 @@ func (sp *split) bySubject(s *jsonlogic.Scope, encode func(b []byte, flag, subje
 // of gives the variant of a hash.
 func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	if sp.sums != nil {
+		note(s, hash, sp.sums)
 		if i := bucket(hash, sp.sums); i >= 0 {
 			return sp.variants[i].Eval(s)
 		}
@@ -172,10 +173,30 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	if sum > math.MaxInt32 {
 		return nil
 	}
+	note(s, hash, sums)
 	if i := bucket(hash, sums); i >= 0 {
 		return variants[i]
 	}
 	return nil
+}
+
+// note tells an explanation how the split came out.
+func note(s *jsonlogic.Scope, hash uint32, sums []uint64) {
+	if !s.Explaining() || len(sums) == 0 {
+		return
+	}
+	weights := make([]any, len(sums))
+	for i, sum := range sums {
+		if i > 0 {
+			sum -= sums[i-1]
+		}
+		weights[i] = float64(sum)
+	}
+	total := sums[len(sums)-1]
+	s.Note("hash", float64(hash))
+	s.Note("bucket", float64(uint64(hash)*total>>32))
+	s.Note("of", float64(total))
+	s.Note("weights", weights)
 }
 
 // bucket returns the index of the entry that a hash falls on, -1 when no entry has

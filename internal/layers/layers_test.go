@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"flags":             {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":   {}, // stands alone
 	"flags/flagtest":    {"flags", openfeature},
+	"flags/ofrep":       {"flags", "internal/document", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"downtime":          {"internal/document", "internal/live"},
 	"observe":           {openfeature, otel, otelLog, otelMetric, otelTrace},
