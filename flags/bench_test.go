@@ -1,7 +1,10 @@
 package flags_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/open-feature/go-sdk/openfeature"
@@ -82,4 +85,54 @@ func BenchmarkEvaluation(b *testing.B) {
 			}
 		})
 	}
+}
+
+// largeDocument has flags of which each has a rule with a split.
+func largeDocument(flags int) (asJSON, asYAML []byte) {
+	var j, y bytes.Buffer
+	j.WriteString(`{"flags":{`)
+	y.WriteString("flags:\n")
+	for i := range flags {
+		if i > 0 {
+			j.WriteByte(',')
+		}
+		fmt.Fprintf(&j, `"flag-%d":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off","targeting":{"if":[{"ends_with":[{"var":"email"},"@example.com"]},{"fractional":[["on",50],["off",50]]},"off"]},"metadata":{"owner":"team-%d"}}`, i, i%50)
+		fmt.Fprintf(&y, "  flag-%d:\n    state: ENABLED\n    variants: {\"on\": true, \"off\": false}\n    defaultVariant: \"off\"\n    targeting: {if: [{ends_with: [{var: email}, '@example.com']}, {fractional: [[\"on\", 50], [\"off\", 50]]}, \"off\"]}\n    metadata: {owner: team-%d}\n", i, i%50)
+	}
+	j.WriteString("}}")
+	return j.Bytes(), y.Bytes()
+}
+
+func BenchmarkLoad(b *testing.B) {
+	asJSON, asYAML := largeDocument(10_000)
+	for name, doc := range map[string][]byte{"10000 flags.json": asJSON, "10000 flags.yaml": asYAML} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(doc)))
+			for b.Loop() {
+				p, err := flags.Open(b.Context(), flags.Bytes(name, doc), &flags.Options{Logger: quiet})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := p.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// TestLargeDocument bounds what ten thousand flags keep in memory.
+func TestLargeDocument(t *testing.T) {
+	asJSON, _ := largeDocument(10_000)
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	p := open(t, string(asJSON))
+	require.Less(t, heap()-before, int64(60<<20))
+	require.Len(t, p.Keys(), 10_000)
 }

@@ -84,6 +84,9 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 		return s, err
 	}
 	s.onClose(func(ctx context.Context) { _ = openfeature.ShutdownWithContext(ctx) })
+	if err := s.flags.Require(expressCheckout, banner); err != nil {
+		s.log.Warn("flags", "problem", err) // the code's defaults stand in
+	}
 	openfeature.AddHooks(s.obs.FlagHook())
 
 	// downtime: the guard in front of everything that the document's scopes name.
@@ -160,6 +163,10 @@ func (s *shop) openListeners(ctx context.Context, addr, pricesURL string) (err e
 		Sections: map[string]func() string{"flags": s.flags.Revision, "windows": s.guard.Revision},
 	}))
 	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", s.guard.StatusHandler()))
+	admin.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
+		subject := flags.Attributes{openfeature.TargetingKey: r.FormValue("user"), "email": r.FormValue("email")}
+		fmt.Fprintln(w, s.flags.Explain(r.Context(), r.FormValue("flag"), subject))
+	})
 	admin.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]map[string]float64{"flags": s.flags.Stats(), "downtime": s.guard.Stats(), "observe": s.obs.Stats()})
 	})

@@ -54,6 +54,7 @@ func tour(ctx context.Context, stdout io.Writer) error {
 		{"one trace across two services", (*guide).trace},
 		{"ids that clients choose", (*guide).hostileID},
 		{"a flag for a quarter of the users", (*guide).flag},
+		{"why did user 42 get this", (*guide).explain},
 		{"a bug behind a flag", (*guide).bug},
 		{"a flag is edited", (*guide).edit},
 		{"a flag is edited wrongly", (*guide).wrongEdit},
@@ -267,6 +268,26 @@ func (g *guide) flag(ctx context.Context) error {
 		check(users*15/100 < express && express < users*35/100, "%d of %d is no quarter", express, users),
 		check(staff.Path == "express", "staff got the %s checkout", staff.Path),
 		check(g.console.eventCount("feature_flag.evaluation") > users, "only %d evaluations were told", g.console.eventCount("feature_flag.evaluation")),
+	)
+}
+
+// explain asks on the admin listener, and holds the answer against what user 42 gets.
+func (g *guide) explain(ctx context.Context) error {
+	a, err := g.ask(ctx, http.MethodGet, g.adminURL+"/explain?flag=express-checkout&user=42")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(a.body) {
+		g.say("   %s", strings.TrimRight(line, "\n"))
+	}
+	_, sold, err := g.buy(ctx, "42", "tea", "")
+	if err != nil {
+		return err
+	}
+	path := map[bool]string{true: "express", false: "standard"}[strings.Contains(a.body, `the rule gives "on"`)]
+	return errors.Join(
+		check(sold.Path == path, "the explanation says %s, and user 42 got %s", path, sold.Path),
+		check(strings.Contains(a.body, "bucket"), "the explanation does not tell the bucket: %s", a.body),
 	)
 }
 
