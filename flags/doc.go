@@ -14,7 +14,13 @@
 //	on := NewCheckout.Value(ctx, client, openfeature.NewEvaluationContext(userID, attributes))
 //
 // [Open] is for programs without an OpenFeature client: [Flag.Bind] asks its provider
-// directly.
+// directly, in the time of a map look-up.
+//
+// [Provider.Explain] says why a user got a variant, [Provider.Cleanup] which flags may go,
+// and [Lint] what is wrong with a document before it is shipped.
+// [Provider.Require] checks at every load what the code has declared. For tests there is
+// the package [github.com/upkeep-go/upkeep/flags/flagtest], for browsers and other
+// programs [github.com/upkeep-go/upkeep/flags/ofrep].
 //
 // # The document
 //
@@ -37,7 +43,13 @@
 //
 // A flag that is wrong in a document that can be read spoils only itself: it keeps
 // the definition that it had, or answers PARSE_ERROR if it never had one.
-// [Provider.Problems] lists such flags with line and column.
+// [Provider.Problems] lists such flags with line and column. flagd refuses such a
+// document whole, and so does [Options.Strict].
+//
+// A document that suddenly loses what is in use is held back, and reported, until it
+// says "allowShrink: true": one without a flag that the code has declared, or without
+// more than 30 % of the flags that there were (and more than one). The document before
+// goes on answering.
 //
 // # Failing safe
 //
