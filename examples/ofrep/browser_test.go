@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -69,11 +70,43 @@ func TestPageChangesWithTheContext(t *testing.T) {
 	}
 }
 
+// TestPageOfAnotherOrigin asks a handler that listens elsewhere, with a token in the
+// header, which a browser cannot send to an event stream: there it is in the address.
+func TestPageOfAnotherOrigin(t *testing.T) {
+	v := newVisitor(t, &ofrep.Options{})
+	elsewhere := listen(t, func(done <-chan struct{}) http.Handler {
+		site, err := newSite(v.provider, &ofrep.Options{
+			Done:    done,
+			Origins: []string{v.url},
+			Authorize: func(r *http.Request) error {
+				if r.Header.Get("Authorization") != "Bearer t1" && r.URL.Query().Get("ticket") != "t2" {
+					return errors.New("neither token nor ticket")
+				}
+				return nil
+			},
+			StreamURL: func(*http.Request) string { return "/ofrep/v1/events?ticket=t2" },
+		})
+		require.NoError(t, err)
+		return site
+	})
+	v.edit = strings.NewReplacer("baseUrl: location.origin", `headers: [["Authorization", "Bearer t1"]], baseUrl: "`+elsewhere.URL+`"`)
+	v.open()
+	first := v.until("Welcome.")
+	write(t, v.file, strings.Replace(ownDocument(t), "defaultVariant: plain", "defaultVariant: sale", 1))
+	require.Equal(t, first.Load, v.until("Everything must go!").Load)
+	v.plan.Store("pro")
+	v.until("Thank you for staying with us.")
+	require.Zero(t, v.fetches.Load(), "nothing was asked of the page's own origin")
+}
+
 // A visitor is a browser that shows the page.
 type visitor struct {
 	t        *testing.T
+	browser  string
 	provider *flags.Provider
 	file     string
+	url      string
+	edit     *strings.Replacer // what the test changes in the page
 	shown    chan report
 	plan     atomic.Value // a string: what the page is to select
 	fetches  atomic.Int32 // bulk requests so far
@@ -103,40 +136,52 @@ const reporter = `
 // visit opens the site in a browser.
 func visit(t *testing.T, opts *ofrep.Options) *visitor {
 	t.Helper()
-	browser := findBrowser(t)
-	v := &visitor{t: t, shown: make(chan report)}
+	v := newVisitor(t, opts)
+	v.open()
+	return v
+}
+
+// newVisitor has a site and no browser yet.
+func newVisitor(t *testing.T, opts *ofrep.Options) *visitor {
+	t.Helper()
+	v := &visitor{t: t, browser: findBrowser(t), edit: strings.NewReplacer(), shown: make(chan report)}
 	v.plan.Store("free")
 	v.provider, v.file = open(t, ownDocument(t))
-	server := listen(t, func(done <-chan struct{}) http.Handler {
+	v.url = listen(t, func(done <-chan struct{}) http.Handler {
 		opts.Done = done
 		site, err := newSite(v.provider, opts)
 		require.NoError(t, err)
 		return v.around(site, done)
-	})
+	}).URL
+	return v
+}
 
+// open starts the browser, which ends with the test.
+func (v *visitor) open() {
+	v.t.Helper()
 	// As root Chromium has no sandbox; what it shows is ours. The rest keeps it from
 	// looking for updates and accounts.
 	args := []string{
 		"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-breakpad", "--disable-dev-shm-usage",
-		"--remote-debugging-port=0", "--user-data-dir=" + t.TempDir(), server.URL,
+		"--enable-logging=stderr", // the page's console
+		"--user-data-dir=" + v.t.TempDir(), v.url,
 	}
 	if os.Geteuid() == 0 {
 		args = append([]string{"--no-sandbox"}, args...)
 	}
 	var said bytes.Buffer
-	cmd := exec.Command(browser, args...)
+	cmd := exec.Command(v.browser, args...)
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end its helpers with it
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
+	require.NoError(v.t, cmd.Start())
+	v.t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("the browser said:\n%s", &said)
+		if v.t.Failed() {
+			v.t.Logf("the browser said:\n%s", &said)
 		}
 	})
-	return v
 }
 
 // around adds the reporter to the page, takes its reports, and counts requests.
@@ -151,7 +196,7 @@ func (v *visitor) around(site http.Handler, done <-chan struct{}) http.Handler {
 		page := httptest.NewRecorder()
 		site.ServeHTTP(page, r)
 		w.Header().Set("Content-Type", page.Header().Get("Content-Type"))
-		_, _ = io.WriteString(w, page.Body.String()+reporter)
+		_, _ = io.WriteString(w, v.edit.Replace(page.Body.String())+reporter)
 	})
 	mux.HandleFunc("POST /report", func(w http.ResponseWriter, r *http.Request) {
 		var shown report
