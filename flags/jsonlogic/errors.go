@@ -12,9 +12,9 @@ var (
 // What [Rule.Eval] and [Rule.Explain] say, wrapped in an [*Error], of evaluations
 // that they end.
 var (
-	ErrTooManySteps   = errors.New("the evaluation takes too many steps")
-	ErrTextTooLong    = errors.New("the evaluation builds too long a text")
-	ErrResultTooLarge = errors.New("the evaluation builds too large or too deep a list")
+	ErrTooManySteps  = errors.New("the evaluation takes too many steps")
+	ErrTextTooLong   = errors.New("the evaluation builds too long a text")
+	ErrResultTooDeep = errors.New("the evaluation builds too deep a list")
 )
 
 // An Error says why a rule does not compile, or why an evaluation was ended by a

@@ -173,7 +173,7 @@ func bound(most, otherwise int) int {
 // changed.
 //
 // The error is one that a custom operator returned, as it is, or an [*Error] of
-// [ErrTooManySteps], [ErrTextTooLong] or [ErrResultTooLarge].
+// [ErrTooManySteps], [ErrTextTooLong] or [ErrResultTooDeep].
 func (r *Rule) Eval(data any) (any, error) {
 	if r.root.constant != nil {
 		return r.root.constant.result(), nil

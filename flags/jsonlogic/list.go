@@ -89,7 +89,7 @@ func reduce(args []*node) operation {
 	l := newLoop(args)
 	initial := arg(args, 2)
 	return gives(func(s *Scope) value {
-		items, so := l.over.eval(s), initial.eval(s)
+		items, so := l.over.eval(s), defined(initial.eval(s))
 		r := &reduction{}
 		l.each(s, items, func(item any) bool {
 			r.current, r.accumulator = item, so.result()
@@ -97,7 +97,7 @@ func reduce(args []*node) operation {
 			so = l.body.eval(s)
 			return true
 		})
-		return defined(so)
+		return so
 	})
 }
 
@@ -169,10 +169,10 @@ func in(args []*node) operation {
 		n, h := needle.eval(s), haystack.eval(s)
 		switch h.kind {
 		case text:
-			return strings.Contains(s.read(h.str), s.text(n))
+			return h.str != "" && strings.Contains(s.read(h.str), s.text(n)) // nothing is in "", not even ""
 		case list:
 			for i := range h.length() {
-				if !s.spend(1) {
+				if !haystack.list && !s.spend(1) { // a list in the rule is paid for by its place there
 					break
 				}
 				if strictEqual(s, n, h.element(i)) {

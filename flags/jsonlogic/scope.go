@@ -24,7 +24,7 @@ func (s *Scope) Data() any { return s.data }
 // Var returns the value called name at the top of the data, nil when there is none.
 func (s *Scope) Var(name string) any {
 	v, _ := member(s.data, name)
-	return toValue(v).result()
+	return s.plain(v)
 }
 
 func (s *Scope) fail(err error) {
@@ -49,12 +49,13 @@ func (s *Scope) spend(n int) bool {
 	return true
 }
 
-// read pays for the reading of a text.
+// read pays for the reading of a text. There is no text any more when the evaluation
+// is to end.
 func (s *Scope) read(text string) string {
-	if len(text) >= bytesPerStep {
-		s.spend(len(text) / bytesPerStep)
+	if len(text) < bytesPerStep || s.spend(len(text)/bytesPerStep) {
+		return text
 	}
-	return text
+	return ""
 }
 
 // fits pays for a text, of which n bytes were just built, and says whether it may
@@ -69,15 +70,35 @@ func (s *Scope) fits(text []byte, n int) bool {
 
 // give hands a value out to code that is not of this package. A list that a loop
 // built can hold one part in many places, and be small here but without end for
-// whoever walks it: reduce may double its accumulator at each step.
+// whoever walks it: reduce may double its accumulator at each step. So it is walked
+// here first.
 func (s *Scope) give(v value) any {
-	if v.isReference() && s.left < s.rule.opts.maxSteps() {
-		if w := (walk{}); !w.all(v.ref) {
-			s.fail(&Error{Err: fmt.Errorf("%w: at most %d elements, %d deep", ErrResultTooLarge, walkSteps, walkDepth)})
-			return nil
-		}
+	if v.isReference() && s.left < s.rule.opts.maxSteps() && !s.walk(v.ref, 0) {
+		return nil
 	}
 	return v.result()
+}
+
+func (s *Scope) walk(v any, depth int) bool {
+	if depth > walkDepth {
+		s.fail(&Error{Err: fmt.Errorf("%w: at most %d", ErrResultTooDeep, walkDepth)})
+		return false
+	}
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			if !s.spend(1) || !s.walk(item, depth+1) {
+				return false
+			}
+		}
+	case map[string]any:
+		for _, item := range v {
+			if !s.spend(1) || !s.walk(item, depth+1) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // plain hands out Go data.

@@ -149,29 +149,6 @@ func (w *walk) down() bool {
 
 func (w *walk) up() { w.depth-- }
 
-// all is false when what v holds is more than a walk visits.
-func (w *walk) all(v any) bool {
-	defer w.up()
-	if !w.down() {
-		return false
-	}
-	switch v := v.(type) {
-	case []any:
-		for _, item := range v {
-			if !w.all(item) {
-				return false
-			}
-		}
-	case map[string]any:
-		for _, item := range v {
-			if !w.all(item) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // result gives a value to the caller as plain Go.
 func (v value) result() any {
 	switch v.kind {

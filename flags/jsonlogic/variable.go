@@ -1,6 +1,10 @@
 package jsonlogic
 
-import "strings"
+import (
+	"math"
+	"strings"
+	"unicode/utf16"
+)
 
 // variable walks the data: {"var": "a.b.0"}, {"var": ["a", default]}. The empty path
 // is the data itself.
@@ -9,7 +13,7 @@ func variable(args []*node) operation {
 	if otherwise == undefinedNode {
 		otherwise = nullNode
 	}
-	if path.constant == nil || path.constant.kind == list {
+	if path.constant == nil || path.constant.kind == list || len(path.constant.str) >= bytesPerStep {
 		return gives(func(s *Scope) value {
 			if v, ok := s.find(path.eval(s)); ok {
 				return v
@@ -17,13 +21,11 @@ func variable(args []*node) operation {
 			return defined(otherwise.eval(s))
 		})
 	}
-	constant := ""
-	if !path.constant.isNone() {
-		constant = path.constant.text()
+	if path.constant.isEmptyPath() {
+		return gives(func(s *Scope) value { return toValue(s.data) })
 	}
-	names := strings.Split(constant, ".")
-	switch {
-	case len(names) > 1:
+	names := strings.Split(path.constant.text(), ".")
+	if len(names) > 1 {
 		return gives(func(s *Scope) value {
 			at, ok := s.data, true
 			for _, name := range names {
@@ -33,8 +35,6 @@ func variable(args []*node) operation {
 			}
 			return toValue(at)
 		})
-	case names[0] == "":
-		return gives(func(s *Scope) value { return toValue(s.data) })
 	}
 	name := names[0]
 	o := gives(func(s *Scope) value {
@@ -59,15 +59,16 @@ func defined(v value) value {
 	return v
 }
 
+// isEmptyPath says that a path is the data itself. The empty list is not one, though
+// its text is empty: that is the member called "".
+func (v value) isEmptyPath() bool { return v.isNone() || v.kind == text && v.str == "" }
+
 // find is what stands at a path in the data.
 func (s *Scope) find(path value) (value, bool) {
-	rest := ""
-	if !path.isNone() {
-		rest = s.read(s.text(path))
-	}
-	if rest == "" {
+	if path.isEmptyPath() {
 		return toValue(s.data), true
 	}
+	rest := s.read(s.text(path))
 	at, more := s.data, true
 	for more {
 		var name string
@@ -83,18 +84,10 @@ func (s *Scope) find(path value) (value, bool) {
 // missing lists the keys that the data has not, or null, or the empty text. The keys
 // are the arguments, or the first argument if that is a list.
 func missing(args []*node) operation {
-	first := arg(args, 0)
 	return gives(func(s *Scope) value {
-		if len(args) == 0 {
-			return emptyList
-		}
-		v := first.eval(s)
-		if v.kind == list {
-			return s.missing(v)
-		}
-		keys := []any{v.result()}
-		for _, a := range args[1:] {
-			keys = append(keys, a.eval(s).result())
+		keys := make([]any, len(args))
+		for i, a := range args {
+			keys[i] = a.eval(s).result()
 		}
 		return s.missing(listOf(keys))
 	})
@@ -107,11 +100,18 @@ func missingSome(args []*node) operation {
 	return gives(func(s *Scope) value {
 		enough := s.number(need.eval(s))
 		keys := options.eval(s)
-		if keys.kind != list {
+		count := math.NaN()
+		switch keys.kind {
+		case list:
+			count = float64(keys.length())
+		case text: // is one key, but the reference counts its characters
+			count = float64(len(utf16.Encode([]rune(s.read(keys.str)))))
+			fallthrough
+		default:
 			keys = listOf([]any{keys.result()})
 		}
 		lacking := s.missing(keys)
-		if float64(keys.length()-lacking.length()) >= enough {
+		if count-float64(lacking.length()) >= enough {
 			return emptyList
 		}
 		return lacking
@@ -119,6 +119,11 @@ func missingSome(args []*node) operation {
 }
 
 func (s *Scope) missing(keys value) value {
+	if keys.length() > 0 {
+		if first := keys.element(0); first.kind == list {
+			keys = first
+		}
+	}
 	var lacking []any
 	for i := range keys.length() {
 		if !s.spend(1) {
