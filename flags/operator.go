@@ -111,8 +111,11 @@ func parseVersion(v any) *semver.Version {
 	return parsed
 }
 
-// numberText is a number as JSON writes it.
+// numberText is a number as JSON writes it, −0 as 0.
 func numberText(f float64) string {
+	if f == 0 {
+		return "0"
+	}
 	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
 		return strconv.FormatFloat(f, 'e', -1, 64)
 	}

@@ -53,7 +53,7 @@ flags:
   falls:        {variants: {a: A}, defaultVariant: a, targeting: {if: [{var: x}, a]}}
   falls-none:   {variants: {a: A}, targeting: {if: [{var: x}, a]}}
   by-bool:      {variants: {"true": yes, "false": no}, defaultVariant: "false", targeting: {==: [{var: x}, 1]}}
-  by-number:    {variants: {"1": one, "1.5": half}, targeting: {var: x}}
+  by-number:    {variants: {"0": zero, "1": one, "1.5": half}, targeting: {var: x}}
   unknown:      {variants: {a: A}, defaultVariant: a, targeting: {if: [true, z]}}
   list:         {variants: {a: A}, defaultVariant: a, targeting: {var: x}}
   key:          {variants: {key: K, a: A}, defaultVariant: a, targeting: {var: $flagd.flagKey}}
@@ -88,6 +88,7 @@ func TestSemantics(t *testing.T) {
 		{"by-bool", nil, "no", "false", "TARGETING_MATCH", ""},
 		{"by-number", map[string]any{"x": 1}, "one", "1", "TARGETING_MATCH", ""},
 		{"by-number", map[string]any{"x": 1.5}, "half", "1.5", "TARGETING_MATCH", ""},
+		{"by-number", map[string]any{"x": math.Copysign(0, -1)}, "zero", "0", "TARGETING_MATCH", ""},
 		{"by-number", map[string]any{"x": 2}, "code", "", "ERROR", "GENERAL"},
 		{"unknown", nil, "code", "", "ERROR", "GENERAL"},
 		{"list", map[string]any{"x": []string{"a"}}, "code", "", "ERROR", "GENERAL"},
