@@ -23,7 +23,8 @@
 // the code's default stands in, because the flag is disabled or has no default
 // variant, the value is left out, as the protocol has it. The protocol's reasons have
 // no DEFAULT: it is sent as UNKNOWN. Of the metadata, what is no bool, text or number
-// is not sent, nor are owner, kind and expires.
+// is not sent, nor are owner, kind and expires. Whatever is answered counts as evaluated
+// in the provider's usage, in a bulk answer each of its flags.
 //
 // A flag that cannot be evaluated is an error with its code, 400 when it is asked for
 // alone; why it cannot stays on the server, in [flags.Provider.Problems]. A flag that
@@ -38,7 +39,8 @@
 // the answer itself, so that a rule about time, or a replica with other static
 // attributes, is never taken for "not modified". A client connects to the event
 // stream that the answer names, which brings refetchEvaluation when the flags change
-// and right away when they have changed since that answer.
+// and right away when they have changed since that answer. Over HTTP/1.1 browsers have
+// six connections to an origin, of which each open page keeps one: serve HTTP/2.
 //
 // # Threat model
 //

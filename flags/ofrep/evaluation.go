@@ -53,7 +53,7 @@ func (h *handler) single(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, refused.status, evaluation{Key: key, ErrorCode: refused.code, ErrorDetails: refused.details})
 		return
 	}
-	if !h.loaded(r) {
+	if !h.loaded() {
 		writeNotLoaded(w)
 		return
 	}
@@ -83,7 +83,7 @@ func (h *handler) bulk(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, refused.status, bulkFailure{refused.code, refused.details})
 		return
 	}
-	if !h.loaded(r) {
+	if !h.loaded() {
 		// An empty list would empty the caches of clients.
 		writeNotLoaded(w)
 		return
@@ -115,9 +115,10 @@ func (h *handler) bulk(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, body)
 }
 
-// loaded reports whether there is a document.
-func (h *handler) loaded(r *http.Request) bool {
-	return h.provider.Evaluate(r.Context(), "", nil).ErrorCode != openfeature.ProviderNotReadyCode
+// loaded reports whether there is a document. A provider that was shut down has no
+// revision, and its flags still.
+func (h *handler) loaded() bool {
+	return h.provider.Revision() != "" || len(h.provider.Keys()) > 0
 }
 
 func (h *handler) exposed(key string) bool { return h.opts.Expose != nil && h.opts.Expose(key) }

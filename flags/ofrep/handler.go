@@ -1,7 +1,6 @@
 package ofrep
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -148,7 +147,6 @@ func (h *handler) authorized(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case err == nil:
 		return true
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil: // nobody waits
 	case errors.As(err, &limit):
 		if limit.RetryAfter > 0 {
 			w.Header().Set("Retry-After", seconds(limit.RetryAfter))

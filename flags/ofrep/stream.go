@@ -1,6 +1,7 @@
 package ofrep
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -59,7 +60,14 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Accel-Buffering", "no") // asks nginx, which would hold events back
 
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // the server's is for requests that end
+	if r.Method == http.MethodHead {
+		return
+	}
+	// Flushing sends the header, or does nothing at all.
+	if err := control.Flush(); errors.Is(err, http.ErrNotSupported) {
+		writeJSON(w, http.StatusInternalServerError, generalError{"no event stream can be sent from here"})
+		return
+	}
 	send := func(text string) bool {
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err := w.Write([]byte(text)); err != nil {

@@ -71,10 +71,7 @@ func refetch(revision string) string {
 
 func listen(t *testing.T, h http.Handler) *httptest.Server {
 	t.Helper()
-	server := httptest.NewUnstartedServer(h)
-	// Streams outlive what a server allows to requests that end.
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
-	server.Start()
+	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return server
 }
@@ -139,6 +136,44 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// TestStreamOutlivesTimeouts: what a server allows to requests that end is not for
+// streams.
+func TestStreamOutlivesTimeouts(t *testing.T) {
+	t.Parallel()
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(proto, func(t *testing.T) {
+			t.Parallel()
+			src := newChanging(before)
+			p := open(t, src)
+			server := httptest.NewUnstartedServer(newHandler(t, p, &ofrep.Options{Heartbeat: 20 * time.Millisecond}))
+			server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+			server.EnableHTTP2 = proto == "HTTP/2.0"
+			server.StartTLS()
+			defer server.Close()
+
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+events+"?after="+p.Revision(), nil)
+			require.NoError(t, err)
+			resp, err := server.Client().Do(r)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			require.Equal(t, proto, resp.Proto)
+			client := &page{resp, bufio.NewScanner(resp.Body)}
+			require.Contains(t, client.block(), "retry: ")
+			for range 10 { // four times as long
+				require.Equal(t, ":", client.block())
+			}
+			src.set(after)
+			told := ":"
+			for told == ":" {
+				told = client.block()
+			}
+			require.Equal(t, refetch(p.Revision()), told)
+		})
+	}
+}
+
 func TestStreamsAreCapped(t *testing.T) {
 	t.Parallel()
 	p := open(t, flags.Bytes("flags.yaml", []byte(before)))
@@ -163,6 +198,23 @@ func TestStreamsOff(t *testing.T) {
 	h := newHandler(t, p, &ofrep.Options{Expose: everything, MaxStreams: -1})
 	require.Equal(t, 404, do(h, http.MethodGet, events, nil).Code)
 	require.NotContains(t, decode(t, post(h, bulk, anyone)), "eventStreams")
+}
+
+// TestStreamNeedsFlush: a middleware that hides the writer's Flush is found out at
+// once, instead of by events that never arrive.
+func TestStreamNeedsFlush(t *testing.T) {
+	t.Parallel()
+	p := open(t, flags.Bytes("flags.yaml", []byte(before)))
+	h := newHandler(t, p, nil)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(struct{ http.ResponseWriter }{w}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, events, nil))
+	require.Equal(t, 500, w.Code)
+	require.Equal(t, map[string]any{"errorDetails": "no event stream can be sent from here"}, decode(t, w))
+
+	w = do(h, http.MethodHead, events, nil)
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, "text/event-stream", w.Header().Get("Content-Type"))
+	require.Empty(t, w.Body.String())
 }
 
 func TestStreamURL(t *testing.T) {
