@@ -1,6 +1,7 @@
 package jsonlogic_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -50,6 +51,88 @@ func ExampleOperator() {
 	// Output:
 	// ADA <nil>
 	// jsonlogic: /if/1/upper: upper: takes one argument, got 0
+}
+
+// Explain shows how a rule came to its result: each operation, what went into it,
+// and what came out. What was not needed is not there.
+func ExampleRule_Explain() {
+	rule, err := jsonlogic.Compile([]byte(`{"if": [
+		{"and": [{"in": [{"var": "country"}, ["ES", "PT"]]}, {">=": [{"var": "age"}, 18]}]}, "adult",
+		"nobody"]}`), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	result, trace, err := rule.Explain(map[string]any{"country": "FR", "age": 70})
+	fmt.Println(result, err)
+	fmt.Println(trace)
+	// Output:
+	// nobody <nil>
+	// if → "nobody"
+	//   and → false
+	//     in → false
+	//       var("country") → "FR"
+	//       ["ES","PT"]
+	//   "nobody"
+}
+
+// A custom operator adds to the explanation what its result hangs on.
+func ExampleScope_Note() {
+	opts := &jsonlogic.Options{Operators: map[string]jsonlogic.Operator{
+		"between": func(args []jsonlogic.Arg) (jsonlogic.Func, error) {
+			return func(s *jsonlogic.Scope) (any, error) {
+				hour, _ := args[0].Eval(s).(float64)
+				if s.Explaining() {
+					s.Note("hours left", 17-hour)
+				}
+				return 9 <= hour && hour < 17, nil
+			}, nil
+		},
+	}}
+	rule, err := jsonlogic.Compile([]byte(`{"between": [{"var": "hour"}]}`), opts)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, trace, err := rule.Explain(map[string]any{"hour": 14})
+	fmt.Println(trace, err)
+	// Output:
+	// between → true   # hours left: 3
+	//   var("hour") → 14 <nil>
+}
+
+func ExampleOptions_log() {
+	rule, err := jsonlogic.Compile([]byte(`{"+": [1, {"log": {"var": "n"}}]}`), &jsonlogic.Options{
+		Log: func(value any) { fmt.Println("log:", value) },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(rule.Eval(map[string]any{"n": 2}))
+	// Output:
+	// log: 2
+	// 3 <nil>
+}
+
+// A rule that comes from outside, or data that does, cannot make an evaluation long.
+func ExampleOptions_bounds() {
+	rule, err := jsonlogic.Compile([]byte(`{"some": [{"var": "users"}, {"==": [{"var": "name"}, "Ada"]}]}`), &jsonlogic.Options{MaxSteps: 1000})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	users := make([]any, 100_000)
+	_, err = rule.Eval(map[string]any{"users": users})
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, jsonlogic.ErrTooManySteps))
+
+	_, err = jsonlogic.Compile([]byte(`[[[[["deep"]]]]]`), &jsonlogic.Options{MaxDepth: 4})
+	fmt.Println(err)
+	// Output:
+	// jsonlogic: the evaluation takes too many steps: at most 1000
+	// true
+	// jsonlogic: the rule is nested too deep: at most 4
 }
 
 func ExampleObject() {

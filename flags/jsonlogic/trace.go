@@ -17,7 +17,8 @@ import (
 // JSON, and is at most about a mebibyte large. Large values are shortened in it, with
 // "…" where something is left out, and infinities and NaN are their names.
 type Trace struct {
-	// Path is where in the rule the part stands, as a JSON pointer (RFC 6901).
+	// Path is where in the rule the part stands, as a JSON pointer (RFC 6901): that of
+	// the operation's object, as in "/if/0", not of what is under its operator.
 	Path string `json:"path"`
 
 	// Operator is the operation's, empty for a list and for plain data.
@@ -118,10 +119,10 @@ func (tr *tracer) record(s *Scope, n *node, at *place) value {
 	if parent == nil {
 		return n.eval(s)
 	}
-	path := at.pointer()
 	tr.at = nil
-	if tr.room -= traceCost + len(path); tr.room > 0 {
-		tr.at = &Trace{Path: path, Operator: n.name}
+	if tr.room > 0 {
+		tr.at = &Trace{Path: at.pointer(), Operator: n.name}
+		tr.room -= traceCost + len(tr.at.Path)
 		parent.Inputs = append(parent.Inputs, tr.at)
 	} else {
 		parent.Omitted++
