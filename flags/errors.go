@@ -4,6 +4,22 @@ import (
 	"errors"
 
 	"github.com/upkeep-go/upkeep/internal/document"
+	"github.com/upkeep-go/upkeep/internal/live"
+)
+
+// What Init, [Open] and [Lint] say of a document, or of its source, wrapped in an error
+// that names it.
+var (
+	// ErrEmpty and ErrNull: the document holds nothing, as a file that was truncated or a
+	// template that gave null.
+	ErrEmpty = document.ErrEmpty
+	ErrNull  = document.ErrNull
+
+	// ErrTooLarge: the document has more than 64 MiB.
+	ErrTooLarge = live.ErrTooLarge
+
+	// ErrBusy: the source has not returned from an earlier load.
+	ErrBusy = live.ErrBusy
 )
 
 // ErrClosed is what Init and [Open] say of a provider that was shut down while they

@@ -2,6 +2,7 @@ package flags_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -266,6 +267,58 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 	} {
 		_, err := flags.Open(t.Context(), flags.Bytes("flags.yaml", []byte(c.doc)), &flags.Options{Logger: quiet})
 		require.EqualError(t, err, c.want, "%q", c.doc)
+	}
+}
+
+// TestHostileInput gives documents, rules and contexts that were made to hurt: each has
+// an error or a result, soon.
+func TestHostileInput(t *testing.T) {
+	t.Parallel()
+	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	for i := 1; i < 12; i++ {
+		bomb += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), i-1)
+	}
+	deep := func(n int) string {
+		return `{"flags": {"f": {"variants": {"a": "A"}, "targeting": ` + strings.Repeat(`{"!": [`, n) + "1" + strings.Repeat("]}", n) + `}}}`
+	}
+	for name, c := range map[string]struct {
+		doc string
+		is  error
+	}{
+		"100 MB":        {strings.Repeat(" ", 100<<20), flags.ErrTooLarge},
+		"empty":         {" \n", flags.ErrEmpty},
+		"null":          {"null", flags.ErrNull},
+		"YAML bomb":     {bomb + "flags: {}", nil},
+		"10,000 deep":   {deep(10_000), nil},
+		"invalid UTF-8": {"flags: {f: {variants: {a: \xff}}}", nil},
+	} {
+		_, err := flags.Open(t.Context(), flags.Bytes("f.yaml", []byte(c.doc)), &flags.Options{Logger: quiet})
+		require.Error(t, err, name)
+		require.Less(t, len(err.Error()), 500, name)
+		if c.is != nil {
+			require.ErrorIs(t, err, c.is, name)
+			continue
+		}
+		var problem *flags.Problem
+		require.ErrorAs(t, err, &problem, name)
+	}
+	p := open(t, deep(400))
+	require.Len(t, p.Problems(), 1, "a rule that is too deep spoils its flag")
+	require.ErrorContains(t, p.Problems()[0], "nested too deep")
+
+	p = open(t, `{"flags": {
+		"huge": {"variants": {"a": 1e999, "b": -1e999, "c": 123456789012345678901234567890}, "defaultVariant": "a"},
+		"rule": {"variants": {"a": "A"}, "defaultVariant": "a", "targeting": {"if": [{"<": [{"var": "x"}, 1e308]}, {"var": "x"}]}}
+	}}`)
+	require.Equal(t, openfeature.TypeMismatchCode, p.IntEvaluation(t.Context(), "huge", 1, nil).ResolutionDetail().ErrorCode)
+	require.True(t, math.IsInf(p.FloatEvaluation(t.Context(), "huge", 1, nil).Value, 1))
+	self := map[string]any{}
+	self["self"] = self
+	for _, x := range []any{math.NaN(), math.Inf(1), make(chan int), func() {}, complex(1, 2), self, []any{self}, struct{ f func() }{}, &self, (*int)(nil), "\xff", json.Number("1e999"), errors.New("x")} {
+		value, _, reason, code := detail(p, "rule", map[string]any{"x": x})
+		require.Equal(t, reason == "ERROR", code != "", "%T", x)
+		require.NotEmpty(t, value)
+		require.NotEmpty(t, p.Explain(t.Context(), "rule", flags.Attributes{"x": x}).String())
 	}
 }
 

@@ -29,6 +29,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
 )
 
 // Defaults of [Options], and what cannot be set.
@@ -47,8 +49,8 @@ const (
 
 // What a document's failing may be, besides the errors of its source and parser.
 var (
-	ErrEmpty    = errors.New("the document is empty")
-	ErrNull     = errors.New("the document is null")
+	ErrEmpty    = document.ErrEmpty
+	ErrNull     = document.ErrNull
 	ErrTooLarge = fmt.Errorf("the document is larger than %d bytes", MaxBytes)
 	ErrBusy     = errors.New("the source has not returned from an earlier load")
 )
