@@ -279,7 +279,7 @@ func TestHostileInput(t *testing.T) {
 		bomb += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), i-1)
 	}
 	deep := func(n int) string {
-		return `{"flags": {"f": {"variants": {"a": "A"}, "targeting": ` + strings.Repeat(`{"!": [`, n) + "1" + strings.Repeat("]}", n) + `}}}`
+		return `{"flags": {"f": {"variants": {"a": "A"}, "targeting": ` + strings.Repeat(`{"!": `, n) + "1" + strings.Repeat("}", n) + `}}}`
 	}
 	for name, c := range map[string]struct {
 		doc string
@@ -302,7 +302,7 @@ func TestHostileInput(t *testing.T) {
 		var problem *flags.Problem
 		require.ErrorAs(t, err, &problem, name)
 	}
-	p := open(t, deep(400))
+	p := open(t, deep(600))
 	require.Len(t, p.Problems(), 1, "a rule that is too deep spoils its flag")
 	require.ErrorContains(t, p.Problems()[0], "nested too deep")
 
