@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -610,15 +611,52 @@ func TestLazy(t *testing.T) {
 	require.Equal(t, "x", eval(t, `{"log": "x"}`, nil), "without a hook")
 }
 
-func TestNothingIsAllocated(t *testing.T) {
-	r, err := jsonlogic.Compile([]byte(hotRule), nil)
+func TestManyGoroutines(t *testing.T) {
+	t.Parallel()
+	r, err := jsonlogic.Compile([]byte(`{"reduce": [{"var": "l"}, {"+": [{"var": "accumulator"}, {"var": "current"}]}, 0]}`), nil)
 	require.NoError(t, err)
-	data := hotData()
-	require.Zero(t, testing.AllocsPerRun(1000, func() {
-		if v, _ := r.Eval(data); v != "iberia" {
-			t.Fatal(v)
-		}
-	}))
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			data := map[string]any{"l": []int{g, 1, 2}}
+			for range 100 {
+				got, err := r.Eval(data)
+				explained, trace, again := r.Explain(data)
+				if got != float64(g+3) || explained != got || trace.Result != got || err != nil || again != nil {
+					t.Errorf("%v, %v, %v, %v, %v", got, explained, trace.Result, err, again)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestNothingIsAllocated(t *testing.T) {
+	var data any = map[string]any{
+		"country": "ES", "age": 42, "account": map[string]any{"plan": "pro"}, "named": 1.5,
+		"list": []any{1.0, "two", map[string]any{"n": 3.0}},
+	}
+	for _, rule := range []string{
+		hotRule,
+		`{"var": "account.plan"}`,
+		`{"var": ["nobody", "default"]}`,
+		`{"if": [{"==": [{"var": "age"}, "42"]}, {"var": "country"}, 1]}`,
+		`{"<": [{"-": [{"var": "age"}, 2]}, {"*": [{"max": [1, {"var": "named"}]}, 20]}, {"%": [7, 4]}]}`,
+		`{"!": [{"in": ["S", {"var": "country"}]}]}`,
+		`{"in": ["two", {"var": "list"}]}`,
+		`{"missing": ["country", "account.plan"]}`,
+		`{"missing_some": [1, ["country", "account.plan"]]}`,
+		`{"===": [{"substr": [{"var": "country"}, -1]}, "S"]}`,
+		`{"some": [{"var": "list"}, {"==": [{"var": "n"}, 3]}]}`,
+		`{"all": [{"var": "list"}, {"!!": {"var": ""}}]}`,
+		`{"none": [{"var": "list"}, {"!": {"var": ""}}]}`,
+	} {
+		r, err := jsonlogic.Compile([]byte(rule), nil)
+		require.NoError(t, err)
+		want, err := r.Eval(data)
+		require.NoError(t, err)
+		require.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = r.Eval(data) }), "%s gives %v", rule, want)
+	}
 }
 
 const hotRule = `{"if": [{"and": [{"in": [{"var": "country"}, ["ES", "PT", "FR", "DE"]]}, {">": [{"var": "age"}, 17]}, {"===": [{"var": "account.plan"}, "pro"]}]}, "iberia", "elsewhere"]}`

@@ -13,8 +13,7 @@ type Func func(s *Scope) (any, error)
 // An Arg is the compiled argument of a custom operator.
 type Arg struct{ n *node }
 
-// Eval evaluates the argument: nil, a bool, a float64, a string, a []any or a
-// map[string]any.
+// Eval evaluates the argument, to what [Rule.Eval] would give for it.
 func (a Arg) Eval(s *Scope) any { return a.n.plain(s) }
 
 // Const returns the argument's value when it is the same for all data.
@@ -43,7 +42,8 @@ func asArgs(nodes []*node) []Arg {
 }
 
 // An Object is data that answers for its own members, so that it need not be copied
-// into a map. Get returns false for a member that it does not have.
+// into a map. Get returns false for a member that it does not have. It must not panic,
+// be it on a nil pointer.
 type Object interface {
 	Get(name string) (value any, ok bool)
 }

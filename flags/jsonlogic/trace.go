@@ -63,15 +63,15 @@ func (r *Rule) Explain(data any) (result any, trace *Trace, err error) {
 	return result, top.Inputs[0], s.err
 }
 
-// Explaining says whether the evaluation is one of [Rule.Explain], whose trace keeps
-// notes. An operator asks before it computes what it would only note.
-func (s *Scope) Explaining() bool { return s.tracer != nil }
+// Explaining says whether the evaluation is one of [Rule.Explain], and a note would be
+// kept. An operator asks before it computes what it would only note.
+func (s *Scope) Explaining() bool { return s.tracer != nil && s.tracer.at != nil }
 
 // Note adds a detail to the trace of the custom operation that is being evaluated,
 // in an evaluation of [Rule.Explain]; in any other it does nothing. Value may be any
 // Go value; it is kept as it is at that moment.
 func (s *Scope) Note(key string, value any) {
-	if s.tracer != nil {
+	if s.Explaining() {
 		s.tracer.note(key, value)
 	}
 }
@@ -142,9 +142,6 @@ func (tr *tracer) record(s *Scope, n *node, at *place) value {
 }
 
 func (tr *tracer) note(key string, v any) {
-	if tr.at == nil {
-		return
-	}
 	if tr.at.Notes == nil {
 		tr.at.Notes = map[string]any{}
 	}

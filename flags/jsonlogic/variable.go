@@ -84,6 +84,9 @@ func (s *Scope) find(path value) (value, bool) {
 // missing lists the keys that the data has not, or null, or the empty text. The keys
 // are the arguments, or the first argument if that is a list.
 func missing(args []*node) operation {
+	if keys, ok := constants(args); ok {
+		return gives(func(s *Scope) value { return s.missing(keys) })
+	}
 	return gives(func(s *Scope) value {
 		keys := make([]any, len(args))
 		for i, a := range args {
@@ -91,6 +94,18 @@ func missing(args []*node) operation {
 		}
 		return s.missing(listOf(keys))
 	})
+}
+
+// constants is the list of the arguments' values, if all are always the same.
+func constants(args []*node) (value, bool) {
+	values := make([]any, len(args))
+	for i, a := range args {
+		if a.constant == nil {
+			return value{}, false
+		}
+		values[i] = a.constant.result()
+	}
+	return listOf(values), true
 }
 
 // missingSome is {"missing_some": [how many are enough, keys]}: the missing keys, or
