@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -280,15 +279,4 @@ func encode(v any) string {
 		return fmt.Sprint(v) // not of Explain's making
 	}
 	return strings.TrimSuffix(b.String(), "\n")
-}
-
-// members is how many members an object has.
-func (v value) members() int {
-	if m, ok := v.ref.(map[string]any); ok {
-		return len(m)
-	}
-	if r := reflect.ValueOf(v.ref); r.Kind() == reflect.Map {
-		return r.Len()
-	}
-	return len(fieldsOf(reflect.TypeOf(v.ref)))
 }

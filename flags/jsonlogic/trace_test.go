@@ -125,7 +125,7 @@ split → "on"   # bucket: 7, key: "ab", weights: [25,75]
 `), trace.String())
 }
 
-func TestExplainCompilesNothingElse(t *testing.T) {
+func TestExplainCompilesAnew(t *testing.T) {
 	t.Parallel()
 	calls := 0
 	opts := &jsonlogic.Options{Operators: map[string]jsonlogic.Operator{

@@ -228,6 +228,17 @@ func (v value) each(yield func(name string, member value) bool) {
 	}
 }
 
+// members is how many members an object that each walks has.
+func (v value) members() int {
+	if m, ok := v.ref.(map[string]any); ok {
+		return len(m)
+	}
+	if r := reflect.ValueOf(v.ref); r.Kind() == reflect.Map {
+		return r.Len()
+	}
+	return len(fieldsOf(reflect.TypeOf(v.ref)))
+}
+
 // length and element walk a list of any Go type.
 func (v value) length() int {
 	if items, ok := v.ref.([]any); ok {
