@@ -91,10 +91,9 @@ func (h *handler) bulk(w http.ResponseWriter, r *http.Request) {
 	var answer bulkEvaluation
 	var revision string
 	for range 3 { // one document for all flags, unless it changes again and again
-		changed := h.provider.Changed()
 		revision = h.provider.Revision()
 		answer.Flags = h.evaluateAll(r, s)
-		if !closed(changed) {
+		if revision == h.provider.Revision() {
 			break
 		}
 	}
@@ -221,15 +220,6 @@ func matches(ifNoneMatch []string, etag string) bool {
 		}
 	}
 	return false
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 func writeNotLoaded(w http.ResponseWriter) {

@@ -1,12 +1,14 @@
 package ofrep_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -348,6 +350,54 @@ func TestETag(t *testing.T) {
 	tag = w.Header().Get("ETag")
 	knows = flags.Attributes{"fraudScore": 87}
 	require.Equal(t, 304, ask(claims, "If-None-Match", tag).Code)
+}
+
+// TestOneDocumentForAllFlags: an answer is never half of the old flags and half of the
+// new ones.
+func TestOneDocumentForAllFlags(t *testing.T) {
+	t.Parallel()
+	version := func(n int) string {
+		var doc strings.Builder
+		doc.WriteString("flags:\n")
+		for i := range 200 {
+			fmt.Fprintf(&doc, "  flag-%d: {variants: {v: %d}, defaultVariant: v}\n", i, n)
+		}
+		return doc.String()
+	}
+	src := newChanging(version(0))
+	p := open(t, src)
+	h := newHandler(t, p, &ofrep.Options{Expose: everything})
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for {
+				var answer struct{ Flags []struct{ Value int } }
+				if json.Unmarshal(post(h, bulk, anyone).Body.Bytes(), &answer) != nil || len(answer.Flags) != 200 {
+					t.Error("no answer")
+					return
+				}
+				for _, flag := range answer.Flags {
+					if flag != answer.Flags[0] {
+						t.Errorf("%v and %v in one answer", flag, answer.Flags[0])
+						return
+					}
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for n := range 10 {
+		changed := p.Changed()
+		src.set(version(n + 1))
+		<-changed
+	}
+	close(stop)
+	clients.Wait()
 }
 
 // TestNoDocument: an empty answer would empty the clients' caches.
