@@ -134,6 +134,8 @@ func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, open
 		name = strconv.FormatBool(result)
 	case float64:
 		name = numberText(result)
+	default:
+		return nil, openfeature.ErrorReason, openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives a list or an object, which names no variant")
 	}
 	v := f.variants[name]
 	if v == nil {

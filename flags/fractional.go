@@ -95,11 +95,12 @@ type split struct {
 	// the sums are known beforehand.
 	variants []jsonlogic.Arg
 	sums     []uint64
+	computed []jsonlogic.Arg // of variants, those that are not constant
 }
 
 func newSplit(entries []jsonlogic.Arg) *split {
 	sp := &split{entries: entries}
-	var variants []jsonlogic.Arg
+	var variants, computed []jsonlogic.Arg
 	var sums []uint64
 	var sum uint64
 	for _, entry := range entries {
@@ -120,9 +121,14 @@ func newSplit(entries []jsonlogic.Arg) *split {
 		}
 		sum += weight
 		variants, sums = append(variants, items[0]), append(sums, sum)
+		if v, constant := items[0].Const(); !constant {
+			computed = append(computed, items[0])
+		} else if !namesVariant(v) {
+			return sp
+		}
 	}
 	if sum <= math.MaxInt32 {
-		sp.variants, sp.sums = variants, sums
+		sp.variants, sp.sums, sp.computed = variants, sums, computed
 	}
 	return sp
 }
@@ -145,6 +151,11 @@ func (sp *split) bySubject(s *jsonlogic.Scope, encode func(b []byte, flag, subje
 // of gives the variant of a hash.
 func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	if sp.sums != nil {
+		for _, variant := range sp.computed {
+			if !namesVariant(variant.Eval(s)) {
+				return nil
+			}
+		}
 		note(s, hash, sp.sums)
 		if i := bucket(hash, sp.sums); i >= 0 {
 			return sp.variants[i].Eval(s)
@@ -164,7 +175,7 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 			w = items[1]
 		}
 		weight, ok := weightOf(w)
-		if !ok {
+		if !ok || !namesVariant(items[0]) {
 			return nil
 		}
 		sum += weight
@@ -178,6 +189,16 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 		return variants[i]
 	}
 	return nil
+}
+
+// namesVariant says whether an entry may have this for a variant: one list or object
+// makes the whole operation null.
+func namesVariant(v any) bool {
+	switch v.(type) {
+	case nil, bool, string, float64, int, int64:
+		return true
+	}
+	return false
 }
 
 // note tells an explanation how the split came out.

@@ -57,6 +57,7 @@ flags:
   by-number:    {variants: {"0": zero, "1": one, "1.5": half}, targeting: {var: x}}
   unknown:      {variants: {a: A}, defaultVariant: a, targeting: {if: [true, z]}}
   list:         {variants: {a: A}, defaultVariant: a, targeting: {var: x}}
+  nameless:     {variants: {"": A}, targeting: {merge: [a]}}
   key:          {variants: {key: K, a: A}, defaultVariant: a, targeting: {var: $flagd.flagKey}}
   time:         {variants: {late: L, early: E}, targeting: {if: [{">": [{var: $flagd.timestamp}, 1700000000]}, late, early]}}
   refs:         {variants: {a: A, b: B}, targeting: {if: [{$ref: nested}, a, b]}}
@@ -93,6 +94,7 @@ func TestSemantics(t *testing.T) {
 		{"by-number", map[string]any{"x": 2}, "code", "", "ERROR", "GENERAL"},
 		{"unknown", nil, "code", "", "ERROR", "GENERAL"},
 		{"list", map[string]any{"x": []string{"a"}}, "code", "", "ERROR", "GENERAL"},
+		{"nameless", nil, "code", "", "ERROR", "GENERAL"},
 		{"key", nil, "K", "key", "TARGETING_MATCH", ""},
 		{"key", map[string]any{"$flagd": map[string]any{"flagKey": "a"}}, "K", "key", "TARGETING_MATCH", ""},
 		{"time", nil, "L", "late", "TARGETING_MATCH", ""},
@@ -156,6 +158,8 @@ flags:
   nothing:  {variants: {a: A, b: B}, targeting: {fractional: []}}
   empty:    {variants: {a: A, b: B}, targeting: {fractional: [[]]}}
   void:     {variants: {a: A, b: B}, targeting: {fractional: [[null, 1]]}}
+  list:     {variants: {a: A, b: B}, targeting: {fractional: [[a, 1], [[], 1]]}}
+  object:   {variants: {a: A, b: B}, targeting: {fractional: [[b, 1], [{var: o}, 0]]}}
 `)
 	require.Empty(t, p.Problems())
 	user := map[string]any{"targetingKey": "ada"}
@@ -184,6 +188,9 @@ flags:
 		{"nothing", user, "code"},
 		{"empty", user, "code"},
 		{"void", user, "code"},
+		{"list", user, "code"},
+		{"object", map[string]any{"targetingKey": "ada", "o": map[string]any{}}, "code"},
+		{"object", map[string]any{"targetingKey": "ada", "o": "b"}, "B"},
 	} {
 		value, _, _, code := detail(p, c.key, c.attrs)
 		require.Equal(t, c.want, value, "%s %v", c.key, c.attrs)
