@@ -145,8 +145,9 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 			t.Parallel()
 			src := newChanging(before)
 			p := open(t, src)
-			server := httptest.NewUnstartedServer(newHandler(t, p, &ofrep.Options{Heartbeat: 20 * time.Millisecond}))
-			server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+			server := httptest.NewUnstartedServer(newHandler(t, p, &ofrep.Options{Heartbeat: 300 * time.Millisecond}))
+			// Long enough for a slow machine's handshake, which they bound too.
+			server.Config.ReadTimeout, server.Config.WriteTimeout = 2*time.Second, 2*time.Second
 			server.EnableHTTP2 = proto == "HTTP/2.0"
 			server.StartTLS()
 			defer server.Close()
@@ -161,7 +162,7 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 			require.Equal(t, proto, resp.Proto)
 			client := &page{resp, bufio.NewScanner(resp.Body)}
 			require.Contains(t, client.block(), "retry: ")
-			for range 10 { // four times as long
+			for range 10 { // half as long again
 				require.Equal(t, ":", client.block())
 			}
 			src.set(after)
