@@ -89,7 +89,7 @@ func TestPageOfAnotherOrigin(t *testing.T) {
 		require.NoError(t, err)
 		return site
 	})
-	v.edit = strings.NewReplacer("baseUrl: location.origin", `headers: [["Authorization", "Bearer t1"]], baseUrl: "`+elsewhere.URL+`"`)
+	v.edit.Store(strings.NewReplacer("baseUrl: location.origin", `headers: [["Authorization", "Bearer t1"]], baseUrl: "`+elsewhere.URL+`"`))
 	v.open()
 	first := v.until("Welcome.")
 	write(t, v.file, strings.Replace(ownDocument(t), "defaultVariant: plain", "defaultVariant: sale", 1))
@@ -106,10 +106,10 @@ type visitor struct {
 	provider *flags.Provider
 	file     string
 	url      string
-	edit     *strings.Replacer // what the test changes in the page
 	shown    chan report
-	plan     atomic.Value // a string: what the page is to select
-	fetches  atomic.Int32 // bulk requests so far
+	edit     atomic.Pointer[strings.Replacer] // what the test changes in the page
+	plan     atomic.Value                     // a string: what the page is to select
+	fetches  atomic.Int32                     // bulk requests so far
 }
 
 // A report is what the page shows, and when it was loaded.
@@ -144,7 +144,8 @@ func visit(t *testing.T, opts *ofrep.Options) *visitor {
 // newVisitor has a site and no browser yet.
 func newVisitor(t *testing.T, opts *ofrep.Options) *visitor {
 	t.Helper()
-	v := &visitor{t: t, browser: findBrowser(t), edit: strings.NewReplacer(), shown: make(chan report)}
+	v := &visitor{t: t, browser: findBrowser(t), shown: make(chan report)}
+	v.edit.Store(strings.NewReplacer())
 	v.plan.Store("free")
 	v.provider, v.file = open(t, ownDocument(t))
 	v.url = listen(t, func(done <-chan struct{}) http.Handler {
@@ -196,7 +197,7 @@ func (v *visitor) around(site http.Handler, done <-chan struct{}) http.Handler {
 		page := httptest.NewRecorder()
 		site.ServeHTTP(page, r)
 		w.Header().Set("Content-Type", page.Header().Get("Content-Type"))
-		_, _ = io.WriteString(w, v.edit.Replace(page.Body.String())+reporter)
+		_, _ = io.WriteString(w, v.edit.Load().Replace(page.Body.String())+reporter)
 	})
 	mux.HandleFunc("POST /report", func(w http.ResponseWriter, r *http.Request) {
 		var shown report
