@@ -1,0 +1,444 @@
+package flagd_test
+
+import (
+	"errors"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/open-feature/flagd/core/pkg/evaluator"
+	"github.com/open-feature/flagd/core/pkg/model"
+
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
+)
+
+// The faults of flagd core v0.16.1 that are known, which is those of the JsonLogic
+// implementation in it (github.com/diegoholiveira/jsonlogic v3.9.1) for the most part.
+// JsonLogic is what its reference, json-logic-js, makes of a rule.
+
+// A fault is a way in which flagd differs from what is right.
+type fault struct {
+	name string
+	ops  []string
+	is   func(c culprit) bool
+
+	// An example that proves it: flagd's result is not what JsonLogic means.
+	rule  string
+	data  string
+	means string // in JSON; "NaN" and "null" for what JSON has not
+}
+
+var (
+	arithmetic  = []string{"+", "-", "*", "/", "%", "min", "max"}
+	comparisons = []string{"==", "!=", "<", "<=", ">", ">="}
+	truths      = []string{"!", "!!", "if", "?:", "and", "or"}
+	equalities  = []string{"==", "!=", "===", "!=="}
+)
+
+func isList(v any) bool   { _, ok := v.([]any); return ok }
+func isMap(v any) bool    { _, ok := v.(map[string]any); return ok }
+func isText(v any) bool   { _, ok := v.(string); return ok }
+func isNumber(v any) bool { _, ok := v.(float64); return ok }
+
+func isNaN(v any) bool {
+	f, ok := v.(float64)
+	return ok && math.IsNaN(f)
+}
+
+var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+// isOddText is a text that is not a plain decimal number: of what number it is, if of
+// any, implementations differ.
+func isOddText(v any) bool {
+	s, ok := v.(string)
+	return ok && !decimal.MatchString(s)
+}
+
+// operatorFaults are those of JsonLogic's own operators; the first that fits counts.
+var operatorFaults = []fault{
+	{
+		name: "a single argument outside a list, once evaluated to a list, is taken for the list of arguments",
+		ops:  slices.Concat(arithmetic, truths, []string{"cat", "substr", "merge", "in", "==", "var", "missing"}),
+		is:   func(c culprit) bool { return !c.list && isList(c.args[0]) },
+		rule: `{"!!": {"var": "empty"}}`, data: `{"empty": [""]}`, means: `true`,
+	},
+	{
+		name: "a single argument outside a list panics",
+		ops:  slices.Concat(arithmetic, truths, comparisons, []string{"cat", "substr", "merge", "missing", "===", "!==", "in"}),
+		is:   func(c culprit) bool { return !c.list && c.theirs.err },
+		rule: `{"or": true}`, data: `{}`, means: `true`,
+	},
+	{
+		name: "what JavaScript calls undefined counts as null",
+		ops:  slices.Concat(arithmetic, comparisons, equalities, []string{"cat", "in", "substr", "var", "reduce", "missing", "merge"}),
+		is:   func(c culprit) bool { return c.void },
+		rule: `{"<": [{"or": []}, 1]}`, data: `{}`, means: `false`,
+	},
+	{
+		name: "arithmetic panics at null, booleans, lists and objects",
+		ops:  arithmetic,
+		is: func(c culprit) bool {
+			return c.theirs.err && slices.ContainsFunc(c.args, func(v any) bool { return !isNumber(v) && !isText(v) })
+		},
+		rule: `{"-": [true, null]}`, data: `{}`, means: `1`,
+	},
+	{
+		name: "arithmetic takes a text that is no number for 0, and reads other numbers in texts than JavaScript",
+		ops:  arithmetic,
+		is:   func(c culprit) bool { return slices.ContainsFunc(c.args, isOddText) },
+		rule: `{"max": ["a", -1]}`, data: `{}`, means: `NaN`,
+	},
+	{
+		name: "the product of a single text is a number",
+		ops:  []string{"*"},
+		is:   func(c culprit) bool { return len(c.args) == 1 && isText(c.args[0]) },
+		rule: `{"*": ["18"]}`, data: `{}`, means: `"18"`,
+	},
+	{
+		name: "min and max pass over NaN",
+		ops:  []string{"min", "max"},
+		is:   func(c culprit) bool { return slices.ContainsFunc(c.args, isNaN) },
+		rule: `{"min": [1, {"/": [0, 0]}]}`, data: `{}`, means: `NaN`,
+	},
+	{
+		name: "min and max of nothing are null",
+		ops:  []string{"min", "max"},
+		is:   func(c culprit) bool { return len(c.args) == 0 },
+		rule: `{"min": []}`, data: `{}`, means: `Infinity`,
+	},
+	{
+		name: "NaN is true",
+		ops:  truths,
+		is:   func(c culprit) bool { return slices.ContainsFunc(c.args, isNaN) },
+		rule: `{"!": [{"/": [0, 0]}]}`, data: `{}`, means: `true`,
+	},
+	{
+		name: "an empty object is false",
+		ops:  truths,
+		is: func(c culprit) bool {
+			return slices.ContainsFunc(c.args, func(v any) bool { m, ok := v.(map[string]any); return ok && len(m) == 0 })
+		},
+		rule: `{"!!": [{"var": "empty"}]}`, data: `{"empty": {}}`, means: `true`,
+	},
+	{
+		name: "if evaluates a result that is an object as a rule",
+		ops:  []string{"if", "?:"},
+		is:   func(c culprit) bool { return slices.ContainsFunc(c.args, isMap) },
+		rule: `{"if": [true, {"var": "user"}]}`, data: `{"user": {"name": "Ada"}}`, means: `{"name": "Ada"}`,
+	},
+	{
+		name: "comparisons do not convert lists and objects",
+		ops:  comparisons,
+		is: func(c culprit) bool {
+			return slices.ContainsFunc(c.args, func(v any) bool { return isList(v) || isMap(v) })
+		},
+		rule: `{"<": [[], 1]}`, data: `{}`, means: `true`,
+	},
+	{
+		name: "comparisons read other numbers in texts than JavaScript",
+		ops:  comparisons,
+		is: func(c culprit) bool {
+			return slices.ContainsFunc(c.args, isOddText) && slices.ContainsFunc(c.args, func(v any) bool { return !isText(v) })
+		},
+		rule: `{"==": [" 3 ", 3]}`, data: `{}`, means: `true`,
+	},
+	{
+		name: "<= and >= of null do not convert it",
+		ops:  []string{"<=", ">="},
+		is:   func(c culprit) bool { return slices.Contains(c.args, nil) },
+		rule: `{"<=": [null, 0]}`, data: `{}`, means: `true`,
+	},
+	{
+		name: "a list or an object is not itself",
+		ops:  []string{"===", "!=="},
+		is:   func(c culprit) bool { return isList(c.args[0]) || isMap(c.args[0]) },
+		rule: `{"===": [{"var": "tags"}, {"var": "tags"}]}`, data: `{"tags": ["a"]}`, means: `true`,
+	},
+	{
+		name: "> and >= take a third argument",
+		ops:  []string{">", ">="},
+		is:   func(c culprit) bool { return len(c.args) > 2 },
+		rule: `{">": [3, 2, 9]}`, data: `{}`, means: `true`,
+	},
+	{
+		name: "texts compare by bytes, not by UTF-16 code units",
+		ops:  []string{"<", "<=", ">", ">="},
+		is:   func(c culprit) bool { return isText(c.args[0]) && isText(c.args[1]) },
+		rule: `{"<": ["😀", "ｚ"]}`, data: `{}`, means: `true`,
+	},
+	{
+		name: "in panics or converts where the needle or an element is no text",
+		ops:  []string{"in"},
+		is: func(c culprit) bool {
+			if list, ok := c.args[1].([]any); ok {
+				return !isText(c.args[0]) || slices.ContainsFunc(list, func(v any) bool { return !isText(v) })
+			}
+			return isText(c.args[1]) && !isText(c.args[0])
+		},
+		rule: `{"in": [1, ["1"]]}`, data: `{}`, means: `false`,
+	},
+	{
+		name: "the empty text is in the empty text",
+		ops:  []string{"in"},
+		is:   func(c culprit) bool { return c.args[1] == "" },
+		rule: `{"in": ["", ""]}`, data: `{}`, means: `false`,
+	},
+	{
+		name: "cat panics at booleans, lists and objects",
+		ops:  []string{"cat"},
+		is: func(c culprit) bool {
+			return c.theirs.err && slices.ContainsFunc(c.args, func(v any) bool { return v != nil && !isNumber(v) && !isText(v) })
+		},
+		rule: `{"cat": ["is ", true]}`, data: `{}`, means: `"is true"`,
+	},
+	{
+		name: "cat trims",
+		ops:  []string{"cat"},
+		is: func(c culprit) bool {
+			s, _ := c.ours.value.(string)
+			return strings.TrimSpace(s) == c.theirs.value
+		},
+		rule: `{"cat": ["a", " "]}`, data: `{}`, means: `"a "`,
+	},
+	{
+		name: "very large and very small numbers have another text",
+		ops:  []string{"cat", "substr"},
+		is: func(c culprit) bool {
+			return slices.ContainsFunc(c.args, func(v any) bool {
+				f, ok := v.(float64)
+				return ok && f != 0 && (math.Abs(f) >= 1e21 || math.Abs(f) < 1e-6 || math.IsInf(f, 0))
+			})
+		},
+		rule: `{"cat": ["", 1e21]}`, data: `{}`, means: `"1e+21"`,
+	},
+	{
+		name: "substr does not convert what is no text",
+		ops:  []string{"substr"},
+		is:   func(c culprit) bool { return !isText(c.args[0]) },
+		rule: `{"substr": [null, 0, 2]}`, data: `{}`, means: `"nu"`,
+	},
+	{
+		name: "substr beyond an end of the text gives the whole text or panics",
+		ops:  []string{"substr"},
+		is: func(c culprit) bool {
+			length := float64(len([]rune(c.args[0].(string))))
+			from, _ := c.args[1].(float64)
+			if from > length || from < -length {
+				return true
+			}
+			to, _ := c.args[len(c.args)-1].(float64)
+			return len(c.args) == 3 && to < 0
+		},
+		rule: `{"substr": ["ab", 3]}`, data: `{}`, means: `""`,
+	},
+	{
+		name: "missing and missing_some take names that are no texts otherwise",
+		ops:  []string{"missing", "missing_some"},
+		is: func(c culprit) bool {
+			return c.op == "missing" && slices.ContainsFunc(c.args, func(v any) bool { return !isText(v) })
+		},
+		rule: `{"missing": [["a"], "b"]}`, data: `{}`, means: `["a"]`,
+	},
+	{
+		name: "missing and missing_some count an empty text as present",
+		ops:  []string{"missing", "missing_some"},
+		is: func(c culprit) bool {
+			names := c.args
+			if c.op == "missing_some" {
+				names, _ = c.args[1].([]any)
+			}
+			return slices.ContainsFunc(names, func(v any) bool {
+				path, _ := v.(string)
+				return evalOurs(variable(path), c.data).value == ""
+			})
+		},
+		rule: `{"missing": ["email"]}`, data: `{"email": ""}`, means: `["email"]`,
+	},
+	{
+		name: "the variable null is null, not the data",
+		ops:  []string{"var"},
+		is:   func(c culprit) bool { return c.args[0] == nil },
+		rule: `{"var": null}`, data: `{"a": 1}`, means: `{"a": 1}`,
+	},
+	{
+		name: "a name that is no number is a list's first element",
+		ops:  []string{"var", "missing", "missing_some"},
+		is:   throughList,
+		rule: `{"var": "tags.name"}`, data: `{"tags": ["a"]}`, means: `null`,
+	},
+	{
+		name: "a variable that is null has the default's value",
+		ops:  []string{"var"},
+		is:   func(c culprit) bool { return len(c.args) > 1 && c.ours.value == nil },
+		rule: `{"var": ["nothing", 5]}`, data: `{"nothing": null}`, means: `null`,
+	},
+	{
+		name: "a variable's name that is no text and does not stand alone panics",
+		ops:  []string{"var"},
+		is:   func(c culprit) bool { return c.theirs.err && c.list && len(c.args) > 0 && !isText(c.args[0]) },
+		rule: `{"var": [1]}`, data: `["a", "b"]`, means: `"b"`,
+	},
+	{
+		name: "what goes through a list panics where it is given something else",
+		ops:  scopedOperators,
+		is:   func(c culprit) bool { return c.theirs.err && len(c.args) > 0 && !isList(c.args[0]) },
+		rule: `{"all": [{"var": "name"}, true]}`, data: `{"name": "Ada"}`, means: `false`,
+	},
+	{
+		name: "a body that is no operation panics",
+		ops:  []string{"all", "some", "none", "reduce"},
+		is:   func(c culprit) bool { return c.theirs.err && len(c.args) > 1 && !isMap(c.args[1]) },
+		rule: `{"some": [[1], true]}`, data: `{}`, means: `true`,
+	},
+	{
+		name: "reduce knows numbers, texts and booleans only, skips null, and is 0 of no list",
+		ops:  []string{"reduce"},
+		is:   func(culprit) bool { return true },
+		rule: `{"reduce": [{"var": "missing"}, {"var": "current"}, 5]}`, data: `{}`, means: `5`,
+	},
+	{
+		name: "variables of the data around a body replace those of the element",
+		ops:  []string{"all", "some", "none", "filter"},
+		is:   func(c culprit) bool { return len(c.args) > 1 && hasVariable(c.args[1]) },
+		rule: `{"some": [{"var": "list"}, {"var": "a"}]}`, data: `{"a": 1, "list": [{"a": 0}]}`, means: `false`,
+	},
+}
+
+// throughList reports whether a path of a variable goes into a list by a name that is
+// no index.
+func throughList(c culprit) bool {
+	var paths []any
+	switch c.op {
+	case "var":
+		paths = c.args[:1]
+	case "missing":
+		paths = c.args
+	default:
+		paths, _ = c.args[1].([]any)
+	}
+	return slices.ContainsFunc(paths, func(v any) bool {
+		path, ok := v.(string)
+		if !ok {
+			return false
+		}
+		at := c.data
+		for _, name := range strings.Split(path, ".") {
+			if isList(at) && !decimal.MatchString(name) {
+				return true
+			}
+			at = evalOurs(variable(name), at).value
+		}
+		return false
+	})
+}
+
+func hasVariable(rule any) bool {
+	if list, ok := rule.([]any); ok {
+		return slices.ContainsFunc(list, hasVariable)
+	}
+	op, args, _, ok := operation(rule)
+	return ok && (op == "var" || slices.ContainsFunc(args, hasVariable))
+}
+
+// customFaults are those of flagd's own operators.
+var customFaults = []fault{
+	{
+		name: "sem_ver takes a number as Go prints it",
+		ops:  []string{evaluator.SemVerEvaluationName},
+		is: func(c culprit) bool {
+			return slices.ContainsFunc(c.args, func(v any) bool {
+				f, ok := v.(float64)
+				return ok && (math.Abs(f) >= 1e6 || f != 0 && math.Abs(f) < 1e-4)
+			})
+		},
+		rule: `{"sem_ver": [{"var": "version"}, ">", "1.0.0"]}`, data: `{"version": 4294967296}`, means: `true`,
+	},
+	{
+		name: "a weight far below 0 is no number",
+		ops:  []string{evaluator.FractionEvaluationName},
+		is: func(c culprit) bool {
+			return slices.ContainsFunc(c.args, func(v any) bool {
+				entry, _ := v.([]any)
+				if len(entry) < 2 {
+					return false
+				}
+				f, ok := entry[1].(float64)
+				return ok && f < math.MinInt64
+			})
+		},
+		rule: `{"fractional": [["true", -1e19], ["false", 1]]}`, data: `{"targetingKey": "user"}`, means: `"false"`,
+	},
+}
+
+const faultWholeDocument = "one wrong flag refuses the whole document"
+
+// A documentFault is one of everything around the rule.
+type documentFault struct {
+	name string
+	is   func(d difference) bool
+
+	// An example that proves it.
+	document string
+	context  string
+}
+
+var documentFaults = []documentFault{
+	{
+		name: "a rule that is null counts as one that gives null",
+		is: func(d difference) bool {
+			rule, present := d.definition["targeting"]
+			return present && rule == nil && d.theirs.Reason == model.DefaultReason && d.ours.Reason == model.StaticReason
+		},
+		document: `{"flags": {"flag": {"variants": {"on": true}, "defaultVariant": "on", "targeting": null}}}`, context: `{}`,
+	},
+	{
+		name: "a float is truncated where an integer is asked for",
+		is: func(d difference) bool {
+			return d.accessor == "int" && d.ours.Code == model.TypeMismatchErrorCode && d.theirs.Code == ""
+		},
+		document: `{"flags": {"flag": {"variants": {"on": 1.5}, "defaultVariant": "on"}}}`, context: `{}`,
+	},
+	{
+		name: "a list is no object",
+		is: func(d difference) bool {
+			return d.accessor == "object" && d.theirs.Code == model.TypeMismatchErrorCode && isList(d.ours.Value)
+		},
+		document: `{"flags": {"flag": {"variants": {"on": [1]}, "defaultVariant": "on"}}}`, context: `{}`,
+	},
+	{
+		name: "a variant's name is looked for as JSON writes it, without its quotes",
+		is: func(d difference) bool {
+			name, _ := d.walked.meaning.value.(string)
+			return d.refused == nil && d.theirs.Code == model.GeneralErrorCode && strings.ContainsAny(name, "\"<>&\\")
+		},
+		document: `{"flags": {"flag": {"variants": {"<b>": true}, "targeting": {"if": [true, "<b>"]}}}}`, context: `{}`,
+	},
+	{
+		name: "a result that is not finite is an error of another kind",
+		is: func(d difference) bool {
+			return d.theirs.Code == model.ParseErrorCode && d.ours.Code == model.GeneralErrorCode
+		},
+		document: `{"flags": {"flag": {"variants": {"on": true}, "targeting": {"/": [0, 0]}}}}`, context: `{}`,
+	},
+	{
+		name: "references inside of evaluators are replaced or not, at random",
+		is: func(d difference) bool {
+			return d.theirs.Code == model.ParseErrorCode && d.refused == nil &&
+				strings.Contains(string(encode(d.definition["targeting"])), `"$ref"`) && strings.Contains(string(encode(d.evaluators)), `"$ref"`)
+		},
+		document: `{"$evaluators": {"a": {"$ref": "b"}, "b": {"!": [false]}}, "flags": {"flag": {"variants": {"true": true}, "targeting": {"$ref": "a"}}}}`, context: `{}`,
+	},
+	{
+		name:     "an unknown operator is noticed only when it is reached",
+		is:       func(d difference) bool { return errors.Is(d.refused, jsonlogic.ErrUnknownOperator) },
+		document: `{"flags": {"flag": {"variants": {"on": true}, "targeting": {"if": [true, "on", {"no-such": [1]}]}}}}`, context: `{}`,
+	},
+	{
+		name: "a reference that leads nowhere is noticed only when it is reached",
+		is: func(d difference) bool {
+			return d.refused != nil && strings.Contains(d.refused.Error(), "$ref")
+		},
+		document: `{"flags": {"flag": {"variants": {"on": true}, "targeting": {"if": [true, "on", {"$ref": "none"}]}}}}`, context: `{}`,
+	},
+}
