@@ -251,7 +251,7 @@ func weightOf(v any) (weight uint64, ok bool) {
 	default:
 		return 0, false
 	}
-	if f != math.Trunc(f) || f > math.MaxInt32 {
+	if f != math.Trunc(f) || math.IsInf(f, 0) || f > math.MaxInt32 {
 		return 0, false
 	}
 	return uint64(max(f, 0)), true

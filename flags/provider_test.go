@@ -176,6 +176,7 @@ flags:
 		{"dynamic", map[string]any{"targetingKey": "ada", "w": 0.5}, "code"},
 		{"dynamic", map[string]any{"targetingKey": "ada", "w": "1"}, "code"},
 		{"dynamic", map[string]any{"targetingKey": "ada", "w": math.NaN()}, "code"},
+		{"dynamic", map[string]any{"targetingKey": "ada", "w": math.Inf(-1)}, "code"},
 		{"entry", map[string]any{"targetingKey": "ada", "entry": []any{"a", 3}}, "A"},
 		{"entry", map[string]any{"targetingKey": "ada", "entry": 5}, "code"},
 		{"negative", user, "B"},
