@@ -17,6 +17,7 @@ import (
 // A flagSet is a document, compiled. It never changes.
 type flagSet struct {
 	flags       map[string]*flag
+	revision    string // of the document's content
 	allowShrink bool
 	partial     []string // names of merged documents that are missing, or not up to date
 }

@@ -233,6 +233,7 @@ type session struct {
 // tells itself, when Init returns, unless Init had to return without.
 func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 	s.parser.live = snapshot.Origin == live.FromSource
+	snapshot.Value.revision = snapshot.Revision // before anybody evaluates with it
 	old := s.p.current.Swap(snapshot.Value)
 	s.has = true
 	if s.down {
@@ -332,8 +333,8 @@ func (p *Provider) tellChanged() {
 // digits, empty while there is none. Two processes with one revision have the same
 // flags.
 func (p *Provider) Revision() string {
-	if s := p.snapshot(); s != nil {
-		return s.Revision
+	if set := p.current.Load(); set != nil {
+		return set.revision
 	}
 	return ""
 }
