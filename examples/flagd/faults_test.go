@@ -46,6 +46,11 @@ func isNaN(v any) bool {
 	return ok && math.IsNaN(f)
 }
 
+func isMinusZero(v any) bool {
+	f, ok := v.(float64)
+	return ok && f == 0 && math.Signbit(f)
+}
+
 var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
 // isOddText is a text that is not a plain decimal number: of what number it is, if of
@@ -202,12 +207,12 @@ var operatorFaults = []fault{
 		rule: `{"cat": ["a", " "]}`, data: `{}`, means: `"a "`,
 	},
 	{
-		name: "very large and very small numbers have another text",
+		name: "very large and very small numbers, and −0, have another text",
 		ops:  []string{"cat", "substr"},
 		is: func(c culprit) bool {
 			return slices.ContainsFunc(c.args, func(v any) bool {
 				f, ok := v.(float64)
-				return ok && f != 0 && (math.Abs(f) >= 1e21 || math.Abs(f) < 1e-6 || math.IsInf(f, 0))
+				return ok && (math.Abs(f) >= 1e21 || f != 0 && math.Abs(f) < 1e-6 || isMinusZero(f))
 			})
 		},
 		rule: `{"cat": ["", 1e21]}`, data: `{}`, means: `"1e+21"`,
@@ -349,7 +354,7 @@ var customFaults = []fault{
 		is: func(c culprit) bool {
 			return slices.ContainsFunc(c.args, func(v any) bool {
 				f, ok := v.(float64)
-				return ok && (math.Abs(f) >= 1e6 || f != 0 && math.Abs(f) < 1e-4)
+				return ok && (math.Abs(f) >= 1e6 || f != 0 && math.Abs(f) < 1e-4 || isMinusZero(f))
 			})
 		},
 		rule: `{"sem_ver": [{"var": "version"}, ">", "1.0.0"]}`, data: `{"version": 4294967296}`, means: `true`,
@@ -413,6 +418,13 @@ var documentFaults = []documentFault{
 			return d.refused == nil && d.theirs.Code == model.GeneralErrorCode && strings.ContainsAny(name, "\"<>&\\")
 		},
 		document: `{"flags": {"flag": {"variants": {"<b>": true}, "targeting": {"if": [true, "<b>"]}}}}`, context: `{}`,
+	},
+	{
+		name: "a result of −0 is not the variant 0",
+		is: func(d difference) bool {
+			return d.refused == nil && d.theirs.Code == model.GeneralErrorCode && isMinusZero(d.walked.meaning.value)
+		},
+		document: `{"flags": {"flag": {"variants": {"0": true}, "targeting": {"*": [-1, 0]}}}}`, context: `{}`,
 	},
 	{
 		name: "a result that is not finite is an error of another kind",
