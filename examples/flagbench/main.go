@@ -11,7 +11,8 @@
 // default, unless the row says otherwise.
 //
 // Rounds are interleaved, each engine once a round, so that a drift of the machine
-// hits all of them alike; the table has the medians.
+// hits all of them alike; the tables have the medians, and the best rounds for a
+// machine that does other things besides.
 package main
 
 import (

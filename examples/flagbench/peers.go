@@ -96,17 +96,18 @@ func openUpkeep(ctx context.Context) ([]engine, func(), error) {
 			return func() bool { return handle.Value(ctx, attributes) }
 		}
 	}
+	closeAll := func() {
+		_ = api.Shutdown(ctx)
+		_ = counting.Close()
+		_ = bare.Close()
+	}
 	return []engine{
 		{"upkeep, provider", direct(counting)},
 		{"upkeep, provider, usage not counted", direct(bare)},
 		{"upkeep, bound handle", bound(counting)},
 		{"upkeep, bound handle, usage not counted", bound(bare)},
 		{"upkeep, OpenFeature client", viaClient(ctx, client)},
-	}, func() {
-		_ = api.Shutdown(ctx)
-		_ = counting.Close()
-		_ = bare.Close()
-	}, nil
+	}, closeAll, nil
 }
 
 func viaClient(ctx context.Context, client openfeature.IClient) func(string, user) func() bool {
