@@ -303,9 +303,6 @@ func (t memoryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// An unleashListener drains Unleash's channels.
-type unleashListener struct{ unleash.NoopListener }
-
 func openUnleash(ctx context.Context) ([]engine, func(), error) {
 	features := []any{map[string]any{
 		"name": static, "enabled": true, "strategies": []any{map[string]any{"name": "default"}},
@@ -338,7 +335,7 @@ func openUnleash(ctx context.Context) ([]engine, func(), error) {
 		unleash.WithAppName("flagbench"), unleash.WithUrl("http://memory.invalid/"), unleash.WithDisableMetrics(true),
 		unleash.WithHttpClient(&http.Client{Transport: memoryTransport(document)}), unleash.WithRefreshInterval(time.Hour),
 		unleash.WithStorage(&unleash.BootstrapStorage{Reader: strings.NewReader(string(document))}),
-		unleash.WithListener(&unleashListener{}),
+		unleash.WithListener(&unleash.NoopListener{}),
 	)
 	if err != nil {
 		return nil, nil, err
