@@ -303,7 +303,7 @@ func (t memoryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func openUnleash(ctx context.Context) ([]engine, func(), error) {
+func openUnleash(context.Context) ([]engine, func(), error) {
 	features := []any{map[string]any{
 		"name": static, "enabled": true, "strategies": []any{map[string]any{"name": "default"}},
 	}}
@@ -340,13 +340,7 @@ func openUnleash(ctx context.Context) ([]engine, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	select {
-	case <-client.Ready():
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
-	case <-time.After(5 * time.Second):
-		return nil, nil, fmt.Errorf("unleash did not become ready")
-	}
+	client.WaitForReady() // and not Ready, whose one value its own listener may take
 	return []engine{{"Unleash v5.1.0", func(flag string, u user) func() bool {
 		evalCtx := unleashcontext.Context{UserId: u.key, Properties: map[string]string{}}
 		for name, v := range u.attributes {
