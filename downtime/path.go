@@ -216,11 +216,11 @@ func isPlain(path string) bool {
 		return false
 	}
 	// Every request comes through here: no branches but the loop's.
-	var bad, before byte
+	bad, refused := byte(0), byteOdd // what the byte must not be, after the one before
 	for i := range len(path) {
 		k := byteKinds[path[i]]
-		bad |= k & (byteOdd | before<<1)
-		before = k & byteSlash
+		bad |= k & refused
+		refused = k<<1 | byteOdd
 	}
 	return bad == 0
 }
