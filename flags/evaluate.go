@@ -32,8 +32,8 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 	d.FlagMetadata = f.metadata
 	v, reason, failed := p.choose(ctx, f, attrs)
 	d.Reason = reason
-	if reason == openfeature.ErrorReason {
-		d.ResolutionError = failed
+	if failed != nil {
+		d.ResolutionError = *failed
 		return d
 	}
 	p.count(f, v)
@@ -62,14 +62,18 @@ func (f *flag) isStatic() bool {
 	return f.rule == nil && f.standard != nil && !f.disabled && f.fault == nil
 }
 
+// refer keeps what an evaluation returns within registers: an error has six words, and
+// is seldom.
+func refer(err openfeature.ResolutionError) *openfeature.ResolutionError { return &err }
+
 // choose evaluates a flag, or does what the context says instead.
-func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (*variant, openfeature.Reason, openfeature.ResolutionError) {
+func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
 	if p.opts.AllowOverrides && f.fault == nil && !f.disabled {
 		if name, ok := overridden(ctx, f.key); ok {
 			if v := f.variants[name]; v != nil {
-				return v, ReasonOverride, openfeature.ResolutionError{}
+				return v, ReasonOverride, nil
 			}
-			return nil, openfeature.ErrorReason, openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant")
+			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant"))
 		}
 	}
 	return f.evaluate(attrs, p.static)
@@ -100,16 +104,16 @@ func typeOf(v any) openfeature.Type {
 
 // evaluate chooses the variant. A nil variant, without an error, is the caller's
 // default.
-func (f *flag) evaluate(attrs, static map[string]any) (*variant, openfeature.Reason, openfeature.ResolutionError) {
+func (f *flag) evaluate(attrs, static map[string]any) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
 	switch {
 	case f.fault != nil:
-		return nil, openfeature.ErrorReason, openfeature.NewParseErrorResolutionError(f.fault.Error())
+		return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(f.fault.Error()))
 	case f.disabled:
-		return nil, openfeature.DisabledReason, openfeature.ResolutionError{}
+		return nil, openfeature.DisabledReason, nil
 	case f.rule == nil && f.standard == nil:
-		return nil, openfeature.DefaultReason, openfeature.ResolutionError{}
+		return nil, openfeature.DefaultReason, nil
 	case f.rule == nil:
-		return f.standard, openfeature.StaticReason, openfeature.ResolutionError{}
+		return f.standard, openfeature.StaticReason, nil
 	}
 	c, _ := contexts.Get().(*evalContext)
 	c.flag, c.attrs, c.static = f, attrs, static
@@ -120,14 +124,14 @@ func (f *flag) evaluate(attrs, static map[string]any) (*variant, openfeature.Rea
 }
 
 // decide turns the result of the flag's rule into a variant.
-func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, openfeature.ResolutionError) {
+func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
 	var name string
 	switch result := result.(type) {
 	case nil:
 		if err != nil {
-			return nil, openfeature.ErrorReason, openfeature.NewParseErrorResolutionError(err.Error())
+			return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(err.Error()))
 		}
-		return f.standard, openfeature.DefaultReason, openfeature.ResolutionError{}
+		return f.standard, openfeature.DefaultReason, nil
 	case string:
 		name = result
 	case bool:
@@ -135,13 +139,13 @@ func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, open
 	case float64:
 		name = numberText(result)
 	default:
-		return nil, openfeature.ErrorReason, openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives a list or an object, which names no variant")
+		return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives a list or an object, which names no variant"))
 	}
 	v := f.variants[name]
 	if v == nil {
-		return nil, openfeature.ErrorReason, openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives " + strconv.Quote(name) + ", which is not a variant")
+		return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives " + strconv.Quote(name) + ", which is not a variant"))
 	}
-	return v, openfeature.TargetingMatchReason, openfeature.ResolutionError{}
+	return v, openfeature.TargetingMatchReason, nil
 }
 
 // An evalContext is what a rule sees: $flagd, the static attributes, and the

@@ -40,7 +40,7 @@ func (p *Provider) Explain(ctx context.Context, key string, attrs Attributes) Ex
 		return e
 	}
 	var v *variant
-	var failed openfeature.ResolutionError
+	var failed *openfeature.ResolutionError
 	_, overrides := overridden(ctx, key)
 	if f.rule == nil || f.fault != nil || f.disabled || overrides && p.opts.AllowOverrides {
 		v, e.Reason, failed = p.choose(ctx, f, attrs)
@@ -50,8 +50,8 @@ func (p *Provider) Explain(ctx context.Context, key string, attrs Attributes) Ex
 		result, e.Rule, err = f.rule.Explain(&evalContext{flag: f, attrs: attrs, static: p.static})
 		v, e.Reason, failed = f.decide(result, err)
 	}
-	if e.Reason == openfeature.ErrorReason {
-		e.fail(openfeature.ProviderResolutionDetail{Reason: e.Reason, ResolutionError: failed}.ResolutionDetail())
+	if failed != nil {
+		e.fail(openfeature.ProviderResolutionDetail{Reason: e.Reason, ResolutionError: *failed}.ResolutionDetail())
 		return e
 	}
 	if v != nil {
