@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
 // resolve evaluates one flag for one accessor; as gives a variant's value in the
@@ -117,7 +119,7 @@ func (f *flag) evaluate(attrs, static map[string]any) (*variant, openfeature.Rea
 	}
 	c, _ := contexts.Get().(*evalContext)
 	c.flag, c.attrs, c.static = f, attrs, static
-	result, err := f.rule.Eval(c)
+	result, err := f.rule.EvalIn(&c.scope, c)
 	c.flag, c.attrs, c.static = nil, nil, nil
 	contexts.Put(c)
 	return f.decide(result, err)
@@ -154,6 +156,7 @@ type evalContext struct {
 	flag   *flag
 	attrs  map[string]any
 	static map[string]any
+	scope  jsonlogic.Scope
 	room   [128]byte // for what is hashed
 }
 
@@ -164,8 +167,10 @@ func (c *evalContext) Get(name string) (any, bool) {
 	if name == "$flagd" {
 		return (*flagdContext)(c), true
 	}
-	if v, ok := c.static[name]; ok {
-		return v, true
+	if len(c.static) > 0 {
+		if v, ok := c.static[name]; ok {
+			return v, true
+		}
 	}
 	v, ok := c.attrs[name]
 	return v, ok

@@ -179,11 +179,19 @@ func (r *Rule) Eval(data any) (any, error) {
 		return r.root.constant.result(), nil
 	}
 	s, _ := scopes.Get().(*Scope)
+	result, err := r.EvalIn(s, data)
+	scopes.Put(s)
+	return result, err
+}
+
+// EvalIn is [Rule.Eval] in a scope of the caller's, which may be new or have been used,
+// but not be in use. It is for callers that keep what an evaluation needs anyway, and
+// spares Eval's looking for a scope.
+func (r *Rule) EvalIn(s *Scope, data any) (any, error) {
 	s.data, s.rule, s.left = data, r, r.opts.maxSteps()
 	result := r.root.plain(s)
 	err := s.err
-	*s = Scope{}
-	scopes.Put(s)
+	s.data, s.rule, s.err = nil, nil, nil
 	if err != nil {
 		return nil, err
 	}

@@ -676,3 +676,22 @@ func BenchmarkEval(b *testing.B) {
 		}
 	}
 }
+
+func TestEvalInAScopeOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	failing := map[string]jsonlogic.Operator{"fail": func([]jsonlogic.Arg) (jsonlogic.Func, error) {
+		return func(*jsonlogic.Scope) (any, error) { return nil, errors.New("failed") }, nil
+	}}
+	var scope jsonlogic.Scope
+	for _, c := range []struct {
+		rule string
+		want any
+	}{{`{"var": "x"}`, "X"}, {`{"fail": 1}`, nil}, {`{"cat": [{"var": "x"}, "!"]}`, "X!"}, {`5`, 5.0}} {
+		r, err := jsonlogic.Compile([]byte(c.rule), &jsonlogic.Options{Operators: failing})
+		require.NoError(t, err)
+		got, err := r.EvalIn(&scope, map[string]any{"x": "X"})
+		require.Equal(t, c.want, got)
+		require.Equal(t, c.want == nil, err != nil, "an error of the evaluation before is over")
+		require.Nil(t, scope.Data(), "nothing is kept")
+	}
+}
