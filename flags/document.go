@@ -38,7 +38,8 @@ type flag struct {
 	fault       *Problem // not nil: nothing below can be used
 	rule        *jsonlogic.Rule
 	variants    map[string]*variant
-	standard    *variant // of defaultVariant; nil when there is none
+	few         []*variant // the variants, while looking at each is faster than a map
+	standard    *variant   // of defaultVariant; nil when there is none
 	metadata    openfeature.FlagMetadata
 	fingerprint [sha256.Size]byte // of all that an evaluation depends on
 	usage       *usage            // outlives the flag: the next definition counts on
@@ -297,7 +298,11 @@ func (r *reader) flag(key, node *document.Node) (*flag, *Problem) {
 		if value.Kind == document.Null {
 			return fault(value, "variants", "variant %q: must have a value, got null", name.Text)
 		}
-		f.variants[name.Text] = &variant{name: name.Text, value: value.Value()}
+		v := &variant{name: name.Text, value: value.Value()}
+		f.variants[name.Text] = v
+		if len(variants.Keys) <= 4 {
+			f.few = append(f.few, v)
+		}
 	}
 	if name := node.Get("defaultVariant"); name != nil && name.Kind != document.Null {
 		// YAML reads on and off as texts, true and 1 as what they look like.

@@ -143,11 +143,24 @@ func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, *ope
 	default:
 		return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives a list or an object, which names no variant"))
 	}
-	v := f.variants[name]
+	v := f.variant(name)
 	if v == nil {
 		return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives " + strconv.Quote(name) + ", which is not a variant"))
 	}
 	return v, openfeature.TargetingMatchReason, nil
+}
+
+// variant finds a variant by its name, nil when there is none.
+func (f *flag) variant(name string) *variant {
+	if f.few == nil {
+		return f.variants[name]
+	}
+	for _, v := range f.few {
+		if v.name == name {
+			return v
+		}
+	}
+	return nil
 }
 
 // An evalContext is what a rule sees: $flagd, the static attributes, and the
