@@ -38,7 +38,7 @@ type flag struct {
 	fault       *Problem // not nil: nothing below can be used
 	rule        *jsonlogic.Rule
 	variants    map[string]*variant
-	few         []*variant // the variants, while looking at each is faster than a map
+	few         []*variant // the variants, where there are at most fewVariants
 	standard    *variant   // of defaultVariant; nil when there is none
 	metadata    openfeature.FlagMetadata
 	fingerprint [sha256.Size]byte // of all that an evaluation depends on
@@ -51,6 +51,9 @@ type variant struct {
 	value any // bool, string, float64, []any or map[string]any
 	index int // in the flag's usage
 }
+
+// fewVariants is up to how many looking at each is faster than a map.
+const fewVariants = 4
 
 // A parser compiles documents as the options of its provider say.
 type parser struct {
@@ -227,14 +230,16 @@ func (ps *parser) compileRoot(name string, root *document.Node, evaluators []*do
 	var problems []error
 	for i, key := range flags.Keys {
 		f, problem := r.flag(key, flags.Items[i])
+		before := prev.flag(key.Text)
 		if problem != nil {
 			problems = append(problems, problem)
-			f = &flag{key: key.Text, keyValue: key.Text, fault: problem, fingerprint: sha256.Sum256([]byte(problem.Error()))}
-			if before := prev.flag(key.Text); before != nil && before.fault == nil {
-				f = before
+			if before != nil && before.fault == nil {
+				set.flags[key.Text] = before // as it is: it is being evaluated
+				continue
 			}
+			f = &flag{key: key.Text, keyValue: key.Text, fault: problem, fingerprint: sha256.Sum256([]byte(problem.Error()))}
 		}
-		f.usage = usageOf(f, prev.flag(key.Text))
+		f.usage = usageOf(f, before)
 		set.flags[key.Text] = f
 	}
 	return set, problems, nil
@@ -300,7 +305,7 @@ func (r *reader) flag(key, node *document.Node) (*flag, *Problem) {
 		}
 		v := &variant{name: name.Text, value: value.Value()}
 		f.variants[name.Text] = v
-		if len(variants.Keys) <= 4 {
+		if len(variants.Keys) <= fewVariants {
 			f.few = append(f.few, v)
 		}
 	}
@@ -314,8 +319,8 @@ func (r *reader) flag(key, node *document.Node) (*flag, *Problem) {
 			return fault(name, "defaultVariant", "%q is not a variant", name.Text)
 		}
 	}
-	var meta *document.Node
-	if meta = node.Get("metadata"); meta != nil && meta.Kind != document.Map {
+	meta := node.Get("metadata")
+	if meta != nil && meta.Kind != document.Map {
 		return fault(meta, "metadata", "must be a map, got %v", meta.Kind)
 	}
 	f.metadata = overlay(r.metadata, meta)

@@ -72,7 +72,7 @@ func refer(err openfeature.ResolutionError) *openfeature.ResolutionError { retur
 func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
 	if p.opts.AllowOverrides && f.fault == nil && !f.disabled {
 		if name, ok := overridden(ctx, f.key); ok {
-			if v := f.variants[name]; v != nil {
+			if v := f.variant(name); v != nil {
 				return v, ReasonOverride, nil
 			}
 			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant"))

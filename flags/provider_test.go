@@ -740,6 +740,43 @@ func TestLifeCycle(t *testing.T) {
 	})
 }
 
+// TestABrokenFlagIsKeptWhileItIsEvaluated is for the race detector: the definition that
+// is kept is the one that others are reading.
+func TestABrokenFlagIsKeptWhileItIsEvaluated(t *testing.T) {
+	t.Parallel()
+	broken := `{"flags": {"f": 5, "other": {"variants": {"x": "X"}}}}`
+	src := &script{doc: bool1("a")}
+	p, err := flags.Open(t.Context(), src, &flags.Options{Poll: time.Millisecond, Logger: quiet})
+	require.NoError(t, err)
+	defer p.Close()
+	handle := flags.String("f", "code").Bind(p)
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					if value := handle.Value(context.Background(), nil); value != "A" {
+						t.Errorf("got %q", value)
+						return
+					}
+				}
+			}
+		})
+	}
+	for range 20 {
+		for problems, doc := range []string{bool1("a"), broken} {
+			src.set(doc, nil)
+			require.Eventually(t, func() bool { return len(p.Problems()) == problems }, 20*time.Second, time.Millisecond)
+		}
+	}
+	close(done)
+	all.Wait()
+}
+
 func TestEventsNobodyReadsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
