@@ -186,7 +186,7 @@ func FuzzScopePath(f *testing.F) {
 	f.Fuzz(func(t *testing.T, target string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n")))
 		if err != nil {
-			t.Skip()
+			t.Skip("no request that a server would hand on")
 		}
 		for name, routes := range naive {
 			if routes(r) && !below(r) {
@@ -206,7 +206,7 @@ func FuzzScopePattern(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pattern, target string) {
 		if downtime.CheckPattern(pattern) != nil {
-			t.Skip()
+			t.Skip("no pattern")
 		}
 		has := downtime.Matcher(downtime.Scope{Paths: []string{pattern}})
 		if u, err := url.ParseRequestURI(target); err == nil {

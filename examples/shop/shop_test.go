@@ -19,13 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// built is the shop as a user runs it: a test binary would not know its modules.
+// folder holds what TestMain removes.
+var folder string
+
+// built is the shop as a user runs it: a test binary would not be what is deployed. It
+// is built when a test first asks.
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "shop-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "shop")
+	path := filepath.Join(folder, "shop")
 	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
 	if err != nil {
 		return "", errors.New(string(out))
@@ -34,10 +34,12 @@ var built = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	var err error
+	if folder, err = os.MkdirTemp("", "shop-test-"); err != nil {
+		panic(err)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(folder)
 	os.Exit(code)
 }
 

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -249,23 +250,20 @@ func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
 	next := time.NewTimer(k.delay(err))
 	defer next.Stop()
 	for {
-		old, aging := k.ageTimer()
+		aging := k.ageTimer()
 		select {
 		case <-ctx.Done():
-		case <-next.C:
-		case <-k.wake:
-			if aging != nil {
-				aging.Stop()
-			}
-			return k.quiet(ctx)
-		case <-old:
-			k.notify(k.update(k.age))
-			continue
-		}
-		if aging != nil {
 			aging.Stop()
+			return false
+		case <-next.C:
+			aging.Stop()
+			return true
+		case <-k.wake:
+			aging.Stop()
+			return k.quiet(ctx)
+		case <-aging.C:
+			k.notify(k.update(k.age))
 		}
-		return ctx.Err() == nil
 	}
 }
 
@@ -319,22 +317,17 @@ func (k *Keeper[T]) age(s *Status) {
 	s.Lost = k.opts.LostAfter > 0 && silence >= k.opts.LostAfter
 }
 
-// ageTimer fires when the status is next stale or lost. Both are nil when it is not
-// going to be.
-func (k *Keeper[T]) ageTimer() (<-chan time.Time, *time.Timer) {
+// ageTimer fires when the status is next stale or lost.
+func (k *Keeper[T]) ageTimer() *time.Timer {
 	s := k.Status()
-	var next time.Duration
+	next := time.Duration(math.MaxInt64)
 	if k.opts.StaleAfter > 0 && !s.Stale {
 		next = k.opts.StaleAfter
 	}
-	if k.opts.LostAfter > 0 && !s.Lost && (next == 0 || k.opts.LostAfter < next) {
-		next = k.opts.LostAfter
+	if k.opts.LostAfter > 0 && !s.Lost {
+		next = min(next, k.opts.LostAfter)
 	}
-	if next == 0 {
-		return nil, nil
-	}
-	timer := time.NewTimer(max(0, next-k.silence(&s)))
-	return timer.C, timer
+	return time.NewTimer(max(0, next-k.silence(&s)))
 }
 
 // attempt loads, parses and publishes.
