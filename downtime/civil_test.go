@@ -45,6 +45,8 @@ func TestInstantNamedCases(t *testing.T) {
 		{"Troll, an overlap of two hours", "Antarctica/Troll", "2026-10-25T02:30:00", "2026-10-25T02:30:00+02:00"},
 		{"Manila, a day that occurs without its date", "Asia/Manila", "1844-12-31T12:00:00", "1845-01-01T12:00:00+08:03:52"},
 		{"far ahead, by the zone's rule", "Europe/Madrid", "2999-07-01T02:00:00", "2999-07-01T02:00:00+02:00"},
+		{"far ahead, the last day of a leap year", "Europe/Madrid", "2040-12-31T12:00:00", "2040-12-31T12:00:00+01:00"},
+		{"far ahead, the last day of a leap year in summer", "America/Santiago", "2056-12-31T23:59:59", "2056-12-31T23:59:59-03:00"},
 		{"UTC", "UTC", "2026-03-29T02:30:00", "2026-03-29T02:30:00Z"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
