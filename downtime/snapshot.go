@@ -217,8 +217,9 @@ func (g *Guard) requestClass(s *snapshot, t *target) *class {
 func (s *snapshot) workClass(w Work) *class {
 	var room [keyRoom]byte
 	bits := noScopes(room[:0], len(s.scopes))
+	t := target{r: w.Request}
 	for i, sc := range s.scopes {
-		if sc.hasWork(w.Name) {
+		if t.r != nil && sc.has(&t) || t.r == nil && sc.hasWork(w.Name) {
 			bits[i>>3] |= 1 << (i & 7)
 		}
 	}
