@@ -131,6 +131,7 @@ type class struct {
 	refusedBy *near   // the most restrictive window that refuses; nil: none
 	cutoffBy  *near   // the window that refuses it when it is long; nil: none
 	rehearsed []*near // those that would have refused, but only rehearse
+	announced bool    // users are told of one of the windows
 }
 
 // kindHTTP is what reports call requests.
@@ -139,7 +140,13 @@ const kindHTTP = "http"
 func (s *snapshot) newClass(kind string, effect Effect, scopes []byte) *class {
 	c := &class{snapshot: s, kind: kind, effect: effect, scopes: scopes}
 	for _, n := range s.near {
-		if !c.in(n.scope) || !n.Window.Mode.refuses(effect) {
+		if !c.in(n.scope) {
+			continue
+		}
+		if n.Phase >= PhaseAnnounced && n.Window.Mode != ModeRehearse {
+			c.announced = true
+		}
+		if !n.Window.Mode.refuses(effect) {
 			continue
 		}
 		switch {
