@@ -2,6 +2,7 @@ package downtime
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -16,12 +17,15 @@ type snapshot struct {
 	schedule *Schedule      // nil while there is none
 	near     []*near        // those in progress first, the most restrictive before the others
 	scopes   []*scope       // of near, each once
-	index    map[string]int // key of a scope: its place in scopes
+	places   map[string]int // key of a scope: its place in scopes
+	index    *index         // of scopes; nil when they are so few that asking each is faster
 	next     time.Time      // when another snapshot is due; zero: never
 
-	table   []*class // classes of requests, when scopes are few: see requestClass
-	mu      sync.RWMutex
-	classes map[string]*class // all others
+	table   []*class                          // classes of requests, when scopes are few: see requestClass
+	outside [2]*class                         // else: of requests in no scope, by effect
+	single  []atomic.Pointer[class]           // of requests in one scope, at twice its place and their effect
+	mu      sync.Mutex                        // held to add a class
+	classes atomic.Pointer[map[string]*class] // all others
 }
 
 // near is a window in a snapshot: one to come, from lead before it is announced at the
@@ -96,25 +100,38 @@ func compareStates(a, b WindowState) int {
 	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
 }
 
-// tableScopes is up to how many scopes all classes of requests are made beforehand.
-const tableScopes = 5
+const (
+	tableScopes = 5 // up to so many scopes all classes of requests are made beforehand
+	askEach     = 8 // up to so many paths and hosts asking each scope is faster than the index
+)
 
 // seal completes a snapshot of which schedule and near are set.
 func (s *snapshot) seal() {
 	slices.SortStableFunc(s.near, func(a, b *near) int { return compareStates(a.WindowState, b.WindowState) })
-	s.index = make(map[string]int, len(s.near))
+	s.places = make(map[string]int, len(s.near))
+	lists := 0
 	for _, n := range s.near {
 		sc := n.Window.scope
-		at, ok := s.index[sc.key]
+		at, ok := s.places[sc.key]
 		if !ok {
 			at = len(s.scopes)
-			s.index[sc.key] = at
+			s.places[sc.key] = at
 			s.scopes = append(s.scopes, sc)
+			lists += len(sc.paths) + len(sc.hosts)
 		}
 		n.scope = at
 	}
-	s.classes = map[string]*class{}
-	if len(s.scopes) <= tableScopes {
+	s.classes.Store(&map[string]*class{})
+	if len(s.scopes) > tableScopes || lists > askEach {
+		s.index = newIndex(s.scopes)
+	}
+	if len(s.scopes) > tableScopes {
+		none := noScopes(nil, len(s.scopes))
+		for effect := range s.outside {
+			s.outside[effect] = s.newClass(kindHTTP, Effect(effect), none)
+		}
+		s.single = make([]atomic.Pointer[class], 2*len(s.scopes))
+	} else {
 		s.table = make([]*class, 2<<len(s.scopes))
 		for i := range s.table {
 			s.table[i] = s.newClass(kindHTTP, Effect(i&1), []byte{byte(i >> 1)})
@@ -168,7 +185,7 @@ func (c *class) counts(w *Window) (counts, unsure bool) {
 	if w.scope.all {
 		return !c.wasRehearsed(w), false
 	}
-	at, known := c.snapshot.index[w.scope.key]
+	at, known := c.snapshot.places[w.scope.key]
 	if !known {
 		return true, true
 	}
@@ -191,8 +208,7 @@ func (c *class) wasRehearsed(w *Window) bool {
 
 // requestClass finds the class of a request.
 func (g *Guard) requestClass(s *snapshot, t *target) *class {
-	n := len(s.scopes)
-	if n <= tableScopes {
+	if s.index == nil {
 		mask := 0
 		for i, sc := range s.scopes {
 			if sc.has(t) {
@@ -202,15 +218,25 @@ func (g *Guard) requestClass(s *snapshot, t *target) *class {
 		return s.table[mask<<1|int(g.effect(t.r, mask != 0))]
 	}
 	var room [keyRoom]byte
-	bits := noScopes(room[:0], n)
-	any := false
-	for i, sc := range s.scopes {
-		if sc.has(t) {
-			bits[i>>3] |= 1 << (i & 7)
-			any = true
-		}
+	found := hits{bits: noScopes(room[:0], len(s.scopes))}
+	s.index.find(t, &found)
+	effect := g.effect(t.r, found.n > 0)
+	switch {
+	case s.table != nil:
+		return s.table[int(found.bits[0])<<1|int(effect)]
+	case found.n == 0:
+		return s.outside[effect]
+	case found.n > 1:
+		return s.class(found.bits, kindHTTP, effect)
 	}
-	return s.class(bits, kindHTTP, g.effect(t.r, any))
+	at := &s.single[2*found.last+int(effect)]
+	c := at.Load()
+	if c == nil {
+		// Of two that make it at once either is right.
+		c = s.newClass(kindHTTP, effect, slices.Clone(found.bits))
+		at.Store(c)
+	}
+	return c
 }
 
 // workClass finds the class of work.
@@ -253,30 +279,36 @@ func noScopes(b []byte, scopes int) []byte {
 }
 
 const (
-	maxClasses = 1000
+	maxClasses = 1000 // are kept in a snapshot
 	kindOther  = "other"
 )
 
 // class returns the class of what is in the scopes of bits, of which the array may
 // be written to beyond its length.
+//
+// Clients can make as many classes as there are combinations of scopes. Those that
+// there is no room for are made each time anew, which is only slower.
 func (s *snapshot) class(bits []byte, kind string, effect Effect) *class {
 	key := append(append(bits, byte(effect)), kind...)
-	s.mu.RLock()
-	c := s.classes[string(key)]
-	full := len(s.classes) >= maxClasses
-	s.mu.RUnlock()
-	if c != nil {
+	classes := *s.classes.Load()
+	if c := classes[string(key)]; c != nil {
 		return c
 	}
-	if full && kind != kindHTTP && kind != kindOther {
+	if len(classes) >= maxClasses && kind != kindHTTP && kind != kindOther {
 		return s.class(bits, kindOther, effect)
 	}
+	c := s.newClass(kind, effect, slices.Clone(bits))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c = s.classes[string(key)]
-	if c == nil {
-		c = s.newClass(kind, effect, slices.Clone(bits))
-		s.classes[string(key)] = c
+	classes = *s.classes.Load()
+	if known := classes[string(key)]; known != nil {
+		return known
 	}
+	if len(classes) >= maxClasses && kind != kindOther || len(classes) >= 2*maxClasses {
+		return c
+	}
+	classes = maps.Clone(classes)
+	classes[string(key)] = c
+	s.classes.Store(&classes)
 	return c
 }
