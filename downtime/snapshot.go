@@ -49,14 +49,14 @@ type progress struct {
 // progressKey tells occurrences apart. A window that changes its mode or scope on
 // the way has to become quiet anew.
 type progressKey struct {
-	id    string
-	start int64
-	mode  Mode
-	scope string
+	id      string
+	planned int64
+	mode    Mode
+	scope   string
 }
 
 func keyOf(o Occurrence) progressKey {
-	return progressKey{o.Window.ID, o.Window.Start.Unix(), o.Window.Mode, o.Window.scope.key}
+	return progressKey{o.Window.ID, o.Planned.Unix(), o.Window.Mode, o.Window.scope.key}
 }
 
 // lead is how long before its first phase a window's scope is told apart, so that what
@@ -70,13 +70,11 @@ const lead = time.Hour
 func (s *Schedule) few(now time.Time) bool {
 	const most = 100
 	scopes, windows := make(map[*scope]bool, tableScopes), 0
-	for _, o := range s.occurrences {
-		if now.Before(o.End) {
-			windows++
-			scopes[o.Window.scope] = true
-			if windows > most || len(scopes) > tableScopes {
-				return false
-			}
+	for o := range s.pending(now) {
+		windows++
+		scopes[o.Window.scope] = true
+		if windows > most || len(scopes) > tableScopes {
+			return false
 		}
 	}
 	return true
@@ -243,8 +241,9 @@ func (g *Guard) requestClass(s *snapshot, t *target) *class {
 func (s *snapshot) workClass(w Work) *class {
 	var room [keyRoom]byte
 	bits := noScopes(room[:0], len(s.scopes))
+	t := target{r: w.Request}
 	for i, sc := range s.scopes {
-		if sc.hasWork(w.Name) {
+		if t.r != nil && sc.has(&t) || t.r == nil && sc.hasWork(w.Name) {
 			bits[i>>3] |= 1 << (i & 7)
 		}
 	}
