@@ -37,6 +37,23 @@ type near struct {
 	pages    func() *pages // what refused requests are answered
 }
 
+// end is when the window ends as far as is known; the zero time is not known.
+func (n *near) end() time.Time { return n.End }
+
+// until is when those who are refused may come back; the zero time is soon.
+func (n *near) until() time.Time { return n.end() }
+
+// reason is what users are told.
+func (n *near) reason() string {
+	switch w := n.Window; {
+	case w.Message != "":
+		return w.Message
+	case w.Mode == ModeReadOnly:
+		return "Changes are not possible during maintenance."
+	}
+	return "This part of the service is down for maintenance."
+}
+
 // progress is what the guard has seen of one occurrence. It outlives snapshots.
 type progress struct {
 	refused atomic.Int64 // what it refused; of a rehearsal, what it would have
@@ -146,8 +163,12 @@ type class struct {
 	scopes   []byte // a bit for each of snapshot.scopes
 
 	refusedBy *near   // the most restrictive window that refuses; nil: none
+	refusing  []*near // all that refuse, refusedBy first
 	cutoffBy  *near   // the window that refuses it when it is long; nil: none
 	rehearsed []*near // those that would have refused, but only rehearse
+
+	bypassed bool                  // it is let in though refused: an operator's
+	bypass   atomic.Pointer[class] // the class of the same that is; nil: not made yet
 }
 
 // kindHTTP is what reports call requests.
@@ -162,13 +183,28 @@ func (s *snapshot) newClass(kind string, effect Effect, scopes []byte) *class {
 		switch {
 		case n.Phase == PhaseInProgress && n.Window.Mode == ModeRehearse:
 			c.rehearsed = append(c.rehearsed, n)
-		case n.Phase == PhaseInProgress && c.refusedBy == nil:
-			c.refusedBy = n
+		case n.Phase == PhaseInProgress:
+			c.refusing = append(c.refusing, n)
 		case n.Phase == PhaseCutoff && n.Window.Mode.closes() && c.cutoffBy == nil:
 			c.cutoffBy = n
 		}
 	}
+	if len(c.refusing) > 0 {
+		c.refusedBy = c.refusing[0]
+	}
 	return c
+}
+
+// bypassing is the class of what is let in by a bypass though class c is refused. It
+// counts as busy in the windows that it bypasses, and keeps their work unfinished.
+func (c *class) bypassing() *class {
+	if b := c.bypass.Load(); b != nil {
+		return b
+	}
+	b := c.snapshot.newClass(c.kind, c.effect, c.scopes)
+	b.bypassed = true
+	c.bypass.Store(b) // of two that make it at once either is right
+	return b
 }
 
 func (c *class) in(scope int) bool { return c.scopes[scope>>3]&(1<<(scope&7)) != 0 }
@@ -240,18 +276,29 @@ func (g *Guard) requestClass(s *snapshot, t *target) *class {
 // workClass finds the class of work.
 func (s *snapshot) workClass(w Work) *class {
 	var room [keyRoom]byte
-	bits := noScopes(room[:0], len(s.scopes))
+	found := hits{bits: noScopes(room[:0], len(s.scopes))}
 	t := target{r: w.Request}
-	for i, sc := range s.scopes {
-		if t.r != nil && sc.has(&t) || t.r == nil && sc.hasWork(w.Name) {
-			bits[i>>3] |= 1 << (i & 7)
+	switch {
+	case t.r == nil:
+		for i, sc := range s.scopes {
+			if sc.hasWork(w.Name) {
+				found.add(i)
+			}
+		}
+	case s.index != nil:
+		s.index.find(&t, &found)
+	default:
+		for i, sc := range s.scopes {
+			if sc.has(&t) {
+				found.add(i)
+			}
 		}
 	}
 	effect := Write
 	if w.Effect == Read {
 		effect = Read
 	}
-	return s.class(bits, w.Name, effect)
+	return s.class(found.bits, w.Name, effect)
 }
 
 // effect is what the request does. A function of the application is asked only where
