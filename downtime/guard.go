@@ -278,12 +278,9 @@ func parseKeeping(name string, data []byte, prev *Schedule) (*Schedule, []error,
 // heldFaults tells of the windows that are kept though the document has lost them.
 func (s *Schedule) heldFaults(name string, now time.Time) []error {
 	var faults []error
-	for _, w := range s.windows {
-		if !s.held[w.ID] {
-			continue
-		}
-		if o := w.occurrence(); o.Phase(now) == PhaseInProgress {
-			faults = append(faults, &Fault{File: name, Window: w.ID, Err: fmt.Errorf(
+	for o := range s.pending(now) {
+		if s.keeps(o) && o.Phase(now) == PhaseInProgress {
+			faults = append(faults, &Fault{File: name, Window: o.Window.ID, Err: fmt.Errorf(
 				"is gone from the document while in progress and is kept to its end, %s", o.End.Format(time.RFC3339))})
 		}
 	}
@@ -395,10 +392,9 @@ func (g *Guard) snapshotAt(now time.Time) *snapshot {
 		}
 	}
 	few := s.schedule.few(now)
-	for _, o := range s.schedule.occurrences {
+	for o := range s.schedule.pending(now) {
 		from := o.Announced().Add(-lead)
 		switch {
-		case !now.Before(o.End):
 		case now.Before(from) && !few:
 			due(from)
 		default:
@@ -527,7 +523,7 @@ func (g *Guard) Problems() []error {
 		for _, p := range d.Problems {
 			var fault *Fault
 			if errors.As(p, &fault) {
-				if w := d.Value.Window(fault.Window); w != nil && w.occurrence().Phase(now) != PhaseInProgress {
+				if w := d.Value.Window(fault.Window); w != nil && d.Value.occurrence(w, now).Phase(now) != PhaseInProgress {
 					continue // it was held to its end, which is over
 				}
 			}

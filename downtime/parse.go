@@ -18,13 +18,13 @@ import (
 //
 // The root holds windows, a list that may be empty but must be there, and
 // allowShrink (see [Guard]). A window has id, start, duration, and any of title,
-// message, owner, runbook, timezone, announce, cutoff, rollback, mode, scope and
-// actual. start is a wall clock time of timezone, "2026-12-06T02:00", or an
+// message, owner, runbook, timezone, announce, cutoff, rollback, mode, scope,
+// overrun and actual. start is a wall clock time of timezone, "2026-12-06T02:00", or an
 // instant, with Z or an offset. Durations are Go's, with days before them: "90m",
 // "3d", "1d12h".
 //
 // Fields that are not known are refused, and so are those that this version does
-// not act on (repeat, except, freezes, overrun): a field that is read and not
+// not act on (repeat, except, freezes): a field that is read and not
 // obeyed would be a lie. The error is [Faults], all of them.
 func ParseSchedule(name string, data []byte) (*Schedule, error) {
 	root, err := document.Parse(name, data)
@@ -62,7 +62,7 @@ type zone struct {
 }
 
 // notYet are fields of the design that this version would not obey.
-var notYet = map[string]bool{"freezes": true, "repeat": true, "except": true, "overrun": true}
+var notYet = map[string]bool{"freezes": true, "repeat": true, "except": true}
 
 func (r *reader) fault(n *document.Node, field string, err error) {
 	f := &Fault{File: r.file, Window: r.window, Field: field, Err: err}
@@ -186,6 +186,7 @@ func (r *reader) one(n *document.Node, prefix string) *Window {
 		"cutoff":   duration(&w.Cutoff),
 		"rollback": duration(&w.Rollback),
 		"mode":     func(n *document.Node, field string) { w.Mode = r.mode(n, field) },
+		"overrun":  func(n *document.Node, field string) { w.Overrun = r.overrun(n, field) },
 		"scope":    func(n *document.Node, field string) { w.Scope = r.scope(n, field) },
 		"actual":   func(n *document.Node, field string) { w.Actual = r.actual(n, field) },
 	})
@@ -283,6 +284,19 @@ func (r *reader) mode(n *document.Node, field string) Mode {
 	}
 	r.faultf(n, field, "%w, got %v", errNotText, n.Kind)
 	return ModeClosed
+}
+
+func (r *reader) overrun(n *document.Node, field string) Overrun {
+	if n.Kind != document.String {
+		r.faultf(n, field, "%w, got %v", errNotText, n.Kind)
+		return OverrunHold
+	}
+	i := slices.Index(overrunNames[:], n.Text)
+	if i < 0 {
+		r.faultf(n, field, "must be hold or reopen, got %q", clip(n.Text))
+		return OverrunHold
+	}
+	return Overrun(i)
 }
 
 func (r *reader) timezone(n *document.Node, field string) *time.Location {

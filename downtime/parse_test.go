@@ -34,6 +34,8 @@ func TestParseScheduleReadsEveryField(t *testing.T) {
 	require.Equal(t, downtime.ModeClosed, w.Mode)
 	require.Equal(t, []string{"/orders/**"}, w.Scope.Paths)
 	require.Equal(t, []string{"import"}, w.Scope.Work)
+	require.Equal(t, downtime.OverrunReopen, w.Overrun)
+	require.Equal(t, downtime.OverrunHold, s.Window("mail").Overrun)
 	require.Equal(t, "Orders are read again from 04:00.", w.Message)
 	require.Equal(t, "2026-12-06T01:02:00Z", w.Actual.Begin.Format(time.RFC3339))
 	require.True(t, w.Actual.End.IsZero())
@@ -72,7 +74,8 @@ func TestParseScheduleFaults(t *testing.T) {
 		{"windows: []\nwindow: []", `windows.yaml:2:1: window: unknown field`},
 		{one("repeat: FREQ=DAILY"), `windows.yaml:5:5: window "w": repeat: is not supported by this version`},
 		{one("except: []"), `windows.yaml:5:5: window "w": except: is not supported by this version`},
-		{one("overrun: hold"), `windows.yaml:5:5: window "w": overrun: is not supported by this version`},
+		{one("overrun: keep"), `windows.yaml:5:14: window "w": overrun: must be hold or reopen, got "keep"`},
+		{one("overrun: 1"), `windows.yaml:5:14: window "w": overrun: must be a string, got a number`},
 		{one("dration: 2h"), `windows.yaml:5:5: window "w": dration: unknown field`},
 		{one("duration: -2h"), `windows.yaml:4:15: window "w": duration: must be positive, got "-2h"`},
 		{one("duration: 0s"), `windows.yaml:4:15: window "w": duration: must be positive, got "0s"`},

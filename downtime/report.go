@@ -90,11 +90,11 @@ func (g *Guard) Report(id string) (Report, error) {
 func (g *Guard) report(s *snapshot, w *Window) Report {
 	now := time.Now()
 	for _, n := range s.near {
-		if n.Window == w {
+		if n.Window.ID == w.ID { // the first: what is in progress comes before what is to come
 			return g.look(n, now)
 		}
 	}
-	o := w.occurrence()
+	o := s.schedule.occurrence(w, now)
 	rep := newReport(o, PhaseOpen)
 	if !now.Before(o.End) {
 		rep.Phase = PhaseCompleted

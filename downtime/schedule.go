@@ -14,7 +14,7 @@ import (
 type Schedule struct {
 	windows     []*Window // in the document's order
 	byID        map[string]int
-	held        map[string]bool // ids kept from an earlier document: see Guard
+	held        map[*Window]bool // kept from an earlier document: see Guard
 	allowShrink bool
 
 	occurrences []Occurrence // by start, then id
@@ -130,6 +130,25 @@ func (s *Schedule) Occurrences(from, to time.Time) iter.Seq[Occurrence] {
 	}
 }
 
+// pending yields what may matter from now on, in no order: of each window what is in
+// progress and what comes next.
+func (s *Schedule) pending(now time.Time) iter.Seq[Occurrence] {
+	return func(yield func(Occurrence) bool) {
+		for _, o := range s.occurrences {
+			if now.Before(o.End) && !yield(o) {
+				return
+			}
+		}
+	}
+}
+
+// occurrence is the one of the window's occurrences to speak of at now: what is in
+// progress, else what comes next, else what was last.
+func (s *Schedule) occurrence(w *Window, now time.Time) Occurrence { return w.occurrence() }
+
+// keeps says whether the document has lost the occurrence, which is kept to its end.
+func (s *Schedule) keeps(o Occurrence) bool { return s.held[o.Window] }
+
 // An Overlap is a time in which two windows are both in progress, and could be so
 // for the same request or work. That is allowed: the more restrictive wins.
 type Overlap struct {
@@ -186,9 +205,9 @@ func (s *Schedule) keeping(prev *Schedule, now time.Time) *Schedule {
 		return s
 	}
 	kept := newSchedule(slices.Concat(s.windows, lost), false)
-	kept.held = make(map[string]bool, len(lost))
+	kept.held = make(map[*Window]bool, len(lost))
 	for _, w := range lost {
-		kept.held[w.ID] = true
+		kept.held[w] = true
 	}
 	return kept
 }

@@ -189,6 +189,8 @@ func TestOneWindowOfEachKindOfWord(t *testing.T) {
 	require.Equal(t, "Mode(9)", downtime.Mode(9).String())
 	require.Equal(t, "in progress", downtime.PhaseInProgress.String())
 	require.Equal(t, "Phase(9)", downtime.Phase(9).String())
+	require.Equal(t, "reopen", downtime.OverrunReopen.String())
+	require.Equal(t, "Overrun(9)", downtime.Overrun(9).String())
 	require.Equal(t, "write", downtime.Effect(0).String())
 	require.Equal(t, "wait", downtime.Boot(0).String())
 }

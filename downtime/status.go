@@ -148,7 +148,7 @@ func (g *Guard) statusWindow(s *snapshot, o Occurrence, now time.Time) statusWin
 		ID: w.ID, Title: w.name(), Message: w.Message, Owner: w.Owner, Runbook: w.Runbook,
 		Mode: w.Mode, Phase: o.Phase(now),
 		Announce: o.Announced().In(zone), Cutoff: o.Cutoff().In(zone), Start: o.Start.In(zone), End: o.End.In(zone),
-		Held: s.schedule.held[w.ID],
+		Held: s.schedule.keeps(o),
 	}
 	if t := o.Rollback(); !t.IsZero() {
 		t = t.In(zone)
@@ -157,7 +157,7 @@ func (g *Guard) statusWindow(s *snapshot, o Occurrence, now time.Time) statusWin
 	if !w.Scope.empty() {
 		sw.Scope = (*statusScope)(&w.Scope)
 	}
-	i := slices.IndexFunc(s.near, func(n *near) bool { return n.Window == w })
+	i := slices.IndexFunc(s.near, func(n *near) bool { return n.Window == w && n.Planned.Equal(o.Planned) })
 	if i < 0 {
 		return sw
 	}
@@ -231,7 +231,7 @@ func (g *Guard) Stats() map[string]float64 {
 			continue
 		}
 		stats["windows_in_progress"]++
-		if s.schedule.held[n.Window.ID] {
+		if s.schedule.keeps(n.Occurrence) {
 			stats["windows_held"]++
 		}
 	}

@@ -26,9 +26,10 @@ type Window struct {
 	Cutoff   time.Duration // how long before the start long work is refused; 0: at the start
 	Rollback time.Duration // from the start to the point of no return; 0: none stated
 
-	Mode   Mode
-	Scope  Scope
-	Actual Actual
+	Mode    Mode
+	Scope   Scope
+	Overrun Overrun // when work is unfinished at the end
+	Actual  Actual
 
 	scope *scope // compiled
 }
@@ -92,6 +93,32 @@ func (m Mode) refuses(e Effect) bool {
 	return false
 }
 
+// Overrun says what becomes of a window that closes, when the work it is for is
+// unfinished at its end.
+type Overrun uint8
+
+// The ways to overrun.
+const (
+	// OverrunHold keeps closed what is closed, for a stated time at most, and says so. It
+	// is the default of a document.
+	OverrunHold Overrun = iota
+	// OverrunReopen opens at the end, whatever is unfinished.
+	OverrunReopen
+)
+
+var overrunNames = [...]string{OverrunHold: "hold", OverrunReopen: "reopen"}
+
+// String gives the document's word for it.
+func (o Overrun) String() string {
+	if int(o) < len(overrunNames) {
+		return overrunNames[o]
+	}
+	return fmt.Sprintf("Overrun(%d)", uint8(o))
+}
+
+// MarshalText gives the document's word for it.
+func (o Overrun) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
 // A Phase is how far a window has come. Phases follow one another in the order of
 // the constants.
 type Phase uint8
@@ -136,6 +163,10 @@ func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // An Occurrence is one time that a window takes place.
 type Occurrence struct {
+	// Planned is the start that the document plans, before [Window].Actual: by window
+	// and Planned an occurrence is known, however it goes.
+	Planned time.Time
+
 	// Start and End are what holds: as planned, or as [Window].Actual says where it
 	// does. End is exclusive.
 	Start, End time.Time
@@ -188,7 +219,7 @@ func (o Occurrence) next(t time.Time) time.Time {
 // Beginning early or late does not move the end: that is what users were told. An
 // extension is a fact of its own.
 func (w *Window) occurrence() Occurrence {
-	o := Occurrence{Start: w.Start, End: w.Start.Add(w.Duration), Window: w}
+	o := Occurrence{Planned: w.Start, Start: w.Start, End: w.Start.Add(w.Duration), Window: w}
 	if !w.Actual.Begin.IsZero() {
 		o.Start = w.Actual.Begin
 	}
