@@ -15,8 +15,8 @@ import (
 // turned away at one moment should not come back at one moment either.
 func (g *Guard) retryAfter(n *near) time.Duration {
 	wait, length := bootRetry, bootRetry
-	if !n.End.IsZero() {
-		wait, length = time.Until(n.End), n.End.Sub(n.Start)
+	if until := n.until(); !until.IsZero() {
+		wait, length = time.Until(until), until.Sub(n.Start)
 	}
 	jitter := time.Duration(0)
 	if most := min(g.opts.RetryJitter, g.opts.RetryMax/2, length/4); most > 0 {
@@ -37,21 +37,10 @@ func (g *Guard) unavailable(n *near) *UnavailableError {
 	return &UnavailableError{
 		Window:     n.Window.ID,
 		Mode:       n.Window.Mode,
-		Reason:     n.Window.reason(),
-		Until:      n.End,
+		Reason:     n.reason(),
+		Until:      n.end(),
 		RetryAfter: g.retryAfter(n),
 	}
-}
-
-// reason is what users are told.
-func (w *Window) reason() string {
-	switch {
-	case w.Message != "":
-		return w.Message
-	case w.Mode == ModeReadOnly:
-		return "Changes are not possible during maintenance."
-	}
-	return "This part of the service is down for maintenance."
 }
 
 // refuse counts a refusal, and answers the request with it.
@@ -112,7 +101,7 @@ func newPages(n *near) *pages {
 	p := problem{
 		Title:  http.StatusText(http.StatusServiceUnavailable),
 		Status: http.StatusServiceUnavailable,
-		Detail: w.reason(),
+		Detail: n.reason(),
 		Window: w.ID,
 		Name:   w.Title,
 		Mode:   w.Mode,
@@ -122,10 +111,10 @@ func newPages(n *near) *pages {
 		heading = w.Title
 	}
 	until, untilHTML := "", ""
-	if !n.End.IsZero() {
-		start, end := n.Start.UTC(), n.End.UTC()
+	if ends := n.end(); !ends.IsZero() {
+		start, end := n.Start.UTC(), ends.UTC()
 		p.Start, p.End = &start, &end
-		local := n.End.In(w.Timezone).Format("Monday 2 January 2006, 15:04 MST")
+		local := ends.In(w.Timezone).Format("Monday 2 January 2006, 15:04 MST")
 		until = "Until " + local + ".\n"
 		untilHTML = "<p>Until <time datetime=\"" + end.Format(time.RFC3339) + "\">" + html.EscapeString(local) + "</time>.</p>\n"
 	}
@@ -136,12 +125,12 @@ func newPages(n *near) *pages {
 	head, rest, _ := strings.Cut(page, "{retry}")
 	rest = strings.NewReplacer(
 		"{heading}", html.EscapeString(heading),
-		"{reason}", strings.ReplaceAll(html.EscapeString(w.reason()), "\n", "<br>"),
+		"{reason}", strings.ReplaceAll(html.EscapeString(n.reason()), "\n", "<br>"),
 		"{until}", untilHTML,
 	).Replace(rest)
 	return &pages{
 		json:     append(body, '\n'),
-		text:     []byte(heading + "\n\n" + w.reason() + "\n" + until),
+		text:     []byte(heading + "\n\n" + n.reason() + "\n" + until),
 		htmlHead: []byte(head),
 		htmlRest: []byte(rest),
 	}
