@@ -40,7 +40,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	at, c, refusedBy := h.guard.admit(r)
+	at, c, refusedBy := h.guard.admit(r, nil)
 	if refusedBy != nil {
 		h.guard.turnAway(w, r, refusedBy)
 		return
@@ -52,16 +52,20 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.next.ServeHTTP(w, r)
 }
 
-// admit counts the request, or says which window refuses it.
-func (g *Guard) admit(r *http.Request) (*slot, *class, *near) {
+// admit counts the request, or says which window refuses it. What each window that
+// refuses it lets bypass is admitted all the same; a nil bypass is for none.
+func (g *Guard) admit(r *http.Request, bypass func(*near) bool) (*slot, *class, *near) {
 	t := target{r: r}
 	for {
 		s := g.now.Load()
 		c := g.requestClass(s, &t)
 		if c.refusedBy != nil {
-			return nil, nil, c.refusedBy
+			if by := c.firstNot(bypass); by != nil {
+				return nil, nil, by
+			}
+			c = c.bypassing()
 		}
-		if c.cutoffBy != nil && g.opts.Long != nil && g.opts.Long(r) {
+		if c.cutoffBy != nil && g.opts.Long != nil && g.opts.Long(r) && (bypass == nil || !bypass(c.cutoffBy)) {
 			return nil, nil, c.cutoffBy
 		}
 		at := g.running.enter(c)
@@ -72,6 +76,16 @@ func (g *Guard) admit(r *http.Request) (*slot, *class, *near) {
 		g.noteRehearsal(c)
 		return at, c, nil
 	}
+}
+
+// firstNot is the first window that refuses class c and does not let it bypass.
+func (c *class) firstNot(bypass func(*near) bool) *near {
+	for _, n := range c.refusing {
+		if bypass == nil || !bypass(n) {
+			return n
+		}
+	}
+	return nil
 }
 
 // checkStatusURL keeps what would end a header field or a link.

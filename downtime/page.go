@@ -40,7 +40,7 @@ func newPages(n *near, statusURL string, now time.Time) *pages {
 	p := problem{
 		Title:     http.StatusText(http.StatusServiceUnavailable),
 		Status:    http.StatusServiceUnavailable,
-		Detail:    w.reason(),
+		Detail:    n.reason(),
 		Window:    w.ID,
 		Name:      w.Title,
 		Mode:      w.Mode,
@@ -51,11 +51,11 @@ func newPages(n *near, statusURL string, now time.Time) *pages {
 		heading = w.Title
 	}
 	until, untilHTML := "", ""
-	if !n.End.IsZero() {
-		start, end := n.Start.UTC(), n.End.UTC()
+	if ends := n.end(); !ends.IsZero() {
+		start, end := n.Start.UTC(), ends.UTC()
 		p.Start, p.End = &start, &end
 		if now.Before(end) {
-			local := n.End.In(w.Timezone).Format("Monday 2 January 2006, 15:04 MST")
+			local := ends.In(w.Timezone).Format("Monday 2 January 2006, 15:04 MST")
 			until = "Until " + local + ".\n"
 			untilHTML = "<p>Until <time datetime=\"" + end.Format(time.RFC3339) + "\">" + html.EscapeString(local) + "</time>.</p>\n" +
 				"<p id=\"left\" role=\"timer\" hidden></p>\n"
@@ -79,13 +79,13 @@ func newPages(n *near, statusURL string, now time.Time) *pages {
 		"{style}", pageStyle,
 		"{script}", pageScript,
 		"{heading}", html.EscapeString(heading),
-		"{reason}", strings.ReplaceAll(html.EscapeString(w.reason()), "\n", "<br>"),
+		"{reason}", strings.ReplaceAll(html.EscapeString(n.reason()), "\n", "<br>"),
 		"{until}", untilHTML,
 		"{status}", statusHTML,
 	).Replace(rest)
 	return &pages{
 		json:     append(body, '\n'),
-		text:     []byte(heading + "\n\n" + w.reason() + "\n" + until + statusText),
+		text:     []byte(heading + "\n\n" + n.reason() + "\n" + until + statusText),
 		event:    []byte("\nevent: maintenance\ndata: " + string(body) + "\n\n"), // the data is one line, for JSON escapes
 		htmlHead: []byte(head),
 		htmlRest: []byte(rest),

@@ -14,9 +14,9 @@ import (
 // turned away at one moment should not come back at one moment either.
 func (g *Guard) retryAfter(n *near) time.Duration {
 	wait, length := bootRetry, bootRetry
-	if !n.End.IsZero() {
-		length = n.End.Sub(n.Start)
-		if left := time.Until(n.End); left > 0 { // else it takes longer than planned
+	if until := n.until(); !until.IsZero() {
+		length = until.Sub(n.Start)
+		if left := time.Until(until); left > 0 { // else it takes longer than planned
 			wait = left
 		}
 	}
@@ -39,21 +39,10 @@ func (g *Guard) unavailable(n *near) *UnavailableError {
 	return &UnavailableError{
 		Window:     n.Window.ID,
 		Mode:       n.Window.Mode,
-		Reason:     n.Window.reason(),
-		Until:      n.End,
+		Reason:     n.reason(),
+		Until:      n.end(),
 		RetryAfter: g.retryAfter(n),
 	}
-}
-
-// reason is what users are told.
-func (w *Window) reason() string {
-	switch {
-	case w.Message != "":
-		return w.Message
-	case w.Mode == ModeReadOnly:
-		return "Changes are not possible during maintenance."
-	}
-	return "This part of the service is down for maintenance."
 }
 
 // turnAway counts a refusal, and answers the request with it, by way of the
@@ -114,7 +103,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	switch preferred(r.Header["Accept"], r.Method == http.MethodGet) {
 	case formatHTML:
 		contentType = "text/html; charset=utf-8"
-		body = pages.html(retry, n.End)
+		body = pages.html(retry, n.end())
 		h.Set("Content-Security-Policy", pageCSP)
 	case formatText:
 		contentType, body = "text/plain; charset=utf-8", pages.text
