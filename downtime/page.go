@@ -92,15 +92,15 @@ func newPages(n *near, statusURL string, now time.Time) *pages {
 	}
 }
 
-// html is the page for one request: it reloads itself after retry seconds.
-func (p *pages) html(retry string, end time.Time) []byte {
+// html is the page for one request, in two parts: it reloads itself after retry seconds.
+func (p *pages) html(retry string, end time.Time) (head, rest []byte) {
 	left := int64(0)
 	if !end.IsZero() {
 		left = int64(max(0, time.Until(end)+time.Second-1) / time.Second)
 	}
-	body := make([]byte, 0, len(p.htmlHead)+len(retry)+len(pageLeft)+20+len(p.htmlRest))
-	body = append(append(append(body, p.htmlHead...), retry...), pageLeft...)
-	return append(strconv.AppendInt(body, left, 10), p.htmlRest...)
+	head = make([]byte, 0, len(p.htmlHead)+len(retry)+len(pageLeft)+20)
+	head = append(append(append(head, p.htmlHead...), retry...), pageLeft...)
+	return strconv.AppendInt(head, left, 10), p.htmlRest
 }
 
 // page needs nothing but itself, and follows the reader's light or dark. It reloads
@@ -137,6 +137,7 @@ body { margin: 0; min-height: 100vh; display: grid; place-items: center; font: 1
 main { box-sizing: border-box; width: 100%; max-width: 38rem; padding: 2rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere; }
 p { margin: 0 0 1rem; overflow-wrap: anywhere; }
+button, textarea { font: inherit; max-width: 100%; }
 @media (prefers-color-scheme: dark) { body { background: #161615; color: #ececea; } }
 `
 
