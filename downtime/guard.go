@@ -110,6 +110,15 @@ type Options struct {
 	// the window. 0: 30 s. Negative: nothing.
 	RetryJitter time.Duration
 
+	// Service is what users call the service, a few words for pages and calendars.
+	// Empty: they say "maintenance" alone.
+	Service string
+
+	// StatusURL is the address of a page that tells users how things stand, such as that of
+	// [Guard.PublicStatusHandler]: an http or https URL, or a path that begins with "/".
+	// Calendars and programs are given it when it is a URL. Empty: none.
+	StatusURL string
+
 	// Logger is told each change of phase once, and of trouble with the document. Nil:
 	// slog.Default().
 	Logger *slog.Logger
@@ -162,6 +171,9 @@ func (o *Options) resolve() (Options, error) {
 	}
 	if opts.Boot > BootOpen {
 		errs = append(errs, fmt.Errorf("downtime: Options.Boot must be one of the constants, got %d", opts.Boot))
+	}
+	if opts.StatusURL != "" && opts.StatusURL[0] != '/' && !isLink(opts.StatusURL) {
+		errs = append(errs, fmt.Errorf(`downtime: Options.StatusURL must be an http or https URL, or a path that begins with "/", got %q`, clip(opts.StatusURL)))
 	}
 	opts.BootTimeout = cmp.Or(opts.BootTimeout, defaultBootTimeout)
 	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, defaultRetryMax))
