@@ -26,9 +26,9 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// A browser is a headless Chromium, driven by the DevTools protocol over a pipe. One
+// A chromium is a headless Chromium, driven by the DevTools protocol over a pipe. One
 // goroutine may use it.
-type browser struct {
+type chromium struct {
 	t    *testing.T
 	to   *os.File
 	from *os.File
@@ -45,7 +45,7 @@ type event struct {
 
 // browse starts a browser, which ends with the test. Without one the test is skipped,
 // but not where CI is true.
-func browse(t *testing.T) *browser {
+func browse(t *testing.T) *chromium {
 	t.Helper()
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -82,7 +82,7 @@ func browse(t *testing.T) *browser {
 	require.NoError(t, cmd.Start())
 	require.NoError(t, hears.Close())
 	require.NoError(t, says.Close())
-	b := &browser{t: t, to: to, from: from, read: bufio.NewReader(from)}
+	b := &chromium{t: t, to: to, from: from, read: bufio.NewReader(from)}
 	t.Cleanup(func() {
 		_, _ = io.WriteString(to, `{"id":1000000,"method":"Browser.close"}`+"\x00")
 		_ = from.SetReadDeadline(time.Now().Add(30 * time.Second))
@@ -100,7 +100,7 @@ func browse(t *testing.T) *browser {
 }
 
 // next reads a message: an answer, or an event.
-func (b *browser) next() (id int, result json.RawMessage, e event) {
+func (b *chromium) next() (id int, result json.RawMessage, e event) {
 	b.t.Helper()
 	require.NoError(b.t, b.from.SetReadDeadline(time.Now().Add(time.Minute)))
 	message, err := b.read.ReadBytes(0)
@@ -118,7 +118,7 @@ func (b *browser) next() (id int, result json.RawMessage, e event) {
 	return m.ID, m.Result, m.event
 }
 
-func (b *browser) call(session, method string, params, result any) {
+func (b *chromium) call(session, method string, params, result any) {
 	b.t.Helper()
 	b.last++
 	message := map[string]any{"id": b.last, "method": method, "params": params}
@@ -144,7 +144,7 @@ func (b *browser) call(session, method string, params, result any) {
 
 // A tab shows one page as one reader has it.
 type tab struct {
-	*browser
+	*chromium
 	session  string
 	requests []string // that the page led to, whether or not they were let out
 	faults   []string // what the console and the policy had to say
@@ -159,12 +159,12 @@ type reader struct {
 	still    bool // prefers reduced motion
 }
 
-func (b *browser) tab(r reader) *tab {
+func (b *chromium) tab(r reader) *tab {
 	b.t.Helper()
 	var target struct{ TargetID, SessionID string }
 	b.call("", "Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	b.call("", "Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &target)
-	p := &tab{browser: b, session: target.SessionID}
+	p := &tab{chromium: b, session: target.SessionID}
 	for _, domain := range []string{"Page", "Runtime", "Network", "Log"} {
 		p.do(domain+".enable", map[string]any{}, nil)
 	}
@@ -238,7 +238,9 @@ func (p *tab) note(e event) bool {
 	case "Runtime.exceptionThrown", "Runtime.consoleAPICalled":
 		p.faults = append(p.faults, string(e.Params))
 	case "Log.entryAdded":
-		p.faults = append(p.faults, of.Entry.Level+": "+of.Entry.Text+" "+of.Entry.URL)
+		if !strings.Contains(of.Entry.Text, "503 (Service Unavailable)") { // the refusal itself
+			p.faults = append(p.faults, of.Entry.Level+": "+of.Entry.Text+" "+of.Entry.URL)
+		}
 	}
 	return false
 }
@@ -279,12 +281,6 @@ func (p *tab) picture(name string) image.Image {
 	picture, err := png.Decode(bytes.NewReader(answer.Data))
 	require.NoError(p.t, err)
 	return picture
-}
-
-// fits fails when the page is wider than its window.
-func (p *tab) fits() {
-	p.t.Helper()
-	require.Equal(p.t, eval[int](p, "innerWidth"), eval[int](p, "document.documentElement.scrollWidth"), "there is something to scroll to")
 }
 
 // alone fails when the page led to anything but itself, or had something to complain of.
@@ -396,7 +392,7 @@ func shown(t *testing.T, at time.Time, zone string) string {
 // remains reads "Ends in 1 h 02 min 03 s".
 func remains(t *testing.T, text string) time.Duration {
 	t.Helper()
-	of := regexp.MustCompile(`in (?:(\d+) days? )?(?:(\d+) h )?(?:(\d+) min ?)?(?:(\d+) s)?$`).FindStringSubmatch(text)
+	of := regexp.MustCompile(`in (?:(\d+) days? )?(?:(\d+) h )?(?:(\d+) min ?)?(?:(\d+) s)?$`).FindStringSubmatch(strings.ReplaceAll(text, "\u00a0", " "))
 	require.NotNil(t, of, "%q", text)
 	var left time.Duration
 	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
@@ -431,6 +427,75 @@ var readers = map[string]reader{
 
 const longWord = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaftshauptversammlung"
 
+func TestRefusalInABrowser(t *testing.T) {
+	t.Parallel()
+	b := browse(t)
+	now := time.Now().Truncate(time.Minute)
+	end := now.Add(75 * time.Minute)
+	g := open(t, downtime.Bytes("windows.yaml", []byte(`windows:
+  - {id: orders-db-upgrade, title: Orders database upgrade, start: `+now.Add(-45*time.Minute).UTC().Format(time.RFC3339)+`, timezone: Europe/Madrid, duration: 2h, scope: {paths: ["/orders/**"]}, message: "Orders can be neither placed nor changed.\nThey are read again afterwards."}
+  - {id: `+strings.Repeat("w", 100)+`, start: `+now.UTC().Format(time.RFC3339)+`, duration: 75m, mode: read-only, message: "`+longWord+` <script>alert(1)</script>"}
+`)), &downtime.Options{Service: "Example shop", StatusURL: "https://status.example/"})
+	url, asked := site(t, g.Handler(ok))
+	for name, as := range readers {
+		p := b.tab(as)
+		p.open(url + "/orders/1")
+		ground := lightness(p.picture("refusal, " + name))
+		p.looksRight(as, url+"/orders/1", ground)
+		p.counts(".countdown", end)
+		require.Equal(t, shown(t, end, as.zone), p.text("dd time"))
+	}
+	for _, path := range asked() {
+		require.Equal(t, "/orders/1", path)
+	}
+
+	p := b.tab(reader{noScript: true})
+	p.open(url + "/orders/1")
+	madrid, err := time.LoadLocation("Europe/Madrid")
+	require.NoError(t, err)
+	require.Equal(t, end.In(madrid).Format("Monday 2 January 2006, 15:04 Europe/Madrid (UTC-07:00)"), p.text("dd time"))
+	require.Empty(t, p.text(".countdown"), "without script there is none")
+	p.picture("refusal, without script")
+	p.alone(url + "/orders/1")
+
+	// A reader whose clock is wrong by hours.
+	p = b.tab(reader{zone: "Asia/Tehran"})
+	p.do("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": "const now = Date.now; Date.now = () => now() + 5 * 3600e3"}, nil)
+	p.open(url + "/orders/1")
+	p.counts(".countdown", end)
+}
+
+// A page of a window that ends loads itself anew, and shows what was refused.
+func TestRefusalEndsWithTheWindow(t *testing.T) {
+	t.Parallel()
+	b := browse(t)
+	end := time.Now().Add(4 * time.Second).Truncate(time.Second)
+	g := open(t, downtime.Bytes("windows.yaml", []byte(`windows:
+  - {id: w, start: `+end.Add(-time.Hour).UTC().Format(time.RFC3339)+`, duration: 1h, overrun: reopen}
+`)), &downtime.Options{RetryJitter: -1})
+	url, _ := site(t, g.Handler(ok))
+	p := b.tab(reader{})
+	p.open(url + "/")
+	for p.text("body") != "ok" {
+		p.loaded()
+	}
+	require.False(t, time.Now().Before(end))
+}
+
+// looksRight fails unless a page is fit for its reader.
+func (p *tab) looksRight(as reader, url string, ground int) {
+	p.t.Helper()
+	require.Equal(p.t, eval[int](p, "innerWidth"), eval[int](p, "document.documentElement.scrollWidth"), "there is something to scroll to")
+	require.Empty(p.t, eval[[]string](p, contrasts))
+	require.Empty(p.t, eval[[]string](p, outline))
+	if as.dark {
+		require.Less(p.t, ground, 60)
+	} else {
+		require.Greater(p.t, ground, 200)
+	}
+	p.alone(url)
+}
+
 func TestStatusPageInABrowser(t *testing.T) {
 	t.Parallel()
 	b := browse(t)
@@ -453,21 +518,13 @@ func TestStatusPageInABrowser(t *testing.T) {
 			p := b.tab(as)
 			p.open(url + "/")
 			ground := lightness(p.picture(kind + " status, " + name))
-			p.fits()
+			p.looksRight(as, url+"/", ground)
 			p.counts(".countdown", end)
 			require.Equal(t, shown(t, end, as.zone), p.text("dd + dt + dd time"))
 			require.Contains(t, p.text("footer"), as.zone)
-			require.Empty(t, eval[[]string](p, contrasts))
-			require.Empty(t, eval[[]string](p, outline))
 			require.Equal(t, kind == "operators", strings.Contains(p.text("main"), "unannounced"))
-			p.alone(url + "/")
 			for _, path := range asked() {
 				require.Equal(t, "/", path)
-			}
-			if as.dark {
-				require.Less(t, ground, 60)
-			} else {
-				require.Greater(t, ground, 200)
 			}
 		}
 	}
@@ -484,7 +541,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 
 	p = b.tab(reader{still: true, zone: "Asia/Tehran"})
 	p.open(url + "/")
-	require.NotContains(t, p.text(".countdown"), " s", "no seconds for those who prefer that nothing moves")
+	require.NotContains(t, p.text(".countdown"), "\u00a0s", "no seconds for those who prefer that nothing moves")
 
 	// What the keyboard is on is seen.
 	for _, kind := range []string{"rawKeyDown", "keyUp"} {
@@ -510,4 +567,3 @@ func TestStatusPageFollowsTheWindow(t *testing.T) {
 	require.False(t, time.Now().Before(start))
 	p.alone(url + "/")
 }
-

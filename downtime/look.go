@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html"
+	"strings"
 	"time"
 )
 
@@ -17,13 +18,13 @@ import (
 // data-say before and data-over after it; with data-from, the bar of what has passed.
 var (
 	//go:embed page/style.css
-	lookStyle string
+	pageStyle string
 	//go:embed page/clock.js
-	lookScript string
+	pageScript string
 
-	// lookPolicy is their Content-Security-Policy: nothing but that style and that script.
-	lookPolicy = fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-		inlineSource(lookStyle), inlineSource(lookScript))
+	// pagePolicy is their Content-Security-Policy: nothing but that style and that script.
+	pagePolicy = fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'",
+		inlineSource(pageStyle), inlineSource(pageScript))
 )
 
 // inlineSource names what stands between the tags of an inline element.
@@ -32,19 +33,25 @@ func inlineSource(content string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// timeElement is t for readers without script: in the zone that it is of, with the
-// offset.
+// timeElement is t as an element, which the script writes anew.
 func timeElement(t time.Time) string {
+	return `<time datetime="` + instantText(t) + `">` + html.EscapeString(zonedText(t)) + "</time>"
+}
+
+// zonedText is t for people, in the zone that it is of, with the offset.
+func zonedText(t time.Time) string {
 	layout := "Monday 2 January 2006, 15:04"
 	if t.Second() != 0 {
 		layout += ":05"
 	}
-	text := t.Format(layout) + " UTC"
+	text := t.Format(layout)
 	if zone := t.Location().String(); zone != "UTC" {
-		text = t.Format(layout) + " " + zone + " (UTC" + t.Format("-07:00") + ")"
+		return text + " " + strings.ReplaceAll(zone, "_", " ") + " (UTC" + t.Format("-07:00") + ")"
 	}
-	return `<time datetime="` + instantText(t) + `">` + html.EscapeString(text) + "</time>"
+	return text + " UTC"
 }
 
 // instantText is t for programs.
-func instantText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z") }
+func instantText(t time.Time) string { return t.UTC().Format(instantLayout) }
+
+const instantLayout = "2006-01-02T15:04:05.999Z"

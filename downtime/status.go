@@ -42,7 +42,7 @@ const (
 func (g *Guard) StatusHandler() http.Handler {
 	h := &statusHandler{guard: g, operators: true}
 	h.routes = map[string]statusRoute{
-		"/":              {contentType: typeHTML, policy: lookPolicy, render: h.page},
+		"/":              {contentType: typeHTML, policy: pagePolicy, render: h.page},
 		statusJSON:       {contentType: typeJSON, render: h.json},
 		"/upcoming.json": {contentType: typeJSON, render: h.upcoming, needsSchedule: true},
 		"/active.json":   {contentType: typeJSON, render: h.active, needsSchedule: true},
@@ -73,7 +73,7 @@ func (g *Guard) PublicStatusHandler() http.Handler {
 	upcoming := statusRoute{contentType: typeJSON, render: h.upcoming, needsSchedule: true}
 	active := statusRoute{contentType: typeJSON, render: h.active, needsSchedule: true}
 	h.routes = map[string]statusRoute{
-		"/":              {contentType: typeHTML, policy: lookPolicy, render: h.page, needsSchedule: true},
+		"/":              {contentType: typeHTML, policy: pagePolicy, render: h.page, needsSchedule: true},
 		"/upcoming.json": upcoming,
 		"/active.json":   active,
 		"/api/v2/scheduled-maintenances/upcoming.json": upcoming,
@@ -112,7 +112,7 @@ func (h *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if path == "/" && h.operators {
 		header.Add("Vary", "Accept")
-		if preferred(r.Header["Accept"]) != formatHTML {
+		if preferred(r.Header["Accept"], false) != formatHTML {
 			path = statusJSON
 		}
 	}
@@ -127,7 +127,7 @@ func (h *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Security-Policy", cmp.Or(route.policy, "default-src 'none'; frame-ancestors 'none'"))
+	header.Set("Content-Security-Policy", cmp.Or(route.policy, "default-src 'none'")+"; frame-ancestors 'none'")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")
 	if !h.operators {

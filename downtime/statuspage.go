@@ -69,8 +69,8 @@ func (st *status) page(opts *Options, operators, links bool) ([]byte, error) {
 		Service:   opts.Service,
 		Name:      cmp.Or(opts.Service, "Maintenance"),
 		Refresh:   pageRefresh,
-		Style:     template.CSS(lookStyle),
-		Script:    template.JS(lookScript),
+		Style:     template.CSS(pageStyle),
+		Script:    template.JS(pageScript),
 	}
 	if operators {
 		d.Refresh = pageRefreshOperators

@@ -14,7 +14,10 @@
       part.hour + ":" + part.minute + (part.second === "00" ? "" : ":" + part.second) + " " + part.timeZoneName;
   });
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  each("[data-zone]", (p) => { p.textContent = "Times are in your own time zone" + (zone ? ", " + zone.replaceAll("_", " ") : "") + "."; });
+  each("[data-zone]", (p) => {
+    p.hidden = false;
+    p.textContent = "Times are in your own time zone" + (zone ? ", " + zone.replaceAll("_", " ") : "") + ".";
+  });
 
   // By the server's clock where the reader's is wrong; a difference of seconds is the way here.
   const skew = Date.parse(document.documentElement.dataset.now) - Date.now() || 0;
@@ -23,10 +26,10 @@
   const left = (ms) => {
     const s = Math.ceil(ms / 1000), part = (size, of) => Math.floor(s / size) % of, two = (n) => String(n).padStart(2, "0");
     const days = Math.floor(s / 86400), hours = part(3600, 24), minutes = part(60, 60);
-    if (days) return days + (days > 1 ? " days " : " day ") + hours + " h" + (days < 7 ? " " + two(minutes) + " min" : "");
-    const text = hours ? hours + " h " + two(minutes) + " min" : minutes + " min";
+    if (days) return days + (days > 1 ? "\u00a0days " : "\u00a0day ") + hours + "\u00a0h" + (days < 7 ? " " + two(minutes) + "\u00a0min" : "");
+    const text = hours ? hours + "\u00a0h " + two(minutes) + "\u00a0min" : minutes + "\u00a0min";
     if (still) return s < 60 ? "less than a minute" : text;
-    return (hours || minutes ? text + " " : "") + (hours || minutes ? two(s % 60) : s % 60) + " s";
+    return (hours || minutes ? text + " " : "") + (hours || minutes ? two(s % 60) : s % 60) + "\u00a0s";
   };
 
   // With data-refresh the page is loaded anew so often, and once a countdown has run out: spread,
