@@ -41,6 +41,8 @@ type Guard struct {
 	opts    Options
 	logger  *slog.Logger
 	pass    passes
+	link    string       // Options.StatusURL as a header; empty: none
+	cors    http.Handler // answers refusals, behind Options.CORS; nil: refuse does
 	keeper  *live.Keeper[Schedule]
 	now     atomic.Pointer[snapshot]
 	running running
@@ -110,6 +112,21 @@ type Options struct {
 	// the window. 0: 30 s. Negative: nothing.
 	RetryJitter time.Duration
 
+	// CORS is the application's own CORS middleware, put around refusals, so that they
+	// carry the headers that its answers carry and a page of another origin can read
+	// them; Access-Control-Expose-Headers then has Retry-After besides. A preflight
+	// request in the scope of a window is answered by it, and neither counted nor refused: a
+	// refused one would hide the refusal from the page. Nil: refusals carry no such
+	// headers, and a preflight request is refused as any other.
+	CORS func(http.Handler) http.Handler
+
+	// StatusURL is the address of a page that tells users how things stand: an http or https
+	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
+	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
+	// before the handler is called; refusals too, and in their body. Windows that
+	// rehearse are not told of. Keep it out of all scopes. Empty: none.
+	StatusURL string
+
 	// Logger is told each change of phase once, and of trouble with the document. Nil:
 	// slog.Default().
 	Logger *slog.Logger
@@ -163,6 +180,9 @@ func (o *Options) resolve() (Options, error) {
 	if opts.Boot > BootOpen {
 		errs = append(errs, fmt.Errorf("downtime: Options.Boot must be one of the constants, got %d", opts.Boot))
 	}
+	if err := checkStatusURL(opts.StatusURL); err != nil {
+		errs = append(errs, err)
+	}
 	opts.BootTimeout = cmp.Or(opts.BootTimeout, defaultBootTimeout)
 	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, defaultRetryMax))
 	opts.RetryJitter = max(0, cmp.Or(opts.RetryJitter, defaultRetryJitter))
@@ -206,6 +226,12 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		done:     lifetime.Done(),
 		ended:    make(chan struct{}),
 		progress: map[progressKey]*progress{},
+	}
+	if o.StatusURL != "" {
+		g.link = "<" + o.StatusURL + `>; rel="status"`
+	}
+	if o.CORS != nil {
+		g.cors = o.CORS(http.HandlerFunc(g.answer))
 	}
 	g.running.init()
 	g.changed.init()
@@ -375,7 +401,7 @@ func (g *Guard) snapshotAt(now time.Time) *snapshot {
 			p.began = now
 		}
 		n := &near{WindowState: p.last, progress: p}
-		n.pages = sync.OnceValue(func() *pages { return newPages(n) })
+		n.pages = sync.OnceValue(func() *pages { return newPages(n, g.opts.StatusURL, now) })
 		s.near = append(s.near, n)
 	}
 	if g.document == nil {

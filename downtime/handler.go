@@ -3,6 +3,7 @@ package downtime
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -17,8 +18,14 @@ import (
 // counts it twice.
 //
 // A refusal carries Retry-After and Cache-Control: no-store, and a body by
-// Accept: application/problem+json (RFC 9457), a page for browsers, or plain text.
-// It carries no CORS headers: wrap the guard in what adds them.
+// Accept alone: application/problem+json (RFC 9457), a page for browsers, or plain text;
+// to HEAD the same without the body. What the request carries is not read: a client that
+// waits for "100 Continue" is spared sending it, and an HTTP/1 connection with more than
+// 64 KiB to come ends. For other origins see [Options].CORS.
+//
+// A GET request that would rather have text/event-stream is answered 200 with one event "maintenance", of
+// which the data is the problem+json, and the time to come back as retry:
+// the EventSource of a browser gives up for good on any other status.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return &guarded{g, next}
 }
@@ -33,30 +40,33 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	at, refusedBy := h.guard.admit(r, nil)
+	at, c, refusedBy := h.guard.admit(r, nil)
 	if refusedBy != nil {
-		h.guard.refuse(w, r, refusedBy)
+		h.guard.turnAway(w, r, refusedBy)
 		return
 	}
 	defer h.guard.leave(at)
+	if c.announced && h.guard.link != "" {
+		w.Header().Add("Link", h.guard.link)
+	}
 	h.next.ServeHTTP(w, r)
 }
 
 // admit counts the request, or says which window refuses it. What each window that
 // refuses it lets bypass is admitted all the same; a nil bypass is for none.
-func (g *Guard) admit(r *http.Request, bypass func(*near) bool) (*slot, *near) {
+func (g *Guard) admit(r *http.Request, bypass func(*near) bool) (*slot, *class, *near) {
 	t := target{r: r}
 	for {
 		s := g.now.Load()
 		c := g.requestClass(s, &t)
 		if c.refusedBy != nil {
 			if by := c.firstNot(bypass); by != nil {
-				return nil, by
+				return nil, nil, by
 			}
 			c = c.bypassing()
 		}
 		if c.cutoffBy != nil && g.opts.Long != nil && g.opts.Long(r) && (bypass == nil || !bypass(c.cutoffBy)) {
-			return nil, c.cutoffBy
+			return nil, nil, c.cutoffBy
 		}
 		at := g.running.enter(c)
 		if g.now.Load() != s {
@@ -64,7 +74,7 @@ func (g *Guard) admit(r *http.Request, bypass func(*near) bool) (*slot, *near) {
 			continue
 		}
 		g.noteRehearsal(c)
-		return at, nil
+		return at, c, nil
 	}
 }
 
@@ -76,6 +86,20 @@ func (c *class) firstNot(bypass func(*near) bool) *near {
 		}
 	}
 	return nil
+}
+
+// checkStatusURL keeps what would end a header field or a link.
+func checkStatusURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	plain := !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"\\^`{|}", r) })
+	if err == nil && plain &&
+		((u.Scheme == "https" || u.Scheme == "http") && u.Host != "" || u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/")) {
+		return nil
+	}
+	return fmt.Errorf(`downtime: Options.StatusURL must be an http or https URL, or a path that begins with "/", got %q`, clip(text))
 }
 
 // noteRehearsal counts what rehearsals would have refused.

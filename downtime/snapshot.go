@@ -166,6 +166,7 @@ type class struct {
 	refusing  []*near // all that refuse, refusedBy first
 	cutoffBy  *near   // the window that refuses it when it is long; nil: none
 	rehearsed []*near // those that would have refused, but only rehearse
+	announced bool    // users are told of one of the windows
 
 	bypassed bool                  // it is let in though refused: an operator's
 	bypass   atomic.Pointer[class] // the class of the same that is; nil: not made yet
@@ -177,7 +178,13 @@ const kindHTTP = "http"
 func (s *snapshot) newClass(kind string, effect Effect, scopes []byte) *class {
 	c := &class{snapshot: s, kind: kind, effect: effect, scopes: scopes}
 	for _, n := range s.near {
-		if !c.in(n.scope) || !n.Window.Mode.refuses(effect) {
+		if !c.in(n.scope) {
+			continue
+		}
+		if n.Phase >= PhaseAnnounced && n.Window.Mode != ModeRehearse {
+			c.announced = true
+		}
+		if !n.Window.Mode.refuses(effect) {
 			continue
 		}
 		switch {
