@@ -148,13 +148,13 @@ func (h *bypassHandler) cookie(value string, age int) *http.Cookie {
 
 func (h *bypassHandler) form(w http.ResponseWriter, r *http.Request, code int, notice string) {
 	if notice != "" {
-		notice = `<p role="status">` + html.EscapeString(notice) + "</p>\n"
+		notice = `<p class="message" role="status">` + html.EscapeString(notice) + "</p>\n"
 	}
 	body := strings.NewReplacer("{style}", pageStyle, "{notice}", notice).Replace(bypassPage)
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src "+cspHash(pageStyle)+
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src "+inlineSource(pageStyle)+
 		"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
@@ -172,15 +172,17 @@ const bypassPage = `<!DOCTYPE html>
 <style>{style}</style>
 </head>
 <body>
-<main>
+<div class="page lone">
+<main class="card">
 <h1>Bypass a maintenance window</h1>
 {notice}<form method="post">
-<p><label for="token">Token</label><br>
-<textarea id="token" name="token" rows="5" cols="40" required spellcheck="false" autocomplete="off"></textarea></p>
+<label for="token">Token</label>
+<textarea id="token" name="token" rows="6" required spellcheck="false" autocomplete="off"></textarea>
 <p><button>Use the token</button></p>
 </form>
 <form method="post"><p><button name="leave" value="1">Forget the token</button></p></form>
 </main>
+</div>
 </body>
 </html>
 `

@@ -114,6 +114,10 @@ type Options struct {
 	// the window. 0: 30 s. Negative: nothing.
 	RetryJitter time.Duration
 
+	// Service is what users call the service, a few words for pages and calendars.
+	// Empty: they say "maintenance" alone.
+	Service string
+
 	// CORS is the application's own CORS middleware, put around refusals, so that they
 	// carry the headers that its answers carry and a page of another origin can read
 	// them; Access-Control-Expose-Headers then has Retry-After besides. A preflight
@@ -126,7 +130,9 @@ type Options struct {
 	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
 	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
 	// before the handler is called; refusals too, and in their body. Windows that
-	// rehearse are not told of. Keep it out of all scopes. Empty: none.
+	// rehearse are not told of. Where it is a URL, calendars and programs are told it by the
+	// status handlers. [Guard.PublicStatusHandler] makes such a page. Keep it out of all
+	// scopes. Empty: none.
 	StatusURL string
 
 	// StreamJitter is what is at most added to a window's start, each time at random, before
@@ -424,7 +430,7 @@ func (g *Guard) snapshotAt(now time.Time) *snapshot {
 			p.began = now
 		}
 		n := &near{WindowState: p.last, progress: p}
-		n.pages = sync.OnceValue(func() *pages { return newPages(n, g.opts.StatusURL, now) })
+		n.pages = sync.OnceValue(func() *pages { return newPages(n, &g.opts, now) })
 		s.near = append(s.near, n)
 	}
 	if g.document == nil {

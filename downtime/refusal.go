@@ -107,8 +107,8 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	switch preferred(r.Header["Accept"], r.Method == http.MethodGet) {
 	case formatHTML:
 		contentType = "text/html; charset=utf-8"
-		body, rest = pages.html(retry, n.end())
-		h.Set("Content-Security-Policy", pageCSP)
+		body, rest = pages.html(retry, time.Now())
+		h.Set("Content-Security-Policy", pagePolicy)
 	case formatText:
 		contentType, body = "text/plain; charset=utf-8", pages.text
 	case formatStream:
