@@ -27,6 +27,11 @@ var (
 
 	// ErrClosed is returned by [Guard.Drain] when the guard was closed.
 	ErrClosed = errors.New("downtime: the guard is closed")
+
+	// ErrOutdated is returned by a [Quorum] when others rely on a window that this
+	// process does not know of: its document is older than theirs. A guard then admits
+	// nothing.
+	ErrOutdated = errors.New("downtime: a window is being drained that this process does not know of")
 )
 
 // A Fault is one thing wrong with a document. [ParseSchedule] returns all of

@@ -17,6 +17,39 @@ func Matcher(s Scope) func(*http.Request) bool {
 	return func(r *http.Request) bool { return c.has(&target{r: r}) }
 }
 
+// Matchers says of which of many scopes a request is in, by the index and by asking
+// each scope.
+func Matchers(scopes []Scope) (byIndex, byAsking func(*http.Request) []bool) {
+	compiled := make([]*scope, len(scopes))
+	for i, s := range scopes {
+		compiled[i] = compileScope(s, s.key())
+	}
+	x := newIndex(compiled)
+	byIndex = func(r *http.Request) []bool {
+		found := hits{bits: noScopes(nil, len(compiled))}
+		x.find(&target{r: r}, &found)
+		in := make([]bool, len(compiled))
+		n := 0
+		for i := range in {
+			if in[i] = found.has(i); in[i] {
+				n++
+			}
+		}
+		if n != found.n || n > 0 && !in[found.last] {
+			panic("the index has miscounted")
+		}
+		return in
+	}
+	byAsking = func(r *http.Request) []bool {
+		in := make([]bool, len(compiled))
+		for i, c := range compiled {
+			in[i] = c.has(&target{r: r})
+		}
+		return in
+	}
+	return byIndex, byAsking
+}
+
 // CheckPattern says whether a document may have the path.
 func CheckPattern(text string) error {
 	_, err := checkPattern(text)

@@ -2,6 +2,7 @@ package downtime
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -16,12 +17,15 @@ type snapshot struct {
 	schedule *Schedule      // nil while there is none
 	near     []*near        // those in progress first, the most restrictive before the others
 	scopes   []*scope       // of near, each once
-	index    map[string]int // key of a scope: its place in scopes
+	places   map[string]int // key of a scope: its place in scopes
+	index    *index         // of scopes; nil when they are so few that asking each is faster
 	next     time.Time      // when another snapshot is due; zero: never
 
-	table   []*class // classes of requests, when scopes are few: see requestClass
-	mu      sync.RWMutex
-	classes map[string]*class // all others
+	table   []*class                          // classes of requests, when scopes are few: see requestClass
+	outside [2]*class                         // else: of requests in no scope, by effect
+	single  []atomic.Pointer[class]           // of requests in one scope, at twice its place and their effect
+	mu      sync.Mutex                        // held to add a class
+	classes atomic.Pointer[map[string]*class] // all others
 }
 
 // near is a window in a snapshot: one to come, from lead before it is announced at the
@@ -33,13 +37,36 @@ type near struct {
 	pages    func() *pages // what refused requests are answered
 }
 
+// refuses says whether the window refuses now what is in its scope and of that effect.
+func (n *near) refuses(e Effect) bool {
+	return n.Phase == PhaseInProgress && n.Window.Mode.closes() && n.Window.Mode.refuses(e)
+}
+
+// end is when the window ends as far as is known; the zero time is not known.
+func (n *near) end() time.Time { return n.End }
+
+// until is when those who are refused may come back; the zero time is soon.
+func (n *near) until() time.Time { return n.end() }
+
+// reason is what users are told.
+func (n *near) reason() string {
+	switch w := n.Window; {
+	case w.Message != "":
+		return w.Message
+	case w.Mode == ModeReadOnly:
+		return "Changes are not possible during maintenance."
+	}
+	return "This part of the service is down for maintenance."
+}
+
 // progress is what the guard has seen of one occurrence. It outlives snapshots.
 type progress struct {
-	refused atomic.Int64 // what it refused; of a rehearsal, what it would have
-	began   time.Time    // when a snapshot first had it in progress
-	quiet   atomic.Int64 // from then to when it was first seen quiet, in ns, and one more; 0: not yet
-	logged  Phase        // the phase that was logged last; of the guard's goroutine
-	last    WindowState  // what was published last; of the guard's goroutine
+	refused  atomic.Int64 // what it refused; of a rehearsal, what it would have
+	bypassed atomic.Int64 // requests let in all the same
+	began    time.Time    // when a snapshot first had it in progress
+	quiet    atomic.Int64 // from then to when it was first seen quiet, in ns, and one more; 0: not yet
+	logged   Phase        // the phase that was logged last; of the guard's goroutine
+	last     WindowState  // what was published last; of the guard's goroutine
 }
 
 // progressKey tells occurrences apart. A window that changes its mode or scope on
@@ -94,25 +121,38 @@ func compareStates(a, b WindowState) int {
 	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
 }
 
-// tableScopes is up to how many scopes all classes of requests are made beforehand.
-const tableScopes = 5
+const (
+	tableScopes = 5 // up to so many scopes all classes of requests are made beforehand
+	askEach     = 8 // up to so many paths and hosts asking each scope is faster than the index
+)
 
 // seal completes a snapshot of which schedule and near are set.
 func (s *snapshot) seal() {
 	slices.SortStableFunc(s.near, func(a, b *near) int { return compareStates(a.WindowState, b.WindowState) })
-	s.index = make(map[string]int, len(s.near))
+	s.places = make(map[string]int, len(s.near))
+	lists := 0
 	for _, n := range s.near {
 		sc := n.Window.scope
-		at, ok := s.index[sc.key]
+		at, ok := s.places[sc.key]
 		if !ok {
 			at = len(s.scopes)
-			s.index[sc.key] = at
+			s.places[sc.key] = at
 			s.scopes = append(s.scopes, sc)
+			lists += len(sc.paths) + len(sc.hosts)
 		}
 		n.scope = at
 	}
-	s.classes = map[string]*class{}
-	if len(s.scopes) <= tableScopes {
+	s.classes.Store(&map[string]*class{})
+	if len(s.scopes) > tableScopes || lists > askEach {
+		s.index = newIndex(s.scopes)
+	}
+	if len(s.scopes) > tableScopes {
+		none := noScopes(nil, len(s.scopes))
+		for effect := range s.outside {
+			s.outside[effect] = s.newClass(kindHTTP, Effect(effect), none)
+		}
+		s.single = make([]atomic.Pointer[class], 2*len(s.scopes))
+	} else {
 		s.table = make([]*class, 2<<len(s.scopes))
 		for i := range s.table {
 			s.table[i] = s.newClass(kindHTTP, Effect(i&1), []byte{byte(i >> 1)})
@@ -129,8 +169,14 @@ type class struct {
 	scopes   []byte // a bit for each of snapshot.scopes
 
 	refusedBy *near   // the most restrictive window that refuses; nil: none
+	refusing  []*near // all that refuse, refusedBy first
 	cutoffBy  *near   // the window that refuses it when it is long; nil: none
+	cutting   []*near // all that do, cutoffBy first
 	rehearsed []*near // those that would have refused, but only rehearse
+	announced bool    // users are told of one of the windows
+
+	bypassed bool                  // it is let in though refused: an operator's
+	bypass   atomic.Pointer[class] // the class of the same that is; nil: not made yet
 }
 
 // kindHTTP is what reports call requests.
@@ -139,19 +185,43 @@ const kindHTTP = "http"
 func (s *snapshot) newClass(kind string, effect Effect, scopes []byte) *class {
 	c := &class{snapshot: s, kind: kind, effect: effect, scopes: scopes}
 	for _, n := range s.near {
-		if !c.in(n.scope) || !n.Window.Mode.refuses(effect) {
+		if !c.in(n.scope) {
+			continue
+		}
+		if n.Phase >= PhaseAnnounced && n.Window.Mode != ModeRehearse {
+			c.announced = true
+		}
+		if !n.Window.Mode.refuses(effect) {
 			continue
 		}
 		switch {
 		case n.Phase == PhaseInProgress && n.Window.Mode == ModeRehearse:
 			c.rehearsed = append(c.rehearsed, n)
-		case n.Phase == PhaseInProgress && c.refusedBy == nil:
-			c.refusedBy = n
-		case n.Phase == PhaseCutoff && n.Window.Mode.closes() && c.cutoffBy == nil:
-			c.cutoffBy = n
+		case n.refuses(effect):
+			c.refusing = append(c.refusing, n)
+		case n.Phase == PhaseCutoff && n.Window.Mode.closes():
+			c.cutting = append(c.cutting, n)
 		}
 	}
+	if len(c.refusing) > 0 {
+		c.refusedBy = c.refusing[0]
+	}
+	if len(c.cutting) > 0 {
+		c.cutoffBy = c.cutting[0]
+	}
 	return c
+}
+
+// bypassing is the class of what is let in by a bypass though class c is refused. It
+// counts as busy in the windows that it bypasses, and keeps their work unfinished.
+func (c *class) bypassing() *class {
+	if b := c.bypass.Load(); b != nil {
+		return b
+	}
+	b := c.snapshot.newClass(c.kind, c.effect, c.scopes)
+	b.bypassed = true
+	c.bypass.Store(b) // of two that make it at once either is right
+	return b
 }
 
 func (c *class) in(scope int) bool { return c.scopes[scope>>3]&(1<<(scope&7)) != 0 }
@@ -166,7 +236,7 @@ func (c *class) counts(w *Window) (counts, unsure bool) {
 	if w.scope.all {
 		return !c.wasRehearsed(w), false
 	}
-	at, known := c.snapshot.index[w.scope.key]
+	at, known := c.snapshot.places[w.scope.key]
 	if !known {
 		return true, true
 	}
@@ -189,8 +259,7 @@ func (c *class) wasRehearsed(w *Window) bool {
 
 // requestClass finds the class of a request.
 func (g *Guard) requestClass(s *snapshot, t *target) *class {
-	n := len(s.scopes)
-	if n <= tableScopes {
+	if s.index == nil {
 		mask := 0
 		for i, sc := range s.scopes {
 			if sc.has(t) {
@@ -200,31 +269,53 @@ func (g *Guard) requestClass(s *snapshot, t *target) *class {
 		return s.table[mask<<1|int(g.effect(t.r, mask != 0))]
 	}
 	var room [keyRoom]byte
-	bits := noScopes(room[:0], n)
-	any := false
-	for i, sc := range s.scopes {
-		if sc.has(t) {
-			bits[i>>3] |= 1 << (i & 7)
-			any = true
-		}
+	found := hits{bits: noScopes(room[:0], len(s.scopes))}
+	s.index.find(t, &found)
+	effect := g.effect(t.r, found.n > 0)
+	switch {
+	case s.table != nil:
+		return s.table[int(found.bits[0])<<1|int(effect)]
+	case found.n == 0:
+		return s.outside[effect]
+	case found.n > 1:
+		return s.class(found.bits, kindHTTP, effect)
 	}
-	return s.class(bits, kindHTTP, g.effect(t.r, any))
+	at := &s.single[2*found.last+int(effect)]
+	c := at.Load()
+	if c == nil {
+		// Of two that make it at once either is right.
+		c = s.newClass(kindHTTP, effect, slices.Clone(found.bits))
+		at.Store(c)
+	}
+	return c
 }
 
 // workClass finds the class of work.
 func (s *snapshot) workClass(w Work) *class {
 	var room [keyRoom]byte
-	bits := noScopes(room[:0], len(s.scopes))
-	for i, sc := range s.scopes {
-		if sc.hasWork(w.Name) {
-			bits[i>>3] |= 1 << (i & 7)
+	found := hits{bits: noScopes(room[:0], len(s.scopes))}
+	t := target{r: w.Request}
+	switch {
+	case t.r == nil:
+		for i, sc := range s.scopes {
+			if sc.hasWork(w.Name) {
+				found.add(i)
+			}
+		}
+	case s.index != nil:
+		s.index.find(&t, &found)
+	default:
+		for i, sc := range s.scopes {
+			if sc.has(&t) {
+				found.add(i)
+			}
 		}
 	}
 	effect := Write
 	if w.Effect == Read {
 		effect = Read
 	}
-	return s.class(bits, w.Name, effect)
+	return s.class(found.bits, w.Name, effect)
 }
 
 // effect is what the request does. A function of the application is asked only where
@@ -251,30 +342,36 @@ func noScopes(b []byte, scopes int) []byte {
 }
 
 const (
-	maxClasses = 1000
+	maxClasses = 1000 // are kept in a snapshot
 	kindOther  = "other"
 )
 
 // class returns the class of what is in the scopes of bits, of which the array may
 // be written to beyond its length.
+//
+// Clients can make as many classes as there are combinations of scopes. Those that
+// there is no room for are made each time anew, which is only slower.
 func (s *snapshot) class(bits []byte, kind string, effect Effect) *class {
 	key := append(append(bits, byte(effect)), kind...)
-	s.mu.RLock()
-	c := s.classes[string(key)]
-	full := len(s.classes) >= maxClasses
-	s.mu.RUnlock()
-	if c != nil {
+	classes := *s.classes.Load()
+	if c := classes[string(key)]; c != nil {
 		return c
 	}
-	if full && kind != kindHTTP && kind != kindOther {
+	if len(classes) >= maxClasses && kind != kindHTTP && kind != kindOther {
 		return s.class(bits, kindOther, effect)
 	}
+	c := s.newClass(kind, effect, slices.Clone(bits))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c = s.classes[string(key)]
-	if c == nil {
-		c = s.newClass(kind, effect, slices.Clone(bits))
-		s.classes[string(key)] = c
+	classes = *s.classes.Load()
+	if known := classes[string(key)]; known != nil {
+		return known
 	}
+	if len(classes) >= maxClasses && kind != kindOther || len(classes) >= 2*maxClasses {
+		return c
+	}
+	classes = maps.Clone(classes)
+	classes[string(key)] = c
+	s.classes.Store(&classes)
 	return c
 }

@@ -38,7 +38,8 @@ func methodEffect(method string) Effect {
 	return Write
 }
 
-// Work is what is not a request: a job, a consumer's message, a run of cron.
+// Work is what does not come through a Handler: a job, a consumer's message, a run of
+// cron.
 type Work struct {
 	// Name is what a scope's work list and reports call it, the same for all work of
 	// the kind: "import", not "import-4711". Required. Of the kinds beyond the first
@@ -51,6 +52,13 @@ type Work struct {
 	// Long work is refused from a window's cutoff on, so that it is not in the way when
 	// the window begins.
 	Long bool
+
+	// Request is what asked for the work, where that is a request which no Handler
+	// stands in front of: a call of gRPC, of which it has path, host and method. Scopes
+	// then match it as they match requests, and not by Name, which is left to reports.
+	// Effect and Long stand; the guard's Classify, Long and Pass are not asked. Nil: the
+	// work is not a request.
+	Request *http.Request
 }
 
 // Enter asks whether work may begin, and counts it when it may: leave must be called
@@ -58,11 +66,15 @@ type Work struct {
 // is never nil.
 //
 // The error is an [*UnavailableError] when a window refuses, the cause of ctx's
-// end when it has ended, and another when work has no name. Hand on to others only what will
+// end when it has ended, and another when work has no name or a request without URL. Work
+// in the context of a request that bypasses windows (see [Bypassed]) bypasses them too. Hand on to others only what will
 // have ended when leave is called: work that outlives its count is not seen.
 func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
 	if work.Name == "" {
 		return func() {}, errors.New("downtime: work must have a name")
+	}
+	if work.Request != nil && work.Request.URL == nil {
+		return func() {}, errors.New("downtime: the request of work must have a URL")
 	}
 	if ctx.Err() != nil {
 		return func() {}, context.Cause(ctx)
@@ -70,11 +82,11 @@ func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) 
 	for {
 		s := g.now.Load()
 		c := s.workClass(work)
-		if n := c.refusedBy; n != nil {
-			return func() {}, g.unavailable(n)
-		}
-		if n := c.cutoffBy; n != nil && work.Long {
-			return func() {}, g.unavailable(n)
+		if c.refusedBy != nil || c.cutoffBy != nil {
+			var by *near
+			if c, by = g.workVisitor(ctx).decide(c, work.Long && c.cutoffBy != nil); by != nil {
+				return func() {}, g.unavailable(by)
+			}
 		}
 		at := g.running.enter(c)
 		if g.now.Load() != s {
