@@ -309,6 +309,9 @@ func (r *reader) recurrence(n *document.Node, prefix string, w *Window, parts *r
 	}
 	_, offset := w.Start.Zone()
 	reading := w.Start.Unix() + int64(offset)
+	if wall, _, ok := parseWall(n.Get("start").Text); ok { // the clock may jump over it that day, but not on others
+		reading = wall.Unix()
+	}
 	c := &recurrence{window: w, second: mod(reading, secondsOfDay), frozen: r.frozen}
 	clock := c.clock()
 	if start := clock.instant(reading); start != w.Start.Unix() {
@@ -336,9 +339,6 @@ func (r *reader) recurrence(n *document.Node, prefix string, w *Window, parts *r
 	}
 	slices.Sort(c.except)
 	c.except = slices.Compact(c.except)
-	for _, day := range c.except {
-		w.Except = append(w.Except, c.instant(day))
-	}
 	w.Start = c.instant(c.rule.first)
 	if _, some := c.plannedAfter(w.Start.Add(-1)); !some {
 		r.faultf(n.Get("repeat"), prefix+"repeat", "except and freezes leave no occurrence")

@@ -242,15 +242,23 @@ func (s *Schedule) pending(now time.Time) iter.Seq[Occurrence] {
 // occurrence is the one of the window's occurrences to speak of at now: what is in
 // progress, also when it was kept from an earlier document, else what comes next, else what was last.
 func (s *Schedule) occurrence(w *Window, now time.Time) Occurrence {
-	for k := range s.kept {
-		if k.ID == w.ID && k.occurrence().Phase(now) == PhaseInProgress {
-			return k.occurrence()
-		}
+	if o, kept := s.keptOccurrence(w.ID, now); kept {
+		return o
 	}
 	if w.recurrence != nil {
 		return w.recurrence.current(now)
 	}
 	return w.occurrence()
+}
+
+// keptOccurrence is what the document has lost of the window, and is in progress.
+func (s *Schedule) keptOccurrence(id string, now time.Time) (Occurrence, bool) {
+	for w := range s.kept {
+		if o := w.occurrence(); w.ID == id && o.Phase(now) == PhaseInProgress {
+			return o, true
+		}
+	}
+	return Occurrence{}, false
 }
 
 // keeps says whether the document has lost the occurrence, which is kept to its end.
@@ -305,8 +313,7 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 // An occurrence that s still plans, by its window's id and its planned start, is as s
 // says: it may have another end, another mode, or be put off by actual.begin. So is one
 // whose window s has in progress by another start. What remains is lost with its window,
-// or because start, repeat, except or a freeze were changed; of a window that remains,
-// actual.end ends it.
+// or because start, repeat, except or a freeze were changed.
 func (s *Schedule) keeping(prev *Schedule, now time.Time) *Schedule {
 	if prev == nil || s.allowShrink {
 		return s
@@ -316,15 +323,8 @@ func (s *Schedule) keeping(prev *Schedule, now time.Time) *Schedule {
 		if o.Phase(now) != PhaseInProgress {
 			continue
 		}
-		if w := s.Window(o.Window.ID); w != nil {
-			if w.plans(o.Planned) || s.occurrence(w, now).Phase(now) == PhaseInProgress {
-				continue
-			}
-			if end := w.Actual.End; !end.IsZero() && !end.Before(o.Start) {
-				o.End = end
-			}
-		}
-		if o.Phase(now) == PhaseInProgress {
+		w := s.Window(o.Window.ID)
+		if w == nil || !w.plans(o.Planned) && s.occurrence(w, now).Phase(now) != PhaseInProgress {
 			lost = append(lost, o.kept())
 		}
 	}

@@ -26,7 +26,6 @@ type Window struct {
 	// Repeat is the rule by which the window takes place again, as RFC 5545 §3.3.10
 	// writes it: "FREQ=WEEKLY;BYDAY=TU". Empty: once.
 	Repeat string
-	Except []time.Time // the planned starts that the document takes out of Repeat, in order
 
 	Announce time.Duration // how long before the start it is shown; 0: not ahead
 	Cutoff   time.Duration // how long before the start long work is refused; 0: at the start
@@ -262,7 +261,7 @@ func (o Occurrence) check() error {
 // kept is the occurrence as that of a window of its own, which does not repeat.
 func (o Occurrence) kept() Occurrence {
 	w := *o.Window
-	w.Start, w.Repeat, w.Except, w.recurrence = o.Planned, "", nil, nil
+	w.Start, w.Repeat, w.recurrence = o.Planned, "", nil
 	w.Actual = Actual{Begin: o.Start, Until: o.End}
 	return w.occurrence()
 }
