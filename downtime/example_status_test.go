@@ -37,7 +37,7 @@ func ExampleGuard_PublicStatusHandler() {
 			return
 		}
 		r.Body.Close()
-		fmt.Println(path, r.StatusCode, r.Header.Get("Content-Type"), r.Header.Get("Cache-Control"))
+		fmt.Println(r.StatusCode, path, r.Header.Get("Content-Type"))
 	}
 
 	r, err := http.Get(server.URL + "/maintenance/active.json")
@@ -62,9 +62,9 @@ func ExampleGuard_PublicStatusHandler() {
 		fmt.Printf("%s: %s (%s), %s\n", m.Name, m.Status, m.Impact, m.Updates[0].Body)
 	}
 	// Output:
-	// / 200 text/html; charset=utf-8 public, max-age=5
-	// /calendar.ics 200 text/calendar; charset=utf-8 public, max-age=30
-	// /status.json 404 text/plain; charset=utf-8
+	// 200 / text/html; charset=utf-8
+	// 200 /calendar.ics text/calendar; charset=utf-8
+	// 404 /status.json text/plain; charset=utf-8
 	// Example shop https://status.example/
 	// Orders database upgrade: in_progress (maintenance), Orders are back in two hours.
 }
