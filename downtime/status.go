@@ -438,6 +438,8 @@ func (g *Guard) inFlight() int {
 //	in_flight                requests and work that were admitted and have not ended
 //	refused                  requests and work refused since the start
 //	would_have_refused       the same, by rehearsals
+//	bypassed                 requests let in by Options.Bypass though a window refuses them
+//	bypass_denied            tokens that did not help, with requests and at BypassHandler
 func (g *Guard) Stats() map[string]float64 {
 	now := time.Now()
 	st := g.keeper.Status()
@@ -454,6 +456,10 @@ func (g *Guard) Stats() map[string]float64 {
 		"in_flight":                float64(g.inFlight()),
 		"refused":                  float64(g.refused.Load()),
 		"would_have_refused":       float64(g.wouldRefuse.Load()),
+	}
+	stats["bypassed"], stats["bypass_denied"] = 0, 0
+	if g.bypass != nil {
+		stats["bypassed"], stats["bypass_denied"] = float64(g.bypass.let.Load()), float64(g.bypass.denied.Load())
 	}
 	if st.Stale {
 		stats["document_stale"] = 1
