@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,6 +141,28 @@ func TestPublicStatusIsAskedForConditionally(t *testing.T) {
 		require.Equal(t, 304, get(h, "GET", "/upcoming.json", "If-None-Match", tag).Code, "time alone changes nothing")
 		later(40 * time.Minute) // next has begun
 		require.Equal(t, 200, get(h, "GET", "/upcoming.json", "If-None-Match", tag).Code)
+	})
+}
+
+// However many ask, an answer is made once a second, or when the document changes.
+func TestPublicStatusIsMadeOnceASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(secret())
+		h := open(t, src, nil).PublicStatusHandler()
+		made := func() string { return submatches(get(h, "GET", "/").Body.String(), `data-now="([^"]*)"`)[0] }
+		require.Equal(t, "2000-01-01T00:00:00Z", made())
+		later(999 * time.Millisecond)
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() { require.Equal(t, "2000-01-01T00:00:00Z", made()) })
+		}
+		all.Wait()
+		later(time.Millisecond)
+		require.Equal(t, "2000-01-01T00:00:01Z", made())
+		src.set(windows(window("new", time.Hour, time.Hour, ", announce: 1d")), nil)
+		require.Contains(t, get(h, "GET", "/upcoming.json").Body.String(), `"new"`)
+		require.NotContains(t, get(h, "GET", "/active.json").Body.String(), `"orders"`)
 	})
 }
 
