@@ -133,20 +133,24 @@ func (h *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.operators {
 		header.Set("Access-Control-Allow-Origin", "*")
 	}
-	unknown := route.needsSchedule && h.guard.now.Load().schedule == nil
-	if unknown && route.contentType != typeHTML {
-		header.Set("Retry-After", strconv.Itoa(statusRetry))
-		http.Error(w, "the maintenance schedule has not been read yet", http.StatusServiceUnavailable)
-		return
+	contentType, render, known := route.contentType, route.render, true
+	if route.needsSchedule && h.guard.now.Load().schedule == nil {
+		known = false
+		if contentType != typeHTML { // the page says so itself
+			contentType = "text/plain; charset=utf-8"
+			render = func(string, time.Time) ([]byte, error) {
+				return []byte("the maintenance schedule has not been read yet\n"), nil
+			}
+		}
 	}
-	body, err := route.render(r.URL.Path, time.Now())
+	body, err := render(r.URL.Path, time.Now())
 	if err != nil {
 		http.Error(w, "status cannot be written", http.StatusInternalServerError)
 		h.guard.logger.Error("maintenance status cannot be written", "err", err)
 		return
 	}
-	header.Set("Content-Type", route.contentType)
-	if unknown {
+	header.Set("Content-Type", contentType)
+	if !known {
 		header.Set("Retry-After", strconv.Itoa(statusRetry))
 		w.WriteHeader(http.StatusServiceUnavailable)
 		if r.Method != http.MethodHead {
