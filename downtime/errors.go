@@ -10,12 +10,12 @@ import (
 )
 
 var (
-	// ErrUnknownWindow is returned by [Guard.Report] and [Guard.Drain] when the
-	// document in use has no window of that id.
+	// ErrUnknownWindow is returned by [Guard.Report], [Guard.Drain], [Guard.Begin],
+	// [Guard.Complete] and [Guard.Extend] when the document in use has no window of that id.
 	ErrUnknownWindow = errors.New("downtime: unknown window")
 
 	// ErrEnded is returned by [Guard.Drain] when the window is over: what was not
-	// begun may not begin.
+	// begun may not begin; and by [Guard.Begin], [Guard.Complete] and [Guard.Extend].
 	ErrEnded = errors.New("downtime: the window has ended")
 
 	// ErrNotClosed is returned by [Guard.Drain] when the window's mode refuses
@@ -25,7 +25,18 @@ var (
 	// ErrWindow is what every [UnavailableError] is, by errors.Is.
 	ErrWindow = errors.New("downtime: refused by a maintenance window")
 
-	// ErrClosed is returned by [Guard.Drain] when the guard was closed.
+	// ErrBegun is returned by [Guard.Begin] when the window is in progress.
+	ErrBegun = errors.New("downtime: the window has begun")
+
+	// ErrNotBegun is returned by [Guard.Complete] when the window has not begun.
+	ErrNotBegun = errors.New("downtime: the window has not begun")
+
+	// ErrTooEarly is returned by [Guard.Begin] when the window is neither announced nor
+	// begins within a day.
+	ErrTooEarly = errors.New("downtime: the window is too far away to begin it now")
+
+	// ErrClosed is returned by [Guard.Drain], [Guard.Begin], [Guard.Complete] and
+	// [Guard.Extend] when the guard was closed.
 	ErrClosed = errors.New("downtime: the guard is closed")
 
 	// ErrOutdated is returned by a [Quorum] when others rely on a window that this
@@ -97,14 +108,16 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
-// An UnavailableError says what refused, and until when. [Guard.Enter] returns it.
+// An UnavailableError says what refused, and until when. [Guard.Enter] and
+// [Guard.Hold] return it.
 type UnavailableError struct {
 	Window string // id of the window that refused; empty while no schedule has been read yet
 	Mode   Mode   // of that window
 	Reason string // the window's message for users, or a sentence in its place
 
-	// Until is the window's end as it is known now; the zero time while no schedule
-	// has been read yet.
+	// Until is the window's end as it is known now. The zero time is not known: while no
+	// schedule has been read yet, when the window takes longer than planned, and where
+	// the quorum's word is waited for.
 	Until time.Time
 
 	// RetryAfter is when to try again, from now: the time to the end, at most
@@ -115,6 +128,9 @@ type UnavailableError struct {
 func (e *UnavailableError) Error() string {
 	if e.Window == "" {
 		return "downtime: " + e.Reason
+	}
+	if e.Until.IsZero() {
+		return fmt.Sprintf("downtime: refused by window %q (%s): %s", e.Window, e.Mode, e.Reason)
 	}
 	return fmt.Sprintf("downtime: refused by window %q (%s) until %s",
 		e.Window, e.Mode, e.Until.Format(time.RFC3339))

@@ -40,7 +40,7 @@ func (g *Guard) unavailable(n *near) *UnavailableError {
 		Window:     n.Window.ID,
 		Mode:       n.Window.Mode,
 		Reason:     n.reason(),
-		Until:      n.end(),
+		Until:      n.knownEnd(),
 		RetryAfter: g.retryAfter(n),
 	}
 }

@@ -191,10 +191,14 @@ func (g *Guard) inFlight() int {
 //	problems                 as many as Problems returns
 //	windows                  in the document in use
 //	windows_in_progress      now
+//	windows_overrun          over, and held closed for work that is unfinished
 //	windows_held             gone from the document, and kept to their end
 //	in_flight                requests and work that were admitted and have not ended
 //	refused                  requests and work refused since the start
 //	would_have_refused       the same, by rehearsals
+//	events_missed            not taken in time by subscribers of Events
+//	quorum_waiting           windows closed before their start or after their end, for want of the quorum's word
+//	quorum_failures          times that the quorum did not answer
 func (g *Guard) Stats() map[string]float64 {
 	now := time.Now()
 	st := g.keeper.Status()
@@ -207,10 +211,14 @@ func (g *Guard) Stats() map[string]float64 {
 		"problems":                 float64(len(g.Problems())),
 		"windows":                  0,
 		"windows_in_progress":      0,
+		"windows_overrun":          0,
 		"windows_held":             0,
 		"in_flight":                float64(g.inFlight()),
 		"refused":                  float64(g.refused.Load()),
 		"would_have_refused":       float64(g.wouldRefuse.Load()),
+		"events_missed":            float64(g.events.missed.Load()),
+		"quorum_waiting":           0,
+		"quorum_failures":          float64(g.quorumFailures.Load()),
 	}
 	if st.Stale {
 		stats["document_stale"] = 1
@@ -227,7 +235,13 @@ func (g *Guard) Stats() map[string]float64 {
 	}
 	stats["windows"] = float64(len(s.schedule.windows))
 	for _, n := range s.near {
-		if n.Phase != PhaseInProgress {
+		switch {
+		case n.Phase == PhaseOverrun:
+			stats["windows_overrun"]++
+		case n.waits:
+			stats["quorum_waiting"]++
+		}
+		if n.Phase != PhaseInProgress || n.Window.ID == "" {
 			continue
 		}
 		stats["windows_in_progress"]++
