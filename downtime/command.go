@@ -118,7 +118,7 @@ func (g *Guard) commandLocked(id string, say func(o Occurrence, phase Phase, l *
 		return rep, g.takeNews(), err
 	}
 	var o Occurrence
-	if n := s.nearest(id); n != nil {
+	if n := s.named(id); n != nil {
 		o = n.Occurrence
 	} else {
 		o, _ = s.localized(s.schedule.occurrence(s.schedule.Window(id), now))

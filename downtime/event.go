@@ -283,13 +283,14 @@ func (g *Guard) tell(p *progress, phase Phase, now time.Time) {
 
 func (g *Guard) publish(e Event, p *progress) {
 	g.events.publish(e)
-	g.news = append(g.news, news{e, p.last.Rollback(), p.refused.Load()})
+	g.news = append(g.news, news{e, p.last.Rollback(), p.bypassed.Load(), p.refused.Load()})
 }
 
 // news are what is to be logged.
 type news struct {
 	Event
 	rollback time.Time
+	bypassed int64
 	refused  int64
 }
 
@@ -387,6 +388,9 @@ func (g *Guard) log(all []news) {
 		case e.Phase == PhaseOverrun:
 			attrs = append(attrs, "closed_until", e.End.Add(g.opts.OverrunMax))
 		case e.Phase == PhaseCompleted:
+			if e.bypassed > 0 {
+				attrs = append(attrs, "bypassed", e.bypassed)
+			}
 			attrs = append(attrs, "refused", e.refused)
 		}
 		if e.Unfinished {

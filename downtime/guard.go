@@ -44,6 +44,8 @@ type Guard struct {
 	pass    passes
 	link    string       // Options.StatusURL as a header; empty: none
 	cors    http.Handler // answers refusals, behind Options.CORS; nil: refuse does
+	bypass  *bypass      // nil: nobody may
+	streams streams
 	keeper  *live.Keeper[Schedule]
 	now     atomic.Pointer[snapshot]
 	running running
@@ -123,6 +125,10 @@ type Options struct {
 	// the window. 0: 30 s. Negative: nothing.
 	RetryJitter time.Duration
 
+	// Service is what users call the service, a few words for pages and calendars.
+	// Empty: they say "maintenance" alone.
+	Service string
+
 	// CORS is the application's own CORS middleware, put around refusals, so that they
 	// carry the headers that its answers carry and a page of another origin can read
 	// them; Access-Control-Expose-Headers then has Retry-After besides. A preflight
@@ -135,7 +141,9 @@ type Options struct {
 	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
 	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
 	// before the handler is called; refusals too, and in their body. Windows that
-	// rehearse are not told of. Keep it out of all scopes. Empty: none.
+	// rehearse are not told of. Where it is a URL, calendars and programs are told it by the
+	// status handlers. [Guard.PublicStatusHandler] makes such a page. Keep it out of all
+	// scopes. Empty: none.
 	StatusURL string
 
 	// Reminders are how long before the start of a window [Guard.Events] reminds of it,
@@ -150,6 +158,14 @@ type Options struct {
 	// Quorum makes this guard one of many that are drained together: see [Quorum]. The
 	// guard does not close it. Nil: this process decides alone.
 	Quorum Quorum
+
+	// StreamJitter is what is at most added to a window's start, each time at random, before
+	// a stream is ended, so that not all come back in the same moment; and never more than a
+	// quarter of the window. So long, at least, draining takes. 0: 5 s. Negative: nothing.
+	StreamJitter time.Duration
+
+	// Bypass lets operators in all the same. Nil: nobody.
+	Bypass *Bypass
 
 	// Logger is told each change of phase once, and of trouble with the document. Nil:
 	// slog.Default().
@@ -175,6 +191,7 @@ const (
 	defaultRetryMax    = time.Hour
 	defaultRetryJitter = 30 * time.Second
 	defaultOverrunMax  = time.Hour
+	defaultEndJitter   = 5 * time.Second
 	bootRetry          = 10 * time.Second
 
 	tick     = time.Second            // the clock is looked at, at least
@@ -223,6 +240,7 @@ func (o *Options) resolve() (Options, error) {
 	}
 	opts.Reminders = slices.Clone(opts.Reminders)
 	slices.Sort(opts.Reminders)
+	opts.StreamJitter = max(0, cmp.Or(opts.StreamJitter, defaultEndJitter))
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	if opts.Pass == nil {
 		opts.Pass = DefaultPass()
@@ -249,6 +267,12 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
+	var past *bypass
+	if o.Bypass != nil {
+		if past, err = newBypass(o.Bypass, o.Logger); err != nil {
+			return nil, err
+		}
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -257,6 +281,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		opts:     o,
 		logger:   o.Logger,
 		pass:     pass,
+		bypass:   past,
 		begun:    time.Now(),
 		wake:     make(chan struct{}, 1),
 		cancel:   cancel,
@@ -423,6 +448,9 @@ func (g *Guard) pause(now time.Time) time.Duration {
 			pause = fastTick
 		}
 	}
+	if g.streams.dues.Load() > 0 {
+		pause = fastTick
+	}
 	if !s.next.IsZero() {
 		pause = max(0, min(pause, s.next.Sub(now)))
 	}
@@ -460,6 +488,7 @@ func (g *Guard) advance(now time.Time, due bool) {
 			g.look(n, now)
 		}
 	}
+	g.streams.end(g, s, now, due)
 	g.tellPhases(s, now)
 	g.remind(s, now)
 	g.consult(s)

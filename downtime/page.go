@@ -1,12 +1,9 @@
 package downtime
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"html"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -16,8 +13,9 @@ type pages struct {
 	json     []byte
 	text     []byte
 	event    []byte // after "retry: " and a number
-	htmlHead []byte // up to the seconds until the page reloads itself
-	htmlRest []byte // after the seconds that are left
+	htmlHead []byte // up to the time
+	htmlMid  []byte // up to the seconds until the page reloads itself
+	htmlRest []byte
 }
 
 // problem is the body of RFC 9457. Its type is about:blank, so title is that of the
@@ -35,7 +33,7 @@ type problem struct {
 }
 
 // newPages makes the bodies as of now.
-func newPages(n *near, statusURL string, now time.Time) *pages {
+func newPages(n *near, opts *Options, now time.Time) *pages {
 	w := n.Window
 	p := problem{
 		Title:     http.StatusText(http.StatusServiceUnavailable),
@@ -44,42 +42,55 @@ func newPages(n *near, statusURL string, now time.Time) *pages {
 		Window:    w.ID,
 		Name:      w.Title,
 		Mode:      w.Mode,
-		StatusURL: statusURL,
+		StatusURL: opts.StatusURL,
 	}
-	heading := "Down for maintenance"
+	heading, state := "Down for maintenance", "Maintenance"
 	if w.Title != "" {
 		heading = w.Title
+	}
+	if w.Mode == ModeReadOnly {
+		state = "Maintenance, read-only"
 	}
 	until, untilHTML := "", ""
 	if ends := n.end(); !ends.IsZero() {
 		start, end := n.Start.UTC(), ends.UTC()
 		p.Start, p.End = &start, &end
 		if now.Before(end) {
-			local := ends.In(w.Timezone).Format("Monday 2 January 2006, 15:04 MST")
-			until = "Until " + local + ".\n"
-			untilHTML = "<p>Until <time datetime=\"" + end.Format(time.RFC3339) + "\">" + html.EscapeString(local) + "</time>.</p>\n" +
-				"<p id=\"left\" role=\"timer\" hidden></p>\n"
+			ends = ends.In(w.Timezone)
+			until = "Until " + zonedText(ends) + ".\n"
+			from, to := instantText(start), instantText(end)
+			untilHTML = `<p class="countdown" role="timer" data-to="` + to + `" data-say="Ends in" data-over="Ends any moment now" hidden></p>
+<div class="bar" aria-hidden="true" data-from="` + from + `" data-to="` + to + `" hidden><div></div></div>
+<dl>
+<dt>Until</dt><dd>` + timeElement(ends) + `</dd>
+</dl>
+`
 		} else {
 			until = "It takes longer than planned.\n"
-			untilHTML = "<p>It takes longer than planned.</p>\n"
+			untilHTML = "<p class=\"countdown\">It takes longer than planned.</p>\n"
 		}
 	}
-	statusText, statusHTML := "", ""
-	if statusURL != "" {
-		statusText = "Status: " + statusURL + "\n"
-		statusHTML = "<p><a href=\"" + html.EscapeString(statusURL) + "\" rel=\"status\">Status of the service</a></p>\n"
+	statusText, statusHTML, serviceHTML := "", "", ""
+	if url := opts.StatusURL; url != "" {
+		statusText = "Status: " + url + "\n"
+		statusHTML = `<p><a href="` + html.EscapeString(url) + "\" rel=\"status\">Status of the service</a></p>\n"
+	}
+	if opts.Service != "" {
+		serviceHTML = `<p class="kicker">` + html.EscapeString(opts.Service) + "</p>\n"
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
 		panic("downtime: a problem of strings and times cannot be written: " + err.Error())
 	}
-	head, rest, _ := strings.Cut(page, "{retry}")
-	_, rest, _ = strings.Cut(rest, "{left}")
+	head, rest, _ := strings.Cut(page, "{now}")
+	mid, rest, _ := strings.Cut(rest, "{retry}")
 	rest = strings.NewReplacer(
 		"{style}", pageStyle,
 		"{script}", pageScript,
+		"{service}", serviceHTML,
+		"{state}", state,
 		"{heading}", html.EscapeString(heading),
-		"{reason}", strings.ReplaceAll(html.EscapeString(n.reason()), "\n", "<br>"),
+		"{reason}", html.EscapeString(n.reason()),
 		"{until}", untilHTML,
 		"{status}", statusHTML,
 	).Replace(rest)
@@ -88,88 +99,46 @@ func newPages(n *near, statusURL string, now time.Time) *pages {
 		text:     []byte(heading + "\n\n" + n.reason() + "\n" + until + statusText),
 		event:    []byte("\nevent: maintenance\ndata: " + string(body) + "\n\n"), // the data is one line, for JSON escapes
 		htmlHead: []byte(head),
+		htmlMid:  []byte(mid),
 		htmlRest: []byte(rest),
 	}
 }
 
-// html is the page for one request: it reloads itself after retry seconds.
-func (p *pages) html(retry string, end time.Time) []byte {
-	left := int64(0)
-	if !end.IsZero() {
-		left = int64(max(0, time.Until(end)+time.Second-1) / time.Second)
-	}
-	body := make([]byte, 0, len(p.htmlHead)+len(retry)+len(pageLeft)+20+len(p.htmlRest))
-	body = append(append(append(body, p.htmlHead...), retry...), pageLeft...)
-	return append(strconv.AppendInt(body, left, 10), p.htmlRest...)
+// html is the page for one request, in two parts: it tells the time, and reloads itself
+// after retry seconds.
+func (p *pages) html(retry string, now time.Time) (head, rest []byte) {
+	head = make([]byte, 0, len(p.htmlHead)+len(instantLayout)+len(p.htmlMid)+len(retry))
+	head = now.UTC().AppendFormat(append(head, p.htmlHead...), instantLayout)
+	return append(append(head, p.htmlMid...), retry...), p.htmlRest
 }
 
 // page needs nothing but itself, and follows the reader's light or dark. It reloads
-// itself when the client is to come back. Nothing in it moves, so that there is nothing to
-// spare those who prefer reduced motion; and the time that is left is no live region,
-// which would be read out again and again.
+// itself when the client is to come back. The time that is left is no live region, which
+// would be read out again and again.
 const page = `<!DOCTYPE html>
-<html lang="en">
+<html lang="en" data-now="{now}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-<meta http-equiv="refresh" content="{retry}` + pageLeft + `{left}">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="{retry}">
 <title>{heading}</title>
 <style>{style}</style>
 </head>
 <body>
-<main>
+<div class="page lone">
+<main class="card">
+{service}<p class="tag busy">{state}</p>
 <h1>{heading}</h1>
-<p>{reason}</p>
-{until}{status}</main>
+<p class="message">{reason}</p>
+{until}<footer>
+<p>This page reloads itself when it is time to try again.</p>
+<p data-zone hidden></p>
+{status}</footer>
+</main>
+</div>
 <script>{script}</script>
 </body>
 </html>
 `
-
-// pageLeft stands between the two numbers of a page.
-const pageLeft = `">
-<meta name="seconds-left" content="`
-
-const pageStyle = `
-:root { color-scheme: light dark; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; font: 1.1rem/1.6 system-ui, sans-serif; background: #f6f6f4; color: #1c1c1a; }
-main { box-sizing: border-box; width: 100%; max-width: 38rem; padding: 2rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere; }
-p { margin: 0 0 1rem; overflow-wrap: anywhere; }
-@media (prefers-color-scheme: dark) { body { background: #161615; color: #ececea; } }
-`
-
-// pageScript tells the end in the reader's own time zone and manner of writing, and how
-// long it is until then by the server's clock: the reader's may be wrong. Without it the
-// page shows the end in the window's zone.
-const pageScript = `
-(function () {
-  var time = document.querySelector("time"), left = document.getElementById("left");
-  if (!time || !left || !window.Intl) return;
-  var format = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", hour: "numeric", minute: "2-digit", timeZoneName: "short" });
-  time.textContent = format.format(new Date(time.dateTime));
-  time.lang = format.resolvedOptions().locale;
-  var seconds = Number(document.querySelector("meta[name=seconds-left]").content), began = Date.now();
-  function count(n, unit) { return n + " " + unit + (n === 1 ? "" : "s"); }
-  function show() {
-    var s = Math.max(0, Math.ceil(seconds - (Date.now() - began) / 1000)), m = Math.ceil(s / 60), h = Math.floor(m / 60);
-    var text = s === 0 ? "Any moment now." :
-      "About " + (s <= 120 ? count(s, "second") : h === 0 ? count(m, "minute") :
-      h < 48 ? count(h, "hour") + (m % 60 ? " " + count(m % 60, "minute") : "") : count(Math.round(h / 24), "day")) + " left.";
-    if (left.textContent !== text) left.textContent = text;
-  }
-  show();
-  left.hidden = false;
-  setInterval(show, 1000);
-})();
-`
-
-// pageCSP lets the page's own style and script through, and nothing else at all.
-var pageCSP = "default-src 'none'; style-src " + cspHash(pageStyle) + "; script-src " + cspHash(pageScript) +
-	"; base-uri 'none'; form-action 'none'"
-
-func cspHash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-}

@@ -254,12 +254,16 @@ func (r *reader) link(n *document.Node, field string) string {
 		}
 		return ""
 	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+	if !isLink(text) {
 		r.faultf(n, field, "must be an http or https URL, got %q", clip(text))
 		return ""
 	}
 	return text
+}
+
+func isLink(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
 func (r *reader) duration(n *document.Node, field string) time.Duration {

@@ -8,13 +8,14 @@ import (
 
 // progress is what the guard has seen of one occurrence. It outlives snapshots.
 type progress struct {
-	key     occurrenceKey
-	mode    Mode // a window that changes its mode or scope on the way
-	scope   string
-	refused atomic.Int64  // what it refused; of a rehearsal, what it would have
-	began   time.Time     // when a snapshot first had it in progress
-	quiet   atomic.Int64  // from then to when it was first seen quiet, in ns, and one more; 0: not yet
-	gate    atomic.Uint32 // gateOpen, gateSealing or gateSealed
+	key      occurrenceKey
+	mode     Mode // a window that changes its mode or scope on the way
+	scope    string
+	refused  atomic.Int64  // what it refused; of a rehearsal, what it would have
+	bypassed atomic.Int64  // requests let in all the same
+	began    time.Time     // when a snapshot first had it in progress
+	quiet    atomic.Int64  // from then to when it was first seen quiet, in ns, and one more; 0: not yet
+	gate     atomic.Uint32 // gateOpen, gateSealing or gateSealed
 
 	// The rest is under the guard's mutex.
 	told       Phase       // the phase that was told last
@@ -110,7 +111,7 @@ func (g *Guard) addStandIn(s *snapshot, w *Window, now time.Time) {
 }
 
 func (g *Guard) addNear(s *snapshot, n *near, now time.Time) {
-	n.pages = sync.OnceValue(func() *pages { return newPages(n, g.opts.StatusURL, now) })
+	n.pages = sync.OnceValue(func() *pages { return newPages(n, &g.opts, now) })
 	s.near = append(s.near, n)
 }
 

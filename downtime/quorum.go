@@ -238,7 +238,7 @@ func (g *Guard) addUnagreed(s *snapshot, p *progress, now time.Time) bool {
 // addAll adds all windows of the document that close anything and are not near.
 func (g *Guard) addAll(s *snapshot, now time.Time) {
 	for _, w := range s.schedule.windows {
-		if !w.Mode.closes() || s.nearest(w.ID) != nil {
+		if !w.Mode.closes() || s.named(w.ID) != nil {
 			continue
 		}
 		o, isLocal := s.localized(s.schedule.occurrence(w, now))

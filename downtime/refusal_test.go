@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,12 +44,15 @@ func TestPageNeedsNothingButItself(t *testing.T) {
 	}
 	require.NotRegexp(t, `(?i)\s(src|on[a-z]+|style)\s*=|url\(|@import|<(link|img|iframe|base)\b`, page)
 	require.Equal(t, []string{"https://status.example/?a=1&amp;b=2"}, submatches(page, `href="([^"]*)"`))
-	for _, want := range []string{`<html lang="en">`, `<main>`, `<h1>{reason} {retry} &lt;b&gt;</h1>`, `<p>{status}</p>`, `name="viewport"`, `prefers-color-scheme: dark`} {
+	for _, want := range []string{`<html lang="en" data-now="`, `<main class="card">`, `<h1>{reason} {retry} &lt;b&gt;</h1>`, `<p class="message">{status}</p>`, `name="viewport"`, `prefers-color-scheme: dark`} {
 		require.Contains(t, page, want)
 	}
-	left, err := strconv.Atoi(submatches(page, `<meta name="seconds-left" content="(\d+)">`)[0])
+	now, err := time.Parse(time.RFC3339, submatches(page, `data-now="([^"]*)"`)[0])
 	require.NoError(t, err)
-	require.InDelta(t, (300*time.Hour - time.Minute).Seconds(), left, 60)
+	require.InDelta(t, 0, time.Since(now).Seconds(), 60)
+	end, err := time.Parse(time.RFC3339, submatches(page, `data-to="([^"]*)"`)[0])
+	require.NoError(t, err)
+	require.InDelta(t, (300*time.Hour - time.Minute).Seconds(), end.Sub(now).Seconds(), 60)
 }
 
 func submatches(text, pattern string) []string {

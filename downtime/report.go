@@ -31,6 +31,10 @@ type Report struct {
 	// scope apart, and may therefore lie outside it.
 	Unsure int
 
+	// Bypassed is how many of Busy were let in by [Options].Bypass though the window, or
+	// another, refused them.
+	Bypassed int
+
 	// Oldest is the age of the oldest of Busy, to a tenth of a second from a minute
 	// before the window's start on, to a second otherwise.
 	Oldest time.Duration
@@ -106,7 +110,7 @@ func (g *Guard) Report(id string) (Report, error) {
 // report looks at one window of a snapshot; progress is nil when it is not near.
 func (g *Guard) report(s *snapshot, id string) (Report, *progress, error) {
 	now := time.Now()
-	if n := s.nearest(id); n != nil {
+	if n := s.named(id); n != nil {
 		return g.look(n, now), n.progress, nil
 	}
 	var w *Window
@@ -127,9 +131,9 @@ func (g *Guard) report(s *snapshot, id string) (Report, *progress, error) {
 	return rep, nil, nil
 }
 
-// nearest is the window of that id that is near: what is in progress comes before what
+// named is the window of that id that is near: what is in progress comes before what
 // is over, and that before what is to come.
-func (s *snapshot) nearest(id string) *near {
+func (s *snapshot) named(id string) *near {
 	for _, n := range s.near {
 		if n.Window.ID == id && id != "" {
 			return n
@@ -214,6 +218,9 @@ func (g *Guard) count(rep *Report, w *Window, sealed bool) {
 		rep.Busy++
 		if unsure {
 			rep.Unsure++
+		}
+		if c.bypassed {
+			rep.Bypassed++
 		}
 		rep.Oldest = max(rep.Oldest, age)
 		if rep.Work == nil {

@@ -46,6 +46,12 @@ type near struct {
 // isOn says whether the window is in progress, or ought to be over.
 func (n *near) isOn() bool { return n.Phase == PhaseInProgress || n.Phase == PhaseOverrun }
 
+// refuses says whether the window is on and refuses what is in its scope and of that
+// effect.
+func (n *near) refuses(e Effect) bool {
+	return n.isOn() && n.Window.Mode.closes() && n.Window.Mode.refuses(e)
+}
+
 // isShut says whether the window refuses what its mode refuses.
 func (n *near) isShut() bool { return n.Window.Mode.closes() && (n.isOn() || n.waits) }
 
@@ -208,6 +214,7 @@ type class struct {
 	refusedBy *near   // the most restrictive window that refuses; nil: none
 	refusing  []*near // all that refuse, refusedBy first
 	cutoffBy  *near   // the window that refuses it when it is long; nil: none
+	cutting   []*near // all that do, cutoffBy first
 	rehearsed []*near // those that would have refused, but only rehearse
 	announced bool    // users are told of one of the windows
 
@@ -239,12 +246,15 @@ func (s *snapshot) newClass(kind string, effect Effect, held bool, scopes []byte
 			}
 		case n.isShut():
 			c.refusing = append(c.refusing, n)
-		case n.Phase == PhaseCutoff && n.Window.Mode.closes() && c.cutoffBy == nil:
-			c.cutoffBy = n
+		case n.Phase == PhaseCutoff && n.Window.Mode.closes():
+			c.cutting = append(c.cutting, n)
 		}
 	}
 	if len(c.refusing) > 0 {
 		c.refusedBy = c.refusing[0]
+	}
+	if len(c.cutting) > 0 {
+		c.cutoffBy = c.cutting[0]
 	}
 	return c
 }

@@ -7,6 +7,10 @@ const (
 	maxPath  = 1024     // bytes of a URL's path or of a whole URL, without its query
 	maxStack = 16 << 10 // bytes of a panic's stack
 	maxFlags = 64       // distinct flag evaluations remembered per request
+
+	maxTold         = 10   // requests told in full in any second
+	maxToldAlike    = 3    // of them with one fingerprint in any minute
+	maxFingerprints = 1000 // fingerprints known at a time
 	// maxSeries is the number of attribute sets kept per metric in a process;
 	// beyond it routes, hosts, job names and error types are folded.
 	maxSeries = 1000

@@ -244,19 +244,19 @@ func (st *state) end(r *http.Request) {
 }
 
 // report ends the span, measures and logs.
-func (st *state) report(r *http.Request, status int32, panicked *PanicError, aborted error) {
+func (st *state) report(r *http.Request, status int32, panicError *PanicError, aborted error) {
 	o := st.obs
 	defer o.shield()
 	duration := time.Since(st.start)
 	st.lastRoute(r)
 	st.mu.Lock()
-	route, err := st.route, st.failure
+	route, err, site := st.route, st.failure, st.site
 	st.mu.Unlock()
 
 	var kind string
 	switch {
-	case panicked != nil:
-		err, kind = panicked, panicked.ErrorType()
+	case panicError != nil:
+		err, kind = panicError, panicError.ErrorType()
 	case err != nil:
 		kind = errorType(err)
 	case aborted != nil:
@@ -268,13 +268,23 @@ func (st *state) report(r *http.Request, status int32, panicked *PanicError, abo
 		kind = strconv.Itoa(int(status))
 	}
 	refused := err == nil && status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
-	failed := !refused && (err != nil || status >= 500)
+	isFailed := !refused && (err != nil || status >= 500)
 	switch {
 	case refused:
 		o.counts.requestsRefused.Add(1)
-	case failed:
+	case isFailed:
 		o.counts.requestsFailed.Add(1)
 	}
+	why := notTold
+	switch {
+	case panicError != nil:
+		why = panicked
+	case isFailed:
+		why = failed
+	case o.slow > 0 && duration >= o.slow && !st.w.hijacked.Load():
+		why = slow
+	}
+	st.decide(why, fingerprint{name: route, kind: kind, status: status}, err, site)
 
 	if st.span.IsRecording() {
 		attrs := newSpanAttrs()
@@ -297,7 +307,7 @@ func (st *state) report(r *http.Request, status int32, panicked *PanicError, abo
 			route: route, errorType: kind, status: status, method: st.method, protocol: st.protocol, secure: st.secure,
 		})...)
 	}
-	if failed {
+	if isFailed {
 		st.log(r, route, status, duration, err)
 	}
 }
@@ -337,6 +347,9 @@ func (st *state) logFailure(attrs []slog.Attr, err error) []slog.Attr {
 		attrs = append(attrs, slog.Attr{Key: "flags", Value: slog.GroupValue(flags...)})
 	}
 	st.mu.Unlock()
+	if st.more > 0 {
+		attrs = append(attrs, slog.Int64("suppressed", st.more))
+	}
 	if p, ok := err.(*PanicError); ok {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}

@@ -55,27 +55,33 @@ func (st *state) beginJob(name string) {
 		trace.WithAttributes(keyJobName.String(name), keyRequestID.String(st.id)))
 }
 
-func (st *state) reportJob(name string, err error, panicked *PanicError) {
+func (st *state) reportJob(name string, err error, panicError *PanicError) {
 	o := st.obs
 	defer o.shield()
 	duration := time.Since(st.start)
-	told := st.failed()
+	told, site := st.failed()
 	cause := err
 	if cause == nil {
 		cause = told
 	}
 	var kind string
+	why := notTold
 	if cause != nil {
 		o.counts.jobsFailed.Add(1)
 		kind = errorType(cause)
 		if cause == errGoexit {
 			kind = "runtime.Goexit"
 		}
+		why = failed
+		if panicError != nil {
+			why = panicked
+		}
 		failSpan(st.span, kind, cause)
 	}
+	st.decide(why, fingerprint{name: name, kind: kind, job: true}, cause, site)
 	logged := told
-	if panicked != nil {
-		logged = panicked
+	if panicError != nil {
+		logged = panicError
 	}
 	if logged != nil {
 		o.exception(st.ctx, eventJobException, logged)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/log"
@@ -59,6 +60,11 @@ type Options struct {
 	// becomes a metric label. Nil: what Request.Pattern says.
 	Route func(*http.Request) string
 
+	// Slow is how long a request may take before it counts as slow, which is told as
+	// a failure is: see [Observer.LogHandler]. Zero: no request is slow. Jobs and
+	// connections that were taken over (http.Hijacker) never are.
+	Slow time.Duration
+
 	// InternalHosts names the hosts that [Observer.Transport] tells the request's
 	// id, because an id told to a third party is a leak: "prices.internal", or
 	// ".internal" for all hosts below a domain. Letter case and port do not matter.
@@ -76,9 +82,11 @@ type Observer struct {
 	logger     *slog.Logger
 
 	public, join, repanic bool
+	slow                  time.Duration
 	route                 func(*http.Request) string
 	hosts                 map[string]bool // names, and domains with a leading dot
 
+	limit   limiter
 	metrics instruments
 	counts  counts
 	close   sync.Once
@@ -104,11 +112,15 @@ func New(opts *Options) (*Observer, error) {
 	if opts.Public && opts.JoinSpan {
 		return nil, fmt.Errorf("observe: Options.Public has no effect with Options.JoinSpan: whoever starts the span decides about the caller's context")
 	}
+	if opts.Slow < 0 {
+		return nil, fmt.Errorf("observe: Options.Slow must not be negative, got %v", opts.Slow)
+	}
 	o := &Observer{
 		propagator: opts.Propagator,
 		public:     opts.Public,
 		join:       opts.JoinSpan,
 		repanic:    opts.Repanic,
+		slow:       opts.Slow,
 		route:      opts.Route,
 		hosts:      make(map[string]bool, len(opts.InternalHosts)),
 	}
@@ -174,6 +186,10 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	late_writes          uses of a response after its handler returned
 //	jobs                 jobs started by Do, with jobs_active and jobs_failed
 //	outbound             calls by Transport, with outbound_active and outbound_failed
+//	details              requests and jobs told in full, for they failed, were slow
+//	                     or were asked for
+//	details_suppressed   those that were not: there were ten in that second, or three
+//	                     alike in that minute
 //	flag_events          feature_flag.evaluation events emitted
 //	flags_dropped        evaluations beyond the 64 remembered per request
 //	series_folded        measurements whose route, host or job was one too many
@@ -188,6 +204,7 @@ func (o *Observer) Stats() map[string]float64 {
 		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
+		"details": &o.limit.told, "details_suppressed": &o.limit.suppressed,
 		"flag_events": &c.flagEvents, "flags_dropped": &c.flagsDropped,
 		"series_folded": &c.seriesFolded, "telemetry_panics": &c.telemetryPanics,
 	} {

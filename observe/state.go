@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,10 +35,17 @@ type state struct {
 
 	ids atomic.Pointer[correlation]
 
+	// Whether this request is told in full is decided once, at its end, for the log
+	// tail and the bundle alike; nothing reads these before.
+	why  reason
+	told bool  // the limiter let it through
+	more int64 // requests alike that it held back before
+
 	mu      sync.Mutex
 	route   string
 	routed  string // the path that route was matched with
 	failure error
+	site    uintptr // who called Fail
 	flags   []evaluation
 }
 
@@ -83,13 +91,33 @@ func Fail(ctx context.Context, err error) {
 	defer st.mu.Unlock()
 	if st.failure == nil {
 		st.failure = err
+		var caller [1]uintptr
+		runtime.Callers(2, caller[:])
+		st.site = caller[0]
 	}
 }
 
-func (st *state) failed() error {
+func (st *state) failed() (err error, site uintptr) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.failure
+	return st.failure, st.site
+}
+
+// decide says why the request or job is told in full and asks the limiter whether
+// it may be. err is its failure, if any, and site where Fail was called.
+func (st *state) decide(why reason, fp fingerprint, err error, site uintptr) {
+	st.why = why
+	if why == notTold {
+		return
+	}
+	fp.site = site
+	if p, ok := err.(*PanicError); ok {
+		fp.site = p.site
+	}
+	if fp.kind == "" {
+		fp.kind = why.String()
+	}
+	st.told, st.more = st.obs.limit.allow(fp, time.Now())
 }
 
 // correlation is what log records carry, made once a request at its first record.
