@@ -316,6 +316,8 @@ type statusReport struct {
 	Work       map[string]int `json:"work,omitempty"`
 	Refused    int64          `json:"refused"`
 	QuietAfter *float64       `json:"quiet_after_seconds,omitempty"`
+	Local      bool           `json:"local,omitempty"`   // the times are those of this process only
+	Waiting    bool           `json:"waiting,omitempty"` // closed until the quorum agrees
 }
 
 // status is what operators may see.
@@ -397,6 +399,7 @@ func (s *Schedule) listed(now time.Time, listed func(Occurrence) bool) []Occurre
 
 // newStatusWindow has what users may see.
 func newStatusWindow(s *snapshot, o Occurrence, now time.Time) statusWindow {
+	o, _ = s.localized(o)
 	w, zone := o.Window, o.Window.Timezone
 	sw := statusWindow{
 		ID: w.ID, Title: w.name(), Message: w.Message, Mode: w.Mode, Phase: o.Phase(now),
@@ -438,7 +441,7 @@ func (g *Guard) statusWindow(s *snapshot, o Occurrence, now time.Time) statusWin
 	sw.Phase = rep.Phase
 	sw.Report = &statusReport{
 		Quiet: rep.Quiet, Busy: rep.Busy, Unsure: rep.Unsure, Oldest: rep.Oldest.Seconds(),
-		Work: rep.Work, Refused: rep.Refused,
+		Work: rep.Work, Refused: rep.Refused, Local: rep.Local, Waiting: rep.Waiting,
 	}
 	sw.summary = "nothing in flight"
 	if rep.Quiet || rep.Busy > 0 {
@@ -467,10 +470,14 @@ func (g *Guard) inFlight() int {
 //	problems                 as many as Problems returns
 //	windows                  in the document in use
 //	windows_in_progress      now
+//	windows_overrun          over, and held closed for work that is unfinished
 //	windows_held             gone from the document, and kept to their end
 //	in_flight                requests and work that were admitted and have not ended
 //	refused                  requests and work refused since the start
 //	would_have_refused       the same, by rehearsals
+//	events_missed            not taken in time by subscribers of Events
+//	quorum_waiting           windows closed before their start or after their end, for want of the quorum's word
+//	quorum_failures          times that the quorum did not answer
 //	bypassed                 requests let in by Options.Bypass though a window refuses them
 //	bypass_denied            tokens that did not help, with requests and at BypassHandler
 func (g *Guard) Stats() map[string]float64 {
@@ -485,10 +492,14 @@ func (g *Guard) Stats() map[string]float64 {
 		"problems":                 float64(len(g.Problems())),
 		"windows":                  0,
 		"windows_in_progress":      0,
+		"windows_overrun":          0,
 		"windows_held":             0,
 		"in_flight":                float64(g.inFlight()),
 		"refused":                  float64(g.refused.Load()),
 		"would_have_refused":       float64(g.wouldRefuse.Load()),
+		"events_missed":            float64(g.events.missed.Load()),
+		"quorum_waiting":           0,
+		"quorum_failures":          float64(g.quorumFailures.Load()),
 	}
 	stats["bypassed"], stats["bypass_denied"] = 0, 0
 	if g.bypass != nil {
@@ -509,7 +520,13 @@ func (g *Guard) Stats() map[string]float64 {
 	}
 	stats["windows"] = float64(len(s.schedule.windows))
 	for _, n := range s.near {
-		if n.Phase != PhaseInProgress {
+		switch {
+		case n.Phase == PhaseOverrun:
+			stats["windows_overrun"]++
+		case n.waits:
+			stats["quorum_waiting"]++
+		}
+		if n.Phase != PhaseInProgress || n.Window.ID == "" {
 			continue
 		}
 		stats["windows_in_progress"]++
