@@ -1,7 +1,6 @@
 package downtime_test
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
@@ -70,7 +69,7 @@ func bypassing(t testing.TB, src downtime.Source, b downtime.Bypass, more downti
 func TestBypassByToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log logBuffer
 		var uses []downtime.BypassUse
 		g, h, s := bypassing(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),
 			downtime.Bypass{Audit: func(r *http.Request, u downtime.BypassUse) {
