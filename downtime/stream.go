@@ -25,6 +25,7 @@ type streams struct {
 
 type stream struct {
 	target http.Request // what scopes look at, of the stream's own: handlers change requests
+	work   string       // instead of a target: the name of work that is no request
 	effect Effect
 	by     *visitor // what it has bypassed; nil: nothing
 	cancel context.CancelCauseFunc
@@ -127,7 +128,11 @@ func (ss *streams) judge(g *Guard, s *stream, now *snapshot, at time.Time) {
 func (s *snapshot) ends(st *stream) *near {
 	t := target{r: &st.target}
 	for _, n := range s.near {
-		if n.refuses(st.effect) && n.Window.scope.has(&t) && !st.by.lets(n) {
+		in := n.Window.scope.has
+		if st.work != "" {
+			in = func(*target) bool { return n.Window.scope.hasWork(st.work) }
+		}
+		if n.refuses(st.effect) && in(&t) && !st.by.lets(n) {
 			return n
 		}
 	}

@@ -59,6 +59,10 @@ type Work struct {
 	// Effect and Long stand; the guard's Classify, Long and Pass are not asked. Nil: the
 	// work is not a request.
 	Request *http.Request
+
+	// Stream work lasts until somebody ends it, as a subscription does. The context that
+	// [Guard.EnterContext] gives it is ended by the window; nothing else asks.
+	Stream bool
 }
 
 // Enter asks whether work may begin, and counts it when it may: leave must be called
