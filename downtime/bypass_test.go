@@ -291,6 +291,15 @@ func TestBypassedStream(t *testing.T) {
 		later(time.Second)
 		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
 	})
+	synctest.Test(t, func(t *testing.T) { // what was let in without is not let stay: it comes back, and is audited
+		g := open(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),
+			&downtime.Options{StreamJitter: -1, Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}})
+		s := streamer{make(chan error, 1)}
+		go get(g.Handler(s), "GET", "/", append([]string{"Upkeep-Bypass", mint(t, nil)}, asEvents...)...)
+		later(time.Minute)
+		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
+		require.InDelta(t, 0, g.Stats()["bypassed"], 0)
+	})
 }
 
 func TestBypassByNetwork(t *testing.T) {

@@ -143,6 +143,30 @@ func TestPublicStatusIsAskedForConditionally(t *testing.T) {
 	})
 }
 
+// However many ask, an answer is made once a second, or when the document changes.
+func TestPublicStatusIsMadeOnceASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(secret())
+		h := open(t, src, nil).PublicStatusHandler()
+		made := func() string { return submatches(get(h, "GET", "/").Body.String(), `data-now="([^"]*)"`)[0] }
+		require.Equal(t, "2000-01-01T00:00:00Z", made())
+		later(999 * time.Millisecond)
+		all := make(chan string)
+		for range 10 {
+			go func() { all <- made() }()
+		}
+		for range 10 {
+			require.Equal(t, "2000-01-01T00:00:00Z", <-all)
+		}
+		later(time.Millisecond)
+		require.Equal(t, "2000-01-01T00:00:01Z", made())
+		src.set(windows(window("new", time.Hour, time.Hour, ", announce: 1d")), nil)
+		require.Contains(t, get(h, "GET", "/upcoming.json").Body.String(), `"new"`)
+		require.Contains(t, get(h, "GET", "/active.json").Body.String(), `"orders-19991231T235900Z"`, "lost from the document while in progress: kept to its end")
+	})
+}
+
 // An empty feed would clear the calendars that subscribe, and an empty list would say
 // that nothing is planned.
 func TestPublicStatusWithoutSchedule(t *testing.T) {
