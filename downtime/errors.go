@@ -22,7 +22,8 @@ var (
 	// nothing, so that nothing can become quiet.
 	ErrNotClosed = errors.New("downtime: the window's mode closes nothing")
 
-	// ErrWindow is what every [UnavailableError] is, by errors.Is.
+	// ErrWindow is what every [UnavailableError] is, by errors.Is; and with it the cause of
+	// a context that a window has ended.
 	ErrWindow = errors.New("downtime: refused by a maintenance window")
 
 	// ErrClosed is returned by [Guard.Drain] when the guard was closed.
@@ -97,27 +98,44 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
-// An UnavailableError says what refused, and until when. [Guard.Enter] returns it.
+// An UnavailableError says what refused, and until when. [Guard.Enter] returns it for
+// this process, and [Transport] for another service.
 type UnavailableError struct {
-	Window string // id of the window that refused; empty while no schedule has been read yet
-	Mode   Mode   // of that window
+	Window string // id of the window that refused; empty while no schedule has been read yet, or another service does not say
+	Mode   Mode   // of that window; ModeClosed when another service does not say
 	Reason string // the window's message for users, or a sentence in its place
 
+	// Host is the service that refused, as the request's URL names it, without path and
+	// query. Empty: this process did.
+	Host string
+
 	// Until is the window's end as it is known now; the zero time while no schedule
-	// has been read yet.
+	// has been read yet. Of another service that names none, it is now and RetryAfter.
 	Until time.Time
 
 	// RetryAfter is when to try again, from now: the time to the end, at most
-	// [Options].RetryMax, and jittered so that not all return in the same second.
+	// [Options].RetryMax, and jittered so that not all return in the same second; of
+	// another service what it says, at most 366 days.
 	RetryAfter time.Duration
 }
 
+// Error names window, host and time, and none of the words of another service.
 func (e *UnavailableError) Error() string {
-	if e.Window == "" {
+	var b strings.Builder
+	b.WriteString("downtime: ")
+	switch {
+	case e.Host == "" && e.Window == "":
 		return "downtime: " + e.Reason
+	case e.Host != "":
+		fmt.Fprintf(&b, "%q is not available: ", e.Host)
 	}
-	return fmt.Sprintf("downtime: refused by window %q (%s) until %s",
-		e.Window, e.Mode, e.Until.Format(time.RFC3339))
+	if e.Window == "" {
+		b.WriteString("refused")
+	} else {
+		fmt.Fprintf(&b, "refused by window %q (%s)", e.Window, e.Mode)
+	}
+	fmt.Fprintf(&b, " until %s", e.Until.Format(time.RFC3339))
+	return b.String()
 }
 
 // Unwrap makes errors.Is(err, [ErrWindow]) true.

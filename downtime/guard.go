@@ -43,6 +43,8 @@ type Guard struct {
 	pass    passes
 	link    string       // Options.StatusURL as a header; empty: none
 	cors    http.Handler // answers refusals, behind Options.CORS; nil: refuse does
+	bypass  *bypass      // nil: nobody may
+	streams streams
 	keeper  *live.Keeper[Schedule]
 	now     atomic.Pointer[snapshot]
 	running running
@@ -133,6 +135,14 @@ type Options struct {
 	// scopes. Empty: none.
 	StatusURL string
 
+	// StreamJitter is what is at most added to a window's start, each time at random, before
+	// a stream is ended, so that not all come back in the same moment; and never more than a
+	// quarter of the window. So long, at least, draining takes. 0: 5 s. Negative: nothing.
+	StreamJitter time.Duration
+
+	// Bypass lets operators in all the same. Nil: nobody.
+	Bypass *Bypass
+
 	// Logger is told each change of phase once, and of trouble with the document. Nil:
 	// slog.Default().
 	Logger *slog.Logger
@@ -156,6 +166,7 @@ const (
 	defaultBootTimeout = 10 * time.Second
 	defaultRetryMax    = time.Hour
 	defaultRetryJitter = 30 * time.Second
+	defaultEndJitter   = 5 * time.Second
 	bootRetry          = 10 * time.Second
 
 	tick     = time.Second            // the clock is looked at, at least
@@ -192,6 +203,7 @@ func (o *Options) resolve() (Options, error) {
 	opts.BootTimeout = cmp.Or(opts.BootTimeout, defaultBootTimeout)
 	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, defaultRetryMax))
 	opts.RetryJitter = max(0, cmp.Or(opts.RetryJitter, defaultRetryJitter))
+	opts.StreamJitter = max(0, cmp.Or(opts.StreamJitter, defaultEndJitter))
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	if opts.Pass == nil {
 		opts.Pass = DefaultPass()
@@ -218,6 +230,12 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
+	var past *bypass
+	if o.Bypass != nil {
+		if past, err = newBypass(o.Bypass, o.Logger); err != nil {
+			return nil, err
+		}
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -226,6 +244,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		opts:     o,
 		logger:   o.Logger,
 		pass:     pass,
+		bypass:   past,
 		begun:    time.Now(),
 		wake:     make(chan struct{}, 1),
 		cancel:   cancel,
@@ -362,6 +381,9 @@ func (g *Guard) pause(now time.Time) time.Duration {
 			pause = fastTick
 		}
 	}
+	if g.streams.dues.Load() > 0 {
+		pause = fastTick
+	}
 	if !s.next.IsZero() {
 		pause = max(0, min(pause, s.next.Sub(now)))
 	}
@@ -386,6 +408,7 @@ func (g *Guard) tick(now time.Time) {
 			g.look(n, now)
 		}
 	}
+	g.streams.end(g, s, now, due)
 	g.logPhases(s, now)
 	if due {
 		g.changed.tell()
@@ -495,6 +518,9 @@ func (g *Guard) logPhase(w WindowState, phase Phase, p *progress) {
 	}
 	if after, ok := p.quietAfter(); ok && phase == PhaseInProgress {
 		attrs = append(attrs, "quiet_after", after.Round(time.Millisecond))
+	}
+	if n := p.bypassed.Load(); phase == PhaseCompleted && n > 0 {
+		attrs = append(attrs, "bypassed", n)
 	}
 	if n := p.refused.Load(); phase == PhaseCompleted {
 		attrs = append(attrs, "refused", n)

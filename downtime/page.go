@@ -104,13 +104,12 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 	}
 }
 
-// html is the page for one request: it tells the time, and reloads itself after retry
-// seconds.
-func (p *pages) html(retry string, now time.Time) []byte {
-	body := make([]byte, 0, len(p.htmlHead)+len(instantLayout)+len(p.htmlMid)+len(retry)+len(p.htmlRest))
-	body = now.UTC().AppendFormat(append(body, p.htmlHead...), instantLayout)
-	body = append(append(body, p.htmlMid...), retry...)
-	return append(body, p.htmlRest...)
+// html is the page for one request, in two parts: it tells the time, and reloads itself
+// after retry seconds.
+func (p *pages) html(retry string, now time.Time) (head, rest []byte) {
+	head = make([]byte, 0, len(p.htmlHead)+len(instantLayout)+len(p.htmlMid)+len(retry))
+	head = now.UTC().AppendFormat(append(head, p.htmlHead...), instantLayout)
+	return append(append(head, p.htmlMid...), retry...), p.htmlRest
 }
 
 // page needs nothing but itself, and follows the reader's light or dark. It reloads

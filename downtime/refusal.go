@@ -36,6 +36,10 @@ func (g *Guard) retryAfter(n *near) time.Duration {
 func (g *Guard) unavailable(n *near) *UnavailableError {
 	n.progress.refused.Add(1)
 	g.refused.Add(1)
+	return g.unavailableBy(n)
+}
+
+func (g *Guard) unavailableBy(n *near) *UnavailableError {
 	return &UnavailableError{
 		Window:     n.Window.ID,
 		Mode:       n.Window.Mode,
@@ -99,11 +103,11 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	code := http.StatusServiceUnavailable
 	h := w.Header()
 	var contentType string
-	var body []byte
+	var body, rest []byte
 	switch preferred(r.Header["Accept"], r.Method == http.MethodGet) {
 	case formatHTML:
 		contentType = "text/html; charset=utf-8"
-		body = pages.html(retry, time.Now())
+		body, rest = pages.html(retry, time.Now())
 		h.Set("Content-Security-Policy", pagePolicy)
 	case formatText:
 		contentType, body = "text/plain; charset=utf-8", pages.text
@@ -120,7 +124,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(len(body)+len(rest)))
 	h.Add("Vary", "Accept")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if g.link != "" {
@@ -133,6 +137,9 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that has gone needs no answer
+		if rest != nil {
+			_, _ = w.Write(rest)
+		}
 	}
 }
 

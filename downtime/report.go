@@ -28,6 +28,10 @@ type Report struct {
 	// scope apart, and may therefore lie outside it.
 	Unsure int
 
+	// Bypassed is how many of Busy were let in by [Options].Bypass though the window, or
+	// another, refused them.
+	Bypassed int
+
 	// Oldest is the age of the oldest of Busy, to a tenth of a second from a minute
 	// before the window's start on, to a second otherwise.
 	Oldest time.Duration
@@ -134,6 +138,9 @@ func (g *Guard) count(rep *Report, w *Window) {
 		rep.Busy++
 		if unsure {
 			rep.Unsure++
+		}
+		if c.bypassed {
+			rep.Bypassed++
 		}
 		rep.Oldest = max(rep.Oldest, age)
 		if rep.Work == nil {

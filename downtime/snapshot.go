@@ -37,6 +37,11 @@ type near struct {
 	pages    func() *pages // what refused requests are answered
 }
 
+// refuses says whether the window refuses now what is in its scope and of that effect.
+func (n *near) refuses(e Effect) bool {
+	return n.Phase == PhaseInProgress && n.Window.Mode.closes() && n.Window.Mode.refuses(e)
+}
+
 // end is when the window ends as far as is known; the zero time is not known.
 func (n *near) end() time.Time { return n.End }
 
@@ -56,11 +61,12 @@ func (n *near) reason() string {
 
 // progress is what the guard has seen of one occurrence. It outlives snapshots.
 type progress struct {
-	refused atomic.Int64 // what it refused; of a rehearsal, what it would have
-	began   time.Time    // when a snapshot first had it in progress
-	quiet   atomic.Int64 // from then to when it was first seen quiet, in ns, and one more; 0: not yet
-	logged  Phase        // the phase that was logged last; of the guard's goroutine
-	last    WindowState  // what was published last; of the guard's goroutine
+	refused  atomic.Int64 // what it refused; of a rehearsal, what it would have
+	bypassed atomic.Int64 // requests let in all the same
+	began    time.Time    // when a snapshot first had it in progress
+	quiet    atomic.Int64 // from then to when it was first seen quiet, in ns, and one more; 0: not yet
+	logged   Phase        // the phase that was logged last; of the guard's goroutine
+	last     WindowState  // what was published last; of the guard's goroutine
 }
 
 // progressKey tells occurrences apart. A window that changes its mode or scope on
@@ -165,6 +171,7 @@ type class struct {
 	refusedBy *near   // the most restrictive window that refuses; nil: none
 	refusing  []*near // all that refuse, refusedBy first
 	cutoffBy  *near   // the window that refuses it when it is long; nil: none
+	cutting   []*near // all that do, cutoffBy first
 	rehearsed []*near // those that would have refused, but only rehearse
 	announced bool    // users are told of one of the windows
 
@@ -190,14 +197,17 @@ func (s *snapshot) newClass(kind string, effect Effect, scopes []byte) *class {
 		switch {
 		case n.Phase == PhaseInProgress && n.Window.Mode == ModeRehearse:
 			c.rehearsed = append(c.rehearsed, n)
-		case n.Phase == PhaseInProgress:
+		case n.refuses(effect):
 			c.refusing = append(c.refusing, n)
-		case n.Phase == PhaseCutoff && n.Window.Mode.closes() && c.cutoffBy == nil:
-			c.cutoffBy = n
+		case n.Phase == PhaseCutoff && n.Window.Mode.closes():
+			c.cutting = append(c.cutting, n)
 		}
 	}
 	if len(c.refusing) > 0 {
 		c.refusedBy = c.refusing[0]
+	}
+	if len(c.cutting) > 0 {
+		c.cutoffBy = c.cutting[0]
 	}
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -70,15 +71,15 @@ func (g *Guard) StatusHandler() http.Handler {
 // outside of the guard.
 func (g *Guard) PublicStatusHandler() http.Handler {
 	h := &statusHandler{guard: g}
-	upcoming := statusRoute{contentType: typeJSON, render: h.upcoming, needsSchedule: true}
-	active := statusRoute{contentType: typeJSON, render: h.active, needsSchedule: true}
+	upcoming := statusRoute{contentType: typeJSON, render: h.upcoming, needsSchedule: true, last: &rendering{}}
+	active := statusRoute{contentType: typeJSON, render: h.active, needsSchedule: true, last: &rendering{}}
 	h.routes = map[string]statusRoute{
-		"/":              {contentType: typeHTML, policy: pagePolicy, render: h.page, needsSchedule: true},
+		"/":              {contentType: typeHTML, policy: pagePolicy, render: h.page, needsSchedule: true, last: &rendering{}},
 		"/upcoming.json": upcoming,
 		"/active.json":   active,
 		"/api/v2/scheduled-maintenances/upcoming.json": upcoming,
 		"/api/v2/scheduled-maintenances/active.json":   active,
-		"/calendar.ics": {contentType: typeCalendar, render: h.calendar, needsSchedule: true},
+		"/calendar.ics": {contentType: typeCalendar, render: h.calendar, needsSchedule: true, last: &rendering{}},
 	}
 	return h
 }
@@ -94,7 +95,8 @@ type statusRoute struct {
 	contentType   string
 	policy        string // of contents; empty: nothing may be loaded
 	needsSchedule bool   // else it answers without one too
-	render        func(path string, now time.Time) ([]byte, error)
+	render        func(links bool, now time.Time) ([]byte, error)
+	last          *rendering // for users
 }
 
 const (
@@ -133,20 +135,30 @@ func (h *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.operators {
 		header.Set("Access-Control-Allow-Origin", "*")
 	}
-	unknown := route.needsSchedule && h.guard.now.Load().schedule == nil
-	if unknown && route.contentType != typeHTML {
-		header.Set("Retry-After", strconv.Itoa(statusRetry))
-		http.Error(w, "the maintenance schedule has not been read yet", http.StatusServiceUnavailable)
-		return
+	contentType, render, s := route.contentType, route.render, h.guard.now.Load()
+	known := !route.needsSchedule || s.schedule != nil
+	if !known && contentType != typeHTML { // the page says so itself
+		contentType = "text/plain; charset=utf-8"
+		render = func(bool, time.Time) ([]byte, error) {
+			return []byte("the maintenance schedule has not been read yet\n"), nil
+		}
 	}
-	body, err := route.render(r.URL.Path, time.Now())
+	links := r.URL.Path == "/" // they are relative
+	var body []byte
+	var tag string
+	var err error
+	if known && !h.operators {
+		body, tag, err = route.last.get(s, links, render)
+	} else {
+		body, err = render(links, time.Now())
+	}
 	if err != nil {
 		http.Error(w, "status cannot be written", http.StatusInternalServerError)
 		h.guard.logger.Error("maintenance status cannot be written", "err", err)
 		return
 	}
-	header.Set("Content-Type", route.contentType)
-	if unknown {
+	header.Set("Content-Type", contentType)
+	if !known {
 		header.Set("Retry-After", strconv.Itoa(statusRetry))
 		w.WriteHeader(http.StatusServiceUnavailable)
 		if r.Method != http.MethodHead {
@@ -155,40 +167,65 @@ func (h *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !h.operators {
-		sum := sha256.Sum256(body)
 		age := statusMaxAge
 		if route.contentType == typeHTML {
 			age = statusPageAge
 		}
 		header.Set("Cache-Control", "public, max-age="+strconv.Itoa(age))
-		header.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
+		header.Set("ETag", tag)
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
-func (h *statusHandler) json(_ string, now time.Time) ([]byte, error) {
+// A rendering is what users were answered last. However many of them ask, it is made
+// once a second and snapshot.
+type rendering struct {
+	mu    sync.Mutex
+	of    *snapshot
+	links bool
+	at    int64
+	body  []byte
+	tag   string
+}
+
+func (l *rendering) get(s *snapshot, links bool, render func(bool, time.Time) ([]byte, error)) (body []byte, tag string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.of != s || l.links != links || l.at != now.Unix() {
+		body, err := render(links, now)
+		if err != nil {
+			return nil, "", err
+		}
+		sum := sha256.Sum256(body)
+		l.of, l.links, l.at, l.body, l.tag = s, links, now.Unix(), body, `"`+hex.EncodeToString(sum[:16])+`"`
+	}
+	return l.body, l.tag, nil
+}
+
+func (h *statusHandler) json(_ bool, now time.Time) ([]byte, error) {
 	return indented(h.guard.status(now))
 }
 
-func (h *statusHandler) upcoming(_ string, now time.Time) ([]byte, error) {
+func (h *statusHandler) upcoming(_ bool, now time.Time) ([]byte, error) {
 	st := h.guard.publicStatus(now)
 	return indented(st.maintenances(&h.guard.opts, stageUpcoming))
 }
 
-func (h *statusHandler) active(_ string, now time.Time) ([]byte, error) {
+func (h *statusHandler) active(_ bool, now time.Time) ([]byte, error) {
 	st := h.guard.publicStatus(now)
 	return indented(st.maintenances(&h.guard.opts, stageActive))
 }
 
-func (h *statusHandler) page(path string, now time.Time) ([]byte, error) {
+func (h *statusHandler) page(links bool, now time.Time) ([]byte, error) {
 	st := h.guard.publicStatus(now)
 	if h.operators {
 		st = h.guard.status(now)
 	}
-	return st.page(&h.guard.opts, h.operators, path == "/")
+	return st.page(&h.guard.opts, h.operators, links)
 }
 
-func (h *statusHandler) calendar(_ string, now time.Time) ([]byte, error) {
+func (h *statusHandler) calendar(_ bool, now time.Time) ([]byte, error) {
 	g := h.guard
 	opts := &CalendarOptions{URL: g.opts.statusLink(), Operators: h.operators}
 	if g.opts.Service != "" {
@@ -434,6 +471,8 @@ func (g *Guard) inFlight() int {
 //	in_flight                requests and work that were admitted and have not ended
 //	refused                  requests and work refused since the start
 //	would_have_refused       the same, by rehearsals
+//	bypassed                 requests let in by Options.Bypass though a window refuses them
+//	bypass_denied            tokens that did not help, with requests and at BypassHandler
 func (g *Guard) Stats() map[string]float64 {
 	now := time.Now()
 	st := g.keeper.Status()
@@ -450,6 +489,10 @@ func (g *Guard) Stats() map[string]float64 {
 		"in_flight":                float64(g.inFlight()),
 		"refused":                  float64(g.refused.Load()),
 		"would_have_refused":       float64(g.wouldRefuse.Load()),
+	}
+	stats["bypassed"], stats["bypass_denied"] = 0, 0
+	if g.bypass != nil {
+		stats["bypassed"], stats["bypass_denied"] = float64(g.bypass.let.Load()), float64(g.bypass.denied.Load())
 	}
 	if st.Stale {
 		stats["document_stale"] = 1

@@ -59,6 +59,10 @@ type Work struct {
 	// Effect and Long stand; the guard's Classify, Long and Pass are not asked. Nil: the
 	// work is not a request.
 	Request *http.Request
+
+	// Stream work lasts until somebody ends it, as a subscription does. The context that
+	// [Guard.EnterContext] gives it is ended by the window; nothing else asks.
+	Stream bool
 }
 
 // Enter asks whether work may begin, and counts it when it may: leave must be called
@@ -66,7 +70,8 @@ type Work struct {
 // is never nil.
 //
 // The error is an [*UnavailableError] when a window refuses, the cause of ctx's
-// end when it has ended, and another when work has no name or a request without URL. Hand on to others only what will
+// end when it has ended, and another when work has no name or a request without URL. Work
+// in the context of a request that bypasses windows (see [Bypassed]) bypasses them too. Hand on to others only what will
 // have ended when leave is called: work that outlives its count is not seen.
 func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
 	if work.Name == "" {
@@ -81,11 +86,11 @@ func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) 
 	for {
 		s := g.now.Load()
 		c := s.workClass(work)
-		if n := c.refusedBy; n != nil {
-			return func() {}, g.unavailable(n)
-		}
-		if n := c.cutoffBy; n != nil && work.Long {
-			return func() {}, g.unavailable(n)
+		if c.refusedBy != nil || c.cutoffBy != nil {
+			var by *near
+			if c, by = g.workVisitor(ctx).decide(c, work.Long && c.cutoffBy != nil); by != nil {
+				return func() {}, g.unavailable(by)
+			}
 		}
 		at := g.running.enter(c)
 		if g.now.Load() != s {
