@@ -27,7 +27,7 @@ type stream struct {
 	target http.Request // what scopes look at, of the stream's own: handlers change requests
 	work   string       // instead of a target: the name of work that is no request
 	effect Effect
-	by     *visitor // what it may bypass; nil: nothing
+	by     *visitor // what it has bypassed; nil: nothing
 	cancel context.CancelCauseFunc
 	ends   *near     // the window that ends it; nil: none
 	due    time.Time // when, if one does
@@ -64,10 +64,10 @@ func hasStream(r *http.Request) bool {
 }
 
 // serveStream serves a stream that was admitted, with a context that a window ends.
-func (g *Guard) serveStream(next http.Handler, w http.ResponseWriter, r *http.Request, c *class, v *visitor) {
+func (g *Guard) serveStream(next http.Handler, w http.ResponseWriter, r *http.Request, c *class) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	s := &stream{effect: c.effect, by: v, cancel: cancel}
+	s := &stream{effect: c.effect, by: g.workVisitor(ctx), cancel: cancel}
 	at := url.URL{Host: r.URL.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, Opaque: r.URL.Opaque}
 	s.target = http.Request{Method: r.Method, Host: r.Host, URL: &at}
 	g.streams.add(g, s)
