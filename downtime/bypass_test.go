@@ -1,7 +1,6 @@
 package downtime_test
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
@@ -70,7 +69,7 @@ func bypassing(t testing.TB, src downtime.Source, b downtime.Bypass, more downti
 func TestBypassByToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log logBuffer
 		var uses []downtime.BypassUse
 		g, h, s := bypassing(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),
 			downtime.Bypass{Audit: func(r *http.Request, u downtime.BypassUse) {
@@ -291,6 +290,15 @@ func TestBypassedStream(t *testing.T) {
 		require.Empty(t, s.ended)
 		later(time.Second)
 		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
+	})
+	synctest.Test(t, func(t *testing.T) { // what was let in without is not let stay: it comes back, and is audited
+		g := open(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),
+			&downtime.Options{StreamJitter: -1, Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}})
+		s := streamer{make(chan error, 1)}
+		go get(g.Handler(s), "GET", "/", append([]string{"Upkeep-Bypass", mint(t, nil)}, asEvents...)...)
+		later(time.Minute)
+		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
+		require.InDelta(t, 0, g.Stats()["bypassed"], 0)
 	})
 }
 

@@ -265,6 +265,34 @@ func ExampleGuard_Enter() {
 	// import refused by orders-db-upgrade later than true
 }
 
+// What lasts until somebody ends it, such as a subscription, runs in a context that the
+// window ends.
+func ExampleGuard_EnterContext() {
+	windows := soon(time.Hour)
+	g, err := downtime.Open(context.Background(), windows, &downtime.Options{StreamJitter: -1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer g.Close()
+
+	ctx, leave, err := g.EnterContext(context.Background(), downtime.Work{Name: "import", Stream: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	windows.begin()
+	<-ctx.Done() // usually where the next message is waited for
+	fmt.Println(context.Cause(ctx).(*downtime.UnavailableError).Window)
+	leave()
+
+	rep, err := g.Drain(context.Background(), "orders-db-upgrade")
+	fmt.Println(rep, err)
+	// Output:
+	// orders-db-upgrade
+	// orders-db-upgrade: quiet <nil>
+}
+
 // Drain may be called long before the window: it waits for the start and for quiet.
 func ExampleGuard_Drain() {
 	ctx := context.Background()

@@ -64,3 +64,9 @@ func PlannedBy(w *Window, t time.Time) (time.Time, bool) { return w.recurrence.p
 
 // Keeping is the schedule that a guard makes of next, which follows prev now.
 func Keeping(next, prev *Schedule, now time.Time) *Schedule { return next.keeping(prev, now) }
+
+// FoldLine folds a content line of a calendar.
+func FoldLine(line string) []byte { return appendFolded(nil, line) }
+
+// EscapeText escapes a text for a calendar.
+func EscapeText(text string) string { return escapeText(text) }

@@ -44,7 +44,7 @@ func (g *Guard) unavailableBy(n *near) *UnavailableError {
 		Window:     n.Window.ID,
 		Mode:       n.Window.Mode,
 		Reason:     n.reason(),
-		Until:      n.end(),
+		Until:      n.knownEnd(),
 		RetryAfter: g.retryAfter(n),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -70,15 +71,15 @@ func (g *Guard) StatusHandler() http.Handler {
 // outside of the guard.
 func (g *Guard) PublicStatusHandler() http.Handler {
 	h := &statusHandler{guard: g}
-	upcoming := statusRoute{contentType: typeJSON, render: h.upcoming, needsSchedule: true}
-	active := statusRoute{contentType: typeJSON, render: h.active, needsSchedule: true}
+	upcoming := statusRoute{contentType: typeJSON, render: h.upcoming, needsSchedule: true, last: &rendering{}}
+	active := statusRoute{contentType: typeJSON, render: h.active, needsSchedule: true, last: &rendering{}}
 	h.routes = map[string]statusRoute{
-		"/":              {contentType: typeHTML, policy: pagePolicy, render: h.page, needsSchedule: true},
+		"/":              {contentType: typeHTML, policy: pagePolicy, render: h.page, needsSchedule: true, last: &rendering{}},
 		"/upcoming.json": upcoming,
 		"/active.json":   active,
 		"/api/v2/scheduled-maintenances/upcoming.json": upcoming,
 		"/api/v2/scheduled-maintenances/active.json":   active,
-		"/calendar.ics": {contentType: typeCalendar, render: h.calendar, needsSchedule: true},
+		"/calendar.ics": {contentType: typeCalendar, render: h.calendar, needsSchedule: true, last: &rendering{}},
 	}
 	return h
 }
@@ -94,7 +95,8 @@ type statusRoute struct {
 	contentType   string
 	policy        string // of contents; empty: nothing may be loaded
 	needsSchedule bool   // else it answers without one too
-	render        func(path string, now time.Time) ([]byte, error)
+	render        func(links bool, now time.Time) ([]byte, error)
+	last          *rendering // for users
 }
 
 const (
@@ -133,20 +135,30 @@ func (h *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.operators {
 		header.Set("Access-Control-Allow-Origin", "*")
 	}
-	unknown := route.needsSchedule && h.guard.now.Load().schedule == nil
-	if unknown && route.contentType != typeHTML {
-		header.Set("Retry-After", strconv.Itoa(statusRetry))
-		http.Error(w, "the maintenance schedule has not been read yet", http.StatusServiceUnavailable)
-		return
+	contentType, render, s := route.contentType, route.render, h.guard.now.Load()
+	known := !route.needsSchedule || s.schedule != nil
+	if !known && contentType != typeHTML { // the page says so itself
+		contentType = "text/plain; charset=utf-8"
+		render = func(bool, time.Time) ([]byte, error) {
+			return []byte("the maintenance schedule has not been read yet\n"), nil
+		}
 	}
-	body, err := route.render(r.URL.Path, time.Now())
+	links := r.URL.Path == "/" // they are relative
+	var body []byte
+	var tag string
+	var err error
+	if known && !h.operators {
+		body, tag, err = route.last.get(s, links, render)
+	} else {
+		body, err = render(links, time.Now())
+	}
 	if err != nil {
 		http.Error(w, "status cannot be written", http.StatusInternalServerError)
 		h.guard.logger.Error("maintenance status cannot be written", "err", err)
 		return
 	}
-	header.Set("Content-Type", route.contentType)
-	if unknown {
+	header.Set("Content-Type", contentType)
+	if !known {
 		header.Set("Retry-After", strconv.Itoa(statusRetry))
 		w.WriteHeader(http.StatusServiceUnavailable)
 		if r.Method != http.MethodHead {
@@ -155,40 +167,65 @@ func (h *statusHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !h.operators {
-		sum := sha256.Sum256(body)
 		age := statusMaxAge
 		if route.contentType == typeHTML {
 			age = statusPageAge
 		}
 		header.Set("Cache-Control", "public, max-age="+strconv.Itoa(age))
-		header.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
+		header.Set("ETag", tag)
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
-func (h *statusHandler) json(_ string, now time.Time) ([]byte, error) {
+// A rendering is what users were answered last. However many of them ask, it is made
+// once a second and snapshot.
+type rendering struct {
+	mu    sync.Mutex
+	of    *snapshot
+	links bool
+	at    int64
+	body  []byte
+	tag   string
+}
+
+func (l *rendering) get(s *snapshot, links bool, render func(bool, time.Time) ([]byte, error)) (body []byte, tag string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.of != s || l.links != links || l.at != now.Unix() {
+		body, err := render(links, now)
+		if err != nil {
+			return nil, "", err
+		}
+		sum := sha256.Sum256(body)
+		l.of, l.links, l.at, l.body, l.tag = s, links, now.Unix(), body, `"`+hex.EncodeToString(sum[:16])+`"`
+	}
+	return l.body, l.tag, nil
+}
+
+func (h *statusHandler) json(_ bool, now time.Time) ([]byte, error) {
 	return indented(h.guard.status(now))
 }
 
-func (h *statusHandler) upcoming(_ string, now time.Time) ([]byte, error) {
+func (h *statusHandler) upcoming(_ bool, now time.Time) ([]byte, error) {
 	st := h.guard.publicStatus(now)
 	return indented(st.maintenances(&h.guard.opts, stageUpcoming))
 }
 
-func (h *statusHandler) active(_ string, now time.Time) ([]byte, error) {
+func (h *statusHandler) active(_ bool, now time.Time) ([]byte, error) {
 	st := h.guard.publicStatus(now)
 	return indented(st.maintenances(&h.guard.opts, stageActive))
 }
 
-func (h *statusHandler) page(path string, now time.Time) ([]byte, error) {
+func (h *statusHandler) page(links bool, now time.Time) ([]byte, error) {
 	st := h.guard.publicStatus(now)
 	if h.operators {
 		st = h.guard.status(now)
 	}
-	return st.page(&h.guard.opts, h.operators, path == "/")
+	return st.page(&h.guard.opts, h.operators, links)
 }
 
-func (h *statusHandler) calendar(_ string, now time.Time) ([]byte, error) {
+func (h *statusHandler) calendar(_ bool, now time.Time) ([]byte, error) {
 	g := h.guard
 	opts := &CalendarOptions{URL: g.opts.statusLink(), Operators: h.operators}
 	if g.opts.Service != "" {
@@ -275,10 +312,13 @@ type statusReport struct {
 	Quiet      bool           `json:"quiet"`
 	Busy       int            `json:"busy"`
 	Unsure     int            `json:"unsure,omitempty"`
+	Bypassed   int            `json:"bypassed,omitempty"`
 	Oldest     float64        `json:"oldest_seconds"`
 	Work       map[string]int `json:"work,omitempty"`
 	Refused    int64          `json:"refused"`
 	QuietAfter *float64       `json:"quiet_after_seconds,omitempty"`
+	Local      bool           `json:"local,omitempty"`   // the times are those of this process only
+	Waiting    bool           `json:"waiting,omitempty"` // closed until the quorum agrees
 }
 
 // status is what operators may see.
@@ -303,16 +343,7 @@ func (g *Guard) status(now time.Time) *status {
 	if next := s.schedule.At(now).Next; !next.IsZero() {
 		st.Next = &next
 	}
-	listed := s.schedule.listed(now, func(o Occurrence) bool { return !now.Before(o.Announced()) })
-	for o := range s.schedule.pending(now) {
-		if now.Before(o.Announced()) {
-			listed = append(listed, o)
-		}
-	}
-	slices.SortStableFunc(listed, func(a, b Occurrence) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
-	})
-	for _, o := range st.first(listed) {
+	for _, o := range st.first(s.listed(now, true)) {
 		st.Windows = append(st.Windows, g.statusWindow(s, o, now))
 	}
 	return st
@@ -329,8 +360,7 @@ func (g *Guard) publicStatus(now time.Time) *status {
 	if d := g.keeper.Snapshot(); d != nil {
 		st.updated = d.Since
 	}
-	listed := s.schedule.listed(now, func(o Occurrence) bool { return o.isPublic(now) })
-	for _, o := range st.first(listed) {
+	for _, o := range st.first(s.listed(now, false)) {
 		st.Windows = append(st.Windows, newStatusWindow(s, o, now))
 	}
 	return st
@@ -342,19 +372,43 @@ func (st *status) first(listed []Occurrence) []Occurrence {
 	return listed[:len(listed)-st.More]
 }
 
-// listed are the occurrences that are to be listed, of those that ended a while ago at
-// most and begin as far ahead as any is announced.
-func (s *Schedule) listed(now time.Time, listed func(Occurrence) bool) []Occurrence {
+// listed are the occurrences to be listed, as they are in this process, by start: what
+// is in progress, what is announced, and what has ended a while ago at most; for
+// operators also what comes next of each window, and rehearsals.
+func (s *snapshot) listed(now time.Time, operators bool) []Occurrence {
 	var list []Occurrence
-	looks := 0
-	for o := range s.Occurrences(now.Add(-statusPast), now.Add(s.lead()+1)) {
-		if looks++; looks > statusLooks {
-			break
+	seen := map[occurrenceKey]bool{}
+	add := func(o Occurrence, shown bool) {
+		key := keyOf(o)
+		if seen[key] {
+			return
 		}
-		if listed(o) {
+		o, _ = s.localized(o)
+		if o.isPublic(now) || operators && (shown || !now.Before(o.Announced())) {
+			seen[key] = true
 			list = append(list, o)
 		}
 	}
+	for _, n := range s.near {
+		if n.isOn() && n.Window.ID != "" {
+			add(n.Occurrence, operators)
+		}
+	}
+	looks := 0
+	for o := range s.schedule.Occurrences(now.Add(-statusPast), now.Add(s.schedule.lead()+1)) {
+		if looks++; looks > statusLooks {
+			break
+		}
+		add(o, false)
+	}
+	if operators {
+		for o := range s.schedule.pending(now) {
+			add(o, true)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Occurrence) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
+	})
 	return list
 }
 
@@ -368,6 +422,9 @@ func newStatusWindow(s *snapshot, o Occurrence, now time.Time) statusWindow {
 	}
 	if n := s.nearest(o); n != nil {
 		sw.Phase = n.phase()
+		if n.isShut() && sw.Phase.stage() != stageActive { // before its start, or after its end
+			sw.Phase = PhaseInProgress
+		}
 	}
 	return sw
 }
@@ -401,12 +458,9 @@ func (g *Guard) statusWindow(s *snapshot, o Occurrence, now time.Time) statusWin
 	sw.Phase = rep.Phase
 	sw.Report = &statusReport{
 		Quiet: rep.Quiet, Busy: rep.Busy, Unsure: rep.Unsure, Oldest: rep.Oldest.Seconds(),
-		Work: rep.Work, Refused: rep.Refused,
+		Bypassed: rep.Bypassed, Work: rep.Work, Refused: rep.Refused, Local: rep.Local, Waiting: rep.Waiting,
 	}
-	sw.summary = "nothing in flight"
-	if rep.Quiet || rep.Busy > 0 {
-		sw.summary = strings.TrimPrefix(rep.String(), w.ID+": ")
-	}
+	sw.summary = strings.TrimPrefix(strings.TrimPrefix(rep.String(), w.ID+": "), rep.Phase.String()+", ")
 	if after, ok := n.progress.quietAfter(); ok {
 		seconds := after.Seconds()
 		sw.Report.QuietAfter = &seconds
@@ -430,10 +484,14 @@ func (g *Guard) inFlight() int {
 //	problems                 as many as Problems returns
 //	windows                  in the document in use
 //	windows_in_progress      now
+//	windows_overrun          over, and held closed for work that is unfinished
 //	windows_held             gone from the document, and kept to their end
 //	in_flight                requests and work that were admitted and have not ended
 //	refused                  requests and work refused since the start
 //	would_have_refused       the same, by rehearsals
+//	events_missed            not taken in time by subscribers of Events
+//	quorum_waiting           windows closed before their start or after their end, for want of the quorum's word
+//	quorum_failures          times that the quorum did not answer
 //	bypassed                 requests let in by Options.Bypass though a window refuses them
 //	bypass_denied            tokens that did not help, with requests and at BypassHandler
 func (g *Guard) Stats() map[string]float64 {
@@ -448,10 +506,14 @@ func (g *Guard) Stats() map[string]float64 {
 		"problems":                 float64(len(g.Problems())),
 		"windows":                  0,
 		"windows_in_progress":      0,
+		"windows_overrun":          0,
 		"windows_held":             0,
 		"in_flight":                float64(g.inFlight()),
 		"refused":                  float64(g.refused.Load()),
 		"would_have_refused":       float64(g.wouldRefuse.Load()),
+		"events_missed":            float64(g.events.missed.Load()),
+		"quorum_waiting":           0,
+		"quorum_failures":          float64(g.quorumFailures.Load()),
 	}
 	stats["bypassed"], stats["bypass_denied"] = 0, 0
 	if g.bypass != nil {
@@ -472,7 +534,13 @@ func (g *Guard) Stats() map[string]float64 {
 	}
 	stats["windows"] = float64(len(s.schedule.windows))
 	for _, n := range s.near {
-		if n.Phase != PhaseInProgress {
+		switch {
+		case n.Phase == PhaseOverrun:
+			stats["windows_overrun"]++
+		case n.waits:
+			stats["quorum_waiting"]++
+		}
+		if n.Phase != PhaseInProgress || n.Window.ID == "" {
 			continue
 		}
 		stats["windows_in_progress"]++

@@ -25,8 +25,9 @@ type streams struct {
 
 type stream struct {
 	target http.Request // what scopes look at, of the stream's own: handlers change requests
+	work   string       // instead of a target: the name of work that is no request
 	effect Effect
-	by     *visitor // what it may bypass; nil: nothing
+	by     *visitor // what it has bypassed; nil: nothing
 	cancel context.CancelCauseFunc
 	ends   *near     // the window that ends it; nil: none
 	due    time.Time // when, if one does
@@ -63,10 +64,10 @@ func hasStream(r *http.Request) bool {
 }
 
 // serveStream serves a stream that was admitted, with a context that a window ends.
-func (g *Guard) serveStream(next http.Handler, w http.ResponseWriter, r *http.Request, c *class, v *visitor) {
+func (g *Guard) serveStream(next http.Handler, w http.ResponseWriter, r *http.Request, c *class) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	s := &stream{effect: c.effect, by: v, cancel: cancel}
+	s := &stream{effect: c.effect, by: g.workVisitor(ctx), cancel: cancel}
 	at := url.URL{Host: r.URL.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, Opaque: r.URL.Opaque}
 	s.target = http.Request{Method: r.Method, Host: r.Host, URL: &at}
 	g.streams.add(g, s)
@@ -127,7 +128,11 @@ func (ss *streams) judge(g *Guard, s *stream, now *snapshot, at time.Time) {
 func (s *snapshot) ends(st *stream) *near {
 	t := target{r: &st.target}
 	for _, n := range s.near {
-		if n.refuses(st.effect) && n.Window.scope.has(&t) && !st.by.lets(n) {
+		in := n.Window.scope.has
+		if st.work != "" {
+			in = func(*target) bool { return n.Window.scope.hasWork(st.work) }
+		}
+		if n.refuses(st.effect) && in(&t) && !st.by.lets(n) {
 			return n
 		}
 	}

@@ -41,10 +41,22 @@
 // one must not send or set headers: grpc-go's client retries only what was answered
 // by trailers alone.
 //
+// # Streams
+//
+// A stream counts as long as its handler runs, and that may be for days. So a window ends
+// the streams that it refuses: see [Interceptor.Stream] and [Options].StreamGrace.
+//
 // # What it guards against, and what it does not
 //
 // Calls are hostile: nothing of one is echoed, logged, or made the name of anything;
 // the methods in reports are those that are registered. What the windows document says
-// reaches every caller that it refuses. A grpc.Server that is served by
-// [downtime.Guard.Handler] needs no interceptor; with both, calls are counted twice.
+// reaches every caller that it refuses.
+//
+// A [downtime.Bypass] finds its token in the metadata of its Header's name, and the client
+// in the address of the peer, behind proxies in x-forwarded-for. Unlike the Handler of a
+// guard the interceptor leaves the token in the metadata: a handler that sends what came
+// in on to others sends it too.
+//
+// A grpc.Server that is served as an http.Handler behind [downtime.Guard.Handler] is
+// guarded already: with the interceptor besides, its calls are counted twice.
 package grpcguard

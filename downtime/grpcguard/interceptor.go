@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/upkeep-go/upkeep/downtime"
 )
@@ -27,6 +28,7 @@ type Interceptor struct {
 	classify func(string) downtime.Effect
 	long     func(string) bool
 	maxWait  time.Duration
+	grace    time.Duration // negative: streams are not ended
 
 	known sync.Map // full method: *method
 }
@@ -50,9 +52,18 @@ type Options struct {
 	// longer wait its call fails at once, for nobody may be there to see that it hangs.
 	// A client with a deadline has said how long it waits. 0: 1 min. Negative: never.
 	MaxWait time.Duration
+
+	// StreamGrace is how long a stream may go on when a window that refuses it has begun,
+	// from the moment on that [downtime.Options].StreamJitter gives it: time for short ones to
+	// come to their own end. Then its context ends. 0: 10 s. Negative: it never does, and
+	// nothing is quiet before clients or handlers end their streams.
+	StreamGrace time.Duration
 }
 
-const defaultMaxWait = time.Minute
+const (
+	defaultMaxWait     = time.Minute
+	defaultStreamGrace = 10 * time.Second
+)
 
 // DefaultPass returns what passes by default: the services of health checking and
 // reflection. Without the first, whoever balances load takes the server away, and the
@@ -81,13 +92,11 @@ func New(g *downtime.Guard, opts *Options) (*Interceptor, error) {
 		methods:  map[string]bool{},
 		classify: o.Classify,
 		long:     o.Long,
-		maxWait:  o.MaxWait,
+		maxWait:  cmp.Or(o.MaxWait, defaultMaxWait),
+		grace:    cmp.Or(o.StreamGrace, defaultStreamGrace),
 	}
 	if i.classify == nil {
 		i.classify = Idempotency
-	}
-	if i.maxWait == 0 {
-		i.maxWait = defaultMaxWait
 	}
 	if o.Pass == nil {
 		o.Pass = DefaultPass()
@@ -122,27 +131,45 @@ func (i *Interceptor) Unary(ctx context.Context, req any, info *grpc.UnaryServer
 	if m.pass {
 		return handler(ctx, req)
 	}
-	leave, err := i.guard.Enter(ctx, m.work(ctx))
+	entered, leave, err := i.guard.EnterContext(ctx, m.work(ctx))
 	if err != nil {
 		return nil, i.refusal(ctx, err, func(md metadata.MD) { _ = grpc.SetTrailer(ctx, md) })
 	}
 	defer leave()
-	return handler(ctx, req)
+	return handler(entered, req)
 }
 
 // Stream is a grpc.StreamServerInterceptor. A stream counts until its handler returns.
+//
+// When a window begins that refuses it, the stream goes on for [Options].StreamGrace. Then
+// its context ends, with an error as cause that is [downtime.ErrWindow], and where the client
+// streams, receiving gives the status of a refusal. That is what the client gets
+// when the handler then returns an error; nil ends the stream well. A handler that looks
+// at neither, or that sends to a client which does not receive, goes on: it counts, and
+// [downtime.Guard.Report] names its method.
 func (i *Interceptor) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx := ss.Context()
 	m := i.streamMethod(srv, info.FullMethod)
 	if m.pass {
 		return handler(srv, ss)
 	}
-	leave, err := i.guard.Enter(ctx, m.work(ctx))
+	work := m.work(ctx)
+	work.Stream = i.grace >= 0
+	entered, leave, err := i.guard.EnterContext(ctx, work)
 	if err != nil {
 		return i.refusal(ctx, err, ss.SetTrailer)
 	}
 	defer leave()
-	return handler(srv, ss)
+	if !work.Stream {
+		return handler(srv, &enteredStream{ss, entered})
+	}
+	s := i.newStream(ss, entered, info.IsClientStream)
+	defer s.close()
+	err = handler(srv, s)
+	if refused := s.endedBy(); refused != nil && err != nil {
+		return i.refusal(ctx, refused, ss.SetTrailer)
+	}
+	return err
 }
 
 // A method is what is known of one before any call.
@@ -187,11 +214,22 @@ func (i *Interceptor) newMethod(name, fullMethod string) *method {
 	}
 }
 
-// work is a call as the guard sees it: the POST that it is.
+// work is a call as the guard sees it: the POST that it is, with its metadata for headers.
 func (m *method) work(ctx context.Context) downtime.Work {
 	r := &http.Request{Method: http.MethodPost, URL: m.url, Proto: "HTTP/2.0", ProtoMajor: 2}
-	if authority := metadata.ValueFromIncomingContext(ctx, ":authority"); len(authority) > 0 {
-		r.Host = authority[0]
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		r.Header = make(http.Header, len(md))
+		for key, values := range md {
+			switch {
+			case key == ":authority" && len(values) > 0:
+				r.Host = values[0]
+			case key != "" && key[0] != ':':
+				r.Header[http.CanonicalHeaderKey(key)] = values
+			}
+		}
+	}
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		r.RemoteAddr = p.Addr.String()
 	}
 	return downtime.Work{Name: m.name, Effect: m.effect, Long: m.long, Request: r}
 }

@@ -204,7 +204,10 @@ type rig struct {
 }
 
 func newRig(t *testing.T, src downtime.Source, opts *grpcguard.Options, o *orders, more ...grpc.DialOption) *rig {
-	g := open(t, src)
+	return newRigOf(t, open(t, src), opts, o, more...)
+}
+
+func newRigOf(t *testing.T, g *downtime.Guard, opts *grpcguard.Options, o *orders, more ...grpc.DialOption) *rig {
 	i, err := grpcguard.New(g, opts)
 	require.NoError(t, err)
 	l := newPipes()

@@ -86,7 +86,9 @@ func newRig(t *testing.T, build func(*service) http.Handler) *rig {
 		t: t, windows: &document{text: "windows: []", changed: make(chan struct{})},
 		spans: tracetest.NewSpanRecorder(), logs: &logs{},
 	}
-	guard, err := downtime.Open(t.Context(), k.windows, &downtime.Options{Pass: pass(), Logger: slog.New(slog.DiscardHandler)})
+	guard, err := downtime.Open(t.Context(), k.windows, &downtime.Options{
+		Pass: pass(), StreamJitter: -1, Logger: slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, guard.Close()) })
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(k.spans))
@@ -139,6 +141,20 @@ func (k *rig) do(method, path string) (int, http.Header, string) {
 	body, err := io.ReadAll(res.Body)
 	require.NoError(k.t, err)
 	return res.StatusCode, res.Header, string(body)
+}
+
+// events asks for events, as an EventSource does.
+func (k *rig) events() *http.Response {
+	k.t.Helper()
+	r, err := http.NewRequestWithContext(k.t.Context(), http.MethodGet, k.srv.URL+"/orders/events", nil)
+	require.NoError(k.t, err)
+	r.Header.Set("Accept", "text/event-stream")
+	res, err := k.srv.Client().Do(r)
+	require.NoError(k.t, err)
+	k.t.Cleanup(func() { _ = res.Body.Close() })
+	require.Equal(k.t, 200, res.StatusCode)
+	require.Equal(k.t, "text/event-stream", res.Header.Get("Content-Type"))
+	return res
 }
 
 // raw sends a request as it is written, and gives the answer with its connection.

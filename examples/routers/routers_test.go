@@ -108,48 +108,58 @@ func TestRoutesAreOnSpans(t *testing.T) {
 // The first event comes while the handler still runs: flushing gets through.
 func TestEventsAreFlushed(t *testing.T) {
 	each(t, func(k *rig) {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, k.srv.URL+"/orders/events", nil)
-		require.NoError(t, err)
-		res, err := k.srv.Client().Do(r)
-		require.NoError(t, err)
-		require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
+		res := k.events()
 		lines := bufio.NewScanner(res.Body)
 		require.True(t, lines.Scan(), lines.Err())
 		require.Equal(t, "data: 1 orders", lines.Text())
-
-		k.begin("closed")
-		rep, err := k.service.guard.Report("upgrade")
-		require.NoError(t, err)
-		require.Equal(t, 1, rep.Busy, "it counts as long as it runs")
+		require.InDelta(t, 1, k.service.guard.Stats()["in_flight"], 0)
 		require.NoError(t, res.Body.Close()) // the client goes
-		rep, err = k.service.guard.Drain(t.Context(), "upgrade")
+		k.begin("closed")
+		rep, err := k.service.guard.Drain(t.Context(), "upgrade")
 		require.NoError(t, err)
 		require.True(t, rep.Quiet)
+	})
+}
+
+// A window ends the events, and asks new clients to come back.
+func TestWindowEndsEvents(t *testing.T) {
+	each(t, func(k *rig) {
+		res := k.events()
+		k.begin("closed")
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err, "the answer ends well, so that an EventSource comes back")
+		require.Contains(t, string(body), "data: 1 orders\n")
+		rep, err := k.service.guard.Drain(t.Context(), "upgrade")
+		require.NoError(t, err)
+		require.True(t, rep.Quiet)
+
+		res = k.events()
+		body, err = io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(body), "event: maintenance\n")
+		require.Contains(t, string(body), "retry: ")
 	})
 }
 
 func TestSocketsAreTakenOver(t *testing.T) {
 	each(t, func(k *rig) {
 		const upgrade = "GET /orders/socket HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: parrot\r\n\r\n"
-		conn, r, res := k.raw(upgrade + "Polly") // what is sent at once must not be lost
+		_, r, res := k.raw(upgrade + "Polly") // what is sent at once must not be lost
 		require.Equal(t, http.StatusSwitchingProtocols, res.StatusCode)
-		_, err := io.WriteString(conn, "!")
+		said := make([]byte, 5)
+		_, err := io.ReadFull(r, said)
 		require.NoError(t, err)
-		said := make([]byte, 6)
-		_, err = io.ReadFull(r, said)
-		require.NoError(t, err)
-		require.Equal(t, "Polly!", string(said))
+		require.Equal(t, "Polly", string(said))
+		require.InDelta(t, 1, k.service.guard.Stats()["in_flight"], 0, "it counts as long as it is open")
 
 		k.begin("closed")
-		rep, err := k.service.guard.Report("upgrade")
-		require.NoError(t, err)
-		require.Equal(t, 1, rep.Busy, "it counts as long as it is open")
-		_, _, res = k.raw(upgrade)
-		require.Equal(t, 503, res.StatusCode)
-		require.NoError(t, conn.Close())
-		rep, err = k.service.guard.Drain(t.Context(), "upgrade")
+		_, err = r.ReadByte()
+		require.ErrorIs(t, err, io.EOF, "the window has closed it")
+		rep, err := k.service.guard.Drain(t.Context(), "upgrade")
 		require.NoError(t, err)
 		require.True(t, rep.Quiet)
+		_, _, res = k.raw(upgrade)
+		require.Equal(t, 503, res.StatusCode)
 	})
 }
 

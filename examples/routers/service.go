@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -80,7 +81,8 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 
 // socket takes the connection over and says back what it hears. Instead of WebSocket,
 // which needs one more module, it speaks a protocol with nothing to it; the handshake
-// is the same.
+// is the same. The request's context is how the guard ends it: nothing else reaches a
+// handler that waits for its client.
 func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "parrot" {
 		w.Header().Set("Upgrade", "parrot")
@@ -94,6 +96,7 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
+	defer context.AfterFunc(r.Context(), func() { _ = conn.Close() })() // a window ends it
 	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: parrot\r\n\r\n"); err != nil {
 		return
 	}
