@@ -67,10 +67,28 @@ func bypassing(t testing.TB, src downtime.Source, b downtime.Bypass, more downti
 	})), &s
 }
 
+// logText is what was logged, also while more is.
+type logText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 func TestBypassByToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log logText
 		var uses []downtime.BypassUse
 		g, h, s := bypassing(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),
 			downtime.Bypass{Audit: func(r *http.Request, u downtime.BypassUse) {
@@ -484,4 +502,17 @@ func FuzzForwardedFor(f *testing.F) {
 			require.Equal(t, 503, w.Code)
 		}
 	})
+}
+
+// An Audit that panics leaves nothing counted behind.
+func TestAuditThatPanics(t *testing.T) {
+	t.Parallel()
+	g := shut(t, "", &downtime.Options{Bypass: &downtime.Bypass{
+		Keys: signerKeys(), Audience: "shop", Audit: func(*http.Request, downtime.BypassUse) { panic("audit") }, EachRequest: true,
+	}})
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Upkeep-Bypass", mint(t, nil))
+	require.PanicsWithValue(t, "audit", func() { g.Handler(ok).ServeHTTP(httptest.NewRecorder(), r) })
+	require.PanicsWithValue(t, "audit", func() { _, _, _ = g.EnterContext(t.Context(), downtime.Work{Name: "x", Request: r}) })
+	require.InDelta(t, 0, g.Stats()["in_flight"], 0)
 }
