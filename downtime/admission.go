@@ -74,7 +74,7 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 func (g *Guard) admitWork(work Work, v *visitor) (*slot, *class, *near) {
 	for {
 		s := g.now.Load()
-		c := s.workClass(work)
+		c := s.workClass(work, false)
 		if c.refusedBy != nil || c.cutoffBy != nil {
 			var by *near
 			if c, by = v.decide(c, work.Long && c.cutoffBy != nil); by != nil {

@@ -1,7 +1,6 @@
 package downtime_test
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
@@ -67,28 +66,10 @@ func bypassing(t testing.TB, src downtime.Source, b downtime.Bypass, more downti
 	})), &s
 }
 
-// logText is what was logged, also while more is.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 func TestBypassByToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log logText
+		var log logBuffer
 		var uses []downtime.BypassUse
 		g, h, s := bypassing(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),
 			downtime.Bypass{Audit: func(r *http.Request, u downtime.BypassUse) {
@@ -309,6 +290,18 @@ func TestBypassedStream(t *testing.T) {
 		require.Empty(t, s.ended)
 		later(time.Second)
 		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
+	})
+	synctest.Test(t, func(t *testing.T) { // nor does it hold the window shut beyond its end
+		g := open(t, newSource(windows(window("w", 0, time.Minute, ""))),
+			&downtime.Options{StreamJitter: -1, Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}})
+		s := streamer{make(chan error, 1)}
+		go get(g.Handler(s), "GET", "/", append([]string{"Upkeep-Bypass", mint(t, nil)}, asEvents...)...)
+		later(time.Minute - time.Millisecond)
+		require.Empty(t, s.ended)
+		later(time.Second)
+		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
+		later(time.Second)
+		require.Equal(t, 200, get(g.Handler(ok), "GET", "/").Code)
 	})
 	synctest.Test(t, func(t *testing.T) { // what was let in without is not let stay: it comes back, and is audited
 		g := open(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),

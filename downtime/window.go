@@ -137,6 +137,9 @@ const (
 	PhaseDraining
 	// PhaseInProgress is until the end.
 	PhaseInProgress
+	// PhaseOverrun is after the end, when the window is held closed because its work is
+	// unfinished. Only a [Guard] can tell; a [Schedule] says PhaseCompleted.
+	PhaseOverrun
 	// PhaseCompleted is from the end on.
 	PhaseCompleted
 )
@@ -147,6 +150,7 @@ var phaseNames = [...]string{
 	PhaseCutoff:     "cutoff",
 	PhaseDraining:   "draining",
 	PhaseInProgress: "in progress",
+	PhaseOverrun:    "overrun",
 	PhaseCompleted:  "completed",
 }
 

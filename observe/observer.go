@@ -27,6 +27,17 @@ type Options struct {
 	// Observer is taken as it is, so ids appear once.
 	Log slog.Handler
 
+	// Level is the lowest level of records that are written at once. Nil means what
+	// Log's own Enabled says. It is for handlers that look at levels once more when
+	// they handle a record, as slog.MultiHandler does: give those a low level, or they
+	// refuse what is written later, and say here what is written at once.
+	Level slog.Leveler
+
+	// TailLevel is the lowest level of records that are kept until the end of their
+	// request or job, to be written if it fails: see [Observer.LogHandler]. Nil means
+	// slog.LevelDebug. A level that is written at once anyway keeps none.
+	TailLevel slog.Leveler
+
 	// TracerProvider, MeterProvider and LoggerProvider take spans, metrics and
 	// events. Nil means OpenTelemetry's global one, also one set after [New].
 	TracerProvider trace.TracerProvider
@@ -87,6 +98,7 @@ type Observer struct {
 	hosts                 map[string]bool // names, and domains with a leading dot
 
 	limit   limiter
+	tails   tails
 	metrics instruments
 	counts  counts
 	close   sync.Once
@@ -130,7 +142,7 @@ func New(opts *Options) (*Observer, error) {
 		}
 		o.hosts[strings.ToLower(host)] = true
 	}
-	handler, err := newLogHandler(opts.Log)
+	handler, err := newLogHandler(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +202,10 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	                     or were asked for
 //	details_suppressed   those that were not: there were ten in that second, or three
 //	                     alike in that minute
+//	tail_bytes           memory that records hold which wait for the end of their request
+//	tail_written         records written at the end of their request
+//	tail_dropped         records that found no room, in their request or in the process
+//	tail_late            records that came after their request had ended well
 //	flag_events          feature_flag.evaluation events emitted
 //	flags_dropped        evaluations beyond the 64 remembered per request
 //	series_folded        measurements whose route, host or job was one too many
@@ -197,7 +213,7 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	                     Options.Route that were kept from the request
 func (o *Observer) Stats() map[string]float64 {
 	c := &o.counts
-	stats := make(map[string]float64, 16)
+	stats := make(map[string]float64, 32)
 	for name, n := range map[string]*atomic.Int64{
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
 		"requests_refused": &c.requestsRefused,
@@ -205,11 +221,13 @@ func (o *Observer) Stats() map[string]float64 {
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
 		"details": &o.limit.told, "details_suppressed": &o.limit.suppressed,
+		"tail_written": &o.tails.written, "tail_dropped": &o.tails.dropped, "tail_late": &o.tails.late,
 		"flag_events": &c.flagEvents, "flags_dropped": &c.flagsDropped,
 		"series_folded": &c.seriesFolded, "telemetry_panics": &c.telemetryPanics,
 	} {
 		stats[name] = float64(n.Load())
 	}
+	stats["tail_bytes"] = float64(o.tails.bytes())
 	return stats
 }
 

@@ -33,7 +33,9 @@ type state struct {
 
 	headers [2]string // backs the values of the two response headers
 
-	ids atomic.Pointer[correlation]
+	ids   atomic.Pointer[correlation]
+	tail  tail
+	outer *state // of a job: the request or job of this observer that it is a part of
 
 	// Whether this request is told in full is decided once, at its end, for the log
 	// tail and the bundle alike; nothing reads these before.
@@ -42,7 +44,7 @@ type state struct {
 	more int64 // requests alike that it held back before
 
 	mu      sync.Mutex
-	route   string
+	route   string // or the name of the job
 	routed  string // the path that route was matched with
 	failure error
 	site    uintptr // who called Fail
@@ -97,6 +99,13 @@ func Fail(ctx context.Context, err error) {
 	}
 }
 
+// name is the route, "" while it is not known, or the name of the job.
+func (st *state) name() string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.route
+}
+
 func (st *state) failed() (err error, site uintptr) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -132,9 +141,9 @@ const (
 	logSpanID    = "span_id"
 )
 
-// correlate returns the ids of ctx as log attributes; they must not be changed.
-func correlate(ctx context.Context) []slog.Attr {
-	st := stateFrom(ctx)
+// correlate returns the ids of ctx as log attributes; they must not be changed. st
+// is the state of ctx, if any.
+func correlate(ctx context.Context, st *state) []slog.Attr {
 	span := trace.SpanFromContext(ctx)
 	sc := span.SpanContext()
 	if st == nil {

@@ -193,6 +193,15 @@ func (r *random) document(t *testing.T) []byte {
 		if r.IntN(3) > 0 {
 			w["announce"] = fmt.Sprintf("%dd", 1+r.IntN(90))
 		}
+		if r.IntN(3) == 0 {
+			w["repeat"] = []string{
+				"FREQ=DAILY", "FREQ=DAILY;INTERVAL=3;COUNT=40", "FREQ=WEEKLY;BYDAY=SU,TU", "FREQ=WEEKLY;INTERVAL=2", "FREQ=MONTHLY;BYDAY=-1SU",
+				"FREQ=MONTHLY;BYMONTHDAY=-1,15", "FREQ=YEARLY", "FREQ=DAILY;UNTIL=20270101T000000Z",
+			}[r.IntN(8)]
+			w["duration"] = (time.Duration(1+r.IntN(23*3600)) * time.Second).String()
+			list = append(list, w)
+			continue
+		}
 		// What operators wrote lies where it is in order whatever the zone.
 		actual := map[string]any{}
 		early := start.Add(-24 * time.Hour)
