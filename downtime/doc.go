@@ -12,7 +12,8 @@
 // [Guard.Enter] does for jobs and consumers what Handler does for requests.
 // [Guard.Drain] waits until a window has begun and nothing in its scope runs any
 // more in this process; [Guard.Report] says at any time what is in the way.
-// [Guard.StatusHandler] tells operators.
+// [Guard.StatusHandler] tells operators. [Bypass] lets them in all the same, and
+// [Transport] makes clients understand the refusals of others.
 //
 // # The document
 //
@@ -60,6 +61,18 @@
 // a request is echoed, logged, or made the name of anything. A guard fails safe: what
 // is closed stays closed while the document cannot be read, and without any document
 // [Options].Boot decides.
+//
+// Whoever has the private key of a [Bypass], or an address in its networks, is let in
+// past what is closed, and what they do is theirs to answer for: it is counted as busy,
+// marked and audited. A token is good for one window, one service and some hours, for whoever
+// holds it; it cannot be taken back before but by taking its key away. It is taken off the request
+// before any handler sees it, and nothing of it is logged but who, by which key
+// and until when. What cannot be verified is a refusal as any other, and counted. A proxy
+// that is trusted and does not add to X-Forwarded-For lets clients choose
+// their address.
+//
+// What answers a [Transport] is hostile too: of a refusal a bounded part is read, and
+// neither its text nor the request's path gets into an error's text.
 //
 // Quiet is said of one process and of what passes its guard: not of other
 // replicas, of what Options.Pass lets through, of goroutines that a handler leaves

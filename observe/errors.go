@@ -30,6 +30,8 @@ var (
 type PanicError struct {
 	Value any    // what panic was called with
 	Stack []byte // the stack below the panic, at most 16 KiB
+
+	site uintptr // the frame that panicked
 }
 
 func (e *PanicError) Error() string {
@@ -62,7 +64,28 @@ func newPanicError(value any) *PanicError {
 			stack = head + stack[i:]
 		}
 	}
-	return &PanicError{Value: value, Stack: []byte(stack)}
+	return &PanicError{Value: value, Stack: []byte(stack), site: panicSite()}
+}
+
+// panicSite finds the innermost frame outside of the runtime below the call of
+// panic; 0 when there is none near.
+func panicSite() uintptr {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+	below := false
+	for {
+		frame, more := frames.Next()
+		ours := !strings.HasPrefix(frame.Function, "runtime.")
+		switch {
+		case below && ours:
+			return frame.PC
+		case frame.Function == "runtime.gopanic":
+			below = true
+		}
+		if !more {
+			return 0
+		}
+	}
 }
 
 // errorType gives a name of low cardinality for err: what its ErrorType method

@@ -243,84 +243,93 @@ func (st *state) end(r *http.Request) {
 	}
 }
 
-// report ends the span, measures and logs.
-func (st *state) report(r *http.Request, status int32, panicked *PanicError, aborted error) {
+// An outcome is what became of a request.
+type outcome struct {
+	route    string
+	status   int32 // 0: none was sent
+	duration time.Duration
+	err      error  // of a panic or Fail
+	aborted  error  // neither returned nor failed
+	kind     string // error.type
+	refused  bool   // a 503 with Retry-After
+}
+
+// report says what became of a request: on the span, in the metrics and in the log.
+// A part that breaks does not keep the others from it.
+func (st *state) report(r *http.Request, status int32, panicError *PanicError, aborted error) {
+	out := outcome{status: status, aborted: aborted, duration: time.Since(st.start)}
+	st.judge(r, &out, panicError)
+	st.measure(&out)
+	st.tell(r, &out)
+}
+
+// judge finds out whether the request failed, and decides whether it is told in full.
+func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 	o := st.obs
 	defer o.shield()
-	duration := time.Since(st.start)
 	st.lastRoute(r)
 	st.mu.Lock()
-	route, err := st.route, st.failure
+	route, err, site := st.route, st.failure, st.site
 	st.mu.Unlock()
+	out.route, out.err = route, err
 
-	var kind string
 	switch {
-	case panicked != nil:
-		err, kind = panicked, panicked.ErrorType()
+	case panicError != nil:
+		out.err, out.kind = panicError, panicError.ErrorType()
 	case err != nil:
-		kind = errorType(err)
-	case aborted != nil:
-		kind = "http.ErrAbortHandler"
-		if aborted == errGoexit {
-			kind = "runtime.Goexit"
+		out.kind = errorType(err)
+	case out.aborted != nil:
+		out.kind = "http.ErrAbortHandler"
+		if out.aborted == errGoexit {
+			out.kind = "runtime.Goexit"
 		}
-	case status >= 500:
-		kind = strconv.Itoa(int(status))
+	case out.status >= 500:
+		out.kind = strconv.Itoa(int(out.status))
 	}
-	refused := err == nil && status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
-	failed := !refused && (err != nil || status >= 500)
+	out.refused = out.err == nil && out.status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
+	why := notTold
 	switch {
-	case refused:
+	case panicError != nil:
+		why = panicked
+	case !out.refused && (err != nil || out.status >= 500):
+		why = failed
+	case o.slow > 0 && out.duration >= o.slow && !st.w.hijacked.Load():
+		why = slow
+	}
+	switch {
+	case out.refused:
 		o.counts.requestsRefused.Add(1)
-	case failed:
+	case why >= failed:
 		o.counts.requestsFailed.Add(1)
 	}
+	st.decide(why, fingerprint{name: route, kind: out.kind, status: out.status}, out.err, site)
+}
 
+// measure ends the span and records the metrics.
+func (st *state) measure(out *outcome) {
+	o := st.obs
+	defer o.shield()
 	if st.span.IsRecording() {
 		attrs := newSpanAttrs()
-		if status != 0 && !o.join {
-			attrs.add(keyStatus.Int(int(status)))
+		if out.status != 0 && !o.join {
+			attrs.add(keyStatus.Int(int(out.status)))
 			attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
 		}
 		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
 		attrs.free()
-		if kind != "" {
-			failSpan(st.span, kind, cmp.Or(err, aborted))
+		if out.kind != "" {
+			failSpan(st.span, out.kind, cmp.Or(out.err, out.aborted))
 		}
 	}
-	if err != nil {
-		o.exception(st.ctx, eventRequestException, err)
+	if out.err != nil {
+		o.exception(st.ctx, eventRequestException, out.err)
 	}
 	if !o.join {
 		st.span.End()
-		o.metrics.server.Record(st.ctx, duration.Seconds(), o.metrics.serverSeries.options(serverKey{
-			route: route, errorType: kind, status: status, method: st.method, protocol: st.protocol, secure: st.secure,
+		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{
+			route: out.route, errorType: out.kind, status: out.status, method: st.method, protocol: st.protocol, secure: st.secure,
 		})...)
 	}
-	if failed {
-		st.log(r, route, status, duration, err)
-	}
-}
-
-// log writes the record of a failed request.
-func (st *state) log(r *http.Request, route string, status int32, duration time.Duration, err error) {
-	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs, slog.String("method", st.method.String()))
-	if route != "" {
-		attrs = append(attrs, slog.String("route", route))
-	}
-	attrs = append(attrs, slog.String("path", clip(r.URL.EscapedPath(), maxPath)))
-	if status != 0 {
-		attrs = append(attrs, slog.Int("status", int(status)))
-	}
-	attrs = append(attrs, slog.Duration("duration", duration), slog.Int64("bytes", st.w.bytes.Load()))
-	if r.Context().Err() != nil {
-		// The client left, or the server is stopping: a request that ends well is
-		// cancelled only after this.
-		attrs = append(attrs, slog.Bool("canceled", true))
-	}
-	attrs = st.logFailure(attrs, err)
-	st.obs.logger.LogAttrs(st.ctx, slog.LevelError, "request failed", attrs...)
 }
 
 // logFailure appends what explains the failure of a request or job.

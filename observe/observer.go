@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/log"
@@ -25,6 +26,17 @@ type Options struct {
 	// means a slog.TextHandler on the log package's writer. The handler of another
 	// Observer is taken as it is, so ids appear once.
 	Log slog.Handler
+
+	// Level is the lowest level of records that are written at once. Nil means what
+	// Log's own Enabled says. It is for handlers that look at levels once more when
+	// they handle a record, as slog.MultiHandler does: give those a low level, or they
+	// refuse what is written later, and say here what is written at once.
+	Level slog.Leveler
+
+	// TailLevel is the lowest level of records that are kept until the end of their
+	// request or job, to be written if it fails: see [Observer.LogHandler]. Nil means
+	// slog.LevelDebug. A level that is written at once anyway keeps none.
+	TailLevel slog.Leveler
 
 	// TracerProvider, MeterProvider and LoggerProvider take spans, metrics and
 	// events. Nil means OpenTelemetry's global one, also one set after [New].
@@ -59,6 +71,11 @@ type Options struct {
 	// becomes a metric label. Nil: what Request.Pattern says.
 	Route func(*http.Request) string
 
+	// Slow is how long a request may take before it counts as slow, which is told as
+	// a failure is: see [Observer.LogHandler]. Zero: no request is slow. Jobs and
+	// connections that were taken over (http.Hijacker) never are.
+	Slow time.Duration
+
 	// InternalHosts names the hosts that [Observer.Transport] tells the request's
 	// id, because an id told to a third party is a leak: "prices.internal", or
 	// ".internal" for all hosts below a domain. Letter case and port do not matter.
@@ -76,9 +93,12 @@ type Observer struct {
 	logger     *slog.Logger
 
 	public, join, repanic bool
+	slow                  time.Duration
 	route                 func(*http.Request) string
 	hosts                 map[string]bool // names, and domains with a leading dot
 
+	limit   limiter
+	tails   tails
 	metrics instruments
 	counts  counts
 	close   sync.Once
@@ -104,11 +124,15 @@ func New(opts *Options) (*Observer, error) {
 	if opts.Public && opts.JoinSpan {
 		return nil, fmt.Errorf("observe: Options.Public has no effect with Options.JoinSpan: whoever starts the span decides about the caller's context")
 	}
+	if opts.Slow < 0 {
+		return nil, fmt.Errorf("observe: Options.Slow must not be negative, got %v", opts.Slow)
+	}
 	o := &Observer{
 		propagator: opts.Propagator,
 		public:     opts.Public,
 		join:       opts.JoinSpan,
 		repanic:    opts.Repanic,
+		slow:       opts.Slow,
 		route:      opts.Route,
 		hosts:      make(map[string]bool, len(opts.InternalHosts)),
 	}
@@ -118,7 +142,7 @@ func New(opts *Options) (*Observer, error) {
 		}
 		o.hosts[strings.ToLower(host)] = true
 	}
-	handler, err := newLogHandler(opts.Log)
+	handler, err := newLogHandler(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +198,14 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	late_writes          uses of a response after its handler returned
 //	jobs                 jobs started by Do, with jobs_active and jobs_failed
 //	outbound             calls by Transport, with outbound_active and outbound_failed
+//	details              requests and jobs told in full, for they failed, were slow
+//	                     or were asked for
+//	details_suppressed   those that were not: there were ten in that second, or three
+//	                     alike in that minute
+//	tail_bytes           memory that records hold which wait for the end of their request
+//	tail_written         records written at the end of their request
+//	tail_dropped         records that found no room, in their request or in the process
+//	tail_late            records that came after their request had ended well
 //	flag_events          feature_flag.evaluation events emitted
 //	flags_dropped        evaluations beyond the 64 remembered per request
 //	series_folded        measurements whose route, host or job was one too many
@@ -181,18 +213,21 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	                     Options.Route that were kept from the request
 func (o *Observer) Stats() map[string]float64 {
 	c := &o.counts
-	stats := make(map[string]float64, 16)
+	stats := make(map[string]float64, 32)
 	for name, n := range map[string]*atomic.Int64{
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
 		"requests_refused": &c.requestsRefused,
 		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
+		"details": &o.limit.told, "details_suppressed": &o.limit.suppressed,
+		"tail_written": &o.tails.written, "tail_dropped": &o.tails.dropped, "tail_late": &o.tails.late,
 		"flag_events": &c.flagEvents, "flags_dropped": &c.flagsDropped,
 		"series_folded": &c.seriesFolded, "telemetry_panics": &c.telemetryPanics,
 	} {
 		stats[name] = float64(n.Load())
 	}
+	stats["tail_bytes"] = float64(o.tails.bytes())
 	return stats
 }
 

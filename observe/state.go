@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,12 +33,21 @@ type state struct {
 
 	headers [2]string // backs the values of the two response headers
 
-	ids atomic.Pointer[correlation]
+	ids   atomic.Pointer[correlation]
+	tail  tail
+	outer *state // of a job: the request or job of this observer that it is a part of
+
+	// Whether this request is told in full is decided once, at its end, for the log
+	// tail and the bundle alike; nothing reads these before.
+	why  reason
+	told bool  // the limiter let it through
+	more int64 // requests alike that it held back before
 
 	mu      sync.Mutex
-	route   string
+	route   string // or the name of the job
 	routed  string // the path that route was matched with
 	failure error
+	site    uintptr // who called Fail
 	flags   []evaluation
 }
 
@@ -83,13 +93,40 @@ func Fail(ctx context.Context, err error) {
 	defer st.mu.Unlock()
 	if st.failure == nil {
 		st.failure = err
+		var caller [1]uintptr
+		runtime.Callers(2, caller[:])
+		st.site = caller[0]
 	}
 }
 
-func (st *state) failed() error {
+// name is the route, "" while it is not known, or the name of the job.
+func (st *state) name() string {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.failure
+	return st.route
+}
+
+func (st *state) failed() (err error, site uintptr) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.failure, st.site
+}
+
+// decide says why the request or job is told in full and asks the limiter whether
+// it may be. err is its failure, if any, and site where Fail was called.
+func (st *state) decide(why reason, fp fingerprint, err error, site uintptr) {
+	st.why = why
+	if why == notTold {
+		return
+	}
+	fp.site = site
+	if p, ok := err.(*PanicError); ok {
+		fp.site = p.site
+	}
+	if fp.kind == "" {
+		fp.kind = why.String()
+	}
+	st.told, st.more = st.obs.limit.allow(fp, time.Now())
 }
 
 // correlation is what log records carry, made once a request at its first record.
@@ -104,9 +141,9 @@ const (
 	logSpanID    = "span_id"
 )
 
-// correlate returns the ids of ctx as log attributes; they must not be changed.
-func correlate(ctx context.Context) []slog.Attr {
-	st := stateFrom(ctx)
+// correlate returns the ids of ctx as log attributes; they must not be changed. st
+// is the state of ctx, if any.
+func correlate(ctx context.Context, st *state) []slog.Attr {
 	span := trace.SpanFromContext(ctx)
 	sc := span.SpanContext()
 	if st == nil {
