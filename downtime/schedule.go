@@ -69,7 +69,8 @@ func (s *Schedule) Window(id string) *Window { return s.byID[id] }
 
 // A State is what a schedule says of one moment.
 type State struct {
-	// Windows are those announced, cut off or in progress. Those in progress come first,
+	// Windows are those announced, cut off or in progress; of a window that repeats what is
+	// in progress and, once it is announced, what comes next. Those in progress come first,
 	// the most restrictive before the others, so that the first is the one that wins
 	// where scopes overlap; then those to come, by start. The slice is shared and must
 	// not be changed.
