@@ -51,10 +51,10 @@
 // occurrence that concerns.
 //
 // What repeats is the time on the clock. repeat has FREQ (DAILY, WEEKLY, MONTHLY or
-// YEARLY), INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT or UNTIL. Whatever else RFC
-// 5545 has is refused, and so is what can never occur, an exception that the rule
-// does not have, and a window that would last into its own next occurrence. [ParseSchedule] has
-// the details.
+// YEARLY), INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT or UNTIL. Whatever else
+// RFC 5545 has is refused, and so is what can never occur, an exception that the rule
+// does not have, and a window that would last into its own next occurrence.
+// [ParseSchedule] has the details.
 //
 // Windows may overlap. Where they do the most restrictive wins, and
 // [Schedule.Overlaps] and [State] tell.

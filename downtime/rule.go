@@ -400,11 +400,11 @@ func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32
 //
 // Without INTERVAL one look is enough, for it goes from year to year: within eight there
 // is a February 29th, and within forty each weekday has had one. With INTERVAL there are
-// at most twice as many looks as there are days of the rarer kind, in the table or counted, before
-// the two meet. That is a handful, but for daily rules with a large
+// at most twice as many looks as there are days of the rarer kind, in the table or
+// counted, before the two meet. That is a handful, but for daily rules with a large
 // INTERVAL and few dates: February 29th, when a multiple of 97 days has passed, takes a
-// hundred, and the worst found, November 7th and 233 days, once six thousand, a tenth of a
-// millisecond.
+// hundred, and the worst found, November 7th and 233 days, once six thousand, a tenth of
+// a millisecond.
 func (r *rule) onOrAfter(d int) (int, bool) {
 	d = max(d, r.first)
 	for d <= r.last {

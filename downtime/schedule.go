@@ -241,7 +241,8 @@ func (s *Schedule) pending(now time.Time) iter.Seq[Occurrence] {
 }
 
 // occurrence is the one of the window's occurrences to speak of at now: what is in
-// progress, also when it was kept from an earlier document, else what comes next, else what was last.
+// progress, also when it was kept from an earlier document, else what comes next, else
+// what was last.
 func (s *Schedule) occurrence(w *Window, now time.Time) Occurrence {
 	if o, kept := s.keptOccurrence(w.ID, now); kept {
 		return o
@@ -273,8 +274,8 @@ type Overlap struct {
 	Over     *Window
 }
 
-// Overlaps yields the overlaps between from and to, in order of the later start. Windows of which
-// the scopes name different hosts, methods, work or first parts of paths are not
+// Overlaps yields the overlaps between from and to, in order of the later start. Windows
+// of which the scopes name different hosts, methods, work or first parts of paths are not
 // taken to overlap, and no window overlaps itself.
 func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 	return func(yield func(Overlap) bool) {

@@ -6,8 +6,8 @@
 //	go run .
 //
 // The tests hold downtime's rules, thousands of them at random, against rrule-go run in
-// UTC, where no clocks are changed. It is a module of its own so that importers of upkeep do not
-// inherit the two.
+// UTC, where no clocks are changed. It is a module of its own so that importers of upkeep
+// do not inherit the two.
 package main
 
 import (
