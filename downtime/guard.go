@@ -195,6 +195,7 @@ const (
 	defaultOverrunMax  = time.Hour
 	defaultEndJitter   = 5 * time.Second
 	bootRetry          = 10 * time.Second
+	overrunRetry       = time.Minute
 
 	tick     = time.Second            // the clock is looked at, at least
 	fastTick = 100 * time.Millisecond // the same, while what runs matters

@@ -250,7 +250,8 @@ func (r *recurrence) adjust() error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if a.Begin.IsZero() && a.Until.IsZero() && o.End.After(planned.Add(2*r.window.Duration)) {
+	most := planned.Add(r.window.Duration + max(r.window.Duration, overrunning))
+	if a.Begin.IsZero() && a.Until.IsZero() && o.End.After(most) {
 		return fmt.Errorf("end, %s, is long after the occurrence planned for %s: "+
 			"to extend that one write until, to call off another write except",
 			o.End.Format(time.RFC3339), planned.Format(time.RFC3339))
@@ -258,6 +259,11 @@ func (r *recurrence) adjust() error {
 	r.adjusted = o
 	return nil
 }
+
+// overrunning is how long after its planned end an occurrence may be ended; its duration
+// where that is longer. What is written to end later was meant for another occurrence, and
+// would keep this one in progress till then.
+const overrunning = 6 * time.Hour
 
 // nearest is the planned start of the occurrence in which t lies by the plan, else the
 // nearest one, of two alike the later. There is one.

@@ -93,7 +93,7 @@ func TestRepeatFaults(t *testing.T) {
 
 		{weekly("actual: {end: 2026-01-01T00:00:00Z}"), `windows.yaml:7:13: window "w": actual: concerns no occurrence: none is planned before 2026-01-01T00:00:00Z`},
 		{weekly("actual: {begin: 2026-01-13T03:30:00Z}"), `actual: the window would end, 2026-01-13T04:00:00+01:00, before it begins, 2026-01-13T03:30:00Z`},
-		{weekly("actual: {end: 2026-01-18T00:00:00Z}"), `actual: end, 2026-01-18T00:00:00Z, is long after the occurrence planned for 2026-01-13T03:00:00+01:00: to extend that one write until, to call off another write except`},
+		{weekly("actual: {end: 2026-01-13T09:00:01Z}"), `actual: end, 2026-01-13T09:00:01Z, is long after the occurrence planned for 2026-01-13T03:00:00+01:00: to extend that one write until, to call off another write except`},
 
 		{"windows: []\nfreezes: {}", `windows.yaml:2:10: freezes: must be a list, got a map`},
 		{"windows: []\nfreezes: [x]", `windows.yaml:2:11: freezes[0]: must be a map, got a string`},
@@ -146,6 +146,7 @@ func TestActualOfAWindowThatRepeats(t *testing.T) {
 		{"ended early", "{end: 2026-01-13T03:20:00Z}", "13", "06 03:00-04:00, 13 03:00-03:20, 20 03:00-04:00, 27 03:00-04:00"},
 		{"called off", "{end: 2026-01-13T03:00:00Z}", "13", "06 03:00-04:00, 13 03:00-03:00, 20 03:00-04:00, 27 03:00-04:00"},
 		{"ended late, after it overran", "{end: 2026-01-13T04:25:00Z}", "13", "06 03:00-04:00, 13 03:00-04:25, 20 03:00-04:00, 27 03:00-04:00"},
+		{"ended as late as may be", "{end: 2026-01-13T10:00:00Z}", "13", "06 03:00-04:00, 13 03:00-10:00, 20 03:00-04:00, 27 03:00-04:00"},
 		{"extended", "{until: 2026-01-13T06:00:00Z}", "13", "06 03:00-04:00, 13 03:00-06:00, 20 03:00-04:00, 27 03:00-04:00"},
 		{"shortened", "{until: 2026-01-13T03:30:00Z}", "13", "06 03:00-04:00, 13 03:00-03:30, 20 03:00-04:00, 27 03:00-04:00"},
 		{"extended and ended before", "{until: 2026-01-13T06:00:00Z, end: 2026-01-13T05:00:00Z}", "13", "06 03:00-04:00, 13 03:00-05:00, 20 03:00-04:00, 27 03:00-04:00"},
@@ -396,7 +397,7 @@ func TestGuardOfAWindowThatRepeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		doc := func(lines string) string {
-			return windows("  - {id: w, start: 2000-01-01T00:10:00Z, duration: 1h, announce: 30m, repeat: FREQ=DAILY" + lines + "}\n")
+			return windows("  - {id: w, start: 2000-01-01T00:10:00Z, duration: 1h, announce: 30m, overrun: reopen, repeat: FREQ=DAILY" + lines + "}\n")
 		}
 		src := newSource(doc(""))
 		g := open(t, src, nil)

@@ -46,8 +46,10 @@ type Window struct {
 // Of a window that repeats it concerns one occurrence. With Begin that is the one in
 // which Begin lies by the plan, else the one whose planned start is nearest; without, it
 // is the last one planned at or before the earlier of End and Until. So an extension
-// beyond the next planned start needs Begin. The others go as planned, and where an
-// extension reaches into the next one, both are in progress.
+// beyond the next planned start needs Begin. An End alone that is more than six hours
+// after the planned end, and more than the duration, is refused: it is meant for
+// another occurrence. The others go as planned, and where an extension reaches into the
+// next one, both are in progress.
 type Actual struct {
 	Begin time.Time // the window begins then, earlier or later than planned
 	End   time.Time // the window is over then
