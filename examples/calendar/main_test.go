@@ -29,7 +29,7 @@ var now = time.Date(2026, 10, 24, 12, 34, 56, 0, time.UTC)
 func TestFeedsAreReadBack(t *testing.T) {
 	t.Parallel()
 	events, changed := 0, 0
-	for seed := range uint64(300) {
+	for seed := range uint64(60) {
 		random := &random{rand.New(rand.NewPCG(seed, 0))}
 		document := random.document(t)
 		schedule, err := downtime.ParseSchedule("windows.json", document)
@@ -75,7 +75,7 @@ func TestFeedsAreReadBack(t *testing.T) {
 		}
 	}
 	require.Greater(t, events, 1000, "or the test shows nothing")
-	require.Greater(t, changed, 100)
+	require.Greater(t, changed, 30)
 }
 
 // TestFeedOfAGuard reads the feed over HTTP, as a calendar does that subscribes.
