@@ -10,12 +10,12 @@ import (
 )
 
 var (
-	// ErrUnknownWindow is returned by [Guard.Report] and [Guard.Drain] when the
-	// document in use has no window of that id.
+	// ErrUnknownWindow is returned by [Guard.Report], [Guard.Drain], [Guard.Begin],
+	// [Guard.Complete] and [Guard.Extend] when the document in use has no window of that id.
 	ErrUnknownWindow = errors.New("downtime: unknown window")
 
 	// ErrEnded is returned by [Guard.Drain] when the window is over: what was not
-	// begun may not begin.
+	// begun may not begin; and by [Guard.Begin], [Guard.Complete] and [Guard.Extend].
 	ErrEnded = errors.New("downtime: the window has ended")
 
 	// ErrNotClosed is returned by [Guard.Drain] when the window's mode refuses
@@ -26,7 +26,18 @@ var (
 	// a context that a window has ended.
 	ErrWindow = errors.New("downtime: refused by a maintenance window")
 
-	// ErrClosed is returned by [Guard.Drain] when the guard was closed.
+	// ErrBegun is returned by [Guard.Begin] when the window is in progress.
+	ErrBegun = errors.New("downtime: the window has begun")
+
+	// ErrNotBegun is returned by [Guard.Complete] when the window has not begun.
+	ErrNotBegun = errors.New("downtime: the window has not begun")
+
+	// ErrTooEarly is returned by [Guard.Begin] when the window is neither announced nor
+	// begins within a day.
+	ErrTooEarly = errors.New("downtime: the window is too far away to begin it now")
+
+	// ErrClosed is returned by [Guard.Drain], [Guard.Begin], [Guard.Complete] and
+	// [Guard.Extend] when the guard was closed.
 	ErrClosed = errors.New("downtime: the guard is closed")
 
 	// ErrOutdated is returned by a [Quorum] when others rely on a window that this
@@ -98,8 +109,8 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
-// An UnavailableError says what refused, and until when. [Guard.Enter] returns it for
-// this process, and [Transport] for another service.
+// An UnavailableError says what refused, and until when. [Guard.Enter] and
+// [Guard.Hold] return it for this process, and [Transport] for another service.
 type UnavailableError struct {
 	Window string // id of the window that refused; empty while no schedule has been read yet, or another service does not say
 	Mode   Mode   // of that window; ModeClosed when another service does not say
@@ -109,8 +120,10 @@ type UnavailableError struct {
 	// query. Empty: this process did.
 	Host string
 
-	// Until is the window's end as it is known now; the zero time while no schedule
-	// has been read yet. Of another service that names none, it is now and RetryAfter.
+	// Until is the window's end as it is known now. The zero time is not known: while no
+	// schedule has been read yet, when the window takes longer than planned, and where
+	// the quorum's word is waited for. Of another service that names none, it is now and
+	// RetryAfter.
 	Until time.Time
 
 	// RetryAfter is when to try again, from now: the time to the end, at most
@@ -134,7 +147,11 @@ func (e *UnavailableError) Error() string {
 	} else {
 		fmt.Fprintf(&b, "refused by window %q (%s)", e.Window, e.Mode)
 	}
-	fmt.Fprintf(&b, " until %s", e.Until.Format(time.RFC3339))
+	if e.Until.IsZero() {
+		fmt.Fprintf(&b, ": %s", e.Reason)
+	} else {
+		fmt.Fprintf(&b, " until %s", e.Until.Format(time.RFC3339))
+	}
 	return b.String()
 }
 

@@ -20,6 +20,9 @@ func (g *Guard) retryAfter(n *near) time.Duration {
 			wait = left
 		}
 	}
+	if n.Phase == PhaseOverrun {
+		wait = min(wait, overrunRetry) // it may be over at any moment
+	}
 	jitter := time.Duration(0)
 	if most := min(g.opts.RetryJitter, g.opts.RetryMax/2, length/4); most > 0 {
 		jitter = rand.N(most)
@@ -44,7 +47,7 @@ func (g *Guard) unavailableBy(n *near) *UnavailableError {
 		Window:     n.Window.ID,
 		Mode:       n.Window.Mode,
 		Reason:     n.reason(),
-		Until:      n.end(),
+		Until:      n.knownEnd(),
 		RetryAfter: g.retryAfter(n),
 	}
 }
