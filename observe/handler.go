@@ -77,12 +77,14 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
 		st.secure = r.TLS != nil
 		st.begin(r)
-		r = r.WithContext(st.ctx)
+		r = st.takeToken(r).WithContext(st.ctx)
 
 		header := w.Header()
 		st.headers[0] = st.id
 		header[headerRequestID] = st.headers[0:1:1]
-		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
+		sc := st.span.SpanContext()
+		st.spanID = sc.SpanID()
+		if sc.IsValid() && !sc.IsRemote() {
 			st.headers[1] = traceResponse(sc)
 			header[headerTraceResponse] = st.headers[1:2:2]
 		}
@@ -309,6 +311,10 @@ func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 	}
 	out.refused = out.err == nil && out.status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
 	why := notTold
+	g := st.grant.Load()
+	if g == nil && st.claim != nil { // the route may be known only now
+		g = st.raised(st.ctx, false)
+	}
 	switch {
 	case panicError != nil:
 		o.counts.panics.Add(1)
@@ -317,6 +323,8 @@ func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 		why = failed
 	case o.slow > 0 && out.duration >= o.slow && !st.w.hijacked.Load():
 		why = slow
+	case g != nil:
+		why = asked
 	}
 	switch {
 	case out.refused:
@@ -346,6 +354,7 @@ func (st *state) measure(out *outcome) {
 	if out.err != nil {
 		o.exception(st.ctx, eventRequestException, out.err)
 	}
+	st.measureFlags(out)
 	if !o.join {
 		st.span.End()
 		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{

@@ -32,6 +32,9 @@ func Route(mux http.Handler) http.Handler {
 			_, asked = matcher.Handler(r)
 			st.setRoute(asked, path)
 		}
+		if st.claim != nil || st.obs.levelFlag != nil {
+			st.raised(r.Context(), true)
+		}
 		before := r.Pattern
 		defer func() {
 			// The pattern of an outer mux does not count, nor one that an inner Route

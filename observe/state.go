@@ -18,11 +18,12 @@ import (
 type state struct {
 	context.Context // the parent's
 
-	obs   *Observer
-	start time.Time
-	id    string
-	span  trace.Span
-	ctx   context.Context // the state with its span: what the application gets
+	obs    *Observer
+	start  time.Time
+	id     string
+	span   trace.Span
+	spanID trace.SpanID    // of span
+	ctx    context.Context // the state with its span: what the application gets
 
 	job      bool
 	returned bool // the handler or job came back by itself
@@ -36,6 +37,10 @@ type state struct {
 	ids   atomic.Pointer[correlation]
 	tail  tail
 	outer *state // of a job: the request or job of this observer that it is a part of
+
+	claim     *debugClaim // of a good debug token
+	grant     atomic.Pointer[grant]
+	flagAsked atomic.Uint32
 
 	// Whether this request is told in full is decided once, at its end, for the log
 	// tail and the bundle alike; nothing reads these before.
@@ -51,6 +56,7 @@ type state struct {
 	seenLate bool        // the response had begun
 	site     uintptr     // who called Fail
 	flags    []evaluation
+	guarded  []string // labels of the guarded flags; nil or "": not seen
 }
 
 type stateKey struct{}
@@ -109,10 +115,10 @@ func (st *state) name() string {
 	return st.route
 }
 
-func (st *state) failed() (err error, site uintptr) {
+func (st *state) failed() (site uintptr, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.failure, st.site
+	return st.site, st.failure
 }
 
 // decide says why the request or job is told in full and asks the limiter whether
