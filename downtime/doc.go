@@ -12,8 +12,9 @@
 // [Guard.Enter] does for jobs and consumers what Handler does for requests.
 // [Guard.Drain] waits until a window has begun and nothing in its scope runs any
 // more in this process; [Guard.Report] says at any time what is in the way.
-// [Guard.StatusHandler] tells operators. [Bypass] lets them in all the same, and
-// [Transport] makes clients understand the refusals of others.
+// [Guard.StatusHandler] tells operators and [Guard.PublicStatusHandler] users, by page,
+// JSON and calendar. [Bypass] lets operators in all the same, and [Transport] makes
+// clients understand the refusals of others.
 //
 // # The document
 //
