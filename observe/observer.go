@@ -152,7 +152,7 @@ type Observer struct {
 // counts are the observer's statistics.
 type counts struct {
 	requests, requestsActive, requestsFailed, requestsRefused atomic.Int64
-	panics, idsReplaced, lateWrites                           atomic.Int64
+	panics, idsReplaced, lateWrites, lateAnswers              atomic.Int64
 	jobs, jobsActive, jobsFailed                              atomic.Int64
 	outbound, outboundActive, outboundFailed                  atomic.Int64
 	debugged, debugRefused                                    atomic.Int64
@@ -262,6 +262,7 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	panics               panics of handlers and jobs
 //	ids_replaced         malformed request ids that clients sent
 //	late_writes          uses of a response after its handler returned
+//	late_answers         answers by whoever stands outside after the handler returned
 //	jobs                 jobs started by Do, with jobs_active and jobs_failed
 //	outbound             calls by Transport, with outbound_active and outbound_failed
 //	details              requests and jobs told in full, for they failed, were slow
@@ -288,7 +289,8 @@ func (o *Observer) Stats() map[string]float64 {
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
 		"requests_refused": &c.requestsRefused,
 		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
-		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
+		"late_answers": &c.lateAnswers,
+		"jobs":         &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
 		"debug": &c.debugged, "debug_refused": &c.debugRefused,
 		"details": &o.limit.told, "details_suppressed": &o.limit.suppressed,
