@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"flags/ofrep":       {"flags", "internal/document", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"downtime":          {"internal/document", "internal/live"},
+	"downtime/quorum":   {"downtime"},
 	"observe":           {openfeature, otel, otelLog, otelMetric, otelTrace},
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
