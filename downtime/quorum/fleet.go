@@ -23,11 +23,11 @@ func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, err
 	if db == nil {
 		return Report{Window: window}, errNoDB
 	}
-	rep, err := look(ctx, db, f, window, 0)
-	if err != nil {
-		err = fmt.Errorf("quorum: %w", err)
+	rep := Report{Window: window}
+	if err := query(ctx, db, sqlLook, lookArgs(f, window, 0), rep.scanPeer); err != nil {
+		return rep, fmt.Errorf("quorum: %w", err)
 	}
-	return rep, err
+	return rep, nil
 }
 
 // Fence is [Fence] for the fleet.

@@ -150,6 +150,10 @@ func (l *Lock) Waited() []Peer { return slices.Clone(l.waited) }
 //	err := migrate(lock.Context(ctx))
 func (l *Lock) Context(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if l.life.Err() != nil {
+		cancel(context.Cause(l.life))
+		return ctx
+	}
 	context.AfterFunc(l.life, func() { cancel(context.Cause(l.life)) })
 	return ctx
 }

@@ -36,6 +36,8 @@ type session struct {
 	conn  *sql.Conn
 	nonce string
 	pid   int
+
+	broken bool // it has failed once, and is not spoken to any more
 }
 
 const (
@@ -57,7 +59,7 @@ const (
 	sqlYield = `SELECT k, pg_advisory_unlock(k)` + sqlKeys
 	sqlKeys  = ` FROM unnest(string_to_array($1, ',')::bigint[]) AS k WHERE current_setting('upkeep.quorum', true) = $2`
 
-	sqlLetAll = `SELECT pg_advisory_unlock_all()`
+	sqlLetAll = `SELECT pg_advisory_unlock_all() WHERE current_setting('upkeep.quorum', true) = $1`
 
 	// The locks of this database by their 64-bit keys, in one look: a second one might
 	// see another moment.
@@ -99,6 +101,7 @@ func connect(ctx context.Context, db *sql.DB, name string) (*session, error) {
 		err = conn.QueryRowContext(ctx, sqlSettings).Scan(&n)
 	}
 	if err != nil {
+		s.broken = true
 		s.end()
 		return nil, fmt.Errorf("beginning a session: %w", err)
 	}
@@ -108,9 +111,11 @@ func connect(ctx context.Context, db *sql.DB, name string) (*session, error) {
 // end closes the connection, and with it all locks. They are let go by word first, for
 // a server may be slow to notice the other.
 func (s *session) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_, _ = s.conn.ExecContext(ctx, sqlLetAll)
+	if !s.broken {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, _ = s.conn.ExecContext(ctx, sqlLetAll, s.nonce)
+	}
 	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn }) // not back to the pool
 	_ = s.conn.Close()
 }
@@ -121,30 +126,52 @@ func (s *session) do(ctx context.Context, statement string, keys ...int64) (done
 	for i, key := range keys {
 		texts[i] = strconv.FormatInt(key, 10)
 	}
-	rows, err := s.conn.QueryContext(ctx, statement, strings.Join(texts, ","), s.nonce)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	n := 0
 	done = make(map[int64]bool, len(keys))
-	for ; rows.Next(); n++ {
+	err = s.query(ctx, statement, []any{strings.Join(texts, ","), s.nonce}, func(rows *sql.Rows) error {
 		var key int64
 		var ok bool
+		n++
 		if err := rows.Scan(&key, &ok); err != nil {
-			return nil, err
+			return err
 		}
 		if ok {
 			done[key] = true
 		}
+		return nil
+	})
+	if err == nil && n != len(keys) {
+		err = ErrPooled
 	}
-	if err := rows.Err(); err != nil {
-		return nil, err
+	return done, err
+}
+
+// query calls each for each row.
+func (s *session) query(ctx context.Context, statement string, args []any, each func(*sql.Rows) error) error {
+	err := query(ctx, s.conn, statement, args, each)
+	if err != nil {
+		s.broken = true
 	}
-	if n != len(keys) {
-		return nil, ErrPooled
+	return err
+}
+
+// querier is a *sql.DB or a *sql.Conn.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func query(ctx context.Context, db querier, statement string, args []any, each func(*sql.Rows) error) error {
+	rows, err := db.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return err
 	}
-	return done, nil
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // must is do for what has to succeed: nobody asks for these locks otherwise.
@@ -158,7 +185,7 @@ func (s *session) must(ctx context.Context, statement string, keys ...int64) err
 
 func (s *session) beat(ctx context.Context, d time.Duration) error {
 	var nonce string
-	err := s.conn.QueryRowContext(ctx, sqlBeat, d.Seconds()).Scan(&nonce)
+	err := s.query(ctx, sqlBeat, []any{d.Seconds()}, func(rows *sql.Rows) error { return rows.Scan(&nonce) })
 	if err == nil && nonce != s.nonce {
 		err = ErrPooled
 	}
@@ -218,26 +245,15 @@ func (m *postgresMember) outdated(ctx context.Context, known map[string]bool) (o
 	for w := range known {
 		keys[m.fleet.key(openLock, w)] = true
 	}
-	rows, err := m.conn.QueryContext(ctx, sqlDrained, m.fleet.key(drainsLock, ""))
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err = m.query(ctx, sqlDrained, []any{m.fleet.key(drainsLock, "")}, func(rows *sql.Rows) error {
 		var key int64
-		if err := rows.Scan(&key); err != nil {
-			return false, err
-		}
+		err := rows.Scan(&key)
 		if !keys[key] {
 			outdated = true
 		}
-	}
-	return outdated, rows.Err()
-}
-
-// querier is a *sql.DB or a *sql.Conn.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+		return err
+	})
+	return outdated, err
 }
 
 // Look says who stands how to a window now, without waiting and without holding
@@ -246,39 +262,36 @@ func Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
 	return Fleet("").Look(ctx, db, window)
 }
 
-// look looks at all but the session of pid.
-func look(ctx context.Context, db querier, fleet Fleet, window string, pid int) (Report, error) {
-	rep := Report{Window: window}
-	rows, err := db.QueryContext(ctx, sqlLook, fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid)
-	if err != nil {
-		return rep, err
+// lookArgs are those of sqlLook: everyone but the session of pid is looked for.
+func lookArgs(fleet Fleet, window string, pid int) []any {
+	return []any{fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid}
+}
+
+// scanPeer adds a row of sqlLook.
+func (r *Report) scanPeer(rows *sql.Rows) error {
+	var p Peer
+	var joined, knows, shares, drains bool
+	var since sql.NullInt64
+	if err := rows.Scan(&p.PID, &joined, &knows, &shares, &drains, &p.Name, &p.Addr, &since); err != nil {
+		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var p Peer
-		var joined, knows, shares, drains bool
-		var since sql.NullInt64
-		if err := rows.Scan(&p.PID, &joined, &knows, &shares, &drains, &p.Name, &p.Addr, &since); err != nil {
-			return rep, err
-		}
-		if since.Valid {
-			p.Since = time.UnixMicro(since.Int64)
-		}
-		switch {
-		case drains:
-			p.State = Draining
-		case joined && !knows:
-			p.State = Unaware
-		case joined && shares:
-			p.State = Open
-		case shares:
-			p.State = Writing
-		case !joined:
-			continue // about to leave
-		}
-		rep.Peers = append(rep.Peers, p)
+	if since.Valid {
+		p.Since = time.UnixMicro(since.Int64)
 	}
-	return rep, rows.Err()
+	switch {
+	case drains:
+		p.State = Draining
+	case joined && !knows:
+		p.State = Unaware
+	case joined && shares:
+		p.State = Open
+	case shares:
+		p.State = Writing
+	case !joined:
+		return nil // about to leave
+	}
+	r.Peers = append(r.Peers, p)
+	return nil
 }
 
 // Drain waits until no replica admits work in the window's scope or has any running, and
@@ -323,7 +336,9 @@ type postgresOperator struct {
 }
 
 func (o *postgresOperator) look(ctx context.Context) (Report, error) {
-	return look(ctx, o.conn, o.fleet, o.window, o.pid)
+	rep := Report{Window: o.window}
+	err := o.query(ctx, sqlLook, lookArgs(o.fleet, o.window, o.pid), rep.scanPeer)
+	return rep, err
 }
 
 // seize stands in line for the lock, for up to the second of lock_timeout. While it does
@@ -340,6 +355,7 @@ func (o *postgresOperator) seize(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	// It was the time, or else the session has ended and says so now.
+	o.broken = false
 	return false, o.beat(ctx, 0)
 }
 

@@ -3,6 +3,7 @@ package quorum
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -56,6 +57,7 @@ type Replica struct {
 	join    func(context.Context) (member, error)
 	slice   time.Duration // how long a beat may block; 0: it does not
 	changed chan struct{}
+	wake    chan struct{}   // there is something to watch over
 	life    context.Context // until Close
 	cancel  context.CancelFunc
 	ended   chan struct{}
@@ -71,6 +73,7 @@ type Replica struct {
 	open     map[string]bool // windows that we keep operators from
 	outdated bool
 	lost     int
+	fell     chan struct{} // closed when it falls out
 }
 
 // A member is one life of a replica among others: a session, or an open file. After
@@ -105,6 +108,8 @@ func newReplica(opts Options, slice time.Duration, join func(context.Context) (m
 		join:    join,
 		slice:   slice,
 		changed: make(chan struct{}, 1),
+		wake:    make(chan struct{}, 1),
+		fell:    make(chan struct{}),
 		life:    ctx,
 		cancel:  cancel,
 		ended:   make(chan struct{}),
@@ -117,9 +122,9 @@ func newReplica(opts Options, slice time.Duration, join func(context.Context) (m
 // Changed is [downtime.Quorum]'s.
 func (r *Replica) Changed() <-chan struct{} { return r.changed }
 
-func (r *Replica) ring() {
+func ring(bell chan struct{}) {
 	select {
-	case r.changed <- struct{}{}:
+	case bell <- struct{}{}:
 	default:
 	}
 }
@@ -152,7 +157,9 @@ func (r *Replica) Stats() map[string]float64 {
 // Of these it answers all that no operator holds.
 //
 // The error is [downtime.ErrOutdated] when an operator holds a window that is not
-// among windows; [ErrClosed]; or a fault, after which the replica has fallen out.
+// among windows; [ErrClosed]; or a fault, after which the replica has fallen out. When it falls
+// out while Agree waits, Agree says so at once, so that the guard closes, and joins
+// again when it is called the next time.
 func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error) {
 	if open, ok := r.settled(windows); ok {
 		return open, nil
@@ -160,7 +167,10 @@ func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer context.AfterFunc(r.life, cancel)()
-	if err := r.take(ctx); err != nil {
+	r.mu.Lock()
+	fell := r.fell
+	r.mu.Unlock()
+	if err := r.take(ctx, fell); err != nil {
 		return nil, err
 	}
 	defer r.give()
@@ -171,7 +181,7 @@ func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[
 		}
 	}
 	if err := r.agree(ctx, windows, fresh); err != nil {
-		r.fall(err)
+		r.fall(err, nil)
 		return nil, r.failed(err)
 	}
 	r.mu.Lock()
@@ -208,20 +218,35 @@ func (r *Replica) settled(windows map[string]bool) (map[string]bool, bool) {
 	return maps.Clone(r.open), true
 }
 
-// take waits for our turn with the member.
-func (r *Replica) take(ctx context.Context) error {
+// take waits for our turn with the member, but no longer than until fell is closed.
+func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
 	select {
 	case r.turn <- struct{}{}:
 		if r.life.Err() == nil {
 			return nil
 		}
 		r.give()
+	case <-fell:
 	case <-ctx.Done():
 	}
-	if r.life.Err() != nil {
+	switch {
+	case r.life.Err() != nil:
 		return ErrClosed
+	case closed(fell):
+		return errFell
 	}
-	return context.Cause(ctx)
+	return fmt.Errorf("quorum: %w", context.Cause(ctx))
+}
+
+var errFell = errors.New("quorum: fell out; joining again")
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *Replica) give() { <-r.turn }
@@ -245,12 +270,16 @@ func (r *Replica) enterQuorum(ctx context.Context) error {
 	return nil
 }
 
-// fall gives up the member, of which nothing is known any more.
-func (r *Replica) fall(err error) {
-	r.mu.Lock()
-	r.joined, r.knows, r.open, r.outdated = false, nil, nil, false
-	r.lost++
-	r.mu.Unlock()
+// fall gives up the member, of which nothing is known any more. Who has to know is told
+// first, for to end a member may take a second.
+func (r *Replica) fall(err error, bell chan struct{}) {
+	r.note(func() {
+		r.joined, r.knows, r.open, r.outdated = false, nil, nil, false
+		r.lost++
+		close(r.fell)
+		r.fell = make(chan struct{})
+	})
+	ring(bell)
 	r.member.end()
 	r.member = nil
 	if r.life.Err() == nil {
@@ -295,6 +324,7 @@ func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool
 			return err
 		}
 		r.note(func() { add(r.knows, know) })
+		ring(r.wake)
 	}
 	if len(shut) > 0 {
 		r.note(func() { remove(r.open, shut) })
@@ -362,6 +392,7 @@ func (r *Replica) run() {
 	for {
 		select {
 		case <-timer.C:
+		case <-r.wake:
 		case <-r.life.Done():
 			r.turn <- struct{}{}
 			if r.member != nil {
@@ -370,7 +401,7 @@ func (r *Replica) run() {
 				r.note(func() { r.joined, r.knows, r.open, r.outdated = false, nil, nil, false })
 			}
 			r.give()
-			r.ring()
+			ring(r.changed)
 			return
 		}
 		timer.Reset(r.once())
@@ -380,7 +411,7 @@ func (r *Replica) run() {
 // once beats, or joins, and returns the pause to the next time.
 func (r *Replica) once() time.Duration {
 	ctx := r.life
-	if r.take(ctx) != nil {
+	if r.take(ctx, nil) != nil {
 		return 0
 	}
 	defer r.give()
@@ -391,10 +422,10 @@ func (r *Replica) once() time.Duration {
 			return jitter(rejoining)
 		}
 		if err := r.look(bounded); err != nil {
-			r.fall(err)
+			r.fall(err, nil)
 			return jitter(rejoining)
 		}
-		r.ring() // to be told of windows
+		ring(r.changed) // to be told of windows
 		return 0
 	}
 	wait, pause := time.Duration(0), jitter(pulse)
@@ -406,12 +437,11 @@ func (r *Replica) once() time.Duration {
 	err := r.member.beat(bounded, wait)
 	if err == nil && r.isOutdated() {
 		if err = r.look(bounded); err == nil && !r.isOutdated() {
-			r.ring()
+			ring(r.changed)
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		r.fall(err)
-		r.ring()
+		r.fall(err, r.changed)
 		return 0
 	}
 	return pause
