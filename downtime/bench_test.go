@@ -51,6 +51,34 @@ func BenchmarkHandler(b *testing.B) {
 			}
 		})
 	}
+	// A browser's request: more headers to look through.
+	fromBrowser := r.Clone(b.Context())
+	for _, name := range []string{"Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Cookie", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "User-Agent"} {
+		fromBrowser.Header.Set(name, "x")
+	}
+	fromBrowser.Header.Set("Accept", browser)
+	for name, opts := range map[string]*downtime.Options{
+		"a browser's":                nil,
+		"a browser's, with a bypass": {Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}},
+	} {
+		h := open(b, downtime.Bytes("w", []byte(announced(1))), opts).Handler(nothing)
+		b.Run("open, 1 scope, "+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				h.ServeHTTP(nil, fromBrowser)
+			}
+		})
+	}
+	bypassed := r.Clone(b.Context())
+	bypassed.Header.Set("Upkeep-Bypass", mint(b, nil))
+	past := shut(b, "", &downtime.Options{Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}}).Handler(nothing)
+	b.Run("bypassed", func(b *testing.B) {
+		b.ReportAllocs()
+		w := &header{http.Header{}}
+		for b.Loop() {
+			past.ServeHTTP(w, bypassed)
+		}
+	})
 	h := open(b, downtime.Bytes("w", []byte(announced(1))), nil).Handler(nothing)
 	for _, n := range []int{1, 2} {
 		b.Run(fmt.Sprintf("open, 1 scope, %d goroutines", n), func(b *testing.B) {

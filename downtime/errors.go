@@ -10,22 +10,34 @@ import (
 )
 
 var (
-	// ErrUnknownWindow is returned by [Guard.Report] and [Guard.Drain] when the
-	// document in use has no window of that id.
+	// ErrUnknownWindow is returned by [Guard.Report], [Guard.Drain], [Guard.Begin],
+	// [Guard.Complete] and [Guard.Extend] when the document in use has no window of that id.
 	ErrUnknownWindow = errors.New("downtime: unknown window")
 
 	// ErrEnded is returned by [Guard.Drain] when the window is over: what was not
-	// begun may not begin.
+	// begun may not begin; and by [Guard.Begin], [Guard.Complete] and [Guard.Extend].
 	ErrEnded = errors.New("downtime: the window has ended")
 
 	// ErrNotClosed is returned by [Guard.Drain] when the window's mode refuses
 	// nothing, so that nothing can become quiet.
 	ErrNotClosed = errors.New("downtime: the window's mode closes nothing")
 
-	// ErrWindow is what every [UnavailableError] is, by errors.Is.
+	// ErrWindow is what every [UnavailableError] is, by errors.Is; and with it the cause of
+	// a context that a window has ended.
 	ErrWindow = errors.New("downtime: refused by a maintenance window")
 
-	// ErrClosed is returned by [Guard.Drain] when the guard was closed.
+	// ErrBegun is returned by [Guard.Begin] when the window is in progress.
+	ErrBegun = errors.New("downtime: the window has begun")
+
+	// ErrNotBegun is returned by [Guard.Complete] when the window has not begun.
+	ErrNotBegun = errors.New("downtime: the window has not begun")
+
+	// ErrTooEarly is returned by [Guard.Begin] when the window is neither announced nor
+	// begins within a day.
+	ErrTooEarly = errors.New("downtime: the window is too far away to begin it now")
+
+	// ErrClosed is returned by [Guard.Drain], [Guard.Begin], [Guard.Complete] and
+	// [Guard.Extend] when the guard was closed.
 	ErrClosed = errors.New("downtime: the guard is closed")
 
 	// ErrOutdated is returned by a [Quorum] when others rely on a window that this
@@ -37,8 +49,8 @@ var (
 // A Fault is one thing wrong with a document. [ParseSchedule] returns all of
 // them together, as [Faults].
 //
-// Err wraps errors.ErrUnsupported when the field is one of the design that this
-// version does not act on.
+// Err wraps errors.ErrUnsupported when the fault is a part of RFC 5545's rules that windows
+// do not have.
 type Fault struct {
 	File   string // the document's name, as given to ParseSchedule
 	Line   int    // from 1; 0 when not known
@@ -97,27 +109,50 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
-// An UnavailableError says what refused, and until when. [Guard.Enter] returns it.
+// An UnavailableError says what refused, and until when. [Guard.Enter] and
+// [Guard.Hold] return it for this process, and [Transport] for another service.
 type UnavailableError struct {
-	Window string // id of the window that refused; empty while no schedule has been read yet
-	Mode   Mode   // of that window
+	Window string // id of the window that refused; empty while no schedule has been read yet, or another service does not say
+	Mode   Mode   // of that window; ModeClosed when another service does not say
 	Reason string // the window's message for users, or a sentence in its place
 
-	// Until is the window's end as it is known now; the zero time while no schedule
-	// has been read yet.
+	// Host is the service that refused, as the request's URL names it, without path and
+	// query. Empty: this process did.
+	Host string
+
+	// Until is the window's end as it is known now. The zero time is not known: while no
+	// schedule has been read yet, when the window takes longer than planned, and where
+	// the quorum's word is waited for. Of another service that names none, it is now and
+	// RetryAfter.
 	Until time.Time
 
 	// RetryAfter is when to try again, from now: the time to the end, at most
-	// [Options].RetryMax, and jittered so that not all return in the same second.
+	// [Options].RetryMax, and jittered so that not all return in the same second; of
+	// another service what it says, at most 366 days.
 	RetryAfter time.Duration
 }
 
+// Error names window, host and time, and none of the words of another service.
 func (e *UnavailableError) Error() string {
-	if e.Window == "" {
+	var b strings.Builder
+	b.WriteString("downtime: ")
+	switch {
+	case e.Host == "" && e.Window == "":
 		return "downtime: " + e.Reason
+	case e.Host != "":
+		fmt.Fprintf(&b, "%q is not available: ", e.Host)
 	}
-	return fmt.Sprintf("downtime: refused by window %q (%s) until %s",
-		e.Window, e.Mode, e.Until.Format(time.RFC3339))
+	if e.Window == "" {
+		b.WriteString("refused")
+	} else {
+		fmt.Fprintf(&b, "refused by window %q (%s)", e.Window, e.Mode)
+	}
+	if e.Until.IsZero() {
+		fmt.Fprintf(&b, ": %s", e.Reason)
+	} else {
+		fmt.Fprintf(&b, " until %s", e.Until.Format(time.RFC3339))
+	}
+	return b.String()
 }
 
 // Unwrap makes errors.Is(err, [ErrWindow]) true.

@@ -120,7 +120,7 @@ windows:
     start: 2026-12-06T02:00
     timezone: Europe/Madrid
     duration: "-2h"
-    repeat: FREQ=WEEKLY
+    repeat: FREQ=HOURLY;BYSETPOS=1
     scope: {paths: [orders]}
 `))
 	fmt.Println(err)
@@ -130,7 +130,8 @@ windows:
 	}
 	// Output:
 	// windows.yaml:6:15: window "db-upgrade": duration: must be positive, got "-2h"
-	// windows.yaml:7:5: window "db-upgrade": repeat: is not supported by this version
+	// windows.yaml:7:13: window "db-upgrade": repeat: FREQ: HOURLY is not supported: a window is at most daily
+	// windows.yaml:7:13: window "db-upgrade": repeat: BYSETPOS: is not supported
 	// windows.yaml:8:21: window "db-upgrade": scope.paths[0]: must begin with "/" (methods and hosts have lists of their own), got "orders"
 	// 6 db-upgrade duration
 }
@@ -195,7 +196,8 @@ windows:
 		fmt.Println(err)
 		return
 	}
-	for o := range s.Overlaps() {
+	year := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for o := range s.Overlaps(year, year.AddDate(1, 0, 0)) {
 		fmt.Println(o.Wins.ID, "wins over", o.Over.ID, "from", o.From.UTC().Format("15:04"), "to", o.To.UTC().Format("15:04"))
 	}
 	// Output:
@@ -261,6 +263,34 @@ func ExampleGuard_Enter() {
 	// Output:
 	// mail runs
 	// import refused by orders-db-upgrade later than true
+}
+
+// What lasts until somebody ends it, such as a subscription, runs in a context that the
+// window ends.
+func ExampleGuard_EnterContext() {
+	windows := soon(time.Hour)
+	g, err := downtime.Open(context.Background(), windows, &downtime.Options{StreamJitter: -1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer g.Close()
+
+	ctx, leave, err := g.EnterContext(context.Background(), downtime.Work{Name: "import", Stream: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	windows.begin()
+	<-ctx.Done() // usually where the next message is waited for
+	fmt.Println(context.Cause(ctx).(*downtime.UnavailableError).Window)
+	leave()
+
+	rep, err := g.Drain(context.Background(), "orders-db-upgrade")
+	fmt.Println(rep, err)
+	// Output:
+	// orders-db-upgrade
+	// orders-db-upgrade: quiet <nil>
 }
 
 // Drain may be called long before the window: it waits for the start and for quiet.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,31 +36,47 @@ import (
 // The document is the fleet's state: begin, early end and extension are written
 // there, and every replica and every restart sees them. A document that cannot be
 // read or parsed changes nothing. A window that vanishes from it while in progress
-// is kept to its end, unless the document says "allowShrink: true"; end a window
-// with actual.end. What was kept is forgotten by a restart.
+// is kept to its end, and so is one of which start, repeat, except or a freeze is changed
+// so that it would not be in progress; unless the document says "allowShrink: true". End a
+// window with actual.end. Of a window that repeats only the occurrence in progress is
+// kept. What was kept is forgotten by a restart.
 type Guard struct {
 	opts    Options
 	logger  *slog.Logger
 	pass    passes
+	link    string       // Options.StatusURL as a header; empty: none
+	cors    http.Handler // answers refusals, behind Options.CORS; nil: refuse does
+	bypass  *bypass      // nil: nobody may
+	streams streams
 	keeper  *live.Keeper[Schedule]
 	now     atomic.Pointer[snapshot]
 	running running
 
 	changed broadcast // a snapshot was published, or something left
+	sealing sync.Mutex
+	events  events
 
 	refused     atomic.Int64
 	wouldRefuse atomic.Int64 // by rehearsals
 
-	begun  time.Time
-	wake   chan struct{} // there is a new document
-	cancel context.CancelFunc
-	done   <-chan struct{} // closed when Close is called
-	ended  chan struct{}   // closed when the goroutine has ended
+	begun    time.Time
+	wake     chan struct{} // there is a new document, or a window was found quiet
+	cancel   context.CancelFunc
+	done     <-chan struct{} // closed when Close is called
+	ended    chan struct{}   // closed when the guard's goroutine has ended
+	attended chan struct{}   // closed when the quorum's goroutine has ended
+	question chan struct{}   // there is something new to ask the quorum
 
-	// Of the guard's goroutine alone.
+	quorumFailures atomic.Int64
+
+	mu       sync.Mutex // held to look at the clock and to publish a snapshot
 	document *live.Snapshot[Schedule]
-	progress map[progressKey]*progress
+	trouble  string // why the document was last not updated; empty: it was
+	progress map[occurrenceKey]*progress
+	locals   map[occurrenceKey]*local
+	agreed   agreed
 	ticked   time.Time
+	news     []news // to be logged once mu is free
 }
 
 // Options of a [Guard]. Nil options are the defaults.
@@ -110,6 +127,48 @@ type Options struct {
 	// the window. 0: 30 s. Negative: nothing.
 	RetryJitter time.Duration
 
+	// Service is what users call the service, a few words for pages and calendars.
+	// Empty: they say "maintenance" alone.
+	Service string
+
+	// CORS is the application's own CORS middleware, put around refusals, so that they
+	// carry the headers that its answers carry and a page of another origin can read
+	// them; Access-Control-Expose-Headers then has Retry-After besides. A preflight
+	// request in the scope of a window is answered by it, and neither counted nor refused: a
+	// refused one would hide the refusal from the page. Nil: refusals carry no such
+	// headers, and a preflight request is refused as any other.
+	CORS func(http.Handler) http.Handler
+
+	// StatusURL is the address of a page that tells users how things stand: an http or https
+	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
+	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
+	// before the handler is called; refusals too, and in their body. Windows that
+	// rehearse are not told of. Where it is a URL, calendars and programs are told it by the
+	// status handlers. [Guard.PublicStatusHandler] makes such a page. Keep it out of all
+	// scopes. Empty: none.
+	StatusURL string
+
+	// Reminders are how long before the start of a window [Guard.Events] reminds of it,
+	// as far as it is announced by then. Nil: 24 h, 1 h and 10 min. Empty but not nil:
+	// none.
+	Reminders []time.Duration
+
+	// OverrunMax is for how long after its planned end a window is held closed while its
+	// work is unfinished: see [Guard]. 0: 1 h.
+	OverrunMax time.Duration
+
+	// Quorum makes this guard one of many that are drained together: see [Quorum]. The
+	// guard does not close it. Nil: this process decides alone.
+	Quorum Quorum
+
+	// StreamJitter is what is at most added to a window's start, each time at random, before
+	// a stream is ended, so that not all come back in the same moment; and never more than a
+	// quarter of the window. So long, at least, draining takes. 0: 5 s. Negative: nothing.
+	StreamJitter time.Duration
+
+	// Bypass lets operators in all the same. Nil: nobody.
+	Bypass *Bypass
+
 	// Logger is told each change of phase once, and of trouble with the document. Nil:
 	// slog.Default().
 	Logger *slog.Logger
@@ -133,7 +192,10 @@ const (
 	defaultBootTimeout = 10 * time.Second
 	defaultRetryMax    = time.Hour
 	defaultRetryJitter = 30 * time.Second
+	defaultOverrunMax  = time.Hour
+	defaultEndJitter   = 5 * time.Second
 	bootRetry          = 10 * time.Second
+	overrunRetry       = time.Minute
 
 	tick     = time.Second            // the clock is looked at, at least
 	fastTick = 100 * time.Millisecond // the same, while what runs matters
@@ -155,6 +217,7 @@ func (o *Options) resolve() (Options, error) {
 		{"Poll", opts.Poll},
 		{"StaleAfter", opts.StaleAfter},
 		{"RetryMax", opts.RetryMax},
+		{"OverrunMax", opts.OverrunMax},
 	} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("downtime: Options.%s must not be negative, got %v", d.name, d.value))
@@ -163,9 +226,24 @@ func (o *Options) resolve() (Options, error) {
 	if opts.Boot > BootOpen {
 		errs = append(errs, fmt.Errorf("downtime: Options.Boot must be one of the constants, got %d", opts.Boot))
 	}
+	if err := checkStatusURL(opts.StatusURL); err != nil {
+		errs = append(errs, err)
+	}
 	opts.BootTimeout = cmp.Or(opts.BootTimeout, defaultBootTimeout)
 	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, defaultRetryMax))
 	opts.RetryJitter = max(0, cmp.Or(opts.RetryJitter, defaultRetryJitter))
+	opts.OverrunMax = cmp.Or(opts.OverrunMax, defaultOverrunMax)
+	if opts.Reminders == nil {
+		opts.Reminders = []time.Duration{24 * time.Hour, time.Hour, 10 * time.Minute}
+	}
+	for _, r := range opts.Reminders {
+		if r <= 0 {
+			errs = append(errs, fmt.Errorf("downtime: Options.Reminders must be positive, got %v", r))
+		}
+	}
+	opts.Reminders = slices.Clone(opts.Reminders)
+	slices.Sort(opts.Reminders)
+	opts.StreamJitter = max(0, cmp.Or(opts.StreamJitter, defaultEndJitter))
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	if opts.Pass == nil {
 		opts.Pass = DefaultPass()
@@ -192,6 +270,12 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
+	var past *bypass
+	if o.Bypass != nil {
+		if past, err = newBypass(o.Bypass, o.Logger); err != nil {
+			return nil, err
+		}
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -200,18 +284,29 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		opts:     o,
 		logger:   o.Logger,
 		pass:     pass,
+		bypass:   past,
 		begun:    time.Now(),
 		wake:     make(chan struct{}, 1),
 		cancel:   cancel,
 		done:     lifetime.Done(),
 		ended:    make(chan struct{}),
-		progress: map[progressKey]*progress{},
+		attended: make(chan struct{}),
+		question: make(chan struct{}, 1),
+		progress: map[occurrenceKey]*progress{},
+		locals:   map[occurrenceKey]*local{},
+	}
+	if o.StatusURL != "" {
+		g.link = "<" + o.StatusURL + `>; rel="status"`
+	}
+	if o.CORS != nil {
+		g.cors = o.CORS(http.HandlerFunc(g.answer))
 	}
 	g.running.init()
 	g.changed.init()
 	g.keeper = live.Start(lifetime, src, live.Options[Schedule]{
 		Parse:      parseKeeping,
 		OnUpdate:   func(*live.Snapshot[Schedule]) { g.ring() },
+		OnStatus:   func(live.Status) { g.ring() },
 		Poll:       o.Poll,
 		StaleAfter: o.StaleAfter,
 		LastGood:   o.LastGood,
@@ -225,19 +320,37 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	}
 	g.tick(time.Now())
 	go g.run(lifetime)
+	if o.Quorum == nil {
+		close(g.attended)
+		return g, nil
+	}
+	asked := make(chan struct{})
+	go g.attend(lifetime, asked)
+	select {
+	case <-asked:
+	case <-ctx.Done():
+		_ = g.Close()
+		return nil, context.Cause(ctx)
+	}
 	return g, nil
 }
 
-// await waits for the first document, as the boot policy has it.
+// await waits for the first document, as the boot policy has it. A document that is
+// missing or out of reach may come any moment; one that is there and faulty is not worth
+// the wait.
 func (g *Guard) await(ctx context.Context) error {
+	const look = 100 * time.Millisecond
 	bounded, cancel := context.WithTimeout(ctx, g.opts.BootTimeout)
 	defer cancel()
 	err := g.keeper.Ready(bounded)
-	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil {
+	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil && !isFaulty(g.keeper.Status().Err) {
+		again := time.NewTimer(look) // for nobody tells of a second failure
 		select {
 		case <-g.wake:
+		case <-again.C:
 		case <-bounded.Done():
 		}
+		again.Stop()
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -249,6 +362,12 @@ func (g *Guard) await(ctx context.Context) error {
 		g.logger.Error("no maintenance schedule yet", "boot", g.opts.Boot.String(), "err", err)
 	}
 	return nil
+}
+
+// isFaulty says whether it is the document itself that is at fault.
+func isFaulty(err error) bool {
+	var fault *Fault
+	return errors.As(err, &fault)
 }
 
 // String gives "wait", "closed" or "open".
@@ -280,19 +399,25 @@ func (s *Schedule) heldFaults(name string, now time.Time) []error {
 	var faults []error
 	for o := range s.pending(now) {
 		if s.keeps(o) && o.Phase(now) == PhaseInProgress {
+			how := "gone from the document while in progress"
+			if s.Window(o.Window.ID) != o.Window {
+				how = "in progress, though by the document it no longer takes place,"
+			}
 			faults = append(faults, &Fault{File: name, Window: o.Window.ID, Err: fmt.Errorf(
-				"is gone from the document while in progress and is kept to its end, %s", o.End.Format(time.RFC3339))})
+				"is %s and is kept to its end, %s", how, o.End.Format(time.RFC3339))})
 		}
 	}
 	return faults
 }
 
 // Close ends the watching of document and clock and waits for it to end. The guard
-// stays as it is: what is closed stays closed, whatever the time. Close may be called
-// more than once.
+// stays as it is: what is closed stays closed, whatever the time. One with a quorum
+// closes besides what it needed the quorum's word for. Subscribers of [Guard.Events] end.
+// Close may be called more than once.
 func (g *Guard) Close() error {
 	g.cancel()
 	<-g.ended
+	<-g.attended
 	return g.keeper.Close()
 }
 
@@ -326,9 +451,12 @@ func (g *Guard) pause(now time.Time) time.Duration {
 	s := g.now.Load()
 	pause := tick
 	for _, n := range s.near {
-		if n.Window.Mode != ModeAnnounce && n.progress.quiet.Load() == 0 && n.Start.Sub(now) < runUp {
+		if n.drains() || n.Phase < PhaseInProgress && n.Window.Mode != ModeAnnounce && n.Start.Sub(now) < runUp {
 			pause = fastTick
 		}
+	}
+	if g.streams.dues.Load() > 0 {
+		pause = fastTick
 	}
 	if !s.next.IsZero() {
 		pause = max(0, min(pause, s.next.Sub(now)))
@@ -338,72 +466,42 @@ func (g *Guard) pause(now time.Time) time.Duration {
 
 // tick looks at the clock and the document.
 func (g *Guard) tick(now time.Time) {
+	g.mu.Lock()
+	g.advance(now, false)
+	news := g.takeNews()
+	g.mu.Unlock()
+	g.log(news)
+}
+
+// advance does it under g.mu, and publishes a new snapshot where one is due.
+func (g *Guard) advance(now time.Time, due bool) {
 	g.running.clock.Store(max(1, int64(now.Sub(g.begun))))
 	s := g.now.Load()
 	document := g.keeper.Snapshot()
-	due := s == nil || document != g.document ||
+	if s == nil || document != g.document ||
 		!s.next.IsZero() && !now.Before(s.next) ||
-		now.Round(0).Before(g.ticked.Round(0)) // the wall clock was set back
+		now.Round(0).Before(g.ticked.Round(0)) || // the wall clock was set back
+		g.overrunIsOver(s) {
+		due = true
+	}
+	g.noteDocument(document, now)
 	g.document, g.ticked = document, now
 	if due {
 		s = g.snapshotAt(now)
 		g.now.Store(s)
 	}
 	for _, n := range s.near {
-		if n.Phase == PhaseInProgress && n.progress.quiet.Load() == 0 && n.Window.Mode != ModeAnnounce {
+		if n.drains() {
 			g.look(n, now)
 		}
 	}
-	g.logPhases(s, now)
+	g.streams.end(g, s, now, due)
+	g.tellPhases(s, now)
+	g.remind(s, now)
+	g.consult(s)
 	if due {
 		g.changed.tell()
 	}
-}
-
-// snapshotAt makes the snapshot for now.
-func (g *Guard) snapshotAt(now time.Time) *snapshot {
-	s := &snapshot{}
-	add := func(o Occurrence, phase Phase) {
-		key := keyOf(o)
-		p := g.progress[key]
-		if p == nil || p.last.Phase == PhaseInProgress && phase != PhaseInProgress { // put off: it begins anew
-			p = &progress{}
-			g.progress[key] = p
-		}
-		p.last = WindowState{o, phase}
-		if phase == PhaseInProgress && p.began.IsZero() {
-			p.began = now
-		}
-		n := &near{WindowState: p.last, progress: p}
-		n.pages = sync.OnceValue(func() *pages { return newPages(n) })
-		s.near = append(s.near, n)
-	}
-	if g.document == nil {
-		if w := g.opts.Boot.window(); w != nil {
-			add(Occurrence{Start: g.begun, Window: w}, PhaseInProgress)
-		}
-		s.seal()
-		return s
-	}
-	s.schedule = g.document.Value
-	due := func(t time.Time) {
-		if s.next.IsZero() || t.Before(s.next) {
-			s.next = t
-		}
-	}
-	few := s.schedule.few(now)
-	for o := range s.schedule.pending(now) {
-		from := o.Announced().Add(-lead)
-		switch {
-		case now.Before(from) && !few:
-			due(from)
-		default:
-			add(o, o.Phase(now))
-			due(o.next(now))
-		}
-	}
-	s.seal()
-	return s
 }
 
 // window is what stands in for a schedule while there is none, nil when nothing does.
@@ -420,81 +518,32 @@ func (b Boot) window() *Window {
 	return w
 }
 
-// logPhases logs each phase once and forgets what is over.
-func (g *Guard) logPhases(s *snapshot, now time.Time) {
-	current := make(map[*progress]bool, len(s.near))
-	ids := make(map[string]bool, len(s.near))
-	for _, n := range s.near {
-		current[n.progress] = true
-		ids[n.Window.ID] = true
-		phase := n.phase()
-		if phase != n.progress.logged {
-			n.progress.logged = phase
-			g.logPhase(n.WindowState, phase, n.progress)
-		}
-	}
-	for key, p := range g.progress {
-		if current[p] {
-			continue
-		}
-		delete(g.progress, key)
-		if p.logged != PhaseOpen && !ids[key.id] && !now.Before(p.last.End) {
-			g.logPhase(p.last, PhaseCompleted, p)
-		}
-	}
-}
-
-func (g *Guard) logPhase(w WindowState, phase Phase, p *progress) {
-	if w.Window.ID == "" {
-		return // the boot window: its beginning is logged by Open, its end by the document's loading
-	}
-	attrs := []any{
-		"window", w.Window.ID, "phase", phase.String(), "mode", w.Window.Mode.String(),
-		"start", w.Start, "end", w.End,
-	}
-	if w.Window.Owner != "" {
-		attrs = append(attrs, "owner", w.Window.Owner)
-	}
-	if w.Window.Runbook != "" {
-		attrs = append(attrs, "runbook", w.Window.Runbook)
-	}
-	if rollback := w.Rollback(); !rollback.IsZero() && phase == PhaseInProgress {
-		attrs = append(attrs, "rollback", rollback)
-	}
-	if after, ok := p.quietAfter(); ok && phase == PhaseInProgress {
-		attrs = append(attrs, "quiet_after", after.Round(time.Millisecond))
-	}
-	if n := p.refused.Load(); phase == PhaseCompleted {
-		attrs = append(attrs, "refused", n)
-	}
-	g.logger.Info("maintenance window", attrs...)
-}
-
-// phase is the phase by the clock and by what runs.
-func (n *near) phase() Phase {
-	if n.Phase == PhaseInProgress && n.Window.Mode != ModeAnnounce && n.progress.quiet.Load() == 0 {
-		return PhaseDraining
-	}
-	return n.Phase
-}
-
-func (p *progress) quietAfter() (time.Duration, bool) {
-	q := p.quiet.Load()
-	return time.Duration(max(0, q-1)), q > 0
-}
-
 // leave uncounts an entry, and tells those who wait for quiet.
 func (g *Guard) leave(s *slot) {
 	s.leave()
 	g.changed.tell()
 }
 
-// State is what the guard's schedule says now. While there is none it is empty.
+// State is what the guard's schedule says now, with what was said by [Guard.Begin],
+// [Guard.Complete] and [Guard.Extend] here, and with windows that overrun. While there
+// is no schedule it is empty.
 func (g *Guard) State() State {
-	if s := g.now.Load(); s.schedule != nil {
-		return s.schedule.At(time.Now())
+	s := g.now.Load()
+	if s.schedule == nil {
+		return State{}
 	}
-	return State{}
+	st := s.schedule.At(time.Now())
+	if !s.differs {
+		return st
+	}
+	st.Windows = nil
+	for _, n := range s.near {
+		if n.Window.ID != "" && n.Phase != PhaseOpen && n.Phase != PhaseCompleted {
+			st.Windows = append(st.Windows, n.WindowState)
+		}
+	}
+	st.Next = s.next
+	return st
 }
 
 // Revision is the hash of the document in use, 16 hexadecimal digits, or "" while
@@ -508,7 +557,7 @@ func (g *Guard) Revision() string {
 
 // Problems are what is wrong now: the document cannot be loaded or is refused, and
 // then the one before is in use; windows were lost from it while in progress; the
-// last good copy cannot be written.
+// last good copy cannot be written; the quorum does not answer.
 func (g *Guard) Problems() []error {
 	var problems []error
 	status := g.keeper.Status()
@@ -523,12 +572,15 @@ func (g *Guard) Problems() []error {
 		for _, p := range d.Problems {
 			var fault *Fault
 			if errors.As(p, &fault) {
-				if w := d.Value.Window(fault.Window); w != nil && d.Value.occurrence(w, now).Phase(now) != PhaseInProgress {
+				if _, kept := d.Value.keptOccurrence(fault.Window, now); !kept {
 					continue // it was held to its end, which is over
 				}
 			}
 			problems = append(problems, p)
 		}
+	}
+	if err := g.quorumProblem(); err != nil {
+		problems = append(problems, fmt.Errorf("quorum: %w", err))
 	}
 	return problems
 }

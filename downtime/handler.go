@@ -3,6 +3,7 @@ package downtime
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -17,8 +18,26 @@ import (
 // counts it twice.
 //
 // A refusal carries Retry-After and Cache-Control: no-store, and a body by
-// Accept: application/problem+json (RFC 9457), a page for browsers, or plain text.
-// It carries no CORS headers: wrap the guard in what adds them.
+// Accept alone: application/problem+json (RFC 9457), a page for browsers, or plain text;
+// to HEAD the same without the body. What the request carries is not read: a client that
+// waits for "100 Continue" is spared sending it, and an HTTP/1 connection with more than
+// 64 KiB to come ends. For other origins see [Options].CORS.
+//
+// # Streams
+//
+// Requests that last until somebody ends them would keep a window from ever being
+// quiet: those that switch protocols (Upgrade, and CONNECT with a protocol, RFC 8441), and
+// GET requests that would rather have text/event-stream than anything else. Their
+// context, and no other's, is ended when a window in whose scope they lie begins and
+// refuses them: with an [*UnavailableError] as its cause, which is [ErrWindow],
+// and spread by [Options].StreamJitter. A handler that does not heed its context
+// stays busy. A stream that has bypassed a window (see [Bypass]) is ended only when the
+// window would have to be held shut for it. After [Guard.Close] none is ended.
+//
+// A new request for an event stream is answered 200 with one event "maintenance", of
+// which the data is the problem+json, and the time to come back as retry: the
+// EventSource of a browser gives up for good on any other status. Any other client
+// of streams is refused as everybody is.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return &guarded{g, next}
 }
@@ -29,30 +48,48 @@ type guarded struct {
 }
 
 func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.guard.pass.has(r) {
+	g := h.guard
+	var v *visitor
+	if g.bypass != nil {
+		v, r = g.bypass.visitor(r)
+	}
+	if g.pass.has(r) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	at, refusedBy := h.guard.admit(r)
+	at, c, refusedBy := g.admit(r, v)
 	if refusedBy != nil {
-		h.guard.refuse(w, r, refusedBy)
+		v.refused(refusedBy)
+		g.turnAway(w, r, refusedBy)
 		return
 	}
-	defer h.guard.leave(at)
+	defer g.leave(at)
+	if c.bypassed {
+		r = v.audit(g, r, c)
+	}
+	if c.announced && g.link != "" {
+		w.Header().Add("Link", g.link)
+	}
+	if isStream(r) {
+		g.serveStream(h.next, w, r, c)
+		return
+	}
 	h.next.ServeHTTP(w, r)
 }
 
-// admit counts the request, or says which window refuses it.
-func (g *Guard) admit(r *http.Request) (*slot, *near) {
+// admit counts the request, or says which window refuses it. What each window that
+// refuses it lets the visitor bypass is admitted all the same.
+func (g *Guard) admit(r *http.Request, v *visitor) (*slot, *class, *near) {
 	t := target{r: r}
 	for {
 		s := g.now.Load()
 		c := g.requestClass(s, &t)
-		if c.refusedBy != nil {
-			return nil, c.refusedBy
-		}
-		if c.cutoffBy != nil && g.opts.Long != nil && g.opts.Long(r) {
-			return nil, c.cutoffBy
+		if c.refusedBy != nil || c.cutoffBy != nil {
+			long := c.cutoffBy != nil && (c.refusedBy == nil || v != nil) && g.opts.Long != nil && g.opts.Long(r)
+			var by *near
+			if c, by = v.decide(c, long); by != nil {
+				return nil, nil, by
+			}
 		}
 		at := g.running.enter(c)
 		if g.now.Load() != s {
@@ -60,8 +97,22 @@ func (g *Guard) admit(r *http.Request) (*slot, *near) {
 			continue
 		}
 		g.noteRehearsal(c)
-		return at, nil
+		return at, c, nil
 	}
+}
+
+// checkStatusURL keeps what would end a header field or a link.
+func checkStatusURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	plain := !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"\\^`{|}", r) })
+	if err == nil && plain &&
+		((u.Scheme == "https" || u.Scheme == "http") && u.Host != "" || u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/")) {
+		return nil
+	}
+	return fmt.Errorf(`downtime: Options.StatusURL must be an http or https URL, or a path that begins with "/", got %q`, clip(text))
 }
 
 // noteRehearsal counts what rehearsals would have refused.

@@ -31,7 +31,7 @@ func TestQuietIsHonest(t *testing.T) {
 	text := "windows:\n"
 	for i := range rounds {
 		at := start.Add(time.Duration(i) * (length + gap)).UTC().Format(time.RFC3339Nano)
-		text += fmt.Sprintf("  - {id: w%d, start: %q, duration: %v, scope: {paths: [\"/orders/**\"], work: [import]}}\n", i, at, length)
+		text += fmt.Sprintf("  - {id: w%d, start: %q, duration: %v, overrun: reopen, scope: {paths: [\"/orders/**\"], work: [import]}}\n", i, at, length)
 	}
 	// Classify is asked in the middle of an admission: giving way there makes windows
 	// begin there.

@@ -1,8 +1,7 @@
 package downtime
 
 import (
-	"encoding/json"
-	"html"
+	"context"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -15,8 +14,14 @@ import (
 // turned away at one moment should not come back at one moment either.
 func (g *Guard) retryAfter(n *near) time.Duration {
 	wait, length := bootRetry, bootRetry
-	if !n.End.IsZero() {
-		wait, length = time.Until(n.End), n.End.Sub(n.Start)
+	if until := n.until(); !until.IsZero() {
+		length = until.Sub(n.Start)
+		if left := time.Until(until); left > 0 { // else it takes longer than planned
+			wait = left
+		}
+	}
+	if n.Phase == PhaseOverrun {
+		wait = min(wait, overrunRetry) // it may be over at any moment
 	}
 	jitter := time.Duration(0)
 	if most := min(g.opts.RetryJitter, g.opts.RetryMax/2, length/4); most > 0 {
@@ -34,146 +39,133 @@ func (g *Guard) retryAfter(n *near) time.Duration {
 func (g *Guard) unavailable(n *near) *UnavailableError {
 	n.progress.refused.Add(1)
 	g.refused.Add(1)
+	return g.unavailableBy(n)
+}
+
+func (g *Guard) unavailableBy(n *near) *UnavailableError {
 	return &UnavailableError{
 		Window:     n.Window.ID,
 		Mode:       n.Window.Mode,
-		Reason:     n.Window.reason(),
-		Until:      n.End,
+		Reason:     n.reason(),
+		Until:      n.knownEnd(),
 		RetryAfter: g.retryAfter(n),
 	}
 }
 
-// reason is what users are told.
-func (w *Window) reason() string {
-	switch {
-	case w.Message != "":
-		return w.Message
-	case w.Mode == ModeReadOnly:
-		return "Changes are not possible during maintenance."
+// turnAway counts a refusal, and answers the request with it, by way of the
+// application's CORS middleware where there is one.
+func (g *Guard) turnAway(w http.ResponseWriter, r *http.Request, n *near) {
+	preflight := g.cors != nil && isPreflight(r)
+	if !preflight {
+		n.progress.refused.Add(1)
+		g.refused.Add(1)
 	}
-	return "This part of the service is down for maintenance."
+	if g.cors == nil {
+		g.refuse(w, r, n)
+		return
+	}
+	g.cors.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), refusalKey{}, refusal{n, preflight})))
 }
 
-// refuse counts a refusal, and answers the request with it.
+// A refusal is what is to be answered behind the CORS middleware.
+type refusal struct {
+	by        *near
+	preflight bool
+}
+
+type refusalKey struct{}
+
+// answer is the handler behind the CORS middleware.
+func (g *Guard) answer(w http.ResponseWriter, r *http.Request) {
+	is, _ := r.Context().Value(refusalKey{}).(refusal)
+	switch {
+	case is.by == nil: // the middleware calls it with a context of its own making
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, "down for maintenance", http.StatusServiceUnavailable)
+	case is.preflight: // the middleware has said what it had to say
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		g.refuse(w, r, is.by)
+	}
+}
+
+// isPreflight says whether a browser asks what it may ask (Fetch §4.8, CORS-preflight fetch).
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header["Origin"] != nil && r.Header["Access-Control-Request-Method"] != nil
+}
+
+// smallBody is up to what length the rest of a refused HTTP/1 request is worth the
+// connection: net/http reads it to be able to go on.
+const smallBody = 64 << 10
+
+// refuse answers the request with a refusal.
 func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
-	n.progress.refused.Add(1)
-	g.refused.Add(1)
-	retry := strconv.FormatInt(int64((g.retryAfter(n)+time.Second-1)/time.Second), 10)
+	wait := g.retryAfter(n)
+	retry := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
 	pages := n.pages()
+	code := http.StatusServiceUnavailable
+	h := w.Header()
 	var contentType string
-	var body []byte
-	switch preferred(r.Header["Accept"]) {
+	var body, rest []byte
+	switch preferred(r.Header["Accept"], r.Method == http.MethodGet) {
 	case formatHTML:
 		contentType = "text/html; charset=utf-8"
-		body = make([]byte, 0, len(pages.htmlHead)+len(pages.htmlRest)+len(retry))
-		body = append(append(append(body, pages.htmlHead...), retry...), pages.htmlRest...)
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		body, rest = pages.html(retry, time.Now())
+		h.Set("Content-Security-Policy", pagePolicy)
 	case formatText:
 		contentType, body = "text/plain; charset=utf-8", pages.text
+	case formatStream:
+		// A browser's EventSource takes any other status for a reason never to come back
+		// (HTML §9.2.2), and knows no Retry-After.
+		code, contentType = http.StatusOK, "text/event-stream"
+		body = append(strconv.AppendInt([]byte("retry: "), wait.Milliseconds(), 10), pages.event...)
 	default:
 		contentType, body = "application/problem+json", pages.json
 	}
-	h := w.Header()
-	h.Set("Retry-After", retry)
+	if code == http.StatusServiceUnavailable {
+		h.Set("Retry-After", retry)
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(len(body)+len(rest)))
 	h.Add("Vary", "Accept")
 	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(http.StatusServiceUnavailable)
+	if g.link != "" {
+		h.Add("Link", g.link)
+	}
+	exposeRetryAfter(h)
+	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > smallBody) {
+		h.Set("Connection", "close") // or the server reads some of the body before it answers
+	}
+	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that has gone needs no answer
+		if rest != nil {
+			_, _ = w.Write(rest)
+		}
 	}
 }
 
-// pages are the bodies of a window's refusals. They are made once for a snapshot.
-type pages struct {
-	json     []byte
-	text     []byte
-	htmlHead []byte // up to the seconds until the page reloads itself
-	htmlRest []byte // after them
+// exposeRetryAfter lets a page of another origin read when to come back, where it may
+// read the answer at all.
+func exposeRetryAfter(h http.Header) {
+	const expose = "Access-Control-Expose-Headers"
+	if h.Get("Access-Control-Allow-Origin") == "" {
+		return
+	}
+	exposed := strings.Join(h[expose], ", ")
+	for name := range strings.SplitSeq(exposed, ",") {
+		name = strings.TrimSpace(name)
+		if strings.EqualFold(name, "Retry-After") ||
+			name == "*" && h.Get("Access-Control-Allow-Credentials") != "true" { // with them it is a name (Fetch §3.3.4)
+			return
+		}
+	}
+	if exposed != "" {
+		exposed += ", "
+	}
+	h.Set(expose, exposed+"Retry-After")
 }
-
-// problem is the body of RFC 9457. Its type is about:blank, so title is that of the
-// status; what is special stands in the members of our own.
-type problem struct {
-	Title  string     `json:"title"`
-	Status int        `json:"status"`
-	Detail string     `json:"detail"`
-	Window string     `json:"window,omitempty"`
-	Name   string     `json:"window_title,omitempty"`
-	Mode   Mode       `json:"mode"`
-	Start  *time.Time `json:"start,omitempty"`
-	End    *time.Time `json:"end,omitempty"`
-}
-
-func newPages(n *near) *pages {
-	w := n.Window
-	p := problem{
-		Title:  http.StatusText(http.StatusServiceUnavailable),
-		Status: http.StatusServiceUnavailable,
-		Detail: w.reason(),
-		Window: w.ID,
-		Name:   w.Title,
-		Mode:   w.Mode,
-	}
-	heading := "Down for maintenance"
-	if w.Title != "" {
-		heading = w.Title
-	}
-	until, untilHTML := "", ""
-	if !n.End.IsZero() {
-		start, end := n.Start.UTC(), n.End.UTC()
-		p.Start, p.End = &start, &end
-		local := n.End.In(w.Timezone).Format("Monday 2 January 2006, 15:04 MST")
-		until = "Until " + local + ".\n"
-		untilHTML = "<p>Until <time datetime=\"" + end.Format(time.RFC3339) + "\">" + html.EscapeString(local) + "</time>.</p>\n"
-	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		panic("downtime: a problem of strings and times cannot be written: " + err.Error())
-	}
-	head, rest, _ := strings.Cut(page, "{retry}")
-	rest = strings.NewReplacer(
-		"{heading}", html.EscapeString(heading),
-		"{reason}", strings.ReplaceAll(html.EscapeString(w.reason()), "\n", "<br>"),
-		"{until}", untilHTML,
-	).Replace(rest)
-	return &pages{
-		json:     append(body, '\n'),
-		text:     []byte(heading + "\n\n" + w.reason() + "\n" + until),
-		htmlHead: []byte(head),
-		htmlRest: []byte(rest),
-	}
-}
-
-// page needs nothing but itself, and follows the reader's light or dark. It reloads
-// itself when the client is to come back.
-const page = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<meta http-equiv="refresh" content="{retry}">
-<title>{heading}</title>
-<style>
-:root { color-scheme: light dark; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; font: 1.1rem/1.6 system-ui, sans-serif; background: #f6f6f4; color: #1c1c1a; }
-main { max-width: 34rem; padding: 2rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; }
-p { margin: 0 0 1rem; overflow-wrap: anywhere; }
-@media (prefers-color-scheme: dark) { body { background: #161615; color: #ececea; } }
-</style>
-</head>
-<body>
-<main>
-<h1>{heading}</h1>
-<p>{reason}</p>
-{until}</main>
-</body>
-</html>
-`
 
 // A format of a refusal's body.
 type format uint8
@@ -182,6 +174,7 @@ const (
 	formatJSON format = iota
 	formatHTML
 	formatText
+	formatStream
 )
 
 // maxAccept bounds what is read of an Accept header.
@@ -189,10 +182,10 @@ const maxAccept = 1024
 
 // preferred chooses the format that Accept likes best (RFC 9110 §12.5.1): by quality,
 // then by how exactly it is named, then JSON. JSON too when none is acceptable, since
-// a refusal must say something.
-func preferred(accept []string) format {
+// a refusal must say something. An event stream, if it may be one, only when it is named.
+func preferred(accept []string, mayStream bool) format {
 	type rank struct{ quality, exact int } // quality in thousandths
-	var best [3]rank
+	var best [4]rank
 	for f := range best {
 		best[f] = rank{-1, -1}
 	}
@@ -224,6 +217,8 @@ func preferred(accept []string) format {
 				consider(formatHTML, rank{q, 2})
 			case strings.EqualFold(media, "text/plain"):
 				consider(formatText, rank{q, 2})
+			case mayStream && strings.EqualFold(media, eventStream):
+				consider(formatStream, rank{q, 2})
 			}
 		}
 	}

@@ -131,19 +131,15 @@ func (c *scope) hasHost(t *target) bool {
 	if len(c.hosts) == 0 {
 		return true
 	}
-	// An absolute-form target carries a host of its own, which the server has put in
-	// Host. What stands in the URL all the same was put there on the way.
-	return c.hasHostName(t.r.Host) || t.r.URL.Host != "" && t.r.URL.Host != t.r.Host && c.hasHostName(t.r.URL.Host)
-}
-
-func (c *scope) hasHostName(host string) bool {
-	name, ok := normalHost(host)
-	if !ok {
+	t.readHosts()
+	if t.hostDoubt {
 		return true
 	}
-	for _, h := range c.hosts {
-		if h == name || h[0] == '.' && strings.HasSuffix(name, h) {
-			return true
+	for _, name := range t.hosts[:t.hostCount] {
+		for _, h := range c.hosts {
+			if h == name || h[0] == '.' && strings.HasSuffix(name, h) {
+				return true
+			}
 		}
 	}
 	return false
@@ -185,6 +181,11 @@ type target struct {
 	read     bool
 	doubt    bool
 	readings [][]string
+
+	hostsRead bool
+	hostDoubt bool // a host is none
+	hostCount int
+	hosts     [2]string // normal
 }
 
 func (t *target) isPlain() bool {
@@ -201,6 +202,30 @@ func (t *target) otherReadings() ([][]string, bool) {
 		t.readings, t.doubt = readings(t.r.URL)
 	}
 	return t.readings, t.doubt
+}
+
+// readHosts finds the hosts that the request names. An absolute-form target carries one
+// of its own, which the server has put in Host. What stands in the URL all the same was
+// put there on the way.
+func (t *target) readHosts() {
+	if t.hostsRead {
+		return
+	}
+	t.hostsRead = true
+	t.addHost(t.r.Host)
+	if t.r.URL.Host != "" && t.r.URL.Host != t.r.Host {
+		t.addHost(t.r.URL.Host)
+	}
+}
+
+func (t *target) addHost(host string) {
+	name, ok := normalHost(host)
+	if !ok {
+		t.hostDoubt = true
+		return
+	}
+	t.hosts[t.hostCount] = name
+	t.hostCount++
 }
 
 // normalHost is a host as hosts are compared: without port and final dot, in lower

@@ -2,6 +2,7 @@ package downtime
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -13,46 +14,101 @@ import (
 // windows are near, their phases, and so for every class of work whether it may begin.
 // A snapshot never changes, but for the classes that it makes as they are asked for.
 type snapshot struct {
-	schedule *Schedule      // nil while there is none
-	near     []*near        // those in progress first, the most restrictive before the others
-	scopes   []*scope       // of near, each once
-	index    map[string]int // key of a scope: its place in scopes
-	next     time.Time      // when another snapshot is due; zero: never
+	schedule *Schedule                // nil while there is none
+	locals   map[occurrenceKey]*local // what was said here and holds
+	differs  bool                     // a window is not as the schedule says
+	near     []*near                  // those in progress first, the most restrictive before the others
+	scopes   []*scope                 // of near, each once
+	places   map[string]int           // key of a scope: its place in scopes
+	index    *index                   // of scopes; nil when they are so few that asking each is faster
+	next     time.Time                // when another snapshot is due; zero: never
 
-	table   []*class // classes of requests, when scopes are few: see requestClass
-	mu      sync.RWMutex
-	classes map[string]*class // all others
+	table   []*class                          // classes of requests, when scopes are few: see requestClass
+	outside [2]*class                         // else: of requests in no scope, by effect
+	single  []atomic.Pointer[class]           // of requests in one scope, at twice its place and their effect
+	mu      sync.Mutex                        // held to add a class
+	classes atomic.Pointer[map[string]*class] // all others
 }
 
 // near is a window in a snapshot: one to come, from lead before it is announced at the
-// latest, or in progress.
+// latest, in progress, or over and not let go.
 type near struct {
 	WindowState
-	scope    int // in snapshot.scopes
-	progress *progress
-	pages    func() *pages // what refused requests are answered
+	scope      int // in snapshot.scopes
+	progress   *progress
+	local      bool // its times are not the document's
+	overrunMax time.Duration
+	asks       bool          // the quorum is told of it
+	waits      bool          // it is closed before its start, or after its end, for want of the quorum's word
+	pages      func() *pages // what refused requests are answered
 }
 
-// progress is what the guard has seen of one occurrence. It outlives snapshots.
-type progress struct {
-	refused atomic.Int64 // what it refused; of a rehearsal, what it would have
-	began   time.Time    // when a snapshot first had it in progress
-	quiet   atomic.Int64 // from then to when it was first seen quiet, in ns, and one more; 0: not yet
-	logged  Phase        // the phase that was logged last; of the guard's goroutine
-	last    WindowState  // what was published last; of the guard's goroutine
+// isOn says whether the window is in progress, or ought to be over.
+func (n *near) isOn() bool { return n.Phase == PhaseInProgress || n.Phase == PhaseOverrun }
+
+// refuses says whether the window is on and refuses what is in its scope and of that
+// effect.
+func (n *near) refuses(e Effect) bool {
+	return n.isOn() && n.Window.Mode.closes() && n.Window.Mode.refuses(e)
 }
 
-// progressKey tells occurrences apart. A window that changes its mode or scope on
-// the way has to become quiet anew.
-type progressKey struct {
-	id      string
-	planned int64
-	mode    Mode
-	scope   string
+// isShut says whether the window refuses what its mode refuses.
+func (n *near) isShut() bool { return n.Window.Mode.closes() && (n.isOn() || n.waits) }
+
+// drains says whether the window is in progress and was not quiet yet.
+func (n *near) drains() bool {
+	return n.isOn() && n.Window.ID != "" && n.Window.Mode != ModeAnnounce && n.progress.quiet.Load() == 0
 }
 
-func keyOf(o Occurrence) progressKey {
-	return progressKey{o.Window.ID, o.Planned.Unix(), o.Window.Mode, o.Window.scope.key}
+// phase is the phase by the clock and by what runs.
+func (n *near) phase() Phase {
+	if n.Phase == PhaseInProgress && n.drains() {
+		return PhaseDraining
+	}
+	return n.Phase
+}
+
+func (p *progress) quietAfter() (time.Duration, bool) {
+	q := p.quiet.Load()
+	return time.Duration(max(0, q-1)), q > 0
+}
+
+// end is when the window was to end, which may be past; the zero time for what ends
+// when something is known.
+func (n *near) end() time.Time {
+	if n.waits && !n.isOn() {
+		return time.Time{}
+	}
+	return n.End
+}
+
+// knownEnd is the same, but zero too for a window that ought to be over.
+func (n *near) knownEnd() time.Time {
+	if n.Phase == PhaseOverrun {
+		return time.Time{}
+	}
+	return n.end()
+}
+
+// until is when those who are refused may come back; the zero time is soon.
+func (n *near) until() time.Time {
+	if n.Phase == PhaseOverrun {
+		return n.End.Add(n.overrunMax)
+	}
+	return n.end()
+}
+
+// reason is what users are told.
+func (n *near) reason() string {
+	switch w := n.Window; {
+	case n.waits && !n.isOn():
+		return "This part of the service is closed for a moment, until all of its replicas agree."
+	case w.Message != "":
+		return w.Message
+	case w.Mode == ModeReadOnly:
+		return "Changes are not possible during maintenance."
+	}
+	return "This part of the service is down for maintenance."
 }
 
 // lead is how long before its first phase a window's scope is told apart, so that what
@@ -77,45 +133,72 @@ func (s *Schedule) few(now time.Time) bool {
 }
 
 // compareStates puts windows in progress first, the most restrictive before the
-// others, then those to come.
+// others, then those that are over and not let go, then those to come.
 func compareStates(a, b WindowState) int {
-	inA, inB := a.Phase == PhaseInProgress, b.Phase == PhaseInProgress
+	rank := func(w WindowState) int {
+		switch w.Phase {
+		case PhaseInProgress, PhaseOverrun:
+			return 0
+		case PhaseCompleted:
+			return 1
+		}
+		return 2
+	}
+	rankA := rank(a)
 	switch {
-	case inA && inB:
+	case rankA != rank(b):
+		return cmp.Compare(rankA, rank(b))
+	case rankA == 0:
 		return cmp.Or(
 			cmp.Compare(a.Window.Mode, b.Window.Mode),
 			b.End.Compare(a.End),
 			cmp.Compare(a.Window.ID, b.Window.ID))
-	case inA:
-		return -1
-	case inB:
-		return 1
 	}
 	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
 }
 
-// tableScopes is up to how many scopes all classes of requests are made beforehand.
-const tableScopes = 5
+// due says that another snapshot is needed then; the zero time is never.
+func (s *snapshot) due(t time.Time) {
+	if !t.IsZero() && (s.next.IsZero() || t.Before(s.next)) {
+		s.next = t
+	}
+}
+
+const (
+	tableScopes = 5 // up to so many scopes all classes of requests are made beforehand
+	askEach     = 8 // up to so many paths and hosts asking each scope is faster than the index
+)
 
 // seal completes a snapshot of which schedule and near are set.
 func (s *snapshot) seal() {
 	slices.SortStableFunc(s.near, func(a, b *near) int { return compareStates(a.WindowState, b.WindowState) })
-	s.index = make(map[string]int, len(s.near))
+	s.places = make(map[string]int, len(s.near))
+	lists := 0
 	for _, n := range s.near {
 		sc := n.Window.scope
-		at, ok := s.index[sc.key]
+		at, ok := s.places[sc.key]
 		if !ok {
 			at = len(s.scopes)
-			s.index[sc.key] = at
+			s.places[sc.key] = at
 			s.scopes = append(s.scopes, sc)
+			lists += len(sc.paths) + len(sc.hosts)
 		}
 		n.scope = at
 	}
-	s.classes = map[string]*class{}
-	if len(s.scopes) <= tableScopes {
+	s.classes.Store(&map[string]*class{})
+	if len(s.scopes) > tableScopes || lists > askEach {
+		s.index = newIndex(s.scopes)
+	}
+	if len(s.scopes) > tableScopes {
+		none := noScopes(nil, len(s.scopes))
+		for effect := range s.outside {
+			s.outside[effect] = s.newClass(kindHTTP, Effect(effect), false, none)
+		}
+		s.single = make([]atomic.Pointer[class], 2*len(s.scopes))
+	} else {
 		s.table = make([]*class, 2<<len(s.scopes))
 		for i := range s.table {
-			s.table[i] = s.newClass(kindHTTP, Effect(i&1), []byte{byte(i >> 1)})
+			s.table[i] = s.newClass(kindHTTP, Effect(i&1), false, []byte{byte(i >> 1)})
 		}
 	}
 }
@@ -129,29 +212,63 @@ type class struct {
 	scopes   []byte // a bit for each of snapshot.scopes
 
 	refusedBy *near   // the most restrictive window that refuses; nil: none
+	refusing  []*near // all that refuse, refusedBy first
 	cutoffBy  *near   // the window that refuses it when it is long; nil: none
+	cutting   []*near // all that do, cutoffBy first
 	rehearsed []*near // those that would have refused, but only rehearse
+	announced bool    // users are told of one of the windows
+
+	bypassed bool                  // it is let in though refused: an operator's
+	bypass   atomic.Pointer[class] // the class of the same that is; nil: not made yet
 }
 
 // kindHTTP is what reports call requests.
 const kindHTTP = "http"
 
-func (s *snapshot) newClass(kind string, effect Effect, scopes []byte) *class {
+// newClass makes a class. What is held was handed on by what was admitted, and so no
+// rehearsal would have refused it.
+func (s *snapshot) newClass(kind string, effect Effect, held bool, scopes []byte) *class {
 	c := &class{snapshot: s, kind: kind, effect: effect, scopes: scopes}
 	for _, n := range s.near {
-		if !c.in(n.scope) || !n.Window.Mode.refuses(effect) {
+		if !c.in(n.scope) {
+			continue
+		}
+		if n.Phase >= PhaseAnnounced && n.Window.Mode != ModeRehearse {
+			c.announced = true
+		}
+		if !n.Window.Mode.refuses(effect) {
 			continue
 		}
 		switch {
 		case n.Phase == PhaseInProgress && n.Window.Mode == ModeRehearse:
-			c.rehearsed = append(c.rehearsed, n)
-		case n.Phase == PhaseInProgress && c.refusedBy == nil:
-			c.refusedBy = n
-		case n.Phase == PhaseCutoff && n.Window.Mode.closes() && c.cutoffBy == nil:
-			c.cutoffBy = n
+			if !held {
+				c.rehearsed = append(c.rehearsed, n)
+			}
+		case n.isShut():
+			c.refusing = append(c.refusing, n)
+		case n.Phase == PhaseCutoff && n.Window.Mode.closes():
+			c.cutting = append(c.cutting, n)
 		}
 	}
+	if len(c.refusing) > 0 {
+		c.refusedBy = c.refusing[0]
+	}
+	if len(c.cutting) > 0 {
+		c.cutoffBy = c.cutting[0]
+	}
 	return c
+}
+
+// bypassing is the class of what is let in by a bypass though class c is refused. It
+// counts as busy in the windows that it bypasses, and keeps their work unfinished.
+func (c *class) bypassing() *class {
+	if b := c.bypass.Load(); b != nil {
+		return b
+	}
+	b := c.snapshot.newClass(c.kind, c.effect, false, c.scopes)
+	b.bypassed = true
+	c.bypass.Store(b) // of two that make it at once either is right
+	return b
 }
 
 func (c *class) in(scope int) bool { return c.scopes[scope>>3]&(1<<(scope&7)) != 0 }
@@ -166,7 +283,7 @@ func (c *class) counts(w *Window) (counts, unsure bool) {
 	if w.scope.all {
 		return !c.wasRehearsed(w), false
 	}
-	at, known := c.snapshot.index[w.scope.key]
+	at, known := c.snapshot.places[w.scope.key]
 	if !known {
 		return true, true
 	}
@@ -189,8 +306,7 @@ func (c *class) wasRehearsed(w *Window) bool {
 
 // requestClass finds the class of a request.
 func (g *Guard) requestClass(s *snapshot, t *target) *class {
-	n := len(s.scopes)
-	if n <= tableScopes {
+	if s.index == nil {
 		mask := 0
 		for i, sc := range s.scopes {
 			if sc.has(t) {
@@ -200,32 +316,53 @@ func (g *Guard) requestClass(s *snapshot, t *target) *class {
 		return s.table[mask<<1|int(g.effect(t.r, mask != 0))]
 	}
 	var room [keyRoom]byte
-	bits := noScopes(room[:0], n)
-	any := false
-	for i, sc := range s.scopes {
-		if sc.has(t) {
-			bits[i>>3] |= 1 << (i & 7)
-			any = true
-		}
+	found := hits{bits: noScopes(room[:0], len(s.scopes))}
+	s.index.find(t, &found)
+	effect := g.effect(t.r, found.n > 0)
+	switch {
+	case s.table != nil:
+		return s.table[int(found.bits[0])<<1|int(effect)]
+	case found.n == 0:
+		return s.outside[effect]
+	case found.n > 1:
+		return s.class(found.bits, kindHTTP, effect, false)
 	}
-	return s.class(bits, kindHTTP, g.effect(t.r, any))
+	at := &s.single[2*found.last+int(effect)]
+	c := at.Load()
+	if c == nil {
+		// Of two that make it at once either is right.
+		c = s.newClass(kindHTTP, effect, false, slices.Clone(found.bits))
+		at.Store(c)
+	}
+	return c
 }
 
-// workClass finds the class of work.
-func (s *snapshot) workClass(w Work) *class {
+// workClass finds the class of work, and of what is held.
+func (s *snapshot) workClass(w Work, held bool) *class {
 	var room [keyRoom]byte
-	bits := noScopes(room[:0], len(s.scopes))
+	found := hits{bits: noScopes(room[:0], len(s.scopes))}
 	t := target{r: w.Request}
-	for i, sc := range s.scopes {
-		if t.r != nil && sc.has(&t) || t.r == nil && sc.hasWork(w.Name) {
-			bits[i>>3] |= 1 << (i & 7)
+	switch {
+	case t.r == nil:
+		for i, sc := range s.scopes {
+			if sc.hasWork(w.Name) {
+				found.add(i)
+			}
+		}
+	case s.index != nil:
+		s.index.find(&t, &found)
+	default:
+		for i, sc := range s.scopes {
+			if sc.has(&t) {
+				found.add(i)
+			}
 		}
 	}
 	effect := Write
 	if w.Effect == Read {
 		effect = Read
 	}
-	return s.class(bits, w.Name, effect)
+	return s.class(found.bits, w.Name, effect, held)
 }
 
 // effect is what the request does. A function of the application is asked only where
@@ -252,30 +389,40 @@ func noScopes(b []byte, scopes int) []byte {
 }
 
 const (
-	maxClasses = 1000
+	maxClasses = 1000 // are kept in a snapshot
 	kindOther  = "other"
 )
 
 // class returns the class of what is in the scopes of bits, of which the array may
 // be written to beyond its length.
-func (s *snapshot) class(bits []byte, kind string, effect Effect) *class {
-	key := append(append(bits, byte(effect)), kind...)
-	s.mu.RLock()
-	c := s.classes[string(key)]
-	full := len(s.classes) >= maxClasses
-	s.mu.RUnlock()
-	if c != nil {
+//
+// Clients can make as many classes as there are combinations of scopes. Those that
+// there is no room for are made each time anew, which is only slower.
+func (s *snapshot) class(bits []byte, kind string, effect Effect, held bool) *class {
+	how := byte(effect)
+	if held {
+		how |= 1 << 7
+	}
+	key := append(append(bits, how), kind...)
+	classes := *s.classes.Load()
+	if c := classes[string(key)]; c != nil {
 		return c
 	}
-	if full && kind != kindHTTP && kind != kindOther {
-		return s.class(bits, kindOther, effect)
+	if len(classes) >= maxClasses && kind != kindHTTP && kind != kindOther {
+		return s.class(bits, kindOther, effect, held)
 	}
+	c := s.newClass(kind, effect, held, slices.Clone(bits))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c = s.classes[string(key)]
-	if c == nil {
-		c = s.newClass(kind, effect, slices.Clone(bits))
-		s.classes[string(key)] = c
+	classes = *s.classes.Load()
+	if known := classes[string(key)]; known != nil {
+		return known
 	}
+	if len(classes) >= maxClasses && kind != kindOther || len(classes) >= 2*maxClasses {
+		return c
+	}
+	classes = maps.Clone(classes)
+	classes[string(key)] = c
+	s.classes.Store(&classes)
 	return c
 }

@@ -59,6 +59,10 @@ type Work struct {
 	// Effect and Long stand; the guard's Classify, Long and Pass are not asked. Nil: the
 	// work is not a request.
 	Request *http.Request
+
+	// Stream work lasts until somebody ends it, as a subscription does. The context that
+	// [Guard.EnterContext] gives it is ended by the window; nothing else asks.
+	Stream bool
 }
 
 // Enter asks whether work may begin, and counts it when it may: leave must be called
@@ -66,26 +70,25 @@ type Work struct {
 // is never nil.
 //
 // The error is an [*UnavailableError] when a window refuses, the cause of ctx's
-// end when it has ended, and another when work has no name or a request without URL. Hand on to others only what will
-// have ended when leave is called: work that outlives its count is not seen.
+// end when it has ended, and another when work has no name or a request without URL. Work
+// in the context of a request that bypasses windows (see [Bypassed]) bypasses them too. Hand on to others only what will
+// have ended when leave is called, or what [Guard.Hold] holds: work that outlives its count is
+// not seen.
 func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
-	if work.Name == "" {
-		return func() {}, errors.New("downtime: work must have a name")
-	}
-	if work.Request != nil && work.Request.URL == nil {
-		return func() {}, errors.New("downtime: the request of work must have a URL")
+	if err := work.check(); err != nil {
+		return func() {}, err
 	}
 	if ctx.Err() != nil {
 		return func() {}, context.Cause(ctx)
 	}
 	for {
 		s := g.now.Load()
-		c := s.workClass(work)
-		if n := c.refusedBy; n != nil {
-			return func() {}, g.unavailable(n)
-		}
-		if n := c.cutoffBy; n != nil && work.Long {
-			return func() {}, g.unavailable(n)
+		c := s.workClass(work, false)
+		if c.refusedBy != nil || c.cutoffBy != nil {
+			var by *near
+			if c, by = g.workVisitor(ctx).decide(c, work.Long && c.cutoffBy != nil); by != nil {
+				return func() {}, g.unavailable(by)
+			}
 		}
 		at := g.running.enter(c)
 		if g.now.Load() != s {
@@ -93,11 +96,79 @@ func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) 
 			continue
 		}
 		g.noteRehearsal(c)
-		var left atomic.Bool
-		return func() {
-			if left.CompareAndSwap(false, true) {
-				g.leave(at)
-			}
-		}, nil
+		return g.leaveOnce(at), nil
+	}
+}
+
+// Hold counts work that outlives the request or the work that asks for it: call it
+// from what was admitted, before that ends, and release when the work handed on has
+// ended, however it ended. release may be called more than once; it is never nil.
+//
+// What was admitted may hand work on while a window drains, though nothing new may
+// begin, and what is held keeps the window from being quiet. So Hold is refused, with an
+// [*UnavailableError], only once the window has been found quiet, and then to its end: who
+// was admitted, and is counted in the same window, is never refused. Neither a cutoff nor
+// [Work].Long matters. Other errors are those of [Guard.Enter].
+//
+// Hold finds scopes by the work it is given, not by who calls. Where they list paths only,
+// hand on the request as [Work].Request, or list the work's name.
+func (g *Guard) Hold(work Work) (release func(), err error) {
+	if err := work.check(); err != nil {
+		return func() {}, err
+	}
+	for {
+		s := g.now.Load()
+		c := s.workClass(work, true)
+		// What cannot be had is not counted, not even for a moment.
+		if n := g.sealedBy(c); n != nil {
+			return func() {}, g.unavailable(n)
+		}
+		at := g.running.enter(c)
+		if g.now.Load() != s {
+			g.leave(at)
+			continue
+		}
+		if n := g.sealedBy(c); n != nil {
+			g.leave(at)
+			return func() {}, g.unavailable(n)
+		}
+		return g.leaveOnce(at), nil
+	}
+}
+
+// sealedBy is the window by which class c may not even be held; nil: none.
+func (g *Guard) sealedBy(c *class) *near {
+	for _, n := range c.refusing {
+		gate := n.progress.gate.Load()
+		if gate == gateSealing {
+			// Who seals looks at the counts now, and will soon know.
+			g.sealing.Lock()
+			gate = n.progress.gate.Load()
+			g.sealing.Unlock()
+		}
+		if gate == gateSealed {
+			return n
+		}
+	}
+	return nil
+}
+
+func (w *Work) check() error {
+	if w.Name == "" {
+		return errors.New("downtime: work must have a name")
+	}
+	if w.Request != nil && w.Request.URL == nil {
+		return errors.New("downtime: the request of work must have a URL")
+	}
+	return nil
+}
+
+// leaveOnce uncounts when it is first called.
+func (g *Guard) leaveOnce(at *slot) func() {
+	var left atomic.Bool
+	return func() {
+		if left.CompareAndSwap(false, true) {
+			g.leave(at)
+		}
 	}
 }

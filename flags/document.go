@@ -335,7 +335,7 @@ func (r *reader) flag(key, node *document.Node) (*flag, *Problem) {
 		return nil, r.problem(at, key.Text, "targeting", err)
 	}
 	if rule != nil {
-		if f.rule, err = jsonlogic.Compile(rule, &jsonlogic.Options{Operators: r.operators}); err != nil {
+		if f.rule, err = jsonlogic.Compile(rule, &jsonlogic.Options{Operators: r.operators, Predicates: predicates}); err != nil {
 			return nil, r.problem(node.Get("targeting"), key.Text, "targeting", err)
 		}
 	}

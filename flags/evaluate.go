@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -32,13 +33,13 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 		return d
 	}
 	d.FlagMetadata = f.metadata
-	v, reason, failed := p.choose(ctx, f, attrs)
+	v, reason, failed, chance := p.choose(ctx, f, attrs)
 	d.Reason = reason
 	if failed != nil {
 		d.ResolutionError = *failed
 		return d
 	}
-	p.count(f, v)
+	p.count(f, v, chance)
 	if v == nil {
 		return d
 	}
@@ -53,9 +54,9 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 }
 
 // count notes an evaluation; a nil variant is the caller's default.
-func (p *Provider) count(f *flag, v *variant) {
+func (p *Provider) count(f *flag, v *variant, chance uint32) {
 	if !p.opts.WithoutUsage {
-		f.usage.note(v)
+		f.usage.note(v, chance)
 	}
 }
 
@@ -68,14 +69,15 @@ func (f *flag) isStatic() bool {
 // is seldom.
 func refer(err openfeature.ResolutionError) *openfeature.ResolutionError { return &err }
 
-// choose evaluates a flag, or does what the context says instead.
-func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
+// choose evaluates a flag, or does what the context says instead. chance is for
+// [usage.note].
+func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError, chance uint32) {
 	if p.opts.AllowOverrides && f.fault == nil && !f.disabled {
 		if name, ok := overridden(ctx, f.key); ok {
 			if v := f.variant(name); v != nil {
-				return v, ReasonOverride, nil
+				return v, ReasonOverride, nil, 0
 			}
-			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant"))
+			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant")), 0
 		}
 	}
 	return f.evaluate(attrs, p.static)
@@ -106,23 +108,25 @@ func typeOf(v any) openfeature.Type {
 
 // evaluate chooses the variant. A nil variant, without an error, is the caller's
 // default.
-func (f *flag) evaluate(attrs, static map[string]any) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
+func (f *flag) evaluate(attrs, static map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError, chance uint32) {
 	switch {
 	case f.fault != nil:
-		return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(f.fault.Error()))
+		return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(f.fault.Error())), 0
 	case f.disabled:
-		return nil, openfeature.DisabledReason, nil
+		return nil, openfeature.DisabledReason, nil, 0
 	case f.rule == nil && f.standard == nil:
-		return nil, openfeature.DefaultReason, nil
+		return nil, openfeature.DefaultReason, nil, 0
 	case f.rule == nil:
-		return f.standard, openfeature.StaticReason, nil
+		return f.standard, openfeature.StaticReason, nil, 0
 	}
 	c, _ := contexts.Get().(*evalContext)
 	c.flag, c.attrs, c.static = f, attrs, static
 	result, err := f.rule.EvalIn(&c.scope, c)
+	chance = c.chance()
 	c.flag, c.attrs, c.static = nil, nil, nil
 	contexts.Put(c)
-	return f.decide(result, err)
+	v, reason, failed = f.decide(result, err)
+	return v, reason, failed, chance
 }
 
 // decide turns the result of the flag's rule into a variant.
@@ -171,9 +175,21 @@ type evalContext struct {
 	static map[string]any
 	scope  jsonlogic.Scope
 	room   [128]byte // for what is hashed
+	random uint32    // of chance; never 0
 }
 
-var contexts = sync.Pool{New: func() any { return new(evalContext) }}
+var contexts = sync.Pool{New: func() any { return &evalContext{random: rand.Uint32() | 1} }}
+
+// chance is a random number, never 0, for next to nothing: Marsaglia's xorshift, which is
+// good enough to say which evaluations are counted.
+func (c *evalContext) chance() uint32 {
+	x := c.random
+	x ^= x << 13
+	x ^= x >> 17
+	x ^= x << 5
+	c.random = x
+	return x
+}
 
 // Get implements jsonlogic.Object.
 func (c *evalContext) Get(name string) (any, bool) {
@@ -187,6 +203,15 @@ func (c *evalContext) Get(name string) (any, bool) {
 	}
 	v, ok := c.attrs[name]
 	return v, ok
+}
+
+// Fields implements jsonlogic.Fielder. No member but $flagd stands elsewhere, unless
+// static attributes have a say.
+func (c *evalContext) Fields() map[string]any {
+	if len(c.static) > 0 {
+		return nil
+	}
+	return c.attrs
 }
 
 // targetingKey returns the targeting key, false when it is missing, empty or no text.

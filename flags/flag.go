@@ -200,7 +200,7 @@ type place struct {
 func (h Handle[T]) Value(ctx context.Context, attrs Attributes) T {
 	if f := h.find(); f != nil && f.isStatic() && !h.p.watched {
 		if value, ok := h.flag.fromValue(f.standard.value); ok {
-			h.p.count(f, f.standard)
+			h.p.count(f, f.standard, 0)
 			return value
 		}
 	}

@@ -10,59 +10,87 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// operators are flagd's own (https://flagd.dev/reference/custom-operations), for each
-// way of bucketing. What they cannot work on gives null, so that the rule falls
-// through to its default.
+// operators and predicates are flagd's own
+// (https://flagd.dev/reference/custom-operations), the former for each way of
+// bucketing. What they cannot work on gives null, so that the rule falls through to its
+// default.
 var operators = map[Bucketing]map[string]jsonlogic.Operator{
-	V2: operatorsWith(fractionalV2),
-	V3: operatorsWith(fractionalV3),
+	V2: {"fractional": fractionalV2},
+	V3: {"fractional": fractionalV3},
 }
 
-func operatorsWith(fractional jsonlogic.Operator) map[string]jsonlogic.Operator {
-	return map[string]jsonlogic.Operator{
-		"starts_with": affix(strings.HasPrefix),
-		"ends_with":   affix(strings.HasSuffix),
-		"sem_ver":     semVer,
-		"fractional":  fractional,
-	}
+var predicates = map[string]jsonlogic.Predicate{
+	"starts_with": startsWith,
+	"ends_with":   endsWith,
+	"sem_ver":     semVer,
 }
 
 func never(*jsonlogic.Scope) (any, error) { return nil, nil }
 
-func affix(has func(s, affix string) bool) jsonlogic.Operator {
-	return func(args []jsonlogic.Arg) (jsonlogic.Func, error) {
-		if len(args) != 2 {
-			return never, nil
-		}
-		return func(s *jsonlogic.Scope) (any, error) {
-			whole, ok := args[0].Eval(s).(string)
-			part, also := args[1].Eval(s).(string)
-			if !ok || !also {
-				return nil, nil
-			}
-			return has(whole, part), nil
+func neither(*jsonlogic.Scope) (holds, ok bool) { return false, false }
+
+// startsWith is {"starts_with": [text, prefix]}.
+func startsWith(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
+	if name, prefix, ok := fieldAndText(args); ok {
+		return func(s *jsonlogic.Scope) (holds, ok bool) {
+			whole, ok := s.Text(name)
+			return strings.HasPrefix(whole, prefix), ok
 		}, nil
 	}
+	return affix(args, strings.HasPrefix)
+}
+
+// endsWith is {"ends_with": [text, suffix]}.
+func endsWith(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
+	if name, suffix, ok := fieldAndText(args); ok {
+		return func(s *jsonlogic.Scope) (holds, ok bool) {
+			whole, ok := s.Text(name)
+			return strings.HasSuffix(whole, suffix), ok
+		}, nil
+	}
+	return affix(args, strings.HasSuffix)
+}
+
+// fieldAndText tells the usual arguments of an operator: [{"var": name}, text].
+func fieldAndText(args []jsonlogic.Arg) (name, text string, ok bool) {
+	if len(args) != 2 {
+		return "", "", false
+	}
+	name, isField := args[0].Field()
+	constant, _ := args[1].Const()
+	text, isText := constant.(string)
+	return name, text, isField && isText
+}
+
+func affix(args []jsonlogic.Arg, has func(s, affix string) bool) (func(*jsonlogic.Scope) (holds, ok bool), error) {
+	if len(args) != 2 {
+		return neither, nil
+	}
+	return func(s *jsonlogic.Scope) (holds, ok bool) {
+		whole, ok := args[0].Eval(s).(string)
+		part, also := args[1].Eval(s).(string)
+		return ok && also && has(whole, part), ok && also
+	}, nil
 }
 
 // semVer is {"sem_ver": [version, operator, version]}.
-func semVer(args []jsonlogic.Arg) (jsonlogic.Func, error) {
+func semVer(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
 	if len(args) != 3 {
-		return never, nil
+		return neither, nil
 	}
 	target := parseVersion
 	if constant, ok := args[2].Const(); ok {
 		parsed := parseVersion(constant)
 		target = func(any) *semver.Version { return parsed }
 	}
-	return func(s *jsonlogic.Scope) (any, error) {
+	return func(s *jsonlogic.Scope) (holds, ok bool) {
 		a, b := parseVersion(args[0].Eval(s)), target(args[2].Eval(s))
 		operator, _ := args[1].Eval(s).(string)
-		holds := versionOperators[operator]
-		if a == nil || b == nil || holds == nil {
-			return nil, nil
+		compare := versionOperators[operator]
+		if a == nil || b == nil || compare == nil {
+			return false, false
 		}
-		return holds(a, b), nil
+		return compare(a, b), true
 	}, nil
 }
 

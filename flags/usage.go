@@ -191,8 +191,9 @@ func usageOf(f, before *flag) *usage {
 	return u
 }
 
-// note counts an evaluation; a nil variant is the caller's default.
-func (u *usage) note(v *variant) {
+// note counts an evaluation; a nil variant is the caller's default. chance is a random
+// number that is at hand, 0 for none.
+func (u *usage) note(v *variant, chance uint32) {
 	i := 0
 	if v != nil {
 		i = v.index
@@ -200,7 +201,10 @@ func (u *usage) note(v *variant) {
 	count := &u.counts[i]
 	step := uint64(1)
 	if count.Load() >= exactly {
-		if rand.Uint32()&(sampling-1) != 0 {
+		if chance == 0 {
+			chance = rand.Uint32()
+		}
+		if chance&(sampling-1) != 0 {
 			return
 		}
 		step = sampling

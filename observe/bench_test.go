@@ -107,18 +107,38 @@ func BenchmarkLog(b *testing.B) {
 	}
 	b.Run("plain", log(context.Background(), plain))
 	b.Run("no request", log(context.Background(), obs.Logger()))
+	front := slog.New(frontEnd{slog.DiscardHandler})
+	five := func(ctx context.Context, l *slog.Logger) func(*testing.B) {
+		return func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				l.LogAttrs(ctx, slog.LevelDebug, "charged the card", slog.Int("items", 3), slog.String("currency", "EUR"),
+					slog.Duration("took", 1234567), slog.Bool("again", false), slog.Float64("sum", 12.5))
+			}
+		}
+	}
+	b.Run("front end", five(context.Background(), front))
 	_ = obs.Do(context.Background(), "bench", func(ctx context.Context) error {
 		b.Run("request", log(ctx, obs.Logger()))
 		b.Run("request in group", log(ctx, obs.Logger().WithGroup("g")))
+		b.Run("kept", five(ctx, obs.Logger()))
+		b.Run("kept in group", five(ctx, obs.Logger().With("service", "shop").WithGroup("cart").With("cart", 7)))
+		b.Run("kept, inner context", five(context.WithValue(ctx, frontEnd{}, 1), obs.Logger()))
 		b.Run("disabled", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				obs.Logger().DebugContext(ctx, "message")
+				obs.Logger().Log(ctx, slog.LevelDebug-1, "message")
 			}
 		})
 		return nil
 	})
 }
+
+// frontEnd is the least that a handler can do: what remains is package slog's own.
+type frontEnd struct{ slog.Handler }
+
+func (frontEnd) Enabled(context.Context, slog.Level) bool  { return true }
+func (frontEnd) Handle(context.Context, slog.Record) error { return nil }
 
 func BenchmarkFlagHook(b *testing.B) {
 	opts := noopOptions()

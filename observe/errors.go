@@ -26,10 +26,13 @@ var (
 )
 
 // A PanicError is a panic made an error: [Observer.Do] returns it, and the log
-// record of a request that panicked carries it.
+// record of a request that panicked carries it. Whoever recovers a panic before
+// [Observer.Handler] can tell it by one, see [Fail].
 type PanicError struct {
 	Value any    // what panic was called with
 	Stack []byte // the stack below the panic, at most 16 KiB
+
+	site uintptr // the frame that panicked, 0 if not known
 }
 
 func (e *PanicError) Error() string {
@@ -50,6 +53,11 @@ func (e *PanicError) ErrorType() string {
 	return typeName(e.Value)
 }
 
+// is reports whether e is about that panic, as far as values can tell.
+func (e *PanicError) is(value any) bool {
+	return e != nil && (!reflect.ValueOf(value).Comparable() || !reflect.ValueOf(e.Value).Comparable() || e.Value == value)
+}
+
 // newPanicError must be called from the deferred function that recovered, while
 // the panicking frames are still on the stack.
 func newPanicError(value any) *PanicError {
@@ -62,7 +70,28 @@ func newPanicError(value any) *PanicError {
 			stack = head + stack[i:]
 		}
 	}
-	return &PanicError{Value: value, Stack: []byte(stack)}
+	return &PanicError{Value: value, Stack: []byte(stack), site: panicSite()}
+}
+
+// panicSite finds the innermost frame outside of the runtime below the call of
+// panic; 0 when there is none near.
+func panicSite() uintptr {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+	below := false
+	for {
+		frame, more := frames.Next()
+		ours := !strings.HasPrefix(frame.Function, "runtime.")
+		switch {
+		case below && ours:
+			return frame.PC
+		case frame.Function == "runtime.gopanic":
+			below = true
+		}
+		if !more {
+			return 0
+		}
+	}
 }
 
 // errorType gives a name of low cardinality for err: what its ErrorType method

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
 // brokenPropagator panics whenever it is used.
@@ -16,6 +18,22 @@ func (brokenPropagator) Extract(context.Context, propagation.TextMapCarrier) con
 }
 
 func (brokenPropagator) Inject(context.Context, propagation.TextMapCarrier) { panic("inject") }
+
+// brokenTracers starts spans that panic when they end.
+type brokenTracers struct{ tracenoop.TracerProvider }
+
+func (brokenTracers) Tracer(string, ...trace.TracerOption) trace.Tracer { return brokenTracer{} }
+
+type brokenTracer struct{ tracenoop.Tracer }
+
+func (brokenTracer) Start(ctx context.Context, _ string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
+	return trace.ContextWithSpan(ctx, brokenSpan{}), brokenSpan{}
+}
+
+type brokenSpan struct{ tracenoop.Span }
+
+func (brokenSpan) IsRecording() bool          { return true }
+func (brokenSpan) End(...trace.SpanEndOption) { panic("end") }
 
 func typeOf(v any) string { return fmt.Sprintf("%T", v) }
 

@@ -57,7 +57,15 @@ var (
 //
 // The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the
 // server's has them, and http.ResponseController works; used after next has
-// returned it gives [ErrResponseEnded].
+// returned it gives [ErrResponseEnded]. A Handler inside a framework that answers in
+// its place, as echo does for a handler's error once middlewares have returned, lets
+// that answer through when there was none, but has by then reported the 200 that
+// package http sends: put it in front of the framework. Stats count late_answers.
+//
+// A middleware inside that recovers panics keeps them from Handler, which then sees
+// its status only. Leave it out, put [Route] inside of it, or let it tell:
+//
+//	observe.Fail(ctx, &observe.PanicError{Value: v, Stack: debug.Stack()})
 func (o *Observer) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if st := stateFrom(r.Context()); st != nil && st.obs == o && !st.job {
@@ -69,16 +77,18 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
 		st.secure = r.TLS != nil
 		st.begin(r)
-		r = r.WithContext(st.ctx)
+		r = st.takeToken(r).WithContext(st.ctx)
 
 		header := w.Header()
 		st.headers[0] = st.id
 		header[headerRequestID] = st.headers[0:1:1]
-		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
+		sc := st.span.SpanContext()
+		st.spanID = sc.SpanID()
+		if sc.IsValid() && !sc.IsRemote() {
 			st.headers[1] = traceResponse(sc)
 			header[headerTraceResponse] = st.headers[1:2:2]
 		}
-		st.w.obs = o
+		st.w.obs, st.w.ctx = o, st.Context
 
 		defer st.end(r)
 		next.ServeHTTP(st.w.wrap(w), r)
@@ -208,8 +218,9 @@ func (st *state) end(r *http.Request) {
 	case value == http.ErrAbortHandler:
 		aborted = errAborted
 	case value != nil:
-		o.counts.panics.Add(1)
-		panicked = newPanicError(value)
+		if panicked = st.seenPanic(); !panicked.is(value) {
+			panicked = newPanicError(value)
+		}
 	case !st.returned:
 		aborted = errGoexit
 	}
@@ -218,7 +229,7 @@ func (st *state) end(r *http.Request) {
 	if panicked != nil && !begun && !o.repanic {
 		st.answer(r)
 	}
-	st.w.ended.Store(true)
+	st.w.end()
 	status := st.w.status.Load()
 	if status == 0 && !st.w.hijacked.Load() {
 		switch {
@@ -243,84 +254,113 @@ func (st *state) end(r *http.Request) {
 	}
 }
 
-// report ends the span, measures and logs.
-func (st *state) report(r *http.Request, status int32, panicked *PanicError, aborted error) {
+func (st *state) seenPanic() *PanicError {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.seen
+}
+
+// An outcome is what became of a request.
+type outcome struct {
+	route    string
+	status   int32 // 0: none was sent
+	duration time.Duration
+	err      error  // of a panic or Fail
+	aborted  error  // neither returned nor failed
+	kind     string // error.type
+	refused  bool   // a 503 with Retry-After
+}
+
+// report says what became of a request: on the span, in the metrics and in the log.
+// A part that breaks does not keep the others from it.
+func (st *state) report(r *http.Request, status int32, panicError *PanicError, aborted error) {
+	out := outcome{status: status, aborted: aborted, duration: time.Since(st.start)}
+	st.judge(r, &out, panicError)
+	st.measure(&out)
+	st.tell(r, &out)
+}
+
+// judge finds out whether the request failed, and decides whether it is told in full.
+func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 	o := st.obs
 	defer o.shield()
-	duration := time.Since(st.start)
 	st.lastRoute(r)
 	st.mu.Lock()
-	route, err := st.route, st.failure
-	st.mu.Unlock()
-
-	var kind string
-	switch {
-	case panicked != nil:
-		err, kind = panicked, panicked.ErrorType()
-	case err != nil:
-		kind = errorType(err)
-	case aborted != nil:
-		kind = "http.ErrAbortHandler"
-		if aborted == errGoexit {
-			kind = "runtime.Goexit"
-		}
-	case status >= 500:
-		kind = strconv.Itoa(int(status))
+	route, err, site := st.route, st.failure, st.site
+	if st.seen != nil && panicError == nil && (st.seenLate || out.status >= 500 || out.aborted != nil) {
+		panicError = st.seen
 	}
-	refused := err == nil && status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
-	failed := !refused && (err != nil || status >= 500)
+	st.mu.Unlock()
+	out.route, out.err = route, err
+	if told, ok := err.(*PanicError); ok && panicError == nil {
+		panicError = told
+	}
+
 	switch {
-	case refused:
+	case panicError != nil:
+		out.err, out.kind = panicError, panicError.ErrorType()
+	case err != nil:
+		out.kind = errorType(err)
+	case out.aborted != nil:
+		out.kind = "http.ErrAbortHandler"
+		if out.aborted == errGoexit {
+			out.kind = "runtime.Goexit"
+		}
+	case out.status >= 500:
+		out.kind = strconv.Itoa(int(out.status))
+	}
+	out.refused = out.err == nil && out.status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
+	why := notTold
+	g := st.grant.Load()
+	if g == nil && st.claim != nil { // the route may be known only now
+		g = st.raised(st.ctx, false)
+	}
+	switch {
+	case panicError != nil:
+		o.counts.panics.Add(1)
+		why = panicked
+	case !out.refused && (err != nil || out.status >= 500):
+		why = failed
+	case o.slow > 0 && out.duration >= o.slow && !st.w.hijacked.Load():
+		why = slow
+	case g != nil:
+		why = asked
+	}
+	switch {
+	case out.refused:
 		o.counts.requestsRefused.Add(1)
-	case failed:
+	case why >= failed:
 		o.counts.requestsFailed.Add(1)
 	}
+	st.decide(why, fingerprint{name: route, kind: out.kind, status: out.status}, out.err, site)
+}
 
+// measure ends the span and records the metrics.
+func (st *state) measure(out *outcome) {
+	o := st.obs
+	defer o.shield()
 	if st.span.IsRecording() {
 		attrs := newSpanAttrs()
-		if status != 0 && !o.join {
-			attrs.add(keyStatus.Int(int(status)))
+		if out.status != 0 && !o.join {
+			attrs.add(keyStatus.Int(int(out.status)))
 			attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
 		}
 		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
 		attrs.free()
-		if kind != "" {
-			failSpan(st.span, kind, cmp.Or(err, aborted))
+		if out.kind != "" {
+			failSpan(st.span, out.kind, cmp.Or(out.err, out.aborted))
 		}
 	}
-	if err != nil {
-		o.exception(st.ctx, eventRequestException, err)
+	if out.err != nil {
+		o.exception(st.ctx, eventRequestException, out.err)
 	}
+	st.measureFlags(out)
 	if !o.join {
 		st.span.End()
-		o.metrics.server.Record(st.ctx, duration.Seconds(), o.metrics.serverSeries.options(serverKey{
-			route: route, errorType: kind, status: status, method: st.method, protocol: st.protocol, secure: st.secure,
+		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{
+			route: out.route, errorType: out.kind, status: out.status, method: st.method, protocol: st.protocol, secure: st.secure,
 		})...)
 	}
-	if failed {
-		st.log(r, route, status, duration, err)
-	}
-}
-
-// log writes the record of a failed request.
-func (st *state) log(r *http.Request, route string, status int32, duration time.Duration, err error) {
-	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs, slog.String("method", st.method.String()))
-	if route != "" {
-		attrs = append(attrs, slog.String("route", route))
-	}
-	attrs = append(attrs, slog.String("path", clip(r.URL.EscapedPath(), maxPath)))
-	if status != 0 {
-		attrs = append(attrs, slog.Int("status", int(status)))
-	}
-	attrs = append(attrs, slog.Duration("duration", duration), slog.Int64("bytes", st.w.bytes.Load()))
-	if r.Context().Err() != nil {
-		// The client left, or the server is stopping: a request that ends well is
-		// cancelled only after this.
-		attrs = append(attrs, slog.Bool("canceled", true))
-	}
-	attrs = st.logFailure(attrs, err)
-	st.obs.logger.LogAttrs(st.ctx, slog.LevelError, "request failed", attrs...)
 }
 
 // logFailure appends what explains the failure of a request or job.
@@ -338,7 +378,7 @@ func (st *state) logFailure(attrs []slog.Attr, err error) []slog.Attr {
 	}
 	st.mu.Unlock()
 	if p, ok := err.(*PanicError); ok {
-		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+		attrs = append(attrs, slog.String("stack", clip(string(p.Stack), maxStack)))
 	}
 	return attrs
 }

@@ -22,9 +22,12 @@ import (
 // Do waits for fn. To start a goroutine whose panic does not end the process,
 // write go obs.Do(ctx, name, fn).
 func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context) error) (err error) {
-	st := &state{Context: ctx, obs: o, start: time.Now(), job: true}
+	st := &state{Context: ctx, obs: o, start: time.Now(), job: true, route: name}
 	if outer := stateFrom(ctx); outer != nil {
 		st.id = outer.id
+		if outer.obs == o {
+			st.outer = outer
+		}
 	} else {
 		st.id = newID(st.start)
 	}
@@ -53,37 +56,67 @@ func (st *state) beginJob(name string) {
 	defer st.obs.shield()
 	st.ctx, st.span = st.obs.tracer.Start(st, name,
 		trace.WithAttributes(keyJobName.String(name), keyRequestID.String(st.id)))
+	st.spanID = st.span.SpanContext().SpanID()
 }
 
-func (st *state) reportJob(name string, err error, panicked *PanicError) {
-	o := st.obs
-	defer o.shield()
+func (st *state) reportJob(name string, err error, panicError *PanicError) {
 	duration := time.Since(st.start)
-	told := st.failed()
+	site, told := st.failed()
 	cause := err
 	if cause == nil {
 		cause = told
 	}
 	var kind string
+	why := notTold
 	if cause != nil {
-		o.counts.jobsFailed.Add(1)
+		st.obs.counts.jobsFailed.Add(1)
 		kind = errorType(cause)
 		if cause == errGoexit {
 			kind = "runtime.Goexit"
 		}
-		failSpan(st.span, kind, cause)
+		why = failed
+		if _, ok := cause.(*PanicError); ok {
+			why = panicked
+		}
 	}
+	if why == notTold && st.grant.Load() != nil {
+		why = asked
+	}
+	st.decide(why, fingerprint{name: name, kind: kind, job: true}, cause, site)
 	logged := told
-	if panicked != nil {
-		logged = panicked
+	if panicError != nil {
+		logged = panicError
+	}
+	st.measureJob(name, kind, duration, cause, logged)
+	st.tellJob(name, duration, logged)
+}
+
+func (st *state) measureJob(name, kind string, duration time.Duration, cause, logged error) {
+	o := st.obs
+	defer o.shield()
+	if cause != nil {
+		failSpan(st.span, kind, cause)
 	}
 	if logged != nil {
 		o.exception(st.ctx, eventJobException, logged)
 	}
 	st.span.End()
 	o.metrics.job.Record(st.ctx, duration.Seconds(), o.metrics.jobSeries.options(jobKey{name: name, errorType: kind})...)
-	if logged != nil {
-		attrs := st.logFailure([]slog.Attr{slog.String("job", name), slog.Duration("duration", duration)}, logged)
-		o.logger.LogAttrs(st.ctx, slog.LevelError, "job failed", attrs...)
+}
+
+// tellJob writes what was kept of the job's log, and its own record if it has one.
+func (st *state) tellJob(name string, duration time.Duration, logged error) {
+	defer st.obs.shield()
+	records, dropped := st.closeTail()
+	untold := st.untold(dropped)
+	if logged == nil {
+		st.writeTail(records, untold...) // there is no other place to say it
+		return
 	}
+	st.writeTail(records)
+	if !st.writesOwn(slog.LevelError) {
+		return
+	}
+	attrs := append([]slog.Attr{slog.String("job", name), slog.Duration("duration", duration)}, untold...)
+	st.obs.logger.LogAttrs(st.ctx, slog.LevelError, "job failed", st.logFailure(attrs, logged)...)
 }

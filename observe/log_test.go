@@ -26,6 +26,10 @@ type withContext struct {
 	ctx context.Context
 }
 
+func (h withContext) Enabled(_ context.Context, level slog.Level) bool {
+	return h.Handler.Enabled(h.ctx, level)
+}
+
 func (h withContext) Handle(_ context.Context, r slog.Record) error {
 	return h.Handler.Handle(h.ctx, r)
 }
@@ -73,20 +77,7 @@ func TestLogHandlerConforms(t *testing.T) {
 				k := newRig(t, func(o *observe.Options) { o.Log = slog.NewTextHandler(&buf, nil) })
 				return withContext{k.obs.LogHandler(), inContext(t, k.obs, request)}
 			}, func(t *testing.T) map[string]any {
-				m := map[string]any{}
-				for field := range strings.FieldsSeq(buf.String()) {
-					key, value, ok := strings.Cut(field, "=")
-					require.True(t, ok, field)
-					path, at := strings.Split(key, "."), m
-					for _, name := range path[:len(path)-1] {
-						if at[name] == nil {
-							at[name] = map[string]any{}
-						}
-						at = at[name].(map[string]any)
-					}
-					at[path[len(path)-1]] = value
-				}
-				return m
+				return parseText(t, buf.String())
 			})
 		})
 	}

@@ -82,8 +82,6 @@ func drain(ctx context.Context, window string, begin func(context.Context) (oper
 
 // await returns the last look before an error, or the one that is the proof.
 func await(ctx context.Context, o operator, waited map[int]Peer) (rep Report, err error) {
-	timer := time.NewTimer(poll)
-	defer timer.Stop()
 	for {
 		now, err := o.look(ctx)
 		if err != nil {
@@ -113,10 +111,15 @@ func await(ctx context.Context, o operator, waited map[int]Peer) (rep Report, er
 			}
 			pause = max(0, poll-time.Since(begun)) // back into line at once
 		}
-		timer.Reset(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
+		if pause > 0 {
+			timer := time.NewTimer(pause)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+			}
+		}
+		if ctx.Err() != nil {
 			return rep, context.Cause(ctx)
 		}
 	}
@@ -216,19 +219,21 @@ func (l *Lock) watch() {
 		if l.take(l.life) != nil {
 			return
 		}
-		wait := slice
+		bounded, cancel := context.WithTimeout(context.Background(), patience+slice)
 		begun := time.Now()
-		bounded, cancel := context.WithTimeout(context.Background(), patience+wait)
-		err := l.operator.beat(bounded, wait)
+		err := l.operator.beat(bounded, slice)
 		cancel()
 		if err != nil {
 			_ = l.lose(err)
 		}
 		l.give()
-		select {
-		case <-time.After(wait - time.Since(begun)):
-		case <-l.life.Done():
-			return
+		if pause := slice - time.Since(begun); pause > 0 { // of files, whose beat does not wait
+			timer := time.NewTimer(pause)
+			select {
+			case <-timer.C:
+			case <-l.life.Done():
+				timer.Stop()
+			}
 		}
 	}
 }

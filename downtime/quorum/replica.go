@@ -387,32 +387,34 @@ func remove(set map[string]bool, windows []string) {
 // run keeps the replica joined, and notices when it is not.
 func (r *Replica) run() {
 	defer close(r.ended)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
+	for r.life.Err() == nil {
+		pause := r.once()
+		if pause == 0 {
+			continue
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-r.wake:
 		case <-r.life.Done():
-			r.turn <- struct{}{}
-			if r.member != nil {
-				r.member.end()
-				r.member = nil
-				r.note(func() { r.joined, r.knows, r.open, r.outdated = false, nil, nil, false })
-			}
-			r.give()
-			ring(r.changed)
-			return
 		}
-		timer.Reset(r.once())
+		timer.Stop()
 	}
+	r.turn <- struct{}{}
+	defer r.give()
+	if r.member != nil {
+		r.member.end()
+		r.member = nil
+		r.note(func() { r.joined, r.knows, r.open, r.outdated = false, nil, nil, false })
+	}
+	ring(r.changed)
 }
 
 // once beats, or joins, and returns the pause to the next time.
 func (r *Replica) once() time.Duration {
 	ctx := r.life
 	if r.take(ctx, nil) != nil {
-		return 0
+		return 0 // closed
 	}
 	defer r.give()
 	if r.member == nil {

@@ -165,14 +165,14 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	s := c.server
-	if s.before != nil {
-		if err := s.before(query, c); err != nil {
+	s.mu.Lock()
+	before, silent := s.before, s.silent
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(query, c); err != nil {
 			return nil, err
 		}
 	}
-	s.mu.Lock()
-	silent := s.silent
-	s.mu.Unlock()
 	if silent {
 		select {
 		case <-ctx.Done():

@@ -13,6 +13,7 @@ type node struct {
 	name     string  // of the operator; empty: data or a list
 	constant *value  // not nil: eval always gives this
 	list     bool    // written as a list, of args
+	field    string  // not empty: the member of that name, by Scope.field
 	args     []*node // elements of a list, or arguments of an operation
 	size     int     // nodes in all, this one counted: what evaluating it costs at most
 }
@@ -140,10 +141,13 @@ func (c *compiler) operation(name string, arg any, at *place) (*node, error) {
 	defer func() { c.depth++ }()
 	standard, isStandard := operators[name]
 	custom, isCustom := c.opts.Operators[name]
+	predicate, isPredicate := c.opts.Predicates[name]
 	switch {
-	case isStandard && isCustom:
+	case isStandard && (isCustom || isPredicate):
 		return nil, &Error{at.pointer(), fmt.Errorf("%q is a standard operator and cannot be replaced", name)}
-	case !isStandard && !isCustom:
+	case isCustom && isPredicate:
+		return nil, &Error{at.pointer(), fmt.Errorf("%q is among both Operators and Predicates", name)}
+	case !isStandard && !isCustom && !isPredicate:
 		return nil, &Error{at.pointer(), fmt.Errorf("%w %q", ErrUnknownOperator, name)}
 	}
 	args, err := c.arguments(arg, at)
@@ -159,6 +163,17 @@ func (c *compiler) operation(name string, arg any, at *place) (*node, error) {
 			args = unfolded(args)
 		}
 		n.operation = standard(args)
+		if name == "var" {
+			n.field = fieldOf(args)
+		}
+		return n, nil
+	}
+	if isPredicate {
+		test, err := predicate(asArgs(args))
+		if err != nil {
+			return nil, &Error{at.pointer(), err}
+		}
+		n.operation = predicateOperation(test)
 		return n, nil
 	}
 	f, err := custom(asArgs(args))
@@ -193,13 +208,41 @@ func customOperation(f Func) operation {
 	return operation{
 		func(s *Scope) value { return toValue(call(s)) },
 		func(s *Scope) bool {
-			v := call(s)
-			if b, ok := v.(bool); ok {
+			if s.err != nil {
+				return false
+			}
+			v, err := f(s)
+			if b, ok := v.(bool); ok && err == nil {
 				return b
+			}
+			if err != nil {
+				s.fail(err)
+				return false
 			}
 			return toValue(v).truth()
 		},
 		func(s *Scope) any { return s.plain(call(s)) },
+	}
+}
+
+func predicateOperation(test func(s *Scope) (holds, ok bool)) operation {
+	return operation{
+		func(s *Scope) value {
+			if holds, ok := test(s); ok {
+				return boolean(holds)
+			}
+			return value{}
+		},
+		func(s *Scope) bool {
+			holds, ok := test(s)
+			return holds && ok
+		},
+		func(s *Scope) any {
+			if holds, ok := test(s); ok {
+				return holds
+			}
+			return nil
+		},
 	}
 }
 

@@ -3,6 +3,7 @@ package jsonlogic_test
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
@@ -151,4 +152,35 @@ type environment map[string]string
 func (e environment) Get(name string) (any, bool) {
 	v, ok := e[name]
 	return v, ok
+}
+
+// A custom operator that is true or false is best a predicate: what stands between an
+// attribute and a decision is then a function call.
+func ExamplePredicate() {
+	opts := &jsonlogic.Options{Predicates: map[string]jsonlogic.Predicate{
+		"glob": func(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
+			if len(args) != 2 {
+				return nil, errors.New("glob takes a text and a pattern")
+			}
+			return func(s *jsonlogic.Scope) (holds, ok bool) {
+				text, ok := args[0].Eval(s).(string)
+				pattern, also := args[1].Eval(s).(string)
+				if !ok || !also {
+					return false, false // null
+				}
+				holds, err := path.Match(pattern, text)
+				return holds, err == nil
+			}, nil
+		},
+	}}
+	rule, err := jsonlogic.Compile([]byte(`{"if": [{"glob": [{"var": "host"}, "*.example.com"]}, "ours", "theirs"]}`), opts)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(rule.Eval(map[string]any{"host": "shop.example.com"}))
+	fmt.Println(rule.Eval(map[string]any{"host": "example.org"}))
+	// Output:
+	// ours <nil>
+	// theirs <nil>
 }

@@ -24,7 +24,7 @@ func FuzzCompileEval(f *testing.F) {
 		`{"map": [{"var": "l"}, {"map": [[1], {"var": ""}]}]}`, `{"filter": [{"var": "l"}, {"var": "0"}]}`, `{"all": [{"var": "l"}, true]}`, `{"some": [{"var": "l"}, {"==": [{"var": ""}, 1]}]}`, `{"none": [[1], 0]}`,
 		`{"reduce": [{"var": "l"}, [{"var": ""}, {"var": "accumulator"}], []]}`, `{"reduce": [{"var": "l"}, {"cat": [{"var": "accumulator"}, {"var": "accumulator"}]}, "x"]}`,
 		`{"merge": [{"var": "l"}, 1]}`, `{"in": [1, {"var": "l"}]}`, `{"in": ["x", ["x", "y"]]}`, `{"log": {"var": "a"}}`,
-		`{"custom": [[{"var": "a"}, 1], {"var": "l"}]}`,
+		`{"custom": [[{"var": "a"}, 1], {"var": "l"}]}`, `{"and": [{">=": [{"var": "n"}, 0]}, {"!=": [{"var": "t"}, "a"]}, {"in": [{"var": "t"}, ["a"]]}, {"isText": {"var": "t"}}]}`,
 		`[[[]]]`, `"\ud800"`, `{"":1}`, `{"a/~":1}`,
 	} {
 		f.Add(rule, `{"a": {"b": [1, null, "x"]}, "l": [1, [2], "", {"a": 1}], "n": -0.0, "p": "a.b", "t": "a\u00e9\ud83d\ude00\ufb01"}`)
@@ -48,6 +48,7 @@ func FuzzCompileEval(f *testing.F) {
 			}, nil
 		}},
 	}
+	opts.Predicates = map[string]jsonlogic.Predicate{"isText": isText}
 	f.Fuzz(func(t *testing.T, rule, text string) {
 		var data any
 		_ = json.Unmarshal([]byte(text), &data)

@@ -92,6 +92,9 @@ type Options struct {
 	// error of Compile. The map is kept, and must not be changed any more.
 	Operators map[string]Operator
 
+	// Predicates are custom operators too, and no name may stand in both maps.
+	Predicates map[string]Predicate
+
 	// Log is called by the operator log with its argument, at each evaluation and
 	// perhaps by many goroutines at once. Nil: nothing is called. Either way the
 	// operator gives its argument.
@@ -188,10 +191,11 @@ func (r *Rule) Eval(data any) (any, error) {
 // but not be in use. It is for callers that keep what an evaluation needs anyway, and
 // spares Eval's looking for a scope.
 func (r *Rule) EvalIn(s *Scope, data any) (any, error) {
-	s.data, s.rule, s.left = data, r, r.opts.maxSteps()
+	s.rule, s.left = r, r.opts.maxSteps()
+	s.enter(data)
 	result := r.root.plain(s)
 	err := s.err
-	s.data, s.rule, s.err = nil, nil, nil
+	s.data, s.fields, s.rule, s.err = nil, nil, nil, nil
 	if err != nil {
 		return nil, err
 	}

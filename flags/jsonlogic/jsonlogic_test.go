@@ -493,6 +493,9 @@ func TestFaults(t *testing.T) {
 		{rule: `{"!": [{"frob": 1}]}`, want: `jsonlogic: /!/0/frob: unknown operator "frob"`, is: jsonlogic.ErrUnknownOperator},
 		{rule: `{"method": ["x", "y"]}`, want: `jsonlogic: /method: unknown operator "method"`, is: jsonlogic.ErrUnknownOperator},
 		{rule: `[{"custom": 1}]`, opts: jsonlogic.Options{Operators: refuse}, want: "jsonlogic: /0/custom: takes no such arguments"},
+		{rule: `{"if": 1}`, opts: jsonlogic.Options{Predicates: map[string]jsonlogic.Predicate{"if": isText}}, want: `jsonlogic: /if: "if" is a standard operator and cannot be replaced`},
+		{rule: `{"custom": 1}`, opts: jsonlogic.Options{Operators: refuse, Predicates: map[string]jsonlogic.Predicate{"custom": isText}}, want: `jsonlogic: /custom: "custom" is among both Operators and Predicates`},
+		{rule: `{"isText": []}`, opts: jsonlogic.Options{Predicates: map[string]jsonlogic.Predicate{"isText": isText}}, want: "jsonlogic: /isText: wants an argument"},
 		{rule: `{"if": 1}`, opts: jsonlogic.Options{Operators: map[string]jsonlogic.Operator{"if": refuse["custom"]}}, want: `jsonlogic: /if: "if" is a standard operator and cannot be replaced`},
 		{rule: `[[[1]]]`, opts: jsonlogic.Options{MaxDepth: 2}, want: "jsonlogic: the rule is nested too deep: at most 2", is: jsonlogic.ErrTooDeep},
 		{rule: `[1, 2]`, opts: jsonlogic.Options{MaxSize: 5}, want: "jsonlogic: the rule is too large: 6 bytes, at most 5", is: jsonlogic.ErrTooLarge},
@@ -694,4 +697,111 @@ func TestEvalInAScopeOfOnesOwn(t *testing.T) {
 		require.Equal(t, c.want == nil, err != nil, "an error of the evaluation before is over")
 		require.Nil(t, scope.Data(), "nothing is kept")
 	}
+}
+
+// isText says whether its argument is a text; of null it says nothing.
+func isText(args []jsonlogic.Arg) (func(s *jsonlogic.Scope) (holds, ok bool), error) {
+	if len(args) == 0 {
+		return nil, errors.New("wants an argument")
+	}
+	name, isField := args[0].Field()
+	return func(s *jsonlogic.Scope) (holds, ok bool) {
+		if isField {
+			if _, is := s.Text(name); is {
+				return true, true
+			}
+		}
+		v := args[0].Eval(s)
+		_, holds = v.(string)
+		return holds, v != nil
+	}, nil
+}
+
+func TestPredicates(t *testing.T) {
+	t.Parallel()
+	opts := &jsonlogic.Options{Predicates: map[string]jsonlogic.Predicate{"isText": isText}}
+	for rule, want := range map[string]any{
+		`{"isText": {"var": "t"}}`:                                true,
+		`{"isText": {"var": "named"}}`:                            true,
+		`{"isText": {"var": "n"}}`:                                false,
+		`{"isText": {"var": "none"}}`:                             nil,
+		`{"isText": {"var": ["none", "x"]}}`:                      true,
+		`{"if": [{"isText": {"var": "t"}}, "yes", "no"]}`:         "yes",
+		`{"if": [{"isText": {"var": "none"}}, "yes", "no"]}`:      "no",
+		`{"cat": [{"isText": {"var": "n"}}]}`:                     "false",
+		`{"!": {"isText": {"var": "n"}}}`:                         true,
+		`{"map": [["a", 1], {"isText": {"var": ""}}]}`:            []any{true, false},
+		`{"map": [{"var": "list"}, {"isText": {"var": "t"}}]}`:    []any{true, false, nil},
+		`{"===": [{"isText": {"var": "none"}}, {"var": "none"}]}`: true,
+	} {
+		r, err := jsonlogic.Compile([]byte(rule), opts)
+		require.NoError(t, err)
+		data := map[string]any{"t": "x", "named": named("x"), "n": 1, "list": []any{map[string]any{"t": "y"}, map[string]any{"t": 2}, 3}}
+		got, err := r.Eval(data)
+		require.NoError(t, err)
+		require.Equal(t, want, got, rule)
+		got, _, err = r.Explain(data)
+		require.NoError(t, err)
+		require.Equal(t, want, got, "%s explained", rule)
+	}
+}
+
+// fielder has members in a map, and one of its own.
+type fielder map[string]any
+
+func (f fielder) Get(name string) (any, bool) {
+	if name == "$own" {
+		return "own", true
+	}
+	v, ok := f[name]
+	return v, ok
+}
+
+func (f fielder) Fields() map[string]any { return f }
+
+// TestFieldsAreReadAsAnyOther: what is compiled for {"var": name} alone gives what a
+// path with a default gives, which is evaluated the long way.
+func TestFieldsAreReadAsAnyOther(t *testing.T) {
+	t.Parallel()
+	values := []any{
+		nil, true, false, 0.0, -1.0, 17.5, 18.0, 19, int64(18), uint8(18), float32(18), math.NaN(), math.Inf(1), "", "18", "a", "b", "x18",
+		named("a"), named("18"),
+		[]any{},
+		[]any{"a"},
+		[]any{18.0},
+		map[string]any{},
+		time.Unix(0, 0).UTC(), json.Number("18"), make(chan int), strings.Repeat("a", 100),
+	}
+	constants := []string{"18", "0", "-0.5", `"a"`, `"18"`, `""`, "null", "true", `["a", "b", "18"]`, `["1","2","3","4","5","6","7","8","a"]`, "[18]", `"` + strings.Repeat("a", 100) + `"`}
+	for _, op := range []string{"==", "!=", "===", "!==", "<", "<=", ">", ">=", "in", "missing", "!"} {
+		for _, constant := range constants {
+			compile := func(variable string) *jsonlogic.Rule {
+				r, err := jsonlogic.Compile(fmt.Appendf(nil, `{%q: [%s, %s]}`, op, variable, constant), nil)
+				require.NoError(t, err)
+				return r
+			}
+			short, long := compile(`{"var": "x"}`), compile(`{"var": ["x", null]}`)
+			for _, v := range values {
+				want, err := long.Eval(map[string]any{"x": v})
+				require.NoError(t, err)
+				for _, data := range []any{map[string]any{"x": v}, fielder{"x": v}, struct {
+					X any `json:"x"`
+				}{v}} {
+					got, err := short.Eval(data)
+					require.NoError(t, err)
+					require.Equal(t, fmt.Sprintf("%#v", want), fmt.Sprintf("%#v", got), "%s of %#v and %s in %T", op, v, constant, data) // NaN is not equal to itself
+				}
+			}
+			want, err := long.Eval(map[string]any{})
+			require.NoError(t, err)
+			got, err := short.Eval(fielder{})
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+	}
+	own, err := jsonlogic.Compile([]byte(`[{"var": "$own"}, {"var": "x"}, {"var": "x.y"}]`), nil)
+	require.NoError(t, err)
+	got, err := own.Eval(fielder{"x": map[string]any{"y": 1.0}})
+	require.NoError(t, err)
+	require.Equal(t, []any{"own", map[string]any{"y": 1.0}, 1.0}, got)
 }

@@ -16,18 +16,19 @@ func (l loop) each(s *Scope, items value, visit func(item any) bool) int {
 	if items.kind != list {
 		return 0
 	}
-	outer := s.data
+	outer, fields := s.data, s.fields
 	n := items.length()
 	for i := range n {
 		if !s.spend(1 + l.body.size) {
 			break
 		}
-		s.data = items.item(i)
-		if !visit(s.data) {
+		item := items.item(i)
+		s.enter(item)
+		if !visit(item) {
 			break
 		}
 	}
-	s.data = outer
+	s.data, s.fields = outer, fields
 	return n
 }
 
@@ -93,7 +94,7 @@ func reduce(args []*node) operation {
 		r := &reduction{}
 		l.each(s, items, func(item any) bool {
 			r.current, r.accumulator = item, so.result()
-			s.data = r
+			s.enter(r)
 			so = l.body.eval(s)
 			return true
 		})
@@ -159,6 +160,16 @@ func in(args []*node) operation {
 	if haystack.constant != nil {
 		if has := textSet(haystack.constant); has != nil {
 			// The usual rule: {"in": [{"var": "country"}, ["ES", "PT", …]]}.
+			if name := needle.field; name != "" {
+				return decides(func(s *Scope) bool {
+					v := s.field(name)
+					if str, ok := v.(string); ok {
+						return has(str)
+					}
+					w := toValue(v)
+					return w.kind == text && has(w.str)
+				})
+			}
 			return decides(func(s *Scope) bool {
 				v := needle.eval(s)
 				return v.kind == text && has(v.str)

@@ -10,6 +10,11 @@ type Operator func(args []Arg) (Func, error)
 // rule. The result may be any Go value.
 type Func func(s *Scope) (any, error)
 
+// A Predicate compiles one use of a custom operator that is true, false or null, as an
+// [Operator] does any other; it spares the making of a value that is only asked for
+// its truth. What it returns is null where it is not ok.
+type Predicate func(args []Arg) (test func(s *Scope) (holds, ok bool), err error)
+
 // An Arg is the compiled argument of a custom operator.
 type Arg struct{ n *node }
 
@@ -33,6 +38,11 @@ func (a Arg) Items() (items []Arg, ok bool) {
 	return asArgs(a.n.args), true
 }
 
+// Field returns the name of the member that the argument is, where it is
+// {"var": name}: an operator of texts can read it with [Scope.Text], which is sooner
+// than to evaluate the argument.
+func (a Arg) Field() (name string, ok bool) { return a.n.field, a.n.field != "" }
+
 func asArgs(nodes []*node) []Arg {
 	args := make([]Arg, len(nodes))
 	for i, n := range nodes {
@@ -46,4 +56,12 @@ func asArgs(nodes []*node) []Arg {
 // be it on a nil pointer.
 type Object interface {
 	Get(name string) (value any, ok bool)
+}
+
+// A Fielder is an [Object] of which the members stand in a map, where they are found
+// sooner: all but those whose names begin with "$", for which Get is asked. With nil
+// Get is asked for all.
+type Fielder interface {
+	Object
+	Fields() map[string]any
 }

@@ -8,6 +8,7 @@ import (
 // A Scope is one evaluation in progress. It must not be kept.
 type Scope struct {
 	data   any
+	fields map[string]any // members of data, but for those called "$…"; nil: only data knows
 	rule   *Rule
 	left   int // steps
 	err    error
@@ -25,6 +26,45 @@ func (s *Scope) Data() any { return s.data }
 func (s *Scope) Var(name string) any {
 	v, _ := member(s.data, name)
 	return s.plain(v)
+}
+
+// Text is the text called name at the top of the data, for the name that [Arg.Field]
+// gives; false when it is none.
+func (s *Scope) Text(name string) (text string, ok bool) {
+	v := s.field(name)
+	if text, ok = v.(string); ok {
+		return text, true
+	}
+	return s.otherText(v)
+}
+
+// otherText is a text of a type of its own.
+func (s *Scope) otherText(v any) (string, bool) {
+	w := toValue(v)
+	return w.str, w.kind == text
+}
+
+// field is the member of that name, which does not begin with "$"; nil when there is
+// none. Most rules do little but look up fields.
+func (s *Scope) field(name string) any {
+	if s.fields != nil {
+		return s.fields[name]
+	}
+	v, _ := member(s.data, name)
+	return v
+}
+
+// enter makes v the data.
+func (s *Scope) enter(v any) {
+	s.data = v
+	switch v := v.(type) {
+	case map[string]any:
+		s.fields = v
+	case Fielder:
+		s.fields = v.Fields()
+	default:
+		s.fields = nil
+	}
 }
 
 func (s *Scope) fail(err error) {

@@ -54,7 +54,8 @@ func (r *Rule) Explain(data any) (result any, trace *Trace, err error) {
 		return nil, nil, err // of a custom operator that no longer accepts its arguments
 	}
 	top := &Trace{}
-	s := &Scope{data: data, rule: r, left: r.opts.maxSteps(), tracer: &tracer{at: top, room: traceRoom}}
+	s := &Scope{rule: r, left: r.opts.maxSteps(), tracer: &tracer{at: top, room: traceRoom}}
+	s.enter(data)
 	result = root.plain(s)
 	if s.err != nil {
 		result = nil
@@ -94,6 +95,7 @@ type tracer struct {
 // traced is a node that records its evaluation.
 func (n *node) traced(at *place) *node {
 	t := *n
+	t.field = "" // which would be read without a record
 	t.operation = gives(func(s *Scope) value { return s.tracer.record(s, n, at) })
 	return &t
 }

@@ -37,6 +37,11 @@ func variable(args []*node) operation {
 		})
 	}
 	name := names[0]
+	if fieldOf(args) != "" {
+		o := gives(func(s *Scope) value { return toValue(s.field(name)) })
+		o.plain = func(s *Scope) any { return s.plain(s.field(name)) }
+		return o
+	}
 	o := gives(func(s *Scope) value {
 		if v, ok := member(s.data, name); ok {
 			return toValue(v)
@@ -50,6 +55,19 @@ func variable(args []*node) operation {
 		return otherwise.plain(s)
 	}
 	return o
+}
+
+// fieldOf is the name of a member that {"var": name} is, with neither path nor
+// default; empty for any other.
+func fieldOf(args []*node) string {
+	if len(args) != 1 || args[0].constant == nil || args[0].constant.kind != text {
+		return ""
+	}
+	name := args[0].constant.str
+	if name == "" || name[0] == '$' || len(name) >= bytesPerStep || strings.Contains(name, ".") {
+		return ""
+	}
+	return name
 }
 
 func defined(v value) value {

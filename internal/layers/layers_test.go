@@ -29,11 +29,13 @@ var arrows = map[string][]string{
 	"flags/flagtest":    {"flags", openfeature},
 	"flags/ofrep":       {"flags", "internal/document", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
-	"downtime":          {"internal/document", "internal/live"},
+	"downtime":          {"internal/document", "internal/live", "internal/token"},
 	"downtime/quorum":   {"downtime"},
-	"observe":           {openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":           {"internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":   {}, // stands alone
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
+	"internal/token":    {jwt},
 	"internal/layers":   {},
 }
 
@@ -48,11 +50,12 @@ const (
 	yaml        = "go.yaml.in/yaml/v3"
 	fsnotify    = "github.com/fsnotify/fsnotify"
 	murmur3     = "github.com/twmb/murmur3"
+	jwt         = "github.com/golang-jwt/jwt/v5"
 )
 
 // testArrows are what test files and examples may import besides.
 var testArrows = []string{
-	"github.com/stretchr/testify", "go.uber.org/goleak", xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
+	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/log", "go.opentelemetry.io/otel/sdk/metric",
 }
 
@@ -68,6 +71,7 @@ var requirements = map[string]string{
 	yaml:                                  "documents",
 	fsnotify:                              "notice of changed files",
 	murmur3:                               "bucketing, as flagd has it",
+	jwt:                                   "signed tokens, EdDSA only",
 	"github.com/stretchr/testify":         "tests",
 	"go.uber.org/goleak":                  "tests",
 	"go.opentelemetry.io/otel/sdk":        "tests and examples",

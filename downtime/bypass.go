@@ -1,0 +1,459 @@
+package downtime
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/token"
+)
+
+// A Bypass lets operators into what a window has closed, to try what they have changed
+// before everybody else does: by a token that names the window, or by the network that
+// they come from. What it lets in counts as busy in the window, is marked in the
+// context (see [Bypassed]) and audited. What does not let them in is a refusal as any other.
+// While no document has been read there is no window to bypass.
+//
+// # Tokens
+//
+// Tokens are JWTs (RFC 7519) signed with Ed25519 (alg EdDSA, RFC 8037), which any
+// JWT tool mints. The service holds public keys only. A token has
+//
+//	kid      in its header: which of Keys has signed it
+//	purpose  "upkeep-bypass", which is [BypassPurpose]: a token for anything else is none for this
+//	aud      Audience, alone or among others
+//	sub      who holds it, for the audit
+//	window   the id of the one window that it is good for, whichever of its occurrences
+//	iat, exp when it was issued and when it expires, at most MaxAge later
+//
+// and may have nbf and jti, which the audit names. Clocks may be 30 s apart. It comes
+// in a header of its own, or in a cookie that [Guard.BypassHandler] sets; never in a path
+// or query, which end up in logs. The guard takes it off the request: no handler
+// sees it, nor do services that the request is handed on to. What stands outside of the guard
+// does.
+//
+// A token that was verified is remembered. One that is forged costs a request
+// some 60 µs more than a refusal does.
+type Bypass struct {
+	// Keys are the public keys that tokens may be signed with, by key id (kid). Empty: no
+	// token is good.
+	Keys map[string]ed25519.PublicKey
+
+	// Audience is what a token's aud must name: this service. Required with Keys.
+	Audience string
+
+	// MaxAge is how long after iat a token may expire. 0: 12 h.
+	MaxAge time.Duration
+
+	// Header is the header that a token may come in. Authorization, which is the
+	// application's, is refused. Empty: "Upkeep-Bypass".
+	Header string
+
+	// Cookie is the name of the cookie. Browsers set one whose name begins with "__Host-" for
+	// this host alone and over TLS only (RFC 6265bis §4.1.3.2). Empty: "__Host-Upkeep-Bypass".
+	Cookie string
+
+	// Networks are where operators come from: a client with an address in one of them
+	// bypasses all windows. Networks need TrustedProxies, even if these are the networks of
+	// none (see there): behind an ingress every peer has an address of the cluster. Empty: none.
+	Networks []netip.Prefix
+
+	// TrustedProxies are the networks of the proxies that requests come through. A
+	// client's address is that of the peer, or where the peer is a trusted proxy the last of
+	// X-Forwarded-For that is none. A proxy must set that header or add to it. Where all are
+	// trusted, or one on the way is no address, nobody knows the client. A service that
+	// clients reach directly says 127.0.0.1/32 or whatever it never is reached from. Forwarded
+	// (RFC 7239) is not read.
+	TrustedProxies []netip.Prefix
+
+	// Audit is told of what is let in, before the handler is called and with the request
+	// as the handler gets it: of the first request of a token, or of a client by its network,
+	// in an occurrence of a window, and with EachRequest of all. It is called by many
+	// goroutines at once, and the request waits for it. The guard's Logger is told of the
+	// first ones anyway. Nil: nobody.
+	Audit       func(*http.Request, BypassUse)
+	EachRequest bool
+}
+
+// BypassPurpose is the claim "purpose" of a token that is a bypass.
+const BypassPurpose = "upkeep-bypass"
+
+// A BypassUse is one use of a [Bypass], for the audit.
+type BypassUse struct {
+	Window string     // id of the window; where several refused, the most restrictive
+	First  bool       // the first of this token, or of this client, in this occurrence
+	Client netip.Addr // as TrustedProxies have it; the zero Addr is not known
+
+	// Of a token.
+	Subject string
+	KeyID   string
+	TokenID string // jti; empty: none
+	Expires time.Time
+
+	// The network that let the client in; the zero Prefix when it was a token.
+	Network netip.Prefix
+}
+
+// Bypassed says whether what runs in ctx was let in by a [Bypass] though a window
+// refuses it, and who it is: the token's subject, or the client's address.
+func Bypassed(ctx context.Context) (who string, ok bool) {
+	m, ok := ctx.Value(bypassKey{}).(*bypassMark)
+	if !ok {
+		return "", false
+	}
+	return m.use.who(), true
+}
+
+func (u *BypassUse) who() string {
+	if u.Network.IsValid() {
+		return u.Client.String()
+	}
+	return u.Subject
+}
+
+type bypassKey struct{}
+
+// A bypassMark is what the context of a bypassed request has. The work that the request
+// asks for may bypass the same.
+type bypassMark struct {
+	guard *Guard
+	use   BypassUse
+	past  []*progress // of what it bypasses
+}
+
+const (
+	defaultBypassAge    = 12 * time.Hour
+	defaultBypassHeader = "Upkeep-Bypass"
+	defaultBypassCookie = "__Host-Upkeep-Bypass"
+
+	maxForwarded = 50   // addresses of X-Forwarded-For that are looked at
+	maxAudited   = 1000 // uses that are known not to be the first
+)
+
+// bypass is a Bypass made ready.
+type bypass struct {
+	opts     Bypass
+	verifier *token.Verifier // nil: there are no keys
+	logger   *slog.Logger
+
+	let    atomic.Int64 // requests let in
+	denied atomic.Int64 // tokens that were refused
+
+	mu      sync.Mutex
+	audited map[auditKey]struct{}
+}
+
+type auditKey struct {
+	progress *progress
+	token    [sha256.Size]byte
+	client   netip.Addr
+}
+
+func newBypass(o *Bypass, logger *slog.Logger) (*bypass, error) {
+	b := &bypass{opts: *o, logger: logger, audited: map[auditKey]struct{}{}}
+	opts := &b.opts
+	opts.MaxAge = cmp.Or(opts.MaxAge, defaultBypassAge)
+	opts.Header = http.CanonicalHeaderKey(cmp.Or(opts.Header, defaultBypassHeader))
+	opts.Cookie = cmp.Or(opts.Cookie, defaultBypassCookie)
+	opts.Networks, opts.TrustedProxies = slices.Clone(opts.Networks), slices.Clone(opts.TrustedProxies)
+	var errs []error
+	fault := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("downtime: Options.Bypass."+format, args...))
+	}
+	if len(opts.Keys) == 0 && len(opts.Networks) == 0 {
+		fault("Keys: there are neither keys nor networks, so that nobody could bypass")
+	}
+	if len(opts.Networks) > 0 && len(opts.TrustedProxies) == 0 {
+		fault("Networks: need TrustedProxies, for behind a proxy every client has its address")
+	}
+	if !isToken(opts.Header) || opts.Header == "Authorization" || opts.Header == "Cookie" {
+		fault("Header: must be the name of a header of its own, got %q", clip(opts.Header))
+	}
+	if !isToken(opts.Cookie) {
+		fault("Cookie: must be the name of a cookie, got %q", clip(opts.Cookie))
+	}
+	for name, list := range map[string][]netip.Prefix{"Networks": opts.Networks, "TrustedProxies": opts.TrustedProxies} {
+		for i, p := range list {
+			if !p.IsValid() || p.Bits() == 0 || p.Addr().Is4In6() {
+				fault("%s[%d]: must be a network, such as 10.0.0.0/8, and not all there is, got %v", name, i, p)
+			}
+		}
+	}
+	if opts.MaxAge < 0 {
+		fault("MaxAge: must not be negative, got %v", opts.MaxAge)
+	}
+	if len(opts.Keys) > 0 && opts.MaxAge > 0 {
+		var err error
+		b.verifier, err = token.New(token.Options{Keys: opts.Keys, Purpose: BypassPurpose, Audience: opts.Audience, MaxAge: opts.MaxAge})
+		if err != nil {
+			fault("%w", err)
+		}
+	}
+	opts.Keys = nil
+	return b, errors.Join(errs...)
+}
+
+// isToken says whether text is a token of RFC 9110 §5.6.2.
+func isToken(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
+	})
+}
+
+// A visitor is a request that may bypass, or the work that one has asked for. The nil
+// visitor may not.
+type visitor struct {
+	bypass  *bypass
+	request *http.Request // without the token
+	token   string        // empty: none
+	mark    *bypassMark   // of the request that has asked for the work; nil: it is a request itself
+
+	looked bool // the rest is known
+	window string
+	use    BypassUse
+	sum    [sha256.Size]byte
+	reason token.Reason // why the token is no good
+}
+
+// visitor takes the token off the request. The visitor is nil when the request has nothing
+// to bypass with.
+func (b *bypass) visitor(r *http.Request) (*visitor, *http.Request) {
+	text := ""
+	values, cookies := r.Header[b.opts.Header], r.Header["Cookie"]
+	inCookie := slices.ContainsFunc(cookies, func(line string) bool { return strings.Contains(line, b.opts.Cookie) })
+	if values != nil || inCookie {
+		r = r.WithContext(r.Context()) // others have the request too
+		r.Header = r.Header.Clone()
+		delete(r.Header, b.opts.Header)
+		if inCookie {
+			text = takeCookie(r.Header, b.opts.Cookie)
+		}
+		if len(values) > 0 {
+			text = values[0]
+		}
+	}
+	if text == "" && len(b.opts.Networks) == 0 {
+		return nil, r
+	}
+	return &visitor{bypass: b, request: r, token: text}, r
+}
+
+// takeCookie takes all cookies of that name off, and returns the first one's value.
+func takeCookie(h http.Header, name string) string {
+	first := ""
+	var lines []string
+	for _, line := range h["Cookie"] {
+		var kept []string
+		for pair := range strings.SplitSeq(line, ";") {
+			key, value, _ := strings.Cut(pair, "=")
+			if strings.TrimSpace(key) != name {
+				kept = append(kept, strings.TrimSpace(pair))
+				continue
+			}
+			first = cmp.Or(first, strings.Trim(strings.TrimSpace(value), `"`))
+		}
+		if len(kept) > 0 {
+			lines = append(lines, strings.Join(kept, "; "))
+		}
+	}
+	if lines == nil {
+		delete(h, "Cookie")
+	} else {
+		h["Cookie"] = lines
+	}
+	return first
+}
+
+// lets says whether the visitor may bypass the window.
+func (v *visitor) lets(n *near) bool {
+	switch {
+	case v == nil || n.Window.ID == "": // the latter is none of a document
+		return false
+	case v.mark != nil:
+		return slices.Contains(v.mark.past, n.progress)
+	case !v.looked:
+		v.look()
+	}
+	return v.use.Network.IsValid() || v.window != "" && v.window == n.Window.ID
+}
+
+// stoppedBy is the first of the windows that the visitor may not bypass; nil: none.
+func (v *visitor) stoppedBy(windows []*near) *near {
+	for _, n := range windows {
+		if !v.lets(n) {
+			return n
+		}
+	}
+	return nil
+}
+
+// decide says as what the visitor, of class c, is admitted, or which window refuses.
+func (v *visitor) decide(c *class, long bool) (*class, *near) {
+	if c.refusedBy == nil && !long {
+		return c, nil
+	}
+	if by := v.stoppedBy(c.refusing); by != nil {
+		return nil, by
+	}
+	if long {
+		if by := v.stoppedBy(c.cutting); by != nil {
+			return nil, by
+		}
+	}
+	return c.bypassing(), nil
+}
+
+// look finds out who it is.
+func (v *visitor) look() {
+	v.looked = true
+	b := v.bypass
+	v.use.Client = b.client(v.request)
+	switch {
+	case v.token == "":
+	case b.verifier == nil:
+		v.reason = token.Key
+	default:
+		claims, err := b.verifier.Verify(v.token, time.Now())
+		var refused *token.Error
+		if errors.As(err, &refused) {
+			v.reason = refused.Reason
+			break
+		}
+		v.window, v.sum = claims.Text("window"), claims.Sum
+		v.use.Subject, v.use.KeyID, v.use.TokenID, v.use.Expires = claims.Subject, claims.KeyID, claims.ID, claims.Expires
+		return
+	}
+	if v.use.Client.IsValid() {
+		for _, network := range b.opts.Networks {
+			if network.Contains(v.use.Client) {
+				v.use.Network = network
+				return
+			}
+		}
+	}
+}
+
+// client is the address of who asks, the zero Addr when that is not known.
+func (b *bypass) client(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr, known := address(host)
+	if !known || !b.trusts(addr) {
+		return addr
+	}
+	lines, left := r.Header["X-Forwarded-For"], maxForwarded
+	for _, line := range slices.Backward(lines) {
+		for line != "" && left > 0 {
+			left--
+			comma := strings.LastIndexByte(line, ',')
+			addr, known = address(strings.TrimSpace(line[comma+1:]))
+			if !known || !b.trusts(addr) {
+				return addr
+			}
+			line = line[:max(0, comma)]
+		}
+	}
+	return netip.Addr{}
+}
+
+// address reads an address as proxies write it, some with a port.
+func address(text string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		with, err := netip.ParseAddrPort(text)
+		if err != nil {
+			if inner, ok := strings.CutPrefix(text, "["); ok {
+				addr, err = netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+			}
+			if err != nil {
+				return netip.Addr{}, false
+			}
+		} else {
+			addr = with.Addr()
+		}
+	}
+	return addr.Unmap().WithZone(""), true
+}
+
+func (b *bypass) trusts(addr netip.Addr) bool {
+	return slices.ContainsFunc(b.opts.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// refused counts a token that did not help.
+func (v *visitor) refused(by *near) {
+	if v == nil || v.token == "" {
+		return
+	}
+	v.bypass.denied.Add(1)
+	v.bypass.logger.Debug("maintenance bypass refused", "window", by.Window.ID, "reason", string(cmp.Or(v.reason, "window")))
+}
+
+// audit counts and tells of a request that was let in past the windows that refuse class
+// c, and returns it with the mark.
+func (v *visitor) audit(g *Guard, r *http.Request, c *class) *http.Request {
+	b := v.bypass
+	var past []*near
+	for _, n := range slices.Concat(c.refusing, c.cutting) {
+		if v.lets(n) {
+			past = append(past, n)
+		}
+	}
+	b.let.Add(1)
+	use := v.use
+	use.Window = past[0].Window.ID
+	key := auditKey{progress: past[0].progress, token: v.sum}
+	if use.Network.IsValid() {
+		key.client = use.Client
+	}
+	b.mu.Lock()
+	if _, known := b.audited[key]; !known {
+		use.First = true
+		if len(b.audited) >= maxAudited {
+			clear(b.audited) // some are told of twice
+		}
+		b.audited[key] = struct{}{}
+	}
+	b.mu.Unlock()
+
+	mark := &bypassMark{guard: g, use: use}
+	for _, n := range past {
+		mark.past = append(mark.past, n.progress)
+		n.progress.bypassed.Add(1)
+	}
+	r = r.WithContext(context.WithValue(r.Context(), bypassKey{}, mark))
+	if use.First {
+		attrs := []any{"window", use.Window, "who", use.who()}
+		if use.Network.IsValid() {
+			attrs = append(attrs, "network", use.Network.String())
+		} else {
+			attrs = append(attrs, "key", use.KeyID, "token", use.TokenID, "expires", use.Expires, "client", use.Client.String())
+		}
+		b.logger.Warn("maintenance window bypassed", attrs...)
+	}
+	if b.opts.Audit != nil && (use.First || b.opts.EachRequest) {
+		b.opts.Audit(r, use)
+	}
+	return r
+}
+
+// workVisitor is who has asked for work in ctx.
+func (g *Guard) workVisitor(ctx context.Context) *visitor {
+	if m, ok := ctx.Value(bypassKey{}).(*bypassMark); ok && m.guard == g {
+		return &visitor{mark: m}
+	}
+	return nil
+}

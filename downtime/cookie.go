@@ -1,0 +1,188 @@
+package downtime
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/token"
+)
+
+const (
+	maxForm   = 16 << 10 // bytes of a form
+	maxCookie = 3800     // bytes of a token that browsers surely keep as a cookie
+)
+
+// BypassHandler lets operators turn their token into the cookie that [Bypass] looks for.
+// GET shows a form, and who it is that has a good cookie; POST with the form field "token" checks the token and
+// sets the cookie, for as long as the token is good; POST with the field "leave", and DELETE,
+// take it away. POST and DELETE from a page of another origin are refused, as
+// [http.CrossOriginProtection] does it.
+//
+// The cookie is Secure, HttpOnly and SameSite=Strict. It is for the host that the
+// handler is called on, the application's: mount it there, and not behind the guard, or in
+// Options.Pass:
+//
+//	root.Handle("/-/bypass", g.BypassHandler())
+//	root.Handle("/", g.Handler(mux))
+//
+// The handler needs no protection of its own: it tells nothing to who has no good
+// token. Without Options.Bypass, or without keys, it is not found.
+func (g *Guard) BypassHandler() http.Handler {
+	if g.bypass == nil || g.bypass.verifier == nil {
+		return http.NotFoundHandler()
+	}
+	return &bypassHandler{g, http.NewCrossOriginProtection()}
+}
+
+type bypassHandler struct {
+	guard  *Guard
+	origin *http.CrossOriginProtection
+}
+
+func (h *bypassHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if err := h.origin.Check(r); err != nil {
+		http.Error(w, "not from a page of another origin", http.StatusForbidden)
+		return
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		h.form(w, r, http.StatusOK, h.state(r))
+	case http.MethodPost:
+		h.post(w, r)
+	case http.MethodDelete:
+		h.clear(w)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		header.Set("Allow", "GET, HEAD, POST, DELETE")
+		http.Error(w, "GET, POST or DELETE", http.StatusMethodNotAllowed)
+	}
+}
+
+// state says what the cookie of the request is good for.
+func (h *bypassHandler) state(r *http.Request) string {
+	cookie, err := r.Cookie(h.guard.bypass.opts.Cookie)
+	if err != nil {
+		return ""
+	}
+	claims, _, err := h.verify(cookie.Value)
+	if err != nil {
+		return "Your cookie is not good any more."
+	}
+	return fmt.Sprintf("As %s you bypass window %s until %s.",
+		claims.Subject, claims.Text("window"), claims.Expires.Format("2 January 2006, 15:04 MST"))
+}
+
+// verify says what the token claims; else what to say of it, and to nobody more than that it is
+// refused who does not have one that was signed.
+func (h *bypassHandler) verify(text string) (*token.Claims, string, error) {
+	claims, err := h.guard.bypass.verifier.Verify(text, time.Now())
+	var refused *token.Error
+	switch {
+	case errors.As(err, &refused) && refused.Signed():
+		return nil, "The token is refused: " + string(refused.Reason) + ".", err
+	case err != nil:
+		return nil, "The token is refused.", err
+	}
+	s := h.guard.now.Load()
+	if id := claims.Text("window"); s.schedule == nil || s.schedule.Window(id) == nil {
+		return nil, "The token is refused: there is no such window.", ErrUnknownWindow
+	}
+	return claims, "", nil
+}
+
+func (h *bypassHandler) post(w http.ResponseWriter, r *http.Request) {
+	// Not r.PostForm: whoever has read it before may have mixed it with the query.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	form, parseErr := url.ParseQuery(string(body))
+	if media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); err != nil || parseErr != nil ||
+		!strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded") {
+		h.form(w, r, http.StatusBadRequest, "The form cannot be read.")
+		return
+	}
+	if form.Get("leave") != "" {
+		h.clear(w)
+		h.back(w)
+		return
+	}
+	text := strings.TrimSpace(form.Get("token"))
+	claims, why, err := h.verify(text)
+	if err == nil && len(text) > maxCookie {
+		h.form(w, r, http.StatusBadRequest, "The token is too long for a cookie. It is good in the header "+h.guard.bypass.opts.Header+".")
+		return
+	}
+	if err != nil {
+		h.guard.bypass.denied.Add(1)
+		h.form(w, r, http.StatusForbidden, why)
+		return
+	}
+	http.SetCookie(w, h.cookie(text, max(1, int(time.Until(claims.Expires)/time.Second))))
+	h.back(w)
+}
+
+// back sends a browser to the form by GET. The path is unknown, when a prefix was stripped; "?"
+// is where one is.
+func (h *bypassHandler) back(w http.ResponseWriter) {
+	w.Header().Set("Location", "?")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+func (h *bypassHandler) clear(w http.ResponseWriter) { http.SetCookie(w, h.cookie("", -1)) }
+
+func (h *bypassHandler) cookie(value string, age int) *http.Cookie {
+	return &http.Cookie{
+		Name: h.guard.bypass.opts.Cookie, Value: value, Path: "/", MaxAge: age,
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	}
+}
+
+func (h *bypassHandler) form(w http.ResponseWriter, r *http.Request, code int, notice string) {
+	if notice != "" {
+		notice = `<p class="message" role="status">` + html.EscapeString(notice) + "</p>\n"
+	}
+	body := strings.NewReplacer("{style}", pageStyle, "{notice}", notice).Replace(bypassPage)
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src "+inlineSource(pageStyle)+
+		"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	w.WriteHeader(code)
+	if r.Method != http.MethodHead {
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+const bypassPage = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>Bypass a maintenance window</title>
+<style>{style}</style>
+</head>
+<body>
+<div class="page lone">
+<main class="card">
+<h1>Bypass a maintenance window</h1>
+{notice}<form method="post">
+<label for="token">Token</label>
+<textarea id="token" name="token" rows="6" required spellcheck="false" autocomplete="off"></textarea>
+<p><button>Use the token</button></p>
+</form>
+<form method="post"><p><button name="leave" value="1">Forget the token</button></p></form>
+</main>
+</div>
+</body>
+</html>
+`

@@ -1,0 +1,380 @@
+package downtime_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/downtime"
+)
+
+// asStream are headers of a request that lasts.
+var (
+	asEvents  = []string{"Accept", "text/event-stream"}
+	asUpgrade = []string{"Connection", "keep-alive, Upgrade", "Upgrade", "websocket"}
+)
+
+// streamer serves until its context ends, and tells the cause and the moment.
+type streamer struct{ ended chan error }
+
+func (s streamer) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	r.URL.Path = "/changed/by/a/router" // as some do: the guard remembers what it saw
+	<-r.Context().Done()
+	s.ended <- context.Cause(r.Context())
+}
+
+func TestStreamsAreEndedByTheirWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("feed", time.Hour, time.Hour, `, scope: {paths: ["/feed/**"]}`))), nil)
+		const each = 50
+		s := streamer{make(chan error, 3*each)}
+		h := g.Handler(s)
+		elsewhere, leave := context.WithCancel(t.Context())
+		for range each {
+			go get(h, "GET", "/feed/1", asEvents...)
+			go get(h, "GET", "/feed/2", asUpgrade...)
+			go func() {
+				r := httptest.NewRequest("GET", "/news", nil).WithContext(elsewhere)
+				r.Header.Set("Accept", "text/event-stream")
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}()
+		}
+		later(time.Hour - time.Millisecond)
+		require.Empty(t, s.ended)
+		rep, err := g.Report("feed")
+		require.NoError(t, err)
+		require.Equal(t, 2*each, rep.Busy, "they count as others do")
+
+		began := time.Now()
+		later(1500 * time.Millisecond)
+		require.NotEmpty(t, s.ended)
+		require.Less(t, len(s.ended), 2*each, "not all at once")
+		rep, err = g.Drain(t.Context(), "feed")
+		require.NoError(t, err)
+		require.True(t, rep.Quiet)
+		require.LessOrEqual(t, time.Since(began), 5*time.Second+200*time.Millisecond)
+		require.Len(t, s.ended, 2*each, "those out of scope go on")
+		for range 2 * each {
+			err := <-s.ended
+			require.ErrorIs(t, err, downtime.ErrWindow)
+			var refused *downtime.UnavailableError
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, "feed", refused.Window)
+			require.Positive(t, refused.RetryAfter)
+		}
+		require.InDelta(t, 0, g.Stats()["refused"], 0, "what was admitted is not refused")
+		leave()
+		later(0)
+		require.Len(t, s.ended, each)
+		require.Equal(t, context.Canceled, <-s.ended)
+	})
+}
+
+func TestWhatIsNoStreamIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(
+			window("ro", time.Minute, time.Hour, `, mode: read-only, scope: {paths: ["/ro"]}`),
+			window("try", time.Minute, time.Hour, `, mode: rehearse, scope: {paths: ["/try"]}`),
+			window("shown", time.Minute, time.Hour, `, mode: announce, scope: {paths: ["/shown"]}`),
+			window("shut", time.Minute, time.Hour, `, scope: {paths: ["/shut"]}`))), &downtime.Options{StreamJitter: -1})
+		ended := make(chan string, 20)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		for _, c := range []struct {
+			method, path string
+			headers      []string
+		}{
+			{"GET", "/ro", asEvents},
+			{"GET", "/ro", asUpgrade},
+			{"GET", "/try", asEvents},
+			{"GET", "/shown", asEvents},
+			{"GET", "/shut", nil},
+			{"GET", "/shut", []string{"Accept", browser}},
+			{"GET", "/shut", []string{"Accept", "application/json, text/event-stream"}},
+			{"POST", "/shut", asEvents},
+			{"GET", "/shut", []string{"Upgrade", "websocket"}},
+			{"POST", "/ro", asUpgrade},
+			{"CONNECT", "/shut", []string{":protocol", "websocket"}},
+			{"GET", "/shut", asUpgrade},
+		} {
+			r := httptest.NewRequest("GET", c.path, nil).WithContext(ctx)
+			r.Method = c.method
+			for i := 0; i < len(c.headers); i += 2 {
+				r.Header[c.headers[i]] = []string{c.headers[i+1]}
+			}
+			before := r.Context()
+			go g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, inner *http.Request) {
+				<-inner.Context().Done()
+				ended <- fmt.Sprint(c.method, " ", c.path, " ", inner.Context() == before, " ", errors.Is(context.Cause(inner.Context()), downtime.ErrWindow))
+			})).ServeHTTP(httptest.NewRecorder(), r)
+		}
+		later(2 * time.Minute)
+		var got []string
+		for len(ended) > 0 {
+			got = append(got, <-ended)
+		}
+		require.ElementsMatch(t, []string{"POST /ro false true", "CONNECT /shut false true", "GET /shut false true"}, got)
+		cancel(io.EOF)
+		later(0)
+		plain := 0
+		for len(ended) > 0 {
+			if strings.HasSuffix(<-ended, "true false") {
+				plain++
+			}
+		}
+		require.Equal(t, 5, plain, "the context of other requests is their own")
+	})
+}
+
+// A window that is put off before a stream is due spares it; one that comes by an edit
+// ends what runs already; and a closed guard ends nothing any more.
+func TestStreamsFollowTheDocument(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(windows())
+		g := open(t, src, &downtime.Options{StreamJitter: time.Hour})
+		s := streamer{make(chan error, 100)}
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 20 {
+			r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+			r.Header.Set("Accept", "text/event-stream")
+			go g.Handler(s).ServeHTTP(httptest.NewRecorder(), r)
+		}
+		later(time.Second)
+		w := window("w", 0, 10*time.Hour, "")
+		off := fmt.Sprintf(", actual: {begin: %q, until: %q}}", time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339), time.Now().Add(34*time.Hour).UTC().Format(time.RFC3339))
+		src.set(windows(w), nil)
+		later(10 * time.Second)
+		early := len(s.ended)
+		require.Less(t, early, 20)
+		src.set(windows(strings.Replace(w, "}", off, 1)), nil)
+		later(2 * time.Hour)
+		require.Len(t, s.ended, early, "put off")
+		src.set(windows(window("w", 0, 10*time.Hour, "")), nil)
+		later(time.Hour + time.Second)
+		require.Len(t, s.ended, 20)
+		cancel()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("w", 10*time.Minute, time.Hour, ""))), nil)
+		s := streamer{make(chan error, 1)}
+		ctx, cancel := context.WithCancel(t.Context())
+		r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+		r.Header.Set("Accept", "text/event-stream")
+		go g.Handler(s).ServeHTTP(httptest.NewRecorder(), r)
+		later(0)
+		require.NoError(t, g.Close())
+		later(time.Hour)
+		require.Empty(t, s.ended)
+		cancel()
+		require.ErrorIs(t, <-s.ended, context.Canceled)
+	})
+}
+
+// The jitter is no more than a quarter of the window.
+func TestStreamsOfAShortWindowEndSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("w", time.Minute, 4*time.Second, ""))), &downtime.Options{StreamJitter: time.Hour})
+		s := streamer{make(chan error, 20)}
+		for range 20 {
+			go get(g.Handler(s), "GET", "/", asEvents...)
+		}
+		later(time.Minute + 1100*time.Millisecond)
+		require.Len(t, s.ended, 20)
+	})
+}
+
+// A stream may be admitted just before its window begins, and be one of the guard's
+// streams just after.
+func TestAStreamThatIsAdmittedInTheLastMoment(t *testing.T) {
+	t.Parallel()
+	src := newSource(windows(window("shown", 200*time.Hour, time.Hour, ", announce: 300h")))
+	g := open(t, src, &downtime.Options{StreamJitter: -1, StatusURL: "/status"})
+	ended := make(chan error, 1)
+	admitted, late := make(chan struct{}), make(chan struct{})
+	w := lateHeader{ResponseRecorder: httptest.NewRecorder(), admitted: admitted, late: late}
+	go func() {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept", "text/event-stream")
+		g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			ended <- context.Cause(r.Context())
+		})).ServeHTTP(w, r)
+	}()
+	<-admitted // and on its way: the guard sets the Link
+	src.mu.Lock()
+	src.text = windows(window("now", -time.Minute, 100*time.Hour, ""))
+	src.mu.Unlock()
+	src.bell <- struct{}{}
+	waitFor(t, func() bool { rep, err := g.Report("now"); return err == nil && rep.Busy == 1 })
+	close(late)
+	require.ErrorIs(t, <-ended, downtime.ErrWindow)
+	rep, err := g.Drain(t.Context(), "now")
+	require.NoError(t, err)
+	require.True(t, rep.Quiet)
+}
+
+// lateHeader holds a request up where the guard sets a header.
+type lateHeader struct {
+	*httptest.ResponseRecorder
+	admitted, late chan struct{}
+}
+
+func (w lateHeader) Header() http.Header {
+	close(w.admitted)
+	<-w.late
+	return w.ResponseRecorder.Header()
+}
+
+// TestOverRealServers is what handlers can do behind a guard, over HTTP/1.1 and HTTP/2: all
+// that they can without.
+func TestOverRealServers(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			src := newSource(windows())
+			g := open(t, src, &downtime.Options{StreamJitter: -1})
+			mux := http.NewServeMux()
+			mux.HandleFunc("/what", func(w http.ResponseWriter, r *http.Request) {
+				_, flusher := w.(http.Flusher)
+				_, hijacker := w.(http.Hijacker)
+				_, from := w.(io.ReaderFrom)
+				controller := http.NewResponseController(w)
+				fmt.Fprint(w, r.Proto, " ", flusher, hijacker, from, " ",
+					controller.SetReadDeadline(time.Now().Add(time.Minute)), controller.SetWriteDeadline(time.Now().Add(time.Minute)), controller.Flush(),
+					errors.Is(controller.EnableFullDuplex(), http.ErrNotSupported))
+			})
+			mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, "data: hello\n\n")
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+				if errors.Is(context.Cause(r.Context()), downtime.ErrWindow) {
+					_, _ = io.WriteString(w, "event: maintenance\ndata: bye\n\n")
+				}
+			})
+			server := httptest.NewUnstartedServer(g.Handler(mux))
+			server.EnableHTTP2 = protocol == "HTTP/2.0"
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			client := server.Client()
+
+			resp, err := client.Get(server.URL + "/what")
+			require.NoError(t, err)
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			want := map[string]string{"HTTP/1.1": "HTTP/1.1 true true true <nil> <nil> <nil> false", "HTTP/2.0": "HTTP/2.0 true false false <nil> <nil> <nil> false"}
+			require.Equal(t, want[protocol], string(body))
+
+			events := func() *http.Response {
+				r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/events", nil)
+				require.NoError(t, err)
+				r.Header.Set("Accept", "text/event-stream")
+				resp, err := client.Do(r)
+				require.NoError(t, err)
+				require.Equal(t, 200, resp.StatusCode)
+				t.Cleanup(func() { _ = resp.Body.Close() })
+				return resp
+			}
+			open := events()
+			line, err := bufio.NewReader(open.Body).ReadString('\n')
+			require.NoError(t, err)
+			require.Equal(t, "data: hello\n", line)
+			src.mu.Lock()
+			src.text = windows(window("w", -time.Minute, time.Hour, ""))
+			src.mu.Unlock()
+			src.bell <- struct{}{}
+			rest, err := io.ReadAll(open.Body)
+			require.NoError(t, err, "a clean end")
+			require.Contains(t, string(rest), "event: maintenance")
+			rep, err := g.Drain(t.Context(), "w")
+			require.NoError(t, err)
+			require.True(t, rep.Quiet)
+
+			again, err := io.ReadAll(events().Body)
+			require.NoError(t, err)
+			require.Regexp(t, "^retry: [0-9]+\nevent: maintenance\ndata: {.*}\n\n$", string(again))
+		})
+	}
+}
+
+// An upgraded connection through a reverse proxy, as one has WebSockets, ends with its
+// window; one that asks for it later is refused plainly.
+func TestUpgradeOverARealServer(t *testing.T) {
+	t.Parallel()
+	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_, _ = io.Copy(conn, rw)
+	}))
+	t.Cleanup(echo.Close)
+	behind, err := url.Parse(echo.URL)
+	require.NoError(t, err)
+	src := newSource(windows())
+	g := open(t, src, &downtime.Options{StreamJitter: -1})
+	server := httptest.NewServer(g.Handler(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(behind) }}))
+	t.Cleanup(server.Close)
+	dial := func() (*http.Response, error) {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "echo")
+		return server.Client().Do(r)
+	}
+	resp, err := dial()
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, 101, resp.StatusCode)
+	conn, is := resp.Body.(io.ReadWriteCloser)
+	require.True(t, is)
+	_, err = io.WriteString(conn, "hi\n")
+	require.NoError(t, err)
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "hi\n", line)
+
+	src.mu.Lock()
+	src.text = windows(window("w", -time.Minute, time.Hour, ""))
+	src.mu.Unlock()
+	src.bell <- struct{}{}
+	_, err = io.ReadAll(conn)
+	if err != nil {
+		require.NotErrorIs(t, err, context.DeadlineExceeded) // cut, which the reading side may see as a reset
+	}
+	rep, err := g.Drain(t.Context(), "w")
+	require.NoError(t, err)
+	require.True(t, rep.Quiet)
+	refused, err := dial()
+	require.NoError(t, err)
+	defer refused.Body.Close()
+	require.Equal(t, 503, refused.StatusCode)
+	require.NotEmpty(t, refused.Header.Get("Retry-After"))
+}
+
+// waitFor waits, in real time, for what the guard's goroutine does.
+func waitFor(t *testing.T, is func() bool) {
+	t.Helper()
+	require.Eventually(t, is, time.Minute, time.Millisecond)
+}

@@ -1,0 +1,8 @@
+package observe
+
+// Fingerprints is how many fingerprints the limiter knows.
+func Fingerprints(o *Observer) int {
+	o.limit.mu.Lock()
+	defer o.limit.mu.Unlock()
+	return len(o.limit.known)
+}

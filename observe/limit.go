@@ -1,0 +1,130 @@
+package observe
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A reason says why a request or job is told in full: with its log tail, and with
+// its bundle where captures are on.
+type reason uint8
+
+const (
+	notTold reason = iota
+	asked          // by a debug token or the level flag
+	slow           // took Options.Slow or longer
+	failed         // status of 500 or more, an error of a job, or Fail
+	panicked
+)
+
+func (why reason) String() string {
+	return [...]string{"", "asked", "slow", "failed", "panicked"}[why]
+}
+
+// A fingerprint is what makes two failures the same for whoever reads of them: the
+// same place of the application ended in the same way. It decides how often its
+// like is told in full, and nothing else.
+type fingerprint struct {
+	name   string // the route, or the job's name
+	kind   string // error.type, or the reason
+	status int32
+	job    bool
+	site   uintptr // the caller of Fail, or the frame that panicked; 0: not known
+}
+
+// A limiter answers one question, once for each request: may it be told in full?
+// Details are told of at most maxTold requests in any second, and of maxToldAlike
+// in any minute of those with one fingerprint. Each refusal is remembered, so that
+// the next that is told says how many were not.
+type limiter struct {
+	told, suppressed atomic.Int64
+
+	mu    sync.Mutex
+	start time.Time // of the first question: what the windows count from
+	all   window
+	known map[fingerprint]*alike
+	rest  alike // of fingerprints beyond maxFingerprints
+}
+
+// alike are the requests of one fingerprint.
+type alike struct {
+	told       window
+	suppressed int64
+}
+
+// allow reports whether a request is told in full. more is the number of those with
+// the same fingerprint that were not told since the last that was.
+func (l *limiter) allow(fp fingerprint, now time.Time) (ok bool, more int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.start.IsZero() {
+		l.start = now
+	}
+	at := now.Sub(l.start)
+	a := l.find(fp, at)
+	// Both are asked before either takes its place.
+	if !l.all.free(at, maxTold, time.Second) || !a.told.free(at, maxToldAlike, time.Minute) {
+		a.suppressed++
+		l.suppressed.Add(1)
+		return false, 0
+	}
+	l.all.take(at, maxTold)
+	a.told.take(at, maxToldAlike)
+	l.told.Add(1)
+	more, a.suppressed = a.suppressed, 0
+	return true, more
+}
+
+func (l *limiter) find(fp fingerprint, at time.Duration) *alike {
+	if a := l.known[fp]; a != nil {
+		return a
+	}
+	if len(l.known) >= maxFingerprints {
+		// Those that would be told now anyway need no memory, but for their count.
+		for fp, a := range l.known {
+			if a.told.free(at, 1, time.Minute) {
+				l.rest.suppressed += a.suppressed
+				delete(l.known, fp)
+			}
+		}
+		if len(l.known) >= maxFingerprints {
+			return &l.rest
+		}
+	}
+	if l.known == nil {
+		l.known = make(map[fingerprint]*alike)
+	}
+	a := new(alike)
+	l.known[fp] = a
+	return a
+}
+
+// A window remembers when the last few of something were, so that there are never
+// more than so many in any stretch of time: no edge lets twice as many through.
+type window struct {
+	last []time.Duration // a ring
+	next int             // the oldest of them
+}
+
+// free reports whether fewer than max were within d before at.
+func (w *window) free(at time.Duration, max int, d time.Duration) bool {
+	if len(w.last) < max {
+		return true
+	}
+	i := w.next - max // the oldest of the last max
+	if i < 0 {
+		i += len(w.last)
+	}
+	return at-w.last[i] >= d
+}
+
+// take remembers one at at; max is the same in each call.
+func (w *window) take(at time.Duration, max int) {
+	if len(w.last) < max {
+		w.last = append(w.last, at)
+		return
+	}
+	w.last[w.next] = at
+	w.next = (w.next + 1) % max
+}
