@@ -763,7 +763,10 @@ func TestFaults(t *testing.T) {
 				lock, err = quorum.Drain(bounded, db, "w")
 			}
 			require.NoError(t, err)
-			require.NoError(t, lock.Close())
+			if err := lock.Close(); err != nil {
+				require.ErrorIs(t, err, quorum.ErrLost)
+				require.ErrorContains(t, err, "fault")
+			}
 		})
 	}
 }
