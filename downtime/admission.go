@@ -36,7 +36,14 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 		return ctx, func() {}, g.unavailable(by)
 	}
 	if c.bypassed && v.mark == nil {
+		told := false
+		defer func() {
+			if !told { // the application's Audit has panicked
+				g.leave(at)
+			}
+		}()
 		ctx = v.audit(g, work.Request.WithContext(ctx), c).Context()
+		told = true
 	}
 	var left atomic.Bool
 	if !work.Stream {
@@ -47,7 +54,7 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 		}, nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &stream{effect: c.effect, by: v, cancel: cancel}
+	s := &stream{effect: c.effect, by: g.workVisitor(ctx), cancel: cancel}
 	if r := work.Request; r != nil {
 		s.target = http.Request{Method: r.Method, Host: r.Host, URL: &url.URL{Host: r.URL.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, Opaque: r.URL.Opaque}}
 	} else {

@@ -291,6 +291,18 @@ func TestBypassedStream(t *testing.T) {
 		later(time.Second)
 		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
 	})
+	synctest.Test(t, func(t *testing.T) { // nor does it hold the window shut beyond its end
+		g := open(t, newSource(windows(window("w", 0, time.Minute, ""))),
+			&downtime.Options{StreamJitter: -1, Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}})
+		s := streamer{make(chan error, 1)}
+		go get(g.Handler(s), "GET", "/", append([]string{"Upkeep-Bypass", mint(t, nil)}, asEvents...)...)
+		later(time.Minute - time.Millisecond)
+		require.Empty(t, s.ended)
+		later(time.Second)
+		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
+		later(time.Second)
+		require.Equal(t, 200, get(g.Handler(ok), "GET", "/").Code)
+	})
 	synctest.Test(t, func(t *testing.T) { // what was let in without is not let stay: it comes back, and is audited
 		g := open(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),
 			&downtime.Options{StreamJitter: -1, Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}})
@@ -483,4 +495,17 @@ func FuzzForwardedFor(f *testing.F) {
 			require.Equal(t, 503, w.Code)
 		}
 	})
+}
+
+// An Audit that panics leaves nothing counted behind.
+func TestAuditThatPanics(t *testing.T) {
+	t.Parallel()
+	g := shut(t, "", &downtime.Options{Bypass: &downtime.Bypass{
+		Keys: signerKeys(), Audience: "shop", Audit: func(*http.Request, downtime.BypassUse) { panic("audit") }, EachRequest: true,
+	}})
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Upkeep-Bypass", mint(t, nil))
+	require.PanicsWithValue(t, "audit", func() { g.Handler(ok).ServeHTTP(httptest.NewRecorder(), r) })
+	require.PanicsWithValue(t, "audit", func() { _, _, _ = g.EnterContext(t.Context(), downtime.Work{Name: "x", Request: r}) })
+	require.InDelta(t, 0, g.Stats()["in_flight"], 0)
 }

@@ -120,7 +120,7 @@ windows:
     start: 2026-12-06T02:00
     timezone: Europe/Madrid
     duration: "-2h"
-    repeat: FREQ=WEEKLY
+    repeat: FREQ=HOURLY;BYSETPOS=1
     scope: {paths: [orders]}
 `))
 	fmt.Println(err)
@@ -130,7 +130,8 @@ windows:
 	}
 	// Output:
 	// windows.yaml:6:15: window "db-upgrade": duration: must be positive, got "-2h"
-	// windows.yaml:7:5: window "db-upgrade": repeat: is not supported by this version
+	// windows.yaml:7:13: window "db-upgrade": repeat: FREQ: HOURLY is not supported: a window is at most daily
+	// windows.yaml:7:13: window "db-upgrade": repeat: BYSETPOS: is not supported
 	// windows.yaml:8:21: window "db-upgrade": scope.paths[0]: must begin with "/" (methods and hosts have lists of their own), got "orders"
 	// 6 db-upgrade duration
 }
@@ -195,7 +196,8 @@ windows:
 		fmt.Println(err)
 		return
 	}
-	for o := range s.Overlaps() {
+	year := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for o := range s.Overlaps(year, year.AddDate(1, 0, 0)) {
 		fmt.Println(o.Wins.ID, "wins over", o.Over.ID, "from", o.From.UTC().Format("15:04"), "to", o.To.UTC().Format("15:04"))
 	}
 	// Output:

@@ -59,6 +59,15 @@ func CheckPattern(text string) error {
 	return err
 }
 
+// PlannedAfter is the first planned start of a window that repeats after t.
+func PlannedAfter(w *Window, t time.Time) (time.Time, bool) { return w.recurrence.plannedAfter(t) }
+
+// PlannedBy is the last planned start of a window that repeats that is not after t.
+func PlannedBy(w *Window, t time.Time) (time.Time, bool) { return w.recurrence.plannedBy(t) }
+
+// Keeping is the schedule that a guard makes of next, which follows prev now.
+func Keeping(next, prev *Schedule, now time.Time) *Schedule { return next.keeping(prev, now) }
+
 // FoldLine folds a content line of a calendar.
 func FoldLine(line string) []byte { return appendFolded(nil, line) }
 

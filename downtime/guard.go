@@ -36,8 +36,10 @@ import (
 // The document is the fleet's state: begin, early end and extension are written
 // there, and every replica and every restart sees them. A document that cannot be
 // read or parsed changes nothing. A window that vanishes from it while in progress
-// is kept to its end, unless the document says "allowShrink: true"; end a window
-// with actual.end. What was kept is forgotten by a restart.
+// is kept to its end, and so is one of which start, repeat, except or a freeze is changed
+// so that it would not be in progress; unless the document says "allowShrink: true". End a
+// window with actual.end. Of a window that repeats only the occurrence in progress is
+// kept. What was kept is forgotten by a restart.
 type Guard struct {
 	opts    Options
 	logger  *slog.Logger
@@ -193,6 +195,7 @@ const (
 	defaultOverrunMax  = time.Hour
 	defaultEndJitter   = 5 * time.Second
 	bootRetry          = 10 * time.Second
+	overrunRetry       = time.Minute
 
 	tick     = time.Second            // the clock is looked at, at least
 	fastTick = 100 * time.Millisecond // the same, while what runs matters
@@ -396,8 +399,12 @@ func (s *Schedule) heldFaults(name string, now time.Time) []error {
 	var faults []error
 	for o := range s.pending(now) {
 		if s.keeps(o) && o.Phase(now) == PhaseInProgress {
+			how := "gone from the document while in progress"
+			if s.Window(o.Window.ID) != o.Window {
+				how = "in progress, though by the document it no longer takes place,"
+			}
 			faults = append(faults, &Fault{File: name, Window: o.Window.ID, Err: fmt.Errorf(
-				"is gone from the document while in progress and is kept to its end, %s", o.End.Format(time.RFC3339))})
+				"is %s and is kept to its end, %s", how, o.End.Format(time.RFC3339))})
 		}
 	}
 	return faults
@@ -565,7 +572,7 @@ func (g *Guard) Problems() []error {
 		for _, p := range d.Problems {
 			var fault *Fault
 			if errors.As(p, &fault) {
-				if w := d.Value.Window(fault.Window); w != nil && d.Value.occurrence(w, now).Phase(now) != PhaseInProgress {
+				if _, kept := d.Value.keptOccurrence(fault.Window, now); !kept {
 					continue // it was held to its end, which is over
 				}
 			}

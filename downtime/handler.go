@@ -31,8 +31,8 @@ import (
 // context, and no other's, is ended when a window in whose scope they lie begins and
 // refuses them: with an [*UnavailableError] as its cause, which is [ErrWindow],
 // and spread by [Options].StreamJitter. A handler that does not heed its context
-// stays busy. A stream that has bypassed a window (see [Bypass]) is not ended by it. After
-// [Guard.Close] none is ended.
+// stays busy. A stream that has bypassed a window (see [Bypass]) is ended only when the
+// window would have to be held shut for it. After [Guard.Close] none is ended.
 //
 // A new request for an event stream is answered 200 with one event "maintenance", of
 // which the data is the problem+json, and the time to come back as retry: the

@@ -54,8 +54,9 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 	until, untilHTML := "", ""
 	if ends := n.end(); !ends.IsZero() {
 		start, end := n.Start.UTC(), ends.UTC()
-		p.Start, p.End = &start, &end
+		p.Start = &start
 		if now.Before(end) {
+			p.End = &end // else nobody knows
 			ends = ends.In(w.Timezone)
 			until = "Until " + zonedText(ends) + ".\n"
 			from, to := instantText(start), instantText(end)

@@ -20,6 +20,9 @@ func (g *Guard) retryAfter(n *near) time.Duration {
 			wait = left
 		}
 	}
+	if n.Phase == PhaseOverrun {
+		wait = min(wait, overrunRetry) // it may be over at any moment
+	}
 	jitter := time.Duration(0)
 	if most := min(g.opts.RetryJitter, g.opts.RetryMax/2, length/4); most > 0 {
 		jitter = rand.N(most)

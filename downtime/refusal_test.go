@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,33 @@ const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8
 // shut is a guard in the middle of a window about all.
 func shut(t testing.TB, more string, opts *downtime.Options) *downtime.Guard {
 	return open(t, downtime.Bytes("w", []byte(windows(window("w", -time.Minute, 300*time.Hour, more)))), opts)
+}
+
+// A window that is held shut beyond its end says so. When to come back nobody knows: soon.
+func TestRefusalOfAnOverrun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("w", time.Minute, time.Hour, ""))), nil)
+		h := g.Handler(ok)
+		rep, err := g.Drain(t.Context(), "w") // and nobody says that the work is done
+		require.NoError(t, err)
+		require.True(t, rep.Quiet)
+		later(time.Hour + time.Second)
+		w := get(h, "GET", "/")
+		require.Equal(t, 503, w.Code)
+		seconds, err := strconv.Atoi(w.Header().Get("Retry-After"))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, seconds, 60)
+		require.LessOrEqual(t, seconds, 90)
+		require.NotContains(t, w.Body.String(), `"end"`)
+		require.Contains(t, w.Body.String(), `"start"`)
+		for _, accept := range []string{browser, "text/plain"} {
+			require.Contains(t, get(h, "GET", "/", "Accept", accept).Body.String(), "It takes longer than planned.")
+		}
+		_, err = g.Complete("w")
+		require.NoError(t, err)
+		require.Equal(t, 200, get(h, "GET", "/").Code)
+	})
 }
 
 func TestPageNeedsNothingButItself(t *testing.T) {

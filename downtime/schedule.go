@@ -1,7 +1,7 @@
 package downtime
 
 import (
-	"cmp"
+	"container/heap"
 	"iter"
 	"slices"
 	"sort"
@@ -12,13 +12,15 @@ import (
 // A Schedule is a document's windows. It has no clock and no goroutine: whoever
 // asks says when. It is read-only, and any number of goroutines may ask.
 type Schedule struct {
-	windows     []*Window // in the document's order
-	byID        map[string]int
-	held        map[*Window]bool // kept from an earlier document: see Guard
+	windows     []*Window // in the document's order, then those kept that it does not have
+	byID        map[string]*Window
+	kept        map[*Window]bool // from an earlier document: see keeping
+	freezes     []Freeze
 	allowShrink bool
 
-	occurrences []Occurrence // by start, then id
+	occurrences []Occurrence // of windows that take place once: by start, then id
 	maxEnd      []time.Time  // maxEnd[i] is the latest end of occurrences[:i+1]
+	recurrences []*recurrence
 
 	span atomic.Pointer[span] // the answer of At that was given last
 }
@@ -29,15 +31,26 @@ type span struct {
 	state    State
 }
 
-func newSchedule(windows []*Window, allowShrink bool) *Schedule {
-	s := &Schedule{windows: windows, byID: make(map[string]int, len(windows)), allowShrink: allowShrink}
-	for i, w := range windows {
-		s.byID[w.ID] = i
-		s.occurrences = append(s.occurrences, w.occurrence())
+func newSchedule(windows []*Window, freezes []Freeze, allowShrink bool) *Schedule {
+	s := &Schedule{
+		windows: windows, byID: make(map[string]*Window, len(windows)),
+		freezes: freezes, allowShrink: allowShrink,
 	}
-	slices.SortFunc(s.occurrences, func(a, b Occurrence) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
-	})
+	for _, w := range windows {
+		s.byID[w.ID] = w
+		if w.recurrence != nil {
+			s.recurrences = append(s.recurrences, w.recurrence)
+		} else {
+			s.occurrences = append(s.occurrences, w.occurrence())
+		}
+	}
+	s.sort()
+	return s
+}
+
+// sort is to be called when occurrences are complete.
+func (s *Schedule) sort() {
+	slices.SortFunc(s.occurrences, compareOccurrences)
 	s.maxEnd = make([]time.Time, len(s.occurrences))
 	var latest time.Time
 	for i, o := range s.occurrences {
@@ -46,19 +59,13 @@ func newSchedule(windows []*Window, allowShrink bool) *Schedule {
 		}
 		s.maxEnd[i] = latest
 	}
-	return s
 }
 
 // Windows are the document's windows, in its order.
 func (s *Schedule) Windows() iter.Seq[*Window] { return slices.Values(s.windows) }
 
 // Window returns the window of that id, nil when there is none.
-func (s *Schedule) Window(id string) *Window {
-	if i, ok := s.byID[id]; ok {
-		return s.windows[i]
-	}
-	return nil
-}
+func (s *Schedule) Window(id string) *Window { return s.byID[id] }
 
 // A State is what a schedule says of one moment.
 type State struct {
@@ -94,7 +101,7 @@ func (s *Schedule) At(t time.Time) State {
 
 func (s *Schedule) spanAt(t time.Time) *span {
 	sp := &span{}
-	for _, o := range s.occurrences {
+	add := func(o Occurrence) {
 		for _, at := range [...]time.Time{o.Announced(), o.Cutoff(), o.Start, o.End} {
 			if at.After(t) {
 				if sp.to.IsZero() || at.Before(sp.to) {
@@ -108,26 +115,108 @@ func (s *Schedule) spanAt(t time.Time) *span {
 			sp.state.Windows = append(sp.state.Windows, WindowState{o, phase})
 		}
 	}
+	for _, o := range s.occurrences {
+		add(o)
+	}
+	var room [4]Occurrence
+	for _, r := range s.recurrences {
+		for _, o := range r.around(t, room[:0]) {
+			add(o)
+		}
+	}
 	slices.SortFunc(sp.state.Windows, compareStates)
 	sp.state.Next = sp.to
 	return sp
 }
 
 // Occurrences yields what takes place between from and to, in order of start: the
-// occurrences of which some part lies in [from, to).
+// occurrences of which some part lies in [from, to). They are found as they are asked
+// for, so that a range of thousands of years may be begun and broken off. Windows that
+// repeat for ever do so to the end of the year 9000.
 func (s *Schedule) Occurrences(from, to time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
-		// maxEnd never falls, so nothing before the first that ends after from matters.
-		first := sort.Search(len(s.maxEnd), func(i int) bool { return s.maxEnd[i].After(from) })
-		for _, o := range s.occurrences[first:] {
-			if !o.Start.Before(to) {
-				return
-			}
-			if o.End.After(from) && !yield(o) {
+		for o := range s.from(from) {
+			if !o.Start.Before(to) || !yield(o) {
 				return
 			}
 		}
 	}
+}
+
+// from yields what is not over at the time, in order of start.
+func (s *Schedule) from(t time.Time) iter.Seq[Occurrence] {
+	return func(yield func(Occurrence) bool) {
+		// maxEnd never falls, so nothing before the first that ends after t matters.
+		first := sort.Search(len(s.maxEnd), func(i int) bool { return s.maxEnd[i].After(t) })
+		once := s.occurrences[first:]
+		if len(s.recurrences) == 0 {
+			for _, o := range once {
+				if o.End.After(t) && !yield(o) {
+					return
+				}
+			}
+			return
+		}
+		coming := make(cursors, 0, len(s.recurrences)+1)
+		add := func(o Occurrence, next func(Occurrence) (Occurrence, bool)) {
+			c := cursor{o, next}
+			for !c.End.After(t) {
+				var ok bool
+				if c.Occurrence, ok = next(c.Occurrence); !ok {
+					return
+				}
+			}
+			coming = append(coming, c)
+		}
+		if len(once) > 0 {
+			add(once[0], func(Occurrence) (Occurrence, bool) {
+				if once = once[1:]; len(once) == 0 {
+					return Occurrence{}, false
+				}
+				return once[0], true
+			})
+		}
+		var room [4]Occurrence
+		for _, r := range s.recurrences {
+			if around := r.around(t, room[:0]); len(around) > 0 {
+				add(around[0], func(o Occurrence) (Occurrence, bool) { return r.after(o.Start) })
+			}
+		}
+		heap.Init(&coming)
+		for len(coming) > 0 {
+			c := &coming[0]
+			if c.End.After(t) && !yield(c.Occurrence) {
+				return
+			}
+			if o, ok := c.next(c.Occurrence); ok {
+				c.Occurrence = o
+				heap.Fix(&coming, 0)
+			} else {
+				heap.Pop(&coming)
+			}
+		}
+	}
+}
+
+// A cursor is the next of a series of occurrences, and how to find the one after it.
+type cursor struct {
+	Occurrence
+	next func(Occurrence) (Occurrence, bool)
+}
+
+// cursors are a heap, the one that starts first on top.
+type cursors []cursor
+
+func (c cursors) Len() int           { return len(c) }
+func (c cursors) Less(i, j int) bool { return compareOccurrences(c[i].Occurrence, c[j].Occurrence) < 0 }
+func (c cursors) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
+func (c *cursors) Push(x any)        { *c = append(*c, x.(cursor)) }
+
+func (c *cursors) Pop() any {
+	last := len(*c) - 1
+	x := (*c)[last]
+	*c = (*c)[:last]
+	return x
 }
 
 // pending yields what may matter from now on, in no order: of each window what is in
@@ -139,15 +228,41 @@ func (s *Schedule) pending(now time.Time) iter.Seq[Occurrence] {
 				return
 			}
 		}
+		var room [4]Occurrence
+		for _, r := range s.recurrences {
+			for _, o := range r.around(now, room[:0]) {
+				if now.Before(o.End) && !yield(o) {
+					return
+				}
+			}
+		}
 	}
 }
 
 // occurrence is the one of the window's occurrences to speak of at now: what is in
-// progress, else what comes next, else what was last.
-func (s *Schedule) occurrence(w *Window, now time.Time) Occurrence { return w.occurrence() }
+// progress, also when it was kept from an earlier document, else what comes next, else what was last.
+func (s *Schedule) occurrence(w *Window, now time.Time) Occurrence {
+	if o, kept := s.keptOccurrence(w.ID, now); kept {
+		return o
+	}
+	if w.recurrence != nil {
+		return w.recurrence.current(now)
+	}
+	return w.occurrence()
+}
+
+// keptOccurrence is what the document has lost of the window, and is in progress.
+func (s *Schedule) keptOccurrence(id string, now time.Time) (Occurrence, bool) {
+	for w := range s.kept {
+		if o := w.occurrence(); w.ID == id && o.Phase(now) == PhaseInProgress {
+			return o, true
+		}
+	}
+	return Occurrence{}, false
+}
 
 // keeps says whether the document has lost the occurrence, which is kept to its end.
-func (s *Schedule) keeps(o Occurrence) bool { return s.held[o.Window] }
+func (s *Schedule) keeps(o Occurrence) bool { return s.kept[o.Window] }
 
 // An Overlap is a time in which two windows are both in progress, and could be so
 // for the same request or work. That is allowed: the more restrictive wins.
@@ -157,19 +272,19 @@ type Overlap struct {
 	Over     *Window
 }
 
-// Overlaps yields the overlaps of the schedule in order of time. Windows of which
+// Overlaps yields the overlaps between from and to, in order of the later start. Windows of which
 // the scopes name different hosts, methods, work or first parts of paths are not
-// taken to overlap.
-func (s *Schedule) Overlaps() iter.Seq[Overlap] {
+// taken to overlap, and no window overlaps itself.
+func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 	return func(yield func(Overlap) bool) {
 		var open []Occurrence
-		for _, b := range s.occurrences {
+		for b := range s.Occurrences(from, to) {
 			open = slices.DeleteFunc(open, func(a Occurrence) bool { return !a.End.After(b.Start) })
 			if !b.Start.Before(b.End) {
 				continue
 			}
 			for _, a := range open {
-				if !a.Window.Scope.mayMeet(b.Window.Scope) {
+				if a.Window.ID == b.Window.ID || !a.Window.Scope.mayMeet(b.Window.Scope) {
 					continue
 				}
 				o := Overlap{From: b.Start, To: a.End, Wins: a.Window, Over: b.Window}
@@ -178,6 +293,9 @@ func (s *Schedule) Overlaps() iter.Seq[Overlap] {
 				}
 				if b.Window.Mode < a.Window.Mode {
 					o.Wins, o.Over = o.Over, o.Wins
+				}
+				if !o.To.After(from) {
+					continue
 				}
 				if !yield(o) {
 					return
@@ -188,26 +306,49 @@ func (s *Schedule) Overlaps() iter.Seq[Overlap] {
 	}
 }
 
-// keeping returns the schedule with those windows of prev that are in progress now
-// and that next no longer has, because a document that loses a window must not open
-// what it closed. next itself when there are none, or it allows to shrink.
+// keeping returns the schedule with what prev has in progress now and s no longer has,
+// because a document that loses a window must not open what it closed: s itself when
+// there is nothing, or s allows to shrink.
+//
+// An occurrence that s still plans, by its window's id and its planned start, is as s
+// says: it may have another end, another mode, or be put off by actual.begin. So is one
+// whose window s has in progress by another start. What remains is lost with its window,
+// or because start, repeat, except or a freeze were changed.
 func (s *Schedule) keeping(prev *Schedule, now time.Time) *Schedule {
 	if prev == nil || s.allowShrink {
 		return s
 	}
-	var lost []*Window
-	for _, o := range prev.occurrences {
-		if s.Window(o.Window.ID) == nil && o.Phase(now) == PhaseInProgress {
-			lost = append(lost, o.Window)
+	var lost []Occurrence
+	for o := range prev.pending(now) {
+		if o.Phase(now) != PhaseInProgress {
+			continue
+		}
+		w := s.Window(o.Window.ID)
+		if w == nil || !w.plans(o.Planned) && s.occurrence(w, now).Phase(now) != PhaseInProgress {
+			lost = append(lost, o.kept())
 		}
 	}
 	if len(lost) == 0 {
 		return s
 	}
-	kept := newSchedule(slices.Concat(s.windows, lost), false)
-	kept.held = make(map[*Window]bool, len(lost))
-	for _, w := range lost {
-		kept.held[w] = true
+	kept := newSchedule(slices.Clone(s.windows), s.freezes, false)
+	kept.kept = make(map[*Window]bool, len(lost))
+	for _, o := range lost {
+		kept.kept[o.Window] = true
+		kept.occurrences = append(kept.occurrences, o)
+		if kept.byID[o.Window.ID] == nil {
+			kept.byID[o.Window.ID] = o.Window
+			kept.windows = append(kept.windows, o.Window)
+		}
 	}
+	kept.sort()
 	return kept
+}
+
+// plans says whether an occurrence of the window is planned for t.
+func (w *Window) plans(t time.Time) bool {
+	if w.recurrence != nil {
+		return w.recurrence.has(t)
+	}
+	return w.Start.Equal(t)
 }

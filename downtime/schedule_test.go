@@ -104,7 +104,7 @@ func TestTheMostRestrictiveWins(t *testing.T) {
 	require.Equal(t, "d e c b a later ", ids)
 
 	var overlaps []string
-	for o := range s.Overlaps() {
+	for o := range s.Overlaps(instant(t, "2026-01-01T00:00:00Z"), instant(t, "2027-01-01T00:00:00Z")) {
 		require.Equal(t, o.From.Before(o.To), true)
 		overlaps = append(overlaps, o.Wins.ID+">"+o.Over.ID)
 	}
@@ -138,7 +138,7 @@ func TestOverlapsByScope(t *testing.T) {
 			"  - {id: b, start: 2026-12-06T02:59:59Z, duration: 1h, scope: "+c.b+"}\n"+
 			"  - {id: c, start: 2026-12-06T03:59:59Z, duration: 1h}\n")
 		got := false
-		for o := range s.Overlaps() {
+		for o := range s.Overlaps(instant(t, "2026-01-01T00:00:00Z"), instant(t, "2027-01-01T00:00:00Z")) {
 			got = true
 			require.Equal(t, "a over b from 02:59:59 to 03:00:00",
 				o.Wins.ID+" over "+o.Over.ID+" from "+o.From.UTC().Format(time.TimeOnly)+" to "+o.To.UTC().Format(time.TimeOnly))

@@ -312,6 +312,7 @@ type statusReport struct {
 	Quiet      bool           `json:"quiet"`
 	Busy       int            `json:"busy"`
 	Unsure     int            `json:"unsure,omitempty"`
+	Bypassed   int            `json:"bypassed,omitempty"`
 	Oldest     float64        `json:"oldest_seconds"`
 	Work       map[string]int `json:"work,omitempty"`
 	Refused    int64          `json:"refused"`
@@ -342,16 +343,7 @@ func (g *Guard) status(now time.Time) *status {
 	if next := s.schedule.At(now).Next; !next.IsZero() {
 		st.Next = &next
 	}
-	listed := s.schedule.listed(now, func(o Occurrence) bool { return !now.Before(o.Announced()) })
-	for o := range s.schedule.pending(now) {
-		if now.Before(o.Announced()) {
-			listed = append(listed, o)
-		}
-	}
-	slices.SortStableFunc(listed, func(a, b Occurrence) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
-	})
-	for _, o := range st.first(listed) {
+	for _, o := range st.first(s, s.listed(now, true)) {
 		st.Windows = append(st.Windows, g.statusWindow(s, o, now))
 	}
 	return st
@@ -368,38 +360,81 @@ func (g *Guard) publicStatus(now time.Time) *status {
 	if d := g.keeper.Snapshot(); d != nil {
 		st.updated = d.Since
 	}
-	listed := s.schedule.listed(now, func(o Occurrence) bool { return o.isPublic(now) })
-	for _, o := range st.first(listed) {
+	for _, o := range st.first(s, s.listed(now, false)) {
 		st.Windows = append(st.Windows, newStatusWindow(s, o, now))
 	}
 	return st
 }
 
-// first is as much of a list as is shown; the rest is counted.
-func (st *status) first(listed []Occurrence) []Occurrence {
-	st.More = max(0, len(listed)-statusWindows)
-	return listed[:len(listed)-st.More]
+// first is as much of a list as is shown, the rest is counted: what is in progress or to
+// come goes before what is over, and of that the latest before the others.
+func (st *status) first(s *snapshot, list []Occurrence) []Occurrence {
+	isOver := func(o Occurrence) bool {
+		n := s.nearest(o)
+		return !st.Now.Before(o.End) && (n == nil || !n.isOn() && !n.isShut())
+	}
+	var over, rest []Occurrence
+	for _, o := range list {
+		if isOver(o) {
+			over = append(over, o)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	rest = rest[:min(len(rest), statusWindows)]
+	over = over[max(0, len(over)+len(rest)-statusWindows):]
+	st.More = len(list) - len(over) - len(rest)
+	first := slices.Concat(over, rest)
+	slices.SortStableFunc(first, compareStarts)
+	return first
 }
 
-// listed are the occurrences that are to be listed, of those that ended a while ago at
-// most and begin as far ahead as any is announced.
-func (s *Schedule) listed(now time.Time, listed func(Occurrence) bool) []Occurrence {
+func compareStarts(a, b Occurrence) int {
+	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
+}
+
+// listed are the occurrences to be listed, as they are in this process, by start: what
+// is in progress, what is announced, and what has ended a while ago at most; for
+// operators also what comes next of each window, and rehearsals.
+func (s *snapshot) listed(now time.Time, operators bool) []Occurrence {
 	var list []Occurrence
-	looks := 0
-	for o := range s.Occurrences(now.Add(-statusPast), now.Add(s.lead()+1)) {
-		if looks++; looks > statusLooks {
-			break
+	seen := map[occurrenceKey]bool{}
+	add := func(o Occurrence, shown bool) {
+		key := keyOf(o)
+		if seen[key] {
+			return
 		}
-		if listed(o) {
+		o, _ = s.localized(o)
+		if o.isPublic(now) || operators && (shown || !now.Before(o.Announced())) {
+			seen[key] = true
 			list = append(list, o)
 		}
 	}
+	for _, n := range s.near {
+		if n.isOn() && n.Window.ID != "" {
+			add(n.Occurrence, operators)
+		}
+	}
+	for _, span := range [...][2]time.Time{{now, now.Add(s.schedule.lead() + 1)}, {now.Add(-statusPast), now}} {
+		looks := 0
+		for o := range s.schedule.Occurrences(span[0], span[1]) {
+			if looks++; looks > statusLooks {
+				break
+			}
+			add(o, false)
+		}
+	}
+	if operators {
+		for o := range s.schedule.pending(now) {
+			add(o, true)
+		}
+	}
+	slices.SortStableFunc(list, compareStarts)
 	return list
 }
 
 // newStatusWindow has what users may see.
 func newStatusWindow(s *snapshot, o Occurrence, now time.Time) statusWindow {
-	o, _ = s.localized(o)
 	w, zone := o.Window, o.Window.Timezone
 	sw := statusWindow{
 		ID: w.ID, Title: w.name(), Message: w.Message, Mode: w.Mode, Phase: o.Phase(now),
@@ -408,6 +443,9 @@ func newStatusWindow(s *snapshot, o Occurrence, now time.Time) statusWindow {
 	}
 	if n := s.nearest(o); n != nil {
 		sw.Phase = n.phase()
+		if n.isShut() && sw.Phase.stage() != stageActive { // before its start, or after its end
+			sw.Phase = PhaseInProgress
+		}
 	}
 	return sw
 }
@@ -441,12 +479,9 @@ func (g *Guard) statusWindow(s *snapshot, o Occurrence, now time.Time) statusWin
 	sw.Phase = rep.Phase
 	sw.Report = &statusReport{
 		Quiet: rep.Quiet, Busy: rep.Busy, Unsure: rep.Unsure, Oldest: rep.Oldest.Seconds(),
-		Work: rep.Work, Refused: rep.Refused, Local: rep.Local, Waiting: rep.Waiting,
+		Bypassed: rep.Bypassed, Work: rep.Work, Refused: rep.Refused, Local: rep.Local, Waiting: rep.Waiting,
 	}
-	sw.summary = "nothing in flight"
-	if rep.Quiet || rep.Busy > 0 {
-		sw.summary = strings.TrimPrefix(rep.String(), w.ID+": ")
-	}
+	sw.summary = strings.TrimPrefix(strings.TrimPrefix(rep.String(), w.ID+": "), rep.Phase.String()+", ")
 	if after, ok := n.progress.quietAfter(); ok {
 		seconds := after.Seconds()
 		sw.Report.QuietAfter = &seconds

@@ -234,3 +234,95 @@ func TestMaintenances(t *testing.T) {
 		require.Equal(t, []any{}, empty["scheduled_maintenances"], "a list, not null")
 	})
 }
+
+// What operators do to one process its status tells, of that process.
+func TestStatusFollowsCommands(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("w", 2*time.Hour, time.Hour, ", title: Upgrade"))), nil)
+		public, operators := g.PublicStatusHandler(), g.StatusHandler()
+		phase := func() string {
+			var st struct {
+				Windows []struct {
+					Phase, Start, End string
+					Report            struct{ Local bool }
+				}
+			}
+			require.NoError(t, json.Unmarshal(get(operators, "GET", "/").Body.Bytes(), &st))
+			require.Len(t, st.Windows, 1)
+			w := st.Windows[0]
+			return fmt.Sprintf("%s from %s to %s, local %v", w.Phase, w.Start, w.End, w.Report.Local)
+		}
+		active := func() string {
+			later(time.Second)
+			return strings.Join(submatches(get(public, "GET", "/active.json").Body.String(), `"scheduled_(?:for|until)": "([^"]*)"`), " ")
+		}
+		require.Equal(t, "open from 2000-01-01T02:00:00Z to 2000-01-01T03:00:00Z, local false", phase())
+		require.NotContains(t, get(public, "GET", "/").Body.String(), "Upgrade", "not announced")
+
+		later(time.Hour)
+		_, err := g.Begin("w")
+		require.NoError(t, err)
+		require.Equal(t, "in progress from 2000-01-01T01:00:00Z to 2000-01-01T03:00:00Z, local true", phase())
+		require.Contains(t, get(operators, "GET", "/", "Accept", browser).Body.String(), "quiet (by times of this process only)")
+		require.Equal(t, "2000-01-01T01:00:00.000Z 2000-01-01T03:00:00.000Z", active(), "though it was not announced")
+
+		_, err = g.Extend("w", instant(t, "2000-01-01T04:00:00Z"))
+		require.NoError(t, err)
+		require.Equal(t, "2000-01-01T01:00:00.000Z 2000-01-01T04:00:00.000Z", active())
+
+		_, err = g.Drain(t.Context(), "w") // and nobody says that the work is finished
+		require.NoError(t, err)
+		later(3 * time.Hour)
+		require.Equal(t, "overrun from 2000-01-01T01:00:00Z to 2000-01-01T04:00:00Z, local true", phase())
+		require.Equal(t, "2000-01-01T01:00:00.000Z 2000-01-01T04:00:00.000Z", active())
+		for _, h := range []http.Handler{public, operators} {
+			page := get(h, "GET", "/", "Accept", browser).Body.String()
+			require.Contains(t, page, "It takes longer than planned.")
+			require.NotContains(t, page, "Ends in")
+		}
+
+		_, err = g.Complete("w")
+		require.NoError(t, err)
+		require.Empty(t, active())
+		require.Contains(t, phase(), "completed from 2000-01-01T01:00:00Z to 2000-01-01T04:00:03Z")
+		require.Contains(t, get(public, "GET", "/").Body.String(), "No maintenance now")
+	})
+}
+
+// What is over does not push out what is in progress; of what repeats all that is
+// announced is told, and to operators the next that is not.
+func TestStatusOfWindowsThatRepeat(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lines := []string{
+			window("weekly", 24*time.Hour, time.Hour, ", repeat: FREQ=WEEKLY, announce: 15d"),
+			window("monthly", 24*time.Hour, time.Hour, ", repeat: FREQ=MONTHLY, announce: 1h"),
+			window("now", -3*time.Hour, 24*time.Hour, ""),
+		}
+		for i := range 150 {
+			lines = append(lines, window(fmt.Sprint("past", i), -2*time.Hour+time.Duration(i)*time.Minute/2, time.Minute, ""))
+		}
+		g := open(t, newSource(windows(lines...)), nil)
+		type answer struct {
+			Windows []struct{ ID, Start string }
+			More    int `json:"more_windows"`
+		}
+		var st answer
+		require.NoError(t, json.Unmarshal(get(g.StatusHandler(), "GET", "/").Body.Bytes(), &st))
+		require.Len(t, st.Windows, 100)
+		require.Equal(t, 55, st.More)
+		require.Equal(t, "now", st.Windows[0].ID)
+		require.Equal(t, "past55", st.Windows[1].ID, "the latest that are over")
+		got := ""
+		for _, w := range st.Windows[95:] {
+			got += w.ID + " " + w.Start + "; "
+		}
+		require.Equal(t, "past149 1999-12-31T23:14:30Z; monthly 2000-01-02T00:00:00Z; weekly 2000-01-02T00:00:00Z; weekly 2000-01-09T00:00:00Z; weekly 2000-01-16T00:00:00Z; ", got)
+		ids := func(path string) []string {
+			return submatches(get(g.PublicStatusHandler(), "GET", path).Body.String(), `(?m)^      "id": "(.*)"`)
+		}
+		require.Equal(t, []string{"now-19991231T210000Z"}, ids("/active.json"))
+		require.Equal(t, []string{"weekly-20000102T000000Z", "weekly-20000109T000000Z", "weekly-20000116T000000Z"}, ids("/upcoming.json"))
+	})
+}

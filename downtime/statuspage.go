@@ -44,7 +44,7 @@ type statusPageData struct {
 type pageWindow struct {
 	Title, Message string
 	State, Tone    string // in words, and the colour that goes with them
-	Active         bool
+	Active, Late   bool   // in progress; and over its time
 	Start, End     time.Time
 	Operators      *pageDetails // nil: not for operators
 }
@@ -76,7 +76,7 @@ func (st *status) page(opts *Options, operators, links bool) ([]byte, error) {
 		d.Refresh = pageRefreshOperators
 	}
 	for i := range st.Windows {
-		w := st.Windows[i].forPage(operators)
+		w := st.Windows[i].forPage(st.Now, operators)
 		switch st.Windows[i].Phase.stage() {
 		case stageActive:
 			d.Active = append(d.Active, w)
@@ -118,7 +118,7 @@ func (p Phase) stage() stage {
 	return stagePast
 }
 
-func (w *statusWindow) forPage(operators bool) pageWindow {
+func (w *statusWindow) forPage(now time.Time, operators bool) pageWindow {
 	p := pageWindow{
 		Title: w.Title, Message: w.Message, Start: w.Start, End: w.End,
 		Active: w.Phase.stage() == stageActive,
@@ -134,8 +134,12 @@ func (w *statusWindow) forPage(operators bool) pageWindow {
 	case w.Mode == ModeReadOnly:
 		p.State = "Announced, read-only"
 	}
+	p.Late = p.Active && !now.Before(w.End)
 	if !operators {
 		return p
+	}
+	if w.Phase == PhaseOverrun {
+		p.Tone = "bad"
 	}
 	if w.Phase == PhaseOpen {
 		p.State = "Not announced yet"

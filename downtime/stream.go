@@ -132,7 +132,11 @@ func (s *snapshot) ends(st *stream) *near {
 		if st.work != "" {
 			in = func(*target) bool { return n.Window.scope.hasWork(st.work) }
 		}
-		if n.refuses(st.effect) && in(&t) && !st.by.lets(n) {
+		if !n.refuses(st.effect) || !in(&t) {
+			continue
+		}
+		// A stream that has bypassed a window must not hold it shut beyond its end.
+		if n.Phase == PhaseOverrun || !st.by.lets(n) {
 			return n
 		}
 	}

@@ -168,13 +168,13 @@ func readRefusal(r *http.Request, resp *http.Response, now time.Time, after time
 	if err != nil || media != "application/problem+json" {
 		return refused
 	}
-	readProblem(body, refused)
+	readProblem(body, refused, now)
 	return refused
 }
 
 // readProblem reads the body of another guard's refusal, which is hostile as any. What is
 // not as a guard writes it leaves the error as it is.
-func readProblem(body []byte, to *UnavailableError) {
+func readProblem(body []byte, to *UnavailableError, now time.Time) {
 	var p struct {
 		Detail string    `json:"detail"`
 		Window string    `json:"window"`
@@ -204,7 +204,7 @@ func readProblem(body []byte, to *UnavailableError) {
 			return r
 		}, p.Detail)
 	}
-	if !p.End.IsZero() && p.End.Year() < 10000 {
+	if p.End.After(now) {
 		to.Until = p.End
 	}
 }

@@ -153,6 +153,7 @@ func TestTransportReadsProblems(t *testing.T) {
 			`{"mode":"rehearse","window":"w","detail":"x"}`:                                plain,
 			`{"window":"w","detail":"somebody else's"}`:                                    plain,
 			`{"mode":"closed","window":7}`:                                                 plain,
+			`{"mode":"closed","end":"1999-12-31T00:00:00Z"}`:                               plain,
 			`{"mode":"closed","end":"later"}`:                                              plain,
 			`{"mode":"closed","detail":"` + strings.Repeat("x", 3000) + `"}`:               plain,
 			`{"mode":"closed","window":"w"} trailing`:                                      plain,

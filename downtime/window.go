@@ -15,12 +15,17 @@ type Window struct {
 	Owner   string // whom to ask
 	Runbook string // an http or https URL; empty: none
 
-	// Start is the planned start. A wall clock time of the document has been mapped to
-	// an instant by RFC 5545 §3.3.5: of two instants the first, and in a gap the
-	// offset before it. Its location is that of Timezone.
+	// Start is the planned start, of a window that repeats that of the first day that
+	// Repeat hits. A wall clock time of the document has been mapped to an instant by RFC
+	// 5545 §3.3.5: of two instants the first, and in a gap the offset before it. Its
+	// location is that of Timezone.
 	Start    time.Time
 	Timezone *time.Location // UTC when the document names none
 	Duration time.Duration  // exact: two hours are two hours across any change of clocks
+
+	// Repeat is the rule by which the window takes place again, as RFC 5545 §3.3.10
+	// writes it: "FREQ=WEEKLY;BYDAY=TU". Empty: once.
+	Repeat string
 
 	Announce time.Duration // how long before the start it is shown; 0: not ahead
 	Cutoff   time.Duration // how long before the start long work is refused; 0: at the start
@@ -31,11 +36,20 @@ type Window struct {
 	Overrun Overrun // when work is unfinished at the end
 	Actual  Actual
 
-	scope *scope // compiled
+	scope      *scope      // compiled
+	recurrence *recurrence // nil: once
 }
 
 // Actual is what operators wrote down once things went otherwise than planned. Zero
 // times stand for what they did not write.
+//
+// Of a window that repeats it concerns one occurrence. With Begin that is the one in
+// which Begin lies by the plan, else the one whose planned start is nearest; without, it
+// is the last one planned at or before the earlier of End and Until. So an extension
+// beyond the next planned start needs Begin. An End alone that is more than six hours
+// after the planned end, and more than the duration, is refused: it is meant for
+// another occurrence. The others go as planned, and where an extension reaches into the
+// next one, both are in progress.
 type Actual struct {
 	Begin time.Time // the window begins then, earlier or later than planned
 	End   time.Time // the window is over then
@@ -218,22 +232,44 @@ func (o Occurrence) next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// occurrence is the one time that a one-off window takes place.
+// occurrence is the one time that a window without Repeat takes place.
+func (w *Window) occurrence() Occurrence {
+	return Occurrence{Planned: w.Start, Start: w.Start, End: w.Start.Add(w.Duration), Window: w}.as(w.Actual)
+}
+
+// as is the occurrence as it went.
 //
 // Beginning early or late does not move the end: that is what users were told. An
 // extension is a fact of its own.
-func (w *Window) occurrence() Occurrence {
-	o := Occurrence{Planned: w.Start, Start: w.Start, End: w.Start.Add(w.Duration), Window: w}
-	if !w.Actual.Begin.IsZero() {
-		o.Start = w.Actual.Begin
+func (o Occurrence) as(a Actual) Occurrence {
+	if !a.Begin.IsZero() {
+		o.Start = a.Begin
 	}
-	if !w.Actual.Until.IsZero() {
-		o.End = w.Actual.Until
+	if !a.Until.IsZero() {
+		o.End = a.Until
 	}
-	if !w.Actual.End.IsZero() {
-		o.End = w.Actual.End
+	if !a.End.IsZero() {
+		o.End = a.End
 	}
 	return o
+}
+
+// check is for an occurrence of which Actual moved the edges. One that was called off
+// ends when it begins.
+func (o Occurrence) check() error {
+	if o.End.Before(o.Start) || o.End.Equal(o.Start) && o.Window.Actual.End.IsZero() {
+		return fmt.Errorf("the window would end, %s, before it begins, %s",
+			o.End.Format(time.RFC3339), o.Start.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// kept is the occurrence as that of a window of its own, which does not repeat.
+func (o Occurrence) kept() Occurrence {
+	w := *o.Window
+	w.Start, w.Repeat, w.recurrence = o.Planned, "", nil
+	w.Actual = Actual{Begin: o.Start, Until: o.End}
+	return w.occurrence()
 }
 
 // name is what to call the window in front of people.

@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
 	"observe":           {openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":   {}, // stands alone
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
 	"internal/token":    {jwt},

@@ -1,0 +1,170 @@
+package capture
+
+import (
+	"mime"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+)
+
+// vocabulary are the words that stay in the headers of wellKnown.
+var vocabulary = set(strings.Fields(`
+	application text image audio video font multipart message model json xml html xhtml plain css csv javascript ecmascript
+	markdown yaml form data www urlencoded x mixed alternative related byteranges octet stream event problem ld ndjson graphql
+	protobuf grpc cbor msgpack zip gzip pdf wasm png jpeg gif webp avif svg ico icon mp4 mpeg ogg webm woff woff2 rss atom soap
+	charset utf 8 16 iso 8859 1 us ascii boundary q v b3 signed exchange apng
+	br deflate compress identity zstd chunked trailers close keep alive upgrade websocket h2c 100 continue
+	no store cache max age s maxage must proxy revalidate private public transform immutable only if cached stale while error
+	get head post put patch delete options trace connect
+	accept encoding language content type length origin authorization cookie user agent nosniff deny sameorigin inline attachment
+	bytes none en
+`), nil)
+
+// wellKnown are headers of which the words of the vocabulary stay.
+var wellKnown = set(strings.Fields(`
+	accept accept-charset accept-encoding accept-ranges allow cache-control connection content-disposition content-encoding content-type expect
+	pragma te trailer transfer-encoding upgrade vary x-content-type-options x-frame-options access-control-allow-methods
+	access-control-request-method upgrade-insecure-requests
+`), nil)
+
+// schemes are the authentication schemes that are recognised.
+var schemes = set([]string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}, nil)
+
+// headers redacts a list of headers and leaves out those whose names are none.
+func (m *mask) headers(list []NameValue, c *rules) []NameValue {
+	kept := make([]NameValue, 0, len(list))
+	for _, h := range list {
+		if c.headers[strings.ToLower(h.Name)] {
+			kept = append(kept, h)
+		} else if isName(h.Name) || isTraceHeader(h.Name) {
+			kept = append(kept, NameValue{Name: h.Name, Value: m.header(strings.ToLower(h.Name), h.Value, c)})
+		}
+	}
+	return kept
+}
+
+// isTraceHeader is for the names of propagators, which look like no names.
+func isTraceHeader(name string) bool {
+	return strings.HasPrefix(strings.ToLower(name), "x-b3-") && len(name) < 20 && isName(name[5:])
+}
+
+func (m *mask) header(name, value string, c *rules) string {
+	value = strings.ToValidUTF8(value, "_")
+	switch {
+	case wellKnown[name]:
+		return m.wellKnown(value)
+	case name == "cookie":
+		pairs := strings.Split(value, ";")
+		for i, pair := range pairs {
+			pairs[i] = m.cookie(strings.TrimSpace(pair), c)
+		}
+		return strings.Join(pairs, "; ")
+	case name == "set-cookie":
+		parts := strings.Split(value, ";")
+		parts[0] = m.cookie(parts[0], c)
+		kept := parts[:1]
+		for _, part := range parts[1:] {
+			name, value, has := strings.Cut(strings.TrimSpace(part), "=")
+			switch strings.ToLower(name) {
+			case "secure", "httponly", "partitioned":
+				kept = append(kept, " "+name)
+			case "samesite":
+				if isName(value) {
+					kept = append(kept, " "+name+"="+value)
+				}
+			case "path":
+				path, _ := m.path(value, "", c)
+				kept = append(kept, " "+name+"="+path)
+			case "domain":
+				kept = append(kept, " "+name+"="+m.host(strings.TrimPrefix(value, ".")))
+			case "expires", "max-age":
+				if has {
+					kept = append(kept, " "+name+"="+m.text(value))
+				}
+			}
+		}
+		return strings.Join(kept, ";")
+	case name == "location", name == "content-location", name == "referer", name == "origin":
+		if u, err := url.Parse(value); err == nil && value != "null" {
+			return m.url(u, "", "", c)
+		}
+	case name == "authorization", name == "proxy-authorization":
+		if scheme, rest, ok := strings.Cut(value, " "); ok && schemes[strings.ToLower(scheme)] {
+			return scheme + " " + m.text(rest)
+		}
+	}
+	return m.text(value)
+}
+
+func (m *mask) cookie(pair string, c *rules) string {
+	name, value, has := strings.Cut(pair, "=")
+	if !has {
+		return m.text(pair)
+	}
+	if c.field(name) {
+		return pair
+	}
+	return cookieSafe(m.name(name)) + "=" + cookieSafe(m.text(value))
+}
+
+// cookieSafe keeps a pseudonym from ending its cookie.
+func cookieSafe(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == ';' || r == ',' || r < ' ' {
+			return '_'
+		}
+		return r
+	}, s)
+}
+
+func (m *mask) wellKnown(value string) string {
+	return eachWord(value, func(word string) string {
+		if vocabulary[strings.ToLower(word)] {
+			return word
+		}
+		return m.word(word)
+	})
+}
+
+// cookies lists again what stands in the headers, as HAR wants it.
+func cookies(headers []NameValue, name string) []Cookie {
+	found := []Cookie{}
+	for _, h := range headers {
+		if textproto.CanonicalMIMEHeaderKey(h.Name) != name {
+			continue
+		}
+		if name == "Set-Cookie" {
+			pair, _, _ := strings.Cut(h.Value, ";")
+			if k, v, ok := strings.Cut(pair, "="); ok {
+				found = append(found, Cookie{Name: k, Value: v})
+			}
+			continue
+		}
+		for pair := range strings.SplitSeq(h.Value, ";") {
+			if k, v, ok := strings.Cut(strings.TrimSpace(pair), "="); ok {
+				found = append(found, Cookie{Name: k, Value: v})
+			}
+		}
+	}
+	return found
+}
+
+func headerOf(list []NameValue, name string) string {
+	for _, h := range list {
+		if http.CanonicalHeaderKey(h.Name) == name {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// mediaType is a content type in lower case without parameters.
+func mediaType(contentType string) string {
+	t, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		t, _, _ = strings.Cut(contentType, ";")
+		t = strings.ToLower(strings.TrimSpace(t))
+	}
+	return t
+}

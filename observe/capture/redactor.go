@@ -1,0 +1,412 @@
+package capture
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A Redactor takes out of bundles what a [Redaction] does not allow. It may be used
+// by several goroutines at once.
+type Redactor struct {
+	key   []byte
+	id    string
+	rules *rules
+	say   Redaction // the rules as they stand in a bundle
+	known map[string]bool
+}
+
+// A Seal says that a bundle is redacted, by which rules and with which key. It is
+// keyed, so nobody who has not the key can make one.
+type Seal struct {
+	Key   string    `json:"key"` // tells keys apart
+	Rules Redaction `json:"rules"`
+	MAC   string    `json:"mac"` // of all that is in the bundle
+}
+
+// NewRedactor checks the rules; nil allows the least. Faults are each a [*RuleError],
+// joined.
+func NewRedactor(r *Redaction) (*Redactor, error) {
+	if r == nil {
+		r = &Redaction{}
+	}
+	c, err := newRules(r)
+	if err != nil {
+		return nil, err
+	}
+	red := &Redactor{key: slices.Clone(r.Key), rules: c, say: *r}
+	red.say.Key = nil
+	switch n := len(r.Key); {
+	case n == 0:
+		red.key = make([]byte, 32)
+		_, _ = rand.Read(red.key) // never fails
+	case n < 16:
+		return nil, &RuleError{Field: "Key", Rule: strings.Repeat("*", n), Err: fmt.Errorf("%d bytes are too few, 16 are the least", n)}
+	}
+	red.id = newMask(red.key).hexDigest("key", "", 8)
+	return red, nil
+}
+
+// KeyID tells keys apart and says nothing of them. It stands in [Seal].
+func (r *Redactor) KeyID() string { return r.id }
+
+// Pseudonym is what stands in bundles for s: a customer's number, an e-mail address.
+// It is for finding and for [Erase].
+func (r *Redactor) Pseudonym(s string) string { return r.mask().text(s) }
+
+func (r *Redactor) mask() *mask {
+	m := newMask(r.key)
+	maps.Copy(m.known, r.known)
+	return m
+}
+
+// Redact replaces, in place, what the rules do not name, and seals the bundle.
+// A bundle that has this Redactor's seal, of the same key and rules, and was not changed since,
+// stays as it is, so redacting twice is redacting once. The error is that of
+// encoding the bundle as JSON.
+func (r *Redactor) Redact(b *Bundle) error {
+	b.complete()
+	d := &b.Log.Details
+	if s := d.Seal; s != nil && s.Key == r.id && sameRules(&s.Rules, &r.say) {
+		mac, err := r.seal(b)
+		if err != nil {
+			return err
+		}
+		if hmac.Equal([]byte(mac), []byte(s.MAC)) {
+			return nil
+		}
+	}
+	m, c := r.mask(), r.rules
+	for _, id := range []string{d.RequestID, d.TraceID} {
+		if len(id) >= 16 { // a shorter one may be something else elsewhere
+			m.known[id] = true
+		}
+	}
+	d.RequestID, d.TraceID, d.Route = safe(d.RequestID), safe(d.TraceID), safe(d.Route)
+	d.Reason, d.Build, d.Go = oneOf(d.Reason, Failed, Panicked, Slow, Asked), safe(d.Build), safe(d.Go)
+	b.Log.Creator = Creator{Name: safe(b.Log.Creator.Name), Version: safe(b.Log.Creator.Version)}
+	for i := range b.Log.Entries {
+		if i == 0 {
+			m.entry(&b.Log.Entries[i], d.Route, true, c)
+		} else {
+			m.entry(&b.Log.Entries[i], "", false, c)
+		}
+	}
+	for i := range d.Values {
+		m.value(&d.Values[i], c)
+	}
+	for i := range d.Flags {
+		m.flag(&d.Flags[i], c)
+	}
+	// What people wrote comes last: words that were hidden above are hidden there too.
+	for i := range d.Logs {
+		m.log(&d.Logs[i], c)
+	}
+	for i := range d.Logs {
+		d.Logs[i].Message = m.prose(d.Logs[i].Message, c)
+	}
+	for i := range b.Log.Entries {
+		m.proseList(b.Log.Entries[i].Exchange.Error, c)
+	}
+	for i := range d.Values {
+		m.proseList(d.Values[i].Error, c)
+		d.Values[i].Unrecordable = m.prose(d.Values[i].Unrecordable, c)
+	}
+	for i := range d.Flags {
+		d.Flags[i].ErrorText = m.prose(d.Flags[i].ErrorText, c)
+	}
+	if e := d.Error; e != nil {
+		e.Type = typeName(e.Type)
+		m.proseList(e.Texts, c)
+	}
+	if p := d.Panic; p != nil {
+		p.Type, p.Stack = typeName(p.Type), stack(p.Stack)
+		if p.Runtime {
+			p.Text = m.runtimeText(safe(p.Text))
+		} else {
+			p.Text = m.prose(p.Text, c)
+		}
+	}
+	d.Seal = &Seal{Key: r.id, Rules: r.say}
+	mac, err := r.seal(b)
+	if err != nil {
+		d.Seal = nil
+		return err
+	}
+	d.Seal.MAC = mac
+	return nil
+}
+
+// Again returns a Redactor that takes for pseudonyms what stands in the redacted
+// bundle b: what a replay answers with them is then redacted to what was recorded.
+func (r *Redactor) Again(b *Bundle) *Redactor {
+	next := *r
+	known := map[string]bool{}
+	add := func(s string) {
+		if s == "" {
+			return
+		}
+		known[s] = true
+		eachChunk(s, func(chunk string) string {
+			known[chunk] = true
+			eachWord(chunk, func(word string) string {
+				known[word] = true
+				return ""
+			})
+			return ""
+		})
+	}
+	addJSON := func(data string) {
+		roots, err := parseJSON(data)
+		if err != nil {
+			add(data)
+		}
+		for _, root := range roots {
+			root.each(add)
+		}
+	}
+	for i := range b.Log.Entries {
+		e := &b.Log.Entries[i]
+		if i == 0 { // the request only: what was answered is to be found out
+			e = &Entry{Request: e.Request}
+		}
+		if u, err := url.Parse(e.Request.URL); err == nil {
+			add(u.Host)
+			for segment := range strings.SplitSeq(u.Path, "/") {
+				add(segment)
+			}
+		}
+		for _, list := range [][]NameValue{e.Request.Headers, e.Request.QueryString, e.Response.Headers} {
+			for _, h := range list {
+				add(h.Value)
+			}
+		}
+		for _, list := range [][]Cookie{e.Request.Cookies, e.Response.Cookies} {
+			for _, cookie := range list {
+				add(cookie.Value)
+			}
+		}
+		if p := e.Request.PostData; p != nil {
+			addJSON(p.Text)
+			for _, param := range p.Params {
+				add(param.Value)
+			}
+		}
+		addJSON(e.Response.Content.Text)
+	}
+	for _, v := range b.Log.Details.Values {
+		addJSON(string(v.Result))
+		for _, text := range v.Error {
+			add(text)
+		}
+	}
+	for _, f := range b.Log.Details.Flags {
+		addJSON(string(f.Value))
+		add(f.Targeting)
+	}
+	next.known = known
+	return &next
+}
+
+// each calls fn for each text and number.
+func (n *node) each(fn func(string)) {
+	for _, name := range n.names {
+		fn(name)
+	}
+	for _, member := range n.list {
+		member.each(fn)
+	}
+	if n.kind == 's' || n.kind == 'n' {
+		fn(n.text)
+	}
+}
+
+// seal is the MAC of a bundle without its own.
+func (r *Redactor) seal(b *Bundle) (string, error) {
+	c := *b
+	s := *c.Log.Details.Seal
+	s.MAC = ""
+	c.Log.Details.Seal = &s
+	data, err := c.encode()
+	if err != nil {
+		return "", err
+	}
+	m := newMask(r.key)
+	return m.hexDigest("seal", string(data), 16), nil
+}
+
+func sameRules(a, b *Redaction) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
+	e.Started = e.Started.UTC()
+	q, a, x := &e.Request, &e.Response, &e.Exchange
+	m.own = !inbound
+	if u, err := url.Parse(q.URL); err == nil {
+		q.URL = m.url(u, q.Method, route, c)
+	} else {
+		q.URL = "/" + url.PathEscape(m.text(q.URL))
+	}
+	if _, query, ok := strings.Cut(q.URL, "?"); ok {
+		query, _, _ = strings.Cut(query, "#")
+		q.QueryString = pairs(query)
+	} else {
+		q.QueryString = nil
+	}
+	if !slices.Contains(methods, q.Method) {
+		q.Method = m.words(q.Method)
+		if !isMethod(q.Method) {
+			q.Method = "OTHER"
+		}
+	}
+	q.HTTPVersion, a.HTTPVersion = protocol(q.HTTPVersion), protocol(a.HTTPVersion)
+	a.StatusText = http.StatusText(a.Status)
+
+	sent := message{headers: q.Headers, body: x.RequestBody}
+	if q.PostData != nil {
+		sent.text, sent.mediaType = q.PostData.Text, q.PostData.MimeType
+	}
+	mimeType := m.wellKnown(safe(sent.mediaType))
+	m.body(&sent, c)
+	q.Headers = m.headers(sent.plainHeaders(), c)
+	q.Cookies = cookies(q.Headers, "Cookie")
+	if q.PostData != nil {
+		q.PostData = &PostData{MimeType: mimeType, Params: sent.params, Text: sent.text}
+	}
+	m.own = inbound
+	got := message{text: a.Content.Text, headers: a.Headers, body: x.ResponseBody, mediaType: a.Content.MimeType}
+	if a.Content.Encoding == "base64" {
+		got.text, got.mediaType = "\x00"+got.text, "" // binary, whatever it is called
+	}
+	m.body(&got, c)
+	a.Headers = m.headers(got.plainHeaders(), c)
+	a.Cookies = cookies(a.Headers, "Set-Cookie")
+	a.Content = Content{Size: a.Content.Size, MimeType: m.wellKnown(safe(a.Content.MimeType)), Text: got.text}
+	a.RedirectURL = redirect(a.Headers)
+	m.own = false
+	x.RequestBody, x.ResponseBody = sent.body, got.body
+}
+
+// plainHeaders are the headers of a body that is no longer compressed.
+func (msg *message) plainHeaders() []NameValue {
+	if !msg.inflated {
+		return msg.headers
+	}
+	return slices.DeleteFunc(slices.Clone(msg.headers), func(h NameValue) bool { return strings.EqualFold(h.Name, "Content-Encoding") })
+}
+
+func (m *mask) value(v *Value, c *rules) {
+	v.Name = safe(v.Name)
+	if len(v.Result) == 0 || c.values[v.Name] && json.Valid(v.Result) {
+		return
+	}
+	stays := func(at []place) bool {
+		for _, p := range c.json {
+			if p.allows(at) {
+				return true
+			}
+		}
+		return false
+	}
+	v.Result = m.rawJSON(v.Result, stays, c.names)
+}
+
+// rawJSON is for JSON inside of the bundle, which must stay valid.
+func (m *mask) rawJSON(data json.RawMessage, stays func([]place) bool, names map[string]bool) json.RawMessage {
+	if !json.Valid(data) {
+		return json.RawMessage("null")
+	}
+	if text, ok := m.json(string(data), stays, names); ok {
+		return json.RawMessage(text)
+	}
+	return json.RawMessage("null")
+}
+
+func (m *mask) flag(f *Flag, c *rules) {
+	f.Key, f.Type = safe(f.Key), oneOf(f.Type, "bool", "string", "float", "int", "object")
+	f.Variant, f.Reason, f.ErrorCode, f.Provider = m.name(f.Variant), m.name(f.Reason), m.name(f.ErrorCode), m.name(f.Provider)
+	f.Targeting = m.text(f.Targeting)
+	if !c.flags[f.Key] || !json.Valid(f.Value) {
+		f.Value = m.rawJSON(f.Value, func([]place) bool { return false }, nil)
+	}
+}
+
+func (m *mask) log(l *LogRecord, c *rules) {
+	l.Time, l.Level, l.Source = l.Time.UTC(), m.level(l.Level), safe(l.Source)
+	if len(l.Attrs) == 0 {
+		return
+	}
+	l.Attrs = m.rawJSON(l.Attrs, func(at []place) bool {
+		if len(at) == 0 || at[len(at)-1].isIndex {
+			return false
+		}
+		dotted := at[0].name
+		for _, p := range at[1:] {
+			dotted += "." + p.name
+		}
+		return c.fields[dotted]
+	}, c.fields)
+}
+
+// level is a name that package slog gives, or nearly.
+func (m *mask) level(s string) string {
+	if isLevel.MatchString(s) {
+		return s
+	}
+	return m.text(s)
+}
+
+func (m *mask) proseList(list []string, c *rules) {
+	for i := range list {
+		list[i] = m.prose(list[i], c)
+	}
+}
+
+var (
+	isLevel = regexp.MustCompile(`^(DEBUG|INFO|WARN|ERROR)([+-][0-9]{1,3})?$`)
+	isProto = regexp.MustCompile(`^HTTP/[0-9](\.[0-9])?$`)
+)
+
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
+
+func protocol(s string) string {
+	if isProto.MatchString(s) {
+		return s
+	}
+	return ""
+}
+
+func oneOf(s string, known ...string) string {
+	if slices.Contains(known, s) {
+		return s
+	}
+	return ""
+}
+
+// safe is for texts that the program gives: they need only be valid and bounded.
+func safe(s string) string {
+	if len(s) > 1024 {
+		s = s[:1024]
+	}
+	return strings.ToValidUTF8(s, "_")
+}
+
+// typeName is for names that package reflect gives; those of unnamed types may hold
+// a lot.
+func typeName(s string) string {
+	if len(s) > 256 {
+		s = s[:256]
+	}
+	return strings.ToValidUTF8(s, "_")
+}

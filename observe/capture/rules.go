@@ -1,0 +1,402 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// A Redaction says what may be written as it is. Its zero allows the least: then a
+// bundle holds the shape of what was sent, and pseudonyms. A rule adds to what is
+// readable; there is none that takes away.
+//
+// Without a rule these are kept: methods, status codes, protocol versions; the
+// literal parts of the request's route; names of headers, parameters, fields and
+// cookies that look like names (words of letters, not data); the well-known words of
+// content types and caching; true, false, null, zero and what is empty; keys,
+// variants and reasons of flags; names of values; functions and lines of a stack; what the Go runtime says
+// when it panics; the texts of the standard library's sentinel errors; the request's id and
+// the trace's, which the client may have chosen.
+type Redaction struct {
+	// Key makes the pseudonyms, by HMAC-SHA256. With it the same thing has the same
+	// pseudonym in all bundles, and replay can tell whether an answer is the recorded
+	// one. Whoever has it can find out whom a pseudonym stands for by trying, so it
+	// belongs with the secrets and never beside the bundles. At least 16 bytes; nil: a
+	// random one for this process.
+	Key []byte `json:"-"`
+
+	// Headers names headers whose values stay, in requests and responses of both
+	// directions: "X-Tenant-Tier". Others that have a known shape are redacted in
+	// that; those whose names are no names are left out.
+	Headers []string `json:"headers,omitempty"`
+
+	// Fields names parameters of queries, forms and routes, cookies, and attributes
+	// of log records ("page", or "cart.size" in a group), whose values stay.
+	Fields []string `json:"fields,omitempty"`
+
+	// JSON lists paths into JSON bodies of requests and responses of both directions,
+	// and into results of observe.Value, where what is there stays with all that is in it:
+	// "$.items[*].sku". The syntax is that part of JSONPath (RFC 9535) that has names
+	// ($.a, $['a']), indices, wildcards and descendants ($..a).
+	JSON []string `json:"json,omitempty"`
+
+	// URLs lists patterns of URLs that the service calls or tells, as http.ServeMux
+	// has them without the method: of "prices.internal/prices/{sku}" the host and the
+	// word prices stay. "/prices/{sku}" is for any host, and hides it.
+	URLs []string `json:"urls,omitempty"`
+
+	// Flags names feature flags whose values stay. Of others only booleans do.
+	Flags []string `json:"flags,omitempty"`
+
+	// Values names results of observe.Value that stay whole, such as "now".
+	Values []string `json:"values,omitempty"`
+
+	// Words keeps plain words in log messages and in the texts of panics and errors:
+	// of "no price for \"tea\", user=ann" it keeps "no price for" and "user". What is
+	// quoted, follows a "=" or an ":" without a space, has digits, or is one of the words
+	// that were hidden elsewhere in the bundle, is still replaced. False hides all.
+	Words bool `json:"words,omitempty"`
+}
+
+// rules are a Redaction made fast.
+type rules struct {
+	headers, fields, flags, values map[string]bool
+	json                           []jsonPath
+	names                          map[string]bool // that JSON paths have
+	urls                           []urlPattern
+	words                          bool
+}
+
+func newRules(r *Redaction) (*rules, error) {
+	c := &rules{
+		headers: set(r.Headers, strings.ToLower), fields: set(r.Fields, nil), flags: set(r.Flags, nil),
+		values: set(r.Values, nil), names: map[string]bool{}, words: r.Words,
+	}
+	var faults []error
+	for i, rule := range r.JSON {
+		p, err := newJSONPath(rule)
+		if err != nil {
+			faults = append(faults, &RuleError{Field: fmt.Sprintf("JSON[%d]", i), Rule: rule, Err: err})
+			continue
+		}
+		c.json = append(c.json, p)
+		for _, step := range p {
+			c.names[step.name] = true
+		}
+	}
+	for i, rule := range r.URLs {
+		p, err := newURLPattern(rule)
+		if err != nil {
+			faults = append(faults, &RuleError{Field: fmt.Sprintf("URLs[%d]", i), Rule: rule, Err: err})
+			continue
+		}
+		c.urls = append(c.urls, p)
+	}
+	return c, errors.Join(faults...)
+}
+
+func set(names []string, fold func(string) string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, name := range names {
+		if fold != nil {
+			name = fold(name)
+		}
+		m[name] = true
+	}
+	return m
+}
+
+// A jsonPath is a list of steps from the root.
+type jsonPath []jsonStep
+
+type jsonStep struct {
+	name     string
+	index    int // when not of a name
+	isIndex  bool
+	wildcard bool
+	descend  bool // any number of steps before this one
+}
+
+// A place is where a value is: names and indices from the root.
+type place struct {
+	name    string
+	index   int
+	isIndex bool
+}
+
+// allows reports whether what is at the place, or what it is in, is on the path.
+func (p jsonPath) allows(at []place) bool {
+	if len(p) == 0 {
+		return true
+	}
+	if len(at) == 0 {
+		return false
+	}
+	s := &p[0]
+	if (s.wildcard || s.isIndex && at[0].isIndex && s.index == at[0].index || !s.isIndex && !at[0].isIndex && s.name == at[0].name) && p[1:].allows(at[1:]) {
+		return true
+	}
+	return s.descend && p.allows(at[1:])
+}
+
+func newJSONPath(s string) (jsonPath, error) {
+	rest, ok := strings.CutPrefix(s, "$")
+	if !ok {
+		return nil, errors.New("a JSONPath begins with $")
+	}
+	p := jsonPath{}
+	descents := 0
+	for rest != "" {
+		var step jsonStep
+		if after, ok := strings.CutPrefix(rest, ".."); ok {
+			step.descend, rest = true, after
+			if descents++; descents > 2 {
+				return nil, errors.New("more than two descendant segments")
+			}
+			if !strings.HasPrefix(rest, "[") {
+				rest = "." + rest
+			}
+		}
+		switch rest[0] {
+		case '.':
+			rest = rest[1:]
+			end := strings.IndexAny(rest, ".[")
+			if end < 0 {
+				end = len(rest)
+			}
+			if end == 0 {
+				return nil, errors.New("a name is missing after a dot")
+			}
+			step.name, rest = rest[:end], rest[end:]
+			if step.name == "*" {
+				step.name, step.wildcard = "", true
+			} else if strings.ContainsAny(step.name, " '\"]*?@(),:") {
+				return nil, fmt.Errorf("%q must be written ['…']", step.name)
+			}
+		case '[':
+			var err error
+			if rest, err = step.bracket(rest[1:]); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, fmt.Errorf("%q follows where a dot or a bracket must", rest[:1])
+		}
+		if p = append(p, step); len(p) > 32 {
+			return nil, errors.New("more than 32 steps")
+		}
+	}
+	return p, nil
+}
+
+// bracket reads what is behind a "[".
+func (s *jsonStep) bracket(rest string) (string, error) {
+	if rest != "" && (rest[0] == '\'' || rest[0] == '"') {
+		end := strings.Index(rest[1:], rest[:1]+"]")
+		if end < 0 {
+			return "", errors.New("a quoted name does not end")
+		}
+		s.name = rest[1 : 1+end]
+		if strings.Contains(s.name, `\`) {
+			return "", errors.New("escapes in names are not known here")
+		}
+		return rest[end+3:], nil
+	}
+	inside, after, ok := strings.Cut(rest, "]")
+	if !ok {
+		return "", errors.New("a bracket is not closed")
+	}
+	if inside == "*" {
+		s.wildcard = true
+		return after, nil
+	}
+	n, err := strconv.ParseUint(inside, 10, 31)
+	if err != nil {
+		return "", fmt.Errorf("[%s] is neither an index, a wildcard nor a quoted name", inside)
+	}
+	s.index, s.isIndex = int(n), true
+	return after, nil
+}
+
+// A urlPattern is a host, if any, and a path.
+type urlPattern struct {
+	host string
+	path string
+}
+
+func newURLPattern(s string) (urlPattern, error) {
+	i := strings.IndexByte(s, '/')
+	if i < 0 {
+		return urlPattern{}, errors.New("a pattern has a path, if only /")
+	}
+	if strings.ContainsAny(s, " \t?#@") || strings.Contains(s, "://") {
+		return urlPattern{}, errors.New("a pattern is [HOST]/[PATH]")
+	}
+	p := urlPattern{host: strings.ToLower(s[:i]), path: s[i:]}
+	for segment := range strings.SplitSeq(p.path, "/") {
+		if strings.HasPrefix(segment, "{") != strings.HasSuffix(segment, "}") {
+			return urlPattern{}, fmt.Errorf("%q is no wildcard", segment)
+		}
+	}
+	return p, nil
+}
+
+// url is u with its path, query, fragment and host replaced, and without its user.
+// Of the path the literal parts of the route stay if it matches, or else those of the
+// first of the rules' patterns that does; then also the host, if that pattern has it.
+func (m *mask) url(u *url.URL, method, route string, c *rules) string {
+	out := url.URL{Scheme: strings.ToLower(u.Scheme), RawQuery: m.query(u.RawQuery, c), Fragment: m.text(u.Fragment)}
+	switch out.Scheme {
+	case "", "http", "https", "ws", "wss":
+	default:
+		out.Scheme = "other"
+	}
+	if u.Opaque != "" {
+		out.Opaque = url.PathEscape(m.text(u.Opaque))
+		return out.String()
+	}
+	path, host, found := "", "", false
+	if route != "" && method != http.MethodConnect {
+		path, found = m.path(u.EscapedPath(), route, c)
+	}
+	for _, p := range c.patterns() {
+		if p.host != "" && !strings.EqualFold(p.host, u.Hostname()) && !strings.EqualFold(p.host, u.Host) {
+			continue
+		}
+		if fit, ok := m.path(u.EscapedPath(), p.path, c); ok {
+			if !found {
+				path, found = fit, true
+			}
+			if p.host != "" {
+				host = u.Hostname()
+			}
+		}
+	}
+	if !found {
+		path, _ = m.path(u.EscapedPath(), "", c)
+	}
+	if host == "" {
+		host = m.host(u.Hostname())
+	}
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		host = "[" + host + "]"
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil && host != "" {
+		host += ":" + strconv.FormatUint(n, 10)
+	}
+	out.Host = host
+	if p, err := url.PathUnescape(path); err == nil {
+		out.Path, out.RawPath = p, path // both, so that what is escaped stays so
+	}
+	return out.String()
+}
+
+func (c *rules) patterns() []urlPattern {
+	if c == nil {
+		return nil
+	}
+	return c.urls
+}
+
+func (c *rules) field(name string) bool { return c != nil && c.fields[name] }
+
+// path replaces the segments of an escaped path, but for those that the pattern has
+// literally and those whose names the rules have. It reports whether the pattern
+// matches; when not, nothing is literal.
+func (m *mask) path(path, pattern string, c *rules) (string, bool) {
+	segments := strings.Split(path, "/")
+	parts, fits := matchPath(segments, pattern)
+	for i, segment := range segments {
+		if fits && (parts[i].literal || parts[i].name != "" && c.field(parts[i].name)) {
+			continue
+		}
+		decoded, err := url.PathUnescape(segment)
+		if err != nil {
+			decoded = segment
+		}
+		segments[i] = url.PathEscape(m.text(decoded))
+	}
+	return strings.Join(segments, "/"), fits
+}
+
+// A pathPart is what a segment of a path is by the pattern of its route.
+type pathPart struct {
+	literal bool
+	name    string // of the wildcard
+}
+
+// matchPath takes the wildcards of http.ServeMux, {name}, {name...} and {$}, a subtree
+// by its last slash, and :name and *name as other routers have them.
+func matchPath(segments []string, pattern string) ([]pathPart, bool) {
+	if !strings.HasPrefix(pattern, "/") {
+		return nil, false
+	}
+	end, exact := strings.CutSuffix(pattern, "{$}")
+	parts := strings.Split(end, "/")
+	found := make([]pathPart, len(segments))
+	for i, segment := range segments {
+		if i >= len(parts) {
+			return nil, false
+		}
+		part := parts[i]
+		name, rest := "", false
+		switch {
+		case i == len(parts)-1 && i > 0 && part == "":
+			rest = !exact && segment != ""
+		case strings.HasPrefix(part, "{") && strings.HasSuffix(part, "}"):
+			name, rest = strings.CutSuffix(part[1:len(part)-1], "...")
+		case strings.HasPrefix(part, ":"):
+			name = part[1:]
+		case strings.HasPrefix(part, "*"):
+			name, rest = part[1:], true
+		}
+		if rest {
+			for ; i < len(found); i++ {
+				found[i].name = name
+			}
+			return found, true
+		}
+		if found[i].name = name; name != "" {
+			continue
+		}
+		if decoded, err := url.PathUnescape(segment); err != nil || decoded != part {
+			return nil, false
+		}
+		found[i].literal = true
+	}
+	return found, len(segments) == len(parts)
+}
+
+// query replaces the values of a raw query, and names that are none.
+func (m *mask) query(raw string, c *rules) string {
+	if raw == "" {
+		return ""
+	}
+	pairs := strings.Split(raw, "&")
+	for i, pair := range pairs {
+		name, value, has := strings.Cut(pair, "=")
+		name, value = m.pair(unescape(name), unescape(value), c)
+		pairs[i] = url.QueryEscape(name)
+		if has {
+			pairs[i] += "=" + url.QueryEscape(value)
+		}
+	}
+	return strings.Join(pairs, "&")
+}
+
+// pair replaces the value of a parameter or cookie unless the rules have its name.
+func (m *mask) pair(name, value string, c *rules) (string, string) {
+	if c.field(name) {
+		return name, value
+	}
+	return m.name(name), m.text(value)
+}
+
+func unescape(s string) string {
+	if t, err := url.QueryUnescape(s); err == nil {
+		return t
+	}
+	return s
+}
