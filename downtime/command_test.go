@@ -213,11 +213,11 @@ func TestCommandsOnAWindowThatRepeats(t *testing.T) {
 		}
 		require.Equal(t, []string{
 			"0s daily: announced",
-			"0s daily: announced",
 			"1h0m0s daily: announced -> in progress, quiet after 0s (by times of this process only)",
 			"1h1m0s daily: in progress -> completed (by times of this process only)",
-			"20h0m0s daily: open -> announced",
+			"2h0m0s daily: open -> announced", // what comes next is spoken of when this was to begin
 			"26h0m0s daily: announced -> in progress, quiet after 0s",
+			"26h0m0s daily: open -> announced",
 		}, got)
 	})
 }
