@@ -20,6 +20,7 @@ const (
 	maxTokens       = 1000 // debug tokens in use in any second
 	maxRefusals     = 100  // debug tokens refused in any second before new ones are not looked at
 	maxLevels       = 100  // levels of loggers set at a time
+	maxGauges       = 500  // statistics exported for others
 	// maxSeries is the number of attribute sets kept per metric in a process;
 	// beyond it routes, hosts, job names and error types are folded.
 	maxSeries = 1000

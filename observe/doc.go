@@ -34,6 +34,13 @@
 // Options.GuardedFlags tells by a metric which variant is slow or fails; see
 // [Observer.FlagHook].
 //
+// # Whether it can be relied on
+//
+// [Observer.Health] says what was dropped, what failed, what waits, and which levels
+// are raised; the metrics upkeep.observe.dropped, upkeep.observe.failed and
+// upkeep.observe.queued export it. [Observer.Gauges] exports the statistics of
+// others: flag providers, guards, pools.
+//
 // # Trust and bounds
 //
 // Everything in a request is taken for hostile. No part of it becomes a metric

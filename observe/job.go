@@ -77,7 +77,7 @@ func (st *state) reportJob(name string, err error, panicError *PanicError) {
 			kind = "runtime.Goexit"
 		}
 		why = failed
-		if panicError != nil {
+		if _, ok := cause.(*PanicError); ok {
 			why = panicked
 		}
 	}

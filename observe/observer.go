@@ -2,11 +2,11 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -145,8 +145,12 @@ type Observer struct {
 	tails   tails
 	guarded guardedFlags
 	metrics instruments
+	meter   metric.Meter
+	gauges  gauges
 	counts  counts
-	close   sync.Once
+	vitals  vitals
+
+	registrations registrations
 }
 
 // counts are the observer's statistics.
@@ -156,8 +160,9 @@ type counts struct {
 	jobs, jobsActive, jobsFailed                              atomic.Int64
 	outbound, outboundActive, outboundFailed                  atomic.Int64
 	debugged, debugRefused                                    atomic.Int64
-	flagEvents, flagsDropped                                  atomic.Int64
-	seriesFolded, telemetryPanics                             atomic.Int64
+	flagEvents                                                atomic.Int64
+
+	telemetryPanics, lateAnswers, flagsDropped, seriesFolded, gaugesDropped lossCount
 }
 
 // New returns an observer; nil opts are the defaults. It does no I/O and starts
@@ -229,20 +234,22 @@ func New(opts *Options) (*Observer, error) {
 	if err := o.guarded.init(opts.GuardedFlags, meter, &o.counts); err != nil {
 		return nil, err
 	}
-	if err := o.metrics.init(meter, &o.counts); err != nil {
+	o.meter = meter
+	if err := o.metrics.init(meter, &o.counts, &o.registrations); err != nil {
 		return nil, err
+	}
+	o.listVitals()
+	if err := o.measureVitals(meter); err != nil {
+		return nil, errors.Join(err, o.registrations.close())
 	}
 	return o, nil
 }
 
-// Close stops reporting http.server.active_requests. Requests are served and
-// observed all the same; the providers belong to the application. Close is safe
-// to call twice and while requests run.
-func (o *Observer) Close() error {
-	var err error
-	o.close.Do(func() { err = o.metrics.registration.Unregister() })
-	return err
-}
+// Close stops reporting http.server.active_requests, upkeep.observe.* and what
+// [Observer.Gauges] exports. Requests are served and observed all the same; the
+// providers belong to the application. Close is safe to call twice and while requests
+// run.
+func (o *Observer) Close() error { return o.registrations.close() }
 
 // Logger returns a logger on [Observer.LogHandler].
 func (o *Observer) Logger() *slog.Logger { return o.logger }
@@ -293,6 +300,7 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	panics               panics of handlers and jobs
 //	ids_replaced         malformed request ids that clients sent
 //	late_writes          uses of a response after its handler returned
+//	late_answers         answers by whoever stands outside after the handler returned
 //	jobs                 jobs started by Do, with jobs_active and jobs_failed
 //	outbound             calls by Transport, with outbound_active and outbound_failed
 //	details              requests and jobs told in full, for they failed, were slow
@@ -310,31 +318,37 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	flag_events          feature_flag.evaluation events emitted
 //	flags_dropped        evaluations beyond the 64 remembered per request
 //	series_folded        measurements whose route, host or job was one too many
+//	gauges_dropped       statistics that were not there when Gauges was called
+//	log_errors           records that the wrapped log handler could not write
 //	telemetry_panics     panics of providers, propagators, log handlers and
 //	                     Options.Route that were kept from the request
+//
+// [Observer.Health] tells of those among them that say something was lost, and the
+// metrics upkeep.observe.dropped, upkeep.observe.failed (both by upkeep.observe.what,
+// the name here) and upkeep.observe.queued (in bytes) export them.
 func (o *Observer) Stats() map[string]float64 {
 	c := &o.counts
 	stats := make(map[string]float64, 32)
-	for name, n := range map[string]*atomic.Int64{
+	for name, n := range map[string]interface{ Load() int64 }{
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
 		"requests_refused": &c.requestsRefused,
 		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
 		"debug": &c.debugged, "debug_refused": &c.debugRefused,
-		"details": &o.limit.told, "details_suppressed": &o.limit.suppressed,
-		"tail_written": &o.tails.written, "tail_dropped": &o.tails.dropped, "tail_late": &o.tails.late,
-		"flag_events": &c.flagEvents, "flags_dropped": &c.flagsDropped,
-		"series_folded": &c.seriesFolded, "telemetry_panics": &c.telemetryPanics,
+		"details":      &o.limit.told,
+		"tail_written": &o.tails.written, "flag_events": &c.flagEvents,
 	} {
 		stats[name] = float64(n.Load())
 	}
-	stats["level_flag_errors"] = 0
-	if o.levelFlag != nil {
-		stats["level_flag_errors"] = float64(o.levelFlag.errors.Load())
-	}
+	stats["level_flag_errors"] = 0 // without one
 	stats["levels_set"] = float64(o.handler.root.levels.prune(time.Now()))
-	stats["tail_bytes"] = float64(o.tails.bytes())
+	for _, v := range o.vitals.losses {
+		stats[v.name] = float64(v.count.Load())
+	}
+	for _, q := range o.vitals.queues {
+		stats[q.name] = float64(q.bytes())
+	}
 	return stats
 }
 

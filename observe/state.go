@@ -48,13 +48,15 @@ type state struct {
 	told bool  // the limiter let it through
 	more int64 // requests alike that it held back before
 
-	mu      sync.Mutex
-	route   string // or the name of the job
-	routed  string // the path that route was matched with
-	failure error
-	site    uintptr // who called Fail
-	flags   []evaluation
-	guarded []string // labels of the guarded flags; nil or "": not seen
+	mu       sync.Mutex
+	route    string // or the name of the job
+	routed   string // the path that route was matched with
+	failure  error
+	seen     *PanicError // by a Route, and maybe recovered outside of it
+	seenLate bool        // the response had begun
+	site     uintptr     // who called Fail
+	flags    []evaluation
+	guarded  []string // labels of the guarded flags; nil or "": not seen
 }
 
 type stateKey struct{}
@@ -87,7 +89,8 @@ func RequestID(ctx context.Context) string {
 // Fail marks the request or job that ctx belongs to as failed, for failures that
 // neither the status nor a returned error shows: an error inside a GraphQL
 // answer, a stream that broke half-way. The span gets the error, the metric its
-// error.type, and the request its log record. The first error counts. A nil err,
+// error.type, and the request its log record. The first error counts. A
+// [*PanicError] is told as a panic that nobody recovered, with its stack. A nil err,
 // a context without a request and a request that is over are no-ops. Fail is safe
 // for concurrent use.
 func Fail(ctx context.Context, err error) {
@@ -126,7 +129,7 @@ func (st *state) decide(why reason, fp fingerprint, err error, site uintptr) {
 		return
 	}
 	fp.site = site
-	if p, ok := err.(*PanicError); ok {
+	if p, ok := err.(*PanicError); ok && p.site != 0 {
 		fp.site = p.site
 	}
 	if fp.kind == "" {
