@@ -34,9 +34,9 @@ const (
 	maxShardChunks = maxTailTotal / tailShards / tailChunk
 	maxTailRecord  = tailChunk - 2 // bytes of a record
 	maxTailText    = 1 << 10       // bytes of a message or of an attribute's text
-	maxTailLogger  = 2 << 10       // bytes of what a logger adds by With and WithGroup
+	maxTailLogger  = 2 << 10       // bytes of what a logger adds by With
+	maxTailGroups  = 512           // bytes of groups after those
 	maxTailDepth   = 8             // groups inside groups
-	tailLeftRoom   = 32            // bytes to say that attributes were left out
 )
 
 const (

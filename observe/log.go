@@ -230,7 +230,7 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	next := *h
 	next.all = h.all.WithGroup(name)
 	next.packed = appendText(append(slices.Clip(h.packed), packOpen), cut(name, maxText))
-	next.tooLong = len(next.packed) > maxTailLogger
+	next.tooLong = len(next.packed) > maxTailLogger+maxTailGroups
 	next.groups = append(slices.Clip(h.groups), logGroup{name: name})
 	return &next
 }

@@ -258,6 +258,37 @@ func (o *Observer) Logger() *slog.Logger { return o.logger }
 // belongs to a request, job or span carries request_id, trace_id and span_id: at
 // the top level, also from a logger with groups, and unless the record has an
 // attribute of that name already.
+//
+// Records below the level that is written (Options.Level, or what Options.Log says;
+// see [Observer.SetLevel]), but not below Options.TailLevel, are kept until the end
+// of their request or job. They are written if it failed, panicked, was slow
+// (Options.Slow) or was debugged (Options.DebugToken, Options.LevelFlag), else
+// forgotten. They are written
+//
+//   - together, in the order of their times, before the request's own record; so what
+//     was written at once stands before them, and only times tell how the two mix;
+//   - as logged: own time, level, source line, ids and span, and the attribute tail=true;
+//   - for at most ten requests in any second, and three in any minute that are alike in
+//     route, status and the place that failed (the caller of [Fail], the frame that
+//     panicked, or the error's type). The record of the next that is told says how many
+//     were not, as "suppressed"; so does the first of its tail, of a job that has no
+//     record of its own.
+//
+// A request keeps 20 KiB. When that is full its oldest records give way, and its record
+// says how many, as "tail_dropped". All requests together keep 16 MiB. When that is full
+// the oldest requests give way, but for the first of each route or job name. Texts are cut
+// to 1 KiB. Attributes that are more than 4 KiB in a record, or 2 KiB in its logger's With,
+// are left out and counted as "attrs_left".
+//
+// Values are packed when they are logged. Those that are no bool, number, string, time or
+// duration are rendered then, at the cost that this has: as a slog.TextHandler would if
+// Options.Log is one, else as JSON. So a value may be changed later, and a LogValuer is
+// asked once, in the goroutine that logs.
+//
+// A job inside a request hands its records to the request when it ends well. What a
+// goroutine logs after the end of its request is written at once, with tail=true and
+// late=true and up to 20 KiB, if the request was told; if not, it is counted as
+// tail_late in [Observer.Stats].
 func (o *Observer) LogHandler() slog.Handler { return o.handler }
 
 // Stats returns what the observer has counted since [New]:
