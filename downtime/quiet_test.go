@@ -136,7 +136,7 @@ func TestQuietIsHonest(t *testing.T) {
 		})
 	}
 	honest, quiet, drained := true, 0, 0
-	for i := 0; i < rounds && (drained < enough || entries.Load() < many); i++ {
+	for i := 0; i < rounds && (drained < enough || entries.Load() < many || handed.Load() == 0); i++ {
 		id := fmt.Sprintf("w%d", i)
 		// To wait is Drain's, but looking all the time finds more.
 		rep, err := g.Report(id)

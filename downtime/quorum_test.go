@@ -163,7 +163,9 @@ func TestQuorumThroughAWindow(t *testing.T) {
 
 func TestQuorumThatDoesNotAgree(t *testing.T) {
 	t.Parallel()
-	doc := func() string { return windows(window("w", 30*time.Minute, time.Hour, `, mode: read-only, scope: {work: [job]}`)) }
+	doc := func() string {
+		return windows(window("w", 30*time.Minute, time.Hour, `, mode: read-only, scope: {work: [job]}`))
+	}
 	job := func(g *downtime.Guard) error {
 		leave, err := g.Enter(context.Background(), downtime.Work{Name: "job"})
 		leave()
