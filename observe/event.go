@@ -9,6 +9,7 @@ import (
 func (st *state) tell(r *http.Request, out *outcome) {
 	defer st.obs.shield()
 	records, dropped := st.closeTail()
+	bundle := st.capture(out, records, dropped)
 	st.writeTail(records)
 	if st.why < failed {
 		return
@@ -27,6 +28,9 @@ func (st *state) tell(r *http.Request, out *outcome) {
 		// The client left, or the server is stopping: a request that ends well is
 		// cancelled only after this.
 		attrs = append(attrs, slog.Bool("canceled", true))
+	}
+	if bundle != "" {
+		attrs = append(attrs, slog.String("capture", bundle))
 	}
 	attrs = append(attrs, st.untold(dropped)...)
 	attrs = st.logFailure(attrs, out.err)

@@ -14,6 +14,8 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/upkeep-go/upkeep/internal/rerun"
 )
 
 // headerTraceResponse is the W3C's Trace Context Level 2 header, as Go spells it.
@@ -70,6 +72,9 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		st.secure = r.TLS != nil
 		st.begin(r)
 		r = r.WithContext(st.ctx)
+		if o.captures != nil {
+			o.captures.record(st, r)
+		}
 
 		header := w.Header()
 		st.headers[0] = st.id
@@ -210,6 +215,9 @@ func (st *state) end(r *http.Request) {
 	case value != nil:
 		o.counts.panics.Add(1)
 		panicked = newPanicError(value)
+		if replay := rerun.From(st.Context); replay != nil {
+			replay.Panicked(value, panicked.Stack)
+		}
 	case !st.returned:
 		aborted = errGoexit
 	}

@@ -97,6 +97,9 @@ func (h *logHandler) writes(ctx context.Context, level slog.Level) bool {
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	st := stateFrom(ctx)
 	if st == nil || st.obs.handler.root != h.root || h.writes(ctx, r.Level) || r.Level < h.root.tail.Level() {
+		if st != nil && st.rec != nil {
+			st.rec.keepLog(h, &r)
+		}
 		return h.write(ctx, st, r)
 	}
 	if st.keep(ctx, h, &r) {

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
 // Options configure an [Observer]. The zero value is of use: telemetry goes to
@@ -76,6 +79,16 @@ type Options struct {
 	// connections that were taken over (http.Hijacker) never are.
 	Slow time.Duration
 
+	// Captures keeps a bundle of each request that is told in full, for it failed, was
+	// slow or was asked for: what it was sent and answered, what it asked others (by
+	// [Observer.Transport] and [Value]), the flags that it saw and what it logged, redacted by
+	// Capture. Nil: there are none, and nothing is recorded. See capture.Dir.
+	//
+	// Bundles are written by a goroutine of the observer, which [Observer.Close] ends; when
+	// its store cannot follow, bundles are dropped and counted, and requests do not wait.
+	Captures capture.Store
+	Capture  CaptureOptions
+
 	// InternalHosts names the hosts that [Observer.Transport] tells the request's
 	// id, because an id told to a third party is a leak: "prices.internal", or
 	// ".internal" for all hosts below a domain. Letter case and port do not matter.
@@ -97,11 +110,12 @@ type Observer struct {
 	route                 func(*http.Request) string
 	hosts                 map[string]bool // names, and domains with a leading dot
 
-	limit   limiter
-	tails   tails
-	metrics instruments
-	counts  counts
-	close   sync.Once
+	limit    limiter
+	tails    tails
+	captures *captures // nil: none
+	metrics  instruments
+	counts   counts
+	close    sync.Once
 }
 
 // counts are the observer's statistics.
@@ -114,8 +128,8 @@ type counts struct {
 	seriesFolded, telemetryPanics                             atomic.Int64
 }
 
-// New returns an observer; nil opts are the defaults. It does no I/O and starts
-// no goroutine. It fails when an option makes no sense, naming it, and when the
+// New returns an observer; nil opts are the defaults. It does no I/O, and starts no
+// goroutine but the one that writes Options.Captures. It fails when an option makes no sense, naming it, and when the
 // MeterProvider refuses a metric.
 func New(opts *Options) (*Observer, error) {
 	if opts == nil {
@@ -163,18 +177,30 @@ func New(opts *Options) (*Observer, error) {
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
+	if o.captures, err = newCaptures(o, opts); err != nil {
+		return nil, err
+	}
 	if err := o.metrics.init(meters.Meter(scopeName, metric.WithSchemaURL(schemaURL)), &o.counts); err != nil {
 		return nil, err
+	}
+	if o.captures != nil {
+		go o.captures.run()
 	}
 	return o, nil
 }
 
-// Close stops reporting http.server.active_requests. Requests are served and
-// observed all the same; the providers belong to the application. Close is safe
-// to call twice and while requests run.
+// Close stops reporting http.server.active_requests, and writes the captures that wait,
+// for at most six seconds; it is an error when the store has not returned by then. Requests
+// are served and observed all the same; the providers belong to the application. Close
+// is safe to call twice and while requests run.
 func (o *Observer) Close() error {
 	var err error
-	o.close.Do(func() { err = o.metrics.registration.Unregister() })
+	o.close.Do(func() {
+		err = o.metrics.registration.Unregister()
+		if o.captures != nil {
+			err = errors.Join(err, o.captures.stop())
+		}
+	})
 	return err
 }
 
@@ -206,6 +232,10 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	tail_written         records written at the end of their request
 //	tail_dropped         records that found no room, in their request or in the process
 //	tail_late            records that came after their request had ended well
+//	captures_written     bundles in Options.Captures
+//	captures_dropped     those that were not taken: too many, or too large, waited
+//	captures_failed      those that the store did not take
+//	captures_queued      those that wait, with captures_queued_bytes
 //	flag_events          feature_flag.evaluation events emitted
 //	flags_dropped        evaluations beyond the 64 remembered per request
 //	series_folded        measurements whose route, host or job was one too many
@@ -226,6 +256,11 @@ func (o *Observer) Stats() map[string]float64 {
 		"series_folded": &c.seriesFolded, "telemetry_panics": &c.telemetryPanics,
 	} {
 		stats[name] = float64(n.Load())
+	}
+	if c := o.captures; c != nil {
+		stats["captures_written"], stats["captures_dropped"] = float64(c.written.Load()), float64(c.dropped.Load())
+		stats["captures_failed"], stats["captures_queued"] = float64(c.failed.Load()), float64(c.queued.Load())
+		stats["captures_queued_bytes"] = float64(c.queuedBytes.Load())
 	}
 	stats["tail_bytes"] = float64(o.tails.bytes())
 	return stats

@@ -30,10 +30,11 @@ var arrows = map[string][]string{
 	"flags/ofrep":       {"flags", "internal/document", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
-	"observe":           {openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":           {"observe/capture", "internal/rerun", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":   {}, // stands alone
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
+	"internal/rerun":    {},
 	"internal/token":    {jwt},
 	"internal/layers":   {},
 }
