@@ -10,9 +10,16 @@ const (
 	maxStack = 16 << 10 // bytes of a panic's stack
 	maxFlags = 64       // distinct flag evaluations remembered per request
 
+	maxGuarded  = 8  // flags with a metric of their own
+	maxVariants = 16 // of each
+
 	maxTold         = 10   // requests told in full in any second
 	maxToldAlike    = 3    // of them with one fingerprint in any minute
 	maxFingerprints = 1000 // fingerprints known at a time
+	maxPerSecond    = 1000 // requests that one debug token may debug in a second
+	maxTokens       = 1000 // debug tokens in use in any second
+	maxRefusals     = 100  // debug tokens refused in any second before new ones are not looked at
+	maxLevels       = 100  // levels of loggers set at a time
 	// maxSeries is the number of attribute sets kept per metric in a process;
 	// beyond it routes, hosts, job names and error types are folded.
 	maxSeries = 1000
@@ -34,6 +41,7 @@ const (
 	defaultMaxBody = 64 << 10 // bytes of a body or value
 	maxMaxBody     = 1 << 20
 	minBuffer      = 4 << 10  // bytes, as long as a body is shorter
+	bufferClasses  = 5        // each four times as large, the last maxMaxBody
 	copyBuffer     = 16 << 10 // bytes written at a time of what is read from a file
 	maxBodies      = 16       // bodies of full length per request
 	maxRecording   = 32 << 20 // bytes of all requests that run
@@ -45,4 +53,9 @@ const (
 
 	maxWrite = 30 * time.Second // for a store to take a bundle
 	maxDrain = 5 * time.Second  // for Close to have the rest written
+)
+
+const (
+	levelFlagTime  = 50 * time.Millisecond // that an evaluation of the level flag may take
+	levelFlagPause = 10 * time.Second      // without one, after one that took longer
 )

@@ -363,13 +363,43 @@ func TestCaptureBoundsRequests(t *testing.T) {
 	require.Len(t, b.Log.Entries, 65)
 	require.Len(t, b.Log.Details.Values, 256)
 	require.Equal(t, capture.Dropped{Exchanges: 36, Values: 144}, b.Log.Details.Dropped)
+	require.Contains(t, string(b.Log.Details.Values[0].Result), "yyy")
 	require.Equal(t, "there was no room", b.Log.Details.Values[99].Unrecordable)
+	require.False(t, b.Log.Entries[1].Exchange.ResponseBody.Truncated)
 	require.True(t, b.Log.Entries[64].Exchange.ResponseBody.Truncated)
 }
 
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Many short bodies fit where few long ones do.
+func TestCaptureOfManyShortBodies(t *testing.T) {
+	t.Parallel()
+	k, s := captureRig(t, nil)
+	client := &http.Client{Transport: k.obs.Transport(transport(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`"` + r.URL.RawQuery + `"`))}, nil
+	}))}
+	k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i := range 64 {
+			req, _ := http.NewRequestWithContext(r.Context(), "POST", fmt.Sprint("http://127.0.0.1/prices?q=", i), strings.NewReader("{}"))
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+		}
+		w.WriteHeader(500)
+	})), "GET", "/")
+	b := s.bundle(t, k)
+	require.Len(t, b.Log.Entries, 65)
+	for i, e := range b.Log.Entries[1:] {
+		require.Equal(t, fmt.Sprintf(`"q=%d"`, i), e.Response.Content.Text)
+		require.Equal(t, int64(2), e.Exchange.RequestBody.Bytes)
+	}
+}
 
 // What the handler leaves behind goes on, and changes no bundle.
 func TestCaptureIsDoneWithTheHandler(t *testing.T) {

@@ -92,9 +92,28 @@ type kept struct {
 	cut   bool
 }
 
-type buffer struct{ b []byte }
+// A buffer has the capacity of its class: 4 KiB, 16 KiB and so on to 1 MiB. A pool for
+// each keeps short bodies from taking the room of long ones.
+type buffer struct {
+	b     []byte
+	class int
+}
 
-var bufferPool = sync.Pool{New: func() any { return new(buffer) }}
+var bufferPools [bufferClasses]sync.Pool
+
+func bufferSize(class int) int { return minBuffer << (2 * class) }
+
+func newBuffer(class int) *buffer {
+	if b, ok := bufferPools[class].Get().(*buffer); ok {
+		return b
+	}
+	return &buffer{b: make([]byte, 0, bufferSize(class)), class: class}
+}
+
+func (b *buffer) free() {
+	b.b = b.b[:0]
+	bufferPools[b.class].Put(b)
+}
 
 // keep adds p to a body, as far as there is room, and never more after a gap; rec.mu
 // is held.
@@ -115,21 +134,27 @@ func keep[Bytes []byte | string](rec *recording, k *kept, p Bytes) {
 
 // room makes room for n more bytes of a body, or for as many as may be.
 func (rec *recording) room(k *kept, n int) int {
-	if k.buf == nil {
-		k.buf = bufferPool.Get().(*buffer)
-		if !rec.reserve(cap(k.buf.b)) {
-			k.buf.b = nil // a smaller one may do
-		}
+	have, size := 0, 0
+	if k.buf != nil {
+		have, size = len(k.buf.b), cap(k.buf.b)
 	}
-	have := len(k.buf.b)
 	n = min(n, rec.caps.maxBody-have)
-	if size := cap(k.buf.b); have+n > size {
-		grown := min(max(have+n, 2*size, minBuffer), max(rec.caps.maxBody, size))
-		if !rec.reserve(grown - size) {
-			return size - have
-		}
-		k.buf.b = append(make([]byte, 0, grown), k.buf.b...)
+	if have+n <= size {
+		return n
 	}
+	class := 0
+	for bufferSize(class) < have+n {
+		class++
+	}
+	if !rec.reserve(bufferSize(class) - size) {
+		return size - have
+	}
+	larger := newBuffer(class)
+	if k.buf != nil {
+		larger.b = append(larger.b, k.buf.b...)
+		k.buf.free()
+	}
+	k.buf = larger
 	return n
 }
 
@@ -155,8 +180,7 @@ func (k *kept) text() string {
 
 func (k *kept) free() {
 	if k.buf != nil {
-		k.buf.b = k.buf.b[:0]
-		bufferPool.Put(k.buf)
+		k.buf.free()
 		k.buf = nil
 	}
 }
