@@ -20,6 +20,7 @@ const (
 	maxTokens       = 1000 // debug tokens in use in any second
 	maxRefusals     = 100  // debug tokens refused in any second before new ones are not looked at
 	maxLevels       = 100  // levels of loggers set at a time
+	maxGauges       = 500  // statistics exported for others
 	// maxSeries is the number of attribute sets kept per metric in a process;
 	// beyond it routes, hosts, job names and error types are folded.
 	maxSeries = 1000
@@ -33,9 +34,9 @@ const (
 	maxShardChunks = maxTailTotal / tailShards / tailChunk
 	maxTailRecord  = tailChunk - 2 // bytes of a record
 	maxTailText    = 1 << 10       // bytes of a message or of an attribute's text
-	maxTailLogger  = 2 << 10       // bytes of what a logger adds by With and WithGroup
+	maxTailLogger  = 2 << 10       // bytes of what a logger adds by With
+	maxTailGroups  = 512           // bytes of groups after those
 	maxTailDepth   = 8             // groups inside groups
-	tailLeftRoom   = 32            // bytes to say that attributes were left out
 
 	// What is kept for the bundle of a request, and of all that run or wait.
 	defaultMaxBody = 64 << 10 // bytes of a body or value

@@ -48,9 +48,9 @@ type captures struct {
 	maxBody  int
 	build    string
 
-	held                     atomic.Int64 // bytes of recordings of requests that run
-	queuedBytes, queued      atomic.Int64
-	written, failed, dropped atomic.Int64
+	held                         atomic.Int64 // bytes of recordings of requests that run
+	queuedBytes, queued, written atomic.Int64
+	failed, dropped              lossCount
 
 	mu     sync.Mutex
 	closed bool
@@ -249,10 +249,17 @@ func (c *captures) write(u *unwritten) (err error) {
 
 // stop takes no more bundles and waits for those that are queued, but not for long.
 func (c *captures) stop() error {
+	if c == nil {
+		return nil
+	}
 	c.mu.Lock()
+	was := c.closed
 	c.closed = true
-	close(c.queue)
 	c.mu.Unlock()
+	if was {
+		return nil
+	}
+	close(c.queue)
 	for _, patience := range []time.Duration{maxDrain, time.Second} {
 		timer := time.NewTimer(patience)
 		select {

@@ -39,7 +39,8 @@ var (
 // was called. Then the span's status is Error, the metric has an error.type, and
 // one log record "request failed" tells method, route, path, status, duration,
 // bytes, error, the flags it saw, a panic's stack, and whether the client had gone
-// ("canceled"). Panics and [Fail] are also an OpenTelemetry event,
+// ("canceled"); a slow request writes "request slow" (Options.Slow), others none or a
+// sample (Options.WideEvent). Panics and [Fail] are also an OpenTelemetry event,
 // http.server.request.exception.
 //
 // A 503 that says when to come back, with Retry-After (RFC 9110 §15.6.4), is a

@@ -18,6 +18,8 @@ import (
 // Do returns fn's error, which the span and the metric get too; logging it is the
 // caller's business. A panic of fn is returned as a [*PanicError] and, since
 // "go obs.Do(…)" loses what Do returns, also logged, as is an error told by [Fail].
+// What the job logged below the level is written when it fails in any of these ways:
+// see [Observer.LogHandler].
 //
 // Do waits for fn. To start a goroutine whose panic does not end the process,
 // write go obs.Do(ctx, name, fn).
