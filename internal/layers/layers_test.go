@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"flags/flagtest":    {"flags", openfeature},
 	"flags/ofrep":       {"flags", "internal/document", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
+	"pkgmgmt/registry":  {xmod},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
 	"downtime/quorum":   {"downtime"},
 	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
