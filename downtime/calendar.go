@@ -37,9 +37,10 @@ type CalendarOptions struct {
 
 // Calendar gives the schedule as an iCalendar feed (RFC 5545, with the calendar
 // properties of RFC 7986), to be served as text/calendar or published as a file. It
-// has one event for each occurrence that ended less than 30 days before now or begins
-// within a year, the earliest 1,000. All times are in UTC and so exact across any change
-// of clocks; fractions of a second are rounded outwards.
+// has one event for each occurrence that is in progress at now, begins within a year, or
+// ended less than 30 days before; at most 1,000, and what is over gives way to what is to
+// come. All times are in UTC and so exact across any change of clocks; fractions of a
+// second are rounded outwards.
 //
 // Unless it is for operators it holds what users may know: what is announced at now, in
 // progress or over. Rehearsals are left out. What has no length never took place, and is
@@ -80,22 +81,35 @@ func (s *Schedule) Calendar(now time.Time, opts *CalendarOptions) []byte {
 	if o.URL != "" {
 		b.line("URL", uriText(o.URL))
 	}
-	to := now.Add(calendarAhead)
-	if !o.Operators {
-		to = now.Add(s.lead() + 1) // what begins later is not announced
-	}
-	events, looks := 0, 0
-	for occ := range s.Occurrences(now.Add(-calendarPast), to) {
-		if looks++; looks > calendarLooks || events == calendarEvents {
-			break
-		}
-		if (o.Operators || occ.isPublic(now)) && occ.Start.Before(occ.End) {
-			b.event(occ, stamp, &o)
-			events++
-		}
+	for _, occ := range s.calendar(now, o.Operators) {
+		b.event(occ, stamp, &o)
 	}
 	b.line("END", "VCALENDAR")
 	return b.b
+}
+
+// calendar is what a calendar holds.
+func (s *Schedule) calendar(now time.Time, operators bool) []Occurrence {
+	list := func(from, to time.Time, most int, listed func(Occurrence) bool) (list []Occurrence) {
+		looks := 0
+		for o := range s.Occurrences(from, to) {
+			if looks++; looks > calendarLooks || len(list) == most {
+				break
+			}
+			if (operators || o.isPublic(now)) && o.Start.Before(o.End) && listed(o) {
+				list = append(list, o)
+			}
+		}
+		return list
+	}
+	to := now.Add(calendarAhead)
+	if !operators {
+		to = now.Add(min(calendarAhead, s.lead()+1)) // what begins later is not announced
+	}
+	next := list(now, to, calendarEvents, func(Occurrence) bool { return true })
+	over := list(now.Add(-calendarPast), now, calendarLooks, func(o Occurrence) bool { return !now.Before(o.End) })
+	over = over[max(0, len(over)+len(next)-calendarEvents):]
+	return slices.Concat(over, next)
 }
 
 // isPublic says whether users may know of the occurrence at now.

@@ -125,6 +125,60 @@ func TestCalendarHorizon(t *testing.T) {
 	require.Equal(t, []string{"w0", "w999"}, []string{got[0], got[999]}, "the earliest")
 }
 
+// What is over gives way to what is to come.
+func TestCalendarIsFull(t *testing.T) {
+	t.Parallel()
+	s := parse(t, `windows:
+  - {id: often, start: 2026-01-01T00:00:00Z, duration: 1m, repeat: FREQ=DAILY, announce: 1d}
+  - {id: too, start: 2026-01-01T01:00:00Z, duration: 1m, repeat: FREQ=DAILY, announce: 1d}
+  - {id: third, start: 2026-01-01T02:00:00Z, duration: 1m, repeat: FREQ=DAILY, announce: 1d}
+  - {id: last, start: 2027-10-24T00:00:00Z, duration: 1h, announce: 365d}
+`)
+	got := values(calendar(t, s, "2026-10-25T00:00:30Z", &downtime.CalendarOptions{Operators: true}), "DTSTART")
+	require.Len(t, got, 1000)
+	require.Equal(t, "20261025T000000Z", got[0], "in progress")
+	got = values(calendar(t, s, "2026-10-25T00:00:30Z", nil), "DTSTART")
+	require.Len(t, got, 3*30+3+1+1, "a month of what is over, today, what is announced for tomorrow, and the last")
+	require.Equal(t, "20260925T000000Z", got[0])
+	require.Equal(t, "20271024T000000Z", got[len(got)-1])
+
+	var many strings.Builder
+	many.WriteString("windows:\n")
+	for i := range 40 {
+		fmt.Fprintf(&many, "  - {id: w%d, start: 2026-01-01T%02d:00:00Z, duration: 1m, repeat: FREQ=DAILY}\n", i, i%24)
+	}
+	many.WriteString("  - {id: next, start: 2026-10-26T00:00:00Z, duration: 1h, announce: 2d}\n")
+	got = values(calendar(t, parse(t, many.String()), "2026-10-25T00:00:30Z", nil), "SUMMARY")
+	require.Len(t, got, 1000)
+	require.Equal(t, []string{"w0", "w24", "next"}, got[997:], "that and what is in progress, after the latest that are over")
+}
+
+// A window that repeats has an event for each time, at the same time of day in its zone;
+// what is excepted has none, and what operators did is one event's.
+func TestCalendarRepeats(t *testing.T) {
+	t.Parallel()
+	s := parse(t, `windows:
+  - id: weekly
+    start: 2026-10-13T03:00
+    timezone: Europe/Madrid
+    duration: 2h
+    announce: 365d
+    repeat: FREQ=WEEKLY;BYDAY=TU;COUNT=6
+    except: [2026-10-20]
+    actual: {begin: 2026-11-03T02:10:00Z, until: 2026-11-03T06:00:00Z}
+freezes:
+  - {from: 2026-11-10, to: 2026-11-11, timezone: Europe/Madrid, reason: Sales}
+`)
+	feed := calendar(t, s, "2026-10-13T00:00:00Z", &downtime.CalendarOptions{URL: "https://status.example/"})
+	require.Equal(t, []string{"20261013T010000Z", "20261027T020000Z", "20261103T021000Z", "20261117T020000Z"}, values(feed, "DTSTART"))
+	require.Equal(t, []string{"20261013T030000Z", "20261027T040000Z", "20261103T060000Z", "20261117T040000Z"}, values(feed, "DTEND"))
+	require.Equal(t, []string{"7200", "7200", strconv.Itoa(4*3600 + 1<<29), "7200"}, values(feed, "SEQUENCE"))
+	require.Equal(t, []string{
+		"weekly-20261013T010000Z@status.example", "weekly-20261027T020000Z@status.example",
+		"weekly-20261103T020000Z@status.example", "weekly-20261117T020000Z@status.example",
+	}, values(feed, "UID"))
+}
+
 func TestCalendarSequence(t *testing.T) {
 	t.Parallel()
 	last := int64(-1)

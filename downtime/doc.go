@@ -12,8 +12,9 @@
 // [Guard.Enter] does for jobs and consumers what Handler does for requests.
 // [Guard.Drain] waits until a window has begun and nothing in its scope runs any
 // more in this process; [Guard.Report] says at any time what is in the way.
-// [Guard.StatusHandler] tells operators. [Bypass] lets them in all the same, and
-// [Transport] makes clients understand the refusals of others.
+// [Guard.StatusHandler] tells operators and [Guard.PublicStatusHandler] users, by page,
+// JSON and calendar. [Bypass] lets operators in all the same, and [Transport] makes
+// clients understand the refusals of others.
 //
 // # The document
 //
@@ -33,11 +34,28 @@
 //	    mode: closed                     # closed | read-only | announce | rehearse
 //	    scope: {paths: ["/orders/**"], work: [import]}
 //	    message: Orders are read again from 04:00.
+//	    overrun: hold                    # hold | reopen, when work is unfinished at the end
 //	    actual: {begin: 2026-12-06T01:02:00Z, end: null, until: null}
+//	  - id: weekly
+//	    start: 2026-01-06T03:00
+//	    timezone: America/New_York
+//	    duration: 1h
+//	    repeat: FREQ=WEEKLY;BYDAY=TU     # a rule of RFC 5545
+//	    except: [2026-12-22, 2026-12-29] # days of the rule on which it does not take place
+//	    mode: read-only
+//	freezes:                             # no window that repeats begins from the first day to the last
+//	  - {from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, reason: Year end}
 //
 // id, start and duration are required. A window without scope is about everything; see
 // [Scope] and [Mode]. actual is what operators write once things go otherwise than
-// planned: begin moves the start, until moves the end, end ends.
+// planned: begin moves the start, until moves the end, end ends; see [Actual] for which
+// occurrence that concerns.
+//
+// What repeats is the time on the clock. repeat has FREQ (DAILY, WEEKLY, MONTHLY or
+// YEARLY), INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT or UNTIL. Whatever else
+// RFC 5545 has is refused, and so is what can never occur, an exception that the rule
+// does not have, and a window that would last into its own next occurrence.
+// [ParseSchedule] has the details.
 //
 // Windows may overlap. Where they do the most restrictive wins, and
 // [Schedule.Overlaps] and [State] tell.

@@ -49,8 +49,8 @@ var (
 // A Fault is one thing wrong with a document. [ParseSchedule] returns all of
 // them together, as [Faults].
 //
-// Err wraps errors.ErrUnsupported when the field is one of the design that this
-// version does not act on.
+// Err wraps errors.ErrUnsupported when the fault is a part of RFC 5545's rules that windows
+// do not have.
 type Fault struct {
 	File   string // the document's name, as given to ParseSchedule
 	Line   int    // from 1; 0 when not known

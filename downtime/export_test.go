@@ -56,6 +56,12 @@ func CheckPattern(text string) error {
 	return err
 }
 
+// The calendar.
+var (
+	DayOf  = dayOf
+	DateOf = dateOf
+)
+
 // PlannedAfter is the first planned start of a window that repeats after t.
 func PlannedAfter(w *Window, t time.Time) (time.Time, bool) { return w.recurrence.plannedAfter(t) }
 

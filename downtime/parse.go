@@ -23,18 +23,18 @@ import (
 // "2026-12-06T02:00", or an instant, with Z or an offset. Durations are Go's, with days
 // before them: "90m", "3d", "1d12h".
 //
-// repeat is a rule of RFC 5545 §3.3.10: FREQ (DAILY, WEEKLY, MONTHLY or YEARLY), INTERVAL,
-// BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT (at most 10,000) or UNTIL: a date, a wall clock time of
-// timezone, or with Z an instant. Its other parts are refused, and so is what can never
-// occur. What repeats is the wall clock time, also when start is an instant: by
-// timezone, UTC without one. A start that the rule does not hit is where it begins to
-// count and does not take place, which RFC 5545 §3.8.5.3 leaves undefined.
+// repeat is a rule of RFC 5545 §3.3.10: FREQ (DAILY, WEEKLY, MONTHLY or YEARLY),
+// INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT (at most 10,000) or UNTIL: a
+// date, a wall clock time of timezone, or with Z an instant. Its other parts are refused,
+// and so is what can never occur. What repeats is the wall clock time, also when start is
+// an instant: by timezone, UTC without one. A start that the rule does not hit is where
+// it begins to count and does not take place, which RFC 5545 §3.8.5.3 leaves undefined.
 //
-// except lists days of the rule on which the window does not take place, as dates or wall clock
-// times of start; another day is refused, for it would be a slip of the pen. A
+// except lists days of the rule on which the window does not take place, as dates or wall
+// clock times of start; another day is refused, for it would be a slip of the pen. A
 // freeze has from and to, and any of timezone and reason. from and to are instants, or
-// dates or wall clock times of timezone; a date in to is the last day. A window that is longer
-// than its period is refused.
+// dates or wall clock times of timezone; a date in to is the last day. A window that is
+// longer than its period is refused.
 //
 // Fields that are not known are refused: a field that is read and not obeyed would be a
 // lie. The error is [Faults], all of them.

@@ -1,6 +1,8 @@
 package downtime_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -395,4 +397,99 @@ func bruteAround(wall time.Time, loc *time.Location, changes []time.Time) time.T
 		return wall.Add(-time.Duration(offset) * time.Second)
 	}
 	return brute(wall, loc, changes[lo:hi])
+}
+
+// The calendar against one that goes from day to day.
+func TestCalendarOfAllDays(t *testing.T) {
+	t.Parallel()
+	lengths := []int{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+	y, m, d := 1800, 1, 1
+	for day := downtime.DayOf(1800, 1, 1); y < 9100; day++ {
+		gotY, gotM, gotD := downtime.DateOf(day)
+		if gotY != y || gotM != m || gotD != d || downtime.DayOf(y, m, d) != day {
+			t.Fatalf("day %d is %d-%d-%d, want %d-%d-%d", day, gotY, gotM, gotD, y, m, d)
+		}
+		length := lengths[m-1]
+		if m == 2 && y%4 == 0 && (y%100 != 0 || y%400 == 0) {
+			length++
+		}
+		if d++; d > length {
+			d = 1
+			if m++; m > 12 {
+				m = 1
+				y++
+			}
+		}
+	}
+	require.Equal(t, 0, downtime.DayOf(1970, 1, 1))
+}
+
+// A rule never panics and always ends; next and previous agree with each other, with the
+// order of time and with Occurrences.
+func FuzzRule(f *testing.F) {
+	for i, c := range oldRules {
+		f.Add(c.rule, uint16(i), int64(i)*1_000_003, int64(1772330400))
+	}
+	for _, rule := range []string{
+		"FREQ=MONTHLY;BYMONTHDAY=-1,31;UNTIL=20991231T120000", "FREQ=YEARLY;BYDAY=-53MO,1SU;COUNT=7", "freq=weekly;wkst=su;byday=su,mo;interval=2;until=20400101T000000Z",
+		"FREQ=YEARLY;INTERVAL=9999", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY;COUNT=10000;BYMONTH=2;BYDAY=MO;INTERVAL=13", ";;=;FREQ==", "FREQ=HOURLY;BYSETPOS=-1",
+	} {
+		f.Add(rule, uint16(3), int64(1325246400), int64(1325246400))
+	}
+	zones := []string{"UTC", "Europe/Madrid", "Pacific/Apia", "Australia/Lord_Howe", "America/Santiago", "Antarctica/Troll", "Africa/Cairo", "Africa/Casablanca", "Asia/Gaza"}
+	f.Fuzz(func(t *testing.T, rule string, zone uint16, start, at int64) {
+		start, at = start%(220e9), at%(230e9)
+		if start < 0 {
+			start = -start
+		}
+		quoted, err := json.Marshal(rule)
+		if err != nil {
+			t.Skip("no string")
+		}
+		name := zones[int(zone)%len(zones)]
+		doc := fmt.Sprintf(`{"windows": [{"id": "w", "start": %q, "timezone": %q, "duration": "1h", "repeat": %s}]}`,
+			time.Unix(start, 0).UTC().Format(wallForm), name, quoted)
+		s, err := downtime.ParseSchedule("w.json", []byte(doc))
+		if err != nil {
+			var faults downtime.Faults
+			if !errors.As(err, &faults) {
+				t.Fatalf("no faults: %v", err)
+			}
+			return
+		}
+		w := s.Window("w")
+		first, ok := downtime.PlannedAfter(w, w.Start.Add(-1))
+		if !ok || !first.Equal(w.Start) {
+			t.Fatalf("%s: begins at %v, not at %v", doc, first, w.Start)
+		}
+		for _, t0 := range []time.Time{time.Unix(at, 0), w.Start, w.Start.Add(-1)} {
+			next, some := downtime.PlannedAfter(w, t0)
+			last, any := downtime.PlannedBy(w, t0)
+			if some && !next.After(t0) || any && last.After(t0) || !some && !any {
+				t.Fatalf("%s: around %v are %v and %v", doc, t0, last, next)
+			}
+			if any {
+				if again, ok := downtime.PlannedAfter(w, last); ok != some || !again.Equal(next) {
+					t.Fatalf("%s: after %v comes %v, and after %v %v", doc, last, again, t0, next)
+				}
+			}
+			if some {
+				if again, ok := downtime.PlannedBy(w, next.Add(-1)); ok != any || !again.Equal(last) {
+					t.Fatalf("%s: before %v comes %v, and by %v %v", doc, next, again, t0, last)
+				}
+				n := 0
+				for o := range s.Occurrences(next, next.AddDate(3, 0, 0)) {
+					if n == 0 && !o.Start.Equal(next) && !o.Start.Equal(last) {
+						t.Fatalf("%s: occurs at %v, not at %v", doc, o.Start, next)
+					}
+					if n++; n == 20 {
+						break
+					}
+				}
+				if n == 0 {
+					t.Fatalf("%s: does not occur at %v", doc, next)
+				}
+			}
+		}
+	})
 }

@@ -398,9 +398,13 @@ func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32
 
 // onOrAfter is the first of the rule's days that is not before d.
 //
-// A rule without INTERVAL is read off the table: within eight years there is a February
-// 29th, and within forty every weekday has had one. With INTERVAL, the days of the table and the
-// days that count are looked at in turn, and only the rarer of them once each.
+// Without INTERVAL one look is enough, for it goes from year to year: within eight there
+// is a February 29th, and within forty each weekday has had one. With INTERVAL there are
+// at most twice as many looks as there are days of the rarer kind, in the table or
+// counted, before the two meet. That is a handful, but for daily rules with a large
+// INTERVAL and few dates: February 29th, when a multiple of 97 days has passed, takes a
+// hundred, and the worst found, November 7th and 233 days, once six thousand, a tenth of
+// a millisecond.
 func (r *rule) onOrAfter(d int) (int, bool) {
 	d = max(d, r.first)
 	for d <= r.last {

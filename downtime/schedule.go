@@ -69,7 +69,8 @@ func (s *Schedule) Window(id string) *Window { return s.byID[id] }
 
 // A State is what a schedule says of one moment.
 type State struct {
-	// Windows are those announced, cut off or in progress. Those in progress come first,
+	// Windows are those announced, cut off or in progress; of a window that repeats what is
+	// in progress and, once it is announced, what comes next. Those in progress come first,
 	// the most restrictive before the others, so that the first is the one that wins
 	// where scopes overlap; then those to come, by start. The slice is shared and must
 	// not be changed.
@@ -240,7 +241,8 @@ func (s *Schedule) pending(now time.Time) iter.Seq[Occurrence] {
 }
 
 // occurrence is the one of the window's occurrences to speak of at now: what is in
-// progress, also when it was kept from an earlier document, else what comes next, else what was last.
+// progress, also when it was kept from an earlier document, else what comes next, else
+// what was last.
 func (s *Schedule) occurrence(w *Window, now time.Time) Occurrence {
 	if o, kept := s.keptOccurrence(w.ID, now); kept {
 		return o
@@ -272,8 +274,8 @@ type Overlap struct {
 	Over     *Window
 }
 
-// Overlaps yields the overlaps between from and to, in order of the later start. Windows of which
-// the scopes name different hosts, methods, work or first parts of paths are not
+// Overlaps yields the overlaps between from and to, in order of the later start. Windows
+// of which the scopes name different hosts, methods, work or first parts of paths are not
 // taken to overlap, and no window overlaps itself.
 func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 	return func(yield func(Overlap) bool) {

@@ -179,9 +179,7 @@ func againstAll(t *testing.T, s *downtime.Schedule, from, to time.Time) {
 	}
 	var edges []time.Time
 	for _, o := range all {
-		for _, at := range []time.Time{o.Announced(), o.Cutoff(), o.Start, o.End} {
-			edges = append(edges, at)
-		}
+		edges = append(edges, o.Announced(), o.Cutoff(), o.Start, o.End)
 	}
 	slices.SortFunc(edges, time.Time.Compare)
 	var moments []time.Time
@@ -300,8 +298,8 @@ func TestOccurrencesOfAgesAreFoundAsTheyAreAskedFor(t *testing.T) {
 	require.Equal(t, 5000, n)
 }
 
-// A freeze of a thousand years costs as much as one of a day, and so does a list of exceptions
-// that stand in a row.
+// A freeze of a thousand years costs as much as one of a day, and so does a list of
+// exceptions that stand in a row.
 func TestFreezesAndExceptionsAreLeaptOver(t *testing.T) {
 	t.Parallel()
 	var except []string
@@ -391,8 +389,8 @@ func TestWhatIsInProgressIsKept(t *testing.T) {
 	}
 }
 
-// A guard goes through the occurrences of a window that repeats one after another, and keeps the one
-// in progress when the document changes its mind.
+// A guard goes through the occurrences of a window that repeats one after another, and
+// keeps the one in progress when the document changes its mind.
 func TestGuardOfAWindowThatRepeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -343,7 +343,7 @@ func (g *Guard) status(now time.Time) *status {
 	if next := s.schedule.At(now).Next; !next.IsZero() {
 		st.Next = &next
 	}
-	for _, o := range st.first(s.listed(now, true)) {
+	for _, o := range st.first(s, s.listed(now, true)) {
 		st.Windows = append(st.Windows, g.statusWindow(s, o, now))
 	}
 	return st
@@ -360,16 +360,37 @@ func (g *Guard) publicStatus(now time.Time) *status {
 	if d := g.keeper.Snapshot(); d != nil {
 		st.updated = d.Since
 	}
-	for _, o := range st.first(s.listed(now, false)) {
+	for _, o := range st.first(s, s.listed(now, false)) {
 		st.Windows = append(st.Windows, newStatusWindow(s, o, now))
 	}
 	return st
 }
 
-// first is as much of a list as is shown; the rest is counted.
-func (st *status) first(listed []Occurrence) []Occurrence {
-	st.More = max(0, len(listed)-statusWindows)
-	return listed[:len(listed)-st.More]
+// first is as much of a list as is shown, the rest is counted: what is in progress or to
+// come goes before what is over, and of that the latest before the others.
+func (st *status) first(s *snapshot, list []Occurrence) []Occurrence {
+	isOver := func(o Occurrence) bool {
+		n := s.nearest(o)
+		return !st.Now.Before(o.End) && (n == nil || !n.isOn() && !n.isShut())
+	}
+	var over, rest []Occurrence
+	for _, o := range list {
+		if isOver(o) {
+			over = append(over, o)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	rest = rest[:min(len(rest), statusWindows)]
+	over = over[max(0, len(over)+len(rest)-statusWindows):]
+	st.More = len(list) - len(over) - len(rest)
+	first := slices.Concat(over, rest)
+	slices.SortStableFunc(first, compareStarts)
+	return first
+}
+
+func compareStarts(a, b Occurrence) int {
+	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
 }
 
 // listed are the occurrences to be listed, as they are in this process, by start: what
@@ -394,21 +415,21 @@ func (s *snapshot) listed(now time.Time, operators bool) []Occurrence {
 			add(n.Occurrence, operators)
 		}
 	}
-	looks := 0
-	for o := range s.schedule.Occurrences(now.Add(-statusPast), now.Add(s.schedule.lead()+1)) {
-		if looks++; looks > statusLooks {
-			break
+	for _, span := range [...][2]time.Time{{now, now.Add(s.schedule.lead() + 1)}, {now.Add(-statusPast), now}} {
+		looks := 0
+		for o := range s.schedule.Occurrences(span[0], span[1]) {
+			if looks++; looks > statusLooks {
+				break
+			}
+			add(o, false)
 		}
-		add(o, false)
 	}
 	if operators {
 		for o := range s.schedule.pending(now) {
 			add(o, true)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Occurrence) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
-	})
+	slices.SortStableFunc(list, compareStarts)
 	return list
 }
 

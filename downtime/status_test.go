@@ -289,3 +289,40 @@ func TestStatusFollowsCommands(t *testing.T) {
 		require.Contains(t, get(public, "GET", "/").Body.String(), "No maintenance now")
 	})
 }
+
+// What is over does not push out what is in progress; of what repeats all that is
+// announced is told, and to operators the next that is not.
+func TestStatusOfWindowsThatRepeat(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lines := []string{
+			window("weekly", 24*time.Hour, time.Hour, ", repeat: FREQ=WEEKLY, announce: 15d"),
+			window("monthly", 24*time.Hour, time.Hour, ", repeat: FREQ=MONTHLY, announce: 1h"),
+			window("now", -3*time.Hour, 24*time.Hour, ""),
+		}
+		for i := range 150 {
+			lines = append(lines, window(fmt.Sprint("past", i), -2*time.Hour+time.Duration(i)*time.Minute/2, time.Minute, ""))
+		}
+		g := open(t, newSource(windows(lines...)), nil)
+		type answer struct {
+			Windows []struct{ ID, Start string }
+			More    int `json:"more_windows"`
+		}
+		var st answer
+		require.NoError(t, json.Unmarshal(get(g.StatusHandler(), "GET", "/").Body.Bytes(), &st))
+		require.Len(t, st.Windows, 100)
+		require.Equal(t, 55, st.More)
+		require.Equal(t, "now", st.Windows[0].ID)
+		require.Equal(t, "past55", st.Windows[1].ID, "the latest that are over")
+		got := ""
+		for _, w := range st.Windows[95:] {
+			got += w.ID + " " + w.Start + "; "
+		}
+		require.Equal(t, "past149 1999-12-31T23:14:30Z; monthly 2000-01-02T00:00:00Z; weekly 2000-01-02T00:00:00Z; weekly 2000-01-09T00:00:00Z; weekly 2000-01-16T00:00:00Z; ", got)
+		ids := func(path string) []string {
+			return submatches(get(g.PublicStatusHandler(), "GET", path).Body.String(), `(?m)^      "id": "(.*)"`)
+		}
+		require.Equal(t, []string{"now-19991231T210000Z"}, ids("/active.json"))
+		require.Equal(t, []string{"weekly-20000102T000000Z", "weekly-20000109T000000Z", "weekly-20000116T000000Z"}, ids("/upcoming.json"))
+	})
+}

@@ -26,12 +26,13 @@ var (
 )
 
 // A PanicError is a panic made an error: [Observer.Do] returns it, and the log
-// record of a request that panicked carries it.
+// record of a request that panicked carries it. Whoever recovers a panic before
+// [Observer.Handler] can tell it by one, see [Fail].
 type PanicError struct {
 	Value any    // what panic was called with
 	Stack []byte // the stack below the panic, at most 16 KiB
 
-	site uintptr // the frame that panicked
+	site uintptr // the frame that panicked, 0 if not known
 }
 
 func (e *PanicError) Error() string {
@@ -50,6 +51,11 @@ func (e *PanicError) ErrorType() string {
 		return errorType(err)
 	}
 	return typeName(e.Value)
+}
+
+// is reports whether e is about that panic, as far as values can tell.
+func (e *PanicError) is(value any) bool {
+	return e != nil && (!reflect.ValueOf(value).Comparable() || !reflect.ValueOf(e.Value).Comparable() || e.Value == value)
 }
 
 // newPanicError must be called from the deferred function that recovered, while

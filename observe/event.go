@@ -2,6 +2,7 @@ package observe
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 )
 
@@ -10,7 +11,25 @@ func (st *state) tell(r *http.Request, out *outcome) {
 	defer st.obs.shield()
 	records, dropped := st.closeTail()
 	st.writeTail(records)
-	if st.why < failed {
+
+	level, message, rate := slog.LevelInfo, "request served", 0.0
+	switch {
+	case st.why >= failed:
+		level, message = slog.LevelError, "request failed"
+	case st.why == slow:
+		level, message = slog.LevelWarn, "request slow"
+	case out.refused:
+		message = "request refused"
+	case out.aborted != nil:
+		message = "request aborted"
+	}
+	if st.why == notTold {
+		rate = st.obs.wide
+		if rate == 0 || rate < 1 && rand.Float64() >= rate {
+			return
+		}
+	}
+	if !st.writesOwn(level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 12)
@@ -28,9 +47,20 @@ func (st *state) tell(r *http.Request, out *outcome) {
 		// cancelled only after this.
 		attrs = append(attrs, slog.Bool("canceled", true))
 	}
+	if rate > 0 {
+		attrs = append(attrs, slog.Float64("sample_rate", rate))
+	}
+	attrs = st.debugAttrs(attrs)
 	attrs = append(attrs, st.untold(dropped)...)
 	attrs = st.logFailure(attrs, out.err)
-	st.obs.logger.LogAttrs(st.ctx, slog.LevelError, "request failed", attrs...)
+	st.obs.logger.LogAttrs(st.ctx, level, message, attrs...)
+}
+
+// writesOwn reports whether the record of the request or job itself is written. The
+// tail is closed by then: it is written at once or not at all.
+func (st *state) writesOwn(level slog.Level) bool {
+	g := st.grant.Load()
+	return st.obs.handler.writes(st.ctx, level) || g != nil && level >= g.level
 }
 
 // untold says what else there was: requests alike that were not told in full, and

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/open-feature/go-sdk/openfeature/isolated"
@@ -144,4 +145,143 @@ func TestFlagsAreBounded(t *testing.T) {
 	}))
 	require.Len(t, k.events.named(flagEvent), 64)
 	require.Equal(t, 37.0, k.obs.Stats()["flags_dropped"])
+}
+
+func TestFlagsOnTheSpan(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	require.NoError(t, k.obs.Do(context.Background(), "job", func(ctx context.Context) error {
+		for range 2 {
+			observe.RecordFlag(ctx, "upkeep", details("color", "red", "warm"))
+			observe.RecordFlag(ctx, "upkeep", details("key", true, ""))
+			observe.RecordFlag(ctx, "upkeep", details("float", 2.5, ""))
+			observe.RecordFlag(ctx, "upkeep", details("int", int64(2), ""))
+			observe.RecordFlag(ctx, "upkeep", details(strings.Repeat("\xff", 1000), "x", "on"))
+		}
+		for i := range 100 {
+			observe.RecordFlag(ctx, "upkeep", details(fmt.Sprint("flag", i), true, "on"))
+		}
+		return nil
+	}))
+	for key, want := range map[string]string{"color": "warm", "key": "true", "float": "2.5", "int": "2", "flag0": "on", "flag99": ""} {
+		require.Equal(t, want, attr(k.span(), "upkeep.flag."+key))
+	}
+	for _, kv := range k.span().Attributes() {
+		require.LessOrEqual(t, len(kv.Key), 300)
+		require.True(t, utf8.ValidString(string(kv.Key)))
+	}
+	require.Len(t, k.span().Attributes(), 2+64, "job name and id beside the flags")
+}
+
+func TestRedactFlag(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, func(o *observe.Options) {
+		o.OldFlagErrors = true
+		o.RedactFlag = func(key, text string) string {
+			switch key {
+			case "panics":
+				panic("boom")
+			case "empty":
+				return ""
+			case "long":
+				return strings.Repeat("x", 1000)
+			}
+			return strings.ReplaceAll(text, "secret", "***")
+		}
+	})
+	require.NoError(t, k.obs.Do(context.Background(), "job", func(ctx context.Context) error {
+		for _, key := range []string{"text", "panics", "empty", "long"} {
+			d := details(key, "a secret", "")
+			d.ErrorCode, d.ErrorMessage = openfeature.GeneralCode, "no secret"
+			for range 2 {
+				observe.RecordFlag(ctx, "upkeep", d)
+			}
+		}
+		observe.RecordFlag(ctx, "upkeep", details("text", "another secret", ""))
+		observe.Fail(ctx, errors.New("broke"))
+		return nil
+	}))
+	events := k.events.named(flagEvent)
+	require.Len(t, events, 5)
+	require.Equal(t, []string{"a ***", "no ***", "no ***"}, []string{
+		events[0]["feature_flag.result.value"], events[0]["feature_flag.error.message"], events[0]["error.message"],
+	})
+	for _, e := range events[1:3] {
+		require.NotContains(t, e, "feature_flag.result.value")
+		require.NotContains(t, e, "feature_flag.error.message")
+	}
+	require.Len(t, events[3]["feature_flag.result.value"], 256)
+	require.NotContains(t, fmt.Sprint(k.span().Attributes())+k.logs.String()+fmt.Sprint(events), "secret")
+	require.Equal(t, 2.0, k.obs.Stats()["telemetry_panics"])
+}
+
+const flagDuration = "upkeep.flag.request.duration"
+
+func TestGuardedFlags(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, func(o *observe.Options) { o.GuardedFlags = []string{"new-checkout", "color", "plain", "broken"} })
+	serve := func(status int, saw ...openfeature.InterfaceEvaluationDetails) {
+		k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for _, d := range saw {
+				observe.RecordFlag(r.Context(), "upkeep", d)
+				observe.RecordFlag(r.Context(), "upkeep", d)
+			}
+			switch status {
+			case 0:
+				observe.Fail(r.Context(), errors.New("broke"))
+			case -1:
+				panic("boom")
+			default:
+				w.WriteHeader(status)
+			}
+		})), "GET", "/")
+	}
+	broken := details("broken", true, "")
+	broken.ErrorCode = openfeature.GeneralCode
+	serve(200, details("new-checkout", true, "on"), details("color", "x", "warm"), details("color", "y", "cold"), details("other", true, "on"))
+	serve(404, details("new-checkout", true, "on"))
+	serve(500, details("new-checkout", true, "on"))
+	serve(-1, details("new-checkout", true, "on"))
+	serve(0, details("new-checkout", false, "off"))
+	serve(302, details("plain", true, ""), broken)
+	serve(200, details("plain", "text", ""))
+	serve(200)
+	_ = k.obs.Do(context.Background(), "job", func(ctx context.Context) error {
+		observe.RecordFlag(ctx, "upkeep", details("new-checkout", true, "on"))
+		return nil
+	})
+	point := func(key, variant, class string) string {
+		return "feature_flag.key=" + key + ",feature_flag.result.variant=" + variant + ",upkeep.response.status_class=" + class
+	}
+	require.Equal(t, map[string]int64{
+		point("new-checkout", "on", "2xx"):     1,
+		point("color", "warm", "2xx"):          1,
+		point("new-checkout", "on", "4xx"):     1,
+		point("new-checkout", "on", "5xx"):     2,
+		point("new-checkout", "off", "failed"): 1,
+		point("plain", "true", "3xx"):          1,
+		point("broken", "_ERROR", "3xx"):       1,
+		point("plain", "_OTHER", "2xx"):        1,
+	}, k.points(flagDuration))
+}
+
+func TestGuardedFlagsAreBounded(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, func(o *observe.Options) { o.GuardedFlags = []string{"color"} })
+	for i := range 100 {
+		k.serve(k.obs.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			for n := range 100 { // more than are remembered
+				observe.RecordFlag(r.Context(), "upkeep", details(fmt.Sprint("flag", n), true, "on"))
+			}
+			observe.RecordFlag(r.Context(), "upkeep", details("color", "x", fmt.Sprint("variant", i)))
+		})), "GET", "/")
+	}
+	points := k.points(flagDuration)
+	require.Len(t, points, 17)
+	require.Equal(t, int64(84), points["feature_flag.key=color,feature_flag.result.variant=_OTHER,upkeep.response.status_class=2xx"])
+
+	for _, keys := range [][]string{{""}, {"a", "a"}, {strings.Repeat("x", 300)}, {"\xff"}, {"1", "2", "3", "4", "5", "6", "7", "8", "9"}} {
+		_, err := observe.New(&observe.Options{GuardedFlags: keys})
+		require.ErrorContains(t, err, "Options.GuardedFlags")
+	}
 }

@@ -57,7 +57,15 @@ var (
 //
 // The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the
 // server's has them, and http.ResponseController works; used after next has
-// returned it gives [ErrResponseEnded].
+// returned it gives [ErrResponseEnded]. A Handler inside a framework that answers in
+// its place, as echo does for a handler's error once middlewares have returned, lets
+// that answer through when there was none, but has by then reported the 200 that
+// package http sends: put it in front of the framework. Stats count late_answers.
+//
+// A middleware inside that recovers panics keeps them from Handler, which then sees
+// its status only. Leave it out, put [Route] inside of it, or let it tell:
+//
+//	observe.Fail(ctx, &observe.PanicError{Value: v, Stack: debug.Stack()})
 func (o *Observer) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if st := stateFrom(r.Context()); st != nil && st.obs == o && !st.job {
@@ -69,16 +77,18 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
 		st.secure = r.TLS != nil
 		st.begin(r)
-		r = r.WithContext(st.ctx)
+		r = st.takeToken(r).WithContext(st.ctx)
 
 		header := w.Header()
 		st.headers[0] = st.id
 		header[headerRequestID] = st.headers[0:1:1]
-		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
+		sc := st.span.SpanContext()
+		st.spanID = sc.SpanID()
+		if sc.IsValid() && !sc.IsRemote() {
 			st.headers[1] = traceResponse(sc)
 			header[headerTraceResponse] = st.headers[1:2:2]
 		}
-		st.w.obs = o
+		st.w.obs, st.w.ctx = o, st.Context
 
 		defer st.end(r)
 		next.ServeHTTP(st.w.wrap(w), r)
@@ -208,8 +218,9 @@ func (st *state) end(r *http.Request) {
 	case value == http.ErrAbortHandler:
 		aborted = errAborted
 	case value != nil:
-		o.counts.panics.Add(1)
-		panicked = newPanicError(value)
+		if panicked = st.seenPanic(); !panicked.is(value) {
+			panicked = newPanicError(value)
+		}
 	case !st.returned:
 		aborted = errGoexit
 	}
@@ -218,7 +229,7 @@ func (st *state) end(r *http.Request) {
 	if panicked != nil && !begun && !o.repanic {
 		st.answer(r)
 	}
-	st.w.ended.Store(true)
+	st.w.end()
 	status := st.w.status.Load()
 	if status == 0 && !st.w.hijacked.Load() {
 		switch {
@@ -241,6 +252,12 @@ func (st *state) end(r *http.Request) {
 	case begun, st.w.status.Load() == 0: // the second: not even our answer got through
 		panic(http.ErrAbortHandler)
 	}
+}
+
+func (st *state) seenPanic() *PanicError {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.seen
 }
 
 // An outcome is what became of a request.
@@ -270,8 +287,14 @@ func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 	st.lastRoute(r)
 	st.mu.Lock()
 	route, err, site := st.route, st.failure, st.site
+	if st.seen != nil && panicError == nil && (st.seenLate || out.status >= 500 || out.aborted != nil) {
+		panicError = st.seen
+	}
 	st.mu.Unlock()
 	out.route, out.err = route, err
+	if told, ok := err.(*PanicError); ok && panicError == nil {
+		panicError = told
+	}
 
 	switch {
 	case panicError != nil:
@@ -288,13 +311,20 @@ func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 	}
 	out.refused = out.err == nil && out.status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
 	why := notTold
+	g := st.grant.Load()
+	if g == nil && st.claim != nil { // the route may be known only now
+		g = st.raised(st.ctx, false)
+	}
 	switch {
 	case panicError != nil:
+		o.counts.panics.Add(1)
 		why = panicked
 	case !out.refused && (err != nil || out.status >= 500):
 		why = failed
 	case o.slow > 0 && out.duration >= o.slow && !st.w.hijacked.Load():
 		why = slow
+	case g != nil:
+		why = asked
 	}
 	switch {
 	case out.refused:
@@ -324,6 +354,7 @@ func (st *state) measure(out *outcome) {
 	if out.err != nil {
 		o.exception(st.ctx, eventRequestException, out.err)
 	}
+	st.measureFlags(out)
 	if !o.join {
 		st.span.End()
 		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{
@@ -347,7 +378,7 @@ func (st *state) logFailure(attrs []slog.Attr, err error) []slog.Attr {
 	}
 	st.mu.Unlock()
 	if p, ok := err.(*PanicError); ok {
-		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+		attrs = append(attrs, slog.String("stack", clip(string(p.Stack), maxStack)))
 	}
 	return attrs
 }

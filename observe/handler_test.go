@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -486,6 +487,23 @@ func TestHandlerTimeout(t *testing.T) {
 	close(release)
 	require.Equal(t, 503, w.Code)
 	require.Equal(t, "/slow/{id}", attr(k.span(), "http.route"), "known although the mux has not returned")
+}
+
+func TestFailWithARecoveredPanic(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	w := k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			observe.Fail(r.Context(), &observe.PanicError{Value: recover(), Stack: debug.Stack()})
+			w.WriteHeader(400)
+		}()
+		panic(errors.New("boom"))
+	})), "GET", "/")
+	require.Equal(t, 400, w.Code)
+	require.Equal(t, "panic: boom", k.logs.line(t)["error"])
+	require.Contains(t, k.logs.line(t)["stack"], "TestFailWithARecoveredPanic")
+	require.Equal(t, "*errors.errorString", attr(k.span(), "error.type"))
+	require.Equal(t, 1.0, k.obs.Stats()["panics"])
 }
 
 type nilError struct{ text string }

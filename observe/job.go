@@ -56,11 +56,12 @@ func (st *state) beginJob(name string) {
 	defer st.obs.shield()
 	st.ctx, st.span = st.obs.tracer.Start(st, name,
 		trace.WithAttributes(keyJobName.String(name), keyRequestID.String(st.id)))
+	st.spanID = st.span.SpanContext().SpanID()
 }
 
 func (st *state) reportJob(name string, err error, panicError *PanicError) {
 	duration := time.Since(st.start)
-	told, site := st.failed()
+	site, told := st.failed()
 	cause := err
 	if cause == nil {
 		cause = told
@@ -74,9 +75,12 @@ func (st *state) reportJob(name string, err error, panicError *PanicError) {
 			kind = "runtime.Goexit"
 		}
 		why = failed
-		if panicError != nil {
+		if _, ok := cause.(*PanicError); ok {
 			why = panicked
 		}
+	}
+	if why == notTold && st.grant.Load() != nil {
+		why = asked
 	}
 	st.decide(why, fingerprint{name: name, kind: kind, job: true}, cause, site)
 	logged := told
@@ -110,6 +114,9 @@ func (st *state) tellJob(name string, duration time.Duration, logged error) {
 		return
 	}
 	st.writeTail(records)
+	if !st.writesOwn(slog.LevelError) {
+		return
+	}
 	attrs := append([]slog.Attr{slog.String("job", name), slog.Duration("duration", duration)}, untold...)
 	st.obs.logger.LogAttrs(st.ctx, slog.LevelError, "job failed", st.logFailure(attrs, logged)...)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 )
 
 // logHandler adds the ids of a record's context at the top level. Once a group is
@@ -19,6 +20,7 @@ type logHandler struct {
 	all    slog.Handler // with everything
 	groups []logGroup   // open ones, outermost first
 	own    idSet        // ids that the application's attributes at the top give
+	name   string       // what its attribute "logger" says
 
 	packed  []byte // everything that was given, for records that are kept
 	left    int    // attributes that are not in it
@@ -31,6 +33,8 @@ type logRoot struct {
 	level   slog.Leveler // nil: as handler says
 	tail    slog.Leveler
 	packer  packer
+	levels  levels
+	raises  atomic.Bool // some observer of it raises the level of single requests
 }
 
 type logGroup struct {
@@ -79,15 +83,26 @@ func (h *logHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	if h.writes(ctx, level) {
 		return true
 	}
-	if level < h.root.tail.Level() {
+	kept := level >= h.root.tail.Level()
+	if !kept && !h.root.raises.Load() {
 		return false
 	}
 	st := stateFrom(ctx)
-	return st != nil && st.obs.handler.root == h.root
+	if st == nil || st.obs.handler.root != h.root {
+		return false
+	}
+	if kept {
+		return true
+	}
+	g := st.raised(ctx, false)
+	return g != nil && level >= g.level
 }
 
 // writes reports whether a record of that level is written at once.
 func (h *logHandler) writes(ctx context.Context, level slog.Level) bool {
+	if set, ok := h.root.levels.of(h.name); ok {
+		return level >= set
+	}
 	if h.root.level != nil && level < h.root.level.Level() {
 		return false
 	}
@@ -96,8 +111,16 @@ func (h *logHandler) writes(ctx context.Context, level slog.Level) bool {
 
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	st := stateFrom(ctx)
-	if st == nil || st.obs.handler.root != h.root || h.writes(ctx, r.Level) || r.Level < h.root.tail.Level() {
+	if st == nil || st.obs.handler.root != h.root || h.writes(ctx, r.Level) {
 		return h.write(ctx, st, r)
+	}
+	if h.root.raises.Load() {
+		if g := st.raised(ctx, false); g != nil && r.Level >= g.level {
+			return h.write(ctx, st, r, slog.String(logDebug, g.by))
+		}
+	}
+	if r.Level < h.root.tail.Level() {
+		return h.write(ctx, st, r) // whoever did not ask whether it is enabled
 	}
 	if st.keep(ctx, h, &r) {
 		return nil
@@ -179,6 +202,9 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		next.top = next.all
 		for _, a := range attrs {
 			next.own |= idOf(a.Key)
+			if a.Key == logName && a.Value.Kind() == slog.KindString {
+				next.name = a.Value.String()
+			}
 		}
 		return &next
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/open-feature/go-sdk/openfeature"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
@@ -76,11 +77,49 @@ type Options struct {
 	// connections that were taken over (http.Hijacker) never are.
 	Slow time.Duration
 
+	// WideEvent is the share of requests, from 0 to 1, that write a record of their own
+	// at their end though nothing went wrong: "request served", with method, route, path,
+	// status, duration, bytes, the flags it saw, and sample_rate, so that each stands for
+	// 1/sample_rate requests. Requests that failed, were slow or were debugged always write
+	// theirs. Zero: no others do.
+	WideEvent float64
+
 	// InternalHosts names the hosts that [Observer.Transport] tells the request's
 	// id, because an id told to a third party is a leak: "prices.internal", or
 	// ".internal" for all hosts below a domain. Letter case and port do not matter.
 	// Nil: none.
 	InternalHosts []string
+
+	// GuardedFlags are the keys of at most eight flags whose effect on requests is
+	// measured, as upkeep.flag.request.duration: see [Observer.FlagHook]. Nil: none.
+	GuardedFlags []string
+
+	// RedactFlag is given each text of a flag evaluation before it is recorded: values
+	// that are strings and have no variant, and error messages. What it returns is
+	// recorded instead; nothing when that is "". It must be safe for concurrent use. Nil:
+	// texts are recorded as they are.
+	RedactFlag func(key, text string) string
+
+	// OldFlagErrors adds the error message of a flag evaluation under the name that it had
+	// before semconv v1.40, error.message, for dashboards that still look for that. False:
+	// it is only in feature_flag.error.message.
+	OldFlagErrors bool
+
+	// DebugToken lets a signed token raise the level of single requests. Nil: none does.
+	DebugToken *DebugToken
+
+	// LevelFlag is the key of an OpenFeature flag of type string that sets the level of
+	// single requests and jobs: "debug" writes their records from debug on at once, "" or
+	// "info" changes nothing where info is written anyway. So "debug for tenant X" is a
+	// targeting rule. It is evaluated once a request, with the evaluation context of
+	// openfeature.TransactionContext, where [Route] stands; once before that, too, when a
+	// record below the level comes earlier or there is no Route. It never lowers what is
+	// written. Errors and panics are counted, and the level stays; an evaluation that takes
+	// more than 50 ms stops others for 10 s. "" means none.
+	LevelFlag string
+
+	// FlagClient evaluates LevelFlag. Nil means openfeature.NewDefaultClient().
+	FlagClient openfeature.IClient
 }
 
 // An Observer instruments one service. All its methods are safe for concurrent
@@ -94,11 +133,17 @@ type Observer struct {
 
 	public, join, repanic bool
 	slow                  time.Duration
+	wide                  float64
 	route                 func(*http.Request) string
-	hosts                 map[string]bool // names, and domains with a leading dot
+	hosts                 hostSet
+	debug                 *debugTokens // nil: none are taken
+	levelFlag             *levelFlag   // nil: none
+	redact                func(key, text string) string
+	oldFlagErrors         bool
 
 	limit   limiter
 	tails   tails
+	guarded guardedFlags
 	metrics instruments
 	counts  counts
 	close   sync.Once
@@ -107,9 +152,10 @@ type Observer struct {
 // counts are the observer's statistics.
 type counts struct {
 	requests, requestsActive, requestsFailed, requestsRefused atomic.Int64
-	panics, idsReplaced, lateWrites                           atomic.Int64
+	panics, idsReplaced, lateWrites, lateAnswers              atomic.Int64
 	jobs, jobsActive, jobsFailed                              atomic.Int64
 	outbound, outboundActive, outboundFailed                  atomic.Int64
+	debugged, debugRefused                                    atomic.Int64
 	flagEvents, flagsDropped                                  atomic.Int64
 	seriesFolded, telemetryPanics                             atomic.Int64
 }
@@ -127,24 +173,40 @@ func New(opts *Options) (*Observer, error) {
 	if opts.Slow < 0 {
 		return nil, fmt.Errorf("observe: Options.Slow must not be negative, got %v", opts.Slow)
 	}
+	if !(opts.WideEvent >= 0 && opts.WideEvent <= 1) {
+		return nil, fmt.Errorf("observe: Options.WideEvent must be 0 to 1, got %v", opts.WideEvent)
+	}
 	o := &Observer{
 		propagator: opts.Propagator,
 		public:     opts.Public,
 		join:       opts.JoinSpan,
 		repanic:    opts.Repanic,
 		slow:       opts.Slow,
-		route:      opts.Route,
-		hosts:      make(map[string]bool, len(opts.InternalHosts)),
+		wide:       opts.WideEvent,
+
+		redact:        opts.RedactFlag,
+		oldFlagErrors: opts.OldFlagErrors,
+		route:         opts.Route,
 	}
-	for i, host := range opts.InternalHosts {
-		if strings.Trim(host, ".") == "" || strings.ContainsAny(host, "/:*@ ") {
-			return nil, fmt.Errorf("observe: Options.InternalHosts[%d]: %q is neither a host name nor a domain with a leading dot", i, host)
+	var err error
+	if o.hosts, err = newHostSet("InternalHosts", opts.InternalHosts); err != nil {
+		return nil, err
+	}
+	if o.debug, err = newDebugTokens(opts.DebugToken); err != nil {
+		return nil, err
+	}
+	if opts.LevelFlag != "" {
+		o.levelFlag = &levelFlag{key: opts.LevelFlag, client: opts.FlagClient, start: time.Now()}
+		if opts.FlagClient == nil {
+			o.levelFlag.client = openfeature.NewDefaultClient()
 		}
-		o.hosts[strings.ToLower(host)] = true
 	}
 	handler, err := newLogHandler(opts)
 	if err != nil {
 		return nil, err
+	}
+	if o.debug != nil || o.levelFlag != nil {
+		handler.root.raises.Store(true)
 	}
 	o.handler, o.logger = handler, slog.New(handler)
 
@@ -163,7 +225,11 @@ func New(opts *Options) (*Observer, error) {
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
-	if err := o.metrics.init(meters.Meter(scopeName, metric.WithSchemaURL(schemaURL)), &o.counts); err != nil {
+	meter := meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
+	if err := o.guarded.init(opts.GuardedFlags, meter, &o.counts); err != nil {
+		return nil, err
+	}
+	if err := o.metrics.init(meter, &o.counts); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -196,12 +262,17 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	panics               panics of handlers and jobs
 //	ids_replaced         malformed request ids that clients sent
 //	late_writes          uses of a response after its handler returned
+//	late_answers         answers by whoever stands outside after the handler returned
 //	jobs                 jobs started by Do, with jobs_active and jobs_failed
 //	outbound             calls by Transport, with outbound_active and outbound_failed
 //	details              requests and jobs told in full, for they failed, were slow
 //	                     or were asked for
 //	details_suppressed   those that were not: there were ten in that second, or three
 //	                     alike in that minute
+//	debug                requests and jobs whose level a token or the flag has set
+//	debug_refused        debug tokens that were refused
+//	level_flag_errors    evaluations of Options.LevelFlag that failed or named no level
+//	levels_set           levels of loggers that SetLevel has set
 //	tail_bytes           memory that records hold which wait for the end of their request
 //	tail_written         records written at the end of their request
 //	tail_dropped         records that found no room, in their request or in the process
@@ -218,8 +289,10 @@ func (o *Observer) Stats() map[string]float64 {
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
 		"requests_refused": &c.requestsRefused,
 		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
-		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
+		"late_answers": &c.lateAnswers,
+		"jobs":         &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
+		"debug": &c.debugged, "debug_refused": &c.debugRefused,
 		"details": &o.limit.told, "details_suppressed": &o.limit.suppressed,
 		"tail_written": &o.tails.written, "tail_dropped": &o.tails.dropped, "tail_late": &o.tails.late,
 		"flag_events": &c.flagEvents, "flags_dropped": &c.flagsDropped,
@@ -227,6 +300,11 @@ func (o *Observer) Stats() map[string]float64 {
 	} {
 		stats[name] = float64(n.Load())
 	}
+	stats["level_flag_errors"] = 0
+	if o.levelFlag != nil {
+		stats["level_flag_errors"] = float64(o.levelFlag.errors.Load())
+	}
+	stats["levels_set"] = float64(o.handler.root.levels.prune(time.Now()))
 	stats["tail_bytes"] = float64(o.tails.bytes())
 	return stats
 }
@@ -239,17 +317,31 @@ func (o *Observer) shield() {
 	}
 }
 
-// internal reports whether host is one of Options.InternalHosts.
-func (o *Observer) internal(host string) bool {
-	if len(o.hosts) == 0 {
+// A hostSet holds names of hosts, and of domains with a leading dot.
+type hostSet map[string]bool
+
+func newHostSet(option string, names []string) (hostSet, error) {
+	hosts := make(hostSet, len(names))
+	for i, host := range names {
+		if strings.Trim(host, ".") == "" || strings.ContainsAny(host, "/:*@ ") {
+			return nil, fmt.Errorf("observe: Options.%s[%d]: %q is neither a host name nor a domain with a leading dot", option, i, host)
+		}
+		hosts[strings.ToLower(host)] = true
+	}
+	return hosts, nil
+}
+
+// has reports whether host is in the set, or below a domain in it.
+func (hosts hostSet) has(host string) bool {
+	if len(hosts) == 0 {
 		return false
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if o.hosts[host] {
+	if hosts[host] {
 		return true
 	}
 	for i := range len(host) {
-		if host[i] == '.' && i > 0 && o.hosts[host[i:]] {
+		if host[i] == '.' && i > 0 && hosts[host[i:]] {
 			return true
 		}
 	}

@@ -25,7 +25,8 @@ import (
 // packOpen all that follow are inside, as after Logger.WithGroup.
 const (
 	packNil byte = iota
-	packBool
+	packFalse
+	packTrue
 	packDuration
 	packFloat
 	packInt
@@ -51,8 +52,20 @@ type packer struct {
 }
 
 func appendText(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
+	if len(s) < 0x80 {
+		b = append(b, byte(len(s)))
+	} else {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+	}
 	return append(b, s...)
+}
+
+func appendKey(b []byte, kind byte, key string) []byte {
+	if len(key) >= 0x80 {
+		return appendText(append(b, kind), cut(key, maxText))
+	}
+	b = append(b, kind, byte(len(key)))
+	return append(b, key...)
 }
 
 func appendTime(b []byte, t time.Time) []byte {
@@ -69,46 +82,58 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.LittleEndian.AppendUint32(b, uint32(int32(offset)))
 }
 
+// scalar appends a when its value is of a kind that needs no rendering. It stands
+// apart from attr, which calls itself, so that b can be on the stack.
+func scalar(b []byte, a slog.Attr) (packed []byte, ok bool) {
+	var kind byte
+	var bits uint64
+	switch a.Value.Kind() {
+	case slog.KindString:
+		b = appendKey(b, packString, a.Key)
+		return appendText(b, cut(a.Value.String(), maxTailText)), true
+	case slog.KindTime:
+		b = appendKey(b, packTime, a.Key)
+		return appendTime(b, a.Value.Time()), true
+	case slog.KindInt64:
+		kind, bits = packInt, uint64(a.Value.Int64())
+	case slog.KindBool:
+		kind = packFalse
+		if a.Value.Bool() {
+			kind = packTrue
+		}
+		return appendKey(b, kind, a.Key), true
+	case slog.KindDuration:
+		kind, bits = packDuration, uint64(a.Value.Duration())
+	case slog.KindFloat64:
+		kind, bits = packFloat, math.Float64bits(a.Value.Float64())
+	case slog.KindUint64:
+		kind, bits = packUint, a.Value.Uint64()
+	default:
+		return b, false
+	}
+	b = appendKey(b, kind, a.Key)
+	return binary.LittleEndian.AppendUint64(b, bits), true
+}
+
 // attr appends a, or nothing when it says nothing. Values of any type are rendered
 // here and now; so are those of a LogValuer.
 func (p packer) attr(b []byte, a slog.Attr, depth int) []byte {
-	v := a.Value
-	kind := v.Kind()
-	if kind == slog.KindLogValuer {
-		v = v.Resolve()
-		kind = v.Kind()
+	a.Value = a.Value.Resolve()
+	if b, ok := scalar(b, a); ok {
+		return b
 	}
-	head := func(b []byte, kind byte) []byte { return appendText(append(b, kind), cut(a.Key, maxText)) }
-	switch kind {
-	case slog.KindString:
-		return appendText(head(b, packString), cut(v.String(), maxTailText))
-	case slog.KindInt64:
-		return binary.LittleEndian.AppendUint64(head(b, packInt), uint64(v.Int64()))
-	case slog.KindBool:
-		b = head(b, packBool)
-		if v.Bool() {
-			return append(b, 1)
-		}
-		return append(b, 0)
-	case slog.KindDuration:
-		return binary.LittleEndian.AppendUint64(head(b, packDuration), uint64(v.Duration()))
-	case slog.KindFloat64:
-		return binary.LittleEndian.AppendUint64(head(b, packFloat), math.Float64bits(v.Float64()))
-	case slog.KindUint64:
-		return binary.LittleEndian.AppendUint64(head(b, packUint), v.Uint64())
-	case slog.KindTime:
-		return appendTime(head(b, packTime), v.Time())
-	case slog.KindGroup:
+	v := a.Value
+	if v.Kind() == slog.KindGroup {
 		return p.group(b, a.Key, v.Group(), depth)
 	}
 	if v.Any() == nil {
 		if a.Key == "" {
 			return b
 		}
-		return head(b, packNil)
+		return appendKey(b, packNil, a.Key)
 	}
-	kindOf, text := p.render(v.Any())
-	return appendText(head(b, kindOf), text)
+	kind, text := p.render(v.Any())
+	return appendText(appendKey(b, kind, a.Key), text)
 }
 
 func (p packer) group(b []byte, key string, attrs []slog.Attr, depth int) []byte {
@@ -116,10 +141,10 @@ func (p packer) group(b []byte, key string, attrs []slog.Attr, depth int) []byte
 		return b
 	}
 	if depth >= maxTailDepth {
-		return appendText(appendText(append(b, packString), cut(key, maxText)), "!TOO DEEP")
+		return appendText(appendKey(b, packString, key), "!TOO DEEP")
 	}
 	if key != "" { // the attributes of a group without a name are those of what it is in
-		b = appendText(append(b, packGroup), cut(key, maxText))
+		b = appendKey(b, packGroup, key)
 		b = append(b, 0, 0, 0, 0)
 	}
 	start := len(b)
@@ -209,14 +234,18 @@ func (p packer) record(b []byte, h *logHandler, r *slog.Record, span byte, sc tr
 	left := h.left
 	r.Attrs(func(a slog.Attr) bool {
 		before := len(b)
-		if b = p.attr(b, a, 0); len(b) > maxTailRecord-tailLeftRoom {
+		packed, ok := scalar(b, a)
+		if !ok {
+			packed = append(b, p.attr(nil, a, 0)...)
+		}
+		if b = packed; len(b) > maxTailRecord-tailLeftRoom {
 			b = b[:before]
 			left++
 		}
 		return true
 	})
 	if left > 0 {
-		b = p.attr(b, slog.Int(logTailLeft, left), 0)
+		b, _ = scalar(b, slog.Int(logTailLeft, left))
 	}
 	return b
 }
@@ -271,8 +300,8 @@ func (u *unpacker) attrs() []slog.Attr {
 		kind := u.byte()
 		a := slog.Attr{Key: u.text()}
 		switch kind {
-		case packBool:
-			a.Value = slog.BoolValue(u.byte() != 0)
+		case packFalse, packTrue:
+			a.Value = slog.BoolValue(kind == packTrue)
 		case packDuration:
 			a.Value = slog.DurationValue(time.Duration(u.uint64()))
 		case packFloat:

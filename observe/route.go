@@ -32,6 +32,9 @@ func Route(mux http.Handler) http.Handler {
 			_, asked = matcher.Handler(r)
 			st.setRoute(asked, path)
 		}
+		if st.claim != nil || st.obs.levelFlag != nil {
+			st.raised(r.Context(), true)
+		}
 		before := r.Pattern
 		defer func() {
 			// The pattern of an outer mux does not count, nor one that an inner Route
@@ -39,9 +42,28 @@ func Route(mux http.Handler) http.Handler {
 			if r.Pattern != before && r.Pattern != asked {
 				st.setRoute(r.Pattern, path)
 			}
+			if value := recover(); value != nil {
+				st.panicSeen(value)
+				panic(value)
+			}
 		}()
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// panicSeen notes a panic on its way through a Route; it must be called from the
+// function that recovered.
+func (st *state) panicSeen(value any) {
+	if value == http.ErrAbortHandler {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.seen.is(value) {
+		return // by an inner Route, nearer to its cause
+	}
+	st.seen = newPanicError(value)
+	st.seenLate = st.w.begun()
 }
 
 // setRoute hands out the pattern that matched path.

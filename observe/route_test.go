@@ -1,11 +1,14 @@
 package observe_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
 
 	"github.com/upkeep-go/upkeep/observe"
 )
@@ -124,6 +127,70 @@ func TestRouteNested(t *testing.T) {
 	outer.Handle("GET /x/{id}", k.obs.Handler(handler(200)))
 	k.serve(outer, "GET", "/x/1")
 	require.Equal(t, "/x/{id}", attr(k.span(), "http.route"))
+}
+
+// recovery is a middleware that hides panics, as routers have them.
+func recovery(status int) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				if recover() != nil {
+					w.WriteHeader(status)
+				}
+			}()
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func TestRouteSeesPanicsThatAreRecoveredOutside(t *testing.T) {
+	t.Parallel()
+	for name, panicking := range map[string]http.Handler{
+		"comparable":   panics(errors.New("boom")),
+		"uncomparable": panics([]error{errors.New("boom")}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newRig(t, nil)
+			mux := http.NewServeMux()
+			mux.Handle("GET /x", observe.Route(panicking)) // the outer one must not tell its own stack
+			w := k.serve(k.obs.Handler(recovery(502)(observe.Route(mux))), "GET", "/x")
+			require.Equal(t, 502, w.Code, "the answer is that of the middleware")
+			line := k.logs.line(t)
+			require.Contains(t, line["error"], "boom")
+			require.Contains(t, line["stack"], ".panics.func")
+			require.Equal(t, 502.0, line["status"])
+			require.Equal(t, codes.Error, k.span().Status().Code)
+			require.Len(t, k.events.named("http.server.request.exception"), 1)
+			require.Equal(t, 1.0, k.obs.Stats()["panics"])
+		})
+	}
+
+	k := newRig(t, nil)
+	k.serve(k.obs.Handler(recovery(422)(observe.Route(panics("no number")))), "GET", "/")
+	require.Empty(t, k.logs.String(), "some panic by way of an answer")
+	require.Zero(t, k.obs.Stats()["panics"])
+
+	k.serve(k.obs.Handler(recovery(422)(observe.Route(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(200)
+		panic("half-way")
+	})))), "GET", "/")
+	require.Contains(t, k.logs.line(t)["error"], "half-way", "no status can show it any more")
+
+	k.serve(k.obs.Handler(recovery(500)(observe.Route(panics(http.ErrAbortHandler)))), "GET", "/")
+	require.Len(t, k.logs.lines(t), 2)
+	require.NotContains(t, k.logs.lines(t)[1], "stack", "who aborts does not panic")
+	require.Equal(t, 1.0, k.obs.Stats()["panics"])
+}
+
+// TimeoutHandler runs its handler in a goroutine and passes the panic on without its stack.
+func TestRouteKnowsTheStackOfAPanicThatMoved(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	w := k.serve(k.obs.Handler(http.TimeoutHandler(observe.Route(panics("boom")), time.Minute, "")), "GET", "/")
+	require.Equal(t, 500, w.Code)
+	require.Contains(t, k.logs.line(t)["stack"], ".panics.func")
+	require.Equal(t, 1.0, k.obs.Stats()["panics"])
 }
 
 func TestRouteWithoutHandler(t *testing.T) {

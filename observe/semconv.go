@@ -40,13 +40,25 @@ const (
 	keyFlagSet      = attribute.Key("feature_flag.set.id")
 	keyFlagVersion  = attribute.Key("feature_flag.version")
 
+	keyOldFlagError = attribute.Key("error.message") // until semconv v1.39
+	prefixFlag      = "upkeep.flag."
+	keyStatusClass  = attribute.Key("upkeep.response.status_class")
+
 	keyRequestID = attribute.Key("upkeep.request.id")
 	keyJobName   = attribute.Key("upkeep.job.name")
+
+	keyDebugBy      = attribute.Key("upkeep.debug.by")
+	keyDebugHolder  = attribute.Key("upkeep.debug.holder")
+	keyDebugRefused = attribute.Key("upkeep.debug.refused")
+
+	headerDebug  = "Upkeep-Debug"
+	debugPurpose = "upkeep-debug"
 
 	metricServerDuration = "http.server.request.duration"
 	metricServerActive   = "http.server.active_requests"
 	metricClientDuration = "http.client.request.duration"
 	metricJobDuration    = "upkeep.job.duration"
+	metricFlagDuration   = "upkeep.flag.request.duration"
 
 	eventFlag             = "feature_flag.evaluation"
 	eventRequestException = "http.server.request.exception"

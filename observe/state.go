@@ -18,11 +18,12 @@ import (
 type state struct {
 	context.Context // the parent's
 
-	obs   *Observer
-	start time.Time
-	id    string
-	span  trace.Span
-	ctx   context.Context // the state with its span: what the application gets
+	obs    *Observer
+	start  time.Time
+	id     string
+	span   trace.Span
+	spanID trace.SpanID    // of span
+	ctx    context.Context // the state with its span: what the application gets
 
 	job      bool
 	returned bool // the handler or job came back by itself
@@ -37,18 +38,25 @@ type state struct {
 	tail  tail
 	outer *state // of a job: the request or job of this observer that it is a part of
 
+	claim     *debugClaim // of a good debug token
+	grant     atomic.Pointer[grant]
+	flagAsked atomic.Uint32
+
 	// Whether this request is told in full is decided once, at its end, for the log
 	// tail and the bundle alike; nothing reads these before.
 	why  reason
 	told bool  // the limiter let it through
 	more int64 // requests alike that it held back before
 
-	mu      sync.Mutex
-	route   string // or the name of the job
-	routed  string // the path that route was matched with
-	failure error
-	site    uintptr // who called Fail
-	flags   []evaluation
+	mu       sync.Mutex
+	route    string // or the name of the job
+	routed   string // the path that route was matched with
+	failure  error
+	seen     *PanicError // by a Route, and maybe recovered outside of it
+	seenLate bool        // the response had begun
+	site     uintptr     // who called Fail
+	flags    []evaluation
+	guarded  []string // labels of the guarded flags; nil or "": not seen
 }
 
 type stateKey struct{}
@@ -81,7 +89,8 @@ func RequestID(ctx context.Context) string {
 // Fail marks the request or job that ctx belongs to as failed, for failures that
 // neither the status nor a returned error shows: an error inside a GraphQL
 // answer, a stream that broke half-way. The span gets the error, the metric its
-// error.type, and the request its log record. The first error counts. A nil err,
+// error.type, and the request its log record. The first error counts. A
+// [*PanicError] is told as a panic that nobody recovered, with its stack. A nil err,
 // a context without a request and a request that is over are no-ops. Fail is safe
 // for concurrent use.
 func Fail(ctx context.Context, err error) {
@@ -106,10 +115,10 @@ func (st *state) name() string {
 	return st.route
 }
 
-func (st *state) failed() (err error, site uintptr) {
+func (st *state) failed() (site uintptr, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.failure, st.site
+	return st.site, st.failure
 }
 
 // decide says why the request or job is told in full and asks the limiter whether
@@ -120,7 +129,7 @@ func (st *state) decide(why reason, fp fingerprint, err error, site uintptr) {
 		return
 	}
 	fp.site = site
-	if p, ok := err.(*PanicError); ok {
+	if p, ok := err.(*PanicError); ok && p.site != 0 {
 		fp.site = p.site
 	}
 	if fp.kind == "" {

@@ -47,10 +47,6 @@ type chunk struct {
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
-// scratch is where a record is packed before its tail is locked: rendering a value
-// may call the application, which may log.
-var scratch = sync.Pool{New: func() any { return new([maxTailRecord]byte) }}
-
 // tails is what an observer's tails share: the budget of the process. It is split in
 // shards that are given out in turn, so that requests do not wait for one another.
 type tails struct {
@@ -94,15 +90,14 @@ func (st *state) keep(ctx context.Context, h *logHandler, r *slog.Record) bool {
 		switch {
 		case !sc.IsValid():
 			span = spanNone
-		case st.outer != nil || sc.SpanID() != st.span.SpanContext().SpanID():
+		case st.outer != nil || sc.SpanID() != st.spanID:
 			span = spanOther
 		}
 	}
-	room := scratch.Get().(*[maxTailRecord]byte)
-	packed := h.root.packer.record(room[:0], h, r, span, sc)
-	wanted := st.addTail(packed)
-	scratch.Put(room)
-	return wanted
+	// It is packed before the tail is locked: rendering a value may call the
+	// application, which may log. Most records have room on the stack.
+	var room [512]byte
+	return st.addTail(h.root.packer.record(room[:0], h, r, span, sc))
 }
 
 // addTail is keep for a packed record.

@@ -123,9 +123,10 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 	}
 	c.request = sent
 	o.propagator.Inject(ctx, propagation.HeaderCarrier(sent.Header))
-	if st := stateFrom(ctx); st != nil && o.internal(c.key.host) && len(sent.Header[headerRequestID]) == 0 {
+	if st := stateFrom(ctx); st != nil && o.hosts.has(c.key.host) && len(sent.Header[headerRequestID]) == 0 {
 		sent.Header.Set(headerRequestID, st.id)
 	}
+	o.debug.handOn(stateFrom(ctx), sent.Header, c.key.host)
 	return sent
 }
 

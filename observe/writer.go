@@ -2,6 +2,7 @@ package observe
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -14,11 +15,20 @@ import (
 type writer struct {
 	inner    http.ResponseWriter
 	obs      *Observer
-	status   atomic.Int32 // 0: nothing was sent yet
-	bytes    atomic.Int64 // of the body
+	ctx      context.Context // the request's
+	status   atomic.Int32    // 0: nothing was sent yet
+	bytes    atomic.Int64    // of the body
 	hijacked atomic.Bool
-	ended    atomic.Bool
+	phase    atomic.Int32
 }
+
+// The phases of a response.
+const (
+	phaseHandler int32 = iota // its handler runs
+	phaseEnded                // its handler has returned
+	phaseOutside              // it has, without an answer, which may still come from outside
+	phaseLate                 // and did
+)
 
 // wrap returns w in the shape of the writer it wraps: whoever asks whether it is
 // an http.Flusher, http.Hijacker, io.ReaderFrom or http.Pusher gets the inner
@@ -52,6 +62,14 @@ func (w *writer) wrap(inner http.ResponseWriter) http.ResponseWriter {
 func (w *writer) Unwrap() http.ResponseWriter { return w.inner }
 
 func (w *writer) Header() http.Header { return w.inner.Header() }
+
+// CloseNotify is there because gin's ResponseWriter claims to have it and then asks
+// for it (Context.Stream). It says what the request's context says.
+func (w *writer) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc(w.ctx, func() { gone <- true })
+	return gone
+}
 
 func (w *writer) WriteHeader(status int) {
 	if w.late() {
@@ -108,9 +126,28 @@ func (w *writer) begin() {
 // begun reports whether it is too late for another answer.
 func (w *writer) begun() bool { return w.status.Load() != 0 || w.hijacked.Load() }
 
-// late reports and counts a use after the handler returned.
+// end is called when the handler has returned. What stands outside may answer in its
+// place, when nothing was answered: echo's WrapMiddleware hands this writer to echo,
+// which answers a handler's error once all middlewares have returned. Then echo's own
+// writer is the inner one, and can be unwrapped, as those of package http cannot: of
+// those this is the last owner.
+func (w *writer) end() {
+	phase := phaseEnded
+	if _, wraps := w.inner.(interface{ Unwrap() http.ResponseWriter }); wraps && !w.begun() {
+		phase = phaseOutside
+	}
+	w.phase.Store(phase)
+}
+
+// late reports and counts a use after the handler returned that must not be.
 func (w *writer) late() bool {
-	if !w.ended.Load() {
+	switch w.phase.Load() {
+	case phaseHandler, phaseLate:
+		return false
+	case phaseOutside:
+		if w.phase.CompareAndSwap(phaseOutside, phaseLate) {
+			w.obs.counts.lateAnswers.Add(1)
+		}
 		return false
 	}
 	w.obs.counts.lateWrites.Add(1)

@@ -213,6 +213,75 @@ func TestWriterAfterReturn(t *testing.T) {
 	}
 }
 
+// answersOutside is what echo's WrapMiddleware does: the framework's writer is the
+// inner one, the framework goes on with the middleware's, and answers with that one
+// when the middleware has returned.
+func answersOutside(middleware func(http.Handler) http.Handler, handle func(http.ResponseWriter) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		middleware(http.HandlerFunc(func(inner http.ResponseWriter, _ *http.Request) {
+			w = inner
+			err = handle(inner)
+		})).ServeHTTP(wrapping{w}, r)
+		if err != nil {
+			http.Error(w, err.Error(), 500)
+		}
+	})
+}
+
+type wrapping struct{ http.ResponseWriter }
+
+func (w wrapping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func TestWriterAnswersFromOutside(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	h := answersOutside(k.obs.Handler, func(http.ResponseWriter) error { return errors.New("no orders left") })
+	for range 2 {
+		w := k.serve(h, "GET", "/")
+		require.Equal(t, 500, w.Code)
+		require.Equal(t, "no orders left\n", w.Body.String())
+	}
+	require.Equal(t, 2.0, k.obs.Stats()["late_answers"])
+	require.Zero(t, k.obs.Stats()["late_writes"])
+	require.Equal(t, "200", attr(k.spans.Ended()[0], "http.response.status_code"), "what was known at the end")
+
+	// An answer that had begun is whole.
+	w := k.serve(answersOutside(k.obs.Handler, func(w http.ResponseWriter) error {
+		w.WriteHeader(202)
+		return errors.New("too late")
+	}), "GET", "/")
+	require.Equal(t, 202, w.Code)
+	require.Empty(t, w.Body.String())
+	require.Equal(t, 2.0, k.obs.Stats()["late_answers"])
+	require.Equal(t, 2.0, k.obs.Stats()["late_writes"])
+}
+
+// gin asks every writer for it.
+func TestWriterCloseNotify(t *testing.T) {
+	t.Parallel()
+	for name, http2 := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newRig(t, nil)
+			srv := k.server(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				gone := w.(interface{ CloseNotify() <-chan bool }).CloseNotify()
+				select {
+				case <-gone:
+					require.Fail(t, "the client is there")
+				default:
+				}
+				require.NoError(t, http.NewResponseController(w).Flush())
+				require.True(t, <-gone)
+			})), http2)
+			resp, err := srv.Client().Get(srv.URL)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close()) // unread: the client goes
+			k.stop()
+		})
+	}
+}
+
 // A goroutine left behind keeps writing while the request ends.
 func TestWriterRace(t *testing.T) {
 	t.Parallel()

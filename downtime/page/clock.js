@@ -14,7 +14,7 @@
       part.hour + ":" + part.minute + (part.second === "00" ? "" : ":" + part.second) + " " + part.timeZoneName;
   });
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  each("[data-zone]", (p) => {
+  if (document.querySelector("time")) each("[data-zone]", (p) => {
     p.hidden = false;
     p.textContent = "Times are in your own time zone" + (zone ? ", " + zone.replaceAll("_", " ") : "") + ".";
   });

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ var now = time.Date(2026, 10, 24, 12, 34, 56, 0, time.UTC)
 func TestFeedsAreReadBack(t *testing.T) {
 	t.Parallel()
 	events, changed := 0, 0
-	for seed := range uint64(300) {
+	for seed := range uint64(60) {
 		random := &random{rand.New(rand.NewPCG(seed, 0))}
 		document := random.document(t)
 		schedule, err := downtime.ParseSchedule("windows.json", document)
@@ -37,7 +38,7 @@ func TestFeedsAreReadBack(t *testing.T) {
 			feed := schedule.Calendar(now, &downtime.CalendarOptions{URL: "https://status.example/", Operators: operators})
 			read, err := ics.ParseCalendar(bytes.NewReader(feed))
 			require.NoError(t, err, "seed %d", seed)
-			var want []event
+			var over, next []event
 			for o := range schedule.Occurrences(now.Add(-30*24*time.Hour), now.Add(366*24*time.Hour)) {
 				public := o.Window.Mode != downtime.ModeRehearse && !now.Before(o.Announced())
 				if (!operators && !public) || !o.Start.Before(o.End) {
@@ -54,21 +55,27 @@ func TestFeedsAreReadBack(t *testing.T) {
 				if operators { // another line follows, and what ends this one may become one with its last character
 					message = strings.TrimSuffix(plain(o.Window.Message+"\n"), "\n")
 				}
-				want = append(want, event{
+				e := event{
 					UID:     o.Window.ID + "-" + o.Planned.UTC().Format("20060102T150405Z") + "@status.example",
 					Start:   o.Start.Unix(),
 					End:     o.End.Unix(),
 					Summary: plain(title),
 					Message: message,
-				})
+				}
+				if now.Before(o.End) {
+					next = append(next, e)
+				} else {
+					over = append(over, e)
+				}
 			}
-			want = want[:min(len(want), 1000)]
+			next = next[:min(len(next), 1000)]
+			want := slices.Concat(over[max(0, len(over)+len(next)-1000):], next)
 			require.Equal(t, want, eventsOf(t, read, operators), "seed %d: %s", seed, document)
 			events += len(want)
 		}
 	}
 	require.Greater(t, events, 1000, "or the test shows nothing")
-	require.Greater(t, changed, 100)
+	require.Greater(t, changed, 30)
 }
 
 // TestFeedOfAGuard reads the feed over HTTP, as a calendar does that subscribes.

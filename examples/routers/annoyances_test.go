@@ -6,7 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strconv"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -107,6 +107,58 @@ func TestRecoveryMiddlewaresHidePanics(t *testing.T) {
 	}
 }
 
+// Whoever must keep such a middleware has these ways to tell nevertheless.
+func TestPanicsBelowRecoveryMiddlewaresCanBeTold(t *testing.T) {
+	t.Parallel()
+	tell := func(ctx context.Context, value any) {
+		observe.Fail(ctx, &observe.PanicError{Value: value, Stack: debug.Stack()})
+	}
+	for name, h := range map[string]func() http.Handler{
+		"chi": func() http.Handler {
+			r := chi.NewRouter()
+			r.Use(quietly, chimiddleware.Recoverer, observe.Route) // Route inside
+			r.Get("/", func(http.ResponseWriter, *http.Request) { panic("an order too many") })
+			return r
+		},
+		"gin": func() http.Handler {
+			engine := gin.New()
+			engine.Use(gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, value any) {
+				tell(c.Request.Context(), value)
+				c.AbortWithStatus(http.StatusInternalServerError)
+			}))
+			engine.GET("/", func(*gin.Context) { panic("an order too many") })
+			return engine
+		},
+		"echo": func() http.Handler {
+			e := echo.New()
+			e.Logger = slog.New(slog.DiscardHandler)
+			e.Use(echomiddleware.Recover(), func(next echo.HandlerFunc) echo.HandlerFunc {
+				return func(c *echo.Context) error {
+					defer func() {
+						if value := recover(); value != nil {
+							tell(c.Request().Context(), value)
+							panic(value)
+						}
+					}()
+					return next(c)
+				}
+			})
+			e.GET("/", func(*echo.Context) error { panic("an order too many") })
+			return e
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newRig(t, func(s *service) http.Handler { return s.obs.Handler(h()) })
+			status, _, _ := k.do("GET", "/")
+			require.Equal(t, 500, status)
+			k.stop()
+			require.Contains(t, k.logs.String(), "an order too many")
+			require.Contains(t, k.logs.String(), "TestPanicsBelowRecoveryMiddlewaresCanBeTold", "the stack")
+		})
+	}
+}
+
 func TestGinRecoveryAnswersWhatWasAborted(t *testing.T) {
 	t.Parallel()
 	build := func(handlers ...gin.HandlerFunc) func(s *service) http.Handler {
@@ -132,7 +184,7 @@ func TestGinRecoveryAnswersWhatWasAborted(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
-// Context.Stream works behind the guard, which hands on the writer as it is.
+// Context.Stream asks the writer below for an http.CloseNotifier.
 func TestGinStream(t *testing.T) {
 	t.Parallel()
 	streaming := func() http.Handler {
@@ -145,16 +197,20 @@ func TestGinStream(t *testing.T) {
 		})
 		return engine
 	}
-	k := newRig(t, func(s *service) http.Handler { return s.guard.Handler(streaming()) })
-	status, _, body := k.do("GET", "/")
-	require.Equal(t, 200, status)
-	require.Equal(t, "streamed", body)
-
-	k = newRig(t, func(s *service) http.Handler { return s.obs.Handler(streaming()) })
-	status, _, _ = k.do("GET", "/")
-	require.Equal(t, 500, status)
-	k.stop()
-	require.Contains(t, k.logs.String(), "http.CloseNotifier")
+	for name, build := range map[string]func(s *service) http.Handler{
+		"behind the guard":  func(s *service) http.Handler { return s.guard.Handler(streaming()) },
+		"behind Handler":    func(s *service) http.Handler { return s.obs.Handler(streaming()) },
+		"behind both":       func(s *service) http.Handler { return s.obs.Handler(s.guard.Handler(streaming())) },
+		"behind the server": func(*service) http.Handler { return streaming() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newRig(t, build)
+			status, _, body := k.do("GET", "/")
+			require.Equal(t, 200, status)
+			require.Equal(t, "streamed", body)
+		})
+	}
 }
 
 func TestEchoAnswersErrorsWhenMiddlewaresHaveReturned(t *testing.T) {
@@ -171,11 +227,11 @@ func TestEchoAnswersErrorsWhenMiddlewaresHaveReturned(t *testing.T) {
 			return e
 		}
 	}
-	for front, want := range map[bool]int{true: 500, false: 200} {
+	for front, recorded := range map[bool]string{true: "500", false: "200"} {
 		k := newRig(t, build(front))
 		status, _, _ := k.do("GET", "/")
-		require.Equal(t, want, status)
-		require.Equal(t, strconv.Itoa(want), attribute(k.ended()["GET /"], "http.response.status_code"))
+		require.Equal(t, 500, status)
+		require.Equal(t, recorded, attribute(k.ended()["GET /"], "http.response.status_code"))
 	}
 }
 

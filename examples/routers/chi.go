@@ -21,7 +21,8 @@ import (
 //     router's part of the pattern to itself: "/orders/*" instead of "/orders/{id}". chi's
 //     own notes have it all; see chiPattern.
 //   - middleware.Recoverer takes panics away from [observe.Observer.Handler], which then
-//     records a 500 without error and stack. Leave it out.
+//     records a 500 without error and stack. Leave it out, or put [observe.Route] inside
+//     of it.
 //   - Middlewares of Group and With run for what is found only: the rest is 404, in a
 //     window too. Those of Route, as here, and of mounted routers run for all below.
 func newChi(s *service, group bool) http.Handler {

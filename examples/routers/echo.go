@@ -15,11 +15,12 @@ import (
 // What annoys:
 //
 //   - A handler's error becomes an answer only when all middlewares have returned.
-//     [observe.Observer.Handler] as one, by echo.WrapMiddleware, has ended the response by
-//     then: the client gets an empty 200. It goes in front of echo. The guard, which
-//     only counts, may stand in a group.
+//     [observe.Observer.Handler] as one, by echo.WrapMiddleware, lets that answer through
+//     but has recorded a 200 by then. It goes in front of echo. The guard, which only
+//     counts, may stand in a group.
 //   - middleware.Recover makes an error of a panic before [observe.Observer.Handler] sees
-//     it, which then records a 500 without error and stack. Leave it out.
+//     it, which then records a 500 without error and stack. Leave it out, or put a
+//     middleware inside of it that calls [observe.Fail] with an [observe.PanicError].
 func newEcho(s *service, group bool) http.Handler {
 	e := echo.New()
 	e.GET("/version", echo.WrapHandler(s.version()))

@@ -20,11 +20,12 @@ import (
 //     and served; see ginMiddleware.
 //   - gin.Default has Recovery, which takes panics away from [observe.Observer.Handler]: it
 //     then records a 500 without error and stack. It also answers http.ErrAbortHandler,
-//     by which a handler cuts the connection, with 200 and an empty body. Take gin.New.
+//     by which a handler cuts the connection, with 200 and an empty body. Take gin.New,
+//     or gin.CustomRecovery with a function that calls [observe.Fail] with an
+//     [observe.PanicError].
 //   - Its ResponseWriter says that it is an http.CloseNotifier and an http.Hijacker,
 //     whatever is below it, and panics when asked for what is not there. Context.Stream
-//     asks for the first, which the writers of package observe do not have: loop and
-//     flush instead, as events does.
+//     asks for the first; the writers of package observe have it.
 //   - Middlewares of a group run for what is found only: the rest is 404, in a window too.
 //   - It writes to standard output unless gin.SetMode, which is global, says release.
 func newGin(s *service, group bool) http.Handler {

@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"flags/ofrep":       {"flags", "internal/document", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
-	"observe":           {openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":           {"internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":   {}, // stands alone
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
