@@ -97,7 +97,7 @@ func (st *state) keep(ctx context.Context, h *logHandler, r *slog.Record) bool {
 	}
 	// It is packed before the tail is locked: rendering a value may call the
 	// application, which may log. Most records have room on the stack.
-	var room [256]byte
+	var room [512]byte
 	return st.addTail(h.root.packer.record(room[:0], h, r, span, sc))
 }
 
