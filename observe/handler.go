@@ -14,6 +14,8 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/upkeep-go/upkeep/internal/rerun"
 )
 
 // headerTraceResponse is the W3C's Trace Context Level 2 header, as Go spells it.
@@ -79,6 +81,9 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		st.secure = r.TLS != nil
 		st.begin(r)
 		r = st.takeToken(r).WithContext(st.ctx)
+		if o.captures != nil {
+			o.captures.record(st, r)
+		}
 
 		header := w.Header()
 		st.headers[0] = st.id
@@ -320,6 +325,9 @@ func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 	case panicError != nil:
 		o.counts.panics.Add(1)
 		why = panicked
+		if replay := rerun.From(st.Context); replay != nil {
+			replay.Panicked(panicError.Value, panicError.Stack)
+		}
 	case !out.refused && (err != nil || out.status >= 500):
 		why = failed
 	case o.slow > 0 && out.duration >= o.slow && !st.w.hijacked.Load():

@@ -28,7 +28,7 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 	if outer := stateFrom(ctx); outer != nil {
 		st.id = outer.id
 		if outer.obs == o {
-			st.outer = outer
+			st.outer, st.rec = outer, outer.rec
 		}
 	} else {
 		st.id = newID(st.start)

@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
 // Options configure an [Observer]. The zero value is of use: telemetry goes to
@@ -83,6 +85,15 @@ type Options struct {
 	// 1/sample_rate requests. Requests that failed, were slow or were debugged always write
 	// theirs. Zero: no others do.
 	WideEvent float64
+	// Captures keeps a bundle of each request that is told in full, for it failed, was
+	// slow or was asked for: what it was sent and answered, what it asked others (by
+	// [Observer.Transport] and [Value]), the flags that it saw and what it logged, redacted by
+	// Capture. Nil: there are none, and nothing is recorded. See capture.Dir.
+	//
+	// Bundles are written by a goroutine of the observer, which [Observer.Close] ends; when
+	// its store cannot follow, bundles are dropped and counted, and requests do not wait.
+	Captures capture.Store
+	Capture  CaptureOptions
 
 	// InternalHosts names the hosts that [Observer.Transport] tells the request's
 	// id, because an id told to a third party is a leak: "prices.internal", or
@@ -141,14 +152,15 @@ type Observer struct {
 	redact                func(key, text string) string
 	oldFlagErrors         bool
 
-	limit   limiter
-	tails   tails
-	guarded guardedFlags
-	metrics instruments
-	meter   metric.Meter
-	gauges  gauges
-	counts  counts
-	vitals  vitals
+	limit    limiter
+	tails    tails
+	guarded  guardedFlags
+	captures *captures // nil: none
+	metrics  instruments
+	meter    metric.Meter
+	gauges   gauges
+	counts   counts
+	vitals   vitals
 
 	registrations registrations
 }
@@ -165,9 +177,9 @@ type counts struct {
 	telemetryPanics, lateAnswers, flagsDropped, seriesFolded, gaugesDropped lossCount
 }
 
-// New returns an observer; nil opts are the defaults. It does no I/O and starts
-// no goroutine. It fails when an option makes no sense, naming it, and when the
-// MeterProvider refuses a metric.
+// New returns an observer; nil opts are the defaults. It does no I/O, and starts no
+// goroutine but the one that writes Options.Captures. It fails when an option makes no
+// sense, naming it, and when the MeterProvider refuses a metric.
 func New(opts *Options) (*Observer, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -230,6 +242,9 @@ func New(opts *Options) (*Observer, error) {
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
+	if o.captures, err = newCaptures(o, opts); err != nil {
+		return nil, err
+	}
 	meter := meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
 	if err := o.guarded.init(opts.GuardedFlags, meter, &o.counts); err != nil {
 		return nil, err
@@ -242,14 +257,20 @@ func New(opts *Options) (*Observer, error) {
 	if err := o.measureVitals(meter); err != nil {
 		return nil, errors.Join(err, o.registrations.close())
 	}
+	if o.captures != nil {
+		go o.captures.run()
+	}
 	return o, nil
 }
 
 // Close stops reporting http.server.active_requests, upkeep.observe.* and what
-// [Observer.Gauges] exports. Requests are served and observed all the same; the
-// providers belong to the application. Close is safe to call twice and while requests
-// run.
-func (o *Observer) Close() error { return o.registrations.close() }
+// [Observer.Gauges] exports, and writes the captures that wait, for at most six
+// seconds; it is an error when their store has not returned by then. Requests are served
+// and observed all the same; the providers belong to the application. Close is safe to
+// call twice and while requests run.
+func (o *Observer) Close() error {
+	return errors.Join(o.registrations.close(), o.captures.stop())
+}
 
 // Logger returns a logger on [Observer.LogHandler].
 func (o *Observer) Logger() *slog.Logger { return o.logger }
@@ -315,6 +336,10 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	tail_written         records written at the end of their request
 //	tail_dropped         records that found no room, in their request or in the process
 //	tail_late            records that came after their request had ended well
+//	captures_written     bundles in Options.Captures
+//	captures_dropped     those that were not taken: too many, or too large, waited
+//	captures_failed      those that the store did not take
+//	captures_queued      those that wait, with captures_queued_bytes
 //	flag_events          feature_flag.evaluation events emitted
 //	flags_dropped        evaluations beyond the 64 remembered per request
 //	series_folded        measurements whose route, host or job was one too many
@@ -340,6 +365,12 @@ func (o *Observer) Stats() map[string]float64 {
 		"tail_written": &o.tails.written, "flag_events": &c.flagEvents,
 	} {
 		stats[name] = float64(n.Load())
+	}
+	for _, name := range []string{"captures_written", "captures_dropped", "captures_failed", "captures_queued", "captures_queued_bytes"} {
+		stats[name] = 0 // without Options.Captures
+	}
+	if c := o.captures; c != nil {
+		stats["captures_written"], stats["captures_queued"] = float64(c.written.Load()), float64(c.queued.Load())
 	}
 	stats["level_flag_errors"] = 0 // without one
 	stats["levels_set"] = float64(o.handler.root.levels.prune(time.Now()))
