@@ -3,6 +3,7 @@ package observe_test
 import (
 	"context"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -72,6 +73,11 @@ func BenchmarkHandler(b *testing.B) {
 	b.Run("noop with Route", func(b *testing.B) {
 		benchmarkHandler(b, observer(b, noopOptions()).Handler(observe.Route(mux)))
 	})
+	b.Run("noop with captures", func(b *testing.B) {
+		opts := noopOptions()
+		opts.Captures = nowhere{}
+		benchmarkHandler(b, observer(b, opts).Handler(serve))
+	})
 	b.Run("never sampled", func(b *testing.B) {
 		benchmarkHandler(b, observer(b, sdk(b, sdktrace.NeverSample())).Handler(serve))
 	})
@@ -82,6 +88,15 @@ func BenchmarkHandler(b *testing.B) {
 		benchmarkHandler(b, observer(b, sdk(b, sdktrace.AlwaysSample())).Handler(observe.Route(mux)))
 	})
 }
+
+// nowhere is a store that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+func (nowhere) Put(context.Context, string, []byte) error { return nil }
+func (nowhere) Remove(context.Context, string) error      { return fs.ErrNotExist }
 
 type discard struct{}
 

@@ -255,7 +255,7 @@ type levelFlag struct {
 	client openfeature.IClient
 	paused atomic.Int64 // until then, in nanoseconds since start, no request asks
 	start  time.Time
-	errors atomic.Int64
+	errors lossCount
 }
 
 // How far a request's level flag is evaluated.

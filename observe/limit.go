@@ -38,7 +38,8 @@ type fingerprint struct {
 // in any minute of those with one fingerprint. Each refusal is remembered, so that
 // the next that is told says how many were not.
 type limiter struct {
-	told, suppressed atomic.Int64
+	told       atomic.Int64
+	suppressed lossCount
 
 	mu    sync.Mutex
 	start time.Time // of the first question: what the windows count from

@@ -35,6 +35,7 @@ type logRoot struct {
 	packer  packer
 	levels  levels
 	raises  atomic.Bool // some observer of it raises the level of single requests
+	errors  lossCount   // of the handler
 }
 
 type logGroup struct {
@@ -130,9 +131,12 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 
 // write adds the ids, and marks, and lets the wrapped handler write.
 func (h *logHandler) write(ctx context.Context, st *state, r slog.Record, marks ...slog.Attr) error {
+	if st != nil && st.rec != nil && st.obs.handler.root == h.root {
+		st.rec.keepLog(h, &r)
+	}
 	ids := correlate(ctx, st)
 	if ids == nil {
-		return h.all.Handle(ctx, r)
+		return h.root.count(h.all.Handle(ctx, r))
 	}
 	own := h.own
 	if h.groups == nil {
@@ -146,7 +150,15 @@ func (h *logHandler) write(ctx context.Context, st *state, r slog.Record, marks 
 	}
 	addIDs(&r, ids, own)
 	r.AddAttrs(marks...)
-	return h.top.Handle(ctx, r)
+	return h.root.count(h.top.Handle(ctx, r))
+}
+
+// count notes the error of a handler: package slog lets nobody see it.
+func (r *logRoot) count(err error) error {
+	if err != nil {
+		r.errors.Add(1)
+	}
+	return err
 }
 
 // addIDs adds those ids to r that it has not got.
@@ -221,7 +233,7 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	next := *h
 	next.all = h.all.WithGroup(name)
 	next.packed = appendText(append(slices.Clip(h.packed), packOpen), cut(name, maxText))
-	next.tooLong = len(next.packed) > maxTailLogger
+	next.tooLong = len(next.packed) > maxTailLogger+maxTailGroups
 	next.groups = append(slices.Clip(h.groups), logGroup{name: name})
 	return &next
 }

@@ -19,8 +19,7 @@ type instruments struct {
 	clientSeries series[clientKey]
 	jobSeries    series[jobKey]
 
-	active       [len(methodNames)][2]activeCount
-	registration metric.Registration
+	active [len(methodNames)][2]activeCount
 }
 
 // activeCount is read when metrics are collected, so that a request pays one
@@ -37,7 +36,7 @@ func (c *activeCount) begin() {
 	}
 }
 
-func (m *instruments) init(meter metric.Meter, counts *counts) error {
+func (m *instruments) init(meter metric.Meter, counts *counts, registrations *registrations) error {
 	var err error
 	histogram := func(name, description string, buckets []float64) metric.Float64Histogram {
 		h, e := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
@@ -62,7 +61,7 @@ func (m *instruments) init(meter metric.Meter, counts *counts) error {
 	if err != nil {
 		return fmt.Errorf("observe: metric %s: %w", metricServerActive, err)
 	}
-	m.registration, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	reg, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for i := range m.active {
 			for secure := range m.active[i] {
 				if c := &m.active[i][secure]; c.seen.Load() {
@@ -76,7 +75,7 @@ func (m *instruments) init(meter metric.Meter, counts *counts) error {
 	if err != nil {
 		return fmt.Errorf("observe: metric %s: %w", metricServerActive, err)
 	}
-	return nil
+	return registrations.add(reg)
 }
 
 // A seriesKey is a comparable set of attributes.
@@ -91,7 +90,7 @@ type seriesKey[K any] interface {
 type series[K seriesKey[K]] struct {
 	known  atomic.Pointer[map[K][]metric.RecordOption]
 	mu     sync.Mutex
-	folded *atomic.Int64
+	folded *lossCount
 }
 
 func (s *series[K]) options(key K) []metric.RecordOption {

@@ -2,11 +2,11 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
 // Options configure an [Observer]. The zero value is of use: telemetry goes to
@@ -83,6 +85,15 @@ type Options struct {
 	// 1/sample_rate requests. Requests that failed, were slow or were debugged always write
 	// theirs. Zero: no others do.
 	WideEvent float64
+	// Captures keeps a bundle of each request that is told in full, for it failed, was
+	// slow or was asked for: what it was sent and answered, what it asked others (by
+	// [Observer.Transport] and [Value]), the flags that it saw and what it logged, redacted by
+	// Capture. Nil: there are none, and nothing is recorded. See capture.Dir.
+	//
+	// Bundles are written by a goroutine of the observer, which [Observer.Close] ends; when
+	// its store cannot follow, bundles are dropped and counted, and requests do not wait.
+	Captures capture.Store
+	Capture  CaptureOptions
 
 	// InternalHosts names the hosts that [Observer.Transport] tells the request's
 	// id, because an id told to a third party is a leak: "prices.internal", or
@@ -141,28 +152,34 @@ type Observer struct {
 	redact                func(key, text string) string
 	oldFlagErrors         bool
 
-	limit   limiter
-	tails   tails
-	guarded guardedFlags
-	metrics instruments
-	counts  counts
-	close   sync.Once
+	limit    limiter
+	tails    tails
+	guarded  guardedFlags
+	captures *captures // nil: none
+	metrics  instruments
+	meter    metric.Meter
+	gauges   gauges
+	counts   counts
+	vitals   vitals
+
+	registrations registrations
 }
 
 // counts are the observer's statistics.
 type counts struct {
 	requests, requestsActive, requestsFailed, requestsRefused atomic.Int64
-	panics, idsReplaced, lateWrites, lateAnswers              atomic.Int64
+	panics, idsReplaced, lateWrites                           atomic.Int64
 	jobs, jobsActive, jobsFailed                              atomic.Int64
 	outbound, outboundActive, outboundFailed                  atomic.Int64
 	debugged, debugRefused                                    atomic.Int64
-	flagEvents, flagsDropped                                  atomic.Int64
-	seriesFolded, telemetryPanics                             atomic.Int64
+	flagEvents                                                atomic.Int64
+
+	telemetryPanics, lateAnswers, flagsDropped, seriesFolded, gaugesDropped lossCount
 }
 
-// New returns an observer; nil opts are the defaults. It does no I/O and starts
-// no goroutine. It fails when an option makes no sense, naming it, and when the
-// MeterProvider refuses a metric.
+// New returns an observer; nil opts are the defaults. It does no I/O, and starts no
+// goroutine but the one that writes Options.Captures. It fails when an option makes no
+// sense, naming it, and when the MeterProvider refuses a metric.
 func New(opts *Options) (*Observer, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -225,23 +242,34 @@ func New(opts *Options) (*Observer, error) {
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
+	if o.captures, err = newCaptures(o, opts); err != nil {
+		return nil, err
+	}
 	meter := meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
 	if err := o.guarded.init(opts.GuardedFlags, meter, &o.counts); err != nil {
 		return nil, err
 	}
-	if err := o.metrics.init(meter, &o.counts); err != nil {
+	o.meter = meter
+	if err := o.metrics.init(meter, &o.counts, &o.registrations); err != nil {
 		return nil, err
+	}
+	o.listVitals()
+	if err := o.measureVitals(meter); err != nil {
+		return nil, errors.Join(err, o.registrations.close())
+	}
+	if o.captures != nil {
+		go o.captures.run()
 	}
 	return o, nil
 }
 
-// Close stops reporting http.server.active_requests. Requests are served and
-// observed all the same; the providers belong to the application. Close is safe
-// to call twice and while requests run.
+// Close stops reporting http.server.active_requests, upkeep.observe.* and what
+// [Observer.Gauges] exports, and writes the captures that wait, for at most six
+// seconds; it is an error when their store has not returned by then. Requests are served
+// and observed all the same; the providers belong to the application. Close is safe to
+// call twice and while requests run.
 func (o *Observer) Close() error {
-	var err error
-	o.close.Do(func() { err = o.metrics.registration.Unregister() })
-	return err
+	return errors.Join(o.registrations.close(), o.captures.stop())
 }
 
 // Logger returns a logger on [Observer.LogHandler].
@@ -251,6 +279,37 @@ func (o *Observer) Logger() *slog.Logger { return o.logger }
 // belongs to a request, job or span carries request_id, trace_id and span_id: at
 // the top level, also from a logger with groups, and unless the record has an
 // attribute of that name already.
+//
+// Records below the level that is written (Options.Level, or what Options.Log says;
+// see [Observer.SetLevel]), but not below Options.TailLevel, are kept until the end
+// of their request or job. They are written if it failed, panicked, was slow
+// (Options.Slow) or was debugged (Options.DebugToken, Options.LevelFlag), else
+// forgotten. They are written
+//
+//   - together, in the order of their times, before the request's own record; so what
+//     was written at once stands before them, and only times tell how the two mix;
+//   - as logged: own time, level, source line, ids and span, and the attribute tail=true;
+//   - for at most ten requests in any second, and three in any minute that are alike in
+//     route, status and the place that failed (the caller of [Fail], the frame that
+//     panicked, or the error's type). The record of the next that is told says how many
+//     were not, as "suppressed"; so does the first of its tail, of a job that has no
+//     record of its own.
+//
+// A request keeps 20 KiB. When that is full its oldest records give way, and its record
+// says how many, as "tail_dropped". All requests together keep 16 MiB. When that is full
+// the oldest requests give way, but for the first of each route or job name. Texts are cut
+// to 1 KiB. Attributes that are more than 4 KiB in a record, or 2 KiB in its logger's With,
+// are left out and counted as "attrs_left".
+//
+// Values are packed when they are logged. Those that are no bool, number, string, time or
+// duration are rendered then, at the cost that this has: as a slog.TextHandler would if
+// Options.Log is one, else as JSON. So a value may be changed later, and a LogValuer is
+// asked once, in the goroutine that logs.
+//
+// A job inside a request hands its records to the request when it ends well. What a
+// goroutine logs after the end of its request is written at once, with tail=true and
+// late=true and up to 20 KiB, if the request was told; if not, it is counted as
+// tail_late in [Observer.Stats].
 func (o *Observer) LogHandler() slog.Handler { return o.handler }
 
 // Stats returns what the observer has counted since [New]:
@@ -277,35 +336,50 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	tail_written         records written at the end of their request
 //	tail_dropped         records that found no room, in their request or in the process
 //	tail_late            records that came after their request had ended well
+//	captures_written     bundles in Options.Captures
+//	captures_dropped     those that were not taken: too many, or too large, waited
+//	captures_failed      those that the store did not take
+//	captures_queued      those that wait, with captures_queued_bytes
 //	flag_events          feature_flag.evaluation events emitted
 //	flags_dropped        evaluations beyond the 64 remembered per request
 //	series_folded        measurements whose route, host or job was one too many
+//	gauges_dropped       statistics that were not there when Gauges was called
+//	log_errors           records that the wrapped log handler could not write
 //	telemetry_panics     panics of providers, propagators, log handlers and
 //	                     Options.Route that were kept from the request
+//
+// [Observer.Health] tells of those among them that say something was lost, and the
+// metrics upkeep.observe.dropped, upkeep.observe.failed (both by upkeep.observe.what,
+// the name here) and upkeep.observe.queued (in bytes) export them.
 func (o *Observer) Stats() map[string]float64 {
 	c := &o.counts
 	stats := make(map[string]float64, 32)
-	for name, n := range map[string]*atomic.Int64{
+	for name, n := range map[string]interface{ Load() int64 }{
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
 		"requests_refused": &c.requestsRefused,
 		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
-		"late_answers": &c.lateAnswers,
-		"jobs":         &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
+		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
 		"debug": &c.debugged, "debug_refused": &c.debugRefused,
-		"details": &o.limit.told, "details_suppressed": &o.limit.suppressed,
-		"tail_written": &o.tails.written, "tail_dropped": &o.tails.dropped, "tail_late": &o.tails.late,
-		"flag_events": &c.flagEvents, "flags_dropped": &c.flagsDropped,
-		"series_folded": &c.seriesFolded, "telemetry_panics": &c.telemetryPanics,
+		"details":      &o.limit.told,
+		"tail_written": &o.tails.written, "flag_events": &c.flagEvents,
 	} {
 		stats[name] = float64(n.Load())
 	}
-	stats["level_flag_errors"] = 0
-	if o.levelFlag != nil {
-		stats["level_flag_errors"] = float64(o.levelFlag.errors.Load())
+	for _, name := range []string{"captures_written", "captures_dropped", "captures_failed", "captures_queued", "captures_queued_bytes"} {
+		stats[name] = 0 // without Options.Captures
 	}
+	if c := o.captures; c != nil {
+		stats["captures_written"], stats["captures_queued"] = float64(c.written.Load()), float64(c.queued.Load())
+	}
+	stats["level_flag_errors"] = 0 // without one
 	stats["levels_set"] = float64(o.handler.root.levels.prune(time.Now()))
-	stats["tail_bytes"] = float64(o.tails.bytes())
+	for _, v := range o.vitals.losses {
+		stats[v.name] = float64(v.count.Load())
+	}
+	for _, q := range o.vitals.queues {
+		stats[q.name] = float64(q.bytes())
+	}
 	return stats
 }
 

@@ -18,7 +18,7 @@ import (
 // point to nothing, so that what it holds is bounded by its length, and neither the
 // garbage collector nor a map that the application changes later has to do with it.
 //
-//	span flag, level, time, program counter, [span], message, attributes
+//	span flag, number of attributes left out, level, time, program counter, [span], message, attributes
 //
 // The attributes are those of the logger, with its groups, and then the record's own;
 // each is a kind, a key and a value. The kind packGroup has its attributes inside; with
@@ -219,7 +219,7 @@ type tailRecord struct {
 
 // record appends r as logged by h.
 func (p packer) record(b []byte, h *logHandler, r *slog.Record, span byte, sc trace.SpanContext) []byte {
-	b = append(b, span)
+	b = append(b, span, 0, 0)
 	b = binary.AppendVarint(b, int64(r.Level))
 	b = appendTime(b, r.Time)
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.PC))
@@ -238,15 +238,13 @@ func (p packer) record(b []byte, h *logHandler, r *slog.Record, span byte, sc tr
 		if !ok {
 			packed = append(b, p.attr(nil, a, 0)...)
 		}
-		if b = packed; len(b) > maxTailRecord-tailLeftRoom {
+		if b = packed; len(b) > maxTailRecord {
 			b = b[:before]
 			left++
 		}
 		return true
 	})
-	if left > 0 {
-		b, _ = scalar(b, slog.Int(logTailLeft, left))
-	}
+	binary.LittleEndian.PutUint16(b[1:], uint16(min(left, math.MaxUint16)))
 	return b
 }
 
@@ -332,6 +330,7 @@ func (u *unpacker) attrs() []slog.Attr {
 func unpackRecord(b []byte) tailRecord {
 	u := unpacker{string(b)}
 	t := tailRecord{span: u.byte()}
+	left := binary.LittleEndian.Uint16([]byte(u.bytes(2)))
 	level := slog.Level(u.varint())
 	at := u.time()
 	pc := uintptr(u.uint64())
@@ -348,5 +347,8 @@ func unpackRecord(b []byte) tailRecord {
 		t.own |= idOf(attrs[i].Key)
 	}
 	t.record.AddAttrs(attrs...)
+	if left > 0 {
+		t.record.AddAttrs(slog.Int(logTailLeft, int(left)))
+	}
 	return t
 }

@@ -54,9 +54,14 @@ const (
 	headerDebug  = "Upkeep-Debug"
 	debugPurpose = "upkeep-debug"
 
+	keyWhat = attribute.Key("upkeep.observe.what")
+
 	metricServerDuration = "http.server.request.duration"
 	metricServerActive   = "http.server.active_requests"
 	metricClientDuration = "http.client.request.duration"
+	metricDropped        = "upkeep.observe.dropped"
+	metricFailed         = "upkeep.observe.failed"
+	metricQueued         = "upkeep.observe.queued"
 	metricJobDuration    = "upkeep.job.duration"
 	metricFlagDuration   = "upkeep.flag.request.duration"
 

@@ -53,7 +53,8 @@ type tails struct {
 	next   atomic.Uint32
 	shards [tailShards]tailShard
 
-	written, dropped, late atomic.Int64
+	written       atomic.Int64
+	dropped, late lossCount
 }
 
 type tailShard struct {
@@ -331,5 +332,5 @@ func (st *state) writeTail(records []tailRecord, more ...slog.Attr) {
 func (st *state) writeRecord(ctx context.Context, h slog.Handler, r slog.Record) {
 	defer st.obs.shield()
 	st.obs.tails.written.Add(1)
-	_ = h.Handle(ctx, r)
+	_ = st.obs.handler.root.count(h.Handle(ctx, r))
 }

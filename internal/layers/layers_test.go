@@ -29,11 +29,14 @@ var arrows = map[string][]string{
 	"flags/flagtest":    {"flags", openfeature},
 	"flags/ofrep":       {"flags", "internal/document", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
+	"pkgmgmt/registry":  {xmod},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
-	"observe":           {"internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"downtime/quorum":   {"downtime"},
+	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":   {}, // stands alone
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
+	"internal/rerun":    {},
 	"internal/token":    {jwt},
 	"internal/layers":   {},
 }

@@ -1,0 +1,123 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// gauges are the statistics of others that an observer exports.
+type gauges struct {
+	mu    sync.Mutex
+	names map[string]bool
+	keys  int
+}
+
+// Gauges exports the statistics of something else, such as a flag provider, a guard or
+// a pool, as OpenTelemetry gauges: name and key with a dot between, "flags.stale".
+//
+//	err := obs.Gauges("flags", provider.Stats)
+//
+// stats is called now, to learn the keys, and at each collection of metrics, from
+// another goroutine; it should neither wait nor take long, for other metrics wait for
+// it. A key that it leaves out later is not exported then. One that it adds later never
+// is, and is counted in [Observer.Stats] as gauges_dropped: a metric cannot be made
+// while metrics are read. What is not a number or infinite is left out. A panic is
+// counted and costs the numbers of that collection.
+//
+// Gauges returns an error when name was given before; when name or a key is no part of
+// a metric's name, which begins with an ASCII letter and goes on with letters, digits,
+// '_', '.', '-' and '/' to at most 255 bytes; when stats panics or is nil, when there
+// are more than 500 keys in all, and after [Observer.Close], which ends all gauges.
+func (o *Observer) Gauges(name string, stats func() map[string]float64) error {
+	first, err := callStats(stats)
+	if err != nil {
+		return fmt.Errorf("observe: gauges %q: %w", name, err)
+	}
+	keys := slices.Sorted(maps.Keys(first))
+	for _, key := range keys {
+		if full := name + "." + key; key == "" || !validMetric(full) {
+			return fmt.Errorf("observe: gauges %q: %q is no name of a metric", name, full)
+		}
+	}
+	if !validMetric(name) {
+		return fmt.Errorf("observe: gauges %q: the name is no part of a metric's name", name)
+	}
+
+	g := &o.gauges
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.names[name] {
+		return fmt.Errorf("observe: gauges %q: there are some of that name already", name)
+	}
+	if g.keys+len(keys) > maxGauges {
+		return fmt.Errorf("observe: gauges %q: with its %d keys there would be more than %d", name, len(keys), maxGauges)
+	}
+	instruments := make(map[string]metric.Float64Observable, len(keys))
+	all := make([]metric.Observable, 0, len(keys))
+	for _, key := range keys {
+		gauge, err := o.meter.Float64ObservableGauge(name+"."+key, metric.WithDescription(fmt.Sprintf("The statistic %q of %s.", key, name)))
+		if err != nil {
+			return fmt.Errorf("observe: gauges %q: %w", name, err)
+		}
+		instruments[key] = gauge
+		all = append(all, gauge)
+	}
+	reg, err := o.meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+		defer o.shield()
+		for key, value := range stats() {
+			if gauge, ok := instruments[key]; !ok {
+				o.counts.gaugesDropped.Add(1)
+			} else if !math.IsNaN(value) && !math.IsInf(value, 0) {
+				to.ObserveFloat64(gauge, value)
+			}
+		}
+		return nil
+	}, all...)
+	if err != nil {
+		return fmt.Errorf("observe: gauges %q: %w", name, err)
+	}
+	if err := o.registrations.add(reg); err != nil {
+		return fmt.Errorf("observe: gauges %q: %w", name, err)
+	}
+	if g.names == nil {
+		g.names = make(map[string]bool)
+	}
+	g.names[name] = true
+	g.keys += len(keys)
+	return nil
+}
+
+func callStats(stats func() map[string]float64) (all map[string]float64, err error) {
+	if stats == nil {
+		return nil, fmt.Errorf("there is no function")
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			err = newPanicError(value)
+		}
+	}()
+	return stats(), nil
+}
+
+// validMetric reports whether s is a name by the syntax of OpenTelemetry's instruments.
+func validMetric(s string) bool {
+	if len(s) == 0 || len(s) > 255 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '_' || c == '.' || c == '-' || c == '/'):
+		default:
+			return false
+		}
+	}
+	return true
+}

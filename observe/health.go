@@ -1,0 +1,258 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// healthWindow is how long a loss is a reason for [Degraded].
+const healthWindow = 5 * time.Minute
+
+// What [Health] may say in one word.
+const (
+	OK       = "ok"
+	Degraded = "degraded" // something was lost in the last five minutes
+)
+
+// Health tells whether what is recorded can be relied on: what an operator, or a
+// readiness page, wants to know of an [Observer]. It is a copy, to be printed as text
+// or JSON. The exporters of OpenTelemetry's SDK are not in it: their failures go to
+// the function given to otel.SetErrorHandler.
+type Health struct {
+	// Status is [OK] or [Degraded]. No request is refused or fails because of it, so
+	// it is no reason to take a service out of its load balancer.
+	Status string `json:"status"`
+
+	// Dropped is what should have been recorded and was not, and Failed what went
+	// wrong while recording, since New. What never happened is not in it.
+	Dropped []Loss `json:"dropped,omitempty"`
+	Failed  []Loss `json:"failed,omitempty"`
+
+	// Queued is the memory, in bytes, of what waits: by name, as in [Observer.Stats].
+	Queued map[string]int64 `json:"queued"`
+
+	// Levels are those that [Observer.SetLevel] has set and whose time is not over, by
+	// the name of their loggers.
+	Levels []LoggerLevel `json:"levels,omitempty"`
+}
+
+// A Loss is something that telemetry has lost.
+type Loss struct {
+	Name  string    `json:"name"` // as in [Observer.Stats]
+	Count int64     `json:"count"`
+	Last  time.Time `json:"last"`  // when it last happened
+	Means string    `json:"means"` // what it is, for people
+
+	// Meant is true for what a limit does that is there for it, such as the one on
+	// requests told in full. It never makes the status Degraded.
+	Meant bool `json:"meant,omitempty"`
+}
+
+// A LoggerLevel is a level set by [Observer.SetLevel].
+type LoggerLevel struct {
+	Logger string     `json:"logger"` // "" for all that have no level of their own
+	Level  slog.Level `json:"level"`
+	Until  time.Time  `json:"until"`
+}
+
+// Health returns how the observer does now. It takes some microseconds and no lock
+// that a request waits for long; asking once a second is fine.
+func (o *Observer) Health() Health {
+	now := time.Now()
+	h := Health{Status: OK, Queued: map[string]int64{}}
+	for _, v := range o.vitals.losses {
+		count, last := v.count.Load(), v.count.last.Load()
+		if count == 0 {
+			continue
+		}
+		loss := Loss{Name: v.name, Count: count, Last: time.Unix(0, last), Means: v.means, Meant: v.meant}
+		if v.failed {
+			h.Failed = append(h.Failed, loss)
+		} else {
+			h.Dropped = append(h.Dropped, loss)
+		}
+		if loss.recent(now) {
+			h.Status = Degraded
+		}
+	}
+	for _, q := range o.vitals.queues {
+		h.Queued[q.name] = q.bytes()
+	}
+	set := o.handler.root.levels.current(now)
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		h.Levels = append(h.Levels, LoggerLevel{name, set[name].level, set[name].until})
+	}
+	return h
+}
+
+func (l Loss) recent(now time.Time) bool { return !l.Meant && now.Sub(l.Last) < healthWindow }
+
+// Err is nil while the status is [OK]; else it names each loss of the last five
+// minutes.
+func (h Health) Err() error {
+	if h.Status == OK {
+		return nil
+	}
+	now := time.Now()
+	var recent []string
+	for _, l := range append(slices.Clone(h.Failed), h.Dropped...) {
+		if l.recent(now) {
+			recent = append(recent, fmt.Sprintf("%s %d (%s)", l.Name, l.Count, l.Means))
+		}
+	}
+	return errors.New("observe: degraded: " + strings.Join(recent, "; "))
+}
+
+// String gives a line for the status and one for each thing that is not as ever.
+func (h Health) String() string {
+	var b strings.Builder
+	b.WriteString(h.Status)
+	losses := func(word string, all []Loss) {
+		for _, l := range all {
+			fmt.Fprintf(&b, "\n%s %s: %d, last %s: %s", word, l.Name, l.Count, l.Last.UTC().Format(time.RFC3339), l.Means)
+		}
+	}
+	losses("failed", h.Failed)
+	losses("dropped", h.Dropped)
+	for _, name := range slices.Sorted(maps.Keys(h.Queued)) {
+		if n := h.Queued[name]; n > 0 {
+			fmt.Fprintf(&b, "\nqueued %s: %d", name, n)
+		}
+	}
+	for _, l := range h.Levels {
+		name := l.Logger
+		if name == "" {
+			name = "all loggers"
+		}
+		fmt.Fprintf(&b, "\nlevel of %s: %s until %s", name, l.Level, l.Until.UTC().Format(time.RFC3339))
+	}
+	return b.String()
+}
+
+// A lossCount counts what should not happen, and knows when it last did.
+type lossCount struct{ n, last atomic.Int64 }
+
+func (c *lossCount) Add(n int64) {
+	c.last.Store(time.Now().UnixNano())
+	c.n.Add(n)
+}
+
+func (c *lossCount) Load() int64 { return c.n.Load() }
+
+// vitals is the one list of what Health, the metrics upkeep.observe.* and Stats tell
+// of what is lost and what waits.
+type vitals struct {
+	losses []vital
+	queues []queue
+}
+
+type vital struct {
+	name, means   string
+	failed, meant bool
+	count         *lossCount
+}
+
+type queue struct {
+	name  string
+	bytes func() int64
+}
+
+func (o *Observer) listVitals() {
+	c := &o.counts
+	o.vitals.losses = []vital{
+		{name: "telemetry_panics", means: "panics of providers, propagators, log handlers and hooks", failed: true, count: &c.telemetryPanics},
+		{name: "log_errors", means: "records that the wrapped log handler could not write", failed: true, count: &o.handler.root.errors},
+		{name: "late_answers", means: "answers given when Handler had reported: it belongs in front of the framework", failed: true, count: &c.lateAnswers},
+		{name: "tail_dropped", means: "log records of requests that found no room until their end", count: &o.tails.dropped},
+		{name: "tail_late", means: "log records that came when their request had ended well", meant: true, count: &o.tails.late},
+		{name: "details_suppressed", means: "requests that were to be told in full and were too many", meant: true, count: &o.limit.suppressed},
+		{name: "flags_dropped", means: "flag evaluations beyond those remembered of a request", count: &c.flagsDropped},
+		{name: "series_folded", means: "measurements whose route, host or job was one too many", count: &c.seriesFolded},
+		{name: "gauges_dropped", means: "statistics that were not there when Gauges was called", count: &c.gaugesDropped},
+	}
+	if o.levelFlag != nil {
+		o.vitals.losses = append(o.vitals.losses, vital{
+			name: "level_flag_errors", means: "evaluations of Options.LevelFlag that failed or named no level", failed: true, count: &o.levelFlag.errors,
+		})
+	}
+	o.vitals.queues = []queue{{name: "tail_bytes", bytes: o.tails.bytes}}
+	if o.captures != nil {
+		o.vitals.losses = append(o.vitals.losses,
+			vital{name: "captures_failed", means: "bundles that Options.Captures did not take", failed: true, count: &o.captures.failed},
+			vital{name: "captures_dropped", means: "bundles that were not written: too many, or too large, waited", count: &o.captures.dropped})
+		o.vitals.queues = append(o.vitals.queues, queue{name: "captures_queued_bytes", bytes: o.captures.queuedBytes.Load})
+	}
+}
+
+// registrations are what Close unregisters.
+type registrations struct {
+	mu     sync.Mutex
+	all    []metric.Registration
+	closed bool
+}
+
+func (r *registrations) add(reg metric.Registration) error {
+	r.mu.Lock()
+	if !r.closed {
+		r.all = append(r.all, reg)
+		r.mu.Unlock()
+		return nil
+	}
+	r.mu.Unlock()
+	return errors.Join(errClosed, reg.Unregister())
+}
+
+func (r *registrations) close() error {
+	r.mu.Lock()
+	all := r.all
+	r.all, r.closed = nil, true
+	r.mu.Unlock()
+	var errs []error
+	for _, reg := range all {
+		errs = append(errs, reg.Unregister())
+	}
+	return errors.Join(errs...)
+}
+
+var errClosed = errors.New("observe: the observer is closed")
+
+// measureVitals registers the metrics of what is lost and what waits.
+func (o *Observer) measureVitals(meter metric.Meter) error {
+	dropped, err1 := meter.Int64ObservableCounter(metricDropped, metric.WithUnit("{item}"),
+		metric.WithDescription("What should have been recorded and was not."))
+	failed, err2 := meter.Int64ObservableCounter(metricFailed, metric.WithUnit("{failure}"),
+		metric.WithDescription("What went wrong while recording."))
+	queued, err3 := meter.Int64ObservableUpDownCounter(metricQueued, metric.WithUnit("By"),
+		metric.WithDescription("Memory of what waits to be recorded."))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return fmt.Errorf("observe: metrics upkeep.observe.*: %w", err)
+	}
+	named := func(name string) metric.MeasurementOption { return metric.WithAttributes(keyWhat.String(name)) }
+	reg, err := meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+		for _, v := range o.vitals.losses {
+			if v.failed {
+				to.ObserveInt64(failed, v.count.Load(), named(v.name))
+			} else {
+				to.ObserveInt64(dropped, v.count.Load(), named(v.name))
+			}
+		}
+		for _, q := range o.vitals.queues {
+			to.ObserveInt64(queued, q.bytes(), named(q.name))
+		}
+		return nil
+	}, dropped, failed, queued)
+	if err != nil {
+		return fmt.Errorf("observe: metrics upkeep.observe.*: %w", err)
+	}
+	return o.registrations.add(reg)
+}
