@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 )
 
 // Options are what a [Checker] works with. Nil options are the defaults.
@@ -73,23 +72,26 @@ func New(opts *Options) (*Checker, error) {
 		o.Go = "go"
 	}
 	var errs []error
+	fault := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: "+format, append([]any{field}, args...)...))
+	}
 	if o.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("Timeout: must not be negative, got %v", o.Timeout))
+		fault("Timeout", "must not be negative, got %v", o.Timeout)
 	}
 	if o.Memory < 128<<20 {
-		errs = append(errs, fmt.Errorf("Memory: must be at least 128 MiB, got %d bytes", o.Memory))
+		fault("Memory", "must be at least 128 MiB, got %d bytes", o.Memory)
 	}
 	if len(o.Platforms) == 0 {
-		errs = append(errs, errors.New("Platforms: must not be empty"))
+		fault("Platforms", "must not be empty")
 	}
 	for i, p := range o.Platforms {
 		if goos, goarch, ok := strings.Cut(p, "/"); !ok || !isWord(goos) || !isWord(goarch) {
-			errs = append(errs, fmt.Errorf("Platforms[%d]: must be as linux/amd64, got %q", i, p))
+			fault(fmt.Sprintf("Platforms[%d]", i), "must be as linux/amd64, got %q", p)
 		}
 	}
 	for i, e := range o.Exclude {
 		if e.Packages == "" || e.Reason == "" {
-			errs = append(errs, fmt.Errorf("Exclude[%d]: must have packages and a reason", i))
+			fault(fmt.Sprintf("Exclude[%d]", i), "must have packages and a reason")
 		}
 	}
 	if len(errs) > 0 {
@@ -243,7 +245,9 @@ func (c *Checker) run(ctx context.Context, dir, command string, j job) (v Verdic
 	return a.Verdict, nil
 }
 
-func unknown(problem string) Verdict { return Verdict{Bump: Unknown, Problems: []string{clip(problem)}} }
+func unknown(problem string) Verdict {
+	return Verdict{Bump: Unknown, Problems: []string{clip(problem)}}
+}
 
 // environment is all that the worker and the go command know.
 func environment(dir, bin string) []string {
@@ -326,4 +330,3 @@ const (
 	maxProblems = 20
 	maxAnswer   = 64 << 20
 )
-

@@ -31,7 +31,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 	var problems []string
 	found := func(s side, texts []string) {
 		for _, text := range texts {
-			problems = append(problems, clip(s.Version+": "+text))
+			problems = append(problems, clip(s.Version+": "+withoutFolder(text, work)))
 		}
 	}
 	old, faults, err := fetch(ctx, work, "old", j.Old)

@@ -6,7 +6,7 @@
 //	old := apicheck.Module{Path: "corp.example/lib", Version: "v1.4.2", Proxy: "https://modules.corp.example"}
 //	verdict, err := apicheck.Compare(ctx, old, apicheck.Module{Dir: ".", Proxy: old.Proxy})
 //
-// [Checker.Gate] is the same as a gate of a registry, which refuses to publish a
+// [Gate] is the same as the gate of a registry, which refuses to publish a
 // version whose number promises more than its API keeps. [Enough] is its rule.
 //
 // # What is compared

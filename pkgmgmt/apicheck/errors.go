@@ -10,7 +10,7 @@ type ModuleError struct {
 
 // Error gives the module and the fault:
 //
-//	apicheck: corp.example/lib@v1.4: not a canonical version
+//	apicheck: corp.example/lib@v1.4: the version is not canonical
 func (e *ModuleError) Error() string {
 	name := e.Path
 	if e.Version != "" {

@@ -315,6 +315,9 @@ func (c *checker) check(p *packages.Package, depth int) *types.Package {
 	c.done[p.ID] = nil
 	c.seen = append(c.seen, p)
 	c.faults(p)
+	if len(p.GoFiles) == 0 {
+		return nil // which the go command has told
+	}
 	imports := map[string]*types.Package{}
 	for _, name := range slices.Sorted(maps.Keys(p.Imports)) {
 		imports[name] = c.check(p.Imports[name], depth+1)

@@ -68,6 +68,9 @@ func (m Module) checked() (Module, error) {
 	if err := module.Check(m.Path, m.Version); err != nil {
 		return m, m.fault(err)
 	}
+	if module.CanonicalVersion(m.Version) != m.Version {
+		return m, m.fault(errors.New("the version is not canonical"))
+	}
 	if m.Zip == "" && m.Dir == "" && m.Proxy == "" {
 		return m, m.fault(errors.New("has no zip, no folder and no proxy to get it from"))
 	}
@@ -80,7 +83,9 @@ func (m Module) checked() (Module, error) {
 	return m, nil
 }
 
-func (m Module) fault(err error) error { return &ModuleError{Path: m.Path, Version: m.Version, Err: err} }
+func (m Module) fault(err error) error {
+	return &ModuleError{Path: m.Path, Version: m.Version, Err: err}
+}
 
 func modulePath(file string) (string, error) {
 	data, err := readAtMost(file, modzip.MaxGoMod)
