@@ -629,7 +629,13 @@ func (b *broadcast) next() <-chan struct{} {
 }
 
 func (b *broadcast) tell() {
-	if !b.awaited.Load() || !b.awaited.CompareAndSwap(true, false) {
+	if b.awaited.Load() {
+		b.wake()
+	}
+}
+
+func (b *broadcast) wake() {
+	if !b.awaited.CompareAndSwap(true, false) {
 		return
 	}
 	b.mu.Lock()
