@@ -33,7 +33,8 @@ type Options struct {
 	// Level is the lowest level of records that are written at once. Nil means what
 	// Log's own Enabled says. It is for handlers that look at levels once more when
 	// they handle a record, as slog.MultiHandler does: give those a low level, or they
-	// refuse what is written later, and say here what is written at once.
+	// refuse what is written later, and say here what is written at once. Where Log is the
+	// handler of another Observer, that one's levels hold, and these must be nil.
 	Level slog.Leveler
 
 	// TailLevel is the lowest level of records that are kept until the end of their
