@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
 // Options configure an [Observer]. The zero value is of use: telemetry goes to
@@ -132,6 +133,7 @@ type Observer struct {
 	logger     *slog.Logger
 
 	public, join, repanic bool
+	untraced              bool // the tracer is one that does nothing
 	slow                  time.Duration
 	wide                  float64
 	route                 func(*http.Request) string
@@ -229,6 +231,7 @@ func New(opts *Options) (*Observer, error) {
 		loggers = otel.GetLoggerProvider()
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
+	_, o.untraced = o.tracer.(tracenoop.Tracer)
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
 	meter := meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
 	if err := o.guarded.init(opts.GuardedFlags, meter, &o.counts); err != nil {
