@@ -134,6 +134,11 @@ func (g *Guard) commandLocked(id string, say func(o Occurrence, phase Phase, l *
 	g.locals[keyOf(o)] = &l
 	g.advance(now, true)
 	rep, _, err = g.report(g.now.Load(), id)
+	if err != nil { // the document has lost it, and now it is over
+		o, isLocal := l.apply(o)
+		rep, err = newReport(o, o.Phase(now)), nil
+		rep.Local = isLocal
+	}
 	return rep, g.takeNews(), err
 }
 

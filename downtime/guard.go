@@ -31,6 +31,9 @@ import (
 // What is refused is never counted, so that a crowd at a closed door does not look
 // like work behind it.
 //
+// Quiet is said only when nothing can begin any more, not even what [Guard.Hold] hands
+// on. So it is never taken back, but by an operator who bypasses the window.
+//
 // # The document
 //
 // The document is the fleet's state: begin, early end and extension are written
@@ -40,6 +43,28 @@ import (
 // so that it would not be in progress; unless the document says "allowShrink: true". End a
 // window with actual.end. Of a window that repeats only the occurrence in progress is
 // kept. What was kept is forgotten by a restart.
+//
+// [Guard.Begin], [Guard.Complete] and [Guard.Extend] are for one process in need: until
+// the document says otherwise, or the process ends.
+//
+// # Overrun
+//
+// A window ends when it was planned to, or when operators say so. Two things make the
+// guard of a process think that the work is unfinished then: [Guard.Drain] has said there
+// that it is quiet, and neither Complete nor actual.end has followed; or something that
+// bypasses the window is running. With "overrun: hold", the default, the window then
+// stays closed ([PhaseOverrun]) until it is completed or extended, or what bypasses it has
+// ended, for [Options].OverrunMax at most. With "overrun: reopen" it is opened. Both, and
+// being opened with the work unfinished after all, are logged as errors and told by
+// [Guard.Events]. So who drains a window in a process completes it there, too, or in the
+// document.
+//
+// # The clock
+//
+// A clock that is set, and a machine that has slept, are noticed within a second. A clock
+// that is set back opens nothing: what was announced stays announced, and what has begun
+// stays closed until its end by the clock, or until a document or a command says
+// otherwise. A window that is over closes again if its end is more than a minute ahead.
 type Guard struct {
 	opts    Options
 	logger  *slog.Logger
@@ -179,8 +204,9 @@ type Boot uint8
 
 // The boot policies.
 const (
-	// BootWait makes Open wait up to BootTimeout for a document, and after that refuses
-	// what writes until there is one.
+	// BootWait makes Open wait up to BootTimeout for a document that is missing, empty
+	// or out of reach, and after that refuses what writes until there is one. For a document
+	// that is there and faulty it does not wait, for that will not mend itself.
 	BootWait Boot = iota
 	// BootClosed refuses everything until there is a document.
 	BootClosed
@@ -603,7 +629,13 @@ func (b *broadcast) next() <-chan struct{} {
 }
 
 func (b *broadcast) tell() {
-	if !b.awaited.Load() || !b.awaited.CompareAndSwap(true, false) {
+	if b.awaited.Load() {
+		b.wake()
+	}
+}
+
+func (b *broadcast) wake() {
+	if !b.awaited.CompareAndSwap(true, false) {
 		return
 	}
 	b.mu.Lock()

@@ -42,6 +42,8 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
+func logTo(b *logBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
 // source is a document that a test changes.
 type source struct {
 	mu   sync.Mutex
@@ -657,6 +659,33 @@ func TestBoot(t *testing.T) {
 		h := open(t, src, nil).Handler(ok)
 		require.Less(t, time.Since(began), 5*time.Second)
 		require.Equal(t, 503, get(h, "GET", "/").Code)
+		time.Sleep(2 * time.Second)
+	})
+	for text, waits := range map[string]time.Duration{
+		"windows: 3": 0, "windows: [": 0, // there, and faulty: that does not mend itself
+		"": 10 * time.Second, "null": 10 * time.Second, // not there yet
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			src := newSource(text)
+			began := time.Now()
+			h := open(t, src, nil).Handler(ok)
+			require.Equal(t, waits, time.Since(began), "%q", text)
+			require.Equal(t, 503, get(h, "POST", "/").Code)
+			require.Equal(t, 200, get(h, "GET", "/").Code)
+			src.set(windows(), nil)
+			require.Equal(t, 200, get(h, "POST", "/").Code, "mended")
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // missing at first, and then faulty
+		src := missing()
+		go func() {
+			time.Sleep(3 * time.Second)
+			src.set("windows: 3", nil)
+		}()
+		began := time.Now()
+		open(t, src, nil)
+		require.Greater(t, time.Since(began), 3*time.Second)
+		require.Less(t, time.Since(began), 4*time.Second)
 		time.Sleep(2 * time.Second)
 	})
 	synctest.Test(t, func(t *testing.T) { // the caller's patience ends first

@@ -45,7 +45,23 @@ func TestParseScheduleReadsEveryField(t *testing.T) {
 	for w := range s.Windows() {
 		ids = append(ids, w.ID)
 	}
-	require.Equal(t, []string{"orders-db-upgrade", "mail"}, ids)
+	require.Equal(t, []string{"orders-db-upgrade", "mail", "weekly"}, ids)
+
+	weekly := s.Window("weekly")
+	require.Equal(t, "FREQ=WEEKLY;BYDAY=TU", weekly.Repeat)
+	require.Equal(t, "2026-01-06T03:00:00-05:00", weekly.Start.Format(time.RFC3339), "the first that the rule hits")
+	require.Empty(t, w.Repeat)
+	starts := []string{}
+	for o := range s.Occurrences(instant(t, "2026-12-07T00:00:00Z"), instant(t, "2027-01-14T00:00:00Z")) {
+		require.Same(t, weekly, o.Window)
+		starts = append(starts, o.Start.Format(time.DateOnly))
+	}
+	require.Equal(t, []string{"2026-12-08", "2027-01-12"}, starts)
+	for f := range s.Freezes() {
+		require.Equal(t, "Year end", f.Reason)
+		require.Equal(t, "2026-12-20T00:00:00+01:00", f.From.Format(time.RFC3339))
+		require.Equal(t, "2027-01-08T00:00:00+01:00", f.To.Format(time.RFC3339), "the last day is in it")
+	}
 }
 
 // one is a document of one window with the given lines in place of the usual.

@@ -136,7 +136,11 @@ func (g *Guard) addWindows(s *snapshot, schedule *Schedule, now time.Time) {
 
 // addPending adds an occurrence of the document, as it is here.
 func (g *Guard) addPending(s *snapshot, o Occurrence, few bool, now time.Time) {
+	documented := o
 	o, isLocal := s.localized(o)
+	if isLocal {
+		s.due(documented.next(now)) // then something else may be pending
+	}
 	if !now.Before(o.End) {
 		return
 	}
@@ -170,8 +174,8 @@ func (g *Guard) addPending(s *snapshot, o Occurrence, few bool, now time.Time) {
 		needed = at
 	}
 	ask := needed.Add(-askAhead)
-	n.asks = !now.Before(ask)
-	n.waits = !now.Before(needed) && !g.agreed.open[o.Window.ID]
+	n.asks = !now.Before(ask) || g.agreed.all
+	n.waits = (!now.Before(needed) || g.agreed.all) && !g.agreed.open[o.Window.ID]
 	for _, at := range [...]time.Time{ask, needed} {
 		if at.After(now) {
 			s.due(at)
@@ -273,7 +277,13 @@ func (s *snapshot) wasCompleted(o Occurrence) bool {
 		return false
 	}
 	w := s.schedule.Window(o.Window.ID)
-	return w != nil && !w.Actual.End.IsZero() && w.Actual.End.Equal(o.End)
+	switch {
+	case w == nil || w.Actual.End.IsZero():
+		return false
+	case w.recurrence != nil && w.recurrence.isAdjusted(o.Planned), w.recurrence == nil && w.Start.Equal(o.Planned):
+		return true
+	}
+	return !w.plans(o.Planned) && !w.Actual.End.Before(o.Start) // as Schedule.keeping has it
 }
 
 // bypassing is how much runs in the window's scope by a bypass.

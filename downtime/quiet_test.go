@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,16 +17,18 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// TestQuietIsHonest has goroutines enter and leave without pause while windows open and close, one
-// after the other, and looks at every report of quiet whether anything was running in
-// the window's scope that the guard had admitted. The witnesses are counters of the
-// test's own, raised only after admission: what they show, the guard must know.
+// TestQuietIsHonest has goroutines enter, leave and hand work on without pause while
+// windows open and close, one after the other, and looks at every report of quiet
+// whether anything was running in the window's scope that the guard had admitted. The
+// witnesses are counters of the test's own, raised only after admission: what they show, the
+// guard must know.
 func TestQuietIsHonest(t *testing.T) {
 	t.Parallel()
-	const rounds, length, gap = 400, 30 * time.Millisecond, 5 * time.Millisecond
-	enough := 40 // windows that became quiet; on a busy machine some pass by unseen
+	const hops = 200 // so that a window that begins meets work that is handed on and on
+	const rounds, length, gap = 800, 30 * time.Millisecond, 5 * time.Millisecond
+	enough, many := 60, int64(2_000_000) // windows that became quiet; on a busy machine some pass by unseen
 	if testing.Short() {
-		enough = 5
+		enough, many = 5, 0
 	}
 	start := time.Now().Add(50 * time.Millisecond)
 	text := "windows:\n"
@@ -40,12 +43,32 @@ func TestQuietIsHonest(t *testing.T) {
 		return downtime.Write
 	}})
 
-	var orders, imports, entries atomic.Int64
+	var orders, imports, held, entries, handed, refused atomic.Int64
+	// handOn is called by what was admitted to the scope, which may always hand on.
+	type baton struct {
+		release func()
+		hops    int
+	}
+	batons := make(chan baton, 1)
+	var running atomic.Bool // one baton at a time: of many some would always be seen
+	handOn := func(hops int) {
+		release, err := g.Hold(downtime.Work{Name: "import"})
+		if err != nil {
+			refused.Add(1)
+			return
+		}
+		handed.Add(1)
+		held.Add(1)
+		batons <- baton{release, hops}
+	}
 	h := g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		entries.Add(1)
 		if r.URL.Path == "/orders/1" {
 			orders.Add(1)
 			runtime.Gosched()
+			if r.Method == "POST" && running.CompareAndSwap(false, true) {
+				handOn(hops)
+			}
 			orders.Add(-1)
 		}
 	}))
@@ -53,7 +76,7 @@ func TestQuietIsHonest(t *testing.T) {
 	var workers sync.WaitGroup
 	for i := range 6 {
 		workers.Go(func() {
-			r := httptest.NewRequest("GET", []string{"/orders/1", "/catalogue"}[i%2], nil)
+			r := httptest.NewRequest([]string{"GET", "GET", "POST"}[i%3], []string{"/orders/1", "/catalogue"}[i%2], nil)
 			for {
 				select {
 				case <-stop:
@@ -78,19 +101,62 @@ func TestQuietIsHonest(t *testing.T) {
 			}
 		})
 	}
-	honest, quiet, drained := true, 0, 0
-	for i := 0; i < rounds && drained < enough; i++ {
-		id := fmt.Sprintf("w%d", i)
-		rep, err := g.Drain(t.Context(), id)
-		if err == nil {
-			drained++
+	// A stranger holds what nobody was admitted for, as nobody should. That is refused once
+	// the window is quiet, and must not slip in then.
+	workers.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if release, err := g.Hold(downtime.Work{Name: "import"}); err == nil {
+				held.Add(1)
+				runtime.Gosched()
+				held.Add(-1)
+				release()
+			}
+			for range 20 {
+				runtime.Gosched()
+			}
 		}
-		for err == nil && rep.Phase != downtime.PhaseCompleted {
+	})
+	var runners sync.WaitGroup
+	for range 2 {
+		runners.Go(func() {
+			for b := range batons {
+				if b.hops > 0 {
+					handOn(b.hops - 1)
+				} else {
+					running.Store(false)
+				}
+				held.Add(-1)
+				b.release()
+			}
+		})
+	}
+	honest, quiet, drained := true, 0, 0
+	for i := 0; i < rounds && (drained < enough || entries.Load() < many || handed.Load() == 0); i++ {
+		id := fmt.Sprintf("w%d", i)
+		// To wait is Drain's, but looking all the time finds more.
+		rep, err := g.Report(id)
+		for err == nil && !rep.Quiet && rep.Phase != downtime.PhaseCompleted {
+			runtime.Gosched()
+			rep, err = g.Report(id)
+		}
+		if rep.Quiet {
+			drained++
+			rep, err = g.Drain(t.Context(), id)
+		}
+		for was := false; err == nil && rep.Phase != downtime.PhaseCompleted; was = true {
+			if was && !rep.Quiet {
+				honest = false // it was taken back
+			}
 			quiet++
 			// The witnesses are read first, the state after: if the window is still shut
 			// then, it was when they were read. A slot may be taken for a moment by who
 			// is about to be turned away, but nothing may run.
-			seen := orders.Load() + imports.Load()
+			seen := orders.Load() + imports.Load() + held.Load()
 			rep, err = g.Report(id)
 			if err == nil && rep.Phase != downtime.PhaseCompleted && seen != 0 {
 				honest = false
@@ -99,10 +165,79 @@ func TestQuietIsHonest(t *testing.T) {
 	}
 	close(stop)
 	workers.Wait()
-	t.Logf("%d entries, %d reports of quiet in %d windows", entries.Load(), quiet, drained)
-	require.True(t, honest, "quiet was reported while something ran")
+	for held.Load() > 0 {
+		runtime.Gosched()
+	}
+	close(batons)
+	runners.Wait()
+	t.Logf("%d entries, %d handed on, %d reports of quiet in %d windows", entries.Load(), handed.Load(), quiet, drained)
+	require.True(t, honest, "quiet was reported while something ran, or was taken back")
+	require.Zero(t, refused.Load(), "what was admitted could not hand on")
 	require.Positive(t, drained, "no window was ever quiet: nothing was tested")
+	require.Positive(t, handed.Load())
 	require.InDelta(t, 0, g.Stats()["in_flight"], 0, "something was left counted")
+}
+
+// TestWorkThatIsHandedOnIsSeen hands work on and on, from one goroutine to another and
+// so from place to place among the counts, while somebody looks at them all the time.
+// So much else runs, out of scope, that the work moves many times while they are looked
+// at: who only added up would hardly ever meet it, and report quiet.
+func TestWorkThatIsHandedOnIsSeen(t *testing.T) {
+	t.Parallel()
+	others, looks := 10_000, 300
+	if testing.Short() {
+		others, looks = 2000, 50
+	}
+	g := open(t, downtime.Bytes("w", []byte(windows(window("w", 200*time.Millisecond, time.Hour, ", scope: {work: [job]}")))), nil)
+	for range others {
+		end, err := g.Enter(t.Context(), downtime.Work{Name: "other"})
+		require.NoError(t, err)
+		defer end()
+	}
+	leave, err := g.Enter(t.Context(), downtime.Work{Name: "job"})
+	require.NoError(t, err)
+	batons, enough, moved, refused := make(chan func()), make(chan struct{}), 0, 0
+	var runners sync.WaitGroup
+	run := func() {
+		for release := range batons {
+			next, err := g.Hold(downtime.Work{Name: "job"})
+			if err != nil {
+				refused++
+			}
+			release()
+			moved++
+			select {
+			case <-enough:
+				next()
+				close(batons)
+				return
+			case batons <- next:
+			}
+		}
+	}
+	for range 3 {
+		runners.Go(run)
+	}
+	batons <- leave
+	for rep := (downtime.Report{}); rep.Phase < downtime.PhaseDraining; {
+		runtime.Gosched()
+		rep, err = g.Report("w")
+		require.NoError(t, err)
+	}
+	for range looks {
+		rep, err := g.Report("w")
+		require.NoError(t, err)
+		require.False(t, rep.Quiet)
+		require.Equal(t, downtime.PhaseDraining, rep.Phase)
+	}
+	close(enough)
+	rep, err := g.Drain(t.Context(), "w")
+	require.NoError(t, err)
+	require.True(t, rep.Quiet)
+	runners.Wait()
+	t.Logf("handed on %d times", moved)
+	require.Zero(t, refused, "who is counted may hand on")
+	require.Positive(t, moved)
 }
 
 // discard is a ResponseWriter that a refusal can be written to.
@@ -195,4 +330,151 @@ func TestAdmissionSeesAWindowThatBeginsInItsMiddle(t *testing.T) {
 	w := get(g.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })), "POST", "/")
 	require.False(t, ran, "quiet was reported, and the request ran")
 	require.Equal(t, 503, w.Code)
+}
+
+// relay is the counting of a guard in miniature: two slots that are looked at one after
+// the other, as a guard looks at its many.
+type relay struct {
+	slots   [2]atomic.Bool
+	sealing atomic.Bool
+	between func() // between the two looks
+}
+
+// sum counts the slots.
+func (r *relay) sum() (n int) {
+	for i := range r.slots {
+		if i == 1 && r.between != nil {
+			r.between()
+		}
+		if r.slots[i].Load() {
+			n++
+		}
+	}
+	return n
+}
+
+// TestWhyQuietIsSealed plays what can happen to work that is handed on while the counts
+// are looked at: it moves from a slot that was not looked at yet to one that was. Who
+// only adds up reports quiet while it runs. With the gate shut what runs cannot move.
+func TestWhyQuietIsSealed(t *testing.T) {
+	t.Parallel()
+	play := func(quiet func(*relay) bool) (said, runs bool) {
+		r := &relay{}
+		r.slots[1].Store(true) // an admitted request
+		r.between = func() {
+			r.slots[0].Store(true) // it hands on: count, then check
+			if r.sealing.Load() {
+				r.slots[0].Store(false) // it has to wait, and so does not end
+				return
+			}
+			r.slots[1].Store(false) // and ends
+		}
+		said = quiet(r)
+		return said, r.slots[0].Load() || r.slots[1].Load()
+	}
+	said, runs := play(func(r *relay) bool { return r.sum() == 0 })
+	require.True(t, said && runs, "without a seal: quiet was reported, and work runs")
+	said, runs = play(func(r *relay) bool {
+		r.sealing.Store(true)
+		quiet := r.sum() == 0
+		r.sealing.Store(quiet)
+		return quiet
+	})
+	require.False(t, said && runs, "sealed: never both")
+	require.False(t, said)
+	require.True(t, runs)
+}
+
+// TestWhyHoldCountsFirst plays the seal against a Hold that checks before it counts.
+func TestWhyHoldCountsFirst(t *testing.T) {
+	t.Parallel()
+	play := func(hold func(g *gate) bool) (quiet, held bool) {
+		g := &gate{} // closed is the seal
+		g.between = func() { quiet = g.quiet() }
+		held = hold(g)
+		return quiet, held
+	}
+	quiet, held := play((*gate).checkThenCount)
+	require.True(t, quiet && held, "check, then count: it was sealed, and work is held")
+	quiet, held = play((*gate).countThenCheck)
+	require.False(t, quiet && held)
+}
+
+// Hold is refused once quiet has been found, and not before.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(
+			window("w", time.Minute, time.Hour, `, scope: {paths: ["/orders/**"], work: [invoice]}`),
+			window("ro", time.Minute, time.Hour, `, mode: read-only, scope: {work: [stock]}`),
+			window("try", time.Minute, time.Hour, `, mode: rehearse, scope: {work: [invoice]}`))), nil)
+		invoice := downtime.Work{Name: "invoice", Long: true}
+		var release func()
+		begun, finish := make(chan struct{}), make(chan struct{})
+		h := g.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			close(begun)
+			<-finish
+			var err error
+			release, err = g.Hold(invoice)
+			require.NoError(t, err)
+		}))
+		served := make(chan int)
+		go func() { served <- get(h, "POST", "/orders/1").Code }()
+		<-begun
+		later(time.Minute + time.Second)
+		_, err := g.Enter(t.Context(), invoice)
+		require.ErrorIs(t, err, downtime.ErrWindow, "nothing new begins")
+		close(finish)
+		require.Equal(t, 200, <-served)
+		rep, err := g.Report("w")
+		require.NoError(t, err)
+		require.Equal(t, map[string]int{"invoice": 1}, rep.Work)
+		require.Equal(t, downtime.PhaseDraining, rep.Phase)
+		rep, err = g.Report("try")
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Busy, "a rehearsal would not have refused it")
+
+		later(time.Second)
+		next, err := g.Hold(downtime.Work{Name: "x", Request: httptest.NewRequest("POST", "/orders/2", nil)})
+		require.NoError(t, err, "what is held may hand on")
+		release()
+		release() // safe twice
+		later(time.Second)
+		rep, err = g.Report("w")
+		require.NoError(t, err)
+		require.Equal(t, 1, rep.Busy)
+		next()
+		rep, err = g.Report("w")
+		require.NoError(t, err)
+		require.True(t, rep.Quiet)
+
+		release, err = g.Hold(invoice)
+		var refused *downtime.UnavailableError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, "w", refused.Window)
+		release()
+		rep, err = g.Report("w")
+		require.NoError(t, err)
+		require.True(t, rep.Quiet)
+		require.EqualValues(t, 2, rep.Refused)
+
+		// A read-only window that is quiet lets reads be held.
+		later(0)
+		_, err = g.Hold(downtime.Work{Name: "stock"})
+		require.ErrorIs(t, err, downtime.ErrWindow)
+		release, err = g.Hold(downtime.Work{Name: "stock", Effect: downtime.Read})
+		require.NoError(t, err)
+		release()
+		release, err = g.Hold(downtime.Work{Name: "other"})
+		require.NoError(t, err, "outside the scope")
+		release()
+		_, err = g.Hold(downtime.Work{})
+		require.Error(t, err)
+
+		later(time.Hour)
+		release, err = g.Hold(invoice)
+		require.NoError(t, err, "after the window")
+		release()
+		require.InDelta(t, 0, g.Stats()["in_flight"], 0)
+	})
 }

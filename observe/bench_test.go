@@ -2,10 +2,13 @@ package observe_test
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/open-feature/go-sdk/openfeature"
@@ -72,6 +75,11 @@ func BenchmarkHandler(b *testing.B) {
 	b.Run("noop with Route", func(b *testing.B) {
 		benchmarkHandler(b, observer(b, noopOptions()).Handler(observe.Route(mux)))
 	})
+	b.Run("noop with captures", func(b *testing.B) {
+		opts := noopOptions()
+		opts.Captures = nowhere{}
+		benchmarkHandler(b, observer(b, opts).Handler(serve))
+	})
 	b.Run("never sampled", func(b *testing.B) {
 		benchmarkHandler(b, observer(b, sdk(b, sdktrace.NeverSample())).Handler(serve))
 	})
@@ -82,6 +90,15 @@ func BenchmarkHandler(b *testing.B) {
 		benchmarkHandler(b, observer(b, sdk(b, sdktrace.AlwaysSample())).Handler(observe.Route(mux)))
 	})
 }
+
+// nowhere is a store that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+func (nowhere) Put(context.Context, string, []byte) error { return nil }
+func (nowhere) Remove(context.Context, string) error      { return fs.ErrNotExist }
 
 type discard struct{}
 
@@ -130,6 +147,19 @@ func BenchmarkLog(b *testing.B) {
 				obs.Logger().Log(ctx, slog.LevelDebug-1, "message")
 			}
 		})
+		b.Run("disabled, debug on", func(b *testing.B) {
+			opts := noopOptions()
+			opts.DebugToken = debugToken()
+			obs, err := observe.New(opts)
+			require.NoError(b, err)
+			_ = obs.Do(context.Background(), "bench", func(ctx context.Context) error {
+				b.ReportAllocs()
+				for b.Loop() {
+					obs.Logger().Log(ctx, slog.LevelDebug-1, "message")
+				}
+				return nil
+			})
+		})
 		return nil
 	})
 }
@@ -175,3 +205,30 @@ func (enabledLogs) Logger(string, ...logapi.LoggerOption) logapi.Logger { return
 type enabledLogger struct{ lognoop.Logger }
 
 func (enabledLogger) Enabled(context.Context, logapi.EnabledParameters) bool { return true }
+
+// BenchmarkTail is a whole job with ten records that nobody wants, alone and on two
+// goroutines: what they share must not make them wait.
+func BenchmarkTail(b *testing.B) {
+	obs, err := observe.New(noopOptions())
+	require.NoError(b, err)
+	job := func(ctx context.Context) error {
+		for range 10 {
+			obs.Logger().LogAttrs(ctx, slog.LevelDebug, "charged the card", slog.Int("items", 3), slog.String("currency", "EUR"))
+		}
+		return nil
+	}
+	for _, goroutines := range []int{1, 2} {
+		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
+			b.ReportAllocs()
+			var all sync.WaitGroup
+			for range goroutines {
+				all.Go(func() {
+					for range b.N {
+						_ = obs.Do(context.Background(), "job", job)
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}

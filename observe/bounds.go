@@ -34,9 +34,26 @@ const (
 	maxShardChunks = maxTailTotal / tailShards / tailChunk
 	maxTailRecord  = tailChunk - 2 // bytes of a record
 	maxTailText    = 1 << 10       // bytes of a message or of an attribute's text
-	maxTailLogger  = 2 << 10       // bytes of what a logger adds by With and WithGroup
+	maxTailLogger  = 2 << 10       // bytes of what a logger adds by With
+	maxTailGroups  = 512           // bytes of groups after those
 	maxTailDepth   = 8             // groups inside groups
-	tailLeftRoom   = 32            // bytes to say that attributes were left out
+
+	// What is kept for the bundle of a request, and of all that run or wait.
+	defaultMaxBody = 64 << 10 // bytes of a body or value
+	maxMaxBody     = 1 << 20
+	minBuffer      = 4 << 10  // bytes, as long as a body is shorter
+	bufferClasses  = 5        // each four times as large, the last maxMaxBody
+	copyBuffer     = 16 << 10 // bytes written at a time of what is read from a file
+	maxBodies      = 16       // bodies of full length per request
+	maxRecording   = 32 << 20 // bytes of all requests that run
+	maxQueued      = 32 << 20 // bytes of bundles that wait to be written
+	maxQueue       = 256      // bundles that wait
+	maxExchanges   = 64       // outbound calls per request
+	maxValues      = 256      // results of Value per request
+	maxErrorTexts  = 8        // of an error and those that it wraps
+
+	maxWrite = 30 * time.Second // for a store to take a bundle
+	maxDrain = 5 * time.Second  // for Close to have the rest written
 )
 
 const (

@@ -21,8 +21,18 @@
 // Spans and metrics follow OpenTelemetry's semantic conventions v1.43.0: spans
 // named "GET /users/{id}", http.server.request.duration and
 // http.client.request.duration in seconds, http.server.active_requests, and
-// upkeep.job.duration for jobs. A request that succeeds writes no log record; one
-// that fails writes one, see [Observer.Handler].
+// upkeep.job.duration for jobs. A request that succeeds writes no log record, or a
+// sample of them does (Options.WideEvent); one that fails writes one, see
+// [Observer.Handler].
+//
+// Logs are quiet until it matters: debug records are kept in memory while their request
+// runs, and written only if it fails, is slow, or is debugged; see [Observer.LogHandler].
+// One request is debugged by a signed token ([DebugToken]) or an OpenFeature flag
+// (Options.LevelFlag), one logger for a time by [Observer.SetLevel].
+//
+// Which flags a request saw stands on its span, in events and in its record, and
+// Options.GuardedFlags tells by a metric which variant is slow or fails; see
+// [Observer.FlagHook].
 //
 // # Whether it can be relied on
 //
@@ -39,10 +49,14 @@
 // is the client's choice, so an id connects records but proves nothing. Queries,
 // cookies, bodies and headers (but User-Agent) are not recorded; paths are, and
 // error texts, so neither should hold secrets. Trace context goes to every host
-// that [Observer.Transport] calls, ids only to Options.InternalHosts.
+// that [Observer.Transport] calls, ids only to Options.InternalHosts, debug tokens only
+// to DebugToken.Hosts. A debug token opens nothing but the log of its requests; it is
+// taken off the request, and recorded nowhere.
 //
 // Telemetry never fails a request: panics of providers, log handlers and hooks are
 // caught and counted in [Observer.Stats]. A request holds at most 64 flag
 // evaluations; on spans and events texts are cut to 256 bytes, paths to 1 KiB and
-// stacks to 16 KiB; a process keeps at most 1,000 attribute sets for each metric.
+// stacks to 16 KiB; a process keeps at most 1,000 attribute sets for each metric. Log
+// records that wait take 20 KiB of a request and 16 MiB of a process, beside what the
+// application itself holds.
 package observe

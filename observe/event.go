@@ -10,6 +10,7 @@ import (
 func (st *state) tell(r *http.Request, out *outcome) {
 	defer st.obs.shield()
 	records, dropped := st.closeTail()
+	bundle := st.capture(out, records, dropped)
 	st.writeTail(records)
 
 	level, message, rate := slog.LevelInfo, "request served", 0.0
@@ -46,6 +47,9 @@ func (st *state) tell(r *http.Request, out *outcome) {
 		// The client left, or the server is stopping: a request that ends well is
 		// cancelled only after this.
 		attrs = append(attrs, slog.Bool("canceled", true))
+	}
+	if bundle != "" {
+		attrs = append(attrs, slog.String("capture", bundle))
 	}
 	if rate > 0 {
 		attrs = append(attrs, slog.Float64("sample_rate", rate))

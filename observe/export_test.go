@@ -6,3 +6,6 @@ func Fingerprints(o *Observer) int {
 	defer o.limit.mu.Unlock()
 	return len(o.limit.known)
 }
+
+// Held is how many bytes the recordings of running requests hold.
+func Held(o *Observer) int64 { return o.captures.held.Load() }

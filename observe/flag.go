@@ -45,6 +45,7 @@ func (o *Observer) FlagHook() openfeature.Hook { return flagHook{obs: o} }
 // belongs to; without one RecordFlag does nothing.
 func RecordFlag(ctx context.Context, provider string, details openfeature.InterfaceEvaluationDetails) {
 	if st := stateFrom(ctx); st != nil {
+		st.rec.keepFlag(provider, "", kindOfFlag(details.Value), &details)
 		st.obs.recordFlag(ctx, provider, &details)
 	}
 }
@@ -58,6 +59,9 @@ type flagHook struct {
 func (h flagHook) Finally(ctx context.Context, hook openfeature.HookContext, details openfeature.InterfaceEvaluationDetails, _ openfeature.HookHints) {
 	if details.FlagKey == "" {
 		details.FlagKey = hook.FlagKey()
+	}
+	if rec := recordingFrom(ctx); rec != nil {
+		rec.keepFlag(hook.ProviderMetadata().Name, hook.EvaluationContext().TargetingKey(), flagKind(hook.FlagType()), &details)
 	}
 	h.obs.recordFlag(ctx, hook.ProviderMetadata().Name, &details)
 }

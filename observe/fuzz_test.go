@@ -1,13 +1,19 @@
 package observe_test
 
 import (
+	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -84,4 +90,142 @@ func FuzzRoute(f *testing.F) {
 			require.Contains(t, pattern, route)
 		}
 	})
+}
+
+// attrsOf makes attributes of any kind out of bytes.
+func attrsOf(data *[]byte, depth int) (attrs []slog.Attr) {
+	take := func(n int) []byte {
+		n = min(n, len(*data))
+		b := (*data)[:n]
+		*data = (*data)[n:]
+		return b
+	}
+	number := func() uint64 {
+		var b [8]byte
+		copy(b[:], take(8))
+		return binary.LittleEndian.Uint64(b[:])
+	}
+	// slog's own handlers do not agree about groups whose attributes all say nothing.
+	more := slog.Int("n", 1)
+	for len(*data) > 0 {
+		kind := take(1)[0]
+		if kind == 255 {
+			break
+		}
+		key := string(take(int(kind) >> 5))
+		var v slog.Value
+		switch kind & 31 {
+		case 0:
+			v = slog.Int64Value(int64(number()))
+		case 1:
+			v = slog.Uint64Value(number())
+		case 2:
+			v = slog.Float64Value(math.Float64frombits(number()))
+		case 3:
+			v = slog.BoolValue(number()%2 == 0)
+		case 4:
+			v = slog.DurationValue(time.Duration(number()))
+		case 5:
+			v = slog.TimeValue(time.Unix(int64(number()%(1<<35)), int64(number()%1e9)))
+		case 6:
+			v = slog.TimeValue(time.Unix(int64(number()%(1<<35)), 0).In(time.FixedZone("", int(int16(number())))))
+		case 7:
+			v = slog.AnyValue(nil)
+		case 8:
+			v = slog.AnyValue(take(int(number() % 64)))
+		case 9:
+			v = slog.AnyValue(errors.New(string(take(int(number() % 64)))))
+		case 10:
+			v = slog.AnyValue(map[string]any{string(take(3)): number(), "list": []any{nil, true, string(take(5))}})
+		case 11:
+			v = slog.AnyValue(struct{ A, b any }{string(take(4)), 1})
+		case 12:
+			v = slog.AnyValue(valuer{string(take(4))})
+		case 13:
+			if depth < 4 {
+				v = slog.GroupValue(append(attrsOf(data, depth+1), more)...)
+			}
+		case 14:
+			if depth < 4 {
+				inside := append(attrsOf(data, depth+1), more)
+				v = slog.AnyValue(valuer{func() slog.Value { return slog.GroupValue(inside...) }})
+			}
+		default:
+			v = slog.StringValue(string(take(int(kind))))
+		}
+		attrs = append(attrs, slog.Attr{Key: key, Value: v})
+	}
+	return attrs
+}
+
+// FuzzTail: a record that waited is the record that would have been written at once.
+func FuzzTail(f *testing.F) {
+	f.Add([]byte("message"), []byte{0x20, 'a', 1, 2, 3, 4, 5, 6, 7, 8, 0x2d, 'g', 0x2f, 'b', 'x', 'y', 255, 0x3f, 'c'}, byte(0))
+	f.Add([]byte{}, []byte{13, 14, 12, 'a', 'b'}, byte(1))
+	f.Add([]byte("\xff\n"), []byte{0x27, 'k', 0x46, 'k', 'k', 1, 1, 1, 1, 1, 1, 1, 1, 1, 0x2a, 'm'}, byte(2))
+	f.Add(make([]byte, 3000), make([]byte, 3000), byte(3))
+	line := func(text, kept bool, log func(context.Context, *slog.Logger)) string {
+		var buf strings.Builder
+		opts := noopOptions()
+		opts.Log = slog.NewJSONHandler(&buf, nil)
+		if text {
+			opts.Log = slog.NewTextHandler(&buf, nil)
+		}
+		if kept {
+			opts.Level = slog.LevelError
+		}
+		obs, err := observe.New(opts)
+		if err != nil {
+			panic(err)
+		}
+		defer obs.Close()
+		_ = obs.Do(context.Background(), "job", func(ctx context.Context) error {
+			log(ctx, obs.Logger())
+			return errors.New("broke")
+		})
+		return buf.String()
+	}
+	f.Fuzz(func(t *testing.T, message, data []byte, shape byte) {
+		given := attrsOf(&data, 0)
+		split := int(shape) % (len(given) + 1)
+		at := time.Unix(1e9, 0)
+		log := func(ctx context.Context, l *slog.Logger) {
+			h := l.Handler().WithAttrs(given[:split])
+			if shape&1 != 0 {
+				h = h.WithGroup("g").WithAttrs(given[:split]).WithGroup("h")
+			}
+			if !h.Enabled(ctx, slog.LevelInfo) {
+				panic("not enabled")
+			}
+			r := slog.NewRecord(at, slog.LevelInfo, string(message), 0)
+			r.AddAttrs(given[split:]...)
+			r.AddAttrs(slog.String("request_id", "id"))
+			_ = h.Handle(ctx, r)
+		}
+		for _, text := range []bool{false, true} {
+			late := line(text, true, log)
+			if text {
+				require.Equal(t, 1, strings.Count(late, "\n"))
+			} else {
+				require.True(t, json.Valid([]byte(late)), late)
+			}
+			now := line(text, false, log)
+			if len(now) > 900 {
+				continue // something may be cut
+			}
+			mark := `,"tail":true`
+			if text {
+				mark = " tail=true"
+			}
+			i := strings.LastIndex(late, mark)
+			require.GreaterOrEqual(t, i, 0)
+			late = late[:i] + late[i+len(mark):]
+			require.Equal(t, withoutID(now), withoutID(late))
+		}
+	})
+}
+
+// withoutID takes out the ids that observers make.
+func withoutID(line string) string {
+	return regexp.MustCompile(`,"request_id":"[0-9A-Z]{26}"| request_id=[0-9A-Z]{26}`).ReplaceAllString(line, "")
 }

@@ -14,6 +14,8 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/upkeep-go/upkeep/internal/rerun"
 )
 
 // headerTraceResponse is the W3C's Trace Context Level 2 header, as Go spells it.
@@ -37,7 +39,8 @@ var (
 // was called. Then the span's status is Error, the metric has an error.type, and
 // one log record "request failed" tells method, route, path, status, duration,
 // bytes, error, the flags it saw, a panic's stack, and whether the client had gone
-// ("canceled"). Panics and [Fail] are also an OpenTelemetry event,
+// ("canceled"); a slow request writes "request slow" (Options.Slow), others none or a
+// sample (Options.WideEvent). Panics and [Fail] are also an OpenTelemetry event,
 // http.server.request.exception.
 //
 // A 503 that says when to come back, with Retry-After (RFC 9110 §15.6.4), is a
@@ -78,6 +81,9 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		st.secure = r.TLS != nil
 		st.begin(r)
 		r = st.takeToken(r).WithContext(st.ctx)
+		if o.captures != nil {
+			o.captures.record(st, r)
+		}
 
 		header := w.Header()
 		st.headers[0] = st.id
@@ -332,6 +338,9 @@ func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 	case panicError != nil:
 		o.counts.panics.Add(1)
 		why = panicked
+		if replay := rerun.From(st.Context); replay != nil {
+			replay.Panicked(panicError.Value, panicError.Stack)
+		}
 	case !out.refused && (err != nil || out.status >= 500):
 		why = failed
 	case o.slow > 0 && out.duration >= o.slow && !st.w.hijacked.Load():

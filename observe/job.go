@@ -18,6 +18,8 @@ import (
 // Do returns fn's error, which the span and the metric get too; logging it is the
 // caller's business. A panic of fn is returned as a [*PanicError] and, since
 // "go obs.Do(…)" loses what Do returns, also logged, as is an error told by [Fail].
+// What the job logged below the level is written when it fails in any of these ways:
+// see [Observer.LogHandler].
 //
 // Do waits for fn. To start a goroutine whose panic does not end the process,
 // write go obs.Do(ctx, name, fn).
@@ -26,7 +28,7 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 	if outer := stateFrom(ctx); outer != nil {
 		st.id = outer.id
 		if outer.obs == o {
-			st.outer = outer
+			st.outer, st.rec = outer, outer.rec
 		}
 	} else {
 		st.id = newID(st.start)

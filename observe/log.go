@@ -131,6 +131,9 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 
 // write adds the ids, and marks, and lets the wrapped handler write.
 func (h *logHandler) write(ctx context.Context, st *state, r slog.Record, marks ...slog.Attr) error {
+	if st != nil && st.rec != nil && st.obs.handler.root == h.root {
+		st.rec.keepLog(h, &r)
+	}
 	ids := correlate(ctx, st)
 	if ids == nil {
 		return h.root.count(h.all.Handle(ctx, r))
@@ -230,7 +233,7 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	next := *h
 	next.all = h.all.WithGroup(name)
 	next.packed = appendText(append(slices.Clip(h.packed), packOpen), cut(name, maxText))
-	next.tooLong = len(next.packed) > maxTailLogger
+	next.tooLong = len(next.packed) > maxTailLogger+maxTailGroups
 	next.groups = append(slices.Clip(h.groups), logGroup{name: name})
 	return &next
 }

@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
 // Options configure an [Observer]. The zero value is of use: telemetry goes to
@@ -32,7 +34,8 @@ type Options struct {
 	// Level is the lowest level of records that are written at once. Nil means what
 	// Log's own Enabled says. It is for handlers that look at levels once more when
 	// they handle a record, as slog.MultiHandler does: give those a low level, or they
-	// refuse what is written later, and say here what is written at once.
+	// refuse what is written later, and say here what is written at once. Where Log is the
+	// handler of another Observer, that one's levels hold, and these must be nil.
 	Level slog.Leveler
 
 	// TailLevel is the lowest level of records that are kept until the end of their
@@ -84,6 +87,15 @@ type Options struct {
 	// 1/sample_rate requests. Requests that failed, were slow or were debugged always write
 	// theirs. Zero: no others do.
 	WideEvent float64
+	// Captures keeps a bundle of each request that is told in full, for it failed, was
+	// slow or was asked for: what it was sent and answered, what it asked others (by
+	// [Observer.Transport] and [Value]), the flags that it saw and what it logged, redacted by
+	// Capture. Nil: there are none, and nothing is recorded. See capture.Dir.
+	//
+	// Bundles are written by a goroutine of the observer, which [Observer.Close] ends; when
+	// its store cannot follow, bundles are dropped and counted, and requests do not wait.
+	Captures capture.Store
+	Capture  CaptureOptions
 
 	// InternalHosts names the hosts that [Observer.Transport] tells the request's
 	// id, because an id told to a third party is a leak: "prices.internal", or
@@ -143,14 +155,15 @@ type Observer struct {
 	redact                func(key, text string) string
 	oldFlagErrors         bool
 
-	limit   limiter
-	tails   tails
-	guarded guardedFlags
-	metrics instruments
-	meter   metric.Meter
-	gauges  gauges
-	counts  counts
-	vitals  vitals
+	limit    limiter
+	tails    tails
+	guarded  guardedFlags
+	captures *captures // nil: none
+	metrics  instruments
+	meter    metric.Meter
+	gauges   gauges
+	counts   counts
+	vitals   vitals
 
 	registrations registrations
 }
@@ -167,9 +180,9 @@ type counts struct {
 	telemetryPanics, lateAnswers, flagsDropped, seriesFolded, gaugesDropped lossCount
 }
 
-// New returns an observer; nil opts are the defaults. It does no I/O and starts
-// no goroutine. It fails when an option makes no sense, naming it, and when the
-// MeterProvider refuses a metric.
+// New returns an observer; nil opts are the defaults. It does no I/O, and starts no
+// goroutine but the one that writes Options.Captures. It fails when an option makes no
+// sense, naming it, and when the MeterProvider refuses a metric.
 func New(opts *Options) (*Observer, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -233,6 +246,9 @@ func New(opts *Options) (*Observer, error) {
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	_, o.untraced = o.tracer.(tracenoop.Tracer)
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
+	if o.captures, err = newCaptures(o, opts); err != nil {
+		return nil, err
+	}
 	meter := meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
 	if err := o.guarded.init(opts.GuardedFlags, meter, &o.counts); err != nil {
 		return nil, err
@@ -245,14 +261,20 @@ func New(opts *Options) (*Observer, error) {
 	if err := o.measureVitals(meter); err != nil {
 		return nil, errors.Join(err, o.registrations.close())
 	}
+	if o.captures != nil {
+		go o.captures.run()
+	}
 	return o, nil
 }
 
 // Close stops reporting http.server.active_requests, upkeep.observe.* and what
-// [Observer.Gauges] exports. Requests are served and observed all the same; the
-// providers belong to the application. Close is safe to call twice and while requests
-// run.
-func (o *Observer) Close() error { return o.registrations.close() }
+// [Observer.Gauges] exports, and writes the captures that wait, for at most six
+// seconds; it is an error when their store has not returned by then. Requests are served
+// and observed all the same; the providers belong to the application. Close is safe to
+// call twice and while requests run.
+func (o *Observer) Close() error {
+	return errors.Join(o.registrations.close(), o.captures.stop())
+}
 
 // Logger returns a logger on [Observer.LogHandler].
 func (o *Observer) Logger() *slog.Logger { return o.logger }
@@ -261,6 +283,37 @@ func (o *Observer) Logger() *slog.Logger { return o.logger }
 // belongs to a request, job or span carries request_id, trace_id and span_id: at
 // the top level, also from a logger with groups, and unless the record has an
 // attribute of that name already.
+//
+// Records below the level that is written (Options.Level, or what Options.Log says;
+// see [Observer.SetLevel]), but not below Options.TailLevel, are kept until the end
+// of their request or job. They are written if it failed, panicked, was slow
+// (Options.Slow) or was debugged (Options.DebugToken, Options.LevelFlag), else
+// forgotten. They are written
+//
+//   - together, in the order of their times, before the request's own record; so what
+//     was written at once stands before them, and only times tell how the two mix;
+//   - as logged: own time, level, source line, ids and span, and the attribute tail=true;
+//   - for at most ten requests in any second, and three in any minute that are alike in
+//     route, status and the place that failed (the caller of [Fail], the frame that
+//     panicked, or the error's type). The record of the next that is told says how many
+//     were not, as "suppressed"; so does the first of its tail, of a job that has no
+//     record of its own.
+//
+// A request keeps 20 KiB. When that is full its oldest records give way, and its record
+// says how many, as "tail_dropped". All requests together keep 16 MiB. When that is full
+// the oldest requests give way, but for the first of each route or job name. Texts are cut
+// to 1 KiB. Attributes that are more than 4 KiB in a record, or 2 KiB in its logger's With,
+// are left out and counted as "attrs_left".
+//
+// Values are packed when they are logged. Those that are no bool, number, string, time or
+// duration are rendered then, at the cost that this has: as a slog.TextHandler would if
+// Options.Log is one, else as JSON. So a value may be changed later, and a LogValuer is
+// asked once, in the goroutine that logs.
+//
+// A job inside a request hands its records to the request when it ends well. What a
+// goroutine logs after the end of its request is written at once, with tail=true and
+// late=true and up to 20 KiB, if the request was told; if not, it is counted as
+// tail_late in [Observer.Stats].
 func (o *Observer) LogHandler() slog.Handler { return o.handler }
 
 // Stats returns what the observer has counted since [New]:
@@ -287,6 +340,10 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	tail_written         records written at the end of their request
 //	tail_dropped         records that found no room, in their request or in the process
 //	tail_late            records that came after their request had ended well
+//	captures_written     bundles in Options.Captures
+//	captures_dropped     those that were not taken: too many, or too large, waited
+//	captures_failed      those that the store did not take
+//	captures_queued      those that wait, with captures_queued_bytes
 //	flag_events          feature_flag.evaluation events emitted
 //	flags_dropped        evaluations beyond the 64 remembered per request
 //	series_folded        measurements whose route, host or job was one too many
@@ -312,6 +369,12 @@ func (o *Observer) Stats() map[string]float64 {
 		"tail_written": &o.tails.written, "flag_events": &c.flagEvents,
 	} {
 		stats[name] = float64(n.Load())
+	}
+	for _, name := range []string{"captures_written", "captures_dropped", "captures_failed", "captures_queued", "captures_queued_bytes"} {
+		stats[name] = 0 // without Options.Captures
+	}
+	if c := o.captures; c != nil {
+		stats["captures_written"], stats["captures_queued"] = float64(c.written.Load()), float64(c.queued.Load())
 	}
 	stats["level_flag_errors"] = 0 // without one
 	stats["levels_set"] = float64(o.handler.root.levels.prune(time.Now()))

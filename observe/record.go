@@ -18,7 +18,7 @@ import (
 // point to nothing, so that what it holds is bounded by its length, and neither the
 // garbage collector nor a map that the application changes later has to do with it.
 //
-//	span flag, level, time, program counter, [span], message, attributes
+//	span flag, number of attributes left out, level, time, program counter, [span], message, attributes
 //
 // The attributes are those of the logger, with its groups, and then the record's own;
 // each is a kind, a key and a value. The kind packGroup has its attributes inside; with
@@ -110,6 +110,13 @@ func scalar(b []byte, a slog.Attr) (packed []byte, ok bool) {
 		kind, bits = packUint, a.Value.Uint64()
 	default:
 		return b, false
+	}
+	if n, k := len(b), len(a.Key); k < 0x80 && cap(b)-n >= k+10 { // as below, in one step
+		b = b[:n+k+10]
+		b[n], b[n+1] = kind, byte(k)
+		copy(b[n+2:], a.Key)
+		binary.LittleEndian.PutUint64(b[n+2+k:], bits)
+		return b, true
 	}
 	b = appendKey(b, kind, a.Key)
 	return binary.LittleEndian.AppendUint64(b, bits), true
@@ -219,7 +226,7 @@ type tailRecord struct {
 
 // record appends r as logged by h.
 func (p packer) record(b []byte, h *logHandler, r *slog.Record, span byte, sc trace.SpanContext) []byte {
-	b = append(b, span)
+	b = append(b, span, 0, 0)
 	b = binary.AppendVarint(b, int64(r.Level))
 	b = appendTime(b, r.Time)
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.PC))
@@ -238,15 +245,13 @@ func (p packer) record(b []byte, h *logHandler, r *slog.Record, span byte, sc tr
 		if !ok {
 			packed = append(b, p.attr(nil, a, 0)...)
 		}
-		if b = packed; len(b) > maxTailRecord-tailLeftRoom {
+		if b = packed; len(b) > maxTailRecord {
 			b = b[:before]
 			left++
 		}
 		return true
 	})
-	if left > 0 {
-		b, _ = scalar(b, slog.Int(logTailLeft, left))
-	}
+	binary.LittleEndian.PutUint16(b[1:], uint16(min(left, math.MaxUint16)))
 	return b
 }
 
@@ -332,6 +337,7 @@ func (u *unpacker) attrs() []slog.Attr {
 func unpackRecord(b []byte) tailRecord {
 	u := unpacker{string(b)}
 	t := tailRecord{span: u.byte()}
+	left := binary.LittleEndian.Uint16([]byte(u.bytes(2)))
 	level := slog.Level(u.varint())
 	at := u.time()
 	pc := uintptr(u.uint64())
@@ -348,5 +354,8 @@ func unpackRecord(b []byte) tailRecord {
 		t.own |= idOf(attrs[i].Key)
 	}
 	t.record.AddAttrs(attrs...)
+	if left > 0 {
+		t.record.AddAttrs(slog.Int(logTailLeft, int(left)))
+	}
 	return t
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/upkeep-go/upkeep/internal/rerun"
 )
 
 // state is what this package knows of one request or job. It is itself the
@@ -36,7 +38,8 @@ type state struct {
 
 	ids   atomic.Pointer[correlation]
 	tail  tail
-	outer *state // of a job: the request or job of this observer that it is a part of
+	rec   *recording // nil: nothing is captured
+	outer *state     // of a job: the request or job of this observer that it is a part of
 
 	claim     *debugClaim // of a good debug token
 	grant     atomic.Pointer[grant]
@@ -94,8 +97,14 @@ func RequestID(ctx context.Context) string {
 // a context without a request and a request that is over are no-ops. Fail is safe
 // for concurrent use.
 func Fail(ctx context.Context, err error) {
+	if err == nil {
+		return
+	}
+	if replay := rerun.From(ctx); replay != nil {
+		replay.Failed(err)
+	}
 	st := stateFrom(ctx)
-	if st == nil || err == nil {
+	if st == nil {
 		return
 	}
 	st.mu.Lock()

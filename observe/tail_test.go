@@ -449,7 +449,7 @@ func TestTailCutsRecords(t *testing.T) {
 	inJob(t, k.obs, true, func(ctx context.Context) {
 		k.obs.Logger().DebugContext(ctx, long, "a", long, "b", long, "c", long, "d", 1)
 		groups := k.obs.Logger()
-		for range 300 {
+		for range 500 {
 			groups = groups.WithGroup("group")
 		}
 		groups.DebugContext(ctx, "under too many groups")

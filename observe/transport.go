@@ -61,6 +61,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.end(err)
 		return resp, err
 	}
+	c.exchange.respond(resp)
 	c.status = int32(resp.StatusCode)
 	c.key.protocol = knownProtocol(resp.ProtoMajor, resp.ProtoMinor)
 	switch body := resp.Body.(type) {
@@ -84,6 +85,7 @@ type call struct {
 	start    time.Time
 	request  *http.Request
 	span     trace.Span
+	exchange *exchange // nil: not captured
 	key      clientKey
 	status   int32
 	returned bool
@@ -127,6 +129,7 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 		sent.Header.Set(headerRequestID, st.id)
 	}
 	o.debug.handOn(stateFrom(ctx), sent.Header, c.key.host)
+	c.exchange = recordingFrom(ctx).outbound(sent, c.start)
 	return sent
 }
 
@@ -136,6 +139,7 @@ func (c *call) end(err error) {
 		return
 	}
 	o := c.obs
+	c.exchange.end(err)
 	o.counts.outboundActive.Add(-1)
 	duration := time.Since(c.start)
 	defer o.shield()
@@ -184,6 +188,7 @@ type callBody struct {
 
 func (b *callBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.call.exchange.read(p[:max(0, min(n, len(p)))])
 	switch err {
 	case nil:
 	case io.EOF:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -15,6 +16,7 @@ import (
 type writer struct {
 	inner    http.ResponseWriter
 	obs      *Observer
+	rec      *recording      // nil: nothing is captured
 	ctx      context.Context // the request's
 	status   atomic.Int32    // 0: nothing was sent yet
 	bytes    atomic.Int64    // of the body
@@ -75,6 +77,9 @@ func (w *writer) WriteHeader(status int) {
 	if w.late() {
 		return
 	}
+	if w.rec != nil {
+		w.rec.began(status, w.inner.Header())
+	}
 	w.inner.WriteHeader(status)
 	// 1xx come before the answer; only 101 is one (RFC 9110 section 15.2).
 	if status >= 200 || status == http.StatusSwitchingProtocols {
@@ -89,6 +94,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	w.begin()
 	n, err := w.inner.Write(p)
 	w.bytes.Add(int64(n))
+	if w.rec != nil {
+		wrote(w.rec, p[:max(0, min(n, len(p)))])
+	}
 	return n, err
 }
 
@@ -100,6 +108,9 @@ func (w *writer) WriteString(s string) (int, error) {
 	w.begin()
 	n, err := io.WriteString(w.inner, s)
 	w.bytes.Add(int64(n))
+	if w.rec != nil {
+		wrote(w.rec, s[:max(0, min(n, len(s)))])
+	}
 	return n, err
 }
 
@@ -172,9 +183,49 @@ func (w *writer) readFrom(src io.Reader) (int64, error) {
 		return 0, ErrResponseEnded
 	}
 	w.begin()
+	head, err := w.recordFrom(src)
+	if err != nil {
+		return head, unlessEnd(err)
+	}
 	n, err := w.inner.(io.ReaderFrom).ReadFrom(src)
 	w.bytes.Add(n)
-	return n, err
+	if w.rec != nil {
+		w.rec.passed(n)
+	}
+	return head + n, err
+}
+
+// recordFrom writes the beginning of src by hand, as far as it is captured; the rest
+// goes the short way, from file to socket. Its error is io.EOF when there is no rest.
+func (w *writer) recordFrom(src io.Reader) (written int64, err error) {
+	if w.rec == nil || !w.rec.wants() {
+		return 0, nil
+	}
+	buf := copyPool.Get().(*[copyBuffer]byte)
+	defer copyPool.Put(buf)
+	for w.rec.wants() {
+		n, err := src.Read(buf[:])
+		if n > 0 {
+			m, failed := w.Write(buf[:n])
+			written += int64(m)
+			if failed != nil {
+				return written, failed
+			}
+		}
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+var copyPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+func unlessEnd(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 type (

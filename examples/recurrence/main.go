@@ -5,9 +5,9 @@
 //
 //	go run .
 //
-// The tests hold downtime's rules, thousands of them at random, against rrule-go run in
-// UTC, where no clocks are changed. It is a module of its own so that importers of upkeep
-// do not inherit the two.
+// The tests hold downtime's rules, more than a thousand of them at random, against
+// rrule-go run in UTC, where no clocks are changed. It is a module of its own so that
+// importers of upkeep do not inherit the two.
 package main
 
 import (

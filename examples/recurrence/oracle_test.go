@@ -67,7 +67,7 @@ func randomRule(r *rand.Rand) string {
 	case 0:
 		parts = append(parts, fmt.Sprintf("COUNT=%d", 1+r.IntN(60)))
 	case 1:
-		parts = append(parts, "UNTIL="+time.Date(1990+r.IntN(60), 1, 1+r.IntN(365), r.IntN(24), 0, 0, 0, time.UTC).Format("20060102T150405Z"))
+		parts = append(parts, "UNTIL="+time.Date(1990+r.IntN(50), 1, 1+r.IntN(365), r.IntN(24), 0, 0, 0, time.UTC).Format("20060102T150405Z"))
 	}
 	r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 	return strings.Join(append([]string{"FREQ=" + freq}, parts...), ";")
@@ -79,9 +79,9 @@ var days = []string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}
 func TestAgreesWithRRule(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(5545, 3310))
-	from, to := time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2080, 1, 1, 0, 0, 0, 0, time.UTC)
+	from, to := time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
 	rules, occurrences, refused, twice := 0, 0, 0, 0
-	for range 2000 {
+	for range 1500 {
 		start := from.Add(time.Duration(r.Int64N(40*366*24)) * time.Hour)
 		text := randomRule(r)
 		want, mixed := oracle(t, text, start, to)
@@ -109,7 +109,7 @@ func TestAgreesWithRRule(t *testing.T) {
 		}
 	}
 	t.Logf("%d rules, %d occurrences, %d refused; rrule-go was asked twice for %d", rules, occurrences, refused, twice)
-	require.Greater(t, rules, 1500)
+	require.Greater(t, rules, 1000)
 }
 
 func difference(got, want []time.Time) string {
@@ -127,7 +127,7 @@ func difference(got, want []time.Time) string {
 }
 
 // most is how many occurrences of a rule are compared.
-const most = 500
+const most = 150
 
 // oracle is what rrule-go says.
 //

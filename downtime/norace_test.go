@@ -1,0 +1,5 @@
+//go:build !race
+
+package downtime_test
+
+const raced = false

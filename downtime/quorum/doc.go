@@ -1,0 +1,82 @@
+// Package quorum knows a maintenance window quiet in all replicas of a service, and keeps it
+// so: by locks of the PostgreSQL server that is going to be maintained, or of one
+// machine's files. No clock is compared and no lease runs out.
+//
+// Two names do most of it. Each replica gives its guard a [Replica], which [Postgres]
+// makes; the operator calls [Drain]:
+//
+//	q, err := quorum.Postgres(db, nil)
+//	defer q.Close()
+//	g, err := downtime.Open(ctx, downtime.File("windows.yaml"), &downtime.Options{Quorum: q})
+//
+//	lock, err := quorum.Drain(ctx, db, "orders-db-upgrade")
+//	defer lock.Close()
+//	err = migrate(lock.Context(ctx))
+//
+// Drain waits until the window has begun in each replica and nothing in its scope runs any
+// more. While the [Lock] is held no replica opens, whatever its clock and its document
+// say; after [Lock.Close] they do, when the window is over for them. [Look] shows
+// who is waited for. [Fence] makes single transactions safe where even a replica may be wrong.
+//
+// For the processes of one machine [Files] and [DrainFiles] do the same without a
+// database.
+//
+// # The protocol
+//
+// All locks are advisory locks of sessions. A replica has one session, in which it holds,
+// shared: one lock for having joined, one for each window that it knows to be
+// near, and one for each of these that it is open for: it admits work in the window's
+// scope, or has some running. The last it asks for without waiting, before it admits anything,
+// and lets go when the window is sealed and quiet.
+//
+// The operator takes the open lock exclusively. Getting it proves that no replica is
+// open and that none can be. A replica that has never heard of the window holds no
+// lock on it and would be overlooked; so the operator then looks whether all who have joined
+// know of it, and otherwise gives the lock back and waits. A newcomer does the same from the
+// other side: it joins, and then looks whether an operator holds a window that
+// it does not know of. Whichever was first is seen by the other. Such a newcomer gets
+// [downtime.ErrOutdated], and its guard admits nothing at all.
+//
+// A dead replica's locks go with its session. One that has lost its session closes,
+// joins again, and opens when it may.
+//
+// # What it proves, and what not
+//
+//   - A replica learns of a cut session from the server, within milliseconds, or from
+//     silence, within some seconds. Until then it admits work, and what it has running
+//     runs on, while its lock is free. Only the store itself can prove that writes have stopped:
+//     [Fence] them.
+//   - A session whose client is gone without a word holds its locks until the server's TCP
+//     keepalive notices; the sessions ask for half a minute. That blocks, and does not lie.
+//   - Quiet is said of replicas that have joined. One that has never reached the database
+//     is not known. Neither is who has not passed a guard with a Quorum.
+//   - A replica that knows of the window with another scope says what it knows. Give the
+//     document time to arrive before the window begins, and compare Guard.Revision.
+//   - A replica that has lost its session while its document lacks the window goes
+//     on as it is, until it has joined again.
+//   - Locks are of one server and one database. A failover takes them all, with
+//     their sessions: the [Lock] is lost then, and says so.
+//   - Keys are 64 bits of SHA-256 over fleet and window. Two windows of the same
+//     key would wait for one another; nobody has met them.
+//
+// # What PostgreSQL needs
+//
+// Version 12 or later, the primary; no extension, no table, no privilege. A replica
+// takes one connection of its own, and one lock and two for each near window of the
+// server's lock table (max_locks_per_transaction times max_connections, shared by all);
+// an operator one connection, and another for each Look. While a window is near a
+// replica's session is seen to run pg_sleep all the time: five statements a second. That is
+// how it hears of its end at once.
+//
+// Sessions must be one's own: pgbouncer in transaction mode gives them to many. This is
+// recognized at the next statement, at the latest within a second or so, and is
+// [ErrPooled]; locks that were left behind in the pooler block until it closes its
+// connection. Fence does work there. Any driver for database/sql will do that
+// has PostgreSQL's $1 for parameters.
+//
+// # Whom it trusts
+//
+// Whoever can open a session in the database, or write to the folder, can take any of
+// these locks: keep a window from becoming quiet, keep replicas closed, or pretend to be
+// one. Names and addresses of peers are quoted where they are printed.
+package quorum

@@ -1,0 +1,30 @@
+package quorum
+
+import "time"
+
+// The statements, for a server that knows no others.
+const (
+	SQLNonce    = sqlNonce
+	SQLSettings = sqlSettings
+	SQLBeat     = sqlBeat
+	SQLShare    = sqlShare
+	SQLLetGo    = sqlLetGo
+	SQLSeize    = sqlSeize
+	SQLYield    = sqlYield
+	SQLLetAll   = sqlLetAll
+	SQLDrained  = sqlDrained
+	SQLLook     = sqlLook
+	SQLFence    = sqlFence
+)
+
+// Key is the key of a window's lock that is open for the fleet.
+func Key(f Fleet, window string) int64 { return f.key(openLock, window) }
+
+// WindowFile is the name of a window's file.
+func WindowFile(window string) string { return windowFile(window) + extLock }
+
+// ParseAbout reads the file of a replica.
+func ParseAbout(data []byte) (pid int, name string, since time.Time, err error) {
+	a, err := parseAbout(data)
+	return a.PID, a.Name, a.Since, err
+}

@@ -1,0 +1,341 @@
+package quorum_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/quorum"
+)
+
+// processDir is the environment variable that makes the test binary a replica.
+const processDir = "UPKEEP_QUORUM_TEST_DIR"
+
+// beProcess is a replica that does what its standard input says, a line each: "agree
+// w=true v=false". It answers each with a line.
+func beProcess(dir string) int {
+	r, err := quorum.Files(dir, &quorum.Options{Name: os.Getenv("UPKEEP_QUORUM_TEST_NAME"), Logger: discard})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		told := windows{}
+		for _, field := range strings.Fields(in.Text())[1:] {
+			w, value, _ := strings.Cut(field, "=")
+			told[w] = value == "true"
+		}
+		open, err := r.Agree(context.Background(), told)
+		var answer []string
+		for w := range open {
+			answer = append(answer, w)
+		}
+		slices.Sort(answer)
+		fmt.Println(strings.Join(answer, " "), err)
+	}
+	if err := r.Close(); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// A process is a replica of its own.
+type process struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func startProcess(t *testing.T, dir, name string) *process {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	p := &process{t: t, cmd: exec.Command(exe)}
+	p.cmd.Env = append(os.Environ(), processDir+"="+dir, "UPKEEP_QUORUM_TEST_NAME="+name)
+	p.in, err = p.cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	p.out = bufio.NewScanner(out)
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() {
+		_ = p.in.Close()
+		_ = p.cmd.Wait()
+	})
+	return p
+}
+
+func (p *process) agree(windows string) string {
+	p.t.Helper()
+	_, err := fmt.Fprintln(p.in, "agree", windows)
+	require.NoError(p.t, err)
+	require.True(p.t, p.out.Scan())
+	return p.out.Text()
+}
+
+func (p *process) kill() {
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGKILL))
+	_ = p.cmd.Wait()
+}
+
+// awaitPeers waits until a look shows so many peers in these states.
+func awaitPeers(t *testing.T, dir, window string, want ...quorum.State) quorum.Report {
+	t.Helper()
+	var rep quorum.Report
+	require.Eventually(t, func() bool {
+		var err error
+		rep, err = quorum.LookFiles(dir, window)
+		require.NoError(t, err)
+		var got []quorum.State
+		for _, p := range rep.Peers {
+			got = append(got, p.State)
+		}
+		slices.Sort(got)
+		return slices.Equal(want, got)
+	}, 20*time.Second, 10*time.Millisecond, "%v", want)
+	return rep
+}
+
+func startDrainFiles(ctx context.Context, t *testing.T, dir, window string) *draining {
+	d := &draining{done: make(chan struct{})}
+	go func() {
+		defer close(d.done)
+		d.lock, d.err = quorum.DrainFiles(ctx, dir, window)
+	}()
+	t.Cleanup(func() {
+		<-d.done
+		if d.lock != nil {
+			_ = d.lock.Close()
+		}
+	})
+	return d
+}
+
+// TestFilesOfProcesses drains a window over real processes, of which one is killed.
+func TestFilesOfProcesses(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "new [1] *", "quorum")
+	const window = "../../etc/passwd\x00 ünd more"
+	a, b, c := startProcess(t, dir, "a"), startProcess(t, dir, "b"), startProcess(t, dir, "c")
+	for _, p := range []*process{a, b, c} {
+		require.Equal(t, "w <nil>", p.agree("w=true v=false"))
+	}
+	rep := awaitPeers(t, dir, "w", quorum.Open, quorum.Open, quorum.Open)
+	for _, p := range rep.Peers {
+		i := slices.IndexFunc([]*process{a, b, c}, func(q *process) bool { return q.cmd.Process.Pid == p.PID })
+		require.Equal(t, []string{"a", "b", "c"}[i], p.Name)
+		require.WithinDuration(t, time.Now(), p.Since, time.Hour)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := quorum.DrainFiles(ctx, dir, "w")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, fmt.Sprintf(`pid %d "b" is open`, b.cmd.Process.Pid))
+	require.Equal(t, "w <nil>", a.agree("w=true v=false"), "given up")
+
+	d := startDrainFiles(t.Context(), t, dir, "w")
+	require.Equal(t, " <nil>", a.agree("w=false v=false"))
+	require.Equal(t, " <nil>", b.agree("w=false v=false"))
+	awaitPeers(t, dir, "w", quorum.Quiet, quorum.Quiet, quorum.Open)
+	require.True(t, d.waits(200*time.Millisecond))
+	c.kill()
+	<-d.done
+	require.NoError(t, d.err)
+	require.Len(t, d.lock.Report().Peers, 2)
+	require.NoError(t, d.lock.Check(t.Context()))
+
+	require.Equal(t, " <nil>", a.agree("w=true v=false"), "the operator has it")
+	newcomer := startProcess(t, dir, "newcomer")
+	require.Equal(t, " "+downtime.ErrOutdated.Error(), newcomer.agree("v=true"))
+	require.Equal(t, "v <nil>", newcomer.agree("v=true w=true"))
+	require.NoError(t, d.lock.Close())
+	require.Equal(t, "w <nil>", a.agree("w=true v=false"))
+	require.Equal(t, "v w <nil>", newcomer.agree("v=true w=true"))
+
+	// Whatever a window is called.
+	lock, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, window)
+	require.Error(t, err, "nobody knows it")
+	require.Nil(t, lock)
+
+	// Who goes leaves nothing but the windows' locks.
+	for _, p := range []*process{a, b, newcomer} {
+		require.NoError(t, p.in.Close())
+		require.NoError(t, p.cmd.Wait())
+	}
+	awaitPeers(t, dir, "w")
+	lock, err = quorum.DrainFiles(t.Context(), dir, window)
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	require.ElementsMatch(t, []string{quorum.WindowFile("w"), quorum.WindowFile("v"), quorum.WindowFile(window)}, names)
+}
+
+func contextOf(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestStoppedProcess neither runs nor lets go.
+func TestStoppedProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := startProcess(t, dir, "p")
+	require.Equal(t, "w <nil>", p.agree("w=true"))
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGSTOP))
+	_, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, "w")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
+	require.Equal(t, " <nil>", p.agree("w=false"))
+	lock, err := quorum.DrainFiles(t.Context(), dir, "w")
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+}
+
+func files(t *testing.T, dir string) *quorum.Replica {
+	r, err := quorum.Files(dir, &quorum.Options{Logger: discard, Name: strings.Repeat("\x01", 5000)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	return r
+}
+
+func TestSecondOperatorOfFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, err := quorum.DrainFiles(t.Context(), dir, "w")
+	require.NoError(t, err)
+	second := startDrainFiles(t.Context(), t, dir, "w")
+	require.True(t, second.waits(200*time.Millisecond))
+	awaitPeers(t, dir, "w", quorum.Draining)
+	require.NoError(t, first.Close())
+	<-second.done
+	require.NoError(t, second.err)
+}
+
+// TestFilesAreRemoved by somebody: who finds its own gone says so, and joins again.
+func TestFilesAreRemoved(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "quorum")
+	r := files(t, dir)
+	require.Equal(t, windows{"w": true}, agree(t, r, windows{"w": true}))
+	select {
+	case <-r.Changed(): // joined, unless it was Agree who did that
+	case <-time.After(100 * time.Millisecond):
+	}
+	for _, gone := range []string{quorum.WindowFile("w"), "*.replica", "*"} {
+		paths, err := filepath.Glob(filepath.Join(dir, gone))
+		require.NoError(t, err)
+		require.NotEmpty(t, paths)
+		for _, path := range paths {
+			require.NoError(t, os.Remove(path))
+		}
+		select {
+		case <-r.Changed():
+		case <-time.After(20 * time.Second):
+			require.Fail(t, "nothing was noticed")
+		}
+		require.Eventually(t, func() bool { // it is joining again, which rings too
+			open, err := r.Agree(t.Context(), windows{"w": true})
+			return err == nil && open["w"]
+		}, 20*time.Second, 10*time.Millisecond)
+		awaitPeers(t, dir, "w", quorum.Open)
+		select {
+		case <-r.Changed():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+
+	// The operator's too.
+	agree(t, r, windows{"w": false})
+	lock, err := quorum.DrainFiles(t.Context(), dir, "w")
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(dir, quorum.WindowFile("w"))))
+	ctx := lock.Context(t.Context())
+	<-ctx.Done()
+	require.ErrorIs(t, context.Cause(ctx), quorum.ErrLost)
+	require.ErrorIs(t, lock.Close(), quorum.ErrLost)
+}
+
+func TestFilesThatCannotBe(t *testing.T) {
+	t.Parallel()
+	_, err := quorum.Files("", nil)
+	require.EqualError(t, err, "quorum: the folder has no name")
+	_, err = quorum.DrainFiles(t.Context(), "", "w")
+	require.EqualError(t, err, "quorum: the folder has no name")
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err = files(t, file).Agree(t.Context(), windows{"w": true})
+	require.ErrorIs(t, err, syscall.ENOTDIR)
+	_, err = quorum.DrainFiles(t.Context(), file, "w")
+	require.ErrorIs(t, err, syscall.ENOTDIR)
+	_, err = quorum.LookFiles(file, "w")
+	require.ErrorIs(t, err, syscall.ENOTDIR)
+}
+
+// TestForeignFiles are in the folder: what is no replica's is left alone, what says
+// nothing of its owner is nameless, and what nobody has locked is dead.
+func TestForeignFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"README", "DEAD.replica", "DEAD.0123.knows", "OLD.new", "YOUNG.new"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("\x00{"), 0o600))
+	}
+	require.NoError(t, os.Chtimes(filepath.Join(dir, "OLD.new"), time.Time{}, time.Now().Add(-time.Hour)))
+	garbled := filepath.Join(dir, "GARBLED.replica")
+	require.NoError(t, os.WriteFile(garbled, make([]byte, 10000), 0o600))
+	f, err := os.Open(garbled)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+
+	rep, err := quorum.LookFiles(dir, "w")
+	require.NoError(t, err)
+	require.Equal(t, []quorum.Peer{{State: quorum.Unaware}}, rep.Peers)
+	require.Equal(t, "w: waiting for 1 of 1: pid 0 does not know of the window", rep.String())
+	var names []string
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	require.Equal(t, []string{"GARBLED.replica", "README", "YOUNG.new"}, names)
+}
+
+func FuzzAbout(f *testing.F) {
+	for _, seed := range []string{
+		`{"pid":4711,"name":"orders@node 4711","since":"2026-12-06T01:02:03Z"}`,
+		`{"pid":-1,"name":"\u001b[2J","since":null}`, `{"pid":1e999}`, `{}`, `null`, ``, `[`, "{\"name\":\"\xff\"}", strings.Repeat("[", 5000),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		pid, name, since, err := quorum.ParseAbout(data)
+		if err != nil {
+			require.Zero(t, pid)
+			return
+		}
+		text := quorum.Peer{PID: pid, Name: name, Since: since}.String()
+		require.NotContains(t, text, "\n")
+		require.NotContains(t, text, "\x1b")
+		require.True(t, len(text) < 1000, len(text))
+	})
+}

@@ -1,0 +1,120 @@
+package quorum
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// A Peer is a session, or with files a process, that has to do with a window.
+type Peer struct {
+	// PID is that of the session's backend, as in pg_stat_activity; with files that of
+	// the process.
+	PID int
+
+	// Name is the session's application_name, for a replica [Options].Name.
+	Name string
+
+	// Addr is the address of the session's client, "" on a socket of the same machine,
+	// with files, and when PostgreSQL does not show it: that takes the role of
+	// the session, or pg_read_all_stats.
+	Addr string
+
+	// Since is when a replica's session began, with files when it joined, and when the
+	// transaction of one that writes did. Zero where PostgreSQL does not show it.
+	Since time.Time
+
+	State State
+}
+
+// String is for operators:
+//
+//	pid 4711 "orders-api@node-1 17" 10.0.0.7 is open, since 2026-12-06T01:02:03Z
+func (p Peer) String() string {
+	b := fmt.Appendf(nil, "pid %d", p.PID)
+	if p.Name != "" {
+		b = fmt.Appendf(b, " %s", quote(p.Name))
+	}
+	if p.Addr != "" {
+		b = fmt.Appendf(b, " %s", p.Addr)
+	}
+	b = fmt.Appendf(b, " %v", p.State)
+	if !p.Since.IsZero() {
+		b = fmt.Appendf(b, ", since %s", p.Since.UTC().Format(time.RFC3339))
+	}
+	return string(b)
+}
+
+// quote makes text of others fit for a line.
+func quote(text string) string {
+	const most = 100
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return strconv.QuoteToGraphic(text)
+}
+
+// A State is how a peer stands to a window.
+type State uint8
+
+// The states of a peer. All but Quiet are in the way.
+const (
+	// Quiet is a replica that knows of the window, and admits nothing.
+	Quiet State = iota
+	// Open is a replica that admits work in the window's scope, or has work running.
+	Open
+	// Unaware is a replica that does not know of the window, or not that it is near: its
+	// document is old, its clock is wrong, or it has only just begun.
+	Unaware
+	// Writing is a transaction that has passed [Fence], and others that hold the same lock.
+	Writing
+	// Draining is another operator, who holds the window's lock.
+	Draining
+)
+
+var stateNames = [...]string{
+	Quiet:    "is quiet",
+	Open:     "is open",
+	Unaware:  "does not know of the window",
+	Writing:  "is writing",
+	Draining: "is draining the window",
+}
+
+// String gives the state as the end of a sentence: "is open".
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// A Report says how all peers stand to a window, at one moment.
+type Report struct {
+	Window string
+	Peers  []Peer // by PID
+}
+
+// Waiting are the peers that are in the way.
+func (r Report) Waiting() []Peer {
+	var waiting []Peer
+	for _, p := range r.Peers {
+		if p.State != Quiet {
+			waiting = append(waiting, p)
+		}
+	}
+	return waiting
+}
+
+// String is for operators: `orders-db: waiting for 1 of 3: pid 4711 is open`.
+func (r Report) String() string {
+	waiting := r.Waiting()
+	if len(waiting) == 0 {
+		return fmt.Sprintf("%s: nobody of %d in the way", r.Window, len(r.Peers))
+	}
+	b := fmt.Appendf(nil, "%s: waiting for %d of %d", r.Window, len(waiting), len(r.Peers))
+	for i, p := range waiting {
+		b = append(b, []string{"; ", ": "}[b2i(i == 0)]...)
+		b = append(b, p.String()...)
+	}
+	return string(b)
+}

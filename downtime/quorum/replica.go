@@ -1,0 +1,461 @@
+package quorum
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime"
+)
+
+// Options of a [Replica]. Nil options are the defaults.
+type Options struct {
+	// Fleet names the replicas that have one document of windows, where several such
+	// share a database. [Files] does not use it: there the folder does that. Empty: the
+	// one fleet of the database.
+	Fleet Fleet
+
+	// Name is what operators read of this replica; in PostgreSQL it is the
+	// application_name, which is cut at 63 bytes. Empty: program, host and process id.
+	Name string
+
+	// Logger is told when the replica joins and when it falls out. Nil:
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+func (o *Options) resolve() Options {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.Name == "" {
+		host, _ := os.Hostname()
+		opts.Name = fmt.Sprintf("%s@%s %d", filepath.Base(os.Args[0]), host, os.Getpid())
+	}
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	return opts
+}
+
+// A Replica is this process's part in a quorum: give it to a guard as
+// Options.Quorum. [Postgres] and [Files] make one. It is for one guard.
+//
+// It joins at once, before it is asked anything, so that operators see it also while
+// it knows of no window, and joins again whenever it has fallen out. All methods
+// may be called from any goroutine.
+type Replica struct {
+	opts    Options
+	join    func(context.Context) (member, error)
+	slice   time.Duration // how long a beat may block; 0: it does not
+	changed chan struct{}
+	wake    chan struct{}   // there is something to watch over
+	life    context.Context // until Close
+	cancel  context.CancelFunc
+	ended   chan struct{}
+
+	// turn is held by who uses the member. Whoever waits for it longest is next.
+	turn   chan struct{}
+	member member // nil: fallen out
+	fault  string // what the last attempt to join failed with, "" when it did not
+
+	mu       sync.Mutex
+	joined   bool            // with knows, open and outdated: what holds
+	knows    map[string]bool // windows that operators may count on us knowing
+	open     map[string]bool // windows that we keep operators from
+	outdated bool
+	lost     int
+	fell     chan struct{} // closed when it falls out
+}
+
+// A member is one life of a replica among others: a session, or an open file. After
+// an error nothing is known of it but that it must leave. windows are never empty.
+type member interface {
+	know(ctx context.Context, windows []string) error
+	forget(ctx context.Context, windows []string) error
+	enter(ctx context.Context, windows []string) (entered []string, err error)
+	leave(ctx context.Context, windows []string) error
+
+	// outdated says whether an operator holds a window that is not among the known.
+	outdated(ctx context.Context, known map[string]bool) (bool, error)
+
+	// beat returns an error when the member is cut off, after having waited d for that.
+	beat(ctx context.Context, d time.Duration) error
+
+	// end gives everything up.
+	end()
+}
+
+const (
+	slice     = 200 * time.Millisecond // of a blocking beat, and so the time that Agree may have to wait
+	pulse     = time.Second            // between beats that do not block
+	patience  = 5 * time.Second        // with one step of a member
+	rejoining = 5 * time.Second        // between attempts to join that nobody has asked for
+)
+
+func newReplica(opts Options, slice time.Duration, join func(context.Context) (member, error)) *Replica {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Replica{
+		opts:    opts,
+		join:    join,
+		slice:   slice,
+		changed: make(chan struct{}, 1),
+		wake:    make(chan struct{}, 1),
+		fell:    make(chan struct{}),
+		life:    ctx,
+		cancel:  cancel,
+		ended:   make(chan struct{}),
+		turn:    make(chan struct{}, 1),
+	}
+	go r.run()
+	return r
+}
+
+// Changed is [downtime.Quorum]'s.
+func (r *Replica) Changed() <-chan struct{} { return r.changed }
+
+func ring(bell chan struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
+	}
+}
+
+// Close leaves the quorum: operators no longer wait for this replica. Close the guard
+// first and let its work end, or it runs while operators think it does not. Close may be
+// called more than once.
+func (r *Replica) Close() error {
+	r.cancel()
+	<-r.ended
+	return nil
+}
+
+// Stats are for metrics: joined (1 or 0), outdated (1 or 0), known and open (windows),
+// lost (how often it has fallen out).
+func (r *Replica) Stats() map[string]float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return map[string]float64{
+		"joined":   float64(b2i(r.joined)),
+		"outdated": float64(b2i(r.outdated)),
+		"known":    float64(len(r.knows)),
+		"open":     float64(len(r.open)),
+		"lost":     float64(r.lost),
+	}
+}
+
+// Agree is [downtime.Quorum]'s: it makes known which windows this replica knows of,
+// lets operators have those that are false, and keeps them from those that are true.
+// Of these it answers all that no operator holds.
+//
+// The error is [downtime.ErrOutdated] when an operator holds a window that is not
+// among windows; [ErrClosed]; or a fault, after which the replica has fallen out. When it falls
+// out while Agree waits, Agree says so at once, so that the guard closes, and joins
+// again when it is called the next time.
+func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error) {
+	if open, ok := r.settled(windows); ok {
+		return open, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
+	r.mu.Lock()
+	fell := r.fell
+	r.mu.Unlock()
+	if err := r.take(ctx, fell); err != nil {
+		return nil, err
+	}
+	defer r.give()
+	fresh := r.member == nil
+	if fresh {
+		if err := r.enterQuorum(ctx); err != nil {
+			return nil, r.failed(err)
+		}
+	}
+	if err := r.agree(ctx, windows, fresh); err != nil {
+		r.fall(err, nil)
+		return nil, r.failed(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.outdated {
+		return nil, downtime.ErrOutdated
+	}
+	return maps.Clone(r.open), nil
+}
+
+// failed is what Agree returns for what went wrong.
+func (r *Replica) failed(err error) error {
+	if r.life.Err() != nil {
+		return ErrClosed
+	}
+	return fmt.Errorf("quorum: %w", err)
+}
+
+// settled answers when there is nothing to do.
+func (r *Replica) settled(windows map[string]bool) (map[string]bool, bool) {
+	if r.life.Err() != nil {
+		return nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.joined || r.outdated || len(windows) != len(r.knows) {
+		return nil, false
+	}
+	for w, wanted := range windows {
+		if !r.knows[w] || wanted != r.open[w] {
+			return nil, false
+		}
+	}
+	return maps.Clone(r.open), true
+}
+
+// take waits for our turn with the member, but no longer than until fell is closed.
+func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
+	select {
+	case r.turn <- struct{}{}:
+		if r.life.Err() == nil {
+			return nil
+		}
+		r.give()
+	case <-fell:
+	case <-ctx.Done():
+	}
+	switch {
+	case r.life.Err() != nil:
+		return ErrClosed
+	case closed(fell):
+		return errFell
+	}
+	return fmt.Errorf("quorum: %w", context.Cause(ctx))
+}
+
+var errFell = errors.New("quorum: fell out; joining again")
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *Replica) give() { <-r.turn }
+
+// enterQuorum joins. It is called in our turn, without a member.
+func (r *Replica) enterQuorum(ctx context.Context) error {
+	m, err := r.join(ctx)
+	if err != nil {
+		if text := err.Error(); text != r.fault && r.life.Err() == nil {
+			r.fault = text
+			r.opts.Logger.Warn("cannot join the quorum of maintenance windows", "err", err)
+		}
+		return err
+	}
+	r.fault = ""
+	r.member = m
+	r.mu.Lock()
+	r.joined, r.knows, r.open, r.outdated = true, map[string]bool{}, map[string]bool{}, false
+	r.mu.Unlock()
+	r.opts.Logger.Info("joined the quorum of maintenance windows", "name", r.opts.Name)
+	return nil
+}
+
+// fall gives up the member, of which nothing is known any more. Who has to know is told
+// first, for to end a member may take a second.
+func (r *Replica) fall(err error, bell chan struct{}) {
+	r.note(func() {
+		r.joined, r.knows, r.open, r.outdated = false, nil, nil, false
+		r.lost++
+		close(r.fell)
+		r.fell = make(chan struct{})
+	})
+	ring(bell)
+	r.member.end()
+	r.member = nil
+	if r.life.Err() == nil {
+		r.opts.Logger.Warn("fell out of the quorum of maintenance windows", "err", err)
+	}
+}
+
+// agree brings the member to what windows say.
+//
+// The order matters. Who knows of a window says so before wanting it, for the operator
+// waits for all who have not. Who has joined, or forgets a window, looks for operators
+// afterwards, for they look for us after they have taken a window: one sees the other.
+func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool) error {
+	r.mu.Lock()
+	look := fresh || r.outdated
+	var shut, forget, know, enter []string
+	for w := range r.open {
+		if !windows[w] {
+			shut = append(shut, w)
+		}
+	}
+	for w := range r.knows {
+		if _, told := windows[w]; !told {
+			forget = append(forget, w)
+		}
+	}
+	for w, wanted := range windows {
+		if !r.knows[w] {
+			know = append(know, w)
+		}
+		if wanted && !r.open[w] {
+			enter = append(enter, w)
+		}
+	}
+	r.mu.Unlock()
+	for _, list := range [][]string{shut, forget, know, enter} {
+		slices.Sort(list)
+	}
+
+	if len(know) > 0 {
+		if err := r.member.know(ctx, know); err != nil {
+			return err
+		}
+		r.note(func() { add(r.knows, know) })
+		ring(r.wake)
+	}
+	if len(shut) > 0 {
+		r.note(func() { remove(r.open, shut) })
+		if err := r.member.leave(ctx, shut); err != nil {
+			return err
+		}
+	}
+	if len(forget) > 0 {
+		look = true
+		r.note(func() { remove(r.knows, forget) })
+		if err := r.member.forget(ctx, forget); err != nil {
+			return err
+		}
+	}
+	if len(enter) > 0 {
+		entered, err := r.member.enter(ctx, enter)
+		if err != nil {
+			return err
+		}
+		r.note(func() { add(r.open, entered) })
+	}
+	if look {
+		return r.look(ctx)
+	}
+	return nil
+}
+
+func (r *Replica) look(ctx context.Context) error {
+	outdated, err := r.member.outdated(ctx, r.known())
+	if err == nil {
+		r.note(func() { r.outdated = outdated })
+	}
+	return err
+}
+
+func (r *Replica) known() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.knows)
+}
+
+func (r *Replica) note(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+}
+
+func add(set map[string]bool, windows []string) {
+	for _, w := range windows {
+		set[w] = true
+	}
+}
+
+func remove(set map[string]bool, windows []string) {
+	for _, w := range windows {
+		delete(set, w)
+	}
+}
+
+// run keeps the replica joined, and notices when it is not.
+func (r *Replica) run() {
+	defer close(r.ended)
+	for r.life.Err() == nil {
+		pause := r.once()
+		if pause == 0 {
+			continue
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-r.wake:
+		case <-r.life.Done():
+		}
+		timer.Stop()
+	}
+	r.turn <- struct{}{}
+	defer r.give()
+	if r.member != nil {
+		r.member.end()
+		r.member = nil
+		r.note(func() { r.joined, r.knows, r.open, r.outdated = false, nil, nil, false })
+	}
+	ring(r.changed)
+}
+
+// once beats, or joins, and returns the pause to the next time.
+func (r *Replica) once() time.Duration {
+	ctx := r.life
+	if r.take(ctx, nil) != nil {
+		return 0 // closed
+	}
+	defer r.give()
+	if r.member == nil {
+		bounded, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if r.enterQuorum(bounded) != nil {
+			return jitter(rejoining)
+		}
+		if err := r.look(bounded); err != nil {
+			r.fall(err, nil)
+			return jitter(rejoining)
+		}
+		ring(r.changed) // to be told of windows
+		return 0
+	}
+	wait, pause := time.Duration(0), jitter(pulse)
+	if r.slice > 0 && len(r.known()) > 0 {
+		wait, pause = r.slice, 0
+	}
+	bounded, cancel := context.WithTimeout(ctx, patience+wait)
+	defer cancel()
+	err := r.member.beat(bounded, wait)
+	if err == nil && r.isOutdated() {
+		if err = r.look(bounded); err == nil && !r.isOutdated() {
+			ring(r.changed)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		r.fall(err, r.changed)
+		return 0
+	}
+	return pause
+}
+
+func (r *Replica) isOutdated() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outdated
+}
+
+// jitter varies d by a tenth, so that a fleet does not do everything at once.
+func jitter(d time.Duration) time.Duration {
+	return d - d/20 + rand.N(d/10)
+}
