@@ -1,6 +1,7 @@
 // Observebench measures package observe and its peers in one run: what a request costs
-// behind each handler, what a log record costs that waits for the end of its request, and
-// what telling of a flag evaluation costs.
+// behind each handler, what a log record costs that waits for the end of its request,
+// what telling of a flag evaluation costs, and what captures cost: a request that is not
+// captured, and requests that fail while the store of captures does not write.
 //
 //	go run .
 //
@@ -30,6 +31,7 @@ import (
 type settings struct {
 	rounds int           // of everything
 	time   time.Duration // of one measurement
+	load   time.Duration // of one measurement of latencies
 }
 
 func main() {
@@ -37,6 +39,7 @@ func main() {
 	s := settings{}
 	flag.IntVar(&s.rounds, "rounds", 7, "measurements of each contender, of which the median is shown")
 	flag.DurationVar(&s.time, "time", 50*time.Millisecond, "time of one measurement")
+	flag.DurationVar(&s.load, "load", time.Second, "time of one measurement of latencies")
 	flag.Parse()
 	if err := run(os.Stdout, s); err != nil {
 		fmt.Fprintln(os.Stderr, "observebench:", err)
@@ -53,5 +56,8 @@ func run(w io.Writer, s settings) error {
 	defer b.close()
 	heap := make([]byte, 32<<20)
 	defer runtime.KeepAlive(heap)
-	return printTables(w, b.tables, s)
+	if err := printTables(w, b.tables, s); err != nil {
+		return err
+	}
+	return printStalled(w, s)
 }

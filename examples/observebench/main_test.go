@@ -13,7 +13,9 @@ var racing bool
 
 func TestRunPrintsEveryContender(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, run(&out, settings{rounds: 1, time: time.Microsecond}))
+	require.NoError(t, run(&out, settings{rounds: 1, time: time.Microsecond, load: 20 * time.Millisecond}))
+	require.Contains(t, out.String(), "captures on, the disk stalls\n")
+	require.Contains(t, out.String(), "at most 5 % more p99 while the disk stalls: ")
 	b, err := newBench()
 	require.NoError(t, err)
 	defer b.close()

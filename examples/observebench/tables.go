@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	contribotel "github.com/open-feature/go-sdk-contrib/hooks/open-telemetry/pkg"
 	"github.com/open-feature/go-sdk/openfeature"
@@ -23,6 +24,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/upkeep-go/upkeep/observe"
+	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
 // The contenders.
@@ -42,7 +44,7 @@ type bench struct {
 
 func newBench() (*bench, error) {
 	b := new(bench)
-	for _, add := range []func() error{b.addRequests, b.addLogs, b.addFlags} {
+	for _, add := range []func() error{b.addRequests, b.addCaptures, b.addLogs, b.addFlags} {
 		if err := add(); err != nil {
 			b.close()
 			return nil, err
@@ -149,6 +151,50 @@ func (b *bench) addRequests() error {
 	}
 	return nil
 }
+
+const (
+	uncaptured = "observe, captures off"
+	captured   = "observe, captures on"
+)
+
+// addCaptures compares requests that go well, which nobody captures.
+func (b *bench) addCaptures() error {
+	p := allProviders()[2]
+	t := &table{title: "a request that is not captured, with a body of 1 KiB, " + p.name, goals: []goal{
+		{"at most 2 µs for captures being on", captured, uncaptured, above, value{ns: 2000, allocs: 100}},
+	}}
+	for _, name := range []string{uncaptured, captured} {
+		var store capture.Store
+		if name == captured {
+			store = disk{}
+		}
+		obs, err := b.observer(&observe.Options{
+			Log: slog.DiscardHandler, TracerProvider: p.traces, MeterProvider: p.metrics, LoggerProvider: lognoop.NewLoggerProvider(),
+			Propagator: propagator, Captures: store,
+		})
+		if err != nil {
+			return err
+		}
+		h := obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			greet(w, r)
+		}))
+		r := httptest.NewRequest("POST", "http://shop.example/checkout", nil)
+		r.Header.Set("User-Agent", "bench")
+		r.Header.Set("Content-Type", "application/json")
+		body := strings.NewReader(body1K)
+		w := &sink{header: http.Header{}}
+		t.contenders = append(t.contenders, contender{name: name, call: func() {
+			body.Reset(body1K)
+			r.Body = io.NopCloser(body)
+			h.ServeHTTP(w, r)
+		}})
+	}
+	b.tables = append(b.tables, t)
+	return nil
+}
+
+var body1K = strings.Repeat("{}", 512)
 
 // frontEnd is the least that a log handler can do: what remains is package slog's own.
 type frontEnd struct{ slog.Handler }
