@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
@@ -144,6 +145,7 @@ type Observer struct {
 	logger     *slog.Logger
 
 	public, join, repanic bool
+	untraced              bool // the tracer is one that does nothing
 	slow                  time.Duration
 	wide                  float64
 	route                 func(*http.Request) string
@@ -242,6 +244,7 @@ func New(opts *Options) (*Observer, error) {
 		loggers = otel.GetLoggerProvider()
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
+	_, o.untraced = o.tracer.(tracenoop.Tracer)
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
 	if o.captures, err = newCaptures(o, opts); err != nil {
 		return nil, err
