@@ -29,11 +29,13 @@ var arrows = map[string][]string{
 	"flags/flagtest":    {"flags", openfeature},
 	"flags/ofrep":       {"flags", "internal/document", openfeature},
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
+	"pkgmgmt/apicheck":  {"pkgmgmt/registry", xmod, xexp, xtools},
 	"pkgmgmt/registry":  {xmod},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
 	"downtime/quorum":   {"downtime"},
 	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":   {}, // stands alone
+	"observe/replay":    {"observe", "observe/capture", "internal/rerun", openfeature},
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
 	"internal/rerun":    {},
@@ -48,7 +50,9 @@ const (
 	otelLog     = "go.opentelemetry.io/otel/log"
 	otelMetric  = "go.opentelemetry.io/otel/metric"
 	otelTrace   = "go.opentelemetry.io/otel/trace"
+	xexp        = "golang.org/x/exp"
 	xmod        = "golang.org/x/mod"
+	xtools      = "golang.org/x/tools"
 	yaml        = "go.yaml.in/yaml/v3"
 	fsnotify    = "github.com/fsnotify/fsnotify"
 	murmur3     = "github.com/twmb/murmur3"
@@ -70,6 +74,8 @@ var requirements = map[string]string{
 	otelMetric:                            "the metric API",
 	otelTrace:                             "the trace API",
 	xmod:                                  "everything that has the shape of a Go module",
+	xexp:                                  "apidiff, which compares APIs",
+	xtools:                                "packages, which loads them",
 	yaml:                                  "documents",
 	fsnotify:                              "notice of changed files",
 	murmur3:                               "bucketing, as flagd has it",
@@ -85,6 +91,7 @@ var requirements = map[string]string{
 	"go.opentelemetry.io/auto/sdk":        "of the OpenTelemetry API",
 	"github.com/google/uuid":              "of the OpenTelemetry SDK",
 	"go.uber.org/mock":                    "of the OpenFeature SDK",
+	"golang.org/x/sync":                   "of x/tools",
 	"golang.org/x/sys":                    "of fsnotify",
 }
 
