@@ -558,17 +558,27 @@ func (g *Guard) State() State {
 	if s.schedule == nil {
 		return State{}
 	}
-	st := s.schedule.At(time.Now())
+	now := time.Now()
+	st := s.schedule.At(now)
 	if !s.differs {
 		return st
 	}
 	st.Windows = nil
 	for _, n := range s.near {
-		if n.Window.ID != "" && n.Phase != PhaseOpen && n.Phase != PhaseCompleted {
+		if n.Window.ID == "" {
+			continue
+		}
+		if n.Phase != PhaseOpen && n.Phase != PhaseCompleted {
 			st.Windows = append(st.Windows, n.WindowState)
 		}
+		next := n.next(now)
+		if n.Phase == PhaseOverrun {
+			next = n.until() // at the latest
+		}
+		if !next.IsZero() && (st.Next.IsZero() || next.Before(st.Next)) {
+			st.Next = next
+		}
 	}
-	st.Next = s.next
 	return st
 }
 

@@ -62,9 +62,9 @@ func TestTheIndexAgreesWithAskingEach(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(4, 2))
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
-	rounds := 3000
+	rounds := 1000
 	if testing.Short() {
-		rounds = 300
+		rounds = 200
 	}
 	inside := 0
 	for range rounds {

@@ -2,11 +2,13 @@ package observe_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/open-feature/go-sdk/openfeature"
@@ -145,6 +147,19 @@ func BenchmarkLog(b *testing.B) {
 				obs.Logger().Log(ctx, slog.LevelDebug-1, "message")
 			}
 		})
+		b.Run("disabled, debug on", func(b *testing.B) {
+			opts := noopOptions()
+			opts.DebugToken = debugToken()
+			obs, err := observe.New(opts)
+			require.NoError(b, err)
+			_ = obs.Do(context.Background(), "bench", func(ctx context.Context) error {
+				b.ReportAllocs()
+				for b.Loop() {
+					obs.Logger().Log(ctx, slog.LevelDebug-1, "message")
+				}
+				return nil
+			})
+		})
 		return nil
 	})
 }
@@ -190,3 +205,30 @@ func (enabledLogs) Logger(string, ...logapi.LoggerOption) logapi.Logger { return
 type enabledLogger struct{ lognoop.Logger }
 
 func (enabledLogger) Enabled(context.Context, logapi.EnabledParameters) bool { return true }
+
+// BenchmarkTail is a whole job with ten records that nobody wants, alone and on two
+// goroutines: what they share must not make them wait.
+func BenchmarkTail(b *testing.B) {
+	obs, err := observe.New(noopOptions())
+	require.NoError(b, err)
+	job := func(ctx context.Context) error {
+		for range 10 {
+			obs.Logger().LogAttrs(ctx, slog.LevelDebug, "charged the card", slog.Int("items", 3), slog.String("currency", "EUR"))
+		}
+		return nil
+	}
+	for _, goroutines := range []int{1, 2} {
+		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
+			b.ReportAllocs()
+			var all sync.WaitGroup
+			for range goroutines {
+				all.Go(func() {
+					for range b.N {
+						_ = obs.Do(context.Background(), "job", job)
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}

@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"downtime/quorum":   {"downtime"},
 	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":   {}, // stands alone
+	"observe/replay":    {"observe", "observe/capture", "internal/rerun", openfeature},
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
 	"internal/rerun":    {},
