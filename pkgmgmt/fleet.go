@@ -87,7 +87,7 @@ func NewFleet(targets []Target, opts *FleetOptions) (*Fleet, error) {
 	for i, text := range f.opts.Modules {
 		pat, err := parsePattern(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("Modules[%d]: %w", i, err))
+			errs = append(errs, fmt.Errorf("%s[%d]: %w", "Modules", i, err))
 		}
 		f.only = append(f.only, pat)
 	}
