@@ -201,7 +201,7 @@ func (c *compiler) rule(field string, from Rule) *rule {
 			c.fault(field+".skew.minor", fmt.Errorf("must not be negative, got %d", skew.Minor))
 		}
 	}
-	if len(wants) == 0 && r.Skew == nil {
+	if r.Minimum == "" && r.Require == "" && len(r.Block) == 0 && r.Skew == nil {
 		if !r.Strict {
 			c.fault(field, errors.New("needs one of minimum, require, block, skew and strict"))
 		}
