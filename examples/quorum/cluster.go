@@ -27,6 +27,7 @@ var errNoPostgres = errors.New("no PostgreSQL server is installed: " + howTo)
 // port, and gone when it is stopped.
 type cluster struct {
 	dir    string
+	as     *syscall.Credential // who runs it; nil: we ourselves
 	stdin  io.Closer
 	exited chan struct{}
 }
@@ -45,37 +46,16 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.Command(name, args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "LC_ALL=C")
-		// What a terminal tells us is not for the server.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Setpgid: true}
-		return cmd
-	}
+	c := &cluster{dir: dir, as: credential, exited: make(chan struct{})}
 	data := filepath.Join(dir, "data")
-	if out, err := command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync").CombinedOutput(); err != nil {
+	if out, err := c.command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--no-sync").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	logFile, err := os.Create(filepath.Join(dir, "log"))
+	c.stdin, err = c.start(c.exited, "QUIT", filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
+		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100")
 	if err != nil {
 		return nil, err
 	}
-	defer logFile.Close()
-	c := &cluster{dir: dir, exited: make(chan struct{})}
-	server := command("sh", "-c", untilEOF, "sh", filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
-		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100")
-	server.Stdout, server.Stderr = logFile, logFile
-	if c.stdin, err = server.StdinPipe(); err != nil {
-		return nil, err
-	}
-	if err := server.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		_ = server.Wait()
-		close(c.exited)
-	}()
 	db, err := sql.Open("pgx", c.url())
 	if err != nil {
 		c.stop()
@@ -89,7 +69,7 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-c.exited:
-			text, _ := os.ReadFile(logFile.Name())
+			text, _ := os.ReadFile(filepath.Join(dir, "postgres.log"))
 			return nil, fmt.Errorf("postgres has ended: %s", text)
 		case <-ctx.Done():
 			c.stop()
@@ -98,8 +78,41 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	}
 }
 
-// untilEOF runs a command until it ends, or our process does, however it does.
-const untilEOF = `exec 3<&0; "$@" 3<&- & p=$!; (cat <&3 >/dev/null; kill -QUIT $p) & wait $p`
+// command is a program in the cluster's folder, run by the cluster's user.
+func (c *cluster) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	// What a terminal tells us is not for the server.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.as, Setpgid: true}
+	return cmd
+}
+
+// start starts a server, which writes what it has to say to a file called by its name. It
+// runs until stdin is closed, which sends it the signal end; then exited is closed.
+func (c *cluster) start(exited chan struct{}, end, name string, args ...string) (stdin io.Closer, err error) {
+	log, err := os.Create(filepath.Join(c.dir, filepath.Base(name)+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	server := c.command("sh", append([]string{"-c", untilEOF, "sh", end, name}, args...)...)
+	server.Stdout, server.Stderr = log, log
+	if stdin, err = server.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := server.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = server.Wait()
+		close(exited)
+	}()
+	return stdin, nil
+}
+
+// untilEOF runs a command until it ends, or our process does, however that ends.
+const untilEOF = `exec 3<&0; end=$1; shift; "$@" 3<&- & p=$!; (cat <&3 >/dev/null; kill -$end $p) & wait $p`
 
 // url is the data source of the cluster.
 func (c *cluster) url() string { return "host=" + c.dir + " user=postgres dbname=postgres" }

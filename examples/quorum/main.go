@@ -2,7 +2,7 @@
 // PostgreSQL database: github.com/upkeep-go/upkeep/downtime/quorum with a real server,
 // real processes and pgx.
 //
-//	./setup    # installs PostgreSQL, where it is missing
+//	./setup    # installs PostgreSQL and pgbouncer, where they are missing
 //	go run .   # with a server of its own, or that of DATABASE_URL
 //
 // The tests do the same with millions of writes, and kill, cut and mislead replicas

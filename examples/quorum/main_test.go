@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,9 +52,12 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
+var stages atomic.Int64 // so that a test can be run twice
+
 // A stage is a database with a table, a document, and replicas.
 type stage struct {
 	t     *testing.T
+	name  string // of the database
 	db    *sql.DB
 	url   string
 	doc   document
@@ -67,10 +71,10 @@ func newStage(t *testing.T) *stage {
 	admin, err := sql.Open("pgx", shared.url())
 	require.NoError(t, err)
 	defer admin.Close()
-	name := strings.ToLower(t.Name())
+	name := fmt.Sprintf("%s_%d", strings.ToLower(t.Name()), stages.Add(1))
 	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
 	require.NoError(t, err)
-	s := &stage{t: t, url: strings.Replace(shared.url(), "dbname=postgres", "dbname="+name, 1)}
+	s := &stage{t: t, name: name, url: strings.Replace(shared.url(), "dbname=postgres", "dbname="+name, 1)}
 	s.db, err = sql.Open("pgx", s.url)
 	require.NoError(t, err)
 	_, err = s.db.ExecContext(t.Context(), "CREATE UNLOGGED TABLE orders (replica text, n int)")
@@ -508,15 +512,20 @@ func TestOperatorIsCut(t *testing.T) {
 // TestRoles is that nothing needs a privilege.
 func TestRoles(t *testing.T) {
 	s := newStage(t)
-	_, err := s.db.ExecContext(t.Context(), "CREATE ROLE nobody LOGIN; CREATE ROLE somebody LOGIN; ALTER ROLE nobody SET statement_timeout = '50ms'; ALTER ROLE somebody SET idle_session_timeout = '50ms'; ALTER ROLE somebody SET lock_timeout = '10ms'")
-	require.NoError(t, err)
-	as := func(role string) *sql.DB {
+	as := func(role string, settings ...string) *sql.DB {
+		role += s.name // roles are the whole server's
+		_, err := s.db.ExecContext(t.Context(), "CREATE ROLE "+role+" LOGIN")
+		require.NoError(t, err)
+		for _, setting := range settings {
+			_, err := s.db.ExecContext(t.Context(), "ALTER ROLE "+role+" SET "+setting)
+			require.NoError(t, err)
+		}
 		db, err := sql.Open("pgx", strings.Replace(s.url, "user=postgres", "user="+role, 1))
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, db.Close()) })
 		return db
 	}
-	q, err := quorum.Postgres(as("nobody"), &quorum.Options{Name: "ours"})
+	q, err := quorum.Postgres(as("nobody_", "statement_timeout = '50ms'"), &quorum.Options{Name: "ours"})
 	require.NoError(t, err)
 	defer q.Close()
 	open, err := q.Agree(t.Context(), map[string]bool{window: true})
@@ -525,7 +534,7 @@ func TestRoles(t *testing.T) {
 	time.Sleep(time.Second)
 	require.Zero(t, q.Stats()["lost"], "what the role has set does not cut the session")
 
-	operator := as("somebody")
+	operator := as("somebody_", "idle_session_timeout = '50ms'", "lock_timeout = '10ms'")
 	rep, err := quorum.Look(t.Context(), operator, window)
 	require.NoError(t, err)
 	require.Len(t, rep.Peers, 1)
