@@ -60,6 +60,8 @@ func TestRulesAgainstMasterminds(t *testing.T) {
 		{"a pseudo-version after the next major version", "<2.0.0", "v2.0.1-0.20260102150405-abcdef123456", unfit, unfit, unfit},
 		{"a pseudo-version without a tag", ">=1.2.3", tagless, unfit, unfit, unknown},
 		{"a pseudo-version without a tag, dirty", ">=1.2.3", tagless + "+dirty", unfit, unfit, unknown},
+		{"a pseudo-version without a tag and without v", ">=1.2.3", tagless[1:], unfit, unfit, unknown},
+		{"a pseudo-version after v0.0.0", ">=1.2.3", "0.0.1-0.20260102150405-abcdef123456", unfit, unfit, unfit},
 		{"a pseudo-version of a later major version has that", ">=1.2.3", tagless2, unfit, fits, fits},
 
 		{"a prerelease of the minimum", ">=1.4.0", "v1.4.0-rc.1", unfit, unfit, unfit},

@@ -3,7 +3,7 @@
 //
 // Two names do most of the work: [New] makes a policy of rules, and [Require]
 // holds a server's clients to it. [Expect] is the same for a client and its
-// servers.
+// servers, and [Skew] says how far apart the two may be.
 //
 //	policy, err := compat.New(compat.Rules{Default: []compat.Rule{{
 //		Minimum: "v1.4.0",
@@ -66,7 +66,7 @@
 // version are tokens (RFC 9110 section 5.6.2) of at most 128 bytes each, or
 // not taken, so they are safe in a log, a header and an answer; they never
 // become names of statistics. Verdicts are kept in a table of 1,024 places
-// for each direction, at most about 2 MB; which verdict makes room for a new
-// one is left to chance, so a client that sends many versions cannot keep the
+// for each direction, a few MB at the most with rules of usual length; which
+// verdict makes room for a new one is left to chance, so a client that sends many versions cannot keep the
 // others out. At most 256 versions are logged in an hour.
 package compat

@@ -126,6 +126,13 @@ func TestParsePolicy(t *testing.T) {
 	require.Equal(t, `{"default":[{"minimum":"v1.4.0"}]}`, string(small))
 }
 
+func TestCheckOfAnyLength(t *testing.T) {
+	t.Parallel()
+	p := policy(t, compat.Rule{Minimum: "v1.4.0", Strict: true})
+	require.EqualError(t, p.CheckClient(strings.Repeat("x", 1<<20)), "compat: the peer tells more than can be read; needed is >=1.4.0")
+	require.EqualError(t, p.CheckServer("(v1.4.0)"), "compat: the peer tells nothing that can be read; needed is >=1.4.0")
+}
+
 func TestParsePolicyFaults(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -341,6 +342,22 @@ func TestLogOncePerVersion(t *testing.T) {
 		ask(p, "shop/v1.2.0")
 		require.Len(t, lines(), 1, "another stage is news")
 	})
+}
+
+// TestDefaultLogger is not parallel, because the default logger is one for all.
+func TestDefaultLogger(t *testing.T) {
+	var text bytes.Buffer
+	before, writer, flags := slog.Default(), log.Writer(), log.Flags()
+	defer func() {
+		slog.SetDefault(before)
+		log.SetOutput(writer) // SetDefault has turned package log to itself
+		log.SetFlags(flags)
+	}()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&text, nil)))
+	p, err := compat.New(compat.Rules{Default: []compat.Rule{{Minimum: "v1.4.0"}}}, nil)
+	require.NoError(t, err)
+	ask(p, "shop/v1.3.0")
+	require.Contains(t, text.String(), "version=v1.3.0")
 }
 
 func TestRequireNil(t *testing.T) {

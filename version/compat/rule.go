@@ -65,8 +65,8 @@ type Rule struct {
 	// ">=1.4 <3 || >=3.2". Mind that "1.4.0" alone means exactly that one.
 	Require string `json:"require,omitempty"`
 
-	// Block lists bad versions: v1.4.3, "1.5.0 - 1.5.2", or the very text of
-	// a version that has no order: build-4711.
+	// Block lists bad versions: v1.4.3, "1.5.0 - 1.5.2", 1.6 for all of 1.6,
+	// or the very text of a version that has no order: build-4711.
 	Block []string `json:"block,omitempty"`
 
 	// Skew says how far the peer may be from Options.Self. In Require the
