@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"pkgmgmt/apicheck":  {"pkgmgmt/registry", xmod, xexp, xtools},
 	"pkgmgmt/registry":  {xmod},
+	"pkgmgmt/proxytest": {"pkgmgmt/registry", xmod},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
 	"downtime/quorum":   {"downtime"},
 	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},

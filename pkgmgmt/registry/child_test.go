@@ -1,0 +1,3 @@
+package registry_test
+
+func child() {}
