@@ -361,6 +361,9 @@ func (g *guide) replay(ctx context.Context) error {
 	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "^TestBundle$", pkg)
 	test.Env = append(os.Environ(), "SHOP_BUNDLE="+bundle)
 	said, err := test.CombinedOutput()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	for line := range strings.Lines(string(said)) {
 		if strings.Contains(line, "fails as it did then") || strings.Contains(line, "FAIL: TestBundle") {
 			g.say("   | %s", strings.TrimSpace(line))
