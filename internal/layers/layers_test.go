@@ -23,25 +23,26 @@ const module = "github.com/upkeep-go/upkeep"
 // this module by their folder, others by their module. The five packages never import
 // one another; internal packages import none of the five; nothing imports examples.
 var arrows = map[string][]string{
-	"version":           {masterminds, xmod, otel, otelTrace},
-	"flags":             {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
-	"flags/jsonlogic":   {}, // stands alone
-	"flags/flagtest":    {"flags", openfeature},
-	"flags/ofrep":       {"flags", "internal/document", openfeature},
-	"pkgmgmt":           {"internal/document", masterminds, xmod},
-	"pkgmgmt/apicheck":  {"pkgmgmt/registry", xmod, xexp, xtools},
-	"pkgmgmt/registry":  {xmod},
-	"pkgmgmt/proxytest": {"pkgmgmt/registry", xmod},
-	"downtime":          {"internal/document", "internal/live", "internal/token"},
-	"downtime/quorum":   {"downtime"},
-	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":   {}, // stands alone
-	"observe/replay":    {"observe", "observe/capture", "internal/rerun", openfeature},
-	"internal/document": {yaml},
-	"internal/live":     {"internal/document", fsnotify},
-	"internal/rerun":    {},
-	"internal/token":    {jwt},
-	"internal/layers":   {},
+	"version":                    {masterminds, xmod, otel, otelTrace},
+	"flags":                      {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"flags/jsonlogic":            {}, // stands alone
+	"flags/flagtest":             {"flags", openfeature},
+	"flags/ofrep":                {"flags", "internal/document", openfeature},
+	"pkgmgmt":                    {"internal/document", masterminds, xmod},
+	"pkgmgmt/apicheck":           {"pkgmgmt/registry", xmod, xexp, xtools},
+	"pkgmgmt/registry":           {xmod},
+	"pkgmgmt/proxytest":          {"pkgmgmt/registry", xmod},
+	"pkgmgmt/registry/storetest": {"pkgmgmt/registry"},
+	"downtime":                   {"internal/document", "internal/live", "internal/token"},
+	"downtime/quorum":            {"downtime"},
+	"observe":                    {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":            {}, // stands alone
+	"observe/replay":             {"observe", "observe/capture", "internal/rerun", openfeature},
+	"internal/document":          {yaml},
+	"internal/live":              {"internal/document", fsnotify},
+	"internal/rerun":             {},
+	"internal/token":             {jwt},
+	"internal/layers":            {},
 }
 
 const (
