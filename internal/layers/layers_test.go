@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"pkgmgmt/apicheck":  {"pkgmgmt/registry", xmod, xexp, xtools},
 	"pkgmgmt/registry":  {xmod},
+	"pkgmgmt/sbom":      {xmod, cyclonedx},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
 	"downtime/quorum":   {"downtime"},
 	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
@@ -44,6 +45,7 @@ var arrows = map[string][]string{
 }
 
 const (
+	cyclonedx   = "github.com/CycloneDX/cyclonedx-go"
 	masterminds = "github.com/Masterminds/semver/v3"
 	openfeature = "github.com/open-feature/go-sdk"
 	otel        = "go.opentelemetry.io/otel"
@@ -67,6 +69,7 @@ var testArrows = []string{
 
 // requirements are the modules that the root may require, and why.
 var requirements = map[string]string{
+	cyclonedx:                             "bills of materials",
 	masterminds:                           "versions and constraints written by people",
 	openfeature:                           "the provider and hook interfaces",
 	otel:                                  "attributes",
