@@ -18,6 +18,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/flags"
 	"github.com/upkeep-go/upkeep/observe"
+	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
 	"github.com/upkeep-go/upkeep/version"
@@ -60,6 +61,13 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 		Propagator:    propagation.TraceContext{},
 		Public:        true,
 		InternalHosts: []string{"127.0.0.1"},
+		// The request that fails is kept, without whose it was. What a replay needs to fail
+		// alike may be read: what was bought, and for how much.
+		Captures: capture.Dir(docs.path("captures"), nil),
+		Capture: observe.CaptureOptions{
+			Redact: &capture.Redaction{Fields: []string{"item", "slow"}, JSON: []string{"$.*"}, URLs: []string{"/prices"}},
+			Build:  s.info.Name + " " + s.info.Version,
+		},
 	})
 	if err != nil {
 		return s, err

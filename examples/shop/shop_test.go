@@ -50,7 +50,7 @@ func shopCommand(t *testing.T, args ...string) *exec.Cmd {
 	}
 	path, err := built()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	return exec.CommandContext(ctx, path, args...)
 }

@@ -24,6 +24,7 @@ const module = "github.com/upkeep-go/upkeep"
 // one another; internal packages import none of the five; nothing imports examples.
 var arrows = map[string][]string{
 	"version":           {masterminds, xmod, otel, otelTrace},
+	"version/compat":    {"version", "internal/document", masterminds, xmod},
 	"flags":             {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":   {}, // stands alone
 	"flags/flagtest":    {"flags", openfeature},
