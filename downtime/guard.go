@@ -485,9 +485,9 @@ func (g *Guard) pause(now time.Time) time.Duration {
 		pause = fastTick
 	}
 	if !s.next.IsZero() {
-		pause = max(0, min(pause, s.next.Sub(now)))
+		pause = min(pause, s.next.Sub(now))
 	}
-	return pause
+	return max(pause, time.Nanosecond)
 }
 
 // tick looks at the clock and the document.

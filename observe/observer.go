@@ -90,7 +90,8 @@ type Options struct {
 	// Captures keeps a bundle of each request that is told in full, for it failed, was
 	// slow or was asked for: what it was sent and answered, what it asked others (by
 	// [Observer.Transport] and [Value]), the flags that it saw and what it logged, redacted by
-	// Capture. Nil: there are none, and nothing is recorded. See capture.Dir.
+	// Capture. Jobs have none of their own. Nil: there are none, and nothing is recorded.
+	// See capture.Dir.
 	//
 	// Bundles are written by a goroutine of the observer, which [Observer.Close] ends; when
 	// its store cannot follow, bundles are dropped and counted, and requests do not wait.

@@ -83,8 +83,18 @@ FROM l WHERE granted AND pid <> $4 AND key IN ($1, $2, $3) GROUP BY pid) p
 LEFT JOIN pg_stat_activity a ON a.pid = p.pid ORDER BY p.pid`
 )
 
-// connect takes a connection for good. An empty name leaves the session's as it is.
+// connect takes a connection for good. An empty name leaves the session's as it is. A
+// connection that has lain idle in the pool may be dead; then it is not the only one.
 func connect(ctx context.Context, db *sql.DB, name string) (*session, error) {
+	for idle := db.Stats().Idle; ; idle-- {
+		s, err := begin(ctx, db, name)
+		if err == nil || idle <= 0 || ctx.Err() != nil {
+			return s, err
+		}
+	}
+}
+
+func begin(ctx context.Context, db *sql.DB, name string) (*session, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)

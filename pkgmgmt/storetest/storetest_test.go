@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
-	"github.com/upkeep-go/upkeep/pkgmgmt/registry/storetest"
+	"github.com/upkeep-go/upkeep/pkgmgmt/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
