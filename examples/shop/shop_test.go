@@ -105,6 +105,8 @@ func TestShopUntilInterrupted(t *testing.T) {
 		{"POST", store + "/checkout?user=<script>", 400, "user must be"},
 		{"POST", store + "/checkout?user=42&item=nothing", 422, "no such item"},
 		{"GET", admin + "/version", 200, `"name": "storefront"`},
+		{"GET", admin + "/sbom", 200, `"specVersion": "1.6"`},
+		{"GET", store + "/sbom", 404, ""},
 		{"GET", admin + "/explain?flag=banner", 200, "there is no rule"},
 		{"GET", admin + "/maintenance/", 200, "till-upgrade"},
 		{"GET", admin + "/stats", 200, `"requests_refused"`},

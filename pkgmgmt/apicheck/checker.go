@@ -226,7 +226,7 @@ func (c *Checker) run(ctx context.Context, dir, command string, j job) (v Verdic
 	case failed != nil && cmd.Process == nil:
 		return v, fmt.Errorf("apicheck: the worker: %w", failed)
 	case failed != nil:
-		return unknown(said.why(failed, c.opts.Memory)), nil
+		return unknown(said.why(failed, c.opts.Memory, peak(cmd.ProcessState))), nil
 	}
 	data, err = readAtMost(filepath.Join(dir, answerFile), maxAnswer)
 	if errors.Is(err, os.ErrNotExist) {
@@ -296,14 +296,15 @@ func (t *tail) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// why says what a worker has died of.
-func (t *tail) why(err error, memory int64) string {
+// why says what a worker has died of. A runtime of Go that gets no memory ends in several
+// ways, so a worker that had most of what it may have died of that.
+func (t *tail) why(err error, memory, peak int64) string {
 	first := string(t.first)
 	switch {
-	case strings.Contains(first, "out of memory"), strings.Contains(first, "cannot allocate"), strings.Contains(first, "cannot map pages"):
-		return fmt.Sprintf("the comparison needs more than %d MiB of memory", memory>>20)
 	case strings.Contains(first, "stack exceeds"), strings.Contains(first, "stack overflow"):
 		return "the source is nested too deeply"
+	case peak > memory/2, strings.Contains(first, "out of memory"), strings.Contains(first, "cannot allocate"), strings.Contains(first, "failed to allocate"):
+		return fmt.Sprintf("the comparison needs more than %d MiB of memory", memory>>20)
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(first), "\n")
 	if line == "" {
