@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"pkgmgmt":           {"internal/document", masterminds, xmod},
 	"pkgmgmt/apicheck":  {"pkgmgmt/registry", xmod, xexp, xtools},
 	"pkgmgmt/registry":  {xmod},
+	"pkgmgmt/storetest": {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":      {xmod, cyclonedx},
 	"pkgmgmt/proxytest": {"pkgmgmt/registry", xmod},
 	"downtime":          {"internal/document", "internal/live", "internal/token"},
