@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/pkgmgmt"
+	"github.com/upkeep-go/upkeep/pkgmgmt/proxytest"
 )
 
 func fleet(t testing.TB, opts *pkgmgmt.FleetOptions, targets ...pkgmgmt.Target) *pkgmgmt.Fleet {
@@ -309,18 +310,16 @@ func TestFleetOfProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs programs")
 	}
-	root := t.TempDir()
-	published := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i, version := range []string{"v1.0.0", "v1.1.0", "v1.2.0"} {
+	p := proxytest.New(t)
+	for _, version := range []string{"v1.0.0", "v1.1.0", "v1.2.0"} {
 		mod := "module corp.example/greet\n\ngo 1.26\n"
 		if version == "v1.2.0" {
 			mod += "\nretract v1.0.0 // greets nobody\n"
 		}
-		publish(t, root, "corp.example/greet", version, published.AddDate(0, i, 0), map[string]string{
+		require.NoError(t, p.Publish(t.Context(), proxytest.Module{Path: "corp.example/greet", Version: version, Files: proxytest.Files{
 			"go.mod": mod, "greet.go": "package greet\n\nconst Version = \"" + version + "\"\n",
-		})
+		}}))
 	}
-	url, _ := serve(t, root)
 	start := func(name, version string) (endpoint, binary string) {
 		dir := t.TempDir()
 		for name, text := range map[string]string{
@@ -330,10 +329,9 @@ func TestFleetOfProcesses(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 		}
 		binary = filepath.Join(dir, name)
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+		build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".")
 		build.Dir = dir
-		build.Env = append(os.Environ(), "GOPROXY="+url, "GONOSUMDB=corp.example", "GOSUMDB=off", "GOPRIVATE=", "GONOPROXY=none", "GOMODCACHE="+filepath.Join(dir, "modcache"),
-			"GOFLAGS=-mod=mod -modcacherw -buildvcs=false", "GOWORK=off", "GOTOOLCHAIN=local")
+		build.Env = p.Env()
 		out, err := build.CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		run := exec.Command(binary)
@@ -353,9 +351,9 @@ func TestFleetOfProcesses(t *testing.T) {
 	shop, shopBinary := start("shop", "v1.0.0")
 	cart, _ := start("cart", "v1.1.0")
 
-	reg, err := pkgmgmt.NewProxy(url, &pkgmgmt.ProxyOptions{HTTP: client(t), Modules: []string{"corp.example/..."}, Sums: true})
+	reg, err := pkgmgmt.NewProxy(p.URL, &pkgmgmt.ProxyOptions{HTTP: client(t), Modules: []string{"corp.example/..."}, Sums: true})
 	require.NoError(t, err)
-	pol := parse(t, `rules: [{module: corp.example/..., maxBehind: 45d}]`)
+	pol := parse(t, `rules: [{module: corp.example/..., require: ">=1.1"}, {module: corp.example/..., maxBehind: 1d}]`)
 	authorize := func(r *http.Request) error {
 		if r.URL.String() != cart+"/blind" {
 			r.Header.Set("Authorization", "Bearer token")
@@ -379,7 +377,7 @@ func TestFleetOfProcesses(t *testing.T) {
 		"corp.example/greet  v1.0.0   shop (devel)  production   outside policy",
 		"",
 		"blind in production: shows too little; to fix: make it answer with all of its build information",
-		"corp.example/greet v1.0.0: is 59 days older than v1.2.0, and may be 45d; to fix: go get corp.example/greet@v1.2.0 (shop in disk, shop in production)",
+		"corp.example/greet v1.0.0: does not satisfy >=1.1; to fix: go get corp.example/greet@latest, or another version that satisfies >=1.1 (shop in disk, shop in production)",
 		"corp.example/greet v1.0.0: is retracted: greets nobody; to fix: go get corp.example/greet@v1.2.0 (shop in disk, shop in production)",
 		"corp.example/greet v1.0.0: is behind v1.2.0; to fix: go get corp.example/greet@v1.2.0 (shop in disk, shop in production)",
 		"corp.example/greet v1.1.0: is behind v1.2.0; to fix: go get corp.example/greet@v1.2.0 (cart in production)",

@@ -20,6 +20,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/pkgmgmt"
+	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
 	"github.com/upkeep-go/upkeep/version"
 )
 
@@ -170,6 +171,8 @@ func (s *shop) openListeners(ctx context.Context, addr, pricesURL string) (err e
 		Detail:   func(*http.Request) version.Level { return version.LevelFull },
 		Sections: map[string]func() string{"flags": s.flags.Revision, "windows": s.guard.Revision},
 	}))
+	bi, _ := debug.ReadBuildInfo()
+	admin.Handle("GET /sbom", sbom.Handler(bi, &sbom.Options{Name: s.info.Name, Version: s.info.Version}))
 	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", s.guard.StatusHandler()))
 	admin.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
 		subject := flags.Attributes{openfeature.TargetingKey: r.FormValue("user"), "email": r.FormValue("email")}

@@ -184,7 +184,7 @@ func (g *guide) identity(ctx context.Context) error {
 	)
 }
 
-func (g *guide) policy(context.Context) error {
+func (g *guide) policy(ctx context.Context) error {
 	if err := check(strings.Contains(g.printed(), "packages are within the policy"), "the shop's own policy is violated"); err != nil {
 		return err
 	}
@@ -198,7 +198,23 @@ func (g *guide) policy(context.Context) error {
 		return err
 	}
 	g.say("   with a stricter one: %s", violations[0])
-	return nil
+	a, err := g.ask(ctx, http.MethodGet, g.adminURL+"/sbom")
+	if err != nil {
+		return err
+	}
+	var bill struct {
+		SpecVersion string
+		Metadata    struct{ Component struct{ Name, PURL string } }
+		Components  []struct{ PURL string }
+	}
+	if err := json.Unmarshal([]byte(a.body), &bill); err != nil {
+		return fmt.Errorf("the bill of materials: %w", err)
+	}
+	g.say("   its bill of materials, CycloneDX %s: %s with %d components", bill.SpecVersion, bill.Metadata.Component.PURL, len(bill.Components))
+	return errors.Join(
+		check(bill.Metadata.Component.Name == "storefront", "the bill is of %q", bill.Metadata.Component.Name),
+		check(len(bill.Components) == len(g.info.Deps)+1, "the bill has %d components, for %d modules and the standard library", len(bill.Components), len(g.info.Deps)),
+	)
 }
 
 func (g *guide) trace(ctx context.Context) error {
@@ -361,6 +377,9 @@ func (g *guide) replay(ctx context.Context) error {
 	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "^TestBundle$", pkg)
 	test.Env = append(os.Environ(), "SHOP_BUNDLE="+bundle)
 	said, err := test.CombinedOutput()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	for line := range strings.Lines(string(said)) {
 		if strings.Contains(line, "fails as it did then") || strings.Contains(line, "FAIL: TestBundle") {
 			g.say("   | %s", strings.TrimSpace(line))

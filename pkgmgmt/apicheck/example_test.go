@@ -2,11 +2,16 @@ package apicheck_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 
 	"github.com/upkeep-go/upkeep/pkgmgmt/apicheck"
+	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
 // write makes a folder with a module.
@@ -77,4 +82,50 @@ func ExampleEnough() {
 	// Output:
 	// false keep what is there, or publish it as v2.0.0 of a new module corp.example/greet/v2
 	// true
+}
+
+// A registry refuses a release that breaks its users, and lets it through to who has a
+// reason.
+func ExampleGate() {
+	dir, err := os.MkdirTemp("", "registry-")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	gate, err := apicheck.Gate(nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	reg, err := registry.New(registry.Dir(filepath.Join(dir, "modules")), &registry.Options{
+		Private:   []string{"corp.example"},
+		Gate:      gate,
+		Authorize: func(*http.Request, registry.Action) error { return nil }, // everyone, in an example
+		Logger:    slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server := httptest.NewServer(reg)
+	defer server.Close()
+	client := &registry.Client{URL: server.URL}
+	publish := func(version, source string, opts *registry.PublishOptions) {
+		module := write(filepath.Join(dir, version), source)
+		_, err := client.Publish(context.Background(), module.Dir, version, opts)
+		var refusal *registry.Refusal
+		if errors.As(err, &refusal) {
+			fmt.Println(version, "is refused:", refusal.Verdict, refusal.Details)
+			return
+		}
+		fmt.Println(version, "is published", err)
+	}
+	publish("v1.0.0", "package greet\n\nfunc Hello() {}\n", nil)
+	publish("v1.1.0", "package greet\n\nfunc Hello(name string) {}\n", nil)
+	publish("v1.1.0", "package greet\n\nfunc Hello(name string) {}\n", &registry.PublishOptions{Override: "v1.0.0 was a mistake, and nobody has it"})
+	// Output:
+	// v1.0.0 is published <nil>
+	// v1.1.0 is refused: refuse [Hello: changed from func() to func(string)]
+	// v1.1.0 is published <nil>
 }

@@ -2,6 +2,7 @@ package apicheck
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -25,4 +26,13 @@ func limit(memory int64) error {
 		}
 	}
 	return nil
+}
+
+// peak is how much memory a process had at most, in bytes.
+func peak(state *os.ProcessState) int64 {
+	usage, ok := state.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0
+	}
+	return usage.Maxrss << 10
 }

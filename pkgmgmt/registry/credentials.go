@@ -64,12 +64,17 @@ func Bearer(users ...User) func(*http.Request, Action) error {
 func AnyOf(hooks ...func(*http.Request, Action) error) func(*http.Request, Action) error {
 	hooks = slices.Clone(hooks)
 	return func(r *http.Request, a Action) error {
+		answer := ErrUnauthenticated
 		for _, hook := range hooks {
-			if err := hook(r, a); !errors.Is(err, ErrUnauthenticated) {
+			err := hook(r, a)
+			if !errors.Is(err, ErrUnauthenticated) {
 				return err
 			}
+			if answer == ErrUnauthenticated {
+				answer = err // the first that says more
+			}
 		}
-		return ErrUnauthenticated
+		return answer
 	}
 }
 

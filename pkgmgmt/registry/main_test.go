@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -90,5 +91,18 @@ func put(t testing.TB, h http.Handler, status int, at string, body []byte) *http
 	path, version, _ := strings.Cut(at, "@")
 	w := ask(h, http.MethodPut, "/"+path+"/@v/"+version+".zip", bytes.NewReader(body))
 	require.Equal(t, status, w.Code, "%s: %s", at, w.Body)
+	return w
+}
+
+// askPath sends a path that httptest takes for no path.
+func askPath(h http.Handler, method, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "/", nil)
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		decoded = path
+	}
+	r.URL.Path, _, _ = strings.Cut(decoded, "?")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
 	return w
 }

@@ -135,7 +135,11 @@ func (g *Registry) receive(r *request, f *os.File) *problem {
 	body := &source{Reader: r.Body}
 	n, err := io.Copy(f, io.LimitReader(body, g.opts.MaxZip+1))
 	g.stats.received.Add(n)
-	_ = control.SetReadDeadline(time.Time{})
+	if body.ended {
+		// The gate may take longer, and a client that goes away is noticed by reading.
+		r.received = true
+		_ = control.SetReadDeadline(time.Time{})
+	}
 	switch {
 	case errors.Is(body.err, os.ErrDeadlineExceeded):
 		return refuse(http.StatusRequestTimeout, ruleUpload, fmt.Sprintf("the body did not arrive within %v", g.opts.UploadTimeout))
@@ -149,15 +153,18 @@ func (g *Registry) receive(r *request, f *os.File) *problem {
 	return nil
 }
 
-// A source keeps the error with which reading ended, to tell it from one of writing.
+// A source keeps how reading ended, to tell its errors from those of writing.
 type source struct {
 	io.Reader
-	err error
+	ended bool
+	err   error
 }
 
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err == io.EOF {
+		s.ended = true
+	} else if err != nil {
 		s.err = err
 	}
 	return n, err

@@ -161,6 +161,8 @@ type request struct {
 	at  target
 	op  Op
 	who string
+
+	received bool // all of the body
 }
 
 // ServeHTTP answers a request.
@@ -169,6 +171,10 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := request{Request: r, w: &recorder{ResponseWriter: w}}
 	p := g.serve(&req)
 	if p != nil {
+		if r.ContentLength != 0 && !req.received {
+			// Else the server waits for the rest, as long as a client likes.
+			w.Header().Set("Connection", "close")
+		}
 		p.write(req.w, r)
 	}
 	g.stats.count(&req, p)
@@ -180,6 +186,8 @@ func (g *Registry) serve(r *request) *problem {
 	r.at = at
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
+	case p != nil && reads && at.read && !g.private(at.module):
+		return g.elsewhere(r) // where there are other versions, +incompatible for one
 	case p != nil && reads:
 		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
 	case p != nil:
@@ -242,7 +250,7 @@ func (g *Registry) elsewhere(r *request) *problem {
 	if g.opts.Public == "" {
 		return refuse(http.StatusNotFound, rulePrivate, r.at.module+" is not below a private prefix of this registry")
 	}
-	r.w.Header().Set("Location", g.opts.Public+(&url.URL{Path: r.URL.Path}).EscapedPath())
+	r.w.Header().Set("Location", g.opts.Public+(&url.URL{Path: r.URL.Path, RawPath: r.URL.Path}).EscapedPath())
 	r.w.Header().Set("Cache-Control", "no-store")
 	r.w.WriteHeader(http.StatusFound)
 	return nil

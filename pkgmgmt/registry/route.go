@@ -29,7 +29,7 @@ const (
 // A target is the path of a request, understood.
 type target struct {
 	kind    kind
-	read    bool // the path is of the proxy protocol
+	read    bool // the path is of the proxy protocol, or could be at another proxy
 	module  string
 	version string // canonical
 	channel string
@@ -77,9 +77,8 @@ func route(path string) (t target, err *problem) {
 	place, name, _ := strings.Cut(rest, "/")
 	switch place {
 	case "v":
-		t.read = true
 		if name == "list" {
-			t.kind = kindList
+			t.kind, t.read = kindList, true
 			return t, nil
 		}
 		return t, t.versioned(name)
@@ -107,7 +106,12 @@ func (t *target) versioned(name string) *problem {
 	if dot < 0 {
 		return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
 	}
-	switch name, end := name[:dot], name[dot:]; end {
+	name, end := name[:dot], name[dot:]
+	if _, err := module.UnescapeVersion(name); err != nil {
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, err.Error())
+	}
+	t.read = true
+	switch end {
 	case ".info":
 		t.kind = kindInfo
 		if !semver.IsValid(name) && badChannel(name) == "" {
@@ -122,6 +126,7 @@ func (t *target) versioned(name string) *problem {
 		t.kind = kindZip
 		return t.setVersion(name)
 	}
+	t.read = false
 	return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
 }
 
