@@ -17,7 +17,8 @@ import (
 var nothing = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 
 // BenchmarkHandler compares the guarded handler to the bare one. In "open" no window is
-// near; in "open, n scopes" windows are announced, and the request is in the first scope.
+// near; in "open, n scopes" windows are announced, and the request is in the first scope, in
+// none, or in two.
 func BenchmarkHandler(b *testing.B) {
 	announced := func(n int) string {
 		var lines []string
@@ -26,7 +27,15 @@ func BenchmarkHandler(b *testing.B) {
 		}
 		return windows(lines...)
 	}
+	hosts := func(n int) string {
+		var lines []string
+		for i := range n {
+			lines = append(lines, window(fmt.Sprintf("w%d", i), time.Hour, time.Hour, fmt.Sprintf(`, announce: 72h, scope: {hosts: [shop%d.example], paths: ["/**"]}`, i)))
+		}
+		return windows(lines...)
+	}
 	r := httptest.NewRequest("GET", "/orders/1/items", nil)
+	shop := httptest.NewRequest("GET", "http://shop7.example/orders/1/items", nil)
 	bare := http.Handler(nothing)
 	b.Run("bare", func(b *testing.B) {
 		b.ReportAllocs()
@@ -41,7 +50,10 @@ func BenchmarkHandler(b *testing.B) {
 		{"open", windows(), r},
 		{"open, 1 scope, in it", announced(1), r},
 		{"open, 1 scope, outside", announced(1), httptest.NewRequest("GET", "/catalogue/1/items", nil)},
-		{"open, 100 scopes", announced(100), r},
+		{"open, 100 scopes, in one", announced(100), r},
+		{"open, 100 scopes, outside", announced(100), httptest.NewRequest("GET", "/catalogue/1/items", nil)},
+		{"open, 100 scopes, in two", announced(100) + window("all", time.Hour, time.Hour, `, announce: 72h, scope: {paths: ["/orders/{id}/items"]}`), r},
+		{"open, 100 scopes, by host", hosts(100), shop},
 	} {
 		h := open(b, downtime.Bytes("w", []byte(c.doc)), nil).Handler(nothing)
 		b.Run(c.name, func(b *testing.B) {
@@ -132,6 +144,18 @@ func BenchmarkEnter(b *testing.B) {
 	}
 }
 
+func BenchmarkHold(b *testing.B) {
+	g := open(b, downtime.Bytes("w", []byte(windows(window("w", time.Hour, time.Hour, ", scope: {work: [import]}")))), nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		release, err := g.Hold(downtime.Work{Name: "import"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		release()
+	}
+}
+
 func BenchmarkReport(b *testing.B) {
 	g := open(b, downtime.Bytes("w", []byte(windows(window("w", -time.Minute, time.Hour, "")))), nil)
 	b.ReportAllocs()
@@ -157,9 +181,16 @@ func BenchmarkHostilePath(b *testing.B) {
 }
 
 func TestOpenGuardDoesNotAllocate(t *testing.T) {
-	for _, doc := range []string{windows(), windows(window("w", time.Hour, time.Hour, `, scope: {paths: ["/orders/**"]}`))} {
+	many := ""
+	for i := range 100 {
+		many += window(fmt.Sprintf("w%d", i), time.Hour, time.Hour, fmt.Sprintf(`, scope: {paths: ["/orders/%d", "/{x}/%d"], hosts: [h%d.example, example.com]}`, i, i, i))
+	}
+	for _, doc := range []string{windows(), windows(window("w", time.Hour, time.Hour, `, scope: {paths: ["/orders/**"]}`)), windows(many)} {
 		h := open(t, downtime.Bytes("w", []byte(doc)), nil).Handler(nothing)
-		r := httptest.NewRequest("GET", "/orders/1", nil)
-		require.Zero(t, testing.AllocsPerRun(1000, func() { h.ServeHTTP(nil, r) }))
+		for _, target := range []string{"/orders/1", "/catalogue/item/7", "/"} {
+			r := httptest.NewRequest("GET", target, nil)
+			h.ServeHTTP(nil, r) // makes the class of it
+			require.Zero(t, testing.AllocsPerRun(1000, func() { h.ServeHTTP(nil, r) }), target)
+		}
 	}
 }

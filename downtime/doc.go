@@ -9,9 +9,12 @@
 //	defer g.Close()
 //	http.ListenAndServe(addr, g.Handler(mux))
 //
-// [Guard.Enter] does for jobs and consumers what Handler does for requests.
-// [Guard.Drain] waits until a window has begun and nothing in its scope runs any
-// more in this process; [Guard.Report] says at any time what is in the way.
+// [Guard.Enter] does for jobs and consumers what Handler does for requests, and
+// [Guard.Hold] counts what they hand on to others. [Guard.Drain] waits until a window has
+// begun and nothing in its scope runs any more in this process; [Guard.Report] says at any
+// time what is in the way. [Guard.Events] tells what happens. [Guard.Begin],
+// [Guard.Complete] and [Guard.Extend] act on one process; the document acts on all of
+// them, and a [Quorum] makes them quiet together.
 // [Guard.StatusHandler] tells operators and [Guard.PublicStatusHandler] users, by page,
 // JSON and calendar. [Bypass] lets operators in all the same, and [Transport] makes
 // clients understand the refusals of others.
@@ -93,7 +96,7 @@
 // neither its text nor the request's path gets into an error's text.
 //
 // Quiet is said of one process and of what passes its guard: not of other
-// replicas, of what Options.Pass lets through, of goroutines that a handler leaves
-// behind, nor of clients that reach the store another way. Routers that ignore the case
+// replicas (see [Quorum]), of what Options.Pass lets through, of goroutines that a handler
+// leaves behind without [Guard.Hold], nor of clients that reach the store another way. Routers that ignore the case
 // of paths, and method override headers, go round a scope that lists paths or methods.
 package downtime

@@ -56,6 +56,11 @@ func Tick(g *Guard, t time.Time) { g.tick(t) }
 // Pause is for how long at most the guard does not look at the clock after now.
 func Pause(g *Guard, now time.Time) time.Duration { return g.pause(now) }
 
+// IsPlain is the test of paths in two ways.
+func IsPlain(path string) (fast, slow bool) {
+	return isPlain(path), path != "" && path[0] == '/' && plainBytes(path)
+}
+
 // CheckPattern says whether a document may have the path.
 func CheckPattern(text string) error {
 	_, err := checkPattern(text)

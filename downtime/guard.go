@@ -485,9 +485,9 @@ func (g *Guard) pause(now time.Time) time.Duration {
 		pause = fastTick
 	}
 	if !s.next.IsZero() {
-		pause = max(0, min(pause, s.next.Sub(now)))
+		pause = min(pause, s.next.Sub(now))
 	}
-	return pause
+	return max(pause, time.Nanosecond)
 }
 
 // tick looks at the clock and the document.
@@ -558,17 +558,27 @@ func (g *Guard) State() State {
 	if s.schedule == nil {
 		return State{}
 	}
-	st := s.schedule.At(time.Now())
+	now := time.Now()
+	st := s.schedule.At(now)
 	if !s.differs {
 		return st
 	}
 	st.Windows = nil
 	for _, n := range s.near {
-		if n.Window.ID != "" && n.Phase != PhaseOpen && n.Phase != PhaseCompleted {
+		if n.Window.ID == "" {
+			continue
+		}
+		if n.Phase != PhaseOpen && n.Phase != PhaseCompleted {
 			st.Windows = append(st.Windows, n.WindowState)
 		}
+		next := n.next(now)
+		if n.Phase == PhaseOverrun {
+			next = n.until() // at the latest
+		}
+		if !next.IsZero() && (st.Next.IsZero() || next.Before(st.Next)) {
+			st.Next = next
+		}
 	}
-	st.Next = s.next
 	return st
 }
 
@@ -629,7 +639,13 @@ func (b *broadcast) next() <-chan struct{} {
 }
 
 func (b *broadcast) tell() {
-	if !b.awaited.Load() || !b.awaited.CompareAndSwap(true, false) {
+	if b.awaited.Load() {
+		b.wake()
+	}
+}
+
+func (b *broadcast) wake() {
+	if !b.awaited.CompareAndSwap(true, false) {
 		return
 	}
 	b.mu.Lock()

@@ -62,9 +62,9 @@ func TestTheIndexAgreesWithAskingEach(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(4, 2))
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
-	rounds := 3000
+	rounds := 1000
 	if testing.Short() {
-		rounds = 300
+		rounds = 200
 	}
 	inside := 0
 	for range rounds {
@@ -153,4 +153,40 @@ func TestManyScopes(t *testing.T) {
 		}
 	}
 	require.InDelta(t, 0, g.Stats()["in_flight"], 0)
+}
+
+// A path is plain in whichever way it is looked at.
+func TestPlainPaths(t *testing.T) {
+	t.Parallel()
+	check := func(path string) bool {
+		fast, slow := downtime.IsPlain(path)
+		require.Equal(t, slow, fast, "%q", path)
+		return fast
+	}
+	plain := 0
+	for _, base := range []string{"/", "/a", "/orders/1", "/orders/1/", "/orders/1/items/2/x", "/catalogue/some-longer_name.html/and~more"} {
+		require.True(t, check(base), base)
+		for i := range len(base) {
+			for c := range 256 { // each byte in each place
+				if check(base[:i] + string([]byte{byte(c)}) + base[i+1:]) {
+					plain++
+				}
+				check(base[:i] + string([]byte{byte(c)}) + base[i:])
+			}
+		}
+		for i := range len(base) - 1 {
+			for _, two := range []string{"//", "/.", "./", "..", "\x80\x7f", "\xff/", "%/", "/\xaf"} {
+				check(base[:i] + two + base[i+2:])
+			}
+		}
+	}
+	require.Positive(t, plain)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		b := []byte{'/'}
+		for range r.IntN(40) {
+			b = append(b, "/./abcdefgh%;\\\x00\x1f \x7f\x80\xc3\xff"[r.IntN(21)])
+		}
+		check(string(b))
+	}
 }

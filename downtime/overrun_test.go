@@ -51,6 +51,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 		require.InDelta(t, 1, o.g.Stats()["windows_overrun"], 0)
 		require.InDelta(t, 0, o.g.Stats()["windows_in_progress"], 0)
 		require.Equal(t, "w overrun", states(o.g))
+		require.Equal(t, at(2, 0), o.g.State().Next.UTC())
 		_, err = o.g.Enter(t.Context(), downtime.Work{Name: "x"})
 		var refused *downtime.UnavailableError
 		require.ErrorAs(t, err, &refused)

@@ -175,7 +175,7 @@ func (g *Guard) addPending(s *snapshot, o Occurrence, few bool, now time.Time) {
 	}
 	ask := needed.Add(-askAhead)
 	n.asks = !now.Before(ask) || g.agreed.all
-	n.waits = (!now.Before(needed) || g.agreed.all) && !g.agreed.open[o.Window.ID]
+	n.waits = (!now.Before(needed) || g.agreed.all || g.agreed.refused[o.Window.ID]) && !g.agreed.open[o.Window.ID]
 	for _, at := range [...]time.Time{ask, needed} {
 		if at.After(now) {
 			s.due(at)

@@ -55,6 +55,7 @@ type agreed struct {
 	outdated bool            // it said ErrOutdated last
 	all      bool            // it is told of all windows
 	open     map[string]bool // what may be open
+	refused  map[string]bool // what it said last must not be
 	told     map[string]bool // what it was told last
 	err      error           // why it did not answer the last time
 	stale    bool            // the snapshot does not say so yet
@@ -155,13 +156,18 @@ func (g *Guard) settle(a answer) {
 		g.agreed.asked, g.agreed.err = true, a.err
 		g.agreed.outdated = errors.Is(a.err, ErrOutdated)
 		all := g.agreed.outdated
+		refused := map[string]bool{}
 		for id, wanted := range a.told {
 			switch {
 			case a.err == nil && wanted && a.open[id]:
 				open[id] = true
 			case wanted:
+				refused[id] = a.err == nil
 				all = true // somebody may rely on it
 			}
+		}
+		if a.err == nil && !maps.Equal(refused, was.refused) { // else what it said holds
+			g.agreed.refused, g.agreed.stale = refused, true
 		}
 		g.agreed.all = g.agreed.outdated || was.all && all
 		if was.asked != g.agreed.asked || was.outdated != g.agreed.outdated || was.all != g.agreed.all {

@@ -335,3 +335,27 @@ func TestQuorumOfAWindowThatRepeats(t *testing.T) {
 		require.Equal(t, 503, get(h, "GET", "/").Code)
 	})
 }
+
+// TestQuorumRefusesEarly has somebody hold the window before the quorum's word is needed:
+// once it is refused it is closed, and open again when the word is another.
+func TestQuorumRefusesEarly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCouncil()
+		c.denied["w"] = true
+		g := open(t, newSource(windows(window("w", 2*time.Hour, time.Hour, `, scope: {paths: ["/orders/**"]}`))), &downtime.Options{Quorum: c})
+		code := func() int { return get(g.Handler(ok), "GET", "/orders/1").Code }
+		later(59*time.Minute - time.Second)
+		require.Equal(t, 200, code(), "it is not near")
+		later(3 * time.Second)
+		require.Equal(t, 503, code(), "it was asked for, and is had by somebody")
+		c.does(func() { c.err = errors.New("out of reach") })
+		require.Equal(t, 503, code(), "what was said last holds")
+		c.does(func() { c.err = nil; delete(c.denied, "w") })
+		require.Equal(t, 200, code())
+		c.does(func() { c.err = errors.New("out of reach") })
+		require.Equal(t, 200, code(), "nobody is known to have it")
+		later(time.Minute)
+		require.Equal(t, 503, code(), "now the word is needed")
+	})
+}

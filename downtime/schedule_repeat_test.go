@@ -73,8 +73,10 @@ func TestRepeatFaults(t *testing.T) {
 		{rule("FREQ=YEARLY;INTERVAL=4;BYMONTH=2;BYMONTHDAY=29"), `repeat: BYMONTH, BYMONTHDAY: never falls on a day that INTERVAL counts`},
 		{rule("FREQ=" + strings.Repeat("x", 2000)), `repeat: must be at most 2000 bytes, got 2005`},
 		{one("start: 2026-12-06T02:00:00.5Z", "repeat: FREQ=DAILY"), `windows.yaml:4:12: window "w": start: must be a whole second where the window repeats`},
-		{one("start: 2026-10-25T02:30:00+01:00", "timezone: Europe/Madrid", "repeat: FREQ=DAILY"),
-			`start: the clock shows 02:30 twice, and a window that repeats takes the first, 2026-10-25T02:30:00+02:00`},
+		{
+			one("start: 2026-10-25T02:30:00+01:00", "timezone: Europe/Madrid", "repeat: FREQ=DAILY"),
+			`start: the clock shows 02:30 twice, and a window that repeats takes the first, 2026-10-25T02:30:00+02:00`,
+		},
 
 		{weekly("duration: 8d"), `windows.yaml:6:15: window "w": duration: must not be longer than the time to the next occurrence: that of 2026-01-06 would last into that of 2026-01-13`},
 		{weekly("duration: 25h", "repeat: FREQ=WEEKLY;BYDAY=MO,WE,TH"), `that of 2026-01-07 would last into that of 2026-01-08`},

@@ -108,7 +108,10 @@ func (c *scope) has(t *target) bool {
 	if c.all {
 		return true
 	}
-	return c.requests && c.hasMethod(t.r.Method) && c.hasHost(t) && c.hasPath(t)
+	return c.requests &&
+		(len(c.methods) == 0 || c.hasMethod(t.r.Method)) &&
+		(len(c.hosts) == 0 || c.hasHost(t)) &&
+		(len(c.paths) == 0 || c.hasPath(t))
 }
 
 func (c *scope) hasMethod(method string) bool {
@@ -190,10 +193,14 @@ type target struct {
 
 func (t *target) isPlain() bool {
 	if !t.looked {
-		t.looked = true
-		t.plain = t.r.URL.RawPath == "" && t.r.URL.Opaque == "" && isPlain(t.r.URL.Path)
+		t.look()
 	}
 	return t.plain
+}
+
+func (t *target) look() {
+	t.looked = true
+	t.plain = t.r.URL.RawPath == "" && t.r.URL.Opaque == "" && isPlain(t.r.URL.Path)
 }
 
 func (t *target) otherReadings() ([][]string, bool) {

@@ -1,12 +1,16 @@
 package observe_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/open-feature/go-sdk/openfeature"
@@ -21,6 +25,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/upkeep-go/upkeep/observe"
+	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
 // sink is a response that costs nothing.
@@ -73,11 +78,6 @@ func BenchmarkHandler(b *testing.B) {
 	b.Run("noop with Route", func(b *testing.B) {
 		benchmarkHandler(b, observer(b, noopOptions()).Handler(observe.Route(mux)))
 	})
-	b.Run("noop with captures", func(b *testing.B) {
-		opts := noopOptions()
-		opts.Captures = nowhere{}
-		benchmarkHandler(b, observer(b, opts).Handler(serve))
-	})
 	b.Run("never sampled", func(b *testing.B) {
 		benchmarkHandler(b, observer(b, sdk(b, sdktrace.NeverSample())).Handler(serve))
 	})
@@ -87,6 +87,45 @@ func BenchmarkHandler(b *testing.B) {
 	b.Run("always sampled with Route", func(b *testing.B) {
 		benchmarkHandler(b, observer(b, sdk(b, sdktrace.AlwaysSample())).Handler(observe.Route(mux)))
 	})
+}
+
+// BenchmarkCapture is what a request that ends well pays for Options.Captures.
+func BenchmarkCapture(b *testing.B) {
+	body := []byte(`{"mail":"ann@shop.example","items":["` + strings.Repeat("tea\",\"", 200) + `"]}`)
+	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = w.Write(body[:500])
+	})
+	header := http.Header{}
+	for _, name := range []string{
+		"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Content-Type", "Cookie", "Referer", "Traceparent", "User-Agent", "X-Forwarded-For",
+	} {
+		header.Set(name, "some value of a usual length")
+	}
+	for _, method := range []string{"GET", "POST"} {
+		for name, store := range map[string]capture.Store{"off": nil, "on": nowhere{}} {
+			b.Run(method+" "+name, func(b *testing.B) {
+				opts := noopOptions()
+				opts.Captures = store
+				obs, err := observe.New(opts)
+				require.NoError(b, err)
+				b.Cleanup(func() { _ = obs.Close() })
+				h := obs.Handler(serve)
+				r := httptest.NewRequest(method, "http://shop.example/users/42", nil)
+				r.Header = header
+				reader := bytes.NewReader(body)
+				w := &sink{header: http.Header{}}
+				b.ReportAllocs()
+				for b.Loop() {
+					if method == "POST" {
+						reader.Reset(body)
+						r.Body = io.NopCloser(reader)
+					}
+					h.ServeHTTP(w, r)
+				}
+			})
+		}
+	}
 }
 
 // nowhere is a store that keeps nothing.
@@ -145,6 +184,19 @@ func BenchmarkLog(b *testing.B) {
 				obs.Logger().Log(ctx, slog.LevelDebug-1, "message")
 			}
 		})
+		b.Run("disabled, debug on", func(b *testing.B) {
+			opts := noopOptions()
+			opts.DebugToken = debugToken()
+			obs, err := observe.New(opts)
+			require.NoError(b, err)
+			_ = obs.Do(context.Background(), "bench", func(ctx context.Context) error {
+				b.ReportAllocs()
+				for b.Loop() {
+					obs.Logger().Log(ctx, slog.LevelDebug-1, "message")
+				}
+				return nil
+			})
+		})
 		return nil
 	})
 }
@@ -190,3 +242,30 @@ func (enabledLogs) Logger(string, ...logapi.LoggerOption) logapi.Logger { return
 type enabledLogger struct{ lognoop.Logger }
 
 func (enabledLogger) Enabled(context.Context, logapi.EnabledParameters) bool { return true }
+
+// BenchmarkTail is a whole job with ten records that nobody wants, alone and on two
+// goroutines: what they share must not make them wait.
+func BenchmarkTail(b *testing.B) {
+	obs, err := observe.New(noopOptions())
+	require.NoError(b, err)
+	job := func(ctx context.Context) error {
+		for range 10 {
+			obs.Logger().LogAttrs(ctx, slog.LevelDebug, "charged the card", slog.Int("items", 3), slog.String("currency", "EUR"))
+		}
+		return nil
+	}
+	for _, goroutines := range []int{1, 2} {
+		b.Run(fmt.Sprint(goroutines), func(b *testing.B) {
+			b.ReportAllocs()
+			var all sync.WaitGroup
+			for range goroutines {
+				all.Go(func() {
+					for range b.N {
+						_ = obs.Do(context.Background(), "job", job)
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}

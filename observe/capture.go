@@ -351,7 +351,7 @@ func (x *exchange) entry() capture.Entry {
 		Started: x.start, Time: milliseconds(ended),
 		Timings: capture.Timings{Wait: milliseconds(ended)},
 		Request: capture.Request{
-			Method: x.method, HTTPVersion: x.proto, Headers: headers(x.header), HeadersSize: -1, BodySize: x.request.total,
+			Method: x.method, HTTPVersion: x.proto, Headers: x.rec.caps.headers(x.header), HeadersSize: -1, BodySize: x.request.total,
 		},
 		Response: capture.Response{
 			Status: x.status, HTTPVersion: x.proto, Headers: nameValues(x.fields), HeadersSize: -1, BodySize: x.response.total,
@@ -407,6 +407,15 @@ func headers(h http.Header) []capture.NameValue {
 	var p pairs
 	p.add(h)
 	return nameValues(p.list)
+}
+
+// headers are those of an outbound request, without the debug token that it may carry.
+func (c *captures) headers(h http.Header) []capture.NameValue {
+	list := headers(h)
+	if d := c.obs.debug; d != nil {
+		list = slices.DeleteFunc(list, func(h capture.NameValue) bool { return h.Name == d.header })
+	}
+	return list
 }
 
 func valueOf(h []capture.NameValue, name string) string {

@@ -22,6 +22,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/open-feature/go-sdk/openfeature/isolated"
 	"github.com/open-feature/go-sdk/openfeature/memprovider"
@@ -287,6 +288,42 @@ func TestCaptureOfASlowRequest(t *testing.T) {
 		require.Equal(t, capture.Slow, b.Log.Details.Reason)
 		require.Equal(t, 1000.0, b.Log.Entries[0].Time)
 	})
+}
+
+// Who debugs a request gets its bundle too, and in it no token.
+func TestCaptureOfARequestThatIsDebugged(t *testing.T) {
+	t.Parallel()
+	k, s := captureRig(t, func(o *observe.Options) {
+		o.DebugToken = debugToken()
+		o.DebugToken.Hosts = []string{"127.0.0.1"}
+		o.Capture.Redact.Headers = []string{"Upkeep-Debug"}
+	})
+	token := mint(t, jwt.MapClaims{"route": "/pay"})
+	handedOn := ""
+	client := &http.Client{Transport: k.obs.Transport(transport(func(r *http.Request) (*http.Response, error) {
+		handedOn = r.Header.Get("Upkeep-Debug")
+		return &http.Response{StatusCode: 204, Body: http.NoBody}, nil
+	}))}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/pay", func(_ http.ResponseWriter, r *http.Request) {
+		k.obs.Logger().DebugContext(r.Context(), "inside")
+		req, _ := http.NewRequestWithContext(r.Context(), "GET", "http://127.0.0.1/", nil)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = resp.Body.Close()
+	})
+	k.serve(k.obs.Handler(observe.Route(mux)), "GET", "/pay", "Upkeep-Debug", token)
+	require.Equal(t, token, handedOn)
+	b := s.bundle(t, k)
+	require.Equal(t, capture.Asked, b.Log.Details.Reason)
+	require.Len(t, b.Log.Details.Logs, 1)
+	require.Len(t, b.Log.Entries, 2)
+	for _, data := range s.files {
+		require.NotContains(t, string(data), token)
+	}
 }
 
 // Bodies without end, either way, are passed on whole and kept to a bound.

@@ -34,6 +34,11 @@
 // Options.GuardedFlags tells by a metric which variant is slow or fails; see
 // [Observer.FlagHook].
 //
+// With Options.Captures a request that is told in full is also kept as a bundle, a file
+// that package observe/replay makes a test of: what it was sent and answered, what it
+// asked others, the flags it saw and what it logged, redacted by Options.Capture. [Value]
+// is around what a handler gets by other ways than HTTP. See package observe/capture.
+//
 // # Whether it can be relied on
 //
 // [Observer.Health] says what was dropped, what failed, what waits, and which levels
@@ -47,8 +52,8 @@
 // label: unknown methods are "_OTHER", routes come from the mux's patterns. A
 // malformed X-Request-Id is replaced and not repeated anywhere; a well-formed one
 // is the client's choice, so an id connects records but proves nothing. Queries,
-// cookies, bodies and headers (but User-Agent) are not recorded; paths are, and
-// error texts, so neither should hold secrets. Trace context goes to every host
+// cookies, bodies and headers (but User-Agent) are recorded in bundles only, redacted;
+// paths and error texts also elsewhere, as they are, so neither should hold secrets. Trace context goes to every host
 // that [Observer.Transport] calls, ids only to Options.InternalHosts, debug tokens only
 // to DebugToken.Hosts. A debug token opens nothing but the log of its requests; it is
 // taken off the request, and recorded nowhere.
@@ -58,5 +63,7 @@
 // evaluations; on spans and events texts are cut to 256 bytes, paths to 1 KiB and
 // stacks to 16 KiB; a process keeps at most 1,000 attribute sets for each metric. Log
 // records that wait take 20 KiB of a request and 16 MiB of a process, beside what the
-// application itself holds.
+// application itself holds. With Options.Captures each request that runs is recorded, in up
+// to 16 times Capture.MaxBody and 32 MiB of the process; bundles that wait for their store
+// take another 32 MiB.
 package observe

@@ -1,5 +1,7 @@
 package observe
 
+import "unsafe"
+
 // Fingerprints is how many fingerprints the limiter knows.
 func Fingerprints(o *Observer) int {
 	o.limit.mu.Lock()
@@ -9,3 +11,6 @@ func Fingerprints(o *Observer) int {
 
 // Held is how many bytes the recordings of running requests hold.
 func Held(o *Observer) int64 { return o.captures.held.Load() }
+
+// StateSize is what a request needs at least.
+const StateSize = unsafe.Sizeof(state{})

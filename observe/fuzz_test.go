@@ -17,6 +17,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/baggage"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/upkeep-go/upkeep/observe"
 )
@@ -55,6 +58,59 @@ func FuzzRequestID(f *testing.F) {
 			require.True(t, json.Valid(w.Body.Bytes()))
 		}
 		require.Contains(t, logged.String(), `"request_id":"`+got[0]+`"`)
+	})
+}
+
+var wellFormedParent = regexp.MustCompile(`\A00-([0-9a-f]{32})-([0-9a-f]{16})-0[01]\z`)
+
+// FuzzTraceContext: whatever callers say of their traces, a request is served and has a
+// trace; the caller's when that is well-formed and the handler is not public, and never
+// when it is.
+func FuzzTraceContext(f *testing.F) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for _, s := range []string{
+		"", parent, parent + "-", "01" + parent[2:] + "-more", "ff" + parent[2:], strings.ToUpper(parent), parent[:54], parent[:53] + "ff",
+		"00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", "\xff\x00", " " + parent,
+	} {
+		f.Add(s, "vendor=value,other@x=1", "tenant=acme;p=1")
+	}
+	f.Add(parent, strings.Repeat("a=b,", 100), strings.Repeat("a=b,", 1000))
+	f.Add(parent, "a=\xff", "=,;%zz, =")
+	observer := func(public bool) *observe.Observer {
+		opts := noopOptions()
+		opts.Public = public
+		opts.TracerProvider = sdktrace.NewTracerProvider()
+		opts.Propagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
+		obs, err := observe.New(opts)
+		require.NoError(f, err)
+		return obs
+	}
+	private, public := observer(false), observer(true)
+	f.Fuzz(func(t *testing.T, traceparent, tracestate, baggages string) {
+		for _, obs := range []*observe.Observer{private, public} {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header["Traceparent"] = []string{traceparent}
+			r.Header["Tracestate"] = []string{tracestate}
+			r.Header["Baggage"] = []string{baggages}
+			w := httptest.NewRecorder()
+			var members int
+			obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				members = baggage.FromContext(r.Context()).Len()
+				w.WriteHeader(204)
+			})).ServeHTTP(w, r)
+			require.Equal(t, 204, w.Code)
+			require.Regexp(t, `\A00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\z`, w.Header().Get("Traceresponse"))
+			trace := w.Header().Get("Traceresponse")[3:35]
+			said := wellFormedParent.FindStringSubmatch(traceparent)
+			switch {
+			case obs == public:
+				require.NotContains(t, traceparent, trace)
+				require.Zero(t, members)
+			case said != nil && strings.Trim(said[1], "0") != "" && strings.Trim(said[2], "0") != "":
+				require.Equal(t, said[1], trace)
+			}
+			require.Zero(t, obs.Stats()["telemetry_panics"])
+		}
 	})
 }
 

@@ -158,6 +158,10 @@ func (st *state) begin(r *http.Request) {
 			st.Context = o.propagator.Extract(st.Context, carrier)
 		}
 	}
+	if o.untraced {
+		st.ctx, st.span = o.tracer.Start(st, st.method.spanName())
+		return
+	}
 	attrs := newSpanAttrs()
 	defer attrs.free()
 	st.describe(r, attrs)
@@ -166,7 +170,8 @@ func (st *state) begin(r *http.Request) {
 	st.ctx, st.span = o.tracer.Start(st, st.method.spanName(), opts...)
 }
 
-// describe adds what is known of a request before it is served; samplers see it.
+// describe adds what samplers may want to know of a request, by semconv; what else is
+// known waits for the end, when SDKs need not make room for it twice.
 func (st *state) describe(r *http.Request, attrs *spanAttrs) {
 	attrs.add(keyMethod.String(st.method.String()))
 	if st.method == 0 {
@@ -174,21 +179,29 @@ func (st *state) describe(r *http.Request, attrs *spanAttrs) {
 	}
 	attrs.add(keyScheme.String(scheme(st.secure)))
 	attrs.add(keyPath.String(clip(r.URL.EscapedPath(), maxPath)))
-	attrs.add(keyRequestID.String(st.id))
-	if st.protocol != 0 {
-		attrs.add(keyProtocolVersion.String(st.protocol.String()))
-	}
 	if host, port := splitHost(r.Host); host != "" {
 		attrs.add(keyServerAddress.String(clip(host, maxText)))
 		if port != 0 {
 			attrs.add(keyServerPort.Int(port))
 		}
 	}
+	if agent := r.Header["User-Agent"]; len(agent) > 0 {
+		attrs.add(keyUserAgent.String(clip(agent[0], maxText)))
+	}
+}
+
+// describeEnd adds what no sampler asks for.
+func (st *state) describeEnd(r *http.Request, out *outcome, attrs *spanAttrs) {
+	attrs.add(keyRequestID.String(st.id))
+	if st.protocol != 0 {
+		attrs.add(keyProtocolVersion.String(st.protocol.String()))
+	}
 	if peer, _ := splitHost(r.RemoteAddr); peer != "" {
 		attrs.add(keyPeerAddress.String(clip(peer, maxText)))
 	}
-	if agent := r.Header["User-Agent"]; len(agent) > 0 {
-		attrs.add(keyUserAgent.String(clip(agent[0], maxText)))
+	if out.status != 0 {
+		attrs.add(keyStatus.Int(int(out.status)))
+		attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
 	}
 }
 
@@ -282,7 +295,7 @@ type outcome struct {
 func (st *state) report(r *http.Request, status int32, panicError *PanicError, aborted error) {
 	out := outcome{status: status, aborted: aborted, duration: time.Since(st.start)}
 	st.judge(r, &out, panicError)
-	st.measure(&out)
+	st.measure(r, &out)
 	st.tell(r, &out)
 }
 
@@ -345,14 +358,16 @@ func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
 }
 
 // measure ends the span and records the metrics.
-func (st *state) measure(out *outcome) {
+func (st *state) measure(r *http.Request, out *outcome) {
 	o := st.obs
 	defer o.shield()
 	if st.span.IsRecording() {
 		attrs := newSpanAttrs()
-		if out.status != 0 && !o.join {
-			attrs.add(keyStatus.Int(int(out.status)))
-			attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
+		if out.route != "" {
+			attrs.add(keyRoute.String(out.route))
+		}
+		if !o.join {
+			st.describeEnd(r, out, attrs)
 		}
 		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
 		attrs.free()

@@ -547,3 +547,9 @@ func TestHandlerSurvivesBrokenTelemetry(t *testing.T) {
 	require.Equal(t, "request failed", k.logs.line(t)["msg"])
 	require.NoError(t, k.obs.Do(context.Background(), "job", func(context.Context) error { return nil }))
 }
+
+// Objects of more than 512 bytes that hold pointers cost the allocator more.
+func TestStateIsSmall(t *testing.T) {
+	t.Parallel()
+	require.LessOrEqual(t, int(observe.StateSize), 512)
+}

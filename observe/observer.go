@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
@@ -33,7 +34,8 @@ type Options struct {
 	// Level is the lowest level of records that are written at once. Nil means what
 	// Log's own Enabled says. It is for handlers that look at levels once more when
 	// they handle a record, as slog.MultiHandler does: give those a low level, or they
-	// refuse what is written later, and say here what is written at once.
+	// refuse what is written later, and say here what is written at once. Where Log is the
+	// handler of another Observer, that one's levels hold, and these must be nil.
 	Level slog.Leveler
 
 	// TailLevel is the lowest level of records that are kept until the end of their
@@ -88,7 +90,8 @@ type Options struct {
 	// Captures keeps a bundle of each request that is told in full, for it failed, was
 	// slow or was asked for: what it was sent and answered, what it asked others (by
 	// [Observer.Transport] and [Value]), the flags that it saw and what it logged, redacted by
-	// Capture. Nil: there are none, and nothing is recorded. See capture.Dir.
+	// Capture. Jobs have none of their own. Nil: there are none, and nothing is recorded.
+	// See capture.Dir.
 	//
 	// Bundles are written by a goroutine of the observer, which [Observer.Close] ends; when
 	// its store cannot follow, bundles are dropped and counted, and requests do not wait.
@@ -143,6 +146,7 @@ type Observer struct {
 	logger     *slog.Logger
 
 	public, join, repanic bool
+	untraced              bool // the tracer is one that does nothing
 	slow                  time.Duration
 	wide                  float64
 	route                 func(*http.Request) string
@@ -241,6 +245,7 @@ func New(opts *Options) (*Observer, error) {
 		loggers = otel.GetLoggerProvider()
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
+	_, o.untraced = o.tracer.(tracenoop.Tracer)
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
 	if o.captures, err = newCaptures(o, opts); err != nil {
 		return nil, err

@@ -111,6 +111,13 @@ func scalar(b []byte, a slog.Attr) (packed []byte, ok bool) {
 	default:
 		return b, false
 	}
+	if n, k := len(b), len(a.Key); k < 0x80 && cap(b)-n >= k+10 { // as below, in one step
+		b = b[:n+k+10]
+		b[n], b[n+1] = kind, byte(k)
+		copy(b[n+2:], a.Key)
+		binary.LittleEndian.PutUint64(b[n+2+k:], bits)
+		return b, true
+	}
 	b = appendKey(b, kind, a.Key)
 	return binary.LittleEndian.AppendUint64(b, bits), true
 }

@@ -13,9 +13,13 @@ import (
 // around it does nothing.
 //
 // An http.ServeMux is asked for the pattern before it serves, so the span has its
-// route while the handler runs. Of other routers Route reads Request.Pattern when
-// they return or panic. The pattern's method and host are no part of http.route:
-// "GET example.com/users/{id}" is "/users/{id}".
+// name while the handler runs; its attribute comes at the end. Of other routers
+// Route reads Request.Pattern when they return or panic. The pattern's method and
+// host are no part of http.route: "GET example.com/users/{id}" is "/users/{id}".
+//
+// Route notes a panic and passes it on, so that Handler can tell of it, with its
+// stack, when a middleware between the two recovers it: if the answer's status is
+// then 500 or more, or had been sent before.
 func Route(mux http.Handler) http.Handler {
 	matcher, _ := mux.(interface {
 		Handler(*http.Request) (http.Handler, string)
@@ -90,7 +94,6 @@ func (st *state) setRoute(pattern, path string) {
 	} else {
 		st.span.SetName(name + " " + route)
 	}
-	st.span.SetAttributes(keyRoute.String(route))
 }
 
 // stripped gives the prefix that http.StripPrefix took from the path outerPath

@@ -22,9 +22,20 @@ const (
 	RuleAllow Rule = "allow"
 	// RuleReplace: the module is replaced by another, or by a folder.
 	RuleReplace Rule = "replace"
-	// RuleUnverifiable: the build information names no modules, so nothing could be
-	// checked. Such a violation has no module.
+	// RuleUnverifiable: something could not be checked. A violation that has no module is
+	// about all of them: the build information names none, for instance.
 	RuleUnverifiable Rule = "unverifiable"
+
+	// The following need a [Registry].
+
+	// RuleDeprecated: the module's author says that it should no longer be used.
+	RuleDeprecated Rule = "deprecated"
+	// RuleRetracted: the module's author has taken the version back.
+	RuleRetracted Rule = "retracted"
+	// RuleAge: the version is too new, or too much older than the latest.
+	RuleAge Rule = "age"
+	// RuleSum: the program was built from another content than the registry has.
+	RuleSum Rule = "sum"
 )
 
 // A Violation is one rule that a program does not keep.
@@ -56,6 +67,7 @@ func (v Violation) String() string {
 //
 // Where bi is nil or names no modules at all, because it is a library's test binary or
 // was built by a tool that records none, there is one violation, [RuleUnverifiable].
+// There is one, too, where the policy has rules about ages: [Policy.CheckWith] keeps those.
 func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
 	if v, ok := unverifiable(bi); ok {
 		return []Violation{v}
@@ -65,6 +77,13 @@ func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
 		if dep != nil {
 			violations = pol.check(dep, violations)
 		}
+	}
+	if pol.ages {
+		violations = append(violations, Violation{
+			Rule:   RuleUnverifiable,
+			Reason: "the policy has rules about ages, which build information does not tell",
+			Fix:    "check with a registry",
+		})
 	}
 	return violations
 }
@@ -87,6 +106,9 @@ func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
 }
 
 func (pol *Policy) check(dep *debug.Module, violations []Violation) []Violation {
+	if pol == nil {
+		return violations
+	}
 	path, version := dep.Path, dep.Version
 	found := func(rule Rule, reason, fix string) {
 		violations = append(violations, Violation{Module: path, Version: version, Rule: rule, Reason: reason, Fix: fix})
@@ -110,6 +132,9 @@ func (pol *Policy) check(dep *debug.Module, violations []Violation) []Violation 
 				fix += "; use " + rl.replacement + " in its place"
 			}
 			found(RuleDeny, "must not be used: "+rl.deny, fix)
+			continue
+		}
+		if !rl.required {
 			continue
 		}
 		if r := dep.Replace; r != nil && r.Path != path {

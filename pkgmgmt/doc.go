@@ -18,6 +18,12 @@
 // The test binary of a library records no modules, so a check inside of its tests
 // checks nothing: [Policy.Check] says so, with a violation.
 //
+// What build information does not tell, [Policy.CheckWith] asks a [Registry]: whether a
+// version has been retracted, a module deprecated, how old they are, and whether the
+// program was built from what the registry has. [NewProxy] reads any module proxy.
+//
+// A [Fleet] does the same for all services that run, and says where they differ.
+//
 // # The policy
 //
 //	rules:
@@ -29,6 +35,11 @@
 //	    replacement: the standard library's errors
 //	  - module: corp.example/...
 //	    require: ">=1.0"
+//	    minAge: 3d
+//	    maxBehind: 180d
+//	  - module: corp.example/legacy
+//	    accept: [deprecated]
+//	    reason: gone with the old shop in May
 //	allow: [corp.example/..., golang.org/x/..., github.com/stretchr/testify]
 //	forbidReplace: true
 //
@@ -44,6 +55,20 @@
 // that it leads up to do: v1.5.0-rc.1 satisfies ">=1.4", and v2.0.0-rc.1 does not
 // satisfy "<2". What stands after a plus sign, "+incompatible" for instance, does not
 // count.
+//
+// Ages are "36h" or "3d". By minAge a version must have been out for so long: what is
+// wrong with a release is mostly found within days. By maxBehind it may be so much older
+// than the latest version. Retracted versions and deprecated modules are violations
+// wherever a registry is asked, unless a rule accepts them. These rules need a registry;
+// without one there is one violation that says so.
+//
+// # Fleets
+//
+// A fleet reads what services run from their version endpoints, which for that have to
+// show everything to those with a token, from programs and from files. A service that
+// shows too little is unknown, and not fine. Endpoints are hostile input: answers are
+// bounded in size and time, redirects are not followed, and nothing that they say
+// reaches a table without being cleaned.
 //
 // # Failing safe
 //

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
 )
@@ -18,6 +21,7 @@ type Policy struct {
 	allowExact    map[string]bool
 	restricted    bool // allow is given
 	forbidReplace bool
+	ages          bool // a rule is about the age of versions
 }
 
 type rule struct {
@@ -28,6 +32,9 @@ type rule struct {
 	denied      bool
 	replacement string
 	reason      string
+	minAge      age
+	maxBehind   age
+	accept      []Rule
 }
 
 // ParsePolicy reads a policy, JSON or YAML, whose form the package comment gives.
@@ -101,6 +108,7 @@ func (r *reader) policy(root *document.Node) *Policy {
 }
 
 func (pol *Policy) add(rl *rule) {
+	pol.ages = pol.ages || rl.minAge.d > 0 || rl.maxBehind.d > 0
 	if rl.module.plain() {
 		pol.exact[rl.module.text] = append(pol.exact[rl.module.text], rl)
 		return
@@ -176,22 +184,90 @@ func (r *reader) rule(n *document.Node) *rule {
 			rl.replacement = r.text(value, "replacement")
 		case "reason":
 			rl.reason = r.text(value, "reason")
+		case "minAge":
+			rl.minAge = r.age(value, "minAge")
+		case "maxBehind":
+			rl.maxBehind = r.age(value, "maxBehind")
+		case "accept":
+			rl.accept = r.accept(value)
 		default:
 			r.fault(key, key.Text, "is no field of a rule")
+		}
+	}
+	limits := rl.required || rl.minAge.d > 0 || rl.maxBehind.d > 0
+	kinds := 0
+	for _, is := range []bool{limits, rl.denied, len(rl.accept) > 0} {
+		if is {
+			kinds++
 		}
 	}
 	switch {
 	case len(r.faults) > before:
 		return nil
-	case rl.required == rl.denied:
-		r.fault(n, "", "must have either require or deny")
+	case kinds == 0:
+		r.fault(n, "", "must have require, minAge, maxBehind, deny or accept")
+		return nil
+	case kinds > 1:
+		r.fault(n, "", "must have only one of: require with minAge and maxBehind; deny; accept")
 		return nil
 	case rl.replacement != "" && !rl.denied:
 		r.fault(n.Get("replacement"), "replacement", "goes with deny")
 		return nil
-	case rl.reason != "" && !rl.required:
-		r.fault(n.Get("reason"), "reason", "goes with require; deny says its reason itself")
+	case rl.reason != "" && rl.denied:
+		r.fault(n.Get("reason"), "reason", "does not go with deny, which says its reason itself")
+		return nil
+	case rl.reason == "" && len(rl.accept) > 0:
+		r.fault(n.Get("accept"), "accept", "needs a reason")
 		return nil
 	}
 	return &rl
+}
+
+// accept reads what a rule puts up with.
+func (r *reader) accept(n *document.Node) []Rule {
+	var all []Rule
+	for i, item := range r.list(n, "accept") {
+		field := fmt.Sprintf("accept[%d]", i)
+		switch text := r.text(item, field); Rule(text) {
+		case RuleDeprecated, RuleRetracted:
+			all = append(all, Rule(text))
+		case "":
+		default:
+			r.fault(item, field, "must be deprecated or retracted, got %q", text)
+		}
+	}
+	if n.Kind == document.List && len(n.Items) == 0 {
+		r.fault(n, "accept", "must not be empty")
+	}
+	return all
+}
+
+// An age is a span of time, as people write it.
+type age struct {
+	text string
+	d    time.Duration
+}
+
+// maxAge bounds ages. What is longer is a slip of the pen.
+const maxAge = 100 * 365 * 24 * time.Hour
+
+// age reads "36h" as [time.ParseDuration] does, and "14d".
+func (r *reader) age(n *document.Node, field string) age {
+	text := r.text(n, field)
+	if text == "" {
+		return age{}
+	}
+	var d time.Duration
+	days, isDays := strings.CutSuffix(text, "d")
+	if number, err := strconv.ParseUint(days, 10, 32); isDays && err == nil {
+		d = time.Duration(min(number, uint64(maxAge/(24*time.Hour))+1)) * 24 * time.Hour
+	} else if d, err = time.ParseDuration(text); err != nil {
+		r.fault(n, field, `must be as "36h" or "14d", got %q`, text)
+		return age{}
+	}
+	if d <= 0 || d > maxAge {
+		r.fault(n, field, "must be positive and at most a hundred years, got %q", text)
+		return age{}
+	}
+	return age{text, d}
 }

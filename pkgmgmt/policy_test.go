@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -262,10 +263,10 @@ allowed: []
 	require.EqualError(t, err, `packages.yaml:3:14: module "a.example/x": require: improper constraint: "at least 1.4"
 packages.yaml:4:13: module: is no module path, nor a pattern of one: "a.example/../y"
 packages.yaml:6:5: module: is missing
-packages.yaml:7:5: module "a.example/z": must have either require or deny
-packages.yaml:8:5: module "a.example/z": must have either require or deny
+packages.yaml:7:5: module "a.example/z": must have require, minAge, maxBehind, deny or accept
+packages.yaml:8:5: module "a.example/z": must have only one of: require with minAge and maxBehind; deny; accept
 packages.yaml:11:56: module "a.example/z": replacement: goes with deny
-packages.yaml:12:46: module "a.example/z": reason: goes with require; deny says its reason itself
+packages.yaml:12:46: module "a.example/z": reason: does not go with deny, which says its reason itself
 packages.yaml:13:33: module "a.example/z": deny: must not be empty
 packages.yaml:13:37: module "a.example/z": owner: is no field of a rule
 packages.yaml:14:5: rules: a rule must be a map, got a number
@@ -288,6 +289,26 @@ packages.yaml:17:1: allowed: is no field of a policy`)
 		require.ErrorAs(t, err, &fault)
 	}
 
+	_, err = pkgmgmt.ParsePolicy("packages.yaml", []byte(`rules:
+  - {module: a.example/x, minAge: soon}
+  - {module: a.example/x, minAge: -1h, maxBehind: 40000d}
+  - {module: a.example/x, maxBehind: 99999999999d}
+  - {module: a.example/x, minAge: 7}
+  - {module: a.example/x, accept: [deprecated]}
+  - {module: a.example/x, accept: [], reason: none}
+  - {module: a.example/x, accept: [deny], reason: no}
+  - {module: a.example/x, accept: [retracted], minAge: 1d, reason: both}
+`))
+	require.EqualError(t, err, `packages.yaml:2:35: module "a.example/x": minAge: must be as "36h" or "14d", got "soon"
+packages.yaml:3:35: module "a.example/x": minAge: must be positive and at most a hundred years, got "-1h"
+packages.yaml:3:51: module "a.example/x": maxBehind: must be positive and at most a hundred years, got "40000d"
+packages.yaml:4:38: module "a.example/x": maxBehind: must be as "36h" or "14d", got "99999999999d"
+packages.yaml:5:35: module "a.example/x": minAge: must be a text, got a number
+packages.yaml:6:35: module "a.example/x": accept: needs a reason
+packages.yaml:7:35: module "a.example/x": accept: must not be empty
+packages.yaml:8:36: module "a.example/x": accept[0]: must be deprecated or retracted, got "deny"
+packages.yaml:9:5: module "a.example/x": must have only one of: require with minAge and maxBehind; deny; accept`)
+
 	_, err = pkgmgmt.ParsePolicy("p", []byte("rules: ["+strings.Repeat("1,", 100)+"]"))
 	require.ErrorContains(t, err, "and 50 more")
 }
@@ -295,6 +316,7 @@ packages.yaml:17:1: allowed: is no field of a policy`)
 func FuzzParsePolicy(f *testing.F) {
 	f.Add(`rules: [{module: a.example/..., require: ">=1.4, !=1.6.0 || ~2", reason: x}]`, "a.example/x", "v1.4.0")
 	f.Add(`{"allow": ["..."], "forbidReplace": true}`, "...", "v0.0.0-20260102030405-abcdefabcdef")
+	f.Add(`rules: [{module: a.example/x, minAge: 7d, maxBehind: 36h}, {module: a.example/x, accept: [deprecated, retracted], reason: z}]`, "a.example/x", "v1.0.0+incompatible")
 	f.Add(`rules: [{module: a.example/x, deny: y, replacement: z}]`, "a.example/x", "(devel)")
 	f.Fuzz(func(t *testing.T, text, path, version string) {
 		pol, err := pkgmgmt.ParsePolicy("p", []byte(text))
@@ -306,6 +328,11 @@ func FuzzParsePolicy(f *testing.F) {
 		bi := built()
 		bi.Deps = []*debug.Module{{Path: path, Version: version}, nil, {Path: path, Replace: &debug.Module{Path: version, Version: path}}}
 		for _, v := range pol.Check(bi) {
+			require.NotEmpty(t, v.Fix)
+			require.NotEmpty(t, v.Reason)
+		}
+		known := pkgmgmt.Status{Time: time.Now(), Sum: version, Latest: path, LatestTime: time.Now().Add(time.Hour), Deprecated: version, Retracted: path}
+		for _, v := range pol.CheckWith(t.Context(), bi, knows(func(string, string) (pkgmgmt.Status, error) { return known, nil })) {
 			require.NotEmpty(t, v.Fix)
 			require.NotEmpty(t, v.Reason)
 		}
@@ -325,6 +352,16 @@ func BenchmarkCheck(b *testing.B) {
 		modules = append(modules, fmt.Sprintf("corp%d.example/lib v1.5.0", i))
 	}
 	pol, bi := parse(b, policy.String()), built(modules...)
+	st := pkgmgmt.Status{Time: time.Now().Add(-time.Hour), Latest: "v1.5.0", LatestTime: time.Now().Add(-time.Hour)}
+	reg := knows(func(string, string) (pkgmgmt.Status, error) { return st, nil })
+	b.Run("with a registry", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if v := pol.CheckWith(b.Context(), bi, reg); len(v) != 0 {
+				b.Fatal(v)
+			}
+		}
+	})
 	b.Run("300 rules on 300 modules", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -3,8 +3,10 @@ package quorum_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,9 +25,47 @@ import (
 // processDir is the environment variable that makes the test binary a replica.
 const processDir = "UPKEEP_QUORUM_TEST_DIR"
 
+// beGuard is a replica with a guard that writes as much as it may: a byte into a file for
+// each piece of work, one into another when it is refused.
+func beGuard(dir, folder string) int {
+	file := func(name string) *os.File {
+		f, err := os.OpenFile(filepath.Join(folder, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+		if err != nil {
+			panic(err)
+		}
+		return f
+	}
+	written, refused := file("written"), file("refused")
+	q, err := quorum.Files(dir, &quorum.Options{Logger: discard})
+	if err != nil {
+		panic(err)
+	}
+	g, err := downtime.Open(context.Background(), downtime.File(filepath.Join(folder, "windows.yaml")),
+		&downtime.Options{Quorum: q, Logger: discard, Poll: 200 * time.Millisecond})
+	if err != nil {
+		panic(err)
+	}
+	for {
+		leave, err := g.Enter(context.Background(), downtime.Work{Name: "orders"})
+		if err == nil {
+			_, err = written.WriteString("x")
+		} else {
+			_, err = refused.WriteString("x")
+			time.Sleep(time.Millisecond)
+		}
+		if err != nil {
+			panic(err)
+		}
+		leave()
+	}
+}
+
 // beProcess is a replica that does what its standard input says, a line each: "agree
 // w=true v=false". It answers each with a line.
 func beProcess(dir string) int {
+	if folder := os.Getenv("UPKEEP_QUORUM_TEST_GUARD"); folder != "" {
+		return beGuard(dir, folder)
+	}
 	r, err := quorum.Files(dir, &quorum.Options{Name: os.Getenv("UPKEEP_QUORUM_TEST_NAME"), Logger: discard})
 	if err != nil {
 		fmt.Println(err)
@@ -195,6 +235,76 @@ func contextOf(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+// TestGuardsOfProcesses has the guards of three processes write hundreds of thousands of
+// times, and not once after the operator has the lock.
+func TestGuardsOfProcesses(t *testing.T) {
+	t.Parallel()
+	many := int64(300_000)
+	if testing.Short() {
+		many = 20_000
+	}
+	dir, folder := t.TempDir(), t.TempDir()
+	size := func(name string) int64 {
+		info, err := os.Stat(filepath.Join(folder, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0
+		}
+		require.NoError(t, err)
+		return info.Size()
+	}
+	start := time.Now().Add(30 * time.Minute).UTC().Format(time.RFC3339)
+	document := func(actual string) {
+		name := filepath.Join(folder, "windows.yaml")
+		text := fmt.Sprintf("windows: [{id: w, start: %s, duration: 4h, scope: {work: [orders]}, actual: {%s}}]\n", start, actual)
+		require.NoError(t, os.WriteFile(name+".new", []byte(text), 0o644))
+		require.NoError(t, os.Rename(name+".new", name))
+	}
+	document("")
+	until := func(what string, holds func() bool) {
+		require.Eventually(t, holds, time.Minute, 5*time.Millisecond, what)
+	}
+	guard := func() *exec.Cmd {
+		exe, err := os.Executable()
+		require.NoError(t, err)
+		cmd := exec.Command(exe)
+		cmd.Env = append(os.Environ(), processDir+"="+dir, "UPKEEP_QUORUM_TEST_GUARD="+folder)
+		cmd.Stderr = os.Stderr
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		return cmd
+	}
+	first := guard()
+	guard()
+	guard()
+	awaitPeers(t, dir, "w", quorum.Open, quorum.Open, quorum.Open)
+	d := startDrainFiles(contextOf(t, time.Minute), t, dir, "w")
+	until("many", func() bool { return size("written") > many })
+	require.True(t, d.waits(0))
+	now := time.Now().UTC().Format(time.RFC3339Nano)
+	document("begin: " + now)
+	require.NoError(t, first.Process.Kill())
+	<-d.done
+	require.NoError(t, d.err)
+
+	written := size("written")
+	require.Len(t, d.lock.Report().Peers, 2)
+	newcomer := guard()
+	awaitPeers(t, dir, "w", quorum.Quiet, quorum.Quiet, quorum.Quiet, quorum.Draining)
+	refused := size("refused")
+	until("all try to write", func() bool { return size("refused") > refused+300 })
+	require.Equal(t, written, size("written"), "written after the lock was had")
+	document("begin: " + now + ", end: " + time.Now().UTC().Format(time.RFC3339Nano))
+	until("all try to write", func() bool { return size("refused") > refused+1000 })
+	require.Equal(t, written, size("written"), "the lock holds, whatever the document says")
+	require.NoError(t, newcomer.Process.Kill())
+	require.NoError(t, d.lock.Close())
+	until("they open", func() bool { return size("written") > written })
+	t.Logf("%d guarded writes before the lock, none under it", written)
+}
+
 // TestStoppedProcess neither runs nor lets go.
 func TestStoppedProcess(t *testing.T) {
 	t.Parallel()
@@ -237,10 +347,6 @@ func TestFilesAreRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "quorum")
 	r := files(t, dir)
 	require.Equal(t, windows{"w": true}, agree(t, r, windows{"w": true}))
-	select {
-	case <-r.Changed(): // joined, unless it was Agree who did that
-	case <-time.After(100 * time.Millisecond):
-	}
 	for _, gone := range []string{quorum.WindowFile("w"), "*.replica", "*"} {
 		paths, err := filepath.Glob(filepath.Join(dir, gone))
 		require.NoError(t, err)
@@ -253,15 +359,11 @@ func TestFilesAreRemoved(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			require.Fail(t, "nothing was noticed")
 		}
-		require.Eventually(t, func() bool { // it is joining again, which rings too
+		require.Eventually(t, func() bool {
 			open, err := r.Agree(t.Context(), windows{"w": true})
 			return err == nil && open["w"]
 		}, 20*time.Second, 10*time.Millisecond)
 		awaitPeers(t, dir, "w", quorum.Open)
-		select {
-		case <-r.Changed():
-		case <-time.After(100 * time.Millisecond):
-		}
 	}
 
 	// The operator's too.

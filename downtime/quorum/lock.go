@@ -162,29 +162,53 @@ func (l *Lock) Context(ctx context.Context) context.Context {
 }
 
 // Check asks whether the lock is held still, and everybody aware: worth it before a step
-// of no return. The error is [ErrLost], wrapped; [ErrClosed]; the cause of ctx's end;
-// or a [*WaitingError] with a replica that has joined since and does not know of the
-// window. A guard of such a replica admits nothing; others may.
+// of no return. It gives a replica that has just joined up to five seconds to learn of
+// the window.
+//
+// The error is [ErrLost], wrapped; [ErrClosed]; the cause of ctx's end; or a
+// [*WaitingError] with a replica that has joined since and does not know of the window.
+// The guard of such a replica admits nothing.
 func (l *Lock) Check(ctx context.Context) error {
+	begun := time.Now()
+	for {
+		rep, err := l.look(ctx)
+		if err != nil {
+			return err
+		}
+		waiting := rep.Waiting()
+		if len(waiting) == 0 {
+			return nil
+		}
+		pause := time.NewTimer(poll)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return &WaitingError{Window: l.report.Window, Waiting: waiting, Err: context.Cause(ctx)}
+		}
+		if time.Since(begun) > patience {
+			return &WaitingError{Window: l.report.Window, Waiting: waiting, Err: errors.New("not all are aware")}
+		}
+	}
+}
+
+// look looks in the lock's own session, so that the lock is held when it was looked.
+func (l *Lock) look(ctx context.Context) (Report, error) {
 	if err := l.take(ctx); err != nil {
-		return err
+		return Report{}, err
 	}
 	defer l.give()
-	// Cancelling ctx may cost the session, and that is the caller's to decide only for a
-	// wait that has not begun.
+	// To cancel a statement may cost the session, which is not ctx's to decide.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if err := l.operator.beat(bounded, 0); err != nil {
-		return l.lose(err)
-	}
 	rep, err := l.operator.look(bounded)
+	if err == nil {
+		err = l.operator.beat(bounded, 0)
+	}
 	if err != nil {
-		return l.lose(err)
+		return Report{}, l.lose(err)
 	}
-	if waiting := rep.Waiting(); len(waiting) > 0 {
-		return &WaitingError{Window: l.report.Window, Waiting: waiting, Err: errors.New("not quiet any more")}
-	}
-	return nil
+	return rep, nil
 }
 
 // take waits for our turn with the operator.

@@ -76,15 +76,25 @@ SELECT DISTINCT key FROM l WHERE exclusive AND granted AND pid IN (SELECT pid FR
 	// stands in line for a lock is in nobody's way.
 	sqlLook = sqlLocks + `
 SELECT p.pid, p.joined, p.knows, p.shares, p.drains, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
-(extract(epoch FROM CASE WHEN p.joined THEN a.backend_start ELSE coalesce(a.xact_start, a.backend_start) END) * 1000000)::bigint
+(extract(epoch FROM CASE WHEN p.joined OR p.drains THEN a.backend_start ELSE coalesce(a.xact_start, a.backend_start) END) * 1000000)::bigint
 FROM (SELECT pid, bool_or(key = $1) AS joined, bool_or(key = $2) AS knows,
 bool_or(key = $3 AND NOT exclusive) AS shares, bool_or(key = $3 AND exclusive) AS drains
 FROM l WHERE granted AND pid <> $4 AND key IN ($1, $2, $3) GROUP BY pid) p
 LEFT JOIN pg_stat_activity a ON a.pid = p.pid ORDER BY p.pid`
 )
 
-// connect takes a connection for good. An empty name leaves the session's as it is.
+// connect takes a connection for good. An empty name leaves the session's as it is. A
+// connection that has lain idle in the pool may be dead; then it is not the only one.
 func connect(ctx context.Context, db *sql.DB, name string) (*session, error) {
+	for idle := db.Stats().Idle; ; idle-- {
+		s, err := begin(ctx, db, name)
+		if err == nil || idle <= 0 || ctx.Err() != nil {
+			return s, err
+		}
+	}
+}
+
+func begin(ctx context.Context, db *sql.DB, name string) (*session, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)

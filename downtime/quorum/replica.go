@@ -427,7 +427,9 @@ func (r *Replica) once() time.Duration {
 			r.fall(err, nil)
 			return jitter(rejoining)
 		}
-		ring(r.changed) // to be told of windows
+		if r.isOutdated() { // else there is no hurry: whoever was told of an error asks again
+			ring(r.changed)
+		}
 		return 0
 	}
 	wait, pause := time.Duration(0), jitter(pulse)

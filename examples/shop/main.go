@@ -79,6 +79,7 @@ The shop is open: %[1]s, for its operators: %[2]s
   curl -i -X POST '%[1]s/checkout?user=ada&item=tea&email=ada@shop.example'
   curl -i -X POST '%[1]s/checkout?user=ada&item=gift-card&email=ada@shop.example'   (a bug, behind a flag)
   curl -s '%[2]s/version'
+  curl -s '%[2]s/sbom'
   curl -s '%[2]s/explain?flag=express-checkout&user=42'
   curl -s '%[2]s/maintenance/'
   curl -s '%[2]s/stats'

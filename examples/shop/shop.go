@@ -18,7 +18,9 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/flags"
 	"github.com/upkeep-go/upkeep/observe"
+	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/pkgmgmt"
+	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
 	"github.com/upkeep-go/upkeep/version"
 )
 
@@ -59,6 +61,13 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 		Propagator:    propagation.TraceContext{},
 		Public:        true,
 		InternalHosts: []string{"127.0.0.1"},
+		// The request that fails is kept, without whose it was. What a replay needs to fail
+		// alike may be read: what was bought, and for how much.
+		Captures: capture.Dir(docs.path("captures"), nil),
+		Capture: observe.CaptureOptions{
+			Redact: &capture.Redaction{Fields: []string{"item", "slow"}, JSON: []string{"$.*"}, URLs: []string{"/prices"}},
+			Build:  s.info.Name + " " + s.info.Version,
+		},
 	})
 	if err != nil {
 		return s, err
@@ -162,6 +171,8 @@ func (s *shop) openListeners(ctx context.Context, addr, pricesURL string) (err e
 		Detail:   func(*http.Request) version.Level { return version.LevelFull },
 		Sections: map[string]func() string{"flags": s.flags.Revision, "windows": s.guard.Revision},
 	}))
+	bi, _ := debug.ReadBuildInfo()
+	admin.Handle("GET /sbom", sbom.Handler(bi, &sbom.Options{Name: s.info.Name, Version: s.info.Version}))
 	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", s.guard.StatusHandler()))
 	admin.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
 		subject := flags.Attributes{openfeature.TargetingKey: r.FormValue("user"), "email": r.FormValue("email")}

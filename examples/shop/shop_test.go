@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
 // folder holds what TestMain removes.
@@ -50,7 +52,7 @@ func shopCommand(t *testing.T, args ...string) *exec.Cmd {
 	}
 	path, err := built()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	return exec.CommandContext(ctx, path, args...)
 }
@@ -105,6 +107,8 @@ func TestShopUntilInterrupted(t *testing.T) {
 		{"POST", store + "/checkout?user=<script>", 400, "user must be"},
 		{"POST", store + "/checkout?user=42&item=nothing", 422, "no such item"},
 		{"GET", admin + "/version", 200, `"name": "storefront"`},
+		{"GET", admin + "/sbom", 200, `"specVersion": "1.6"`},
+		{"GET", store + "/sbom", 404, ""},
 		{"GET", admin + "/explain?flag=banner", 200, "there is no rule"},
 		{"GET", admin + "/maintenance/", 200, "till-upgrade"},
 		{"GET", admin + "/stats", 200, `"requests_refused"`},
@@ -114,6 +118,13 @@ func TestShopUntilInterrupted(t *testing.T) {
 		require.Equal(t, c.status, status, "%s %s: %s", c.method, c.url, body)
 		require.Contains(t, body, c.holds)
 	}
+
+	// What a fleet would read of it.
+	f, err := pkgmgmt.NewFleet([]pkgmgmt.Target{{Service: "storefront", URL: admin + "/version"}}, nil)
+	require.NoError(t, err)
+	report := f.Collect(t.Context())
+	require.Equal(t, pkgmgmt.FleetFine, report.Worst(), "%+v", report)
+	require.Greater(t, len(report.Rows), 10)
 
 	began := time.Now()
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))

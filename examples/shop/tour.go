@@ -9,6 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -26,7 +29,7 @@ import (
 // tour plays the story of a shop on its real listeners and files. Each step checks
 // what it says; the error names the step that did not hold.
 func tour(ctx context.Context, stdout io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // ten seconds, and what compiling a test takes
 	defer cancel()
 	docs, err := copyDocuments(window{start: time.Now().Add(time.Hour), duration: time.Hour, cutoff: time.Minute})
 	if err != nil {
@@ -56,6 +59,7 @@ func tour(ctx context.Context, stdout io.Writer) error {
 		{"a flag for a quarter of the users", (*guide).flag},
 		{"why did user 42 get this", (*guide).explain},
 		{"a bug behind a flag", (*guide).bug},
+		{"the same failure on a desk", (*guide).replay},
 		{"a flag is edited", (*guide).edit},
 		{"a flag is edited wrongly", (*guide).wrongEdit},
 		{"a maintenance window", (*guide).maintenance},
@@ -180,7 +184,7 @@ func (g *guide) identity(ctx context.Context) error {
 	)
 }
 
-func (g *guide) policy(context.Context) error {
+func (g *guide) policy(ctx context.Context) error {
 	if err := check(strings.Contains(g.printed(), "packages are within the policy"), "the shop's own policy is violated"); err != nil {
 		return err
 	}
@@ -194,7 +198,23 @@ func (g *guide) policy(context.Context) error {
 		return err
 	}
 	g.say("   with a stricter one: %s", violations[0])
-	return nil
+	a, err := g.ask(ctx, http.MethodGet, g.adminURL+"/sbom")
+	if err != nil {
+		return err
+	}
+	var bill struct {
+		SpecVersion string
+		Metadata    struct{ Component struct{ Name, PURL string } }
+		Components  []struct{ PURL string }
+	}
+	if err := json.Unmarshal([]byte(a.body), &bill); err != nil {
+		return fmt.Errorf("the bill of materials: %w", err)
+	}
+	g.say("   its bill of materials, CycloneDX %s: %s with %d components", bill.SpecVersion, bill.Metadata.Component.PURL, len(bill.Components))
+	return errors.Join(
+		check(bill.Metadata.Component.Name == "storefront", "the bill is of %q", bill.Metadata.Component.Name),
+		check(len(bill.Components) == len(g.info.Deps)+1, "the bill has %d components, for %d modules and the standard library", len(bill.Components), len(g.info.Deps)),
+	)
 }
 
 func (g *guide) trace(ctx context.Context) error {
@@ -323,6 +343,51 @@ func (g *guide) bug(ctx context.Context) error {
 		check(strings.Contains(record, "divide by zero"), "the record does not say why: %s", record),
 		check(strings.Contains(record, "expressShipping"), "the record does not say where: %s", record),
 		check(strings.Contains(record, "express-checkout"), "the record does not say which flag it saw: %s", record),
+	)
+}
+
+var bundleName = regexp.MustCompile(`capture=(\S+\.har)`)
+
+// replay runs the request that failed as a test, with the flag as it was then.
+func (g *guide) replay(ctx context.Context) error {
+	name := bundleName.FindStringSubmatch(g.printed())
+	if name == nil {
+		return errors.New("the record of the failure names no bundle")
+	}
+	bundle := filepath.Join(g.docs.path("captures"), name[1])
+	if err := until(ctx, 5*time.Second, "the bundle is written", func() bool {
+		_, err := os.Stat(bundle)
+		return err == nil
+	}); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(bundle)
+	if err != nil {
+		return err
+	}
+	if err := check(!bytes.Contains(text, []byte("ada@shop.example")), "the bundle says whose the request was"); err != nil {
+		return err
+	}
+	const pkg = "github.com/upkeep-go/upkeep/examples/shop"
+	g.say("   SHOP_BUNDLE=%s go test -run TestBundle %s", bundle, pkg)
+	if err := exec.CommandContext(ctx, "go", "list", pkg).Run(); err != nil {
+		g.say("   is left to you: the go command does not find the shop's source from here")
+		return nil
+	}
+	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "^TestBundle$", pkg)
+	test.Env = append(os.Environ(), "SHOP_BUNDLE="+bundle)
+	said, err := test.CombinedOutput()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for line := range strings.Lines(string(said)) {
+		if strings.Contains(line, "fails as it did then") || strings.Contains(line, "FAIL: TestBundle") {
+			g.say("   | %s", strings.TrimSpace(line))
+		}
+	}
+	return errors.Join(
+		check(err != nil, "on the desk the request does not fail: %s", said),
+		check(bytes.Contains(said, []byte("fails as it did then")) && bytes.Contains(said, []byte("integer divide by zero")), "on the desk it fails in another way: %s", said),
 	)
 }
 

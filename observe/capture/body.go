@@ -53,14 +53,6 @@ func (m *mask) body(msg *message, c *rules) {
 		m.binary(msg, raw)
 		return
 	}
-	stays := func(at []place) bool {
-		for _, p := range c.json {
-			if p.allows(at) {
-				return true
-			}
-		}
-		return false
-	}
 	switch {
 	case strings.HasPrefix(typ, "multipart/"):
 		msg.params = m.parts(msg.text, contentType)
@@ -74,13 +66,20 @@ func (m *mask) body(msg *message, c *rules) {
 		m.binary(msg, raw)
 		return
 	}
-	if typ == "" || isJSON(typ) {
-		if text, ok := m.json(msg.text, stays, c.names); ok {
+	// Much JSON is sent as plain text, which is what package http takes it for.
+	if typ == "" || isJSON(typ) || typ == "text/plain" && strings.ContainsAny(firstByte(msg.text), "{[") {
+		if text, ok := m.json(msg.text, c.stays, c.names); ok {
 			msg.body.Kind, msg.text = KindJSON, text
 			return
 		}
 	}
 	msg.body.Kind, msg.text = KindText, m.text(msg.text)
+}
+
+// firstByte is that of a text behind white space.
+func firstByte(s string) string {
+	s = strings.TrimLeft(s, " \t\r\n")
+	return s[:min(1, len(s))]
 }
 
 // binary leaves nothing of a body but its digest.

@@ -23,7 +23,7 @@
 // A pseudonym is made for each word and number on its own. Whoever has very many bundles
 // of one key may learn frequent words from how often their pseudonyms come; they go after
 // days for that reason too. Single letters and digits have few pseudonyms, which may
-// coincide. Names of fields stay when they look like names, so a map should not be
+// coincide, and punctuation stays. Names of fields stay when they look like names, so a map should not be
 // keyed by first names. A digit string is hidden, its length is not; a file says at what time
 // a request came, on which route, and what its status was.
 //

@@ -145,88 +145,115 @@ func (r *Redactor) Redact(b *Bundle) error {
 	return nil
 }
 
-// Again returns a Redactor that takes for pseudonyms what stands in the redacted
-// bundle b: what a replay answers with them is then redacted to what was recorded.
+// Again returns a Redactor that takes for pseudonyms what stands for something hidden
+// in the bundle b, which this one has redacted: what a replay answers with them is then
+// redacted to what was recorded.
 func (r *Redactor) Again(b *Bundle) *Redactor {
 	next := *r
-	known := map[string]bool{}
-	add := func(s string) {
-		if s == "" {
-			return
-		}
-		known[s] = true
-		eachChunk(s, func(chunk string) string {
-			known[chunk] = true
-			eachWord(chunk, func(word string) string {
-				known[word] = true
-				return ""
-			})
-			return ""
-		})
-	}
-	addJSON := func(data string) {
-		roots, err := parseJSON(data)
-		if err != nil {
-			add(data)
-		}
-		for _, root := range roots {
-			root.each(add)
-		}
-	}
+	k := known{rules: r.rules, texts: map[string]bool{}}
+	d := &b.Log.Details
 	for i := range b.Log.Entries {
 		e := &b.Log.Entries[i]
+		route := ""
 		if i == 0 { // the request only: what was answered is to be found out
-			e = &Entry{Request: e.Request}
+			e, route = &Entry{Request: e.Request}, d.Route
 		}
-		if u, err := url.Parse(e.Request.URL); err == nil {
-			add(u.Host)
-			for segment := range strings.SplitSeq(u.Path, "/") {
-				add(segment)
-			}
-		}
-		for _, list := range [][]NameValue{e.Request.Headers, e.Request.QueryString, e.Response.Headers} {
-			for _, h := range list {
-				add(h.Value)
-			}
-		}
-		for _, list := range [][]Cookie{e.Request.Cookies, e.Response.Cookies} {
-			for _, cookie := range list {
-				add(cookie.Value)
-			}
-		}
-		if p := e.Request.PostData; p != nil {
-			addJSON(p.Text)
-			for _, param := range p.Params {
-				add(param.Value)
-			}
-		}
-		addJSON(e.Response.Content.Text)
+		k.entry(e, route)
 	}
-	for _, v := range b.Log.Details.Values {
-		addJSON(string(v.Result))
-		for _, text := range v.Error {
-			add(text)
+	for i := range d.Values {
+		if v := &d.Values[i]; !r.rules.values[v.Name] {
+			k.json(string(v.Result), r.rules.stays)
+		}
+		for _, text := range d.Values[i].Error {
+			k.text(text)
 		}
 	}
-	for _, f := range b.Log.Details.Flags {
-		addJSON(string(f.Value))
-		add(f.Targeting)
+	for i := range d.Flags {
+		if f := &d.Flags[i]; !r.rules.flags[f.Key] {
+			k.json(string(f.Value), nowhere)
+		}
+		k.text(d.Flags[i].Targeting)
 	}
-	next.known = known
+	next.known = k.texts
 	return &next
 }
 
-// each calls fn for each text and number.
-func (n *node) each(fn func(string)) {
-	for _, name := range n.names {
-		fn(name)
+// known collects pseudonyms.
+type known struct {
+	rules *rules
+	texts map[string]bool
+}
+
+func (k *known) text(s string) string {
+	if s == "" {
+		return ""
 	}
-	for _, member := range n.list {
-		member.each(fn)
+	k.texts[s] = true
+	eachChunk(s, func(chunk string) string {
+		k.texts[chunk] = true
+		eachWord(chunk, func(word string) string {
+			k.texts[word] = true
+			return ""
+		})
+		return ""
+	})
+	return ""
+}
+
+// json takes what does not stay.
+func (k *known) json(data string, stays func([]place) bool) {
+	roots, err := parseJSON(data)
+	if err != nil {
+		k.text(data)
+		return
 	}
-	if n.kind == 's' || n.kind == 'n' {
-		fn(n.text)
+	for _, root := range roots {
+		root.walk(nil, func(at []place, s string) {
+			if !stays(at) {
+				k.text(s)
+			}
+		})
 	}
+}
+
+func (k *known) entry(e *Entry, route string) {
+	q, a := &e.Request, &e.Response
+	if u, err := url.Parse(q.URL); err == nil {
+		k.text(u.Host)
+		segments := strings.Split(u.EscapedPath(), "/")
+		parts, fits := matchPath(segments, route)
+		for i, segment := range segments {
+			if s, err := url.PathUnescape(segment); err == nil && !(fits && (parts[i].literal || k.rules.field(parts[i].name))) {
+				k.text(s)
+			}
+		}
+	}
+	pair := func(name, value string) {
+		if !k.rules.field(name) {
+			k.text(name)
+			k.text(value)
+		}
+	}
+	for _, p := range q.QueryString {
+		pair(p.Name, p.Value)
+	}
+	for _, c := range append(slices.Clone(q.Cookies), a.Cookies...) {
+		pair(c.Name, c.Value)
+	}
+	for _, h := range append(slices.Clone(q.Headers), a.Headers...) {
+		if name := strings.ToLower(h.Name); !k.rules.headers[name] && !wellKnown[name] && !strings.HasSuffix(name, "cookie") {
+			k.text(h.Value)
+		}
+	}
+	if p := q.PostData; p != nil {
+		if len(p.Params) == 0 {
+			k.json(p.Text, k.rules.stays)
+		}
+		for _, param := range p.Params {
+			pair(param.Name, param.Value)
+		}
+	}
+	k.json(a.Content.Text, k.rules.stays)
 }
 
 // seal is the MAC of a bundle without its own.
@@ -311,15 +338,7 @@ func (m *mask) value(v *Value, c *rules) {
 	if len(v.Result) == 0 || c.values[v.Name] && json.Valid(v.Result) {
 		return
 	}
-	stays := func(at []place) bool {
-		for _, p := range c.json {
-			if p.allows(at) {
-				return true
-			}
-		}
-		return false
-	}
-	v.Result = m.rawJSON(v.Result, stays, c.names)
+	v.Result = m.rawJSON(v.Result, c.stays, c.names)
 }
 
 // rawJSON is for JSON inside of the bundle, which must stay valid.
@@ -338,7 +357,7 @@ func (m *mask) flag(f *Flag, c *rules) {
 	f.Variant, f.Reason, f.ErrorCode, f.Provider = m.name(f.Variant), m.name(f.Reason), m.name(f.ErrorCode), m.name(f.Provider)
 	f.Targeting = m.text(f.Targeting)
 	if !c.flags[f.Key] || !json.Valid(f.Value) {
-		f.Value = m.rawJSON(f.Value, func([]place) bool { return false }, nil)
+		f.Value = m.rawJSON(f.Value, nowhere, nil)
 	}
 }
 

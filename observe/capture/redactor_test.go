@@ -248,6 +248,8 @@ func TestBodies(t *testing.T) {
 		"unnamed json":     {"", "", `{"name":"ann"}`, capture.KindJSON, `^\{"name":"[a-z]{3}"\}$`},
 		"unnamed text":     {"", "", "hello, ann", capture.KindText, `^[a-z]{5}, [a-z]{3}$`},
 		"form":             {"application/x-www-form-urlencoded", "", "name=ann+b&4711=x&amount=30&empty=&flag", capture.KindForm, `^name=[a-z]{3}%?\+?[a-z]&\d{4}=[a-z]&amount=\d\d&empty=&flag$`},
+		"json as text":     {"text/plain; charset=utf-8", "", ` {"name":"ann"}`, capture.KindJSON, `^\{"name":"[a-z]{3}"\}$`},
+		"braces":           {"text/plain", "", `{ann}`, capture.KindText, `^\{[a-z]{3}\}$`},
 		"text":             {"text/html; charset=utf-8", "", "<p>ann</p>", capture.KindText, `^<[a-z]>[a-z]{3}</[a-z]>$`},
 		"binary":           {"image/png", "", "ann", capture.KindBinary, "^$"},
 		"binary text":      {"text/plain", "", "ann\x00", capture.KindBinary, "^$"},

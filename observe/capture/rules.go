@@ -244,8 +244,8 @@ func newURLPattern(s string) (urlPattern, error) {
 }
 
 // url is u with its path, query, fragment and host replaced, and without its user.
-// Of the path the literal parts of the route stay if it matches, or else those of the
-// first of the rules' patterns that does; then also the host, if that pattern has it.
+// Of the path the literal parts of the route stay if it matches, or else those of that of
+// the rules' patterns that has the most; and the host, if one that matches has it.
 func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 	out := url.URL{Scheme: strings.ToLower(u.Scheme), RawQuery: m.query(u.RawQuery, c), Fragment: m.text(u.Fragment)}
 	switch out.Scheme {
@@ -257,24 +257,25 @@ func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 		out.Opaque = url.PathEscape(m.text(u.Opaque))
 		return out.String()
 	}
-	path, host, found := "", "", false
+	path, host, most := "", "", -1
 	if route != "" && method != http.MethodConnect {
-		path, found = m.path(u.EscapedPath(), route, c)
+		if fit, literals := m.path(u.EscapedPath(), route, c); literals >= 0 {
+			path, most = fit, 1<<20 // the route is what it was
+		}
 	}
 	for _, p := range c.patterns() {
 		if p.host != "" && !strings.EqualFold(p.host, u.Hostname()) && !strings.EqualFold(p.host, u.Host) {
 			continue
 		}
-		if fit, ok := m.path(u.EscapedPath(), p.path, c); ok {
-			if !found {
-				path, found = fit, true
-			}
-			if p.host != "" {
-				host = u.Hostname()
-			}
+		fit, literals := m.path(u.EscapedPath(), p.path, c)
+		if literals > most {
+			path, most = fit, literals
+		}
+		if literals >= 0 && p.host != "" {
+			host = u.Hostname()
 		}
 	}
-	if !found {
+	if most < 0 {
 		path, _ = m.path(u.EscapedPath(), "", c)
 	}
 	if host == "" {
@@ -300,16 +301,34 @@ func (c *rules) patterns() []urlPattern {
 	return c.urls
 }
 
+// stays reports whether the JSON paths allow what is at a place.
+func (c *rules) stays(at []place) bool {
+	for _, p := range c.json {
+		if p.allows(at) {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *rules) field(name string) bool { return c != nil && c.fields[name] }
 
 // path replaces the segments of an escaped path, but for those that the pattern has
-// literally and those whose names the rules have. It reports whether the pattern
-// matches; when not, nothing is literal.
-func (m *mask) path(path, pattern string, c *rules) (string, bool) {
+// literally and those whose names the rules have. It also returns how many are literal,
+// or -1 when the pattern does not match.
+func (m *mask) path(path, pattern string, c *rules) (string, int) {
 	segments := strings.Split(path, "/")
 	parts, fits := matchPath(segments, pattern)
+	literals := -1
+	if fits {
+		literals = 0
+	}
 	for i, segment := range segments {
-		if fits && (parts[i].literal || parts[i].name != "" && c.field(parts[i].name)) {
+		if fits && parts[i].literal {
+			literals++
+			continue
+		}
+		if fits && parts[i].name != "" && c.field(parts[i].name) {
 			continue
 		}
 		decoded, err := url.PathUnescape(segment)
@@ -318,7 +337,7 @@ func (m *mask) path(path, pattern string, c *rules) (string, bool) {
 		}
 		segments[i] = url.PathEscape(m.text(decoded))
 	}
-	return strings.Join(segments, "/"), fits
+	return strings.Join(segments, "/"), literals
 }
 
 // A pathPart is what a segment of a path is by the pattern of its route.

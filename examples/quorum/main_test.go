@@ -1,0 +1,559 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/quorum"
+)
+
+// shared is the server that all tests share, each with a database of its own; nil when
+// there is none to start.
+var shared *cluster
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(asReplica); text != "" {
+		os.Exit(beReplica(text))
+	}
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "quorum")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	shared, err = startCluster(ctx, filepath.Join(dir, "pg"))
+	switch {
+	case errors.Is(err, errNoPostgres) && os.Getenv("CI") != "true":
+		fmt.Fprintln(os.Stderr, err)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	default:
+		defer shared.stop()
+	}
+	return m.Run()
+}
+
+var stages atomic.Int64 // so that a test can be run twice
+
+// A stage is a database with a table, a document, and replicas.
+type stage struct {
+	t     *testing.T
+	name  string // of the database
+	db    *sql.DB
+	url   string
+	doc   document
+	procs []*process
+}
+
+func newStage(t *testing.T) *stage {
+	if shared == nil {
+		t.Skip(errNoPostgres)
+	}
+	admin, err := sql.Open("pgx", shared.url())
+	require.NoError(t, err)
+	defer admin.Close()
+	name := fmt.Sprintf("%s_%d", strings.ToLower(t.Name()), stages.Add(1))
+	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
+	require.NoError(t, err)
+	s := &stage{t: t, name: name, url: strings.Replace(shared.url(), "dbname=postgres", "dbname="+name, 1)}
+	s.db, err = sql.Open("pgx", s.url)
+	require.NoError(t, err)
+	_, err = s.db.ExecContext(t.Context(), "CREATE UNLOGGED TABLE orders (replica text, n int)")
+	require.NoError(t, err)
+	s.doc, err = newDocument(filepath.Join(t.TempDir(), "windows.yaml"))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		for _, p := range s.procs {
+			p.kill()
+		}
+		require.NoError(t, s.db.Close())
+	})
+	return s
+}
+
+// replica starts one more.
+func (s *stage) replica(c config) *process {
+	c.Name = fmt.Sprintf("orders-%d", len(s.procs)+1)
+	c.Database, c.Table = s.url, "orders"
+	if c.Windows == "" {
+		c.Windows = s.doc.path
+	}
+	if c.Batch == 0 {
+		c.Batch = 100
+	}
+	p, err := start(c)
+	require.NoError(s.t, err)
+	s.procs = append(s.procs, p)
+	return p
+}
+
+func (s *stage) ask(p *process, line, want string) {
+	s.t.Helper()
+	answer, err := p.ask(line)
+	require.NoError(s.t, err)
+	require.Equal(s.t, want, answer)
+}
+
+func (s *stage) stats(p *process) stats {
+	s.t.Helper()
+	got, err := p.stats()
+	require.NoError(s.t, err)
+	return got
+}
+
+func (s *stage) count() int64 {
+	s.t.Helper()
+	n, err := count(s.t.Context(), s.db, "orders")
+	require.NoError(s.t, err)
+	return n
+}
+
+// until waits for something that must come to be.
+func (s *stage) until(what string, holds func() bool) {
+	s.t.Helper()
+	require.Eventually(s.t, holds, time.Minute, 20*time.Millisecond, what)
+}
+
+// states are those of the replicas, by name.
+func (s *stage) states() map[string]quorum.State {
+	s.t.Helper()
+	rep, err := quorum.Look(s.t.Context(), s.db, window)
+	require.NoError(s.t, err)
+	states := map[string]quorum.State{}
+	for _, p := range rep.Peers {
+		if p.Name != "" {
+			states[p.Name] = p.State
+		}
+	}
+	return states
+}
+
+// A draining is a call of Drain that goes on.
+type draining struct {
+	done chan struct{}
+	lock *quorum.Lock
+	err  error
+}
+
+func (s *stage) drain(ctx context.Context) *draining {
+	d := &draining{done: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	go func() {
+		defer close(d.done)
+		d.lock, d.err = quorum.Drain(ctx, s.db, window)
+	}()
+	s.t.Cleanup(func() {
+		cancel()
+		<-d.done
+		if d.lock != nil {
+			_ = d.lock.Close()
+		}
+	})
+	return d
+}
+
+func (d *draining) isDone() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// quiet returns the rows that were there when the lock was had, once no more have come
+// in for as long as it takes each replica to try a few times.
+func (s *stage) quiet(d *draining) int64 {
+	s.t.Helper()
+	<-d.done
+	require.NoError(s.t, d.err)
+	// What was not committed when the lock was had is not counted here, and would be later.
+	rows := s.count()
+	refused := make([]int64, len(s.procs))
+	for i, p := range s.procs {
+		if p.cmd.ProcessState == nil {
+			refused[i] = s.stats(p).refused
+		}
+	}
+	for i, p := range s.procs {
+		if p.cmd.ProcessState == nil {
+			s.until(p.name+" tries to write", func() bool { return s.stats(p).refused > refused[i]+20 })
+		}
+	}
+	require.Equal(s.t, rows, s.count(), "rows were written after the lock was had")
+	require.NoError(s.t, d.lock.Check(s.t.Context()))
+	return rows
+}
+
+// TestMillions is the whole story: five replicas write millions of rows, each behind the guard
+// by itself; one has work in flight, one is killed, one comes in the middle; and after
+// the operator has the lock not one row is written.
+func TestMillions(t *testing.T) {
+	many := int64(2_000_000)
+	if testing.Short() {
+		many = 200_000
+	}
+	s := newStage(t)
+	for range 5 {
+		s.replica(config{Batch: 1000})
+	}
+	for _, p := range s.procs {
+		s.until(p.name+" writes", func() bool { return s.stats(p).written > 0 })
+	}
+	busy, doomed := s.procs[1], s.procs[3]
+	s.ask(busy, "job", "running")
+	d := s.drain(t.Context())
+	s.until("millions", func() bool {
+		written := int64(0)
+		for _, p := range s.procs {
+			written += s.stats(p).written
+		}
+		return written >= many
+	})
+	require.False(t, d.isDone(), "nothing has begun")
+
+	require.NoError(t, s.doc.begin())
+	s.until("only the job is in the way", func() bool {
+		states := s.states()
+		open := 0
+		for _, state := range states {
+			if state == quorum.Open {
+				open++
+			}
+		}
+		return open == 1 && states[busy.name] == quorum.Open
+	})
+	doomed.kill()
+	newcomer := s.replica(config{Batch: 1000})
+	s.until("the newcomer is quiet", func() bool {
+		state, joined := s.states()[newcomer.name]
+		return joined && state == quorum.Quiet
+	})
+	s.until("the dead is gone", func() bool { return len(s.states()) == 5 })
+	before := s.count()
+	s.until("the job writes on", func() bool { return s.count() > before })
+	require.False(t, d.isDone(), "the job is in the way")
+	s.ask(busy, "release", "released")
+
+	rows := s.quiet(d)
+	require.GreaterOrEqual(t, rows, many)
+	require.Len(t, d.lock.Report().Peers, 5)
+	waited := map[string]bool{}
+	for _, p := range d.lock.Waited() {
+		waited[p.Name] = true
+	}
+	require.Subset(t, waited, map[string]bool{"orders-1": true, busy.name: true, doomed.name: true})
+	require.Zero(t, s.stats(newcomer).written)
+
+	// One that comes under the lock waits closed, and so do all when the lock is let go, for
+	// the window is not over. When it is, all open.
+	late := s.replica(config{Batch: 1000})
+	require.Equal(t, rows, s.quiet(d))
+	require.NoError(t, d.lock.Close())
+	time.Sleep(500 * time.Millisecond)
+	require.Equal(t, rows, s.count())
+	require.NoError(t, s.doc.complete())
+	for _, p := range s.procs {
+		if p != doomed {
+			s.until(p.name+" opens", func() bool { return s.stats(p).written > 0 })
+		}
+	}
+	s.until("rows", func() bool { return s.count() > rows })
+	for _, p := range []*process{newcomer, late} {
+		require.NoError(t, p.quit())
+	}
+	t.Logf("%d guarded writes before the lock, none under it", rows)
+}
+
+// TestOverrun has the window end by the document while the operator is not done: the
+// lock is what holds.
+func TestOverrun(t *testing.T) {
+	s := newStage(t)
+	for range 2 {
+		s.replica(config{})
+	}
+	s.until("rows", func() bool { return s.count() > 1000 })
+	require.NoError(t, s.doc.begin())
+	d := s.drain(t.Context())
+	rows := s.quiet(d)
+	require.NoError(t, s.doc.complete())
+	time.Sleep(time.Second)
+	require.Equal(t, rows, s.quiet(d))
+	newcomer := s.replica(config{}) // for which the window is over, and not near
+	require.Equal(t, rows, s.quiet(d))
+	require.NoError(t, d.lock.Close())
+	for _, p := range s.procs {
+		s.until(p.name+" opens", func() bool { return s.stats(p).written > 0 })
+	}
+	require.Positive(t, s.stats(newcomer).refused)
+}
+
+// TestWithoutQuorum is what the protocol is for. The operator's own process has the document
+// first, closes, is quiet, and believes it of all; each of the replicas is right by its own poll.
+func TestWithoutQuorum(t *testing.T) {
+	s := newStage(t)
+	for range 2 {
+		s.replica(config{Alone: true})
+	}
+	s.until("rows", func() bool { return s.count() > 1000 })
+	operator, err := downtime.Open(t.Context(), downtime.File(s.doc.path), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer operator.Close()
+	require.NoError(t, s.doc.begin())
+	rep, err := operator.Drain(t.Context(), window)
+	require.NoError(t, err)
+	require.True(t, rep.Quiet)
+	rows := s.count()
+	s.until("rows come in after quiet was believed", func() bool { return s.count() > rows })
+}
+
+// TestCutConnection cuts the session of a replica that has work in flight, again and
+// again, until the operator gets the lock in between. The replica closes, but the work
+// goes on. What keeps it from the store is the fence.
+func TestCutConnection(t *testing.T) {
+	s := newStage(t)
+	p := s.replica(config{Fence: true})
+	d := s.cutUnderWork(p)
+	rows := s.quiet(d)
+	late := s.stats(p).fenced
+	s.until("the job tries to write", func() bool { return s.stats(p).fenced > late+20 })
+	require.Equal(t, rows, s.quiet(d), "the fence holds")
+	s.until("it has joined again", func() bool { return len(s.states()) == 1 })
+	s.ask(p, "release", "released")
+	require.NoError(t, s.doc.complete())
+	require.NoError(t, d.lock.Close())
+	s.until("it opens", func() bool { return s.count() > rows })
+}
+
+// TestCutConnectionWithoutFence is the limit that the package states.
+func TestCutConnectionWithoutFence(t *testing.T) {
+	s := newStage(t)
+	p := s.replica(config{})
+	d := s.cutUnderWork(p)
+	<-d.done
+	require.NoError(t, d.err)
+	rows := s.count()
+	s.until("the job writes under the lock", func() bool { return s.count() > rows })
+	s.ask(p, "release", "released")
+	s.quiet(d)
+}
+
+// cutUnderWork returns when the operator has got the lock of a replica with work in flight.
+func (s *stage) cutUnderWork(p *process) *draining {
+	s.t.Helper()
+	s.until("rows", func() bool { return s.count() > 1000 })
+	s.ask(p, "job", "running")
+	require.NoError(s.t, s.doc.begin())
+	s.until("only the job is in the way", func() bool { return s.stats(p).refused > 0 })
+	d := s.drain(s.t.Context())
+	before := s.count()
+	s.until("the job writes on", func() bool { return s.count() > before })
+	require.False(s.t, d.isDone())
+	s.until("the operator gets between", func() bool {
+		s.cut(p.name)
+		return d.isDone()
+	})
+	return d
+}
+
+// cut ends a replica's session, if it has one.
+func (s *stage) cut(name string) {
+	s.t.Helper()
+	_, err := s.db.ExecContext(s.t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name)
+	require.NoError(s.t, err)
+}
+
+// TestCutWhileOpen cuts sessions while nothing is drained: a replica joins again and goes
+// on.
+func TestCutWhileOpen(t *testing.T) {
+	s := newStage(t)
+	p := s.replica(config{})
+	for range 5 {
+		s.until("it is open", func() bool { return s.states()[p.name] == quorum.Open && len(s.states()) == 1 })
+		rows := s.count()
+		s.until("rows", func() bool { return s.count() > rows })
+		s.cut(p.name)
+	}
+	s.until("it is open", func() bool { return s.states()[p.name] == quorum.Open })
+	require.NoError(t, s.doc.begin())
+	s.quiet(s.drain(t.Context()))
+}
+
+// TestOperatorGivesUp leaves everything as it was.
+func TestOperatorGivesUp(t *testing.T) {
+	s := newStage(t)
+	for range 3 {
+		s.replica(config{Fence: true})
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("time for dinner"))
+	defer cancel()
+	d := s.drain(ctx)
+	<-d.done
+	require.ErrorContains(t, d.err, "time for dinner")
+	require.Nil(t, d.lock)
+	for _, p := range s.procs {
+		require.ErrorContains(t, d.err, fmt.Sprintf("%q is open", p.name))
+	}
+	require.Equal(t, 0, s.exclusive())
+	for _, p := range s.procs {
+		before := s.stats(p)
+		s.until(p.name+" writes on", func() bool { return s.stats(p).written > before.written })
+		require.Zero(t, s.stats(p).refused)
+		require.Zero(t, s.stats(p).fenced)
+	}
+
+	// While in line for the lock, which a transaction has.
+	tx, err := s.db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	require.NoError(t, quorum.Fence(t.Context(), tx, window))
+	require.NoError(t, s.doc.begin())
+	for _, p := range s.procs {
+		s.until(p.name+" is quiet", func() bool { return s.states()[p.name] == quorum.Quiet })
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 2500*time.Millisecond)
+	defer cancel()
+	d = s.drain(ctx)
+	s.until("it is in line", func() bool {
+		late, err := s.db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, late.Rollback()) }()
+		var fenced *quorum.FencedError
+		return errors.As(quorum.Fence(t.Context(), late, window), &fenced)
+	})
+	<-d.done
+	require.ErrorIs(t, d.err, context.DeadlineExceeded)
+	require.ErrorContains(t, d.err, "is writing")
+	s.until("nothing is held or asked for", func() bool { return s.exclusive() == 0 })
+	require.NoError(t, tx.Commit())
+	s.quiet(s.drain(t.Context()))
+}
+
+// exclusive is how many exclusive advisory locks of this database are held or asked for.
+func (s *stage) exclusive() (n int) {
+	s.t.Helper()
+	require.NoError(s.t, s.db.QueryRowContext(s.t.Context(),
+		"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&n))
+	return n
+}
+
+// TestStaleDocument has a replica whose document does not have the window: it holds nothing on
+// it, and writes. The operator waits for it all the same; and one that comes later closes
+// for everything.
+func TestStaleDocument(t *testing.T) {
+	s := newStage(t)
+	old := document{filepath.Join(t.TempDir(), "windows.yaml"), s.doc.start}
+	require.NoError(t, old.none())
+	s.replica(config{})
+	stale := s.replica(config{Windows: old.path})
+	require.NoError(t, s.doc.begin())
+	s.until("one is quiet and one does not know", func() bool {
+		states := s.states()
+		return states["orders-1"] == quorum.Quiet && states[stale.name] == quorum.Unaware
+	})
+	d := s.drain(t.Context())
+	for range 10 {
+		rows := s.count()
+		s.until("the other writes", func() bool { return s.count() > rows })
+	}
+	require.False(t, d.isDone(), "that is not quiet")
+	require.NoError(t, old.begin())
+	rows := s.quiet(d)
+	require.Len(t, d.lock.Waited(), 1)
+	require.Equal(t, stale.name, d.lock.Waited()[0].Name)
+
+	require.NoError(t, old.none())
+	newcomer := s.replica(config{Windows: old.path})
+	s.until("it is refused", func() bool { return s.stats(newcomer).refused > 20 })
+	require.Zero(t, s.stats(newcomer).written)
+	var waiting *quorum.WaitingError
+	require.ErrorAs(t, d.lock.Check(t.Context()), &waiting)
+	require.Equal(t, newcomer.name, waiting.Waiting[len(waiting.Waiting)-1].Name)
+	require.Equal(t, rows, s.count())
+	require.NoError(t, d.lock.Close())
+	s.until("it opens", func() bool { return s.stats(newcomer).written > 0 })
+}
+
+// TestOperatorIsCut loses the lock, and says so at once.
+func TestOperatorIsCut(t *testing.T) {
+	s := newStage(t)
+	s.replica(config{})
+	require.NoError(t, s.doc.begin())
+	d := s.drain(t.Context())
+	s.quiet(d)
+	work := d.lock.Context(t.Context())
+	_, err := s.db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	require.NoError(t, err)
+	cut := time.Now()
+	<-work.Done()
+	t.Logf("noticed after %v", time.Since(cut))
+	require.ErrorIs(t, context.Cause(work), quorum.ErrLost)
+	require.ErrorIs(t, d.lock.Close(), quorum.ErrLost)
+}
+
+// TestRoles is that nothing needs a privilege.
+func TestRoles(t *testing.T) {
+	s := newStage(t)
+	as := func(role string, settings ...string) *sql.DB {
+		role += s.name // roles are the whole server's
+		_, err := s.db.ExecContext(t.Context(), "CREATE ROLE "+role+" LOGIN")
+		require.NoError(t, err)
+		for _, setting := range settings {
+			_, err := s.db.ExecContext(t.Context(), "ALTER ROLE "+role+" SET "+setting)
+			require.NoError(t, err)
+		}
+		db, err := sql.Open("pgx", strings.Replace(s.url, "user=postgres", "user="+role, 1))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		return db
+	}
+	q, err := quorum.Postgres(as("nobody_", "statement_timeout = '50ms'"), &quorum.Options{Name: "ours"})
+	require.NoError(t, err)
+	defer q.Close()
+	open, err := q.Agree(t.Context(), map[string]bool{window: true})
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{window: true}, open)
+	time.Sleep(time.Second)
+	require.Zero(t, q.Stats()["lost"], "what the role has set does not cut the session")
+
+	operator := as("somebody_", "idle_session_timeout = '50ms'", "lock_timeout = '10ms'")
+	rep, err := quorum.Look(t.Context(), operator, window)
+	require.NoError(t, err)
+	require.Len(t, rep.Peers, 1)
+	require.Equal(t, "ours", rep.Peers[0].Name)
+	require.Equal(t, quorum.Open, rep.Peers[0].State)
+	_, err = q.Agree(t.Context(), map[string]bool{window: false})
+	require.NoError(t, err)
+	lock, err := quorum.Drain(t.Context(), operator, window)
+	require.NoError(t, err)
+	time.Sleep(time.Second)
+	require.NoError(t, lock.Check(t.Context()))
+	require.NoError(t, lock.Close())
+}
+
+// TestPlay is what go run . does.
+func TestPlay(t *testing.T) {
+	s := newStage(t)
+	var out strings.Builder
+	require.NoError(t, play(t.Context(), s.url, &out))
+	require.Contains(t, out.String(), "quiet in all 3 replicas")
+	require.Contains(t, out.String(), "orders are taken again")
+}

@@ -1,0 +1,145 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/open-feature/go-sdk/openfeature/isolated"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
+)
+
+// A Case is a bundle about to be replayed. Its methods may be called by several
+// goroutines at once.
+type Case struct {
+	Bundle *capture.Bundle // as it was read; not to be changed
+
+	opts     Options
+	redactor *capture.Redactor // of the bundle's rules; nil when it is not redacted
+	keyed    bool              // with the bundle's key, so that pseudonyms can be compared
+	client   openfeature.IClient
+
+	mu        sync.Mutex
+	made      []bool // exchanges that were asked for, by their entry
+	values    map[string]int
+	outcome   outcome
+	problems  []string // what makes the test fail
+	remarks   []string // what is only said
+	remarked  map[string]bool
+	transport transport
+}
+
+// Load reads a bundle for who wants to see what is in it, or to serve its request in a way
+// of their own. The error is that of reading the file, or of [capture.Parse].
+func Load(path string) (*Case, error) { return Options{}.load(path) }
+
+func (o Options) load(path string) (*Case, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := capture.Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	c := &Case{Bundle: b, opts: o, made: make([]bool, len(b.Log.Entries)), values: map[string]int{}, remarked: map[string]bool{}}
+	c.transport.c = c
+	if err := c.newRedactor(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	api := isolated.NewAPI()
+	// The provider has no state and no events, so nothing has to be shut down.
+	if err := api.SetProviderAndWait(context.Background(), provider{c}); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	c.client = api.NewClient()
+	return c, nil
+}
+
+func (c *Case) newRedactor() error {
+	seal := c.Bundle.Log.Details.Seal
+	if seal == nil {
+		return nil
+	}
+	rules := seal.Rules
+	rules.Key = c.opts.Key
+	r, err := capture.NewRedactor(&rules)
+	if err != nil {
+		return err
+	}
+	if c.keyed = c.opts.Key != nil; c.keyed && r.KeyID() != seal.Key {
+		return fmt.Errorf("replay: Options.Key is not the key that the bundle was redacted with (%s, not %s)", r.KeyID(), seal.Key)
+	}
+	c.redactor = r.Again(c.Bundle)
+	return nil
+}
+
+func (c *Case) entry() *capture.Entry { return &c.Bundle.Log.Entries[0] }
+
+// Time is when the request came. In a synctest bubble, time.Sleep(time.Until(c.Time()))
+// makes it now.
+func (c *Case) Time() time.Time { return c.entry().Started }
+
+// Request is the request as a server would get it, new each time. It has the pseudonyms
+// of what was sent, and the request's own id. What the bundle does not have of a body is not
+// there either.
+func (c *Case) Request() *http.Request {
+	q := &c.entry().Request
+	u, err := url.Parse(q.URL)
+	if err != nil {
+		u = &url.URL{Path: "/"} // capture.Parse has seen to it
+	}
+	r := &http.Request{
+		Method: q.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Host: u.Host, RemoteAddr: "192.0.2.1:1234",
+		URL: &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}, RequestURI: u.RequestURI(), Body: http.NoBody,
+	}
+	if r.URL.Path == "" {
+		r.URL.Path = "/"
+	}
+	if u.Scheme == "https" {
+		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: u.Hostname()}
+	}
+	for _, h := range q.Headers {
+		if !slices.Contains(ofTheWire, http.CanonicalHeaderKey(h.Name)) && !strings.HasPrefix(h.Name, ":") {
+			r.Header.Add(h.Name, h.Value)
+		}
+	}
+	if id := c.Bundle.Log.Details.RequestID; id != "" {
+		r.Header.Set("X-Request-Id", id)
+	}
+	if q.PostData != nil && q.PostData.Text != "" {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader([]byte(q.PostData.Text))), int64(len(q.PostData.Text))
+	}
+	return r
+}
+
+// ofTheWire are headers that belong to one transfer of a message.
+var ofTheWire = []string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Keep-Alive", "Trailer", "Upgrade", "Te"}
+
+// problem makes the test fail, and says why.
+func (c *Case) problem(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+}
+
+// remark is said once.
+func (c *Case) remark(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := fmt.Sprintf(format, args...); !c.remarked[s] {
+		c.remarked[s] = true
+		c.remarks = append(c.remarks, s)
+	}
+}

@@ -1,0 +1,33 @@
+// Package replay makes a test of a request that failed in production: it serves the
+// request of a bundle, as package observe has captured it, once more, on a desk, with the
+// flags, the answers of other services and the values of then.
+//
+// Most tests need one name, [Run]:
+//
+//	func TestCheckoutOfMarch14(t *testing.T) {
+//		replay.Run(t, "testdata/march14.har", func(c *replay.Case) http.Handler {
+//			return shop.New(c.FlagClient(), c.HTTPClient())
+//		})
+//	}
+//
+// [Save] copies a bundle to where such a test finds it, and writes the test.
+//
+// # What is replayed
+//
+// The request; evaluations of flags, by [Case.FlagClient]; outbound calls, by
+// [Case.HTTPClient]; and what observe.Value gave, without more ado, for the request's
+// context says that this is a replay. What a handler gets in any other way, from a
+// database or the clock, it gets from the test, or not at all: a request that depends on
+// it cannot be replayed until observe.Value is around it. [Case.Time] is when it was;
+// in a bubble of testing/synctest, sleeping until then sets the clock.
+//
+// All data in a bundle are pseudonyms, but for those that its redaction allowed. They
+// are of the same kind, and equal where the data were, so most handlers do with them what they
+// did. A failure that hangs on a value itself (this number, that text) is
+// reproduced only when the redaction allows the value: by a JSON path, for example.
+//
+// # Trust
+//
+// A bundle is input like any other: it is read within bounds, and names no file and no
+// address that is opened. Nothing of a replay leaves the process.
+package replay

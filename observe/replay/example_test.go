@@ -1,0 +1,122 @@
+package replay_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/open-feature/go-sdk/openfeature/isolated"
+	"github.com/open-feature/go-sdk/openfeature/memprovider"
+
+	"github.com/upkeep-go/upkeep/observe"
+	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/replay"
+)
+
+// divider has a bug behind a flag.
+func divider(flags openfeature.IClient, fixed bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		people := 0
+		if r.FormValue("people") != "" {
+			_, _ = fmt.Sscan(r.FormValue("people"), &people)
+		}
+		if fixed && people == 0 {
+			http.Error(w, "for whom?", http.StatusBadRequest)
+			return
+		}
+		if flags.Boolean(r.Context(), "fair-shares", false, openfeature.EvaluationContext{}) {
+			fmt.Fprintln(w, 100/people)
+		}
+	})
+}
+
+// A request fails in production. Its bundle is a test that fails in the same way on a
+// desk, until the bug is fixed.
+func Example() {
+	folder, err := os.MkdirTemp("", "captures-")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(folder)
+
+	// Production has the flag on.
+	api := isolated.NewAPI()
+	defer api.Shutdown(context.Background())
+	err = api.SetProviderAndWait(context.Background(), memprovider.NewInMemoryProvider(map[string]memprovider.InMemoryFlag{
+		"fair-shares": {State: memprovider.Enabled, DefaultVariant: "on", Variants: map[string]any{"on": true}},
+	}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	obs, err := observe.New(&observe.Options{Log: slog.DiscardHandler, Captures: capture.Dir(folder, nil)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	flags := api.NewClient()
+	flags.AddHooks(obs.FlagHook())
+	obs.Handler(divider(flags, false)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/?people=0", nil))
+	if err := obs.Close(); err != nil { // which writes what waits
+		fmt.Println(err)
+		return
+	}
+	bundles, err := filepath.Glob(filepath.Join(folder, "*.har"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	// The desk has no flags but those of the bundle.
+	for _, fixed := range []bool{false, true} {
+		t := &deskTest{}
+		replay.Run(t, bundles[0], func(c *replay.Case) http.Handler { return divider(c.FlagClient(), fixed) })
+		fmt.Println("fixed:", fixed, "the test fails:", t.failed)
+	}
+	// Output:
+	// fixed: false the test fails: true
+	// fixed: true the test fails: false
+}
+
+// deskTest stands for the *testing.T that a test has.
+type deskTest struct {
+	testing.TB
+	failed bool
+}
+
+func (*deskTest) Helper()                     {}
+func (*deskTest) Context() context.Context    { return context.Background() }
+func (*deskTest) Logf(string, ...any)         {}
+func (t *deskTest) Errorf(string, ...any)     { t.failed = true }
+func (t *deskTest) Fatal(args ...any)         { panic(fmt.Sprint(args...)) }
+func (t *deskTest) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
+// In a test it is one call.
+func ExampleRun() {
+	_ = func(t *testing.T) {
+		replay.Run(t, "testdata/case.har", func(c *replay.Case) http.Handler {
+			return divider(c.FlagClient(), true)
+		})
+	}
+}
+
+// What redaction took away is put back, and the answer is compared with the recorded one.
+func ExampleOptions_Run() {
+	_ = func(t *testing.T) {
+		replay.Options{
+			Key:        []byte(os.Getenv("CAPTURE_KEY")),
+			AsRecorded: true,
+			Prepare:    func(r *http.Request) { r.Header.Set("Authorization", "Bearer of-the-test") },
+			Ignore:     []string{"header Etag", "body $.items[*].id"},
+		}.Run(t, "testdata/case.har", func(c *replay.Case) http.Handler {
+			return divider(c.FlagClient(), true)
+		})
+	}
+}

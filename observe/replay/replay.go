@@ -1,0 +1,370 @@
+package replay
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
+)
+
+// Options say how a bundle is replayed. The zero is of use.
+type Options struct {
+	// Key is that of the capture.Redaction that the bundle was redacted with. With it
+	// what is answered is redacted alike and compared; nil: of what is hidden in the bundle
+	// only the kind is compared. It is an error when it is another key.
+	Key []byte
+
+	// Prepare may change the request before it is served. It puts back what redaction
+	// took away: a token that the service accepts, a signature, a session. Nil: nothing.
+	Prepare func(*http.Request)
+
+	// AsRecorded says that the recorded answer is the right one. Then status, headers and
+	// body must be as they were, also when they were those of a failure. False: of a
+	// request that failed it is only asked that it does not fail any more; the answer of
+	// one that did not fail, but was slow or asked for, must be as it was.
+	AsRecorded bool
+
+	// Strict demands that outbound calls are made in the recorded order, and all of them, and
+	// that each call of observe.Value has an answer in the bundle. False: in any order, and
+	// those that are not made do not matter, nor do new Values.
+	Strict bool
+
+	// Ignore names what may differ in an answer, as it stands in a report of differences,
+	// with * for any text: "header Etag", "body $.items[*].id".
+	Ignore []string
+
+	// Build is what the application under test calls itself; when the bundle is from
+	// another build, the test's log says so. Empty: the log says what the bundle is from.
+	Build string
+}
+
+// Run serves the request of a bundle to the handler that build returns, and fails the test
+// by what becomes of it:
+//
+//   - The request failed when it was recorded (a status of 500 or more, a panic, or
+//     observe.Fail; a 503 with Retry-After is no failure), and fails again: the test fails,
+//     and says whether it is the same failure. The bug is reproduced.
+//   - It failed then and does not now: the test passes. The bug is fixed.
+//   - It did not fail then: the test fails when the answer differs from the recorded one.
+//
+// So a bundle is a test that is red until the bug is fixed, and stays green from then on.
+// Options.AsRecorded holds an answer to the recorded one in any case.
+//
+// The test also fails for a call by [Case.HTTPClient] that is not in the bundle. A bundle that
+// cannot be read is fatal. Cases share nothing: tests with Run may be parallel.
+func Run(t testing.TB, path string, build func(*Case) http.Handler) {
+	t.Helper()
+	Options{}.Run(t, path, build)
+}
+
+// Run is as the function [Run], with options.
+func (o Options) Run(t testing.TB, path string, build func(*Case) http.Handler) {
+	t.Helper()
+	c, err := o.load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := build(c)
+	if h == nil {
+		t.Fatalf("replay: %s: there is no handler to replay with", path)
+	}
+	got := c.serve(t.Context(), h)
+	verdict := c.judge(got)
+
+	d := &c.Bundle.Log.Details
+	switch {
+	case o.Build != "" && o.Build != d.Build:
+		t.Logf("replay: the bundle is from build %q, this is %q", d.Build, o.Build)
+	case o.Build == "" && d.Build != "":
+		t.Logf("replay: the bundle is from build %q", d.Build)
+	}
+	if d.Go != "" && d.Go != runtime.Version() {
+		t.Logf("replay: the bundle is from %s, this is %s", d.Go, runtime.Version())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, remark := range c.remarks {
+		t.Logf("replay: %s", remark)
+	}
+	for _, problem := range c.problems {
+		t.Errorf("%s", problem)
+	}
+	if verdict.bad {
+		t.Errorf("replay: %s: %s", path, verdict.text)
+	} else {
+		t.Logf("replay: %s: %s", path, verdict.text)
+	}
+}
+
+// An outcome is what became of a request.
+type outcome struct {
+	status   int
+	header   http.Header
+	body     string
+	panicked bool
+	value    any
+	stack    string
+	failure  error // of observe.Fail
+	aborted  bool
+}
+
+// serve replays the request.
+func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
+	e := c.entry()
+	if e.Exchange.RequestBody != nil {
+		switch b := e.Exchange.RequestBody; {
+		case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
+			c.remark("the request's body was %s and is not in the bundle", b.Kind)
+		case b.Truncated:
+			c.remark("the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)
+		case b.Unread:
+			c.remark("the bundle has of the request's body only the %d bytes that were read then", b.Bytes)
+		}
+	}
+	r := c.Request().WithContext(c.Context(ctx))
+	if c.opts.Prepare != nil {
+		c.opts.Prepare(r)
+	}
+	w := httptest.NewRecorder()
+	func() {
+		defer func() {
+			switch value := recover(); value {
+			case nil:
+			case http.ErrAbortHandler:
+				c.mu.Lock()
+				c.outcome.aborted = true
+				c.mu.Unlock()
+			default:
+				(*rerunning)(c).Panicked(value, debug.Stack())
+			}
+		}()
+		h.ServeHTTP(w, r)
+	}()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got := c.outcome
+	resp := w.Result()
+	got.status, got.header, got.body = resp.StatusCode, resp.Header, w.Body.String()
+	if got.panicked && w.Body.Len() == 0 && got.status < 500 {
+		got.status = http.StatusInternalServerError // what observe.Handler, or nothing, would have sent
+	}
+	return got
+}
+
+func (o *outcome) failed() bool {
+	return o.panicked || o.failure != nil || o.aborted || isFailure(o.status, o.header.Get("Retry-After"))
+}
+
+func isFailure(status int, retryAfter string) bool {
+	return status >= 500 && (status != http.StatusServiceUnavailable || retryAfter == "")
+}
+
+// failed reports whether the recorded request did.
+func (c *Case) failed() bool {
+	d, e := &c.Bundle.Log.Details, c.entry()
+	return d.Panic != nil || d.Error != nil || isFailure(e.Response.Status, valueOf(e.Response.Headers, "Retry-After")) || d.Schema > 0 && d.Reason == capture.Failed
+}
+
+type verdict struct {
+	bad  bool
+	text string
+}
+
+func (c *Case) judge(got outcome) verdict {
+	name := c.entry().Request.Method + " " + c.entry().Request.URL
+	if route := c.Bundle.Log.Details.Route; route != "" {
+		name = c.entry().Request.Method + " " + route
+	}
+	name += c.origin()
+	if c.opts.Strict {
+		c.checkAllMade()
+	}
+	then, now := c.thenText(), c.nowText(&got)
+	if c.opts.AsRecorded || !c.failed() {
+		differences := c.compare(&got)
+		if c.samePanic(&got) || !got.panicked && c.Bundle.Log.Details.Panic == nil {
+			if len(differences) == 0 {
+				return verdict{text: name + " is answered as it was: " + now}
+			}
+		} else {
+			differences = append([]string{"recorded " + then + "\n\tnow      " + now}, differences...)
+		}
+		return verdict{bad: true, text: name + " is not answered as it was:\n\t" + strings.Join(differences, "\n\t")}
+	}
+	switch {
+	case !got.failed():
+		return verdict{text: name + " does not fail any more: " + then + " then, " + now + " now"}
+	case c.sameFailure(&got):
+		return verdict{bad: true, text: name + " fails as it did then: " + now + place(c.normal(&got).Log.Details.Panic)}
+	}
+	text := name + " fails, but not as it did then:\n\trecorded " + then + place(c.Bundle.Log.Details.Panic) + "\n\tnow      " + now + place(c.normal(&got).Log.Details.Panic)
+	for _, d := range c.compare(&got) {
+		text += "\n\t" + d
+	}
+	return verdict{bad: true, text: text}
+}
+
+// origin says where a bundle comes from.
+func (c *Case) origin() string {
+	d := &c.Bundle.Log.Details
+	s := " of " + c.Time().UTC().Format(time.RFC3339)
+	if d.RequestID != "" {
+		s += ", request " + d.RequestID + ","
+	}
+	return s
+}
+
+func (c *Case) checkAllMade() {
+	c.mu.Lock()
+	var left []string
+	for i := 1; i < len(c.made); i++ {
+		if !c.made[i] {
+			q := &c.Bundle.Log.Entries[i].Request
+			left = append(left, q.Method+" "+q.URL)
+		}
+	}
+	c.mu.Unlock()
+	if len(left) > 0 {
+		c.problem("replay: calls that were not made, by Options.Strict:\n\t%s", strings.Join(left, "\n\t"))
+	}
+}
+
+// thenText says how the request ended when it was recorded.
+func (c *Case) thenText() string {
+	d := &c.Bundle.Log.Details
+	return endText(c.entry().Response.Status, d.Panic, d.Error)
+}
+
+func (c *Case) nowText(got *outcome) string {
+	if got.aborted {
+		return "aborted (http.ErrAbortHandler)"
+	}
+	d := c.details(got) // as it is: this is the desk
+	return endText(got.status, d.Panic, d.Error)
+}
+
+func endText(status int, p *capture.Panic, e *capture.Error) string {
+	s := "status " + itoa(status)
+	switch {
+	case p != nil:
+		s += ", panic: " + p.Text + " (" + p.Type + ")"
+	case e != nil && len(e.Texts) > 0:
+		s += ", error: " + e.Texts[0] + " (" + e.Type + ")"
+	}
+	return s
+}
+
+// place is where a panic came from, as far as it is of the application.
+func place(p *capture.Panic) string {
+	if p == nil {
+		return ""
+	}
+	lines := strings.Split(p.Stack, "\n")
+	var out strings.Builder
+	shown := 0
+	for i := 0; i+1 < len(lines) && shown < 4; i++ {
+		if strings.HasPrefix(lines[i+1], "\t") && !isPlumbing(lines[i]) {
+			out.WriteString("\n\t\t" + lines[i] + "\n\t\t\t" + strings.TrimSpace(lines[i+1]))
+			shown++
+		}
+	}
+	return out.String()
+}
+
+// isPlumbing is for functions that every panic passes.
+func isPlumbing(function string) bool {
+	for _, prefix := range []string{"panic", "runtime.", "runtime/", "net/http.", "testing.", "created by ", "github.com/upkeep-go/upkeep/observe.", "github.com/upkeep-go/upkeep/observe/replay."} {
+		if strings.HasPrefix(function, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// top is the function of the application that panicked.
+func top(p *capture.Panic) string {
+	lines := strings.Split(p.Stack, "\n")
+	below := false
+	for i := 0; i+1 < len(lines); i++ {
+		switch {
+		case !strings.HasPrefix(lines[i+1], "\t"):
+		case strings.HasPrefix(lines[i], "panic") || strings.HasPrefix(lines[i], "runtime."):
+			below = true
+		case below:
+			return lines[i]
+		}
+	}
+	return ""
+}
+
+func (c *Case) sameFailure(got *outcome) bool {
+	d := &c.Bundle.Log.Details
+	if d.Panic != nil || got.panicked {
+		return c.samePanic(got)
+	}
+	if (d.Error != nil) != (got.failure != nil) || got.status != c.entry().Response.Status {
+		return false
+	}
+	// An error that was recorded has lost its type.
+	var lost *recorded
+	return d.Error == nil || d.Error.Type == c.details(got).Error.Type || errors.As(got.failure, &lost)
+}
+
+// samePanic reports whether two panics are of the same type and from the same function;
+// their texts may have numbers in them that are others.
+func (c *Case) samePanic(got *outcome) bool {
+	then, now := c.Bundle.Log.Details.Panic, c.normal(got).Log.Details.Panic
+	return then != nil && now != nil && then.Type == now.Type && sameFunction(top(then), top(now))
+}
+
+// sameFunction takes package main for any other: in a test it has its own path.
+func sameFunction(a, b string) bool {
+	split := func(s string) (pkg, name string) {
+		i := strings.LastIndexByte(s, '/') + 1
+		pkg, name, _ = strings.Cut(s[i:], ".")
+		return s[:i] + pkg, name
+	}
+	pkgA, nameA := split(a)
+	pkgB, nameB := split(b)
+	return nameA == nameB && (pkgA == pkgB || pkgA == "main" || pkgB == "main")
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func valueOf(headers []capture.NameValue, name string) string {
+	for _, h := range headers {
+		if http.CanonicalHeaderKey(h.Name) == name {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// body is the text of a recorded response, and why it is not all.
+func body(r *capture.Response, b *capture.Body) (string, error) {
+	if r.Content.Encoding == "base64" {
+		data, err := base64.StdEncoding.DecodeString(r.Content.Text)
+		if err != nil {
+			return "", fmt.Errorf("replay: the body in the bundle is not base64")
+		}
+		return string(data), nil
+	}
+	switch {
+	case b == nil:
+	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
+		return "", fmt.Errorf("replay: the body was %s, %d bytes, and is not in the bundle", b.Kind, b.Bytes)
+	case b.Truncated:
+		return r.Content.Text, fmt.Errorf("replay: the bundle has only the beginning of the body, which had %d bytes", b.Bytes)
+	}
+	return r.Content.Text, nil
+}

@@ -1,0 +1,113 @@
+package replay
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"go/format"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
+)
+
+// Save makes a bundle a regression test: it copies the file from to the file to, such as
+// "testdata/march14.har", making the directory, and returns the Go source of a test that
+// replays it. In that newHandler stands for whatever makes the application's handler. The test's
+// name is made of the file's.
+//
+// A file that is no bundle is not copied, and a file that is there and differs is not replaced:
+// the error is that of [capture.Parse], or fs.ErrExist.
+func Save(from, to string) (source string, err error) {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return "", err
+	}
+	b, err := capture.Parse(from, data)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return "", err
+	}
+	if err := create(to, data); err != nil {
+		return "", err
+	}
+	c := &Case{Bundle: b}
+	e := c.entry()
+	what := e.Request.Method + " " + e.Request.URL
+	if route := b.Log.Details.Route; route != "" {
+		what = e.Request.Method + " " + route
+	}
+	comment := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, fmt.Sprintf("%s%s %s.", what, c.origin(), c.thenText()))
+	src := fmt.Sprintf(`package main
+
+// %s replays %s
+func %s(t *testing.T) {
+	replay.Run(t, %q, func(c *replay.Case) http.Handler {
+		return newHandler(c.FlagClient(), c.HTTPClient())
+	})
+}
+`, testName(to), comment, testName(to), filepath.ToSlash(to))
+	formatted, err := format.Source([]byte(src))
+	if err != nil {
+		return "", fmt.Errorf("replay: the source of the test: %w", err)
+	}
+	_, source, _ = strings.Cut(string(formatted), "\n\n")
+	return source, nil
+}
+
+// create writes a file that is not there yet, or is there already as it should be.
+func create(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		if there, readErr := os.ReadFile(path); readErr == nil && bytes.Equal(there, data) {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}
+
+// testName makes TestMarch14Checkout of testdata/march14-checkout.har.
+func testName(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	var out strings.Builder
+	out.WriteString("Test")
+	upper := true
+	for _, r := range name {
+		switch {
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			upper = true
+			continue
+		case upper:
+			r = unicode.ToUpper(r)
+		}
+		if out.Len() == len("Test") && !unicode.IsUpper(r) {
+			out.WriteByte('_') // go test takes no lower case letter there
+		}
+		out.WriteRune(r)
+		upper = false
+	}
+	if out.Len() == len("Test") {
+		return "TestReplay"
+	}
+	return out.String()
+}

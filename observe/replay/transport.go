@@ -1,0 +1,211 @@
+package replay
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
+)
+
+// HTTPClient answers outbound calls from the bundle, each recorded one once. Which it
+// is, is told by method, path and query; hosts and bodies count only where those are the same, for
+// the desk has other addresses. A call that is not in the bundle gets an error, and
+// makes the test fail, saying which calls there are. See Options.Strict for their order.
+//
+// Calls that failed then fail with the same text. Of a body that was not kept
+// whole, the rest is an error.
+func (c *Case) HTTPClient() *http.Client { return &http.Client{Transport: &c.transport} }
+
+type transport struct{ c *Case }
+
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 64<<20))
+		_ = r.Body.Close()
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	e, err := t.take(r)
+	if err != nil {
+		t.c.problem("%v", err)
+		return nil, err
+	}
+	if len(e.Exchange.Error) > 0 && e.Response.Status == 0 {
+		return nil, t.c.newRecorded(e.Exchange.Error)
+	}
+	if e.Response.Status == 0 {
+		t.c.remark("%s %s had no answer when the request ended: it gets an error", e.Request.Method, e.Request.URL)
+		return nil, fmt.Errorf("replay: %s %s had no answer when the request ended", e.Request.Method, e.Request.URL)
+	}
+	return t.c.response(e, r), nil
+}
+
+// take finds the exchange for a call and marks it as made.
+func (t *transport) take(r *http.Request) (*capture.Entry, error) {
+	c := t.c
+	entries := c.Bundle.Log.Entries
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	best, score := 0, 0
+	for i := 1; i < len(entries); i++ {
+		if c.made[i] {
+			continue
+		}
+		s := c.likeness(&entries[i].Request, r)
+		if s > score {
+			best, score = i, s
+		}
+		if c.opts.Strict {
+			break
+		}
+	}
+	if best > 0 {
+		c.made[best] = true
+		return &entries[best], nil
+	}
+	var left strings.Builder
+	for i := 1; i < len(entries); i++ {
+		if !c.made[i] {
+			fmt.Fprintf(&left, "\n\t%s %s", entries[i].Request.Method, entries[i].Request.URL)
+			if c.opts.Strict {
+				left.WriteString(" (the next, by Options.Strict)")
+				break
+			}
+		}
+	}
+	if left.Len() == 0 {
+		return nil, fmt.Errorf("%w: %s %s: all %d of the bundle were made", errUnexpected, r.Method, r.URL.Redacted(), len(entries)-1)
+	}
+	return nil, fmt.Errorf("%w: %s %s: the bundle has of those not made yet%s", errUnexpected, r.Method, r.URL.Redacted(), left.String())
+}
+
+// likeness is 0 for another call, and more the more alike they are.
+func (c *Case) likeness(then *capture.Request, r *http.Request) int {
+	u, err := url.Parse(then.URL)
+	if err != nil || then.Method != methodOf(r) {
+		return 0
+	}
+	a, b := strings.Split(orRoot(u.EscapedPath()), "/"), strings.Split(orRoot(r.URL.EscapedPath()), "/")
+	if len(a) != len(b) {
+		return 0
+	}
+	score := 1
+	same := func(then, now string) bool {
+		switch {
+		case then == now, c.redactor != nil && then == c.redactor.Pseudonym(now):
+			score += 2
+			return true
+		}
+		return c.redactor != nil && !c.keyed && alike(then, now)
+	}
+	for i := range a {
+		x, errX := url.PathUnescape(a[i])
+		y, errY := url.PathUnescape(b[i])
+		if errX != nil || errY != nil || !same(x, y) {
+			return 0
+		}
+	}
+	p, q := u.Query(), r.URL.Query()
+	if len(p) != len(q) {
+		return 0
+	}
+	for name, values := range q {
+		then, ok := p[name]
+		if !ok && c.redactor != nil {
+			then = p[c.redactor.Pseudonym(name)]
+		}
+		if len(then) != len(values) {
+			return 0
+		}
+		for i := range values {
+			if !same(then[i], values[i]) {
+				return 0
+			}
+		}
+	}
+	if strings.EqualFold(u.Host, r.URL.Host) {
+		score++
+	}
+	return score
+}
+
+func methodOf(r *http.Request) string {
+	if r.Method == "" {
+		return http.MethodGet
+	}
+	return r.Method
+}
+
+func orRoot(path string) string {
+	if path == "" {
+		return "/"
+	}
+	return path
+}
+
+// alike reports whether one text may be a pseudonym of the other: both have letters and digits
+// in the same places, or are e-mail addresses.
+func alike(a, b string) bool {
+	if strings.Count(a, "@") == 1 && strings.Count(b, "@") == 1 {
+		return true
+	}
+	return shape(a) == shape(b)
+}
+
+func shape(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsDigit(r):
+			return '0'
+		case unicode.IsUpper(r):
+			return 'A'
+		case unicode.IsLetter(r), unicode.IsMark(r):
+			return 'a'
+		case r > unicode.MaxASCII:
+			return '_'
+		}
+		return r
+	}, s)
+}
+
+// response is a recorded one.
+func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
+	text, left := body(&e.Response, e.Exchange.ResponseBody)
+	if left != nil {
+		c.remark("%s %s: %v", e.Request.Method, e.Request.URL, left)
+	}
+	resp := &http.Response{
+		StatusCode: e.Response.Status, Status: fmt.Sprintf("%d %s", e.Response.Status, http.StatusText(e.Response.Status)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: r, ContentLength: -1,
+		Body: io.NopCloser(io.MultiReader(strings.NewReader(text), rest{left})),
+	}
+	for _, h := range e.Response.Headers {
+		switch http.CanonicalHeaderKey(h.Name) {
+		case "Content-Length", "Transfer-Encoding", "Connection":
+		default:
+			resp.Header.Add(h.Name, h.Value)
+		}
+	}
+	if left == nil {
+		resp.ContentLength = int64(len(text))
+	}
+	if r.Method == http.MethodHead {
+		resp.Body = http.NoBody
+	}
+	return resp
+}
+
+// rest is what comes after the text of a body.
+type rest struct{ err error }
+
+func (r rest) Read([]byte) (int, error) {
+	if r.err == nil {
+		return 0, io.EOF
+	}
+	return 0, r.err
+}

@@ -1,0 +1,78 @@
+package replay
+
+import (
+	"context"
+
+	"github.com/upkeep-go/upkeep/internal/rerun"
+	"github.com/upkeep-go/upkeep/observe/capture"
+)
+
+// Context returns a context in which observe.Value answers from the bundle. [Run] gives it
+// to the request; it is for those who serve [Case.Request] themselves.
+func (c *Case) Context(ctx context.Context) context.Context {
+	return rerun.With(ctx, (*rerunning)(c))
+}
+
+// rerunning is a case as package observe sees it.
+type rerunning Case
+
+// Value implements rerun.Replay.
+func (r *rerunning) Value(name string) ([]byte, error, bool) {
+	c := (*Case)(r)
+	c.mu.Lock()
+	ordinal := c.values[name]
+	c.values[name]++
+	c.mu.Unlock()
+	values := c.Bundle.Log.Details.Values
+	var found *capture.Value
+	for i := range values {
+		if values[i].Name == name && values[i].Ordinal == ordinal {
+			found = &values[i]
+		}
+	}
+	say := c.remark
+	if c.opts.Strict {
+		say = c.problem
+	}
+	switch {
+	case found == nil:
+		say("observe.Value(%q) is called for the %s time, and was not then: it calls its function", name, nth(ordinal))
+		return nil, nil, false
+	case len(found.Error) > 0:
+		return nil, c.newRecorded(found.Error), true
+	case found.Unrecordable != "" || len(found.Result) == 0:
+		say("observe.Value(%q), the %s, could not be recorded (%s): it calls its function", name, nth(ordinal), found.Unrecordable)
+		return nil, nil, false
+	}
+	return found.Result, nil, true
+}
+
+func nth(ordinal int) string {
+	switch ordinal {
+	case 0:
+		return "first"
+	case 1:
+		return "second"
+	case 2:
+		return "third"
+	}
+	return itoa(ordinal+1) + "th"
+}
+
+// Failed implements rerun.Replay.
+func (r *rerunning) Failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.outcome.failure == nil {
+		r.outcome.failure = err
+	}
+}
+
+// Panicked implements rerun.Replay.
+func (r *rerunning) Panicked(value any, stack []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.outcome.panicked {
+		r.outcome.panicked, r.outcome.value, r.outcome.stack = true, value, string(stack)
+	}
+}

@@ -1,0 +1,344 @@
+package apicheck
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options are what a [Checker] works with. Nil options are the defaults.
+type Options struct {
+	// Timeout ends a comparison, with the verdict Unknown. Zero: two minutes.
+	Timeout time.Duration
+
+	// Memory bounds, in bytes, the worker of a comparison, and each go command that it
+	// starts. Zero: 1 GiB. At least 256 MiB.
+	Memory int64
+
+	// Platforms are GOOS/GOARCH pairs. All is judged on the first, and changed files
+	// that it leaves out on the others. Nil: linux/amd64, windows/amd64, darwin/arm64.
+	Platforms []string
+
+	// Exclude leaves packages out whose API may change in any version.
+	Exclude []Exclusion
+
+	// Go is the go command. Empty: "go", looked up in the PATH.
+	Go string
+}
+
+// An Exclusion leaves packages out of a comparison.
+type Exclusion struct {
+	// Packages is an import path, or one that ends in "/..." for all below it and itself.
+	Packages string `json:"packages"`
+	// Reason is told with each verdict. It must not be empty.
+	Reason string `json:"reason"`
+}
+
+func (e Exclusion) matches(pkg string) bool {
+	if below, ok := strings.CutSuffix(e.Packages, "/..."); ok {
+		return pkg == below || strings.HasPrefix(pkg, below+"/")
+	}
+	return pkg == e.Packages
+}
+
+// A Checker compares modules. It does not change, and may be used by any number of
+// goroutines; each comparison is a process of its own, so bound how many there are.
+type Checker struct{ opts Options }
+
+// New makes a Checker.
+func New(opts *Options) (*Checker, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 2 * time.Minute
+	}
+	if o.Memory == 0 {
+		o.Memory = 1 << 30
+	}
+	if o.Platforms = slices.Clone(o.Platforms); o.Platforms == nil {
+		o.Platforms = []string{"linux/amd64", "windows/amd64", "darwin/arm64"}
+	}
+	if o.Exclude = slices.Clone(o.Exclude); o.Go == "" {
+		o.Go = "go"
+	}
+	var errs []error
+	fault := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: "+format, append([]any{field}, args...)...))
+	}
+	if o.Timeout < 0 {
+		fault("Timeout", "must not be negative, got %v", o.Timeout)
+	}
+	if o.Memory < 256<<20 {
+		fault("Memory", "must be at least 256 MiB, got %d bytes", o.Memory)
+	}
+	if len(o.Platforms) == 0 {
+		fault("Platforms", "must not be empty")
+	}
+	for i, p := range o.Platforms {
+		if goos, goarch, ok := strings.Cut(p, "/"); !ok || !isWord(goos) || !isWord(goarch) {
+			fault(fmt.Sprintf("Platforms[%d]", i), "must be as linux/amd64, got %q", p)
+		}
+	}
+	for i, e := range o.Exclude {
+		if e.Packages == "" || e.Reason == "" {
+			fault(fmt.Sprintf("Exclude[%d]", i), "must have packages and a reason")
+		}
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("apicheck: %w", errors.Join(errs...))
+	}
+	return &Checker{o}, nil
+}
+
+func isWord(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+}
+
+// Compare compares two versions of a module with the defaults of [Options].
+func Compare(ctx context.Context, old, new Module) (Verdict, error) {
+	c, err := New(nil)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return c.Compare(ctx, old, new)
+}
+
+// Compare tells which bump the change of the API from old to new needs. Both must have
+// the same module path: another path is another module, to which nobody is moved
+// by an upgrade.
+//
+// What a module may be to blame for gives the verdict Unknown. The error is that of the
+// context, a [*ModuleError], or says why no comparison could be had at all: there is no
+// go command, or no place for temporary files.
+func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err error) {
+	if old, err = old.checked(); err != nil {
+		return v, err
+	}
+	if new, err = new.checked(); err != nil {
+		return v, err
+	}
+	if old.Path != new.Path {
+		return v, new.fault(fmt.Errorf("is to be compared with %s, another module", old.Path))
+	}
+	if new.Version == old.Version {
+		// Each is published on its own, so the names do not clash.
+		if new.Zip == old.Zip && new.Dir == old.Dir && new.Proxy == old.Proxy {
+			return Verdict{Bump: Patch}, nil
+		}
+	}
+	command, err := exec.LookPath(c.opts.Go)
+	if err == nil {
+		command, err = filepath.Abs(command)
+	}
+	if err != nil {
+		return v, fmt.Errorf("apicheck: the go command: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "apicheck-")
+	if err != nil {
+		return v, fmt.Errorf("apicheck: %w", err)
+	}
+	defer func() {
+		if gone := remove(dir); gone != nil && err == nil {
+			err = fmt.Errorf("apicheck: %w", gone)
+		}
+	}()
+	j := job{
+		Old: side{Path: old.Path, Version: old.Version, Proxy: old.Proxy}, New: side{Path: new.Path, Version: new.Version, Proxy: new.Proxy},
+		Platforms: c.opts.Platforms, Exclude: c.opts.Exclude, Memory: c.opts.Memory, Timeout: c.opts.Timeout,
+	}
+	for name, m := range map[string]Module{"old": old, "new": new} {
+		if err := ctx.Err(); err != nil {
+			return v, err
+		}
+		root := filepath.Join(dir, name+"-proxy")
+		if err := m.publish(root); err != nil {
+			return v, m.fault(err)
+		}
+		if m.Zip == "" && m.Dir == "" {
+			continue
+		}
+		s := &j.New
+		if name == "old" {
+			s = &j.Old
+		}
+		s.Proxy = strings.Trim("file://"+slashed(root)+","+s.Proxy, ",")
+	}
+	return c.run(ctx, dir, command, j)
+}
+
+// remove removes a folder. A go command whose worker was ended may write for a moment.
+func remove(dir string) (err error) {
+	for range 50 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return err
+}
+
+// slashed makes a path fit for a file URL.
+func slashed(path string) string {
+	if path = filepath.ToSlash(path); !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return path
+}
+
+// run has the job done by a worker.
+func (c *Checker) run(ctx context.Context, dir, command string, j job) (v Verdict, err error) {
+	data, err := json.Marshal(j)
+	if err != nil {
+		return v, fmt.Errorf("apicheck: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, jobFile), data, 0o600); err != nil {
+		return v, fmt.Errorf("apicheck: %w", err)
+	}
+	// The worker finds the go command and nothing else.
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		return v, fmt.Errorf("apicheck: %w", err)
+	}
+	if real, err := filepath.EvalSymlinks(command); err == nil {
+		command = real
+	}
+	if os.Symlink(command, filepath.Join(bin, filepath.Base(command))) != nil {
+		bin = filepath.Dir(command) // Windows, without the right to make links
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return v, fmt.Errorf("apicheck: %w", err)
+	}
+	deadline, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	cmd := exec.CommandContext(deadline, self)
+	var said tail
+	cmd.Stderr = &said
+	cmd.Dir = dir
+	cmd.Env = environment(dir, bin)
+	cmd.WaitDelay = 5 * time.Second
+	alone(cmd)
+	failed := cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return v, ctx.Err()
+	case deadline.Err() != nil:
+		return unknown(fmt.Sprintf("the comparison took longer than %v", c.opts.Timeout)), nil
+	case failed != nil && cmd.Process == nil:
+		return v, fmt.Errorf("apicheck: the worker: %w", failed)
+	case failed != nil:
+		return unknown(said.why(failed, c.opts.Memory, peak(cmd.ProcessState))), nil
+	}
+	data, err = readAtMost(filepath.Join(dir, answerFile), maxAnswer)
+	if errors.Is(err, os.ErrNotExist) {
+		return v, errors.New("apicheck: the program that was started as a worker is another one, or ended before this package was reached")
+	}
+	if err != nil {
+		return unknown(err.Error()), nil
+	}
+	var a answer
+	if err := json.Unmarshal(data, &a); err != nil {
+		return v, fmt.Errorf("apicheck: the worker's answer: %w", err)
+	}
+	if a.Error != "" {
+		return v, errors.New("apicheck: " + a.Error)
+	}
+	return a.Verdict, nil
+}
+
+func unknown(problem string) Verdict {
+	return Verdict{Bump: Unknown, Problems: []string{clip(problem)}}
+}
+
+// environment is all that the worker and the go command know.
+func environment(dir, bin string) []string {
+	env := []string{
+		workerVariable + "=" + dir,
+		"PATH=" + bin,
+		"HOME=" + filepath.Join(dir, "home"),
+		"TMPDIR=" + dir,
+		"GOPATH=" + filepath.Join(dir, "gopath"),
+		"GOMODCACHE=" + filepath.Join(dir, "modcache"),
+		"GOCACHE=" + filepath.Join(dir, "cache"),
+		"GOENV=off",
+		"GOWORK=off",
+		"GO111MODULE=on",
+		"GOTOOLCHAIN=local",
+		"GOFLAGS=-mod=mod -modcacherw",
+		"GOSUMDB=off",
+		"GOVCS=*:off",
+		"GOAUTH=off",
+		"GOTELEMETRY=off",
+		"CGO_ENABLED=0",
+		"GOPACKAGESDRIVER=off",
+	}
+	if runtime.GOOS == "windows" {
+		// Without them no process starts, nor is there a place for temporary files.
+		env = append(env, "SystemRoot="+os.Getenv("SystemRoot"), "TMP="+dir, "TEMP="+dir, "USERPROFILE="+filepath.Join(dir, "home"))
+	}
+	return env
+}
+
+// A tail keeps the first and the last of what a worker says before it dies.
+type tail struct{ first, last []byte }
+
+const maxTail = 8 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	n := len(p)
+	if room := maxTail - len(t.first); room > 0 {
+		t.first = append(t.first, p[:min(room, len(p))]...)
+		p = p[min(room, len(p)):]
+	}
+	t.last = append(t.last, p...)
+	if len(t.last) > maxTail {
+		t.last = append(t.last[:0], t.last[len(t.last)-maxTail:]...)
+	}
+	return n, nil
+}
+
+// why says what a worker has died of. A runtime of Go that gets no memory ends in several
+// ways, so a worker that had most of what it may have died of that.
+func (t *tail) why(err error, memory, peak int64) string {
+	first := string(t.first)
+	switch {
+	case strings.Contains(first, "stack exceeds"), strings.Contains(first, "stack overflow"):
+		return "the source is nested too deeply"
+	case peak > memory/2, strings.Contains(first, "out of memory"), strings.Contains(first, "cannot allocate"), strings.Contains(first, "failed to allocate"), strings.Contains(first, "pthread_create failed"), strings.Contains(first, "new OS thread"):
+		return fmt.Sprintf("the comparison needs more than %d MiB of memory", memory>>20)
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(first), "\n")
+	if line == "" {
+		return "the comparison has failed: " + err.Error()
+	}
+	return "the comparison has failed: " + line
+}
+
+// clip cuts what comes from a module to what a log line can bear.
+func clip(text string) string {
+	if len(text) > maxMessage {
+		text = text[:maxMessage] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+const (
+	maxMessage  = 4 << 10
+	maxProblems = 20
+	maxAnswer   = 64 << 20
+)

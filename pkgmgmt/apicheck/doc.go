@@ -1,0 +1,52 @@
+// Package apicheck finds out which version bump the change of a module's API needs.
+//
+// Most programs need one name. [Compare] loads two versions of a module and answers
+// with a [Verdict]: [Patch], [Minor], [Major] or [Unknown], and each change:
+//
+//	old := apicheck.Module{Path: "corp.example/lib", Version: "v1.4.2", Proxy: "https://modules.corp.example"}
+//	verdict, err := apicheck.Compare(ctx, old, apicheck.Module{Dir: ".", Proxy: old.Proxy})
+//
+// [Gate] is the same as the gate of a registry, which refuses to publish a
+// version whose number promises more than its API keeps. [Enough] is its rule.
+//
+// # What is compared
+//
+// The exported names of all packages that others can import, so neither internal
+// packages nor programs nor tests, by the rules of
+// https://pkg.go.dev/golang.org/x/exp/apidiff: a change is incompatible when code that
+// uses the module may no longer compile. What a function does is not compared.
+//
+// Packages are loaded as a user gets them, through a module that requires the version
+// to be judged, so that its replace directives do not count. The bodies of functions
+// are not looked at: a module whose bodies do not compile is judged all the same.
+//
+// An API may differ from platform to platform. All is judged on the first of
+// [Options.Platforms]. Files that this one leaves out, by their name, their build
+// constraint or because they need cgo, are judged on the further ones if they have
+// changed. A changed file that no platform compiles makes the verdict Unknown, unless it
+// is Major already. Files that are in a build only when its user names a tag, "ignore"
+// or "integration", are not part of the API.
+//
+// Unknown is a verdict of its own and never "no change": packages that do not load or
+// have type errors, versions of Go that are not here, a deadline that passed, memory
+// that ran out. [Verdict.Problems] says which.
+//
+// # Hostile modules
+//
+// A module to be judged may have been uploaded by anyone. None of its code is run or
+// compiled: no go generate, no cgo, no tools or toolchains that it names, no version
+// control. Its source is read, by the go command (go list) and by go/types.
+//
+// The type checker can neither be stopped nor bounded from inside of its process: a
+// hundred bytes of source can keep it busy for years, or fill any memory. So Compare
+// starts its own program once more, as a worker with an emptied environment, one
+// variable, UPKEEP_APICHECK_WORKER, and a new temporary folder in which all its caches
+// are; this package's init sees the variable, compares, and ends the process before
+// main begins. It is ended when the deadline passes, on Linux with all that it has
+// started, and its memory is limited, on Linux by the kernel and elsewhere as far as
+// the garbage collector can. What other packages of the program do in their own init
+// happens in the worker, too.
+//
+// The worker speaks to no address but those of [Module.Proxy], and through it loads
+// what the module depends on. There is no checksum database: the proxy is trusted.
+package apicheck

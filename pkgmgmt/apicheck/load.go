@@ -1,0 +1,365 @@
+package apicheck
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/build/constraint"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/tools/go/packages"
+)
+
+// A source is the tree of one version.
+type source struct {
+	side
+	dir      string          // where the go command has put it
+	consumer string          // a folder with a module that requires it
+	files    map[string]file // all Go files that may matter, by their path in dir
+	packages []string        // import paths of the folders that others can import from
+}
+
+// A file is a Go file of a module.
+type file struct {
+	hash [sha256.Size]byte
+	out  bool // of package main or documentation, or in no build without a tag
+}
+
+// fetch gets a version, and makes a module that requires it. A fault of the module is
+// in problems.
+func fetch(ctx context.Context, work, name string, s side) (src *source, problems []string, err error) {
+	src = &source{side: s, consumer: filepath.Join(work, name)}
+	if err := os.Mkdir(src.consumer, 0o700); err != nil {
+		return nil, nil, err
+	}
+	// Each side has a cache of its own: one version may be here with two contents.
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", s.Path+"@"+s.Version)
+	cmd.Dir, cmd.Env = src.consumer, src.environment(work, "")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	failed := cmd.Run()
+	var told struct{ Dir, GoMod, Error string }
+	if json.Unmarshal(stdout.Bytes(), &told) != nil || told.Error != "" || failed != nil || told.Dir == "" {
+		if told.Error == "" {
+			told.Error = stderr.String()
+		}
+		if told.Error == "" && failed != nil {
+			told.Error = failed.Error()
+		}
+		return nil, []string{told.Error}, nil
+	}
+	src.dir = told.Dir
+	goVersion := "1.21"
+	if data, err := os.ReadFile(told.GoMod); err == nil {
+		if mod, err := modfile.ParseLax("go.mod", data, nil); err == nil && mod.Go != nil {
+			goVersion = mod.Go.Version
+		}
+	}
+	if problems = src.walk(); len(problems) > 0 {
+		return nil, problems, nil
+	}
+	mod := fmt.Sprintf("module apicheck.invalid/consumer\n\ngo %s\n\nrequire %s %s\n", goVersion, modfile.AutoQuote(s.Path), s.Version)
+	var imports strings.Builder
+	imports.WriteString("package consumer\n\n")
+	for _, p := range src.packages {
+		fmt.Fprintf(&imports, "import _ %q\n", p)
+	}
+	return src, nil, errors.Join(
+		os.WriteFile(filepath.Join(src.consumer, "go.mod"), []byte(mod), 0o600),
+		os.WriteFile(filepath.Join(src.consumer, "consumer.go"), []byte(imports.String()), 0o600),
+	)
+}
+
+// environment is what the go command gets besides what the worker has.
+func (src *source) environment(work, platform string) []string {
+	env := append(os.Environ(), "GOPROXY="+cmp.Or(src.Proxy, "off"), "GOMODCACHE="+filepath.Join(work, "modcache-"+filepath.Base(src.consumer)))
+	if goos, goarch, ok := strings.Cut(platform, "/"); ok {
+		env = append(env, "GOOS="+goos, "GOARCH="+goarch)
+	}
+	return env
+}
+
+// walk finds the Go files of the module, and the folders that others can import from.
+func (src *source) walk() (problems []string) {
+	src.files = map[string]file{}
+	importable := map[string]bool{}
+	err := filepath.WalkDir(src.dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(src.dir, name)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		base := d.Name()
+		hidden := strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")
+		if d.IsDir() {
+			if rel != "." && (hidden || base == "testdata" || base == "vendor") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if hidden || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go") {
+			return nil
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		f := file{hash: sha256.Sum256(data)}
+		syntax, err := parser.ParseFile(token.NewFileSet(), base, data, parser.PackageClauseOnly|parser.ParseComments)
+		if err == nil {
+			f.out = syntax.Name.Name == "main" || syntax.Name.Name == "documentation" || optional(syntax)
+		}
+		src.files[rel] = f
+		dir := path.Dir(rel)
+		if pkg := path.Join(src.Path, dir); !f.out && !isInternal(dir) && module.CheckImportPath(pkg) == nil {
+			importable[pkg] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	src.packages = slices.Sorted(maps.Keys(importable))
+	return nil
+}
+
+func isInternal(dir string) bool { return slices.Contains(strings.Split(dir, "/"), "internal") }
+
+// optional tells whether a file is in a build only when its user names a build tag, as
+// "ignore" or "integration".
+func optional(f *ast.File) bool {
+	var all constraint.Expr
+	for _, group := range f.Comments {
+		if group.Pos() > f.Package {
+			break
+		}
+		for _, c := range group.List {
+			if !constraint.IsGoBuild(c.Text) && !constraint.IsPlusBuild(c.Text) {
+				continue
+			}
+			expr, err := constraint.Parse(c.Text)
+			if err != nil {
+				return false
+			}
+			if constraint.IsGoBuild(c.Text) {
+				able, _ := outcomes(expr)
+				return !able
+			}
+			if all != nil {
+				expr = &constraint.AndExpr{X: all, Y: expr}
+			}
+			all = expr
+		}
+	}
+	if all == nil {
+		return false
+	}
+	able, _ := outcomes(all)
+	return !able
+}
+
+// outcomes tells whether a constraint can be true and false when no tags are named: what
+// the platform, the toolchain and cgo decide may be either.
+func outcomes(expr constraint.Expr) (able, unable bool) {
+	switch x := expr.(type) {
+	case *constraint.NotExpr:
+		able, unable = outcomes(x.X)
+		return unable, able
+	case *constraint.AndExpr:
+		a, notA := outcomes(x.X)
+		b, notB := outcomes(x.Y)
+		return a && b, notA || notB
+	case *constraint.OrExpr:
+		a, notA := outcomes(x.X)
+		b, notB := outcomes(x.Y)
+		return a || b, notA && notB
+	case *constraint.TagExpr:
+		decided := strings.HasPrefix(x.Tag, "go1.") || strings.HasPrefix(x.Tag, "goexperiment.") || strings.Contains(buildTags, " "+x.Tag+" ")
+		return decided, true
+	}
+	return true, true
+}
+
+// buildTags are those that a build sets by itself (https://pkg.go.dev/cmd/go#hdr-Build_constraints).
+const buildTags = " cgo gc gccgo race msan asan boringcrypto unix " +
+	"aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 windows zos " +
+	"386 amd64 amd64p32 arm arm64 arm64be armbe loong64 mips mips64 mips64le mips64p32 mips64p32le mipsle ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm "
+
+// A surface is what a version shows on one platform.
+type surface struct {
+	packages map[string]*types.Package // those that others can import, by import path
+	compiled map[string]bool           // files of the module, by their path in it
+	reached  map[string]bool           // folders of the module with a package that takes part
+}
+
+// load reads the packages as a user's build would on a platform, for which it compiles
+// nothing: their source gives the types.
+func (src *source) load(ctx context.Context, work, platform string, excluded func(pkg string) bool) (out *surface, problems []string, err error) {
+	fset := token.NewFileSet()
+	roots, err := packages.Load(&packages.Config{
+		Context: ctx,
+		Mode:    packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedDeps | packages.NeedModule,
+		Dir:     src.consumer,
+		Env:     src.environment(work, platform),
+		Fset:    fset,
+	}, ".")
+	if err != nil {
+		return nil, []string{err.Error()}, nil
+	}
+	_, goarch, _ := strings.Cut(platform, "/")
+	c := checker{fset: fset, sizes: types.SizesFor("gc", goarch), done: map[string]*types.Package{}}
+	out = &surface{packages: map[string]*types.Package{}, compiled: map[string]bool{}, reached: map[string]bool{}}
+	for _, root := range roots {
+		for _, e := range root.Errors {
+			c.problem("%s", e.Msg)
+		}
+		for _, p := range sortedImports(root) {
+			if len(p.GoFiles) == 0 || p.Name == "main" || p.Module == nil || p.Module.Path != src.Path || excluded(p.PkgPath) {
+				if len(p.GoFiles) == 0 && len(p.IgnoredFiles) == 0 && !excluded(p.PkgPath) {
+					c.faults(p)
+				}
+				continue
+			}
+			if t := c.check(p, 0); t != nil {
+				out.packages[p.PkgPath] = t
+			}
+		}
+	}
+	for _, p := range c.seen {
+		if p.Module == nil || p.Module.Path != src.Path {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			rel, err := filepath.Rel(src.dir, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			rel = filepath.ToSlash(rel)
+			out.compiled[rel] = true
+			out.reached[path.Dir(rel)] = true
+		}
+	}
+	return out, c.problems, nil
+}
+
+func sortedImports(p *packages.Package) []*packages.Package {
+	var all []*packages.Package
+	for _, name := range slices.Sorted(maps.Keys(p.Imports)) {
+		all = append(all, p.Imports[name])
+	}
+	return all
+}
+
+// A checker type-checks packages from their source, without the bodies of functions.
+type checker struct {
+	fset     *token.FileSet
+	sizes    types.Sizes
+	done     map[string]*types.Package // by package id; nil while it is being checked
+	seen     []*packages.Package
+	problems []string
+}
+
+func (c *checker) problem(format string, args ...any) {
+	if text := clip(fmt.Sprintf(format, args...)); len(c.problems) < maxProblems && !slices.Contains(c.problems, text) {
+		c.problems = append(c.problems, text)
+	}
+}
+
+// faults tells what the go command has found wrong with a package. What it does not find to
+// embed is not part of the API.
+func (c *checker) faults(p *packages.Package) {
+	for _, e := range p.Errors {
+		if !strings.Contains(e.Msg, "no matching files found") {
+			c.problem("%s: %s", p.PkgPath, e.Msg)
+		}
+	}
+}
+
+// maxImports bounds how deep imports go: each is a level of the stack.
+const maxImports = 1000
+
+func (c *checker) check(p *packages.Package, depth int) *types.Package {
+	if p.PkgPath == "unsafe" {
+		return types.Unsafe
+	}
+	if t, ok := c.done[p.ID]; ok {
+		if t == nil {
+			c.problem("%s: imports itself", p.PkgPath)
+		}
+		return t
+	}
+	if depth > maxImports {
+		c.problem("%s: imports are nested too deeply", p.PkgPath)
+		return nil
+	}
+	c.done[p.ID] = nil
+	c.seen = append(c.seen, p)
+	c.faults(p)
+	if len(p.GoFiles) == 0 {
+		return nil // which the go command has told
+	}
+	imports := map[string]*types.Package{}
+	for _, name := range slices.Sorted(maps.Keys(p.Imports)) {
+		imports[name] = c.check(p.Imports[name], depth+1)
+	}
+	var files []*ast.File
+	for _, name := range p.GoFiles {
+		f, err := parser.ParseFile(c.fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			c.problem("%s: %v", p.PkgPath, withoutFolder(err.Error(), p.Dir))
+			continue
+		}
+		files = append(files, f)
+	}
+	config := types.Config{
+		IgnoreFuncBodies: true,
+		Sizes:            c.sizes,
+		Importer: importer(func(name string) (*types.Package, error) {
+			if t := imports[name]; t != nil {
+				return t, nil
+			}
+			if name == "unsafe" {
+				return types.Unsafe, nil
+			}
+			return nil, fmt.Errorf("could not import %s", name)
+		}),
+		Error: func(err error) {
+			c.problem("%s: %s", p.PkgPath, withoutFolder(err.Error(), p.Dir))
+		},
+	}
+	if p.Module != nil && p.Module.GoVersion != "" {
+		config.GoVersion = "go" + p.Module.GoVersion
+	}
+	t, _ := config.Check(p.PkgPath, c.fset, files, nil) // the error is the first of those told
+	c.done[p.ID] = t
+	return t
+}
+
+// withoutFolder leaves of a file's name what is the module's.
+func withoutFolder(text, dir string) string {
+	return strings.ReplaceAll(text, dir+string(filepath.Separator), "")
+}
+
+type importer func(string) (*types.Package, error)
+
+func (i importer) Import(name string) (*types.Package, error) { return i(name) }

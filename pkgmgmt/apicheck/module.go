@@ -1,0 +1,198 @@
+package apicheck
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
+)
+
+// A Module is one version of a module, and where its content is. At most one of Zip
+// and Dir is given; without them the content comes from Proxy.
+type Module struct {
+	// Path and Version name the module. With Dir both may be empty: the path is that of
+	// the go.mod file, and the version is made up.
+	Path, Version string
+
+	// Zip is the name of a file, the module's zip as a proxy serves it.
+	Zip string
+
+	// Dir is a folder with the module's source, go.mod in it: what a publisher has
+	// before there is a version. What golang.org/x/mod/zip would leave out of a module
+	// is left out.
+	Dir string
+
+	// Proxy is where the module's dependencies come from, and its content: URLs of module
+	// proxies, http, https or file, separated by commas, as in GOPROXY; credentials
+	// may stand in them. "direct" is refused. When empty, only modules without dependencies
+	// can be judged.
+	Proxy string
+}
+
+// unpublished is the version of a folder that has none: above all others of its path.
+const unpublished = ".999999999.999999999"
+
+// name gives the module's version as others write it.
+func (m Module) name() module.Version { return module.Version{Path: m.Path, Version: m.Version} }
+
+// checked is the module with its names filled in, or what is wrong with it.
+func (m Module) checked() (Module, error) {
+	if m.Zip != "" && m.Dir != "" {
+		return m, m.fault(errors.New("has both a zip and a folder"))
+	}
+	if m.Dir != "" && (m.Path == "" || m.Version == "") {
+		path, err := modulePath(filepath.Join(m.Dir, "go.mod"))
+		if err != nil {
+			return m, m.fault(err)
+		}
+		if m.Path == "" {
+			m.Path = path
+		}
+		if m.Version == "" {
+			_, major, _ := module.SplitPathVersion(m.Path)
+			if major = module.PathMajorPrefix(major); major == "" {
+				major = "v1"
+			}
+			m.Version = major + unpublished
+		}
+	}
+	if err := module.Check(m.Path, m.Version); err != nil {
+		return m, m.fault(err)
+	}
+	if module.CanonicalVersion(m.Version) != m.Version {
+		return m, m.fault(errors.New("the version is not canonical"))
+	}
+	if m.Zip == "" && m.Dir == "" && m.Proxy == "" {
+		return m, m.fault(errors.New("has no zip, no folder and no proxy to get it from"))
+	}
+	for entry := range strings.FieldsFuncSeq(m.Proxy, func(r rune) bool { return r == ',' || r == '|' }) {
+		u, err := url.Parse(entry)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file" {
+			return m, m.fault(errors.New("a proxy is no URL with http, https or file")) // it may hold a password
+		}
+	}
+	return m, nil
+}
+
+func (m Module) fault(err error) error {
+	return &ModuleError{Path: m.Path, Version: m.Version, Err: err}
+}
+
+func modulePath(file string) (string, error) {
+	data, err := readAtMost(file, modzip.MaxGoMod)
+	if err != nil {
+		return "", err
+	}
+	path := modfile.ModulePath(data)
+	if path == "" {
+		return "", fmt.Errorf("%s names no module", file)
+	}
+	return path, nil
+}
+
+// publish lays the module's zip into a folder that is a proxy by itself
+// (https://go.dev/ref/mod#goproxy-protocol), unless it comes from elsewhere.
+func (m Module) publish(root string) (err error) {
+	if m.Zip == "" && m.Dir == "" {
+		return nil
+	}
+	path, err := module.EscapePath(m.Path)
+	if err != nil {
+		return err
+	}
+	version, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(root, filepath.FromSlash(path), "@v")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	name := filepath.Join(dir, version+".zip")
+	if m.Dir != "" {
+		err = zipDir(name, m.name(), m.Dir)
+	} else {
+		err = copyFile(name, m.Zip)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := modzip.CheckZip(m.name(), name); err != nil {
+		return err
+	}
+	mod, err := goMod(name, m.name())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, version+".mod"), mod, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, version+".info"), fmt.Appendf(nil, "{%q:%q}", "Version", m.Version), 0o600)
+}
+
+func zipDir(name string, m module.Version, dir string) (err error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return modzip.CreateFromDir(f, m, dir)
+}
+
+func copyFile(to, from string) (err error) {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+	n, err := io.Copy(dst, io.LimitReader(src, modzip.MaxZipFile+1))
+	if err == nil && n > modzip.MaxZipFile {
+		return fmt.Errorf("the zip is larger than %d bytes", modzip.MaxZipFile)
+	}
+	return err
+}
+
+// goMod is the go.mod file of a zip that has been checked.
+func goMod(name string, m module.Version) ([]byte, error) {
+	z, err := zip.OpenReader(name)
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	f, err := z.Open(m.Path + "@" + m.Version + "/go.mod")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Appendf(nil, "module %s\n", modfile.AutoQuote(m.Path)), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, modzip.MaxGoMod))
+}
+
+func readAtMost(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, limit)
+	}
+	return data, err
+}

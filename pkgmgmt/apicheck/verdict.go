@@ -1,0 +1,173 @@
+package apicheck
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+)
+
+// A Bump is the part of a version that a change needs to raise. The zero Bump is
+// Unknown.
+type Bump int
+
+// The bumps.
+const (
+	// Unknown: it cannot be judged, so no version is enough.
+	Unknown Bump = iota
+	// Patch: the API is the same.
+	Patch
+	// Minor: what uses the old API still compiles, and there is more of it.
+	Minor
+	// Major: what uses the old API may no longer compile.
+	Major
+)
+
+var bumpNames = [...]string{"unknown", "patch", "minor", "major"}
+
+// String is the bump in lower case.
+func (b Bump) String() string {
+	if b < Unknown || b > Major {
+		return fmt.Sprintf("Bump(%d)", int(b))
+	}
+	return bumpNames[b]
+}
+
+// MarshalText gives what String gives.
+func (b Bump) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// UnmarshalText reads what MarshalText gives.
+func (b *Bump) UnmarshalText(text []byte) error {
+	for i, name := range bumpNames {
+		if string(text) == name {
+			*b = Bump(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("apicheck: %q is no bump", text)
+}
+
+// A Verdict says which bump an API change needs, and why.
+type Verdict struct {
+	Bump Bump `json:"bump"`
+
+	// Changes are all differences of the API, the incompatible ones first, each part
+	// sorted by text. It is empty for Unknown, because what did not load is not told
+	// from what is gone.
+	Changes []Change `json:"changes,omitempty"`
+
+	// Problems say why the verdict is Unknown, or what else could not be judged when it
+	// is Major; at most twenty.
+	Problems []string `json:"problems,omitempty"`
+
+	// Excluded are packages that [Options.Exclude] has left out.
+	Excluded []Exclusion `json:"excluded,omitempty"`
+}
+
+// A Change is one difference between two APIs.
+type Change struct {
+	// Message names what has changed and how: "./log.Handler.Close: added". Names in the
+	// module's root package stand without a package. It is cut at 4 KiB.
+	Message    string `json:"message"`
+	Compatible bool   `json:"compatible"`
+	// Platform is where the change was found, as "windows/amd64". It is empty for one
+	// that is on the first of [Options.Platforms].
+	Platform string `json:"platform,omitempty"`
+}
+
+// String gives the change in one line.
+func (c Change) String() string {
+	if c.Platform == "" {
+		return c.Message
+	}
+	return c.Message + " (on " + c.Platform + ")"
+}
+
+// Incompatible are the changes that need a new major version.
+func (v Verdict) Incompatible() []Change {
+	var all []Change
+	for _, c := range v.Changes {
+		if !c.Compatible {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// String is the verdict for people, a line for each change or problem.
+func (v Verdict) String() string {
+	var b strings.Builder
+	incompatible := len(v.Incompatible())
+	switch v.Bump {
+	case Unknown:
+		b.WriteString("unknown: the change of the API cannot be judged")
+	default:
+		fmt.Fprintf(&b, "%v: %d incompatible and %d compatible changes", v.Bump, incompatible, len(v.Changes)-incompatible)
+	}
+	for _, p := range v.Problems {
+		b.WriteString("\n  " + p)
+	}
+	for _, c := range v.Changes {
+		mark := "- "
+		if c.Compatible {
+			mark = "+ "
+		}
+		b.WriteString("\n  " + mark + c.String())
+	}
+	for _, e := range v.Excluded {
+		fmt.Fprintf(&b, "\n  excluded: %s (%s)", e.Packages, e.Reason)
+	}
+	return b.String()
+}
+
+// Enough tells whether a release of a module may raise its version from old to
+// version, both canonical, when its API change needs a bump, and if not, what to do.
+//
+//   - Nothing is enough for Unknown.
+//   - From v1 on, Minor needs a new minor version. Major needs a new major version,
+//     which is another module path, so that on one path it is always refused; only a
+//     "+incompatible" version can rise on the same path.
+//   - On v0 nothing is promised by semver.org, and Go's users have come to expect half
+//     of it: Major needs a new minor version, Minor is content with a patch.
+//   - From v0 to v1 all may change.
+//   - A prerelease is judged as the release that it leads up to.
+func Enough(path, old, version string, b Bump) (ok bool, advice string) {
+	was, is := semver.Canonical(old), semver.Canonical(version)
+	if was == "" || is == "" {
+		return false, fmt.Sprintf("%q and %q are to be compared, and one is no version", old, version)
+	}
+	newMajor := semver.Major(is) != semver.Major(was)
+	newMinor := newMajor || semver.MajorMinor(is) != semver.MajorMinor(was)
+	switch {
+	case b == Patch:
+		return true, ""
+	case b != Minor && b != Major:
+		return false, "make the module load as its users load it, or override with a reason"
+	case newMajor, b == Minor && (newMinor || semver.Major(is) == "v0"), semver.Major(is) == "v0" && newMinor:
+		return true, ""
+	case b == Minor, semver.Major(is) == "v0":
+		return false, fmt.Sprintf("publish it as %s.0", raise(semver.MajorMinor(was)))
+	}
+	next := raise(semver.Major(was))
+	if prefix, _, ok := module.SplitPathVersion(path); ok {
+		path = prefix
+	}
+	if strings.HasPrefix(path, "gopkg.in/") {
+		return false, fmt.Sprintf("keep what is there, or publish it as %s.0.0 of a new module %s.%[1]s", next, path)
+	}
+	return false, fmt.Sprintf("keep what is there, or publish it as %s.0.0 of a new module %s/%[1]s", next, path)
+}
+
+// raise adds one to the last number of a canonical version.
+func raise(version string) string {
+	digits := []byte(version)
+	i := len(digits) - 1
+	for ; i >= 0 && '0' <= digits[i] && digits[i] <= '9'; i-- {
+		if digits[i]++; digits[i] <= '9' {
+			return string(digits)
+		}
+		digits[i] = '0'
+	}
+	return string(digits[:i+1]) + "1" + string(digits[i+1:])
+}

@@ -1,0 +1,4 @@
+package pkgmgmt
+
+// ParseBuildInfo is for the tests.
+var ParseBuildInfo = parseBuildInfo

@@ -1,0 +1,3 @@
+module a.example/x/v2
+
+go 1.24

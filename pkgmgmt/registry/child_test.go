@@ -1,0 +1,291 @@
+package registry_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+	"golang.org/x/mod/zip"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
+)
+
+// The test binary itself plays the processes that publish, when this variable says
+// which part.
+const part = "UPKEEP_REGISTRY_TEST_PART"
+
+// child plays a part, if there is one, and then ends the process.
+func child() {
+	switch os.Getenv(part) {
+	case "":
+		return
+	case "publish":
+		publishForever(os.Args[1], os.Args[2])
+	case "filelimit":
+		publishAtTheLimit(os.Args[1])
+	}
+	os.Exit(0)
+}
+
+func run(t *testing.T, as string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append(os.Environ(), part+"="+as)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// publishForever publishes versions from one on, four at a time, and says of each which
+// one has been acknowledged.
+func publishForever(dir, first string) {
+	n, err := strconv.Atoi(first)
+	if err != nil {
+		panic(err)
+	}
+	reg, err := registry.New(registry.Dir(dir), quiet())
+	if err != nil {
+		panic(err)
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				version := fmt.Sprintf("v1.0.%d", n)
+				n++
+				mu.Unlock()
+				w := ask(reg, http.MethodPut, "/corp.example/lib/@v/"+version+".zip", bytes.NewReader(numbered(version)))
+				if w.Code != http.StatusCreated && w.Code != http.StatusOK {
+					panic(fmt.Sprint(version, w.Code, w.Body))
+				}
+				mu.Lock()
+				fmt.Println(version)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// numbered is the zip of a version of corp.example/lib. It is always the same one.
+func numbered(version string) []byte {
+	return lib(panics{}, "corp.example/lib@"+version, strings.Repeat(version, 200))
+}
+
+// panics is for helpers of tests where there is no test.
+type panics struct{ testing.TB }
+
+func (panics) Helper()                   {}
+func (panics) FailNow()                  { panic("failed") }
+func (panics) Errorf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
+// TestKill kills publishing processes, at any moment, several that publish the same
+// versions at a time. After each such massacre everything that is listed is whole, and
+// everything that was acknowledged is listed. UPKEEP_REGISTRY_KILLS sets how many die.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	const together = 4
+	kills := 80
+	if text := os.Getenv("UPKEEP_REGISTRY_KILLS"); text != "" {
+		var err error
+		kills, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	} else if testing.Short() {
+		kills = 8
+	}
+	dir := t.TempDir()
+	reg := open(t, registry.Dir(dir), quiet())
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	checked := map[string]bool{}
+	next, halfway := 0, 0
+	for range kills / together {
+		var wg sync.WaitGroup
+		for i := range together {
+			cmd := run(t, "publish", dir, strconv.Itoa(next+i/2))
+			out, err := cmd.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			wg.Go(func() {
+				// The process dies some time after its first success, so that it does so while it
+				// publishes, and not while it starts.
+				var death *time.Timer
+				for lines := bufio.NewScanner(out); lines.Scan(); {
+					if death == nil {
+						death = time.AfterFunc(rand.N(20*time.Millisecond), func() { cmd.Process.Kill() })
+					}
+					mu.Lock()
+					acknowledged[lines.Text()] = true
+					mu.Unlock()
+				}
+				cmd.Wait()
+				if death == nil {
+					t.Error("a process has published nothing")
+					return
+				}
+				death.Stop()
+			})
+		}
+		wg.Wait()
+
+		listed := strings.Fields(get(reg, "/corp.example/lib/@v/list").Body.String())
+		is := map[string]bool{}
+		for _, version := range listed {
+			is[version] = true
+			if !checked[version] {
+				checkWhole(t, reg, version)
+				checked[version] = true
+			}
+			var patch int
+			_, err := fmt.Sscanf(version, "v1.0.%d", &patch)
+			require.NoError(t, err)
+			next = max(next, patch+1)
+		}
+		for version := range acknowledged {
+			require.True(t, is[version], "%s was acknowledged, and is not listed", version)
+		}
+
+		// What was cut off is finished by whoever publishes it again; other content is not
+		// taken for it.
+		zips, err := filepath.Glob(filepath.Join(dir, "corp.example", "lib", "@v", "v1.0.*.zip"))
+		require.NoError(t, err)
+		for _, name := range zips {
+			version := strings.TrimSuffix(filepath.Base(name), ".zip")
+			if is[version] {
+				continue
+			}
+			halfway++
+			if halfway%2 == 0 {
+				put(t, reg, http.StatusConflict, "corp.example/lib@"+version, lib(t, "corp.example/lib@"+version, "other"))
+			}
+			put(t, reg, http.StatusOK, "corp.example/lib@"+version, numbered(version))
+			checkWhole(t, reg, version)
+			acknowledged[version] = true
+		}
+		next += 8 // those of which not even the zip was written
+	}
+	t.Logf("%d deaths, %d versions acknowledged, %d cut off after their zip was there", kills, len(acknowledged), halfway)
+	left, err := os.ReadDir(filepath.Join(dir, ".tmp"))
+	require.NoError(t, err)
+	t.Logf("%d temporary files left", len(left))
+}
+
+// checkWhole reads all of a version.
+func checkWhole(t *testing.T, reg http.Handler, version string) {
+	t.Helper()
+	at := "/corp.example/lib/@v/" + version
+	require.Contains(t, get(reg, at+".info").Body.String(), `"Version":"`+version+`"`)
+	require.Equal(t, "module corp.example/lib\n\ngo 1.24\n", get(reg, at+".mod").Body.String())
+	w := get(reg, at+".zip")
+	require.Equal(t, http.StatusOK, w.Code, version)
+	require.Equal(t, numbered(version), w.Body.Bytes(), version)
+	name := filepath.Join(t.TempDir(), "whole.zip")
+	require.NoError(t, os.WriteFile(name, w.Body.Bytes(), 0o600))
+	_, err := zip.CheckZip(module.Version{Path: "corp.example/lib", Version: version}, name)
+	require.NoError(t, err)
+	sum, err := dirhash.HashZip(name, dirhash.Hash1)
+	require.NoError(t, err)
+	require.Equal(t, `"`+sum+`"`, w.Header().Get("Etag"))
+	require.Contains(t, get(reg, "/corp.example/lib/@record/"+version).Body.String(), sum)
+}
+
+// TestTwoProcesses has two processes publish to one folder, the same versions at that.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	reg := open(t, registry.Dir(dir), quiet())
+	var acknowledged [2][]string
+	var wg sync.WaitGroup
+	for i := range 2 {
+		cmd := run(t, "publish", dir, "0")
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		wg.Go(func() {
+			lines := bufio.NewScanner(io.LimitReader(out, 1<<20))
+			for len(acknowledged[i]) < 25 && lines.Scan() {
+				acknowledged[i] = append(acknowledged[i], lines.Text())
+			}
+			cmd.Process.Kill()
+			cmd.Wait()
+		})
+	}
+	wg.Wait()
+	listed := strings.Fields(get(reg, "/corp.example/lib/@v/list").Body.String())
+	for _, versions := range acknowledged {
+		require.GreaterOrEqual(t, len(versions), 25)
+		require.Subset(t, listed, versions)
+	}
+	for _, version := range listed {
+		checkWhole(t, reg, version)
+	}
+	require.IsIncreasing(t, patches(t, listed))
+}
+
+func patches(t *testing.T, versions []string) (all []int) {
+	t.Helper()
+	for _, version := range versions {
+		var patch int
+		_, err := fmt.Sscanf(version, "v1.0.%d", &patch)
+		require.NoError(t, err)
+		all = append(all, patch)
+	}
+	return all
+}
+
+// TestFullDisk lets the system refuse to write more of a file, as a full disk does.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if !canLimitFiles {
+		t.Skip("this system has no limit for files")
+	}
+	dir := t.TempDir()
+	out, err := run(t, "filelimit", dir).Output()
+	require.NoError(t, err)
+	require.Equal(t, "201 507 201\n", string(out))
+	reg := open(t, registry.Dir(dir), quiet())
+	require.Equal(t, "v1.0.1\nv1.0.3\n", get(reg, "/corp.example/lib/@v/list").Body.String())
+	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.2", lib(t, "corp.example/lib@v1.0.2", "another content, for the first one has left nothing"))
+	left, err := os.ReadDir(filepath.Join(dir, ".tmp"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func publishAtTheLimit(dir string) {
+	limitFiles(64 << 10)
+	reg, err := registry.New(registry.Dir(dir), quiet())
+	if err != nil {
+		panic(err)
+	}
+	var codes []string
+	for i, size := range []int{1, 1 << 20, 1} {
+		version := fmt.Sprintf("v1.0.%d", i+1)
+		w := ask(reg, http.MethodPut, "/corp.example/lib/@v/"+version+".zip", bytes.NewReader(sized(panics{}, "corp.example/lib@"+version, size)))
+		codes = append(codes, strconv.Itoa(w.Code))
+	}
+	fmt.Println(strings.Join(codes, " "))
+}
+
+// sized is a module with a file of a size that cannot be compressed.
+func sized(t testing.TB, at string, size int) []byte {
+	path, _, _ := strings.Cut(at, "@")
+	noise := make([]byte, size)
+	source := rand.NewChaCha8([32]byte{1})
+	_, _ = source.Read(noise)
+	return archive(t, at, "@/go.mod", "module "+path+"\n", "@/noise.bin", string(noise))
+}

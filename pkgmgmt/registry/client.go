@@ -1,0 +1,307 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/zip"
+)
+
+// A Client publishes to a [Registry], and does what operators do. It may be used by
+// any number of goroutines. What a registry refuses is a [*Refusal].
+type Client struct {
+	// URL of the registry, as in GOPROXY. A name and a password in it are sent as
+	// Basic authentication.
+	URL string
+
+	// HTTP sends the requests, with other credentials for instance. Nil:
+	// http.DefaultClient.
+	HTTP *http.Client
+}
+
+// A Refusal is what a registry has answered besides success.
+type Refusal struct {
+	Status  int      // of HTTP
+	Rule    string   // the rule that was broken, of those that the package comment lists
+	Detail  string   // what is wrong, for people
+	Verdict Verdict  // of the gate, when the rule is "gate"
+	Details []string // the single grounds: files of the zip, incompatible changes
+}
+
+func (r *Refusal) Error() string {
+	text := fmt.Sprintf("%d %s: %s", r.Status, http.StatusText(r.Status), r.Detail)
+	for _, d := range r.Details {
+		text += "\n\t" + d
+	}
+	return text
+}
+
+// PublishOptions are for a publish that is not the usual one. Nil is the usual one.
+type PublishOptions struct {
+	// Override is the reason for which the version is to be published even if the gate
+	// refuses it or cannot judge it. It is kept in the version's record. Empty: what
+	// the gate says holds.
+	Override string
+}
+
+// Publish makes the zip of the module in a folder, as [zip.CreateFromDir] does, and
+// publishes it. The module's path is that of its go.mod. Doing it again is no error:
+// Published.New tells.
+func (c *Client) Publish(ctx context.Context, dir, version string, opts *PublishOptions) (*Published, error) {
+	name := filepath.Join(dir, "go.mod")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	path := modfile.ModulePath(data)
+	if path == "" {
+		return nil, fmt.Errorf("%s: has no module line", name)
+	}
+	m := module.Version{Path: path, Version: version}
+	f, err := createTemp(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	defer discard(f)
+	if err := zip.CreateFromDir(f, m, dir); err != nil {
+		return nil, err
+	}
+	return c.PublishZip(ctx, m, f.Name(), opts)
+}
+
+// PublishZip publishes the zip of a module, which is in a local file.
+func (c *Client) PublishZip(ctx context.Context, m module.Version, name string, opts *PublishOptions) (*Published, error) {
+	query := url.Values{}
+	if opts != nil && opts.Override != "" {
+		query.Set("override", opts.Override)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	escaped, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return nil, err
+	}
+	req, err := c.request(ctx, http.MethodPut, m.Path, "@v/"+escaped+".zip", query)
+	if err != nil {
+		return nil, err
+	}
+	req.Body, req.ContentLength = io.NopCloser(f), info.Size()
+	if info.Size() == 0 {
+		req.Body = http.NoBody
+	}
+	req.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
+	req.Header.Set("Content-Type", zipType)
+	req.Header.Set("Expect", "100-continue") // a refusal is to come before the upload
+	var published Published
+	return &published, c.do(req, &published)
+}
+
+// Move lets a channel of a module, such as "stable", stand for a version.
+func (c *Client) Move(ctx context.Context, m module.Version, channel, reason string) error {
+	return c.change(ctx, http.MethodPut, m.Path, "@channel/"+channel, url.Values{"version": {m.Version}, "reason": {reason}})
+}
+
+// RemoveChannel lets a channel stand for nothing.
+func (c *Client) RemoveChannel(ctx context.Context, path, channel, reason string) error {
+	return c.change(ctx, http.MethodDelete, path, "@channel/"+channel, url.Values{"reason": {reason}})
+}
+
+// Yank takes a version out of list and @latest, so that nobody comes to it anew. Those
+// who name it get it as before.
+func (c *Client) Yank(ctx context.Context, m module.Version, reason string) error {
+	return c.mark(ctx, http.MethodPut, m, "yank", reason)
+}
+
+// Unyank takes a Yank back.
+func (c *Client) Unyank(ctx context.Context, m module.Version, reason string) error {
+	return c.mark(ctx, http.MethodDelete, m, "yank", reason)
+}
+
+// Block refuses a version to everyone, with the reason, which the go command prints.
+// Who has it in the module cache keeps it.
+func (c *Client) Block(ctx context.Context, m module.Version, reason string) error {
+	return c.mark(ctx, http.MethodPut, m, "block", reason)
+}
+
+// Unblock takes a Block back.
+func (c *Client) Unblock(ctx context.Context, m module.Version, reason string) error {
+	return c.mark(ctx, http.MethodDelete, m, "block", reason)
+}
+
+// Channels gives the channels of a module, by name, with their history.
+func (c *Client) Channels(ctx context.Context, path string) (map[string]Channel, error) {
+	req, err := c.request(ctx, http.MethodGet, path, "@channels", nil)
+	if err != nil {
+		return nil, err
+	}
+	var channels map[string]Channel
+	return channels, c.do(req, &channels)
+}
+
+// Record gives what the registry knows of a version.
+func (c *Client) Record(ctx context.Context, m module.Version) (*Record, error) {
+	escaped, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return nil, err
+	}
+	req, err := c.request(ctx, http.MethodGet, m.Path, "@record/"+escaped, nil)
+	if err != nil {
+		return nil, err
+	}
+	rec := &Record{}
+	return rec, c.do(req, rec)
+}
+
+func (c *Client) mark(ctx context.Context, method string, m module.Version, what, reason string) error {
+	escaped, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return err
+	}
+	return c.change(ctx, method, m.Path, "@"+what+"/"+escaped, url.Values{"reason": {reason}})
+}
+
+func (c *Client) change(ctx context.Context, method, path, rest string, query url.Values) error {
+	req, err := c.request(ctx, method, path, rest, query)
+	if err != nil {
+		return err
+	}
+	return c.do(req, nil)
+}
+
+func (c *Client) request(ctx context.Context, method, path, rest string, query url.Values) (*http.Request, error) {
+	escaped, err := module.EscapePath(path)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	u = u.JoinPath(escaped, rest)
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	return req, nil
+}
+
+// do sends a request and reads the answer into v.
+func (c *Client) do(req *http.Request, v any) error {
+	res, err := c.send(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxSmall+1))
+	switch {
+	case err != nil:
+		return err
+	case len(data) > maxSmall:
+		return fmt.Errorf("%s: the answer is %w", req.URL.Redacted(), errTooLarge)
+	case v == nil:
+		return nil
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: the answer is not that of a registry: %w", req.URL.Redacted(), err)
+	}
+	return nil
+}
+
+// send sends a request, whose answer is a success.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode < 300 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	refusal := &Refusal{Status: res.StatusCode}
+	data, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return nil, errors.Join(refusal, err)
+	}
+	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind == "application/problem+json" {
+		p := problem{Verdict: &refusal.Verdict}
+		if json.Unmarshal(data, &p) == nil {
+			refusal.Rule, refusal.Detail, refusal.Details = p.Rule, p.Detail, p.Details
+			return nil, refusal
+		}
+	}
+	refusal.Detail = oneLine(string(bytes.TrimSpace(data)), maxReason)
+	return nil, refusal
+}
+
+// get reads a small file of the proxy protocol.
+func (c *Client) get(ctx context.Context, path, rest string) ([]byte, error) {
+	req, err := c.request(ctx, http.MethodGet, path, rest, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.send(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return io.ReadAll(io.LimitReader(res.Body, maxSmall))
+}
+
+// download reads the zip of a version into f.
+func (c *Client) download(ctx context.Context, m module.Version, f io.Writer) error {
+	escaped, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return err
+	}
+	req, err := c.request(ctx, http.MethodGet, m.Path, "@v/"+escaped+".zip", nil)
+	if err != nil {
+		return err
+	}
+	res, err := c.send(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	n, err := io.Copy(f, io.LimitReader(res.Body, zip.MaxZipFile+1))
+	if err == nil && n > zip.MaxZipFile {
+		err = errTooLarge
+	}
+	return err
+}
+
+// nextPatch is the version that follows, as a patch.
+func nextPatch(version string) (string, error) {
+	var major, minor, patch uint64
+	if _, err := fmt.Sscanf(version, "v%d.%d.%d", &major, &minor, &patch); err != nil {
+		return "", fmt.Errorf("version %q: %w", version, err)
+	}
+	if strings.Contains(version, "-") {
+		return fmt.Sprintf("v%d.%d.%d", major, minor, patch), nil // of a prerelease its release
+	}
+	return fmt.Sprintf("v%d.%d.%d", major, minor, patch+1), nil
+}

@@ -1,0 +1,157 @@
+package registry
+
+import (
+	stdzip "archive/zip"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+)
+
+// Edit publishes a version that differs from the latest in its go.mod alone: the next
+// patch version. That is how a module is deprecated and how versions are retracted,
+// for the go command looks for both in the go.mod of the latest version:
+//
+//	c.Edit(ctx, "corp.example/lib", registry.Deprecate("use corp.example/kit"), nil)
+//	c.Edit(ctx, "corp.example/lib", registry.Retract("v1.2.0", "v1.2.3", "loses writes"), nil)
+//
+// Make the same edit where the module is developed, or its next version takes it back.
+func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File) error, opts *PublishOptions) (*Published, error) {
+	list, err := c.get(ctx, path, "@v/list")
+	if err != nil {
+		return nil, err
+	}
+	latest := highest(lines(list))
+	if latest == "" {
+		return nil, fmt.Errorf("%s has no versions", path)
+	}
+	old := module.Version{Path: path, Version: latest}
+	next := module.Version{Path: path}
+	if next.Version, err = nextPatch(latest); err != nil {
+		return nil, err
+	}
+	from, err := createTemp(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	defer discard(from)
+	to, err := createTemp(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	defer discard(to)
+	if err := c.download(ctx, old, from); err != nil {
+		return nil, err
+	}
+	if err := rewrite(to, from, old, next, edit); err != nil {
+		return nil, fmt.Errorf("%s: %w", old, err)
+	}
+	return c.PublishZip(ctx, next, to.Name(), opts)
+}
+
+// rewrite makes of a version's zip that of another, with an edited go.mod.
+func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*modfile.File) error) error {
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	r, err := stdzip.NewReader(from, info.Size())
+	if err != nil {
+		return err
+	}
+	w := stdzip.NewWriter(to)
+	for _, f := range r.File {
+		rest, ok := strings.CutPrefix(f.Name, old.String()+"/")
+		if !ok {
+			return fmt.Errorf("%s does not stand below %s", f.Name, old)
+		}
+		header := f.FileHeader
+		header.Name = next.String() + "/" + rest
+		if rest == "go.mod" {
+			data, err := unpackGoMod(f)
+			if err != nil {
+				return err
+			}
+			if data, err = editGoMod(data, edit); err != nil {
+				return err
+			}
+			part, err := w.Create(header.Name)
+			if err != nil {
+				return err
+			}
+			if _, err := part.Write(data); err != nil {
+				return err
+			}
+			continue
+		}
+		part, err := w.CreateRaw(&header)
+		if err != nil {
+			return err
+		}
+		raw, err := f.OpenRaw()
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(part, raw); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+func editGoMod(data []byte, edit func(*modfile.File) error) ([]byte, error) {
+	f, err := modfile.Parse("go.mod", data, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := edit(f); err != nil {
+		return nil, err
+	}
+	f.Cleanup()
+	return f.Format()
+}
+
+// Deprecate gives an edit that deprecates a module with a message of one line, which
+// says what to use in its place. The go command shows it to whoever gets or lists the
+// module. An empty message takes the deprecation back.
+func Deprecate(message string) func(*modfile.File) error {
+	return func(f *modfile.File) error {
+		if f.Module == nil {
+			return fmt.Errorf("go.mod has no module line")
+		}
+		if oneLine(message, maxReason) != strings.TrimSpace(message) {
+			return fmt.Errorf("a deprecation is one line of text of at most %d bytes", maxReason)
+		}
+		comments := &f.Module.Syntax.Comments
+		var kept []modfile.Comment
+		for _, c := range comments.Before {
+			if text := strings.TrimSpace(strings.TrimPrefix(c.Token, "//")); strings.HasPrefix(text, "Deprecated:") {
+				break // it is a paragraph, and the last one
+			}
+			kept = append(kept, c)
+		}
+		if message = strings.TrimSpace(message); message != "" {
+			kept = append(kept, modfile.Comment{Token: "// Deprecated: " + message})
+		}
+		comments.Before = kept
+		f.Module.Deprecated = message
+		return nil
+	}
+}
+
+// Retract gives an edit that retracts the versions from low to high, which may be the
+// same, with a reason of one line. The go command no longer chooses them, and warns
+// whoever has them. To retract the latest version as well, which Edit publishes, let
+// high be that one.
+func Retract(low, high, reason string) func(*modfile.File) error {
+	return func(f *modfile.File) error {
+		if oneLine(reason, maxReason) != strings.TrimSpace(reason) {
+			return fmt.Errorf("the reason of a retraction is one line of text of at most %d bytes", maxReason)
+		}
+		return f.AddRetract(modfile.VersionInterval{Low: low, High: high}, strings.TrimSpace(reason))
+	}
+}

@@ -1,0 +1,16 @@
+//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd)
+
+package registry
+
+import "sync"
+
+// One lock for all of the process: these systems have no flock(2).
+var locked sync.Mutex
+
+func lock(string) (unlock func(), err error) {
+	locked.Lock()
+	return locked.Unlock, nil
+}
+
+// Folders of these systems cannot be synced.
+func syncFolder(string) error { return nil }

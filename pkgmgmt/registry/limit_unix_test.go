@@ -1,0 +1,23 @@
+//go:build darwin || linux
+
+package registry_test
+
+import (
+	"os/signal"
+	"syscall"
+)
+
+const canLimitFiles = true
+
+// limitFiles lets this process write no file longer than size, an error instead.
+func limitFiles(size uint64) {
+	signal.Ignore(syscall.SIGXFSZ)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		panic(err)
+	}
+	limit.Cur = size
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,108 @@
+package registry_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
+)
+
+func TestMain(m *testing.M) {
+	child()
+	goleak.VerifyTestMain(m)
+}
+
+// anyone may do everything.
+func anyone(*http.Request, registry.Action) error { return nil }
+
+// quiet are options for corp.example, with everything allowed and nothing logged.
+func quiet() *registry.Options {
+	return &registry.Options{Private: []string{"corp.example"}, Authorize: anyone, Logger: slog.New(slog.DiscardHandler)}
+}
+
+func open(t testing.TB, store registry.Store, opts *registry.Options) *registry.Registry {
+	t.Helper()
+	reg, err := registry.New(store, opts)
+	require.NoError(t, err)
+	return reg
+}
+
+// fresh is a registry of a folder of its own.
+func fresh(t testing.TB, change ...func(*registry.Options)) *registry.Registry {
+	t.Helper()
+	opts := quiet()
+	for _, c := range change {
+		c(opts)
+	}
+	return open(t, registry.Dir(t.TempDir()), opts)
+}
+
+// ask sends a request and gives back the answer, read whole.
+func ask(h http.Handler, method, path string, body io.Reader, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, body)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func get(h http.Handler, path string, headers ...string) *httptest.ResponseRecorder {
+	return ask(h, http.MethodGet, path, nil, headers...)
+}
+
+// archive makes a zip of files, each a name and a content. In names, "@" alone stands
+// for the prefix that the version's files must have.
+func archive(t testing.TB, at string, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		part, err := w.Create(strings.Replace(files[i], "@/", at+"/", 1))
+		require.NoError(t, err)
+		_, err = io.WriteString(part, files[i+1])
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+// lib is a small sound module of a path and a version, with a content of its own.
+func lib(t testing.TB, at, content string) []byte {
+	t.Helper()
+	path, _, _ := strings.Cut(at, "@")
+	return archive(t, at, "@/go.mod", "module "+path+"\n\ngo 1.24\n", "@/lib.go", "package lib\n\nconst Content = \""+content+"\"\n")
+}
+
+// put publishes, and expects a status.
+func put(t testing.TB, h http.Handler, status int, at string, body []byte) *httptest.ResponseRecorder {
+	t.Helper()
+	path, version, _ := strings.Cut(at, "@")
+	w := ask(h, http.MethodPut, "/"+path+"/@v/"+version+".zip", bytes.NewReader(body))
+	require.Equal(t, status, w.Code, "%s: %s", at, w.Body)
+	return w
+}
+
+// askPath sends a path that httptest takes for no path.
+func askPath(h http.Handler, method, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "/", nil)
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		decoded = path
+	}
+	r.URL.Path, _, _ = strings.Cut(decoded, "?")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}

@@ -1,0 +1,71 @@
+package registry
+
+import (
+	"context"
+	"io"
+	"io/fs"
+)
+
+// A Store keeps a registry's files. [Dir] is one; package storetest has the tests that
+// others must pass. Any number of goroutines use a store at once, and where it is
+// shared any number of processes.
+//
+// Names are slash-separated paths as [fs.ValidPath] has them, made of letters, digits
+// and "-._~!+@/": "corp.example/lib/@v/v1.0.0.zip". No name is ever a folder of
+// another, and none differs from another in the case of its letters only.
+//
+// What a method has done is durable when it returns, and seen by every Open that
+// begins after that. Where it fails, or the process ends before it returns, all of it
+// has been done, or nothing.
+type Store interface {
+	// Open opens a file for reading, whose content does not change while it is open.
+	// An error for a missing one is [fs.ErrNotExist], and no other error is.
+	// The registry closes the file. One that is an *os.File is sent by sendfile.
+	Open(ctx context.Context, name string) (File, error)
+
+	// Create writes a file that does not exist yet, from content up to its end. Of
+	// several calls for one name exactly one succeeds; the others' error is
+	// [fs.ErrExist], as it is when the file was there before, and that may come before
+	// content has been read. Nobody sees a part of the file. When content fails, so
+	// does Create, with its error wrapped.
+	Create(ctx context.Context, name string, content io.Reader) error
+
+	// Update changes a small file. edit is given the content, nil when there is no
+	// such file, and returns what to write in its place; nil leaves everything as it
+	// is. No other Update of that name comes between, in any process: a store either
+	// keeps others out, or sees that the content has changed meanwhile and calls edit
+	// again. edit may call Open, and nothing else of the store. Its error is Update's.
+	Update(ctx context.Context, name string, edit func(old []byte) ([]byte, error)) error
+}
+
+// A File is an open file of a [Store]. Stat tells its size, and when it was written.
+type File interface {
+	fs.File
+	io.Seeker
+}
+
+// read reads a whole small file.
+func read(ctx context.Context, store Store, name string) ([]byte, error) {
+	f, err := store.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f)
+}
+
+// readAll reads f, whose size is known, into one piece of memory of that size.
+func readAll(f File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxSmall {
+		return nil, &fs.PathError{Op: "read", Path: info.Name(), Err: errTooLarge}
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}

@@ -1,0 +1,61 @@
+package sbom_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime/debug"
+
+	"github.com/CycloneDX/cyclonedx-go"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
+)
+
+// A service serves its bill of materials where operators reach it.
+func Example() {
+	bi := &debug.BuildInfo{ // a running program asks debug.ReadBuildInfo
+		GoVersion: "go1.26.1",
+		Path:      "corp.example/shop",
+		Main:      debug.Module{Path: "corp.example/shop", Version: "v1.4.2"},
+		Deps:      []*debug.Module{{Path: "golang.org/x/mod", Version: "v0.42.0", Sum: "h1:ICeL3t2L30ljSPHHxDnR4fqVcBt/zR2zJAb9juavmQg="}},
+	}
+	admin := http.NewServeMux()
+	admin.Handle("GET /sbom", sbom.Handler(bi, nil))
+
+	w := httptest.NewRecorder()
+	admin.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/sbom", nil))
+	fmt.Println(w.Code, w.Header().Get("Content-Type"))
+	// Output:
+	// 200 application/vnd.cyclonedx+json; version=1.6
+}
+
+// The bill is a value, to be read and added to.
+func ExampleNew() {
+	bom, err := sbom.New(&debug.BuildInfo{
+		GoVersion: "go1.26.1",
+		Path:      "corp.example/shop",
+		Main:      debug.Module{Path: "corp.example/shop", Version: "v1.4.2"},
+		Deps: []*debug.Module{
+			{Path: "corp.example/money", Version: "v1.0.0", Replace: &debug.Module{Path: "corp.example/fork", Version: "v1.0.1"}},
+			{Path: "golang.org/x/mod", Version: "v0.42.0", Sum: "h1:ICeL3t2L30ljSPHHxDnR4fqVcBt/zR2zJAb9juavmQg="},
+		},
+	}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	bom.Metadata.Supplier = &cyclonedx.OrganizationalEntity{Name: "Corp"}
+	fmt.Println(bom.Metadata.Component.PackageURL)
+	for _, c := range *bom.Components {
+		fmt.Println(" ", c.PackageURL)
+		if c.Pedigree != nil {
+			fmt.Println("    in place of", (*c.Pedigree.Ancestors)[0].PackageURL)
+		}
+	}
+	// Output:
+	// pkg:golang/corp.example/shop@v1.4.2
+	//   pkg:golang/corp.example/fork@v1.0.1
+	//     in place of pkg:golang/corp.example/money@v1.0.0
+	//   pkg:golang/golang.org/x/mod@v0.42.0
+	//   pkg:golang/stdlib@1.26.1
+}

@@ -1,0 +1,236 @@
+package sbom
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/CycloneDX/cyclonedx-go"
+	"golang.org/x/mod/modfile"
+)
+
+// ErrNoModules is returned by [New] for build information that names no modules: that of
+// a library's test binary, or of a program built without them. A bill of it would say
+// that nothing is in it.
+var ErrNoModules = errors.New("sbom: the build information names no modules")
+
+// Options add what build information does not tell. Nil options are the defaults.
+type Options struct {
+	// Name and Version are those of the main component. Empty: the path and version of
+	// the main module.
+	Name, Version string
+
+	// Time is when the bill was made. Zero: it is not told.
+	Time time.Time
+}
+
+const (
+	schema    = "http://cyclonedx.org/schema/bom-1.6.schema.json"
+	namespace = "http://cyclonedx.org/schema/bom/1.6"
+
+	// MediaType is that of a bill in JSON.
+	MediaType = "application/vnd.cyclonedx+json; version=1.6"
+)
+
+// New makes the bill of a program. The error is [ErrNoModules].
+func New(bi *debug.BuildInfo, opts *Options) (*cyclonedx.BOM, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if bi == nil || bi.Main.Path == "" && len(bi.Deps) == 0 {
+		return nil, ErrNoModules
+	}
+	if strings.HasSuffix(bi.Path, ".test") && len(bi.Deps) == 0 {
+		return nil, ErrNoModules
+	}
+	refs := map[string]bool{}
+	root := program(bi, o, refs)
+	components := []cyclonedx.Component{standardLibrary(bi, refs)}
+	for _, dep := range bi.Deps {
+		if dep != nil {
+			components = append(components, library(dep, refs))
+		}
+	}
+	slices.SortFunc(components, func(a, b cyclonedx.Component) int { return cmp.Compare(a.BOMRef, b.BOMRef) })
+	needs := make([]string, len(components))
+	related := []cyclonedx.BOMReference{cyclonedx.BOMReference(root.BOMRef)}
+	for i, c := range components {
+		needs[i] = c.BOMRef
+		related = append(related, cyclonedx.BOMReference(c.BOMRef))
+	}
+	bom := &cyclonedx.BOM{
+		XMLNS:       namespace,
+		JSONSchema:  schema,
+		BOMFormat:   cyclonedx.BOMFormat,
+		SpecVersion: cyclonedx.SpecVersion1_6,
+		Version:     1,
+		Metadata: &cyclonedx.Metadata{
+			Component:  &root,
+			Lifecycles: &[]cyclonedx.Lifecycle{{Phase: cyclonedx.LifecyclePhasePostBuild}},
+			Tools:      &cyclonedx.ToolsChoice{Components: &[]cyclonedx.Component{{Type: cyclonedx.ComponentTypeLibrary, Name: "github.com/upkeep-go/upkeep/pkgmgmt/sbom"}}},
+		},
+		Components:   &components,
+		Dependencies: &[]cyclonedx.Dependency{{Ref: root.BOMRef, Dependencies: &needs}},
+		Compositions: &[]cyclonedx.Composition{{Aggregate: cyclonedx.CompositionAggregateIncomplete, Dependencies: &related}},
+	}
+	if !o.Time.IsZero() {
+		bom.Metadata.Timestamp = o.Time.UTC().Format(time.RFC3339)
+	}
+	serial, err := serialNumber(bom)
+	if err != nil {
+		return nil, err
+	}
+	bom.SerialNumber = serial
+	return bom, nil
+}
+
+// Write writes the bill of a program, indented JSON.
+func Write(w io.Writer, bi *debug.BuildInfo, opts *Options) error {
+	bom, err := New(bi, opts)
+	if err != nil {
+		return err
+	}
+	return cyclonedx.NewBOMEncoder(w, cyclonedx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).Encode(bom)
+}
+
+// program is the main component.
+func program(bi *debug.BuildInfo, o Options, refs map[string]bool) cyclonedx.Component {
+	path := cmp.Or(bi.Main.Path, bi.Path)
+	c := cyclonedx.Component{
+		Type:    cyclonedx.ComponentTypeApplication,
+		Name:    cmp.Or(o.Name, path),
+		Version: cmp.Or(o.Version, bi.Main.Version),
+	}
+	c.PackageURL = packageURL(path, bi.Main.Version, strings.TrimPrefix(strings.TrimPrefix(bi.Path, bi.Main.Path), "/"))
+	c.BOMRef = unique(refs, c.PackageURL)
+	var properties []cyclonedx.Property
+	if bi.Main.Sum != "" {
+		properties = append(properties, cyclonedx.Property{Name: "go:sum", Value: bi.Main.Sum})
+	}
+	for _, s := range bi.Settings {
+		if shown(s.Key) && s.Value != "" {
+			properties = append(properties, cyclonedx.Property{Name: "go:build:" + s.Key, Value: s.Value})
+		}
+	}
+	if len(properties) > 0 {
+		c.Properties = &properties
+	}
+	return c
+}
+
+// shown tells whether a setting of the build holds no more than a choice.
+func shown(key string) bool {
+	switch key {
+	case "-buildmode", "-compiler", "-race", "-msan", "-asan", "-tags", "-trimpath", "CGO_ENABLED", "DefaultGODEBUG",
+		"GOARCH", "GOOS", "GOEXPERIMENT", "GOFIPS140", "vcs", "vcs.revision", "vcs.time", "vcs.modified":
+		return true
+	}
+	// GOAMD64, GOARM64 and the like.
+	return strings.HasPrefix(key, "GO") && slices.Contains([]string{"386", "AMD64", "ARM", "ARM64", "MIPS", "MIPS64", "PPC64", "RISCV64", "WASM"}, key[2:])
+}
+
+func standardLibrary(bi *debug.BuildInfo, refs map[string]bool) cyclonedx.Component {
+	// "go1.26.1 X:nodwarf5" is that of a toolchain built with an experiment.
+	version, _, _ := strings.Cut(strings.TrimPrefix(bi.GoVersion, "go"), " ")
+	c := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, Name: "stdlib", Version: version, PackageURL: packageURL("stdlib", version, "")}
+	c.BOMRef = unique(refs, c.PackageURL)
+	if bi.GoVersion != "" {
+		c.Properties = &[]cyclonedx.Property{{Name: "go:toolchain", Value: bi.GoVersion}}
+	}
+	return c
+}
+
+// library is a module as it was compiled.
+func library(dep *debug.Module, refs map[string]bool) cyclonedx.Component {
+	m := dep
+	if dep.Replace != nil {
+		m = dep.Replace
+	}
+	c := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, Name: m.Path, Version: m.Version}
+	var properties []cyclonedx.Property
+	if m.Sum != "" {
+		properties = append(properties, cyclonedx.Property{Name: "go:sum", Value: m.Sum})
+	}
+	switch {
+	case dep.Replace != nil && modfile.IsDirectoryPath(m.Path):
+		c.Name, c.Version = dep.Path, ""
+		c.BOMRef = unique(refs, "folder:"+escape(dep.Path))
+		properties = append(properties, cyclonedx.Property{Name: "go:replacement", Value: "folder"})
+	default:
+		c.PackageURL = packageURL(m.Path, m.Version, "")
+		c.BOMRef = unique(refs, c.PackageURL)
+	}
+	if dep.Replace != nil {
+		c.Pedigree = &cyclonedx.Pedigree{
+			Ancestors: &[]cyclonedx.Component{{Type: cyclonedx.ComponentTypeLibrary, Name: dep.Path, Version: dep.Version, PackageURL: packageURL(dep.Path, dep.Version, "")}},
+			Notes:     "a replace directive of the main module",
+		}
+	}
+	if len(properties) > 0 {
+		c.Properties = &properties
+	}
+	return c
+}
+
+// unique makes a reference that no component has yet.
+func unique(refs map[string]bool, ref string) string {
+	ref = cmp.Or(ref, "unnamed")
+	base := ref
+	for i := 2; refs[ref]; i++ {
+		ref = fmt.Sprintf("%s#%d", base, i)
+	}
+	refs[ref] = true
+	return ref
+}
+
+// packageURL follows https://github.com/package-url/purl-spec, but for lower case.
+func packageURL(path, version, subpath string) string {
+	if path == "" {
+		return ""
+	}
+	purl := "pkg:golang/" + escape(path)
+	if version != "" && version != "(devel)" {
+		purl += "@" + strings.ReplaceAll(escape(version), "/", "%2F")
+	}
+	if subpath != "" {
+		purl += "#" + escape(subpath)
+	}
+	return purl
+}
+
+// escape percent-encodes all but the letters that stand for themselves in a package URL, and the
+// slashes between its parts.
+func escape(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		switch c := text[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte(".-_~/", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// serialNumber is a UUID of version 8 (RFC 9562 section 5.8): a hash of the bill.
+func serialNumber(bom *cyclonedx.BOM) (string, error) {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(bom); err != nil {
+		return "", fmt.Errorf("sbom: %w", err)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	id := sum[:16]
+	id[6] = id[6]&0x0f | 0x80
+	id[8] = id[8]&0x3f | 0x80
+	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), nil
+}

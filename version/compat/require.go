@@ -1,0 +1,74 @@
+package compat
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// RequiredHeader is the response header that tells a client which version it
+// needs, in StageWarn and StageEnforce: ">=1.4.0, not v1.4.3". It is there
+// because Deprecation and Sunset say when, and nothing says what; RFC 9111
+// has done away with Warning.
+const RequiredHeader = "Version-Required"
+
+// Require holds the clients of a server to the policy. A client that breaks a
+// rule of
+//
+//   - [StageObserve] is served and counted;
+//   - [StageWarn] is served, and told in the headers [RequiredHeader],
+//     Deprecation, Sunset and Link, which the handler may still change;
+//   - [StageEnforce] gets 400 as problem+json (RFC 9457) with the members
+//     peer, version, required and link, and Cache-Control: no-store.
+//
+// Warnings and refusals have a Vary for the header that was judged, so that a
+// cache does not give a warning to those whom it is not meant for. A cache in
+// front of this server answers without asking the policy.
+//
+// A client seen before costs two loads and a comparison, and no allocation.
+// It panics when the policy is nil.
+func Require(policy *Policy) func(http.Handler) http.Handler {
+	policy.current.Load() // not at the first request
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			t := &policy.current.Load().sides[clients]
+			v := t.look(r.Header[t.header])
+			policy.count(r.Context(), v, clients)
+			switch v.outcome {
+			case outcomeRefused:
+				v.refuse(w, t.header)
+				return
+			case outcomeWarned:
+				v.warn(w.Header(), t.header)
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// warn sets the headers of a warning. Their values are not shared between
+// requests, because a handler may change them.
+func (v *verdict) warn(h http.Header, judged string) {
+	h.Add("Vary", judged)
+	h.Set(RequiredHeader, v.unfit.Required)
+	if v.deprecation != "" {
+		h.Set("Deprecation", v.deprecation)
+	}
+	if v.sunset != "" {
+		h.Set("Sunset", v.sunset)
+	}
+	if v.link != "" {
+		h.Add("Link", v.link)
+	}
+}
+
+// refuse answers in place of the handler.
+func (v *verdict) refuse(w http.ResponseWriter, judged string) {
+	h := w.Header()
+	v.warn(h, judged)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(v.body)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = w.Write(v.body) // the client went away: there is nobody to tell
+}

@@ -1,0 +1,103 @@
+package compat
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// A Skew says how far apart the versions of a client and a server may be, in
+// minor versions, as data. The rules of Kubernetes are of this form:
+//
+//	{Client: "kubelet", Server: "kube-apiserver", Minor: 3}            // up to three older, not newer
+//	{Client: "kubectl", Server: "kube-apiserver", Minor: 1, Newer: true} // one older or newer
+//
+// The major versions must be the same. Patch versions do not count: the same
+// minor version always fits. A prerelease and a pseudo-version belong to the
+// minor version that they lead up to; "+dirty" does not change it.
+//
+// The zero Skew allows the same minor version only.
+type Skew struct {
+	Client string `json:"client,omitempty"` // name, for people; a version is judged whatever it is
+	Server string `json:"server,omitempty"` // name, for people
+	Newer  bool   `json:"newer,omitempty"`  // the client may be newer than the server, else only older
+	Minor  int    `json:"minor"`            // how many minor versions they may be apart; not negative
+}
+
+// Check is nil when the two versions fit, a [*SkewError] when they do not, and
+// an error that wraps [ErrIncomparable] when a version says no minor version:
+// "", (devel), a build number, v0.0.0-… of a build that saw no tag.
+func (s Skew) Check(client, server string) error {
+	c, why := parseVersion(client)
+	if c == nil {
+		return fmt.Errorf("compat: %s %q %w: it %s", sideOr(s.Client, "client"), cut(client), ErrIncomparable, why)
+	}
+	v, why := parseVersion(server)
+	if v == nil {
+		return fmt.Errorf("compat: %s %q %w: it %s", sideOr(s.Server, "server"), cut(server), ErrIncomparable, why)
+	}
+	if why := s.apart(c, v); why != "" {
+		return &SkewError{Skew: s, Client: cut(client), Server: cut(server), Why: why}
+	}
+	return nil
+}
+
+// apart says what is wrong with the client, or "".
+func (s Skew) apart(client, server *semver.Version) string {
+	if client.Major() != server.Major() {
+		return "is of another major version"
+	}
+	newer, apart := client.Minor() > server.Minor(), client.Minor()-server.Minor()
+	if !newer {
+		apart = server.Minor() - client.Minor()
+	}
+	most := uint64(max(s.Minor, 0))
+	switch {
+	case newer && !s.Newer:
+		return "is " + minors(apart) + " newer, and must not be newer"
+	case apart <= most:
+		return ""
+	case newer:
+		return "is " + minors(apart) + " newer, and may be " + strconv.FormatUint(most, 10)
+	}
+	return "is " + minors(apart) + " older, and may be " + strconv.FormatUint(most, 10)
+}
+
+func minors(n uint64) string {
+	if n == 1 {
+		return "1 minor version"
+	}
+	return strconv.FormatUint(n, 10) + " minor versions"
+}
+
+// around names the minor versions that fit this program, which is the other
+// side.
+func (s Skew) around(self *semver.Version, judged side) string {
+	below, above := uint64(max(s.Minor, 0)), uint64(0)
+	if s.Newer {
+		above = below
+	}
+	if judged == servers {
+		below, above = above, below
+	}
+	low, high := self.Minor()-min(below, self.Minor()), self.Minor()+above
+	text := fmt.Sprintf("%d.%d", self.Major(), low)
+	if low != high {
+		text += fmt.Sprintf(" to %d.%d", self.Major(), high)
+	}
+	return text
+}
+
+// String gives the rule in words: "at most 3 minor versions older than the
+// server".
+func (s Skew) String() string {
+	if s.Minor <= 0 {
+		return "the minor version of the server"
+	}
+	way := " older than"
+	if s.Newer {
+		way = " older or newer than"
+	}
+	return "at most " + minors(uint64(s.Minor)) + way + " the server"
+}
