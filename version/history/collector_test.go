@@ -126,7 +126,7 @@ func TestCollectorRefuses(t *testing.T) {
 		c.ServeHTTP(w, r)
 		problem(t, w, http.StatusUnsupportedMediaType, "application/x-ndjson")
 	}
-	require.Empty(t, m.entries)
+	require.Empty(t, m.all())
 
 	nobody, err := history.NewCollector(m, nil)
 	require.NoError(t, err)
@@ -184,7 +184,7 @@ func TestCollectorBudget(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, send(c, "shop", strings.Repeat("x", 9_000)).Code)
 		problem(t, send(c, "shop", noted("even-more", "a")), http.StatusTooManyRequests, "more than you may")
 		require.Equal(t, 4.0, c.Stats()["throttled"])
-		require.Len(t, m.entries, 26)
+		require.Len(t, m.all(), 26)
 	})
 }
 
@@ -230,7 +230,7 @@ func TestCollectorTogether(t *testing.T) {
 			})
 		}
 		clients.Wait()
-		require.Len(t, s.entries, 40)
+		require.Len(t, s.all(), 40)
 		require.LessOrEqual(t, len(s.appends), 3, "%v", s.appends)
 	})
 }

@@ -24,12 +24,12 @@ func TestRecord(t *testing.T) {
 	require.NoError(t, history.Record(t.Context(), m, info, history.Deployment{}))
 	host, err := os.Hostname()
 	require.NoError(t, err)
-	e := m.entries[0]
+	e := m.all()[0]
 	require.Equal(t, []string{"shop", "staging", host, "v1.4.2"}, []string{e.Service, e.Environment, e.Instance, e.Version})
 	require.Equal(t, history.Started, e.Kind)
 
 	require.NoError(t, history.Record(t.Context(), m, version.Info{}, production("a")))
-	require.Equal(t, "production", m.entries[1].Environment)
+	require.Equal(t, "production", m.all()[1].Environment)
 	running, err := history.Current(t.Context(), m)
 	require.NoError(t, err)
 	require.Len(t, running, 2)
@@ -114,10 +114,10 @@ func TestKeep(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- history.Keep(ctx, m, build("v1.0.0"), production("a")) }()
 		synctest.Wait()
-		require.Len(t, m.entries, 1)
+		require.Len(t, m.all(), 1)
 		began := time.Now()
-		time.Sleep(time.Hour)
-		require.InDelta(t, 31, len(m.entries), 2)
+		pass(time.Hour)
+		require.InDelta(t, 31, len(m.all()), 2)
 		running, err := history.Current(t.Context(), m)
 		require.NoError(t, err)
 		require.Len(t, running, 1)
@@ -151,7 +151,7 @@ func TestKeepKilled(t *testing.T) {
 		go func() {
 			done <- history.Keep(ctx, ear, build("v1.0.0"), production("a"), nil, &history.KeepOptions{Interval: 10 * time.Minute})
 		}()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		ear.dead.Store(true)
 		cancel()
 		<-done
@@ -160,9 +160,9 @@ func TestKeepKilled(t *testing.T) {
 			require.NoError(t, err)
 			return len(running)
 		}
-		time.Sleep(19 * time.Minute)
+		pass(19 * time.Minute)
 		require.Equal(t, 1, count(), "three of its intervals have not passed")
-		time.Sleep(12 * time.Minute)
+		pass(12 * time.Minute)
 		require.Zero(t, count())
 	})
 }
@@ -171,7 +171,7 @@ func TestKeepKilled(t *testing.T) {
 func TestKeepFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log strings.Builder
+		var log lines
 		m := &memory{fault: errors.New("disk on fire")}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -179,11 +179,11 @@ func TestKeepFaults(t *testing.T) {
 		go func() {
 			done <- history.Keep(ctx, m, build("v1.0.0"), production("a"), &history.KeepOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		}()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		m.mu.Lock()
 		m.fault = nil
 		m.mu.Unlock()
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		require.Equal(t, 1, strings.Count(log.String(), "disk on fire"), "it is said once")
 		require.Equal(t, 1, strings.Count(log.String(), "has recorded"))
 		running, err := history.Current(t.Context(), m)
@@ -208,10 +208,10 @@ func TestKeepBuild(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- history.Keep(ctx, m, build("v1.0.0"), production("b")) }()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		cancel()
 		require.NoError(t, <-done)
-		require.NoError(t, s.Append(t.Context(), m.entries[3:]...))
+		require.NoError(t, s.Append(t.Context(), m.all()[3:]...))
 		require.Equal(t, []string{"first v1.0.0"}, moves(t, s), "it is known as the same build")
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,10 +23,9 @@ import (
 
 // A wire brings requests to a handler, within a bubble.
 type wire struct {
-	mu       sync.Mutex
-	handler  http.Handler
-	requests int
-	at       []time.Time
+	mu      sync.Mutex
+	handler http.Handler
+	at      []time.Time
 }
 
 func (w *wire) set(h http.Handler) {
@@ -34,10 +34,16 @@ func (w *wire) set(h http.Handler) {
 	w.handler = h
 }
 
+// times are when there were requests.
+func (w *wire) times() []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.at)
+}
+
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	h := w.handler
-	w.requests++
 	w.at = append(w.at, time.Now())
 	w.mu.Unlock()
 	rec := httptest.NewRecorder()
@@ -85,16 +91,16 @@ func TestReport(t *testing.T) {
 	require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag", Subject: "a"}))
 	require.NoError(t, r.Close())
 	require.NoError(t, r.Close())
-	require.Len(t, m.entries, 2)
-	require.Equal(t, "shop", m.entries[0].Client)
+	require.Len(t, m.all(), 2)
+	require.Equal(t, "shop", m.all()[0].Client)
 	require.Equal(t, 2.0, r.Stats()["sent"])
 	require.ErrorIs(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}), history.ErrClosed)
 
 	// A build is the same whichever way it comes.
 	direct := &memory{}
 	require.NoError(t, history.Record(t.Context(), direct, build("v1.0.0"), production("a")))
-	require.Equal(t, direct.entries[0].Build, m.entries[0].Build)
-	require.Equal(t, direct.entries[0].Info.Deps, m.entries[0].Info.Deps)
+	require.Equal(t, direct.entries[0].Build, m.all()[0].Build)
+	require.Equal(t, direct.entries[0].Info.Deps, m.all()[0].Info.Deps)
 }
 
 func TestReportAddress(t *testing.T) {
@@ -131,21 +137,21 @@ func TestReportFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
+				var log lines
 				m := &memory{ahead: 5 * time.Hour} // its clock is another
 				r, w := reporting(t, fault, history.ReportOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				began := time.Now()
 				require.NoError(t, history.Record(t.Context(), r, build("v1.0.0"), production("a")))
 				require.Equal(t, began, time.Now(), "a start does not wait")
-				time.Sleep(30 * time.Minute)
+				pass(30 * time.Minute)
 				require.Equal(t, 1.0, r.Stats()["failing"])
 				require.Equal(t, 1.0, r.Stats()["queued"])
-				require.Less(t, w.requests, 80)
-				require.Greater(t, w.requests, 25)
+				require.Less(t, len(w.times()), 80)
+				require.Greater(t, len(w.times()), 25)
 				w.set(newCollector(t, m, nil))
-				time.Sleep(2 * time.Minute)
-				require.Len(t, m.entries, 1)
-				require.Equal(t, began.Add(5*time.Hour).UTC(), m.entries[0].At)
+				pass(2 * time.Minute)
+				require.Len(t, m.all(), 1)
+				require.Equal(t, began.Add(5*time.Hour).UTC(), m.all()[0].At)
 				require.Zero(t, r.Stats()["failing"])
 				require.Equal(t, 1.0, r.Stats()["sent"])
 				require.Equal(t, 1, strings.Count(log.String(), "cannot be reached"))
@@ -171,8 +177,8 @@ func TestReportFull(t *testing.T) {
 		require.Equal(t, 20.0, r.Stats()["dropped_full"])
 		m := &memory{}
 		w.set(newCollector(t, m, nil))
-		time.Sleep(time.Minute)
-		require.Len(t, m.entries, 10)
+		pass(time.Minute)
+		require.Len(t, m.all(), 10)
 		require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -196,12 +202,12 @@ func TestReportOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := reporting(t, hangs, history.ReportOptions{GiveUp: 10 * time.Minute})
 		require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
-		time.Sleep(12 * time.Minute)
+		pass(12 * time.Minute)
 		require.Equal(t, 1.0, r.Stats()["dropped_old"])
 		require.Zero(t, r.Stats()["queued"])
-		n := w.requests
-		time.Sleep(time.Hour)
-		require.Equal(t, n, w.requests)
+		n := len(w.times())
+		pass(time.Hour)
+		require.Equal(t, n, len(w.times()))
 	})
 }
 
@@ -226,8 +232,8 @@ func TestReportMalformed(t *testing.T) {
 				r.Body = io.NopCloser(bytes.NewReader(body))
 				c.ServeHTTP(w, r)
 			}))
-			time.Sleep(time.Minute)
-			require.Len(t, m.entries, 19)
+			pass(time.Minute)
+			require.Len(t, m.all(), 19)
 			require.Equal(t, 1.0, r.Stats()["dropped_refused"])
 			require.Equal(t, 19.0, r.Stats()["sent"])
 		})
@@ -245,11 +251,11 @@ func TestReportKeep(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- history.Keep(ctx, r, build("v1.0.0"), production("a")) }()
 		began := time.Now()
-		time.Sleep(48 * time.Hour)
+		pass(48 * time.Hour)
 		require.Equal(t, 2.0, r.Stats()["queued"])
 		require.Zero(t, r.Stats()["dropped_full"])
 		w.set(newCollector(t, m, nil))
-		time.Sleep(3 * time.Minute)
+		pass(3 * time.Minute)
 		running, err := history.Current(t.Context(), m)
 		require.NoError(t, err)
 		require.Len(t, running, 1)
@@ -289,7 +295,7 @@ func TestReportClose(t *testing.T) {
 				for range 300 {
 					require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
 				}
-				time.Sleep(20 * time.Second)
+				pass(20 * time.Second)
 				began := time.Now()
 				var both sync.WaitGroup
 				for range 2 {
@@ -323,9 +329,9 @@ func TestReportSign(t *testing.T) {
 			},
 		})
 		require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
-		time.Sleep(3 * time.Minute)
-		require.Equal(t, 1, w.requests)
-		require.Len(t, m.entries, 1)
+		pass(3 * time.Minute)
+		require.Equal(t, 1, len(w.times()))
+		require.Len(t, m.all(), 1)
 		require.NoError(t, r.Close())
 	})
 }
@@ -339,10 +345,11 @@ func TestReportRetryAfter(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}), history.ReportOptions{Drain: -1})
 		require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
-		time.Sleep(10 * time.Minute)
-		require.GreaterOrEqual(t, len(w.at), 9)
-		for n := range w.at[1:] {
-			require.Equal(t, time.Minute, w.at[n+1].Sub(w.at[n]))
+		pass(10 * time.Minute)
+		at := w.times()
+		require.GreaterOrEqual(t, len(at), 9)
+		for n := range at[1:] {
+			require.Equal(t, time.Minute, at[n+1].Sub(at[n]))
 		}
 	})
 }
