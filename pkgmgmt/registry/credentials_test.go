@@ -67,12 +67,22 @@ func TestActions(t *testing.T) {
 	}
 	const path = "corp.example/lib"
 	require.Equal(t, []registry.Action{
-		{Op: registry.Read, Module: path}, {Op: registry.Read, Module: path}, {Op: registry.Read, Module: path, Version: "v1.0.0"}, {Op: registry.Read, Module: path, Version: "v1.0.0"}, {Op: registry.Read, Module: path, Channel: "stable"},
-		{Op: registry.Publish, Module: path, Version: "v1.0.0"}, {Op: registry.Publish, Module: path, Version: "v1.0.1"}, {Op: registry.Override, Module: path, Version: "v1.0.1"},
-		{Op: registry.Move, Module: path, Version: "v1.0.0", Channel: "stable"}, {Op: registry.Move, Module: path, Channel: "stable"},
-		{Op: registry.Yank, Module: path, Version: "v1.0.0"}, {Op: registry.Yank, Module: path, Version: "v1.0.0"},
-		{Op: registry.Block, Module: path, Version: "v1.0.0"}, {Op: registry.Block, Module: path, Version: "v1.0.0"},
-		{Op: registry.Inspect, Module: path}, {Op: registry.Inspect, Module: path, Version: "v1.0.0"},
+		{Op: registry.Read, Module: path},
+		{Op: registry.Read, Module: path},
+		{Op: registry.Read, Module: path, Version: "v1.0.0"},
+		{Op: registry.Read, Module: path, Version: "v1.0.0"},
+		{Op: registry.Read, Module: path, Channel: "stable"},
+		{Op: registry.Publish, Module: path, Version: "v1.0.0"},
+		{Op: registry.Publish, Module: path, Version: "v1.0.1"},
+		{Op: registry.Override, Module: path, Version: "v1.0.1"},
+		{Op: registry.Move, Module: path, Version: "v1.0.0", Channel: "stable"},
+		{Op: registry.Move, Module: path, Channel: "stable"},
+		{Op: registry.Yank, Module: path, Version: "v1.0.0"},
+		{Op: registry.Yank, Module: path, Version: "v1.0.0"},
+		{Op: registry.Block, Module: path, Version: "v1.0.0"},
+		{Op: registry.Block, Module: path, Version: "v1.0.0"},
+		{Op: registry.Inspect, Module: path},
+		{Op: registry.Inspect, Module: path, Version: "v1.0.0"},
 	}, asked)
 
 	// Nobody is asked about what is nothing, or others' affair.
