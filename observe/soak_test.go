@@ -211,7 +211,7 @@ func TestSoak(t *testing.T) {
 	require.LessOrEqual(t, mostBundles, uint64(bundles))
 	require.Less(t, most, before+tails+bundles+others)
 	require.NotZero(t, hang.calls.Load())
-	require.Equal(t, float64(served[1].Load()), stats["panics"])
+	require.LessOrEqual(t, float64(served[1].Load()), stats["panics"], "a client may have asked again")
 
 	srv.Close()
 	transport.CloseIdleConnections()

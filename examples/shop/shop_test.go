@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
 // folder holds what TestMain removes.
@@ -116,6 +118,13 @@ func TestShopUntilInterrupted(t *testing.T) {
 		require.Equal(t, c.status, status, "%s %s: %s", c.method, c.url, body)
 		require.Contains(t, body, c.holds)
 	}
+
+	// What a fleet would read of it.
+	f, err := pkgmgmt.NewFleet([]pkgmgmt.Target{{Service: "storefront", URL: admin + "/version"}}, nil)
+	require.NoError(t, err)
+	report := f.Collect(t.Context())
+	require.Equal(t, pkgmgmt.FleetFine, report.Worst(), "%+v", report)
+	require.Greater(t, len(report.Rows), 10)
 
 	began := time.Now()
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))

@@ -25,6 +25,7 @@ const module = "github.com/upkeep-go/upkeep"
 var arrows = map[string][]string{
 	"version":           {masterminds, xmod, otel, otelTrace},
 	"version/compat":    {"version", "internal/document", masterminds, xmod},
+	"version/history":   {"version"},
 	"flags":             {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":   {}, // stands alone
 	"flags/flagtest":    {"flags", openfeature},

@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -491,7 +494,7 @@ func TestFaults(t *testing.T) {
 
 	_, err = apicheck.New(&apicheck.Options{Timeout: -1, Memory: 1, Platforms: []string{"linux", "a/b/c", "../x/y"}, Exclude: []apicheck.Exclusion{{Packages: "x"}}})
 	require.EqualError(t, err, `apicheck: Timeout: must not be negative, got -1ns
-Memory: must be at least 128 MiB, got 1 bytes
+Memory: must be at least 256 MiB, got 1 bytes
 Platforms[0]: must be as linux/amd64, got "linux"
 Platforms[1]: must be as linux/amd64, got "a/b/c"
 Platforms[2]: must be as linux/amd64, got "../x/y"
@@ -625,6 +628,38 @@ nonsense
 	left, err := os.ReadDir(traces)
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// TestTheEnvironmentStaysOutside has an environment that would run something, or ask
+// somebody.
+func TestTheEnvironmentStaysOutside(t *testing.T) {
+	needGo(t)
+	command, err := exec.LookPath("go")
+	require.NoError(t, err)
+	var asked atomic.Bool
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Store(true)
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(s.Close)
+	dir := t.TempDir()
+	script := []byte("#!/bin/sh\ntouch " + filepath.Join(dir, "trace") + "\n")
+	for _, name := range []string{"gopackagesdriver", "git", "gcc", "go1.999", "evil"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), script, 0o700))
+	}
+	for name, value := range map[string]string{
+		"GOPROXY": s.URL + ",direct", "GOSUMDB": "sum.golang.org " + s.URL, "GOFLAGS": "-toolexec=" + filepath.Join(dir, "evil"), "GOPACKAGESDRIVER": filepath.Join(dir, "evil"),
+		"GOTOOLCHAIN": "path", "CGO_ENABLED": "1", "CC": filepath.Join(dir, "evil"), "PATH": dir + string(filepath.ListSeparator) + os.Getenv("PATH"),
+	} {
+		t.Setenv(name, value)
+	}
+	old, new := pair(t, "-- old/lib.go --\npackage lib\n-- new/go.mod --\nmodule corp.example/lib\ngo 1.21\nrequire corp.example/dep v1.0.0\n-- new/lib.go --\npackage lib\nimport _ \"corp.example/dep\"\n")
+	v, err := checker(t, &apicheck.Options{Go: command}).Compare(t.Context(), old, new)
+	require.NoError(t, err)
+	require.Equal(t, apicheck.Unknown, v.Bump)
+	require.Contains(t, v.String(), "corp.example/dep")
+	require.False(t, asked.Load(), "an address that was not given was asked")
+	require.NoFileExists(t, filepath.Join(dir, "trace"))
 }
 
 func TestCompareIsCancelled(t *testing.T) {

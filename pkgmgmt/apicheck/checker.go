@@ -20,7 +20,7 @@ type Options struct {
 	Timeout time.Duration
 
 	// Memory bounds, in bytes, the worker of a comparison, and each go command that it
-	// starts. Zero: 1 GiB. At least 128 MiB.
+	// starts. Zero: 1 GiB. At least 256 MiB.
 	Memory int64
 
 	// Platforms are GOOS/GOARCH pairs. All is judged on the first, and changed files
@@ -78,8 +78,8 @@ func New(opts *Options) (*Checker, error) {
 	if o.Timeout < 0 {
 		fault("Timeout", "must not be negative, got %v", o.Timeout)
 	}
-	if o.Memory < 128<<20 {
-		fault("Memory", "must be at least 128 MiB, got %d bytes", o.Memory)
+	if o.Memory < 256<<20 {
+		fault("Memory", "must be at least 256 MiB, got %d bytes", o.Memory)
 	}
 	if len(o.Platforms) == 0 {
 		fault("Platforms", "must not be empty")
@@ -148,7 +148,7 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 		return v, fmt.Errorf("apicheck: %w", err)
 	}
 	defer func() {
-		if gone := os.RemoveAll(dir); gone != nil && err == nil {
+		if gone := remove(dir); gone != nil && err == nil {
 			err = fmt.Errorf("apicheck: %w", gone)
 		}
 	}()
@@ -174,6 +174,17 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 		s.Proxy = strings.Trim("file://"+slashed(root)+","+s.Proxy, ",")
 	}
 	return c.run(ctx, dir, command, j)
+}
+
+// remove removes a folder. A go command whose worker was ended may write for a moment.
+func remove(dir string) (err error) {
+	for range 50 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return err
 }
 
 // slashed makes a path fit for a file URL.
@@ -303,7 +314,7 @@ func (t *tail) why(err error, memory, peak int64) string {
 	switch {
 	case strings.Contains(first, "stack exceeds"), strings.Contains(first, "stack overflow"):
 		return "the source is nested too deeply"
-	case peak > memory/2, strings.Contains(first, "out of memory"), strings.Contains(first, "cannot allocate"), strings.Contains(first, "failed to allocate"):
+	case peak > memory/2, strings.Contains(first, "out of memory"), strings.Contains(first, "cannot allocate"), strings.Contains(first, "failed to allocate"), strings.Contains(first, "pthread_create failed"), strings.Contains(first, "new OS thread"):
 		return fmt.Sprintf("the comparison needs more than %d MiB of memory", memory>>20)
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(first), "\n")

@@ -1,0 +1,242 @@
+package history
+
+import (
+	"slices"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// A Change is one version of a service taking another's place in an environment. Infos
+// and Diff may share memory with those of other changes: do not write to them.
+type Change struct {
+	Service     string `json:"service"`
+	Environment string `json:"environment,omitempty"`
+
+	// Time is when To was first seen, in a rollback when it came back. Done is when From
+	// was last seen: with one instance the same moment, and zero as long as both are
+	// seen, or From may just be silent.
+	Time time.Time `json:"time"`
+	Done time.Time `json:"done,omitzero"`
+
+	// From is nil when the service was never seen there before.
+	From *version.Info `json:"from,omitempty"`
+	To   *version.Info `json:"to"`
+
+	// Rollback says that To is what had run there before From, by its build or by its
+	// version and revision; or that its version is lower.
+	Rollback bool `json:"rollback,omitempty"`
+
+	// Diff is version.Diff(From, To), empty without From.
+	Diff version.Changes `json:"diff,omitzero"`
+
+	reported time.Time // Time by the clock of the one who told
+	client   string
+	pos      time.Time
+	seq      int64
+}
+
+// changesOf finds the changes of one service in one environment: its runs, sorted by
+// first and ended by endRuns, up to now.
+//
+// One build is settled. When another is seen a transition begins, in which both may be
+// seen in turn. It is over when only one is left: the other was stopped, replaced in all
+// its instances, or silent long enough. When the new one is left, that was one change,
+// whatever the turns; when the old one is left, it has been rolled back.
+func changesOf(group []*run, now time.Time) []Change {
+	t := tracker{live: map[string]int{}, info: map[string]*run{}, named: map[string]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
+	type event struct {
+		when moment
+		ends bool
+		run  *run
+	}
+	events := make([]event, 0, 2*len(group))
+	for _, r := range group {
+		events = append(events, event{r.first, false, r})
+		if r.over && !r.end.pos.After(now) {
+			events = append(events, event{r.end, true, r})
+		}
+	}
+	// What begins where another ends is never alone: beginnings come first.
+	slices.SortStableFunc(events, func(a, b event) int {
+		if c := a.when.pos.Compare(b.when.pos); c != 0 {
+			return c
+		}
+		switch {
+		case a.ends == b.ends:
+			return 0
+		case a.ends:
+			return 1
+		}
+		return -1
+	})
+	for n, e := range events {
+		if e.ends {
+			t.end(e.run)
+		} else {
+			t.start(e.run)
+		}
+		// Only between moments.
+		if n+1 == len(events) || !events[n+1].when.pos.Equal(e.when.pos) {
+			t.settle()
+		}
+	}
+	t.unsettled()
+	return t.changes
+}
+
+// A tracker follows the builds of one service in one environment.
+type tracker struct {
+	settled string // "": none was ever seen
+	path    []step // of a transition, builds in the order they came
+	live    map[string]int
+	info    map[string]*run   // the first run of each build
+	named   map[string]*run   // the first of each version and revision
+	since   map[string]*run   // the first of each build after the last start of any other
+	seen    map[string]moment // when each build was last seen
+	latest  *run              // that started
+	changes []Change
+}
+
+// A step of a transition is a build that came, and its first run in it.
+type step struct {
+	build string
+	run   *run
+}
+
+func (t *tracker) start(r *run) {
+	b := r.build
+	if t.info[b] == nil {
+		t.info[b] = r
+	}
+	if name := nameOf(r); t.named[name] == nil {
+		t.named[name] = r
+	}
+	if t.latest == nil || t.latest.build != b {
+		t.since[b] = r
+	}
+	t.latest = r
+	t.live[b]++
+	t.see(b, r.first)
+	if t.settled == "" {
+		t.settled = b
+		t.changes = append(t.changes, newChange(nil, r, r.first))
+		t.changes[0].Done = r.first.at
+		return
+	}
+	if b != t.settled && !slices.ContainsFunc(t.path, func(s step) bool { return s.build == b }) {
+		t.path = append(t.path, step{b, r})
+	}
+}
+
+func (t *tracker) see(b string, m moment) {
+	if last, ok := t.seen[b]; !ok || m.pos.After(last.pos) {
+		t.seen[b] = m
+	}
+}
+
+func (t *tracker) end(r *run) {
+	if t.live[r.build]--; t.live[r.build] == 0 {
+		delete(t.live, r.build)
+	}
+	last := r.last
+	if r.replaced {
+		last = r.end // until then it was there
+	}
+	t.see(r.build, last)
+}
+
+// settle ends a transition of which one build is left.
+func (t *tracker) settle() {
+	if len(t.path) == 0 || len(t.live) != 1 {
+		return
+	}
+	for left := range t.live {
+		t.tell(left)
+		t.settled, t.path = left, nil
+	}
+}
+
+// unsettled tells a transition that is not over: of which several builds are left, or
+// none.
+func (t *tracker) unsettled() {
+	if len(t.path) == 0 {
+		return
+	}
+	if len(t.live) == 0 {
+		t.tell(t.latest.build)
+		return
+	}
+	t.tell(t.path[len(t.path)-1].build)
+	old := t.settled
+	for n, s := range t.path {
+		if t.live[old] > 0 {
+			t.changes[len(t.changes)-len(t.path)+n].Done = time.Time{}
+		}
+		old = s.build
+	}
+}
+
+// tell tells the steps of a transition up to the build that is left.
+func (t *tracker) tell(left string) {
+	from := t.info[t.settled]
+	old := t.settled
+	for _, s := range t.path {
+		t.change(from, old, s.run, s.run.first)
+		from, old = s.run, s.build
+	}
+	if old == left {
+		return
+	}
+	// It is left although others came after it.
+	back := t.since[left]
+	when := back.first
+	if t.latest.build != left || when.pos.Before(from.first.pos) {
+		// It was there all along; what came has gone.
+		when = t.seen[old]
+	}
+	t.change(from, old, back, when)
+}
+
+// change tells one.
+func (t *tracker) change(from *run, old string, to *run, when moment) {
+	c := newChange(from, to, when)
+	c.Done = when.at
+	if last := t.seen[old]; last.pos.After(when.pos) {
+		c.Done = last.at
+	}
+	c.Rollback = t.isRollback(from, to)
+	t.changes = append(t.changes, c)
+}
+
+func newChange(from, to *run, when moment) Change {
+	c := Change{Service: to.service, Environment: to.environment, Time: when.at, To: &to.info, pos: when.pos, seq: to.seq, client: to.client}
+	if when == to.first {
+		c.reported = to.reported
+	}
+	if from != nil {
+		c.From = &from.info
+	}
+	return c
+}
+
+// isRollback tells whether to is an earlier build than from.
+func (t *tracker) isRollback(from, to *run) bool {
+	if t.info[to.build].before(t.info[from.build]) {
+		return true
+	}
+	a, b := &from.info, &to.info
+	if a.Version == b.Version && a.Revision == b.Revision {
+		return false // built again
+	}
+	if version.Diff(version.Info{Version: a.Version}, version.Info{Version: b.Version}).Version.Kind == version.Downgraded {
+		return true
+	}
+	if b.Version == "" || b.Revision == "" || b.Dirty {
+		return false
+	}
+	return t.named[nameOf(to)].before(t.info[from.build])
+}
+
+// nameOf is what a build is called, whoever built it.
+func nameOf(r *run) string { return r.info.Version + "\x00" + r.info.Revision }

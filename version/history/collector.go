@@ -1,0 +1,369 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// CollectorOptions say whom a [Collector] believes, and how much it takes; nil are the
+// defaults.
+type CollectorOptions struct {
+	// Authorize tells which client a request comes from, by a token that it bears, and
+	// whether it may report. It is called concurrently, before anything is read. The name
+	// is cut to 64 bytes; it stands with all that the client reports, its ids are apart
+	// from those of others, and it has a budget of its own. When nil, nobody may.
+	Authorize func(*http.Request) (client string, ok bool)
+
+	// EntriesPerDay and BytesPerDay are what one client may report in a day: 50,000
+	// entries and 64 MiB when 0. As much may come at once; what is used is given back
+	// evenly. Each sighting counts, so this is enough for 69 instances that [Keep] records
+	// in its own interval.
+	EntriesPerDay int
+	BytesPerDay   int64
+
+	// Logger hears of a store that fails, once for each time that it begins to. When nil
+	// it is slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultEntriesPerDay = 50_000
+	defaultBytesPerDay   = 64 << 20
+
+	// maxBody bounds a request, and maxInBody its entries.
+	maxBody   = 2 << 20
+	maxInBody = 1000
+	// maxActive bounds the requests that are read and kept at the same time, and
+	// maxActiveOfClient those of one client. A body is 2 MiB at most, and decoded up to
+	// ten times that.
+	maxActive         = 64
+	maxActiveOfClient = 16
+	// maxBatch is how many entries of how many requests are kept together.
+	maxBatch = 1000
+
+	readTimeout  = 10 * time.Second
+	storeTimeout = 10 * time.Second
+
+	contentType = "application/x-ndjson"
+)
+
+// A Collector is an http.Handler that receives the entries of many services, which
+// [Report] sends, and appends them to its store. [NewCollector] makes it.
+//
+// It answers POST requests of application/x-ndjson, an [Entry] a line, at most 1000 of
+// them and 2 MiB, with how many are kept:
+//
+//	{"accepted": 2, "refused": [{"line": 3, "reason": "…"}]}
+//
+// A line that is no entry is refused and does no harm to the others; of those reasons the
+// first 20 are told. Once it has answered with 200 the accepted ones are in the store.
+// They can be sent again: what is known by its id already is not kept twice. Requests that
+// come at the same time are appended together, with one commit.
+//
+// Refusals are RFC 9457 problem+json: 403 for those who may not, 405, 413, 415, 400 when
+// no line is an entry, 429 with Retry-After for a client that has used up its budget or
+// has 16 requests at the same time, 503 when the collector has 64, or when the store
+// fails. Where nothing is accepted nothing is kept.
+type Collector struct {
+	store     Appender
+	authorize func(*http.Request) (string, bool)
+	logger    *slog.Logger
+	budgets   budgets
+
+	active    atomic.Int64
+	accepted  atomic.Int64
+	rejected  atomic.Int64
+	denied    atomic.Int64
+	throttled atomic.Int64
+	malformed atomic.Int64
+	overload  atomic.Int64
+	failed    atomic.Int64
+	batches   atomic.Int64
+	failing   atomic.Bool
+
+	mu      sync.Mutex
+	waiting []*batch
+	leading bool
+}
+
+// NewCollector makes a collector. Its error is a nil store, or a negative bound. It has
+// no goroutine of its own.
+func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
+	var o CollectorOptions
+	if opts != nil {
+		o = *opts
+	}
+	if store == nil {
+		return nil, errors.New("history: the store is nil")
+	}
+	if o.EntriesPerDay < 0 || o.BytesPerDay < 0 {
+		return nil, errors.New("history: EntriesPerDay and BytesPerDay must not be negative")
+	}
+	if o.EntriesPerDay == 0 {
+		o.EntriesPerDay = defaultEntriesPerDay
+	}
+	if o.BytesPerDay == 0 {
+		o.BytesPerDay = defaultBytesPerDay
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Collector{
+		store: store, authorize: o.Authorize, logger: o.Logger,
+		budgets: budgets{entries: float64(o.EntriesPerDay), bytes: float64(o.BytesPerDay), atOnce: maxActiveOfClient, clients: map[string]*budget{}},
+	}, nil
+}
+
+// ServeHTTP receives entries.
+func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c.authorize == nil {
+		c.denied.Add(1)
+		refuse(w, http.StatusForbidden, "nobody may report here")
+		return
+	}
+	client, ok := c.authorize(r)
+	if !ok {
+		c.denied.Add(1)
+		refuse(w, http.StatusForbidden, "you may not report here")
+		return
+	}
+	if r.Method != http.MethodPost {
+		c.malformed.Add(1)
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(w, http.StatusMethodNotAllowed, "entries are posted")
+		return
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType || r.Header.Get("Content-Encoding") != "" {
+		c.malformed.Add(1)
+		refuse(w, http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
+		return
+	}
+	client = clean(client, maxID)
+	if c.active.Add(1) > maxActive {
+		c.active.Add(-1)
+		c.overload.Add(1)
+		retryAfter(w, time.Second)
+		refuse(w, http.StatusServiceUnavailable, "too many report at the same time")
+		return
+	}
+	defer c.active.Add(-1)
+	if wait, ok := c.budgets.enter(client, time.Now()); !ok {
+		c.throttle(w, wait)
+		return
+	}
+	defer c.budgets.leave(client)
+	c.receive(w, r, client)
+}
+
+func (c *Collector) throttle(w http.ResponseWriter, wait time.Duration) {
+	c.throttled.Add(1)
+	retryAfter(w, wait)
+	refuse(w, http.StatusTooManyRequests, "you report more than you may")
+}
+
+// receive reads the entries of a client that may report, and keeps them.
+func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client string) {
+	// A client that sends slowly has its place for a while only. Not every server can.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = control.SetReadDeadline(time.Time{})
+	if err != nil {
+		c.malformed.Add(1)
+		status, detail := http.StatusBadRequest, "the body cannot be read"
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request is %d bytes at most", maxBody)
+		}
+		c.budgets.spend(client, 0, len(body), time.Now())
+		refuse(w, status, detail)
+		return
+	}
+	lines := bytes.Count(bytes.TrimRight(body, "\n"), []byte("\n")) + 1
+	if lines > maxInBody {
+		c.malformed.Add(1)
+		c.budgets.spend(client, 0, len(body), time.Now())
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody))
+		return
+	}
+	if wait, ok := c.budgets.spend(client, lines, len(body), time.Now()); !ok {
+		c.throttle(w, wait)
+		return
+	}
+	entries, faults := parseEntries(body, client)
+	c.rejected.Add(int64(len(faults)))
+	if len(entries) == 0 {
+		c.malformed.Add(1)
+		detail := "there is no entry"
+		if len(faults) > 0 {
+			detail = fmt.Sprintf("line %d: %s", faults[0].Line, faults[0].Reason)
+		}
+		refuse(w, http.StatusBadRequest, detail)
+		return
+	}
+	if err := c.keep(r.Context(), entries); err != nil {
+		c.failed.Add(1)
+		if !c.failing.Swap(true) {
+			c.logger.ErrorContext(r.Context(), "history: the collector's store fails; clients are told to try again", "error", err)
+		}
+		retryAfter(w, 5*time.Second)
+		refuse(w, http.StatusServiceUnavailable, "the history cannot be written now")
+		return
+	}
+	if c.failing.Swap(false) {
+		c.logger.InfoContext(r.Context(), "history: the collector's store works again")
+	}
+	c.accepted.Add(int64(len(entries)))
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(receipt{Accepted: len(entries), Refused: faults[:min(len(faults), maxFaults)]})
+}
+
+// receipt is the answer of a collector.
+type receipt struct {
+	Accepted int         `json:"accepted"`
+	Refused  []lineFault `json:"refused,omitempty"`
+}
+
+type lineFault struct {
+	Line   int    `json:"line"` // from 1
+	Reason string `json:"reason"`
+}
+
+// maxFaults bounds how many faults one answer tells of.
+const maxFaults = 20
+
+// parseEntries reads what a client has sent.
+func parseEntries(body []byte, client string) (entries []Entry, faults []lineFault) {
+	number := 0
+	for line := range bytes.SplitSeq(body, []byte("\n")) {
+		number++
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		var e Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			faults = append(faults, lineFault{number, clean(err.Error(), maxName)})
+			continue
+		}
+		// What the store says is not for clients to say.
+		e.Received, e.At = time.Time{}, time.Time{}
+		if field, err := e.tidy(maxID); err != nil {
+			faults = append(faults, lineFault{number, field + ": " + clean(err.Error(), maxName)})
+			continue
+		}
+		e.Client = client
+		if client != "" {
+			e.ID = client + "/" + e.ID
+			if e.Run != "" {
+				e.Run = client + "/" + e.Run
+			}
+		}
+		entries = append(entries, e)
+	}
+	return entries, faults
+}
+
+// A batch are the entries of one request, which wait to be kept.
+type batch struct {
+	entries []Entry
+	kept    chan error    // how it ended, when another has kept it
+	lead    chan struct{} // it is this one's turn to keep what waits
+}
+
+// keep appends entries together with those of other requests that wait: the first that
+// comes appends, and meanwhile the next ones gather.
+func (c *Collector) keep(ctx context.Context, entries []Entry) error {
+	own := &batch{entries, make(chan error, 1), make(chan struct{}, 1)}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, own)
+	if c.leading {
+		c.mu.Unlock()
+		select {
+		case err := <-own.kept:
+			return err
+		case <-own.lead:
+		}
+		c.mu.Lock()
+	}
+	c.leading = true
+	// Own is the first that waits.
+	n, all := 0, []Entry(nil)
+	for n < len(c.waiting) && (n == 0 || len(all)+len(c.waiting[n].entries) <= maxBatch) {
+		all = append(all, c.waiting[n].entries...)
+		n++
+	}
+	others := c.waiting[1:n:n]
+	c.waiting = c.waiting[n:]
+	c.mu.Unlock()
+
+	err := errors.New("history: the store has panicked")
+	defer func() {
+		for _, b := range others {
+			b.kept <- err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.waiting) > 0 {
+			c.waiting[0].lead <- struct{}{}
+		} else {
+			c.leading, c.waiting = false, nil
+		}
+	}()
+	// Others wait for it too, so that it is not for this client to break off.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	c.batches.Add(1)
+	err = c.store.Append(ctx, all...)
+	return err
+}
+
+// Stats are numbers for metrics and alerts. Of entries: "accepted" and "rejected". Of
+// requests: "denied" by Authorize, "throttled" for their client's budget, "malformed",
+// "overloaded" for all clients together, "failed" for the store, "active" now. "appends"
+// to the store, and "clients" whose budgets are in use.
+func (c *Collector) Stats() map[string]float64 {
+	return map[string]float64{
+		"accepted":   float64(c.accepted.Load()),
+		"rejected":   float64(c.rejected.Load()),
+		"denied":     float64(c.denied.Load()),
+		"throttled":  float64(c.throttled.Load()),
+		"malformed":  float64(c.malformed.Load()),
+		"overloaded": float64(c.overload.Load()),
+		"failed":     float64(c.failed.Load()),
+		"active":     float64(c.active.Load()),
+		"appends":    float64(c.batches.Load()),
+		"clients":    float64(c.budgets.known()),
+	}
+}
+
+func retryAfter(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
+}
+
+// refuse answers with a problem detail (RFC 9457).
+func refuse(w http.ResponseWriter, status int, detail string) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(struct {
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{"about:blank", http.StatusText(status), status, detail})
+}
+
+var _ http.Handler = (*Collector)(nil)

@@ -1,0 +1,312 @@
+package history_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/version/history"
+)
+
+// byName believes the Authorization header to be the client's name.
+func byName(r *http.Request) (string, bool) {
+	name := r.Header.Get("Authorization")
+	return name, name != "" && name != "mallory"
+}
+
+func newCollector(t testing.TB, store history.Appender, opts *history.CollectorOptions) *history.Collector {
+	t.Helper()
+	if opts == nil {
+		opts = &history.CollectorOptions{}
+	}
+	if opts.Authorize == nil {
+		opts.Authorize = byName
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	c, err := history.NewCollector(store, opts)
+	require.NoError(t, err)
+	return c
+}
+
+// send posts lines as a client.
+func send(c http.Handler, client, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	r.Header.Set("Authorization", client)
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	return w
+}
+
+func noted(id, subject string) string {
+	return fmt.Sprintf(`{"id":%q,"kind":"noted","time":"2026-11-20T11:20:00Z","event":{"kind":"flag","subject":%q}}`, id, subject)
+}
+
+// problem wants a refusal.
+func problem(t *testing.T, w *httptest.ResponseRecorder, status int, detail string) {
+	t.Helper()
+	require.Equal(t, status, w.Code, w.Body)
+	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	var p struct {
+		Status int
+		Detail string
+	}
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+	require.Equal(t, status, p.Status)
+	require.Contains(t, p.Detail, detail)
+}
+
+func TestCollector(t *testing.T) {
+	t.Parallel()
+	s, _ := fileIn(t)
+	c := newCollector(t, s, nil)
+	w := send(c, "shop", noted("1", "a")+"\n{}\n"+noted("2", "b")+"\n")
+	require.Equal(t, http.StatusOK, w.Code)
+	require.JSONEq(t, `{"accepted":2,"refused":[{"line":2,"reason":"id: not an entry of a history: must be 1 to 64 letters, digits and \"-._\""}]}`, w.Body.String())
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+
+	// Again, and by another client: ids are a client's own.
+	require.Equal(t, http.StatusOK, send(c, "shop", noted("1", "a again")).Code)
+	require.Equal(t, http.StatusOK, send(c, "till", noted("1", "c")).Code)
+	l := timeline(t, s)
+	require.Equal(t, "a b c", subjects(l))
+	require.Equal(t, "till", l.Items[2].Client)
+	entries, err := s.Entries(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "shop/1", entries[0].ID)
+
+	// What the store says is not for clients to say.
+	e := strings.Replace(noted("3", "d"), "{", `{"received":"2030-01-01T00:00:00Z","at":"2030-01-01T00:00:00Z","client":"till",`, 1)
+	require.Equal(t, http.StatusOK, send(c, "shop", e).Code)
+	last := timeline(t, s).Items[3]
+	require.Equal(t, "shop", last.Client)
+	require.WithinDuration(t, time.Now(), last.Time, time.Minute)
+	stats := c.Stats()
+	require.Equal(t, []float64{5, 1, 0, 2}, []float64{stats["accepted"], stats["rejected"], stats["active"], stats["clients"]})
+}
+
+func TestCollectorRefuses(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	c := newCollector(t, m, nil)
+	problem(t, send(c, "", noted("1", "a")), http.StatusForbidden, "you may not report here")
+	problem(t, send(c, "mallory", noted("1", "a")), http.StatusForbidden, "you may not")
+	problem(t, send(c, "shop", ""), http.StatusBadRequest, "there is no entry")
+	problem(t, send(c, "shop", "\n\n{]\n"), http.StatusBadRequest, "line 3: ")
+	problem(t, send(c, "shop", strings.Repeat("\n", 1000)+"x"), http.StatusRequestEntityTooLarge, "1000 lines")
+	problem(t, send(c, "shop", strings.Repeat("x", 3<<20)), http.StatusRequestEntityTooLarge, "2097152 bytes")
+
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "shop")
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	problem(t, w, http.StatusMethodNotAllowed, "posted")
+	require.Equal(t, "POST", w.Header().Get("Allow"))
+	for _, headers := range []http.Header{{}, {"Content-Type": {"text/plain"}}, {"Content-Type": {"application/x-ndjson"}, "Content-Encoding": {"gzip"}}} {
+		r = httptest.NewRequest(http.MethodPost, "/", strings.NewReader(noted("1", "a")))
+		r.Header = headers
+		r.Header.Set("Authorization", "shop")
+		w = httptest.NewRecorder()
+		c.ServeHTTP(w, r)
+		problem(t, w, http.StatusUnsupportedMediaType, "application/x-ndjson")
+	}
+	require.Empty(t, m.all())
+
+	nobody, err := history.NewCollector(m, nil)
+	require.NoError(t, err)
+	problem(t, send(nobody, "shop", noted("1", "a")), http.StatusForbidden, "nobody may report here")
+
+	_, err = history.NewCollector(nil, nil)
+	require.ErrorContains(t, err, "store is nil")
+	_, err = history.NewCollector(m, &history.CollectorOptions{BytesPerDay: -1})
+	require.ErrorContains(t, err, "must not be negative")
+}
+
+// TestCollectorStoreFails tells clients to come again.
+func TestCollectorStoreFails(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	m := &memory{fault: errors.New("disk on fire")}
+	c := newCollector(t, m, &history.CollectorOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for range 3 {
+		w := send(c, "shop", noted("1", "a"))
+		problem(t, w, http.StatusServiceUnavailable, "cannot be written now")
+		require.Equal(t, "5", w.Header().Get("Retry-After"))
+		require.NotContains(t, w.Body.String(), "fire", "what it is stays here")
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "disk on fire"))
+	m.fault = nil
+	require.Equal(t, http.StatusOK, send(c, "shop", noted("1", "a")).Code)
+	require.Contains(t, log.String(), "works again")
+	require.Equal(t, 3.0, c.Stats()["failed"])
+}
+
+// TestCollectorBudget has one client that fills up what it may, and others that do not
+// notice.
+func TestCollectorBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		c := newCollector(t, m, &history.CollectorOptions{EntriesPerDay: 24, BytesPerDay: 10_000})
+		n := 0
+		for send(c, "shop", noted(fmt.Sprint(n), "a")).Code == http.StatusOK {
+			n++
+		}
+		require.Equal(t, 24, n)
+		w := send(c, "shop", noted("more", "a"))
+		problem(t, w, http.StatusTooManyRequests, "more than you may")
+		require.Equal(t, "3600", w.Header().Get("Retry-After"))
+		require.Equal(t, http.StatusOK, send(c, "till", noted("1", "a")).Code)
+
+		time.Sleep(time.Hour)
+		problem(t, send(c, "shop", noted("a", "a")+"\n"+noted("b", "a")), http.StatusTooManyRequests, "more than you may")
+		require.Equal(t, http.StatusOK, send(c, "shop", noted("more", "a")).Code)
+		time.Sleep(48 * time.Hour)
+
+		// In bytes, of what is no entry too.
+		require.Equal(t, http.StatusBadRequest, send(c, "shop", strings.Repeat("x", 9_000)).Code)
+		require.Equal(t, http.StatusBadRequest, send(c, "shop", strings.Repeat("x", 9_000)).Code)
+		problem(t, send(c, "shop", noted("even-more", "a")), http.StatusTooManyRequests, "more than you may")
+		require.Equal(t, 4.0, c.Stats()["throttled"])
+		require.Len(t, m.all(), 26)
+	})
+}
+
+// TestCollectorClients is more clients than it keeps account of.
+func TestCollectorClients(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCollector(t, &memory{fault: errors.New("nothing is kept")}, nil)
+		for n := range 10_000 {
+			require.Equal(t, http.StatusServiceUnavailable, send(c, fmt.Sprint("client-", n), noted("1", "a")).Code)
+		}
+		problem(t, send(c, "one-more", noted("1", "a")), http.StatusTooManyRequests, "")
+		time.Sleep(24 * time.Hour)
+		require.Equal(t, http.StatusServiceUnavailable, send(c, "one-more", noted("1", "a")).Code)
+		require.Equal(t, 1.0, c.Stats()["clients"])
+	})
+}
+
+// A slow store takes a second for each append.
+type slow struct {
+	memory
+	appends []int
+}
+
+func (s *slow) Append(ctx context.Context, entries ...history.Entry) error {
+	time.Sleep(time.Second)
+	s.appends = append(s.appends, len(entries))
+	return s.memory.Append(ctx, entries...)
+}
+
+// TestCollectorTogether appends what comes at the same time in one go.
+func TestCollectorTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{}
+		c := newCollector(t, s, nil)
+		var clients sync.WaitGroup
+		for n := range 40 {
+			clients.Go(func() {
+				if w := send(c, fmt.Sprint("client-", n%10), noted(fmt.Sprint(n), "a")); w.Code != http.StatusOK {
+					t.Error(w.Body)
+				}
+			})
+		}
+		clients.Wait()
+		require.Len(t, s.all(), 40)
+		require.LessOrEqual(t, len(s.appends), 3, "%v", s.appends)
+	})
+}
+
+// TestCollectorCrowd refuses what is more than it can hold, of one client and of all.
+func TestCollectorCrowd(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ clients, kept, status int }{
+		{1, 16, http.StatusTooManyRequests},
+		{100, 64, http.StatusServiceUnavailable},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &slow{}
+			h := newCollector(t, s, nil)
+			var clients sync.WaitGroup
+			var mu sync.Mutex
+			codes := map[int]int{}
+			for n := range 100 {
+				clients.Go(func() {
+					w := send(h, fmt.Sprint("client-", n%c.clients), noted(fmt.Sprint(n), "a"))
+					mu.Lock()
+					defer mu.Unlock()
+					codes[w.Code]++
+				})
+			}
+			clients.Wait()
+			require.Equal(t, map[int]int{http.StatusOK: c.kept, c.status: 100 - c.kept}, codes)
+			require.Zero(t, h.Stats()["active"])
+		})
+	}
+}
+
+// TestCollectorPanic has a store that panics: the next request is served.
+func TestCollectorPanic(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	c := newCollector(t, panics{m}, nil)
+	require.Panics(t, func() { send(c, "shop", noted("panic", "a")) })
+	require.Equal(t, http.StatusOK, send(c, "shop", noted("1", "a")).Code)
+	require.Zero(t, c.Stats()["active"])
+}
+
+type panics struct{ *memory }
+
+func (p panics) Append(ctx context.Context, entries ...history.Entry) error {
+	if strings.HasSuffix(entries[0].ID, "panic") {
+		panic("on purpose")
+	}
+	return p.memory.Append(ctx, entries...)
+}
+
+// TestCollectorSlowBody has a client that sends one byte and no more: it is let go.
+func TestCollectorSlowBody(t *testing.T) {
+	t.Parallel()
+	c := newCollector(t, &memory{}, nil)
+	deadlines := make(chan time.Time, 2)
+	r := httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader("{"), brokenBody{}))
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	r.Header.Set("Authorization", "shop")
+	w := httptest.NewRecorder()
+	c.ServeHTTP(&deadlined{w, deadlines}, r)
+	problem(t, w, http.StatusBadRequest, "cannot be read")
+	require.WithinDuration(t, time.Now().Add(10*time.Second), <-deadlines, 5*time.Second)
+	require.Zero(t, <-deadlines)
+}
+
+type brokenBody struct{}
+
+func (brokenBody) Read([]byte) (int, error) { return 0, errors.New("i/o timeout") }
+
+type deadlined struct {
+	*httptest.ResponseRecorder
+	deadlines chan time.Time
+}
+
+func (d *deadlined) SetReadDeadline(t time.Time) error {
+	d.deadlines <- t
+	return nil
+}

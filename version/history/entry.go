@@ -1,0 +1,269 @@
+package history
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// Kind is what an [Entry] tells.
+type Kind string
+
+const (
+	// Started is the first sighting of a run: a program has started.
+	Started Kind = "started"
+	// Seen is a later sighting: it still runs.
+	Seen Kind = "seen"
+	// Stopped is the last one: it has ended in good order.
+	Stopped Kind = "stopped"
+	// Noted is an [Event].
+	Noted Kind = "noted"
+)
+
+// An Entry is what a history is made of: a sighting of a program that runs, or an event.
+// [Record], [Keep] and [Note] make them. Under these names in JSON, one entry a line,
+// they are kept in files and sent to collectors; the names are stable.
+type Entry struct {
+	// ID is the entry's own: up to 64 letters, digits and "-._" of ASCII. What is
+	// appended twice under one ID is there once. A collector puts the client's name and
+	// a slash in front.
+	ID   string `json:"id"`
+	Kind Kind   `json:"kind"`
+
+	// Time is when it happened, by the clock of the one who tells of it.
+	Time time.Time `json:"time"`
+
+	// Late is how long before it was handed over it happened, by a clock that nobody
+	// sets: what has waited in a queue of ours is that late. A store turns it into At.
+	Late time.Duration `json:"late,omitzero"` // nanoseconds
+
+	// Received is when the store was given the entry, and At when it happened, both by
+	// the store's clock: see [Entry.Receive]. The order of a history is that of At.
+	Received time.Time `json:"received,omitzero"`
+	At       time.Time `json:"at,omitzero"`
+
+	// Seq is the place in the order in which the store received its entries.
+	Seq int64 `json:"-"`
+
+	// Client is whom a collector has it from, by the name that its Authorize gave.
+	Client string `json:"client,omitempty"`
+
+	// Of a sighting: Run is the same in all sightings of one process, Every is how long
+	// after one the next is to be expected, 0 when none is.
+	Run         string        `json:"run,omitempty"`
+	Every       time.Duration `json:"every,omitzero"` // nanoseconds
+	Service     string        `json:"service,omitempty"`
+	Environment string        `json:"environment,omitempty"`
+	Instance    string        `json:"instance,omitempty"`
+	Version     string        `json:"version,omitempty"`
+	Revision    string        `json:"revision,omitempty"`
+
+	// Build is a digest of Info, and Info what was built: without name and environment,
+	// which are told above, and without origins and conflicts. An entry that is appended
+	// has Info when it is Started; one that is read, when the store knows it. Entries
+	// share what it points to: do not change it.
+	Build string        `json:"build,omitempty"`
+	Info  *version.Info `json:"info,omitempty"`
+
+	// Event is what was Noted. Its Time is the entry's.
+	Event *Event `json:"event,omitempty"`
+
+	infoJSON []byte // of Info, by tidy
+}
+
+// An Event is something else that changes a system: a flag was edited, a window began, a
+// migration ran.
+type Event struct {
+	Time    time.Time `json:"time,omitzero"` // zero: now
+	Kind    string    `json:"kind,omitempty"`
+	Subject string    `json:"subject,omitempty"`
+	From    string    `json:"from,omitempty"`
+	To      string    `json:"to,omitempty"`
+	Actor   string    `json:"actor,omitempty"`
+}
+
+const (
+	maxID       = 64
+	maxStoredID = 2*maxID + 1 // with the name of a client
+	// maxLate is how late an entry can be; what happened before is told as of then.
+	maxLate = 10 * 366 * 24 * time.Hour
+	// maxEvery is the longest interval between sightings.
+	maxEvery = 24 * time.Hour
+	// believed is how far a reporter's clock may be from the store's before the store's
+	// counts.
+	believed = 5 * time.Second
+)
+
+// Receive gives the entry as a store keeps it that is given it now, by its own clock. At
+// is Time when both clocks agree to within five seconds; else it is now less Late, so
+// that a clock that is hours off, or runs backwards, moves nothing to another place.
+// Nothing happens after it was received.
+func (e Entry) Receive(now time.Time) Entry {
+	now = now.Round(0).UTC()
+	e.Received, e.Time = now, e.Time.UTC()
+	e.At = now.Add(-e.Late)
+	if d := e.Time.Sub(e.At); d <= believed && d >= -believed {
+		e.At = e.Time
+	}
+	if e.At.After(now) {
+		e.At = now
+	}
+	e.Late = 0
+	return e
+}
+
+// sighted tells whether it is a sighting.
+func (e *Entry) sighted() bool { return e.Kind != Noted }
+
+// tidyAll brings entries from anywhere into the form that is kept. It copies them.
+func tidyAll(entries []Entry, limit int) ([]Entry, error) {
+	kept := make([]Entry, len(entries))
+	for n, e := range entries {
+		if field, err := e.tidy(limit); err != nil {
+			return nil, &EntryError{Index: n, Field: field, Err: err}
+		}
+		kept[n] = e
+	}
+	return kept, nil
+}
+
+// tidy checks what has to be right, and cleans the rest; limit bounds the length of ids.
+// It digests Info.
+func (e *Entry) tidy(limit int) (field string, err error) {
+	if field, err = e.check(limit); err != nil {
+		return field, err
+	}
+	if e.Info != nil {
+		if e.Version == "" {
+			e.Version = clean(e.Info.Version, maxName)
+		}
+		if e.Revision == "" {
+			e.Revision = clean(e.Info.Revision, maxName)
+		}
+		if e.infoJSON != nil {
+			return "", nil // done before
+		}
+		if err := e.digest(); err != nil {
+			return "info", err
+		}
+	}
+	return "", nil
+}
+
+// check is tidy without Info.
+func (e *Entry) check(limit int) (field string, err error) {
+	fault := func(field, format string, args ...any) (string, error) {
+		return field, fmt.Errorf("%w: "+format, append([]any{ErrEntry}, args...)...)
+	}
+	if !isID(e.ID, limit) {
+		return fault("id", "must be 1 to %d letters, digits and \"-._\"", maxID)
+	}
+	if !inRange(e.Time) {
+		return fault("time", "must be between the years 1970 and 2200")
+	}
+	e.Time = e.Time.Round(0).UTC()
+	e.Late = min(max(e.Late, 0), maxLate)
+	e.Client = clean(e.Client, maxID)
+	switch e.Kind {
+	case Noted:
+		if e.Event == nil {
+			return fault("event", "is missing")
+		}
+		v := *e.Event
+		v.Time = time.Time{}
+		v.Kind, v.Subject, v.Actor = clean(v.Kind, maxName), clean(v.Subject, maxName), clean(v.Actor, maxName)
+		v.From, v.To = clean(v.From, maxValue), clean(v.To, maxValue)
+		if v.Kind == "" && v.Subject == "" {
+			return fault("event", "has neither kind nor subject")
+		}
+		*e = Entry{ID: e.ID, Kind: Noted, Time: e.Time, Late: e.Late, Received: e.Received, At: e.At, Seq: e.Seq, Client: e.Client, Event: &v}
+		return "", nil
+	case Started, Seen, Stopped:
+	default:
+		return fault("kind", "must be started, seen, stopped or noted")
+	}
+	if !isID(e.Run, limit) {
+		return fault("run", "must be 1 to %d letters, digits and \"-._\"", maxID)
+	}
+	if e.Build != "" && !isDigest(e.Build) {
+		return fault("build", "must be %d digits, hexadecimal", digestLength)
+	}
+	e.Event = nil
+	e.Every = min(max(e.Every, 0), maxEvery)
+	e.Service = orUnknown(clean(e.Service, maxName))
+	e.Environment, e.Instance = clean(e.Environment, maxName), clean(e.Instance, maxName)
+	e.Version, e.Revision = clean(e.Version, maxName), clean(e.Revision, maxName)
+	return "", nil
+}
+
+// isID takes the names of clients too where ids are those of a store.
+func isID(s string, limit int) bool {
+	if s == "" || len(s) > limit {
+		return false
+	}
+	if limit > maxID {
+		return printable(s) || clean(s, limit) == s
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '.' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// inRange keeps times to what nanoseconds since 1970 can tell.
+func inRange(t time.Time) bool { return t.Unix() >= 0 && t.Unix() < 7258118400 } // the year 2200
+
+const digestLength = 32
+
+func isDigest(s string) bool {
+	if len(s) != digestLength {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// digest keeps of Info what tells one build from another, and names it.
+func (e *Entry) digest() error {
+	info := *e.Info
+	info.Name, info.Environment, info.Conflicts = "", "", nil
+	dirty := info.Origins["dirty"]
+	info.Origins = nil
+	if dirty != "" && dirty != version.OriginUnknown {
+		info.Origins = map[string]version.Origin{"dirty": version.OriginSnapshot}
+	}
+	data, err := json.Marshal(info)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrEntry, err)
+	}
+	if len(data) > version.MaxSnapshot {
+		// What it depends on is too much to keep: better without than not at all.
+		info.Deps, info.Settings = nil, nil
+		if data, err = json.Marshal(info); err != nil {
+			return fmt.Errorf("%w: %w", ErrEntry, err)
+		}
+	}
+	sum := sha256.Sum256(data)
+	e.Info, e.infoJSON = &info, data
+	e.Build = hex.EncodeToString(sum[:digestLength/2])
+	return nil
+}
+
+// build is what tells one build from another where the digest is not known.
+func (e *Entry) build() string {
+	if e.Build != "" {
+		return e.Build
+	}
+	return e.Version + "\x00" + e.Revision
+}

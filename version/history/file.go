@@ -1,0 +1,342 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+)
+
+// FileOptions say how [File] keeps; nil are the defaults.
+type FileOptions struct {
+	// MaxBytes bounds the file: 16 MiB when 0, at least 64 KiB. See [FileStore].
+	MaxBytes int64
+}
+
+const (
+	defaultMaxBytes = 16 << 20
+	minMaxBytes     = 64 << 10
+
+	// Names beside the file.
+	extNew      = ".new"
+	extOld      = ".old"
+	extRejected = ".rejected"
+
+	// lockTimeout bounds how long an append waits for those of other processes.
+	lockTimeout = 5 * time.Second
+)
+
+// A FileStore keeps a history in a file of JSON lines, each an [Entry]. [File] makes it.
+//
+// Several processes of one machine may append to one file, each append with one write
+// and one fsync while it holds the file's lock (flock(2); where there is none, only one
+// process may write). What a crash leaves of a line is ended by the next append. A line
+// that is no entry stays where it is and is counted. What was built is written once for
+// each build, not with each sighting.
+//
+// A file that would grow beyond MaxBytes is written anew: without the sightings between
+// the first and the last of a run, and, if that is not enough, without the oldest
+// entries, which go to a file beside it that ends in ".old" and is replaced the next
+// time; queries do not read it. Lines that are no entries go to one that ends in
+// ".rejected". So it takes five times MaxBytes at most: the file, the one that is
+// written, the old one and two of rejected lines. Of a file that others have made longer
+// only the end is read, four times MaxBytes. Reading takes about as much memory as the
+// file is long, three times over.
+//
+// The file is for its owner alone. It belongs on a file system of the machine's own: over
+// a network locks are not what they seem.
+type FileStore struct {
+	path string
+	max  int64
+
+	one  chan struct{} // holds a token while nobody appends
+	file *os.File      // open, or nil
+	// builds are those whose info is in file.
+	builds map[string]bool
+	// foldAt is the size at which writing it anew is worth while.
+	foldAt int64
+
+	appended, failed, repaired, folded, foldFailures, rejected, unread, size atomic.Int64
+}
+
+// File keeps the history in a file, which is made when the first entry comes; its folder
+// must be there. Nothing is opened before. Of several options the last that is not nil
+// counts.
+//
+// The errors of [FileStore.Append] wrap those of the file system: syscall.ENOSPC,
+// fs.ErrPermission.
+func File(path string, opts ...*FileOptions) *FileStore {
+	s := &FileStore{path: path, max: defaultMaxBytes, one: make(chan struct{}, 1)}
+	for _, o := range opts {
+		if o != nil && o.MaxBytes != 0 {
+			s.max = max(o.MaxBytes, minMaxBytes)
+		}
+	}
+	s.foldAt = s.max
+	s.one <- struct{}{}
+	return s
+}
+
+// Append keeps the entries. When it returns nil they are on the disk. It waits for other
+// processes at most 5 seconds, and at most until ctx ends.
+func (s *FileStore) Append(ctx context.Context, entries ...Entry) error {
+	kept, err := tidyAll(entries, maxStoredID)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-s.one:
+		defer func() { s.one <- struct{}{} }()
+	case <-ctx.Done():
+		return fmt.Errorf("history: %s: %w", s.path, context.Cause(ctx))
+	}
+	if err := s.append(ctx, kept); err != nil {
+		s.failed.Add(1)
+		return fmt.Errorf("history: cannot append: %w", err)
+	}
+	s.appended.Add(int64(len(kept)))
+	return nil
+}
+
+func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
+	if len(entries) == 0 {
+		return nil
+	}
+	size, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := unlock(s.file); err == nil {
+			err = e
+		}
+		if err != nil {
+			s.forget()
+		}
+	}()
+	if err := s.learnBuilds(entries); err != nil {
+		return err
+	}
+	now := time.Now()
+	lines, written, err := s.lines(entries, now)
+	if err != nil {
+		return err
+	}
+	if size > 0 && size+int64(len(lines)) > s.foldAt {
+		if size, err = s.fold(size); err != nil {
+			return err
+		}
+		// What was built may have gone to the old file.
+		if lines, written, err = s.lines(entries, now); err != nil {
+			return err
+		}
+	}
+	if size > 0 {
+		var last [1]byte
+		if _, err := s.file.ReadAt(last[:], size-1); err != nil {
+			return err
+		}
+		if last[0] != '\n' {
+			s.repaired.Add(1)
+			lines = append([]byte{'\n'}, lines...)
+		}
+	}
+	n, err := s.file.Write(lines)
+	if err == nil {
+		err = s.file.Sync()
+	}
+	if err == nil && size == 0 {
+		err = syncFolder(s.path)
+	}
+	if err != nil {
+		if n > 0 {
+			// Nobody has been told that it is there. If it stays, it is ended by the next.
+			_ = s.file.Truncate(size)
+		}
+		return err
+	}
+	for _, b := range written {
+		s.builds[b] = true
+	}
+	s.size.Store(size + int64(n))
+	return nil
+}
+
+// lines are the entries as they are written, and the builds of which they tell.
+func (s *FileStore) lines(entries []Entry, now time.Time) (lines []byte, builds []string, err error) {
+	var told map[string]bool
+	for _, e := range entries {
+		e = e.Receive(now)
+		if e.Info != nil {
+			if s.builds[e.Build] || told[e.Build] {
+				e.infoJSON = nil
+			} else {
+				if told == nil {
+					told = map[string]bool{}
+				}
+				told[e.Build] = true
+				builds = append(builds, e.Build)
+			}
+		}
+		if lines, err = appendLine(lines, e); err != nil {
+			return nil, nil, err
+		}
+	}
+	return lines, builds, nil
+}
+
+// lock opens the file and locks it, and gives its size.
+func (s *FileStore) lock(ctx context.Context) (size int64, err error) {
+	deadline := time.Now().Add(lockTimeout)
+	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
+		size, locked, err := s.tryLock()
+		if err != nil || locked {
+			return size, err
+		}
+		if time.Now().After(deadline) {
+			return 0, fmt.Errorf("%s: %w", s.path, ErrBusy)
+		}
+		pause := time.NewTimer(wait)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return 0, fmt.Errorf("%s: %w", s.path, context.Cause(ctx))
+		}
+	}
+}
+
+func (s *FileStore) tryLock() (size int64, locked bool, err error) {
+	if s.file == nil {
+		f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|openFlags, 0o600)
+		if err != nil {
+			return 0, false, err
+		}
+		s.file, s.builds = f, nil
+	}
+	defer func() {
+		if !locked {
+			// The next one may find another file.
+			s.forget()
+		}
+	}()
+	if locked, err = flock(s.file); err != nil || !locked {
+		return 0, false, err
+	}
+	ours, err := s.file.Stat()
+	if err != nil {
+		return 0, false, err
+	}
+	if !ours.Mode().IsRegular() {
+		return 0, false, &os.PathError{Op: "append", Path: s.path, Err: errNotRegular}
+	}
+	// It may have been written anew, moved or removed since it was opened.
+	theirs, err := os.Stat(s.path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, false, err
+	}
+	if err != nil || !os.SameFile(ours, theirs) {
+		return 0, false, nil
+	}
+	return ours.Size(), true, nil
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// forget closes the file, and lets its lock go.
+func (s *FileStore) forget() {
+	if s.file != nil {
+		_ = s.file.Close()
+		s.file, s.builds = nil, nil
+	}
+}
+
+// Close closes the file, which a store that is no longer used does by itself some time.
+// An append afterwards opens it again.
+func (s *FileStore) Close() error {
+	<-s.one
+	defer func() { s.one <- struct{}{} }()
+	s.forget()
+	return nil
+}
+
+// learnBuilds looks once which builds the file tells of already.
+func (s *FileStore) learnBuilds(entries []Entry) error {
+	if s.builds != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if e.infoJSON == nil {
+			continue
+		}
+		builds := map[string]bool{}
+		_, err := scanLines(s.file, s.max, func(line []byte, _ bool) {
+			if b := toldBuild(line); b != "" {
+				builds[b] = true
+			}
+		})
+		s.builds = builds
+		return err
+	}
+	return nil
+}
+
+// Entries reads the file. Before the first entry there is none, and no error.
+func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
+	f, err := os.OpenFile(s.path, os.O_RDONLY|openFlags, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("history: %w", &os.PathError{Op: "read", Path: s.path, Err: errNotRegular})
+	}
+	read, err := s.read(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	s.rejected.Store(int64(read.rejected))
+	s.unread.Store(read.unread)
+	return read.entries, nil
+}
+
+// Stats are numbers for metrics and alerts: "appended" and "append_failures" since it was
+// made, "repaired" torn ends, "folded" and "fold_failures" of writing it anew, "bytes" of
+// the file after the last append, and, as of the last query, "rejected_lines" and
+// "unread_bytes" of a file that is too long.
+func (s *FileStore) Stats() map[string]float64 {
+	return map[string]float64{
+		"appended":        float64(s.appended.Load()),
+		"append_failures": float64(s.failed.Load()),
+		"repaired":        float64(s.repaired.Load()),
+		"folded":          float64(s.folded.Load()),
+		"fold_failures":   float64(s.foldFailures.Load()),
+		"bytes":           float64(s.size.Load()),
+		"rejected_lines":  float64(s.rejected.Load()),
+		"unread_bytes":    float64(s.unread.Load()),
+	}
+}
+
+// syncFolder makes the names in a file's folder durable, where the system can.
+func syncFolder(path string) error {
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil // who may write to a folder need not be able to read it
+	}
+	defer d.Close()
+	_ = d.Sync() // not every system can
+	return nil
+}
+
+var _ Store = (*FileStore)(nil)
+
+var _ io.Closer = (*FileStore)(nil)

@@ -1,0 +1,356 @@
+package history_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/version/history"
+)
+
+// The test binary is a program that appends to a file when these variables say so.
+const (
+	writerFile = "HISTORY_TEST_FILE"
+	writerName = "HISTORY_TEST_NAME"
+	writerMode = "HISTORY_TEST_MODE" // notes, beats or full
+)
+
+// write appends until it is killed, and prints what the store has acknowledged.
+func write(path string) int {
+	ctx := context.Background()
+	name := os.Getenv(writerName)
+	switch os.Getenv(writerMode) {
+	case "notes":
+		s := history.File(path)
+		for n := 0; ; n++ {
+			if err := history.Note(ctx, s, history.Event{Kind: name, Subject: strconv.Itoa(n)}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			fmt.Println(n)
+		}
+	case "beats":
+		// It is folded again and again.
+		s := history.File(path, &history.FileOptions{MaxBytes: 1})
+		info := build("v1.0.0")
+		for n := 0; ; n++ {
+			at := int(time.Now().UnixNano())
+			e := beat(name, at)
+			if n == 0 {
+				e.Kind, e.Info = history.Started, &info
+			}
+			if err := s.Append(ctx, e); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			fmt.Println(at)
+		}
+	}
+	return writeFull(path)
+}
+
+// beat is a sighting at a time, in nanoseconds since 1970.
+func beat(name string, at int) history.Entry {
+	return history.Entry{
+		ID: fmt.Sprintf("%s-%d", name, at), Kind: history.Seen, Run: name, Time: time.Unix(0, int64(at)),
+		Every: time.Second, Service: "shop", Environment: strings.Repeat("e", 200), Instance: name,
+	}
+}
+
+// killed runs a writer, kills it after some lines, and gives the last that it has printed.
+func killed(t *testing.T, path, mode, name string, lines int) int {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), writerFile+"="+path, writerMode+"="+mode, writerName+"="+name)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	last := -1
+	for in := bufio.NewScanner(out); in.Scan(); {
+		n, err := strconv.Atoi(in.Text())
+		if err != nil {
+			continue // it was killed while it printed
+		}
+		last = n
+		if lines--; lines == 0 {
+			require.NoError(t, cmd.Process.Kill())
+		}
+	}
+	_ = cmd.Wait()
+	return last
+}
+
+// TestFileKill kills writers while they append, several at a time: what was acknowledged
+// is there.
+func TestFileKill(t *testing.T) {
+	t.Parallel()
+	kills := 100
+	if n, err := strconv.Atoi(os.Getenv("HISTORY_KILLS")); err == nil {
+		kills = n
+	}
+	for _, mode := range []string{"notes", "beats"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			s, path := fileIn(t)
+			var mu sync.Mutex
+			acknowledged := map[string]int{}
+			var writers sync.WaitGroup
+			for w := range 2 {
+				writers.Go(func() {
+					for n := range kills / 4 {
+						if mode == "beats" {
+							n %= 8 // as many runs as fit into the file
+						}
+						name := fmt.Sprintf("writer-%d-%d", w, n)
+						last := killed(t, path, mode, name, 1+(n*7+w)%23)
+						mu.Lock()
+						acknowledged[name] = max(acknowledged[name], last)
+						mu.Unlock()
+					}
+				})
+			}
+			writers.Wait()
+			require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "end"}))
+
+			entries, err := s.Entries(t.Context())
+			require.NoError(t, err)
+			there := map[string]bool{}
+			last := map[string]time.Time{}
+			for _, e := range entries {
+				if e.Event != nil {
+					there[e.Event.Kind+" "+e.Event.Subject] = true
+				} else if e.Time.After(last[e.Run]) {
+					last[e.Run] = e.Time
+				}
+				if e.Kind == history.Started {
+					require.NotNil(t, e.Info)
+				}
+			}
+			for name, n := range acknowledged {
+				if mode == "beats" {
+					require.GreaterOrEqual(t, last[name].UnixNano(), int64(n), name)
+					continue
+				}
+				for n := range n + 1 {
+					require.True(t, there[name+" "+strconv.Itoa(n)], "%s %d", name, n)
+				}
+			}
+			torn := s.Stats()["rejected_lines"]
+			require.LessOrEqual(t, torn, float64(kills), "at most one for each kill")
+		})
+	}
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(data)
+}
+
+// TestFileTorn ends a file at every place of its last line.
+func TestFileTorn(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t)
+	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
+	require.NoError(t, history.Record(t.Context(), s, build("v2.0.0"), production("a")))
+	require.NoError(t, s.Close())
+	whole := read(t, path)
+	second := strings.Index(whole, "\n") + 1
+	for cut := second; cut <= len(whole); cut += 1 + cut%7 {
+		torn := filepath.Join(t.TempDir(), "torn")
+		require.NoError(t, os.WriteFile(torn, []byte(whole[:cut]), 0o600))
+		s := history.File(torn)
+		want := []string{"first v1.0.0"}
+		if cut >= len(whole)-1 {
+			want = append(want, "update v1.0.0→v2.0.0") // only the newline is missing
+		}
+		require.Equal(t, want, moves(t, s))
+		require.Zero(t, s.Stats()["rejected_lines"], "it may be being written")
+		require.NoError(t, history.Record(t.Context(), s, build("v2.0.0"), production("b")))
+		require.Equal(t, []string{"first v1.0.0", "update v1.0.0→v2.0.0"}, moves(t, s))
+		rejected := 0.0
+		if cut > second && cut < len(whole)-1 {
+			rejected = 1
+		}
+		require.Equal(t, rejected, s.Stats()["rejected_lines"])
+		if cut > second && cut < len(whole) {
+			require.Equal(t, 1.0, s.Stats()["repaired"])
+		}
+		require.True(t, strings.HasPrefix(read(t, torn), whole[:cut]), "nothing is lost")
+		require.NoError(t, s.Close())
+	}
+}
+
+// TestFileGarbage has lines that are no entries between those that are.
+func TestFileGarbage(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
+	require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: "a"}))
+	garbage := []string{
+		"\x00\xff\xfe", "{", "[]", `{"id":"x"}`, `null`, `{"id":"x","kind":"noted","time":"2026-01-01T00:00:00Z"}`,
+		`{"id":"x","kind":"noted","time":"9999-01-01T00:00:00Z","event":{"kind":"flag"}}`,
+		`{"id":"x","kind":"started","time":"2026-01-01T00:00:00Z","run":"x","info":7}`,
+		strings.Repeat("x", 3<<10),
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(strings.Join(garbage, "\n") + "\n\n  \n")
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: "b"}))
+	require.Len(t, timeline(t, s).Items, 2)
+	require.Equal(t, float64(len(garbage)), s.Stats()["rejected_lines"])
+	require.Contains(t, read(t, path), strings.Join(garbage, "\n"))
+
+	// When the file is written anew they are put aside.
+	for s.Stats()["folded"] == 0 {
+		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: "c"}))
+	}
+	require.Equal(t, strings.Join(garbage, "\n")+"\n  \n", read(t, path+".rejected"))
+	timeline(t, s)
+	require.Zero(t, s.Stats()["rejected_lines"])
+}
+
+// TestFileLongLine has a line that is longer than an entry can be.
+func TestFileLongLine(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("x", 3<<20)+"\n"), 0o600))
+	require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}))
+	require.Len(t, timeline(t, s).Items, 1)
+}
+
+func TestFileFold(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
+	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
+	for n := range 2000 {
+		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: strconv.Itoa(n)}))
+	}
+	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("b")))
+	for _, name := range []string{path, path + ".old"} {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		require.LessOrEqual(t, info.Size(), int64(64<<10))
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
+	list := timeline(t, s).Items
+	require.Greater(t, len(list), 100)
+	last := list[len(list)-1]
+	require.Equal(t, "v1.0.0", last.Change.To.Version)
+	require.Len(t, last.Change.To.Deps, 2, "what was built is known although its first entry is gone")
+	for n, i := range list[:len(list)-1] {
+		require.Equal(t, strconv.Itoa(2000-len(list)+1+n), i.Event.Subject)
+	}
+	old := timeline(t, history.File(path+".old")).Items
+	require.NotEmpty(t, old)
+	require.Greater(t, s.Stats()["folded"], 1.0)
+	entries, err := filepath.Glob(path + "*")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{path, path + ".old"}, entries)
+}
+
+// TestFileTooLong is a file of which not all is read: it is kept all the same.
+func TestFileTooLong(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
+	var b strings.Builder
+	for n := 0; b.Len() < 5*64<<10; n++ {
+		fmt.Fprintf(&b, `{"id":"n%d","kind":"noted","time":"2026-01-01T00:00:00Z","event":{"kind":"flag","subject":"%d"}}`+"\n", n, n)
+	}
+	require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o600))
+	timeline(t, s)
+	require.Equal(t, float64(b.Len()-4*64<<10), s.Stats()["unread_bytes"])
+	require.Zero(t, s.Stats()["rejected_lines"])
+	require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: "last"}))
+	require.Equal(t, b.String(), read(t, path+".old"))
+	list := timeline(t, s).Items
+	require.Equal(t, "last", list[len(list)-1].Event.Subject)
+	require.Less(t, len(read(t, path)), 64<<10)
+}
+
+// TestFileMoved takes the file away while it is in use.
+func TestFileMoved(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t)
+	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
+	require.NoError(t, os.Rename(path, path+".away"))
+	require.Empty(t, timeline(t, s).Items)
+	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
+	list := timeline(t, s).Items
+	require.Len(t, list, 1)
+	require.Len(t, list[0].Change.To.Deps, 2)
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}))
+	require.Len(t, timeline(t, s).Items, 1)
+}
+
+func TestFileErrors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, path := range map[string]string{
+		"a folder":           dir,
+		"no such folder":     filepath.Join(dir, "no", "history.jsonl"),
+		"no name":            "",
+		"a device":           os.DevNull,
+		"below a file":       filepath.Join(os.Args[0], "history.jsonl"),
+		"a name of any sort": filepath.Join(dir, "a\x00b"),
+	} {
+		s := history.File(path)
+		err := history.Note(t.Context(), s, history.Event{Kind: "flag"})
+		require.ErrorContains(t, err, "history: cannot append: ", name)
+		require.Equal(t, 1.0, s.Stats()["append_failures"])
+		_, err = history.Current(t.Context(), s)
+		if name != "no such folder" && name != "no name" {
+			require.ErrorContains(t, err, "history: ", name)
+		}
+		require.NoError(t, s.Close())
+	}
+
+	s, _ := fileIn(t)
+	require.NoError(t, s.Append(t.Context()), "nothing is nothing")
+	ended, cancel := context.WithCancel(t.Context())
+	require.NoError(t, history.Note(ended, s, history.Event{Kind: "flag"}))
+	cancel()
+	_, err := history.Current(ended, s)
+	require.NoError(t, err, "a few lines are read to the end")
+}
+
+// TestFileTogether has the goroutines of one process and stores of several append to one
+// file.
+func TestFileTogether(t *testing.T) {
+	t.Parallel()
+	a, path := fileIn(t)
+	b := history.File(path)
+	var writers sync.WaitGroup
+	for w, s := range []*history.FileStore{a, a, b, b} {
+		writers.Go(func() {
+			for n := range 50 {
+				if err := history.Note(t.Context(), s, history.Event{Kind: strconv.Itoa(w), Subject: strconv.Itoa(n)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	require.NoError(t, b.Close())
+	next := map[string]int{}
+	for _, i := range timeline(t, a).Items {
+		require.Equal(t, strconv.Itoa(next[i.Event.Kind]), i.Event.Subject)
+		next[i.Event.Kind]++
+	}
+	require.Equal(t, map[string]int{"0": 50, "1": 50, "2": 50, "3": 50}, next)
+	require.Zero(t, a.Stats()["rejected_lines"])
+}

@@ -1,0 +1,195 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+)
+
+// fold writes the file anew, shorter, while it is locked; the new one is locked then. When
+// that cannot be done the file stays as it is, and appends go on for a while.
+func (s *FileStore) fold(size int64) (int64, error) {
+	f, length, err := s.writeFolded()
+	if err != nil {
+		s.foldFailures.Add(1)
+		s.foldAt = size + s.max/4
+		return size, nil
+	}
+	_ = s.file.Close()
+	s.file, s.foldAt = f, s.max
+	s.folded.Add(1)
+	return length, nil
+}
+
+func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
+	var rejected []byte
+	got, err := s.readAside(&rejected)
+	if err != nil {
+		return nil, 0, err
+	}
+	entries := folded(got.entries)
+	// From the end, as much as half a file holds.
+	start, total := len(entries), int64(0)
+	for start > 0 && total < s.max/2 {
+		start--
+		b, err := appendLine(nil, entries[start])
+		if err != nil {
+			return nil, 0, err
+		}
+		total += int64(len(b))
+	}
+	old, fresh := entries[:start], entries[start:]
+	builds := map[string]bool{}
+	freshLines, err := withBuilds(fresh, builds)
+	if err != nil {
+		return nil, 0, err
+	}
+	oldLines, err := withBuilds(old, map[string]bool{})
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := s.setAside(rejected); err != nil {
+		return nil, 0, err
+	}
+	switch {
+	case got.unread > 0:
+		// It was not read to the end: all of it is kept. It must not lose its name, or
+		// another process would make a new file.
+		fresh := s.path + extOld + extNew
+		_ = os.Remove(fresh)
+		if err := os.Link(s.path, fresh); err != nil {
+			return nil, 0, err
+		}
+		if err := os.Rename(fresh, s.path+extOld); err != nil {
+			return nil, 0, err
+		}
+	case len(old) > 0:
+		o, err := s.replace(extOld, oldLines)
+		if err != nil {
+			return nil, 0, err
+		}
+		_ = o.Close()
+	}
+	if f, err = s.replace("", freshLines); err != nil {
+		return nil, 0, err
+	}
+	s.builds = builds
+	return f, int64(len(freshLines)), nil
+}
+
+// readAside reads the file and the lines in it that are no entries.
+func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
+	_, err := scanLines(s.file, s.max, func(line []byte, _ bool) {
+		if _, err := parseLine(line, maxStoredID); err != nil && len(line) > 0 {
+			*rejected = append(append(*rejected, line...), '\n')
+		}
+	})
+	if err != nil {
+		return reading{}, err
+	}
+	return s.read(context.Background(), s.file)
+}
+
+// withBuilds writes entries, with the first of each build what was built.
+func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err error) {
+	for _, e := range entries {
+		if e.Info != nil && !builds[e.Build] {
+			if e.infoJSON, err = json.Marshal(e.Info); err != nil {
+				return nil, err
+			}
+			builds[e.Build] = true
+		}
+		if lines, err = appendLine(lines, e); err != nil {
+			return nil, err
+		}
+	}
+	return lines, nil
+}
+
+// setAside keeps lines that are no entries.
+func (s *FileStore) setAside(lines []byte) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	path := s.path + extRejected
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.Size()+int64(len(lines)) > s.max {
+		if err := os.Rename(path, path+extOld); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|openFlags, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(lines)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// replace puts a file in the place of the one with that extension, durably, and leaves it
+// open and locked.
+func (s *FileStore) replace(ext string, data []byte) (f *os.File, err error) {
+	fresh := s.path + ext + extNew
+	f, err = os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(fresh)
+		}
+	}()
+	// It is locked before it has its name, so that nobody comes between.
+	locked, err := flock(f)
+	if err == nil && !locked {
+		err = ErrBusy
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = os.Rename(fresh, s.path+ext)
+	}
+	if err == nil {
+		err = syncFolder(s.path)
+	}
+	return f, err
+}
+
+// folded leaves out what others tell as well: of the sightings of a run those between the
+// first and the last.
+func folded(entries []Entry) []Entry {
+	last := map[string]int{}
+	for n, e := range entries {
+		if e.Kind == Seen || e.Kind == Stopped {
+			if l, ok := last[e.Run]; !ok || !e.At.Before(entries[l].At) || e.Kind == Stopped {
+				last[e.Run] = n
+			}
+		}
+	}
+	kept := make([]Entry, 0, len(entries))
+	first := map[string]bool{}
+	for n, e := range entries {
+		switch e.Kind {
+		case Started, Noted:
+			first[e.Run] = true
+		default:
+			// The first sighting of a run whose start is not told stands for it.
+			if last[e.Run] != n && first[e.Run] {
+				continue
+			}
+			first[e.Run] = true
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}

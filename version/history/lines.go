@@ -1,0 +1,186 @@
+package history
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// maxLine bounds one entry in a file or a request, in bytes: the largest snapshot, and
+// everything else.
+const maxLine = version.MaxSnapshot + 64<<10
+
+// line is an entry as it is written: with the info that tidy has made, if any.
+type line struct {
+	*plainEntry
+	At    *time.Time      `json:"at,omitempty"` // where it is not Time
+	Build string          `json:"build,omitempty"`
+	Info  json.RawMessage `json:"info,omitempty"` // right after the build: see toldBuild
+}
+
+// plainEntry has no methods.
+type plainEntry Entry
+
+// appendLine appends the entry and a newline.
+func appendLine(b []byte, e Entry) ([]byte, error) {
+	l := line{plainEntry: (*plainEntry)(&e), Build: e.Build, Info: e.infoJSON}
+	if !e.At.IsZero() && !e.At.Equal(e.Time) {
+		l.At = &e.At
+	}
+	data, err := json.Marshal(l)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(b, data...), '\n'), nil
+}
+
+// parseLine reads an entry, of which the text is clean then. It does not digest Info.
+func parseLine(data []byte, limit int) (Entry, error) {
+	var e Entry
+	if err := json.Unmarshal(data, &e); err != nil {
+		return Entry{}, err
+	}
+	_, err := e.check(limit)
+	return e, err
+}
+
+// toldBuild is the build whose info stands in a line. Info is what is written last, after
+// the build, and no other text can hold quotes that are not escaped.
+func toldBuild(line []byte) string {
+	const build, info = `"build":"`, `","info":{`
+	at := bytes.Index(line, []byte(info))
+	if at < len(build)+digestLength || string(line[at-digestLength-len(build):at-digestLength]) != build {
+		return ""
+	}
+	if digest := string(line[at-digestLength : at]); isDigest(digest) {
+		return digest
+	}
+	return ""
+}
+
+// scanLines calls each for each line, without its newline; whole is false for the last
+// one when it has none, and for one that is too long, of which it gives the start. Of
+// what is longer than four times limit only the end is read: unread is what is not.
+func scanLines(r io.ReadSeeker, limit int64, each func(line []byte, whole bool)) (unread int64, err error) {
+	size, err := r.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	unread = max(0, size-4*limit)
+	if _, err := r.Seek(unread, io.SeekStart); err != nil {
+		return 0, err
+	}
+	in := bufio.NewReaderSize(io.LimitReader(r, size-unread), 64<<10)
+	if unread > 0 {
+		// The first is not whole.
+		if err := skipLine(in); err != nil {
+			return unread, notEOF(err)
+		}
+	}
+	var long []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		switch {
+		case err == nil && len(long) == 0:
+			each(part[:len(part)-1], true)
+			continue
+		case errors.Is(err, bufio.ErrBufferFull) && len(long)+len(part) <= maxLine:
+			long = append(long, part...)
+			continue
+		case errors.Is(err, bufio.ErrBufferFull):
+			each(append(long, part...), false)
+			long = long[:0]
+			err = skipLine(in)
+		case err == nil:
+			long = append(long, part[:len(part)-1]...)
+			each(long, true)
+			long = long[:0]
+		default:
+			if long = append(long, part...); len(long) > 0 {
+				each(long, false)
+			}
+		}
+		if err != nil {
+			return unread, notEOF(err)
+		}
+	}
+}
+
+func skipLine(in *bufio.Reader) error {
+	for {
+		if _, err := in.ReadSlice('\n'); !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
+	}
+}
+
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// reading is what a file holds.
+type reading struct {
+	entries  []Entry
+	rejected int
+	unread   int64
+}
+
+// read reads all entries, each once.
+func (s *FileStore) read(ctx context.Context, r io.ReadSeeker) (reading, error) {
+	var got reading
+	var ended error
+	ids := map[string]bool{}
+	builds := map[string]*version.Info{}
+	seq := int64(0)
+	unread, err := scanLines(r, s.max, func(line []byte, whole bool) {
+		seq++
+		if seq%1024 == 0 && ended == nil {
+			ended = context.Cause(ctx)
+		}
+		if ended != nil || len(bytes.TrimSpace(line)) == 0 {
+			return
+		}
+		e, err := parseLine(line, maxStoredID)
+		if err != nil {
+			if whole {
+				got.rejected++ // the end may be being written
+			}
+			return
+		}
+		if e.Info != nil && builds[e.Build] == nil {
+			builds[e.Build] = e.Info
+		}
+		if ids[e.ID] {
+			return
+		}
+		ids[e.ID] = true
+		e.Seq, e.Late = seq, 0
+		if !inRange(e.Received) {
+			e.Received = e.Time
+		}
+		if !inRange(e.At) {
+			e.At = e.Time
+		}
+		e.Received, e.At = e.Received.UTC(), e.At.UTC()
+		got.entries = append(got.entries, e)
+	})
+	got.unread = unread
+	if err == nil {
+		err = ended
+	}
+	for n := range got.entries {
+		if e := &got.entries[n]; e.sighted() && e.Build != "" {
+			e.Info = builds[e.Build]
+		}
+	}
+	return got, err
+}

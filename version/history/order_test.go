@@ -1,0 +1,149 @@
+package history_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/version/history"
+)
+
+// TestReceive is the rule of the two clocks.
+func TestReceive(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		time time.Duration // of the reporter's clock, from now
+		late time.Duration
+		at   time.Duration
+	}{
+		"clocks agree":                        {0, 0, 0},
+		"within five seconds they do":         {-5 * time.Second, 0, -5 * time.Second},
+		"nothing happens after it is known":   {3 * time.Second, 0, 0},
+		"hours behind":                        {-3 * time.Hour, 0, 0},
+		"hours ahead":                         {3 * time.Hour, 0, 0},
+		"it has waited":                       {-time.Hour, time.Hour, -time.Hour},
+		"it has waited, and is hours ahead":   {2 * time.Hour, time.Hour, -time.Hour},
+		"it has waited, and is hours behind":  {-20 * time.Hour, time.Hour, -time.Hour},
+		"it happened long before it was told": {-400 * 24 * time.Hour, 400 * 24 * time.Hour, -400 * 24 * time.Hour},
+	} {
+		e := history.Entry{Time: now.Add(c.time), Late: c.late}.Receive(now)
+		require.Equal(t, now.Add(c.at), e.At, name)
+		require.Equal(t, now, e.Received, name)
+		require.Equal(t, now.Add(c.time), e.Time, name)
+		require.Zero(t, e.Late, name)
+	}
+}
+
+func subjects(l *history.List) string {
+	var list []string
+	for _, i := range l.Items {
+		list = append(list, i.Event.Subject)
+	}
+	return strings.Join(list, " ")
+}
+
+// TestSkew has services whose clocks are hours off from the store's: the order is that in
+// which things happened.
+func TestSkew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(48 * time.Hour) // after the year 2000 began
+		m := &memory{}
+		want := []string{}
+		for n := range 50 {
+			time.Sleep(7 * time.Second)
+			e := history.Entry{ID: strconv.Itoa(n), Kind: history.Noted, Event: &history.Event{Kind: "flag", Subject: strconv.Itoa(n)}}
+			e.Time = time.Now().Add([]time.Duration{0, 3 * time.Hour, -9 * time.Hour, time.Second}[n%4])
+			require.NoError(t, m.Append(t.Context(), e))
+			want = append(want, strconv.Itoa(n))
+		}
+		l := timeline(t, m)
+		require.Equal(t, strings.Join(want, " "), subjects(l))
+		require.Zero(t, l.Items[0].Reported)
+		require.Equal(t, l.Items[1].Time.Add(3*time.Hour), l.Items[1].Reported)
+		require.Contains(t, l.String(), "its own clock said")
+	})
+}
+
+// TestSetBack has a store whose clock is set back, twice, and ahead: what it receives
+// later is later, and a second look finds the same.
+func TestSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(48 * time.Hour)
+		m := &memory{}
+		want := []string{}
+		for n := range 40 {
+			switch n {
+			case 10:
+				m.ahead = -2 * time.Hour
+			case 20:
+				m.ahead = -2*time.Hour - 30*time.Second
+			case 30:
+				m.ahead = 24 * time.Hour
+			}
+			time.Sleep(time.Second)
+			// A service on the same machine has the same clock.
+			e := history.Entry{ID: strconv.Itoa(n), Kind: history.Noted, Time: time.Now().Add(m.ahead), Event: &history.Event{Kind: "flag", Subject: strconv.Itoa(n)}}
+			require.NoError(t, m.Append(t.Context(), e))
+			want = append(want, strconv.Itoa(n))
+		}
+		l := timeline(t, m)
+		require.Equal(t, strings.Join(want, " "), subjects(l))
+		require.Equal(t, l, timeline(t, m))
+
+		// A version follows another all the same.
+		m.ahead = 0
+		require.NoError(t, history.Record(t.Context(), m, build("v1.0.0"), production("a")))
+		m.ahead = -5 * time.Hour
+		time.Sleep(time.Second)
+		require.NoError(t, history.Record(t.Context(), m, build("v2.0.0"), production("a")))
+		require.Equal(t, []string{"first v1.0.0", "update v1.0.0→v2.0.0"}, moves(t, m))
+		running, err := history.Current(t.Context(), m)
+		require.NoError(t, err)
+		require.Len(t, running, 1)
+		require.Equal(t, "v2.0.0", running[0].Info.Version)
+	})
+}
+
+// TestEqualTimes are told in the order of receipt.
+func TestEqualTimes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := fileIn(t)
+		want := []string{}
+		for n := range 20 {
+			require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: fmt.Sprint(n)}))
+			want = append(want, fmt.Sprint(n))
+		}
+		require.Equal(t, strings.Join(want, " "), subjects(timeline(t, s)))
+		for _, r := range []string{"v1.0.0", "v2.0.0", "v1.0.0"} {
+			require.NoError(t, history.Record(t.Context(), s, build(r), production("a")))
+		}
+		require.Equal(t, []string{"first v1.0.0", "update v1.0.0→v2.0.0", "rollback v2.0.0→v1.0.0"}, moves(t, s))
+	})
+}
+
+// TestNoteLater is an event that is told of afterwards: it stands where it happened.
+func TestNoteLater(t *testing.T) {
+	t.Parallel()
+	s, _ := fileIn(t)
+	now := time.Now()
+	for subject, ago := range map[string]time.Duration{"c": time.Minute, "a": 3 * time.Hour, "b": 2 * time.Minute, "d": -time.Hour} {
+		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: subject, Time: now.Add(-ago)}))
+	}
+	l := timeline(t, s)
+	require.Equal(t, "a b c d", subjects(l))
+	require.True(t, now.Add(-3*time.Hour).Equal(l.Items[0].Time))
+	require.False(t, l.Items[3].Time.After(time.Now()), "nothing happens in the future")
+
+	l, err := history.Timeline(t.Context(), s, now.Add(-2*time.Minute), now.Add(-time.Minute))
+	require.NoError(t, err)
+	require.Equal(t, "b c", subjects(l), "both ends are included")
+}

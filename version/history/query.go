@@ -1,0 +1,177 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// Running is one build of a service that runs in an environment.
+type Running struct {
+	Service     string `json:"service"`
+	Environment string `json:"environment,omitempty"`
+
+	// Info may share memory with that of others: do not write to it.
+	Info version.Info `json:"info"`
+
+	// Instances are sorted by name.
+	Instances []Instance `json:"instances"`
+
+	// First and Last are when any of them was seen for the first and the last time.
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+}
+
+// An Instance is one of those that run a build.
+type Instance struct {
+	Name  string    `json:"name,omitempty"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+}
+
+// Current tells which builds of which services run now in which environments, sorted by
+// service, environment and first sighting: of a rolling update both. See [At].
+func Current(ctx context.Context, store Store) ([]Running, error) {
+	return at(ctx, store, time.Now(), true)
+}
+
+// At tells which builds of which services ran at that time, as far as is known now.
+//
+// An instance that [Keep] tells of runs until it says that it has stopped, or is not seen
+// for 10 minutes or three of its intervals. One that [Record] has told of once runs until
+// it is seen with another record, or until another build of the service is seen in the
+// environment and its own is silent, in all instances, for 10 minutes after.
+func At(ctx context.Context, store Store, t time.Time) ([]Running, error) {
+	return at(ctx, store, t, false)
+}
+
+func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, error) {
+	h, err := load(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	pos := h.posOf(t)
+	if now && pos.Before(h.horizon) {
+		pos = h.horizon
+	}
+	var list []Running
+	for _, group := range h.groups {
+		builds := map[string]*Running{}
+		for _, r := range group {
+			if r.first.pos.After(pos) || r.over && !r.end.pos.After(pos) {
+				continue
+			}
+			b := builds[r.build]
+			if b == nil {
+				b = &Running{Service: r.service, Environment: r.environment, Info: r.info, First: r.first.at, Last: r.last.at}
+				builds[r.build] = b
+			}
+			b.Instances = append(b.Instances, Instance{r.instance, r.first.at, r.last.at})
+			if r.last.at.After(b.Last) {
+				b.Last = r.last.at
+			}
+			if r.first.at.Before(b.First) {
+				b.First = r.first.at
+			}
+		}
+		for _, b := range builds {
+			slices.SortFunc(b.Instances, func(a, b Instance) int {
+				return cmp.Or(strings.Compare(a.Name, b.Name), a.First.Compare(b.First))
+			})
+			list = append(list, *b)
+		}
+	}
+	slices.SortFunc(list, func(a, b Running) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Environment, b.Environment),
+			a.First.Compare(b.First), strings.Compare(a.Info.Version, b.Info.Version), strings.Compare(a.Info.Revision, b.Info.Revision))
+	})
+	return list, nil
+}
+
+// Between tells which versions took the place of which others from t1 to t2, both
+// included, in the order of the history: what came and was rolled back too, which a
+// comparison of both moments would not show. A zero t1 is the beginning, a zero t2 the
+// end.
+func Between(ctx context.Context, store Store, t1, t2 time.Time) ([]Change, error) {
+	h, err := load(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	return h.changes(t1, t2), nil
+}
+
+// history is a store's content in order.
+type history struct {
+	list    []placed
+	groups  map[ground][]*run
+	horizon time.Time // now, in positions
+
+	clock []setting
+}
+
+func load(ctx context.Context, store Store) (*history, error) {
+	entries, err := store.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := new(history)
+	h.list, h.clock = place(entries)
+	h.groups = runsOf(h.list)
+	// A store whose clock is ahead of ours knows of what is not yet.
+	h.horizon = h.posOf(time.Now())
+	if n := len(h.list); n > 0 && h.list[n-1].when.pos.After(h.horizon) {
+		h.horizon = h.list[n-1].when.pos
+	}
+	return h, nil
+}
+
+// posOf is where a time stands in the order. Of an hour that the store's clock has shown
+// twice it is the second.
+func (h *history) posOf(t time.Time) time.Time {
+	for _, s := range slices.Backward(h.clock) {
+		if !t.Before(s.received) {
+			return t.Add(s.offset)
+		}
+	}
+	return t
+}
+
+// changes are those of all services from one time to another, with their differences.
+func (h *history) changes(from, to time.Time) []Change {
+	var list []Change
+	for _, group := range h.groups {
+		for _, c := range changesOf(group, h.horizon) {
+			if within(c.Time, from, to) {
+				list = append(list, c)
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Change) int {
+		return cmp.Or(a.pos.Compare(b.pos), cmp.Compare(a.seq, b.seq), strings.Compare(a.Service, b.Service), strings.Compare(a.Environment, b.Environment))
+	})
+	// The same two builds are often changed for one another.
+	type pair struct{ from, to *version.Info }
+	diffs := map[pair]version.Changes{}
+	for n := range list {
+		c := &list[n]
+		if c.From == nil {
+			continue
+		}
+		p := pair{c.From, c.To}
+		d, ok := diffs[p]
+		if !ok {
+			d = version.Diff(*c.From, *c.To)
+			diffs[p] = d
+		}
+		c.Diff = d
+	}
+	return list
+}
+
+func within(t, from, to time.Time) bool {
+	return (from.IsZero() || !t.Before(from)) && (to.IsZero() || !t.After(to))
+}

@@ -1,0 +1,182 @@
+package history
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// A Deployment is where a program runs.
+type Deployment struct {
+	// Environment: production, staging. When empty it is that of the version.Info.
+	Environment string
+
+	// Instance tells apart what runs at the same time: the name of the pod or of the
+	// machine. When empty it is the host name. An instance that is seen with another
+	// build no longer runs the one before.
+	Instance string
+}
+
+// Record records that this program has started: which build of which service, where, and
+// that it is seen now for the first time. A call when the service starts is enough for
+// [Timeline] and [Between]; use [Keep] for [Current] to know as well when it is no longer
+// there.
+//
+// Its error is no reason not to start: log it and go on.
+func Record(ctx context.Context, store Appender, info version.Info, d Deployment) error {
+	e, err := started(info, d, 0)
+	if err != nil {
+		return err
+	}
+	return store.Append(ctx, e)
+}
+
+// started makes the first sighting of a run.
+func started(info version.Info, d Deployment, every time.Duration) (Entry, error) {
+	if d.Environment == "" {
+		d.Environment = info.Environment
+	}
+	if d.Instance == "" {
+		d.Instance, _ = os.Hostname() // unknown, then
+	}
+	id := rand.Text()
+	return tidied(Entry{
+		ID: id, Kind: Started, Time: time.Now(),
+		Run: id, Every: every,
+		Service: info.Name, Environment: d.Environment, Instance: d.Instance,
+		Version: info.Version, Revision: info.Revision, Info: &info,
+	})
+}
+
+// tidied is what any appender can take as it is.
+func tidied(e Entry) (Entry, error) {
+	if field, err := e.tidy(maxID); err != nil {
+		return Entry{}, &EntryError{Field: field, Err: err}
+	}
+	return e, nil
+}
+
+// Note records what else changes the system. An event without a time happens now; one
+// with a time has happened then, by the clock of this program: in the future nothing
+// happens. It needs a kind or a subject. Kinds are free: flag, window, migration,
+// failure.
+func Note(ctx context.Context, store Appender, event Event) error {
+	now := time.Now()
+	e := Entry{ID: rand.Text(), Kind: Noted, Time: event.Time, Event: &event}
+	if e.Time.IsZero() {
+		e.Time = now
+	}
+	e.Late = max(0, now.Sub(e.Time))
+	e, err := tidied(e)
+	if err != nil {
+		return err
+	}
+	return store.Append(ctx, e)
+}
+
+// KeepOptions say how [Keep] keeps; nil are the defaults.
+type KeepOptions struct {
+	// Interval is how long after one sighting the next comes: 2 minutes when 0, at least
+	// a second, at most a day.
+	Interval time.Duration
+
+	// Logger hears of a store that fails, and of one that works again. When nil it is
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultInterval = 2 * time.Minute
+	stopTimeout     = 5 * time.Second
+)
+
+// Keep is [Record] for as long as ctx is not ended: the program is seen again in each
+// Interval, and at the end it is told to have stopped, which takes 5 seconds at most. It
+// returns then, with the error of that last word, so it runs in a goroutine of the
+// service:
+//
+//	go func() { kept <- history.Keep(ctx, store, info, deployment) }()
+//
+// A store that fails is tried again at the next sighting, and so is the record of the
+// start, which loses nothing of its time. Of several options the last that is not nil
+// counts.
+func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, opts ...*KeepOptions) error {
+	var o KeepOptions
+	for _, opt := range opts {
+		if opt != nil {
+			o = *opt
+		}
+	}
+	if o.Interval == 0 {
+		o.Interval = defaultInterval
+	}
+	o.Interval = min(max(o.Interval, time.Second), maxEvery)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	start, err := started(info, d, o.Interval)
+	if err != nil {
+		return err
+	}
+	k := keeper{store: store, start: start, begun: time.Now(), logger: o.Logger}
+	k.tell(ctx, Seen)
+	for {
+		// Not all replicas at the same moment.
+		wait := time.NewTimer(o.Interval - mathrand.N(o.Interval/10+1))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer cancel()
+			return k.append(last, Stopped)
+		case <-wait.C:
+			k.tell(ctx, Seen)
+		}
+	}
+}
+
+// A keeper tells of one run.
+type keeper struct {
+	store  Appender
+	start  Entry
+	begun  time.Time // with the monotonic clock
+	told   bool      // that it has started
+	failed bool
+	logger *slog.Logger
+}
+
+// append tells that the run has started, where that is not known yet, and how it stands.
+func (k *keeper) append(ctx context.Context, kind Kind) error {
+	var entries []Entry
+	if !k.told {
+		start := k.start
+		start.Late = time.Since(k.begun)
+		entries = append(entries, start)
+	}
+	if k.told || kind == Stopped {
+		e := k.start
+		e.ID, e.Kind, e.Time, e.Info = rand.Text(), kind, time.Now(), nil
+		e.infoJSON = nil
+		entries = append(entries, e)
+	}
+	err := k.store.Append(ctx, entries...)
+	k.told = k.told || err == nil
+	return err
+}
+
+func (k *keeper) tell(ctx context.Context, kind Kind) {
+	err := k.append(ctx, kind)
+	switch {
+	case err != nil && !k.failed && !errors.Is(err, context.Canceled):
+		k.logger.WarnContext(ctx, "history: this program cannot record that it runs; it tries again", "error", err)
+	case err == nil && k.failed:
+		k.logger.InfoContext(ctx, "history: this program has recorded that it runs")
+	}
+	k.failed = err != nil
+}

@@ -1,0 +1,451 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// ReportOptions say how [Report] sends; nil are the defaults.
+type ReportOptions struct {
+	// Sign prepares each request: it sets the token by which the collector knows the
+	// client. It is called for each attempt and must be quick; an error is a failed
+	// attempt.
+	Sign func(*http.Request) error
+
+	// Client sends the requests. When nil it is one of the reporter's own. In any case
+	// redirects are not followed: a token is for one place.
+	Client *http.Client
+
+	// Queue is how many entries may wait: 1000 when 0. They also take 8 MiB at most.
+	Queue int
+
+	// GiveUp is how long an entry is tried: an hour when 0.
+	GiveUp time.Duration
+
+	// Drain is how long Close lets what waits be sent: 5 seconds when 0, not at all when
+	// negative.
+	Drain time.Duration
+
+	// Logger hears once when the collector cannot be reached, and when it can be again.
+	// When nil it is slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultQueue  = 1000
+	maxQueueBytes = 8 << 20
+	defaultGiveUp = time.Hour
+	defaultDrain  = 5 * time.Second
+
+	attemptTimeout = 10 * time.Second
+	// Of one request, so that a collector takes it.
+	maxSent      = 100
+	maxSentBytes = maxBody / 2
+
+	minBackoff = time.Second
+	maxBackoff = time.Minute
+)
+
+// A Reporter is an [Appender] that sends to a [Collector]. [Report] makes it.
+//
+// Append puts entries into a queue and never waits. From there they are sent, several at a
+// time, in their order. A collector that hangs, fails or refuses is tried again after a
+// second, then after twice as long, up to a minute, or when its Retry-After says, until
+// the entry is too old. Only what it calls malformed (400, 413, 422) is not tried again,
+// except one by one. What waits too long comes to the right place in the history, because
+// how long it has waited is told with it.
+//
+// When the queue is full new entries are dropped and counted; a sighting of a run that
+// waits already gives way to the next one. While nothing waits no goroutine runs.
+type Reporter struct {
+	url    string
+	fault  error
+	client *http.Client
+	own    bool // client is
+	sign   func(*http.Request) error
+	queue  int
+	giveUp time.Duration
+	drain  time.Duration
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	waiting []queued
+	sending []queued // the part that a request is under way with
+	bytes   int
+	idle    chan struct{} // closed when the goroutine that sends has ended; nil: there is none
+	closed  bool
+	failing bool
+	count   reporterCounts
+
+	// stop ends what waits and what is sent.
+	stopped context.Context
+	stop    context.CancelFunc
+	closing chan struct{}
+}
+
+type reporterCounts struct {
+	sent, droppedFull, droppedOld, droppedRefused, droppedClosed, replaced, failures float64
+}
+
+// queued is an entry that waits.
+type queued struct {
+	entry Entry
+	bytes int
+	since time.Time // with the monotonic clock
+	alone bool      // it was malformed in company
+}
+
+// Report makes a reporter that sends to a collector's address. Nothing is sent before the
+// first entry, and nothing that is wrong fails the start of a service: an address that is
+// none is the error of each Append. Close it when the service stops. Of several options
+// the last that is not nil counts.
+func Report(url string, opts ...*ReportOptions) *Reporter {
+	var o ReportOptions
+	for _, opt := range opts {
+		if opt != nil {
+			o = *opt
+		}
+	}
+	r := &Reporter{
+		url: url, fault: checkURL(url), sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp, drain: o.Drain, logger: o.Logger,
+		closing: make(chan struct{}),
+	}
+	if r.queue <= 0 {
+		r.queue = defaultQueue
+	}
+	if r.giveUp <= 0 {
+		r.giveUp = defaultGiveUp
+	}
+	if r.drain == 0 {
+		r.drain = defaultDrain
+	}
+	if r.logger == nil {
+		r.logger = slog.Default()
+	}
+	client := http.Client{}
+	if o.Client != nil {
+		client = *o.Client
+	} else if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		client.Transport, r.own = t.Clone(), true
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	r.client = &client
+	r.stopped, r.stop = context.WithCancel(context.Background())
+	return r
+}
+
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("history: the collector's address: %w", err)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fmt.Errorf("history: the collector's address must be an http or https URL, got %q", clean(u.Redacted(), maxName))
+	}
+	return nil
+}
+
+// Append queues the entries. It does not wait, whatever ctx says. Its error wraps
+// [ErrFull] when some were dropped because the queue is full, and [ErrEntry] for those
+// that are none; it is [ErrClosed] after Close.
+func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
+	if r.fault != nil {
+		return r.fault
+	}
+	kept, err := tidyAll(entries, maxID)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	dropped := 0
+	for _, e := range kept {
+		// The caller may go on to change what Info points to.
+		e.Info = nil
+		q := queued{entry: e, bytes: 512 + len(e.infoJSON), since: now}
+		if e.Event != nil {
+			q.bytes += len(e.Event.From) + len(e.Event.To) + len(e.Event.Subject)
+		}
+		switch {
+		case r.replace(q):
+		case len(r.waiting)+len(r.sending) >= r.queue || r.bytes+q.bytes > maxQueueBytes:
+			dropped++
+		default:
+			r.waiting = append(r.waiting, q)
+			r.bytes += q.bytes
+		}
+	}
+	if r.idle == nil && len(r.waiting) > 0 {
+		r.idle = make(chan struct{})
+		go r.send(r.idle)
+	}
+	if dropped > 0 {
+		r.count.droppedFull += float64(dropped)
+		return fmt.Errorf("history: %w: %d dropped", ErrFull, dropped)
+	}
+	return nil
+}
+
+// replace puts a later sighting in the place of one that waits.
+func (r *Reporter) replace(q queued) bool {
+	if q.entry.Kind != Seen && q.entry.Kind != Stopped {
+		return false
+	}
+	for n := len(r.waiting) - 1; n >= 0; n-- {
+		if w := &r.waiting[n]; w.entry.Run == q.entry.Run && w.entry.Kind == Seen {
+			r.bytes += q.bytes - w.bytes
+			r.count.replaced++
+			*w = q
+			return true
+		}
+	}
+	return false
+}
+
+// send sends until nothing waits.
+func (r *Reporter) send(idle chan struct{}) {
+	defer close(idle)
+	backoff := minBackoff
+	for {
+		batch := r.take()
+		if len(batch) == 0 {
+			return
+		}
+		o := r.attempt(batch)
+		wait := r.settle(batch, o, &backoff)
+		if wait == 0 {
+			continue
+		}
+		pause := time.NewTimer(wait)
+		select {
+		case <-pause.C:
+		case <-r.closing: // try once more at once, then as often as time allows
+			pause.Stop()
+			select {
+			case <-r.stopped.Done():
+			case <-time.After(min(wait, 100*time.Millisecond)):
+			}
+		}
+	}
+}
+
+// take takes what is to be sent next. When it takes nothing the goroutine is over.
+func (r *Reporter) take() []queued {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropOld()
+	if r.stopped.Err() != nil {
+		r.count.droppedClosed += float64(len(r.waiting))
+		r.waiting, r.bytes = nil, 0
+	}
+	n, bytes := 0, 0
+	for n < len(r.waiting) && n < maxSent && (n == 0 || bytes+r.waiting[n].bytes <= maxSentBytes) {
+		if r.waiting[n].alone {
+			n = max(n, 1)
+			break
+		}
+		bytes += r.waiting[n].bytes
+		n++
+	}
+	if n == 0 {
+		r.waiting, r.idle = nil, nil
+		return nil
+	}
+	r.sending, r.waiting = r.waiting[:n:n], r.waiting[n:]
+	return r.sending
+}
+
+func (r *Reporter) dropOld() {
+	kept := r.waiting[:0]
+	for _, q := range r.waiting {
+		if time.Since(q.since) > r.giveUp {
+			r.count.droppedOld++
+			r.bytes -= q.bytes
+			continue
+		}
+		kept = append(kept, q)
+	}
+	clear(r.waiting[len(kept):])
+	r.waiting = kept
+}
+
+// An outcome is how an attempt ended.
+type outcome struct {
+	err       error
+	malformed bool          // the collector does not want it, now or later
+	after     time.Duration // when it says that it may be tried again
+	refused   int           // among those that it has accepted
+}
+
+// settle notes how an attempt ended, and says how long to wait before the next.
+func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wait time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sending = nil
+	was := r.failing
+	r.failing = o.err != nil
+	switch {
+	case o.err == nil:
+		*backoff = minBackoff
+		r.count.sent += float64(len(batch) - o.refused)
+		r.count.droppedRefused += float64(o.refused)
+		for _, q := range batch {
+			r.bytes -= q.bytes
+		}
+		if was {
+			r.logger.Info("history: the collector is reached again", "url", r.redacted())
+		}
+		return 0
+	case o.malformed && len(batch) == 1:
+		r.count.droppedRefused++
+		r.count.failures++
+		r.bytes -= batch[0].bytes
+		r.logger.Warn("history: the collector refuses an entry, which is dropped", "url", r.redacted(), "error", o.err)
+		return 0
+	case o.malformed:
+		// Which of them it is shows when each comes alone.
+		for n := range batch {
+			batch[n].alone = true
+		}
+		r.count.failures++
+		r.waiting = append(batch, r.waiting...)
+		return 0
+	}
+	r.count.failures++
+	r.waiting = append(batch, r.waiting...)
+	if !was {
+		r.logger.Warn("history: the collector cannot be reached; what is to be reported waits", "url", r.redacted(), "error", o.err)
+	}
+	wait = *backoff/2 + mathrand.N(*backoff/2+1)
+	*backoff = min(2*(*backoff), maxBackoff)
+	return max(wait, min(o.after, maxBackoff))
+}
+
+func (r *Reporter) redacted() string {
+	u, err := url.Parse(r.url)
+	if err != nil {
+		return ""
+	}
+	u.RawQuery, u.Fragment = "", ""
+	return u.Redacted()
+}
+
+// attempt sends a batch.
+func (r *Reporter) attempt(batch []queued) outcome {
+	ctx, cancel := context.WithTimeout(r.stopped, attemptTimeout)
+	defer cancel()
+	var body []byte
+	for _, q := range batch {
+		e := q.entry
+		e.Late += time.Since(q.since)
+		var err error
+		if body, err = appendLine(body, e); err != nil {
+			return outcome{err: err, malformed: true}
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, bytes.NewReader(body))
+	if err != nil {
+		return outcome{err: err}
+	}
+	request.Header.Set("Content-Type", contentType)
+	if r.sign != nil {
+		if err := r.sign(request); err != nil {
+			return outcome{err: fmt.Errorf("signing: %w", err)}
+		}
+	}
+	response, err := r.client.Do(request)
+	if err != nil {
+		return outcome{err: err}
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	if err != nil {
+		return outcome{err: err}
+	}
+	if response.StatusCode == http.StatusOK {
+		var got receipt
+		if err := json.Unmarshal(answer, &got); err != nil || got.Accepted <= 0 || got.Accepted > len(batch) {
+			return outcome{err: fmt.Errorf("%s answers 200, but not as a collector does", r.redacted())}
+		}
+		return outcome{refused: len(batch) - got.Accepted}
+	}
+	o := outcome{err: fmt.Errorf("the collector answers %s", clean(response.Status, maxName))}
+	switch response.StatusCode {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		o.malformed = true
+	}
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		o.after = time.Duration(min(seconds, 3600)) * time.Second
+	}
+	return o
+}
+
+// Close sends what waits, for as long as Drain says, and drops the rest. It is safe to
+// call twice. Nothing of the reporter runs afterwards.
+func (r *Reporter) Close() error {
+	r.mu.Lock()
+	idle, first := r.idle, !r.closed
+	r.closed = true
+	if first {
+		close(r.closing)
+	}
+	r.mu.Unlock()
+	if idle != nil {
+		drain := time.NewTimer(max(r.drain, 0))
+		select {
+		case <-idle:
+		case <-drain.C:
+		}
+		drain.Stop()
+		r.stop()
+		<-idle
+	}
+	r.stop()
+	if r.own {
+		r.client.CloseIdleConnections()
+	}
+	return nil
+}
+
+// Stats are numbers for metrics and alerts: entries "queued" now, "sent", "replaced" by
+// later sightings, and "dropped_full", "dropped_old", "dropped_refused" by the collector
+// and "dropped_closed"; attempts that were "failures", and "failing" while the last one
+// was.
+func (r *Reporter) Stats() map[string]float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	failing := 0.0
+	if r.failing {
+		failing = 1
+	}
+	return map[string]float64{
+		"queued":          float64(len(r.waiting) + len(r.sending)),
+		"sent":            r.count.sent,
+		"replaced":        r.count.replaced,
+		"dropped_full":    r.count.droppedFull,
+		"dropped_old":     r.count.droppedOld,
+		"dropped_refused": r.count.droppedRefused,
+		"dropped_closed":  r.count.droppedClosed,
+		"failures":        r.count.failures,
+		"failing":         failing,
+	}
+}
+
+var (
+	_ Appender  = (*Reporter)(nil)
+	_ io.Closer = (*Reporter)(nil)
+)

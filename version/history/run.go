@@ -1,0 +1,265 @@
+package history
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// silence is how long an instance that should be seen is not seen until it is taken for
+// gone, and how long an old build is not seen beside a new one until that has taken its
+// place. It is longer for those that are to be seen more seldom than every third of it.
+const silence = 10 * time.Minute
+
+// setBack is the least step that says that a store's clock was set back. Smaller ones
+// come from writers that overtake one another.
+const setBack = 100 * time.Millisecond
+
+// A moment is when something happened: at is shown, pos is where it stands in the order.
+// They differ once the store's clock has been set back.
+type moment struct{ pos, at time.Time }
+
+func (m moment) add(d time.Duration) moment { return moment{m.pos.Add(d), m.at.Add(d)} }
+
+// A placed entry knows where it stands.
+type placed struct {
+	*Entry
+	when moment
+}
+
+// A setting is when a store's clock was set back, and by how much in all until then.
+type setting struct {
+	received time.Time
+	offset   time.Duration
+}
+
+// place finds the order of entries that are sorted by Seq. It is that of At, and of equal
+// ones that of Seq. Where the store's clock was set back, what came later is later all
+// the same: from there on the step is added.
+func place(entries []Entry) (list []placed, clock []setting) {
+	list = make([]placed, len(entries))
+	var last time.Time
+	var offset time.Duration
+	for n := range entries {
+		e := &entries[n]
+		if step := last.Sub(e.Received); !last.IsZero() && step >= setBack {
+			offset += step
+			clock = append(clock, setting{e.Received, offset})
+		}
+		last = e.Received
+		list[n] = placed{e, moment{e.At.Add(offset), e.At}}
+	}
+	inOrder := func(a, b placed) int {
+		return cmp.Or(a.when.pos.Compare(b.when.pos), cmp.Compare(a.Seq, b.Seq))
+	}
+	if !slices.IsSortedFunc(list, inOrder) {
+		slices.SortStableFunc(list, inOrder)
+	}
+	return list, clock
+}
+
+// A run is what was seen of one process.
+type run struct {
+	id          string
+	service     string
+	environment string
+	instance    string
+	build       string
+	info        version.Info
+	informed    bool // info is more than the version
+	first, last moment
+	reported    time.Time // the first, by its own clock
+	stopped     bool
+	every       time.Duration
+	seq         int64
+	client      string
+
+	// end is when it no longer ran, as far as can be told. A run that is not over has
+	// none. One that was replaced was there until then.
+	end            moment
+	over, replaced bool
+}
+
+// before tells whether it was seen earlier than another.
+func (r *run) before(o *run) bool {
+	return cmp.Or(r.first.pos.Compare(o.first.pos), cmp.Compare(r.seq, o.seq)) < 0
+}
+
+// A ground is where versions follow one another.
+type ground struct{ service, environment string }
+
+// runsOf gathers the sightings of each run, and those of each service in each
+// environment, in the order of their first sightings.
+func runsOf(list []placed) map[ground][]*run {
+	runs := map[string]*run{}
+	groups := map[ground][]*run{}
+	for i := range list {
+		e := list[i]
+		if !e.sighted() {
+			continue
+		}
+		r := runs[e.Run]
+		if r == nil {
+			r = &run{
+				id: e.Run, service: e.Service, environment: e.Environment, instance: e.Instance, build: e.build(),
+				first: e.when, reported: e.Time, seq: e.Seq, client: e.Client,
+				info: version.Info{Version: e.Version, Kind: version.KindOf(e.Version), Revision: e.Revision},
+			}
+			runs[e.Run] = r
+			at := ground{r.service, r.environment}
+			groups[at] = append(groups[at], r)
+		}
+		if e.Info != nil && !r.informed {
+			r.info, r.informed = *e.Info, true
+		}
+		r.last, r.stopped = e.when, e.Kind == Stopped
+		r.every = max(r.every, e.Every)
+	}
+	for at, group := range groups {
+		for _, r := range group {
+			r.info.Name, r.info.Environment = at.service, at.environment
+		}
+		endRuns(group)
+	}
+	return groups
+}
+
+// quiet is how long this run may be silent.
+func (r *run) quiet() time.Duration { return max(silence, 3*r.every) }
+
+// endRuns finds out when each run of a group, which is sorted by first, was over:
+//
+//   - when it has said so;
+//   - when another was seen in its instance for the first time, and it no more;
+//   - when it should have been seen and was not, for as long as it may be silent;
+//   - when it is not to be seen regularly: when its build was silent, in all
+//     instances, for as long after another build was seen.
+func endRuns(group []*run) {
+	instances := map[string][]*run{}
+	for _, r := range group {
+		instances[r.instance] = append(instances[r.instance], r)
+	}
+	place := make(map[*run]int, len(group)) // in its instance
+	for _, same := range instances {
+		for n, r := range same {
+			place[r] = n
+		}
+	}
+	silent := silences(group)
+	for _, r := range group {
+		same := instances[r.instance]
+		next := max(place[r]+1, notBefore(same, r.last.pos))
+		switch {
+		case r.stopped:
+			r.over, r.end = true, r.last
+		case next < len(same):
+			r.over, r.replaced, r.end = true, true, same[next].first
+		case r.every > 0:
+			r.over, r.end = true, r.last.add(r.quiet())
+		default:
+			if end, ok := silent[r]; ok {
+				r.over, r.end = true, end
+			}
+		}
+	}
+}
+
+// notBefore is the first run that was first seen not before t.
+func notBefore(runs []*run, t time.Time) int {
+	n, _ := slices.BinarySearchFunc(runs, t, func(r *run, t time.Time) int { return r.first.pos.Compare(t) })
+	return n
+}
+
+// silences finds for each run when its build was silent for so long after another was seen,
+// if ever.
+func silences(group []*run) map[*run]moment {
+	builds := map[string][]*run{}
+	for _, r := range group {
+		builds[r.build] = append(builds[r.build], r)
+	}
+	if len(builds) < 2 {
+		return nil
+	}
+	others := newOthers(group)
+	silent := make(map[*run]moment, len(group))
+	for _, same := range builds {
+		reach := make([]moment, len(same)) // the last sighting of those up to this
+		for n, r := range same {
+			reach[n] = r.last
+			if n > 0 && reach[n-1].pos.After(r.last.pos) {
+				reach[n] = reach[n-1]
+			}
+		}
+		for n, r := range slices.Backward(same) {
+			seen, ok := others.seenAfter(r.build, reach[n])
+			if !ok {
+				continue
+			}
+			end := seen.add(silence)
+			if n+1 < len(same) && !same[n+1].first.pos.After(end.pos) {
+				// It was seen again before.
+				if end, ok = silent[same[n+1]]; !ok {
+					continue
+				}
+			}
+			silent[r] = end
+		}
+	}
+	return silent
+}
+
+// others answers when another build was seen.
+type others struct {
+	group []*run
+	// nextOther is, for each run, the next in the group of another build.
+	nextOther []int
+	// longest are, for the runs up to each, the one that was seen last, and the one that
+	// was of another build than that.
+	longest [][2]*run
+}
+
+func newOthers(group []*run) *others {
+	o := &others{group, make([]int, len(group)), make([][2]*run, len(group))}
+	for n := len(group) - 1; n >= 0; n-- {
+		o.nextOther[n] = n + 1
+		if n+1 < len(group) && group[n+1].build == group[n].build {
+			o.nextOther[n] = o.nextOther[n+1]
+		}
+	}
+	var longest [2]*run
+	for n, r := range group {
+		switch {
+		case longest[0] == nil || longest[0].build == r.build:
+			if longest[0] == nil || r.last.pos.After(longest[0].last.pos) {
+				longest[0] = r
+			}
+		case r.last.pos.After(longest[0].last.pos):
+			longest[0], longest[1] = r, longest[0]
+		case longest[1] == nil || r.last.pos.After(longest[1].last.pos):
+			longest[1] = r
+		}
+		o.longest[n] = longest
+	}
+	return o
+}
+
+// seenAfter gives the first time after m that another build than this was seen.
+func (o *others) seenAfter(build string, m moment) (moment, bool) {
+	next := notBefore(o.group, m.pos.Add(1)) // at the same time is not after
+	if next > 0 {
+		for _, l := range o.longest[next-1] {
+			if l != nil && l.build != build && l.last.pos.After(m.pos) {
+				return m, true // it was there all the time
+			}
+		}
+	}
+	if next < len(o.group) && o.group[next].build == build {
+		next = o.nextOther[next]
+	}
+	if next < len(o.group) {
+		return o.group[next].first, true
+	}
+	return moment{}, false
+}

@@ -1,0 +1,450 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// A Dialect is the SQL that a database speaks.
+type Dialect string
+
+const (
+	// SQLite is SQLite 3.24 or later, with any driver.
+	SQLite Dialect = "sqlite"
+	// PostgreSQL is PostgreSQL 10 or later, with any driver that takes $1.
+	PostgreSQL Dialect = "postgres"
+)
+
+// SQLOptions say how [SQL] keeps; nil are the defaults.
+type SQLOptions struct {
+	// Table names the table of the entries: "history" when empty. Two more have names
+	// that begin with it and end in _builds and _schema. It is of small letters, digits
+	// and _, at most 40 of them; in PostgreSQL the name of a schema and a dot may stand
+	// in front.
+	Table string
+}
+
+// A SQLStore keeps a history in a database, for more than one machine. [SQL] makes it.
+//
+// The tables are made, and brought to this package's version, when they are first used;
+// who may not make tables can use those that are there. A run is one row, however often
+// it is seen, and what was built is one row for each build. Appends wait for one another,
+// so that the order of the rows is that in which they were added. In PostgreSQL it is the
+// server's clock that counts; in SQLite it is that of the process, which is on the same
+// machine.
+//
+// Nothing is removed but by [SQLStore.Prune], and a query reads everything: ten thousand
+// runs take some 50 ms. The tables need the protection of the deployment: who may write
+// to them can tell any story.
+type SQLStore struct {
+	db      *sql.DB
+	dialect Dialect
+	table   string
+	fault   error // of the options
+
+	migrating sync.Mutex
+	migrated  atomic.Bool
+
+	appended, failed atomic.Int64
+}
+
+var tableName = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,39}\.)?[a-z_][a-z0-9_]{0,39}$`)
+
+// SQL keeps the history in a database, with the user's own driver. It does no I/O: what is
+// wrong with its arguments is the error of what is done with the store. Of several options
+// the last that is not nil counts.
+//
+// SQLite should be in WAL mode and wait for locks (PRAGMA busy_timeout); a connection that
+// does not wait at all is made to wait for 5 seconds.
+func SQL(db *sql.DB, dialect Dialect, opts ...*SQLOptions) *SQLStore {
+	s := &SQLStore{db: db, dialect: dialect, table: "history"}
+	for _, o := range opts {
+		if o != nil && o.Table != "" {
+			s.table = o.Table
+		}
+	}
+	switch {
+	case db == nil:
+		s.fault = errors.New("history: the database is nil")
+	case dialect != SQLite && dialect != PostgreSQL:
+		s.fault = fmt.Errorf("history: the dialect must be %q or %q, got %q", SQLite, PostgreSQL, clean(string(dialect), maxName))
+	case !tableName.MatchString(s.table) || dialect == SQLite && strings.Contains(s.table, "."):
+		s.fault = fmt.Errorf("history: the table's name must be of small letters, digits and _, got %q", clean(s.table, maxName))
+	}
+	return s
+}
+
+// migrations are what brings the tables from one version to the next. They are never
+// changed, only added to.
+var migrations = []string{
+	`CREATE TABLE {table} (
+seq {seq},
+id TEXT NOT NULL UNIQUE,
+kind TEXT NOT NULL,
+received BIGINT NOT NULL,
+at BIGINT NOT NULL,
+time BIGINT NOT NULL,
+last_at BIGINT NOT NULL,
+last_time BIGINT NOT NULL,
+last_received BIGINT NOT NULL,
+client TEXT NOT NULL,
+every BIGINT NOT NULL,
+service TEXT NOT NULL,
+environment TEXT NOT NULL,
+instance TEXT NOT NULL,
+version TEXT NOT NULL,
+revision TEXT NOT NULL,
+build TEXT NOT NULL,
+event TEXT NOT NULL
+);
+CREATE TABLE {table}_builds (digest TEXT NOT NULL PRIMARY KEY, info TEXT NOT NULL)`,
+	`CREATE INDEX {index}_last ON {table} (last_at);
+CREATE INDEX {index}_build ON {table} (build)`,
+}
+
+// migrate makes the tables, once.
+func (s *SQLStore) migrate(ctx context.Context) error {
+	if s.fault != nil {
+		return s.fault
+	}
+	if s.migrated.Load() {
+		return nil
+	}
+	s.migrating.Lock()
+	defer s.migrating.Unlock()
+	if s.migrated.Load() {
+		return nil
+	}
+	// Who may only read needs no more than that they are there.
+	var at int
+	err := s.db.QueryRowContext(ctx, "SELECT version FROM "+s.table+"_schema").Scan(&at)
+	if err != nil || at < len(migrations) {
+		err = s.transaction(ctx, func(conn *sql.Conn) error { return s.step(ctx, conn, &at) })
+	}
+	if err == nil && at > len(migrations) {
+		err = fmt.Errorf("%w: %s is of version %d, known are those up to %d", ErrSchema, s.table, at, len(migrations))
+	}
+	if err != nil {
+		return err
+	}
+	s.migrated.Store(true)
+	return nil
+}
+
+// step takes the tables from the version that they are of to the last one.
+func (s *SQLStore) step(ctx context.Context, conn *sql.Conn, at *int) error {
+	exec := func(statements string) error {
+		for statement := range strings.SplitSeq(statements, ";") {
+			if _, err := conn.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := exec("CREATE TABLE IF NOT EXISTS " + s.table + "_schema (version INTEGER NOT NULL)"); err != nil {
+		return err
+	}
+	*at = 0
+	err := conn.QueryRowContext(ctx, "SELECT version FROM "+s.table+"_schema").Scan(at)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = exec("INSERT INTO " + s.table + "_schema (version) VALUES (0)")
+	}
+	if err != nil || *at >= len(migrations) {
+		return err
+	}
+	seq := "INTEGER PRIMARY KEY AUTOINCREMENT"
+	if s.dialect == PostgreSQL {
+		seq = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+	}
+	// An index is named without its schema.
+	names := strings.NewReplacer("{table}", s.table, "{seq}", seq, "{index}", s.table[strings.IndexByte(s.table, '.')+1:])
+	for ; *at < len(migrations); *at++ {
+		if err := exec(names.Replace(migrations[*at])); err != nil {
+			return err
+		}
+	}
+	return exec("UPDATE " + s.table + "_schema SET version = " + strconv.Itoa(*at))
+}
+
+// transaction does something while nobody else writes to these tables.
+func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (err error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := conn.Close(); err == nil && e != nil {
+			err = e
+		}
+	}()
+	begin := "BEGIN"
+	if s.dialect == SQLite {
+		begin = "BEGIN IMMEDIATE" // a transaction that reads first cannot always write later
+		var timeout int
+		if err := conn.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&timeout); err == nil && timeout == 0 {
+			if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 5000"); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := conn.ExecContext(ctx, begin); err != nil {
+		return err
+	}
+	err = s.locked(ctx, conn)
+	if err == nil {
+		err = do(conn)
+	}
+	if err == nil {
+		_, err = conn.ExecContext(ctx, "COMMIT")
+	}
+	if err == nil {
+		return nil
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if _, e := conn.ExecContext(last, "ROLLBACK"); e != nil {
+		// Nobody shall get a connection that is in a transaction.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return err
+}
+
+// locked waits for the others that append, where BEGIN has not.
+func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
+	if s.dialect != PostgreSQL {
+		return nil
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("upkeep history " + s.table))
+	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_xact_lock("+strconv.FormatInt(int64(h.Sum64()), 10)+")")
+	return err
+}
+
+// now is the store's clock.
+func (s *SQLStore) now(ctx context.Context, conn *sql.Conn) (time.Time, error) {
+	if s.dialect != PostgreSQL {
+		return time.Now(), nil
+	}
+	var micros int64
+	err := conn.QueryRowContext(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&micros)
+	return time.UnixMicro(micros), err
+}
+
+// bind writes the places of arguments as the dialect does.
+func (s *SQLStore) bind(statement string) string {
+	if s.dialect != PostgreSQL {
+		return statement
+	}
+	var b strings.Builder
+	n := 0
+	for part := range strings.SplitSeq(statement, "?") {
+		if n > 0 {
+			b.WriteString("$" + strconv.Itoa(n))
+		}
+		b.WriteString(part)
+		n++
+	}
+	return b.String()
+}
+
+// Append keeps the entries in one transaction.
+func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
+	kept, err := tidyAll(entries, maxStoredID)
+	if err != nil {
+		return err
+	}
+	if err = s.migrate(ctx); err == nil && len(kept) > 0 {
+		err = s.transaction(ctx, func(conn *sql.Conn) error { return s.insert(ctx, conn, kept) })
+	}
+	if err != nil {
+		s.failed.Add(1)
+		return fmt.Errorf("history: cannot append: %w", err)
+	}
+	s.appended.Add(int64(len(kept)))
+	return nil
+}
+
+// A row that is there already is told of an earlier start or a later sighting; an event
+// is not.
+const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+kind = CASE WHEN excluded.kind = 'stopped' OR h.kind <> 'stopped' AND excluded.last_at >= h.last_at THEN excluded.kind ELSE h.kind END,
+time = CASE WHEN excluded.at < h.at THEN excluded.time ELSE h.time END,
+at = CASE WHEN excluded.at < h.at THEN excluded.at ELSE h.at END,
+last_time = CASE WHEN excluded.last_at >= h.last_at THEN excluded.last_time ELSE h.last_time END,
+last_received = CASE WHEN excluded.last_at >= h.last_at THEN excluded.last_received ELSE h.last_received END,
+last_at = CASE WHEN excluded.last_at >= h.last_at THEN excluded.last_at ELSE h.last_at END,
+build = CASE WHEN h.build = '' THEN excluded.build ELSE h.build END
+WHERE h.kind <> 'noted' AND excluded.kind <> 'noted'`
+
+func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) error {
+	now, err := s.now(ctx, conn)
+	if err != nil {
+		return err
+	}
+	insert, err := conn.PrepareContext(ctx, s.bind(strings.Replace(sqlInsert, "{table}", s.table, 1)))
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	told := map[string]bool{}
+	for _, e := range entries {
+		if e.infoJSON != nil && !told[e.Build] {
+			told[e.Build] = true
+			_, err := conn.ExecContext(ctx, s.bind("INSERT INTO "+s.table+"_builds (digest, info) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"), e.Build, string(e.infoJSON))
+			if err != nil {
+				return err
+			}
+		}
+		e = e.Receive(now)
+		id, event := e.Run, ""
+		if e.Event != nil {
+			id = e.ID
+			data, err := json.Marshal(e.Event)
+			if err != nil {
+				return err
+			}
+			event = string(data)
+		}
+		_, err := insert.ExecContext(ctx, id, string(e.Kind), e.Received.UnixNano(), e.At.UnixNano(), e.Time.UnixNano(),
+			e.At.UnixNano(), e.Time.UnixNano(), e.Received.UnixNano(), e.Client, int64(e.Every),
+			e.Service, e.Environment, e.Instance, e.Version, e.Revision, e.Build, event)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Entries reads everything. A run is its first sighting, and its last one where that is
+// another.
+func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
+	var list []Entry
+	err := s.migrate(ctx)
+	if err == nil {
+		list, err = s.entries(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	return list, nil
+}
+
+func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT seq, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event FROM "+s.table+" ORDER BY seq")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e Entry
+		var kind, event string
+		var received, at, told, lastAt, lastTold, lastReceived int64
+		if err := rows.Scan(&e.Seq, &e.ID, &kind, &received, &at, &told, &lastAt, &lastTold, &lastReceived, &e.Client, &e.Every,
+			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event); err != nil {
+			return nil, err
+		}
+		e.Kind, e.Run = Started, e.ID
+		if Kind(kind) == Noted {
+			e.Kind, e.Event = Noted, new(Event)
+			if err := json.Unmarshal([]byte(event), e.Event); err != nil {
+				return nil, fmt.Errorf("row %d of %s: event: %w", e.Seq, s.table, err)
+			}
+		}
+		e.Received, e.At, e.Time = time.Unix(0, received).UTC(), time.Unix(0, at).UTC(), time.Unix(0, told).UTC()
+		// Others may have written to the table.
+		if field, err := e.check(maxStoredID); err != nil {
+			return nil, fmt.Errorf("row %d of %s: %s: %w", e.Seq, s.table, field, err)
+		}
+		list = append(list, e)
+		if e.Kind == Noted || Kind(kind) == Started && lastAt == at {
+			continue
+		}
+		last := e
+		last.ID, last.Kind = e.ID+".last", Seen
+		if Kind(kind) == Stopped {
+			last.Kind = Stopped
+		}
+		last.Received, last.At, last.Time = time.Unix(0, lastReceived).UTC(), time.Unix(0, lastAt).UTC(), time.Unix(0, lastTold).UTC()
+		list = append(list, last)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	builds, err := s.readBuilds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n := range list {
+		list[n].Info = builds[list[n].Build]
+	}
+	return list, nil
+}
+
+func (s *SQLStore) readBuilds(ctx context.Context) (map[string]*version.Info, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT digest, info FROM "+s.table+"_builds")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	builds := map[string]*version.Info{}
+	for rows.Next() {
+		var digest string
+		var data []byte
+		if err := rows.Scan(&digest, &data); err != nil {
+			return nil, err
+		}
+		info := new(version.Info)
+		if err := json.Unmarshal(data, info); err != nil {
+			return nil, fmt.Errorf("build %s of %s: %w", clean(digest, maxName), s.table, err)
+		}
+		builds[digest] = info
+	}
+	return builds, rows.Err()
+}
+
+// Prune removes what happened before that time: events, and runs that were last seen
+// before. The last run of each service in each environment stays, so that it is known
+// what the next version takes the place of. It tells how many are gone.
+func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, err error) {
+	err = s.migrate(ctx)
+	if err == nil {
+		err = s.transaction(ctx, func(conn *sql.Conn) error {
+			result, err := conn.ExecContext(ctx, s.bind("DELETE FROM "+s.table+" WHERE last_at < ? AND seq NOT IN (SELECT MAX(seq) FROM "+s.table+" WHERE kind <> 'noted' GROUP BY service, environment)"), before.UnixNano())
+			if err != nil {
+				return err
+			}
+			if removed, err = result.RowsAffected(); err != nil {
+				return err
+			}
+			_, err = conn.ExecContext(ctx, "DELETE FROM "+s.table+"_builds WHERE digest NOT IN (SELECT build FROM "+s.table+")")
+			return err
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("history: cannot prune: %w", err)
+	}
+	return removed, nil
+}
+
+// Stats are numbers for metrics and alerts: entries "appended" and "append_failures",
+// since it was made.
+func (s *SQLStore) Stats() map[string]float64 {
+	return map[string]float64{"appended": float64(s.appended.Load()), "append_failures": float64(s.failed.Load())}
+}
+
+var _ Store = (*SQLStore)(nil)

@@ -1,0 +1,21 @@
+package history
+
+import "context"
+
+// An Appender takes what happens. It is safe for concurrent use.
+type Appender interface {
+	// Append keeps the entries. When it returns nil they are there for good, as far as
+	// the appender promises: [FileStore] and [SQLStore] have them on the disk, [Reporter]
+	// has them in its queue. With an error some of them may be there; the same ones may
+	// be appended again, because what has an ID that is there already is not kept twice.
+	Append(ctx context.Context, entries ...Entry) error
+}
+
+// A Store gives back what it was given. It is safe for concurrent use.
+type Store interface {
+	Appender
+
+	// Entries gives all entries in the order of Seq, each as [Entry.Receive] made it. Of
+	// the sightings of one run a store may leave out those between the first and the last.
+	Entries(ctx context.Context) ([]Entry, error)
+}

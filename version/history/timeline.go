@@ -1,0 +1,210 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// A List is what has changed in a time, as one list: the first page of a post-mortem. Its
+// String is for a terminal, its Markdown for a document.
+type List struct {
+	From  time.Time `json:"from,omitzero"` // as they were asked for
+	To    time.Time `json:"to,omitzero"`
+	Items []Item    `json:"items"`
+}
+
+// An Item is a change of versions or an event: exactly one of both.
+type Item struct {
+	// Time is when it happened, by the store's clock where the reporter's is not to be
+	// believed; Reported is then what that said.
+	Time     time.Time `json:"time"`
+	Reported time.Time `json:"reported,omitzero"`
+
+	// Client is who told a collector of it.
+	Client string `json:"client,omitempty"`
+
+	Change *Change `json:"change,omitempty"`
+	Event  *Event  `json:"event,omitempty"`
+
+	pos time.Time
+	seq int64
+}
+
+// Timeline tells what has changed from one time to another, both included: which versions
+// took the place of which others, with what is different in them, and all events that
+// were noted. A zero from is the beginning, a zero to the end.
+//
+// The order is that of the store: by [Entry.At], and where that is equal, by receipt; what
+// a store receives after its clock was set back comes later all the same. It is the same
+// each time it is asked for.
+func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, error) {
+	h, err := load(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	l := &List{From: from, To: to, Items: []Item{}}
+	changes := h.changes(from, to)
+	for n := range changes {
+		c := &changes[n]
+		i := Item{Time: c.Time, Client: c.client, Change: c, pos: c.pos, seq: c.seq}
+		i.report(c.reported)
+		l.Items = append(l.Items, i)
+	}
+	for _, e := range h.list {
+		if e.Kind != Noted || !within(e.At, from, to) {
+			continue
+		}
+		event := *e.Event
+		event.Time = e.Time
+		i := Item{Time: e.At, Client: e.Client, Event: &event, pos: e.when.pos, seq: e.Seq}
+		i.report(e.Time)
+		l.Items = append(l.Items, i)
+	}
+	slices.SortStableFunc(l.Items, func(a, b Item) int {
+		return cmp.Or(a.pos.Compare(b.pos), cmp.Compare(a.seq, b.seq))
+	})
+	return l, nil
+}
+
+// report notes what a clock that is not believed has said.
+func (i *Item) report(said time.Time) {
+	if d := said.Sub(i.Time); !said.IsZero() && (d > believed || d < -believed) {
+		i.Reported = said
+	}
+}
+
+const (
+	dayTime   = "2006-01-02 15:04:05Z"
+	clockTime = "15:04:05Z"
+)
+
+// String is for people, in UTC:
+//
+//	2026-11-20 11:20:00Z  shop (production): v1.4.1 → v1.4.2, both seen until 11:24:10Z
+//	                      semver v3.4.0 → v3.5.0
+//	2026-11-20 11:31:12Z  flag checkout: off → on, by ada
+func (l *List) String() string {
+	if len(l.Items) == 0 {
+		return "nothing has changed"
+	}
+	var b strings.Builder
+	for n, i := range l.Items {
+		if n > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(i.Time.UTC().Format(dayTime))
+		subject, what, more := i.words()
+		b.WriteString("  " + subject)
+		if what != "" {
+			b.WriteString(": " + what)
+		}
+		for _, m := range more {
+			b.WriteString("\n" + strings.Repeat(" ", len(dayTime)+2) + m)
+		}
+	}
+	return b.String()
+}
+
+// Markdown is a table, in UTC, that GitHub, GitLab and other renderers of GFM show. What
+// stands in it is text: nothing that a reporter has said becomes markup.
+func (l *List) Markdown() string {
+	var b strings.Builder
+	b.WriteString("| Time (UTC) | What | Change |\n| --- | --- | --- |\n")
+	for _, i := range l.Items {
+		subject, what, more := i.words()
+		cells := []string{escape(what)}
+		if i.Change != nil && what != "" {
+			cells[0] = "**" + cells[0] + "**"
+		}
+		for _, m := range more {
+			cells = append(cells, escape(m))
+		}
+		b.WriteString("| " + strings.TrimSuffix(i.Time.UTC().Format(dayTime), "Z") + " | " + escape(subject) + " | " + strings.Join(cells, "<br>") + " |\n")
+	}
+	if len(l.Items) == 0 {
+		b.WriteString("| | nothing has changed | |\n")
+	}
+	return b.String()
+}
+
+// escape makes text stand for itself in a cell of a table. It holds no line breaks.
+var escape = strings.NewReplacer(
+	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`, "!", `\!`, "$", `\$`,
+	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
+).Replace
+
+// words tell the item: whom it is about, what happened, and what else there is to say.
+func (i *Item) words() (subject, what string, more []string) {
+	if i.Change != nil {
+		subject, what, more = i.Change.words()
+	} else {
+		subject, what = i.Event.words()
+	}
+	if !i.Reported.IsZero() {
+		more = append(more, "its own clock said "+i.Reported.UTC().Format(dayTime))
+	}
+	return subject, what, more
+}
+
+func (v *Event) words() (subject, what string) {
+	subject = strings.TrimSpace(v.Kind + " " + v.Subject)
+	switch {
+	case v.From != "" && v.To != "":
+		what = v.From + " → " + v.To
+	case v.To != "":
+		what = v.To
+	case v.From != "":
+		what = "no longer " + v.From
+	}
+	if v.Actor != "" {
+		if what != "" {
+			what += ", "
+		}
+		what += "by " + v.Actor
+	}
+	return subject, what
+}
+
+func (c *Change) words() (subject, what string, more []string) {
+	subject = c.Service
+	if c.Environment != "" {
+		subject += " (" + c.Environment + ")"
+	}
+	if c.From == nil {
+		return subject, buildName(c.To) + ", seen for the first time", nil
+	}
+	if c.Rollback {
+		what = "rollback "
+	}
+	what += buildName(c.From) + " → " + buildName(c.To)
+	switch {
+	case c.Done.IsZero():
+		what += ", both are still seen"
+	case c.Done.Sub(c.Time) >= time.Second:
+		at := clockTime
+		if c.Done.Sub(c.Time) > 12*time.Hour {
+			at = dayTime
+		}
+		what += ", both seen until " + c.Done.UTC().Format(at)
+	}
+	rest := c.Diff
+	rest.Version = version.Change{} // told already
+	more = strings.Split(rest.String(), "\n")
+	if rest.Empty() {
+		more = more[1:] // that nothing has changed, but for the version
+	}
+	return subject, what, more
+}
+
+// buildName is the version, or where there is none the revision.
+func buildName(i *version.Info) string {
+	if i.Version == "" && i.Revision != "" {
+		return "rev " + i.Revision[:min(len(i.Revision), 12)]
+	}
+	return orUnknown(i.Version)
+}
