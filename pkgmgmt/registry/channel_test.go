@@ -136,7 +136,8 @@ func TestYankAndBlock(t *testing.T) {
 	require.Equal(t, "channel", refusal(t, client.Move(ctx, v, "lts", "x")).Rule)
 
 	require.NoError(t, client.Block(ctx, v, "CVE-2026-1"))
-	for _, path := range []string{info, "/corp.example/lib/@v/v1.1.0.mod", "/corp.example/lib/@v/v1.1.0.zip", "/corp.example/lib/@v/stable.info"} {
+	require.Equal(t, http.StatusOK, get(reg, "/corp.example/lib/@v/v1.1.0.mod").Code, "those who require it must be able to leave")
+	for _, path := range []string{info, "/corp.example/lib/@v/v1.1.0.zip", "/corp.example/lib/@v/stable.info"} {
 		w := get(reg, path)
 		require.Equal(t, http.StatusForbidden, w.Code, path)
 		require.Equal(t, "corp.example/lib@v1.1.0 is blocked: CVE-2026-1\n", w.Body.String())

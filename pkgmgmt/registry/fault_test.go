@@ -166,7 +166,7 @@ func TestDamagedFiles(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code)
 	require.Equal(t, http.StatusInternalServerError, ask(reg, http.MethodPut, "/corp.example/lib/@yank/v1.0.0?reason=x", nil).Code)
 	require.NoError(t, os.Mkdir(filepath.Join(folder, "v1.0.0.blocked"), 0o700))
-	require.Equal(t, http.StatusInternalServerError, get(reg, "/corp.example/lib/@v/v1.0.0.mod").Code, "it might be blocked")
+	require.Equal(t, http.StatusInternalServerError, get(reg, "/corp.example/lib/@v/v1.0.0.info").Code, "it might be blocked")
 }
 
 // TestOtherStores publishes to a store that is no Dir, so that uploads lie elsewhere.

@@ -66,8 +66,10 @@ func (g *Registry) read(r *request) *problem {
 	if err != nil {
 		return g.absent(err, at.module+"@"+at.version)
 	}
-	if p := g.blocked(ctx, at.file, at.module, at.version); p != nil {
-		return p
+	if at.kind == kindInfo { // and not for go.mod, as the package comment says
+		if p := g.blocked(ctx, at.file, at.module, at.version); p != nil {
+			return p
+		}
 	}
 	return g.send(r, data, contentType, g.cached)
 }
