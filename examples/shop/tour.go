@@ -63,6 +63,7 @@ func tour(ctx context.Context, stdout io.Writer) error {
 		{"a flag is edited", (*guide).edit},
 		{"a flag is edited wrongly", (*guide).wrongEdit},
 		{"a maintenance window", (*guide).maintenance},
+		{"what changed in the last hour", (*guide).changes},
 		{"what the numbers say", (*guide).numbers},
 	} {
 		g.say("\n%d. %s", i+1, strings.ToUpper(step.name[:1])+step.name[1:])
@@ -311,9 +312,42 @@ func (g *guide) explain(ctx context.Context) error {
 	)
 }
 
-// bug buys what the express checkout cannot send.
+// bug rolls the flag out to all, and buys what the express checkout cannot send.
 func (g *guide) bug(ctx context.Context) error {
-	a, _, err := g.buy(ctx, "ada", "gift-card", "&email=ada@shop.example")
+	user := ""
+	for i := range 50 {
+		_, r, err := g.buy(ctx, fmt.Sprintf("grace-%d", i), "tea", "")
+		if err != nil {
+			return err
+		}
+		if r.Path == "standard" {
+			user = r.User
+			break
+		}
+	}
+	if err := check(user != "", "nobody has the standard checkout"); err != nil {
+		return err
+	}
+	if a, _, err := g.buy(ctx, user, "gift-card", ""); err != nil || a.status != http.StatusOK {
+		return fmt.Errorf("%s cannot buy a gift card: %d, %w", user, a.status, err)
+	}
+	g.say("   %s buys a gift card; then somebody edits the flag, from a quarter of the users to all", user)
+	if err := g.docs.replace("flags.yaml", `["on", 25], ["off", 75]`, `["on", 100], ["off", 0]`); err != nil {
+		return err
+	}
+	if err := until(ctx, 5*time.Second, "the flag is on for all", func() bool {
+		_, r, err := g.buy(ctx, user, "tea", "")
+		return err == nil && r.Path == "express"
+	}); err != nil {
+		return err
+	}
+	if err := until(ctx, 5*time.Second, "the edit is noted", func() bool {
+		noted, err := g.past.lastHour(ctx)
+		return err == nil && strings.Contains(noted.String(), "flag express-checkout")
+	}); err != nil {
+		return err
+	}
+	a, _, err := g.buy(ctx, user, "gift-card", "")
 	if err != nil {
 		return err
 	}
@@ -365,7 +399,7 @@ func (g *guide) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := check(!bytes.Contains(text, []byte("ada@shop.example")), "the bundle says whose the request was"); err != nil {
+	if err := check(!bytes.Contains(text, []byte("grace")), "the bundle says whose the request was"); err != nil {
 		return err
 	}
 	const pkg = "github.com/upkeep-go/upkeep/examples/shop"
@@ -520,6 +554,23 @@ func (g *guide) maintenance(ctx context.Context) error {
 	}
 	g.say("   the till is upgraded and the window ended in the file; late can pay")
 	return g.settle(ctx)
+}
+
+// changes asks what the first page of a post-mortem is about.
+func (g *guide) changes(ctx context.Context) error {
+	a, err := g.ask(ctx, http.MethodGet, g.adminURL+"/changes")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(a.body) {
+		g.say("   %s", strings.TrimRight(line, "\n"))
+	}
+	edit, failure := strings.Index(a.body, "flag express-checkout"), strings.Index(a.body, "failure")
+	return errors.Join(
+		check(strings.Contains(a.body, "storefront"), "the start is not there: %s", a.body),
+		check(edit >= 0 && failure > edit, "the edit is not there before the failure: %s", a.body),
+		check(strings.Contains(a.body, "till-upgrade"), "the window is not there: %s", a.body),
+	)
 }
 
 func (g *guide) numbers(ctx context.Context) error {

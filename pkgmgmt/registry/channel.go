@@ -74,6 +74,15 @@ func (g *Registry) channels(r *request) *problem {
 	return nil
 }
 
+// destination sets the version that a channel is to be moved to.
+func (t *target) destination(version string) *problem {
+	escaped, err := module.EscapeVersion(version)
+	if err != nil {
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, "?version=… is no version: "+err.Error())
+	}
+	return t.setVersion(escaped)
+}
+
 // move lets a channel stand for a version (PUT), or removes it (DELETE).
 func (g *Registry) move(r *request) *problem {
 	ctx, at := r.Context(), &r.at
@@ -81,25 +90,15 @@ func (g *Registry) move(r *request) *problem {
 	if p != nil {
 		return p
 	}
-	version := ""
-	if r.Method == http.MethodPut {
-		version = r.URL.Query().Get("version")
-		to := target{module: at.module, base: at.base}
-		escaped, err := module.EscapeVersion(version)
-		if err != nil {
-			return refuse(http.StatusUnprocessableEntity, ruleVersion, "?version=… is no version: "+err.Error())
-		}
-		if p := to.setVersion(escaped); p != nil {
-			return p
-		}
-		rec, err := readRecord(ctx, g.store, to.file)
+	version := at.version // empty: nothing any more
+	if version != "" {
+		rec, err := readRecord(ctx, g.store, at.file)
 		if err != nil {
 			return g.absent(err, at.module+"@"+version)
 		}
 		if rec.Yanked || rec.Blocked {
 			return refuse(http.StatusConflict, ruleChannel, fmt.Sprintf("%s@%s is yanked or blocked: a channel cannot be moved there", at.module, version))
 		}
-		r.at.version = version
 	}
 	var after *Channel
 	err := g.store.Update(ctx, at.base+channelsFile, func(old []byte) ([]byte, error) {

@@ -35,6 +35,8 @@ func child() {
 		return
 	case "publish":
 		publishForever(os.Args[1], os.Args[2])
+	case "serve":
+		serveUntilTold(os.Args[1])
 	case "filelimit":
 		publishAtTheLimit(os.Args[1])
 	}

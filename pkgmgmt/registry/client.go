@@ -137,6 +137,7 @@ func (c *Client) Unyank(ctx context.Context, m module.Version, reason string) er
 }
 
 // Block refuses a version to everyone, with the reason, which the go command prints.
+// Its go.mod is not refused, so that those who require it can go on to another version.
 // Who has it in the module cache keeps it.
 func (c *Client) Block(ctx context.Context, m module.Version, reason string) error {
 	return c.mark(ctx, http.MethodPut, m, "block", reason)

@@ -55,7 +55,7 @@ func (d *dir) Open(_ context.Context, name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, readFlags, 0)
 	switch {
 	case err == nil:
 		return f, nil
@@ -68,6 +68,16 @@ func (d *dir) Open(_ context.Context, name string) (File, error) {
 		return nil, fmt.Errorf("the registry's folder: %v", rootErr) // not %w: nothing is known to be missing
 	}
 	return nil, err
+}
+
+// beside reads a small file of a version of which another file has just been read: what
+// is missing then is missing, and the root is not looked at.
+func (d *dir) beside(name string) ([]byte, error) {
+	path, err := d.path("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 func (d *dir) Create(_ context.Context, name string, content io.Reader) error {

@@ -2,7 +2,12 @@
 
 package registry
 
-import "sync"
+import (
+	"os"
+	"sync"
+)
+
+const readFlags = os.O_RDONLY
 
 // One lock for all of the process: these systems have no flock(2).
 var locked sync.Mutex

@@ -233,8 +233,16 @@ func TestGoCommand(t *testing.T) {
 	// A blocked one is refused with the reason, whatever other proxies there are.
 	require.NoError(t, client.Block(t.Context(), lib("v1.1.0"), "CVE-2026-1: sends keys to strangers"))
 	w.ok("clean", "-modcache")
+	w.write("main/main.go", "package main\n\nimport _ \"corp.example/lib\"\n\nfunc main() {}\n")
 	w.env = append(w.env, "GOPROXY="+proxy+",off")
-	require.Contains(t, w.fails("mod", "download", "corp.example/lib@v1.1.0"), "server response: corp.example/lib@v1.1.0 is blocked: CVE-2026-1: sends keys to strangers")
+	const blocked = "server response: corp.example/lib@v1.1.0 is blocked: CVE-2026-1: sends keys to strangers"
+	require.Contains(t, w.fails("get", "corp.example/lib@v1.1.0"), blocked)
+	require.Contains(t, w.fails("build", "-o", os.DevNull, "."), blocked)
+	require.Contains(t, w.fails("mod", "download", "corp.example/lib@v1.1.0"), blocked)
+	// Who requires it, a module in between for instance, can go on to another one.
+	w.ok("clean", "-modcache")
+	w.ok("get", "corp.example/lib@v1.2.0-rc.1")
+	require.Equal(t, "v1.2.0-rc.1", w.selected("corp.example/lib"))
 	require.NoError(t, client.Unblock(t.Context(), lib("v1.1.0"), "a false alarm"))
 	w.ok("mod", "download", "corp.example/lib@v1.1.0")
 }

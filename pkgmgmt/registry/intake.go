@@ -175,6 +175,9 @@ func (l *limited) ReadAt(p []byte, off int64) (int, error) {
 			return 0, errTooLarge
 		}
 	}
+	if off < 0 { // what a damaged list of files may ask for, and no fault of the disk
+		return 0, stdzip.ErrFormat
+	}
 	return l.file.ReadAt(p, off)
 }
 

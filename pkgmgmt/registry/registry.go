@@ -230,6 +230,11 @@ func (g *Registry) serve(r *request) *problem {
 		r.w.Header().Set("Allow", allow)
 		return refuse(http.StatusMethodNotAllowed, ruleNotFound, "the methods here are "+allow)
 	}
+	if r.op == Move && r.Method == http.MethodPut {
+		if p := r.at.destination(r.URL.Query().Get("version")); p != nil {
+			return p
+		}
+	}
 	if p := g.may(r, r.op); p != nil {
 		return p
 	}

@@ -1,0 +1,226 @@
+package registry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
+)
+
+// A faulty store fails from its n-th writing call on, before it does anything or after.
+type faulty struct {
+	registry.Store
+	left  atomic.Int64
+	after bool
+	err   error
+}
+
+func (f *faulty) do(write func() error) error {
+	if f.left.Add(-1) >= 0 {
+		return write()
+	}
+	if f.after {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (f *faulty) Create(ctx context.Context, name string, content io.Reader) error {
+	return f.do(func() error { return f.Store.Create(ctx, name, content) })
+}
+
+func (f *faulty) Update(ctx context.Context, name string, edit func([]byte) ([]byte, error)) error {
+	return f.do(func() error { return f.Store.Update(ctx, name, edit) })
+}
+
+// TestFailingStore fails at each step of a publish. Nobody is told that it has
+// succeeded, what is listed is whole, and another try puts all in order.
+func TestFailingStore(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		for _, failure := range []error{errors.New("disk on fire at 10.0.0.1"), &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}} {
+			steps := 0
+			for ; ; steps++ {
+				store := &faulty{Store: registry.Dir(t.TempDir()), after: after, err: failure}
+				reg := open(t, store, quiet())
+				store.left.Store(1000)
+				put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "first"))
+				store.left.Store(int64(steps))
+				w := ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.1.0.zip", bytes.NewReader(numbered("v1.1.0")))
+				if w.Code == http.StatusCreated {
+					break
+				}
+				p := problemOf(t, w)
+				want := http.StatusInternalServerError
+				if errors.Is(failure, syscall.ENOSPC) {
+					want = http.StatusInsufficientStorage
+				}
+				require.Equal(t, want, p.Status)
+				require.Equal(t, "store", p.Rule)
+				require.NotContains(t, p.Detail, "fire")
+
+				if strings.Contains(get(reg, "/corp.example/lib/@v/list").Body.String(), "v1.1.0") {
+					checkWhole(t, reg, "v1.1.0")
+				}
+				store.left.Store(1000)
+				w = ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.1.0.zip", bytes.NewReader(numbered("v1.1.0")))
+				require.Contains(t, []int{200, 201}, w.Code, w.Body)
+				require.Equal(t, "v1.0.0\nv1.1.0\n", get(reg, "/corp.example/lib/@v/list").Body.String())
+				checkWhole(t, reg, "v1.1.0")
+			}
+			require.Equal(t, 6, steps, "the intent, the zip, the record, go.mod, .info, the list")
+		}
+	}
+}
+
+// TestFailingMarks fails at each step of a block.
+func TestFailingMarks(t *testing.T) {
+	t.Parallel()
+	for steps := range 4 {
+		store := &faulty{Store: registry.Dir(t.TempDir()), err: errors.New("x")}
+		reg := open(t, store, quiet())
+		store.left.Store(1000)
+		put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "first"))
+		store.left.Store(int64(steps))
+		block := func() int { return ask(reg, http.MethodPut, "/corp.example/lib/@block/v1.0.0?reason=x", nil).Code }
+		if steps == 3 {
+			require.Equal(t, http.StatusOK, block())
+		} else {
+			require.Equal(t, http.StatusInternalServerError, block())
+		}
+		store.left.Store(1000)
+		require.Equal(t, http.StatusOK, block(), "another try finishes it")
+		require.Equal(t, http.StatusForbidden, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code)
+		require.Empty(t, get(reg, "/corp.example/lib/@v/list").Body.String())
+	}
+}
+
+// TestUnreadable: where the store fails, nothing is said to be missing, for then the go
+// command would ask others.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	paths := []string{"/corp.example/lib/@v/list", "/corp.example/lib/@latest", "/corp.example/lib/@v/v1.0.0.info", "/corp.example/lib/@v/v1.0.0.mod", "/corp.example/lib/@v/v1.0.0.zip", "/corp.example/lib/@v/stable.info", "/corp.example/lib/@channels", "/corp.example/lib/@record/v1.0.0"}
+	var log strings.Builder
+	opts := quiet()
+	opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	gone := filepath.Join(t.TempDir(), "not mounted")
+	for _, reg := range []http.Handler{
+		open(t, registry.Dir(gone), opts),
+		open(t, unreadable{registry.Dir(t.TempDir())}, opts),
+	} {
+		for _, path := range paths {
+			w := get(reg, path)
+			require.Equal(t, http.StatusInternalServerError, w.Code, path)
+			require.Equal(t, "the registry's store has failed\n", w.Body.String())
+		}
+	}
+	require.Contains(t, log.String(), "level=ERROR")
+	require.Contains(t, log.String(), "not mounted")
+
+	// The first publish makes the folder, and then what is missing is missing.
+	reg := open(t, registry.Dir(gone), opts)
+	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "x"))
+	require.Equal(t, http.StatusNotFound, get(reg, "/corp.example/other/@v/list").Code)
+	// Not its parents, though.
+	reg = open(t, registry.Dir(filepath.Join(t.TempDir(), "a", "b")), opts)
+	require.Equal(t, http.StatusInternalServerError, ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", bytes.NewReader(numbered("v1.0.0"))).Code)
+}
+
+type unreadable struct{ registry.Store }
+
+func (unreadable) Open(_ context.Context, name string) (registry.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EIO}
+}
+
+// TestDamagedFiles: what cannot be understood of the registry's own files is an error,
+// too.
+func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	reg := open(t, registry.Dir(dir), quiet())
+	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "x"))
+	folder := filepath.Join(dir, "corp.example", "lib", "@v")
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "channels"), []byte("{"), 0o600))
+	require.Equal(t, http.StatusInternalServerError, get(reg, "/corp.example/lib/@v/stable.info").Code)
+	require.Equal(t, http.StatusInternalServerError, get(reg, "/corp.example/lib/@channels").Code)
+	require.Equal(t, http.StatusInternalServerError, ask(reg, http.MethodPut, "/corp.example/lib/@channel/stable?version=v1.0.0&reason=x", nil).Code)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "v1.0.0.record"), []byte("null "), 0o600))
+	require.Equal(t, http.StatusNotFound, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "v1.0.0.record"), []byte("["), 0o600))
+	require.Equal(t, http.StatusInternalServerError, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code)
+	require.Equal(t, http.StatusInternalServerError, ask(reg, http.MethodPut, "/corp.example/lib/@yank/v1.0.0?reason=x", nil).Code)
+	require.NoError(t, os.Mkdir(filepath.Join(folder, "v1.0.0.blocked"), 0o700))
+	require.Equal(t, http.StatusInternalServerError, get(reg, "/corp.example/lib/@v/v1.0.0.info").Code, "it might be blocked")
+}
+
+// TestOtherStores publishes to a store that is no Dir, so that uploads lie elsewhere.
+func TestOtherStores(t *testing.T) {
+	t.Parallel()
+	temp := t.TempDir()
+	opts := quiet()
+	opts.TempDir = temp
+	reg := open(t, struct{ registry.Store }{registry.Dir(t.TempDir())}, opts)
+	for i := range 3 {
+		at := fmt.Sprintf("corp.example/lib@v1.0.%d", i)
+		body := lib(t, at, "x")
+		put(t, reg, http.StatusCreated, at, body)
+		require.Equal(t, body, get(reg, fmt.Sprintf("/corp.example/lib/@v/v1.0.%d.zip", i)).Body.Bytes())
+	}
+	left, err := os.ReadDir(temp)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	opts.TempDir = filepath.Join(temp, "missing")
+	reg = open(t, registry.Dir(t.TempDir()), opts)
+	require.Equal(t, http.StatusInternalServerError, ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", bytes.NewReader(numbered("v1.0.0"))).Code)
+}
+
+// TestStaleFiles: what dead processes have left is removed, when it is old.
+func TestStaleFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".tmp"), 0o700))
+	old, young := filepath.Join(dir, ".tmp", "upkeep-old"), filepath.Join(dir, ".tmp", "upkeep-young")
+	for _, name := range []string{old, young} {
+		require.NoError(t, os.WriteFile(name, nil, 0o600))
+	}
+	info, err := os.Stat(old)
+	require.NoError(t, err)
+	yesterday := info.ModTime().AddDate(0, 0, -2)
+	require.NoError(t, os.Chtimes(old, yesterday, yesterday))
+	put(t, open(t, registry.Dir(dir), quiet()), http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "x"))
+	require.NoFileExists(t, old)
+	require.FileExists(t, young)
+}
+
+// TestDirNames: a store that is used for other names than the registry's stays in its
+// folder.
+func TestDirNames(t *testing.T) {
+	t.Parallel()
+	outside := t.TempDir()
+	store := registry.Dir(filepath.Join(outside, "inside"))
+	for _, name := range []string{"", ".", "..", "../x", "a/../../x", "/x", "a//b", "a/", `a\b`} {
+		_, err := store.Open(t.Context(), name)
+		require.ErrorIs(t, err, fs.ErrInvalid, name)
+		require.ErrorIs(t, store.Create(t.Context(), name, strings.NewReader("x")), fs.ErrInvalid, name)
+		require.ErrorIs(t, store.Update(t.Context(), name, func([]byte) ([]byte, error) { return []byte("x"), nil }), fs.ErrInvalid, name)
+	}
+	entries, err := os.ReadDir(outside)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+}
