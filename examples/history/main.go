@@ -1,0 +1,229 @@
+// History builds three releases of a service with the go command, from a git repository
+// that it makes in a temporary folder, deploys them one after the other, rolls the last
+// one back, and then answers the questions of the morning after:
+//
+//	go run ./examples/history
+//
+// It needs git, and the Go module proxy or a module cache with two versions of semver. A
+// service in Go records itself when it starts, with history.Record(ctx, store,
+// version.Current(), …); here the one that deploys records what it deploys, as it can for
+// any Go program: what was built is read from the binary.
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+	"github.com/upkeep-go/upkeep/version/history"
+)
+
+func main() {
+	if err := run(context.Background(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run plays the day and prints the answers.
+func run(ctx context.Context, out io.Writer) error {
+	dir, err := os.MkdirTemp("", "history")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binaries := map[string]string{}
+	for _, r := range releases {
+		if binaries[r.tag], err = r.build(ctx, dir); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, "built", r.tag)
+	}
+	fmt.Fprintln(out)
+
+	store := history.File(filepath.Join(dir, "history.jsonl"))
+	defer store.Close()
+	if err := play(ctx, store, binaries); err != nil {
+		return err
+	}
+	return answer(ctx, store, out)
+}
+
+// A release is a tag in the repository of the service.
+type release struct {
+	tag, semver, sum, price string
+}
+
+var releases = []release{
+	{"v1.4.0", "v3.4.0", "h1:Zog+i5UMtVoCU8oKka5P7i9q9HgrJeGzI9SA1Xbatp0=", "12"},
+	{"v1.4.1", "v3.4.0", "h1:Zog+i5UMtVoCU8oKka5P7i9q9HgrJeGzI9SA1Xbatp0=", "13"},
+	{"v1.5.0", "v3.5.0", "h1:kQceYJfbupGfZOKZQg0kou0DgAKhzDg2NZPAwZ/2OOE=", "13"},
+}
+
+// build commits and tags the release, and builds it: the go command stamps version,
+// revision and dependencies into the binary.
+func (r release) build(ctx context.Context, dir string) (binary string, err error) {
+	repository := filepath.Join(dir, "shop")
+	if err := os.MkdirAll(repository, 0o755); err != nil {
+		return "", err
+	}
+	for name, text := range map[string]string{
+		"go.mod": "module example.com/shop\n\ngo 1.26\n\nrequire github.com/Masterminds/semver/v3 " + r.semver + "\n",
+		"go.sum": "github.com/Masterminds/semver/v3 " + r.semver + " " + r.sum + "\n" +
+			"github.com/Masterminds/semver/v3 " + r.semver + "/go.mod h1:4V+yj/TJE1HU9XfppCwVMZq3I84lprf4nC11bSS5beM=\n",
+		"main.go": "package main\n\nimport \"github.com/Masterminds/semver/v3\"\n\nfunc main() { println(semver.MustParse(\"1.2.3\").String(), " + r.price + ") }\n",
+	} {
+		if err := os.WriteFile(filepath.Join(repository, name), []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	binary = filepath.Join(dir, "shop-"+r.tag)
+	for _, command := range [][]string{
+		{"git", "init", "-q"}, {"git", "add", "-A"}, {"git", "commit", "-q", "-m", r.tag}, {"git", "tag", r.tag},
+		{"go", "build", "-buildvcs=true", "-o", binary},
+	} {
+		if err := execute(ctx, repository, command...); err != nil {
+			return "", err
+		}
+	}
+	return binary, nil
+}
+
+// execute runs a command in a folder, without what the user has set for git and go.
+func execute(ctx context.Context, dir string, args ...string) error {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PWD="+dir, "GOFLAGS=-mod=readonly", "GOWORK=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0",
+		"GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_DIR="+filepath.Join(dir, ".git"),
+		"GIT_AUTHOR_NAME=ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_AUTHOR_DATE=2026-01-05T08:00:00Z",
+		"GIT_COMMITTER_NAME=ada", "GIT_COMMITTER_EMAIL=ada@example.com", "GIT_COMMITTER_DATE=2026-01-05T08:00:00Z")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, said.Bytes())
+	}
+	return nil
+}
+
+// today is the day that is played.
+func today(clock string) time.Time {
+	t, err := time.Parse(time.DateTime, "2026-01-05 "+clock)
+	if err != nil {
+		panic(err) // a constant is wrong
+	}
+	return t
+}
+
+// A then is a store that is told now what has happened at another time.
+type then struct {
+	history.Store
+	at time.Time
+}
+
+func (s *then) Append(ctx context.Context, entries ...history.Entry) error {
+	for n := range entries {
+		entries[n].Time, entries[n].Late = s.at, time.Since(s.at)
+	}
+	return s.Store.Append(ctx, entries...)
+}
+
+// play deploys the releases on two instances, and rolls the last one back. Meanwhile
+// other things happen too.
+func play(ctx context.Context, store history.Store, binaries map[string]string) error {
+	for _, step := range []struct {
+		clock, instance, tag string
+		event                history.Event
+	}{
+		{clock: "08:30:00", instance: "a", tag: "v1.4.0"},
+		{clock: "08:30:00", instance: "b", tag: "v1.4.0"},
+		{clock: "09:15:00", instance: "a", tag: "v1.4.1"},
+		{clock: "09:17:30", instance: "b", tag: "v1.4.0"}, // the old one has crashed and comes back
+		{clock: "09:20:00", instance: "b", tag: "v1.4.1"},
+		{clock: "10:40:00", event: history.Event{Kind: "flag", Subject: "express-checkout", From: "off", To: "10 %", Actor: "ada"}},
+		{clock: "11:02:00", instance: "a", tag: "v1.5.0"},
+		{clock: "11:06:00", instance: "b", tag: "v1.5.0"},
+		{clock: "11:07:12", event: history.Event{Kind: "failure", Subject: "POST /checkout", To: "500 invalid version"}},
+		{clock: "11:20:00", instance: "a", tag: "v1.4.1"},
+		{clock: "11:21:00", instance: "b", tag: "v1.4.1"},
+	} {
+		at := &then{store, today(step.clock)}
+		if step.tag == "" {
+			if err := history.Note(ctx, at, step.event); err != nil {
+				return err
+			}
+			continue
+		}
+		info, err := version.ReadFile(binaries[step.tag])
+		if err != nil {
+			return err
+		}
+		if err := history.Record(ctx, at, info, history.Deployment{Environment: "production", Instance: step.instance}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer asks the questions.
+func answer(ctx context.Context, store history.Store, out io.Writer) error {
+	fmt.Fprintln(out, "What ran when it failed, at 11:07?")
+	running, err := history.At(ctx, store, today("11:07:12"))
+	if err != nil {
+		return err
+	}
+	tell(out, running)
+
+	fmt.Fprintln(out, "\nAnd five minutes before, while it was rolled out?")
+	if running, err = history.At(ctx, store, today("11:02:12")); err != nil {
+		return err
+	}
+	tell(out, running)
+
+	fmt.Fprintln(out, "\nWhat had changed in the half hour before?")
+	list, err := history.Timeline(ctx, store, today("10:37:12"), today("11:07:12"))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, list)
+
+	fmt.Fprintln(out, "\nWhat was rolled back today?")
+	changes, err := history.Between(ctx, store, today("00:00:00"), today("23:59:59"))
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if c.Rollback {
+			fmt.Fprintf(out, "%s of %s, after %v\n", c.From.Version, c.Service, c.Time.Sub(today("11:02:00")))
+		}
+	}
+
+	fmt.Fprintln(out, "\nWhat runs now?")
+	if running, err = history.Current(ctx, store); err != nil {
+		return err
+	}
+	tell(out, running)
+
+	fmt.Fprintln(out, "\nAnd for the post-mortem:")
+	if list, err = history.Timeline(ctx, store, today("00:00:00"), today("23:59:59")); err != nil {
+		return err
+	}
+	fmt.Fprint(out, list.Markdown())
+	return nil
+}
+
+func tell(out io.Writer, running []history.Running) {
+	for _, r := range running {
+		names := make([]string, len(r.Instances))
+		for n, i := range r.Instances {
+			names[n] = i.Name
+		}
+		fmt.Fprintf(out, "%s %s in %s, on %s\n", r.Service, r.Info.Version, r.Environment, strings.Join(names, " and "))
+	}
+}

@@ -1,0 +1,355 @@
+package history_test
+
+import (
+	"context"
+	"crypto/subtle"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+	"github.com/upkeep-go/upkeep/version/history"
+)
+
+// A day is a store that is told now what has happened at some time of a day, so that the
+// examples print the same everywhere. A service hands its store to Record as it is.
+type day struct {
+	history.Store
+	dir string
+	now time.Time
+}
+
+func newDay() *day {
+	dir, err := os.MkdirTemp("", "history")
+	if err != nil {
+		panic(err)
+	}
+	return &day{history.File(filepath.Join(dir, "history.jsonl")), dir, clock("00:00")}
+}
+
+func (d *day) end() { _ = os.RemoveAll(d.dir) }
+
+func (d *day) Append(ctx context.Context, entries ...history.Entry) error {
+	for n := range entries {
+		entries[n].Time, entries[n].Late = d.now, time.Since(d.now)
+	}
+	return d.Store.Append(ctx, entries...)
+}
+
+func clock(text string) time.Time {
+	t, err := time.Parse("2006-01-02 15:04", "2026-01-05 "+text)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// exampleBuild stands for version.Current.
+func exampleBuild(release, semver string) version.Info {
+	return version.FromBuildInfo(&debug.BuildInfo{
+		GoVersion: "go1.26.8",
+		Path:      "example.com/shop",
+		Main:      debug.Module{Path: "example.com/shop", Version: release},
+		Deps:      []*debug.Module{{Path: "github.com/Masterminds/semver/v3", Version: semver, Sum: "h1:" + semver}},
+	}, nil)
+}
+
+// The whole story: a service records itself when it starts, other things that change the
+// system are noted, and when something breaks there is one list of it all.
+func Example() {
+	ctx := context.Background()
+	store := newDay() // history.File("/var/lib/shop/history.jsonl")
+	defer store.end()
+
+	// In main: the service starts, whatever the store says.
+	start := func(info version.Info, instance string) {
+		err := history.Record(ctx, store, info, history.Deployment{Environment: "production", Instance: instance})
+		if err != nil {
+			slog.Warn("not in the history", "error", err)
+		}
+	}
+	start(exampleBuild("v1.4.1", "v3.4.0"), "a")
+	start(exampleBuild("v1.4.1", "v3.4.0"), "b")
+
+	// A rolling update: both are seen in turn, and it is one change.
+	store.now = clock("11:00")
+	start(exampleBuild("v1.5.0", "v3.5.0"), "a")
+	store.now = clock("11:02")
+	start(exampleBuild("v1.4.1", "v3.4.0"), "b") // the old one restarts
+	store.now = clock("11:04")
+	start(exampleBuild("v1.5.0", "v3.5.0"), "b")
+
+	store.now = clock("11:07")
+	_ = history.Note(ctx, store, history.Event{Kind: "flag", Subject: "express-checkout", From: "off", To: "on", Actor: "ada"})
+	store.now = clock("11:09")
+	_ = history.Note(ctx, store, history.Event{Kind: "failure", Subject: "POST /checkout", To: "500"})
+
+	store.now = clock("11:20")
+	start(exampleBuild("v1.4.1", "v3.4.0"), "a")
+	start(exampleBuild("v1.4.1", "v3.4.0"), "b")
+
+	changes, err := history.Timeline(ctx, store, clock("10:30"), clock("11:30"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(changes)
+	// Output:
+	// 2026-01-05 11:00:00Z  shop (production): v1.4.1 → v1.5.0, both seen until 11:04:00Z
+	//                       semver v3.4.0 → v3.5.0
+	// 2026-01-05 11:07:00Z  flag express-checkout: off → on, by ada
+	// 2026-01-05 11:09:00Z  failure POST /checkout: 500
+	// 2026-01-05 11:20:00Z  shop (production): rollback v1.5.0 → v1.4.1
+	//                       semver v3.5.0 → v3.4.0 (downgraded)
+}
+
+// For the post-mortem.
+func ExampleList_Markdown() {
+	ctx := context.Background()
+	store := newDay()
+	defer store.end()
+	here := history.Deployment{Environment: "production", Instance: "a"}
+	_ = history.Record(ctx, store, exampleBuild("v1.4.1", "v3.4.0"), here)
+	store.now = clock("11:00")
+	_ = history.Record(ctx, store, exampleBuild("v1.5.0", "v3.5.0"), here)
+	store.now = clock("11:07")
+	_ = history.Note(ctx, store, history.Event{Kind: "flag", Subject: "express_checkout", To: "on", Actor: "ada"})
+
+	changes, err := history.Timeline(ctx, store, clock("10:30"), clock("11:30"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Print(changes.Markdown())
+	// Output:
+	// | Time (UTC) | What | Change |
+	// | --- | --- | --- |
+	// | 2026-01-05 11:00:00 | shop (production) | **v1.4.1 → v1.5.0**<br>semver v3.4.0 → v3.5.0 |
+	// | 2026-01-05 11:07:00 | flag express\_checkout | on, by ada |
+}
+
+// Which versions took the place of which others, for a program.
+func ExampleBetween() {
+	ctx := context.Background()
+	store := newDay()
+	defer store.end()
+	for _, release := range []string{"v1.4.1", "v1.5.0", "v1.4.1"} {
+		_ = history.Record(ctx, store, exampleBuild(release, "v3.5.0"), history.Deployment{Environment: "production", Instance: "a"})
+		store.now = store.now.Add(time.Hour)
+	}
+
+	changes, err := history.Between(ctx, store, clock("00:30"), clock("23:59"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, c := range changes {
+		fmt.Println(c.Time.Format(time.TimeOnly), c.Service, c.To.Version, c.Diff.Version.Kind, "rollback:", c.Rollback)
+	}
+	// Output:
+	// 01:00:00 shop v1.5.0 upgraded rollback: false
+	// 02:00:00 shop v1.4.1 downgraded rollback: true
+}
+
+// What ran at a time: here while an update was rolled out.
+func ExampleAt() {
+	ctx := context.Background()
+	store := newDay()
+	defer store.end()
+	for _, instance := range []string{"a", "b"} {
+		_ = history.Record(ctx, store, exampleBuild("v1.4.1", "v3.4.0"), history.Deployment{Environment: "production", Instance: instance})
+	}
+	store.now = clock("11:00")
+	_ = history.Record(ctx, store, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production", Instance: "a"})
+
+	running, err := history.At(ctx, store, clock("11:01"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range running {
+		fmt.Println(r.Service, r.Info.Version, r.Environment, r.Instances[0].Name)
+	}
+	// Output:
+	// shop v1.4.1 production b
+	// shop v1.5.0 production a
+}
+
+// A heard is an appender that says when it has been told something.
+type heard struct {
+	history.Appender
+	told chan struct{}
+}
+
+func (h *heard) Append(ctx context.Context, entries ...history.Entry) error {
+	err := h.Appender.Append(ctx, entries...)
+	h.told <- struct{}{}
+	return err
+}
+
+// A service that tells for as long as it runs, and that it stops: then Current knows that
+// it is gone.
+func ExampleKeep() {
+	store := newDay()
+	defer store.end()
+	heard := &heard{store.Store, make(chan struct{}, 2)}
+
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	kept := make(chan error, 1)
+	go func() {
+		kept <- history.Keep(ctx, heard, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production"})
+	}()
+	<-heard.told
+	running, err := history.Current(context.Background(), store)
+	fmt.Println(len(running), err)
+
+	stop() // the service shuts down
+	fmt.Println(<-kept)
+	running, err = history.Current(context.Background(), store)
+	fmt.Println(len(running), err)
+	// Output:
+	// 1 <nil>
+	// <nil>
+	// 0 <nil>
+}
+
+// An event that is told of afterwards stands where it happened.
+func ExampleNote() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "history")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	store := history.File(filepath.Join(dir, "history.jsonl"))
+	defer store.Close()
+
+	_ = history.Note(ctx, store, history.Event{Time: clock("11:30"), Kind: "window", Subject: "db-upgrade", From: "announced", To: "in progress"})
+	_ = history.Note(ctx, store, history.Event{Time: clock("09:00"), Kind: "migration", Subject: "orders", To: "version 42", Actor: "deploy bot"})
+	changes, err := history.Timeline(ctx, store, time.Time{}, time.Time{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(changes)
+	// Output:
+	// 2026-01-05 09:00:00Z  migration orders: version 42, by deploy bot
+	// 2026-01-05 11:30:00Z  window db-upgrade: announced → in progress
+}
+
+// A file survives a crash in the middle of a line: what was acknowledged is there, and
+// what is no entry is counted.
+func ExampleFile() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "history")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "history.jsonl")
+	store := history.File(path, &history.FileOptions{MaxBytes: 1 << 20})
+	defer store.Close()
+
+	_ = history.Note(ctx, store, history.Event{Kind: "flag", Subject: "a"})
+	f, _ := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	_, _ = f.WriteString(`{"id":"torn","ki`)
+	_ = f.Close()
+	_ = history.Note(ctx, store, history.Event{Kind: "flag", Subject: "b"})
+
+	changes, err := history.Timeline(ctx, store, time.Time{}, time.Time{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(changes.Items), "entries,", store.Stats()["rejected_lines"], "torn line")
+
+	// A disk that is full or read-only is an error, and no reason not to start.
+	err = history.Note(ctx, history.File(filepath.Join(dir, "missing", "history.jsonl")), history.Event{Kind: "flag", Subject: "c"})
+	fmt.Println(err != nil)
+	// Output:
+	// 2 entries, 1 torn line
+	// true
+}
+
+// More than one machine: a database, with the driver that the service has already.
+func ExampleSQL() {
+	ctx := context.Background()
+	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer db.Close()
+	store := history.SQL(db, history.PostgreSQL, &history.SQLOptions{Table: "deployments"})
+	if err := history.Record(ctx, store, version.Current(), history.Deployment{Environment: "production"}); err != nil {
+		slog.Warn("not in the history", "error", err)
+	}
+	// Once a day, by one of them:
+	if _, err := store.Prune(ctx, time.Now().AddDate(-1, 0, 0)); err != nil {
+		slog.Warn("the history grows", "error", err)
+	}
+}
+
+// Services that cannot reach a database report to one that can: it takes entries from
+// those that it knows, each under its own name.
+func ExampleReport() {
+	ctx := context.Background()
+	store := newDay() // where the collector runs; history.SQL in earnest
+	defer store.end()
+	tokens := map[string]string{"shop": "secret1", "till": "secret2"}
+	collector, err := history.NewCollector(store.Store, &history.CollectorOptions{
+		Authorize: func(r *http.Request) (client string, ok bool) {
+			for name, token := range tokens {
+				if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+token)) == 1 {
+					client, ok = name, true
+				}
+			}
+			return client, ok
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server := httptest.NewServer(collector)
+	defer server.Close()
+
+	// In each service:
+	reporter := history.Report(server.URL, &history.ReportOptions{
+		Sign: func(r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer secret1")
+			return nil
+		},
+	})
+	// It never waits: the collector may be away.
+	_ = history.Record(ctx, reporter, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production", Instance: "a"})
+	_ = history.Note(ctx, reporter, history.Event{Kind: "flag", Subject: "express-checkout", To: "on"})
+	_ = reporter.Close() // sends what waits, for 5 seconds at most
+
+	changes, err := history.Timeline(ctx, store, time.Time{}, time.Time{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, i := range changes.Items {
+		if i.Change != nil {
+			fmt.Println(i.Client, "told of", i.Change.Service, i.Change.To.Version)
+		} else {
+			fmt.Println(i.Client, "told of", i.Event.Subject)
+		}
+	}
+	fmt.Println(collector.Stats()["accepted"], reporter.Stats()["dropped_full"])
+	// Output:
+	// shop told of shop v1.5.0
+	// shop told of express-checkout
+	// 2 0
+}
