@@ -170,25 +170,18 @@ func (s *FileStore) replace(ext string, data []byte) (f *os.File, err error) {
 func folded(entries []Entry) []Entry {
 	last := map[string]int{}
 	for n, e := range entries {
-		if e.Kind == Seen || e.Kind == Stopped {
-			if l, ok := last[e.Run]; !ok || !e.At.Before(entries[l].At) || e.Kind == Stopped {
-				last[e.Run] = n
-			}
+		if l, ok := last[e.Run]; e.sighted() && (!ok || !e.At.Before(entries[l].At)) {
+			last[e.Run] = n
 		}
 	}
 	kept := make([]Entry, 0, len(entries))
-	first := map[string]bool{}
+	begun := map[string]bool{}
 	for n, e := range entries {
-		switch e.Kind {
-		case Started, Noted:
-			first[e.Run] = true
-		default:
-			// The first sighting of a run whose start is not told stands for it.
-			if last[e.Run] != n && first[e.Run] {
-				continue
-			}
-			first[e.Run] = true
+		// The first sighting of a run whose start is not told stands for it.
+		if e.Kind == Seen && begun[e.Run] && last[e.Run] != n {
+			continue
 		}
+		begun[e.Run] = true
 		kept = append(kept, e)
 	}
 	return kept
