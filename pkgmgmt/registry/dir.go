@@ -22,7 +22,8 @@ import (
 //
 // The tree is that of a module proxy, so that a static file server, or
 // GOPROXY=file://…, can read it, with nothing of what a registry refuses; a backup may
-// copy it at any time. What a crash has left below ".tmp" is removed a day later.
+// copy it at any time. What a crash has left below ".tmp" is removed when the next process
+// begins to write, or a day later where there is no flock(2).
 //
 // A file is written under another name, synced, and linked or renamed into place, and
 // then its folder is synced. As long as the folder itself is missing every file is an
@@ -39,9 +40,13 @@ type dir struct {
 	durable   sync.Map // of folders whose names are known to survive a crash
 }
 
-// stale is the age at which a temporary file has no owner any more: uploads are
-// bounded by Options.UploadTimeout and by the gate, and take minutes.
-const stale = 24 * time.Hour
+// A temporary file whose owner is dead is removed once it is not young any more; where
+// there are no locks by which that can be told, once it is stale, for uploads take
+// minutes.
+const (
+	young = time.Minute
+	stale = 24 * time.Hour
+)
 
 func (d *dir) path(op, name string) (string, error) {
 	if !fs.ValidPath(name) || name == "." || strings.Contains(name, `\`) {
@@ -172,7 +177,11 @@ func (d *dir) temp() (*os.File, error) {
 		return nil, err
 	}
 	d.sweep.Do(d.removeStale)
-	return createTemp(d.tmp)
+	f, err := createTemp(d.tmp)
+	if err == nil {
+		claim(f)
+	}
+	return f, err
 }
 
 func createTemp(folder string) (*os.File, error) {
@@ -194,8 +203,13 @@ func (d *dir) removeStale() {
 		return // the next process tries again
 	}
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > stale {
-			os.Remove(filepath.Join(d.tmp, e.Name()))
+		info, err := e.Info()
+		if err != nil {
+			continue
+		}
+		name, age := filepath.Join(d.tmp, e.Name()), time.Since(info.ModTime())
+		if age > stale || age > young && abandoned(name) {
+			os.Remove(name)
 		}
 	}
 }

@@ -90,17 +90,18 @@
 // # Threat model
 //
 // Uploads and paths are hostile. A body goes to a temporary file and no further than
-// Options.MaxZip; nothing is unpacked to disk; the zip's list of files is at most 8
-// MiB, its go.mod 1 MiB, what it unpacks to 500 MiB, and two at a time are looked at. A
-// slow upload holds its temporary file and one of Options.MaxUploads, no lock. Names of
-// files are built from valid module paths and versions only. Whoever may publish runs no code
-// here; what a gate runs is the gate's to contain.
+// Options.MaxZip; nothing is unpacked to disk. The zip's list of files is at most 8 MiB,
+// its go.mod 256 KiB and 10,000 lines, what it unpacks to 500 MiB, and two zips at a
+// time are looked at. A slow upload holds its temporary file and one of
+// Options.MaxUploads, no lock. Names of files are built from valid module paths and
+// versions only. No code of an upload is run here; what a gate runs is the gate's to
+// contain.
 //
 // By default nobody may write. Names below the private prefixes are never sent
-// anywhere, and Options.Public keeps the go command from doing so: without it the go command
-// asks the next proxy of GOPROXY for what it does not find here, private names among them.
-// Where the store fails, the answer is an error, never "not found", at which the go
-// command would go on to others. Serve over TLS, for the go command sends
+// anywhere, and Options.Public keeps the go command from doing so: without it the go
+// command asks the next proxy of GOPROXY for what it does not find here, private names
+// among them. Where the store fails, the answer is an error, never "not found", at which
+// the go command would go on to others. Serve over TLS, for the go command sends
 // credentials over nothing else. Requests are not bounded in their rate.
 //
 // A registry keeps what it is given: it does not sign, and who can write to the store's

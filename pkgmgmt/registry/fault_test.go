@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -190,22 +191,48 @@ func TestOtherStores(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", bytes.NewReader(numbered("v1.0.0"))).Code)
 }
 
-// TestStaleFiles: what dead processes have left is removed, when it is old.
+// TestStaleFiles: what dead processes have left is removed, and what others write is not.
 func TestStaleFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, ".tmp"), 0o700))
-	old, young := filepath.Join(dir, ".tmp", "upkeep-old"), filepath.Join(dir, ".tmp", "upkeep-young")
-	for _, name := range []string{old, young} {
+	reg := open(t, registry.Dir(dir), quiet())
+	r, w := io.Pipe()
+	answered := make(chan int, 1)
+	go func() {
+		answered <- ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", r).Code
+	}()
+	body := numbered("v1.0.0")
+	_, err := w.Write(body[:10])
+	require.NoError(t, err)
+	temporary := func() (names []string) {
+		entries, err := os.ReadDir(filepath.Join(dir, ".tmp"))
+		require.NoError(t, err)
+		for _, e := range entries {
+			names = append(names, filepath.Join(dir, ".tmp", e.Name()))
+		}
+		return names
+	}
+	uploads := temporary()
+	require.Len(t, uploads, 1)
+	dead, young := filepath.Join(dir, ".tmp", "upkeep-dead"), filepath.Join(dir, ".tmp", "upkeep-young")
+	for _, name := range []string{dead, young} {
 		require.NoError(t, os.WriteFile(name, nil, 0o600))
 	}
-	info, err := os.Stat(old)
+	old := time.Now().Add(-2 * time.Hour)
+	if !canLimitFiles { // nor has it locks
+		old = old.Add(-24 * time.Hour)
+	}
+	require.NoError(t, os.Chtimes(dead, old, old))
+	if canLimitFiles {
+		require.NoError(t, os.Chtimes(uploads[0], old, old)) // of a slow one
+	}
+	put(t, open(t, registry.Dir(dir), quiet()), http.StatusCreated, "corp.example/lib@v1.0.1", numbered("v1.0.1"))
+	require.ElementsMatch(t, append(uploads, young), temporary())
+	_, err = w.Write(body[10:])
 	require.NoError(t, err)
-	yesterday := info.ModTime().AddDate(0, 0, -2)
-	require.NoError(t, os.Chtimes(old, yesterday, yesterday))
-	put(t, open(t, registry.Dir(dir), quiet()), http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "x"))
-	require.NoFileExists(t, old)
-	require.FileExists(t, young)
+	require.NoError(t, w.Close())
+	require.Equal(t, http.StatusCreated, <-answered)
+	checkWhole(t, reg, "v1.0.0")
 }
 
 // TestDirNames: a store that is used for other names than the registry's stays in its

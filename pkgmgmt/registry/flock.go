@@ -31,6 +31,31 @@ func lock(path string) (unlock func(), err error) {
 	}
 }
 
+// claim says that a temporary file has an owner, as long as it is open.
+func claim(f *os.File) { tryLock(f) }
+
+// abandoned says whether a file has no owner.
+func abandoned(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return tryLock(f)
+}
+
+func tryLock(f *os.File) bool {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	locked := false
+	err = raw.Control(func(fd uintptr) {
+		locked = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	})
+	return err == nil && locked
+}
+
 // syncFolder makes the names in a folder durable.
 func syncFolder(path string) error {
 	f, err := os.Open(path)

@@ -85,7 +85,7 @@ func FuzzPath(f *testing.F) {
 			to := w.Header().Get("Location")
 			require.True(t, strings.HasPrefix(to, "https://proxy.example/"), to)
 			require.False(t, strings.HasPrefix(path, "/corp.example/"), path)
-			require.NotContains(t, to, "..")
+			require.NotContains(t, strings.Split(to, "/"), "..")
 			require.NotContains(t, strings.TrimPrefix(to, "https://"), "//")
 		case http.StatusNotFound, http.StatusMethodNotAllowed:
 		case http.StatusUnprocessableEntity:

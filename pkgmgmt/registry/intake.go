@@ -19,7 +19,8 @@ import (
 // What a zip may make the registry hold in memory.
 const (
 	maxDirectory = 8 << 20 // the zip's list of files: some 50,000 of them
-	maxGoMod     = 1 << 20
+	maxGoMod     = 256 << 10
+	maxLines     = 10_000 // of go.mod, each of which takes some kilobytes once it is parsed
 )
 
 // A cargo is what an upload holds, once it is found to be sound.
@@ -100,7 +101,7 @@ func unpack(m module.Version, z *stdzip.Reader) (*cargo, error) {
 
 func unpackGoMod(f *stdzip.File) ([]byte, error) {
 	if f.UncompressedSize64 > maxGoMod {
-		return nil, unsound(ruleSize, "go.mod is larger than %d MiB", maxGoMod>>20)
+		return nil, unsound(ruleSize, "go.mod is larger than %d KiB", maxGoMod>>10)
 	}
 	r, err := f.Open()
 	if err != nil {
@@ -119,6 +120,9 @@ func unpackGoMod(f *stdzip.File) ([]byte, error) {
 
 // checkGoMod holds go.mod to what a published one must be.
 func checkGoMod(m module.Version, data []byte) error {
+	if bytes.Count(data, []byte("\n")) > maxLines {
+		return unsound(ruleSize, "go.mod has more than %d lines", maxLines)
+	}
 	f, err := modfile.Parse("go.mod", data, nil)
 	switch {
 	case err != nil:
@@ -135,8 +139,8 @@ func checkGoMod(m module.Version, data []byte) error {
 }
 
 // checkEnd looks for what stands at the end of a zip, as archive/zip does, and refuses
-// what only larger archives need (ZIP64, APPNOTE 4.3.14), by which a small one could claim any
-// number of files.
+// what only larger archives need (ZIP64, APPNOTE 4.3.14), by which a small one could
+// claim any number of files.
 func checkEnd(f io.ReaderAt, size int64) error {
 	const most = 65535 + 22 + 20 // the longest comment, the end record, the ZIP64 locator before it
 	tail := make([]byte, min(size, most))

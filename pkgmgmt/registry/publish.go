@@ -73,7 +73,7 @@ func (g *Registry) publish(r *request) *problem {
 	if p, done := g.settle(r, c); done {
 		return p
 	}
-	event := Event{Time: now(), What: "published", By: r.who}
+	event := Event{What: "published", By: r.who}
 	if g.opts.Gate != nil {
 		judgement, p := g.judge(r, c, f.Name(), override)
 		if p != nil {
@@ -84,6 +84,7 @@ func (g *Registry) publish(r *request) *problem {
 			event.Reason = override
 		}
 	}
+	event.Time = now()
 	if err := g.intend(ctx, at.file, c.sum, event); err != nil {
 		return broken(err)
 	}
