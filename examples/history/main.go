@@ -86,7 +86,10 @@ func (r release) build(ctx context.Context, dir string) (binary string, err erro
 	}
 	binary = filepath.Join(dir, "shop-"+r.tag)
 	for _, command := range [][]string{
-		{"git", "init", "-q"}, {"git", "add", "-A"}, {"git", "commit", "-q", "-m", r.tag}, {"git", "tag", r.tag},
+		{"git", "init", "-q"},
+		{"git", "add", "-A"},
+		{"git", "commit", "-q", "-m", r.tag},
+		{"git", "tag", r.tag},
 		{"go", "build", "-buildvcs=true", "-o", binary},
 	} {
 		if err := execute(ctx, repository, command...); err != nil {
