@@ -82,6 +82,7 @@ func newBackend(t testing.TB, dialect history.Dialect) *backend {
 		b.driver, b.source = "pgx", strings.Replace(shared.url(), "dbname=postgres", "dbname="+name, 1)
 	}
 	b.db = b.open(t)
+	require.NoError(t, b.db.PingContext(t.Context()), "SQLite makes the file")
 	return b
 }
 
@@ -462,8 +463,8 @@ func TestLedger(t *testing.T) {
 	case err := <-done:
 		require.NoError(t, err)
 	}
-	for _, token := range []string{"secret1", "wrong"} {
-		r := history.Report("http://"+at[0]+"/history", &history.ReportOptions{Drain: time.Second, Sign: func(r *http.Request) error {
+	for token, drain := range map[string]time.Duration{"secret1": time.Minute, "wrong": 100 * time.Millisecond} {
+		r := history.Report("http://"+at[0]+"/history", &history.ReportOptions{Drain: drain, Sign: func(r *http.Request) error {
 			r.Header.Set("Authorization", "Bearer "+token)
 			return nil
 		}})

@@ -38,7 +38,8 @@ type Entry struct {
 	Time time.Time `json:"time"`
 
 	// Late is how long before it was handed over it happened, by a clock that nobody
-	// sets: what has waited in a queue of ours is that late. A store turns it into At.
+	// sets: what has waited in a queue of ours is that late. An event that is told ahead has
+	// less than none. A store turns it into At.
 	Late time.Duration `json:"late,omitzero"` // nanoseconds
 
 	// Received is when the store was given the entry, and At when it happened, both by
@@ -89,8 +90,8 @@ type Event struct {
 const (
 	maxID       = 64
 	maxStoredID = 2*maxID + 1 // with the name of a client
-	// maxLate is how late an entry can be; what happened before is told as of then.
-	maxLate = 10 * 366 * 24 * time.Hour
+	// maxLate is how late an entry can be, or how far ahead an event.
+	maxLate = 100 * 366 * 24 * time.Hour
 	// maxEvery is the longest interval between sightings.
 	maxEvery = 24 * time.Hour
 	// believed is how far a reporter's clock may be from the store's before the store's
@@ -100,8 +101,8 @@ const (
 
 // Receive gives the entry as a store keeps it that is given it now, by its own clock. At
 // is Time when both clocks agree to within five seconds; else it is now less Late, so
-// that a clock that is hours off, or runs backwards, moves nothing to another place.
-// Nothing happens after it was received.
+// that a clock that is hours off, or runs backwards, moves nothing to another place. But
+// for events that are told ahead nothing happens after it was received.
 func (e Entry) Receive(now time.Time) Entry {
 	now = now.Round(0).UTC()
 	e.Received, e.Time = now, e.Time.UTC()
@@ -109,8 +110,11 @@ func (e Entry) Receive(now time.Time) Entry {
 	if d := e.Time.Sub(e.At); d <= believed && d >= -believed {
 		e.At = e.Time
 	}
-	if e.At.After(now) {
+	switch {
+	case e.At.After(now) && e.Late >= 0:
 		e.At = now
+	case !inRange(e.At):
+		e.At = e.Time
 	}
 	e.Late = 0
 	return e
@@ -166,7 +170,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 		return fault("time", "must be between the years 1970 and 2200")
 	}
 	e.Time = e.Time.Round(0).UTC()
-	e.Late = min(max(e.Late, 0), maxLate)
+	e.Late = min(max(e.Late, -maxLate), maxLate)
 	e.Client = clean(e.Client, maxID)
 	switch e.Kind {
 	case Noted:
@@ -193,6 +197,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 		return fault("build", "must be %d digits, hexadecimal", digestLength)
 	}
 	e.Event = nil
+	e.Late = max(e.Late, 0)
 	e.Every = min(max(e.Every, 0), maxEvery)
 	e.Service = orUnknown(clean(e.Service, maxName))
 	e.Environment, e.Instance = clean(e.Environment, maxName), clean(e.Instance, maxName)

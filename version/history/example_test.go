@@ -325,6 +325,7 @@ func ExampleReport() {
 
 	// In each service:
 	reporter := history.Report(server.URL, &history.ReportOptions{
+		Drain: 30 * time.Second,
 		Sign: func(r *http.Request) error {
 			r.Header.Set("Authorization", "Bearer secret1")
 			return nil
@@ -333,7 +334,7 @@ func ExampleReport() {
 	// It never waits: the collector may be away.
 	_ = history.Record(ctx, reporter, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production", Instance: "a"})
 	_ = history.Note(ctx, reporter, history.Event{Kind: "flag", Subject: "express-checkout", To: "on"})
-	_ = reporter.Close() // sends what waits, for 5 seconds at most
+	_ = reporter.Close() // sends what waits, for as long as Drain says
 
 	changes, err := history.Timeline(ctx, store, time.Time{}, time.Time{})
 	if err != nil {

@@ -123,8 +123,13 @@ func load(ctx context.Context, store Store) (*history, error) {
 	h.groups = runsOf(h.list)
 	// A store whose clock is ahead of ours knows of what is not yet.
 	h.horizon = h.posOf(time.Now())
-	if n := len(h.list); n > 0 && h.list[n-1].when.pos.After(h.horizon) {
-		h.horizon = h.list[n-1].when.pos
+	for _, e := range slices.Backward(h.list) {
+		if e.sighted() {
+			if e.when.pos.After(h.horizon) {
+				h.horizon = e.when.pos
+			}
+			break
+		}
 	}
 	return h, nil
 }

@@ -63,16 +63,15 @@ func tidied(e Entry) (Entry, error) {
 }
 
 // Note records what else changes the system. An event without a time happens now; one
-// with a time has happened then, by the clock of this program: in the future nothing
-// happens. It needs a kind or a subject. Kinds are free: flag, window, migration,
-// failure.
+// with a time happens then, by the clock of this program, be it to come. It needs a kind
+// or a subject. Kinds are free: flag, window, migration, failure.
 func Note(ctx context.Context, store Appender, event Event) error {
 	now := time.Now()
 	e := Entry{ID: rand.Text(), Kind: Noted, Time: event.Time, Event: &event}
 	if e.Time.IsZero() {
 		e.Time = now
 	}
-	e.Late = max(0, now.Sub(e.Time))
+	e.Late = now.Sub(e.Time)
 	e, err := tidied(e)
 	if err != nil {
 		return err

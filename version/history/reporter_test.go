@@ -83,7 +83,7 @@ func TestReport(t *testing.T) {
 	m := &memory{}
 	server := httptest.NewServer(newCollector(t, m, nil))
 	defer server.Close()
-	r := history.Report(server.URL, nil, &history.ReportOptions{Sign: func(r *http.Request) error {
+	r := history.Report(server.URL, nil, &history.ReportOptions{Drain: time.Minute, Sign: func(r *http.Request) error {
 		r.Header.Set("Authorization", "shop")
 		return nil
 	}})
