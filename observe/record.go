@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"reflect"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -82,56 +83,75 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.LittleEndian.AppendUint32(b, uint32(int32(offset)))
 }
 
-// scalar appends a when its value is of a kind that needs no rendering. It stands
-// apart from attr, which calls itself, so that b can be on the stack.
-func scalar(b []byte, a slog.Attr) (packed []byte, ok bool) {
-	var kind byte
+// scalar packs a into b when its value is of a kind that needs no rendering, and gives
+// the length: 0 when it is of another kind or does not fit. It stands apart from attr,
+// which calls itself, so that b can be on the stack.
+func scalar(b []byte, a slog.Attr) (n int) {
+	const most = 1 + 3 + 13 // a kind, the length of a key or text, a time
+	if len(a.Key) >= 0x80 {
+		a.Key = cut(a.Key, maxText)
+	}
+	if len(b) < len(a.Key)+most {
+		return 0
+	}
+	n = 1 + putText(b[1:], a.Key)
 	var bits uint64
 	switch a.Value.Kind() {
 	case slog.KindString:
-		b = appendKey(b, packString, a.Key)
-		return appendText(b, cut(a.Value.String(), maxTailText)), true
-	case slog.KindTime:
-		b = appendKey(b, packTime, a.Key)
-		return appendTime(b, a.Value.Time()), true
-	case slog.KindInt64:
-		kind, bits = packInt, uint64(a.Value.Int64())
-	case slog.KindBool:
-		kind = packFalse
-		if a.Value.Bool() {
-			kind = packTrue
+		s := cut(a.Value.String(), maxTailText)
+		if len(b) < n+len(s)+3 {
+			return 0
 		}
-		return appendKey(b, kind, a.Key), true
+		b[0] = packString
+		return n + putText(b[n:], s)
+	case slog.KindInt64:
+		b[0], bits = packInt, uint64(a.Value.Int64())
+	case slog.KindBool:
+		b[0] = packFalse
+		if a.Value.Bool() {
+			b[0] = packTrue
+		}
+		return n
 	case slog.KindDuration:
-		kind, bits = packDuration, uint64(a.Value.Duration())
+		b[0], bits = packDuration, uint64(a.Value.Duration())
 	case slog.KindFloat64:
-		kind, bits = packFloat, math.Float64bits(a.Value.Float64())
+		b[0], bits = packFloat, math.Float64bits(a.Value.Float64())
 	case slog.KindUint64:
-		kind, bits = packUint, a.Value.Uint64()
+		b[0], bits = packUint, a.Value.Uint64()
+	case slog.KindTime:
+		b[0] = packTime
+		return n + len(appendTime(b[n:n], a.Value.Time()))
 	default:
-		return b, false
+		return 0
 	}
-	if n, k := len(b), len(a.Key); k < 0x80 && cap(b)-n >= k+10 { // as below, in one step
-		b = b[:n+k+10]
-		b[n], b[n+1] = kind, byte(k)
-		copy(b[n+2:], a.Key)
-		binary.LittleEndian.PutUint64(b[n+2+k:], bits)
-		return b, true
+	binary.LittleEndian.PutUint64(b[n:], bits)
+	return n + 8
+}
+
+// putText is appendText for a b that has room for s.
+func putText(b []byte, s string) int {
+	n := 1
+	if b[0] = byte(len(s)); len(s) >= 0x80 {
+		n = binary.PutUvarint(b, uint64(len(s)))
 	}
-	b = appendKey(b, kind, a.Key)
-	return binary.LittleEndian.AppendUint64(b, bits), true
+	return n + copy(b[n:], s)
 }
 
 // attr appends a, or nothing when it says nothing. Values of any type are rendered
 // here and now; so are those of a LogValuer.
 func (p packer) attr(b []byte, a slog.Attr, depth int) []byte {
-	a.Value = a.Value.Resolve()
-	if b, ok := scalar(b, a); ok {
-		return b
-	}
-	v := a.Value
-	if v.Kind() == slog.KindGroup {
+	v := a.Value.Resolve()
+	switch v.Kind() {
+	case slog.KindGroup:
 		return p.group(b, a.Key, v.Group(), depth)
+	case slog.KindAny:
+	default:
+		size := len(a.Key) + 32
+		if v.Kind() == slog.KindString {
+			size += len(v.String())
+		}
+		b = slices.Grow(b, size)
+		return b[:len(b)+scalar(b[len(b):cap(b)], slog.Attr{Key: a.Key, Value: v})]
 	}
 	if v.Any() == nil {
 		if a.Key == "" {
@@ -241,11 +261,12 @@ func (p packer) record(b []byte, h *logHandler, r *slog.Record, span byte, sc tr
 	left := h.left
 	r.Attrs(func(a slog.Attr) bool {
 		before := len(b)
-		packed, ok := scalar(b, a)
-		if !ok {
-			packed = append(b, p.attr(nil, a, 0)...)
+		if n := scalar(b[before:cap(b)], a); n > 0 {
+			b = b[:before+n]
+		} else {
+			b = append(b, p.attr(nil, a, 0)...)
 		}
-		if b = packed; len(b) > maxTailRecord {
+		if len(b) > maxTailRecord {
 			b = b[:before]
 			left++
 		}
