@@ -273,7 +273,7 @@ func (st *state) remember(e *evaluation) bool {
 	}
 	if i := slices.Index(st.obs.guarded.keys, e.key); i >= 0 && !st.job {
 		if st.guarded == nil {
-			st.guarded = make([]string, len(st.obs.guarded.keys))
+			st.guarded = new([maxGuarded]string)
 		}
 		if st.guarded[i] == "" {
 			st.guarded[i] = e.label()
@@ -347,6 +347,9 @@ func (st *state) measureFlags(out *outcome) {
 	seen := st.guarded
 	st.guarded = nil // an evaluation after the end counts no more, but is not in the way
 	st.mu.Unlock()
+	if seen == nil {
+		return
+	}
 	class := statusClass(out.status, st.why)
 	for i, variant := range seen {
 		if variant != "" {

@@ -3,7 +3,6 @@ package observe
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -94,7 +93,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 			st.headers[1] = traceResponse(sc)
 			header[headerTraceResponse] = st.headers[1:2:2]
 		}
-		st.w.obs, st.w.ctx = o, st.Context
+		st.w.st = st
 
 		defer st.end(r)
 		next.ServeHTTP(st.w.wrap(w), r)
@@ -107,11 +106,11 @@ func traceResponse(sc trace.SpanContext) string {
 	var b [55]byte
 	traceID, spanID := sc.TraceID(), sc.SpanID()
 	copy(b[:], "00-")
-	hex.Encode(b[3:], traceID[:])
+	putHex(b[3:35], traceID[:])
 	b[35] = '-'
-	hex.Encode(b[36:], spanID[:])
+	putHex(b[36:52], spanID[:])
 	b[52] = '-'
-	hex.Encode(b[53:], []byte{byte(sc.TraceFlags())})
+	putHex(b[53:], []byte{byte(sc.TraceFlags())})
 	return string(b[:])
 }
 
@@ -201,6 +200,8 @@ func (st *state) describeEnd(r *http.Request, out *outcome, attrs *spanAttrs) {
 	}
 	if out.status != 0 {
 		attrs.add(keyStatus.Int(int(out.status)))
+	}
+	if st.obs.responseSize && out.status != 0 {
 		attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
 	}
 }

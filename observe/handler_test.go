@@ -553,3 +553,17 @@ func TestStateIsSmall(t *testing.T) {
 	t.Parallel()
 	require.LessOrEqual(t, int(observe.StateSize), 512)
 }
+
+// Semconv has the size of a response in a span by opting in only.
+func TestHandlerResponseSize(t *testing.T) {
+	t.Parallel()
+	for _, opted := range []bool{false, true} {
+		k := newRig(t, func(o *observe.Options) { o.ResponseSize = opted })
+		k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })), "GET", "/")
+		want := ""
+		if opted {
+			want = "5"
+		}
+		require.Equal(t, want, attr(k.span(), "http.response.body.size"))
+	}
+}

@@ -54,6 +54,7 @@ func newRig(t *testing.T, change func(*observe.Options)) *rig {
 		MeterProvider:  meters,
 		LoggerProvider: loggers,
 		Propagator:     propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}),
+		ResponseSize:   true,
 	}
 	if change != nil {
 		change(opts)

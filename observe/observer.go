@@ -104,6 +104,11 @@ type Options struct {
 	// Nil: none.
 	InternalHosts []string
 
+	// ResponseSize adds http.response.body.size to server spans: the bytes of the body
+	// that the handler wrote. Semconv leaves it to opting in. False: only the records of
+	// requests have it, as bytes.
+	ResponseSize bool
+
 	// GuardedFlags are the keys of at most eight flags whose effect on requests is
 	// measured, as upkeep.flag.request.duration: see [Observer.FlagHook]. Nil: none.
 	GuardedFlags []string
@@ -146,6 +151,7 @@ type Observer struct {
 	logger     *slog.Logger
 
 	public, join, repanic bool
+	responseSize          bool
 	untraced              bool // the tracer is one that does nothing
 	slow                  time.Duration
 	wide                  float64
@@ -202,8 +208,10 @@ func New(opts *Options) (*Observer, error) {
 		public:     opts.Public,
 		join:       opts.JoinSpan,
 		repanic:    opts.Repanic,
-		slow:       opts.Slow,
-		wide:       opts.WideEvent,
+
+		responseSize: opts.ResponseSize,
+		slow:         opts.Slow,
+		wide:         opts.WideEvent,
 
 		redact:        opts.RedactFlag,
 		oldFlagErrors: opts.OldFlagErrors,

@@ -78,7 +78,7 @@ func (c *captures) record(st *state, r *http.Request) {
 	if rec.uri == "" && r.URL != nil {
 		rec.uri = r.URL.RequestURI()
 	}
-	st.rec, st.w.rec = rec, rec
+	st.rec = rec
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &bodyTee{ReadCloser: r.Body, rec: rec, kept: &rec.request}
 	}

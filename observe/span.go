@@ -42,7 +42,7 @@ func (a *spanAttrs) start(more ...trace.SpanStartOption) []trace.SpanStartOption
 
 func (a *spanAttrs) free() {
 	clear(a.attrs[:a.n])
-	clear(a.opts[:])
+	clear(a.opts[2:]) // what start was given more
 	a.n = 0
 	spanAttrsPool.Put(a)
 }

@@ -47,19 +47,19 @@ type state struct {
 
 	// Whether this request is told in full is decided once, at its end, for the log
 	// tail and the bundle alike; nothing reads these before.
-	why  reason
-	told bool  // the limiter let it through
-	more int64 // requests alike that it held back before
+	why      reason
+	told     bool  // the limiter let it through
+	seenLate bool  // guarded by mu: the response had begun when the panic was seen
+	more     int64 // requests alike that it held back before
 
-	mu       sync.Mutex
-	route    string // or the name of the job
-	routed   string // the path that route was matched with
-	failure  error
-	seen     *PanicError // by a Route, and maybe recovered outside of it
-	seenLate bool        // the response had begun
-	site     uintptr     // who called Fail
-	flags    []evaluation
-	guarded  []string // labels of the guarded flags; nil or "": not seen
+	mu      sync.Mutex
+	route   string // or the name of the job
+	routed  string // the path that route was matched with
+	failure error
+	seen    *PanicError // by a Route, and maybe recovered outside of it
+	site    uintptr     // who called Fail
+	flags   []evaluation
+	guarded *[maxGuarded]string // labels of the guarded flags; nil or "": not seen
 }
 
 type stateKey struct{}

@@ -27,14 +27,14 @@ type tail struct {
 	mu      sync.Mutex
 	shard   *tailShard // nil: none yet
 	chunks  [maxTailChunks]*chunk
-	n       int // of chunks
 	dropped int
+	n       int32 // of chunks
+	late    int32 // bytes of records since it ended
 	ended   bool
 	told    bool // it ended and was written
-	late    int  // bytes of records since
+	listed  bool
 
 	older, newer *state // in the shard's list, while it holds chunks
-	listed       bool
 }
 
 // A chunk is a piece of a tail, the unit in which memory is given out: each record
@@ -108,8 +108,8 @@ func (st *state) addTail(packed []byte) bool {
 	switch {
 	case t.ended:
 		defer t.mu.Unlock()
-		if t.told && t.late+len(packed) <= maxTail {
-			t.late += len(packed)
+		if t.told && int(t.late)+len(packed) <= maxTail {
+			t.late += int32(len(packed))
 			return false
 		}
 		st.obs.tails.late.Add(1)
@@ -250,7 +250,7 @@ func (s *tailShard) evict(asking *state) bool {
 		victim.drop(c.records)
 		c.free()
 	}
-	s.chunks -= victim.tail.n
+	s.chunks -= int(victim.tail.n)
 	clear(victim.tail.chunks[:])
 	victim.tail.n = 0
 	s.unlist(victim)
@@ -294,7 +294,7 @@ func (st *state) closeTail() (records []tailRecord, dropped int) {
 		t.chunks[i] = nil
 	}
 	shard.mu.Lock()
-	shard.chunks -= t.n
+	shard.chunks -= int(t.n)
 	shard.mu.Unlock()
 	slices.SortStableFunc(records, func(a, b tailRecord) int { return a.record.Time.Compare(b.record.Time) })
 	return records, t.dropped

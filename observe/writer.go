@@ -15,11 +15,9 @@ import (
 // write when it has returned.
 type writer struct {
 	inner    http.ResponseWriter
-	obs      *Observer
-	rec      *recording      // nil: nothing is captured
-	ctx      context.Context // the request's
-	status   atomic.Int32    // 0: nothing was sent yet
-	bytes    atomic.Int64    // of the body
+	st       *state       // that it lives in
+	status   atomic.Int32 // 0: nothing was sent yet
+	bytes    atomic.Int64 // of the body
 	hijacked atomic.Bool
 	phase    atomic.Int32
 }
@@ -69,7 +67,7 @@ func (w *writer) Header() http.Header { return w.inner.Header() }
 // for it (Context.Stream). It says what the request's context says.
 func (w *writer) CloseNotify() <-chan bool {
 	gone := make(chan bool, 1)
-	context.AfterFunc(w.ctx, func() { gone <- true })
+	context.AfterFunc(w.st.Context, func() { gone <- true })
 	return gone
 }
 
@@ -77,8 +75,8 @@ func (w *writer) WriteHeader(status int) {
 	if w.late() {
 		return
 	}
-	if w.rec != nil {
-		w.rec.began(status, w.inner.Header())
+	if w.st.rec != nil {
+		w.st.rec.began(status, w.inner.Header())
 	}
 	w.inner.WriteHeader(status)
 	// 1xx come before the answer; only 101 is one (RFC 9110 section 15.2).
@@ -94,8 +92,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	w.begin()
 	n, err := w.inner.Write(p)
 	w.bytes.Add(int64(n))
-	if w.rec != nil {
-		wrote(w.rec, p[:max(0, min(n, len(p)))])
+	if w.st.rec != nil {
+		wrote(w.st.rec, p[:max(0, min(n, len(p)))])
 	}
 	return n, err
 }
@@ -108,8 +106,8 @@ func (w *writer) WriteString(s string) (int, error) {
 	w.begin()
 	n, err := io.WriteString(w.inner, s)
 	w.bytes.Add(int64(n))
-	if w.rec != nil {
-		wrote(w.rec, s[:max(0, min(n, len(s)))])
+	if w.st.rec != nil {
+		wrote(w.st.rec, s[:max(0, min(n, len(s)))])
 	}
 	return n, err
 }
@@ -157,11 +155,11 @@ func (w *writer) late() bool {
 		return false
 	case phaseOutside:
 		if w.phase.CompareAndSwap(phaseOutside, phaseLate) {
-			w.obs.counts.lateAnswers.Add(1)
+			w.st.obs.counts.lateAnswers.Add(1)
 		}
 		return false
 	}
-	w.obs.counts.lateWrites.Add(1)
+	w.st.obs.counts.lateWrites.Add(1)
 	return true
 }
 
@@ -189,8 +187,8 @@ func (w *writer) readFrom(src io.Reader) (int64, error) {
 	}
 	n, err := w.inner.(io.ReaderFrom).ReadFrom(src)
 	w.bytes.Add(n)
-	if w.rec != nil {
-		w.rec.passed(n)
+	if w.st.rec != nil {
+		w.st.rec.passed(n)
 	}
 	return head + n, err
 }
@@ -198,12 +196,12 @@ func (w *writer) readFrom(src io.Reader) (int64, error) {
 // recordFrom writes the beginning of src by hand, as far as it is captured; the rest
 // goes the short way, from file to socket. Its error is io.EOF when there is no rest.
 func (w *writer) recordFrom(src io.Reader) (written int64, err error) {
-	if w.rec == nil || !w.rec.wants() {
+	if w.st.rec == nil || !w.st.rec.wants() {
 		return 0, nil
 	}
 	buf := copyPool.Get().(*[copyBuffer]byte)
 	defer copyPool.Put(buf)
-	for w.rec.wants() {
+	for w.st.rec.wants() {
 		n, err := src.Read(buf[:])
 		if n > 0 {
 			m, failed := w.Write(buf[:n])

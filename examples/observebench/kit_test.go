@@ -58,7 +58,7 @@ func newRig(t *testing.T, change func(*observe.Options)) *rig {
 	k.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(k.reader))
 	opts := &observe.Options{
 		Log: slog.NewTextHandler(&k.logs, nil), TracerProvider: k.tracers, MeterProvider: k.meters,
-		LoggerProvider: sdklog.NewLoggerProvider(), Propagator: propagator,
+		LoggerProvider: sdklog.NewLoggerProvider(), Propagator: propagator, ResponseSize: true,
 	}
 	if change != nil {
 		change(opts)
