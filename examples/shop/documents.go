@@ -25,7 +25,7 @@ func copyDocuments(w window) (documents, error) {
 		return documents{}, err
 	}
 	d := documents{dir}
-	for _, name := range []string{"flags.yaml", "packages.yaml"} {
+	for _, name := range []string{"flags.yaml", "packages.yaml", "peers.yaml"} {
 		text, err := embedded.ReadFile("documents/" + name)
 		if err != nil {
 			return d, err

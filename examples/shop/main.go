@@ -83,6 +83,7 @@ The shop is open: %[1]s, for its operators: %[2]s
   curl -s '%[2]s/explain?flag=express-checkout&user=42'
   curl -s '%[2]s/maintenance/'
   curl -s '%[2]s/stats'
+  curl -s '%[2]s/health'
 
 A quarter of the users get the express checkout. Make it all of them, or none:
   %[3]s

@@ -8,6 +8,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/version"
+	"github.com/upkeep-go/upkeep/version/compat"
 )
 
 // A price is what the price service knows of an item.
@@ -17,8 +18,8 @@ type price struct {
 }
 
 // newPrices is the second service: small, and observed like the first, so that one
-// trace shows both.
-func newPrices(info version.Info, obs *observe.Observer) http.Handler {
+// trace shows both. It serves the storefronts that fit it.
+func newPrices(info version.Info, obs *observe.Observer, peers *compat.Policy) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /prices", func(w http.ResponseWriter, r *http.Request) {
 		obs.Logger().DebugContext(r.Context(), "prices asked for")
@@ -29,7 +30,7 @@ func newPrices(info version.Info, obs *observe.Observer) http.Handler {
 			"gift-card": {Cents: 2000, Grams: 0},
 		})
 	})
-	return obs.Handler(version.Middleware(info)(observe.Route(mux)))
+	return obs.Handler(version.Middleware(info)(compat.Require(peers)(observe.Route(mux))))
 }
 
 // fetchPrices asks the price service.

@@ -22,6 +22,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
 	"github.com/upkeep-go/upkeep/version"
+	"github.com/upkeep-go/upkeep/version/compat"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
@@ -37,7 +38,7 @@ type shop struct {
 	guard   *downtime.Guard
 	past    *chronicle
 
-	storeURL, adminURL string
+	storeURL, adminURL, pricesURL string
 
 	closers []func(context.Context) // in the order of opening
 }
@@ -116,11 +117,17 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 
 	s.past.listen(ctx, s.guard)
 
-	pricesURL, err := s.openPrices(ctx)
-	if err != nil {
+	// observe again: what the others count becomes metrics.
+	for name, stats := range map[string]func() map[string]float64{"flags": s.flags.Stats, "downtime": s.guard.Stats} {
+		if err := s.obs.Gauges(name, stats); err != nil {
+			return s, err
+		}
+	}
+
+	if s.pricesURL, err = s.openPrices(ctx); err != nil {
 		return s, err
 	}
-	return s, s.openListeners(ctx, addr, pricesURL)
+	return s, s.openListeners(ctx, addr)
 }
 
 func (s *shop) checkPackages() error {
@@ -157,15 +164,23 @@ func (s *shop) openPrices(ctx context.Context) (url string, err error) {
 		return "", err
 	}
 	s.onClose(func(context.Context) { _ = obs.Close() })
-	return s.serve(ctx, "127.0.0.1:0", newPrices(info, obs))
+	text, err := s.docs.read("peers.yaml")
+	if err != nil {
+		return "", err
+	}
+	peers, err := compat.ParsePolicy(s.docs.path("peers.yaml"), text, &compat.Options{Logger: obs.Logger()})
+	if err != nil {
+		return "", err
+	}
+	return s.serve(ctx, "127.0.0.1:0", newPrices(info, obs, peers))
 }
 
-func (s *shop) openListeners(ctx context.Context, addr, pricesURL string) (err error) {
+func (s *shop) openListeners(ctx context.Context, addr string) (err error) {
 	transport := &http.Transport{}
 	s.onClose(func(context.Context) { transport.CloseIdleConnections() })
 	store := &storefront{
 		flags:  openfeature.NewDefaultClient(),
-		prices: pricesURL,
+		prices: s.pricesURL,
 		client: &http.Client{Timeout: 5 * time.Second, Transport: version.Transport(s.info, s.obs.Transport(transport))},
 		log:    s.log,
 		carts:  map[string][]string{},
@@ -201,6 +216,7 @@ func (s *shop) openListeners(ctx context.Context, addr, pricesURL string) (err e
 	admin.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]map[string]float64{"flags": s.flags.Stats(), "downtime": s.guard.Stats(), "observe": s.obs.Stats()})
 	})
+	admin.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.obs.Health()) })
 	s.adminURL, err = s.serve(ctx, "127.0.0.1:0", admin)
 	return err
 }

@@ -227,6 +227,22 @@ func (c *console) durations(ctx context.Context) []series {
 	return all
 }
 
+// gauge reads a metric that is one number; -1 when there is none.
+func (c *console) gauge(ctx context.Context, service, name string) float64 {
+	var metrics metricdata.ResourceMetrics
+	if reader := c.meters[service]; reader == nil || reader.Collect(ctx, &metrics) != nil {
+		return -1
+	}
+	for _, scope := range metrics.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if data, ok := m.Data.(metricdata.Gauge[float64]); ok && m.Name == name && len(data.DataPoints) == 1 {
+				return data.DataPoints[0].Value
+			}
+		}
+	}
+	return -1
+}
+
 func labels(set attribute.Set) string {
 	var parts []string
 	for _, key := range []attribute.Key{"http.request.method", "http.route", "http.response.status_code", "upkeep.job.name", "error.type"} {

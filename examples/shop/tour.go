@@ -55,6 +55,7 @@ func tour(ctx context.Context, stdout io.Writer) error {
 		{"what exactly is running", (*guide).identity},
 		{"may this build run", (*guide).policy},
 		{"one trace across two services", (*guide).trace},
+		{"a peer that is too old", (*guide).oldPeer},
 		{"ids that clients choose", (*guide).hostileID},
 		{"a flag for a quarter of the users", (*guide).flag},
 		{"why did user 42 get this", (*guide).explain},
@@ -242,6 +243,19 @@ func (g *guide) trace(ctx context.Context) error {
 		}
 	}
 	return check(a.header.Get("X-Service-Version") != "", "the answer does not say the version")
+}
+
+func (g *guide) oldPeer(ctx context.Context) error {
+	a, err := g.ask(ctx, http.MethodGet, g.pricesURL+"/prices", "User-Agent", "storefront/v0.0.1")
+	if err != nil {
+		return err
+	}
+	g.say("   a storefront v0.0.1 asks for prices: %d", a.status)
+	g.say("   %s", strings.TrimSpace(a.body))
+	return errors.Join(
+		check(a.status == http.StatusBadRequest, "the old peer got %d", a.status),
+		check(strings.Contains(a.body, `"required":">=0.0.2"`), "the answer does not say what is needed: %s", a.body),
+	)
 }
 
 func (g *guide) hostileID(ctx context.Context) error {
@@ -588,6 +602,7 @@ func (g *guide) numbers(ctx context.Context) error {
 		check(has("POST /checkout 500"), "the bug is not counted: %v", all),
 		check(has("POST 503") || has("POST /checkout 503"), "no refusal is counted: %v", all),
 		check(stats["refused"] >= 2, "the guard counted %v refusals", stats["refused"]),
+		check(g.console.gauge(ctx, "storefront", "downtime.refused") == stats["refused"], "the metric of refusals differs"),
 		check(g.obs.Stats()["panics"] == 1, "observe counted %v panics", g.obs.Stats()["panics"]),
 	)
 }
