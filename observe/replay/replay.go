@@ -116,6 +116,7 @@ type outcome struct {
 	stack    string
 	failure  error // of observe.Fail
 	aborted  bool
+	untyped  bool // the handler did not say of what type its answer is
 }
 
 // serve replays the request.
@@ -135,7 +136,7 @@ func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
 	if c.opts.Prepare != nil {
 		c.opts.Prepare(r)
 	}
-	w := httptest.NewRecorder()
+	w := &recorder{ResponseRecorder: httptest.NewRecorder()}
 	func() {
 		defer func() {
 			switch value := recover(); value {
@@ -154,11 +155,52 @@ func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
 	defer c.mu.Unlock()
 	got := c.outcome
 	resp := w.Result()
-	got.status, got.header, got.body = resp.StatusCode, resp.Header, w.Body.String()
+	got.status, got.header, got.body, got.untyped = resp.StatusCode, resp.Header, w.Body.String(), w.untyped
+	if got.untyped { // package http finds out
+		got.header.Del("Content-Type")
+		if got.body != "" {
+			got.header.Set("Content-Type", http.DetectContentType([]byte(got.body)))
+		}
+	}
 	if got.panicked && w.Body.Len() == 0 && got.status < 500 {
 		got.status = http.StatusInternalServerError // what observe.Handler, or nothing, would have sent
 	}
 	return got
+}
+
+// A recorder also notes whether a body is sent without a Content-Type.
+type recorder struct {
+	*httptest.ResponseRecorder
+	begun, untyped bool
+}
+
+func (w *recorder) begin() {
+	if !w.begun {
+		_, typed := w.Header()["Content-Type"]
+		w.begun, w.untyped = true, !typed
+	}
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if status >= 200 {
+		w.begin()
+	}
+	w.ResponseRecorder.WriteHeader(status)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	w.begin()
+	return w.ResponseRecorder.Write(p)
+}
+
+func (w *recorder) WriteString(s string) (int, error) {
+	w.begin()
+	return w.ResponseRecorder.WriteString(s)
+}
+
+func (w *recorder) Flush() {
+	w.begin()
+	w.ResponseRecorder.Flush()
 }
 
 func (o *outcome) failed() bool {
