@@ -95,7 +95,10 @@ func killed(t *testing.T, path, mode, name string, lines int) int {
 // is there.
 func TestFileKill(t *testing.T) {
 	t.Parallel()
-	kills := 100
+	kills := 400
+	if testing.Short() {
+		kills = 40
+	}
 	if n, err := strconv.Atoi(os.Getenv("HISTORY_KILLS")); err == nil {
 		kills = n
 	}
