@@ -28,6 +28,10 @@ const processDir = "UPKEEP_QUORUM_TEST_DIR"
 // beGuard is a replica with a guard that writes as much as it may: a byte into a file for
 // each piece of work, one into another when it is refused.
 func beGuard(dir, folder string) int {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the test's process, however that ends
+		os.Exit(1)
+	}()
 	file := func(name string) *os.File {
 		f, err := os.OpenFile(filepath.Join(folder, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 		if err != nil {
@@ -269,6 +273,8 @@ func TestGuardsOfProcesses(t *testing.T) {
 		cmd := exec.Command(exe)
 		cmd.Env = append(os.Environ(), processDir+"="+dir, "UPKEEP_QUORUM_TEST_GUARD="+folder)
 		cmd.Stderr = os.Stderr
+		_, err = cmd.StdinPipe()
+		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
 		t.Cleanup(func() {
 			_ = cmd.Process.Kill()

@@ -255,25 +255,31 @@ func TestMigrate(t *testing.T) {
 		}
 		all.Wait()
 		require.Equal(t, 8, b.count(t, "SELECT COUNT(*) FROM history"))
-		require.Equal(t, 2, b.count(t, "SELECT version FROM history_schema"))
+		require.Equal(t, 3, b.count(t, "SELECT version FROM history_schema"))
 
 		exec := func(statement string) {
 			_, err := b.db.ExecContext(t.Context(), statement)
 			require.NoError(t, err)
 		}
+		exec("DROP INDEX history_place")
+		exec("ALTER TABLE history DROP COLUMN first_place")
+		exec("ALTER TABLE history DROP COLUMN last_place")
 		exec("DROP INDEX history_last")
 		exec("DROP INDEX history_build")
 		exec("UPDATE history_schema SET version = 1")
 		require.NoError(t, history.Note(t.Context(), b.store(), history.Event{Kind: "flag"}))
-		require.Equal(t, 2, b.count(t, "SELECT version FROM history_schema"))
+		require.Equal(t, 3, b.count(t, "SELECT version FROM history_schema"))
 		exec("DROP INDEX history_last") // it is there again
+		entries, err := b.store().Entries(t.Context())
+		require.NoError(t, err)
+		require.Len(t, entries, 9)
 		require.Equal(t, 9, b.count(t, "SELECT COUNT(*) FROM history"))
 
 		exec("UPDATE history_schema SET version = 99")
 		require.ErrorIs(t, history.Note(t.Context(), b.store(), history.Event{Kind: "flag"}), history.ErrSchema)
-		_, err := history.Current(t.Context(), b.store())
+		_, err = history.Current(t.Context(), b.store())
 		require.ErrorIs(t, err, history.ErrSchema)
-		require.ErrorContains(t, err, "history is of version 99, known are those up to 2")
+		require.ErrorContains(t, err, "history is of version 99, known are those up to 3")
 	})
 }
 
@@ -426,24 +432,63 @@ func TestFaults(t *testing.T) {
 // TestHostileRows are what others have written into the tables.
 func TestHostileRows(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
-		for n, statement := range []string{
-			"UPDATE history SET event = '{'", "UPDATE history SET time = -1", "UPDATE history SET id = ''",
-		} {
-			s := b.store()
-			require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}))
+		exec := func(statement string) {
+			t.Helper()
 			_, err := b.db.ExecContext(t.Context(), statement)
-			require.NoError(t, err)
-			_, err = s.Entries(t.Context())
-			require.ErrorContains(t, err, "history: row ", n)
-			_, err = b.db.ExecContext(t.Context(), "DELETE FROM history")
 			require.NoError(t, err)
 		}
 		s := b.store()
+		for n, wrong := range []string{"event = '{'", "time = -1", "id = ''"} {
+			require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: fmt.Sprint(n)}))
+			exec("UPDATE history SET " + wrong + ` WHERE event LIKE '%"` + fmt.Sprint(n) + `"%'`)
+		}
 		require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
-		_, err := b.db.ExecContext(t.Context(), "UPDATE history_builds SET info = '['")
+		exec("UPDATE history_builds SET info = '['")
+		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: "fine"}))
+		entries, err := s.Entries(t.Context())
 		require.NoError(t, err)
-		_, err = s.Entries(t.Context())
-		require.ErrorContains(t, err, "history: build ")
+		require.Len(t, entries, 2, "the start, of which the build is not known, and the note")
+		require.Nil(t, entries[0].Info)
+		require.Equal(t, "fine", entries[1].Event.Subject)
+		require.Equal(t, 4.0, s.Stats()["rejected_rows"])
+	})
+}
+
+// TestOverlap has many instances run beside one another for hours. What each row tells of
+// its last sighting is later than the next row's first one, and no clock was set back.
+func TestOverlap(t *testing.T) {
+	onEach(t, func(t *testing.T, b *backend) {
+		s := b.store()
+		sighted := func(kind history.Kind) {
+			for n := range 20 {
+				info := build("v1.0.0")
+				e := history.Entry{
+					ID: fmt.Sprint(kind, n), Kind: kind, Time: time.Now(), Run: fmt.Sprint("run", n), Every: time.Minute,
+					Service: "shop", Instance: fmt.Sprint("i", n),
+				}
+				if kind == history.Started {
+					e.Info = &info
+				}
+				require.NoError(t, s.Append(t.Context(), e))
+			}
+		}
+		sighted(history.Started)
+		_, err := b.db.ExecContext(t.Context(), fmt.Sprintf(
+			"UPDATE history SET at = at - %[1]d, time = time - %[1]d, received = received - %[1]d", 3*time.Hour))
+		require.NoError(t, err)
+		sighted(history.Seen)
+
+		entries, err := s.Entries(t.Context())
+		require.NoError(t, err)
+		require.Len(t, entries, 40)
+		for n := range 39 {
+			require.Less(t, entries[n].Seq, entries[n+1].Seq)
+			require.False(t, entries[n+1].Received.Before(entries[n].Received), "in the order of receipt")
+		}
+		running, err := history.Current(t.Context(), s)
+		require.NoError(t, err)
+		require.Len(t, running, 1)
+		require.Len(t, running[0].Instances, 20)
 	})
 }
 

@@ -9,17 +9,18 @@ import (
 // version that has no order.
 var ErrIncomparable = errors.New("cannot be compared")
 
-// A Fault is one thing wrong with [Rules]. [New], [ParsePolicy] and
-// [Policy.Update] return all of them together, as [Faults].
+// A Fault is one thing wrong with [Rules]. [New], [ParsePolicy],
+// [Policy.Update] and [Policy.UpdateDocument] return all of them together, as
+// [Faults].
 type Fault struct {
-	File  string // the document's name, as given to ParsePolicy, with line and column if known; empty without a document
+	File  string // the document's name, as given to ParsePolicy, with line and column; empty without a document
 	Field string // "peers.shop[0].minimum"; empty when the fault is in no field
 	Err   error
 }
 
 // Error gives the document, the field and the fault:
 //
-//	compat.yaml: default[0].minimum: "1.x" is no version that could be compared
+//	compat.yaml:2:14: default[0].minimum: "1.x" is no version that could be compared
 func (f *Fault) Error() string {
 	text := ""
 	if f.File != "" {

@@ -182,7 +182,7 @@ peers:
       stage: enforce
     - minimum: v1.6.0
       stage: warn
-      sunset: 2027-03-31T00:00:00Z
+      sunset: 2027-03-31
 `), nil)
 	if err != nil {
 		fmt.Println(err)
@@ -196,8 +196,26 @@ peers:
 	// Output:
 	// compat: billing v1.5.1 is blocked by 1.5.0 - 1.5.2; needed is not build-4711, not 1.5.0 - 1.5.2
 	// compat: shop v1.5.1 does not satisfy >=1.6.0
-	// compat.yaml: default[0].minimum: "1.x.0" is no version that could be compared: it tells a build number, a date or another name, which has no order
-	// compat.yaml: default[1].stage: must be observe, warn or enforce, got "refuse"
+	// compat.yaml:1:21: default[0].minimum: "1.x.0" is no version that could be compared: it tells a build number, a date or another name, which has no order
+	// compat.yaml:1:37: default[1].stage: must be observe, warn or enforce, got "refuse"
+}
+
+// Whoever watches the document puts each new text in place; one with faults changes nothing.
+func ExamplePolicy_UpdateDocument() {
+	policy, err := compat.ParsePolicy("compat.yaml", []byte("default: [{minimum: v1.4.0}]"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(policy.UpdateDocument("compat.yaml", []byte("default: [{minimum: 1.9}]")))
+	fmt.Println(policy.CheckClient("shop/v1.8.0"))
+	fmt.Println(policy.UpdateDocument("compat.yaml", []byte("default: [{minimum: v1.9.0}]")))
+	fmt.Println(policy.CheckClient("shop/v1.8.0"))
+	// Output:
+	// compat.yaml:1:21: default[0].minimum: must be a string, got a number: write it in quotes, "1.9"
+	// <nil>
+	// <nil>
+	// compat: shop v1.8.0 does not satisfy >=1.9.0
 }
 
 // In an incident a bad version is blocked while the service runs.

@@ -1,28 +1,27 @@
 package compat
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/Masterminds/semver/v3"
-	"github.com/upkeep-go/upkeep/internal/document"
 	"github.com/upkeep-go/upkeep/version"
 )
 
 // Options say what is not in the rules.
 type Options struct {
 	// Self is the version of this program, which Rule.Skew compares with.
-	// When empty it is that of version.Current.
+	// When empty it is that of version.Current. With one that has no order,
+	// such as the (devel) of a build without its repository, a skew can tell
+	// nothing: it is logged once, and every peer passes but by Strict.
 	Self string
 
 	// Logger is told once of each version that breaks a rule: at level Info
-	// in StageObserve, Warn after that. When nil it is slog.Default().
+	// in StageObserve, Warn after that; and of a Self that cannot be compared.
+	// When nil it is slog.Default().
 	Logger *slog.Logger
 }
 
@@ -31,6 +30,7 @@ type Options struct {
 type Policy struct {
 	logger   *slog.Logger
 	self     *semver.Version
+	selfText string
 	selfWhy  string // why self is nil
 	current  atomic.Pointer[compiled]
 	counts   [outcomes]atomic.Uint64
@@ -63,13 +63,13 @@ func (s side) String() string {
 
 // New makes a policy. The error is [Faults], all of them.
 func New(rules Rules, opts *Options) (*Policy, error) {
-	return newPolicy("", rules, opts)
+	return newPolicy("", nil, rules, opts)
 }
 
 // ParsePolicy reads the rules from a document, JSON or YAML with the names of
-// the JSON tags of [Rules] and dates as in RFC 3339, and makes a policy. name
-// is what errors call the document. A field that is not in Rules is an error.
-// The error is [Faults].
+// the JSON tags of [Rules], and makes a policy. A date is a day, 2027-03-31,
+// or a time of RFC 3339. name is what errors call the document. A field that
+// is not in Rules is an error. The error is [Faults], with their places.
 //
 //	peers:
 //	  shop:
@@ -77,40 +77,16 @@ func New(rules Rules, opts *Options) (*Policy, error) {
 //	      stage: enforce
 //	    - minimum: v1.6.0
 //	      stage: warn
-//	      sunset: 2027-03-31T00:00:00Z
+//	      sunset: 2027-03-31
 func ParsePolicy(name string, data []byte, opts *Options) (*Policy, error) {
-	rules, err := parseRules(name, data)
+	rules, places, err := parseRules(name, data)
 	if err != nil {
 		return nil, err
 	}
-	return newPolicy(name, rules, opts)
+	return newPolicy(name, places, rules, opts)
 }
 
-func parseRules(name string, data []byte) (rules Rules, err error) {
-	root, err := document.Parse(name, data)
-	if err != nil {
-		fault := &Fault{File: name, Err: err}
-		var syntax *document.SyntaxError
-		if errors.As(err, &syntax) {
-			fault.File, fault.Err = document.Place(name, syntax.Line, syntax.Column), syntax.Err
-		}
-		return Rules{}, Faults{fault}
-	}
-	decoder := json.NewDecoder(bytes.NewReader(root.AppendJSON(nil)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&rules); err != nil {
-		fault := &Fault{File: name, Err: err}
-		var mismatch *json.UnmarshalTypeError
-		if errors.As(err, &mismatch) {
-			fault.Field = mismatch.Field
-			fault.Err = errors.New("must be " + mismatch.Type.String() + ", got " + mismatch.Value)
-		}
-		return Rules{}, Faults{fault}
-	}
-	return rules, nil
-}
-
-func newPolicy(name string, rules Rules, opts *Options) (*Policy, error) {
+func newPolicy(name string, places map[string]string, rules Rules, opts *Options) (*Policy, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -119,8 +95,9 @@ func newPolicy(name string, rules Rules, opts *Options) (*Policy, error) {
 	if o.Self == "" {
 		o.Self = version.Current().Version
 	}
+	p.selfText = cut(o.Self)
 	p.self, p.selfWhy = parseVersion(o.Self)
-	if err := p.update(name, rules); err != nil {
+	if err := p.update(name, places, rules); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -129,10 +106,20 @@ func newPolicy(name string, rules Rules, opts *Options) (*Policy, error) {
 // Update puts other rules in place of those of the policy, for a bad version
 // that must be blocked now. Rules with faults change nothing; the error is
 // [Faults]. Statistics go on.
-func (p *Policy) Update(rules Rules) error { return p.update("", rules) }
+func (p *Policy) Update(rules Rules) error { return p.update("", nil, rules) }
 
-func (p *Policy) update(name string, rules Rules) error {
-	compiler := compiler{file: name}
+// UpdateDocument is Update with the rules of a document, as [ParsePolicy] reads
+// it.
+func (p *Policy) UpdateDocument(name string, data []byte) error {
+	rules, places, err := parseRules(name, data)
+	if err != nil {
+		return err
+	}
+	return p.update(name, places, rules)
+}
+
+func (p *Policy) update(name string, places map[string]string, rules Rules) error {
+	compiler := compiler{file: name, places: places}
 	c := new(compiled)
 	var header string
 	c.byDefault, c.peers, header = compiler.rules(rules)
@@ -151,6 +138,9 @@ func (p *Policy) update(name string, rules Rules) error {
 		t.overlong = t.verdict("", peer{unread: "tells more than can be read"})
 	}
 	p.current.Store(c)
+	if p.self == nil && compiler.skews {
+		p.log(context.Background(), slog.LevelWarn, "rules with a skew tell nothing: this program's own version "+p.selfWhy, slog.String("version", p.selfText))
+	}
 	return nil
 }
 
@@ -173,7 +163,7 @@ func (p *Policy) check(header string, s side) error {
 //
 //   - fit: the peer fits, or nothing is asked of it;
 //   - unknown: it tells a version of which it cannot be told whether it fits,
-//     and passed; missing: it tells none, and passed;
+//     and passed; missing: it tells none, be it with a name, and passed;
 //   - observed, warned, refused: it breaks a rule of that stage;
 //   - judged: verdicts that were worked out, and not known from before;
 //   - unlogged: requests whose broken rule should have been logged, when the
@@ -238,15 +228,20 @@ func (p *Policy) count(ctx context.Context, v *verdict, s side) {
 	if !first {
 		return
 	}
-	logger, level := p.logger, slog.LevelWarn
-	if logger == nil {
-		logger = slog.Default()
-	}
+	level := slog.LevelWarn
 	if u.Stage == StageObserve {
 		level = slog.LevelInfo
 	}
 	// Every attribute is a token of the peer or text of the policy.
-	logger.LogAttrs(ctx, level, "a "+s.String()+" does not fit",
+	p.log(ctx, level, "a "+s.String()+" does not fit",
 		slog.String("peer", u.Peer), slog.String("version", u.Version), slog.String("stage", string(u.Stage)),
 		slog.String("why", u.Why), slog.String("required", u.Required))
+}
+
+func (p *Policy) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
+	logger := p.logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	logger.LogAttrs(ctx, level, message, attrs...)
 }

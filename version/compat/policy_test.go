@@ -1,7 +1,9 @@
 package compat_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +89,7 @@ peers:
       stage: warn
       strict: true
       deprecation: 2026-11-01T00:00:00Z
-      sunset: 2027-03-31T00:00:00+02:00
+      sunset: 2027-03-31
       link: https://example.com/upgrade
   kubelet:
     - skew: {client: kubelet, server: kube-apiserver, minor: 3}
@@ -136,22 +138,61 @@ func TestCheckOfAnyLength(t *testing.T) {
 func TestParsePolicyFaults(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                             "compat.yaml: ",
-		"null":                         "compat.yaml:",
-		"{}":                           "compat.yaml: there is no rule",
-		"default: [":                   "compat.yaml:",
-		"default: [{minimun: v1.4.0}]": `compat.yaml: json: unknown field "minimun"`,
-		"default: {minimum: v1.4.0}":   "compat.yaml: default: must be []compat.Rule, got object",
-		"default: [{minimum: 1.4}]":    "compat.yaml: default.minimum: must be string, got number",
-		"default: [{minimum: v1.x}]":   `compat.yaml: default[0].minimum: "v1.x" is no version`,
-		"peers: {shop: }":              "compat.yaml: peers.shop: has no list",
-		"default: [{strict: true, sunset: 2027-03-31}]": "compat.yaml: parsing time",
+		"":                           "compat.yaml: ",
+		"null":                       "compat.yaml:",
+		"{}":                         "compat.yaml:1:1: there is no rule",
+		"default: [":                 "compat.yaml:",
+		"default: {minimum: v1.4.0}": "compat.yaml:1:10: default: must be a list of rules, got a map",
+		"default: [{minimum: v1.x}]": `compat.yaml:1:21: default[0].minimum: "v1.x" is no version`,
+		"default: [v1.4.0]":          "compat.yaml:1:11: default[0]: must be a map, got a string",
+		"peers: {shop: }":            "compat.yaml:1:9: peers.shop: has no list",
+		"peers: [shop]":              "compat.yaml:1:8: peers: must be a map, got a list",
+		`peers: {"my shop": []}`:     `compat.yaml:1:8: peers: "my shop" is no name`,
+		"header: 1":                  `compat.yaml:1:9: header: must be a string, got a number: write it in quotes, "1"`,
+		// All of them are told, each with its place.
+		"default:\n- minimun: v1.4.0\n  minimum: 1.4\n  strict: yes please\n  sunset: 1 May\n  block: v1\n  skew: {minor: 1.5, newer: 1}\n": `compat.yaml:2:3: default[0].minimun: unknown field
+compat.yaml:3:12: default[0].minimum: must be a string, got a number: write it in quotes, "1.4"
+compat.yaml:4:11: default[0].strict: must be true or false, got a string
+compat.yaml:5:11: default[0].sunset: must be a date, 2027-03-31, or a time of RFC 3339, 2027-03-31T00:00:00Z, got "1 May"
+compat.yaml:6:10: default[0].block: must be a list of strings, got a string
+compat.yaml:7:17: default[0].skew.minor: must be a whole number
+compat.yaml:7:29: default[0].skew.newer: must be true or false, got a number`,
 	} {
 		_, err := compat.ParsePolicy("compat.yaml", []byte(text), nil)
 		var faults compat.Faults
 		require.ErrorAs(t, err, &faults, text)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// A document is put in place of another while the policy is in use.
+func TestUpdateDocument(t *testing.T) {
+	t.Parallel()
+	p, err := compat.ParsePolicy("compat.yaml", []byte("default: [{minimum: v1.4.0}]"), &compat.Options{Logger: quiet})
+	require.NoError(t, err)
+	require.NoError(t, p.CheckClient("shop/v1.4.3"))
+	require.EqualError(t, p.UpdateDocument("compat.yaml", []byte("default: [{minimun: v1.9.0, block: [v1.4.3]}]")), "compat.yaml:1:12: default[0].minimun: unknown field")
+	require.EqualError(t, p.UpdateDocument("compat.yaml", []byte("default: [{minimum: latest}]")),
+		`compat.yaml:1:21: default[0].minimum: "latest" is no version that could be compared: it tells a build number, a date or another name, which has no order`)
+	require.NoError(t, p.CheckClient("shop/v1.4.3"), "nothing has changed")
+	require.NoError(t, p.UpdateDocument("compat.yaml", []byte("default: [{minimum: v1.4.0, block: [v1.4.3]}]")))
+	require.Error(t, p.CheckClient("shop/v1.4.3"))
+}
+
+// A skew against a version that has no order would be off without a word.
+func TestSkewOfASelfWithoutOrder(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	rules := compat.Rules{Default: []compat.Rule{{Skew: &compat.Skew{Minor: 1}, Stage: compat.StageEnforce}}}
+	p, err := compat.New(rules, &compat.Options{Self: "(devel)", Logger: logger})
+	require.NoError(t, err)
+	require.NoError(t, p.CheckClient("shop/v9.9.9"))
+	require.Contains(t, log.String(), `level=WARN msg="rules with a skew tell nothing: this program's own version is a development build without a version" version=(devel)`)
+	log.Reset()
+	_, err = compat.New(rules, &compat.Options{Self: "v9.9.9", Logger: logger})
+	require.NoError(t, err)
+	require.Empty(t, log.String())
 }
 
 func FuzzParsePolicy(f *testing.F) {

@@ -171,7 +171,7 @@ func TestMissingPassesUnlessStrict(t *testing.T) {
 		{[]string{}, "missing", "the peer tells no version"},
 		{[]string{""}, "missing", "the peer tells no version"},
 		{[]string{"", "shop/v1.4.0"}, "missing", "the peer tells no version"}, // the first line counts
-		{[]string{"shop"}, "unknown", "shop tells no version"},
+		{[]string{"shop"}, "missing", "shop tells no version"},
 		{[]string{"\x00"}, "unknown", "the peer tells nothing that can be read"},
 		{[]string{strings.Repeat("x", compat.MaxHeader+1)}, "unknown", "the peer tells more than can be read"},
 		{[]string{"shop/devel"}, "unknown", "shop devel is a development build without a version"},

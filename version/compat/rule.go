@@ -75,7 +75,9 @@ type Rule struct {
 
 	// Strict makes the rule broken by a peer that tells no version, or one of
 	// which it cannot be told whether it fits. That also hits health probes,
-	// browsers and their preflights: mount Require around the API only.
+	// browsers and their preflights: mount Require around the API only. Who
+	// tells nothing that can be read has no name, and gets Rules.Default: what
+	// nobody is to get around stands there too.
 	Strict bool `json:"strict,omitempty"`
 
 	// Reason is told to those who break the rule: one line, at most 512 bytes.
@@ -110,11 +112,23 @@ type rule struct {
 // A compiler makes rules ready and gathers what is wrong with them.
 type compiler struct {
 	file   string
+	places map[string]string // in the file, of fields
 	faults Faults
+	skews  bool // some rule has a Skew
 }
 
 func (c *compiler) fault(field string, err error) {
-	c.faults = append(c.faults, &Fault{File: c.file, Field: field, Err: err})
+	file := c.file
+	for part := field; c.places != nil; part = part[:strings.LastIndexAny(part, ".[")] {
+		if place := c.places[part]; place != "" {
+			file = place
+			break
+		}
+		if !strings.ContainsAny(part, ".[") {
+			break
+		}
+	}
+	c.faults = append(c.faults, &Fault{File: file, Field: field, Err: err})
 }
 
 func (c *compiler) rules(rules Rules) (byDefault []*rule, peers map[string][]*rule, header string) {
@@ -196,7 +210,7 @@ func (c *compiler) rule(field string, from Rule) *rule {
 	}
 	if r.Skew != nil {
 		skew := *r.Skew
-		r.Skew = &skew
+		r.Skew, c.skews = &skew, true
 		if skew.Minor < 0 {
 			c.fault(field+".skew.minor", fmt.Errorf("must not be negative, got %d", skew.Minor))
 		}

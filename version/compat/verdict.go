@@ -122,6 +122,9 @@ func (t *table) verdict(header string, p peer) *verdict {
 		broken, unknown := r.judge(p, t.policy.self, t.policy.selfWhy, t.side)
 		if broken == "" && unknown != "" {
 			v.outcome = outcomeUnknown
+			if p.version == "" && p.unread == "" {
+				v.outcome = outcomeMissing
+			}
 			if r.Strict {
 				broken = unknown
 			}

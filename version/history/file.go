@@ -41,7 +41,9 @@ const (
 // A file that would grow beyond MaxBytes is written anew: without the sightings between
 // the first and the last of a run, and, if that is not enough, without the oldest
 // entries, which go to a file beside it that ends in ".old" and is replaced the next
-// time; queries do not read it. Lines that are no entries go to one that ends in
+// time; queries do not read it. The last run of each service, environment and instance
+// stays, as far as a quarter of MaxBytes goes, so that it is known what runs, and what
+// the next version takes the place of. Lines that are no entries go to one that ends in
 // ".rejected". So it takes five times MaxBytes at most: the file, the one that is
 // written, the old one and two of rejected lines. Of a file that others have made longer
 // only the end is read, four times MaxBytes. Reading takes about as much memory as the

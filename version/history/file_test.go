@@ -95,7 +95,10 @@ func killed(t *testing.T, path, mode, name string, lines int) int {
 // is there.
 func TestFileKill(t *testing.T) {
 	t.Parallel()
-	kills := 100
+	kills := 400
+	if testing.Short() {
+		kills = 40
+	}
 	if n, err := strconv.Atoi(os.Getenv("HISTORY_KILLS")); err == nil {
 		kills = n
 	}
@@ -248,18 +251,78 @@ func TestFileFold(t *testing.T) {
 	}
 	list := timeline(t, s).Items
 	require.Greater(t, len(list), 100)
-	last := list[len(list)-1]
-	require.Equal(t, "v1.0.0", last.Change.To.Version)
-	require.Len(t, last.Change.To.Deps, 2, "what was built is known although its first entry is gone")
-	for n, i := range list[:len(list)-1] {
+	first := list[0]
+	require.Equal(t, "v1.0.0", first.Change.To.Version)
+	require.Len(t, first.Change.To.Deps, 2)
+	require.Nil(t, first.Change.From)
+	for n, i := range list[1:] {
 		require.Equal(t, strconv.Itoa(2000-len(list)+1+n), i.Event.Subject)
 	}
+	running, err := history.Current(t.Context(), s)
+	require.NoError(t, err)
+	require.Len(t, running[0].Instances, 2)
 	old := timeline(t, history.File(path+".old")).Items
 	require.NotEmpty(t, old)
 	require.Greater(t, s.Stats()["folded"], 1.0)
 	entries, err := filepath.Glob(path + "*")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{path, path + ".old"}, entries)
+}
+
+// TestFileFoldKeepsRuns has events push out everything but what still runs.
+func TestFileFoldKeepsRuns(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
+	for _, release := range []string{"v1.0.0", "v1.1.0"} {
+		for _, instance := range []string{"a", "b"} {
+			require.NoError(t, history.Record(t.Context(), s, build(release), production(instance)))
+		}
+	}
+	beat := history.Entry{ID: "beat", Kind: history.Started, Time: time.Now(), Run: "beat", Service: "till", Every: time.Hour, Version: "v3.0.0"}
+	require.NoError(t, s.Append(t.Context(), beat))
+	before, err := history.Current(t.Context(), s)
+	require.NoError(t, err)
+	require.Len(t, before, 2)
+
+	for n := range 3000 {
+		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: strconv.Itoa(n)}))
+		if n%500 == 0 {
+			beat.ID, beat.Kind, beat.Time = "beat"+strconv.Itoa(n), history.Seen, time.Now()
+			require.NoError(t, s.Append(t.Context(), beat))
+		}
+	}
+	require.Greater(t, s.Stats()["folded"], 1.0)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.LessOrEqual(t, info.Size(), int64(64<<10))
+	after, err := history.Current(t.Context(), s)
+	require.NoError(t, err)
+	require.Equal(t, len(before), len(after))
+	for n := range before {
+		require.True(t, before[n].First.Equal(after[n].First), "its start is not forgotten")
+		require.Equal(t, before[n].Info, after[n].Info)
+		require.Len(t, after[n].Instances, len(before[n].Instances))
+	}
+	require.NoError(t, history.Record(t.Context(), s, build("v1.2.0"), production("a")))
+	changes, err := history.Between(t.Context(), s, time.Time{}, time.Time{})
+	require.NoError(t, err)
+	last := changes[len(changes)-1]
+	require.NotNil(t, last.From, "it is known what it takes the place of")
+	require.Equal(t, "v1.1.0", last.From.Version)
+}
+
+// TestFileFoldIsBounded has more instances than can be kept.
+func TestFileFoldIsBounded(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
+	for n := range 1500 {
+		require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("pod-"+strconv.Itoa(n))))
+	}
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.LessOrEqual(t, info.Size(), int64(64<<10))
+	require.Less(t, s.Stats()["folded"], 40.0, "each makes room for many")
+	require.Zero(t, s.Stats()["fold_failures"])
 }
 
 // TestFileTooLong is a file of which not all is read: it is kept all the same.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"slices"
 )
 
 // fold writes the file anew, shorter, while it is locked; the new one is locked then. When
@@ -38,7 +39,10 @@ func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
 		}
 		total += int64(len(b))
 	}
-	old, fresh := entries[:start], entries[start:]
+	old, fresh, err := split(entries, start, s.max/4)
+	if err != nil {
+		return nil, 0, err
+	}
 	builds := map[string]bool{}
 	freshLines, err := withBuilds(fresh, builds)
 	if err != nil {
@@ -75,6 +79,52 @@ func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
 	}
 	s.builds = builds
 	return f, int64(len(freshLines)), nil
+}
+
+// split takes the entries from start on, and of those before what the others would tell
+// another story without, to at most limit bytes, the newest first: the beginning of runs
+// that are told of later, the last run of each service in each environment, which is
+// what the next version takes the place of, and that of each instance.
+func split(entries []Entry, start int, limit int64) (old, fresh []Entry, err error) {
+	builds := map[string]bool{} // that are told of anyway
+	for _, e := range entries[start:] {
+		builds[e.Build] = true
+	}
+	stays := make([]bool, start)
+	for _, byInstance := range []bool{false, true} {
+		wanted, known := map[string]bool{}, map[[3]string]bool{}
+		for n, e := range slices.Backward(entries) {
+			if !e.sighted() {
+				continue
+			}
+			place := [3]string{e.Service, e.Environment}
+			if byInstance {
+				place[2] = e.Instance
+			}
+			if n >= start || !known[place] {
+				wanted[e.Run], known[place] = true, true
+			}
+			if n >= start || stays[n] || !wanted[e.Run] {
+				continue
+			}
+			lines, err := withBuilds([]Entry{e}, builds)
+			if err != nil {
+				return nil, nil, err
+			}
+			if limit -= int64(len(lines)); limit < 0 {
+				break
+			}
+			stays[n] = true
+		}
+	}
+	for n, e := range entries {
+		if n >= start || stays[n] {
+			fresh = append(fresh, e)
+		} else {
+			old = append(old, e)
+		}
+	}
+	return old, fresh, nil
 }
 
 // readAside reads the file and the lines in it that are no entries.

@@ -36,8 +36,8 @@ type ReportOptions struct {
 	// negative.
 	Drain time.Duration
 
-	// Logger hears once when the collector cannot be reached, and when it can be again.
-	// When nil it is slog.Default().
+	// Logger hears once when the collector cannot be reached or refuses, once when it
+	// takes entries again, and how many Close has dropped. When nil it is slog.Default().
 	Logger *slog.Logger
 }
 
@@ -61,7 +61,7 @@ const (
 // Append puts entries into a queue and never waits. From there they are sent, several at a
 // time, in their order. A collector that hangs, fails or refuses is tried again after a
 // second, then after twice as long, up to a minute, or when its Retry-After says, until
-// the entry is too old. Only what it calls malformed (400, 413, 422) is not tried again,
+// the entry is too old; an attempt takes 10 seconds at most. Only what it calls malformed (400, 413, 422) is not tried again,
 // except one by one. What waits too long comes to the right place in the history, because
 // how long it has waited is told with it.
 //
@@ -307,7 +307,7 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 			r.bytes -= q.bytes
 		}
 		if was {
-			r.logger.Info("history: the collector is reached again", "url", r.redacted())
+			r.logger.Info("history: the collector takes entries again", "url", r.redacted())
 		}
 		return 0
 	case o.malformed && len(batch) == 1:
@@ -328,7 +328,7 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 	r.count.failures++
 	r.waiting = append(batch, r.waiting...)
 	if !was {
-		r.logger.Warn("history: the collector cannot be reached; what is to be reported waits", "url", r.redacted(), "error", o.err)
+		r.logger.Warn("history: the collector does not take what is to be reported, which waits", "url", r.redacted(), "error", o.err)
 	}
 	wait = *backoff/2 + mathrand.N(*backoff/2+1)
 	*backoff = min(2*(*backoff), maxBackoff)
@@ -394,8 +394,10 @@ func (r *Reporter) attempt(batch []queued) outcome {
 	return o
 }
 
-// Close sends what waits, for as long as Drain says, and drops the rest. It is safe to
-// call twice. Nothing of the reporter runs afterwards.
+// Close sends what waits, for as long as Drain says, with an attempt each tenth of a second,
+// and drops the rest, which the Logger hears of; its error is nil. It is safe to call
+// twice. Nothing of the reporter runs afterwards. Who uses [Keep] waits for its end before,
+// so that its last word is sent.
 func (r *Reporter) Close() error {
 	r.mu.Lock()
 	idle, first := r.idle, !r.closed
@@ -413,6 +415,12 @@ func (r *Reporter) Close() error {
 		drain.Stop()
 		r.stop()
 		<-idle
+		r.mu.Lock()
+		dropped := r.count.droppedClosed
+		r.mu.Unlock()
+		if first && dropped > 0 {
+			r.logger.Warn("history: not all was reported", "url", r.redacted(), "dropped", dropped)
+		}
 	}
 	r.stop()
 	if r.own {

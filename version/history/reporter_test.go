@@ -154,8 +154,8 @@ func TestReportFaults(t *testing.T) {
 				require.Equal(t, began.Add(5*time.Hour).UTC(), m.all()[0].At)
 				require.Zero(t, r.Stats()["failing"])
 				require.Equal(t, 1.0, r.Stats()["sent"])
-				require.Equal(t, 1, strings.Count(log.String(), "cannot be reached"))
-				require.Equal(t, 1, strings.Count(log.String(), "reached again"))
+				require.Equal(t, 1, strings.Count(log.String(), "does not take"))
+				require.Equal(t, 1, strings.Count(log.String(), "takes entries again"))
 			})
 		})
 	}
@@ -291,7 +291,8 @@ func TestReportClose(t *testing.T) {
 				if h == nil {
 					h = newCollector(t, &memory{}, nil)
 				}
-				r, _ := reporting(t, h, history.ReportOptions{Drain: c.drain})
+				var log bytes.Buffer
+				r, _ := reporting(t, h, history.ReportOptions{Drain: c.drain, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				for range 300 {
 					require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
 				}
@@ -306,6 +307,11 @@ func TestReportClose(t *testing.T) {
 				require.Equal(t, c.sent, r.Stats()["sent"])
 				require.Equal(t, 300-c.sent, r.Stats()["dropped_closed"])
 				require.Zero(t, r.Stats()["queued"])
+				if c.sent == 0 {
+					require.Equal(t, 1, strings.Count(log.String(), `msg="history: not all was reported" url=http://collector.example/history dropped=300`), log.String())
+				} else {
+					require.Empty(t, log.String())
+				}
 			})
 		})
 	}

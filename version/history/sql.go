@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,7 +49,7 @@ type SQLOptions struct {
 // machine.
 //
 // Nothing is removed but by [SQLStore.Prune], and a query reads everything: ten thousand
-// runs take some 50 ms. The tables need the protection of the deployment: who may write
+// runs take some 50 ms. A row that cannot be read is left out and counted. The tables need the protection of the deployment: who may write
 // to them can tell any story.
 type SQLStore struct {
 	db      *sql.DB
@@ -58,7 +60,7 @@ type SQLStore struct {
 	migrating sync.Mutex
 	migrated  atomic.Bool
 
-	appended, failed atomic.Int64
+	appended, failed, rejected atomic.Int64
 }
 
 var tableName = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,39}\.)?[a-z_][a-z0-9_]{0,39}$`)
@@ -113,6 +115,11 @@ event TEXT NOT NULL
 CREATE TABLE {table}_builds (digest TEXT NOT NULL PRIMARY KEY, info TEXT NOT NULL)`,
 	`CREATE INDEX {index}_last ON {table} (last_at);
 CREATE INDEX {index}_build ON {table} (build)`,
+	// What a row was told of first and last has its place among what others were told.
+	`ALTER TABLE {table} ADD COLUMN first_place BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE {table} ADD COLUMN last_place BIGINT NOT NULL DEFAULT 0;
+UPDATE {table} SET first_place = received, last_place = last_received;
+CREATE INDEX {index}_place ON {table} (last_place)`,
 }
 
 // migrate makes the tables, once.
@@ -279,14 +286,15 @@ func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 
 // A row that is there already is told of an earlier start or a later sighting; an event
 // is not.
-const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, first_place, last_place, client, every, service, environment, instance, version, revision, build, event)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
 kind = CASE WHEN excluded.kind = 'stopped' OR h.kind <> 'stopped' AND excluded.last_at >= h.last_at THEN excluded.kind ELSE h.kind END,
 time = CASE WHEN excluded.at < h.at THEN excluded.time ELSE h.time END,
 at = CASE WHEN excluded.at < h.at THEN excluded.at ELSE h.at END,
 last_time = CASE WHEN excluded.last_at >= h.last_at THEN excluded.last_time ELSE h.last_time END,
 last_received = CASE WHEN excluded.last_at >= h.last_at THEN excluded.last_received ELSE h.last_received END,
+last_place = CASE WHEN excluded.last_at >= h.last_at THEN excluded.last_place ELSE h.last_place END,
 last_at = CASE WHEN excluded.last_at >= h.last_at THEN excluded.last_at ELSE h.last_at END,
 build = CASE WHEN h.build = '' THEN excluded.build ELSE h.build END
 WHERE h.kind <> 'noted' AND excluded.kind <> 'noted'`
@@ -294,6 +302,10 @@ WHERE h.kind <> 'noted' AND excluded.kind <> 'noted'`
 func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) error {
 	now, err := s.now(ctx, conn)
 	if err != nil {
+		return err
+	}
+	var place int64
+	if err := conn.QueryRowContext(ctx, "SELECT COALESCE(MAX(last_place), 0) FROM "+s.table).Scan(&place); err != nil {
 		return err
 	}
 	insert, err := conn.PrepareContext(ctx, s.bind(strings.Replace(sqlInsert, "{table}", s.table, 1)))
@@ -320,8 +332,9 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 			}
 			event = string(data)
 		}
+		place++
 		_, err := insert.ExecContext(ctx, id, string(e.Kind), e.Received.UnixNano(), e.At.UnixNano(), e.Time.UnixNano(),
-			e.At.UnixNano(), e.Time.UnixNano(), e.Received.UnixNano(), e.Client, int64(e.Every),
+			e.At.UnixNano(), e.Time.UnixNano(), e.Received.UnixNano(), place, place, e.Client, int64(e.Every),
 			e.Service, e.Environment, e.Instance, e.Version, e.Revision, e.Build, event)
 		if err != nil {
 			return err
@@ -345,37 +358,39 @@ func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
 }
 
 func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT seq, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event FROM "+s.table+" ORDER BY seq")
+	rows, err := s.db.QueryContext(ctx, "SELECT first_place, last_place, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event FROM "+s.table)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	var rejected int64 // others may have written to the tables
 	for rows.Next() {
 		var e Entry
 		var kind, event string
-		var received, at, told, lastAt, lastTold, lastReceived int64
-		if err := rows.Scan(&e.Seq, &e.ID, &kind, &received, &at, &told, &lastAt, &lastTold, &lastReceived, &e.Client, &e.Every,
+		var lastSeq, received, at, told, lastAt, lastTold, lastReceived int64
+		if err := rows.Scan(&e.Seq, &lastSeq, &e.ID, &kind, &received, &at, &told, &lastAt, &lastTold, &lastReceived, &e.Client, &e.Every,
 			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event); err != nil {
 			return nil, err
 		}
 		e.Kind, e.Run = Started, e.ID
 		if Kind(kind) == Noted {
 			e.Kind, e.Event = Noted, new(Event)
-			if err := json.Unmarshal([]byte(event), e.Event); err != nil {
-				return nil, fmt.Errorf("row %d of %s: event: %w", e.Seq, s.table, err)
+			if json.Unmarshal([]byte(event), e.Event) != nil {
+				rejected++
+				continue
 			}
 		}
 		e.Received, e.At, e.Time = time.Unix(0, received).UTC(), time.Unix(0, at).UTC(), time.Unix(0, told).UTC()
-		// Others may have written to the table.
-		if field, err := e.check(maxStoredID); err != nil {
-			return nil, fmt.Errorf("row %d of %s: %s: %w", e.Seq, s.table, field, err)
+		if _, err := e.check(maxStoredID); err != nil {
+			rejected++
+			continue
 		}
 		list = append(list, e)
 		if e.Kind == Noted || Kind(kind) == Started && lastAt == at {
 			continue
 		}
 		last := e
-		last.ID, last.Kind = e.ID+".last", Seen
+		last.ID, last.Kind, last.Seq = e.ID+".last", Seen, lastSeq
 		if Kind(kind) == Stopped {
 			last.Kind = Stopped
 		}
@@ -385,17 +400,19 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	builds, err := s.readBuilds(ctx)
+	builds, err := s.readBuilds(ctx, &rejected)
 	if err != nil {
 		return nil, err
 	}
+	s.rejected.Store(rejected)
 	for n := range list {
 		list[n].Info = builds[list[n].Build]
 	}
+	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Seq, b.Seq) })
 	return list, nil
 }
 
-func (s *SQLStore) readBuilds(ctx context.Context) (map[string]*version.Info, error) {
+func (s *SQLStore) readBuilds(ctx context.Context, rejected *int64) (map[string]*version.Info, error) {
 	rows, err := s.db.QueryContext(ctx, "SELECT digest, info FROM "+s.table+"_builds")
 	if err != nil {
 		return nil, err
@@ -409,8 +426,9 @@ func (s *SQLStore) readBuilds(ctx context.Context) (map[string]*version.Info, er
 			return nil, err
 		}
 		info := new(version.Info)
-		if err := json.Unmarshal(data, info); err != nil {
-			return nil, fmt.Errorf("build %s of %s: %w", clean(digest, maxName), s.table, err)
+		if json.Unmarshal(data, info) != nil {
+			*rejected++
+			continue
 		}
 		builds[digest] = info
 	}
@@ -442,9 +460,13 @@ func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, 
 }
 
 // Stats are numbers for metrics and alerts: entries "appended" and "append_failures",
-// since it was made.
+// since it was made, and, as of the last query, "rejected_rows" that are none of ours.
 func (s *SQLStore) Stats() map[string]float64 {
-	return map[string]float64{"appended": float64(s.appended.Load()), "append_failures": float64(s.failed.Load())}
+	return map[string]float64{
+		"appended":        float64(s.appended.Load()),
+		"append_failures": float64(s.failed.Load()),
+		"rejected_rows":   float64(s.rejected.Load()),
+	}
 }
 
 var _ Store = (*SQLStore)(nil)

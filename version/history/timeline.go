@@ -117,9 +117,12 @@ func (l *List) Markdown() string {
 	b.WriteString("| Time (UTC) | What | Change |\n| --- | --- | --- |\n")
 	for _, i := range l.Items {
 		subject, what, more := i.words()
-		cells := []string{escape(what)}
-		if i.Change != nil && what != "" {
-			cells[0] = "**" + cells[0] + "**"
+		var cells []string
+		switch {
+		case i.Change != nil:
+			cells = append(cells, "**"+escape(what)+"**")
+		case what != "":
+			cells = append(cells, escape(what))
 		}
 		for _, m := range more {
 			cells = append(cells, escape(m))

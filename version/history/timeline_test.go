@@ -180,3 +180,12 @@ func TestPlaces(t *testing.T) {
 	}
 	require.Equal(t, []string{"shop production", "shop staging", "till production", "till staging"}, list)
 }
+
+// TestMarkdownOfARemark has nothing to say but what its clock said.
+func TestMarkdownOfARemark(t *testing.T) {
+	t.Parallel()
+	l := history.List{Items: []history.Item{{
+		Time: clock("11:00"), Reported: clock("14:00"), Event: &history.Event{Kind: "failure", Subject: "y"},
+	}}}
+	require.Contains(t, l.Markdown(), "| failure y | its own clock said 2026-01-05 14:00:00Z |")
+}
