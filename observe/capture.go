@@ -23,7 +23,9 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// CaptureOptions say what the bundles in Options.Captures hold.
+// CaptureOptions say what the bundles in Options.Captures hold. Where Options.Log is a
+// slog.TextHandler, a struct among the attributes of a log record is a text there, and the names
+// of its fields are hidden with all else; with other handlers it is JSON, and they stay.
 type CaptureOptions struct {
 	// Redact says what may be readable. Nil allows the least, with pseudonyms that
 	// only this process knows; give at least a key, so that they are the same in all bundles.

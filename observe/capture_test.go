@@ -250,6 +250,41 @@ func TestCaptureOfAPanic(t *testing.T) {
 	require.Contains(t, b.Log.Entries[0].Response.Content.Text, d.RequestID)
 }
 
+// What a panic is answered with is no data, and stays readable without any rule.
+func TestCaptureOfTheAnswerToAPanic(t *testing.T) {
+	t.Parallel()
+	for accept, want := range map[string]string{
+		"*/*":       `^\{"type":"about:blank","title":"Internal Server Error","status":500,"request_id":"[0-9A-Z]{26}"\}$`,
+		"text/html": `^<!doctype html><title>Internal Server Error</title>.*please give this id: <code>[0-9A-Z]{26}</code></p>\n$`,
+	} {
+		k, s := captureRig(t, func(o *observe.Options) { o.Capture.Redact = nil })
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept", accept)
+		k.obs.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("for ann") })).ServeHTTP(httptest.NewRecorder(), r)
+		require.Regexp(t, want, s.bundle(t, k).Log.Entries[0].Response.Content.Text)
+	}
+}
+
+// How readable a struct is in a bundle is up to the log handler.
+func TestCaptureOfAStructThatIsLogged(t *testing.T) {
+	t.Parallel()
+	for want, log := range map[string]slog.Handler{
+		`^\{"row":\{"Name":"[a-z]{3}"\}\}$`:        slog.NewJSONHandler(io.Discard, nil),
+		`^\{"row":"\{[A-Z][a-z]{3}:[a-z]{3}\}"\}$`: slog.NewTextHandler(io.Discard, nil),
+	} {
+		k, s := captureRig(t, func(o *observe.Options) { o.Capture.Redact, o.Log = nil, log })
+		k.serve(k.obs.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			k.obs.Logger().DebugContext(r.Context(), "read", "row", struct{ Name string }{"ann"})
+			panic("for ann")
+		})), "GET", "/")
+		attrs := string(s.bundle(t, k).Log.Details.Logs[0].Attrs)
+		var compact bytes.Buffer
+		require.NoError(t, json.Compact(&compact, []byte(attrs)))
+		require.Regexp(t, want, compact.String())
+		require.Equal(t, strings.Contains(want, `"Name"`), strings.Contains(attrs, "Name"))
+	}
+}
+
 func TestCaptureOfFail(t *testing.T) {
 	t.Parallel()
 	k, s := captureRig(t, nil)

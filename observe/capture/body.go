@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"compress/gzip"
 	"io"
 	"mime"
@@ -21,6 +22,7 @@ type message struct {
 	params    []Param
 	inflated  bool
 	mediaType string
+	status    int // of a response
 }
 
 // body redacts a body by its kind, which it notes.
@@ -34,10 +36,7 @@ func (m *mask) body(msg *message, c *rules) {
 	if msg.body == nil {
 		msg.body = &Body{Bytes: int64(len(msg.text))}
 	}
-	contentType := headerOf(msg.headers, "Content-Type")
-	if contentType == "" {
-		contentType = msg.mediaType
-	}
+	contentType := cmp.Or(headerOf(msg.headers, "Content-Type"), msg.mediaType)
 	typ := mediaType(contentType)
 	raw := msg.text
 	switch encoding := strings.ToLower(headerOf(msg.headers, "Content-Encoding")); encoding {
@@ -68,10 +67,14 @@ func (m *mask) body(msg *message, c *rules) {
 	}
 	// Much JSON is sent as plain text, which is what package http takes it for.
 	if typ == "" || isJSON(typ) || typ == "text/plain" && strings.ContainsAny(firstByte(msg.text), "{[") {
-		if text, ok := m.json(msg.text, c.stays, c.names); ok {
+		if text, ok := m.json(msg.text, problemStatus(typ, msg.status), c.stays, c.names); ok {
 			msg.body.Kind, msg.text = KindJSON, text
 			return
 		}
+	}
+	if text, ok := m.page(msg.text); ok {
+		msg.body.Kind, msg.text = KindText, text
+		return
 	}
 	msg.body.Kind, msg.text = KindText, m.text(msg.text)
 }

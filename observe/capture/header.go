@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -28,11 +29,15 @@ var wellKnown = set(strings.Fields(`
 	access-control-request-method upgrade-insecure-requests
 `), nil)
 
-// isLink and isAuthorization are headers of one shape.
+// Headers of one shape.
 var (
+	isTraceContext  = set([]string{"traceparent", "traceresponse"}, nil)
 	isLink          = set([]string{"location", "content-location", "referer", "origin"}, nil)
 	isAuthorization = set([]string{"authorization", "proxy-authorization"}, nil)
 )
+
+// traceContext takes version 00 and the flags of it that W3C Trace Context Level 2 has.
+var traceContext = regexp.MustCompile(`^(00-)([0-9a-f]{32}-[0-9a-f]{16})(-0[0-3])$`)
 
 // schemes are the authentication schemes that are recognised.
 var schemes = set([]string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}, nil)
@@ -90,6 +95,10 @@ func (m *mask) header(name, value string, c *rules) string {
 			}
 		}
 		return strings.Join(kept, ";")
+	case isTraceContext[name]:
+		if parts := traceContext.FindStringSubmatch(value); parts != nil {
+			return parts[1] + m.text(parts[2]) + parts[3]
+		}
 	case isLink[name]:
 		if u, err := url.Parse(value); err == nil && value != "null" {
 			return m.url(u, "", "", c)

@@ -14,6 +14,7 @@ type node struct {
 	text  string // of a scalar
 	names []string
 	list  []*node
+	stays bool
 }
 
 const maxDepth = 200
@@ -121,8 +122,8 @@ func writeString(out *bytes.Buffer, s string) {
 }
 
 // json redacts a JSON text, or reports that it is none. stays is asked for each place, and
-// whatever it accepts stays with all that is in it.
-func (m *mask) json(s string, stays func([]place) bool, names map[string]bool) (string, bool) {
+// whatever it accepts stays with all that is in it. For problem see keepProblem.
+func (m *mask) json(s string, problem int, stays func([]place) bool, names map[string]bool) (string, bool) {
 	roots, err := parseJSON(s)
 	if err != nil {
 		return "", false
@@ -132,6 +133,7 @@ func (m *mask) json(s string, stays func([]place) bool, names map[string]bool) (
 		if i > 0 {
 			out.WriteByte('\n')
 		}
+		root.keepProblem(problem)
 		m.node(root, make([]place, 0, 8), stays, names)
 		root.write(&out)
 	}
@@ -139,7 +141,7 @@ func (m *mask) json(s string, stays func([]place) bool, names map[string]bool) (
 }
 
 func (m *mask) node(n *node, at []place, stays func([]place) bool, names map[string]bool) {
-	if stays(at) {
+	if n.stays || stays(at) {
 		return
 	}
 	switch n.kind {

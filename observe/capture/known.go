@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -18,18 +19,18 @@ func (r *Redactor) Again(b *Bundle) *Redactor {
 		e := &b.Log.Entries[i]
 		route := ""
 		if i == 0 { // the request only: what was answered is to be found out
-			e, route = &Entry{Request: e.Request}, d.Route
+			e, route = &Entry{Request: e.Request, Exchange: Exchange{RequestBody: e.Exchange.RequestBody}}, d.Route
 		}
 		k.entry(e, route)
 	}
 	for i := range d.Values {
 		if v := &d.Values[i]; !r.rules.values[v.Name] {
-			k.json(string(v.Result), r.rules.stays, r.rules.names)
+			k.json(string(v.Result), 0, r.rules.stays, r.rules.names)
 		}
 	}
 	for i := range d.Flags {
 		if f := &d.Flags[i]; !r.rules.flags[f.Key] {
-			k.json(string(f.Value), nowhere, nil)
+			k.json(string(f.Value), 0, nowhere, nil)
 		}
 		k.text(d.Flags[i].Targeting)
 	}
@@ -147,19 +148,20 @@ func (k *known) pair(name, value string, c *rules) {
 }
 
 // json takes what does not stay.
-func (k *known) json(data string, stays func([]place) bool, names map[string]bool) {
+func (k *known) json(data string, problem int, stays func([]place) bool, names map[string]bool) {
 	roots, err := parseJSON(data)
 	if err != nil {
 		k.text(data)
 		return
 	}
 	for _, root := range roots {
+		root.keepProblem(problem)
 		k.node(root, nil, stays, names)
 	}
 }
 
 func (k *known) node(n *node, at []place, stays func([]place) bool, names map[string]bool) {
-	if stays(at) {
+	if n.stays || stays(at) {
 		return
 	}
 	if n.kind == 's' || n.kind == 'n' {
@@ -190,19 +192,23 @@ func (k *known) entry(e *Entry, route string) {
 		k.header(strings.ToLower(h.Name), h.Value)
 	}
 	if p := q.PostData; p != nil {
-		if mediaType(p.MimeType) == "application/x-www-form-urlencoded" {
+		if body := e.Exchange.RequestBody; body != nil && body.Kind == KindForm {
 			k.query(p.Text, k.rules)
 		} else {
-			k.json(p.Text, k.rules.stays, k.rules.names)
+			k.json(p.Text, 0, k.rules.stays, k.rules.names)
 		}
 	}
-	k.json(a.Content.Text, k.rules.stays, k.rules.names)
+	k.json(a.Content.Text, problemStatus(mediaType(cmp.Or(headerOf(a.Headers, "Content-Type"), a.Content.MimeType)), a.Status), k.rules.stays, k.rules.names)
 }
 
 func (k *known) header(name, value string) {
 	switch {
 	case k.rules.headers[name], wellKnown[name], strings.HasSuffix(name, "cookie"):
 		return
+	case isTraceContext[name]:
+		if parts := traceContext.FindStringSubmatch(value); parts != nil {
+			value = parts[2]
+		}
 	case isLink[name]:
 		if u, err := url.Parse(value); err == nil {
 			k.url(u, "", "", k.rules)

@@ -201,7 +201,7 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 		q.PostData = &PostData{MimeType: mimeType, Params: sent.params, Text: sent.text}
 	}
 	m.own = inbound
-	got := message{text: a.Content.Text, headers: a.Headers, body: x.ResponseBody, mediaType: a.Content.MimeType}
+	got := message{text: a.Content.Text, headers: a.Headers, body: x.ResponseBody, mediaType: a.Content.MimeType, status: a.Status}
 	if a.Content.Encoding == "base64" {
 		got.text, got.mediaType = "\x00"+got.text, "" // binary, whatever it is called
 	}
@@ -235,7 +235,7 @@ func (m *mask) rawJSON(data json.RawMessage, stays func([]place) bool, names map
 	if !json.Valid(data) {
 		return json.RawMessage("null")
 	}
-	if text, ok := m.json(string(data), stays, names); ok {
+	if text, ok := m.json(string(data), 0, stays, names); ok {
 		return json.RawMessage(text)
 	}
 	return json.RawMessage("null")

@@ -14,12 +14,20 @@ import (
 // readable; there is none that takes away.
 //
 // Without a rule these are kept: methods, status codes, protocol versions; the
-// literal parts of the request's route; names of headers, parameters, fields and
-// cookies that look like names (words of letters, not data); the well-known words of
+// literal parts of the request's route; names of headers, of parameters that have a "=", of
+// fields and of cookies, when they look like names; the well-known words of
 // content types and caching; true, false, null, zero and what is empty; keys,
 // variants and reasons of flags; names of values; functions and lines of a stack; what the Go runtime says
-// when it panics; the texts of the standard library's sentinel errors; the request's id and
-// the trace's, which the client may have chosen.
+// when it panics; the texts of the standard library's sentinel errors; type, title and
+// status of a problem (RFC 9457) that says no more than its status; version and flags of a
+// traceparent; the request's id and the trace's, which the client may have chosen, as such, and
+// wherever else they stand when they have 16 bytes or more.
+//
+// A name is what can be spoken, with up to three digits: "user_id", "lineItems2", "sha256".
+// That is so whatever else the bundle hides, for a handler finds nothing in a body whose
+// names are others. So "Kowalski" and "hunter2" are names where they stand as such, as
+// keys of a map. But where one key of an object is none, as an e-mail address, all of them
+// are hidden.
 type Redaction struct {
 	// Key makes the pseudonyms, by HMAC-SHA256. With it the same thing has the same
 	// pseudonym in all bundles, and replay can tell whether an answer is the recorded
@@ -34,7 +42,8 @@ type Redaction struct {
 	Headers []string `json:"headers,omitempty"`
 
 	// Fields names parameters of queries, forms and routes, cookies, and attributes
-	// of log records ("page", or "cart.size" in a group), whose values stay.
+	// of log records ("page", or "cart.size" in a group), whose values stay, and parameters
+	// without a "=" that stay.
 	Fields []string `json:"fields,omitempty"`
 
 	// JSON lists paths into JSON bodies of requests and responses of both directions,
@@ -388,7 +397,8 @@ func matchPath(segments []string, pattern string) ([]pathPart, bool) {
 	return found, len(segments) == len(parts)
 }
 
-// query replaces the values of a raw query, and names that are none.
+// query replaces the values of a raw query, and names that are none. What has no "=" is
+// more often a value, as in a link that is good for once.
 func (m *mask) query(raw string, c *rules) string {
 	if raw == "" {
 		return ""
@@ -396,11 +406,15 @@ func (m *mask) query(raw string, c *rules) string {
 	pairs := strings.Split(raw, "&")
 	for i, pair := range pairs {
 		name, value, has := strings.Cut(pair, "=")
-		name, value = m.pair(unescape(name), unescape(value), c)
-		pairs[i] = url.QueryEscape(name)
-		if has {
-			pairs[i] += "=" + url.QueryEscape(value)
+		if name = unescape(name); !has {
+			if !c.field(name) {
+				name = m.text(name)
+			}
+			pairs[i] = url.QueryEscape(name)
+			continue
 		}
+		name, value = m.pair(name, unescape(value), c)
+		pairs[i] = url.QueryEscape(name) + "=" + url.QueryEscape(value)
 	}
 	return strings.Join(pairs, "&")
 }

@@ -289,7 +289,7 @@ func TestHTTPClient(t *testing.T) {
 		})
 	}
 	path := p.capture(handler(p.client(others), "GET http://a.test/items/17", "POST http://a.test/items/17", "GET http://a.test/items/4?page=2", "GET http://b.test/items/5",
-		"GET http://a.test/users/ann@shop.test", "GET http://a.test/broken", "GET http://a.test/image", "GET http://a.test/long"), httptest.NewRequest("GET", "/", nil))
+		"GET http://a.test/users/ann@shop.test", "GET http://a.test/broken", "GET http://a.test/image", "GET http://a.test/long", "GET http://a.test/link?quuxpass"), httptest.NewRequest("GET", "/", nil))
 
 	run := func(o replay.Options, calls ...string) (answers []string, d *desk) {
 		d = play(t, o, path, func(c *replay.Case) http.Handler {
@@ -307,6 +307,10 @@ func TestHTTPClient(t *testing.T) {
 		require.Empty(t, d.errors)
 		require.Equal(t, []string{`201 Created {"path":"/items/4","query":"page=2"}`, `201 Created {"path":"/items/17","query":""}`, `201 Created {"path":"/items/17","query":""}`}, answers)
 
+		answers, d = run(o, "GET http://desk.test/link?quuxpass")
+		require.Empty(t, d.errors)
+		require.Regexp(t, `^201 Created \{"path":"/link","query":"quuxpass"\}$`, answers[0])
+
 		answers, d = run(o, "GET http://desk.test/users/ann@shop.test", "GET http://desk.test/broken", "GET http://desk.test/image", "GET http://desk.test/long")
 		require.Empty(t, d.errors)
 		require.Contains(t, answers[0], `"path":"/users/ann@shop.test"`)
@@ -318,7 +322,7 @@ func TestHTTPClient(t *testing.T) {
 	answers, d := run(replay.Options{}, "GET http://a.test/items/17", "GET http://a.test/items/17", "DELETE http://a.test/items/17", "GET http://a.test/other/17")
 	require.Contains(t, answers[1], "replay: unexpected call")
 	require.Len(t, d.errors, 3)
-	require.Regexp(t, `(?s)^replay: unexpected call: DELETE http://a\.test/items/17: the bundle has of those not made yet\n\tPOST http://\S+/items/\d\d\n\tGET .*/long$`, d.errors[1])
+	require.Regexp(t, `(?s)^replay: unexpected call: DELETE http://a\.test/items/17: the bundle has of those not made yet\n\tPOST http://\S+/items/\d\d\n\tGET .*/long\n\tGET http://\S+\?[a-z]{8}$`, d.errors[1])
 
 	answers, d = run(replay.Options{Strict: true}, "POST http://a.test/items/17")
 	require.Contains(t, answers[0], "unexpected call")

@@ -117,7 +117,14 @@ func (c *Case) likeness(then *capture.Request, r *http.Request) int {
 	for name, values := range q {
 		then, ok := p[name]
 		if !ok && c.redactor != nil {
-			then = p[c.redactor.Pseudonym(name)]
+			then, ok = p[c.redactor.Pseudonym(name)]
+		}
+		if !ok && c.redactor != nil && !c.keyed {
+			for other := range p {
+				if _, taken := q[other]; !taken && alike(other, name) {
+					then = p[other]
+				}
+			}
 		}
 		if len(then) != len(values) {
 			return 0
