@@ -514,7 +514,7 @@ func plant(b *capture.Bundle, secret string, r *rand.Rand) (planted []int) {
 	for range 1 + r.IntN(4) {
 		s := all[r.IntN(len(all))]
 		clean := regexp.MustCompile(`[\x00-\x1f\x7f]`).ReplaceAllString(s, "")
-		place := r.IntN(40)
+		place := r.IntN(41)
 		planted = append(planted, place)
 		e := []*capture.Entry{in, out}[r.IntN(2)]
 		switch place {
@@ -598,6 +598,8 @@ func plant(b *capture.Bundle, secret string, r *rand.Rand) (planted []int) {
 			d.Logs = append(d.Logs, capture.LogRecord{Level: "INFO", Message: "x", Attrs: json.RawMessage(`{` + quoted(s+"7") + `:1}`)})
 		case 38:
 			e.Response.Content = capture.Content{MimeType: "text/html", Text: "<a href=\"/x?y=" + url.QueryEscape(s) + "\">"}
+		case 40:
+			e.Request.URL = "http://shop.test/carts/1/checkout?page=1&" + url.QueryEscape(s)
 		case 39:
 			header(&e.Request.Headers, "Content-Type", "multipart/form-data; boundary=b")
 			e.Request.PostData = &capture.PostData{MimeType: "multipart/form-data; boundary=b", Text: "--b\r\nContent-Disposition: form-data; name=\"f7\"; filename=\"" + clean + "\"\r\n\r\n" + s + "\r\n--b--\r\n"}

@@ -260,6 +260,9 @@ func (c *Case) judge(got outcome) verdict {
 		} else {
 			differences = append([]string{"recorded " + then + "\n\tnow      " + now}, differences...)
 		}
+		if got.panicked && got.body == "" && c.Bundle.Log.Details.Panic != nil {
+			differences = append(differences, "An observe.Observer's Handler answers a panic, and there is none around the handler.")
+		}
 		return verdict{bad: true, text: name + " is not answered as it was:\n\t" + strings.Join(differences, "\n\t")}
 	}
 	switch {

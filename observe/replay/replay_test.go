@@ -243,6 +243,9 @@ func TestAsRecordedTakesAFailureForRight(t *testing.T) {
 		return obs.Handler(broken(c))
 	})
 	require.Empty(t, d.errors)
+	d = play(t, replay.Options{AsRecorded: true, Key: key}, path, broken)
+	require.Len(t, d.errors, 1)
+	require.Contains(t, d.errors[0], "\tAn observe.Observer's Handler answers a panic, and there is none around the handler.")
 	d = play(t, replay.Options{AsRecorded: true}, path, repaired)
 	require.Contains(t, d.errors[0], "recorded status 500, panic: runtime error: integer divide by zero (runtime.errorString)\n\tnow      status 200\n\tstatus: recorded 500, now 200\n")
 }

@@ -144,7 +144,7 @@ func TestPlantedSecretsNeverReachTheDiskAndTheReplayWorks(t *testing.T) {
 		})}}
 		body, err := json.Marshal(map[string]any{"mail": mail, "token": token, "extra": map[string]string{token + "4711": mail}})
 		require.NoError(t, err)
-		r := httptest.NewRequest("POST", "http://shop.test/people/"+url.PathEscape(id)+"/orders?as="+url.QueryEscape(id), strings.NewReader(string(body)))
+		r := httptest.NewRequest("POST", "http://shop.test/people/"+url.PathEscape(id)+"/orders?as="+url.QueryEscape(id)+"&"+url.QueryEscape(at()), strings.NewReader(string(body)))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Cookie", "session="+session)
 		r.Header.Set("X-Session", session)
