@@ -54,6 +54,7 @@ type captures struct {
 
 	mu     sync.Mutex
 	closed bool
+	gaveUp bool // Close did: what waited is counted already
 	queue  chan *unwritten
 	done   chan struct{}
 	ctx    context.Context // of what is written; cancelled by Close at last
@@ -195,16 +196,45 @@ func (c *captures) run() {
 				return
 			}
 			err := c.write(u)
-			c.queued.Add(-1)
-			c.queuedBytes.Add(-u.size)
-			if err != nil {
-				c.failed.Add(1)
+			if c.settle(u, err) && err != nil {
 				c.guard(func() { report("a capture was not written", err) })
-				continue
 			}
-			c.written.Add(1)
 		}
 	}
+}
+
+// settle counts what became of a bundle that waited, unless Close has given it up.
+func (c *captures) settle(u *unwritten, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gaveUp {
+		return false
+	}
+	c.queued.Add(-1)
+	c.queuedBytes.Add(-u.size)
+	if err != nil {
+		c.failed.Add(1)
+	} else {
+		c.written.Add(1)
+	}
+	return true
+}
+
+// giveUp drops what waits, with the one that the store does not return from, and
+// returns how many these were. The queue is closed.
+func (c *captures) giveUp() int64 {
+	c.mu.Lock()
+	c.gaveUp = true
+	n := c.queued.Swap(0)
+	c.queuedBytes.Store(0)
+	if n > 0 {
+		c.dropped.Add(n)
+	}
+	c.mu.Unlock()
+	for u := range c.queue {
+		u.rec.free()
+	}
+	return n
 }
 
 // guard keeps a panic of a log handler or store from ending the process.
@@ -270,7 +300,7 @@ func (c *captures) stop() error {
 		}
 		c.cancel()
 	}
-	return fmt.Errorf("observe: Close: %d captures are not written: %T does not return", c.queued.Load(), c.store)
+	return fmt.Errorf("observe: Close: %d captures are not written: %T does not return", c.giveUp(), c.store)
 }
 
 // bundle is the recording as a bundle that is not redacted.

@@ -604,9 +604,21 @@ func TestCaptureWithAStalledDisk(t *testing.T) {
 		began = time.Now()
 		require.ErrorContains(t, k.obs.Close(), "257 captures are not written")
 		require.Equal(t, 6*time.Second, time.Since(began))
+		dropped := stats["captures_dropped"] + 257
+		counted := func() []float64 {
+			stats := k.obs.Stats()
+			return []float64{
+				stats["captures_dropped"], stats["captures_queued"], stats["captures_queued_bytes"], stats["captures_failed"], stats["captures_written"],
+			}
+		}
+		require.Equal(t, []float64{dropped, 0, 0, 0, 0}, counted(), "what Close gives up is dropped")
+		require.ErrorContains(t, k.obs.Health().Err(), "captures_dropped")
 		k.serve(h, "POST", "/")
-		require.Greater(t, k.obs.Stats()["captures_dropped"], stats["captures_dropped"], "none is taken after Close")
+		dropped++
+		require.Equal(t, dropped, k.obs.Stats()["captures_dropped"], "none is taken after Close")
 		close(dead)
+		synctest.Wait()
+		require.Equal(t, []float64{dropped, 0, 0, 0, 0}, counted(), "and once")
 	})
 }
 

@@ -189,7 +189,7 @@ func (o *Observer) listVitals() {
 	if o.captures != nil {
 		o.vitals.losses = append(o.vitals.losses,
 			vital{name: "captures_failed", means: "bundles that Options.Captures did not take", failed: true, count: &o.captures.failed},
-			vital{name: "captures_dropped", means: "bundles that were not written: too many, or too large, waited", count: &o.captures.dropped})
+			vital{name: "captures_dropped", means: "bundles that were not written: too many, or too large, waited, or Close did not wait longer", count: &o.captures.dropped})
 		o.vitals.queues = append(o.vitals.queues, queue{name: "captures_queued_bytes", bytes: o.captures.queuedBytes.Load})
 	}
 }

@@ -278,7 +278,8 @@ func New(opts *Options) (*Observer, error) {
 
 // Close stops reporting http.server.active_requests, upkeep.observe.* and what
 // [Observer.Gauges] exports, and writes the captures that wait, for at most six
-// seconds; it is an error when their store has not returned by then. Requests are served
+// seconds; it is an error when their store has not returned by then, and those left count
+// as captures_dropped. Requests are served
 // and observed all the same; the providers belong to the application. Close is safe to
 // call twice and while requests run.
 func (o *Observer) Close() error {
@@ -352,7 +353,8 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	                     of requests and jobs that were told in full
 //	tail_late            records that came after their request had ended well
 //	captures_written     bundles in Options.Captures
-//	captures_dropped     those that were not taken: too many, or too large, waited
+//	captures_dropped     those that were not taken: too many, or too large, waited, or
+//	                     Close was called or gave up waiting for the store
 //	captures_failed      those that the store did not take
 //	captures_queued      those that wait, with captures_queued_bytes
 //	flag_events          feature_flag.evaluation events emitted
