@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -66,12 +67,16 @@ func newCaptures(o *Observer, opts *Options) (*captures, error) {
 		return nil, nil
 	}
 	rules := opts.Capture
+	var errs []error
 	if rules.MaxBody < 0 || rules.MaxBody > maxMaxBody {
-		return nil, fmt.Errorf("observe: Options.Capture.MaxBody must be between 0 and %d, got %d", maxMaxBody, rules.MaxBody)
+		errs = append(errs, fmt.Errorf("observe: Options.Capture.MaxBody must be between 0 and %d, got %d", maxMaxBody, rules.MaxBody))
 	}
 	redactor, err := capture.NewRedactor(rules.Redact)
 	if err != nil {
-		return nil, fmt.Errorf("observe: Options.Capture.Redact: %w", err)
+		errs = append(errs, fmt.Errorf("observe: Options.Capture.Redact: %w", err))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	c := &captures{
 		obs: o, store: opts.Captures, redactor: redactor, maxBody: rules.MaxBody, build: rules.Build,

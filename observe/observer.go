@@ -188,20 +188,21 @@ type counts struct {
 }
 
 // New returns an observer; nil opts are the defaults. It does no I/O, and starts no
-// goroutine but the one that writes Options.Captures. It fails when an option makes no
-// sense, naming it, and when the MeterProvider refuses a metric.
+// goroutine but the one that writes Options.Captures. It fails when options make no
+// sense, naming all of them (errors.Join), and when the MeterProvider refuses a metric.
 func New(opts *Options) (*Observer, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
+	var errs []error
 	if opts.Public && opts.JoinSpan {
-		return nil, fmt.Errorf("observe: Options.Public has no effect with Options.JoinSpan: whoever starts the span decides about the caller's context")
+		errs = append(errs, fmt.Errorf("observe: Options.Public has no effect with Options.JoinSpan: whoever starts the span decides about the caller's context"))
 	}
 	if opts.Slow < 0 {
-		return nil, fmt.Errorf("observe: Options.Slow must not be negative, got %v", opts.Slow)
+		errs = append(errs, fmt.Errorf("observe: Options.Slow must not be negative, got %v", opts.Slow))
 	}
 	if !(opts.WideEvent >= 0 && opts.WideEvent <= 1) {
-		return nil, fmt.Errorf("observe: Options.WideEvent must be 0 to 1, got %v", opts.WideEvent)
+		errs = append(errs, fmt.Errorf("observe: Options.WideEvent must be 0 to 1, got %v", opts.WideEvent))
 	}
 	o := &Observer{
 		propagator: opts.Propagator,
@@ -217,11 +218,18 @@ func New(opts *Options) (*Observer, error) {
 		oldFlagErrors: opts.OldFlagErrors,
 		route:         opts.Route,
 	}
+	note := func(err error) { errs = append(errs, err) } // errors.Join leaves out a nil
 	var err error
-	if o.hosts, err = newHostSet("InternalHosts", opts.InternalHosts); err != nil {
-		return nil, err
-	}
-	if o.debug, err = newDebugTokens(opts.DebugToken); err != nil {
+	o.hosts, err = newHostSet("InternalHosts", opts.InternalHosts)
+	note(err)
+	o.debug, err = newDebugTokens(opts.DebugToken)
+	note(err)
+	o.captures, err = newCaptures(o, opts)
+	note(err)
+	note(o.guarded.take(opts.GuardedFlags))
+	handler, err := newLogHandler(opts)
+	note(err)
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	if opts.LevelFlag != "" {
@@ -229,10 +237,6 @@ func New(opts *Options) (*Observer, error) {
 		if opts.FlagClient == nil {
 			o.levelFlag.client = openfeature.NewDefaultClient()
 		}
-	}
-	handler, err := newLogHandler(opts)
-	if err != nil {
-		return nil, err
 	}
 	if o.debug != nil || o.levelFlag != nil {
 		handler.root.raises.Store(true)
@@ -255,11 +259,8 @@ func New(opts *Options) (*Observer, error) {
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	_, o.untraced = o.tracer.(tracenoop.Tracer)
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
-	if o.captures, err = newCaptures(o, opts); err != nil {
-		return nil, err
-	}
 	meter := meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
-	if err := o.guarded.init(opts.GuardedFlags, meter, &o.counts); err != nil {
+	if err := o.guarded.init(meter, &o.counts); err != nil {
 		return nil, err
 	}
 	o.meter = meter
@@ -278,10 +279,9 @@ func New(opts *Options) (*Observer, error) {
 
 // Close stops reporting http.server.active_requests, upkeep.observe.* and what
 // [Observer.Gauges] exports, and writes the captures that wait, for at most six
-// seconds; it is an error when their store has not returned by then, and those left count
-// as captures_dropped. Requests are served
-// and observed all the same; the providers belong to the application. Close is safe to
-// call twice and while requests run.
+// seconds; it is an error when their store has not returned by then, and those that are
+// left count as captures_dropped. Requests are served and observed all the same; the
+// providers belong to the application. Close is safe to call twice and while requests run.
 func (o *Observer) Close() error {
 	return errors.Join(o.registrations.close(), o.captures.stop())
 }
@@ -413,13 +413,14 @@ type hostSet map[string]bool
 
 func newHostSet(option string, names []string) (hostSet, error) {
 	hosts := make(hostSet, len(names))
+	var errs []error
 	for i, host := range names {
 		if strings.Trim(host, ".") == "" || strings.ContainsAny(host, "/:*@ ") {
-			return nil, fmt.Errorf("observe: Options.%s[%d]: %q is neither a host name nor a domain with a leading dot", option, i, host)
+			errs = append(errs, fmt.Errorf("observe: Options.%s[%d]: %q is neither a host name nor a domain with a leading dot", option, i, host))
 		}
 		hosts[strings.ToLower(host)] = true
 	}
-	return hosts, nil
+	return hosts, errors.Join(errs...)
 }
 
 // has reports whether host is in the set, or below a domain in it.
