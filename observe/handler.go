@@ -74,6 +74,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		given := r
 		st := &state{Context: r.Context(), obs: o, start: time.Now()}
 		st.method = knownMethod(r.Method)
 		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
@@ -95,7 +96,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		}
 		st.w.st = st
 
-		defer st.end(r)
+		defer st.end(given, r)
 		next.ServeHTTP(st.w.wrap(w), r)
 		st.returned = true
 	})
@@ -228,8 +229,9 @@ func (st *state) active() *activeCount {
 	return &st.obs.metrics.active[st.method][secure]
 }
 
-// end is deferred by Handler: it recovers, answers and reports.
-func (st *state) end(r *http.Request) {
+// end is deferred by Handler: it recovers, answers and reports. given is the request
+// that Handler got, and r the copy that it handed on.
+func (st *state) end(given, r *http.Request) {
 	o := st.obs
 	value := recover()
 	var panicked *PanicError
@@ -264,6 +266,13 @@ func (st *state) end(r *http.Request) {
 		st.active().n.Add(-1)
 	}
 	st.report(r, status, panicked, aborted)
+	if o.join {
+		// Whoever is outside reads the pattern from the request that it handed in, as
+		// otelhttp does for its metric.
+		if route := st.name(); route != "" && route != routeName(given.Pattern) {
+			given.Pattern = route
+		}
+	}
 
 	switch {
 	case value == nil, panicked != nil && st.w.hijacked.Load() && !o.repanic:

@@ -61,7 +61,9 @@ type Options struct {
 	// JoinSpan is for handlers inside another instrumentation, such as otelhttp.
 	// False: Handler starts a server span and records the http.server metrics.
 	// True: it enriches the span that it finds in the context (route, request id,
-	// failure), which the other one ends, and leaves the metrics to the other one.
+	// failure), which the other one ends, and leaves the metrics to the other one, which
+	// finds the route in Request.Pattern. otelhttp sets the span's status once more: of an
+	// error with a 5xx its text is then in the event and the log only.
 	JoinSpan bool
 
 	// Repanic passes a handler's panic on, with its own value, once it has been
