@@ -28,6 +28,8 @@ import (
 type CaptureOptions struct {
 	// Redact says what may be readable. Nil allows the least, with pseudonyms that
 	// only this process knows; give at least a key, so that they are the same in all bundles.
+	// In its Fields an attribute of log records has the names of all groups it is in, also
+	// those of Logger.WithGroup: "wg.page", where "page" alone does not match.
 	Redact *capture.Redaction
 
 	// MaxBody is how many bytes are kept of each body and value. Zero means 64 KiB;

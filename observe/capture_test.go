@@ -492,6 +492,23 @@ func TestCaptureIsDoneWithTheHandler(t *testing.T) {
 	require.Empty(t, b.Log.Details.Logs)
 }
 
+// A field of a log record is named with all groups that it is in.
+func TestCaptureFieldsInGroups(t *testing.T) {
+	t.Parallel()
+	k, s := captureRig(t, func(o *observe.Options) {
+		o.Capture.Redact = &capture.Redaction{Key: []byte("0123456789abcdef"), Fields: []string{"page", "wg.cart.sku"}}
+	})
+	k.serve(k.obs.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cart := slog.Group("cart", "sku", "green tea", "page", "checkout")
+		k.obs.Logger().WithGroup("wg").DebugContext(r.Context(), "kept", "page", "checkout", cart)
+		observe.Fail(r.Context(), errors.New("broke"))
+	})), "GET", "/")
+	logs := s.bundle(t, k).Log.Details.Logs
+	require.Len(t, logs, 1)
+	require.Contains(t, string(logs[0].Attrs), "green tea")
+	require.NotContains(t, string(logs[0].Attrs), "checkout")
+}
+
 func TestCaptureOfAHijack(t *testing.T) {
 	t.Parallel()
 	k, s := captureRig(t, nil)

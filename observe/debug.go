@@ -38,7 +38,8 @@ const (
 //	purpose   "upkeep-debug"
 //	aud       the service, or a list of them
 //	sub       who holds it, at most 200 bytes; shown on the span and in the log
-//	iat, exp  at most an hour apart
+//	iat, exp  at most an hour apart; taken from 30 s before iat to 30 s after exp, for
+//	          clocks that differ
 //	route     the routes it is for, as in http.route, separated by spaces
 //	subject   the subject it is for: the targeting key of openfeature.TransactionContext
 //	level     the lowest level that is written, as slog.Level spells it; "DEBUG" if missing

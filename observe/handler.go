@@ -45,14 +45,16 @@ var (
 // A 503 that says when to come back, with Retry-After (RFC 9110 §15.6.4), is a
 // refusal and was meant: maintenance, or too much load. Span and metric have it as
 // any 503, and it is counted in [Observer.Stats]; it writes no log record, for there
-// may be thousands and each is the same.
+// may be thousands and each is the same, unless it is sampled or debugged: "request
+// refused".
 //
 // A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser)
 // that shows the request's id and nothing of the panic. When the response had
 // begun, the connection is cut instead, as package http does, so that the client
 // does not take half an answer for a whole one; the metric then has the status
-// that was sent. http.ErrAbortHandler is passed on, reported on span and metric
-// and not logged. See Options.Repanic.
+// that was sent. See Options.Repanic. http.ErrAbortHandler is passed on and reported on
+// span and metric; it is no failure, and is logged only if the request is sampled or
+// debugged: "request aborted".
 //
 // The query is never recorded, nor are headers other than User-Agent (on the span,
 // cut to 256 bytes). A Handler inside a Handler of the same Observer does nothing.

@@ -84,11 +84,13 @@ type Options struct {
 	Slow time.Duration
 
 	// WideEvent is the share of requests, from 0 to 1, that write a record of their own
-	// at their end though nothing went wrong: "request served", with method, route, path,
+	// at their end though they did not fail: "request served", with method, route, path,
 	// status, duration, bytes, the flags it saw, and sample_rate, so that each stands for
-	// 1/sample_rate requests. Requests that failed, were slow or were debugged always write
-	// theirs. Zero: no others do.
+	// 1/sample_rate requests; "request refused" after a 503 with Retry-After, and "request
+	// aborted" after a panic with http.ErrAbortHandler. Requests that failed, were slow or
+	// were debugged always write theirs. Zero: no others do.
 	WideEvent float64
+
 	// Captures keeps a bundle of each request that is told in full, for it failed, was
 	// slow or was asked for: what it was sent and answered, what it asked others (by
 	// [Observer.Transport] and [Value]), the flags that it saw and what it logged, redacted by
@@ -323,10 +325,11 @@ func (o *Observer) Logger() *slog.Logger { return o.logger }
 // Options.Log is one, else as JSON. So a value may be changed later, and a LogValuer is
 // asked once, in the goroutine that logs.
 //
-// A job inside a request hands its records to the request when it ends well. What a
-// goroutine logs after the end of its request is written at once, with tail=true and
-// late=true and up to 20 KiB, if the request was told; if not, it is counted as
-// tail_late in [Observer.Stats].
+// A job inside a request hands its records to the request when it ends well. Records
+// below the level that a goroutine logs after the end of its request are written at once,
+// with tail=true and late=true, if the request was told and up to 20 KiB; others are
+// counted as tail_late in [Observer.Stats]. Those that are not below the level are written
+// as ever, without a mark.
 func (o *Observer) LogHandler() slog.Handler { return o.handler }
 
 // Stats returns what the observer has counted since [New]:
@@ -353,7 +356,8 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	tail_written         records written at the end of their request
 //	tail_dropped         records that found no room, in their request or in the process,
 //	                     of requests and jobs that were told in full
-//	tail_late            records that came after their request had ended well
+//	tail_late            records below the level that came after their request had ended,
+//	                     and had ended well or had late ones enough
 //	captures_written     bundles in Options.Captures
 //	captures_dropped     those that were not taken: too many, or too large, waited, or
 //	                     Close was called or gave up waiting for the store
