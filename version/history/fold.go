@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"slices"
 )
 
 // fold writes the file anew, shorter, while it is locked; the new one is locked then. When
@@ -17,7 +16,8 @@ func (s *FileStore) fold(size int64) (int64, error) {
 		return size, nil
 	}
 	_ = s.file.Close()
-	s.file, s.foldAt = f, s.max
+	// What cannot be made shorter is not written anew each time.
+	s.file, s.foldAt = f, max(s.max, length+s.max/4)
 	s.folded.Add(1)
 	return length, nil
 }
@@ -28,18 +28,7 @@ func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	entries := folded(got.entries)
-	// From the end, as much as half a file holds.
-	start, total := len(entries), int64(0)
-	for start > 0 && total < s.max/2 {
-		start--
-		b, err := appendLine(nil, entries[start])
-		if err != nil {
-			return nil, 0, err
-		}
-		total += int64(len(b))
-	}
-	old, fresh, err := split(entries, start, s.max/4)
+	old, fresh, err := divide(folded(got.entries), s.max/2, s.max/4)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -81,44 +70,62 @@ func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
 	return f, int64(len(freshLines)), nil
 }
 
-// split takes the entries from start on, and of those before what the others would tell
-// another story without, to at most limit bytes, the newest first: the beginning of runs
-// that are told of later, the last run of each service in each environment, which is
-// what the next version takes the place of, and that of each instance.
-func split(entries []Entry, start int, limit int64) (old, fresh []Entry, err error) {
-	builds := map[string]bool{} // that are told of anyway
-	for _, e := range entries[start:] {
-		builds[e.Build] = true
+// divide takes from the end as many entries as fill half a file, with what was built, and
+// of those before what the others would tell another story without: with a sighting the
+// first one of its run, which would otherwise seem to have begun after those that have
+// taken its place; and, as far as some more bytes go, the last run of each service in each
+// environment, of which the next version takes the place, and that of each instance.
+func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
+	runs := map[string][]int{}
+	for n, e := range entries {
+		if e.sighted() {
+			runs[e.Run] = append(runs[e.Run], n)
+		}
 	}
-	stays := make([]bool, start)
-	for _, byInstance := range []bool{false, true} {
-		wanted, known := map[string]bool{}, map[[3]string]bool{}
-		for n, e := range slices.Backward(entries) {
-			if !e.sighted() {
+	kept, builds, total := make([]bool, len(entries)), map[string]bool{}, int64(0)
+	keep := func(list ...int) error {
+		for _, n := range list {
+			if kept[n] {
 				continue
 			}
+			kept[n] = true
+			lines, err := withBuilds(entries[n:n+1], builds)
+			if err != nil {
+				return err
+			}
+			total += int64(len(lines))
+		}
+		return nil
+	}
+	for n := len(entries) - 1; n >= 0 && total < half; n-- {
+		if err := keep(n); err != nil {
+			return nil, nil, err
+		}
+		if e := &entries[n]; e.sighted() {
+			if err := keep(runs[e.Run][0]); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	for _, byInstance := range []bool{false, true} {
+		known := map[[3]string]bool{}
+		for n := len(entries) - 1; n >= 0 && total < half+more; n-- {
+			e := &entries[n]
 			place := [3]string{e.Service, e.Environment}
 			if byInstance {
 				place[2] = e.Instance
 			}
-			if n >= start || !known[place] {
-				wanted[e.Run], known[place] = true, true
-			}
-			if n >= start || stays[n] || !wanted[e.Run] {
+			if !e.sighted() || known[place] {
 				continue
 			}
-			lines, err := withBuilds([]Entry{e}, builds)
-			if err != nil {
+			known[place] = true
+			if err := keep(runs[e.Run]...); err != nil {
 				return nil, nil, err
 			}
-			if limit -= int64(len(lines)); limit < 0 {
-				break
-			}
-			stays[n] = true
 		}
 	}
 	for n, e := range entries {
-		if n >= start || stays[n] {
+		if kept[n] {
 			fresh = append(fresh, e)
 		} else {
 			old = append(old, e)
