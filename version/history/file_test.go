@@ -230,10 +230,17 @@ func TestFileGarbage(t *testing.T) {
 // TestFileLongLine has a line that is longer than an entry can be.
 func TestFileLongLine(t *testing.T) {
 	t.Parallel()
-	s, path := fileIn(t)
-	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("x", 3<<20)+"\n"), 0o600))
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 1 << 20})
+	garbage := "{" + strings.Repeat("xyz", 1<<20) + "\n" + strings.Repeat("short ", 99) + "\n"
+	require.NoError(t, os.WriteFile(path, []byte(garbage), 0o600))
+	require.Empty(t, timeline(t, s).Items)
+	require.Equal(t, 2.0, s.Stats()["rejected_lines"])
 	require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}))
+	require.Equal(t, 1.0, s.Stats()["folded"])
 	require.Len(t, timeline(t, s).Items, 1)
+	require.Zero(t, s.Stats()["rejected_lines"])
+	require.Equal(t, len(garbage), len(read(t, path+".rejected")))
+	require.True(t, garbage == read(t, path+".rejected"), "nothing of it is lost")
 }
 
 func TestFileFold(t *testing.T) {
@@ -268,6 +275,28 @@ func TestFileFold(t *testing.T) {
 	entries, err := filepath.Glob(path + "*")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{path, path + ".old"}, entries)
+}
+
+// TestFileFoldLink has a link to the file, which stays one.
+func TestFileFoldLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "volume"), 0o700))
+	link, target := filepath.Join(dir, "h.jsonl"), filepath.Join(dir, "volume", "real.jsonl")
+	require.NoError(t, os.WriteFile(target, nil, 0o600))
+	require.NoError(t, os.Symlink(target, link))
+	s := history.File(link, &history.FileOptions{MaxBytes: 64 << 10})
+	defer s.Close()
+	for n := 0; s.Stats()["folded"] == 0; n++ {
+		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: strconv.Itoa(n), To: strings.Repeat("x", 1000)}))
+	}
+	to, err := os.Readlink(link)
+	require.NoError(t, err)
+	require.Equal(t, target, to)
+	require.NotEmpty(t, timeline(t, s).Items)
+	names, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{target, target + ".old"}, names)
 }
 
 // TestFileFoldKeepsRuns has events push out everything but what still runs.

@@ -1,9 +1,11 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 )
 
 // fold writes the file anew, shorter, while it is locked; the new one is locked then. When
@@ -23,6 +25,10 @@ func (s *FileStore) fold(size int64) (int64, error) {
 }
 
 func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
+	path, err := filepath.EvalSymlinks(s.path) // a link stays one
+	if err != nil {
+		return nil, 0, err
+	}
 	var rejected []byte
 	got, err := s.readAside(&rejected)
 	if err != nil {
@@ -41,29 +47,29 @@ func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := s.setAside(rejected); err != nil {
+	if err := setAside(path, rejected, s.max); err != nil {
 		return nil, 0, err
 	}
 	switch {
 	case got.unread > 0:
 		// It was not read to the end: all of it is kept. It must not lose its name, or
 		// another process would make a new file.
-		fresh := s.path + extOld + extNew
+		fresh := path + extOld + extNew
 		_ = os.Remove(fresh)
-		if err := os.Link(s.path, fresh); err != nil {
+		if err := os.Link(path, fresh); err != nil {
 			return nil, 0, err
 		}
-		if err := os.Rename(fresh, s.path+extOld); err != nil {
+		if err := os.Rename(fresh, path+extOld); err != nil {
 			return nil, 0, err
 		}
 	case len(old) > 0:
-		o, err := s.replace(extOld, oldLines)
+		o, err := replace(path+extOld, oldLines)
 		if err != nil {
 			return nil, 0, err
 		}
 		_ = o.Close()
 	}
-	if f, err = s.replace("", freshLines); err != nil {
+	if f, err = replace(path, freshLines); err != nil {
 		return nil, 0, err
 	}
 	s.builds = builds
@@ -136,10 +142,16 @@ func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 
 // readAside reads the file and the lines in it that are no entries.
 func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
-	_, err := scanLines(s.file, s.max, func(line []byte, _ bool) {
-		if _, err := parseLine(line, maxStoredID); err != nil && len(line) > 0 {
-			*rejected = append(append(*rejected, line...), '\n')
+	_, err := scanLines(s.file, s.max, func(line []byte, of part) {
+		switch _, err := parseLine(line, maxStoredID); {
+		case of == rest: // belongs to the one before
+			*rejected = append(bytes.TrimSuffix(*rejected, []byte("\n")), line...)
+		case of == long || err != nil && len(line) > 0:
+			*rejected = append(*rejected, line...)
+		default:
+			return
 		}
+		*rejected = append(*rejected, '\n')
 	})
 	if err != nil {
 		return reading{}, err
@@ -164,12 +176,12 @@ func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err erro
 }
 
 // setAside keeps lines that are no entries.
-func (s *FileStore) setAside(lines []byte) error {
+func setAside(path string, lines []byte, most int64) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	path := s.path + extRejected
-	if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.Size()+int64(len(lines)) > s.max {
+	path += extRejected
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.Size()+int64(len(lines)) > most {
 		if err := os.Rename(path, path+extOld); err != nil {
 			return err
 		}
@@ -188,10 +200,9 @@ func (s *FileStore) setAside(lines []byte) error {
 	return err
 }
 
-// replace puts a file in the place of the one with that extension, durably, and leaves it
-// open and locked.
-func (s *FileStore) replace(ext string, data []byte) (f *os.File, err error) {
-	fresh := s.path + ext + extNew
+// replace puts a file in the place of another, durably, and leaves it open and locked.
+func replace(path string, data []byte) (f *os.File, err error) {
+	fresh := path + extNew
 	f, err = os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -214,10 +225,10 @@ func (s *FileStore) replace(ext string, data []byte) (f *os.File, err error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = os.Rename(fresh, s.path+ext)
+		err = os.Rename(fresh, path)
 	}
 	if err == nil {
-		err = syncFolder(s.path)
+		err = syncFolder(path)
 	}
 	return f, err
 }

@@ -61,8 +61,9 @@ const (
 //
 // Append puts entries into a queue and never waits. From there they are sent, several at a
 // time, in their order. A collector that hangs, fails or refuses is tried again after a
-// second, then after twice as long, up to a minute, or when its Retry-After says, until
-// the entry is too old; an attempt takes 10 seconds at most. Only what it calls malformed (400, 413, 422) is not tried again,
+// second, then after twice as long, up to a minute, or after the seconds of its
+// Retry-After, be they a minute at most, until the entry is too old; an attempt takes 10
+// seconds at most. Only what it calls malformed (400, 413, 422) is not tried again,
 // except one by one. What waits too long comes to the right place in the history, because
 // how long it has waited is told with it.
 //
