@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,7 @@ func (o *Observer) FlagHook() openfeature.Hook { return flagHook{obs: o} }
 // belongs to; without one RecordFlag does nothing.
 func RecordFlag(ctx context.Context, provider string, details openfeature.InterfaceEvaluationDetails) {
 	if st := stateFrom(ctx); st != nil {
+		details.Value = flagValue(details.Value)
 		st.rec.keepFlag(provider, "", kindOfFlag(details.Value), &details)
 		st.obs.recordFlag(ctx, provider, &details)
 	}
@@ -84,7 +86,7 @@ func newEvaluation(d *openfeature.InterfaceEvaluationDetails) evaluation {
 	if e.variant != "" {
 		return e
 	}
-	switch v := d.Value.(type) {
+	switch v := flagValue(d.Value).(type) {
 	case bool, int64, float64:
 		e.value = v
 	case string:
@@ -95,6 +97,41 @@ func newEvaluation(d *openfeature.InterfaceEvaluationDetails) evaluation {
 		}
 	}
 	return e
+}
+
+// flagValue makes an int64 or float64, as OpenFeature's clients have them, of a number of
+// any other type.
+func flagValue(value any) any {
+	switch v := value.(type) {
+	case int:
+		return int64(v)
+	case int8:
+		return int64(v)
+	case int16:
+		return int64(v)
+	case int32:
+		return int64(v)
+	case uint:
+		return flagUint(uint64(v))
+	case uint8:
+		return int64(v)
+	case uint16:
+		return int64(v)
+	case uint32:
+		return int64(v)
+	case uint64:
+		return flagUint(v)
+	case float32:
+		return float64(v)
+	}
+	return value
+}
+
+func flagUint(v uint64) any {
+	if v > math.MaxInt64 {
+		return float64(v)
+	}
+	return int64(v)
 }
 
 // attr is the evaluation as it stands in a log record.

@@ -133,6 +133,36 @@ func TestRecordFlag(t *testing.T) {
 	require.Len(t, k.events.named(flagEvent), 7)
 }
 
+// A number is a number, whatever its type.
+func TestFlagNumbers(t *testing.T) {
+	t.Parallel()
+	k, s := captureRig(t, nil)
+	values := []any{
+		1, int8(-1), int16(2), int32(3), int64(4), uint(5), uint8(6), uint16(7), uint32(8), uint64(9), uint64(math.MaxUint64),
+		float32(0.5), 2.5,
+	}
+	k.serve(k.obs.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		for i, v := range values {
+			observe.RecordFlag(r.Context(), "upkeep", details(fmt.Sprint("flag", i), v, ""))
+		}
+		observe.RecordFlag(r.Context(), "upkeep", details("flag0", int64(1), "")) // the same one
+		k.obs.FlagHook().Finally(r.Context(), openfeature.HookContext{}, details("object", 7, ""), openfeature.HookHints{})
+		observe.Fail(r.Context(), errors.New("broke"))
+	})), "GET", "/")
+	want := []string{"1", "-1", "2", "3", "4", "5", "6", "7", "8", "9", "1.8446744073709552e+19", "0.5", "2.5", "7"}
+	var got []string
+	for _, event := range k.events.named(flagEvent) {
+		got = append(got, event["feature_flag.result.value"])
+	}
+	require.Equal(t, want, got)
+	flags := s.bundle(t, k).Log.Details.Flags
+	require.Len(t, flags, len(want))
+	for i, f := range flags[:len(values)] {
+		require.Equal(t, i < 10, f.Type == "int", f)
+		require.Equal(t, i >= 10, f.Type == "float", f)
+	}
+}
+
 func TestFlagsAreBounded(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, nil)

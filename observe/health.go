@@ -173,7 +173,7 @@ func (o *Observer) listVitals() {
 		{name: "telemetry_panics", means: "panics of providers, propagators, log handlers and hooks", failed: true, count: &c.telemetryPanics},
 		{name: "log_errors", means: "records that the wrapped log handler could not write", failed: true, count: &o.handler.root.errors},
 		{name: "late_answers", means: "answers given when Handler had reported: it belongs in front of the framework", failed: true, count: &c.lateAnswers},
-		{name: "tail_dropped", means: "log records of requests that found no room until their end", count: &o.tails.dropped},
+		{name: "tail_dropped", means: "log records that found no room, of requests told in full", count: &o.tails.dropped},
 		{name: "tail_late", means: "log records that came when their request had ended well", meant: true, count: &o.tails.late},
 		{name: "details_suppressed", means: "requests that were to be told in full and were too many", meant: true, count: &o.limit.suppressed},
 		{name: "flags_dropped", means: "flag evaluations beyond those remembered of a request", count: &c.flagsDropped},

@@ -308,9 +308,10 @@ func (o *Observer) Logger() *slog.Logger { return o.logger }
 //     were not, as "suppressed"; so does the first of its tail, of a job that has no
 //     record of its own.
 //
-// A request keeps 20 KiB. When that is full its oldest records give way, and its record
-// says how many, as "tail_dropped". All requests together keep 16 MiB. When that is full
-// the oldest requests give way, but for the first of each route or job name. Texts are cut
+// A request keeps 20 KiB. When that is full its oldest records give way. All requests
+// together keep 16 MiB. When that is full the oldest requests give way, but for the first
+// of each route or job name. How many gave way the request's record says, as
+// "tail_dropped"; of a request that writes none they are no loss. Texts are cut
 // to 1 KiB. Attributes that are more than 4 KiB in a record, or 2 KiB in its logger's With,
 // are left out and counted as "attrs_left".
 //
@@ -347,7 +348,8 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	levels_set           levels of loggers that SetLevel has set
 //	tail_bytes           memory that records hold which wait for the end of their request
 //	tail_written         records written at the end of their request
-//	tail_dropped         records that found no room, in their request or in the process
+//	tail_dropped         records that found no room, in their request or in the process,
+//	                     of requests and jobs that were told in full
 //	tail_late            records that came after their request had ended well
 //	captures_written     bundles in Options.Captures
 //	captures_dropped     those that were not taken: too many, or too large, waited

@@ -81,10 +81,16 @@ func stateFrom(ctx context.Context) *state {
 }
 
 // RequestID returns the id of the request or job that ctx belongs to, or "" when
-// it belongs to none. It is safe to show to people.
+// it belongs to none. In a replay without a Handler it is that of the recorded request.
+// It is safe to show to people.
 func RequestID(ctx context.Context) string {
 	if st := stateFrom(ctx); st != nil {
 		return st.id
+	}
+	if replay := rerun.From(ctx); replay != nil {
+		if id := replay.RequestID(); validID(id) { // it is read from a file
+			return id
+		}
 	}
 	return ""
 }

@@ -27,7 +27,7 @@ type tail struct {
 	mu      sync.Mutex
 	shard   *tailShard // nil: none yet
 	chunks  [maxTailChunks]*chunk
-	dropped int
+	dropped int   // records of this request, or of jobs that are a part of it
 	n       int32 // of chunks
 	late    int32 // bytes of records since it ended
 	ended   bool
@@ -82,7 +82,11 @@ func (st *state) keep(ctx context.Context, h *logHandler, r *slog.Record) bool {
 	if h.tooLong {
 		st.tail.mu.Lock()
 		defer st.tail.mu.Unlock()
-		st.drop(1)
+		if st.tail.ended {
+			st.obs.tails.late.Add(1)
+		} else {
+			st.tail.dropped++
+		}
 		return true
 	}
 	span, sc := spanOfRequest, trace.SpanContext{}
@@ -108,11 +112,7 @@ func (st *state) addTail(packed []byte) bool {
 	switch {
 	case t.ended:
 		defer t.mu.Unlock()
-		if t.told && int(t.late)+len(packed) <= maxTail {
-			t.late += int32(len(packed))
-			return false
-		}
-		st.obs.tails.late.Add(1)
+		return st.afterEnd(packed)
 	case t.n > 0 && t.chunks[t.n-1].add(packed):
 		t.mu.Unlock()
 	default:
@@ -120,8 +120,19 @@ func (st *state) addTail(packed []byte) bool {
 			t.shard = &st.obs.tails.shards[st.obs.tails.next.Add(1)%tailShards]
 		}
 		t.mu.Unlock()
-		t.shard.grow(st, packed)
+		return t.shard.grow(st, packed)
 	}
+	return true
+}
+
+// afterEnd is addTail for a request that is over; t.mu is held.
+func (st *state) afterEnd(packed []byte) bool {
+	t := &st.tail
+	if t.told && int(t.late)+len(packed) <= maxTail {
+		t.late += int32(len(packed))
+		return false
+	}
+	st.obs.tails.late.Add(1)
 	return true
 }
 
@@ -137,8 +148,8 @@ func (c *chunk) add(packed []byte) bool {
 	return true
 }
 
-// grow adds a record for which there was no room.
-func (s *tailShard) grow(st *state, packed []byte) {
+// grow is addTail for a record for which there was no room.
+func (s *tailShard) grow(st *state, packed []byte) bool {
 	t := &st.tail
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,24 +157,23 @@ func (s *tailShard) grow(st *state, packed []byte) {
 	defer t.mu.Unlock()
 	switch {
 	case t.ended: // meanwhile
-		st.obs.tails.dropped.Add(1)
-		return
+		return st.afterEnd(packed)
 	case t.n > 0 && t.chunks[t.n-1].add(packed): // another goroutine was faster
-		return
+		return true
 	case t.n == maxTailChunks:
 		// The oldest records make room for the newest, which are nearer to the failure.
 		c := t.chunks[0]
-		st.drop(c.records)
+		t.dropped += c.records
 		copy(t.chunks[:], t.chunks[1:])
 		c.used, c.records = 0, 0
 		t.chunks[t.n-1] = c
 		c.add(packed)
-		return
+		return true
 	}
 	if s.chunks >= maxShardChunks {
 		if !s.evict(st) {
-			st.drop(1)
-			return
+			t.dropped++
+			return true
 		}
 	}
 	s.chunks++
@@ -172,12 +182,7 @@ func (s *tailShard) grow(st *state, packed []byte) {
 	t.n++
 	c.add(packed)
 	s.list(st)
-}
-
-// drop counts records that are lost; t.mu is held.
-func (st *state) drop(records int) {
-	st.tail.dropped += records
-	st.obs.tails.dropped.Add(int64(records))
+	return true
 }
 
 // list puts st in its place among the shard's requests.
@@ -247,7 +252,7 @@ func (s *tailShard) evict(asking *state) bool {
 		defer victim.tail.mu.Unlock()
 	}
 	for _, c := range victim.tail.chunks[:victim.tail.n] {
-		victim.drop(c.records)
+		victim.tail.dropped += c.records
 		c.free()
 	}
 	s.chunks -= int(victim.tail.n)
@@ -264,16 +269,35 @@ func (c *chunk) free() {
 
 // closeTail ends the tail and hands out what it holds, in the order of the records'
 // times, when the request is told; a job that is not hands its records to the request
-// that it is a part of, for that may yet fail.
+// that it is a part of, for that may yet fail. With them go those that found no
+// room: they are a loss only to who is told.
 func (st *state) closeTail() (records []tailRecord, dropped int) {
 	t := &st.tail
 	t.mu.Lock()
 	t.ended, t.told = true, st.told
 	shard := t.shard
 	t.mu.Unlock()
-	if shard == nil {
-		return nil, 0
+	if shard != nil {
+		records = st.emptyTail(shard)
 	}
+	switch {
+	case t.dropped == 0: // nobody changes it any more
+	case st.told:
+		st.obs.tails.dropped.Add(int64(t.dropped))
+	case st.outer != nil:
+		outer := &st.outer.tail
+		outer.mu.Lock()
+		if !outer.ended {
+			outer.dropped += t.dropped
+		}
+		outer.mu.Unlock()
+	}
+	return records, t.dropped
+}
+
+// emptyTail hands out what an ended tail holds, and gives its memory back.
+func (st *state) emptyTail(shard *tailShard) (records []tailRecord) {
+	t := &st.tail
 	shard.mu.Lock()
 	shard.unlist(st)
 	shard.mu.Unlock()
@@ -297,7 +321,7 @@ func (st *state) closeTail() (records []tailRecord, dropped int) {
 	shard.chunks -= int(t.n)
 	shard.mu.Unlock()
 	slices.SortStableFunc(records, func(a, b tailRecord) int { return a.record.Time.Compare(b.record.Time) })
-	return records, t.dropped
+	return records
 }
 
 // open reports whether the request still runs.

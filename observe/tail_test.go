@@ -484,6 +484,107 @@ func TestTailOfOneRequestIsBounded(t *testing.T) {
 	require.Equal(t, float64(1000-n), k.obs.Stats()["tail_dropped"])
 }
 
+// What has no room is a loss only to a request that is told: the others would have
+// forgotten it.
+func TestTailDroppedIsOfThoseThatAreTold(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	var serve func(ctx context.Context)
+	var fail bool
+	h := k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serve(r.Context())
+		if fail {
+			w.WriteHeader(500)
+		}
+	}))
+	groups := k.obs.Logger()
+	for range 500 {
+		groups = groups.WithGroup("group")
+	}
+	many := func(ctx context.Context) {
+		for range 1000 {
+			k.obs.Logger().DebugContext(ctx, "kept", "text", strings.Repeat("x", 100))
+		}
+		groups.DebugContext(ctx, "under too many groups")
+	}
+	inAJob := func(ctx context.Context) {
+		require.NoError(t, k.obs.Do(ctx, "outer", func(ctx context.Context) error {
+			return k.obs.Do(ctx, "inner", func(ctx context.Context) error {
+				many(ctx)
+				return nil
+			})
+		}))
+	}
+	for _, serve = range []func(context.Context){many, inAJob} {
+		k.serve(h, "GET", "/")
+	}
+	inJob(t, k.obs, false, many)
+	require.Zero(t, k.obs.Stats()["tail_dropped"])
+	require.NoError(t, k.obs.Health().Err())
+	require.Empty(t, k.obs.Health().Dropped)
+
+	fail = true
+	lost := 0.0
+	for _, serve = range []func(context.Context){many, inAJob, func(ctx context.Context) { groups.DebugContext(ctx, "under too many groups") }} {
+		before := len(k.logs.lines(t))
+		k.serve(h, "GET", "/")
+		lines := k.logs.lines(t)[before:]
+		dropped, ok := lines[len(lines)-1]["tail_dropped"].(float64)
+		require.True(t, ok)
+		if len(lines) > 1 {
+			require.Equal(t, 1001.0, float64(len(lines)-1)+dropped, "each is written or said to be dropped")
+		} else {
+			require.Equal(t, 1.0, dropped)
+		}
+		lost += dropped
+		require.Equal(t, lost, k.obs.Stats()["tail_dropped"])
+	}
+	require.Equal(t, observe.Degraded, k.obs.Health().Status)
+
+	serve = many
+	k.serve(h, "GET", "/")
+	require.Equal(t, 1.0, k.obs.Stats()["details_suppressed"])
+	require.Equal(t, lost, k.obs.Stats()["tail_dropped"], "a request that may not be told has lost all, and is counted as that")
+}
+
+// Each record of a request that is told is written or counted, whenever it comes.
+func TestTailCountsEachRecord(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		k := newRig(t, nil)
+		groups := k.obs.Logger()
+		for range 500 {
+			groups = groups.WithGroup("group")
+		}
+		const goroutines, each = 8, 100
+		var all sync.WaitGroup
+		started := make(chan bool)
+		inJob(t, k.obs, true, func(ctx context.Context) {
+			for range goroutines {
+				all.Go(func() {
+					for i := range each {
+						switch i {
+						case each / 4:
+							started <- true
+						case each / 2:
+							groups.DebugContext(ctx, "under too many groups")
+							continue
+						}
+						k.obs.Logger().DebugContext(ctx, "kept", "text", strings.Repeat("x", 100))
+					}
+				})
+			}
+			for range goroutines {
+				<-started
+			}
+		})
+		all.Wait()
+		stats := k.obs.Stats()
+		require.Equal(t, goroutines*each, len(k.logs.lines(t))+int(stats["tail_dropped"]+stats["tail_late"]))
+		require.Zero(t, stats["tail_bytes"])
+	}
+}
+
 // TestTailsOfAllRequestsAreBounded opens more requests than the budget has room for.
 func TestTailsOfAllRequestsAreBounded(t *testing.T) {
 	t.Parallel()
@@ -526,11 +627,16 @@ func TestTailsOfAllRequestsAreBounded(t *testing.T) {
 	}
 	done.Wait()
 	kept := map[any]int{}
+	lost := 0.0
 	for _, line := range k.logs.lines(t) {
 		if line["tail"] == true {
 			kept[line["request_id"]]++
+		} else if n, ok := line["tail_dropped"].(float64); ok {
+			lost += n
 		}
 	}
+	require.GreaterOrEqual(t, lost, 150.0)
+	require.Equal(t, lost, k.obs.Stats()["tail_dropped"], "what gave way of those that ended well is no loss")
 	require.Greater(t, kept["0"], 100, "the first of a route stays")
 	require.Zero(t, kept["100"], "the oldest give way")
 	require.Greater(t, kept[fmt.Sprint(requests-1)], 100)

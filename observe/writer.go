@@ -75,6 +75,10 @@ func (w *writer) WriteHeader(status int) {
 	if w.late() {
 		return
 	}
+	if w.hijacked.Load() {
+		w.inner.WriteHeader(status) // sends nothing, but may have something to say to that
+		return
+	}
 	if w.st.rec != nil {
 		w.st.rec.began(status, w.inner.Header())
 	}
@@ -125,9 +129,10 @@ func (w *writer) FlushError() error {
 	return err
 }
 
-// begin notes the implicit status of a body without one.
+// begin notes the implicit status of a body without one. On a connection that was
+// taken over there is none: package http sends nothing there any more.
 func (w *writer) begin() {
-	if w.status.Load() == 0 {
+	if w.status.Load() == 0 && !w.hijacked.Load() {
 		w.status.CompareAndSwap(0, http.StatusOK)
 	}
 }

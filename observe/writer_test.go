@@ -121,6 +121,65 @@ func TestWriterHijack(t *testing.T) {
 	}, k.points(serverDuration))
 }
 
+// What is written to a connection that was taken over is sent nowhere, and so no answer.
+func TestWriterAfterHijack(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	for name, write := range map[string]func(http.ResponseWriter) error{
+		"Write":       func(w http.ResponseWriter) error { _, err := w.Write([]byte("x")); return err },
+		"WriteString": func(w http.ResponseWriter) error { _, err := io.WriteString(w, "x"); return err },
+		"ReadFrom":    func(w http.ResponseWriter) error { _, err := io.Copy(w, strings.NewReader("x")); return err },
+		"Error":       func(w http.ResponseWriter) error { http.Error(w, "cannot", 500); return http.ErrHijacked },
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := k.server(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+				_ = conn.Close()
+				if err := write(w); !errors.Is(err, http.ErrHijacked) {
+					t.Error(err)
+				}
+			})), false)
+			resp, err := srv.Client().Get(srv.URL)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, 204, resp.StatusCode)
+			k.stop()
+		})
+	}
+	require.Equal(t, map[string]int64{"http.request.method=GET,network.protocol.version=1.1,url.scheme=http": 4}, k.points(serverDuration))
+	require.Empty(t, k.logs.String())
+	require.Zero(t, k.obs.Stats()["requests_failed"])
+
+	// A 101 that was sent before is the status.
+	srv := k.server(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "x")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.Close()
+		http.Error(w, "cannot", 500)
+	})), false)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL, nil)
+	require.NoError(t, err)
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "x")
+	resp, err := srv.Client().Do(r)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, 101, resp.StatusCode)
+	k.stop()
+	require.Equal(t, "101", attr(k.spans.Ended()[4], "http.response.status_code"))
+}
+
 func TestWriterReadFrom(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, nil)

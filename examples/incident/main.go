@@ -120,7 +120,7 @@ func story(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	say("\n%s", indent(strings.ReplaceAll(source, filepath.ToSlash(folder)+"/", "")))
+	say("\n%s", indent(source))
 
 	say("4. The test fails, as the request did")
 	said, err := goTest(ctx, saved)

@@ -11,6 +11,9 @@ type Replay interface {
 	// false when the call is to be made.
 	Value(name string) (result []byte, err error, ok bool)
 
+	// RequestID is that of the request when it was recorded, or "".
+	RequestID() string
+
 	// Failed hears of observe.Fail.
 	Failed(err error)
 

@@ -28,6 +28,12 @@ var wellKnown = set(strings.Fields(`
 	access-control-request-method upgrade-insecure-requests
 `), nil)
 
+// isLink and isAuthorization are headers of one shape.
+var (
+	isLink          = set([]string{"location", "content-location", "referer", "origin"}, nil)
+	isAuthorization = set([]string{"authorization", "proxy-authorization"}, nil)
+)
+
 // schemes are the authentication schemes that are recognised.
 var schemes = set([]string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}, nil)
 
@@ -74,8 +80,7 @@ func (m *mask) header(name, value string, c *rules) string {
 					kept = append(kept, " "+name+"="+value)
 				}
 			case "path":
-				path, _ := m.path(value, "", c)
-				kept = append(kept, " "+name+"="+path)
+				kept = append(kept, " "+name+"="+m.path(strings.Split(value, "/"), nil, c))
 			case "domain":
 				kept = append(kept, " "+name+"="+m.host(strings.TrimPrefix(value, ".")))
 			case "expires", "max-age":
@@ -85,11 +90,11 @@ func (m *mask) header(name, value string, c *rules) string {
 			}
 		}
 		return strings.Join(kept, ";")
-	case name == "location", name == "content-location", name == "referer", name == "origin":
+	case isLink[name]:
 		if u, err := url.Parse(value); err == nil && value != "null" {
 			return m.url(u, "", "", c)
 		}
-	case name == "authorization", name == "proxy-authorization":
+	case isAuthorization[name]:
 		if scheme, rest, ok := strings.Cut(value, " "); ok && schemes[strings.ToLower(scheme)] {
 			return scheme + " " + m.text(rest)
 		}

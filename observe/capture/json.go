@@ -167,20 +167,5 @@ func (m *mask) node(n *node, at []place, stays func([]place) bool, names map[str
 	}
 }
 
-// walk calls fn for each text and number, and for each name with its place.
-func (n *node) walk(at []place, fn func(at []place, s string)) {
-	if n.kind == 's' || n.kind == 'n' {
-		fn(at, n.text)
-	}
-	for i, member := range n.list {
-		here := append(at[:len(at):len(at)], place{index: i, isIndex: true})
-		if n.kind == '{' {
-			here[len(at)] = place{name: n.names[i]}
-			fn(here, n.names[i])
-		}
-		member.walk(here, fn)
-	}
-}
-
 // nowhere allows nothing.
 func nowhere([]place) bool { return false }

@@ -19,27 +19,47 @@ var sentinels = map[string]bool{
 	"handler aborted the connection":                    true, "goroutine ended by runtime.Goexit": true,
 }
 
-// prose replaces what is data in a text that a programmer wrote for people. Without
-// rules.words that is all of it, but for a sentinel at its end.
-func (m *mask) prose(s string, c *rules) string {
-	if sentinels[s] || m.known[s] {
-		return s
+// cutSentinel takes a sentinel off the end of an error's text.
+func cutSentinel(s string) (prefix, rest string, ok bool) {
+	if sentinels[s] {
+		return "", s, true
 	}
 	for i := strings.LastIndex(s, ": "); i >= 0; i = strings.LastIndex(s[:i], ": ") {
 		if sentinels[s[i+2:]] {
-			return m.prose(s[:i], c) + s[i:]
+			return s[:i], s[i:], true
 		}
+	}
+	return s, "", false
+}
+
+// prose replaces what is data in a text that a programmer wrote for people. Without
+// rules.words that is all of it, but for a sentinel at its end.
+func (m *mask) prose(s string, c *rules) string {
+	if m.known[s] {
+		return s
+	}
+	if prefix, rest, ok := cutSentinel(s); ok {
+		if prefix == "" {
+			return rest
+		}
+		return m.prose(prefix, c) + rest
 	}
 	s = strings.ToValidUTF8(s, "_")
 	if !c.words {
 		return m.text(s)
 	}
+	return eachProse(s, m.plain, m.text, m.chunk)
+}
+
+// eachProse calls quoted for what stands between quotes, and chunk for what else may be
+// data: what follows a "=" or an ":", and what is not plain.
+func eachProse(s string, plain func(string) bool, quoted, chunk func(string) string) string {
 	var out strings.Builder
 	for before := byte(' '); s != ""; {
 		if q := s[0]; q == '"' || q == '`' || q == '\'' && !isAlnum(before) {
 			if end := strings.IndexByte(s[1:], q); end >= 0 {
 				out.WriteByte(q)
-				out.WriteString(m.text(s[1 : 1+end]))
+				out.WriteString(quoted(s[1 : 1+end]))
 				out.WriteByte(q)
 				s, before = s[end+2:], q
 				continue
@@ -47,7 +67,7 @@ func (m *mask) prose(s string, c *rules) string {
 		}
 		end := strings.IndexFunc(s, isDelimiter)
 		if end == 0 { // a mark, or a quote that does not end
-			out.WriteString(eachChunk(s[:runeLen(s)], m.chunk))
+			out.WriteString(eachChunk(s[:runeLen(s)], chunk))
 			before = s[0]
 			s = s[runeLen(s):]
 			continue
@@ -55,16 +75,16 @@ func (m *mask) prose(s string, c *rules) string {
 		if end < 0 {
 			end = len(s)
 		}
-		chunk := strings.TrimRight(s[:end], ".:!-/")
-		switch name, data, has := strings.Cut(chunk, ":"); {
-		case before != '=' && m.plain(chunk):
-			out.WriteString(chunk)
-		case before != '=' && has && m.plain(name):
-			out.WriteString(name + ":" + eachChunk(data, m.chunk))
+		word := strings.TrimRight(s[:end], ".:!-/")
+		switch name, data, has := strings.Cut(word, ":"); {
+		case before != '=' && plain(word):
+			out.WriteString(word)
+		case before != '=' && has && plain(name):
+			out.WriteString(name + ":" + eachChunk(data, chunk))
 		default:
-			out.WriteString(eachChunk(chunk, m.chunk))
+			out.WriteString(eachChunk(word, chunk))
 		}
-		out.WriteString(s[len(chunk):end])
+		out.WriteString(s[len(word):end])
 		before = s[end-1]
 		s = s[end:]
 	}
@@ -80,9 +100,18 @@ func runeLen(s string) int {
 	return len(s)
 }
 
-// plain reports whether s is a word of prose, or two with a hyphen, that was not
-// hidden elsewhere.
+// plain reports whether s is plain and was not hidden elsewhere.
 func (m *mask) plain(s string) bool {
+	ok := isPlain(s)
+	eachWord(s, func(word string) string {
+		ok = ok && !m.hid[strings.ToLower(word)]
+		return ""
+	})
+	return ok
+}
+
+// isPlain reports whether s is a word of prose, or two with a hyphen.
+func isPlain(s string) bool {
 	if s == "" || len(s) > 24 {
 		return false
 	}
@@ -95,9 +124,8 @@ func (m *mask) plain(s string) bool {
 	eachWord(s, func(word string) string {
 		lower := strings.ToLower(word)
 		// A word has one form: a token changes case inside.
-		formed := word == lower || word[1:] == lower[1:] || word == strings.ToUpper(word) && len(word) <= 8
-		ok = ok && formed && !m.hid[lower]
-		return word
+		ok = ok && (word == lower || word[1:] == lower[1:] || word == strings.ToUpper(word) && len(word) <= 8)
+		return ""
 	})
 	return ok
 }

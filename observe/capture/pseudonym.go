@@ -84,19 +84,35 @@ func (m *mask) text(s string) string {
 
 // whole replaces what is one thing although there may be spaces and colons in it.
 func (m *mask) whole(s string) (string, bool) {
+	if layout, ok := timeOf(s); ok {
+		t, _ := time.Parse(layout, s)
+		return m.time(t, layout, s), true
+	}
+	if u, ok := urlOf(s); ok {
+		return m.url(u, "", "", nil), true
+	}
+	return "", false
+}
+
+// timeOf returns the layout of a text that is a time.
+func timeOf(s string) (layout string, ok bool) {
 	if len(s) >= len(time.DateOnly) && len(s) <= 40 {
 		for _, layout := range timeLayouts {
-			if t, err := time.Parse(layout, s); err == nil {
-				return m.time(t, layout, s), true
+			if _, err := time.Parse(layout, s); err == nil {
+				return layout, true
 			}
 		}
 	}
-	if len(s) <= 4096 && strings.Contains(s, "://") && !strings.ContainsAny(s, " \t\r\n\"<>") {
-		if u, err := url.Parse(s); err == nil && u.Host != "" {
-			return m.url(u, "", "", nil), true
-		}
-	}
 	return "", false
+}
+
+// urlOf reads a text that is a URL with a host.
+func urlOf(s string) (*url.URL, bool) {
+	if len(s) > 4096 || !strings.Contains(s, "://") || strings.ContainsAny(s, " \t\r\n\"<>") {
+		return nil, false
+	}
+	u, err := url.Parse(s)
+	return u, err == nil && u.Host != ""
 }
 
 var timeLayouts = []string{time.RFC3339Nano, time.DateOnly, time.DateTime, http.TimeFormat}
@@ -155,7 +171,7 @@ func (m *mask) words(s string) string { return eachWord(s, m.word) }
 
 func (m *mask) word(s string) string {
 	lower := strings.ToLower(s)
-	if m.known[s] || lower == "true" || lower == "false" || lower == "null" {
+	if m.known[s] || m.known[lower] || lower == "true" || lower == "false" || lower == "null" {
 		return s
 	}
 	if isNumber(s) {

@@ -257,29 +257,11 @@ func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 		out.Opaque = url.PathEscape(m.text(u.Opaque))
 		return out.String()
 	}
-	path, host, most := "", "", -1
-	if route != "" && method != http.MethodConnect {
-		if fit, literals := m.path(u.EscapedPath(), route, c); literals >= 0 {
-			path, most = fit, 1<<20 // the route is what it was
-		}
-	}
-	for _, p := range c.patterns() {
-		if p.host != "" && !strings.EqualFold(p.host, u.Hostname()) && !strings.EqualFold(p.host, u.Host) {
-			continue
-		}
-		fit, literals := m.path(u.EscapedPath(), p.path, c)
-		if literals > most {
-			path, most = fit, literals
-		}
-		if literals >= 0 && p.host != "" {
-			host = u.Hostname()
-		}
-	}
-	if most < 0 {
-		path, _ = m.path(u.EscapedPath(), "", c)
-	}
-	if host == "" {
-		host = m.host(u.Hostname())
+	segments := strings.Split(u.EscapedPath(), "/")
+	parts, hostStays := c.fit(u, segments, method, route)
+	path, host := m.path(segments, parts, c), u.Hostname()
+	if !hostStays {
+		host = m.host(host)
 	}
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
 		host = "[" + host + "]"
@@ -294,11 +276,39 @@ func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 	return out.String()
 }
 
-func (c *rules) patterns() []urlPattern {
-	if c == nil {
-		return nil
+// fit says what the segments of a URL's path are: by the route if it matches, else by
+// that of the rules' patterns that has the most literal parts; nil when none matches. It
+// also reports whether the host stays.
+func (c *rules) fit(u *url.URL, segments []string, method, route string) (parts []pathPart, hostStays bool) {
+	most := -1
+	if route != "" && method != http.MethodConnect {
+		if found, ok := matchPath(segments, route); ok {
+			parts, most = found, len(segments)+1 // the route is what it was
+		}
 	}
-	return c.urls
+	if c == nil {
+		return parts, false
+	}
+	for _, p := range c.urls {
+		if p.host != "" && !strings.EqualFold(p.host, u.Hostname()) && !strings.EqualFold(p.host, u.Host) {
+			continue
+		}
+		found, ok := matchPath(segments, p.path)
+		if !ok {
+			continue
+		}
+		hostStays = hostStays || p.host != ""
+		literals := 0
+		for _, part := range found {
+			if part.literal {
+				literals++
+			}
+		}
+		if literals > most {
+			parts, most = found, literals
+		}
+	}
+	return parts, hostStays
 }
 
 // stays reports whether the JSON paths allow what is at a place.
@@ -313,22 +323,10 @@ func (c *rules) stays(at []place) bool {
 
 func (c *rules) field(name string) bool { return c != nil && c.fields[name] }
 
-// path replaces the segments of an escaped path, but for those that the pattern has
-// literally and those whose names the rules have. It also returns how many are literal,
-// or -1 when the pattern does not match.
-func (m *mask) path(path, pattern string, c *rules) (string, int) {
-	segments := strings.Split(path, "/")
-	parts, fits := matchPath(segments, pattern)
-	literals := -1
-	if fits {
-		literals = 0
-	}
+// path joins the segments of an escaped path, replaced but for those that stay.
+func (m *mask) path(segments []string, parts []pathPart, c *rules) string {
 	for i, segment := range segments {
-		if fits && parts[i].literal {
-			literals++
-			continue
-		}
-		if fits && parts[i].name != "" && c.field(parts[i].name) {
+		if parts != nil && parts[i].stays(c) {
 			continue
 		}
 		decoded, err := url.PathUnescape(segment)
@@ -337,7 +335,7 @@ func (m *mask) path(path, pattern string, c *rules) (string, int) {
 		}
 		segments[i] = url.PathEscape(m.text(decoded))
 	}
-	return strings.Join(segments, "/"), literals
+	return strings.Join(segments, "/")
 }
 
 // A pathPart is what a segment of a path is by the pattern of its route.
@@ -345,6 +343,8 @@ type pathPart struct {
 	literal bool
 	name    string // of the wildcard
 }
+
+func (p pathPart) stays(c *rules) bool { return p.literal || p.name != "" && c.field(p.name) }
 
 // matchPath takes the wildcards of http.ServeMux, {name}, {name...} and {$}, a subtree
 // by its last slash, and :name and *name as other routers have them.

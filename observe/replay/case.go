@@ -38,6 +38,8 @@ type Case struct {
 	remarks   []string // what is only said
 	remarked  map[string]bool
 	transport transport
+
+	valuesRead, flagsRead []bool // as made
 }
 
 // Load reads a bundle for who wants to see what is in it, or to serve its request in a way
@@ -53,7 +55,11 @@ func (o Options) load(path string) (*Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Case{Bundle: b, opts: o, made: make([]bool, len(b.Log.Entries)), values: map[string]int{}, remarked: map[string]bool{}}
+	d := &b.Log.Details
+	c := &Case{
+		Bundle: b, opts: o, values: map[string]int{}, remarked: map[string]bool{},
+		made: make([]bool, len(b.Log.Entries)), valuesRead: make([]bool, len(d.Values)), flagsRead: make([]bool, len(d.Flags)),
+	}
 	c.transport.c = c
 	if err := c.newRedactor(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -92,8 +98,9 @@ func (c *Case) entry() *capture.Entry { return &c.Bundle.Log.Entries[0] }
 func (c *Case) Time() time.Time { return c.entry().Started }
 
 // Request is the request as a server would get it, new each time. It has the pseudonyms
-// of what was sent, and the request's own id. What the bundle does not have of a body is not
-// there either.
+// of what was sent, and the request's own id in X-Request-Id, which makes it the id again
+// where an observe.Observer's Handler is around the application's. What the bundle does not
+// have of a body is not there either.
 func (c *Case) Request() *http.Request {
 	q := &c.entry().Request
 	u, err := url.Parse(q.URL)

@@ -25,24 +25,30 @@ func (p provider) Metadata() openfeature.Metadata { return openfeature.Metadata{
 func (p provider) Hooks() []openfeature.Hook      { return nil }
 
 // find returns the evaluation of a flag, the one for the targeting key if there are
-// several.
+// several, and notes that it is read.
 func (p provider) find(key string, flat openfeature.FlattenedContext) *capture.Flag {
 	targeting, _ := flat[openfeature.TargetingKey].(string)
-	var found *capture.Flag
-	flags := p.c.Bundle.Log.Details.Flags
+	flags, found := p.c.Bundle.Log.Details.Flags, -1
 	for i := range flags {
 		f := &flags[i]
 		if f.Key != key {
 			continue
 		}
 		if f.Targeting == targeting || p.c.redactor != nil && f.Targeting == p.c.redactor.Pseudonym(targeting) {
-			return f
+			found = i
+			break
 		}
-		if found == nil {
-			found = f
+		if found < 0 {
+			found = i
 		}
 	}
-	return found
+	if found < 0 {
+		return nil
+	}
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	p.c.flagsRead[found] = true
+	return &flags[found]
 }
 
 func evaluate[T any](p provider, key string, fallback T, flat openfeature.FlattenedContext) (T, openfeature.ProviderResolutionDetail) {

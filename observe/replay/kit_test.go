@@ -77,6 +77,8 @@ type production struct {
 	obs   *observe.Observer
 	dir   string
 	flags openfeature.IClient
+
+	replayed *replay.Case // nil in production
 }
 
 func newProduction(t *testing.T, rules capture.Redaction) *production {
@@ -119,6 +121,9 @@ func byUser(f memprovider.InMemoryFlag, flat openfeature.FlattenedContext) (any,
 
 // client calls others as production does.
 func (p *production) client(others http.HandlerFunc) *http.Client {
+	if p.replayed != nil {
+		return p.replayed.HTTPClient()
+	}
 	return &http.Client{Transport: p.obs.Transport(local{others})}
 }
 

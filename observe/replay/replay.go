@@ -28,6 +28,11 @@ type Options struct {
 	// took away: a token that the service accepts, a signature, a session. Nil: nothing.
 	Prepare func(*http.Request)
 
+	// Status is what a request that failed must be answered with now, when that is known:
+	// 400 for one that should have been refused. Zero: with whatever is no failure, and no
+	// refusal that redaction alone may be the cause of, as Run has it.
+	Status int
+
 	// AsRecorded says that the recorded answer is the right one. Then status, headers and
 	// body must be as they were, also when they were those of a failure. False: of a
 	// request that failed it is only asked that it does not fail any more; the answer of
@@ -54,11 +59,22 @@ type Options struct {
 //   - The request failed when it was recorded (a status of 500 or more, a panic, or
 //     observe.Fail; a 503 with Retry-After is no failure), and fails again: the test fails,
 //     and says whether it is the same failure. The bug is reproduced.
-//   - It failed then and does not now: the test passes. The bug is fixed.
+//   - It failed then and does not now: the test passes, if the request got as far as it did
+//     then. It fails when the answer is 401, 403 or 407, or another 3xx or 4xx before any of
+//     the recorded calls and Values was asked for: redaction has taken the credentials, and
+//     Options.Prepare puts others in their place. Options.Status says that it is right so.
 //   - It did not fail then: the test fails when the answer differs from the recorded one.
 //
-// So a bundle is a test that is red until the bug is fixed, and stays green from then on.
+// So a bundle is a test that is red until the bug is fixed, as far as the bundle has what the
+// failure hangs on, and only who has seen it red knows that. Green says that this request, with
+// the pseudonyms that redaction left of its data, does not fail. The test's log then says which
+// of the recorded calls and Values were not asked for, and where pseudonyms were read.
 // Options.AsRecorded holds an answer to the recorded one in any case.
+//
+// build returns the application's handler. It need not be inside of the Handler of an
+// observe.Observer: observe.Value, Fail and RequestID answer without one. But the answer to a
+// panic is that Handler's, so where a panic is held to its answer by Options.AsRecorded, build
+// wraps the handler in that of an Observer of its own, which has no Captures.
 //
 // The test also fails for a call by [Case.HTTPClient] that is not in the bundle. A bundle that
 // cannot be read is fatal. Cases share nothing: tests with Run may be parallel.
@@ -116,6 +132,7 @@ type outcome struct {
 	stack    string
 	failure  error // of observe.Fail
 	aborted  bool
+	untyped  bool // the handler did not say of what type its answer is
 }
 
 // serve replays the request.
@@ -135,7 +152,7 @@ func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
 	if c.opts.Prepare != nil {
 		c.opts.Prepare(r)
 	}
-	w := httptest.NewRecorder()
+	w := &recorder{ResponseRecorder: httptest.NewRecorder()}
 	func() {
 		defer func() {
 			switch value := recover(); value {
@@ -154,11 +171,52 @@ func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
 	defer c.mu.Unlock()
 	got := c.outcome
 	resp := w.Result()
-	got.status, got.header, got.body = resp.StatusCode, resp.Header, w.Body.String()
+	got.status, got.header, got.body, got.untyped = resp.StatusCode, resp.Header, w.Body.String(), w.untyped
+	if got.untyped { // package http finds out
+		got.header.Del("Content-Type")
+		if got.body != "" {
+			got.header.Set("Content-Type", http.DetectContentType([]byte(got.body)))
+		}
+	}
 	if got.panicked && w.Body.Len() == 0 && got.status < 500 {
 		got.status = http.StatusInternalServerError // what observe.Handler, or nothing, would have sent
 	}
 	return got
+}
+
+// A recorder also notes whether a body is sent without a Content-Type.
+type recorder struct {
+	*httptest.ResponseRecorder
+	begun, untyped bool
+}
+
+func (w *recorder) begin() {
+	if !w.begun {
+		_, typed := w.Header()["Content-Type"]
+		w.begun, w.untyped = true, !typed
+	}
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if status >= 200 {
+		w.begin()
+	}
+	w.ResponseRecorder.WriteHeader(status)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	w.begin()
+	return w.ResponseRecorder.Write(p)
+}
+
+func (w *recorder) WriteString(s string) (int, error) {
+	w.begin()
+	return w.ResponseRecorder.WriteString(s)
+}
+
+func (w *recorder) Flush() {
+	w.begin()
+	w.ResponseRecorder.Flush()
 }
 
 func (o *outcome) failed() bool {
@@ -190,10 +248,13 @@ func (c *Case) judge(got outcome) verdict {
 		c.checkAllMade()
 	}
 	then, now := c.thenText(), c.nowText(&got)
+	far := c.reach()
 	if c.opts.AsRecorded || !c.failed() {
 		differences := c.compare(&got)
 		if c.samePanic(&got) || !got.panicked && c.Bundle.Log.Details.Panic == nil {
 			if len(differences) == 0 {
+				far.hidden = nil // then and now are compared with the same pseudonyms
+				c.remarkReach(&far)
 				return verdict{text: name + " is answered as it was: " + now}
 			}
 		} else {
@@ -203,7 +264,7 @@ func (c *Case) judge(got outcome) verdict {
 	}
 	switch {
 	case !got.failed():
-		return verdict{text: name + " does not fail any more: " + then + " then, " + now + " now"}
+		return c.judgeFix(&got, &far, name, then+" then, "+now+" now")
 	case c.sameFailure(&got):
 		return verdict{bad: true, text: name + " fails as it did then: " + now + place(c.normal(&got).Log.Details.Panic)}
 	}
@@ -212,6 +273,22 @@ func (c *Case) judge(got outcome) verdict {
 		text += "\n\t" + d
 	}
 	return verdict{bad: true, text: text}
+}
+
+// judgeFix judges a request that failed and does not any more.
+func (c *Case) judgeFix(got *outcome, far *reach, name, change string) verdict {
+	switch want := c.opts.Status; {
+	case want != 0 && want != got.status:
+		return verdict{bad: true, text: name + " is not answered with status " + itoa(want) + ", by Options.Status: " + change}
+	case want == 0 && far.isRefused(got.status):
+		text := name + " did not get as far as it did then: " + change
+		if len(far.left) > 0 {
+			text += ", without asking for" + indented(far.left)
+		}
+		return verdict{bad: true, text: text + "\n\tOptions.Prepare puts back credentials that redaction has taken. If this is the right answer, Options.Status says so."}
+	}
+	c.remarkReach(far)
+	return verdict{text: name + " does not fail any more: " + change}
 }
 
 // origin says where a bundle comes from.

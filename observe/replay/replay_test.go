@@ -594,7 +594,10 @@ func TestSave(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `^// TestMarch14CheckOut replays POST /carts/\{cart\}/checkout of 20\S+, request \w+, status 500, panic: runtime error: integer divide by zero \(runtime\.errorString\)\.
 func TestMarch14CheckOut\(t \*testing\.T\) \{
-	replay\.Run\(t, "\S+/testdata/march-14 check\.out\.har", func\(c \*replay\.Case\) http\.Handler \{
+	// See it fail before the bug is fixed\. What redaction took, such as credentials, is put
+	// back by Options\.Prepare, and with Options\.Key pseudonyms are compared:
+	// replay\.Options\{Key: …, Prepare: …\}\.Run\(t, …
+	replay\.Run\(t, "testdata/march-14 check\.out\.har", func\(c \*replay\.Case\) http\.Handler \{
 		return newHandler\(c\.FlagClient\(\), c\.HTTPClient\(\)\)
 	\}\)
 \}
@@ -612,6 +615,12 @@ $`, source)
 	_, err = replay.Save("replay_test.go", filepath.Join(folder, "new.har"))
 	require.ErrorAs(t, err, &fault)
 	require.NoFileExists(t, filepath.Join(folder, "new.har"))
+	for to, want := range map[string]string{
+		"testdata/a.har": "testdata/a.har", "./testdata/b/a.har": "testdata/b/a.har", "shop/testdata/a.har": "testdata/a.har",
+		"/src/testdata/shop/testdata/a.har": "testdata/a.har", "shop/a.har": "shop/a.har", "mytestdata/a.har": "mytestdata/a.har",
+	} {
+		require.Equal(t, want, replay.FromTest(to))
+	}
 	for name, want := range map[string]string{"日本.har": "Test_日本(", "-.har": "TestReplay(", "7up.har": "Test_7up("} {
 		source, err := replay.Save(path, filepath.Join(folder, name))
 		require.NoError(t, err)

@@ -7,8 +7,8 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// Context returns a context in which observe.Value answers from the bundle. [Run] gives it
-// to the request; it is for those who serve [Case.Request] themselves.
+// Context returns a context in which observe.Value answers from the bundle, and
+// observe.RequestID is that of the recorded request. [Run] gives it to the request; it is for those who serve [Case.Request] themselves.
 func (c *Case) Context(ctx context.Context) context.Context {
 	return rerun.With(ctx, (*rerunning)(c))
 }
@@ -19,17 +19,18 @@ type rerunning Case
 // Value implements rerun.Replay.
 func (r *rerunning) Value(name string) ([]byte, error, bool) {
 	c := (*Case)(r)
+	values := c.Bundle.Log.Details.Values
+	var found *capture.Value
 	c.mu.Lock()
 	ordinal := c.values[name]
 	c.values[name]++
-	c.mu.Unlock()
-	values := c.Bundle.Log.Details.Values
-	var found *capture.Value
 	for i := range values {
 		if values[i].Name == name && values[i].Ordinal == ordinal {
 			found = &values[i]
+			c.valuesRead[i] = true
 		}
 	}
+	c.mu.Unlock()
 	say := c.remark
 	if c.opts.Strict {
 		say = c.problem
@@ -46,6 +47,9 @@ func (r *rerunning) Value(name string) ([]byte, error, bool) {
 	}
 	return found.Result, nil, true
 }
+
+// RequestID implements rerun.Replay.
+func (r *rerunning) RequestID() string { return r.Bundle.Log.Details.RequestID }
 
 func nth(ordinal int) string {
 	switch ordinal {

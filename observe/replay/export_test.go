@@ -1,0 +1,4 @@
+package replay
+
+// FromTest is for tests: Save writes the file.
+var FromTest = fromTest

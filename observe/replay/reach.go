@@ -1,0 +1,123 @@
+package replay
+
+import (
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
+)
+
+// reach is how far the request got through what the bundle has.
+type reach struct {
+	left    []string // outbound calls and Values that were not asked for
+	reached int      // how many were
+	hidden  []string // what was read and is not what it was then: calls, Values, flags
+}
+
+func (c *Case) reach() (r reach) {
+	hides := c.hides()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	note := func(asked bool, name string, hidden func() bool) {
+		switch {
+		case !asked:
+			r.left = append(r.left, name)
+			return
+		case hidden():
+			r.hidden = append(r.hidden, name)
+		}
+		r.reached++
+	}
+	for i := 1; i < len(c.made); i++ {
+		e := &c.Bundle.Log.Entries[i]
+		note(c.made[i], e.Request.Method+" "+e.Request.URL, func() bool { return hides.exchange(e) })
+	}
+	d := &c.Bundle.Log.Details
+	for i := range d.Values {
+		v := &d.Values[i]
+		note(c.valuesRead[i], `observe.Value("`+v.Name+`"), the `+nth(v.Ordinal), func() bool { return hides.value(v) })
+	}
+	for i := range d.Flags {
+		if f := &d.Flags[i]; c.flagsRead[i] && hides.flag(f) {
+			r.hidden = append(r.hidden, `the value of flag "`+f.Key+`"`)
+		}
+	}
+	r.hidden = slices.Compact(r.hidden)
+	return r
+}
+
+// isRefused reports whether the request was turned away, as one is that lacks what
+// redaction took from it, before it came to where it failed.
+func (r *reach) isRefused(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return true
+	}
+	return 300 <= status && status < 500 && r.reached == 0 && len(r.left) > 0
+}
+
+// remarkReach says of a test that passes what that does not tell.
+func (c *Case) remarkReach(r *reach) {
+	if len(r.left) > 0 {
+		c.remark("not asked for now, and asked for then:%s", indented(r.left))
+	}
+	if len(r.hidden) > 0 {
+		c.remark("pseudonyms were read in place of what was there then:%s\n\tA failure that hangs on these data need not come again: see the test red before the fix, "+
+			"or let capture.Redaction keep them.", indented(r.hidden))
+	}
+}
+
+func indented(lines []string) string {
+	if len(lines) > 20 {
+		lines = append(lines[:20:20], "and "+itoa(len(lines)-20)+" more")
+	}
+	return "\n\t\t" + strings.Join(lines, "\n\t\t")
+}
+
+// hiding finds pseudonyms: with another key they are others.
+type hiding struct{ redactor *capture.Redactor }
+
+func (c *Case) hides() hiding {
+	seal := c.Bundle.Log.Details.Seal
+	if seal == nil {
+		return hiding{}
+	}
+	rules := seal.Rules
+	rules.Key = nil
+	r, err := capture.NewRedactor(&rules)
+	if err != nil {
+		return hiding{} // the rules are those of c.redactor, so there is none
+	}
+	return hiding{r}
+}
+
+func (h hiding) redact(d capture.Details, entries ...capture.Entry) *capture.Bundle {
+	b := &capture.Bundle{Log: capture.Log{Details: d, Entries: entries}}
+	if h.redactor == nil || h.redactor.Redact(b) != nil {
+		return nil
+	}
+	return b
+}
+
+func (h hiding) exchange(e *capture.Entry) bool {
+	x := capture.Entry{Response: e.Response, Exchange: capture.Exchange{Error: slices.Clone(e.Exchange.Error)}}
+	b := h.redact(capture.Details{}, capture.Entry{}, x)
+	return b != nil && (b.Log.Entries[1].Response.Content.Text != e.Response.Content.Text || !slices.Equal(b.Log.Entries[1].Exchange.Error, e.Exchange.Error))
+}
+
+func (h hiding) value(v *capture.Value) bool {
+	b := h.redact(capture.Details{Values: []capture.Value{{Name: v.Name, Result: v.Result, Error: slices.Clone(v.Error)}}})
+	return b != nil && (!sameJSON(b.Log.Details.Values[0].Result, v.Result) || !slices.Equal(b.Log.Details.Values[0].Error, v.Error))
+}
+
+func (h hiding) flag(f *capture.Flag) bool {
+	b := h.redact(capture.Details{Flags: []capture.Flag{{Key: f.Key, Type: f.Type, Value: f.Value}}})
+	return b != nil && !sameJSON(b.Log.Details.Flags[0].Value, f.Value)
+}
+
+func sameJSON(a, b []byte) bool {
+	var x, y any
+	return decode(string(a), &x) == decode(string(b), &y) && reflect.DeepEqual(x, y)
+}
