@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -29,6 +30,8 @@ import (
 type CaptureOptions struct {
 	// Redact says what may be readable. Nil allows the least, with pseudonyms that
 	// only this process knows; give at least a key, so that they are the same in all bundles.
+	// In its Fields an attribute of log records has the names of all groups it is in, also
+	// those of Logger.WithGroup: "wg.page", where "page" alone does not match.
 	Redact *capture.Redaction
 
 	// MaxBody is how many bytes are kept of each body and value. Zero means 64 KiB;
@@ -56,6 +59,7 @@ type captures struct {
 
 	mu     sync.Mutex
 	closed bool
+	gaveUp bool // Close did: what waited is counted already
 	queue  chan *unwritten
 	done   chan struct{}
 	ctx    context.Context // of what is written; cancelled by Close at last
@@ -67,12 +71,16 @@ func newCaptures(o *Observer, opts *Options) (*captures, error) {
 		return nil, nil
 	}
 	rules := opts.Capture
+	var errs []error
 	if rules.MaxBody < 0 || rules.MaxBody > maxMaxBody {
-		return nil, fmt.Errorf("observe: Options.Capture.MaxBody must be between 0 and %d, got %d", maxMaxBody, rules.MaxBody)
+		errs = append(errs, fmt.Errorf("observe: Options.Capture.MaxBody must be between 0 and %d, got %d", maxMaxBody, rules.MaxBody))
 	}
 	redactor, err := capture.NewRedactor(rules.Redact)
 	if err != nil {
-		return nil, fmt.Errorf("observe: Options.Capture.Redact: %w", err)
+		errs = append(errs, fmt.Errorf("observe: Options.Capture.Redact: %w", err))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	c := &captures{
 		obs: o, store: opts.Captures, redactor: redactor, maxBody: rules.MaxBody, build: rules.Build,
@@ -197,16 +205,45 @@ func (c *captures) run() {
 				return
 			}
 			err := c.write(u)
-			c.queued.Add(-1)
-			c.queuedBytes.Add(-u.size)
-			if err != nil {
-				c.failed.Add(1)
+			if c.settle(u, err) && err != nil {
 				c.guard(func() { report("a capture was not written", err) })
-				continue
 			}
-			c.written.Add(1)
 		}
 	}
+}
+
+// settle counts what became of a bundle that waited, unless Close has given it up.
+func (c *captures) settle(u *unwritten, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gaveUp {
+		return false
+	}
+	c.queued.Add(-1)
+	c.queuedBytes.Add(-u.size)
+	if err != nil {
+		c.failed.Add(1)
+	} else {
+		c.written.Add(1)
+	}
+	return true
+}
+
+// giveUp drops what waits, with the one that the store does not return from, and
+// returns how many these were. The queue is closed.
+func (c *captures) giveUp() int64 {
+	c.mu.Lock()
+	c.gaveUp = true
+	n := c.queued.Swap(0)
+	c.queuedBytes.Store(0)
+	if n > 0 {
+		c.dropped.Add(n)
+	}
+	c.mu.Unlock()
+	for u := range c.queue {
+		u.rec.free()
+	}
+	return n
 }
 
 // guard keeps a panic of a log handler or store from ending the process.
@@ -272,7 +309,7 @@ func (c *captures) stop() error {
 		}
 		c.cancel()
 	}
-	return fmt.Errorf("observe: Close: %d captures are not written: %T does not return", c.queued.Load(), c.store)
+	return fmt.Errorf("observe: Close: %d captures are not written: %T does not return", c.giveUp(), c.store)
 }
 
 // bundle is the recording as a bundle that is not redacted.

@@ -527,6 +527,23 @@ func TestCaptureIsDoneWithTheHandler(t *testing.T) {
 	require.Empty(t, b.Log.Details.Logs)
 }
 
+// A field of a log record is named with all groups that it is in.
+func TestCaptureFieldsInGroups(t *testing.T) {
+	t.Parallel()
+	k, s := captureRig(t, func(o *observe.Options) {
+		o.Capture.Redact = &capture.Redaction{Key: []byte("0123456789abcdef"), Fields: []string{"page", "wg.cart.sku"}}
+	})
+	k.serve(k.obs.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cart := slog.Group("cart", "sku", "green tea", "page", "checkout")
+		k.obs.Logger().WithGroup("wg").DebugContext(r.Context(), "kept", "page", "checkout", cart)
+		observe.Fail(r.Context(), errors.New("broke"))
+	})), "GET", "/")
+	logs := s.bundle(t, k).Log.Details.Logs
+	require.Len(t, logs, 1)
+	require.Contains(t, string(logs[0].Attrs), "green tea")
+	require.NotContains(t, string(logs[0].Attrs), "checkout")
+}
+
 func TestCaptureOfAHijack(t *testing.T) {
 	t.Parallel()
 	k, s := captureRig(t, nil)
@@ -639,9 +656,21 @@ func TestCaptureWithAStalledDisk(t *testing.T) {
 		began = time.Now()
 		require.ErrorContains(t, k.obs.Close(), "257 captures are not written")
 		require.Equal(t, 6*time.Second, time.Since(began))
+		dropped := stats["captures_dropped"] + 257
+		counted := func() []float64 {
+			stats := k.obs.Stats()
+			return []float64{
+				stats["captures_dropped"], stats["captures_queued"], stats["captures_queued_bytes"], stats["captures_failed"], stats["captures_written"],
+			}
+		}
+		require.Equal(t, []float64{dropped, 0, 0, 0, 0}, counted(), "what Close gives up is dropped")
+		require.ErrorContains(t, k.obs.Health().Err(), "captures_dropped")
 		k.serve(h, "POST", "/")
-		require.Greater(t, k.obs.Stats()["captures_dropped"], stats["captures_dropped"], "none is taken after Close")
+		dropped++
+		require.Equal(t, dropped, k.obs.Stats()["captures_dropped"], "none is taken after Close")
 		close(dead)
+		synctest.Wait()
+		require.Equal(t, []float64{dropped, 0, 0, 0, 0}, counted(), "and once")
 	})
 }
 

@@ -38,7 +38,8 @@ const (
 //	purpose   "upkeep-debug"
 //	aud       the service, or a list of them
 //	sub       who holds it, at most 200 bytes; shown on the span and in the log
-//	iat, exp  at most an hour apart
+//	iat, exp  at most an hour apart; taken from 30 s before iat to 30 s after exp, for
+//	          clocks that differ
 //	route     the routes it is for, as in http.route, separated by spaces
 //	subject   the subject it is for: the targeting key of openfeature.TransactionContext
 //	level     the lowest level that is written, as slog.Level spells it; "DEBUG" if missing
@@ -90,26 +91,30 @@ func newDebugTokens(opts *DebugToken) (*debugTokens, error) {
 		return nil, nil
 	}
 	d := &debugTokens{header: opts.Header, perSecond: opts.PerSecond, start: time.Now(), used: map[[sha256.Size]byte]*window{}}
+	var errs []error
 	var err error
 	d.verifier, err = token.New(token.Options{Keys: opts.Keys, Purpose: debugPurpose, Audience: opts.Audience, MaxAge: time.Hour})
 	if err != nil {
-		return nil, fmt.Errorf("observe: Options.DebugToken: %w", err)
+		errs = append(errs, fmt.Errorf("observe: Options.DebugToken: %w", err))
 	}
 	if d.hosts, err = newHostSet("DebugToken.Hosts", opts.Hosts); err != nil {
-		return nil, err
+		errs = append(errs, err)
 	}
 	if d.header == "" {
 		d.header = headerDebug
 	}
 	if !validID(d.header) || strings.ContainsAny(d.header, "._") {
-		return nil, fmt.Errorf("observe: Options.DebugToken.Header: %q is not a header's name", d.header)
+		errs = append(errs, fmt.Errorf("observe: Options.DebugToken.Header: %q is not a header's name", d.header))
 	}
 	d.header = textproto.CanonicalMIMEHeaderKey(d.header)
 	switch {
 	case d.perSecond < 0, d.perSecond > maxPerSecond:
-		return nil, fmt.Errorf("observe: Options.DebugToken.PerSecond must be 0 to %d, got %d", maxPerSecond, d.perSecond)
+		errs = append(errs, fmt.Errorf("observe: Options.DebugToken.PerSecond must be 0 to %d, got %d", maxPerSecond, d.perSecond))
 	case d.perSecond == 0:
 		d.perSecond = 5
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return d, nil
 }

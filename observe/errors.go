@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	// ErrDefaultHandler is returned by [New] when Options.Log is the handler that
+	// ErrDefaultHandler is in what [New] returns when Options.Log is the handler that
 	// package slog starts with. That one writes through package log, and
 	// slog.SetDefault points package log back at slog, so a handler wrapped around
 	// it would wait for itself forever (https://go.dev/issue/62424). Pass a handler

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -334,20 +335,26 @@ type guardedFlags struct {
 	variants []map[string]bool // known ones of each key
 }
 
-func (g *guardedFlags) init(keys []string, meter metric.Meter, counts *counts) error {
-	if len(keys) == 0 {
-		return nil
-	}
+// take takes the keys that Options give.
+func (g *guardedFlags) take(keys []string) error {
+	var errs []error
 	if len(keys) > maxGuarded {
-		return fmt.Errorf("observe: Options.GuardedFlags has at most %d flags, got %d", maxGuarded, len(keys))
+		errs = append(errs, fmt.Errorf("observe: Options.GuardedFlags has at most %d flags, got %d", maxGuarded, len(keys)))
 	}
 	for i, key := range keys {
 		if key == "" || clip(key, maxText) != key || slices.Contains(keys[:i], key) {
-			return fmt.Errorf("observe: Options.GuardedFlags[%d]: %q is empty, too long or there twice", i, key)
+			errs = append(errs, fmt.Errorf("observe: Options.GuardedFlags[%d]: %q is empty, too long or there twice", i, key))
 		}
 		g.variants = append(g.variants, map[string]bool{})
 	}
 	g.keys = slices.Clone(keys)
+	return errors.Join(errs...)
+}
+
+func (g *guardedFlags) init(meter metric.Meter, counts *counts) error {
+	if len(g.keys) == 0 {
+		return nil
+	}
 	g.series.folded = &counts.seriesFolded
 	var err error
 	g.duration, err = meter.Float64Histogram(metricFlagDuration, metric.WithUnit("s"),

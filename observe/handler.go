@@ -45,14 +45,16 @@ var (
 // A 503 that says when to come back, with Retry-After (RFC 9110 §15.6.4), is a
 // refusal and was meant: maintenance, or too much load. Span and metric have it as
 // any 503, and it is counted in [Observer.Stats]; it writes no log record, for there
-// may be thousands and each is the same.
+// may be thousands and each is the same, unless it is sampled or debugged: "request
+// refused".
 //
 // A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser)
 // that shows the request's id and nothing of the panic. When the response had
 // begun, the connection is cut instead, as package http does, so that the client
 // does not take half an answer for a whole one; the metric then has the status
-// that was sent. http.ErrAbortHandler is passed on, reported on span and metric
-// and not logged. See Options.Repanic.
+// that was sent. See Options.Repanic. http.ErrAbortHandler is passed on and reported on
+// span and metric; it is no failure, and is logged only if the request is sampled or
+// debugged: "request aborted".
 //
 // The query is never recorded, nor are headers other than User-Agent (on the span,
 // cut to 256 bytes). A Handler inside a Handler of the same Observer does nothing.
@@ -74,6 +76,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		given := r
 		st := &state{Context: r.Context(), obs: o, start: time.Now()}
 		st.method = knownMethod(r.Method)
 		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
@@ -95,7 +98,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		}
 		st.w.st = st
 
-		defer st.end(r)
+		defer st.end(given, r)
 		next.ServeHTTP(st.w.wrap(w), r)
 		st.returned = true
 	})
@@ -228,8 +231,9 @@ func (st *state) active() *activeCount {
 	return &st.obs.metrics.active[st.method][secure]
 }
 
-// end is deferred by Handler: it recovers, answers and reports.
-func (st *state) end(r *http.Request) {
+// end is deferred by Handler: it recovers, answers and reports. given is the request
+// that Handler got, and r the copy that it handed on.
+func (st *state) end(given, r *http.Request) {
 	o := st.obs
 	value := recover()
 	var panicked *PanicError
@@ -264,6 +268,13 @@ func (st *state) end(r *http.Request) {
 		st.active().n.Add(-1)
 	}
 	st.report(r, status, panicked, aborted)
+	if o.join {
+		// Whoever is outside reads the pattern from the request that it handed in, as
+		// otelhttp does for its metric.
+		if route := st.name(); route != "" && route != routeName(given.Pattern) {
+			given.Pattern = route
+		}
+	}
 
 	switch {
 	case value == nil, panicked != nil && st.w.hijacked.Load() && !o.repanic:

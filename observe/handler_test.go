@@ -423,11 +423,14 @@ func TestHandlerJoinSpan(t *testing.T) {
 	k := newRig(t, func(o *observe.Options) { o.JoinSpan = true })
 	mux := http.NewServeMux()
 	mux.Handle("GET /pay/{id}", panics("boom"))
-	inner := k.obs.Handler(observe.Route(mux))
+	inner := k.obs.Handler(rewrap(observe.Route(mux)))
+	var pattern string
 	outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, span := k.tracers.Tracer("otelhttp").Start(r.Context(), "GET")
 		defer span.End()
-		inner.ServeHTTP(w, r.WithContext(ctx))
+		r = r.WithContext(ctx)
+		inner.ServeHTTP(w, r)
+		pattern = r.Pattern
 	})
 	w := k.serve(outer, "GET", "/pay/1")
 	require.Equal(t, 500, w.Code)
@@ -439,6 +442,7 @@ func TestHandlerJoinSpan(t *testing.T) {
 	require.Empty(t, k.points(serverDuration))
 	require.Empty(t, k.points(serverActive))
 	require.Equal(t, "/pay/{id}", k.logs.line(t)["route"])
+	require.Equal(t, "/pay/{id}", pattern, "for the metric of who is outside")
 
 	k.serve(inner, "GET", "/nowhere") // no span to join: none is made
 	require.Len(t, k.spans.Ended(), 1)

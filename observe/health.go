@@ -174,7 +174,7 @@ func (o *Observer) listVitals() {
 		{name: "log_errors", means: "records that the wrapped log handler could not write", failed: true, count: &o.handler.root.errors},
 		{name: "late_answers", means: "answers given when Handler had reported: it belongs in front of the framework", failed: true, count: &c.lateAnswers},
 		{name: "tail_dropped", means: "log records that found no room, of requests told in full", count: &o.tails.dropped},
-		{name: "tail_late", means: "log records that came when their request had ended well", meant: true, count: &o.tails.late},
+		{name: "tail_late", means: "log records below the level that came after the end of their request", meant: true, count: &o.tails.late},
 		{name: "details_suppressed", means: "requests that were to be told in full and were too many", meant: true, count: &o.limit.suppressed},
 		{name: "flags_dropped", means: "flag evaluations beyond those remembered of a request", count: &c.flagsDropped},
 		{name: "series_folded", means: "measurements whose route, host or job was one too many", count: &c.seriesFolded},
@@ -189,7 +189,7 @@ func (o *Observer) listVitals() {
 	if o.captures != nil {
 		o.vitals.losses = append(o.vitals.losses,
 			vital{name: "captures_failed", means: "bundles that Options.Captures did not take", failed: true, count: &o.captures.failed},
-			vital{name: "captures_dropped", means: "bundles that were not written: too many, or too large, waited", count: &o.captures.dropped})
+			vital{name: "captures_dropped", means: "bundles that were not written: too many, or too large, waited, or Close did not wait longer", count: &o.captures.dropped})
 		o.vitals.queues = append(o.vitals.queues, queue{name: "captures_queued_bytes", bytes: o.captures.queuedBytes.Load})
 	}
 }

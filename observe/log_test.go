@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/upkeep-go/upkeep/observe"
+	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
 // withContext gives every record the context of a request, as slogtest has none.
@@ -258,6 +259,22 @@ func TestNewRefusesNonsense(t *testing.T) {
 		require.ErrorContains(t, err, "Options.InternalHosts[1]", host)
 	}
 	require.False(t, errors.Is(err, observe.ErrDefaultHandler))
+
+	// All of it is told at once.
+	_, err = observe.New(&observe.Options{
+		Public: true, JoinSpan: true, Slow: -1, WideEvent: 2, InternalHosts: []string{"a b", "fine.example", "c:1"},
+		GuardedFlags: []string{"x", "x", ""}, DebugToken: &observe.DebugToken{Header: "a b", PerSecond: -1, Hosts: []string{"*"}},
+		Captures: &shelf{}, Capture: observe.CaptureOptions{MaxBody: -1, Redact: &capture.Redaction{JSON: []string{"x"}}},
+		Log: newRig(t, nil).obs.LogHandler(), Level: slog.LevelInfo,
+	})
+	for _, want := range []string{
+		"Options.Public", "Options.Slow", "Options.WideEvent", "Options.InternalHosts[0]", "Options.InternalHosts[2]",
+		"Options.GuardedFlags[1]", "Options.GuardedFlags[2]", "Options.DebugToken: keys", "Options.DebugToken.Header", "Options.DebugToken.PerSecond",
+		"Options.DebugToken.Hosts[0]", "Options.Capture.MaxBody", "Options.Capture.Redact", "Options.Level",
+	} {
+		require.ErrorContains(t, err, want)
+	}
+	require.NotContains(t, err.Error(), "fine.example")
 }
 
 func TestCloseTwice(t *testing.T) {

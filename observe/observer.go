@@ -61,7 +61,9 @@ type Options struct {
 	// JoinSpan is for handlers inside another instrumentation, such as otelhttp.
 	// False: Handler starts a server span and records the http.server metrics.
 	// True: it enriches the span that it finds in the context (route, request id,
-	// failure), which the other one ends, and leaves the metrics to the other one.
+	// failure), which the other one ends, and leaves the metrics to the other one, which
+	// finds the route in Request.Pattern. otelhttp sets the span's status once more: of an
+	// error with a 5xx its text is then in the event and the log only.
 	JoinSpan bool
 
 	// Repanic passes a handler's panic on, with its own value, once it has been
@@ -82,11 +84,13 @@ type Options struct {
 	Slow time.Duration
 
 	// WideEvent is the share of requests, from 0 to 1, that write a record of their own
-	// at their end though nothing went wrong: "request served", with method, route, path,
+	// at their end though they did not fail: "request served", with method, route, path,
 	// status, duration, bytes, the flags it saw, and sample_rate, so that each stands for
-	// 1/sample_rate requests. Requests that failed, were slow or were debugged always write
-	// theirs. Zero: no others do.
+	// 1/sample_rate requests; "request refused" after a 503 with Retry-After, and "request
+	// aborted" after a panic with http.ErrAbortHandler. Requests that failed, were slow or
+	// were debugged always write theirs. Zero: no others do.
 	WideEvent float64
+
 	// Captures keeps a bundle of each request that is told in full, for it failed, was
 	// slow or was asked for: what it was sent and answered, what it asked others (by
 	// [Observer.Transport] and [Value]), the flags that it saw and what it logged, redacted by
@@ -188,20 +192,21 @@ type counts struct {
 }
 
 // New returns an observer; nil opts are the defaults. It does no I/O, and starts no
-// goroutine but the one that writes Options.Captures. It fails when an option makes no
-// sense, naming it, and when the MeterProvider refuses a metric.
+// goroutine but the one that writes Options.Captures. It fails when options make no
+// sense, naming all of them (errors.Join), and when the MeterProvider refuses a metric.
 func New(opts *Options) (*Observer, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
+	var errs []error
 	if opts.Public && opts.JoinSpan {
-		return nil, fmt.Errorf("observe: Options.Public has no effect with Options.JoinSpan: whoever starts the span decides about the caller's context")
+		errs = append(errs, fmt.Errorf("observe: Options.Public has no effect with Options.JoinSpan: whoever starts the span decides about the caller's context"))
 	}
 	if opts.Slow < 0 {
-		return nil, fmt.Errorf("observe: Options.Slow must not be negative, got %v", opts.Slow)
+		errs = append(errs, fmt.Errorf("observe: Options.Slow must not be negative, got %v", opts.Slow))
 	}
 	if !(opts.WideEvent >= 0 && opts.WideEvent <= 1) {
-		return nil, fmt.Errorf("observe: Options.WideEvent must be 0 to 1, got %v", opts.WideEvent)
+		errs = append(errs, fmt.Errorf("observe: Options.WideEvent must be 0 to 1, got %v", opts.WideEvent))
 	}
 	o := &Observer{
 		propagator: opts.Propagator,
@@ -217,11 +222,18 @@ func New(opts *Options) (*Observer, error) {
 		oldFlagErrors: opts.OldFlagErrors,
 		route:         opts.Route,
 	}
+	note := func(err error) { errs = append(errs, err) } // errors.Join leaves out a nil
 	var err error
-	if o.hosts, err = newHostSet("InternalHosts", opts.InternalHosts); err != nil {
-		return nil, err
-	}
-	if o.debug, err = newDebugTokens(opts.DebugToken); err != nil {
+	o.hosts, err = newHostSet("InternalHosts", opts.InternalHosts)
+	note(err)
+	o.debug, err = newDebugTokens(opts.DebugToken)
+	note(err)
+	o.captures, err = newCaptures(o, opts)
+	note(err)
+	note(o.guarded.take(opts.GuardedFlags))
+	handler, err := newLogHandler(opts)
+	note(err)
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	if opts.LevelFlag != "" {
@@ -229,10 +241,6 @@ func New(opts *Options) (*Observer, error) {
 		if opts.FlagClient == nil {
 			o.levelFlag.client = openfeature.NewDefaultClient()
 		}
-	}
-	handler, err := newLogHandler(opts)
-	if err != nil {
-		return nil, err
 	}
 	if o.debug != nil || o.levelFlag != nil {
 		handler.root.raises.Store(true)
@@ -255,11 +263,8 @@ func New(opts *Options) (*Observer, error) {
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	_, o.untraced = o.tracer.(tracenoop.Tracer)
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
-	if o.captures, err = newCaptures(o, opts); err != nil {
-		return nil, err
-	}
 	meter := meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
-	if err := o.guarded.init(opts.GuardedFlags, meter, &o.counts); err != nil {
+	if err := o.guarded.init(meter, &o.counts); err != nil {
 		return nil, err
 	}
 	o.meter = meter
@@ -278,9 +283,9 @@ func New(opts *Options) (*Observer, error) {
 
 // Close stops reporting http.server.active_requests, upkeep.observe.* and what
 // [Observer.Gauges] exports, and writes the captures that wait, for at most six
-// seconds; it is an error when their store has not returned by then. Requests are served
-// and observed all the same; the providers belong to the application. Close is safe to
-// call twice and while requests run.
+// seconds; it is an error when their store has not returned by then, and those that are
+// left count as captures_dropped. Requests are served and observed all the same; the
+// providers belong to the application. Close is safe to call twice and while requests run.
 func (o *Observer) Close() error {
 	return errors.Join(o.registrations.close(), o.captures.stop())
 }
@@ -320,10 +325,11 @@ func (o *Observer) Logger() *slog.Logger { return o.logger }
 // Options.Log is one, else as JSON. So a value may be changed later, and a LogValuer is
 // asked once, in the goroutine that logs.
 //
-// A job inside a request hands its records to the request when it ends well. What a
-// goroutine logs after the end of its request is written at once, with tail=true and
-// late=true and up to 20 KiB, if the request was told; if not, it is counted as
-// tail_late in [Observer.Stats].
+// A job inside a request hands its records to the request when it ends well. Records
+// below the level that a goroutine logs after the end of its request are written at once,
+// with tail=true and late=true, if the request was told and up to 20 KiB; others are
+// counted as tail_late in [Observer.Stats]. Those that are not below the level are written
+// as ever, without a mark.
 func (o *Observer) LogHandler() slog.Handler { return o.handler }
 
 // Stats returns what the observer has counted since [New]:
@@ -350,9 +356,11 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	tail_written         records written at the end of their request
 //	tail_dropped         records that found no room, in their request or in the process,
 //	                     of requests and jobs that were told in full
-//	tail_late            records that came after their request had ended well
+//	tail_late            records below the level that came after their request had ended,
+//	                     and had ended well or had late ones enough
 //	captures_written     bundles in Options.Captures
-//	captures_dropped     those that were not taken: too many, or too large, waited
+//	captures_dropped     those that were not taken: too many, or too large, waited, or
+//	                     Close was called or gave up waiting for the store
 //	captures_failed      those that the store did not take
 //	captures_queued      those that wait, with captures_queued_bytes
 //	flag_events          feature_flag.evaluation events emitted
@@ -411,13 +419,14 @@ type hostSet map[string]bool
 
 func newHostSet(option string, names []string) (hostSet, error) {
 	hosts := make(hostSet, len(names))
+	var errs []error
 	for i, host := range names {
 		if strings.Trim(host, ".") == "" || strings.ContainsAny(host, "/:*@ ") {
-			return nil, fmt.Errorf("observe: Options.%s[%d]: %q is neither a host name nor a domain with a leading dot", option, i, host)
+			errs = append(errs, fmt.Errorf("observe: Options.%s[%d]: %q is neither a host name nor a domain with a leading dot", option, i, host))
 		}
 		hosts[strings.ToLower(host)] = true
 	}
-	return hosts, nil
+	return hosts, errors.Join(errs...)
 }
 
 // has reports whether host is in the set, or below a domain in it.

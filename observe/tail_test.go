@@ -657,6 +657,8 @@ func TestTailAfterTheEnd(t *testing.T) {
 			}
 			k.obs.Logger().InfoContext(left, "at once")
 			lines := k.logs.lines(t)
+			atOnce := lines[len(lines)-1]
+			require.Equal(t, []any{"at once", nil, nil}, []any{atOnce["msg"], atOnce["tail"], atOnce["late"]})
 			if !fail {
 				require.Len(t, lines, 1)
 				require.Equal(t, 1000.0, k.obs.Stats()["tail_late"])

@@ -611,3 +611,27 @@ func BenchmarkQuery(b *testing.B) {
 		})
 	}
 }
+
+// TestMixed has a process of the version before places beside one of this: what it writes
+// does not look as if the clock had been set back.
+func TestMixed(t *testing.T) {
+	onEach(t, func(t *testing.T, b *backend) {
+		s := b.store()
+		seen := func(run string, kind history.Kind) {
+			require.NoError(t, s.Append(t.Context(), history.Entry{ID: run + string(kind), Kind: kind, Time: time.Now(), Run: run, Every: time.Minute, Service: run, Instance: run, Version: "v1.0.0"}))
+		}
+		seen("orders", history.Started)
+		seen("shop", history.Started)
+		_, err := b.db.ExecContext(t.Context(), "UPDATE history SET received = received - 3600000000000, at = at - 3600000000000, time = time - 3600000000000")
+		require.NoError(t, err)
+		seen("orders", history.Seen)
+		seen("shop", history.Seen)
+		// As the version before does.
+		_, err = b.db.ExecContext(t.Context(), `INSERT INTO history (id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event)
+SELECT 'old', 'started', last_received + 1, last_at + 1, last_time + 1, last_at + 1, last_time + 1, last_received + 1, '', every, 'old', '', 'old', version, '', '', '' FROM history WHERE id = 'shop'`)
+		require.NoError(t, err)
+		running, err := history.Current(t.Context(), s)
+		require.NoError(t, err)
+		require.Len(t, running, 3)
+	})
+}

@@ -66,7 +66,8 @@
 // version are tokens (RFC 9110 section 5.6.2) of at most 128 bytes each, or
 // not taken, so they are safe in a log, a header and an answer; they never
 // become names of statistics. Verdicts are kept in a table of 1,024 places
-// for each direction, a few MB at the most with rules of usual length; which
-// verdict makes room for a new one is left to chance, so a client that sends many versions cannot keep the
-// others out. At most 256 versions are logged in an hour.
+// for each direction, a few MB at the most with rules of usual length. Which
+// verdict makes room for a new one is left to chance, so a client that sends
+// many versions cannot keep the others out. At most 256 versions are logged,
+// and after an hour as many again.
 package compat

@@ -56,7 +56,8 @@ func (b *budgets) leave(client string) {
 }
 
 // spend takes bytes that have been read already, and entries when there are enough left
-// for all of them.
+// for all of them, or all that there can be: else a request of more than that would never
+// come in, nor would those behind it.
 func (b *budgets) spend(client string, entries, bytes int, now time.Time) (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,7 +66,7 @@ func (b *budgets) spend(client string, entries, bytes int, now time.Time) (wait 
 		return time.Minute, false
 	}
 	c.bytes -= float64(bytes)
-	if n := float64(entries); c.entries < n {
+	if n := min(float64(entries), b.entries); c.entries < n {
 		return b.wait(n-c.entries, b.entries), false
 	}
 	c.entries -= float64(entries)

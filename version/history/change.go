@@ -44,7 +44,7 @@ type Change struct {
 // its instances, or silent long enough. When the new one is left, that was one change,
 // whatever the turns; when the old one is left, it has been rolled back.
 func changesOf(group []*run, now time.Time) []Change {
-	t := tracker{live: map[string]int{}, info: map[string]*run{}, named: map[string]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
+	t := tracker{came: map[string]bool{}, live: map[string]int{}, info: map[string]*run{}, named: map[string]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
 	type event struct {
 		when moment
 		ends bool
@@ -87,8 +87,9 @@ func changesOf(group []*run, now time.Time) []Change {
 
 // A tracker follows the builds of one service in one environment.
 type tracker struct {
-	settled string // "": none was ever seen
-	path    []step // of a transition, builds in the order they came
+	settled string          // "": none was ever seen
+	path    []step          // of a transition, builds in the order they came
+	came    map[string]bool // those in path
 	live    map[string]int
 	info    map[string]*run   // the first run of each build
 	named   map[string]*run   // the first of each version and revision
@@ -124,7 +125,8 @@ func (t *tracker) start(r *run) {
 		t.changes[0].Done = r.first.at
 		return
 	}
-	if b != t.settled && !slices.ContainsFunc(t.path, func(s step) bool { return s.build == b }) {
+	if b != t.settled && !t.came[b] {
+		t.came[b] = true
 		t.path = append(t.path, step{b, r})
 	}
 }
@@ -153,6 +155,9 @@ func (t *tracker) settle() {
 	}
 	for left := range t.live {
 		t.tell(left)
+		for _, s := range t.path {
+			delete(t.came, s.build)
+		}
 		t.settled, t.path = left, nil
 	}
 }

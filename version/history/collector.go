@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -71,7 +72,7 @@ const (
 // They can be sent again: what is known by its id already is not kept twice. Requests that
 // come at the same time are appended together, with one commit.
 //
-// Refusals are RFC 9457 problem+json: 403 for those who may not, 405, 413, 415, 400 when
+// Refusals are RFC 9457 problem+json: 403 for those who may not, 405, 408, 413, 415, 400 when
 // no line is an entry, 429 with Retry-After for a client that has used up its budget or
 // has 16 requests at the same time, 503 when the collector has 64, or when the store
 // fails. Where nothing is accepted nothing is kept.
@@ -178,12 +179,16 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = control.SetReadDeadline(time.Time{})
-	if err != nil {
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{})
+	} else {
+		// The deadline stays: before it answers the server waits for the rest of a body.
 		c.malformed.Add(1)
 		status, detail := http.StatusBadRequest, "the body cannot be read"
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request is %d bytes at most", maxBody)
+		} else if errors.Is(err, os.ErrDeadlineExceeded) {
+			status, detail = http.StatusRequestTimeout, "the body is sent too slowly" // and may be sent again
 		}
 		c.budgets.spend(client, 0, len(body), time.Now())
 		refuse(w, status, detail)

@@ -49,7 +49,8 @@ const (
 // only the end is read, four times MaxBytes. Reading takes about as much memory as the
 // file is long, three times over.
 //
-// The file is for its owner alone. It belongs on a file system of the machine's own: over
+// The file is for its owner alone. Where its name is a symbolic link, those beside it are
+// beside what that leads to. It belongs on a file system of the machine's own: over
 // a network locks are not what they seem.
 type FileStore struct {
 	path string
@@ -276,7 +277,7 @@ func (s *FileStore) learnBuilds(entries []Entry) error {
 			continue
 		}
 		builds := map[string]bool{}
-		_, err := scanLines(s.file, s.max, func(line []byte, _ bool) {
+		_, err := scanLines(s.file, s.max, func(line []byte, _ part) {
 			if b := toldBuild(line); b != "" {
 				builds[b] = true
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
@@ -229,10 +230,17 @@ func TestFileGarbage(t *testing.T) {
 // TestFileLongLine has a line that is longer than an entry can be.
 func TestFileLongLine(t *testing.T) {
 	t.Parallel()
-	s, path := fileIn(t)
-	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("x", 3<<20)+"\n"), 0o600))
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 1 << 20})
+	garbage := "{" + strings.Repeat("xyz", 1<<20) + "\n" + strings.Repeat("short ", 99) + "\n"
+	require.NoError(t, os.WriteFile(path, []byte(garbage), 0o600))
+	require.Empty(t, timeline(t, s).Items)
+	require.Equal(t, 2.0, s.Stats()["rejected_lines"])
 	require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}))
+	require.Equal(t, 1.0, s.Stats()["folded"])
 	require.Len(t, timeline(t, s).Items, 1)
+	require.Zero(t, s.Stats()["rejected_lines"])
+	require.Equal(t, len(garbage), len(read(t, path+".rejected")))
+	require.True(t, garbage == read(t, path+".rejected"), "nothing of it is lost")
 }
 
 func TestFileFold(t *testing.T) {
@@ -267,6 +275,28 @@ func TestFileFold(t *testing.T) {
 	entries, err := filepath.Glob(path + "*")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{path, path + ".old"}, entries)
+}
+
+// TestFileFoldLink has a link to the file, which stays one.
+func TestFileFoldLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "volume"), 0o700))
+	link, target := filepath.Join(dir, "h.jsonl"), filepath.Join(dir, "volume", "real.jsonl")
+	require.NoError(t, os.WriteFile(target, nil, 0o600))
+	require.NoError(t, os.Symlink(target, link))
+	s := history.File(link, &history.FileOptions{MaxBytes: 64 << 10})
+	defer s.Close()
+	for n := 0; s.Stats()["folded"] == 0; n++ {
+		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: strconv.Itoa(n), To: strings.Repeat("x", 1000)}))
+	}
+	to, err := os.Readlink(link)
+	require.NoError(t, err)
+	require.Equal(t, target, to)
+	require.NotEmpty(t, timeline(t, s).Items)
+	names, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{target, target + ".old"}, names)
 }
 
 // TestFileFoldKeepsRuns has events push out everything but what still runs.
@@ -416,4 +446,55 @@ func TestFileTogether(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{"0": 50, "1": 50, "2": 50, "3": 50}, next)
 	require.Zero(t, a.Stats()["rejected_lines"])
+}
+
+// TestFileFoldBuilds bounds a file that is full of what was built.
+func TestFileFoldBuilds(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 256 << 10})
+	const appends = 150
+	for n := range appends {
+		info := version.Info{Version: fmt.Sprintf("v1.%d.0", n)}
+		for d := range 100 {
+			info.Deps = append(info.Deps, version.Module{Path: fmt.Sprint("example.com/module/", d), Version: info.Version, Sum: "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="})
+		}
+		require.NoError(t, history.Record(t.Context(), s, info, production(fmt.Sprint(n))))
+		stat, err := os.Stat(path)
+		require.NoError(t, err)
+		require.LessOrEqual(t, stat.Size(), int64(256<<10))
+	}
+	require.Less(t, s.Stats()["folded"], float64(appends/5), "not with each append")
+}
+
+// TestFileFoldRun keeps the start of a run with its end: else the one before would seem to
+// have come after the one that took its place.
+func TestFileFoldRun(t *testing.T) {
+	t.Parallel()
+	s, _ := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
+	begin := time.Now().Add(-10 * time.Hour)
+	count := 0
+	add := func(at time.Duration, e history.Entry) {
+		count++
+		e.ID, e.Time = fmt.Sprint("e", count), begin.Add(at)
+		e.Late = time.Since(e.Time)
+		require.NoError(t, s.Append(t.Context(), e))
+	}
+	sight := func(at time.Duration, kind history.Kind, run, release string) {
+		add(at, history.Entry{Kind: kind, Run: run, Service: "shop", Instance: run, Version: release, Every: time.Minute})
+	}
+	note := func(at time.Duration, n int) {
+		for range n {
+			add(at, history.Entry{Kind: history.Noted, Event: &history.Event{Kind: "flag", To: strings.Repeat("x", 300)}})
+		}
+	}
+	sight(0, history.Started, "a", "v1.0.0")
+	note(time.Hour, 90)
+	sight(2*time.Hour, history.Started, "b", "v2.0.0")
+	sight(2*time.Hour+time.Minute, history.Stopped, "a", "v1.0.0")
+	want := moves(t, s)
+	require.Equal(t, []string{"first v1.0.0", "update v1.0.0→v2.0.0"}, want)
+	for s.Stats()["folded"] == 0 {
+		note(3*time.Hour, 1)
+	}
+	require.Equal(t, want, moves(t, s))
 }

@@ -1,10 +1,11 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
-	"slices"
+	"path/filepath"
 )
 
 // fold writes the file anew, shorter, while it is locked; the new one is locked then. When
@@ -17,29 +18,23 @@ func (s *FileStore) fold(size int64) (int64, error) {
 		return size, nil
 	}
 	_ = s.file.Close()
-	s.file, s.foldAt = f, s.max
+	// What cannot be made shorter is not written anew each time.
+	s.file, s.foldAt = f, max(s.max, length+s.max/4)
 	s.folded.Add(1)
 	return length, nil
 }
 
 func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
+	path, err := filepath.EvalSymlinks(s.path) // a link stays one
+	if err != nil {
+		return nil, 0, err
+	}
 	var rejected []byte
 	got, err := s.readAside(&rejected)
 	if err != nil {
 		return nil, 0, err
 	}
-	entries := folded(got.entries)
-	// From the end, as much as half a file holds.
-	start, total := len(entries), int64(0)
-	for start > 0 && total < s.max/2 {
-		start--
-		b, err := appendLine(nil, entries[start])
-		if err != nil {
-			return nil, 0, err
-		}
-		total += int64(len(b))
-	}
-	old, fresh, err := split(entries, start, s.max/4)
+	old, fresh, err := divide(folded(got.entries), s.max/2, s.max/4)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -52,73 +47,91 @@ func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := s.setAside(rejected); err != nil {
+	if err := setAside(path, rejected, s.max); err != nil {
 		return nil, 0, err
 	}
 	switch {
 	case got.unread > 0:
 		// It was not read to the end: all of it is kept. It must not lose its name, or
 		// another process would make a new file.
-		fresh := s.path + extOld + extNew
+		fresh := path + extOld + extNew
 		_ = os.Remove(fresh)
-		if err := os.Link(s.path, fresh); err != nil {
+		if err := os.Link(path, fresh); err != nil {
 			return nil, 0, err
 		}
-		if err := os.Rename(fresh, s.path+extOld); err != nil {
+		if err := os.Rename(fresh, path+extOld); err != nil {
 			return nil, 0, err
 		}
 	case len(old) > 0:
-		o, err := s.replace(extOld, oldLines)
+		o, err := replace(path+extOld, oldLines)
 		if err != nil {
 			return nil, 0, err
 		}
 		_ = o.Close()
 	}
-	if f, err = s.replace("", freshLines); err != nil {
+	if f, err = replace(path, freshLines); err != nil {
 		return nil, 0, err
 	}
 	s.builds = builds
 	return f, int64(len(freshLines)), nil
 }
 
-// split takes the entries from start on, and of those before what the others would tell
-// another story without, to at most limit bytes, the newest first: the beginning of runs
-// that are told of later, the last run of each service in each environment, which is
-// what the next version takes the place of, and that of each instance.
-func split(entries []Entry, start int, limit int64) (old, fresh []Entry, err error) {
-	builds := map[string]bool{} // that are told of anyway
-	for _, e := range entries[start:] {
-		builds[e.Build] = true
+// divide takes from the end as many entries as fill half a file, with what was built, and
+// of those before what the others would tell another story without: with a sighting the
+// first one of its run, which would otherwise seem to have begun after those that have
+// taken its place; and, as far as some more bytes go, the last run of each service in each
+// environment, of which the next version takes the place, and that of each instance.
+func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
+	runs := map[string][]int{}
+	for n, e := range entries {
+		if e.sighted() {
+			runs[e.Run] = append(runs[e.Run], n)
+		}
 	}
-	stays := make([]bool, start)
-	for _, byInstance := range []bool{false, true} {
-		wanted, known := map[string]bool{}, map[[3]string]bool{}
-		for n, e := range slices.Backward(entries) {
-			if !e.sighted() {
+	kept, builds, total := make([]bool, len(entries)), map[string]bool{}, int64(0)
+	keep := func(list ...int) error {
+		for _, n := range list {
+			if kept[n] {
 				continue
 			}
+			kept[n] = true
+			lines, err := withBuilds(entries[n:n+1], builds)
+			if err != nil {
+				return err
+			}
+			total += int64(len(lines))
+		}
+		return nil
+	}
+	for n := len(entries) - 1; n >= 0 && total < half; n-- {
+		if err := keep(n); err != nil {
+			return nil, nil, err
+		}
+		if e := &entries[n]; e.sighted() {
+			if err := keep(runs[e.Run][0]); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	for _, byInstance := range []bool{false, true} {
+		known := map[[3]string]bool{}
+		for n := len(entries) - 1; n >= 0 && total < half+more; n-- {
+			e := &entries[n]
 			place := [3]string{e.Service, e.Environment}
 			if byInstance {
 				place[2] = e.Instance
 			}
-			if n >= start || !known[place] {
-				wanted[e.Run], known[place] = true, true
-			}
-			if n >= start || stays[n] || !wanted[e.Run] {
+			if !e.sighted() || known[place] {
 				continue
 			}
-			lines, err := withBuilds([]Entry{e}, builds)
-			if err != nil {
+			known[place] = true
+			if err := keep(runs[e.Run]...); err != nil {
 				return nil, nil, err
 			}
-			if limit -= int64(len(lines)); limit < 0 {
-				break
-			}
-			stays[n] = true
 		}
 	}
 	for n, e := range entries {
-		if n >= start || stays[n] {
+		if kept[n] {
 			fresh = append(fresh, e)
 		} else {
 			old = append(old, e)
@@ -129,10 +142,16 @@ func split(entries []Entry, start int, limit int64) (old, fresh []Entry, err err
 
 // readAside reads the file and the lines in it that are no entries.
 func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
-	_, err := scanLines(s.file, s.max, func(line []byte, _ bool) {
-		if _, err := parseLine(line, maxStoredID); err != nil && len(line) > 0 {
-			*rejected = append(append(*rejected, line...), '\n')
+	_, err := scanLines(s.file, s.max, func(line []byte, of part) {
+		switch _, err := parseLine(line, maxStoredID); {
+		case of == rest: // belongs to the one before
+			*rejected = append(bytes.TrimSuffix(*rejected, []byte("\n")), line...)
+		case of == long || err != nil && len(line) > 0:
+			*rejected = append(*rejected, line...)
+		default:
+			return
 		}
+		*rejected = append(*rejected, '\n')
 	})
 	if err != nil {
 		return reading{}, err
@@ -157,12 +176,12 @@ func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err erro
 }
 
 // setAside keeps lines that are no entries.
-func (s *FileStore) setAside(lines []byte) error {
+func setAside(path string, lines []byte, most int64) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	path := s.path + extRejected
-	if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.Size()+int64(len(lines)) > s.max {
+	path += extRejected
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.Size()+int64(len(lines)) > most {
 		if err := os.Rename(path, path+extOld); err != nil {
 			return err
 		}
@@ -181,10 +200,9 @@ func (s *FileStore) setAside(lines []byte) error {
 	return err
 }
 
-// replace puts a file in the place of the one with that extension, durably, and leaves it
-// open and locked.
-func (s *FileStore) replace(ext string, data []byte) (f *os.File, err error) {
-	fresh := s.path + ext + extNew
+// replace puts a file in the place of another, durably, and leaves it open and locked.
+func replace(path string, data []byte) (f *os.File, err error) {
+	fresh := path + extNew
 	f, err = os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -207,10 +225,10 @@ func (s *FileStore) replace(ext string, data []byte) (f *os.File, err error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = os.Rename(fresh, s.path+ext)
+		err = os.Rename(fresh, path)
 	}
 	if err == nil {
-		err = syncFolder(s.path)
+		err = syncFolder(path)
 	}
 	return f, err
 }

@@ -64,10 +64,20 @@ func toldBuild(line []byte) string {
 	return ""
 }
 
-// scanLines calls each for each line, without its newline; whole is false for the last
-// one when it has none, and for one that is too long, of which it gives the start. Of
-// what is longer than four times limit only the end is read: unread is what is not.
-func scanLines(r io.ReadSeeker, limit int64, each func(line []byte, whole bool)) (unread int64, err error) {
+// A part says what of a line there is.
+type part int
+
+const (
+	whole part = iota
+	torn       // the end of the file, without a newline: it may be being written
+	long       // the beginning of a line that is too long
+	rest       // more of it
+)
+
+// scanLines calls each for each line, without its newline, and for each piece of one that
+// is too long. Of what is longer than four times limit only the end is read: unread is
+// what is not.
+func scanLines(r io.ReadSeeker, limit int64, each func(line []byte, of part)) (unread int64, err error) {
 	size, err := r.Seek(0, io.SeekEnd)
 	if err != nil {
 		return 0, err
@@ -83,27 +93,26 @@ func scanLines(r io.ReadSeeker, limit int64, each func(line []byte, whole bool))
 			return unread, notEOF(err)
 		}
 	}
-	var long []byte
+	var line []byte // as far as it was read
+	of := whole
 	for {
-		part, err := in.ReadSlice('\n')
+		piece, err := in.ReadSlice('\n')
 		switch {
-		case err == nil && len(long) == 0:
-			each(part[:len(part)-1], true)
+		case err == nil && len(line) == 0 && of == whole:
+			each(piece[:len(piece)-1], whole)
 			continue
-		case errors.Is(err, bufio.ErrBufferFull) && len(long)+len(part) <= maxLine:
-			long = append(long, part...)
-			continue
-		case errors.Is(err, bufio.ErrBufferFull):
-			each(append(long, part...), false)
-			long = long[:0]
-			err = skipLine(in)
 		case err == nil:
-			long = append(long, part[:len(part)-1]...)
-			each(long, true)
-			long = long[:0]
+			each(append(line, piece[:len(piece)-1]...), of)
+			line, of = line[:0], whole
+		case errors.Is(err, bufio.ErrBufferFull):
+			line, err = append(line, piece...), nil
+			if of == rest || len(line) > maxLine {
+				each(line, max(of, long))
+				line, of = line[:0], rest
+			}
 		default:
-			if long = append(long, part...); len(long) > 0 {
-				each(long, false)
+			if line = append(line, piece...); len(line) > 0 {
+				each(line, max(of, torn))
 			}
 		}
 		if err != nil {
@@ -141,18 +150,18 @@ func (s *FileStore) read(ctx context.Context, r io.ReadSeeker) (reading, error) 
 	ids := map[string]bool{}
 	builds := map[string]*version.Info{}
 	seq := int64(0)
-	unread, err := scanLines(r, s.max, func(line []byte, whole bool) {
+	unread, err := scanLines(r, s.max, func(line []byte, of part) {
 		seq++
 		if seq%1024 == 0 && ended == nil {
 			ended = context.Cause(ctx)
 		}
-		if ended != nil || len(bytes.TrimSpace(line)) == 0 {
+		if ended != nil || of == rest || len(bytes.TrimSpace(line)) == 0 {
 			return
 		}
 		e, err := parseLine(line, maxStoredID)
-		if err != nil {
-			if whole {
-				got.rejected++ // the end may be being written
+		if err != nil || of == long {
+			if of != torn {
+				got.rejected++
 			}
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -60,8 +61,9 @@ const (
 //
 // Append puts entries into a queue and never waits. From there they are sent, several at a
 // time, in their order. A collector that hangs, fails or refuses is tried again after a
-// second, then after twice as long, up to a minute, or when its Retry-After says, until
-// the entry is too old; an attempt takes 10 seconds at most. Only what it calls malformed (400, 413, 422) is not tried again,
+// second, then after twice as long, up to a minute, or after the seconds of its
+// Retry-After, be they a minute at most, until the entry is too old; an attempt takes 10
+// seconds at most. Only what it calls malformed (400, 413, 422) is not tried again,
 // except one by one. What waits too long comes to the right place in the history, because
 // how long it has waited is told with it.
 //
@@ -148,11 +150,26 @@ func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return fmt.Errorf("history: the collector's address: %w", err)
+		return fmt.Errorf("history: the collector's address: %w", withoutURL(err))
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("history: the collector's address must be an http or https URL, got %q", clean(u.Redacted(), maxName))
+		return fmt.Errorf("history: the collector's address must be an http or https URL, got %q", clean(bare(u), maxName))
 	}
 	return nil
+}
+
+// withoutURL is an error that goes to a log: there may be a secret in an address.
+func withoutURL(err error) error {
+	if in, ok := errors.AsType[*url.Error](err); ok {
+		return in.Err
+	}
+	return err
+}
+
+// bare is an address as it may be shown.
+func bare(u *url.URL) string {
+	shown := *u
+	shown.RawQuery, shown.Fragment, shown.RawFragment = "", "", ""
+	return shown.Redacted()
 }
 
 // Append queues the entries. It does not wait, whatever ctx says. Its error wraps
@@ -340,8 +357,7 @@ func (r *Reporter) redacted() string {
 	if err != nil {
 		return ""
 	}
-	u.RawQuery, u.Fragment = "", ""
-	return u.Redacted()
+	return bare(u)
 }
 
 // attempt sends a batch.
@@ -369,7 +385,7 @@ func (r *Reporter) attempt(batch []queued) outcome {
 	}
 	response, err := r.client.Do(request)
 	if err != nil {
-		return outcome{err: err}
+		return outcome{err: withoutURL(err)}
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))

@@ -139,7 +139,7 @@ func TestReportFaults(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log lines
 				m := &memory{ahead: 5 * time.Hour} // its clock is another
-				r, w := reporting(t, fault, history.ReportOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				r, w := reporting(t, fault, history.ReportOptions{Drain: -1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				began := time.Now()
 				require.NoError(t, history.Record(t.Context(), r, build("v1.0.0"), production("a")))
 				require.Equal(t, began, time.Now(), "a start does not wait")
@@ -358,4 +358,39 @@ func TestReportRetryAfter(t *testing.T) {
 			require.Equal(t, time.Minute, at[n+1].Sub(at[n]))
 		}
 	})
+}
+
+// TestReportBudget has a client whose requests hold more than it may report in a day: they
+// come in, later.
+func TestReportBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		r, _ := reporting(t, newCollector(t, m, &history.CollectorOptions{Authorize: byName, EntriesPerDay: 50}), history.ReportOptions{GiveUp: 100 * time.Hour})
+		var entries []history.Entry
+		for n := range 60 {
+			entries = append(entries, history.Entry{ID: fmt.Sprint(n), Kind: history.Noted, Time: time.Now(), Event: &history.Event{Kind: "flag"}})
+		}
+		require.NoError(t, r.Append(t.Context(), entries...))
+		require.NoError(t, r.Append(t.Context(), entries[0]))
+		pass(72 * time.Hour)
+		require.Len(t, m.all(), 60)
+	})
+}
+
+// TestReportSecret keeps an address's secrets out of logs and errors.
+func TestReportSecret(t *testing.T) {
+	t.Parallel()
+	var log lines
+	r := history.Report("http://ada:hunter2@127.0.0.1:1/history?token=hunter2", &history.ReportOptions{Drain: -1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
+	require.Eventually(t, func() bool { return r.Stats()["failures"] > 0 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, r.Close())
+	require.Contains(t, log.String(), "does not take")
+	require.NotContains(t, log.String(), "hunter2")
+	for _, address := range []string{"http://ada:hunter2@host:port/", "ftp://host/?token=hunter2"} {
+		err := history.Note(t.Context(), history.Report(address), history.Event{Kind: "flag"})
+		require.ErrorContains(t, err, "address")
+		require.NotContains(t, err.Error(), "hunter2")
+	}
 }

@@ -308,6 +308,9 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 	if err := conn.QueryRowContext(ctx, "SELECT COALESCE(MAX(last_place), 0) FROM "+s.table).Scan(&place); err != nil {
 		return err
 	}
+	// No place is before the time of receipt, so that what an older version of this package
+	// writes, which knows of no places, has one too: see entries.
+	place = max(place, now.UnixNano()-1)
 	insert, err := conn.PrepareContext(ctx, s.bind(strings.Replace(sqlInsert, "{table}", s.table, 1)))
 	if err != nil {
 		return err
@@ -372,6 +375,7 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event); err != nil {
 			return nil, err
 		}
+		e.Seq, lastSeq = max(e.Seq, received), max(lastSeq, lastReceived)
 		e.Kind, e.Run = Started, e.ID
 		if Kind(kind) == Noted {
 			e.Kind, e.Event = Noted, new(Event)

@@ -15,7 +15,9 @@ type Appender interface {
 type Store interface {
 	Appender
 
-	// Entries gives all entries in the order of Seq, each as [Entry.Receive] made it. Of
-	// the sightings of one run a store may leave out those between the first and the last.
+	// Entries gives all entries in the order of Seq, which is that in which they were
+	// received, each as [Entry.Receive] made it. Of the sightings of one run a store may
+	// leave out those between the first and the last; the last keeps its own place, behind
+	// all that was received before it, or it would look as if the clock was set back.
 	Entries(ctx context.Context) ([]Entry, error)
 }

@@ -111,7 +111,8 @@ func (l *List) String() string {
 }
 
 // Markdown is a table, in UTC, that GitHub, GitLab and other renderers of GFM show. What
-// stands in it is text: nothing that a reporter has said becomes markup.
+// stands in it is text: nothing that a reporter has said becomes markup. But a renderer
+// that makes links of bare addresses after it has decoded entities makes some of theirs.
 func (l *List) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Time (UTC) | What | Change |\n| --- | --- | --- |\n")
