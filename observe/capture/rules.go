@@ -279,6 +279,9 @@ func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 		host += ":" + strconv.FormatUint(n, 10)
 	}
 	out.Host = host
+	if out.Scheme == "" && out.Host == "" && strings.HasPrefix(path, "//") {
+		path = "/" + strings.TrimLeft(path, "/") // or what follows would be read as a host
+	}
 	if p, err := url.PathUnescape(path); err == nil {
 		out.Path, out.RawPath = p, path // both, so that what is escaped stays so
 	}
