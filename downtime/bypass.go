@@ -220,11 +220,12 @@ type visitor struct {
 	token   string        // empty: none
 	mark    *bypassMark   // of the request that has asked for the work; nil: it is a request itself
 
-	looked bool // the rest is known
-	window string
-	use    BypassUse
-	sum    [sha256.Size]byte
-	reason token.Reason // why the token is no good
+	looked  bool // the rest is known
+	window  string
+	network netip.Prefix // which the client is in; the zero Prefix: none
+	use     BypassUse
+	sum     [sha256.Size]byte
+	reason  token.Reason // why the token is no good
 }
 
 // visitor takes the token off the request. The visitor is nil when the request has nothing
@@ -286,8 +287,11 @@ func (v *visitor) lets(n *near) bool {
 	case !v.looked:
 		v.look()
 	}
-	return v.use.Network.IsValid() || v.window != "" && v.window == n.Window.ID
+	return v.network.IsValid() || v.hasToken(n)
 }
+
+// hasToken says whether the visitor has a good token for the window.
+func (v *visitor) hasToken(n *near) bool { return v.window != "" && v.window == n.Window.ID }
 
 // stoppedBy is the first of the windows that the visitor may not bypass; nil: none.
 func (v *visitor) stoppedBy(windows []*near) *near {
@@ -333,12 +337,11 @@ func (v *visitor) look() {
 		}
 		v.window, v.sum = claims.Text("window"), claims.Sum
 		v.use.Subject, v.use.KeyID, v.use.TokenID, v.use.Expires = claims.Subject, claims.KeyID, claims.ID, claims.Expires
-		return
 	}
 	if v.use.Client.IsValid() {
 		for _, network := range b.opts.Networks {
 			if network.Contains(v.use.Client) {
-				v.use.Network = network
+				v.network = network
 				return
 			}
 		}
@@ -414,11 +417,12 @@ func (v *visitor) audit(g *Guard, r *http.Request, c *class) *http.Request {
 	}
 	b.let.Add(1)
 	use := v.use
-	use.Window = past[0].Window.ID
 	key := auditKey{progress: past[0].progress, token: v.sum}
-	if use.Network.IsValid() {
-		key.client = use.Client
+	if !v.hasToken(past[0]) { // it was the network, then
+		use = BypassUse{Client: use.Client, Network: v.network}
+		key = auditKey{progress: past[0].progress, client: use.Client}
 	}
+	use.Window = past[0].Window.ID
 	b.mu.Lock()
 	if _, known := b.audited[key]; !known {
 		use.First = true

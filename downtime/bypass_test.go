@@ -509,3 +509,25 @@ func TestAuditThatPanics(t *testing.T) {
 	require.PanicsWithValue(t, "audit", func() { _, _, _ = g.EnterContext(t.Context(), downtime.Work{Name: "x", Request: r}) })
 	require.InDelta(t, 0, g.Stats()["in_flight"], 0)
 }
+
+func TestTokenOfAnotherWindowLeavesTheNetwork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var uses []downtime.BypassUse
+		_, h, s := bypassing(t, newSource(windows(window("w", time.Minute, time.Hour, ""))), downtime.Bypass{
+			Keys:           signerKeys(),
+			Networks:       []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, // httptest's client
+			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+			Audit:          func(_ *http.Request, u downtime.BypassUse) { uses = append(uses, u) },
+		}, downtime.Options{})
+		later(2 * time.Minute)
+		require.Equal(t, 200, get(h, "GET", "/", "Upkeep-Bypass", mint(t, jwt.MapClaims{"window": "other"})).Code)
+		require.Equal(t, "192.0.2.1", s.who)
+		require.Equal(t, 200, get(h, "GET", "/", "Upkeep-Bypass", mint(t, nil)).Code)
+		require.Equal(t, "ana", s.who, "who has a token for the window is known by it")
+		require.Len(t, uses, 2)
+		require.True(t, uses[0].Network.IsValid())
+		require.Empty(t, uses[0].Subject)
+		require.False(t, uses[1].Network.IsValid())
+	})
+}

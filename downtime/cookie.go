@@ -26,8 +26,8 @@ const (
 // [http.CrossOriginProtection] does it.
 //
 // The cookie is Secure, HttpOnly and SameSite=Strict. It is for the host that the
-// handler is called on, the application's: mount it there, and not behind the guard, or in
-// Options.Pass:
+// handler is called on, the application's: mount it there, and not behind the guard, which
+// takes the cookie off what it lets through:
 //
 //	root.Handle("/-/bypass", g.BypassHandler())
 //	root.Handle("/", g.Handler(mux))

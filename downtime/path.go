@@ -270,8 +270,9 @@ func eightBytes(s string, at int) uint64 {
 
 // Bounds on the work that an odd path can cause.
 const (
-	maxOddPath = 2048 // longer, it is in doubt
-	maxDecodes = 4    // a path that still has escapes after so many decodings is in doubt
+	maxOddPath  = 2048 // longer, it is in doubt
+	maxDecodes  = 4    // a path that still has escapes after so many decodings is in doubt
+	maxSegments = 4096 // of all its readings together; with more it is in doubt
 )
 
 // readings are the ways in which routers, proxies and file servers between the
@@ -301,6 +302,7 @@ func readings(u *url.URL) (all [][]string, doubt bool) {
 		}
 	}
 	seen := map[string]bool{}
+	left := maxSegments
 	for _, text := range texts {
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return nil, true
@@ -308,20 +310,30 @@ func readings(u *url.URL) (all [][]string, doubt bool) {
 		for _, text := range [...]string{text, strings.ReplaceAll(text, `\`, "/")} {
 			if !seen[text] {
 				seen[text] = true
-				all = appendReadings(all, text)
+				if all = appendReadings(all, text, &left); left < 0 {
+					return nil, true
+				}
 			}
 		}
 	}
 	return all, false
 }
 
-// appendReadings adds the readings of one text.
-func appendReadings(all [][]string, text string) [][]string {
+// appendReadings adds the readings of one text, and takes their segments off left. It
+// stops soon after that is negative.
+func appendReadings(all [][]string, text string, left *int) [][]string {
 	segments := strings.Split(strings.TrimPrefix(text, "/"), "/")
 	for range maxDecodes {
+		before := len(all)
 		all = appendResolved(all, segments)
 		if stripped, changed := mapSegments(segments, withoutParameters); changed {
 			all = appendResolved(all, stripped)
+		}
+		for _, reading := range all[before:] {
+			*left -= len(reading)
+		}
+		if *left < 0 {
+			return all
 		}
 		next, changed := mapSegments(segments, decode)
 		if !changed {

@@ -359,3 +359,34 @@ func TestQuorumRefusesEarly(t *testing.T) {
 		require.Equal(t, 503, code(), "now the word is needed")
 	})
 }
+
+func TestStatusPageWhileTheQuorumKeepsAllClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCouncil()
+		g := open(t, newSource(windows(window("w", 100*time.Hour, time.Hour, ""))), &downtime.Options{Quorum: c})
+		pages := func() (pages []string) {
+			for _, h := range []http.Handler{g.PublicStatusHandler(), g.StatusHandler()} {
+				pages = append(pages, get(h, "GET", "/", "Accept", "text/html").Body.String())
+			}
+			return pages
+		}
+		for _, page := range pages() {
+			require.Contains(t, page, "No maintenance now")
+		}
+		for _, fault := range []error{downtime.ErrOutdated, nil} {
+			c.err = fault
+			c.changed <- struct{}{}
+			later(2 * time.Second)
+			closed := get(g.Handler(ok), "GET", "/orders/1").Code == 503
+			require.Equal(t, fault != nil, closed)
+			for _, page := range pages() {
+				if closed {
+					require.NotContains(t, page, "No maintenance now")
+				} else {
+					require.Contains(t, page, "No maintenance now")
+				}
+			}
+		}
+	})
+}

@@ -519,3 +519,24 @@ func FuzzRule(f *testing.F) {
 		}
 	})
 }
+
+func TestDailyRuleOfWeeks(t *testing.T) {
+	t.Parallel()
+	doc := func(days string) []byte {
+		var b strings.Builder
+		b.WriteString("windows:\n")
+		for i := range 1000 {
+			fmt.Fprintf(&b, "- {id: w%d, start: 1970-01-05T02:00:00Z, duration: 1h, repeat: 'FREQ=DAILY;INTERVAL=7;BYDAY=%s'}\n", i, days)
+		}
+		return []byte(b.String())
+	}
+	began := time.Now()
+	_, err := downtime.ParseSchedule("windows.yaml", doc("TU")) // the start is a Monday
+	require.ErrorContains(t, err, "BYDAY: never falls on a day that INTERVAL counts")
+	s, err := downtime.ParseSchedule("windows.yaml", doc("TU,MO"))
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 5*time.Second, "it was 19 s")
+	planned, ok := downtime.PlannedAfter(s.Window("w0"), time.Date(2026, 12, 6, 0, 0, 0, 0, time.UTC))
+	require.True(t, ok)
+	require.Equal(t, time.Monday, planned.Weekday())
+}

@@ -285,6 +285,14 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 			byMonthDay = []int{monthDay}
 		}
 	}
+	if p.freq == daily && p.interval%7 == 0 && len(byDay) > 0 {
+		// All days that count are of one weekday: to look for another in each of them is to
+		// look at seven thousand years.
+		byDay = slices.DeleteFunc(slices.Clone(byDay), func(d ordinalDay) bool { return d.weekday != weekdayOf(origin) })
+		if len(byDay) == 0 {
+			return nil, fmt.Errorf("%s: never falls on a day that INTERVAL counts", p.limits())
+		}
+	}
 	if byMonth == 0 {
 		byMonth = 1<<12 - 1
 	}

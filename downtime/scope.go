@@ -269,7 +269,7 @@ func normalHost(host string) (string, bool) {
 		c := name[i]
 		switch {
 		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
-		case c == '.' && i > 0 && name[i-1] != '.':
+		case c == '.' && i > 0 && i < len(name)-1 && name[i-1] != '.':
 		default:
 			return "", false
 		}

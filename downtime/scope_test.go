@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -219,4 +220,30 @@ func FuzzScopePattern(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestHostThatIsNone(t *testing.T) {
+	t.Parallel()
+	has := downtime.Matcher(downtime.Scope{Hosts: []string{"shop.example"}})
+	for _, host := range []string{"shop.example..", "shop.example..:80", "other.example.."} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host = host
+		require.True(t, has(r), host)
+	}
+}
+
+// A path of which each decoding has as many readings as there are is in doubt before it
+// costs megabytes.
+func TestCostlyPath(t *testing.T) {
+	has := downtime.Matcher(downtime.Scope{Paths: []string{"/orders/**"}})
+	r := httptest.NewRequest("GET", "/%252561"+strings.Repeat(";//./", 400), nil)
+	require.True(t, has(r))
+	const times = 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range times {
+		has(r)
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/times, uint64(300<<10))
 }

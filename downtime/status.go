@@ -254,6 +254,7 @@ type status struct {
 	More     int            `json:"more_windows,omitempty"`
 
 	updated time.Time // when the document was accepted
+	waits   bool      // something is closed for want of the quorum's word
 }
 
 type statusOrigin struct {
@@ -340,6 +341,7 @@ func (g *Guard) status(now time.Time) *status {
 			Stale:    g.keeper.Status().Stale,
 		}
 	}
+	st.waits = s.waits()
 	if next := s.schedule.At(now).Next; !next.IsZero() {
 		st.Next = &next
 	}
@@ -357,6 +359,7 @@ func (g *Guard) publicStatus(now time.Time) *status {
 		st.Boot = g.opts.Boot.String()
 		return st
 	}
+	st.waits = s.waits()
 	if d := g.keeper.Snapshot(); d != nil {
 		st.updated = d.Since
 	}
@@ -364,6 +367,12 @@ func (g *Guard) publicStatus(now time.Time) *status {
 		st.Windows = append(st.Windows, newStatusWindow(s, o, now))
 	}
 	return st
+}
+
+// waits says whether something is closed that is not in progress: a window for want of the
+// quorum's word, or everything.
+func (s *snapshot) waits() bool {
+	return slices.ContainsFunc(s.near, func(n *near) bool { return n.isShut() && (!n.isOn() || n.Window.ID == "") })
 }
 
 // first is as much of a list as is shown, the rest is counted: what is in progress or to

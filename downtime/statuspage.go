@@ -89,6 +89,8 @@ func (st *status) page(opts *Options, operators, links bool) ([]byte, error) {
 	switch {
 	case !d.Known:
 		d.Verdict, d.Tone = "The schedule has not been read yet", "busy"
+	case len(d.Active) == 0 && st.waits:
+		d.Verdict, d.Tone = "Closed for a moment, until all replicas agree", "busy"
 	case len(d.Active) == 0:
 		d.Verdict, d.Tone = "No maintenance now", "calm"
 	default:

@@ -23,7 +23,7 @@ import (
 // That is more than an [http.RoundTripper] should do, which leaves responses to its
 // caller; but nobody who has to handle maintenance wants to look at each response for it. Any
 // other response is handed on unchanged, a 503 without a valid Retry-After too, which
-// says nothing of when. At most 64 KiB of a refusal's body are read, in the request's
+// says nothing of when. At most 64 KiB of a refusal's body are read, for two seconds and in the request's
 // context, and none of it is kept but a window's id, mode, message and end.
 //
 // It waits and tries again only when the request's context says so: see [WithWait].
@@ -53,8 +53,9 @@ type waitKey struct{}
 type transport struct{ base http.RoundTripper }
 
 const (
-	maxRefusal  = 64 << 10 // bytes of a refusal's body
-	maxReason   = 2000     // bytes of a window's message, as in a document
+	maxRefusal  = 64 << 10        // bytes of a refusal's body
+	maxReason   = 2000            // bytes of a window's message, as in a document
+	maxReading  = 2 * time.Second // of that body
 	minWait     = time.Second
 	maxLateness = 10 * time.Second
 )
@@ -79,6 +80,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		wait := max(minWait, after)
 		wait += rand.N(min(wait/10, maxLateness) + 1)
+		now = time.Now() // the body may have taken its time
 		if now.Add(wait).Sub(began) > most || !replayable(r) {
 			return nil, refused
 		}
@@ -161,8 +163,11 @@ func readRefusal(r *http.Request, resp *http.Response, now time.Time, after time
 	refused := &UnavailableError{
 		Host: host, Reason: "The service is not available.", Until: now.Add(after), RetryAfter: after,
 	}
-	// What is left unread costs the connection, no more.
+	// What is left unread costs the connection, no more. Who trickles it is not waited for:
+	// the caller may have set no deadline.
+	late := time.AfterFunc(maxReading, func() { _ = resp.Body.Close() })
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	late.Stop()
 	_ = resp.Body.Close()
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || media != "application/problem+json" {

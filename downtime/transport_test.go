@@ -341,3 +341,34 @@ func FuzzTransport(f *testing.F) {
 		require.NotContains(t, refused.Error(), "\n")
 	})
 }
+
+// trickle is a body that never ends until it is closed.
+type trickle struct{ closed chan struct{} }
+
+func (b trickle) Read([]byte) (int, error) { <-b.closed; return 0, io.ErrUnexpectedEOF }
+func (b trickle) Close() error {
+	select {
+	case <-b.closed:
+	default:
+		close(b.closed)
+	}
+	return nil
+}
+
+func TestTransportDoesNotWaitForABodyThatTrickles(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		rt := downtime.Transport(tripper(func(*http.Request) (*http.Response, error) {
+			calls++
+			return answer(503, trickle{make(chan struct{})}, "Retry-After", "1", "Content-Type", "application/problem+json"), nil
+		}))
+		r, err := http.NewRequestWithContext(downtime.WithWait(t.Context(), 2*time.Second), "GET", "http://shop.example/", nil)
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = rt.RoundTrip(r)
+		require.ErrorIs(t, err, downtime.ErrWindow)
+		require.LessOrEqual(t, time.Since(began), 2*time.Second)
+		require.Equal(t, 1, calls)
+	})
+}

@@ -107,7 +107,9 @@ func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) 
 // What was admitted may hand work on while a window drains, though nothing new may
 // begin, and what is held keeps the window from being quiet. So Hold is refused, with an
 // [*UnavailableError], only once the window has been found quiet, and then to its end: who
-// was admitted, and is counted in the same window, is never refused. Neither a cutoff nor
+// was admitted, and is counted in the same window, is never refused, unless it was a bypass
+// that let it in afterwards. Such a one enters the work that it hands on, with its own
+// context ([Guard.Enter]), and keeps that until it has ended. Neither a cutoff nor
 // [Work].Long matters. Other errors are those of [Guard.Enter].
 //
 // Hold finds scopes by the work it is given, not by who calls. Where they list paths only,

@@ -69,7 +69,9 @@ func (s *stream) endedBy() *downtime.UnavailableError {
 }
 
 // RecvMsg returns when a window ends the stream, though the client has sent nothing. What
-// it then still sends is lost.
+// it then still sends is lost, and may be written to m until the handler has returned: an m
+// that was to be used again is not to be read any more. Recv of generated code makes one
+// for each message.
 func (s *stream) RecvMsg(m any) error {
 	if !s.receives {
 		return s.ServerStream.RecvMsg(m)
