@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/open-feature/go-sdk/openfeature"
@@ -20,6 +21,7 @@ type flagSet struct {
 	revision    string // of the document's content
 	allowShrink bool
 	partial     []string // names of merged documents that are missing, or not up to date
+	parts       []string // texts of merged documents, as they count
 }
 
 // flag returns a flag, nil when the set, which may be nil, does not have it.
@@ -126,33 +128,57 @@ func (ps *parser) compile(name string, data []byte, prev *flagSet) (*flagSet, []
 
 // merge puts parts together, flag by flag; of two the later counts. A rule may refer to
 // the evaluators of all parts, its own before those of later and those of earlier
-// ones. A part that cannot be had leaves the set partial.
+// ones. A part that cannot be had, or not read, is as it last was, and leaves the set
+// partial.
 func (ps *parser) merge(parts []live.Part, prev *flagSet) (*flagSet, []error, error) {
-	set := &flagSet{flags: map[string]*flag{}}
-	var problems []error
-	roots := make([]*document.Node, len(parts))
-	missing := func(part live.Part, err error) {
-		problems = append(problems, err)
-		set.partial = append(set.partial, part.Name)
-	}
+	parts = slices.Clone(parts)
+	faults := make([]error, len(parts))
 	for i, part := range parts {
 		if part.Err != "" {
-			missing(part, &Problem{File: part.Name, Err: errors.New(part.Err)})
+			faults[i] = &Problem{File: part.Name, Err: errors.New(part.Err)}
 		}
+	}
+	for {
+		set, problems, bad, err := ps.mergeGood(parts, prev)
+		if err != nil {
+			if faults[bad] == nil {
+				faults[bad] = err
+			}
+			text := ""
+			if prev != nil && bad < len(prev.parts) && prev.parts[bad] != parts[bad].Text {
+				text = prev.parts[bad]
+			}
+			parts[bad].Text = text
+			continue
+		}
+		all := make([]error, 0, len(problems))
+		for i, fault := range faults {
+			if fault != nil {
+				all = append(all, fault)
+				set.partial = append(set.partial, parts[i].Name)
+			}
+			set.parts = append(set.parts, parts[i].Text)
+		}
+		if all = append(all, problems...); set.flags == nil {
+			return nil, nil, errors.Join(all...)
+		}
+		return set, all, nil
+	}
+}
+
+// mergeGood puts parts together, or says which of them is bad. The set has no flags, not
+// even none, when no part has a text.
+func (ps *parser) mergeGood(parts []live.Part, prev *flagSet) (set *flagSet, problems []error, bad int, err error) {
+	roots := make([]*document.Node, len(parts))
+	for i, part := range parts {
 		if part.Text == "" {
 			continue
 		}
-		root, err := parseRoot(part.Name, []byte(part.Text))
-		switch {
-		case err == nil:
-			roots[i] = root
-		case prev != nil:
-			return nil, nil, err // all parts stay as they are
-		default:
-			missing(part, err)
+		if roots[i], err = parseRoot(part.Name, []byte(part.Text)); err != nil {
+			return nil, nil, i, err
 		}
 	}
-	compiled := 0
+	set = new(flagSet)
 	for i, root := range roots {
 		if root == nil {
 			continue
@@ -164,22 +190,17 @@ func (ps *parser) merge(parts []live.Part, prev *flagSet) (*flagSet, []error, er
 			}
 		}
 		part, faults, err := ps.compileRoot(parts[i].Name, root, evaluators, prev)
-		if err != nil && prev != nil {
-			return nil, nil, err
-		}
 		if err != nil {
-			missing(parts[i], err)
-			continue
+			return nil, nil, i, err
 		}
-		compiled++
 		problems = append(problems, faults...)
 		set.allowShrink = set.allowShrink || part.allowShrink
+		if set.flags == nil {
+			set.flags = map[string]*flag{}
+		}
 		maps.Copy(set.flags, part.flags)
 	}
-	if compiled == 0 {
-		return nil, nil, errors.Join(problems...)
-	}
-	return set, problems, nil
+	return set, problems, -1, nil
 }
 
 func parseRoot(name string, data []byte) (*document.Node, error) {
@@ -199,7 +220,7 @@ func parseRoot(name string, data []byte) (*document.Node, error) {
 
 // compileRoot compiles the flags of one document.
 func (ps *parser) compileRoot(name string, root *document.Node, evaluators []*document.Node, prev *flagSet) (*flagSet, []error, error) {
-	r := reader{name: name, operators: ps.operators}
+	r := reader{name: name, operators: ps.operators, room: maxReferred}
 	fault := func(at *document.Node, field, format string, args ...any) error {
 		return r.problem(at, "", field, fmt.Errorf(format, args...))
 	}
@@ -213,7 +234,17 @@ func (ps *parser) compileRoot(name string, root *document.Node, evaluators []*do
 	if own := root.Get("$evaluators"); own != nil && own.Kind != document.Map {
 		return nil, nil, fault(own, "$evaluators", "must be a map of rules, got %v", own.Kind)
 	}
-	r.evaluators = evaluators
+	r.evaluators = map[string]*document.Node{}
+	for _, part := range evaluators {
+		if part == nil || part.Kind != document.Map {
+			continue
+		}
+		for i, key := range part.Keys {
+			if r.evaluators[key.Text] == nil {
+				r.evaluators[key.Text] = part.Items[i]
+			}
+		}
+	}
 	if meta := root.Get("metadata"); meta != nil {
 		if meta.Kind != document.Map {
 			return nil, nil, fault(meta, "metadata", "must be a map, got %v", meta.Kind)
@@ -265,9 +296,19 @@ func changed(old, set *flagSet) []string {
 type reader struct {
 	name       string
 	operators  map[string]jsonlogic.Operator
-	evaluators []*document.Node // where $ref looks, in this order; some nil
+	evaluators map[string]*document.Node // where $ref looks
 	metadata   *document.Node
+	room       int // bytes that references may still add
 }
+
+const (
+	// maxReferred is how many bytes references may add to the rules of a document, all in
+	// all: each flag has its own copy of what it refers to, compiled to many times the size.
+	maxReferred = 16 << 20
+
+	// maxReferences is how many references may follow one another.
+	maxReferences = 100
+)
 
 func (r *reader) problem(at *document.Node, flag, field string, err error) *Problem {
 	return &Problem{File: r.name, Line: at.Line, Column: at.Column, Flag: flag, Field: field, Err: err}
@@ -375,7 +416,7 @@ func (r *reader) rule(targeting *document.Node) ([]byte, error) {
 	if targeting == nil || targeting.Kind == document.Null || targeting.Kind == document.Map && len(targeting.Keys) == 0 {
 		return nil, nil
 	}
-	w := ruleWriter{evaluators: r.evaluators}
+	w := ruleWriter{evaluators: r.evaluators, room: &r.room}
 	if err := w.write(targeting); err != nil {
 		return nil, err
 	}
@@ -392,7 +433,8 @@ func (e *placedError) Error() string { return e.err.Error() }
 func (e *placedError) Unwrap() error { return e.err }
 
 type ruleWriter struct {
-	evaluators []*document.Node
+	evaluators map[string]*document.Node
+	room       *int     // of the reader
 	following  []string // names of the references that are being resolved
 	b          []byte
 }
@@ -437,22 +479,28 @@ func (w *ruleWriter) follow(ref *document.Node) error {
 	if ref.Kind != document.String {
 		return fault("must be the name of an evaluator, got %v", ref.Kind)
 	}
+	if *w.room < 0 {
+		return fault("all rules together are too large once their references are resolved: more than %d bytes", maxReferred)
+	}
+	*w.room -= len(ref.Text) // an error may quote it
+	if len(w.following) >= maxReferences {
+		return fault("more than %d references follow one another", maxReferences)
+	}
 	for _, name := range w.following {
 		if name == ref.Text {
 			return fault("%s refers to itself: %s → %s", ref.Text, strings.Join(w.following, " → "), ref.Text)
 		}
 	}
-	var rule *document.Node
-	for _, evaluators := range w.evaluators {
-		if rule == nil {
-			rule = evaluators.Get(ref.Text)
-		}
-	}
+	rule := w.evaluators[ref.Text]
 	if rule == nil {
 		return fault("there is no evaluator %q", ref.Text)
 	}
 	w.following = append(w.following, ref.Text)
+	before := len(w.b)
 	err := w.write(rule)
 	w.following = w.following[:len(w.following)-1]
+	if len(w.following) == 0 {
+		*w.room -= len(w.b) - before
+	}
 	return err
 }

@@ -145,7 +145,7 @@ func numberText(f float64) string {
 		return "0"
 	}
 	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
-		return strconv.FormatFloat(f, 'e', -1, 64)
+		return strings.Replace(strconv.FormatFloat(f, 'e', -1, 64), "e-0", "e-", 1) // 1e-7, not 1e-07
 	}
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }

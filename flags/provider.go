@@ -93,8 +93,9 @@ type Provider struct {
 
 	current atomic.Pointer[flagSet]
 
-	mu     sync.Mutex
-	keeper *live.Keeper[flagSet] // nil while not started
+	mu      sync.Mutex
+	keeper  *live.Keeper[flagSet] // nil while not started
+	session *session              // of the keeper
 
 	// What the keeper's goroutine needs too; Close waits for that while it holds mu.
 	shared   sync.Mutex
@@ -172,7 +173,8 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	if p.keeper == nil {
 		p.events.start()
 		_, merged := p.src.(*live.Merged)
-		s := &session{p: p, told: openfeature.ProviderReady, parser: parser{merged: merged, strict: p.opts.Strict, operators: operators[p.opts.Bucketing], declared: p.declarations}}
+		p.session = &session{p: p, told: openfeature.ProviderReady, parser: parser{merged: merged, strict: p.opts.Strict, operators: operators[p.opts.Bucketing], declared: p.declarations}}
+		s := p.session
 		p.keeper = live.Start(context.WithoutCancel(ctx), p.src, live.Options[flagSet]{
 			Parse:      s.parser.parse,
 			OnUpdate:   s.update,
@@ -181,15 +183,27 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 			StaleAfter: p.opts.StaleAfter,
 			LostAfter:  p.opts.LostAfter,
 			LastGood:   p.opts.LastGood,
+			Whole:      func(set *flagSet) bool { return len(set.partial) == 0 },
 			Fallback:   p.opts.Fallback,
 			Logger:     p.opts.Logger,
 		})
 	}
-	k := p.keeper
+	k, s := p.keeper, p.session
 	p.mu.Unlock()
 
 	err := k.Ready(ctx)
-	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+	if err == nil {
+		return nil
+	}
+	// Whether OpenFeature is to be told of the first document is settled before looking for it.
+	s.left.Store(true)
+	if k.Snapshot() != nil {
+		return nil // it came at the last moment
+	}
+	p.mu.Lock()
+	closed := p.keeper != k
+	p.mu.Unlock()
+	if closed && errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		return ErrClosed
 	}
 	return err
@@ -221,8 +235,9 @@ func (p *Provider) Close() error {
 type session struct {
 	p      *Provider
 	parser parser
-	has    bool // a document
-	down   bool // Init has failed, and OpenFeature knows
+	has    bool        // a document
+	down   bool        // Init has failed, and OpenFeature knows
+	left   atomic.Bool // Init has returned without a document: failed, or tired of waiting
 	told   openfeature.EventType
 
 	last    live.Status
@@ -236,7 +251,7 @@ func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 	snapshot.Value.revision = snapshot.Revision // before anybody evaluates with it
 	old := s.p.current.Swap(snapshot.Value)
 	s.has = true
-	if s.down {
+	if late := s.left.Swap(false); late || s.down {
 		s.down = false
 		s.p.events.send(openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady})
 	}
@@ -343,7 +358,7 @@ func (p *Provider) Revision() string {
 //
 //	flags            flags of the document
 //	problems         of them, how many are wrong
-//	age_seconds      since the source last gave an acceptable document
+//	age_seconds      since the source last gave an acceptable document, or since the start
 //	stale            1 while longer than Options.StaleAfter
 //	lost             1 while longer than Options.LostAfter
 //	loads            loads tried
@@ -367,9 +382,11 @@ func (p *Provider) Stats() map[string]float64 {
 		stats["problems"] = float64(len(s.Problems))
 	}
 	status := k.Status()
-	if !status.Checked.IsZero() {
-		stats["age_seconds"] = time.Since(status.Checked).Seconds()
+	since := status.Checked
+	if since.IsZero() {
+		since = status.Started
 	}
+	stats["age_seconds"] = time.Since(since).Seconds()
 	if status.Stale {
 		stats["stale"] = 1
 	}

@@ -37,9 +37,10 @@ func Bytes(name string, data []byte) Source { return live.Bytes(name, data) }
 
 // Merge is several documents as one, flag by flag: of a flag that several have, the
 // later document's counts. A rule may refer to the evaluators of all, its own document's
-// first. While some of the sources fail, the flags of the others stay up to date, what
-// the failing ones gave last stands, and the provider is stale; it fails only when none
-// has ever given anything.
+// first. While some of the sources fail, or give what cannot be read, the flags of the
+// others stay up to date, what the failing ones gave last stands, and the provider is
+// stale; it fails only when none has ever given anything. Of what is merged in turn the
+// documents count one by one. Options.LastGood is written when all are there.
 func Merge(sources ...Source) Source {
 	all := make([]live.Source, len(sources))
 	for i, src := range sources {

@@ -91,10 +91,10 @@ func reflected(v any) value {
 	}
 	switch r.Kind() {
 	case reflect.Pointer:
-		if r.Elem().Kind() == reflect.Pointer {
-			return value{} // could point to itself, and means nothing in JSON
+		if e, ok := pointed(r); ok {
+			return toValue(e)
 		}
-		return toValue(r.Elem().Interface())
+		return value{}
 	case reflect.Bool:
 		return boolean(r.Bool())
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -115,6 +115,22 @@ func reflected(v any) value {
 		return value{kind: object, ref: v}
 	}
 	return value{}
+}
+
+// pointed is what a pointer points to; not another pointer, be it in an interface, which
+// could point to itself, and means nothing in JSON.
+func pointed(r reflect.Value) (any, bool) {
+	if r.IsNil() {
+		return nil, false
+	}
+	e := r.Elem()
+	if e.Kind() == reflect.Interface {
+		e = e.Elem()
+	}
+	if !e.IsValid() || e.Kind() == reflect.Pointer {
+		return nil, false
+	}
+	return e.Interface(), true
 }
 
 // marshaled is the text of a value that knows it. It is others' code: one that panics
@@ -278,10 +294,10 @@ func member(data any, name string) (any, bool) {
 func reflectedMember(r reflect.Value, name string) (any, bool) {
 	switch r.Kind() {
 	case reflect.Pointer:
-		if r.IsNil() || r.Elem().Kind() == reflect.Pointer {
-			return nil, false
+		if e, ok := pointed(r); ok {
+			return member(e, name)
 		}
-		return member(r.Elem().Interface(), name)
+		return nil, false
 	case reflect.Slice, reflect.Array:
 		if i, ok := index(name, r.Len()); ok {
 			return r.Index(i).Interface(), true

@@ -89,6 +89,10 @@ type Options[T any] struct {
 	// atomically. Empty: none.
 	LastGood string
 
+	// Whole says whether a value lacks nothing, so that its document is worth keeping as
+	// the last good copy. Nil: each is.
+	Whole func(*T) bool
+
 	// Fallback is the document for when neither source nor last good copy can be
 	// had at the start. Empty: none.
 	Fallback []byte
@@ -118,6 +122,7 @@ type Snapshot[T any] struct {
 
 // A Status says how the keeping goes.
 type Status struct {
+	Started time.Time // when the keeping began
 	Checked time.Time // when the source last gave an acceptable document; zero: never
 	Err     error     // why the last attempt failed; nil when it did not
 	Stale   bool      // StaleAfter has passed since Checked, or since the start
@@ -171,6 +176,7 @@ func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
 		ended:   make(chan struct{}),
 		started: time.Now(),
 	}
+	k.status.Started = k.started
 	k.loader = &loader{src: src, timeout: k.opts.Timeout, running: &k.running, returned: k.ring}
 	k.running.Go(func() { k.run(ctx) })
 	if w, ok := src.(Watcher); ok {
@@ -229,6 +235,11 @@ func (k *Keeper[T]) ring() {
 }
 
 func (k *Keeper[T]) run(ctx context.Context) {
+	if m, ok := k.loader.src.(*Merged); ok && k.opts.LastGood != "" {
+		if data, err := readFile(k.opts.LastGood); err == nil {
+			m.seed(data)
+		}
+	}
 	for first := true; ; first = false {
 		err := k.attempt(ctx)
 		if ctx.Err() == nil {
@@ -346,7 +357,9 @@ func (k *Keeper[T]) attempt(ctx context.Context) error {
 	if err := k.publish(k.name, data, FromSource); err != nil {
 		return err
 	}
-	k.save(data)
+	if k.opts.Whole == nil || k.opts.Whole(k.Snapshot().Value) {
+		k.save(data)
+	}
 	return nil
 }
 

@@ -26,16 +26,27 @@ type Merged struct {
 	mu      sync.Mutex // held while loading
 	loaders []*loader
 	last    [][]byte
+	errs    []string // why each source fails, as it said when it began to; empty: it does not
+	given   bool     // any source has given anything
 	running sync.WaitGroup
 
 	bell sync.Mutex
 	ring func() // of the Watch that runs, if one does
 }
 
-// Merge makes a source of several. A nil one fails as a source that is missing.
+// Merge makes a source of several. A nil one fails as a source that is missing; of one that
+// is merged itself the sources count.
 func Merge(sources ...Source) *Merged {
-	m := &Merged{sources: sources, last: make([][]byte, len(sources))}
+	m := &Merged{}
 	for _, src := range sources {
+		if inner, ok := src.(*Merged); ok {
+			m.sources = append(m.sources, inner.sources...)
+		} else {
+			m.sources = append(m.sources, src)
+		}
+	}
+	m.last, m.errs = make([][]byte, len(m.sources)), make([]string, len(m.sources))
+	for _, src := range m.sources {
 		// Half of the time that the whole has: one that hangs must not fail the others.
 		m.loaders = append(m.loaders, &loader{src: src, timeout: DefaultTimeout / 2, running: &m.running, returned: m.changed})
 	}
@@ -71,19 +82,37 @@ func (m *Merged) Load(ctx context.Context) ([]byte, error) {
 	for i, r := range results {
 		parts[i].Name = sourceName(m.sources[i])
 		if r.err != nil {
-			parts[i].Err = r.err.Error()
+			if m.errs[i] == "" {
+				m.errs[i] = r.err.Error()
+			}
+			// The first failure's text: one that differs each time, by a port or a time,
+			// would make each load another document.
+			parts[i].Err = m.errs[i]
 			failed = append(failed, fmt.Errorf("%s: %w", parts[i].Name, r.err))
 		} else {
-			m.last[i] = r.data
+			m.last[i], m.errs[i], m.given = r.data, "", true
 		}
 		parts[i].Text = string(m.last[i])
 	}
-	for _, p := range parts {
-		if p.Text != "" {
-			return json.Marshal(parts)
-		}
+	if m.given {
+		return json.Marshal(parts)
 	}
 	return nil, errors.Join(failed...)
+}
+
+// seed gives what the sources gave to an earlier process, for those that give nothing.
+func (m *Merged) seed(data []byte) {
+	parts, err := Parts(data)
+	if err != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, part := range parts {
+		if i < len(m.sources) && m.last[i] == nil && part.Text != "" && part.Name == sourceName(m.sources[i]) {
+			m.last[i] = []byte(part.Text)
+		}
+	}
 }
 
 // Parts reads what a [Merged] has loaded.
