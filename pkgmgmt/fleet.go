@@ -327,16 +327,30 @@ func skew(rows []FleetRow) {
 	}
 	for _, group := range groups {
 		var top *FleetRow
+		forks := map[string]*FleetRow{} // the latest of each replacement
 		for _, row := range group {
-			if semver.IsValid(row.Version) && row.Replacement == "" && (top == nil || semver.Compare(row.Version, top.Version) > 0) {
+			if !semver.IsValid(row.Version) {
+				continue
+			}
+			if row.Replacement != "" {
+				if latest := forks[row.Replacement]; latest == nil || semver.Compare(row.Version, latest.Version) > 0 {
+					forks[row.Replacement] = row
+				}
+			} else if top == nil || semver.Compare(row.Version, top.Version) > 0 {
 				top = row
 			}
 		}
+		contents := contentsOf(group)
 		for _, row := range group {
-			other := ofAnotherContent(row, group)
+			other := contents.another(row)
+			fork := forks[row.Replacement]
 			switch {
 			case other != nil:
 				row.find(FleetSkewed, "has another content than the same version in "+other.Service, "find out which one is true before anything else; then build again with an empty module cache")
+			case top == nil && fork != nil && semver.Compare(row.Version, fork.Version) < 0:
+				row.find(FleetSkewed, fmt.Sprintf("is behind %s %s, which %s has", fork.Replacement, fork.Version, fork.Service), "let the replace directive of "+row.Module+" in go.mod name "+fork.Version)
+			case top == nil && row.Replacement != group[0].Replacement:
+				row.find(FleetSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, group[0].Service, group[0].Replacement), "remove the replace directive of "+row.Module+" from go.mod")
 			case top == nil || row == top || row.Version == top.Version && row.Replacement == "":
 			case row.Replacement != "" && modfile.IsDirectoryPath(row.Replacement):
 				row.find(FleetSkewed, fmt.Sprintf("is a folder, while %s has %s", top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
@@ -351,15 +365,37 @@ func skew(rows []FleetRow) {
 	}
 }
 
-// ofAnotherContent finds a row of the same version that was built from something else.
-func ofAnotherContent(row *FleetRow, group []*FleetRow) *FleetRow {
+// contents are, for each version in a group, the first row and the first that was built
+// from something else. A group is as large as hostile endpoints make it.
+type contents map[[2]string][2]*FleetRow
+
+func contentsOf(group []*FleetRow) contents {
+	all := contents{}
+	for _, row := range group {
+		if !strings.HasPrefix(row.sum, "h1:") {
+			continue
+		}
+		version := [2]string{row.Version, row.Replacement}
+		two := all[version]
+		switch {
+		case two[0] == nil:
+			two[0] = row
+		case two[1] == nil && row.sum != two[0].sum:
+			two[1] = row
+		}
+		all[version] = two
+	}
+	return all
+}
+
+// another finds a row of the same version that was built from something else.
+func (c contents) another(row *FleetRow) *FleetRow {
 	if row.sum == "" {
 		return nil
 	}
-	for _, other := range group {
-		if other.sum != "" && other.sum != row.sum && other.Version == row.Version && other.Replacement == row.Replacement && strings.HasPrefix(other.sum, "h1:") {
-			return other
-		}
+	two := c[[2]string{row.Version, row.Replacement}]
+	if two[0] != nil && two[0].sum != row.sum {
+		return two[0]
 	}
-	return nil
+	return two[1]
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -378,7 +379,14 @@ func (p *Proxy) stream(ctx context.Context, name string, limit int64, timeout ti
 	case http.StatusNotFound, http.StatusGone:
 		return fs.ErrNotExist
 	default:
-		return fmt.Errorf("the registry answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+		err := fmt.Errorf("the registry answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+		// Why a version is blocked stands there, for one; the go command prints it, too.
+		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/plain" {
+			if said, _ := io.ReadAll(io.LimitReader(resp.Body, 600)); len(bytes.TrimSpace(said)) > 0 {
+				err = fmt.Errorf("%w: %s", err, clean(string(said)))
+			}
+		}
+		return err
 	}
 	n, err := io.Copy(to, io.LimitReader(resp.Body, limit+1))
 	if err != nil {

@@ -194,6 +194,10 @@ func (pol *Policy) checkWith(dep *debug.Module, answers map[module.Version]answe
 			found(RuleAge, because(fmt.Sprintf("%s, and must be at least %s old", oldness(old), rl.minAge.text), rl.reason),
 				"use an older version, or wait until "+a.Time.Add(rl.minAge.d).UTC().Format(time.DateTime)+" UTC")
 		}
+		if rl.maxBehind.d > 0 && a.LatestTime.IsZero() && behind(m.Version, a.Latest) {
+			found(RuleUnverifiable, because("is behind "+clean(a.Latest)+", of an age that the registry does not tell", rl.reason), "ask a registry that tells times")
+			continue
+		}
 		if rl.maxBehind.d > 0 && a.LatestTime.Sub(a.Time) > rl.maxBehind.d && behind(m.Version, a.Latest) {
 			found(RuleAge, because(fmt.Sprintf("is %s older than %s, and may be %s", days(a.LatestTime.Sub(a.Time)), clean(a.Latest), rl.maxBehind.text), rl.reason), update)
 		}

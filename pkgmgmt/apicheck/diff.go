@@ -48,7 +48,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 
 	left := changedFiles(old, new)
 	for i, platform := range j.Platforms {
-		if i > 0 && !left.undecided(excluded) {
+		if i > 0 && !left.undecided(excluded) && !left.hidden(excluded) {
 			break
 		}
 		before, faults, err := old.load(ctx, work, platform, excluded)
@@ -64,7 +64,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		}
 		left.decided(before, after)
 		report := apidiff.ModuleChanges(&apidiff.Module{Path: old.Path, Packages: values(before.packages)}, &apidiff.Module{Path: new.Path, Packages: values(after.packages)})
-		for _, c := range report.Changes {
+		for _, c := range append(report.Changes, innerChanges(old.Path, before, after)...) {
 			change := Change{Message: clip(c.Message), Compatible: c.Compatible}
 			if slices.Contains(v.Changes, change) {
 				continue
@@ -150,6 +150,19 @@ func (c *changed) decided(before, after *surface) {
 }
 
 func (c *changed) undecided(excluded func(string) bool) bool { return len(c.names(excluded)) > 0 }
+
+// hidden tells whether internal packages have changed that nothing imports on the
+// platforms so far. On another one they may be part of the API.
+func (c *changed) hidden(excluded func(string) bool) bool {
+	for _, files := range []map[string]bool{c.before, c.then} {
+		for name := range files {
+			if dir := path.Dir(name); isInternal(dir) && !excluded(path.Join(c.module, dir)) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // names are the files that have changed without being judged, as far as they can matter:
 // an internal package that nothing imports cannot.

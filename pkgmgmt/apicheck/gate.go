@@ -1,6 +1,7 @@
 package apicheck
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,6 +30,10 @@ type GateOptions struct {
 	// options: modules below them are never asked for upstream. They are required with
 	// Upstream.
 	Private []string
+
+	// Concurrency bounds the comparisons at a time, each of which may take twice
+	// Options.Memory. Zero: two. More wait, for as long as their uploads do.
+	Concurrency int
 }
 
 // Gate makes the gate of a registry: it compares a release with the highest one before
@@ -52,7 +57,10 @@ func Gate(opts *GateOptions) (registry.Gate, error) {
 	if o.Upstream != "" && len(o.Private) == 0 {
 		return nil, errors.New("apicheck: Private: must be given with Upstream, or names of private modules would be told there")
 	}
-	g := &gate{checker: checker, upstream: o.Upstream, private: strings.Join(o.Private, ",")}
+	if o.Concurrency < 0 {
+		return nil, fmt.Errorf("apicheck: Concurrency: must not be negative, got %d", o.Concurrency)
+	}
+	g := &gate{places: make(chan struct{}, cmp.Or(o.Concurrency, 2)), checker: checker, upstream: o.Upstream, private: strings.Join(o.Private, ",")}
 	if _, err := (Module{Path: "example.com", Version: "v0.0.0", Proxy: o.Upstream, Dir: "."}).checked(); err != nil {
 		return nil, errors.New("apicheck: Upstream: must be URLs with http, https or file")
 	}
@@ -60,6 +68,7 @@ func Gate(opts *GateOptions) (registry.Gate, error) {
 }
 
 type gate struct {
+	places            chan struct{}
 	checker           *Checker
 	upstream, private string
 }
@@ -74,6 +83,12 @@ func (g *gate) judge(ctx context.Context, r *registry.Release) (registry.Judgeme
 	old := before(r.Versions, r.Version)
 	if old == "" {
 		return pass("there is no earlier release to compare with")
+	}
+	select {
+	case g.places <- struct{}{}:
+		defer func() { <-g.places }()
+	case <-ctx.Done():
+		return registry.Judgement{}, ctx.Err()
 	}
 	proxy, stop, err := g.serve(ctx, r.Proxy)
 	if err != nil {

@@ -154,7 +154,8 @@ func optional(f *ast.File) bool {
 			break
 		}
 		for _, c := range group.List {
-			if !constraint.IsGoBuild(c.Text) && !constraint.IsPlusBuild(c.Text) {
+			// A +build line without an empty line below it is a comment of the package.
+			if !constraint.IsGoBuild(c.Text) && (!constraint.IsPlusBuild(c.Text) || group == f.Doc) {
 				continue
 			}
 			expr, err := constraint.Parse(c.Text)
@@ -208,6 +209,7 @@ const buildTags = " cgo gc gccgo race msan asan boringcrypto unix " +
 // A surface is what a version shows on one platform.
 type surface struct {
 	packages map[string]*types.Package // those that others can import, by import path
+	internal map[string]*types.Package // those that they cannot, and that take part
 	compiled map[string]bool           // files of the module, by their path in it
 	reached  map[string]bool           // folders of the module with a package that takes part
 }
@@ -228,7 +230,7 @@ func (src *source) load(ctx context.Context, work, platform string, excluded fun
 	}
 	_, goarch, _ := strings.Cut(platform, "/")
 	c := checker{fset: fset, sizes: types.SizesFor("gc", goarch), done: map[string]*types.Package{}}
-	out = &surface{packages: map[string]*types.Package{}, compiled: map[string]bool{}, reached: map[string]bool{}}
+	out = &surface{packages: map[string]*types.Package{}, internal: map[string]*types.Package{}, compiled: map[string]bool{}, reached: map[string]bool{}}
 	for _, root := range roots {
 		for _, e := range root.Errors {
 			c.problem("%s", e.Msg)
@@ -248,6 +250,9 @@ func (src *source) load(ctx context.Context, work, platform string, excluded fun
 	for _, p := range c.seen {
 		if p.Module == nil || p.Module.Path != src.Path {
 			continue
+		}
+		if t := c.done[p.ID]; t != nil && isInternalPackage(src.Path, p.PkgPath) && !excluded(p.PkgPath) {
+			out.internal[p.PkgPath] = t
 		}
 		for _, name := range p.GoFiles {
 			rel, err := filepath.Rel(src.dir, name)

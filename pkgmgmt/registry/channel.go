@@ -16,7 +16,7 @@ import (
 // corp.example/lib@stable, and the history of what it stood for.
 type Channel struct {
 	Version string     `json:"version,omitempty"` // what it stands for; empty: it is removed
-	Moves   []Movement `json:"moves"`             // the oldest first
+	Moves   []Movement `json:"moves"`             // the oldest first; of more than can be read, some 30,000, the later ones
 }
 
 // A Movement of a channel.
@@ -27,7 +27,7 @@ type Movement struct {
 	Reason  string    `json:"reason"`
 }
 
-// maxChannels bounds the channels of a module.
+// maxChannels bounds the channels of a module. Those that were removed make room.
 const maxChannels = 100
 
 func decodeChannels(data []byte) (map[string]*Channel, error) {
@@ -110,7 +110,7 @@ func (g *Registry) move(r *request) *problem {
 		switch {
 		case c == nil && version == "":
 			return nil, fs.ErrNotExist
-		case c == nil && len(channels) >= maxChannels:
+		case c == nil && len(channels) >= maxChannels && !forgetRemoved(channels):
 			return nil, refuse(http.StatusUnprocessableEntity, ruleChannel, fmt.Sprintf("a module has at most %d channels", maxChannels))
 		case c == nil:
 			c = &Channel{}
@@ -122,7 +122,13 @@ func (g *Registry) move(r *request) *problem {
 		}
 		c.Version = version
 		c.Moves = append(c.Moves, Movement{Time: now(), Version: version, By: r.who, Reason: why})
-		return json.MarshalIndent(channels, "", "\t")
+		for {
+			data, err := json.MarshalIndent(channels, "", "\t")
+			if err != nil || len(data) <= maxSmall {
+				return data, err
+			}
+			shorten(channels) // or nobody could read them again
+		}
 	})
 	if err != nil {
 		return g.absent(err, at.module+"@"+at.channel)
@@ -130,4 +136,35 @@ func (g *Registry) move(r *request) *problem {
 	r.w.Header().Set("Cache-Control", "no-store")
 	writeJSON(r.w, r.Request, http.StatusOK, jsonType, after)
 	return nil
+}
+
+// shorten drops the older half of the longest history.
+func shorten(channels map[string]*Channel) {
+	var longest *Channel
+	for _, c := range channels {
+		if longest == nil || len(c.Moves) > len(longest.Moves) {
+			longest = c
+		}
+	}
+	longest.Moves = longest.Moves[(len(longest.Moves)+1)/2:]
+}
+
+// forgetRemoved makes room for a channel: of those that stand for nothing any more the one
+// that was removed first is forgotten.
+func forgetRemoved(channels map[string]*Channel) bool {
+	first, at := "", time.Time{}
+	for name, c := range channels {
+		if c.Version != "" {
+			continue
+		}
+		var removed time.Time
+		if n := len(c.Moves); n > 0 {
+			removed = c.Moves[n-1].Time
+		}
+		if first == "" || removed.Before(at) {
+			first, at = name, removed
+		}
+	}
+	delete(channels, first)
+	return first != ""
 }

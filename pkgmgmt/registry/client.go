@@ -220,8 +220,9 @@ func (c *Client) do(req *http.Request, v any) error {
 		return err
 	case len(data) > maxSmall:
 		return fmt.Errorf("%s: the answer is %w", req.URL.Redacted(), errTooLarge)
-	case v == nil:
-		return nil
+	}
+	if v == nil {
+		v = new(json.RawMessage) // a page to log in at is no success
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("%s: the answer is not that of a registry: %w", req.URL.Redacted(), err)
@@ -235,7 +236,19 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 	if client == nil {
 		client = http.DefaultClient
 	}
-	res, err := client.Do(req)
+	once := *client
+	once.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		switch {
+		case next.Method != via[0].Method: // a GET would succeed at what was not done
+			return http.ErrUseLastResponse
+		case client.CheckRedirect != nil:
+			return client.CheckRedirect(next, via)
+		case len(via) >= 10:
+			return errors.New("stopped after 10 redirects")
+		}
+		return nil
+	}
+	res, err := once.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +257,7 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 	}
 	defer res.Body.Close()
 	refusal := &Refusal{Status: res.StatusCode}
-	data, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxSmall))
 	if err != nil {
 		return nil, errors.Join(refusal, err)
 	}

@@ -126,7 +126,7 @@ func (d *dir) own(content io.Reader) (*os.File, bool) {
 	return f, err == nil && at == 0
 }
 
-func (d *dir) Update(_ context.Context, name string, edit func([]byte) ([]byte, error)) error {
+func (d *dir) Update(ctx context.Context, name string, edit func([]byte) ([]byte, error)) error {
 	path, err := d.path("update", name)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (d *dir) Update(_ context.Context, name string, edit func([]byte) ([]byte, 
 	if err := d.folder(folder); err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(folder, ".lock"))
+	unlock, err := lock(ctx, filepath.Join(folder, ".lock"))
 	if err != nil {
 		return err
 	}
@@ -218,8 +218,12 @@ func (d *dir) removeStale() {
 // durable, also those that another process has made and perhaps not synced yet.
 func (d *dir) folder(path string) error {
 	if _, known := d.durable.Load(path); known {
-		if _, err := os.Stat(path); err == nil {
+		_, err := os.Stat(path)
+		if err == nil {
 			return nil
+		}
+		if path == d.root { // it was there: a new one in its place would look like an empty registry
+			return fmt.Errorf("the registry's folder: %v", err) // not %w, as in Open
 		}
 	}
 	if path != d.root {

@@ -3,17 +3,20 @@ package registry
 import (
 	stdzip "archive/zip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 )
 
-// Edit publishes a version that differs from the latest in its go.mod alone: the next
-// patch version. That is how a module is deprecated and how versions are retracted,
+// Edit publishes a version that differs from the latest of the list in its go.mod alone:
+// the next patch version that is free, which may be above a yanked or blocked one. That is how a module is deprecated and how versions are retracted,
 // for the go command looks for both in the go.mod of the latest version:
 //
 //	c.Edit(ctx, "corp.example/lib", registry.Deprecate("use corp.example/kit"), nil)
@@ -30,9 +33,17 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 		return nil, fmt.Errorf("%s has no versions", path)
 	}
 	old := module.Version{Path: path, Version: latest}
-	next := module.Version{Path: path}
-	if next.Version, err = nextPatch(latest); err != nil {
-		return nil, err
+	next := module.Version{Path: path, Version: latest}
+	for free := false; !free; {
+		if next.Version, err = nextPatch(next.Version); err != nil {
+			return nil, err
+		}
+		// Yanked and blocked versions are not in the list. Their go.mod is there.
+		_, err := c.get(ctx, path, "@v/"+next.Version+".mod")
+		var refusal *Refusal
+		if free = errors.As(err, &refusal) && refusal.Status == http.StatusNotFound; err != nil && !free {
+			return nil, err
+		}
 	}
 	from, err := createTemp(os.TempDir())
 	if err != nil {
@@ -134,7 +145,13 @@ func Deprecate(message string) func(*modfile.File) error {
 			}
 			kept = append(kept, c)
 		}
+		comments.Suffix = slices.DeleteFunc(comments.Suffix, func(c modfile.Comment) bool {
+			return strings.HasPrefix(strings.TrimSpace(strings.TrimPrefix(c.Token, "//")), "Deprecated:")
+		})
 		if message = strings.TrimSpace(message); message != "" {
+			if n := len(kept); n > 0 && strings.TrimSpace(strings.TrimPrefix(kept[n-1].Token, "//")) != "" {
+				kept = append(kept, modfile.Comment{Token: "//"}) // it must begin a paragraph
+			}
 			kept = append(kept, modfile.Comment{Token: "// Deprecated: " + message})
 		}
 		comments.Before = kept

@@ -3,9 +3,11 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"os"
 	"syscall"
+	"time"
 )
 
 // readFlags open a file for reading. It does not matter to files that they are opened
@@ -13,20 +15,30 @@ import (
 const readFlags = os.O_RDONLY | syscall.O_NONBLOCK
 
 // lock waits until nobody else holds the lock of that file, in this process or in
-// another. The system gives it back when a process dies.
-func lock(path string) (unlock func(), err error) {
+// another, or ctx ends. The system gives it back when a process dies, and not when one
+// is stopped.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err == nil {
+	for wait := time.Millisecond; ; wait = min(2*wait, 16*time.Millisecond) {
+		// A flock(2) that waits cannot be told to stop, and each holds a thread.
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
 			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EINTR) {
+		case errors.Is(err, syscall.EINTR):
+		case !errors.Is(err, syscall.EWOULDBLOCK):
 			f.Close()
 			return nil, &os.PathError{Op: "flock", Path: path, Err: err}
+		default:
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				f.Close()
+				return nil, &os.PathError{Op: "flock", Path: path, Err: ctx.Err()}
+			}
 		}
 	}
 }

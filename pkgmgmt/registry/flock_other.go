@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"context"
 	"os"
 	"sync"
 )
@@ -12,7 +13,7 @@ const readFlags = os.O_RDONLY
 // One lock for all of the process: these systems have no flock(2).
 var locked sync.Mutex
 
-func lock(string) (unlock func(), err error) {
+func lock(context.Context, string) (unlock func(), err error) {
 	locked.Lock()
 	return locked.Unlock, nil
 }

@@ -142,7 +142,7 @@ func checkGoMod(m module.Version, data []byte) error {
 // what only larger archives need (ZIP64, APPNOTE 4.3.14), by which a small one could
 // claim any number of files.
 func checkEnd(f io.ReaderAt, size int64) error {
-	const most = 65535 + 22 + 20 // the longest comment, the end record, the ZIP64 locator before it
+	const most = 65<<10 + 20 // as far as archive/zip looks back, and the ZIP64 locator before that
 	tail := make([]byte, min(size, most))
 	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
 		return err
@@ -219,14 +219,16 @@ func unsoundOrBroken(err error) error {
 }
 
 // shown is a text from an upload as an answer may hold it.
-func shown(text string) string {
+func shown(text string) string { return shownUpTo(text, maxReason) }
+
+func shownUpTo(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return ' '
 		}
 		return r
 	}, text)
-	if short := oneLine(text, maxReason); short != "" {
+	if short := oneLine(text, most); short != "" {
 		return short
 	}
 	return "(what it says cannot be shown)"

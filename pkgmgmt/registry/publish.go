@@ -198,6 +198,7 @@ func (g *Registry) judge(r *request, c *cargo, zip, override string) (*Judgement
 		judgement = Judgement{Verdict: Unknown, Reason: err.Error(), Details: judgement.Details}
 	}
 	judgement.Reason = shown(judgement.Reason)
+	judgement.Details = grounds(judgement.Details)
 	switch judgement.Verdict {
 	case Pass:
 		return &judgement, nil
@@ -219,6 +220,22 @@ func (g *Registry) judge(r *request, c *cargo, zip, override string) (*Judgement
 	return nil, p
 }
 
+// grounds bounds the grounds of a judgement, which the record has to hold: a record that
+// is too large to be read would be the end of its version.
+func grounds(details []string) []string {
+	const most, long = 1000, 4 << 10
+	var all []string
+	left := maxSmall / 16 // for all of them
+	for i, d := range details {
+		d = shownUpTo(d, long)
+		if left -= len(d); i == most || left < 0 {
+			return append(all, fmt.Sprintf("and %d more", len(details)-i))
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
 // settle answers an upload of a version that there is already, after it has finished
 // the publishing of that; done is false when there is none.
 func (g *Registry) settle(r *request, c *cargo) (p *problem, done bool) {
@@ -232,7 +249,7 @@ func (g *Registry) settle(r *request, c *cargo) (p *problem, done bool) {
 		return refuse(http.StatusConflict, ruleImmutable, fmt.Sprintf(
 			"%s@%s is published with the sum %s, and what never changes cannot be published with the sum %s: take the next version", r.at.module, r.at.version, rec.Sum, c.sum)), true
 	case rec.Blocked:
-		return g.blocked(r.Context(), r.at.file, r.at.module, r.at.version), true
+		return g.refused(r.Context(), &r.at, rec), true
 	}
 	g.stats.identical.Add(1)
 	g.published(r, http.StatusOK, c, nil)

@@ -104,6 +104,16 @@ func (g *Registry) blocked(ctx context.Context, file, path, version string) *pro
 	return refuse(http.StatusForbidden, ruleBlocked, fmt.Sprintf("%s@%s is blocked: %s", path, version, reason))
 }
 
+// refused is blocked for those who have the record. Where that says more than the file,
+// whoever blocked the version has died in between.
+func (g *Registry) refused(ctx context.Context, at *target, rec *Record) *problem {
+	p := g.blocked(ctx, at.file, at.module, at.version)
+	if p == nil && rec.Blocked {
+		p = refuse(http.StatusForbidden, ruleBlocked, at.module+"@"+at.version+" is blocked")
+	}
+	return p
+}
+
 // latest is the version of @latest: the highest release, else the highest prerelease,
 // else the latest pseudo-version. Retracted versions count: the go command looks at
 // retractions itself.
@@ -203,7 +213,7 @@ func (g *Registry) sendZip(r *request) *problem {
 		// was cut off: it will be visible once the record is there.
 		return g.absent(err, at.module+"@"+at.version)
 	}
-	if p := g.blocked(ctx, at.file, at.module, at.version); p != nil {
+	if p := g.refused(ctx, at, rec); p != nil {
 		return p
 	}
 	h := r.w.Header()

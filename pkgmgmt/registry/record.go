@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -88,7 +89,11 @@ func (g *Registry) amend(ctx context.Context, file string, edit func(*journal) (
 		if !changed || err != nil {
 			return nil, err
 		}
-		return json.MarshalIndent(j, "", "\t")
+		data, err := json.MarshalIndent(j, "", "\t")
+		if err == nil && len(data) > maxSmall { // nobody could read it again
+			return nil, refuse(http.StatusInsufficientStorage, ruleStore, "the record of this version has no room left")
+		}
+		return data, err
 	})
 }
 
@@ -153,7 +158,17 @@ func (g *Registry) list(ctx context.Context, base, file, version string) error {
 		if err != nil {
 			return nil, err
 		}
-		return listed(old, version, !rec.Yanked && !rec.Blocked), nil
+		in := !rec.Yanked && !rec.Blocked
+		if in {
+			// A version whose publishing was cut off is listed once all of it is there.
+			f, err := g.store.Open(ctx, file+".info")
+			if err == nil {
+				f.Close()
+			} else if in = false; !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+		}
+		return listed(old, version, in), nil
 	})
 }
 

@@ -52,7 +52,7 @@ func New(bi *debug.BuildInfo, opts *Options) (*cyclonedx.BOM, error) {
 	if strings.HasSuffix(bi.Path, ".test") && len(bi.Deps) == 0 {
 		return nil, ErrNoModules
 	}
-	refs := map[string]bool{}
+	refs := map[string]int{}
 	root := program(bi, o, refs)
 	components := []cyclonedx.Component{standardLibrary(bi, refs)}
 	for _, dep := range bi.Deps {
@@ -103,7 +103,7 @@ func Write(w io.Writer, bi *debug.BuildInfo, opts *Options) error {
 }
 
 // program is the main component.
-func program(bi *debug.BuildInfo, o Options, refs map[string]bool) cyclonedx.Component {
+func program(bi *debug.BuildInfo, o Options, refs map[string]int) cyclonedx.Component {
 	path := cmp.Or(bi.Main.Path, bi.Path)
 	c := cyclonedx.Component{
 		Type:    cyclonedx.ComponentTypeApplication,
@@ -138,7 +138,7 @@ func shown(key string) bool {
 	return strings.HasPrefix(key, "GO") && slices.Contains([]string{"386", "AMD64", "ARM", "ARM64", "MIPS", "MIPS64", "PPC64", "RISCV64", "WASM"}, key[2:])
 }
 
-func standardLibrary(bi *debug.BuildInfo, refs map[string]bool) cyclonedx.Component {
+func standardLibrary(bi *debug.BuildInfo, refs map[string]int) cyclonedx.Component {
 	// "go1.26.1 X:nodwarf5" is that of a toolchain built with an experiment.
 	version, _, _ := strings.Cut(strings.TrimPrefix(bi.GoVersion, "go"), " ")
 	c := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, Name: "stdlib", Version: version, PackageURL: packageURL("stdlib", version, "")}
@@ -150,7 +150,7 @@ func standardLibrary(bi *debug.BuildInfo, refs map[string]bool) cyclonedx.Compon
 }
 
 // library is a module as it was compiled.
-func library(dep *debug.Module, refs map[string]bool) cyclonedx.Component {
+func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
 	m := dep
 	if dep.Replace != nil {
 		m = dep.Replace
@@ -181,15 +181,21 @@ func library(dep *debug.Module, refs map[string]bool) cyclonedx.Component {
 	return c
 }
 
-// unique makes a reference that no component has yet.
-func unique(refs map[string]bool, ref string) string {
-	ref = cmp.Or(ref, "unnamed")
-	base := ref
-	for i := 2; refs[ref]; i++ {
-		ref = fmt.Sprintf("%s#%d", base, i)
+// unique makes a reference that no component has yet. refs has the last number that a
+// reference was given, so that a thousand of one name do not search for theirs.
+func unique(refs map[string]int, ref string) string {
+	base := cmp.Or(ref, "unnamed")
+	for {
+		refs[base]++
+		if ref = base; refs[base] > 1 {
+			ref = fmt.Sprintf("%s#%d", base, refs[base])
+			if refs[ref] > 0 {
+				continue
+			}
+			refs[ref] = 1
+		}
+		return ref
 	}
-	refs[ref] = true
-	return ref
 }
 
 // packageURL follows https://github.com/package-url/purl-spec, but for lower case.

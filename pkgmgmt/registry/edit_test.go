@@ -1,0 +1,72 @@
+package registry_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+)
+
+func serveR(t *testing.T, h http.Handler) *registry.Client {
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return &registry.Client{URL: s.URL, HTTP: s.Client()}
+}
+
+func TestDeprecateBeginsAParagraph(t *testing.T) {
+	at := "corp.example/lib@v1.0.0"
+	reg := fresh(t)
+	put(t, reg, 201, at, archive(t, at, "@/go.mod", "// Module lib does things.\nmodule corp.example/lib\n\ngo 1.24\n", "@/lib.go", "package lib\n"))
+	c := serveR(t, reg)
+	_, err := c.Edit(t.Context(), "corp.example/lib", registry.Deprecate("use kit"), nil)
+	require.NoError(t, err)
+	mod := get(reg, "/corp.example/lib/@v/v1.0.1.mod").Body.String()
+	f, err := modfile.Parse("go.mod", []byte(mod), nil)
+	require.NoError(t, err)
+	require.Equal(t, "use kit", f.Module.Deprecated, mod)
+}
+
+func TestDeprecateTakesBackASuffix(t *testing.T) {
+	f, err := modfile.Parse("go.mod", []byte("module corp.example/lib // Deprecated: old\n"), nil)
+	require.NoError(t, err)
+	require.Equal(t, "old", f.Module.Deprecated)
+	require.NoError(t, registry.Deprecate("")(f))
+	data, _ := f.Format()
+	f, _ = modfile.Parse("go.mod", data, nil)
+	require.Equal(t, "", f.Module.Deprecated, string(data))
+}
+
+func TestEditAboveWhatIsNotListed(t *testing.T) {
+	for _, how := range []string{"yank", "block"} {
+		t.Run(how, func(t *testing.T) {
+			reg := fresh(t)
+			put(t, reg, 201, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "a"))
+			put(t, reg, 201, "corp.example/lib@v1.0.1", lib(t, "corp.example/lib@v1.0.1", "b"))
+			c := serveR(t, reg)
+			m := module.Version{Path: "corp.example/lib", Version: "v1.0.1"}
+			if how == "yank" {
+				require.NoError(t, c.Yank(t.Context(), m, "bad"))
+			} else {
+				require.NoError(t, c.Block(t.Context(), m, "bad"))
+			}
+			_, err := c.Edit(t.Context(), "corp.example/lib", registry.Retract("v1.0.1", "v1.0.1", "bad"), nil)
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestALoginPageIsNoSuccess(t *testing.T) {
+	c := serveR(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/login" {
+			w.Header().Set("Content-Type", "text/html")
+			w.Write([]byte("<html>log in"))
+			return
+		}
+		http.Redirect(w, r, "/login", http.StatusFound)
+	}))
+	require.Error(t, c.Block(t.Context(), module.Version{Path: "corp.example/lib", Version: "v1.0.1"}, "evil"))
+}
