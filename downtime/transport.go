@@ -15,16 +15,18 @@ import (
 
 // Transport makes a client understand the refusals of others, of guards and of whatever
 // else answers 503 Service Unavailable with Retry-After: they become an
-// [*UnavailableError], with the host that refuses and the time to come back and, where it is a guard that
-// refuses, its window. base does the requests; nil is http.DefaultTransport.
+// [*UnavailableError], with the host that refuses and the time to come back and, where it
+// is a guard that refuses, its window. base does the requests; nil is
+// http.DefaultTransport.
 //
 //	client := &http.Client{Transport: downtime.Transport(nil)}
 //
 // That is more than an [http.RoundTripper] should do, which leaves responses to its
 // caller; but nobody who has to handle maintenance wants to look at each response for it. Any
 // other response is handed on unchanged, a 503 without a valid Retry-After too, which
-// says nothing of when. At most 64 KiB of a refusal's body are read, for two seconds and in the request's
-// context, and none of it is kept but a window's id, mode, message and end.
+// says nothing of when. At most 64 KiB of a refusal's body are read, for two seconds and
+// in the request's context, and none of it is kept but a window's id, mode, message and
+// end.
 //
 // It waits and tries again only when the request's context says so: see [WithWait].
 func Transport(base http.RoundTripper) http.RoundTripper {

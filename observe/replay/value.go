@@ -8,7 +8,8 @@ import (
 )
 
 // Context returns a context in which observe.Value answers from the bundle, and
-// observe.RequestID is that of the recorded request. [Run] gives it to the request; it is for those who serve [Case.Request] themselves.
+// observe.RequestID is that of the recorded request. [Run] gives it to the request; it is
+// for those who serve [Case.Request] themselves.
 func (c *Case) Context(ctx context.Context) context.Context {
 	return rerun.With(ctx, (*rerunning)(c))
 }

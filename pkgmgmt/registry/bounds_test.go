@@ -53,7 +53,9 @@ func TestManyGrounds(t *testing.T) {
 	require.Equal(t, "gate", r.Rule)
 	_, err = c.Publish(t.Context(), dir, "v1.0.0", &registry.PublishOptions{Override: "we know"})
 	require.NoError(t, err)
+	require.NoError(t, err)
 	_, err = c.Publish(t.Context(), dir, "v1.0.0", &registry.PublishOptions{Override: "we know"})
+	require.NoError(t, err)
 	require.Equal(t, 200, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code)
 }
 

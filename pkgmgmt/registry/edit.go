@@ -16,8 +16,8 @@ import (
 )
 
 // Edit publishes a version that differs from the latest of the list in its go.mod alone:
-// the next patch version that is free, which may be above a yanked or blocked one. That is how a module is deprecated and how versions are retracted,
-// for the go command looks for both in the go.mod of the latest version:
+// the next patch version that is free, which may be above a yanked or blocked one. That is
+// how a module is deprecated and how versions are retracted, for the go command looks for both in the go.mod of the latest version:
 //
 //	c.Edit(ctx, "corp.example/lib", registry.Deprecate("use corp.example/kit"), nil)
 //	c.Edit(ctx, "corp.example/lib", registry.Retract("v1.2.0", "v1.2.3", "loses writes"), nil)

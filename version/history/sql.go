@@ -49,8 +49,8 @@ type SQLOptions struct {
 // machine.
 //
 // Nothing is removed but by [SQLStore.Prune], and a query reads everything: ten thousand
-// runs take some 50 ms. A row that cannot be read is left out and counted. The tables need the protection of the deployment: who may write
-// to them can tell any story.
+// runs take some 50 ms. A row that cannot be read is left out and counted. The tables need
+// the protection of the deployment: who may write to them can tell any story.
 type SQLStore struct {
 	db      *sql.DB
 	dialect Dialect
