@@ -86,6 +86,7 @@ func TestMergeWithABrokenPart(t *testing.T) {
 			require.Equal(t, []int64{2, 1}, values(), broken)
 			require.Len(t, p.Problems(), 1)
 			require.NotEmpty(t, p.Problems()[0].Error())
+			require.Equal(t, 1.0, p.Stats()["partial"])
 			now, err := os.ReadFile(kept)
 			require.NoError(t, err)
 			require.Equal(t, string(whole), string(now), "only what is whole is kept")

@@ -359,6 +359,7 @@ func (p *Provider) Revision() string {
 //	flags            flags of the document
 //	problems         of them, how many are wrong
 //	age_seconds      since the source last gave an acceptable document, or since the start
+//	partial          documents of a Merge that are missing, or not up to date
 //	stale            1 while longer than Options.StaleAfter
 //	lost             1 while longer than Options.LostAfter
 //	loads            loads tried
@@ -371,7 +372,7 @@ func (p *Provider) Stats() map[string]float64 {
 	p.mu.Lock()
 	k := p.keeper
 	p.mu.Unlock()
-	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
+	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "partial": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
 	if set := p.current.Load(); set != nil {
 		stats["flags"] = float64(len(set.flags))
 	}
@@ -380,6 +381,7 @@ func (p *Provider) Stats() map[string]float64 {
 	}
 	if s := k.Snapshot(); s != nil {
 		stats["problems"] = float64(len(s.Problems))
+		stats["partial"] = float64(len(s.Value.partial))
 	}
 	status := k.Status()
 	since := status.Checked

@@ -72,7 +72,7 @@ type Fleet struct {
 	only    []pattern
 }
 
-// NewFleet makes a fleet.
+// NewFleet makes a fleet. Of no target nothing is said: its report is empty, and fine.
 func NewFleet(targets []Target, opts *FleetOptions) (*Fleet, error) {
 	f := &Fleet{targets: slices.Clone(targets)}
 	if opts != nil {

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -103,7 +104,7 @@ func (s *httpSource) get(ctx context.Context) (data []byte, retryAfter time.Dura
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusNotModified && s.body != nil:
-		return s.body, 0, nil
+		return bytes.Clone(s.body), 0, nil // the caller owns what it gets
 	case resp.StatusCode != http.StatusOK:
 		return nil, parseRetryAfter(resp.Header.Get("Retry-After")), fmt.Errorf("the server answered %s", statusText(resp.StatusCode))
 	}

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func Bytes(name string, data []byte) Source { return bytesSource{name, data} }
 
 func (s bytesSource) Name() string { return s.name }
 
-func (s bytesSource) Load(context.Context) ([]byte, error) { return s.data, nil }
+func (s bytesSource) Load(context.Context) ([]byte, error) { return bytes.Clone(s.data), nil }
 
 type fsSource struct {
 	fsys fs.FS

@@ -21,8 +21,9 @@ import (
 // once, where the system has flock(2); elsewhere only one may write.
 //
 // The tree is that of a module proxy, so that a static file server, or
-// GOPROXY=file://…, can read it, with nothing of what a registry refuses; a backup may
-// copy it at any time. What a crash has left below ".tmp" is removed when the next process
+// GOPROXY=file://…, can read it, with nothing of what a registry refuses. A backup is a
+// snapshot of the file system, or a copy of each folder's list before its other files:
+// a list that is copied later may name what the copy has not got. What a crash has left below ".tmp" is removed when the next process
 // begins to write, or a day later where there is no flock(2).
 //
 // A file is written under another name, synced, and linked or renamed into place, and

@@ -18,7 +18,7 @@ import (
 
 // What a zip may make the registry hold in memory.
 const (
-	maxDirectory = 8 << 20 // the zip's list of files: some 50,000 of them
+	maxDirectory = 8 << 20 // the zip's list of files: 50,000 of usual names, three times as many of the shortest
 	maxGoMod     = 256 << 10
 	maxLines     = 10_000 // of go.mod, each of which takes some kilobytes once it is parsed
 )

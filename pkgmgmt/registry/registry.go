@@ -49,9 +49,9 @@ type Options struct {
 	// files; one more is answered with 503. 0: 64.
 	MaxUploads int
 
-	// UploadTimeout bounds the time in which a body must have arrived. 0: 15 minutes.
-	// Servers with an http.Server.ReadTimeout or WriteTimeout are cut off by those as
-	// well, while a gate judges too.
+	// UploadTimeout bounds the time in which a body must have arrived. 0: 15 minutes. For
+	// an upload it takes the place of the http.Server's ReadTimeout and WriteTimeout, where
+	// the server's writers let it.
 	UploadTimeout time.Duration
 
 	// TempDir is the folder for uploads, which may be as large as MaxZip each. Empty: a
