@@ -81,6 +81,9 @@ func (l *levels) store(next map[string]setLevel) {
 	}
 }
 
+// any reports whether some logger's level may be set. It is inlined.
+func (l *levels) any() bool { return l.set.Load() != nil }
+
 // of finds the level set for a logger.
 func (l *levels) of(name string) (level slog.Level, ok bool) {
 	set := l.set.Load()

@@ -101,8 +101,10 @@ func (h *logHandler) Enabled(ctx context.Context, level slog.Level) bool {
 
 // writes reports whether a record of that level is written at once.
 func (h *logHandler) writes(ctx context.Context, level slog.Level) bool {
-	if set, ok := h.root.levels.of(h.name); ok {
-		return level >= set
+	if h.root.levels.any() {
+		if set, ok := h.root.levels.of(h.name); ok {
+			return level >= set
+		}
 	}
 	if h.root.level != nil && level < h.root.level.Level() {
 		return false
