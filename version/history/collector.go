@@ -151,6 +151,12 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client = clean(client, maxID)
+	// The client's own bound comes first: a crowd of one shall not shut out the others.
+	if wait, ok := c.budgets.enter(client, time.Now()); !ok {
+		c.throttle(w, wait)
+		return
+	}
+	defer c.budgets.leave(client)
 	if c.active.Add(1) > maxActive {
 		c.active.Add(-1)
 		c.overload.Add(1)
@@ -159,11 +165,6 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.active.Add(-1)
-	if wait, ok := c.budgets.enter(client, time.Now()); !ok {
-		c.throttle(w, wait)
-		return
-	}
-	defer c.budgets.leave(client)
 	c.receive(w, r, client)
 }
 
