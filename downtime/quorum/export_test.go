@@ -6,6 +6,7 @@ import "time"
 const (
 	SQLNonce    = sqlNonce
 	SQLSettings = sqlSettings
+	SQLWho      = sqlWho
 	SQLBeat     = sqlBeat
 	SQLShare    = sqlShare
 	SQLLetGo    = sqlLetGo
