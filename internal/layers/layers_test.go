@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"observe/replay":    {"observe", "observe/capture", "internal/rerun", openfeature},
 	"internal/document": {yaml},
 	"internal/live":     {"internal/document", fsnotify},
+	"internal/pgtest":   {},
 	"internal/rerun":    {},
 	"internal/token":    {jwt},
 	"internal/layers":   {},
