@@ -24,29 +24,33 @@ const module = "github.com/upkeep-go/upkeep"
 // one another; internal packages import none of the five, except internal/interop; nothing
 // imports internal/interop or examples.
 var arrows = map[string][]string{
-	"version":           {masterminds, xmod, otel, otelTrace},
-	"version/compat":    {"version", "internal/document", masterminds, xmod},
-	"version/history":   {"version"},
-	"flags":             {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
-	"flags/jsonlogic":   {}, // stands alone
-	"flags/flagtest":    {"flags", openfeature},
-	"flags/ofrep":       {"flags", "internal/document", openfeature},
-	"pkgmgmt":           {"internal/document", masterminds, xmod},
-	"pkgmgmt/apicheck":  {"pkgmgmt/registry", xmod, xexp, xtools},
-	"pkgmgmt/registry":  {xmod},
-	"pkgmgmt/storetest": {"pkgmgmt/registry"},
-	"pkgmgmt/sbom":      {xmod, cyclonedx},
-	"pkgmgmt/proxytest": {"pkgmgmt/registry", xmod},
-	"downtime":          {"internal/document", "internal/live", "internal/token"},
-	"downtime/quorum":   {"downtime"},
-	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":   {}, // stands alone
-	"observe/replay":    {"observe", "observe/capture", "internal/rerun", openfeature},
-	"internal/document": {yaml},
-	"internal/live":     {"internal/document", fsnotify},
-	"internal/rerun":    {},
-	"internal/token":    {jwt},
-	"internal/layers":   {},
+	"version":             {"internal/cleantext", masterminds, xmod, otel, otelTrace},
+	"version/compat":      {"version", "internal/document", masterminds, xmod},
+	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
+	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"flags/jsonlogic":     {}, // stands alone
+	"flags/flagtest":      {"flags", openfeature},
+	"flags/ofrep":         {"flags", "internal/document", openfeature},
+	"pkgmgmt":             {"internal/document", masterminds, xmod},
+	"pkgmgmt/apicheck":    {"pkgmgmt/registry", xmod, xexp, xtools},
+	"pkgmgmt/registry":    {"internal/atomicfile", xmod},
+	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
+	"pkgmgmt/sbom":        {xmod, cyclonedx},
+	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
+	"downtime":            {"internal/document", "internal/live", "internal/token"},
+	"downtime/quorum":     {"downtime", "internal/atomicfile"},
+	"observe":             {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":     {}, // stands alone
+	"observe/replay":      {"observe", "observe/capture", "internal/rerun", openfeature},
+	"internal/document":   {yaml},
+	"internal/accept":     {},
+	"internal/atomicfile": {},
+	"internal/problem":    {"internal/accept"},
+	"internal/live":       {"internal/document", fsnotify},
+	"internal/rerun":      {},
+	"internal/cleantext":  {},
+	"internal/token":      {jwt},
+	"internal/layers":     {},
 }
 
 const (
