@@ -1,4 +1,4 @@
-module github.com/upkeep-go/upkeep/examples/observebench
+module github.com/upkeep-go/upkeep/internal/interop/observebench
 
 go 1.26.0
 
@@ -31,4 +31,4 @@ require (
 	golang.org/x/sys v0.48.0 // indirect
 )
 
-replace github.com/upkeep-go/upkeep => ../..
+replace github.com/upkeep-go/upkeep => ../../..

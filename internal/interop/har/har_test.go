@@ -152,7 +152,7 @@ func needs(t *testing.T, names ...string) string {
 	t.Helper()
 	missing := func(what string) {
 		t.Helper()
-		message := what + ": run ./setup in examples/har, which gets what is needed on Debian"
+		message := what + ": run ./setup in internal/interop/har, which gets what is needed on Debian"
 		if os.Getenv("CI") == "true" {
 			t.Fatal(message)
 		}

@@ -1,4 +1,4 @@
-module github.com/upkeep-go/upkeep/examples/routers
+module github.com/upkeep-go/upkeep/internal/interop/routers
 
 go 1.26.0
 
@@ -61,4 +61,4 @@ require (
 	google.golang.org/protobuf v1.36.10 // indirect
 )
 
-replace github.com/upkeep-go/upkeep => ../..
+replace github.com/upkeep-go/upkeep => ../../..

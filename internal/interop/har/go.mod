@@ -1,8 +1,8 @@
-module github.com/upkeep-go/upkeep/examples/har
+module github.com/upkeep-go/upkeep/internal/interop/har
 
 go 1.26.0
 
-replace github.com/upkeep-go/upkeep => ../..
+replace github.com/upkeep-go/upkeep => ../../..
 
 require (
 	github.com/stretchr/testify v1.12.1

@@ -1,6 +1,6 @@
 // Sbom writes the bill of materials of a program that the go command has built:
 //
-//	go run . ../../bin/shop > shop.cdx.json
+//	go run . ../../../bin/shop > shop.cdx.json
 //
 // Without an argument it writes its own. A running service needs no file: sbom.Handler
 // serves the same. The tests hold bills against the schema that CycloneDX publishes,

@@ -1,4 +1,4 @@
-module github.com/upkeep-go/upkeep/examples/flagd
+module github.com/upkeep-go/upkeep/internal/interop/flagd
 
 go 1.26.0
 
@@ -39,4 +39,4 @@ require (
 	google.golang.org/protobuf v1.36.11 // indirect
 )
 
-replace github.com/upkeep-go/upkeep => ../..
+replace github.com/upkeep-go/upkeep => ../../..

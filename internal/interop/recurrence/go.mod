@@ -1,12 +1,11 @@
-module github.com/upkeep-go/upkeep/examples/calendar
+module github.com/upkeep-go/upkeep/internal/interop/recurrence
 
 go 1.26.0
 
-replace github.com/upkeep-go/upkeep => ../..
-
 require (
-	github.com/arran4/golang-ical v0.3.4
+	github.com/robfig/cron/v3 v3.0.1
 	github.com/stretchr/testify v1.12.1
+	github.com/teambition/rrule-go v1.8.2
 	github.com/upkeep-go/upkeep v0.0.0
 )
 
@@ -16,3 +15,5 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 )
+
+replace github.com/upkeep-go/upkeep => ../../..

@@ -1,4 +1,4 @@
-module github.com/upkeep-go/upkeep/examples/flagbench
+module github.com/upkeep-go/upkeep/internal/interop/flagbench
 
 go 1.26.6
 
@@ -64,4 +64,4 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
 
-replace github.com/upkeep-go/upkeep => ../..
+replace github.com/upkeep-go/upkeep => ../../..

@@ -1,8 +1,8 @@
-module github.com/upkeep-go/upkeep/examples/sbom
+module github.com/upkeep-go/upkeep/internal/interop/sbom
 
 go 1.26.0
 
-replace github.com/upkeep-go/upkeep => ../..
+replace github.com/upkeep-go/upkeep => ../../..
 
 require (
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
