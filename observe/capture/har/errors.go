@@ -1,6 +1,7 @@
 package har
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -48,13 +49,7 @@ func (s Severity) String() string {
 // Faults are all that is wrong with a file.
 type Faults []*Fault
 
-func (fs Faults) Error() string {
-	lines := make([]string, len(fs))
-	for i, f := range fs {
-		lines[i] = f.Error()
-	}
-	return strings.Join(lines, "\n")
-}
+func (fs Faults) Error() string { return errors.Join(fs.Unwrap()...).Error() }
 
 // Unwrap returns each fault, for errors.As and errors.Is.
 func (fs Faults) Unwrap() []error {

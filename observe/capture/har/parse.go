@@ -86,10 +86,10 @@ func Decode(name string, data []byte, v any) error {
 	return Faults{&fault}
 }
 
-// position returns the line and column of an offset, both from 1.
+// position returns the line and column, from 1, of the last of the first offset bytes.
 func position(data []byte, offset int64) (line, column int) {
 	before := data[:max(0, min(offset, int64(len(data))))]
-	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
+	return 1 + bytes.Count(before, []byte("\n")), max(1, len(before)-1-bytes.LastIndexByte(before, '\n'))
 }
 
 // Check returns what is wrong with the version and the entries of a file, and nil when
