@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"internal/document":   {"internal/cleantext", yaml},
 	"internal/accept":     {},
 	"internal/atomicfile": {},
+	"internal/page":       {"internal/problem"},
 	"internal/problem":    {"internal/accept"},
 	"internal/live":       {"internal/document", fsnotify},
 	"internal/rerun":      {},
