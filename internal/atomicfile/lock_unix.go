@@ -51,8 +51,8 @@ func control(f *os.File, how int) error {
 			}
 		}
 	})
-	if err != nil {
-		return err
+	if err != nil { // Control fails for a closed file only
+		return &os.PathError{Op: "flock", Path: f.Name(), Err: os.ErrClosed}
 	}
 	if locked != nil {
 		return &os.PathError{Op: "flock", Path: f.Name(), Err: locked}
