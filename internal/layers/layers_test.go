@@ -42,9 +42,10 @@ var arrows = map[string][]string{
 	"observe":             {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {}, // stands alone
 	"observe/replay":      {"observe", "observe/capture", "internal/rerun", openfeature},
-	"internal/document":   {yaml},
+	"internal/document":   {"internal/cleantext", yaml},
 	"internal/accept":     {},
 	"internal/atomicfile": {},
+	"internal/page":       {"internal/problem"},
 	"internal/problem":    {"internal/accept"},
 	"internal/live":       {"internal/document", fsnotify},
 	"internal/rerun":      {},

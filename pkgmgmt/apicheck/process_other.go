@@ -7,6 +7,9 @@ import (
 	"os/exec"
 )
 
+// executable is the file that this program was started from, or what has taken its place.
+func executable() (string, error) { return os.Executable() }
+
 // alone leaves a command as it is: the deadline ends the worker, and what it has
 // started ends when it finds nobody to answer.
 func alone(*exec.Cmd) {}

@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// executable is this program, also after another file has taken its place on disk.
+func executable() (string, error) { return "/proc/self/exe", nil }
+
 // alone puts a command into a process group, which is ended as a whole.
 func alone(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
