@@ -24,7 +24,7 @@ const module = "github.com/upkeep-go/upkeep"
 // one another; internal packages import none of the five, except internal/interop; nothing
 // imports internal/interop or examples.
 var arrows = map[string][]string{
-	"version":             {"internal/cleantext", masterminds, xmod, otel, otelTrace},
+	"version":             {"internal/accept", "internal/cleantext", "internal/problem", masterminds, xmod, otel, otelTrace},
 	"version/compat":      {"version", "internal/document", masterminds, xmod},
 	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
 	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
