@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // The last good copy that an earlier version wrote is read and obeyed.
@@ -31,18 +32,18 @@ func TestLastGoodCopyOfAnEarlierVersion(t *testing.T) {
 
 		now := state.Windows[0]
 		require.Equal(t, "orders-db-upgrade", now.Window.ID)
-		require.Equal(t, downtime.PhaseInProgress, now.Phase)
+		require.Equal(t, schedule.PhaseInProgress, now.Phase)
 		require.Equal(t, "1999-12-31T23:30:00Z", now.Planned.UTC().Format(time.RFC3339))
 		require.Equal(t, "1999-12-31T23:45:00Z", now.Start.UTC().Format(time.RFC3339))
 		require.Equal(t, "2000-01-01T02:00:00Z", now.End.UTC().Format(time.RFC3339))
-		require.Equal(t, downtime.ModeClosed, now.Window.Mode)
-		require.Equal(t, downtime.OverrunReopen, now.Window.Overrun)
+		require.Equal(t, schedule.ModeClosed, now.Window.Mode)
+		require.Equal(t, schedule.OverrunReopen, now.Window.Overrun)
 
 		next := state.Windows[1]
 		require.Equal(t, "weekly", next.Window.ID)
-		require.Equal(t, downtime.PhaseAnnounced, next.Phase)
+		require.Equal(t, schedule.PhaseAnnounced, next.Phase)
 		require.Equal(t, "2000-01-11T08:00:00Z", next.Start.UTC().Format(time.RFC3339), "neither the exception nor the freeze")
-		require.Equal(t, downtime.ModeReadOnly, next.Window.Mode)
+		require.Equal(t, schedule.ModeReadOnly, next.Window.Mode)
 
 		h := g.Handler(ok)
 		require.Equal(t, 503, get(h, "POST", "http://shop.example/orders/1").Code)

@@ -36,16 +36,19 @@ var arrows = map[string][]string{
 	"pkgmgmt/storetest": {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":      {xmod, cyclonedx},
 	"pkgmgmt/proxytest": {"pkgmgmt/registry", xmod},
-	"downtime":          {"internal/document", "internal/live", "internal/token"},
+	"downtime":          {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/token"},
 	"downtime/quorum":   {"downtime"},
-	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":   {}, // stands alone
-	"observe/replay":    {"observe", "observe/capture", "internal/rerun", openfeature},
-	"internal/document": {yaml},
-	"internal/live":     {"internal/document", fsnotify},
-	"internal/rerun":    {},
-	"internal/token":    {jwt},
-	"internal/layers":   {},
+	"downtime/schedule": {"downtime/internal/pattern", "internal/document"},
+
+	"downtime/internal/pattern": {}, // stands alone
+	"observe":                   {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":           {}, // stands alone
+	"observe/replay":            {"observe", "observe/capture", "internal/rerun", openfeature},
+	"internal/document":         {yaml},
+	"internal/live":             {"internal/document", fsnotify},
+	"internal/rerun":            {},
+	"internal/token":            {jwt},
+	"internal/layers":           {},
 }
 
 const (
