@@ -24,7 +24,7 @@ const module = "github.com/upkeep-go/upkeep"
 // one another; internal packages import none of the five, except internal/interop; nothing
 // imports internal/interop or examples.
 var arrows = map[string][]string{
-	"version":             {"internal/cleantext", masterminds, xmod, otel, otelTrace},
+	"version":             {"internal/accept", "internal/cleantext", "internal/problem", masterminds, xmod, otel, otelTrace},
 	"version/compat":      {"version", "internal/document", masterminds, xmod},
 	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
 	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
@@ -40,9 +40,10 @@ var arrows = map[string][]string{
 	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/token"},
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
-	"observe":             {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":     {}, // stands alone
-	"observe/replay":      {"observe", "observe/capture", "internal/rerun", openfeature},
+	"observe":             {"observe/capture", "observe/capture/har", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/problem"},
+	"observe/capture/har": {}, // stands alone
+	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/rerun", openfeature},
 	"internal/document":   {"internal/cleantext", yaml},
 	"internal/accept":     {},
 	"internal/atomicfile": {},

@@ -6,9 +6,9 @@ import (
 	"encoding/hex"
 	"hash"
 	"math/rand/v2"
-	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -93,29 +93,6 @@ func (m *mask) whole(s string) (string, bool) {
 	}
 	return "", false
 }
-
-// timeOf returns the layout of a text that is a time.
-func timeOf(s string) (layout string, ok bool) {
-	if len(s) >= len(time.DateOnly) && len(s) <= 40 {
-		for _, layout := range timeLayouts {
-			if _, err := time.Parse(layout, s); err == nil {
-				return layout, true
-			}
-		}
-	}
-	return "", false
-}
-
-// urlOf reads a text that is a URL with a host.
-func urlOf(s string) (*url.URL, bool) {
-	if len(s) > 4096 || !strings.Contains(s, "://") || strings.ContainsAny(s, " \t\r\n\"<>") {
-		return nil, false
-	}
-	u, err := url.Parse(s)
-	return u, err == nil && u.Host != ""
-}
-
-var timeLayouts = []string{time.RFC3339Nano, time.DateOnly, time.DateTime, http.TimeFormat}
 
 // time is another time, between 1970 and 2019, written in the same way.
 func (m *mask) time(t time.Time, layout, s string) string {
@@ -296,201 +273,91 @@ func (m *mask) host(s string) string {
 	return strings.Join(labels, ".")
 }
 
-// hostLabel leaves of a label what url.Parse takes in any place.
-func hostLabel(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < utf8.RuneSelf && (isAlnum(byte(r)) || r == '-' || r == '_') {
-			return r
-		}
-		return '-'
-	}, s)
+// url is u with its path, query, fragment and host replaced, and without its user.
+// Of the path the literal parts of the route stay if it matches, or else those of that of
+// the rules' patterns that has the most; and the host, if one that matches has it.
+func (m *mask) url(u *url.URL, method, route string, c *rules) string {
+	out := url.URL{Scheme: strings.ToLower(u.Scheme), RawQuery: m.query(u.RawQuery, c), Fragment: m.text(u.Fragment)}
+	switch out.Scheme {
+	case "", "http", "https", "ws", "wss":
+	default:
+		out.Scheme = "other"
+	}
+	if u.Opaque != "" {
+		out.Opaque = url.PathEscape(m.text(u.Opaque))
+		return out.String()
+	}
+	segments := strings.Split(u.EscapedPath(), "/")
+	parts, hostStays := c.fit(u, segments, method, route)
+	path, host := m.path(segments, parts, c), u.Hostname()
+	if !hostStays {
+		host = m.host(host)
+	}
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		host = "[" + host + "]"
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil && host != "" {
+		host += ":" + strconv.FormatUint(n, 10)
+	}
+	out.Host = host
+	if out.Scheme == "" && out.Host == "" && strings.HasPrefix(path, "//") {
+		path = "/" + strings.TrimLeft(path, "/") // or what follows would be read as a host
+	}
+	if p, err := url.PathUnescape(path); err == nil {
+		out.Path, out.RawPath = p, path // both, so that what is escaped stays so
+	}
+	return out.String()
 }
 
-// eachChunk calls fn for what stands between delimiters, without the full stop and
-// the like that end a sentence.
-func eachChunk(s string, fn func(string) string) string {
-	var out strings.Builder
-	out.Grow(len(s))
-	for len(s) > 0 {
-		i := strings.IndexFunc(s, isDelimiter)
-		if i < 0 {
-			i = len(s)
-		}
-		if i > 0 {
-			chunk := strings.TrimRight(s[:i], ".:!-/")
-			if chunk != "" {
-				out.WriteString(fn(chunk))
-			}
-			out.WriteString(s[len(chunk):i])
-			s = s[i:]
+// path joins the segments of an escaped path, replaced but for those that stay.
+func (m *mask) path(segments []string, parts []pathPart, c *rules) string {
+	for i, segment := range segments {
+		if parts != nil && parts[i].stays(c) {
 			continue
 		}
-		r, n := utf8.DecodeRuneInString(s)
-		writeMark(&out, r)
-		s = s[n:]
+		decoded, err := url.PathUnescape(segment)
+		if err != nil {
+			decoded = segment
+		}
+		segments[i] = url.PathEscape(m.text(decoded))
 	}
-	return out.String()
+	return strings.Join(segments, "/")
 }
 
-// eachWord calls fn for each run of letters and digits.
-func eachWord(s string, fn func(string) string) string {
-	var out strings.Builder
-	out.Grow(len(s))
-	for len(s) > 0 {
-		i := strings.IndexFunc(s, func(r rune) bool { return !isWord(r) })
-		if i < 0 {
-			i = len(s)
-		}
-		if i > 0 {
-			out.WriteString(fn(s[:i]))
-			s = s[i:]
+// query replaces the values of a raw query, and names that are none. What has no "=" is
+// more often a value, as in a link that is good for once.
+func (m *mask) query(raw string, c *rules) string {
+	if raw == "" {
+		return ""
+	}
+	pairs := strings.Split(raw, "&")
+	for i, pair := range pairs {
+		name, value, has := strings.Cut(pair, "=")
+		if name = unescape(name); !has {
+			if !c.field(name) {
+				name = m.text(name)
+			}
+			pairs[i] = url.QueryEscape(name)
 			continue
 		}
-		r, n := utf8.DecodeRuneInString(s)
-		writeMark(&out, r)
-		s = s[n:]
+		name, value = m.pair(name, unescape(value), c)
+		pairs[i] = url.QueryEscape(name) + "=" + url.QueryEscape(value)
 	}
-	return out.String()
+	return strings.Join(pairs, "&")
 }
 
-// writeMark writes what is neither letter nor digit; of signs beyond ASCII, and of
-// what is not printed, it tells only that there is one.
-func writeMark(out *strings.Builder, r rune) {
-	if r < utf8.RuneSelf && (r >= ' ' && r != 0x7f || r == '\n' || r == '\t' || r == '\r') {
-		out.WriteRune(r)
-	} else {
-		out.WriteByte('_')
+// pair replaces the value of a parameter or cookie unless the rules have its name.
+func (m *mask) pair(name, value string, c *rules) (string, string) {
+	if c.field(name) {
+		return name, value
 	}
+	return m.name(name), m.text(value)
 }
 
-func isWord(r rune) bool {
-	if r < utf8.RuneSelf {
-		return isAlnum(byte(r))
+// name is s when it looks like the name of a field, else a pseudonym.
+func (m *mask) name(s string) string {
+	if isName(s) {
+		return s
 	}
-	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
-}
-
-func isDelimiter(r rune) bool {
-	return r <= ' ' || r > unicode.MaxASCII && !isWord(r) || strings.ContainsRune("\"'()<>[]{},;=|&?`\\", r)
-}
-
-func isAlnum(c byte) bool { return isLetter(c) || isDigit(c) }
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-func isLetter(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
-
-func isNumber(s string) bool {
-	for i := range len(s) {
-		if !isDigit(s[i]) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isHex is for what nobody takes for a word: six digits or more, of both kinds.
-func isHex(s string) bool {
-	digits := 0
-	for i := range len(s) {
-		switch c := s[i]; {
-		case isDigit(c):
-			digits++
-		case c < 'a' || c > 'f':
-			return false
-		}
-	}
-	return len(s) >= 6 && digits > 0 && digits < len(s)
-}
-
-// hexLike is a letter for a letter and a digit for a digit, others stay.
-func hexLike(c byte, r *rand.Rand) byte {
-	switch {
-	case isDigit(c):
-		return byte('0' + r.IntN(10))
-	case isLetter(c):
-		return byte('a' + r.IntN(6))
-	}
-	return c
-}
-
-// likeCase gives p, which is in lower case, the capitals of s.
-func likeCase(s, p string) string {
-	if s == strings.ToLower(s) {
-		return p
-	}
-	var out strings.Builder
-	i := 0
-	for _, c := range s {
-		if i == len(p) {
-			break
-		}
-		b := p[i]
-		if unicode.IsUpper(c) && 'a' <= b && b <= 'z' {
-			b -= 'a' - 'A'
-		}
-		out.WriteByte(b)
-		i++
-	}
-	out.WriteString(p[i:])
-	return out.String()
-}
-
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch i {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		default:
-			if !isDigit(c) && (c|0x20 < 'a' || c|0x20 > 'f') {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// isEmail takes what people use, not all of RFC 5321.
-func isEmail(s string) bool {
-	local, domain, ok := strings.Cut(s, "@")
-	if !ok || local == "" || len(s) > 254 || !strings.Contains(domain, ".") {
-		return false
-	}
-	for i := range len(local) {
-		if c := local[i]; !isAlnum(c) && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~.", rune(c)) {
-			return false
-		}
-	}
-	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" {
-			return false
-		}
-		for i := range len(label) {
-			if c := label[i]; !isAlnum(c) && c != '-' {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// luhn is the remainder of the check sum by ISO/IEC 7812; 0 is right.
-func luhn(s string) int {
-	sum := 0
-	for i := range len(s) {
-		d := int(s[len(s)-1-i] - '0')
-		if i%2 == 1 {
-			if d *= 2; d > 9 {
-				d -= 9
-			}
-		}
-		sum += d
-	}
-	return sum % 10
+	return m.text(s)
 }

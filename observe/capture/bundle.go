@@ -2,108 +2,32 @@ package capture
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
+
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // A Bundle is one request and all that explains it, as a file of the HTTP Archive
-// format, version 1.2 (http://www.softwareishard.com/blog/har-12-spec/). Entry 0 is
-// the request that the service was sent, the others are those that it made, in the
-// order in which they began. What HAR has no place for stands in members "_upkeep",
-// which other tools pass over.
+// format, see package har. Entry 0 is the request that the service received; the others
+// are the requests that it made, in the order in which they began. Members named
+// "_upkeep" hold what HAR has no place for; other tools ignore them.
 type Bundle struct {
 	Log Log `json:"log"`
 }
 
-// A Log is the one member of a HAR file.
+// A Log is the one member of a bundle.
 type Log struct {
-	Version string  `json:"version"` // "1.2"
-	Creator Creator `json:"creator"`
-	Details Details `json:"_upkeep"` // before the entries, so that a list need not read those
-	Entries []Entry `json:"entries"`
-}
-
-// A Creator names the program that wrote a file.
-type Creator struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
+	Version string      `json:"version"` // "1.2"
+	Creator har.Creator `json:"creator"`
+	Details Details     `json:"_upkeep"` // before the entries, so that a list need not read those
+	Entries []Entry     `json:"entries"`
 }
 
 // An Entry is one request with its response.
 type Entry struct {
-	Started  time.Time `json:"startedDateTime"`
-	Time     float64   `json:"time"` // milliseconds
-	Request  Request   `json:"request"`
-	Response Response  `json:"response"`
-	Cache    struct{}  `json:"cache"`
-	Timings  Timings   `json:"timings"`
-	Exchange Exchange  `json:"_upkeep"`
-}
-
-// A Request is what a client sent.
-type Request struct {
-	Method      string      `json:"method"`
-	URL         string      `json:"url"`
-	HTTPVersion string      `json:"httpVersion"`
-	Cookies     []Cookie    `json:"cookies"`
-	Headers     []NameValue `json:"headers"`
-	QueryString []NameValue `json:"queryString"`
-	PostData    *PostData   `json:"postData,omitempty"`
-	HeadersSize int64       `json:"headersSize"` // -1: not known
-	BodySize    int64       `json:"bodySize"`    // -1: not known
-}
-
-// A Response is what a server answered. Status 0 means that it did not.
-type Response struct {
-	Status      int         `json:"status"`
-	StatusText  string      `json:"statusText"`
-	HTTPVersion string      `json:"httpVersion"`
-	Cookies     []Cookie    `json:"cookies"`
-	Headers     []NameValue `json:"headers"`
-	Content     Content     `json:"content"`
-	RedirectURL string      `json:"redirectURL"`
-	HeadersSize int64       `json:"headersSize"` // -1: not known
-	BodySize    int64       `json:"bodySize"`    // -1: not known
-}
-
-// A NameValue is a header, or a parameter of a query.
-type NameValue struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
-
-// A Cookie is one that was sent or set. HAR wants them again beside the headers.
-type Cookie struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
-
-// PostData is the body of a request.
-type PostData struct {
-	MimeType string  `json:"mimeType"`
-	Params   []Param `json:"params,omitempty"` // of a form
-	Text     string  `json:"text"`
-}
-
-// A Param is a field of a form.
-type Param struct {
-	Name        string `json:"name"`
-	Value       string `json:"value,omitempty"`
-	ContentType string `json:"contentType,omitempty"`
-}
-
-// Content is the body of a response.
-type Content struct {
-	Size     int64  `json:"size"` // bytes
-	MimeType string `json:"mimeType"`
-	Text     string `json:"text,omitempty"`
-	Encoding string `json:"encoding,omitempty"` // "base64", or none; files of this package have none
-}
-
-// Timings are the parts of an entry's time in milliseconds.
-type Timings struct {
-	Send    float64 `json:"send"`
-	Wait    float64 `json:"wait"`
-	Receive float64 `json:"receive"`
+	har.Entry
+	Exchange Exchange `json:"_upkeep"`
 }
 
 // An Exchange is what HAR does not say of an entry.
@@ -114,30 +38,36 @@ type Exchange struct {
 	Incomplete   bool     `json:"incomplete,omitempty"` // it went on when the bundle was written
 }
 
+// A Kind is the kind of a body.
+type Kind string
+
 // The kinds of a body.
 const (
-	KindJSON      = "json"
-	KindForm      = "form" // application/x-www-form-urlencoded
-	KindText      = "text"
-	KindMultipart = "multipart" // only the names and types of its parts are kept
-	KindBinary    = "binary"    // only its length and digest are kept
+	KindJSON      Kind = "json"
+	KindForm      Kind = "form" // application/x-www-form-urlencoded
+	KindText      Kind = "text"
+	KindMultipart Kind = "multipart" // the bundle has only the names and types of its parts
+	KindBinary    Kind = "binary"    // the bundle has only its length and digest
 )
 
 // A Body says what became of a body that the file may not hold as it was.
 type Body struct {
-	Kind      string `json:"kind"`
+	Kind      Kind   `json:"kind"`
 	Bytes     int64  `json:"bytes"`               // as they were seen, before redaction
 	Truncated bool   `json:"truncated,omitempty"` // only the beginning was kept
 	Unread    bool   `json:"unread,omitempty"`    // the handler did not read to the end
 	Digest    string `json:"digest,omitempty"`    // keyed, so equal bodies are known and their content is not
 }
 
+// A Reason says why there is a bundle. Empty means that another program wrote the file.
+type Reason string
+
 // The reasons for a bundle.
 const (
-	Failed   = "failed"
-	Panicked = "panicked"
-	Slow     = "slow"
-	Asked    = "asked" // by a debug token or a flag
+	ReasonFailed   Reason = "failed"
+	ReasonPanicked Reason = "panicked"
+	ReasonSlow     Reason = "slow"
+	ReasonAsked    Reason = "asked" // by a debug token or a flag
 )
 
 // Details are what HAR does not say of a request.
@@ -146,7 +76,7 @@ type Details struct {
 	RequestID string  `json:"requestId,omitempty"`
 	TraceID   string  `json:"traceId,omitempty"`
 	Route     string  `json:"route,omitempty"`
-	Reason    string  `json:"reason,omitempty"`
+	Reason    Reason  `json:"reason,omitempty"`
 	Status    int     `json:"status,omitempty"`
 	Build     string  `json:"build,omitempty"` // what the application calls itself
 	Go        string  `json:"go,omitempty"`
@@ -191,10 +121,22 @@ type Value struct {
 	Unrecordable string          `json:"unrecordable,omitempty"` // why there is no result
 }
 
+// A FlagType is the type of a flag.
+type FlagType string
+
+// The types of flags.
+const (
+	FlagTypeBool   FlagType = "bool"
+	FlagTypeString FlagType = "string"
+	FlagTypeFloat  FlagType = "float"
+	FlagTypeInt    FlagType = "int"
+	FlagTypeObject FlagType = "object"
+)
+
 // A Flag is a distinct evaluation of a feature flag.
 type Flag struct {
 	Key       string          `json:"key"`
-	Type      string          `json:"type"` // "bool", "string", "float", "int" or "object"
+	Type      FlagType        `json:"type"`
 	Value     json.RawMessage `json:"value"`
 	Variant   string          `json:"variant,omitempty"`
 	Reason    string          `json:"reason,omitempty"`
@@ -211,4 +153,68 @@ type LogRecord struct {
 	Message string          `json:"message"`
 	Attrs   json.RawMessage `json:"attrs,omitempty"` // an object
 	Source  string          `json:"source,omitempty"`
+}
+
+// A Seal says that a bundle is redacted, by which rules and with which key. It is
+// keyed, so nobody who has not the key can make one.
+type Seal struct {
+	Key   string    `json:"key"` // tells keys apart
+	Rules Redaction `json:"rules"`
+	MAC   string    `json:"mac"` // of all that is in the bundle
+}
+
+// maxList is how many flags, values or log records a bundle may have.
+const maxList = 100_000
+
+// Parse reads a bundle. name is for errors, which are [har.Faults]. It also reads HAR
+// files of other programs; entry 0 is then the request to look at.
+func Parse(name string, data []byte) (*Bundle, error) {
+	b := &Bundle{}
+	if err := har.Decode(name, data, b); err != nil {
+		return nil, err
+	}
+	faults := har.Check(name, b.Log.Version, func(yield func(*har.Entry) bool) {
+		for i := range b.Log.Entries {
+			if !yield(&b.Log.Entries[i].Entry) {
+				return
+			}
+		}
+	})
+	if d := &b.Log.Details; d.Schema < 0 || d.Schema > 1 {
+		faults = append(faults, &har.Fault{File: name, Field: "log._upkeep.schema", Err: fmt.Errorf("%d is not known here", d.Schema)})
+	} else if len(d.Flags) > maxList || len(d.Values) > maxList || len(d.Logs) > maxList {
+		faults = append(faults, &har.Fault{File: name, Field: "log._upkeep", Err: fmt.Errorf("more than %d flags, values or log records", maxList)})
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	b.complete()
+	return b, nil
+}
+
+// Encode returns the file of a redacted bundle, or [ErrNotRedacted].
+func (b *Bundle) Encode() ([]byte, error) {
+	if b.Log.Details.Seal == nil {
+		return nil, ErrNotRedacted
+	}
+	return b.encode()
+}
+
+func (b *Bundle) encode() ([]byte, error) {
+	b.complete()
+	data, err := har.Encode(b)
+	if err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
+	return data, nil
+}
+
+// complete fills in what HAR demands.
+func (b *Bundle) complete() {
+	if b.Log.Version == "" {
+		b.Log.Version = har.Version
+	}
+	for i := range b.Log.Entries {
+		b.Log.Entries[i].Complete()
+	}
 }
