@@ -37,7 +37,8 @@ var arrows = map[string][]string{
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":        {xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"internal/document", "internal/live", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/token"},
+	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
 	"observe":             {"observe/capture", "observe/capture/har", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/problem"},
@@ -54,6 +55,8 @@ var arrows = map[string][]string{
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
 	"internal/layers":     {},
+
+	"downtime/internal/pattern": {}, // stands alone
 }
 
 const (

@@ -1,4 +1,4 @@
-package downtime
+package schedule
 
 import (
 	"errors"
@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// maxDuration bounds every duration of a document. A maintenance window that is
-// longer than a year is a slip of the pen.
-const maxDuration = 366 * 24 * time.Hour
+// MaxDuration bounds every duration of a document, because a maintenance window longer
+// than a year is probably a mistake.
+const MaxDuration = 366 * 24 * time.Hour
 
 // parseDuration reads a duration as [time.ParseDuration] does, with a leading
 // number of days allowed: "90m", "72h", "3d", "1d12h". A day is 24 hours. It must be
-// positive and at most maxDuration.
+// positive and at most MaxDuration.
 func parseDuration(text string) (time.Duration, error) {
 	bad := func() error {
 		return fmt.Errorf(`must be a duration such as "90m", "2h" or "3d", got %q`, clip(text))
@@ -29,7 +29,7 @@ func parseDuration(text string) (time.Duration, error) {
 		if err != nil {
 			return 0, bad()
 		}
-		if n > uint64(maxDuration/(24*time.Hour)) {
+		if n > uint64(MaxDuration/(24*time.Hour)) {
 			return 0, errTooLong(text)
 		}
 		total, rest = time.Duration(n)*24*time.Hour, after
@@ -44,7 +44,7 @@ func parseDuration(text string) (time.Duration, error) {
 	if err != nil {
 		return 0, bad()
 	}
-	if d > maxDuration {
+	if d > MaxDuration {
 		return 0, errTooLong(text)
 	}
 	return positive(text, sign*(total+d))
@@ -54,14 +54,14 @@ func positive(text string, d time.Duration) (time.Duration, error) {
 	switch {
 	case d <= 0:
 		return 0, fmt.Errorf("must be positive, got %q", clip(text))
-	case d > maxDuration:
+	case d > MaxDuration:
 		return 0, errTooLong(text)
 	}
 	return d, nil
 }
 
 func errTooLong(text string) error {
-	return fmt.Errorf("must be at most %dd, got %q", maxDuration/(24*time.Hour), clip(text))
+	return fmt.Errorf("must be at most %dd, got %q", MaxDuration/(24*time.Hour), clip(text))
 }
 
 var errNotText = errors.New("must be a string")

@@ -1,4 +1,4 @@
-package downtime_test
+package schedule_test
 
 import (
 	"fmt"
@@ -8,11 +8,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-func parse(t testing.TB, doc string) *downtime.Schedule {
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(doc))
+func parse(t testing.TB, doc string) *schedule.Schedule {
+	s, err := schedule.Parse("windows.yaml", []byte(doc))
 	require.NoError(t, err)
 	return s
 }
@@ -28,19 +28,19 @@ func TestAtGoesThroughThePhases(t *testing.T) {
 	s := parse(t, one("announce: 1d", "cutoff: 5m"))
 	for _, c := range []struct {
 		at, next string
-		phase    downtime.Phase
+		phase    schedule.Phase
 	}{
-		{"2026-12-05T01:59:59Z", "2026-12-05T02:00:00Z", downtime.PhaseOpen},
-		{"2026-12-05T02:00:00Z", "2026-12-06T01:55:00Z", downtime.PhaseAnnounced},
-		{"2026-12-06T01:54:59Z", "2026-12-06T01:55:00Z", downtime.PhaseAnnounced},
-		{"2026-12-06T01:55:00Z", "2026-12-06T02:00:00Z", downtime.PhaseCutoff},
-		{"2026-12-06T02:00:00Z", "2026-12-06T03:00:00Z", downtime.PhaseInProgress},
-		{"2026-12-06T02:59:59Z", "2026-12-06T03:00:00Z", downtime.PhaseInProgress},
-		{"2026-12-06T03:00:00Z", "", downtime.PhaseCompleted},
+		{"2026-12-05T01:59:59Z", "2026-12-05T02:00:00Z", schedule.PhaseOpen},
+		{"2026-12-05T02:00:00Z", "2026-12-06T01:55:00Z", schedule.PhaseAnnounced},
+		{"2026-12-06T01:54:59Z", "2026-12-06T01:55:00Z", schedule.PhaseAnnounced},
+		{"2026-12-06T01:55:00Z", "2026-12-06T02:00:00Z", schedule.PhaseCutoff},
+		{"2026-12-06T02:00:00Z", "2026-12-06T03:00:00Z", schedule.PhaseInProgress},
+		{"2026-12-06T02:59:59Z", "2026-12-06T03:00:00Z", schedule.PhaseInProgress},
+		{"2026-12-06T03:00:00Z", "", schedule.PhaseCompleted},
 	} {
 		for range 2 { // the second answer is the kept one
 			state := s.At(instant(t, c.at))
-			if c.phase == downtime.PhaseOpen || c.phase == downtime.PhaseCompleted {
+			if c.phase == schedule.PhaseOpen || c.phase == schedule.PhaseCompleted {
 				require.Empty(t, state.Windows, c.at)
 			} else {
 				require.Len(t, state.Windows, 1, c.at)
@@ -54,7 +54,7 @@ func TestAtGoesThroughThePhases(t *testing.T) {
 		}
 	}
 	// Back in time, across the span that is kept.
-	require.Equal(t, downtime.PhaseCutoff, s.At(instant(t, "2026-12-06T01:58:00Z")).Windows[0].Phase)
+	require.Equal(t, schedule.PhaseCutoff, s.At(instant(t, "2026-12-06T01:58:00Z")).Windows[0].Phase)
 }
 
 func TestActualOverridesThePlan(t *testing.T) {
@@ -185,14 +185,15 @@ func TestOccurrencesAgainstEveryOther(t *testing.T) {
 
 func TestOneWindowOfEachKindOfWord(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "read-only", downtime.ModeReadOnly.String())
-	require.Equal(t, "Mode(9)", downtime.Mode(9).String())
-	require.Equal(t, "in progress", downtime.PhaseInProgress.String())
-	require.Equal(t, "Phase(9)", downtime.Phase(9).String())
-	require.Equal(t, "reopen", downtime.OverrunReopen.String())
-	require.Equal(t, "Overrun(9)", downtime.Overrun(9).String())
-	require.Equal(t, "write", downtime.Effect(0).String())
-	require.Equal(t, "wait", downtime.Boot(0).String())
+	require.Equal(t, "read-only", schedule.ModeReadOnly.String())
+	require.Equal(t, "closed", schedule.Mode("").String())
+	require.True(t, schedule.Mode("").Closes())
+	require.Equal(t, "in progress", schedule.PhaseInProgress.String())
+	require.Equal(t, "open", schedule.Phase("").String())
+	require.True(t, schedule.Phase("").Before(schedule.PhaseAnnounced))
+	require.False(t, schedule.Phase("").Before(schedule.PhaseOpen))
+	require.Equal(t, "reopen", schedule.OverrunReopen.String())
+	require.Equal(t, "hold", schedule.Overrun("").String())
 }
 
 func document(n int) []byte {
@@ -210,19 +211,19 @@ func document(n int) []byte {
 	return []byte(b.String())
 }
 
-func BenchmarkParseSchedule10000(b *testing.B) {
+func BenchmarkParse10000(b *testing.B) {
 	doc := document(10_000)
 	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := downtime.ParseSchedule("w.json", doc); err != nil {
+		if _, err := schedule.Parse("w.json", doc); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkAt1000(b *testing.B) {
-	s, err := downtime.ParseSchedule("w.json", document(1000))
+	s, err := schedule.Parse("w.json", document(1000))
 	require.NoError(b, err)
 	at := time.Date(2026, 3, 1, 12, 1, 0, 0, time.UTC)
 	b.Run("cached", func(b *testing.B) {
@@ -242,7 +243,7 @@ func BenchmarkAt1000(b *testing.B) {
 }
 
 func BenchmarkOccurrences(b *testing.B) {
-	s, err := downtime.ParseSchedule("w.json", document(10_000))
+	s, err := schedule.Parse("w.json", document(10_000))
 	require.NoError(b, err)
 	at := time.Date(2027, 3, 1, 12, 1, 0, 0, time.UTC)
 	b.ReportAllocs()

@@ -1,6 +1,7 @@
-package downtime
+package schedule
 
 import (
+	"cmp"
 	"container/heap"
 	"iter"
 	"slices"
@@ -14,7 +15,7 @@ import (
 type Schedule struct {
 	windows     []*Window // in the document's order, then those kept that it does not have
 	byID        map[string]*Window
-	kept        map[*Window]bool // from an earlier document: see keeping
+	kept        []Occurrence // from an earlier document: see Keeping
 	freezes     []Freeze
 	allowShrink bool
 
@@ -61,7 +62,12 @@ func (s *Schedule) sort() {
 	}
 }
 
-// Windows are the document's windows, in its order.
+// AllowShrink reports whether the document says that windows may vanish from it while they
+// are in progress: see [Schedule.Keeping].
+func (s *Schedule) AllowShrink() bool { return s.allowShrink }
+
+// Windows are the document's windows, in its order, and after them those that were kept
+// from an earlier one.
 func (s *Schedule) Windows() iter.Seq[*Window] { return slices.Values(s.windows) }
 
 // Window returns the window of that id, nil when there is none.
@@ -86,8 +92,33 @@ type WindowState struct {
 	Phase Phase
 }
 
+// Compare orders windows as [State] has them, and puts those that are over after those in
+// progress.
+func (w WindowState) Compare(o WindowState) int {
+	rank := func(w WindowState) int {
+		switch w.Phase {
+		case PhaseInProgress, PhaseOverrun:
+			return 0
+		case PhaseCompleted:
+			return 1
+		}
+		return 2
+	}
+	first := rank(w)
+	switch {
+	case first != rank(o):
+		return cmp.Compare(first, rank(o))
+	case first == 0:
+		return cmp.Or(
+			w.Window.Mode.compare(o.Window.Mode),
+			o.End.Compare(w.End),
+			cmp.Compare(w.Window.ID, o.Window.ID))
+	}
+	return cmp.Or(w.Start.Compare(o.Start), cmp.Compare(w.Window.ID, o.Window.ID))
+}
+
 // At says what holds at t. By the clock alone no window is ever draining: that is
-// for a [Guard] to know.
+// for a guard to know.
 //
 // The last answer is kept, with the time that it holds for, so that asking again and
 // again in the same span costs nothing.
@@ -125,7 +156,7 @@ func (s *Schedule) spanAt(t time.Time) *span {
 			add(o)
 		}
 	}
-	slices.SortFunc(sp.state.Windows, compareStates)
+	slices.SortFunc(sp.state.Windows, WindowState.Compare)
 	sp.state.Next = sp.to
 	return sp
 }
@@ -220,9 +251,9 @@ func (c *cursors) Pop() any {
 	return x
 }
 
-// pending yields what may matter from now on, in no order: of each window what is in
+// Pending yields what may matter from now on, in no order: of each window what is in
 // progress and what comes next.
-func (s *Schedule) pending(now time.Time) iter.Seq[Occurrence] {
+func (s *Schedule) Pending(now time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
 		for _, o := range s.occurrences {
 			if now.Before(o.End) && !yield(o) {
@@ -240,31 +271,20 @@ func (s *Schedule) pending(now time.Time) iter.Seq[Occurrence] {
 	}
 }
 
-// occurrence is the one of the window's occurrences to speak of at now: what is in
-// progress, also when it was kept from an earlier document, else what comes next, else
-// what was last.
-func (s *Schedule) occurrence(w *Window, now time.Time) Occurrence {
-	if o, kept := s.keptOccurrence(w.ID, now); kept {
-		return o
+// Current is the one of the window's occurrences to speak of at now: what is in progress,
+// also when it was kept from an earlier document (see [Schedule.Keeping]), else what
+// comes next, else what was last.
+func (s *Schedule) Current(w *Window, now time.Time) Occurrence {
+	for o := range s.Kept() {
+		if o.Window.ID == w.ID && o.Phase(now) == PhaseInProgress {
+			return o
+		}
 	}
 	if w.recurrence != nil {
 		return w.recurrence.current(now)
 	}
 	return w.occurrence()
 }
-
-// keptOccurrence is what the document has lost of the window, and is in progress.
-func (s *Schedule) keptOccurrence(id string, now time.Time) (Occurrence, bool) {
-	for w := range s.kept {
-		if o := w.occurrence(); w.ID == id && o.Phase(now) == PhaseInProgress {
-			return o, true
-		}
-	}
-	return Occurrence{}, false
-}
-
-// keeps says whether the document has lost the occurrence, which is kept to its end.
-func (s *Schedule) keeps(o Occurrence) bool { return s.kept[o.Window] }
 
 // An Overlap is a time in which two windows are both in progress, and could be so
 // for the same request or work. That is allowed: the more restrictive wins.
@@ -293,7 +313,7 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 				if b.End.Before(o.To) {
 					o.To = b.End
 				}
-				if b.Window.Mode < a.Window.Mode {
+				if b.Window.Mode.compare(a.Window.Mode) < 0 {
 					o.Wins, o.Over = o.Over, o.Wins
 				}
 				if !o.To.After(from) {
@@ -308,25 +328,26 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 	}
 }
 
-// keeping returns the schedule with what prev has in progress now and s no longer has,
+// Keeping returns the schedule with what prev has in progress now and s no longer has,
 // because a document that loses a window must not open what it closed: s itself when
-// there is nothing, or s allows to shrink.
+// there is nothing, or s allows to shrink. It is for those who follow a document that
+// changes; prev may be nil.
 //
 // An occurrence that s still plans, by its window's id and its planned start, is as s
 // says: it may have another end, another mode, or be put off by actual.begin. So is one
 // whose window s has in progress by another start. What remains is lost with its window,
 // or because start, repeat, except or a freeze were changed.
-func (s *Schedule) keeping(prev *Schedule, now time.Time) *Schedule {
+func (s *Schedule) Keeping(prev *Schedule, now time.Time) *Schedule {
 	if prev == nil || s.allowShrink {
 		return s
 	}
 	var lost []Occurrence
-	for o := range prev.pending(now) {
+	for o := range prev.Pending(now) {
 		if o.Phase(now) != PhaseInProgress {
 			continue
 		}
 		w := s.Window(o.Window.ID)
-		if w == nil || !w.plans(o.Planned) && s.occurrence(w, now).Phase(now) != PhaseInProgress {
+		if w == nil || !w.plans(o.Planned) && s.Current(w, now).Phase(now) != PhaseInProgress {
 			lost = append(lost, o.kept())
 		}
 	}
@@ -334,9 +355,8 @@ func (s *Schedule) keeping(prev *Schedule, now time.Time) *Schedule {
 		return s
 	}
 	kept := newSchedule(slices.Clone(s.windows), s.freezes, false)
-	kept.kept = make(map[*Window]bool, len(lost))
+	kept.kept = lost
 	for _, o := range lost {
-		kept.kept[o.Window] = true
 		kept.occurrences = append(kept.occurrences, o)
 		if kept.byID[o.Window.ID] == nil {
 			kept.byID[o.Window.ID] = o.Window
@@ -347,10 +367,24 @@ func (s *Schedule) keeping(prev *Schedule, now time.Time) *Schedule {
 	return kept
 }
 
+// Kept yields what [Schedule.Keeping] has kept though the document has lost it, whether or
+// not it is over by now.
+func (s *Schedule) Kept() iter.Seq[Occurrence] { return slices.Values(s.kept) }
+
+// Occurrence returns the occurrence planned for that time, as it is by the document. It is
+// false when none is.
+func (w *Window) Occurrence(planned time.Time) (Occurrence, bool) {
+	switch r := w.recurrence; {
+	case r == nil && w.Start.Equal(planned):
+		return w.occurrence(), true
+	case r != nil && r.has(planned):
+		return r.occurrence(planned), true
+	}
+	return Occurrence{}, false
+}
+
 // plans says whether an occurrence of the window is planned for t.
 func (w *Window) plans(t time.Time) bool {
-	if w.recurrence != nil {
-		return w.recurrence.has(t)
-	}
-	return w.Start.Equal(t)
+	_, ok := w.Occurrence(t)
+	return ok
 }

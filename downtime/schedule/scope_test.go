@@ -1,4 +1,4 @@
-package downtime_test
+package schedule_test
 
 import (
 	"bufio"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // read is a request as a server reads it from the wire.
@@ -60,7 +60,7 @@ func TestScopePaths(t *testing.T) {
 			"http://orders/catalogue", "*",
 		}},
 	} {
-		has := downtime.Matcher(downtime.Scope{Paths: []string{c.pattern}})
+		has := schedule.Matcher(schedule.Scope{Paths: []string{c.pattern}})
 		for _, target := range c.in {
 			require.True(t, has(read(t, "GET", target, "shop.example")), "%s has %q", c.pattern, target)
 		}
@@ -69,11 +69,11 @@ func TestScopePaths(t *testing.T) {
 		}
 	}
 	// What no client can send, but a wrapper can make.
-	has := downtime.Matcher(downtime.Scope{Paths: []string{"/orders/**"}})
+	has := schedule.Matcher(schedule.Scope{Paths: []string{"/orders/**"}})
 	require.True(t, has(&http.Request{URL: &url.URL{Path: "orders/1"}}))
 	require.False(t, has(&http.Request{URL: &url.URL{}}))
 	require.True(t, has(&http.Request{URL: &url.URL{Path: "/x", RawPath: "/orders/1"}}))
-	require.True(t, downtime.Matcher(downtime.Scope{Paths: []string{"/{$}"}})(&http.Request{URL: &url.URL{}}))
+	require.True(t, schedule.Matcher(schedule.Scope{Paths: []string{"/{$}"}})(&http.Request{URL: &url.URL{}}))
 	require.True(t, has(&http.Request{Method: "CONNECT", URL: &url.URL{Host: "x:1", Opaque: "x:1"}}))
 }
 
@@ -84,13 +84,13 @@ func TestScopePatternsRefused(t *testing.T) {
 		"/{", "/{}", "/{a", "/a}", "/{a}b", "/{1a}", "/{a...}/b", "/{$}/b", "/{a-b}", "/a%", "/a%zz", "/a%ff", "/a?b", "/a#b",
 		`/a\b`, "/a;b", "/a\x00", "/a\n",
 	} {
-		require.Error(t, downtime.CheckPattern(p), p)
+		require.Error(t, schedule.CheckPattern(p), p)
 	}
 }
 
 func TestScopeHosts(t *testing.T) {
 	t.Parallel()
-	has := downtime.Matcher(downtime.Scope{Hosts: []string{"shop.example", "*.b.example", "2001:db8::1", "10.0.0.1"}})
+	has := schedule.Matcher(schedule.Scope{Hosts: []string{"shop.example", "*.b.example", "2001:db8::1", "10.0.0.1"}})
 	for _, h := range []string{
 		"shop.example", "SHOP.example", "shop.example:8080", "shop.example.", "shop.example.:80", "shop.example:",
 		"a.b.example", "x.A.B.example:1", "[2001:db8::1]", "[2001:DB8:0::1]:443", "10.0.0.1:80", "[::ffff:10.0.0.1]",
@@ -118,21 +118,21 @@ func TestScopeMethodsAndLists(t *testing.T) {
 		r.Method, r.Host = method, host
 		return r
 	}
-	get := downtime.Matcher(downtime.Scope{Methods: []string{"GET"}})
+	get := schedule.Matcher(schedule.Scope{Methods: []string{"GET"}})
 	for method, want := range map[string]bool{"GET": true, "HEAD": true, "": true, "get": true, "POST": false} {
 		require.Equal(t, want, get(request(method, "h", "/")), method)
 	}
-	head := downtime.Matcher(downtime.Scope{Methods: []string{"HEAD"}})
+	head := schedule.Matcher(schedule.Scope{Methods: []string{"HEAD"}})
 	require.False(t, head(request("GET", "h", "/")))
 
-	all := downtime.Matcher(downtime.Scope{Methods: []string{"POST"}, Hosts: []string{"h"}, Paths: []string{"/orders/**"}, Work: []string{"w"}})
+	all := schedule.Matcher(schedule.Scope{Methods: []string{"POST"}, Hosts: []string{"h"}, Paths: []string{"/orders/**"}, Work: []string{"w"}})
 	require.True(t, all(request("POST", "h", "/orders/1")))
 	require.False(t, all(request("GET", "h", "/orders/1")))
 	require.False(t, all(request("POST", "i", "/orders/1")))
 	require.False(t, all(request("POST", "h", "/x")))
 
-	require.False(t, downtime.Matcher(downtime.Scope{Work: []string{"*"}})(request("GET", "h", "/")), "work alone has no requests")
-	require.True(t, downtime.Matcher(downtime.Scope{})(request("GET", "h", "/")), "the empty scope has everything")
+	require.False(t, schedule.Matcher(schedule.Scope{Work: []string{"*"}})(request("GET", "h", "/")), "work alone has no requests")
+	require.True(t, schedule.Matcher(schedule.Scope{})(request("GET", "h", "/")), "the empty scope has everything")
 }
 
 // FuzzScopePath looks for a way round a scope: a target that some router hands to the
@@ -144,8 +144,8 @@ func FuzzScopePath(f *testing.F) {
 	} {
 		f.Add(target)
 	}
-	below := downtime.Matcher(downtime.Scope{Paths: []string{"/orders/**"}})
-	single := downtime.Matcher(downtime.Scope{Paths: []string{"/orders/{id}"}})
+	below := schedule.Matcher(schedule.Scope{Paths: []string{"/orders/**"}})
+	single := schedule.Matcher(schedule.Scope{Paths: []string{"/orders/{id}"}})
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/orders/{rest...}", func(http.ResponseWriter, *http.Request) {})
@@ -206,10 +206,10 @@ func FuzzScopePattern(f *testing.F) {
 		f.Add(p, "/orders/a/b%2Fc/../x")
 	}
 	f.Fuzz(func(t *testing.T, pattern, target string) {
-		if downtime.CheckPattern(pattern) != nil {
+		if schedule.CheckPattern(pattern) != nil {
 			t.Skip("no pattern")
 		}
-		has := downtime.Matcher(downtime.Scope{Paths: []string{pattern}})
+		has := schedule.Matcher(schedule.Scope{Paths: []string{pattern}})
 		if u, err := url.ParseRequestURI(target); err == nil {
 			has(&http.Request{Method: "GET", URL: u})
 		}
@@ -224,7 +224,7 @@ func FuzzScopePattern(f *testing.F) {
 
 func TestHostThatIsNone(t *testing.T) {
 	t.Parallel()
-	has := downtime.Matcher(downtime.Scope{Hosts: []string{"shop.example"}})
+	has := schedule.Matcher(schedule.Scope{Hosts: []string{"shop.example"}})
 	for _, host := range []string{"shop.example..", "shop.example..:80", "other.example.."} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host = host
@@ -235,7 +235,7 @@ func TestHostThatIsNone(t *testing.T) {
 // A path of which each decoding has as many readings as there are is in doubt before it
 // costs megabytes.
 func TestCostlyPath(t *testing.T) {
-	has := downtime.Matcher(downtime.Scope{Paths: []string{"/orders/**"}})
+	has := schedule.Matcher(schedule.Scope{Paths: []string{"/orders/**"}})
 	r := httptest.NewRequest("GET", "/%252561"+strings.Repeat(";//./", 400), nil)
 	require.True(t, has(r))
 	const times = 20
@@ -246,4 +246,30 @@ func TestCostlyPath(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/times, uint64(300<<10))
+}
+
+// BenchmarkHostilePath measures the most expensive paths: something odd for every way of
+// reading, in one path that is as long as it may be without being in doubt, and in one
+// that is in doubt after as much work as the bounds allow.
+func BenchmarkHostilePath(b *testing.B) {
+	has := schedule.Matcher(schedule.Scope{Paths: []string{"/orders/**", "/a/{b}/**/c"}})
+	hostile := func(n int) *http.Request {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.RawPath = strings.Repeat(`/..%252F;%5C`, n)
+		r.URL.Path = strings.Repeat(`/..%2F;\`, n)
+		return r
+	}
+	n := 1
+	for !has(hostile(n + 1)) { // a path in doubt is in every scope
+		n++
+	}
+	require.Greater(b, n, 50, "long enough to be expensive")
+	for name, r := range map[string]*http.Request{"longest": hostile(n), "in doubt": hostile(n + 1)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				has(r)
+			}
+		})
+	}
 }

@@ -1,5 +1,5 @@
 //go:build !race
 
-package downtime_test
+package schedule_test
 
 const raced = false

@@ -1,15 +1,16 @@
-package downtime_test
+package schedule_test
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // printYear prints what takes place in 2026, in the zone of each window.
 func printYear(document string) {
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(document))
+	s, err := schedule.Parse("windows.yaml", []byte(document))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -20,10 +21,102 @@ func printYear(document string) {
 	}
 }
 
+// Faults come all together, each with its place, and each a *Fault for programs.
+func ExampleParse_faults() {
+	_, err := schedule.Parse("windows.yaml", []byte(`
+windows:
+  - id: db-upgrade
+    start: 2026-12-06T02:00
+    timezone: Europe/Madrid
+    duration: "-2h"
+    repeat: FREQ=HOURLY;BYSETPOS=1
+    scope: {paths: [orders]}
+`))
+	fmt.Println(err)
+	var fault *schedule.Fault
+	if errors.As(err, &fault) {
+		fmt.Println(fault.Line, fault.Window, fault.Field)
+	}
+	// Output:
+	// windows.yaml:6:15: window "db-upgrade": duration: must be positive, got "-2h"
+	// windows.yaml:7:13: window "db-upgrade": repeat: FREQ: HOURLY is not supported: a window is at most daily
+	// windows.yaml:7:13: window "db-upgrade": repeat: BYSETPOS: is not supported
+	// windows.yaml:8:21: window "db-upgrade": scope.paths[0]: must begin with "/" (methods and hosts have lists of their own), got "orders"
+	// 6 db-upgrade duration
+}
+
+// A wall clock time that the clocks jump over is read with the offset before the jump,
+// and a duration is exact on every night of the year.
+func ExampleParse_daylightSaving() {
+	s, err := schedule.Parse("windows.yaml", []byte(`
+windows:
+  - {id: gap, start: 2026-03-29T02:30, timezone: Europe/Madrid, duration: 2h}
+  - {id: twice, start: 2026-11-01T01:30, timezone: America/New_York, duration: 2h}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	year := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for o := range s.Occurrences(year, year.AddDate(1, 0, 0)) {
+		fmt.Println(o.Window.ID, o.Start.Format(time.RFC3339), o.End.Format(time.RFC3339))
+	}
+	// Output:
+	// gap 2026-03-29T03:30:00+02:00 2026-03-29T05:30:00+02:00
+	// twice 2026-11-01T01:30:00-04:00 2026-11-01T02:30:00-05:00
+}
+
+func ExampleSchedule_At() {
+	s, err := schedule.Parse("windows.yaml", []byte(`
+windows:
+  - {id: upgrade, start: 2026-12-06T01:00:00Z, duration: 2h, announce: 3d, cutoff: 5m}
+  - {id: reports, start: 2026-12-06T02:30:00Z, duration: 1h, mode: read-only}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, at := range []string{"2026-12-05T12:00:00Z", "2026-12-06T00:56:00Z", "2026-12-06T02:45:00Z"} {
+		t, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		state := s.At(t)
+		for _, w := range state.Windows {
+			fmt.Print(w.Window.ID, " ", w.Phase, " (", w.Window.Mode, "); ")
+		}
+		fmt.Println("next change", state.Next.UTC().Format("15:04"))
+	}
+	// Output:
+	// upgrade announced (closed); next change 00:55
+	// upgrade cutoff (closed); next change 01:00
+	// upgrade in progress (closed); reports in progress (read-only); next change 03:00
+}
+
+// Where windows overlap the more restrictive wins.
+func ExampleSchedule_Overlaps() {
+	s, err := schedule.Parse("windows.yaml", []byte(`
+windows:
+  - {id: reports, start: 2026-12-06T01:00:00Z, duration: 1h, mode: read-only}
+  - {id: upgrade, start: 2026-12-06T01:30:00Z, duration: 1h}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	year := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for o := range s.Overlaps(year, year.AddDate(1, 0, 0)) {
+		fmt.Println(o.Wins.ID, "wins over", o.Over.ID, "from", o.From.UTC().Format("15:04"), "to", o.To.UTC().Format("15:04"))
+	}
+	// Output:
+	// upgrade wins over reports from 01:30 to 02:00
+}
+
 // A window repeats by a rule of RFC 5545: what recurs is the time on the clock, whatever
 // the clocks do.
-func ExampleParseSchedule_recurring() {
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
+func ExampleParse_recurring() {
+	s, err := schedule.Parse("windows.yaml", []byte(`
 windows:
   - id: weekly
     start: 2026-01-06T03:00
@@ -57,8 +150,8 @@ windows:
 
 // What a rule says wrongly is named by its part, and an exception that the rule does not
 // have is no exception.
-func ExampleParseSchedule_ruleFaults() {
-	_, err := downtime.ParseSchedule("windows.yaml", []byte(`
+func ExampleParse_ruleFaults() {
+	_, err := schedule.Parse("windows.yaml", []byte(`
 windows:
   - id: a
     start: 2026-01-06T03:00:00Z
@@ -82,7 +175,7 @@ windows:
 }
 
 // Except takes single days out of a rule.
-func ExampleParseSchedule_except() {
+func ExampleParse_except() {
 	printYear(`
 windows:
   - id: weekly
@@ -108,7 +201,7 @@ freezes:
   - {from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, reason: Year end}
 `
 	printYear(document)
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(document))
+	s, err := schedule.Parse("windows.yaml", []byte(document))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -126,7 +219,7 @@ freezes:
 // Actual concerns one occurrence of a window that repeats; here the one of the 13th, which
 // operators extended. It is still the same one: Planned says which.
 func ExampleOccurrence_extended() {
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
+	s, err := schedule.Parse("windows.yaml", []byte(`
 windows:
   - id: weekly
     start: 2026-01-06T03:00:00Z

@@ -1,4 +1,4 @@
-package downtime_test
+package schedule_test
 
 import (
 	"errors"
@@ -11,14 +11,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-func TestParseScheduleReadsEveryField(t *testing.T) {
+func TestParseReadsEveryField(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("testdata/windows.yaml")
 	require.NoError(t, err)
-	s, err := downtime.ParseSchedule("windows.yaml", data)
+	s, err := schedule.Parse("windows.yaml", data)
 	require.NoError(t, err)
 	w := s.Window("orders-db-upgrade")
 	require.NotNil(t, w)
@@ -31,11 +31,11 @@ func TestParseScheduleReadsEveryField(t *testing.T) {
 	require.Equal(t, 72*time.Hour, w.Announce)
 	require.Equal(t, 5*time.Minute, w.Cutoff)
 	require.Equal(t, 90*time.Minute, w.Rollback)
-	require.Equal(t, downtime.ModeClosed, w.Mode)
+	require.Equal(t, schedule.ModeClosed, w.Mode)
 	require.Equal(t, []string{"/orders/**"}, w.Scope.Paths)
 	require.Equal(t, []string{"import"}, w.Scope.Work)
-	require.Equal(t, downtime.OverrunReopen, w.Overrun)
-	require.Equal(t, downtime.OverrunHold, s.Window("mail").Overrun)
+	require.Equal(t, schedule.OverrunReopen, w.Overrun)
+	require.Equal(t, schedule.OverrunHold, s.Window("mail").Overrun)
 	require.Equal(t, "Orders are read again from 04:00.", w.Message)
 	require.Equal(t, "2026-12-06T01:02:00Z", w.Actual.Begin.Format(time.RFC3339))
 	require.True(t, w.Actual.End.IsZero())
@@ -75,7 +75,7 @@ func one(lines ...string) string {
 	return "windows:\n  - " + strings.Join(all, "\n    ") + "\n"
 }
 
-func TestParseScheduleFaults(t *testing.T) {
+func TestParseFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ doc, want string }{
 		{"", `windows.yaml: the document is empty`},
@@ -138,20 +138,20 @@ func TestParseScheduleFaults(t *testing.T) {
 		{"windows:\n  - start: 2026-12-06T02:00:00Z\n    duration: 1h", `windows.yaml:2:5: windows[0].id: is required`},
 		{"windows:\n  - id: x", `windows.yaml:2:5: window "x": start: is required`},
 	} {
-		s, err := downtime.ParseSchedule("windows.yaml", []byte(c.doc))
+		s, err := schedule.Parse("windows.yaml", []byte(c.doc))
 		require.Error(t, err, c.doc)
 		require.Nil(t, s)
 		require.Contains(t, err.Error(), c.want, c.doc)
-		var fault *downtime.Fault
+		var fault *schedule.Fault
 		require.ErrorAs(t, err, &fault)
 		require.Equal(t, "windows.yaml", fault.File)
 		require.Equal(t, strings.Contains(c.want, "not supported"), errors.Is(err, errors.ErrUnsupported))
 	}
 }
 
-func TestParseScheduleReportsAllFaultsTogether(t *testing.T) {
+func TestParseReportsAllFaultsTogether(t *testing.T) {
 	t.Parallel()
-	_, err := downtime.ParseSchedule("windows.yaml", []byte(`windows:
+	_, err := schedule.Parse("windows.yaml", []byte(`windows:
   - id: db-upgrade
     start: 2026-12-06T02:00
     timezone: Europe/Nowhere
@@ -162,7 +162,7 @@ func TestParseScheduleReportsAllFaultsTogether(t *testing.T) {
     duration: 1h
     scope: {paths: [x, /ok, y]}
 `))
-	var faults downtime.Faults
+	var faults schedule.Faults
 	require.ErrorAs(t, err, &faults)
 	var got []string
 	for _, f := range faults {
@@ -179,8 +179,8 @@ func TestParseScheduleReportsAllFaultsTogether(t *testing.T) {
 
 func TestManyFaultsAreNotAllPrinted(t *testing.T) {
 	t.Parallel()
-	_, err := downtime.ParseSchedule("w", []byte("windows: ["+strings.TrimSuffix(strings.Repeat("1,", 500), ",")+"]"))
-	var faults downtime.Faults
+	_, err := schedule.Parse("w", []byte("windows: ["+strings.TrimSuffix(strings.Repeat("1,", 500), ",")+"]"))
+	var faults schedule.Faults
 	require.ErrorAs(t, err, &faults)
 	require.Len(t, faults, 500)
 	require.Contains(t, err.Error(), "and 450 more")
@@ -192,7 +192,7 @@ func TestParseDuration(t *testing.T) {
 		"1s": time.Second, "90m": 90 * time.Minute, "72h": 72 * time.Hour, "3d": 72 * time.Hour, "1d12h": 36 * time.Hour,
 		"1d0h": 24 * time.Hour, "366d": 366 * 24 * time.Hour, "1.5h": 90 * time.Minute,
 	} {
-		got, err := downtime.ParseDuration(text)
+		got, err := schedule.ParseDuration(text)
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)
 	}
@@ -200,12 +200,12 @@ func TestParseDuration(t *testing.T) {
 		"", "d", "1", "1.5d", "1d1d", "-1h", "-1d12h", "1d-12h", "1d+1h", "--1h", "0d", "0h", "366d1s", "99999999999d",
 		"9999999h", "1w", "1 h", "NaNh", "+-1h", "-", "+1d-1h",
 	} {
-		_, err := downtime.ParseDuration(text)
+		_, err := schedule.ParseDuration(text)
 		require.Error(t, err, text)
 	}
 }
 
-func FuzzParseSchedule(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	data, err := os.ReadFile("testdata/windows.yaml")
 	require.NoError(f, err)
 	f.Add(data)
@@ -217,9 +217,9 @@ func FuzzParseSchedule(f *testing.F) {
 	f.Add([]byte(one("start: 1970-01-01T02:30", "timezone: Antarctica/Troll", "repeat: FREQ=WEEKLY;INTERVAL=97;WKST=SU;UNTIL=99991231T000000Z")))
 	f.Add([]byte(one("start: 9000-12-31T23:59:59-12:00", "duration: 366d", "announce: 366d")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := downtime.ParseSchedule("w", data)
+		s, err := schedule.Parse("w", data)
 		if err != nil {
-			var fault *downtime.Fault
+			var fault *schedule.Fault
 			if s != nil || !errors.As(err, &fault) || err.Error() == "" {
 				t.Fatalf("no typed fault: %v", err)
 			}
@@ -234,7 +234,7 @@ func FuzzParseSchedule(f *testing.F) {
 			}
 		}
 		seen, once := 0, 0
-		repeats := map[*downtime.Window]int{}
+		repeats := map[*schedule.Window]int{}
 		for o := range s.Occurrences(time.Unix(-1<<40, 0), time.Unix(1<<40, 0)) {
 			if seen++; seen == 3000 {
 				return // a long story of windows that repeat
@@ -247,7 +247,7 @@ func FuzzParseSchedule(f *testing.F) {
 			if o.End.Before(o.Start) || o.Cutoff().After(o.Start) || o.Announced().After(o.Cutoff()) {
 				t.Fatalf("out of order: %+v", o)
 			}
-			if o.Start.Before(o.End) && o.Phase(o.Start) != downtime.PhaseInProgress || o.Phase(o.End) != downtime.PhaseCompleted {
+			if o.Start.Before(o.End) && o.Phase(o.Start) != schedule.PhaseInProgress || o.Phase(o.End) != schedule.PhaseCompleted {
 				t.Fatalf("phases of %+v", o)
 			}
 			s.At(o.Start)

@@ -1,4 +1,4 @@
-package downtime_test
+package schedule_test
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // Rules that began in 1970: one of each frequency, and some of those that hit seldom.
@@ -23,14 +23,14 @@ var oldRules = []struct{ name, start, rule string }{
 	{"February 29th, when 97 days have passed", "1970-01-01T02:30", "FREQ=DAILY;INTERVAL=97;BYMONTH=2;BYMONTHDAY=29"},
 }
 
-func old(t testing.TB, start, rule string) *downtime.Window {
+func old(t testing.TB, start, rule string) *schedule.Window {
 	return parse(t, one("start: "+start, "timezone: Europe/Madrid", "repeat: "+rule)).Window("w")
 }
 
-func BenchmarkNext(b *testing.B)     { benchmarkOld(b, downtime.PlannedAfter) }
-func BenchmarkPrevious(b *testing.B) { benchmarkOld(b, downtime.PlannedBy) }
+func BenchmarkNext(b *testing.B)     { benchmarkOld(b, schedule.PlannedAfter) }
+func BenchmarkPrevious(b *testing.B) { benchmarkOld(b, schedule.PlannedBy) }
 
-func benchmarkOld(b *testing.B, find func(*downtime.Window, time.Time) (time.Time, bool)) {
+func benchmarkOld(b *testing.B, find func(*schedule.Window, time.Time) (time.Time, bool)) {
 	for _, c := range oldRules {
 		w := old(b, c.start, c.rule)
 		b.Run(c.name, func(b *testing.B) {
@@ -64,7 +64,7 @@ func BenchmarkParseRecurring10000(b *testing.B) {
 	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := downtime.ParseSchedule("w.json", doc); err != nil {
+		if _, err := schedule.Parse("w.json", doc); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -76,7 +76,7 @@ func BenchmarkParseYAML10000(b *testing.B) {
 			b.SetBytes(int64(len(doc)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := downtime.ParseSchedule("w.yaml", doc); err != nil {
+				if _, err := schedule.Parse("w.yaml", doc); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -93,7 +93,7 @@ func yamlOf(doc []byte) []byte {
 }
 
 func BenchmarkAtRecurring1000(b *testing.B) {
-	s, err := downtime.ParseSchedule("w.json", recurring(1000))
+	s, err := schedule.Parse("w.json", recurring(1000))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func BenchmarkAtRecurring1000(b *testing.B) {
 
 // BenchmarkOccurrencesOfAges asks for eight thousand years and takes a day of them.
 func BenchmarkOccurrencesOfAges(b *testing.B) {
-	s, err := downtime.ParseSchedule("w.json", recurring(1000))
+	s, err := schedule.Parse("w.json", recurring(1000))
 	if err != nil {
 		b.Fatal(err)
 	}

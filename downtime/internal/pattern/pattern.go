@@ -1,4 +1,10 @@
-package downtime
+// Package pattern matches the paths of requests with the patterns that windows and guards
+// list. [Parse] reads a pattern; [Plain] and [Readings] say how a path may be read by
+// the routers, proxies and file servers between a client and the work.
+//
+// Paths are hostile input. One that all read alike is plain, and matched as it stands.
+// Any other has several readings, bounded in number, or is in doubt.
+package pattern
 
 import (
 	"errors"
@@ -8,20 +14,21 @@ import (
 	"unicode/utf8"
 )
 
-// A pattern is one of a scope's paths.
-type pattern struct {
-	form     patternForm
+// A Pattern is a path with wildcards, as net/http has them, and with "**" for any number of
+// segments.
+type Pattern struct {
+	form     form
 	literal  string    // of the plain forms: what the path is, or stands below
 	segments []segment // of every form
 }
 
-type patternForm uint8
+type form uint8
 
 const (
-	formSegments patternForm = iota // neither of the following
-	formAll                         // every path
-	formExact                       // literal
-	formBelow                       // literal, and all below it
+	formSegments form = iota // neither of the following
+	formAll                  // every path
+	formExact                // literal
+	formBelow                // literal, and all below it
 )
 
 // A segment of a pattern.
@@ -38,14 +45,9 @@ const (
 	segmentAny                 // **: any number of segments
 )
 
-// checkPattern is parsePattern for lists of a document.
-func checkPattern(text string) (string, error) {
-	_, err := parsePattern(text)
-	return text, err
-}
-
-func parsePattern(text string) (pattern, error) {
-	var p pattern
+// Parse reads a pattern. The error says what is wrong with it.
+func Parse(text string) (Pattern, error) {
+	var p Pattern
 	rest, ok := strings.CutPrefix(text, "/")
 	if !ok {
 		return p, fmt.Errorf(`must begin with "/" (methods and hosts have lists of their own), got %q`, clip(text))
@@ -59,7 +61,7 @@ func parsePattern(text string) (pattern, error) {
 		s, err := parseSegment(part, last)
 		switch {
 		case err != nil:
-			return pattern{}, fmt.Errorf("%w, got %q", err, clip(text))
+			return Pattern{}, fmt.Errorf("%w, got %q", err, clip(text))
 		case s == nil: // {$}
 		default:
 			p.segments = append(p.segments, *s)
@@ -113,7 +115,7 @@ func isIdentifier(s string) bool {
 }
 
 // simplify finds the forms that plain paths are matched with fast.
-func (p *pattern) simplify() {
+func (p *Pattern) simplify() {
 	literals := p.segments
 	below := len(literals) > 0 && literals[len(literals)-1].kind == segmentAny
 	if below {
@@ -138,9 +140,8 @@ func (p *pattern) simplify() {
 	}
 }
 
-// matchPlain matches a path read as it stands. For a path that isPlain there is no
-// other reading.
-func (p *pattern) matchPlain(path string) bool {
+// Match matches a path read as it stands. A path that is [Plain] has no other reading.
+func (p *Pattern) Match(path string) bool {
 	switch p.form {
 	case formAll:
 		return true
@@ -156,11 +157,17 @@ func (p *pattern) matchPlain(path string) bool {
 	return matchSegments(p.segments, splitPath(room[:0], path))
 }
 
-// matchExactly is matchPlain without its indulgence for a final slash, for what
-// passes a window: there doubt means no.
-func (p *pattern) matchExactly(path string) bool {
-	return p.matchPlain(path) && (path == "/" || !strings.HasSuffix(path, "/"))
+// MatchExactly is Match, except that a slash at the end of the path matters.
+func (p *Pattern) MatchExactly(path string) bool {
+	return p.Match(path) && (path == "/" || !strings.HasSuffix(path, "/"))
 }
+
+// MatchSegments matches one of a path's [Readings].
+func (p *Pattern) MatchSegments(segments []string) bool { return matchSegments(p.segments, segments) }
+
+// Literal returns the only path that the pattern matches, a slash at its end aside. It is
+// false for a pattern with wildcards.
+func (p *Pattern) Literal() (path string, ok bool) { return p.literal, p.form == formExact }
 
 // splitPath appends the segments of a path. Slashes at its end add none.
 func splitPath(to []string, path string) []string {
@@ -208,13 +215,13 @@ func matchSegments(pattern []segment, path []string) bool {
 	return p == len(pattern)
 }
 
-// isPlain says that all who read the path read it alike: it begins with a slash,
+// Plain reports whether all who read the path read it alike: it begins with a slash,
 // has no escapes left, no empty or dotted segments, parameters, backslashes, control
 // characters, and nothing beyond ASCII.
 //
 // Every request outside of the scopes comes through here, so eight bytes are looked at at
 // a time, without branches.
-func isPlain(path string) bool {
+func Plain(path string) bool {
 	if path == "" || path[0] != '/' {
 		return false
 	}
@@ -243,7 +250,7 @@ func isPlain(path string) bool {
 	}
 }
 
-// plainBytes is isPlain byte by byte.
+// plainBytes is Plain byte by byte.
 func plainBytes(path string) bool {
 	afterSlash := false
 	for i := range len(path) {
@@ -275,12 +282,12 @@ const (
 	maxSegments = 4096 // of all its readings together; with more it is in doubt
 )
 
-// readings are the ways in which routers, proxies and file servers between the
+// Readings are the ways in which routers, proxies and file servers between the
 // client and the work may read a path, each as its segments: at each depth of
 // decoding, split before or after it, with backslashes as slashes, without
 // parameters, with empty and dotted segments kept, dropped and resolved. It is in
 // doubt when no end of readings is in sight, or what stands there is no text.
-func readings(u *url.URL) (all [][]string, doubt bool) {
+func Readings(u *url.URL) (all [][]string, doubt bool) {
 	raw := u.EscapedPath()
 	if u.Opaque != "" || len(raw) > maxOddPath || len(u.RawPath) > maxOddPath || len(u.Path) > maxOddPath {
 		return nil, true
@@ -441,4 +448,13 @@ func unhex(c byte) int {
 		return int(c-'A') + 10
 	}
 	return -1
+}
+
+// clip keeps hostile text out of error messages at length.
+func clip(text string) string {
+	const most = 80
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "…"
 }

@@ -1,4 +1,4 @@
-package downtime
+package schedule
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
 )
 
 // A Scope is what a window is about. The empty scope is everything: all requests
@@ -34,13 +36,28 @@ type Scope struct {
 	// the request names itself, not with X-Forwarded-Host.
 	Hosts []string
 
-	// Work are names that [Guard.Enter] is called with; "*" is all of them.
+	// Work are names of work that is not a request: jobs, consumers. "*" is all of them.
 	Work []string
+
+	matcher *matcher // nil in a Scope that Parse did not read
 }
 
-// key is equal for equal scopes, whatever the order of their lists.
-func (s Scope) key() string {
-	if s.empty() {
+// IsEmpty reports whether the scope lists nothing, and so covers everything.
+func (s *Scope) IsEmpty() bool {
+	return len(s.Paths) == 0 && len(s.Methods) == 0 && len(s.Hosts) == 0 && len(s.Work) == 0
+}
+
+// Key is the same text for two scopes with the same lists, in whatever order. The empty
+// scope's is "".
+func (s *Scope) Key() string {
+	if s.matcher != nil {
+		return s.matcher.key
+	}
+	return s.key()
+}
+
+func (s *Scope) key() string {
+	if s.IsEmpty() {
 		return ""
 	}
 	sorted := func(list []string) []string {
@@ -54,48 +71,12 @@ func (s Scope) key() string {
 	return fmt.Sprintf("%q %q %q %q", sorted(s.Paths), sorted(s.Methods), sorted(s.Hosts), sorted(s.Work))
 }
 
-func (s Scope) empty() bool {
-	return len(s.Paths) == 0 && len(s.Methods) == 0 && len(s.Hosts) == 0 && len(s.Work) == 0
-}
-
-// A scope is a Scope made ready for matching.
-type scope struct {
-	key      string
-	all      bool // everything
-	requests bool // has a list that requests are matched with
-	paths    []pattern
-	methods  []string
-	hosts    []string // normal; "*.x" as ".x"
-	work     []string
-}
-
-func compileScope(s Scope, key string) *scope {
-	c := &scope{
-		key:      key,
-		all:      s.empty(),
-		requests: len(s.Paths)+len(s.Methods)+len(s.Hosts) > 0,
-		methods:  s.Methods,
-		work:     s.Work,
-	}
-	for _, p := range s.Paths {
-		compiled, err := parsePattern(p)
-		if err != nil {
-			panic("downtime: scope path was not checked: " + err.Error())
-		}
-		c.paths = append(c.paths, compiled)
-	}
-	for _, h := range s.Hosts {
-		c.hosts = append(c.hosts, strings.TrimPrefix(h, "*"))
-	}
-	return c
-}
-
-// hasWork says whether work of that name is in scope.
-func (c *scope) hasWork(name string) bool {
-	if c.all {
+// CoversWork reports whether work of that name is in scope.
+func (s *Scope) CoversWork(name string) bool {
+	if s.IsEmpty() {
 		return true
 	}
-	for _, w := range c.work {
+	for _, w := range s.Work {
 		if w == name || w == "*" {
 			return true
 		}
@@ -103,25 +84,61 @@ func (c *scope) hasWork(name string) bool {
 	return false
 }
 
-// has says whether the request is in scope.
-func (c *scope) has(t *target) bool {
-	if c.all {
-		return true
+// Covers reports whether the request is in scope. It is fast for scopes that [Parse] has
+// read. In any other, a path that is no pattern covers every path.
+func (s *Scope) Covers(r *Request) bool {
+	m := s.matcher
+	if m == nil {
+		m = s.compiled()
 	}
-	return c.requests &&
-		(len(c.methods) == 0 || c.hasMethod(t.r.Method)) &&
-		(len(c.hosts) == 0 || c.hasHost(t)) &&
-		(len(c.paths) == 0 || c.hasPath(t))
+	return m.covers(r)
 }
 
-func (c *scope) hasMethod(method string) bool {
-	if len(c.methods) == 0 {
+// A matcher is a Scope made ready for matching. It is shared by equal scopes of a document.
+type matcher struct {
+	key      string
+	all      bool // everything
+	requests bool // has a list that requests are matched with
+	paths    []pattern.Pattern
+	methods  []string
+	hosts    []string // normal; "*.x" as ".x"
+}
+
+func (s *Scope) compiled() *matcher {
+	m := &matcher{
+		key:      s.key(),
+		all:      s.IsEmpty(),
+		requests: len(s.Paths)+len(s.Methods)+len(s.Hosts) > 0,
+		methods:  s.Methods,
+	}
+	for _, text := range s.Paths {
+		p, err := pattern.Parse(text)
+		if err != nil {
+			p, _ = pattern.Parse("/**")
+		}
+		m.paths = append(m.paths, p)
+	}
+	for _, h := range s.Hosts {
+		m.hosts = append(m.hosts, strings.TrimPrefix(h, "*"))
+	}
+	return m
+}
+
+func (m *matcher) covers(r *Request) bool {
+	if m.all {
 		return true
 	}
+	return m.requests &&
+		(len(m.methods) == 0 || m.hasMethod(r.HTTP.Method)) &&
+		(len(m.hosts) == 0 || m.hasHost(r)) &&
+		(len(m.paths) == 0 || m.hasPath(r))
+}
+
+func (m *matcher) hasMethod(method string) bool {
 	if method == "" {
 		method = http.MethodGet
 	}
-	for _, m := range c.methods {
+	for _, m := range m.methods {
 		// Go's routers take methods as they are written; others do not.
 		if strings.EqualFold(m, method) || m == http.MethodGet && strings.EqualFold(method, http.MethodHead) {
 			return true
@@ -130,16 +147,13 @@ func (c *scope) hasMethod(method string) bool {
 	return false
 }
 
-func (c *scope) hasHost(t *target) bool {
-	if len(c.hosts) == 0 {
+func (m *matcher) hasHost(r *Request) bool {
+	r.readHosts()
+	if r.hostDoubt {
 		return true
 	}
-	t.readHosts()
-	if t.hostDoubt {
-		return true
-	}
-	for _, name := range t.hosts[:t.hostCount] {
-		for _, h := range c.hosts {
+	for _, name := range r.hosts[:r.hostCount] {
+		for _, h := range m.hosts {
 			if h == name || h[0] == '.' && strings.HasSuffix(name, h) {
 				return true
 			}
@@ -148,26 +162,23 @@ func (c *scope) hasHost(t *target) bool {
 	return false
 }
 
-func (c *scope) hasPath(t *target) bool {
-	if len(c.paths) == 0 {
-		return true
-	}
-	path := t.r.URL.Path
-	for i := range c.paths {
-		if c.paths[i].matchPlain(path) {
+func (m *matcher) hasPath(r *Request) bool {
+	path := r.HTTP.URL.Path
+	for i := range m.paths {
+		if m.paths[i].Match(path) {
 			return true
 		}
 	}
-	if t.isPlain() {
+	if r.isPlain() {
 		return false
 	}
-	readings, doubt := t.otherReadings()
+	readings, doubt := r.otherReadings()
 	if doubt {
 		return true
 	}
-	for i := range c.paths {
+	for i := range m.paths {
 		for _, segments := range readings {
-			if matchSegments(c.paths[i].segments, segments) {
+			if m.paths[i].MatchSegments(segments) {
 				return true
 			}
 		}
@@ -175,10 +186,12 @@ func (c *scope) hasPath(t *target) bool {
 	return false
 }
 
-// A target is a request as scopes look at it. What is costly is done once for all
-// of them.
-type target struct {
-	r        *http.Request
+// A Request is an HTTP request as scopes look at it: of many scopes, ask each with the
+// same Request, because reading an odd path is costly and is done once. It is for one
+// goroutine.
+type Request struct {
+	HTTP *http.Request // required, with its URL
+
 	looked   bool
 	plain    bool
 	read     bool
@@ -191,48 +204,45 @@ type target struct {
 	hosts     [2]string // normal
 }
 
-func (t *target) isPlain() bool {
-	if !t.looked {
-		t.look()
+func (r *Request) isPlain() bool {
+	if !r.looked {
+		r.looked = true
+		u := r.HTTP.URL
+		r.plain = u.RawPath == "" && u.Opaque == "" && pattern.Plain(u.Path)
 	}
-	return t.plain
+	return r.plain
 }
 
-func (t *target) look() {
-	t.looked = true
-	t.plain = t.r.URL.RawPath == "" && t.r.URL.Opaque == "" && isPlain(t.r.URL.Path)
-}
-
-func (t *target) otherReadings() ([][]string, bool) {
-	if !t.read {
-		t.read = true
-		t.readings, t.doubt = readings(t.r.URL)
+func (r *Request) otherReadings() ([][]string, bool) {
+	if !r.read {
+		r.read = true
+		r.readings, r.doubt = pattern.Readings(r.HTTP.URL)
 	}
-	return t.readings, t.doubt
+	return r.readings, r.doubt
 }
 
 // readHosts finds the hosts that the request names. An absolute-form target carries one
 // of its own, which the server has put in Host. What stands in the URL all the same was
 // put there on the way.
-func (t *target) readHosts() {
-	if t.hostsRead {
+func (r *Request) readHosts() {
+	if r.hostsRead {
 		return
 	}
-	t.hostsRead = true
-	t.addHost(t.r.Host)
-	if t.r.URL.Host != "" && t.r.URL.Host != t.r.Host {
-		t.addHost(t.r.URL.Host)
+	r.hostsRead = true
+	r.addHost(r.HTTP.Host)
+	if r.HTTP.URL.Host != "" && r.HTTP.URL.Host != r.HTTP.Host {
+		r.addHost(r.HTTP.URL.Host)
 	}
 }
 
-func (t *target) addHost(host string) {
+func (r *Request) addHost(host string) {
 	name, ok := normalHost(host)
 	if !ok {
-		t.hostDoubt = true
+		r.hostDoubt = true
 		return
 	}
-	t.hosts[t.hostCount] = name
-	t.hostCount++
+	r.hosts[r.hostCount] = name
+	r.hostCount++
 }
 
 // normalHost is a host as hosts are compared: without port and final dot, in lower
@@ -293,6 +303,11 @@ func checkHost(text string) (string, error) {
 	return below + normal, nil
 }
 
+func checkPath(text string) (string, error) {
+	_, err := pattern.Parse(text)
+	return text, err
+}
+
 func checkMethod(text string) (string, error) {
 	if text == "" {
 		return "", errors.New("must not be empty")
@@ -317,7 +332,7 @@ func checkWork(text string) (string, error) {
 // mayMeet says whether anything could be in both scopes, as far as that is plain to
 // see: yes in doubt.
 func (s Scope) mayMeet(o Scope) bool {
-	if s.empty() || o.empty() {
+	if s.IsEmpty() || o.IsEmpty() {
 		return true
 	}
 	meet := func(a, b []string, same func(a, b string) bool) bool {

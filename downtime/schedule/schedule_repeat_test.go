@@ -1,16 +1,15 @@
-package downtime_test
+package schedule_test
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 func TestRepeatFaults(t *testing.T) {
@@ -111,7 +110,7 @@ func TestRepeatFaults(t *testing.T) {
 		{"windows: []\nfreezes: [" + strings.Repeat("{}, ", 1001) + "]", `freezes: must have at most 1000 elements, got 1001`},
 		{weekly("repeat: FREQ=WEEKLY;COUNT=2") + "freezes: [{from: 2026-01-01, to: 2026-01-31, timezone: Europe/Madrid}]\n", `repeat: except and freezes leave no occurrence`},
 	} {
-		s, err := downtime.ParseSchedule("windows.yaml", []byte(c.doc))
+		s, err := schedule.Parse("windows.yaml", []byte(c.doc))
 		require.Error(t, err, c.doc)
 		require.Nil(t, s)
 		require.Contains(t, err.Error(), c.want, c.doc)
@@ -120,14 +119,14 @@ func TestRepeatFaults(t *testing.T) {
 
 func TestAllFaultsOfARuleAreReported(t *testing.T) {
 	t.Parallel()
-	_, err := downtime.ParseSchedule("w", []byte(one("repeat: FREQ=WEEKLY;BYSETPOS=1;INTERVAL=0;COUNT=0;UNTIL=x;BYDAY=YY", "mode: shut")))
-	var faults downtime.Faults
+	_, err := schedule.Parse("w", []byte(one("repeat: FREQ=WEEKLY;BYSETPOS=1;INTERVAL=0;COUNT=0;UNTIL=x;BYDAY=YY", "mode: shut")))
+	var faults schedule.Faults
 	require.ErrorAs(t, err, &faults)
 	require.Len(t, faults, 7)
 }
 
 // what lists starts and ends, as the clock of the window's zone shows them.
-func what(s *downtime.Schedule, from, to time.Time) string {
+func what(s *schedule.Schedule, from, to time.Time) string {
 	var all []string
 	for o := range s.Occurrences(from, to) {
 		all = append(all, o.Start.In(o.Window.Timezone).Format("02 15:04")+"-"+o.End.In(o.Window.Timezone).Format("15:04"))
@@ -173,9 +172,9 @@ func TestActualOfAWindowThatRepeats(t *testing.T) {
 }
 
 // againstAll asks At and Occurrences at many moments, and compares with all occurrences.
-func againstAll(t *testing.T, s *downtime.Schedule, from, to time.Time) {
+func againstAll(t *testing.T, s *schedule.Schedule, from, to time.Time) {
 	t.Helper()
-	var all []downtime.Occurrence
+	var all []schedule.Occurrence
 	for o := range s.Occurrences(time.Unix(0, 0), to.AddDate(3, 0, 0)) {
 		all = append(all, o)
 	}
@@ -194,10 +193,10 @@ func againstAll(t *testing.T, s *downtime.Schedule, from, to time.Time) {
 	}
 	for i, at := range slices.Concat(moments, moments[len(moments)/2:], moments) { // also back in time, across the kept span
 		want := map[string]bool{}
-		coming := map[*downtime.Window]bool{}
+		coming := map[*schedule.Window]bool{}
 		for _, o := range all {
 			phase := o.Phase(at)
-			if phase == downtime.PhaseCompleted || !o.Start.Before(o.End) && phase == downtime.PhaseInProgress {
+			if phase == schedule.PhaseCompleted || !o.Start.Before(o.End) && phase == schedule.PhaseInProgress {
 				continue
 			}
 			if o.Start.After(at) {
@@ -206,7 +205,7 @@ func againstAll(t *testing.T, s *downtime.Schedule, from, to time.Time) {
 				}
 				coming[o.Window] = true
 			}
-			if phase != downtime.PhaseOpen {
+			if phase != schedule.PhaseOpen {
 				want[fmt.Sprint(o.Window.ID, o.Planned, o.Start, o.End, phase)] = true
 			}
 		}
@@ -220,7 +219,7 @@ func againstAll(t *testing.T, s *downtime.Schedule, from, to time.Time) {
 			require.True(t, state.Next.After(at))
 		}
 		for _, length := range []time.Duration{0, time.Nanosecond, time.Hour, 50 * 24 * time.Hour} {
-			var want, got []downtime.Occurrence
+			var want, got []schedule.Occurrence
 			for _, o := range all {
 				if o.End.After(at) && o.Start.Before(at.Add(length)) {
 					want = append(want, o)
@@ -278,7 +277,7 @@ freezes:
 
 func TestOccurrencesOfAgesAreFoundAsTheyAreAskedFor(t *testing.T) {
 	t.Parallel()
-	s, err := downtime.ParseSchedule("w.json", recurring(1000))
+	s, err := schedule.Parse("w.json", recurring(1000))
 	require.NoError(t, err)
 	from := instant(t, "2026-01-01T00:00:00Z")
 	n := 0
@@ -315,12 +314,12 @@ func TestFreezesAndExceptionsAreLeaptOver(t *testing.T) {
 `)
 	require.Equal(t, "08 00:30-01:30, 09 00:30-01:30, 01 00:30-01:30, 02 00:30-01:30",
 		what(s, instant(t, "2026-01-08T00:00:00+02:00"), instant(t, "3026-07-03T00:00:00+03:00")))
-	last, ok := downtime.PlannedBy(s.Window("w"), instant(t, "3026-07-01T00:30:00+03:00").Add(-time.Second))
+	last, ok := schedule.PlannedBy(s.Window("w"), instant(t, "3026-07-01T00:30:00+03:00").Add(-time.Second))
 	require.True(t, ok)
 	require.Equal(t, "2026-01-09T00:30:00+02:00", last.Format(time.RFC3339))
-	_, ok = downtime.PlannedBy(s.Window("w"), instant(t, "2025-12-31T22:29:59Z"))
+	_, ok = schedule.PlannedBy(s.Window("w"), instant(t, "2025-12-31T22:29:59Z"))
 	require.False(t, ok)
-	_, ok = downtime.PlannedAfter(s.Window("w"), instant(t, "9000-12-31T22:30:00Z"))
+	_, ok = schedule.PlannedAfter(s.Window("w"), instant(t, "9000-12-31T22:30:00Z"))
 	require.False(t, ok)
 }
 
@@ -356,11 +355,11 @@ func TestWhatIsInProgressIsKept(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := parse(t, c.before), parse(t, c.after)
-			s := downtime.Keeping(after, before, now)
+			s := after.Keeping(before, now)
 			var got []string
 			var end time.Time
 			for _, w := range s.At(now).Windows {
-				if w.Phase == downtime.PhaseInProgress {
+				if w.Phase == schedule.PhaseInProgress {
 					end = w.End
 					text := w.End.UTC().Format("15:04")
 					if s != after {
@@ -380,7 +379,7 @@ func TestWhatIsInProgressIsKept(t *testing.T) {
 				return
 			}
 			// It is kept through another change, and over at its end.
-			again := downtime.Keeping(parse(t, "windows: [{id: x, start: 2026-01-13T09:00:00Z, duration: 1h}]"), s, now.Add(time.Minute))
+			again := parse(t, "windows: [{id: x, start: 2026-01-13T09:00:00Z, duration: 1h}]").Keeping(s, now.Add(time.Minute))
 			require.Len(t, again.At(now).Windows, 1)
 			require.NotNil(t, again.Window("w"))
 			require.Empty(t, s.At(end).Windows)
@@ -389,49 +388,4 @@ func TestWhatIsInProgressIsKept(t *testing.T) {
 			require.Equal(t, what(after, later, later.AddDate(1, 0, 0)), what(s, later, later.AddDate(1, 0, 0)))
 		})
 	}
-}
-
-// A guard goes through the occurrences of a window that repeats one after another, and
-// keeps the one in progress when the document changes its mind.
-func TestGuardOfAWindowThatRepeats(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		doc := func(lines string) string {
-			return windows("  - {id: w, start: 2000-01-01T00:10:00Z, duration: 1h, announce: 30m, overrun: reopen, repeat: FREQ=DAILY" + lines + "}\n")
-		}
-		src := newSource(doc(""))
-		g := open(t, src, nil)
-		h := g.Handler(ok)
-		require.Equal(t, 200, get(h, "GET", "/").Code)
-		rep, err := g.Report("w")
-		require.NoError(t, err)
-		require.Equal(t, 1, rep.Start.Day(), "what comes next")
-		rep, err = g.Drain(t.Context(), "w")
-		require.NoError(t, err)
-		require.Equal(t, "2000-01-01T01:10:00Z", rep.End.UTC().Format(time.RFC3339))
-		require.Equal(t, 503, get(h, "GET", "/").Code)
-		later(time.Hour)
-		require.Equal(t, 200, get(h, "GET", "/").Code)
-		rep, err = g.Report("w")
-		require.NoError(t, err)
-		require.Equal(t, 2, rep.Start.Day(), "and what comes next then")
-
-		later(23 * time.Hour) // 2000-01-02T00:10
-		require.Equal(t, 503, get(h, "GET", "/").Code)
-		src.set(doc(", except: [2000-01-02]"), nil)
-		require.Equal(t, 503, get(h, "GET", "/").Code)
-		require.Len(t, g.Problems(), 1)
-		require.EqualError(t, g.Problems()[0], `windows.yaml: window "w": is in progress, though by the document it no longer takes place, and is kept to its end, 2000-01-02T01:10:00Z`)
-		require.InDelta(t, 1, g.Stats()["windows_held"], 0)
-		rep, err = g.Report("w")
-		require.NoError(t, err)
-		require.True(t, rep.Quiet)
-		require.Equal(t, 2, rep.Start.Day())
-		later(time.Hour)
-		require.Equal(t, 200, get(h, "GET", "/").Code)
-		require.Empty(t, g.Problems())
-		rep, err = g.Report("w")
-		require.NoError(t, err)
-		require.Equal(t, 3, rep.Start.Day(), "the next one is as planned")
-	})
 }

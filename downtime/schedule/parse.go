@@ -1,4 +1,4 @@
-package downtime
+package schedule
 
 import (
 	"cmp"
@@ -13,11 +13,11 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// ParseSchedule reads a document of windows, JSON or YAML. name is the
+// Parse reads a document of windows, JSON or YAML. name is the
 // document's name in errors.
 //
 // The root holds windows, a list that may be empty but must be there, freezes and
-// allowShrink (see [Guard]). A window has id, start, duration, and any of title,
+// allowShrink (see [Schedule.Keeping]). A window has id, start, duration, and any of title,
 // message, owner, runbook, timezone, announce, cutoff, rollback, mode, scope, repeat,
 // except, overrun and actual. start is a wall clock time of timezone,
 // "2026-12-06T02:00", or an instant, with Z or an offset. Durations are Go's, with days
@@ -38,7 +38,7 @@ import (
 //
 // Fields that are not known are refused: a field that is read and not obeyed would be a
 // lie. The error is [Faults], all of them.
-func ParseSchedule(name string, data []byte) (*Schedule, error) {
+func Parse(name string, data []byte) (*Schedule, error) {
 	root, err := document.Parse(name, data)
 	if err != nil {
 		fault := &Fault{File: name, Err: err}
@@ -65,8 +65,8 @@ type reader struct {
 	window string // id of the window being read
 	faults Faults
 	zones  map[string]zone
-	scopes map[string]*scope // compiled, by key, shared by the windows that have them
-	frozen frozen            // shared by the windows that repeat
+	scopes map[string]*matcher // by key, shared by the windows that have them
+	frozen frozen              // shared by the windows that repeat
 }
 
 type zone struct {
@@ -104,7 +104,7 @@ func (r *reader) fields(n *document.Node, prefix string, known map[string]func(*
 }
 
 // errNotSupported is errors.ErrUnsupported in better words.
-var errNotSupported error = unsupported{}
+var errNotSupported = unsupported{}
 
 type unsupported struct{}
 
@@ -119,7 +119,7 @@ func (r *reader) schedule(root *document.Node) *Schedule {
 	}
 	var windows, freezes *document.Node
 	var shrink bool
-	r.zones, r.scopes = map[string]zone{}, map[string]*scope{}
+	r.zones, r.scopes = map[string]zone{}, map[string]*matcher{}
 	r.fields(root, "", map[string]func(*document.Node, string){
 		"windows": func(n *document.Node, _ string) { windows = n },
 		"freezes": func(n *document.Node, _ string) { freezes = n },
@@ -158,7 +158,7 @@ func (r *reader) windows(n *document.Node, field string) []*Window {
 		at := fmt.Sprintf("%s[%d]", field, i)
 		id := item.Get("id")
 		prefix := at + "."
-		if id != nil && id.Kind == document.String && idPattern.MatchString(id.Text) {
+		if id != nil && id.Kind == document.String && ValidID(id.Text) {
 			r.window, prefix = id.Text, ""
 			if line, twice := lines[id.Text]; twice {
 				r.faultf(id, "id", "is already used on line %d", line)
@@ -176,11 +176,15 @@ func (r *reader) windows(n *document.Node, field string) []*Window {
 	return windows
 }
 
-// idPattern keeps ids fit for logs, metrics' values, headers and command lines.
+// ValidID reports whether a window may have that id: letters, digits, '.', '_' and '-',
+// beginning with a letter or digit, at most 100. So ids are fit for logs, metrics'
+// values, headers and command lines.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func (r *reader) one(n *document.Node, prefix string) *Window {
-	w := &Window{Timezone: time.UTC}
+	w := &Window{Timezone: time.UTC, Mode: ModeClosed, Overrun: OverrunHold}
 	before := len(r.faults)
 	var start, zoneNode, repeat, except *document.Node
 	text := func(to *string, most int) func(*document.Node, string) {
@@ -233,7 +237,7 @@ func (r *reader) one(n *document.Node, prefix string) *Window {
 	if len(r.faults) > before {
 		return w
 	}
-	w.scope = r.compiled(w.Scope)
+	r.prepare(&w.Scope)
 	if w.Rollback > w.Duration {
 		r.faultf(n.Get("rollback"), prefix+"rollback", "must be at most the duration, %v, got %v", w.Duration, w.Rollback)
 	}
@@ -356,15 +360,15 @@ func (r *reader) recurrence(n *document.Node, prefix string, w *Window, parts *r
 	w.recurrence = c
 }
 
-// compiled gives windows of equal scopes the same compiled one.
-func (r *reader) compiled(s Scope) *scope {
+// prepare makes a scope ready for matching. Windows of equal scopes share what is made.
+func (r *reader) prepare(s *Scope) {
 	key := s.key()
-	c, ok := r.scopes[key]
+	m, ok := r.scopes[key]
 	if !ok {
-		c = compileScope(s, key)
-		r.scopes[key] = c
+		m = s.compiled()
+		r.scopes[key] = m
 	}
-	return c
+	s.matcher = m
 }
 
 func (r *reader) text(n *document.Node, field string, most int) string {
@@ -421,8 +425,8 @@ func (r *reader) duration(n *document.Node, field string) time.Duration {
 
 func (r *reader) mode(n *document.Node, field string) Mode {
 	if n.Kind == document.String {
-		if i := slices.Index(modeNames[:], n.Text); i >= 0 {
-			return Mode(i)
+		if m := Mode(n.Text); slices.Contains(modes, m) {
+			return m
 		}
 		r.faultf(n, field, "must be closed, read-only, rehearse or announce, got %q", clip(n.Text))
 		return ModeClosed
@@ -436,12 +440,12 @@ func (r *reader) overrun(n *document.Node, field string) Overrun {
 		r.faultf(n, field, "%w, got %v", errNotText, n.Kind)
 		return OverrunHold
 	}
-	i := slices.Index(overrunNames[:], n.Text)
-	if i < 0 {
+	o := Overrun(n.Text)
+	if o != OverrunHold && o != OverrunReopen {
 		r.faultf(n, field, "must be hold or reopen, got %q", clip(n.Text))
 		return OverrunHold
 	}
-	return Overrun(i)
+	return o
 }
 
 func (r *reader) timezone(n *document.Node, field string) *time.Location {
@@ -612,7 +616,7 @@ func (r *reader) scope(n *document.Node, prefix string) Scope {
 		return func(n *document.Node, field string) { *to = r.list(n, field, check) }
 	}
 	r.fields(n, prefix+".", map[string]func(*document.Node, string){
-		"paths":   list(&s.Paths, checkPattern),
+		"paths":   list(&s.Paths, checkPath),
 		"methods": list(&s.Methods, checkMethod),
 		"hosts":   list(&s.Hosts, checkHost),
 		"work":    list(&s.Work, checkWork),

@@ -1,4 +1,4 @@
-package downtime_test
+package schedule_test
 
 import (
 	"archive/zip"
@@ -17,7 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 const wallForm = "2006-01-02T15:04:05"
@@ -62,7 +62,7 @@ func TestInstantNamedCases(t *testing.T) {
 			if strings.Count(c.want, ":") == 4 {
 				form = wallForm + "Z07:00:00"
 			}
-			require.Equal(t, c.want, downtime.Instant(wall, loc).Format(form))
+			require.Equal(t, c.want, schedule.Instant(wall, loc).Format(form))
 		})
 	}
 }
@@ -249,7 +249,7 @@ func TestInstantAgainstBruteForceInAllZones(t *testing.T) {
 					}
 					for _, wall := range walls {
 						wall = wall.UTC()
-						want, got := brute(wall, j.loc, around), downtime.Instant(wall, j.loc)
+						want, got := brute(wall, j.loc, around), schedule.Instant(wall, j.loc)
 						if !got.Equal(want) {
 							t.Errorf("%s: %s: got %s, want %s", j.name, wall.Format(wallForm), got.In(j.loc), want.In(j.loc))
 						}
@@ -266,7 +266,7 @@ func TestInstantAgainstBruteForceInAllZones(t *testing.T) {
 	for _, z := range walkedZones() {
 		if len(z.changes) == 0 { // one offset, always
 			wall := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
-			require.Equal(t, wall.Format(wallForm), downtime.Instant(wall, z.loc).Format(wallForm), z.name)
+			require.Equal(t, wall.Format(wallForm), schedule.Instant(wall, z.loc).Format(wallForm), z.name)
 			continue
 		}
 		jobs <- z
@@ -291,7 +291,7 @@ func FuzzInstant(f *testing.F) {
 			t.Skip("no zone, or a year that documents cannot write")
 		}
 		wall := time.Unix(seconds, 0).UTC()
-		got := downtime.Instant(wall, loc)
+		got := schedule.Instant(wall, loc)
 		text, printed := wall.Format(wallForm), got.Format(wallForm)
 		if printed == text {
 			// The first: nothing earlier prints the same.

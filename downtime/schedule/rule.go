@@ -1,4 +1,4 @@
-package downtime
+package schedule
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package downtime_test
+package schedule_test
 
 import (
 	"encoding/json"
@@ -16,7 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // days are the first so many dates of a rule in UTC, with dots where more follow.
@@ -156,7 +156,7 @@ func TestRepeatAcrossChangesOfClocks(t *testing.T) {
 				require.Equal(t, o.Planned, o.Start)
 				got = append(got, o.Start.Format(time.RFC3339))
 				state := s.At(o.Start)
-				require.Equal(t, downtime.PhaseInProgress, state.Windows[0].Phase)
+				require.Equal(t, schedule.PhaseInProgress, state.Windows[0].Phase)
 				require.Equal(t, o, state.Windows[0].Occurrence)
 			}
 			require.Equal(t, c.want, strings.Join(got, " "))
@@ -367,7 +367,7 @@ func checkZone(t *testing.T, z walkedZone, random *rand.Rand) int {
 		}
 	}
 	doc := one("start: "+m.start.Format(wallForm), "timezone: "+name, "repeat: "+m.String())
-	s, err := downtime.ParseSchedule("w", []byte(doc))
+	s, err := schedule.Parse("w", []byte(doc))
 	if err != nil {
 		if len(want) > 0 {
 			t.Errorf("%s: %v, but it occurs on %v", doc, err, want[0])
@@ -402,11 +402,11 @@ func checkZone(t *testing.T, z walkedZone, random *rand.Rand) int {
 			}
 			return -1
 		}) // the first that is after at
-		next, ok := downtime.PlannedAfter(w, at)
+		next, ok := schedule.PlannedAfter(w, at)
 		if n < len(want) && (!ok || !next.Equal(want[n])) || n == len(want) && ok && next.Before(end) {
 			t.Errorf("%s: after %v comes %v, want %v", doc, at, next, want[min(n, len(want)):min(n+1, len(want))])
 		}
-		last, ok := downtime.PlannedBy(w, at)
+		last, ok := schedule.PlannedBy(w, at)
 		if ok != (n > 0) || ok && !last.Equal(want[n-1]) {
 			t.Errorf("%s: by %v comes %v, want %v", doc, at, last, want[max(0, n-1):n])
 		}
@@ -430,9 +430,9 @@ func TestCalendarOfAllDays(t *testing.T) {
 	t.Parallel()
 	lengths := []int{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 	y, m, d := 1800, 1, 1
-	for day := downtime.DayOf(1800, 1, 1); y < 9100; day++ {
-		gotY, gotM, gotD := downtime.DateOf(day)
-		if gotY != y || gotM != m || gotD != d || downtime.DayOf(y, m, d) != day {
+	for day := schedule.DayOf(1800, 1, 1); y < 9100; day++ {
+		gotY, gotM, gotD := schedule.DateOf(day)
+		if gotY != y || gotM != m || gotD != d || schedule.DayOf(y, m, d) != day {
 			t.Fatalf("day %d is %d-%d-%d, want %d-%d-%d", day, gotY, gotM, gotD, y, m, d)
 		}
 		length := lengths[m-1]
@@ -447,7 +447,7 @@ func TestCalendarOfAllDays(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 0, downtime.DayOf(1970, 1, 1))
+	require.Equal(t, 0, schedule.DayOf(1970, 1, 1))
 }
 
 // A rule never panics and always ends; next and previous agree with each other, with the
@@ -475,32 +475,32 @@ func FuzzRule(f *testing.F) {
 		name := zones[int(zone)%len(zones)]
 		doc := fmt.Sprintf(`{"windows": [{"id": "w", "start": %q, "timezone": %q, "duration": "1h", "repeat": %s}]}`,
 			time.Unix(start, 0).UTC().Format(wallForm), name, quoted)
-		s, err := downtime.ParseSchedule("w.json", []byte(doc))
+		s, err := schedule.Parse("w.json", []byte(doc))
 		if err != nil {
-			var faults downtime.Faults
+			var faults schedule.Faults
 			if !errors.As(err, &faults) {
 				t.Fatalf("no faults: %v", err)
 			}
 			return
 		}
 		w := s.Window("w")
-		first, ok := downtime.PlannedAfter(w, w.Start.Add(-1))
+		first, ok := schedule.PlannedAfter(w, w.Start.Add(-1))
 		if !ok || !first.Equal(w.Start) {
 			t.Fatalf("%s: begins at %v, not at %v", doc, first, w.Start)
 		}
 		for _, t0 := range []time.Time{time.Unix(at, 0), w.Start, w.Start.Add(-1)} {
-			next, some := downtime.PlannedAfter(w, t0)
-			last, any := downtime.PlannedBy(w, t0)
+			next, some := schedule.PlannedAfter(w, t0)
+			last, any := schedule.PlannedBy(w, t0)
 			if some && !next.After(t0) || any && last.After(t0) || !some && !any {
 				t.Fatalf("%s: around %v are %v and %v", doc, t0, last, next)
 			}
 			if any {
-				if again, ok := downtime.PlannedAfter(w, last); ok != some || !again.Equal(next) {
+				if again, ok := schedule.PlannedAfter(w, last); ok != some || !again.Equal(next) {
 					t.Fatalf("%s: after %v comes %v, and after %v %v", doc, last, again, t0, next)
 				}
 			}
 			if some {
-				if again, ok := downtime.PlannedBy(w, next.Add(-1)); ok != any || !again.Equal(last) {
+				if again, ok := schedule.PlannedBy(w, next.Add(-1)); ok != any || !again.Equal(last) {
 					t.Fatalf("%s: before %v comes %v, and by %v %v", doc, next, again, t0, last)
 				}
 				n := 0
@@ -531,12 +531,12 @@ func TestDailyRuleOfWeeks(t *testing.T) {
 		return []byte(b.String())
 	}
 	began := time.Now()
-	_, err := downtime.ParseSchedule("windows.yaml", doc("TU")) // the start is a Monday
+	_, err := schedule.Parse("windows.yaml", doc("TU")) // the start is a Monday
 	require.ErrorContains(t, err, "BYDAY: never falls on a day that INTERVAL counts")
-	s, err := downtime.ParseSchedule("windows.yaml", doc("TU,MO"))
+	s, err := schedule.Parse("windows.yaml", doc("TU,MO"))
 	require.NoError(t, err)
 	require.Less(t, time.Since(began), 5*time.Second, "it was 19 s")
-	planned, ok := downtime.PlannedAfter(s.Window("w0"), time.Date(2026, 12, 6, 0, 0, 0, 0, time.UTC))
+	planned, ok := schedule.PlannedAfter(s.Window("w0"), time.Date(2026, 12, 6, 0, 0, 0, 0, time.UTC))
 	require.True(t, ok)
 	require.Equal(t, time.Monday, planned.Weekday())
 }

@@ -1,8 +1,9 @@
-package downtime
+package schedule
 
 import (
-	"encoding"
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -36,7 +37,6 @@ type Window struct {
 	Overrun Overrun // when work is unfinished at the end
 	Actual  Actual
 
-	scope      *scope      // compiled
 	recurrence *recurrence // nil: once
 }
 
@@ -56,128 +56,87 @@ type Actual struct {
 	Until time.Time // the end is moved to then: an extension, or a shorter window
 }
 
-// A Mode says what a window does to what is in its scope.
-type Mode uint8
+// A Mode says what a window does to what is in its scope. The empty Mode means
+// ModeClosed.
+type Mode string
 
 // The modes, the most restrictive first.
 const (
 	// ModeClosed refuses everything. It is the default of a document.
-	ModeClosed Mode = iota
+	ModeClosed Mode = "closed"
 	// ModeReadOnly refuses what writes, and lets reads pass.
-	ModeReadOnly
+	ModeReadOnly Mode = "read-only"
 	// ModeRehearse refuses nothing. It counts what ModeClosed would have refused, and
 	// how long quiet would have taken: try a window a week ahead.
-	ModeRehearse
+	ModeRehearse Mode = "rehearse"
 	// ModeAnnounce refuses nothing, and is only shown.
-	ModeAnnounce
+	ModeAnnounce Mode = "announce"
 )
 
-var modeNames = [...]string{
-	ModeClosed:   "closed",
-	ModeReadOnly: "read-only",
-	ModeRehearse: "rehearse",
-	ModeAnnounce: "announce",
-}
-
-var _ encoding.TextMarshaler = ModeClosed
+var modes = []Mode{ModeClosed, ModeReadOnly, ModeRehearse, ModeAnnounce}
 
 // String gives the document's word for the mode.
-func (m Mode) String() string {
-	if int(m) < len(modeNames) {
-		return modeNames[m]
-	}
-	return fmt.Sprintf("Mode(%d)", uint8(m))
-}
+func (m Mode) String() string { return string(cmp.Or(m, ModeClosed)) }
 
-// MarshalText gives the document's word for the mode.
-func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+// Closes reports whether the mode ever refuses anything.
+func (m Mode) Closes() bool { return m == "" || m == ModeClosed || m == ModeReadOnly }
 
-// closes says whether the mode ever refuses anything.
-func (m Mode) closes() bool { return m == ModeClosed || m == ModeReadOnly }
-
-// refuses says whether the mode, in progress, is against work of that effect. For
-// ModeRehearse that is what it would have refused.
-func (m Mode) refuses(e Effect) bool {
-	switch m {
-	case ModeClosed, ModeRehearse:
-		return true
-	case ModeReadOnly:
-		return e != Read
-	}
-	return false
+// compare puts the more restrictive mode first.
+func (m Mode) compare(o Mode) int {
+	return cmp.Compare(slices.Index(modes, Mode(m.String())), slices.Index(modes, Mode(o.String())))
 }
 
 // Overrun says what becomes of a window that closes, when the work it is for is
-// unfinished at its end.
-type Overrun uint8
+// unfinished at its end. The empty Overrun means OverrunHold.
+type Overrun string
 
 // The ways to overrun.
 const (
 	// OverrunHold keeps closed what is closed, for a stated time at most, and says so. It
 	// is the default of a document.
-	OverrunHold Overrun = iota
+	OverrunHold Overrun = "hold"
 	// OverrunReopen opens at the end, whatever is unfinished.
-	OverrunReopen
+	OverrunReopen Overrun = "reopen"
 )
-
-var overrunNames = [...]string{OverrunHold: "hold", OverrunReopen: "reopen"}
 
 // String gives the document's word for it.
-func (o Overrun) String() string {
-	if int(o) < len(overrunNames) {
-		return overrunNames[o]
-	}
-	return fmt.Sprintf("Overrun(%d)", uint8(o))
-}
+func (o Overrun) String() string { return string(cmp.Or(o, OverrunHold)) }
 
-// MarshalText gives the document's word for it.
-func (o Overrun) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+// A Phase is how far a window has come. The empty Phase means PhaseOpen.
+type Phase string
 
-// A Phase is how far a window has come. Phases follow one another in the order of
-// the constants.
-type Phase uint8
-
-// The phases of a window.
+// The phases of a window, in the order in which it goes through them.
 const (
 	// PhaseOpen is before anything is shown or refused.
-	PhaseOpen Phase = iota
+	PhaseOpen Phase = "open"
 	// PhaseAnnounced is from Announce before the start: shown, nothing refused.
-	PhaseAnnounced
+	PhaseAnnounced Phase = "announced"
 	// PhaseCutoff is from Cutoff before the start: work declared long is refused.
-	PhaseCutoff
+	PhaseCutoff Phase = "cutoff"
 	// PhaseDraining is from the start until nothing in scope runs any more: nothing new
-	// begins, what is in flight finishes. Only a [Guard] can tell; a [Schedule] says
+	// begins, what is in flight finishes. Only a guard can tell; a [Schedule] says
 	// PhaseInProgress from the start.
-	PhaseDraining
+	PhaseDraining Phase = "draining"
 	// PhaseInProgress is until the end.
-	PhaseInProgress
+	PhaseInProgress Phase = "in progress"
 	// PhaseOverrun is after the end, when the window is held closed because its work is
-	// unfinished. Only a [Guard] can tell; a [Schedule] says PhaseCompleted.
-	PhaseOverrun
+	// unfinished. Only a guard can tell; a [Schedule] says PhaseCompleted.
+	PhaseOverrun Phase = "overrun"
 	// PhaseCompleted is from the end on.
-	PhaseCompleted
+	PhaseCompleted Phase = "completed"
 )
 
-var phaseNames = [...]string{
-	PhaseOpen:       "open",
-	PhaseAnnounced:  "announced",
-	PhaseCutoff:     "cutoff",
-	PhaseDraining:   "draining",
-	PhaseInProgress: "in progress",
-	PhaseOverrun:    "overrun",
-	PhaseCompleted:  "completed",
+var phases = []Phase{
+	PhaseOpen, PhaseAnnounced, PhaseCutoff, PhaseDraining, PhaseInProgress, PhaseOverrun, PhaseCompleted,
 }
 
 // String gives the phase in plain words: "in progress".
-func (p Phase) String() string {
-	if int(p) < len(phaseNames) {
-		return phaseNames[p]
-	}
-	return fmt.Sprintf("Phase(%d)", uint8(p))
-}
+func (p Phase) String() string { return string(cmp.Or(p, PhaseOpen)) }
 
-// MarshalText gives the phase in plain words.
-func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+// Before reports whether a window goes through p before it goes through o.
+func (p Phase) Before(o Phase) bool {
+	return slices.Index(phases, Phase(p.String())) < slices.Index(phases, Phase(o.String()))
+}
 
 // An Occurrence is one time that a window takes place.
 type Occurrence struct {
@@ -222,8 +181,8 @@ func (o Occurrence) Phase(t time.Time) Phase {
 	return PhaseOpen
 }
 
-// next is when the phase after that at t begins, the zero time when none does.
-func (o Occurrence) next(t time.Time) time.Time {
+// Next is when the phase after that at t begins. The zero time means never.
+func (o Occurrence) Next(t time.Time) time.Time {
 	for _, at := range [...]time.Time{o.Announced(), o.Cutoff(), o.Start, o.End} {
 		if at.After(t) {
 			return at
@@ -264,6 +223,16 @@ func (o Occurrence) check() error {
 	return nil
 }
 
+// Actual is what operators wrote of this occurrence: Window.Actual, or nothing when
+// that concerns another one.
+func (o Occurrence) Actual() Actual {
+	r := o.Window.recurrence
+	if r != nil && r.isAdjusted(o.Planned) || r == nil && o.Window.Start.Equal(o.Planned) {
+		return o.Window.Actual
+	}
+	return Actual{}
+}
+
 // kept is the occurrence as that of a window of its own, which does not repeat.
 func (o Occurrence) kept() Occurrence {
 	w := *o.Window
@@ -272,8 +241,8 @@ func (o Occurrence) kept() Occurrence {
 	return w.occurrence()
 }
 
-// name is what to call the window in front of people.
-func (w *Window) name() string {
+// Name is what to call the window in front of people: its title, else its id.
+func (w *Window) Name() string {
 	if w.Title != "" {
 		return w.Title
 	}
