@@ -167,13 +167,13 @@ func (r *Report) scanPeer(rows *sql.Rows) error {
 	}
 	switch {
 	case drains:
-		p.State = Draining
+		p.State = StateDraining
 	case joined && !knows:
-		p.State = Unaware
+		p.State = StateUnaware
 	case joined && shares:
-		p.State = Open
+		p.State = StateOpen
 	case shares:
-		p.State = Writing
+		p.State = StateWriting
 	case !joined:
 		return nil // about to leave
 	}

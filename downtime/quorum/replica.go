@@ -144,9 +144,15 @@ func (r *Replica) Close() error {
 func (r *Replica) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	number := func(is bool) float64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
 	return map[string]float64{
-		"joined":   float64(b2i(r.joined)),
-		"outdated": float64(b2i(r.outdated)),
+		"joined":   number(r.joined),
+		"outdated": number(r.outdated),
 		"known":    float64(len(r.knows)),
 		"open":     float64(len(r.open)),
 		"lost":     float64(r.lost),
