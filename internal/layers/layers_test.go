@@ -25,7 +25,7 @@ const module = "github.com/upkeep-go/upkeep"
 // imports internal/interop or examples.
 var arrows = map[string][]string{
 	"version":             {"internal/accept", "internal/cleantext", "internal/problem", masterminds, xmod, otel, otelTrace},
-	"version/compat":      {"version", "internal/document", masterminds, xmod},
+	"version/compat":      {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
 	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
 	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":     {}, // stands alone
