@@ -55,6 +55,7 @@ var arrows = map[string][]string{
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
 	"internal/layers":     {},
+	"internal/testsize":   {}, // for tests
 
 	"downtime/internal/pattern": {}, // stands alone
 }
@@ -84,6 +85,7 @@ var localTestArrows = map[string][]string{
 
 // testArrows are what test files and examples may import besides.
 var testArrows = []string{
+	"internal/testsize",
 	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/log", "go.opentelemetry.io/otel/sdk/metric",
 }
@@ -149,7 +151,7 @@ func TestArrows(t *testing.T) {
 				case isLocal && isFree: // TestEnds
 				case isLocal && local == dir && isTest:
 				case isLocal && isTest:
-					require.True(t, slices.Contains(arrows[dir], local) || slices.Contains(localTestArrows[dir], local), "%s: a new arrow", place)
+					require.True(t, slices.Contains(arrows[dir], local) || slices.Contains(localTestArrows[dir], local) || slices.Contains(testArrows, local), "%s: a new arrow", place)
 				case isLocal:
 					require.True(t, slices.Contains(arrows[dir], local), "%s: a new arrow", place)
 				case isStandard(imported):
