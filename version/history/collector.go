@@ -64,7 +64,7 @@ const (
 )
 
 // A Collector is an http.Handler that receives the entries of many services, which
-// [Report] sends, and appends them to its store. [NewCollector] makes it.
+// a [Reporter] sends, and appends them to its store. [NewCollector] makes it.
 //
 // It answers POST requests of application/x-ndjson, an [Entry] a line, at most 1000 of
 // them and 2 MiB, with how many are kept:
