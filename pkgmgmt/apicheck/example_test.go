@@ -119,7 +119,7 @@ func ExampleGate() {
 	reg, err := registry.New(registry.Dir(filepath.Join(dir, "modules")), &registry.Options{
 		Private:   []string{"corp.example"},
 		Gate:      gate,
-		Authorize: func(*http.Request, registry.Action) error { return nil }, // everyone, in an example
+		Authorize: func(*http.Request, registry.Action) (string, error) { return "", nil }, // everyone, in an example
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
