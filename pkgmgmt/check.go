@@ -26,7 +26,7 @@ const (
 	// about all of them: the build information names none, for instance.
 	RuleUnverifiable Rule = "unverifiable"
 
-	// The following need a [Registry].
+	// The following need a [ModuleSource].
 
 	// RuleDeprecated: the module's author says that it should no longer be used.
 	RuleDeprecated Rule = "deprecated"

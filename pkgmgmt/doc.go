@@ -18,7 +18,7 @@
 // The test binary of a library records no modules, so a check inside of its tests
 // checks nothing: [Policy.Check] says so, with a violation.
 //
-// What build information does not tell, [Policy.CheckWith] asks a [Registry]: whether a
+// What build information does not tell, [Policy.CheckWith] asks a [ModuleSource]: whether a
 // version has been retracted, a module deprecated, how old they are, and whether the
 // program was built from what the registry has. [NewProxy] reads any module proxy.
 //

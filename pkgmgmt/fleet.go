@@ -37,9 +37,9 @@ type Target struct {
 
 // FleetOptions are what a [Fleet] works with. Nil options are the defaults.
 type FleetOptions struct {
-	// Authorize puts a token onto a request, for endpoints that tell no stranger what they
-	// are built from. It may be called by several goroutines at once. Nil: none.
-	Authorize func(*http.Request) error
+	// Credentials adds a token to each request, for endpoints that show strangers little.
+	// It may be called by several goroutines at once. Nil means none.
+	Credentials func(*http.Request) error
 
 	// HTTP sends the requests. Redirects are never followed: a token is for one address.
 	// Nil: a client like http.DefaultClient.
@@ -56,7 +56,7 @@ type FleetOptions struct {
 
 	// Registry tells which versions are behind, retracted or deprecated. Nil: none, and
 	// nothing is.
-	Registry Registry
+	Registry ModuleSource
 
 	// Modules are patterns, as in a policy, of the modules to report on: those that
 	// services share. Nil: all.
@@ -133,24 +133,24 @@ type FleetVerdict string
 
 // The verdicts, the worst first. A row has the worst that applies.
 const (
-	// FleetUnknown: the service does not tell what it is built from.
-	FleetUnknown FleetVerdict = "unknown"
-	// FleetOutside: a rule of the policy is not kept, or cannot be checked.
-	FleetOutside FleetVerdict = "outside policy"
-	// FleetRetracted: the module's author has taken the version back.
-	FleetRetracted FleetVerdict = "retracted"
-	// FleetDeprecated: the module's author says that it should no longer be used.
-	FleetDeprecated FleetVerdict = "deprecated"
-	// FleetSkewed: another service in the same environment has a later version of the
+	// FleetVerdictUnknown: the service does not tell what it is built from.
+	FleetVerdictUnknown FleetVerdict = "unknown"
+	// FleetVerdictOutside: a rule of the policy is not kept, or cannot be checked.
+	FleetVerdictOutside FleetVerdict = "outside policy"
+	// FleetVerdictRetracted: the module's author has taken the version back.
+	FleetVerdictRetracted FleetVerdict = "retracted"
+	// FleetVerdictDeprecated: the module's author says that it should no longer be used.
+	FleetVerdictDeprecated FleetVerdict = "deprecated"
+	// FleetVerdictSkewed: another service in the same environment has a later version of the
 	// module, or another content of the same version.
-	FleetSkewed FleetVerdict = "skewed"
-	// FleetBehind: the registry has a later version.
-	FleetBehind FleetVerdict = "behind"
-	// FleetFine: none of them.
-	FleetFine FleetVerdict = "fine"
+	FleetVerdictSkewed FleetVerdict = "skewed"
+	// FleetVerdictBehind: the registry has a later version.
+	FleetVerdictBehind FleetVerdict = "behind"
+	// FleetVerdictFine: none of them.
+	FleetVerdictFine FleetVerdict = "fine"
 )
 
-var fleetVerdicts = []FleetVerdict{FleetUnknown, FleetOutside, FleetRetracted, FleetDeprecated, FleetSkewed, FleetBehind, FleetFine}
+var fleetVerdicts = []FleetVerdict{FleetVerdictUnknown, FleetVerdictOutside, FleetVerdictRetracted, FleetVerdictDeprecated, FleetVerdictSkewed, FleetVerdictBehind, FleetVerdictFine}
 
 // A FleetRow is one module in one service. For a service that is unknown there is one
 // row, without a module.
@@ -186,7 +186,7 @@ type FleetReport struct {
 
 // Worst is the worst verdict of all rows.
 func (r *FleetReport) Worst() FleetVerdict {
-	worst := FleetFine
+	worst := FleetVerdictFine
 	for _, row := range r.Rows {
 		if rank(row.Verdict) < rank(worst) {
 			worst = row.Verdict
@@ -233,7 +233,7 @@ func (f *Fleet) Collect(ctx context.Context) *FleetReport {
 	for i, t := range f.targets {
 		row := FleetRow{Service: clean(t.Service), Environment: clean(t.Environment)}
 		if faults[i] != nil {
-			row.find(FleetUnknown, clean(faults[i].Error()), "make it answer with all of its build information")
+			row.find(FleetVerdictUnknown, clean(faults[i].Error()), "make it answer with all of its build information")
 			report.Rows = append(report.Rows, row)
 			continue
 		}
@@ -286,18 +286,18 @@ func (f *Fleet) row(row FleetRow, dep *debug.Module, answers map[module.Version]
 		violations = f.opts.Policy.checkWith(dep, answers, now, nil)
 	}
 	for _, v := range violations {
-		verdict := FleetOutside
+		verdict := FleetVerdictOutside
 		switch v.Rule {
 		case RuleRetracted:
-			verdict = FleetRetracted
+			verdict = FleetVerdictRetracted
 		case RuleDeprecated:
-			verdict = FleetDeprecated
+			verdict = FleetVerdictDeprecated
 		}
 		row.find(verdict, clean(v.Reason), clean(v.Fix))
 	}
 	row.Latest = clean(a.Latest)
 	if behind(m.Version, a.Latest) {
-		row.find(FleetBehind, "is behind "+row.Latest, "go get "+clean(m.Path)+"@"+row.Latest)
+		row.find(FleetVerdictBehind, "is behind "+row.Latest, "go get "+clean(m.Path)+"@"+row.Latest)
 	}
 	return row
 }
@@ -309,7 +309,7 @@ func (row *FleetRow) find(verdict FleetVerdict, reason, fix string) {
 // settle sorts the findings and takes the worst as the verdict.
 func (row *FleetRow) settle() {
 	slices.SortStableFunc(row.Findings, func(a, b FleetFinding) int { return cmp.Compare(rank(a.Verdict), rank(b.Verdict)) })
-	row.Verdict = FleetFine
+	row.Verdict = FleetVerdictFine
 	if len(row.Findings) > 0 {
 		row.Verdict = row.Findings[0].Verdict
 	}
@@ -346,20 +346,20 @@ func skew(rows []FleetRow) {
 			fork := forks[row.Replacement]
 			switch {
 			case other != nil:
-				row.find(FleetSkewed, "has another content than the same version in "+other.Service, "find out which one is true before anything else; then build again with an empty module cache")
+				row.find(FleetVerdictSkewed, "has another content than the same version in "+other.Service, "find out which one is true before anything else; then build again with an empty module cache")
 			case top == nil && fork != nil && semver.Compare(row.Version, fork.Version) < 0:
-				row.find(FleetSkewed, fmt.Sprintf("is behind %s %s, which %s has", fork.Replacement, fork.Version, fork.Service), "let the replace directive of "+row.Module+" in go.mod name "+fork.Version)
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is behind %s %s, which %s has", fork.Replacement, fork.Version, fork.Service), "let the replace directive of "+row.Module+" in go.mod name "+fork.Version)
 			case top == nil && row.Replacement != group[0].Replacement:
-				row.find(FleetSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, group[0].Service, group[0].Replacement), "remove the replace directive of "+row.Module+" from go.mod")
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, group[0].Service, group[0].Replacement), "remove the replace directive of "+row.Module+" from go.mod")
 			case top == nil || row == top || row.Version == top.Version && row.Replacement == "":
 			case row.Replacement != "" && modfile.IsDirectoryPath(row.Replacement):
-				row.find(FleetSkewed, fmt.Sprintf("is a folder, while %s has %s", top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is a folder, while %s has %s", top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
 			case row.Replacement != "":
-				row.find(FleetSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
 			case !semver.IsValid(row.Version):
-				row.find(FleetSkewed, fmt.Sprintf("is no version, while %s has %s", top.Service, top.Version), "go get "+row.Module+"@"+top.Version)
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is no version, while %s has %s", top.Service, top.Version), "go get "+row.Module+"@"+top.Version)
 			case semver.Compare(row.Version, top.Version) < 0:
-				row.find(FleetSkewed, fmt.Sprintf("is behind %s, which %s has", top.Version, top.Service), "go get "+row.Module+"@"+top.Version)
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is behind %s, which %s has", top.Version, top.Service), "go get "+row.Module+"@"+top.Version)
 			}
 		}
 	}

@@ -33,8 +33,8 @@ func (f *Fleet) read(ctx context.Context, t Target) (*debug.BuildInfo, error) {
 		return nil, withoutURL(err)
 	}
 	req.Header.Set("Accept", buildInfoType)
-	if f.opts.Authorize != nil {
-		if err := f.opts.Authorize(req); err != nil {
+	if f.opts.Credentials != nil {
+		if err := f.opts.Credentials(req); err != nil {
 			return nil, fmt.Errorf("no token: %w", err)
 		}
 	}

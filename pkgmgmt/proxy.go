@@ -50,7 +50,7 @@ type ProxyOptions struct {
 	Keep time.Duration
 }
 
-// A Proxy is a [Registry] that reads the module proxy protocol
+// A Proxy is a [ModuleSource] that reads the module proxy protocol
 // (https://go.dev/ref/mod#goproxy-protocol), which private registries and the public
 // proxies speak. It may be used by any number of goroutines.
 //

@@ -358,9 +358,9 @@ func (s *stage) fleet(ctx context.Context, want map[string]string) error {
 		targets = append(targets, pkgmgmt.Target{Service: name, Environment: "production", URL: s.services[name].url})
 	}
 	fleet, err := pkgmgmt.NewFleet(targets, &pkgmgmt.FleetOptions{
-		HTTP:      s.client.HTTP,
-		Registry:  proxy,
-		Authorize: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer "+token); return nil },
+		HTTP:        s.client.HTTP,
+		Registry:    proxy,
+		Credentials: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer "+token); return nil },
 	})
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 
 // Options are what a [Checker] works with. Nil options are the defaults.
 type Options struct {
-	// Timeout ends a comparison, with the verdict Unknown. Zero: two minutes.
+	// Timeout ends a comparison, with the verdict BumpUnknown. Zero: two minutes.
 	Timeout time.Duration
 
 	// Memory bounds, in bytes, the worker of a comparison, and each go command that it
@@ -121,7 +121,7 @@ func Compare(ctx context.Context, old, new Module) (Verdict, error) {
 // the same module path: another path is another module, to which nobody is moved
 // by an upgrade.
 //
-// What a module may be to blame for gives the verdict Unknown. The error is that of the
+// What a module may be to blame for gives the verdict BumpUnknown. The error is that of the
 // context, a [*ModuleError], [ErrNoWorker], or says why there is no comparison at all: no go
 // command, no place for temporary files, or a program file that was replaced.
 func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err error) {
@@ -137,7 +137,7 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 	if new.Version == old.Version {
 		// Each is published on its own, so the names do not clash.
 		if new.Zip == old.Zip && new.Dir == old.Dir && new.Proxy == old.Proxy {
-			return Verdict{Bump: Patch}, nil
+			return Verdict{Bump: BumpPatch}, nil
 		}
 	}
 	command, err := exec.LookPath(c.opts.Go)
@@ -200,7 +200,7 @@ func slashed(path string) string {
 }
 
 func unknown(problem string) Verdict {
-	return Verdict{Bump: Unknown, Problems: []string{clip(problem)}}
+	return Verdict{Bump: BumpUnknown, Problems: []string{clip(problem)}}
 }
 
 // clip cuts what comes from a module to what a log line can bear.

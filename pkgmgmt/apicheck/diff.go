@@ -43,7 +43,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		return v, err
 	}
 	if len(problems) > 0 {
-		return Verdict{Bump: Unknown, Problems: problems}, nil
+		return Verdict{Bump: BumpUnknown, Problems: problems}, nil
 	}
 
 	left := changedFiles(old, new)
@@ -60,7 +60,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 			return v, err
 		}
 		if len(problems) > 0 {
-			return Verdict{Bump: Unknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
+			return Verdict{Bump: BumpUnknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
 		}
 		left.decided(before, after)
 		report := apidiff.ModuleChanges(&apidiff.Module{Path: old.Path, Packages: values(before.packages)}, &apidiff.Module{Path: new.Path, Packages: values(after.packages)})
@@ -84,21 +84,21 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		}
 		return 1
 	})
-	v.Bump = Patch
+	v.Bump = BumpPatch
 	for _, c := range v.Changes {
 		if !c.Compatible {
-			v.Bump = Major
+			v.Bump = BumpMajor
 			break
 		}
-		v.Bump = Minor
+		v.Bump = BumpMinor
 	}
 	// What is incompatible stays so, whatever the rest holds.
 	if names := left.names(excluded); len(names) > 0 {
 		for _, name := range names[:min(len(names), maxProblems)] {
 			v.Problems = append(v.Problems, clip(name+" has changed, and no platform that is judged compiles it"))
 		}
-		if v.Bump != Major {
-			v.Bump, v.Changes = Unknown, nil
+		if v.Bump != BumpMajor {
+			v.Bump, v.Changes = BumpUnknown, nil
 		}
 	}
 	return v, nil

@@ -111,13 +111,13 @@ func judgement(path, old, version string, v Verdict) registry.Judgement {
 	ok, advice := Enough(path, old, version, v.Bump)
 	incompatible := v.Incompatible()
 	switch {
-	case v.Bump == Unknown:
+	case v.Bump == BumpUnknown:
 		j.Verdict = registry.VerdictUnknown
 		j.Reason = "whether the API has changed since " + old + " cannot be judged; " + advice
 	case ok:
 		j.Verdict = registry.VerdictPass
 		j.Reason = fmt.Sprintf("since %s there are %d incompatible and %d compatible changes", old, len(incompatible), len(v.Changes)-len(incompatible))
-	case v.Bump == Major:
+	case v.Bump == BumpMajor:
 		j.Reason = fmt.Sprintf("%s is not enough for %d incompatible changes since %s; %s", version, len(incompatible), old, advice)
 	default:
 		j.Reason = fmt.Sprintf("%s is not enough for what has been added since %s; %s", version, old, advice)
@@ -125,7 +125,7 @@ func judgement(path, old, version string, v Verdict) registry.Judgement {
 	j.Details = append(j.Details, v.Problems...)
 	for _, c := range v.Changes {
 		// What is added breaks no one; it is a ground only where it is the only one.
-		if !c.Compatible || !ok && v.Bump == Minor {
+		if !c.Compatible || !ok && v.Bump == BumpMinor {
 			j.Details = append(j.Details, c.String())
 		}
 	}

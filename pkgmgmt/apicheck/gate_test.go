@@ -138,7 +138,7 @@ func TestJudgements(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, registry.Judgement{
 		Verdict: registry.VerdictPass, Reason: "since v0.1.0 there are 1 incompatible and 1 compatible changes", Details: []string{"F: removed"},
-	}, apicheck.Judgements("a.example/x", "v0.1.0", "v0.2.0", apicheck.Verdict{Bump: apicheck.Major, Changes: []apicheck.Change{{Message: "F: removed"}, {Message: "G: added", Compatible: true}}}))
+	}, apicheck.Judgements("a.example/x", "v0.1.0", "v0.2.0", apicheck.Verdict{Bump: apicheck.BumpMajor, Changes: []apicheck.Change{{Message: "F: removed"}, {Message: "G: added", Compatible: true}}}))
 	require.Equal(t, registry.Judgement{
 		Verdict: registry.VerdictUnknown, Reason: "whether the API has changed since v0.1.0 cannot be judged; make the module load as its users load it, or override with a reason", Details: []string{"it is large"},
 	}, apicheck.Judgements("a.example/x", "v0.1.0", "v0.2.0", apicheck.Verdict{Problems: []string{"it is large"}}))

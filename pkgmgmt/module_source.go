@@ -17,9 +17,9 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A Registry knows what is not in a program's build information. [Proxy] reads it from any
+// A ModuleSource knows what is not in a program's build information. [Proxy] reads it from any
 // module proxy.
-type Registry interface {
+type ModuleSource interface {
 	// Status tells what is known of a version of a module, whose path and version may be
 	// any text. It is called by several goroutines at once, and must return soon after
 	// its context ends.
@@ -43,12 +43,12 @@ type Status struct {
 	Retracted  string // the author's reason, or some text when none is given
 }
 
-// Registries are asked in their order, until one is in charge. An error is an answer: the
+// ModuleSources are asked in their order, until one is in charge. An error is an answer: the
 // next ones are not asked, so that names of private modules stay where they belong.
-type Registries []Registry
+type ModuleSources []ModuleSource
 
 // Status gives the first answer that is not the zero Status.
-func (rs Registries) Status(ctx context.Context, path, version string) (Status, error) {
+func (rs ModuleSources) Status(ctx context.Context, path, version string) (Status, error) {
 	for _, r := range rs {
 		if st, err := r.Status(ctx, path, version); err != nil || st != (Status{}) {
 			return st, err
@@ -64,7 +64,7 @@ func (rs Registries) Status(ctx context.Context, path, version string) (Status, 
 //
 // It asks for up to eight modules at a time, and returns soon after ctx ends. Without a
 // registry it is Check.
-func (pol *Policy) CheckWith(ctx context.Context, bi *debug.BuildInfo, reg Registry) []Violation {
+func (pol *Policy) CheckWith(ctx context.Context, bi *debug.BuildInfo, reg ModuleSource) []Violation {
 	if v, ok := unverifiable(bi); ok {
 		return []Violation{v}
 	}
@@ -91,7 +91,7 @@ type answer struct {
 const asking = 8
 
 // ask asks a registry for each module once.
-func ask(ctx context.Context, reg Registry, modules map[module.Version]bool) map[module.Version]answer {
+func ask(ctx context.Context, reg ModuleSource, modules map[module.Version]bool) map[module.Version]answer {
 	answers := make(map[module.Version]answer, len(modules))
 	if reg == nil {
 		return answers

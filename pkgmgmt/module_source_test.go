@@ -165,7 +165,7 @@ func TestRegistries(t *testing.T) {
 		asked = append(asked, path)
 		return pkgmgmt.Status{Latest: "v9.0.0"}, nil
 	})
-	both := pkgmgmt.Registries{private, public}
+	both := pkgmgmt.ModuleSources{private, public}
 	for path, want := range map[string]string{"corp.example/known": "v1.0.0", "open.example/x": "v9.0.0"} {
 		st, err := both.Status(t.Context(), path, "v1.0.0")
 		require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestRegistries(t *testing.T) {
 	_, err := both.Status(t.Context(), "corp.example/unknown", "v1.0.0")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.Equal(t, []string{"open.example/x"}, asked, "a private name was told")
-	st, err := pkgmgmt.Registries(nil).Status(t.Context(), "x", "y")
+	st, err := pkgmgmt.ModuleSources(nil).Status(t.Context(), "x", "y")
 	require.NoError(t, err)
 	require.Zero(t, st)
 }
