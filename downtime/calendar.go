@@ -2,6 +2,7 @@ package downtime
 
 import (
 	"cmp"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ const (
 	calendarLooks  = 20_000               // at most so many occurrences are looked at for them
 )
 
-// CalendarOptions configure [Schedule.Calendar]. Nil options are the defaults.
+// CalendarOptions configure [schedule.Schedule.Calendar]. Nil options are the defaults.
 type CalendarOptions struct {
 	// Name is what calendars call the feed. Empty: "Planned maintenance".
 	Name string
@@ -31,7 +32,7 @@ type CalendarOptions struct {
 
 	// Operators makes the feed one for operators: with what is not announced yet and with
 	// rehearsals, and with each window's id, mode, point of no return, owner and runbook.
-	// Without, the feed is for all, and shows what [Schedule.Calendar] says.
+	// Without, the feed is for all, and shows what [schedule.Schedule.Calendar] says.
 	Operators bool
 }
 
@@ -57,7 +58,7 @@ type CalendarOptions struct {
 // such a fact is taken back; a calendar that subscribes takes the feed as it is, and one
 // that merges by RFC 5546 §2.1.5 keeps the later end. DTSTAMP is Revised, on which
 // replicas need not agree.
-func (s *Schedule) Calendar(now time.Time, opts *CalendarOptions) []byte {
+func Calendar(s *schedule.Schedule, now time.Time, opts *CalendarOptions) []byte {
 	var o CalendarOptions
 	if opts != nil {
 		o = *opts
@@ -81,7 +82,7 @@ func (s *Schedule) Calendar(now time.Time, opts *CalendarOptions) []byte {
 	if o.URL != "" {
 		b.line("URL", uriText(o.URL))
 	}
-	for _, occ := range s.calendar(now, o.Operators) {
+	for _, occ := range calendarOf(s, now, o.Operators) {
 		b.event(occ, stamp, &o)
 	}
 	b.line("END", "VCALENDAR")
@@ -89,14 +90,14 @@ func (s *Schedule) Calendar(now time.Time, opts *CalendarOptions) []byte {
 }
 
 // calendar is what a calendar holds.
-func (s *Schedule) calendar(now time.Time, operators bool) []Occurrence {
-	list := func(from, to time.Time, most int, listed func(Occurrence) bool) (list []Occurrence) {
+func calendarOf(s *schedule.Schedule, now time.Time, operators bool) []schedule.Occurrence {
+	list := func(from, to time.Time, most int, listed func(schedule.Occurrence) bool) (list []schedule.Occurrence) {
 		looks := 0
 		for o := range s.Occurrences(from, to) {
 			if looks++; looks > calendarLooks || len(list) == most {
 				break
 			}
-			if (operators || o.isPublic(now)) && o.Start.Before(o.End) && listed(o) {
+			if (operators || isPublic(o, now)) && o.Start.Before(o.End) && listed(o) {
 				list = append(list, o)
 			}
 		}
@@ -104,29 +105,29 @@ func (s *Schedule) calendar(now time.Time, operators bool) []Occurrence {
 	}
 	to := now.Add(calendarAhead)
 	if !operators {
-		to = now.Add(min(calendarAhead, s.lead()+1)) // what begins later is not announced
+		to = now.Add(min(calendarAhead, longestLead(s)+1)) // what begins later is not announced
 	}
-	next := list(now, to, calendarEvents, func(Occurrence) bool { return true })
-	over := list(now.Add(-calendarPast), now, calendarLooks, func(o Occurrence) bool { return !now.Before(o.End) })
+	next := list(now, to, calendarEvents, func(schedule.Occurrence) bool { return true })
+	over := list(now.Add(-calendarPast), now, calendarLooks, func(o schedule.Occurrence) bool { return !now.Before(o.End) })
 	over = over[max(0, len(over)+len(next)-calendarEvents):]
 	return slices.Concat(over, next)
 }
 
 // isPublic says whether users may know of the occurrence at now.
-func (o Occurrence) isPublic(now time.Time) bool {
-	return o.Window.Mode != ModeRehearse && !now.Before(o.Announced())
+func isPublic(o schedule.Occurrence, now time.Time) bool {
+	return o.Window.Mode != schedule.ModeRehearse && !now.Before(o.Announced())
 }
 
 // lead is the longest time before its start that an occurrence is announced.
-func (s *Schedule) lead() time.Duration {
+func longestLead(s *schedule.Schedule) time.Duration {
 	var lead time.Duration
-	for _, w := range s.windows {
+	for w := range s.Windows() {
 		lead = max(lead, w.Announce, w.Cutoff)
 	}
 	return lead
 }
 
-func (b *icalWriter) event(o Occurrence, stamp string, opts *CalendarOptions) {
+func (b *icalWriter) event(o schedule.Occurrence, stamp string, opts *CalendarOptions) {
 	w := o.Window
 	uid := occurrenceID(w.ID, o.Planned)
 	if h := host(opts.URL); h != "" {
@@ -139,11 +140,11 @@ func (b *icalWriter) event(o Occurrence, stamp string, opts *CalendarOptions) {
 	b.line("BEGIN", "VEVENT")
 	b.text("UID", uid)
 	b.line("DTSTAMP", stamp)
-	b.line("SEQUENCE", strconv.FormatInt(o.sequence(), 10))
+	b.line("SEQUENCE", strconv.FormatInt(sequence(o), 10))
 	b.line("DTSTART", o.Start.UTC().Format(icalTime))
 	b.line("DTEND", end.UTC().Format(icalTime))
-	b.text("SUMMARY", w.name())
-	if text := o.description(opts.Operators); text != "" {
+	b.text("SUMMARY", w.Name())
+	if text := description(o, opts.Operators); text != "" {
 		b.text("DESCRIPTION", text)
 	}
 	if opts.URL != "" {
@@ -155,8 +156,8 @@ func (b *icalWriter) event(o Occurrence, stamp string, opts *CalendarOptions) {
 	b.line("END", "VEVENT")
 }
 
-// sequence is that of [Schedule.Calendar].
-func (o Occurrence) sequence() int64 {
+// sequence is that of [schedule.Schedule.Calendar].
+func sequence(o schedule.Occurrence) int64 {
 	const begun, ended = 1 << 29, 1 << 30 // and together less than 1<<31, as RFC 5545 §3.3.8 has it
 	n := min(max(0, int64(o.End.Sub(o.Planned)/time.Second)), begun-1)
 	if !o.Start.Equal(o.Planned) {
@@ -168,7 +169,7 @@ func (o Occurrence) sequence() int64 {
 	return n
 }
 
-func (o Occurrence) description(operators bool) string {
+func description(o schedule.Occurrence, operators bool) string {
 	w := o.Window
 	lines := make([]string, 0, 6)
 	add := func(name, text string) {

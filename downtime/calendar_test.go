@@ -12,12 +12,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // calendar is the feed with its lines unfolded.
-func calendar(t testing.TB, s *downtime.Schedule, now string, opts *downtime.CalendarOptions) string {
+func parse(t testing.TB, doc string) *schedule.Schedule {
+	s, err := schedule.Parse("windows.yaml", []byte(doc))
+	require.NoError(t, err)
+	return s
+}
+
+func instant(t testing.TB, text string) time.Time {
+	at, err := time.Parse(time.RFC3339, text)
+	require.NoError(t, err)
+	return at
+}
+
+func calendar(t testing.TB, s *schedule.Schedule, now string, opts *downtime.CalendarOptions) string {
 	t.Helper()
-	feed := string(s.Calendar(instant(t, now), opts))
+	feed := string(downtime.Calendar(s, instant(t, now), opts))
 	require.True(t, utf8.ValidString(feed))
 	for line := range strings.SplitSeq(strings.TrimSuffix(feed, "\r\n"), "\r\n") {
 		require.LessOrEqual(t, len(line), 75)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // Users get a page, a calendar to subscribe to, and JSON in the shape of Statuspage, of
@@ -96,8 +97,8 @@ func ExampleGuard_StatusHandler_page() {
 
 // A calendar needs no guard: it can be written to a file that any web server serves. An
 // event keeps its UID however the window goes, and is exact across a change of clocks.
-func ExampleSchedule_Calendar() {
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
+func ExampleCalendar() {
+	s, err := schedule.Parse("windows.yaml", []byte(`
 windows:
   - id: orders-db-upgrade
     title: Orders database upgrade
@@ -113,7 +114,7 @@ windows:
 		return
 	}
 	now := time.Date(2026, 10, 24, 12, 0, 0, 0, time.UTC)
-	feed := s.Calendar(now, &downtime.CalendarOptions{Name: "Shop maintenance", URL: "https://status.example/"})
+	feed := downtime.Calendar(s, now, &downtime.CalendarOptions{Name: "Shop maintenance", URL: "https://status.example/"})
 	_, event, _ := strings.Cut(string(feed), "BEGIN:VEVENT\r\n")
 	event, _, _ = strings.Cut(event, "END:VEVENT")
 	fmt.Print(strings.ReplaceAll(event, "\r\n", "\n"))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // planned opens a guard with one window of orders that begins in so long.
@@ -81,11 +82,11 @@ func ExampleGuard_Events() {
 	for e := range g.Events(context.Background()) {
 		fmt.Println(e.Kind, e.Owner, "-", e)
 		switch e.Phase {
-		case downtime.PhaseAnnounced:
+		case schedule.PhaseAnnounced:
 			_, err = g.Begin(e.Window)
-		case downtime.PhaseInProgress:
+		case schedule.PhaseInProgress:
 			_, err = g.Complete(e.Window)
-		case downtime.PhaseCompleted:
+		case schedule.PhaseCompleted:
 			note, _ := json.Marshal(e) // for a timeline of deployments
 			fmt.Println(json.Valid(note))
 			return
@@ -151,7 +152,7 @@ func ExampleGuard_Complete_overrun() {
 		return
 	}
 	for e := range g.Events(ctx) { // the migration goes on, past the end
-		if e.Phase == downtime.PhaseOverrun {
+		if e.Phase == schedule.PhaseOverrun {
 			fmt.Println(e)
 			break
 		}

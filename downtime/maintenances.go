@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"net/url"
 	"time"
 )
@@ -84,7 +85,7 @@ func (st *status) maintenances(opts *Options, of stage) *maintenances {
 		Maintenances: []maintenance{},
 	}
 	for i := range st.Windows {
-		if w := &st.Windows[i]; w.Phase.stage() == of {
+		if w := &st.Windows[i]; stageOf(w.Phase) == of {
 			m.Maintenances = append(m.Maintenances, w.maintenance(m.Page))
 		}
 	}
@@ -105,7 +106,7 @@ func (w *statusWindow) maintenance(page maintenancePage) maintenance {
 		ScheduledFor:   statuspageTime(w.Start),
 		ScheduledUntil: statuspageTime(w.End),
 	}
-	if w.Mode == ModeAnnounce {
+	if w.Mode == schedule.ModeAnnounce {
 		m.Impact = "none"
 	}
 	update := func(status string, at time.Time) {
@@ -116,7 +117,7 @@ func (w *statusWindow) maintenance(page maintenancePage) maintenance {
 		m.Updates = append([]maintenanceUpdate{u}, m.Updates...)
 	}
 	update(maintenanceScheduled, w.Announce)
-	if w.Phase.stage() == stageActive {
+	if stageOf(w.Phase) == stageActive {
 		started := statuspageTime(w.Start)
 		m.Status, m.StartedAt, m.UpdatedAt = maintenanceInProgress, &started, started
 		update(maintenanceInProgress, w.Start)
@@ -144,4 +145,9 @@ func host(text string) string {
 		return ""
 	}
 	return u.Hostname()
+}
+
+func isLink(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }

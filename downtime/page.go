@@ -2,6 +2,7 @@ package downtime
 
 import (
 	"encoding/json"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"html"
 	"net/http"
 	"strings"
@@ -21,15 +22,15 @@ type pages struct {
 // problem is the body of RFC 9457. Its type is about:blank, so title is that of the
 // status; what is special stands in the members of our own.
 type problem struct {
-	Title     string     `json:"title"`
-	Status    int        `json:"status"`
-	Detail    string     `json:"detail"`
-	Window    string     `json:"window,omitempty"`
-	Name      string     `json:"window_title,omitempty"`
-	Mode      Mode       `json:"mode"`
-	Start     *time.Time `json:"start,omitempty"`
-	End       *time.Time `json:"end,omitempty"`
-	StatusURL string     `json:"status_url,omitempty"`
+	Title     string        `json:"title"`
+	Status    int           `json:"status"`
+	Detail    string        `json:"detail"`
+	Window    string        `json:"window,omitempty"`
+	Name      string        `json:"window_title,omitempty"`
+	Mode      schedule.Mode `json:"mode"`
+	Start     *time.Time    `json:"start,omitempty"`
+	End       *time.Time    `json:"end,omitempty"`
+	StatusURL string        `json:"status_url,omitempty"`
 }
 
 // newPages makes the bodies as of now.
@@ -48,7 +49,7 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 	if w.Title != "" {
 		heading = w.Title
 	}
-	if w.Mode == ModeReadOnly {
+	if w.Mode == schedule.ModeReadOnly {
 		state = "Maintenance, read-only"
 	}
 	until, untilHTML := "", ""

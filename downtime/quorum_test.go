@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A council is a quorum that does as a test says, and notes what it was told.
@@ -135,7 +136,7 @@ func TestQuorumThroughAWindow(t *testing.T) {
 		require.Equal(t, 200, get(g.Handler(ok), "GET", "/catalogue").Code)
 		rep, err = g.Report("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseCompleted, rep.Phase)
+		require.Equal(t, schedule.PhaseCompleted, rep.Phase)
 		require.True(t, rep.Waiting)
 		require.Equal(t, "w: completed, nothing in flight, closed until the quorum agrees", rep.String())
 		require.InDelta(t, 1, g.Stats()["quorum_waiting"], 0)

@@ -2,6 +2,7 @@ package downtime
 
 import (
 	"context"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -20,7 +21,7 @@ func (g *Guard) retryAfter(n *near) time.Duration {
 			wait = left
 		}
 	}
-	if n.Phase == PhaseOverrun {
+	if n.Phase == schedule.PhaseOverrun {
 		wait = min(wait, overrunRetry) // it may be over at any moment
 	}
 	jitter := time.Duration(0)

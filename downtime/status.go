@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"net/http"
 	"slices"
 	"strconv"
@@ -30,7 +31,7 @@ const (
 //     each window also what comes next, and those completed within a day, at most a
 //     hundred; when the state next changes; the document's revision and age; and what is wrong.
 //   - /upcoming.json and /active.json are those of [Guard.PublicStatusHandler].
-//   - /calendar.ics is an iCalendar feed for operators: see [Schedule.Calendar].
+//   - /calendar.ics is an iCalendar feed for operators: see [schedule.Schedule.Calendar].
 //
 // It answers GET and HEAD only, and nothing of it may be stored.
 //
@@ -61,7 +62,7 @@ func (g *Guard) StatusHandler() http.Handler {
 //   - /upcoming.json and /active.json have the windows announced and those in progress,
 //     in the shape that Atlassian Statuspage gives scheduled maintenances. They are also
 //     at /api/v2/scheduled-maintenances/, where programs for it look.
-//   - /calendar.ics is an iCalendar feed to subscribe to: see [Schedule.Calendar].
+//   - /calendar.ics is an iCalendar feed to subscribe to: see [schedule.Schedule.Calendar].
 //
 // It answers GET and HEAD, to any origin, with an ETag, and what it answers may be kept
 // for half a minute, the page for five seconds. While there is no schedule it answers 503, for an empty feed would
@@ -234,7 +235,7 @@ func (h *statusHandler) calendar(_ bool, now time.Time) ([]byte, error) {
 	if d := g.keeper.Snapshot(); d != nil {
 		opts.Revised = d.Since
 	}
-	return g.now.Load().schedule.Calendar(now, opts), nil
+	return Calendar(g.now.Load().schedule, now, opts), nil
 }
 
 func indented(v any) ([]byte, error) {
@@ -265,21 +266,21 @@ type statusOrigin struct {
 }
 
 type statusWindow struct {
-	ID       string        `json:"id"`
-	Title    string        `json:"title"`
-	Message  string        `json:"message,omitempty"`
-	Owner    string        `json:"owner,omitempty"`
-	Runbook  string        `json:"runbook,omitempty"`
-	Mode     Mode          `json:"mode"`
-	Phase    Phase         `json:"phase"`
-	Announce time.Time     `json:"announce"`
-	Cutoff   time.Time     `json:"cutoff"`
-	Start    time.Time     `json:"start"`
-	End      time.Time     `json:"end"`
-	Rollback *time.Time    `json:"rollback,omitempty"`
-	Scope    *statusScope  `json:"scope,omitempty"` // everything, when absent
-	Held     bool          `json:"held,omitempty"`  // gone from the document, kept to its end
-	Report   *statusReport `json:"report,omitempty"`
+	ID       string         `json:"id"`
+	Title    string         `json:"title"`
+	Message  string         `json:"message,omitempty"`
+	Owner    string         `json:"owner,omitempty"`
+	Runbook  string         `json:"runbook,omitempty"`
+	Mode     schedule.Mode  `json:"mode"`
+	Phase    schedule.Phase `json:"phase"`
+	Announce time.Time      `json:"announce"`
+	Cutoff   time.Time      `json:"cutoff"`
+	Start    time.Time      `json:"start"`
+	End      time.Time      `json:"end"`
+	Rollback *time.Time     `json:"rollback,omitempty"`
+	Scope    *statusScope   `json:"scope,omitempty"` // everything, when absent
+	Held     bool           `json:"held,omitempty"`  // gone from the document, kept to its end
+	Report   *statusReport  `json:"report,omitempty"`
 
 	planned time.Time
 	summary string // of Report, in words
@@ -377,12 +378,12 @@ func (s *snapshot) waits() bool {
 
 // first is as much of a list as is shown, the rest is counted: what is in progress or to
 // come goes before what is over, and of that the latest before the others.
-func (st *status) first(s *snapshot, list []Occurrence) []Occurrence {
-	isOver := func(o Occurrence) bool {
+func (st *status) first(s *snapshot, list []schedule.Occurrence) []schedule.Occurrence {
+	isOver := func(o schedule.Occurrence) bool {
 		n := s.nearest(o)
 		return !st.Now.Before(o.End) && (n == nil || !n.isOn() && !n.isShut())
 	}
-	var over, rest []Occurrence
+	var over, rest []schedule.Occurrence
 	for _, o := range list {
 		if isOver(o) {
 			over = append(over, o)
@@ -398,23 +399,23 @@ func (st *status) first(s *snapshot, list []Occurrence) []Occurrence {
 	return first
 }
 
-func compareStarts(a, b Occurrence) int {
+func compareStarts(a, b schedule.Occurrence) int {
 	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
 }
 
 // listed are the occurrences to be listed, as they are in this process, by start: what
 // is in progress, what is announced, and what has ended a while ago at most; for
 // operators also what comes next of each window, and rehearsals.
-func (s *snapshot) listed(now time.Time, operators bool) []Occurrence {
-	var list []Occurrence
+func (s *snapshot) listed(now time.Time, operators bool) []schedule.Occurrence {
+	var list []schedule.Occurrence
 	seen := map[occurrenceKey]bool{}
-	add := func(o Occurrence, shown bool) {
+	add := func(o schedule.Occurrence, shown bool) {
 		key := keyOf(o)
 		if seen[key] {
 			return
 		}
 		o, _ = s.localized(o)
-		if o.isPublic(now) || operators && (shown || !now.Before(o.Announced())) {
+		if isPublic(o, now) || operators && (shown || !now.Before(o.Announced())) {
 			seen[key] = true
 			list = append(list, o)
 		}
@@ -424,7 +425,7 @@ func (s *snapshot) listed(now time.Time, operators bool) []Occurrence {
 			add(n.Occurrence, operators)
 		}
 	}
-	for _, span := range [...][2]time.Time{{now, now.Add(s.schedule.lead() + 1)}, {now.Add(-statusPast), now}} {
+	for _, span := range [...][2]time.Time{{now, now.Add(longestLead(s.schedule) + 1)}, {now.Add(-statusPast), now}} {
 		looks := 0
 		for o := range s.schedule.Occurrences(span[0], span[1]) {
 			if looks++; looks > statusLooks {
@@ -434,7 +435,7 @@ func (s *snapshot) listed(now time.Time, operators bool) []Occurrence {
 		}
 	}
 	if operators {
-		for o := range s.schedule.pending(now) {
+		for o := range s.schedule.Pending(now) {
 			add(o, true)
 		}
 	}
@@ -443,24 +444,24 @@ func (s *snapshot) listed(now time.Time, operators bool) []Occurrence {
 }
 
 // newStatusWindow has what users may see.
-func newStatusWindow(s *snapshot, o Occurrence, now time.Time) statusWindow {
+func newStatusWindow(s *snapshot, o schedule.Occurrence, now time.Time) statusWindow {
 	w, zone := o.Window, o.Window.Timezone
 	sw := statusWindow{
-		ID: w.ID, Title: w.name(), Message: w.Message, Mode: w.Mode, Phase: o.Phase(now),
+		ID: w.ID, Title: w.Name(), Message: w.Message, Mode: w.Mode, Phase: o.Phase(now),
 		Announce: o.Announced().In(zone), Cutoff: o.Cutoff().In(zone), Start: o.Start.In(zone), End: o.End.In(zone),
 		planned: o.Planned,
 	}
 	if n := s.nearest(o); n != nil {
 		sw.Phase = n.phase()
-		if n.isShut() && sw.Phase.stage() != stageActive { // before its start, or after its end
-			sw.Phase = PhaseInProgress
+		if n.isShut() && stageOf(sw.Phase) != stageActive { // before its start, or after its end
+			sw.Phase = schedule.PhaseInProgress
 		}
 	}
 	return sw
 }
 
 // nearest is the occurrence as the guard has it, nil when it is not near.
-func (s *snapshot) nearest(o Occurrence) *near {
+func (s *snapshot) nearest(o schedule.Occurrence) *near {
 	i := slices.IndexFunc(s.near, func(n *near) bool { return n.Window == o.Window && n.Planned.Equal(o.Planned) })
 	if i < 0 {
 		return nil
@@ -469,16 +470,16 @@ func (s *snapshot) nearest(o Occurrence) *near {
 }
 
 // statusWindow has what operators may see.
-func (g *Guard) statusWindow(s *snapshot, o Occurrence, now time.Time) statusWindow {
+func (g *Guard) statusWindow(s *snapshot, o schedule.Occurrence, now time.Time) statusWindow {
 	w := o.Window
 	sw := newStatusWindow(s, o, now)
-	sw.Owner, sw.Runbook, sw.Held = w.Owner, w.Runbook, s.schedule.keeps(o)
+	sw.Owner, sw.Runbook, sw.Held = w.Owner, w.Runbook, keeps(s.schedule, o)
 	if t := o.Rollback(); !t.IsZero() {
 		t = t.In(w.Timezone)
 		sw.Rollback = &t
 	}
-	if !w.Scope.empty() {
-		sw.Scope = (*statusScope)(&w.Scope)
+	if sc := &w.Scope; !sc.IsEmpty() {
+		sw.Scope = &statusScope{Paths: sc.Paths, Methods: sc.Methods, Hosts: sc.Hosts, Work: sc.Work}
 	}
 	n := s.nearest(o)
 	if n == nil {
@@ -562,19 +563,21 @@ func (g *Guard) Stats() map[string]float64 {
 	if s.schedule == nil {
 		return stats
 	}
-	stats["windows"] = float64(len(s.schedule.windows))
+	for range s.schedule.Windows() {
+		stats["windows"]++
+	}
 	for _, n := range s.near {
 		switch {
-		case n.Phase == PhaseOverrun:
+		case n.Phase == schedule.PhaseOverrun:
 			stats["windows_overrun"]++
 		case n.waits:
 			stats["quorum_waiting"]++
 		}
-		if n.Phase != PhaseInProgress || n.Window.ID == "" {
+		if n.Phase != schedule.PhaseInProgress || n.Window.ID == "" {
 			continue
 		}
 		stats["windows_in_progress"]++
-		if s.schedule.keeps(n.Occurrence) {
+		if keeps(s.schedule, n.Occurrence) {
 			stats["windows_held"]++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	_ "embed"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"html/template"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ type pageWindow struct {
 
 type pageDetails struct {
 	ID               string
-	Mode             Mode
+	Mode             schedule.Mode
 	Summary, Scope   string
 	Refused          int64
 	Cutoff, Rollback *time.Time
@@ -77,7 +78,7 @@ func (st *status) page(opts *Options, operators, links bool) ([]byte, error) {
 	}
 	for i := range st.Windows {
 		w := st.Windows[i].forPage(st.Now, operators)
-		switch st.Windows[i].Phase.stage() {
+		switch stageOf(st.Windows[i].Phase) {
 		case stageActive:
 			d.Active = append(d.Active, w)
 		case stageUpcoming:
@@ -110,11 +111,11 @@ const (
 	stagePast
 )
 
-func (p Phase) stage() stage {
+func stageOf(p schedule.Phase) stage {
 	switch {
-	case p < PhaseDraining:
+	case p.Before(schedule.PhaseDraining):
 		return stageUpcoming
-	case p < PhaseCompleted:
+	case p.Before(schedule.PhaseCompleted):
 		return stageActive
 	}
 	return stagePast
@@ -123,27 +124,27 @@ func (p Phase) stage() stage {
 func (w *statusWindow) forPage(now time.Time, operators bool) pageWindow {
 	p := pageWindow{
 		Title: w.Title, Message: w.Message, Start: w.Start, End: w.End,
-		Active: w.Phase.stage() == stageActive,
+		Active: stageOf(w.Phase) == stageActive,
 		State:  "Announced", Tone: "soon",
 	}
 	switch {
-	case p.Active && w.Mode == ModeAnnounce:
+	case p.Active && w.Mode == schedule.ModeAnnounce:
 		p.State = "In progress, nothing is down"
-	case p.Active && w.Mode == ModeReadOnly:
+	case p.Active && w.Mode == schedule.ModeReadOnly:
 		p.State, p.Tone = "In progress, read-only", "busy"
 	case p.Active:
 		p.State, p.Tone = "In progress", "busy"
-	case w.Mode == ModeReadOnly:
+	case w.Mode == schedule.ModeReadOnly:
 		p.State = "Announced, read-only"
 	}
 	p.Late = p.Active && !now.Before(w.End)
 	if !operators {
 		return p
 	}
-	if w.Phase == PhaseOverrun {
+	if w.Phase == schedule.PhaseOverrun {
 		p.Tone = "bad"
 	}
-	if w.Phase == PhaseOpen {
+	if w.Phase == schedule.PhaseOpen {
 		p.State = "Not announced yet"
 	} else {
 		p.State = strings.ToUpper(w.Phase.String()[:1]) + w.Phase.String()[1:]

@@ -37,7 +37,7 @@ func Files(dir string, opts *Options) (*Replica, error) {
 		return nil, err
 	}
 	o := opts.resolve()
-	return newReplica(o, 0, func(context.Context) (member, error) { return joinFiles(dir, o.Name) }), nil
+	return newReplica(o, 0, func(context.Context, bool) (member, error) { return joinFiles(dir, o.Name) }), nil
 }
 
 func checkDir(dir string) error {

@@ -54,7 +54,7 @@ func (o *Options) resolve() Options {
 // may be called from any goroutine.
 type Replica struct {
 	opts    Options
-	join    func(context.Context) (member, error)
+	join    func(ctx context.Context, strict bool) (member, error)
 	slice   time.Duration // how long a beat may block; 0: it does not
 	changed chan struct{}
 	wake    chan struct{}   // there is something to watch over
@@ -66,6 +66,7 @@ type Replica struct {
 	turn   chan struct{}
 	member member // nil: fallen out
 	fault  string // what the last attempt to join failed with, "" when it did not
+	pooled bool   // its session was seen to be shared: the next must be seen not to be
 
 	mu       sync.Mutex
 	joined   bool            // with knows, open and outdated: what holds
@@ -101,7 +102,7 @@ const (
 	rejoining = 5 * time.Second        // between attempts to join that nobody has asked for
 )
 
-func newReplica(opts Options, slice time.Duration, join func(context.Context) (member, error)) *Replica {
+func newReplica(opts Options, slice time.Duration, join func(ctx context.Context, strict bool) (member, error)) *Replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Replica{
 		opts:    opts,
@@ -253,8 +254,9 @@ func (r *Replica) give() { <-r.turn }
 
 // enterQuorum joins. It is called in our turn, without a member.
 func (r *Replica) enterQuorum(ctx context.Context) error {
-	m, err := r.join(ctx)
+	m, err := r.join(ctx, r.pooled)
 	if err != nil {
+		r.pooled = r.pooled || errors.Is(err, ErrPooled)
 		if text := err.Error(); text != r.fault && r.life.Err() == nil {
 			r.fault = text
 			r.opts.Logger.Warn("cannot join the quorum of maintenance windows", "err", err)
@@ -280,6 +282,7 @@ func (r *Replica) fall(err error, bell chan struct{}) {
 		r.fell = make(chan struct{})
 	})
 	ring(bell)
+	r.pooled = r.pooled || errors.Is(err, ErrPooled)
 	r.member.end()
 	r.member = nil
 	if r.life.Err() == nil {

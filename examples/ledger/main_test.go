@@ -22,12 +22,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/pgtest"
 	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
 // shared is the server of all tests, or nil where there is none.
-var shared *cluster
+var shared *pgtest.Cluster
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -40,15 +41,15 @@ func testMain(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	shared, err = startCluster(ctx, filepath.Join(dir, "pg"))
+	shared, err = pgtest.Start(ctx, filepath.Join(dir, "pg"))
 	switch {
-	case errors.Is(err, errNoPostgres) && os.Getenv("CI") != "true":
-		fmt.Fprintln(os.Stderr, err)
+	case errors.Is(err, pgtest.ErrNotInstalled) && os.Getenv("CI") != "true":
+		fmt.Fprintln(os.Stderr, err, "(./setup does that)")
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	default:
-		defer shared.stop()
+		defer shared.Stop()
 	}
 	return m.Run()
 }
@@ -71,15 +72,15 @@ func newBackend(t testing.TB, dialect history.Dialect) *backend {
 		b.driver, b.source = "sqlite", "file:"+filepath.Join(t.TempDir(), "history.db")+"?_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)"
 	} else {
 		if shared == nil {
-			t.Skip(errNoPostgres)
+			t.Skip(pgtest.ErrNotInstalled)
 		}
-		admin, err := sql.Open("pgx", shared.url())
+		admin, err := sql.Open("pgx", shared.DSN("postgres"))
 		require.NoError(t, err)
 		defer admin.Close()
 		name := fmt.Sprintf("ledger_%d", databases.Add(1))
 		_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
 		require.NoError(t, err)
-		b.driver, b.source = "pgx", strings.Replace(shared.url(), "dbname=postgres", "dbname="+name, 1)
+		b.driver, b.source = "pgx", shared.DSN(name)
 	}
 	b.db = b.open(t)
 	require.NoError(t, b.db.PingContext(t.Context()), "SQLite makes the file")
@@ -413,7 +414,7 @@ func TestFaults(t *testing.T) {
 			cancel()
 		}
 		if b.dialect == history.PostgreSQL {
-			admin, err := sql.Open("pgx", shared.url())
+			admin, err := sql.Open("pgx", shared.DSN("postgres"))
 			require.NoError(t, err)
 			defer admin.Close()
 			var name string

@@ -17,11 +17,12 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/quorum"
+	"github.com/upkeep-go/upkeep/internal/pgtest"
 )
 
 // shared is the server that all tests share, each with a database of its own; nil when
 // there is none to start.
-var shared *cluster
+var shared *pgtest.Cluster
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(asReplica); text != "" {
@@ -39,15 +40,15 @@ func testMain(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	shared, err = startCluster(ctx, filepath.Join(dir, "pg"))
+	shared, err = pgtest.Start(ctx, filepath.Join(dir, "pg"))
 	switch {
-	case errors.Is(err, errNoPostgres) && os.Getenv("CI") != "true":
-		fmt.Fprintln(os.Stderr, err)
+	case errors.Is(err, pgtest.ErrNotInstalled) && os.Getenv("CI") != "true":
+		fmt.Fprintln(os.Stderr, err, "(./setup does that)")
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	default:
-		defer shared.stop()
+		defer shared.Stop()
 	}
 	return m.Run()
 }
@@ -66,15 +67,15 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	if shared == nil {
-		t.Skip(errNoPostgres)
+		t.Skip(pgtest.ErrNotInstalled)
 	}
-	admin, err := sql.Open("pgx", shared.url())
+	admin, err := sql.Open("pgx", shared.DSN("postgres"))
 	require.NoError(t, err)
 	defer admin.Close()
-	name := fmt.Sprintf("%s_%d", strings.ToLower(t.Name()), stages.Add(1))
+	name := fmt.Sprintf("stage_%d", stages.Add(1))
 	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
 	require.NoError(t, err)
-	s := &stage{t: t, name: name, url: strings.Replace(shared.url(), "dbname=postgres", "dbname="+name, 1)}
+	s := &stage{t: t, name: name, url: shared.DSN(name)}
 	s.db, err = sql.Open("pgx", s.url)
 	require.NoError(t, err)
 	_, err = s.db.ExecContext(t.Context(), "CREATE UNLOGGED TABLE orders (replica text, n int)")

@@ -77,5 +77,5 @@ func newService(ctx context.Context) (handler, admin http.Handler, err error) {
 	operators.Handle("GET /version", version.Handler(info, nil))
 	operators.Handle("/maintenance/", http.StripPrefix("/maintenance", guard.StatusHandler()))
 
-	return obs.Handler(version.Middleware(info)(guard.Handler(observe.Route(mux)))), operators, nil
+	return obs.Handler(version.Middleware(info, nil)(guard.Handler(observe.Route(mux)))), operators, nil
 }

@@ -62,6 +62,10 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	s.onClose(func(context.Context) { s.past.close() })
 
 	// observe: spans, metrics, ids and logs of each request.
+	bundles, err := capture.NewDir(docs.path("captures"), nil)
+	if err != nil {
+		return s, err
+	}
 	s.obs, err = observe.New(&observe.Options{
 		Log:            slog.NewTextHandler(out, nil),
 		TracerProvider: tel.traces, MeterProvider: tel.metrics, LoggerProvider: tel.logs,
@@ -70,7 +74,7 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 		InternalHosts: []string{"127.0.0.1"},
 		// The request that fails is kept, without whose it was. What a replay needs to fail
 		// alike may be read: what was bought, and for how much.
-		Captures: failures{capture.Dir(docs.path("captures"), nil), s.past},
+		Captures: failures{bundles, s.past},
 		Capture: observe.CaptureOptions{
 			Redact: &capture.Redaction{Fields: []string{"item", "slow"}, JSON: []string{"$.*"}, URLs: []string{"/prices"}},
 			Build:  s.info.Name + " " + s.info.Version,

@@ -24,7 +24,7 @@ const module = "github.com/upkeep-go/upkeep"
 // one another; internal packages import none of the five, except internal/interop; nothing
 // imports internal/interop or examples.
 var arrows = map[string][]string{
-	"version":             {"internal/cleantext", masterminds, xmod, otel, otelTrace},
+	"version":             {"internal/accept", "internal/cleantext", "internal/problem", masterminds, xmod, otel, otelTrace},
 	"version/compat":      {"version", "internal/document", masterminds, xmod},
 	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
 	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
@@ -37,20 +37,26 @@ var arrows = map[string][]string{
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":        {xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"internal/document", "internal/live", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/token"},
+	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
-	"observe":             {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":     {}, // stands alone
-	"observe/replay":      {"observe", "observe/capture", "internal/rerun", openfeature},
-	"internal/document":   {yaml},
+	"observe":             {"observe/capture", "observe/capture/har", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/problem"},
+	"observe/capture/har": {}, // stands alone
+	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/rerun", openfeature},
+	"internal/document":   {"internal/cleantext", yaml},
 	"internal/accept":     {},
 	"internal/atomicfile": {},
+	"internal/page":       {"internal/problem"},
+	"internal/pgtest":     {},
 	"internal/problem":    {"internal/accept"},
 	"internal/live":       {"internal/document", fsnotify},
 	"internal/rerun":      {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
 	"internal/layers":     {},
+
+	"downtime/internal/pattern": {}, // stands alone
 }
 
 const (
@@ -178,7 +184,8 @@ func TestEnds(t *testing.T) {
 				for _, end := range []string{"examples", "internal/interop"} {
 					require.False(t, within(local, end) && program(local, end) != program(dir, end), "%s: nothing imports %s", place, end)
 				}
-				isExample := within(dir, "examples") && !within(local, "examples")
+				// The database server that an example needs is no part of what it shows.
+				isExample := within(dir, "examples") && !within(local, "examples") && local != "internal/pgtest"
 				require.False(t, isExample && within(local, "internal"), "%s: examples use what users can use", place)
 				from, _, _ := strings.Cut(dir, "/")
 				to, _, _ := strings.Cut(local, "/")

@@ -127,7 +127,7 @@ func TestPlantedSecretsNeverReachTheDiskAndTheReplayWorks(t *testing.T) {
 		dir := t.TempDir()
 		rules := capture.Redaction{Key: key, Words: i%2 == 0}
 		obs, err := observe.New(&observe.Options{
-			Log: slog.DiscardHandler, Captures: capture.Dir(dir, nil), Capture: observe.CaptureOptions{Redact: &rules},
+			Log: slog.DiscardHandler, Captures: newDir(t, dir, nil), Capture: observe.CaptureOptions{Redact: &rules},
 		})
 		require.NoError(t, err)
 		api := isolated.NewAPI()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 func main() {
@@ -42,7 +43,7 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	schedule, err := downtime.ParseSchedule(*file, document)
+	windows, err := schedule.Parse(*file, document)
 	if err != nil {
 		return err
 	}
@@ -50,6 +51,6 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 	if info, err := os.Stat(*file); err == nil {
 		opts.Revised = info.ModTime()
 	}
-	_, err = stdout.Write(schedule.Calendar(now, opts))
+	_, err = stdout.Write(downtime.Calendar(windows, now, opts))
 	return err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // now is in the middle of the random documents.
@@ -32,15 +33,15 @@ func TestFeedsAreReadBack(t *testing.T) {
 	for seed := range uint64(60) {
 		random := &random{rand.New(rand.NewPCG(seed, 0))}
 		document := random.document(t)
-		schedule, err := downtime.ParseSchedule("windows.json", document)
+		windows, err := schedule.Parse("windows.json", document)
 		require.NoError(t, err, "seed %d: %s", seed, document)
 		for _, operators := range []bool{true, false} {
-			feed := schedule.Calendar(now, &downtime.CalendarOptions{URL: "https://status.example/", Operators: operators})
+			feed := downtime.Calendar(windows, now, &downtime.CalendarOptions{URL: "https://status.example/", Operators: operators})
 			read, err := ics.ParseCalendar(bytes.NewReader(feed))
 			require.NoError(t, err, "seed %d", seed)
 			var over, next []event
-			for o := range schedule.Occurrences(now.Add(-30*24*time.Hour), now.Add(366*24*time.Hour)) {
-				public := o.Window.Mode != downtime.ModeRehearse && !now.Before(o.Announced())
+			for o := range windows.Occurrences(now.Add(-30*24*time.Hour), now.Add(366*24*time.Hour)) {
+				public := o.Window.Mode != schedule.ModeRehearse && !now.Before(o.Announced())
 				if (!operators && !public) || !o.Start.Before(o.End) {
 					continue
 				}

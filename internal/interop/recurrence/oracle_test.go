@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/teambition/rrule-go"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // randomRule is the text of a rule that both know.
@@ -88,7 +88,7 @@ func TestAgreesWithRRule(t *testing.T) {
 		if mixed {
 			twice++
 		}
-		s, err := downtime.ParseSchedule("windows.yaml", fmt.Appendf(nil,
+		s, err := schedule.Parse("windows.yaml", fmt.Appendf(nil,
 			"windows: [{id: w, start: %q, duration: 1h, repeat: %q}]", start.Format(time.RFC3339), text))
 		if err != nil { // what never occurs
 			require.Empty(t, want, "%s from %v: %v", text, start, err)
