@@ -83,10 +83,10 @@ func (v Verdict) String() string {
 	var b strings.Builder
 	incompatible := len(v.Incompatible())
 	switch v.Bump {
-	case BumpUnknown:
-		b.WriteString("unknown: the change of the API cannot be judged")
-	default:
+	case BumpPatch, BumpMinor, BumpMajor:
 		fmt.Fprintf(&b, "%v: %d incompatible and %d compatible changes", v.Bump, incompatible, len(v.Changes)-incompatible)
+	default:
+		b.WriteString("unknown: the change of the API cannot be judged")
 	}
 	for _, p := range v.Problems {
 		b.WriteString("\n  " + p)
