@@ -1,8 +1,9 @@
 // Package pkgmgmt holds the modules that a program is built from against a policy:
 // which versions of which shared packages a service may run.
 //
-// Most programs need two names. [ParsePolicy] reads the policy, and [Policy.Check]
-// compares the build information of a program with it:
+// Most programs need two names. [ParsePolicy] reads the policy, or [OpenPolicy] follows a
+// document that changes, and [Policy.Check] compares the build information of a program
+// with it:
 //
 //	pol, err := pkgmgmt.ParsePolicy("packages.yaml", data)
 //	bi, _ := debug.ReadBuildInfo()

@@ -229,7 +229,7 @@ func TestHostileEndpoints(t *testing.T) {
 		s := httptest.NewServer(kind(say("go\tgo1.26\npath\tshop\nmod\tshop\tv1\x1b[31m\ndep\ta\x1b[2J/x\tv1.0.0\u202e\n")))
 		t.Cleanup(s.Close)
 		report := fleet(t, &pkgmgmt.FleetOptions{HTTP: client(t)}, pkgmgmt.Target{Service: "shop", URL: s.URL}).Collect(t.Context())
-		require.Equal(t, "a [2J/x", report.Rows[0].Module)
+		require.Equal(t, "a\uFFFD[2J/x", report.Rows[0].Module)
 		require.NotContains(t, table(t, report), "\x1b")
 		require.NotContains(t, table(t, report), "\u202e")
 	})

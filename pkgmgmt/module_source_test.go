@@ -41,7 +41,7 @@ func TestCheckWith(t *testing.T) {
 		},
 		{
 			name: "retracted", policy: `{}`, module: "a.example/x v1.0.0", status: pkgmgmt.Status{Retracted: "loses data\n\x1b[31m", Latest: "v1.0.1"},
-			want: []string{"a.example/x v1.0.0: is retracted: loses data  [31m; to fix: go get a.example/x@v1.0.1"},
+			want: []string{"a.example/x v1.0.0: is retracted: loses data �[31m; to fix: go get a.example/x@v1.0.1"},
 		},
 		{
 			name: "deprecated", policy: `{}`, module: "a.example/x v1.0.0", status: pkgmgmt.Status{Deprecated: "use a.example/x/v2"},

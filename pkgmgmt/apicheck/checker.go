@@ -32,21 +32,6 @@ type Options struct {
 	Go string
 }
 
-// An Exclusion leaves packages out of a comparison.
-type Exclusion struct {
-	// Packages is an import path, or one that ends in "/..." for all below it and itself.
-	Packages string `json:"packages"`
-	// Reason is told with each verdict. It must not be empty.
-	Reason string `json:"reason"`
-}
-
-func (e Exclusion) matches(pkg string) bool {
-	if below, ok := strings.CutSuffix(e.Packages, "/..."); ok {
-		return pkg == below || strings.HasPrefix(pkg, below+"/")
-	}
-	return pkg == e.Packages
-}
-
 // A Checker compares modules. It does not change, and may be used by any number of
 // goroutines; each comparison is a process of its own, so bound how many there are.
 type Checker struct {
@@ -198,26 +183,3 @@ func slashed(path string) string {
 	}
 	return path
 }
-
-func unknown(problem string) Verdict {
-	return Verdict{Bump: BumpUnknown, Problems: []string{clip(problem)}}
-}
-
-// clip cuts what comes from a module to what a log line can bear.
-func clip(text string) string {
-	if len(text) > maxMessage {
-		text = text[:maxMessage] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-}
-
-const (
-	maxMessage  = 4 << 10
-	maxProblems = 20
-	maxAnswer   = 64 << 20
-)

@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // A Bump is the part of a version that a change needs to raise. The empty Bump means
@@ -154,3 +156,31 @@ func raise(version string) string {
 	}
 	return string(digits[:i+1]) + "1" + string(digits[i+1:])
 }
+
+// An Exclusion leaves packages out of a comparison.
+type Exclusion struct {
+	// Packages is an import path, or one that ends in "/..." for all below it and itself.
+	Packages string `json:"packages"`
+	// Reason is told with each verdict. It must not be empty.
+	Reason string `json:"reason"`
+}
+
+func (e Exclusion) matches(pkg string) bool {
+	if below, ok := strings.CutSuffix(e.Packages, "/..."); ok {
+		return pkg == below || strings.HasPrefix(pkg, below+"/")
+	}
+	return pkg == e.Packages
+}
+
+func unknown(problem string) Verdict {
+	return Verdict{Bump: BumpUnknown, Problems: []string{shown(problem)}}
+}
+
+// shown is what comes from a module as a log line can hold it.
+func shown(text string) string { return cleantext.Flat(text, maxMessage) }
+
+const (
+	maxMessage  = 4 << 10
+	maxProblems = 20
+	maxAnswer   = 64 << 20
+)
