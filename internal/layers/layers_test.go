@@ -37,8 +37,9 @@ var arrows = map[string][]string{
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":        {xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/page", "internal/token"},
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
+	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
 	"observe":             {"observe/capture", "observe/capture/har", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/problem"},
@@ -78,6 +79,7 @@ const (
 
 // localTestArrows are what test files import of this module besides.
 var localTestArrows = map[string][]string{
+	"downtime":         {"downtime/status"},
 	"pkgmgmt":          {"pkgmgmt/proxytest"},
 	"pkgmgmt/apicheck": {"pkgmgmt/proxytest"},
 }
