@@ -169,14 +169,11 @@ func (s *shop) openPrices(ctx context.Context) (url string, err error) {
 		return "", err
 	}
 	s.onClose(func(context.Context) { _ = obs.Close() })
-	text, err := s.docs.read("peers.yaml")
+	peers, err := compat.OpenPolicy(ctx, compat.File(s.docs.path("peers.yaml")), &compat.Options{Logger: obs.Logger()})
 	if err != nil {
 		return "", err
 	}
-	peers, err := compat.ParsePolicy(s.docs.path("peers.yaml"), text, &compat.Options{Logger: obs.Logger()})
-	if err != nil {
-		return "", err
-	}
+	s.onClose(func(context.Context) { _ = peers.Close() })
 	return s.serve(ctx, "127.0.0.1:0", newPrices(info, obs, peers))
 }
 

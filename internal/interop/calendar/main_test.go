@@ -21,6 +21,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/downtime/status"
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 // now is in the middle of the random documents.
@@ -31,7 +32,7 @@ var now = time.Date(2026, 10, 24, 12, 34, 56, 0, time.UTC)
 func TestFeedsAreReadBack(t *testing.T) {
 	t.Parallel()
 	events, changed := 0, 0
-	for seed := range uint64(60) {
+	for seed := range testsize.Pick[uint64](60, 60, 3000) {
 		random := &random{rand.New(rand.NewPCG(seed, 0))}
 		document := random.document(t)
 		windows, err := schedule.Parse("windows.json", document)
