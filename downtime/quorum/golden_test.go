@@ -1,3 +1,5 @@
+//go:build unix
+
 package quorum_test
 
 import (
@@ -81,7 +83,7 @@ func TestGoldenFolderIsRead(t *testing.T) {
 	first := quorum.Peer{PID: 30385, Name: "orders@node-1 17", Since: since}
 	second := quorum.Peer{PID: 30385, Name: `old "quoted" 2`, Since: since}
 	open, unaware := first, []quorum.Peer{first, second}
-	open.State, unaware[0].State, unaware[1].State = quorum.Open, quorum.Unaware, quorum.Unaware
+	open.State, unaware[0].State, unaware[1].State = quorum.StateOpen, quorum.StateUnaware, quorum.StateUnaware
 	require.Equal(t, []quorum.Peer{open, second}, look("orders-db-upgrade"))
 	require.ElementsMatch(t, []quorum.Peer{first, second}, look("weekly"))
 	require.ElementsMatch(t, unaware, look("another"))

@@ -2,9 +2,7 @@ package quorum
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -27,54 +25,6 @@ func Postgres(db *sql.DB, opts *Options) (*Replica, error) {
 }
 
 var errNoDB = errors.New("quorum: the database is nil")
-
-// A Fleet names the replicas that have one document of windows, where several such
-// fleets share a database: all replicas of "orders" must know a window of orders, those
-// of "mail" need not. The functions [Drain], [Look] and [Fence] are of the fleet "".
-type Fleet string
-
-// Drain is [Drain] for the fleet.
-func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string) (*Lock, error) {
-	return drainPostgres(ctx, db, f, window)
-}
-
-// Look is [Look] for the fleet.
-func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
-	if db == nil {
-		return Report{Window: window}, errNoDB
-	}
-	rep := Report{Window: window}
-	if err := query(ctx, db, sqlLook, lookArgs(f, window, 0), rep.scanPeer); err != nil {
-		return rep, fmt.Errorf("quorum: %w", err)
-	}
-	return rep, nil
-}
-
-// Fence is [Fence] for the fleet.
-func (f Fleet) Fence(ctx context.Context, tx Tx, window string) error {
-	return fence(ctx, tx, f, window)
-}
-
-// The kinds of advisory locks. A lock's key is all that PostgreSQL knows of it.
-const (
-	joinedLock = 'J' // shared by all replicas, for life
-	knowsLock  = 'K' // shared by the replicas that know of a window
-	openLock   = 'O' // shared by the replicas that are open, and by writes; exclusive by the operator
-	drainsLock = 'D' // shared by operators, so that their other locks are known to be windows
-)
-
-// key is the key of an advisory lock: 64 bits, so that two windows of a thousand
-// have the same once in 4·10¹³ fleets, and neither with what else the database is
-// used for.
-func (f Fleet) key(kind byte, window string) int64 {
-	h := sha256.New()
-	h.Write([]byte("upkeep downtime/quorum 1\x00"))
-	h.Write([]byte{kind})
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(f))))
-	h.Write([]byte(f))
-	h.Write([]byte(window))
-	return int64(binary.BigEndian.Uint64(h.Sum(nil)))
-}
 
 // A postgresMember is a replica's session.
 type postgresMember struct {
@@ -149,6 +99,18 @@ func Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
 	return Fleet("").Look(ctx, db, window)
 }
 
+// Look is [Look] for the fleet.
+func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
+	if db == nil {
+		return Report{Window: window}, errNoDB
+	}
+	rep := Report{Window: window}
+	if err := query(ctx, db, sqlLook, lookArgs(f, window, 0), rep.scanPeer); err != nil {
+		return rep, fmt.Errorf("quorum: %w", err)
+	}
+	return rep, nil
+}
+
 // lookArgs are those of sqlLook: everyone but the session of pid is looked for.
 func lookArgs(fleet Fleet, window string, pid int) []any {
 	return []any{fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid}
@@ -167,13 +129,13 @@ func (r *Report) scanPeer(rows *sql.Rows) error {
 	}
 	switch {
 	case drains:
-		p.State = Draining
+		p.State = StateDraining
 	case joined && !knows:
-		p.State = Unaware
+		p.State = StateUnaware
 	case joined && shares:
-		p.State = Open
+		p.State = StateOpen
 	case shares:
-		p.State = Writing
+		p.State = StateWriting
 	case !joined:
 		return nil // about to leave
 	}
@@ -198,7 +160,8 @@ func Drain(ctx context.Context, db *sql.DB, window string) (*Lock, error) {
 	return Fleet("").Drain(ctx, db, window)
 }
 
-func drainPostgres(ctx context.Context, db *sql.DB, fleet Fleet, window string) (*Lock, error) {
+// Drain is [Drain] for the fleet.
+func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string) (*Lock, error) {
 	if db == nil {
 		return nil, errNoDB
 	}
@@ -207,11 +170,11 @@ func drainPostgres(ctx context.Context, db *sql.DB, fleet Fleet, window string) 
 		if err != nil {
 			return nil, err
 		}
-		if err := s.must(ctx, sqlShare, fleet.key(drainsLock, "")); err != nil {
+		if err := s.must(ctx, sqlShare, f.key(drainsLock, "")); err != nil {
 			s.end()
 			return nil, err
 		}
-		return &postgresOperator{s, fleet, window}, nil
+		return &postgresOperator{s, f, window}, nil
 	})
 }
 
@@ -250,39 +213,4 @@ const lockNotAvailable = "55P03"
 
 func (o *postgresOperator) yield(ctx context.Context) error {
 	return o.must(ctx, sqlYield, o.fleet.key(openLock, o.window))
-}
-
-// A Tx is a transaction: a *sql.Tx, or a *sql.Conn on which one has begun.
-type Tx interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-const sqlFence = `SELECT pg_try_advisory_xact_lock_shared($1)`
-
-// Fence lets a transaction write only while no operator has the window: call it before the
-// writes, in their transaction. It is one statement, and never waits.
-//
-// From a nil error to the transaction's end no operator gets the window's lock, so that
-// nothing is committed after it was had: whatever became of this replica's session, its
-// guard, and its clock. The operator waits for the transaction, as [Drain] says.
-//
-// The error is a [*FencedError] when it is too late, or what the database says. A pooler in
-// transaction mode does not matter here. On a *sql.Conn without a transaction
-// Fence would protect its own statement and nothing else; a *sql.DB is refused for that.
-func Fence(ctx context.Context, tx Tx, window string) error {
-	return fence(ctx, tx, "", window)
-}
-
-func fence(ctx context.Context, tx Tx, fleet Fleet, window string) error {
-	if _, ok := tx.(*sql.DB); ok || tx == nil {
-		return errors.New("quorum: a fence needs a transaction")
-	}
-	var open bool
-	if err := tx.QueryRowContext(ctx, sqlFence, fleet.key(openLock, window)).Scan(&open); err != nil {
-		return fmt.Errorf("quorum: %w", err)
-	}
-	if !open {
-		return &FencedError{Window: window}
-	}
-	return nil
 }

@@ -147,7 +147,7 @@ func (s *session) open(ctx context.Context, name string) error {
 const (
 	recheckAfter = 5 * time.Second  // a check that passed
 	recheckDoubt = 20 * time.Second // one that could not be made
-	probing      = time.Second      // the most that a round waits for other connections
+	probing      = time.Second      // the most that a check waits for other connections
 )
 
 // check looks whether a pooler gives the session's server connection to others, and returns
@@ -162,23 +162,31 @@ const (
 // one of a pooler in session mode.
 func (s *session) check(ctx context.Context, rounds ...int) error {
 	s.doubt = nil
-	for _, many := range rounds {
-		if err := s.round(ctx, many); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, probing)
+	defer cancel()
+	for i, many := range rounds {
+		failed, err := s.round(ctx, bounded, many)
+		if err != nil {
 			return err
 		}
-		if s.doubt != nil {
-			s.recheck = time.Now().Add(jitter(recheckDoubt))
-			return nil
+		if failed != nil {
+			if i == 0 {
+				s.doubt = failed
+			}
+			break
 		}
 	}
-	s.recheck = time.Now().Add(jitter(recheckAfter))
+	after := recheckAfter
+	if s.doubt != nil {
+		after = recheckDoubt
+	}
+	s.recheck = time.Now().Add(jitter(after))
 	return nil
 }
 
-// round is one round of check, with up to so many transactions.
-func (s *session) round(ctx context.Context, many int) error {
-	bounded, cancel := context.WithTimeout(ctx, probing)
-	defer cancel()
+// round is one round of check, with up to so many probes, within bounded. It has failed
+// when not even the first could be made.
+func (s *session) round(ctx, bounded context.Context, many int) (failed, err error) {
 	var open []*probe
 	rollback := func() {
 		for _, p := range open {
@@ -191,23 +199,23 @@ func (s *session) round(ctx context.Context, many int) error {
 		if pool := s.db.Stats(); i > 0 && pool.MaxOpenConnections > 0 && pool.InUse >= pool.MaxOpenConnections {
 			break // wait for the first only
 		}
-		p, failed := s.probe(bounded)
-		if errors.Is(failed, ErrPooled) {
-			return failed
+		p, err := s.probe(bounded)
+		if errors.Is(err, ErrPooled) {
+			return nil, err
 		}
 		if err := s.verify(ctx, 0); err != nil {
-			return err
+			return nil, err
 		}
-		if failed != nil {
+		if err != nil {
 			if i == 0 {
-				s.doubt = failed
+				failed = err
 			}
 			break
 		}
 		open = append(open, p)
 	}
 	rollback()
-	return s.verify(ctx, 0)
+	return failed, s.verify(ctx, 0)
 }
 
 // A probe is a transaction on another connection of the session's db.
@@ -256,10 +264,10 @@ func (s *session) probe(ctx context.Context) (*probe, error) {
 // isOther returns ErrPooled on the session's own server connection. The backend's pid alone is no
 // proof of that: connections of one db may lead to several servers, which number their
 // processes alike.
-func (s *session) isOther(ctx context.Context, tx Tx) error {
+func (s *session) isOther(ctx context.Context, other querier) error {
 	var pid int
 	var nonce string
-	err := tx.QueryRowContext(ctx, sqlWho).Scan(&pid, &nonce)
+	err := query(ctx, other, sqlWho, nil, func(rows *sql.Rows) error { return rows.Scan(&pid, &nonce) })
 	if err == nil && pid == s.pid && nonce == s.nonce {
 		err = ErrPooled
 	}
@@ -321,7 +329,7 @@ func (s *session) query(ctx context.Context, statement string, args []any, each 
 	return err
 }
 
-// querier is a *sql.DB or a *sql.Conn.
+// querier is a *sql.DB, *sql.Conn or *sql.Tx.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }

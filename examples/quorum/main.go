@@ -101,7 +101,7 @@ func play(ctx context.Context, url string, out io.Writer) error {
 			}
 			text := ""
 			for _, p := range rep.Peers {
-				if p.State != quorum.Writing { // there are many of these, none for long
+				if p.State != quorum.StateWriting { // there are many of these, none for long
 					text += fmt.Sprintf(" %s (pid %d) %v;", cmp.Or(p.Name, "an operator"), p.PID, p.State)
 				}
 			}

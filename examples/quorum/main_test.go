@@ -237,17 +237,17 @@ func TestMillions(t *testing.T) {
 		states := s.states()
 		open := 0
 		for _, state := range states {
-			if state == quorum.Open {
+			if state == quorum.StateOpen {
 				open++
 			}
 		}
-		return open == 1 && states[busy.name] == quorum.Open
+		return open == 1 && states[busy.name] == quorum.StateOpen
 	})
 	doomed.kill()
 	newcomer := s.replica(config{Batch: 1000})
 	s.until("the newcomer is quiet", func() bool {
 		state, joined := s.states()[newcomer.name]
-		return joined && state == quorum.Quiet
+		return joined && state == quorum.StateQuiet
 	})
 	s.until("the dead is gone", func() bool { return len(s.states()) == 5 })
 	before := s.count()
@@ -389,12 +389,12 @@ func TestCutWhileOpen(t *testing.T) {
 	s := newStage(t)
 	p := s.replica(config{})
 	for range 5 {
-		s.until("it is open", func() bool { return s.states()[p.name] == quorum.Open && len(s.states()) == 1 })
+		s.until("it is open", func() bool { return s.states()[p.name] == quorum.StateOpen && len(s.states()) == 1 })
 		rows := s.count()
 		s.until("rows", func() bool { return s.count() > rows })
 		s.cut(p.name)
 	}
-	s.until("it is open", func() bool { return s.states()[p.name] == quorum.Open })
+	s.until("it is open", func() bool { return s.states()[p.name] == quorum.StateOpen })
 	require.NoError(t, s.doc.begin())
 	s.quiet(s.drain(t.Context()))
 }
@@ -428,7 +428,7 @@ func TestOperatorGivesUp(t *testing.T) {
 	require.NoError(t, quorum.Fence(t.Context(), tx, window))
 	require.NoError(t, s.doc.begin())
 	for _, p := range s.procs {
-		s.until(p.name+" is quiet", func() bool { return s.states()[p.name] == quorum.Quiet })
+		s.until(p.name+" is quiet", func() bool { return s.states()[p.name] == quorum.StateQuiet })
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 2500*time.Millisecond)
 	defer cancel()
@@ -468,7 +468,7 @@ func TestStaleDocument(t *testing.T) {
 	require.NoError(t, s.doc.begin())
 	s.until("one is quiet and one does not know", func() bool {
 		states := s.states()
-		return states["orders-1"] == quorum.Quiet && states[stale.name] == quorum.Unaware
+		return states["orders-1"] == quorum.StateQuiet && states[stale.name] == quorum.StateUnaware
 	})
 	d := s.drain(t.Context())
 	for range 10 {
@@ -540,7 +540,7 @@ func TestRoles(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rep.Peers, 1)
 	require.Equal(t, "ours", rep.Peers[0].Name)
-	require.Equal(t, quorum.Open, rep.Peers[0].State)
+	require.Equal(t, quorum.StateOpen, rep.Peers[0].State)
 	_, err = q.Agree(t.Context(), map[string]bool{window: false})
 	require.NoError(t, err)
 	lock, err := quorum.Drain(t.Context(), operator, window)

@@ -200,7 +200,7 @@ func TestFenceThroughPooler(t *testing.T) {
 	require.NoError(t, tx.Commit())
 	<-d.done
 	require.NoError(t, d.err)
-	require.Equal(t, quorum.Writing, d.lock.Waited()[0].State)
+	require.Equal(t, quorum.StateWriting, d.lock.Waited()[0].State)
 }
 
 func TestPoolerInSessionMode(t *testing.T) {

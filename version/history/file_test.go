@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/history"
 )
@@ -96,13 +97,7 @@ func killed(t *testing.T, path, mode, name string, lines int) int {
 // is there.
 func TestFileKill(t *testing.T) {
 	t.Parallel()
-	kills := 400
-	if testing.Short() {
-		kills = 40
-	}
-	if n, err := strconv.Atoi(os.Getenv("HISTORY_KILLS")); err == nil {
-		kills = n
-	}
+	kills := testsize.Pick(40, 400, 20_000)
 	for _, mode := range []string{"notes", "beats"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
