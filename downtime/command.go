@@ -2,9 +2,10 @@ package downtime
 
 import (
 	"fmt"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"maps"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // local is what was said here of one occurrence. It holds until the document says

@@ -23,6 +23,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 // logBuffer is a log that may be read while it is written.
@@ -643,7 +644,7 @@ func TestBoot(t *testing.T) {
 			_, err := g.Report("w")
 			require.ErrorIs(t, err, downtime.ErrUnknownWindow)
 			require.InDelta(t, -1, g.Stats()["document_age_seconds"], 0)
-			require.Contains(t, get(g.StatusHandler(), "GET", "/").Body.String(), `"boot": "`+c.boot.String()+`"`)
+			require.Contains(t, get(operators(t, g, status.Options{}), "GET", "/").Body.String(), `"boot": "`+c.boot.String()+`"`)
 
 			src.set(windows(window("w", time.Hour, time.Hour, "")), nil)
 			require.Equal(t, 200, get(h, "POST", "/").Code, "a document opens it")
@@ -831,74 +832,6 @@ func TestEachPhaseIsLoggedOnce(t *testing.T) {
 			`phase="in progress" mode=closed owner=me runbook=https://r.example/ rollback=2000-01-01T01:30:00.000Z quiet_after=3.1s`,
 			"phase=completed mode=closed owner=me runbook=https://r.example/ refused=1",
 		}, got)
-	})
-}
-
-func TestStatusListsAtMostAHundred(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var lines []string
-		for i := range 130 {
-			lines = append(lines, window(fmt.Sprint("w", i), time.Duration(i)*time.Hour, time.Hour, ", announce: 1h"))
-		}
-		g := open(t, newSource(windows(lines...)), nil)
-		var st struct {
-			Windows []any
-			More    int `json:"more_windows"`
-		}
-		require.NoError(t, json.Unmarshal(get(g.StatusHandler(), "GET", "/").Body.Bytes(), &st))
-		require.Len(t, st.Windows, 100)
-		require.Equal(t, 30, st.More)
-		ids := ""
-		for _, w := range g.State().Windows {
-			ids += w.Window.ID + " " + w.Phase.String() + "; "
-		}
-		require.Equal(t, "w0 in progress; w1 announced; ", ids)
-	})
-}
-
-func TestStatusHandler(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := open(t, newSource(windows(
-			window("past", -3*time.Hour, time.Hour, ""),
-			window("ancient", -300*time.Hour, time.Hour, ""),
-			window("now", 0, time.Hour, ", title: Now, owner: me, rollback: 30m, timezone: Europe/Madrid, scope: {work: [job]}"),
-			window("next", 2*time.Hour, time.Hour, ", announce: 90m"))), nil)
-		h := http.StripPrefix("/maintenance", g.StatusHandler())
-		for _, target := range []string{"/maintenance", "/maintenance/", "/maintenance/status.json"} {
-			w := get(h, "GET", target)
-			require.Equal(t, 200, w.Code, target)
-			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
-		}
-		require.Equal(t, 404, get(h, "GET", "/maintenance/other").Code)
-		require.Equal(t, 405, get(h, "POST", "/maintenance/").Code)
-		require.Zero(t, get(h, "HEAD", "/maintenance/").Body.Len())
-
-		var st struct {
-			Next     time.Time
-			Document map[string]any
-			Problems []string
-			Windows  []struct {
-				ID, Title, Phase, Mode, Start, Rollback string
-				Report                                  *struct {
-					Quiet bool
-					Busy  int
-				}
-			}
-		}
-		require.NoError(t, json.Unmarshal(get(h, "GET", "/maintenance/").Body.Bytes(), &st))
-		require.Equal(t, g.Revision(), st.Document["revision"])
-		require.Equal(t, "2000-01-01T00:30:00Z", st.Next.UTC().Format(time.RFC3339))
-		require.Empty(t, st.Problems)
-		require.Len(t, st.Windows, 3)
-		require.Equal(t, "past completed", st.Windows[0].ID+" "+st.Windows[0].Phase)
-		require.Nil(t, st.Windows[0].Report)
-		require.Equal(t, "now in progress closed", st.Windows[1].ID+" "+st.Windows[1].Phase+" "+st.Windows[1].Mode)
-		require.Equal(t, "2000-01-01T01:00:00+01:00", st.Windows[1].Start)
-		require.Equal(t, "2000-01-01T01:30:00+01:00", st.Windows[1].Rollback)
-		require.True(t, st.Windows[1].Report.Quiet)
-		require.Equal(t, "next open", st.Windows[2].ID+" "+st.Windows[2].Phase)
 	})
 }
 

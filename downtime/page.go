@@ -2,11 +2,13 @@ package downtime
 
 import (
 	"encoding/json"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"html"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/page"
 )
 
 // pages are the bodies of a window's refusals. They are made once for a snapshot.
@@ -59,12 +61,12 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 		if now.Before(end) {
 			p.End = &end // else nobody knows
 			ends = ends.In(w.Timezone)
-			until = "Until " + zonedText(ends) + ".\n"
-			from, to := instantText(start), instantText(end)
+			until = "Until " + page.Zoned(ends) + ".\n"
+			from, to := page.Instant(start), page.Instant(end)
 			untilHTML = `<p class="countdown" role="timer" data-to="` + to + `" data-say="Ends in" data-over="Ends any moment now" hidden></p>
 <div class="bar" aria-hidden="true" data-from="` + from + `" data-to="` + to + `" hidden><div></div></div>
 <dl>
-<dt>Until</dt><dd>` + timeElement(ends) + `</dd>
+<dt>Until</dt><dd>` + string(page.Time(ends)) + `</dd>
 </dl>
 `
 		} else {
@@ -84,11 +86,11 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 	if err != nil {
 		panic("downtime: a problem of strings and times cannot be written: " + err.Error())
 	}
-	head, rest, _ := strings.Cut(page, "{now}")
+	head, rest, _ := strings.Cut(refusalPage, "{now}")
 	mid, rest, _ := strings.Cut(rest, "{retry}")
 	rest = strings.NewReplacer(
-		"{style}", pageStyle,
-		"{script}", pageScript,
+		"{style}", page.Style,
+		"{script}", page.Script,
 		"{service}", serviceHTML,
 		"{state}", state,
 		"{heading}", html.EscapeString(heading),
@@ -109,15 +111,15 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 // html is the page for one request, in two parts: it tells the time, and reloads itself
 // after retry seconds.
 func (p *pages) html(retry string, now time.Time) (head, rest []byte) {
-	head = make([]byte, 0, len(p.htmlHead)+len(instantLayout)+len(p.htmlMid)+len(retry))
-	head = now.UTC().AppendFormat(append(head, p.htmlHead...), instantLayout)
+	head = make([]byte, 0, len(p.htmlHead)+len(page.InstantLayout)+len(p.htmlMid)+len(retry))
+	head = now.UTC().AppendFormat(append(head, p.htmlHead...), page.InstantLayout)
 	return append(append(head, p.htmlMid...), retry...), p.htmlRest
 }
 
-// page needs nothing but itself, and follows the reader's light or dark. It reloads
+// refusalPage needs nothing but itself, and follows the reader's light or dark. It reloads
 // itself when the client is to come back. The time that is left is no live region, which
 // would be read out again and again.
-const page = `<!DOCTYPE html>
+const refusalPage = `<!DOCTYPE html>
 <html lang="en" data-now="{now}">
 <head>
 <meta charset="utf-8">

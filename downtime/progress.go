@@ -1,10 +1,11 @@
 package downtime
 
 import (
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // progress is what the guard has seen of one occurrence. It outlives snapshots.

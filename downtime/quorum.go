@@ -3,9 +3,10 @@ package downtime
 import (
 	"context"
 	"errors"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"maps"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A Quorum makes the guards of many replicas one: none admits work in the scope of a

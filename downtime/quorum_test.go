@@ -16,6 +16,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 // A council is a quorum that does as a test says, and notes what it was told.
@@ -367,7 +368,7 @@ func TestStatusPageWhileTheQuorumKeepsAllClosed(t *testing.T) {
 		c := newCouncil()
 		g := open(t, newSource(windows(window("w", 100*time.Hour, time.Hour, ""))), &downtime.Options{Quorum: c})
 		pages := func() (pages []string) {
-			for _, h := range []http.Handler{g.PublicStatusHandler(), g.StatusHandler()} {
+			for _, h := range []http.Handler{users(t, g, status.Options{}), operators(t, g, status.Options{})} {
 				pages = append(pages, get(h, "GET", "/", "Accept", "text/html").Body.String())
 			}
 			return pages

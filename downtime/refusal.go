@@ -2,12 +2,14 @@ package downtime
 
 import (
 	"context"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/page"
 )
 
 // retryAfter is when to come back after a refusal: the end, plus jitter, at most
@@ -112,7 +114,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	case formatHTML:
 		contentType = "text/html; charset=utf-8"
 		body, rest = pages.html(retry, time.Now())
-		h.Set("Content-Security-Policy", pagePolicy)
+		h.Set("Content-Security-Policy", page.Policy("'none'"))
 	case formatText:
 		contentType, body = "text/plain; charset=utf-8", pages.text
 	case formatStream:

@@ -3,11 +3,12 @@ package downtime
 import (
 	"context"
 	"fmt"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A Report says whether one window is quiet in this process, at one moment.
@@ -16,6 +17,10 @@ type Report struct {
 	Mode       schedule.Mode
 	Phase      schedule.Phase
 	Start, End time.Time
+
+	// Occurrence is the one reported on, with Start and End as they are in this process. Its
+	// Window is nil when the document has none of that id.
+	Occurrence schedule.Occurrence `json:"-"`
 
 	// Quiet is true when nothing in the window's scope runs and nothing can begin: the
 	// window is in progress or overruns, it refuses, and Busy is 0. In a read-only window
@@ -144,7 +149,7 @@ func (s *snapshot) named(id string) *near {
 }
 
 func newReport(o schedule.Occurrence, phase schedule.Phase) Report {
-	return Report{Window: o.Window.ID, Mode: o.Window.Mode, Phase: phase, Start: o.Start, End: o.End}
+	return Report{Window: o.Window.ID, Mode: o.Window.Mode, Phase: phase, Start: o.Start, End: o.End, Occurrence: o}
 }
 
 // look reports on a window that is near, and notes when it is first quiet. The

@@ -1,13 +1,14 @@
 package downtime
 
 import (
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"maps"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A snapshot is what the guard believes from one moment to the next: which

@@ -2,7 +2,6 @@ package downtime
 
 import (
 	"context"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // eventStream is the media type of server-sent events (HTML §9.2).

@@ -31,14 +31,15 @@ var arrows = map[string][]string{
 	"flags/jsonlogic":     {}, // stands alone
 	"flags/flagtest":      {"flags", openfeature},
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
-	"pkgmgmt":             {"internal/document", masterminds, xmod},
-	"pkgmgmt/apicheck":    {"pkgmgmt/registry", xmod, xexp, xtools},
-	"pkgmgmt/registry":    {"internal/atomicfile", xmod},
+	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", masterminds, xmod},
+	"pkgmgmt/apicheck":    {"pkgmgmt/registry", "internal/cleantext", xmod, xexp, xtools},
+	"pkgmgmt/registry":    {"internal/atomicfile", "internal/cleantext", "internal/problem", xmod},
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
-	"pkgmgmt/sbom":        {xmod, cyclonedx},
+	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/page", "internal/token"},
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
+	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
 	"observe":             {"observe/capture", "observe/capture/har", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/problem"},
@@ -80,6 +81,7 @@ const (
 
 // localTestArrows are what test files import of this module besides.
 var localTestArrows = map[string][]string{
+	"downtime":         {"downtime/status"},
 	"pkgmgmt":          {"pkgmgmt/proxytest"},
 	"pkgmgmt/apicheck": {"pkgmgmt/proxytest"},
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
 	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
@@ -37,7 +38,7 @@ func TestFeedsAreReadBack(t *testing.T) {
 		windows, err := schedule.Parse("windows.json", document)
 		require.NoError(t, err, "seed %d: %s", seed, document)
 		for _, operators := range []bool{true, false} {
-			feed := downtime.Calendar(windows, now, &downtime.CalendarOptions{URL: "https://status.example/", Operators: operators})
+			feed := status.Calendar(windows, now, &status.CalendarOptions{URL: "https://status.example/", Operators: operators})
 			read, err := ics.ParseCalendar(bytes.NewReader(feed))
 			require.NoError(t, err, "seed %d", seed)
 			var over, next []event
@@ -85,12 +86,12 @@ func TestFeedOfAGuard(t *testing.T) {
 	t.Parallel()
 	start := time.Now().Add(time.Hour).Truncate(time.Second)
 	document := fmt.Appendf(nil, "windows: [{id: w, title: Upgrade, start: %s, duration: 2h, announce: 1d}]", start.UTC().Format(time.RFC3339))
-	guard, err := downtime.Open(t.Context(), downtime.Bytes("windows.yaml", document), &downtime.Options{
-		Service: "Shop, and more", Logger: slog.New(slog.DiscardHandler),
-	})
+	guard, err := downtime.Open(t.Context(), downtime.Bytes("windows.yaml", document), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, guard.Close()) })
-	server := httptest.NewServer(guard.PublicStatusHandler())
+	users, err := status.PublicHandler(guard, &status.Options{Service: "Shop, and more"})
+	require.NoError(t, err)
+	server := httptest.NewServer(users)
 	t.Cleanup(server.Close)
 	read, err := ics.ParseCalendarFromUrl(server.URL+"/calendar.ics", server.Client())
 	require.NoError(t, err)

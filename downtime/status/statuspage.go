@@ -1,12 +1,12 @@
-package downtime
+package status
 
 import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
-	"net/url"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // The shape in which Atlassian Statuspage tells of scheduled maintenances, at
@@ -72,27 +72,27 @@ const (
 )
 
 // maintenances are the windows of that stage.
-func (st *status) maintenances(opts *Options, of stage) *maintenances {
-	sum := sha256.Sum256([]byte(opts.Service + "\n" + opts.statusLink()))
+func (v *view) maintenances(service, url string, of stage) *maintenances {
+	sum := sha256.Sum256([]byte(service + "\n" + url))
 	m := &maintenances{
 		Page: maintenancePage{
 			ID:        hex.EncodeToString(sum[:6]),
-			Name:      cmp.Or(opts.Service, "Maintenance"),
-			URL:       opts.statusLink(),
+			Name:      cmp.Or(service, "Maintenance"),
+			URL:       url,
 			TimeZone:  "Etc/UTC",
-			UpdatedAt: statuspageTime(st.updated),
+			UpdatedAt: statuspageTime(v.updated),
 		},
 		Maintenances: []maintenance{},
 	}
-	for i := range st.Windows {
-		if w := &st.Windows[i]; stageOf(w.Phase) == of {
+	for i := range v.Windows {
+		if w := &v.Windows[i]; stageOf(w.Phase) == of {
 			m.Maintenances = append(m.Maintenances, w.maintenance(m.Page))
 		}
 	}
 	return m
 }
 
-func (w *statusWindow) maintenance(page maintenancePage) maintenance {
+func (w *window) maintenance(page maintenancePage) maintenance {
 	m := maintenance{
 		ID:             occurrenceID(w.ID, w.planned),
 		Name:           w.Title,
@@ -123,31 +123,4 @@ func (w *statusWindow) maintenance(page maintenancePage) maintenance {
 		update(maintenanceInProgress, w.Start)
 	}
 	return m
-}
-
-// occurrenceID tells occurrences apart, for programs outside.
-func occurrenceID(window string, planned time.Time) string {
-	return window + "-" + planned.UTC().Format(icalTime)
-}
-
-// statusLink is StatusURL for those who do not come from our own pages.
-func (o *Options) statusLink() string {
-	if isLink(o.StatusURL) {
-		return o.StatusURL
-	}
-	return ""
-}
-
-// host is that of a URL that was checked, "" of none.
-func host(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
-}
-
-func isLink(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }

@@ -1,13 +1,15 @@
-package downtime
+package status
 
 import (
 	"cmp"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 	calendarLooks  = 20_000               // at most so many occurrences are looked at for them
 )
 
-// CalendarOptions configure [schedule.Schedule.Calendar]. Nil options are the defaults.
+// CalendarOptions configure [Calendar]. Nil options are the defaults.
 type CalendarOptions struct {
 	// Name is what calendars call the feed. Empty: "Planned maintenance".
 	Name string
@@ -32,7 +34,7 @@ type CalendarOptions struct {
 
 	// Operators makes the feed one for operators: with what is not announced yet and with
 	// rehearsals, and with each window's id, mode, point of no return, owner and runbook.
-	// Without, the feed is for all, and shows what [schedule.Schedule.Calendar] says.
+	// Without, the feed is for all, and shows what [Calendar] says.
 	Operators bool
 }
 
@@ -113,20 +115,6 @@ func calendarOf(s *schedule.Schedule, now time.Time, operators bool) []schedule.
 	return slices.Concat(over, next)
 }
 
-// isPublic says whether users may know of the occurrence at now.
-func isPublic(o schedule.Occurrence, now time.Time) bool {
-	return o.Window.Mode != schedule.ModeRehearse && !now.Before(o.Announced())
-}
-
-// lead is the longest time before its start that an occurrence is announced.
-func longestLead(s *schedule.Schedule) time.Duration {
-	var lead time.Duration
-	for w := range s.Windows() {
-		lead = max(lead, w.Announce, w.Cutoff)
-	}
-	return lead
-}
-
 func (b *icalWriter) event(o schedule.Occurrence, stamp string, opts *CalendarOptions) {
 	w := o.Window
 	uid := occurrenceID(w.ID, o.Planned)
@@ -156,7 +144,7 @@ func (b *icalWriter) event(o schedule.Occurrence, stamp string, opts *CalendarOp
 	b.line("END", "VEVENT")
 }
 
-// sequence is that of [schedule.Schedule.Calendar].
+// sequence is that of [Calendar].
 func sequence(o schedule.Occurrence) int64 {
 	const begun, ended = 1 << 29, 1 << 30 // and together less than 1<<31, as RFC 5545 §3.3.8 has it
 	n := min(max(0, int64(o.End.Sub(o.Planned)/time.Second)), begun-1)
@@ -187,6 +175,11 @@ func description(o schedule.Occurrence, operators bool) string {
 		add("Runbook: ", w.Runbook)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// occurrenceID tells occurrences apart, for programs outside.
+func occurrenceID(window string, planned time.Time) string {
+	return window + "-" + planned.UTC().Format(icalTime)
 }
 
 // icalTime is the form of an instant in UTC (RFC 5545 §3.3.5).
@@ -245,4 +238,13 @@ func appendFolded(b []byte, line string) []byte {
 		line = line[at:]
 	}
 	return append(append(b, line...), "\r\n"...)
+}
+
+// host is that of a URL that was checked, "" of none.
+func host(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }

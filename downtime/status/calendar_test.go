@@ -1,4 +1,4 @@
-package downtime_test
+package status_test
 
 import (
 	"fmt"
@@ -11,26 +11,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 // calendar is the feed with its lines unfolded.
-func parse(t testing.TB, doc string) *schedule.Schedule {
-	s, err := schedule.Parse("windows.yaml", []byte(doc))
-	require.NoError(t, err)
-	return s
-}
-
-func instant(t testing.TB, text string) time.Time {
-	at, err := time.Parse(time.RFC3339, text)
-	require.NoError(t, err)
-	return at
-}
-
-func calendar(t testing.TB, s *schedule.Schedule, now string, opts *downtime.CalendarOptions) string {
+func calendar(t testing.TB, s *schedule.Schedule, now string, opts *status.CalendarOptions) string {
 	t.Helper()
-	feed := string(downtime.Calendar(s, instant(t, now), opts))
+	feed := string(status.Calendar(s, instant(t, now), opts))
 	require.True(t, utf8.ValidString(feed))
 	for line := range strings.SplitSeq(strings.TrimSuffix(feed, "\r\n"), "\r\n") {
 		require.LessOrEqual(t, len(line), 75)
@@ -61,7 +49,7 @@ func TestCalendar(t *testing.T) {
     actual: {until: 2026-10-25T03:00:00.5Z}
   - {id: try, start: 2026-10-25T10:00:00Z, duration: 1h, announce: 30d, mode: rehearse}
 `)
-	opts := &downtime.CalendarOptions{
+	opts := &status.CalendarOptions{
 		Name: "Shop maintenance", URL: "https://status.example:8443/shop?a=1,2;b", Revised: instant(t, "2026-10-20T10:00:00+02:00"),
 	}
 	want := `BEGIN:VCALENDAR
@@ -125,7 +113,7 @@ func TestCalendarHorizon(t *testing.T) {
 		{"2026-12-01T00:00:00Z", "", ""},
 	} {
 		require.Equal(t, c.public, strings.Join(values(calendar(t, s, c.now, nil), "SUMMARY"), " "), c.now)
-		require.Equal(t, c.operators, strings.Join(values(calendar(t, s, c.now, &downtime.CalendarOptions{Operators: true}), "SUMMARY"), " "), c.now)
+		require.Equal(t, c.operators, strings.Join(values(calendar(t, s, c.now, &status.CalendarOptions{Operators: true}), "SUMMARY"), " "), c.now)
 	}
 
 	var many strings.Builder
@@ -133,7 +121,7 @@ func TestCalendarHorizon(t *testing.T) {
 	for i := range 1100 {
 		fmt.Fprintf(&many, "  - {id: w%d, start: %s, duration: 1h}\n", i, instant(t, "2026-10-25T00:00:00Z").Add(time.Duration(i)*time.Hour).Format(time.RFC3339))
 	}
-	got := values(calendar(t, parse(t, many.String()), "2026-10-25T00:00:00Z", &downtime.CalendarOptions{Operators: true}), "SUMMARY")
+	got := values(calendar(t, parse(t, many.String()), "2026-10-25T00:00:00Z", &status.CalendarOptions{Operators: true}), "SUMMARY")
 	require.Len(t, got, 1000)
 	require.Equal(t, []string{"w0", "w999"}, []string{got[0], got[999]}, "the earliest")
 }
@@ -147,7 +135,7 @@ func TestCalendarIsFull(t *testing.T) {
   - {id: third, start: 2026-01-01T02:00:00Z, duration: 1m, repeat: FREQ=DAILY, announce: 1d}
   - {id: last, start: 2027-10-24T00:00:00Z, duration: 1h, announce: 365d}
 `)
-	got := values(calendar(t, s, "2026-10-25T00:00:30Z", &downtime.CalendarOptions{Operators: true}), "DTSTART")
+	got := values(calendar(t, s, "2026-10-25T00:00:30Z", &status.CalendarOptions{Operators: true}), "DTSTART")
 	require.Len(t, got, 1000)
 	require.Equal(t, "20261025T000000Z", got[0], "in progress")
 	got = values(calendar(t, s, "2026-10-25T00:00:30Z", nil), "DTSTART")
@@ -182,7 +170,7 @@ func TestCalendarRepeats(t *testing.T) {
 freezes:
   - {from: 2026-11-10, to: 2026-11-11, timezone: Europe/Madrid, reason: Sales}
 `)
-	feed := calendar(t, s, "2026-10-13T00:00:00Z", &downtime.CalendarOptions{URL: "https://status.example/"})
+	feed := calendar(t, s, "2026-10-13T00:00:00Z", &status.CalendarOptions{URL: "https://status.example/"})
 	require.Equal(t, []string{"20261013T010000Z", "20261027T020000Z", "20261103T021000Z", "20261117T020000Z"}, values(feed, "DTSTART"))
 	require.Equal(t, []string{"20261013T030000Z", "20261027T040000Z", "20261103T060000Z", "20261117T040000Z"}, values(feed, "DTEND"))
 	require.Equal(t, []string{"7200", "7200", strconv.Itoa(4*3600 + 1<<29), "7200"}, values(feed, "SEQUENCE"))
@@ -233,7 +221,7 @@ func TestCalendarHostileText(t *testing.T) {
 	s := parse(t, fmt.Sprintf(`{"windows": [{"id": "w", "title": %[1]s, "message": %[1]s, "start": "2026-10-25T00:00:00Z", "duration": "1h"}]}`,
 		`"a\r\nEND:VEVENT\rb\nc\u2028d\u0085e\u2029f\u0000g\u001fh\u007f\ti,;\\n\\"`))
 	require.Equal(t, evil, s.Window("w").Title)
-	feed := calendar(t, s, "2026-10-25T00:00:00Z", &downtime.CalendarOptions{Name: evil, URL: "https://status.example/\r\nEND:VCALENDAR"})
+	feed := calendar(t, s, "2026-10-25T00:00:00Z", &status.CalendarOptions{Name: evil, URL: "https://status.example/\r\nEND:VCALENDAR"})
 	const escaped = `a\nEND:VEVENT\nb\nc\nd\ne\nfgh` + "\t" + `i\,\;\\n\\`
 	require.Equal(t, []string{escaped}, values(feed, "SUMMARY"))
 	require.Equal(t, []string{escaped}, values(feed, "DESCRIPTION"))
@@ -248,8 +236,8 @@ func FuzzCalendarText(f *testing.F) {
 	}
 	controls := regexp.MustCompile("[\x00-\x08\x0b-\x1f\x7f]") // without tab and newline
 	f.Fuzz(func(t *testing.T, text string) {
-		line := "X:" + downtime.EscapeText(text)
-		folded := string(downtime.FoldLine(line))
+		line := "X:" + status.EscapeText(text)
+		folded := string(status.FoldLine(line))
 		lines := strings.SplitAfter(folded, "\r\n")
 		for i, part := range lines[:len(lines)-1] {
 			if len(part) > 77 || !utf8.ValidString(part) || strings.ContainsAny(part[:len(part)-2], "\r\n") || (i > 0) != strings.HasPrefix(part, " ") {
@@ -266,7 +254,7 @@ func FuzzCalendarText(f *testing.F) {
 			t.Fatalf("%q is read as %q", want, read)
 		}
 		// Lines of any bytes, which no feed has, are folded as well.
-		if raw := string(downtime.FoldLine(text)); !strings.Contains(text, "\r\n ") && strings.ReplaceAll(raw, "\r\n ", "") != text+"\r\n" && !strings.Contains(text, "\r") && !strings.Contains(text, "\n") {
+		if raw := string(status.FoldLine(text)); !strings.Contains(text, "\r\n ") && strings.ReplaceAll(raw, "\r\n ", "") != text+"\r\n" && !strings.Contains(text, "\r") && !strings.Contains(text, "\n") {
 			t.Fatalf("%q does not unfold to %q", raw, text)
 		}
 	})
