@@ -1,6 +1,10 @@
 package version
 
-import "go.opentelemetry.io/otel/attribute"
+import (
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
+)
 
 // Attribute names of the OpenTelemetry semantic conventions v1.43.0, as text,
 // so that no release of the package semconv is needed for four names.
@@ -20,7 +24,7 @@ const (
 func (i Info) Attributes() []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 4)
 	add := func(key attribute.Key, value string) {
-		if value = clean(value, maxValue); value != "" {
+		if value = cleantext.Line(value, maxValue); value != "" {
 			attrs = append(attrs, key.String(value))
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // FromBuildInfo tells what a program is by its build info, which may be nil.
@@ -43,7 +45,7 @@ func ReadFile(path string) (Info, error) {
 		return Info{}, fmt.Errorf("version: %w", fault)
 	}
 	if err != nil {
-		return Info{}, fmt.Errorf("version: %s: %w: %s", path, ErrNotGoProgram, clean(err.Error(), maxText))
+		return Info{}, fmt.Errorf("version: %s: %w: %s", path, ErrNotGoProgram, cleantext.Line(err.Error(), maxText))
 	}
 	return FromBuildInfo(bi, nil), nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/semver"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // ChangeKind is what happened to one thing between two programs.
@@ -126,7 +128,7 @@ func compareModules(a, b Module) int { return strings.Compare(a.Path, b.Path) }
 
 func (m *Module) isClean() bool {
 	for _, s := range [...]string{m.Path, m.Version, m.Sum} {
-		if clean(s, maxText) != s {
+		if cleantext.Line(s, maxText) != s {
 			return false
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 var (
@@ -31,7 +33,7 @@ type SnapshotError struct {
 // Error gives the place and the fault: "snapshot.json:3:14: …".
 func (e *SnapshotError) Error() string {
 	var b strings.Builder
-	b.WriteString(clean(e.Name, maxValue))
+	b.WriteString(cleantext.Line(e.Name, maxValue))
 	if e.Line > 0 {
 		b.WriteByte(':')
 		b.WriteString(strconv.Itoa(e.Line))

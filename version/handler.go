@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // Level is how much [Handler] tells.
@@ -67,7 +69,7 @@ func Handler(info Info, opts *HandlerOptions) http.Handler {
 	}
 	for _, name := range slices.Sorted(maps.Keys(opts.Sections)) {
 		if value := opts.Sections[name]; value != nil {
-			h.sections = append(h.sections, section{clean(name, maxValue), value})
+			h.sections = append(h.sections, section{cleantext.Line(name, maxValue), value})
 		}
 	}
 	return h
@@ -94,7 +96,7 @@ func (s section) read() (value string) {
 			value = ""
 		}
 	}()
-	return clean(s.value(), maxText)
+	return cleantext.Line(s.value(), maxText)
 }
 
 // answer is a body ready to be sent.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	gotime "time"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // Info is the identity of a program. The zero Info knows nothing; what is
@@ -125,7 +127,7 @@ func New(opts *Options) Info {
 	bi, _ := debug.ReadBuildInfo() // nil for programs not built by the go command
 	info := resolve(bi, linkedHere(), o)
 	if info.GoVersion == "" {
-		info.GoVersion = clean(runtime.Version(), maxText)
+		info.GoVersion = cleantext.Line(runtime.Version(), maxText)
 		info.Origins["goVersion"] = OriginRuntime
 	}
 	if info.Platform == "" {
@@ -173,19 +175,19 @@ func (m *Module) clone() *Module {
 // tidy brings an Info from anywhere, an Info literal as well, into the form
 // that may be shown: text clean, kind told, settings filtered, modules sorted.
 func (i Info) tidy() Info {
-	i.Name = clean(i.Name, maxValue)
-	i.Version = clean(i.Version, maxValue)
+	i.Name = cleantext.Line(i.Name, maxValue)
+	i.Version = cleantext.Line(i.Version, maxValue)
 	i.Kind = KindOf(i.Version)
 	i.Dirty = i.Dirty || isDirty(i.Version)
-	i.Revision = clean(i.Revision, maxValue)
+	i.Revision = cleantext.Line(i.Revision, maxValue)
 	i.Time = cleanTime(i.Time)
-	i.Environment = clean(i.Environment, maxValue)
-	i.Package = clean(i.Package, maxText)
-	i.Module = clean(i.Module, maxText)
-	i.ModuleVersion = clean(i.ModuleVersion, maxText)
-	i.ModuleSum = clean(i.ModuleSum, maxText)
-	i.GoVersion = clean(i.GoVersion, maxText)
-	i.Platform = clean(i.Platform, maxText)
+	i.Environment = cleantext.Line(i.Environment, maxValue)
+	i.Package = cleantext.Line(i.Package, maxText)
+	i.Module = cleantext.Line(i.Module, maxText)
+	i.ModuleVersion = cleantext.Line(i.ModuleVersion, maxText)
+	i.ModuleSum = cleantext.Line(i.ModuleSum, maxText)
+	i.GoVersion = cleantext.Line(i.GoVersion, maxText)
+	i.Platform = cleantext.Line(i.Platform, maxText)
 	i.Deps = cloneModules(i.Deps)
 	for n := range i.Deps {
 		i.Deps[n].tidy()
@@ -201,19 +203,19 @@ func (i Info) tidy() Info {
 	origins := i.Origins
 	i.Origins = make(map[string]Origin, len(origins))
 	for field, origin := range origins {
-		i.Origins[clean(field, maxValue)] = Origin(clean(string(origin), maxValue))
+		i.Origins[cleantext.Line(field, maxValue)] = Origin(cleantext.Line(string(origin), maxValue))
 	}
 	i.Conflicts = slices.Clone(i.Conflicts)
 	for n, c := range i.Conflicts {
-		i.Conflicts[n] = Conflict{Field: clean(c.Field, maxValue), Reason: clean(c.Reason, maxText)}
+		i.Conflicts[n] = Conflict{Field: cleantext.Line(c.Field, maxValue), Reason: cleantext.Line(c.Reason, maxText)}
 	}
 	return i
 }
 
 func (m *Module) tidy() {
-	m.Path = clean(m.Path, maxText)
-	m.Version = clean(m.Version, maxText)
-	m.Sum = clean(m.Sum, maxText)
+	m.Path = cleantext.Line(m.Path, maxText)
+	m.Version = cleantext.Line(m.Version, maxText)
+	m.Sum = cleantext.Line(m.Sum, maxText)
 }
 
 // cleanTime gives the time in UTC, to the second, and zero for a time that

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	gotime "time"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // MarshalJSON writes every field:
@@ -110,7 +112,7 @@ type fieldFault struct {
 	err   error
 }
 
-func (f *fieldFault) Error() string { return clean(f.field, maxValue) + ": " + f.err.Error() }
+func (f *fieldFault) Error() string { return cleantext.Line(f.field, maxValue) + ": " + f.err.Error() }
 
 func (f *fieldFault) Unwrap() error { return f.err }
 
@@ -155,12 +157,12 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 	if when != "" {
 		t, err := gotime.Parse(gotime.RFC3339, when)
 		if err != nil {
-			faults = append(faults, &fieldFault{"time", fmt.Errorf("must be RFC 3339, got %q", clean(when, maxValue))})
+			faults = append(faults, &fieldFault{"time", fmt.Errorf("must be RFC 3339, got %q", cleantext.Line(when, maxValue))})
 		}
 		info.Time = t
 	}
 	for n, m := range info.Deps {
-		if clean(m.Path, maxText) == "" && !faulty["deps"] {
+		if cleantext.Line(m.Path, maxText) == "" && !faulty["deps"] {
 			faults = append(faults, &fieldFault{"deps", fmt.Errorf("module %d has no path", n+1)})
 			break
 		}

@@ -10,6 +10,8 @@ import (
 	gotime "time"
 
 	"golang.org/x/mod/module"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // Origin is where a field came from.
@@ -86,7 +88,7 @@ func resolve(bi *debug.BuildInfo, link linked, opts Options) Info {
 // pick takes the first claim that says something.
 func (r *resolver) pick(field string, limit int, claims ...claim) string {
 	for _, c := range claims {
-		value := clean(c.value, limit)
+		value := cleantext.Line(c.value, limit)
 		if value == "" {
 			continue
 		}
@@ -101,13 +103,13 @@ func (r *resolver) pick(field string, limit int, claims ...claim) string {
 }
 
 func (r *resolver) conflict(field, reason string) {
-	r.info.Conflicts = append(r.info.Conflicts, Conflict{Field: field, Reason: clean(reason, maxText)})
+	r.info.Conflicts = append(r.info.Conflicts, Conflict{Field: field, Reason: cleantext.Line(reason, maxText)})
 }
 
 // disagree notes that the options differ from the environment, which is what
 // dashboards go by.
 func (r *resolver) disagree(field, option, env string) {
-	option, env = clean(option, maxValue), clean(env, maxValue)
+	option, env = cleantext.Line(option, maxValue), cleantext.Line(env, maxValue)
 	if option != "" && env != "" && option != env {
 		r.contradiction(field, claim{OriginOptions, option}, claim{OriginEnvironment, env})
 	}
@@ -115,7 +117,7 @@ func (r *resolver) disagree(field, option, env string) {
 
 func (r *resolver) contradiction(field string, a, b claim) {
 	r.conflict(field, fmt.Sprintf("%s %q, %s %q",
-		a.origin.words(), clean(a.value, maxValue), b.origin.words(), clean(b.value, maxValue)))
+		a.origin.words(), cleantext.Line(a.value, maxValue), b.origin.words(), cleantext.Line(b.value, maxValue)))
 }
 
 func (r *resolver) name(opts Options, env environment, bi *debug.BuildInfo) {
@@ -195,7 +197,7 @@ func (r *resolver) revision(opts Options, link linked, bi *debug.BuildInfo, env 
 func (r *resolver) time(opts Options, link linked, bi *debug.BuildInfo) {
 	linkTime, ok := parseTime(link.time)
 	if !ok {
-		r.conflict("time", fmt.Sprintf("the linker says %q, which is neither RFC 3339 nor seconds since 1970", clean(link.time, maxValue)))
+		r.conflict("time", fmt.Sprintf("the linker says %q, which is neither RFC 3339 nor seconds since 1970", cleantext.Line(link.time, maxValue)))
 	}
 	stamped, _ := parseTime(setting(bi, "vcs.time"))
 	if t, err := module.PseudoVersionTime(bi.Main.Version); err == nil && stamped.IsZero() {
@@ -215,7 +217,7 @@ func (r *resolver) contradictions(field string, claims []claim, counts func(clai
 	var first *claim
 	for i := range claims {
 		c := &claims[i]
-		c.value = clean(c.value, maxValue)
+		c.value = cleantext.Line(c.value, maxValue)
 		switch {
 		case !counts(*c):
 		case first == nil:
@@ -283,13 +285,13 @@ func (r *resolver) build(bi *debug.BuildInfo, built bool) {
 	r.info.Settings = make(map[string]string, len(bi.Settings))
 	for _, s := range bi.Settings {
 		if shownSettings[s.Key] {
-			r.info.Settings[s.Key] = clean(s.Value, maxText)
+			r.info.Settings[s.Key] = cleantext.Line(s.Value, maxText)
 		}
 	}
 }
 
 func newModule(m *debug.Module) Module {
-	return Module{Path: clean(m.Path, maxText), Version: clean(m.Version, maxText), Sum: clean(m.Sum, maxText)}
+	return Module{Path: cleantext.Line(m.Path, maxText), Version: cleantext.Line(m.Version, maxText), Sum: cleantext.Line(m.Sum, maxText)}
 }
 
 // known makes an explicit "unknown" the same as saying nothing.

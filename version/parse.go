@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // MaxSnapshot bounds what [Parse] reads, in bytes: a program of five thousand
@@ -70,7 +72,7 @@ func parseJSON(name string, data []byte) (Info, error) {
 		var bi debug.BuildInfo
 		if err := json.Unmarshal(data, &bi); err != nil {
 			if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-				return Info{}, faultAt(name, data, int(wrong.Offset), fmt.Errorf("%s: must not be a JSON %s", clean(wrong.Field, maxValue), wrong.Value))
+				return Info{}, faultAt(name, data, int(wrong.Offset), fmt.Errorf("%s: must not be a JSON %s", cleantext.Line(wrong.Field, maxValue), wrong.Value))
 			}
 			return Info{}, &SnapshotError{Name: name, Err: err}
 		}
@@ -133,7 +135,7 @@ func (p *textParser) line(line string, first bool) error {
 		if at := strings.LastIndex(line, ": "); at >= 0 && !strings.Contains(line, "\t") {
 			goVersion := line[at+2:]
 			if !strings.HasPrefix(goVersion, "go") && !strings.HasPrefix(goVersion, "devel ") {
-				return fmt.Errorf("is not the start of build info: %q", clean(line, maxValue))
+				return fmt.Errorf("is not the start of build info: %q", cleantext.Line(line, maxValue))
 			}
 			p.bi.GoVersion, p.found = goVersion, true
 			return nil
@@ -145,7 +147,7 @@ func (p *textParser) line(line string, first bool) error {
 	}
 	word, value, ok := strings.Cut(strings.TrimPrefix(line, "\t"), "\t")
 	if !ok {
-		return fmt.Errorf("is not a line of build info: %q", clean(line, maxValue))
+		return fmt.Errorf("is not a line of build info: %q", cleantext.Line(line, maxValue))
 	}
 	last := p.last
 	p.last = nil

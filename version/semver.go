@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // Semver gives the version for comparing and for constraints written by
@@ -12,7 +14,7 @@ import (
 // why. A pseudo-version is a prerelease to SemVer, and "+dirty" build metadata
 // that no constraint looks at: mind both before checking a constraint.
 func (i Info) Semver() (*semver.Version, error) {
-	text := clean(i.Version, maxValue)
+	text := cleantext.Line(i.Version, maxValue)
 	why := ""
 	switch KindOf(text) {
 	case KindUnknown:

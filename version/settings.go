@@ -1,6 +1,10 @@
 package version
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
+)
 
 // shownSettings are the build settings that may leave the program. It is an
 // allow-list: -ldflags, -gcflags, -asmflags and the CGO_*FLAGS carry values
@@ -40,7 +44,7 @@ func cleanSettings(settings map[string]string) map[string]string {
 	shown := make(map[string]string, len(settings))
 	for key, value := range settings {
 		if shownSettings[key] {
-			shown[key] = clean(value, maxText)
+			shown[key] = cleantext.Line(value, maxText)
 		}
 	}
 	return shown

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // shortRevision is how much of a commit people are shown: what Go's own
@@ -41,12 +43,12 @@ func (i Info) String() string {
 func (i Info) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 9)
 	add := func(key, value string, limit int) {
-		if value = clean(value, limit); value != "" {
+		if value = cleantext.Line(value, limit); value != "" {
 			attrs = append(attrs, slog.String(key, value))
 		}
 	}
 	add("name", i.Name, maxValue)
-	add("version", orUnknown(clean(i.Version, maxValue)), maxValue)
+	add("version", orUnknown(cleantext.Line(i.Version, maxValue)), maxValue)
 	if i.Dirty || isDirty(i.Version) {
 		attrs = append(attrs, slog.Bool("dirty", true))
 	}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
 // Files makes this process a replica in the quorum of one machine, by flock(2) on
@@ -40,7 +42,7 @@ func Files(dir string, opts *Options) (*Replica, error) {
 
 func checkDir(dir string) error {
 	switch {
-	case !flocks:
+	case !atomicfile.Supported:
 		return fmt.Errorf("quorum: this system has no flock: %w", errors.ErrUnsupported)
 	case dir == "":
 		return errors.New("quorum: the folder has no name")
@@ -121,7 +123,7 @@ func joinFiles(dir, name string) (member, error) {
 	}
 	_, err = m.file.Write(data)
 	if err == nil {
-		err = lockOf(flock(m.file, lockExclusive))
+		err = lockOf(atomicfile.Try(m.file, atomicfile.Exclusive))
 	}
 	if err == nil {
 		err = os.Rename(fresh, m.path("", extReplica))
@@ -183,7 +185,7 @@ func (m *fileMember) enter(_ context.Context, windows []string) (entered []strin
 		if err != nil {
 			return nil, err
 		}
-		got, err := flock(f, lockShared)
+		got, err := atomicfile.Try(f, atomicfile.Shared)
 		if err == nil && got {
 			err = m.touch([]string{w}, extOpen)
 		}
@@ -239,7 +241,7 @@ func (m *fileMember) outdated(_ context.Context, known map[string]bool) (bool, e
 		if !strings.HasSuffix(e.Name(), extLock) || names[e.Name()] {
 			continue
 		}
-		free, err := try(filepath.Join(m.dir, e.Name()), lockShared)
+		free, err := try(filepath.Join(m.dir, e.Name()), atomicfile.Shared)
 		if err != nil {
 			return false, err
 		}
@@ -251,7 +253,7 @@ func (m *fileMember) outdated(_ context.Context, known map[string]bool) (bool, e
 }
 
 // try says whether a file could be locked just now. A file that is gone could.
-func try(path string, how int) (bool, error) {
+func try(path string, how atomicfile.How) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -260,7 +262,7 @@ func try(path string, how int) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	free, err := flock(f, how)
+	free, err := atomicfile.Try(f, how)
 	if err != nil {
 		return false, err
 	}
@@ -336,7 +338,7 @@ func LookFiles(dir, window string) (Report, error) {
 	rep, err := lookFiles(dir, window)
 	free := true
 	if err == nil {
-		free, err = try(filepath.Join(dir, windowFile(window)+extLock), lockShared)
+		free, err = try(filepath.Join(dir, windowFile(window)+extLock), atomicfile.Shared)
 	}
 	if err != nil {
 		return rep, fmt.Errorf("quorum: %w", err)
@@ -363,7 +365,7 @@ func lookFiles(dir, window string) (Report, error) {
 		if !ok {
 			continue
 		}
-		dead, err := try(path, lockShared)
+		dead, err := try(path, atomicfile.Shared)
 		if err != nil {
 			return rep, err
 		}
@@ -440,7 +442,7 @@ func (o *fileOperator) look(context.Context) (Report, error) {
 		return rep, err
 	}
 	// Only another operator keeps us from sharing.
-	free, err := try(o.file.Name(), lockShared)
+	free, err := try(o.file.Name(), atomicfile.Shared)
 	if err == nil && !free {
 		rep.Peers = append(rep.Peers, Peer{State: Draining})
 	}
@@ -448,7 +450,7 @@ func (o *fileOperator) look(context.Context) (Report, error) {
 }
 
 func (o *fileOperator) seize(context.Context) (bool, error) {
-	got, err := flock(o.file, lockExclusive)
+	got, err := atomicfile.Try(o.file, atomicfile.Exclusive)
 	if err != nil {
 		return false, err
 	}
@@ -461,7 +463,7 @@ func (o *fileOperator) seize(context.Context) (bool, error) {
 
 func (o *fileOperator) yield(context.Context) error {
 	o.held = false
-	if err := unlock(o.file); err != nil {
+	if err := atomicfile.Unlock(o.file); err != nil {
 		return err
 	}
 	return nil

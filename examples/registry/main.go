@@ -39,6 +39,7 @@ const (
 )
 
 func main() {
+	apicheck.Main() // the gate starts this program once more to compare
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := play(ctx, os.Stdout); err != nil {

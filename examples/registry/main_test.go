@@ -9,9 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt/apicheck"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	apicheck.Main()
+	goleak.VerifyTestMain(m)
+}
 
 func TestPlay(t *testing.T) {
 	if testing.Short() {

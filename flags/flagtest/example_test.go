@@ -1,6 +1,7 @@
 package flagtest_test
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 
@@ -42,8 +43,15 @@ func ExampleEach() {
 	// express
 }
 
-// example runs a test inside of an Example, as the go command does outside of one.
+// example runs a test inside of an Example, as the go command does outside of one. It turns
+// -v off meanwhile, because the names of tests would be output of the Example.
 func example(test func(t *testing.T)) {
+	verbose := flag.Lookup("test.v").Value
+	before := verbose.String()
+	if err := verbose.Set("false"); err != nil {
+		panic(err)
+	}
+	defer func() { _ = verbose.Set(before) }()
 	testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "example", F: test}})
 }
 

@@ -21,31 +21,36 @@ const module = "github.com/upkeep-go/upkeep"
 
 // arrows says what each package may import besides the standard library: packages of
 // this module by their folder, others by their module. The five packages never import
-// one another; internal packages import none of the five; nothing imports examples.
+// one another; internal packages import none of the five, except internal/interop; nothing
+// imports internal/interop or examples.
 var arrows = map[string][]string{
-	"version":           {masterminds, xmod, otel, otelTrace},
-	"version/compat":    {"version", "internal/document", masterminds, xmod},
-	"version/history":   {"version"},
-	"flags":             {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
-	"flags/jsonlogic":   {}, // stands alone
-	"flags/flagtest":    {"flags", openfeature},
-	"flags/ofrep":       {"flags", "internal/document", openfeature},
-	"pkgmgmt":           {"internal/document", masterminds, xmod},
-	"pkgmgmt/apicheck":  {"pkgmgmt/registry", xmod, xexp, xtools},
-	"pkgmgmt/registry":  {xmod},
-	"pkgmgmt/storetest": {"pkgmgmt/registry"},
-	"pkgmgmt/sbom":      {xmod, cyclonedx},
-	"pkgmgmt/proxytest": {"pkgmgmt/registry", xmod},
-	"downtime":          {"internal/document", "internal/live", "internal/token"},
-	"downtime/quorum":   {"downtime"},
-	"observe":           {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":   {}, // stands alone
-	"observe/replay":    {"observe", "observe/capture", "internal/rerun", openfeature},
-	"internal/document": {yaml},
-	"internal/live":     {"internal/document", fsnotify},
-	"internal/rerun":    {},
-	"internal/token":    {jwt},
-	"internal/layers":   {},
+	"version":             {"internal/cleantext", masterminds, xmod, otel, otelTrace},
+	"version/compat":      {"version", "internal/document", masterminds, xmod},
+	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
+	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"flags/jsonlogic":     {}, // stands alone
+	"flags/flagtest":      {"flags", openfeature},
+	"flags/ofrep":         {"flags", "internal/document", openfeature},
+	"pkgmgmt":             {"internal/document", masterminds, xmod},
+	"pkgmgmt/apicheck":    {"pkgmgmt/registry", xmod, xexp, xtools},
+	"pkgmgmt/registry":    {"internal/atomicfile", xmod},
+	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
+	"pkgmgmt/sbom":        {xmod, cyclonedx},
+	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
+	"downtime":            {"internal/document", "internal/live", "internal/token"},
+	"downtime/quorum":     {"downtime", "internal/atomicfile"},
+	"observe":             {"observe/capture", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":     {}, // stands alone
+	"observe/replay":      {"observe", "observe/capture", "internal/rerun", openfeature},
+	"internal/document":   {"internal/cleantext", yaml},
+	"internal/accept":     {},
+	"internal/atomicfile": {},
+	"internal/problem":    {"internal/accept"},
+	"internal/live":       {"internal/document", fsnotify},
+	"internal/rerun":      {},
+	"internal/cleantext":  {},
+	"internal/token":      {jwt},
+	"internal/layers":     {},
 }
 
 const (
@@ -116,13 +121,16 @@ var heavy = []string{
 	"github.com/segmentio/kafka", "github.com/nats-io/", "github.com/redis/", "github.com/gin-gonic/", "github.com/labstack/",
 }
 
+// five are the packages that never import one another.
+var five = []string{"version", "flags", "pkgmgmt", "downtime", "observe"}
+
 func TestArrows(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
 	seen := map[string]bool{}
-	for dir, files := range goFiles(t, root) {
-		isExample := dir == "examples" || strings.HasPrefix(dir, "examples/")
-		if !isExample {
+	for dir, files := range goFiles(t, root, false) {
+		isFree := within(dir, "examples") || within(dir, "internal/interop")
+		if !isFree {
 			require.Contains(t, arrows, dir, "a new package: draw it into the table")
 			seen[dir] = true
 		}
@@ -132,15 +140,14 @@ func TestArrows(t *testing.T) {
 				place := path.Join(dir, file) + " imports " + imported
 				local, isLocal := strings.CutPrefix(imported, module+"/")
 				switch {
-				case isLocal && isExample:
-					require.False(t, strings.HasPrefix(local, "internal/"), "%s: examples use what users can use", place)
+				case isLocal && isFree: // TestEnds
 				case isLocal && local == dir && isTest:
 				case isLocal && isTest:
 					require.True(t, slices.Contains(arrows[dir], local) || slices.Contains(localTestArrows[dir], local), "%s: a new arrow", place)
 				case isLocal:
 					require.True(t, slices.Contains(arrows[dir], local), "%s: a new arrow", place)
 				case isStandard(imported):
-				case isTest || isExample:
+				case isTest || isFree:
 					require.True(t, slices.ContainsFunc(slices.Concat(arrows[dir], testArrows), owns(imported)), "%s: a new arrow", place)
 				default:
 					require.True(t, slices.ContainsFunc(arrows[dir], owns(imported)), "%s: a new arrow", place)
@@ -153,10 +160,37 @@ func TestArrows(t *testing.T) {
 	}
 }
 
+// TestEnds checks the folders where arrows end, in the nested modules, too. Nothing imports
+// examples or internal/interop, except a program there its own folders. Examples import
+// no internal package, because users cannot. A nested module of one of the five packages
+// imports none of the other four.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	for dir, files := range goFiles(t, root, true) {
+		for _, file := range files {
+			for _, imported := range imports(t, filepath.Join(root, dir, file)) {
+				local, isLocal := strings.CutPrefix(imported, module+"/")
+				if !isLocal || local == dir {
+					continue
+				}
+				place := path.Join(dir, file) + " imports " + imported
+				for _, end := range []string{"examples", "internal/interop"} {
+					require.False(t, within(local, end) && program(local, end) != program(dir, end), "%s: nothing imports %s", place, end)
+				}
+				isExample := within(dir, "examples") && !within(local, "examples")
+				require.False(t, isExample && within(local, "internal"), "%s: examples use what users can use", place)
+				from, _, _ := strings.Cut(dir, "/")
+				to, _, _ := strings.Cut(local, "/")
+				require.False(t, from != to && slices.Contains(five, from) && slices.Contains(five, to), "%s: the five import none of each other", place)
+			}
+		}
+	}
+}
+
 // TestTable holds the table itself to the rules that it draws.
 func TestTable(t *testing.T) {
 	t.Parallel()
-	five := []string{"version", "flags", "pkgmgmt", "downtime", "observe"}
 	for from, tos := range arrows {
 		house, _, _ := strings.Cut(from, "/")
 		for _, to := range tos {
@@ -164,7 +198,7 @@ func TestTable(t *testing.T) {
 				continue
 			}
 			target, _, _ := strings.Cut(to, "/")
-			require.NotEqual(t, "examples", target)
+			require.False(t, within(to, "examples") || within(to, "internal/interop"), "%s → %s: nothing imports it", from, to)
 			if slices.Contains(five, target) {
 				require.Equal(t, house, target, "%s → %s: the five meet through types that their users have", from, to)
 				require.NotContains(t, arrows[to], from, "%s and %s import each other", from, to)
@@ -206,8 +240,20 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
-// goFiles lists the module's Go files by folder, without those of nested modules.
-func goFiles(t *testing.T, root string) map[string][]string {
+// within reports whether a folder is another or lies in it.
+func within(dir, parent string) bool {
+	return dir == parent || strings.HasPrefix(dir, parent+"/")
+}
+
+// program returns the folder below end that dir lies in.
+func program(dir, end string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(dir, end+"/"), "/")
+	return first
+}
+
+// goFiles lists the Go files by folder: those of the root module, or of the nested modules
+// as well.
+func goFiles(t *testing.T, root string, nestedToo bool) map[string][]string {
 	t.Helper()
 	files := map[string][]string{}
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -219,8 +265,9 @@ func goFiles(t *testing.T, root string) map[string][]string {
 			return err
 		}
 		if d.IsDir() {
-			_, nested := os.Stat(filepath.Join(name, "go.mod"))
-			if rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || nested == nil) {
+			_, err := os.Stat(filepath.Join(name, "go.mod"))
+			isNested := err == nil
+			if rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || isNested && !nestedToo) {
 				return filepath.SkipDir
 			}
 			return nil

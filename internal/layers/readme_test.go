@@ -17,7 +17,7 @@ func TestReadmeCompiles(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)
 	var sources []string
-	for dir, files := range goFiles(t, root) {
+	for dir, files := range goFiles(t, root, false) {
 		for _, file := range files {
 			if strings.HasSuffix(file, "example_test.go") || strings.HasPrefix(dir, "examples/") {
 				text, err := os.ReadFile(filepath.Join(root, dir, file))

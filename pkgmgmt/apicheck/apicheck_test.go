@@ -21,7 +21,10 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/apicheck"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	apicheck.Main()
+	goleak.VerifyTestMain(m)
+}
 
 // needGo skips what starts the go command, dozens of times, where time is short.
 func needGo(t testing.TB) {

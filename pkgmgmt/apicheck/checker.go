@@ -2,13 +2,11 @@ package apicheck
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -51,9 +49,12 @@ func (e Exclusion) matches(pkg string) bool {
 
 // A Checker compares modules. It does not change, and may be used by any number of
 // goroutines; each comparison is a process of its own, so bound how many there are.
-type Checker struct{ opts Options }
+type Checker struct {
+	opts     Options
+	patience time.Duration // until a worker has reached Main
+}
 
-// New makes a Checker.
+// New makes a Checker. It returns [ErrNoWorker] unless the program has called [Main].
 func New(opts *Options) (*Checker, error) {
 	var o Options
 	if opts != nil {
@@ -97,7 +98,10 @@ func New(opts *Options) (*Checker, error) {
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("apicheck: %w", errors.Join(errs...))
 	}
-	return &Checker{o}, nil
+	if !mainCalled.Load() {
+		return nil, ErrNoWorker
+	}
+	return &Checker{opts: o, patience: 30 * time.Second}, nil
 }
 
 func isWord(s string) bool {
@@ -118,8 +122,8 @@ func Compare(ctx context.Context, old, new Module) (Verdict, error) {
 // by an upgrade.
 //
 // What a module may be to blame for gives the verdict Unknown. The error is that of the
-// context, a [*ModuleError], or says why no comparison could be had at all: there is no
-// go command, or no place for temporary files.
+// context, a [*ModuleError], [ErrNoWorker], or says why there is no comparison at all: no go
+// command, no place for temporary files, or a program file that was replaced.
 func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err error) {
 	if old, err = old.checked(); err != nil {
 		return v, err
@@ -173,7 +177,7 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 		}
 		s.Proxy = strings.Trim("file://"+slashed(root)+","+s.Proxy, ",")
 	}
-	return c.run(ctx, dir, command, j)
+	return j.run(ctx, dir, command, c.patience)
 }
 
 // remove removes a folder. A go command whose worker was ended may write for a moment.
@@ -195,133 +199,8 @@ func slashed(path string) string {
 	return path
 }
 
-// run has the job done by a worker.
-func (c *Checker) run(ctx context.Context, dir, command string, j job) (v Verdict, err error) {
-	data, err := json.Marshal(j)
-	if err != nil {
-		return v, fmt.Errorf("apicheck: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, jobFile), data, 0o600); err != nil {
-		return v, fmt.Errorf("apicheck: %w", err)
-	}
-	// The worker finds the go command and nothing else.
-	bin := filepath.Join(dir, "bin")
-	if err := os.Mkdir(bin, 0o700); err != nil {
-		return v, fmt.Errorf("apicheck: %w", err)
-	}
-	if real, err := filepath.EvalSymlinks(command); err == nil {
-		command = real
-	}
-	if os.Symlink(command, filepath.Join(bin, filepath.Base(command))) != nil {
-		bin = filepath.Dir(command) // Windows, without the right to make links
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return v, fmt.Errorf("apicheck: %w", err)
-	}
-	deadline, cancel := context.WithTimeout(ctx, c.opts.Timeout)
-	defer cancel()
-	cmd := exec.CommandContext(deadline, self)
-	var said tail
-	cmd.Stderr = &said
-	cmd.Dir = dir
-	cmd.Env = environment(dir, bin)
-	cmd.WaitDelay = 5 * time.Second
-	alone(cmd)
-	failed := cmd.Run()
-	switch {
-	case ctx.Err() != nil:
-		return v, ctx.Err()
-	case deadline.Err() != nil:
-		return unknown(fmt.Sprintf("the comparison took longer than %v", c.opts.Timeout)), nil
-	case failed != nil && cmd.Process == nil:
-		return v, fmt.Errorf("apicheck: the worker: %w", failed)
-	case failed != nil:
-		return unknown(said.why(failed, c.opts.Memory, peak(cmd.ProcessState))), nil
-	}
-	data, err = readAtMost(filepath.Join(dir, answerFile), maxAnswer)
-	if errors.Is(err, os.ErrNotExist) {
-		return v, errors.New("apicheck: the program that was started as a worker is another one, or ended before this package was reached")
-	}
-	if err != nil {
-		return unknown(err.Error()), nil
-	}
-	var a answer
-	if err := json.Unmarshal(data, &a); err != nil {
-		return v, fmt.Errorf("apicheck: the worker's answer: %w", err)
-	}
-	if a.Error != "" {
-		return v, errors.New("apicheck: " + a.Error)
-	}
-	return a.Verdict, nil
-}
-
 func unknown(problem string) Verdict {
 	return Verdict{Bump: Unknown, Problems: []string{clip(problem)}}
-}
-
-// environment is all that the worker and the go command know.
-func environment(dir, bin string) []string {
-	env := []string{
-		workerVariable + "=" + dir,
-		"PATH=" + bin,
-		"HOME=" + filepath.Join(dir, "home"),
-		"TMPDIR=" + dir,
-		"GOPATH=" + filepath.Join(dir, "gopath"),
-		"GOMODCACHE=" + filepath.Join(dir, "modcache"),
-		"GOCACHE=" + filepath.Join(dir, "cache"),
-		"GOENV=off",
-		"GOWORK=off",
-		"GO111MODULE=on",
-		"GOTOOLCHAIN=local",
-		"GOFLAGS=-mod=mod -modcacherw",
-		"GOSUMDB=off",
-		"GOVCS=*:off",
-		"GOAUTH=off",
-		"GOTELEMETRY=off",
-		"CGO_ENABLED=0",
-		"GOPACKAGESDRIVER=off",
-	}
-	if runtime.GOOS == "windows" {
-		// Without them no process starts, nor is there a place for temporary files.
-		env = append(env, "SystemRoot="+os.Getenv("SystemRoot"), "TMP="+dir, "TEMP="+dir, "USERPROFILE="+filepath.Join(dir, "home"))
-	}
-	return env
-}
-
-// A tail keeps the first and the last of what a worker says before it dies.
-type tail struct{ first, last []byte }
-
-const maxTail = 8 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	n := len(p)
-	if room := maxTail - len(t.first); room > 0 {
-		t.first = append(t.first, p[:min(room, len(p))]...)
-		p = p[min(room, len(p)):]
-	}
-	t.last = append(t.last, p...)
-	if len(t.last) > maxTail {
-		t.last = append(t.last[:0], t.last[len(t.last)-maxTail:]...)
-	}
-	return n, nil
-}
-
-// why says what a worker has died of. A runtime of Go that gets no memory ends in several
-// ways, so a worker that had most of what it may have died of that.
-func (t *tail) why(err error, memory, peak int64) string {
-	first := string(t.first)
-	switch {
-	case strings.Contains(first, "stack exceeds"), strings.Contains(first, "stack overflow"):
-		return "the source is nested too deeply"
-	case peak > memory/2, strings.Contains(first, "out of memory"), strings.Contains(first, "cannot allocate"), strings.Contains(first, "failed to allocate"), strings.Contains(first, "pthread_create failed"), strings.Contains(first, "new OS thread"):
-		return fmt.Sprintf("the comparison needs more than %d MiB of memory", memory>>20)
-	}
-	line, _, _ := strings.Cut(strings.TrimSpace(first), "\n")
-	if line == "" {
-		return "the comparison has failed: " + err.Error()
-	}
-	return "the comparison has failed: " + line
 }
 
 // clip cuts what comes from a module to what a log line can bear.

@@ -1,8 +1,10 @@
 // Package apicheck finds out which version bump the change of a module's API needs.
 //
-// Most programs need one name. [Compare] loads two versions of a module and answers
+// Most programs need two names. [Main] is called first in main. [Compare] loads two versions of a module and answers
 // with a [Verdict]: [Patch], [Minor], [Major] or [Unknown], and each change:
 //
+//	apicheck.Main() // first in main
+//	…
 //	old := apicheck.Module{Path: "corp.example/lib", Version: "v1.4.2", Proxy: "https://modules.corp.example"}
 //	verdict, err := apicheck.Compare(ctx, old, apicheck.Module{Dir: ".", Proxy: old.Proxy})
 //
@@ -37,15 +39,18 @@
 // compiled: no go generate, no cgo, no tools or toolchains that it names, no version
 // control. Its source is read, by the go command (go list) and by go/types.
 //
-// The type checker can neither be stopped nor bounded from inside of its process: a
-// hundred bytes of source can keep it busy for years, or fill any memory. So Compare
-// starts its own program once more, as a worker with an emptied environment, one
-// variable, UPKEEP_APICHECK_WORKER, and a new temporary folder in which all its caches
-// are; this package's init sees the variable, compares, and ends the process before
-// main begins. It is ended when the deadline passes, on Linux with all that it has
-// started, and its memory is limited, on Linux by the kernel and elsewhere as far as
-// the garbage collector can. What other packages of the program do in their own init
-// happens in the worker, too.
+// The type checker cannot be stopped or bounded inside its process: a hundred bytes of
+// source can keep it busy for years, or fill any memory. So each comparison runs in a
+// worker: the program itself, started once more with an emptied environment, the variable
+// UPKEEP_APICHECK_WORKER, and a new temporary folder for all caches. [Main], which the
+// program calls first in main, recognises the variable, compares, and ends the process. A
+// worker that has not reached Main after 30 seconds is ended, and the comparison returns
+// [ErrNoWorker]. The worker is also ended when [Options.Timeout] passes, on Linux with all
+// that it has started. Its memory is limited: on Linux by the kernel, elsewhere only by the
+// garbage collector. The init functions of the program run in the worker, too.
+//
+// On Linux a program whose file has been replaced goes on with the program that runs.
+// Elsewhere the worker is the new file, which must call Main as well.
 //
 // The worker speaks to no address but those of [Module.Proxy], and through it loads
 // what the module depends on. There is no checksum database: the proxy is trusted.

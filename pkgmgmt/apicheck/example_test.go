@@ -73,6 +73,24 @@ func ExampleOptions_exclude() {
 	//   excluded: corp.example/greet (an experiment until the summer) <nil>
 }
 
+// Main is the first call of a program with a gate. The gate starts the program once more
+// for each comparison, and there Main compares and ends the process.
+func ExampleMain() {
+	apicheck.Main()
+
+	gate, err := apicheck.Gate(&apicheck.GateOptions{
+		Upstream: "https://proxy.golang.org",
+		Private:  []string{"corp.example"},
+	})
+	if err != nil {
+		fmt.Println(err) // ErrNoWorker, if Main had not been called
+		return
+	}
+	fmt.Println(gate != nil)
+	// Output:
+	// true
+}
+
 // Versions are held against what they promise.
 func ExampleEnough() {
 	ok, advice := apicheck.Enough("corp.example/greet", "v1.4.2", "v1.5.0", apicheck.Major)

@@ -3,41 +3,29 @@ package apicheck
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
-// workerVariable names the folder of a job. A program in whose environment it stands is a
-// worker.
-const workerVariable = "UPKEEP_APICHECK_WORKER"
+// ErrNoWorker is returned by [New], [Gate] and [Compare] in a program that has not called
+// [Main], and by a comparison whose worker did not reach Main.
+var ErrNoWorker = errors.New("apicheck: this program cannot start itself as a worker: call apicheck.Main first in main, and first in TestMain for tests")
 
-const (
-	jobFile    = "job.json"
-	answerFile = "answer.json"
-)
+// mainCalled is a fact about this process. It is never reset.
+var mainCalled atomic.Bool
 
-// A job is what a worker is asked.
-type job struct {
-	Old, New  side
-	Platforms []string
-	Exclude   []Exclusion
-	Memory    int64
-	Timeout   time.Duration // for a worker whose asker has died
-}
-
-// A side is one of the two versions.
-type side struct{ Path, Version, Proxy string }
-
-// An answer is what a worker says.
-type answer struct {
-	Verdict Verdict
-	Error   string
-}
-
-func init() {
+// Main makes the program able to compare modules. Call it first in main, before flags are
+// read or anything is opened, and first in TestMain for tests.
+//
+// In a worker, which is this program started once more by a comparison, Main does the
+// comparison and ends the process. Everywhere else it returns at once.
+func Main() {
+	mainCalled.Store(true)
 	dir := os.Getenv(workerVariable)
 	if dir == "" {
 		return
@@ -51,6 +39,9 @@ func init() {
 
 // work does the job of a folder.
 func work(dir string) error {
+	if err := os.WriteFile(filepath.Join(dir, startedFile), nil, 0o600); err != nil {
+		return err
+	}
 	data, err := os.ReadFile(filepath.Join(dir, jobFile))
 	if err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
 // Dir is a [Store] in a folder of a local disk, which the first write makes if it is
@@ -61,7 +63,7 @@ func (d *dir) Open(_ context.Context, name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, readFlags, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|atomicfile.NonBlock, 0)
 	switch {
 	case err == nil:
 		return f, nil

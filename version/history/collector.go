@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // CollectorOptions say whom a [Collector] believes, and how much it takes; nil are the
@@ -150,7 +152,7 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
 		return
 	}
-	client = clean(client, maxID)
+	client = cleantext.Line(client, maxID)
 	// The client's own bound comes first: a crowd of one shall not shut out the others.
 	if wait, ok := c.budgets.enter(client, time.Now()); !ok {
 		c.throttle(w, wait)
@@ -260,13 +262,13 @@ func parseEntries(body []byte, client string) (entries []Entry, faults []lineFau
 		}
 		var e Entry
 		if err := json.Unmarshal(line, &e); err != nil {
-			faults = append(faults, lineFault{number, clean(err.Error(), maxName)})
+			faults = append(faults, lineFault{number, cleantext.Line(err.Error(), maxName)})
 			continue
 		}
 		// What the store says is not for clients to say.
 		e.Received, e.At = time.Time{}, time.Time{}
 		if field, err := e.tidy(maxID); err != nil {
-			faults = append(faults, lineFault{number, field + ": " + clean(err.Error(), maxName)})
+			faults = append(faults, lineFault{number, field + ": " + cleantext.Line(err.Error(), maxName)})
 			continue
 		}
 		e.Client = client

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 	"github.com/upkeep-go/upkeep/version"
 )
 
@@ -88,6 +89,11 @@ type Event struct {
 }
 
 const (
+	// maxName bounds, in bytes, what names something: service, instance, subject, actor.
+	maxName = 256
+	// maxValue bounds the From and To of an event.
+	maxValue = 1024
+
 	maxID       = 64
 	maxStoredID = 2*maxID + 1 // with the name of a client
 	// maxLate is how late an entry can be, or how far ahead an event.
@@ -143,10 +149,10 @@ func (e *Entry) tidy(limit int) (field string, err error) {
 	}
 	if e.Info != nil {
 		if e.Version == "" {
-			e.Version = clean(e.Info.Version, maxName)
+			e.Version = cleantext.Line(e.Info.Version, maxName)
 		}
 		if e.Revision == "" {
-			e.Revision = clean(e.Info.Revision, maxName)
+			e.Revision = cleantext.Line(e.Info.Revision, maxName)
 		}
 		if e.infoJSON != nil {
 			return "", nil // done before
@@ -171,7 +177,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 	}
 	e.Time = e.Time.Round(0).UTC()
 	e.Late = min(max(e.Late, -maxLate), maxLate)
-	e.Client = clean(e.Client, maxID)
+	e.Client = cleantext.Line(e.Client, maxID)
 	switch e.Kind {
 	case Noted:
 		if e.Event == nil {
@@ -179,8 +185,8 @@ func (e *Entry) check(limit int) (field string, err error) {
 		}
 		v := *e.Event
 		v.Time = time.Time{}
-		v.Kind, v.Subject, v.Actor = clean(v.Kind, maxName), clean(v.Subject, maxName), clean(v.Actor, maxName)
-		v.From, v.To = clean(v.From, maxValue), clean(v.To, maxValue)
+		v.Kind, v.Subject, v.Actor = cleantext.Line(v.Kind, maxName), cleantext.Line(v.Subject, maxName), cleantext.Line(v.Actor, maxName)
+		v.From, v.To = cleantext.Line(v.From, maxValue), cleantext.Line(v.To, maxValue)
 		if v.Kind == "" && v.Subject == "" {
 			return fault("event", "has neither kind nor subject")
 		}
@@ -199,10 +205,17 @@ func (e *Entry) check(limit int) (field string, err error) {
 	e.Event = nil
 	e.Late = max(e.Late, 0)
 	e.Every = min(max(e.Every, 0), maxEvery)
-	e.Service = orUnknown(clean(e.Service, maxName))
-	e.Environment, e.Instance = clean(e.Environment, maxName), clean(e.Instance, maxName)
-	e.Version, e.Revision = clean(e.Version, maxName), clean(e.Revision, maxName)
+	e.Service = orUnknown(cleantext.Line(e.Service, maxName))
+	e.Environment, e.Instance = cleantext.Line(e.Environment, maxName), cleantext.Line(e.Instance, maxName)
+	e.Version, e.Revision = cleantext.Line(e.Version, maxName), cleantext.Line(e.Revision, maxName)
 	return "", nil
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
 }
 
 // isID takes the names of clients too where ids are those of a store.
@@ -211,7 +224,7 @@ func isID(s string, limit int) bool {
 		return false
 	}
 	if limit > maxID {
-		return printable(s) || clean(s, limit) == s
+		return cleantext.Printable(s) || cleantext.Line(s, limit) == s
 	}
 	for i := 0; i < len(s); i++ {
 		c := s[i]

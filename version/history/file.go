@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
 // FileOptions say how [File] keeps; nil are the defaults.
@@ -114,7 +116,7 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 		return err
 	}
 	defer func() {
-		if e := unlock(s.file); err == nil {
+		if e := unlockFile(s.file); err == nil {
 			err = e
 		}
 		if err != nil {
@@ -215,7 +217,7 @@ func (s *FileStore) lock(ctx context.Context) (size int64, err error) {
 
 func (s *FileStore) tryLock() (size int64, locked bool, err error) {
 	if s.file == nil {
-		f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|openFlags, 0o600)
+		f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|atomicfile.NonBlock, 0o600)
 		if err != nil {
 			return 0, false, err
 		}
@@ -227,7 +229,7 @@ func (s *FileStore) tryLock() (size int64, locked bool, err error) {
 			s.forget()
 		}
 	}()
-	if locked, err = flock(s.file); err != nil || !locked {
+	if locked, err = lockFile(s.file); err != nil || !locked {
 		return 0, false, err
 	}
 	ours, err := s.file.Stat()
@@ -249,6 +251,22 @@ func (s *FileStore) tryLock() (size int64, locked bool, err error) {
 }
 
 var errNotRegular = errors.New("not a regular file")
+
+// lockFile locks an open file for itself, or says at once that another has it. Without
+// flock(2) only the appends of one process wait for one another.
+func lockFile(f *os.File) (bool, error) {
+	if !atomicfile.Supported {
+		return true, nil
+	}
+	return atomicfile.Try(f, atomicfile.Exclusive)
+}
+
+func unlockFile(f *os.File) error {
+	if !atomicfile.Supported {
+		return nil
+	}
+	return atomicfile.Unlock(f)
+}
 
 // forget closes the file, and lets its lock go.
 func (s *FileStore) forget() {
@@ -290,7 +308,7 @@ func (s *FileStore) learnBuilds(entries []Entry) error {
 
 // Entries reads the file. Before the first entry there is none, and no error.
 func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
-	f, err := os.OpenFile(s.path, os.O_RDONLY|openFlags, 0)
+	f, err := os.OpenFile(s.path, os.O_RDONLY|atomicfile.NonBlock, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

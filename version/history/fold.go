@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+
+	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
 // fold writes the file anew, shorter, while it is locked; the new one is locked then. When
@@ -186,7 +188,7 @@ func setAside(path string, lines []byte, most int64) error {
 			return err
 		}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|openFlags, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|atomicfile.NonBlock, 0o600)
 	if err != nil {
 		return err
 	}
@@ -214,7 +216,7 @@ func replace(path string, data []byte) (f *os.File, err error) {
 		}
 	}()
 	// It is locked before it has its name, so that nobody comes between.
-	locked, err := flock(f)
+	locked, err := lockFile(f)
 	if err == nil && !locked {
 		err = ErrBusy
 	}

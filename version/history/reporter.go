@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // ReportOptions say how [Report] sends; nil are the defaults.
@@ -152,7 +154,7 @@ func checkURL(text string) error {
 	case err != nil:
 		return fmt.Errorf("history: the collector's address: %w", withoutURL(err))
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("history: the collector's address must be an http or https URL, got %q", clean(bare(u), maxName))
+		return fmt.Errorf("history: the collector's address must be an http or https URL, got %q", cleantext.Line(bare(u), maxName))
 	}
 	return nil
 }
@@ -399,7 +401,7 @@ func (r *Reporter) attempt(batch []queued) outcome {
 		}
 		return outcome{refused: len(batch) - got.Accepted}
 	}
-	o := outcome{err: fmt.Errorf("the collector answers %s", clean(response.Status, maxName))}
+	o := outcome{err: fmt.Errorf("the collector answers %s", cleantext.Line(response.Status, maxName))}
 	switch response.StatusCode {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		o.malformed = true

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 	"github.com/upkeep-go/upkeep/version"
 )
 
@@ -82,9 +83,9 @@ func SQL(db *sql.DB, dialect Dialect, opts ...*SQLOptions) *SQLStore {
 	case db == nil:
 		s.fault = errors.New("history: the database is nil")
 	case dialect != SQLite && dialect != PostgreSQL:
-		s.fault = fmt.Errorf("history: the dialect must be %q or %q, got %q", SQLite, PostgreSQL, clean(string(dialect), maxName))
+		s.fault = fmt.Errorf("history: the dialect must be %q or %q, got %q", SQLite, PostgreSQL, cleantext.Line(string(dialect), maxName))
 	case !tableName.MatchString(s.table) || dialect == SQLite && strings.Contains(s.table, "."):
-		s.fault = fmt.Errorf("history: the table's name must be of small letters, digits and _, got %q", clean(s.table, maxName))
+		s.fault = fmt.Errorf("history: the table's name must be of small letters, digits and _, got %q", cleantext.Line(s.table, maxName))
 	}
 	return s
 }

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/version/history"
+)
+
+// The dumps in testdata/format1 are of tables that the first version of package history
+// made and filled. They are never written again: every later version reads them with the
+// same meaning.
+const format1 = "testdata/format1"
+
+func TestFormat1(t *testing.T) {
+	onEach(t, func(t *testing.T, b *backend) {
+		file := func(name string) string {
+			data, err := os.ReadFile(filepath.Join(format1, name))
+			require.NoError(t, err)
+			return string(data)
+		}
+		_, err := b.db.ExecContext(t.Context(), file(string(b.dialect)+".sql"))
+		require.NoError(t, err)
+
+		s := b.store()
+		entries, err := s.Entries(t.Context())
+		require.NoError(t, err)
+		got, err := json.MarshalIndent(entries, "", "\t")
+		require.NoError(t, err)
+		require.Equal(t, file(string(b.dialect)+".entries.json"), string(got)+"\n")
+		list, err := history.Timeline(t.Context(), s, time.Time{}, time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, file("timeline.txt"), list.String()+"\n")
+		require.Zero(t, s.Stats()["rejected_rows"])
+
+		// A run that is in the table is seen again, another starts, and the oldest go.
+		last := entries[len(entries)-1]
+		require.NoError(t, s.Append(t.Context(), history.Entry{ID: "later", Kind: history.Stopped, Time: time.Now(), Run: "run-c", Service: "shop", Environment: "production", Instance: "shop-0"}))
+		require.NoError(t, history.Record(t.Context(), s, build("v1.2.0"), production("shop-0")))
+		require.Equal(t, 7, b.count(t, "SELECT COUNT(*) FROM history"))
+		after, err := s.Entries(t.Context())
+		require.NoError(t, err)
+		require.Len(t, after, len(entries)+1)
+		require.Greater(t, after[len(after)-1].Seq, last.Seq)
+		removed, err := s.Prune(t.Context(), time.Now().Add(-time.Minute))
+		require.NoError(t, err)
+		require.Equal(t, int64(4), removed)
+	})
+}
+
+// TestSchema1 makes the tables anew, as the first version did.
+func TestSchema1(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t, history.SQLite)
+	require.NoError(t, history.Note(t.Context(), b.store(), history.Event{Kind: "flag"}))
+	dump, err := os.ReadFile(filepath.Join(format1, "sqlite.sql"))
+	require.NoError(t, err)
+	rows, err := b.db.QueryContext(t.Context(), "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid")
+	require.NoError(t, err)
+	defer rows.Close()
+	var schema strings.Builder
+	for rows.Next() {
+		var statement string
+		require.NoError(t, rows.Scan(&statement))
+		schema.WriteString(statement + ";\n")
+	}
+	require.NoError(t, rows.Err())
+	require.True(t, strings.HasPrefix(string(dump), schema.String()), "the tables are others:\n%s", schema.String())
+}

@@ -1,0 +1,478 @@
+package document
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
+)
+
+// A Reader reads typed values out of a document and collects what is wrong with them.
+// Reading goes on after a fault, so that all faults of a document are found together.
+//
+//	r := document.NewReader("windows.yaml")
+//	m := r.Parse(data).Map()
+//	w.Title = m.Field("title").Text(200)
+//	w.Duration = m.Need("duration").Duration(maxDuration)
+//	m.Done() // fields that were not asked for are faults
+//	if faults := r.Faults(); len(faults) > 0 { … }
+//
+// A Reader belongs to one goroutine.
+type Reader struct {
+	name   string
+	faults []Fault
+}
+
+// A Fault is one thing wrong at one place of a document. Packages turn it into their own.
+type Fault struct {
+	Line, Column int    // from 1; 0 when not known
+	Subject      string // what the fault is about, as given to [Value.About]; Empty means the document
+	Field        string // "scope.paths[0]"; Empty means the subject as a whole
+	Warning      bool   // the document can be used all the same
+	Err          error
+}
+
+// NewReader returns a reader for a document of that name.
+func NewReader(name string) *Reader { return &Reader{name: name} }
+
+// Parse reads a document and returns its root. A text that is no document is a fault, and
+// the root is then missing.
+func (r *Reader) Parse(data []byte) Value {
+	root, err := Parse(r.name, data)
+	if err != nil {
+		fault := Fault{Err: err}
+		var syntax *SyntaxError
+		if errors.As(err, &syntax) {
+			fault = Fault{Line: syntax.Line, Column: syntax.Column, Err: syntax.Err}
+		}
+		r.faults = append(r.faults, fault)
+		return Value{r: r}
+	}
+	return r.Value(root)
+}
+
+// Value returns a value of the document to read, for a node that the caller has.
+func (r *Reader) Value(n *Node) Value { return Value{r: r, node: n} }
+
+// Faults returns what is wrong so far, in the order of the document.
+func (r *Reader) Faults() []Fault {
+	slices.SortStableFunc(r.faults, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return r.faults
+}
+
+// Count returns the number of faults so far, without warnings: the part of a document that
+// was read between two equal counts is sound.
+func (r *Reader) Count() int {
+	n := 0
+	for _, f := range r.faults {
+		if !f.Warning {
+			n++
+		}
+	}
+	return n
+}
+
+// A Value is a value of a document and its path. A value that is missing reads as the zero
+// value of its type, and is no fault by itself.
+type Value struct {
+	r       *Reader
+	node    *Node
+	subject string
+	field   string
+}
+
+// Present reports whether the value is there. A null is there.
+func (v Value) Present() bool { return v.node != nil }
+
+// Null reports whether the value is there and null.
+func (v Value) Null() bool { return v.node != nil && v.node.Kind == Null }
+
+// Is reports whether the value is there and of that kind.
+func (v Value) Is(kind Kind) bool { return v.node != nil && v.node.Kind == kind }
+
+// Node returns the node, nil when the value is missing.
+func (v Value) Node() *Node { return v.node }
+
+// Path returns the path of the value, as it stands in faults.
+func (v Value) Path() string { return v.field }
+
+// About returns the value as a subject of its own, such as a window: faults name the subject,
+// and paths begin below it.
+func (v Value) About(subject string) Value {
+	v.subject, v.field = subject, ""
+	return v
+}
+
+// Fault collects an error at the value's place.
+func (v Value) Fault(err error) { v.add(Fault{Err: err}) }
+
+// Faultf is Fault with an error made by [fmt.Errorf].
+func (v Value) Faultf(format string, args ...any) { v.Fault(fmt.Errorf(format, args...)) }
+
+// Warnf collects a warning: the document can be used all the same.
+func (v Value) Warnf(format string, args ...any) {
+	v.add(Fault{Err: fmt.Errorf(format, args...), Warning: true})
+}
+
+func (v Value) add(f Fault) {
+	f.Subject, f.Field = v.subject, v.field
+	if v.node != nil {
+		f.Line, f.Column = v.node.Line, v.node.Column
+	}
+	v.r.faults = append(v.r.faults, f)
+}
+
+// expect reports whether the value is of a kind; another one that is there is a fault.
+func (v Value) expect(kind Kind) bool {
+	if v.node == nil || v.node.Kind == kind {
+		return v.node != nil
+	}
+	want := kind.String()
+	if kind == Bool {
+		want = "true or false"
+	}
+	if kind == String && (v.node.Kind == Number || v.node.Kind == Bool) {
+		v.Faultf("must be a string, got %v: write it in quotes, %q", v.node.Kind, Clip(v.node.Text))
+		return false
+	}
+	v.Faultf("must be %s, got %v", want, v.node.Kind)
+	return false
+}
+
+// Text reads a string of at most limit bytes.
+func (v Value) Text(limit int) string {
+	if !v.expect(String) {
+		return ""
+	}
+	if len(v.node.Text) > limit {
+		v.Faultf("must be at most %d bytes, got %d", limit, len(v.node.Text))
+		return ""
+	}
+	return v.node.Text
+}
+
+// Bool reads true or false.
+func (v Value) Bool() bool { return v.expect(Bool) && v.node.Text == "true" }
+
+// Number reads a number.
+func (v Value) Number() float64 {
+	if !v.expect(Number) {
+		return 0
+	}
+	f, err := strconv.ParseFloat(v.node.Text, 64)
+	if err != nil {
+		v.Faultf("is beyond what a number can hold: %s", Clip(v.node.Text))
+		return 0
+	}
+	return f
+}
+
+// Int reads a whole number from low to high.
+func (v Value) Int(low, high int) int {
+	if !v.expect(Number) {
+		return 0
+	}
+	n, err := strconv.Atoi(v.node.Text)
+	if err != nil || n < low || n > high {
+		v.Faultf("must be a whole number from %d to %d, got %s", low, high, Clip(v.node.Text))
+		return 0
+	}
+	return n
+}
+
+// Enum reads one of the allowed strings.
+func Enum[T ~string](v Value, allowed ...T) T {
+	if !v.expect(String) {
+		return ""
+	}
+	for _, a := range allowed {
+		if v.node.Text == string(a) {
+			return a
+		}
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	v.Faultf("must be %s, got %q%s", oneOf(names), Clip(v.node.Text), didYouMean(v.node.Text, names))
+	return ""
+}
+
+// Duration reads a duration such as "90m", "72h", "3d" or "1d12h": as [time.ParseDuration]
+// does, with a whole number of days before it. A day is 24 hours. It must be positive and at
+// most limit.
+func (v Value) Duration(limit time.Duration) time.Duration {
+	if v.node == nil {
+		return 0
+	}
+	if v.node.Kind != String {
+		v.Faultf(`must be a duration such as "90m", "2h" or "3d", got %v`, v.node.Kind)
+		return 0
+	}
+	d, err := ParseDuration(v.node.Text, limit)
+	if err != nil {
+		v.Fault(err)
+	}
+	return d
+}
+
+// ParseDuration reads what [Value.Duration] reads.
+func ParseDuration(text string, limit time.Duration) (time.Duration, error) {
+	const day = 24 * time.Hour
+	malformed := func() error {
+		return fmt.Errorf(`must be a duration such as "90m", "2h" or "3d", got %q`, Clip(text))
+	}
+	rest, negative := strings.CutPrefix(text, "-")
+	var days time.Duration
+	if count, after, ok := strings.Cut(rest, "d"); ok {
+		n, err := strconv.ParseUint(count, 10, 32)
+		if err != nil {
+			return 0, malformed()
+		}
+		days, rest = time.Duration(min(n, uint64(limit/day)+1))*day, after
+		if rest == "" {
+			rest = "0s"
+		}
+	}
+	if strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") {
+		return 0, malformed()
+	}
+	clock, err := time.ParseDuration(rest)
+	if err != nil {
+		return 0, malformed()
+	}
+	clock = min(clock, limit+1) // so that the sum cannot overflow
+	switch total := days + clock; {
+	case negative || total == 0:
+		return 0, fmt.Errorf("must be positive, got %q", Clip(text))
+	case total > limit:
+		return 0, fmt.Errorf("must be at most %s, got %q", inDays(limit), Clip(text))
+	default:
+		return total, nil
+	}
+}
+
+// inDays writes a limit the way people write durations.
+func inDays(d time.Duration) string {
+	if day := 24 * time.Hour; d >= day && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return d.String()
+}
+
+// Instant reads a time of RFC 3339, with Z or an offset.
+func (v Value) Instant() time.Time {
+	if !v.expect(String) {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, v.node.Text)
+	if err != nil {
+		v.Faultf(`must be an instant with Z or an offset, such as "2026-12-06T01:02:00Z", got %q`, Clip(v.node.Text))
+		return time.Time{}
+	}
+	return t
+}
+
+// Date reads a day, which begins at midnight in UTC, or a time of RFC 3339.
+func (v Value) Date() time.Time {
+	if !v.expect(String) {
+		return time.Time{}
+	}
+	layout := time.RFC3339
+	if !strings.Contains(v.node.Text, ":") {
+		layout = time.DateOnly
+	}
+	t, err := time.Parse(layout, v.node.Text)
+	if err != nil {
+		v.Faultf(`must be a date such as "2027-03-31", or a time such as "2027-03-31T00:00:00Z", got %q`, Clip(v.node.Text))
+		return time.Time{}
+	}
+	return t
+}
+
+// List reads a list of at most limit elements, in order.
+func (v Value) List(limit int) iter.Seq2[int, Value] {
+	return func(yield func(int, Value) bool) {
+		if !v.expect(List) {
+			return
+		}
+		if len(v.node.Items) > limit {
+			v.Faultf("must have at most %d elements, got %d", limit, len(v.node.Items))
+			return
+		}
+		for i, item := range v.node.Items {
+			if !yield(i, v.at(item, v.field+"["+strconv.Itoa(i)+"]")) {
+				return
+			}
+		}
+	}
+}
+
+// Texts reads a list of at most limit strings, each of at most bytes. An element of another
+// kind is a fault and is left out.
+func (v Value) Texts(limit, bytes int) []string {
+	if !v.Present() {
+		return nil
+	}
+	list := make([]string, 0, min(limit, len(v.node.Items)))
+	for _, item := range v.List(limit) {
+		if item.expect(String) && len(item.node.Text) <= bytes {
+			list = append(list, item.node.Text)
+		} else if item.Is(String) {
+			item.Text(bytes) // collects the fault
+		}
+	}
+	return list
+}
+
+// Entries reads a map whose keys are names that people chose, in the order of the
+// document. It yields each key as a value, for faults about the name, and what it stands for.
+func (v Value) Entries() iter.Seq2[Value, Value] {
+	return func(yield func(key, value Value) bool) {
+		if !v.expect(Map) {
+			return
+		}
+		for i, key := range v.node.Keys {
+			path := join(v.field, Clip(key.Text))
+			if !yield(v.at(key, path), v.at(v.node.Items[i], path)) {
+				return
+			}
+		}
+	}
+}
+
+func (v Value) at(n *Node, field string) Value { return Value{r: v.r, node: n, subject: v.subject, field: field} }
+
+// Map begins to read a map with fixed fields. A value that is missing, or no map, has no
+// fields; the latter is a fault.
+func (v Value) Map() *Fields {
+	f := &Fields{v: v}
+	f.known = f.names[:0]
+	if !v.expect(Map) {
+		f.v.node = nil
+	} else if n := len(v.node.Keys); n <= len(f.flags) {
+		f.asked = f.flags[:n]
+	} else {
+		f.asked = make([]bool, n)
+	}
+	return f
+}
+
+// Fields are the fields of one map.
+type Fields struct {
+	v     Value
+	asked []bool   // by key: it was asked for
+	known []string // what was asked for
+
+	// Room for the two lists above, enough for every map of ours.
+	flags [20]bool
+	names [20]string
+}
+
+// Present reports whether there is a map.
+func (f *Fields) Present() bool { return f.v.node != nil }
+
+// Field returns the value of a field, which may be missing.
+func (f *Fields) Field(name string) Value {
+	f.known = append(f.known, name)
+	if f.v.node != nil {
+		for i, key := range f.v.node.Keys {
+			if key.Text == name {
+				f.asked[i] = true
+				return f.v.at(f.v.node.Items[i], join(f.v.field, name))
+			}
+		}
+	}
+	return f.v.at(nil, join(f.v.field, name))
+}
+
+// Need is Field for a field that is required: a missing one is a fault of the map.
+func (f *Fields) Need(name string) Value {
+	v := f.Field(name)
+	if !v.Present() && f.v.node != nil {
+		at := f.v
+		at.field = v.field
+		at.Faultf("is required")
+	}
+	return v
+}
+
+// Ignore accepts all fields whose names match, unread.
+func (f *Fields) Ignore(match func(name string) bool) {
+	if f.v.node == nil {
+		return
+	}
+	for i, key := range f.v.node.Keys {
+		if match(key.Text) {
+			f.asked[i] = true
+		}
+	}
+}
+
+// Done collects a fault for each field that was not asked for.
+func (f *Fields) Done() { f.done(false) }
+
+// DoneWarn collects a warning for each field that was not asked for, unless it is one edit away
+// from one that was, which is a fault.
+func (f *Fields) DoneWarn() { f.done(true) }
+
+func (f *Fields) done(warn bool) {
+	for i, asked := range f.asked {
+		if asked {
+			continue
+		}
+		key := f.v.node.Keys[i]
+		err := Unknown("field", key.Text, f.known)
+		f.v.at(key, join(f.v.field, Clip(key.Text))).add(Fault{Err: err, Warning: warn && err.Suggestion == ""})
+	}
+}
+
+func join(field, name string) string {
+	if field == "" {
+		return name
+	}
+	return field + "." + name
+}
+
+// An UnknownError is a name that nobody knows. The field of its fault ends in the name itself.
+type UnknownError struct {
+	Kind       string // "field"
+	Name       string
+	Suggestion string // a known name that is one edit away; Empty means none
+}
+
+// Unknown returns the error for a name that is not among the known ones.
+func Unknown(kind, name string, known []string) *UnknownError {
+	return &UnknownError{Kind: kind, Name: name, Suggestion: Suggest(name, known)}
+}
+
+func (e *UnknownError) Error() string {
+	text := fmt.Sprintf("unknown %s %q", e.Kind, Clip(e.Name))
+	if e.Suggestion != "" {
+		text += fmt.Sprintf(" (did you mean %q?)", e.Suggestion)
+	}
+	return text
+}
+
+// maxClip bounds what error texts quote of a document, in bytes.
+const maxClip = 80
+
+// Clip cuts a text of a document for an error text.
+func Clip(text string) string { return cleantext.Clip(text, maxClip) }
+
+// oneOf lists names as a sentence does: "a", "a or b", "a, b or c".
+func oneOf(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}

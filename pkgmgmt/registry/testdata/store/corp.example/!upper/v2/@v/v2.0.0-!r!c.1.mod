@@ -1,0 +1,3 @@
+module corp.example/Upper/v2
+
+go 1.24

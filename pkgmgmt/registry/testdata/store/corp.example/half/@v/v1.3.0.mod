@@ -1,0 +1,3 @@
+module corp.example/half
+
+go 1.24

@@ -1,0 +1,3 @@
+module corp.example/lib
+
+go 1.24

@@ -1,0 +1,3 @@
+module corp.example/pseudo
+
+go 1.24
