@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -111,13 +109,6 @@ func decode[T any](value any) (v T, ok bool) {
 // Key is the flag's key in the document.
 func (f Flag[T]) Key() string { return f.key }
 
-// Declared is a [Flag] of any type.
-type Declared interface {
-	Key() string
-	accepts(value any) bool
-	typeName() string
-}
-
 func (f Flag[T]) accepts(value any) bool {
 	_, ok := f.fromValue(value)
 	return ok
@@ -129,7 +120,7 @@ func (f Flag[T]) typeName() string { return f.kind.String() }
 // One that is missing, or has a variant of another type, is told by
 // [Provider.Problems] and the log, or refuses the document with [Options.Strict]; and a
 // document that suddenly loses one is held back. Where a document has been loaded
-// already the error says at once what does not fit, each a [*Problem], joined.
+// already the error says at once what does not fit, each a [*Fault], joined.
 func (p *Provider) Require(declared ...Declared) error {
 	p.shared.Lock()
 	p.declared = append(p.declared, declared...)
@@ -141,7 +132,7 @@ func (p *Provider) Require(declared ...Declared) error {
 	var errs []error
 	for _, d := range declared {
 		if err := set.fits(d); err != nil {
-			errs = append(errs, &Problem{File: sourceName(p.src), Flag: d.Key(), Err: err})
+			errs = append(errs, &Fault{File: sourceName(p.src), Flag: d.Key(), Err: err})
 		}
 	}
 	return errors.Join(errs...)
@@ -151,23 +142,6 @@ func (p *Provider) declarations() []Declared {
 	p.shared.Lock()
 	defer p.shared.Unlock()
 	return slices.Clone(p.declared)
-}
-
-// fits says why a flag of the set is not what the code has declared.
-func (s *flagSet) fits(d Declared) error {
-	f := s.flags[d.Key()]
-	if f == nil {
-		return fmt.Errorf("missing, and the code declares it as %s", d.typeName())
-	}
-	if f.fault != nil {
-		return nil // told already
-	}
-	for _, name := range slices.Sorted(maps.Keys(f.variants)) {
-		if !d.accepts(f.variants[name].value) {
-			return fmt.Errorf("variant %q is no %s, as which the code declares it", name, d.typeName())
-		}
-	}
-	return nil
 }
 
 // Value asks an OpenFeature client, whatever its provider: hooks run, and the global

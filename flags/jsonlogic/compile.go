@@ -85,7 +85,7 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 		tree = plain
 	}
 	v := value{kind: list, ref: tree}
-	n.constant, n.operation = &v, always(v)
+	n.constant, n.operation = &v, always(&v)
 	return n, nil
 }
 

@@ -63,16 +63,16 @@ func decides(test func(s *Scope) bool) operation {
 	}
 }
 
-func always(v value) operation {
-	holds, plain := v.truth(), v.result()
+// always is an operation that gives what never changes.
+func always(v *value) operation {
 	return operation{
-		func(*Scope) value { return v },
-		func(*Scope) bool { return holds },
-		func(*Scope) any { return plain },
+		func(*Scope) value { return *v },
+		func(*Scope) bool { return v.truth() },
+		func(*Scope) any { return v.result() },
 	}
 }
 
-func literal(v value) *node { return &node{operation: always(v), constant: &v, size: 1} }
+func literal(v value) *node { return &node{operation: always(&v), constant: &v, size: 1} }
 
 var (
 	nullNode      = literal(value{})

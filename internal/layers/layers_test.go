@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"version":             {"internal/cleantext", masterminds, xmod, otel, otelTrace},
 	"version/compat":      {"version", "internal/document", masterminds, xmod},
 	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
-	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":     {}, // stands alone
 	"flags/flagtest":      {"flags", openfeature},
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
@@ -46,7 +46,7 @@ var arrows = map[string][]string{
 	"internal/accept":     {},
 	"internal/atomicfile": {},
 	"internal/problem":    {"internal/accept"},
-	"internal/live":       {"internal/document", fsnotify},
+	"internal/live":       {"internal/atomicfile", "internal/document", fsnotify},
 	"internal/rerun":      {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
