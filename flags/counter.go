@@ -1,7 +1,6 @@
 package flags
 
 import (
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -22,36 +21,30 @@ const (
 	sampling = 64 // a power of two
 )
 
-// counterOf gives a flag its counter, with what an earlier definition has counted, and
-// the flag's variants their places in them.
-func counterOf(f, before *flag) *counter {
-	names := slices.Sorted(maps.Keys(f.variants))
+// newCounter makes a counter for the variants of these names, which begins with what an
+// earlier one has counted. The caller's default has index 0, the variants follow.
+func newCounter(names []string, before *counter) *counter {
 	names = slices.Insert(names, 0, "")
-	u := &counter{names: names, counts: make([]atomic.Uint64, len(names))}
-	if before != nil && slices.Equal(before.counter.names, names) {
-		u = before.counter
-	} else if before != nil {
+	c := &counter{names: names, counts: make([]atomic.Uint64, len(names))}
+	switch {
+	case before == nil:
+	case slices.Equal(before.names, names):
+		return before
+	default:
 		for i, name := range names {
-			if at := slices.Index(before.counter.names, name); at >= 0 {
-				u.counts[i].Store(before.counter.counts[at].Load())
+			if at := slices.Index(before.names, name); at >= 0 {
+				c.counts[i].Store(before.counts[at].Load())
 			}
 		}
-		u.last.Store(before.counter.last.Load())
+		c.last.Store(before.last.Load())
 	}
-	for i, name := range names[1:] {
-		f.variants[name].index = i + 1
-	}
-	return u
+	return c
 }
 
-// note counts an evaluation; a nil variant is the caller's default. chance is a random
-// number that is at hand, 0 for none.
-func (u *counter) note(v *variant, chance uint32) {
-	i := 0
-	if v != nil {
-		i = v.index
-	}
-	count := &u.counts[i]
+// note counts an evaluation that gave the variant of an index. chance is a random number
+// that is at hand, 0 for none.
+func (c *counter) note(index int, chance uint32) {
+	count := &c.counts[index]
 	step := uint64(1)
 	if count.Load() >= exactly {
 		if chance == 0 {
@@ -63,5 +56,5 @@ func (u *counter) note(v *variant, chance uint32) {
 		step = sampling
 	}
 	count.Add(step)
-	u.last.Store(time.Now().UnixNano())
+	c.last.Store(time.Now().UnixNano())
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A state is whether a flag is switched on at all.
-type state string
+// A flagState is whether a flag is switched on at all.
+type flagState string
 
 const (
-	enabled  state = "ENABLED"
-	disabled state = "DISABLED"
+	stateEnabled  flagState = "ENABLED"
+	stateDisabled flagState = "DISABLED"
 )
 
 // A definition is one flag as a document has it.
@@ -28,7 +28,7 @@ func (d *definition) compile() (*flag, Faults) {
 	r := document.NewReader(d.doc.name)
 	m := r.Value(d.node).About(d.key.Text).Map()
 	f := &flag{key: d.key.Text, keyValue: d.key.Text}
-	f.disabled = document.Enum(m.Field("state"), enabled, disabled) == disabled
+	f.disabled = document.Enum(m.Field("state"), stateEnabled, stateDisabled) == stateDisabled
 	f.variants, f.few = readVariants(m.Need("variants"))
 	f.standard = readDefault(m.Field("defaultVariant"), f)
 	f.metadata = overlay(d.doc.metadata, mapNode(m.Field("metadata")))

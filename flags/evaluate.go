@@ -48,7 +48,11 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 // count notes an evaluation; a nil variant is the caller's default.
 func (p *Provider) count(f *flag, v *variant, chance uint32) {
 	if !p.opts.WithoutUsage {
-		f.counter.note(v, chance)
+		i := 0
+		if v != nil {
+			i = v.index
+		}
+		f.counter.note(i, chance)
 	}
 }
 

@@ -27,7 +27,7 @@ type merger struct {
 	opts    live.Options[flagSet] // Parse is not used
 	parser  parser
 	name    string
-	parts   []*part
+	parts   []*mergedPart
 	kept    []savedPart // the last good copy, where it is one of several documents
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -45,8 +45,8 @@ type merger struct {
 	saveErr error
 }
 
-// A part is one document of several, and the set that it makes.
-type part struct {
+// A mergedPart is one document of several, and the set that it makes.
+type mergedPart struct {
 	name       string
 	keeper     *live.Keeper[definitions]
 	doc        *definitions   // nil while there is none
@@ -62,7 +62,7 @@ type savedPart struct {
 }
 
 // startMerger begins to keep the documents of sources until ctx ends or the merger is closed.
-func startMerger(ctx context.Context, sources merged, ps parser, opts live.Options[flagSet]) *merger {
+func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live.Options[flagSet]) *merger {
 	ctx, end := context.WithCancel(ctx)
 	m := &merger{opts: opts, parser: ps, name: sources.Name(), end: end, ready: make(chan struct{}), started: time.Now()}
 	if len(sources) == 0 {
@@ -73,11 +73,11 @@ func startMerger(ctx context.Context, sources merged, ps parser, opts live.Optio
 			m.saved = sha256.Sum256(data)
 		}
 	}
-	m.parts = make([]*part, len(sources))
+	m.parts = make([]*mergedPart, len(sources))
 	m.mu.Lock() // until all parts are there
 	defer m.mu.Unlock()
 	for i, src := range sources {
-		p := &part{name: sourceName(src)}
+		p := &mergedPart{name: sourceName(src)}
 		var fallback []byte
 		if i < len(m.kept) && m.kept[i].Name == p.name {
 			fallback = []byte(m.kept[i].Text)
@@ -303,13 +303,13 @@ func (m *merger) standIn(partial []string) {
 		if json.Unmarshal(data, &saved) != nil {
 			saved = []savedPart{{name, string(data)}} // a document like any other
 		}
-		var parts []*part
+		var parts []*mergedPart
 		for _, s := range saved {
 			doc, err := readDefinitions(s.Name, []byte(s.Text))
 			if err != nil {
 				return err
 			}
-			parts = append(parts, &part{name: s.Name, doc: doc})
+			parts = append(parts, &mergedPart{name: s.Name, doc: doc})
 		}
 		set, faults := m.parser.merge(parts, nil)
 		m.offer(set, faults, nil, origin, partial)
@@ -356,7 +356,7 @@ func (m *merger) save() {
 
 // merge puts documents together, flag by flag; of two the later counts. A rule may refer to
 // the evaluators of all documents: its own before those of later and those of earlier ones.
-func (ps *parser) merge(parts []*part, prev *flagSet) (*flagSet, Faults) {
+func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 	set := &flagSet{flags: map[string]*flag{}}
 	var faults Faults
 	for i, p := range parts {
@@ -381,7 +381,7 @@ func (ps *parser) merge(parts []*part, prev *flagSet) (*flagSet, Faults) {
 
 // compile makes the set of a part. The document keeps its text only: it is compiled again
 // only when the evaluators of another one change.
-func (p *part) compile(ps *parser, evaluators []*definitions, prev *flagSet) {
+func (p *mergedPart) compile(ps *parser, evaluators []*definitions, prev *flagSet) {
 	if p.set != nil {
 		prev = p.set
 	}
@@ -404,9 +404,9 @@ func (p *part) compile(ps *parser, evaluators []*definitions, prev *flagSet) {
 //
 // Only a [Provider] can load such a source.
 func Merge(sources ...Source) Source {
-	var all merged
+	var all mergedSource
 	for _, src := range sources {
-		if inner, ok := src.(merged); ok {
+		if inner, ok := src.(mergedSource); ok {
 			all = append(all, inner...)
 		} else {
 			all = append(all, src)
@@ -415,10 +415,10 @@ func Merge(sources ...Source) Source {
 	return all
 }
 
-type merged []Source
+type mergedSource []Source
 
 // Name is the names of the sources.
-func (m merged) Name() string {
+func (m mergedSource) Name() string {
 	names := make([]string, len(m))
 	for i, src := range m {
 		names[i] = sourceName(src)
@@ -427,6 +427,6 @@ func (m merged) Name() string {
 }
 
 // Load fails: the documents are loaded one by one.
-func (m merged) Load(context.Context) ([]byte, error) {
+func (m mergedSource) Load(context.Context) ([]byte, error) {
 	return nil, fmt.Errorf("flags: only a Provider can load merged documents: %w", errors.ErrUnsupported)
 }

@@ -3,9 +3,9 @@ package flags
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,66 +15,6 @@ import (
 
 	"github.com/upkeep-go/upkeep/internal/live"
 )
-
-// Options configure a [Provider]. Nil options are the defaults.
-type Options struct {
-	// Name is the provider's name in OpenFeature. Empty: "upkeep".
-	Name string
-
-	// Static are attributes that every rule sees, whatever the evaluation context
-	// says: what the process knows about itself, its environment, service and version.
-	// With the version in it, {"sem_ver": [{"var": "version"}, ">=", "1.4.0"]} reaches
-	// only the builds that contain the code. Nil: none. The map is copied.
-	Static Attributes
-
-	// Poll is the time between two looks at the source, varied by a tenth. A source
-	// that can watch is read at once besides. 0: 15 seconds.
-	Poll time.Duration
-
-	// StaleAfter is how long the source may be silent or failing before the provider
-	// says that it is stale; flags go on answering. 0: never.
-	StaleAfter time.Duration
-
-	// LostAfter is the same for saying that it is in error; flags go on answering all
-	// the same. 0: never.
-	LostAfter time.Duration
-
-	// LastGood is a file that keeps the last good document for a start without the
-	// source. It is replaced atomically and readable by its owner only. Empty: none.
-	LastGood string
-
-	// Fallback is the document for a start with neither source nor last good copy, an
-	// embedded one for instance. Empty: none.
-	Fallback []byte
-
-	// Bucketing is how the operator fractional spreads users. The zero value is BucketingV2.
-	Bucketing Bucketing
-
-	// Strict refuses a document with any fault, as flagd does, a declared flag
-	// ([Provider.Require]) that is missing or of another type included. False: a fault
-	// spoils one flag, and is told by Problems.
-	Strict bool
-
-	// AllowOverrides honours [WithOverride]. False: it has no effect.
-	AllowOverrides bool
-
-	// OnEvaluation is told each evaluation by a bound handle ([Flag.Bind]), which no
-	// OpenFeature hook sees, under the provider's name. It is called where the
-	// evaluation is, and must be quick. Nil: nobody is told, at no cost.
-	OnEvaluation func(ctx context.Context, provider string, details openfeature.InterfaceEvaluationDetails)
-
-	// WithoutUsage leaves out the counting for [Provider.Usage], which costs an
-	// evaluation a few nanoseconds; Cleanup then knows of expiry only. False: counted.
-	WithoutUsage bool
-
-	// Logger is told when the document changes, fails and recovers. Nil:
-	// slog.Default().
-	Logger *slog.Logger
-}
-
-// Attributes are what a rule decides by: the evaluation context as one flat map.
-// "targetingKey" names the subject.
-type Attributes map[string]any
 
 // A Provider evaluates the flags of one document. It implements OpenFeature's
 // FeatureProvider, ContextAwareStateHandler and EventHandler. All methods may be
@@ -93,8 +33,8 @@ type Provider struct {
 	current atomic.Pointer[flagSet]
 
 	mu      sync.Mutex
-	keeper  keeper   // nil while not started
-	session *session // of the keeper
+	keeper  flagKeeper // nil while not started
+	session *session   // of the keeper
 
 	// What the keeper's goroutine needs too; Close waits for that while it holds mu.
 	shared   sync.Mutex
@@ -102,9 +42,9 @@ type Provider struct {
 	declared []Declared
 }
 
-// A keeper keeps the flags of a source up to date: a [live.Keeper] of one document, or a
+// A flagKeeper keeps the flags of a source up to date: a [live.Keeper] of one document, or a
 // [merger] of several.
-type keeper interface {
+type flagKeeper interface {
 	Ready(ctx context.Context) error
 	Snapshot() *live.Snapshot[flagSet]
 	Status() live.Status
@@ -125,17 +65,11 @@ func New(src Source, opts *Options) (*Provider, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	switch {
-	case src == nil:
+	if src == nil {
 		return nil, errors.New("flags: the source is nil")
-	case opts.Poll < 0:
-		return nil, fmt.Errorf("flags: Options.Poll must not be negative, got %v", opts.Poll)
-	case opts.StaleAfter < 0:
-		return nil, fmt.Errorf("flags: Options.StaleAfter must not be negative, got %v", opts.StaleAfter)
-	case opts.LostAfter < 0:
-		return nil, fmt.Errorf("flags: Options.LostAfter must not be negative, got %v", opts.LostAfter)
-	case opts.Bucketing != BucketingV2 && opts.Bucketing != BucketingV3:
-		return nil, fmt.Errorf("flags: Options.Bucketing must be V2 or V3, got %v", opts.Bucketing)
+	}
+	if err := opts.check(); err != nil {
+		return nil, err
 	}
 	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents(), made: time.Now(), watched: opts.AllowOverrides || opts.OnEvaluation != nil, changed: make(chan struct{})}
 	if p.opts.Name == "" {
@@ -196,7 +130,7 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 			Fallback:   p.opts.Fallback,
 			Logger:     p.opts.Logger,
 		}
-		if sources, ok := p.src.(merged); ok {
+		if sources, ok := p.src.(mergedSource); ok {
 			p.keeper = startMerger(context.WithoutCancel(ctx), sources, ps, opts)
 		} else {
 			p.keeper = live.Start(context.WithoutCancel(ctx), p.src, opts)
@@ -273,7 +207,7 @@ func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 		s.p.tellChanged()
 		return
 	}
-	if keys := changed(old, snapshot.Value); len(keys) > 0 {
+	if keys := changedKeys(old, snapshot.Value); len(keys) > 0 {
 		s.p.tellChanged()
 		s.p.events.send(openfeature.Event{
 			ProviderName:         s.p.opts.Name,
@@ -333,4 +267,10 @@ func (p *Provider) tellChanged() {
 	defer p.shared.Unlock()
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+func (p *Provider) declarations() []Declared {
+	p.shared.Lock()
+	defer p.shared.Unlock()
+	return slices.Clone(p.declared)
 }

@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -21,6 +22,28 @@ func (p *Provider) Problems() []error {
 		problems = append(problems, faultsIn(sourceName(p.src), err).Unwrap()...)
 	}
 	return problems
+}
+
+// Require declares flags that the code needs, to be checked at every load from now on.
+// One that is missing, or has a variant of another type, is told by
+// [Provider.Problems] and the log, or refuses the document with [Options.Strict]; and a
+// document that suddenly loses one is held back. Where a document has been loaded
+// already the error says at once what does not fit, each a [*Fault], joined.
+func (p *Provider) Require(declared ...Declared) error {
+	p.shared.Lock()
+	p.declared = append(p.declared, declared...)
+	p.shared.Unlock()
+	set := p.current.Load()
+	if set == nil {
+		return nil
+	}
+	var errs []error
+	for _, d := range declared {
+		if err := set.fits(d); err != nil {
+			errs = append(errs, &Fault{File: sourceName(p.src), Flag: d.Key(), Err: err})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Keys lists the flags of the document that answers, sorted.

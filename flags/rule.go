@@ -134,7 +134,7 @@ func (b *rulebook) compile(file string, n *document.Node, print []byte) (compile
 	if err != nil {
 		at := n
 		if place := (*jsonlogic.Error)(nil); errors.As(err, &place) {
-			at = find(n, place.Path)
+			at = locate(n, place.Path)
 		}
 		return r, print, &ruleFault{file: file, at: at, err: err}
 	}
@@ -223,9 +223,9 @@ func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
 	return e.rule, nil
 }
 
-// find finds what stands in a rule at a JSON pointer; of an operation it is the operator's
+// locate finds what stands in a rule at a JSON pointer; of an operation it is the operator's
 // name.
-func find(n *document.Node, pointer string) *document.Node {
+func locate(n *document.Node, pointer string) *document.Node {
 	at := n
 	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		step = unescape.Replace(step)

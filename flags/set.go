@@ -35,7 +35,7 @@ func (s *flagSet) seal(prev *flagSet) {
 	var all [sha256.Size]byte
 	for key, f := range s.flags {
 		if f.counter == nil {
-			f.counter = counterOf(f, prev.flag(key))
+			f.count(prev.flag(key))
 		}
 		for i, b := range f.fingerprint {
 			all[i] ^= b // in any order
@@ -43,6 +43,19 @@ func (s *flagSet) seal(prev *flagSet) {
 	}
 	sum := sha256.Sum256(all[:])
 	s.revision = hex.EncodeToString(sum[:8])
+}
+
+// count gives a flag its counter, with what an earlier definition has counted.
+func (f *flag) count(before *flag) {
+	var counted *counter
+	if before != nil {
+		counted = before.counter
+	}
+	names := slices.Sorted(maps.Keys(f.variants))
+	f.counter = newCounter(names, counted)
+	for i, name := range f.counter.names[1:] {
+		f.variants[name].index = i + 1
+	}
 }
 
 // A flag is one definition, compiled. It never changes.
@@ -70,8 +83,8 @@ type variant struct {
 // fewVariants is up to how many looking at each is faster than a map.
 const fewVariants = 4
 
-// changed lists the keys whose result could differ between two sets.
-func changed(old, set *flagSet) []string {
+// changedKeys lists the keys whose result could differ between two sets.
+func changedKeys(old, set *flagSet) []string {
 	var keys []string
 	for key, f := range set.flags {
 		if before := old.flags[key]; before == nil || before.fingerprint != f.fingerprint {
