@@ -1,9 +1,42 @@
 package registry
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 )
+
+// A request is one that is being answered.
+type request struct {
+	*http.Request
+	w   *recorder
+	at  target
+	op  Op
+	who string
+
+	received bool // all of the body
+}
+
+const (
+	textType = "text/plain; charset=utf-8"
+	jsonType = "application/json"
+	zipType  = "application/zip"
+)
+
+// answer answers with a value of this package, which may not be stored.
+func (r *request) answer(status int, v any) *Refusal {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return broken(err)
+	}
+	r.w.Header().Set("Cache-Control", "no-store")
+	r.w.Header().Set("Content-Type", jsonType)
+	r.w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		r.w.Write(append(body, '\n'))
+	}
+	return nil
+}
 
 // A recorder sees the status and the length of an answer go by. It keeps ReadFrom
 // working, by which a server sends a file without reading it (sendfile).

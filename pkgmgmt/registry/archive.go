@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 
@@ -23,8 +22,8 @@ const (
 	maxLines     = 10_000 // of go.mod, each of which takes some kilobytes once it is parsed
 )
 
-// A cargo is what an upload holds, once it is found to be sound.
-type cargo struct {
+// The contents of an upload that was found to be sound.
+type contents struct {
 	goMod    []byte
 	sum      string // h1: of the zip
 	goModSum string // h1: of go.mod
@@ -32,7 +31,7 @@ type cargo struct {
 
 // inspect checks the zip of a module: by the rules of golang.org/x/mod/zip, and by
 // those of a registry.
-func inspect(m module.Version, f *os.File) (*cargo, error) {
+func inspect(m module.Version, f *os.File) (*contents, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -62,8 +61,8 @@ func inspect(m module.Version, f *os.File) (*cargo, error) {
 }
 
 // unpack reads every file of a checked zip, without keeping more of it than go.mod.
-func unpack(m module.Version, z *stdzip.Reader) (*cargo, error) {
-	c := &cargo{}
+func unpack(m module.Version, z *stdzip.Reader) (*contents, error) {
+	c := &contents{}
 	prefix := m.Path + "@" + m.Version + "/"
 	names := make([]string, 0, len(z.File))
 	files := make(map[string]*stdzip.File, len(z.File))
@@ -185,13 +184,9 @@ func (l *limited) ReadAt(p []byte, off int64) (int, error) {
 	return l.file.ReadAt(p, off)
 }
 
-func unsound(rule, format string, args ...any) *problem {
-	return refuse(http.StatusUnprocessableEntity, rule, fmt.Sprintf(format, args...))
-}
-
 // unsoundZip is the answer to what golang.org/x/mod/zip finds wrong: all files, up to
 // a bound.
-func unsoundZip(err error) *problem {
+func unsoundZip(err error) *Refusal {
 	const most = 50
 	p := unsound(ruleZip, "%s", shown(err.Error()))
 	var list zip.FileErrorList
@@ -216,20 +211,4 @@ func unsoundOrBroken(err error) error {
 		return err
 	}
 	return unsound(ruleZip, "a file of the zip cannot be read: %s", shown(err.Error()))
-}
-
-// shown is a text from an upload as an answer may hold it.
-func shown(text string) string { return shownUpTo(text, maxReason) }
-
-func shownUpTo(text string, most int) string {
-	text = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		return r
-	}, text)
-	if short := oneLine(text, most); short != "" {
-		return short
-	}
-	return "(what it says cannot be shown)"
 }

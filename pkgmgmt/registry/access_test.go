@@ -46,12 +46,12 @@ func TestActions(t *testing.T) {
 	t.Parallel()
 	var asked []registry.Action
 	reg := fresh(t, func(o *registry.Options) {
-		o.Authorize = func(_ *http.Request, a registry.Action) error {
+		o.Authorize = func(_ *http.Request, a registry.Action) (string, error) {
 			asked = append(asked, a)
-			if a.Op == registry.Publish {
-				return nil
+			if a.Op == registry.OpPublish {
+				return "", nil
 			}
-			return registry.ErrForbidden
+			return "", registry.ErrForbidden
 		}
 	})
 	for _, request := range append([]string{
@@ -67,22 +67,22 @@ func TestActions(t *testing.T) {
 	}
 	const path = "corp.example/lib"
 	require.Equal(t, []registry.Action{
-		{Op: registry.Read, Module: path},
-		{Op: registry.Read, Module: path},
-		{Op: registry.Read, Module: path, Version: "v1.0.0"},
-		{Op: registry.Read, Module: path, Version: "v1.0.0"},
-		{Op: registry.Read, Module: path, Channel: "stable"},
-		{Op: registry.Publish, Module: path, Version: "v1.0.0"},
-		{Op: registry.Publish, Module: path, Version: "v1.0.1"},
-		{Op: registry.Override, Module: path, Version: "v1.0.1"},
-		{Op: registry.Move, Module: path, Version: "v1.0.0", Channel: "stable"},
-		{Op: registry.Move, Module: path, Channel: "stable"},
-		{Op: registry.Yank, Module: path, Version: "v1.0.0"},
-		{Op: registry.Yank, Module: path, Version: "v1.0.0"},
-		{Op: registry.Block, Module: path, Version: "v1.0.0"},
-		{Op: registry.Block, Module: path, Version: "v1.0.0"},
-		{Op: registry.Inspect, Module: path},
-		{Op: registry.Inspect, Module: path, Version: "v1.0.0"},
+		{Op: registry.OpRead, Module: path},
+		{Op: registry.OpRead, Module: path},
+		{Op: registry.OpRead, Module: path, Version: "v1.0.0"},
+		{Op: registry.OpRead, Module: path, Version: "v1.0.0"},
+		{Op: registry.OpRead, Module: path, Channel: "stable"},
+		{Op: registry.OpPublish, Module: path, Version: "v1.0.0"},
+		{Op: registry.OpPublish, Module: path, Version: "v1.0.1"},
+		{Op: registry.OpOverride, Module: path, Version: "v1.0.1"},
+		{Op: registry.OpSetChannel, Module: path, Version: "v1.0.0", Channel: "stable"},
+		{Op: registry.OpSetChannel, Module: path, Channel: "stable"},
+		{Op: registry.OpYank, Module: path, Version: "v1.0.0"},
+		{Op: registry.OpYank, Module: path, Version: "v1.0.0"},
+		{Op: registry.OpBlock, Module: path, Version: "v1.0.0"},
+		{Op: registry.OpBlock, Module: path, Version: "v1.0.0"},
+		{Op: registry.OpInspect, Module: path},
+		{Op: registry.OpInspect, Module: path, Version: "v1.0.0"},
 	}, asked)
 
 	// Nobody is asked about what is nothing, or others' affair.
@@ -96,7 +96,8 @@ func TestActions(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	readOnly := registry.User{Name: "ada", Secret: "a:b", May: registry.ReadOnly}
-	boss := registry.User{Name: "boss", Secret: "t0ken"}
+	boss := registry.User{Name: "boss", Secret: "t0ken", May: registry.Everything}
+	reader := registry.User{Name: "reader", Secret: "r"}
 	nobody := registry.User{Name: "nobody"}
 	basic := func(name, secret string) func(*http.Request) {
 		return func(r *http.Request) { r.SetBasicAuth(name, secret) }
@@ -105,7 +106,7 @@ func TestCredentials(t *testing.T) {
 		return func(r *http.Request) { r.Header.Set("Authorization", value) }
 	}
 	for _, c := range []struct {
-		hook   func(*http.Request, registry.Action) error
+		hook   func(*http.Request, registry.Action) (string, error)
 		with   func(*http.Request)
 		method string
 		want   int
@@ -120,6 +121,10 @@ func TestCredentials(t *testing.T) {
 		{registry.Basic(readOnly, boss), basic("adaa:b", ""), "GET", 401, "these are not known"},
 		{registry.Basic(readOnly, boss), header("Bearer t0ken"), "GET", 401, "credentials are needed"},
 		{registry.Basic(readOnly, boss), header("Basic x"), "GET", 401, "credentials are needed"},
+		{registry.Basic(reader), basic("reader", "r"), "GET", 404, ""},
+		{registry.Basic(reader), basic("reader", "r"), "PUT", 403, "forbidden: no permission to yank"},
+		{registry.Bearer(reader), header("Bearer r"), "GET", 404, ""},
+		{registry.Bearer(reader), header("Bearer r"), "PUT", 403, "forbidden: no permission to yank"},
 		{registry.Basic(nobody), basic("nobody", ""), "GET", 401, "these are not known"},
 		{registry.Basic(), basic("", ""), "GET", 401, "these are not known"},
 		{registry.Bearer(readOnly, boss), header("Bearer t0ken"), "PUT", 404, ""},
@@ -153,9 +158,31 @@ func TestCredentials(t *testing.T) {
 			require.Equal(t, []string{`Basic realm="modules", charset="UTF-8"`, `Bearer realm="modules"`}, w.Header().Values("WWW-Authenticate"))
 		}
 	}
-	registry.Identify(httptest.NewRequest("GET", "/", nil), "outside of a registry it does nothing")
 }
 
-func hook(err error) func(*http.Request, registry.Action) error {
-	return func(*http.Request, registry.Action) error { return err }
+func hook(err error) func(*http.Request, registry.Action) (string, error) {
+	return func(*http.Request, registry.Action) (string, error) { return "", err }
+}
+
+// TestUserWithoutMay: a user of whom nothing is said may read, and do nothing else.
+func TestUserWithoutMay(t *testing.T) {
+	t.Parallel()
+	user := registry.User{Name: "ada", Secret: "a"}
+	reg := fresh(t, func(o *registry.Options) { o.Authorize = registry.Basic(user) })
+	for _, request := range writes {
+		method, path, _ := strings.Cut(request, " ")
+		r := httptest.NewRequest(method, path, strings.NewReader("x"))
+		r.SetBasicAuth("ada", "a")
+		w := httptest.NewRecorder()
+		reg.ServeHTTP(w, r)
+		require.Equal(t, http.StatusForbidden, w.Code, request)
+		require.Contains(t, w.Body.String(), "forbidden: no permission to", request)
+	}
+	for op, allowed := range map[registry.Op]bool{registry.OpRead: true, registry.OpPublish: false, "": false} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.SetBasicAuth("ada", "a")
+		who, err := registry.Basic(user)(r, registry.Action{Op: op})
+		require.Equal(t, "ada", who)
+		require.Equal(t, allowed, err == nil, op)
+	}
 }

@@ -9,10 +9,48 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime/debug"
 	"strings"
 )
+
+// A Target is where a service's build information comes from. Exactly one of URL, File
+// and BuildInfo is given.
+type Target struct {
+	Service     string // "shop"; not empty
+	Environment string // "production"; versions are expected to agree within one
+
+	// URL is the service's version endpoint, http or https. It is asked for
+	// text/x-go-buildinfo, the format of "go version -m".
+	URL string
+
+	// File is a program built by the go command, or a text in the format of
+	// "go version -m".
+	File string
+
+	BuildInfo *debug.BuildInfo
+}
+
+func (t Target) check() error {
+	given := 0
+	for _, is := range []bool{t.URL != "", t.File != "", t.BuildInfo != nil} {
+		if is {
+			given++
+		}
+	}
+	switch {
+	case t.Service == "":
+		return errors.New("must have a service")
+	case given != 1:
+		return errors.New("must have one of URL, File and BuildInfo")
+	case t.URL != "":
+		if u, err := url.Parse(t.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return errors.New("must be a URL with http or https and a host") // it may hold a password
+		}
+	}
+	return nil
+}
 
 // buildInfoType is what a version endpoint calls the format of "go version -m".
 const buildInfoType = "text/x-go-buildinfo"
@@ -21,7 +59,7 @@ const buildInfoType = "text/x-go-buildinfo"
 const maxBuildInfo = 4 << 20
 
 // read gets the build information of a target.
-func (f *Fleet) read(ctx context.Context, t Target) (*debug.BuildInfo, error) {
+func (t Target) read(ctx context.Context, client *http.Client, credentials func(*http.Request) error) (*debug.BuildInfo, error) {
 	switch {
 	case t.BuildInfo != nil:
 		return t.BuildInfo, nil
@@ -33,12 +71,12 @@ func (f *Fleet) read(ctx context.Context, t Target) (*debug.BuildInfo, error) {
 		return nil, withoutURL(err)
 	}
 	req.Header.Set("Accept", buildInfoType)
-	if f.opts.Authorize != nil {
-		if err := f.opts.Authorize(req); err != nil {
+	if credentials != nil {
+		if err := credentials(req); err != nil {
 			return nil, fmt.Errorf("no token: %w", err)
 		}
 	}
-	resp, err := f.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, withoutURL(err)
 	}

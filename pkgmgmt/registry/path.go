@@ -28,13 +28,13 @@ const (
 
 // A target is the path of a request, understood.
 type target struct {
-	kind    kind
-	read    bool // the path is of the proxy protocol, or could be at another proxy
-	module  string
-	version string // canonical
-	channel string
-	base    string // the module's folder in the store: "corp.example/!lib/@v/"
-	file    string // the version's files without their ends: "corp.example/!lib/@v/v1.0.0"
+	kind     kind
+	protocol bool // the path is of the proxy protocol, or could be at another proxy
+	module   string
+	version  string // canonical
+	channel  string
+	base     string // the module's folder in the store: "corp.example/!lib/@v/"
+	file     string // the version's files without their ends: "corp.example/!lib/@v/v1.0.0"
 }
 
 // Names longer than these are no names: file systems have 255 bytes for one.
@@ -46,7 +46,7 @@ const (
 
 // route reads a path. The error is for whoever writes; readers are told that there is
 // no such thing.
-func route(path string) (t target, err *problem) {
+func route(path string) (t target, err *Refusal) {
 	path, rooted := strings.CutPrefix(path, "/")
 	escaped, rest, ok := strings.Cut(path, "/@")
 	if !rooted || !ok || len(path) > maxPath {
@@ -67,7 +67,7 @@ func route(path string) (t target, err *problem) {
 		t.base = escaped + "/@v/"
 	}
 	if rest == "latest" {
-		t.kind, t.read = kindLatest, true
+		t.kind, t.protocol = kindLatest, true
 		return t, nil
 	}
 	if rest == "channels" {
@@ -78,7 +78,7 @@ func route(path string) (t target, err *problem) {
 	switch place {
 	case "v":
 		if name == "list" {
-			t.kind, t.read = kindList, true
+			t.kind, t.protocol = kindList, true
 			return t, nil
 		}
 		return t, t.versioned(name)
@@ -101,7 +101,7 @@ func route(path string) (t target, err *problem) {
 }
 
 // versioned reads what stands after /@v/.
-func (t *target) versioned(name string) *problem {
+func (t *target) versioned(name string) *Refusal {
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 {
 		return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
@@ -110,7 +110,7 @@ func (t *target) versioned(name string) *problem {
 	if _, err := module.UnescapeVersion(name); err != nil {
 		return refuse(http.StatusUnprocessableEntity, ruleVersion, err.Error())
 	}
-	t.read = true
+	t.protocol = true
 	switch end {
 	case ".info":
 		t.kind = kindInfo
@@ -126,11 +126,11 @@ func (t *target) versioned(name string) *problem {
 		t.kind = kindZip
 		return t.setVersion(name)
 	}
-	t.read = false
+	t.protocol = false
 	return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
 }
 
-func (t *target) setVersion(escaped string) *problem {
+func (t *target) setVersion(escaped string) *Refusal {
 	version, err := module.UnescapeVersion(escaped)
 	if err != nil {
 		return refuse(http.StatusUnprocessableEntity, ruleVersion, err.Error())
@@ -175,4 +175,13 @@ func badChannel(name string) string {
 		}
 	}
 	return ""
+}
+
+// destination sets the version that a channel is to be moved to.
+func (t *target) destination(version string) *Refusal {
+	escaped, err := module.EscapeVersion(version)
+	if err != nil {
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, "?version=… is no version: "+err.Error())
+	}
+	return t.setVersion(escaped)
 }

@@ -2,8 +2,6 @@ package apicheck
 
 import (
 	"go/types"
-	"path"
-	"slices"
 	"strings"
 
 	"golang.org/x/exp/apidiff"
@@ -94,9 +92,4 @@ func reach(t types.Type, s *surface, shown map[*types.Package]map[string]bool, s
 	case interface{ Elem() types.Type }: // pointers, slices, arrays, channels
 		visit(t.Elem())
 	}
-}
-
-func isInternalPackage(module, pkg string) bool {
-	rest, ok := strings.CutPrefix(pkg, module+"/")
-	return ok && slices.Contains(strings.Split(path.Clean(rest), "/"), "internal")
 }

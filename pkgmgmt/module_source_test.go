@@ -41,7 +41,7 @@ func TestCheckWith(t *testing.T) {
 		},
 		{
 			name: "retracted", policy: `{}`, module: "a.example/x v1.0.0", status: pkgmgmt.Status{Retracted: "loses data\n\x1b[31m", Latest: "v1.0.1"},
-			want: []string{"a.example/x v1.0.0: is retracted: loses data  [31m; to fix: go get a.example/x@v1.0.1"},
+			want: []string{"a.example/x v1.0.0: is retracted: loses data �[31m; to fix: go get a.example/x@v1.0.1"},
 		},
 		{
 			name: "deprecated", policy: `{}`, module: "a.example/x v1.0.0", status: pkgmgmt.Status{Deprecated: "use a.example/x/v2"},
@@ -165,7 +165,7 @@ func TestRegistries(t *testing.T) {
 		asked = append(asked, path)
 		return pkgmgmt.Status{Latest: "v9.0.0"}, nil
 	})
-	both := pkgmgmt.Registries{private, public}
+	both := pkgmgmt.ModuleSources{private, public}
 	for path, want := range map[string]string{"corp.example/known": "v1.0.0", "open.example/x": "v9.0.0"} {
 		st, err := both.Status(t.Context(), path, "v1.0.0")
 		require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestRegistries(t *testing.T) {
 	_, err := both.Status(t.Context(), "corp.example/unknown", "v1.0.0")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.Equal(t, []string{"open.example/x"}, asked, "a private name was told")
-	st, err := pkgmgmt.Registries(nil).Status(t.Context(), "x", "y")
+	st, err := pkgmgmt.ModuleSources(nil).Status(t.Context(), "x", "y")
 	require.NoError(t, err)
 	require.Zero(t, st)
 }
