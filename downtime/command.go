@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // local is what was said here of one occurrence. It holds until the document says
 // something else than it did then.
 type local struct {
-	of               Occurrence // as the document has it
-	start, end       time.Time  // as the document had it at the time of the command
-	began            time.Time  // by Begin
-	until, completed time.Time  // by Extend; by Complete
+	of               schedule.Occurrence // as the document has it
+	start, end       time.Time           // as the document had it at the time of the command
+	began            time.Time           // by Begin
+	until, completed time.Time           // by Extend; by Complete
 }
 
 // beginAhead is how long before its start a window that is not announced may begin.
@@ -30,13 +32,13 @@ const beginAhead = 24 * time.Hour
 // it is over; [ErrTooEarly] when it is neither announced nor to begin within a
 // day, because all the time to its planned end would be maintenance; [ErrClosed].
 func (g *Guard) Begin(id string) (Report, error) {
-	return g.command(id, func(o Occurrence, phase Phase, l *local, now time.Time) error {
+	return g.command(id, func(o schedule.Occurrence, phase schedule.Phase, l *local, now time.Time) error {
 		switch {
-		case phase == PhaseCompleted:
+		case phase == schedule.PhaseCompleted:
 			return fmt.Errorf("%w: %q ended at %s", ErrEnded, id, o.End.Format(time.RFC3339))
-		case phase >= PhaseDraining:
+		case !phase.Before(schedule.PhaseDraining):
 			return fmt.Errorf("%w: %q began at %s", ErrBegun, id, o.Start.Format(time.RFC3339))
-		case phase == PhaseOpen && o.Start.Sub(now) > beginAhead:
+		case phase == schedule.PhaseOpen && o.Start.Sub(now) > beginAhead:
 			return fmt.Errorf("%w: %q begins at %s", ErrTooEarly, id, o.Start.Format(time.RFC3339))
 		}
 		l.start, l.began = l.of.Start, now
@@ -55,11 +57,11 @@ func (g *Guard) Begin(id string) (Report, error) {
 // The error is [ErrUnknownWindow]; [ErrNotBegun]; [ErrEnded] when it is over already;
 // [ErrClosed].
 func (g *Guard) Complete(id string) (Report, error) {
-	return g.command(id, func(o Occurrence, phase Phase, l *local, now time.Time) error {
+	return g.command(id, func(o schedule.Occurrence, phase schedule.Phase, l *local, now time.Time) error {
 		switch {
-		case phase == PhaseCompleted:
+		case phase == schedule.PhaseCompleted:
 			return fmt.Errorf("%w: %q ended at %s", ErrEnded, id, o.End.Format(time.RFC3339))
-		case phase < PhaseDraining:
+		case phase.Before(schedule.PhaseDraining):
 			return fmt.Errorf("%w: %q begins at %s", ErrNotBegun, id, o.Start.Format(time.RFC3339))
 		}
 		l.end, l.completed = l.of.End, now
@@ -78,16 +80,16 @@ func (g *Guard) Complete(id string) (Report, error) {
 // when until is not later than now and than the start, or more than 366 days after
 // the start.
 func (g *Guard) Extend(id string, until time.Time) (Report, error) {
-	return g.command(id, func(o Occurrence, phase Phase, l *local, now time.Time) error {
+	return g.command(id, func(o schedule.Occurrence, phase schedule.Phase, l *local, now time.Time) error {
 		switch {
-		case phase == PhaseCompleted:
+		case phase == schedule.PhaseCompleted:
 			return fmt.Errorf("%w: %q ended at %s", ErrEnded, id, o.End.Format(time.RFC3339))
 		case !until.After(now):
 			return fmt.Errorf("downtime: %q cannot be extended to %s, which is past", id, until.Format(time.RFC3339))
 		case !until.After(o.Start):
 			return fmt.Errorf("downtime: %q cannot be extended to %s, before its start, %s", id, until.Format(time.RFC3339), o.Start.Format(time.RFC3339))
-		case until.Sub(o.Start) > maxDuration:
-			return fmt.Errorf("downtime: %q cannot be extended to %s, more than %d days after its start", id, until.Format(time.RFC3339), maxDuration/(24*time.Hour))
+		case until.Sub(o.Start) > schedule.MaxDuration:
+			return fmt.Errorf("downtime: %q cannot be extended to %s, more than %d days after its start", id, until.Format(time.RFC3339), schedule.MaxDuration/(24*time.Hour))
 		}
 		l.end, l.until = l.of.End, until.Round(0)
 		return nil
@@ -96,13 +98,13 @@ func (g *Guard) Extend(id string, until time.Time) (Report, error) {
 
 // command has something said of the occurrence in question, and publishes what follows
 // from it.
-func (g *Guard) command(id string, say func(o Occurrence, phase Phase, l *local, now time.Time) error) (Report, error) {
+func (g *Guard) command(id string, say func(o schedule.Occurrence, phase schedule.Phase, l *local, now time.Time) error) (Report, error) {
 	rep, news, err := g.commandLocked(id, say)
 	g.log(news)
 	return rep, err
 }
 
-func (g *Guard) commandLocked(id string, say func(o Occurrence, phase Phase, l *local, now time.Time) error) (Report, []news, error) {
+func (g *Guard) commandLocked(id string, say func(o schedule.Occurrence, phase schedule.Phase, l *local, now time.Time) error) (Report, []news, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
@@ -117,11 +119,11 @@ func (g *Guard) commandLocked(id string, say func(o Occurrence, phase Phase, l *
 	if err != nil {
 		return rep, g.takeNews(), err
 	}
-	var o Occurrence
+	var o schedule.Occurrence
 	if n := s.named(id); n != nil {
 		o = n.Occurrence
 	} else {
-		o, _ = s.localized(s.schedule.occurrence(s.schedule.Window(id), now))
+		o, _ = s.localized(s.schedule.Current(s.schedule.Window(id), now))
 	}
 	l := local{of: o}
 	if known := g.locals[keyOf(o)]; known != nil {
@@ -143,18 +145,18 @@ func (g *Guard) commandLocked(id string, say func(o Occurrence, phase Phase, l *
 }
 
 // currentLocals is what was said here and holds still. What is in use is not changed.
-func (g *Guard) currentLocals(schedule *Schedule, now time.Time) map[occurrenceKey]*local {
+func (g *Guard) currentLocals(document *schedule.Schedule, now time.Time) map[occurrenceKey]*local {
 	if len(g.locals) == 0 {
 		return g.locals
 	}
-	documented := map[occurrenceKey]Occurrence{}
+	documented := map[occurrenceKey]schedule.Occurrence{}
 	for key := range g.locals {
-		if w := schedule.Window(key.id); w != nil {
-			o := schedule.occurrence(w, now)
+		if w := document.Window(key.id); w != nil {
+			o := document.Current(w, now)
 			documented[keyOf(o)] = o
 		}
 	}
-	for o := range schedule.pending(now) {
+	for o := range document.Pending(now) {
 		documented[keyOf(o)] = o
 	}
 	current := make(map[occurrenceKey]*local, len(g.locals))
@@ -162,7 +164,7 @@ func (g *Guard) currentLocals(schedule *Schedule, now time.Time) map[occurrenceK
 		l := *known
 		if o, ok := documented[key]; ok {
 			l.of = o
-		} else if p := g.progress[key]; schedule.Window(key.id) == nil && (schedule.allowShrink || p == nil || p.last.Phase < PhaseInProgress) {
+		} else if p := g.progress[key]; document.Window(key.id) == nil && (document.AllowShrink() || p == nil || p.last.Phase.Before(schedule.PhaseInProgress)) {
 			continue
 		}
 		if !l.of.Start.Equal(l.start) {
@@ -182,14 +184,14 @@ func (g *Guard) currentLocals(schedule *Schedule, now time.Time) map[occurrenceK
 
 // localized is the occurrence as it is here, and whether that is not what the document
 // says.
-func (s *snapshot) localized(o Occurrence) (Occurrence, bool) {
+func (s *snapshot) localized(o schedule.Occurrence) (schedule.Occurrence, bool) {
 	if l := s.locals[keyOf(o)]; l != nil {
 		return l.apply(o)
 	}
 	return o, false
 }
 
-func (l *local) apply(o Occurrence) (Occurrence, bool) {
+func (l *local) apply(o schedule.Occurrence) (schedule.Occurrence, bool) {
 	start, end := o.Start, o.End
 	if !l.began.IsZero() {
 		o.Start = l.began

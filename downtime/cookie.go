@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"html/template"
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/page"
 	"github.com/upkeep-go/upkeep/internal/token"
 )
 
@@ -150,30 +151,13 @@ func (h *bypassHandler) form(w http.ResponseWriter, r *http.Request, code int, n
 	if notice != "" {
 		notice = `<p class="message" role="status">` + html.EscapeString(notice) + "</p>\n"
 	}
-	body := strings.NewReplacer("{style}", pageStyle, "{notice}", notice).Replace(bypassPage)
-	header := w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src "+inlineSource(pageStyle)+
-		"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	w.WriteHeader(code)
-	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, body)
-	}
+	page.Page{
+		Title: "Bypass a maintenance window", Lone: true,
+		Body: template.HTML(strings.Replace(bypassForm, "{notice}", notice, 1)),
+	}.Write(w, r, code)
 }
 
-const bypassPage = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<title>Bypass a maintenance window</title>
-<style>{style}</style>
-</head>
-<body>
-<div class="page lone">
-<main class="card">
+const bypassForm = `<main class="card">
 <h1>Bypass a maintenance window</h1>
 {notice}<form method="post">
 <label for="token">Token</label>
@@ -182,7 +166,4 @@ const bypassPage = `<!DOCTYPE html>
 </form>
 <form method="post"><p><button name="leave" value="1">Forget the token</button></p></form>
 </main>
-</div>
-</body>
-</html>
 `

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
@@ -25,11 +26,11 @@ type Event struct {
 	Window             string // id
 	Title, Message     string
 	Owner, Runbook     string
-	Mode               Mode
+	Mode               schedule.Mode
 	Planned            time.Time
 	Start, End         time.Time
-	Local              bool  // the times are those of this process only: see Report
-	Phase, Previous    Phase // alike, but for EventPhase
+	Local              bool           // the times are those of this process only: see Report
+	Phase, Previous    schedule.Phase // alike, but for EventPhase
 	QuietAfter         time.Duration
 	Before             time.Duration // of a reminder: how long before the start
 	Unfinished         bool          // the window's end came, and its work seems not to have ended
@@ -96,7 +97,7 @@ func (e Event) String() string {
 		fmt.Fprintf(&b, "%s: %v", e.Window, e.Phase)
 	default:
 		fmt.Fprintf(&b, "%s: %v -> %v", e.Window, e.Previous, e.Phase)
-		if e.Phase == PhaseInProgress && e.Mode != ModeAnnounce {
+		if e.Phase == schedule.PhaseInProgress && e.Mode != schedule.ModeAnnounce {
 			fmt.Fprintf(&b, ", quiet after %v", e.QuietAfter.Round(time.Millisecond))
 		}
 	}
@@ -116,27 +117,27 @@ func (e Event) String() string {
 // durations in seconds; what it does not concern is left out.
 func (e Event) MarshalJSON() ([]byte, error) {
 	type fields struct {
-		Text       string     `json:"text"`
-		Kind       EventKind  `json:"kind"`
-		Time       time.Time  `json:"time"`
-		Window     string     `json:"window,omitempty"`
-		Title      string     `json:"title,omitempty"`
-		Message    string     `json:"message,omitempty"`
-		Owner      string     `json:"owner,omitempty"`
-		Runbook    string     `json:"runbook,omitempty"`
-		Mode       *Mode      `json:"mode,omitempty"`
-		Planned    *time.Time `json:"planned,omitempty"`
-		Start      *time.Time `json:"start,omitempty"`
-		End        *time.Time `json:"end,omitempty"`
-		Local      bool       `json:"local,omitempty"`
-		Phase      *Phase     `json:"phase,omitempty"`
-		Previous   *Phase     `json:"previous,omitempty"`
-		QuietAfter *float64   `json:"quiet_after_seconds,omitempty"`
-		Before     float64    `json:"before_seconds,omitempty"`
-		Unfinished bool       `json:"unfinished,omitempty"`
-		Revision   string     `json:"revision,omitempty"`
-		Document   string     `json:"document,omitempty"`
-		Missed     int        `json:"missed,omitempty"`
+		Text       string          `json:"text"`
+		Kind       EventKind       `json:"kind"`
+		Time       time.Time       `json:"time"`
+		Window     string          `json:"window,omitempty"`
+		Title      string          `json:"title,omitempty"`
+		Message    string          `json:"message,omitempty"`
+		Owner      string          `json:"owner,omitempty"`
+		Runbook    string          `json:"runbook,omitempty"`
+		Mode       *schedule.Mode  `json:"mode,omitempty"`
+		Planned    *time.Time      `json:"planned,omitempty"`
+		Start      *time.Time      `json:"start,omitempty"`
+		End        *time.Time      `json:"end,omitempty"`
+		Local      bool            `json:"local,omitempty"`
+		Phase      *schedule.Phase `json:"phase,omitempty"`
+		Previous   *schedule.Phase `json:"previous,omitempty"`
+		QuietAfter *float64        `json:"quiet_after_seconds,omitempty"`
+		Before     float64         `json:"before_seconds,omitempty"`
+		Unfinished bool            `json:"unfinished,omitempty"`
+		Revision   string          `json:"revision,omitempty"`
+		Document   string          `json:"document,omitempty"`
+		Missed     int             `json:"missed,omitempty"`
 	}
 	j := fields{
 		Text: e.String(), Kind: e.Kind, Time: e.Time,
@@ -149,7 +150,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	}
 	if e.Kind == EventPhase {
 		j.Previous = &e.Previous
-		if e.Phase == PhaseInProgress && e.Mode != ModeAnnounce {
+		if e.Phase == schedule.PhaseInProgress && e.Mode != schedule.ModeAnnounce {
 			seconds := e.QuietAfter.Seconds()
 			j.QuietAfter = &seconds
 		}
@@ -240,7 +241,7 @@ func (g *Guard) subscribe() *subscriber {
 	now := time.Now().Round(0)
 	var present []Event
 	for _, n := range g.now.Load().near {
-		if told := n.progress.told; told > PhaseOpen && told < PhaseCompleted {
+		if told := n.progress.told; schedule.PhaseOpen.Before(told) && told.Before(schedule.PhaseCompleted) {
 			present = append(present, n.progress.event(EventPresent, told, now))
 		}
 	}
@@ -258,7 +259,7 @@ func (g *Guard) subscribe() *subscriber {
 }
 
 // event is one of the occurrence, now in that phase.
-func (p *progress) event(kind EventKind, phase Phase, now time.Time) Event {
+func (p *progress) event(kind EventKind, phase schedule.Phase, now time.Time) Event {
 	w := p.last.Window
 	e := Event{
 		Kind: kind, Time: now.Round(0),
@@ -271,12 +272,12 @@ func (p *progress) event(kind EventKind, phase Phase, now time.Time) Event {
 }
 
 // tell tells a change of phase, if it is one.
-func (g *Guard) tell(p *progress, phase Phase, now time.Time) {
+func (g *Guard) tell(p *progress, phase schedule.Phase, now time.Time) {
 	if phase == p.told {
 		return
 	}
 	e := p.event(EventPhase, phase, now)
-	e.Unfinished = phase == PhaseOverrun || phase == PhaseCompleted && p.unfinished
+	e.Unfinished = phase == schedule.PhaseOverrun || phase == schedule.PhaseCompleted && p.unfinished
 	p.told = phase
 	g.publish(e, p)
 }
@@ -308,7 +309,7 @@ func (g *Guard) tellPhases(s *snapshot, now time.Time) {
 func (g *Guard) remind(s *snapshot, now time.Time) {
 	for _, n := range s.near {
 		p := n.progress
-		if n.Phase != PhaseAnnounced && n.Phase != PhaseCutoff {
+		if n.Phase != schedule.PhaseAnnounced && n.Phase != schedule.PhaseCutoff {
 			continue
 		}
 		for _, r := range g.opts.Reminders { // the shortest first
@@ -330,7 +331,7 @@ func (g *Guard) remind(s *snapshot, now time.Time) {
 }
 
 // noteDocument tells what became of the document.
-func (g *Guard) noteDocument(document *live.Snapshot[Schedule], now time.Time) {
+func (g *Guard) noteDocument(document *live.Snapshot[schedule.Schedule], now time.Time) {
 	trouble := ""
 	if err := g.keeper.Status().Err; err != nil {
 		trouble = err.Error()
@@ -376,18 +377,18 @@ func (g *Guard) log(all []news) {
 		if e.Local {
 			attrs = append(attrs, "local", true)
 		}
-		if e.Phase == PhaseInProgress {
+		if e.Phase == schedule.PhaseInProgress {
 			if !e.rollback.IsZero() {
 				attrs = append(attrs, "rollback", e.rollback)
 			}
-			if e.Mode != ModeAnnounce {
+			if e.Mode != schedule.ModeAnnounce {
 				attrs = append(attrs, "quiet_after", e.QuietAfter.Round(time.Millisecond))
 			}
 		}
 		switch {
-		case e.Phase == PhaseOverrun:
+		case e.Phase == schedule.PhaseOverrun:
 			attrs = append(attrs, "closed_until", e.End.Add(g.opts.OverrunMax))
-		case e.Phase == PhaseCompleted:
+		case e.Phase == schedule.PhaseCompleted:
 			if e.bypassed > 0 {
 				attrs = append(attrs, "bypassed", e.bypassed)
 			}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
@@ -53,7 +54,7 @@ import (
 // guard of a process think that the work is unfinished then: [Guard.Drain] has said there
 // that it is quiet, and neither Complete nor actual.end has followed; or something that
 // bypasses the window is running. With "overrun: hold", the default, the window then
-// stays closed ([PhaseOverrun]) until it is completed or extended, or what bypasses it has
+// stays closed ([schedule.PhaseOverrun]) until it is completed or extended, or what bypasses it has
 // ended, for [Options].OverrunMax at most. With "overrun: reopen" it is opened. Both, and
 // being opened with the work unfinished after all, are logged as errors and told by
 // [Guard.Events]. So who drains a window in a process completes it there, too, or in the
@@ -73,7 +74,7 @@ type Guard struct {
 	cors    http.Handler // answers refusals, behind Options.CORS; nil: refuse does
 	bypass  *bypass      // nil: nobody may
 	streams streams
-	keeper  *live.Keeper[Schedule]
+	keeper  *live.Keeper[schedule.Schedule]
 	now     atomic.Pointer[snapshot]
 	running running
 
@@ -95,7 +96,7 @@ type Guard struct {
 	quorumFailures atomic.Int64
 
 	mu       sync.Mutex // held to look at the clock and to publish a snapshot
-	document *live.Snapshot[Schedule]
+	document *live.Snapshot[schedule.Schedule]
 	trouble  string // why the document was last not updated; empty: it was
 	progress map[occurrenceKey]*progress
 	locals   map[occurrenceKey]*local
@@ -152,8 +153,8 @@ type Options struct {
 	// the window. 0: 30 s. Negative: nothing.
 	RetryJitter time.Duration
 
-	// Service is what users call the service, a few words for pages and calendars.
-	// Empty: they say "maintenance" alone.
+	// Service is what users call the service, a few words for the page that a refused browser
+	// gets. Empty means that it says "maintenance" alone.
 	Service string
 
 	// CORS is the application's own CORS middleware, put around refusals, so that they
@@ -168,9 +169,8 @@ type Options struct {
 	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
 	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
 	// before the handler is called; refusals too, and in their body. Windows that
-	// rehearse are not told of. Where it is a URL, calendars and programs are told it by the
-	// status handlers. [Guard.PublicStatusHandler] makes such a page. Keep it out of all
-	// scopes. Empty: none.
+	// rehearse are not told of. Package status has such a page. Keep it out of all scopes.
+	// Empty means none.
 	StatusURL string
 
 	// Reminders are how long before the start of a window [Guard.Events] reminds of it,
@@ -282,7 +282,7 @@ func (o *Options) resolve() (Options, error) {
 //
 // A document that cannot be had or is faulty is no error, for a service must start: the
 // guard does what [Options].Boot says, logs it, and goes on trying. Try documents with
-// [ParseSchedule] before they are shipped. An error is a nil source, nonsense in the
+// [schedule.Parse] before they are shipped. An error is a nil source, nonsense in the
 // options, or the cause of ctx's end.
 func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	if src == nil {
@@ -329,9 +329,9 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	}
 	g.running.init()
 	g.changed.init()
-	g.keeper = live.Start(lifetime, src, live.Options[Schedule]{
+	g.keeper = live.Start(lifetime, src, live.Options[schedule.Schedule]{
 		Parse:      parseKeeping,
-		OnUpdate:   func(*live.Snapshot[Schedule]) { g.ring() },
+		OnUpdate:   func(*live.Snapshot[schedule.Schedule]) { g.ring() },
 		OnStatus:   func(live.Status) { g.ring() },
 		Poll:       o.Poll,
 		StaleAfter: o.StaleAfter,
@@ -392,7 +392,7 @@ func (g *Guard) await(ctx context.Context) error {
 
 // isFaulty says whether it is the document itself that is at fault.
 func isFaulty(err error) bool {
-	var fault *Fault
+	var fault *schedule.Fault
 	return errors.As(err, &fault)
 }
 
@@ -410,30 +410,40 @@ func (b Boot) String() string {
 }
 
 // parseKeeping parses a document and keeps what is in progress and no longer in it.
-func parseKeeping(name string, data []byte, prev *Schedule) (*Schedule, []error, error) {
-	s, err := ParseSchedule(name, data)
+func parseKeeping(name string, data []byte, prev *schedule.Schedule) (*schedule.Schedule, []error, error) {
+	s, err := schedule.Parse(name, data)
 	if err != nil {
 		return nil, nil, err
 	}
 	now := time.Now()
-	s = s.keeping(prev, now)
-	return s, s.heldFaults(name, now), nil
+	s = s.Keeping(prev, now)
+	return s, heldFaults(s, name, now), nil
 }
 
 // heldFaults tells of the windows that are kept though the document has lost them.
-func (s *Schedule) heldFaults(name string, now time.Time) []error {
+func heldFaults(s *schedule.Schedule, name string, now time.Time) []error {
 	var faults []error
-	for o := range s.pending(now) {
-		if s.keeps(o) && o.Phase(now) == PhaseInProgress {
+	for o := range s.Kept() {
+		if o.Phase(now) == schedule.PhaseInProgress {
 			how := "gone from the document while in progress"
 			if s.Window(o.Window.ID) != o.Window {
 				how = "in progress, though by the document it no longer takes place,"
 			}
-			faults = append(faults, &Fault{File: name, Window: o.Window.ID, Err: fmt.Errorf(
+			faults = append(faults, &schedule.Fault{File: name, Window: o.Window.ID, Err: fmt.Errorf(
 				"is %s and is kept to its end, %s", how, o.End.Format(time.RFC3339))})
 		}
 	}
 	return faults
+}
+
+// keeps says whether the document has lost the occurrence, which is kept to its end.
+func keeps(s *schedule.Schedule, o schedule.Occurrence) bool {
+	for kept := range s.Kept() {
+		if kept.Window == o.Window {
+			return true
+		}
+	}
+	return false
 }
 
 // Close ends the watching of document and clock and waits for it to end. The guard
@@ -477,7 +487,7 @@ func (g *Guard) pause(now time.Time) time.Duration {
 	s := g.now.Load()
 	pause := tick
 	for _, n := range s.near {
-		if n.drains() || n.Phase < PhaseInProgress && n.Window.Mode != ModeAnnounce && n.Start.Sub(now) < runUp {
+		if n.drains() || n.Phase.Before(schedule.PhaseInProgress) && n.Window.Mode != schedule.ModeAnnounce && n.Start.Sub(now) < runUp {
 			pause = fastTick
 		}
 	}
@@ -531,15 +541,15 @@ func (g *Guard) advance(now time.Time, due bool) {
 }
 
 // window is what stands in for a schedule while there is none, nil when nothing does.
-func (b Boot) window() *Window {
-	w := &Window{Timezone: time.UTC, scope: &scope{all: true}, Message: "The maintenance schedule has not been read yet."}
+func (b Boot) window() *schedule.Window {
+	w := &schedule.Window{Timezone: time.UTC, Message: "The maintenance schedule has not been read yet."}
 	switch b {
 	case BootClosed:
-		w.Mode = ModeClosed
+		w.Mode = schedule.ModeClosed
 	case BootOpen:
 		return nil
 	default:
-		w.Mode = ModeReadOnly
+		w.Mode = schedule.ModeReadOnly
 	}
 	return w
 }
@@ -553,10 +563,10 @@ func (g *Guard) leave(s *slot) {
 // State is what the guard's schedule says now, with what was said by [Guard.Begin],
 // [Guard.Complete] and [Guard.Extend] here, and with windows that overrun. While there
 // is no schedule it is empty.
-func (g *Guard) State() State {
+func (g *Guard) State() schedule.State {
 	s := g.now.Load()
 	if s.schedule == nil {
-		return State{}
+		return schedule.State{}
 	}
 	now := time.Now()
 	st := s.schedule.At(now)
@@ -568,11 +578,11 @@ func (g *Guard) State() State {
 		if n.Window.ID == "" {
 			continue
 		}
-		if n.Phase != PhaseOpen && n.Phase != PhaseCompleted {
+		if n.Phase != schedule.PhaseOpen && n.Phase != schedule.PhaseCompleted {
 			st.Windows = append(st.Windows, n.WindowState)
 		}
-		next := n.next(now)
-		if n.Phase == PhaseOverrun {
+		next := n.Next(now)
+		if n.Phase == schedule.PhaseOverrun {
 			next = n.until() // at the latest
 		}
 		if !next.IsZero() && (st.Next.IsZero() || next.Before(st.Next)) {
@@ -606,9 +616,11 @@ func (g *Guard) Problems() []error {
 	if d := g.keeper.Snapshot(); d != nil {
 		now := time.Now()
 		for _, p := range d.Problems {
-			var fault *Fault
+			var fault *schedule.Fault
 			if errors.As(p, &fault) {
-				if _, kept := d.Value.keptOccurrence(fault.Window, now); !kept {
+				if !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
+					return o.Window.ID == fault.Window && o.Phase(now) == schedule.PhaseInProgress
+				}) {
 					continue // it was held to its end, which is over
 				}
 			}

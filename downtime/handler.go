@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // Handler guards next: what is in the scope of a window is refused while the window is
@@ -80,7 +83,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit counts the request, or says which window refuses it. What each window that
 // refuses it lets the visitor bypass is admitted all the same.
 func (g *Guard) admit(r *http.Request, v *visitor) (*slot, *class, *near) {
-	t := target{r: r}
+	t := schedule.Request{HTTP: r}
 	for {
 		s := g.now.Load()
 		c := g.requestClass(s, &t)
@@ -156,7 +159,7 @@ type passes struct {
 
 type passPattern struct {
 	method string // empty: any
-	path   pattern
+	path   pattern.Pattern
 }
 
 func newPasses(list []string) (passes, error) {
@@ -165,15 +168,15 @@ func newPasses(list []string) (passes, error) {
 		method, path, found := strings.Cut(text, " ")
 		if !found {
 			method, path = "", text
-		} else if checked, err := checkMethod(method); err != nil || checked != method {
+		} else if strings.ContainsFunc(method, func(r rune) bool { return r != '-' && (r < 'A' || r > 'Z') }) || method == "" {
 			return passes{}, fmt.Errorf("downtime: Options.Pass[%d]: %q does not begin with a method", i, text)
 		}
-		compiled, err := parsePattern(strings.TrimLeft(path, " \t"))
+		compiled, err := pattern.Parse(strings.TrimLeft(path, " \t"))
 		if err != nil {
 			return passes{}, fmt.Errorf("downtime: Options.Pass[%d]: %w", i, err)
 		}
-		if compiled.form == formExact {
-			p.lengths |= 1 << (max(1, len(compiled.literal)) & 63)
+		if literal, ok := compiled.Literal(); ok {
+			p.lengths |= 1 << (max(1, len(literal)) & 63)
 		} else {
 			p.lengths = ^uint64(0)
 		}
@@ -192,8 +195,8 @@ func (p *passes) has(r *http.Request) bool {
 	for i := range p.patterns {
 		of := &p.patterns[i]
 		if (of.method == "" || of.method == r.Method || of.method == http.MethodGet && r.Method == http.MethodHead) &&
-			of.path.matchExactly(path) {
-			return r.URL.RawPath == "" && r.URL.Opaque == "" && isPlain(path)
+			of.path.MatchExactly(path) {
+			return r.URL.RawPath == "" && r.URL.Opaque == "" && pattern.Plain(path)
 		}
 	}
 	return false

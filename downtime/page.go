@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/page"
 )
 
 // pages are the bodies of a window's refusals. They are made once for a snapshot.
@@ -21,15 +24,15 @@ type pages struct {
 // problem is the body of RFC 9457. Its type is about:blank, so title is that of the
 // status; what is special stands in the members of our own.
 type problem struct {
-	Title     string     `json:"title"`
-	Status    int        `json:"status"`
-	Detail    string     `json:"detail"`
-	Window    string     `json:"window,omitempty"`
-	Name      string     `json:"window_title,omitempty"`
-	Mode      Mode       `json:"mode"`
-	Start     *time.Time `json:"start,omitempty"`
-	End       *time.Time `json:"end,omitempty"`
-	StatusURL string     `json:"status_url,omitempty"`
+	Title     string        `json:"title"`
+	Status    int           `json:"status"`
+	Detail    string        `json:"detail"`
+	Window    string        `json:"window,omitempty"`
+	Name      string        `json:"window_title,omitempty"`
+	Mode      schedule.Mode `json:"mode"`
+	Start     *time.Time    `json:"start,omitempty"`
+	End       *time.Time    `json:"end,omitempty"`
+	StatusURL string        `json:"status_url,omitempty"`
 }
 
 // newPages makes the bodies as of now.
@@ -48,7 +51,7 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 	if w.Title != "" {
 		heading = w.Title
 	}
-	if w.Mode == ModeReadOnly {
+	if w.Mode == schedule.ModeReadOnly {
 		state = "Maintenance, read-only"
 	}
 	until, untilHTML := "", ""
@@ -58,12 +61,12 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 		if now.Before(end) {
 			p.End = &end // else nobody knows
 			ends = ends.In(w.Timezone)
-			until = "Until " + zonedText(ends) + ".\n"
-			from, to := instantText(start), instantText(end)
+			until = "Until " + page.Zoned(ends) + ".\n"
+			from, to := page.Instant(start), page.Instant(end)
 			untilHTML = `<p class="countdown" role="timer" data-to="` + to + `" data-say="Ends in" data-over="Ends any moment now" hidden></p>
 <div class="bar" aria-hidden="true" data-from="` + from + `" data-to="` + to + `" hidden><div></div></div>
 <dl>
-<dt>Until</dt><dd>` + timeElement(ends) + `</dd>
+<dt>Until</dt><dd>` + string(page.Time(ends)) + `</dd>
 </dl>
 `
 		} else {
@@ -83,11 +86,11 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 	if err != nil {
 		panic("downtime: a problem of strings and times cannot be written: " + err.Error())
 	}
-	head, rest, _ := strings.Cut(page, "{now}")
+	head, rest, _ := strings.Cut(refusalPage, "{now}")
 	mid, rest, _ := strings.Cut(rest, "{retry}")
 	rest = strings.NewReplacer(
-		"{style}", pageStyle,
-		"{script}", pageScript,
+		"{style}", page.Style,
+		"{script}", page.Script,
 		"{service}", serviceHTML,
 		"{state}", state,
 		"{heading}", html.EscapeString(heading),
@@ -108,15 +111,15 @@ func newPages(n *near, opts *Options, now time.Time) *pages {
 // html is the page for one request, in two parts: it tells the time, and reloads itself
 // after retry seconds.
 func (p *pages) html(retry string, now time.Time) (head, rest []byte) {
-	head = make([]byte, 0, len(p.htmlHead)+len(instantLayout)+len(p.htmlMid)+len(retry))
-	head = now.UTC().AppendFormat(append(head, p.htmlHead...), instantLayout)
+	head = make([]byte, 0, len(p.htmlHead)+len(page.InstantLayout)+len(p.htmlMid)+len(retry))
+	head = now.UTC().AppendFormat(append(head, p.htmlHead...), page.InstantLayout)
 	return append(append(head, p.htmlMid...), retry...), p.htmlRest
 }
 
-// page needs nothing but itself, and follows the reader's light or dark. It reloads
+// refusalPage needs nothing but itself, and follows the reader's light or dark. It reloads
 // itself when the client is to come back. The time that is left is no live region, which
 // would be read out again and again.
-const page = `<!DOCTYPE html>
+const refusalPage = `<!DOCTYPE html>
 <html lang="en" data-now="{now}">
 <head>
 <meta charset="utf-8">

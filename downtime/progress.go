@@ -4,12 +4,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // progress is what the guard has seen of one occurrence. It outlives snapshots.
 type progress struct {
 	key      occurrenceKey
-	mode     Mode // a window that changes its mode or scope on the way
+	mode     schedule.Mode // a window that changes its mode or scope on the way
 	scope    string
 	refused  atomic.Int64  // what it refused; of a rehearsal, what it would have
 	bypassed atomic.Int64  // requests let in all the same
@@ -18,14 +20,14 @@ type progress struct {
 	gate     atomic.Uint32 // gateOpen, gateSealing or gateSealed
 
 	// The rest is under the guard's mutex.
-	told       Phase       // the phase that was told last
-	last       WindowState // what was published last
-	local      bool        // last is not what the document says
-	seen       *snapshot   // the last that it was in
-	reminded   time.Time   // reminders up to then were told, or came too early
-	drained    bool        // Drain has said here that it is quiet
-	asked      bool        // the quorum was told of it while it was in progress
-	unfinished bool        // it was over, and its work seemed not to have ended
+	told       schedule.Phase       // the phase that was told last
+	last       schedule.WindowState // what was published last
+	local      bool                 // last is not what the document says
+	seen       *snapshot            // the last that it was in
+	reminded   time.Time            // reminders up to then were told, or came too early
+	drained    bool                 // Drain has said here that it is quiet
+	asked      bool                 // the quorum was told of it while it was in progress
+	unfinished bool                 // it was over, and its work seemed not to have ended
 }
 
 // The gate of a closing window in progress, for [Guard.Hold].
@@ -41,7 +43,7 @@ type occurrenceKey struct {
 	planned int64
 }
 
-func keyOf(o Occurrence) occurrenceKey { return occurrenceKey{o.Window.ID, o.Planned.Unix()} }
+func keyOf(o schedule.Occurrence) occurrenceKey { return occurrenceKey{o.Window.ID, o.Planned.Unix()} }
 
 // setBack is by how much a clock may be set back after a window's end before the
 // window is in progress again.
@@ -53,32 +55,35 @@ const setBack = time.Minute
 // The clock alone never takes a phase back: a window that was announced or has begun
 // stays so when the clock is set back, for people were told, perhaps even that it is
 // quiet. Only a document, or a command, puts it off, and then it begins anew.
-func (g *Guard) follow(o Occurrence, now time.Time) (*progress, Phase) {
+func (g *Guard) follow(o schedule.Occurrence, now time.Time) (*progress, schedule.Phase) {
 	phase := o.Phase(now)
 	p := g.progress[keyOf(o)]
 	if p == nil {
-		return g.begin(o, PhaseOpen, now), phase
+		return g.begin(o, schedule.PhaseOpen, now), phase
 	}
-	same := p.mode == o.Window.Mode && p.scope == o.Window.scope.key
+	same := p.mode == o.Window.Mode && p.scope == o.Window.Scope.Key()
 	untouched := same && p.last.Start.Equal(o.Start) && p.last.End.Equal(o.End) &&
 		p.last.Announced().Equal(o.Announced()) && p.last.Cutoff().Equal(o.Cutoff())
 	switch {
-	case untouched && p.last.Phase == PhaseCompleted:
+	case untouched && p.last.Phase == schedule.PhaseCompleted:
 		if o.End.Sub(now) <= setBack {
 			return nil, phase
 		}
 	case untouched:
-		return p, max(phase, p.last.Phase)
-	case same && p.last.Phase < PhaseInProgress, same && p.last.Phase < PhaseCompleted && phase == PhaseInProgress:
+		if phase.Before(p.last.Phase) {
+			phase = p.last.Phase
+		}
+		return p, phase
+	case same && p.last.Phase.Before(schedule.PhaseInProgress), same && p.last.Phase.Before(schedule.PhaseCompleted) && phase == schedule.PhaseInProgress:
 		return p, phase
 	}
 	return g.begin(o, p.told, now), phase
 }
 
 // begin begins to follow an occurrence, of which told was told so far.
-func (g *Guard) begin(o Occurrence, told Phase, now time.Time) *progress {
+func (g *Guard) begin(o schedule.Occurrence, told schedule.Phase, now time.Time) *progress {
 	p := &progress{
-		key: keyOf(o), mode: o.Window.Mode, scope: o.Window.scope.key,
+		key: keyOf(o), mode: o.Window.Mode, scope: o.Window.Scope.Key(),
 		told: told, reminded: now.Round(0).Add(-1),
 	}
 	g.progress[p.key] = p
@@ -103,9 +108,9 @@ func (g *Guard) snapshotAt(now time.Time) *snapshot {
 }
 
 // addStandIn adds what is in progress for want of knowledge.
-func (g *Guard) addStandIn(s *snapshot, w *Window, now time.Time) {
+func (g *Guard) addStandIn(s *snapshot, w *schedule.Window, now time.Time) {
 	g.addNear(s, &near{
-		WindowState: WindowState{Occurrence{Planned: g.begun, Start: g.begun, Window: w}, PhaseInProgress},
+		WindowState: schedule.WindowState{Occurrence: schedule.Occurrence{Planned: g.begun, Start: g.begun, Window: w}, Phase: schedule.PhaseInProgress},
 		progress:    &progress{},
 	}, now)
 }
@@ -117,10 +122,10 @@ func (g *Guard) addNear(s *snapshot, n *near, now time.Time) {
 
 // addWindows adds the windows of the schedule that matter now, and of those that are
 // over the ones that are not let go yet.
-func (g *Guard) addWindows(s *snapshot, schedule *Schedule, now time.Time) {
-	s.schedule, s.locals = schedule, g.currentLocals(schedule, now)
-	few := schedule.few(now)
-	for o := range schedule.pending(now) {
+func (g *Guard) addWindows(s *snapshot, document *schedule.Schedule, now time.Time) {
+	s.schedule, s.locals = document, g.currentLocals(document, now)
+	few := few(document, now)
+	for o := range document.Pending(now) {
 		g.addPending(s, o, few, now)
 	}
 	for _, l := range s.locals {
@@ -135,11 +140,11 @@ func (g *Guard) addWindows(s *snapshot, schedule *Schedule, now time.Time) {
 }
 
 // addPending adds an occurrence of the document, as it is here.
-func (g *Guard) addPending(s *snapshot, o Occurrence, few bool, now time.Time) {
+func (g *Guard) addPending(s *snapshot, o schedule.Occurrence, few bool, now time.Time) {
 	documented := o
 	o, isLocal := s.localized(o)
 	if isLocal {
-		s.due(documented.next(now)) // then something else may be pending
+		s.due(documented.Next(now)) // then something else may be pending
 	}
 	if !now.Before(o.End) {
 		return
@@ -152,7 +157,7 @@ func (g *Guard) addPending(s *snapshot, o Occurrence, few bool, now time.Time) {
 	if p == nil {
 		return
 	}
-	s.due(o.next(now))
+	s.due(o.Next(now))
 	for _, r := range g.opts.Reminders {
 		if at := o.Start.Add(-r); at.After(now) && r <= o.Window.Announce {
 			s.due(at)
@@ -164,7 +169,7 @@ func (g *Guard) addPending(s *snapshot, o Occurrence, few bool, now time.Time) {
 	if isLocal {
 		s.differs = true
 	}
-	if g.opts.Quorum == nil || !o.Window.Mode.closes() || phase > PhaseCutoff {
+	if g.opts.Quorum == nil || !o.Window.Mode.Closes() || schedule.PhaseCutoff.Before(phase) {
 		return
 	}
 	// The quorum is asked a little before its word is needed, so that a window that comes
@@ -184,14 +189,14 @@ func (g *Guard) addPending(s *snapshot, o Occurrence, few bool, now time.Time) {
 }
 
 // add adds an occurrence whose progress is p.
-func (g *Guard) add(s *snapshot, p *progress, o Occurrence, phase Phase, now time.Time) *near {
-	p.last, p.seen = WindowState{o, phase}, s
-	if phase == PhaseInProgress && p.began.IsZero() {
+func (g *Guard) add(s *snapshot, p *progress, o schedule.Occurrence, phase schedule.Phase, now time.Time) *near {
+	p.last, p.seen = schedule.WindowState{Occurrence: o, Phase: phase}, s
+	if phase == schedule.PhaseInProgress && p.began.IsZero() {
 		p.began = now
 	}
 	n := &near{WindowState: p.last, progress: p, overrunMax: g.opts.OverrunMax}
-	if phase == PhaseInProgress || phase == PhaseOverrun {
-		n.asks = g.opts.Quorum != nil && o.Window.Mode.closes()
+	if phase == schedule.PhaseInProgress || phase == schedule.PhaseOverrun {
+		n.asks = g.opts.Quorum != nil && o.Window.Mode.Closes()
 		p.asked = p.asked || n.asks
 	}
 	g.addNear(s, n, now)
@@ -208,27 +213,27 @@ func (g *Guard) addEnded(s *snapshot, now time.Time) {
 		o := p.last.Occurrence
 		timeIsUp := !now.Before(o.End)
 		switch {
-		case p.last.Phase == PhaseCompleted:
+		case p.last.Phase == schedule.PhaseCompleted:
 			if !g.addUnagreed(s, p, now) && now.Sub(o.End) > lead {
 				delete(g.progress, key)
 			}
-		case p.last.Phase < PhaseInProgress && !timeIsUp:
-			g.tell(p, PhaseOpen, now)
+		case p.last.Phase.Before(schedule.PhaseInProgress) && !timeIsUp:
+			g.tell(p, schedule.PhaseOpen, now)
 			delete(g.progress, key)
-		case p.last.Phase < PhaseInProgress:
+		case p.last.Phase.Before(schedule.PhaseInProgress):
 			g.complete(s, p, now) // while the machine slept
-		case !timeIsUp && p.local && s.schedule.Window(key.id) == nil && !s.schedule.allowShrink && !s.wasCompleted(o):
+		case !timeIsUp && p.local && s.schedule.Window(key.id) == nil && !s.schedule.AllowShrink() && !s.wasCompleted(o):
 			// The document has lost what was begun here. It is kept to its end, as what
 			// the document itself had in progress is by Schedule.keeping.
 			s.due(o.End)
 			g.add(s, p, o, p.last.Phase, now).local = true
 			s.differs = true
 		case timeIsUp && g.overruns(s, p, now):
-			if w := s.schedule.Window(key.id); w != nil && w.Mode == p.mode && w.scope.key == p.scope {
+			if w := s.schedule.Window(key.id); w != nil && w.Mode == p.mode && w.Scope.Key() == p.scope {
 				o.Window = w // it may say more by now
 			}
 			s.due(o.End.Add(g.opts.OverrunMax))
-			g.add(s, p, o, PhaseOverrun, now).local = p.local
+			g.add(s, p, o, schedule.PhaseOverrun, now).local = p.local
 			s.differs = true
 		default:
 			g.complete(s, p, now)
@@ -240,13 +245,13 @@ func (g *Guard) addEnded(s *snapshot, now time.Time) {
 func (g *Guard) complete(s *snapshot, p *progress, now time.Time) {
 	p.unfinished = !now.Before(p.last.End) && g.isUnfinished(s, p)
 	if w := s.schedule.Window(p.key.id); w != nil {
-		if o, isLocal := s.localized(s.schedule.occurrence(w, now)); keyOf(o) == p.key && !now.Before(o.End) {
+		if o, isLocal := s.localized(s.schedule.Current(w, now)); keyOf(o) == p.key && !now.Before(o.End) {
 			p.last.Start, p.last.End, p.local = o.Start, o.End, isLocal // when it was over
 		}
 	}
-	p.last.Phase = PhaseCompleted
-	if p.told > PhaseOpen {
-		g.tell(p, PhaseCompleted, now)
+	p.last.Phase = schedule.PhaseCompleted
+	if schedule.PhaseOpen.Before(p.told) {
+		g.tell(p, schedule.PhaseCompleted, now)
 	}
 	g.addUnagreed(s, p, now)
 }
@@ -254,7 +259,7 @@ func (g *Guard) complete(s *snapshot, p *progress, now time.Time) {
 // overruns says whether an occurrence whose end has come is held closed: its work is
 // unfinished, and nobody has said otherwise.
 func (g *Guard) overruns(s *snapshot, p *progress, now time.Time) bool {
-	return p.last.Window.Overrun == OverrunHold && now.Before(p.last.End.Add(g.opts.OverrunMax)) && g.isUnfinished(s, p)
+	return p.last.Window.Overrun == schedule.OverrunHold && now.Before(p.last.End.Add(g.opts.OverrunMax)) && g.isUnfinished(s, p)
 }
 
 // isUnfinished says whether the work that the window is for seems to go on in this
@@ -262,14 +267,14 @@ func (g *Guard) overruns(s *snapshot, p *progress, now time.Time) bool {
 // quiet, and neither Complete nor actual.end has ended it.
 func (g *Guard) isUnfinished(s *snapshot, p *progress) bool {
 	w := p.last.Window
-	if !w.Mode.closes() || p.last.Phase < PhaseInProgress || s.wasCompleted(p.last.Occurrence) {
+	if !w.Mode.Closes() || p.last.Phase.Before(schedule.PhaseInProgress) || s.wasCompleted(p.last.Occurrence) {
 		return false
 	}
 	return p.drained || g.bypassing(w) > 0
 }
 
 // wasCompleted says whether somebody has ended the occurrence, here or in the document.
-func (s *snapshot) wasCompleted(o Occurrence) bool {
+func (s *snapshot) wasCompleted(o schedule.Occurrence) bool {
 	if l := s.locals[keyOf(o)]; l != nil && !l.completed.IsZero() {
 		return true
 	}
@@ -280,14 +285,15 @@ func (s *snapshot) wasCompleted(o Occurrence) bool {
 	switch {
 	case w == nil || w.Actual.End.IsZero():
 		return false
-	case w.recurrence != nil && w.recurrence.isAdjusted(o.Planned), w.recurrence == nil && w.Start.Equal(o.Planned):
-		return true
 	}
-	return !w.plans(o.Planned) && !w.Actual.End.Before(o.Start) // as Schedule.keeping has it
+	if documented, ok := w.Occurrence(o.Planned); ok {
+		return !documented.Actual().End.IsZero()
+	}
+	return !w.Actual.End.Before(o.Start) // as Schedule.Keeping has it
 }
 
 // bypassing is how much runs in the window's scope by a bypass.
-func (g *Guard) bypassing(w *Window) (n int) {
+func (g *Guard) bypassing(w *schedule.Window) (n int) {
 	g.running.each(0, func(c *class, _ time.Duration) {
 		if counts, _ := c.counts(w); counts && c.bypassed {
 			n++
@@ -302,7 +308,7 @@ func (g *Guard) overrunIsOver(s *snapshot) bool {
 		return false
 	}
 	for _, n := range s.near {
-		if n.Phase == PhaseOverrun && !g.isUnfinished(s, n.progress) {
+		if n.Phase == schedule.PhaseOverrun && !g.isUnfinished(s, n.progress) {
 			return true
 		}
 	}

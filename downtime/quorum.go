@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A Quorum makes the guards of many replicas one: none admits work in the scope of a
@@ -68,8 +70,8 @@ const (
 )
 
 // quorumWindow stands in for what the quorum could close.
-func quorumWindow() *Window {
-	return &Window{Timezone: time.UTC, scope: &scope{all: true}, Mode: ModeClosed, Message: "The service is closed for a moment, until all of its replicas agree."}
+func quorumWindow() *schedule.Window {
+	return &schedule.Window{Timezone: time.UTC, Mode: schedule.ModeClosed, Message: "The service is closed for a moment, until all of its replicas agree."}
 }
 
 // attend asks the quorum, and closes asked when it has for the first time. That is done
@@ -243,14 +245,14 @@ func (g *Guard) addUnagreed(s *snapshot, p *progress, now time.Time) bool {
 
 // addAll adds all windows of the document that close anything and are not near.
 func (g *Guard) addAll(s *snapshot, now time.Time) {
-	for _, w := range s.schedule.windows {
-		if !w.Mode.closes() || s.named(w.ID) != nil {
+	for w := range s.schedule.Windows() {
+		if !w.Mode.Closes() || s.named(w.ID) != nil {
 			continue
 		}
-		o, isLocal := s.localized(s.schedule.occurrence(w, now))
+		o, isLocal := s.localized(s.schedule.Current(w, now))
 		phase := o.Phase(now)
 		g.addNear(s, &near{
-			WindowState: WindowState{o, phase}, progress: &progress{told: phase},
+			WindowState: schedule.WindowState{Occurrence: o, Phase: phase}, progress: &progress{told: phase},
 			local: isLocal, asks: true, waits: !g.agreed.open[w.ID],
 		}, now)
 	}

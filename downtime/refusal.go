@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/page"
 )
 
 // retryAfter is when to come back after a refusal: the end, plus jitter, at most
@@ -20,7 +23,7 @@ func (g *Guard) retryAfter(n *near) time.Duration {
 			wait = left
 		}
 	}
-	if n.Phase == PhaseOverrun {
+	if n.Phase == schedule.PhaseOverrun {
 		wait = min(wait, overrunRetry) // it may be over at any moment
 	}
 	jitter := time.Duration(0)
@@ -111,7 +114,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	case formatHTML:
 		contentType = "text/html; charset=utf-8"
 		body, rest = pages.html(retry, time.Now())
-		h.Set("Content-Security-Policy", pagePolicy)
+		h.Set("Content-Security-Policy", page.Policy("'none'"))
 	case formatText:
 		contentType, body = "text/plain; charset=utf-8", pages.text
 	case formatStream:

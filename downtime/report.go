@@ -7,14 +7,20 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A Report says whether one window is quiet in this process, at one moment.
 type Report struct {
 	Window     string // id
-	Mode       Mode
-	Phase      Phase
+	Mode       schedule.Mode
+	Phase      schedule.Phase
 	Start, End time.Time
+
+	// Occurrence is the one reported on, with Start and End as they are in this process. Its
+	// Window is nil when the document has none of that id.
+	Occurrence schedule.Occurrence `json:"-"`
 
 	// Quiet is true when nothing in the window's scope runs and nothing can begin: the
 	// window is in progress or overruns, it refuses, and Busy is 0. In a read-only window
@@ -66,7 +72,7 @@ func (r Report) String() string {
 	var b strings.Builder
 	b.WriteString(r.Window)
 	switch {
-	case r.Quiet && r.Phase == PhaseOverrun:
+	case r.Quiet && r.Phase == schedule.PhaseOverrun:
 		b.WriteString(": quiet, and over its time")
 	case r.Quiet:
 		b.WriteString(": quiet")
@@ -113,18 +119,18 @@ func (g *Guard) report(s *snapshot, id string) (Report, *progress, error) {
 	if n := s.named(id); n != nil {
 		return g.look(n, now), n.progress, nil
 	}
-	var w *Window
+	var w *schedule.Window
 	if s.schedule != nil {
 		w = s.schedule.Window(id)
 	}
 	if w == nil {
 		return Report{Window: id}, nil, fmt.Errorf("%w %q", ErrUnknownWindow, clip(id))
 	}
-	o, isLocal := s.localized(s.schedule.occurrence(w, now))
-	rep := newReport(o, PhaseOpen)
+	o, isLocal := s.localized(s.schedule.Current(w, now))
+	rep := newReport(o, schedule.PhaseOpen)
 	rep.Local = isLocal
 	if !now.Before(o.End) {
-		rep.Phase = PhaseCompleted
+		rep.Phase = schedule.PhaseCompleted
 		return rep, nil, nil
 	}
 	g.count(&rep, w, false)
@@ -142,8 +148,8 @@ func (s *snapshot) named(id string) *near {
 	return nil
 }
 
-func newReport(o Occurrence, phase Phase) Report {
-	return Report{Window: o.Window.ID, Mode: o.Window.Mode, Phase: phase, Start: o.Start, End: o.End}
+func newReport(o schedule.Occurrence, phase schedule.Phase) Report {
+	return Report{Window: o.Window.ID, Mode: o.Window.Mode, Phase: phase, Start: o.Start, End: o.End, Occurrence: o}
 }
 
 // look reports on a window that is near, and notes when it is first quiet. The
@@ -151,7 +157,7 @@ func newReport(o Occurrence, phase Phase) Report {
 // counted not run.
 func (g *Guard) look(n *near, now time.Time) Report {
 	rep := newReport(n.Occurrence, n.Phase)
-	closes := n.isOn() && n.Window.Mode.closes()
+	closes := n.isOn() && n.Window.Mode.Closes()
 	sealed := closes && n.progress.gate.Load() == gateSealed
 	g.count(&rep, n.Window, sealed)
 	if rep.Busy == 0 && !sealed {
@@ -209,7 +215,7 @@ func (g *Guard) seal(n *near, now time.Time) bool {
 
 // count adds up what is in the window's way. Once it is sealed that is what bypasses
 // it: what else is counted is about to be turned away.
-func (g *Guard) count(rep *Report, w *Window, sealed bool) {
+func (g *Guard) count(rep *Report, w *schedule.Window, sealed bool) {
 	g.running.each(time.Since(g.begun), func(c *class, age time.Duration) {
 		counts, unsure := c.counts(w)
 		if !counts || sealed && !c.bypassed {
@@ -258,11 +264,11 @@ func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 			return rep, err
 		case rep.Quiet:
 			return rep, nil
-		case rep.Phase == PhaseCompleted:
+		case rep.Phase == schedule.PhaseCompleted:
 			return rep, fmt.Errorf("%w: %q ended at %s", ErrEnded, id, rep.End.Format(time.RFC3339))
-		case rep.Mode == ModeAnnounce:
+		case rep.Mode == schedule.ModeAnnounce:
 			return rep, fmt.Errorf("%w: %q is announce", ErrNotClosed, id)
-		case rep.Mode == ModeRehearse && rep.Phase == PhaseInProgress:
+		case rep.Mode == schedule.ModeRehearse && rep.Phase == schedule.PhaseInProgress:
 			return rep, fmt.Errorf("%w: %q is a rehearsal, and would have been quiet after %v", ErrNotClosed, id, rep.QuietAfter)
 		case late:
 			return rep, fmt.Errorf("downtime: waiting for quiet: %v: %w", rep, context.Cause(ctx))

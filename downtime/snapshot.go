@@ -1,26 +1,26 @@
 package downtime
 
 import (
-	"cmp"
 	"maps"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A snapshot is what the guard believes from one moment to the next: which
 // windows are near, their phases, and so for every class of work whether it may begin.
 // A snapshot never changes, but for the classes that it makes as they are asked for.
 type snapshot struct {
-	schedule *Schedule                // nil while there is none
+	schedule *schedule.Schedule       // nil while there is none
 	locals   map[occurrenceKey]*local // what was said here and holds
 	differs  bool                     // a window is not as the schedule says
 	near     []*near                  // those in progress first, the most restrictive before the others
-	scopes   []*scope                 // of near, each once
+	scopes   []*schedule.Scope        // of near, each once
 	places   map[string]int           // key of a scope: its place in scopes
-	index    *index                   // of scopes; nil when they are so few that asking each is faster
 	next     time.Time                // when another snapshot is due; zero: never
 
 	table   []*class                          // classes of requests, when scopes are few: see requestClass
@@ -33,7 +33,7 @@ type snapshot struct {
 // near is a window in a snapshot: one to come, from lead before it is announced at the
 // latest, in progress, or over and not let go.
 type near struct {
-	WindowState
+	schedule.WindowState
 	scope      int // in snapshot.scopes
 	progress   *progress
 	local      bool // its times are not the document's
@@ -44,26 +44,40 @@ type near struct {
 }
 
 // isOn says whether the window is in progress, or ought to be over.
-func (n *near) isOn() bool { return n.Phase == PhaseInProgress || n.Phase == PhaseOverrun }
+func (n *near) isOn() bool {
+	return n.Phase == schedule.PhaseInProgress || n.Phase == schedule.PhaseOverrun
+}
 
 // refuses says whether the window is on and refuses what is in its scope and of that
 // effect.
 func (n *near) refuses(e Effect) bool {
-	return n.isOn() && n.Window.Mode.closes() && n.Window.Mode.refuses(e)
+	return n.isOn() && n.Window.Mode.Closes() && modeRefuses(n.Window.Mode, e)
+}
+
+// modeRefuses says whether the mode, in progress, is against work of that effect. For
+// ModeRehearse that is what it would have refused.
+func modeRefuses(m schedule.Mode, e Effect) bool {
+	switch m {
+	case schedule.ModeClosed, schedule.ModeRehearse, "":
+		return true
+	case schedule.ModeReadOnly:
+		return e != Read
+	}
+	return false
 }
 
 // isShut says whether the window refuses what its mode refuses.
-func (n *near) isShut() bool { return n.Window.Mode.closes() && (n.isOn() || n.waits) }
+func (n *near) isShut() bool { return n.Window.Mode.Closes() && (n.isOn() || n.waits) }
 
 // drains says whether the window is in progress and was not quiet yet.
 func (n *near) drains() bool {
-	return n.isOn() && n.Window.ID != "" && n.Window.Mode != ModeAnnounce && n.progress.quiet.Load() == 0
+	return n.isOn() && n.Window.ID != "" && n.Window.Mode != schedule.ModeAnnounce && n.progress.quiet.Load() == 0
 }
 
 // phase is the phase by the clock and by what runs.
-func (n *near) phase() Phase {
-	if n.Phase == PhaseInProgress && n.drains() {
-		return PhaseDraining
+func (n *near) phase() schedule.Phase {
+	if n.Phase == schedule.PhaseInProgress && n.drains() {
+		return schedule.PhaseDraining
 	}
 	return n.Phase
 }
@@ -84,7 +98,7 @@ func (n *near) end() time.Time {
 
 // knownEnd is the same, but zero too for a window that ought to be over.
 func (n *near) knownEnd() time.Time {
-	if n.Phase == PhaseOverrun {
+	if n.Phase == schedule.PhaseOverrun {
 		return time.Time{}
 	}
 	return n.end()
@@ -92,7 +106,7 @@ func (n *near) knownEnd() time.Time {
 
 // until is when those who are refused may come back; the zero time is soon.
 func (n *near) until() time.Time {
-	if n.Phase == PhaseOverrun {
+	if n.Phase == schedule.PhaseOverrun {
 		return n.End.Add(n.overrunMax)
 	}
 	return n.end()
@@ -105,7 +119,7 @@ func (n *near) reason() string {
 		return "This part of the service is closed for a moment, until all of its replicas agree."
 	case w.Message != "":
 		return w.Message
-	case w.Mode == ModeReadOnly:
+	case w.Mode == schedule.ModeReadOnly:
 		return "Changes are not possible during maintenance."
 	}
 	return "This part of the service is down for maintenance."
@@ -119,42 +133,17 @@ const lead = time.Hour
 
 // few says whether the windows that are not over are so few, and so alike in scope,
 // that all of them may always be near.
-func (s *Schedule) few(now time.Time) bool {
+func few(s *schedule.Schedule, now time.Time) bool {
 	const most = 100
-	scopes, windows := make(map[*scope]bool, tableScopes), 0
-	for o := range s.pending(now) {
+	scopes, windows := make(map[string]bool, tableScopes), 0
+	for o := range s.Pending(now) {
 		windows++
-		scopes[o.Window.scope] = true
+		scopes[o.Window.Scope.Key()] = true
 		if windows > most || len(scopes) > tableScopes {
 			return false
 		}
 	}
 	return true
-}
-
-// compareStates puts windows in progress first, the most restrictive before the
-// others, then those that are over and not let go, then those to come.
-func compareStates(a, b WindowState) int {
-	rank := func(w WindowState) int {
-		switch w.Phase {
-		case PhaseInProgress, PhaseOverrun:
-			return 0
-		case PhaseCompleted:
-			return 1
-		}
-		return 2
-	}
-	rankA := rank(a)
-	switch {
-	case rankA != rank(b):
-		return cmp.Compare(rankA, rank(b))
-	case rankA == 0:
-		return cmp.Or(
-			cmp.Compare(a.Window.Mode, b.Window.Mode),
-			b.End.Compare(a.End),
-			cmp.Compare(a.Window.ID, b.Window.ID))
-	}
-	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
 }
 
 // due says that another snapshot is needed then; the zero time is never.
@@ -164,31 +153,23 @@ func (s *snapshot) due(t time.Time) {
 	}
 }
 
-const (
-	tableScopes = 5 // up to so many scopes all classes of requests are made beforehand
-	askEach     = 8 // up to so many paths and hosts asking each scope is faster than the index
-)
+const tableScopes = 5 // up to so many scopes all classes of requests are made beforehand
 
 // seal completes a snapshot of which schedule and near are set.
 func (s *snapshot) seal() {
-	slices.SortStableFunc(s.near, func(a, b *near) int { return compareStates(a.WindowState, b.WindowState) })
+	slices.SortStableFunc(s.near, func(a, b *near) int { return a.WindowState.Compare(b.WindowState) })
 	s.places = make(map[string]int, len(s.near))
-	lists := 0
 	for _, n := range s.near {
-		sc := n.Window.scope
-		at, ok := s.places[sc.key]
+		sc := &n.Window.Scope
+		at, ok := s.places[sc.Key()]
 		if !ok {
 			at = len(s.scopes)
-			s.places[sc.key] = at
+			s.places[sc.Key()] = at
 			s.scopes = append(s.scopes, sc)
-			lists += len(sc.paths) + len(sc.hosts)
 		}
 		n.scope = at
 	}
 	s.classes.Store(&map[string]*class{})
-	if len(s.scopes) > tableScopes || lists > askEach {
-		s.index = newIndex(s.scopes)
-	}
 	if len(s.scopes) > tableScopes {
 		none := noScopes(nil, len(s.scopes))
 		for effect := range s.outside {
@@ -233,20 +214,20 @@ func (s *snapshot) newClass(kind string, effect Effect, held bool, scopes []byte
 		if !c.in(n.scope) {
 			continue
 		}
-		if n.Phase >= PhaseAnnounced && n.Window.Mode != ModeRehearse {
+		if !n.Phase.Before(schedule.PhaseAnnounced) && n.Window.Mode != schedule.ModeRehearse {
 			c.announced = true
 		}
-		if !n.Window.Mode.refuses(effect) {
+		if !modeRefuses(n.Window.Mode, effect) {
 			continue
 		}
 		switch {
-		case n.Phase == PhaseInProgress && n.Window.Mode == ModeRehearse:
+		case n.Phase == schedule.PhaseInProgress && n.Window.Mode == schedule.ModeRehearse:
 			if !held {
 				c.rehearsed = append(c.rehearsed, n)
 			}
 		case n.isShut():
 			c.refusing = append(c.refusing, n)
-		case n.Phase == PhaseCutoff && n.Window.Mode.closes():
+		case n.Phase == schedule.PhaseCutoff && n.Window.Mode.Closes():
 			c.cutting = append(c.cutting, n)
 		}
 	}
@@ -276,14 +257,14 @@ func (c *class) in(scope int) bool { return c.scopes[scope>>3]&(1<<(scope&7)) !=
 // counts says whether what runs in class c is in the way of the window, and whether
 // that is only for want of knowledge: c was admitted before the window's scope was
 // told apart.
-func (c *class) counts(w *Window) (counts, unsure bool) {
-	if w.Mode == ModeReadOnly && c.effect == Read {
+func (c *class) counts(w *schedule.Window) (counts, unsure bool) {
+	if w.Mode == schedule.ModeReadOnly && c.effect == Read {
 		return false, false
 	}
-	if w.scope.all {
+	if w.Scope.IsEmpty() {
 		return !c.wasRehearsed(w), false
 	}
-	at, known := c.snapshot.places[w.scope.key]
+	at, known := c.snapshot.places[w.Scope.Key()]
 	if !known {
 		return true, true
 	}
@@ -292,8 +273,8 @@ func (c *class) counts(w *Window) (counts, unsure bool) {
 
 // wasRehearsed says whether the window is a rehearsal and, were it none, would have
 // refused what is in class c. A rehearsal that has become earnest counts all.
-func (c *class) wasRehearsed(w *Window) bool {
-	if w.Mode != ModeRehearse {
+func (c *class) wasRehearsed(w *schedule.Window) bool {
+	if w.Mode != schedule.ModeRehearse {
 		return false
 	}
 	for _, n := range c.rehearsed {
@@ -305,23 +286,20 @@ func (c *class) wasRehearsed(w *Window) bool {
 }
 
 // requestClass finds the class of a request.
-func (g *Guard) requestClass(s *snapshot, t *target) *class {
-	if s.index == nil {
+func (g *Guard) requestClass(s *snapshot, t *schedule.Request) *class {
+	if s.table != nil {
 		mask := 0
 		for i, sc := range s.scopes {
-			if sc.has(t) {
+			if sc.Covers(t) {
 				mask |= 1 << i
 			}
 		}
-		return s.table[mask<<1|int(g.effect(t.r, mask != 0))]
+		return s.table[mask<<1|int(g.effect(t.HTTP, mask != 0))]
 	}
 	var room [keyRoom]byte
-	found := hits{bits: noScopes(room[:0], len(s.scopes))}
-	s.index.find(t, &found)
-	effect := g.effect(t.r, found.n > 0)
+	found := s.find(room[:0], t)
+	effect := g.effect(t.HTTP, found.n > 0)
 	switch {
-	case s.table != nil:
-		return s.table[int(found.bits[0])<<1|int(effect)]
 	case found.n == 0:
 		return s.outside[effect]
 	case found.n > 1:
@@ -337,23 +315,40 @@ func (g *Guard) requestClass(s *snapshot, t *target) *class {
 	return c
 }
 
+// hits are the scopes that were found.
+type hits struct {
+	bits []byte // a bit for each scope
+	n    int
+	last int // one of them
+}
+
+func (h *hits) add(scope int) {
+	h.bits[scope>>3] |= 1 << (scope & 7)
+	h.n++
+	h.last = scope
+}
+
+// find finds the scopes that the request is in, and appends their bits to room.
+func (s *snapshot) find(room []byte, t *schedule.Request) hits {
+	found := hits{bits: noScopes(room, len(s.scopes))}
+	for i, sc := range s.scopes {
+		if sc.Covers(t) {
+			found.add(i)
+		}
+	}
+	return found
+}
+
 // workClass finds the class of work, and of what is held.
 func (s *snapshot) workClass(w Work, held bool) *class {
 	var room [keyRoom]byte
-	found := hits{bits: noScopes(room[:0], len(s.scopes))}
-	t := target{r: w.Request}
-	switch {
-	case t.r == nil:
+	var found hits
+	if w.Request != nil {
+		found = s.find(room[:0], &schedule.Request{HTTP: w.Request})
+	} else {
+		found.bits = noScopes(room[:0], len(s.scopes))
 		for i, sc := range s.scopes {
-			if sc.hasWork(w.Name) {
-				found.add(i)
-			}
-		}
-	case s.index != nil:
-		s.index.find(&t, &found)
-	default:
-		for i, sc := range s.scopes {
-			if sc.has(&t) {
+			if sc.CoversWork(w.Name) {
 				found.add(i)
 			}
 		}

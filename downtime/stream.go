@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // eventStream is the media type of server-sent events (HTML §9.2).
@@ -126,17 +128,17 @@ func (ss *streams) judge(g *Guard, s *stream, now *snapshot, at time.Time) {
 
 // ends is the window that ends a stream; nil: none does.
 func (s *snapshot) ends(st *stream) *near {
-	t := target{r: &st.target}
+	t := schedule.Request{HTTP: &st.target}
 	for _, n := range s.near {
-		in := n.Window.scope.has
+		in := n.Window.Scope.Covers
 		if st.work != "" {
-			in = func(*target) bool { return n.Window.scope.hasWork(st.work) }
+			in = func(*schedule.Request) bool { return n.Window.Scope.CoversWork(st.work) }
 		}
 		if !n.refuses(st.effect) || !in(&t) {
 			continue
 		}
 		// A stream that has bypassed a window must not hold it shut beyond its end.
-		if n.Phase == PhaseOverrun || !st.by.lets(n) {
+		if n.Phase == schedule.PhaseOverrun || !st.by.lets(n) {
 			return n
 		}
 	}

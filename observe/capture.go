@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // CaptureOptions say what the bundles in Options.Captures hold. Where Options.Log is a
@@ -122,7 +123,7 @@ func (st *state) capture(out *outcome, records []tailRecord, lost int) string {
 		rec: rec, start: st.start, status: int(out.status), duration: out.duration, hijacked: st.w.hijacked.Load(),
 		header: rec.header,
 		details: capture.Details{
-			Schema: 1, RequestID: st.id, Route: out.route, Reason: st.why.String(), Status: int(out.status),
+			Schema: 1, RequestID: st.id, Route: out.route, Reason: capture.Reason(st.why.String()), Status: int(out.status),
 			Build: rec.caps.build, Go: runtime.Version(), Dropped: rec.dropped,
 		},
 	}
@@ -341,23 +342,23 @@ func (u *unwritten) bundle() *capture.Bundle {
 		entries = append(entries, x.entry())
 	}
 	return &capture.Bundle{Log: capture.Log{
-		Version: "1.2", Creator: capture.Creator{Name: scopeName, Version: "1"}, Details: *d, Entries: entries,
+		Version: "1.2", Creator: har.Creator{Name: scopeName, Version: "1"}, Details: *d, Entries: entries,
 	}}
 }
 
 func (u *unwritten) inbound() capture.Entry {
 	rec := u.rec
 	ms := milliseconds(u.duration)
-	e := capture.Entry{
-		Started: u.start, Time: ms, Timings: capture.Timings{Wait: ms},
-		Request: capture.Request{
+	e := capture.Entry{Entry: har.Entry{
+		Started: u.start, Time: ms, Timings: har.Timings{Wait: ms},
+		Request: har.Request{
 			Method: rec.method, URL: rec.url(), HTTPVersion: rec.proto, Headers: nameValues(rec.fields.list),
 			HeadersSize: -1, BodySize: rec.request.total,
 		},
-		Response: capture.Response{
+		Response: har.Response{
 			Status: u.status, HTTPVersion: rec.proto, Headers: headers(u.header), HeadersSize: -1, BodySize: rec.response.total,
 		},
-	}
+	}}
 	e.Request.PostData, e.Exchange.RequestBody = rec.request.postData(e.Request.Headers, rec.length)
 	if !u.hijacked {
 		e.Response.Content, e.Exchange.ResponseBody = rec.response.content(e.Response.Headers)
@@ -386,19 +387,18 @@ func (x *exchange) entry() capture.Entry {
 	if ended == 0 {
 		ended = max(x.answered, 0)
 	}
-	e := capture.Entry{
+	e := capture.Entry{Entry: har.Entry{
 		Started: x.start, Time: milliseconds(ended),
-		Timings: capture.Timings{Wait: milliseconds(ended)},
-		Request: capture.Request{
+		Timings: har.Timings{Wait: milliseconds(ended)},
+		Request: har.Request{
 			Method: x.method, HTTPVersion: x.proto, Headers: x.rec.caps.headers(x.header), HeadersSize: -1, BodySize: x.request.total,
 		},
-		Response: capture.Response{
+		Response: har.Response{
 			Status: x.status, HTTPVersion: x.proto, Headers: nameValues(x.fields), HeadersSize: -1, BodySize: x.response.total,
 		},
-		Exchange: capture.Exchange{Error: x.errors, Incomplete: x.ended == 0},
-	}
+	}, Exchange: capture.Exchange{Error: x.errors, Incomplete: x.ended == 0}}
 	if x.responded {
-		e.Timings = capture.Timings{Wait: milliseconds(x.answered), Receive: milliseconds(ended - x.answered)}
+		e.Timings = har.Timings{Wait: milliseconds(x.answered), Receive: milliseconds(ended - x.answered)}
 	}
 	if e.Request.Method == "" {
 		e.Request.Method = http.MethodGet
@@ -412,7 +412,7 @@ func (x *exchange) entry() capture.Entry {
 }
 
 // postData is nil when nothing was read.
-func (k *kept) postData(h []capture.NameValue, length int64) (*capture.PostData, *capture.Body) {
+func (k *kept) postData(h []har.NameValue, length int64) (*har.PostData, *capture.Body) {
 	if k.total == 0 {
 		if length > 0 {
 			return nil, &capture.Body{Unread: true}
@@ -420,11 +420,11 @@ func (k *kept) postData(h []capture.NameValue, length int64) (*capture.PostData,
 		return nil, nil
 	}
 	unread := !k.ended && (length < 0 || k.total < length)
-	return &capture.PostData{MimeType: valueOf(h, "Content-Type"), Text: k.text()}, &capture.Body{Bytes: k.total, Truncated: k.cut, Unread: unread}
+	return &har.PostData{MimeType: valueOf(h, "Content-Type"), Text: k.text()}, &capture.Body{Bytes: k.total, Truncated: k.cut, Unread: unread}
 }
 
-func (k *kept) content(h []capture.NameValue) (capture.Content, *capture.Body) {
-	c := capture.Content{Size: k.total, MimeType: valueOf(h, "Content-Type"), Text: k.text()}
+func (k *kept) content(h []har.NameValue) (har.Content, *capture.Body) {
+	c := har.Content{Size: k.total, MimeType: valueOf(h, "Content-Type"), Text: k.text()}
 	if k.total == 0 {
 		return c, nil
 	}
@@ -433,31 +433,31 @@ func (k *kept) content(h []capture.NameValue) (capture.Content, *capture.Body) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func nameValues(list []string) []capture.NameValue {
-	out := make([]capture.NameValue, 0, len(list)/2)
+func nameValues(list []string) []har.NameValue {
+	out := make([]har.NameValue, 0, len(list)/2)
 	for i := 0; i+1 < len(list); i += 2 {
-		out = append(out, capture.NameValue{Name: list[i], Value: list[i+1]})
+		out = append(out, har.NameValue{Name: list[i], Value: list[i+1]})
 	}
-	slices.SortStableFunc(out, func(a, b capture.NameValue) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(out, func(a, b har.NameValue) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func headers(h http.Header) []capture.NameValue {
+func headers(h http.Header) []har.NameValue {
 	var p pairs
 	p.add(h)
 	return nameValues(p.list)
 }
 
 // headers are those of an outbound request, without the debug token that it may carry.
-func (c *captures) headers(h http.Header) []capture.NameValue {
+func (c *captures) headers(h http.Header) []har.NameValue {
 	list := headers(h)
 	if d := c.obs.debug; d != nil {
-		list = slices.DeleteFunc(list, func(h capture.NameValue) bool { return h.Name == d.header })
+		list = slices.DeleteFunc(list, func(h har.NameValue) bool { return h.Name == d.header })
 	}
 	return list
 }
 
-func valueOf(h []capture.NameValue, name string) string {
+func valueOf(h []har.NameValue, name string) string {
 	for i := range h {
 		if h[i].Name == name {
 			return h[i].Value

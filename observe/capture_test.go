@@ -30,6 +30,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // shelf is a store in memory. Its Put may be made to wait, fail or panic.
@@ -172,7 +173,7 @@ func TestCapture(t *testing.T) {
 	d := b.Log.Details
 	require.Equal(t, "ticket-4711-4711-4711", d.RequestID)
 	require.Equal(t, k.spans.Ended()[0].SpanContext().TraceID().String(), d.TraceID)
-	require.Equal(t, []any{1, "/carts/{cart}", capture.Failed, 502, "shop v1", runtime.Version()}, []any{d.Schema, d.Route, d.Reason, d.Status, d.Build, d.Go})
+	require.Equal(t, []any{1, "/carts/{cart}", capture.ReasonFailed, 502, "shop v1", runtime.Version()}, []any{d.Schema, d.Route, d.Reason, d.Status, d.Build, d.Go})
 	require.Zero(t, d.Dropped)
 
 	require.Len(t, b.Log.Entries, 4)
@@ -180,11 +181,11 @@ func TestCapture(t *testing.T) {
 	require.Equal(t, "POST", in.Request.Method)
 	require.Regexp(t, `^http://127\.0\.0\.1:\d+/carts/7\?q=x$`, in.Request.URL)
 	require.Equal(t, "HTTP/1.1", in.Request.HTTPVersion)
-	require.Contains(t, in.Request.Headers, capture.NameValue{Name: "X-Tenant", Value: "acme"})
+	require.Contains(t, in.Request.Headers, har.NameValue{Name: "X-Tenant", Value: "acme"})
 	require.JSONEq(t, `{"item":"tea"}`, in.Request.PostData.Text)
 	require.Equal(t, &capture.Body{Kind: capture.KindJSON, Bytes: 15}, in.Exchange.RequestBody)
 	require.Equal(t, 502, in.Response.Status)
-	require.Contains(t, in.Response.Headers, capture.NameValue{Name: "X-Answer", Value: "42"})
+	require.Contains(t, in.Response.Headers, har.NameValue{Name: "X-Answer", Value: "42"})
 	require.Equal(t, int64(6), in.Response.Content.Size)
 	require.Positive(t, in.Time)
 	require.WithinDuration(t, time.Now(), in.Started, time.Minute)
@@ -194,7 +195,7 @@ func TestCapture(t *testing.T) {
 		require.Regexp(t, `^http://127\.0\.0\.1:\d+/prices\?q=tea$`, out.Request.URL)
 		require.Equal(t, `{"item":"tea"}`, out.Request.PostData.Text)
 		require.Equal(t, 200, out.Response.Status)
-		require.Contains(t, out.Response.Headers, capture.NameValue{Name: "X-Price", Value: "tea"})
+		require.Contains(t, out.Response.Headers, har.NameValue{Name: "X-Price", Value: "tea"})
 		require.JSONEq(t, `{"sent":"{\"item\": \"tea\"}"}`, out.Response.Content.Text)
 		require.False(t, out.Exchange.Incomplete)
 	}
@@ -206,10 +207,10 @@ func TestCapture(t *testing.T) {
 	require.Equal(t, []capture.Value{{Name: "v", Result: json.RawMessage("42")}}, d.Values)
 	require.Len(t, d.Flags, 3)
 	require.Equal(t, []string{"new-checkout", "bool", "true", "on", "STATIC", "InMemoryProvider"},
-		[]string{d.Flags[0].Key, d.Flags[0].Type, string(d.Flags[0].Value), d.Flags[0].Variant, d.Flags[0].Reason, d.Flags[0].Provider})
+		[]string{d.Flags[0].Key, string(d.Flags[0].Type), string(d.Flags[0].Value), d.Flags[0].Variant, d.Flags[0].Reason, d.Flags[0].Provider})
 	require.Regexp(t, `^[a-z]{3}$`, d.Flags[0].Targeting)
 	require.JSONEq(t, `{"items":3}`, string(d.Flags[1].Value))
-	require.Equal(t, []string{"missing", "string", "FLAG_NOT_FOUND"}, []string{d.Flags[2].Key, d.Flags[2].Type, d.Flags[2].ErrorCode})
+	require.Equal(t, []string{"missing", "string", "FLAG_NOT_FOUND"}, []string{d.Flags[2].Key, string(d.Flags[2].Type), d.Flags[2].ErrorCode})
 
 	require.Len(t, d.Logs, 2)
 	require.Equal(t, []string{"DEBUG", "began", `{"user":"ann"}`}, []string{d.Logs[0].Level, d.Logs[0].Message, compact(t, d.Logs[0].Attrs)})
@@ -241,7 +242,7 @@ func TestCaptureOfAPanic(t *testing.T) {
 	k.serve(k.obs.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { _ = []int(nil)[len(t.Name())-1000] })), "GET", "/")
 	b := s.bundle(t, k)
 	d := b.Log.Details
-	require.Equal(t, capture.Panicked, d.Reason)
+	require.Equal(t, capture.ReasonPanicked, d.Reason)
 	require.Equal(t, "runtime.boundsError", d.Panic.Type)
 	require.True(t, d.Panic.Runtime)
 	require.Regexp(t, `^runtime error: index out of range \[-\d{3}\]$`, d.Panic.Text)
@@ -320,7 +321,7 @@ func TestCaptureOfASlowRequest(t *testing.T) {
 		k, s := captureRig(t, func(o *observe.Options) { o.Slow = time.Second })
 		k.serve(k.obs.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) })), "GET", "/")
 		b := s.bundle(t, k)
-		require.Equal(t, capture.Slow, b.Log.Details.Reason)
+		require.Equal(t, capture.ReasonSlow, b.Log.Details.Reason)
 		require.Equal(t, 1000.0, b.Log.Entries[0].Time)
 	})
 }
@@ -353,7 +354,7 @@ func TestCaptureOfARequestThatIsDebugged(t *testing.T) {
 	k.serve(k.obs.Handler(observe.Route(mux)), "GET", "/pay", "Upkeep-Debug", token)
 	require.Equal(t, token, handedOn)
 	b := s.bundle(t, k)
-	require.Equal(t, capture.Asked, b.Log.Details.Reason)
+	require.Equal(t, capture.ReasonAsked, b.Log.Details.Reason)
 	require.Len(t, b.Log.Details.Logs, 1)
 	require.Len(t, b.Log.Entries, 2)
 	for _, data := range s.files {

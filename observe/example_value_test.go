@@ -24,7 +24,11 @@ func ExampleValue() {
 		return
 	}
 	defer os.RemoveAll(folder)
-	store := capture.Dir(folder, nil)
+	store, err := capture.NewDir(folder, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	obs, err := observe.New(&observe.Options{
 		Log:      slog.DiscardHandler,
 		Captures: store,

@@ -370,7 +370,7 @@ type flagRecord struct {
 }
 
 // keepFlag notes an evaluation, once for each outcome and targeting key.
-func (rec *recording) keepFlag(provider, targeting string, kind string, d *openfeature.InterfaceEvaluationDetails) {
+func (rec *recording) keepFlag(provider, targeting string, kind capture.FlagType, d *openfeature.InterfaceEvaluationDetails) {
 	if rec == nil {
 		return
 	}
@@ -410,32 +410,32 @@ func (rec *recording) keepFlag(provider, targeting string, kind string, d *openf
 	rec.flags = append(rec.flags, f)
 }
 
-func flagKind(t openfeature.Type) string {
+func flagKind(t openfeature.Type) capture.FlagType {
 	switch t {
 	case openfeature.Boolean:
-		return "bool"
+		return capture.FlagTypeBool
 	case openfeature.String:
-		return "string"
+		return capture.FlagTypeString
 	case openfeature.Float:
-		return "float"
+		return capture.FlagTypeFloat
 	case openfeature.Int:
-		return "int"
+		return capture.FlagTypeInt
 	}
-	return "object"
+	return capture.FlagTypeObject
 }
 
-func kindOfFlag(value any) string {
+func kindOfFlag(value any) capture.FlagType {
 	switch value.(type) {
 	case bool:
-		return "bool"
+		return capture.FlagTypeBool
 	case string:
-		return "string"
+		return capture.FlagTypeString
 	case float64:
-		return "float"
+		return capture.FlagTypeFloat
 	case int64:
-		return "int"
+		return capture.FlagTypeInt
 	}
-	return "object"
+	return capture.FlagTypeObject
 }
 
 // keepLog packs a record that is written at once; those that are not are in the tail.

@@ -116,7 +116,7 @@ func BenchmarkHandler(b *testing.B) {
 func BenchmarkMiddleware(b *testing.B) {
 	for name, h := range map[string]http.Handler{
 		"0 bare":        nothing,
-		"1 no span":     version.Middleware(shop())(nothing),
+		"1 no span":     version.Middleware(shop(), nil)(nothing),
 		"2 with header": version.Middleware(shop(), &version.MiddlewareOptions{Header: "X-Version"})(nothing),
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -17,20 +17,20 @@ import (
 type ChangeKind string
 
 const (
-	// Changed means another value, without an order between them.
-	Changed ChangeKind = "changed"
-	// Added and Removed mean that only the new or only the old has it.
-	Added   ChangeKind = "added"
-	Removed ChangeKind = "removed"
-	// Upgraded and Downgraded mean a later or an earlier version.
-	Upgraded   ChangeKind = "upgraded"
-	Downgraded ChangeKind = "downgraded"
-	// Replaced means that a replace directive came, went or names something
+	// ChangeKindChanged means another value, without an order between them.
+	ChangeKindChanged ChangeKind = "changed"
+	// ChangeKindAdded and ChangeKindRemoved mean that only the new or only the old has it.
+	ChangeKindAdded   ChangeKind = "added"
+	ChangeKindRemoved ChangeKind = "removed"
+	// ChangeKindUpgraded and ChangeKindDowngraded mean a later or an earlier version.
+	ChangeKindUpgraded   ChangeKind = "upgraded"
+	ChangeKindDowngraded ChangeKind = "downgraded"
+	// ChangeKindReplaced means that a replace directive came, went or names something
 	// else.
-	Replaced ChangeKind = "replaced"
-	// Resummed means the same version with another checksum: what the module
+	ChangeKindReplaced ChangeKind = "replaced"
+	// ChangeKindResummed means the same version with another checksum: what the module
 	// proxy promises never to serve. Find out which is the true one.
-	Resummed ChangeKind = "resummed"
+	ChangeKindResummed ChangeKind = "resummed"
 )
 
 // A Change is one value that differs; the zero Change is none. Old or New is
@@ -58,7 +58,7 @@ type Changes struct {
 	Dirty       Change `json:"dirty,omitzero"` // "true" and "false"
 	Revision    Change `json:"revision,omitzero"`
 	Environment Change `json:"environment,omitzero"`
-	Module      Change `json:"module,omitzero"` // the path; the sum when Resummed
+	Module      Change `json:"module,omitzero"` // the path; the sum when ChangeKindResummed
 	Toolchain   Change `json:"toolchain,omitzero"`
 	Platform    Change `json:"platform,omitzero"`
 
@@ -96,7 +96,7 @@ func Diff(old, new Info) Changes {
 	c.Environment = c.told("environment", a.Environment, b.Environment)
 	c.Module = c.told("module", a.Module, b.Module)
 	if a.Module == b.Module && a.ModuleVersion == b.ModuleVersion && a.ModuleSum != b.ModuleSum && a.ModuleSum != "" && b.ModuleSum != "" {
-		c.Module = Change{Kind: Resummed, Old: a.ModuleSum, New: b.ModuleSum}
+		c.Module = Change{Kind: ChangeKindResummed, Old: a.ModuleSum, New: b.ModuleSum}
 	}
 	c.Toolchain = c.told("toolchain", a.GoVersion, b.GoVersion)
 	if t := c.Toolchain; goversion.IsValid(t.Old) && goversion.IsValid(t.New) {
@@ -140,7 +140,7 @@ func changed(a, b string) Change {
 	if a == b {
 		return Change{}
 	}
-	return Change{Kind: Changed, Old: a, New: b}
+	return Change{Kind: ChangeKindChanged, Old: a, New: b}
 }
 
 // told compares what a small snapshot does not tell.
@@ -162,11 +162,11 @@ func (c *Changes) comparable(what string, a, b bool) bool {
 func direction(order int) ChangeKind {
 	switch {
 	case order < 0:
-		return Upgraded
+		return ChangeKindUpgraded
 	case order > 0:
-		return Downgraded
+		return ChangeKindDowngraded
 	}
-	return Changed
+	return ChangeKindChanged
 }
 
 // diffModules walks two lists that are sorted by path.
@@ -175,10 +175,10 @@ func diffModules(old, new []Module) []ModuleChange {
 	for len(old) > 0 || len(new) > 0 {
 		switch {
 		case len(new) == 0 || len(old) > 0 && old[0].Path < new[0].Path:
-			changes = append(changes, ModuleChange{Path: old[0].Path, Kind: Removed, Old: old[0].deepCopy()})
+			changes = append(changes, ModuleChange{Path: old[0].Path, Kind: ChangeKindRemoved, Old: old[0].deepCopy()})
 			old = old[1:]
 		case len(old) == 0 || new[0].Path < old[0].Path:
-			changes = append(changes, ModuleChange{Path: new[0].Path, Kind: Added, New: new[0].deepCopy()})
+			changes = append(changes, ModuleChange{Path: new[0].Path, Kind: ChangeKindAdded, New: new[0].deepCopy()})
 			new = new[1:]
 		default:
 			if kind := moduleChange(&old[0], &new[0]); kind != "" {
@@ -200,23 +200,23 @@ func (m *Module) deepCopy() *Module {
 // is one.
 func moduleChange(old, new *Module) ChangeKind {
 	if (old.Replace == nil) != (new.Replace == nil) {
-		return Replaced
+		return ChangeKindReplaced
 	}
 	if old.Replace != nil {
 		if old.Replace.Path != new.Replace.Path {
-			return Replaced
+			return ChangeKindReplaced
 		}
 		old, new = old.Replace, new.Replace
 	}
 	switch {
 	case old.Version == new.Version && old.Sum != new.Sum && old.Sum != "" && new.Sum != "":
-		return Resummed
+		return ChangeKindResummed
 	case old.Version == new.Version:
 		return ""
 	case semver.IsValid(old.Version) && semver.IsValid(new.Version):
 		return direction(semver.Compare(old.Version, new.Version))
 	}
-	return Changed
+	return ChangeKindChanged
 }
 
 // toldElsewhere are the settings that other changes already tell.
@@ -226,14 +226,14 @@ func diffSettings(old, new map[string]string) map[string]Change {
 	changes := make(map[string]Change)
 	for key, value := range old {
 		if now, ok := new[key]; !ok {
-			changes[key] = Change{Kind: Removed, Old: value}
+			changes[key] = Change{Kind: ChangeKindRemoved, Old: value}
 		} else if now != value {
 			changes[key] = changed(value, now)
 		}
 	}
 	for key, value := range new {
 		if _, ok := old[key]; !ok {
-			changes[key] = Change{Kind: Added, New: value}
+			changes[key] = Change{Kind: ChangeKindAdded, New: value}
 		}
 	}
 	maps.DeleteFunc(changes, func(key string, _ Change) bool { return toldElsewhere[key] })
@@ -273,7 +273,7 @@ func (c Changes) lines() []string {
 			return
 		}
 		line := what + orUnknown(change.Old) + " → " + orUnknown(change.New)
-		if change.Kind == Downgraded {
+		if change.Kind == ChangeKindDowngraded {
 			line += " (downgraded)"
 		}
 		lines = append(lines, line)
@@ -287,7 +287,7 @@ func (c Changes) lines() []string {
 	case "false":
 		lines = append(lines, "no longer from a modified working tree")
 	}
-	if c.Module.Kind == Resummed {
+	if c.Module.Kind == ChangeKindResummed {
 		lines = append(lines, "module same version, other sum: "+c.Module.Old+" → "+c.Module.New)
 	} else {
 		add("module ", c.Module)
@@ -303,9 +303,9 @@ func (c Changes) lines() []string {
 	add("environment ", c.Environment)
 	for _, key := range slices.Sorted(maps.Keys(c.Settings)) {
 		switch s := c.Settings[key]; s.Kind {
-		case Added:
+		case ChangeKindAdded:
 			lines = append(lines, key+"="+s.New+" added")
-		case Removed:
+		case ChangeKindRemoved:
 			lines = append(lines, key+"="+s.Old+" removed")
 		default:
 			lines = append(lines, key+" "+s.Old+" → "+s.New)
@@ -323,12 +323,12 @@ func (d ModuleChange) words() string {
 		return d.Old.words() + " removed"
 	case d.Old == nil:
 		return d.New.words() + " added"
-	case d.Kind == Resummed:
+	case d.Kind == ChangeKindResummed:
 		old, new := d.Old.built(), d.New.built()
 		return fmt.Sprintf("%s same version, other sum: %s → %s", d.New.words(), old.Sum, new.Sum)
 	}
 	text := d.Old.words() + " → " + d.New.words()
-	if d.Kind == Downgraded {
+	if d.Kind == ChangeKindDowngraded {
 		text += " (downgraded)"
 	}
 	return text

@@ -42,39 +42,39 @@ func TestDiffOfModules(t *testing.T) {
 		kind     version.ChangeKind
 		text     string
 	}{
-		"added":           {nil, dep(p, "v1.0.0", "h1:a"), version.Added, "dep v1.0.0 added"},
-		"removed":         {dep(p, "v1.0.0", "h1:a"), nil, version.Removed, "dep v1.0.0 removed"},
-		"upgraded":        {dep(p, "v1.9.0", "h1:a"), dep(p, "v1.10.0", "h1:b"), version.Upgraded, "dep v1.9.0 → v1.10.0"},
-		"downgraded":      {dep(p, "v1.10.0", "h1:a"), dep(p, "v1.9.0", "h1:b"), version.Downgraded, "dep v1.10.0 → v1.9.0 (downgraded)"},
-		"from prerelease": {dep(p, "v1.0.0-rc.1", ""), dep(p, "v1.0.0", ""), version.Upgraded, "dep v1.0.0-rc.1 → v1.0.0"},
-		"to pseudo":       {dep(p, "v1.0.0", ""), dep(p, "v1.0.1-0.20261120112000-a1b2c3d4e5f6", ""), version.Upgraded, "dep v1.0.0 → v1.0.1-0.20261120112000-a1b2c3d4e5f6"},
-		"resummed":        {dep(p, "v1.0.0", "h1:a"), dep(p, "v1.0.0", "h1:b"), version.Resummed, "dep v1.0.0 same version, other sum: h1:a → h1:b"},
+		"added":           {nil, dep(p, "v1.0.0", "h1:a"), version.ChangeKindAdded, "dep v1.0.0 added"},
+		"removed":         {dep(p, "v1.0.0", "h1:a"), nil, version.ChangeKindRemoved, "dep v1.0.0 removed"},
+		"upgraded":        {dep(p, "v1.9.0", "h1:a"), dep(p, "v1.10.0", "h1:b"), version.ChangeKindUpgraded, "dep v1.9.0 → v1.10.0"},
+		"downgraded":      {dep(p, "v1.10.0", "h1:a"), dep(p, "v1.9.0", "h1:b"), version.ChangeKindDowngraded, "dep v1.10.0 → v1.9.0 (downgraded)"},
+		"from prerelease": {dep(p, "v1.0.0-rc.1", ""), dep(p, "v1.0.0", ""), version.ChangeKindUpgraded, "dep v1.0.0-rc.1 → v1.0.0"},
+		"to pseudo":       {dep(p, "v1.0.0", ""), dep(p, "v1.0.1-0.20261120112000-a1b2c3d4e5f6", ""), version.ChangeKindUpgraded, "dep v1.0.0 → v1.0.1-0.20261120112000-a1b2c3d4e5f6"},
+		"resummed":        {dep(p, "v1.0.0", "h1:a"), dep(p, "v1.0.0", "h1:b"), version.ChangeKindResummed, "dep v1.0.0 same version, other sum: h1:a → h1:b"},
 		"vendored":        {dep(p, "v1.0.0", "h1:a"), dep(p, "v1.0.0", ""), "", "no change"},
 		"replaced": {
 			dep(p, "v1.0.0", "h1:a"), replaced(dep(p, "v1.0.0", ""), "../dep", "", ""),
-			version.Replaced, "dep v1.0.0 → v1.0.0 (replaced by ../dep)",
+			version.ChangeKindReplaced, "dep v1.0.0 → v1.0.0 (replaced by ../dep)",
 		},
 		"no longer replaced": {
 			replaced(dep(p, "v1.0.0", ""), "example.com/fork", "v1.0.1", "h1:f"), dep(p, "v1.0.0", "h1:a"),
-			version.Replaced, "dep v1.0.0 (replaced by example.com/fork v1.0.1) → v1.0.0",
+			version.ChangeKindReplaced, "dep v1.0.0 (replaced by example.com/fork v1.0.1) → v1.0.0",
 		},
 		"by another": {
 			replaced(dep(p, "v1.0.0", ""), "../a", "", ""), replaced(dep(p, "v1.0.0", ""), "../b", "", ""),
-			version.Replaced, "dep v1.0.0 (replaced by ../a) → v1.0.0 (replaced by ../b)",
+			version.ChangeKindReplaced, "dep v1.0.0 (replaced by ../a) → v1.0.0 (replaced by ../b)",
 		},
 		"replacement upgraded": {
 			replaced(dep(p, "v1.0.0", ""), "example.com/fork", "v1.0.1", "h1:f"), replaced(dep(p, "v1.0.0", ""), "example.com/fork", "v1.0.2", "h1:g"),
-			version.Upgraded, "dep v1.0.0 (replaced by example.com/fork v1.0.1) → v1.0.0 (replaced by example.com/fork v1.0.2)",
+			version.ChangeKindUpgraded, "dep v1.0.0 (replaced by example.com/fork v1.0.1) → v1.0.0 (replaced by example.com/fork v1.0.2)",
 		},
 		"replacement resummed": {
 			replaced(dep(p, "v1.0.0", ""), "example.com/fork", "v1.0.1", "h1:f"), replaced(dep(p, "v1.0.0", ""), "example.com/fork", "v1.0.1", "h1:g"),
-			version.Resummed, "dep v1.0.0 (replaced by example.com/fork v1.0.1) same version, other sum: h1:f → h1:g",
+			version.ChangeKindResummed, "dep v1.0.0 (replaced by example.com/fork v1.0.1) same version, other sum: h1:f → h1:g",
 		},
 		"replacement unchanged": {
 			replaced(dep(p, "v1.0.0", ""), "../a", "", ""), replaced(dep(p, "v1.2.0", ""), "../a", "", ""),
 			"", "no change",
 		},
-		"workspace": {dep(p, "v1.0.0", ""), dep(p, "(devel)", ""), version.Changed, "dep v1.0.0 → (devel)"},
+		"workspace": {dep(p, "v1.0.0", ""), dep(p, "(devel)", ""), version.ChangeKindChanged, "dep v1.0.0 → (devel)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,15 +100,15 @@ func TestDiffOfVersions(t *testing.T) {
 		kind     version.ChangeKind
 		text     string
 	}{
-		{"v1.4.2", "v1.4.3", version.Upgraded, "v1.4.2 → v1.4.3"},
-		{"v1.4.2", "1.4.3", version.Upgraded, "v1.4.2 → 1.4.3"},
-		{"v1.4.3", "v1.4.2", version.Downgraded, "v1.4.3 → v1.4.2 (downgraded)"},
-		{"v1.4.2", "1.4.2", version.Changed, "v1.4.2 → 1.4.2"},
-		{"2026.11.20", "2026.11.19", version.Changed, "2026.11.20 → 2026.11.19"},
-		{"build-2", "build-1", version.Changed, "build-2 → build-1"},
-		{"v1.4.2", "build-1", version.Changed, "v1.4.2 → build-1"},
-		{"", "v1.4.2", version.Changed, "unknown → v1.4.2"},
-		{"v1.4.2", "(devel)", version.Changed, "v1.4.2 → (devel)"},
+		{"v1.4.2", "v1.4.3", version.ChangeKindUpgraded, "v1.4.2 → v1.4.3"},
+		{"v1.4.2", "1.4.3", version.ChangeKindUpgraded, "v1.4.2 → 1.4.3"},
+		{"v1.4.3", "v1.4.2", version.ChangeKindDowngraded, "v1.4.3 → v1.4.2 (downgraded)"},
+		{"v1.4.2", "1.4.2", version.ChangeKindChanged, "v1.4.2 → 1.4.2"},
+		{"2026.11.20", "2026.11.19", version.ChangeKindChanged, "2026.11.20 → 2026.11.19"},
+		{"build-2", "build-1", version.ChangeKindChanged, "build-2 → build-1"},
+		{"v1.4.2", "build-1", version.ChangeKindChanged, "v1.4.2 → build-1"},
+		{"", "v1.4.2", version.ChangeKindChanged, "unknown → v1.4.2"},
+		{"v1.4.2", "(devel)", version.ChangeKindChanged, "v1.4.2 → (devel)"},
 	} {
 		d := version.Diff(version.Info{Version: c.old}, version.Info{Version: c.new})
 		require.Equal(t, version.Change{Kind: c.kind, Old: c.old, New: c.new}, d.Version)
@@ -161,7 +161,7 @@ func TestDiffToldApartFromUnknown(t *testing.T) {
 	require.Equal(t, "rev unknown..a1b2c3d4e5f6", d.String())
 
 	sum := version.Diff(version.Info{Module: "m", ModuleVersion: "v1.0.0", ModuleSum: "h1:a"}, version.Info{Module: "m", ModuleVersion: "v1.0.0", ModuleSum: "h1:b"})
-	require.Equal(t, version.Resummed, sum.Module.Kind)
+	require.Equal(t, version.ChangeKindResummed, sum.Module.Kind)
 	require.Equal(t, "module same version, other sum: h1:a → h1:b", sum.String())
 }
 

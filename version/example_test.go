@@ -62,7 +62,7 @@ func Example() {
 	fmt.Println(info.UserAgent())
 
 	var shop http.Handler = http.NotFoundHandler()
-	shop = version.Middleware(info)(shop) // what a request's span is told:
+	shop = version.Middleware(info, nil)(shop) // what a request's span is told:
 	_ = shop
 	for _, attr := range info.Attributes() {
 		fmt.Printf("%s=%s\n", attr.Key, attr.Value.String())
@@ -235,10 +235,10 @@ func ExampleTransport() {
 
 // With flag.ExitOnError, as flag.CommandLine has it, the program exits by
 // itself; here it goes on and looks.
-func ExampleInfo_Flag() {
+func ExampleBindFlag() {
 	info := version.FromBuildInfo(exampleBuild("v1.4.2", newRevision, "v3.5.0"), nil)
 	flags := flag.NewFlagSet("shop", flag.ContinueOnError)
-	asked := info.Flag(flags)
+	asked := version.BindFlag(info, flags)
 	if err := flags.Parse([]string{"-version"}); err != nil || *asked {
 		return
 	}
@@ -298,7 +298,7 @@ func ExampleDiff_anotherSum() {
 	bi := exampleBuild("v1.4.2", newRevision, "v3.5.0")
 	bi.Deps[0].Sum = "h1:somethingElse"
 	for _, c := range version.Diff(version.FromBuildInfo(old, nil), version.FromBuildInfo(bi, nil)).Deps {
-		if c.Kind == version.Resummed {
+		if c.Kind == version.ChangeKindResummed {
 			fmt.Println(c.Path, c.New.Version, c.Old.Sum, c.New.Sum)
 		}
 	}

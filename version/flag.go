@@ -8,11 +8,8 @@ import (
 	"strconv"
 )
 
-// Flag adds -version to the flags, for the running program.
-func Flag(flags *flag.FlagSet) *bool { return Current().Flag(flags) }
-
-// Flag adds -version, which prints [Info.String] and a newline, and then ends
-// the program in the way that -h ends it under the same error handling:
+// BindFlag adds -version to the flags. The flag prints [Info.String] and a
+// newline, and then ends the program as -h does under the same error handling:
 //
 //   - flag.ExitOnError: the program exits with status 0;
 //   - flag.PanicOnError: Parse panics with [flag.ErrHelp];
@@ -24,11 +21,11 @@ func Flag(flags *flag.FlagSet) *bool { return Current().Flag(flags) }
 // error, the default: a version that was asked for is not an error. Nil flags
 // are flag.CommandLine. It panics, as package flag does, when there is a flag
 // of that name.
-func (i Info) Flag(flags *flag.FlagSet) *bool {
+func BindFlag(info Info, flags *flag.FlagSet) *bool {
 	if flags == nil {
 		flags = flag.CommandLine
 	}
-	v := &flagValue{flags: flags, line: i.String()}
+	v := &flagValue{flags: flags, line: info.String()}
 	flags.Var(v, "version", "print the version and exit")
 	return &v.asked
 }

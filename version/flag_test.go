@@ -32,7 +32,7 @@ func TestFlagContinueOnError(t *testing.T) {
 		var out strings.Builder
 		flags := flag.NewFlagSet("shop", flag.ContinueOnError)
 		flags.SetOutput(&out)
-		asked := shop().Flag(flags)
+		asked := version.BindFlag(shop(), flags)
 		err := flags.Parse(strings.Fields(c.args))
 		require.Equal(t, c.fails, err != nil, c.args)
 		require.Equal(t, c.asked, *asked, c.args)
@@ -47,7 +47,7 @@ func TestFlagPanicOnError(t *testing.T) {
 	var out strings.Builder
 	flags := flag.NewFlagSet("shop", flag.PanicOnError)
 	flags.SetOutput(&out)
-	shop().Flag(flags)
+	version.BindFlag(shop(), flags)
 	require.PanicsWithValue(t, flag.ErrHelp, func() { _ = flags.Parse([]string{"-version"}) })
 	require.Equal(t, shopLine, out.String())
 }
@@ -85,7 +85,7 @@ func TestFlagIsDocumented(t *testing.T) {
 	var out strings.Builder
 	flags := flag.NewFlagSet("shop", flag.ContinueOnError)
 	flags.SetOutput(&out)
-	asked := version.Flag(flags)
+	asked := version.BindFlag(version.Current(), flags)
 	flags.PrintDefaults()
 	require.Equal(t, "  -version\n    \tprint the version and exit\n", out.String())
 	require.False(t, *asked)

@@ -8,9 +8,17 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	gotime "time"
+	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
+)
+
+const (
+	// maxValue bounds, in bytes, each field that names something: name,
+	// version, revision, environment.
+	maxValue = 256
+	// maxText bounds every other text: module paths, settings, sections.
+	maxText = 4096
 )
 
 // Info is the identity of a program. The zero Info knows nothing; what is
@@ -37,7 +45,7 @@ type Info struct {
 	Revision string
 
 	// Time of the commit, in UTC. It is not the time of the build.
-	Time gotime.Time
+	Time time.Time
 
 	// Environment that the service runs in: production, staging.
 	Environment string
@@ -98,7 +106,7 @@ type Options struct {
 	Name        string
 	Version     string
 	Revision    string
-	Time        gotime.Time // of the commit
+	Time        time.Time // of the commit
 	Environment string
 
 	// Getenv reads the environment. When nil, New reads the process
@@ -220,10 +228,10 @@ func (m *Module) tidy() {
 
 // cleanTime gives the time in UTC, to the second, and zero for a time that
 // RFC 3339 cannot write.
-func cleanTime(t gotime.Time) gotime.Time {
-	t = t.UTC().Truncate(gotime.Second)
+func cleanTime(t time.Time) time.Time {
+	t = t.UTC().Truncate(time.Second)
 	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
-		return gotime.Time{}
+		return time.Time{}
 	}
 	return t
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	gotime "time"
+	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
@@ -20,7 +20,7 @@ import (
 // A field that is unknown is null. (In an answer of [Handler] a field that is
 // missing is not shown at that level.) These names are stable.
 func (i Info) MarshalJSON() ([]byte, error) {
-	return appendObject(nil, i.tidy().members(LevelFull))
+	return object(i.tidy().members(LevelFull)), nil
 }
 
 // UnmarshalJSON reads what MarshalJSON and [Handler] write. Names that it does
@@ -86,24 +86,34 @@ func (i Info) members(level Level) []member {
 	return list
 }
 
-// appendObject writes members as a JSON object in their order.
-func appendObject(b []byte, members []member) ([]byte, error) {
-	b = append(b, '{')
+// object writes members as a JSON object in their order.
+func object(members []member) []byte {
+	b := []byte{'{'}
 	for n, m := range members {
 		if n > 0 {
 			b = append(b, ',')
 		}
-		name, err := json.Marshal(m.name)
-		if err != nil {
-			return nil, err
-		}
-		value, err := json.Marshal(m.value)
-		if err != nil {
-			return nil, err
-		}
-		b = append(append(append(b, name...), ':'), value...)
+		b = append(append(append(b, marshal(m.name)...), ':'), marshal(m.value)...)
 	}
-	return append(b, '}'), nil
+	return append(b, '}')
+}
+
+// indented is object for people.
+func indented(members []member) string {
+	var b bytes.Buffer
+	if err := json.Indent(&b, object(members), "", "  "); err != nil {
+		panic("version: " + err.Error())
+	}
+	return b.String() + "\n"
+}
+
+// marshal writes a value of a type that JSON can always write.
+func marshal(value any) []byte {
+	data, err := json.Marshal(value)
+	if err != nil {
+		panic("version: " + err.Error())
+	}
+	return data
 }
 
 // fieldFault is a field of a snapshot that cannot be read.
@@ -155,7 +165,7 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 	read("origins", &info.Origins)
 	read("conflicts", &info.Conflicts)
 	if when != "" {
-		t, err := gotime.Parse(gotime.RFC3339, when)
+		t, err := time.Parse(time.RFC3339, when)
 		if err != nil {
 			faults = append(faults, &fieldFault{"time", fmt.Errorf("must be RFC 3339, got %q", cleantext.Line(when, maxValue))})
 		}

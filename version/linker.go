@@ -1,14 +1,19 @@
 package version
 
-import "strings"
+import (
+	"strings"
+	_ "unsafe" // for go:linkname
+)
 
 // The linker variables, set by -ldflags "-X". They must be string variables
-// without an initial value: the linker leaves others alone. The name time is
-// why files of this package import the package of that name as gotime.
+// without an initial value: the linker ignores others. For the linker, linkedTime
+// is called time; in Go that name would hide the package time in every file.
 var (
 	version  string
 	revision string
-	time     string
+
+	//go:linkname linkedTime github.com/upkeep-go/upkeep/version.time
+	linkedTime string
 )
 
 // linkerPrefix is how -X names a variable of this package.
@@ -22,7 +27,7 @@ type linked struct {
 // linkedHere is what was linked into the running program. Unlike the recorded
 // -ldflags it is also there in a program built with -trimpath.
 func linkedHere() linked {
-	return linked{version: version, revision: revision, time: time}
+	return linked{version: version, revision: revision, time: linkedTime}
 }
 
 // linkedBy reads our three variables, and nothing else, from the recorded

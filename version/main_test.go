@@ -16,7 +16,7 @@ const flagHelper = "VERSION_TEST_FLAGS"
 func TestMain(m *testing.M) {
 	if os.Getenv(flagHelper) != "" {
 		flags := flag.NewFlagSet("shop", flag.ExitOnError)
-		shop().Flag(flags)
+		version.BindFlag(shop(), flags)
 		_ = flags.Parse(os.Args[1:])
 		os.Exit(3) // -version did not end it
 	}

@@ -9,7 +9,7 @@ import (
 // MiddlewareOptions say what [Middleware] does beyond the span.
 type MiddlewareOptions struct {
 	// Header names a response header that carries the version, X-Version for
-	// instance. When empty, none is sent: a version tells an attacker which
+	// instance. Empty means none: a version tells an attacker which
 	// weaknesses to try. None is sent either when the version is unknown or
 	// the name is not a valid header name.
 	Header string
@@ -17,14 +17,11 @@ type MiddlewareOptions struct {
 
 // Middleware sets [Info.Attributes] on the span of each request, so it stands
 // inside of the middleware that starts the span. A request whose span is not
-// recorded costs a look and no allocation. Of several options the last that
-// is not nil counts.
-func Middleware(info Info, opts ...*MiddlewareOptions) func(http.Handler) http.Handler {
+// recorded costs a look and no allocation. Nil options are the defaults.
+func Middleware(info Info, opts *MiddlewareOptions) func(http.Handler) http.Handler {
 	var o MiddlewareOptions
-	for _, opt := range opts {
-		if opt != nil {
-			o = *opt
-		}
+	if opts != nil {
+		o = *opts
 	}
 	attrs := info.Attributes()
 	value := token(info.Version)

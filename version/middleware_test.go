@@ -20,7 +20,7 @@ func TestMiddlewareTellsTheSpan(t *testing.T) {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
 	ctx, span := provider.Tracer("test").Start(t.Context(), "GET /")
 	w := httptest.NewRecorder()
-	version.Middleware(shop())(nothing).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+	version.Middleware(shop(), nil)(nothing).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
 	span.End()
 	require.Equal(t, []attribute.KeyValue{
 		attribute.String("service.name", "shop"),
@@ -35,25 +35,24 @@ func TestMiddlewareHeader(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		info version.Info
-		opts []*version.MiddlewareOptions
+		opts *version.MiddlewareOptions
 		want http.Header
 	}{
 		{shop(), nil, http.Header{}},
-		{shop(), []*version.MiddlewareOptions{nil}, http.Header{}},
-		{shop(), []*version.MiddlewareOptions{{}}, http.Header{}},
-		{shop(), []*version.MiddlewareOptions{{Header: "x-version"}}, http.Header{"X-Version": {"v1.4.2"}}},
-		{version.Info{}, []*version.MiddlewareOptions{{Header: "X-Version"}}, http.Header{}},
-		{version.Info{Version: "v1\r\nX-Evil: 1"}, []*version.MiddlewareOptions{{Header: "X-Version"}}, http.Header{"X-Version": {"v1-X-Evil-1"}}},
-		{shop(), []*version.MiddlewareOptions{{Header: "X Version\r\n"}}, http.Header{}},
+		{shop(), &version.MiddlewareOptions{}, http.Header{}},
+		{shop(), &version.MiddlewareOptions{Header: "x-version"}, http.Header{"X-Version": {"v1.4.2"}}},
+		{version.Info{}, &version.MiddlewareOptions{Header: "X-Version"}, http.Header{}},
+		{version.Info{Version: "v1\r\nX-Evil: 1"}, &version.MiddlewareOptions{Header: "X-Version"}, http.Header{"X-Version": {"v1-X-Evil-1"}}},
+		{shop(), &version.MiddlewareOptions{Header: "X Version\r\n"}, http.Header{}},
 	} {
 		w := httptest.NewRecorder()
-		version.Middleware(c.info, c.opts...)(nothing).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		version.Middleware(c.info, c.opts)(nothing).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		require.Equal(t, c.want, w.Header())
 	}
 }
 
 func TestMiddlewareWithoutSpanAllocatesNothing(t *testing.T) {
-	h := version.Middleware(shop())(nothing)
+	h := version.Middleware(shop(), nil)(nothing)
 	r := httptest.NewRequest("GET", "/", nil)
 	w := httptest.NewRecorder()
 	require.Zero(t, testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }))

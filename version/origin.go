@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	gotime "time"
+	"time"
 
 	"golang.org/x/mod/module"
 
@@ -305,27 +305,27 @@ func known(value string) string {
 
 // parseTime reads RFC 3339 and seconds since 1970 (git's %cI and %ct); the
 // empty text is the zero time.
-func parseTime(s string) (t gotime.Time, ok bool) {
+func parseTime(s string) (t time.Time, ok bool) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return t, true
 	}
-	t, err := gotime.Parse(gotime.RFC3339, s)
+	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
 		seconds, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
 			return t, false
 		}
-		t = gotime.Unix(seconds, 0)
+		t = time.Unix(seconds, 0)
 	}
 	t = cleanTime(t)
 	return t, !t.IsZero()
 }
 
 // writeTime is the reverse of parseTime.
-func writeTime(t gotime.Time) string {
+func writeTime(t time.Time) string {
 	if t = cleanTime(t); t.IsZero() {
 		return ""
 	}
-	return t.Format(gotime.RFC3339)
+	return t.Format(time.RFC3339)
 }

@@ -444,11 +444,11 @@ func TestDiffOfTwoRealPrograms(t *testing.T) {
 	require.Equal(t, "v1.4.1 → v1.4.2\nsemver v3.4.0 → v3.5.0\nrev "+oldRevision[:12]+".."+newRevision[:12], d.String())
 	require.Equal(t, []version.ModuleChange{{
 		Path: "github.com/Masterminds/semver/v3",
-		Kind: version.Upgraded,
+		Kind: version.ChangeKindUpgraded,
 		Old:  &version.Module{Path: "github.com/Masterminds/semver/v3", Version: "v3.4.0", Sum: semver340},
 		New:  &version.Module{Path: "github.com/Masterminds/semver/v3", Version: "v3.5.0", Sum: semver350},
 	}}, d.Deps)
-	require.Equal(t, version.Downgraded, version.Diff(new, old).Deps[0].Kind)
+	require.Equal(t, version.ChangeKindDowngraded, version.Diff(new, old).Deps[0].Kind)
 
 	// What the go command prints of the file says the same as the file.
 	for _, args := range [][]string{{"version", "-m"}, {"version", "-m", "-json"}} {

@@ -51,7 +51,10 @@ func produce(ctx context.Context, folder string, customers int) (a account, err 
 	var log bytes.Buffer
 	key := make([]byte, 32) // a service has it from where its other secrets are
 	_, _ = rand.Read(key)
-	store := capture.Dir(folder, nil)
+	store, err := capture.NewDir(folder, nil)
+	if err != nil {
+		return a, err
+	}
 	info := version.Current()
 	obs, err := observe.New(&observe.Options{
 		Log:      slog.NewJSONHandler(&log, nil),

@@ -131,7 +131,7 @@ func (s *shop) openStorefront(ctx context.Context, endpoint, pricesURL string) e
 		}
 		fmt.Fprintln(w, "sold for", price)
 	})
-	s.url, err = s.serve(ctx, "127.0.0.1:0", obs.Handler(version.Middleware(info)(guard.Handler(observe.Route(mux)))))
+	s.url, err = s.serve(ctx, "127.0.0.1:0", obs.Handler(version.Middleware(info, nil)(guard.Handler(observe.Route(mux)))))
 	return err
 }
 

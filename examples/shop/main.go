@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	set.SetOutput(stderr)
 	addr := set.String("addr", "127.0.0.1:8080", "`address` of the storefront")
 	play := set.Bool("tour", false, "play the story, check each step, and end")
-	show := version.Flag(set)
+	show := version.BindFlag(version.Current(), set)
 	if err := set.Parse(args); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func newPrices(info version.Info, obs *observe.Observer, peers *compat.Policy) h
 			"gift-card": {Cents: 2000, Grams: 0},
 		})
 	})
-	return obs.Handler(version.Middleware(info)(compat.Require(peers)(observe.Route(mux))))
+	return obs.Handler(version.Middleware(info, nil)(compat.Require(peers)(observe.Route(mux))))
 }
 
 // fetchPrices asks the price service.

@@ -349,7 +349,9 @@ func (v Value) Entries() iter.Seq2[Value, Value] {
 	}
 }
 
-func (v Value) at(n *Node, field string) Value { return Value{r: v.r, node: n, subject: v.subject, field: field} }
+func (v Value) at(n *Node, field string) Value {
+	return Value{r: v.r, node: n, subject: v.subject, field: field}
+}
 
 // Map begins to read a map with fixed fields. A value that is missing, or no map, has no
 // fields; the latter is a fault.

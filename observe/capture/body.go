@@ -7,8 +7,11 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // maxInflated bounds what a compressed body may become.
@@ -17,9 +20,9 @@ const maxInflated = 1 << 20
 // A message is what a body stands in.
 type message struct {
 	text      string // as it was sent
-	headers   []NameValue
+	headers   []har.NameValue
 	body      *Body
-	params    []Param
+	params    []har.Param
 	inflated  bool
 	mediaType string
 	status    int // of a response
@@ -108,48 +111,76 @@ func inflate(s string) (string, bool) {
 	return string(plain), err == nil && len(plain) <= maxInflated
 }
 
-func params(query string) []Param {
-	var list []Param
+func params(query string) []har.Param {
+	var list []har.Param
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair != "" {
 			name, value, _ := strings.Cut(pair, "=")
-			list = append(list, Param{Name: unescape(name), Value: unescape(value)})
+			list = append(list, har.Param{Name: unescape(name), Value: unescape(value)})
 		}
 	}
 	return list
 }
 
-func pairs(query string) []NameValue {
-	list := []NameValue{}
+func pairs(query string) []har.NameValue {
+	list := []har.NameValue{}
 	for _, p := range params(query) {
-		list = append(list, NameValue{Name: p.Name, Value: p.Value})
+		list = append(list, har.NameValue{Name: p.Name, Value: p.Value})
 	}
 	return list
 }
 
 // parts are the names and types of a multipart body.
-func (m *mask) parts(text, contentType string) []Param {
+func (m *mask) parts(text, contentType string) []har.Param {
 	_, attrs, err := mime.ParseMediaType(contentType)
 	if err != nil || attrs["boundary"] == "" {
 		return nil
 	}
-	var list []Param
+	var list []har.Param
 	r := multipart.NewReader(strings.NewReader(text), attrs["boundary"])
 	for len(list) < 1000 {
 		p, err := r.NextRawPart()
 		if err != nil {
 			break
 		}
-		list = append(list, Param{Name: m.name(p.FormName()), ContentType: m.wellKnown(p.Header.Get("Content-Type"))})
+		list = append(list, har.Param{Name: m.name(p.FormName()), ContentType: m.wellKnown(p.Header.Get("Content-Type"))})
 	}
 	return list
 }
 
 // redirect is the place that a Location header names, as HAR wants it.
-func redirect(headers []NameValue) string {
+func redirect(headers []har.NameValue) string {
 	location := headerOf(headers, "Location")
 	if _, err := url.Parse(location); err != nil {
 		return ""
 	}
 	return location
+}
+
+// What a browser gets of package observe when a handler panics, around the request's id.
+const (
+	pageHead = "<!doctype html><title>Internal Server Error</title><h1>Something went wrong</h1>" +
+		"<p>If you report this, please give this id: <code>"
+	pageTail = "</code></p>\n"
+)
+
+// page redacts that page, or reports that it is another.
+func (m *mask) page(s string) (string, bool) {
+	rest, ok := strings.CutPrefix(s, pageHead)
+	if !ok {
+		return "", false
+	}
+	id, ok := strings.CutSuffix(rest, pageTail)
+	if !ok {
+		return "", false
+	}
+	return pageHead + m.text(id) + pageTail, true
+}
+
+// plainHeaders are the headers of a body that is no longer compressed.
+func (msg *message) plainHeaders() []har.NameValue {
+	if !msg.inflated {
+		return msg.headers
+	}
+	return slices.DeleteFunc(slices.Clone(msg.headers), func(h har.NameValue) bool { return strings.EqualFold(h.Name, "Content-Encoding") })
 }

@@ -1,64 +1,74 @@
 package capture
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// DirOptions bound what a directory may hold. What is too much goes, the oldest
-// first. Zero, or less, is the default.
+// DirOptions bound what a directory may hold. The oldest bundles are deleted first.
 type DirOptions struct {
-	MaxAge   time.Duration // 7 days
-	MaxCount int           // bundles: 1,000
-	MaxBytes int64         // of all bundles: 256 MiB
+	MaxAge   time.Duration // Zero means 7 days.
+	MaxCount int           // of bundles. Zero means 1,000.
+	MaxBytes int64         // of all bundles. Zero means 256 MiB.
 }
 
-// Dir keeps bundles as files in a directory of its own, which is made, for its owner
-// only (0700), when the first is written. Files are for their owner only too (0600), and are
-// whole or not there: each is written under another name, synced and renamed.
-// Nil opts are the defaults.
-//
-// Several processes may share a directory, also with different options; each holds it to
-// its own. Files that are no bundles are left alone. What is older than MaxAge is not
-// found any more, and is deleted by the next Put or Sweep. Errors, of a full disk or a
-// directory that cannot be written, are those of package os.
-func Dir(path string, opts *DirOptions) Store {
-	d := &dir{path: path, opts: DirOptions{MaxAge: 7 * 24 * time.Hour, MaxCount: 1000, MaxBytes: 256 << 20}}
-	if opts != nil {
-		if opts.MaxAge > 0 {
-			d.opts.MaxAge = opts.MaxAge
-		}
-		if opts.MaxCount > 0 {
-			d.opts.MaxCount = opts.MaxCount
-		}
-		if opts.MaxBytes > 0 {
-			d.opts.MaxBytes = opts.MaxBytes
-		}
-	}
-	return d
-}
-
-type dir struct {
+// A Dir is a [Store] that keeps bundles as files in a directory of its own.
+type Dir struct {
 	path string
 	opts DirOptions
-	mu   sync.Mutex // over what makes room
+	mu   sync.Mutex // held while a Put or Sweep makes room
 }
 
-const (
-	tempPrefix = ".upkeep-"
-	tempAge    = time.Hour // of a temporary file whose writer must have died
-)
+// NewDir returns a store in the directory path. It does no I/O: the first Put makes the
+// directory, for its owner only (0700). Files are for their owner only (0600), and are
+// whole or not there: each is written under another name, synced and renamed.
+// Nil opts are the defaults. The error is for an empty path or negative options.
+//
+// Several processes may share a directory, also with different options; each holds it to
+// its own. Files that are not bundles are left alone. Open does not find bundles that are
+// older than MaxAge, and the next Put or Sweep deletes them. Errors, of a full disk or a
+// directory that cannot be written, are those of package os.
+func NewDir(path string, opts *DirOptions) (*Dir, error) {
+	d := &Dir{path: path}
+	if opts != nil {
+		d.opts = *opts
+	}
+	if path == "" {
+		return nil, errors.New("capture: NewDir: the path is empty")
+	}
+	if d.opts.MaxAge < 0 || d.opts.MaxCount < 0 || d.opts.MaxBytes < 0 {
+		return nil, fmt.Errorf("capture: NewDir: options must not be negative, got %+v", d.opts)
+	}
+	d.opts.MaxAge = cmp.Or(d.opts.MaxAge, 7*24*time.Hour)
+	d.opts.MaxCount = cmp.Or(d.opts.MaxCount, 1000)
+	d.opts.MaxBytes = cmp.Or(d.opts.MaxBytes, 256<<20)
+	return d, nil
+}
+
+// tempAge is the age of a temporary file whose writer must have died.
+const tempAge = time.Hour
+
+// isTemporary reports whether name is that of a bundle that is being written.
+func isTemporary(name string) bool {
+	hidden, ok := strings.CutPrefix(name, ".")
+	bundle, _, isTemp := strings.Cut(hidden, ".har.")
+	_, err := NameTime(bundle + ".har")
+	return ok && isTemp && err == nil
+}
 
 // Open opens a bundle or, for ".", the directory.
-func (d *dir) Open(name string) (fs.File, error) {
+func (d *Dir) Open(name string) (fs.File, error) {
 	if name == "." {
 		f, err := os.Open(d.path)
 		if err != nil {
@@ -89,7 +99,7 @@ func (d *dir) Open(name string) (fs.File, error) {
 }
 
 // ReadDir lists the bundles by name, which is by time.
-func (d *dir) ReadDir(name string) ([]fs.DirEntry, error) {
+func (d *Dir) ReadDir(name string) ([]fs.DirEntry, error) {
 	if name != "." {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
 	}
@@ -109,7 +119,7 @@ func (d *dir) ReadDir(name string) ([]fs.DirEntry, error) {
 // dirFile is the directory as a file, with only the bundles in it.
 type dirFile struct {
 	fs.File
-	dir    *dir
+	dir    *Dir
 	listed []fs.DirEntry
 	read   bool
 }
@@ -125,10 +135,10 @@ func (f *dirFile) ReadDir(n int) ([]fs.DirEntry, error) {
 	return nextEntries(&f.listed, n)
 }
 
-func (d *dir) expired(t time.Time) bool { return time.Since(t) > d.opts.MaxAge }
+func (d *Dir) expired(t time.Time) bool { return time.Since(t) > d.opts.MaxAge }
 
 // Put writes a bundle once it has made room for it.
-func (d *dir) Put(ctx context.Context, name string, data []byte) error {
+func (d *Dir) Put(ctx context.Context, name string, data []byte) error {
 	if _, err := NameTime(name); err != nil {
 		return err
 	}
@@ -141,56 +151,21 @@ func (d *dir) Put(ctx context.Context, name string, data []byte) error {
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	root, err := os.OpenRoot(d.path)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if err := d.makeRoom(root, 1, int64(len(data))); err != nil {
 		return err
 	}
-	temp := tempPrefix + strings.ToLower(rand.Text())
-	if err := writeFile(root, temp, data); err != nil {
-		_ = root.Remove(temp)
-		return err
-	}
-	if err := root.Rename(temp, name); err != nil {
-		_ = root.Remove(temp)
-		return err
-	}
-	return syncDir(root)
-}
-
-func writeFile(root *os.Root, name string, data []byte) error {
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	return err
-}
-
-// syncDir makes the new name last. Some file systems cannot, and the file is there
-// all the same.
-func syncDir(root *os.Root) error {
-	f, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	_ = f.Sync()
-	return f.Close()
+	return atomicfile.Write(filepath.Join(d.path, name), data, 0o600)
 }
 
 // Sweep deletes what is too old or too much.
-func (d *dir) Sweep(ctx context.Context) error {
+func (d *Dir) Sweep(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -208,7 +183,7 @@ func (d *dir) Sweep(ctx context.Context) error {
 }
 
 // makeRoom deletes so much that another count bundles of so many bytes fit.
-func (d *dir) makeRoom(root *os.Root, count int, bytes int64) error {
+func (d *Dir) makeRoom(root *os.Root, count int, bytes int64) error {
 	entries, err := fs.ReadDir(root.FS(), ".") // by name, so the oldest first
 	if err != nil {
 		return err
@@ -230,7 +205,7 @@ func (d *dir) makeRoom(root *os.Root, count int, bytes int64) error {
 		}
 		t, err := NameTime(e.Name())
 		if err != nil {
-			if info, err := e.Info(); strings.HasPrefix(e.Name(), tempPrefix) && err == nil && time.Since(info.ModTime()) > tempAge {
+			if info, err := e.Info(); isTemporary(e.Name()) && err == nil && time.Since(info.ModTime()) > tempAge {
 				remove(e.Name())
 			}
 			continue
@@ -258,7 +233,7 @@ func (d *dir) makeRoom(root *os.Root, count int, bytes int64) error {
 }
 
 // Remove deletes a bundle.
-func (d *dir) Remove(ctx context.Context, name string) error {
+func (d *Dir) Remove(ctx context.Context, name string) error {
 	if _, err := NameTime(name); err != nil {
 		return err
 	}

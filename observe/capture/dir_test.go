@@ -18,7 +18,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
+
+func newDir(t testing.TB, path string, opts *capture.DirOptions) *capture.Dir {
+	t.Helper()
+	d, err := capture.NewDir(path, opts)
+	require.NoError(t, err)
+	return d
+}
 
 func put(t *testing.T, s capture.Store, at time.Time, data string) string {
 	t.Helper()
@@ -41,7 +49,7 @@ func names(t *testing.T, s capture.Store) []string {
 func TestDirKeepsWhatItIsGiven(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a", "captures")
-	s := capture.Dir(path, nil)
+	var s capture.Store = newDir(t, path, nil)
 	_, err := fs.ReadDir(s, ".")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.NoDirExists(t, path)
@@ -74,7 +82,7 @@ func TestDirKeepsWhatItIsGiven(t *testing.T) {
 func TestDirTakesNoOtherNames(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
-	s := capture.Dir(path, nil)
+	var s capture.Store = newDir(t, path, nil)
 	good := capture.NewName(time.Now())
 	for _, name := range []string{
 		"", ".", "..", "x.har", "../" + good, "a/" + good, `..\` + good, good + "\x00", good + ".har", "99999999T999999.999Z-aaaaaaaaaaaaaaaa.har",
@@ -97,7 +105,7 @@ func TestDirTakesNoOtherNames(t *testing.T) {
 func TestDirOpensNoLinks(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
-	s := capture.Dir(path, nil)
+	var s capture.Store = newDir(t, path, nil)
 	name, folder := capture.NewName(time.Now()), capture.NewName(time.Now())
 	if err := os.Symlink("/etc/hosts", filepath.Join(path, name)); err != nil {
 		t.Skip(err)
@@ -114,7 +122,7 @@ func TestDirHoldsItsQuotas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		path := t.TempDir()
-		s := capture.Dir(path, &capture.DirOptions{MaxCount: 3, MaxBytes: 10, MaxAge: time.Hour})
+		s := newDir(t, path, &capture.DirOptions{MaxCount: 3, MaxBytes: 10, MaxAge: time.Hour})
 		var all []string
 		add := func(data string) {
 			time.Sleep(time.Second)
@@ -139,7 +147,7 @@ func TestDirHoldsItsQuotas(t *testing.T) {
 		_, err := s.Open(all[5])
 		require.ErrorIs(t, err, fs.ErrNotExist)
 		require.FileExists(t, filepath.Join(path, all[5]))
-		require.NoError(t, s.(capture.Sweeper).Sweep(t.Context()))
+		require.NoError(t, s.Sweep(t.Context()))
 		require.NoFileExists(t, filepath.Join(path, all[5]))
 		require.FileExists(t, filepath.Join(path, "notes.txt"), "it is not ours")
 	})
@@ -149,8 +157,8 @@ func TestDirHoldsItsQuotas(t *testing.T) {
 func TestDirTidiesUpAfterTheDead(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
-	s := capture.Dir(path, nil)
-	dead, alive := filepath.Join(path, ".upkeep-dead"), filepath.Join(path, ".upkeep-alive")
+	var s capture.Store = newDir(t, path, nil)
+	dead, alive := filepath.Join(path, "."+capture.NewName(time.Now())+".dead"), filepath.Join(path, "."+capture.NewName(time.Now())+".alive")
 	for _, name := range []string{dead, alive} {
 		require.NoError(t, os.WriteFile(name, nil, 0o600))
 	}
@@ -167,22 +175,27 @@ func TestDirReportsWhatTheDiskSays(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	name := capture.NewName(time.Now())
-	for _, path := range []string{file, filepath.Join(file, "x"), ""} {
-		require.Error(t, capture.Dir(path, nil).Put(t.Context(), name, nil))
+	for _, path := range []string{file, filepath.Join(file, "x")} {
+		require.Error(t, newDir(t, path, nil).Put(t.Context(), name, nil))
 	}
-	require.NoError(t, capture.Dir(filepath.Join(file+"x"), nil).(capture.Sweeper).Sweep(t.Context()), "there is nothing to sweep")
+	require.NoError(t, newDir(t, filepath.Join(file+"x"), nil).Sweep(t.Context()), "there is nothing to sweep")
+
+	_, err := capture.NewDir("", nil)
+	require.ErrorContains(t, err, "the path is empty")
+	_, err = capture.NewDir("x", &capture.DirOptions{MaxCount: -1})
+	require.ErrorContains(t, err, "must not be negative")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s := capture.Dir(filepath.Dir(file), nil)
+	s := newDir(t, filepath.Dir(file), nil)
 	require.ErrorIs(t, s.Put(ctx, name, nil), context.Canceled)
 	require.ErrorIs(t, s.Remove(ctx, name), context.Canceled)
-	require.ErrorIs(t, s.(capture.Sweeper).Sweep(ctx), context.Canceled)
+	require.ErrorIs(t, s.Sweep(ctx), context.Canceled)
 
 	if os.Geteuid() != 0 { // root writes anywhere
 		readOnly := t.TempDir()
 		require.NoError(t, os.Chmod(readOnly, 0o500))
-		require.ErrorIs(t, capture.Dir(readOnly, nil).Put(t.Context(), name, nil), fs.ErrPermission)
+		require.ErrorIs(t, newDir(t, readOnly, nil).Put(t.Context(), name, nil), fs.ErrPermission)
 	}
 }
 
@@ -195,7 +208,7 @@ func TestDirIsShared(t *testing.T) {
 	var mu sync.Mutex
 	var written []string
 	for range 4 {
-		s := capture.Dir(path, &capture.DirOptions{MaxCount: 20})
+		s := newDir(t, path, &capture.DirOptions{MaxCount: 20})
 		all.Go(func() {
 			for range 20 {
 				name := capture.NewName(time.Now())
@@ -221,8 +234,8 @@ func TestDirIsShared(t *testing.T) {
 		})
 	}
 	all.Wait()
-	s := capture.Dir(path, &capture.DirOptions{MaxCount: 20})
-	require.NoError(t, s.(capture.Sweeper).Sweep(t.Context()))
+	s := newDir(t, path, &capture.DirOptions{MaxCount: 20})
+	require.NoError(t, s.Sweep(t.Context()))
 	left := names(t, s)
 	slices.Sort(written)
 	require.LessOrEqual(t, len(left), 20)
@@ -248,7 +261,7 @@ func TestNamesSortByTime(t *testing.T) {
 func TestEraseFindsAPersonEverywhere(t *testing.T) {
 	t.Parallel()
 	r := newRedactor(t, capture.Redaction{})
-	s := capture.Dir(t.TempDir(), nil)
+	s := newDir(t, t.TempDir(), nil)
 	n, err := capture.Erase(t.Context(), s, r.Pseudonym("ann@shop.test"))
 	require.NoError(t, err)
 	require.Zero(t, n)
@@ -258,7 +271,7 @@ func TestEraseFindsAPersonEverywhere(t *testing.T) {
 		func(b *capture.Bundle) { b.Log.Entries[0].Request.URL = "http://shop.test/users/ann@shop.test" },
 		func(b *capture.Bundle) { b.Log.Entries[0].Request.URL = "http://shop.test/?user=ann%40shop.test" },
 		func(b *capture.Bundle) {
-			b.Log.Entries[0].Request.PostData = &capture.PostData{MimeType: "application/json", Text: `{"a":"ann@shop.test"}`}
+			b.Log.Entries[0].Request.PostData = &har.PostData{MimeType: "application/json", Text: `{"a":"ann@shop.test"}`}
 		},
 		func(b *capture.Bundle) { b.Log.Details.Flags = []capture.Flag{{Key: "x", Targeting: "ann@shop.test"}} },
 		func(b *capture.Bundle) {
@@ -266,7 +279,7 @@ func TestEraseFindsAPersonEverywhere(t *testing.T) {
 		},
 		func(b *capture.Bundle) {},
 	} {
-		b := &capture.Bundle{Log: capture.Log{Entries: []capture.Entry{{Request: capture.Request{Method: "GET", URL: "/"}}}}}
+		b := &capture.Bundle{Log: capture.Log{Entries: []capture.Entry{{Entry: har.Entry{Request: har.Request{Method: "GET", URL: "/"}}}}}}
 		change(b)
 		put(t, s, at.Add(time.Duration(i)*time.Second), encoded(t, r, b))
 	}
@@ -280,7 +293,7 @@ func TestEraseFindsAPersonEverywhere(t *testing.T) {
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	s := capture.Dir(t.TempDir(), nil)
+	s := newDir(t, t.TempDir(), nil)
 	at := time.Now().Truncate(time.Millisecond).UTC()
 	text := encoded(t, newRedactor(t, capture.Redaction{}), checkout())
 	first := put(t, s, at, text)

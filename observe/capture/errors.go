@@ -1,8 +1,11 @@
 package capture
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 var (
@@ -18,33 +21,37 @@ var (
 	ErrTooLarge = errors.New("capture: the bundle is larger than the store")
 )
 
-// A ParseError is a fault of a file that was to be a bundle.
-type ParseError struct {
-	Name  string // of the file, as given to [Parse]
-	Place string // such as "log.entries[3].request.url", or "" for the whole
-	Err   error
+// A Fault is one thing that is wrong with a [Redaction].
+type Fault struct {
+	File         string // Empty means that the rules are not from a file.
+	Line, Column int    // from 1; 0 means unknown
+	Field        string // such as "JSON[2]"
+	Severity     har.Severity
+	Rule         string // as it was given
+	Err          error
 }
 
-func (e *ParseError) Error() string {
-	if e.Place == "" {
-		return fmt.Sprintf("%s: %v", e.Name, e.Err)
+func (f *Fault) Error() string {
+	place := f.File
+	if f.Line > 0 {
+		place = fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Column)
 	}
-	return fmt.Sprintf("%s: %s: %v", e.Name, e.Place, e.Err)
+	return fmt.Sprintf("%s: Redaction.%s: %q: %v", cmp.Or(place, "capture"), f.Field, f.Rule, f.Err)
 }
 
 // Unwrap returns Err.
-func (e *ParseError) Unwrap() error { return e.Err }
+func (f *Fault) Unwrap() error { return f.Err }
 
-// A RuleError is a rule of a [Redaction] that makes no sense.
-type RuleError struct {
-	Field string // such as "JSON[2]"
-	Rule  string
-	Err   error
+// Faults are all that is wrong with a [Redaction].
+type Faults []*Fault
+
+func (fs Faults) Error() string { return errors.Join(fs.Unwrap()...).Error() }
+
+// Unwrap returns each fault, for errors.As and errors.Is.
+func (fs Faults) Unwrap() []error {
+	errs := make([]error, len(fs))
+	for i, f := range fs {
+		errs[i] = f
+	}
+	return errs
 }
-
-func (e *RuleError) Error() string {
-	return fmt.Sprintf("capture: Redaction.%s: %q: %v", e.Field, e.Rule, e.Err)
-}
-
-// Unwrap returns Err.
-func (e *RuleError) Unwrap() error { return e.Err }

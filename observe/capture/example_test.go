@@ -2,6 +2,7 @@ package capture_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // A request is redacted, kept and found again. Package observe does the first two.
@@ -22,11 +24,12 @@ func Example() {
 		return
 	}
 	bundle := &capture.Bundle{Log: capture.Log{
-		Details: capture.Details{Schema: 1, RequestID: "ticket-4711", Route: "/carts/{cart}", Reason: capture.Failed, Status: 500},
-		Entries: []capture.Entry{{Request: capture.Request{
+		Details: capture.Details{Schema: 1, RequestID: "ticket-4711", Route: "/carts/{cart}", Reason: capture.ReasonFailed, Status: 500},
+		Entries: []capture.Entry{{Entry: har.Entry{Request: har.Request{
 			Method: "POST", URL: "/carts/7715?for=ann@shop.test",
-			Headers:  []capture.NameValue{{Name: "Authorization", Value: "Bearer hunter2"}},
-			PostData: &capture.PostData{MimeType: "application/json", Text: `{"mail":"ann@shop.test","items":[{"sku":"tea","amount":12}]}`},
+			Headers:  []har.NameValue{{Name: "Authorization", Value: "Bearer hunter2"}},
+			PostData: &har.PostData{MimeType: "application/json", Text: `{"mail":"ann@shop.test","items":[{"sku":"tea","amount":12}]}`},
+		},
 		}}},
 	}}
 	if err := redactor.Redact(bundle); err != nil {
@@ -44,7 +47,11 @@ func Example() {
 		return
 	}
 	defer os.RemoveAll(folder)
-	store := capture.Dir(folder, &capture.DirOptions{MaxAge: 24 * time.Hour})
+	store, err := capture.NewDir(folder, &capture.DirOptions{MaxAge: 24 * time.Hour})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	file, err := bundle.Encode()
 	if err != nil {
 		fmt.Println(err)
@@ -75,12 +82,24 @@ func Example() {
 // The handler belongs on a listener for operators, and says no until it is told to
 // whom it may say yes.
 func ExampleHandler() {
-	store := capture.Dir("captures", nil)
+	store, err := capture.NewDir("captures", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	captures, err := capture.Handler(store, &capture.HandlerOptions{Authorize: func(r *http.Request) (string, error) {
+		user, password, ok := r.BasicAuth()
+		if !ok || password != "of an operator" {
+			return "", errors.New("not an operator")
+		}
+		return user, nil
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	operators := http.NewServeMux()
-	operators.Handle("/captures/", capture.Handler(store, func(r *http.Request) bool {
-		_, password, ok := r.BasicAuth()
-		return ok && password == "of an operator"
-	}))
+	operators.Handle("/captures/", captures)
 
 	r := httptest.NewRequest("GET", "/captures/", nil)
 	w := httptest.NewRecorder()

@@ -19,7 +19,7 @@ func TestDirOnAFullDisk(t *testing.T) {
 	if path := os.Getenv("UPKEEP_TEST_FULL"); path != "" {
 		limit := syscall.Rlimit{Cur: 4096, Max: 4096}
 		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
-		err := capture.Dir(path, nil).Put(t.Context(), capture.NewName(time.Now()), make([]byte, 1<<20))
+		err := newDir(t, path, nil).Put(t.Context(), capture.NewName(time.Now()), make([]byte, 1<<20))
 		require.ErrorIs(t, err, syscall.EFBIG)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // FuzzParse: whatever is read can be redacted and written, and is read again as the same.
@@ -23,7 +24,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := capture.Parse("x.har", data)
 		if err != nil {
-			var fault *capture.ParseError
+			var fault *har.Fault
 			require.ErrorAs(t, err, &fault)
 			return
 		}
@@ -50,17 +51,17 @@ func FuzzRedact(f *testing.F) {
 		b := func() *capture.Bundle {
 			quoted, err := json.Marshal(s)
 			require.NoError(t, err)
-			e := capture.Entry{
-				Request: capture.Request{
+			e := capture.Entry{Entry: har.Entry{
+				Request: har.Request{
 					Method: "GET", URL: s,
-					Headers:  []capture.NameValue{{Name: "Cookie", Value: s}, {Name: "Content-Type", Value: typ}, {Name: typ, Value: s}, {Name: "Referer", Value: s}},
-					PostData: &capture.PostData{MimeType: typ, Text: s},
+					Headers:  []har.NameValue{{Name: "Cookie", Value: s}, {Name: "Content-Type", Value: typ}, {Name: typ, Value: s}, {Name: "Referer", Value: s}},
+					PostData: &har.PostData{MimeType: typ, Text: s},
 				},
-				Response: capture.Response{
-					Headers: []capture.NameValue{{Name: "Set-Cookie", Value: s}, {Name: "Location", Value: s}, {Name: "Content-Encoding", Value: typ}},
-					Content: capture.Content{MimeType: typ, Text: s},
+				Response: har.Response{
+					Headers: []har.NameValue{{Name: "Set-Cookie", Value: s}, {Name: "Location", Value: s}, {Name: "Content-Encoding", Value: typ}},
+					Content: har.Content{MimeType: typ, Text: s},
 				},
-			}
+			}}
 			return &capture.Bundle{Log: capture.Log{
 				Details: capture.Details{
 					Route: "/" + typ, Panic: &capture.Panic{Text: s, Stack: s, Runtime: len(typ)%2 == 0}, Error: &capture.Error{Texts: []string{s}},

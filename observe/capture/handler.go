@@ -7,122 +7,160 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/internal/accept"
+	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// Handler lists the bundles of a store and serves them. It belongs on a listener for
-// operators. authorize says who may; nil denies everyone, since a bundle, redacted
-// as it is, tells a lot.
-//
-// A path that ends with a slash, or is empty, is the list, the newest first, as JSON
-// ({"bundles": […]} of [Summary]) or as HTML for a browser; "?request=ID" has only those
-// of that request id. Of any other path the last part is the name of a bundle, which
-// comes as a download. Wherever it is mounted, nothing before that part matters.
-// Refusals are RFC 9457 problem+json; nothing may be stored by caches.
-func Handler(store Store, authorize func(*http.Request) bool) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-		switch {
-		case authorize == nil || !authorize(r):
-			problem(w, http.StatusForbidden)
-			return
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			h.Set("Allow", "GET, HEAD")
-			problem(w, http.StatusMethodNotAllowed)
-			return
-		}
-		name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-		if name == "" {
-			serveList(w, r, store)
-			return
-		}
-		serveBundle(w, r, store, name)
-	})
+// HandlerOptions configure [Handler].
+type HandlerOptions struct {
+	// Authorize returns who a request is from, or an error unless that person may read
+	// bundles, which tell a lot although they are redacted. Nil denies everyone.
+	Authorize func(*http.Request) (who string, err error)
 }
 
-func serveBundle(w http.ResponseWriter, r *http.Request, store Store, name string) {
-	if _, err := NameTime(name); err != nil {
-		problem(w, http.StatusNotFound)
+// Handler lists the bundles of a store and serves them, for operators. Nil opts are the
+// defaults. The error is for a nil store.
+//
+// It works under any prefix, with or without http.StripPrefix. A path whose last part is
+// the name of a bundle is a download of that bundle. The prefix itself, with or without a
+// slash at its end, is the list, the newest first, as JSON ({"bundles": […]} of [Summary])
+// or as HTML for a browser; "?request=ID" has only the bundles of that request id.
+// Refusals are RFC 9457 problem details; no answer may be stored by caches.
+func Handler(store Store, opts *HandlerOptions) (http.Handler, error) {
+	if store == nil {
+		return nil, errors.New("capture: Handler: the store is nil")
+	}
+	if opts == nil {
+		opts = &HandlerOptions{}
+	}
+	return &handler{store: store, authorize: opts.Authorize}, nil
+}
+
+type handler struct {
+	store     Store
+	authorize func(*http.Request) (string, error)
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	problem.Guard(header)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	if !h.allows(r) {
+		problem.Write(w, r, problem.Problem{Status: http.StatusForbidden})
 		return
 	}
-	f, err := store.Open(name)
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		header.Set("Allow", "GET, HEAD")
+		problem.Write(w, r, problem.Problem{Status: http.StatusMethodNotAllowed})
+		return
+	}
+	name := path.Base(r.URL.Path)
+	switch _, err := NameTime(name); {
+	case err == nil:
+		h.bundle(w, r, name)
+	case isPrefix(r.URL.Path):
+		h.list(w, r)
+	default:
+		problem.Write(w, r, problem.Problem{Status: http.StatusNotFound})
+	}
+}
+
+func (h *handler) allows(r *http.Request) bool {
+	if h.authorize == nil {
+		return false
+	}
+	_, err := h.authorize(r)
+	return err == nil
+}
+
+// isPrefix reports whether p can be the path under which the handler is mounted: it ends
+// with a slash, or with a plain word that is not the name of a file.
+func isPrefix(p string) bool {
+	if p == "" || strings.HasSuffix(p, "/") {
+		return true
+	}
+	word := path.Base(p)
+	return path.Clean(p) == p && !strings.ContainsFunc(word, func(r rune) bool { return r > '~' || !isAlnum(byte(r)) && r != '-' && r != '_' })
+}
+
+func (h *handler) bundle(w http.ResponseWriter, r *http.Request, name string) {
+	f, err := h.store.Open(name)
 	if err != nil {
-		refuse(w, err)
+		refuse(w, r, err)
 		return
 	}
 	defer f.Close()
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	// The name is one of ours and needs no escaping.
-	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Disposition", `attachment; filename="`+name+`"`) // a name needs no escaping
 	if info, err := f.Stat(); err == nil {
-		h.Set("Content-Length", strconv.FormatInt(info.Size(), 10))
+		header.Set("Content-Length", strconv.FormatInt(info.Size(), 10))
 	}
-	if r.Method == http.MethodHead {
+	if r.Method != http.MethodHead {
+		_, _ = io.Copy(w, f)
+	}
+}
+
+func (h *handler) list(w http.ResponseWriter, r *http.Request) {
+	list, err := List(h.store)
+	if err != nil {
+		refuse(w, r, err)
 		return
 	}
-	_, _ = io.Copy(w, f)
+	shown := []Summary{}
+	for _, s := range list {
+		if id := r.URL.Query().Get("request"); id == "" || s.RequestID == id {
+			shown = append(shown, s)
+		}
+	}
+	var body strings.Builder
+	contentType := "application/json"
+	if accept.Choose(r.Header["Accept"], "application/json", "text/html") == "text/html" {
+		contentType = "text/html; charset=utf-8"
+		err = listPage.Execute(&body, map[string]any{"Base": linkBase(r), "Bundles": shown})
+	} else {
+		err = json.NewEncoder(&body).Encode(map[string][]Summary{"bundles": shown})
+	}
+	if err != nil {
+		refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	_, _ = io.WriteString(w, body.String())
+}
+
+// linkBase is what a link of the list begins with: the last part of the path that the
+// browser asked for, unless that ends with a slash.
+func linkBase(r *http.Request) string {
+	asked, _, _ := strings.Cut(r.RequestURI, "?")
+	if asked == "" {
+		asked = r.URL.EscapedPath()
+	}
+	if last := asked[strings.LastIndexByte(asked, '/')+1:]; last != "" {
+		return last + "/"
+	}
+	return ""
 }
 
 var listPage = template.Must(template.New("").Parse(`<!doctype html><meta charset="utf-8"><title>Captured requests</title>
 <style>body{font-family:sans-serif}td,th{text-align:left;padding:.2em 1em .2em 0}</style>
 <h1>Captured requests</h1>
 <table><tr><th>time<th>route<th>reason<th>status<th>request<th>build<th>file</tr>
-{{range .}}<tr><td>{{.Time.Format "2006-01-02 15:04:05"}}<td>{{.Route}}<td>{{.Reason}}<td>{{.Status}}<td>{{.RequestID}}<td>{{.Build}}<td><a href="{{.Name}}">{{.Bytes}} bytes</a></tr>
+{{range .Bundles}}<tr><td>{{.Time.Format "2006-01-02 15:04:05"}}<td>{{.Route}}<td>{{.Reason}}<td>{{.Status}}<td>{{.RequestID}}<td>{{.Build}}<td><a href="{{$.Base}}{{.Name}}">{{.Bytes}} bytes</a></tr>
 {{else}}<tr><td colspan="7">There is none.</tr>
 {{end}}</table>
 `))
 
-func serveList(w http.ResponseWriter, r *http.Request, store Store) {
-	list, err := List(store)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	if id := r.URL.Query().Get("request"); id != "" {
-		kept := list[:0]
-		for _, s := range list {
-			if s.RequestID == id {
-				kept = append(kept, s)
-			}
-		}
-		list = kept
-	}
-	var page strings.Builder
-	if accept := r.Header.Get("Accept"); strings.Contains(accept, "text/html") {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		err = listPage.Execute(&page, list)
-	} else {
-		w.Header().Set("Content-Type", "application/json")
-		err = json.NewEncoder(&page).Encode(map[string][]Summary{"bundles": some(list)})
-	}
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	_, _ = io.WriteString(w, page.String())
-}
-
-// refuse tells nothing of the store's paths.
-func refuse(w http.ResponseWriter, err error) {
+// refuse answers without the text of err, which may hold paths of the store.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusInternalServerError
 	if errors.Is(err, fs.ErrNotExist) {
-		problem(w, http.StatusNotFound)
-		return
+		status = http.StatusNotFound
 	}
-	problem(w, http.StatusInternalServerError)
-}
-
-func problem(w http.ResponseWriter, status int) {
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-	}{"about:blank", http.StatusText(status), status})
+	problem.Write(w, r, problem.Problem{Status: status})
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,10 +30,10 @@ func newRedactor(t testing.TB, rules capture.Redaction) *capture.Redactor {
 func checkout() *capture.Bundle {
 	at := time.Date(2026, 3, 14, 15, 9, 26, 535_000_000, time.UTC)
 	return &capture.Bundle{Log: capture.Log{
-		Creator: capture.Creator{Name: "upkeep"},
+		Creator: har.Creator{Name: "upkeep"},
 		Details: capture.Details{
 			Schema: 1, RequestID: "01JABCDEFGHJKMNPQRSTVWXYZ0", TraceID: "0af7651916cd43dd8448eb211c80319c",
-			Route: "/carts/{cart}/checkout", Reason: capture.Panicked, Status: 500, Build: "shop v1.4.2", Go: "go1.26",
+			Route: "/carts/{cart}/checkout", Reason: capture.ReasonPanicked, Status: 500, Build: "shop v1.4.2", Go: "go1.26",
 			Error: &capture.Error{Type: "*fmt.wrapError", Texts: []string{"charge ann@shop.test: context deadline exceeded", "context deadline exceeded"}},
 			Panic: &capture.Panic{Type: "string", Text: "no price for ann", Stack: "goroutine 7 [running]:\nmain.(*shop).pay(0xc000012345, {0xc0000, 0x3})\n\t/src/shop/pay.go:41 +0x1d\nann@shop.test\n"},
 			Flags: []capture.Flag{
@@ -47,30 +48,30 @@ func checkout() *capture.Bundle {
 			Logs: []capture.LogRecord{{Time: at, Level: "DEBUG", Message: "charging ann", Attrs: json.RawMessage(`{"mail":"ann@shop.test","cart":{"size":3}}`), Source: "main.pay pay.go:40"}},
 		},
 		Entries: []capture.Entry{
-			{
+			{Entry: har.Entry{
 				Started: at, Time: 12.5,
-				Request: capture.Request{
+				Request: har.Request{
 					Method: "POST", URL: "http://shop.test/carts/4711/checkout?coupon=SPRING-2026&debug=true", HTTPVersion: "HTTP/1.1",
-					Headers: []capture.NameValue{
+					Headers: []har.NameValue{
 						{Name: "Authorization", Value: "Bearer c2VjcmV0.c2VjcmV0"},
 						{Name: "Content-Type", Value: "application/json; charset=utf-8"},
 						{Name: "Cookie", Value: "session=deadbeef01; theme=dark"},
 						{Name: "X-Tenant", Value: "acme"},
 						{Name: "X-4711-0815-1234", Value: "ann"},
 					},
-					PostData: &capture.PostData{MimeType: "application/json", Text: `{"mail": "ann@shop.test", "items": [{"sku": "tea", "amount": 3}], "gift": true, "note": ""}`},
+					PostData: &har.PostData{MimeType: "application/json", Text: `{"mail": "ann@shop.test", "items": [{"sku": "tea", "amount": 3}], "gift": true, "note": ""}`},
 				},
-				Response: capture.Response{
+				Response: har.Response{
 					Status: 500, HTTPVersion: "HTTP/1.1",
-					Headers: []capture.NameValue{{Name: "Set-Cookie", Value: "session=deadbeef02; Path=/carts; HttpOnly"}, {Name: "Location", Value: "/login?as=ann"}},
-					Content: capture.Content{Size: 20, MimeType: "text/plain", Text: "no price for ann"},
+					Headers: []har.NameValue{{Name: "Set-Cookie", Value: "session=deadbeef02; Path=/carts; HttpOnly"}, {Name: "Location", Value: "/login?as=ann"}},
+					Content: har.Content{Size: 20, MimeType: "text/plain", Text: "no price for ann"},
 				},
-			},
-			{
+			}},
+			{Entry: har.Entry{
 				Started: at, Time: 3,
-				Request:  capture.Request{Method: "GET", URL: "http://prices.test/prices/tea?for=ann"},
-				Response: capture.Response{Status: 200, Content: capture.Content{Size: 14, MimeType: "application/json", Text: `{"cents": 499}`}},
-			},
+				Request:  har.Request{Method: "GET", URL: "http://prices.test/prices/tea?for=ann"},
+				Response: har.Response{Status: 200, Content: har.Content{Size: 14, MimeType: "application/json", Text: `{"cents": 499}`}},
+			}},
 		},
 	}}
 }
@@ -116,11 +117,11 @@ func TestParseTakesOtherPrograms(t *testing.T) {
 func TestParseTellsAllFaults(t *testing.T) {
 	t.Parallel()
 	for data, faults := range map[string][]string{
-		"":                                   {"case.har: byte 0: unexpected end of JSON input"},
+		"":                                   {"case.har:1:1: unexpected end of JSON input"},
 		"{\"log\": \xff}":                    {"case.har: not UTF-8"},
 		"[]":                                 {"is a JSON array"},
-		`{"log":{"version":2`:                {"byte 19"},
-		`{"log":{"version":2,"entries":[]}}`: {"case.har: log.version: is a JSON number"},
+		`{"log":{"version":2`:                {"case.har:1:19: unexpected end of JSON input"},
+		`{"log":{"version":2,"entries":[]}}`: {"case.har:1:19: log.version: is a JSON number"},
 		`{}`:                                 {`log.version: must be 1.2, got ""`, "log.entries: there is none"},
 		`{"log":{"version":"1.2","_upkeep":{"schema":7},"entries":[{}]}}`:              {"log._upkeep.schema: 7 is not known here", `log.entries[0].request.method: "" is not one`},
 		`{"log":{"version":"1.2","entries":[{"request":{"method":"G T","url":":"}}]}}`: {`request.method: "G T" is not one`, "request.url: not a URL"},
@@ -131,9 +132,9 @@ func TestParseTellsAllFaults(t *testing.T) {
 	} {
 		_, err := capture.Parse("case.har", []byte(data))
 		require.Error(t, err)
-		var fault *capture.ParseError
+		var fault *har.Fault
 		require.True(t, errors.As(err, &fault))
-		require.Equal(t, "case.har", fault.Name)
+		require.Equal(t, "case.har", fault.File)
 		for _, f := range faults {
 			require.ErrorContains(t, err, f)
 		}

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // vocabulary are the words that stay in the headers of wellKnown.
@@ -43,13 +45,13 @@ var traceContext = regexp.MustCompile(`^(00-)([0-9a-f]{32}-[0-9a-f]{16})(-0[0-3]
 var schemes = set([]string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}, nil)
 
 // headers redacts a list of headers and leaves out those whose names are none.
-func (m *mask) headers(list []NameValue, c *rules) []NameValue {
-	kept := make([]NameValue, 0, len(list))
+func (m *mask) headers(list []har.NameValue, c *rules) []har.NameValue {
+	kept := make([]har.NameValue, 0, len(list))
 	for _, h := range list {
 		if c.headers[strings.ToLower(h.Name)] {
 			kept = append(kept, h)
 		} else if isName(h.Name) || isTraceHeader(h.Name) {
-			kept = append(kept, NameValue{Name: h.Name, Value: m.header(strings.ToLower(h.Name), h.Value, c)})
+			kept = append(kept, har.NameValue{Name: h.Name, Value: m.header(strings.ToLower(h.Name), h.Value, c)})
 		}
 	}
 	return kept
@@ -122,16 +124,6 @@ func (m *mask) cookie(pair string, c *rules) string {
 	return cookieSafe(m.name(name)) + "=" + cookieSafe(m.text(value))
 }
 
-// cookieSafe keeps a pseudonym from ending its cookie.
-func cookieSafe(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == ';' || r == ',' || r < ' ' {
-			return '_'
-		}
-		return r
-	}, s)
-}
-
 func (m *mask) wellKnown(value string) string {
 	return eachWord(value, func(word string) string {
 		if vocabulary[strings.ToLower(word)] {
@@ -142,8 +134,8 @@ func (m *mask) wellKnown(value string) string {
 }
 
 // cookies lists again what stands in the headers, as HAR wants it.
-func cookies(headers []NameValue, name string) []Cookie {
-	found := []Cookie{}
+func cookies(headers []har.NameValue, name string) []har.Cookie {
+	found := []har.Cookie{}
 	for _, h := range headers {
 		if textproto.CanonicalMIMEHeaderKey(h.Name) != name {
 			continue
@@ -151,20 +143,20 @@ func cookies(headers []NameValue, name string) []Cookie {
 		if name == "Set-Cookie" {
 			pair, _, _ := strings.Cut(h.Value, ";")
 			if k, v, ok := strings.Cut(pair, "="); ok {
-				found = append(found, Cookie{Name: k, Value: v})
+				found = append(found, har.Cookie{Name: k, Value: v})
 			}
 			continue
 		}
 		for pair := range strings.SplitSeq(h.Value, ";") {
 			if k, v, ok := strings.Cut(strings.TrimSpace(pair), "="); ok {
-				found = append(found, Cookie{Name: k, Value: v})
+				found = append(found, har.Cookie{Name: k, Value: v})
 			}
 		}
 	}
 	return found
 }
 
-func headerOf(list []NameValue, name string) string {
+func headerOf(list []har.NameValue, name string) string {
 	for _, h := range list {
 		if http.CanonicalHeaderKey(h.Name) == name {
 			return h.Value

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -171,3 +173,30 @@ func (m *mask) node(n *node, at []place, stays func([]place) bool, names map[str
 
 // nowhere allows nothing.
 func nowhere([]place) bool { return false }
+
+// problemStatus is the status of a response that is a problem by RFC 9457, or 0.
+func problemStatus(typ string, status int) int {
+	if typ == "application/problem+json" && http.StatusText(status) != "" {
+		return status
+	}
+	return 0
+}
+
+// keepProblem lets stay what a problem of this status says when it says no more than that:
+// the type about:blank, the status's own words and number (RFC 9457 section 4.2.1). All of it
+// is told by the status, which the bundle has, so nothing that was sent comes with it.
+func (n *node) keepProblem(status int) {
+	if status == 0 || n.kind != '{' {
+		return
+	}
+	for i, member := range n.list {
+		switch n.names[i] {
+		case "type":
+			member.stays = member.kind == 's' && member.text == "about:blank"
+		case "title":
+			member.stays = member.kind == 's' && member.text == http.StatusText(status)
+		case "status":
+			member.stays = member.kind == 'n' && member.text == strconv.Itoa(status)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // Again returns a Redactor that takes for pseudonyms what stands for something hidden
@@ -19,7 +21,7 @@ func (r *Redactor) Again(b *Bundle) *Redactor {
 		e := &b.Log.Entries[i]
 		route := ""
 		if i == 0 { // the request only: what was answered is to be found out
-			e, route = &Entry{Request: e.Request, Exchange: Exchange{RequestBody: e.Exchange.RequestBody}}, d.Route
+			e, route = &Entry{Entry: har.Entry{Request: e.Request}, Exchange: Exchange{RequestBody: e.Exchange.RequestBody}}, d.Route
 		}
 		k.entry(e, route)
 	}

@@ -2,14 +2,6 @@ package capture
 
 import "strings"
 
-// name is s when it looks like the name of a field, else a pseudonym.
-func (m *mask) name(s string) string {
-	if isName(s) {
-		return s
-	}
-	return m.text(s)
-}
-
 // isName reports whether s looks like the name of a field, as a programmer gives it,
 // and not like data: words that can be spoken, "user_id", "lineItems2", with few
 // digits. Data that looks so too, such as a first name, cannot be told apart.

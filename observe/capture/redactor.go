@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // A Redactor takes out of bundles what a [Redaction] does not allow. It may be used
@@ -24,16 +26,7 @@ type Redactor struct {
 	known map[string]bool
 }
 
-// A Seal says that a bundle is redacted, by which rules and with which key. It is
-// keyed, so nobody who has not the key can make one.
-type Seal struct {
-	Key   string    `json:"key"` // tells keys apart
-	Rules Redaction `json:"rules"`
-	MAC   string    `json:"mac"` // of all that is in the bundle
-}
-
-// NewRedactor checks the rules; nil allows the least. Faults are each a [*RuleError],
-// joined.
+// NewRedactor checks the rules; nil allows the least. The error is [Faults].
 func NewRedactor(r *Redaction) (*Redactor, error) {
 	if r == nil {
 		r = &Redaction{}
@@ -49,7 +42,7 @@ func NewRedactor(r *Redaction) (*Redactor, error) {
 		red.key = make([]byte, 32)
 		_, _ = rand.Read(red.key) // never fails
 	case n < 16:
-		return nil, &RuleError{Field: "Key", Rule: strings.Repeat("*", n), Err: fmt.Errorf("%d bytes are too few, 16 are the least", n)}
+		return nil, Faults{{Field: "Key", Rule: strings.Repeat("*", n), Err: fmt.Errorf("%d bytes are too few, 16 are the least", n)}}
 	}
 	red.id = newMask(red.key).hexDigest("key", "", 8)
 	return red, nil
@@ -91,8 +84,8 @@ func (r *Redactor) Redact(b *Bundle) error {
 		}
 	}
 	d.RequestID, d.TraceID, d.Route = safe(d.RequestID), safe(d.TraceID), safe(d.Route)
-	d.Reason, d.Build, d.Go = oneOf(d.Reason, Failed, Panicked, Slow, Asked), safe(d.Build), safe(d.Go)
-	b.Log.Creator = Creator{Name: safe(b.Log.Creator.Name), Version: safe(b.Log.Creator.Version)}
+	d.Reason, d.Build, d.Go = oneOf(d.Reason, ReasonFailed, ReasonPanicked, ReasonSlow, ReasonAsked), safe(d.Build), safe(d.Go)
+	b.Log.Creator = har.Creator{Name: safe(b.Log.Creator.Name), Version: safe(b.Log.Creator.Version)}
 	for i := range b.Log.Entries {
 		if i == 0 {
 			m.entry(&b.Log.Entries[i], d.Route, true, c)
@@ -182,7 +175,7 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	}
 	if !slices.Contains(methods, q.Method) {
 		q.Method = m.words(q.Method)
-		if !isMethod(q.Method) {
+		if !har.IsMethod(q.Method) {
 			q.Method = "OTHER"
 		}
 	}
@@ -198,7 +191,7 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	q.Headers = m.headers(sent.plainHeaders(), c)
 	q.Cookies = cookies(q.Headers, "Cookie")
 	if q.PostData != nil {
-		q.PostData = &PostData{MimeType: mimeType, Params: sent.params, Text: sent.text}
+		q.PostData = &har.PostData{MimeType: mimeType, Params: sent.params, Text: sent.text}
 	}
 	m.own = inbound
 	got := message{text: a.Content.Text, headers: a.Headers, body: x.ResponseBody, mediaType: a.Content.MimeType, status: a.Status}
@@ -208,18 +201,10 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	m.body(&got, c)
 	a.Headers = m.headers(got.plainHeaders(), c)
 	a.Cookies = cookies(a.Headers, "Set-Cookie")
-	a.Content = Content{Size: a.Content.Size, MimeType: m.wellKnown(safe(a.Content.MimeType)), Text: got.text}
+	a.Content = har.Content{Size: a.Content.Size, MimeType: m.wellKnown(safe(a.Content.MimeType)), Text: got.text}
 	a.RedirectURL = redirect(a.Headers)
 	m.own = false
 	x.RequestBody, x.ResponseBody = sent.body, got.body
-}
-
-// plainHeaders are the headers of a body that is no longer compressed.
-func (msg *message) plainHeaders() []NameValue {
-	if !msg.inflated {
-		return msg.headers
-	}
-	return slices.DeleteFunc(slices.Clone(msg.headers), func(h NameValue) bool { return strings.EqualFold(h.Name, "Content-Encoding") })
 }
 
 func (m *mask) value(v *Value, c *rules) {
@@ -242,7 +227,7 @@ func (m *mask) rawJSON(data json.RawMessage, stays func([]place) bool, names map
 }
 
 func (m *mask) flag(f *Flag, c *rules) {
-	f.Key, f.Type = safe(f.Key), oneOf(f.Type, "bool", "string", "float", "int", "object")
+	f.Key, f.Type = safe(f.Key), oneOf(f.Type, FlagTypeBool, FlagTypeString, FlagTypeFloat, FlagTypeInt, FlagTypeObject)
 	f.Variant, f.Reason, f.ErrorCode, f.Provider = m.name(f.Variant), m.name(f.Reason), m.name(f.ErrorCode), m.name(f.Provider)
 	f.Targeting = m.text(f.Targeting)
 	if !c.flags[f.Key] || !json.Valid(f.Value) {
@@ -295,7 +280,7 @@ func protocol(s string) string {
 	return ""
 }
 
-func oneOf(s string, known ...string) string {
+func oneOf[S ~string](s S, known ...S) S {
 	if slices.Contains(known, s) {
 		return s
 	}

@@ -19,7 +19,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // The zero of Redaction lets nothing through that was sent.
@@ -62,10 +64,10 @@ func TestRedactionAllows(t *testing.T) {
 		Words:   true,
 	}).Redact(b))
 	d, in, out := b.Log.Details, b.Log.Entries[0], b.Log.Entries[1]
-	require.Contains(t, in.Request.Headers, capture.NameValue{Name: "X-Tenant", Value: "acme"})
-	require.Contains(t, in.Request.Headers, capture.NameValue{Name: "X-4711-0815-1234", Value: "ann"})
+	require.Contains(t, in.Request.Headers, har.NameValue{Name: "X-Tenant", Value: "acme"})
+	require.Contains(t, in.Request.Headers, har.NameValue{Name: "X-4711-0815-1234", Value: "ann"})
 	require.Contains(t, in.Request.URL, "/carts/4711/checkout?coupon=SPRING-2026&")
-	require.Contains(t, in.Request.Cookies, capture.Cookie{Name: "theme", Value: "dark"})
+	require.Contains(t, in.Request.Cookies, har.Cookie{Name: "theme", Value: "dark"})
 	require.Contains(t, in.Request.PostData.Text, `"sku":"tea"`)
 	require.NotContains(t, in.Request.PostData.Text, "ann")
 	require.Regexp(t, `^http://prices\.test/prices/[a-z]{3}\?for=[a-z]{3}$`, out.Request.URL)
@@ -237,7 +239,8 @@ func TestBodies(t *testing.T) {
 	require.NoError(t, w.Close())
 	for name, c := range map[string]struct {
 		typ, encoding, text string
-		kind, want          string
+		kind                capture.Kind
+		want                string
 	}{
 		"json":             {"application/json", "", ` {"b": "ann", "a": [1.5e3, -7, null, "x@y.test", {"b": 0}], "b": "<&>"} `, capture.KindJSON, `^\{"b":"[a-z]{3}","a":\[[1-9]\.[1-9]e3,-[1-9],null,"[a-z]@[a-z]\.example",\{"b":0\}\],"b":"<&>"\}$`},
 		"problem":          {"application/problem+json", "", `{"title":"no"}`, capture.KindJSON, `^\{"title":"[a-z]{2}"\}$`},
@@ -264,10 +267,10 @@ func TestBodies(t *testing.T) {
 			t.Parallel()
 			b := checkout()
 			e := &b.Log.Entries[0]
-			headers := []capture.NameValue{{Name: "Content-Type", Value: c.typ}, {Name: "Content-Encoding", Value: c.encoding}}
+			headers := []har.NameValue{{Name: "Content-Type", Value: c.typ}, {Name: "Content-Encoding", Value: c.encoding}}
 			e.Request.Headers, e.Response.Headers = headers, headers
-			e.Request.PostData = &capture.PostData{MimeType: c.typ, Text: c.text}
-			e.Response.Content = capture.Content{MimeType: c.typ, Text: c.text}
+			e.Request.PostData = &har.PostData{MimeType: c.typ, Text: c.text}
+			e.Response.Content = har.Content{MimeType: c.typ, Text: c.text}
 			b.Log.Entries, b.Log.Details = b.Log.Entries[:1], capture.Details{Schema: 1}
 			text := encoded(t, newRedactor(t, capture.Redaction{}), b)
 			require.NotContains(t, text, "ann")
@@ -283,7 +286,7 @@ func TestBodies(t *testing.T) {
 				require.NotContains(t, text, "Content-Encoding")
 			}
 			if name == "multipart" {
-				require.Equal(t, []capture.Param{{Name: "photo", ContentType: "image/png"}}, e.Request.PostData.Params)
+				require.Equal(t, []har.Param{{Name: "photo", ContentType: "image/png"}}, e.Request.PostData.Params)
 			}
 		})
 	}
@@ -299,7 +302,7 @@ func TestParametersWithoutAValue(t *testing.T) {
 	require.NotContains(t, encoded(t, r, b), "quuxpass")
 	token := r.Pseudonym("quuxpass")
 	require.Contains(t, b.Log.Entries[0].Request.URL, "/?"+token+"&debug&page=&="+r.Pseudonym("hunter"))
-	require.Contains(t, b.Log.Entries[0].Request.QueryString, capture.NameValue{Name: token})
+	require.Contains(t, b.Log.Entries[0].Request.QueryString, har.NameValue{Name: token})
 	require.Contains(t, b.Log.Entries[1].Request.URL, "/?"+token)
 	require.Equal(t, token, r.Again(b).Pseudonym(token))
 }
@@ -313,8 +316,8 @@ func TestATraceKeepsItsFlags(t *testing.T) {
 		"4711": `^\d{4}$`,
 	} {
 		b := checkout()
-		b.Log.Entries[0].Request.Headers = []capture.NameValue{{Name: "Traceparent", Value: value}}
-		b.Log.Entries[0].Response.Headers = []capture.NameValue{{Name: "traceresponse", Value: value}}
+		b.Log.Entries[0].Request.Headers = []har.NameValue{{Name: "Traceparent", Value: value}}
+		b.Log.Entries[0].Response.Headers = []har.NameValue{{Name: "traceresponse", Value: value}}
 		text := encoded(t, newRedactor(t, capture.Redaction{}), b)
 		require.Regexp(t, want, b.Log.Entries[0].Request.Headers[0].Value)
 		require.Equal(t, b.Log.Entries[0].Request.Headers[0].Value, b.Log.Entries[0].Response.Headers[0].Value)
@@ -347,7 +350,7 @@ func TestProblemsOfTheStatusStay(t *testing.T) {
 			b := checkout()
 			e := &b.Log.Entries[0]
 			b.Log.Details.RequestID = "order"
-			e.Response = capture.Response{Status: c.status, Headers: []capture.NameValue{{Name: "Content-Type", Value: c.typ}}, Content: capture.Content{Text: c.text, MimeType: c.typ}}
+			e.Response = har.Response{Status: c.status, Headers: []har.NameValue{{Name: "Content-Type", Value: c.typ}}, Content: har.Content{Text: c.text, MimeType: c.typ}}
 			require.NoError(t, newRedactor(t, capture.Redaction{}).Redact(b))
 			require.Regexp(t, c.want, e.Response.Content.Text)
 			for _, secret := range []string{"order", "ann"} {
@@ -408,9 +411,9 @@ func TestRulesMustMakeSense(t *testing.T) {
 		JSON: []string{"items", "$.a", "$.", "$[", "$['a", "$[x]", "$x", "$.a b", "$..a..b..c", "$['a\\'b']", "$" + strings.Repeat("[0]", 33)},
 		URLs: []string{"/ok", "prices", "http://x/y", "/{a", "/a b"},
 	})
-	var rule *capture.RuleError
+	var rule *capture.Fault
 	require.ErrorAs(t, err, &rule)
-	require.Equal(t, capture.RuleError{Field: "JSON[0]", Rule: "items", Err: rule.Err}, *rule)
+	require.Equal(t, capture.Fault{Field: "JSON[0]", Rule: "items", Err: rule.Err}, *rule)
 	require.Len(t, strings.Split(err.Error(), "\n"), 14)
 	require.ErrorContains(t, err, `capture: Redaction.URLs[1]: "prices": a pattern has a path, if only /`)
 	_, err = capture.NewRedactor(&capture.Redaction{Key: []byte("short")})
@@ -449,7 +452,7 @@ func TestPlantedSecretsStayOut(t *testing.T) {
 		URLs: []string{"prices.test/prices/{sku}"}, Flags: []string{"open"}, Values: []string{"open"},
 	})
 	random := rand.New(rand.NewPCG(4, 2))
-	for range 600 {
+	for range testsize.Pick(60, 600, 20_000) {
 		secret := newSecret(random)
 		b := checkout()
 		places := plant(b, secret, random)
@@ -508,8 +511,8 @@ func plant(b *capture.Bundle, secret string, r *rand.Rand) (planted []int) {
 	quoted := func(s string) string { q, _ := json.Marshal(s); return string(q) }
 	d := &b.Log.Details
 	in, out := &b.Log.Entries[0], &b.Log.Entries[1]
-	header := func(list *[]capture.NameValue, name, value string) {
-		*list = append(*list, capture.NameValue{Name: name, Value: value})
+	header := func(list *[]har.NameValue, name, value string) {
+		*list = append(*list, har.NameValue{Name: name, Value: value})
 	}
 	for range 1 + r.IntN(4) {
 		s := all[r.IntN(len(all))]
@@ -545,31 +548,31 @@ func plant(b *capture.Bundle, secret string, r *rand.Rand) (planted []int) {
 		case 12:
 			header(&e.Response.Headers, []string{"Location", "Etag", "Link", "Content-Disposition", "Www-Authenticate", "Vary"}[r.IntN(6)], clean)
 		case 13:
-			e.Request.PostData = &capture.PostData{MimeType: "application/json", Text: `{"items":[{"sku":"tea","secret":` + quoted(s) + `}]}`}
+			e.Request.PostData = &har.PostData{MimeType: "application/json", Text: `{"items":[{"sku":"tea","secret":` + quoted(s) + `}]}`}
 		case 14:
-			e.Request.PostData = &capture.PostData{MimeType: "application/json", Text: `{` + quoted(s+"7") + `:{"a":1}}`}
+			e.Request.PostData = &har.PostData{MimeType: "application/json", Text: `{` + quoted(s+"7") + `:{"a":1}}`}
 		case 15:
-			e.Request.PostData = &capture.PostData{MimeType: "application/json", Text: `{"broken":` + quoted(s)}
+			e.Request.PostData = &har.PostData{MimeType: "application/json", Text: `{"broken":` + quoted(s)}
 		case 16:
-			e.Request.PostData = &capture.PostData{MimeType: "application/x-www-form-urlencoded", Text: "a=b&password=" + url.QueryEscape(s)}
+			e.Request.PostData = &har.PostData{MimeType: "application/x-www-form-urlencoded", Text: "a=b&password=" + url.QueryEscape(s)}
 		case 17:
-			e.Request.PostData = &capture.PostData{MimeType: clean, Text: s, Params: []capture.Param{{Name: s, Value: s}}}
+			e.Request.PostData = &har.PostData{MimeType: clean, Text: s, Params: []har.Param{{Name: s, Value: s}}}
 		case 18:
 			e.Response.Content.Text = quoted(map[bool]string{true: s, false: "x " + s + " y"}[r.IntN(2) == 0])
 		case 19:
-			e.Response.Content = capture.Content{MimeType: "text/plain", Text: "prefix" + s}
+			e.Response.Content = har.Content{MimeType: "text/plain", Text: "prefix" + s}
 		case 20:
-			e.Response.Content = capture.Content{MimeType: "image/png", Text: s}
+			e.Response.Content = har.Content{MimeType: "image/png", Text: s}
 		case 21:
 			e.Response.StatusText, e.Response.RedirectURL, e.Response.HTTPVersion, e.Request.HTTPVersion = s, s, s, s
 		case 22:
-			e.Request.Cookies = []capture.Cookie{{Name: s, Value: s}}
+			e.Request.Cookies = []har.Cookie{{Name: s, Value: s}}
 			e.Response.Cookies = e.Request.Cookies
-			e.Request.QueryString = []capture.NameValue{{Name: s, Value: s}}
+			e.Request.QueryString = []har.NameValue{{Name: s, Value: s}}
 		case 23:
 			e.Exchange.Error = []string{"dial " + s + ": i/o timeout", s}
 		case 24:
-			e.Exchange.RequestBody = &capture.Body{Kind: s, Digest: s}
+			e.Exchange.RequestBody = &capture.Body{Kind: capture.Kind(s), Digest: s}
 		case 25:
 			d.Values = append(d.Values, capture.Value{Name: "row", Result: json.RawMessage(`{"id":` + quoted(s) + `}`)})
 		case 26:
@@ -579,7 +582,7 @@ func plant(b *capture.Bundle, secret string, r *rand.Rand) (planted []int) {
 		case 28:
 			d.Flags = append(d.Flags, capture.Flag{Key: "notice", Type: "string", Value: json.RawMessage(quoted(s)), Targeting: s})
 		case 29:
-			d.Flags = append(d.Flags, capture.Flag{Key: "notice", Type: s, Variant: s + "7", Reason: s + "7", ErrorCode: s + "7", ErrorText: s, Provider: s + "7"})
+			d.Flags = append(d.Flags, capture.Flag{Key: "notice", Type: capture.FlagType(s), Variant: s + "7", Reason: s + "7", ErrorCode: s + "7", ErrorText: s, Provider: s + "7"})
 		case 30:
 			d.Flags = append(d.Flags, capture.Flag{Key: "limits", Type: "object", Value: json.RawMessage(`{"a":[` + quoted(s) + `]}`)})
 		case 31:
@@ -597,12 +600,12 @@ func plant(b *capture.Bundle, secret string, r *rand.Rand) (planted []int) {
 		case 37:
 			d.Logs = append(d.Logs, capture.LogRecord{Level: "INFO", Message: "x", Attrs: json.RawMessage(`{` + quoted(s+"7") + `:1}`)})
 		case 38:
-			e.Response.Content = capture.Content{MimeType: "text/html", Text: "<a href=\"/x?y=" + url.QueryEscape(s) + "\">"}
+			e.Response.Content = har.Content{MimeType: "text/html", Text: "<a href=\"/x?y=" + url.QueryEscape(s) + "\">"}
 		case 40:
 			e.Request.URL = "http://shop.test/carts/1/checkout?page=1&" + url.QueryEscape(s)
 		case 39:
 			header(&e.Request.Headers, "Content-Type", "multipart/form-data; boundary=b")
-			e.Request.PostData = &capture.PostData{MimeType: "multipart/form-data; boundary=b", Text: "--b\r\nContent-Disposition: form-data; name=\"f7\"; filename=\"" + clean + "\"\r\n\r\n" + s + "\r\n--b--\r\n"}
+			e.Request.PostData = &har.PostData{MimeType: "multipart/form-data; boundary=b", Text: "--b\r\nContent-Disposition: form-data; name=\"f7\"; filename=\"" + clean + "\"\r\n\r\n" + s + "\r\n--b--\r\n"}
 		}
 	}
 	return planted

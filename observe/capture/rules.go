@@ -84,11 +84,11 @@ func newRules(r *Redaction) (*rules, error) {
 		headers: set(r.Headers, strings.ToLower), fields: set(r.Fields, nil), flags: set(r.Flags, nil),
 		values: set(r.Values, nil), names: map[string]bool{}, words: r.Words,
 	}
-	var faults []error
+	var faults Faults
 	for i, rule := range r.JSON {
 		p, err := newJSONPath(rule)
 		if err != nil {
-			faults = append(faults, &RuleError{Field: fmt.Sprintf("JSON[%d]", i), Rule: rule, Err: err})
+			faults = append(faults, &Fault{Field: fmt.Sprintf("JSON[%d]", i), Rule: rule, Err: err})
 			continue
 		}
 		c.json = append(c.json, p)
@@ -99,23 +99,15 @@ func newRules(r *Redaction) (*rules, error) {
 	for i, rule := range r.URLs {
 		p, err := newURLPattern(rule)
 		if err != nil {
-			faults = append(faults, &RuleError{Field: fmt.Sprintf("URLs[%d]", i), Rule: rule, Err: err})
+			faults = append(faults, &Fault{Field: fmt.Sprintf("URLs[%d]", i), Rule: rule, Err: err})
 			continue
 		}
 		c.urls = append(c.urls, p)
 	}
-	return c, errors.Join(faults...)
-}
-
-func set(names []string, fold func(string) string) map[string]bool {
-	m := make(map[string]bool, len(names))
-	for _, name := range names {
-		if fold != nil {
-			name = fold(name)
-		}
-		m[name] = true
+	if len(faults) > 0 {
+		return nil, faults
 	}
-	return m
+	return c, nil
 }
 
 // A jsonPath is a list of steps from the root.
@@ -252,42 +244,6 @@ func newURLPattern(s string) (urlPattern, error) {
 	return p, nil
 }
 
-// url is u with its path, query, fragment and host replaced, and without its user.
-// Of the path the literal parts of the route stay if it matches, or else those of that of
-// the rules' patterns that has the most; and the host, if one that matches has it.
-func (m *mask) url(u *url.URL, method, route string, c *rules) string {
-	out := url.URL{Scheme: strings.ToLower(u.Scheme), RawQuery: m.query(u.RawQuery, c), Fragment: m.text(u.Fragment)}
-	switch out.Scheme {
-	case "", "http", "https", "ws", "wss":
-	default:
-		out.Scheme = "other"
-	}
-	if u.Opaque != "" {
-		out.Opaque = url.PathEscape(m.text(u.Opaque))
-		return out.String()
-	}
-	segments := strings.Split(u.EscapedPath(), "/")
-	parts, hostStays := c.fit(u, segments, method, route)
-	path, host := m.path(segments, parts, c), u.Hostname()
-	if !hostStays {
-		host = m.host(host)
-	}
-	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-		host = "[" + host + "]"
-	}
-	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil && host != "" {
-		host += ":" + strconv.FormatUint(n, 10)
-	}
-	out.Host = host
-	if out.Scheme == "" && out.Host == "" && strings.HasPrefix(path, "//") {
-		path = "/" + strings.TrimLeft(path, "/") // or what follows would be read as a host
-	}
-	if p, err := url.PathUnescape(path); err == nil {
-		out.Path, out.RawPath = p, path // both, so that what is escaped stays so
-	}
-	return out.String()
-}
-
 // fit says what the segments of a URL's path are: by the route if it matches, else by
 // that of the rules' patterns that has the most literal parts; nil when none matches. It
 // also reports whether the host stays.
@@ -334,21 +290,6 @@ func (c *rules) stays(at []place) bool {
 }
 
 func (c *rules) field(name string) bool { return c != nil && c.fields[name] }
-
-// path joins the segments of an escaped path, replaced but for those that stay.
-func (m *mask) path(segments []string, parts []pathPart, c *rules) string {
-	for i, segment := range segments {
-		if parts != nil && parts[i].stays(c) {
-			continue
-		}
-		decoded, err := url.PathUnescape(segment)
-		if err != nil {
-			decoded = segment
-		}
-		segments[i] = url.PathEscape(m.text(decoded))
-	}
-	return strings.Join(segments, "/")
-}
 
 // A pathPart is what a segment of a path is by the pattern of its route.
 type pathPart struct {
@@ -398,41 +339,4 @@ func matchPath(segments []string, pattern string) ([]pathPart, bool) {
 		found[i].literal = true
 	}
 	return found, len(segments) == len(parts)
-}
-
-// query replaces the values of a raw query, and names that are none. What has no "=" is
-// more often a value, as in a link that is good for once.
-func (m *mask) query(raw string, c *rules) string {
-	if raw == "" {
-		return ""
-	}
-	pairs := strings.Split(raw, "&")
-	for i, pair := range pairs {
-		name, value, has := strings.Cut(pair, "=")
-		if name = unescape(name); !has {
-			if !c.field(name) {
-				name = m.text(name)
-			}
-			pairs[i] = url.QueryEscape(name)
-			continue
-		}
-		name, value = m.pair(name, unescape(value), c)
-		pairs[i] = url.QueryEscape(name) + "=" + url.QueryEscape(value)
-	}
-	return strings.Join(pairs, "&")
-}
-
-// pair replaces the value of a parameter or cookie unless the rules have its name.
-func (m *mask) pair(name, value string, c *rules) (string, string) {
-	if c.field(name) {
-		return name, value
-	}
-	return m.name(name), m.text(value)
-}
-
-func unescape(s string) string {
-	if t, err := url.QueryUnescape(s); err == nil {
-		return t
-	}
-	return s
 }

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // A Store keeps bundles. [Dir] is one; another may be a bucket.
@@ -59,11 +61,11 @@ func NewName(t time.Time) string {
 // made. Stores tell by it which bundles are old.
 func NameTime(name string) (time.Time, error) {
 	if !nameForm.MatchString(name) {
-		return time.Time{}, fmt.Errorf("%w: %q", ErrName, clip(name))
+		return time.Time{}, fmt.Errorf("%w: %q", ErrName, cleantext.Clip(name, 64))
 	}
 	t, err := time.Parse(nameLayout, name[:len(nameLayout)])
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: %q", ErrName, clip(name))
+		return time.Time{}, fmt.Errorf("%w: %q", ErrName, cleantext.Clip(name, 64))
 	}
 	return t, nil
 }
@@ -142,7 +144,7 @@ type Summary struct {
 	RequestID string    `json:"requestId,omitempty"`
 	TraceID   string    `json:"traceId,omitempty"`
 	Route     string    `json:"route,omitempty"`
-	Reason    string    `json:"reason,omitempty"`
+	Reason    Reason    `json:"reason,omitempty"`
 	Status    int       `json:"status,omitempty"`
 	Build     string    `json:"build,omitempty"`
 }
@@ -225,7 +227,7 @@ func (s *Summary) read(r io.Reader) {
 		case "route":
 			s.Route = text
 		case "reason":
-			s.Reason = text
+			s.Reason = Reason(text)
 		case "status":
 			s.Status = int(number)
 		case "build":

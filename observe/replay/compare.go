@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // details are the failure of an outcome, as it would stand in a bundle before it is
@@ -55,13 +56,13 @@ var fmtWrapError = reflect.TypeOf(fmt.Errorf("%w", errors.New("")))
 
 // normal is an outcome as a bundle, redacted as the recorded one was.
 func (c *Case) normal(got *outcome) *capture.Bundle {
-	e := capture.Entry{Request: c.entry().Request, Response: capture.Response{Status: got.status}}
+	e := capture.Entry{Entry: har.Entry{Request: c.entry().Request, Response: har.Response{Status: got.status}}}
 	for name, values := range got.header {
 		for _, value := range values {
-			e.Response.Headers = append(e.Response.Headers, capture.NameValue{Name: name, Value: value})
+			e.Response.Headers = append(e.Response.Headers, har.NameValue{Name: name, Value: value})
 		}
 	}
-	e.Response.Content = capture.Content{Size: int64(len(got.body)), MimeType: got.header.Get("Content-Type"), Text: got.body}
+	e.Response.Content = har.Content{Size: int64(len(got.body)), MimeType: got.header.Get("Content-Type"), Text: got.body}
 	b := &capture.Bundle{Log: capture.Log{Details: c.details(got), Entries: []capture.Entry{e}}}
 	c.redact(b)
 	return b
@@ -147,7 +148,7 @@ func (c *Case) same(then, redacted, raw string) bool {
 	return true // what is hidden cannot be compared without the key
 }
 
-func (c *Case) compareHeaders(list *differences, then, now []capture.NameValue, got *outcome) {
+func (c *Case) compareHeaders(list *differences, then, now []har.NameValue, got *outcome) {
 	a, b, raw := byName(then), byName(now), got.header
 	if got.untyped && len(a["Content-Type"]) == 0 {
 		delete(b, "Content-Type") // nobody says it now, nor did then
@@ -172,7 +173,7 @@ func (c *Case) compareHeaders(list *differences, then, now []capture.NameValue, 
 	}
 }
 
-func byName(headers []capture.NameValue) map[string][]string {
+func byName(headers []har.NameValue) map[string][]string {
 	m := map[string][]string{}
 	for _, h := range headers {
 		name := http.CanonicalHeaderKey(h.Name)
@@ -184,7 +185,7 @@ func byName(headers []capture.NameValue) map[string][]string {
 func (c *Case) compareBodies(list *differences, now *capture.Entry, got *outcome) {
 	e := c.entry()
 	text, left := body(&e.Response, e.Exchange.ResponseBody)
-	kind := ""
+	kind := capture.Kind("")
 	if e.Exchange.ResponseBody != nil {
 		kind = e.Exchange.ResponseBody.Kind
 	}

@@ -56,7 +56,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	obs, err := observe.New(&observe.Options{Log: slog.DiscardHandler, Captures: capture.Dir(folder, nil)})
+	store, err := capture.NewDir(folder, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	obs, err := observe.New(&observe.Options{Log: slog.DiscardHandler, Captures: store})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -56,6 +56,13 @@ func (d *desk) Fatal(args ...any) {
 
 func (d *desk) Fatalf(format string, args ...any) { d.Fatal(fmt.Sprintf(format, args...)) }
 
+func newDir(t *testing.T, path string, opts *capture.DirOptions) *capture.Dir {
+	t.Helper()
+	d, err := capture.NewDir(path, opts)
+	require.NoError(t, err)
+	return d
+}
+
 // play runs a replay and tells how its test ended.
 func play(t *testing.T, o replay.Options, path string, build func(*replay.Case) http.Handler) *desk {
 	t.Helper()
@@ -87,7 +94,7 @@ func newProduction(t *testing.T, rules capture.Redaction) *production {
 	rules.Key = key
 	obs, err := observe.New(&observe.Options{
 		Log: slog.DiscardHandler, Slow: 1, // so that each request is captured
-		Captures: capture.Dir(p.dir, nil), Capture: observe.CaptureOptions{Redact: &rules, Build: "shop v1"},
+		Captures: newDir(t, p.dir, nil), Capture: observe.CaptureOptions{Redact: &rules, Build: "shop v1"},
 	})
 	require.NoError(t, err)
 	p.obs = obs

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // reach is how far the request got through what the bundle has.
@@ -102,7 +103,7 @@ func (h hiding) redact(d capture.Details, entries ...capture.Entry) *capture.Bun
 }
 
 func (h hiding) exchange(e *capture.Entry) bool {
-	x := capture.Entry{Response: e.Response, Exchange: capture.Exchange{Error: slices.Clone(e.Exchange.Error)}}
+	x := capture.Entry{Entry: har.Entry{Response: e.Response}, Exchange: capture.Exchange{Error: slices.Clone(e.Exchange.Error)}}
 	b := h.redact(capture.Details{}, capture.Entry{}, x)
 	return b != nil && (b.Log.Entries[1].Response.Content.Text != e.Response.Content.Text || !slices.Equal(b.Log.Entries[1].Exchange.Error, e.Exchange.Error))
 }

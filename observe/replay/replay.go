@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // Options say how a bundle is replayed. The zero is of use.
@@ -230,7 +231,7 @@ func isFailure(status int, retryAfter string) bool {
 // failed reports whether the recorded request did.
 func (c *Case) failed() bool {
 	d, e := &c.Bundle.Log.Details, c.entry()
-	return d.Panic != nil || d.Error != nil || isFailure(e.Response.Status, valueOf(e.Response.Headers, "Retry-After")) || d.Schema > 0 && d.Reason == capture.Failed
+	return d.Panic != nil || d.Error != nil || isFailure(e.Response.Status, valueOf(e.Response.Headers, "Retry-After")) || d.Schema > 0 && d.Reason == capture.ReasonFailed
 }
 
 type verdict struct {
@@ -421,7 +422,7 @@ func sameFunction(a, b string) bool {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func valueOf(headers []capture.NameValue, name string) string {
+func valueOf(headers []har.NameValue, name string) string {
 	for _, h := range headers {
 		if http.CanonicalHeaderKey(h.Name) == name {
 			return h.Value
@@ -431,7 +432,7 @@ func valueOf(headers []capture.NameValue, name string) string {
 }
 
 // body is the text of a recorded response, and why it is not all.
-func body(r *capture.Response, b *capture.Body) (string, error) {
+func body(r *har.Response, b *capture.Body) (string, error) {
 	if r.Content.Encoding == "base64" {
 		data, err := base64.StdEncoding.DecodeString(r.Content.Text)
 		if err != nil {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 	"github.com/upkeep-go/upkeep/observe/replay"
 )
 
@@ -535,7 +536,7 @@ func TestRunNeedsABundle(t *testing.T) {
 	path := incident(t)
 	none := func(*replay.Case) http.Handler { return nil }
 	require.Contains(t, play(t, replay.Options{}, filepath.Join(t.TempDir(), "x.har"), none).fatal, "no such file")
-	require.Contains(t, play(t, replay.Options{}, "replay_test.go", none).fatal, "replay_test.go: byte 1: ")
+	require.Contains(t, play(t, replay.Options{}, "replay_test.go", none).fatal, "replay_test.go:1:1: ")
 	require.Contains(t, play(t, replay.Options{}, path, none).fatal, "there is no handler")
 	require.Contains(t, play(t, replay.Options{Key: []byte("another key than that")}, path, broken).fatal, "Options.Key is not the key that the bundle was redacted with")
 	require.Contains(t, play(t, replay.Options{Key: []byte("short")}, path, broken).fatal, "too few")
@@ -618,7 +619,7 @@ $`, source)
 	require.ErrorIs(t, err, fs.ErrExist)
 	_, err = replay.Save(filepath.Join(folder, "none"), to)
 	require.ErrorIs(t, err, fs.ErrNotExist)
-	var fault *capture.ParseError
+	var fault *har.Fault
 	_, err = replay.Save("replay_test.go", filepath.Join(folder, "new.har"))
 	require.ErrorAs(t, err, &fault)
 	require.NoFileExists(t, filepath.Join(folder, "new.har"))

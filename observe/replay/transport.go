@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // HTTPClient answers outbound calls from the bundle, each recorded one once. Which it
@@ -85,7 +86,7 @@ func (t *transport) take(r *http.Request) (*capture.Entry, error) {
 }
 
 // likeness is 0 for another call, and more the more alike they are.
-func (c *Case) likeness(then *capture.Request, r *http.Request) int {
+func (c *Case) likeness(then *har.Request, r *http.Request) int {
 	u, err := url.Parse(then.URL)
 	if err != nil || then.Method != methodOf(r) {
 		return 0

@@ -13,6 +13,9 @@
 //	…
 //	handler = compat.Require(policy)(handler)
 //
+// [OpenPolicy] reads the rules from a document, and follows its changes: a bad
+// version is blocked while the service runs.
+//
 // The client's part is one line, [version.Transport]. A rule goes live in
 // stages: [StageObserve] counts and logs whom it would hit, [StageWarn] tells
 // them, [StageEnforce] refuses them. Several rules stand side by side, so that
@@ -65,9 +68,9 @@
 // A header may hold any bytes. More than 512 bytes are not read. Name and
 // version are tokens (RFC 9110 section 5.6.2) of at most 128 bytes each, or
 // not taken, so they are safe in a log, a header and an answer; they never
-// become names of statistics. Verdicts are kept in a table of 1,024 places
-// for each direction, a few MB at the most with rules of usual length. Which
-// verdict makes room for a new one is left to chance, so a client that sends
-// many versions cannot keep the others out. At most 256 versions are logged,
+// become names of statistics. At most 1,024 verdicts are kept for each
+// direction, a few MB with rules of usual length. Which verdict makes room for
+// a new one is left to chance, so a client that sends many versions cannot keep
+// the others out. At most 256 versions are logged,
 // and after an hour as many again.
 package compat

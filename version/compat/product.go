@@ -3,6 +3,7 @@ package compat
 import (
 	"strings"
 
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 	"github.com/upkeep-go/upkeep/version"
 )
 
@@ -87,21 +88,8 @@ func isToken(s string) bool {
 	return true
 }
 
-// cut bounds a version for an error text, and makes it printable.
-func cut(s string) string {
-	if len(s) > maxToken {
-		s = s[:maxToken]
-	}
-	if isToken(s) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
-}
+// shown is a version as it may stand in an error text.
+func shown(s string) string { return cleantext.Line(s, maxToken) }
 
 // bare tells whether the text could be a version on a block list that is no
 // constraint: a build number, an image tag.

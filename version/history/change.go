@@ -234,7 +234,7 @@ func (t *tracker) isRollback(from, to *run) bool {
 	if a.Version == b.Version && a.Revision == b.Revision {
 		return false // built again
 	}
-	if version.Diff(version.Info{Version: a.Version}, version.Info{Version: b.Version}).Version.Kind == version.Downgraded {
+	if version.Diff(version.Info{Version: a.Version}, version.Info{Version: b.Version}).Version.Kind == version.ChangeKindDowngraded {
 		return true
 	}
 	if b.Version == "" || b.Revision == "" || b.Dirty {

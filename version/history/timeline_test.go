@@ -62,7 +62,7 @@ const incidentMarkdown = `| Time (UTC) | What | Change |
 func TestTimeline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := fileIn(t)
+		s, _ := fileIn(t, nil)
 		midnight := time.Now()
 		incident(t, s)
 		require.Equal(t, incidentText, timeline(t, s).String())
@@ -80,7 +80,7 @@ func TestTimeline(t *testing.T) {
 		require.False(t, c.Rollback)
 		require.Equal(t, midnight.Add(11*time.Hour).UTC(), c.Time)
 		require.Equal(t, midnight.Add(11*time.Hour+4*time.Minute+10*time.Second).UTC(), c.Done)
-		require.Equal(t, version.Upgraded, c.Diff.Version.Kind)
+		require.Equal(t, version.ChangeKindUpgraded, c.Diff.Version.Kind)
 		require.Equal(t, version.Diff(*c.From, *c.To), c.Diff)
 
 		// During the rolling update both ran.

@@ -17,14 +17,17 @@ import (
 
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // serve has a request of each kind fail, and returns their bundles' files.
 func serve(t *testing.T, requests ...*http.Request) []string {
 	t.Helper()
 	folder := t.TempDir()
+	store, err := capture.NewDir(folder, nil)
+	require.NoError(t, err)
 	obs, err := observe.New(&observe.Options{
-		Log: slog.DiscardHandler, Captures: capture.Dir(folder, nil),
+		Log: slog.DiscardHandler, Captures: store,
 		Capture: observe.CaptureOptions{Redact: &capture.Redaction{Key: []byte("a key that only this test has")}},
 	})
 	require.NoError(t, err)
@@ -115,7 +118,7 @@ func TestABrowserOpensBundles(t *testing.T) {
 		}
 		in, out := b.Log.Entries[0], b.Log.Entries[1]
 		var asked []request
-		for _, q := range []capture.Request{in.Request, out.Request} {
+		for _, q := range []har.Request{in.Request, out.Request} {
 			r := request{Method: q.Method, URL: q.URL}
 			if q.PostData != nil {
 				r.Headers, r.Body = map[string]string{"Content-Type": q.PostData.MimeType}, q.PostData.Text

@@ -47,7 +47,7 @@ func newChi(s *service, group bool) http.Handler {
 	if !group {
 		h = s.guard.Handler(h)
 	}
-	return s.obs.Handler(version.Middleware(version.Current())(h))
+	return s.obs.Handler(version.Middleware(version.Current(), nil)(h))
 }
 
 // chiPattern writes the pattern where [observe.Route] looks for it, when all routers have

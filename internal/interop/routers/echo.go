@@ -38,5 +38,5 @@ func newEcho(s *service, group bool) http.Handler {
 	if !group {
 		h = s.guard.Handler(h)
 	}
-	return s.obs.Handler(version.Middleware(version.Current())(h))
+	return s.obs.Handler(version.Middleware(version.Current(), nil)(h))
 }

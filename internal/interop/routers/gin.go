@@ -48,7 +48,7 @@ func newGin(s *service, group bool) http.Handler {
 	if !group {
 		h = s.guard.Handler(h)
 	}
-	return s.obs.Handler(version.Middleware(version.Current())(h))
+	return s.obs.Handler(version.Middleware(version.Current(), nil)(h))
 }
 
 // ginMiddleware makes a middleware of gin from one of net/http that hands on the
