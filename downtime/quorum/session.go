@@ -109,7 +109,7 @@ func (s *session) begin(ctx context.Context, name string) error {
 		return err
 	}
 	if s.db.Stats().MaxOpenConnections != 1 {
-		return s.check(ctx, 1, 2, 4)
+		return s.check(ctx, 1, 3)
 	}
 	// There is no other connection to check from. At least, what the session has set must
 	// be gone when its connection is.
@@ -195,24 +195,24 @@ func (s *session) round(ctx, bounded context.Context, many int) (failed, err err
 		open = nil
 	}
 	defer rollback()
-	for i := range many {
-		if pool := s.db.Stats(); i > 0 && pool.MaxOpenConnections > 0 && pool.InUse >= pool.MaxOpenConnections {
+	for range many {
+		if pool := s.db.Stats(); len(open) > 0 && pool.MaxOpenConnections > 0 && pool.InUse >= pool.MaxOpenConnections {
 			break // wait for the first only
 		}
 		p, err := s.probe(bounded)
 		if errors.Is(err, ErrPooled) {
 			return nil, err
 		}
-		if err := s.verify(ctx, 0); err != nil {
-			return nil, err
-		}
 		if err != nil {
-			if i == 0 {
+			if len(open) == 0 {
 				failed = err
 			}
 			break
 		}
 		open = append(open, p)
+	}
+	if err := s.verify(ctx, 0); err != nil {
+		return nil, err
 	}
 	rollback()
 	return failed, s.verify(ctx, 0)
@@ -229,17 +229,12 @@ func (p *probe) end() {
 	_ = p.conn.Close()
 }
 
-// probe begins one that is not on the session's server connection. If a connection takes
-// statements and no transaction, that may be chance once.
+// probe begins one that is not on the session's server connection. That a connection
+// refuses a transaction may be chance, but not three times.
 func (s *session) probe(ctx context.Context) (*probe, error) {
-	const attempts = 3
-	for i := 1; ; i++ {
+	for attempt := 1; ; attempt++ {
 		conn, err := s.db.Conn(ctx)
 		if err != nil {
-			return nil, err
-		}
-		if err := s.isOther(ctx, conn); err != nil {
-			_ = conn.Close()
 			return nil, err
 		}
 		tx, err := conn.BeginTx(ctx, nil)
@@ -255,7 +250,7 @@ func (s *session) probe(ctx context.Context) (*probe, error) {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		if i == attempts {
+		if attempt == 3 {
 			return nil, fmt.Errorf("%w; it refuses transactions: %w", ErrPooled, err)
 		}
 	}
