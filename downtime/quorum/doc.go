@@ -90,11 +90,11 @@
 // Once a replica has seen a pooler it joins only with a check that passed.
 //
 // The check never refuses a session for want of a second connection: if there is none
-// within a second, because the *sql.DB or the server has no more, the replica logs a
-// warning, joins, and checks again after 20 seconds. With SetMaxOpenConns(1) the check is
-// weaker: the session is closed and opened again three times, and its mark must be gone. A
-// pooler in session mode must therefore reset a server connection between clients, which
-// pgbouncer does by default.
+// within two seconds, because the *sql.DB, the pooler or the server has no more, the replica
+// logs a warning, joins, and checks again after 20 seconds. With SetMaxOpenConns(1) the
+// check is weaker: the session is closed and opened again three times, and its mark must be
+// gone. A pooler in session mode must therefore reset a server connection between clients,
+// which pgbouncer does by default.
 //
 // Limits: a pooler that prefers to give each client the server connection that it had
 // before is recognized only with up to three server connections. A *sql.DB that leads
