@@ -111,16 +111,16 @@ func judgement(path, old, version string, v Verdict) registry.Judgement {
 	ok, advice := Enough(path, old, version, v.Bump)
 	incompatible := v.Incompatible()
 	switch {
-	case v.Bump == BumpUnknown:
-		j.Verdict = registry.VerdictUnknown
-		j.Reason = "whether the API has changed since " + old + " cannot be judged; " + advice
 	case ok:
 		j.Verdict = registry.VerdictPass
 		j.Reason = fmt.Sprintf("since %s there are %d incompatible and %d compatible changes", old, len(incompatible), len(v.Changes)-len(incompatible))
 	case v.Bump == BumpMajor:
 		j.Reason = fmt.Sprintf("%s is not enough for %d incompatible changes since %s; %s", version, len(incompatible), old, advice)
-	default:
+	case v.Bump == BumpMinor:
 		j.Reason = fmt.Sprintf("%s is not enough for what has been added since %s; %s", version, old, advice)
+	default:
+		j.Verdict = registry.VerdictUnknown
+		j.Reason = "whether the API has changed since " + old + " cannot be judged; " + advice
 	}
 	j.Details = append(j.Details, v.Problems...)
 	for _, c := range v.Changes {
