@@ -59,7 +59,11 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	s.onClose(tel.shutdown)
 
 	// version/history: what changes, on one timeline.
-	s.past = &chronicle{store: history.File(docs.path("history.jsonl")), report: func(err error) { s.log.Error("history", "err", err) }}
+	past, err := history.NewFile(docs.path("history.jsonl"), nil)
+	if err != nil {
+		return s, err
+	}
+	s.past = &chronicle{store: past, report: func(err error) { s.log.Error("history", "err", err) }}
 	s.onClose(func(context.Context) { s.past.close() })
 
 	// observe: spans, metrics, ids and logs of each request.

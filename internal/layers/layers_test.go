@@ -26,18 +26,18 @@ const module = "github.com/upkeep-go/upkeep"
 var arrows = map[string][]string{
 	"version":             {"internal/accept", "internal/cleantext", "internal/problem", masterminds, xmod, otel, otelTrace},
 	"version/compat":      {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
-	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
-	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", xtime},
+	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":     {}, // stands alone
 	"flags/flagtest":      {"flags", openfeature},
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
-	"pkgmgmt":             {"internal/document", masterminds, xmod},
-	"pkgmgmt/apicheck":    {"pkgmgmt/registry", xmod, xexp, xtools},
-	"pkgmgmt/registry":    {"internal/atomicfile", xmod},
+	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", masterminds, xmod},
+	"pkgmgmt/apicheck":    {"pkgmgmt/registry", "internal/cleantext", xmod, xexp, xtools},
+	"pkgmgmt/registry":    {"internal/atomicfile", "internal/cleantext", "internal/problem", xmod},
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
-	"pkgmgmt/sbom":        {xmod, cyclonedx},
+	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/live", "internal/page", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/live", "internal/page", "internal/problem", "internal/token"},
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
@@ -51,7 +51,7 @@ var arrows = map[string][]string{
 	"internal/page":       {"internal/problem"},
 	"internal/pgtest":     {},
 	"internal/problem":    {"internal/accept"},
-	"internal/live":       {"internal/document", fsnotify},
+	"internal/live":       {"internal/atomicfile", "internal/document", fsnotify},
 	"internal/rerun":      {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
@@ -71,6 +71,7 @@ const (
 	otelTrace   = "go.opentelemetry.io/otel/trace"
 	xexp        = "golang.org/x/exp"
 	xmod        = "golang.org/x/mod"
+	xtime       = "golang.org/x/time"
 	xtools      = "golang.org/x/tools"
 	yaml        = "go.yaml.in/yaml/v3"
 	fsnotify    = "github.com/fsnotify/fsnotify"
@@ -103,6 +104,7 @@ var requirements = map[string]string{
 	otelTrace:                             "the trace API",
 	xmod:                                  "everything that has the shape of a Go module",
 	xexp:                                  "apidiff, which compares APIs",
+	xtime:                                 "rate, which bounds what clients may send",
 	xtools:                                "packages, which loads them",
 	yaml:                                  "documents",
 	fsnotify:                              "notice of changed files",

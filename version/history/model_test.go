@@ -101,7 +101,7 @@ func (f *fleet) start(name string, version int) *instance {
 	done := make(chan struct{})
 	f.keeping.Go(func() {
 		defer close(done)
-		_ = history.Keep(ctx, ear, build(release(version)), production(name))
+		_ = history.Keep(ctx, ear, build(release(version)), production(name), nil)
 	})
 	i.stop = func() {
 		ear.dead.Store(f.killed)
