@@ -10,6 +10,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 func at(hour, minute int) time.Time { return time.Date(2000, 1, 1, hour, minute, 0, 0, time.UTC) }
@@ -34,7 +35,7 @@ func TestBeginCompleteExtend(t *testing.T) {
 		require.Equal(t, "w: quiet (by times of this process only)", rep.String())
 		require.Equal(t, 503, get(h, "GET", "/").Code)
 		require.Equal(t, "w in progress", states(g))
-		require.Contains(t, get(g.StatusHandler(), "GET", "/status.json").Body.String(), `"local": true`)
+		require.Contains(t, get(operators(t, g, status.Options{}), "GET", "/status.json").Body.String(), `"local": true`)
 		rep, err = g.Report("other")
 		require.NoError(t, err)
 		require.False(t, rep.Local)

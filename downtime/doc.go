@@ -14,10 +14,9 @@
 // begun and nothing in its scope runs any more in this process; [Guard.Report] says at any
 // time what is in the way. [Guard.Events] tells what happens. [Guard.Begin],
 // [Guard.Complete] and [Guard.Extend] act on one process; the document acts on all of
-// them, and a [Quorum] makes them quiet together.
-// [Guard.StatusHandler] tells operators and [Guard.PublicStatusHandler] users, by page,
-// JSON and calendar. [Bypass] lets operators in all the same, and [Transport] makes
-// clients understand the refusals of others.
+// them, and a [Quorum] makes them quiet together. [Bypass] lets operators in all the same,
+// and [Transport] makes clients understand the refusals of others. Package status shows all
+// of it to operators and users: by page, JSON and calendar.
 //
 // # The document
 //

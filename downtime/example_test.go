@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -61,7 +60,7 @@ func (d *windowsFile) Watch(ctx context.Context, changed func()) error {
 	return ctx.Err()
 }
 
-func status(h http.Handler, target string) int {
+func statusCode(h http.Handler, target string) int {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
 	return w.Code
@@ -87,18 +86,18 @@ func Example() {
 	mux.HandleFunc("GET /orders/slow", func(http.ResponseWriter, *http.Request) { close(begun); <-finish })
 	service := g.Handler(mux)
 
-	fmt.Println("before: an order", status(service, "/orders/1"))
+	fmt.Println("before: an order", statusCode(service, "/orders/1"))
 	slow := make(chan int)
-	go func() { slow <- status(service, "/orders/slow") }()
+	go func() { slow <- statusCode(service, "/orders/slow") }()
 	<-begun
 
 	windows.begin()
-	for status(service, "/orders/1") == http.StatusOK {
+	for statusCode(service, "/orders/1") == http.StatusOK {
 		runtime.Gosched() // until the edit is read
 	}
 	rep, err := g.Report("orders-db-upgrade")
 	fmt.Println("in the window:", rep.Phase, "busy", rep.Busy, "quiet", rep.Quiet, err)
-	fmt.Println("an order", status(service, "/orders/1"), "the catalogue", status(service, "/catalogue"))
+	fmt.Println("an order", statusCode(service, "/orders/1"), "the catalogue", statusCode(service, "/catalogue"))
 
 	close(finish)
 	fmt.Println("the slow order", <-slow)
@@ -138,7 +137,7 @@ func ExampleGuard_Handler() {
 		fmt.Println(err)
 	}
 	fmt.Println(problem.Status, problem.Window, problem.Detail)
-	fmt.Println("elsewhere", status(service, "/catalogue"))
+	fmt.Println("elsewhere", statusCode(service, "/catalogue"))
 	// Output:
 	// 503 60 no-store text/plain; charset=utf-8
 	// 503 orders-db-upgrade Orders are back in two hours.
@@ -156,7 +155,7 @@ func ExampleGuard_Enter() {
 	defer g.Close()
 
 	for _, name := range []string{"mail", "import"} {
-		leave, err := g.Enter(ctx, downtime.Work{Name: name, Effect: downtime.Write})
+		leave, err := g.Enter(ctx, downtime.Work{Name: name, Effect: downtime.EffectWrite})
 		var refused *downtime.UnavailableError
 		switch {
 		case errors.As(err, &refused):
@@ -255,39 +254,4 @@ func ExampleGuard_Report() {
 	// Output:
 	// open 1 map[import:1] <nil>
 	// orders-db-upgrade: open, nothing in flight <nil>
-}
-
-// The status is for operators: mount it where only they come.
-func ExampleGuard_StatusHandler() {
-	g, err := downtime.Open(context.Background(), soon(0), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer g.Close()
-	admin := http.NewServeMux()
-	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", g.StatusHandler()))
-
-	w := httptest.NewRecorder()
-	admin.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/maintenance/status.json", nil))
-	body, err := io.ReadAll(w.Body)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	var answer struct {
-		Windows []struct {
-			ID, Phase string
-			Report    struct{ Quiet bool }
-		}
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, window := range answer.Windows {
-		fmt.Println(window.ID, window.Phase, "quiet", window.Report.Quiet)
-	}
-	// Output:
-	// orders-db-upgrade in progress quiet true
 }

@@ -7,9 +7,3 @@ func Tick(g *Guard, t time.Time) { g.tick(t) }
 
 // Pause is for how long at most the guard does not look at the clock after now.
 func Pause(g *Guard, now time.Time) time.Duration { return g.pause(now) }
-
-// FoldLine folds a content line of a calendar.
-func FoldLine(line string) []byte { return appendFolded(nil, line) }
-
-// EscapeText escapes a text for a calendar.
-func EscapeText(text string) string { return escapeText(text) }

@@ -53,7 +53,7 @@ func ExampleGuard_Hold() {
 		})
 		w.WriteHeader(http.StatusAccepted)
 	}))
-	fmt.Println("order", status(service, "/orders/1"))
+	fmt.Println("order", statusCode(service, "/orders/1"))
 
 	rep, err := g.Begin("orders-db-upgrade")
 	fmt.Println(rep.Phase, rep.Busy, rep.Work, err)
@@ -116,14 +116,14 @@ func ExampleGuard_Begin() {
 
 	rep, err := g.Begin("orders-db-upgrade")
 	fmt.Println(rep, err)
-	fmt.Println("an order", status(service, "/orders/1"))
+	fmt.Println("an order", statusCode(service, "/orders/1"))
 
 	rep, err = g.Extend("orders-db-upgrade", rep.End.Add(time.Hour))
 	fmt.Println("ends in about", time.Until(rep.End).Round(time.Minute), err)
 
 	rep, err = g.Complete("orders-db-upgrade")
 	fmt.Println(rep.Phase, "local", rep.Local, err)
-	fmt.Println("an order", status(service, "/orders/1"))
+	fmt.Println("an order", statusCode(service, "/orders/1"))
 
 	_, err = g.Begin("orders-db-upgrade")
 	fmt.Println(errors.Is(err, downtime.ErrEnded))
@@ -157,10 +157,10 @@ func ExampleGuard_Complete_overrun() {
 			break
 		}
 	}
-	fmt.Println("an order", status(service, "/orders/1"))
+	fmt.Println("an order", statusCode(service, "/orders/1"))
 	rep, err := g.Complete("orders-db-upgrade")
 	fmt.Println(rep.Phase, err)
-	fmt.Println("an order", status(service, "/orders/1"))
+	fmt.Println("an order", statusCode(service, "/orders/1"))
 	// Output:
 	// orders-db-upgrade: in progress -> overrun, its work unfinished
 	// an order 503
@@ -183,7 +183,7 @@ func ExampleGuard_Drain_inFlight() {
 		<-finish
 	}))
 	slow := make(chan int)
-	go func() { slow <- status(service, "/orders/1") }()
+	go func() { slow <- statusCode(service, "/orders/1") }()
 	<-begun
 	if _, err := g.Begin("orders-db-upgrade"); err != nil {
 		fmt.Println(err)
@@ -203,7 +203,7 @@ func ExampleGuard_Drain_inFlight() {
 		}
 		drained <- rep
 	}()
-	for status(service, "/orders/2") != http.StatusServiceUnavailable {
+	for statusCode(service, "/orders/2") != http.StatusServiceUnavailable {
 		runtime.Gosched()
 	}
 	close(finish)

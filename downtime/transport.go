@@ -3,7 +3,6 @@ package downtime
 import (
 	"context"
 	"encoding/json"
-	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"io"
 	"math/rand/v2"
 	"mime"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // Transport makes a client understand the refusals of others, of guards and of whatever

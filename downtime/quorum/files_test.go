@@ -1,3 +1,5 @@
+//go:build unix
+
 package quorum_test
 
 import (
@@ -20,6 +22,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/quorum"
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 // processDir is the environment variable that makes the test binary a replica.
@@ -243,10 +246,7 @@ func contextOf(t *testing.T, d time.Duration) context.Context {
 // times, and not once after the operator has the lock.
 func TestGuardsOfProcesses(t *testing.T) {
 	t.Parallel()
-	many := int64(300_000)
-	if testing.Short() {
-		many = 20_000
-	}
+	many := testsize.Pick[int64](20_000, 300_000, 10_000_000)
 	dir, folder := t.TempDir(), t.TempDir()
 	size := func(name string) int64 {
 		info, err := os.Stat(filepath.Join(folder, name))

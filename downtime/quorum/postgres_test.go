@@ -18,6 +18,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/quorum"
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 var discard = slog.New(slog.DiscardHandler)
@@ -804,10 +805,7 @@ func TestFaults(t *testing.T) {
 // told, and closed from when Changed was sent to until it asks again.
 func TestNobodyIsOpenUnderTheLock(t *testing.T) {
 	t.Parallel()
-	rounds := 20
-	if testing.Short() {
-		rounds = 5
-	}
+	rounds := testsize.Pick(5, 20, 1000)
 	got := 0
 	for seed := range rounds {
 		synctest.Test(t, func(t *testing.T) {

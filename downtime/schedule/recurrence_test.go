@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 // days are the first so many dates of a rule in UTC, with dots where more follow.
@@ -307,16 +307,11 @@ func randomModel(r *rand.Rand) *model {
 	return m
 }
 
-// Random rules in every zone, over almost fifty years, against a walk from day to day. With
-// UPKEEP_RULES=20 every zone has twenty rules in place of one. -short and -race take a tenth
-// of the zones.
+// Random rules in every zone, over almost fifty years, against a walk from day to day. The
+// long test has twenty rules for each zone. -short and -race take a tenth of the zones.
 func TestRepeatAgainstAWalkInAllZones(t *testing.T) {
 	t.Parallel()
-	rules := 1
-	if n := os.Getenv("UPKEEP_RULES"); n != "" {
-		_, err := fmt.Sscan(n, &rules)
-		require.NoError(t, err)
-	}
+	rules := testsize.Pick(1, 1, 20)
 	zones := make(chan walkedZone)
 	var seen atomic.Int64
 	var workers sync.WaitGroup

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/status"
 	"github.com/upkeep-go/upkeep/flags"
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/observe/capture"
@@ -58,7 +59,11 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	s.onClose(tel.shutdown)
 
 	// version/history: what changes, on one timeline.
-	s.past = &chronicle{store: history.File(docs.path("history.jsonl")), report: func(err error) { s.log.Error("history", "err", err) }}
+	past, err := history.NewFile(docs.path("history.jsonl"), nil)
+	if err != nil {
+		return s, err
+	}
+	s.past = &chronicle{store: past, report: func(err error) { s.log.Error("history", "err", err) }}
 	s.onClose(func(context.Context) { s.past.close() })
 
 	// observe: spans, metrics, ids and logs of each request.
@@ -200,7 +205,13 @@ func (s *shop) openListeners(ctx context.Context, addr string) (err error) {
 	}))
 	bi, _ := debug.ReadBuildInfo()
 	admin.Handle("GET /sbom", sbom.Handler(bi, &sbom.Options{Name: s.info.Name, Version: s.info.Version}))
-	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", s.guard.StatusHandler()))
+	maintenance, err := status.Handler(s.guard, &status.Options{
+		Authorize: func(*http.Request) (who string, err error) { return "whoever reaches the listener", nil },
+	})
+	if err != nil {
+		return err
+	}
+	admin.Handle("/maintenance/", maintenance)
 	admin.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
 		subject := flags.Attributes{openfeature.TargetingKey: r.FormValue("user"), "email": r.FormValue("email")}
 		fmt.Fprintln(w, s.flags.Explain(r.Context(), r.FormValue("flag"), subject))

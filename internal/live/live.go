@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/atomicfile"
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
@@ -55,6 +56,16 @@ var (
 	ErrTooLarge = fmt.Errorf("the document is larger than %d bytes", MaxBytes)
 	ErrBusy     = errors.New("the source has not returned from an earlier load")
 )
+
+// An Error is why a document could not be loaded.
+type Error struct {
+	Document string // its name
+	Err      error
+}
+
+func (e *Error) Error() string { return e.Document + ": " + e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
 
 // Options say how a [Keeper] keeps. Parse is required.
 type Options[T any] struct {
@@ -89,9 +100,8 @@ type Options[T any] struct {
 	// atomically. Empty: none.
 	LastGood string
 
-	// Whole says whether a value lacks nothing, so that its document is worth keeping as
-	// the last good copy. Nil: each is.
-	Whole func(*T) bool
+	// Revision identifies a value. Nil means by the content of its document.
+	Revision func(*T) string
 
 	// Fallback is the document for when neither source nor last good copy can be
 	// had at the start. Empty: none.
@@ -114,10 +124,12 @@ const (
 // A Snapshot is a value and the document that it came from. It never changes.
 type Snapshot[T any] struct {
 	Value    *T
-	Revision string // of the document's content: 16 hexadecimal digits
+	Revision string // 16 hexadecimal digits, unless Options.Revision gives others
 	Origin   Origin
 	Since    time.Time // when it was accepted
 	Problems []error   // faults that the parser passed over
+
+	content string // revision of the document's content
 }
 
 // A Status says how the keeping goes.
@@ -213,6 +225,19 @@ func (k *Keeper[T]) Status() Status {
 	return k.status
 }
 
+// Problems says what is wrong now: why the last attempt failed, and what the parser passed
+// over in the value's document.
+func (k *Keeper[T]) Problems() []error {
+	var problems []error
+	if err := k.Status().Err; err != nil {
+		problems = append(problems, err)
+	}
+	if s := k.Snapshot(); s != nil {
+		problems = append(problems, s.Problems...)
+	}
+	return problems
+}
+
 // Close ends the keeping and waits for its goroutines; for a source that ignores
 // its context it waits a second. The value stays readable. It may be called twice.
 func (k *Keeper[T]) Close() error {
@@ -235,11 +260,6 @@ func (k *Keeper[T]) ring() {
 }
 
 func (k *Keeper[T]) run(ctx context.Context) {
-	if m, ok := k.loader.src.(*Merged); ok && k.opts.LastGood != "" {
-		if data, err := readFile(k.opts.LastGood); err == nil {
-			m.seed(data)
-		}
-	}
 	for first := true; ; first = false {
 		err := k.attempt(ctx)
 		if ctx.Err() == nil {
@@ -349,24 +369,22 @@ func (k *Keeper[T]) attempt(ctx context.Context) error {
 		k.update(func(s *Status) { s.Abandoned++ })
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", k.name, err)
+		return &Error{k.name, err}
 	}
-	if prev := k.Snapshot(); prev != nil && prev.Origin == FromSource && prev.Revision == revision(data) {
+	if prev := k.Snapshot(); prev != nil && prev.Origin == FromSource && prev.content == revision(data) {
 		return nil
 	}
 	if err := k.publish(k.name, data, FromSource); err != nil {
 		return err
 	}
-	if k.opts.Whole == nil || k.opts.Whole(k.Snapshot().Value) {
-		k.save(data)
-	}
+	k.save(data)
 	return nil
 }
 
 // publish parses data and makes it the value.
 func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
 	if err := blank(data); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return &Error{name, err}
 	}
 	var prev *T
 	if s := k.Snapshot(); s != nil {
@@ -376,7 +394,10 @@ func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
 	if err != nil {
 		return err
 	}
-	snapshot := &Snapshot[T]{Value: next, Revision: revision(data), Origin: origin, Since: time.Now(), Problems: problems}
+	snapshot := &Snapshot[T]{Value: next, Revision: revision(data), Origin: origin, Since: time.Now(), Problems: problems, content: revision(data)}
+	if k.opts.Revision != nil {
+		snapshot.Revision = k.opts.Revision(next)
+	}
 	k.current.Store(snapshot)
 	k.update(func(s *Status) { s.Updates++ })
 	if k.opts.OnUpdate != nil {
@@ -438,7 +459,7 @@ func (k *Keeper[T]) settle(err error, first bool) {
 
 func (k *Keeper[T]) fallBack() {
 	if k.opts.LastGood != "" {
-		data, err := readFile(k.opts.LastGood)
+		data, err := ReadFile(k.opts.LastGood)
 		if err == nil {
 			err = k.publish(k.opts.LastGood, data, FromLastGood)
 		}
@@ -464,7 +485,7 @@ func (k *Keeper[T]) save(data []byte) {
 	if k.opts.LastGood == "" || k.saved == rev {
 		return
 	}
-	err := writeFile(k.opts.LastGood, data)
+	err := atomicfile.Write(k.opts.LastGood, data, 0o600)
 	if err == nil {
 		k.saved = rev
 	} else {

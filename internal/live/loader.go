@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -78,6 +79,9 @@ func callLoad(ctx context.Context, src Source) (data []byte, err error) {
 			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, firstFrames(debug.Stack()))
 		}
 	}()
+	if src == nil {
+		return nil, errors.New("the source is nil")
+	}
 	return src.Load(ctx)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/teambition/rrule-go"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 // randomRule is the text of a rule that both know.
@@ -81,7 +82,7 @@ func TestAgreesWithRRule(t *testing.T) {
 	r := rand.New(rand.NewPCG(5545, 3310))
 	from, to := time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
 	rules, occurrences, refused, twice := 0, 0, 0, 0
-	for range 1500 {
+	for range testsize.Pick(1500, 1500, 100_000) {
 		start := from.Add(time.Duration(r.Int64N(40*366*24)) * time.Hour)
 		text := randomRule(r)
 		want, mixed := oracle(t, text, start, to)
