@@ -193,13 +193,16 @@ func (k *Keeper[T]) quiet(ctx context.Context) bool {
 // delay is the time to the next attempt after one that ended with err.
 func (k *Keeper[T]) delay(err error) time.Duration {
 	delay := k.opts.Poll
-	if err != nil && k.Snapshot() == nil {
-		// Nothing to serve yet: a start is waiting.
-		delay = min(delay, retryFirst<<min(k.Status().InARow-1, 20))
+	var server interface{ RetryAfter() time.Duration }
+	fails := errors.As(err, &server)
+	switch {
+	case err != nil && k.Snapshot() == nil: // nothing to serve yet: a start is waiting
+		delay = min(delay, retryFirst)
+	case fails: // spare it
+		delay = min(delay<<min(k.Status().InARow-1, 10), max(delay, backoffMax))
 	}
-	var later interface{ RetryAfter() time.Duration }
-	if errors.As(err, &later) {
-		delay = max(delay, later.RetryAfter())
+	if fails {
+		delay = max(delay, server.RetryAfter())
 	}
 	return time.Duration(float64(delay) * (0.9 + 0.2*rand.Float64()))
 }

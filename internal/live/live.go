@@ -27,7 +27,8 @@ const (
 
 	settle     = 50 * time.Millisecond  // quiet after a doorbell before loading: a write has many events
 	settleMax  = 500 * time.Millisecond // and never longer than this
-	retryFirst = time.Second            // first retry while there is no value at all
+	retryFirst = time.Second            // between two attempts while there is no value at all
+	backoffMax = 30 * time.Second       // the longest that a server which fails is left alone, if Poll is not longer
 )
 
 // An Error is why a document could not be loaded.
@@ -120,4 +121,3 @@ type Status struct {
 	Updates   uint64 // values published
 	Abandoned uint64 // loads left behind because the source ignored its context
 }
-
