@@ -155,7 +155,7 @@ func ExampleGuard_Enter() {
 	defer g.Close()
 
 	for _, name := range []string{"mail", "import"} {
-		leave, err := g.Enter(ctx, downtime.Work{Name: name, Effect: downtime.Write})
+		leave, err := g.Enter(ctx, downtime.Work{Name: name, Effect: downtime.EffectWrite})
 		var refused *downtime.UnavailableError
 		switch {
 		case errors.As(err, &refused):

@@ -41,7 +41,7 @@ func TestQuietIsHonest(t *testing.T) {
 	// begin there.
 	g := open(t, downtime.Bytes("w", []byte(text)), &downtime.Options{Classify: func(*http.Request) downtime.Effect {
 		runtime.Gosched()
-		return downtime.Write
+		return downtime.EffectWrite
 	}})
 
 	var orders, imports, held, entries, handed, refused atomic.Int64
@@ -324,7 +324,7 @@ func TestAdmissionSeesAWindowThatBeginsInItsMiddle(t *testing.T) {
 			}
 			require.True(t, rep.Quiet)
 		})
-		return downtime.Write
+		return downtime.EffectWrite
 	}})
 	ran := false
 	w := get(g.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })), "POST", "/")
@@ -462,7 +462,7 @@ func TestHold(t *testing.T) {
 		later(0)
 		_, err = g.Hold(downtime.Work{Name: "stock"})
 		require.ErrorIs(t, err, downtime.ErrWindow)
-		release, err = g.Hold(downtime.Work{Name: "stock", Effect: downtime.Read})
+		release, err = g.Hold(downtime.Work{Name: "stock", Effect: downtime.EffectRead})
 		require.NoError(t, err)
 		release()
 		release, err = g.Hold(downtime.Work{Name: "other"})

@@ -183,7 +183,7 @@ func TestQuorumThatDoesNotAgree(t *testing.T) {
 		require.Zero(t, refused.Until)
 		require.LessOrEqual(t, refused.RetryAfter, 15*time.Second)
 		require.EqualError(t, refused, `downtime: refused by window "w" (read-only): This part of the service is closed for a moment, until all of its replicas agree.`)
-		read, err := g.Enter(t.Context(), downtime.Work{Name: "job", Effect: downtime.Read})
+		read, err := g.Enter(t.Context(), downtime.Work{Name: "job", Effect: downtime.EffectRead})
 		require.NoError(t, err, "a read-only window does not mind reads")
 		read()
 		release, err := g.Hold(downtime.Work{Name: "job"})

@@ -40,10 +40,10 @@ func (g *Guard) Stats() map[string]float64 {
 		"windows_in_progress":      0,
 		"windows_overrun":          0,
 		"windows_held":             0,
-		"in_flight":                float64(g.inFlight()),
+		"in_flight":                float64(g.running.count()),
 		"refused":                  float64(g.refused.Load()),
 		"would_have_refused":       float64(g.wouldRefuse.Load()),
-		"events_missed":            float64(g.events.missed.Load()),
+		"events_missed":            float64(g.herald.subscribers.missed.Load()),
 		"quorum_waiting":           0,
 		"quorum_failures":          float64(g.quorumFailures.Load()),
 	}
@@ -60,33 +60,37 @@ func (g *Guard) Stats() map[string]float64 {
 	if d := g.keeper.Snapshot(); d != nil {
 		stats["document_age_seconds"] = now.Sub(d.Since).Seconds()
 	}
-	s := g.now.Load()
-	if s.schedule == nil {
+	v := g.view.Load()
+	if v.schedule == nil {
 		return stats
 	}
-	for range s.schedule.Windows() {
+	for range v.schedule.Windows() {
 		stats["windows"]++
 	}
-	for _, n := range s.near {
+	for _, o := range v.shown {
 		switch {
-		case n.Phase == schedule.PhaseOverrun:
+		case o.phase == schedule.PhaseOverrun:
 			stats["windows_overrun"]++
-		case n.waits:
+		case o.waits:
 			stats["quorum_waiting"]++
 		}
-		if n.Phase != schedule.PhaseInProgress || n.Window.ID == "" {
+		if o.phase != schedule.PhaseInProgress || o.Window.ID == "" {
 			continue
 		}
 		stats["windows_in_progress"]++
-		if keeps(s.schedule, n.Occurrence) {
+		if isKept(v.schedule, o) {
 			stats["windows_held"]++
 		}
 	}
 	return stats
 }
 
-func (g *Guard) inFlight() int {
-	n := 0
-	g.running.each(0, func(*class, time.Duration) { n++ })
-	return n
+// isKept reports whether the document has lost the occurrence, which is kept to its end.
+func isKept(s *schedule.Schedule, o *occurrence) bool {
+	for kept := range s.Kept() {
+		if kept.Window == o.Window {
+			return true
+		}
+	}
+	return false
 }

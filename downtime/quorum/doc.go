@@ -62,7 +62,7 @@
 // # What PostgreSQL needs
 //
 // Version 12 or later, the primary; no extension, no table, no privilege. A replica takes
-// one connection of its own, a second for a moment every five seconds (up to four when it
+// one connection of its own, a second for a moment every five seconds (up to three when it
 // joins), and one lock and two for each near window of the server's lock table
 // (max_locks_per_transaction times max_connections, shared by all); an operator one
 // connection, and another for each Look. While a window is near a replica's session is seen
@@ -80,7 +80,7 @@
 // Replicas and operators get [ErrPooled].
 //
 // The check needs a second connection of the same *sql.DB. While the session is idle, it
-// begins up to four transactions on other connections at once, in three rounds. A pooler in
+// begins up to three transactions on other connections at once, in two rounds. A pooler in
 // transaction mode uses its idle server connections first, so one of the transactions gets
 // that of the session, and finds the session's mark there; or else the session's next
 // statement gets another server connection, without the mark. A pooler in statement mode
@@ -90,14 +90,14 @@
 // Once a replica has seen a pooler it joins only with a check that passed.
 //
 // The check never refuses a session for want of a second connection: if there is none
-// within a second, because the *sql.DB or the server has no more, the replica logs a
-// warning, joins, and checks again after 20 seconds. With SetMaxOpenConns(1) the check is
-// weaker: the session is closed and opened again three times, and its mark must be gone. A
-// pooler in session mode must therefore reset a server connection between clients, which
-// pgbouncer does by default.
+// within two seconds, because the *sql.DB, the pooler or the server has no more, the replica
+// logs a warning, joins, and checks again after 20 seconds. With SetMaxOpenConns(1) the
+// check is weaker: the session is closed and opened again three times, and its mark must be
+// gone. A pooler in session mode must therefore reset a server connection between clients,
+// which pgbouncer does by default.
 //
 // Limits: a pooler that prefers to give each client the server connection that it had
-// before is recognized only with up to four idle server connections. A *sql.DB that leads
+// before is recognized only with up to three server connections. A *sql.DB that leads
 // to several poolers is recognized only when the connections happen to meet in one of them.
 //
 // The tests put pgbouncer 1.18 in front of PostgreSQL 15: transaction mode with pools of 1,

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
 )
 
 // A rule says on which days a window takes place: a recurrence rule of RFC 5545
@@ -92,16 +94,16 @@ func parseRule(text string) (*ruleParts, []error) {
 	for part := range strings.SplitSeq(strings.ToUpper(text), ";") {
 		name, value, ok := strings.Cut(part, "=")
 		if !ok {
-			errs = append(errs, fmt.Errorf("must be parts such as FREQ=WEEKLY;BYDAY=TU, got %q", clip(part)))
+			errs = append(errs, fmt.Errorf("must be parts such as FREQ=WEEKLY;BYDAY=TU, got %q", document.Clip(part)))
 			continue
 		}
 		if given[name] {
-			errs = append(errs, fmt.Errorf("%s: is given twice", clip(name)))
+			errs = append(errs, fmt.Errorf("%s: is given twice", document.Clip(name)))
 			continue
 		}
 		given[name] = true
 		if err := p.read(name, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", clip(name), err))
+			errs = append(errs, fmt.Errorf("%s: %w", document.Clip(name), err))
 		}
 	}
 	if !given["FREQ"] {
@@ -127,7 +129,7 @@ func (p *ruleParts) read(name, value string) error {
 		case value == "HOURLY" || value == "MINUTELY" || value == "SECONDLY":
 			return fmt.Errorf("%s %w: a window is at most daily", value, errNotSupported)
 		default:
-			return fmt.Errorf("must be DAILY, WEEKLY, MONTHLY or YEARLY, got %q", clip(value))
+			return fmt.Errorf("must be DAILY, WEEKLY, MONTHLY or YEARLY, got %q", document.Clip(value))
 		}
 	case "INTERVAL":
 		p.interval, err = number(value, 1, maxInterval)
@@ -137,7 +139,7 @@ func (p *ruleParts) read(name, value string) error {
 		p.until, err = parseUntil(value)
 	case "WKST":
 		if p.weekStart = slices.Index(weekdays[:], value); p.weekStart < 0 {
-			return fmt.Errorf("must be MO, TU, WE, TH, FR, SA or SU, got %q", clip(value))
+			return fmt.Errorf("must be MO, TU, WE, TH, FR, SA or SU, got %q", document.Clip(value))
 		}
 	case "BYDAY":
 		err = each(value, func(v string) error {
@@ -207,16 +209,16 @@ func each(list string, read func(string) error) error {
 func number(text string, least, most int) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if errors.Is(err, strconv.ErrRange) || err == nil && (n < uint64(least) || n > uint64(most)) {
-		return least, fmt.Errorf("must lie between %d and %d, got %q", least, most, clip(text))
+		return least, fmt.Errorf("must lie between %d and %d, got %q", least, most, document.Clip(text))
 	}
 	if err != nil {
-		return least, fmt.Errorf("must be a number between %d and %d, got %q", least, most, clip(text))
+		return least, fmt.Errorf("must be a number between %d and %d, got %q", least, most, document.Clip(text))
 	}
 	return int(n), nil
 }
 
 func parseOrdinalDay(text string) (ordinalDay, error) {
-	bad := fmt.Errorf("must be weekdays such as TU, 2TU or -1SU, got %q", clip(text))
+	bad := fmt.Errorf("must be weekdays such as TU, 2TU or -1SU, got %q", document.Clip(text))
 	if len(text) < 2 {
 		return ordinalDay{}, bad
 	}
@@ -257,7 +259,7 @@ func parseUntil(text string) (until, error) {
 			return until{given: true, instant: form.instant, wall: t.Add(form.plus).Unix()}, nil
 		}
 	}
-	return until{}, fmt.Errorf("must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got %q", clip(text))
+	return until{}, fmt.Errorf("must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got %q", document.Clip(text))
 }
 
 // newRule makes the rule that starts on day origin. It has no end yet but that of all

@@ -99,7 +99,7 @@ func TestRepeatFaults(t *testing.T) {
 		{"windows: []\nfreezes: {}", `windows.yaml:2:10: freezes: must be a list, got a map`},
 		{"windows: []\nfreezes: [x]", `windows.yaml:2:11: freezes[0]: must be a map, got a string`},
 		{"windows: []\nfreezes: [{}]", `windows.yaml:2:11: freezes[0].from: is required`},
-		{"windows: []\nfreezes: [{form: x}]", `windows.yaml:2:12: freezes[0].form: unknown field`},
+		{"windows: []\nfreezes: [{form: x}]", `windows.yaml:2:12: freezes[0]: unknown field "form" (did you mean "from"?)`},
 		{"windows: []\nfreezes:\n  - {from: 2026-12-20, to: 2027-01-07}", `windows.yaml:3:12: freezes[0].from: "2026-12-20" is a date: say whose with timezone`},
 		{"windows: []\nfreezes:\n  - {from: 2026-12-20T10:00, to: 2027-01-07T00:00:00Z}", `freezes[0].from: "2026-12-20T10:00" is a wall clock time: say whose with timezone`},
 		{"windows: []\nfreezes:\n  - {from: 2026-12-20, to: 2026-12-19, timezone: Europe/Madrid}", `windows.yaml:3:28: freezes[0].to: must be after from, "2026-12-20", got "2026-12-19"`},

@@ -87,7 +87,6 @@ func (s *scope) String() string {
 type report struct {
 	Quiet      bool           `json:"quiet"`
 	Busy       int            `json:"busy"`
-	Unsure     int            `json:"unsure,omitempty"`
 	Bypassed   int            `json:"bypassed,omitempty"`
 	Oldest     float64        `json:"oldest_seconds"`
 	Work       map[string]int `json:"work,omitempty"`
@@ -257,7 +256,7 @@ func (l *listing) window(o schedule.Occurrence) window {
 
 func newReport(rep downtime.Report) *report {
 	r := &report{
-		Quiet: rep.Quiet, Busy: rep.Busy, Unsure: rep.Unsure, Oldest: rep.Oldest.Seconds(),
+		Quiet: rep.Quiet, Busy: rep.Busy, Oldest: rep.Oldest.Seconds(),
 		Bypassed: rep.Bypassed, Work: rep.Work, Refused: rep.Refused, Local: rep.Local, Waiting: rep.Waiting,
 	}
 	if rep.QuietAfter > 0 || rep.Quiet || rep.Phase == schedule.PhaseInProgress && rep.Mode != schedule.ModeAnnounce {

@@ -149,7 +149,7 @@ func compareLocked(t *testing.T, s scenario, from string) tally {
 	document := s.json()
 	refused := map[string]error{}
 	for _, problem := range p.Problems() {
-		var at *flags.Problem
+		var at *flags.Fault
 		require.ErrorAs(t, problem, &at)
 		refused[at.Flag] = at
 	}

@@ -6,6 +6,21 @@ import (
 	"sync"
 )
 
+// An Object is data that answers for its own members, so that it need not be copied
+// into a map. Get returns false for a member that it does not have. It must not panic,
+// be it on a nil pointer.
+type Object interface {
+	Get(name string) (value any, ok bool)
+}
+
+// A Fielder is an [Object] of which the members stand in a map, where they are found
+// sooner: all but those whose names begin with "$", for which Get is asked. With nil
+// Get is asked for all.
+type Fielder interface {
+	Object
+	Fields() map[string]any
+}
+
 // A field is a member of a struct, under the name that encoding/json gives it.
 type field struct {
 	name  string
