@@ -234,19 +234,21 @@ func TestNewcomerInTheMiddle(t *testing.T) {
 		bystander(t, db, "w")
 		var newcomer *quorum.Replica
 		var once sync.Once
-		s.before = func(statement string, _ *conn) error {
-			if statement == quorum.SQLSeize {
-				once.Do(func() {
-					r, err := quorum.Postgres(db, &quorum.Options{Name: "newcomer", Logger: discard})
-					require.NoError(t, err)
-					open, err := r.Agree(t.Context(), windows{"other": true})
-					require.NoError(t, err, "the operator had not begun")
-					require.Equal(t, windows{"other": true}, open)
-					newcomer = r
-				})
+		s.set(func() {
+			s.before = func(statement string, _ *conn) error {
+				if statement == quorum.SQLSeize {
+					once.Do(func() {
+						r, err := quorum.Postgres(db, &quorum.Options{Name: "newcomer", Logger: discard})
+						require.NoError(t, err)
+						open, err := r.Agree(t.Context(), windows{"other": true})
+						require.NoError(t, err, "the operator had not begun")
+						require.Equal(t, windows{"other": true}, open)
+						newcomer = r
+					})
+				}
+				return nil
 			}
-			return nil
-		}
+		})
 		d := startDrain(t.Context(), t, db, "w")
 		require.True(t, d.waits(time.Minute))
 		defer func() { require.NoError(t, newcomer.Close()) }()
@@ -395,14 +397,16 @@ func TestContextEndsWithTheLock(t *testing.T) {
 		held := s.locks()
 		ctx, cancel := context.WithCancel(t.Context())
 		looks := 0
-		s.before = func(statement string, _ *conn) error {
-			if statement == quorum.SQLLook {
-				if looks++; looks == 2 {
-					cancel()
+		s.set(func() {
+			s.before = func(statement string, _ *conn) error {
+				if statement == quorum.SQLLook {
+					if looks++; looks == 2 {
+						cancel()
+					}
 				}
+				return nil
 			}
-			return nil
-		}
+		})
 		lock, err := quorum.Drain(ctx, db, "w", nil)
 		require.ErrorIs(t, err, context.Canceled)
 		require.Nil(t, lock)
