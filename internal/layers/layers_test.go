@@ -55,7 +55,7 @@ var arrows = map[string][]string{
 	"internal/rerun":      {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
-	"internal/layers":     {},
+	"internal/layers":     {xtools},
 	"internal/testsize":   {}, // for tests
 
 	"downtime/internal/pattern": {}, // stands alone
