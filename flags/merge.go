@@ -288,6 +288,9 @@ func (m *merger) offer(set *flagSet, faults, failing Faults, origin live.Origin,
 	m.current.Store(snapshot)
 	m.opts.OnUpdate(snapshot)
 	level, attrs := slog.LevelInfo, []any{"documents", m.name, "revision", set.revision}
+	if prev != nil {
+		attrs = append(attrs, live.Changed(changedKeys(prev, set))...)
+	}
 	if len(problems) > 0 {
 		level, attrs = slog.LevelWarn, append(attrs, "problems", len(problems), "first", problems[0].Error())
 	}

@@ -129,6 +129,7 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 		opts := live.Options[flagSet]{
 			Parse:      ps.parse,
 			Revision:   func(set *flagSet) string { return set.revision },
+			Changes:    changedKeys,
 			OnUpdate:   s.update,
 			OnStatus:   s.status,
 			Poll:       p.opts.Poll,
