@@ -64,3 +64,14 @@ var (
 	kindServer = trace.WithSpanKind(trace.SpanKindServer)
 	kindClient = trace.WithSpanKind(trace.SpanKindClient)
 )
+
+// conclude ends the span of what is over, a request, a job or an outbound call, unless
+// another owns it; errorType is "" when it did not fail.
+func conclude(span trace.Span, owned bool, errorType string, err error) {
+	if errorType != "" {
+		failSpan(span, errorType, err)
+	}
+	if owned {
+		span.End()
+	}
+}

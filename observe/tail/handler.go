@@ -211,3 +211,6 @@ func (h *Handler) Group(name string) *Handler {
 	next.tooLong = next.size > maxLogger+maxGroups
 	return &next
 }
+
+// Grouped reports whether WithGroup was called.
+func (h *Handler) Grouped() bool { return len(h.groups) > 1 }

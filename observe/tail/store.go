@@ -34,7 +34,7 @@ func (s *store) grew(t *Tail, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.mu.Lock()
-	if t.place == nil && !t.ended && t.records.n > 0 {
+	if t.place == nil && !t.ended && t.held != nil {
 		t.place, t.listed = s.tails.PushBack(t), true
 	}
 	t.mu.Unlock()
@@ -61,10 +61,9 @@ func (s *store) evict() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.place = nil
-	t.dropped += t.records.n
+	t.dropped += t.held.records.n
 	s.bytes.Add(-int64(t.size))
-	t.records, t.attrs, t.size = ring{}, nil, 0
-	t.texts.Reset()
+	t.held, t.size = nil, 0
 }
 
 // remove takes t out of the list.

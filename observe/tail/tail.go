@@ -18,10 +18,8 @@ type Tail struct {
 
 	mu      sync.Mutex
 	name    string
-	records ring
-	texts   strings.Builder // the block that holds the texts of the last records
-	attrs   []slog.Attr     // the block that holds their attributes
-	size    int             // of the records
+	held    *buffer // nil: nothing
+	size    int     // what the records in it count
 	dropped int             // records that found no room
 	late    int             // what the records after the end count
 	ended   bool
@@ -29,6 +27,13 @@ type Tail struct {
 	listed  bool // it is or was in the store's list
 
 	place *list.Element // in the store's list, while it holds records; guarded by store.mu
+}
+
+// A buffer is what a tail holds.
+type buffer struct {
+	records ring
+	texts   strings.Builder // the block that holds the texts of the last records
+	attrs   []slog.Attr     // the block that holds their attributes
 }
 
 // A record waits for the end of its tail.
@@ -146,37 +151,44 @@ func (t *Tail) add(k *record, message string, attrs []slog.Attr) Verdict {
 		}
 		return Lost
 	}
-	if room := cap(t.attrs) - len(t.attrs); room < len(attrs) {
-		t.attrs = make([]slog.Attr, 0, max(16, len(attrs)))
+	if t.held == nil {
+		t.held = &buffer{}
 	}
-	start := len(t.attrs)
-	t.attrs = append(t.attrs, attrs...)
-	k.attrs = t.attrs[start:len(t.attrs):len(t.attrs)]
-	k.message = t.copied(message)
-	for i := range k.attrs {
-		a := &k.attrs[i]
-		a.Key = t.copied(a.Key)
-		if a.Value.Kind() == slog.KindString {
-			a.Value = slog.StringValue(t.copied(a.Value.String()))
-		}
-	}
+	t.held.copy(k, message, attrs)
 	first := t.push(k)
 	t.mu.Unlock()
 	t.store.grew(t, first)
 	return Kept
 }
 
-// copied returns s in memory of the tail, so that a part of something large does not
-// keep the whole.
-func (t *Tail) copied(s string) string {
-	const block = 2 << 10
-	if t.texts.Cap()-t.texts.Len() < len(s) {
-		t.texts = strings.Builder{}
-		t.texts.Grow(max(block, len(s)))
+// copy gives k a message and attributes in memory of the buffer, so that a part of
+// something large does not keep the whole.
+func (b *buffer) copy(k *record, message string, attrs []slog.Attr) {
+	if room := cap(b.attrs) - len(b.attrs); room < len(attrs) {
+		b.attrs = make([]slog.Attr, 0, max(16, len(attrs)))
 	}
-	start := t.texts.Len()
-	t.texts.WriteString(s)
-	return t.texts.String()[start:]
+	start := len(b.attrs)
+	b.attrs = append(b.attrs, attrs...)
+	k.attrs = b.attrs[start:len(b.attrs):len(b.attrs)]
+	k.message = b.text(message)
+	for i := range k.attrs {
+		a := &k.attrs[i]
+		a.Key = b.text(a.Key)
+		if a.Value.Kind() == slog.KindString {
+			a.Value = slog.StringValue(b.text(a.Value.String()))
+		}
+	}
+}
+
+func (b *buffer) text(s string) string {
+	const block = 2 << 10
+	if b.texts.Cap()-b.texts.Len() < len(s) {
+		b.texts = strings.Builder{}
+		b.texts.Grow(max(block, len(s)))
+	}
+	start := b.texts.Len()
+	b.texts.WriteString(s)
+	return b.texts.String()[start:]
 }
 
 // push adds k, for which the oldest make room, and reports whether it is the only one.
@@ -184,14 +196,14 @@ func (t *Tail) copied(s string) string {
 func (t *Tail) push(k *record) (first bool) {
 	t.size += int(k.size)
 	t.store.bytes.Add(int64(k.size))
-	for t.size > t.store.maxBytes && t.records.n > 0 {
-		old := t.records.pop()
+	for t.size > t.store.maxBytes && t.held.records.n > 0 {
+		old := t.held.records.pop()
 		t.size -= int(old.size)
 		t.store.bytes.Add(-int64(old.size))
 		t.dropped++
 	}
-	t.records.push(k)
-	return t.records.n == 1
+	t.held.records.push(k)
+	return t.held.records.n == 1
 }
 
 // A Record is one that was kept, with everything that its logger was given.
@@ -218,8 +230,8 @@ func (t *Tail) Close(write bool) (records []Record, dropped int) {
 		t.store.remove(t)
 	}
 	// Nobody adds to an ended tail, and nobody evicts from one that is not in the list.
-	for t.records.n > 0 {
-		k := t.records.pop()
+	for t.held != nil && t.held.records.n > 0 {
+		k := t.held.records.pop()
 		t.store.bytes.Add(-int64(k.size))
 		switch {
 		case write:
@@ -228,7 +240,7 @@ func (t *Tail) Close(write bool) (records []Record, dropped int) {
 			t.outer.add(k, k.message, k.attrs)
 		}
 	}
-	t.records, t.attrs, t.texts, t.size = ring{}, nil, strings.Builder{}, 0
+	t.held, t.size = nil, 0
 	slices.SortStableFunc(records, func(a, b Record) int { return a.Time.Compare(b.Time) })
 	if !write && t.outer != nil && t.dropped > 0 {
 		t.outer.mu.Lock()
@@ -272,7 +284,7 @@ func (h *Handler) Complete(r slog.Record) (complete slog.Record, size int, ok bo
 	}
 	t := Tail{store: newStore(nil, 0, 0)}
 	t.Keep(context.Background(), h, r)
-	k := t.records.pop()
+	k := t.held.records.pop()
 	return k.complete(), int(k.size) + h.size, true
 }
 
