@@ -169,7 +169,7 @@ func nameValues(list []string) []har.NameValue {
 }
 
 func headers(h http.Header) []har.NameValue {
-	var p pairs
+	var p headerFields
 	p.add(h)
 	return nameValues(p.list)
 }

@@ -155,3 +155,9 @@ func errorTexts(err error) []string {
 	}
 	return texts[:min(len(texts), maxErrorTexts)]
 }
+
+// These stand for handlers and jobs that neither returned nor failed.
+var (
+	errAborted = errors.New("handler aborted the connection")
+	errGoexit  = errors.New("goroutine ended by runtime.Goexit")
+)

@@ -2,7 +2,6 @@ package observe
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -14,12 +13,6 @@ import (
 
 // headerTraceResponse is the W3C's Trace Context Level 2 header, as Go spells it.
 const headerTraceResponse = "Traceresponse"
-
-// These stand for handlers and jobs that neither returned nor failed.
-var (
-	errAborted = errors.New("handler aborted the connection")
-	errGoexit  = errors.New("goroutine ended by runtime.Goexit")
-)
 
 // Handler observes the requests that next serves. Each gets a server span and the
 // metrics http.server.request.duration and http.server.active_requests, all by

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"crypto/ed25519"
 	"log/slog"
 	"net/http"
 	"time"
@@ -135,4 +136,65 @@ type Options struct {
 
 	// FlagClient evaluates LevelFlag. Nil means openfeature.NewDefaultClient().
 	FlagClient openfeature.IClient
+}
+
+// CaptureOptions say what the bundles in Options.Captures hold. Where Options.Log is a
+// slog.TextHandler, a struct among the attributes of a log record is a text there, and the names
+// of its fields are hidden with all else; with other handlers it is JSON, and they stay.
+type CaptureOptions struct {
+	// Redact says what may be readable. Nil allows the least, with pseudonyms that
+	// only this process knows; give at least a key, so that they are the same in all bundles.
+	// In its Fields an attribute of log records has the names of all groups it is in, also
+	// those of Logger.WithGroup: "wg.page", where "page" alone does not match.
+	Redact *capture.Redaction
+
+	// MaxBody is how many bytes are kept of each body and value. Zero means 64 KiB;
+	// 1 MiB is the most. A request keeps 16 times that in all.
+	MaxBody int
+
+	// Build is what the application calls itself, such as its version and revision. It
+	// stands in the bundle as it is, and a replay says when it is another.
+	Build string
+}
+
+// A DebugToken lets whoever holds a signed token have the log of single requests at
+// a lower level: the token comes with the request, in a header of its own. It is a JWT
+// signed with Ed25519 (RFC 7519, RFC 8037), with the key's id as "kid" and the claims
+//
+//	purpose   "upkeep-debug"
+//	aud       the service, or a list of them
+//	sub       who holds it, at most 200 bytes; shown on the span and in the log
+//	iat, exp  at most an hour apart; taken from 30 s before iat to 30 s after exp, for
+//	          clocks that differ
+//	route     the routes it is for, as in http.route, separated by spaces
+//	subject   the subject it is for: the targeting key of openfeature.TransactionContext
+//	level     the lowest level that is written, as slog.Level spells it; "DEBUG" if missing
+//
+// One of route and subject at least; with both, both must fit. They are looked at when
+// [Route] is reached, so that authentication may have set the subject, and before each
+// record that it would matter to.
+//
+// A token that is refused changes nothing for the request; its span says why, as
+// upkeep.debug.refused. After a hundred refusals in a second those that were not seen
+// before are not looked at, because checking a signature costs. The header is taken from
+// the request before the application sees it, good token or not, and the token is
+// recorded nowhere. It opens nothing else: a debug token is no bypass token.
+type DebugToken struct {
+	// Keys are the public keys by their ids. Required.
+	Keys map[string]ed25519.PublicKey
+
+	// Audience is what the token must be for: the service's name. Required.
+	Audience string
+
+	// Header is the name of the header. "" means "Upkeep-Debug".
+	Header string
+
+	// PerSecond is how many requests in a second one token may debug; more are served
+	// without. Zero means 5; at most 1000.
+	PerSecond int
+
+	// Hosts names the hosts that [Observer.Transport] hands the token on to, as
+	// Options.InternalHosts does for ids. It is a list of its own because who has the
+	// token can use it. Nil: none. To all others the header is never sent.
+	Hosts []string
 }

@@ -30,9 +30,9 @@ type outcome struct {
 	told       bool   // the limiter lets that through
 	suppressed int64  // how many alike it has not let through before
 
-	records []tail.Record // that waited, if it is told: from the tail
-	dropped int           // records that found no room: from the tail
-	bundle  string        // the name of its bundle: from captures
+	records []tail.Record // that waited, if it is told
+	dropped int           // records that found no room
+	bundle  string        // the name of its bundle
 }
 
 // A sink makes something of the outcome of a request or job.

@@ -15,25 +15,6 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// CaptureOptions say what the bundles in Options.Captures hold. Where Options.Log is a
-// slog.TextHandler, a struct among the attributes of a log record is a text there, and the names
-// of its fields are hidden with all else; with other handlers it is JSON, and they stay.
-type CaptureOptions struct {
-	// Redact says what may be readable. Nil allows the least, with pseudonyms that
-	// only this process knows; give at least a key, so that they are the same in all bundles.
-	// In its Fields an attribute of log records has the names of all groups it is in, also
-	// those of Logger.WithGroup: "wg.page", where "page" alone does not match.
-	Redact *capture.Redaction
-
-	// MaxBody is how many bytes are kept of each body and value. Zero means 64 KiB;
-	// 1 MiB is the most. A request keeps 16 times that in all.
-	MaxBody int
-
-	// Build is what the application calls itself, such as its version and revision. It
-	// stands in the bundle as it is, and a replay says when it is another.
-	Build string
-}
-
 // captures writes bundles, in one goroutine, so that a slow disk is felt by nobody.
 type captures struct {
 	recordings

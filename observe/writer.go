@@ -215,7 +215,10 @@ func (w *writer) recordFrom(src io.Reader) (written int64, err error) {
 	if w.tee == nil || !w.tee.wants() {
 		return 0, nil
 	}
-	buf := copyPool.Get().(*[copyBuffer]byte)
+	buf, _ := copyPool.Get().(*[copyBuffer]byte)
+	if buf == nil {
+		buf = new([copyBuffer]byte)
+	}
 	defer copyPool.Put(buf)
 	for w.tee.wants() {
 		n, err := src.Read(buf[:])
@@ -233,7 +236,7 @@ func (w *writer) recordFrom(src io.Reader) (written int64, err error) {
 	return written, nil
 }
 
-var copyPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+var copyPool sync.Pool // of *[copyBuffer]byte
 
 func unlessEnd(err error) error {
 	if err == io.EOF {

@@ -39,9 +39,10 @@ var arrows = map[string][]string{
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
 	"downtime":            {"internal/document", "internal/live", "internal/token"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
-	"observe":             {"observe/capture", "observe/capture/har", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/problem"},
 	"observe/capture/har": {}, // stands alone
+	"observe/tail":        {}, // stands alone
 	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/rerun", openfeature},
 	"internal/document":   {"internal/cleantext", yaml},
 	"internal/accept":     {},

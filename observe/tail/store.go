@@ -61,7 +61,7 @@ func (s *store) evict() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.place = nil
-	t.dropped += t.held.records.n
+	t.dropped += t.held.n
 	s.bytes.Add(-int64(t.size))
 	t.held, t.size = nil, 0
 }

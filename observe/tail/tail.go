@@ -5,9 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 )
 
 // A Tail holds the records of one request, job or other scope until it is known whether
@@ -20,33 +18,13 @@ type Tail struct {
 	name    string
 	held    *buffer // nil: nothing
 	size    int     // what the records in it count
-	dropped int             // records that found no room
-	late    int             // what the records after the end count
+	dropped int     // records that found no room
+	late    int     // what the records after the end count
 	ended   bool
 	written bool // it ended so
 	listed  bool // it is or was in the store's list
 
 	place *list.Element // in the store's list, while it holds records; guarded by store.mu
-}
-
-// A buffer is what a tail holds.
-type buffer struct {
-	records ring
-	texts   strings.Builder // the block that holds the texts of the last records
-	attrs   []slog.Attr     // the block that holds their attributes
-}
-
-// A record waits for the end of its tail.
-type record struct {
-	at      time.Time
-	message string
-	level   slog.Level
-	pc      uintptr
-	attrs   []slog.Attr
-	h       *Handler
-	ctx     context.Context
-	left    int32 // attributes that did not fit
-	size    int32 // what it counts
 }
 
 type contextKey struct{}
@@ -140,7 +118,7 @@ func (t *Tail) miss() Verdict {
 	return Kept
 }
 
-// add keeps k with copies of its message and attributes.
+// add keeps k with copies of its message and attributes. The oldest records make room.
 func (t *Tail) add(k *record, message string, attrs []slog.Attr) Verdict {
 	t.mu.Lock()
 	if t.ended {
@@ -154,56 +132,18 @@ func (t *Tail) add(k *record, message string, attrs []slog.Attr) Verdict {
 	if t.held == nil {
 		t.held = &buffer{}
 	}
-	t.held.copy(k, message, attrs)
-	first := t.push(k)
+	grown := int(k.size)
+	for t.size+grown > t.store.maxBytes && t.held.n > 0 {
+		grown -= int(t.held.pop().size)
+		t.dropped++
+	}
+	t.held.push(k, message, attrs)
+	t.size += grown
+	t.store.bytes.Add(int64(grown))
+	first := t.held.n == 1
 	t.mu.Unlock()
 	t.store.grew(t, first)
 	return Kept
-}
-
-// copy gives k a message and attributes in memory of the buffer, so that a part of
-// something large does not keep the whole.
-func (b *buffer) copy(k *record, message string, attrs []slog.Attr) {
-	if room := cap(b.attrs) - len(b.attrs); room < len(attrs) {
-		b.attrs = make([]slog.Attr, 0, max(16, len(attrs)))
-	}
-	start := len(b.attrs)
-	b.attrs = append(b.attrs, attrs...)
-	k.attrs = b.attrs[start:len(b.attrs):len(b.attrs)]
-	k.message = b.text(message)
-	for i := range k.attrs {
-		a := &k.attrs[i]
-		a.Key = b.text(a.Key)
-		if a.Value.Kind() == slog.KindString {
-			a.Value = slog.StringValue(b.text(a.Value.String()))
-		}
-	}
-}
-
-func (b *buffer) text(s string) string {
-	const block = 2 << 10
-	if b.texts.Cap()-b.texts.Len() < len(s) {
-		b.texts = strings.Builder{}
-		b.texts.Grow(max(block, len(s)))
-	}
-	start := b.texts.Len()
-	b.texts.WriteString(s)
-	return b.texts.String()[start:]
-}
-
-// push adds k, for which the oldest make room, and reports whether it is the only one.
-// t.mu is held.
-func (t *Tail) push(k *record) (first bool) {
-	t.size += int(k.size)
-	t.store.bytes.Add(int64(k.size))
-	for t.size > t.store.maxBytes && t.held.records.n > 0 {
-		old := t.held.records.pop()
-		t.size -= int(old.size)
-		t.store.bytes.Add(-int64(old.size))
-		t.dropped++
-	}
-	t.held.records.push(k)
-	return t.held.records.n == 1
 }
 
 // A Record is one that was kept, with everything that its logger was given.
@@ -230,8 +170,8 @@ func (t *Tail) Close(write bool) (records []Record, dropped int) {
 		t.store.remove(t)
 	}
 	// Nobody adds to an ended tail, and nobody evicts from one that is not in the list.
-	for t.held != nil && t.held.records.n > 0 {
-		k := t.held.records.pop()
+	for t.held != nil && t.held.n > 0 {
+		k := t.held.pop()
 		t.store.bytes.Add(-int64(k.size))
 		switch {
 		case write:
@@ -265,17 +205,6 @@ func (t *Tail) End(write bool) (dropped int, err error) {
 	return dropped, err
 }
 
-// complete returns k with everything that its logger was given.
-func (k *record) complete() slog.Record {
-	r := slog.NewRecord(k.at, k.level, k.message, k.pc)
-	r.AddAttrs(k.h.groups[0].kept...)
-	r.AddAttrs(k.h.nest(k.attrs, asKept)...)
-	if k.left > 0 {
-		r.AddAttrs(slog.Int(KeyLeft, int(k.left)))
-	}
-	return r
-}
-
 // Complete returns r as [Tail.Close] would, for whoever keeps records in another place,
 // and what it counts. ok is false when h has so many groups that records are not kept.
 func (h *Handler) Complete(r slog.Record) (complete slog.Record, size int, ok bool) {
@@ -284,32 +213,6 @@ func (h *Handler) Complete(r slog.Record) (complete slog.Record, size int, ok bo
 	}
 	t := Tail{store: newStore(nil, 0, 0)}
 	t.Keep(context.Background(), h, r)
-	k := t.held.records.pop()
+	k := t.held.pop()
 	return k.complete(), int(k.size) + h.size, true
-}
-
-// A ring is a queue of records.
-type ring struct {
-	all     []record
-	head, n int
-}
-
-func (q *ring) push(k *record) {
-	if q.n == len(q.all) {
-		all := make([]record, q.n+8)
-		for i := range q.n {
-			all[i] = q.all[(q.head+i)%q.n]
-		}
-		q.all, q.head = all, 0
-	}
-	q.all[(q.head+q.n)%len(q.all)] = *k
-	q.n++
-}
-
-func (q *ring) pop() *record {
-	k := q.all[q.head]
-	q.all[q.head] = record{}
-	q.head = (q.head + 1) % len(q.all)
-	q.n--
-	return &k
 }
