@@ -1,92 +1,119 @@
 package downtime
 
 import (
-	"context"
-	"errors"
 	"net/http"
-	"net/url"
-	"sync/atomic"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// EnterContext is [Guard.Enter] for what serves requests without net/http, such as a
-// server of gRPC: besides it gives the context that the work has to run in, and is to
-// the request what [Guard.Handler] is to others.
-//
-// [Work].Request may bring a [Bypass], in its headers or by its RemoteAddr; the context then
-// says so, by [Bypassed], and what is entered in it may bypass the same. The headers are
-// not changed. The context of a [Work].Stream ends when a window begins that refuses the
-// work, a little later for some than for others, as [Options].StreamJitter has it; its
-// cause is an [*UnavailableError]. All streams end with leave.
-func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Context, leave func(), err error) {
-	switch {
-	case work.Name == "":
-		return ctx, func() {}, errors.New("downtime: work must have a name")
-	case work.Request != nil && work.Request.URL == nil:
-		return ctx, func() {}, errors.New("downtime: the request of work must have a URL")
-	case ctx.Err() != nil:
-		return ctx, func() {}, context.Cause(ctx)
-	}
-	v := g.workVisitor(ctx)
-	if v == nil && work.Request != nil && g.bypass != nil {
-		v, work.Request = g.bypass.visitor(work.Request)
-	}
-	at, c, by := g.admitWork(work, v)
-	if by != nil {
-		v.refused(by)
-		return ctx, func() {}, g.unavailable(by)
-	}
-	if c.bypassed && v.mark == nil {
-		told := false
-		defer func() {
-			if !told { // the application's Audit has panicked
-				g.leave(at)
-			}
-		}()
-		ctx = v.audit(g, work.Request.WithContext(ctx), c).Context()
-		told = true
-	}
-	var left atomic.Bool
-	if !work.Stream {
-		return ctx, func() {
-			if left.CompareAndSwap(false, true) {
-				g.leave(at)
-			}
-		}, nil
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	s := &stream{effect: c.effect, by: g.workVisitor(ctx), cancel: cancel}
-	if r := work.Request; r != nil {
-		s.target = http.Request{Method: r.Method, Host: r.Host, URL: &url.URL{Host: r.URL.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, Opaque: r.URL.Opaque}}
-	} else {
-		s.work = work.Name
-	}
-	g.streams.add(g, s)
-	return ctx, func() {
-		if left.CompareAndSwap(false, true) {
-			g.streams.remove(s)
-			cancel(nil)
-			g.leave(at)
-		}
-	}, nil
+// An asking is a request, or a piece of work, that asks to be admitted.
+type asking struct {
+	entry                 // which it becomes
+	http    *http.Request // nil: work that is no request
+	handler bool          // a Handler asks: Classify and Long of the options apply
+	long    bool          // it is refused from a cutoff on
+	visitor *visitor      // what it can bypass; nil: nothing
+
+	decided *decision // nil: no window has anything to do with it
 }
 
-// admitWork is admit for work.
-func (g *Guard) admitWork(work Work, v *visitor) (*slot, *class, *near) {
+// A decision is what windows have to do with what was admitted.
+type decision struct {
+	past      []*occurrence // that refuse it, and that it bypasses
+	rehearsed []*occurrence // that would have refused it
+}
+
+// admit is the one way in: it counts what asks, or returns the window that refuses it.
+//
+// It counts, then checks that the view by which it has decided still holds, and if not takes
+// the count back and decides anew. What the view refuses is not counted, not even for a
+// moment. See Guard for why.
+func (g *Guard) admit(a *asking) (place, *occurrence) {
 	for {
-		s := g.now.Load()
-		c := s.workClass(work, false)
-		if c.refusedBy != nil || c.cutoffBy != nil {
-			var by *near
-			if c, by = v.decide(c, work.Long && c.cutoffBy != nil); by != nil {
-				return nil, nil, by
-			}
+		v := g.view.Load()
+		if by := g.refusing(v, a); by != nil {
+			return place{}, by
 		}
-		at := g.running.enter(c)
-		if g.now.Load() != s {
-			g.leave(at)
+		a.epoch = v.epoch
+		at := g.running.enter(&a.entry)
+		if g.view.Load() == v && (!a.held || g.refusing(v, a) == nil) { // a held one may have been sealed out
+			if a.decided != nil {
+				g.noteRehearsal(a.decided.rehearsed)
+			}
+			return at, nil
+		}
+		g.leave(at)
+	}
+}
+
+// refusing decides: it returns the window that refuses what asks, nil when none does. It
+// asks the windows in order, so that the most restrictive is the one named.
+func (g *Guard) refusing(v *view, a *asking) *occurrence {
+	a.decided, a.bypassed = nil, false
+	classify := a.handler && g.opts.Classify != nil
+	if len(v.deciding) == 0 && !classify {
+		return nil
+	}
+	request := schedule.Request{HTTP: a.http} // it reads an odd path once for all scopes
+	if classify {
+		a.effect = EffectWrite
+		if v.covers(&request) && g.opts.Classify(a.http) == EffectRead { // asked only where it matters
+			a.effect = EffectRead
+		}
+	}
+	var d decision
+	for _, o := range v.deciding {
+		scope := &o.Window.Scope
+		if !refuses(o.Window.Mode, a.effect) || a.http == nil && !scope.CoversWork(a.kind) || a.http != nil && !scope.Covers(&request) {
 			continue
 		}
-		g.noteRehearsal(c)
-		return at, c, nil
+		switch {
+		case a.held: // what was admitted may hand on, until the window is quiet
+			if o.isShut() && g.quiet.isSealed(o) {
+				return o
+			}
+		case o.rehearses():
+			d.rehearsed = append(d.rehearsed, o)
+		case o.isCutOff() && !g.isLong(a):
+			if a.bypassed && a.visitor.lets(o) {
+				d.past = append(d.past, o) // for the work that the request asks for
+			}
+		case a.visitor.lets(o):
+			d.past, a.bypassed = append(d.past, o), true
+		default:
+			return o
+		}
 	}
+	if d.past != nil || d.rehearsed != nil {
+		decided := d
+		a.decided = &decided
+	}
+	return nil
+}
+
+// isLong reports whether a cutoff refuses what asks.
+func (g *Guard) isLong(a *asking) bool {
+	return a.long || a.handler && g.opts.Long != nil && g.opts.Long(a.http)
+}
+
+// noteRehearsal counts what rehearsals would have refused.
+func (g *Guard) noteRehearsal(rehearsed []*occurrence) {
+	for _, o := range rehearsed {
+		o.refused.Add(1)
+	}
+	if len(rehearsed) > 0 {
+		g.wouldRefuse.Add(1)
+	}
+}
+
+// leave takes an entry off, and notifies those who wait for quiet.
+func (g *Guard) leave(at place) {
+	at.leave()
+	g.changed.tell()
+}
+
+// refuse counts a refusal.
+func (g *Guard) refuse(by *occurrence) {
+	by.refused.Add(1)
+	g.refused.Add(1)
 }

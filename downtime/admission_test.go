@@ -33,7 +33,7 @@ func TestEnterContextEndsStreams(t *testing.T) {
 		call, leaveCall := enter(downtime.Work{Name: "feed"}, "/orders.v1.Orders/Watch") // its name is for reports
 		feed, leaveFeed := enter(downtime.Work{Name: "feed"}, "")
 		other, leaveOther := enter(downtime.Work{Name: "other"}, "")
-		reader, leaveReader := enter(downtime.Work{Name: "reader", Effect: downtime.Read}, "")
+		reader, leaveReader := enter(downtime.Work{Name: "reader", Effect: downtime.EffectRead}, "")
 		writer, leaveWriter := enter(downtime.Work{Name: "reader"}, "")
 
 		later(time.Hour - time.Second)

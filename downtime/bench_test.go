@@ -166,32 +166,6 @@ func BenchmarkReport(b *testing.B) {
 	}
 }
 
-// BenchmarkHostilePath measures the most expensive paths: something odd for every way of
-// reading, in one path that is as long as it may be without being in doubt, and in one
-// that is in doubt after as much work as the bounds allow.
-func BenchmarkHostilePath(b *testing.B) {
-	has := downtime.Matcher(downtime.Scope{Paths: []string{"/orders/**", "/a/{b}/**/c"}})
-	hostile := func(n int) *http.Request {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.URL.RawPath = strings.Repeat(`/..%252F;%5C`, n)
-		r.URL.Path = strings.Repeat(`/..%2F;\`, n)
-		return r
-	}
-	n := 1
-	for !has(hostile(n + 1)) { // a path in doubt is in every scope
-		n++
-	}
-	require.Greater(b, n, 50, "long enough to be expensive")
-	for name, r := range map[string]*http.Request{"longest": hostile(n), "in doubt": hostile(n + 1)} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				has(r)
-			}
-		})
-	}
-}
-
 func TestOpenGuardDoesNotAllocate(t *testing.T) {
 	many := ""
 	for i := range 100 {

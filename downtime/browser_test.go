@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 // A chromium is a headless Chromium, driven by the DevTools protocol over a pipe. One
@@ -516,10 +517,11 @@ func TestStatusPageInABrowser(t *testing.T) {
   - {id: mail, title: "`+longWord+` <script>alert(1)</script>", start: `+at(50*time.Hour)+`, duration: 1h, announce: 3d, timezone: Asia/Tokyo}
   - {id: unannounced, start: `+at(90*time.Hour)+`, duration: 1h, announce: 1h}
   - {id: past, title: Certificates, start: `+at(-5*time.Hour)+`, duration: 1h, timezone: Europe/Madrid}
-`)), &downtime.Options{Service: "Example shop", StatusURL: "https://status.example/"})
+`)), nil)
 	_, err := g.Enter(t.Context(), downtime.Work{Name: "import"})
 	require.Error(t, err)
-	pages := map[string]http.Handler{"public": g.PublicStatusHandler(), "operators": g.StatusHandler()}
+	shop := status.Options{Service: "Example shop", URL: "https://status.example/"}
+	pages := map[string]http.Handler{"public": users(t, g, shop), "operators": operators(t, g, shop)}
 	for kind, h := range pages {
 		for name, as := range readers {
 			url, asked := site(t, h)
@@ -568,7 +570,7 @@ func TestStatusPageFollowsTheWindow(t *testing.T) {
 	g := open(t, downtime.Bytes("windows.yaml", []byte(`windows:
   - {id: w, start: `+start.UTC().Format(time.RFC3339)+`, duration: 1h, announce: 1h}
 `)), nil)
-	url, _ := site(t, g.PublicStatusHandler())
+	url, _ := site(t, users(t, g, status.Options{}))
 	p := b.tab(reader{})
 	p.open(url + "/")
 	for p.text(".verdict") != "Maintenance in progress" {

@@ -128,9 +128,9 @@ type bypassKey struct{}
 // A bypassMark is what the context of a bypassed request has. The work that the request
 // asks for may bypass the same.
 type bypassMark struct {
-	guard *Guard
-	use   BypassUse
-	past  []*progress // of what it bypasses
+	bypass *bypass
+	use    BypassUse
+	past   []*tally // of what it bypasses
 }
 
 const (
@@ -156,9 +156,9 @@ type bypass struct {
 }
 
 type auditKey struct {
-	progress *progress
-	token    [sha256.Size]byte
-	client   netip.Addr
+	of     *tally
+	token  [sha256.Size]byte
+	client netip.Addr
 }
 
 func newBypass(o *Bypass, logger *slog.Logger) (*bypass, error) {
@@ -278,46 +278,20 @@ func takeCookie(h http.Header, name string) string {
 }
 
 // lets says whether the visitor may bypass the window.
-func (v *visitor) lets(n *near) bool {
+func (v *visitor) lets(o *occurrence) bool {
 	switch {
-	case v == nil || n.Window.ID == "": // the latter is none of a document
+	case v == nil || o.Window.ID == "": // the latter is none of a document
 		return false
 	case v.mark != nil:
-		return slices.Contains(v.mark.past, n.progress)
+		return slices.Contains(v.mark.past, o.tally)
 	case !v.looked:
 		v.look()
 	}
-	return v.network.IsValid() || v.hasToken(n)
+	return v.network.IsValid() || v.hasToken(o)
 }
 
 // hasToken says whether the visitor has a good token for the window.
-func (v *visitor) hasToken(n *near) bool { return v.window != "" && v.window == n.Window.ID }
-
-// stoppedBy is the first of the windows that the visitor may not bypass; nil: none.
-func (v *visitor) stoppedBy(windows []*near) *near {
-	for _, n := range windows {
-		if !v.lets(n) {
-			return n
-		}
-	}
-	return nil
-}
-
-// decide says as what the visitor, of class c, is admitted, or which window refuses.
-func (v *visitor) decide(c *class, long bool) (*class, *near) {
-	if c.refusedBy == nil && !long {
-		return c, nil
-	}
-	if by := v.stoppedBy(c.refusing); by != nil {
-		return nil, by
-	}
-	if long {
-		if by := v.stoppedBy(c.cutting); by != nil {
-			return nil, by
-		}
-	}
-	return c.bypassing(), nil
-}
+func (v *visitor) hasToken(o *occurrence) bool { return v.window != "" && v.window == o.Window.ID }
 
 // look finds out who it is.
 func (v *visitor) look() {
@@ -397,7 +371,7 @@ func (b *bypass) trusts(addr netip.Addr) bool {
 }
 
 // refused counts a token that did not help.
-func (v *visitor) refused(by *near) {
+func (v *visitor) refused(by *occurrence) {
 	if v == nil || v.token == "" {
 		return
 	}
@@ -405,38 +379,23 @@ func (v *visitor) refused(by *near) {
 	v.bypass.logger.Debug("maintenance bypass refused", "window", by.Window.ID, "reason", string(cmp.Or(v.reason, "window")))
 }
 
-// audit counts and tells of a request that was let in past the windows that refuse class
-// c, and returns it with the mark.
-func (v *visitor) audit(g *Guard, r *http.Request, c *class) *http.Request {
+// audit counts and logs a request that was let in past the windows, and returns it with
+// the mark.
+func (v *visitor) audit(r *http.Request, past []*occurrence) *http.Request {
 	b := v.bypass
-	var past []*near
-	for _, n := range slices.Concat(c.refusing, c.cutting) {
-		if v.lets(n) {
-			past = append(past, n)
-		}
-	}
 	b.let.Add(1)
 	use := v.use
-	key := auditKey{progress: past[0].progress, token: v.sum}
+	key := auditKey{of: past[0].tally, token: v.sum}
 	if !v.hasToken(past[0]) { // it was the network, then
 		use = BypassUse{Client: use.Client, Network: v.network}
-		key = auditKey{progress: past[0].progress, client: use.Client}
+		key = auditKey{of: past[0].tally, client: use.Client}
 	}
 	use.Window = past[0].Window.ID
-	b.mu.Lock()
-	if _, known := b.audited[key]; !known {
-		use.First = true
-		if len(b.audited) >= maxAudited {
-			clear(b.audited) // some are told of twice
-		}
-		b.audited[key] = struct{}{}
-	}
-	b.mu.Unlock()
-
-	mark := &bypassMark{guard: g, use: use}
-	for _, n := range past {
-		mark.past = append(mark.past, n.progress)
-		n.progress.bypassed.Add(1)
+	use.First = b.isFirst(key)
+	mark := &bypassMark{bypass: b, use: use}
+	for _, o := range past {
+		mark.past = append(mark.past, o.tally)
+		o.bypassed.Add(1)
 	}
 	r = r.WithContext(context.WithValue(r.Context(), bypassKey{}, mark))
 	if use.First {
@@ -454,9 +413,23 @@ func (v *visitor) audit(g *Guard, r *http.Request, c *class) *http.Request {
 	return r
 }
 
-// workVisitor is who has asked for work in ctx.
-func (g *Guard) workVisitor(ctx context.Context) *visitor {
-	if m, ok := ctx.Value(bypassKey{}).(*bypassMark); ok && m.guard == g {
+// isFirst reports whether a use is the first of its kind.
+func (b *bypass) isFirst(key auditKey) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, known := b.audited[key]; known {
+		return false
+	}
+	if len(b.audited) >= maxAudited {
+		clear(b.audited) // some are logged twice
+	}
+	b.audited[key] = struct{}{}
+	return true
+}
+
+// marked is what may be bypassed by work that is asked for in ctx; nil: nothing.
+func (b *bypass) marked(ctx context.Context) *visitor {
+	if m, ok := ctx.Value(bypassKey{}).(*bypassMark); ok && m.bypass == b {
 		return &visitor{mark: m}
 	}
 	return nil

@@ -2,18 +2,10 @@ package downtime
 
 import (
 	"fmt"
-	"maps"
 	"time"
-)
 
-// local is what was said here of one occurrence. It holds until the document says
-// something else than it did then.
-type local struct {
-	of               Occurrence // as the document has it
-	start, end       time.Time  // as the document had it at the time of the command
-	began            time.Time  // by Begin
-	until, completed time.Time  // by Extend; by Complete
-}
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+)
 
 // beginAhead is how long before its start a window that is not announced may begin.
 const beginAhead = 24 * time.Hour
@@ -30,16 +22,16 @@ const beginAhead = 24 * time.Hour
 // it is over; [ErrTooEarly] when it is neither announced nor to begin within a
 // day, because all the time to its planned end would be maintenance; [ErrClosed].
 func (g *Guard) Begin(id string) (Report, error) {
-	return g.command(id, func(o Occurrence, phase Phase, l *local, now time.Time) error {
+	return g.command(id, func(o *occurrence, phase schedule.Phase, s *said, now time.Time) error {
 		switch {
-		case phase == PhaseCompleted:
+		case phase == schedule.PhaseCompleted:
 			return fmt.Errorf("%w: %q ended at %s", ErrEnded, id, o.End.Format(time.RFC3339))
-		case phase >= PhaseDraining:
+		case !phase.Before(schedule.PhaseDraining):
 			return fmt.Errorf("%w: %q began at %s", ErrBegun, id, o.Start.Format(time.RFC3339))
-		case phase == PhaseOpen && o.Start.Sub(now) > beginAhead:
+		case phase == schedule.PhaseOpen && o.Start.Sub(now) > beginAhead:
 			return fmt.Errorf("%w: %q begins at %s", ErrTooEarly, id, o.Start.Format(time.RFC3339))
 		}
-		l.start, l.began = l.of.Start, now
+		s.start, s.began = o.documented.Start, now
 		return nil
 	})
 }
@@ -55,14 +47,14 @@ func (g *Guard) Begin(id string) (Report, error) {
 // The error is [ErrUnknownWindow]; [ErrNotBegun]; [ErrEnded] when it is over already;
 // [ErrClosed].
 func (g *Guard) Complete(id string) (Report, error) {
-	return g.command(id, func(o Occurrence, phase Phase, l *local, now time.Time) error {
+	return g.command(id, func(o *occurrence, phase schedule.Phase, s *said, now time.Time) error {
 		switch {
-		case phase == PhaseCompleted:
+		case phase == schedule.PhaseCompleted:
 			return fmt.Errorf("%w: %q ended at %s", ErrEnded, id, o.End.Format(time.RFC3339))
-		case phase < PhaseDraining:
+		case phase.Before(schedule.PhaseDraining):
 			return fmt.Errorf("%w: %q begins at %s", ErrNotBegun, id, o.Start.Format(time.RFC3339))
 		}
-		l.end, l.completed = l.of.End, now
+		s.end, s.completed = o.documented.End, now
 		return nil
 	})
 }
@@ -78,127 +70,47 @@ func (g *Guard) Complete(id string) (Report, error) {
 // when until is not later than now and than the start, or more than 366 days after
 // the start.
 func (g *Guard) Extend(id string, until time.Time) (Report, error) {
-	return g.command(id, func(o Occurrence, phase Phase, l *local, now time.Time) error {
+	return g.command(id, func(o *occurrence, phase schedule.Phase, s *said, now time.Time) error {
 		switch {
-		case phase == PhaseCompleted:
+		case phase == schedule.PhaseCompleted:
 			return fmt.Errorf("%w: %q ended at %s", ErrEnded, id, o.End.Format(time.RFC3339))
 		case !until.After(now):
 			return fmt.Errorf("downtime: %q cannot be extended to %s, which is past", id, until.Format(time.RFC3339))
 		case !until.After(o.Start):
 			return fmt.Errorf("downtime: %q cannot be extended to %s, before its start, %s", id, until.Format(time.RFC3339), o.Start.Format(time.RFC3339))
-		case until.Sub(o.Start) > maxDuration:
-			return fmt.Errorf("downtime: %q cannot be extended to %s, more than %d days after its start", id, until.Format(time.RFC3339), maxDuration/(24*time.Hour))
+		case until.Sub(o.Start) > schedule.MaxDuration:
+			return fmt.Errorf("downtime: %q cannot be extended to %s, more than %d days after its start", id, until.Format(time.RFC3339), schedule.MaxDuration/(24*time.Hour))
 		}
-		l.end, l.until = l.of.End, until.Round(0)
+		s.end, s.until = o.documented.End, until.Round(0)
 		return nil
 	})
 }
 
-// command has something said of the occurrence in question, and publishes what follows
-// from it.
-func (g *Guard) command(id string, say func(o Occurrence, phase Phase, l *local, now time.Time) error) (Report, error) {
-	rep, news, err := g.commandLocked(id, say)
-	g.log(news)
+// command says something of the occurrence in question, and publishes what follows from
+// it.
+func (g *Guard) command(id string, say func(*occurrence, schedule.Phase, *said, time.Time) error) (rep Report, err error) {
+	g.update(func() { rep, err = g.say(id, say) })
 	return rep, err
 }
 
-func (g *Guard) commandLocked(id string, say func(o Occurrence, phase Phase, l *local, now time.Time) error) (Report, []news, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	select {
-	case <-g.done:
-		return Report{Window: id}, nil, ErrClosed
-	default:
+func (g *Guard) say(id string, say func(*occurrence, schedule.Phase, *said, time.Time) error) (Report, error) {
+	if g.isClosed() {
+		return Report{Window: id}, ErrClosed
 	}
 	now := time.Now().Round(0)
-	g.advance(now, false)
-	s := g.now.Load()
-	rep, _, err := g.report(s, id)
+	g.advance(now, nil)
+	rep, o, err := g.report(g.view.Load(), id)
 	if err != nil {
-		return rep, g.takeNews(), err
+		return rep, err
 	}
-	var o Occurrence
-	if n := s.named(id); n != nil {
-		o = n.Occurrence
-	} else {
-		o, _ = s.localized(s.schedule.occurrence(s.schedule.Window(id), now))
+	s := o.said
+	if err := say(o, rep.Phase, &s, now); err != nil {
+		return rep, err
 	}
-	l := local{of: o}
-	if known := g.locals[keyOf(o)]; known != nil {
-		l = *known
+	g.advance(now, &change{command: &s, of: o.documented})
+	v := g.view.Load()
+	if rep, _, err = g.report(v, id); err != nil { // the document has lost it, and now it is over
+		rep, err = g.reportOn(v.known[keyOf(o.documented)], now), nil
 	}
-	if err := say(o, rep.Phase, &l, now); err != nil {
-		return rep, g.takeNews(), err
-	}
-	g.locals = maps.Clone(g.locals) // a snapshot has it
-	g.locals[keyOf(o)] = &l
-	g.advance(now, true)
-	rep, _, err = g.report(g.now.Load(), id)
-	if err != nil { // the document has lost it, and now it is over
-		o, isLocal := l.apply(o)
-		rep, err = newReport(o, o.Phase(now)), nil
-		rep.Local = isLocal
-	}
-	return rep, g.takeNews(), err
-}
-
-// currentLocals is what was said here and holds still. What is in use is not changed.
-func (g *Guard) currentLocals(schedule *Schedule, now time.Time) map[occurrenceKey]*local {
-	if len(g.locals) == 0 {
-		return g.locals
-	}
-	documented := map[occurrenceKey]Occurrence{}
-	for key := range g.locals {
-		if w := schedule.Window(key.id); w != nil {
-			o := schedule.occurrence(w, now)
-			documented[keyOf(o)] = o
-		}
-	}
-	for o := range schedule.pending(now) {
-		documented[keyOf(o)] = o
-	}
-	current := make(map[occurrenceKey]*local, len(g.locals))
-	for key, known := range g.locals {
-		l := *known
-		if o, ok := documented[key]; ok {
-			l.of = o
-		} else if p := g.progress[key]; schedule.Window(key.id) == nil && (schedule.allowShrink || p == nil || p.last.Phase < PhaseInProgress) {
-			continue
-		}
-		if !l.of.Start.Equal(l.start) {
-			l.began = time.Time{}
-		}
-		if !l.of.End.Equal(l.end) {
-			l.until, l.completed = time.Time{}, time.Time{}
-		}
-		o, differs := l.apply(l.of)
-		if differs && (now.Before(l.of.End.Add(lead)) || now.Before(o.End.Add(lead))) {
-			current[key] = &l
-		}
-	}
-	g.locals = current
-	return current
-}
-
-// localized is the occurrence as it is here, and whether that is not what the document
-// says.
-func (s *snapshot) localized(o Occurrence) (Occurrence, bool) {
-	if l := s.locals[keyOf(o)]; l != nil {
-		return l.apply(o)
-	}
-	return o, false
-}
-
-func (l *local) apply(o Occurrence) (Occurrence, bool) {
-	start, end := o.Start, o.End
-	if !l.began.IsZero() {
-		o.Start = l.began
-	}
-	if !l.until.IsZero() {
-		o.End = l.until
-	}
-	if !l.completed.IsZero() {
-		o.End = l.completed
-	}
-	return o, !o.Start.Equal(start) || !o.End.Equal(end)
+	return rep, err
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 func at(hour, minute int) time.Time { return time.Date(2000, 1, 1, hour, minute, 0, 0, time.UTC) }
@@ -33,7 +35,7 @@ func TestBeginCompleteExtend(t *testing.T) {
 		require.Equal(t, "w: quiet (by times of this process only)", rep.String())
 		require.Equal(t, 503, get(h, "GET", "/").Code)
 		require.Equal(t, "w in progress", states(g))
-		require.Contains(t, get(g.StatusHandler(), "GET", "/status.json").Body.String(), `"local": true`)
+		require.Contains(t, get(operators(t, g, status.Options{}), "GET", "/status.json").Body.String(), `"local": true`)
 		rep, err = g.Report("other")
 		require.NoError(t, err)
 		require.False(t, rep.Local)
@@ -56,7 +58,7 @@ func TestBeginCompleteExtend(t *testing.T) {
 
 		rep, err = g.Complete("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseCompleted, rep.Phase)
+		require.Equal(t, schedule.PhaseCompleted, rep.Phase)
 		require.True(t, rep.Local)
 		require.Equal(t, 200, get(h, "GET", "/").Code)
 		for _, command := range []func(string) (downtime.Report, error){g.Begin, g.Complete, func(id string) (downtime.Report, error) { return g.Extend(id, at(9, 0)) }} {
@@ -105,11 +107,11 @@ func TestCommandsOutOfTime(t *testing.T) {
 		require.Equal(t, at(0, 0).Add(28*time.Hour), rep.End.UTC())
 		rep, err = g.Begin("shown")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseInProgress, rep.Phase)
+		require.Equal(t, schedule.PhaseInProgress, rep.Phase)
 		later(27 * time.Hour)
 		rep, err = g.Report("far")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseInProgress, rep.Phase)
+		require.Equal(t, schedule.PhaseInProgress, rep.Phase)
 		require.NoError(t, g.Close())
 		_, err = g.Complete("far")
 		require.ErrorIs(t, err, downtime.ErrClosed)
@@ -152,7 +154,7 @@ func TestTheDocumentWinsOverCommands(t *testing.T) {
 		src.set(actual("begin: 2000-01-01T00:59:00Z, end: 2000-01-01T01:00:01Z"), nil)
 		rep, err := g.Report("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseCompleted, rep.Phase)
+		require.Equal(t, schedule.PhaseCompleted, rep.Phase)
 		require.False(t, rep.Local)
 		require.Equal(t, 200, get(g.Handler(ok), "GET", "/").Code)
 	})

@@ -3,14 +3,14 @@ package downtime
 import (
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/page"
+	"github.com/upkeep-go/upkeep/internal/problem"
 	"github.com/upkeep-go/upkeep/internal/token"
 )
 
@@ -38,23 +38,21 @@ func (g *Guard) BypassHandler() http.Handler {
 	if g.bypass == nil || g.bypass.verifier == nil {
 		return http.NotFoundHandler()
 	}
-	return &bypassHandler{g, http.NewCrossOriginProtection()}
+	return page.Protect(&bypassHandler{g.bypass, func(id string) bool {
+		s := g.view.Load().schedule
+		return s != nil && s.Window(id) != nil
+	}})
 }
 
 type bypassHandler struct {
-	guard  *Guard
-	origin *http.CrossOriginProtection
+	bypass    *bypass
+	hasWindow func(id string) bool // in the document in use
 }
 
 func (h *bypassHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	header.Set("Cache-Control", "no-store")
 	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("X-Content-Type-Options", "nosniff")
-	if err := h.origin.Check(r); err != nil {
-		http.Error(w, "not from a page of another origin", http.StatusForbidden)
-		return
-	}
+	problem.Guard(header)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		h.form(w, r, http.StatusOK, h.state(r))
@@ -65,13 +63,13 @@ func (h *bypassHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		header.Set("Allow", "GET, HEAD, POST, DELETE")
-		http.Error(w, "GET, POST or DELETE", http.StatusMethodNotAllowed)
+		problem.Write(w, r, problem.Problem{Status: http.StatusMethodNotAllowed, Detail: "the methods are GET, HEAD, POST and DELETE"})
 	}
 }
 
 // state says what the cookie of the request is good for.
 func (h *bypassHandler) state(r *http.Request) string {
-	cookie, err := r.Cookie(h.guard.bypass.opts.Cookie)
+	cookie, err := r.Cookie(h.bypass.opts.Cookie)
 	if err != nil {
 		return ""
 	}
@@ -86,7 +84,7 @@ func (h *bypassHandler) state(r *http.Request) string {
 // verify says what the token claims; else what to say of it, and to nobody more than that it is
 // refused who does not have one that was signed.
 func (h *bypassHandler) verify(text string) (*token.Claims, string, error) {
-	claims, err := h.guard.bypass.verifier.Verify(text, time.Now())
+	claims, err := h.bypass.verifier.Verify(text, time.Now())
 	var refused *token.Error
 	switch {
 	case errors.As(err, &refused) && refused.Signed():
@@ -94,8 +92,7 @@ func (h *bypassHandler) verify(text string) (*token.Claims, string, error) {
 	case err != nil:
 		return nil, "The token is refused.", err
 	}
-	s := h.guard.now.Load()
-	if id := claims.Text("window"); s.schedule == nil || s.schedule.Window(id) == nil {
+	if !h.hasWindow(claims.Text("window")) {
 		return nil, "The token is refused: there is no such window.", ErrUnknownWindow
 	}
 	return claims, "", nil
@@ -118,11 +115,11 @@ func (h *bypassHandler) post(w http.ResponseWriter, r *http.Request) {
 	text := strings.TrimSpace(form.Get("token"))
 	claims, why, err := h.verify(text)
 	if err == nil && len(text) > maxCookie {
-		h.form(w, r, http.StatusBadRequest, "The token is too long for a cookie. It is good in the header "+h.guard.bypass.opts.Header+".")
+		h.form(w, r, http.StatusBadRequest, "The token is too long for a cookie. It is good in the header "+h.bypass.opts.Header+".")
 		return
 	}
 	if err != nil {
-		h.guard.bypass.denied.Add(1)
+		h.bypass.denied.Add(1)
 		h.form(w, r, http.StatusForbidden, why)
 		return
 	}
@@ -141,48 +138,27 @@ func (h *bypassHandler) clear(w http.ResponseWriter) { http.SetCookie(w, h.cooki
 
 func (h *bypassHandler) cookie(value string, age int) *http.Cookie {
 	return &http.Cookie{
-		Name: h.guard.bypass.opts.Cookie, Value: value, Path: "/", MaxAge: age,
+		Name: h.bypass.opts.Cookie, Value: value, Path: "/", MaxAge: age,
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	}
 }
 
 func (h *bypassHandler) form(w http.ResponseWriter, r *http.Request, code int, notice string) {
-	if notice != "" {
-		notice = `<p class="message" role="status">` + html.EscapeString(notice) + "</p>\n"
+	body, err := page.Execute(bypassPage, notice)
+	if err != nil {
+		panic("downtime: the page of a bypass: " + err.Error()) // a text alone
 	}
-	body := strings.NewReplacer("{style}", pageStyle, "{notice}", notice).Replace(bypassPage)
-	header := w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src "+inlineSource(pageStyle)+
-		"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	w.WriteHeader(code)
-	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, body)
-	}
+	page.Page{Title: "Bypass a maintenance window", Lone: true, Body: body}.Write(w, r, code)
 }
 
-const bypassPage = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<title>Bypass a maintenance window</title>
-<style>{style}</style>
-</head>
-<body>
-<div class="page lone">
-<main class="card">
+var bypassPage = page.Template("bypass", `<main class="card">
 <h1>Bypass a maintenance window</h1>
-{notice}<form method="post">
+{{with .}}<p class="message" role="status">{{.}}</p>
+{{end}}<form method="post">
 <label for="token">Token</label>
 <textarea id="token" name="token" rows="6" required spellcheck="false" autocomplete="off"></textarea>
 <p><button>Use the token</button></p>
 </form>
 <form method="post"><p><button name="leave" value="1">Forget the token</button></p></form>
 </main>
-</div>
-</body>
-</html>
-`
+`, nil)

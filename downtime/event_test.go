@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A log of events, of one goroutine's loop over them.
@@ -71,7 +72,7 @@ func TestEventsThroughAWindow(t *testing.T) {
 		var h hearing
 		go func() {
 			for e := range g.Events(t.Context()) {
-				if e.Window == "w" && e.Phase == downtime.PhaseInProgress {
+				if e.Window == "w" && e.Phase == schedule.PhaseInProgress {
 					h.add(e)
 				}
 			}
@@ -101,9 +102,9 @@ func TestEventsThroughAWindow(t *testing.T) {
 		whole.Time = whole.Time.UTC()
 		require.Equal(t, downtime.Event{
 			Kind: downtime.EventPhase, Time: start.Add(4100 * time.Millisecond),
-			Window: "w", Title: "The window", Message: "Soon.", Owner: "me", Runbook: "https://r.example/", Mode: downtime.ModeClosed,
+			Window: "w", Title: "The window", Message: "Soon.", Owner: "me", Runbook: "https://r.example/", Mode: schedule.ModeClosed,
 			Planned: start, Start: start, End: start.Add(time.Hour),
-			Phase: downtime.PhaseInProgress, Previous: downtime.PhaseDraining, QuietAfter: 4100 * time.Millisecond,
+			Phase: schedule.PhaseInProgress, Previous: schedule.PhaseDraining, QuietAfter: 4100 * time.Millisecond,
 		}, whole)
 		text, err := json.Marshal(whole)
 		require.NoError(t, err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -61,7 +60,7 @@ func (d *windowsFile) Watch(ctx context.Context, changed func()) error {
 	return ctx.Err()
 }
 
-func status(h http.Handler, target string) int {
+func statusCode(h http.Handler, target string) int {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
 	return w.Code
@@ -87,18 +86,18 @@ func Example() {
 	mux.HandleFunc("GET /orders/slow", func(http.ResponseWriter, *http.Request) { close(begun); <-finish })
 	service := g.Handler(mux)
 
-	fmt.Println("before: an order", status(service, "/orders/1"))
+	fmt.Println("before: an order", statusCode(service, "/orders/1"))
 	slow := make(chan int)
-	go func() { slow <- status(service, "/orders/slow") }()
+	go func() { slow <- statusCode(service, "/orders/slow") }()
 	<-begun
 
 	windows.begin()
-	for status(service, "/orders/1") == http.StatusOK {
+	for statusCode(service, "/orders/1") == http.StatusOK {
 		runtime.Gosched() // until the edit is read
 	}
 	rep, err := g.Report("orders-db-upgrade")
 	fmt.Println("in the window:", rep.Phase, "busy", rep.Busy, "quiet", rep.Quiet, err)
-	fmt.Println("an order", status(service, "/orders/1"), "the catalogue", status(service, "/catalogue"))
+	fmt.Println("an order", statusCode(service, "/orders/1"), "the catalogue", statusCode(service, "/catalogue"))
 
 	close(finish)
 	fmt.Println("the slow order", <-slow)
@@ -110,98 +109,6 @@ func Example() {
 	// an order 503 the catalogue 200
 	// the slow order 200
 	// orders-db-upgrade: quiet <nil>
-}
-
-// Faults come all together, each with its place, and each a *Fault for programs.
-func ExampleParseSchedule() {
-	_, err := downtime.ParseSchedule("windows.yaml", []byte(`
-windows:
-  - id: db-upgrade
-    start: 2026-12-06T02:00
-    timezone: Europe/Madrid
-    duration: "-2h"
-    repeat: FREQ=HOURLY;BYSETPOS=1
-    scope: {paths: [orders]}
-`))
-	fmt.Println(err)
-	var fault *downtime.Fault
-	if errors.As(err, &fault) {
-		fmt.Println(fault.Line, fault.Window, fault.Field)
-	}
-	// Output:
-	// windows.yaml:6:15: window "db-upgrade": duration: must be positive, got "-2h"
-	// windows.yaml:7:13: window "db-upgrade": repeat: FREQ: HOURLY is not supported: a window is at most daily
-	// windows.yaml:7:13: window "db-upgrade": repeat: BYSETPOS: is not supported
-	// windows.yaml:8:21: window "db-upgrade": scope.paths[0]: must begin with "/" (methods and hosts have lists of their own), got "orders"
-	// 6 db-upgrade duration
-}
-
-// A wall clock time that the clocks jump over is read with the offset before the jump,
-// and a duration is exact on every night of the year.
-func ExampleParseSchedule_daylightSaving() {
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
-windows:
-  - {id: gap, start: 2026-03-29T02:30, timezone: Europe/Madrid, duration: 2h}
-  - {id: twice, start: 2026-11-01T01:30, timezone: America/New_York, duration: 2h}
-`))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	year := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for o := range s.Occurrences(year, year.AddDate(1, 0, 0)) {
-		fmt.Println(o.Window.ID, o.Start.Format(time.RFC3339), o.End.Format(time.RFC3339))
-	}
-	// Output:
-	// gap 2026-03-29T03:30:00+02:00 2026-03-29T05:30:00+02:00
-	// twice 2026-11-01T01:30:00-04:00 2026-11-01T02:30:00-05:00
-}
-
-func ExampleSchedule_At() {
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
-windows:
-  - {id: upgrade, start: 2026-12-06T01:00:00Z, duration: 2h, announce: 3d, cutoff: 5m}
-  - {id: reports, start: 2026-12-06T02:30:00Z, duration: 1h, mode: read-only}
-`))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, at := range []string{"2026-12-05T12:00:00Z", "2026-12-06T00:56:00Z", "2026-12-06T02:45:00Z"} {
-		t, err := time.Parse(time.RFC3339, at)
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		state := s.At(t)
-		for _, w := range state.Windows {
-			fmt.Print(w.Window.ID, " ", w.Phase, " (", w.Window.Mode, "); ")
-		}
-		fmt.Println("next change", state.Next.UTC().Format("15:04"))
-	}
-	// Output:
-	// upgrade announced (closed); next change 00:55
-	// upgrade cutoff (closed); next change 01:00
-	// upgrade in progress (closed); reports in progress (read-only); next change 03:00
-}
-
-// Where windows overlap the more restrictive wins.
-func ExampleSchedule_Overlaps() {
-	s, err := downtime.ParseSchedule("windows.yaml", []byte(`
-windows:
-  - {id: reports, start: 2026-12-06T01:00:00Z, duration: 1h, mode: read-only}
-  - {id: upgrade, start: 2026-12-06T01:30:00Z, duration: 1h}
-`))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	year := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for o := range s.Overlaps(year, year.AddDate(1, 0, 0)) {
-		fmt.Println(o.Wins.ID, "wins over", o.Over.ID, "from", o.From.UTC().Format("15:04"), "to", o.To.UTC().Format("15:04"))
-	}
-	// Output:
-	// upgrade wins over reports from 01:30 to 02:00
 }
 
 // What a refused client gets.
@@ -230,7 +137,7 @@ func ExampleGuard_Handler() {
 		fmt.Println(err)
 	}
 	fmt.Println(problem.Status, problem.Window, problem.Detail)
-	fmt.Println("elsewhere", status(service, "/catalogue"))
+	fmt.Println("elsewhere", statusCode(service, "/catalogue"))
 	// Output:
 	// 503 60 no-store text/plain; charset=utf-8
 	// 503 orders-db-upgrade Orders are back in two hours.
@@ -248,7 +155,7 @@ func ExampleGuard_Enter() {
 	defer g.Close()
 
 	for _, name := range []string{"mail", "import"} {
-		leave, err := g.Enter(ctx, downtime.Work{Name: name, Effect: downtime.Write})
+		leave, err := g.Enter(ctx, downtime.Work{Name: name, Effect: downtime.EffectWrite})
 		var refused *downtime.UnavailableError
 		switch {
 		case errors.As(err, &refused):
@@ -347,39 +254,4 @@ func ExampleGuard_Report() {
 	// Output:
 	// open 1 map[import:1] <nil>
 	// orders-db-upgrade: open, nothing in flight <nil>
-}
-
-// The status is for operators: mount it where only they come.
-func ExampleGuard_StatusHandler() {
-	g, err := downtime.Open(context.Background(), soon(0), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer g.Close()
-	admin := http.NewServeMux()
-	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", g.StatusHandler()))
-
-	w := httptest.NewRecorder()
-	admin.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/maintenance/status.json", nil))
-	body, err := io.ReadAll(w.Body)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	var answer struct {
-		Windows []struct {
-			ID, Phase string
-			Report    struct{ Quiet bool }
-		}
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, window := range answer.Windows {
-		fmt.Println(window.ID, window.Phase, "quiet", window.Report.Quiet)
-	}
-	// Output:
-	// orders-db-upgrade in progress quiet true
 }

@@ -1,17 +1,13 @@
 package downtime
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"net/http"
-	"slices"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
@@ -53,7 +49,7 @@ import (
 // guard of a process think that the work is unfinished then: [Guard.Drain] has said there
 // that it is quiet, and neither Complete nor actual.end has followed; or something that
 // bypasses the window is running. With "overrun: hold", the default, the window then
-// stays closed ([PhaseOverrun]) until it is completed or extended, or what bypasses it has
+// stays closed ([schedule.PhaseOverrun]) until it is completed or extended, or what bypasses it has
 // ended, for [Options].OverrunMax at most. With "overrun: reopen" it is opened. Both, and
 // being opened with the work unfinished after all, are logged as errors and told by
 // [Guard.Events]. So who drains a window in a process completes it there, too, or in the
@@ -66,375 +62,44 @@ import (
 // stays closed until its end by the clock, or until a document or a command says
 // otherwise. A window that is over closes again if its end is more than a minute ahead.
 type Guard struct {
-	opts    Options
-	logger  *slog.Logger
-	pass    passes
-	link    string       // Options.StatusURL as a header; empty: none
-	cors    http.Handler // answers refusals, behind Options.CORS; nil: refuse does
-	bypass  *bypass      // nil: nobody may
-	streams streams
-	keeper  *live.Keeper[Schedule]
-	now     atomic.Pointer[snapshot]
-	running running
+	opts   Options
+	pass   passes
+	bypass *bypass // nil: nobody may
+	keeper *live.Keeper[schedule.Schedule]
 
-	changed broadcast // a snapshot was published, or something left
-	sealing sync.Mutex
-	events  events
-
+	// Read and written by every request.
+	view        atomic.Pointer[view] // stored under mu
+	running     *running
 	refused     atomic.Int64
 	wouldRefuse atomic.Int64 // by rehearsals
 
-	begun    time.Time
-	wake     chan struct{} // there is a new document, or a window was found quiet
+	quiet   quiet
+	streams streams
+	changed broadcast // a view was published, or something left
+
 	cancel   context.CancelFunc
 	done     <-chan struct{} // closed when Close is called
 	ended    chan struct{}   // closed when the guard's goroutine has ended
-	attended chan struct{}   // closed when the quorum's goroutine has ended
-	question chan struct{}   // there is something new to ask the quorum
+	attended chan struct{}   // closed when the asker's goroutine has ended
+	wake     chan struct{}   // there is a new document, or a window was found quiet
 
+	asker          *asker // nil: there is no quorum
 	quorumFailures atomic.Int64
 
-	mu       sync.Mutex // held to look at the clock and to publish a snapshot
-	document *live.Snapshot[Schedule]
-	trouble  string // why the document was last not updated; empty: it was
-	progress map[occurrenceKey]*progress
-	locals   map[occurrenceKey]*local
-	agreed   agreed
+	// Under mu, which is held to look at the clock and to publish a view.
+	mu       sync.Mutex
+	document *live.Snapshot[schedule.Schedule]
+	followed map[occurrenceKey]*occurrence
+	agreed   agreement
 	ticked   time.Time
-	news     []news // to be logged once mu is free
+	herald   herald
 }
 
-// Options of a [Guard]. Nil options are the defaults.
-type Options struct {
-	// Pass lists what always passes, is never counted and never refused: paths, with a
-	// method before them where one matters, as patterns of net/http ("GET /healthz").
-	// A request must be written just so; doubt means that it does not pass. Nil:
-	// [DefaultPass]. Empty but not nil: nothing.
-	Pass []string
-
-	// Classify says what a request does, where its method does not tell: GraphQL is all
-	// POST. It must not read the body that the handler needs. Nil: the safe methods of
-	// RFC 9110 §9.2.1 (GET, HEAD, OPTIONS, TRACE) read and all others write.
-	Classify func(*http.Request) Effect
-
-	// Long says whether a request takes long, and is therefore refused from a window's
-	// cutoff on. Nil: none does.
-	Long func(*http.Request) bool
-
-	// Boot is what to do as long as no document has ever been read. The zero value is
-	// BootWait.
-	Boot Boot
-
-	// BootTimeout is how long Open waits for a first document, and with BootClosed and
-	// BootOpen for the first attempt. 0: 10 s.
-	BootTimeout time.Duration
-
-	// Poll is the time between loads of the document, varied by a tenth. 0: 15 s.
-	Poll time.Duration
-
-	// LastGood names a file in which the last accepted document is kept, for a start
-	// without source. Empty: none.
-	LastGood string
-
-	// Fallback is the document for a start with neither source nor last good copy,
-	// usually an embedded one. Empty: none.
-	Fallback []byte
-
-	// StaleAfter is how long the source may be silent or failing before the document
-	// counts as stale, in Stats and on the status page; nothing else changes. 0: never.
-	StaleAfter time.Duration
-
-	// RetryMax bounds Retry-After. 0: 1 h.
-	RetryMax time.Duration
-
-	// RetryJitter is what is at most added to the time to a window's end, each time at
-	// random, so that not all return in the same second; and never more than a quarter of
-	// the window. 0: 30 s. Negative: nothing.
-	RetryJitter time.Duration
-
-	// Service is what users call the service, a few words for pages and calendars.
-	// Empty: they say "maintenance" alone.
-	Service string
-
-	// CORS is the application's own CORS middleware, put around refusals, so that they
-	// carry the headers that its answers carry and a page of another origin can read
-	// them; Access-Control-Expose-Headers then has Retry-After besides. A preflight
-	// request in the scope of a window is answered by it, and neither counted nor refused: a
-	// refused one would hide the refusal from the page. Nil: refusals carry no such
-	// headers, and a preflight request is refused as any other.
-	CORS func(http.Handler) http.Handler
-
-	// StatusURL is the address of a page that tells users how things stand: an http or https
-	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
-	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
-	// before the handler is called; refusals too, and in their body. Windows that
-	// rehearse are not told of. Where it is a URL, calendars and programs are told it by the
-	// status handlers. [Guard.PublicStatusHandler] makes such a page. Keep it out of all
-	// scopes. Empty: none.
-	StatusURL string
-
-	// Reminders are how long before the start of a window [Guard.Events] reminds of it,
-	// as far as it is announced by then. Nil: 24 h, 1 h and 10 min. Empty but not nil:
-	// none.
-	Reminders []time.Duration
-
-	// OverrunMax is for how long after its planned end a window is held closed while its
-	// work is unfinished: see [Guard]. 0: 1 h.
-	OverrunMax time.Duration
-
-	// Quorum makes this guard one of many that are drained together: see [Quorum]. The
-	// guard does not close it. Nil: this process decides alone.
-	Quorum Quorum
-
-	// StreamJitter is what is at most added to a window's start, each time at random, before
-	// a stream is ended, so that not all come back in the same moment; and never more than a
-	// quarter of the window. So long, at least, draining takes. 0: 5 s. Negative: nothing.
-	StreamJitter time.Duration
-
-	// Bypass lets operators in all the same. Nil: nobody.
-	Bypass *Bypass
-
-	// Logger is told each change of phase once, and of trouble with the document. Nil:
-	// slog.Default().
-	Logger *slog.Logger
-}
-
-// Boot is what a guard does before it has ever read a document.
-type Boot uint8
-
-// The boot policies.
 const (
-	// BootWait makes Open wait up to BootTimeout for a document that is missing, empty
-	// or out of reach, and after that refuses what writes until there is one. For a document
-	// that is there and faulty it does not wait, for that will not mend itself.
-	BootWait Boot = iota
-	// BootClosed refuses everything until there is a document.
-	BootClosed
-	// BootOpen refuses nothing until there is a document.
-	BootOpen
-)
-
-const (
-	defaultBootTimeout = 10 * time.Second
-	defaultRetryMax    = time.Hour
-	defaultRetryJitter = 30 * time.Second
-	defaultOverrunMax  = time.Hour
-	defaultEndJitter   = 5 * time.Second
-	bootRetry          = 10 * time.Second
-	overrunRetry       = time.Minute
-
 	tick     = time.Second            // the clock is looked at, at least
 	fastTick = 100 * time.Millisecond // the same, while what runs matters
 	runUp    = time.Minute            // before a window, in which it matters already
 )
-
-// resolve checks options and fills in the defaults.
-func (o *Options) resolve() (Options, error) {
-	var opts Options
-	if o != nil {
-		opts = *o
-	}
-	var errs []error
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"BootTimeout", opts.BootTimeout},
-		{"Poll", opts.Poll},
-		{"StaleAfter", opts.StaleAfter},
-		{"RetryMax", opts.RetryMax},
-		{"OverrunMax", opts.OverrunMax},
-	} {
-		if d.value < 0 {
-			errs = append(errs, fmt.Errorf("downtime: Options.%s must not be negative, got %v", d.name, d.value))
-		}
-	}
-	if opts.Boot > BootOpen {
-		errs = append(errs, fmt.Errorf("downtime: Options.Boot must be one of the constants, got %d", opts.Boot))
-	}
-	if err := checkStatusURL(opts.StatusURL); err != nil {
-		errs = append(errs, err)
-	}
-	opts.BootTimeout = cmp.Or(opts.BootTimeout, defaultBootTimeout)
-	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, defaultRetryMax))
-	opts.RetryJitter = max(0, cmp.Or(opts.RetryJitter, defaultRetryJitter))
-	opts.OverrunMax = cmp.Or(opts.OverrunMax, defaultOverrunMax)
-	if opts.Reminders == nil {
-		opts.Reminders = []time.Duration{24 * time.Hour, time.Hour, 10 * time.Minute}
-	}
-	for _, r := range opts.Reminders {
-		if r <= 0 {
-			errs = append(errs, fmt.Errorf("downtime: Options.Reminders must be positive, got %v", r))
-		}
-	}
-	opts.Reminders = slices.Clone(opts.Reminders)
-	slices.Sort(opts.Reminders)
-	opts.StreamJitter = max(0, cmp.Or(opts.StreamJitter, defaultEndJitter))
-	opts.Logger = cmp.Or(opts.Logger, slog.Default())
-	if opts.Pass == nil {
-		opts.Pass = DefaultPass()
-	}
-	return opts, errors.Join(errs...)
-}
-
-// Open loads the document and starts to guard. ctx bounds the opening only; the guard
-// lives until [Guard.Close].
-//
-// A document that cannot be had or is faulty is no error, for a service must start: the
-// guard does what [Options].Boot says, logs it, and goes on trying. Try documents with
-// [ParseSchedule] before they are shipped. An error is a nil source, nonsense in the
-// options, or the cause of ctx's end.
-func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
-	if src == nil {
-		return nil, errors.New("downtime: the source is nil")
-	}
-	o, err := opts.resolve()
-	if err != nil {
-		return nil, err
-	}
-	pass, err := newPasses(o.Pass)
-	if err != nil {
-		return nil, err
-	}
-	var past *bypass
-	if o.Bypass != nil {
-		if past, err = newBypass(o.Bypass, o.Logger); err != nil {
-			return nil, err
-		}
-	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	lifetime, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	g := &Guard{
-		opts:     o,
-		logger:   o.Logger,
-		pass:     pass,
-		bypass:   past,
-		begun:    time.Now(),
-		wake:     make(chan struct{}, 1),
-		cancel:   cancel,
-		done:     lifetime.Done(),
-		ended:    make(chan struct{}),
-		attended: make(chan struct{}),
-		question: make(chan struct{}, 1),
-		progress: map[occurrenceKey]*progress{},
-		locals:   map[occurrenceKey]*local{},
-	}
-	if o.StatusURL != "" {
-		g.link = "<" + o.StatusURL + `>; rel="status"`
-	}
-	if o.CORS != nil {
-		g.cors = o.CORS(http.HandlerFunc(g.answer))
-	}
-	g.running.init()
-	g.changed.init()
-	g.keeper = live.Start(lifetime, src, live.Options[Schedule]{
-		Parse:      parseKeeping,
-		OnUpdate:   func(*live.Snapshot[Schedule]) { g.ring() },
-		OnStatus:   func(live.Status) { g.ring() },
-		Poll:       o.Poll,
-		StaleAfter: o.StaleAfter,
-		LastGood:   o.LastGood,
-		Fallback:   o.Fallback,
-		Logger:     o.Logger,
-	})
-	if err := g.await(ctx); err != nil {
-		cancel()
-		_ = g.keeper.Close()
-		return nil, err
-	}
-	g.tick(time.Now())
-	go g.run(lifetime)
-	if o.Quorum == nil {
-		close(g.attended)
-		return g, nil
-	}
-	asked := make(chan struct{})
-	go g.attend(lifetime, asked)
-	select {
-	case <-asked:
-	case <-ctx.Done():
-		_ = g.Close()
-		return nil, context.Cause(ctx)
-	}
-	return g, nil
-}
-
-// await waits for the first document, as the boot policy has it. A document that is
-// missing or out of reach may come any moment; one that is there and faulty is not worth
-// the wait.
-func (g *Guard) await(ctx context.Context) error {
-	const look = 100 * time.Millisecond
-	bounded, cancel := context.WithTimeout(ctx, g.opts.BootTimeout)
-	defer cancel()
-	err := g.keeper.Ready(bounded)
-	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil && !isFaulty(g.keeper.Status().Err) {
-		again := time.NewTimer(look) // for nobody tells of a second failure
-		select {
-		case <-g.wake:
-		case <-again.C:
-		case <-bounded.Done():
-		}
-		again.Stop()
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if g.keeper.Snapshot() == nil {
-		if status := g.keeper.Status(); status.Err != nil {
-			err = status.Err
-		}
-		g.logger.Error("no maintenance schedule yet", "boot", g.opts.Boot.String(), "err", err)
-	}
-	return nil
-}
-
-// isFaulty says whether it is the document itself that is at fault.
-func isFaulty(err error) bool {
-	var fault *Fault
-	return errors.As(err, &fault)
-}
-
-// String gives "wait", "closed" or "open".
-func (b Boot) String() string {
-	switch b {
-	case BootWait:
-		return "wait"
-	case BootClosed:
-		return "closed"
-	case BootOpen:
-		return "open"
-	}
-	return fmt.Sprintf("Boot(%d)", uint8(b))
-}
-
-// parseKeeping parses a document and keeps what is in progress and no longer in it.
-func parseKeeping(name string, data []byte, prev *Schedule) (*Schedule, []error, error) {
-	s, err := ParseSchedule(name, data)
-	if err != nil {
-		return nil, nil, err
-	}
-	now := time.Now()
-	s = s.keeping(prev, now)
-	return s, s.heldFaults(name, now), nil
-}
-
-// heldFaults tells of the windows that are kept though the document has lost them.
-func (s *Schedule) heldFaults(name string, now time.Time) []error {
-	var faults []error
-	for o := range s.pending(now) {
-		if s.keeps(o) && o.Phase(now) == PhaseInProgress {
-			how := "gone from the document while in progress"
-			if s.Window(o.Window.ID) != o.Window {
-				how = "in progress, though by the document it no longer takes place,"
-			}
-			faults = append(faults, &Fault{File: name, Window: o.Window.ID, Err: fmt.Errorf(
-				"is %s and is kept to its end, %s", how, o.End.Format(time.RFC3339))})
-		}
-	}
-	return faults
-}
 
 // Close ends the watching of document and clock and waits for it to end. The guard
 // stays as it is: what is closed stays closed, whatever the time. One with a quorum
@@ -445,6 +110,16 @@ func (g *Guard) Close() error {
 	<-g.ended
 	<-g.attended
 	return g.keeper.Close()
+}
+
+// isClosed reports whether Close was called.
+func (g *Guard) isClosed() bool {
+	select {
+	case <-g.done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (g *Guard) ring() {
@@ -474,182 +149,222 @@ func (g *Guard) run(ctx context.Context) {
 // pause is the time to the next tick. The wall clock may be set, and a machine may
 // sleep, so that no timer is ever trusted for longer than a second.
 func (g *Guard) pause(now time.Time) time.Duration {
-	s := g.now.Load()
+	v := g.view.Load()
 	pause := tick
-	for _, n := range s.near {
-		if n.drains() || n.Phase < PhaseInProgress && n.Window.Mode != ModeAnnounce && n.Start.Sub(now) < runUp {
+	for _, o := range v.shown {
+		if o.drains() || o.phase.Before(schedule.PhaseInProgress) && o.Window.Mode != schedule.ModeAnnounce && o.Start.Sub(now) < runUp {
 			pause = fastTick
 		}
 	}
-	if g.streams.dues.Load() > 0 {
+	if g.streams.areDue() {
 		pause = fastTick
 	}
-	if !s.next.IsZero() {
-		pause = min(pause, s.next.Sub(now))
+	if !v.next.IsZero() {
+		pause = min(pause, v.next.Sub(now))
 	}
 	return max(pause, time.Nanosecond)
 }
 
 // tick looks at the clock and the document.
 func (g *Guard) tick(now time.Time) {
-	g.mu.Lock()
-	g.advance(now, false)
-	news := g.takeNews()
-	g.mu.Unlock()
-	g.log(news)
+	g.update(func() { g.advance(now, nil) })
 }
 
-// advance does it under g.mu, and publishes a new snapshot where one is due.
-func (g *Guard) advance(now time.Time, due bool) {
-	g.running.clock.Store(max(1, int64(now.Sub(g.begun))))
-	s := g.now.Load()
+// update does something under mu, and logs what follows from it.
+func (g *Guard) update(do func()) {
+	g.mu.Lock()
+	do()
+	news := g.herald.takeNews()
+	g.mu.Unlock()
+	g.herald.log(news)
+}
+
+// A change is why a view is made before it is due.
+type change struct {
+	command *said // what was just said
+	of      schedule.Occurrence
+}
+
+// advance looks at the clock, and publishes a new view where one is due, or something
+// has changed. mu is held.
+func (g *Guard) advance(now time.Time, because *change) {
+	g.running.tick(now)
+	v := g.view.Load()
 	document := g.keeper.Snapshot()
-	if s == nil || document != g.document ||
-		!s.next.IsZero() && !now.Before(s.next) ||
+	due := because != nil || v == nil || document != g.document ||
+		!v.next.IsZero() && !now.Before(v.next) ||
 		now.Round(0).Before(g.ticked.Round(0)) || // the wall clock was set back
-		g.overrunIsOver(s) {
-		due = true
-	}
-	g.noteDocument(document, now)
+		g.overrunIsOver(v)
+	g.herald.noteDocument(document, g.keeper.Status().Err, now)
 	g.document, g.ticked = document, now
 	if due {
-		s = g.snapshotAt(now)
-		g.now.Store(s)
+		v = g.look(now, because)
+		g.view.Store(v)
 	}
-	for _, n := range s.near {
-		if n.drains() {
-			g.look(n, now)
+	for _, o := range v.shown {
+		if o.drains() {
+			g.quiet.look(o, now)
 		}
 	}
-	g.streams.end(g, s, now, due)
-	g.tellPhases(s, now)
-	g.remind(s, now)
-	g.consult(s)
+	g.streams.end(v, now, due)
+	g.herald.tell(v, now)
+	if g.asker != nil && !maps.Equal(g.wanted(v), g.agreed.told) {
+		g.asker.wake()
+	}
 	if due {
 		g.changed.tell()
 	}
 }
 
-// window is what stands in for a schedule while there is none, nil when nothing does.
-func (b Boot) window() *Window {
-	w := &Window{Timezone: time.UTC, scope: &scope{all: true}, Message: "The maintenance schedule has not been read yet."}
-	switch b {
-	case BootClosed:
-		w.Mode = ModeClosed
-	case BootOpen:
-		return nil
-	default:
-		w.Mode = ModeReadOnly
+// look makes the view for now: it has each occurrence take a step.
+func (g *Guard) look(now time.Time, because *change) *view {
+	v := &view{epoch: 1, known: map[occurrenceKey]*occurrence{}}
+	if before := g.view.Load(); before != nil {
+		v.epoch = before.epoch + 1
 	}
-	return w
+	if g.document != nil {
+		g.step(v, now, because)
+	} else if w := g.opts.Boot.window(); w != nil {
+		v.add(standIn(w, g.running.begun))
+	}
+	if g.asker != nil && g.agreed.closesAll() {
+		v.add(standIn(&schedule.Window{
+			Timezone: time.UTC, Mode: schedule.ModeClosed,
+			Message: "The service is closed for a moment, until all of its replicas agree.",
+		}, g.running.begun))
+	}
+	v.complete()
+	return v
 }
 
-// leave uncounts an entry, and tells those who wait for quiet.
-func (g *Guard) leave(s *slot) {
-	s.leave()
-	g.changed.tell()
-}
-
-// State is what the guard's schedule says now, with what was said by [Guard.Begin],
-// [Guard.Complete] and [Guard.Extend] here, and with windows that overrun. While there
-// is no schedule it is empty.
-func (g *Guard) State() State {
-	s := g.now.Load()
-	if s.schedule == nil {
-		return State{}
-	}
-	now := time.Now()
-	st := s.schedule.At(now)
-	if !s.differs {
-		return st
-	}
-	st.Windows = nil
-	for _, n := range s.near {
-		if n.Window.ID == "" {
-			continue
+// step has all occurrences take a step that are followed or come near.
+func (g *Guard) step(v *view, now time.Time, because *change) {
+	s := g.document.Value
+	v.schedule = s
+	before := g.followed
+	g.followed = v.known
+	seen := map[occurrenceKey]bool{}
+	step := func(key occurrenceKey, planned *schedule.Occurrence) {
+		if seen[key] {
+			return
 		}
-		if n.Phase != PhaseOpen && n.Phase != PhaseCompleted {
-			st.Windows = append(st.Windows, n.WindowState)
+		seen[key] = true
+		var o occurrence
+		if was := before[key]; was != nil {
+			o = *was
 		}
-		next := n.next(now)
-		if n.Phase == PhaseOverrun {
-			next = n.until() // at the latest
+		f := facts{
+			now: now, epoch: v.epoch,
+			planned: planned, lost: s.Window(key.id) == nil, allowShrink: s.AllowShrink(),
+			reminders: g.opts.Reminders, overrunMax: g.opts.OverrunMax,
 		}
-		if !next.IsZero() && (st.Next.IsZero() || next.Before(st.Next)) {
-			st.Next = next
+		if g.asker != nil {
+			f.quorum = &g.agreed
 		}
+		if because != nil && because.command != nil && keyOf(because.of) == key {
+			f.command = because.command
+		}
+		if o.tally != nil {
+			f.ended, f.drained = isEnded(s, o.Occurrence), o.drained.Load()
+			f.working = o.isOn() && !now.Before(o.End) && g.quiet.bypassing(&o)
+		}
+		o = o.step(f)
+		if o.gone {
+			v.due(o.next)
+			g.herald.forget(key, &o, now)
+			return
+		}
+		v.add(&o)
 	}
-	return st
-}
-
-// Revision is the hash of the document in use, 16 hexadecimal digits, or "" while
-// there is none: do all replicas have the same?
-func (g *Guard) Revision() string {
-	if d := g.keeper.Snapshot(); d != nil {
-		return d.Revision
+	for o := range s.Pending(now) {
+		step(keyOf(o), &o)
 	}
-	return ""
-}
-
-// Problems are what is wrong now: the document cannot be loaded or is refused, and
-// then the one before is in use; windows were lost from it while in progress; the
-// last good copy cannot be written; the quorum does not answer.
-func (g *Guard) Problems() []error {
-	var problems []error
-	status := g.keeper.Status()
-	if status.Err != nil {
-		problems = append(problems, status.Err)
-	}
-	if status.SaveErr != nil {
-		problems = append(problems, fmt.Errorf("last good copy: %w", status.SaveErr))
-	}
-	if d := g.keeper.Snapshot(); d != nil {
-		now := time.Now()
-		for _, p := range d.Problems {
-			var fault *Fault
-			if errors.As(p, &fault) {
-				if _, kept := d.Value.keptOccurrence(fault.Window, now); !kept {
-					continue // it was held to its end, which is over
-				}
+	for key, o := range before {
+		if w := s.Window(key.id); w != nil {
+			if planned, ok := w.Occurrence(o.Planned); ok {
+				step(key, &planned)
+				continue
 			}
-			problems = append(problems, p)
+		}
+		step(key, nil)
+	}
+	if because != nil && because.command != nil {
+		step(keyOf(because.of), &because.of)
+	}
+	if g.asker != nil && g.agreed.all {
+		for w := range s.Windows() {
+			if o := s.Current(w, now); w.Mode.Closes() {
+				step(keyOf(o), &o)
+			}
 		}
 	}
-	if err := g.quorumProblem(); err != nil {
-		problems = append(problems, fmt.Errorf("quorum: %w", err))
+}
+
+// isEnded reports whether by the document's actual.end the occurrence is over.
+func isEnded(s *schedule.Schedule, o schedule.Occurrence) bool {
+	w := s.Window(o.Window.ID)
+	if w == nil || w.Actual.End.IsZero() {
+		return false
 	}
-	return problems
-}
-
-// broadcast wakes all who wait, and costs next to nothing while nobody does.
-type broadcast struct {
-	awaited atomic.Bool // since it was last told
-	mu      sync.Mutex
-	ch      chan struct{}
-}
-
-func (b *broadcast) init() { b.ch = make(chan struct{}) }
-
-// next is closed when it is next told.
-func (b *broadcast) next() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.awaited.Store(true)
-	return b.ch
-}
-
-func (b *broadcast) tell() {
-	if b.awaited.Load() {
-		b.wake()
+	if planned, ok := w.Occurrence(o.Planned); ok {
+		return !planned.Actual().End.IsZero()
 	}
+	return !w.Actual.End.Before(o.Start) // as schedule.Keeping has it
 }
 
-func (b *broadcast) wake() {
-	if !b.awaited.CompareAndSwap(true, false) {
-		return
+// overrunIsOver reports whether a window that overruns has no reason to any more.
+func (g *Guard) overrunIsOver(v *view) bool {
+	if v == nil {
+		return false
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(b.ch)
-	b.ch = make(chan struct{})
+	for _, o := range v.shown {
+		if o.phase == schedule.PhaseOverrun && !o.drained.Load() && !g.quiet.bypassing(o) {
+			return true
+		}
+	}
+	return false
+}
+
+// wanted is what the quorum is to be told of a view.
+func (g *Guard) wanted(v *view) map[string]bool {
+	windows := map[string]bool{}
+	on := map[string]bool{}
+	for _, o := range v.shown { // those that are on come first
+		id := o.Window.ID
+		switch {
+		case !o.asks:
+		case o.isOn():
+			on[id] = true
+			windows[id] = windows[id] || o.gate.Load() != gateSealed || g.quiet.bypassing(o)
+		case !on[id]:
+			windows[id] = true
+		}
+	}
+	return windows
+}
+
+// agree makes what the quorum has said hold.
+func (g *Guard) agree(next func(agreement) agreement) {
+	g.update(func() {
+		before := g.agreed
+		g.agreed = next(before)
+		if !g.agreed.isLike(&before) {
+			g.advance(time.Now(), &change{})
+		}
+	})
+}
+
+// workVisitor is what may be bypassed by work that is asked for in ctx.
+func (g *Guard) workVisitor(ctx context.Context) *visitor { return g.bypass.marked(ctx) }
+
+// openStream gives a stream that was admitted a context that a window ends. end is to be
+// called when the stream has ended.
+func (g *Guard) openStream(ctx context.Context, e entry) (streaming context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &stream{entry: e, by: g.workVisitor(ctx), cancel: cancel}
+	g.streams.add(s, g.view.Load)
+	return ctx, func() {
+		g.streams.remove(s)
+		cancel(nil)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // planned opens a guard with one window of orders that begins in so long.
@@ -52,7 +53,7 @@ func ExampleGuard_Hold() {
 		})
 		w.WriteHeader(http.StatusAccepted)
 	}))
-	fmt.Println("order", status(service, "/orders/1"))
+	fmt.Println("order", statusCode(service, "/orders/1"))
 
 	rep, err := g.Begin("orders-db-upgrade")
 	fmt.Println(rep.Phase, rep.Busy, rep.Work, err)
@@ -81,11 +82,11 @@ func ExampleGuard_Events() {
 	for e := range g.Events(context.Background()) {
 		fmt.Println(e.Kind, e.Owner, "-", e)
 		switch e.Phase {
-		case downtime.PhaseAnnounced:
+		case schedule.PhaseAnnounced:
 			_, err = g.Begin(e.Window)
-		case downtime.PhaseInProgress:
+		case schedule.PhaseInProgress:
 			_, err = g.Complete(e.Window)
-		case downtime.PhaseCompleted:
+		case schedule.PhaseCompleted:
 			note, _ := json.Marshal(e) // for a timeline of deployments
 			fmt.Println(json.Valid(note))
 			return
@@ -115,14 +116,14 @@ func ExampleGuard_Begin() {
 
 	rep, err := g.Begin("orders-db-upgrade")
 	fmt.Println(rep, err)
-	fmt.Println("an order", status(service, "/orders/1"))
+	fmt.Println("an order", statusCode(service, "/orders/1"))
 
 	rep, err = g.Extend("orders-db-upgrade", rep.End.Add(time.Hour))
 	fmt.Println("ends in about", time.Until(rep.End).Round(time.Minute), err)
 
 	rep, err = g.Complete("orders-db-upgrade")
 	fmt.Println(rep.Phase, "local", rep.Local, err)
-	fmt.Println("an order", status(service, "/orders/1"))
+	fmt.Println("an order", statusCode(service, "/orders/1"))
 
 	_, err = g.Begin("orders-db-upgrade")
 	fmt.Println(errors.Is(err, downtime.ErrEnded))
@@ -151,15 +152,15 @@ func ExampleGuard_Complete_overrun() {
 		return
 	}
 	for e := range g.Events(ctx) { // the migration goes on, past the end
-		if e.Phase == downtime.PhaseOverrun {
+		if e.Phase == schedule.PhaseOverrun {
 			fmt.Println(e)
 			break
 		}
 	}
-	fmt.Println("an order", status(service, "/orders/1"))
+	fmt.Println("an order", statusCode(service, "/orders/1"))
 	rep, err := g.Complete("orders-db-upgrade")
 	fmt.Println(rep.Phase, err)
-	fmt.Println("an order", status(service, "/orders/1"))
+	fmt.Println("an order", statusCode(service, "/orders/1"))
 	// Output:
 	// orders-db-upgrade: in progress -> overrun, its work unfinished
 	// an order 503
@@ -182,7 +183,7 @@ func ExampleGuard_Drain_inFlight() {
 		<-finish
 	}))
 	slow := make(chan int)
-	go func() { slow <- status(service, "/orders/1") }()
+	go func() { slow <- statusCode(service, "/orders/1") }()
 	<-begun
 	if _, err := g.Begin("orders-db-upgrade"); err != nil {
 		fmt.Println(err)
@@ -202,7 +203,7 @@ func ExampleGuard_Drain_inFlight() {
 		}
 		drained <- rep
 	}()
-	for status(service, "/orders/2") != http.StatusServiceUnavailable {
+	for statusCode(service, "/orders/2") != http.StatusServiceUnavailable {
 		runtime.Gosched()
 	}
 	close(finish)

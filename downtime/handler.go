@@ -1,9 +1,7 @@
 package downtime
 
 import (
-	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -39,12 +37,13 @@ import (
 // EventSource of a browser gives up for good on any other status. Any other client
 // of streams is refused as everybody is.
 func (g *Guard) Handler(next http.Handler) http.Handler {
-	return &guarded{g, next}
+	return &guarded{g, next, newRefusals(&g.opts)}
 }
 
 type guarded struct {
-	guard *Guard
-	next  http.Handler
+	guard    *Guard
+	next     http.Handler
+	refusals *refusals
 }
 
 func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -57,143 +56,57 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	at, c, refusedBy := g.admit(r, v)
+	var asked asking // filled in place: the copies would show in the figures
+	asked.kind, asked.effect = kindHTTP, methodEffect(r.Method)
+	asked.target.set(r)
+	asked.http, asked.handler, asked.visitor = r, true, v
+	at, refusedBy := g.admit(&asked)
 	if refusedBy != nil {
 		v.refused(refusedBy)
-		g.turnAway(w, r, refusedBy)
+		if !h.refusals.answersPreflight(r) {
+			g.refuse(refusedBy)
+		}
+		h.refusals.answer(w, r, refusedBy)
 		return
 	}
 	defer g.leave(at)
-	if c.bypassed {
-		r = v.audit(g, r, c)
+	if asked.bypassed {
+		r = v.audit(r, asked.decided.past)
 	}
-	if c.announced && g.link != "" {
-		w.Header().Add("Link", g.link)
+	if link := h.refusals.link; link != "" && g.view.Load().announces(r) {
+		w.Header().Add("Link", link)
 	}
 	if isStream(r) {
-		g.serveStream(h.next, w, r, c)
-		return
+		ctx, end := g.openStream(r.Context(), asked.entry)
+		defer end()
+		r = r.WithContext(ctx)
 	}
 	h.next.ServeHTTP(w, r)
 }
 
-// admit counts the request, or says which window refuses it. What each window that
-// refuses it lets the visitor bypass is admitted all the same.
-func (g *Guard) admit(r *http.Request, v *visitor) (*slot, *class, *near) {
-	t := target{r: r}
-	for {
-		s := g.now.Load()
-		c := g.requestClass(s, &t)
-		if c.refusedBy != nil || c.cutoffBy != nil {
-			long := c.cutoffBy != nil && (c.refusedBy == nil || v != nil) && g.opts.Long != nil && g.opts.Long(r)
-			var by *near
-			if c, by = v.decide(c, long); by != nil {
-				return nil, nil, by
-			}
+// isStream says whether the request is for a stream: it would switch protocols (RFC 9110
+// §7.8, RFC 8441 §4), or would rather have server-sent events than anything else.
+func isStream(r *http.Request) bool { return len(r.Header) > 0 && hasStream(r) }
+
+func hasStream(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet:
+		if prefersEvents(r.Header["Accept"]) {
+			return true
 		}
-		at := g.running.enter(c)
-		if g.now.Load() != s {
-			g.leave(at)
-			continue
+	case http.MethodConnect:
+		if r.Header[":protocol"] != nil {
+			return true
 		}
-		g.noteRehearsal(c)
-		return at, c, nil
 	}
-}
-
-// checkStatusURL keeps what would end a header field or a link.
-func checkStatusURL(text string) error {
-	if text == "" {
-		return nil
-	}
-	u, err := url.Parse(text)
-	plain := !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"\\^`{|}", r) })
-	if err == nil && plain &&
-		((u.Scheme == "https" || u.Scheme == "http") && u.Host != "" || u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/")) {
-		return nil
-	}
-	return fmt.Errorf(`downtime: Options.StatusURL must be an http or https URL, or a path that begins with "/", got %q`, clip(text))
-}
-
-// noteRehearsal counts what rehearsals would have refused.
-func (g *Guard) noteRehearsal(c *class) {
-	if len(c.rehearsed) > 0 {
-		g.noteRehearsed(c)
-	}
-}
-
-func (g *Guard) noteRehearsed(c *class) {
-	for _, n := range c.rehearsed {
-		n.progress.refused.Add(1)
-	}
-	g.wouldRefuse.Add(1)
-}
-
-// DefaultPass returns what passes by default: the usual health and readiness
-// endpoints, because a 503 there makes the orchestrator take away every replica,
-// and the maintenance page with it; and robots.txt, because crawlers take a 503
-// there for a site that wants none of them. All for GET and HEAD only. The slice is
-// the caller's, to append to.
-func DefaultPass() []string {
-	return []string{
-		"GET /health",
-		"GET /health/live",
-		"GET /health/ready",
-		"GET /healthz",
-		"GET /live",
-		"GET /livez",
-		"GET /ready",
-		"GET /readyz",
-		"GET /robots.txt",
-	}
-}
-
-// passes is Options.Pass made ready.
-type passes struct {
-	lengths  uint64 // bit l%64 is set when a path of length l may pass
-	patterns []passPattern
-}
-
-type passPattern struct {
-	method string // empty: any
-	path   pattern
-}
-
-func newPasses(list []string) (passes, error) {
-	var p passes
-	for i, text := range list {
-		method, path, found := strings.Cut(text, " ")
-		if !found {
-			method, path = "", text
-		} else if checked, err := checkMethod(method); err != nil || checked != method {
-			return passes{}, fmt.Errorf("downtime: Options.Pass[%d]: %q does not begin with a method", i, text)
-		}
-		compiled, err := parsePattern(strings.TrimLeft(path, " \t"))
-		if err != nil {
-			return passes{}, fmt.Errorf("downtime: Options.Pass[%d]: %w", i, err)
-		}
-		if compiled.form == formExact {
-			p.lengths |= 1 << (max(1, len(compiled.literal)) & 63)
-		} else {
-			p.lengths = ^uint64(0)
-		}
-		p.patterns = append(p.patterns, passPattern{method, compiled})
-	}
-	return p, nil
-}
-
-// has says whether the request passes. Most are told apart by the length of their
-// path alone.
-func (p *passes) has(r *http.Request) bool {
-	path := r.URL.Path
-	if p.lengths&(1<<(len(path)&63)) == 0 {
+	if r.Header["Upgrade"] == nil {
 		return false
 	}
-	for i := range p.patterns {
-		of := &p.patterns[i]
-		if (of.method == "" || of.method == r.Method || of.method == http.MethodGet && r.Method == http.MethodHead) &&
-			of.path.matchExactly(path) {
-			return r.URL.RawPath == "" && r.URL.Opaque == "" && isPlain(path)
+	for _, line := range r.Header["Connection"] {
+		for option := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+				return true
+			}
 		}
 	}
 	return false

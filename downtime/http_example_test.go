@@ -214,7 +214,7 @@ func ExampleGuard_BypassHandler() {
 	cookie := w.Result().Cookies()[0]
 	fmt.Println(w.Code, cookie.Name, cookie.Secure, cookie.HttpOnly)
 
-	fmt.Println("without the cookie", status(root, "/orders/1"))
+	fmt.Println("without the cookie", statusCode(root, "/orders/1"))
 	w = httptest.NewRecorder()
 	r = httptest.NewRequest(http.MethodGet, "/orders/1", nil)
 	r.AddCookie(cookie)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 func TestOverrunAfterDrain(t *testing.T) {
@@ -45,7 +46,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 		require.Equal(t, 503, get(o.h, "GET", "/").Code)
 		rep, err := o.g.Report("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseOverrun, rep.Phase)
+		require.Equal(t, schedule.PhaseOverrun, rep.Phase)
 		require.True(t, rep.Quiet)
 		require.Equal(t, "w: quiet, and over its time", rep.String())
 		require.InDelta(t, 1, o.g.Stats()["windows_overrun"], 0)
@@ -79,7 +80,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 		require.Contains(t, o.log.String(), "phase=overrun mode=closed start=2000-01-01T00:00:00.000Z end=2000-01-01T01:00:00.000Z closed_until=2000-01-01T02:00:00.000Z unfinished=true")
 		rep, err = o.g.Report("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseCompleted, rep.Phase)
+		require.Equal(t, schedule.PhaseCompleted, rep.Phase)
 	})
 	synctest.Test(t, func(t *testing.T) { // somebody completes it late
 		o := begin(t, "", downtime.Options{OverrunMax: 3 * time.Hour})
@@ -87,7 +88,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 		require.Equal(t, 503, get(o.h, "GET", "/").Code)
 		rep, err := o.g.Complete("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseCompleted, rep.Phase)
+		require.Equal(t, schedule.PhaseCompleted, rep.Phase)
 		require.Equal(t, 200, get(o.h, "GET", "/").Code)
 		require.Equal(t, []string{
 			"0s w: in progress",
@@ -100,7 +101,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 		later(time.Minute)
 		rep, err := o.g.Extend("w", at(1, 30))
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseInProgress, rep.Phase)
+		require.Equal(t, schedule.PhaseInProgress, rep.Phase)
 		require.True(t, rep.Quiet, "it was, all the time")
 		later(28 * time.Minute)
 		_, err = o.g.Complete("w")
@@ -133,7 +134,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 		require.Equal(t, 503, get(o.h, "GET", "/").Code)
 		rep, err := o.g.Report("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseOverrun, rep.Phase)
+		require.Equal(t, schedule.PhaseOverrun, rep.Phase)
 		later(time.Hour)
 		require.Equal(t, 200, get(o.h, "GET", "/").Code)
 	})
@@ -199,7 +200,7 @@ func TestOverrunByABypass(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, rep.Quiet, "an operator is at it")
 		require.Equal(t, 1, rep.Busy)
-		require.Equal(t, downtime.PhaseInProgress, rep.Phase)
+		require.Equal(t, schedule.PhaseInProgress, rep.Phase)
 		_, err = g.Hold(downtime.Work{Name: "x"})
 		require.ErrorIs(t, err, downtime.ErrWindow, "it is sealed all the same")
 		finish <- struct{}{}
@@ -212,7 +213,7 @@ func TestOverrunByABypass(t *testing.T) {
 		later(time.Hour)
 		rep, err = g.Report("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseOverrun, rep.Phase)
+		require.Equal(t, schedule.PhaseOverrun, rep.Phase)
 		require.Equal(t, 503, get(slow, "POST", "/").Code)
 		finish <- struct{}{}
 		<-served

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // TestQuietIsHonest has goroutines enter, leave and hand work on without pause while
@@ -40,7 +41,7 @@ func TestQuietIsHonest(t *testing.T) {
 	// begin there.
 	g := open(t, downtime.Bytes("w", []byte(text)), &downtime.Options{Classify: func(*http.Request) downtime.Effect {
 		runtime.Gosched()
-		return downtime.Write
+		return downtime.EffectWrite
 	}})
 
 	var orders, imports, held, entries, handed, refused atomic.Int64
@@ -140,7 +141,7 @@ func TestQuietIsHonest(t *testing.T) {
 		id := fmt.Sprintf("w%d", i)
 		// To wait is Drain's, but looking all the time finds more.
 		rep, err := g.Report(id)
-		for err == nil && !rep.Quiet && rep.Phase != downtime.PhaseCompleted {
+		for err == nil && !rep.Quiet && rep.Phase != schedule.PhaseCompleted {
 			runtime.Gosched()
 			rep, err = g.Report(id)
 		}
@@ -148,7 +149,7 @@ func TestQuietIsHonest(t *testing.T) {
 			drained++
 			rep, err = g.Drain(t.Context(), id)
 		}
-		for was := false; err == nil && rep.Phase != downtime.PhaseCompleted; was = true {
+		for was := false; err == nil && rep.Phase != schedule.PhaseCompleted; was = true {
 			if was && !rep.Quiet {
 				honest = false // it was taken back
 			}
@@ -158,7 +159,7 @@ func TestQuietIsHonest(t *testing.T) {
 			// is about to be turned away, but nothing may run.
 			seen := orders.Load() + imports.Load() + held.Load()
 			rep, err = g.Report(id)
-			if err == nil && rep.Phase != downtime.PhaseCompleted && seen != 0 {
+			if err == nil && rep.Phase != schedule.PhaseCompleted && seen != 0 {
 				honest = false
 			}
 		}
@@ -222,13 +223,13 @@ func TestWorkThatIsHandedOnIsSeen(t *testing.T) {
 	batons <- leave
 	rep, err := g.Begin("w")
 	require.NoError(t, err)
-	require.Equal(t, downtime.PhaseDraining, rep.Phase)
+	require.Equal(t, schedule.PhaseDraining, rep.Phase)
 	for from, i := moved.Load(), 0; i < looks || moved.Load() < from+moves; i++ {
 		runtime.Gosched()
 		rep, err := g.Report("w")
 		require.NoError(t, err)
 		require.False(t, rep.Quiet)
-		require.Equal(t, downtime.PhaseDraining, rep.Phase)
+		require.Equal(t, schedule.PhaseDraining, rep.Phase)
 	}
 	close(enough)
 	rep, err = g.Drain(t.Context(), "w")
@@ -323,7 +324,7 @@ func TestAdmissionSeesAWindowThatBeginsInItsMiddle(t *testing.T) {
 			}
 			require.True(t, rep.Quiet)
 		})
-		return downtime.Write
+		return downtime.EffectWrite
 	}})
 	ran := false
 	w := get(g.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })), "POST", "/")
@@ -428,7 +429,7 @@ func TestHold(t *testing.T) {
 		rep, err := g.Report("w")
 		require.NoError(t, err)
 		require.Equal(t, map[string]int{"invoice": 1}, rep.Work)
-		require.Equal(t, downtime.PhaseDraining, rep.Phase)
+		require.Equal(t, schedule.PhaseDraining, rep.Phase)
 		rep, err = g.Report("try")
 		require.NoError(t, err)
 		require.Equal(t, 1, rep.Busy, "a rehearsal would not have refused it")
@@ -461,7 +462,7 @@ func TestHold(t *testing.T) {
 		later(0)
 		_, err = g.Hold(downtime.Work{Name: "stock"})
 		require.ErrorIs(t, err, downtime.ErrWindow)
-		release, err = g.Hold(downtime.Work{Name: "stock", Effect: downtime.Read})
+		release, err = g.Hold(downtime.Work{Name: "stock", Effect: downtime.EffectRead})
 		require.NoError(t, err)
 		release()
 		release, err = g.Hold(downtime.Work{Name: "other"})

@@ -49,16 +49,15 @@ type Quorum interface {
 	Changed() <-chan struct{}
 }
 
-// agreed is what the quorum has said. It is under the guard's mutex.
-type agreed struct {
-	asked    bool            // it has answered, or failed to
+// An agreement is what the quorum has said. It never changes.
+type agreement struct {
+	isAsked  bool            // it has answered, or failed to
 	outdated bool            // it said ErrOutdated last
-	all      bool            // it is told of all windows
+	all      bool            // it is asked about all windows
 	open     map[string]bool // what may be open
 	refused  map[string]bool // what it said last must not be
 	told     map[string]bool // what it was told last
 	err      error           // why it did not answer the last time
-	stale    bool            // the snapshot does not say so yet
 }
 
 const (
@@ -67,20 +66,69 @@ const (
 	askWithin = 5 * time.Second // or it has not answered
 )
 
-// quorumWindow stands in for what the quorum could close.
-func quorumWindow() *Window {
-	return &Window{Timezone: time.UTC, scope: &scope{all: true}, Mode: ModeClosed, Message: "The service is closed for a moment, until all of its replicas agree."}
+// telling is the agreement once the quorum is told of windows: what it is to be told that
+// the guard does not want is not open from then on, until it is said again.
+func (a agreement) telling(windows map[string]bool) agreement {
+	a.told = windows
+	a.open = maps.Clone(a.open)
+	maps.DeleteFunc(a.open, func(id string, _ bool) bool { return !windows[id] })
+	return a
 }
 
-// attend asks the quorum, and closes asked when it has for the first time. That is done
-// in a goroutine of its own, for the guard's has a clock to keep.
-func (g *Guard) attend(ctx context.Context, asked chan struct{}) {
-	defer close(g.attended)
-	changed := g.opts.Quorum.Changed()
+// lost is the agreement once what was said no longer holds.
+func (a agreement) lost() agreement {
+	a.open = nil
+	return a
+}
+
+// settled is the agreement once the quorum, told of windows, has answered.
+func (a agreement) settled(told, open map[string]bool, err error) agreement {
+	next := agreement{isAsked: true, outdated: errors.Is(err, ErrOutdated), open: map[string]bool{}, refused: a.refused, told: a.told, err: err}
+	all := next.outdated
+	refused := map[string]bool{}
+	for id, wanted := range told {
+		switch {
+		case err == nil && wanted && open[id]:
+			next.open[id] = true
+		case wanted:
+			refused[id] = err == nil
+			all = true // somebody may rely on it
+		}
+	}
+	if err == nil { // else what it said holds
+		next.refused = refused
+	}
+	next.all = next.outdated || a.all && all
+	return next
+}
+
+// closesAll reports whether nothing may be admitted.
+func (a *agreement) closesAll() bool { return !a.isAsked || a.outdated }
+
+// isLike reports whether both mean the same for windows.
+func (a *agreement) isLike(b *agreement) bool {
+	return a.isAsked == b.isAsked && a.outdated == b.outdated && a.all == b.all &&
+		maps.Equal(a.open, b.open) && maps.Equal(a.refused, b.refused)
+}
+
+// An asker asks the quorum again and again, in a goroutine of its own, because the guard's
+// has a clock to keep.
+type asker struct {
+	quorum Quorum
+	again  chan struct{} // there is something new to tell
+
+	tell   func() map[string]bool                      // what to tell the quorum now
+	settle func(told, open map[string]bool, err error) // it has answered
+	lost   func()                                      // what it said no longer holds
+}
+
+// run asks until ctx ends, and closes asked when it has asked once.
+func (a *asker) run(ctx context.Context, asked chan<- struct{}) {
+	changed := a.quorum.Changed()
 	timer := time.NewTimer(askEvery)
 	defer timer.Stop()
 	for first := true; ; first = false {
-		again := g.ask(ctx)
+		again := a.ask(ctx)
 		if first {
 			close(asked)
 		}
@@ -90,175 +138,45 @@ func (g *Guard) attend(ctx context.Context, asked chan struct{}) {
 		}
 		select {
 		case <-ctx.Done():
-			g.settle(answer{lost: true}) // for nobody will hear of a loss any more
+			a.lost() // because nobody will notice a loss any more
 			return
-		case <-g.question:
+		case <-a.again:
 		case _, ok := <-changed:
 			if !ok {
 				changed = nil
 			}
-			g.settle(answer{lost: true})
+			a.lost()
 		case <-timer.C:
 		}
 	}
 }
 
-// An answer of a quorum.
-type answer struct {
-	told, open map[string]bool
-	err        error
-	lost       bool // it is none: what was said no longer holds
-}
-
-// ask asks once, and says whether to ask again before long.
-func (g *Guard) ask(ctx context.Context) (again bool) {
-	a := answer{told: g.toTell()}
+// ask asks once, and reports whether to ask again before long.
+func (a *asker) ask(ctx context.Context) (again bool) {
+	told := a.tell()
 	bounded, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	closed := make(chan struct{})
 	inTime := context.AfterFunc(bounded, func() { // what is open closes even if Agree does not return
-		g.settle(answer{lost: true})
+		a.lost()
 		close(closed)
 	})
-	a.open, a.err = g.opts.Quorum.Agree(bounded, maps.Clone(a.told))
+	open, err := a.quorum.Agree(bounded, maps.Clone(told))
 	if !inTime() {
 		<-closed
-		a.err = errors.Join(context.Cause(bounded), a.err)
+		err = errors.Join(context.Cause(bounded), err)
 	}
 	if ctx.Err() != nil {
 		return false
 	}
-	g.settle(a)
-	return len(a.told) > 0 || a.err != nil
+	a.settle(told, open, err)
+	return len(told) > 0 || err != nil
 }
 
-// toTell is what to tell the quorum now. What it is to be told that the guard does not
-// want, is not open from then on, until it is said again.
-func (g *Guard) toTell() map[string]bool {
-	g.mu.Lock()
-	told := g.wanted(g.now.Load())
-	g.agreed.told = told
-	open := maps.Clone(g.agreed.open)
-	maps.DeleteFunc(open, func(id string, _ bool) bool { return !told[id] })
-	news := g.setAgreed(open)
-	g.mu.Unlock()
-	g.log(news)
-	return told
-}
-
-// settle makes what the quorum has answered hold.
-func (g *Guard) settle(a answer) {
-	g.mu.Lock()
-	before := g.agreed.err
-	open := map[string]bool{}
-	if !a.lost {
-		was := g.agreed
-		g.agreed.asked, g.agreed.err = true, a.err
-		g.agreed.outdated = errors.Is(a.err, ErrOutdated)
-		all := g.agreed.outdated
-		refused := map[string]bool{}
-		for id, wanted := range a.told {
-			switch {
-			case a.err == nil && wanted && a.open[id]:
-				open[id] = true
-			case wanted:
-				refused[id] = a.err == nil
-				all = true // somebody may rely on it
-			}
-		}
-		if a.err == nil && !maps.Equal(refused, was.refused) { // else what it said holds
-			g.agreed.refused, g.agreed.stale = refused, true
-		}
-		g.agreed.all = g.agreed.outdated || was.all && all
-		if was.asked != g.agreed.asked || was.outdated != g.agreed.outdated || was.all != g.agreed.all {
-			g.agreed.stale = true
-		}
-	}
-	news := g.setAgreed(open)
-	g.mu.Unlock()
-	g.log(news)
-	switch {
-	case a.lost:
-	case a.err != nil:
-		g.quorumFailures.Add(1)
-		if before == nil || before.Error() != a.err.Error() {
-			g.logger.Warn("quorum of maintenance windows does not answer: what is near is closed", "err", a.err)
-		}
-	case before != nil:
-		g.logger.Info("quorum of maintenance windows answers again")
-	}
-}
-
-// setAgreed publishes what may be open, if that is anything new.
-func (g *Guard) setAgreed(open map[string]bool) []news {
-	if g.agreed.stale || !maps.Equal(open, g.agreed.open) {
-		g.agreed.open, g.agreed.stale = open, false
-		g.advance(time.Now(), true)
-	}
-	return g.takeNews()
-}
-
-// wanted is what the quorum is to be told of a snapshot.
-func (g *Guard) wanted(s *snapshot) map[string]bool {
-	windows := map[string]bool{}
-	on := map[string]bool{}
-	for _, n := range s.near { // those that are on come first
-		id := n.Window.ID
-		switch {
-		case !n.asks:
-		case n.isOn():
-			on[id] = true
-			windows[id] = windows[id] || n.progress.gate.Load() != gateSealed || g.bypassing(n.Window) > 0
-		case !on[id]:
-			windows[id] = true
-		}
-	}
-	return windows
-}
-
-// consult has the quorum asked when there is something new to tell.
-func (g *Guard) consult(s *snapshot) {
-	if g.opts.Quorum == nil || maps.Equal(g.wanted(s), g.agreed.told) {
-		return
-	}
+// wake has the quorum asked at once.
+func (a *asker) wake() {
 	select {
-	case g.question <- struct{}{}:
+	case a.again <- struct{}{}:
 	default:
 	}
-}
-
-// addUnagreed adds a window that is over and stays closed until the quorum agrees that
-// it may be open; false when it does not.
-func (g *Guard) addUnagreed(s *snapshot, p *progress, now time.Time) bool {
-	if !p.asked || g.agreed.open[p.key.id] {
-		p.asked = false
-		return false
-	}
-	n := &near{WindowState: p.last, progress: p, local: p.local, asks: true, waits: true}
-	p.seen = s
-	s.differs = true
-	g.addNear(s, n, now)
-	return true
-}
-
-// addAll adds all windows of the document that close anything and are not near.
-func (g *Guard) addAll(s *snapshot, now time.Time) {
-	for _, w := range s.schedule.windows {
-		if !w.Mode.closes() || s.named(w.ID) != nil {
-			continue
-		}
-		o, isLocal := s.localized(s.schedule.occurrence(w, now))
-		phase := o.Phase(now)
-		g.addNear(s, &near{
-			WindowState: WindowState{o, phase}, progress: &progress{told: phase},
-			local: isLocal, asks: true, waits: !g.agreed.open[w.ID],
-		}, now)
-	}
-}
-
-// quorumProblem is why the quorum did not answer.
-func (g *Guard) quorumProblem() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.agreed.err
 }

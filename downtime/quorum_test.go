@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 // A council is a quorum that does as a test says, and notes what it was told.
@@ -135,7 +137,7 @@ func TestQuorumThroughAWindow(t *testing.T) {
 		require.Equal(t, 200, get(g.Handler(ok), "GET", "/catalogue").Code)
 		rep, err = g.Report("w")
 		require.NoError(t, err)
-		require.Equal(t, downtime.PhaseCompleted, rep.Phase)
+		require.Equal(t, schedule.PhaseCompleted, rep.Phase)
 		require.True(t, rep.Waiting)
 		require.Equal(t, "w: completed, nothing in flight, closed until the quorum agrees", rep.String())
 		require.InDelta(t, 1, g.Stats()["quorum_waiting"], 0)
@@ -181,7 +183,7 @@ func TestQuorumThatDoesNotAgree(t *testing.T) {
 		require.Zero(t, refused.Until)
 		require.LessOrEqual(t, refused.RetryAfter, 15*time.Second)
 		require.EqualError(t, refused, `downtime: refused by window "w" (read-only): This part of the service is closed for a moment, until all of its replicas agree.`)
-		read, err := g.Enter(t.Context(), downtime.Work{Name: "job", Effect: downtime.Read})
+		read, err := g.Enter(t.Context(), downtime.Work{Name: "job", Effect: downtime.EffectRead})
 		require.NoError(t, err, "a read-only window does not mind reads")
 		read()
 		release, err := g.Hold(downtime.Work{Name: "job"})
@@ -366,7 +368,7 @@ func TestStatusPageWhileTheQuorumKeepsAllClosed(t *testing.T) {
 		c := newCouncil()
 		g := open(t, newSource(windows(window("w", 100*time.Hour, time.Hour, ""))), &downtime.Options{Quorum: c})
 		pages := func() (pages []string) {
-			for _, h := range []http.Handler{g.PublicStatusHandler(), g.StatusHandler()} {
+			for _, h := range []http.Handler{users(t, g, status.Options{}), operators(t, g, status.Options{})} {
 				pages = append(pages, get(h, "GET", "/", "Accept", "text/html").Body.String())
 			}
 			return pages

@@ -1,91 +1,70 @@
 package downtime
 
 import (
+	"bytes"
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/accept"
+	"github.com/upkeep-go/upkeep/internal/page"
+	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// retryAfter is when to come back after a refusal: the end, plus jitter, at most
-// RetryMax. Where the bound cuts, the jitter is taken off instead, for those who are
-// turned away at one moment should not come back at one moment either.
-func (g *Guard) retryAfter(n *near) time.Duration {
-	wait, length := bootRetry, bootRetry
-	if until := n.until(); !until.IsZero() {
-		length = until.Sub(n.Start)
-		if left := time.Until(until); left > 0 { // else it takes longer than planned
-			wait = left
-		}
-	}
-	if n.Phase == PhaseOverrun {
-		wait = min(wait, overrunRetry) // it may be over at any moment
-	}
-	jitter := time.Duration(0)
-	if most := min(g.opts.RetryJitter, g.opts.RetryMax/2, length/4); most > 0 {
-		jitter = rand.N(most)
-	}
-	if wait+jitter > g.opts.RetryMax {
-		wait = min(wait, g.opts.RetryMax-jitter)
-	} else {
-		wait += jitter
-	}
-	return max(time.Second, wait)
+// refusals answers the requests that a window refuses, by way of the application's CORS
+// middleware where there is one.
+type refusals struct {
+	opts *Options
+	link string       // Options.StatusURL as a header; empty: none
+	cors http.Handler // calls answerInside; nil: there is no such middleware
+
+	mu   sync.Mutex
+	made map[*occurrence]*bodies
 }
 
-// unavailable counts a refusal, and tells it to work.
-func (g *Guard) unavailable(n *near) *UnavailableError {
-	n.progress.refused.Add(1)
-	g.refused.Add(1)
-	return g.unavailableBy(n)
+// maxMade bounds the bodies that are kept.
+const maxMade = 64
+
+func newRefusals(opts *Options) *refusals {
+	f := &refusals{opts: opts, made: map[*occurrence]*bodies{}}
+	if opts.StatusURL != "" {
+		f.link = "<" + opts.StatusURL + `>; rel="status"`
+	}
+	if opts.CORS != nil {
+		f.cors = opts.CORS(http.HandlerFunc(f.answerInside))
+	}
+	return f
 }
 
-func (g *Guard) unavailableBy(n *near) *UnavailableError {
-	return &UnavailableError{
-		Window:     n.Window.ID,
-		Mode:       n.Window.Mode,
-		Reason:     n.reason(),
-		Until:      n.knownEnd(),
-		RetryAfter: g.retryAfter(n),
-	}
-}
+// answersPreflight reports whether the middleware answers the request, which is no refusal.
+func (f *refusals) answersPreflight(r *http.Request) bool { return f.cors != nil && isPreflight(r) }
 
-// turnAway counts a refusal, and answers the request with it, by way of the
-// application's CORS middleware where there is one.
-func (g *Guard) turnAway(w http.ResponseWriter, r *http.Request, n *near) {
-	preflight := g.cors != nil && isPreflight(r)
-	if !preflight {
-		n.progress.refused.Add(1)
-		g.refused.Add(1)
-	}
-	if g.cors == nil {
-		g.refuse(w, r, n)
+// answer answers a request that a window refuses.
+func (f *refusals) answer(w http.ResponseWriter, r *http.Request, by *occurrence) {
+	if f.cors == nil {
+		f.write(w, r, by)
 		return
 	}
-	g.cors.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), refusalKey{}, refusal{n, preflight})))
-}
-
-// A refusal is what is to be answered behind the CORS middleware.
-type refusal struct {
-	by        *near
-	preflight bool
+	f.cors.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), refusalKey{}, by)))
 }
 
 type refusalKey struct{}
 
-// answer is the handler behind the CORS middleware.
-func (g *Guard) answer(w http.ResponseWriter, r *http.Request) {
-	is, _ := r.Context().Value(refusalKey{}).(refusal)
+// answerInside is the handler inside of the CORS middleware.
+func (f *refusals) answerInside(w http.ResponseWriter, r *http.Request) {
+	by, ok := r.Context().Value(refusalKey{}).(*occurrence)
 	switch {
-	case is.by == nil: // the middleware calls it with a context of its own making
+	case !ok: // the middleware calls it with a context of its own making
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, "down for maintenance", http.StatusServiceUnavailable)
-	case is.preflight: // the middleware has said what it had to say
+	case isPreflight(r): // the middleware has set its headers
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		g.refuse(w, r, is.by)
+		f.write(w, r, by)
 	}
 }
 
@@ -98,40 +77,52 @@ func isPreflight(r *http.Request) bool {
 // connection: net/http reads it to be able to go on.
 const smallBody = 64 << 10
 
-// refuse answers the request with a refusal.
-func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
-	wait := g.retryAfter(n)
+// eventStream is the media type of server-sent events (HTML §9.2).
+const eventStream = "text/event-stream"
+
+// prefersEvents reports whether a client would rather have server-sent events than anything
+// else, and says so.
+func prefersEvents(header []string) bool {
+	for _, line := range header {
+		if strings.IndexByte(line, '-') >= 0 && strings.Contains(strings.ToLower(line), "event-stream") {
+			return accept.Choose(header, problem.MediaType, "application/json", problem.HTML, "application/xhtml+xml", problem.Text, eventStream) == eventStream
+		}
+	}
+	return false
+}
+
+// write writes the refusal.
+func (f *refusals) write(w http.ResponseWriter, r *http.Request, by *occurrence) {
+	wait := f.opts.retryAfter(by)
 	retry := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
-	pages := n.pages()
+	b := f.bodies(by)
 	code := http.StatusServiceUnavailable
 	h := w.Header()
 	var contentType string
-	var body, rest []byte
-	switch preferred(r.Header["Accept"], r.Method == http.MethodGet) {
-	case formatHTML:
-		contentType = "text/html; charset=utf-8"
-		body, rest = pages.html(retry, time.Now())
-		h.Set("Content-Security-Policy", pagePolicy)
-	case formatText:
-		contentType, body = "text/plain; charset=utf-8", pages.text
-	case formatStream:
+	var body []byte
+	switch media := problem.Negotiate(r.Header["Accept"]); {
+	case r.Method == http.MethodGet && prefersEvents(r.Header["Accept"]):
 		// A browser's EventSource takes any other status for a reason never to come back
-		// (HTML §9.2.2), and knows no Retry-After.
-		code, contentType = http.StatusOK, "text/event-stream"
-		body = append(strconv.AppendInt([]byte("retry: "), wait.Milliseconds(), 10), pages.event...)
+		// (HTML §9.2.2), and does not read Retry-After.
+		code, contentType = http.StatusOK, eventStream
+		body = append(strconv.AppendInt([]byte("retry: "), wait.Milliseconds(), 10), b.event...)
+	case media == problem.HTML:
+		contentType, body = "text/html; charset=utf-8", b.html(retry, time.Now())
+		h.Set("Content-Security-Policy", pagePolicy)
+	case media == problem.Text:
+		contentType, body = "text/plain; charset=utf-8", b.text
 	default:
-		contentType, body = "application/problem+json", pages.json
+		contentType, body = problem.MediaType, b.json
 	}
 	if code == http.StatusServiceUnavailable {
 		h.Set("Retry-After", retry)
 	}
-	h.Set("Cache-Control", "no-store")
+	problem.Guard(h)
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)+len(rest)))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Add("Vary", "Accept")
-	h.Set("X-Content-Type-Options", "nosniff")
-	if g.link != "" {
-		h.Add("Link", g.link)
+	if f.link != "" {
+		h.Add("Link", f.link)
 	}
 	exposeRetryAfter(h)
 	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > smallBody) {
@@ -140,11 +131,10 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, n *near) {
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that has gone needs no answer
-		if rest != nil {
-			_, _ = w.Write(rest)
-		}
 	}
 }
+
+var pagePolicy = page.Policy("'none'")
 
 // exposeRetryAfter lets a page of another origin read when to come back, where it may
 // read the answer at all.
@@ -167,84 +157,107 @@ func exposeRetryAfter(h http.Header) {
 	h.Set(expose, exposed+"Retry-After")
 }
 
-// A format of a refusal's body.
-type format uint8
-
-const (
-	formatJSON format = iota
-	formatHTML
-	formatText
-	formatStream
-)
-
-// maxAccept bounds what is read of an Accept header.
-const maxAccept = 1024
-
-// preferred chooses the format that Accept likes best (RFC 9110 §12.5.1): by quality,
-// then by how exactly it is named, then JSON. JSON too when none is acceptable, since
-// a refusal must say something. An event stream, if it may be one, only when it is named.
-func preferred(accept []string, mayStream bool) format {
-	type rank struct{ quality, exact int } // quality in thousandths
-	var best [4]rank
-	for f := range best {
-		best[f] = rank{-1, -1}
-	}
-	consider := func(f format, r rank) {
-		if r.exact > best[f].exact || r.exact == best[f].exact && r.quality > best[f].quality {
-			best[f] = r
-		}
-	}
-	left := maxAccept
-	for _, line := range accept {
-		line = line[:min(len(line), left)]
-		left -= len(line)
-		for item := range strings.SplitSeq(line, ",") {
-			media, parameters, _ := strings.Cut(item, ";")
-			q := quality(parameters)
-			switch media = strings.TrimSpace(media); {
-			case media == "*/*":
-				consider(formatJSON, rank{q, 0})
-				consider(formatHTML, rank{q, 0})
-				consider(formatText, rank{q, 0})
-			case strings.EqualFold(media, "text/*"):
-				consider(formatHTML, rank{q, 1})
-				consider(formatText, rank{q, 1})
-			case strings.EqualFold(media, "application/*"):
-				consider(formatJSON, rank{q, 1})
-			case strings.EqualFold(media, "application/problem+json"), strings.EqualFold(media, "application/json"):
-				consider(formatJSON, rank{q, 2})
-			case strings.EqualFold(media, "text/html"), strings.EqualFold(media, "application/xhtml+xml"):
-				consider(formatHTML, rank{q, 2})
-			case strings.EqualFold(media, "text/plain"):
-				consider(formatText, rank{q, 2})
-			case mayStream && strings.EqualFold(media, eventStream):
-				consider(formatStream, rank{q, 2})
-			}
-		}
-	}
-	chosen := formatJSON
-	for f := range format(len(best)) {
-		a, b := best[f], best[chosen]
-		if a.quality > 0 && (a.quality > b.quality || a.quality == b.quality && a.exact > b.exact) {
-			chosen = f
-		}
-	}
-	return chosen
+// bodies are what the refusals of one occurrence say. They are made once.
+type bodies struct {
+	json  []byte
+	text  []byte
+	event []byte    // after "retry: " and a number
+	page  [3][]byte // around the time and the seconds until the page reloads itself
 }
 
-// quality reads q of a media range's parameters, in thousandths; 1000 without one, and
-// 0 for one that is no number.
-func quality(parameters string) int {
-	for p := range strings.SplitSeq(parameters, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-		if !strings.EqualFold(strings.TrimSpace(name), "q") {
-			continue
+func (f *refusals) bodies(by *occurrence) *bodies {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.made[by]
+	if b == nil {
+		if len(f.made) >= maxMade {
+			clear(f.made) // each view has occurrences of its own
 		}
-		q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil || !(q >= 0 && q <= 1) {
-			return 0
-		}
-		return int(q * 1000)
+		b = newBodies(by, f.opts, time.Now())
+		f.made[by] = b
 	}
-	return 1000
+	return b
 }
+
+func newBodies(by *occurrence, opts *Options, now time.Time) *bodies {
+	w := by.Window
+	data := struct {
+		Service, State, Heading, Reason, StatusURL string
+		From, To                                   time.Time
+		Ends, Late                                 bool
+	}{Service: opts.Service, State: "Maintenance", Heading: "Down for maintenance", Reason: by.reason(), StatusURL: opts.StatusURL}
+	if w.Title != "" {
+		data.Heading = w.Title
+	}
+	if w.Mode == schedule.ModeReadOnly {
+		data.State = "Maintenance, read-only"
+	}
+	members := map[string]any{"mode": w.Mode.String()}
+	text := data.Heading + "\n\n" + data.Reason + "\n"
+	for name, value := range map[string]string{"window": w.ID, "window_title": w.Title, "status_url": opts.StatusURL} {
+		if value != "" {
+			members[name] = value
+		}
+	}
+	if end := by.end(); !end.IsZero() {
+		members["start"] = by.Start.UTC()
+		data.From, data.To, data.Ends, data.Late = by.Start, end.In(w.Timezone), now.Before(end), !now.Before(end)
+		if data.Ends { // else nobody knows
+			members["end"] = end.UTC()
+			text += "Until " + page.Zoned(data.To) + ".\n"
+		} else {
+			text += "It takes longer than planned.\n"
+		}
+	}
+	if opts.StatusURL != "" {
+		text += "Status: " + opts.StatusURL + "\n"
+	}
+	p := problem.Problem{Status: http.StatusServiceUnavailable, Detail: by.reason(), Members: members}
+	body, err := page.Execute(refusalPage, data)
+	if err != nil {
+		panic("downtime: the page of a refusal: " + err.Error()) // texts and times alone
+	}
+	// The page is made for a moment and a wait that are then cut out.
+	html := page.Page{Title: data.Heading, Lone: true, Reload: cutWait, Body: body}.HTML(cutNow)
+	head, rest, _ := bytes.Cut(html, []byte(page.Instant(cutNow)))
+	mid, rest, _ := bytes.Cut(rest, []byte(strconv.Itoa(int(cutWait/time.Second))))
+	json := p.JSON() // one line
+	return &bodies{
+		json:  json,
+		text:  []byte(text),
+		event: []byte("\nevent: maintenance\ndata: " + string(json) + "\n"),
+		page:  [3][]byte{head, mid, rest},
+	}
+}
+
+var cutNow = time.Unix(0, 0)
+
+const cutWait = 987654321 * time.Second
+
+// html is the page for one request: it has the time, and reloads itself after retry seconds.
+func (b *bodies) html(retry string, now time.Time) []byte {
+	body := make([]byte, 0, len(b.page[0])+len(b.page[1])+len(b.page[2])+len(page.InstantLayout)+len(retry))
+	body = now.UTC().AppendFormat(append(body, b.page[0]...), page.InstantLayout)
+	return append(append(append(body, b.page[1]...), retry...), b.page[2]...)
+}
+
+// refusalPage says what is closed and until when. The time that is left is no live region,
+// which would be read out again and again.
+var refusalPage = page.Template("refusal", `<main class="card">
+{{with .Service}}<p class="kicker">{{.}}</p>
+{{end}}<p class="tag busy">{{.State}}</p>
+<h1>{{.Heading}}</h1>
+<p class="message">{{.Reason}}</p>
+{{if .Ends}}<p class="countdown" role="timer" data-to="{{instant .To}}" data-say="Ends in" data-over="Ends any moment now" hidden></p>
+<div class="bar" aria-hidden="true" data-from="{{instant .From}}" data-to="{{instant .To}}" hidden><div></div></div>
+<dl>
+<dt>Until</dt><dd>{{time .To}}</dd>
+</dl>
+{{else if .Late}}<p class="countdown">It takes longer than planned.</p>
+{{end}}<footer>
+<p>This page reloads itself when it is time to try again.</p>
+<p data-zone hidden></p>
+{{with .StatusURL}}<p><a href="{{.}}" rel="status">Status of the service</a></p>
+{{end}}</footer>
+</main>
+`, nil)

@@ -1,20 +1,27 @@
 package downtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A Report says whether one window is quiet in this process, at one moment.
 type Report struct {
 	Window     string // id
-	Mode       Mode
-	Phase      Phase
+	Mode       schedule.Mode
+	Phase      schedule.Phase
 	Start, End time.Time
+
+	// Occurrence is the one reported on, with Start and End as they are in this process. Its
+	// Window is nil when the document has none of that id.
+	Occurrence schedule.Occurrence `json:"-"`
 
 	// Quiet is true when nothing in the window's scope runs and nothing can begin: the
 	// window is in progress or overruns, it refuses, and Busy is 0. In a read-only window
@@ -26,10 +33,6 @@ type Report struct {
 
 	// Busy is how many requests and pieces of work in the window's scope are in flight.
 	Busy int
-
-	// Unsure is how many of Busy were admitted before this guard told the window's
-	// scope apart, and may therefore lie outside it.
-	Unsure int
 
 	// Bypassed is how many of Busy were let in by [Options].Bypass though the window, or
 	// another, refused them.
@@ -66,7 +69,7 @@ func (r Report) String() string {
 	var b strings.Builder
 	b.WriteString(r.Window)
 	switch {
-	case r.Quiet && r.Phase == PhaseOverrun:
+	case r.Quiet && r.Phase == schedule.PhaseOverrun:
 		b.WriteString(": quiet, and over its time")
 	case r.Quiet:
 		b.WriteString(": quiet")
@@ -81,9 +84,6 @@ func (r Report) String() string {
 			fmt.Fprintf(&b, "%s %d", kind, r.Work[kind])
 		}
 		b.WriteByte(')')
-		if r.Unsure > 0 {
-			fmt.Fprintf(&b, ", %d perhaps outside its scope", r.Unsure)
-		}
 	}
 	if r.Waiting {
 		b.WriteString(", closed until the quorum agrees")
@@ -99,135 +99,88 @@ func (r Report) String() string {
 // [ErrUnknownWindow].
 func (g *Guard) Report(id string) (Report, error) {
 	for {
-		s := g.now.Load()
-		rep, _, err := g.report(s, id)
-		if err != nil || g.now.Load() == s { // else the state that makes it quiet may no longer hold
+		v := g.view.Load()
+		rep, _, err := g.report(v, id)
+		if err != nil || g.view.Load() == v { // else the state that makes it quiet may no longer hold
 			return rep, err
 		}
 	}
 }
 
-// report looks at one window of a snapshot; progress is nil when it is not near.
-func (g *Guard) report(s *snapshot, id string) (Report, *progress, error) {
-	now := time.Now()
-	if n := s.named(id); n != nil {
-		return g.look(n, now), n.progress, nil
-	}
-	var w *Window
-	if s.schedule != nil {
-		w = s.schedule.Window(id)
-	}
-	if w == nil {
-		return Report{Window: id}, nil, fmt.Errorf("%w %q", ErrUnknownWindow, clip(id))
-	}
-	o, isLocal := s.localized(s.schedule.occurrence(w, now))
-	rep := newReport(o, PhaseOpen)
-	rep.Local = isLocal
-	if !now.Before(o.End) {
-		rep.Phase = PhaseCompleted
-		return rep, nil, nil
-	}
-	g.count(&rep, w, false)
-	return rep, nil, nil
-}
-
-// named is the window of that id that is near: what is in progress comes before what
-// is over, and that before what is to come.
-func (s *snapshot) named(id string) *near {
-	for _, n := range s.near {
-		if n.Window.ID == id && id != "" {
-			return n
+// Reports says how the occurrences stand that matter now: those in progress first, the most
+// restrictive before the others, then those that are closed or to come, then those that a
+// command has moved and that are not near. A report without Window says that all is closed,
+// because no document has been read yet or the quorum has not answered.
+func (g *Guard) Reports() []Report {
+	for {
+		v, now := g.view.Load(), time.Now()
+		var reports, moved []Report
+		for _, o := range v.shown {
+			reports = append(reports, g.reportOn(o, now))
 		}
-	}
-	return nil
-}
-
-func newReport(o Occurrence, phase Phase) Report {
-	return Report{Window: o.Window.ID, Mode: o.Window.Mode, Phase: phase, Start: o.Start, End: o.End}
-}
-
-// look reports on a window that is near, and notes when it is first quiet. The
-// snapshot that n is of must have been published before: only then does what is not
-// counted not run.
-func (g *Guard) look(n *near, now time.Time) Report {
-	rep := newReport(n.Occurrence, n.Phase)
-	closes := n.isOn() && n.Window.Mode.closes()
-	sealed := closes && n.progress.gate.Load() == gateSealed
-	g.count(&rep, n.Window, sealed)
-	if rep.Busy == 0 && !sealed {
-		switch {
-		case closes:
-			if sealed = g.seal(n, now); !sealed { // something was handed on, past the eye
-				rep.Busy, rep.Unsure, rep.Oldest, rep.Work = 0, 0, 0, nil
-				g.count(&rep, n.Window, false)
+		for _, o := range v.known {
+			if !o.isShown() && o.said.isSaid() {
+				moved = append(moved, g.reportOn(o, now))
 			}
-		case n.drains():
-			n.progress.noteQuiet(now)
+		}
+		slices.SortFunc(moved, func(a, b Report) int {
+			return cmp.Or(cmp.Compare(a.Window, b.Window), a.Start.Compare(b.Start))
+		})
+		if g.view.Load() == v { // else the state that makes them quiet may no longer hold
+			return append(reports, moved...)
 		}
 	}
-	rep.Phase = n.phase()
-	rep.Quiet = sealed && rep.Busy == 0
-	rep.Local, rep.Waiting = n.local, n.waits && !n.isOn()
-	rep.Refused = n.progress.refused.Load()
-	rep.QuietAfter, _ = n.progress.quietAfter()
+}
+
+// report looks at one window of a view.
+func (g *Guard) report(v *view, id string) (Report, *occurrence, error) {
+	now := time.Now()
+	o := v.named(id)
+	if o == nil {
+		var w *schedule.Window
+		if v.schedule != nil {
+			w = v.schedule.Window(id)
+		}
+		if w == nil {
+			return Report{Window: id}, nil, fmt.Errorf("%w %q", ErrUnknownWindow, clip(id))
+		}
+		o = v.current(w, now)
+	}
+	return g.reportOn(o, now), o, nil
+}
+
+// reportOn looks at one occurrence.
+func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
+	rep := Report{
+		Window: o.Window.ID, Mode: o.Window.Mode, Phase: o.phase, Start: o.Start, End: o.End,
+		Occurrence: o.Occurrence, Local: o.isLocal(), Waiting: o.waits && !o.isOn(),
+	}
+	switch {
+	case o.Window.ID == "": // it stands in for a window
+		rep.Waiting = true
+		return rep
+	case o.phase == schedule.PhaseCompleted && !o.asks:
+		return rep
+	case o.tally == nil: // it is not near
+		rep.Phase = schedule.PhaseOpen
+		if !now.Before(o.End) {
+			rep.Phase = schedule.PhaseCompleted
+			return rep
+		}
+	}
+	was := o.drains()
+	b, sealed := g.quiet.look(o, now)
+	rep.Busy, rep.Bypassed, rep.Oldest, rep.Work = b.n, b.bypassed, b.oldest, b.kinds
+	rep.Quiet = sealed && b.n == 0
+	if o.tally != nil {
+		rep.Phase = o.stage()
+		rep.Refused = o.refused.Load()
+		rep.QuietAfter, _ = o.quietAfter()
+	}
+	if was && !o.drains() {
+		g.ring() // others are to be notified
+	}
 	return rep
-}
-
-// noteQuiet notes when it was first quiet.
-func (p *progress) noteQuiet(now time.Time) {
-	p.quiet.CompareAndSwap(0, max(0, int64(now.Sub(p.began)))+1)
-}
-
-// seal finds out whether the window is quiet for good, and makes it so.
-//
-// That all counts were found zero, one after the other, is not enough: work that was
-// admitted may have been handed on by [Guard.Hold] from a count not yet looked at to
-// one that was, and ended. So the gate is shut first and the counts are looked at again.
-// Whoever is counted then was so when the gate was shut, because nobody passes it:
-// Enter and handlers see the window, Hold waits until it is known what becomes of the
-// gate. So of what runs nothing can escape the second look, and if that finds
-// nothing, nothing will ever run.
-func (g *Guard) seal(n *near, now time.Time) bool {
-	g.sealing.Lock()
-	defer g.sealing.Unlock()
-	p := n.progress
-	if p.gate.Load() == gateSealed {
-		return true
-	}
-	p.gate.Store(gateSealing)
-	var rep Report
-	g.count(&rep, n.Window, false)
-	if rep.Busy > 0 {
-		p.gate.Store(gateOpen)
-		return false
-	}
-	p.noteQuiet(now)
-	p.gate.Store(gateSealed)
-	g.ring() // it is to be told
-	return true
-}
-
-// count adds up what is in the window's way. Once it is sealed that is what bypasses
-// it: what else is counted is about to be turned away.
-func (g *Guard) count(rep *Report, w *Window, sealed bool) {
-	g.running.each(time.Since(g.begun), func(c *class, age time.Duration) {
-		counts, unsure := c.counts(w)
-		if !counts || sealed && !c.bypassed {
-			return
-		}
-		rep.Busy++
-		if unsure {
-			rep.Unsure++
-		}
-		if c.bypassed {
-			rep.Bypassed++
-		}
-		rep.Oldest = max(rep.Oldest, age)
-		if rep.Work == nil {
-			rep.Work = map[string]int{}
-		}
-		rep.Work[c.kind]++
-	})
 }
 
 // Drain waits until the window has begun and is quiet, and returns a report that
@@ -249,20 +202,20 @@ func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 		// In this order: what changes after the report is heard.
 		changed := g.changed.next()
 		late := ctx.Err() != nil
-		s := g.now.Load()
-		rep, p, err := g.report(s, id)
+		v := g.view.Load()
+		rep, o, err := g.report(v, id)
 		switch {
-		case g.now.Load() != s, rep.Quiet && !g.noteDrained(s, p):
+		case g.view.Load() != v, rep.Quiet && !g.noteDrained(v, o):
 			continue // what was reported may no longer hold
 		case err != nil:
 			return rep, err
 		case rep.Quiet:
 			return rep, nil
-		case rep.Phase == PhaseCompleted:
+		case rep.Phase == schedule.PhaseCompleted:
 			return rep, fmt.Errorf("%w: %q ended at %s", ErrEnded, id, rep.End.Format(time.RFC3339))
-		case rep.Mode == ModeAnnounce:
+		case rep.Mode == schedule.ModeAnnounce:
 			return rep, fmt.Errorf("%w: %q is announce", ErrNotClosed, id)
-		case rep.Mode == ModeRehearse && rep.Phase == PhaseInProgress:
+		case rep.Mode == schedule.ModeRehearse && rep.Phase == schedule.PhaseInProgress:
 			return rep, fmt.Errorf("%w: %q is a rehearsal, and would have been quiet after %v", ErrNotClosed, id, rep.QuietAfter)
 		case late:
 			return rep, fmt.Errorf("downtime: waiting for quiet: %v: %w", rep, context.Cause(ctx))
@@ -276,14 +229,14 @@ func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 	}
 }
 
-// noteDrained notes that somebody is told quiet, unless the snapshot in which it is has
+// noteDrained notes that the window is reported quiet, unless the view in which it is has
 // been replaced.
-func (g *Guard) noteDrained(s *snapshot, p *progress) bool {
+func (g *Guard) noteDrained(v *view, o *occurrence) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.now.Load() != s {
+	if g.view.Load() != v {
 		return false
 	}
-	p.drained = true
+	o.drained.Store(true)
 	return true
 }

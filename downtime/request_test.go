@@ -60,7 +60,7 @@ func TestEnterByARequest(t *testing.T) {
 
 		get := call("POST", "shop.example", "/stock.v1.Stock/Get")
 		require.Equal(t, "reads", refusedBy(get), "the zero effect writes, whatever the method")
-		get.Effect = downtime.Read
+		get.Effect = downtime.EffectRead
 		require.Empty(t, refusedBy(get))
 
 		require.Equal(t, "jobs", refusedBy(downtime.Work{Name: "import"}))

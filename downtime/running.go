@@ -2,117 +2,164 @@ package downtime
 
 import (
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// running is the set of what runs now: one slot for each request or piece of work
-// that was admitted. It is the guard's counter, but a counter that can say of whom
-// the count consists: a slot names the class of its entry, and with it the scopes
-// that it is in and the snapshot that admitted it.
-//
-// The order of operations is the whole point; see [Guard]. Entering is one
-// compare-and-swap, leaving one store. A goroutine tends to find the same slot
-// again, as where to look is derived from the place of its stack, so that processors
-// do not fight for one word.
+// An entry is a request or piece of work that was admitted and has not ended.
+type entry struct {
+	kind     string // kindHTTP, or the name of work
+	target   target // what scopes look at; work that is no request has none, and is matched by kind
+	effect   Effect
+	held     bool          // it was handed on: see Guard.Hold
+	bypassed bool          // a window refused it, and a Bypass let it in
+	epoch    uint64        // of the view that admitted it
+	since    time.Duration // from the guard's start to the tick before it was admitted
+}
+
+// kindHTTP is what reports call requests.
+const kindHTTP = "http"
+
+// isIn reports whether the entry is in scope. Doubt means that it is.
+func (e *entry) isIn(s *schedule.Scope) bool {
+	if !e.target.isRequest {
+		return s.CoversWork(e.kind)
+	}
+	if s.IsEmpty() {
+		return true
+	}
+	r := http.Request{Method: e.target.method, Host: e.target.host, URL: e.target.url}
+	if r.URL == nil {
+		r.URL = &url.URL{Path: e.target.path}
+	}
+	return s.Covers(&schedule.Request{HTTP: &r})
+}
+
+// A target is what scopes look at. It is a copy, because handlers change their request.
+type target struct {
+	isRequest          bool
+	method, host, path string
+	url                *url.URL // of a request whose URL has more than a path that scopes look at
+}
+
+func (t *target) set(r *http.Request) {
+	u := r.URL
+	t.isRequest, t.method, t.host, t.path = true, r.Method, r.Host, u.Path
+	if u.RawPath != "" || u.Opaque != "" || u.Host != "" && u.Host != r.Host {
+		t.url = &url.URL{Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
+	}
+}
+
+// running is the list of what runs now. It is the guard's counter, and can say what it has
+// counted. It is cut into shards, chosen at random, so that processors seldom meet.
 type running struct {
-	first slots
-	clock atomic.Int64 // nanoseconds since the guard's start, at the last tick
-	grow  sync.Mutex   // held to append slots
-}
-
-// slots is a table of slots, and the next one, for when it is too full.
-type slots struct {
-	slots []slot
-	next  atomic.Pointer[slots]
-}
-
-// A slot is a cache line of its own.
-type slot struct {
-	class atomic.Pointer[class] // nil: free
-	since atomic.Int64          // running.clock at the entry
-	_     [48]byte
+	shards [shards]shard
+	begun  time.Time
+	clock  atomic.Int64 // nanoseconds from begun to the last tick
 }
 
 const (
-	firstSlots = 256
-	nearProbes = 4 // from where the goroutine tends to be
-	farProbes  = 8 // anywhere, for one goroutine may enter a thousand times
+	shards    = 64
+	firstRoom = 4 // entries for which a shard has room from the start
 )
 
-func (r *running) init() { r.first.slots = make([]slot, firstSlots) }
-
-// enter notes one more of class c. When it has returned, whoever looks sees it.
-//
-// A table is left for the next when a few slots in it, chosen at random, are all taken:
-// when it is half full that is seldom, and when it is nearly full it is the rule. So
-// there are tables for about as many as ever ran at once, and they stay.
-func (r *running) enter(c *class) *slot {
-	h, now := stackHash(), r.clock.Load()
-	for t := &r.first; ; t = r.after(t) {
-		mask := uint32(len(t.slots) - 1)
-		for i := range uint32(nearProbes) {
-			if s := &t.slots[(h+i)&mask]; s.take(c, now) {
-				return s
-			}
-		}
-		for range farProbes {
-			if s := &t.slots[rand.Uint32()&mask]; s.take(c, now) {
-				return s
-			}
-		}
-	}
+// A shard has room for as many entries as ever ran in it at once.
+type shard struct {
+	mu      sync.Mutex
+	entries []slot
+	free    []int32
+	_       [8]byte
 }
 
-// take makes the slot that of an entry, if it is free. The time is written first, so
-// that nobody ever sees the entry with the time of the one before. Of two that take
-// the slot at once, the loser's time may stay: it is the same, but for the moment
-// between its look and its writing.
-func (s *slot) take(c *class, now int64) bool {
-	if s.class.Load() != nil {
-		return false
-	}
-	s.since.Store(now)
-	return s.class.CompareAndSwap(nil, c)
+type slot struct {
+	entry
+	taken bool
 }
 
-func (s *slot) leave() { s.class.Store(nil) }
-
-// after is the next table, made four times as large when there is none.
-func (r *running) after(t *slots) *slots {
-	if next := t.next.Load(); next != nil {
-		return next
-	}
-	r.grow.Lock()
-	defer r.grow.Unlock()
-	if next := t.next.Load(); next != nil {
-		return next
-	}
-	next := &slots{slots: make([]slot, 4*len(t.slots))}
-	t.next.Store(next)
-	return next
+// A place is where an entry stands in the list.
+type place struct {
+	shard *shard
+	slot  int32
 }
 
-// each tells visit of all that runs. now is the time since the guard's start. An age is
-// too large by at most a tick.
-func (r *running) each(now time.Duration, visit func(c *class, age time.Duration)) {
-	for t := &r.first; t != nil; t = t.next.Load() {
-		for i := range t.slots {
-			c := t.slots[i].class.Load()
-			if c == nil {
-				continue
-			}
-			visit(c, max(0, now-time.Duration(t.slots[i].since.Load())))
+func newRunning(begun time.Time) *running {
+	r := &running{begun: begun}
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.entries = make([]slot, firstRoom)
+		for j := range s.entries {
+			s.free = append(s.free, int32(j))
 		}
 	}
+	return r
 }
 
-// stackHash differs between goroutines and tends to be the same for one. The
-// address is a number here and nothing else: it is never turned back into a pointer,
-// and when the stack moves the hash is merely another.
-func stackHash() uint32 {
-	var here byte
-	return uint32(uint64(uintptr(unsafe.Pointer(&here))) >> 10 * 0x9E3779B97F4A7C15 >> 40)
+// enter adds an entry. When it has returned, every look at the list sees the entry.
+func (r *running) enter(e *entry) place {
+	s := &r.shards[rand.Uint32()%shards]
+	since := time.Duration(r.clock.Load())
+	s.mu.Lock()
+	if len(s.free) == 0 {
+		s.free = append(s.free, int32(len(s.entries)))
+		s.entries = append(s.entries, slot{})
+	}
+	last := len(s.free) - 1
+	at := s.free[last]
+	s.free = s.free[:last]
+	to := &s.entries[at]
+	to.entry, to.since, to.taken = *e, since, true
+	s.mu.Unlock()
+	return place{s, at}
+}
+
+// leave takes an entry off.
+func (p place) leave() {
+	p.shard.mu.Lock()
+	p.shard.entries[p.slot] = slot{}
+	p.shard.free = append(p.shard.free, p.slot)
+	p.shard.mu.Unlock()
+}
+
+// tick sets the clock that entries get their time from.
+func (r *running) tick(now time.Time) { r.clock.Store(max(1, int64(now.Sub(r.begun)))) }
+
+// each calls visit for each entry, with no lock held: an odd path takes a while to match.
+func (r *running) each(visit func(*entry)) {
+	var copied []entry
+	for i := range r.shards {
+		copied = r.shards[i].appendTo(copied[:0])
+		for j := range copied {
+			visit(&copied[j])
+		}
+	}
+}
+
+func (s *shard) appendTo(to []entry) []entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) == len(s.entries) {
+		return to
+	}
+	for i := range s.entries {
+		if s.entries[i].taken {
+			to = append(to, s.entries[i].entry)
+		}
+	}
+	return to
+}
+
+// count is how many entries there are.
+func (r *running) count() (n int) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		n += len(s.entries) - len(s.free)
+		s.mu.Unlock()
+	}
+	return n
 }

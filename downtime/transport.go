@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // Transport makes a client understand the refusals of others, of guards and of whatever
@@ -144,8 +146,8 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	text := strings.Trim(values[0], " \t")
 	if text != "" && strings.Trim(text, "0123456789") == "" {
 		seconds, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || seconds > int64(maxDuration/time.Second) {
-			return maxDuration, true
+		if err != nil || seconds > int64(schedule.MaxDuration/time.Second) {
+			return schedule.MaxDuration, true
 		}
 		return time.Duration(seconds) * time.Second, true
 	}
@@ -156,14 +158,14 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if sent, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = sent
 	}
-	return min(maxDuration, max(0, date.Sub(now))), true
+	return min(schedule.MaxDuration, max(0, date.Sub(now))), true
 }
 
 // readRefusal makes an error of a refusal, and ends the response.
 func readRefusal(r *http.Request, resp *http.Response, now time.Time, after time.Duration) *UnavailableError {
 	host := r.URL.Host
 	refused := &UnavailableError{
-		Host: host, Reason: "The service is not available.", Until: now.Add(after), RetryAfter: after,
+		Host: host, Mode: schedule.ModeClosed, Reason: "The service is not available.", Until: now.Add(after), RetryAfter: after,
 	}
 	// What is left unread costs the connection, no more. Who trickles it is not waited for:
 	// the caller may have set no deadline.
@@ -183,24 +185,19 @@ func readRefusal(r *http.Request, resp *http.Response, now time.Time, after time
 // not as a guard writes it leaves the error as it is.
 func readProblem(body []byte, to *UnavailableError, now time.Time) {
 	var p struct {
-		Detail string    `json:"detail"`
-		Window string    `json:"window"`
-		Mode   string    `json:"mode"`
-		End    time.Time `json:"end"`
+		Detail string        `json:"detail"`
+		Window string        `json:"window"`
+		Mode   schedule.Mode `json:"mode"`
+		End    time.Time     `json:"end"`
 	}
 	if json.Unmarshal(body, &p) != nil {
 		return
 	}
-	mode := ModeClosed
-	switch p.Mode {
-	case ModeClosed.String():
-	case ModeReadOnly.String():
-		mode = ModeReadOnly
-	default:
+	if !p.Mode.Closes() || p.Mode == "" {
 		return // no guard's
 	}
-	to.Mode = mode
-	if idPattern.MatchString(p.Window) {
+	to.Mode = p.Mode
+	if schedule.ValidID(p.Window) {
 		to.Window = p.Window
 	}
 	if p.Detail != "" && len(p.Detail) <= maxReason {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // tripper is a base of a Transport.
@@ -107,7 +108,7 @@ func TestTransportReadsRetryAfter(t *testing.T) {
 			require.ErrorAs(t, err, &refused, c.name)
 			require.ErrorIs(t, err, downtime.ErrWindow)
 			require.Equal(t, downtime.UnavailableError{
-				Host: "shop.example", Reason: "The service is not available.", Until: now.Add(c.want), RetryAfter: c.want,
+				Host: "shop.example", Mode: schedule.ModeClosed, Reason: "The service is not available.", Until: now.Add(c.want), RetryAfter: c.want,
 			}, *refused, c.name)
 			require.True(t, b.closed)
 			require.NotContains(t, err.Error(), "secret")
@@ -144,12 +145,12 @@ func (i idle) CloseIdleConnections()                         { *i.closed++ }
 func TestTransportReadsProblems(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		plain := downtime.UnavailableError{Host: "x", Reason: "The service is not available.", Until: time.Now().Add(time.Minute), RetryAfter: time.Minute}
+		plain := downtime.UnavailableError{Host: "x", Mode: schedule.ModeClosed, Reason: "The service is not available.", Until: time.Now().Add(time.Minute), RetryAfter: time.Minute}
 		end := time.Date(2000, 1, 1, 3, 0, 0, 0, time.UTC)
 		for text, want := range map[string]downtime.UnavailableError{
-			`{"mode":"read-only","window":"w","detail":"Soon.","end":"2000-01-01T03:00:00Z"}`: {Host: "x", Mode: downtime.ModeReadOnly, Window: "w", Reason: "Soon.", Until: end, RetryAfter: time.Minute},
+			`{"mode":"read-only","window":"w","detail":"Soon.","end":"2000-01-01T03:00:00Z"}`: {Host: "x", Mode: schedule.ModeReadOnly, Window: "w", Reason: "Soon.", Until: end, RetryAfter: time.Minute},
 			`{"mode":"closed"}`: plain,
-			`{"mode":"closed","window":"../../etc","detail":"a\u0000\u001b[31m\nb\u202e"}`: {Host: "x", Reason: "a[31m\nb", Until: plain.Until, RetryAfter: time.Minute},
+			`{"mode":"closed","window":"../../etc","detail":"a\u0000\u001b[31m\nb\u202e"}`: {Host: "x", Mode: schedule.ModeClosed, Reason: "a[31m\nb", Until: plain.Until, RetryAfter: time.Minute},
 			`{"mode":"rehearse","window":"w","detail":"x"}`:                                plain,
 			`{"window":"w","detail":"somebody else's"}`:                                    plain,
 			`{"mode":"closed","window":7}`:                                                 plain,
@@ -197,7 +198,7 @@ func TestTransportAgainstAGuard(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, server.Listener.Addr().String(), refused.Host)
 	require.Equal(t, "orders", refused.Window)
-	require.Equal(t, downtime.ModeReadOnly, refused.Mode)
+	require.Equal(t, schedule.ModeReadOnly, refused.Mode)
 	require.Equal(t, "Back <soon>.", refused.Reason)
 	require.True(t, refused.Until.Equal(g.State().Windows[0].End))
 	require.InDelta(t, (59 * time.Minute).Seconds(), refused.RetryAfter.Seconds(), 60)

@@ -3,40 +3,9 @@ package downtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync/atomic"
 )
-
-// An Effect says whether work changes anything. Its zero value is Write, because
-// what nobody has declared may.
-type Effect uint8
-
-// The effects.
-const (
-	Write Effect = iota // may change something: refused by closed and read-only windows
-	Read                // changes nothing: refused by closed windows only
-)
-
-// String gives "write" or "read".
-func (e Effect) String() string {
-	switch e {
-	case Write:
-		return "write"
-	case Read:
-		return "read"
-	}
-	return fmt.Sprintf("Effect(%d)", uint8(e))
-}
-
-// methodEffect is the effect that RFC 9110 §9.2.1 gives a method: the safe ones read.
-func methodEffect(method string) Effect {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "":
-		return Read
-	}
-	return Write
-}
 
 // Work is what does not come through a Handler: a job, a consumer's message, a run of
 // cron.
@@ -46,7 +15,7 @@ type Work struct {
 	// thousand a report says "other".
 	Name string
 
-	// Effect is what the work does. The zero value is Write.
+	// Effect is what the work does. The zero value is EffectWrite.
 	Effect Effect
 
 	// Long work is refused from a window's cutoff on, so that it is not in the way when
@@ -75,29 +44,50 @@ type Work struct {
 // have ended when leave is called, or what [Guard.Hold] holds: work that outlives its count is
 // not seen.
 func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
-	if err := work.check(); err != nil {
+	at, _, err := g.enter(ctx, &work, g.workVisitor(ctx))
+	if err != nil {
 		return func() {}, err
 	}
-	if ctx.Err() != nil {
-		return func() {}, context.Cause(ctx)
+	return g.leaveOnce(at), nil
+}
+
+// EnterContext is [Guard.Enter] for what serves requests without net/http, such as a
+// server of gRPC: besides it gives the context that the work has to run in, and is to
+// the request what [Guard.Handler] is to others.
+//
+// [Work].Request may bring a [Bypass], in its headers or by its RemoteAddr; the context then
+// says so, by [Bypassed], and what is entered in it may bypass the same. The headers are
+// not changed. The context of a [Work].Stream ends when a window begins that refuses the
+// work, a little later for some than for others, as [Options].StreamJitter has it; its
+// cause is an [*UnavailableError]. All streams end with leave.
+func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Context, leave func(), err error) {
+	v := g.workVisitor(ctx)
+	if r := work.Request; v == nil && r != nil && r.URL != nil && g.bypass != nil {
+		v, work.Request = g.bypass.visitor(r)
 	}
-	for {
-		s := g.now.Load()
-		c := s.workClass(work, false)
-		if c.refusedBy != nil || c.cutoffBy != nil {
-			var by *near
-			if c, by = g.workVisitor(ctx).decide(c, work.Long && c.cutoffBy != nil); by != nil {
-				return func() {}, g.unavailable(by)
+	at, asked, err := g.enter(ctx, &work, v)
+	if err != nil {
+		return ctx, func() {}, err
+	}
+	left := g.leaveOnce(at)
+	if asked.bypassed && v.mark == nil {
+		audited := false
+		defer func() {
+			if !audited { // the application's Audit has panicked
+				left()
 			}
-		}
-		at := g.running.enter(c)
-		if g.now.Load() != s {
-			g.leave(at)
-			continue
-		}
-		g.noteRehearsal(c)
-		return g.leaveOnce(at), nil
+		}()
+		ctx = v.audit(work.Request.WithContext(ctx), asked.decided.past).Context()
+		audited = true
 	}
+	if !work.Stream {
+		return ctx, left, nil
+	}
+	entered, end := g.openStream(ctx, asked.entry)
+	return entered, func() {
+		end()
+		left()
+	}, nil
 }
 
 // Hold counts work that outlives the request or the work that asks for it: call it
@@ -115,58 +105,62 @@ func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) 
 // Hold finds scopes by the work it is given, not by who calls. Where they list paths only,
 // hand on the request as [Work].Request, or list the work's name.
 func (g *Guard) Hold(work Work) (release func(), err error) {
-	if err := work.check(); err != nil {
+	asked, err := work.asking(nil)
+	if err != nil {
 		return func() {}, err
 	}
-	for {
-		s := g.now.Load()
-		c := s.workClass(work, true)
-		// What cannot be had is not counted, not even for a moment.
-		if n := g.sealedBy(c); n != nil {
-			return func() {}, g.unavailable(n)
-		}
-		at := g.running.enter(c)
-		if g.now.Load() != s {
-			g.leave(at)
-			continue
-		}
-		if n := g.sealedBy(c); n != nil {
-			g.leave(at)
-			return func() {}, g.unavailable(n)
-		}
-		return g.leaveOnce(at), nil
+	asked.held = true
+	at, by := g.admit(&asked)
+	if by != nil {
+		return func() {}, g.unavailable(by)
 	}
+	return g.leaveOnce(at), nil
 }
 
-// sealedBy is the window by which class c may not even be held; nil: none.
-func (g *Guard) sealedBy(c *class) *near {
-	for _, n := range c.refusing {
-		gate := n.progress.gate.Load()
-		if gate == gateSealing {
-			// Who seals looks at the counts now, and will soon know.
-			g.sealing.Lock()
-			gate = n.progress.gate.Load()
-			g.sealing.Unlock()
-		}
-		if gate == gateSealed {
-			return n
-		}
+// enter admits work.
+func (g *Guard) enter(ctx context.Context, work *Work, v *visitor) (place, asking, error) {
+	asked, err := work.asking(v)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
-	return nil
+	if err != nil {
+		return place{}, asked, err
+	}
+	at, by := g.admit(&asked)
+	if by != nil {
+		v.refused(by)
+		return place{}, asked, g.unavailable(by)
+	}
+	return at, asked, nil
 }
 
-func (w *Work) check() error {
-	if w.Name == "" {
-		return errors.New("downtime: work must have a name")
+// asking makes work ask to be admitted.
+func (w *Work) asking(v *visitor) (asking, error) {
+	switch {
+	case w.Name == "":
+		return asking{}, errors.New("downtime: work must have a name")
+	case w.Request != nil && w.Request.URL == nil:
+		return asking{}, errors.New("downtime: the request of work must have a URL")
 	}
-	if w.Request != nil && w.Request.URL == nil {
-		return errors.New("downtime: the request of work must have a URL")
+	asked := asking{entry: entry{kind: w.Name}, long: w.Long, visitor: v}
+	if w.Effect == EffectRead {
+		asked.effect = EffectRead
 	}
-	return nil
+	if w.Request != nil {
+		asked.target.set(w.Request)
+		asked.http = w.Request
+	}
+	return asked, nil
 }
 
-// leaveOnce uncounts when it is first called.
-func (g *Guard) leaveOnce(at *slot) func() {
+// unavailable counts a refusal, and returns it.
+func (g *Guard) unavailable(by *occurrence) *UnavailableError {
+	g.refuse(by)
+	return g.opts.unavailable(by)
+}
+
+// leaveOnce takes an entry off when it is first called.
+func (g *Guard) leaveOnce(at place) func() {
 	var left atomic.Bool
 	return func() {
 		if left.CompareAndSwap(false, true) {

@@ -61,7 +61,7 @@ func TestFlagdEvaluatorScenarios(t *testing.T) {
 
 func openV3(t *testing.T, src flags.Source) *flags.Provider {
 	t.Helper()
-	p, err := flags.Open(t.Context(), src, &flags.Options{Bucketing: flags.V3, Logger: quiet})
+	p, err := flags.Open(t.Context(), src, &flags.Options{Bucketing: flags.BucketingV3, Logger: quiet})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	return p

@@ -26,33 +26,95 @@ var (
 // waited for its first document.
 var ErrClosed = errors.New("the provider was shut down")
 
-// A Problem is one fault of a flag document. A document that cannot be used at all
-// is refused with one; the faults of single flags are listed by
+// A Fault is one thing wrong with a flag document. A document that cannot be used is
+// refused with all of its faults, as [Faults]; the faults of single flags are listed by
 // [Provider.Problems].
-type Problem struct {
-	File   string // the document's name
-	Line   int    // from 1; 0 when not known
-	Column int    // from 1, in characters; 0 when not known
-	Flag   string // its key; empty when the fault is the document's
-	Field  string // "variants", "targeting", …; empty when the fault is the whole flag's
-	Err    error
-
-	// Severity is SeverityError but for what [Lint] merely warns of.
+type Fault struct {
+	File     string // the document's name
+	Line     int    // from 1; 0 means not known
+	Column   int    // from 1, in characters; 0 means not known
+	Flag     string // its key; Empty means that the fault is the document's
+	Field    string // "variants", "targeting", …; Empty means the whole flag
 	Severity Severity
+	Err      error
 }
 
 // Error is the fault with its place:
 //
 //	flags.yaml:14:7: flag "new-checkout": defaultVariant: "of" is not a variant
-func (p *Problem) Error() string {
-	text := document.Place(p.File, p.Line, p.Column)
-	if p.Flag != "" {
-		text += `: flag "` + p.Flag + `"`
-	}
-	if p.Field != "" {
-		text += ": " + p.Field
-	}
-	return text + ": " + p.Err.Error()
+func (f *Fault) Error() string {
+	return document.FaultText(f.File, f.Line, f.Column, "flag", f.Flag, f.Field, f.Err)
 }
 
-func (p *Problem) Unwrap() error { return p.Err }
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Faults are all faults of a document, in its order.
+type Faults []*Fault
+
+// Error has a line for each of the first fifty faults.
+func (fs Faults) Error() string { return document.FaultsText(fs) }
+
+// Unwrap returns the faults for errors.As and errors.Is.
+func (fs Faults) Unwrap() []error {
+	errs := make([]error, len(fs))
+	for i, f := range fs {
+		errs[i] = f
+	}
+	return errs
+}
+
+// faultsOf are the faults that a reader has collected.
+func faultsOf(file string, collected []document.Fault) Faults {
+	var faults Faults
+	for _, f := range collected {
+		fault := &Fault{File: file, Line: f.Line, Column: f.Column, Flag: f.Subject, Field: f.Field, Err: f.Err}
+		if f.Warning {
+			fault.Severity = SeverityWarning
+		}
+		faults = append(faults, fault)
+	}
+	return faults
+}
+
+// warnings are the faults as warnings.
+func (fs Faults) warnings() Faults {
+	for _, f := range fs {
+		f.Severity = SeverityWarning
+	}
+	return fs
+}
+
+// faultsIn are the faults that an error stands for: those of a document, or the failure of
+// its source.
+func faultsIn(file string, err error) Faults {
+	var faults Faults
+	var fault *Fault
+	var failure *live.Error
+	switch {
+	case errors.As(err, &faults):
+		return faults
+	case errors.As(err, &fault):
+		return Faults{fault}
+	case errors.As(err, &failure):
+		return Faults{{File: failure.Document, Err: failure.Err}}
+	}
+	return Faults{{File: file, Err: err}}
+}
+
+// A Severity is how bad a [Fault] is.
+type Severity int
+
+const (
+	// SeverityError: the flag, or the document, does not work.
+	SeverityError Severity = iota
+	// SeverityWarning: it works, and is hardly what was meant.
+	SeverityWarning
+)
+
+// String is "error" or "warning".
+func (s Severity) String() string {
+	if s == SeverityWarning {
+		return "warning"
+	}
+	return "error"
+}

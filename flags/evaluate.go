@@ -2,17 +2,9 @@ package flags
 
 import (
 	"context"
-	"maps"
-	"math"
-	"math/rand/v2"
-	"slices"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
-
-	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
 // resolve evaluates one flag for one accessor; as gives a variant's value in the
@@ -56,7 +48,11 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 // count notes an evaluation; a nil variant is the caller's default.
 func (p *Provider) count(f *flag, v *variant, chance uint32) {
 	if !p.opts.WithoutUsage {
-		f.usage.note(v, chance)
+		i := 0
+		if v != nil {
+			i = v.index
+		}
+		f.counter.note(i, chance)
 	}
 }
 
@@ -70,7 +66,7 @@ func (f *flag) isStatic() bool {
 func refer(err openfeature.ResolutionError) *openfeature.ResolutionError { return &err }
 
 // choose evaluates a flag, or does what the context says instead. chance is for
-// [usage.note].
+// [counter.note].
 func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError, chance uint32) {
 	if p.opts.AllowOverrides && f.fault == nil && !f.disabled {
 		if name, ok := overridden(ctx, f.key); ok {
@@ -92,18 +88,6 @@ func (p *Provider) Evaluate(ctx context.Context, key string, attrs Attributes) o
 	details := openfeature.InterfaceEvaluationDetails{Value: d.Value}
 	details.FlagKey, details.FlagType, details.ResolutionDetail = key, typeOf(d.Value), d.ResolutionDetail()
 	return details
-}
-
-func typeOf(v any) openfeature.Type {
-	switch v.(type) {
-	case bool:
-		return openfeature.Boolean
-	case string:
-		return openfeature.String
-	case float64:
-		return openfeature.Float
-	}
-	return openfeature.Object
 }
 
 // evaluate chooses the variant. A nil variant, without an error, is the caller's
@@ -167,124 +151,31 @@ func (f *flag) variant(name string) *variant {
 	return nil
 }
 
-// An evalContext is what a rule sees: $flagd, the static attributes, and the
-// evaluation context.
-type evalContext struct {
-	flag   *flag
-	attrs  map[string]any
-	static map[string]any
-	scope  jsonlogic.Scope
-	room   [128]byte // for what is hashed
-	random uint32    // of chance; never 0
+// BooleanEvaluation implements openfeature.FeatureProvider. The metadata in what this
+// and its siblings return is shared and must not be changed.
+func (p *Provider) BooleanEvaluation(ctx context.Context, flag string, defaultValue bool, flatCtx openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asBool)
 }
 
-var contexts = sync.Pool{New: func() any { return &evalContext{random: rand.Uint32() | 1} }}
-
-// chance is a random number, never 0, for next to nothing: Marsaglia's xorshift, which is
-// good enough to say which evaluations are counted.
-func (c *evalContext) chance() uint32 {
-	x := c.random
-	x ^= x << 13
-	x ^= x >> 17
-	x ^= x << 5
-	c.random = x
-	return x
+// StringEvaluation implements openfeature.FeatureProvider.
+func (p *Provider) StringEvaluation(ctx context.Context, flag, defaultValue string, flatCtx openfeature.FlattenedContext) openfeature.StringResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asString)
 }
 
-// Get implements jsonlogic.Object.
-func (c *evalContext) Get(name string) (any, bool) {
-	if name == "$flagd" {
-		return (*flagdContext)(c), true
-	}
-	if len(c.static) > 0 {
-		if v, ok := c.static[name]; ok {
-			return v, true
-		}
-	}
-	v, ok := c.attrs[name]
-	return v, ok
+// FloatEvaluation implements openfeature.FeatureProvider.
+func (p *Provider) FloatEvaluation(ctx context.Context, flag string, defaultValue float64, flatCtx openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asFloat)
 }
 
-// Fields implements jsonlogic.Fielder. No member but $flagd stands elsewhere, unless
-// static attributes have a say.
-func (c *evalContext) Fields() map[string]any {
-	if len(c.static) > 0 {
-		return nil
-	}
-	return c.attrs
+// IntEvaluation implements openfeature.FeatureProvider. A variant that is not a whole
+// number within ±(2^53−1), which a float64 could not tell from its neighbour, is a
+// type mismatch; nothing is truncated.
+func (p *Provider) IntEvaluation(ctx context.Context, flag string, defaultValue int64, flatCtx openfeature.FlattenedContext) openfeature.IntResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asInt)
 }
 
-// targetingKey returns the targeting key, false when it is missing, empty or no text.
-func (c *evalContext) targetingKey() (string, bool) {
-	v, _ := c.Get(openfeature.TargetingKey)
-	key, ok := v.(string)
-	return key, ok && key != ""
-}
-
-// A flagdContext is the member $flagd.
-type flagdContext evalContext
-
-// Get implements jsonlogic.Object.
-func (c *flagdContext) Get(name string) (any, bool) {
-	switch name {
-	case "flagKey":
-		return c.flag.keyValue, true
-	case "timestamp":
-		return float64(time.Now().Unix()), true
-	}
-	return nil, false
-}
-
-func asBool(v any) (bool, bool) {
-	b, ok := v.(bool)
-	return b, ok
-}
-
-func asString(v any) (string, bool) {
-	s, ok := v.(string)
-	return s, ok
-}
-
-func asFloat(v any) (float64, bool) {
-	f, ok := v.(float64)
-	return f, ok
-}
-
-// asInt accepts what an integer and a float64 both hold exactly.
-func asInt(v any) (int64, bool) {
-	const most = 1<<53 - 1
-	f, ok := v.(float64)
-	if !ok || f != math.Trunc(f) || math.Abs(f) > most {
-		return 0, false
-	}
-	return int64(f), true
-}
-
-func asAny(v any) (any, bool) { return clone(v), true }
-
-// asObject gives a copy: what a caller does to it must not change the flag.
-func asObject(v any) (any, bool) {
-	switch v.(type) {
-	case map[string]any, []any:
-		return clone(v), true
-	}
-	return nil, false
-}
-
-func clone(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		m := maps.Clone(v)
-		for key, item := range m {
-			m[key] = clone(item)
-		}
-		return m
-	case []any:
-		list := slices.Clone(v)
-		for i, item := range list {
-			list[i] = clone(item)
-		}
-		return list
-	}
-	return v
+// ObjectEvaluation implements openfeature.FeatureProvider. The value is a
+// map[string]any or []any of the caller's own.
+func (p *Provider) ObjectEvaluation(ctx context.Context, flag string, defaultValue any, flatCtx openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
+	return resolve(ctx, p, flag, defaultValue, flatCtx, asObject)
 }

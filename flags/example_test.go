@@ -201,7 +201,7 @@ func ExampleLint() {
 		fmt.Println(problem.Severity, problem)
 	}
 	// Output:
-	// warning flags.yaml:5:5: flag "new-checkout": targetting: means nothing here
+	// warning flags.yaml:5:5: flag "new-checkout": unknown field "targetting" (did you mean "targeting"?)
 	// warning flags.yaml:7:29: flag "color": variants: nothing gives "blue"
 	// error flags.yaml:9:35: flag "color": targeting: gives "green", which is not a variant
 }

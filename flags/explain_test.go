@@ -31,7 +31,7 @@ $evaluators: {staff: {ends_with: [{var: email}, "@example.com"]}}
 		"none":    `none: there is neither a rule nor a default variant: the code's default stands in (DEFAULT)`,
 		"off":     `off: the flag is disabled: the code's default stands in (DISABLED)`,
 		"missing": `missing: there is no flag "missing": the code's default stands in (ERROR)`,
-		"broken":  `broken: f.yaml:6:24: flag "broken": variants: must be a map of at least one variant: the code's default stands in (ERROR)`,
+		"broken":  `broken: f.yaml:6:24: flag "broken": variants: must be a map, got a number: the code's default stands in (ERROR)`,
 		"ruled":   "ruled: map[deep:[1]], the rule gives \"a\" (TARGETING_MATCH)\n  if(\"a\") → \"a\"\n    ends_with → true\n      var(\"email\") → \"ada@example.com\"\n      \"@example.com\"",
 		"unknown": "unknown: the rule of flag \"unknown\" gives \"z\", which is not a variant: the code's default stands in (ERROR)\n  var(\"v\") → \"z\"",
 	} {

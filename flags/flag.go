@@ -3,11 +3,6 @@ package flags
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
-	"slices"
-	"sync/atomic"
 
 	"github.com/open-feature/go-sdk/openfeature"
 )
@@ -111,13 +106,6 @@ func decode[T any](value any) (v T, ok bool) {
 // Key is the flag's key in the document.
 func (f Flag[T]) Key() string { return f.key }
 
-// Declared is a [Flag] of any type.
-type Declared interface {
-	Key() string
-	accepts(value any) bool
-	typeName() string
-}
-
 func (f Flag[T]) accepts(value any) bool {
 	_, ok := f.fromValue(value)
 	return ok
@@ -125,101 +113,8 @@ func (f Flag[T]) accepts(value any) bool {
 
 func (f Flag[T]) typeName() string { return f.kind.String() }
 
-// Require declares flags that the code needs, to be checked at every load from now on.
-// One that is missing, or has a variant of another type, is told by
-// [Provider.Problems] and the log, or refuses the document with [Options.Strict]; and a
-// document that suddenly loses one is held back. Where a document has been loaded
-// already the error says at once what does not fit, each a [*Problem], joined.
-func (p *Provider) Require(declared ...Declared) error {
-	p.shared.Lock()
-	p.declared = append(p.declared, declared...)
-	p.shared.Unlock()
-	set := p.current.Load()
-	if set == nil {
-		return nil
-	}
-	var errs []error
-	for _, d := range declared {
-		if err := set.fits(d); err != nil {
-			errs = append(errs, &Problem{File: sourceName(p.src), Flag: d.Key(), Err: err})
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (p *Provider) declarations() []Declared {
-	p.shared.Lock()
-	defer p.shared.Unlock()
-	return slices.Clone(p.declared)
-}
-
-// fits says why a flag of the set is not what the code has declared.
-func (s *flagSet) fits(d Declared) error {
-	f := s.flags[d.Key()]
-	if f == nil {
-		return fmt.Errorf("missing, and the code declares it as %s", d.typeName())
-	}
-	if f.fault != nil {
-		return nil // told already
-	}
-	for _, name := range slices.Sorted(maps.Keys(f.variants)) {
-		if !d.accepts(f.variants[name].value) {
-			return fmt.Errorf("variant %q is no %s, as which the code declares it", name, d.typeName())
-		}
-	}
-	return nil
-}
-
 // Value asks an OpenFeature client, whatever its provider: hooks run, and the global
 // and the transaction's contexts count. What goes wrong gives the declared default.
 func (f Flag[T]) Value(ctx context.Context, client openfeature.IClient, evalCtx openfeature.EvaluationContext) T {
 	return f.fromClient(ctx, client, f.key, f.otherwise, evalCtx)
-}
-
-// Bind asks p directly. That is many times faster than through OpenFeature and does
-// less: no hook runs, and of contexts there is only the attributes that are given,
-// under [Options.Static]. Overrides count where they are allowed, and
-// [Options.OnEvaluation] is told.
-func (f Flag[T]) Bind(p *Provider) Handle[T] { return Handle[T]{f, p, new(atomic.Pointer[place])} }
-
-// A Handle is a flag bound to a provider by [Flag.Bind]. It may be used by any
-// number of goroutines.
-type Handle[T any] struct {
-	flag Flag[T]
-	p    *Provider
-	at   *atomic.Pointer[place]
-}
-
-// A place is where a handle found its flag last.
-type place struct {
-	set  *flagSet
-	flag *flag
-}
-
-// Value evaluates the flag. What goes wrong gives the declared default.
-func (h Handle[T]) Value(ctx context.Context, attrs Attributes) T {
-	if f := h.find(); f != nil && f.isStatic() && !h.p.watched {
-		if value, ok := h.flag.fromValue(f.standard.value); ok {
-			h.p.count(f, f.standard, 0)
-			return value
-		}
-	}
-	d := resolve(ctx, h.p, h.flag.key, h.flag.otherwise, attrs, h.flag.fromValue)
-	if tell := h.p.opts.OnEvaluation; tell != nil {
-		details := openfeature.InterfaceEvaluationDetails{Value: d.Value}
-		details.FlagKey, details.FlagType, details.ResolutionDetail = h.flag.key, h.flag.kind, d.ResolutionDetail()
-		tell(ctx, h.p.opts.Name, details)
-	}
-	return d.Value
-}
-
-// find returns the flag without looking its key up again in the same document.
-func (h Handle[T]) find() *flag {
-	set := h.p.current.Load()
-	if at := h.at.Load(); at != nil && at.set == set {
-		return at.flag
-	}
-	f := set.flag(h.flag.key)
-	h.at.Store(&place{set, f})
-	return f
 }

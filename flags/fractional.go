@@ -2,6 +2,7 @@ package flags
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/twmb/murmur3"
 
@@ -11,17 +12,28 @@ import (
 // A Bucketing is a way in which the operator fractional spreads a population over
 // variants. All that evaluate one document must have the same, or a user sees another
 // variant in each.
-type Bucketing uint8
+type Bucketing int
 
 const (
-	// V2 is flagd's bucketing today: the bucketing value is a text.
-	V2 Bucketing = iota
+	// BucketingV2 is flagd's bucketing today: the bucketing value is a text.
+	BucketingV2 Bucketing = iota
 
-	// V3 is what flagd has accepted to follow: the bucketing value is of any type but null
+	// BucketingV3 is what flagd has accepted to follow: the bucketing value is of any type but null
 	// and list, and is hashed in its deterministic CBOR encoding (RFC 8949 §4.2.1), so
 	// that the key of one flag and a targeting key can no longer run together.
-	V3
+	BucketingV3
 )
+
+// String is "V2" or "V3".
+func (b Bucketing) String() string {
+	switch b {
+	case BucketingV2:
+		return "V2"
+	case BucketingV3:
+		return "V3"
+	}
+	return strconv.Itoa(int(b))
+}
 
 // fractionalV2 is {"fractional": [bucketing value, [variant, weight], …]}: the same
 // value always falls on the same variant, and the values of a population spread over
@@ -35,7 +47,7 @@ func fractionalV2(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	if len(args) == 0 {
 		return never, nil
 	}
-	if _, written := args[0].Items(); written {
+	if isList(args[0]) {
 		split := newSplit(args)
 		return func(s *jsonlogic.Scope) (any, error) {
 			return split.bySubject(s, joinedKeys), nil
@@ -58,7 +70,7 @@ func fractionalV3(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	if len(args) == 0 {
 		return never, nil
 	}
-	if _, written := args[0].Items(); written {
+	if isList(args[0]) {
 		split := newSplit(args)
 		return func(s *jsonlogic.Scope) (any, error) {
 			return split.bySubject(s, keysInCBOR), nil
@@ -78,6 +90,16 @@ func fractionalV3(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 		}
 		return rest.of(s, murmur3.Sum32(text)), nil
 	}, nil
+}
+
+// isList says whether an argument was written as a list.
+func isList(arg jsonlogic.Arg) bool {
+	if constant, ok := arg.Const(); ok {
+		_, list := constant.([]any)
+		return list
+	}
+	_, list := arg.Items()
+	return list
 }
 
 // joinedKeys and keysInCBOR are the bucketing value where none is given.

@@ -2,7 +2,6 @@ package flags
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,24 +12,6 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A Severity is how bad a [Problem] is.
-type Severity uint8
-
-const (
-	// SeverityError: the flag, or the document, does not work.
-	SeverityError Severity = iota
-	// SeverityWarning: it works, and is hardly what was meant.
-	SeverityWarning
-)
-
-// String is "error" or "warning".
-func (s Severity) String() string {
-	if s == SeverityWarning {
-		return "warning"
-	}
-	return "error"
-}
-
 // Lint says what is wrong with a document, and what is hardly meant, in the order of
 // the document: flags that do not work; rules that give what is no variant; branches
 // that nothing reaches and weights that nothing falls on; variants and evaluators that
@@ -40,76 +21,52 @@ func (s Severity) String() string {
 //
 // Lint reads what is written. What a rule computes, with cat for instance, it does not
 // judge.
-func Lint(name string, doc []byte) []*Problem {
-	l := linter{name: name, now: time.Now(), used: map[string]bool{}}
-	root, err := parseRoot(name, doc)
-	if err == nil {
-		ps := parser{operators: operators[V2], declared: func() []Declared { return nil }}
-		var set *flagSet
-		var faults []error
-		set, faults, err = ps.compileRoot(name, root, []*document.Node{root.Get("$evaluators")}, nil)
-		for _, fault := range faults {
-			l.add(fault)
-		}
-		if err == nil {
-			l.document(root, set)
-		}
-	}
+func Lint(name string, doc []byte) Faults {
+	defs, err := readDefinitions(name, doc)
 	if err != nil {
-		l.add(err)
+		return faultsIn(name, err)
 	}
-	slices.SortStableFunc(l.problems, func(a, b *Problem) int {
+	l := linter{doc: defs, now: time.Now(), used: map[string]bool{}}
+	ps := parser{}
+	set, faults := ps.compile(defs, []*definitions{defs}, nil)
+	l.faults = append(defs.unknown, faults...)
+	l.document(set)
+	slices.SortStableFunc(l.faults, func(a, b *Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return l.problems
+	return l.faults
 }
 
 type linter struct {
-	name       string
-	now        time.Time
-	flag       string // that is being read
-	evaluators *document.Node
-	used       map[string]bool // evaluators that a rule refers to
-	problems   []*Problem
-}
-
-func (l *linter) add(err error) {
-	var problem *Problem
-	if !errors.As(err, &problem) {
-		problem = &Problem{File: l.name, Err: err}
-	}
-	l.problems = append(l.problems, problem)
+	doc    *definitions
+	now    time.Time
+	flag   string          // that is being read
+	used   map[string]bool // evaluators that a rule refers to
+	faults Faults
 }
 
 func (l *linter) at(n *document.Node, severity Severity, field, format string, args ...any) {
-	l.problems = append(l.problems, &Problem{
-		File: l.name, Line: n.Line, Column: n.Column, Flag: l.flag, Field: field, Severity: severity, Err: fmt.Errorf(format, args...),
+	l.faults = append(l.faults, &Fault{
+		File: l.doc.name, Line: n.Line, Column: n.Column, Flag: l.flag, Field: field, Severity: severity, Err: fmt.Errorf(format, args...),
 	})
 }
 
-// fieldNames are the fields that mean something, in a document and in a flag.
-var (
-	documentFields = []string{"$schema", "$evaluators", "allowShrink", "flags", "metadata"}
-	flagFields     = []string{"state", "variants", "defaultVariant", "targeting", "metadata", "$schema"}
-)
-
-func (l *linter) document(root *document.Node, set *flagSet) {
-	l.fields(root, documentFields)
-	l.evaluators = root.Get("$evaluators")
-	flags := root.Get("flags")
-	for i, key := range flags.Keys {
+func (l *linter) document(set *flagSet) {
+	for i, key := range l.doc.flags.Keys {
 		l.flag = key.Text
+		node := l.doc.flags.Items[i]
+		l.faults = append(l.faults, unknownFields(l.doc.name, key, node)...)
 		if set.flags[key.Text].fault == nil {
-			l.definition(key, flags.Items[i], set.flags[key.Text])
-		} else if targeting := flags.Items[i].Get("targeting"); targeting != nil {
+			l.definition(key, node, set.flags[key.Text])
+		} else if targeting := node.Get("targeting"); targeting != nil {
 			l.refer(targeting, 0) // what a broken rule refers to is referred to all the same
 		}
 	}
 	l.flag = ""
-	if l.evaluators == nil {
+	if l.doc.evaluators == nil {
 		return
 	}
-	for i, key := range l.evaluators.Keys {
+	for i, key := range l.doc.evaluators.Keys {
 		if !l.used[key.Text] && !l.usedByOther(i) {
 			l.at(key, SeverityWarning, "$evaluators", "no rule refers to %q", key.Text)
 		}
@@ -118,13 +75,13 @@ func (l *linter) document(root *document.Node, set *flagSet) {
 
 // usedByOther says whether an evaluator is referred to by another one.
 func (l *linter) usedByOther(index int) bool {
-	probe := linter{evaluators: l.evaluators, used: map[string]bool{}}
-	for i, rule := range l.evaluators.Items {
+	probe := linter{doc: l.doc, used: map[string]bool{}}
+	for i, rule := range l.doc.evaluators.Items {
 		if i != index {
 			probe.refer(rule, 0)
 		}
 	}
-	return probe.used[l.evaluators.Keys[index].Text]
+	return probe.used[l.doc.evaluators.Keys[index].Text]
 }
 
 // refer notes the evaluators that a rule refers to.
@@ -136,7 +93,7 @@ func (l *linter) refer(n *document.Node, depth int) {
 		name := n.Items[0].Text
 		if !l.used[name] {
 			l.used[name] = true
-			if rule := l.evaluators.Get(name); rule != nil {
+			if rule := l.doc.evaluators.Get(name); rule != nil {
 				l.refer(rule, depth+1)
 			}
 		}
@@ -147,17 +104,8 @@ func (l *linter) refer(n *document.Node, depth int) {
 	}
 }
 
-func (l *linter) fields(n *document.Node, known []string) {
-	for _, key := range n.Keys {
-		if !slices.Contains(known, key.Text) {
-			l.at(key, SeverityWarning, key.Text, "means nothing here")
-		}
-	}
-}
-
 // definition lints one flag that works.
 func (l *linter) definition(key, node *document.Node, f *flag) {
-	l.fields(node, flagFields)
 	variants := node.Get("variants")
 	for _, item := range variants.Items[1:] {
 		if item.Kind != variants.Items[0].Kind {
@@ -260,7 +208,7 @@ func (l *linter) results(n *document.Node, depth int) outcome {
 	}
 	switch operator {
 	case "$ref":
-		if rule := l.evaluators.Get(n.Items[0].Text); rule != nil {
+		if rule := l.doc.evaluators.Get(n.Items[0].Text); rule != nil {
 			return l.results(rule, depth+1)
 		}
 	case "if", "?:":

@@ -38,7 +38,7 @@ $evaluators:
   inner: {ends_with: [{var: email}, x]}
 `, nil},
 		"not a document": {"flags: [", []string{"error f.yaml:1: did not find expected node content"}},
-		"no flags":       {"a: 1", []string{"error f.yaml:1:1: flags: missing"}},
+		"no flags":       {"a: 1", []string{"error f.yaml:1:1: flags: is required"}},
 		"broken": {`
 flags:
   a: {variants: {x: 1}, defaultVariant: y}
@@ -48,7 +48,7 @@ $evaluators: {staff: {var: x}}
 `, []string{
 			`error f.yaml:3:41: flag "a": defaultVariant: "y" is not a variant`,
 			`error f.yaml:4:49: flag "b": targeting: $ref: there is no evaluator "nobody"`,
-			`error f.yaml:5:36: flag "c": targeting: jsonlogic: /if/1/frobnicate: unknown operator "frobnicate"`,
+			`error f.yaml:5:58: flag "c": targeting: jsonlogic: /if/1/frobnicate: unknown operator "frobnicate"`,
 		}},
 		"not a variant": {`
 flags:
@@ -100,9 +100,9 @@ $evaluators:
   unused: {var: x}
   unused2: {$ref: unused}
 `, []string{
-			`warning f.yaml:2:1: metdata: means nothing here`,
+			`warning f.yaml:2:1: unknown field "metdata" (did you mean "metadata"?)`,
 			`warning f.yaml:4:27: flag "a": variants: are of different types: a string after a number`,
-			`warning f.yaml:4:52: flag "a": targetting: means nothing here`,
+			`warning f.yaml:4:52: flag "a": unknown field "targetting" (did you mean "targeting"?)`,
 			`warning f.yaml:5:3: flag "b": defaultVariant: missing: the code's default stands in`,
 			`warning f.yaml:6:3: flag "c": defaultVariant: missing: the code's default stands in`,
 			`warning f.yaml:8:64: flag "e": metadata.expires: has passed: 1999-12-31`,

@@ -1,29 +1,12 @@
 package flags
 
 import (
-	"math"
-	"strconv"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
 
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
-
-// operators and predicates are flagd's own
-// (https://flagd.dev/reference/custom-operations), the former for each way of
-// bucketing. What they cannot work on gives null, so that the rule falls through to its
-// default.
-var operators = map[Bucketing]map[string]jsonlogic.Operator{
-	V2: {"fractional": fractionalV2},
-	V3: {"fractional": fractionalV3},
-}
-
-var predicates = map[string]jsonlogic.Predicate{
-	"starts_with": startsWith,
-	"ends_with":   endsWith,
-	"sem_ver":     semVer,
-}
 
 func never(*jsonlogic.Scope) (any, error) { return nil, nil }
 
@@ -137,15 +120,4 @@ func parseVersion(v any) *semver.Version {
 		return nil
 	}
 	return parsed
-}
-
-// numberText is a number as JSON writes it, −0 as 0.
-func numberText(f float64) string {
-	if f == 0 {
-		return "0"
-	}
-	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
-		return strings.Replace(strconv.FormatFloat(f, 'e', -1, 64), "e-0", "e-", 1) // 1e-7, not 1e-07
-	}
-	return strconv.FormatFloat(f, 'f', -1, 64)
 }

@@ -3,7 +3,6 @@ package flags
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -16,66 +15,6 @@ import (
 
 	"github.com/upkeep-go/upkeep/internal/live"
 )
-
-// Options configure a [Provider]. Nil options are the defaults.
-type Options struct {
-	// Name is the provider's name in OpenFeature. Empty: "upkeep".
-	Name string
-
-	// Static are attributes that every rule sees, whatever the evaluation context
-	// says: what the process knows about itself, its environment, service and version.
-	// With the version in it, {"sem_ver": [{"var": "version"}, ">=", "1.4.0"]} reaches
-	// only the builds that contain the code. Nil: none. The map is copied.
-	Static Attributes
-
-	// Poll is the time between two looks at the source, varied by a tenth. A source
-	// that can watch is read at once besides. 0: 15 seconds.
-	Poll time.Duration
-
-	// StaleAfter is how long the source may be silent or failing before the provider
-	// says that it is stale; flags go on answering. 0: never.
-	StaleAfter time.Duration
-
-	// LostAfter is the same for saying that it is in error; flags go on answering all
-	// the same. 0: never.
-	LostAfter time.Duration
-
-	// LastGood is a file that keeps the last good document for a start without the
-	// source. It is replaced atomically and readable by its owner only. Empty: none.
-	LastGood string
-
-	// Fallback is the document for a start with neither source nor last good copy, an
-	// embedded one for instance. Empty: none.
-	Fallback []byte
-
-	// Bucketing is how the operator fractional spreads users. The zero value is V2.
-	Bucketing Bucketing
-
-	// Strict refuses a document with any fault, as flagd does, a declared flag
-	// ([Provider.Require]) that is missing or of another type included. False: a fault
-	// spoils one flag, and is told by Problems.
-	Strict bool
-
-	// AllowOverrides honours [WithOverride]. False: it has no effect.
-	AllowOverrides bool
-
-	// OnEvaluation is told each evaluation by a bound handle ([Flag.Bind]), which no
-	// OpenFeature hook sees, under the provider's name. It is called where the
-	// evaluation is, and must be quick. Nil: nobody is told, at no cost.
-	OnEvaluation func(ctx context.Context, provider string, details openfeature.InterfaceEvaluationDetails)
-
-	// WithoutUsage leaves out the counting for [Provider.Usage], which costs an
-	// evaluation a few nanoseconds; Cleanup then knows of expiry only. False: counted.
-	WithoutUsage bool
-
-	// Logger is told when the document changes, fails and recovers. Nil:
-	// slog.Default().
-	Logger *slog.Logger
-}
-
-// Attributes are what a rule decides by: the evaluation context as one flat map.
-// "targetingKey" names the subject.
-type Attributes map[string]any
 
 // A Provider evaluates the flags of one document. It implements OpenFeature's
 // FeatureProvider, ContextAwareStateHandler and EventHandler. All methods may be
@@ -94,13 +33,23 @@ type Provider struct {
 	current atomic.Pointer[flagSet]
 
 	mu      sync.Mutex
-	keeper  *live.Keeper[flagSet] // nil while not started
-	session *session              // of the keeper
+	keeper  flagKeeper // nil while not started
+	session *session   // of the keeper
 
 	// What the keeper's goroutine needs too; Close waits for that while it holds mu.
 	shared   sync.Mutex
 	changed  chan struct{} // closed at the next change
 	declared []Declared
+}
+
+// A flagKeeper keeps the flags of a source up to date: a [live.Keeper] of one document, or a
+// [merger] of several.
+type flagKeeper interface {
+	Ready(ctx context.Context) error
+	Snapshot() *live.Snapshot[flagSet]
+	Status() live.Status
+	Problems() []error
+	Close() error
 }
 
 var (
@@ -116,17 +65,11 @@ func New(src Source, opts *Options) (*Provider, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	switch {
-	case src == nil:
+	if src == nil {
 		return nil, errors.New("flags: the source is nil")
-	case opts.Poll < 0:
-		return nil, fmt.Errorf("flags: Options.Poll must not be negative, got %v", opts.Poll)
-	case opts.StaleAfter < 0:
-		return nil, fmt.Errorf("flags: Options.StaleAfter must not be negative, got %v", opts.StaleAfter)
-	case opts.LostAfter < 0:
-		return nil, fmt.Errorf("flags: Options.LostAfter must not be negative, got %v", opts.LostAfter)
-	case opts.Bucketing > V3:
-		return nil, fmt.Errorf("flags: Options.Bucketing must be V2 or V3, got %d", opts.Bucketing)
+	}
+	if err := opts.check(); err != nil {
+		return nil, err
 	}
 	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents(), made: time.Now(), watched: opts.AllowOverrides || opts.OnEvaluation != nil, changed: make(chan struct{})}
 	if p.opts.Name == "" {
@@ -172,21 +115,26 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	}
 	if p.keeper == nil {
 		p.events.start()
-		_, merged := p.src.(*live.Merged)
-		p.session = &session{p: p, told: openfeature.ProviderReady, parser: parser{merged: merged, strict: p.opts.Strict, operators: operators[p.opts.Bucketing], declared: p.declarations}}
+		p.session = &session{p: p, told: openfeature.ProviderReady}
 		s := p.session
-		p.keeper = live.Start(context.WithoutCancel(ctx), p.src, live.Options[flagSet]{
-			Parse:      s.parser.parse,
+		ps := parser{strict: p.opts.Strict, bucketing: p.opts.Bucketing, declared: p.declarations}
+		opts := live.Options[flagSet]{
+			Parse:      ps.parse,
+			Revision:   func(set *flagSet) string { return set.revision },
 			OnUpdate:   s.update,
 			OnStatus:   s.status,
 			Poll:       p.opts.Poll,
 			StaleAfter: p.opts.StaleAfter,
 			LostAfter:  p.opts.LostAfter,
 			LastGood:   p.opts.LastGood,
-			Whole:      func(set *flagSet) bool { return len(set.partial) == 0 },
 			Fallback:   p.opts.Fallback,
 			Logger:     p.opts.Logger,
-		})
+		}
+		if sources, ok := p.src.(mergedSource); ok {
+			p.keeper = startMerger(context.WithoutCancel(ctx), sources, ps, opts)
+		} else {
+			p.keeper = live.Start(context.WithoutCancel(ctx), p.src, opts)
+		}
 	}
 	k, s := p.keeper, p.session
 	p.mu.Unlock()
@@ -233,12 +181,11 @@ func (p *Provider) Close() error {
 // A session is the provider between Init and shutdown, as its keeper's goroutine sees
 // it.
 type session struct {
-	p      *Provider
-	parser parser
-	has    bool        // a document
-	down   bool        // Init has failed, and OpenFeature knows
-	left   atomic.Bool // Init has returned without a document: failed, or tired of waiting
-	told   openfeature.EventType
+	p    *Provider
+	has  bool        // a document
+	down bool        // Init has failed, and OpenFeature knows
+	left atomic.Bool // Init has returned without a document: failed, or tired of waiting
+	told openfeature.EventType
 
 	last    live.Status
 	partial []string // see flagSet
@@ -247,8 +194,7 @@ type session struct {
 // update makes a new document the one that answers. Of the first one OpenFeature
 // tells itself, when Init returns, unless Init had to return without.
 func (s *session) update(snapshot *live.Snapshot[flagSet]) {
-	s.parser.live = snapshot.Origin == live.FromSource
-	snapshot.Value.revision = snapshot.Revision // before anybody evaluates with it
+	snapshot.Value.live = snapshot.Origin == live.FromSource // before anybody sees it
 	old := s.p.current.Swap(snapshot.Value)
 	s.has = true
 	if late := s.left.Swap(false); late || s.down {
@@ -261,7 +207,7 @@ func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 		s.p.tellChanged()
 		return
 	}
-	if keys := changed(old, snapshot.Value); len(keys) > 0 {
+	if keys := changedKeys(old, snapshot.Value); len(keys) > 0 {
 		s.p.tellChanged()
 		s.p.events.send(openfeature.Event{
 			ProviderName:         s.p.opts.Name,
@@ -310,32 +256,11 @@ func (s *session) tell() {
 // reader.
 func (p *Provider) EventChannel() <-chan openfeature.Event { return p.events.out }
 
-// Problems lists the faults of single flags in the document that answers, each a
-// [*Problem], nil when there are none.
-func (p *Provider) Problems() []error {
-	if s := p.snapshot(); s != nil {
-		return slices.Clone(s.Problems)
-	}
-	return nil
-}
+// Metadata implements openfeature.FeatureProvider.
+func (p *Provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: p.opts.Name} }
 
-// Keys lists the flags of the document that answers, sorted.
-func (p *Provider) Keys() []string {
-	set := p.current.Load()
-	if set == nil {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(set.flags))
-}
-
-// Changed returns a channel that is closed when the next document comes into effect
-// whose flags differ from those of the one that answers now. To watch, ask again
-// each time.
-func (p *Provider) Changed() <-chan struct{} {
-	p.shared.Lock()
-	defer p.shared.Unlock()
-	return p.changed
-}
+// Hooks implements openfeature.FeatureProvider. There are none.
+func (p *Provider) Hooks() []openfeature.Hook { return nil }
 
 func (p *Provider) tellChanged() {
 	p.shared.Lock()
@@ -344,104 +269,8 @@ func (p *Provider) tellChanged() {
 	p.changed = make(chan struct{})
 }
 
-// Revision identifies the content of the document that answers: 16 hexadecimal
-// digits, empty while there is none. Two processes with one revision have the same
-// flags.
-func (p *Provider) Revision() string {
-	if set := p.current.Load(); set != nil {
-		return set.revision
-	}
-	return ""
-}
-
-// Stats are numbers to export as metrics:
-//
-//	flags            flags of the document
-//	problems         of them, how many are wrong
-//	age_seconds      since the source last gave an acceptable document, or since the start
-//	partial          documents of a Merge that are missing, or not up to date
-//	stale            1 while longer than Options.StaleAfter
-//	lost             1 while longer than Options.LostAfter
-//	loads            loads tried
-//	load_failures    loads that failed, or whose document was refused
-//	updates          documents that came into effect
-//	abandoned_loads  loads left behind because the source ignored its context
-//
-// All but flags are 0 while the provider is not started.
-func (p *Provider) Stats() map[string]float64 {
-	p.mu.Lock()
-	k := p.keeper
-	p.mu.Unlock()
-	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "partial": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
-	if set := p.current.Load(); set != nil {
-		stats["flags"] = float64(len(set.flags))
-	}
-	if k == nil {
-		return stats
-	}
-	if s := k.Snapshot(); s != nil {
-		stats["problems"] = float64(len(s.Problems))
-		stats["partial"] = float64(len(s.Value.partial))
-	}
-	status := k.Status()
-	since := status.Checked
-	if since.IsZero() {
-		since = status.Started
-	}
-	stats["age_seconds"] = time.Since(since).Seconds()
-	if status.Stale {
-		stats["stale"] = 1
-	}
-	if status.Lost {
-		stats["lost"] = 1
-	}
-	stats["loads"] = float64(status.Attempts)
-	stats["load_failures"] = float64(status.Failures)
-	stats["updates"] = float64(status.Updates)
-	stats["abandoned_loads"] = float64(status.Abandoned)
-	return stats
-}
-
-func (p *Provider) snapshot() *live.Snapshot[flagSet] {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.keeper == nil {
-		return nil
-	}
-	return p.keeper.Snapshot()
-}
-
-// Metadata implements openfeature.FeatureProvider.
-func (p *Provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: p.opts.Name} }
-
-// Hooks implements openfeature.FeatureProvider. There are none.
-func (p *Provider) Hooks() []openfeature.Hook { return nil }
-
-// BooleanEvaluation implements openfeature.FeatureProvider. The metadata in what this
-// and its siblings return is shared and must not be changed.
-func (p *Provider) BooleanEvaluation(ctx context.Context, flag string, defaultValue bool, flatCtx openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
-	return resolve(ctx, p, flag, defaultValue, flatCtx, asBool)
-}
-
-// StringEvaluation implements openfeature.FeatureProvider.
-func (p *Provider) StringEvaluation(ctx context.Context, flag, defaultValue string, flatCtx openfeature.FlattenedContext) openfeature.StringResolutionDetail {
-	return resolve(ctx, p, flag, defaultValue, flatCtx, asString)
-}
-
-// FloatEvaluation implements openfeature.FeatureProvider.
-func (p *Provider) FloatEvaluation(ctx context.Context, flag string, defaultValue float64, flatCtx openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
-	return resolve(ctx, p, flag, defaultValue, flatCtx, asFloat)
-}
-
-// IntEvaluation implements openfeature.FeatureProvider. A variant that is not a whole
-// number within ±(2^53−1), which a float64 could not tell from its neighbour, is a
-// type mismatch; nothing is truncated.
-func (p *Provider) IntEvaluation(ctx context.Context, flag string, defaultValue int64, flatCtx openfeature.FlattenedContext) openfeature.IntResolutionDetail {
-	return resolve(ctx, p, flag, defaultValue, flatCtx, asInt)
-}
-
-// ObjectEvaluation implements openfeature.FeatureProvider. The value is a
-// map[string]any or []any of the caller's own.
-func (p *Provider) ObjectEvaluation(ctx context.Context, flag string, defaultValue any, flatCtx openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
-	return resolve(ctx, p, flag, defaultValue, flatCtx, asObject)
+func (p *Provider) declarations() []Declared {
+	p.shared.Lock()
+	defer p.shared.Unlock()
+	return slices.Clone(p.declared)
 }

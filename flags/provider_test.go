@@ -237,7 +237,7 @@ $evaluators:
 	require.Equal(t, "A", value)
 	var texts []string
 	for _, problem := range p.Problems() {
-		var typed *flags.Problem
+		var typed *flags.Fault
 		require.ErrorAs(t, problem, &typed)
 		require.NotZero(t, typed.Line)
 		texts = append(texts, problem.Error())
@@ -248,10 +248,10 @@ $evaluators:
 	require.Equal(t, []string{
 		`flags.yaml:3:11: flag "no-map": must be a map, got a number`,
 		`flags.yaml:4:18: flag "state": state: must be ENABLED or DISABLED, got "ON"`,
-		`flags.yaml:5:3: flag "no-variants": variants: missing`,
-		`flags.yaml:6:32: flag "null-variant": variants: variant "a": must have a value, got null`,
+		`flags.yaml:5:16: flag "no-variants": variants: is required`,
+		`flags.yaml:6:32: flag "null-variant": variants.a: must have a value, got null`,
 		`flags.yaml:7:47: flag "default": defaultVariant: "b" is not a variant`,
-		`flags.yaml:10:16: flag "operator": targeting: jsonlogic: /if/0/frobnicate: unknown operator "frobnicate"`,
+		`flags.yaml:10:23: flag "operator": targeting: jsonlogic: /if/0/frobnicate: unknown operator "frobnicate"`,
 		`flags.yaml:11:59: flag "unknown-ref": targeting: $ref: there is no evaluator "nobody"`,
 		`flags.yaml:16:21: flag "cycle": targeting: $ref: one refers to itself: one → two → one`,
 		`flags.yaml:13:38: flag "meta": metadata: must be a map, got a list`,
@@ -265,10 +265,10 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 	for _, c := range []struct{ doc, want string }{
 		{"", "flags.yaml: the document is empty"},
 		{"null", "flags.yaml: the document is null"},
-		{"[]", "flags.yaml:1:1: the document must be a map, got a list"},
-		{"a: 1", "flags.yaml:1:1: flags: missing"},
-		{"flags: [1]", "flags.yaml:1:8: flags: must be a map of flags, got a list"},
-		{"flags: {}\n$evaluators: 1", "flags.yaml:2:14: $evaluators: must be a map of rules, got a number"},
+		{"[]", "flags.yaml:1:1: must be a map, got a list"},
+		{"a: 1", "flags.yaml:1:1: flags: is required"},
+		{"flags: [1]", "flags.yaml:1:8: flags: must be a map, got a list"},
+		{"flags: {}\n$evaluators: 1", "flags.yaml:2:14: $evaluators: must be a map, got a number"},
 		{"flags: {}\nmetadata: 1", "flags.yaml:2:11: metadata: must be a map, got a number"},
 		{"flags:\n  a: {}\n  a: {}", `flags.yaml:3:3: key "a" is already given on line 2`},
 		{`{"flags": {`, "flags.yaml:1: did not find expected node content"},
@@ -307,7 +307,7 @@ func TestHostileInput(t *testing.T) {
 			require.ErrorIs(t, err, c.is, name)
 			continue
 		}
-		var problem *flags.Problem
+		var problem *flags.Fault
 		require.ErrorAs(t, err, &problem, name)
 	}
 	p := open(t, deep(600))
@@ -622,7 +622,7 @@ metadata: {from: over}
 	_, err := flags.Open(t.Context(), flags.Merge(flags.Bytes("a", nil), flags.Bytes("b", []byte("null"))), &flags.Options{Logger: quiet})
 	require.EqualError(t, err, "a+b: a: the document is empty\nb: the document is null")
 	_, err = flags.Open(t.Context(), flags.Merge(flags.Bytes("a", []byte("[]"))), &flags.Options{Logger: quiet})
-	require.EqualError(t, err, "a:1:1: the document must be a map, got a list")
+	require.EqualError(t, err, "a:1:1: must be a map, got a list")
 }
 
 func TestMergeWatchesItsSources(t *testing.T) {
@@ -858,7 +858,7 @@ func FuzzDocument(f *testing.F) {
 		}
 		defer p.Close()
 		for _, problem := range p.Problems() {
-			var typed *flags.Problem
+			var typed *flags.Fault
 			require.ErrorAs(t, problem, &typed)
 		}
 		attrs := map[string]any{"targetingKey": x, "x": x, "email": x}

@@ -35,20 +35,6 @@ func FS(fsys fs.FS, name string) Source { return live.FS(fsys, name) }
 // Bytes is a document in memory, called name in errors. data must not change.
 func Bytes(name string, data []byte) Source { return live.Bytes(name, data) }
 
-// Merge is several documents as one, flag by flag: of a flag that several have, the
-// later document's counts. A rule may refer to the evaluators of all, its own document's
-// first. While some of the sources fail, or give what cannot be read, the flags of the
-// others stay up to date, what the failing ones gave last stands, and the provider is
-// stale; it fails only when none has ever given anything. Of what is merged in turn the
-// documents count one by one. Options.LastGood is written when all are there.
-func Merge(sources ...Source) Source {
-	all := make([]live.Source, len(sources))
-	for i, src := range sources {
-		all[i] = src
-	}
-	return live.Merge(all...)
-}
-
 // sourceName is what errors call the document of a source.
 func sourceName(src Source) string {
 	if n, ok := src.(interface{ Name() string }); ok {
@@ -67,9 +53,10 @@ type HTTPOptions struct {
 }
 
 // HTTP is the document at a URL, got by conditional requests, of at most 64 MiB
-// unpacked. A server that fails is asked less often, down to every five minutes, or
-// when its Retry-After says. In errors it goes by the URL without credentials and
-// query.
+// unpacked. While the server fails, the time between two requests doubles from
+// [Options.Poll] up to 30 seconds, or Poll if that is longer; a Retry-After counts up to five
+// minutes. Until there is a first document it is asked each second. Errors name the
+// URL without credentials and query.
 func HTTP(url string, opts *HTTPOptions) Source {
 	return live.HTTP(url, (*live.HTTPOptions)(opts))
 }

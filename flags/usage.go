@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -68,7 +66,7 @@ func (p *Provider) Usage() Usage {
 	u := Usage{Since: p.made, Flags: map[string]FlagUsage{}}
 	if set := p.current.Load(); set != nil {
 		for key, f := range set.flags {
-			u.Flags[key] = f.usage.read()
+			u.Flags[key] = f.counter.read()
 		}
 	}
 	return u
@@ -147,73 +145,7 @@ func idle(u FlagUsage, since time.Time) []string {
 	return nil
 }
 
-// parseExpiry reads a date, which expires as it begins in UTC, or a date with time.
-func parseExpiry(text string) (time.Time, error) {
-	if at, err := time.Parse(time.DateOnly, text); err == nil {
-		return at, nil
-	}
-	return time.Parse(time.RFC3339, text)
-}
-
-// usage counts the evaluations of one flag. Counters that several processors write at
-// once cost many times what an evaluation does, so only the first evaluations of a
-// variant are counted one by one, and then one in sampling, at random, for all.
-type usage struct {
-	names  []string // of variants, the caller's default first
-	counts []atomic.Uint64
-	last   atomic.Int64 // Unix time in nanoseconds; 0: never
-}
-
-const (
-	exactly  = 1000
-	sampling = 64 // a power of two
-)
-
-// usageOf gives a flag its counters, with what an earlier definition has counted, and
-// the flag's variants their places in them.
-func usageOf(f, before *flag) *usage {
-	names := slices.Sorted(maps.Keys(f.variants))
-	names = slices.Insert(names, 0, "")
-	u := &usage{names: names, counts: make([]atomic.Uint64, len(names))}
-	if before != nil && slices.Equal(before.usage.names, names) {
-		u = before.usage
-	} else if before != nil {
-		for i, name := range names {
-			if at := slices.Index(before.usage.names, name); at >= 0 {
-				u.counts[i].Store(before.usage.counts[at].Load())
-			}
-		}
-		u.last.Store(before.usage.last.Load())
-	}
-	for i, name := range names[1:] {
-		f.variants[name].index = i + 1
-	}
-	return u
-}
-
-// note counts an evaluation; a nil variant is the caller's default. chance is a random
-// number that is at hand, 0 for none.
-func (u *usage) note(v *variant, chance uint32) {
-	i := 0
-	if v != nil {
-		i = v.index
-	}
-	count := &u.counts[i]
-	step := uint64(1)
-	if count.Load() >= exactly {
-		if chance == 0 {
-			chance = rand.Uint32()
-		}
-		if chance&(sampling-1) != 0 {
-			return
-		}
-		step = sampling
-	}
-	count.Add(step)
-	u.last.Store(time.Now().UnixNano())
-}
-
-func (u *usage) read() FlagUsage {
+func (u *counter) read() FlagUsage {
 	read := FlagUsage{Variants: map[string]uint64{}}
 	for i, name := range u.names {
 		if n := u.counts[i].Load(); n > 0 || name != "" {

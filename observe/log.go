@@ -95,9 +95,9 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 		return h.record(ctx, st, r) // the caller did not ask whether it is enabled
 	}
 	switch st.tail.Keep(ctx, h.Handler, r) {
-	case tail.Late:
+	case tail.VerdictLate:
 		return h.record(ctx, st, r, slog.Bool(tail.KeyTail, true), slog.Bool(tail.KeyLate, true))
-	case tail.Lost:
+	case tail.VerdictLost:
 		st.obs.counts.tailLate.Add(1)
 	}
 	return nil

@@ -22,7 +22,7 @@ func (s *tailSink) begin(st *state, _ *http.Request) {
 }
 
 func (s *tailSink) end(st *state, out *outcome) {
-	out.records, out.dropped = st.tail.Close(out.told)
+	out.records, out.dropped = st.tail.Finish(out.told)
 	if !out.told {
 		out.dropped = 0 // a loss only to a request that is told
 	} else if out.dropped > 0 {

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -28,6 +27,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/observe"
 )
 
@@ -84,17 +84,12 @@ func (endless) Read(p []byte) (int, error) {
 }
 
 // TestSoak lets a hundred clients do their worst while nothing that is recorded gets
-// anywhere. It takes 5 s; UPKEEP_SOAK=10m makes it longer.
+// anywhere.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	length := 5 * time.Second
-	if text := os.Getenv("UPKEEP_SOAK"); text != "" {
-		var err error
-		length, err = time.ParseDuration(text)
-		require.NoError(t, err)
-	}
+	length := testsize.Pick(0, 5*time.Second, 10*time.Minute)
 	const (
 		clients = 100
 		mib     = 1 << 20

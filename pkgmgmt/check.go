@@ -1,92 +1,18 @@
 package pkgmgmt
 
 import (
+	"errors"
 	"fmt"
-	"iter"
+	"io/fs"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 )
-
-// A Rule is a kind of rule of a policy.
-type Rule string
-
-// The kinds of rules.
-const (
-	// RuleRequire: the version does not satisfy a constraint.
-	RuleRequire Rule = "require"
-	// RuleDeny: the module must not be used.
-	RuleDeny Rule = "deny"
-	// RuleAllow: the module is on none of the lists of what may be used.
-	RuleAllow Rule = "allow"
-	// RuleReplace: the module is replaced by another, or by a folder.
-	RuleReplace Rule = "replace"
-	// RuleUnverifiable: something could not be checked. A violation that has no module is
-	// about all of them: the build information names none, for instance.
-	RuleUnverifiable Rule = "unverifiable"
-
-	// The following need a [Registry].
-
-	// RuleDeprecated: the module's author says that it should no longer be used.
-	RuleDeprecated Rule = "deprecated"
-	// RuleRetracted: the module's author has taken the version back.
-	RuleRetracted Rule = "retracted"
-	// RuleAge: the version is too new, or too much older than the latest.
-	RuleAge Rule = "age"
-	// RuleSum: the program was built from another content than the registry has.
-	RuleSum Rule = "sum"
-)
-
-// A Violation is one rule that a program does not keep.
-type Violation struct {
-	Module  string `json:"module,omitempty"`  // path, as the go.mod file requires it
-	Version string `json:"version,omitempty"` // in the build; of the replacement where there is one
-	Rule    Rule   `json:"rule"`
-	Reason  string `json:"reason"` // what is wrong, a phrase
-	Fix     string `json:"fix"`    // what to do, a phrase
-}
-
-// String is the violation in one line:
-//
-//	golang.org/x/crypto v0.30.0: does not satisfy >=0.31 (CVE-2024-45337); to fix: go get golang.org/x/crypto@latest, or another version that satisfies >=0.31
-func (v Violation) String() string {
-	subject := v.Module
-	if v.Version != "" {
-		subject += " " + v.Version
-	}
-	if subject != "" {
-		subject += ": "
-	}
-	return subject + v.Reason + "; to fix: " + v.Fix
-}
-
-// Check compares the modules that a program was built from with the policy, and
-// returns what violates it in the order of the build information, nil if nothing
-// does. The main module itself is not checked.
-//
-// Where bi is nil or names no modules at all, because it is a library's test binary or
-// was built by a tool that records none, there is one violation, [RuleUnverifiable].
-// There is one, too, where the policy has rules about ages: [Policy.CheckWith] keeps those.
-func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
-	if v, ok := unverifiable(bi); ok {
-		return []Violation{v}
-	}
-	var violations []Violation
-	for _, dep := range bi.Deps {
-		if dep != nil {
-			violations = pol.check(dep, violations)
-		}
-	}
-	if pol.ages {
-		violations = append(violations, Violation{
-			Rule:   RuleUnverifiable,
-			Reason: "the policy has rules about ages, which build information does not tell",
-			Fix:    "check with a registry",
-		})
-	}
-	return violations
-}
 
 func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
 	v = Violation{Rule: RuleUnverifiable, Fix: "check the program as it is deployed: a binary built by the go command from a module"}
@@ -105,27 +31,25 @@ func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
 	return v, true
 }
 
-func (pol *Policy) check(dep *debug.Module, violations []Violation) []Violation {
-	if pol == nil {
-		return violations
-	}
+// check judges a module by what build information says of it.
+func (rs *rules) check(dep *debug.Module, violations []Violation) []Violation {
 	path, version := dep.Path, dep.Version
 	found := func(rule Rule, reason, fix string) {
 		violations = append(violations, Violation{Module: path, Version: version, Rule: rule, Reason: reason, Fix: fix})
 	}
 	if r := dep.Replace; r != nil {
 		version = r.Version
-		if pol.forbidReplace {
+		if rs.forbidReplace {
 			found(RuleReplace, "is replaced by "+replacement(r), "remove the replace directive of "+path+" from go.mod")
 		}
 		if r.Path != path {
-			violations = pol.replaced(dep, violations)
+			violations = rs.replaced(dep, violations)
 		}
 	}
-	if pol.restricted && !pol.allowed(path) {
+	if rs.restricted && !rs.allowed(path) {
 		found(RuleAllow, "is not on the list of allowed modules", "remove the dependency on "+path+", or have it added to the policy's allow list")
 	}
-	for rl := range pol.rulesFor(path) {
+	for rl := range rs.about(path) {
 		if rl.denied {
 			fix := "remove the dependency on " + path
 			if rl.replacement != "" {
@@ -151,49 +75,21 @@ func (pol *Policy) check(dep *debug.Module, violations []Violation) []Violation 
 
 // replaced holds the module that stands in against the rules that are about what
 // may be used at all: a fork of an allowed module is no allowed module.
-func (pol *Policy) replaced(dep *debug.Module, violations []Violation) []Violation {
+func (rs *rules) replaced(dep *debug.Module, violations []Violation) []Violation {
 	r := dep.Replace
 	if modfile.IsDirectoryPath(r.Path) {
 		return violations // a folder is no module to judge
 	}
 	fix := "remove the replace directive of " + dep.Path + " from go.mod"
-	if pol.restricted && !pol.allowed(r.Path) {
+	if rs.restricted && !rs.allowed(r.Path) {
 		violations = append(violations, Violation{Module: r.Path, Version: r.Version, Rule: RuleAllow, Reason: "replaces " + dep.Path + " and is not on the list of allowed modules", Fix: fix})
 	}
-	for rl := range pol.rulesFor(r.Path) {
+	for rl := range rs.about(r.Path) {
 		if rl.denied {
 			violations = append(violations, Violation{Module: r.Path, Version: r.Version, Rule: RuleDeny, Reason: "replaces " + dep.Path + " and must not be used: " + rl.deny, Fix: fix})
 		}
 	}
 	return violations
-}
-
-func (pol *Policy) allowed(path string) bool {
-	if pol.allowExact[path] {
-		return true
-	}
-	for _, p := range pol.allow {
-		if p.matches(path) {
-			return true
-		}
-	}
-	return false
-}
-
-// rulesFor yields the rules about a module, those that name it first.
-func (pol *Policy) rulesFor(path string) iter.Seq[*rule] {
-	return func(yield func(*rule) bool) {
-		for _, rl := range pol.exact[path] {
-			if !yield(rl) {
-				return
-			}
-		}
-		for _, rl := range pol.patterns {
-			if rl.module.matches(path) && !yield(rl) {
-				return
-			}
-		}
-	}
 }
 
 func replacement(r *debug.Module) string {
@@ -208,4 +104,106 @@ func because(why, reason string) string {
 		return why
 	}
 	return why + " (" + reason + ")"
+}
+
+// checkWith also judges it by what a module source knows.
+func (rs *rules) checkWith(dep *debug.Module, answers map[module.Version]answer, now time.Time, violations []Violation) []Violation {
+	before := len(violations)
+	violations = rs.check(dep, violations)
+	m := built(dep)
+	found := func(rule Rule, reason, fix string) {
+		violations = append(violations, Violation{Module: m.Path, Version: m.Version, Rule: rule, Reason: reason, Fix: fix})
+	}
+	a, asked := answers[m]
+	switch {
+	case !asked && slices.ContainsFunc(violations[before:], func(v Violation) bool { return v.Rule == RuleReplace }):
+		return violations
+	case !asked && modfile.IsDirectoryPath(m.Path):
+		violations = append(violations, Violation{
+			Module: dep.Path, Rule: RuleUnverifiable, Reason: "is replaced by the folder " + m.Path + ", which no registry knows",
+			Fix: "remove the replace directive of " + dep.Path + " from go.mod",
+		})
+		return violations
+	case !asked:
+		found(RuleUnverifiable, "is not built from a version that a registry could know", "build with a published version of "+m.Path)
+		return violations
+	case errors.Is(a.err, fs.ErrNotExist):
+		found(RuleUnverifiable, "is not in the registry", "publish this version, or build with one that is published")
+		return violations
+	case a.err != nil:
+		found(RuleUnverifiable, "cannot be checked: "+shown(a.err.Error()), "check again when the registry answers")
+		return violations
+	case a.Status == (Status{}):
+		return violations
+	}
+	update := "go get " + m.Path + "@latest"
+	if a.Latest != "" {
+		update = "go get " + m.Path + "@" + shown(a.Latest)
+	}
+	if sum := sumOf(dep); sum != "" && a.Sum != "" && sum != a.Sum {
+		found(RuleSum, "is built from "+shown(sum)+", and the registry has "+shown(a.Sum), "find out which one is true before anything else; then build again with an empty module cache")
+	}
+	if a.Retracted != "" && !rs.accepts(dep.Path, RuleRetracted) {
+		found(RuleRetracted, "is retracted: "+shown(a.Retracted), update)
+	}
+	if a.Deprecated != "" && !rs.accepts(dep.Path, RuleDeprecated) {
+		found(RuleDeprecated, "is deprecated: "+shown(a.Deprecated), "replace "+m.Path+" as its notice says")
+	}
+	for rl := range rs.about(dep.Path) {
+		if (rl.minAge.d > 0 || rl.maxBehind.d > 0) && a.Time.IsZero() {
+			found(RuleUnverifiable, because("is of an age that the registry does not tell", rl.reason), "ask a registry that tells times")
+			continue
+		}
+		if old := now.Sub(a.Time); rl.minAge.d > old {
+			found(RuleAge, because(fmt.Sprintf("%s, and must be at least %s old", oldness(old), rl.minAge.text), rl.reason),
+				"use an older version, or wait until "+a.Time.Add(rl.minAge.d).UTC().Format(time.DateTime)+" UTC")
+		}
+		if rl.maxBehind.d > 0 && a.LatestTime.IsZero() && behind(m.Version, a.Latest) {
+			found(RuleUnverifiable, because("is behind "+shown(a.Latest)+", of an age that the registry does not tell", rl.reason), "ask a registry that tells times")
+			continue
+		}
+		if rl.maxBehind.d > 0 && a.LatestTime.Sub(a.Time) > rl.maxBehind.d && behind(m.Version, a.Latest) {
+			found(RuleAge, because(fmt.Sprintf("is %s older than %s, and may be %s", days(a.LatestTime.Sub(a.Time)), shown(a.Latest), rl.maxBehind.text), rl.reason), update)
+		}
+	}
+	return violations
+}
+
+func (rs *rules) accepts(path string, what Rule) bool {
+	for rl := range rs.about(path) {
+		if slices.Contains(rl.accept, what) {
+			return true
+		}
+	}
+	return false
+}
+
+func sumOf(dep *debug.Module) string {
+	if dep.Replace != nil {
+		return dep.Replace.Sum
+	}
+	return dep.Sum
+}
+
+// behind tells whether there is a later version than the one that runs.
+func behind(version, latest string) bool {
+	return semver.IsValid(version) && semver.IsValid(latest) && semver.Compare(version, latest) < 0
+}
+
+func oldness(d time.Duration) string {
+	if d < 0 {
+		return "has a date in the future"
+	}
+	return "is " + days(d) + " old"
+}
+
+func days(d time.Duration) string {
+	switch n := int(d / (24 * time.Hour)); {
+	case n == 0:
+		return "less than a day"
+	case n == 1:
+		return "1 day"
+	default:
+		return fmt.Sprintf("%d days", n)
+	}
 }

@@ -45,7 +45,7 @@ func TestFleetForks(t *testing.T) {
 	f, err := pkgmgmt.NewFleet([]pkgmgmt.Target{{Service: "shop", BuildInfo: bi("v1.0.0")}, {Service: "till", BuildInfo: bi("v1.9.0")}}, nil)
 	require.NoError(t, err)
 	r := f.Collect(t.Context())
-	require.Equal(t, pkgmgmt.FleetSkewed, r.Worst())
+	require.Equal(t, pkgmgmt.FleetVerdictSkewed, r.Worst())
 }
 
 func TestWhyAVersionIsBlocked(t *testing.T) {

@@ -1,8 +1,9 @@
 // Package pkgmgmt holds the modules that a program is built from against a policy:
 // which versions of which shared packages a service may run.
 //
-// Most programs need two names. [ParsePolicy] reads the policy, and [Policy.Check]
-// compares the build information of a program with it:
+// Most programs need two names. [ParsePolicy] reads the policy, or [OpenPolicy] follows a
+// document that changes, and [Policy.Check] compares the build information of a program
+// with it:
 //
 //	pol, err := pkgmgmt.ParsePolicy("packages.yaml", data)
 //	bi, _ := debug.ReadBuildInfo()
@@ -18,7 +19,7 @@
 // The test binary of a library records no modules, so a check inside of its tests
 // checks nothing: [Policy.Check] says so, with a violation.
 //
-// What build information does not tell, [Policy.CheckWith] asks a [Registry]: whether a
+// What build information does not tell, [Policy.CheckWith] asks a [ModuleSource]: whether a
 // version has been retracted, a module deprecated, how old they are, and whether the
 // program was built from what the registry has. [NewProxy] reads any module proxy.
 //

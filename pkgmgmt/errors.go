@@ -1,35 +1,42 @@
 package pkgmgmt
 
-import (
-	"fmt"
-	"strings"
+import "github.com/upkeep-go/upkeep/internal/document"
 
-	"github.com/upkeep-go/upkeep/internal/document"
+// A Severity says how bad a [Fault] is.
+type Severity int
+
+const (
+	// SeverityError means that the policy cannot be used.
+	SeverityError Severity = iota
+	// SeverityWarning means that it can be used, and is probably a mistake.
+	SeverityWarning
 )
 
-// A Fault is one thing wrong with a policy. [ParsePolicy] returns all of them
-// together, as [Faults].
+// String returns "error" or "warning".
+func (s Severity) String() string {
+	if s == SeverityWarning {
+		return "warning"
+	}
+	return "error"
+}
+
+// A Fault is one thing wrong with a policy. [ParsePolicy] and [OpenPolicy] return all of
+// them together, as [Faults].
 type Fault struct {
-	File   string // the policy's name, as given to ParsePolicy
-	Line   int    // from 1; 0 when not known
-	Column int    // from 1, in characters; 0 when not known
-	Module string // the pattern of the rule; empty when the fault stands outside one
-	Field  string // "require", "allow[2]"; empty when the fault is in no field
-	Err    error
+	File     string // the policy's name
+	Line     int    // from 1; 0 when not known
+	Column   int    // from 1, in characters; 0 when not known
+	Rule     string // the module pattern of the rule. Empty when the fault is in no rule
+	Field    string // "require", "allow[2]". Empty when the fault is in no field
+	Severity Severity
+	Err      error
 }
 
 // Error gives the place, the rule, the field and the fault:
 //
-//	packages.yaml:7:14: module "golang.org/x/crypto": require: improper constraint: "at least 1.4"
+//	packages.yaml:7:14: rule "golang.org/x/crypto": require: improper constraint: "at least 1.4"
 func (f *Fault) Error() string {
-	text := document.Place(f.File, f.Line, f.Column)
-	if f.Module != "" {
-		text += fmt.Sprintf(": module %q", f.Module)
-	}
-	if f.Field != "" {
-		text += ": " + f.Field
-	}
-	return text + ": " + f.Err.Error()
+	return document.FaultText(f.File, f.Line, f.Column, "rule", f.Rule, f.Field, f.Err)
 }
 
 func (f *Fault) Unwrap() error { return f.Err }
@@ -38,18 +45,7 @@ func (f *Fault) Unwrap() error { return f.Err }
 type Faults []*Fault
 
 // Error gives one fault a line, at most fifty of them.
-func (fs Faults) Error() string {
-	const most = 50
-	lines := make([]string, 0, min(len(fs), most+1))
-	for i, f := range fs {
-		if i == most {
-			lines = append(lines, fmt.Sprintf("and %d more", len(fs)-most))
-			break
-		}
-		lines = append(lines, f.Error())
-	}
-	return strings.Join(lines, "\n")
-}
+func (fs Faults) Error() string { return document.FaultsText(fs) }
 
 // Unwrap lets errors.As find the first [*Fault], and errors.Is look at each.
 func (fs Faults) Unwrap() []error {

@@ -88,7 +88,7 @@ func ExamplePolicy_Check_binary() {
 }
 
 // A private registry comes before a public one, which never hears of private names.
-func ExampleRegistries() {
+func ExampleModuleSources() {
 	proxy := exampleProxy()
 	defer proxy.Close()
 	private, err := pkgmgmt.NewProxy(proxy.URL, &pkgmgmt.ProxyOptions{Modules: []string{"corp.example/..."}})
@@ -100,7 +100,7 @@ func ExampleRegistries() {
 		fmt.Println("the public one is asked for", path)
 		return pkgmgmt.Status{Latest: version}, nil
 	})
-	registries := pkgmgmt.Registries{private, public}
+	registries := pkgmgmt.ModuleSources{private, public}
 	for _, path := range []string{"corp.example/money", "corp.example/secret", "golang.org/x/mod"} {
 		st, err := registries.Status(context.Background(), path, "v1.0.0")
 		fmt.Println(path, st.Latest, err)
@@ -140,8 +140,8 @@ func ExampleFleet() {
 		{Service: "shop", Environment: "production", URL: shop.URL},
 		{Service: "cart", Environment: "production", URL: cart.URL},
 	}, &pkgmgmt.FleetOptions{
-		Registry:  registry,
-		Authorize: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer token"); return nil },
+		Registry:    registry,
+		Credentials: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer token"); return nil },
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -1,7 +1,9 @@
 package pkgmgmt_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 
 	"github.com/upkeep-go/upkeep/pkgmgmt"
@@ -57,9 +59,9 @@ func ExampleParsePolicy() {
 `))
 	fmt.Println(err)
 	// Output:
-	// packages.yaml:3:14: module "golang.org/x/crypto": require: improper constraint: "at least 0.31"
-	// packages.yaml:4:5: module: is missing
-	// packages.yaml:4:5: modul: is no field of a rule
+	// packages.yaml:3:14: rule "golang.org/x/crypto": require: improper constraint: "at least 0.31"
+	// packages.yaml:4:5: rules[1].module: is required
+	// packages.yaml:4:5: rules[1]: unknown field "modul" (did you mean "module"?)
 }
 
 // A library's test binary records no modules: a check inside of a test would pass whatever the
@@ -76,4 +78,21 @@ func ExamplePolicy_Check_testBinary() {
 	}
 	// Output:
 	// this test binary records no modules, so there is nothing to check; to fix: check the program as it is deployed: a binary built by the go command from a module
+}
+
+// A service warns as its policy changes, without a new release.
+func ExampleOpenPolicy() {
+	packages := pkgmgmt.Bytes("packages.yaml", []byte(`rules: [{module: golang.org/x/crypto, require: ">=0.31", reason: CVE-2024-45337}]`)) // or File, FS, HTTP, Koanf
+	pol, err := pkgmgmt.OpenPolicy(context.Background(), packages, &pkgmgmt.PolicyOptions{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pol.Close()
+	bi := &debug.BuildInfo{Main: debug.Module{Path: "corp.example/shop"}, Deps: []*debug.Module{{Path: "golang.org/x/crypto", Version: "v0.30.0"}}}
+	for _, v := range pol.Check(bi) {
+		fmt.Println(v)
+	}
+	// Output:
+	// golang.org/x/crypto v0.30.0: does not satisfy >=0.31 (CVE-2024-45337); to fix: go get golang.org/x/crypto@latest, or another version that satisfies >=0.31
 }

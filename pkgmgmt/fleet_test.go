@@ -89,7 +89,7 @@ a.example/log: is a folder, while shop has v1.2.0; to fix: remove the replace di
 a.example/log v1.2.0: is behind v1.3.0; to fix: go get a.example/log@v1.3.0 (shop in production)
 a.example/old v1.3.0: must not be used: archived; to fix: remove the dependency on a.example/old; use a.example/new in its place (shop in production)
 `, table(t, report))
-	require.Equal(t, pkgmgmt.FleetUnknown, report.Worst())
+	require.Equal(t, pkgmgmt.FleetVerdictUnknown, report.Worst())
 
 	text, err := json.Marshal(report)
 	require.NoError(t, err)
@@ -104,9 +104,9 @@ func TestFleetSumsThatDiffer(t *testing.T) {
 	one, two := target("one", "", "a.example/x v1.0.0"), target("two", "", "a.example/x v1.0.0")
 	one.BuildInfo.Deps[0].Sum, two.BuildInfo.Deps[0].Sum = "h1:a", "h1:b"
 	report := fleet(t, nil, one, two).Collect(t.Context())
-	require.Equal(t, pkgmgmt.FleetSkewed, report.Rows[0].Verdict)
+	require.Equal(t, pkgmgmt.FleetVerdictSkewed, report.Rows[0].Verdict)
 	require.Equal(t, "has another content than the same version in one", report.Rows[1].Findings[0].Reason)
-	require.Equal(t, pkgmgmt.FleetFine, (&pkgmgmt.FleetReport{}).Worst())
+	require.Equal(t, pkgmgmt.FleetVerdictFine, (&pkgmgmt.FleetReport{}).Worst())
 	empty, err := json.Marshal(fleet(t, nil).Collect(t.Context()))
 	require.NoError(t, err)
 	require.Contains(t, string(empty), `"rows":[]`)
@@ -156,7 +156,7 @@ func TestFleetFiles(t *testing.T) {
 		report := fleet(t, nil, pkgmgmt.Target{Service: "shop", File: name}).Collect(t.Context())
 		require.Len(t, report.Rows, 1, name)
 		row := report.Rows[0]
-		if row.Verdict == pkgmgmt.FleetUnknown {
+		if row.Verdict == pkgmgmt.FleetVerdictUnknown {
 			require.Contains(t, row.Findings[0].Reason, want, name)
 		} else {
 			require.Equal(t, want, row.Module+" "+row.Version+" "+string(row.Verdict), name)
@@ -213,11 +213,11 @@ func TestHostileEndpoints(t *testing.T) {
 				timeout = 100 * time.Millisecond
 			}
 			report := fleet(
-				t, &pkgmgmt.FleetOptions{HTTP: client(t), Timeout: timeout, Authorize: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer secret"); return nil }},
+				t, &pkgmgmt.FleetOptions{HTTP: client(t), Timeout: timeout, Credentials: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer secret"); return nil }},
 				pkgmgmt.Target{Service: "shop", URL: s.URL},
 			).Collect(t.Context())
 			require.Len(t, report.Rows, 1)
-			require.Equal(t, pkgmgmt.FleetUnknown, report.Rows[0].Verdict)
+			require.Equal(t, pkgmgmt.FleetVerdictUnknown, report.Rows[0].Verdict)
 			require.Contains(t, report.Rows[0].Findings[0].Reason, c.want)
 			require.NotContains(t, table(t, report), "secret")
 		})
@@ -229,13 +229,13 @@ func TestHostileEndpoints(t *testing.T) {
 		s := httptest.NewServer(kind(say("go\tgo1.26\npath\tshop\nmod\tshop\tv1\x1b[31m\ndep\ta\x1b[2J/x\tv1.0.0\u202e\n")))
 		t.Cleanup(s.Close)
 		report := fleet(t, &pkgmgmt.FleetOptions{HTTP: client(t)}, pkgmgmt.Target{Service: "shop", URL: s.URL}).Collect(t.Context())
-		require.Equal(t, "a [2J/x", report.Rows[0].Module)
+		require.Equal(t, "a\uFFFD[2J/x", report.Rows[0].Module)
 		require.NotContains(t, table(t, report), "\x1b")
 		require.NotContains(t, table(t, report), "\u202e")
 	})
 	t.Run("no token", func(t *testing.T) {
 		t.Parallel()
-		report := fleet(t, &pkgmgmt.FleetOptions{Authorize: func(*http.Request) error { return errors.New("the vault is closed") }}, pkgmgmt.Target{Service: "shop", URL: elsewhere.URL}).Collect(t.Context())
+		report := fleet(t, &pkgmgmt.FleetOptions{Credentials: func(*http.Request) error { return errors.New("the vault is closed") }}, pkgmgmt.Target{Service: "shop", URL: elsewhere.URL}).Collect(t.Context())
 		require.Equal(t, "no token: the vault is closed", report.Rows[0].Findings[0].Reason)
 	})
 }
@@ -361,7 +361,7 @@ func TestFleetOfProcesses(t *testing.T) {
 		return nil
 	}
 	f := fleet(
-		t, &pkgmgmt.FleetOptions{HTTP: client(t), Authorize: authorize, Policy: pol, Registry: reg},
+		t, &pkgmgmt.FleetOptions{HTTP: client(t), Credentials: authorize, Policy: pol, Registry: reg},
 		pkgmgmt.Target{Service: "shop", Environment: "production", URL: shop},
 		pkgmgmt.Target{Service: "cart", Environment: "production", URL: cart},
 		pkgmgmt.Target{Service: "blind", Environment: "production", URL: cart + "/blind"},

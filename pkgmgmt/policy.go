@@ -1,273 +1,206 @@
 package pkgmgmt
 
 import (
-	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
-	"github.com/upkeep-go/upkeep/internal/document"
+	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A Policy says which modules a program may be built from. It is made by
-// [ParsePolicy], does not change, and may be used by any number of goroutines.
-type Policy struct {
-	exact         map[string][]*rule // by the module path of rules whose pattern is one
-	patterns      []*rule
-	allow         []pattern
-	allowExact    map[string]bool
-	restricted    bool // allow is given
-	forbidReplace bool
-	ages          bool // a rule is about the age of versions
+// PolicyOptions are what [OpenPolicy] works with. Nil options are the defaults.
+type PolicyOptions struct {
+	// Poll is the time between loads of the document, varied by a tenth. Zero means 15 s.
+	Poll time.Duration
+
+	// LastGood names a file that keeps the last accepted document, for a start without its
+	// source. Empty means none.
+	LastGood string
+
+	// Fallback is the document for a start with neither source nor last good copy, usually
+	// an embedded one. Empty means none.
+	Fallback []byte
+
+	// Logger logs what becomes of the document. Nil means slog.Default().
+	Logger *slog.Logger
 }
 
-type rule struct {
-	module      pattern
-	require     constraint
-	required    bool
-	deny        string
-	denied      bool
-	replacement string
-	reason      string
-	minAge      age
-	maxBehind   age
-	accept      []Rule
+// A Policy says which modules a program may be built from. [ParsePolicy] makes one that
+// does not change, [OpenPolicy] one that follows a document. It may be used by any number
+// of goroutines.
+type Policy struct {
+	current atomic.Pointer[rules]
+	keeper  *live.Keeper[rules] // nil unless there is a source
 }
 
 // ParsePolicy reads a policy, JSON or YAML, whose form the package comment gives.
 // name is what errors call it. The error is [Faults], all of them.
 func ParsePolicy(name string, data []byte) (*Policy, error) {
-	root, err := document.Parse(name, data)
+	rs, err := parseRules(name, data)
 	if err != nil {
-		fault := &Fault{File: name, Err: err}
-		var syntax *document.SyntaxError
-		if errors.As(err, &syntax) {
-			fault.Line, fault.Column, fault.Err = syntax.Line, syntax.Column, syntax.Err
-		}
-		return nil, Faults{fault}
+		return nil, err
 	}
-	r := reader{file: name}
-	pol := r.policy(root)
-	if len(r.faults) > 0 {
-		slices.SortStableFunc(r.faults, func(a, b *Fault) int {
-			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-		})
-		return nil, r.faults
+	sum := sha256.Sum256(data)
+	rs.revision = hex.EncodeToString(sum[:8])
+	pol := &Policy{}
+	pol.current.Store(rs)
+	return pol, nil
+}
+
+// OpenPolicy makes a policy of a source's document, in the form of [ParsePolicy], and
+// follows its changes until [Policy.Close]. A document that cannot be loaded or has a fault
+// is refused whole: the rules before it stay in effect, and [Policy.Problems] has the
+// reason.
+//
+// At the start the document comes from the source, else from PolicyOptions.LastGood, else
+// from PolicyOptions.Fallback. Without any of them the error is that of the source, which
+// wraps [Faults] for a document with faults. ctx bounds the start only.
+func OpenPolicy(ctx context.Context, src Source, opts *PolicyOptions) (*Policy, error) {
+	if src == nil {
+		return nil, errors.New("pkgmgmt: the source is nil")
+	}
+	var o PolicyOptions
+	if opts != nil {
+		o = *opts
+	}
+	pol := &Policy{}
+	pol.keeper = live.Start(context.WithoutCancel(ctx), src, live.Options[rules]{
+		Parse: func(name string, data []byte, _ *rules) (*rules, []error, error) {
+			rs, err := parseRules(name, data)
+			return rs, nil, err
+		},
+		OnUpdate: func(s *live.Snapshot[rules]) { pol.current.Store(s.Value) },
+		Poll:     o.Poll,
+		LastGood: o.LastGood,
+		Fallback: o.Fallback,
+		Logger:   o.Logger,
+	})
+	if err := pol.keeper.Ready(ctx); err != nil {
+		_ = pol.keeper.Close()
+		return nil, fmt.Errorf("pkgmgmt: %w", err)
 	}
 	return pol, nil
 }
 
-// A reader turns a tree into a policy and gathers what is wrong with it.
-type reader struct {
-	file   string
-	module string // pattern of the rule that is being read
-	faults Faults
-}
-
-func (r *reader) fault(at *document.Node, field, format string, args ...any) {
-	r.faults = append(r.faults, &Fault{File: r.file, Line: at.Line, Column: at.Column, Module: r.module, Field: field, Err: fmt.Errorf(format, args...)})
-}
-
-func (r *reader) policy(root *document.Node) *Policy {
-	pol := &Policy{exact: map[string][]*rule{}, allowExact: map[string]bool{}}
-	if root.Kind != document.Map {
-		r.fault(root, "", "the policy must be a map, got %v", root.Kind)
-		return pol
+// Close ends the following of a document. The rules stay in effect. It may be called
+// twice, and does nothing for a policy without a source.
+func (pol *Policy) Close() error {
+	if pol.keeper == nil {
+		return nil
 	}
-	for i, key := range root.Keys {
-		value := root.Items[i]
-		switch key.Text {
-		case "rules":
-			for _, item := range r.list(value, "rules") {
-				if rl := r.rule(item); rl != nil {
-					pol.add(rl)
-				}
-			}
-		case "allow":
-			pol.restricted = true
-			for j, item := range r.list(value, "allow") {
-				if p, ok := r.pattern(item, fmt.Sprintf("allow[%d]", j)); ok && p.plain() {
-					pol.allowExact[p.text] = true
-				} else if ok {
-					pol.allow = append(pol.allow, p)
-				}
-			}
-		case "forbidReplace":
-			if value.Kind != document.Bool {
-				r.fault(value, "forbidReplace", "must be true or false, got %v", value.Kind)
-			}
-			pol.forbidReplace = value.Text == "true"
-		default:
-			r.fault(key, key.Text, "is no field of a policy")
+	return pol.keeper.Close()
+}
+
+// Revision names the content of the document in effect.
+func (pol *Policy) Revision() string {
+	if pol.keeper == nil {
+		return pol.current.Load().revision
+	}
+	return pol.keeper.Snapshot().Revision
+}
+
+// Problems returns what is wrong now: the document cannot be loaded or has faults, so that
+// the one before is in effect, or the last good copy cannot be written.
+func (pol *Policy) Problems() []error {
+	if pol.keeper == nil {
+		return nil
+	}
+	var problems []error
+	s := pol.keeper.Status()
+	if s.Err != nil {
+		problems = append(problems, s.Err)
+	}
+	if s.SaveErr != nil {
+		problems = append(problems, fmt.Errorf("last good copy: %w", s.SaveErr))
+	}
+	return problems
+}
+
+// Stats returns figures about the document; a policy without a source has none:
+//
+//   - document_updates: documents accepted; document_failures: attempts that failed;
+//   - document_age_seconds: since the document in effect was accepted;
+//     document_checked_seconds: since its source last gave an acceptable one, -1 for
+//     never;
+//   - problems: as many as Problems returns.
+func (pol *Policy) Stats() map[string]float64 {
+	if pol.keeper == nil {
+		return map[string]float64{}
+	}
+	s := pol.keeper.Status()
+	checked := -1.0
+	if !s.Checked.IsZero() {
+		checked = time.Since(s.Checked).Seconds()
+	}
+	return map[string]float64{
+		"document_updates": float64(s.Updates), "document_failures": float64(s.Failures),
+		"document_age_seconds": time.Since(pol.keeper.Snapshot().Since).Seconds(), "document_checked_seconds": checked,
+		"problems": float64(len(pol.Problems())),
+	}
+}
+
+// rules are those in effect now. A nil policy has none.
+func (pol *Policy) rules() *rules {
+	if pol == nil {
+		return &rules{}
+	}
+	return pol.current.Load()
+}
+
+// Check compares the modules that a program was built from with the policy, and
+// returns what violates it in the order of the build information, nil if nothing
+// does. The main module itself is not checked.
+//
+// Where bi is nil or names no modules at all, because it is a library's test binary or
+// was built by a tool that records none, there is one violation, [RuleUnverifiable].
+// There is one, too, where the policy has rules about ages: [Policy.CheckWith] keeps those.
+func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
+	if v, ok := unverifiable(bi); ok {
+		return []Violation{v}
+	}
+	rs := pol.rules()
+	var violations []Violation
+	for _, dep := range bi.Deps {
+		if dep != nil {
+			violations = rs.check(dep, violations)
 		}
 	}
-	return pol
+	if rs.ages {
+		violations = append(violations, Violation{
+			Rule:   RuleUnverifiable,
+			Reason: "the policy has rules about ages, which build information does not tell",
+			Fix:    "check with a registry",
+		})
+	}
+	return violations
 }
 
-func (pol *Policy) add(rl *rule) {
-	pol.ages = pol.ages || rl.minAge.d > 0 || rl.maxBehind.d > 0
-	if rl.module.plain() {
-		pol.exact[rl.module.text] = append(pol.exact[rl.module.text], rl)
-		return
+// CheckWith does what Check does, and also holds the modules against what a module source
+// knows: versions that are retracted, modules that are deprecated, ages, and contents
+// that differ. What the source cannot answer, because it does not have a module or does
+// not respond, is a violation, [RuleUnverifiable].
+//
+// It asks for up to eight modules at a time, and returns soon after ctx ends. Without a
+// source it is Check.
+func (pol *Policy) CheckWith(ctx context.Context, bi *debug.BuildInfo, src ModuleSource) []Violation {
+	if v, ok := unverifiable(bi); ok {
+		return []Violation{v}
 	}
-	pol.patterns = append(pol.patterns, rl)
-}
-
-func (r *reader) list(n *document.Node, field string) []*document.Node {
-	if n.Kind != document.List {
-		r.fault(n, field, "must be a list, got %v", n.Kind)
-		return nil
+	if src == nil {
+		return pol.Check(bi)
 	}
-	return n.Items
-}
-
-func (r *reader) pattern(n *document.Node, field string) (p pattern, ok bool) {
-	text := r.text(n, field)
-	if text == "" {
-		return p, false
-	}
-	p, err := parsePattern(text)
-	if err != nil {
-		r.fault(n, field, "%w", err)
-		return p, false
-	}
-	return p, true
-}
-
-// text reads a text, which must not be empty.
-func (r *reader) text(n *document.Node, field string) string {
-	switch {
-	case n.Kind != document.String:
-		r.fault(n, field, "must be a text, got %v", n.Kind)
-		return ""
-	case n.Text == "":
-		r.fault(n, field, "must not be empty")
-	}
-	return n.Text
-}
-
-func (r *reader) rule(n *document.Node) *rule {
-	r.module = ""
-	if n.Kind != document.Map {
-		r.fault(n, "rules", "a rule must be a map, got %v", n.Kind)
-		return nil
-	}
-	before := len(r.faults)
-	var rl rule
-	if m := n.Get("module"); m == nil {
-		r.fault(n, "module", "is missing")
-	} else {
-		rl.module, _ = r.pattern(m, "module")
-		r.module = rl.module.text
-	}
-	defer func() { r.module = "" }()
-	for i, key := range n.Keys {
-		value := n.Items[i]
-		switch key.Text {
-		case "module":
-		case "require":
-			text := r.text(value, "require")
-			if text == "" {
-				continue
-			}
-			var err error
-			if rl.require, err = parseConstraint(text); err != nil {
-				r.fault(value, "require", "%w", err)
-			}
-			rl.required = true
-		case "deny":
-			rl.deny, rl.denied = r.text(value, "deny"), true
-		case "replacement":
-			rl.replacement = r.text(value, "replacement")
-		case "reason":
-			rl.reason = r.text(value, "reason")
-		case "minAge":
-			rl.minAge = r.age(value, "minAge")
-		case "maxBehind":
-			rl.maxBehind = r.age(value, "maxBehind")
-		case "accept":
-			rl.accept = r.accept(value)
-		default:
-			r.fault(key, key.Text, "is no field of a rule")
+	rs, answers, now := pol.rules(), ask(ctx, src, wanted(nil, bi)), time.Now()
+	var violations []Violation
+	for _, dep := range bi.Deps {
+		if dep != nil {
+			violations = rs.checkWith(dep, answers, now, violations)
 		}
 	}
-	limits := rl.required || rl.minAge.d > 0 || rl.maxBehind.d > 0
-	kinds := 0
-	for _, is := range []bool{limits, rl.denied, len(rl.accept) > 0} {
-		if is {
-			kinds++
-		}
-	}
-	switch {
-	case len(r.faults) > before:
-		return nil
-	case kinds == 0:
-		r.fault(n, "", "must have require, minAge, maxBehind, deny or accept")
-		return nil
-	case kinds > 1:
-		r.fault(n, "", "must have only one of: require with minAge and maxBehind; deny; accept")
-		return nil
-	case rl.replacement != "" && !rl.denied:
-		r.fault(n.Get("replacement"), "replacement", "goes with deny")
-		return nil
-	case rl.reason != "" && rl.denied:
-		r.fault(n.Get("reason"), "reason", "does not go with deny, which says its reason itself")
-		return nil
-	case rl.reason == "" && len(rl.accept) > 0:
-		r.fault(n.Get("accept"), "accept", "needs a reason")
-		return nil
-	}
-	return &rl
-}
-
-// accept reads what a rule puts up with.
-func (r *reader) accept(n *document.Node) []Rule {
-	var all []Rule
-	for i, item := range r.list(n, "accept") {
-		field := fmt.Sprintf("accept[%d]", i)
-		switch text := r.text(item, field); Rule(text) {
-		case RuleDeprecated, RuleRetracted:
-			all = append(all, Rule(text))
-		case "":
-		default:
-			r.fault(item, field, "must be deprecated or retracted, got %q", text)
-		}
-	}
-	if n.Kind == document.List && len(n.Items) == 0 {
-		r.fault(n, "accept", "must not be empty")
-	}
-	return all
-}
-
-// An age is a span of time, as people write it.
-type age struct {
-	text string
-	d    time.Duration
-}
-
-// maxAge bounds ages. What is longer is a slip of the pen.
-const maxAge = 100 * 365 * 24 * time.Hour
-
-// age reads "36h" as [time.ParseDuration] does, and "14d".
-func (r *reader) age(n *document.Node, field string) age {
-	text := r.text(n, field)
-	if text == "" {
-		return age{}
-	}
-	var d time.Duration
-	days, isDays := strings.CutSuffix(text, "d")
-	if number, err := strconv.ParseUint(days, 10, 32); isDays && err == nil {
-		d = time.Duration(min(number, uint64(maxAge/(24*time.Hour))+1)) * 24 * time.Hour
-	} else if d, err = time.ParseDuration(text); err != nil {
-		r.fault(n, field, `must be as "36h" or "14d", got %q`, text)
-		return age{}
-	}
-	if d <= 0 || d > maxAge {
-		r.fault(n, field, "must be positive and at most a hundred years, got %q", text)
-		return age{}
-	}
-	return age{text, d}
+	return violations
 }

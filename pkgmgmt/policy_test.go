@@ -260,19 +260,19 @@ allow: {a: b}
 forbidReplace: 1
 allowed: []
 `))
-	require.EqualError(t, err, `packages.yaml:3:14: module "a.example/x": require: improper constraint: "at least 1.4"
-packages.yaml:4:13: module: is no module path, nor a pattern of one: "a.example/../y"
-packages.yaml:6:5: module: is missing
-packages.yaml:7:5: module "a.example/z": must have require, minAge, maxBehind, deny or accept
-packages.yaml:8:5: module "a.example/z": must have only one of: require with minAge and maxBehind; deny; accept
-packages.yaml:11:56: module "a.example/z": replacement: goes with deny
-packages.yaml:12:46: module "a.example/z": reason: does not go with deny, which says its reason itself
-packages.yaml:13:33: module "a.example/z": deny: must not be empty
-packages.yaml:13:37: module "a.example/z": owner: is no field of a rule
-packages.yaml:14:5: rules: a rule must be a map, got a number
+	require.EqualError(t, err, `packages.yaml:3:14: rule "a.example/x": require: improper constraint: "at least 1.4"
+packages.yaml:4:13: rules[1].module: is no module path, nor a pattern of one: "a.example/../y"
+packages.yaml:6:5: rules[2].module: is required
+packages.yaml:7:5: rule "a.example/z": must have require, minAge, maxBehind, deny or accept
+packages.yaml:8:5: rule "a.example/z": must have only one of: require with minAge and maxBehind; deny; accept
+packages.yaml:11:56: rule "a.example/z": replacement: goes with deny
+packages.yaml:12:46: rule "a.example/z": reason: does not go with deny, which gives its reason itself
+packages.yaml:13:33: rule "a.example/z": deny: must not be empty
+packages.yaml:13:37: rule "a.example/z": unknown field "owner"
+packages.yaml:14:5: rules[8]: must be a map, got a number
 packages.yaml:15:8: allow: must be a list, got a map
 packages.yaml:16:16: forbidReplace: must be true or false, got a number
-packages.yaml:17:1: allowed: is no field of a policy`)
+packages.yaml:17:1: unknown field "allowed"`)
 	var fault *pkgmgmt.Fault
 	require.ErrorAs(t, err, &fault)
 	require.Equal(t, "require", fault.Field)
@@ -281,7 +281,7 @@ packages.yaml:17:1: allowed: is no field of a policy`)
 	for text, want := range map[string]string{
 		"":        "packages.yaml: the document is empty",
 		"null":    "packages.yaml:1:1: the document is null",
-		"[]":      "packages.yaml:1:1: the policy must be a map, got a list",
+		"[]":      "packages.yaml:1:1: must be a map, got a list",
 		"a: b: c": "packages.yaml: mapping values are not allowed in this context",
 	} {
 		_, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(text))
@@ -299,15 +299,15 @@ packages.yaml:17:1: allowed: is no field of a policy`)
   - {module: a.example/x, accept: [deny], reason: no}
   - {module: a.example/x, accept: [retracted], minAge: 1d, reason: both}
 `))
-	require.EqualError(t, err, `packages.yaml:2:35: module "a.example/x": minAge: must be as "36h" or "14d", got "soon"
-packages.yaml:3:35: module "a.example/x": minAge: must be positive and at most a hundred years, got "-1h"
-packages.yaml:3:51: module "a.example/x": maxBehind: must be positive and at most a hundred years, got "40000d"
-packages.yaml:4:38: module "a.example/x": maxBehind: must be as "36h" or "14d", got "99999999999d"
-packages.yaml:5:35: module "a.example/x": minAge: must be a text, got a number
-packages.yaml:6:35: module "a.example/x": accept: needs a reason
-packages.yaml:7:35: module "a.example/x": accept: must not be empty
-packages.yaml:8:36: module "a.example/x": accept[0]: must be deprecated or retracted, got "deny"
-packages.yaml:9:5: module "a.example/x": must have only one of: require with minAge and maxBehind; deny; accept`)
+	require.EqualError(t, err, `packages.yaml:2:35: rule "a.example/x": minAge: must be a duration such as "90m", "2h" or "3d", got "soon"
+packages.yaml:3:35: rule "a.example/x": minAge: must be positive, got "-1h"
+packages.yaml:3:51: rule "a.example/x": maxBehind: must be at most 36500d, got "40000d"
+packages.yaml:4:38: rule "a.example/x": maxBehind: must be a duration such as "90m", "2h" or "3d", got "99999999999d"
+packages.yaml:5:35: rule "a.example/x": minAge: must be a duration such as "90m", "2h" or "3d", got a number
+packages.yaml:6:35: rule "a.example/x": accept: needs a reason
+packages.yaml:7:35: rule "a.example/x": accept: must not be empty
+packages.yaml:8:36: rule "a.example/x": accept[0]: must be deprecated or retracted, got "deny"
+packages.yaml:9:5: rule "a.example/x": must have only one of: require with minAge and maxBehind; deny; accept`)
 
 	_, err = pkgmgmt.ParsePolicy("p", []byte("rules: ["+strings.Repeat("1,", 100)+"]"))
 	require.ErrorContains(t, err, "and 50 more")

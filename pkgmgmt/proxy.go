@@ -50,7 +50,7 @@ type ProxyOptions struct {
 	Keep time.Duration
 }
 
-// A Proxy is a [Registry] that reads the module proxy protocol
+// A Proxy is a [ModuleSource] that reads the module proxy protocol
 // (https://go.dev/ref/mod#goproxy-protocol), which private registries and the public
 // proxies speak. It may be used by any number of goroutines.
 //
@@ -383,7 +383,7 @@ func (p *Proxy) stream(ctx context.Context, name string, limit int64, timeout ti
 		// Why a version is blocked stands there, for one; the go command prints it, too.
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/plain" {
 			if said, _ := io.ReadAll(io.LimitReader(resp.Body, 600)); len(bytes.TrimSpace(said)) > 0 {
-				err = fmt.Errorf("%w: %s", err, clean(string(said)))
+				err = fmt.Errorf("%w: %s", err, shown(string(said)))
 			}
 		}
 		return err

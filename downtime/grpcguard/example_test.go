@@ -141,7 +141,7 @@ windows:
 `, time.Now().UTC().Format(time.RFC3339)), "{}", &grpcguard.Options{
 		Classify: func(fullMethod string) downtime.Effect {
 			if fullMethod == "/orders.v1.Orders/Create" { // let us say that it does
-				return downtime.Read
+				return downtime.EffectRead
 			}
 			return grpcguard.Idempotency(fullMethod)
 		},

@@ -19,21 +19,21 @@ import (
 func Idempotency(fullMethod string) downtime.Effect {
 	service, name, ok := cut(fullMethod)
 	if !ok {
-		return downtime.Write
+		return downtime.EffectWrite
 	}
 	// A service of that name has it below itself: package.Service.Method.
 	full := protoreflect.FullName(strings.Trim(service, "/") + "." + name)
 	found, err := protoregistry.GlobalFiles.FindDescriptorByName(full)
 	if err != nil {
-		return downtime.Write
+		return downtime.EffectWrite
 	}
 	definition, ok := found.(protoreflect.MethodDescriptor)
 	if !ok {
-		return downtime.Write
+		return downtime.EffectWrite
 	}
 	options, ok := definition.Options().(*descriptorpb.MethodOptions)
 	if ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
-		return downtime.Read
+		return downtime.EffectRead
 	}
-	return downtime.Write
+	return downtime.EffectWrite
 }

@@ -95,9 +95,9 @@ func TestReadOnly(t *testing.T) {
 		r = newRig(t, readOnly, &grpcguard.Options{Classify: func(fullMethod string) downtime.Effect {
 			asked[fullMethod]++
 			if strings.HasSuffix(fullMethod, "/Create") {
-				return downtime.Read
+				return downtime.EffectRead
 			}
-			return downtime.Write
+			return downtime.EffectWrite
 		}}, &orders{})
 		for range 3 {
 			st, _ = r.call(t.Context(), ordersGet)
@@ -112,17 +112,17 @@ func TestReadOnly(t *testing.T) {
 func TestIdempotency(t *testing.T) {
 	t.Parallel()
 	for fullMethod, want := range map[string]downtime.Effect{
-		ordersGet:                      downtime.Read,
-		ordersCreate:                   downtime.Write,
-		"/orders.v1.Orders/Replace":    downtime.Write, // idempotent, but not without effect
-		"/orders.v1.Orders/Nothing":    downtime.Write,
-		"/orders.v1.Orders/":           downtime.Write,
-		"/orders.v1/Orders":            downtime.Write, // a service
-		"/google.protobuf/StringValue": downtime.Write, // a message
-		"":                             downtime.Write,
-		"orders.v1.Orders/Get":         downtime.Write,
-		"//":                           downtime.Write,
-		"/\xff/..":                     downtime.Write,
+		ordersGet:                      downtime.EffectRead,
+		ordersCreate:                   downtime.EffectWrite,
+		"/orders.v1.Orders/Replace":    downtime.EffectWrite, // idempotent, but not without effect
+		"/orders.v1.Orders/Nothing":    downtime.EffectWrite,
+		"/orders.v1.Orders/":           downtime.EffectWrite,
+		"/orders.v1/Orders":            downtime.EffectWrite, // a service
+		"/google.protobuf/StringValue": downtime.EffectWrite, // a message
+		"":                             downtime.EffectWrite,
+		"orders.v1.Orders/Get":         downtime.EffectWrite,
+		"//":                           downtime.EffectWrite,
+		"/\xff/..":                     downtime.EffectWrite,
 	} {
 		require.Equal(t, want, grpcguard.Idempotency(fullMethod), fullMethod)
 	}

@@ -114,7 +114,7 @@ func TestStreamsThatWindowsDoNotEnd(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				why := make(chan error, 1)
 				r := newRig(t, windows(window("w", time.Minute, time.Hour, c.window)), &grpcguard.Options{
-					StreamGrace: c.grace, Classify: func(string) downtime.Effect { return downtime.Read },
+					StreamGrace: c.grace, Classify: func(string) downtime.Effect { return downtime.EffectRead },
 				}, &orders{watch: untilDone(why)})
 				ctx, cancel := context.WithCancel(t.Context())
 				cs := r.stream(ctx, t, ordersWatch)

@@ -61,18 +61,49 @@
 //
 // # What PostgreSQL needs
 //
-// Version 12 or later, the primary; no extension, no table, no privilege. A replica
-// takes one connection of its own, and one lock and two for each near window of the
-// server's lock table (max_locks_per_transaction times max_connections, shared by all);
-// an operator one connection, and another for each Look. While a window is near a
-// replica's session is seen to run pg_sleep all the time: five statements a second. That is
-// how it hears of its end at once.
+// Version 12 or later, the primary; no extension, no table, no privilege. A replica takes
+// one connection of its own, a second for a moment every five seconds (up to three when it
+// joins), and one lock and two for each near window of the server's lock table
+// (max_locks_per_transaction times max_connections, shared by all); an operator one
+// connection, and another for each Look. While a window is near a replica's session is seen
+// to run pg_sleep all the time: five statements a second. That is how it hears of its end
+// at once.
 //
-// Sessions must be one's own: pgbouncer in transaction mode gives them to many. This is
-// recognized at the next statement, at the latest within a second or so, and is
-// [ErrPooled]; locks that were left behind in the pooler block until it closes its
-// connection. Fence does work there. Any driver for database/sql will do that
-// has PostgreSQL's $1 for parameters.
+// Any driver for database/sql will do that has PostgreSQL's $1 for parameters.
+//
+// # Poolers
+//
+// A session must be the replica's own: a direct connection, or one through a pooler in
+// session mode. A pooler in transaction or statement mode (pgbouncer, for example) gives
+// one server connection to many clients, so the locks belong to nobody. [Fence] works
+// there, because its lock belongs to the transaction, and [Look] does, which takes none.
+// Replicas and operators get [ErrPooled].
+//
+// The check needs a second connection of the same *sql.DB. While the session is idle, it
+// begins up to three transactions on other connections at once, in two rounds. A pooler in
+// transaction mode uses its idle server connections first, so one of the transactions gets
+// that of the session, and finds the session's mark there; or else the session's next
+// statement gets another server connection, without the mark. A pooler in statement mode
+// refuses the transactions. The check runs before the session takes a lock or changes a
+// setting, and so leaves nothing behind. It runs again, with one transaction, every five
+// seconds while the session lasts, and every statement of the session looks for the mark.
+// Once a replica has seen a pooler it joins only with a check that passed.
+//
+// The check never refuses a session for want of a second connection: if there is none
+// within two seconds, because the *sql.DB, the pooler or the server has no more, the replica
+// logs a warning, joins, and checks again after 20 seconds. With SetMaxOpenConns(1) the
+// check is weaker: the session is closed and opened again three times, and its mark must be
+// gone. A pooler in session mode must therefore reset a server connection between clients,
+// which pgbouncer does by default.
+//
+// Limits: a pooler that prefers to give each client the server connection that it had
+// before is recognized only with up to three server connections. A *sql.DB that leads
+// to several poolers is recognized only when the connections happen to meet in one of them.
+//
+// The tests put pgbouncer 1.18 in front of PostgreSQL 15: transaction mode with pools of 1,
+// 2 and 20 connections, last in first out and round robin, with and without other clients,
+// and statement mode; session mode and direct connections with every limit from one to
+// three, and none. A simulated pooler covers other orders: random, and each client's last.
 //
 // # Whom it trusts
 //

@@ -3,7 +3,6 @@ package quorum
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/upkeep-go/upkeep/downtime"
 )
@@ -35,30 +34,15 @@ type WaitingError struct {
 
 // Error names everyone, up to twenty.
 func (e *WaitingError) Error() string {
-	const most = 20
-	var b strings.Builder
-	fmt.Fprintf(&b, "quorum: waiting for %s to be quiet", quote(e.Window))
-	for i, p := range e.Waiting {
-		b.WriteString([]string{"; ", ": "}[b2i(i == 0)])
-		if i == most {
-			fmt.Fprintf(&b, "and %d more", len(e.Waiting)-most)
-			break
-		}
-		b.WriteString(p.String())
+	who := ""
+	if len(e.Waiting) > 0 {
+		who = ": " + list(e.Waiting, 20)
 	}
-	fmt.Fprintf(&b, ": %v", e.Err)
-	return b.String()
+	return fmt.Sprintf("quorum: waiting for %s to be quiet%s: %v", quote(e.Window), who, e.Err)
 }
 
 // Unwrap gives Err.
 func (e *WaitingError) Unwrap() error { return e.Err }
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
 
 // A FencedError is returned by [Fence] when a write comes too late: an operator holds
 // the window's lock, or stands in line for it with all replicas quiet. The transaction

@@ -6,6 +6,7 @@ import "time"
 const (
 	SQLNonce    = sqlNonce
 	SQLSettings = sqlSettings
+	SQLWho      = sqlWho
 	SQLBeat     = sqlBeat
 	SQLShare    = sqlShare
 	SQLLetGo    = sqlLetGo
@@ -19,6 +20,9 @@ const (
 
 // Key is the key of a window's lock that is open for the fleet.
 func Key(f Fleet, window string) int64 { return f.key(openLock, window) }
+
+// LockKey is the key of any of the package's locks.
+func LockKey(f Fleet, kind byte, window string) int64 { return f.key(kind, window) }
 
 // WindowFile is the name of a window's file.
 func WindowFile(window string) string { return windowFile(window) + extLock }

@@ -25,15 +25,16 @@ const sqlFence = `SELECT pg_try_advisory_xact_lock_shared($1)`
 // transaction mode does not matter here. On a *sql.Conn without a transaction
 // Fence would protect its own statement and nothing else; a *sql.DB is refused for that.
 func Fence(ctx context.Context, tx Tx, window string) error {
-	return fence(ctx, tx, "", window)
+	return Fleet("").Fence(ctx, tx, window)
 }
 
-func fence(ctx context.Context, tx Tx, fleet Fleet, window string) error {
+// Fence is [Fence] for the fleet.
+func (f Fleet) Fence(ctx context.Context, tx Tx, window string) error {
 	if _, ok := tx.(*sql.DB); ok || tx == nil {
 		return errors.New("quorum: a fence needs a transaction")
 	}
 	var open bool
-	if err := tx.QueryRowContext(ctx, sqlFence, fleet.key(openLock, window)).Scan(&open); err != nil {
+	if err := tx.QueryRowContext(ctx, sqlFence, f.key(openLock, window)).Scan(&open); err != nil {
 		return fmt.Errorf("quorum: %w", err)
 	}
 	if !open {

@@ -37,7 +37,7 @@ func Files(dir string, opts *Options) (*Replica, error) {
 		return nil, err
 	}
 	o := opts.resolve()
-	return newReplica(o, 0, func(context.Context) (member, error) { return joinFiles(dir, o.Name) }), nil
+	return newReplica(o, 0, func(context.Context, bool) (member, error) { return joinFiles(dir, o.Name) }), nil
 }
 
 func checkDir(dir string) error {
@@ -207,11 +207,7 @@ func (m *fileMember) enter(_ context.Context, windows []string) (entered []strin
 // the file of one name each might have a file of its own. To lock it takes no right to
 // write it.
 func openLockFile(dir, window string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, window+extLock), os.O_RDONLY|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return os.OpenFile(filepath.Join(dir, window+extLock), os.O_RDONLY|os.O_CREATE, 0o644)
 }
 
 func (m *fileMember) leave(_ context.Context, windows []string) error {
@@ -262,11 +258,7 @@ func try(path string, how atomicfile.How) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	free, err := atomicfile.Try(f, how)
-	if err != nil {
-		return false, err
-	}
-	return free, nil
+	return atomicfile.Try(f, how)
 }
 
 // beat looks whether what we have locked is still what others find.
@@ -344,7 +336,7 @@ func LookFiles(dir, window string) (Report, error) {
 		return rep, fmt.Errorf("quorum: %w", err)
 	}
 	if !free {
-		rep.Peers = append(rep.Peers, Peer{State: Draining})
+		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
 	}
 	return rep, nil
 }
@@ -382,9 +374,9 @@ func lookFiles(dir, window string) (Report, error) {
 		_, open := os.Stat(own + extOpen)
 		switch {
 		case knows != nil:
-			p.State = Unaware
+			p.State = StateUnaware
 		case open == nil:
-			p.State = Open
+			p.State = StateOpen
 		}
 		rep.Peers = append(rep.Peers, p)
 	}
@@ -444,7 +436,7 @@ func (o *fileOperator) look(context.Context) (Report, error) {
 	// Only another operator keeps us from sharing.
 	free, err := try(o.file.Name(), atomicfile.Shared)
 	if err == nil && !free {
-		rep.Peers = append(rep.Peers, Peer{State: Draining})
+		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
 	}
 	return rep, err
 }
@@ -463,10 +455,7 @@ func (o *fileOperator) seize(context.Context) (bool, error) {
 
 func (o *fileOperator) yield(context.Context) error {
 	o.held = false
-	if err := atomicfile.Unlock(o.file); err != nil {
-		return err
-	}
-	return nil
+	return atomicfile.Unlock(o.file)
 }
 
 func (o *fileOperator) beat(context.Context, time.Duration) error { return same(o.file, o.file.Name()) }

@@ -1,3 +1,5 @@
+//go:build unix
+
 package quorum_test
 
 import (
@@ -20,6 +22,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/quorum"
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 // processDir is the environment variable that makes the test binary a replica.
@@ -177,7 +180,7 @@ func TestFilesOfProcesses(t *testing.T) {
 	for _, p := range []*process{a, b, c} {
 		require.Equal(t, "w <nil>", p.agree("w=true v=false"))
 	}
-	rep := awaitPeers(t, dir, "w", quorum.Open, quorum.Open, quorum.Open)
+	rep := awaitPeers(t, dir, "w", quorum.StateOpen, quorum.StateOpen, quorum.StateOpen)
 	for _, p := range rep.Peers {
 		i := slices.IndexFunc([]*process{a, b, c}, func(q *process) bool { return q.cmd.Process.Pid == p.PID })
 		require.Equal(t, []string{"a", "b", "c"}[i], p.Name)
@@ -194,7 +197,7 @@ func TestFilesOfProcesses(t *testing.T) {
 	d := startDrainFiles(t.Context(), t, dir, "w")
 	require.Equal(t, " <nil>", a.agree("w=false v=false"))
 	require.Equal(t, " <nil>", b.agree("w=false v=false"))
-	awaitPeers(t, dir, "w", quorum.Quiet, quorum.Quiet, quorum.Open)
+	awaitPeers(t, dir, "w", quorum.StateQuiet, quorum.StateQuiet, quorum.StateOpen)
 	require.True(t, d.waits(200*time.Millisecond))
 	c.kill()
 	<-d.done
@@ -243,10 +246,7 @@ func contextOf(t *testing.T, d time.Duration) context.Context {
 // times, and not once after the operator has the lock.
 func TestGuardsOfProcesses(t *testing.T) {
 	t.Parallel()
-	many := int64(300_000)
-	if testing.Short() {
-		many = 20_000
-	}
+	many := testsize.Pick[int64](20_000, 300_000, 10_000_000)
 	dir, folder := t.TempDir(), t.TempDir()
 	size := func(name string) int64 {
 		info, err := os.Stat(filepath.Join(folder, name))
@@ -285,7 +285,7 @@ func TestGuardsOfProcesses(t *testing.T) {
 	first := guard()
 	guard()
 	guard()
-	awaitPeers(t, dir, "w", quorum.Open, quorum.Open, quorum.Open)
+	awaitPeers(t, dir, "w", quorum.StateOpen, quorum.StateOpen, quorum.StateOpen)
 	d := startDrainFiles(contextOf(t, time.Minute), t, dir, "w")
 	until("many", func() bool { return size("written") > many })
 	require.True(t, d.waits(0))
@@ -298,7 +298,7 @@ func TestGuardsOfProcesses(t *testing.T) {
 	written := size("written")
 	require.Len(t, d.lock.Report().Peers, 2)
 	newcomer := guard()
-	awaitPeers(t, dir, "w", quorum.Quiet, quorum.Quiet, quorum.Quiet, quorum.Draining)
+	awaitPeers(t, dir, "w", quorum.StateQuiet, quorum.StateQuiet, quorum.StateQuiet, quorum.StateDraining)
 	refused := size("refused")
 	until("all try to write", func() bool { return size("refused") > refused+300 })
 	require.Equal(t, written, size("written"), "written after the lock was had")
@@ -341,7 +341,7 @@ func TestSecondOperatorOfFiles(t *testing.T) {
 	require.NoError(t, err)
 	second := startDrainFiles(t.Context(), t, dir, "w")
 	require.True(t, second.waits(200*time.Millisecond))
-	awaitPeers(t, dir, "w", quorum.Draining)
+	awaitPeers(t, dir, "w", quorum.StateDraining)
 	require.NoError(t, first.Close())
 	<-second.done
 	require.NoError(t, second.err)
@@ -369,7 +369,7 @@ func TestFilesAreRemoved(t *testing.T) {
 			open, err := r.Agree(t.Context(), windows{"w": true})
 			return err == nil && open["w"]
 		}, 20*time.Second, 10*time.Millisecond)
-		awaitPeers(t, dir, "w", quorum.Open)
+		awaitPeers(t, dir, "w", quorum.StateOpen)
 	}
 
 	// The operator's too.
@@ -417,7 +417,7 @@ func TestForeignFiles(t *testing.T) {
 
 	rep, err := quorum.LookFiles(dir, "w")
 	require.NoError(t, err)
-	require.Equal(t, []quorum.Peer{{State: quorum.Unaware}}, rep.Peers)
+	require.Equal(t, []quorum.Peer{{State: quorum.StateUnaware}}, rep.Peers)
 	require.Equal(t, "w: waiting for 1 of 1: pid 0 does not know of the window", rep.String())
 	var names []string
 	entries, err := os.ReadDir(dir)

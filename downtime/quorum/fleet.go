@@ -1,39 +1,14 @@
 package quorum
 
 import (
-	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
-	"fmt"
 )
 
 // A Fleet names the replicas that have one document of windows, where several such
 // fleets share a database: all replicas of "orders" must know a window of orders, those
 // of "mail" need not. The functions [Drain], [Look] and [Fence] are of the fleet "".
 type Fleet string
-
-// Drain is [Drain] for the fleet.
-func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string) (*Lock, error) {
-	return drainPostgres(ctx, db, f, window)
-}
-
-// Look is [Look] for the fleet.
-func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
-	if db == nil {
-		return Report{Window: window}, errNoDB
-	}
-	rep := Report{Window: window}
-	if err := query(ctx, db, sqlLook, lookArgs(f, window, 0), rep.scanPeer); err != nil {
-		return rep, fmt.Errorf("quorum: %w", err)
-	}
-	return rep, nil
-}
-
-// Fence is [Fence] for the fleet.
-func (f Fleet) Fence(ctx context.Context, tx Tx, window string) error {
-	return fence(ctx, tx, f, window)
-}
 
 // The kinds of advisory locks. A lock's key is all that PostgreSQL knows of it.
 const (

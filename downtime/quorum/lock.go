@@ -131,7 +131,7 @@ func note(rep Report, waited map[int]Peer) (free bool) {
 	free = true
 	for _, p := range rep.Waiting() {
 		waited[p.PID] = p
-		if p.State != Writing {
+		if p.State != StateWriting {
 			free = false
 		}
 	}

@@ -3,6 +3,7 @@ package quorum
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -54,36 +55,29 @@ func quote(text string) string {
 	return strconv.QuoteToGraphic(text)
 }
 
-// A State is how a peer stands to a window.
+// A State is how a peer stands to a window. Only [StateQuiet] is not in the way.
 type State uint8
 
-// The states of a peer. All but Quiet are in the way.
 const (
-	// Quiet is a replica that knows of the window, and admits nothing.
-	Quiet State = iota
-	// Open is a replica that admits work in the window's scope, or has work running.
-	Open
-	// Unaware is a replica that does not know of the window, or not that it is near: its
-	// document is old, its clock is wrong, or it has only just begun.
-	Unaware
-	// Writing is a transaction that has passed [Fence], and others that hold the same lock.
-	Writing
-	// Draining is another operator, who holds the window's lock.
-	Draining
+	StateQuiet    State = iota // a replica that knows of the window and admits nothing
+	StateOpen                  // a replica that admits work in the window's scope, or has some running
+	StateUnaware               // a replica that does not know of the window: its document is old, its clock is wrong, or it has just begun
+	StateWriting               // a transaction that has passed [Fence], or another holder of the same lock
+	StateDraining              // another operator, who holds the window's lock
 )
 
-var stateNames = [...]string{
-	Quiet:    "is quiet",
-	Open:     "is open",
-	Unaware:  "does not know of the window",
-	Writing:  "is writing",
-	Draining: "is draining the window",
+var stateTexts = [...]string{
+	StateQuiet:    "is quiet",
+	StateOpen:     "is open",
+	StateUnaware:  "does not know of the window",
+	StateWriting:  "is writing",
+	StateDraining: "is draining the window",
 }
 
 // String gives the state as the end of a sentence: "is open".
 func (s State) String() string {
-	if int(s) < len(stateNames) {
-		return stateNames[s]
+	if int(s) < len(stateTexts) {
+		return stateTexts[s]
 	}
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
@@ -98,7 +92,7 @@ type Report struct {
 func (r Report) Waiting() []Peer {
 	var waiting []Peer
 	for _, p := range r.Peers {
-		if p.State != Quiet {
+		if p.State != StateQuiet {
 			waiting = append(waiting, p)
 		}
 	}
@@ -111,10 +105,18 @@ func (r Report) String() string {
 	if len(waiting) == 0 {
 		return fmt.Sprintf("%s: nobody of %d in the way", r.Window, len(r.Peers))
 	}
-	b := fmt.Appendf(nil, "%s: waiting for %d of %d", r.Window, len(waiting), len(r.Peers))
-	for i, p := range waiting {
-		b = append(b, []string{"; ", ": "}[b2i(i == 0)]...)
-		b = append(b, p.String()...)
+	return fmt.Sprintf("%s: waiting for %d of %d: %s", r.Window, len(waiting), len(r.Peers), list(waiting, len(waiting)))
+}
+
+// list names peers, up to so many.
+func list(peers []Peer, most int) string {
+	texts := make([]string, 0, len(peers))
+	for i, p := range peers {
+		if i == most {
+			texts = append(texts, fmt.Sprintf("and %d more", len(peers)-most))
+			break
+		}
+		texts = append(texts, p.String())
 	}
-	return string(b)
+	return strings.Join(texts, "; ")
 }

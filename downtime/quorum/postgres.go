@@ -2,13 +2,9 @@ package quorum
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -23,184 +19,12 @@ func Postgres(db *sql.DB, opts *Options) (*Replica, error) {
 		return nil, errNoDB
 	}
 	o := opts.resolve()
-	return newReplica(o, slice, func(ctx context.Context) (member, error) { return joinPostgres(ctx, db, o) }), nil
+	return newReplica(o, slice, func(ctx context.Context, strict bool) (member, error) {
+		return joinPostgres(ctx, db, o, strict)
+	}), nil
 }
 
 var errNoDB = errors.New("quorum: the database is nil")
-
-// A session is a connection of our own, and what its locks hang on.
-//
-// Whether it is our own is seen by a setting that only it has: a pooler that shares
-// server connections between transactions sends us to one without, or with another's.
-type session struct {
-	conn  *sql.Conn
-	nonce string
-	pid   int
-
-	broken bool // it has failed once, and is not spoken to any more
-}
-
-const (
-	// What a role or database may have set would cut a session that waits; keepalives
-	// make the server notice within half a minute that a client is gone without a word.
-	// The names are joined with what the server has.
-	sqlSettings = `SELECT count(set_config(s.name, v.value, false)) FROM pg_settings s JOIN (VALUES
-('statement_timeout', '0'), ('idle_session_timeout', '0'), ('lock_timeout', '1s'),
-('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000')
-) AS v (name, value) ON s.name = v.name`
-	sqlNonce = `SELECT pg_backend_pid(), pg_is_in_recovery(), set_config('upkeep.quorum', $1, false), set_config('application_name', CASE WHEN $2 = '' THEN current_setting('application_name') ELSE $2 END, false)`
-	sqlBeat  = `SELECT coalesce(current_setting('upkeep.quorum', true), '') FROM pg_sleep($1)`
-
-	// $1 are keys, joined by commas, for an array is a matter of drivers; $2 is the nonce.
-	// In a session that is not ours nothing is done and nothing returned.
-	sqlShare = `SELECT k, pg_try_advisory_lock_shared(k)` + sqlKeys
-	sqlLetGo = `SELECT k, pg_advisory_unlock_shared(k)` + sqlKeys
-	sqlSeize = `SELECT k, count(pg_advisory_lock(k)) > 0` + sqlKeys + ` GROUP BY k`
-	sqlYield = `SELECT k, pg_advisory_unlock(k)` + sqlKeys
-	sqlKeys  = ` FROM unnest(string_to_array($1, ',')::bigint[]) AS k WHERE current_setting('upkeep.quorum', true) = $2`
-
-	sqlLetAll = `SELECT pg_advisory_unlock_all() WHERE current_setting('upkeep.quorum', true) = $1`
-
-	// The locks of this database by their 64-bit keys, in one look: a second one might
-	// see another moment.
-	sqlLocks = `WITH l AS MATERIALIZED (
-SELECT pid, (classid::bigint << 32) | objid::bigint AS key, mode = 'ExclusiveLock' AS exclusive, granted
-FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
-AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
-
-	// The windows that operators hold: $1 is drainsLock.
-	sqlDrained = sqlLocks + `
-SELECT DISTINCT key FROM l WHERE exclusive AND granted AND pid IN (SELECT pid FROM l WHERE key = $1)`
-
-	// Everyone: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid. Who
-	// stands in line for a lock is in nobody's way.
-	sqlLook = sqlLocks + `
-SELECT p.pid, p.joined, p.knows, p.shares, p.drains, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
-(extract(epoch FROM CASE WHEN p.joined OR p.drains THEN a.backend_start ELSE coalesce(a.xact_start, a.backend_start) END) * 1000000)::bigint
-FROM (SELECT pid, bool_or(key = $1) AS joined, bool_or(key = $2) AS knows,
-bool_or(key = $3 AND NOT exclusive) AS shares, bool_or(key = $3 AND exclusive) AS drains
-FROM l WHERE granted AND pid <> $4 AND key IN ($1, $2, $3) GROUP BY pid) p
-LEFT JOIN pg_stat_activity a ON a.pid = p.pid ORDER BY p.pid`
-)
-
-// connect takes a connection for good. An empty name leaves the session's as it is. A
-// connection that has lain idle in the pool may be dead; then it is not the only one.
-func connect(ctx context.Context, db *sql.DB, name string) (*session, error) {
-	for idle := db.Stats().Idle; ; idle-- {
-		s, err := begin(ctx, db, name)
-		if err == nil || idle <= 0 || ctx.Err() != nil {
-			return s, err
-		}
-	}
-}
-
-func begin(ctx context.Context, db *sql.DB, name string) (*session, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connecting: %w", err)
-	}
-	s := &session{conn: conn, nonce: rand.Text()}
-	var n int
-	var standby bool
-	var nonce, app string
-	err = conn.QueryRowContext(ctx, sqlNonce, s.nonce, strings.ToValidUTF8(name, "?")).Scan(&s.pid, &standby, &nonce, &app)
-	if err == nil && standby {
-		err = errors.New("the server is a standby, whose locks the primary does not have")
-	}
-	if err == nil {
-		err = conn.QueryRowContext(ctx, sqlSettings).Scan(&n)
-	}
-	if err != nil {
-		s.broken = true
-		s.end()
-		return nil, fmt.Errorf("beginning a session: %w", err)
-	}
-	return s, nil
-}
-
-// end closes the connection, and with it all locks. They are let go by word first, for
-// a server may be slow to notice the other.
-func (s *session) end() {
-	if !s.broken {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_, _ = s.conn.ExecContext(ctx, sqlLetAll, s.nonce)
-	}
-	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn }) // not back to the pool
-	_ = s.conn.Close()
-}
-
-// do runs a statement on keys and returns those for which it was done.
-func (s *session) do(ctx context.Context, statement string, keys ...int64) (done map[int64]bool, err error) {
-	texts := make([]string, len(keys))
-	for i, key := range keys {
-		texts[i] = strconv.FormatInt(key, 10)
-	}
-	n := 0
-	done = make(map[int64]bool, len(keys))
-	err = s.query(ctx, statement, []any{strings.Join(texts, ","), s.nonce}, func(rows *sql.Rows) error {
-		var key int64
-		var ok bool
-		n++
-		if err := rows.Scan(&key, &ok); err != nil {
-			return err
-		}
-		if ok {
-			done[key] = true
-		}
-		return nil
-	})
-	if err == nil && n != len(keys) {
-		err = ErrPooled
-	}
-	return done, err
-}
-
-// query calls each for each row.
-func (s *session) query(ctx context.Context, statement string, args []any, each func(*sql.Rows) error) error {
-	err := query(ctx, s.conn, statement, args, each)
-	if err != nil {
-		s.broken = true
-	}
-	return err
-}
-
-// querier is a *sql.DB or a *sql.Conn.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func query(ctx context.Context, db querier, statement string, args []any, each func(*sql.Rows) error) error {
-	rows, err := db.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// must is do for what has to succeed: nobody asks for these locks otherwise.
-func (s *session) must(ctx context.Context, statement string, keys ...int64) error {
-	done, err := s.do(ctx, statement, keys...)
-	if err == nil && len(done) != len(keys) {
-		err = errors.New("the advisory locks are used by others")
-	}
-	return err
-}
-
-func (s *session) beat(ctx context.Context, d time.Duration) error {
-	var nonce string
-	err := s.query(ctx, sqlBeat, []any{d.Seconds()}, func(rows *sql.Rows) error { return rows.Scan(&nonce) })
-	if err == nil && nonce != s.nonce {
-		err = ErrPooled
-	}
-	return err
-}
 
 // A postgresMember is a replica's session.
 type postgresMember struct {
@@ -208,14 +32,17 @@ type postgresMember struct {
 	fleet Fleet
 }
 
-func joinPostgres(ctx context.Context, db *sql.DB, opts Options) (member, error) {
-	s, err := connect(ctx, db, opts.Name)
+func joinPostgres(ctx context.Context, db *sql.DB, opts Options, strict bool) (member, error) {
+	s, err := connect(ctx, db, opts.Name, strict)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.must(ctx, sqlShare, opts.Fleet.key(joinedLock, "")); err != nil {
 		s.end()
 		return nil, err
+	}
+	if s.doubt != nil {
+		opts.Logger.Warn("cannot check whether a pooler shares the session of the quorum", "err", s.doubt)
 	}
 	return &postgresMember{s, opts.Fleet}, nil
 }
@@ -272,6 +99,18 @@ func Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
 	return Fleet("").Look(ctx, db, window)
 }
 
+// Look is [Look] for the fleet.
+func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
+	if db == nil {
+		return Report{Window: window}, errNoDB
+	}
+	rep := Report{Window: window}
+	if err := query(ctx, db, sqlLook, lookArgs(f, window, 0), rep.scanPeer); err != nil {
+		return rep, fmt.Errorf("quorum: %w", err)
+	}
+	return rep, nil
+}
+
 // lookArgs are those of sqlLook: everyone but the session of pid is looked for.
 func lookArgs(fleet Fleet, window string, pid int) []any {
 	return []any{fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid}
@@ -290,13 +129,13 @@ func (r *Report) scanPeer(rows *sql.Rows) error {
 	}
 	switch {
 	case drains:
-		p.State = Draining
+		p.State = StateDraining
 	case joined && !knows:
-		p.State = Unaware
+		p.State = StateUnaware
 	case joined && shares:
-		p.State = Open
+		p.State = StateOpen
 	case shares:
-		p.State = Writing
+		p.State = StateWriting
 	case !joined:
 		return nil // about to leave
 	}
@@ -321,20 +160,21 @@ func Drain(ctx context.Context, db *sql.DB, window string) (*Lock, error) {
 	return Fleet("").Drain(ctx, db, window)
 }
 
-func drainPostgres(ctx context.Context, db *sql.DB, fleet Fleet, window string) (*Lock, error) {
+// Drain is [Drain] for the fleet.
+func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string) (*Lock, error) {
 	if db == nil {
 		return nil, errNoDB
 	}
 	return drain(ctx, window, func(ctx context.Context) (operator, error) {
-		s, err := connect(ctx, db, "")
+		s, err := connect(ctx, db, "", false)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.must(ctx, sqlShare, fleet.key(drainsLock, "")); err != nil {
+		if err := s.must(ctx, sqlShare, f.key(drainsLock, "")); err != nil {
 			s.end()
 			return nil, err
 		}
-		return &postgresOperator{s, fleet, window}, nil
+		return &postgresOperator{s, f, window}, nil
 	})
 }
 
@@ -366,7 +206,7 @@ func (o *postgresOperator) seize(ctx context.Context) (bool, error) {
 	}
 	// It was the time, or else the session has ended and says so now.
 	o.broken = false
-	return false, o.beat(ctx, 0)
+	return false, o.verify(ctx, 0)
 }
 
 const lockNotAvailable = "55P03"

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,7 +53,7 @@ func (o *Options) resolve() Options {
 // may be called from any goroutine.
 type Replica struct {
 	opts    Options
-	join    func(context.Context) (member, error)
+	join    func(ctx context.Context, strict bool) (member, error)
 	slice   time.Duration // how long a beat may block; 0: it does not
 	changed chan struct{}
 	wake    chan struct{}   // there is something to watch over
@@ -66,6 +65,7 @@ type Replica struct {
 	turn   chan struct{}
 	member member // nil: fallen out
 	fault  string // what the last attempt to join failed with, "" when it did not
+	pooled bool   // its session was seen to be shared: the next must be seen not to be
 
 	mu       sync.Mutex
 	joined   bool            // with knows, open and outdated: what holds
@@ -95,13 +95,11 @@ type member interface {
 }
 
 const (
-	slice     = 200 * time.Millisecond // of a blocking beat, and so the time that Agree may have to wait
-	pulse     = time.Second            // between beats that do not block
-	patience  = 5 * time.Second        // with one step of a member
-	rejoining = 5 * time.Second        // between attempts to join that nobody has asked for
+	pulse     = time.Second     // between beats that do not wait
+	rejoining = 5 * time.Second // between attempts to join that nobody has asked for
 )
 
-func newReplica(opts Options, slice time.Duration, join func(context.Context) (member, error)) *Replica {
+func newReplica(opts Options, slice time.Duration, join func(ctx context.Context, strict bool) (member, error)) *Replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Replica{
 		opts:    opts,
@@ -143,9 +141,15 @@ func (r *Replica) Close() error {
 func (r *Replica) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	number := func(is bool) float64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
 	return map[string]float64{
-		"joined":   float64(b2i(r.joined)),
-		"outdated": float64(b2i(r.outdated)),
+		"joined":   number(r.joined),
+		"outdated": number(r.outdated),
 		"known":    float64(len(r.knows)),
 		"open":     float64(len(r.open)),
 		"lost":     float64(r.lost),
@@ -229,32 +233,26 @@ func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
 	case <-fell:
 	case <-ctx.Done():
 	}
-	switch {
-	case r.life.Err() != nil:
+	if r.life.Err() != nil {
 		return ErrClosed
-	case closed(fell):
-		return errFell
 	}
-	return fmt.Errorf("quorum: %w", context.Cause(ctx))
+	select {
+	case <-fell:
+		return errFell
+	default:
+		return fmt.Errorf("quorum: %w", context.Cause(ctx))
+	}
 }
 
 var errFell = errors.New("quorum: fell out; joining again")
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
 
 func (r *Replica) give() { <-r.turn }
 
 // enterQuorum joins. It is called in our turn, without a member.
 func (r *Replica) enterQuorum(ctx context.Context) error {
-	m, err := r.join(ctx)
+	m, err := r.join(ctx, r.pooled)
 	if err != nil {
+		r.pooled = r.pooled || errors.Is(err, ErrPooled)
 		if text := err.Error(); text != r.fault && r.life.Err() == nil {
 			r.fault = text
 			r.opts.Logger.Warn("cannot join the quorum of maintenance windows", "err", err)
@@ -273,13 +271,14 @@ func (r *Replica) enterQuorum(ctx context.Context) error {
 // fall gives up the member, of which nothing is known any more. Who has to know is told
 // first, for to end a member may take a second.
 func (r *Replica) fall(err error, bell chan struct{}) {
-	r.note(func() {
+	r.set(func() {
 		r.joined, r.knows, r.open, r.outdated = false, nil, nil, false
 		r.lost++
 		close(r.fell)
 		r.fell = make(chan struct{})
 	})
 	ring(bell)
+	r.pooled = r.pooled || errors.Is(err, ErrPooled)
 	r.member.end()
 	r.member = nil
 	if r.life.Err() == nil {
@@ -323,18 +322,18 @@ func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool
 		if err := r.member.know(ctx, know); err != nil {
 			return err
 		}
-		r.note(func() { add(r.knows, know) })
+		r.set(func() { add(r.knows, know) })
 		ring(r.wake)
 	}
 	if len(shut) > 0 {
-		r.note(func() { remove(r.open, shut) })
+		r.set(func() { remove(r.open, shut) })
 		if err := r.member.leave(ctx, shut); err != nil {
 			return err
 		}
 	}
 	if len(forget) > 0 {
 		look = true
-		r.note(func() { remove(r.knows, forget) })
+		r.set(func() { remove(r.knows, forget) })
 		if err := r.member.forget(ctx, forget); err != nil {
 			return err
 		}
@@ -344,7 +343,7 @@ func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool
 		if err != nil {
 			return err
 		}
-		r.note(func() { add(r.open, entered) })
+		r.set(func() { add(r.open, entered) })
 	}
 	if look {
 		return r.look(ctx)
@@ -355,7 +354,7 @@ func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool
 func (r *Replica) look(ctx context.Context) error {
 	outdated, err := r.member.outdated(ctx, r.known())
 	if err == nil {
-		r.note(func() { r.outdated = outdated })
+		r.set(func() { r.outdated = outdated })
 	}
 	return err
 }
@@ -366,7 +365,7 @@ func (r *Replica) known() map[string]bool {
 	return maps.Clone(r.knows)
 }
 
-func (r *Replica) note(change func()) {
+func (r *Replica) set(change func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change()
@@ -405,7 +404,7 @@ func (r *Replica) run() {
 	if r.member != nil {
 		r.member.end()
 		r.member = nil
-		r.note(func() { r.joined, r.knows, r.open, r.outdated = false, nil, nil, false })
+		r.set(func() { r.joined, r.knows, r.open, r.outdated = false, nil, nil, false })
 	}
 	ring(r.changed)
 }
@@ -455,9 +454,4 @@ func (r *Replica) isOutdated() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.outdated
-}
-
-// jitter varies d by a tenth, so that a fleet does not do everything at once.
-func jitter(d time.Duration) time.Duration {
-	return d - d/20 + rand.N(d/10)
 }

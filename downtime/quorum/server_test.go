@@ -212,6 +212,8 @@ func (c *conn) run(ctx context.Context, query string, args []driver.NamedValue) 
 		return rowsOf([]driver.Value{int64(c.pid), s.standby, c.nonce, c.name}), nil
 	case quorum.SQLSettings:
 		return rowsOf([]driver.Value{int64(7)}), nil
+	case quorum.SQLWho:
+		return rowsOf([]driver.Value{int64(c.pid), c.nonce}), nil
 	case quorum.SQLBeat:
 		return rowsOf([]driver.Value{c.nonce}), nil
 	case quorum.SQLLetAll:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/quorum"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 const window = "orders-db-upgrade"
@@ -137,7 +138,7 @@ func (p *play) listen(ctx context.Context, guard *downtime.Guard) {
 			continue
 		}
 		p.say("| %s", event)
-		if event.Phase == downtime.PhaseCompleted {
+		if event.Phase == schedule.PhaseCompleted {
 			close(p.ended)
 		}
 	}

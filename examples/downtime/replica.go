@@ -15,6 +15,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/quorum"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 // A replica is one instance of the service, with a guard of its own. Here all run in
@@ -59,6 +60,10 @@ func startReplica(ctx context.Context, name, document, locks string, table *orde
 	if err != nil {
 		return nil, errors.Join(err, r.quorum.Close())
 	}
+	users, err := status.PublicHandler(r.guard, &status.Options{Service: "Orders", URL: "https://status.example/"})
+	if err != nil {
+		return nil, errors.Join(err, r.guard.Close(), r.quorum.Close())
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /catalogue", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "tea, coffee") })
 	mux.HandleFunc("POST /orders", func(w http.ResponseWriter, req *http.Request) {
@@ -72,7 +77,7 @@ func startReplica(ctx context.Context, name, document, locks string, table *orde
 	})
 	root := http.NewServeMux()
 	root.Handle("/", r.guard.Handler(mux))
-	root.Handle("/status/", http.StripPrefix("/status", r.guard.PublicStatusHandler()))
+	root.Handle("/status/", users)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, errors.Join(err, r.guard.Close(), r.quorum.Close())

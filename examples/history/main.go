@@ -48,7 +48,10 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintln(out)
 
-	store := history.File(filepath.Join(dir, "history.jsonl"))
+	store, err := history.NewFile(filepath.Join(dir, "history.jsonl"), nil)
+	if err != nil {
+		return err
+	}
 	defer store.Close()
 	if err := play(ctx, store, binaries); err != nil {
 		return err

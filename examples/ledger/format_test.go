@@ -28,7 +28,7 @@ func TestFormat1(t *testing.T) {
 		_, err := b.db.ExecContext(t.Context(), file(string(b.dialect)+".sql"))
 		require.NoError(t, err)
 
-		s := b.store()
+		s := b.store(nil)
 		entries, err := s.Entries(t.Context())
 		require.NoError(t, err)
 		got, err := json.MarshalIndent(entries, "", "\t")
@@ -41,7 +41,7 @@ func TestFormat1(t *testing.T) {
 
 		// A run that is in the table is seen again, another starts, and the oldest go.
 		last := entries[len(entries)-1]
-		require.NoError(t, s.Append(t.Context(), history.Entry{ID: "later", Kind: history.Stopped, Time: time.Now(), Run: "run-c", Service: "shop", Environment: "production", Instance: "shop-0"}))
+		require.NoError(t, s.Append(t.Context(), history.Entry{ID: "later", Kind: history.KindStopped, Time: time.Now(), Run: "run-c", Service: "shop", Environment: "production", Instance: "shop-0"}))
 		require.NoError(t, history.Record(t.Context(), s, build("v1.2.0"), production("shop-0")))
 		require.Equal(t, 7, b.count(t, "SELECT COUNT(*) FROM history"))
 		after, err := s.Entries(t.Context())
@@ -57,8 +57,8 @@ func TestFormat1(t *testing.T) {
 // TestSchema1 makes the tables anew, as the first version did.
 func TestSchema1(t *testing.T) {
 	t.Parallel()
-	b := newBackend(t, history.SQLite)
-	require.NoError(t, history.Note(t.Context(), b.store(), history.Event{Kind: "flag"}))
+	b := newBackend(t, history.DialectSQLite)
+	require.NoError(t, history.Note(t.Context(), b.store(nil), history.Event{Kind: "flag"}))
 	dump, err := os.ReadFile(filepath.Join(format1, "sqlite.sql"))
 	require.NoError(t, err)
 	rows, err := b.db.QueryContext(t.Context(), "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid")

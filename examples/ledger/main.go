@@ -5,7 +5,7 @@
 //	go run . -postgres "$DATABASE_URL"
 //	curl 'http://127.0.0.1:8091/timeline?hours=24'
 //
-// Services send to it with history.Report("http://127.0.0.1:8090/history", …), each with its
+// Services send to it with history.NewReporter("http://127.0.0.1:8090/history", …), each with its
 // own token. What was reported is read on a second, loopback listener, for it tells a lot.
 package main
 
@@ -111,24 +111,28 @@ type ledger struct {
 
 // open opens the database that was named.
 func open(file, url string) (*ledger, error) {
-	driver, source, dialect := "pgx", url, history.PostgreSQL
+	driver, source, dialect := "pgx", url, history.DialectPostgreSQL
 	switch {
 	case (file == "") == (url == ""):
 		return nil, errors.New("name one database: -sqlite or -postgres")
 	case file != "":
-		driver, dialect = "sqlite", history.SQLite
+		driver, dialect = "sqlite", history.DialectSQLite
 		source = "file:" + file + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
 		return nil, err
 	}
-	return &ledger{history.SQL(db, dialect), db.Close}, nil
+	store, err := history.NewSQL(db, dialect, nil)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &ledger{store, db.Close}, nil
 }
 
 // byToken reads name=token pairs. A request bears a token; it is compared by its digest, so
 // that the time it takes tells nothing of it.
-func byToken(pairs string) (func(*http.Request) (string, bool), error) {
+func byToken(pairs string) (func(*http.Request) (string, error), error) {
 	digests := map[string][sha256.Size]byte{}
 	for pair := range strings.SplitSeq(pairs, ",") {
 		name, token, ok := strings.Cut(pair, "=")
@@ -137,15 +141,16 @@ func byToken(pairs string) (func(*http.Request) (string, bool), error) {
 		}
 		digests[name] = sha256.Sum256([]byte(token))
 	}
-	return func(r *http.Request) (client string, ok bool) {
+	return func(r *http.Request) (who string, err error) {
+		err = errors.New("an unknown token")
 		token, bears := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		digest := sha256.Sum256([]byte(token))
 		for name, d := range digests {
-			if subtle.ConstantTimeCompare(d[:], digest[:]) == 1 {
-				client, ok = name, bears
+			if subtle.ConstantTimeCompare(d[:], digest[:]) == 1 && bears {
+				who, err = name, nil
 			}
 		}
-		return client, ok
+		return who, err
 	}, nil
 }
 

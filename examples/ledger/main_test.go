@@ -22,12 +22,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/pgtest"
 	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
 // shared is the server of all tests, or nil where there is none.
-var shared *cluster
+var shared *pgtest.Cluster
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -40,15 +41,15 @@ func testMain(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	shared, err = startCluster(ctx, filepath.Join(dir, "pg"))
+	shared, err = pgtest.Start(ctx, filepath.Join(dir, "pg"))
 	switch {
-	case errors.Is(err, errNoPostgres) && os.Getenv("CI") != "true":
-		fmt.Fprintln(os.Stderr, err)
+	case errors.Is(err, pgtest.ErrNotInstalled) && os.Getenv("CI") != "true":
+		fmt.Fprintln(os.Stderr, err, "(./setup does that)")
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	default:
-		defer shared.stop()
+		defer shared.Stop()
 	}
 	return m.Run()
 }
@@ -67,19 +68,19 @@ var databases atomic.Int64
 func newBackend(t testing.TB, dialect history.Dialect) *backend {
 	t.Helper()
 	b := &backend{dialect: dialect}
-	if dialect == history.SQLite {
+	if dialect == history.DialectSQLite {
 		b.driver, b.source = "sqlite", "file:"+filepath.Join(t.TempDir(), "history.db")+"?_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)"
 	} else {
 		if shared == nil {
-			t.Skip(errNoPostgres)
+			t.Skip(pgtest.ErrNotInstalled)
 		}
-		admin, err := sql.Open("pgx", shared.url())
+		admin, err := sql.Open("pgx", shared.DSN("postgres"))
 		require.NoError(t, err)
 		defer admin.Close()
 		name := fmt.Sprintf("ledger_%d", databases.Add(1))
 		_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
 		require.NoError(t, err)
-		b.driver, b.source = "pgx", strings.Replace(shared.url(), "dbname=postgres", "dbname="+name, 1)
+		b.driver, b.source = "pgx", shared.DSN(name)
 	}
 	b.db = b.open(t)
 	require.NoError(t, b.db.PingContext(t.Context()), "SQLite makes the file")
@@ -94,8 +95,16 @@ func (b *backend) open(t testing.TB) *sql.DB {
 	return db
 }
 
-func (b *backend) store(opts ...*history.SQLOptions) *history.SQLStore {
-	return history.SQL(b.db, b.dialect, opts...)
+func (b *backend) store(opts *history.SQLOptions) *history.SQLStore {
+	return storeIn(b.db, b.dialect, opts)
+}
+
+func storeIn(db *sql.DB, dialect history.Dialect, opts *history.SQLOptions) *history.SQLStore {
+	s, err := history.NewSQL(db, dialect, opts)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 // count asks for a number.
@@ -109,7 +118,7 @@ func (b *backend) count(t testing.TB, query string) int {
 // onEach runs a test on each database.
 func onEach(t *testing.T, test func(t *testing.T, b *backend)) {
 	t.Parallel()
-	for _, d := range []history.Dialect{history.SQLite, history.PostgreSQL} {
+	for _, d := range []history.Dialect{history.DialectSQLite, history.DialectPostgreSQL} {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
 			test(t, newBackend(t, d))
@@ -146,7 +155,8 @@ func TestSame(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		for seed := range 20 {
 			random := rand.New(rand.NewPCG(uint64(seed), 1))
-			file := history.File(filepath.Join(t.TempDir(), "history.jsonl"))
+			file, err := history.NewFile(filepath.Join(t.TempDir(), "history.jsonl"), nil)
+			require.NoError(t, err)
 			s := b.store(&history.SQLOptions{Table: fmt.Sprint("seed_", seed)})
 			now := time.Now().UTC().Truncate(time.Microsecond)
 			var entries []history.Entry
@@ -154,8 +164,8 @@ func TestSame(t *testing.T) {
 				// Long ago, and told of in any order.
 				ago := time.Duration(random.IntN(100_000)) * time.Second
 				e := history.Entry{ID: fmt.Sprint("e", n), Time: now.Add(-ago), Late: ago}
-				e.Kind = []history.Kind{history.Started, history.Seen, history.Stopped, history.Noted}[random.IntN(4)]
-				if e.Kind == history.Noted {
+				e.Kind = []history.Kind{history.KindStarted, history.KindSeen, history.KindStopped, history.KindNoted}[random.IntN(4)]
+				if e.Kind == history.KindNoted {
 					e.Event = &history.Event{Kind: "flag", Subject: fmt.Sprint(n), From: "a", To: "é\"", Actor: "ada"}
 				} else {
 					run := random.IntN(12)
@@ -186,15 +196,15 @@ func TestSame(t *testing.T) {
 // TestRow keeps a run in one row and a build in one, however often they are told of.
 func TestRow(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
-		s := b.store()
+		s := b.store(nil)
 		info := build("v1.0.0")
-		start := history.Entry{ID: "e", Kind: history.Started, Run: "r", Time: time.Now(), Service: "shop", Info: &info, Every: time.Minute}
+		start := history.Entry{ID: "e", Kind: history.KindStarted, Run: "r", Time: time.Now(), Service: "shop", Info: &info, Every: time.Minute}
 		for n := range 30 {
 			e := start
 			e.ID = fmt.Sprint("e", n)
 			e.Time = time.Now()
 			if n > 0 {
-				e.Kind, e.Info = history.Seen, nil
+				e.Kind, e.Info = history.KindSeen, nil
 			}
 			require.NoError(t, s.Append(t.Context(), e))
 		}
@@ -215,23 +225,23 @@ func TestRow(t *testing.T) {
 // TestLateStart has the sightings of a run arrive before its start, and after its end.
 func TestLateStart(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
-		s := b.store()
+		s := b.store(nil)
 		info := build("v1.0.0")
 		at := func(kind history.Kind, ago time.Duration) history.Entry {
 			e := history.Entry{ID: fmt.Sprint(kind, "-", ago.Seconds()), Kind: kind, Run: "r", Time: time.Now().Add(-ago), Late: ago, Service: "shop", Version: "v1.0.0", Every: time.Minute}
-			if kind == history.Started {
+			if kind == history.KindStarted {
 				e.Info = &info
 			}
 			return e
 		}
-		for _, e := range []history.Entry{at(history.Seen, time.Hour), at(history.Stopped, time.Minute), at(history.Started, 3*time.Hour), at(history.Seen, 2*time.Hour)} {
+		for _, e := range []history.Entry{at(history.KindSeen, time.Hour), at(history.KindStopped, time.Minute), at(history.KindStarted, 3*time.Hour), at(history.KindSeen, 2*time.Hour)} {
 			require.NoError(t, s.Append(t.Context(), e))
 		}
 		entries, err := s.Entries(t.Context())
 		require.NoError(t, err)
 		require.Len(t, entries, 2)
 		require.WithinDuration(t, time.Now().Add(-3*time.Hour), entries[0].At, time.Minute)
-		require.Equal(t, history.Stopped, entries[1].Kind)
+		require.Equal(t, history.KindStopped, entries[1].Kind)
 		require.WithinDuration(t, time.Now().Add(-time.Minute), entries[1].At, 30*time.Second)
 		require.NotNil(t, entries[0].Info)
 		running, err := history.Current(t.Context(), s)
@@ -248,7 +258,7 @@ func TestMigrate(t *testing.T) {
 		for n := range 8 {
 			db := b.open(t)
 			all.Go(func() {
-				if err := history.Note(context.Background(), history.SQL(db, b.dialect), history.Event{Kind: "flag", Subject: fmt.Sprint(n)}); err != nil {
+				if err := history.Note(context.Background(), storeIn(db, b.dialect, nil), history.Event{Kind: "flag", Subject: fmt.Sprint(n)}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -267,17 +277,17 @@ func TestMigrate(t *testing.T) {
 		exec("DROP INDEX history_last")
 		exec("DROP INDEX history_build")
 		exec("UPDATE history_schema SET version = 1")
-		require.NoError(t, history.Note(t.Context(), b.store(), history.Event{Kind: "flag"}))
+		require.NoError(t, history.Note(t.Context(), b.store(nil), history.Event{Kind: "flag"}))
 		require.Equal(t, 3, b.count(t, "SELECT version FROM history_schema"))
 		exec("DROP INDEX history_last") // it is there again
-		entries, err := b.store().Entries(t.Context())
+		entries, err := b.store(nil).Entries(t.Context())
 		require.NoError(t, err)
 		require.Len(t, entries, 9)
 		require.Equal(t, 9, b.count(t, "SELECT COUNT(*) FROM history"))
 
 		exec("UPDATE history_schema SET version = 99")
-		require.ErrorIs(t, history.Note(t.Context(), b.store(), history.Event{Kind: "flag"}), history.ErrSchema)
-		_, err = history.Current(t.Context(), b.store())
+		require.ErrorIs(t, history.Note(t.Context(), b.store(nil), history.Event{Kind: "flag"}), history.ErrSchema)
+		_, err = history.Current(t.Context(), b.store(nil))
 		require.ErrorIs(t, err, history.ErrSchema)
 		require.ErrorContains(t, err, "history is of version 99, known are those up to 3")
 	})
@@ -285,20 +295,22 @@ func TestMigrate(t *testing.T) {
 
 func TestTables(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
-		a, c := b.store(&history.SQLOptions{Table: "fleet_a"}), b.store(&history.SQLOptions{Table: "fleet_b"}, nil)
+		a, c := b.store(&history.SQLOptions{Table: "fleet_a"}), b.store(&history.SQLOptions{Table: "fleet_b"})
 		require.NoError(t, history.Record(t.Context(), a, build("v1.0.0"), production("a")))
 		require.NoError(t, history.Record(t.Context(), c, build("v2.0.0"), production("a")))
 		require.Contains(t, told(t, a), "v1.0.0, seen for the first time")
 		require.Contains(t, told(t, c), "v2.0.0, seen for the first time")
 		for _, name := range []string{"a b", "a;--", "A", "a.b.c", strings.Repeat("a", 41), "1"} {
-			require.ErrorContains(t, history.Note(t.Context(), b.store(&history.SQLOptions{Table: name}), history.Event{Kind: "flag"}), "table's name", name)
+			_, err := history.NewSQL(b.db, b.dialect, &history.SQLOptions{Table: name})
+			require.ErrorContains(t, err, "table's name", name)
 		}
-		schema := b.store(&history.SQLOptions{Table: "ops.history"})
-		if b.dialect == history.SQLite {
-			require.ErrorContains(t, history.Note(t.Context(), schema, history.Event{Kind: "flag"}), "table's name")
+		schema, err := history.NewSQL(b.db, b.dialect, &history.SQLOptions{Table: "ops.history"})
+		if b.dialect == history.DialectSQLite {
+			require.ErrorContains(t, err, "table's name")
 			return
 		}
-		_, err := b.db.ExecContext(t.Context(), "CREATE SCHEMA ops")
+		require.NoError(t, err)
+		_, err = b.db.ExecContext(t.Context(), "CREATE SCHEMA ops")
 		require.NoError(t, err)
 		require.NoError(t, history.Note(t.Context(), schema, history.Event{Kind: "flag"}))
 		require.Equal(t, 1, b.count(t, "SELECT COUNT(*) FROM ops.history"))
@@ -307,24 +319,25 @@ func TestTables(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	t.Parallel()
-	require.ErrorContains(t, history.Note(t.Context(), history.SQL(nil, history.SQLite), history.Event{Kind: "flag"}), "database is nil")
-	b := newBackend(t, history.SQLite)
-	_, err := history.Current(t.Context(), history.SQL(b.db, "oracle"))
+	_, err := history.NewSQL(nil, history.DialectSQLite, nil)
+	require.ErrorContains(t, err, "database is nil")
+	b := newBackend(t, history.DialectSQLite)
+	_, err = history.NewSQL(b.db, "oracle", nil)
 	require.ErrorContains(t, err, `the dialect must be "sqlite" or "postgres", got "oracle"`)
 }
 
 // TestReader may read, and nothing else.
 func TestReader(t *testing.T) {
 	t.Parallel()
-	b := newBackend(t, history.PostgreSQL)
-	require.NoError(t, history.Record(t.Context(), b.store(), build("v1.0.0"), production("a")))
+	b := newBackend(t, history.DialectPostgreSQL)
+	require.NoError(t, history.Record(t.Context(), b.store(nil), build("v1.0.0"), production("a")))
 	role := fmt.Sprintf("reader_%d", databases.Add(1))
 	for _, statement := range []string{"CREATE ROLE " + role + " LOGIN", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO " + role} {
 		_, err := b.db.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
 	reader := &backend{dialect: b.dialect, driver: b.driver, source: strings.Replace(b.source, "user=postgres", "user="+role, 1)}
-	s := history.SQL(reader.open(t), history.PostgreSQL)
+	s := storeIn(reader.open(t), history.DialectPostgreSQL, nil)
 	require.Contains(t, told(t, s), "v1.0.0, seen for the first time")
 	require.ErrorContains(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}), "permission denied")
 	require.Equal(t, 1.0, s.Stats()["append_failures"])
@@ -335,7 +348,7 @@ func TestTogether(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		var all sync.WaitGroup
 		for w := range 6 {
-			s := history.SQL(b.open(t), b.dialect)
+			s := storeIn(b.open(t), b.dialect, nil)
 			all.Go(func() {
 				for n := range 20 {
 					if err := history.Note(context.Background(), s, history.Event{Kind: fmt.Sprint(w), Subject: fmt.Sprint(n)}); err != nil {
@@ -346,7 +359,7 @@ func TestTogether(t *testing.T) {
 			})
 		}
 		all.Wait()
-		entries, err := b.store().Entries(t.Context())
+		entries, err := b.store(nil).Entries(t.Context())
 		require.NoError(t, err)
 		require.Len(t, entries, 120)
 		next := map[string]int{}
@@ -363,9 +376,9 @@ func TestTogether(t *testing.T) {
 // TestClock has a service whose clock is hours off: PostgreSQL's counts.
 func TestClock(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
-		s := b.store()
+		s := b.store(nil)
 		for n, off := range []time.Duration{3 * time.Hour, 0, -3 * time.Hour} {
-			require.NoError(t, s.Append(t.Context(), history.Entry{ID: fmt.Sprint(n), Kind: history.Noted, Time: time.Now().Add(off), Event: &history.Event{Kind: fmt.Sprint(n)}}))
+			require.NoError(t, s.Append(t.Context(), history.Entry{ID: fmt.Sprint(n), Kind: history.KindNoted, Time: time.Now().Add(off), Event: &history.Event{Kind: fmt.Sprint(n)}}))
 		}
 		list, err := history.Timeline(t.Context(), s, time.Time{}, time.Time{})
 		require.NoError(t, err)
@@ -379,13 +392,13 @@ func TestClock(t *testing.T) {
 
 func TestPrune(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
-		s := b.store()
+		s := b.store(nil)
 		for n := range 10 {
 			ago := time.Duration(10-n) * 24 * time.Hour
 			info := build(fmt.Sprintf("v1.%d.0", n))
 			require.NoError(t, s.Append(t.Context(),
-				history.Entry{ID: fmt.Sprint("n", n), Kind: history.Noted, Time: time.Now().Add(-ago), Late: ago, Event: &history.Event{Kind: "flag"}},
-				history.Entry{ID: fmt.Sprint("r", n), Kind: history.Started, Run: fmt.Sprint("r", n), Time: time.Now().Add(-ago), Late: ago, Service: "shop", Instance: "a", Info: &info}))
+				history.Entry{ID: fmt.Sprint("n", n), Kind: history.KindNoted, Time: time.Now().Add(-ago), Late: ago, Event: &history.Event{Kind: "flag"}},
+				history.Entry{ID: fmt.Sprint("r", n), Kind: history.KindStarted, Run: fmt.Sprint("r", n), Time: time.Now().Add(-ago), Late: ago, Service: "shop", Instance: "a", Info: &info}))
 		}
 		removed, err := s.Prune(t.Context(), time.Now().Add(-84*time.Hour))
 		require.NoError(t, err)
@@ -402,7 +415,7 @@ func TestPrune(t *testing.T) {
 func TestFaults(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		b.db.SetMaxOpenConns(1)
-		s := b.store()
+		s := b.store(nil)
 		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}))
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -412,8 +425,8 @@ func TestFaults(t *testing.T) {
 			_ = history.Note(ctx, s, history.Event{Kind: "flag"})
 			cancel()
 		}
-		if b.dialect == history.PostgreSQL {
-			admin, err := sql.Open("pgx", shared.url())
+		if b.dialect == history.DialectPostgreSQL {
+			admin, err := sql.Open("pgx", shared.DSN("postgres"))
 			require.NoError(t, err)
 			defer admin.Close()
 			var name string
@@ -437,7 +450,7 @@ func TestHostileRows(t *testing.T) {
 			_, err := b.db.ExecContext(t.Context(), statement)
 			require.NoError(t, err)
 		}
-		s := b.store()
+		s := b.store(nil)
 		for n, wrong := range []string{"event = '{'", "time = -1", "id = ''"} {
 			require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: fmt.Sprint(n)}))
 			exec("UPDATE history SET " + wrong + ` WHERE event LIKE '%"` + fmt.Sprint(n) + `"%'`)
@@ -458,7 +471,7 @@ func TestHostileRows(t *testing.T) {
 // its last sighting is later than the next row's first one, and no clock was set back.
 func TestOverlap(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
-		s := b.store()
+		s := b.store(nil)
 		sighted := func(kind history.Kind) {
 			for n := range 20 {
 				info := build("v1.0.0")
@@ -466,17 +479,17 @@ func TestOverlap(t *testing.T) {
 					ID: fmt.Sprint(kind, n), Kind: kind, Time: time.Now(), Run: fmt.Sprint("run", n), Every: time.Minute,
 					Service: "shop", Instance: fmt.Sprint("i", n),
 				}
-				if kind == history.Started {
+				if kind == history.KindStarted {
 					e.Info = &info
 				}
 				require.NoError(t, s.Append(t.Context(), e))
 			}
 		}
-		sighted(history.Started)
+		sighted(history.KindStarted)
 		_, err := b.db.ExecContext(t.Context(), fmt.Sprintf(
 			"UPDATE history SET at = at - %[1]d, time = time - %[1]d, received = received - %[1]d", 3*time.Hour))
 		require.NoError(t, err)
-		sighted(history.Seen)
+		sighted(history.KindSeen)
 
 		entries, err := s.Entries(t.Context())
 		require.NoError(t, err)
@@ -509,10 +522,11 @@ func TestLedger(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for token, drain := range map[string]time.Duration{"secret1": time.Minute, "wrong": 100 * time.Millisecond} {
-		r := history.Report("http://"+at[0]+"/history", &history.ReportOptions{Drain: drain, Sign: func(r *http.Request) error {
+		r, err := history.NewReporter("http://"+at[0]+"/history", &history.ReportOptions{Drain: drain, Sign: func(r *http.Request) error {
 			r.Header.Set("Authorization", "Bearer "+token)
 			return nil
 		}})
+		require.NoError(t, err)
 		require.NoError(t, history.Record(ctx, r, build("v1.4.2"), production(token)))
 		if token == "secret1" {
 			require.NoError(t, history.Note(ctx, r, history.Event{Kind: "flag", Subject: "checkout", To: "on"}))
@@ -548,11 +562,11 @@ func TestRunRefuses(t *testing.T) {
 // BenchmarkCollector has 16 clients send one start after the other, each in a request of
 // its own, over HTTP, to a collector with a database. records/s is to be 2000.
 func BenchmarkCollector(b *testing.B) {
-	for _, d := range []history.Dialect{history.SQLite, history.PostgreSQL} {
+	for _, d := range []history.Dialect{history.DialectSQLite, history.DialectPostgreSQL} {
 		b.Run(string(d), func(b *testing.B) {
-			s := newBackend(b, d).store()
+			s := newBackend(b, d).store(nil)
 			c, err := history.NewCollector(s, &history.CollectorOptions{
-				Authorize:     func(*http.Request) (string, bool) { return "shop", true },
+				Authorize:     func(*http.Request) (string, error) { return "shop", nil },
 				EntriesPerDay: 1 << 40, BytesPerDay: 1 << 50,
 			})
 			require.NoError(b, err)
@@ -595,12 +609,12 @@ func BenchmarkCollector(b *testing.B) {
 
 // BenchmarkQuery asks of ten thousand runs of fifty releases.
 func BenchmarkQuery(b *testing.B) {
-	for _, d := range []history.Dialect{history.SQLite, history.PostgreSQL} {
-		s := newBackend(b, d).store()
+	for _, d := range []history.Dialect{history.DialectSQLite, history.DialectPostgreSQL} {
+		s := newBackend(b, d).store(nil)
 		var entries []history.Entry
 		for n := range 10_000 {
 			info := build(fmt.Sprintf("v1.%d.0", n/200))
-			entries = append(entries, history.Entry{ID: fmt.Sprint("e", n), Kind: history.Started, Run: fmt.Sprint("e", n), Time: time.Now(), Service: "shop", Instance: fmt.Sprint("i", n%7), Info: &info})
+			entries = append(entries, history.Entry{ID: fmt.Sprint("e", n), Kind: history.KindStarted, Run: fmt.Sprint("e", n), Time: time.Now(), Service: "shop", Instance: fmt.Sprint("i", n%7), Info: &info})
 		}
 		require.NoError(b, s.Append(b.Context(), entries...))
 		b.Run(string(d), func(b *testing.B) {
@@ -616,16 +630,16 @@ func BenchmarkQuery(b *testing.B) {
 // does not look as if the clock had been set back.
 func TestMixed(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
-		s := b.store()
+		s := b.store(nil)
 		seen := func(run string, kind history.Kind) {
 			require.NoError(t, s.Append(t.Context(), history.Entry{ID: run + string(kind), Kind: kind, Time: time.Now(), Run: run, Every: time.Minute, Service: run, Instance: run, Version: "v1.0.0"}))
 		}
-		seen("orders", history.Started)
-		seen("shop", history.Started)
+		seen("orders", history.KindStarted)
+		seen("shop", history.KindStarted)
 		_, err := b.db.ExecContext(t.Context(), "UPDATE history SET received = received - 3600000000000, at = at - 3600000000000, time = time - 3600000000000")
 		require.NoError(t, err)
-		seen("orders", history.Seen)
-		seen("shop", history.Seen)
+		seen("orders", history.KindSeen)
+		seen("shop", history.KindSeen)
 		// As the version before does.
 		_, err = b.db.ExecContext(t.Context(), `INSERT INTO history (id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event)
 SELECT 'old', 'started', last_received + 1, last_at + 1, last_time + 1, last_at + 1, last_time + 1, last_received + 1, '', every, 'old', '', 'old', version, '', '', '' FROM history WHERE id = 'shop'`)

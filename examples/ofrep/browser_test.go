@@ -78,11 +78,11 @@ func TestPageOfAnotherOrigin(t *testing.T) {
 		site, err := newSite(v.provider, &ofrep.Options{
 			Done:    done,
 			Origins: []string{v.url},
-			Authorize: func(r *http.Request) error {
+			Authorize: func(r *http.Request) (string, error) {
 				if r.Header.Get("Authorization") != "Bearer t1" && r.URL.Query().Get("ticket") != "t2" {
-					return errors.New("neither token nor ticket")
+					return "", errors.New("neither token nor ticket")
 				}
-				return nil
+				return "page", nil
 			},
 			StreamURL: func(*http.Request) string { return "/ofrep/v1/events?ticket=t2" },
 		})

@@ -112,11 +112,11 @@ func TestGoProviderIsRefused(t *testing.T) {
 	var refusal error
 	h, err := ofrep.NewHandler(p, &ofrep.Options{
 		Expose: func(key string) bool { return key == "bool" },
-		Authorize: func(r *http.Request) error {
+		Authorize: func(r *http.Request) (string, error) {
 			if r.Header.Get("Authorization") == "Bearer of-the-shop" {
-				return nil
+				return "shop", nil
 			}
-			return refusal
+			return "", refusal
 		},
 	})
 	require.NoError(t, err)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/quorum"
+	"github.com/upkeep-go/upkeep/internal/pgtest"
 )
 
 func main() {
@@ -44,12 +45,12 @@ func play(ctx context.Context, url string, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	if url == "" {
-		c, err := startCluster(ctx, filepath.Join(dir, "pg"))
+		c, err := pgtest.Start(ctx, filepath.Join(dir, "pg"))
 		if err != nil {
-			return err
+			return fmt.Errorf("%w (./setup does that; or set DATABASE_URL)", err)
 		}
-		defer c.stop()
-		url = c.url()
+		defer c.Stop()
+		url = c.DSN("postgres")
 	}
 	db, err := sql.Open("pgx", url)
 	if err != nil {
@@ -100,7 +101,7 @@ func play(ctx context.Context, url string, out io.Writer) error {
 			}
 			text := ""
 			for _, p := range rep.Peers {
-				if p.State != quorum.Writing { // there are many of these, none for long
+				if p.State != quorum.StateWriting { // there are many of these, none for long
 					text += fmt.Sprintf(" %s (pid %d) %v;", cmp.Or(p.Name, "an operator"), p.PID, p.State)
 				}
 			}

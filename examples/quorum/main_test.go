@@ -17,11 +17,12 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/quorum"
+	"github.com/upkeep-go/upkeep/internal/pgtest"
 )
 
 // shared is the server that all tests share, each with a database of its own; nil when
 // there is none to start.
-var shared *cluster
+var shared *pgtest.Cluster
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(asReplica); text != "" {
@@ -39,15 +40,15 @@ func testMain(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	shared, err = startCluster(ctx, filepath.Join(dir, "pg"))
+	shared, err = pgtest.Start(ctx, filepath.Join(dir, "pg"))
 	switch {
-	case errors.Is(err, errNoPostgres) && os.Getenv("CI") != "true":
-		fmt.Fprintln(os.Stderr, err)
+	case errors.Is(err, pgtest.ErrNotInstalled) && os.Getenv("CI") != "true":
+		fmt.Fprintln(os.Stderr, err, "(./setup does that)")
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	default:
-		defer shared.stop()
+		defer shared.Stop()
 	}
 	return m.Run()
 }
@@ -66,15 +67,15 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	if shared == nil {
-		t.Skip(errNoPostgres)
+		t.Skip(pgtest.ErrNotInstalled)
 	}
-	admin, err := sql.Open("pgx", shared.url())
+	admin, err := sql.Open("pgx", shared.DSN("postgres"))
 	require.NoError(t, err)
 	defer admin.Close()
-	name := fmt.Sprintf("%s_%d", strings.ToLower(t.Name()), stages.Add(1))
+	name := fmt.Sprintf("stage_%d", stages.Add(1))
 	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
 	require.NoError(t, err)
-	s := &stage{t: t, name: name, url: strings.Replace(shared.url(), "dbname=postgres", "dbname="+name, 1)}
+	s := &stage{t: t, name: name, url: shared.DSN(name)}
 	s.db, err = sql.Open("pgx", s.url)
 	require.NoError(t, err)
 	_, err = s.db.ExecContext(t.Context(), "CREATE UNLOGGED TABLE orders (replica text, n int)")
@@ -236,17 +237,17 @@ func TestMillions(t *testing.T) {
 		states := s.states()
 		open := 0
 		for _, state := range states {
-			if state == quorum.Open {
+			if state == quorum.StateOpen {
 				open++
 			}
 		}
-		return open == 1 && states[busy.name] == quorum.Open
+		return open == 1 && states[busy.name] == quorum.StateOpen
 	})
 	doomed.kill()
 	newcomer := s.replica(config{Batch: 1000})
 	s.until("the newcomer is quiet", func() bool {
 		state, joined := s.states()[newcomer.name]
-		return joined && state == quorum.Quiet
+		return joined && state == quorum.StateQuiet
 	})
 	s.until("the dead is gone", func() bool { return len(s.states()) == 5 })
 	before := s.count()
@@ -388,12 +389,12 @@ func TestCutWhileOpen(t *testing.T) {
 	s := newStage(t)
 	p := s.replica(config{})
 	for range 5 {
-		s.until("it is open", func() bool { return s.states()[p.name] == quorum.Open && len(s.states()) == 1 })
+		s.until("it is open", func() bool { return s.states()[p.name] == quorum.StateOpen && len(s.states()) == 1 })
 		rows := s.count()
 		s.until("rows", func() bool { return s.count() > rows })
 		s.cut(p.name)
 	}
-	s.until("it is open", func() bool { return s.states()[p.name] == quorum.Open })
+	s.until("it is open", func() bool { return s.states()[p.name] == quorum.StateOpen })
 	require.NoError(t, s.doc.begin())
 	s.quiet(s.drain(t.Context()))
 }
@@ -427,7 +428,7 @@ func TestOperatorGivesUp(t *testing.T) {
 	require.NoError(t, quorum.Fence(t.Context(), tx, window))
 	require.NoError(t, s.doc.begin())
 	for _, p := range s.procs {
-		s.until(p.name+" is quiet", func() bool { return s.states()[p.name] == quorum.Quiet })
+		s.until(p.name+" is quiet", func() bool { return s.states()[p.name] == quorum.StateQuiet })
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 2500*time.Millisecond)
 	defer cancel()
@@ -467,7 +468,7 @@ func TestStaleDocument(t *testing.T) {
 	require.NoError(t, s.doc.begin())
 	s.until("one is quiet and one does not know", func() bool {
 		states := s.states()
-		return states["orders-1"] == quorum.Quiet && states[stale.name] == quorum.Unaware
+		return states["orders-1"] == quorum.StateQuiet && states[stale.name] == quorum.StateUnaware
 	})
 	d := s.drain(t.Context())
 	for range 10 {
@@ -539,7 +540,7 @@ func TestRoles(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rep.Peers, 1)
 	require.Equal(t, "ours", rep.Peers[0].Name)
-	require.Equal(t, quorum.Open, rep.Peers[0].State)
+	require.Equal(t, quorum.StateOpen, rep.Peers[0].State)
 	_, err = q.Agree(t.Context(), map[string]bool{window: false})
 	require.NoError(t, err)
 	lock, err := quorum.Drain(t.Context(), operator, window)

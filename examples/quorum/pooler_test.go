@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,8 +18,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
-// pooler starts a pgbouncer in front of the stage's database.
-func (s *stage) pooler(mode string) *sql.DB {
+// pooler starts a pgbouncer in front of the stage's database, with further settings.
+func (s *stage) pooler(mode string, settings ...string) *sql.DB {
 	t := s.t
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -28,11 +31,8 @@ func (s *stage) pooler(mode string) *sql.DB {
 		}
 		t.Skip("no pgbouncer is installed: run ./setup")
 	}
-	dir := filepath.Join(shared.dir, fmt.Sprint(mode, stages.Load())) // a socket's path must be short
-	require.NoError(t, os.Mkdir(dir, 0o755))
-	if shared.as != nil {
-		require.NoError(t, os.Chown(dir, int(shared.as.Uid), int(shared.as.Gid)))
-	}
+	dir, err := shared.Dir(fmt.Sprint(mode, stages.Add(1))) // a socket's path must be short
+	require.NoError(t, err)
 	users := filepath.Join(dir, "users")
 	require.NoError(t, os.WriteFile(users, []byte("\"postgres\" \"\"\n"), 0o644))
 	ini := filepath.Join(dir, "ini")
@@ -46,14 +46,11 @@ auth_type = trust
 auth_file = %s
 max_client_conn = 100
 default_pool_size = 20
-`, shared.dir, mode, dir, users), 0o644))
-	exited := make(chan struct{})
-	stdin, err := shared.start(exited, "TERM", program, ini)
+%s
+`, shared.Host(), mode, dir, users, strings.Join(settings, "\n")), 0o644))
+	server, err := shared.Run("TERM", program, ini)
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		<-exited
-	})
+	t.Cleanup(server.Stop)
 	// Prepared statements do not pass an old pgbouncer in transaction mode.
 	db, err := sql.Open("pgx", fmt.Sprintf("host=%s port=6432 user=postgres dbname=%s default_query_exec_mode=exec", dir, s.name))
 	require.NoError(t, err)
@@ -86,6 +83,112 @@ func TestPoolerInTransactionMode(t *testing.T) {
 		}
 		return seen == len(replicas)
 	})
+	s.refuses(db, replicas, false)
+}
+
+// refuses holds replicas to it that they have not joined and do not join. In a pool so full
+// that nobody gets a server connection for seconds, they may have joined with a warning.
+func (s *stage) refuses(db *sql.DB, replicas []*quorum.Replica, full bool) {
+	t := s.t
+	t.Helper()
+	for _, q := range replicas {
+		s.until("it is refused", func() bool {
+			_, err := q.Agree(t.Context(), map[string]bool{window: true})
+			require.True(t, full || errors.Is(err, quorum.ErrPooled), "%v", err)
+			return errors.Is(err, quorum.ErrPooled)
+		})
+	}
+	for range 10 {
+		for _, q := range replicas {
+			_, err := q.Agree(t.Context(), map[string]bool{window: true})
+			require.ErrorIs(t, err, quorum.ErrPooled)
+			require.Zero(t, q.Stats()["joined"])
+			require.True(t, full || q.Stats()["lost"] == 0, "it has not even joined")
+		}
+	}
+	if full {
+		return
+	}
+	_, err := quorum.Drain(t.Context(), db, window)
+	require.ErrorIs(t, err, quorum.ErrPooled)
+	require.Empty(t, s.states(), "nobody is counted")
+	var locks int
+	require.NoError(t, s.db.QueryRowContext(t.Context(),
+		"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&locks))
+	require.Zero(t, locks, "nothing is left behind in the pooler's connections")
+}
+
+// TestPoolersAreRefused has poolers of other sizes and settings, alone and with other
+// clients that keep them busy.
+func TestPoolersAreRefused(t *testing.T) {
+	for _, settings := range [][]string{
+		{"transaction", "default_pool_size = 1"},
+		{"transaction", "default_pool_size = 2"},
+		{"transaction", "server_round_robin = 1"},
+		{"transaction", "server_reset_query_always = 1"},
+		{"transaction", "min_pool_size = 10"},
+		{"statement"},
+		{"statement", "server_round_robin = 1"},
+	} {
+		for _, others := range []int{0, 4} {
+			t.Run(fmt.Sprint(settings, others), func(t *testing.T) {
+				s := newStage(t)
+				db := s.pooler(settings[0], settings[1:]...)
+				ctx, cancel := context.WithCancel(t.Context())
+				var busy sync.WaitGroup
+				defer busy.Wait()
+				defer cancel()
+				for range others {
+					busy.Go(func() {
+						for ctx.Err() == nil {
+							_, _ = db.ExecContext(ctx, "SELECT pg_sleep(random() / 100)")
+							if tx, err := db.BeginTx(ctx, nil); err == nil {
+								_, _ = tx.ExecContext(ctx, "SELECT pg_sleep(random() / 100)")
+								_ = tx.Rollback()
+							}
+						}
+					})
+				}
+				var replicas []*quorum.Replica
+				for range 3 {
+					q, err := quorum.Postgres(db, nil)
+					require.NoError(t, err)
+					defer q.Close()
+					replicas = append(replicas, q)
+				}
+				s.refuses(db, replicas, others > 0 && strings.Contains(t.Name(), "default_pool_size"))
+			})
+		}
+	}
+}
+
+// TestSessionsOfOnesOwn are never refused: direct ones, and those of a pooler in session mode, with
+// many connections or so few that there is none for the check.
+func TestSessionsOfOnesOwn(t *testing.T) {
+	for _, mode := range []string{"direct", "session", "session with a pool of one"} {
+		for _, limit := range []int{0, 1, 2, 3} {
+			t.Run(fmt.Sprint(mode, limit), func(t *testing.T) {
+				s := newStage(t)
+				db, rounds := s.db, 20
+				switch mode {
+				case "session":
+					db = s.pooler("session")
+				case "session with a pool of one":
+					db, rounds = s.pooler("session", "default_pool_size = 1"), 2
+				}
+				db.SetMaxOpenConns(limit)
+				for range rounds {
+					q, err := quorum.Postgres(db, nil)
+					require.NoError(t, err)
+					open, err := q.Agree(t.Context(), map[string]bool{window: true})
+					require.NoError(t, err)
+					require.True(t, open[window])
+					require.Zero(t, q.Stats()["lost"])
+					require.NoError(t, q.Close())
+				}
+			})
+		}
+	}
 }
 
 // TestFenceThroughPooler works in transaction mode, for what it holds is of one
@@ -108,7 +211,7 @@ func TestFenceThroughPooler(t *testing.T) {
 	require.NoError(t, tx.Commit())
 	<-d.done
 	require.NoError(t, d.err)
-	require.Equal(t, quorum.Writing, d.lock.Waited()[0].State)
+	require.Equal(t, quorum.StateWriting, d.lock.Waited()[0].State)
 }
 
 func TestPoolerInSessionMode(t *testing.T) {

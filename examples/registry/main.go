@@ -76,9 +76,8 @@ func play(ctx context.Context, out io.Writer) (err error) {
 	reg, err := registry.New(registry.Dir(filepath.Join(dir, "modules")), &registry.Options{
 		Private: []string{"corp.example"},
 		// On loopback, and for as long as the story lasts. Elsewhere: registry.Bearer.
-		Authorize: func(r *http.Request, _ registry.Action) error {
-			registry.Identify(r, "team-money")
-			return nil
+		Authorize: func(*http.Request, registry.Action) (who string, err error) {
+			return "team-money", nil
 		},
 		Gate:   gate,
 		Logger: slog.New(slog.DiscardHandler),
@@ -182,7 +181,7 @@ func Format(cents int) string { return fmt.Sprintf("%d.%02d", cents/100, cents%1
 	if err := s.publish(ctx, "v1.0.0"); err != nil {
 		return err
 	}
-	if err := s.client.Move(ctx, module.Version{Path: money, Version: "v1.0.0"}, "stable", "the first one"); err != nil {
+	if err := s.client.SetChannel(ctx, module.Version{Path: money, Version: "v1.0.0"}, "stable", "the first one"); err != nil {
 		return err
 	}
 	for _, name := range []string{"cart", "shop"} {
@@ -223,7 +222,7 @@ func (s *stage) breakAPI(ctx context.Context) error {
 	}
 	err := s.publish(ctx, "v1.1.0")
 	var refusal *registry.Refusal
-	if !errors.As(err, &refusal) || refusal.Rule != "gate" || refusal.Verdict != registry.Refuse {
+	if !errors.As(err, &refusal) || refusal.Rule != "gate" || refusal.Verdict != registry.VerdictRefuse {
 		return fmt.Errorf("the gate should have refused v1.1.0: %w", orNothing(err))
 	}
 	s.say("   %s", strings.ReplaceAll(refusal.Error(), "\n", "\n   "))
@@ -248,7 +247,7 @@ func (s *stage) bump(ctx context.Context) error {
 	if err := s.publish(ctx, "v2.0.0"); err != nil {
 		return err
 	}
-	if err := s.client.Move(ctx, module.Version{Path: moneyV2, Version: "v2.0.0"}, "stable", "tested in the shop"); err != nil {
+	if err := s.client.SetChannel(ctx, module.Version{Path: moneyV2, Version: "v2.0.0"}, "stable", "tested in the shop"); err != nil {
 		return err
 	}
 	edited, err := s.client.Edit(ctx, money, registry.Deprecate("use "+moneyV2), nil)
@@ -256,7 +255,7 @@ func (s *stage) bump(ctx context.Context) error {
 		return err
 	}
 	s.say("   published %s@%s, which differs in its go.mod alone: the module is deprecated", money, edited.Version)
-	if err := s.client.Move(ctx, module.Version{Path: money, Version: edited.Version}, "stable", "no code has changed"); err != nil {
+	if err := s.client.SetChannel(ctx, module.Version{Path: money, Version: edited.Version}, "stable", "no code has changed"); err != nil {
 		return err
 	}
 	return s.fleet(ctx, map[string]string{
@@ -309,7 +308,7 @@ func (s *stage) block(ctx context.Context) error {
 	if err := s.publish(ctx, "v1.0.2"); err != nil {
 		return err
 	}
-	if err := s.client.Move(ctx, module.Version{Path: money, Version: "v1.0.2"}, "stable", "MONEY-17 is mended"); err != nil {
+	if err := s.client.SetChannel(ctx, module.Version{Path: money, Version: "v1.0.2"}, "stable", "MONEY-17 is mended"); err != nil {
 		return err
 	}
 	for _, version := range []string{"v1.0.0", "v1.0.1"} {
@@ -359,9 +358,9 @@ func (s *stage) fleet(ctx context.Context, want map[string]string) error {
 		targets = append(targets, pkgmgmt.Target{Service: name, Environment: "production", URL: s.services[name].url})
 	}
 	fleet, err := pkgmgmt.NewFleet(targets, &pkgmgmt.FleetOptions{
-		HTTP:      s.client.HTTP,
-		Registry:  proxy,
-		Authorize: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer "+token); return nil },
+		HTTP:        s.client.HTTP,
+		Registry:    proxy,
+		Credentials: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer "+token); return nil },
 	})
 	if err != nil {
 		return err

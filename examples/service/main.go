@@ -14,6 +14,7 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/status"
 	"github.com/upkeep-go/upkeep/flags"
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/pkgmgmt"
@@ -68,6 +69,13 @@ func newService(ctx context.Context) (handler, admin http.Handler, err error) {
 		return nil, nil, err
 	}
 
+	maintenance, err := status.Handler(guard, &status.Options{
+		Authorize: func(*http.Request) (who string, err error) { return "whoever reaches the listener", nil },
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		user := openfeature.NewEvaluationContext(r.FormValue("user"), nil)
@@ -75,7 +83,7 @@ func newService(ctx context.Context) (handler, admin http.Handler, err error) {
 	})
 	operators := http.NewServeMux()
 	operators.Handle("GET /version", version.Handler(info, nil))
-	operators.Handle("/maintenance/", http.StripPrefix("/maintenance", guard.StatusHandler()))
+	operators.Handle("/maintenance/", maintenance)
 
 	return obs.Handler(version.Middleware(info, nil)(guard.Handler(observe.Route(mux)))), operators, nil
 }

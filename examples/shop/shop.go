@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/status"
 	"github.com/upkeep-go/upkeep/flags"
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/observe/capture"
@@ -58,7 +59,11 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	s.onClose(tel.shutdown)
 
 	// version/history: what changes, on one timeline.
-	s.past = &chronicle{store: history.File(docs.path("history.jsonl")), report: func(err error) { s.log.Error("history", "err", err) }}
+	past, err := history.NewFile(docs.path("history.jsonl"), nil)
+	if err != nil {
+		return s, err
+	}
+	s.past = &chronicle{store: past, report: func(err error) { s.log.Error("history", "err", err) }}
 	s.onClose(func(context.Context) { s.past.close() })
 
 	// observe: spans, metrics, ids and logs of each request.
@@ -168,14 +173,11 @@ func (s *shop) openPrices(ctx context.Context) (url string, err error) {
 		return "", err
 	}
 	s.onClose(func(context.Context) { _ = obs.Close() })
-	text, err := s.docs.read("peers.yaml")
+	peers, err := compat.OpenPolicy(ctx, compat.File(s.docs.path("peers.yaml")), &compat.Options{Logger: obs.Logger()})
 	if err != nil {
 		return "", err
 	}
-	peers, err := compat.ParsePolicy(s.docs.path("peers.yaml"), text, &compat.Options{Logger: obs.Logger()})
-	if err != nil {
-		return "", err
-	}
+	s.onClose(func(context.Context) { _ = peers.Close() })
 	return s.serve(ctx, "127.0.0.1:0", newPrices(info, obs, peers))
 }
 
@@ -203,7 +205,13 @@ func (s *shop) openListeners(ctx context.Context, addr string) (err error) {
 	}))
 	bi, _ := debug.ReadBuildInfo()
 	admin.Handle("GET /sbom", sbom.Handler(bi, &sbom.Options{Name: s.info.Name, Version: s.info.Version}))
-	admin.Handle("/maintenance/", http.StripPrefix("/maintenance", s.guard.StatusHandler()))
+	maintenance, err := status.Handler(s.guard, &status.Options{
+		Authorize: func(*http.Request) (who string, err error) { return "whoever reaches the listener", nil },
+	})
+	if err != nil {
+		return err
+	}
+	admin.Handle("/maintenance/", maintenance)
 	admin.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
 		subject := flags.Attributes{openfeature.TargetingKey: r.FormValue("user"), "email": r.FormValue("email")}
 		fmt.Fprintln(w, s.flags.Explain(r.Context(), r.FormValue("flag"), subject))

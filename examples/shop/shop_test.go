@@ -123,7 +123,7 @@ func TestShopUntilInterrupted(t *testing.T) {
 	f, err := pkgmgmt.NewFleet([]pkgmgmt.Target{{Service: "storefront", URL: admin + "/version"}}, nil)
 	require.NoError(t, err)
 	report := f.Collect(t.Context())
-	require.Equal(t, pkgmgmt.FleetFine, report.Worst(), "%+v", report)
+	require.Equal(t, pkgmgmt.FleetVerdictFine, report.Worst(), "%+v", report)
 	require.Greater(t, len(report.Rows), 10)
 
 	began := time.Now()

@@ -121,7 +121,7 @@ func TestLint(t *testing.T) {
 		path + `: flag "new-checkout": missing, and the code declares it as bool` + "\n" +
 			path + `: flag "color": variant "a" is no string, as which the code declares it`,
 	}, w.errors)
-	require.Equal(t, []string{"warning: " + path + `:2:48: flag "color": targetting: means nothing here`}, w.logs)
+	require.Equal(t, []string{"warning: " + path + `:2:48: flag "color": unknown field "targetting" (did you mean "targeting"?)`}, w.logs)
 
 	w = &witness{TB: t}
 	write("flags: {color: 5}")

@@ -6,6 +6,81 @@ import (
 	"unicode/utf8"
 )
 
+// A comparison of any two values, and what it is of the two usual kinds.
+type comparison struct {
+	holds    func(s *Scope, a, b value) bool
+	numbers  numbers
+	equality bool // of texts it is what numbers says of equal ones and of others
+}
+
+// numbers is whether a comparison of two numbers holds: one, by how they stand.
+type numbers struct{ less, equal, greater, unordered bool }
+
+var notEqual = numbers{less: true, greater: true, unordered: true}
+
+func (n numbers) hold(a, b float64) bool {
+	switch {
+	case a < b:
+		return n.less
+	case a == b:
+		return n.equal
+	case a > b:
+		return n.greater
+	}
+	return n.unordered
+}
+
+func compare(c comparison) func([]*node) operation {
+	return func(args []*node) operation {
+		a, b := arg(args, 0), arg(args, 1)
+		if a.field != "" && b.constant != nil {
+			// The usual rule: {">=": [{"var": "age"}, 18]}.
+			name, with := a.field, *b.constant
+			switch {
+			case with.kind == number:
+				return decides(func(s *Scope) bool {
+					v := s.field(name)
+					if f, ok := v.(float64); ok {
+						return c.numbers.hold(f, with.num)
+					}
+					return c.holds(s, toValue(v), with)
+				})
+			case with.kind == text && c.equality && len(with.str) < bytesPerStep:
+				return decides(func(s *Scope) bool {
+					v := s.field(name)
+					if str, ok := v.(string); ok {
+						return (str == with.str) == c.numbers.equal
+					}
+					return c.holds(s, toValue(v), with)
+				})
+			}
+		}
+		return decides(func(s *Scope) bool {
+			x := a.eval(s)
+			return c.holds(s, x, b.eval(s))
+		})
+	}
+}
+
+// between takes a third argument: a < b < c.
+func between(c comparison) func([]*node) operation {
+	two := compare(c)
+	return func(args []*node) operation {
+		if len(args) < 3 {
+			return two(args)
+		}
+		low, middle, high := args[0], args[1], args[2]
+		return decides(func(s *Scope) bool {
+			x, y := low.eval(s), middle.eval(s)
+			if !c.holds(s, x, y) {
+				return false
+			}
+			z := high.eval(s)
+			return z.kind == undefined || c.holds(s, y, z)
+		})
+	}
+}
+
 func strictEqual(s *Scope, a, b value) bool {
 	if a.kind != b.kind {
 		return false

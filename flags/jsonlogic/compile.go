@@ -2,69 +2,24 @@ package jsonlogic
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
 
-// A node is a compiled rule. Its functions never panic and report failure in their
-// scope.
-type node struct {
-	operation
-	name     string  // of the operator; empty: data or a list
-	constant *value  // not nil: eval always gives this
-	list     bool    // written as a list, of args
-	field    string  // not empty: the member of that name, by Scope.field
-	args     []*node // elements of a list, or arguments of an operation
-	size     int     // nodes in all, this one counted: what evaluating it costs at most
-}
-
-// An operation evaluates a node in one of three ways, of which two spare the making
-// of a value that nobody needs.
-type operation struct {
-	eval  func(s *Scope) value // to go on with
-	test  func(s *Scope) bool  // for its truth alone
-	plain func(s *Scope) any   // for code that is not of this package
-}
-
-// gives is an operation of any result.
-func gives(eval func(s *Scope) value) operation {
-	return operation{
-		eval,
-		func(s *Scope) bool { return eval(s).truth() },
-		func(s *Scope) any { return s.give(eval(s)) },
-	}
-}
-
-// decides is an operation that is true or false.
-func decides(test func(s *Scope) bool) operation {
-	return operation{
-		func(s *Scope) value { return boolean(test(s)) },
-		test,
-		func(s *Scope) any { return test(s) },
-	}
-}
-
-func always(v value) operation {
-	holds, plain := v.truth(), v.result()
-	return operation{
-		func(*Scope) value { return v },
-		func(*Scope) bool { return holds },
-		func(*Scope) any { return plain },
-	}
-}
-
-func literal(v value) *node { return &node{operation: always(v), constant: &v, size: 1} }
-
+// A compiler turns the values of a rule into nodes.
 type compiler struct {
-	opts    *Options
-	depth   int  // that is left
-	explain bool // compile to what records its evaluation in the scope's tracer
+	operators         map[string]Operator
+	predicates        map[string]Predicate
+	maxDepth, maxSize int
+	depth             int // of what is being compiled, lists and operations counted
+	deepest           int // that depth was
 }
 
 func (c *compiler) compile(tree any, at *place) (*node, error) {
 	n, err := c.node(tree, at)
-	if err == nil && c.explain {
-		n = n.traced(at)
+	if err == nil && n.size > c.maxSize {
+		return nil, &Error{Err: fmt.Errorf("%w: at most %d operations and values", ErrTooLarge, c.maxSize)}
 	}
 	return n, err
 }
@@ -75,52 +30,96 @@ func (c *compiler) node(tree any, at *place) (*node, error) {
 		return c.list(tree, at)
 	case map[string]any:
 		if len(tree) != 1 {
-			return literal(toValue(tree)), nil
+			break
 		}
 		for name, arg := range tree {
 			return c.operation(name, arg, at.down(name))
 		}
+	case *Rule:
+		if tree == nil {
+			break
+		}
+		if err := c.enter(tree.depth); err != nil {
+			return nil, err
+		}
+		c.depth -= tree.depth
+		return tree.root, nil
 	}
 	return literal(toValue(tree)), nil
 }
 
-// down enters a list or an operation. The error names no path: it would be as long
-// as the rule is deep.
-func (c *compiler) down() error {
-	if c.depth--; c.depth < 0 {
-		return &Error{Err: fmt.Errorf("%w: at most %d", ErrTooDeep, c.opts.maxDepth())}
+// enter goes down by levels of nesting. The error names no path: it would be as long as
+// the rule is deep.
+func (c *compiler) enter(levels int) error {
+	c.depth += levels
+	c.deepest = max(c.deepest, c.depth)
+	if c.depth > c.maxDepth {
+		return &Error{Err: fmt.Errorf("%w: at most %d", ErrTooDeep, c.maxDepth)}
 	}
 	return nil
 }
 
 func (c *compiler) list(tree []any, at *place) (*node, error) {
-	if err := c.down(); err != nil {
+	if err := c.enter(1); err != nil {
 		return nil, err
 	}
-	defer func() { c.depth++ }()
-	args, err := c.all(tree, at)
-	if err != nil {
-		return nil, err
+	defer func() { c.depth-- }()
+	n := &node{list: true, size: 1 + len(tree)}
+	if !isFlat(tree) {
+		args, err := c.all(tree, at)
+		if err != nil {
+			return nil, err
+		}
+		n.size = sizeOf(args)
+		for _, arg := range args {
+			if arg.constant == nil {
+				n.args, n.operation = args, listed(args)
+				return n, nil
+			}
+		}
+		// A constant's elements may be constants that are operations no longer.
+		plain := make([]any, len(args))
+		for i, arg := range args {
+			plain[i] = arg.constant.result()
+		}
+		tree = plain
 	}
-	n := &node{list: true, args: args, size: 1}
-	constant := true
-	for _, arg := range args {
-		n.size += arg.size
-		constant = constant && arg.constant != nil
+	v := value{kind: list, ref: tree}
+	n.constant, n.operation = &v, always(&v)
+	return n, nil
+}
+
+// isFlat says whether a list holds nothing that could be a rule, as the long ones do.
+func isFlat(tree []any) bool {
+	for _, item := range tree {
+		switch item.(type) {
+		case nil, bool, float64, string:
+		default:
+			return false
+		}
 	}
-	if constant {
-		v := toValue(tree)
-		n.constant, n.operation = &v, always(v)
-		return n, nil
-	}
-	n.operation = gives(func(s *Scope) value {
+	return true
+}
+
+func listed(args []*node) operation {
+	return gives(func(s *Scope) value {
 		items := make([]any, len(args))
 		for i, arg := range args {
 			items[i] = arg.eval(s).result()
 		}
 		return value{kind: list, ref: items}
 	})
-	return n, nil
+}
+
+// sizeOf is the size of a node with these arguments. It ends somewhere: shared rules may
+// double it at each step.
+func sizeOf(args []*node) int {
+	const most = math.MaxInt32
+	size := 1
+	for _, arg := range args {
+		size = min(size+arg.size, most)
+	}
+	return size
 }
 
 func (c *compiler) all(trees []any, at *place) ([]*node, error) {
@@ -135,115 +134,48 @@ func (c *compiler) all(trees []any, at *place) ([]*node, error) {
 }
 
 func (c *compiler) operation(name string, arg any, at *place) (*node, error) {
-	if err := c.down(); err != nil {
+	if err := c.enter(1); err != nil {
 		return nil, err
 	}
-	defer func() { c.depth++ }()
+	defer func() { c.depth-- }()
+	n := &node{name: name}
 	standard, isStandard := operators[name]
-	custom, isCustom := c.opts.Operators[name]
-	predicate, isPredicate := c.opts.Predicates[name]
+	custom, isCustom := c.operators[name]
+	predicate, isPredicate := c.predicates[name]
 	switch {
 	case isStandard && (isCustom || isPredicate):
 		return nil, &Error{at.pointer(), fmt.Errorf("%q is a standard operator and cannot be replaced", name)}
 	case isCustom && isPredicate:
 		return nil, &Error{at.pointer(), fmt.Errorf("%q is among both Operators and Predicates", name)}
-	case !isStandard && !isCustom && !isPredicate:
+	case isCustom:
+		n.custom = custom.instance
+	case isPredicate:
+		n.custom = predicate.instance
+	case !isStandard:
 		return nil, &Error{at.pointer(), fmt.Errorf("%w %q", ErrUnknownOperator, name)}
 	}
-	args, err := c.arguments(arg, at)
+	var err error
+	if trees, ok := arg.([]any); ok {
+		n.args, err = c.all(trees, at)
+	} else { // {"var": "x"} is {"var": ["x"]}
+		n.bare, n.args = true, make([]*node, 1)
+		n.args[0], err = c.compile(arg, at)
+	}
 	if err != nil {
 		return nil, err
 	}
-	n := &node{name: name, args: args, size: 1}
-	for _, arg := range args {
-		n.size += arg.size
-	}
+	n.size = sizeOf(n.args)
 	if isStandard {
-		if c.explain {
-			args = unfolded(args)
-		}
-		n.operation = standard(args)
+		n.operation = standard(n.args)
 		if name == "var" {
-			n.field = fieldOf(args)
+			n.field = fieldOf(n.args)
 		}
 		return n, nil
 	}
-	if isPredicate {
-		test, err := predicate(asArgs(args))
-		if err != nil {
-			return nil, &Error{at.pointer(), err}
-		}
-		n.operation = predicateOperation(test)
-		return n, nil
-	}
-	f, err := custom(asArgs(args))
-	if err != nil {
+	if n.operation, err = n.custom(n.args); err != nil {
 		return nil, &Error{at.pointer(), err}
 	}
-	n.operation = customOperation(f)
 	return n, nil
-}
-
-// arguments compiles what stands under an operator: {"var": "x"} is {"var": ["x"]}.
-func (c *compiler) arguments(arg any, at *place) ([]*node, error) {
-	if trees, ok := arg.([]any); ok {
-		return c.all(trees, at)
-	}
-	n, err := c.compile(arg, at)
-	return []*node{n}, err
-}
-
-func customOperation(f Func) operation {
-	call := func(s *Scope) any {
-		if s.err != nil {
-			return nil
-		}
-		v, err := f(s)
-		if err != nil {
-			s.fail(err)
-			return nil
-		}
-		return v
-	}
-	return operation{
-		func(s *Scope) value { return toValue(call(s)) },
-		func(s *Scope) bool {
-			if s.err != nil {
-				return false
-			}
-			v, err := f(s)
-			if b, ok := v.(bool); ok && err == nil {
-				return b
-			}
-			if err != nil {
-				s.fail(err)
-				return false
-			}
-			return toValue(v).truth()
-		},
-		func(s *Scope) any { return s.plain(call(s)) },
-	}
-}
-
-func predicateOperation(test func(s *Scope) (holds, ok bool)) operation {
-	return operation{
-		func(s *Scope) value {
-			if holds, ok := test(s); ok {
-				return boolean(holds)
-			}
-			return value{}
-		},
-		func(s *Scope) bool {
-			holds, ok := test(s)
-			return holds && ok
-		},
-		func(s *Scope) any {
-			if holds, ok := test(s); ok {
-				return holds
-			}
-			return nil
-		},
-	}
 }
 
 // A place is where in the rule something stands; nil is the top.

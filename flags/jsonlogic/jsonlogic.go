@@ -119,30 +119,14 @@ type Options struct {
 	MaxText int
 }
 
-// A Rule is a compiled rule. It may be used by any number of goroutines.
-type Rule struct {
-	root *node
-	opts *Options
-	text []byte // for Explain
-}
-
-// Compile reads a rule, which must be one JSON value. The error is a [*Error].
+// Compile reads a rule, which must be one JSON value. The error is an [*Error].
 func Compile(rule []byte, opts *Options) (*Rule, error) {
-	o := Options{}
-	if opts != nil {
-		o = *opts
+	if opts == nil {
+		opts = &Options{}
 	}
-	if most := o.maxSize(); len(rule) > most {
+	if most := bound(opts.MaxSize, DefaultMaxSize); len(rule) > most {
 		return nil, &Error{Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(rule), most)}
 	}
-	root, err := compile(rule, &compiler{opts: &o})
-	if err != nil {
-		return nil, err
-	}
-	return &Rule{root, &o, bytes.Clone(rule)}, nil
-}
-
-func compile(rule []byte, c *compiler) (*node, error) {
 	dec := json.NewDecoder(bytes.NewReader(rule))
 	var tree any
 	if err := dec.Decode(&tree); err != nil {
@@ -154,50 +138,35 @@ func compile(rule []byte, c *compiler) (*node, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, &Error{Err: errors.New("text after the rule")}
 	}
-	c.depth = c.opts.maxDepth()
-	return c.compile(tree, nil)
+	return CompileValue(tree, opts)
 }
 
-func (o *Options) maxSize() int  { return bound(o.MaxSize, DefaultMaxSize) }
-func (o *Options) maxDepth() int { return bound(o.MaxDepth, DefaultMaxDepth) }
-func (o *Options) maxSteps() int { return bound(o.MaxSteps, DefaultMaxSteps) }
-func (o *Options) maxText() int  { return bound(o.MaxText, DefaultMaxText) }
+// CompileValue is [Compile] for a rule that was decoded before, as encoding/json does it:
+// an operation is a map[string]any with one key, a list a []any, and everything else is
+// data. Where a rule may stand there may be a [*Rule], which stands for the rule that it was compiled
+// from and is shared, not copied: its operators and predicates are those that it was
+// compiled with. The rule keeps what it is made of, which must not change any more.
+//
+// [Options.MaxSize] bounds the operations and lists of the rule, those of shared rules
+// counted at each place. The error is an [*Error].
+func CompileValue(rule any, opts *Options) (*Rule, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	c := compiler{
+		operators: opts.Operators, predicates: opts.Predicates,
+		maxDepth: bound(opts.MaxDepth, DefaultMaxDepth), maxSize: bound(opts.MaxSize, DefaultMaxSize),
+	}
+	root, err := c.compile(rule, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Rule{root, c.deepest, &bounds{bound(opts.MaxSteps, DefaultMaxSteps), bound(opts.MaxText, DefaultMaxText), opts.Log}}, nil
+}
 
 func bound(most, otherwise int) int {
 	if most > 0 {
 		return most
 	}
 	return otherwise
-}
-
-// Eval applies the rule to data. The result is nil, a bool, a float64, a string, a
-// []any or a map[string]any, or an [Object] of the data; lists and maps that come
-// from data or from the rule are shared with it, hold what it holds, and must not be
-// changed.
-//
-// The error is one that a custom operator returned, as it is, or an [*Error] of
-// [ErrTooManySteps], [ErrTextTooLong] or [ErrResultTooDeep].
-func (r *Rule) Eval(data any) (any, error) {
-	if r.root.constant != nil {
-		return r.root.constant.result(), nil
-	}
-	s, _ := scopes.Get().(*Scope)
-	result, err := r.EvalIn(s, data)
-	scopes.Put(s)
-	return result, err
-}
-
-// EvalIn is [Rule.Eval] in a scope of the caller's, which may be new or have been used,
-// but not be in use. It is for callers that keep what an evaluation needs anyway, and
-// spares Eval's looking for a scope.
-func (r *Rule) EvalIn(s *Scope, data any) (any, error) {
-	s.rule, s.left = r, r.opts.maxSteps()
-	s.enter(data)
-	result := r.root.plain(s)
-	err := s.err
-	s.data, s.fields, s.rule, s.err = nil, nil, nil, nil
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
 }

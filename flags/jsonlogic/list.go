@@ -32,15 +32,6 @@ func (l loop) each(s *Scope, items value, visit func(item any) bool) int {
 	return n
 }
 
-func listOf(items []any) value {
-	if len(items) == 0 {
-		return emptyList
-	}
-	return value{kind: list, ref: items}
-}
-
-var emptyList = value{kind: list, ref: []any{}}
-
 func mapped(args []*node) operation {
 	l := newLoop(args)
 	return gives(func(s *Scope) value {
@@ -65,25 +56,6 @@ func filter(args []*node) operation {
 		})
 		return listOf(kept)
 	})
-}
-
-// A reduction is the data of reduce's second argument.
-type reduction struct{ current, accumulator any }
-
-// Get implements [Object].
-func (r *reduction) Get(name string) (any, bool) {
-	switch name {
-	case "current":
-		return r.current, true
-	case "accumulator":
-		return r.accumulator, true
-	}
-	return nil, false
-}
-
-// object is the reduction at this moment, for who asks for all of it.
-func (r *reduction) object() map[string]any {
-	return map[string]any{"current": r.current, "accumulator": r.accumulator}
 }
 
 func reduce(args []*node) operation {

@@ -35,7 +35,7 @@ func (a Arg) Items() (items []Arg, ok bool) {
 	if !a.n.list {
 		return nil, false
 	}
-	return asArgs(a.n.args), true
+	return asArgs(a.n.items()), true
 }
 
 // Field returns the name of the member that the argument is, where it is
@@ -51,17 +51,71 @@ func asArgs(nodes []*node) []Arg {
 	return args
 }
 
-// An Object is data that answers for its own members, so that it need not be copied
-// into a map. Get returns false for a member that it does not have. It must not panic,
-// be it on a nil pointer.
-type Object interface {
-	Get(name string) (value any, ok bool)
+func (o Operator) instance(args []*node) (operation, error) {
+	f, err := o(asArgs(args))
+	if err != nil {
+		return operation{}, err
+	}
+	return customOperation(f), nil
 }
 
-// A Fielder is an [Object] of which the members stand in a map, where they are found
-// sooner: all but those whose names begin with "$", for which Get is asked. With nil
-// Get is asked for all.
-type Fielder interface {
-	Object
-	Fields() map[string]any
+func (p Predicate) instance(args []*node) (operation, error) {
+	test, err := p(asArgs(args))
+	if err != nil {
+		return operation{}, err
+	}
+	return predicateOperation(test), nil
+}
+
+func customOperation(f Func) operation {
+	call := func(s *Scope) any {
+		if s.err != nil {
+			return nil
+		}
+		v, err := f(s)
+		if err != nil {
+			s.fail(err)
+			return nil
+		}
+		return v
+	}
+	return operation{
+		func(s *Scope) value { return toValue(call(s)) },
+		func(s *Scope) bool {
+			if s.err != nil {
+				return false
+			}
+			v, err := f(s)
+			if b, ok := v.(bool); ok && err == nil {
+				return b
+			}
+			if err != nil {
+				s.fail(err)
+				return false
+			}
+			return toValue(v).truth()
+		},
+		func(s *Scope) any { return s.plain(call(s)) },
+	}
+}
+
+func predicateOperation(test func(s *Scope) (holds, ok bool)) operation {
+	return operation{
+		func(s *Scope) value {
+			if holds, ok := test(s); ok {
+				return boolean(holds)
+			}
+			return value{}
+		},
+		func(s *Scope) bool {
+			holds, ok := test(s)
+			return holds && ok
+		},
+		func(s *Scope) any {
+			if holds, ok := test(s); ok {
+				return holds
+			}
+			return nil
+		},
+	}
 }

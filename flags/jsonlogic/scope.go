@@ -9,10 +9,16 @@ import (
 type Scope struct {
 	data   any
 	fields map[string]any // members of data, but for those called "$…"; nil: only data knows
-	rule   *Rule
+	bounds *bounds
 	left   int // steps
 	err    error
-	tracer *tracer // nil: nobody asked for an explanation
+	note   func(key string, v any) // adds to the trace of the operation; nil: nobody asked for it
+}
+
+// bounds are what limits an evaluation, and whom the operator log calls.
+type bounds struct {
+	steps, text int
+	log         func(any) // nil: nobody
 }
 
 var scopes = sync.Pool{New: func() any { return new(Scope) }}
@@ -42,6 +48,19 @@ func (s *Scope) Text(name string) (text string, ok bool) {
 func (s *Scope) otherText(v any) (string, bool) {
 	w := toValue(v)
 	return w.str, w.kind == text
+}
+
+// Explaining says whether the evaluation is one of [Rule.Explain], and a note would be
+// kept. An operator asks before it computes what it would only note.
+func (s *Scope) Explaining() bool { return s.note != nil }
+
+// Note adds a detail to the trace of the custom operation that is being evaluated,
+// in an evaluation of [Rule.Explain]; in any other it does nothing. Value may be any
+// Go value; it is kept as it is at that moment.
+func (s *Scope) Note(key string, value any) {
+	if s.note != nil {
+		s.note(key, value)
+	}
 }
 
 // field is the member of that name, which does not begin with "$"; nil when there is
@@ -83,7 +102,7 @@ func (s *Scope) spend(n int) bool {
 		return false
 	}
 	if s.left -= n; s.left < 0 {
-		s.fail(&Error{Err: fmt.Errorf("%w: at most %d", ErrTooManySteps, s.rule.opts.maxSteps())})
+		s.fail(&Error{Err: fmt.Errorf("%w: at most %d", ErrTooManySteps, s.bounds.steps)})
 		return false
 	}
 	return true
@@ -101,7 +120,7 @@ func (s *Scope) read(text string) string {
 // fits pays for a text, of which n bytes were just built, and says whether it may
 // grow further.
 func (s *Scope) fits(text []byte, n int) bool {
-	if most := s.rule.opts.maxText(); len(text) > most {
+	if most := s.bounds.text; len(text) > most {
 		s.fail(&Error{Err: fmt.Errorf("%w: at most %d bytes", ErrTextTooLong, most)})
 		return false
 	}
@@ -113,7 +132,7 @@ func (s *Scope) fits(text []byte, n int) bool {
 // whoever walks it: reduce may double its accumulator at each step. So it is walked
 // here first.
 func (s *Scope) give(v value) any {
-	if v.isReference() && s.left < s.rule.opts.maxSteps() && !s.walk(v.ref, 0) {
+	if v.isReference() && s.left < s.bounds.steps && !s.walk(v.ref, 0) {
 		return nil
 	}
 	return v.result()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -44,36 +45,24 @@ type Trace struct {
 }
 
 // Explain is [Rule.Eval] that also tells how the rule came to its result: result and
-// error are Eval's. It compiles the rule anew and takes many times longer, so that
+// error are Eval's. It makes the rule's operators anew and takes many times longer, so that
 // Eval need not pay for it: it is for people who ask. The trace is there even where
 // the evaluation fails. Custom operators and [Options.Log] are called as Eval calls
 // them.
 func (r *Rule) Explain(data any) (result any, trace *Trace, err error) {
-	root, err := compile(r.text, &compiler{opts: r.opts, explain: true})
+	top := &Trace{}
+	s := &Scope{bounds: r.bounds, left: r.bounds.steps}
+	tr := &tracer{at: top, room: traceRoom}
+	root, err := tr.instance(r.root, nil)
 	if err != nil {
 		return nil, nil, err // of a custom operator that no longer accepts its arguments
 	}
-	top := &Trace{}
-	s := &Scope{rule: r, left: r.opts.maxSteps(), tracer: &tracer{at: top, room: traceRoom}}
 	s.enter(data)
 	result = root.plain(s)
 	if s.err != nil {
 		result = nil
 	}
 	return result, top.Inputs[0], s.err
-}
-
-// Explaining says whether the evaluation is one of [Rule.Explain], and a note would be
-// kept. An operator asks before it computes what it would only note.
-func (s *Scope) Explaining() bool { return s.tracer != nil && s.tracer.at != nil }
-
-// Note adds a detail to the trace of the custom operation that is being evaluated,
-// in an evaluation of [Rule.Explain]; in any other it does nothing. Value may be any
-// Go value; it is kept as it is at that moment.
-func (s *Scope) Note(key string, value any) {
-	if s.Explaining() {
-		s.tracer.note(key, value)
-	}
 }
 
 // Bounds of a trace. Each part and value costs its text and a bit.
@@ -92,11 +81,54 @@ type tracer struct {
 	failed bool   // and the trace says where
 }
 
-// traced is a node that records its evaluation.
-func (n *node) traced(at *place) *node {
+// instance is a node that records its evaluation, as do its arguments.
+func (tr *tracer) instance(n *node, at *place) (*node, error) {
+	switch {
+	case n.name != "":
+		args, err := tr.all(n.args, at.down(n.name), n.bare)
+		if err != nil {
+			return nil, err
+		}
+		t := *n
+		if t.args = args; n.custom == nil {
+			t.operation = operators[n.name](unfolded(args))
+		} else if t.operation, err = n.custom(args); err != nil {
+			return nil, &Error{at.down(n.name).pointer(), err}
+		}
+		return tr.traced(&t, at), nil
+	case n.constant == nil:
+		args, err := tr.all(n.args, at, false)
+		if err != nil {
+			return nil, err
+		}
+		t := *n
+		t.args, t.operation = args, listed(args)
+		return tr.traced(&t, at), nil
+	}
+	t := *n
+	t.element = func(i int, v value) *node { return tr.traced(literal(v), at.down(strconv.Itoa(i))) }
+	return tr.traced(&t, at), nil
+}
+
+func (tr *tracer) all(nodes []*node, at *place, bare bool) ([]*node, error) {
+	instances := make([]*node, len(nodes))
+	for i, n := range nodes {
+		place := at
+		if !bare {
+			place = at.down(strconv.Itoa(i))
+		}
+		var err error
+		if instances[i], err = tr.instance(n, place); err != nil {
+			return nil, err
+		}
+	}
+	return instances, nil
+}
+
+func (tr *tracer) traced(n *node, at *place) *node {
 	t := *n
 	t.field = "" // which would be read without a record
-	t.operation = gives(func(s *Scope) value { return s.tracer.record(s, n, at) })
+	t.operation = gives(func(s *Scope) value { return tr.record(s, n, at) })
 	return &t
 }
 
@@ -120,17 +152,19 @@ func (tr *tracer) record(s *Scope, n *node, at *place) value {
 	if parent == nil {
 		return n.eval(s)
 	}
-	tr.at = nil
+	outer := s.note
+	tr.at, s.note = nil, nil
 	if tr.room > 0 {
 		tr.at = &Trace{Path: at.pointer(), Operator: n.name}
 		tr.room -= traceCost + len(tr.at.Path)
 		parent.Inputs = append(parent.Inputs, tr.at)
+		s.note = tr.note
 	} else {
 		parent.Omitted++
 	}
 	t := tr.at
 	v := n.eval(s)
-	tr.at = parent
+	tr.at, s.note = parent, outer
 	switch {
 	case t == nil:
 	case s.err == nil:

@@ -78,6 +78,23 @@ func toValue(v any) value {
 	return reflected(v)
 }
 
+func listOf(items []any) value {
+	if len(items) == 0 {
+		return emptyList
+	}
+	return value{kind: list, ref: items}
+}
+
+var emptyList = value{kind: list, ref: []any{}}
+
+// defined is v, null where it is undefined.
+func defined(v value) value {
+	if v.kind == undefined {
+		return value{}
+	}
+	return v
+}
+
 func (v value) isNone() bool      { return v.kind == nothing || v.kind == undefined }
 func (v value) isReference() bool { return v.kind == list || v.kind == object }
 
@@ -270,6 +287,25 @@ func (v value) item(i int) any {
 		return items[i]
 	}
 	return reflect.ValueOf(v.ref).Index(i).Interface()
+}
+
+// A reduction is the data of reduce's second argument.
+type reduction struct{ current, accumulator any }
+
+// Get implements [Object].
+func (r *reduction) Get(name string) (any, bool) {
+	switch name {
+	case "current":
+		return r.current, true
+	case "accumulator":
+		return r.accumulator, true
+	}
+	return nil, false
+}
+
+// object is the reduction at this moment, for who asks for all of it.
+func (r *reduction) object() map[string]any {
+	return map[string]any{"current": r.current, "accumulator": r.accumulator}
 }
 
 // member is data[name], for maps, structs and lists.

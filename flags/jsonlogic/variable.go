@@ -57,26 +57,6 @@ func variable(args []*node) operation {
 	return o
 }
 
-// fieldOf is the name of a member that {"var": name} is, with neither path nor
-// default; empty for any other.
-func fieldOf(args []*node) string {
-	if len(args) != 1 || args[0].constant == nil || args[0].constant.kind != text {
-		return ""
-	}
-	name := args[0].constant.str
-	if name == "" || name[0] == '$' || len(name) >= bytesPerStep || strings.Contains(name, ".") {
-		return ""
-	}
-	return name
-}
-
-func defined(v value) value {
-	if v.kind == undefined {
-		return value{}
-	}
-	return v
-}
-
 // isEmptyPath says that a path is the data itself. The empty list is not one, though
 // its text is empty: that is the member called "".
 func (v value) isEmptyPath() bool { return v.isNone() || v.kind == text && v.str == "" }

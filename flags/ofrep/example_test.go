@@ -164,14 +164,14 @@ func ExampleOptions_expose() {
 // A hook refuses clients before anything of their request is read.
 func ExampleOptions_authorize() {
 	server, stop, err := newServer(&ofrep.Options{
-		Authorize: func(r *http.Request) error {
+		Authorize: func(r *http.Request) (who string, err error) {
 			switch r.Header.Get("Authorization") {
 			case "":
-				return errors.New("no token")
+				return "", errors.New("no token")
 			case "Bearer of-the-shop":
-				return nil
+				return "shop", nil
 			}
-			return ofrep.ErrForbidden
+			return "", ofrep.ErrForbidden
 		},
 	})
 	if err != nil {

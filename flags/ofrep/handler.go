@@ -27,8 +27,9 @@ type Options struct {
 
 	// Authorize is asked before anything is read, for the event stream too. An error
 	// is answered with 401, with 403 if it is ErrForbidden, with 429 if it is a
-	// *RateLimitError; its text is not sent. Nil admits everyone.
-	Authorize func(*http.Request) error
+	// *RateLimitError; its text is not sent. The name of the client is not used here. Nil
+	// admits everyone: what Expose allows may be read by the public.
+	Authorize func(*http.Request) (who string, err error)
 
 	// Context gives the attributes that the server knows better than the client: who
 	// is logged in, with which plan, from where. They overwrite what the client sent,
@@ -142,7 +143,7 @@ func (h *handler) authorized(w http.ResponseWriter, r *http.Request) bool {
 	if h.opts.Authorize == nil {
 		return true
 	}
-	err := h.opts.Authorize(r)
+	_, err := h.opts.Authorize(r)
 	var limit *RateLimitError
 	switch {
 	case err == nil:

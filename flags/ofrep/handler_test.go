@@ -234,7 +234,7 @@ func TestAuthorize(t *testing.T) {
 	t.Parallel()
 	p := open(t, flags.Bytes("flags.yaml", []byte(document)))
 	var refuse error
-	h := newHandler(t, p, &ofrep.Options{Expose: everything, Authorize: func(*http.Request) error { return refuse }})
+	h := newHandler(t, p, &ofrep.Options{Expose: everything, Authorize: func(*http.Request) (string, error) { return "ada", refuse }})
 	for _, c := range []struct {
 		err        error
 		status     int
@@ -417,11 +417,11 @@ func TestOrigins(t *testing.T) {
 	t.Parallel()
 	p := open(t, flags.Bytes("flags.yaml", []byte(document)))
 	refuse := errors.New("no token")
-	authorize := func(r *http.Request) error {
+	authorize := func(r *http.Request) (string, error) {
 		if r.Header.Get("Authorization") == "" {
-			return refuse
+			return "", refuse
 		}
-		return nil
+		return "shop", nil
 	}
 	const allowed, exposed = "Access-Control-Allow-Origin", "Access-Control-Expose-Headers"
 	preflight := []string{"Origin", "https://shop.example", "Access-Control-Request-Method", "POST"}

@@ -25,22 +25,24 @@ const module = "github.com/upkeep-go/upkeep"
 // imports internal/interop or examples.
 var arrows = map[string][]string{
 	"version":             {"internal/accept", "internal/cleantext", "internal/problem", masterminds, xmod, otel, otelTrace},
-	"version/compat":      {"version", "internal/document", masterminds, xmod},
-	"version/history":     {"version", "internal/atomicfile", "internal/cleantext"},
-	"flags":               {"flags/jsonlogic", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"version/compat":      {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
+	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", xtime},
+	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":     {}, // stands alone
 	"flags/flagtest":      {"flags", openfeature},
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
-	"pkgmgmt":             {"internal/document", masterminds, xmod},
-	"pkgmgmt/apicheck":    {"pkgmgmt/registry", xmod, xexp, xtools},
-	"pkgmgmt/registry":    {"internal/atomicfile", xmod},
+	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", masterminds, xmod},
+	"pkgmgmt/apicheck":    {"pkgmgmt/registry", "internal/cleantext", xmod, xexp, xtools},
+	"pkgmgmt/registry":    {"internal/atomicfile", "internal/cleantext", "internal/problem", xmod},
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
-	"pkgmgmt/sbom":        {xmod, cyclonedx},
+	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"internal/document", "internal/live", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/live", "internal/page", "internal/problem", "internal/token"},
+	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
+	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
 	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/problem"},
+	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
 	"observe/capture/har": {}, // stands alone
 	"observe/tail":        {}, // stands alone
 	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/rerun", openfeature},
@@ -48,12 +50,16 @@ var arrows = map[string][]string{
 	"internal/accept":     {},
 	"internal/atomicfile": {},
 	"internal/page":       {"internal/problem"},
+	"internal/pgtest":     {},
 	"internal/problem":    {"internal/accept"},
-	"internal/live":       {"internal/document", fsnotify},
+	"internal/live":       {"internal/atomicfile", "internal/document", fsnotify},
 	"internal/rerun":      {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
 	"internal/layers":     {},
+	"internal/testsize":   {}, // for tests
+
+	"downtime/internal/pattern": {}, // stands alone
 }
 
 const (
@@ -66,6 +72,7 @@ const (
 	otelTrace   = "go.opentelemetry.io/otel/trace"
 	xexp        = "golang.org/x/exp"
 	xmod        = "golang.org/x/mod"
+	xtime       = "golang.org/x/time"
 	xtools      = "golang.org/x/tools"
 	yaml        = "go.yaml.in/yaml/v3"
 	fsnotify    = "github.com/fsnotify/fsnotify"
@@ -75,12 +82,14 @@ const (
 
 // localTestArrows are what test files import of this module besides.
 var localTestArrows = map[string][]string{
+	"downtime":         {"downtime/status"},
 	"pkgmgmt":          {"pkgmgmt/proxytest"},
 	"pkgmgmt/apicheck": {"pkgmgmt/proxytest"},
 }
 
 // testArrows are what test files and examples may import besides.
 var testArrows = []string{
+	"internal/testsize",
 	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/log", "go.opentelemetry.io/otel/sdk/metric",
 }
@@ -96,6 +105,7 @@ var requirements = map[string]string{
 	otelTrace:                             "the trace API",
 	xmod:                                  "everything that has the shape of a Go module",
 	xexp:                                  "apidiff, which compares APIs",
+	xtime:                                 "rate, which bounds what clients may send",
 	xtools:                                "packages, which loads them",
 	yaml:                                  "documents",
 	fsnotify:                              "notice of changed files",
@@ -146,7 +156,7 @@ func TestArrows(t *testing.T) {
 				case isLocal && isFree: // TestEnds
 				case isLocal && local == dir && isTest:
 				case isLocal && isTest:
-					require.True(t, slices.Contains(arrows[dir], local) || slices.Contains(localTestArrows[dir], local), "%s: a new arrow", place)
+					require.True(t, slices.Contains(arrows[dir], local) || slices.Contains(localTestArrows[dir], local) || slices.Contains(testArrows, local), "%s: a new arrow", place)
 				case isLocal:
 					require.True(t, slices.Contains(arrows[dir], local), "%s: a new arrow", place)
 				case isStandard(imported):
@@ -181,7 +191,8 @@ func TestEnds(t *testing.T) {
 				for _, end := range []string{"examples", "internal/interop"} {
 					require.False(t, within(local, end) && program(local, end) != program(dir, end), "%s: nothing imports %s", place, end)
 				}
-				isExample := within(dir, "examples") && !within(local, "examples")
+				// The database server that an example needs is no part of what it shows.
+				isExample := within(dir, "examples") && !within(local, "examples") && local != "internal/pgtest"
 				require.False(t, isExample && within(local, "internal"), "%s: examples use what users can use", place)
 				from, _, _ := strings.Cut(dir, "/")
 				to, _, _ := strings.Cut(local, "/")

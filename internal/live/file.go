@@ -31,7 +31,7 @@ func (s fileSource) Load(ctx context.Context) ([]byte, error) {
 		if err != nil {
 			return nil, withoutPath(err)
 		}
-		data, err := readFile(s.path)
+		data, err := ReadFile(s.path)
 		if err != nil {
 			return nil, withoutPath(err)
 		}
@@ -43,7 +43,7 @@ func (s fileSource) Load(ctx context.Context) ([]byte, error) {
 		if try == tries {
 			return nil, errors.New("the file changes while it is read")
 		}
-		pause := time.NewTimer(settle)
+		pause := time.NewTimer(50 * time.Millisecond)
 		select {
 		case <-ctx.Done():
 			pause.Stop()
@@ -53,8 +53,8 @@ func (s fileSource) Load(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// readFile reads a regular file; opening anything else could block for ever.
-func readFile(path string) ([]byte, error) {
+// ReadFile reads a regular file; opening anything else could block for ever.
+func ReadFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -80,30 +80,6 @@ func withoutPath(err error) error {
 		return path.Err
 	}
 	return err
-}
-
-// writeFile replaces a file whole: a crash leaves the old content or the new.
-func writeFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 func (s fileSource) Watch(ctx context.Context, changed func()) error {

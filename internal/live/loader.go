@@ -2,12 +2,16 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 )
+
+// grace is for a source to return once its context has ended.
+const grace = time.Second
 
 // A loader calls a source, which is others' code: in a goroutine of its own, so that one
 // that hangs costs a goroutine and not the caller. One that ignores its context is
@@ -78,6 +82,9 @@ func callLoad(ctx context.Context, src Source) (data []byte, err error) {
 			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, firstFrames(debug.Stack()))
 		}
 	}()
+	if src == nil {
+		return nil, errors.New("the source is nil")
+	}
 	return src.Load(ctx)
 }
 

@@ -35,6 +35,10 @@ type Page struct {
 	// Refresh is how often the script loads the page anew. Zero means never.
 	Refresh time.Duration
 
+	// Reload is after how long the page loads itself anew, once and also without script.
+	// Zero means never.
+	Reload time.Duration
+
 	// Lone centres a page that has a single card.
 	Lone bool
 
@@ -49,7 +53,8 @@ var shell = template.Must(template.New("shell").Parse(`<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 <meta name="color-scheme" content="light dark">
-<title>{{.Title}}</title>
+{{with .Reload}}<meta http-equiv="refresh" content="{{.}}">
+{{end}}<title>{{.Title}}</title>
 <style>{{.Style}}</style>
 </head>
 <body>
@@ -66,6 +71,7 @@ func (p Page) HTML(now time.Time) []byte {
 	err := shell.Execute(&b, map[string]any{
 		"Now":     Instant(now),
 		"Refresh": int(p.Refresh / time.Second),
+		"Reload":  int(p.Reload / time.Second),
 		"Title":   p.Title,
 		"Style":   template.CSS(Style),
 		"Script":  template.JS(Script),

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
@@ -451,7 +452,7 @@ func TestPlantedSecretsStayOut(t *testing.T) {
 		URLs: []string{"prices.test/prices/{sku}"}, Flags: []string{"open"}, Values: []string{"open"},
 	})
 	random := rand.New(rand.NewPCG(4, 2))
-	for range 600 {
+	for range testsize.Pick(60, 600, 20_000) {
 		secret := newSecret(random)
 		b := checkout()
 		places := plant(b, secret, random)

@@ -23,6 +23,7 @@ import (
 	"github.com/open-feature/go-sdk/openfeature/memprovider"
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/observe/replay"
@@ -112,7 +113,7 @@ func TestPlantedSecretsNeverReachTheDiskAndTheReplayWorks(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(19, 84))
 	ends := []string{"panic", "panic with an error", "panic of the runtime", "fail", "status"}
-	for i := range 100 {
+	for i := range testsize.Pick(10, 100, 3000) {
 		secret := plantable(random)
 		at := func() string {
 			forms := writings(secret)

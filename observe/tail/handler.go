@@ -100,7 +100,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	if t == nil || !h.Keeps(r.Level) || h.Writes(ctx, r.Level) {
 		return h.Write(ctx, r, nil)
 	}
-	if t.Keep(ctx, h, r) == Late {
+	if t.Keep(ctx, h, r) == VerdictLate {
 		return h.Write(ctx, r, nil, slog.Bool(KeyTail, true), slog.Bool(KeyLate, true))
 	}
 	return nil

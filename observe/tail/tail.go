@@ -66,15 +66,18 @@ func (t *Tail) SetName(name string) {
 	t.name = name
 }
 
-// A Verdict is what became of a record.
+// A Verdict says what became of a record.
 type Verdict uint8
 
 // The verdicts of [Tail.Keep].
 const (
-	Kept Verdict = iota // the record waits, or found no room and is counted as dropped
-	Late                // the tail is written: write the record at once
-	Lost                // the tail is over and was not written, or has had late records enough
+	VerdictKept Verdict = iota // the record waits, or found no room and counts as dropped
+	VerdictLate                // the tail is written: write the record at once
+	VerdictLost                // the tail is over and was not written, or had late records enough
 )
+
+// String returns the verdict in a word.
+func (v Verdict) String() string { return [...]string{"kept", "late", "lost"}[v] }
 
 // Keep keeps r, which h or a handler made from it was given, for the end.
 func (t *Tail) Keep(ctx context.Context, h *Handler, r slog.Record) Verdict {
@@ -112,10 +115,10 @@ func (t *Tail) miss() Verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended {
-		return Lost
+		return VerdictLost
 	}
 	t.dropped++
-	return Kept
+	return VerdictKept
 }
 
 // add keeps k with copies of its message and attributes. The oldest records make room.
@@ -125,9 +128,9 @@ func (t *Tail) add(k *record, message string, attrs []slog.Attr) Verdict {
 		defer t.mu.Unlock()
 		if t.written && t.late+int(k.size) <= t.store.maxBytes {
 			t.late += int(k.size)
-			return Late
+			return VerdictLate
 		}
-		return Lost
+		return VerdictLost
 	}
 	if t.held == nil {
 		t.held = &buffer{}
@@ -143,7 +146,7 @@ func (t *Tail) add(k *record, message string, attrs []slog.Attr) Verdict {
 	first := t.held.n == 1
 	t.mu.Unlock()
 	t.store.grew(t, first)
-	return Kept
+	return VerdictKept
 }
 
 // A Record is one that was kept, with everything that its logger was given.
@@ -152,12 +155,12 @@ type Record struct {
 	Context context.Context // that it was logged with; it may be canceled
 }
 
-// Close ends the tail. For one that is to be written it returns the records, in the
+// Finish ends the tail. For one that is to be written it returns the records, in the
 // order of their times; otherwise it hands them to the tail that this one is a part of,
 // or forgets them. dropped is how many records found no room; those count only if the
 // tail is written, and go to the outer one with the others. Only the first call returns
 // records.
-func (t *Tail) Close(write bool) (records []Record, dropped int) {
+func (t *Tail) Finish(write bool) (records []Record, dropped int) {
 	t.mu.Lock()
 	if t.ended {
 		t.mu.Unlock()
@@ -192,10 +195,10 @@ func (t *Tail) Close(write bool) (records []Record, dropped int) {
 	return records, t.dropped
 }
 
-// End is [Tail.Close], and writes the records to the wrapped handler with the attribute
+// End is [Tail.Finish], and writes the records to the wrapped handler with the attribute
 // tail=true. It returns how many found no room, and the first error of the handler.
 func (t *Tail) End(write bool) (dropped int, err error) {
-	records, dropped := t.Close(write)
+	records, dropped := t.Finish(write)
 	for _, r := range records {
 		r.AddAttrs(slog.Bool(KeyTail, true))
 		if failed := t.store.base.Handle(context.WithoutCancel(r.Context), r.Record); err == nil {
@@ -205,7 +208,7 @@ func (t *Tail) End(write bool) (dropped int, err error) {
 	return dropped, err
 }
 
-// Complete returns r as [Tail.Close] would, for whoever keeps records in another place,
+// Complete returns r as [Tail.Finish] would, for whoever keeps records in another place,
 // and what it counts. ok is false when h has so many groups that records are not kept.
 func (h *Handler) Complete(r slog.Record) (complete slog.Record, size int, ok bool) {
 	if h.tooLong {

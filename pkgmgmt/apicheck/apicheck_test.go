@@ -94,7 +94,7 @@ func TestCompare(t *testing.T) {
 		lines         []string
 	}{
 		{
-			name: "bodies, comments and what is internal do not count", want: apicheck.Patch,
+			name: "bodies, comments and what is internal do not count", want: apicheck.BumpPatch,
 			archive: `
 -- old/lib.go --
 package lib
@@ -122,7 +122,7 @@ package main
 `,
 		},
 		{
-			name: "additions", want: apicheck.Minor,
+			name: "additions", want: apicheck.BumpMinor,
 			archive: `
 -- old/lib.go --
 package lib
@@ -135,7 +135,7 @@ package sub
 			lines: []string{"+ F: added", "+ package corp.example/lib/sub: added"},
 		},
 		{
-			name: "each incompatible change is named", want: apicheck.Major,
+			name: "each incompatible change is named", want: apicheck.BumpMajor,
 			archive: `
 -- old/lib.go --
 package lib
@@ -167,7 +167,7 @@ func H() {}
 			},
 		},
 		{
-			name: "a changed file for another platform is judged there", want: apicheck.Major,
+			name: "a changed file for another platform is judged there", want: apicheck.BumpMajor,
 			archive: `
 -- old/lib.go --
 package lib
@@ -191,7 +191,7 @@ func Same() {}
 			lines: []string{"- Handle: removed (on windows/amd64)", "+ Added: added (on darwin/arm64)"},
 		},
 		{
-			name: "a changed file that nobody compiles", want: apicheck.Unknown,
+			name: "a changed file that nobody compiles", want: apicheck.BumpUnknown,
 			archive: `
 -- old/lib.go --
 package lib
@@ -207,7 +207,7 @@ package lib
 			lines: []string{"lib_plan9.go has changed, and no platform that is judged compiles it"},
 		},
 		{
-			name: "cgo is not run, so what needs it cannot be judged", want: apicheck.Unknown,
+			name: "cgo is not run, so what needs it cannot be judged", want: apicheck.BumpUnknown,
 			archive: `
 -- old/lib.go --
 package lib
@@ -222,7 +222,7 @@ func FromC() {}
 			lines: []string{"c.go has changed, and no platform that is judged compiles it"},
 		},
 		{
-			name: "what needs a tag is no part of the API; what excludes one is", want: apicheck.Minor,
+			name: "what needs a tag is no part of the API; what excludes one is", want: apicheck.BumpMinor,
 			archive: `
 -- old/lib.go --
 package lib
@@ -243,7 +243,7 @@ func Default() {}
 			lines: []string{"+ Default: added"},
 		},
 		{
-			name: "a constraint on the version of Go", want: apicheck.Unknown,
+			name: "a constraint on the version of Go", want: apicheck.BumpUnknown,
 			archive: `
 -- old/lib.go --
 package lib
@@ -257,7 +257,7 @@ func Next() {}
 			lines: []string{"next.go has changed, and no platform that is judged compiles it"},
 		},
 		{
-			name: "excluded packages are told", want: apicheck.Patch,
+			name: "excluded packages are told", want: apicheck.BumpPatch,
 			opts: &apicheck.Options{Exclude: []apicheck.Exclusion{{Packages: "corp.example/lib/exp/...", Reason: "experiments"}}},
 			archive: `
 -- old/lib.go --
@@ -277,7 +277,7 @@ package exp
 `,
 		},
 		{
-			name: "the replace directives of a library do not count", want: apicheck.Unknown,
+			name: "the replace directives of a library do not count", want: apicheck.BumpUnknown,
 			archive: `
 -- old/lib.go --
 package lib
@@ -300,7 +300,7 @@ type T int
 			},
 		},
 		{
-			name: "type errors", want: apicheck.Unknown,
+			name: "type errors", want: apicheck.BumpUnknown,
 			archive: `
 -- old/lib.go --
 package lib
@@ -321,7 +321,7 @@ func F() undefined2
 			v, err := checker(t, c.opts).Compare(t.Context(), old, new)
 			require.NoError(t, err)
 			require.Equal(t, c.want, v.Bump, "%s", v)
-			if c.want == apicheck.Unknown && len(v.Problems) > 0 {
+			if c.want == apicheck.BumpUnknown && len(v.Problems) > 0 {
 				// The go command says more around it.
 				require.Len(t, v.Problems, len(c.lines), "%s", v)
 				for i, want := range c.lines {
@@ -377,7 +377,7 @@ type T int
 	old.Proxy, new.Proxy = "file://"+filepath.ToSlash(proxy), "file://"+filepath.ToSlash(proxy)
 	v, err := apicheck.Compare(t.Context(), old, new)
 	require.NoError(t, err)
-	require.Equal(t, apicheck.Major, v.Bump)
+	require.Equal(t, apicheck.BumpMajor, v.Bump)
 	require.Equal(t, []string{"- F: changed from func() corp.example/dep.T to func() corp.example/dep/v2.T"}, lines(v))
 }
 
@@ -392,8 +392,8 @@ func TestKnownTruths(t *testing.T) {
 		incompatible, compatible int
 		holds                    string
 	}{
-		{"github.com/Masterminds/semver/v3", "v3.4.0", "v3.5.0", apicheck.Minor, 0, 6, "MaxVersionLen: added"},
-		{"github.com/open-feature/go-sdk", "v1.17.2", "v1.20.0", apicheck.Major, 18, 7, "./openfeature.GetApiInstance: removed"},
+		{"github.com/Masterminds/semver/v3", "v3.4.0", "v3.5.0", apicheck.BumpMinor, 0, 6, "MaxVersionLen: added"},
+		{"github.com/open-feature/go-sdk", "v1.17.2", "v1.20.0", apicheck.BumpMajor, 18, 7, "./openfeature.GetApiInstance: removed"},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			t.Parallel()
@@ -542,7 +542,7 @@ func TestHostileModules(t *testing.T) {
 			old, new := pair(t, "-- old/lib.go --\npackage lib\n-- new/lib.go --\n"+c.source)
 			v, err := checker(t, &c.opts).Compare(t.Context(), old, new)
 			require.NoError(t, err)
-			require.Equal(t, apicheck.Unknown, v.Bump)
+			require.Equal(t, apicheck.BumpUnknown, v.Bump)
 			if c.name != "depth" || !strings.Contains(v.String(), "of memory") {
 				require.Contains(t, v.String(), c.holds)
 			}
@@ -560,7 +560,7 @@ func TestHostileModules(t *testing.T) {
 			new.Path, new.Version = "corp.example/lib", "v1.1.0"
 			v, err := apicheck.Compare(t.Context(), old, new)
 			require.NoError(t, err)
-			require.Equal(t, apicheck.Unknown, v.Bump, "%s", v)
+			require.Equal(t, apicheck.BumpUnknown, v.Bump, "%s", v)
 			require.Contains(t, v.String(), c.holds)
 		})
 	}
@@ -626,7 +626,7 @@ nonsense
 `)
 	v, err := apicheck.Compare(t.Context(), old, new)
 	require.NoError(t, err)
-	require.Equal(t, apicheck.Unknown, v.Bump)
+	require.Equal(t, apicheck.BumpUnknown, v.Bump)
 	require.Equal(t, []string{"c/c.go has changed, and no platform that is judged compiles it"}, v.Problems)
 	left, err := os.ReadDir(traces)
 	require.NoError(t, err)
@@ -659,7 +659,7 @@ func TestTheEnvironmentStaysOutside(t *testing.T) {
 	old, new := pair(t, "-- old/lib.go --\npackage lib\n-- new/go.mod --\nmodule corp.example/lib\ngo 1.21\nrequire corp.example/dep v1.0.0\n-- new/lib.go --\npackage lib\nimport _ \"corp.example/dep\"\n")
 	v, err := checker(t, &apicheck.Options{Go: command}).Compare(t.Context(), old, new)
 	require.NoError(t, err)
-	require.Equal(t, apicheck.Unknown, v.Bump)
+	require.Equal(t, apicheck.BumpUnknown, v.Bump)
 	require.Contains(t, v.String(), "corp.example/dep")
 	require.False(t, asked.Load(), "an address that was not given was asked")
 	require.NoFileExists(t, filepath.Join(dir, "trace"))
@@ -685,7 +685,7 @@ func TestCompareIsCancelled(t *testing.T) {
 func TestVerdictText(t *testing.T) {
 	t.Parallel()
 	v := apicheck.Verdict{
-		Bump:     apicheck.Major,
+		Bump:     apicheck.BumpMajor,
 		Changes:  []apicheck.Change{{Message: "F: removed", Platform: "plan9/386"}, {Message: "G: added", Compatible: true}},
 		Excluded: []apicheck.Exclusion{{Packages: "a.example/x", Reason: "why"}},
 	}
@@ -697,8 +697,8 @@ func TestVerdictText(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &back))
 	require.Equal(t, v, back)
 	require.Error(t, json.Unmarshal([]byte(`{"bump":"huge"}`), &back))
-	require.Equal(t, apicheck.Unknown, apicheck.Verdict{}.Bump, "who forgets to judge has not judged")
-	require.Equal(t, "Bump(7)", apicheck.Bump(7).String())
+	enough, _ := apicheck.Enough("a.example/x", "v1.0.0", "v9.0.0", apicheck.Verdict{}.Bump)
+	require.False(t, enough, "who forgets to judge has not judged")
 }
 
 func TestEnough(t *testing.T) {
@@ -708,21 +708,21 @@ func TestEnough(t *testing.T) {
 		bump               apicheck.Bump
 		advice             string // empty: enough
 	}{
-		{"a.example/x", "v1.2.3", "v1.2.4", apicheck.Patch, ""},
-		{"a.example/x", "v1.2.3", "v1.3.0", apicheck.Minor, ""},
-		{"a.example/x", "v1.2.3", "v1.3.0-rc.1", apicheck.Minor, ""},
-		{"a.example/x", "v1.9.3", "v1.9.4", apicheck.Minor, "publish it as v1.10.0"},
-		{"a.example/x", "v1.2.3", "v1.9.0", apicheck.Major, "keep what is there, or publish it as v2.0.0 of a new module a.example/x/v2"},
-		{"a.example/x/v9", "v9.2.3", "v9.9.0", apicheck.Major, "keep what is there, or publish it as v10.0.0 of a new module a.example/x/v10"},
-		{"gopkg.in/x.v2", "v2.2.3", "v2.9.0", apicheck.Major, "keep what is there, or publish it as v3.0.0 of a new module gopkg.in/x.v3"},
-		{"a.example/x", "v2.2.3+incompatible", "v3.0.0+incompatible", apicheck.Major, ""},
-		{"a.example/x", "v0.2.3", "v0.2.4", apicheck.Minor, ""},
-		{"a.example/x", "v0.2.3", "v0.2.4", apicheck.Major, "publish it as v0.3.0"},
-		{"a.example/x", "v0.2.3", "v0.3.0", apicheck.Major, ""},
-		{"a.example/x", "v0.2.3", "v1.0.0", apicheck.Major, ""},
-		{"a.example/x", "v0.2.3", "v1.0.0", apicheck.Unknown, "make the module load as its users load it, or override with a reason"},
-		{"a.example/x", "v0.2.3", "v1.0.0", apicheck.Bump(9), "make the module load as its users load it, or override with a reason"},
-		{"a.example/x", "", "v1.0.0", apicheck.Patch, `"" and "v1.0.0" are to be compared, and one is no version`},
+		{"a.example/x", "v1.2.3", "v1.2.4", apicheck.BumpPatch, ""},
+		{"a.example/x", "v1.2.3", "v1.3.0", apicheck.BumpMinor, ""},
+		{"a.example/x", "v1.2.3", "v1.3.0-rc.1", apicheck.BumpMinor, ""},
+		{"a.example/x", "v1.9.3", "v1.9.4", apicheck.BumpMinor, "publish it as v1.10.0"},
+		{"a.example/x", "v1.2.3", "v1.9.0", apicheck.BumpMajor, "keep what is there, or publish it as v2.0.0 of a new module a.example/x/v2"},
+		{"a.example/x/v9", "v9.2.3", "v9.9.0", apicheck.BumpMajor, "keep what is there, or publish it as v10.0.0 of a new module a.example/x/v10"},
+		{"gopkg.in/x.v2", "v2.2.3", "v2.9.0", apicheck.BumpMajor, "keep what is there, or publish it as v3.0.0 of a new module gopkg.in/x.v3"},
+		{"a.example/x", "v2.2.3+incompatible", "v3.0.0+incompatible", apicheck.BumpMajor, ""},
+		{"a.example/x", "v0.2.3", "v0.2.4", apicheck.BumpMinor, ""},
+		{"a.example/x", "v0.2.3", "v0.2.4", apicheck.BumpMajor, "publish it as v0.3.0"},
+		{"a.example/x", "v0.2.3", "v0.3.0", apicheck.BumpMajor, ""},
+		{"a.example/x", "v0.2.3", "v1.0.0", apicheck.BumpMajor, ""},
+		{"a.example/x", "v0.2.3", "v1.0.0", apicheck.BumpUnknown, "make the module load as its users load it, or override with a reason"},
+		{"a.example/x", "v0.2.3", "v1.0.0", "huge", "make the module load as its users load it, or override with a reason"},
+		{"a.example/x", "", "v1.0.0", apicheck.BumpPatch, `"" and "v1.0.0" are to be compared, and one is no version`},
 	} {
 		ok, advice := apicheck.Enough(c.path, c.old, c.version, c.bump)
 		require.Equal(t, c.advice, advice, "%+v", c)

@@ -14,7 +14,7 @@ import (
 
 // Options are what a [Checker] works with. Nil options are the defaults.
 type Options struct {
-	// Timeout ends a comparison, with the verdict Unknown. Zero: two minutes.
+	// Timeout ends a comparison, with the verdict BumpUnknown. Zero: two minutes.
 	Timeout time.Duration
 
 	// Memory bounds, in bytes, the worker of a comparison, and each go command that it
@@ -30,21 +30,6 @@ type Options struct {
 
 	// Go is the go command. Empty: "go", looked up in the PATH.
 	Go string
-}
-
-// An Exclusion leaves packages out of a comparison.
-type Exclusion struct {
-	// Packages is an import path, or one that ends in "/..." for all below it and itself.
-	Packages string `json:"packages"`
-	// Reason is told with each verdict. It must not be empty.
-	Reason string `json:"reason"`
-}
-
-func (e Exclusion) matches(pkg string) bool {
-	if below, ok := strings.CutSuffix(e.Packages, "/..."); ok {
-		return pkg == below || strings.HasPrefix(pkg, below+"/")
-	}
-	return pkg == e.Packages
 }
 
 // A Checker compares modules. It does not change, and may be used by any number of
@@ -121,7 +106,7 @@ func Compare(ctx context.Context, old, new Module) (Verdict, error) {
 // the same module path: another path is another module, to which nobody is moved
 // by an upgrade.
 //
-// What a module may be to blame for gives the verdict Unknown. The error is that of the
+// What a module may be to blame for gives the verdict BumpUnknown. The error is that of the
 // context, a [*ModuleError], [ErrNoWorker], or says why there is no comparison at all: no go
 // command, no place for temporary files, or a program file that was replaced.
 func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err error) {
@@ -137,7 +122,7 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 	if new.Version == old.Version {
 		// Each is published on its own, so the names do not clash.
 		if new.Zip == old.Zip && new.Dir == old.Dir && new.Proxy == old.Proxy {
-			return Verdict{Bump: Patch}, nil
+			return Verdict{Bump: BumpPatch}, nil
 		}
 	}
 	command, err := exec.LookPath(c.opts.Go)
@@ -198,26 +183,3 @@ func slashed(path string) string {
 	}
 	return path
 }
-
-func unknown(problem string) Verdict {
-	return Verdict{Bump: Unknown, Problems: []string{clip(problem)}}
-}
-
-// clip cuts what comes from a module to what a log line can bear.
-func clip(text string) string {
-	if len(text) > maxMessage {
-		text = text[:maxMessage] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-}
-
-const (
-	maxMessage  = 4 << 10
-	maxProblems = 20
-	maxAnswer   = 64 << 20
-)

@@ -3,7 +3,6 @@ package apicheck
 import (
 	"cmp"
 	"context"
-	"go/types"
 	"maps"
 	"path"
 	"slices"
@@ -31,7 +30,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 	var problems []string
 	found := func(s side, texts []string) {
 		for _, text := range texts {
-			problems = append(problems, clip(s.Version+": "+withoutFolder(text, work)))
+			problems = append(problems, shown(s.Version+": "+withoutFolder(text, work)))
 		}
 	}
 	old, faults, err := fetch(ctx, work, "old", j.Old)
@@ -43,7 +42,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		return v, err
 	}
 	if len(problems) > 0 {
-		return Verdict{Bump: Unknown, Problems: problems}, nil
+		return Verdict{Bump: BumpUnknown, Problems: problems}, nil
 	}
 
 	left := changedFiles(old, new)
@@ -60,12 +59,12 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 			return v, err
 		}
 		if len(problems) > 0 {
-			return Verdict{Bump: Unknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
+			return Verdict{Bump: BumpUnknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
 		}
 		left.decided(before, after)
 		report := apidiff.ModuleChanges(&apidiff.Module{Path: old.Path, Packages: values(before.packages)}, &apidiff.Module{Path: new.Path, Packages: values(after.packages)})
 		for _, c := range append(report.Changes, innerChanges(old.Path, before, after)...) {
-			change := Change{Message: clip(c.Message), Compatible: c.Compatible}
+			change := Change{Message: shown(c.Message), Compatible: c.Compatible}
 			if slices.Contains(v.Changes, change) {
 				continue
 			}
@@ -84,32 +83,24 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		}
 		return 1
 	})
-	v.Bump = Patch
+	v.Bump = BumpPatch
 	for _, c := range v.Changes {
 		if !c.Compatible {
-			v.Bump = Major
+			v.Bump = BumpMajor
 			break
 		}
-		v.Bump = Minor
+		v.Bump = BumpMinor
 	}
 	// What is incompatible stays so, whatever the rest holds.
 	if names := left.names(excluded); len(names) > 0 {
 		for _, name := range names[:min(len(names), maxProblems)] {
-			v.Problems = append(v.Problems, clip(name+" has changed, and no platform that is judged compiles it"))
+			v.Problems = append(v.Problems, shown(name+" has changed, and no platform that is judged compiles it"))
 		}
-		if v.Bump != Major {
-			v.Bump, v.Changes = Unknown, nil
+		if v.Bump != BumpMajor {
+			v.Bump, v.Changes = BumpUnknown, nil
 		}
 	}
 	return v, nil
-}
-
-func values(pkgs map[string]*types.Package) []*types.Package {
-	var all []*types.Package
-	for _, name := range slices.Sorted(maps.Keys(pkgs)) {
-		all = append(all, pkgs[name])
-	}
-	return all
 }
 
 // changed are the Go files that differ, and what is known of them.

@@ -1,7 +1,7 @@
 // Package apicheck finds out which version bump the change of a module's API needs.
 //
 // Most programs need two names. [Main] is called first in main. [Compare] loads two versions of a module and answers
-// with a [Verdict]: [Patch], [Minor], [Major] or [Unknown], and each change:
+// with a [Verdict]: [BumpPatch], [BumpMinor], [BumpMajor] or [BumpUnknown], and each change:
 //
 //	apicheck.Main() // first in main
 //	…
@@ -25,11 +25,11 @@
 // An API may differ from platform to platform. All is judged on the first of
 // [Options.Platforms]. Files that this one leaves out, by their name, their build
 // constraint or because they need cgo, are judged on the further ones if they have
-// changed. A changed file that no platform compiles makes the verdict Unknown, unless it
-// is Major already. Files that are in a build only when its user names a tag, "ignore"
+// changed. A changed file that no platform compiles makes the verdict BumpUnknown, unless it
+// is BumpMajor already. Files that are in a build only when its user names a tag, "ignore"
 // or "integration", are not part of the API.
 //
-// Unknown is a verdict of its own and never "no change": packages that do not load or
+// BumpUnknown is a verdict of its own and never "no change": packages that do not load or
 // have type errors, versions of Go that are not here, a deadline that passed, memory
 // that ran out. [Verdict.Problems] says which.
 //

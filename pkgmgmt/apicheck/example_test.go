@@ -93,9 +93,9 @@ func ExampleMain() {
 
 // Versions are held against what they promise.
 func ExampleEnough() {
-	ok, advice := apicheck.Enough("corp.example/greet", "v1.4.2", "v1.5.0", apicheck.Major)
+	ok, advice := apicheck.Enough("corp.example/greet", "v1.4.2", "v1.5.0", apicheck.BumpMajor)
 	fmt.Println(ok, advice)
-	ok, advice = apicheck.Enough("corp.example/greet", "v0.4.2", "v0.5.0", apicheck.Major)
+	ok, advice = apicheck.Enough("corp.example/greet", "v0.4.2", "v0.5.0", apicheck.BumpMajor)
 	fmt.Println(ok, advice)
 	// Output:
 	// false keep what is there, or publish it as v2.0.0 of a new module corp.example/greet/v2
@@ -119,7 +119,7 @@ func ExampleGate() {
 	reg, err := registry.New(registry.Dir(filepath.Join(dir, "modules")), &registry.Options{
 		Private:   []string{"corp.example"},
 		Gate:      gate,
-		Authorize: func(*http.Request, registry.Action) error { return nil }, // everyone, in an example
+		Authorize: func(*http.Request, registry.Action) (string, error) { return "", nil }, // everyone, in an example
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

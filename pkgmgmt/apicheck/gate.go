@@ -39,7 +39,7 @@ type GateOptions struct {
 // Gate makes the gate of a registry: it compares a release with the highest one before
 // it in the list, and refuses it when its version promises more than [Enough] allows.
 //
-// What cannot be judged is [registry.Unknown], which is no pass. Passed without a
+// What cannot be judged is [registry.VerdictUnknown], which is no pass. Passed without a
 // comparison are first releases, because nobody uses an older one, and pseudo-versions,
 // which promise nothing.
 //
@@ -75,7 +75,7 @@ type gate struct {
 
 func (g *gate) judge(ctx context.Context, r *registry.Release) (registry.Judgement, error) {
 	pass := func(reason string) (registry.Judgement, error) {
-		return registry.Judgement{Verdict: registry.Pass, Reason: reason}, nil
+		return registry.Judgement{Verdict: registry.VerdictPass, Reason: reason}, nil
 	}
 	if module.IsPseudoVersion(r.Version) {
 		return pass("a pseudo-version promises nothing")
@@ -107,25 +107,25 @@ func (g *gate) judge(ctx context.Context, r *registry.Release) (registry.Judgeme
 
 // judgement is what a verdict means for a release.
 func judgement(path, old, version string, v Verdict) registry.Judgement {
-	j := registry.Judgement{Verdict: registry.Refuse}
+	j := registry.Judgement{Verdict: registry.VerdictRefuse}
 	ok, advice := Enough(path, old, version, v.Bump)
 	incompatible := v.Incompatible()
 	switch {
-	case v.Bump == Unknown:
-		j.Verdict = registry.Unknown
-		j.Reason = "whether the API has changed since " + old + " cannot be judged; " + advice
 	case ok:
-		j.Verdict = registry.Pass
+		j.Verdict = registry.VerdictPass
 		j.Reason = fmt.Sprintf("since %s there are %d incompatible and %d compatible changes", old, len(incompatible), len(v.Changes)-len(incompatible))
-	case v.Bump == Major:
+	case v.Bump == BumpMajor:
 		j.Reason = fmt.Sprintf("%s is not enough for %d incompatible changes since %s; %s", version, len(incompatible), old, advice)
-	default:
+	case v.Bump == BumpMinor:
 		j.Reason = fmt.Sprintf("%s is not enough for what has been added since %s; %s", version, old, advice)
+	default:
+		j.Verdict = registry.VerdictUnknown
+		j.Reason = "whether the API has changed since " + old + " cannot be judged; " + advice
 	}
 	j.Details = append(j.Details, v.Problems...)
 	for _, c := range v.Changes {
 		// What is added breaks no one; it is a ground only where it is the only one.
-		if !c.Compatible || !ok && v.Bump == Minor {
+		if !c.Compatible || !ok && v.Bump == BumpMinor {
 			j.Details = append(j.Details, c.String())
 		}
 	}

@@ -76,19 +76,19 @@ type T int
 		version string
 		want    registry.Judgement
 	}{
-		{"v1.0.0", registry.Judgement{Verdict: registry.Pass, Reason: "there is no earlier release to compare with"}},
-		{"v1.3.1-0.20260102030405-abcdefabcdef", registry.Judgement{Verdict: registry.Pass, Reason: "a pseudo-version promises nothing"}},
+		{"v1.0.0", registry.Judgement{Verdict: registry.VerdictPass, Reason: "there is no earlier release to compare with"}},
+		{"v1.3.1-0.20260102030405-abcdefabcdef", registry.Judgement{Verdict: registry.VerdictPass, Reason: "a pseudo-version promises nothing"}},
 		{"v1.3.1", registry.Judgement{
-			Verdict: registry.Refuse,
+			Verdict: registry.VerdictRefuse,
 			Reason:  "v1.3.1 is not enough for 1 incompatible changes since v1.3.0; keep what is there, or publish it as v2.0.0 of a new module corp.example/lib/v2",
 			Details: []string{"F: removed"},
 		}},
 		{"v1.3.2", registry.Judgement{
-			Verdict: registry.Refuse,
+			Verdict: registry.VerdictRefuse,
 			Reason:  "v1.3.2 is not enough for what has been added since v1.3.0; publish it as v1.4.0",
 			Details: []string{"V: added"},
 		}},
-		{"v1.4.0", registry.Judgement{Verdict: registry.Pass, Reason: "since v1.3.0 there are 0 incompatible and 1 compatible changes"}},
+		{"v1.4.0", registry.Judgement{Verdict: registry.VerdictPass, Reason: "since v1.3.0 there are 0 incompatible and 1 compatible changes"}},
 	} {
 		j, err := gate(t.Context(), &registry.Release{Path: "corp.example/lib", Version: c.version, Versions: versions, Proxy: http.FileServer(http.Dir(private))})
 		require.NoError(t, err)
@@ -96,7 +96,7 @@ type T int
 	}
 	j, err := gate(t.Context(), &registry.Release{Path: "corp.example/lib", Version: "v1.3.3", Versions: versions, Proxy: http.FileServer(http.Dir(private))})
 	require.NoError(t, err)
-	require.Equal(t, registry.Unknown, j.Verdict)
+	require.Equal(t, registry.VerdictUnknown, j.Verdict)
 	require.Contains(t, j.Reason, "cannot be judged")
 	require.NotEmpty(t, j.Details)
 
@@ -137,9 +137,9 @@ func TestBefore(t *testing.T) {
 func TestJudgements(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, registry.Judgement{
-		Verdict: registry.Pass, Reason: "since v0.1.0 there are 1 incompatible and 1 compatible changes", Details: []string{"F: removed"},
-	}, apicheck.Judgements("a.example/x", "v0.1.0", "v0.2.0", apicheck.Verdict{Bump: apicheck.Major, Changes: []apicheck.Change{{Message: "F: removed"}, {Message: "G: added", Compatible: true}}}))
+		Verdict: registry.VerdictPass, Reason: "since v0.1.0 there are 1 incompatible and 1 compatible changes", Details: []string{"F: removed"},
+	}, apicheck.Judgements("a.example/x", "v0.1.0", "v0.2.0", apicheck.Verdict{Bump: apicheck.BumpMajor, Changes: []apicheck.Change{{Message: "F: removed"}, {Message: "G: added", Compatible: true}}}))
 	require.Equal(t, registry.Judgement{
-		Verdict: registry.Unknown, Reason: "whether the API has changed since v0.1.0 cannot be judged; make the module load as its users load it, or override with a reason", Details: []string{"it is large"},
+		Verdict: registry.VerdictUnknown, Reason: "whether the API has changed since v0.1.0 cannot be judged; make the module load as its users load it, or override with a reason", Details: []string{"it is large"},
 	}, apicheck.Judgements("a.example/x", "v0.1.0", "v0.2.0", apicheck.Verdict{Problems: []string{"it is large"}}))
 }

@@ -42,7 +42,7 @@ type Handle struct { Fd int }
 `)
 	v, err := checker(t, nil).Compare(t.Context(), old, new)
 	require.NoError(t, err)
-	require.Equal(t, apicheck.Major, v.Bump)
+	require.Equal(t, apicheck.BumpMajor, v.Bump)
 }
 
 func TestAPlusBuildLineThatIsAComment(t *testing.T) {
@@ -69,7 +69,7 @@ package sub
 `)
 	v, err := checker(t, nil).Compare(t.Context(), old, new)
 	require.NoError(t, err)
-	require.NotEqual(t, apicheck.Patch, v.Bump)
+	require.NotEqual(t, apicheck.BumpPatch, v.Bump)
 }
 
 func TestGateIsBounded(t *testing.T) {

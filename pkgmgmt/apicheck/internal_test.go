@@ -34,10 +34,10 @@ func (*Handle) Read() {}
 		v, err := checker(t, nil).Compare(t.Context(), old, new)
 		require.NoError(t, err)
 		if strings.Contains(decl, "h in") || strings.Contains(decl, "f()") {
-			require.Equal(t, apicheck.Patch, v.Bump, "%s: %v", decl, v)
+			require.Equal(t, apicheck.BumpPatch, v.Bump, "%s: %v", decl, v)
 			continue
 		}
-		require.Equal(t, apicheck.Major, v.Bump, "%s: %v", decl, v)
+		require.Equal(t, apicheck.BumpMajor, v.Bump, "%s: %v", decl, v)
 		require.NotContains(t, v.String(), "Gone")
 		require.Contains(t, v.String(), "./internal/in.Handle.Name: removed")
 	}

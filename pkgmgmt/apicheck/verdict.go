@@ -1,49 +1,34 @@
 package apicheck
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// A Bump is the part of a version that a change needs to raise. The zero Bump is
-// Unknown.
-type Bump int
+// A Bump is the part of a version that a change needs to raise. The empty Bump means
+// BumpUnknown.
+type Bump string
 
 // The bumps.
 const (
-	// Unknown: it cannot be judged, so no version is enough.
-	Unknown Bump = iota
-	// Patch: the API is the same.
-	Patch
-	// Minor: what uses the old API still compiles, and there is more of it.
-	Minor
-	// Major: what uses the old API may no longer compile.
-	Major
+	BumpUnknown Bump = "unknown" // it cannot be judged, so no version is enough
+	BumpPatch   Bump = "patch"   // the API is the same
+	BumpMinor   Bump = "minor"   // what uses the old API still compiles, and there is more of it
+	BumpMajor   Bump = "major"   // what uses the old API may no longer compile
 )
 
-var bumpNames = [...]string{"unknown", "patch", "minor", "major"}
-
-// String is the bump in lower case.
-func (b Bump) String() string {
-	if b < Unknown || b > Major {
-		return fmt.Sprintf("Bump(%d)", int(b))
-	}
-	return bumpNames[b]
-}
-
-// MarshalText gives what String gives.
-func (b Bump) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
-
-// UnmarshalText reads what MarshalText gives.
+// UnmarshalText reads one of the bumps, and fails for any other text.
 func (b *Bump) UnmarshalText(text []byte) error {
-	for i, name := range bumpNames {
-		if string(text) == name {
-			*b = Bump(i)
-			return nil
-		}
+	switch bump := cmp.Or(Bump(text), BumpUnknown); bump {
+	case BumpUnknown, BumpPatch, BumpMinor, BumpMajor:
+		*b = bump
+		return nil
 	}
 	return fmt.Errorf("apicheck: %q is no bump", text)
 }
@@ -53,12 +38,12 @@ type Verdict struct {
 	Bump Bump `json:"bump"`
 
 	// Changes are all differences of the API, the incompatible ones first, each part
-	// sorted by text. It is empty for Unknown, because what did not load is not told
+	// sorted by text. It is empty for BumpUnknown, because what did not load is not told
 	// from what is gone.
 	Changes []Change `json:"changes,omitempty"`
 
-	// Problems say why the verdict is Unknown, or what else could not be judged when it
-	// is Major; at most twenty.
+	// Problems say why the verdict is BumpUnknown, or what else could not be judged when it
+	// is BumpMajor; at most twenty.
 	Problems []string `json:"problems,omitempty"`
 
 	// Excluded are packages that [Options.Exclude] has left out.
@@ -100,10 +85,10 @@ func (v Verdict) String() string {
 	var b strings.Builder
 	incompatible := len(v.Incompatible())
 	switch v.Bump {
-	case Unknown:
-		b.WriteString("unknown: the change of the API cannot be judged")
-	default:
+	case BumpPatch, BumpMinor, BumpMajor:
 		fmt.Fprintf(&b, "%v: %d incompatible and %d compatible changes", v.Bump, incompatible, len(v.Changes)-incompatible)
+	default:
+		b.WriteString("unknown: the change of the API cannot be judged")
 	}
 	for _, p := range v.Problems {
 		b.WriteString("\n  " + p)
@@ -124,12 +109,12 @@ func (v Verdict) String() string {
 // Enough tells whether a release of a module may raise its version from old to
 // version, both canonical, when its API change needs a bump, and if not, what to do.
 //
-//   - Nothing is enough for Unknown.
-//   - From v1 on, Minor needs a new minor version. Major needs a new major version,
+//   - Nothing is enough for BumpUnknown.
+//   - From v1 on, BumpMinor needs a new minor version. BumpMajor needs a new major version,
 //     which is another module path, so that on one path it is always refused; only a
 //     "+incompatible" version can rise on the same path.
 //   - On v0 nothing is promised by semver.org, and Go's users have come to expect half
-//     of it: Major needs a new minor version, Minor is content with a patch.
+//     of it: BumpMajor needs a new minor version, BumpMinor is content with a patch.
 //   - From v0 to v1 all may change.
 //   - A prerelease is judged as the release that it leads up to.
 func Enough(path, old, version string, b Bump) (ok bool, advice string) {
@@ -140,13 +125,13 @@ func Enough(path, old, version string, b Bump) (ok bool, advice string) {
 	newMajor := semver.Major(is) != semver.Major(was)
 	newMinor := newMajor || semver.MajorMinor(is) != semver.MajorMinor(was)
 	switch {
-	case b == Patch:
+	case b == BumpPatch:
 		return true, ""
-	case b != Minor && b != Major:
+	case b != BumpMinor && b != BumpMajor:
 		return false, "make the module load as its users load it, or override with a reason"
-	case newMajor, b == Minor && (newMinor || semver.Major(is) == "v0"), semver.Major(is) == "v0" && newMinor:
+	case newMajor, b == BumpMinor && (newMinor || semver.Major(is) == "v0"), semver.Major(is) == "v0" && newMinor:
 		return true, ""
-	case b == Minor, semver.Major(is) == "v0":
+	case b == BumpMinor, semver.Major(is) == "v0":
 		return false, fmt.Sprintf("publish it as %s.0", raise(semver.MajorMinor(was)))
 	}
 	next := raise(semver.Major(was))
@@ -171,3 +156,31 @@ func raise(version string) string {
 	}
 	return string(digits[:i+1]) + "1" + string(digits[i+1:])
 }
+
+// An Exclusion leaves packages out of a comparison.
+type Exclusion struct {
+	// Packages is an import path, or one that ends in "/..." for all below it and itself.
+	Packages string `json:"packages"`
+	// Reason is told with each verdict. It must not be empty.
+	Reason string `json:"reason"`
+}
+
+func (e Exclusion) matches(pkg string) bool {
+	if below, ok := strings.CutSuffix(e.Packages, "/..."); ok {
+		return pkg == below || strings.HasPrefix(pkg, below+"/")
+	}
+	return pkg == e.Packages
+}
+
+func unknown(problem string) Verdict {
+	return Verdict{Bump: BumpUnknown, Problems: []string{shown(problem)}}
+}
+
+// shown is what comes from a module as a log line can hold it.
+func shown(text string) string { return cleantext.Flat(text, maxMessage) }
+
+const (
+	maxMessage  = 4 << 10
+	maxProblems = 20
+	maxAnswer   = 64 << 20
+)

@@ -102,7 +102,7 @@ func Start(t testing.TB, opts *registry.Options, modules ...Module) *Proxy {
 		}
 	}
 	if o.Authorize == nil {
-		o.Authorize = func(*http.Request, registry.Action) error { return nil }
+		o.Authorize = func(*http.Request, registry.Action) (string, error) { return "", nil }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -39,7 +39,7 @@ func TestManyGrounds(t *testing.T) {
 			for i := range d {
 				d[i] = fmt.Sprintf("./v%d/some/pkg.SomeExportedIdentifier%d.Method: removed", i, i)
 			}
-			return registry.Judgement{Verdict: registry.Refuse, Reason: "r", Details: d}, nil
+			return registry.Judgement{Verdict: registry.VerdictRefuse, Reason: "r", Details: d}, nil
 		}
 	})
 	s := httptest.NewServer(reg)

@@ -23,9 +23,8 @@ func refusal(t testing.TB, err error) *registry.Refusal {
 func TestChannels(t *testing.T) {
 	t.Parallel()
 	reg := served(t, func(o *registry.Options) {
-		o.Authorize = func(r *http.Request, _ registry.Action) error {
-			registry.Identify(r, "ada")
-			return nil
+		o.Authorize = func(*http.Request, registry.Action) (who string, err error) {
+			return "ada", nil
 		}
 	})
 	_, client := over(t, reg)
@@ -35,10 +34,10 @@ func TestChannels(t *testing.T) {
 	channels, err := client.Channels(ctx, "corp.example/lib")
 	require.NoError(t, err)
 	require.Empty(t, channels)
-	require.NoError(t, client.Move(ctx, at("v1.0.0"), "stable", "tested by hand"))
-	require.NoError(t, client.Move(ctx, at("v1.0.0"), "stable", "again, which is no move"))
-	require.NoError(t, client.Move(ctx, at("v1.1.0"), "stable", "a week without trouble"))
-	require.NoError(t, client.Move(ctx, at("v1.0.0"), "2026-lts.x_1", "for those who wait"))
+	require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), "stable", "tested by hand"))
+	require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), "stable", "again, which is no move"))
+	require.NoError(t, client.SetChannel(ctx, at("v1.1.0"), "stable", "a week without trouble"))
+	require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), "2026-lts.x_1", "for those who wait"))
 	w := get(reg, "/corp.example/lib/@v/stable.info")
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Equal(t, "no-cache", w.Header().Get("Cache-Control"))
@@ -66,12 +65,12 @@ func TestChannels(t *testing.T) {
 		status int
 		rule   string
 	}{
-		{client.Move(ctx, at("v1.9.0"), "stable", "x"), 404, "not-found"},
-		{client.Move(ctx, at("v2.0.0"), "stable", "x"), 422, "major-version"},
-		{client.Move(ctx, at("v1"), "stable", "x"), 422, "version"},
-		{client.Move(ctx, at("../x"), "stable", "x"), 422, "version"},
-		{client.Move(ctx, at("v1.0.0"), "stable", " "), 422, "reason"},
-		{client.Move(ctx, at("v1.0.0"), "stable", "\x00"), 422, "reason"},
+		{client.SetChannel(ctx, at("v1.9.0"), "stable", "x"), 404, "not-found"},
+		{client.SetChannel(ctx, at("v2.0.0"), "stable", "x"), 422, "major-version"},
+		{client.SetChannel(ctx, at("v1"), "stable", "x"), 422, "version"},
+		{client.SetChannel(ctx, at("../x"), "stable", "x"), 422, "version"},
+		{client.SetChannel(ctx, at("v1.0.0"), "stable", " "), 422, "reason"},
+		{client.SetChannel(ctx, at("v1.0.0"), "stable", "\x00"), 422, "reason"},
 		{client.RemoveChannel(ctx, "corp.example/lib", "beta", "x"), 404, "not-found"},
 		{client.RemoveChannel(ctx, "corp.example/none", "beta", "x"), 404, "not-found"},
 	} {
@@ -85,9 +84,9 @@ func TestChannels(t *testing.T) {
 	_, err = client.Channels(ctx, "corp.example/none")
 	require.Equal(t, http.StatusNotFound, refusal(t, err).Status)
 	for i := range 99 { // one that was removed makes room
-		require.NoError(t, client.Move(ctx, at("v1.0.0"), fmt.Sprintf("c%d", i), "x"))
+		require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), fmt.Sprintf("c%d", i), "x"))
 	}
-	require.Equal(t, "a module has at most 100 channels", refusal(t, client.Move(ctx, at("v1.0.0"), "onemore", "x")).Detail)
+	require.Equal(t, "a module has at most 100 channels", refusal(t, client.SetChannel(ctx, at("v1.0.0"), "onemore", "x")).Detail)
 }
 
 // TestMovesAreNotLost: many move at once, and each move is in the history.
@@ -98,7 +97,7 @@ func TestMovesAreNotLost(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 10 {
 		wg.Go(func() {
-			err := client.Move(t.Context(), module.Version{Path: "corp.example/lib", Version: "v1.0.0"}, fmt.Sprintf("c%d", i), "x")
+			err := client.SetChannel(t.Context(), module.Version{Path: "corp.example/lib", Version: "v1.0.0"}, fmt.Sprintf("c%d", i), "x")
 			if err != nil {
 				t.Error(err)
 			}
@@ -113,9 +112,8 @@ func TestMovesAreNotLost(t *testing.T) {
 func TestYankAndBlock(t *testing.T) {
 	t.Parallel()
 	reg := served(t, func(o *registry.Options) {
-		o.Authorize = func(r *http.Request, _ registry.Action) error {
-			registry.Identify(r, "ada")
-			return nil
+		o.Authorize = func(*http.Request, registry.Action) (who string, err error) {
+			return "ada", nil
 		}
 	})
 	_, client := over(t, reg)
@@ -123,7 +121,7 @@ func TestYankAndBlock(t *testing.T) {
 	v := module.Version{Path: "corp.example/lib", Version: "v1.1.0"}
 	list := func() string { return get(reg, "/corp.example/lib/@v/list").Body.String() }
 	info := "/corp.example/lib/@v/v1.1.0.info"
-	require.NoError(t, client.Move(ctx, v, "stable", "x"))
+	require.NoError(t, client.SetChannel(ctx, v, "stable", "x"))
 
 	require.NoError(t, client.Yank(ctx, v, "loses writes"))
 	require.NoError(t, client.Yank(ctx, v, "again, which is nothing new"))
@@ -133,7 +131,7 @@ func TestYankAndBlock(t *testing.T) {
 	require.Equal(t, http.StatusOK, get(reg, "/corp.example/lib/@v/stable.info").Code, "those who chose the channel go on")
 	put(t, reg, http.StatusOK, "corp.example/lib@v1.1.0", lib(t, "corp.example/lib@v1.1.0", "corp.example/lib@v1.1.0"))
 	require.Equal(t, "v1.0.0\n", list(), "to publish it again brings nothing back")
-	require.Equal(t, "channel", refusal(t, client.Move(ctx, v, "lts", "x")).Rule)
+	require.Equal(t, "channel", refusal(t, client.SetChannel(ctx, v, "lts", "x")).Rule)
 
 	require.NoError(t, client.Block(ctx, v, "CVE-2026-1"))
 	require.Equal(t, http.StatusOK, get(reg, "/corp.example/lib/@v/v1.1.0.mod").Code, "those who require it must be able to leave")

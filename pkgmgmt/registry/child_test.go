@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 	"golang.org/x/mod/zip"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
@@ -98,18 +99,11 @@ func (panics) Errorf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 
 // TestKill kills publishing processes, at any moment, several that publish the same
 // versions at a time. After each such massacre everything that is listed is whole, and
-// everything that was acknowledged is listed. UPKEEP_REGISTRY_KILLS sets how many die.
+// everything that was acknowledged is listed.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	const together = 4
-	kills := 80
-	if text := os.Getenv("UPKEEP_REGISTRY_KILLS"); text != "" {
-		var err error
-		kills, err = strconv.Atoi(text)
-		require.NoError(t, err)
-	} else if testing.Short() {
-		kills = 8
-	}
+	kills := testsize.Pick(8, 80, 2000)
 	dir := t.TempDir()
 	reg := open(t, registry.Dir(dir), quiet())
 	var mu sync.Mutex

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,11 +11,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // A Client publishes to a [Registry], and does what operators do. It may be used by
@@ -29,23 +29,6 @@ type Client struct {
 	// HTTP sends the requests, with other credentials for instance. Nil:
 	// http.DefaultClient.
 	HTTP *http.Client
-}
-
-// A Refusal is what a registry has answered besides success.
-type Refusal struct {
-	Status  int      // of HTTP
-	Rule    string   // the rule that was broken, of those that the package comment lists
-	Detail  string   // what is wrong, for people
-	Verdict Verdict  // of the gate, when the rule is "gate"
-	Details []string // the single grounds: files of the zip, incompatible changes
-}
-
-func (r *Refusal) Error() string {
-	text := fmt.Sprintf("%d %s: %s", r.Status, http.StatusText(r.Status), r.Detail)
-	for _, d := range r.Details {
-		text += "\n\t" + d
-	}
-	return text
 }
 
 // PublishOptions are for a publish that is not the usual one. Nil is the usual one.
@@ -115,8 +98,8 @@ func (c *Client) PublishZip(ctx context.Context, m module.Version, name string, 
 	return &published, c.do(req, &published)
 }
 
-// Move lets a channel of a module, such as "stable", stand for a version.
-func (c *Client) Move(ctx context.Context, m module.Version, channel, reason string) error {
+// SetChannel lets a channel of a module, such as "stable", stand for a version.
+func (c *Client) SetChannel(ctx context.Context, m module.Version, channel, reason string) error {
 	return c.change(ctx, http.MethodPut, m.Path, "@channel/"+channel, url.Values{"version": {m.Version}, "reason": {reason}})
 }
 
@@ -262,13 +245,13 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 		return nil, errors.Join(refusal, err)
 	}
 	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind == "application/problem+json" {
-		p := problem{Verdict: &refusal.Verdict}
-		if json.Unmarshal(data, &p) == nil {
-			refusal.Rule, refusal.Detail, refusal.Details = p.Rule, p.Detail, p.Details
+		if json.Unmarshal(data, refusal) == nil {
+			refusal.Status = res.StatusCode
 			return nil, refusal
 		}
+		*refusal = Refusal{Status: res.StatusCode}
 	}
-	refusal.Detail = oneLine(string(bytes.TrimSpace(data)), maxReason)
+	refusal.Detail = cleantext.Flat(string(data), maxReason)
 	return nil, refusal
 }
 
@@ -306,16 +289,4 @@ func (c *Client) download(ctx context.Context, m module.Version, f io.Writer) er
 		err = errTooLarge
 	}
 	return err
-}
-
-// nextPatch is the version that follows, as a patch.
-func nextPatch(version string) (string, error) {
-	var major, minor, patch uint64
-	if _, err := fmt.Sscanf(version, "v%d.%d.%d", &major, &minor, &patch); err != nil {
-		return "", fmt.Errorf("version %q: %w", version, err)
-	}
-	if strings.Contains(version, "-") {
-		return fmt.Sprintf("v%d.%d.%d", major, minor, patch), nil // of a prerelease its release
-	}
-	return fmt.Sprintf("v%d.%d.%d", major, minor, patch+1), nil
 }

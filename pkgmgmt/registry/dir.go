@@ -115,7 +115,7 @@ func (d *dir) Create(_ context.Context, name string, content io.Reader) error {
 	if err := os.Link(source.Name(), path); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return atomicfile.SyncFolder(filepath.Dir(path))
 }
 
 // own says whether content is an untouched temporary file of this folder, which can
@@ -171,7 +171,7 @@ func (d *dir) Update(ctx context.Context, name string, edit func([]byte) ([]byte
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncFolder(folder)
+	return atomicfile.SyncFolder(folder)
 }
 
 // temp makes a temporary file on the folder's disk.
@@ -236,7 +236,7 @@ func (d *dir) folder(path string) error {
 	}
 	switch err := os.Mkdir(path, 0o755); {
 	case err == nil, path != d.root && errors.Is(err, fs.ErrExist):
-		if err := syncFolder(filepath.Dir(path)); err != nil {
+		if err := atomicfile.SyncFolder(filepath.Dir(path)); err != nil {
 			return err
 		}
 	case !errors.Is(err, fs.ErrExist):

@@ -29,7 +29,7 @@
 //	GET    /<module>/@latest                  the .info of the highest version, releases first
 //	GET    /<module>/@v/<channel>.info        the .info of the version that a channel stands for
 //	PUT    /<module>/@v/<version>.zip         publish; ?override=<reason> goes on against the gate
-//	PUT    /<module>/@channel/<channel>       ?version=<version>&reason=<reason>: move a channel, or make one
+//	PUT    /<module>/@channel/<channel>       ?version=<version>&reason=<reason>: set a channel
 //	DELETE /<module>/@channel/<channel>       ?reason=<reason>: remove it
 //	GET    /<module>/@channels                all channels with their history: [Channel], by name
 //	PUT    /<module>/@yank/<version>          ?reason=<reason>: yank
@@ -97,7 +97,8 @@
 // versions only. No code of an upload is run here; what a gate runs is the gate's to
 // contain.
 //
-// By default nobody may write. Names below the private prefixes are never sent
+// By default nobody may write: without Options.Authorize, and as a [User] without May.
+// Names below the private prefixes are never sent
 // anywhere, and Options.Public keeps the go command from doing so: without it the go
 // command asks the next proxy of GOPROXY for what it does not find here, private names
 // among them. Where the store fails, the answer is an error, never "not found", at which

@@ -64,6 +64,18 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 	return c.PublishZip(ctx, next, to.Name(), opts)
 }
 
+// nextPatch is the version that follows, as a patch.
+func nextPatch(version string) (string, error) {
+	var major, minor, patch uint64
+	if _, err := fmt.Sscanf(version, "v%d.%d.%d", &major, &minor, &patch); err != nil {
+		return "", fmt.Errorf("version %q: %w", version, err)
+	}
+	if strings.Contains(version, "-") {
+		return fmt.Sprintf("v%d.%d.%d", major, minor, patch), nil // of a prerelease its release
+	}
+	return fmt.Sprintf("v%d.%d.%d", major, minor, patch+1), nil
+}
+
 // rewrite makes of a version's zip that of another, with an edited go.mod.
 func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*modfile.File) error) error {
 	info, err := from.Stat()
@@ -134,7 +146,7 @@ func Deprecate(message string) func(*modfile.File) error {
 		if f.Module == nil {
 			return fmt.Errorf("go.mod has no module line")
 		}
-		if oneLine(message, maxReason) != strings.TrimSpace(message) {
+		if firstLine(message, maxReason) != strings.TrimSpace(message) {
 			return fmt.Errorf("a deprecation is one line of text of at most %d bytes", maxReason)
 		}
 		comments := &f.Module.Syntax.Comments
@@ -166,7 +178,7 @@ func Deprecate(message string) func(*modfile.File) error {
 // high be that one.
 func Retract(low, high, reason string) func(*modfile.File) error {
 	return func(f *modfile.File) error {
-		if oneLine(reason, maxReason) != strings.TrimSpace(reason) {
+		if firstLine(reason, maxReason) != strings.TrimSpace(reason) {
 			return fmt.Errorf("the reason of a retraction is one line of text of at most %d bytes", maxReason)
 		}
 		return f.AddRetract(modfile.VersionInterval{Low: low, High: high}, strings.TrimSpace(reason))

@@ -71,9 +71,8 @@ func Example() {
 	ctx := context.Background()
 	client, done := example(&registry.Options{
 		Private: []string{"corp.example"},
-		Authorize: func(r *http.Request, a registry.Action) error {
-			registry.Identify(r, "ada") // see Basic and Bearer
-			return nil
+		Authorize: func(*http.Request, registry.Action) (who string, err error) {
+			return "ada", nil // see Basic and Bearer
 		},
 	})
 	defer done()
@@ -89,7 +88,7 @@ func Example() {
 		fmt.Println(published.Path, published.Version, published.Sum[:3], published.New)
 	}
 	at := func(version string) module.Version { return module.Version{Path: "corp.example/lib", Version: version} }
-	fmt.Println(client.Move(ctx, at("v1.0.0"), "stable", "in production for a week"))
+	fmt.Println(client.SetChannel(ctx, at("v1.0.0"), "stable", "in production for a week"))
 	fmt.Println(client.Block(ctx, at("v1.1.0"), "sends keys to strangers"))
 
 	// What the go command reads:
@@ -114,8 +113,8 @@ func ExampleNew() {
 	reg, err := registry.New(registry.Dir("/var/lib/modules"), &registry.Options{
 		Private: []string{"corp.example"},
 		Authorize: registry.AnyOf(
-			registry.Basic(registry.User{Name: "dev", Secret: os.Getenv("DEV_PASSWORD"), May: registry.ReadOnly}),
-			registry.Bearer(registry.User{Name: "ci", Secret: os.Getenv("CI_TOKEN")}),
+			registry.Basic(registry.User{Name: "dev", Secret: os.Getenv("DEV_PASSWORD")}),
+			registry.Bearer(registry.User{Name: "ci", Secret: os.Getenv("CI_TOKEN"), May: registry.Everything}),
 		),
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -165,7 +164,7 @@ func ExampleClient_Publish() {
 
 // Services follow a channel: go get corp.example/lib@stable. Who moved it, when and why
 // stays known.
-func ExampleClient_Move() {
+func ExampleClient_SetChannel() {
 	ctx := context.Background()
 	client, done := example(&registry.Options{Private: []string{"corp.example"}, Authorize: anyone})
 	defer done()
@@ -175,11 +174,11 @@ func ExampleClient_Move() {
 		if _, err := client.Publish(ctx, dir, version, nil); err != nil {
 			fmt.Println(err)
 		}
-		if err := client.Move(ctx, module.Version{Path: "corp.example/lib", Version: version}, "stable", "canaries are fine"); err != nil {
+		if err := client.SetChannel(ctx, module.Version{Path: "corp.example/lib", Version: version}, "stable", "canaries are fine"); err != nil {
 			fmt.Println(err)
 		}
 	}
-	if err := client.Move(ctx, module.Version{Path: "corp.example/lib", Version: "v1.0.0"}, "stable", "v1.1.0 loses writes"); err != nil {
+	if err := client.SetChannel(ctx, module.Version{Path: "corp.example/lib", Version: "v1.0.0"}, "stable", "v1.1.0 loses writes"); err != nil {
 		fmt.Println(err)
 	}
 	channels, err := client.Channels(ctx, "corp.example/lib")
@@ -236,9 +235,9 @@ func ExampleOptions_gate() {
 			}
 			defer files.Close()
 			if _, err := files.Open(r.Path + "@" + r.Version + "/CHANGELOG.md"); err != nil {
-				return registry.Judgement{Verdict: registry.Refuse, Reason: "there is no CHANGELOG.md"}, nil
+				return registry.Judgement{Verdict: registry.VerdictRefuse, Reason: "there is no CHANGELOG.md"}, nil
 			}
-			return registry.Judgement{Verdict: registry.Pass}, nil
+			return registry.Judgement{Verdict: registry.VerdictPass}, nil
 		},
 	})
 	defer done()
@@ -260,31 +259,32 @@ func ExampleOptions_gate() {
 // Who may do what: a team publishes below its own prefix, and operators do the rest.
 func ExampleOptions_authorize() {
 	team := func(a registry.Action) error {
-		if a.Op == registry.Read || a.Op == registry.Publish && strings.HasPrefix(a.Module, "corp.example/payments/") {
+		if a.Op == registry.OpRead || a.Op == registry.OpPublish && strings.HasPrefix(a.Module, "corp.example/payments/") {
 			return nil
 		}
 		return fmt.Errorf("%w: payments may not %s %s", registry.ErrForbidden, a.Op, a.Module)
 	}
 	authorize := registry.Bearer(
 		registry.User{Name: "payments", Secret: "p4yments", May: team},
-		registry.User{Name: "operators", Secret: "0perators"},
+		registry.User{Name: "operators", Secret: "0perators", May: registry.Everything},
 	)
 	ask := func(token string, a registry.Action) {
 		r := httptest.NewRequest(http.MethodPut, "/", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
-		fmt.Println(authorize(r, a))
+		who, err := authorize(r, a)
+		fmt.Println(who, err)
 	}
-	ask("p4yments", registry.Action{Op: registry.Publish, Module: "corp.example/payments/api"})
-	ask("p4yments", registry.Action{Op: registry.Publish, Module: "corp.example/lib"})
-	ask("p4yments", registry.Action{Op: registry.Block, Module: "corp.example/payments/api"})
-	ask("0perators", registry.Action{Op: registry.Block, Module: "corp.example/payments/api"})
-	ask("guessed", registry.Action{Op: registry.Read, Module: "corp.example/lib"})
+	ask("p4yments", registry.Action{Op: registry.OpPublish, Module: "corp.example/payments/api"})
+	ask("p4yments", registry.Action{Op: registry.OpPublish, Module: "corp.example/lib"})
+	ask("p4yments", registry.Action{Op: registry.OpBlock, Module: "corp.example/payments/api"})
+	ask("0perators", registry.Action{Op: registry.OpBlock, Module: "corp.example/payments/api"})
+	ask("guessed", registry.Action{Op: registry.OpRead, Module: "corp.example/lib"})
 	// Output:
-	// <nil>
-	// forbidden: payments may not publish corp.example/lib
-	// forbidden: payments may not block corp.example/payments/api
-	// <nil>
-	// credentials are needed: these are not known
+	// payments <nil>
+	// payments forbidden: payments may not publish corp.example/lib
+	// payments forbidden: payments may not block corp.example/payments/api
+	// operators <nil>
+	//  credentials are needed: these are not known
 }
 
 // Without a client, by the routes of the package comment.

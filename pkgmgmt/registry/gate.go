@@ -2,14 +2,17 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // A Gate judges a version after its zip has been checked and before anyone can see it.
 // It is called once for each upload of a version that is not published yet, by many
 // goroutines at once, under no lock, and must return soon after its context ends.
 //
-// An error means that the gate could not do its work, and counts as [Unknown] with the
+// An error means that the gate could not do its work, and counts as VerdictUnknown with the
 // error's text as the reason.
 type Gate func(ctx context.Context, r *Release) (Judgement, error)
 
@@ -32,42 +35,16 @@ type Release struct {
 	Proxy http.Handler
 }
 
-// A Verdict is what a gate says of a version.
-type Verdict int
+// A Verdict is what a gate says of a version. The empty Verdict means VerdictUnknown, so
+// that a gate that forgets to judge lets nothing through.
+type Verdict string
 
-// The zero Verdict is Unknown, so that a gate that forgets to judge lets nothing
-// through.
+// The verdicts.
 const (
-	Unknown Verdict = iota // it cannot be judged: not published, unless overridden
-	Pass                   // publish it
-	Refuse                 // do not publish it, unless overridden
+	VerdictUnknown Verdict = "unknown" // it cannot be judged: not published, unless overridden
+	VerdictPass    Verdict = "pass"    // publish it
+	VerdictRefuse  Verdict = "refuse"  // do not publish it, unless overridden
 )
-
-// String gives "unknown", "pass" or "refuse".
-func (v Verdict) String() string {
-	switch v {
-	case Pass:
-		return "pass"
-	case Refuse:
-		return "refuse"
-	default:
-		return "unknown"
-	}
-}
-
-// MarshalText gives what String gives.
-func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
-
-// UnmarshalText reads what MarshalText has written; any other text is Unknown.
-func (v *Verdict) UnmarshalText(text []byte) error {
-	*v = Unknown
-	for _, known := range []Verdict{Pass, Refuse} {
-		if string(text) == known.String() {
-			*v = known
-		}
-	}
-	return nil
-}
 
 // A Judgement is a verdict and its grounds, which whoever publishes is told.
 type Judgement struct {
@@ -76,4 +53,21 @@ type Judgement struct {
 	Reason string `json:"reason,omitempty"`
 	// Details are the single grounds, one line each: the incompatible changes.
 	Details []string `json:"details,omitempty"`
+}
+
+// bounded is the judgement as a record can hold it: a record that is too large to be read
+// would be the end of its version.
+func (j Judgement) bounded() Judgement {
+	const most, long = 1000, 4 << 10
+	left := maxSmall / 16 // for all of them
+	var all []string
+	for i, d := range j.Details {
+		d = cleantext.Flat(d, long)
+		if left -= len(d); i == most || left < 0 {
+			all = append(all, fmt.Sprintf("and %d more", len(j.Details)-i))
+			break
+		}
+		all = append(all, d)
+	}
+	return Judgement{Verdict: j.Verdict, Reason: shown(j.Reason), Details: all}
 }

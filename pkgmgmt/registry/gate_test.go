@@ -20,17 +20,17 @@ import (
 func TestGate(t *testing.T) {
 	t.Parallel()
 	answers := map[string]registry.Judgement{
-		"v1.0.0": {Verdict: registry.Pass, Reason: "the first version"},
-		"v1.1.0": {Verdict: registry.Refuse, Reason: "an incompatible change needs v2.0.0", Details: []string{"Open: removed", "Close: removed"}},
+		"v1.0.0": {Verdict: registry.VerdictPass, Reason: "the first version"},
+		"v1.1.0": {Verdict: registry.VerdictRefuse, Reason: "an incompatible change needs v2.0.0", Details: []string{"Open: removed", "Close: removed"}},
 		"v1.2.0": {Reason: "package lib does not compile"},
-		"v1.3.0": {Verdict: registry.Verdict(77)},
+		"v1.3.0": {Verdict: "maybe"},
 	}
 	asked := map[string]int{}
 	reg := fresh(t, func(o *registry.Options) {
 		o.Authorize = registry.Basic(
-			registry.User{Name: "boss", Secret: "b"},
+			registry.User{Name: "boss", Secret: "b", May: registry.Everything},
 			registry.User{Name: "ada", Secret: "a", May: func(a registry.Action) error {
-				if a.Op == registry.Override {
+				if a.Op == registry.OpOverride {
 					return registry.ErrForbidden
 				}
 				return nil
@@ -39,7 +39,7 @@ func TestGate(t *testing.T) {
 		o.Gate = func(_ context.Context, r *registry.Release) (registry.Judgement, error) {
 			asked[r.Version]++
 			if r.Version == "v1.4.0" {
-				return registry.Judgement{Verdict: registry.Pass}, errors.New("the compiler\nis missing")
+				return registry.Judgement{Verdict: registry.VerdictPass}, errors.New("the compiler\nis missing")
 			}
 			return answers[r.Version], nil
 		}
@@ -64,17 +64,17 @@ func TestGate(t *testing.T) {
 	w := as("ada", "a", "v1.0.0", "", "x")
 	require.Equal(t, http.StatusCreated, w.Code)
 	require.Contains(t, w.Body.String(), `"Judgement":{"verdict":"pass","reason":"the first version"}`)
-	require.Equal(t, registry.Pass, record("v1.0.0").Events[0].Judgement.Verdict)
+	require.Equal(t, registry.VerdictPass, record("v1.0.0").Events[0].Judgement.Verdict)
 
 	for version, want := range map[string]struct {
 		verdict registry.Verdict
 		detail  string
 		details int
 	}{
-		"v1.1.0": {registry.Refuse, "the gate refuses v1.1.0: an incompatible change needs v2.0.0", 2},
-		"v1.2.0": {registry.Unknown, "the gate cannot judge v1.2.0: package lib does not compile", 0},
-		"v1.3.0": {registry.Unknown, "the gate cannot judge v1.3.0", 0},
-		"v1.4.0": {registry.Unknown, "the gate cannot judge v1.4.0: the compiler is missing", 0},
+		"v1.1.0": {registry.VerdictRefuse, "the gate refuses v1.1.0: an incompatible change needs v2.0.0", 2},
+		"v1.2.0": {registry.VerdictUnknown, "the gate cannot judge v1.2.0: package lib does not compile", 0},
+		"v1.3.0": {registry.VerdictUnknown, "the gate cannot judge v1.3.0", 0},
+		"v1.4.0": {registry.VerdictUnknown, "the gate cannot judge v1.4.0: the compiler is missing", 0},
 	} {
 		p := problemOf(t, as("ada", "a", version, "", "x"))
 		require.Equal(t, http.StatusUnprocessableEntity, p.Status)
@@ -101,9 +101,9 @@ func TestGate(t *testing.T) {
 	e := record("v1.1.0").Events[0]
 	require.Equal(t, registry.Event{
 		Time: e.Time, What: "published", By: "boss", Reason: "nobody uses Open",
-		Judgement: &registry.Judgement{Verdict: registry.Refuse, Reason: "an incompatible change needs v2.0.0", Details: []string{"Open: removed", "Close: removed"}},
+		Judgement: &registry.Judgement{Verdict: registry.VerdictRefuse, Reason: "an incompatible change needs v2.0.0", Details: []string{"Open: removed", "Close: removed"}},
 	}, e)
-	require.Equal(t, registry.Unknown, record("v1.4.0").Events[0].Judgement.Verdict)
+	require.Equal(t, registry.VerdictUnknown, record("v1.4.0").Events[0].Judgement.Verdict)
 
 	// What needs no override has none, and what is published is not judged again.
 	before := asked["v1.0.0"]
@@ -125,11 +125,11 @@ func TestRelease(t *testing.T) {
 	body := lib(t, "corp.example/lib@v1.1.0", "new")
 	called := 0
 	opts := quiet()
-	opts.Authorize = func(_ *http.Request, a registry.Action) error {
-		if a.Op == registry.Publish {
-			return nil
+	opts.Authorize = func(_ *http.Request, a registry.Action) (string, error) {
+		if a.Op == registry.OpPublish {
+			return "", nil
 		}
-		return registry.ErrForbidden
+		return "", registry.ErrForbidden
 	}
 	opts.Public = "https://proxy.example"
 	opts.Gate = func(_ context.Context, r *registry.Release) (registry.Judgement, error) {
@@ -160,23 +160,22 @@ func TestRelease(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, ask(r.Proxy, http.MethodPut, "/corp.example/lib/@block/v1.0.0?reason=x", nil).Code)
 		require.Equal(t, "v1.0.0\n", get(open(t, registry.Dir(dir), quiet()), "/corp.example/lib/@v/list").Body.String())
 		require.Equal(t, http.StatusNotFound, get(open(t, registry.Dir(dir), quiet()), "/corp.example/lib/@v/v1.1.0.info").Code)
-		return registry.Judgement{Verdict: registry.Pass}, nil
+		return registry.Judgement{Verdict: registry.VerdictPass}, nil
 	}
 	reg := open(t, registry.Dir(dir), opts)
 	put(t, reg, http.StatusCreated, "corp.example/lib@v1.1.0", body)
 	require.Equal(t, 1, called)
 }
 
+// TestVerdictText holds verdicts to the words that stores and answers have.
 func TestVerdictText(t *testing.T) {
 	t.Parallel()
-	for _, v := range []registry.Verdict{registry.Unknown, registry.Pass, registry.Refuse} {
-		text, err := v.MarshalText()
+	for verdict, text := range map[registry.Verdict]string{registry.VerdictUnknown: "unknown", registry.VerdictPass: "pass", registry.VerdictRefuse: "refuse"} {
+		data, err := json.Marshal(registry.Judgement{Verdict: verdict})
 		require.NoError(t, err)
-		got := registry.Refuse
-		require.NoError(t, got.UnmarshalText(text))
-		require.Equal(t, v, got)
+		require.JSONEq(t, `{"verdict":"`+text+`"}`, string(data))
+		var back registry.Judgement
+		require.NoError(t, json.Unmarshal(data, &back))
+		require.Equal(t, verdict, back.Verdict)
 	}
-	got := registry.Pass
-	require.NoError(t, got.UnmarshalText([]byte("maybe")))
-	require.Equal(t, registry.Unknown, got)
 }

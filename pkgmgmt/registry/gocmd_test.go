@@ -216,7 +216,7 @@ func TestGoCommand(t *testing.T) {
 	// A channel is a name for a version, and can go back as well.
 	require.Contains(t, w.fails("get", "corp.example/lib@stable"), "corp.example/lib@stable is not in this registry")
 	for _, version := range []string{"v1.1.0", "v1.0.0", "v1.2.0-rc.1"} {
-		require.NoError(t, client.Move(t.Context(), lib(version), "stable", "tested"))
+		require.NoError(t, client.SetChannel(t.Context(), lib(version), "stable", "tested"))
 		w.ok("get", "corp.example/lib@stable")
 		require.Equal(t, version, w.selected("corp.example/lib"))
 	}
@@ -290,7 +290,7 @@ func TestGoAuthenticates(t *testing.T) {
 	reg := fresh(t, func(o *registry.Options) {
 		o.Authorize = registry.AnyOf(
 			registry.Basic(registry.User{Name: "ada", Secret: "correct horse", May: registry.ReadOnly}),
-			registry.Bearer(registry.User{Name: "ci", Secret: "t0ken"}),
+			registry.Bearer(registry.User{Name: "ci", Secret: "t0ken", May: registry.Everything}),
 		)
 	})
 	server := httptest.NewTLSServer(reg)
@@ -333,7 +333,7 @@ func TestGoAuthenticates(t *testing.T) {
 func TestGoWithNetrc(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t, func(o *registry.Options) {
-		o.Authorize = registry.Basic(registry.User{Name: "ada", Secret: "horse", May: registry.ReadOnly}, registry.User{Name: "ci", Secret: "staple"})
+		o.Authorize = registry.Basic(registry.User{Name: "ada", Secret: "horse", May: registry.ReadOnly}, registry.User{Name: "ci", Secret: "staple", May: registry.Everything})
 	})
 	server := httptest.NewTLSServer(reg)
 	t.Cleanup(server.Close)

@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/module"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
@@ -71,18 +71,13 @@ func serveUntilTold(dir string) {
 }
 
 // TestMemory publishes and serves a large zip, and looks at how large the process was
-// at most. The largest there can be, of 500 MiB, is for UPKEEP_REGISTRY_LARGE=500.
+// at most. The long test takes the largest zip that there can be, of 500 MiB.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	if testing.Short() || raceEnabled {
 		t.Skip("measures")
 	}
-	size := 48
-	if text := os.Getenv("UPKEEP_REGISTRY_LARGE"); text != "" {
-		var err error
-		size, err = strconv.Atoi(text)
-		require.NoError(t, err)
-	}
+	size := testsize.Pick(0, 48, 500)
 	cmd := run(t, "serve", t.TempDir())
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)

@@ -56,16 +56,3 @@ func abandoned(path string) bool {
 	locked, err := atomicfile.Try(f, atomicfile.Exclusive)
 	return err == nil && locked
 }
-
-// syncFolder makes the names in a folder durable, which systems without flock(2) cannot.
-func syncFolder(path string) error {
-	if !atomicfile.Supported {
-		return nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // anyone may do everything.
-func anyone(*http.Request, registry.Action) error { return nil }
+func anyone(*http.Request, registry.Action) (who string, err error) { return "", nil }
 
 // quiet are options for corp.example, with everything allowed and nothing logged.
 func quiet() *registry.Options {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net/http"
 	"os"
 	"path"
@@ -16,23 +15,34 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// preview gives the read side of the registry with a version that is not published
-// yet.
-func (g *Registry) preview(at *target, c *cargo, zip string) http.Handler {
+// preview is a reader of the registry with a version that is not published yet.
+func (g *reader) preview(at *target, c *contents, zip string) http.Handler {
 	record, _ := json.Marshal(Record{Version: at.version, Sum: c.sum, GoModSum: c.goModSum}) // all of which can be written
-	p := &Registry{
-		store: &overlay{Store: g.store, at: *at, zip: zip, files: map[string][]byte{
+	with := &reader{
+		catalog: catalog{&overlay{Store: g.store, at: *at, zip: zip, files: map[string][]byte{
 			at.file + ".mod":     c.goMod,
-			at.file + ".info":    info{Version: at.version, Time: time.Now().UTC().Truncate(time.Second)}.encode(),
+			at.file + ".info":    versionInfo{Version: at.version, Time: now()}.encode(),
 			at.file + recordEnd:  record,
 			at.file + blockedEnd: nil,
-		}},
-		opts:   g.opts,
-		log:    slog.New(slog.DiscardHandler),
-		cached: fresh,
+		}}},
+		prefixes: g.prefixes,
+		cached:   fresh,
 	}
-	p.opts.Authorize, p.opts.Public = nil, ""
-	return p
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req := &request{Request: r, w: &recorder{ResponseWriter: w}}
+		at, bad := route(r.URL.Path)
+		p := refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			p = refuse(http.StatusForbidden, ruleAuthorize, "this is a preview, which is read only")
+		case bad == nil && at.protocol && g.private(at.module):
+			req.at = at
+			p = with.answerFile(req)
+		}
+		if p != nil {
+			p.write(req.w, r)
+		}
+	})
 }
 
 // An overlay is a store with one version more. Nothing can be written to it.
@@ -48,17 +58,17 @@ func (o *overlay) Open(ctx context.Context, name string) (File, error) {
 		return os.Open(o.zip)
 	}
 	if data, ok := o.files[name]; ok {
-		return newFile(name, data), nil
+		return newMemoryFile(name, data), nil
 	}
 	if name == o.at.base+listFile && !module.IsPseudoVersion(o.at.version) {
-		list, err := read(ctx, o.Store, name)
+		list, err := readSmall(ctx, o.Store, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		if with := listed(list, o.at.version, true); with != nil {
 			list = with
 		}
-		return newFile(name, list), nil
+		return newMemoryFile(name, list), nil
 	}
 	return o.Store.Open(ctx, name)
 }
@@ -69,22 +79,22 @@ func (*overlay) Update(context.Context, string, func([]byte) ([]byte, error)) er
 	return fs.ErrPermission
 }
 
-// A file in memory.
-type file struct {
+// A memoryFile is a file in memory.
+type memoryFile struct {
 	*bytes.Reader
 	name string
 	size int64
 }
 
-func newFile(name string, data []byte) *file {
-	return &file{Reader: bytes.NewReader(data), name: path.Base(name), size: int64(len(data))}
+func newMemoryFile(name string, data []byte) *memoryFile {
+	return &memoryFile{Reader: bytes.NewReader(data), name: path.Base(name), size: int64(len(data))}
 }
 
-func (f *file) Stat() (fs.FileInfo, error) { return f, nil }
-func (f *file) Close() error               { return nil }
-func (f *file) Name() string               { return f.name }
-func (f *file) Size() int64                { return f.size }
-func (f *file) Mode() fs.FileMode          { return 0o444 }
-func (f *file) ModTime() time.Time         { return time.Time{} }
-func (f *file) IsDir() bool                { return false }
-func (f *file) Sys() any                   { return nil }
+func (f *memoryFile) Stat() (fs.FileInfo, error) { return f, nil }
+func (f *memoryFile) Close() error               { return nil }
+func (f *memoryFile) Name() string               { return f.name }
+func (f *memoryFile) Size() int64                { return f.size }
+func (f *memoryFile) Mode() fs.FileMode          { return 0o444 }
+func (f *memoryFile) ModTime() time.Time         { return time.Time{} }
+func (f *memoryFile) IsDir() bool                { return false }
+func (f *memoryFile) Sys() any                   { return nil }

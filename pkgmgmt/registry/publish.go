@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,15 +34,15 @@ type Published struct {
 // version has this content and no other, whether or not its publisher lives to see
 // it. All that follows is derived from the zip, and can be done twice. Whoever uploads the
 // version again, with whatever content, first finishes what was begun.
-func (g *Registry) publish(r *request) *problem {
+func (g *Registry) publish(r *request) *Refusal {
 	ctx, at := r.Context(), &r.at
 	m := module.Version{Path: at.module, Version: at.version}
 	override := ""
 	if query := r.URL.Query(); query.Has("override") {
-		if override = oneLine(query.Get("override"), maxReason); override == "" {
+		if override = firstLine(query.Get("override"), maxReason); override == "" {
 			return refuse(http.StatusUnprocessableEntity, ruleReason, "an override needs a reason, which is one line of text: ?override=…")
 		}
-		if p := g.may(r, Override); p != nil {
+		if p := g.may(r, OpOverride); p != nil {
 			return p
 		}
 	}
@@ -80,7 +79,7 @@ func (g *Registry) publish(r *request) *problem {
 			return p
 		}
 		event.Judgement = judgement
-		if judgement.Verdict != Pass {
+		if judgement.Verdict != VerdictPass {
 			event.Reason = override
 		}
 	}
@@ -107,24 +106,22 @@ func (g *Registry) publish(r *request) *problem {
 		g.stats.overridden.Add(1)
 	}
 	g.stats.published.Add(1)
-	g.published(r, http.StatusCreated, c, event.Judgement)
-	return nil
+	return r.answerPublished(http.StatusCreated, c, event.Judgement)
 }
 
-func (g *Registry) published(r *request, status int, c *cargo, judgement *Judgement) {
-	r.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(r.w, r.Request, status, jsonType, &Published{
+func (r *request) answerPublished(status int, c *contents, judgement *Judgement) *Refusal {
+	return r.answer(status, &Published{
 		Path: r.at.module, Version: r.at.version, Sum: c.sum, GoModSum: c.goModSum,
 		New: status == http.StatusCreated, Judgement: judgement,
 	})
 }
 
-func (g *Registry) tooLarge() *problem {
+func (g *Registry) tooLarge() *Refusal {
 	return refuse(http.StatusRequestEntityTooLarge, ruleSize, fmt.Sprintf("the zip is larger than %d bytes", g.opts.MaxZip))
 }
 
 // receive writes the body to a temporary file.
-func (g *Registry) receive(r *request, f *os.File) *problem {
+func (g *Registry) receive(r *request, f *os.File) *Refusal {
 	if r.Header.Get("Content-Encoding") != "" {
 		return refuse(http.StatusUnsupportedMediaType, ruleUpload, "the body is a zip, and has no Content-Encoding")
 	}
@@ -133,7 +130,7 @@ func (g *Registry) receive(r *request, f *os.File) *problem {
 	control := http.NewResponseController(r.w)
 	_ = control.SetReadDeadline(time.Now().Add(g.opts.UploadTimeout))
 	_ = control.SetWriteDeadline(time.Time{})
-	body := &source{Reader: r.Body}
+	body := &uploadBody{Reader: r.Body}
 	n, err := io.Copy(f, io.LimitReader(body, g.opts.MaxZip+1))
 	g.stats.received.Add(n)
 	if body.ended {
@@ -145,7 +142,7 @@ func (g *Registry) receive(r *request, f *os.File) *problem {
 	case errors.Is(body.err, os.ErrDeadlineExceeded):
 		return refuse(http.StatusRequestTimeout, ruleUpload, fmt.Sprintf("the body did not arrive within %v", g.opts.UploadTimeout))
 	case body.err != nil:
-		return &problem{Status: http.StatusBadRequest, Rule: ruleUpload, Detail: "the body ended before its end", cause: body.err}
+		return &Refusal{Status: http.StatusBadRequest, Rule: ruleUpload, Detail: "the body ended before its end", cause: body.err}
 	case err != nil:
 		return broken(err)
 	case n > g.opts.MaxZip:
@@ -154,25 +151,25 @@ func (g *Registry) receive(r *request, f *os.File) *problem {
 	return nil
 }
 
-// A source keeps how reading ended, to tell its errors from those of writing.
-type source struct {
+// An uploadBody keeps how reading ended, to tell its errors from those of writing.
+type uploadBody struct {
 	io.Reader
 	ended bool
 	err   error
 }
 
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
+func (b *uploadBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
 	if err == io.EOF {
-		s.ended = true
+		b.ended = true
 	} else if err != nil {
-		s.err = err
+		b.err = err
 	}
 	return n, err
 }
 
 // check inspects an upload; few at once, for that takes memory and time.
-func (g *Registry) check(ctx context.Context, m module.Version, f *os.File) (*cargo, error) {
+func (g *Registry) check(ctx context.Context, m module.Version, f *os.File) (*contents, error) {
 	select {
 	case g.checks <- struct{}{}:
 		defer func() { <-g.checks }()
@@ -183,9 +180,9 @@ func (g *Registry) check(ctx context.Context, m module.Version, f *os.File) (*ca
 }
 
 // judge asks the gate. The answer is a judgement with which to go on, or a refusal.
-func (g *Registry) judge(r *request, c *cargo, zip, override string) (*Judgement, *problem) {
+func (g *Registry) judge(r *request, c *contents, zip, override string) (*Judgement, *Refusal) {
 	ctx, at := r.Context(), &r.at
-	list, err := read(ctx, g.store, at.base+listFile)
+	list, err := readSmall(ctx, g.store, at.base+listFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, broken(err)
 	}
@@ -195,50 +192,33 @@ func (g *Registry) judge(r *request, c *cargo, zip, override string) (*Judgement
 	}
 	judgement, err := g.opts.Gate(ctx, release)
 	if err != nil {
-		judgement = Judgement{Verdict: Unknown, Reason: err.Error(), Details: judgement.Details}
+		judgement = Judgement{Verdict: VerdictUnknown, Reason: err.Error(), Details: judgement.Details}
 	}
-	judgement.Reason = shown(judgement.Reason)
-	judgement.Details = grounds(judgement.Details)
+	judgement = judgement.bounded()
 	switch judgement.Verdict {
-	case Pass:
+	case VerdictPass:
 		return &judgement, nil
-	case Refuse:
+	case VerdictRefuse:
 		g.stats.gateRefused.Add(1)
 	default:
-		judgement.Verdict = Unknown
+		judgement.Verdict = VerdictUnknown
 		g.stats.gateUnknown.Add(1)
 	}
 	if override != "" {
 		return &judgement, nil
 	}
 	text := "the gate refuses " + at.version
-	if judgement.Verdict == Unknown {
+	if judgement.Verdict == VerdictUnknown {
 		text = "the gate cannot judge " + at.version
 	}
 	p := refuse(http.StatusUnprocessableEntity, ruleGate, text+": "+judgement.Reason)
-	p.Verdict, p.Details = &judgement.Verdict, judgement.Details
+	p.Verdict, p.Details = judgement.Verdict, judgement.Details
 	return nil, p
-}
-
-// grounds bounds the grounds of a judgement, which the record has to hold: a record that
-// is too large to be read would be the end of its version.
-func grounds(details []string) []string {
-	const most, long = 1000, 4 << 10
-	var all []string
-	left := maxSmall / 16 // for all of them
-	for i, d := range details {
-		d = shownUpTo(d, long)
-		if left -= len(d); i == most || left < 0 {
-			return append(all, fmt.Sprintf("and %d more", len(details)-i))
-		}
-		all = append(all, d)
-	}
-	return all
 }
 
 // settle answers an upload of a version that there is already, after it has finished
 // the publishing of that; done is false when there is none.
-func (g *Registry) settle(r *request, c *cargo) (p *problem, done bool) {
+func (g *Registry) settle(r *request, c *contents) (p *Refusal, done bool) {
 	rec, err := g.complete(r.Context(), &r.at, c)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -252,24 +232,19 @@ func (g *Registry) settle(r *request, c *cargo) (p *problem, done bool) {
 		return g.refused(r.Context(), &r.at, rec), true
 	}
 	g.stats.identical.Add(1)
-	g.published(r, http.StatusOK, c, nil)
-	return nil, true
+	return r.answerPublished(http.StatusOK, c, nil), true
 }
 
 // complete gives the record of a version whose zip is in the store, and sees to it that
 // all else is there as well. c is the upload, perhaps of the same content.
-func (g *Registry) complete(ctx context.Context, at *target, c *cargo) (*Record, error) {
-	rec, err := readRecord(ctx, g.store, at.file)
+func (g *Registry) complete(ctx context.Context, at *target, c *contents) (*Record, error) {
+	rec, err := g.readRecord(ctx, at.file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if rec == nil || rec.Sum != c.sum {
-		info, err := g.store.Open(ctx, at.file+".info")
-		if err == nil {
-			info.Close()
-		}
-		if rec != nil && err == nil {
-			return rec, g.list(ctx, at.base, at.file, at.version)
+		if there, err := g.has(ctx, at.file+".info"); rec != nil && there && err == nil {
+			return rec, g.relist(ctx, at)
 		}
 		if c, err = g.stored(ctx, at); err != nil {
 			return nil, err
@@ -278,11 +253,11 @@ func (g *Registry) complete(ctx context.Context, at *target, c *cargo) (*Record,
 	if err := g.finish(ctx, at, c); err != nil {
 		return nil, err
 	}
-	return readRecord(ctx, g.store, at.file)
+	return g.readRecord(ctx, at.file)
 }
 
 // stored inspects a zip that is in the store, and has no record yet.
-func (g *Registry) stored(ctx context.Context, at *target) (*cargo, error) {
+func (g *Registry) stored(ctx context.Context, at *target) (*contents, error) {
 	zip, err := g.store.Open(ctx, at.file+".zip")
 	if err != nil {
 		return nil, err
@@ -297,32 +272,4 @@ func (g *Registry) stored(ctx context.Context, at *target) (*cargo, error) {
 		return nil, err
 	}
 	return g.check(ctx, module.Version{Path: at.module, Version: at.version}, f)
-}
-
-// finish makes a version visible whose zip is in the store: its record, what the proxy
-// protocol derives from the zip, and last of all the list. It leaves alone what is
-// there already.
-func (g *Registry) finish(ctx context.Context, at *target, c *cargo) error {
-	published, err := g.confirm(ctx, at, c)
-	if err != nil {
-		return err
-	}
-	if module.IsPseudoVersion(at.version) {
-		if published, err = module.PseudoVersionTime(at.version); err != nil {
-			return err
-		}
-	}
-	for _, file := range []struct {
-		end  string
-		data []byte
-	}{
-		{".mod", c.goMod},
-		{".info", info{Version: at.version, Time: published.UTC().Truncate(time.Second)}.encode()}, // the last, for complete
-	} {
-		err := g.store.Create(ctx, at.file+file.end, bytes.NewReader(file.data))
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	return g.list(ctx, at.base, at.file, at.version)
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,11 +24,14 @@ type Options struct {
 	// served.
 	Private []string
 
-	// Authorize says whether a request may do what it wants to. It is asked before
-	// anything is read, and must not read the body. An error that is
-	// ErrUnauthenticated is answered with 401, every other one with 403. Nil: everyone
-	// may read, and nobody may do anything else. See Basic, Bearer and Identify.
-	Authorize func(*http.Request, Action) error
+	// Authorize returns an error unless the request may do the action. who is the name of
+	// the client, for the access log and the record of what the request does; of a name
+	// that is not one line of text, only such a line is kept. Authorize is called before
+	// anything is read, and must not read the body. An error that is ErrUnauthenticated is
+	// answered with 401, every other one with 403. See Basic, Bearer and AnyOf.
+	//
+	// Nil means that everyone may read, and nobody may do anything else.
+	Authorize func(*http.Request, Action) (who string, err error)
 
 	// Gate judges a version before anyone can see it. Nil: every version passes whose
 	// zip is sound.
@@ -68,10 +70,9 @@ type Options struct {
 // gives its routes. It may be used by any number of goroutines, and several registries
 // may serve one store. It keeps nothing in memory that is in the store.
 type Registry struct {
-	store   Store
+	reader
 	opts    Options
 	log     *slog.Logger
-	cached  string // Cache-Control of what never changes
 	uploads chan struct{}
 	checks  chan struct{}
 	stats   counters
@@ -86,16 +87,16 @@ func New(store Store, opts *Options) (*Registry, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	g := &Registry{store: store, opts: *opts, log: opts.Logger, cached: "public, max-age=31536000, immutable"}
-	g.opts.Private = slices.Clone(opts.Private)
+	g := &Registry{opts: *opts, log: opts.Logger}
+	g.reader = reader{catalog: catalog{store}, prefixes: slices.Clone(opts.Private), cached: "public, max-age=31536000, immutable"}
 	var errs []error
 	if store == nil {
 		errs = append(errs, errors.New("there is no store"))
 	}
-	if len(g.opts.Private) == 0 {
+	if len(g.prefixes) == 0 {
 		errs = append(errs, errors.New("Options.Private: at least one prefix is required"))
 	}
-	for _, prefix := range g.opts.Private {
+	for _, prefix := range g.prefixes {
 		if err := module.CheckPath(prefix); err != nil {
 			errs = append(errs, fmt.Errorf("Options.Private: %w", err))
 		}
@@ -144,187 +145,12 @@ func (g *Registry) temp() (*os.File, error) {
 	return createTemp(os.TempDir())
 }
 
-// private says whether a module is the registry's.
-func (g *Registry) private(path string) bool {
-	for _, prefix := range g.opts.Private {
-		if strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/') {
-			return true
-		}
-	}
-	return false
-}
-
-// A request is one that is being answered.
-type request struct {
-	*http.Request
-	w   *recorder
-	at  target
-	op  Op
-	who string
-
-	received bool // all of the body
-}
-
-// ServeHTTP answers a request.
-func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	req := request{Request: r, w: &recorder{ResponseWriter: w}}
-	p := g.serve(&req)
-	if p != nil {
-		if r.ContentLength != 0 && !req.received {
-			// Else the server waits for the rest, as long as a client likes.
-			w.Header().Set("Connection", "close")
-		}
-		p.write(req.w, r)
-	}
-	g.stats.count(&req, p)
-	g.access(&req, p, time.Since(start))
-}
-
-func (g *Registry) serve(r *request) *problem {
-	at, p := route(r.URL.Path)
-	r.at = at
-	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-	switch {
-	case p != nil && reads && at.read && !g.private(at.module):
-		return g.elsewhere(r) // where there are other versions, +incompatible for one
-	case p != nil && reads:
-		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
-	case p != nil:
-		return p
-	case !g.private(at.module):
-		if reads && at.read {
-			return g.elsewhere(r)
-		}
-		return refuse(http.StatusNotFound, rulePrivate, at.module+" is not below a private prefix of this registry")
-	}
-
-	var do func(*request) *problem
-	allow := "GET, HEAD"
-	switch {
-	case reads && at.read:
-		r.op, do = Read, g.read
-	case reads && at.kind == kindChannels:
-		r.op, do = Inspect, g.channels
-	case reads && at.kind == kindRecord:
-		r.op, do = Inspect, g.record
-	case at.kind == kindZip:
-		allow = "GET, HEAD, PUT"
-		if r.Method == http.MethodPut {
-			r.op, do = Publish, g.publish
-		}
-	case !at.read && (at.kind == kindChannel || at.kind == kindYank || at.kind == kindBlock):
-		allow = "PUT, DELETE"
-		if r.Method == http.MethodPut || r.Method == http.MethodDelete {
-			switch at.kind {
-			case kindChannel:
-				r.op, do = Move, g.move
-			case kindYank:
-				r.op, do = Yank, g.mark
-			default:
-				r.op, do = Block, g.mark
-			}
-		}
-	}
-	if do == nil {
-		r.w.Header().Set("Allow", allow)
-		return refuse(http.StatusMethodNotAllowed, ruleNotFound, "the methods here are "+allow)
-	}
-	if r.op == Move && r.Method == http.MethodPut {
-		if p := r.at.destination(r.URL.Query().Get("version")); p != nil {
-			return p
-		}
-	}
-	if p := g.may(r, r.op); p != nil {
-		return p
-	}
-	return do(r)
-}
-
-// may asks Options.Authorize.
-func (g *Registry) may(r *request, op Op) *problem {
-	who, p := g.authorize(r.Request, Action{Op: op, Module: r.at.module, Version: r.at.version, Channel: r.at.channel})
-	if who != "" {
-		r.who = who
-	}
-	return p
-}
-
-// elsewhere is the answer for modules that are not private.
-func (g *Registry) elsewhere(r *request) *problem {
-	if g.opts.Public == "" {
-		return refuse(http.StatusNotFound, rulePrivate, r.at.module+" is not below a private prefix of this registry")
-	}
-	r.w.Header().Set("Location", g.opts.Public+(&url.URL{Path: r.URL.Path, RawPath: r.URL.Path}).EscapedPath())
-	r.w.Header().Set("Cache-Control", "no-store")
-	r.w.WriteHeader(http.StatusFound)
-	return nil
-}
-
-// access writes the access log. Of the request's path only a valid module path and
-// version are written.
-func (g *Registry) access(r *request, p *problem, took time.Duration) {
-	level := slog.LevelInfo
-	if r.w.status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	ctx := r.Context()
-	if !g.log.Enabled(ctx, level) {
-		return
-	}
-	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs,
-		slog.String("method", method(r.Method)), slog.Int("status", r.w.status),
-		slog.Int64("bytes", r.w.bytes), slog.Duration("took", took))
-	for _, a := range []slog.Attr{
-		slog.String("op", string(r.op)), slog.String("module", r.at.module), slog.String("version", r.at.version),
-		slog.String("channel", r.at.channel), slog.String("user", r.who),
-	} {
-		if a.Value.String() != "" {
-			attrs = append(attrs, a)
-		}
-	}
-	if p != nil {
-		attrs = append(attrs, slog.String("rule", p.Rule))
-		if p.cause != nil {
-			attrs = append(attrs, slog.String("cause", p.cause.Error()))
-		}
-	}
-	g.log.LogAttrs(context.WithoutCancel(ctx), level, "registry", attrs...)
-}
-
-func method(name string) string {
-	switch name {
-	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodPatch, http.MethodOptions:
-		return name
-	}
-	return "_OTHER"
-}
-
 // counters are what Stats gives.
 type counters struct {
 	requests, missing, denied, refused, failed atomic.Int64
 	published, identical, conflicts            atomic.Int64
 	gateRefused, gateUnknown, overridden       atomic.Int64
 	sent, received                             atomic.Int64
-}
-
-func (c *counters) count(r *request, p *problem) {
-	c.requests.Add(1)
-	c.sent.Add(r.w.bytes)
-	switch {
-	case p == nil:
-	case p.Status == http.StatusNotFound:
-		c.missing.Add(1)
-	case p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden:
-		c.denied.Add(1)
-	case p.Status >= http.StatusInternalServerError:
-		c.failed.Add(1)
-	case p.Status == http.StatusConflict:
-		c.conflicts.Add(1)
-	default:
-		c.refused.Add(1)
-	}
 }
 
 // Stats gives figures since the start, and what is under way:
@@ -353,4 +179,22 @@ func (g *Registry) Stats() map[string]float64 {
 		"overridden": float64(c.overridden.Load()), "uploads": float64(len(g.uploads)),
 		"bytes_sent": float64(c.sent.Load()), "bytes_received": float64(c.received.Load()),
 	}
+}
+
+// may asks Options.Authorize, and notes who the client is.
+func (g *Registry) may(r *request, op Op) *Refusal {
+	if g.opts.Authorize == nil {
+		if op == OpRead {
+			return nil
+		}
+		return refuse(http.StatusForbidden, ruleAuthorize, "this registry is read only: it has no Options.Authorize")
+	}
+	who, err := g.opts.Authorize(r.Request, Action{Op: op, Module: r.at.module, Version: r.at.version, Channel: r.at.channel})
+	if who = firstLine(who, 200); who != "" {
+		r.who = who
+	}
+	if err != nil {
+		return denied(err)
+	}
+	return nil
 }

@@ -116,7 +116,7 @@ func TestNothingThere(t *testing.T) {
 	}
 	w := get(reg, "/corp.example/lib/@v/v1.9.9.info", "Accept", "application/json")
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-	require.JSONEq(t, `{"title":"Not Found","status":404,"detail":"there is nothing at this path","rule":"not-found"}`, get(reg, "/x", "Accept", "application/json").Body.String())
+	require.JSONEq(t, `{"type":"about:blank","title":"Not Found","status":404,"detail":"there is nothing at this path","rule":"not-found"}`, get(reg, "/x", "Accept", "application/json").Body.String())
 }
 
 func TestMethods(t *testing.T) {
@@ -208,9 +208,8 @@ func TestAccessLog(t *testing.T) {
 			}
 			return a
 		}}))
-		o.Authorize = func(r *http.Request, a registry.Action) error {
-			registry.Identify(r, "ada\nlevel=ERROR")
-			return nil
+		o.Authorize = func(*http.Request, registry.Action) (who string, err error) {
+			return "ada\nlevel=ERROR", nil
 		}
 	})
 	log.Reset()
@@ -219,8 +218,8 @@ func TestAccessLog(t *testing.T) {
 	askPath(reg, http.MethodGet, "/corp.example/\nlib/@v/secret.mod")
 	ask(reg, http.MethodPut, "/corp.example/lib/@yank/v1.9.0?reason=x", nil)
 	require.Equal(t, `level=INFO msg=registry method=GET status=200 bytes=33 op=read module=corp.example/lib version=v1.0.0 user=ada
-level=INFO msg=registry method=_OTHER status=405 bytes=105 module=corp.example/lib version=v1.0.0 rule=not-found
+level=INFO msg=registry method=_OTHER status=405 bytes=126 module=corp.example/lib version=v1.0.0 rule=not-found
 level=INFO msg=registry method=GET status=404 bytes=112 rule=not-found
-level=INFO msg=registry method=PUT status=404 bytes=113 op=yank module=corp.example/lib version=v1.9.0 user=ada rule=not-found
+level=INFO msg=registry method=PUT status=404 bytes=134 op=yank module=corp.example/lib version=v1.9.0 user=ada rule=not-found
 `, log.String())
 }

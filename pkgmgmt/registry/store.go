@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 )
@@ -44,8 +45,14 @@ type File interface {
 	io.Seeker
 }
 
-// read reads a whole small file.
-func read(ctx context.Context, store Store, name string) ([]byte, error) {
+// maxSmall bounds the files that are read into memory: all but zips. A list of
+// 10,000 versions has 100 KB.
+const maxSmall = 16 << 20
+
+var errTooLarge = errors.New("too large")
+
+// readSmall reads a whole small file.
+func readSmall(ctx context.Context, store Store, name string) ([]byte, error) {
 	f, err := store.Open(ctx, name)
 	if err != nil {
 		return nil, err

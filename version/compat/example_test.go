@@ -1,6 +1,7 @@
 package compat_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/version"
@@ -79,9 +83,9 @@ func Example() {
 	fmt.Println(policy.Stats()["refused"], "refused,", policy.Stats()["warned"], "warned")
 	// Output:
 	// level=WARN msg="a client does not fit" peer=shop version=v1.3.0 stage=enforce why="does not satisfy >=1.4.0" required=">=1.4.0, not v1.4.3"
-	// v1.3.0: 400 Bad Request: {"type":"about:blank","title":"Bad Request","status":400,"detail":"shop v1.3.0 does not satisfy >=1.4.0; needed is >=1.4.0, not v1.4.3: orders lose their currency","peer":"shop","version":"v1.3.0","required":">=1.4.0, not v1.4.3"}
+	// v1.3.0: 400 Bad Request: {"type":"about:blank","title":"Bad Request","status":400,"detail":"shop v1.3.0 does not satisfy >=1.4.0; needed is >=1.4.0, not v1.4.3: orders lose their currency","peer":"shop","required":">=1.4.0, not v1.4.3","version":"v1.3.0"}
 	// level=WARN msg="a client does not fit" peer=shop version=v1.4.3 stage=enforce why="is blocked" required=">=1.4.0, not v1.4.3"
-	// v1.4.3: 400 Bad Request: {"type":"about:blank","title":"Bad Request","status":400,"detail":"shop v1.4.3 is blocked; needed is >=1.4.0, not v1.4.3: orders lose their currency","peer":"shop","version":"v1.4.3","required":">=1.4.0, not v1.4.3"}
+	// v1.4.3: 400 Bad Request: {"type":"about:blank","title":"Bad Request","status":400,"detail":"shop v1.4.3 is blocked; needed is >=1.4.0, not v1.4.3: orders lose their currency","peer":"shop","required":">=1.4.0, not v1.4.3","version":"v1.4.3"}
 	// level=WARN msg="a client does not fit" peer=shop version=v1.5.0 stage=warn why="does not satisfy >=1.6.0" required=">=1.6.0"
 	// v1.5.0: 200 OK: a book
 	// needed is >=1.6.0 by Wed, 31 Mar 2027 00:00:00 GMT
@@ -196,30 +200,55 @@ peers:
 	// Output:
 	// compat: billing v1.5.1 is blocked by 1.5.0 - 1.5.2; needed is not build-4711, not 1.5.0 - 1.5.2
 	// compat: shop v1.5.1 does not satisfy >=1.6.0
-	// compat.yaml:1:21: default[0].minimum: "1.x.0" is no version that could be compared: it tells a build number, a date or another name, which has no order
+	// compat.yaml:1:21: default[0].minimum: "1.x.0" is no version that could be compared: it tells a build number, a date or another name, which has no order; write v1.0.0
 	// compat.yaml:1:37: default[1].stage: must be observe, warn or enforce, got "refuse"
 }
 
-// Whoever watches the document puts each new text in place; one with faults changes nothing.
-func ExamplePolicy_UpdateDocument() {
-	policy, err := compat.ParsePolicy("compat.yaml", []byte("default: [{minimum: v1.4.0}]"), nil)
+// A policy follows its document. A document with faults is refused whole: the one before
+// stays in effect, and the faults are the policy's problems.
+func ExampleOpenPolicy() {
+	dir, err := os.MkdirTemp("", "compat")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(policy.UpdateDocument("compat.yaml", []byte("default: [{minimum: 1.9}]")))
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "compat.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			fmt.Println(err)
+		}
+	}
+	write("default: [{minimum: v1.4.0}]")
+	policy, err := compat.OpenPolicy(context.Background(), compat.File(path), &compat.Options{Poll: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer policy.Close()
 	fmt.Println(policy.CheckClient("shop/v1.8.0"))
-	fmt.Println(policy.UpdateDocument("compat.yaml", []byte("default: [{minimum: v1.9.0}]")))
+
+	write("default: [{minimum: 1.9}]")
+	for len(policy.Problems()) == 0 {
+		runtime.Gosched()
+	}
+	fmt.Println(strings.TrimPrefix(policy.Problems()[0].Error(), dir+"/"))
+	fmt.Println(policy.CheckClient("shop/v1.8.0"))
+
+	write("default: [{minimum: v1.9.0}]")
+	for len(policy.Problems()) > 0 {
+		runtime.Gosched()
+	}
 	fmt.Println(policy.CheckClient("shop/v1.8.0"))
 	// Output:
-	// compat.yaml:1:21: default[0].minimum: must be a string, got a number: write it in quotes, "1.9"
 	// <nil>
+	// compat.yaml:1:21: default[0].minimum: must be a string, got a number: write it in quotes, "1.9"
 	// <nil>
 	// compat: shop v1.8.0 does not satisfy >=1.9.0
 }
 
 // In an incident a bad version is blocked while the service runs.
-func ExamplePolicy_Update() {
+func ExamplePolicy_SetRules() {
 	rules := compat.Rules{Default: []compat.Rule{{Minimum: "v1.4.0", Stage: compat.StageEnforce}}}
 	policy, err := compat.New(rules, &compat.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -228,7 +257,7 @@ func ExamplePolicy_Update() {
 	}
 	fmt.Println(serve(policy, "shop/v1.4.3").Code)
 	rules.Default[0].Block = []string{"v1.4.3"}
-	fmt.Println(policy.Update(rules))
+	fmt.Println(policy.SetRules(rules))
 	fmt.Println(serve(policy, "shop/v1.4.3").Code)
 	// Output:
 	// 200

@@ -37,9 +37,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || response == nil {
 		return response, err
 	}
-	table := &t.policy.current.Load().sides[servers]
-	v := table.look(response.Header[table.header])
-	t.policy.count(r.Context(), v, servers)
+	v, _ := t.policy.look(r.Context(), response.Header, servers)
 	if v.outcome != outcomeRefused {
 		return response, nil
 	}

@@ -4,21 +4,16 @@ package compat
 const (
 	MaxToken  = maxToken
 	MaxHeader = maxHeader
-	MaxTold   = maxTold
-	Places    = sets * ways
+	MaxTold   = maxLogged
+	Places    = maxKept
 )
 
 var ParseProduct = parseProduct
 
 // Kept counts the verdicts that are kept of clients.
-func (p *Policy) Kept() (n int) {
-	t := &p.current.Load().sides[clients]
-	for s := range t.places {
-		for w := range t.places[s] {
-			if t.places[s][w].Load() != nil {
-				n++
-			}
-		}
-	}
-	return n
+func (p *Policy) Kept() int {
+	t := p.current.Load().sides[clients]
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.kept)
 }

@@ -2,68 +2,74 @@ package compat
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
-	"sync"
+	"net/http"
 	"sync/atomic"
 	"time"
 
-	"github.com/Masterminds/semver/v3"
+	"github.com/upkeep-go/upkeep/internal/live"
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// Options say what is not in the rules.
+// Options say what is not in the rules. Nil options are the defaults.
 type Options struct {
 	// Self is the version of this program, which Rule.Skew compares with.
-	// When empty it is that of version.Current. With one that has no order,
-	// such as the (devel) of a build without its repository, a skew can tell
-	// nothing: it is logged once, and every peer passes but by Strict.
+	// Empty means that of version.Current. With one that has no order, such as
+	// the (devel) of a build without its repository, a skew can tell nothing:
+	// it is logged once, and every peer passes but by Strict.
 	Self string
 
-	// Logger is told once of each version that breaks a rule: at level Info
-	// in StageObserve, Warn after that; and of a Self that cannot be compared.
-	// When nil it is slog.Default().
+	// Poll is the time between loads of the document by OpenPolicy, varied by a
+	// tenth. Zero means 15 s.
+	Poll time.Duration
+
+	// LastGood names a file in which OpenPolicy keeps the last accepted document,
+	// for a start without its source. Empty means none.
+	LastGood string
+
+	// Fallback is the document for a start of OpenPolicy with neither source nor
+	// last good copy, usually an embedded one. Empty means none.
+	Fallback []byte
+
+	// Logger logs each version that breaks a rule once: at level Info in
+	// StageObserve, Warn after that; a Self that cannot be compared; and what
+	// becomes of the document of OpenPolicy. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
-// A Policy judges peers by [Rules]. It is made by [New] or [ParsePolicy] and
-// may be used by any number of goroutines. It starts none.
+// A Policy judges peers by [Rules]. [New] and [ParsePolicy] make one whose rules
+// change by [Policy.SetRules] only, [OpenPolicy] one that follows a document. It
+// may be used by any number of goroutines.
 type Policy struct {
-	logger   *slog.Logger
-	self     *semver.Version
-	selfText string
-	selfWhy  string // why self is nil
-	current  atomic.Pointer[compiled]
+	logger  *slog.Logger
+	self    peer
+	current atomic.Pointer[state]
+	keeper  *live.Keeper[state] // nil unless there is a source
+
 	counts   [outcomes]atomic.Uint64
 	judged   atomic.Uint64
 	unlogged atomic.Uint64
-	told     told
+	logged   logged
 }
 
-// compiled are rules made ready, with the verdicts that they gave.
-type compiled struct {
-	byDefault []*rule
-	peers     map[string][]*rule
-	sides     [2]table
-}
-
-// A side says whom a policy judges.
-type side int
-
-const (
-	clients side = iota // by Require
-	servers             // by Expect
-)
-
-func (s side) String() string {
-	if s == clients {
-		return "client"
-	}
-	return "server"
+// A state is the rules that are in effect, with the verdicts that they gave.
+type state struct {
+	revision string
+	sides    [2]*table
 }
 
 // New makes a policy. The error is [Faults], all of them.
 func New(rules Rules, opts *Options) (*Policy, error) {
-	return newPolicy("", nil, rules, opts)
+	p := newPolicy(opts)
+	if err := p.setRules(rules); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // ParsePolicy reads the rules from a document, JSON or YAML with the names of
@@ -79,69 +85,135 @@ func New(rules Rules, opts *Options) (*Policy, error) {
 //	      stage: warn
 //	      sunset: 2027-03-31
 func ParsePolicy(name string, data []byte, opts *Options) (*Policy, error) {
-	rules, places, err := parseRules(name, data)
+	p := newPolicy(opts)
+	s, err := p.parse(name, data)
 	if err != nil {
 		return nil, err
 	}
-	return newPolicy(name, places, rules, opts)
+	p.use(s)
+	return p, nil
 }
 
-func newPolicy(name string, places map[string]string, rules Rules, opts *Options) (*Policy, error) {
+// OpenPolicy makes a policy of a source's document, in the form of [ParsePolicy],
+// and follows its changes until [Policy.Close]. A document that cannot be loaded
+// or has a fault is refused whole: the rules before it stay in effect, and
+// [Policy.Problems] has the reason.
+//
+// At the start the document comes from the source, else from Options.LastGood, else
+// from Options.Fallback. Without any of them the error is that of the source, which
+// wraps [Faults] for a document with faults. ctx bounds the start only.
+func OpenPolicy(ctx context.Context, src Source, opts *Options) (*Policy, error) {
+	if src == nil {
+		return nil, errors.New("compat: the source is nil")
+	}
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
-	p := &Policy{logger: o.Logger}
-	if o.Self == "" {
-		o.Self = version.Current().Version
-	}
-	p.selfText = cut(o.Self)
-	p.self, p.selfWhy = parseVersion(o.Self)
-	if err := p.update(name, places, rules); err != nil {
-		return nil, err
+	p := newPolicy(opts)
+	p.keeper = live.Start(context.WithoutCancel(ctx), src, live.Options[state]{
+		Parse: func(name string, data []byte, _ *state) (*state, []error, error) {
+			s, err := p.parse(name, data)
+			return s, nil, err
+		},
+		OnUpdate: func(s *live.Snapshot[state]) { p.use(s.Value) },
+		Poll:     o.Poll,
+		LastGood: o.LastGood,
+		Fallback: o.Fallback,
+		Logger:   p.logger,
+	})
+	if err := p.keeper.Ready(ctx); err != nil {
+		_ = p.keeper.Close()
+		return nil, fmt.Errorf("compat: %w", err)
 	}
 	return p, nil
 }
 
-// Update puts other rules in place of those of the policy, for a bad version
-// that must be blocked now. Rules with faults change nothing; the error is
-// [Faults]. Statistics go on.
-func (p *Policy) Update(rules Rules) error { return p.update("", nil, rules) }
-
-// UpdateDocument is Update with the rules of a document, as [ParsePolicy] reads
-// it.
-func (p *Policy) UpdateDocument(name string, data []byte) error {
-	rules, places, err := parseRules(name, data)
-	if err != nil {
-		return err
+func newPolicy(opts *Options) *Policy {
+	var o Options
+	if opts != nil {
+		o = *opts
 	}
-	return p.update(name, places, rules)
+	if o.Self == "" {
+		o.Self = version.Current().Version
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Policy{logger: o.Logger, self: newPeer("", o.Self)}
 }
 
-func (p *Policy) update(name string, places map[string]string, rules Rules) error {
-	compiler := compiler{file: name, places: places}
-	c := new(compiled)
-	var header string
-	c.byDefault, c.peers, header = compiler.rules(rules)
-	if len(compiler.faults) > 0 {
-		return compiler.faults
+// SetRules puts other rules in place of those of the policy, for a bad version
+// that must be blocked now. Rules with faults change nothing; the error is
+// [Faults]. Statistics go on. The rules of [OpenPolicy] are changed in their
+// document: SetRules then returns an error.
+func (p *Policy) SetRules(rules Rules) error {
+	if p.keeper != nil {
+		return errors.New("compat: the rules come from a source: change its document")
 	}
-	for s, usual := range []string{clients: "User-Agent", servers: "X-Version"} {
-		t := &c.sides[s]
-		t.init(p, c, side(s))
-		t.header = usual
-		if header != "" {
-			t.header = header
-		}
-		t.missing = t.verdict("", newPeer("", ""))
-		t.missing.outcome = max(t.missing.outcome, outcomeMissing)
-		t.overlong = t.verdict("", peer{unread: "tells more than can be read"})
+	return p.setRules(rules)
+}
+
+func (p *Policy) setRules(rules Rules) error {
+	set, faults := compile(rules, place{})
+	if len(faults) > 0 {
+		return faults
 	}
-	p.current.Store(c)
-	if p.self == nil && compiler.skews {
-		p.log(context.Background(), slog.LevelWarn, "rules with a skew tell nothing: this program's own version "+p.selfWhy, slog.String("version", p.selfText))
-	}
+	data, _ := json.Marshal(rules) // a time that JSON cannot write leaves the revision the same
+	p.use(p.newState(set, data))
 	return nil
+}
+
+func (p *Policy) parse(name string, data []byte) (*state, error) {
+	set, err := parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return p.newState(set, data), nil
+}
+
+func (p *Policy) newState(set *ruleset, data []byte) *state {
+	sum := sha256.Sum256(data)
+	return &state{
+		revision: hex.EncodeToString(sum[:8]),
+		sides:    [2]*table{clients: newTable(set, p.self, clients), servers: newTable(set, p.self, servers)},
+	}
+}
+
+func (p *Policy) use(s *state) {
+	p.current.Store(s)
+	if p.self.semver == nil && s.sides[clients].rules.skews {
+		p.logger.Warn("rules with a skew tell nothing: this program's own version "+p.self.incomparable, "version", shown(p.self.version))
+	}
+}
+
+// Close ends the following of a document. The rules stay in effect. It may be
+// called twice, and does nothing for a policy that has no source.
+func (p *Policy) Close() error {
+	if p.keeper == nil {
+		return nil
+	}
+	return p.keeper.Close()
+}
+
+// Revision names the content of the document, or the rules, in effect.
+func (p *Policy) Revision() string { return p.current.Load().revision }
+
+// Problems are what is wrong now: the document cannot be loaded or has faults, so
+// that the one before is in effect, or the last good copy cannot be written.
+func (p *Policy) Problems() []error {
+	if p.keeper == nil {
+		return nil
+	}
+	var problems []error
+	s := p.keeper.Status()
+	if s.Err != nil {
+		problems = append(problems, s.Err)
+	}
+	if s.SaveErr != nil {
+		problems = append(problems, fmt.Errorf("last good copy: %w", s.SaveErr))
+	}
+	return problems
 }
 
 // CheckClient judges what a client tells in its header, where requests do not
@@ -168,80 +240,63 @@ func (p *Policy) check(header string, s side) error {
 //   - judged: verdicts that were worked out, and not known from before;
 //   - unlogged: requests whose broken rule should have been logged, when the
 //     hour's log lines were used up.
+//
+// Of a policy that follows a document also:
+//
+//   - document_updates: documents accepted; document_failures: attempts that
+//     failed;
+//   - document_age_seconds: since the document in effect was accepted;
+//     document_checked_seconds: since its source last gave an acceptable one, -1
+//     for never;
+//   - problems: as many as Problems returns.
 func (p *Policy) Stats() map[string]float64 {
 	stats := map[string]float64{"judged": float64(p.judged.Load()), "unlogged": float64(p.unlogged.Load())}
 	for o := range outcomes {
 		stats[o.String()] = float64(p.counts[o].Load())
 	}
+	if p.keeper == nil {
+		return stats
+	}
+	s := p.keeper.Status()
+	stats["document_updates"] = float64(s.Updates)
+	stats["document_failures"] = float64(s.Failures)
+	stats["document_age_seconds"] = time.Since(p.keeper.Snapshot().Since).Seconds()
+	stats["document_checked_seconds"] = -1
+	if !s.Checked.IsZero() {
+		stats["document_checked_seconds"] = time.Since(s.Checked).Seconds()
+	}
+	stats["problems"] = float64(len(p.Problems()))
 	return stats
 }
 
-// told remembers what was logged.
-type told struct {
-	mu    sync.Mutex
-	since time.Time
-	what  map[toldKey]struct{}
-}
-
-type toldKey struct {
-	side          side
-	peer, version string
-	stage         Stage
-}
-
-// maxTold bounds the versions that are logged in an hour.
-const maxTold = 256
-
-// first is true for what is to be logged, and full when there is no more room.
-func (t *told) first(key toldKey) (first, full bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, known := t.what[key]; known {
-		return false, false
+// look finds the verdict for a peer's headers, counts it, and logs it the first
+// time. It also names the header that was judged.
+func (p *Policy) look(ctx context.Context, h http.Header, s side) (v *verdict, header string) {
+	t := p.current.Load().sides[s]
+	v, judged := t.look(h[t.header])
+	if judged {
+		p.judged.Add(1)
 	}
-	if len(t.what) >= maxTold {
-		if time.Since(t.since) < time.Hour {
-			return false, true
-		}
-		t.what = nil // what is still in use is logged again
-	}
-	if t.what == nil {
-		t.what, t.since = make(map[toldKey]struct{}), time.Now()
-	}
-	t.what[key] = struct{}{}
-	return true, false
-}
-
-// count counts a verdict that is used, and logs it the first time.
-func (p *Policy) count(ctx context.Context, v *verdict, s side) {
 	p.counts[v.outcome].Add(1)
 	if v.unfit == nil || v.logged.Load() {
-		return
+		return v, t.header
 	}
 	u := v.unfit
-	first, full := p.told.first(toldKey{s, u.Peer, u.Version, u.Stage})
+	first, full := p.logged.first(logKey{s, u.Peer, u.Version, u.Stage})
 	if full {
 		p.unlogged.Add(1)
-		return
+		return v, t.header
 	}
 	v.logged.Store(true)
-	if !first {
-		return
+	if first {
+		level := slog.LevelWarn
+		if u.Stage == StageObserve {
+			level = slog.LevelInfo
+		}
+		// Every attribute is a token of the peer or text of the policy.
+		p.logger.LogAttrs(ctx, level, "a "+s.String()+" does not fit",
+			slog.String("peer", u.Peer), slog.String("version", u.Version), slog.String("stage", string(u.Stage)),
+			slog.String("why", u.Why), slog.String("required", u.Required))
 	}
-	level := slog.LevelWarn
-	if u.Stage == StageObserve {
-		level = slog.LevelInfo
-	}
-	// Every attribute is a token of the peer or text of the policy.
-	p.log(ctx, level, "a "+s.String()+" does not fit",
-		slog.String("peer", u.Peer), slog.String("version", u.Version), slog.String("stage", string(u.Stage)),
-		slog.String("why", u.Why), slog.String("required", u.Required))
-}
-
-func (p *Policy) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
-	logger := p.logger
-	if logger == nil {
-		logger = slog.Default()
-	}
-	logger.LogAttrs(ctx, level, message, attrs...)
+	return v, t.header
 }

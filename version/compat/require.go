@@ -3,6 +3,8 @@ package compat
 import (
 	"net/http"
 	"strconv"
+
+	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
 // RequiredHeader is the response header that tells a client which version it
@@ -24,21 +26,19 @@ const RequiredHeader = "Version-Required"
 // cache does not give a warning to those whom it is not meant for. A cache in
 // front of this server answers without asking the policy.
 //
-// A client seen before costs two loads and a comparison, and no allocation.
-// It panics when the policy is nil.
+// A client seen before costs a look into a map, and no allocation. It panics
+// when the policy is nil.
 func Require(policy *Policy) func(http.Handler) http.Handler {
 	policy.current.Load() // not at the first request
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			t := &policy.current.Load().sides[clients]
-			v := t.look(r.Header[t.header])
-			policy.count(r.Context(), v, clients)
+			v, header := policy.look(r.Context(), r.Header, clients)
 			switch v.outcome {
 			case outcomeRefused:
-				v.refuse(w, t.header)
+				v.refuse(w, header)
 				return
 			case outcomeWarned:
-				v.warn(w.Header(), t.header)
+				v.warn(w.Header(), header)
 			}
 			next.ServeHTTP(w, r)
 		})
@@ -65,10 +65,9 @@ func (v *verdict) warn(h http.Header, judged string) {
 func (v *verdict) refuse(w http.ResponseWriter, judged string) {
 	h := w.Header()
 	v.warn(h, judged)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Type", "application/problem+json")
+	problem.Guard(h)
+	h.Set("Content-Type", problem.MediaType)
 	h.Set("Content-Length", strconv.Itoa(len(v.body)))
-	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusBadRequest)
 	_, _ = w.Write(v.body) // the client went away: there is nobody to tell
 }

@@ -1,11 +1,6 @@
 package compat
 
 import (
-	"errors"
-	"fmt"
-	"maps"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -30,24 +25,6 @@ func (s Stage) rank() int {
 	return slices.Index([]Stage{StageObserve, StageWarn, StageEnforce}, s)
 }
 
-// Rules are the data of a [Policy]: a document in JSON, or a literal.
-type Rules struct {
-	// Header is the header that the peer tells its version in. When empty it
-	// is User-Agent for Require and X-Version for Expect. A header of your
-	// own may also hold a version alone, v1.4.2, which has no name.
-	Header string `json:"header,omitempty"`
-
-	// Default holds for every peer whose name is not in Peers, and for one
-	// that tells no name. In a User-Agent that is anybody, curl/8.5.0 and
-	// browsers too, whose versions are judged by the same numbers.
-	Default []Rule `json:"default,omitempty"`
-
-	// Peers hold in place of Default for those who tell that name, as it is
-	// written: the name of a client in its User-Agent. An empty list asks
-	// nothing of the peer.
-	Peers map[string][]Rule `json:"peers,omitempty"`
-}
-
 // A Rule says which versions fit, and what becomes of those that do not. It
 // needs at least one of Minimum, Require, Block, Skew and Strict; the version
 // must satisfy them all. The package comment says how versions are judged.
@@ -65,8 +42,9 @@ type Rule struct {
 	// ">=1.4 <3 || >=3.2". Mind that "1.4.0" alone means exactly that one.
 	Require string `json:"require,omitempty"`
 
-	// Block lists bad versions: v1.4.3, "1.5.0 - 1.5.2", 1.6 for all of 1.6,
-	// or the very text of a version that has no order: build-4711.
+	// Block lists bad versions: v1.4.3 with its prereleases, 1.6.0-rc1 alone,
+	// "1.5.0 - 1.5.2", 1.6 for all of 1.6, or the text of a version that has no
+	// order: build-4711.
 	Block []string `json:"block,omitempty"`
 
 	// Skew says how far the peer may be from Options.Self. In Require the
@@ -109,131 +87,18 @@ type rule struct {
 	blocked  []string // texts of Block, without a leading v
 }
 
-// A compiler makes rules ready and gathers what is wrong with them.
-type compiler struct {
-	file   string
-	places map[string]string // in the file, of fields
-	faults Faults
-	skews  bool // some rule has a Skew
-}
-
-func (c *compiler) fault(field string, err error) {
-	file := c.file
-	for part := field; c.places != nil; part = part[:strings.LastIndexAny(part, ".[")] {
-		if place := c.places[part]; place != "" {
-			file = place
-			break
-		}
-		if !strings.ContainsAny(part, ".[") {
-			break
+// satisfiable reports whether there is a version that breaks neither Minimum, Require nor
+// Block.
+func (r *rule) satisfiable() bool {
+	for _, set := range slices.Concat(r.within, r.block) {
+		for _, v := range set.samples() {
+			if !slices.ContainsFunc(r.within, func(c constraint) bool { return c.allows(v) != "" }) &&
+				!slices.ContainsFunc(r.block, func(c constraint) bool { return c.hits(v) }) {
+				return true
+			}
 		}
 	}
-	c.faults = append(c.faults, &Fault{File: file, Field: field, Err: err})
-}
-
-func (c *compiler) rules(rules Rules) (byDefault []*rule, peers map[string][]*rule, header string) {
-	if rules.Header != "" && !isToken(rules.Header) {
-		c.fault("header", fmt.Errorf("%q is no header name", rules.Header))
-	}
-	byDefault = c.list("default", rules.Default)
-	peers = make(map[string][]*rule, len(rules.Peers))
-	some := len(byDefault) > 0
-	for _, name := range slices.Sorted(maps.Keys(rules.Peers)) {
-		field := "peers." + name
-		if !isToken(name) {
-			field = "peers"
-			c.fault(field, fmt.Errorf("%q is no name that a peer could tell: it must be a token of at most %d bytes, as Info.UserAgent makes them", name, maxToken))
-		}
-		if rules.Peers[name] == nil {
-			c.fault(field, errors.New("has no list; an empty one asks nothing of the peer"))
-		}
-		peers[name] = c.list(field, rules.Peers[name])
-		some = some || len(peers[name]) > 0
-	}
-	if !some {
-		c.fault("", errors.New("there is no rule"))
-	}
-	return byDefault, peers, http.CanonicalHeaderKey(rules.Header)
-}
-
-func (c *compiler) list(field string, rules []Rule) []*rule {
-	list := make([]*rule, len(rules))
-	for i := range rules {
-		list[i] = c.rule(fmt.Sprintf("%s[%d]", field, i), rules[i])
-	}
-	return list
-}
-
-func (c *compiler) rule(field string, from Rule) *rule {
-	r := &rule{Rule: from}
-	if r.Stage == "" {
-		r.Stage = StageObserve
-	}
-	if r.Stage.rank() < 0 {
-		c.fault(field+".stage", fmt.Errorf("must be observe, warn or enforce, got %q", from.Stage))
-	}
-	var wants []string
-	if r.Minimum != "" {
-		if v, why := parseVersion(r.Minimum); v == nil {
-			c.fault(field+".minimum", fmt.Errorf("%q is no version that could be compared: it %s", r.Minimum, why))
-		} else if v.Metadata() != "" {
-			c.fault(field+".minimum", fmt.Errorf("%q must not have build metadata, which is not compared", r.Minimum))
-		} else if set, err := parseConstraint(">=" + v.String()); err != nil {
-			c.fault(field+".minimum", err)
-		} else {
-			r.within = append(r.within, set)
-			wants = append(wants, set.text)
-		}
-	}
-	if r.Require != "" {
-		if set, err := parseConstraint(r.Require); err != nil {
-			c.fault(field+".require", err)
-		} else {
-			r.within = append(r.within, set)
-			wants = append(wants, set.text)
-		}
-	}
-	for i, text := range r.Block {
-		set, err := parseConstraint(text)
-		switch {
-		case strings.TrimSpace(text) == "":
-			c.fault(fmt.Sprintf("%s.block[%d]", field, i), errors.New("must not be empty"))
-			continue
-		case err == nil:
-			r.block = append(r.block, set)
-		case !bare(text):
-			c.fault(fmt.Sprintf("%s.block[%d]", field, i), err)
-			continue
-		}
-		r.blocked = append(r.blocked, strings.TrimPrefix(text, "v"))
-		wants = append(wants, "not "+strings.Join(strings.Fields(text), " "))
-	}
-	if r.Skew != nil {
-		skew := *r.Skew
-		r.Skew, c.skews = &skew, true
-		if skew.Minor < 0 {
-			c.fault(field+".skew.minor", fmt.Errorf("must not be negative, got %d", skew.Minor))
-		}
-	}
-	if r.Minimum == "" && r.Require == "" && len(r.Block) == 0 && r.Skew == nil {
-		if !r.Strict {
-			c.fault(field, errors.New("needs one of minimum, require, block, skew and strict"))
-		}
-		wants = append(wants, "a version that can be compared")
-	}
-	r.required = strings.Join(wants, ", ")
-	if len(r.Reason) > maxReason || !printable(r.Reason) {
-		c.fault(field+".reason", fmt.Errorf("must be one line of at most %d bytes", maxReason))
-	}
-	if !r.Sunset.IsZero() && r.Sunset.Before(r.Deprecation) {
-		c.fault(field+".sunset", errors.New("must not be earlier than deprecation (RFC 9745 section 4)"))
-	}
-	if r.Link != "" {
-		if _, err := url.Parse(r.Link); err != nil || strings.ContainsFunc(r.Link, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`<>"`, c) }) {
-			c.fault(field+".link", fmt.Errorf("%q is no address", r.Link))
-		}
-	}
-	return r
+	return len(r.within)+len(r.block) == 0
 }
 
 // wants says in words which versions fit the rule.
@@ -249,10 +114,6 @@ func (r *rule) wants(self *semver.Version, s side) string {
 		return skew
 	}
 	return r.required + ", " + skew
-}
-
-func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\uFFFD' })
 }
 
 // A peer is what a program tells of itself.
@@ -273,7 +134,7 @@ func newPeer(name, ver string) peer {
 
 // judge says what breaks the rule, or else why it cannot be told whether
 // something does.
-func (r *rule) judge(p peer, self *semver.Version, selfWhy string, side side) (broken, unknown string) {
+func (r *rule) judge(p, self peer, side side) (broken, unknown string) {
 	if p.unread != "" {
 		return "", p.unread
 	}
@@ -302,14 +163,14 @@ func (r *rule) judge(p peer, self *semver.Version, selfWhy string, side side) (b
 	}
 	switch {
 	case r.Skew == nil:
-	case self == nil:
-		unknown = "is to be compared with a version that " + selfWhy
+	case self.semver == nil:
+		unknown = "is to be compared with a version that " + self.incomparable
 	case side == clients:
-		broken = r.Skew.apart(p.semver, self)
+		broken = r.Skew.apart(p.semver, self.semver)
 	default:
 		// The rule speaks of the client, and that is this program.
-		if why := r.Skew.apart(self, p.semver); why != "" {
-			broken = "has a client, v" + self.String() + ", that " + why
+		if why := r.Skew.apart(self.semver, p.semver); why != "" {
+			broken = "has a client, v" + self.semver.String() + ", that " + why
 		}
 	}
 	return broken, unknown

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -25,20 +26,50 @@ type Skew struct {
 	Minor  int    `json:"minor"`            // how many minor versions they may be apart; not negative
 }
 
+// A SkewError says that two versions are further apart than a [Skew] allows.
+type SkewError struct {
+	Skew   Skew   // the rule
+	Client string // version, cut to 128 bytes
+	Server string // version, cut to 128 bytes
+	Why    string // "is 2 minor versions newer, and may be 1"
+}
+
+// Error names both sides: "compat: kubectl v1.37.0 against kube-apiserver
+// v1.35.1: is 2 minor versions newer, and may be 1".
+func (e *SkewError) Error() string {
+	return "compat: " + cmp.Or(e.Skew.Client, "client") + " " + e.Client + " against " +
+		cmp.Or(e.Skew.Server, "server") + " " + e.Server + ": " + e.Why
+}
+
+// A side says which of the two is judged.
+type side int
+
+const (
+	clients side = iota // by Require
+	servers             // by Expect
+)
+
+func (s side) String() string {
+	if s == clients {
+		return "client"
+	}
+	return "server"
+}
+
 // Check is nil when the two versions fit, a [*SkewError] when they do not, and
 // an error that wraps [ErrIncomparable] when a version says no minor version:
 // "", (devel), a build number, v0.0.0-… of a build that saw no tag.
 func (s Skew) Check(client, server string) error {
 	c, why := parseVersion(client)
 	if c == nil {
-		return fmt.Errorf("compat: %s %q %w: it %s", sideOr(s.Client, "client"), cut(client), ErrIncomparable, why)
+		return fmt.Errorf("compat: %s %q %w: it %s", cmp.Or(s.Client, "client"), shown(client), ErrIncomparable, why)
 	}
 	v, why := parseVersion(server)
 	if v == nil {
-		return fmt.Errorf("compat: %s %q %w: it %s", sideOr(s.Server, "server"), cut(server), ErrIncomparable, why)
+		return fmt.Errorf("compat: %s %q %w: it %s", cmp.Or(s.Server, "server"), shown(server), ErrIncomparable, why)
 	}
 	if why := s.apart(c, v); why != "" {
-		return &SkewError{Skew: s, Client: cut(client), Server: cut(server), Why: why}
+		return &SkewError{Skew: s, Client: shown(client), Server: shown(server), Why: why}
 	}
 	return nil
 }

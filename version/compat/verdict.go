@@ -1,15 +1,50 @@
 package compat
 
 import (
-	"bytes"
-	"encoding/json"
-	"hash/maphash"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+
+	"github.com/upkeep-go/upkeep/internal/problem"
 )
+
+// An UnfitError says that a peer breaks a rule. [Policy.CheckClient] and
+// [Policy.CheckServer] return it at any stage; the transport of [Expect] at
+// [StageEnforce], where [errors.As] finds it in the error of an [http.Client].
+type UnfitError struct {
+	Peer     string // name that the peer tells; empty when it tells none
+	Version  string // version that it tells; empty when it tells none
+	Required string // what the rule wants: ">=1.4.0, not v1.4.3"
+	Why      string // what is wrong with the version: "does not satisfy >=1.4.0"
+	Reason   string // Rule.Reason
+	Link     string // Rule.Link
+	Stage    Stage  // of the rule
+}
+
+// Error gives peer, version and what is needed:
+//
+//	compat: shop v1.3.0 does not satisfy >=1.4.0: orders lose their currency
+func (e *UnfitError) Error() string { return "compat: " + e.detail() }
+
+func (e *UnfitError) detail() string {
+	text := "the peer"
+	if e.Peer != "" {
+		text = e.Peer
+	}
+	if e.Version != "" {
+		text += " " + e.Version
+	}
+	text += " " + e.Why
+	if !strings.Contains(e.Why, e.Required) {
+		text += "; needed is " + e.Required
+	}
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
 
 // An outcome is what becomes of a request or response.
 type outcome int
@@ -30,7 +65,6 @@ func (o outcome) String() string {
 
 // A verdict is what a header was found to be. It does not change.
 type verdict struct {
-	header      string
 	outcome     outcome
 	unfit       *UnfitError // nil unless a rule is broken
 	deprecation string
@@ -40,54 +74,61 @@ type verdict struct {
 	logged      atomic.Bool
 }
 
-const (
-	sets = 256 // a power of two
-	ways = 4
-)
+// maxKept bounds the verdicts that are kept of each side.
+const maxKept = 1024
 
-// A table holds the rules of one side and the verdicts that they gave. A hit
-// takes no lock and allocates nothing. It is as large as it ever gets from the
-// start. A new verdict takes an empty place of its set, or else one by chance.
-// Sets are chosen by a hash that cannot be foretold.
+// A table holds the rules of one side and the verdicts that they gave.
 type table struct {
-	policy   *Policy
-	rules    *compiled
+	rules    *ruleset
+	self     peer // this program
 	side     side
 	header   string // in canonical form, so that http.Header is read as a map
 	missing  *verdict
 	overlong *verdict
-	seed     maphash.Seed
-	places   [sets][ways]atomic.Pointer[verdict]
+
+	mu   sync.RWMutex
+	kept map[string]*verdict // by header, at most maxKept
 }
 
-func (t *table) init(p *Policy, c *compiled, s side) {
-	t.policy, t.rules, t.side, t.seed = p, c, s, maphash.MakeSeed()
+func newTable(rules *ruleset, self peer, s side) *table {
+	t := &table{rules: rules, self: self, side: s, header: rules.header, kept: map[string]*verdict{}}
+	if t.header == "" {
+		t.header = [...]string{clients: "User-Agent", servers: "X-Version"}[s]
+	}
+	t.missing = t.verdict(newPeer("", ""))
+	t.missing.outcome = max(t.missing.outcome, outcomeMissing)
+	t.overlong = t.verdict(peer{unread: "tells more than can be read"})
+	return t
 }
 
-// look gives the verdict for the values of the header.
-func (t *table) look(values []string) *verdict {
+// look gives the verdict for the values of the header, and whether it had to be
+// worked out.
+func (t *table) look(values []string) (v *verdict, judged bool) {
 	if len(values) == 0 || values[0] == "" {
-		return t.missing
+		return t.missing, false
 	}
 	header := values[0]
 	if len(header) > maxHeader {
-		return t.overlong
+		return t.overlong, false
 	}
-	set := &t.places[maphash.String(t.seed, header)%sets]
-	for i := range set {
-		if v := set[i].Load(); v != nil && v.header == header {
-			return v
+	t.mu.RLock()
+	v = t.kept[header]
+	t.mu.RUnlock()
+	if v != nil {
+		return v, false
+	}
+	header = strings.Clone(header) // not the buffer that it was read into
+	v = t.judge(header)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.kept) >= maxKept {
+		for any := range t.kept { // in an order that cannot be foretold
+			delete(t.kept, any)
+			break
 		}
 	}
-	v := t.judge(strings.Clone(header)) // not the buffer that it was read into
-	t.policy.judged.Add(1)
-	for i := range set {
-		if set[i].CompareAndSwap(nil, v) {
-			return v
-		}
-	}
-	set[rand.N(ways)].Store(v)
-	return v
+	t.kept[header] = v
+	return v, true
 }
 
 // judge works out a verdict.
@@ -103,23 +144,14 @@ func (t *table) judge(header string) *verdict {
 	if !ok {
 		p.unread = "tells nothing that can be read"
 	}
-	return t.verdict(header, p)
+	return t.verdict(p)
 }
 
-func (c *compiled) knows(name string) bool {
-	_, ok := c.peers[name]
-	return ok
-}
-
-func (t *table) verdict(header string, p peer) *verdict {
-	rules := t.rules.byDefault
-	if t.rules.knows(p.name) {
-		rules = t.rules.peers[p.name]
-	}
-	v := &verdict{header: header}
+func (t *table) verdict(p peer) *verdict {
+	v := new(verdict)
 	var worst *rule
-	for _, r := range rules {
-		broken, unknown := r.judge(p, t.policy.self, t.policy.selfWhy, t.side)
+	for _, r := range t.rules.of(p.name) {
+		broken, unknown := r.judge(p, t.self, t.side)
 		if broken == "" && unknown != "" {
 			v.outcome = outcomeUnknown
 			if p.version == "" && p.unread == "" {
@@ -132,7 +164,7 @@ func (t *table) verdict(header string, p peer) *verdict {
 		if broken != "" && (worst == nil || r.Stage.rank() > worst.Stage.rank()) {
 			worst = r
 			v.unfit = &UnfitError{
-				Peer: p.name, Version: p.version, Required: r.wants(t.policy.self, t.side), Why: broken,
+				Peer: p.name, Version: p.version, Required: r.wants(t.self.semver, t.side), Why: broken,
 				Reason: r.Reason, Link: r.Link, Stage: r.Stage,
 			}
 		}
@@ -179,26 +211,14 @@ func link(address string, relations ...string) string {
 
 // refusal prepares a problem detail (RFC 9457).
 func (v *verdict) refusal() {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // it is never read as HTML, and >= should be readable
-	err := encoder.Encode(struct {
-		Type     string `json:"type"`
-		Title    string `json:"title"`
-		Status   int    `json:"status"`
-		Detail   string `json:"detail"`
-		Peer     string `json:"peer,omitempty"`
-		Version  string `json:"version,omitempty"`
-		Required string `json:"required"`
-		Link     string `json:"link,omitempty"`
-	}{
-		"about:blank", http.StatusText(http.StatusBadRequest), http.StatusBadRequest, v.unfit.detail(),
-		v.unfit.Peer, v.unfit.Version, v.unfit.Required, v.unfit.Link,
-	})
-	if err != nil {
-		panic("compat: " + err.Error()) // texts only
+	members := map[string]any{"required": v.unfit.Required}
+	for name, value := range map[string]string{"peer": v.unfit.Peer, "version": v.unfit.Version, "link": v.unfit.Link} {
+		if value != "" {
+			members[name] = value
+		}
 	}
-	v.body = b.Bytes()
+	p := problem.Problem{Status: http.StatusBadRequest, Detail: v.unfit.detail(), Members: members}
+	v.body = p.JSON()
 	v.link = link(v.unfit.Link, "help")
 }
 

@@ -67,7 +67,7 @@ func big(release string) version.Info {
 // BenchmarkQuery asks each question of ten thousand entries, read from the file each
 // time: 7500 starts of a hundred releases, and notes.
 func BenchmarkQuery(b *testing.B) {
-	s, _ := fileIn(b)
+	s, _ := fileIn(b, nil)
 	releases := make([]version.Info, 100)
 	for n := range releases {
 		releases[n] = big(fmt.Sprintf("v1.%d.0", n))

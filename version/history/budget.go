@@ -4,108 +4,89 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// maxClients bounds of how many clients it is known what they have sent.
+// maxClients bounds the clients whose budgets are known.
 const maxClients = 10_000
+
+const day = 24 * time.Hour
 
 // budgets bound what each client may send in a day. What is unused fills up evenly.
 type budgets struct {
-	entries, bytes float64 // of a day
-	atOnce         int
+	entries, bytes int // of a day
+	atOnce         int // requests of one client
 
 	mu      sync.Mutex
 	clients map[string]*budget
 }
 
 type budget struct {
-	entries, bytes float64 // left
-	at             time.Time
+	entries, bytes *rate.Limiter
 	active         int
 }
 
-const day = 24 * time.Hour
+func newBudget(perDay int) *rate.Limiter {
+	return rate.NewLimiter(rate.Limit(float64(perDay)/day.Seconds()), perDay)
+}
 
-// enter lets a request of a client begin. Where it may not, wait says when it might.
+// enter lets a request of a client begin, or says how long it should wait.
 func (b *budgets) enter(client string, now time.Time) (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.client(client, now)
+	c := b.clients[client]
 	if c == nil {
-		return time.Minute, false
+		if len(b.clients) >= maxClients && !b.sweep(now) {
+			return time.Minute, false
+		}
+		c = &budget{entries: newBudget(b.entries), bytes: newBudget(b.bytes)}
+		b.clients[client] = c
 	}
 	if c.active >= b.atOnce {
 		return time.Second, false
 	}
-	if c.entries < 1 {
-		return b.wait(1-c.entries, b.entries), false
-	}
-	if c.bytes < 1 {
-		return b.wait(1-c.bytes, b.bytes), false
+	if wait := max(until(c.entries, 1, now), until(c.bytes, 1, now)); wait > 0 {
+		return wait, false
 	}
 	c.active++
 	return 0, true
 }
 
+// leave ends a request that has entered.
 func (b *budgets) leave(client string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c := b.clients[client]; c != nil {
-		c.active--
-	}
+	b.clients[client].active--
 }
 
 // spend takes bytes that have been read already, and entries when there are enough left
-// for all of them, or all that there can be: else a request of more than that would never
-// come in, nor would those behind it.
+// for all of them, or all that there can be: otherwise a larger request would never come
+// in, nor would those behind it. The client's request has entered.
 func (b *budgets) spend(client string, entries, bytes int, now time.Time) (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.client(client, now)
-	if c == nil {
-		return time.Minute, false
+	c := b.clients[client]
+	c.bytes.ReserveN(now, min(bytes, b.bytes))
+	if n := min(entries, b.entries); !c.entries.AllowN(now, n) {
+		return until(c.entries, n, now), false
 	}
-	c.bytes -= float64(bytes)
-	if n := min(float64(entries), b.entries); c.entries < n {
-		return b.wait(n-c.entries, b.entries), false
-	}
-	c.entries -= float64(entries)
 	return 0, true
 }
 
-// wait is how long it takes until that much is there.
-func (b *budgets) wait(missing, perDay float64) time.Duration {
-	return min(time.Duration(math.Ceil(missing/perDay*day.Seconds()))*time.Second, time.Hour)
-}
-
-// client gives a client's budget as of now, or nil when there are too many clients.
-func (b *budgets) client(name string, now time.Time) *budget {
-	c := b.clients[name]
-	if c == nil {
-		if len(b.clients) >= maxClients && !b.sweep(now) {
-			return nil
-		}
-		c = &budget{entries: b.entries, bytes: b.bytes, at: now}
-		b.clients[name] = c
+// until is how long it takes until n are left, in whole seconds, an hour at most.
+func until(l *rate.Limiter, n int, now time.Time) time.Duration {
+	missing := float64(n) - l.TokensAt(now)
+	if missing <= 0 {
+		return 0
 	}
-	c.fill(b, now)
-	return c
+	return time.Duration(min(math.Ceil(missing/float64(l.Limit())), 3600)) * time.Second
 }
 
-func (c *budget) fill(b *budgets, now time.Time) {
-	if passed := now.Sub(c.at); passed > 0 {
-		share := passed.Seconds() / day.Seconds()
-		c.entries = min(b.entries, c.entries+share*b.entries)
-		c.bytes = min(b.bytes, c.bytes+share*b.bytes)
-	}
-	c.at = now
-}
-
-// sweep forgets those who have everything left.
+// sweep forgets the clients who have everything left.
 func (b *budgets) sweep(now time.Time) bool {
 	for name, c := range b.clients {
-		c.fill(b, now)
-		if c.active == 0 && c.entries == b.entries && c.bytes == b.bytes {
+		if c.active == 0 && until(c.entries, b.entries, now) == 0 && until(c.bytes, b.bytes, now) == 0 {
 			delete(b.clients, name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net/http"
 	"os"
@@ -17,26 +18,27 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
+	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// CollectorOptions say whom a [Collector] believes, and how much it takes; nil are the
-// defaults.
+// CollectorOptions configure a [Collector]. Nil options are the defaults.
 type CollectorOptions struct {
-	// Authorize tells which client a request comes from, by a token that it bears, and
-	// whether it may report. It is called concurrently, before anything is read. The name
-	// is cut to 64 bytes; it stands with all that the client reports, its ids are apart
-	// from those of others, and it has a budget of its own. When nil, nobody may.
-	Authorize func(*http.Request) (client string, ok bool)
+	// Authorize returns the name of the client that a request comes from, by the token that
+	// it bears, or an error for a request that may not report. It is called concurrently,
+	// before anything is read. The name is cut to 64 bytes; it stands with all that the
+	// client reports, its ids are apart from those of others, and it has a budget of its
+	// own. Nil means that nobody may report.
+	Authorize func(*http.Request) (who string, err error)
 
-	// EntriesPerDay and BytesPerDay are what one client may report in a day: 50,000
-	// entries and 64 MiB when 0. As much may come at once; what is used is given back
+	// EntriesPerDay and BytesPerDay are what one client may report in a day. Zero means
+	// 50,000 entries and 64 MiB. As much may come at once; what is used is given back
 	// evenly. Each sighting counts, so this is enough for 69 instances that [Keep] records
 	// in its own interval.
 	EntriesPerDay int
 	BytesPerDay   int64
 
-	// Logger hears of a store that fails, once for each time that it begins to. When nil
-	// it is slog.Default().
+	// Logger logs when a store begins to fail, and when it works again. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -62,7 +64,7 @@ const (
 )
 
 // A Collector is an http.Handler that receives the entries of many services, which
-// [Report] sends, and appends them to its store. [NewCollector] makes it.
+// a [Reporter] sends, and appends them to its store. [NewCollector] makes it.
 //
 // It answers POST requests of application/x-ndjson, an [Entry] a line, at most 1000 of
 // them and 2 MiB, with how many are kept:
@@ -80,7 +82,7 @@ const (
 // fails. Where nothing is accepted nothing is kept.
 type Collector struct {
 	store     Appender
-	authorize func(*http.Request) (string, bool)
+	authorize func(*http.Request) (string, error)
 	logger    *slog.Logger
 	budgets   budgets
 
@@ -124,7 +126,7 @@ func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 	}
 	return &Collector{
 		store: store, authorize: o.Authorize, logger: o.Logger,
-		budgets: budgets{entries: float64(o.EntriesPerDay), bytes: float64(o.BytesPerDay), atOnce: maxActiveOfClient, clients: map[string]*budget{}},
+		budgets: budgets{entries: o.EntriesPerDay, bytes: int(min(o.BytesPerDay, math.MaxInt)), atOnce: maxActiveOfClient, clients: map[string]*budget{}},
 	}, nil
 }
 
@@ -132,30 +134,30 @@ func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.authorize == nil {
 		c.denied.Add(1)
-		refuse(w, http.StatusForbidden, "nobody may report here")
+		refuse(w, r, http.StatusForbidden, "nobody may report here")
 		return
 	}
-	client, ok := c.authorize(r)
-	if !ok {
+	client, err := c.authorize(r)
+	if err != nil {
 		c.denied.Add(1)
-		refuse(w, http.StatusForbidden, "you may not report here")
+		refuse(w, r, http.StatusForbidden, "you may not report here")
 		return
 	}
 	if r.Method != http.MethodPost {
 		c.malformed.Add(1)
 		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, http.StatusMethodNotAllowed, "entries are posted")
+		refuse(w, r, http.StatusMethodNotAllowed, "entries are posted")
 		return
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType || r.Header.Get("Content-Encoding") != "" {
 		c.malformed.Add(1)
-		refuse(w, http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
+		refuse(w, r, http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
 		return
 	}
 	client = cleantext.Line(client, maxID)
 	// The client's own bound comes first: a crowd of one shall not shut out the others.
 	if wait, ok := c.budgets.enter(client, time.Now()); !ok {
-		c.throttle(w, wait)
+		c.throttle(w, r, wait)
 		return
 	}
 	defer c.budgets.leave(client)
@@ -163,17 +165,17 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.active.Add(-1)
 		c.overload.Add(1)
 		retryAfter(w, time.Second)
-		refuse(w, http.StatusServiceUnavailable, "too many report at the same time")
+		refuse(w, r, http.StatusServiceUnavailable, "too many report at the same time")
 		return
 	}
 	defer c.active.Add(-1)
 	c.receive(w, r, client)
 }
 
-func (c *Collector) throttle(w http.ResponseWriter, wait time.Duration) {
+func (c *Collector) throttle(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	c.throttled.Add(1)
 	retryAfter(w, wait)
-	refuse(w, http.StatusTooManyRequests, "you report more than you may")
+	refuse(w, r, http.StatusTooManyRequests, "you report more than you may")
 }
 
 // receive reads the entries of a client that may report, and keeps them.
@@ -194,18 +196,18 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 			status, detail = http.StatusRequestTimeout, "the body is sent too slowly" // and may be sent again
 		}
 		c.budgets.spend(client, 0, len(body), time.Now())
-		refuse(w, status, detail)
+		refuse(w, r, status, detail)
 		return
 	}
 	lines := bytes.Count(bytes.TrimRight(body, "\n"), []byte("\n")) + 1
 	if lines > maxInBody {
 		c.malformed.Add(1)
 		c.budgets.spend(client, 0, len(body), time.Now())
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody))
+		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody))
 		return
 	}
 	if wait, ok := c.budgets.spend(client, lines, len(body), time.Now()); !ok {
-		c.throttle(w, wait)
+		c.throttle(w, r, wait)
 		return
 	}
 	entries, faults := parseEntries(body, client)
@@ -216,7 +218,7 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 		if len(faults) > 0 {
 			detail = fmt.Sprintf("line %d: %s", faults[0].Line, faults[0].Reason)
 		}
-		refuse(w, http.StatusBadRequest, detail)
+		refuse(w, r, http.StatusBadRequest, detail)
 		return
 	}
 	if err := c.keep(r.Context(), entries); err != nil {
@@ -225,7 +227,7 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 			c.logger.ErrorContext(r.Context(), "history: the collector's store fails; clients are told to try again", "error", err)
 		}
 		retryAfter(w, 5*time.Second)
-		refuse(w, http.StatusServiceUnavailable, "the history cannot be written now")
+		refuse(w, r, http.StatusServiceUnavailable, "the history cannot be written now")
 		return
 	}
 	if c.failing.Swap(false) {
@@ -360,18 +362,8 @@ func retryAfter(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
 }
 
-// refuse answers with a problem detail (RFC 9457).
-func refuse(w http.ResponseWriter, status int, detail string) {
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{"about:blank", http.StatusText(status), status, detail})
+func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
+	problem.Write(w, r, problem.Problem{Status: status, Detail: detail})
 }
 
 var _ http.Handler = (*Collector)(nil)

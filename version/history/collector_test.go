@@ -23,9 +23,12 @@ import (
 )
 
 // byName believes the Authorization header to be the client's name.
-func byName(r *http.Request) (string, bool) {
+func byName(r *http.Request) (string, error) {
 	name := r.Header.Get("Authorization")
-	return name, name != "" && name != "mallory"
+	if name == "" || name == "mallory" {
+		return "", errors.New("not known")
+	}
+	return name, nil
 }
 
 func newCollector(t testing.TB, store history.Appender, opts *history.CollectorOptions) *history.Collector {
@@ -75,7 +78,7 @@ func problem(t *testing.T, w *httptest.ResponseRecorder, status int, detail stri
 
 func TestCollector(t *testing.T) {
 	t.Parallel()
-	s, _ := fileIn(t)
+	s, _ := fileIn(t, nil)
 	c := newCollector(t, s, nil)
 	w := send(c, "shop", noted("1", "a")+"\n{}\n"+noted("2", "b")+"\n")
 	require.Equal(t, http.StatusOK, w.Code)

@@ -3,8 +3,9 @@
 //
 // Two names are needed: [Record], when a service starts, and [Timeline], when somebody asks.
 //
-//	store := history.File("/var/lib/shop/history.jsonl")
-//	err := history.Record(ctx, store, version.Current(), history.Deployment{Environment: "production"})
+//	store, err := history.NewFile("/var/lib/shop/history.jsonl", nil)
+//	…
+//	err = history.Record(ctx, store, version.Current(), history.Deployment{Environment: "production"})
 //	…
 //	changes, err := history.Timeline(ctx, store, from, to)
 //	fmt.Println(changes)            // or changes.Markdown()
@@ -16,8 +17,9 @@
 //
 // # Where it is kept
 //
-// [File] is enough for one machine. [SQL] keeps it in SQLite or PostgreSQL, for a fleet that
-// can reach a database. [Report] sends it to a [Collector], for a fleet that cannot; the
+// A [FileStore] is enough for one machine. A [SQLStore] keeps the history in SQLite or
+// PostgreSQL, for a fleet that can reach a database. A [Reporter] sends it to a [Collector],
+// for a fleet that cannot; the
 // collector has one of the other two behind it. Whatever the store, its error is no
 // reason for a service not to start.
 //

@@ -15,14 +15,14 @@ import (
 type Kind string
 
 const (
-	// Started is the first sighting of a run: a program has started.
-	Started Kind = "started"
-	// Seen is a later sighting: it still runs.
-	Seen Kind = "seen"
-	// Stopped is the last one: it has ended in good order.
-	Stopped Kind = "stopped"
-	// Noted is an [Event].
-	Noted Kind = "noted"
+	// KindStarted is the first sighting of a run: a program has started.
+	KindStarted Kind = "started"
+	// KindSeen is a later sighting: it still runs.
+	KindSeen Kind = "seen"
+	// KindStopped is the last one: it has ended in good order.
+	KindStopped Kind = "stopped"
+	// KindNoted is an [Event].
+	KindNoted Kind = "noted"
 )
 
 // An Entry is what a history is made of: a sighting of a program that runs, or an event.
@@ -127,7 +127,7 @@ func (e Entry) Receive(now time.Time) Entry {
 }
 
 // sighted tells whether it is a sighting.
-func (e *Entry) sighted() bool { return e.Kind != Noted }
+func (e *Entry) sighted() bool { return e.Kind != KindNoted }
 
 // tidyAll brings entries from anywhere into the form that is kept. It copies them.
 func tidyAll(entries []Entry, limit int) ([]Entry, error) {
@@ -179,7 +179,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 	e.Late = min(max(e.Late, -maxLate), maxLate)
 	e.Client = cleantext.Line(e.Client, maxID)
 	switch e.Kind {
-	case Noted:
+	case KindNoted:
 		if e.Event == nil {
 			return fault("event", "is missing")
 		}
@@ -190,9 +190,9 @@ func (e *Entry) check(limit int) (field string, err error) {
 		if v.Kind == "" && v.Subject == "" {
 			return fault("event", "has neither kind nor subject")
 		}
-		*e = Entry{ID: e.ID, Kind: Noted, Time: e.Time, Late: e.Late, Received: e.Received, At: e.At, Seq: e.Seq, Client: e.Client, Event: &v}
+		*e = Entry{ID: e.ID, Kind: KindNoted, Time: e.Time, Late: e.Late, Received: e.Received, At: e.At, Seq: e.Seq, Client: e.Client, Event: &v}
 		return "", nil
-	case Started, Seen, Stopped:
+	case KindStarted, KindSeen, KindStopped:
 	default:
 		return fault("kind", "must be started, seen, stopped or noted")
 	}

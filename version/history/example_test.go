@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -30,7 +31,11 @@ func newDay() *day {
 	if err != nil {
 		panic(err)
 	}
-	return &day{history.File(filepath.Join(dir, "history.jsonl")), dir, clock("00:00")}
+	store, err := history.NewFile(filepath.Join(dir, "history.jsonl"), nil)
+	if err != nil {
+		panic(err)
+	}
+	return &day{store, dir, clock("00:00")}
 }
 
 func (d *day) end() { _ = os.RemoveAll(d.dir) }
@@ -64,7 +69,7 @@ func exampleBuild(release, semver string) version.Info {
 // system are noted, and when something breaks there is one list of it all.
 func Example() {
 	ctx := context.Background()
-	store := newDay() // history.File("/var/lib/shop/history.jsonl")
+	store := newDay() // history.NewFile("/var/lib/shop/history.jsonl", nil)
 	defer store.end()
 
 	// In main: the service starts, whatever the store says.
@@ -204,7 +209,7 @@ func ExampleKeep() {
 	defer stop()
 	kept := make(chan error, 1)
 	go func() {
-		kept <- history.Keep(ctx, heard, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production"})
+		kept <- history.Keep(ctx, heard, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production"}, nil)
 	}()
 	<-heard.told
 	running, err := history.Current(context.Background(), store)
@@ -229,7 +234,11 @@ func ExampleNote() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	store := history.File(filepath.Join(dir, "history.jsonl"))
+	store, err := history.NewFile(filepath.Join(dir, "history.jsonl"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer store.Close()
 
 	_ = history.Note(ctx, store, history.Event{Time: clock("11:30"), Kind: "window", Subject: "db-upgrade", From: "announced", To: "in progress"})
@@ -247,7 +256,7 @@ func ExampleNote() {
 
 // A file survives a crash in the middle of a line: what was acknowledged is there, and
 // what is no entry is counted.
-func ExampleFile() {
+func ExampleNewFile() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "history")
 	if err != nil {
@@ -256,7 +265,11 @@ func ExampleFile() {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "history.jsonl")
-	store := history.File(path, &history.FileOptions{MaxBytes: 1 << 20})
+	store, err := history.NewFile(path, &history.FileOptions{MaxBytes: 1 << 20})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer store.Close()
 
 	_ = history.Note(ctx, store, history.Event{Kind: "flag", Subject: "a"})
@@ -273,7 +286,12 @@ func ExampleFile() {
 	fmt.Println(len(changes.Items), "entries,", store.Stats()["rejected_lines"], "torn line")
 
 	// A disk that is full or read-only is an error, and no reason not to start.
-	err = history.Note(ctx, history.File(filepath.Join(dir, "missing", "history.jsonl")), history.Event{Kind: "flag", Subject: "c"})
+	missing, err := history.NewFile(filepath.Join(dir, "missing", "history.jsonl"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = history.Note(ctx, missing, history.Event{Kind: "flag", Subject: "c"})
 	fmt.Println(err != nil)
 	// Output:
 	// 2 entries, 1 torn line
@@ -281,7 +299,7 @@ func ExampleFile() {
 }
 
 // More than one machine: a database, with the driver that the service has already.
-func ExampleSQL() {
+func ExampleNewSQL() {
 	ctx := context.Background()
 	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
 	if err != nil {
@@ -289,7 +307,11 @@ func ExampleSQL() {
 		return
 	}
 	defer db.Close()
-	store := history.SQL(db, history.PostgreSQL, &history.SQLOptions{Table: "deployments"})
+	store, err := history.NewSQL(db, history.DialectPostgreSQL, &history.SQLOptions{Table: "deployments"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	if err := history.Record(ctx, store, version.Current(), history.Deployment{Environment: "production"}); err != nil {
 		slog.Warn("not in the history", "error", err)
 	}
@@ -301,19 +323,20 @@ func ExampleSQL() {
 
 // Services that cannot reach a database report to one that can: it takes entries from
 // those that it knows, each under its own name.
-func ExampleReport() {
+func ExampleNewReporter() {
 	ctx := context.Background()
-	store := newDay() // where the collector runs; history.SQL in earnest
+	store := newDay() // where the collector runs; history.NewSQL in earnest
 	defer store.end()
 	tokens := map[string]string{"shop": "secret1", "till": "secret2"}
 	collector, err := history.NewCollector(store.Store, &history.CollectorOptions{
-		Authorize: func(r *http.Request) (client string, ok bool) {
+		Authorize: func(r *http.Request) (who string, err error) {
+			err = errors.New("an unknown token")
 			for name, token := range tokens {
 				if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+token)) == 1 {
-					client, ok = name, true
+					who, err = name, nil
 				}
 			}
-			return client, ok
+			return who, err
 		},
 	})
 	if err != nil {
@@ -324,13 +347,17 @@ func ExampleReport() {
 	defer server.Close()
 
 	// In each service:
-	reporter := history.Report(server.URL, &history.ReportOptions{
+	reporter, err := history.NewReporter(server.URL, &history.ReportOptions{
 		Drain: 30 * time.Second,
 		Sign: func(r *http.Request) error {
 			r.Header.Set("Authorization", "Bearer secret1")
 			return nil
 		},
 	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	// It never waits: the collector may be away.
 	_ = history.Record(ctx, reporter, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production", Instance: "a"})
 	_ = history.Note(ctx, reporter, history.Event{Kind: "flag", Subject: "express-checkout", To: "on"})

@@ -13,9 +13,9 @@ import (
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// FileOptions say how [File] keeps; nil are the defaults.
+// FileOptions configure a [FileStore]. Nil options are the defaults.
 type FileOptions struct {
-	// MaxBytes bounds the file: 16 MiB when 0, at least 64 KiB. See [FileStore].
+	// MaxBytes bounds the file, at least 64 KiB. Zero means 16 MiB. See [FileStore].
 	MaxBytes int64
 }
 
@@ -32,7 +32,7 @@ const (
 	lockTimeout = 5 * time.Second
 )
 
-// A FileStore keeps a history in a file of JSON lines, each an [Entry]. [File] makes it.
+// A FileStore keeps a history in a file of JSON lines, each an [Entry]. [NewFile] makes it.
 //
 // Several processes of one machine may append to one file, each append with one write
 // and one fsync while it holds the file's lock (flock(2); where there is none, only one
@@ -68,22 +68,29 @@ type FileStore struct {
 	appended, failed, repaired, folded, foldFailures, rejected, unread, size atomic.Int64
 }
 
-// File keeps the history in a file, which is made when the first entry comes; its folder
-// must be there. Nothing is opened before. Of several options the last that is not nil
-// counts.
+// NewFile returns a store that keeps the history in the file at path. The file is made when
+// the first entry comes; its folder must exist. NewFile opens nothing. Its error is an empty
+// path, or negative options.
 //
 // The errors of [FileStore.Append] wrap those of the file system: syscall.ENOSPC,
 // fs.ErrPermission.
-func File(path string, opts ...*FileOptions) *FileStore {
-	s := &FileStore{path: path, max: defaultMaxBytes, one: make(chan struct{}, 1)}
-	for _, o := range opts {
-		if o != nil && o.MaxBytes != 0 {
-			s.max = max(o.MaxBytes, minMaxBytes)
-		}
+func NewFile(path string, opts *FileOptions) (*FileStore, error) {
+	var o FileOptions
+	if opts != nil {
+		o = *opts
 	}
+	switch {
+	case path == "":
+		return nil, errors.New("history: the path is empty")
+	case o.MaxBytes < 0:
+		return nil, errors.New("history: MaxBytes must not be negative")
+	case o.MaxBytes == 0:
+		o.MaxBytes = defaultMaxBytes
+	}
+	s := &FileStore{path: path, max: max(o.MaxBytes, minMaxBytes), one: make(chan struct{}, 1)}
 	s.foldAt = s.max
 	s.one <- struct{}{}
-	return s
+	return s, nil
 }
 
 // Append keeps the entries. When it returns nil they are on the disk. It waits for other
@@ -155,7 +162,7 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 		err = s.file.Sync()
 	}
 	if err == nil && size == 0 {
-		err = syncFolder(s.path)
+		_ = atomicfile.SyncFolder(filepath.Dir(s.path)) // who may write to a folder need not be able to read it
 	}
 	if err != nil {
 		if n > 0 {
@@ -277,7 +284,7 @@ func (s *FileStore) forget() {
 }
 
 // Close closes the file, which a store that is no longer used does by itself some time.
-// An append afterwards opens it again.
+// An append afterwards opens it again. Close may be called twice.
 func (s *FileStore) Close() error {
 	<-s.one
 	defer func() { s.one <- struct{}{} }()
@@ -345,17 +352,6 @@ func (s *FileStore) Stats() map[string]float64 {
 		"rejected_lines":  float64(s.rejected.Load()),
 		"unread_bytes":    float64(s.unread.Load()),
 	}
-}
-
-// syncFolder makes the names in a file's folder durable, where the system can.
-func syncFolder(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil // who may write to a folder need not be able to read it
-	}
-	defer d.Close()
-	_ = d.Sync() // not every system can
-	return nil
 }
 
 var _ Store = (*FileStore)(nil)

@@ -24,7 +24,7 @@ func writeFull(path string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	s := history.File(path)
+	s := newFile(path, nil)
 	for n := 0; ; n++ {
 		err := s.Append(context.Background(), beat("full", n))
 		if errors.Is(err, syscall.EFBIG) {
@@ -41,7 +41,7 @@ func writeFull(path string) int {
 // TestFileLimit is a file that cannot grow.
 func TestFileLimit(t *testing.T) {
 	t.Parallel()
-	s, path := fileIn(t)
+	s, path := fileIn(t, nil)
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), writerFile+"="+path, writerMode+"=full")
 	cmd.Stderr = os.Stderr
@@ -69,7 +69,7 @@ func TestFileFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := mounted(t)
 	path := filepath.Join(dir, "history.jsonl")
-	s := history.File(path)
+	s := newFile(path, nil)
 	defer s.Close()
 	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
 	n := 0
@@ -94,7 +94,7 @@ func TestFileFoldFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := mounted(t)
 	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=100k"))
-	s := history.File(filepath.Join(dir, "history.jsonl"), &history.FileOptions{MaxBytes: 64 << 10})
+	s := newFile(filepath.Join(dir, "history.jsonl"), &history.FileOptions{MaxBytes: 64 << 10})
 	defer s.Close()
 	n := 0
 	for ; s.Stats()["fold_failures"] == 0; n++ {
@@ -113,7 +113,7 @@ func TestFileReadOnlyDisk(t *testing.T) {
 	t.Parallel()
 	dir := mounted(t)
 	path := filepath.Join(dir, "history.jsonl")
-	s := history.File(path)
+	s := newFile(path, nil)
 	defer s.Close()
 	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
 	require.NoError(t, s.Close())
@@ -129,7 +129,7 @@ func TestFilePipe(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
-	s := history.File(path)
+	s := newFile(path, nil)
 	defer s.Close()
 	require.ErrorContains(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}), "not a regular file")
 	_, err := history.Current(t.Context(), s)
@@ -145,7 +145,7 @@ func TestFileBusy(t *testing.T) {
 	defer other.Close()
 	require.NoError(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX))
 	synctest.Test(t, func(t *testing.T) {
-		s := history.File(path)
+		s := newFile(path, nil)
 		defer s.Close()
 		began := time.Now()
 		require.ErrorIs(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}), history.ErrBusy)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/history"
 )
@@ -32,7 +33,7 @@ func write(path string) int {
 	name := os.Getenv(writerName)
 	switch os.Getenv(writerMode) {
 	case "notes":
-		s := history.File(path)
+		s := newFile(path, nil)
 		for n := 0; ; n++ {
 			if err := history.Note(ctx, s, history.Event{Kind: name, Subject: strconv.Itoa(n)}); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -42,13 +43,13 @@ func write(path string) int {
 		}
 	case "beats":
 		// It is folded again and again.
-		s := history.File(path, &history.FileOptions{MaxBytes: 1})
+		s := newFile(path, &history.FileOptions{MaxBytes: 1})
 		info := build("v1.0.0")
 		for n := 0; ; n++ {
 			at := int(time.Now().UnixNano())
 			e := beat(name, at)
 			if n == 0 {
-				e.Kind, e.Info = history.Started, &info
+				e.Kind, e.Info = history.KindStarted, &info
 			}
 			if err := s.Append(ctx, e); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -63,7 +64,7 @@ func write(path string) int {
 // beat is a sighting at a time, in nanoseconds since 1970.
 func beat(name string, at int) history.Entry {
 	return history.Entry{
-		ID: fmt.Sprintf("%s-%d", name, at), Kind: history.Seen, Run: name, Time: time.Unix(0, int64(at)),
+		ID: fmt.Sprintf("%s-%d", name, at), Kind: history.KindSeen, Run: name, Time: time.Unix(0, int64(at)),
 		Every: time.Second, Service: "shop", Environment: strings.Repeat("e", 200), Instance: name,
 	}
 }
@@ -96,17 +97,11 @@ func killed(t *testing.T, path, mode, name string, lines int) int {
 // is there.
 func TestFileKill(t *testing.T) {
 	t.Parallel()
-	kills := 400
-	if testing.Short() {
-		kills = 40
-	}
-	if n, err := strconv.Atoi(os.Getenv("HISTORY_KILLS")); err == nil {
-		kills = n
-	}
+	kills := testsize.Pick(40, 400, 20_000)
 	for _, mode := range []string{"notes", "beats"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			s, path := fileIn(t)
+			s, path := fileIn(t, nil)
 			var mu sync.Mutex
 			acknowledged := map[string]int{}
 			var writers sync.WaitGroup
@@ -137,7 +132,7 @@ func TestFileKill(t *testing.T) {
 				} else if e.Time.After(last[e.Run]) {
 					last[e.Run] = e.Time
 				}
-				if e.Kind == history.Started {
+				if e.Kind == history.KindStarted {
 					require.NotNil(t, e.Info)
 				}
 			}
@@ -166,7 +161,7 @@ func read(t testing.TB, path string) string {
 // TestFileTorn ends a file at every place of its last line.
 func TestFileTorn(t *testing.T) {
 	t.Parallel()
-	s, path := fileIn(t)
+	s, path := fileIn(t, nil)
 	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
 	require.NoError(t, history.Record(t.Context(), s, build("v2.0.0"), production("a")))
 	require.NoError(t, s.Close())
@@ -175,7 +170,7 @@ func TestFileTorn(t *testing.T) {
 	for cut := second; cut <= len(whole); cut += 1 + cut%7 {
 		torn := filepath.Join(t.TempDir(), "torn")
 		require.NoError(t, os.WriteFile(torn, []byte(whole[:cut]), 0o600))
-		s := history.File(torn)
+		s := newFile(torn, nil)
 		want := []string{"first v1.0.0"}
 		if cut >= len(whole)-1 {
 			want = append(want, "update v1.0.0→v2.0.0") // only the newline is missing
@@ -269,7 +264,7 @@ func TestFileFold(t *testing.T) {
 	running, err := history.Current(t.Context(), s)
 	require.NoError(t, err)
 	require.Len(t, running[0].Instances, 2)
-	old := timeline(t, history.File(path+".old")).Items
+	old := timeline(t, newFile(path+".old", nil)).Items
 	require.NotEmpty(t, old)
 	require.Greater(t, s.Stats()["folded"], 1.0)
 	entries, err := filepath.Glob(path + "*")
@@ -285,7 +280,7 @@ func TestFileFoldLink(t *testing.T) {
 	link, target := filepath.Join(dir, "h.jsonl"), filepath.Join(dir, "volume", "real.jsonl")
 	require.NoError(t, os.WriteFile(target, nil, 0o600))
 	require.NoError(t, os.Symlink(target, link))
-	s := history.File(link, &history.FileOptions{MaxBytes: 64 << 10})
+	s := newFile(link, &history.FileOptions{MaxBytes: 64 << 10})
 	defer s.Close()
 	for n := 0; s.Stats()["folded"] == 0; n++ {
 		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: strconv.Itoa(n), To: strings.Repeat("x", 1000)}))
@@ -308,7 +303,7 @@ func TestFileFoldKeepsRuns(t *testing.T) {
 			require.NoError(t, history.Record(t.Context(), s, build(release), production(instance)))
 		}
 	}
-	beat := history.Entry{ID: "beat", Kind: history.Started, Time: time.Now(), Run: "beat", Service: "till", Every: time.Hour, Version: "v3.0.0"}
+	beat := history.Entry{ID: "beat", Kind: history.KindStarted, Time: time.Now(), Run: "beat", Service: "till", Every: time.Hour, Version: "v3.0.0"}
 	require.NoError(t, s.Append(t.Context(), beat))
 	before, err := history.Current(t.Context(), s)
 	require.NoError(t, err)
@@ -317,7 +312,7 @@ func TestFileFoldKeepsRuns(t *testing.T) {
 	for n := range 3000 {
 		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: strconv.Itoa(n)}))
 		if n%500 == 0 {
-			beat.ID, beat.Kind, beat.Time = "beat"+strconv.Itoa(n), history.Seen, time.Now()
+			beat.ID, beat.Kind, beat.Time = "beat"+strconv.Itoa(n), history.KindSeen, time.Now()
 			require.NoError(t, s.Append(t.Context(), beat))
 		}
 	}
@@ -377,7 +372,7 @@ func TestFileTooLong(t *testing.T) {
 // TestFileMoved takes the file away while it is in use.
 func TestFileMoved(t *testing.T) {
 	t.Parallel()
-	s, path := fileIn(t)
+	s, path := fileIn(t, nil)
 	require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
 	require.NoError(t, os.Rename(path, path+".away"))
 	require.Empty(t, timeline(t, s).Items)
@@ -392,32 +387,35 @@ func TestFileMoved(t *testing.T) {
 
 func TestFileErrors(t *testing.T) {
 	t.Parallel()
+	_, err := history.NewFile("", nil)
+	require.EqualError(t, err, "history: the path is empty")
+	_, err = history.NewFile("history.jsonl", &history.FileOptions{MaxBytes: -1})
+	require.EqualError(t, err, "history: MaxBytes must not be negative")
 	dir := t.TempDir()
 	for name, path := range map[string]string{
 		"a folder":           dir,
 		"no such folder":     filepath.Join(dir, "no", "history.jsonl"),
-		"no name":            "",
 		"a device":           os.DevNull,
 		"below a file":       filepath.Join(os.Args[0], "history.jsonl"),
 		"a name of any sort": filepath.Join(dir, "a\x00b"),
 	} {
-		s := history.File(path)
+		s := newFile(path, nil)
 		err := history.Note(t.Context(), s, history.Event{Kind: "flag"})
 		require.ErrorContains(t, err, "history: cannot append: ", name)
 		require.Equal(t, 1.0, s.Stats()["append_failures"])
 		_, err = history.Current(t.Context(), s)
-		if name != "no such folder" && name != "no name" {
+		if name != "no such folder" {
 			require.ErrorContains(t, err, "history: ", name)
 		}
 		require.NoError(t, s.Close())
 	}
 
-	s, _ := fileIn(t)
+	s, _ := fileIn(t, nil)
 	require.NoError(t, s.Append(t.Context()), "nothing is nothing")
 	ended, cancel := context.WithCancel(t.Context())
 	require.NoError(t, history.Note(ended, s, history.Event{Kind: "flag"}))
 	cancel()
-	_, err := history.Current(ended, s)
+	_, err = history.Current(ended, s)
 	require.NoError(t, err, "a few lines are read to the end")
 }
 
@@ -425,8 +423,8 @@ func TestFileErrors(t *testing.T) {
 // file.
 func TestFileTogether(t *testing.T) {
 	t.Parallel()
-	a, path := fileIn(t)
-	b := history.File(path)
+	a, path := fileIn(t, nil)
+	b := newFile(path, nil)
 	var writers sync.WaitGroup
 	for w, s := range []*history.FileStore{a, a, b, b} {
 		writers.Go(func() {
@@ -484,13 +482,13 @@ func TestFileFoldRun(t *testing.T) {
 	}
 	note := func(at time.Duration, n int) {
 		for range n {
-			add(at, history.Entry{Kind: history.Noted, Event: &history.Event{Kind: "flag", To: strings.Repeat("x", 300)}})
+			add(at, history.Entry{Kind: history.KindNoted, Event: &history.Event{Kind: "flag", To: strings.Repeat("x", 300)}})
 		}
 	}
-	sight(0, history.Started, "a", "v1.0.0")
+	sight(0, history.KindStarted, "a", "v1.0.0")
 	note(time.Hour, 90)
-	sight(2*time.Hour, history.Started, "b", "v2.0.0")
-	sight(2*time.Hour+time.Minute, history.Stopped, "a", "v1.0.0")
+	sight(2*time.Hour, history.KindStarted, "b", "v2.0.0")
+	sight(2*time.Hour+time.Minute, history.KindStopped, "a", "v1.0.0")
 	want := moves(t, s)
 	require.Equal(t, []string{"first v1.0.0", "update v1.0.0→v2.0.0"}, want)
 	for s.Stats()["folded"] == 0 {

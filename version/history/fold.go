@@ -230,7 +230,7 @@ func replace(path string, data []byte) (f *os.File, err error) {
 		err = os.Rename(fresh, path)
 	}
 	if err == nil {
-		err = syncFolder(path)
+		_ = atomicfile.SyncFolder(filepath.Dir(path)) // as in append
 	}
 	return f, err
 }
@@ -248,7 +248,7 @@ func folded(entries []Entry) []Entry {
 	begun := map[string]bool{}
 	for n, e := range entries {
 		// The first sighting of a run whose start is not told stands for it.
-		if e.Kind == Seen && begun[e.Run] && last[e.Run] != n {
+		if e.Kind == KindSeen && begun[e.Run] && last[e.Run] != n {
 			continue
 		}
 		begun[e.Run] = true

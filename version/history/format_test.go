@@ -34,7 +34,7 @@ func TestFormat1(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				data, err := os.ReadFile(filepath.Join(format1, test.name+".jsonl"))
 				require.NoError(t, err)
-				s, path := fileIn(t)
+				s, path := fileIn(t, nil)
 				require.NoError(t, os.WriteFile(path, data, 0o600))
 				time.Sleep(24 * time.Hour)
 

@@ -54,7 +54,7 @@ func wholesome(t *testing.T, s history.Store) []history.Entry {
 }
 
 func seeds(f *testing.F) []string {
-	s, path := fileIn(f)
+	s, path := fileIn(f, nil)
 	for _, r := range []string{"v1.0.0", "v2.0.0", "v1.0.0"} {
 		require.NoError(f, history.Record(f.Context(), s, build(r), production("a")))
 	}
@@ -77,7 +77,7 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(t.TempDir(), "history.jsonl")
 		require.NoError(t, os.WriteFile(path, data, 0o600))
-		s := history.File(path)
+		s := newFile(path, nil)
 		before := wholesome(t, s)
 		require.NoError(t, history.Record(t.Context(), s, build("v9.0.0"), production("z")))
 		after := wholesome(t, s)
@@ -96,8 +96,8 @@ func FuzzCollector(f *testing.F) {
 	}
 	f.Add("\x1b/../", []byte(noted("1", "a")))
 	f.Fuzz(func(t *testing.T, client string, body []byte) {
-		s, _ := fileIn(t)
-		c := newCollector(t, s, &history.CollectorOptions{Authorize: func(*http.Request) (string, bool) { return client, true }})
+		s, _ := fileIn(t, nil)
+		c := newCollector(t, s, &history.CollectorOptions{Authorize: func(*http.Request) (string, error) { return client, nil }})
 		first := send(c, "", string(body))
 		require.Contains(t, []int{200, 400, 413}, first.Code)
 		entries := wholesome(t, s)

@@ -142,10 +142,18 @@ func timeline(t testing.TB, store history.Store) *history.List {
 	return l
 }
 
-func fileIn(t testing.TB, opts ...*history.FileOptions) (*history.FileStore, string) {
+func newFile(path string, opts *history.FileOptions) *history.FileStore {
+	s, err := history.NewFile(path, opts)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func fileIn(t testing.TB, opts *history.FileOptions) (*history.FileStore, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "history.jsonl")
-	s := history.File(path, opts...)
+	s := newFile(path, opts)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s, path
 }

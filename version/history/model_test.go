@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
@@ -21,10 +21,7 @@ import (
 // rollbacks, and wants the history to tell what was done.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	seeds := 150
-	if n, err := strconv.Atoi(os.Getenv("HISTORY_MODELS")); err == nil {
-		seeds = n
-	}
+	seeds := testsize.Pick(15, 150, 5000)
 	for _, kind := range []custom{
 		{name: "hosts that record once"},
 		{name: "hosts that are kept", kept: true},
@@ -104,7 +101,7 @@ func (f *fleet) start(name string, version int) *instance {
 	done := make(chan struct{})
 	f.keeping.Go(func() {
 		defer close(done)
-		_ = history.Keep(ctx, ear, build(release(version)), production(name))
+		_ = history.Keep(ctx, ear, build(release(version)), production(name), nil)
 	})
 	i.stop = func() {
 		ear.dead.Store(f.killed)

@@ -60,7 +60,7 @@ func TestSkew(t *testing.T) {
 		want := []string{}
 		for n := range 50 {
 			time.Sleep(7 * time.Second)
-			e := history.Entry{ID: strconv.Itoa(n), Kind: history.Noted, Event: &history.Event{Kind: "flag", Subject: strconv.Itoa(n)}}
+			e := history.Entry{ID: strconv.Itoa(n), Kind: history.KindNoted, Event: &history.Event{Kind: "flag", Subject: strconv.Itoa(n)}}
 			e.Time = time.Now().Add([]time.Duration{0, 3 * time.Hour, -9 * time.Hour, time.Second}[n%4])
 			require.NoError(t, m.Append(t.Context(), e))
 			want = append(want, strconv.Itoa(n))
@@ -92,7 +92,7 @@ func TestSetBack(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			// A service on the same machine has the same clock.
-			e := history.Entry{ID: strconv.Itoa(n), Kind: history.Noted, Time: time.Now().Add(m.ahead), Event: &history.Event{Kind: "flag", Subject: strconv.Itoa(n)}}
+			e := history.Entry{ID: strconv.Itoa(n), Kind: history.KindNoted, Time: time.Now().Add(m.ahead), Event: &history.Event{Kind: "flag", Subject: strconv.Itoa(n)}}
 			require.NoError(t, m.Append(t.Context(), e))
 			want = append(want, strconv.Itoa(n))
 		}
@@ -118,7 +118,7 @@ func TestSetBack(t *testing.T) {
 func TestEqualTimes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := fileIn(t)
+		s, _ := fileIn(t, nil)
 		want := []string{}
 		for n := range 20 {
 			require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: fmt.Sprint(n)}))
@@ -135,7 +135,7 @@ func TestEqualTimes(t *testing.T) {
 // TestNoteLater is an event that is told of afterwards: it stands where it happened.
 func TestNoteLater(t *testing.T) {
 	t.Parallel()
-	s, _ := fileIn(t)
+	s, _ := fileIn(t, nil)
 	now := time.Now()
 	for subject, ago := range map[string]time.Duration{"c": time.Minute, "a": 3 * time.Hour, "b": 2 * time.Minute, "d": -time.Hour} {
 		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: subject, Time: now.Add(-ago)}))

@@ -47,7 +47,7 @@ func started(info version.Info, d Deployment, every time.Duration) (Entry, error
 	}
 	id := rand.Text()
 	return tidied(Entry{
-		ID: id, Kind: Started, Time: time.Now(),
+		ID: id, Kind: KindStarted, Time: time.Now(),
 		Run: id, Every: every,
 		Service: info.Name, Environment: d.Environment, Instance: d.Instance,
 		Version: info.Version, Revision: info.Revision, Info: &info,
@@ -67,7 +67,7 @@ func tidied(e Entry) (Entry, error) {
 // or a subject. Kinds are free: flag, window, migration, failure.
 func Note(ctx context.Context, store Appender, event Event) error {
 	now := time.Now()
-	e := Entry{ID: rand.Text(), Kind: Noted, Time: event.Time, Event: &event}
+	e := Entry{ID: rand.Text(), Kind: KindNoted, Time: event.Time, Event: &event}
 	if e.Time.IsZero() {
 		e.Time = now
 	}
@@ -79,13 +79,13 @@ func Note(ctx context.Context, store Appender, event Event) error {
 	return store.Append(ctx, e)
 }
 
-// KeepOptions say how [Keep] keeps; nil are the defaults.
+// KeepOptions configure [Keep]. Nil options are the defaults.
 type KeepOptions struct {
-	// Interval is how long after one sighting the next comes: 2 minutes when 0, at least
-	// a second, at most a day.
+	// Interval is how long after one sighting the next comes, at least a second, at most a
+	// day. Zero means 2 minutes.
 	Interval time.Duration
 
-	// Logger hears of a store that fails, and of one that works again. When nil it is
+	// Logger logs when the store begins to fail, and when it works again. Nil means
 	// slog.Default().
 	Logger *slog.Logger
 }
@@ -100,17 +100,14 @@ const (
 // returns then, with the error of that last word, so it runs in a goroutine of the
 // service:
 //
-//	go func() { kept <- history.Keep(ctx, store, info, deployment) }()
+//	go func() { kept <- history.Keep(ctx, store, info, deployment, nil) }()
 //
 // A store that fails is tried again at the next sighting, and so is the record of the
-// start, which loses nothing of its time. Of several options the last that is not nil
-// counts.
-func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, opts ...*KeepOptions) error {
+// start, which loses nothing of its time.
+func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, opts *KeepOptions) error {
 	var o KeepOptions
-	for _, opt := range opts {
-		if opt != nil {
-			o = *opt
-		}
+	if opts != nil {
+		o = *opts
 	}
 	if o.Interval == 0 {
 		o.Interval = defaultInterval
@@ -124,7 +121,7 @@ func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, 
 		return err
 	}
 	k := keeper{store: store, start: start, begun: time.Now(), logger: o.Logger}
-	k.tell(ctx, Seen)
+	k.tell(ctx, KindSeen)
 	for {
 		// Not all replicas at the same moment.
 		wait := time.NewTimer(o.Interval - mathrand.N(o.Interval/10+1))
@@ -133,9 +130,9 @@ func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, 
 			wait.Stop()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 			defer cancel()
-			return k.append(last, Stopped)
+			return k.append(last, KindStopped)
 		case <-wait.C:
-			k.tell(ctx, Seen)
+			k.tell(ctx, KindSeen)
 		}
 	}
 }
@@ -158,7 +155,7 @@ func (k *keeper) append(ctx context.Context, kind Kind) error {
 		start.Late = time.Since(k.begun)
 		entries = append(entries, start)
 	}
-	if k.told || kind == Stopped {
+	if k.told || kind == KindStopped {
 		e := k.start
 		e.ID, e.Kind, e.Time, e.Info = rand.Text(), kind, time.Now(), nil
 		e.infoJSON = nil

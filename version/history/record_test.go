@@ -26,7 +26,7 @@ func TestRecord(t *testing.T) {
 	require.NoError(t, err)
 	e := m.all()[0]
 	require.Equal(t, []string{"shop", "staging", host, "v1.4.2"}, []string{e.Service, e.Environment, e.Instance, e.Version})
-	require.Equal(t, history.Started, e.Kind)
+	require.Equal(t, history.KindStarted, e.Kind)
 
 	require.NoError(t, history.Record(t.Context(), m, version.Info{}, production("a")))
 	require.Equal(t, "production", m.all()[1].Environment)
@@ -46,7 +46,7 @@ func TestRecord(t *testing.T) {
 
 func TestNoteRefuses(t *testing.T) {
 	t.Parallel()
-	s, _ := fileIn(t)
+	s, _ := fileIn(t, nil)
 	err := history.Note(t.Context(), s, history.Event{From: "a", To: "b"})
 	require.ErrorIs(t, err, history.ErrEntry)
 	fault, ok := errors.AsType[*history.EntryError](err)
@@ -59,7 +59,7 @@ func TestNoteRefuses(t *testing.T) {
 // TestAppendRefuses has one entry that cannot be kept among those that can: none is.
 func TestAppendRefuses(t *testing.T) {
 	t.Parallel()
-	s, path := fileIn(t)
+	s, path := fileIn(t, nil)
 	good := beat("run", 1)
 	for field, change := range map[string]func(*history.Entry){
 		"id":    func(e *history.Entry) { e.ID = "" },
@@ -67,7 +67,7 @@ func TestAppendRefuses(t *testing.T) {
 		"time":  func(e *history.Entry) { e.Time = time.Time{} },
 		"run":   func(e *history.Entry) { e.Run = "\n" },
 		"build": func(e *history.Entry) { e.Build = "0" },
-		"event": func(e *history.Entry) { e.Kind = history.Noted },
+		"event": func(e *history.Entry) { e.Kind = history.KindNoted },
 	} {
 		bad := beat("run", 2)
 		change(&bad)
@@ -84,7 +84,7 @@ func TestAppendRefuses(t *testing.T) {
 // TestHostileText is shown without what would change a terminal or a page.
 func TestHostileText(t *testing.T) {
 	t.Parallel()
-	s, _ := fileIn(t)
+	s, _ := fileIn(t, nil)
 	evil := "\x1b[31m\r\n\u202e|<script>`x`[a](http://b)**\x00 @all"
 	info := build(evil)
 	info.Name, info.Revision = evil, evil
@@ -112,7 +112,7 @@ func TestKeep(t *testing.T) {
 		m := &memory{}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- history.Keep(ctx, m, build("v1.0.0"), production("a")) }()
+		go func() { done <- history.Keep(ctx, m, build("v1.0.0"), production("a"), nil) }()
 		synctest.Wait()
 		require.Len(t, m.all(), 1)
 		began := time.Now()
@@ -149,7 +149,7 @@ func TestKeepKilled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- history.Keep(ctx, ear, build("v1.0.0"), production("a"), nil, &history.KeepOptions{Interval: 10 * time.Minute})
+			done <- history.Keep(ctx, ear, build("v1.0.0"), production("a"), &history.KeepOptions{Interval: 10 * time.Minute})
 		}()
 		pass(time.Hour)
 		ear.dead.Store(true)
@@ -202,12 +202,12 @@ func TestKeepFaults(t *testing.T) {
 func TestKeepBuild(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := fileIn(t)
+		s, _ := fileIn(t, nil)
 		require.NoError(t, history.Record(t.Context(), s, build("v1.0.0"), production("a")))
 		m := &memory{}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- history.Keep(ctx, m, build("v1.0.0"), production("b")) }()
+		go func() { done <- history.Keep(ctx, m, build("v1.0.0"), production("b"), nil) }()
 		pass(time.Hour)
 		cancel()
 		require.NoError(t, <-done)

@@ -18,29 +18,29 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// ReportOptions say how [Report] sends; nil are the defaults.
+// ReportOptions configure a [Reporter]. Nil options are the defaults.
 type ReportOptions struct {
 	// Sign prepares each request: it sets the token by which the collector knows the
 	// client. It is called for each attempt and must be quick; an error is a failed
 	// attempt.
 	Sign func(*http.Request) error
 
-	// Client sends the requests. When nil it is one of the reporter's own. In any case
-	// redirects are not followed: a token is for one place.
+	// Client sends the requests. Nil means one of the reporter's own. In any case
+	// redirects are not followed, because a token is for one place.
 	Client *http.Client
 
-	// Queue is how many entries may wait: 1000 when 0. They also take 8 MiB at most.
+	// Queue is how many entries may wait. Zero means 1000. They also take 8 MiB at most.
 	Queue int
 
-	// GiveUp is how long an entry is tried: an hour when 0.
+	// GiveUp is how long an entry is tried. Zero means an hour.
 	GiveUp time.Duration
 
-	// Drain is how long Close lets what waits be sent: 5 seconds when 0, not at all when
-	// negative.
+	// Drain is how long Close goes on sending what waits. Zero means 5 seconds, negative
+	// not at all.
 	Drain time.Duration
 
-	// Logger hears once when the collector cannot be reached or refuses, once when it
-	// takes entries again, and how many Close has dropped. When nil it is slog.Default().
+	// Logger logs once when the collector cannot be reached or refuses, once when it
+	// takes entries again, and how many Close has dropped. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -59,7 +59,7 @@ const (
 	maxBackoff = time.Minute
 )
 
-// A Reporter is an [Appender] that sends to a [Collector]. [Report] makes it.
+// A Reporter is an [Appender] that sends to a [Collector]. [NewReporter] makes it.
 //
 // Append puts entries into a queue and never waits. From there they are sent, several at a
 // time, in their order. A collector that hangs, fails or refuses is tried again after a
@@ -73,7 +73,6 @@ const (
 // waits already gives way to the next one. While nothing waits no goroutine runs.
 type Reporter struct {
 	url    string
-	fault  error
 	client *http.Client
 	own    bool // client is
 	sign   func(*http.Request) error
@@ -109,19 +108,19 @@ type queued struct {
 	alone bool      // it was malformed in company
 }
 
-// Report makes a reporter that sends to a collector's address. Nothing is sent before the
-// first entry, and nothing that is wrong fails the start of a service: an address that is
-// none is the error of each Append. Close it when the service stops. Of several options
-// the last that is not nil counts.
-func Report(url string, opts ...*ReportOptions) *Reporter {
+// NewReporter returns a reporter that sends to a collector's address. Its error is an
+// address that is not an http or https URL. Nothing is sent before the first entry. Close it
+// when the service stops.
+func NewReporter(url string, opts *ReportOptions) (*Reporter, error) {
+	if err := checkURL(url); err != nil {
+		return nil, err
+	}
 	var o ReportOptions
-	for _, opt := range opts {
-		if opt != nil {
-			o = *opt
-		}
+	if opts != nil {
+		o = *opts
 	}
 	r := &Reporter{
-		url: url, fault: checkURL(url), sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp, drain: o.Drain, logger: o.Logger,
+		url: url, sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp, drain: o.Drain, logger: o.Logger,
 		closing: make(chan struct{}),
 	}
 	if r.queue <= 0 {
@@ -145,7 +144,7 @@ func Report(url string, opts ...*ReportOptions) *Reporter {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	r.client = &client
 	r.stopped, r.stop = context.WithCancel(context.Background())
-	return r
+	return r, nil
 }
 
 func checkURL(text string) error {
@@ -178,9 +177,6 @@ func bare(u *url.URL) string {
 // [ErrFull] when some were dropped because the queue is full, and [ErrEntry] for those
 // that are none; it is [ErrClosed] after Close.
 func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
-	if r.fault != nil {
-		return r.fault
-	}
 	kept, err := tidyAll(entries, maxID)
 	if err != nil {
 		return err
@@ -221,11 +217,11 @@ func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 
 // replace puts a later sighting in the place of one that waits.
 func (r *Reporter) replace(q queued) bool {
-	if q.entry.Kind != Seen && q.entry.Kind != Stopped {
+	if q.entry.Kind != KindSeen && q.entry.Kind != KindStopped {
 		return false
 	}
 	for n := len(r.waiting) - 1; n >= 0; n-- {
-		if w := &r.waiting[n]; w.entry.Run == q.entry.Run && w.entry.Kind == Seen {
+		if w := &r.waiting[n]; w.entry.Run == q.entry.Run && w.entry.Kind == KindSeen {
 			r.bytes += q.bytes - w.bytes
 			r.count.replaced++
 			*w = q

@@ -73,7 +73,8 @@ func reporting(t *testing.T, h http.Handler, opts history.ReportOptions) (*histo
 		r.Header.Set("Authorization", "shop")
 		return nil
 	}
-	r := history.Report("http://collector.example/history", &opts)
+	r, err := history.NewReporter("http://collector.example/history", &opts)
+	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return r, w
 }
@@ -83,10 +84,11 @@ func TestReport(t *testing.T) {
 	m := &memory{}
 	server := httptest.NewServer(newCollector(t, m, nil))
 	defer server.Close()
-	r := history.Report(server.URL, nil, &history.ReportOptions{Drain: time.Minute, Sign: func(r *http.Request) error {
+	r, err := history.NewReporter(server.URL, &history.ReportOptions{Drain: time.Minute, Sign: func(r *http.Request) error {
 		r.Header.Set("Authorization", "shop")
 		return nil
 	}})
+	require.NoError(t, err)
 	require.NoError(t, history.Record(t.Context(), r, build("v1.0.0"), production("a")))
 	require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag", Subject: "a"}))
 	require.NoError(t, r.Close())
@@ -106,12 +108,12 @@ func TestReport(t *testing.T) {
 func TestReportAddress(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", "collector", "ftp://collector/", "http://", "http://a b/", "\x00"} {
-		r := history.Report(address)
-		require.ErrorContains(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}), "history: the collector's address", "%q", address)
-		require.NoError(t, r.Close())
+		_, err := history.NewReporter(address, nil)
+		require.ErrorContains(t, err, "history: the collector's address", "%q", address)
 	}
-	r := history.Report("ftp://user:secret@collector/")
-	require.NotContains(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}).Error(), "secret")
+	_, err := history.NewReporter("ftp://user:secret@collector/", nil)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "secret")
 }
 
 // TestReportFaults has a collector that hangs, refuses, fails and answers nonsense: what
@@ -249,7 +251,7 @@ func TestReportKeep(t *testing.T) {
 		r, w := reporting(t, refuses, history.ReportOptions{Queue: 5, GiveUp: 100 * time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- history.Keep(ctx, r, build("v1.0.0"), production("a")) }()
+		go func() { done <- history.Keep(ctx, r, build("v1.0.0"), production("a"), nil) }()
 		began := time.Now()
 		pass(48 * time.Hour)
 		require.Equal(t, 2.0, r.Stats()["queued"])
@@ -324,7 +326,7 @@ func TestReportSign(t *testing.T) {
 		m := &memory{}
 		w := &wire{handler: newCollector(t, m, nil)}
 		began := time.Now()
-		r := history.Report("http://collector.example/", &history.ReportOptions{
+		r, err := history.NewReporter("http://collector.example/", &history.ReportOptions{
 			Client: &http.Client{Transport: w}, Logger: slog.New(slog.DiscardHandler),
 			Sign: func(r *http.Request) error {
 				if time.Since(began) < time.Minute {
@@ -334,6 +336,7 @@ func TestReportSign(t *testing.T) {
 				return nil
 			},
 		})
+		require.NoError(t, err)
 		require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
 		pass(3 * time.Minute)
 		require.Equal(t, 1, len(w.times()))
@@ -369,7 +372,7 @@ func TestReportBudget(t *testing.T) {
 		r, _ := reporting(t, newCollector(t, m, &history.CollectorOptions{Authorize: byName, EntriesPerDay: 50}), history.ReportOptions{GiveUp: 100 * time.Hour})
 		var entries []history.Entry
 		for n := range 60 {
-			entries = append(entries, history.Entry{ID: fmt.Sprint(n), Kind: history.Noted, Time: time.Now(), Event: &history.Event{Kind: "flag"}})
+			entries = append(entries, history.Entry{ID: fmt.Sprint(n), Kind: history.KindNoted, Time: time.Now(), Event: &history.Event{Kind: "flag"}})
 		}
 		require.NoError(t, r.Append(t.Context(), entries...))
 		require.NoError(t, r.Append(t.Context(), entries[0]))
@@ -382,14 +385,15 @@ func TestReportBudget(t *testing.T) {
 func TestReportSecret(t *testing.T) {
 	t.Parallel()
 	var log lines
-	r := history.Report("http://ada:hunter2@127.0.0.1:1/history?token=hunter2", &history.ReportOptions{Drain: -1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	r, err := history.NewReporter("http://ada:hunter2@127.0.0.1:1/history?token=hunter2", &history.ReportOptions{Drain: -1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
 	require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
 	require.Eventually(t, func() bool { return r.Stats()["failures"] > 0 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, r.Close())
 	require.Contains(t, log.String(), "does not take")
 	require.NotContains(t, log.String(), "hunter2")
 	for _, address := range []string{"http://ada:hunter2@host:port/", "ftp://host/?token=hunter2"} {
-		err := history.Note(t.Context(), history.Report(address), history.Event{Kind: "flag"})
+		_, err := history.NewReporter(address, nil)
 		require.ErrorContains(t, err, "address")
 		require.NotContains(t, err.Error(), "hunter2")
 	}

@@ -114,7 +114,7 @@ func runsOf(list []placed) map[ground][]*run {
 		if e.Info != nil && !r.informed {
 			r.info, r.informed = *e.Info, true
 		}
-		r.last, r.stopped = e.when, r.stopped || e.Kind == Stopped
+		r.last, r.stopped = e.when, r.stopped || e.Kind == KindStopped
 		r.every = max(r.every, e.Every)
 	}
 	for at, group := range groups {

@@ -25,22 +25,22 @@ import (
 type Dialect string
 
 const (
-	// SQLite is SQLite 3.24 or later, with any driver.
-	SQLite Dialect = "sqlite"
-	// PostgreSQL is PostgreSQL 10 or later, with any driver that takes $1.
-	PostgreSQL Dialect = "postgres"
+	// DialectSQLite is SQLite 3.24 or later, with any driver.
+	DialectSQLite Dialect = "sqlite"
+	// DialectPostgreSQL is PostgreSQL 10 or later, with any driver that takes $1.
+	DialectPostgreSQL Dialect = "postgres"
 )
 
-// SQLOptions say how [SQL] keeps; nil are the defaults.
+// SQLOptions configure a [SQLStore]. Nil options are the defaults.
 type SQLOptions struct {
-	// Table names the table of the entries: "history" when empty. Two more have names
+	// Table names the table of the entries. Empty means "history". Two more have names
 	// that begin with it and end in _builds and _schema. It is of small letters, digits
 	// and _, at most 40 of them; in PostgreSQL the name of a schema and a dot may stand
 	// in front.
 	Table string
 }
 
-// A SQLStore keeps a history in a database, for more than one machine. [SQL] makes it.
+// A SQLStore keeps a history in a database, for more than one machine. [NewSQL] makes it.
 //
 // The tables are made, and brought to this package's version, when they are first used;
 // who may not make tables can use those that are there. A run is one row, however often
@@ -56,7 +56,6 @@ type SQLStore struct {
 	db      *sql.DB
 	dialect Dialect
 	table   string
-	fault   error // of the options
 
 	migrating sync.Mutex
 	migrated  atomic.Bool
@@ -66,28 +65,26 @@ type SQLStore struct {
 
 var tableName = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,39}\.)?[a-z_][a-z0-9_]{0,39}$`)
 
-// SQL keeps the history in a database, with the user's own driver. It does no I/O: what is
-// wrong with its arguments is the error of what is done with the store. Of several options
-// the last that is not nil counts.
+// NewSQL returns a store that keeps the history in a database, with the user's own driver.
+// It does no I/O. Its error is a nil database, a dialect that is none of ours, or a table
+// name that is not allowed.
 //
 // SQLite should be in WAL mode and wait for locks (PRAGMA busy_timeout); a connection that
 // does not wait at all is made to wait for 5 seconds.
-func SQL(db *sql.DB, dialect Dialect, opts ...*SQLOptions) *SQLStore {
+func NewSQL(db *sql.DB, dialect Dialect, opts *SQLOptions) (*SQLStore, error) {
 	s := &SQLStore{db: db, dialect: dialect, table: "history"}
-	for _, o := range opts {
-		if o != nil && o.Table != "" {
-			s.table = o.Table
-		}
+	if opts != nil && opts.Table != "" {
+		s.table = opts.Table
 	}
 	switch {
 	case db == nil:
-		s.fault = errors.New("history: the database is nil")
-	case dialect != SQLite && dialect != PostgreSQL:
-		s.fault = fmt.Errorf("history: the dialect must be %q or %q, got %q", SQLite, PostgreSQL, cleantext.Line(string(dialect), maxName))
-	case !tableName.MatchString(s.table) || dialect == SQLite && strings.Contains(s.table, "."):
-		s.fault = fmt.Errorf("history: the table's name must be of small letters, digits and _, got %q", cleantext.Line(s.table, maxName))
+		return nil, errors.New("history: the database is nil")
+	case dialect != DialectSQLite && dialect != DialectPostgreSQL:
+		return nil, fmt.Errorf("history: the dialect must be %q or %q, got %q", DialectSQLite, DialectPostgreSQL, cleantext.Line(string(dialect), maxName))
+	case !tableName.MatchString(s.table) || dialect == DialectSQLite && strings.Contains(s.table, "."):
+		return nil, fmt.Errorf("history: the table's name must be of small letters, digits and _, got %q", cleantext.Line(s.table, maxName))
 	}
-	return s
+	return s, nil
 }
 
 // migrations are what brings the tables from one version to the next. They are never
@@ -125,9 +122,6 @@ CREATE INDEX {index}_place ON {table} (last_place)`,
 
 // migrate makes the tables, once.
 func (s *SQLStore) migrate(ctx context.Context) error {
-	if s.fault != nil {
-		return s.fault
-	}
 	if s.migrated.Load() {
 		return nil
 	}
@@ -174,7 +168,7 @@ func (s *SQLStore) step(ctx context.Context, conn *sql.Conn, at *int) error {
 		return err
 	}
 	seq := "INTEGER PRIMARY KEY AUTOINCREMENT"
-	if s.dialect == PostgreSQL {
+	if s.dialect == DialectPostgreSQL {
 		seq = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
 	}
 	// An index is named without its schema.
@@ -199,7 +193,7 @@ func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (e
 		}
 	}()
 	begin := "BEGIN"
-	if s.dialect == SQLite {
+	if s.dialect == DialectSQLite {
 		begin = "BEGIN IMMEDIATE" // a transaction that reads first cannot always write later
 		var timeout int
 		if err := conn.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&timeout); err == nil && timeout == 0 {
@@ -232,7 +226,7 @@ func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (e
 
 // locked waits for the others that append, where BEGIN has not.
 func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
-	if s.dialect != PostgreSQL {
+	if s.dialect != DialectPostgreSQL {
 		return nil
 	}
 	h := fnv.New64a()
@@ -243,7 +237,7 @@ func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
 
 // now is the store's clock.
 func (s *SQLStore) now(ctx context.Context, conn *sql.Conn) (time.Time, error) {
-	if s.dialect != PostgreSQL {
+	if s.dialect != DialectPostgreSQL {
 		return time.Now(), nil
 	}
 	var micros int64
@@ -253,7 +247,7 @@ func (s *SQLStore) now(ctx context.Context, conn *sql.Conn) (time.Time, error) {
 
 // bind writes the places of arguments as the dialect does.
 func (s *SQLStore) bind(statement string) string {
-	if s.dialect != PostgreSQL {
+	if s.dialect != DialectPostgreSQL {
 		return statement
 	}
 	var b strings.Builder
@@ -377,9 +371,9 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 			return nil, err
 		}
 		e.Seq, lastSeq = max(e.Seq, received), max(lastSeq, lastReceived)
-		e.Kind, e.Run = Started, e.ID
-		if Kind(kind) == Noted {
-			e.Kind, e.Event = Noted, new(Event)
+		e.Kind, e.Run = KindStarted, e.ID
+		if Kind(kind) == KindNoted {
+			e.Kind, e.Event = KindNoted, new(Event)
 			if json.Unmarshal([]byte(event), e.Event) != nil {
 				rejected++
 				continue
@@ -391,13 +385,13 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 			continue
 		}
 		list = append(list, e)
-		if e.Kind == Noted || Kind(kind) == Started && lastAt == at {
+		if e.Kind == KindNoted || Kind(kind) == KindStarted && lastAt == at {
 			continue
 		}
 		last := e
-		last.ID, last.Kind, last.Seq = e.ID+".last", Seen, lastSeq
-		if Kind(kind) == Stopped {
-			last.Kind = Stopped
+		last.ID, last.Kind, last.Seq = e.ID+".last", KindSeen, lastSeq
+		if Kind(kind) == KindStopped {
+			last.Kind = KindStopped
 		}
 		last.Received, last.At, last.Time = time.Unix(0, lastReceived).UTC(), time.Unix(0, lastAt).UTC(), time.Unix(0, lastTold).UTC()
 		list = append(list, last)

@@ -56,7 +56,7 @@ func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, erro
 		l.Items = append(l.Items, i)
 	}
 	for _, e := range h.list {
-		if e.Kind != Noted || !within(e.At, from, to) {
+		if e.Kind != KindNoted || !within(e.At, from, to) {
 			continue
 		}
 		event := *e.Event

@@ -62,7 +62,7 @@ const incidentMarkdown = `| Time (UTC) | What | Change |
 func TestTimeline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := fileIn(t)
+		s, _ := fileIn(t, nil)
 		midnight := time.Now()
 		incident(t, s)
 		require.Equal(t, incidentText, timeline(t, s).String())

@@ -15,7 +15,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
 func main() {
@@ -42,14 +43,14 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	schedule, err := downtime.ParseSchedule(*file, document)
+	windows, err := schedule.Parse(*file, document)
 	if err != nil {
 		return err
 	}
-	opts := &downtime.CalendarOptions{Name: *name, URL: *url, Operators: *operators}
+	opts := &status.CalendarOptions{Name: *name, URL: *url, Operators: *operators}
 	if info, err := os.Stat(*file); err == nil {
 		opts.Revised = info.ModTime()
 	}
-	_, err = stdout.Write(schedule.Calendar(now, opts))
+	_, err = stdout.Write(status.Calendar(windows, now, opts))
 	return err
 }

@@ -19,6 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/downtime/status"
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 // now is in the middle of the random documents.
@@ -29,18 +32,18 @@ var now = time.Date(2026, 10, 24, 12, 34, 56, 0, time.UTC)
 func TestFeedsAreReadBack(t *testing.T) {
 	t.Parallel()
 	events, changed := 0, 0
-	for seed := range uint64(60) {
+	for seed := range testsize.Pick[uint64](60, 60, 3000) {
 		random := &random{rand.New(rand.NewPCG(seed, 0))}
 		document := random.document(t)
-		schedule, err := downtime.ParseSchedule("windows.json", document)
+		windows, err := schedule.Parse("windows.json", document)
 		require.NoError(t, err, "seed %d: %s", seed, document)
 		for _, operators := range []bool{true, false} {
-			feed := schedule.Calendar(now, &downtime.CalendarOptions{URL: "https://status.example/", Operators: operators})
+			feed := status.Calendar(windows, now, &status.CalendarOptions{URL: "https://status.example/", Operators: operators})
 			read, err := ics.ParseCalendar(bytes.NewReader(feed))
 			require.NoError(t, err, "seed %d", seed)
 			var over, next []event
-			for o := range schedule.Occurrences(now.Add(-30*24*time.Hour), now.Add(366*24*time.Hour)) {
-				public := o.Window.Mode != downtime.ModeRehearse && !now.Before(o.Announced())
+			for o := range windows.Occurrences(now.Add(-30*24*time.Hour), now.Add(366*24*time.Hour)) {
+				public := o.Window.Mode != schedule.ModeRehearse && !now.Before(o.Announced())
 				if (!operators && !public) || !o.Start.Before(o.End) {
 					continue
 				}
@@ -83,12 +86,12 @@ func TestFeedOfAGuard(t *testing.T) {
 	t.Parallel()
 	start := time.Now().Add(time.Hour).Truncate(time.Second)
 	document := fmt.Appendf(nil, "windows: [{id: w, title: Upgrade, start: %s, duration: 2h, announce: 1d}]", start.UTC().Format(time.RFC3339))
-	guard, err := downtime.Open(t.Context(), downtime.Bytes("windows.yaml", document), &downtime.Options{
-		Service: "Shop, and more", Logger: slog.New(slog.DiscardHandler),
-	})
+	guard, err := downtime.Open(t.Context(), downtime.Bytes("windows.yaml", document), &downtime.Options{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, guard.Close()) })
-	server := httptest.NewServer(guard.PublicStatusHandler())
+	users, err := status.PublicHandler(guard, &status.Options{Service: "Shop, and more"})
+	require.NoError(t, err)
+	server := httptest.NewServer(users)
 	t.Cleanup(server.Close)
 	read, err := ics.ParseCalendarFromUrl(server.URL+"/calendar.ics", server.Client())
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ import (
 	"github.com/robfig/cron/v3"
 	"github.com/teambition/rrule-go"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 func main() {
@@ -88,7 +88,7 @@ func printCases(out io.Writer) error {
 }
 
 func byDowntime(c nightly, start, end time.Time) ([]time.Time, error) {
-	s, err := downtime.ParseSchedule("windows.yaml", fmt.Appendf(nil,
+	s, err := schedule.Parse("windows.yaml", fmt.Appendf(nil,
 		"windows: [{id: nightly, start: %q, timezone: %q, duration: 1h, repeat: FREQ=DAILY}]", c.start, c.zone))
 	if err != nil {
 		return nil, err

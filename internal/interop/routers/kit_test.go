@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/observe"
 )
 
@@ -127,7 +128,7 @@ func (k *rig) begin(mode string) {
 	k.windows.changed <- struct{}{}
 	require.Eventually(k.t, func() bool {
 		rep, err := k.service.guard.Report("upgrade")
-		return err == nil && rep.Phase >= downtime.PhaseDraining
+		return err == nil && rep.Phase >= schedule.PhaseDraining
 	}, time.Minute, time.Millisecond)
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/codes"
 
-	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 func TestClosedWindow(t *testing.T) {
@@ -185,6 +185,6 @@ func TestRun(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), "127.0.0.1:0", "mux", "windows.yaml", false), `no router "mux"`)
 	text, err := os.ReadFile("windows.yaml")
 	require.NoError(t, err)
-	_, err = downtime.ParseSchedule("windows.yaml", text)
+	_, err = schedule.Parse("windows.yaml", text)
 	require.NoError(t, err)
 }

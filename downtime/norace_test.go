@@ -1,5 +1,0 @@
-//go:build !race
-
-package downtime_test
-
-const raced = false

@@ -1,0 +1,343 @@
+package downtime
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+)
+
+// An occurrence is one occurrence of a window as this guard keeps it, from a while before
+// it is announced until it is over and let go. It never changes: [occurrence.step] makes
+// the next one. Only its tally counts on.
+type occurrence struct {
+	schedule.Occurrence                     // Start and End are what holds in this process
+	documented          schedule.Occurrence // as the document last had it
+	said                said
+	phase               schedule.Phase // by the clock; it overruns; never draining, which is measured: see stage
+	began               time.Time      // when it was first seen in progress
+	epoch               uint64         // of the view that first had it in progress; 0: none has
+	asks                bool           // the quorum is asked about it
+	asked               bool           // and was, while it was in progress
+	waits               bool           // it is closed before its start, or after its end, until the quorum agrees
+	unfinished          bool           // it ended while its work seemed to go on
+	gone                bool           // it is too far away, withdrawn, or long over: forget it
+	next                time.Time      // when the next step is due; the zero time: by the clock never
+	overrunMax          time.Duration
+	*tally
+}
+
+// A tally is what is measured of an occurrence.
+type tally struct {
+	refused  atomic.Int64  // requests and work; of a rehearsal, what it would have refused
+	bypassed atomic.Int64  // requests let in all the same
+	quiet    atomic.Int64  // from began to when it was first seen quiet, in ns, and one more; 0: not yet
+	gate     atomic.Uint32 // gateOpen, gateSealing or gateSealed: see running.seal
+	drained  atomic.Bool   // Drain has reported it quiet
+}
+
+// facts are all that a step depends on, besides the occurrence before.
+type facts struct {
+	now   time.Time
+	epoch uint64 // of the view that is being made
+
+	// What the document says.
+	planned     *schedule.Occurrence // of this occurrence; nil: nothing
+	lost        bool                 // it has no window of that id
+	ended       bool                 // by actual.end the occurrence is over
+	allowShrink bool                 // it may lose windows in progress
+
+	command *said      // what was just said here; nil: nothing
+	quorum  *agreement // nil: this process decides alone
+	working bool       // what bypasses the window is running
+	drained bool       // Drain has reported that the window is quiet
+
+	reminders  []time.Duration
+	overrunMax time.Duration
+}
+
+const (
+	// lead is how long before it is announced an occurrence is followed, and how long after
+	// its end it is remembered.
+	lead = time.Hour
+
+	// setBack is by how much a clock may be set back after a window's end before the
+	// window is in progress again.
+	setBack = time.Minute
+)
+
+// step returns the occurrence as it is by the facts. It is the law of a window: all that
+// changes the phase of one happens here.
+func (o occurrence) step(f facts) occurrence {
+	before := o.phase
+	o.next, o.gone, o.overrunMax = time.Time{}, false, f.overrunMax
+	if f.planned != nil {
+		o.documented = *f.planned
+	}
+	if f.command != nil {
+		o.said = *f.command
+	}
+	o.said = o.said.stillAbout(o.documented)
+	holds := o.said.appliedTo(o.documented)
+	watch := holds.Announced().Add(-lead - askAhead)
+	hasPlan := f.planned != nil || o.said.isSaid() && !f.now.Before(o.documented.End)
+	coming := hasPlan && f.now.Before(holds.End)
+	over := o.tally != nil && !f.now.Before(o.End)
+
+	switch {
+	case coming && f.now.Before(watch) && (o.tally == nil || !o.isAt(holds)) && !o.said.isSaid() && (f.quorum == nil || !f.quorum.all):
+		o.due(f.now, watch) // it is too far away
+		o.phase, o.gone = schedule.PhaseOpen, true
+		return o
+	case coming && !o.wasOver(holds, f.now):
+		o.goOn(holds, f)
+	case o.tally == nil: // it was over before it was followed
+		o.Occurrence, o.phase, o.tally = holds, schedule.PhaseCompleted, &tally{}
+	case o.phase == schedule.PhaseCompleted:
+	case !over && o.phase.Before(schedule.PhaseInProgress): // withdrawn, or called off
+		o.phase, o.gone = schedule.PhaseOpen, true
+		return o
+	case !over && o.isLocal() && f.lost && !f.allowShrink && !o.isEnded(f):
+		// The document has lost what began here by a command. It is kept to its end, as
+		// schedule.Keeping keeps what began by the document.
+		o.due(f.now, o.End)
+	case over && o.isOn() && o.isUnfinished(f) && o.Window.Overrun != schedule.OverrunReopen && f.now.Before(o.End.Add(f.overrunMax)):
+		if f.planned != nil && f.planned.Window.Mode == o.Window.Mode && f.planned.Window.Scope.Key() == o.Window.Scope.Key() {
+			o.Window = f.planned.Window // it may say more by now
+		}
+		o.phase = schedule.PhaseOverrun
+		o.due(f.now, o.End.Add(f.overrunMax))
+	default:
+		o.unfinished = over && o.isOn() && o.isUnfinished(f)
+		if hasPlan { // when it was over
+			o.Start, o.End = holds.Start, holds.End
+		}
+		o.phase = schedule.PhaseCompleted
+	}
+	o.due(f.now, o.documented.Next(f.now)) // then something else may be pending
+	o.consult(f)
+	latest := o.End
+	if latest.Before(o.documented.End) {
+		latest = o.documented.End
+	}
+	o.gone = o.phase == schedule.PhaseCompleted && before == o.phase && !o.asks && f.now.Sub(latest) > lead
+	return o
+}
+
+// goOn follows an occurrence that is not over.
+//
+// The clock alone never takes a phase back: a window that was announced or has begun stays
+// so when the clock is set back, because users know of it, and Drain may have reported it
+// quiet. Only the document or a command puts it off, and then it begins anew.
+func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
+	phase := holds.Phase(f.now)
+	same := o.tally != nil && o.Window.Mode == holds.Window.Mode && o.Window.Scope.Key() == holds.Window.Scope.Key()
+	switch {
+	case same && o.isAt(holds) && o.phase != schedule.PhaseCompleted:
+		if phase.Before(o.phase) {
+			phase = o.phase
+		}
+	case same && o.phase.Before(schedule.PhaseInProgress):
+	case same && o.phase != schedule.PhaseCompleted && phase == schedule.PhaseInProgress: // its times were moved
+	default:
+		o.tally, o.began, o.epoch, o.asked, o.unfinished = &tally{}, time.Time{}, 0, false, false
+	}
+	o.Occurrence, o.phase = holds, phase
+	if o.isOn() && o.epoch == 0 {
+		o.began, o.epoch = f.now, f.epoch
+	}
+	o.due(f.now, holds.Next(f.now))
+	for _, r := range f.reminders {
+		if r <= o.Window.Announce {
+			o.due(f.now, o.Start.Add(-r))
+		}
+	}
+}
+
+// consult finds out what an occurrence has to do with the quorum.
+func (o *occurrence) consult(f facts) {
+	o.asks, o.waits = false, false
+	if f.quorum == nil || !o.Window.Mode.Closes() {
+		return
+	}
+	open := f.quorum.open[o.Window.ID]
+	switch {
+	case o.isOn():
+		o.asks, o.asked = true, true
+	case o.phase == schedule.PhaseCompleted:
+		o.asked = o.asked && !open
+		o.asks = o.asked || f.quorum.all
+		o.waits = o.asks && !open
+	default:
+		// The quorum is asked a little before its word is needed, so that a window that comes
+		// near does not close anything for a moment.
+		needed := o.Announced()
+		if at := o.Start.Add(-lead); at.Before(needed) {
+			needed = at
+		}
+		ask := needed.Add(-askAhead)
+		o.asks = !f.now.Before(ask) || f.quorum.all
+		o.waits = (!f.now.Before(needed) || f.quorum.all || f.quorum.refused[o.Window.ID]) && !open
+		o.due(f.now, ask)
+		o.due(f.now, needed)
+	}
+}
+
+// due says that a step is needed at t, unless that is past.
+func (o *occurrence) due(now, t time.Time) {
+	if t.After(now) && (o.next.IsZero() || t.Before(o.next)) {
+		o.next = t
+	}
+}
+
+// isAt reports whether the times are still the same.
+func (o *occurrence) isAt(holds schedule.Occurrence) bool {
+	return o.Start.Equal(holds.Start) && o.End.Equal(holds.End) &&
+		o.Announced().Equal(holds.Announced()) && o.Cutoff().Equal(holds.Cutoff())
+}
+
+// wasOver reports whether the occurrence was over already, and the clock set back a little.
+func (o *occurrence) wasOver(holds schedule.Occurrence, now time.Time) bool {
+	return o.tally != nil && o.phase == schedule.PhaseCompleted && o.isAt(holds) &&
+		o.Window.Mode == holds.Window.Mode && o.Window.Scope.Key() == holds.Window.Scope.Key() &&
+		holds.End.Sub(now) <= setBack
+}
+
+// isEnded reports whether somebody has ended the occurrence, here or in the document.
+func (o *occurrence) isEnded(f facts) bool { return f.ended || !o.said.completed.IsZero() }
+
+// isUnfinished reports whether the work that the window is for seems to go on in this
+// process.
+func (o *occurrence) isUnfinished(f facts) bool {
+	return o.Window.Mode.Closes() && !o.isEnded(f) && (f.drained || f.working)
+}
+
+// isOn reports whether the window is in progress, or overruns.
+func (o *occurrence) isOn() bool {
+	return o.phase == schedule.PhaseInProgress || o.phase == schedule.PhaseOverrun
+}
+
+// isShut reports whether the window refuses what its mode refuses.
+func (o *occurrence) isShut() bool { return o.Window.Mode.Closes() && (o.isOn() || o.waits) }
+
+// rehearses reports whether the window counts what it would refuse.
+func (o *occurrence) rehearses() bool {
+	return o.Window.Mode == schedule.ModeRehearse && o.phase == schedule.PhaseInProgress
+}
+
+// isLocal reports whether its times are not the document's.
+func (o *occurrence) isLocal() bool {
+	return !o.Start.Equal(o.documented.Start) || !o.End.Equal(o.documented.End)
+}
+
+// isShown reports whether the occurrence matters to anybody.
+func (o *occurrence) isShown() bool { return o.phase != schedule.PhaseCompleted || o.asks }
+
+// drains reports whether the window is in progress and was not seen quiet yet.
+func (o *occurrence) drains() bool {
+	return o.isOn() && o.Window.ID != "" && o.Window.Mode != schedule.ModeAnnounce && o.quiet.Load() == 0
+}
+
+// stage is the phase by the clock and by what runs.
+func (o *occurrence) stage() schedule.Phase {
+	if o.phase == schedule.PhaseInProgress && o.drains() {
+		return schedule.PhaseDraining
+	}
+	return o.phase
+}
+
+// end is when the window was to end, which may be past. The zero time means when something
+// is known.
+func (o *occurrence) end() time.Time {
+	if o.waits && !o.isOn() {
+		return time.Time{}
+	}
+	return o.End
+}
+
+// knownEnd is end, or the zero time for a window that overruns.
+func (o *occurrence) knownEnd() time.Time {
+	if o.phase == schedule.PhaseOverrun {
+		return time.Time{}
+	}
+	return o.end()
+}
+
+// until is when refused clients may come back. The zero time means soon.
+func (o *occurrence) until() time.Time {
+	if o.phase == schedule.PhaseOverrun {
+		return o.End.Add(o.overrunMax)
+	}
+	return o.end()
+}
+
+// reason is what users read.
+func (o *occurrence) reason() string {
+	switch w := o.Window; {
+	case o.waits && !o.isOn():
+		return "This part of the service is closed for a moment, until all of its replicas agree."
+	case w.Message != "":
+		return w.Message
+	case w.Mode == schedule.ModeReadOnly:
+		return "Changes are not possible during maintenance."
+	}
+	return "This part of the service is down for maintenance."
+}
+
+func (t *tally) quietAfter() (time.Duration, bool) {
+	q := t.quiet.Load()
+	return time.Duration(max(0, q-1)), q > 0
+}
+
+// standIn is in progress while something is not known: the document, or the quorum's word.
+func standIn(w *schedule.Window, since time.Time) *occurrence {
+	return &occurrence{
+		Occurrence: schedule.Occurrence{Planned: since, Start: since, Window: w},
+		phase:      schedule.PhaseInProgress,
+		tally:      &tally{},
+	}
+}
+
+// said is what Begin, Complete and Extend said in this process. It holds until the
+// document says something else than it did then.
+type said struct {
+	start, end       time.Time // as the document had them at the time of the command
+	began            time.Time // by Begin
+	until, completed time.Time // by Extend; by Complete
+}
+
+func (s said) isSaid() bool { return !s.began.IsZero() || !s.until.IsZero() || !s.completed.IsZero() }
+
+// stillAbout is what still holds of an occurrence, as the document has it now.
+func (s said) stillAbout(o schedule.Occurrence) said {
+	if !o.Start.Equal(s.start) {
+		s.began = time.Time{}
+	}
+	if !o.End.Equal(s.end) {
+		s.until, s.completed = time.Time{}, time.Time{}
+	}
+	return s
+}
+
+func (s said) appliedTo(o schedule.Occurrence) schedule.Occurrence {
+	if !s.began.IsZero() {
+		o.Start = s.began
+	}
+	if !s.until.IsZero() {
+		o.End = s.until
+	}
+	if !s.completed.IsZero() {
+		o.End = s.completed
+	}
+	return o
+}
+
+// occurrenceKey tells occurrences apart.
+type occurrenceKey struct {
+	id      string
+	planned int64
+}
+
+func keyOf(o schedule.Occurrence) occurrenceKey {
+	return occurrenceKey{o.Window.ID, o.Planned.Unix()}
+}

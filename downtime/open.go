@@ -1,0 +1,184 @@
+package downtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/live"
+)
+
+// Open loads the document and starts to guard. ctx bounds the opening only; the guard
+// lives until [Guard.Close].
+//
+// A document that cannot be had or is faulty is no error, for a service must start: the
+// guard does what [Options].Boot says, logs it, and goes on trying. Try documents with
+// [schedule.Parse] before they are shipped. An error is a nil source, nonsense in the
+// options, or the cause of ctx's end.
+func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
+	if src == nil {
+		return nil, errors.New("downtime: the source is nil")
+	}
+	o, err := opts.resolve()
+	if err != nil {
+		return nil, err
+	}
+	pass, err := newPasses(o.Pass)
+	if err != nil {
+		return nil, err
+	}
+	var past *bypass
+	if o.Bypass != nil {
+		if past, err = newBypass(o.Bypass, o.Logger); err != nil {
+			return nil, err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	lifetime, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	g := &Guard{
+		opts:     o,
+		pass:     pass,
+		bypass:   past,
+		running:  newRunning(time.Now()),
+		cancel:   cancel,
+		done:     lifetime.Done(),
+		ended:    make(chan struct{}),
+		attended: make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+	}
+	g.quiet.running = g.running
+	g.streams.opts, g.herald.opts = &g.opts, &g.opts
+	g.changed.init()
+	if o.Quorum != nil {
+		g.asker = &asker{
+			quorum: o.Quorum, again: make(chan struct{}, 1),
+			tell: g.tellQuorum, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
+		}
+	}
+	g.keeper = live.Start(lifetime, src, live.Options[schedule.Schedule]{
+		Parse:      parseKeeping,
+		OnUpdate:   func(*live.Snapshot[schedule.Schedule]) { g.ring() },
+		OnStatus:   func(live.Status) { g.ring() },
+		Poll:       o.Poll,
+		StaleAfter: o.StaleAfter,
+		LastGood:   o.LastGood,
+		Fallback:   o.Fallback,
+		Logger:     o.Logger,
+	})
+	if err := g.await(ctx); err != nil {
+		cancel()
+		_ = g.keeper.Close()
+		return nil, err
+	}
+	g.tick(time.Now())
+	go g.run(lifetime)
+	if g.asker == nil {
+		close(g.attended)
+		return g, nil
+	}
+	asked := make(chan struct{})
+	go func() {
+		defer close(g.attended)
+		g.asker.run(lifetime, asked)
+	}()
+	select {
+	case <-asked:
+	case <-ctx.Done():
+		_ = g.Close()
+		return nil, context.Cause(ctx)
+	}
+	return g, nil
+}
+
+// await waits for the first document, as the boot policy has it. A document that is
+// missing or out of reach may come any moment; one that is there and faulty is not worth
+// the wait.
+func (g *Guard) await(ctx context.Context) error {
+	const look = 100 * time.Millisecond
+	bounded, cancel := context.WithTimeout(ctx, g.opts.BootTimeout)
+	defer cancel()
+	err := g.keeper.Ready(bounded)
+	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil && !isFaulty(g.keeper.Status().Err) {
+		again := time.NewTimer(look) // because a second failure rings no bell
+		select {
+		case <-g.wake:
+		case <-again.C:
+		case <-bounded.Done():
+		}
+		again.Stop()
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if g.keeper.Snapshot() == nil {
+		if status := g.keeper.Status(); status.Err != nil {
+			err = status.Err
+		}
+		g.opts.Logger.Error("no maintenance schedule yet", "boot", g.opts.Boot.String(), "err", err)
+	}
+	return nil
+}
+
+// isFaulty says whether it is the document itself that is at fault.
+func isFaulty(err error) bool {
+	var fault *schedule.Fault
+	return errors.As(err, &fault)
+}
+
+// tellQuorum is what to tell the quorum now.
+func (g *Guard) tellQuorum() (windows map[string]bool) {
+	g.agree(func(a agreement) agreement {
+		windows = g.wanted(g.view.Load())
+		return a.telling(windows)
+	})
+	return windows
+}
+
+// settleQuorum makes what the quorum has answered hold.
+func (g *Guard) settleQuorum(told, open map[string]bool, err error) {
+	var before error
+	g.agree(func(a agreement) agreement {
+		before = a.err
+		return a.settled(told, open, err)
+	})
+	switch {
+	case err != nil:
+		g.quorumFailures.Add(1)
+		if before == nil || before.Error() != err.Error() {
+			g.opts.Logger.Warn("quorum of maintenance windows does not answer: what is near is closed", "err", err)
+		}
+	case before != nil:
+		g.opts.Logger.Info("quorum of maintenance windows answers again")
+	}
+}
+
+// parseKeeping parses a document and keeps what is in progress and no longer in it.
+func parseKeeping(name string, data []byte, prev *schedule.Schedule) (*schedule.Schedule, []error, error) {
+	s, err := schedule.Parse(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now()
+	s = s.Keeping(prev, now)
+	return s, heldFaults(s, name, now), nil
+}
+
+// heldFaults tells of the windows that are kept though the document has lost them.
+func heldFaults(s *schedule.Schedule, name string, now time.Time) []error {
+	var faults []error
+	for o := range s.Kept() {
+		if o.Phase(now) == schedule.PhaseInProgress {
+			how := "gone from the document while in progress"
+			if s.Window(o.Window.ID) != o.Window {
+				how = "in progress, though by the document it no longer takes place,"
+			}
+			faults = append(faults, &schedule.Fault{File: name, Window: o.Window.ID, Err: fmt.Errorf(
+				"is %s and is kept to its end, %s", how, o.End.Format(time.RFC3339))})
+		}
+	}
+	return faults
+}

@@ -1,0 +1,214 @@
+package downtime
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+)
+
+// Options of a [Guard]. Nil options are the defaults.
+type Options struct {
+	// Pass lists what always passes, is never counted and never refused: paths, with a
+	// method before them where one matters, as patterns of net/http ("GET /healthz").
+	// A request must be written just so; doubt means that it does not pass. Nil:
+	// [DefaultPass]. Empty but not nil: nothing.
+	Pass []string
+
+	// Classify says what a request does, where its method does not tell: GraphQL is all
+	// POST. It must not read the body that the handler needs. Nil: the safe methods of
+	// RFC 9110 §9.2.1 (GET, HEAD, OPTIONS, TRACE) read and all others write.
+	Classify func(*http.Request) Effect
+
+	// Long says whether a request takes long, and is therefore refused from a window's
+	// cutoff on. Nil: none does.
+	Long func(*http.Request) bool
+
+	// Boot is what to do as long as no document has ever been read. Empty means
+	// BootWait.
+	Boot Boot
+
+	// BootTimeout is how long Open waits for a first document, and with BootClosed and
+	// BootOpen for the first attempt. 0: 10 s.
+	BootTimeout time.Duration
+
+	// Poll is the time between loads of the document, varied by a tenth. 0: 15 s.
+	Poll time.Duration
+
+	// LastGood names a file in which the last accepted document is kept, for a start
+	// without source. Empty: none.
+	LastGood string
+
+	// Fallback is the document for a start with neither source nor last good copy,
+	// usually an embedded one. Empty: none.
+	Fallback []byte
+
+	// StaleAfter is how long the source may be silent or failing before the document
+	// counts as stale, in Stats and on the status page; nothing else changes. 0: never.
+	StaleAfter time.Duration
+
+	// RetryMax bounds Retry-After. 0: 1 h.
+	RetryMax time.Duration
+
+	// RetryJitter is what is at most added to the time to a window's end, each time at
+	// random, so that not all return in the same second; and never more than a quarter of
+	// the window. 0: 30 s. Negative: nothing.
+	RetryJitter time.Duration
+
+	// Service is what users call the service, a few words for pages and calendars.
+	// Empty: they say "maintenance" alone.
+	Service string
+
+	// CORS is the application's own CORS middleware, put around refusals, so that they
+	// carry the headers that its answers carry and a page of another origin can read
+	// them; Access-Control-Expose-Headers then has Retry-After besides. A preflight
+	// request in the scope of a window is answered by it, and neither counted nor refused: a
+	// refused one would hide the refusal from the page. Nil: refusals carry no such
+	// headers, and a preflight request is refused as any other.
+	CORS func(http.Handler) http.Handler
+
+	// StatusURL is the address of a page that tells users how things stand: an http or https
+	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
+	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
+	// before the handler is called; refusals too, and in their body. Windows that
+	// rehearse are not told of. Where it is a URL, calendars and programs are told it by the
+	// status handlers. [Guard.PublicStatusHandler] makes such a page. Keep it out of all
+	// scopes. Empty: none.
+	StatusURL string
+
+	// Reminders are how long before the start of a window [Guard.Events] reminds of it,
+	// as far as it is announced by then. Nil: 24 h, 1 h and 10 min. Empty but not nil:
+	// none.
+	Reminders []time.Duration
+
+	// OverrunMax is for how long after its planned end a window is held closed while its
+	// work is unfinished: see [Guard]. 0: 1 h.
+	OverrunMax time.Duration
+
+	// Quorum makes this guard one of many that are drained together: see [Quorum]. The
+	// guard does not close it. Nil: this process decides alone.
+	Quorum Quorum
+
+	// StreamJitter is what is at most added to a window's start, each time at random, before
+	// a stream is ended, so that not all come back in the same moment; and never more than a
+	// quarter of the window. So long, at least, draining takes. 0: 5 s. Negative: nothing.
+	StreamJitter time.Duration
+
+	// Bypass lets operators in all the same. Nil: nobody.
+	Bypass *Bypass
+
+	// Logger is told each change of phase once, and of trouble with the document. Nil:
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// Boot is what a guard does before it has ever read a document.
+type Boot string
+
+// The boot policies.
+const (
+	// BootWait makes Open wait up to BootTimeout for a document that is missing, empty
+	// or out of reach, and after that refuses what writes until there is one. For a document
+	// that is there and faulty it does not wait, for that will not mend itself.
+	BootWait Boot = "wait"
+	// BootClosed refuses everything until there is a document.
+	BootClosed Boot = "closed"
+	// BootOpen refuses nothing until there is a document.
+	BootOpen Boot = "open"
+)
+
+const (
+	defaultBootTimeout  = 10 * time.Second
+	defaultRetryMax     = time.Hour
+	defaultRetryJitter  = 30 * time.Second
+	defaultOverrunMax   = time.Hour
+	defaultStreamJitter = 5 * time.Second
+)
+
+// resolve checks options and fills in the defaults.
+func (o *Options) resolve() (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	var errs []error
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"BootTimeout", opts.BootTimeout},
+		{"Poll", opts.Poll},
+		{"StaleAfter", opts.StaleAfter},
+		{"RetryMax", opts.RetryMax},
+		{"OverrunMax", opts.OverrunMax},
+	} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("downtime: Options.%s must not be negative, got %v", d.name, d.value))
+		}
+	}
+	opts.Boot = cmp.Or(opts.Boot, BootWait)
+	if opts.Boot != BootWait && opts.Boot != BootClosed && opts.Boot != BootOpen {
+		errs = append(errs, fmt.Errorf("downtime: Options.Boot must be one of the constants, got %q", opts.Boot))
+	}
+	if err := checkStatusURL(opts.StatusURL); err != nil {
+		errs = append(errs, err)
+	}
+	opts.BootTimeout = cmp.Or(opts.BootTimeout, defaultBootTimeout)
+	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, defaultRetryMax))
+	opts.RetryJitter = max(0, cmp.Or(opts.RetryJitter, defaultRetryJitter))
+	opts.OverrunMax = cmp.Or(opts.OverrunMax, defaultOverrunMax)
+	if opts.Reminders == nil {
+		opts.Reminders = []time.Duration{24 * time.Hour, time.Hour, 10 * time.Minute}
+	}
+	for _, r := range opts.Reminders {
+		if r <= 0 {
+			errs = append(errs, fmt.Errorf("downtime: Options.Reminders must be positive, got %v", r))
+		}
+	}
+	opts.Reminders = slices.Clone(opts.Reminders)
+	slices.Sort(opts.Reminders)
+	opts.StreamJitter = max(0, cmp.Or(opts.StreamJitter, defaultStreamJitter))
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	if opts.Pass == nil {
+		opts.Pass = DefaultPass()
+	}
+	return opts, errors.Join(errs...)
+}
+
+// checkStatusURL keeps what would end a header field or a link.
+func checkStatusURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	plain := !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"\\^`{|}", r) })
+	if err == nil && plain &&
+		((u.Scheme == "https" || u.Scheme == "http") && u.Host != "" || u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/")) {
+		return nil
+	}
+	return fmt.Errorf(`downtime: Options.StatusURL must be an http or https URL, or a path that begins with "/", got %q`, clip(text))
+}
+
+// String returns "wait", "closed" or "open".
+func (b Boot) String() string { return string(cmp.Or(b, BootWait)) }
+
+// window is what stands in for a schedule while there is none, nil when nothing does.
+func (b Boot) window() *schedule.Window {
+	w := &schedule.Window{Timezone: time.UTC, Message: "The maintenance schedule has not been read yet."}
+	switch b {
+	case BootClosed:
+		w.Mode = schedule.ModeClosed
+	case BootOpen:
+		return nil
+	default:
+		w.Mode = schedule.ModeReadOnly
+	}
+	return w
+}

@@ -1,6 +1,0 @@
-//go:build race
-
-package downtime_test
-
-// raced: the race detector slows what only computes tenfold, and finds nothing in it.
-const raced = true

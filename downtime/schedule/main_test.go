@@ -1,0 +1,3 @@
+package schedule_test
+
+import _ "time/tzdata" // the zones are tested wherever the tests run

@@ -1,0 +1,280 @@
+package schedule
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// Parse reads a document of windows, JSON or YAML. name is the document's name in errors.
+//
+// The root holds windows, a list that may be empty but must be there, freezes and
+// allowShrink (see [Schedule.Keeping]). A window has id, start, duration, and any of title,
+// message, owner, runbook, timezone, announce, cutoff, rollback, mode, scope, repeat,
+// except, overrun and actual. start is a wall clock time of timezone,
+// "2026-12-06T02:00", or an instant, with Z or an offset. Durations are Go's, with days
+// before them: "90m", "3d", "1d12h".
+//
+// repeat is a rule of RFC 5545 §3.3.10: FREQ (DAILY, WEEKLY, MONTHLY or YEARLY),
+// INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT (at most 10,000) or UNTIL: a
+// date, a wall clock time of timezone, or with Z an instant. Its other parts are refused,
+// and so is what can never occur. What repeats is the wall clock time, also when start is
+// an instant: by timezone, UTC without one. A start that the rule does not hit is where
+// it begins to count and does not take place, which RFC 5545 §3.8.5.3 leaves undefined.
+//
+// except lists days of the rule on which the window does not take place, as dates or wall
+// clock times of start; any other day is refused, because it is probably a mistake. A
+// freeze has from and to, and any of timezone and reason. from and to are instants, or
+// dates or wall clock times of timezone; a date in to is the last day. A window that is
+// longer than its period is refused.
+//
+// Unknown fields are refused. The error is [Faults], all of them.
+func Parse(name string, data []byte) (*Schedule, error) {
+	p := parser{
+		Reader: document.NewReader(name),
+		zones:  map[string]zone{}, scopes: map[string]*matcher{}, lines: map[string]int{},
+	}
+	s := p.schedule(p.Parse(data))
+	if found := p.Faults(); len(found) > 0 {
+		return nil, newFaults(name, found)
+	}
+	return s, nil
+}
+
+// A parser turns a document into a schedule.
+type parser struct {
+	*document.Reader
+	zones  map[string]zone
+	scopes map[string]*matcher // by key, shared by the windows that have them
+	lines  map[string]int      // of windows, by id
+	frozen frozen              // shared by the windows that repeat
+}
+
+// MaxDuration bounds every duration of a document, because a maintenance window longer than
+// a year is probably a mistake.
+const MaxDuration = 366 * 24 * time.Hour
+
+const maxElements = 1000 // of any list but that of windows
+
+func (p *parser) schedule(root document.Value) *Schedule {
+	if root.Present() && !root.Is(document.Map) {
+		root.Faultf("the document must be a map, got %v", root.Node().Kind)
+	}
+	if !root.Is(document.Map) {
+		return nil
+	}
+	m := root.Map()
+	list := m.Field("windows")
+	if !list.Present() {
+		root.Faultf("windows: is required; a schedule without windows says []")
+	}
+	freezes := p.freezes(m.Field("freezes"))
+	p.frozen = newFrozen(freezes)
+	var windows []*Window
+	if list.Is(document.List) {
+		windows = make([]*Window, 0, len(list.Node().Items))
+	}
+	for _, v := range list.List(math.MaxInt) {
+		windows = append(windows, p.named(v))
+	}
+	shrink := m.Field("allowShrink").Bool()
+	m.Done()
+	if p.Count() > 0 {
+		return nil
+	}
+	return newSchedule(windows, freezes, shrink)
+}
+
+// named reads a window, and names it in its faults where it has an id that can be named.
+func (p *parser) named(v document.Value) *Window {
+	id := v.Node().Get("id")
+	if id == nil || id.Kind != document.String || !ValidID(id.Text) {
+		return p.window(v)
+	}
+	v = v.About(id.Text)
+	if line, twice := p.lines[id.Text]; twice {
+		v.Map().Field("id").Faultf("is already used on line %d", line)
+	} else {
+		p.lines[id.Text] = id.Line
+	}
+	return p.window(v)
+}
+
+// window reads a window.
+func (p *parser) window(v document.Value) *Window {
+	before := p.Count()
+	m := v.Map()
+	zone, start := m.Field("timezone"), m.Need("start")
+	w := &Window{
+		ID:       p.id(m.Need("id")),
+		Title:    m.Field("title").Text(200),
+		Message:  m.Field("message").Text(2000),
+		Owner:    m.Field("owner").Text(200),
+		Runbook:  p.link(m.Field("runbook")),
+		Timezone: p.timezone(zone),
+		Duration: m.Need("duration").Duration(MaxDuration),
+		Announce: m.Field("announce").Duration(MaxDuration),
+		Cutoff:   m.Field("cutoff").Duration(MaxDuration),
+		Rollback: m.Field("rollback").Duration(MaxDuration),
+		Mode:     cmp.Or(document.Enum(m.Field("mode"), modes...), ModeClosed),
+		Overrun:  cmp.Or(document.Enum(m.Field("overrun"), OverrunHold, OverrunReopen), OverrunHold),
+		Scope:    p.scope(m.Field("scope")),
+		Actual:   p.actual(m.Field("actual")),
+	}
+	w.Start = p.moment(start, zone.Present(), w.Timezone)
+	repeat := p.repeat(m)
+	m.Done()
+	if p.Count() > before {
+		return w
+	}
+	if w.Rollback > w.Duration {
+		m.Field("rollback").Faultf("must be at most the duration, %v, got %v", w.Duration, w.Rollback)
+	}
+	if repeat != nil {
+		repeat.build(w, p.frozen)
+	} else if err := w.occurrence().check(); err != nil {
+		m.Field("actual").Fault(err)
+	}
+	return w
+}
+
+// ValidID reports whether a window may have that id: letters, digits, '.', '_' and '-',
+// beginning with a letter or digit, at most 100. So ids are fit for logs, metrics'
+// values, headers and command lines.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+func (p *parser) id(v document.Value) string {
+	text := v.Text(100)
+	if v.Is(document.String) && !ValidID(v.Node().Text) {
+		v.Faultf("must be letters, digits, '.', '_' and '-', beginning with a letter or digit, got %q", document.Clip(v.Node().Text))
+	}
+	return text
+}
+
+func (p *parser) link(v document.Value) string {
+	text := v.Text(2000)
+	if text == "" && !(v.Is(document.String) && v.Node().Text == "") {
+		return ""
+	}
+	if u, err := url.Parse(text); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		v.Faultf("must be an http or https URL, got %q", document.Clip(text))
+	}
+	return text
+}
+
+// scope reads a scope and makes it ready for matching. Windows with equal scopes share what
+// is made.
+func (p *parser) scope(v document.Value) Scope {
+	var s Scope
+	if v.Present() {
+		m := v.Map()
+		s.Paths = p.list(m.Field("paths"), checkPath)
+		s.Methods = p.list(m.Field("methods"), checkMethod)
+		s.Hosts = p.list(m.Field("hosts"), checkHost)
+		s.Work = p.list(m.Field("work"), checkWork)
+		m.Done()
+	}
+	key := s.key()
+	made, ok := p.scopes[key]
+	if !ok {
+		made = s.compiled()
+		p.scopes[key] = made
+	}
+	s.matcher = made
+	return s
+}
+
+func (p *parser) list(v document.Value, check func(string) (string, error)) []string {
+	if !v.Is(document.List) {
+		for range v.List(0) { // a fault, where there is something else
+		}
+		return nil
+	}
+	list := make([]string, 0, len(v.Node().Items))
+	for _, item := range v.List(maxElements) {
+		text, ok := textOf(item, 500)
+		if !ok {
+			continue
+		}
+		checked, err := check(text)
+		if err != nil {
+			item.Fault(err)
+			continue
+		}
+		list = append(list, checked)
+	}
+	return list
+}
+
+func (p *parser) actual(v document.Value) Actual {
+	if !v.Present() {
+		return Actual{}
+	}
+	m := v.Map()
+	at := func(v document.Value) time.Time {
+		if v.Null() || !v.Present() {
+			return time.Time{}
+		}
+		t := v.Instant()
+		if t.IsZero() {
+			return t
+		}
+		return sane(v, t)
+	}
+	a := Actual{Begin: at(m.Field("begin")), End: at(m.Field("end")), Until: at(m.Field("until"))}
+	m.Done()
+	return a
+}
+
+func (p *parser) freezes(v document.Value) []Freeze {
+	var freezes []Freeze
+	for _, item := range v.List(maxElements) {
+		if f, ok := p.freeze(item); ok {
+			freezes = append(freezes, f)
+		}
+	}
+	return freezes
+}
+
+func (p *parser) freeze(v document.Value) (Freeze, bool) {
+	before := p.Count()
+	m := v.Map()
+	zone, from, to := m.Field("timezone"), m.Need("from"), m.Need("to")
+	loc := p.timezone(zone)
+	f := Freeze{
+		From:   p.edge(from, zone.Present(), loc, 0),
+		To:     p.edge(to, zone.Present(), loc, 1),
+		Reason: m.Field("reason").Text(2000),
+	}
+	m.Done()
+	if p.Count() > before {
+		return Freeze{}, false
+	}
+	if !f.From.Before(f.To) {
+		to.Faultf("must be after from, %q, got %q", document.Clip(from.Node().Text), document.Clip(to.Node().Text))
+		return Freeze{}, false
+	}
+	return f, true
+}
+
+// textOf reads a string. It is false for anything else, which is a fault where it is there.
+func textOf(v document.Value, limit int) (string, bool) {
+	text := v.Text(limit)
+	return text, v.Is(document.String) && len(v.Node().Text) <= limit
+}
+
+// errNotSupported is errors.ErrUnsupported in better words.
+var errNotSupported = unsupported{}
+
+type unsupported struct{}
+
+func (unsupported) Error() string { return "is not supported" }
+
+func (unsupported) Unwrap() error { return errors.ErrUnsupported }

@@ -1,0 +1,306 @@
+package schedule
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A recurrence is when a window that repeats takes place. The rule runs in civil time:
+// its days, at the clock time of the window's start, are mapped to instants one by one;
+// what except and freezes name falls out; and one occurrence is as Actual says.
+//
+// Occurrences are in the same order by Planned and by Start, and no two have either in
+// common: two days of which the readings are one instant, because the clocks jumped over
+// one of them, make one occurrence.
+type recurrence struct {
+	window *Window
+	rule   *rule
+	second int64 // of the day, by the clock
+	except []int // days, in order
+	frozen frozen
+
+	// adjusted is the occurrence that Actual concerns; of one that nobody adjusted Window
+	// is nil.
+	adjusted Occurrence
+}
+
+// alone is the longest that an occurrence may last without the next one being able to
+// begin before its end. Days are at least so long: the clocks of the zones on record
+// never jumped by more than three hours, but for days that were skipped whole.
+const alone = 20 * time.Hour
+
+// clock is a new clock of the window's zone.
+func (r *recurrence) clock() wallClock { return wallClock{loc: r.window.Timezone} }
+
+// day is the day of which the reading is the last that is not after this one.
+func (r *recurrence) day(reading int64) int { return int(div(reading-r.second, secondsOfDay)) }
+
+// slack is how many days a reading can lie beside the instants around it: see reach.
+const slack = 2
+
+// plannedAfter is the first planned start after t.
+//
+// Besides the rule's own steps there is one for each exception in a row, and one for
+// each freeze.
+func (r *recurrence) plannedAfter(t time.Time) (time.Time, bool) {
+	clock := r.clock()
+	reading, calm := clock.at(t)
+	day := r.day(reading) + 1
+	if !calm {
+		day -= slack
+	}
+	for {
+		var ok bool
+		if day, ok = r.rule.onOrAfter(day); !ok {
+			return time.Time{}, false
+		}
+		start := clock.instant(int64(day)*secondsOfDay + r.second)
+		if start > t.Unix() && !r.excepts(day) {
+			_, to, in := r.frozen.at(start)
+			if !in {
+				return time.Unix(start, 0).In(clock.loc), true
+			}
+			day = max(day, r.day(to)-slack)
+		}
+		day++
+	}
+}
+
+// plannedBy is the last planned start that is not after t.
+func (r *recurrence) plannedBy(t time.Time) (time.Time, bool) {
+	clock := r.clock()
+	reading, calm := clock.at(t)
+	day := r.day(reading)
+	if !calm {
+		day += slack
+	}
+	for {
+		var ok bool
+		if day, ok = r.rule.onOrBefore(day); !ok {
+			return time.Time{}, false
+		}
+		start := clock.instant(int64(day)*secondsOfDay + r.second)
+		if start <= t.Unix() && !r.excepts(day) {
+			from, _, in := r.frozen.at(start)
+			if !in {
+				return time.Unix(start, 0).In(clock.loc), true
+			}
+			day = min(day, r.day(from)+slack)
+		}
+		day--
+	}
+}
+
+// instant is when the window starts on the rule's day.
+func (r *recurrence) instant(day int) time.Time {
+	clock := r.clock()
+	return time.Unix(clock.instant(int64(day)*secondsOfDay+r.second), 0).In(clock.loc)
+}
+
+// end ends the rule with UNTIL.
+func (r *recurrence) end(u until) error {
+	if !u.given {
+		return nil
+	}
+	day := r.day(u.wall)
+	if u.instant {
+		day += slack
+	}
+	last, ok := r.rule.onOrBefore(day)
+	for ok && u.instant && r.instant(last).Unix() > u.wall {
+		last, ok = r.rule.onOrBefore(last - 1)
+	}
+	if !ok {
+		return fmt.Errorf("UNTIL: lies before the first occurrence, %s", r.instant(r.rule.first).Format(time.RFC3339))
+	}
+	r.rule.last = last
+	return nil
+}
+
+func (r *recurrence) excepts(day int) bool {
+	if len(r.except) == 0 {
+		return false
+	}
+	_, found := slices.BinarySearch(r.except, day)
+	return found
+}
+
+// has says whether an occurrence is planned for t.
+func (r *recurrence) has(t time.Time) bool {
+	planned, ok := r.plannedBy(t)
+	return ok && planned.Equal(t)
+}
+
+// occurrence is the one planned for that time.
+func (r *recurrence) occurrence(planned time.Time) Occurrence {
+	if r.isAdjusted(planned) {
+		return r.adjusted
+	}
+	return Occurrence{Planned: planned, Start: planned, End: planned.Add(r.window.Duration), Window: r.window}
+}
+
+func (r *recurrence) isAdjusted(planned time.Time) bool {
+	return r.adjusted.Window != nil && r.adjusted.Planned.Equal(planned)
+}
+
+// after is the first occurrence that starts after t.
+func (r *recurrence) after(t time.Time) (Occurrence, bool) {
+	if a := r.adjusted; a.Window != nil && !a.Planned.After(t) && a.Start.After(t) { // begun late
+		return a, true
+	}
+	planned, ok := r.plannedAfter(t)
+	if ok && r.isAdjusted(planned) && !r.adjusted.Start.After(t) { // begun early
+		planned, ok = r.plannedAfter(planned)
+	}
+	if !ok {
+		return Occurrence{}, false
+	}
+	return r.occurrence(planned), true
+}
+
+// by is the last occurrence that does not start after t.
+func (r *recurrence) by(t time.Time) (Occurrence, bool) {
+	if a := r.adjusted; a.Window != nil && a.Planned.After(t) && !a.Start.After(t) { // begun early
+		return a, true
+	}
+	planned, ok := r.plannedBy(t)
+	if ok && r.isAdjusted(planned) && r.adjusted.Start.After(t) { // begun late
+		planned, ok = r.plannedBy(planned.Add(-1))
+	}
+	if !ok {
+		return Occurrence{}, false
+	}
+	return r.occurrence(planned), true
+}
+
+// around appends the occurrences that matter at t, in order of start: those in
+// progress, the one that ended last, and the one that starts next.
+func (r *recurrence) around(t time.Time, to []Occurrence) []Occurrence {
+	first := len(to)
+	adjusted := r.adjusted.Window != nil && !r.adjusted.Start.After(t) // and not appended yet
+	if last, ok := r.by(t); ok {
+		to = append(to, last)
+		adjusted = adjusted && !last.Planned.Equal(r.adjusted.Planned)
+		for o := last; r.window.Duration > alone; {
+			planned, ok := r.plannedBy(o.Planned.Add(-1))
+			if !ok || !planned.Add(r.window.Duration).After(last.Start) {
+				break
+			}
+			o = r.occurrence(planned)
+			to = append(to, o)
+			adjusted = adjusted && !planned.Equal(r.adjusted.Planned)
+		}
+	}
+	if adjusted { // long past, but perhaps extended
+		to = append(to, r.adjusted)
+	}
+	slices.Reverse(to[first:])
+	if next, ok := r.after(t); ok {
+		to = append(to, next)
+	}
+	return to
+}
+
+// current is the occurrence to speak of at t: of those in progress the one that ends
+// last, else the next, else the last.
+func (r *recurrence) current(t time.Time) Occurrence {
+	var room [4]Occurrence
+	around := r.around(t, room[:0])
+	best := around[0]
+	for _, o := range around[1:] {
+		if a, b := rank(o, t), rank(best, t); a < b || a == b && o.End.After(best.End) {
+			best = o
+		}
+	}
+	return best
+}
+
+func rank(o Occurrence, t time.Time) int {
+	switch o.Phase(t) {
+	case PhaseInProgress:
+		return 0
+	case PhaseCompleted:
+		return 2
+	}
+	return 1
+}
+
+// adjust finds the occurrence that Actual concerns, and makes it so: see [Actual].
+func (r *recurrence) adjust() error {
+	a := r.window.Actual
+	if a == (Actual{}) {
+		return nil
+	}
+	var planned time.Time
+	if !a.Begin.IsZero() {
+		planned = r.nearest(a.Begin)
+	} else {
+		at := a.End
+		if at.IsZero() || !a.Until.IsZero() && a.Until.Before(at) {
+			at = a.Until
+		}
+		var ok bool
+		if planned, ok = r.plannedBy(at); !ok {
+			return fmt.Errorf("concerns no occurrence: none is planned before %s", at.Format(time.RFC3339))
+		}
+	}
+	o := r.occurrence(planned).as(a)
+	if err := o.check(); err != nil {
+		return err
+	}
+	most := planned.Add(r.window.Duration + max(r.window.Duration, overrunning))
+	if a.Begin.IsZero() && a.Until.IsZero() && o.End.After(most) {
+		return fmt.Errorf("end, %s, is long after the occurrence planned for %s: "+
+			"to extend that one write until, to call off another write except",
+			o.End.Format(time.RFC3339), planned.Format(time.RFC3339))
+	}
+	r.adjusted = o
+	return nil
+}
+
+// overrunning is how long after its planned end an occurrence may be ended; its duration
+// where that is longer. What is written to end later was meant for another occurrence, and
+// would keep this one in progress till then.
+const overrunning = 6 * time.Hour
+
+// nearest is the planned start of the occurrence in which t lies by the plan, else the
+// nearest one, of two alike the later. There is one.
+func (r *recurrence) nearest(t time.Time) time.Time {
+	last, before := r.plannedBy(t)
+	if before && t.Before(last.Add(r.window.Duration)) {
+		return last
+	}
+	next, after := r.plannedAfter(t)
+	if after && (!before || next.Sub(t) <= t.Sub(last)) {
+		return next
+	}
+	return last
+}
+
+// overlap finds two occurrences of which the first would not be over when the second
+// begins. It looks at days, and so at the clock: that a night is an hour shorter once a
+// year is no fault of the plan. It looks at the first thousand.
+func (r *recurrence) overlap() (first, second int, ok bool) {
+	if r.window.Duration <= 24*time.Hour {
+		return 0, 0, false
+	}
+	last, any := 0, false
+	day, ok := r.rule.onOrAfter(r.rule.first)
+	for n := 0; ok && n < 1000; n++ {
+		if !r.excepts(day) {
+			if any && time.Duration(day-last)*24*time.Hour < r.window.Duration {
+				return last, day, true
+			}
+			last, any = day, true
+		}
+		day, ok = r.rule.onOrAfter(day + 1)
+	}
+	return 0, 0, false
+}
+
+// compareOccurrences orders by start, then id.
+func compareOccurrences(a, b Occurrence) int {
+	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID), a.Planned.Compare(b.Planned))
+}

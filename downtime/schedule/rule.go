@@ -1,0 +1,541 @@
+package schedule
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// A rule says on which days a window takes place: a recurrence rule of RFC 5545
+// §3.3.10 as far as it is about days. It knows dates, as numbers of days since 1970,
+// and nothing of instants or zones: see recurrence.
+//
+// Which days of a month are in question depends only on the month, on the weekday of
+// the year's first day and on whether the year is a leap year. So the rule is made into
+// a table of bits, one row for each of the fourteen kinds of year, and INTERVAL into
+// arithmetic on the number of the day, week, month or year. To find the next day is to
+// leap from the one to the other until both agree: no step looks at a day
+// that neither would have, and how long ago the rule began does not matter.
+type rule struct {
+	freq     freq
+	interval int
+	table    [14][12]uint32 // by kind of year and month: a bit for each day, the lowest for the 1st
+	months   [14]uint16     // by kind of year: a bit for each month of table that is not zero
+
+	origin      int // the day that the document starts on; its day, week, month or year is the first that counts
+	originWeek  int // the first day of its week, by WKST
+	originMonth int // its month, counted from year 0
+	originYear  int
+
+	first, last int // the rule's first and last day
+}
+
+// A freq is the FREQ of a rule.
+type freq uint8
+
+const (
+	daily freq = iota
+	weekly
+	monthly
+	yearly
+)
+
+var freqNames = [...]string{daily: "DAILY", weekly: "WEEKLY", monthly: "MONTHLY", yearly: "YEARLY"}
+
+const (
+	maxInterval = 9999
+	maxCount    = 10_000
+	maxListed   = 400 // values of one part
+)
+
+// lastDay is the last day that any rule has: the end of the year 9000, as for starts.
+var lastDay = dayOf(9000, 12, 31)
+
+// ruleParts are a rule's parts as its text gives them.
+type ruleParts struct {
+	freq       freq
+	interval   int
+	count      int // 0: not given
+	until      until
+	byDay      []ordinalDay
+	byMonthDay []int
+	byMonth    uint16 // a bit for each month; 0: not given
+	weekStart  int    // 0 is Monday
+}
+
+// An ordinalDay is a value of BYDAY: every Monday, or the second or the last.
+type ordinalDay struct {
+	ordinal int // 0: every one
+	weekday int // 0 is Monday
+}
+
+// until is an UNTIL. An instant holds for the instants of occurrences, a reading of the
+// clock for those of their days.
+type until struct {
+	given   bool
+	instant bool
+	wall    int64 // seconds since 1970, of the clock's reading or of the instant
+}
+
+var weekdays = [...]string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}
+
+// parseRule reads the text of a rule: FREQ=WEEKLY;BYDAY=TU. Each error names its
+// part. Letters may be small, as RFC 5545 §2 has it.
+func parseRule(text string) (*ruleParts, []error) {
+	p := &ruleParts{interval: 1}
+	var errs []error
+	given := map[string]bool{}
+	for part := range strings.SplitSeq(strings.ToUpper(text), ";") {
+		name, value, ok := strings.Cut(part, "=")
+		if !ok {
+			errs = append(errs, fmt.Errorf("must be parts such as FREQ=WEEKLY;BYDAY=TU, got %q", document.Clip(part)))
+			continue
+		}
+		if given[name] {
+			errs = append(errs, fmt.Errorf("%s: is given twice", document.Clip(name)))
+			continue
+		}
+		given[name] = true
+		if err := p.read(name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", document.Clip(name), err))
+		}
+	}
+	if !given["FREQ"] {
+		errs = append(errs, errors.New("FREQ: is required"))
+	}
+	if given["COUNT"] && given["UNTIL"] {
+		errs = append(errs, errors.New("COUNT: must not stand beside UNTIL: one end is enough"))
+	}
+	if len(errs) == 0 {
+		errs = p.check()
+	}
+	return p, errs
+}
+
+func (p *ruleParts) read(name, value string) error {
+	var err error
+	switch name {
+	case "FREQ":
+		i := slices.Index(freqNames[:], value)
+		switch {
+		case i >= 0:
+			p.freq = freq(i)
+		case value == "HOURLY" || value == "MINUTELY" || value == "SECONDLY":
+			return fmt.Errorf("%s %w: a window is at most daily", value, errNotSupported)
+		default:
+			return fmt.Errorf("must be DAILY, WEEKLY, MONTHLY or YEARLY, got %q", document.Clip(value))
+		}
+	case "INTERVAL":
+		p.interval, err = number(value, 1, maxInterval)
+	case "COUNT":
+		p.count, err = number(value, 1, maxCount)
+	case "UNTIL":
+		p.until, err = parseUntil(value)
+	case "WKST":
+		if p.weekStart = slices.Index(weekdays[:], value); p.weekStart < 0 {
+			return fmt.Errorf("must be MO, TU, WE, TH, FR, SA or SU, got %q", document.Clip(value))
+		}
+	case "BYDAY":
+		err = each(value, func(v string) error {
+			d, err := parseOrdinalDay(v)
+			p.byDay = append(p.byDay, d)
+			return err
+		})
+	case "BYMONTHDAY":
+		err = each(value, func(v string) error {
+			d, err := number(strings.TrimPrefix(v, "-"), 1, 31)
+			if strings.HasPrefix(v, "-") {
+				d = -d
+			}
+			p.byMonthDay = append(p.byMonthDay, d)
+			return err
+		})
+	case "BYMONTH":
+		err = each(value, func(v string) error {
+			m, err := number(v, 1, 12)
+			p.byMonth |= 1 << (m - 1) & (1<<12 - 1)
+			return err
+		})
+	case "BYSETPOS", "BYYEARDAY", "BYWEEKNO", "BYHOUR", "BYMINUTE", "BYSECOND", "RSCALE", "SKIP":
+		return errNotSupported
+	default:
+		return errors.New("unknown part")
+	}
+	return err
+}
+
+// check is for what holds between parts.
+func (p *ruleParts) check() []error {
+	var errs []error
+	if p.freq == weekly && len(p.byMonthDay) > 0 {
+		errs = append(errs, errors.New("BYMONTHDAY: has no meaning with FREQ=WEEKLY"))
+	}
+	for _, d := range p.byDay {
+		most := 5
+		if p.freq == yearly && p.byMonth == 0 {
+			most = 53
+		}
+		switch {
+		case d.ordinal == 0:
+		case p.freq == daily || p.freq == weekly:
+			errs = append(errs, fmt.Errorf("BYDAY: %d%s counts in a month or year, and needs FREQ=MONTHLY or YEARLY", d.ordinal, weekdays[d.weekday]))
+		case d.ordinal > most || d.ordinal < -most:
+			errs = append(errs, fmt.Errorf("BYDAY: %d%s can never occur: a month has at most five of a weekday", d.ordinal, weekdays[d.weekday]))
+		}
+	}
+	return errs
+}
+
+// each hands on the values of a list.
+func each(list string, read func(string) error) error {
+	if n := strings.Count(list, ",") + 1; n > maxListed {
+		return fmt.Errorf("must have at most %d values, got %d", maxListed, n)
+	}
+	for v := range strings.SplitSeq(list, ",") {
+		if err := read(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number reads a whole number without sign.
+func number(text string, least, most int) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if errors.Is(err, strconv.ErrRange) || err == nil && (n < uint64(least) || n > uint64(most)) {
+		return least, fmt.Errorf("must lie between %d and %d, got %q", least, most, document.Clip(text))
+	}
+	if err != nil {
+		return least, fmt.Errorf("must be a number between %d and %d, got %q", least, most, document.Clip(text))
+	}
+	return int(n), nil
+}
+
+func parseOrdinalDay(text string) (ordinalDay, error) {
+	bad := fmt.Errorf("must be weekdays such as TU, 2TU or -1SU, got %q", document.Clip(text))
+	if len(text) < 2 {
+		return ordinalDay{}, bad
+	}
+	at := len(text) - 2
+	d := ordinalDay{weekday: slices.Index(weekdays[:], text[at:])}
+	if d.weekday < 0 {
+		return ordinalDay{}, bad
+	}
+	if at == 0 {
+		return d, nil
+	}
+	sign, digits := 1, text[:at]
+	switch digits[0] {
+	case '-':
+		sign, digits = -1, digits[1:]
+	case '+':
+		digits = digits[1:]
+	}
+	n, err := number(digits, 1, 53)
+	if err != nil {
+		return ordinalDay{}, bad
+	}
+	d.ordinal = sign * n
+	return d, nil
+}
+
+func parseUntil(text string) (until, error) {
+	for _, form := range [...]struct {
+		layout  string
+		instant bool
+		plus    time.Duration
+	}{
+		{"20060102T150405Z", true, 0},
+		{"20060102T150405", false, 0},
+		{"20060102", false, 24*time.Hour - time.Second}, // the day is the last one
+	} {
+		if t, err := time.Parse(form.layout, text); err == nil && len(text) == len(form.layout) {
+			return until{given: true, instant: form.instant, wall: t.Add(form.plus).Unix()}, nil
+		}
+	}
+	return until{}, fmt.Errorf("must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got %q", document.Clip(text))
+}
+
+// newRule makes the rule that starts on day origin. It has no end yet but that of all
+// rules. The error names the parts that leave no day.
+func newRule(p *ruleParts, origin int) (*rule, error) {
+	year, month, monthDay := dateOf(origin)
+	r := &rule{
+		freq: p.freq, interval: p.interval,
+		origin: origin, originWeek: origin - mod(weekdayOf(origin)-p.weekStart, 7), originMonth: year*12 + month - 1, originYear: year,
+		last: lastDay,
+	}
+	// What the text leaves open the start says: RFC 5545 §3.3.10, "Information, not
+	// contained in the rule, necessary to determine the various recurrence instance".
+	byDay, byMonthDay, byMonth := p.byDay, p.byMonthDay, p.byMonth
+	if len(byDay) == 0 && len(byMonthDay) == 0 {
+		switch p.freq {
+		case weekly:
+			byDay = []ordinalDay{{weekday: weekdayOf(origin)}}
+		case yearly:
+			if byMonth == 0 {
+				byMonth = 1 << (month - 1)
+			}
+			byMonthDay = []int{monthDay}
+		case monthly:
+			byMonthDay = []int{monthDay}
+		}
+	}
+	if p.freq == daily && p.interval%7 == 0 && len(byDay) > 0 {
+		// All days that count are of one weekday: to look for another in each of them is to
+		// look at seven thousand years.
+		byDay = slices.DeleteFunc(slices.Clone(byDay), func(d ordinalDay) bool { return d.weekday != weekdayOf(origin) })
+		if len(byDay) == 0 {
+			return nil, fmt.Errorf("%s: never falls on a day that INTERVAL counts", p.limits())
+		}
+	}
+	if byMonth == 0 {
+		byMonth = 1<<12 - 1
+	}
+	inYear := p.freq == yearly && p.byMonth == 0 // where ordinals count
+	for kind := range r.table {
+		leap, newYear := kind >= 7, kind%7
+		before := 0 // days of the year before the month
+		for m := range 12 {
+			days := daysIn(m, leap)
+			mask := uint32(1)<<days - 1
+			if byMonth>>m&1 == 0 {
+				mask = 0
+			}
+			if len(byMonthDay) > 0 {
+				mask &= monthDays(byMonthDay, days)
+			}
+			switch {
+			case len(byDay) == 0:
+			case inYear:
+				mask &= weekdaysIn(byDay, newYear, 365+b2i(leap), before, days)
+			default:
+				mask &= weekdaysIn(byDay, (newYear+before)%7, days, 0, days)
+			}
+			r.table[kind][m] = mask
+			if mask != 0 {
+				r.months[kind] |= 1 << m
+			}
+			before += days
+		}
+	}
+	if r.months == [14]uint16{} {
+		return nil, fmt.Errorf("%s: can never occur: there is no such day", p.limits())
+	}
+	var ok bool
+	if r.first, ok = r.onOrAfter(origin); !ok {
+		return nil, fmt.Errorf("%s: never falls on a day that INTERVAL counts", p.limits())
+	}
+	r.last, _ = r.onOrBefore(lastDay)
+	if p.count > 0 {
+		last := r.first
+		for range p.count - 1 {
+			next, ok := r.onOrAfter(last + 1)
+			if !ok {
+				break
+			}
+			last = next
+		}
+		r.last = last
+	}
+	return r, nil
+}
+
+// limits names the parts that the rule's days depend on.
+func (p *ruleParts) limits() string {
+	var names []string
+	if p.byMonth != 0 {
+		names = append(names, "BYMONTH")
+	}
+	if len(p.byMonthDay) > 0 {
+		names = append(names, "BYMONTHDAY")
+	}
+	if len(p.byDay) > 0 {
+		names = append(names, "BYDAY")
+	}
+	if len(names) == 0 {
+		return "FREQ"
+	}
+	return strings.Join(names, ", ")
+}
+
+// monthDays are the days of BYMONTHDAY in a month of so many days.
+func monthDays(list []int, days int) (mask uint32) {
+	for _, d := range list {
+		if d < 0 {
+			d += days + 1
+		}
+		if d >= 1 && d <= days {
+			mask |= 1 << (d - 1)
+		}
+	}
+	return mask
+}
+
+// weekdaysIn are the days of BYDAY in a month of so many days. Ordinals count in
+// the span, a month or year, that begins on the weekday first and has length days;
+// the month begins after so many of them.
+func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32) {
+	for _, d := range list {
+		at := mod(d.weekday-first, 7) // in the span, from 0
+		switch {
+		case d.ordinal > 0:
+			at += 7 * (d.ordinal - 1)
+		case d.ordinal < 0:
+			last := at + (length-1-at)/7*7
+			at = last + 7*(d.ordinal+1)
+		}
+		if d.ordinal != 0 {
+			if at >= 0 && at < length && at >= before && at < before+days {
+				mask |= 1 << (at - before)
+			}
+			continue
+		}
+		for ; at < before+days; at += 7 {
+			if at >= before {
+				mask |= 1 << (at - before)
+			}
+		}
+	}
+	return mask
+}
+
+// onOrAfter is the first of the rule's days that is not before d.
+//
+// Without INTERVAL one look is enough, for it goes from year to year: within eight there
+// is a February 29th, and within forty each weekday has had one. With INTERVAL there are
+// at most twice as many looks as there are days of the rarer kind, in the table or
+// counted, before the two meet. That is a handful, but for daily rules with a large
+// INTERVAL and few dates: February 29th, when a multiple of 97 days has passed, takes a
+// hundred, and the worst found, November 7th and 233 days, once six thousand, a tenth of
+// a millisecond.
+func (r *rule) onOrAfter(d int) (int, bool) {
+	d = max(d, r.first)
+	for d <= r.last {
+		d = r.listedFrom(d)
+		counted := r.countedFrom(d)
+		if counted == d {
+			return d, d <= r.last
+		}
+		d = counted
+	}
+	return 0, false
+}
+
+// onOrBefore is the last of the rule's days that is not after d.
+func (r *rule) onOrBefore(d int) (int, bool) {
+	d = min(d, r.last)
+	for d >= r.first {
+		d = r.listedUpTo(d)
+		counted := r.countedUpTo(d)
+		if counted == d {
+			return d, d >= r.first
+		}
+		d = counted
+	}
+	return 0, false
+}
+
+// has says whether d is one of the rule's days.
+func (r *rule) has(d int) bool {
+	at, ok := r.onOrAfter(d)
+	return ok && at == d
+}
+
+// listedFrom is the first day from d on that the table has. There is one.
+func (r *rule) listedFrom(d int) int {
+	year, month, monthDay := dateOf(d)
+	kind := kindOf(year)
+	if rest := r.table[kind][month-1] >> (monthDay - 1); rest != 0 {
+		return d + bits.TrailingZeros32(rest)
+	}
+	months := r.months[kind] &^ (1<<month - 1) // those after the month
+	for months == 0 {
+		year++
+		kind = kindOf(year)
+		months = r.months[kind]
+	}
+	m := bits.TrailingZeros16(months)
+	return dayOf(year, m+1, 1) + bits.TrailingZeros32(r.table[kind][m])
+}
+
+// listedUpTo is the last day up to d that the table has. There is one.
+func (r *rule) listedUpTo(d int) int {
+	year, month, monthDay := dateOf(d)
+	kind := kindOf(year)
+	if rest := r.table[kind][month-1] << (32 - monthDay); rest != 0 {
+		return d - bits.LeadingZeros32(rest)
+	}
+	months := r.months[kind] & (1<<(month-1) - 1) // those before the month
+	for months == 0 {
+		year--
+		kind = kindOf(year)
+		months = r.months[kind]
+	}
+	m := 15 - bits.LeadingZeros16(months)
+	return dayOf(year, m+1, 1) + 31 - bits.LeadingZeros32(r.table[kind][m])
+}
+
+// countedFrom is d when its day, week, month or year is one that INTERVAL counts, else
+// the first day of the next that is.
+func (r *rule) countedFrom(d int) int {
+	if r.interval == 1 {
+		return d
+	}
+	switch r.freq {
+	case daily:
+		return d + mod(r.origin-d, r.interval)
+	case weekly:
+		if missing := mod(-div(d-r.originWeek, 7), r.interval); missing != 0 {
+			return r.originWeek + 7*(div(d-r.originWeek, 7)+missing)
+		}
+	case monthly:
+		year, month, _ := dateOf(d)
+		at := year*12 + month - 1
+		if missing := mod(r.originMonth-at, r.interval); missing != 0 {
+			at += missing
+			return dayOf(div(at, 12), mod(at, 12)+1, 1)
+		}
+	case yearly:
+		year, _, _ := dateOf(d)
+		if missing := mod(r.originYear-year, r.interval); missing != 0 {
+			return dayOf(year+missing, 1, 1)
+		}
+	}
+	return d
+}
+
+// countedUpTo is d when its day, week, month or year is one that INTERVAL counts, else
+// the last day of the one before that is.
+func (r *rule) countedUpTo(d int) int {
+	if r.interval == 1 {
+		return d
+	}
+	switch r.freq {
+	case daily:
+		return d - mod(d-r.origin, r.interval)
+	case weekly:
+		if over := mod(div(d-r.originWeek, 7), r.interval); over != 0 {
+			return r.originWeek + 7*(div(d-r.originWeek, 7)-over) + 6
+		}
+	case monthly:
+		year, month, _ := dateOf(d)
+		at := year*12 + month - 1
+		if over := mod(at-r.originMonth, r.interval); over != 0 {
+			at -= over - 1 // the month after, and of it the day before the first
+			return dayOf(div(at, 12), mod(at, 12)+1, 1) - 1
+		}
+	case yearly:
+		year, _, _ := dateOf(d)
+		if over := mod(year-r.originYear, r.interval); over != 0 {
+			return dayOf(year-over, 12, 31)
+		}
+	}
+	return d
+}

@@ -1,0 +1,250 @@
+package status
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+)
+
+const (
+	calendarPast   = 30 * 24 * time.Hour  // what ended longer ago is left out
+	calendarAhead  = 366 * 24 * time.Hour // so is what begins later
+	calendarEvents = 1000                 // at most so many events
+	calendarLooks  = 20_000               // at most so many occurrences are looked at for them
+)
+
+// CalendarOptions configure [Calendar]. Nil options are the defaults.
+type CalendarOptions struct {
+	// Name is what calendars call the feed. Empty: "Planned maintenance".
+	Name string
+
+	// URL is an http or https URL where users read more; each event links to it. Its host
+	// makes the events' UIDs differ from those of other services. Empty: none.
+	URL string
+
+	// Revised is when the document was last changed, as far as is known: the DTSTAMP of
+	// the events. The zero time: now.
+	Revised time.Time
+
+	// Operators makes the feed one for operators: with what is not announced yet and with
+	// rehearsals, and with each window's id, mode, point of no return, owner and runbook.
+	// Without, the feed is for all, and shows what [Calendar] says.
+	Operators bool
+}
+
+// Calendar gives the schedule as an iCalendar feed (RFC 5545, with the calendar
+// properties of RFC 7986), to be served as text/calendar or published as a file. It
+// has one event for each occurrence that is in progress at now, begins within a year, or
+// ended less than 30 days before; at most 1,000, and what is over gives way to what is to
+// come. All times are in UTC and so exact across any change of clocks; fractions of a
+// second are rounded outwards.
+//
+// Unless it is for operators it holds what users may know: what is announced at now, in
+// progress or over. Rehearsals are left out. What has no length never took place, and is
+// left out too.
+//
+// An event's UID is the window's id and the planned start, so that an early begin or an
+// extension changes the event in place; a window that is planned anew for another time
+// is another event.
+//
+// SEQUENCE follows from the occurrence alone, so that all replicas agree on it without
+// knowing what was changed when. It rises when the end is put off, by however little,
+// when a begin is written down that is not the planned one, and when an end is: all that
+// operators do to a window in its course. It falls when a plan is made shorter, or when
+// such a fact is taken back; a calendar that subscribes takes the feed as it is, and one
+// that merges by RFC 5546 §2.1.5 keeps the later end. DTSTAMP is Revised, on which
+// replicas need not agree.
+func Calendar(s *schedule.Schedule, now time.Time, opts *CalendarOptions) []byte {
+	var o CalendarOptions
+	if opts != nil {
+		o = *opts
+	}
+	o.Name = cmp.Or(o.Name, "Planned maintenance")
+	if o.Revised.IsZero() {
+		o.Revised = now
+	}
+	stamp := o.Revised.UTC().Format(icalTime)
+
+	var b icalWriter
+	b.line("BEGIN", "VCALENDAR")
+	b.line("VERSION", "2.0")
+	b.line("PRODID", "-//upkeep-go//downtime//EN")
+	b.line("CALSCALE", "GREGORIAN")
+	b.text("NAME", o.Name)
+	b.text("X-WR-CALNAME", o.Name)
+	b.line("LAST-MODIFIED", stamp)
+	b.line("REFRESH-INTERVAL;VALUE=DURATION", "PT1H")
+	b.line("X-PUBLISHED-TTL", "PT1H")
+	if o.URL != "" {
+		b.line("URL", uriText(o.URL))
+	}
+	for _, occ := range calendarOf(s, now, o.Operators) {
+		b.event(occ, stamp, &o)
+	}
+	b.line("END", "VCALENDAR")
+	return b.b
+}
+
+// calendar is what a calendar holds.
+func calendarOf(s *schedule.Schedule, now time.Time, operators bool) []schedule.Occurrence {
+	list := func(from, to time.Time, most int, listed func(schedule.Occurrence) bool) (list []schedule.Occurrence) {
+		looks := 0
+		for o := range s.Occurrences(from, to) {
+			if looks++; looks > calendarLooks || len(list) == most {
+				break
+			}
+			if (operators || isPublic(o, now)) && o.Start.Before(o.End) && listed(o) {
+				list = append(list, o)
+			}
+		}
+		return list
+	}
+	to := now.Add(calendarAhead)
+	if !operators {
+		to = now.Add(min(calendarAhead, longestLead(s)+1)) // what begins later is not announced
+	}
+	next := list(now, to, calendarEvents, func(schedule.Occurrence) bool { return true })
+	over := list(now.Add(-calendarPast), now, calendarLooks, func(o schedule.Occurrence) bool { return !now.Before(o.End) })
+	over = over[max(0, len(over)+len(next)-calendarEvents):]
+	return slices.Concat(over, next)
+}
+
+func (b *icalWriter) event(o schedule.Occurrence, stamp string, opts *CalendarOptions) {
+	w := o.Window
+	uid := occurrenceID(w.ID, o.Planned)
+	if h := host(opts.URL); h != "" {
+		uid += "@" + h
+	}
+	end := o.End
+	if whole := end.Truncate(time.Second); whole.Before(end) {
+		end = whole.Add(time.Second)
+	}
+	b.line("BEGIN", "VEVENT")
+	b.text("UID", uid)
+	b.line("DTSTAMP", stamp)
+	b.line("SEQUENCE", strconv.FormatInt(sequence(o), 10))
+	b.line("DTSTART", o.Start.UTC().Format(icalTime))
+	b.line("DTEND", end.UTC().Format(icalTime))
+	b.text("SUMMARY", w.Name())
+	if text := description(o, opts.Operators); text != "" {
+		b.text("DESCRIPTION", text)
+	}
+	if opts.URL != "" {
+		b.line("URL", uriText(opts.URL))
+	}
+	b.line("STATUS", "CONFIRMED")
+	b.line("CATEGORIES", "MAINTENANCE")
+	b.line("TRANSP", "TRANSPARENT") // nobody's time is taken
+	b.line("END", "VEVENT")
+}
+
+// sequence is that of [Calendar].
+func sequence(o schedule.Occurrence) int64 {
+	const begun, ended = 1 << 29, 1 << 30 // and together less than 1<<31, as RFC 5545 §3.3.8 has it
+	n := min(max(0, int64(o.End.Sub(o.Planned)/time.Second)), begun-1)
+	if !o.Start.Equal(o.Planned) {
+		n += begun
+	}
+	if end := o.Window.Actual.End; !end.IsZero() && end.Equal(o.End) {
+		n += ended
+	}
+	return n
+}
+
+func description(o schedule.Occurrence, operators bool) string {
+	w := o.Window
+	lines := make([]string, 0, 6)
+	add := func(name, text string) {
+		if text != "" {
+			lines = append(lines, name+text)
+		}
+	}
+	add("", w.Message)
+	if operators {
+		add("Window: ", w.ID+", "+w.Mode.String())
+		if t := o.Rollback(); !t.IsZero() {
+			add("Point of no return: ", t.In(w.Timezone).Format(time.RFC3339))
+		}
+		add("Owner: ", w.Owner)
+		add("Runbook: ", w.Runbook)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// occurrenceID tells occurrences apart, for programs outside.
+func occurrenceID(window string, planned time.Time) string {
+	return window + "-" + planned.UTC().Format(icalTime)
+}
+
+// icalTime is the form of an instant in UTC (RFC 5545 §3.3.5).
+const icalTime = "20060102T150405Z"
+
+// An icalWriter writes content lines.
+type icalWriter struct{ b []byte }
+
+// line writes a property of which the value needs no escaping.
+func (w *icalWriter) line(name, value string) {
+	w.b = appendFolded(w.b, name+":"+value)
+}
+
+// text writes a property of type TEXT.
+func (w *icalWriter) text(name, value string) { w.line(name, escapeText(value)) }
+
+// icalEscapes are those of TEXT (RFC 5545 §3.3.11), for which all ways to end a line
+// are one.
+var icalEscapes = strings.NewReplacer(
+	`\`, `\\`, `;`, `\;`, `,`, `\,`, "\r\n", `\n`, "\r", `\n`, "\n", `\n`, "\u2028", `\n`, "\u2029", `\n`, "\u0085", `\n`)
+
+// escapeText makes any text a value of type TEXT. Control characters, which it cannot
+// hold, are dropped, but for the tab.
+func escapeText(text string) string {
+	text = icalEscapes.Replace(strings.ToValidUTF8(text, "\uFFFD"))
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && (r < ' ' || r == 0x7f) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// uriText keeps a URL from ending its line; what it drops no URL has.
+func uriText(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// maxLine is how many octets a line has at most (RFC 5545 §3.1).
+const maxLine = 75
+
+// appendFolded appends a content line, folded so that no character is torn.
+func appendFolded(b []byte, line string) []byte {
+	b = slices.Grow(b, len(line)+len(line)/(maxLine-1)*3+2)
+	for room := maxLine; len(line) > room; room = maxLine - 1 {
+		at := room
+		for at > room-utf8.UTFMax && !utf8.RuneStart(line[at]) {
+			at--
+		}
+		b = append(append(b, line[:at]...), "\r\n "...)
+		line = line[at:]
+	}
+	return append(append(b, line...), "\r\n"...)
+}
+
+// host is that of a URL that was checked, "" of none.
+func host(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

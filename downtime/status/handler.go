@@ -1,0 +1,280 @@
+package status
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/page"
+	"github.com/upkeep-go/upkeep/internal/problem"
+)
+
+// Options of [Handler] and [PublicHandler]. Nil options are the defaults.
+type Options struct {
+	// Authorize says who asks for the operators' status, and returns an error to those who may
+	// not see it. Nil denies everyone. PublicHandler does not ask it.
+	Authorize func(*http.Request) (who string, err error)
+
+	// Service is what users call the service, a few words for pages and calendars. Empty
+	// means that they say "maintenance" alone.
+	Service string
+
+	// URL is the http or https URL of the page that users read, for calendars and for
+	// programs. Empty means none.
+	URL string
+
+	// Logger gets what could not be written. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+func (o *Options) resolve(g *downtime.Guard) (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if g == nil {
+		return opts, errors.New("status: the guard is nil")
+	}
+	if opts.URL != "" {
+		if u, err := url.Parse(opts.URL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+			return opts, fmt.Errorf("status: Options.URL must be an http or https URL, got %q", opts.URL)
+		}
+	}
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
+	return opts, nil
+}
+
+// Handler shows operators how things stand in this process. It answers GET and HEAD, and
+// nothing of it may be stored. A request that Options.Authorize does not admit gets 403.
+//
+// The error is a nil guard or a URL that is none.
+func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
+	h, err := newHandler(g, opts)
+	if err != nil {
+		return nil, err
+	}
+	h.operators = true
+	h.routes[statusJSON] = route{contentType: typeJSON, render: func(now time.Time) ([]byte, error) {
+		return indented(newView(g, now, true))
+	}}
+	index := h.routes[""]
+	index.needsSchedule = false
+	h.routes[""] = index
+	h.names = append(h.names, statusJSON)
+	return h, nil
+}
+
+// PublicHandler shows users what they may know. It answers GET and HEAD, to any origin,
+// with an ETag; what it answers may be kept for half a minute, the page for five seconds.
+// While there is no schedule it answers 503, because an empty feed would clear the calendars
+// that subscribe.
+//
+// The error is that of [Handler].
+func PublicHandler(g *downtime.Guard, opts *Options) (http.Handler, error) {
+	h, err := newHandler(g, opts)
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+const (
+	maxAge     = 30 // seconds for which what is public may be kept,
+	maxPageAge = 5  // and the page, which holds the time
+	retryAfter = 10 // seconds after which to ask again while there is no schedule
+
+	statusJSON   = "status.json"
+	typeJSON     = "application/json"
+	typeHTML     = "text/html; charset=utf-8"
+	typeCalendar = "text/calendar; charset=utf-8"
+)
+
+// A handler answers by route. It is complete once it is made.
+type handler struct {
+	guard     *downtime.Guard
+	opts      Options
+	operators bool
+	routes    map[string]route // by path below the handler
+	names     []string         // of the routes
+}
+
+type route struct {
+	contentType   string
+	needsSchedule bool // else it answers without one too
+	render        func(now time.Time) ([]byte, error)
+	last          *rendering
+}
+
+func newHandler(g *downtime.Guard, o *Options) (*handler, error) {
+	opts, err := o.resolve(g)
+	if err != nil {
+		return nil, err
+	}
+	h := &handler{guard: g, opts: opts, routes: map[string]route{}}
+	add := func(contentType string, render func(time.Time) ([]byte, error), paths ...string) {
+		last := &rendering{}
+		h.names = append(h.names, paths...)
+		for _, path := range paths {
+			h.routes[path] = route{contentType: contentType, needsSchedule: true, render: render, last: last}
+		}
+	}
+	add(typeHTML, h.page, "")
+	add(typeJSON, h.maintenances(stageUpcoming), "upcoming.json", "api/v2/scheduled-maintenances/upcoming.json")
+	add(typeJSON, h.maintenances(stageActive), "active.json", "api/v2/scheduled-maintenances/active.json")
+	add(typeCalendar, h.calendar, "calendar.ics")
+	return h, nil
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	header.Set("Referrer-Policy", "no-referrer")
+	if h.operators {
+		if !h.authorized(r) {
+			problem.Write(w, r, problem.Problem{Status: http.StatusForbidden, Detail: "the maintenance status is for operators"})
+			return
+		}
+	} else {
+		header.Set("Access-Control-Allow-Origin", "*")
+	}
+	path, redirect, ok := page.Route(r, h.names...)
+	if !ok {
+		problem.Write(w, r, problem.Problem{Status: http.StatusNotFound})
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		header.Set("Allow", "GET, HEAD")
+		problem.Write(w, r, problem.Problem{Status: http.StatusMethodNotAllowed, Detail: "the status is for GET and HEAD"})
+		return
+	}
+	if path == "" && h.operators {
+		header.Add("Vary", "Accept")
+		if problem.Negotiate(r.Header["Accept"]) != problem.HTML {
+			path, redirect = statusJSON, false
+		}
+	}
+	if redirect {
+		page.Redirect(w, r)
+		return
+	}
+	h.serve(w, r, h.routes[path])
+}
+
+// authorized reports whether the request is an operator's.
+func (h *handler) authorized(r *http.Request) bool {
+	if h.opts.Authorize == nil {
+		return false
+	}
+	_, err := h.opts.Authorize(r)
+	return err == nil
+}
+
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route) {
+	header := w.Header()
+	known := h.guard.Document().Schedule
+	missing := route.needsSchedule && known == nil
+	if missing {
+		header.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	if missing && route.contentType != typeHTML { // the page says so itself
+		problem.Write(w, r, problem.Problem{
+			Status: http.StatusServiceUnavailable, Detail: "the maintenance schedule has not been read yet",
+		})
+		return
+	}
+	var body []byte
+	var tag string
+	var err error
+	if missing || h.operators {
+		body, err = route.render(time.Now())
+	} else {
+		body, tag, err = route.last.get(known, route.render)
+	}
+	if err != nil {
+		h.opts.Logger.Error("maintenance status cannot be written", "err", err)
+		problem.Write(w, r, problem.Problem{Status: http.StatusInternalServerError, Detail: "the status cannot be written"})
+		return
+	}
+	problem.Guard(header)
+	header.Set("Content-Type", route.contentType)
+	if route.contentType == typeHTML {
+		header.Set("Content-Security-Policy", page.Policy("'none'"))
+	}
+	if missing {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(body) // a client that has gone needs no answer
+		}
+		return
+	}
+	if !h.operators {
+		age := maxAge
+		if route.contentType == typeHTML {
+			age = maxPageAge
+		}
+		header.Set("Cache-Control", "public, max-age="+strconv.Itoa(age))
+		header.Set("ETag", tag)
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+}
+
+// A rendering is what users were answered last. However many of them ask, it is made once a
+// second and schedule.
+type rendering struct {
+	mu   sync.Mutex
+	of   *schedule.Schedule
+	at   int64
+	body []byte
+	tag  string
+}
+
+func (l *rendering) get(of *schedule.Schedule, render func(time.Time) ([]byte, error)) (body []byte, tag string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.of != of || l.at != now.Unix() {
+		body, err := render(now)
+		if err != nil {
+			return nil, "", err
+		}
+		sum := sha256.Sum256(body)
+		l.of, l.at, l.body, l.tag = of, now.Unix(), body, `"`+hex.EncodeToString(sum[:16])+`"`
+	}
+	return l.body, l.tag, nil
+}
+
+func (h *handler) page(now time.Time) ([]byte, error) {
+	return newView(h.guard, now, h.operators).page(h.opts.Service, h.operators)
+}
+
+func (h *handler) maintenances(of stage) func(time.Time) ([]byte, error) {
+	return func(now time.Time) ([]byte, error) {
+		return indented(newView(h.guard, now, false).maintenances(h.opts.Service, h.opts.URL, of))
+	}
+}
+
+func (h *handler) calendar(now time.Time) ([]byte, error) {
+	document := h.guard.Document()
+	opts := &CalendarOptions{URL: h.opts.URL, Operators: h.operators, Revised: document.Since}
+	if h.opts.Service != "" {
+		opts.Name = h.opts.Service + " maintenance"
+	}
+	return Calendar(document.Schedule, now, opts), nil
+}
+
+func indented(v any) ([]byte, error) {
+	body, err := json.MarshalIndent(v, "", "  ")
+	return append(body, '\n'), err
+}

@@ -1,0 +1,130 @@
+package status
+
+import (
+	"cmp"
+	_ "embed"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/page"
+)
+
+//go:embed page.html
+var bodyText string
+
+// bodyTemplate makes the page of a view. What is not known is left out: of the view for users
+// there is no more on the page than in it.
+var bodyTemplate = page.Template("status", bodyText, map[string]any{
+	"ago": func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() },
+})
+
+// An open page is loaded anew after this time.
+const (
+	refresh          = time.Minute
+	refreshOperators = 15 * time.Second
+)
+
+type body struct {
+	*view
+	Operators bool
+	Known     bool   // there is a schedule
+	Service   string // what users call it; empty: not said
+
+	Verdict, Tone          string
+	Active, Upcoming, Past []card
+}
+
+type card struct {
+	Title, Message string
+	State, Tone    string // in words, and the colour that goes with them
+	Active, Late   bool   // in progress; and over its time
+	Start, End     time.Time
+	Operators      *details // nil: not for operators
+}
+
+type details struct {
+	ID               string
+	Mode             schedule.Mode
+	Summary, Scope   string
+	Refused          int64
+	Cutoff, Rollback *time.Time
+	Owner, Runbook   string
+	Held             bool
+}
+
+// page renders the view as a page.
+func (v *view) page(service string, operators bool) ([]byte, error) {
+	d := body{view: v, Operators: operators, Known: v.Boot == "", Service: service}
+	for i := range v.Windows {
+		w := &v.Windows[i]
+		switch c := w.card(v.Now, operators); stageOf(w.Phase) {
+		case stageActive:
+			d.Active = append(d.Active, c)
+		case stageUpcoming:
+			d.Upcoming = append(d.Upcoming, c)
+		default:
+			d.Past = append(d.Past, c)
+		}
+	}
+	switch {
+	case !d.Known:
+		d.Verdict, d.Tone = "The schedule has not been read yet", "busy"
+	case len(d.Active) == 0 && v.waits:
+		d.Verdict, d.Tone = "Closed for a moment, until all replicas agree", "busy"
+	case len(d.Active) == 0:
+		d.Verdict, d.Tone = "No maintenance now", "calm"
+	default:
+		d.Verdict, d.Tone = "Maintenance in progress", "busy"
+	}
+	html, err := page.Execute(bodyTemplate, &d)
+	if err != nil {
+		return nil, err
+	}
+	p := page.Page{Title: d.Verdict + " · " + cmp.Or(service, "Maintenance"), Refresh: refresh, Body: html}
+	if operators {
+		p.Refresh = refreshOperators
+	}
+	return p.HTML(v.Now), nil
+}
+
+func (w *window) card(now time.Time, operators bool) card {
+	c := card{
+		Title: w.Title, Message: w.Message, Start: w.Start, End: w.End,
+		Active: stageOf(w.Phase) == stageActive,
+		State:  "Announced", Tone: "soon",
+	}
+	switch {
+	case c.Active && w.Mode == schedule.ModeAnnounce:
+		c.State = "In progress, nothing is down"
+	case c.Active && w.Mode == schedule.ModeReadOnly:
+		c.State, c.Tone = "In progress, read-only", "busy"
+	case c.Active:
+		c.State, c.Tone = "In progress", "busy"
+	case w.Mode == schedule.ModeReadOnly:
+		c.State = "Announced, read-only"
+	}
+	c.Late = c.Active && !now.Before(w.End)
+	if !operators {
+		return c
+	}
+	if w.Phase == schedule.PhaseOverrun {
+		c.Tone = "bad"
+	}
+	if w.Phase == schedule.PhaseOpen {
+		c.State = "Not announced yet"
+	} else {
+		c.State = strings.ToUpper(w.Phase.String()[:1]) + w.Phase.String()[1:]
+	}
+	c.Operators = &details{
+		ID: w.ID, Mode: w.Mode, Owner: w.Owner, Runbook: w.Runbook, Rollback: w.Rollback, Held: w.Held,
+		Scope: w.Scope.String(), Summary: w.summary,
+	}
+	if w.Cutoff.Before(w.Start) {
+		c.Operators.Cutoff = &w.Cutoff
+	}
+	if w.Report != nil {
+		c.Operators.Refused = w.Report.Refused
+	}
+	return c
+}

@@ -1,0 +1,300 @@
+package status
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+)
+
+const (
+	maxWindows = 100            // at most so many are listed
+	maxPast    = 24 * time.Hour // completed windows are listed for so long
+	maxLooks   = 20_000         // at most so many occurrences are looked at for them
+)
+
+// A view is how things stand at one moment: all of it for operators, what they may know for
+// users. As JSON it is the status: instants are RFC 3339 in the window's zone, ages seconds.
+type view struct {
+	Now      time.Time  `json:"now"`
+	Next     *time.Time `json:"next,omitempty"`
+	Boot     string     `json:"boot,omitempty"` // the boot policy, while there is no document
+	Document *origin    `json:"document,omitempty"`
+	Problems []string   `json:"problems"`
+	InFlight int        `json:"in_flight"`
+	Windows  []window   `json:"windows"`
+	More     int        `json:"more_windows,omitempty"`
+
+	updated time.Time // when the document was accepted
+	waits   bool      // something is closed until the quorum answers
+}
+
+type origin struct {
+	Revision string  `json:"revision"`
+	Origin   string  `json:"origin"`
+	Age      float64 `json:"age_seconds"`
+	Stale    bool    `json:"stale,omitempty"`
+}
+
+type window struct {
+	ID       string         `json:"id"`
+	Title    string         `json:"title"`
+	Message  string         `json:"message,omitempty"`
+	Owner    string         `json:"owner,omitempty"`
+	Runbook  string         `json:"runbook,omitempty"`
+	Mode     schedule.Mode  `json:"mode"`
+	Phase    schedule.Phase `json:"phase"`
+	Announce time.Time      `json:"announce"`
+	Cutoff   time.Time      `json:"cutoff"`
+	Start    time.Time      `json:"start"`
+	End      time.Time      `json:"end"`
+	Rollback *time.Time     `json:"rollback,omitempty"`
+	Scope    *scope         `json:"scope,omitempty"` // everything, when absent
+	Held     bool           `json:"held,omitempty"`  // gone from the document, kept to its end
+	Report   *report        `json:"report,omitempty"`
+
+	planned time.Time
+	summary string // of Report, in words
+}
+
+type scope struct {
+	Paths   []string `json:"paths,omitempty"`
+	Methods []string `json:"methods,omitempty"`
+	Hosts   []string `json:"hosts,omitempty"`
+	Work    []string `json:"work,omitempty"`
+}
+
+// String is for people.
+func (s *scope) String() string {
+	if s == nil {
+		return "everything"
+	}
+	var parts []string
+	for _, list := range [...]struct {
+		name string
+		of   []string
+	}{{"paths", s.Paths}, {"methods", s.Methods}, {"hosts", s.Hosts}, {"work", s.Work}} {
+		if len(list.of) > 0 {
+			parts = append(parts, list.name+" "+strings.Join(list.of, ", "))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+type report struct {
+	Quiet      bool           `json:"quiet"`
+	Busy       int            `json:"busy"`
+	Bypassed   int            `json:"bypassed,omitempty"`
+	Oldest     float64        `json:"oldest_seconds"`
+	Work       map[string]int `json:"work,omitempty"`
+	Refused    int64          `json:"refused"`
+	QuietAfter *float64       `json:"quiet_after_seconds,omitempty"`
+	Local      bool           `json:"local,omitempty"`   // the times are those of this process only
+	Waiting    bool           `json:"waiting,omitempty"` // closed until the quorum agrees
+}
+
+// newView looks at the guard.
+func newView(g *downtime.Guard, now time.Time, operators bool) *view {
+	document := g.Document()
+	v := &view{Now: now, Windows: []window{}, updated: document.Since}
+	if operators {
+		v.Problems, v.InFlight = []string{}, int(g.Stats()["in_flight"])
+		for _, p := range g.Problems() {
+			v.Problems = append(v.Problems, p.Error())
+		}
+	}
+	if document.Schedule == nil {
+		v.Boot = document.Boot.String()
+		return v
+	}
+	l := listing{schedule: document.Schedule, now: now, operators: operators, reports: map[key]downtime.Report{}}
+	var active []schedule.Occurrence
+	for _, rep := range g.Reports() {
+		v.waits = v.waits || rep.Waiting
+		if rep.Window == "" {
+			continue
+		}
+		l.reports[keyOf(rep.Occurrence)] = rep
+		if stageOf(rep.Phase) == stageActive {
+			active = append(active, rep.Occurrence)
+		}
+	}
+	if operators {
+		v.Document = &origin{
+			Revision: document.Revision, Origin: document.Origin,
+			Age: now.Sub(document.Since).Seconds(), Stale: document.Stale,
+		}
+		if next := document.Schedule.At(now).Next; !next.IsZero() {
+			v.Next = &next
+		}
+	}
+	list := l.list(active)
+	first := l.first(list)
+	v.More = len(list) - len(first)
+	for _, o := range first {
+		v.Windows = append(v.Windows, l.window(o))
+	}
+	return v
+}
+
+// A key tells occurrences apart.
+type key struct {
+	id      string
+	planned int64
+}
+
+func keyOf(o schedule.Occurrence) key { return key{o.Window.ID, o.Planned.UnixNano()} }
+
+// A listing chooses what a view shows.
+type listing struct {
+	schedule  *schedule.Schedule
+	now       time.Time
+	operators bool
+	reports   map[key]downtime.Report // of what is near, and of what commands have moved
+}
+
+// list are the occurrences to be listed, as they are in this process, by start: what is in
+// progress, what is announced, and what has ended a while ago at most; for operators also
+// what comes next of each window, and rehearsals.
+func (l *listing) list(active []schedule.Occurrence) []schedule.Occurrence {
+	var list []schedule.Occurrence
+	seen := map[key]bool{}
+	add := func(o schedule.Occurrence, shown bool) {
+		k := keyOf(o)
+		if seen[k] {
+			return
+		}
+		if rep, ok := l.reports[k]; ok {
+			o.Start, o.End = rep.Start, rep.End
+		}
+		if isPublic(o, l.now) || l.operators && (shown || !l.now.Before(o.Announced())) {
+			seen[k] = true
+			list = append(list, o)
+		}
+	}
+	for _, o := range active {
+		add(o, l.operators)
+	}
+	for _, span := range [...][2]time.Time{{l.now, l.now.Add(longestLead(l.schedule) + 1)}, {l.now.Add(-maxPast), l.now}} {
+		looks := 0
+		for o := range l.schedule.Occurrences(span[0], span[1]) {
+			if looks++; looks > maxLooks {
+				break
+			}
+			add(o, false)
+		}
+	}
+	if l.operators {
+		for o := range l.schedule.Pending(l.now) {
+			add(o, true)
+		}
+	}
+	slices.SortStableFunc(list, compareStarts)
+	return list
+}
+
+// first is as much of a list as is shown: what is in progress or to come goes before what is
+// over, and of that the latest before the others.
+func (l *listing) first(list []schedule.Occurrence) []schedule.Occurrence {
+	var over, rest []schedule.Occurrence
+	for _, o := range list {
+		if rep, ok := l.reports[keyOf(o)]; !l.now.Before(o.End) && (!ok || !rep.Waiting && stageOf(rep.Phase) != stageActive) {
+			over = append(over, o)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	rest = rest[:min(len(rest), maxWindows)]
+	over = over[max(0, len(over)+len(rest)-maxWindows):]
+	first := slices.Concat(over, rest)
+	slices.SortStableFunc(first, compareStarts)
+	return first
+}
+
+func compareStarts(a, b schedule.Occurrence) int {
+	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
+}
+
+// window shows one occurrence.
+func (l *listing) window(o schedule.Occurrence) window {
+	w, zone := o.Window, o.Window.Timezone
+	rep, reported := l.reports[keyOf(o)]
+	v := window{
+		ID: w.ID, Title: w.Name(), Message: w.Message, Mode: w.Mode, Phase: o.Phase(l.now),
+		Announce: o.Announced().In(zone), Cutoff: o.Cutoff().In(zone), Start: o.Start.In(zone), End: o.End.In(zone),
+		planned: o.Planned,
+	}
+	if reported {
+		v.Phase = rep.Phase
+	}
+	if !l.operators {
+		if reported && rep.Waiting && stageOf(v.Phase) != stageActive { // before its start, or after its end
+			v.Phase = schedule.PhaseInProgress
+		}
+		return v
+	}
+	v.Owner, v.Runbook = w.Owner, w.Runbook
+	for kept := range l.schedule.Kept() {
+		v.Held = v.Held || keyOf(kept) == keyOf(o)
+	}
+	if t := o.Rollback(); !t.IsZero() {
+		t = t.In(zone)
+		v.Rollback = &t
+	}
+	if sc := &w.Scope; !sc.IsEmpty() {
+		v.Scope = &scope{Paths: sc.Paths, Methods: sc.Methods, Hosts: sc.Hosts, Work: sc.Work}
+	}
+	if reported && (v.Phase != schedule.PhaseCompleted || rep.Waiting) {
+		v.Report = newReport(rep)
+		v.summary = strings.TrimPrefix(strings.TrimPrefix(rep.String(), w.ID+": "), rep.Phase.String()+", ")
+	}
+	return v
+}
+
+func newReport(rep downtime.Report) *report {
+	r := &report{
+		Quiet: rep.Quiet, Busy: rep.Busy, Oldest: rep.Oldest.Seconds(),
+		Bypassed: rep.Bypassed, Work: rep.Work, Refused: rep.Refused, Local: rep.Local, Waiting: rep.Waiting,
+	}
+	if rep.QuietAfter > 0 || rep.Quiet || rep.Phase == schedule.PhaseInProgress && rep.Mode != schedule.ModeAnnounce {
+		seconds := rep.QuietAfter.Seconds()
+		r.QuietAfter = &seconds
+	}
+	return r
+}
+
+// A stage is as much of a phase as users see.
+type stage uint8
+
+const (
+	stageUpcoming stage = iota
+	stageActive
+	stagePast
+)
+
+func stageOf(p schedule.Phase) stage {
+	switch {
+	case p.Before(schedule.PhaseDraining):
+		return stageUpcoming
+	case p.Before(schedule.PhaseCompleted):
+		return stageActive
+	}
+	return stagePast
+}
+
+// isPublic says whether users may know of the occurrence at now.
+func isPublic(o schedule.Occurrence, now time.Time) bool {
+	return o.Window.Mode != schedule.ModeRehearse && !now.Before(o.Announced())
+}
+
+// longestLead is the longest time before its start that an occurrence is announced.
+func longestLead(s *schedule.Schedule) time.Duration {
+	var lead time.Duration
+	for w := range s.Windows() {
+		lead = max(lead, w.Announce, w.Cutoff)
+	}
+	return lead
+}

@@ -1,0 +1,103 @@
+package downtime
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+)
+
+// A view is what a guard believes from one moment to the next. It never changes.
+type view struct {
+	epoch    uint64                        // views are numbered
+	schedule *schedule.Schedule            // nil while there is none
+	known    map[occurrenceKey]*occurrence // all that are followed
+	shown    []*occurrence                 // those that matter to anybody: first those in progress, the most restrictive before the others
+	deciding []*occurrence                 // those that decide about what asks to be admitted: shut, then cut off, then rehearsing
+	scopes   []*schedule.Scope             // of the shown, each once
+	next     time.Time                     // when another view is due; the zero time: never by the clock
+	differs  bool                          // one of the shown is not as the schedule says
+}
+
+// add adds an occurrence.
+func (v *view) add(o *occurrence) {
+	v.due(o.next)
+	if o.Window.ID != "" {
+		v.known[keyOf(o.Occurrence)] = o
+	}
+	if !o.isShown() {
+		return
+	}
+	v.shown = append(v.shown, o)
+	v.differs = v.differs || o.isLocal() || o.phase == schedule.PhaseOverrun || o.phase == schedule.PhaseCompleted
+}
+
+// due says that another view is needed then. The zero time means never.
+func (v *view) due(t time.Time) {
+	if !t.IsZero() && (v.next.IsZero() || t.Before(v.next)) {
+		v.next = t
+	}
+}
+
+// complete is to be called once all are added.
+func (v *view) complete() {
+	slices.SortStableFunc(v.shown, func(a, b *occurrence) int {
+		return schedule.WindowState{Occurrence: a.Occurrence, Phase: a.phase}.Compare(schedule.WindowState{Occurrence: b.Occurrence, Phase: b.phase})
+	})
+	seen := map[string]bool{}
+	for _, o := range v.shown {
+		if scope := &o.Window.Scope; !seen[scope.Key()] {
+			seen[scope.Key()] = true
+			v.scopes = append(v.scopes, scope)
+		}
+	}
+	for _, of := range [...]func(*occurrence) bool{(*occurrence).isShut, (*occurrence).isCutOff, (*occurrence).rehearses} {
+		for _, o := range v.shown {
+			if of(o) {
+				v.deciding = append(v.deciding, o)
+			}
+		}
+	}
+}
+
+// isCutOff reports whether the window refuses long work only.
+func (o *occurrence) isCutOff() bool {
+	return o.phase == schedule.PhaseCutoff && o.Window.Mode.Closes() && !o.isShut()
+}
+
+// named is the shown occurrence of the window of that id: one in progress comes before one
+// that is over, and that before one to come. Nil: none is shown.
+func (v *view) named(id string) *occurrence {
+	for _, o := range v.shown {
+		if o.Window.ID == id && id != "" {
+			return o
+		}
+	}
+	return nil
+}
+
+// current is the occurrence of a window of the schedule to speak of now, as it is in this
+// process.
+func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
+	planned := v.schedule.Current(w, now)
+	o := &occurrence{Occurrence: planned, documented: planned}
+	if known := v.known[keyOf(planned)]; known != nil {
+		o.said = known.said
+		o.Occurrence = known.said.appliedTo(planned)
+	}
+	return o
+}
+
+// covers reports whether a request is in the scope of any window that is shown.
+func (v *view) covers(r *schedule.Request) bool {
+	return slices.ContainsFunc(v.scopes, func(s *schedule.Scope) bool { return s.Covers(r) })
+}
+
+// announces reports whether users are to know of a window in whose scope the request is.
+func (v *view) announces(r *http.Request) bool {
+	request := schedule.Request{HTTP: r}
+	return slices.ContainsFunc(v.shown, func(o *occurrence) bool {
+		return o.phase != schedule.PhaseOpen && o.Window.Mode != schedule.ModeRehearse && o.Window.Scope.Covers(&request)
+	})
+}

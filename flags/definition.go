@@ -1,0 +1,122 @@
+package flags
+
+import (
+	"crypto/sha256"
+
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// A flagState is whether a flag is switched on at all.
+type flagState string
+
+const (
+	stateEnabled  flagState = "ENABLED"
+	stateDisabled flagState = "DISABLED"
+)
+
+// A definition is one flag as a document has it.
+type definition struct {
+	doc       *definitions
+	rules     *rulebook
+	key, node *document.Node
+}
+
+// compile makes the flag, or says all that is wrong with it.
+func (d *definition) compile() (*flag, Faults) {
+	r := document.NewReader(d.doc.name)
+	m := r.Value(d.node).About(d.key.Text).Map()
+	f := &flag{key: d.key.Text, keyValue: d.key.Text}
+	f.disabled = document.Enum(m.Field("state"), stateEnabled, stateDisabled) == stateDisabled
+	f.variants, f.few = readVariants(m.Need("variants"))
+	f.standard = readDefault(m.Field("defaultVariant"), f)
+	f.metadata = overlay(d.doc.metadata, mapNode(m.Field("metadata")))
+	m.Field("$schema")
+
+	targeting := m.Field("targeting").Node()
+	print := append(append(d.rules.print[:0], f.key...), byte(d.rules.bucketing))
+	print = d.doc.metadata.AppendJSON(print)
+	for _, field := range []string{"state", "variants", "defaultVariant", "metadata"} {
+		print = d.node.Get(field).AppendJSON(append(print, ','))
+	}
+	rule, print, broken := d.rules.targeting(d.doc.name, targeting, append(print, ','))
+	f.rule, f.fingerprint = rule, sha256.Sum256(print)
+	d.rules.print = print
+
+	faults := faultsOf(d.doc.name, r.Faults())
+	if broken != nil {
+		faults = append(faults, &Fault{File: broken.file, Line: broken.at.Line, Column: broken.at.Column, Flag: f.key, Field: "targeting", Err: broken.err})
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return f, nil
+}
+
+// unknownFields are the fields of a definition that mean nothing.
+func unknownFields(file string, key, node *document.Node) Faults {
+	r := document.NewReader(file)
+	m := r.Value(node).About(key.Text).Map()
+	for _, name := range []string{"state", "variants", "defaultVariant", "targeting", "metadata", "$schema"} {
+		m.Field(name)
+	}
+	m.Done()
+	return faultsOf(file, r.Faults()).warnings()
+}
+
+// readVariants reads the variants of a flag; few are the same, where there are few.
+func readVariants(v document.Value) (variants map[string]*variant, few []*variant) {
+	if v.Is(document.Map) && len(v.Node().Keys) == 0 {
+		v.Faultf("must have at least one variant")
+	}
+	variants = map[string]*variant{}
+	for name, value := range v.Entries() {
+		if value.Null() {
+			value.Faultf("must have a value, got null")
+		}
+		one := &variant{name: name.Node().Text, value: value.Node().Value()}
+		variants[one.name] = one
+		few = append(few, one)
+	}
+	if len(few) > fewVariants {
+		few = nil
+	}
+	return variants, few
+}
+
+// readDefault reads the name of the default variant; nil where there is none. YAML reads on
+// and off as texts, true and 1 as what they look like.
+func readDefault(v document.Value, f *flag) *variant {
+	name := v.Node()
+	if name == nil || name.Kind == document.Null {
+		return nil
+	}
+	if name.Kind == document.List || name.Kind == document.Map {
+		v.Faultf("must be the name of a variant, got %v", name.Kind)
+		return nil
+	}
+	standard := f.variants[name.Text]
+	if standard == nil && name.Text != "" && len(f.variants) > 0 {
+		v.Faultf("%q is not a variant", document.Clip(name.Text))
+	}
+	return standard
+}
+
+// overlay merges the set's metadata with the flag's, which wins. Nil when both are
+// empty.
+func overlay(set, own *document.Node) openfeature.FlagMetadata {
+	var m openfeature.FlagMetadata
+	for _, node := range []*document.Node{set, own} {
+		if node == nil {
+			continue
+		}
+		for i, key := range node.Keys {
+			if m == nil {
+				m = openfeature.FlagMetadata{}
+			}
+			m[key.Text] = node.Items[i].Value()
+		}
+	}
+	return m
+}

@@ -1,0 +1,101 @@
+package jsonlogic
+
+import "strings"
+
+// A node is a compiled rule. Its functions never panic and report failure in their
+// scope.
+type node struct {
+	operation
+	name     string  // of the operator; empty: data or a list
+	constant *value  // not nil: eval always gives this
+	list     bool    // written as a list, of args
+	bare     bool    // the operator's only argument, not written as a list
+	field    string  // not empty: the member of that name, by Scope.field
+	args     []*node // elements of a list, but of a constant one; or arguments of an operation
+	size     int     // nodes in all, this one counted: what evaluating it costs at most
+
+	// custom makes the operation of a custom operator, for Explain to make it anew.
+	custom func(args []*node) (operation, error)
+
+	// element makes the nodes of a constant list's elements, if not literals.
+	element func(i int, v value) *node
+}
+
+// items are the elements of a list.
+func (n *node) items() []*node {
+	if n.constant == nil {
+		return n.args
+	}
+	items := make([]*node, n.constant.length())
+	for i := range items {
+		if v := n.constant.element(i); n.element != nil {
+			items[i] = n.element(i, v)
+		} else {
+			items[i] = literal(v)
+		}
+	}
+	return items
+}
+
+// An operation evaluates a node in one of three ways, of which two spare the making
+// of a value that nobody needs.
+type operation struct {
+	eval  func(s *Scope) value // to go on with
+	test  func(s *Scope) bool  // for its truth alone
+	plain func(s *Scope) any   // for code that is not of this package
+}
+
+// gives is an operation of any result.
+func gives(eval func(s *Scope) value) operation {
+	return operation{
+		eval,
+		func(s *Scope) bool { return eval(s).truth() },
+		func(s *Scope) any { return s.give(eval(s)) },
+	}
+}
+
+// decides is an operation that is true or false.
+func decides(test func(s *Scope) bool) operation {
+	return operation{
+		func(s *Scope) value { return boolean(test(s)) },
+		test,
+		func(s *Scope) any { return test(s) },
+	}
+}
+
+// always is an operation that gives what never changes.
+func always(v *value) operation {
+	return operation{
+		func(*Scope) value { return *v },
+		func(*Scope) bool { return v.truth() },
+		func(*Scope) any { return v.result() },
+	}
+}
+
+func literal(v value) *node { return &node{operation: always(&v), constant: &v, size: 1} }
+
+var (
+	nullNode      = literal(value{})
+	undefinedNode = literal(value{kind: undefined})
+)
+
+// arg is an argument; one that is missing is undefined in JavaScript.
+func arg(args []*node, i int) *node {
+	if i < len(args) {
+		return args[i]
+	}
+	return undefinedNode
+}
+
+// fieldOf is the name of a member that {"var": name} is, with neither path nor
+// default; empty for any other.
+func fieldOf(args []*node) string {
+	if len(args) != 1 || args[0].constant == nil || args[0].constant.kind != text {
+		return ""
+	}
+	name := args[0].constant.str
+	if name == "" || name[0] == '$' || len(name) >= bytesPerStep || strings.Contains(name, ".") {
+		return ""
+	}
+	return name
+}

@@ -1,0 +1,97 @@
+package flags_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/flags"
+)
+
+// What the copies in testdata/lastgood were made of. The copies themselves were written by
+// the first version that kept any, and stay as they are: a service that is updated while its
+// source is away starts from the copy of the version before.
+const (
+	goldenBase = `flags:
+  a: {variants: {x: base, y: Y}, defaultVariant: x}
+  b: {variants: {x: base, y: staff}, defaultVariant: x, targeting: {if: [{$ref: staff}, y]}}
+$evaluators: {staff: {ends_with: [{var: email}, "@example.com"]}}
+metadata: {from: base}
+`
+	goldenOver = `{"flags": {
+  "a": {"variants": {"x": "over \"quoted\""}, "defaultVariant": "x"},
+  "c": {"variants": {"x": "over", "y": "staff"}, "defaultVariant": "x", "targeting": {"if": [{"$ref": "staff"}, "y"]}}
+}}
+`
+)
+
+// golden copies a file that an earlier version wrote to a place of the test's own.
+func golden(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "lastgood", name))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+// away is a source that is not there, under the name of one that was.
+type away struct{ name string }
+
+func (a away) Name() string { return a.name }
+
+func TestLastGoodCopiesOfEarlierVersions(t *testing.T) {
+	t.Parallel()
+	down := func(name string) flags.Source {
+		return struct {
+			away
+			*script
+		}{away{name}, &script{err: errors.New("down")}}
+	}
+	start := func(t *testing.T, src flags.Source, copied string) *flags.Provider {
+		p, err := flags.Open(t.Context(), src, &flags.Options{LastGood: golden(t, copied), Logger: quiet})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, p.Close()) })
+		return p
+	}
+	values := func(p *flags.Provider) []string {
+		var all []string
+		for _, key := range p.Keys() {
+			value, variant, _, _ := detail(p, key, map[string]any{"email": "ada@example.com"})
+			all = append(all, key+"="+value+"/"+variant)
+		}
+		return all
+	}
+	plain, merged := []string{"a=base/x", "b=staff/y"}, []string{`a=over "quoted"/x`, "b=staff/y", "c=staff/y"}
+
+	t.Run("of one document", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, down("base.yaml"), "plain.yaml")
+		require.Equal(t, plain, values(p))
+		require.Equal(t, "base", p.Evaluate(t.Context(), "a", nil).FlagMetadata["from"])
+	})
+	t.Run("of merged documents", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, flags.Merge(down("base.yaml"), down("over.json")), "merged.json")
+		require.Equal(t, merged, values(p))
+	})
+	t.Run("of merged documents, of which one is there", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, flags.Merge(flags.Bytes("base.yaml", []byte(goldenBase)), down("over.json")), "merged.json")
+		require.Equal(t, merged, values(p))
+		require.Equal(t, 1.0, p.Stats()["partial"])
+	})
+	t.Run("of merged documents, of which one has another name now", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, flags.Merge(flags.Bytes("base.yaml", []byte(goldenBase)), down("other.json")), "merged.json")
+		require.Equal(t, plain, values(p))
+	})
+	t.Run("of one document, for several", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, flags.Merge(down("base.yaml"), down("over.json")), "plain.yaml")
+		require.Equal(t, plain, values(p))
+	})
+}

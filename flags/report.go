@@ -1,0 +1,123 @@
+package flags
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Problems lists what is wrong now, nil when nothing is: a source that fails, a document
+// that was refused, and the faults of single flags in the document that answers. Each is a
+// [*Fault].
+func (p *Provider) Problems() []error {
+	p.mu.Lock()
+	k := p.keeper
+	p.mu.Unlock()
+	if k == nil {
+		return nil
+	}
+	var problems []error
+	for _, err := range k.Problems() {
+		problems = append(problems, faultsIn(sourceName(p.src), err).Unwrap()...)
+	}
+	return problems
+}
+
+// Require declares flags that the code needs, to be checked at every load from now on.
+// One that is missing, or has a variant of another type, is told by
+// [Provider.Problems] and the log, or refuses the document with [Options.Strict]; and a
+// document that suddenly loses one is held back. Where a document has been loaded
+// already the error says at once what does not fit, each a [*Fault], joined.
+func (p *Provider) Require(declared ...Declared) error {
+	p.shared.Lock()
+	p.declared = append(p.declared, declared...)
+	p.shared.Unlock()
+	set := p.current.Load()
+	if set == nil {
+		return nil
+	}
+	var errs []error
+	for _, d := range declared {
+		if err := set.fits(d); err != nil {
+			errs = append(errs, &Fault{File: sourceName(p.src), Flag: d.Key(), Err: err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Keys lists the flags of the document that answers, sorted.
+func (p *Provider) Keys() []string {
+	set := p.current.Load()
+	if set == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(set.flags))
+}
+
+// Changed returns a channel that is closed when the next document comes into effect
+// whose flags differ from those of the one that answers now. To watch, ask again
+// each time.
+func (p *Provider) Changed() <-chan struct{} {
+	p.shared.Lock()
+	defer p.shared.Unlock()
+	return p.changed
+}
+
+// Revision identifies the content of the document that answers: 16 hexadecimal
+// digits, empty while there is none. Two processes with one revision have the same
+// flags.
+func (p *Provider) Revision() string {
+	if set := p.current.Load(); set != nil {
+		return set.revision
+	}
+	return ""
+}
+
+// Stats are numbers to export as metrics:
+//
+//	flags            flags of the document
+//	problems         of them, how many are wrong
+//	age_seconds      since the source last gave an acceptable document, or since the start
+//	partial          documents of a Merge that are missing, or not up to date
+//	stale            1 while longer than Options.StaleAfter
+//	lost             1 while longer than Options.LostAfter
+//	loads            loads tried
+//	load_failures    loads that failed, or whose document was refused
+//	updates          documents that came into effect
+//	abandoned_loads  loads left behind because the source ignored its context
+//
+// All but flags are 0 while the provider is not started.
+func (p *Provider) Stats() map[string]float64 {
+	p.mu.Lock()
+	k := p.keeper
+	p.mu.Unlock()
+	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "partial": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
+	if set := p.current.Load(); set != nil {
+		stats["flags"] = float64(len(set.flags))
+	}
+	if k == nil {
+		return stats
+	}
+	if s := k.Snapshot(); s != nil {
+		stats["problems"] = float64(len(s.Problems))
+		stats["partial"] = float64(len(s.Value.partial))
+	}
+	status := k.Status()
+	since := status.Checked
+	if since.IsZero() {
+		since = status.Started
+	}
+	stats["age_seconds"] = time.Since(since).Seconds()
+	if status.Stale {
+		stats["stale"] = 1
+	}
+	if status.Lost {
+		stats["lost"] = 1
+	}
+	stats["loads"] = float64(status.Attempts)
+	stats["load_failures"] = float64(status.Failures)
+	stats["updates"] = float64(status.Updates)
+	stats["abandoned_loads"] = float64(status.Abandoned)
+	return stats
+}

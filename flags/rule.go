@@ -1,0 +1,246 @@
+package flags
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// operators and predicates are flagd's own
+// (https://flagd.dev/reference/custom-operations), the former for each way of
+// bucketing. What they cannot work on gives null, so that the rule falls through to its
+// default.
+var operators = map[Bucketing]map[string]jsonlogic.Operator{
+	BucketingV2: {"fractional": fractionalV2},
+	BucketingV3: {"fractional": fractionalV3},
+}
+
+var predicates = map[string]jsonlogic.Predicate{
+	"starts_with": startsWith,
+	"ends_with":   endsWith,
+	"sem_ver":     semVer,
+}
+
+const (
+	// maxReferred is how many bytes references may add to the rules of a document, counted
+	// wherever they are referred to.
+	maxReferred = 16 << 20
+
+	// maxReferences is how many references may follow one another.
+	maxReferences = 100
+)
+
+// A rulebook compiles the rules of one document. It compiles an evaluator once, when a rule
+// first refers to it, and all rules share it.
+type rulebook struct {
+	bucketing  Bucketing
+	opts       *jsonlogic.Options
+	evaluators map[string]*evaluator
+	room       int    // bytes that references may still add
+	print      []byte // of the flag that is being compiled; kept for its room
+
+	// Of the rule that is being compiled: the evaluators that it refers to, and the names of
+	// those through which we came.
+	refs      []*evaluator
+	following []string
+}
+
+// An evaluator is a rule of $evaluators.
+type evaluator struct {
+	file string
+	node *document.Node
+
+	compiled bool
+	fault    *ruleFault // why it cannot be used
+	rule     *jsonlogic.Rule
+	length   int               // of its text, with all that it refers to in it
+	chain    int               // references that follow one another from here, this one counted
+	print    [sha256.Size]byte // of its text and of all that it refers to
+}
+
+// A ruleFault is a fault at a place inside a rule, perhaps of another document.
+type ruleFault struct {
+	file  string
+	at    *document.Node
+	err   error
+	chain bool // it depends on the references before
+}
+
+func newRulebook(bucketing Bucketing) *rulebook {
+	return &rulebook{
+		bucketing:  bucketing,
+		opts:       &jsonlogic.Options{Operators: operators[bucketing], Predicates: predicates},
+		evaluators: map[string]*evaluator{},
+		room:       maxReferred,
+	}
+}
+
+// add adds the evaluators of a document, for names that are not taken.
+func (b *rulebook) add(file string, evaluators *document.Node) {
+	if evaluators == nil || evaluators.Kind != document.Map {
+		return
+	}
+	for i, key := range evaluators.Keys {
+		if b.evaluators[key.Text] == nil {
+			b.evaluators[key.Text] = &evaluator{file: file, node: evaluators.Items[i]}
+		}
+	}
+}
+
+// targeting compiles the rule of a flag, and appends to print what its result depends on. The
+// rule is nil where there is nothing to target: no rule, null or {}.
+func (b *rulebook) targeting(file string, n *document.Node, print []byte) (*jsonlogic.Rule, []byte, *ruleFault) {
+	if n == nil || n.Kind == document.Null || n.Kind == document.Map && len(n.Keys) == 0 {
+		return nil, print, nil
+	}
+	r, print, fault := b.compile(file, n, print)
+	b.room -= r.referred
+	return r.rule, print, fault
+}
+
+// A compiledRule is a rule and what it refers to.
+type compiledRule struct {
+	rule     *jsonlogic.Rule
+	referred int // bytes that it refers to
+	length   int // of it, with all that it refers to in it
+	chain    int // references that follow one another from it
+}
+
+func (b *rulebook) compile(file string, n *document.Node, print []byte) (compiledRule, []byte, *ruleFault) {
+	var r compiledRule
+	first := len(b.refs)
+	defer func() { b.refs = b.refs[:first] }()
+	value, fault := b.value(file, n)
+	if fault != nil {
+		return r, print, fault
+	}
+	written := len(print)
+	print = n.AppendJSON(print)
+	r.length = len(print) - written
+	for _, e := range b.refs[first:] {
+		print = append(print, e.print[:]...)
+		r.referred += e.length
+		r.chain = max(r.chain, e.chain)
+	}
+	if r.length += r.referred; r.length > jsonlogic.DefaultMaxSize {
+		return r, print, &ruleFault{file: file, at: n, err: fmt.Errorf("%w once its references are resolved", jsonlogic.ErrTooLarge)}
+	}
+	rule, err := jsonlogic.CompileValue(value, b.opts)
+	if err != nil {
+		at := n
+		if place := (*jsonlogic.Error)(nil); errors.As(err, &place) {
+			at = locate(n, place.Path)
+		}
+		return r, print, &ruleFault{file: file, at: at, err: err}
+	}
+	r.rule = rule
+	return r, print, nil
+}
+
+// value gives a rule as [jsonlogic.CompileValue] wants it, with a compiled rule in the place
+// of each reference.
+func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
+	switch {
+	case n.Kind == document.List:
+		list := make([]any, len(n.Items))
+		for i, item := range n.Items {
+			var fault *ruleFault
+			if list[i], fault = b.value(file, item); fault != nil {
+				return nil, fault
+			}
+		}
+		return list, nil
+	case n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref":
+		return b.follow(file, n.Items[0])
+	case n.Kind == document.Map && len(n.Keys) == 1:
+		arg, fault := b.value(file, n.Items[0])
+		return map[string]any{n.Keys[0].Text: arg}, fault
+	}
+	if number := beyondFloat(n); number != nil {
+		return nil, &ruleFault{file: file, at: number, err: fmt.Errorf("%s is beyond what a number can hold", document.Clip(number.Text))}
+	}
+	return n.Value(), nil
+}
+
+// beyondFloat finds a number that no float64 can hold.
+func beyondFloat(n *document.Node) *document.Node {
+	if n.Kind == document.Number && len(n.Text) > 3 {
+		if _, err := strconv.ParseFloat(n.Text, 64); err != nil {
+			return n
+		}
+	}
+	for _, item := range n.Items {
+		if number := beyondFloat(item); number != nil {
+			return number
+		}
+	}
+	return nil
+}
+
+func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
+	fault := func(format string, args ...any) *ruleFault {
+		return &ruleFault{file: file, at: ref, err: fmt.Errorf("$ref: "+format, args...)}
+	}
+	if ref.Kind != document.String {
+		return nil, fault("must be the name of an evaluator, got %v", ref.Kind)
+	}
+	if b.room < 0 {
+		return nil, fault("all rules together are too large once their references are resolved: more than %d bytes", maxReferred)
+	}
+	for _, name := range b.following {
+		if name == ref.Text {
+			return nil, fault("%s refers to itself: %s → %s", ref.Text, strings.Join(b.following, " → "), ref.Text)
+		}
+	}
+	e := b.evaluators[ref.Text]
+	if e == nil {
+		return nil, fault("there is no evaluator %q", ref.Text)
+	}
+	if len(b.following)+max(e.chain, 1) > maxReferences {
+		long := fault("more than %d references follow one another", maxReferences)
+		long.chain = true
+		return nil, long
+	}
+	if !e.compiled {
+		b.following = append(b.following, ref.Text)
+		r, print, failed := b.compile(e.file, e.node, nil)
+		b.following = b.following[:len(b.following)-1]
+		if failed != nil && failed.chain {
+			return nil, failed
+		}
+		e.compiled, e.fault, e.rule = true, failed, r.rule
+		e.length, e.chain, e.print = r.length, r.chain+1, sha256.Sum256(print)
+	}
+	if e.fault != nil {
+		return nil, e.fault
+	}
+	b.refs = append(b.refs, e)
+	return e.rule, nil
+}
+
+// locate finds what stands in a rule at a JSON pointer; of an operation it is the operator's
+// name.
+func locate(n *document.Node, pointer string) *document.Node {
+	at := n
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		step = unescape.Replace(step)
+		i, err := strconv.Atoi(step)
+		switch {
+		case n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == step:
+			at, n = n.Keys[0], n.Items[0]
+		case n.Kind == document.List && err == nil && i >= 0 && i < len(n.Items):
+			n = n.Items[i]
+			at = n
+		default:
+			return at
+		}
+	}
+	return at
+}
+
+var unescape = strings.NewReplacer("~1", "/", "~0", "~")

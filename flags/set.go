@@ -1,0 +1,124 @@
+package flags
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
+)
+
+// A flagSet is a document, compiled, or several that are merged. It never changes once it is
+// in effect.
+type flagSet struct {
+	flags       map[string]*flag
+	revision    string // of what is in effect
+	live        bool   // the document is the source's, not a copy that stands in
+	allowShrink bool
+	partial     []string // names of merged documents that are missing, or not up to date
+}
+
+// flag returns a flag, nil when the set, which may be nil, does not have it.
+func (s *flagSet) flag(key string) *flag {
+	if s == nil {
+		return nil
+	}
+	return s.flags[key]
+}
+
+// seal makes a set fit to take the place of prev: its flags count on, and it has a revision.
+func (s *flagSet) seal(prev *flagSet) {
+	var all [sha256.Size]byte
+	for key, f := range s.flags {
+		if f.counter == nil {
+			f.count(prev.flag(key))
+		}
+		for i, b := range f.fingerprint {
+			all[i] ^= b // in any order
+		}
+	}
+	sum := sha256.Sum256(all[:])
+	s.revision = hex.EncodeToString(sum[:8])
+}
+
+// count gives a flag its counter, with what an earlier definition has counted.
+func (f *flag) count(before *flag) {
+	var counted *counter
+	if before != nil {
+		counted = before.counter
+	}
+	names := slices.Sorted(maps.Keys(f.variants))
+	f.counter = newCounter(names, counted)
+	for i, name := range f.counter.names[1:] {
+		f.variants[name].index = i + 1
+	}
+}
+
+// A flag is one definition, compiled. It never changes.
+type flag struct {
+	key         string
+	keyValue    any // key, boxed once
+	disabled    bool
+	fault       *Fault // not nil: nothing below can be used
+	rule        *jsonlogic.Rule
+	variants    map[string]*variant
+	few         []*variant // the variants, where there are at most fewVariants
+	standard    *variant   // of defaultVariant; nil when there is none
+	metadata    openfeature.FlagMetadata
+	fingerprint [sha256.Size]byte // of all that an evaluation depends on
+	counter     *counter          // outlives the flag: the next definition counts on
+}
+
+// A variant is a name and the value that it stands for.
+type variant struct {
+	name  string
+	value any // bool, string, float64, []any or map[string]any
+	index int // in the flag's counter
+}
+
+// fewVariants is up to how many looking at each is faster than a map.
+const fewVariants = 4
+
+// changedKeys lists the keys whose result could differ between two sets.
+func changedKeys(old, set *flagSet) []string {
+	var keys []string
+	for key, f := range set.flags {
+		if before := old.flags[key]; before == nil || before.fingerprint != f.fingerprint {
+			keys = append(keys, key)
+		}
+	}
+	for key := range old.flags {
+		if set.flags[key] == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// Declared is a [Flag] of any type.
+type Declared interface {
+	Key() string
+	accepts(value any) bool
+	typeName() string
+}
+
+// fits says why a flag of the set is not what the code has declared.
+func (s *flagSet) fits(d Declared) error {
+	f := s.flags[d.Key()]
+	if f == nil {
+		return fmt.Errorf("missing, and the code declares it as %s", d.typeName())
+	}
+	if f.fault != nil {
+		return nil // told already
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.variants)) {
+		if !d.accepts(f.variants[name].value) {
+			return fmt.Errorf("variant %q is no %s, as which the code declares it", name, d.typeName())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package flags
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+)
+
+func typeOf(v any) openfeature.Type {
+	switch v.(type) {
+	case bool:
+		return openfeature.Boolean
+	case string:
+		return openfeature.String
+	case float64:
+		return openfeature.Float
+	}
+	return openfeature.Object
+}
+
+func asBool(v any) (bool, bool) {
+	b, ok := v.(bool)
+	return b, ok
+}
+
+func asString(v any) (string, bool) {
+	s, ok := v.(string)
+	return s, ok
+}
+
+func asFloat(v any) (float64, bool) {
+	f, ok := v.(float64)
+	return f, ok
+}
+
+// asInt accepts what an integer and a float64 both hold exactly.
+func asInt(v any) (int64, bool) {
+	const most = 1<<53 - 1
+	f, ok := v.(float64)
+	if !ok || f != math.Trunc(f) || math.Abs(f) > most {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+func asAny(v any) (any, bool) { return clone(v), true }
+
+// asObject gives a copy: what a caller does to it must not change the flag.
+func asObject(v any) (any, bool) {
+	switch v.(type) {
+	case map[string]any, []any:
+		return clone(v), true
+	}
+	return nil, false
+}
+
+func clone(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := maps.Clone(v)
+		for key, item := range m {
+			m[key] = clone(item)
+		}
+		return m
+	case []any:
+		list := slices.Clone(v)
+		for i, item := range list {
+			list[i] = clone(item)
+		}
+		return list
+	}
+	return v
+}
+
+// numberText is a number as JSON writes it, −0 as 0.
+func numberText(f float64) string {
+	if f == 0 {
+		return "0"
+	}
+	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
+		return strings.Replace(strconv.FormatFloat(f, 'e', -1, 64), "e-0", "e-", 1) // 1e-7, not 1e-07
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64)
+}
+
+// parseExpiry reads a date, which expires as it begins in UTC, or a date with time.
+func parseExpiry(text string) (time.Time, error) {
+	if at, err := time.Parse(time.DateOnly, text); err == nil {
+		return at, nil
+	}
+	return time.Parse(time.RFC3339, text)
+}

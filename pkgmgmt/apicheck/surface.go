@@ -1,0 +1,195 @@
+package apicheck
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/go/packages"
+)
+
+import ()
+
+// A surface is what a version shows on one platform.
+type surface struct {
+	packages map[string]*types.Package // those that others can import, by import path
+	internal map[string]*types.Package // those that they cannot, and that take part
+	compiled map[string]bool           // files of the module, by their path in it
+	reached  map[string]bool           // folders of the module with a package that takes part
+}
+
+// load reads the packages as a user's build would on a platform, for which it compiles
+// nothing: their source gives the types.
+func (src *source) load(ctx context.Context, work, platform string, excluded func(pkg string) bool) (out *surface, problems []string, err error) {
+	fset := token.NewFileSet()
+	roots, err := packages.Load(&packages.Config{
+		Context: ctx,
+		Mode:    packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedDeps | packages.NeedModule,
+		Dir:     src.consumer,
+		Env:     src.environment(work, platform),
+		Fset:    fset,
+	}, ".")
+	if err != nil {
+		return nil, []string{err.Error()}, nil
+	}
+	_, goarch, _ := strings.Cut(platform, "/")
+	c := typeChecker{fset: fset, sizes: types.SizesFor("gc", goarch), done: map[string]*types.Package{}}
+	out = &surface{packages: map[string]*types.Package{}, internal: map[string]*types.Package{}, compiled: map[string]bool{}, reached: map[string]bool{}}
+	for _, root := range roots {
+		for _, e := range root.Errors {
+			c.problem("%s", e.Msg)
+		}
+		for _, p := range sortedImports(root) {
+			if len(p.GoFiles) == 0 || p.Name == "main" || p.Module == nil || p.Module.Path != src.Path || excluded(p.PkgPath) {
+				if len(p.GoFiles) == 0 && len(p.IgnoredFiles) == 0 && !excluded(p.PkgPath) {
+					c.faults(p)
+				}
+				continue
+			}
+			if t := c.check(p, 0); t != nil {
+				out.packages[p.PkgPath] = t
+			}
+		}
+	}
+	for _, p := range c.seen {
+		if p.Module == nil || p.Module.Path != src.Path {
+			continue
+		}
+		if t := c.done[p.ID]; t != nil && isInternalPackage(src.Path, p.PkgPath) && !excluded(p.PkgPath) {
+			out.internal[p.PkgPath] = t
+		}
+		for _, name := range p.GoFiles {
+			rel, err := filepath.Rel(src.dir, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			rel = filepath.ToSlash(rel)
+			out.compiled[rel] = true
+			out.reached[path.Dir(rel)] = true
+		}
+	}
+	return out, c.problems, nil
+}
+
+func sortedImports(p *packages.Package) []*packages.Package {
+	var all []*packages.Package
+	for _, name := range slices.Sorted(maps.Keys(p.Imports)) {
+		all = append(all, p.Imports[name])
+	}
+	return all
+}
+
+// A typeChecker checks packages from their source, without the bodies of functions.
+type typeChecker struct {
+	fset     *token.FileSet
+	sizes    types.Sizes
+	done     map[string]*types.Package // by package id; nil while it is being checked
+	seen     []*packages.Package
+	problems []string
+}
+
+func (c *typeChecker) problem(format string, args ...any) {
+	if text := shown(fmt.Sprintf(format, args...)); len(c.problems) < maxProblems && !slices.Contains(c.problems, text) {
+		c.problems = append(c.problems, text)
+	}
+}
+
+// faults tells what the go command has found wrong with a package. What it does not find to
+// embed is not part of the API.
+func (c *typeChecker) faults(p *packages.Package) {
+	for _, e := range p.Errors {
+		if !strings.Contains(e.Msg, "no matching files found") {
+			c.problem("%s: %s", p.PkgPath, e.Msg)
+		}
+	}
+}
+
+// maxImports bounds how deep imports go: each is a level of the stack.
+const maxImports = 1000
+
+func (c *typeChecker) check(p *packages.Package, depth int) *types.Package {
+	if p.PkgPath == "unsafe" {
+		return types.Unsafe
+	}
+	if t, ok := c.done[p.ID]; ok {
+		if t == nil {
+			c.problem("%s: imports itself", p.PkgPath)
+		}
+		return t
+	}
+	if depth > maxImports {
+		c.problem("%s: imports are nested too deeply", p.PkgPath)
+		return nil
+	}
+	c.done[p.ID] = nil
+	c.seen = append(c.seen, p)
+	c.faults(p)
+	if len(p.GoFiles) == 0 {
+		return nil // which the go command has told
+	}
+	imports := map[string]*types.Package{}
+	for _, name := range slices.Sorted(maps.Keys(p.Imports)) {
+		imports[name] = c.check(p.Imports[name], depth+1)
+	}
+	var files []*ast.File
+	for _, name := range p.GoFiles {
+		f, err := parser.ParseFile(c.fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			c.problem("%s: %v", p.PkgPath, withoutFolder(err.Error(), p.Dir))
+			continue
+		}
+		files = append(files, f)
+	}
+	config := types.Config{
+		IgnoreFuncBodies: true,
+		Sizes:            c.sizes,
+		Importer: importer(func(name string) (*types.Package, error) {
+			if t := imports[name]; t != nil {
+				return t, nil
+			}
+			if name == "unsafe" {
+				return types.Unsafe, nil
+			}
+			return nil, fmt.Errorf("could not import %s", name)
+		}),
+		Error: func(err error) {
+			c.problem("%s: %s", p.PkgPath, withoutFolder(err.Error(), p.Dir))
+		},
+	}
+	if p.Module != nil && p.Module.GoVersion != "" {
+		config.GoVersion = "go" + p.Module.GoVersion
+	}
+	t, _ := config.Check(p.PkgPath, c.fset, files, nil) // the error is the first of those told
+	c.done[p.ID] = t
+	return t
+}
+
+// withoutFolder leaves of a file's name what is the module's.
+func withoutFolder(text, dir string) string {
+	return strings.ReplaceAll(text, dir+string(filepath.Separator), "")
+}
+
+type importer func(string) (*types.Package, error)
+
+func (i importer) Import(name string) (*types.Package, error) { return i(name) }
+
+func isInternalPackage(module, pkg string) bool {
+	rest, ok := strings.CutPrefix(pkg, module+"/")
+	return ok && slices.Contains(strings.Split(path.Clean(rest), "/"), "internal")
+}
+
+func values(pkgs map[string]*types.Package) []*types.Package {
+	var all []*types.Package
+	for _, name := range slices.Sorted(maps.Keys(pkgs)) {
+		all = append(all, pkgs[name])
+	}
+	return all
+}

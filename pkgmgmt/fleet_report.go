@@ -1,0 +1,179 @@
+package pkgmgmt
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/semver"
+)
+
+// A FleetVerdict says what is to be said of a module in a service.
+type FleetVerdict string
+
+// The verdicts, the worst first. A row has the worst that applies.
+const (
+	// FleetVerdictUnknown: the service does not tell what it is built from.
+	FleetVerdictUnknown FleetVerdict = "unknown"
+	// FleetVerdictOutside: a rule of the policy is not kept, or cannot be checked.
+	FleetVerdictOutside FleetVerdict = "outside policy"
+	// FleetVerdictRetracted: the module's author has taken the version back.
+	FleetVerdictRetracted FleetVerdict = "retracted"
+	// FleetVerdictDeprecated: the module's author says that it should no longer be used.
+	FleetVerdictDeprecated FleetVerdict = "deprecated"
+	// FleetVerdictSkewed: another service in the same environment has a later version of the
+	// module, or another content of the same version.
+	FleetVerdictSkewed FleetVerdict = "skewed"
+	// FleetVerdictBehind: the registry has a later version.
+	FleetVerdictBehind FleetVerdict = "behind"
+	// FleetVerdictFine: none of them.
+	FleetVerdictFine FleetVerdict = "fine"
+)
+
+var fleetVerdicts = []FleetVerdict{FleetVerdictUnknown, FleetVerdictOutside, FleetVerdictRetracted, FleetVerdictDeprecated, FleetVerdictSkewed, FleetVerdictBehind, FleetVerdictFine}
+
+// A FleetRow is one module in one service. For a service that is unknown there is one
+// row, without a module.
+type FleetRow struct {
+	Module         string       `json:"module,omitempty"` // as the service requires it
+	Version        string       `json:"version,omitempty"`
+	Replacement    string       `json:"replacement,omitempty"` // module or folder that stands in; Version is its
+	Service        string       `json:"service"`
+	ServiceVersion string       `json:"serviceVersion,omitempty"`
+	Environment    string       `json:"environment,omitempty"`
+	Latest         string       `json:"latest,omitempty"` // in the registry
+	Verdict        FleetVerdict `json:"verdict"`
+
+	// Findings are all that is to be said, the worst first; nil for one that is fine.
+	Findings []FleetFinding `json:"findings,omitempty"`
+
+	sum string
+}
+
+// A FleetFinding is one thing to be said of a row.
+type FleetFinding struct {
+	Verdict FleetVerdict `json:"verdict"`
+	Reason  string       `json:"reason"`
+	Fix     string       `json:"fix,omitempty"`
+}
+
+// A FleetReport is what a fleet runs, sorted by module, environment, service and
+// version.
+type FleetReport struct {
+	Time time.Time  `json:"time"` // when the collection began
+	Rows []FleetRow `json:"rows"`
+}
+
+// Worst is the worst verdict of all rows.
+func (r *FleetReport) Worst() FleetVerdict {
+	worst := FleetVerdictFine
+	for _, row := range r.Rows {
+		if rank(row.Verdict) < rank(worst) {
+			worst = row.Verdict
+		}
+	}
+	return worst
+}
+
+func rank(v FleetVerdict) int { return slices.Index(fleetVerdicts, v) }
+
+func (row *FleetRow) find(verdict FleetVerdict, reason, fix string) {
+	row.Findings = append(row.Findings, FleetFinding{verdict, reason, fix})
+}
+
+// settle sorts the findings and takes the worst as the verdict.
+func (row *FleetRow) settle() {
+	slices.SortStableFunc(row.Findings, func(a, b FleetFinding) int { return cmp.Compare(rank(a.Verdict), rank(b.Verdict)) })
+	row.Verdict = FleetVerdictFine
+	if len(row.Findings) > 0 {
+		row.Verdict = row.Findings[0].Verdict
+	}
+}
+
+// skew marks the modules that an environment has in several versions, but for those that
+// have the latest of them.
+func skew(rows []FleetRow) {
+	type place struct{ module, environment string }
+	groups := map[place][]*FleetRow{}
+	for i := range rows {
+		if row := &rows[i]; row.Module != "" {
+			groups[place{row.Module, row.Environment}] = append(groups[place{row.Module, row.Environment}], row)
+		}
+	}
+	for _, group := range groups {
+		var top *FleetRow
+		forks := map[string]*FleetRow{} // the latest of each replacement
+		for _, row := range group {
+			if !semver.IsValid(row.Version) {
+				continue
+			}
+			if row.Replacement != "" {
+				if latest := forks[row.Replacement]; latest == nil || semver.Compare(row.Version, latest.Version) > 0 {
+					forks[row.Replacement] = row
+				}
+			} else if top == nil || semver.Compare(row.Version, top.Version) > 0 {
+				top = row
+			}
+		}
+		contents := contentsOf(group)
+		for _, row := range group {
+			other := contents.another(row)
+			fork := forks[row.Replacement]
+			switch {
+			case other != nil:
+				row.find(FleetVerdictSkewed, "has another content than the same version in "+other.Service, "find out which one is true before anything else; then build again with an empty module cache")
+			case top == nil && fork != nil && semver.Compare(row.Version, fork.Version) < 0:
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is behind %s %s, which %s has", fork.Replacement, fork.Version, fork.Service), "let the replace directive of "+row.Module+" in go.mod name "+fork.Version)
+			case top == nil && row.Replacement != group[0].Replacement:
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, group[0].Service, group[0].Replacement), "remove the replace directive of "+row.Module+" from go.mod")
+			case top == nil || row == top || row.Version == top.Version && row.Replacement == "":
+			case row.Replacement != "" && modfile.IsDirectoryPath(row.Replacement):
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is a folder, while %s has %s", top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
+			case row.Replacement != "":
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
+			case !semver.IsValid(row.Version):
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is no version, while %s has %s", top.Service, top.Version), "go get "+row.Module+"@"+top.Version)
+			case semver.Compare(row.Version, top.Version) < 0:
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is behind %s, which %s has", top.Version, top.Service), "go get "+row.Module+"@"+top.Version)
+			}
+		}
+	}
+}
+
+// contents are, for each version in a group, the first row and the first that was built
+// from something else. A group is as large as hostile endpoints make it.
+type contents map[[2]string][2]*FleetRow
+
+func contentsOf(group []*FleetRow) contents {
+	all := contents{}
+	for _, row := range group {
+		if !strings.HasPrefix(row.sum, "h1:") {
+			continue
+		}
+		version := [2]string{row.Version, row.Replacement}
+		two := all[version]
+		switch {
+		case two[0] == nil:
+			two[0] = row
+		case two[1] == nil && row.sum != two[0].sum:
+			two[1] = row
+		}
+		all[version] = two
+	}
+	return all
+}
+
+// another finds a row of the same version that was built from something else.
+func (c contents) another(row *FleetRow) *FleetRow {
+	if row.sum == "" {
+		return nil
+	}
+	two := c[[2]string{row.Version, row.Replacement}]
+	if two[0] != nil && two[0].sum != row.sum {
+		return two[0]
+	}
+	return two[1]
+}

@@ -1,0 +1,154 @@
+package registry
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// ServeHTTP answers a request.
+func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	req := request{Request: r, w: &recorder{ResponseWriter: w}}
+	p := g.serve(&req)
+	if p != nil {
+		if r.ContentLength != 0 && !req.received {
+			// Else the server waits for the rest, as long as a client likes.
+			w.Header().Set("Connection", "close")
+		}
+		p.write(req.w, r)
+	}
+	g.stats.count(&req, p)
+	g.access(&req, p, time.Since(start))
+}
+
+func (g *Registry) serve(r *request) *Refusal {
+	at, p := route(r.URL.Path)
+	r.at = at
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case p != nil && reads && at.protocol && !g.private(at.module):
+		return g.elsewhere(r) // where there are other versions, +incompatible for one
+	case p != nil && reads:
+		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
+	case p != nil:
+		return p
+	case !g.private(at.module):
+		if reads && at.protocol {
+			return g.elsewhere(r)
+		}
+		return refuse(http.StatusNotFound, rulePrivate, at.module+" is not below a private prefix of this registry")
+	}
+
+	var do func(*request) *Refusal
+	allow := "GET, HEAD"
+	switch {
+	case reads && at.protocol:
+		r.op, do = OpRead, g.answerFile
+	case reads && at.kind == kindChannels:
+		r.op, do = OpInspect, g.answerChannels
+	case reads && at.kind == kindRecord:
+		r.op, do = OpInspect, g.answerRecord
+	case at.kind == kindZip:
+		allow = "GET, HEAD, PUT"
+		if r.Method == http.MethodPut {
+			r.op, do = OpPublish, g.publish
+		}
+	case !at.protocol && (at.kind == kindChannel || at.kind == kindYank || at.kind == kindBlock):
+		allow = "PUT, DELETE"
+		if r.Method == http.MethodPut || r.Method == http.MethodDelete {
+			switch at.kind {
+			case kindChannel:
+				r.op, do = OpSetChannel, g.answerChannel
+			case kindYank:
+				r.op, do = OpYank, g.answerMark
+			default:
+				r.op, do = OpBlock, g.answerMark
+			}
+		}
+	}
+	if do == nil {
+		r.w.Header().Set("Allow", allow)
+		return refuse(http.StatusMethodNotAllowed, ruleNotFound, "the methods here are "+allow)
+	}
+	if r.op == OpSetChannel && r.Method == http.MethodPut {
+		if p := r.at.destination(r.URL.Query().Get("version")); p != nil {
+			return p
+		}
+	}
+	if p := g.may(r, r.op); p != nil {
+		return p
+	}
+	return do(r)
+}
+
+// elsewhere is the answer for modules that are not private.
+func (g *Registry) elsewhere(r *request) *Refusal {
+	if g.opts.Public == "" {
+		return refuse(http.StatusNotFound, rulePrivate, r.at.module+" is not below a private prefix of this registry")
+	}
+	r.w.Header().Set("Location", g.opts.Public+(&url.URL{Path: r.URL.Path, RawPath: r.URL.Path}).EscapedPath())
+	r.w.Header().Set("Cache-Control", "no-store")
+	r.w.WriteHeader(http.StatusFound)
+	return nil
+}
+
+// access writes the access log. Of the request's path only a valid module path and
+// version are written.
+func (g *Registry) access(r *request, p *Refusal, took time.Duration) {
+	level := slog.LevelInfo
+	if r.w.status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	ctx := r.Context()
+	if !g.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs,
+		slog.String("method", method(r.Method)), slog.Int("status", r.w.status),
+		slog.Int64("bytes", r.w.bytes), slog.Duration("took", took))
+	for _, a := range []slog.Attr{
+		slog.String("op", string(r.op)), slog.String("module", r.at.module), slog.String("version", r.at.version),
+		slog.String("channel", r.at.channel), slog.String("user", r.who),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if p != nil {
+		attrs = append(attrs, slog.String("rule", p.Rule))
+		if p.cause != nil {
+			attrs = append(attrs, slog.String("cause", p.cause.Error()))
+		}
+	}
+	g.log.LogAttrs(context.WithoutCancel(ctx), level, "registry", attrs...)
+}
+
+func method(name string) string {
+	switch name {
+	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodPatch, http.MethodOptions:
+		return name
+	}
+	return "_OTHER"
+}
+
+func (c *counters) count(r *request, p *Refusal) {
+	c.requests.Add(1)
+	c.sent.Add(r.w.bytes)
+	switch {
+	case p == nil:
+	case p.Status == http.StatusNotFound:
+		c.missing.Add(1)
+	case p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden:
+		c.denied.Add(1)
+	case p.Status >= http.StatusInternalServerError:
+		c.failed.Add(1)
+	case p.Status == http.StatusConflict:
+		c.conflicts.Add(1)
+	default:
+		c.refused.Add(1)
+	}
+}

@@ -1,0 +1,187 @@
+package registry
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+)
+
+// A kind is what the path of a request is about.
+type kind int
+
+const (
+	kindNone     kind = iota
+	kindList          // <module>/@v/list
+	kindLatest        // <module>/@latest
+	kindInfo          // <module>/@v/<version>.info
+	kindMod           // <module>/@v/<version>.mod
+	kindZip           // <module>/@v/<version>.zip
+	kindChannel       // <module>/@v/<channel>.info, and <module>/@channel/<channel>
+	kindChannels      // <module>/@channels
+	kindYank          // <module>/@yank/<version>
+	kindBlock         // <module>/@block/<version>
+	kindRecord        // <module>/@record/<version>
+)
+
+// A target is the path of a request, understood.
+type target struct {
+	kind     kind
+	protocol bool // the path is of the proxy protocol, or could be at another proxy
+	module   string
+	version  string // canonical
+	channel  string
+	base     string // the module's folder in the store: "corp.example/!lib/@v/"
+	file     string // the version's files without their ends: "corp.example/!lib/@v/v1.0.0"
+}
+
+// Names longer than these are no names: file systems have 255 bytes for one.
+const (
+	maxElement = 200
+	maxName    = 64
+	maxPath    = 1000
+)
+
+// route reads a path. The error is for whoever writes; readers are told that there is
+// no such thing.
+func route(path string) (t target, err *Refusal) {
+	path, rooted := strings.CutPrefix(path, "/")
+	escaped, rest, ok := strings.Cut(path, "/@")
+	if !rooted || !ok || len(path) > maxPath {
+		return t, refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+	}
+	for element := range strings.SplitSeq(escaped, "/") {
+		if len(element) > maxElement {
+			return t, refuse(http.StatusUnprocessableEntity, rulePath, fmt.Sprintf("an element of the module path is longer than %d bytes", maxElement))
+		}
+	}
+	var failed error
+	if t.module, failed = module.UnescapePath(escaped); failed != nil {
+		return t, refuse(http.StatusUnprocessableEntity, rulePath, failed.Error())
+	}
+	if strings.HasPrefix(rest, "v/") {
+		t.base = path[:len(escaped)+len("/@v/")]
+	} else {
+		t.base = escaped + "/@v/"
+	}
+	if rest == "latest" {
+		t.kind, t.protocol = kindLatest, true
+		return t, nil
+	}
+	if rest == "channels" {
+		t.kind = kindChannels
+		return t, nil
+	}
+	place, name, _ := strings.Cut(rest, "/")
+	switch place {
+	case "v":
+		if name == "list" {
+			t.kind, t.protocol = kindList, true
+			return t, nil
+		}
+		return t, t.versioned(name)
+	case "channel":
+		t.kind, t.channel = kindChannel, name
+		if reason := badChannel(name); reason != "" {
+			return t, refuse(http.StatusUnprocessableEntity, ruleChannel, "the channel's name "+reason)
+		}
+		return t, nil
+	case "yank":
+		t.kind = kindYank
+	case "block":
+		t.kind = kindBlock
+	case "record":
+		t.kind = kindRecord
+	default:
+		return t, refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+	}
+	return t, t.setVersion(name)
+}
+
+// versioned reads what stands after /@v/.
+func (t *target) versioned(name string) *Refusal {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 {
+		return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+	}
+	name, end := name[:dot], name[dot:]
+	if _, err := module.UnescapeVersion(name); err != nil {
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, err.Error())
+	}
+	t.protocol = true
+	switch end {
+	case ".info":
+		t.kind = kindInfo
+		if !semver.IsValid(name) && badChannel(name) == "" {
+			t.kind, t.channel = kindChannel, name
+			return nil
+		}
+		return t.setVersion(name)
+	case ".mod":
+		t.kind = kindMod
+		return t.setVersion(name)
+	case ".zip":
+		t.kind = kindZip
+		return t.setVersion(name)
+	}
+	t.protocol = false
+	return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+}
+
+func (t *target) setVersion(escaped string) *Refusal {
+	version, err := module.UnescapeVersion(escaped)
+	if err != nil {
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, err.Error())
+	}
+	switch canonical := module.CanonicalVersion(version); {
+	case len(escaped) > maxElement:
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("the version is longer than %d bytes", maxElement))
+	case canonical == "":
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("%q is no version: vX.Y.Z is, as in v1.2.3 or v1.2.3-rc.1", version))
+	case canonical != version:
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("version %q is not canonical: %q would be", version, canonical))
+	case strings.HasSuffix(version, "+incompatible"):
+		return refuse(http.StatusUnprocessableEntity, ruleMajor, "+incompatible is for modules without go.mod: give the module path its major version, as in example.com/lib/v2")
+	}
+	if err := module.Check(t.module, version); err != nil {
+		return refuse(http.StatusUnprocessableEntity, ruleMajor, err.Error())
+	}
+	t.version = version
+	t.file = t.base + escaped
+	return nil
+}
+
+// badChannel says what is wrong with the name of a channel. The names must be such
+// that the go command asks for them: not for a version, a prefix of one, or what it
+// understands itself.
+func badChannel(name string) string {
+	switch {
+	case name == "":
+		return "is missing"
+	case len(name) > maxName:
+		return fmt.Sprintf("is longer than %d bytes", maxName)
+	case name == "latest", name == "upgrade", name == "patch", name == "none", name == "list":
+		return "has a meaning of its own for the go command"
+	case len(name) > 1 && name[0] == 'v' && '0' <= name[1] && name[1] <= '9':
+		return "looks like a version"
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+		if !letter && (i == 0 || i == len(name)-1 || c != '-' && c != '_' && c != '.') {
+			return "is not made of lower-case letters and digits, and of '-', '_' and '.' between them"
+		}
+	}
+	return ""
+}
+
+// destination sets the version that a channel is to be moved to.
+func (t *target) destination(version string) *Refusal {
+	escaped, err := module.EscapeVersion(version)
+	if err != nil {
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, "?version=… is no version: "+err.Error())
+	}
+	return t.setVersion(escaped)
+}

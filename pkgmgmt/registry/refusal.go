@@ -1,0 +1,107 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"syscall"
+
+	"github.com/upkeep-go/upkeep/internal/problem"
+)
+
+// The rules that a refusal may name; the package comment lists them.
+const (
+	ruleAuthorize = "authorize"
+	ruleBlocked   = "blocked"
+	ruleChannel   = "channel"
+	ruleGate      = "gate"
+	ruleGoMod     = "go.mod"
+	ruleImmutable = "immutable"
+	ruleMajor     = "major-version"
+	ruleNotFound  = "not-found"
+	rulePath      = "module-path"
+	rulePrivate   = "private"
+	ruleReason    = "reason"
+	ruleReplace   = "replace"
+	ruleSize      = "size"
+	ruleStore     = "store"
+	ruleUpload    = "upload"
+	ruleVersion   = "version"
+	ruleZip       = "zip"
+)
+
+// A Refusal is an answer of a registry that is not success. [Client] returns it.
+type Refusal struct {
+	Status  int      `json:"status"`            // of HTTP
+	Rule    string   `json:"rule"`              // the rule that was broken, of those that the package comment lists
+	Detail  string   `json:"detail"`            // what is wrong, for people
+	Verdict Verdict  `json:"verdict,omitempty"` // of the gate, when the rule is "gate"
+	Details []string `json:"details,omitempty"` // the single grounds: files of the zip, incompatible changes
+
+	cause error // for the registry's log alone
+}
+
+func (r *Refusal) Error() string {
+	text := fmt.Sprintf("%d %s: %s", r.Status, http.StatusText(r.Status), r.Detail)
+	for _, d := range r.Details {
+		text += "\n\t" + d
+	}
+	return text
+}
+
+func refuse(status int, rule, detail string) *Refusal {
+	return &Refusal{Status: status, Rule: rule, Detail: detail}
+}
+
+// unsound refuses an upload.
+func unsound(rule, format string, args ...any) *Refusal {
+	return refuse(http.StatusUnprocessableEntity, rule, fmt.Sprintf(format, args...))
+}
+
+// denied is the answer to an error of Options.Authorize.
+func denied(err error) *Refusal {
+	switch {
+	case errors.Is(err, ErrUnauthenticated):
+		return refuse(http.StatusUnauthorized, ruleAuthorize, err.Error())
+	case errors.Is(err, ErrForbidden):
+		return refuse(http.StatusForbidden, ruleAuthorize, err.Error())
+	default:
+		return &Refusal{Status: http.StatusForbidden, Rule: ruleAuthorize, Detail: "not allowed", cause: err}
+	}
+}
+
+// broken is the answer to an error of the store or of a temporary file, whose text is
+// not for clients.
+func broken(err error) *Refusal {
+	var p *Refusal
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return &Refusal{Status: http.StatusInsufficientStorage, Rule: ruleStore, Detail: "the registry has no room left", cause: err}
+	default:
+		return &Refusal{Status: http.StatusInternalServerError, Rule: ruleStore, Detail: "the registry's store has failed", cause: err}
+	}
+}
+
+// write sends a refusal: as text to those who read modules, because the go command prints
+// it, else as JSON.
+func (r *Refusal) write(w http.ResponseWriter, req *http.Request) {
+	switch r.Status {
+	case http.StatusUnauthorized:
+		w.Header()["Www-Authenticate"] = []string{`Basic realm="modules", charset="UTF-8"`, `Bearer realm="modules"`}
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "10")
+	}
+	members := map[string]any{"rule": r.Rule}
+	if r.Verdict != "" {
+		members["verdict"] = r.Verdict
+	}
+	if len(r.Details) > 0 {
+		members["details"] = r.Details
+	}
+	problem.Write(w, req, problem.Problem{
+		Status: r.Status, Detail: r.Detail, Members: members,
+		PlainFirst: req.Method == http.MethodGet || req.Method == http.MethodHead,
+	})
+}

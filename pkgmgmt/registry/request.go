@@ -1,0 +1,76 @@
+package registry
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+)
+
+// A request is one that is being answered.
+type request struct {
+	*http.Request
+	w   *recorder
+	at  target
+	op  Op
+	who string
+
+	received bool // all of the body
+}
+
+const (
+	textType = "text/plain; charset=utf-8"
+	jsonType = "application/json"
+	zipType  = "application/zip"
+)
+
+// answer answers with a value of this package, which may not be stored.
+func (r *request) answer(status int, v any) *Refusal {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return broken(err)
+	}
+	r.w.Header().Set("Cache-Control", "no-store")
+	r.w.Header().Set("Content-Type", jsonType)
+	r.w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		r.w.Write(append(body, '\n'))
+	}
+	return nil
+}
+
+// A recorder sees the status and the length of an answer go by. It keeps ReadFrom
+// working, by which a server sends a file without reading it (sendfile).
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+func (w *recorder) ReadFrom(src io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	// io.Copy calls the ReadFrom of the server's writer, if it has one.
+	n, err := io.Copy(w.ResponseWriter, src)
+	w.bytes += n
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

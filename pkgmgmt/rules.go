@@ -1,0 +1,200 @@
+package pkgmgmt
+
+import (
+	"iter"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// rules are what a policy document says. They do not change.
+type rules struct {
+	revision      string
+	exact         map[string][]*rule // by the module path of rules whose pattern is one
+	patterns      []*rule
+	allow         []pattern
+	allowExact    map[string]bool
+	restricted    bool // allow is given
+	forbidReplace bool
+	ages          bool // a rule is about the age of versions
+}
+
+type rule struct {
+	module      pattern
+	require     constraint
+	required    bool
+	deny        string
+	denied      bool
+	replacement string
+	reason      string
+	minAge      age
+	maxBehind   age
+	accept      []Rule
+}
+
+// An age is a span of time, as people write it.
+type age struct {
+	text string
+	d    time.Duration
+}
+
+const (
+	maxAge   = 100 * 365 * 24 * time.Hour // a longer one is probably a mistake
+	maxRules = 100_000                    // of a list in a document
+	maxText  = 4096                       // bytes of a text in a document
+)
+
+// parseRules reads a document. The error is [Faults].
+func parseRules(name string, data []byte) (*rules, error) {
+	r := document.NewReader(name)
+	rs := readRules(r, r.Parse(data).Map())
+	if len(r.Faults()) == 0 {
+		return rs, nil
+	}
+	var faults Faults
+	for _, f := range r.Faults() {
+		faults = append(faults, &Fault{File: name, Line: f.Line, Column: f.Column, Rule: f.Subject, Field: f.Field, Err: f.Err})
+	}
+	return nil, faults
+}
+
+func readRules(r *document.Reader, m *document.Fields) *rules {
+	rs := &rules{exact: map[string][]*rule{}, allowExact: map[string]bool{}}
+	for _, item := range m.Field("rules").List(maxRules) {
+		rs.add(readRule(r, item))
+	}
+	if allow := m.Field("allow"); allow.Present() {
+		rs.restricted = true
+		for _, item := range allow.List(maxRules) {
+			if p := readPattern(item); p.plain() {
+				rs.allowExact[p.text] = true
+			} else {
+				rs.allow = append(rs.allow, p)
+			}
+		}
+	}
+	rs.forbidReplace = m.Field("forbidReplace").Bool()
+	m.Done()
+	return rs
+}
+
+func (rs *rules) add(rl *rule) {
+	rs.ages = rs.ages || rl.minAge.d > 0 || rl.maxBehind.d > 0
+	if rl.module.plain() {
+		rs.exact[rl.module.text] = append(rs.exact[rl.module.text], rl)
+		return
+	}
+	rs.patterns = append(rs.patterns, rl)
+}
+
+func readRule(r *document.Reader, v document.Value) *rule {
+	before := r.Count()
+	var rl rule
+	m := v.Map()
+	if module := m.Need("module"); module.Present() {
+		rl.module = readPattern(module)
+		v = v.About(rl.module.text)
+		m = v.Map()
+		m.Field("module")
+	}
+	fields := map[string]document.Value{}
+	for _, name := range []string{"require", "deny", "replacement", "reason", "minAge", "maxBehind", "accept"} {
+		fields[name] = m.Field(name)
+	}
+	m.Done()
+	if text := readText(fields["require"]); text != "" {
+		var err error
+		if rl.require, err = parseConstraint(text); err != nil {
+			fields["require"].Fault(err)
+		}
+	}
+	rl.required, rl.denied = fields["require"].Present(), fields["deny"].Present()
+	rl.deny, rl.replacement, rl.reason = readText(fields["deny"]), readText(fields["replacement"]), readText(fields["reason"])
+	rl.minAge, rl.maxBehind = readAge(fields["minAge"]), readAge(fields["maxBehind"])
+	for _, item := range fields["accept"].List(maxRules) {
+		rl.accept = append(rl.accept, document.Enum(item, RuleDeprecated, RuleRetracted))
+	}
+	if accept := fields["accept"]; accept.Is(document.List) && len(rl.accept) == 0 {
+		accept.Faultf("must not be empty")
+	}
+
+	limits := rl.required || fields["minAge"].Present() || fields["maxBehind"].Present()
+	kinds := 0
+	for _, is := range []bool{limits, rl.denied, fields["accept"].Present()} {
+		if is {
+			kinds++
+		}
+	}
+	switch {
+	case r.Count() > before: // from which the rest may follow
+	case kinds == 0:
+		v.Faultf("must have require, minAge, maxBehind, deny or accept")
+	case kinds > 1:
+		v.Faultf("must have only one of: require with minAge and maxBehind; deny; accept")
+	case fields["replacement"].Present() && !rl.denied:
+		fields["replacement"].Faultf("goes with deny")
+	case fields["reason"].Present() && rl.denied:
+		fields["reason"].Faultf("does not go with deny, which gives its reason itself")
+	case !fields["reason"].Present() && fields["accept"].Present():
+		fields["accept"].Faultf("needs a reason")
+	}
+	return &rl
+}
+
+func readPattern(v document.Value) pattern {
+	text := readText(v)
+	if text == "" {
+		return pattern{}
+	}
+	p, err := parsePattern(text)
+	if err != nil {
+		v.Fault(err)
+	}
+	return p
+}
+
+// readText reads a text, which must not be empty.
+func readText(v document.Value) string {
+	text := v.Text(maxText)
+	if text == "" && v.Is(document.String) && v.Node().Text == "" {
+		v.Faultf("must not be empty")
+	}
+	return text
+}
+
+func readAge(v document.Value) age {
+	d := v.Duration(maxAge)
+	if d == 0 {
+		return age{}
+	}
+	return age{v.Node().Text, d}
+}
+
+// allowed reports whether a module is on the list of allowed modules.
+func (rs *rules) allowed(path string) bool {
+	if rs.allowExact[path] {
+		return true
+	}
+	for _, p := range rs.allow {
+		if p.matches(path) {
+			return true
+		}
+	}
+	return false
+}
+
+// about yields the rules about a module, those that name it first.
+func (rs *rules) about(path string) iter.Seq[*rule] {
+	return func(yield func(*rule) bool) {
+		for _, rl := range rs.exact[path] {
+			if !yield(rl) {
+				return
+			}
+		}
+		for _, rl := range rs.patterns {
+			if rl.module.matches(path) && !yield(rl) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package compat
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// Rules are the data of a [Policy]: a document in JSON, or a literal.
+type Rules struct {
+	// Header is the header that the peer tells its version in. When empty it
+	// is User-Agent for Require and X-Version for Expect. A header of your
+	// own may also hold a version alone, v1.4.2, which has no name.
+	Header string `json:"header,omitempty"`
+
+	// Default holds for every peer whose name is not in Peers, and for one
+	// that tells no name. In a User-Agent that is anybody, curl/8.5.0 and
+	// browsers too, whose versions are judged by the same numbers.
+	Default []Rule `json:"default,omitempty"`
+
+	// Peers hold in place of Default for those who tell that name, as it is
+	// written: the name of a client in its User-Agent. An empty list asks
+	// nothing of the peer.
+	Peers map[string][]Rule `json:"peers,omitempty"`
+}
+
+// A ruleset is Rules made ready.
+type ruleset struct {
+	header    string // in canonical form; empty means the usual one
+	byDefault []*rule
+	peers     map[string][]*rule
+	skews     bool // some rule has a Skew
+}
+
+func (s *ruleset) knows(peer string) bool {
+	_, ok := s.peers[peer]
+	return ok
+}
+
+// of gives the rules for a peer.
+func (s *ruleset) of(peer string) []*rule {
+	if rules, ok := s.peers[peer]; ok {
+		return rules
+	}
+	return s.byDefault
+}
+
+// A place is a field of rules, and where it stands in a document, if anywhere.
+type place struct {
+	file  string
+	node  *document.Node // the field's, or else that of what it is missing from
+	field string
+}
+
+func (p place) at(name string) place {
+	if p.field != "" {
+		p.field += "."
+	}
+	p.field += name
+	if n := p.node.Get(name); n != nil {
+		p.node = n
+	}
+	return p
+}
+
+func (p place) index(i int) place {
+	p.field += "[" + strconv.Itoa(i) + "]"
+	if p.node != nil && p.node.Kind == document.List && i < len(p.node.Items) {
+		p.node = p.node.Items[i]
+	}
+	return p
+}
+
+// key is the name of a peer in a map of peers.
+func (p place) key(name string) place {
+	key := p.at(name)
+	if p.node != nil && p.node.Kind == document.Map {
+		for _, k := range p.node.Keys {
+			if k.Text == name {
+				key.node = k
+			}
+		}
+	}
+	return key
+}
+
+// compile makes rules ready, if they have no faults.
+func compile(rules Rules, root place) (*ruleset, Faults) {
+	c := compiler{set: &ruleset{header: http.CanonicalHeaderKey(rules.Header), peers: make(map[string][]*rule, len(rules.Peers))}}
+	if rules.Header != "" && !isToken(rules.Header) {
+		c.faultf(root.at("header"), "%q is no header name", rules.Header)
+	}
+	c.set.byDefault = c.list(root.at("default"), rules.Default)
+	some := len(rules.Default) > 0
+	peers := root.at("peers")
+	for _, name := range slices.Sorted(maps.Keys(rules.Peers)) {
+		at := peers.at(name)
+		if !isToken(name) {
+			at = peers
+			c.faultf(at, "%q is no name that a peer could tell: it must be a token of at most %d bytes, as Info.UserAgent makes them", name, maxToken)
+		}
+		if rules.Peers[name] == nil {
+			c.faultf(peers.key(name), "has no list; an empty one asks nothing of the peer")
+		}
+		c.set.peers[name] = c.list(at, rules.Peers[name])
+		some = some || len(rules.Peers[name]) > 0
+	}
+	if !some {
+		c.faultf(root, "there is no rule")
+	}
+	return c.set, c.faults
+}
+
+// A compiler makes rules ready and gathers what is wrong with them.
+type compiler struct {
+	set    *ruleset
+	faults Faults
+}
+
+func (c *compiler) faultf(at place, format string, args ...any) {
+	f := &Fault{File: at.file, Rule: ruleOf(at.field), Field: at.field, Err: fmt.Errorf(format, args...)}
+	if at.node != nil {
+		f.Line, f.Column = at.node.Line, at.node.Column
+	}
+	c.faults = append(c.faults, f)
+}
+
+func (c *compiler) list(at place, rules []Rule) []*rule {
+	list := make([]*rule, len(rules))
+	for i := range rules {
+		list[i] = c.rule(at.index(i), rules[i])
+	}
+	return list
+}
+
+func (c *compiler) rule(at place, from Rule) *rule {
+	r, faults := &rule{Rule: from}, len(c.faults)
+	if r.Stage == "" {
+		r.Stage = StageObserve
+	}
+	if r.Stage.rank() < 0 {
+		c.faultf(at.at("stage"), "must be observe, warn or enforce, got %q", from.Stage)
+	}
+	var wants []string
+	within := func(at place, text string) {
+		set, err := parseConstraint(text)
+		if err != nil {
+			c.faultf(at, "%w", err)
+			return
+		}
+		r.within = append(r.within, set)
+		wants = append(wants, set.text)
+	}
+	if r.Minimum != "" {
+		v, why := parseVersion(r.Minimum)
+		switch at := at.at("minimum"); {
+		case v == nil:
+			c.faultf(at, "%q is no version that could be compared: it %s%s", r.Minimum, why, proposal(r.Minimum))
+		case v.Metadata() != "":
+			c.faultf(at, "%q must not have build metadata, which is not compared%s", r.Minimum, proposal(r.Minimum))
+		default:
+			within(at, ">="+v.String())
+		}
+	}
+	if r.Require != "" {
+		within(at.at("require"), r.Require)
+	}
+	for i, text := range r.Block {
+		text = strings.Join(strings.Fields(text), " ")
+		set, literal, err := parseBlock(text)
+		if err != nil {
+			c.faultf(at.at("block").index(i), "%w", err)
+			continue
+		}
+		if set != nil {
+			r.block = append(r.block, *set)
+		}
+		r.blocked = append(r.blocked, literal)
+		wants = append(wants, "not "+text)
+	}
+	if faults == len(c.faults) && !r.satisfiable() {
+		c.faultf(at, "no version satisfies it: what minimum and require allow is blocked, or they exclude each other")
+	}
+	if r.Skew != nil {
+		skew := *r.Skew
+		r.Skew, c.set.skews = &skew, true
+		if skew.Minor < 0 {
+			c.faultf(at.at("skew").at("minor"), "must not be negative, got %d", skew.Minor)
+		}
+	}
+	if r.Minimum == "" && r.Require == "" && len(r.Block) == 0 && r.Skew == nil {
+		if !r.Strict {
+			c.faultf(at, "needs one of minimum, require, block, skew and strict")
+		}
+		wants = append(wants, "a version that can be compared")
+	}
+	r.required = strings.Join(wants, ", ")
+	if len(r.Reason) > maxReason || !cleantext.Printable(r.Reason) {
+		c.faultf(at.at("reason"), "must be one line of at most %d bytes", maxReason)
+	}
+	if !r.Sunset.IsZero() && r.Sunset.Before(r.Deprecation) {
+		c.faultf(at.at("sunset"), "must not be earlier than deprecation (RFC 9745 section 4)")
+	}
+	if r.Link != "" && !isLink(r.Link) {
+		c.faultf(at.at("link"), "%q is no address", r.Link)
+	}
+	return r
+}
+
+// isLink reports whether the text is an address that can stand in a Link header.
+func isLink(text string) bool {
+	_, err := url.Parse(text)
+	return err == nil && !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`<>"`, c) })
+}
