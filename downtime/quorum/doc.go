@@ -9,7 +9,7 @@
 //	defer q.Close()
 //	g, err := downtime.Open(ctx, downtime.File("windows.yaml"), &downtime.Options{Quorum: q})
 //
-//	lock, err := quorum.Drain(ctx, db, "orders-db-upgrade")
+//	lock, err := quorum.Drain(ctx, db, "orders-db-upgrade", nil)
 //	defer lock.Close()
 //	err = migrate(lock.Context(ctx))
 //
@@ -49,7 +49,9 @@
 //   - A session whose client is gone without a word holds its locks until the server's TCP
 //     keepalive notices; the sessions ask for half a minute. That blocks, and does not lie.
 //   - Quiet is said of replicas that have joined. One that has never reached the database
-//     is not known. Neither is who has not passed a guard with a Quorum.
+//     is not known, and neither is a process without a Quorum: say how many replicas to
+//     expect, in [DrainOptions]. A database, fleet or folder that nobody has joined is
+//     refused with [ErrNobody].
 //   - A replica that knows of the window with another scope says what it knows. Give the
 //     document time to arrive before the window begins, and compare Guard.Revision.
 //   - A replica that has lost its session while its document lacks the window goes
@@ -62,7 +64,7 @@
 // # What PostgreSQL needs
 //
 // Version 12 or later, the primary; no extension, no table, no privilege. A replica takes
-// one connection of its own, a second for a moment every five seconds (up to four when it
+// one connection of its own, a second for a moment every five seconds (up to three when it
 // joins), and one lock and two for each near window of the server's lock table
 // (max_locks_per_transaction times max_connections, shared by all); an operator one
 // connection, and another for each Look. While a window is near a replica's session is seen
@@ -80,7 +82,7 @@
 // Replicas and operators get [ErrPooled].
 //
 // The check needs a second connection of the same *sql.DB. While the session is idle, it
-// begins up to four transactions on other connections at once, in three rounds. A pooler in
+// begins up to three transactions on other connections at once, in two rounds. A pooler in
 // transaction mode uses its idle server connections first, so one of the transactions gets
 // that of the session, and finds the session's mark there; or else the session's next
 // statement gets another server connection, without the mark. A pooler in statement mode
@@ -90,14 +92,14 @@
 // Once a replica has seen a pooler it joins only with a check that passed.
 //
 // The check never refuses a session for want of a second connection: if there is none
-// within a second, because the *sql.DB or the server has no more, the replica logs a
-// warning, joins, and checks again after 20 seconds. With SetMaxOpenConns(1) the check is
-// weaker: the session is closed and opened again three times, and its mark must be gone. A
-// pooler in session mode must therefore reset a server connection between clients, which
-// pgbouncer does by default.
+// within two seconds, because the *sql.DB, the pooler or the server has no more, the replica
+// logs a warning, joins, and checks again after 20 seconds. With SetMaxOpenConns(1) the
+// check is weaker: the session is closed and opened again three times, and its mark must be
+// gone. A pooler in session mode must therefore reset a server connection between clients,
+// which pgbouncer does by default.
 //
 // Limits: a pooler that prefers to give each client the server connection that it had
-// before is recognized only with up to four idle server connections. A *sql.DB that leads
+// before is recognized only with up to three server connections. A *sql.DB that leads
 // to several poolers is recognized only when the connections happen to meet in one of them.
 //
 // The tests put pgbouncer 1.18 in front of PostgreSQL 15: transaction mode with pools of 1,

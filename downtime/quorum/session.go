@@ -109,7 +109,7 @@ func (s *session) begin(ctx context.Context, name string) error {
 		return err
 	}
 	if s.db.Stats().MaxOpenConnections != 1 {
-		return s.check(ctx, 1, 2, 4)
+		return s.check(ctx, 2*time.Second, 1, 3)
 	}
 	// There is no other connection to check from. At least, what the session has set must
 	// be gone when its connection is.
@@ -147,11 +147,10 @@ func (s *session) open(ctx context.Context, name string) error {
 const (
 	recheckAfter = 5 * time.Second  // a check that passed
 	recheckDoubt = 20 * time.Second // one that could not be made
-	probing      = time.Second      // the most that a check waits for other connections
 )
 
 // check looks whether a pooler gives the session's server connection to others, and returns
-// ErrPooled, wrapped, when it does. It sets doubt when it could not be made.
+// ErrPooled, wrapped, when it does. It sets doubt when it could not be made within that time.
 //
 // While the session is idle, transactions begin on other connections of db, as many at
 // once as a round says. A pooler in transaction mode has the session's server connection
@@ -160,9 +159,9 @@ const (
 // transactions are open or just after, gets another and misses the nonce. A pooler in
 // statement mode refuses transactions. None of this happens on a direct connection, or on
 // one of a pooler in session mode.
-func (s *session) check(ctx context.Context, rounds ...int) error {
+func (s *session) check(ctx context.Context, within time.Duration, rounds ...int) error {
 	s.doubt = nil
-	bounded, cancel := context.WithTimeout(ctx, probing)
+	bounded, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for i, many := range rounds {
 		failed, err := s.round(ctx, bounded, many)
@@ -195,24 +194,24 @@ func (s *session) round(ctx, bounded context.Context, many int) (failed, err err
 		open = nil
 	}
 	defer rollback()
-	for i := range many {
-		if pool := s.db.Stats(); i > 0 && pool.MaxOpenConnections > 0 && pool.InUse >= pool.MaxOpenConnections {
+	for range many {
+		if pool := s.db.Stats(); len(open) > 0 && pool.MaxOpenConnections > 0 && pool.InUse >= pool.MaxOpenConnections {
 			break // wait for the first only
 		}
 		p, err := s.probe(bounded)
 		if errors.Is(err, ErrPooled) {
 			return nil, err
 		}
-		if err := s.verify(ctx, 0); err != nil {
-			return nil, err
-		}
 		if err != nil {
-			if i == 0 {
+			if len(open) == 0 {
 				failed = err
 			}
 			break
 		}
 		open = append(open, p)
+	}
+	if err := s.verify(ctx, 0); err != nil {
+		return nil, err
 	}
 	rollback()
 	return failed, s.verify(ctx, 0)
@@ -229,17 +228,12 @@ func (p *probe) end() {
 	_ = p.conn.Close()
 }
 
-// probe begins one that is not on the session's server connection. If a connection takes
-// statements and no transaction, that may be chance once.
+// probe begins one that is not on the session's server connection. That a connection
+// refuses a transaction may be chance, but not three times.
 func (s *session) probe(ctx context.Context) (*probe, error) {
-	const attempts = 3
-	for i := 1; ; i++ {
+	for attempt := 1; ; attempt++ {
 		conn, err := s.db.Conn(ctx)
 		if err != nil {
-			return nil, err
-		}
-		if err := s.isOther(ctx, conn); err != nil {
-			_ = conn.Close()
 			return nil, err
 		}
 		tx, err := conn.BeginTx(ctx, nil)
@@ -255,7 +249,7 @@ func (s *session) probe(ctx context.Context) (*probe, error) {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		if i == attempts {
+		if attempt == 3 {
 			return nil, fmt.Errorf("%w; it refuses transactions: %w", ErrPooled, err)
 		}
 	}
@@ -371,7 +365,7 @@ func (s *session) verify(ctx context.Context, d time.Duration) error {
 // beat is verify, with a check when one is due.
 func (s *session) beat(ctx context.Context, d time.Duration) error {
 	if s.db.Stats().MaxOpenConnections != 1 && time.Now().After(s.recheck) {
-		if err := s.check(ctx, 1); err != nil {
+		if err := s.check(ctx, time.Second, 1); err != nil {
 			return err
 		}
 	}

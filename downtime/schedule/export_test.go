@@ -6,10 +6,7 @@ import (
 )
 
 // What tests from outside see of the inside.
-var (
-	Instant       = instant
-	ParseDuration = parseDuration
-)
+var Instant = instant
 
 // Matcher is a scope made ready, as Parse leaves it.
 func Matcher(s Scope) func(*http.Request) bool {

@@ -86,11 +86,11 @@ func TestParseFaults(t *testing.T) {
 		{"windows: 3", `windows.yaml:1:10: windows: must be a list, got a number`},
 		{"windows: [3]", `windows.yaml:1:11: windows[0]: must be a map, got a number`},
 		{"windows: []\nallowShrink: 1", `windows.yaml:2:14: allowShrink: must be true or false, got a number`},
-		{"windows: []\nwindow: []", `windows.yaml:2:1: window: unknown field`},
+		{"windows: []\nwindow: []", `windows.yaml:2:1: unknown field "window" (did you mean "windows"?)`},
 		{one("except: []"), `windows.yaml:5:13: window "w": except: has no meaning without repeat`},
 		{one("overrun: keep"), `windows.yaml:5:14: window "w": overrun: must be hold or reopen, got "keep"`},
 		{one("overrun: 1"), `windows.yaml:5:14: window "w": overrun: must be a string, got a number`},
-		{one("dration: 2h"), `windows.yaml:5:5: window "w": dration: unknown field`},
+		{one("dration: 2h"), `windows.yaml:5:5: window "w": unknown field "dration" (did you mean "duration"?)`},
 		{one("duration: -2h"), `windows.yaml:4:15: window "w": duration: must be positive, got "-2h"`},
 		{one("duration: 0s"), `windows.yaml:4:15: window "w": duration: must be positive, got "0s"`},
 		{one("duration: 2"), `windows.yaml:4:15: window "w": duration: must be a duration such as "90m", "2h" or "3d", got a number`},
@@ -118,6 +118,9 @@ func TestParseFaults(t *testing.T) {
 		{one("scope: {work: [1]}"), `window "w": scope.work[0]: must be a string, got a number`},
 		{one("actual: {end: 3}"), `window "w": actual.end: must be a string, got a number`},
 		{one("mode: shut"), `windows.yaml:5:11: window "w": mode: must be closed, read-only, rehearse or announce, got "shut"`},
+		{one("mode: readonly"), `window "w": mode: must be closed, read-only, rehearse or announce, got "readonly" (did you mean "read-only"?)`},
+		{one("strat: x"), `windows.yaml:5:5: window "w": unknown field "strat" (did you mean "start"?)`},
+		{one("colour: x"), `windows.yaml:5:5: window "w": unknown field "colour"`},
 		{one("title: 3"), `windows.yaml:5:12: window "w": title: must be a string, got a number`},
 		{one("message: null"), `windows.yaml:5:14: window "w": message: must be a string, got null`},
 		{one("runbook: javascript:alert(1)"), `windows.yaml:5:14: window "w": runbook: must be an http or https URL, got "javascript:alert(1)"`},
@@ -130,11 +133,11 @@ func TestParseFaults(t *testing.T) {
 		{one(`scope: {hosts: ["x:80"]}`), `window "w": scope.hosts[0]: must be a host without scheme and port`},
 		{one(`scope: {methods: ["G T"]}`), `window "w": scope.methods[0]: must be an HTTP method, got "G T"`},
 		{one(`scope: {work: [""]}`), `window "w": scope.work[0]: must be a name`},
-		{one("scope: {path: []}"), `windows.yaml:5:13: window "w": scope.path: unknown field`},
+		{one("scope: {path: []}"), `windows.yaml:5:13: window "w": scope: unknown field "path" (did you mean "paths"?)`},
 		{one("actual: {end: 2026-12-06T02:10}"), `windows.yaml:5:19: window "w": actual.end: must be an instant with Z or an offset`},
 		{one("actual: {end: 2026-12-06T01:59:00Z}"), `windows.yaml:5:13: window "w": actual: the window would end, 2026-12-06T01:59:00Z, before it begins, 2026-12-06T02:00:00Z`},
 		{one("actual: {begin: 2026-12-06T03:00:00Z}"), `window "w": actual: the window would end`},
-		{one("actual: {ende: null}"), `windows.yaml:5:14: window "w": actual.ende: unknown field`},
+		{one("actual: {ende: null}"), `windows.yaml:5:14: window "w": actual: unknown field "ende" (did you mean "end"?)`},
 		{"windows:\n  - start: 2026-12-06T02:00:00Z\n    duration: 1h", `windows.yaml:2:5: windows[0].id: is required`},
 		{"windows:\n  - id: x", `windows.yaml:2:5: window "x": start: is required`},
 	} {
@@ -175,6 +178,11 @@ func TestParseReportsAllFaultsTogether(t *testing.T) {
 	require.Contains(t, err.Error(), `windows.yaml:5:15: window "db-upgrade": duration: must be positive, got "-2h"`)
 	require.Contains(t, err.Error(), `is already used on line 2`)
 	require.ErrorIs(t, err, errors.ErrUnsupported)
+	for _, f := range faults {
+		require.Equal(t, schedule.SeverityError, f.Severity)
+	}
+	require.Equal(t, "error", schedule.SeverityError.String())
+	require.Equal(t, "warning", schedule.SeverityWarning.String())
 }
 
 func TestManyFaultsAreNotAllPrinted(t *testing.T) {
@@ -191,17 +199,19 @@ func TestParseDuration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"1s": time.Second, "90m": 90 * time.Minute, "72h": 72 * time.Hour, "3d": 72 * time.Hour, "1d12h": 36 * time.Hour,
 		"1d0h": 24 * time.Hour, "366d": 366 * 24 * time.Hour, "1.5h": 90 * time.Minute,
+		"PT2H": 2 * time.Hour, "pt90m": 90 * time.Minute, "P3D": 72 * time.Hour, "P1DT12H": 36 * time.Hour, "P1W": 7 * 24 * time.Hour,
+		"PT1H30M5S": 90*time.Minute + 5*time.Second, "P366D": 366 * 24 * time.Hour, "P1DT0S": 24 * time.Hour,
 	} {
-		got, err := schedule.ParseDuration(text)
+		s, err := schedule.Parse("w", []byte(one(fmt.Sprintf("duration: %q", text))))
 		require.NoError(t, err, text)
-		require.Equal(t, want, got, text)
+		require.Equal(t, want, s.Window("w").Duration, text)
 	}
 	for _, text := range []string{
 		"", "d", "1", "1.5d", "1d1d", "-1h", "-1d12h", "1d-12h", "1d+1h", "--1h", "0d", "0h", "366d1s", "99999999999d",
-		"9999999h", "1w", "1 h", "NaNh", "+-1h", "-", "+1d-1h",
+		"9999999h", "P", "PT", "P1DT", "PT0S", "P0W", "P367D", "P999W", "PT999999M", "P1M", "P1Y", "P1", "PT1D", "P1H", "P1W1D", "-PT2H", "+PT2H", "PT-2H", "1w", "1 h", "NaNh", "+-1h", "-", "+1d-1h",
 	} {
-		_, err := schedule.ParseDuration(text)
-		require.Error(t, err, text)
+		_, err := schedule.Parse("w", []byte(one(fmt.Sprintf("duration: %q", text))))
+		require.ErrorContains(t, err, `window "w": duration: must be `, text)
 	}
 }
 
@@ -218,6 +228,10 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(one("start: 9000-12-31T23:59:59-12:00", "duration: 366d", "announce: 366d")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := schedule.Parse("w", data)
+		faults := schedule.Lint("w", data, time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC))
+		for _, f := range faults {
+			require.Equal(t, err == nil, f.Severity == schedule.SeverityWarning, f)
+		}
 		if err != nil {
 			var fault *schedule.Fault
 			if s != nil || !errors.As(err, &fault) || err.Error() == "" {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
 )
 
 // A rule says on which days a window takes place: a recurrence rule of RFC 5545
@@ -83,25 +85,43 @@ type until struct {
 
 var weekdays = [...]string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}
 
-// parseRule reads the text of a rule: FREQ=WEEKLY;BYDAY=TU. Each error names its
-// part. Letters may be small, as RFC 5545 §2 has it.
+// canonicalRule is the text of a rule in its one form: in capitals (RFC 5545 §2 takes small
+// letters too), without "RRULE:" before it, and without spaces around its separators.
+func canonicalRule(text string) string {
+	text = strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(text)), "RRULE:")
+	parts := strings.Split(text, ";")
+	for i, part := range parts {
+		name, value, ok := strings.Cut(part, "=")
+		if parts[i] = strings.TrimSpace(name); ok {
+			values := strings.Split(value, ",")
+			for j := range values {
+				values[j] = strings.TrimSpace(values[j])
+			}
+			parts[i] += "=" + strings.Join(values, ",")
+		}
+	}
+	return strings.Join(parts, ";")
+}
+
+// parseRule reads a rule in its canonical form: FREQ=WEEKLY;BYDAY=TU. Each error names its
+// part.
 func parseRule(text string) (*ruleParts, []error) {
 	p := &ruleParts{interval: 1}
 	var errs []error
 	given := map[string]bool{}
-	for part := range strings.SplitSeq(strings.ToUpper(text), ";") {
+	for part := range strings.SplitSeq(text, ";") {
 		name, value, ok := strings.Cut(part, "=")
 		if !ok {
-			errs = append(errs, fmt.Errorf("must be parts such as FREQ=WEEKLY;BYDAY=TU, got %q", clip(part)))
+			errs = append(errs, fmt.Errorf("must be parts such as FREQ=WEEKLY;BYDAY=TU, got %q", document.Clip(part)))
 			continue
 		}
 		if given[name] {
-			errs = append(errs, fmt.Errorf("%s: is given twice", clip(name)))
+			errs = append(errs, fmt.Errorf("%s: is given twice", document.Clip(name)))
 			continue
 		}
 		given[name] = true
 		if err := p.read(name, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", clip(name), err))
+			errs = append(errs, fmt.Errorf("%s: %w", document.Clip(name), err))
 		}
 	}
 	if !given["FREQ"] {
@@ -127,7 +147,7 @@ func (p *ruleParts) read(name, value string) error {
 		case value == "HOURLY" || value == "MINUTELY" || value == "SECONDLY":
 			return fmt.Errorf("%s %w: a window is at most daily", value, errNotSupported)
 		default:
-			return fmt.Errorf("must be DAILY, WEEKLY, MONTHLY or YEARLY, got %q", clip(value))
+			return fmt.Errorf("must be DAILY, WEEKLY, MONTHLY or YEARLY, got %q", document.Clip(value))
 		}
 	case "INTERVAL":
 		p.interval, err = number(value, 1, maxInterval)
@@ -137,7 +157,7 @@ func (p *ruleParts) read(name, value string) error {
 		p.until, err = parseUntil(value)
 	case "WKST":
 		if p.weekStart = slices.Index(weekdays[:], value); p.weekStart < 0 {
-			return fmt.Errorf("must be MO, TU, WE, TH, FR, SA or SU, got %q", clip(value))
+			return fmt.Errorf("must be MO, TU, WE, TH, FR, SA or SU, got %q", document.Clip(value))
 		}
 	case "BYDAY":
 		err = each(value, func(v string) error {
@@ -207,16 +227,16 @@ func each(list string, read func(string) error) error {
 func number(text string, least, most int) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if errors.Is(err, strconv.ErrRange) || err == nil && (n < uint64(least) || n > uint64(most)) {
-		return least, fmt.Errorf("must lie between %d and %d, got %q", least, most, clip(text))
+		return least, fmt.Errorf("must lie between %d and %d, got %q", least, most, document.Clip(text))
 	}
 	if err != nil {
-		return least, fmt.Errorf("must be a number between %d and %d, got %q", least, most, clip(text))
+		return least, fmt.Errorf("must be a number between %d and %d, got %q", least, most, document.Clip(text))
 	}
 	return int(n), nil
 }
 
 func parseOrdinalDay(text string) (ordinalDay, error) {
-	bad := fmt.Errorf("must be weekdays such as TU, 2TU or -1SU, got %q", clip(text))
+	bad := fmt.Errorf("must be weekdays such as TU, 2TU or -1SU, got %q", document.Clip(text))
 	if len(text) < 2 {
 		return ordinalDay{}, bad
 	}
@@ -257,7 +277,7 @@ func parseUntil(text string) (until, error) {
 			return until{given: true, instant: form.instant, wall: t.Add(form.plus).Unix()}, nil
 		}
 	}
-	return until{}, fmt.Errorf("must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got %q", clip(text))
+	return until{}, fmt.Errorf("must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got %q", document.Clip(text))
 }
 
 // newRule makes the rule that starts on day origin. It has no end yet but that of all

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
+	"github.com/upkeep-go/upkeep/internal/document"
 )
 
 // A Scope is what a window is about. The empty scope is everything: all requests
@@ -298,7 +299,7 @@ func checkHost(text string) (string, error) {
 	normal, ok := normalHost(name)
 	if !ok || strings.ContainsAny(name, ":[]") {
 		return "", fmt.Errorf(`must be a host without scheme and port, such as "shop.example" or "*.shop.example" `+
-			`(names beyond ASCII in their xn-- form), got %q`, clip(text))
+			`(names beyond ASCII in their xn-- form), got %q`, document.Clip(text))
 	}
 	return below + normal, nil
 }
@@ -315,7 +316,7 @@ func checkMethod(text string) (string, error) {
 	for i := range len(text) {
 		if c := text[i] | 0x20; c < 'a' || c > 'z' {
 			if text[i] != '-' {
-				return "", fmt.Errorf("must be an HTTP method, got %q", clip(text))
+				return "", fmt.Errorf("must be an HTTP method, got %q", document.Clip(text))
 			}
 		}
 	}
@@ -324,7 +325,7 @@ func checkMethod(text string) (string, error) {
 
 func checkWork(text string) (string, error) {
 	if text == "" || text != "*" && strings.Contains(text, "*") {
-		return "", fmt.Errorf(`must be a name, or "*" for all work, got %q`, clip(text))
+		return "", fmt.Errorf(`must be a name, or "*" for all work, got %q`, document.Clip(text))
 	}
 	return text, nil
 }

@@ -59,7 +59,7 @@ func TestPublicStatusTellsNoSecrets(t *testing.T) {
 		require.NotContains(t, get(public, "GET", "/").Body.String(), "ancient")
 
 		page := get(operators, "GET", "/maintenance/", "Accept", browser).Body.String()
-		for _, shown := range []string{"SECRET-owner", "https://SECRET.example/", "paths /SECRET/**", "SECRET-rehearsal", "SECRET-unannounced", "SECRET: unknown field", g.Revision(), "1 busy, oldest 1s (other-SECRET 1)"} {
+		for _, shown := range []string{"SECRET-owner", "https://SECRET.example/", "paths /SECRET/**", "SECRET-rehearsal", "SECRET-unannounced", `unknown field &#34;SECRET&#34;`, g.Revision(), "1 busy, oldest 1s (other-SECRET 1)"} {
 			require.Contains(t, page, shown)
 		}
 		require.Contains(t, get(operators, "GET", "/maintenance/calendar.ics").Body.String(), "SECRET-unannounced")

@@ -42,7 +42,7 @@ var arrows = map[string][]string{
 	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
 	"observe":             {"observe/capture", "observe/capture/har", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/problem"},
+	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
 	"observe/capture/har": {}, // stands alone
 	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/rerun", openfeature},
 	"internal/document":   {"internal/cleantext", yaml},
@@ -55,7 +55,7 @@ var arrows = map[string][]string{
 	"internal/rerun":      {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
-	"internal/layers":     {},
+	"internal/layers":     {xtools},
 	"internal/testsize":   {}, // for tests
 
 	"downtime/internal/pattern": {}, // stands alone

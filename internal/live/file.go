@@ -43,7 +43,7 @@ func (s fileSource) Load(ctx context.Context) ([]byte, error) {
 		if try == tries {
 			return nil, errors.New("the file changes while it is read")
 		}
-		pause := time.NewTimer(settle)
+		pause := time.NewTimer(50 * time.Millisecond)
 		select {
 		case <-ctx.Done():
 			pause.Stop()

@@ -87,6 +87,8 @@ func TestRouteUnderAnyPrefix(t *testing.T) {
 	mux.Handle("/stripped/", http.StripPrefix("/stripped", handler))
 	mux.Handle("/stripped", http.StripPrefix("/stripped", handler))
 	mux.Handle("/deep/er/", http.StripPrefix("/deep/er/", handler))
+	mux.Handle("/v1.2/", handler)
+	mux.Handle("/v1.2", handler)
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	outer, err := url.Parse(server.URL)
@@ -99,7 +101,7 @@ func TestRouteUnderAnyPrefix(t *testing.T) {
 		require.NoError(t, err)
 		return res.Request.URL, res.StatusCode, string(body)
 	}
-	for _, prefix := range []string{"/", "/plain/", "/plain", "/stripped/", "/stripped", "/deep/er/"} {
+	for _, prefix := range []string{"/", "/plain/", "/plain", "/stripped/", "/stripped", "/deep/er/", "/v1.2/", "/v1.2"} {
 		at, code, body := get(outer.JoinPath(prefix))
 		require.Equal(t, 200, code, prefix)
 		require.Equal(t, "route:", body, prefix)

@@ -2,7 +2,10 @@ package page
 
 import (
 	"net/http"
+	pathpkg "path"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Route finds which of its resources a handler is asked for, wherever it is mounted: under any
@@ -10,8 +13,8 @@ import (
 // "status.json"; the index is "". Links of the index are relative, so it must be asked for with a
 // slash at its end: where that is missing, redirect says so, and [Redirect] answers.
 //
-// ok is false for a path that ends in no resource. A last element without a dot is taken for the
-// end of the prefix.
+// ok is false for a path that ends in no resource. The last element is taken for the end of the
+// prefix if it is the end of the pattern that an [http.ServeMux] found, or a plain word.
 func Route(r *http.Request, routes ...string) (route string, redirect, ok bool) {
 	path := r.URL.Path
 	for _, candidate := range routes {
@@ -30,7 +33,13 @@ func Route(r *http.Request, routes ...string) (route string, redirect, ok bool) 
 	case last == "":
 		return "", false, true
 	}
-	return "", true, !strings.Contains(last, ".")
+	return "", true, strings.HasSuffix(r.Pattern, "/"+last) || path == pathpkg.Clean(path) && isWord(last)
+}
+
+func isWord(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '_'
+	})
 }
 
 // Redirect sends a client to the same path with a slash at its end. The location is relative, so

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/upkeep-go/upkeep/internal/accept"
+	"github.com/upkeep-go/upkeep/internal/page"
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
@@ -60,12 +61,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := path.Base(r.URL.Path)
-	switch _, err := NameTime(name); {
-	case err == nil:
+	if _, err := NameTime(name); err == nil {
 		h.bundle(w, r, name)
-	case isPrefix(r.URL.Path):
+	} else if _, _, ok := page.Route(r); ok {
 		h.list(w, r)
-	default:
+	} else {
 		problem.Write(w, r, problem.Problem{Status: http.StatusNotFound})
 	}
 }
@@ -76,16 +76,6 @@ func (h *handler) allows(r *http.Request) bool {
 	}
 	_, err := h.authorize(r)
 	return err == nil
-}
-
-// isPrefix reports whether p can be the path under which the handler is mounted: it ends
-// with a slash, or with a plain word that is not the name of a file.
-func isPrefix(p string) bool {
-	if p == "" || strings.HasSuffix(p, "/") {
-		return true
-	}
-	word := path.Base(p)
-	return path.Clean(p) == p && !strings.ContainsFunc(word, func(r rune) bool { return r > '~' || !isAlnum(byte(r)) && r != '-' && r != '_' })
 }
 
 func (h *handler) bundle(w http.ResponseWriter, r *http.Request, name string) {
