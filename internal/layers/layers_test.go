@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/live", "internal/page", "internal/problem", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/cleantext", "internal/live", "internal/page", "internal/problem", "internal/token"},
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
@@ -56,7 +56,7 @@ var arrows = map[string][]string{
 	"internal/rerun":      {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
-	"internal/layers":     {},
+	"internal/layers":     {xtools},
 	"internal/testsize":   {}, // for tests
 
 	"downtime/internal/pattern": {}, // stands alone
