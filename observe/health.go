@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -65,18 +64,16 @@ type LoggerLevel struct {
 	Until  time.Time  `json:"until"`
 }
 
-// Health returns how the observer does now. It takes some microseconds and no lock
-// that a request waits for long; asking once a second is fine.
-func (o *Observer) Health() Health {
-	now := time.Now()
+// health returns what is lost and waits. set are the levels that are set.
+func (v *vitals) health(set map[string]setLevel, now time.Time) Health {
 	h := Health{Status: OK, Queued: map[string]int64{}}
-	for _, v := range o.vitals.losses {
-		count, last := v.count.Load(), v.count.last.Load()
+	for _, l := range v.losses {
+		count, last := l.count.Load(), l.count.last.Load()
 		if count == 0 {
 			continue
 		}
-		loss := Loss{Name: v.name, Count: count, Last: time.Unix(0, last), Means: v.means, Meant: v.meant}
-		if v.failed {
+		loss := Loss{Name: l.name, Count: count, Last: time.Unix(0, last), Means: l.means, Meant: l.meant}
+		if l.failed {
 			h.Failed = append(h.Failed, loss)
 		} else {
 			h.Dropped = append(h.Dropped, loss)
@@ -85,10 +82,9 @@ func (o *Observer) Health() Health {
 			h.Status = Degraded
 		}
 	}
-	for _, q := range o.vitals.queues {
+	for _, q := range v.queues {
 		h.Queued[q.name] = q.bytes()
 	}
-	set := o.handler.root.levels.current(now)
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		h.Levels = append(h.Levels, LoggerLevel{name, set[name].level, set[name].until})
 	}
@@ -139,16 +135,6 @@ func (h Health) String() string {
 	return b.String()
 }
 
-// A lossCount counts what should not happen, and knows when it last did.
-type lossCount struct{ n, last atomic.Int64 }
-
-func (c *lossCount) Add(n int64) {
-	c.last.Store(time.Now().UnixNano())
-	c.n.Add(n)
-}
-
-func (c *lossCount) Load() int64 { return c.n.Load() }
-
 // vitals is the one list of what Health, the metrics upkeep.observe.* and Stats tell
 // of what is lost and what waits.
 type vitals struct {
@@ -165,33 +151,6 @@ type vital struct {
 type queue struct {
 	name  string
 	bytes func() int64
-}
-
-func (o *Observer) listVitals() {
-	c := &o.counts
-	o.vitals.losses = []vital{
-		{name: "telemetry_panics", means: "panics of providers, propagators, log handlers and hooks", failed: true, count: &c.telemetryPanics},
-		{name: "log_errors", means: "records that the wrapped log handler could not write", failed: true, count: &o.handler.root.errors},
-		{name: "late_answers", means: "answers given when Handler had reported: it belongs in front of the framework", failed: true, count: &c.lateAnswers},
-		{name: "tail_dropped", means: "log records that found no room, of requests told in full", count: &o.tails.dropped},
-		{name: "tail_late", means: "log records below the level that came after the end of their request", meant: true, count: &o.tails.late},
-		{name: "details_suppressed", means: "requests that were to be told in full and were too many", meant: true, count: &o.limit.suppressed},
-		{name: "flags_dropped", means: "flag evaluations beyond those remembered of a request", count: &c.flagsDropped},
-		{name: "series_folded", means: "measurements whose route, host or job was one too many", count: &c.seriesFolded},
-		{name: "gauges_dropped", means: "statistics that were not there when Gauges was called", count: &c.gaugesDropped},
-	}
-	if o.levelFlag != nil {
-		o.vitals.losses = append(o.vitals.losses, vital{
-			name: "level_flag_errors", means: "evaluations of Options.LevelFlag that failed or named no level", failed: true, count: &o.levelFlag.errors,
-		})
-	}
-	o.vitals.queues = []queue{{name: "tail_bytes", bytes: o.tails.bytes}}
-	if o.captures != nil {
-		o.vitals.losses = append(o.vitals.losses,
-			vital{name: "captures_failed", means: "bundles that Options.Captures did not take", failed: true, count: &o.captures.failed},
-			vital{name: "captures_dropped", means: "bundles that were not written: too many, or too large, waited, or Close did not wait longer", count: &o.captures.dropped})
-		o.vitals.queues = append(o.vitals.queues, queue{name: "captures_queued_bytes", bytes: o.captures.queuedBytes.Load})
-	}
 }
 
 // registrations are what Close unregisters.
@@ -226,8 +185,8 @@ func (r *registrations) close() error {
 
 var errClosed = errors.New("observe: the observer is closed")
 
-// measureVitals registers the metrics of what is lost and what waits.
-func (o *Observer) measureVitals(meter metric.Meter) error {
+// register registers the metrics of what is lost and what waits.
+func (v *vitals) register(meter metric.Meter, registrations *registrations) error {
 	dropped, err1 := meter.Int64ObservableCounter(metricDropped, metric.WithUnit("{item}"),
 		metric.WithDescription("What should have been recorded and was not."))
 	failed, err2 := meter.Int64ObservableCounter(metricFailed, metric.WithUnit("{failure}"),
@@ -239,14 +198,14 @@ func (o *Observer) measureVitals(meter metric.Meter) error {
 	}
 	named := func(name string) metric.MeasurementOption { return metric.WithAttributes(keyWhat.String(name)) }
 	reg, err := meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
-		for _, v := range o.vitals.losses {
-			if v.failed {
-				to.ObserveInt64(failed, v.count.Load(), named(v.name))
+		for _, l := range v.losses {
+			if l.failed {
+				to.ObserveInt64(failed, l.count.Load(), named(l.name))
 			} else {
-				to.ObserveInt64(dropped, v.count.Load(), named(v.name))
+				to.ObserveInt64(dropped, l.count.Load(), named(l.name))
 			}
 		}
-		for _, q := range o.vitals.queues {
+		for _, q := range v.queues {
 			to.ObserveInt64(queued, q.bytes(), named(q.name))
 		}
 		return nil
@@ -254,5 +213,5 @@ func (o *Observer) measureVitals(meter metric.Meter) error {
 	if err != nil {
 		return fmt.Errorf("observe: metrics upkeep.observe.*: %w", err)
 	}
-	return o.registrations.add(reg)
+	return registrations.add(reg)
 }

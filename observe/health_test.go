@@ -36,7 +36,7 @@ func TestHealth(t *testing.T) {
 		require.NoError(t, k.obs.SetLevel("sql", slog.LevelDebug, time.Hour))
 		k.serve(k.obs.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			k.obs.Logger().DebugContext(r.Context(), "kept")
-			require.Equal(t, int64(4096), k.obs.Health().Queued["tail_bytes"])
+			require.Equal(t, int64(44), k.obs.Health().Queued["tail_bytes"])
 			k.obs.Logger().InfoContext(r.Context(), "lost")
 		})), "GET", "/")
 		k.obs.Logger().Info("lost, too")
@@ -92,7 +92,7 @@ func TestHealthMetrics(t *testing.T) {
 	k := newRig(t, func(o *observe.Options) { o.Propagator = brokenPropagator{} })
 	k.serve(k.obs.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		k.obs.Logger().DebugContext(r.Context(), "kept")
-		require.Equal(t, map[string]int64{"upkeep.observe.what=tail_bytes": 4096}, k.points("upkeep.observe.queued"))
+		require.Equal(t, map[string]int64{"upkeep.observe.what=tail_bytes": 44}, k.points("upkeep.observe.queued"))
 	})), "GET", "/")
 	require.Equal(t, map[string]int64{"upkeep.observe.what=tail_bytes": 0}, k.points("upkeep.observe.queued"))
 	require.Equal(t, int64(1), k.points("upkeep.observe.failed")["upkeep.observe.what=telemetry_panics"])
