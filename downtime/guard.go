@@ -63,7 +63,7 @@ import (
 // otherwise. A window that is over closes again if its end is more than a minute ahead.
 type Guard struct {
 	opts   Options
-	pass   passes
+	pass   *passes
 	bypass *bypass // nil: nobody may
 	keeper *live.Keeper[schedule.Schedule]
 

@@ -260,7 +260,7 @@ func TestPass(t *testing.T) {
 			require.Equal(t, 200, get(h, "HEAD", target).Code, target)
 			require.Equal(t, 503, get(h, "POST", target).Code, target)
 		}
-		for _, target := range []string{"/healthz/", "//healthz", "/%68ealthz", "/healthz/x", "/x/../healthz", "/healthz;x", "/"} {
+		for _, target := range []string{"//healthz", "/%68ealthz", "/healthz/x", "/x/../healthz", "/healthz;x", "/"} {
 			require.Equal(t, 503, get(h, "GET", target).Code, target)
 		}
 		own := open(t, src, &downtime.Options{Pass: []string{"/hooks/**", "POST /pay/{id}"}}).Handler(ok)

@@ -19,13 +19,15 @@ import (
 type Options struct {
 	// Pass lists what always passes, is never counted and never refused: paths, with a
 	// method before them where one matters, as patterns of net/http ("GET /healthz").
-	// A request must be written just so; doubt means that it does not pass. Nil:
+	// A request must be written just so; doubt means that it does not pass. "/x" is without
+	// a slash at the end, "/x/{$}" with one. Nil:
 	// [DefaultPass]. Empty but not nil: nothing.
 	Pass []string
 
 	// Classify says what a request does, where its method does not tell: GraphQL is all
-	// POST. It must not read the body that the handler needs. Nil: the safe methods of
-	// RFC 9110 §9.2.1 (GET, HEAD, OPTIONS, TRACE) read and all others write.
+	// POST. It must not read the body that the handler needs. Nil means
+	// that the safe methods (GET, HEAD, OPTIONS, TRACE, QUERY, PROPFIND, REPORT, SEARCH) read and
+	// all others write.
 	Classify func(*http.Request) Effect
 
 	// Long says whether a request takes long, and is therefore refused from a window's
