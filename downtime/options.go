@@ -27,8 +27,13 @@ type Options struct {
 	// Classify says what a request does, where its method does not tell: GraphQL is all
 	// POST. It must not read the body that the handler needs. Nil means
 	// that the safe methods (GET, HEAD, OPTIONS, TRACE, QUERY, PROPFIND, REPORT, SEARCH) read and
-	// all others write.
+	// all others write, and so does a request that offers to switch protocols, as WebSockets do.
 	Classify func(*http.Request) Effect
+
+	// Stream reports whether a request lasts until somebody ends it, so that a window ends it:
+	// see [Guard.Handler]. It is asked after the request was admitted. Nil means that only what
+	// the request declares is a stream.
+	Stream func(*http.Request) bool
 
 	// Long says whether a request takes long, and is therefore refused from a window's
 	// cutoff on. Nil: none does.
