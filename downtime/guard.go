@@ -73,9 +73,10 @@ type Guard struct {
 	refused     atomic.Int64
 	wouldRefuse atomic.Int64 // by rehearsals
 
-	quiet   quiet
-	streams streams
-	changed broadcast // a view was published, or something left
+	quiet     quiet
+	streams   streams
+	changed   broadcast // a view was published, or something left
+	published broadcast // a view was published
 
 	cancel   context.CancelFunc
 	done     <-chan struct{} // closed when Close is called
@@ -213,6 +214,7 @@ func (g *Guard) advance(now time.Time, because *change) {
 	}
 	if due {
 		g.changed.tell()
+		g.published.tell()
 	}
 }
 

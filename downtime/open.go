@@ -53,6 +53,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	g.quiet.running = g.running
 	g.streams.opts, g.notifier.opts = &g.opts, &g.opts
 	g.changed.init()
+	g.published.init()
 	if o.Quorum != nil {
 		g.asker = &asker{
 			quorum: o.Quorum, again: make(chan struct{}, 1),
