@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/internal/cleantext"
+	"github.com/upkeep-go/upkeep/internal/document"
 )
 
 // Options of a [Guard]. Nil options are the defaults.
@@ -38,6 +40,16 @@ type Options struct {
 	// Long says whether a request takes long, and is therefore refused from a window's
 	// cutoff on. Nil: none does.
 	Long func(*http.Request) bool
+
+	// Work declares the names of all work that this process enters or holds. A scope that lists
+	// another name is a problem, because a misspelt name would leave the work running; with
+	// Strict, such a document is refused. Nil means that any name is fine.
+	Work []string
+
+	// Strict makes Open return an error when the document is faulty, and refuses a document
+	// whose scopes list work that Work does not declare. False means that a guard opens with a
+	// faulty document, as Boot says.
+	Strict bool
 
 	// Boot is what to do as long as no document has ever been read. Empty means
 	// BootWait.
@@ -206,16 +218,19 @@ func checkStatusURL(text string) error {
 // String returns "wait", "closed" or "open".
 func (b Boot) String() string { return string(cmp.Or(b, BootWait)) }
 
-// window is what stands in for a schedule while there is none, nil when nothing does.
-func (b Boot) window() *schedule.Window {
-	w := &schedule.Window{Timezone: time.UTC, Message: "The maintenance schedule has not been read yet."}
+// window is what stands in for a schedule while there is none, because of err; nil when
+// nothing does.
+func (b Boot) window(err error) *schedule.Window {
+	w := &schedule.Window{Timezone: time.UTC, Mode: schedule.ModeReadOnly, Message: "The maintenance schedule has not been read yet."}
+	var fault *schedule.Fault
+	if errors.As(err, &fault) {
+		w.Message = fmt.Sprintf("The maintenance schedule is faulty, at %s, and there is no earlier one.", document.Place(filepath.Base(fault.File), fault.Line, fault.Column))
+	}
 	switch b {
 	case BootClosed:
 		w.Mode = schedule.ModeClosed
 	case BootOpen:
 		return nil
-	default:
-		w.Mode = schedule.ModeReadOnly
 	}
 	return w
 }
