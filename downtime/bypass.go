@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 	"github.com/upkeep-go/upkeep/internal/token"
 )
 
@@ -179,10 +180,10 @@ func newBypass(o *Bypass, logger *slog.Logger) (*bypass, error) {
 		fault("Networks: need TrustedProxies, for behind a proxy every client has its address")
 	}
 	if !isToken(opts.Header) || opts.Header == "Authorization" || opts.Header == "Cookie" {
-		fault("Header: must be the name of a header of its own, got %q", clip(opts.Header))
+		fault("Header: must be the name of a header of its own, got %q", cleantext.Clip(opts.Header, 80))
 	}
 	if !isToken(opts.Cookie) {
-		fault("Cookie: must be the name of a cookie, got %q", clip(opts.Cookie))
+		fault("Cookie: must be the name of a cookie, got %q", cleantext.Clip(opts.Cookie, 80))
 	}
 	for name, list := range map[string][]netip.Prefix{"Networks": opts.Networks, "TrustedProxies": opts.TrustedProxies} {
 		for i, p := range list {

@@ -94,12 +94,3 @@ func (e *UnavailableError) Error() string {
 
 // Unwrap makes errors.Is(err, [ErrWindow]) true.
 func (e *UnavailableError) Unwrap() error { return ErrWindow }
-
-// clip keeps hostile text out of error messages at length.
-func clip(text string) string {
-	const most = 80
-	if len(text) <= most {
-		return text
-	}
-	return text[:most] + "…"
-}

@@ -18,7 +18,7 @@ import (
 func (g *Guard) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		s := g.subscribe()
-		defer g.herald.subscribers.remove(s)
+		defer g.notifier.subscribers.remove(s)
 		for ctx.Err() == nil {
 			var e Event
 			select {
@@ -46,5 +46,5 @@ func (g *Guard) Events(ctx context.Context) iter.Seq[Event] {
 func (g *Guard) subscribe() *subscriber {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.herald.subscribers.add(g.herald.present(g.view.Load(), time.Now()))
+	return g.notifier.subscribers.add(g.notifier.present(g.view.Load(), time.Now()))
 }

@@ -92,11 +92,11 @@ type Guard struct {
 	followed map[occurrenceKey]*occurrence
 	agreed   agreement
 	ticked   time.Time
-	herald   herald
+	notifier notifier
 }
 
 const (
-	tick     = time.Second            // the clock is looked at, at least
+	slowTick = time.Second            // the clock is looked at, at least
 	fastTick = 100 * time.Millisecond // the same, while what runs matters
 	runUp    = time.Minute            // before a window, in which it matters already
 )
@@ -150,7 +150,7 @@ func (g *Guard) run(ctx context.Context) {
 // sleep, so that no timer is ever trusted for longer than a second.
 func (g *Guard) pause(now time.Time) time.Duration {
 	v := g.view.Load()
-	pause := tick
+	pause := slowTick
 	for _, o := range v.shown {
 		if o.drains() || o.phase.Before(schedule.PhaseInProgress) && o.Window.Mode != schedule.ModeAnnounce && o.Start.Sub(now) < runUp {
 			pause = fastTick
@@ -174,9 +174,9 @@ func (g *Guard) tick(now time.Time) {
 func (g *Guard) update(do func()) {
 	g.mu.Lock()
 	do()
-	news := g.herald.takeNews()
+	news := g.notifier.takeNews()
 	g.mu.Unlock()
-	g.herald.log(news)
+	g.notifier.log(news)
 }
 
 // A change is why a view is made before it is due.
@@ -195,7 +195,7 @@ func (g *Guard) advance(now time.Time, because *change) {
 		!v.next.IsZero() && !now.Before(v.next) ||
 		now.Round(0).Before(g.ticked.Round(0)) || // the wall clock was set back
 		g.overrunIsOver(v)
-	g.herald.noteDocument(document, g.keeper.Status().Err, now)
+	g.notifier.noteDocument(document, g.keeper.Status().Err, now)
 	g.document, g.ticked = document, now
 	if due {
 		v = g.look(now, because)
@@ -207,7 +207,7 @@ func (g *Guard) advance(now time.Time, because *change) {
 		}
 	}
 	g.streams.end(v, now, due)
-	g.herald.tell(v, now)
+	g.notifier.tell(v, now)
 	if g.asker != nil && !maps.Equal(g.wanted(v), g.agreed.told) {
 		g.asker.wake()
 	}
@@ -265,13 +265,13 @@ func (g *Guard) step(v *view, now time.Time, because *change) {
 			f.command = because.command
 		}
 		if o.tally != nil {
-			f.ended, f.drained = isEnded(s, o.Occurrence), o.drained.Load()
+			f.ended, f.drained = endedByDocument(s, o.Occurrence), o.drained.Load()
 			f.working = o.isOn() && !now.Before(o.End) && g.quiet.bypassing(&o)
 		}
 		o = o.step(f)
 		if o.gone {
 			v.due(o.next)
-			g.herald.forget(key, &o, now)
+			g.notifier.forget(key, &o, now)
 			return
 		}
 		v.add(&o)
@@ -300,8 +300,8 @@ func (g *Guard) step(v *view, now time.Time, because *change) {
 	}
 }
 
-// isEnded reports whether by the document's actual.end the occurrence is over.
-func isEnded(s *schedule.Schedule, o schedule.Occurrence) bool {
+// endedByDocument reports whether by the document's actual.end the occurrence is over.
+func endedByDocument(s *schedule.Schedule, o schedule.Occurrence) bool {
 	w := s.Window(o.Window.ID)
 	if w == nil || w.Actual.End.IsZero() {
 		return false

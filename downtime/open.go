@@ -51,7 +51,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		wake:     make(chan struct{}, 1),
 	}
 	g.quiet.running = g.running
-	g.streams.opts, g.herald.opts = &g.opts, &g.opts
+	g.streams.opts, g.notifier.opts = &g.opts, &g.opts
 	g.changed.init()
 	if o.Quorum != nil {
 		g.asker = &asker{

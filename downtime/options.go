@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // Options of a [Guard]. Nil options are the defaults.
@@ -62,8 +63,8 @@ type Options struct {
 	// the window. 0: 30 s. Negative: nothing.
 	RetryJitter time.Duration
 
-	// Service is what users call the service, a few words for pages and calendars.
-	// Empty: they say "maintenance" alone.
+	// Service is what users call the service, a few words for the page that a refused browser
+	// gets. Empty means that it says "maintenance" alone.
 	Service string
 
 	// CORS is the application's own CORS middleware, put around refusals, so that they
@@ -78,9 +79,8 @@ type Options struct {
 	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
 	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
 	// before the handler is called; refusals too, and in their body. Windows that
-	// rehearse are not told of. Where it is a URL, calendars and programs are told it by the
-	// status handlers. [Guard.PublicStatusHandler] makes such a page. Keep it out of all
-	// scopes. Empty: none.
+	// rehearse are not told of. Package status has such a page. Keep it out of all scopes.
+	// Empty means none.
 	StatusURL string
 
 	// Reminders are how long before the start of a window [Guard.Events] reminds of it,
@@ -193,7 +193,7 @@ func checkStatusURL(text string) error {
 		((u.Scheme == "https" || u.Scheme == "http") && u.Host != "" || u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/")) {
 		return nil
 	}
-	return fmt.Errorf(`downtime: Options.StatusURL must be an http or https URL, or a path that begins with "/", got %q`, clip(text))
+	return fmt.Errorf(`downtime: Options.StatusURL must be an http or https URL, or a path that begins with "/", got %q`, cleantext.Clip(text, 80))
 }
 
 // String returns "wait", "closed" or "open".

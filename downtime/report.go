@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // A Report says whether one window is quiet in this process, at one moment.
@@ -142,7 +143,7 @@ func (g *Guard) report(v *view, id string) (Report, *occurrence, error) {
 			w = v.schedule.Window(id)
 		}
 		if w == nil {
-			return Report{Window: id}, nil, fmt.Errorf("%w %q", ErrUnknownWindow, clip(id))
+			return Report{Window: id}, nil, fmt.Errorf("%w %q", ErrUnknownWindow, cleantext.Clip(id, 80))
 		}
 		o = v.current(w, now)
 	}

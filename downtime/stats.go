@@ -43,7 +43,7 @@ func (g *Guard) Stats() map[string]float64 {
 		"in_flight":                float64(g.running.count()),
 		"refused":                  float64(g.refused.Load()),
 		"would_have_refused":       float64(g.wouldRefuse.Load()),
-		"events_missed":            float64(g.herald.subscribers.missed.Load()),
+		"events_missed":            float64(g.notifier.subscribers.missed.Load()),
 		"quorum_waiting":           0,
 		"quorum_failures":          float64(g.quorumFailures.Load()),
 	}

@@ -38,9 +38,9 @@
 //
 // Rules are JsonLogic, see the package [github.com/upkeep-go/upkeep/flags/jsonlogic]
 // for the operators, and besides starts_with, ends_with, sem_ver, fractional, and
-// $ref to a rule of $evaluators. Each flag has its own copy of what it refers to; more
-// than 16 MiB of that in a document, or 100 references in a row, are an error of the
-// flags from there on. A rule sees the evaluation context, with
+// $ref to a rule of $evaluators. A document in which references stand for more than 16 MiB of
+// rules, or follow one another more than 100 times, has an error in the flags from there
+// on. A rule sees the evaluation context, with
 // [Options.Static] over it, and $flagd.flagKey and $flagd.timestamp.
 //
 // A flag that is wrong in a document that can be read spoils only itself: it keeps

@@ -53,9 +53,10 @@ type HTTPOptions struct {
 }
 
 // HTTP is the document at a URL, got by conditional requests, of at most 64 MiB
-// unpacked. A server that fails is asked less often, down to every five minutes, or
-// when its Retry-After says. In errors it goes by the URL without credentials and
-// query.
+// unpacked. While the server fails, the time between two requests doubles from
+// [Options.Poll] up to 30 seconds, or Poll if that is longer; a Retry-After counts up to five
+// minutes. Until there is a first document it is asked each second. Errors name the
+// URL without credentials and query.
 func HTTP(url string, opts *HTTPOptions) Source {
 	return live.HTTP(url, (*live.HTTPOptions)(opts))
 }

@@ -20,7 +20,8 @@ const (
 	// v1.4.3-0.20260102150405-abcdef123456.
 	KindPseudo Kind = "pseudo"
 	// KindDevel is a build that its toolchain or its author calls a
-	// development build: "(devel)", "devel" or "dev".
+	// development build: "(devel)", "devel", "dev", or the number 0.0.0 of a
+	// build tool that was given none.
 	KindDevel Kind = "devel"
 	// KindOther is a build number, a calendar version, an image tag or any
 	// other name. It is shown as it is and never compared.
@@ -32,7 +33,8 @@ const (
 // KindOf tells what sort of version the string is:
 //
 //   - "" and "unknown" are [KindUnknown];
-//   - "(devel)", "devel" and "dev" are [KindDevel];
+//   - "(devel)", "devel" and "dev" are [KindDevel], and so is 0.0.0 with any
+//     prerelease part (0.0.0-SNAPSHOT) except that of a pseudo-version;
 //   - three numbers as SemVer 2.0.0 writes them, with or without a leading
 //     "v", are a [KindRelease], a [KindPrerelease] or a [KindPseudo];
 //   - all else is [KindOther], also what SemVer would accept but misread: a
@@ -60,6 +62,8 @@ func KindOf(version string) Kind {
 	switch {
 	case module.IsPseudoVersion(v):
 		return KindPseudo
+	case strings.TrimSuffix(semver.Canonical(v), semver.Prerelease(v)) == "v0.0.0":
+		return KindDevel
 	case semver.Prerelease(v) != "":
 		return KindPrerelease
 	}

@@ -9,7 +9,7 @@
 //	defer q.Close()
 //	g, err := downtime.Open(ctx, downtime.File("windows.yaml"), &downtime.Options{Quorum: q})
 //
-//	lock, err := quorum.Drain(ctx, db, "orders-db-upgrade")
+//	lock, err := quorum.Drain(ctx, db, "orders-db-upgrade", nil)
 //	defer lock.Close()
 //	err = migrate(lock.Context(ctx))
 //
@@ -49,7 +49,9 @@
 //   - A session whose client is gone without a word holds its locks until the server's TCP
 //     keepalive notices; the sessions ask for half a minute. That blocks, and does not lie.
 //   - Quiet is said of replicas that have joined. One that has never reached the database
-//     is not known. Neither is who has not passed a guard with a Quorum.
+//     is not known, and neither is a process without a Quorum: say how many replicas to
+//     expect, in [DrainOptions]. A database, fleet or folder that nobody has joined is
+//     refused with [ErrNobody].
 //   - A replica that knows of the window with another scope says what it knows. Give the
 //     document time to arrive before the window begins, and compare Guard.Revision.
 //   - A replica that has lost its session while its document lacks the window goes

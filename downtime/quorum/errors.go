@@ -3,6 +3,7 @@ package quorum
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/upkeep-go/upkeep/downtime"
 )
@@ -18,6 +19,10 @@ var (
 	// is gone. Replicas may be open by now.
 	ErrLost = errors.New("quorum: the lock is lost")
 
+	// ErrNobody is returned by [Drain] and [DrainFiles] when no replica has joined: the
+	// database, the fleet or the folder is the wrong one, or the service does not run.
+	ErrNobody = errors.New("quorum: no replica has joined: is this the database, fleet or folder of the service?")
+
 	// ErrPooled is what ends a session that turns out to be shared with others, as
 	// behind pgbouncer in transaction mode. Locks of such a session mean nothing.
 	// [Replica.Agree], [Drain] and [Lock.Check] return it, wrapped.
@@ -28,15 +33,23 @@ var (
 // [Drain], [DrainFiles] and [Lock.Check] return it.
 type WaitingError struct {
 	Window  string
+	Missing int    // of the replicas that [DrainOptions] expect, how many have not joined
 	Waiting []Peer // nobody, when the end came before the first look
 	Err     error  // why the wait ended: the cause of the context's end, or a fault
 }
 
 // Error names everyone, up to twenty.
 func (e *WaitingError) Error() string {
-	who := ""
+	var parts []string
+	if e.Missing > 0 {
+		parts = append(parts, fmt.Sprintf("replicas that have not joined: %d", e.Missing))
+	}
 	if len(e.Waiting) > 0 {
-		who = ": " + list(e.Waiting, 20)
+		parts = append(parts, list(e.Waiting, 20))
+	}
+	who := ""
+	if len(parts) > 0 {
+		who = ": " + strings.Join(parts, "; ")
 	}
 	return fmt.Sprintf("quorum: waiting for %s to be quiet%s: %v", quote(e.Window), who, e.Err)
 }

@@ -51,7 +51,7 @@ func Example() {
 	// The operator may give up. Then nothing has changed.
 	bounded, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	_, err = quorum.DrainFiles(bounded, dir, "orders-db-upgrade")
+	_, err = quorum.DrainFiles(bounded, dir, "orders-db-upgrade", nil)
 	var waiting *quorum.WaitingError
 	if errors.As(err, &waiting) {
 		fmt.Printf("waiting for %s, which %v\n", waiting.Waiting[0].Name, waiting.Waiting[0].State)
@@ -61,7 +61,7 @@ func Example() {
 	if _, err := g.Begin("orders-db-upgrade"); err != nil {
 		log.Fatal(err)
 	}
-	lock, err := quorum.DrainFiles(ctx, dir, "orders-db-upgrade")
+	lock, err := quorum.DrainFiles(ctx, dir, "orders-db-upgrade", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -101,14 +101,11 @@ func ExampleDrain() {
 	upgrade := func(ctx context.Context, db *sql.DB, migrate, finish func(context.Context) error) error {
 		waiting, cancel := context.WithTimeout(ctx, 30*time.Minute)
 		defer cancel()
-		lock, err := quorum.Drain(waiting, db, "orders-db-upgrade")
+		lock, err := quorum.Drain(waiting, db, "orders-db-upgrade", &quorum.DrainOptions{Replicas: 3})
 		if err != nil {
 			return err // it names who is in the way
 		}
 		defer lock.Close()
-		if len(lock.Report().Peers) == 0 {
-			return errors.New("no replica at all: is this the right database?")
-		}
 		work := lock.Context(ctx) // ends when the lock is lost
 		if err := migrate(work); err != nil {
 			return err
@@ -168,7 +165,7 @@ func ExampleFleet() {
 		return quorum.Postgres(db, &quorum.Options{Fleet: mail})
 	}
 	drain := func(ctx context.Context, db *sql.DB) (*quorum.Lock, error) {
-		return mail.Drain(ctx, db, "weekly")
+		return mail.Drain(ctx, db, "weekly", nil)
 	}
 	_, _ = serve, drain
 }

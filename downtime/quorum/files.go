@@ -402,21 +402,15 @@ func peer(path string) Peer {
 	return Peer{PID: a.PID, Name: a.Name, Since: a.Since}
 }
 
-// DrainFiles is [Drain] for the replicas of [Files]. Nothing needs a fence here: the kernel
-// takes no lock from a process that lives, be it stopped.
-func DrainFiles(ctx context.Context, dir, window string) (*Lock, error) {
+// DrainFiles is [Drain] for the replicas of [Files]. It needs the folder, which only they
+// make: otherwise the error is fs.ErrNotExist, wrapped. Nothing needs a fence here, because
+// the kernel takes no lock from a process that lives, even if it is stopped.
+func DrainFiles(ctx context.Context, dir, window string, opts *DrainOptions) (*Lock, error) {
 	if err := checkDir(dir); err != nil {
 		return nil, err
 	}
-	return drain(ctx, window, func(context.Context) (operator, error) {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
-		}
-		f, err := openLockFile(dir, windowFile(window))
-		if err != nil {
-			return nil, err
-		}
-		return &fileOperator{dir: dir, window: window, file: f}, nil
+	return drain(ctx, window, opts, func(context.Context) (operator, error) {
+		return &fileOperator{dir: dir, window: window}, nil
 	})
 }
 
@@ -424,9 +418,11 @@ func DrainFiles(ctx context.Context, dir, window string) (*Lock, error) {
 type fileOperator struct {
 	dir    string
 	window string
-	file   *os.File
+	file   *os.File // nil until the first seize
 	held   bool
 }
+
+func (o *fileOperator) path() string { return filepath.Join(o.dir, windowFile(o.window)+extLock) }
 
 func (o *fileOperator) look(context.Context) (Report, error) {
 	rep, err := lookFiles(o.dir, o.window)
@@ -434,7 +430,7 @@ func (o *fileOperator) look(context.Context) (Report, error) {
 		return rep, err
 	}
 	// Only another operator keeps us from sharing.
-	free, err := try(o.file.Name(), atomicfile.Shared)
+	free, err := try(o.path(), atomicfile.Shared)
 	if err == nil && !free {
 		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
 	}
@@ -442,6 +438,13 @@ func (o *fileOperator) look(context.Context) (Report, error) {
 }
 
 func (o *fileOperator) seize(context.Context) (bool, error) {
+	if o.file == nil {
+		f, err := openLockFile(o.dir, windowFile(o.window))
+		if err != nil {
+			return false, err
+		}
+		o.file = f
+	}
 	got, err := atomicfile.Try(o.file, atomicfile.Exclusive)
 	if err != nil {
 		return false, err
@@ -458,6 +461,10 @@ func (o *fileOperator) yield(context.Context) error {
 	return atomicfile.Unlock(o.file)
 }
 
-func (o *fileOperator) beat(context.Context, time.Duration) error { return same(o.file, o.file.Name()) }
+func (o *fileOperator) beat(context.Context, time.Duration) error { return same(o.file, o.path()) }
 
-func (o *fileOperator) end() { _ = o.file.Close() }
+func (o *fileOperator) end() {
+	if o.file != nil {
+		_ = o.file.Close()
+	}
+}

@@ -160,7 +160,7 @@ func startDrainFiles(ctx context.Context, t *testing.T, dir, window string) *dra
 	d := &draining{done: make(chan struct{})}
 	go func() {
 		defer close(d.done)
-		d.lock, d.err = quorum.DrainFiles(ctx, dir, window)
+		d.lock, d.err = quorum.DrainFiles(ctx, dir, window, nil)
 	}()
 	t.Cleanup(func() {
 		<-d.done
@@ -189,7 +189,7 @@ func TestFilesOfProcesses(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err := quorum.DrainFiles(ctx, dir, "w")
+	_, err := quorum.DrainFiles(ctx, dir, "w", nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, fmt.Sprintf(`pid %d "b" is open`, b.cmd.Process.Pid))
 	require.Equal(t, "w <nil>", a.agree("w=true v=false"), "given up")
@@ -214,7 +214,7 @@ func TestFilesOfProcesses(t *testing.T) {
 	require.Equal(t, "v w <nil>", newcomer.agree("v=true w=true"))
 
 	// Whatever a window is called.
-	lock, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, window)
+	lock, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, window, nil)
 	require.Error(t, err, "nobody knows it")
 	require.Nil(t, lock)
 
@@ -224,9 +224,14 @@ func TestFilesOfProcesses(t *testing.T) {
 		require.NoError(t, p.cmd.Wait())
 	}
 	awaitPeers(t, dir, "w")
-	lock, err = quorum.DrainFiles(t.Context(), dir, window)
+	_, err = quorum.DrainFiles(t.Context(), dir, window, nil)
+	require.ErrorIs(t, err, quorum.ErrNobody)
+	r := files(t, dir)
+	agree(t, r, windows{window: false})
+	lock, err = quorum.DrainFiles(t.Context(), dir, window, nil)
 	require.NoError(t, err)
 	require.NoError(t, lock.Close())
+	require.NoError(t, r.Close())
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	var names []string
@@ -318,11 +323,11 @@ func TestStoppedProcess(t *testing.T) {
 	p := startProcess(t, dir, "p")
 	require.Equal(t, "w <nil>", p.agree("w=true"))
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGSTOP))
-	_, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, "w")
+	_, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, "w", nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
 	require.Equal(t, " <nil>", p.agree("w=false"))
-	lock, err := quorum.DrainFiles(t.Context(), dir, "w")
+	lock, err := quorum.DrainFiles(t.Context(), dir, "w", nil)
 	require.NoError(t, err)
 	require.NoError(t, lock.Close())
 }
@@ -337,14 +342,40 @@ func files(t *testing.T, dir string) *quorum.Replica {
 func TestSecondOperatorOfFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first, err := quorum.DrainFiles(t.Context(), dir, "w")
+	agree(t, files(t, dir), windows{"w": false})
+	first, err := quorum.DrainFiles(t.Context(), dir, "w", nil)
 	require.NoError(t, err)
 	second := startDrainFiles(t.Context(), t, dir, "w")
 	require.True(t, second.waits(200*time.Millisecond))
-	awaitPeers(t, dir, "w", quorum.StateDraining)
+	awaitPeers(t, dir, "w", quorum.StateQuiet, quorum.StateDraining)
 	require.NoError(t, first.Close())
 	<-second.done
 	require.NoError(t, second.err)
+}
+
+// TestDrainFilesMakesNothing where no replica has been, or none is.
+func TestDrainFilesMakesNothing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "quorum")
+	_, err := quorum.DrainFiles(t.Context(), dir, "w", nil)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, dir)
+	require.NoDirExists(t, dir)
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	_, err = quorum.DrainFiles(t.Context(), dir, "w", nil)
+	require.ErrorIs(t, err, quorum.ErrNobody)
+	require.Empty(t, names(t, dir), "somebody else's folder stays as it is")
+
+	agree(t, files(t, dir), windows{"w": false})
+	_, err = quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, "w", &quorum.DrainOptions{Replicas: 2})
+	var waiting *quorum.WaitingError
+	require.ErrorAs(t, err, &waiting)
+	require.Equal(t, 1, waiting.Missing)
+	agree(t, files(t, dir), windows{"w": false})
+	lock, err := quorum.DrainFiles(t.Context(), dir, "w", &quorum.DrainOptions{Replicas: 2})
+	require.NoError(t, err)
+	require.Len(t, lock.Report().Peers, 2)
+	require.NoError(t, lock.Close())
 }
 
 // TestFilesAreRemoved by somebody: who finds its own gone says so, and joins again.
@@ -374,7 +405,7 @@ func TestFilesAreRemoved(t *testing.T) {
 
 	// The operator's too.
 	agree(t, r, windows{"w": false})
-	lock, err := quorum.DrainFiles(t.Context(), dir, "w")
+	lock, err := quorum.DrainFiles(t.Context(), dir, "w", nil)
 	require.NoError(t, err)
 	require.NoError(t, os.Remove(filepath.Join(dir, quorum.WindowFile("w"))))
 	ctx := lock.Context(t.Context())
@@ -387,13 +418,13 @@ func TestFilesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	_, err := quorum.Files("", nil)
 	require.EqualError(t, err, "quorum: the folder has no name")
-	_, err = quorum.DrainFiles(t.Context(), "", "w")
+	_, err = quorum.DrainFiles(t.Context(), "", "w", nil)
 	require.EqualError(t, err, "quorum: the folder has no name")
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err = files(t, file).Agree(t.Context(), windows{"w": true})
 	require.ErrorIs(t, err, syscall.ENOTDIR)
-	_, err = quorum.DrainFiles(t.Context(), file, "w")
+	_, err = quorum.DrainFiles(t.Context(), file, "w", nil)
 	require.ErrorIs(t, err, syscall.ENOTDIR)
 	_, err = quorum.LookFiles(file, "w")
 	require.ErrorIs(t, err, syscall.ENOTDIR)

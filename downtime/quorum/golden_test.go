@@ -89,15 +89,15 @@ func TestGoldenFolderIsRead(t *testing.T) {
 	require.ElementsMatch(t, unaware, look("another"))
 
 	// An operator waits for the replica that holds the lock.
-	_, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, "orders-db-upgrade")
+	_, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, "orders-db-upgrade", nil)
 	var waiting *quorum.WaitingError
 	require.ErrorAs(t, err, &waiting)
 	require.Equal(t, []quorum.Peer{open}, waiting.Waiting)
 	require.NoError(t, os.Remove(filepath.Join(dir, goldenOpen+"."+goldenLock+".open")))
-	_, err = quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, "orders-db-upgrade")
+	_, err = quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, "orders-db-upgrade", nil)
 	require.Error(t, err, "the marker is for people: the lock counts")
 	require.NoError(t, lock.Close())
-	held, err := quorum.DrainFiles(t.Context(), dir, "orders-db-upgrade")
+	held, err := quorum.DrainFiles(t.Context(), dir, "orders-db-upgrade", nil)
 	require.NoError(t, err)
 	require.Len(t, held.Report().Peers, 2)
 	require.NoError(t, held.Close())
@@ -151,7 +151,7 @@ func TestGoldenFolderIsWritten(t *testing.T) {
 	require.False(t, locked(goldenLock+".lock", syscall.LOCK_SH), "shared with others that are open")
 	agree(t, r, windows{"orders-db-upgrade": false})
 	require.False(t, locked(goldenLock+".lock", syscall.LOCK_EX))
-	held, err := quorum.DrainFiles(t.Context(), dir, "orders-db-upgrade")
+	held, err := quorum.DrainFiles(t.Context(), dir, "orders-db-upgrade", nil)
 	require.NoError(t, err)
 	require.True(t, locked(goldenLock+".lock", syscall.LOCK_SH), "the operator's")
 	require.NoError(t, held.Close())

@@ -37,18 +37,42 @@ type operator interface {
 	end()
 }
 
-// poll is the time between two looks of an operator who waits.
-const poll = 100 * time.Millisecond
+const (
+	poll    = 100 * time.Millisecond // between two looks of an operator who waits
+	absence = time.Second            // that a replica may need to join again when its session was cut
+)
+
+// DrainOptions are options of [Drain] and [DrainFiles]. Nil means the defaults.
+type DrainOptions struct {
+	// Replicas is how many replicas must have joined when the window is quiet: Drain waits
+	// for those that are missing. Zero means any number, but at least one must have joined
+	// at some time since Drain began.
+	Replicas int
+}
 
 // drain is the operator's half of the protocol. While replicas are in the way it only
-// looks, for an operator in line for the lock would keep newcomers closed though
-// the window has not begun.
-func drain(ctx context.Context, window string, begin func(context.Context) (operator, error)) (*Lock, error) {
+// looks: an operator in line for the lock would keep newcomers closed before the window
+// has begun.
+func drain(ctx context.Context, window string, opts *DrainOptions, begin func(context.Context) (operator, error)) (*Lock, error) {
+	expected := 0
+	if opts != nil {
+		expected = opts.Replicas
+	}
+	if expected < 0 {
+		return nil, fmt.Errorf("quorum: DrainOptions.Replicas must not be negative, got %d", expected)
+	}
 	fail := func(err error, rep Report) error {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return &WaitingError{Window: window, Waiting: rep.Waiting(), Err: err}
+		if errors.Is(err, ErrNobody) {
+			return err
+		}
+		missing := 0
+		if rep.Window != "" { // there was a look
+			missing = max(0, expected-rep.replicas())
+		}
+		return &WaitingError{Window: window, Missing: missing, Waiting: rep.Waiting(), Err: err}
 	}
 	if ctx.Err() != nil {
 		return nil, fail(nil, Report{})
@@ -58,7 +82,7 @@ func drain(ctx context.Context, window string, begin func(context.Context) (oper
 		return nil, fail(err, Report{})
 	}
 	waited := map[int]Peer{}
-	rep, err := await(ctx, o, waited)
+	rep, err := await(ctx, o, expected, waited)
 	if err == nil {
 		err = ctx.Err() // which came first does not matter: it was given up
 	}
@@ -81,15 +105,20 @@ func drain(ctx context.Context, window string, begin func(context.Context) (oper
 }
 
 // await returns the last look before an error, or the one that is the proof.
-func await(ctx context.Context, o operator, waited map[int]Peer) (rep Report, err error) {
+func await(ctx context.Context, o operator, expected int, waited map[int]Peer) (rep Report, err error) {
+	someone, since := false, time.Now()
 	for {
 		now, err := o.look(ctx)
 		if err != nil {
 			return rep, err
 		}
 		rep = now
+		someone = someone || rep.replicas() > 0
+		if !someone && time.Since(since) > absence {
+			return rep, ErrNobody
+		}
 		pause := poll
-		if note(rep, waited) {
+		if free := note(rep, waited); free && someone && rep.replicas() >= expected {
 			begun := time.Now()
 			held, err := o.seize(ctx)
 			if err != nil {
@@ -102,7 +131,7 @@ func await(ctx context.Context, o operator, waited map[int]Peer) (rep Report, er
 					return rep, err
 				}
 				rep = now
-				if note(rep, waited); len(rep.Waiting()) == 0 {
+				if note(rep, waited); len(rep.Waiting()) == 0 && rep.replicas() >= expected {
 					return rep, nil
 				}
 				if err := o.yield(ctx); err != nil {
@@ -138,9 +167,8 @@ func note(rep Report, waited map[int]Peer) (free bool) {
 	return free
 }
 
-// Report is how all stood to the window when the lock was had. Without peers no
-// replica had joined: right when none was running, or else the wrong database, fleet
-// or folder.
+// Report is how all stood to the window when the lock was had. Without peers all
+// replicas have left since Drain began.
 func (l *Lock) Report() Report { return l.report }
 
 // Waited are those who were in the way before the lock was had, by PID, each as it was

@@ -99,6 +99,16 @@ func (r Report) Waiting() []Peer {
 	return waiting
 }
 
+// replicas is how many peers have joined.
+func (r Report) replicas() (n int) {
+	for _, p := range r.Peers {
+		if p.State != StateWriting && p.State != StateDraining {
+			n++
+		}
+	}
+	return n
+}
+
 // String is for operators: `orders-db: waiting for 1 of 3: pid 4711 is open`.
 func (r Report) String() string {
 	waiting := r.Waiting()

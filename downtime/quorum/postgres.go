@@ -151,21 +151,20 @@ func (r *Report) scanPeer(rows *sql.Rows) error {
 // are open; then for transactions that have passed [Fence], while new ones
 // are refused. Of two operators of one window the second waits for the first.
 //
-// Nothing is held with an error, and none is quiet: a [*WaitingError] with the cause of
-// ctx's end, or with the fault when the session was lost on the way; [ErrPooled],
-// wrapped. A window of which nobody has heard is waited for in vain: the error names
-// every replica. With no replica at all the wait is over at once: look at
-// [Lock.Report] when the wrong database is what you fear.
-func Drain(ctx context.Context, db *sql.DB, window string) (*Lock, error) {
-	return Fleet("").Drain(ctx, db, window)
+// With an error nothing is held, and the window is not known to be quiet. The error is
+// [ErrNobody] when no replica has joined for a second; [ErrPooled], wrapped; or a [*WaitingError] with
+// the cause of ctx's end, or with the fault when the session was lost. A window that no
+// replica knows never becomes quiet: the error names every replica.
+func Drain(ctx context.Context, db *sql.DB, window string, opts *DrainOptions) (*Lock, error) {
+	return Fleet("").Drain(ctx, db, window, opts)
 }
 
 // Drain is [Drain] for the fleet.
-func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string) (*Lock, error) {
+func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string, opts *DrainOptions) (*Lock, error) {
 	if db == nil {
 		return nil, errNoDB
 	}
-	return drain(ctx, window, func(ctx context.Context) (operator, error) {
+	return drain(ctx, window, opts, func(ctx context.Context) (operator, error) {
 		s, err := connect(ctx, db, "", false)
 		if err != nil {
 			return nil, err

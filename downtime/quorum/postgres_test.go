@@ -33,6 +33,18 @@ func join(t testing.TB, db *sql.DB, opts quorum.Options) *quorum.Replica {
 	return r
 }
 
+// bystander joins a replica that knows these windows and is quiet: without one there is
+// nothing to drain.
+func bystander(t testing.TB, db *sql.DB, names ...string) *quorum.Replica {
+	r := join(t, db, quorum.Options{Name: "bystander"})
+	known := windows{}
+	for _, name := range names {
+		known[name] = false
+	}
+	require.Empty(t, agree(t, r, known))
+	return r
+}
+
 func agree(t testing.TB, r *quorum.Replica, windows map[string]bool) map[string]bool {
 	t.Helper()
 	open, err := r.Agree(t.Context(), windows)
@@ -63,7 +75,7 @@ func startDrain(ctx context.Context, t testing.TB, db *sql.DB, window string) *d
 	d := &draining{done: make(chan struct{})}
 	go func() {
 		defer close(d.done)
-		d.lock, d.err = quorum.Drain(ctx, db, window)
+		d.lock, d.err = quorum.Drain(ctx, db, window, nil)
 	}()
 	t.Cleanup(func() {
 		<-d.done
@@ -186,9 +198,10 @@ func TestNewcomers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
-		lock, err := quorum.Drain(t.Context(), db, "w")
+		bystander(t, db, "w")
+		lock, err := quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
-		require.Empty(t, lock.Report().Peers, "nobody was there")
+		require.Len(t, lock.Report().Peers, 1)
 
 		knows := join(t, db, quorum.Options{})
 		require.True(t, rung(knows), "it does not know yet")
@@ -218,21 +231,24 @@ func TestNewcomerInTheMiddle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
+		bystander(t, db, "w")
 		var newcomer *quorum.Replica
 		var once sync.Once
-		s.before = func(statement string, _ *conn) error {
-			if statement == quorum.SQLSeize {
-				once.Do(func() {
-					r, err := quorum.Postgres(db, &quorum.Options{Name: "newcomer", Logger: discard})
-					require.NoError(t, err)
-					open, err := r.Agree(t.Context(), windows{"other": true})
-					require.NoError(t, err, "the operator had not begun")
-					require.Equal(t, windows{"other": true}, open)
-					newcomer = r
-				})
+		s.set(func() {
+			s.before = func(statement string, _ *conn) error {
+				if statement == quorum.SQLSeize {
+					once.Do(func() {
+						r, err := quorum.Postgres(db, &quorum.Options{Name: "newcomer", Logger: discard})
+						require.NoError(t, err)
+						open, err := r.Agree(t.Context(), windows{"other": true})
+						require.NoError(t, err, "the operator had not begun")
+						require.Equal(t, windows{"other": true}, open)
+						newcomer = r
+					})
+				}
+				return nil
 			}
-			return nil
-		}
+		})
 		d := startDrain(t.Context(), t, db, "w")
 		require.True(t, d.waits(time.Minute))
 		defer func() { require.NoError(t, newcomer.Close()) }()
@@ -265,7 +281,7 @@ func TestCutSession(t *testing.T) {
 
 		// While an operator gets the window in between, it stays closed.
 		agree(t, r, windows{"w": false})
-		lock, err := quorum.Drain(t.Context(), db, "w")
+		lock, err := quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
 		s.kill(s.pids(true)[0])
 		require.True(t, rung(r))
@@ -354,7 +370,7 @@ func TestOperatorsContextEnds(t *testing.T) {
 		held := s.locks()
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("time for dinner"))
 		defer cancel()
-		lock, err := quorum.Drain(ctx, db, "w")
+		lock, err := quorum.Drain(ctx, db, "w", nil)
 		require.Nil(t, lock)
 		pids := s.pids(true)
 		require.Len(t, pids, 2)
@@ -365,7 +381,7 @@ func TestOperatorsContextEnds(t *testing.T) {
 		require.Len(t, waiting.Waiting, 2)
 		require.Equal(t, held, s.locks(), "nothing is held")
 
-		_, err = quorum.Drain(ctx, db, "w")
+		_, err = quorum.Drain(ctx, db, "w", nil)
 		require.EqualError(t, err, `quorum: waiting for "w" to be quiet: time for dinner`)
 		require.Equal(t, held, s.locks())
 	})
@@ -377,20 +393,24 @@ func TestContextEndsWithTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
+		bystander(t, db, "w")
+		held := s.locks()
 		ctx, cancel := context.WithCancel(t.Context())
 		looks := 0
-		s.before = func(statement string, _ *conn) error {
-			if statement == quorum.SQLLook {
-				if looks++; looks == 2 {
-					cancel()
+		s.set(func() {
+			s.before = func(statement string, _ *conn) error {
+				if statement == quorum.SQLLook {
+					if looks++; looks == 2 {
+						cancel()
+					}
 				}
+				return nil
 			}
-			return nil
-		}
-		lock, err := quorum.Drain(ctx, db, "w")
+		})
+		lock, err := quorum.Drain(ctx, db, "w", nil)
 		require.ErrorIs(t, err, context.Canceled)
 		require.Nil(t, lock)
-		require.Zero(t, s.locks())
+		require.Equal(t, held, s.locks())
 	})
 }
 
@@ -399,7 +419,8 @@ func TestOperatorLosesTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
-		lock, err := quorum.Drain(t.Context(), db, "w")
+		bystander(t, db, "w")
+		lock, err := quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
 		ctx := lock.Context(t.Context())
 		time.Sleep(time.Minute)
@@ -415,7 +436,7 @@ func TestOperatorLosesTheLock(t *testing.T) {
 		require.Error(t, lock.Context(t.Context()).Err())
 
 		// And by silence.
-		lock, err = quorum.Drain(t.Context(), db, "w")
+		lock, err = quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
 		ctx = lock.Context(t.Context())
 		s.set(func() { s.silent = true })
@@ -431,7 +452,9 @@ func TestClosedLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
-		lock, err := quorum.Drain(t.Context(), db, "w")
+		bystander(t, db, "w")
+		held := s.locks()
+		lock, err := quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
 		parent, cancel := context.WithCancelCause(t.Context())
 		ctx, child := lock.Context(t.Context()), lock.Context(parent)
@@ -441,7 +464,7 @@ func TestClosedLock(t *testing.T) {
 		require.NoError(t, lock.Close())
 		<-ctx.Done()
 		require.ErrorIs(t, context.Cause(ctx), quorum.ErrClosed)
-		require.Zero(t, s.locks())
+		require.Equal(t, held, s.locks())
 	})
 }
 
@@ -467,13 +490,14 @@ func TestSecondOperator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
-		first, err := quorum.Drain(t.Context(), db, "w")
+		bystander(t, db, "w", "v")
+		first, err := quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
-		other, err := quorum.Drain(t.Context(), db, "v")
+		other, err := quorum.Drain(t.Context(), db, "v", nil)
 		require.NoError(t, err, "another window")
 		second := startDrain(t.Context(), t, db, "w")
 		require.True(t, second.waits(time.Minute))
-		require.Equal(t, []quorum.State{quorum.StateDraining}, states(t, db, "w"))
+		require.Equal(t, []quorum.State{quorum.StateQuiet, quorum.StateDraining}, states(t, db, "w"))
 		require.NoError(t, first.Close())
 		require.False(t, second.waits(time.Second))
 		require.NoError(t, second.err)
@@ -487,6 +511,7 @@ func TestFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
+		bystander(t, db, "w")
 		ctx := t.Context()
 		begin := func() *sql.Tx {
 			tx, err := db.BeginTx(ctx, nil)
@@ -498,7 +523,7 @@ func TestFence(t *testing.T) {
 		require.NoError(t, quorum.Fence(ctx, written, "w"), "twice does not matter")
 		require.NoError(t, quorum.Fence(ctx, open, "w"))
 		require.NoError(t, written.Commit())
-		require.Equal(t, []quorum.State{quorum.StateWriting}, states(t, db, "w"))
+		require.Equal(t, []quorum.State{quorum.StateQuiet, quorum.StateWriting}, states(t, db, "w"))
 
 		d := startDrain(ctx, t, db, "w")
 		require.True(t, d.waits(time.Minute+300*time.Millisecond), "for the other")
@@ -538,6 +563,7 @@ func TestFenceDoesNotStarve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
+		bystander(t, db, "w")
 		stop := make(chan struct{})
 		var writers sync.WaitGroup
 		for i := range 2 {
@@ -572,7 +598,8 @@ func TestPooler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		db := s.open(t)
-		lock, err := quorum.Drain(t.Context(), db, "w")
+		bystander(t, db, "w")
+		lock, err := quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
 		ctx := lock.Context(t.Context())
 		r := join(t, db, quorum.Options{Name: "r"})
@@ -590,7 +617,7 @@ func TestPooler(t *testing.T) {
 		<-ctx.Done()
 		require.ErrorIs(t, context.Cause(ctx), quorum.ErrPooled)
 		require.ErrorIs(t, lock.Close(), quorum.ErrLost)
-		_, err = quorum.Drain(t.Context(), db, "w")
+		_, err = quorum.Drain(t.Context(), db, "w", nil)
 		require.ErrorIs(t, err, quorum.ErrPooled)
 	})
 }
@@ -613,7 +640,8 @@ func TestIdleConnections(t *testing.T) {
 			require.NoError(t, conn.Close())
 			s.kill(i + 1)
 		}
-		lock, err := quorum.Drain(t.Context(), db, "w")
+		bystander(t, s.open(t), "w")
+		lock, err := quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
 		require.NoError(t, lock.Close())
 	})
@@ -628,9 +656,96 @@ func TestStandby(t *testing.T) {
 		db := s.open(t)
 		_, err := join(t, db, quorum.Options{}).Agree(t.Context(), windows{"w": true})
 		require.ErrorContains(t, err, "standby")
-		_, err = quorum.Drain(t.Context(), db, "w")
+		_, err = quorum.Drain(t.Context(), db, "w", nil)
 		require.ErrorContains(t, err, "standby")
 		require.Empty(t, s.sessions)
+	})
+}
+
+func TestNobodyToDrain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		db := s.open(t)
+		_, err := quorum.Drain(t.Context(), db, "w", nil)
+		require.ErrorIs(t, err, quorum.ErrNobody)
+		_, err = quorum.Drain(t.Context(), db, "w", &quorum.DrainOptions{Replicas: 1})
+		require.ErrorIs(t, err, quorum.ErrNobody)
+		require.Zero(t, s.locks())
+		r := bystander(t, db, "w")
+		_, err = quorum.Fleet("other").Drain(t.Context(), db, "w", nil)
+		require.ErrorIs(t, err, quorum.ErrNobody, "in that fleet")
+
+		// Replicas that were there and have left are none in the way.
+		agree(t, r, windows{"w": true})
+		d := startDrain(t.Context(), t, db, "w")
+		require.True(t, d.waits(time.Minute))
+		require.NoError(t, r.Close())
+		require.False(t, d.waits(time.Second))
+		require.NoError(t, d.err)
+		require.Empty(t, d.lock.Report().Peers)
+	})
+}
+
+func TestExpectedReplicas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		db := s.open(t)
+		_, err := quorum.Drain(t.Context(), db, "w", &quorum.DrainOptions{Replicas: -1})
+		require.EqualError(t, err, "quorum: DrainOptions.Replicas must not be negative, got -1")
+		bystander(t, db, "w")
+		gone := bystander(t, db, "w")
+		bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = quorum.Drain(bounded, db, "w", &quorum.DrainOptions{Replicas: 4})
+		var waiting *quorum.WaitingError
+		require.ErrorAs(t, err, &waiting)
+		require.Equal(t, 2, waiting.Missing)
+		require.EqualError(t, err, `quorum: waiting for "w" to be quiet: replicas that have not joined: 2: context deadline exceeded`)
+
+		d := &draining{done: make(chan struct{})}
+		go func() {
+			defer close(d.done)
+			d.lock, d.err = quorum.Drain(t.Context(), db, "w", &quorum.DrainOptions{Replicas: 3})
+		}()
+		require.True(t, d.waits(time.Minute))
+		require.NoError(t, gone.Close())
+		bystander(t, db, "w")
+		require.True(t, d.waits(time.Minute), "one for another")
+		newcomer := bystander(t, db)
+		require.True(t, d.waits(time.Minute), "it does not know the window")
+		agree(t, newcomer, windows{"w": false})
+		require.False(t, d.waits(time.Second))
+		require.NoError(t, d.err)
+		require.Len(t, d.lock.Report().Peers, 3)
+		require.NoError(t, d.lock.Close())
+	})
+}
+
+// TestReplicaLeavesInTheMiddle, when the operator has counted it and not yet got the lock.
+func TestReplicaLeavesInTheMiddle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		db := s.open(t)
+		bystander(t, db, "w")
+		gone := bystander(t, db, "w")
+		var once sync.Once
+		s.set(func() {
+			s.before = func(statement string, _ *conn) error {
+				if statement == quorum.SQLSeize {
+					once.Do(func() { require.NoError(t, gone.Close()) })
+				}
+				return nil
+			}
+		})
+		bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := quorum.Drain(bounded, db, "w", &quorum.DrainOptions{Replicas: 2})
+		var waiting *quorum.WaitingError
+		require.ErrorAs(t, err, &waiting)
+		require.Equal(t, 1, waiting.Missing)
 	})
 }
 
@@ -642,7 +757,7 @@ func TestFleets(t *testing.T) {
 		a, b := join(t, db, quorum.Options{Fleet: "a"}), join(t, db, quorum.Options{Fleet: "b"})
 		agree(t, a, windows{"w": false})
 		agree(t, b, windows{"w": true})
-		lock, err := quorum.Fleet("a").Drain(t.Context(), db, "w")
+		lock, err := quorum.Fleet("a").Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err, "b is of another fleet")
 		require.Len(t, lock.Report().Peers, 1)
 		rep, err := quorum.Fleet("b").Look(t.Context(), db, "w")
@@ -702,7 +817,7 @@ func TestOptions(t *testing.T) {
 	t.Parallel()
 	_, err := quorum.Postgres(nil, nil)
 	require.EqualError(t, err, "quorum: the database is nil")
-	_, err = quorum.Drain(t.Context(), nil, "w")
+	_, err = quorum.Drain(t.Context(), nil, "w", nil)
 	require.EqualError(t, err, "quorum: the database is nil")
 	_, err = quorum.Look(t.Context(), nil, "w")
 	require.EqualError(t, err, "quorum: the database is nil")
@@ -783,12 +898,12 @@ func TestFaults(t *testing.T) {
 			before := count.Load()
 			bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			lock, err := quorum.Drain(bounded, db, "w")
+			lock, err := quorum.Drain(bounded, db, "w", nil)
 			if int64(n) >= before && err != nil {
 				require.Nil(t, lock)
 				require.ErrorContains(t, err, "fault")
 				require.Empty(t, s.pids(false), "the operator's session is over")
-				lock, err = quorum.Drain(bounded, db, "w")
+				lock, err = quorum.Drain(bounded, db, "w", nil)
 			}
 			require.NoError(t, err)
 			if err := lock.Close(); err != nil {
@@ -875,7 +990,7 @@ func TestNobodyIsOpenUnderTheLock(t *testing.T) {
 			rnd := chance(many + 1)
 			for range 20 {
 				bounded, stop := context.WithTimeout(ctx, 3*time.Second)
-				lock, err := quorum.Drain(bounded, db, "w")
+				lock, err := quorum.Drain(bounded, db, "w", nil)
 				stop()
 				if err != nil {
 					continue

@@ -10,7 +10,8 @@
 //	}
 //
 // [Schedule.Occurrences] lists what takes place in a span of time, [Schedule.Overlaps] where
-// two windows meet, and [Scope.Covers] says whether a window is about a request.
+// two windows meet, and [Scope.Covers] says whether a window is about a request. [Lint] is
+// for the check before a document is shipped: it warns of what is probably a mistake, too.
 //
 // # The document
 //
@@ -41,6 +42,7 @@
 //	    mode: read-only
 //	freezes:                             # no window that repeats begins from the first day to the last
 //	  - {from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, reason: Year end}
+//	  - {from: 2027-03-01, to: 2027-03-31, timezone: Europe/Madrid, windows: [weekly]}
 //
 // id, start and duration are required. A window without scope is about everything; see
 // [Scope] and [Mode]. actual is what operators write once things go otherwise than

@@ -10,10 +10,11 @@ import (
 
 // A Freeze is a time in which no window that repeats takes place: no occurrence of one
 // whose planned start lies in [From, To). Windows that do not repeat are not concerned,
-// for each of them was planned for its date.
+// because each of them was planned for its date.
 type Freeze struct {
 	From, To time.Time // in the zone that the document names
 	Reason   string
+	Windows  []string // ids of the windows that it is about. Empty means all that repeat.
 }
 
 // Freezes are the document's freezes, in its order.

@@ -18,91 +18,131 @@ import (
 // message, owner, runbook, timezone, announce, cutoff, rollback, mode, scope, repeat,
 // except, overrun and actual. start is a wall clock time of timezone,
 // "2026-12-06T02:00", or an instant, with Z or an offset. Durations are Go's, with days
-// before them: "90m", "3d", "1d12h".
+// before them: "90m", "3d", "1d12h"; or those of calendars: "PT2H", "P1DT12H", "P1W".
 //
 // repeat is a rule of RFC 5545 §3.3.10: FREQ (DAILY, WEEKLY, MONTHLY or YEARLY),
 // INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT (at most 10,000) or UNTIL: a
 // date, a wall clock time of timezone, or with Z an instant. Its other parts are refused,
-// and so is what can never occur. What repeats is the wall clock time, also when start is
+// and so is what can never occur. "RRULE:" before a rule and spaces between its parts are
+// allowed. What repeats is the wall clock time, also when start is
 // an instant: by timezone, UTC without one. A start that the rule does not hit is where
 // it begins to count and does not take place, which RFC 5545 §3.8.5.3 leaves undefined.
 //
 // except lists days of the rule on which the window does not take place, as dates or wall
 // clock times of start; any other day is refused, because it is probably a mistake. A
-// freeze has from and to, and any of timezone and reason. from and to are instants, or
-// dates or wall clock times of timezone; a date in to is the last day. A window that is
-// longer than its period is refused.
+// freeze has from and to, and any of timezone, reason and windows. from and to are instants,
+// or dates or wall clock times of timezone; a date in to is the last day. windows are the ids
+// of the windows that it is about; empty means all that repeat. A window that is longer than
+// its period is refused.
 //
 // Unknown fields are refused. The error is [Faults], all of them.
 func Parse(name string, data []byte) (*Schedule, error) {
-	p := parser{
-		Reader: document.NewReader(name),
-		zones:  map[string]zone{}, scopes: map[string]*matcher{}, lines: map[string]int{},
-	}
-	s := p.schedule(p.Parse(data))
+	p := newParser(name)
+	r := p.document(p.Parse(data), nil)
 	if found := p.Faults(); len(found) > 0 {
 		return nil, newFaults(name, found)
 	}
-	return s, nil
+	return newSchedule(r.windows, r.freezes, r.shrink), nil
 }
 
-// A parser turns a document into a schedule.
+// A parser turns a document into windows and freezes.
 type parser struct {
 	*document.Reader
 	zones  map[string]zone
 	scopes map[string]*matcher // by key, shared by the windows that have them
-	lines  map[string]int      // of windows, by id
-	frozen frozen              // shared by the windows that repeat
+	ids    map[string][]*document.Node
+	frozen frozen            // of the freezes that are about all windows that repeat
+	own    map[string]frozen // of the windows that a freeze names, all that holds for them
+	named  []document.Value  // the ids that freezes name
 }
 
-// MaxDuration bounds every duration of a document, because a maintenance window longer than
-// a year is probably a mistake.
-const MaxDuration = 366 * 24 * time.Hour
+func newParser(name string) *parser {
+	return &parser{
+		Reader: document.NewReader(name),
+		zones:  map[string]zone{}, scopes: map[string]*matcher{}, ids: map[string][]*document.Node{},
+	}
+}
+
+// A reading is what a document says, sound or not.
+type reading struct {
+	sound   bool // no fault stands outside of windows and freezes
+	windows []*Window
+	faulty  map[*Window]bool
+	freezes []Freeze
+	shrink  bool
+}
 
 const maxElements = 1000 // of any list but that of windows
 
-func (p *parser) schedule(root document.Value) *Schedule {
+// document reads a document. Where its freezes are faulty those of prev stand in for them.
+func (p *parser) document(root document.Value, prev *Schedule) *reading {
+	r := &reading{faulty: map[*Window]bool{}}
 	if root.Present() && !root.Is(document.Map) {
 		root.Faultf("the document must be a map, got %v", root.Node().Kind)
 	}
 	if !root.Is(document.Map) {
-		return nil
+		return r
 	}
+	before := p.Count()
 	m := root.Map()
-	list := m.Field("windows")
+	list, freezes := m.Field("windows"), m.Field("freezes")
 	if !list.Present() {
 		root.Faultf("windows: is required; a schedule without windows says []")
 	}
-	freezes := p.freezes(m.Field("freezes"))
-	p.frozen = newFrozen(freezes)
-	var windows []*Window
+	r.shrink = m.Field("allowShrink").Bool()
+	m.Done()
 	if list.Is(document.List) {
-		windows = make([]*Window, 0, len(list.Node().Items))
+		p.identify(list.Node().Items)
+		r.windows = make([]*Window, 0, len(list.Node().Items))
+	} else {
+		for range list.List(0) { // a fault, where there is something else
+		}
+	}
+	r.sound = p.Count() == before
+
+	before = p.Count()
+	r.freezes = p.freezes(freezes)
+	p.checkNamed()
+	if p.Count() > before && prev != nil {
+		r.freezes = prev.freezes
+	}
+	p.freeze(r.freezes)
+	if !list.Is(document.List) {
+		return r
 	}
 	for _, v := range list.List(math.MaxInt) {
-		windows = append(windows, p.named(v))
+		before = p.Count()
+		w, alone := p.identified(v)
+		r.windows = append(r.windows, w)
+		if p.Count() > before || !alone {
+			r.faulty[w] = true
+		}
 	}
-	shrink := m.Field("allowShrink").Bool()
-	m.Done()
-	if p.Count() > 0 {
-		return nil
-	}
-	return newSchedule(windows, freezes, shrink)
+	return r
 }
 
-// named reads a window, and names it in its faults where it has an id that can be named.
-func (p *parser) named(v document.Value) *Window {
+// identify finds the ids of the windows.
+func (p *parser) identify(windows []*document.Node) {
+	for _, n := range windows {
+		if id := n.Get("id"); id != nil && id.Kind == document.String && ValidID(id.Text) {
+			p.ids[id.Text] = append(p.ids[id.Text], id)
+		}
+	}
+}
+
+// identified reads a window, and names it in its faults where it has an id that can be named.
+// alone says whether no other window has the id.
+func (p *parser) identified(v document.Value) (w *Window, alone bool) {
 	id := v.Node().Get("id")
 	if id == nil || id.Kind != document.String || !ValidID(id.Text) {
-		return p.window(v)
+		return p.window(v), true
 	}
 	v = v.About(id.Text)
-	if line, twice := p.lines[id.Text]; twice {
-		v.Map().Field("id").Faultf("is already used on line %d", line)
-	} else {
-		p.lines[id.Text] = id.Line
+	same := p.ids[id.Text]
+	if same[0] != id {
+		v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
 	}
-	return p.window(v)
+	return p.window(v), len(same) == 1
 }
 
 // window reads a window.
@@ -117,10 +157,10 @@ func (p *parser) window(v document.Value) *Window {
 		Owner:    m.Field("owner").Text(200),
 		Runbook:  p.link(m.Field("runbook")),
 		Timezone: p.timezone(zone),
-		Duration: m.Need("duration").Duration(MaxDuration),
-		Announce: m.Field("announce").Duration(MaxDuration),
-		Cutoff:   m.Field("cutoff").Duration(MaxDuration),
-		Rollback: m.Field("rollback").Duration(MaxDuration),
+		Duration: duration(m.Need("duration")),
+		Announce: duration(m.Field("announce")),
+		Cutoff:   duration(m.Field("cutoff")),
+		Rollback: duration(m.Field("rollback")),
 		Mode:     cmp.Or(document.Enum(m.Field("mode"), modes...), ModeClosed),
 		Overrun:  cmp.Or(document.Enum(m.Field("overrun"), OverrunHold, OverrunReopen), OverrunHold),
 		Scope:    p.scope(m.Field("scope")),
@@ -136,7 +176,7 @@ func (p *parser) window(v document.Value) *Window {
 		m.Field("rollback").Faultf("must be at most the duration, %v, got %v", w.Duration, w.Rollback)
 	}
 	if repeat != nil {
-		repeat.build(w, p.frozen)
+		repeat.build(w, p.frozenFor(w.ID))
 	} else if err := w.occurrence().check(); err != nil {
 		m.Field("actual").Fault(err)
 	}
@@ -231,37 +271,6 @@ func (p *parser) actual(v document.Value) Actual {
 	a := Actual{Begin: at(m.Field("begin")), End: at(m.Field("end")), Until: at(m.Field("until"))}
 	m.Done()
 	return a
-}
-
-func (p *parser) freezes(v document.Value) []Freeze {
-	var freezes []Freeze
-	for _, item := range v.List(maxElements) {
-		if f, ok := p.freeze(item); ok {
-			freezes = append(freezes, f)
-		}
-	}
-	return freezes
-}
-
-func (p *parser) freeze(v document.Value) (Freeze, bool) {
-	before := p.Count()
-	m := v.Map()
-	zone, from, to := m.Field("timezone"), m.Need("from"), m.Need("to")
-	loc := p.timezone(zone)
-	f := Freeze{
-		From:   p.edge(from, zone.Present(), loc, 0),
-		To:     p.edge(to, zone.Present(), loc, 1),
-		Reason: m.Field("reason").Text(2000),
-	}
-	m.Done()
-	if p.Count() > before {
-		return Freeze{}, false
-	}
-	if !f.From.Before(f.To) {
-		to.Faultf("must be after from, %q, got %q", document.Clip(from.Node().Text), document.Clip(to.Node().Text))
-		return Freeze{}, false
-	}
-	return f, true
 }
 
 // textOf reads a string. It is false for anything else, which is a fault where it is there.

@@ -199,6 +199,8 @@ func TestParseDuration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"1s": time.Second, "90m": 90 * time.Minute, "72h": 72 * time.Hour, "3d": 72 * time.Hour, "1d12h": 36 * time.Hour,
 		"1d0h": 24 * time.Hour, "366d": 366 * 24 * time.Hour, "1.5h": 90 * time.Minute,
+		"PT2H": 2 * time.Hour, "pt90m": 90 * time.Minute, "P3D": 72 * time.Hour, "P1DT12H": 36 * time.Hour, "P1W": 7 * 24 * time.Hour,
+		"PT1H30M5S": 90*time.Minute + 5*time.Second, "P366D": 366 * 24 * time.Hour, "P1DT0S": 24 * time.Hour,
 	} {
 		s, err := schedule.Parse("w", []byte(one(fmt.Sprintf("duration: %q", text))))
 		require.NoError(t, err, text)
@@ -206,7 +208,7 @@ func TestParseDuration(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "d", "1", "1.5d", "1d1d", "-1h", "-1d12h", "1d-12h", "1d+1h", "--1h", "0d", "0h", "366d1s", "99999999999d",
-		"9999999h", "1w", "1 h", "NaNh", "+-1h", "-", "+1d-1h",
+		"9999999h", "P", "PT", "P1DT", "PT0S", "P0W", "P367D", "P999W", "PT999999M", "P1M", "P1Y", "P1", "PT1D", "P1H", "P1W1D", "-PT2H", "+PT2H", "PT-2H", "1w", "1 h", "NaNh", "+-1h", "-", "+1d-1h",
 	} {
 		_, err := schedule.Parse("w", []byte(one(fmt.Sprintf("duration: %q", text))))
 		require.ErrorContains(t, err, `window "w": duration: must be `, text)
@@ -219,6 +221,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(data)
 	f.Add([]byte(`{"windows":[{"id":"a","start":"2026-12-06T02:00:00Z","duration":"1h","mode":"read-only","scope":{"paths":["/a/{b}/**","/{$}"],"hosts":["*.x.example","[::1]"],"methods":["GET"],"work":["*"]}}],"allowShrink":true}`))
 	f.Add([]byte(`windows: []`))
+	before, err := schedule.Parse("windows.yaml", data)
+	require.NoError(f, err)
 	f.Add([]byte(one("duration: -2h", "timezone: Local", "repeat: x", "actual: {end: null}")))
 	f.Add([]byte(one("start: 2026-12-06T02:00", "timezone: Pacific/Apia", "duration: 25h", "repeat: FREQ=MONTHLY;INTERVAL=3;BYDAY=2TU,-1SU;COUNT=9", "except: [2027-03-09]") + "freezes:\n  - {from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, reason: x}\n"))
 	f.Add([]byte(one("repeat: FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=-1,29;UNTIL=20991231", "actual: {begin: 2027-02-28T01:30:00Z, until: 2027-03-01T00:00:00Z}")))
@@ -226,6 +230,13 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(one("start: 9000-12-31T23:59:59-12:00", "duration: 366d", "announce: 366d")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := schedule.Parse("w", data)
+		if kept, faults, refused := schedule.Update(before, "w", data); (err == nil) != (len(faults) == 0) || (kept == nil) == (refused == nil) {
+			t.Fatalf("Update disagrees with Parse: %v, %v, %v", faults, refused, err)
+		}
+		faults := schedule.Lint("w", data, time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC))
+		for _, f := range faults {
+			require.Equal(t, err == nil, f.Severity == schedule.SeverityWarning, f)
+		}
 		if err != nil {
 			var fault *schedule.Fault
 			if s != nil || !errors.As(err, &fault) || err.Error() == "" {

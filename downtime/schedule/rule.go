@@ -85,13 +85,31 @@ type until struct {
 
 var weekdays = [...]string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}
 
-// parseRule reads the text of a rule: FREQ=WEEKLY;BYDAY=TU. Each error names its
-// part. Letters may be small, as RFC 5545 §2 has it.
+// canonicalRule is the text of a rule in its one form: in capitals (RFC 5545 §2 takes small
+// letters too), without "RRULE:" before it, and without spaces around its separators.
+func canonicalRule(text string) string {
+	text = strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(text)), "RRULE:")
+	parts := strings.Split(text, ";")
+	for i, part := range parts {
+		name, value, ok := strings.Cut(part, "=")
+		if parts[i] = strings.TrimSpace(name); ok {
+			values := strings.Split(value, ",")
+			for j := range values {
+				values[j] = strings.TrimSpace(values[j])
+			}
+			parts[i] += "=" + strings.Join(values, ",")
+		}
+	}
+	return strings.Join(parts, ";")
+}
+
+// parseRule reads a rule in its canonical form: FREQ=WEEKLY;BYDAY=TU. Each error names its
+// part.
 func parseRule(text string) (*ruleParts, []error) {
 	p := &ruleParts{interval: 1}
 	var errs []error
 	given := map[string]bool{}
-	for part := range strings.SplitSeq(strings.ToUpper(text), ";") {
+	for part := range strings.SplitSeq(text, ";") {
 		name, value, ok := strings.Cut(part, "=")
 		if !ok {
 			errs = append(errs, fmt.Errorf("must be parts such as FREQ=WEEKLY;BYDAY=TU, got %q", document.Clip(part)))

@@ -23,7 +23,9 @@ func TestRepeatFaults(t *testing.T) {
 		{rule("''"), `repeat: must be parts such as FREQ=WEEKLY;BYDAY=TU, got ""`},
 		{rule("INTERVAL=2"), `windows.yaml:5:13: window "w": repeat: FREQ: is required`},
 		{rule("FREQ=WEEKLY;"), `repeat: must be parts such as FREQ=WEEKLY;BYDAY=TU, got ""`},
-		{rule("RRULE:FREQ=WEEKLY"), `repeat: RRULE:FREQ: unknown part`},
+		{rule("EXRULE:FREQ=WEEKLY"), `repeat: EXRULE:FREQ: unknown part`},
+		{rule("RRULE:RRULE:FREQ=WEEKLY"), `repeat: RRULE:FREQ: unknown part`},
+		{rule("FREQ=WEEKLY;BYDAY=T U"), `repeat: BYDAY: must be weekdays such as TU, 2TU or -1SU, got "T U"`},
 		{rule("FREQ=HOURLY"), `repeat: FREQ: HOURLY is not supported: a window is at most daily`},
 		{rule("FREQ=MINUTELY"), `repeat: FREQ: MINUTELY is not supported`},
 		{rule("FREQ=SECONDLY"), `repeat: FREQ: SECONDLY is not supported`},
@@ -99,6 +101,10 @@ func TestRepeatFaults(t *testing.T) {
 		{"windows: []\nfreezes: {}", `windows.yaml:2:10: freezes: must be a list, got a map`},
 		{"windows: []\nfreezes: [x]", `windows.yaml:2:11: freezes[0]: must be a map, got a string`},
 		{"windows: []\nfreezes: [{}]", `windows.yaml:2:11: freezes[0].from: is required`},
+		{weekly() + "freezes: [{from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, windows: [w, weekly]}]\n", `windows.yaml:7:84: freezes[0].windows[1]: unknown window "weekly"`},
+		{one("id: orders") + "freezes: [{from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, windows: [order]}]\n", `freezes[0].windows[0]: unknown window "order" (did you mean "orders"?)`},
+		{"windows: []\nfreezes: [{from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, windows: ['a b']}]", `freezes[0].windows[0]: must be letters, digits`},
+		{"windows: []\nfreezes: [{from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, windows: w}]", `freezes[0].windows: must be a list, got a string`},
 		{"windows: []\nfreezes: [{form: x}]", `windows.yaml:2:12: freezes[0]: unknown field "form" (did you mean "from"?)`},
 		{"windows: []\nfreezes:\n  - {from: 2026-12-20, to: 2027-01-07}", `windows.yaml:3:12: freezes[0].from: "2026-12-20" is a date: say whose with timezone`},
 		{"windows: []\nfreezes:\n  - {from: 2026-12-20T10:00, to: 2027-01-07T00:00:00Z}", `freezes[0].from: "2026-12-20T10:00" is a wall clock time: say whose with timezone`},
@@ -388,4 +394,47 @@ func TestWhatIsInProgressIsKept(t *testing.T) {
 			require.Equal(t, what(after, later, later.AddDate(1, 0, 0)), what(s, later, later.AddDate(1, 0, 0)))
 		})
 	}
+}
+
+// A rule as people copy it from a calendar is the same rule.
+func TestRulesAsPeopleWriteThem(t *testing.T) {
+	t.Parallel()
+	want := parse(t, one("start: 2026-01-06T03:00:00Z", `repeat: "FREQ=MONTHLY;INTERVAL=2;BYDAY=1TU,-1FR"`))
+	require.Equal(t, "FREQ=MONTHLY;INTERVAL=2;BYDAY=1TU,-1FR", want.Window("w").Repeat)
+	year := instant(t, "2026-01-01T00:00:00Z")
+	for _, text := range []string{
+		"RRULE:FREQ=MONTHLY;INTERVAL=2;BYDAY=1TU,-1FR",
+		"rrule:freq=monthly;interval=2;byday=1tu,-1fr",
+		"FREQ=MONTHLY; INTERVAL=2; BYDAY=1TU, -1FR",
+		" RRULE:FREQ = MONTHLY ;INTERVAL= 2;\tBYDAY=1TU ,-1FR\n",
+	} {
+		s := parse(t, one("start: 2026-01-06T03:00:00Z", fmt.Sprintf("repeat: %q", text)))
+		require.Equal(t, want.Window("w").Repeat, s.Window("w").Repeat, text)
+		require.Equal(t, what(want, year, year.AddDate(2, 0, 0)), what(s, year, year.AddDate(2, 0, 0)), text)
+	}
+}
+
+// A freeze that names windows is about them, and others go on.
+func TestFreezesOfSomeWindows(t *testing.T) {
+	t.Parallel()
+	s := parse(t, `windows:
+  - {id: a, start: 2026-01-01T01:00:00Z, duration: 1h, repeat: FREQ=DAILY}
+  - {id: b, start: 2026-01-01T02:00:00Z, duration: 1h, repeat: FREQ=DAILY}
+  - {id: c, start: 2026-01-01T03:00:00Z, duration: 1h, repeat: FREQ=DAILY}
+freezes:
+  - {from: 2026-01-02, to: 2026-01-02, timezone: UTC}
+  - {from: 2026-01-03, to: 2026-01-03, timezone: UTC, windows: []}
+  - {from: 2026-01-04, to: 2026-01-04, timezone: UTC, windows: [a, b]}
+  - {from: 2026-01-05, to: 2026-01-05, timezone: UTC, windows: [b]}
+`)
+	days := map[string]string{}
+	for o := range s.Occurrences(instant(t, "2026-01-01T00:00:00Z"), instant(t, "2026-01-07T00:00:00Z")) {
+		days[o.Window.ID] += o.Start.Format("2 ")
+	}
+	require.Equal(t, map[string]string{"a": "1 5 6 ", "b": "1 6 ", "c": "1 4 5 6 "}, days)
+	var about []string
+	for f := range s.Freezes() {
+		about = append(about, strings.Join(f.Windows, " "))
+	}
+	require.Equal(t, []string{"", "", "a b", "b"}, about)
 }

@@ -207,7 +207,7 @@ func (p *play) drained(ctx context.Context) error {
 	}
 	p.say("orders-3 says   %s", report)
 	hasty, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	_, err = quorum.DrainFiles(hasty, p.locks, window)
+	_, err = quorum.DrainFiles(hasty, p.locks, window, nil)
 	cancel()
 	p.say("the operator is told: %v", err)
 	if err := errors.Join(
@@ -217,7 +217,7 @@ func (p *play) drained(ctx context.Context) error {
 		return err
 	}
 
-	p.lock, err = quorum.DrainFiles(ctx, p.locks, window)
+	p.lock, err = quorum.DrainFiles(ctx, p.locks, window, nil)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func play(ctx context.Context, url string, out io.Writer) error {
 	defer giveUp()
 	go func() {
 		var err error
-		lock, err = quorum.Drain(waiting, db, window)
+		lock, err = quorum.Drain(waiting, db, window, nil)
 		drained <- err
 	}()
 	told := ""

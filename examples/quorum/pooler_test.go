@@ -109,7 +109,7 @@ func (s *stage) refuses(db *sql.DB, replicas []*quorum.Replica, full bool) {
 	if full {
 		return
 	}
-	_, err := quorum.Drain(t.Context(), db, window)
+	_, err := quorum.Drain(t.Context(), db, window, nil)
 	require.ErrorIs(t, err, quorum.ErrPooled)
 	require.Empty(t, s.states(), "nobody is counted")
 	var locks int
@@ -196,6 +196,11 @@ func TestSessionsOfOnesOwn(t *testing.T) {
 func TestFenceThroughPooler(t *testing.T) {
 	s := newStage(t)
 	db := s.pooler("transaction")
+	q, err := quorum.Postgres(s.db, nil) // without a replica there is nothing to drain
+	require.NoError(t, err)
+	defer q.Close()
+	_, err = q.Agree(t.Context(), map[string]bool{window: false})
+	require.NoError(t, err)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	require.NoError(t, quorum.Fence(t.Context(), tx, window))

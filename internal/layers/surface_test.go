@@ -5,7 +5,6 @@ import (
 	"flag"
 	"go/ast"
 	"go/doc"
-	"go/parser"
 	"go/printer"
 	"go/token"
 	"os"
@@ -68,19 +67,8 @@ func TestEveryExportedNameIsDocumented(t *testing.T) {
 
 func load(t *testing.T, dir string) (*doc.Package, *token.FileSet) {
 	t.Helper()
-	fset := token.NewFileSet()
-	paths, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(dir), "*.go"))
-	require.NoError(t, err)
-	var files []*ast.File
-	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
-		require.NoError(t, err)
-		files = append(files, f)
-	}
-	p, err := doc.NewFromFiles(fset, files, module+"/"+dir)
+	fset, files, importPath := parsed(t, dir)
+	p, err := doc.NewFromFiles(fset, files, importPath)
 	require.NoError(t, err)
 	return p, fset
 }

@@ -43,7 +43,7 @@ func (s fileSource) Load(ctx context.Context) ([]byte, error) {
 		if try == tries {
 			return nil, errors.New("the file changes while it is read")
 		}
-		pause := time.NewTimer(settle)
+		pause := time.NewTimer(50 * time.Millisecond)
 		select {
 		case <-ctx.Done():
 			pause.Stop()
@@ -71,6 +71,18 @@ func ReadFile(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	return readAll(f)
+}
+
+// Writable checks that a file can be replaced, or made, by writing another one beside it.
+func Writable(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: not a regular file: %v", path, info.Mode().Type())
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // withoutPath drops the path that the keeper's own text names already.

@@ -24,10 +24,8 @@ type HTTPOptions struct {
 	Header http.Header
 }
 
-const (
-	backoffFirst = 30 * time.Second
-	backoffMax   = 5 * time.Minute
-)
+// retryAfterMax bounds what a server may ask for.
+const retryAfterMax = 5 * time.Minute
 
 type httpSource struct {
 	url    string
@@ -39,13 +37,12 @@ type httpSource struct {
 	etag         string
 	lastModified string
 	body         []byte // of the validators
-	failures     int
 }
 
 // HTTP is a source that gets the document from a URL: conditionally, once it has
 // been got; compressed where the server can; at most MaxBytes of it. While the
-// server fails it is asked less and less often, down to every five minutes, or
-// when its Retry-After says, within the same bound.
+// server fails, the time between two requests doubles from Options.Poll up to 30 seconds
+// (or Poll, if that is longer). A Retry-After counts up to five minutes.
 //
 // The name of the document is the URL without credentials and query.
 func HTTP(rawURL string, opts *HTTPOptions) Source {
@@ -68,19 +65,10 @@ func (s *httpSource) Load(ctx context.Context) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	data, retryAfter, err := s.get(ctx)
-	if err == nil {
-		s.failures = 0
-		return data, nil
+	if err != nil {
+		return nil, &httpError{err, min(retryAfter, retryAfterMax)}
 	}
-	s.failures++
-	wait := min(backoffFirst<<min(s.failures-1, 10), backoffMax)
-	if s.failures == 1 {
-		wait = 0 // one failure is no pattern: ask again at the next poll
-	}
-	if retryAfter > 0 {
-		wait = min(retryAfter, backoffMax)
-	}
-	return nil, &httpError{err: err, wait: wait}
+	return data, nil
 }
 
 func (s *httpSource) get(ctx context.Context) (data []byte, retryAfter time.Duration, err error) {

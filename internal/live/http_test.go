@@ -156,11 +156,11 @@ func TestHTTPBacksOff(t *testing.T) {
 		within     time.Duration
 		want       int32
 	}{
-		// At 0, 15 s, then after 60, 120, 240, 300, 300 …; each varied by a tenth.
-		"further and further":       {"", 20 * time.Minute, 7},
+		// At 0, 15 s, then each 30 s; each varied by a tenth.
+		"further and further":       {"", 10 * time.Minute, 21},
 		"as told":                   {"120", 21 * time.Minute, 11},
 		"as told, within the bound": {"99999999", 21 * time.Minute, 5},
-		"by a date that has passed": {"Sat, 01 Jan 2000 00:00:00 GMT", 20 * time.Minute, 7},
+		"by a date that has passed": {"Sat, 01 Jan 2000 00:00:00 GMT", 10 * time.Minute, 21},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -174,6 +174,40 @@ func TestHTTPBacksOff(t *testing.T) {
 				time.Sleep(c.within)
 				require.InDelta(t, c.want, calls.Load(), 1)
 				require.NoError(t, k.Close())
+			})
+		})
+	}
+}
+
+// A server that fails for a while is found again soon.
+func TestHTTPAsksAgainSoon(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		poll     time.Duration
+		fallback string
+		want     []time.Duration // of the first requests
+	}{
+		"from Poll on, doubled up to 30 s":    {time.Second, "x", []time.Duration{0, 1, 3, 7, 15, 31, 61, 91}},
+		"a Poll beyond 30 s is kept":          {time.Minute, "x", []time.Duration{0, 60, 120, 180}},
+		"each second, while there is nothing": {15 * time.Second, "", []time.Duration{0, 1, 2, 3, 4, 5, 6, 7}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				var asked []time.Duration
+				client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+					asked = append(asked, time.Since(began))
+					return nil, errors.New("connection refused")
+				})}
+				k := start(t, live.HTTP("http://flags.example/flags.json", &live.HTTPOptions{Client: client}), live.Options[string]{Poll: c.poll, Fallback: []byte(c.fallback)})
+				time.Sleep(4 * time.Minute)
+				require.NoError(t, k.Close())
+				require.GreaterOrEqual(t, len(asked), len(c.want))
+				for i, at := range c.want {
+					at *= time.Second
+					require.InDelta(t, at.Seconds(), asked[i].Seconds(), 0.11*at.Seconds(), "request %d of %v", i, asked)
+				}
 			})
 		})
 	}

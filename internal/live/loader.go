@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// grace is for a source to return once its context has ended.
+const grace = time.Second
+
 // A loader calls a source, which is others' code: in a goroutine of its own, so that one
 // that hangs costs a goroutine and not the caller. One that ignores its context is
 // left behind, and not called again before it has returned. A loader is used by one

@@ -7,6 +7,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"github.com/upkeep-go/upkeep/internal/document"
+)
+
+// MaxBytes is the largest document that is read.
+const MaxBytes = 64 << 20
+
+// What a document's failing may be, besides the errors of its source and parser.
+var (
+	ErrEmpty    = document.ErrEmpty
+	ErrNull     = document.ErrNull
+	ErrTooLarge = fmt.Errorf("the document is larger than %d bytes", MaxBytes)
+	ErrBusy     = errors.New("the source has not returned from an earlier load")
 )
 
 // A Source loads a document. Load is called by one goroutine at a time for each

@@ -1,6 +1,11 @@
 package compat
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
@@ -10,18 +15,132 @@ import (
 
 // A constraint is a set of versions, as people write it.
 type constraint struct {
-	text string
-	set  *semver.Constraints
+	text         string
+	set          *semver.Constraints
+	alternatives [][]comparator
 }
 
+// A comparator is an operator and its version. What the version leaves open is 0.
+type comparator struct {
+	operator string
+	operand  *semver.Version
+}
+
+// The parts of a constraint, as Masterminds reads them.
+const operandPattern = `v?[0-9xX*|]+(?:\.[0-9xX*|]+)?(?:\.[0-9xX*|]+)?(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?`
+
+var (
+	rangeRegexp      = regexp.MustCompile(`\s*(` + operandPattern + `)\s+-\s+(` + operandPattern + `)\s*`)
+	comparatorRegexp = regexp.MustCompile(`(!=|>=|=>|<=|=<|~>|=|>|<|~|\^|)\s*(` + operandPattern + `)`)
+	numberRegexp     = regexp.MustCompile(`^v?[0-9]{4}`) // of a build, or a year
+	operandRegexp    = regexp.MustCompile(`^[vV]?([0-9]+|[xX*])(?:\.([0-9]+|[xX*]))?(?:\.([0-9]+|[xX*]))?(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+)
+
+// parseConstraint reads a constraint, and refuses one that means something else than
+// its text says, or nothing.
 func parseConstraint(text string) (constraint, error) {
-	set, err := semver.NewConstraint(text)
-	if err != nil {
+	text = strings.Join(strings.Fields(text), " ") // it goes into headers
+	c := constraint{text: text}
+	var err error
+	if c.set, err = newSet(text); err != nil {
 		return constraint{}, err
 	}
-	set.IncludePrerelease = true // allows and hits decide themselves
-	// The text goes into headers, and Masterminds takes any white space.
-	return constraint{strings.Join(strings.Fields(text), " "), set}, nil
+	for alternative := range strings.SplitSeq(rangeRegexp.ReplaceAllString(text, " >=$1 <=$2 "), "||") {
+		one := constraint{text: strings.TrimSpace(alternative)}
+		if one.set, err = newSet(alternative); err != nil {
+			return constraint{}, err
+		}
+		var all []comparator
+		for _, m := range comparatorRegexp.FindAllStringSubmatch(alternative, -1) {
+			operand, err := parseOperand(m[2])
+			if err != nil {
+				return constraint{}, err
+			}
+			all = append(all, comparator{m[1], operand})
+		}
+		one.alternatives = [][]comparator{all}
+		if !slices.ContainsFunc(one.samples(), func(v *semver.Version) bool { return one.allows(v) == "" }) {
+			return constraint{}, fmt.Errorf("no version satisfies %q", one.text)
+		}
+		c.alternatives = append(c.alternatives, all)
+	}
+	return c, nil
+}
+
+func newSet(text string) (*semver.Constraints, error) {
+	set, err := semver.NewConstraint(text)
+	if err == nil {
+		set.IncludePrerelease = true // allows and hits decide themselves
+	}
+	return set, err
+}
+
+// parseOperand reads the version in a comparator, of which a part may be left open.
+func parseOperand(text string) (*semver.Version, error) {
+	m := operandRegexp.FindStringSubmatch(text)
+	if m == nil {
+		return nil, fmt.Errorf("improper constraint: %q", text)
+	}
+	numbers, left := [3]string{"0", "0", "0"}, false
+	for i, part := range m[1:4] {
+		switch isOpen := part == "" || strings.Contains("xX*", part); {
+		case isOpen:
+			left = true
+		case left:
+			return nil, fmt.Errorf("%q has a number after one that is left open", text)
+		default:
+			numbers[i] = part
+		}
+	}
+	switch {
+	case m[5] != "":
+		return nil, fmt.Errorf("%q has build metadata, which is not compared%s", text, proposal(text))
+	case left && m[4] != "":
+		return nil, fmt.Errorf("%q is a prerelease of a version that is left open%s", text, proposal(text))
+	case !left:
+		// A date, or the output of git describe, is never compared.
+		if v, why := parseVersion(text); v == nil && why != isDevel {
+			return nil, fmt.Errorf("%q is no version that could be compared: it %s%s", text, why, proposal(text))
+		}
+	}
+	return semver.NewVersion(strings.Join(numbers[:], ".") + m[4])
+}
+
+// propose gives the version that is probably meant by a text, or "".
+func propose(text string) string {
+	m := operandRegexp.FindStringSubmatch(strings.TrimLeft(strings.TrimSpace(text), "=<>!~^ "))
+	if m == nil {
+		return ""
+	}
+	for i, part := range m[1:4] {
+		if part == "" || strings.Contains("xX*", part) {
+			part = "0"
+		}
+		m[i+1] = cmp.Or(strings.TrimLeft(part, "0"), "0")
+	}
+	meant := "v" + strings.Join(m[1:4], ".") + m[4]
+	if v, _ := parseVersion(meant); v == nil || meant == text {
+		return ""
+	}
+	return meant
+}
+
+// proposal is the end of an error about a text.
+func proposal(text string) string {
+	if p := propose(text); p != "" {
+		return "; write " + p
+	}
+	return ""
+}
+
+// literal reports whether the text names a prerelease of the version's number: for that
+// number it is taken literally.
+func (c constraint) literal(v *semver.Version) bool {
+	return slices.ContainsFunc(c.alternatives, func(all []comparator) bool {
+		return slices.ContainsFunc(all, func(one comparator) bool {
+			return one.operand.Prerelease() != "" && release(one.operand).Equal(release(v))
+		})
+	})
 }
 
 // allows says why the constraint does not allow the version, or "". A
@@ -31,7 +150,7 @@ func (c constraint) allows(v *semver.Version) string {
 	if !c.set.Check(v) {
 		return "does not satisfy " + c.text
 	}
-	if r := release(v); !c.set.Check(r) {
+	if r := release(v); !c.literal(v) && !c.set.Check(r) {
 		return "leads up to v" + r.String() + ", which does not satisfy " + c.text
 	}
 	return ""
@@ -40,7 +159,78 @@ func (c constraint) allows(v *semver.Version) string {
 // hits says whether the version, or the release that it leads up to, is in the
 // set. To block what a constraint holds is thus to require its opposite.
 func (c constraint) hits(v *semver.Version) bool {
-	return c.set.Check(v) || c.set.Check(release(v))
+	return c.set.Check(v) || !c.literal(v) && c.set.Check(release(v))
+}
+
+// samples are versions on both sides of every boundary: a constraint that holds none of
+// them holds none, and one that holds all of them holds all.
+func (c constraint) samples() []*semver.Version {
+	const many = 1 << 30
+	list := []*semver.Version{semver.New(0, 0, 1, "", ""), semver.New(999, many, many, "", "")}
+	for _, all := range c.alternatives {
+		for _, one := range all {
+			o := one.operand
+			major, minor, patch := o.Major(), o.Minor(), o.Patch()
+			for _, n := range [][3]uint64{
+				{major, minor, patch},
+				{major, minor, patch + 1},
+				{major, minor + 1, 0},
+				{major + 1, 0, 0},
+				{major, minor, patch - min(patch, 1)},
+				{major, minor - min(minor, 1), many},
+				{major - min(major, 1), many, many},
+			} {
+				for _, pre := range []string{"", "-0", "-" + o.Prerelease(), "-" + o.Prerelease() + ".0"} {
+					if v, _ := parseVersion(fmt.Sprintf("%d.%d.%d%s", n[0], n[1], n[2], pre)); v != nil {
+						list = append(list, v)
+					}
+				}
+			}
+		}
+	}
+	return list
+}
+
+// parseBlock reads an entry of a block list: a version, a constraint, or the text of a version
+// that has no order. What is literal blocks the peers that tell that text, and nothing else.
+func parseBlock(text string) (set *constraint, literal string, err error) {
+	literal = strings.TrimPrefix(text, "v")
+	v, _ := parseVersion(text)
+	switch {
+	case text == "":
+		return nil, "", errors.New("must not be empty")
+	case text == "(devel)":
+		return nil, "", errors.New("a peer tells it as devel; write devel")
+	case v != nil && v.Metadata() != "":
+		return nil, literal, nil // of v1.5.0+dirty the clean build is another
+	case v == nil && isToken(text) && strings.Trim(text[:1], "!~^*|=") != "" && propose(text) == "":
+		// dev, a build number, an image tag, a date, the output of git describe.
+		if _, err := newSet(text); err != nil || isWhole(text) || numberRegexp.MatchString(text) {
+			return nil, literal, nil
+		}
+	}
+	c, err := parseConstraint(text)
+	if err != nil {
+		if p := proposal(text); isToken(text) && !strings.HasSuffix(err.Error(), p) {
+			err = fmt.Errorf("%w%s", err, p)
+		}
+		return nil, "", err
+	}
+	for _, all := range c.alternatives {
+		if !slices.ContainsFunc(all, func(one comparator) bool { return one.operator != "!=" }) {
+			return nil, "", fmt.Errorf("%q blocks all but the version that it names; write v%v", text, all[0].operand)
+		}
+	}
+	if !slices.ContainsFunc(c.samples(), func(v *semver.Version) bool { return !c.hits(v) }) {
+		return nil, "", fmt.Errorf("%q blocks every version", text)
+	}
+	return &c, literal, nil
+}
+
+// isWhole reports whether a text has three numbers, as a version has.
+func isWhole(text string) bool {
+	m := operandRegexp.FindStringSubmatch(text)
+	return m != nil && strings.Trim(m[1]+m[2]+m[3], "0123456789") == "" && m[2] != "" && m[3] != ""
 }
 
 // release is the version without its prerelease part.
@@ -50,6 +240,9 @@ func release(v *semver.Version) *semver.Version {
 	}
 	return semver.New(v.Major(), v.Minor(), v.Patch(), "", "")
 }
+
+// isDevel is why a development build has no order.
+const isDevel = "is a development build without a version"
 
 // parseVersion reads a version that has an order. For another it says why it
 // has none.
@@ -61,7 +254,7 @@ func parseVersion(text string) (v *semver.Version, why string) {
 	case version.KindUnknown:
 		return nil, "tells no version"
 	case version.KindDevel:
-		return nil, "is a development build without a version"
+		return nil, isDevel
 	case version.KindOther:
 		return nil, "tells a build number, a date or another name, which has no order"
 	case version.KindPseudo:

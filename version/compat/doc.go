@@ -27,7 +27,8 @@
 // client's User-Agent (shop/v1.4.2, as [version.Transport] sends it), a
 // server's X-Version (v1.4.2, as [version.Middleware] sends it when told to).
 // Of several products the first that Rules.Peers names counts, or else the
-// first; comments are skipped. Of several header lines the first counts.
+// first; comments are skipped. Of several header lines the first counts, also
+// when a proxy has joined them by commas.
 //
 // # How versions are judged
 //
@@ -39,7 +40,9 @@
 //   - A prerelease and a pseudo-version must satisfy a constraint twice: as it
 //     is, which keeps v1.4.0-rc.1 below v1.4.0, and as the release that it
 //     leads up to, which keeps v2.0.0-rc.1 out of "<2.0.0". It is blocked when
-//     either is. Masterminds refuses every prerelease and pseudo-version, or
+//     either is. A text that names a prerelease of a number is literal for
+//     that number: "=1.2.3-rc.1" allows v1.2.3-rc.1, and to block 1.6.0-rc1
+//     does not block v1.6.0. Masterminds refuses every prerelease and pseudo-version, or
 //     with IncludePrerelease lets "<2.0.0" accept v2.0.0-rc.1.
 //   - A dirty version (v1.4.2+dirty) was built from changed files. It is
 //     refused like v1.4.2 where v1.4.2 is; where v1.4.2 fits, nothing is
@@ -48,13 +51,19 @@
 //   - A pseudo-version v0.0.0-… comes from a build that saw no tag, such as a
 //     shallow clone. It stands for any version, so it cannot be told.
 //     Masterminds puts it below all others.
-//   - A development build and "other" ([version.KindOther]: a build number, a
-//     calendar version, the output of git describe) have no order, so they
-//     cannot be told. Masterminds reads some of them as versions: 2026.11.20
+//   - A development build ([version.KindDevel]; 0.0.0-SNAPSHOT is one) and
+//     "other" ([version.KindOther]: a build number, a calendar version, the
+//     output of git describe) have no order, so they cannot be told. Masterminds reads some of them as versions: 2026.11.20
 //     satisfies every minimum.
-//   - An entry of a block list that is, but for a leading v, the very text
-//     that the peer tells blocks it, whatever its kind. Other build metadata
-//     than dirty is not looked at.
+//   - An entry of a block list that equals the text that the peer tells, except
+//     for a leading v, blocks it, whatever its kind: dev, build-4711. An entry
+//     with build metadata, v1.5.0+dirty, blocks that text only. Other build
+//     metadata than dirty is not compared.
+//
+// Each text of a rule is checked against itself when the rules are read. It must
+// match what it names, block no more than that, and leave a version that
+// satisfies it. Otherwise it is a fault, with a proposal where one can be made:
+// to block "x" or "1.6-rc1", to require ">=2.0.0 <1.0.0".
 //
 // What cannot be told, and a peer that tells no version, passes, unless the
 // rule is Strict.

@@ -200,7 +200,7 @@ peers:
 	// Output:
 	// compat: billing v1.5.1 is blocked by 1.5.0 - 1.5.2; needed is not build-4711, not 1.5.0 - 1.5.2
 	// compat: shop v1.5.1 does not satisfy >=1.6.0
-	// compat.yaml:1:21: default[0].minimum: "1.x.0" is no version that could be compared: it tells a build number, a date or another name, which has no order
+	// compat.yaml:1:21: default[0].minimum: "1.x.0" is no version that could be compared: it tells a build number, a date or another name, which has no order; write v1.0.0
 	// compat.yaml:1:37: default[1].stage: must be observe, warn or enforce, got "refuse"
 }
 

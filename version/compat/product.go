@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
-	"github.com/upkeep-go/upkeep/version"
 )
 
 const (
@@ -19,6 +18,8 @@ const (
 // products as in a User-Agent (RFC 9110 section 10.1.5), or, unless it is one,
 // a version alone. Both are tokens of at most maxToken bytes or empty. It is
 // false when nothing can be read. known tells which names there are rules for.
+// Proxies join several header lines by commas: of such a list the first counts,
+// as it does of the lines.
 func parseProduct(header string, isAgent bool, known func(string) bool) (name, ver string, ok bool) {
 	if len(header) > maxHeader {
 		return "", "", false
@@ -27,6 +28,9 @@ func parseProduct(header string, isAgent bool, known func(string) bool) (name, v
 		n, v, slash := strings.Cut(field, "/")
 		switch {
 		case !isToken(n), slash && !isToken(v):
+			if !isAgent && !ok {
+				return "", "", false // what follows is not what was meant
+			}
 			continue
 		case !slash && !isAgent && !known(n):
 			n, v = "", n
@@ -41,17 +45,21 @@ func parseProduct(header string, isAgent bool, known func(string) bool) (name, v
 	return name, ver, ok
 }
 
-// fields gives the words of a header, without its comments, which nest.
+// fields gives the words of a header up to a comma, without its comments, which
+// nest.
 func fields(header string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		depth, start := 0, -1
 		for i := 0; i < len(header); i++ {
 			c := header[i]
-			if depth == 0 && start >= 0 && (c == ' ' || c == '\t' || c == '(') {
+			if depth == 0 && start >= 0 && strings.IndexByte(" \t(,", c) >= 0 {
 				if !yield(header[start:i]) {
 					return
 				}
 				start = -1
+			}
+			if depth == 0 && c == ',' {
+				return
 			}
 			switch {
 			case c == '(':
@@ -90,9 +98,3 @@ func isToken(s string) bool {
 
 // shown is a version as it may stand in an error text.
 func shown(s string) string { return cleantext.Line(s, maxToken) }
-
-// bare tells whether the text could be a version on a block list that is no
-// constraint: a build number, an image tag.
-func bare(text string) bool {
-	return isToken(text) && version.KindOf(text) == version.KindOther && strings.Trim(text[:1], "!~^*|=") != ""
-}

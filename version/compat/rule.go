@@ -42,8 +42,9 @@ type Rule struct {
 	// ">=1.4 <3 || >=3.2". Mind that "1.4.0" alone means exactly that one.
 	Require string `json:"require,omitempty"`
 
-	// Block lists bad versions: v1.4.3, "1.5.0 - 1.5.2", 1.6 for all of 1.6,
-	// or the very text of a version that has no order: build-4711.
+	// Block lists bad versions: v1.4.3 with its prereleases, 1.6.0-rc1 alone,
+	// "1.5.0 - 1.5.2", 1.6 for all of 1.6, or the text of a version that has no
+	// order: build-4711.
 	Block []string `json:"block,omitempty"`
 
 	// Skew says how far the peer may be from Options.Self. In Require the
@@ -84,6 +85,20 @@ type rule struct {
 	within   []constraint // Minimum and Require
 	block    []constraint
 	blocked  []string // texts of Block, without a leading v
+}
+
+// satisfiable reports whether there is a version that breaks neither Minimum, Require nor
+// Block.
+func (r *rule) satisfiable() bool {
+	for _, set := range slices.Concat(r.within, r.block) {
+		for _, v := range set.samples() {
+			if !slices.ContainsFunc(r.within, func(c constraint) bool { return c.allows(v) != "" }) &&
+				!slices.ContainsFunc(r.block, func(c constraint) bool { return c.hits(v) }) {
+				return true
+			}
+		}
+	}
+	return len(r.within)+len(r.block) == 0
 }
 
 // wants says in words which versions fit the rule.

@@ -141,7 +141,7 @@ func (c *compiler) list(at place, rules []Rule) []*rule {
 }
 
 func (c *compiler) rule(at place, from Rule) *rule {
-	r := &rule{Rule: from}
+	r, faults := &rule{Rule: from}, len(c.faults)
 	if r.Stage == "" {
 		r.Stage = StageObserve
 	}
@@ -162,9 +162,9 @@ func (c *compiler) rule(at place, from Rule) *rule {
 		v, why := parseVersion(r.Minimum)
 		switch at := at.at("minimum"); {
 		case v == nil:
-			c.faultf(at, "%q is no version that could be compared: it %s", r.Minimum, why)
+			c.faultf(at, "%q is no version that could be compared: it %s%s", r.Minimum, why, proposal(r.Minimum))
 		case v.Metadata() != "":
-			c.faultf(at, "%q must not have build metadata, which is not compared", r.Minimum)
+			c.faultf(at, "%q must not have build metadata, which is not compared%s", r.Minimum, proposal(r.Minimum))
 		default:
 			within(at, ">="+v.String())
 		}
@@ -173,20 +173,20 @@ func (c *compiler) rule(at place, from Rule) *rule {
 		within(at.at("require"), r.Require)
 	}
 	for i, text := range r.Block {
-		at := at.at("block").index(i)
-		set, err := parseConstraint(text)
-		switch {
-		case strings.TrimSpace(text) == "":
-			c.faultf(at, "must not be empty")
-			continue
-		case err == nil:
-			r.block = append(r.block, set)
-		case !bare(text):
-			c.faultf(at, "%w", err)
+		text = strings.Join(strings.Fields(text), " ")
+		set, literal, err := parseBlock(text)
+		if err != nil {
+			c.faultf(at.at("block").index(i), "%w", err)
 			continue
 		}
-		r.blocked = append(r.blocked, strings.TrimPrefix(text, "v"))
-		wants = append(wants, "not "+strings.Join(strings.Fields(text), " "))
+		if set != nil {
+			r.block = append(r.block, *set)
+		}
+		r.blocked = append(r.blocked, literal)
+		wants = append(wants, "not "+text)
+	}
+	if faults == len(c.faults) && !r.satisfiable() {
+		c.faultf(at, "no version satisfies it: what minimum and require allow is blocked, or they exclude each other")
 	}
 	if r.Skew != nil {
 		skew := *r.Skew

@@ -43,8 +43,8 @@ type HTTPOptions struct {
 	Header http.Header
 }
 
-// HTTP is the document at a URL, loaded by conditional requests. A server that fails
-// is asked less often, down to every five minutes. Errors name the document by its
+// HTTP is the document at a URL, loaded by conditional requests. While the server fails, the
+// time between two requests doubles, up to 30 seconds. Errors name the document by its
 // URL without credentials and query.
 func HTTP(url string, opts *HTTPOptions) Source {
 	return live.HTTP(url, (*live.HTTPOptions)(opts))

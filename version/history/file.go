@@ -284,7 +284,7 @@ func (s *FileStore) forget() {
 }
 
 // Close closes the file, which a store that is no longer used does by itself some time.
-// An append afterwards opens it again.
+// An append afterwards opens it again. Close may be called twice.
 func (s *FileStore) Close() error {
 	<-s.one
 	defer func() { s.one <- struct{}{} }()

@@ -129,13 +129,15 @@ func runsOf(list []placed) map[ground][]*run {
 // quiet is how long this run may be silent.
 func (r *run) quiet() time.Duration { return max(silence, 3*r.every) }
 
-// endRuns finds out when each run of a group, which is sorted by first, was over:
+// endRuns finds out when each run of a group, which is sorted by first, was over: when it
+// has said so, or else at the earliest of
 //
-//   - when it has said so;
 //   - when another was seen in its instance for the first time, and it no more;
 //   - when it should have been seen and was not, for as long as it may be silent;
 //   - when it is not to be seen regularly: when its build was silent, in all
 //     instances, for as long after another build was seen.
+//
+// So an instance whose name comes back changes nothing of what was known before.
 func endRuns(group []*run) {
 	instances := map[string][]*run{}
 	for _, r := range group {
@@ -151,17 +153,15 @@ func endRuns(group []*run) {
 	for _, r := range group {
 		same := instances[r.instance]
 		next := max(place[r]+1, notBefore(same, r.last.pos))
-		switch {
-		case r.stopped:
+		if r.stopped {
 			r.over, r.end = true, r.last
-		case next < len(same):
+			continue
+		}
+		if r.end, r.over = silent[r]; r.every > 0 {
+			r.end, r.over = r.last.add(r.quiet()), true
+		}
+		if next < len(same) && (!r.over || !same[next].first.pos.After(r.end.pos)) {
 			r.over, r.replaced, r.end = true, true, same[next].first
-		case r.every > 0:
-			r.over, r.end = true, r.last.add(r.quiet())
-		default:
-			if end, ok := silent[r]; ok {
-				r.over, r.end = true, end
-			}
 		}
 	}
 }

@@ -218,40 +218,10 @@ func matchSegments(pattern []segment, path []string) bool {
 // Plain reports whether all who read the path read it alike: it begins with a slash,
 // has no escapes left, no empty or dotted segments, parameters, backslashes, control
 // characters, and nothing beyond ASCII.
-//
-// Every request outside of the scopes comes through here, so eight bytes are looked at at
-// a time, without branches.
 func Plain(path string) bool {
 	if path == "" || path[0] != '/' {
 		return false
 	}
-	if len(path) < 8 {
-		return plainBytes(path)
-	}
-	// A top bit of bad is set when its byte, or one at its place in another eight, is in no
-	// plain path. As long as all bytes are ASCII no sum of a byte carries into the next
-	// one; when one is not, its own top bit is set, whatever the others say.
-	var bad, before uint64 // the latter: a slash comes before the first byte
-	for i := 0; ; {
-		w := eightBytes(path, i)
-		slashes := ^((w ^ '/'*eachByte) + lowBits) & topBits
-		dotted := ^(((w | eachByte) ^ '/'*eachByte) + lowBits) // slashes and dots, which differ in one bit
-		bad |= (slashes<<8 | before) & dotted
-		bad |= w | ^(w + (0x80-' ')*eachByte) | (w + eachByte) // beyond ASCII, below a space, DEL
-		bad |= ^(((w ^ '%'*eachByte) + lowBits) & ((w ^ ';'*eachByte) + lowBits) & ((w ^ '\\'*eachByte) + lowBits))
-		i += 8
-		before = slashes >> 56
-		switch left := len(path) - i; {
-		case left <= 0:
-			return bad&topBits == 0
-		case left < 8:
-			i, before = len(path)-8, 0 // some once more
-		}
-	}
-}
-
-// plainBytes is Plain byte by byte.
-func plainBytes(path string) bool {
 	afterSlash := false
 	for i := range len(path) {
 		c := path[i]
@@ -261,18 +231,6 @@ func plainBytes(path string) bool {
 		afterSlash = c == '/'
 	}
 	return true
-}
-
-const (
-	eachByte = 0x0101010101010101
-	topBits  = 0x80 * eachByte
-	lowBits  = 0x7f * eachByte
-)
-
-func eightBytes(s string, at int) uint64 {
-	b := s[at : at+8]
-	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
 // Bounds on the work that an odd path can cause.

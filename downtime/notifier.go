@@ -9,9 +9,9 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A herald makes events of what becomes of occurrences and of the document: it remembers
+// A notifier makes events of what becomes of occurrences and of the document: it remembers
 // what it has told. It is under the guard's mu, except for its subscribers.
-type herald struct {
+type notifier struct {
 	opts        *Options
 	subscribers subscribers
 	told        map[occurrenceKey]*telling
@@ -36,43 +36,43 @@ type news struct {
 }
 
 // tell tells the phases of a view that are new, and reminds of what begins soon.
-func (h *herald) tell(v *view, now time.Time) {
+func (n *notifier) tell(v *view, now time.Time) {
 	for _, o := range v.known {
 		if o.phase == schedule.PhaseCompleted {
-			h.tellPhase(o, now)
+			n.tellPhase(o, now)
 		}
 	}
 	for _, o := range v.shown {
 		if o.Window.ID != "" && o.phase != schedule.PhaseCompleted { // else it stands in for a window, and is logged elsewhere
-			h.tellPhase(o, now)
+			n.tellPhase(o, now)
 		}
 	}
 	for _, o := range v.shown {
 		if o.phase == schedule.PhaseAnnounced || o.phase == schedule.PhaseCutoff {
-			h.remind(o, now)
+			n.remind(o, now)
 		}
 	}
 }
 
 // forget tells that an occurrence was withdrawn or put off, when that is news.
-func (h *herald) forget(key occurrenceKey, o *occurrence, now time.Time) {
-	if h.told[key] != nil {
+func (n *notifier) forget(key occurrenceKey, o *occurrence, now time.Time) {
+	if n.told[key] != nil {
 		if o.phase == schedule.PhaseOpen {
-			h.tellPhase(o, now)
+			n.tellPhase(o, now)
 		}
-		delete(h.told, key)
+		delete(n.told, key)
 	}
 }
 
-func (h *herald) telling(o *occurrence, now time.Time) *telling {
+func (n *notifier) telling(o *occurrence, now time.Time) *telling {
 	key := keyOf(o.Occurrence)
-	t := h.told[key]
+	t := n.told[key]
 	if t == nil {
 		t = &telling{phase: schedule.PhaseOpen}
-		if h.told == nil {
-			h.told = map[occurrenceKey]*telling{}
+		if n.told == nil {
+			n.told = map[occurrenceKey]*telling{}
 		}
-		h.told[key] = t
+		n.told[key] = t
 	}
 	if t.of != o.tally {
 		t.of, t.reminded = o.tally, now.Round(0).Add(-1)
@@ -81,8 +81,8 @@ func (h *herald) telling(o *occurrence, now time.Time) *telling {
 }
 
 // tellPhase tells a change of phase, if it is one. The end of what was never shown is none.
-func (h *herald) tellPhase(o *occurrence, now time.Time) {
-	t, phase := h.telling(o, now), o.stage()
+func (n *notifier) tellPhase(o *occurrence, now time.Time) {
+	t, phase := n.telling(o, now), o.stage()
 	if phase == t.phase || phase == schedule.PhaseCompleted && t.phase == schedule.PhaseOpen {
 		return
 	}
@@ -90,15 +90,15 @@ func (h *herald) tellPhase(o *occurrence, now time.Time) {
 	e.Previous = t.phase
 	e.Unfinished = phase == schedule.PhaseOverrun || phase == schedule.PhaseCompleted && o.unfinished
 	t.phase = phase
-	h.publish(e, o)
+	n.publish(e, o)
 }
 
 // remind reminds of a window that begins soon: once for each reminder, and only of the
 // latest when several are due.
-func (h *herald) remind(o *occurrence, now time.Time) {
-	t := h.telling(o, now)
+func (n *notifier) remind(o *occurrence, now time.Time) {
+	t := n.telling(o, now)
 	now = now.Round(0)
-	for _, r := range h.opts.Reminders { // the shortest first
+	for _, r := range n.opts.Reminders { // the shortest first
 		at := o.Start.Add(-r)
 		if at.After(now) || r > o.Window.Announce {
 			continue
@@ -106,7 +106,7 @@ func (h *herald) remind(o *occurrence, now time.Time) {
 		if at.After(t.reminded) {
 			e := o.event(EventReminder, o.phase, now)
 			e.Before = o.Start.Sub(now).Round(time.Second)
-			h.publish(e, o)
+			n.publish(e, o)
 		}
 		break
 	}
@@ -116,7 +116,7 @@ func (h *herald) remind(o *occurrence, now time.Time) {
 }
 
 // noteDocument tells what became of the document.
-func (h *herald) noteDocument(document *live.Snapshot[schedule.Schedule], err error, now time.Time) {
+func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], err error, now time.Time) {
 	trouble := ""
 	if err != nil {
 		trouble = err.Error()
@@ -125,20 +125,20 @@ func (h *herald) noteDocument(document *live.Snapshot[schedule.Schedule], err er
 	if document != nil {
 		e.Revision = document.Revision
 	}
-	if document != h.document {
-		h.subscribers.publish(e)
+	if document != n.document {
+		n.subscribers.publish(e)
 	}
-	if trouble != h.trouble && trouble != "" {
+	if trouble != n.trouble && trouble != "" {
 		e.Document = trouble
-		h.subscribers.publish(e)
+		n.subscribers.publish(e)
 	}
-	h.document, h.trouble = document, trouble
+	n.document, n.trouble = document, trouble
 }
 
 // present are events that say how the windows of a view stand.
-func (h *herald) present(v *view, now time.Time) (events []Event) {
+func (n *notifier) present(v *view, now time.Time) (events []Event) {
 	for _, o := range v.shown {
-		if t := h.told[keyOf(o.Occurrence)]; t != nil && t.phase != schedule.PhaseOpen && t.phase != schedule.PhaseCompleted {
+		if t := n.told[keyOf(o.Occurrence)]; t != nil && t.phase != schedule.PhaseOpen && t.phase != schedule.PhaseCompleted {
 			e := o.event(EventPresent, t.phase, now)
 			e.Previous = t.phase
 			events = append(events, e)
@@ -160,21 +160,21 @@ func (o *occurrence) event(kind EventKind, phase schedule.Phase, now time.Time) 
 	return e
 }
 
-func (h *herald) publish(e Event, o *occurrence) {
-	h.subscribers.publish(e)
-	h.news = append(h.news, news{e, o.Rollback(), o.bypassed.Load(), o.refused.Load()})
+func (n *notifier) publish(e Event, o *occurrence) {
+	n.subscribers.publish(e)
+	n.news = append(n.news, news{e, o.Rollback(), o.bypassed.Load(), o.refused.Load()})
 }
 
 // takeNews takes what is to be logged.
-func (h *herald) takeNews() []news {
-	n := h.news
-	h.news = nil
-	return n
+func (n *notifier) takeNews() []news {
+	all := n.news
+	n.news = nil
+	return all
 }
 
 // log logs changes of phase. A window that overruns, or ends with its work unfinished, is
 // an error.
-func (h *herald) log(all []news) {
+func (n *notifier) log(all []news) {
 	for _, e := range all {
 		if e.Kind != EventPhase {
 			continue
@@ -202,7 +202,7 @@ func (h *herald) log(all []news) {
 		}
 		switch {
 		case e.Phase == schedule.PhaseOverrun:
-			attrs = append(attrs, "closed_until", e.End.Add(h.opts.OverrunMax))
+			attrs = append(attrs, "closed_until", e.End.Add(n.opts.OverrunMax))
 		case e.Phase == schedule.PhaseCompleted:
 			if e.bypassed > 0 {
 				attrs = append(attrs, "bypassed", e.bypassed)
@@ -211,10 +211,10 @@ func (h *herald) log(all []news) {
 		}
 		if e.Unfinished {
 			attrs = append(attrs, "unfinished", true)
-			h.opts.Logger.Error("maintenance window", attrs...)
+			n.opts.Logger.Error("maintenance window", attrs...)
 			continue
 		}
-		h.opts.Logger.Info("maintenance window", attrs...)
+		n.opts.Logger.Info("maintenance window", attrs...)
 	}
 }
 

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
@@ -39,7 +38,7 @@ func (p *parser) repeat(m *document.Fields) *repeat {
 	if !ok {
 		return nil
 	}
-	rule, errs := parseRule(text)
+	rule, errs := parseRule(canonicalRule(text))
 	for _, err := range errs {
 		r.value.Fault(err)
 	}
@@ -70,7 +69,7 @@ func (p *parser) except(v document.Value) []exception {
 
 // build makes w repeat. All its fields have been read.
 func (r *repeat) build(w *Window, frozen frozen) {
-	w.Repeat = strings.ToUpper(r.value.Node().Text)
+	w.Repeat = canonicalRule(r.value.Node().Text)
 	start := r.fields.Field("start")
 	if w.Start.Nanosecond() != 0 {
 		start.Faultf("must be a whole second where the window repeats, got %q", document.Clip(start.Node().Text))

@@ -1,0 +1,447 @@
+package live
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/atomicfile"
+)
+
+// A Keeper holds the value. All methods may be called from any goroutine.
+type Keeper[T any] struct {
+	opts Options[T]
+	name string
+
+	current atomic.Pointer[Snapshot[T]]
+	wake    chan struct{}
+	ready   chan struct{} // closed after the first attempt
+	cancel  context.CancelFunc
+	ended   chan struct{} // closed when every goroutine that heeds its context has ended
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	status Status
+
+	// Of the run goroutine alone.
+	started time.Time
+	loader  *loader
+	saved   string // revision of the last good copy
+	logged  string // text of the last failure that was logged
+}
+
+// Start begins to keep src's document until ctx ends or the keeper is closed. It
+// returns at once; [Keeper.Ready] waits for the first value.
+func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
+	ctx, cancel := context.WithCancel(ctx)
+	opts.Poll = cmp.Or(opts.Poll, DefaultPoll)
+	opts.Timeout = cmp.Or(opts.Timeout, DefaultTimeout)
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	k := &Keeper[T]{
+		opts:    opts,
+		name:    cmp.Or(opts.Name, sourceName(src)),
+		wake:    make(chan struct{}, 1),
+		ready:   make(chan struct{}),
+		cancel:  cancel,
+		ended:   make(chan struct{}),
+		started: time.Now(),
+	}
+	k.status.Started = k.started
+	k.loader = &loader{src: src, timeout: k.opts.Timeout, running: &k.running, returned: k.ring}
+	k.running.Go(func() { k.run(ctx) })
+	if w, ok := src.(Watcher); ok {
+		k.running.Go(func() { k.watch(ctx, w) })
+	}
+	go func() {
+		k.running.Wait()
+		close(k.ended)
+	}()
+	return k
+}
+
+// Ready waits until the first attempt has ended. It returns nil when there is a
+// value, of whatever origin, else why there is none; the keeper goes on trying.
+func (k *Keeper[T]) Ready(ctx context.Context) error {
+	select {
+	case <-k.ready:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if k.Snapshot() != nil {
+		return nil
+	}
+	return k.Status().Err
+}
+
+// Snapshot returns the value now, nil while there is none.
+func (k *Keeper[T]) Snapshot() *Snapshot[T] { return k.current.Load() }
+
+// Status says how the keeping goes.
+func (k *Keeper[T]) Status() Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.status
+}
+
+// Problems says what is wrong now: why the last attempt failed, and what the parser passed
+// over in the value's document.
+func (k *Keeper[T]) Problems() []error {
+	var problems []error
+	if err := k.Status().Err; err != nil {
+		problems = append(problems, err)
+	}
+	if s := k.Snapshot(); s != nil {
+		problems = append(problems, s.Problems...)
+	}
+	return problems
+}
+
+// Close ends the keeping and waits for its goroutines; for a source that ignores
+// its context it waits a second. The value stays readable. It may be called twice.
+func (k *Keeper[T]) Close() error {
+	k.cancel()
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	select {
+	case <-k.ended:
+	case <-patience.C:
+	}
+	return nil
+}
+
+// ring makes the next attempt come early.
+func (k *Keeper[T]) ring() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (k *Keeper[T]) run(ctx context.Context) {
+	for first := true; ; first = false {
+		err := k.attempt(ctx)
+		if ctx.Err() == nil {
+			k.settle(err, first)
+		} else {
+			k.update(func(s *Status) { s.Err = cmp.Or(s.Err, context.Cause(ctx)) })
+		}
+		if first {
+			close(k.ready)
+		}
+		if !k.wait(ctx, err) {
+			return
+		}
+	}
+}
+
+// wait returns at the next time to try, false when ctx has ended.
+func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
+	next := time.NewTimer(k.delay(err))
+	defer next.Stop()
+	for {
+		aging := k.ageTimer()
+		select {
+		case <-ctx.Done():
+			aging.Stop()
+			return false
+		case <-next.C:
+			aging.Stop()
+			return true
+		case <-k.wake:
+			aging.Stop()
+			return k.quiet(ctx)
+		case <-aging.C:
+			k.notify(k.update(k.age))
+		}
+	}
+}
+
+// quiet waits until the doorbell has been silent for a moment, so that a file that
+// is written in several steps is read once, whole.
+func (k *Keeper[T]) quiet(ctx context.Context) bool {
+	limit := time.NewTimer(settleMax)
+	defer limit.Stop()
+	calm := time.NewTimer(settle)
+	defer calm.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-calm.C:
+			return true
+		case <-limit.C:
+			return true
+		case <-k.wake:
+			calm.Reset(settle)
+		}
+	}
+}
+
+// delay is the time to the next attempt after one that ended with err.
+func (k *Keeper[T]) delay(err error) time.Duration {
+	delay := k.opts.Poll
+	var server interface{ RetryAfter() time.Duration }
+	fails := errors.As(err, &server)
+	switch {
+	case err != nil && k.Snapshot() == nil: // nothing to serve yet: a start is waiting
+		delay = min(delay, retryFirst)
+	case fails: // spare it
+		delay = min(delay<<min(k.Status().InARow-1, 10), max(delay, backoffMax))
+	}
+	if fails {
+		delay = max(delay, server.RetryAfter())
+	}
+	return time.Duration(float64(delay) * (0.9 + 0.2*rand.Float64()))
+}
+
+// silence is how long the source has not given an acceptable document.
+func (k *Keeper[T]) silence(s *Status) time.Duration {
+	if s.Checked.IsZero() {
+		return time.Since(k.started)
+	}
+	return time.Since(s.Checked)
+}
+
+// age sets what the source's silence makes of the status.
+func (k *Keeper[T]) age(s *Status) {
+	silence := k.silence(s)
+	s.Stale = k.opts.StaleAfter > 0 && silence >= k.opts.StaleAfter
+	s.Lost = k.opts.LostAfter > 0 && silence >= k.opts.LostAfter
+}
+
+// ageTimer fires when the status is next stale or lost.
+func (k *Keeper[T]) ageTimer() *time.Timer {
+	s := k.Status()
+	next := time.Duration(math.MaxInt64)
+	if k.opts.StaleAfter > 0 && !s.Stale {
+		next = k.opts.StaleAfter
+	}
+	if k.opts.LostAfter > 0 && !s.Lost {
+		next = min(next, k.opts.LostAfter)
+	}
+	return time.NewTimer(max(0, next-k.silence(&s)))
+}
+
+// attempt loads, parses and publishes.
+func (k *Keeper[T]) attempt(ctx context.Context) error {
+	data, err := k.loader.load(ctx)
+	if k.loader.abandoned {
+		k.loader.abandoned = false
+		k.update(func(s *Status) { s.Abandoned++ })
+	}
+	if err != nil {
+		return &Error{k.name, err}
+	}
+	if prev := k.Snapshot(); prev != nil && prev.Origin == FromSource && prev.content == revision(data) {
+		return nil
+	}
+	if err := k.publish(k.name, data, FromSource); err != nil {
+		return err
+	}
+	k.save(data)
+	return nil
+}
+
+// publish parses data and makes it the value.
+func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
+	if err := blank(data); err != nil {
+		return &Error{name, err}
+	}
+	var prev *T
+	if s := k.Snapshot(); s != nil {
+		prev = s.Value
+	}
+	next, problems, err := k.parse(name, data, prev)
+	if err != nil {
+		return err
+	}
+	snapshot := &Snapshot[T]{Value: next, Revision: revision(data), Origin: origin, Since: time.Now(), Problems: problems, content: revision(data)}
+	if k.opts.Revision != nil {
+		snapshot.Revision = k.opts.Revision(next)
+	}
+	k.current.Store(snapshot)
+	k.update(func(s *Status) { s.Updates++ })
+	if k.opts.OnUpdate != nil {
+		k.opts.OnUpdate(snapshot)
+	}
+	level := slog.LevelInfo
+	attrs := []any{"document", name, "revision", snapshot.Revision, "origin", string(origin)}
+	if prev != nil && k.opts.Changes != nil {
+		attrs = append(attrs, Changed(k.opts.Changes(prev, next))...)
+	}
+	if len(problems) > 0 {
+		level = slog.LevelWarn
+		attrs = append(attrs, "problems", len(problems), "first", problems[0].Error())
+	}
+	k.opts.Logger.Log(context.Background(), level, "document loaded", attrs...)
+	return nil
+}
+
+// Changed are the attributes of a log record about changes: the first names, and how many
+// there are.
+func Changed(names []string) []any {
+	const most = 20
+	return []any{"changed", names[:min(len(names), most)], "changes", len(names)}
+}
+
+func (k *Keeper[T]) parse(name string, data []byte, prev *T) (next *T, problems []error, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			next, problems, err = nil, nil, fmt.Errorf("%s: the parser panicked: %v", name, p)
+		}
+	}()
+	return k.opts.Parse(name, data, prev)
+}
+
+// settle notes how an attempt ended and, at the first, falls back.
+func (k *Keeper[T]) settle(err error, first bool) {
+	before := k.Status()
+	after := k.update(func(s *Status) {
+		s.Attempts++
+		s.Err = err
+		if err != nil {
+			s.Failures++
+			s.InARow++
+			return
+		}
+		s.InARow = 0
+		s.Checked = time.Now()
+		s.Stale, s.Lost = false, false
+	})
+	if err == nil {
+		if k.logged != "" {
+			k.opts.Logger.Info("document is read again", "document", k.name)
+			k.logged = ""
+		}
+	} else {
+		if first {
+			k.fallBack()
+		}
+		// The very first failure is returned by Ready when nothing could stand in.
+		if text := err.Error(); text != k.logged && (!first || k.Snapshot() != nil) {
+			k.opts.Logger.Warn("document not updated", "document", k.name, "err", err)
+			k.logged = text
+		}
+	}
+	if (before.Err == nil) != (err == nil) || before.Stale != after.Stale || before.Lost != after.Lost {
+		k.notify(after)
+	}
+}
+
+func (k *Keeper[T]) fallBack() {
+	if k.opts.LastGood != "" {
+		data, err := ReadFile(k.opts.LastGood)
+		if err == nil {
+			err = k.publish(k.opts.LastGood, data, FromLastGood)
+		}
+		if err == nil {
+			k.saved = revision(data)
+			return
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			k.opts.Logger.Warn("last good copy not used", "document", k.name, "err", err)
+		}
+	}
+	if len(k.opts.Fallback) > 0 {
+		if err := k.publish(k.name+" (fallback)", k.opts.Fallback, FromFallback); err != nil {
+			k.opts.Logger.Error("fallback not used", "document", k.name, "err", err)
+		}
+	}
+}
+
+// save keeps the last good copy. Not being able to is no reason to refuse the
+// document.
+func (k *Keeper[T]) save(data []byte) {
+	rev := revision(data)
+	if k.opts.LastGood == "" || k.saved == rev {
+		return
+	}
+	err := atomicfile.Write(k.opts.LastGood, data, 0o600)
+	if err == nil {
+		k.saved = rev
+	} else {
+		k.opts.Logger.Warn("last good copy not written", "document", k.name, "err", err)
+	}
+	k.update(func(s *Status) { s.SaveErr = err })
+}
+
+func (k *Keeper[T]) update(change func(*Status)) Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change(&k.status)
+	return k.status
+}
+
+func (k *Keeper[T]) notify(s Status) {
+	if k.opts.OnStatus != nil {
+		k.opts.OnStatus(s)
+	}
+}
+
+// watch keeps the doorbell connected. What it misses, the next poll finds.
+func (k *Keeper[T]) watch(ctx context.Context, w Watcher) {
+	wait := retryFirst
+	logged := ""
+	for {
+		began := time.Now()
+		err := callWatch(ctx, w, k.ring)
+		if ctx.Err() != nil {
+			return
+		}
+		if text := fmt.Sprint(err); text != logged {
+			k.opts.Logger.Debug("watch ended, polling goes on", "document", k.name, "err", err)
+			logged = text
+		}
+		if time.Since(began) > time.Minute {
+			wait = retryFirst
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		wait = min(2*wait, time.Minute)
+		k.ring()
+	}
+}
+
+func callWatch(ctx context.Context, w Watcher, changed func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the watch panicked: %v", p)
+		}
+	}()
+	return w.Watch(ctx, changed)
+}
+
+func revision(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// blank finds the documents that say nothing, whatever their format: a truncated
+// file, an empty ConfigMap key, a template that rendered to null.
+func blank(data []byte) error {
+	switch text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff"))); string(text) {
+	case "":
+		return ErrEmpty
+	case "null", "~":
+		return ErrNull
+	}
+	return nil
+}
