@@ -2,9 +2,12 @@ package flags
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
 // resolve evaluates one flag for one accessor; as gives a variant's value in the
@@ -118,6 +121,9 @@ func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, *ope
 	var name string
 	switch result := result.(type) {
 	case nil:
+		if bound := (*jsonlogic.Error)(nil); errors.As(err, &bound) {
+			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " was ended: " + bound.Err.Error()))
+		}
 		if err != nil {
 			return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(err.Error()))
 		}

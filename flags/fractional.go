@@ -45,7 +45,7 @@ func (b Bucketing) String() string {
 // running sum of weights is above it.
 func fractionalV2(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	if len(args) == 0 {
-		return never, nil
+		return func(s *jsonlogic.Scope) (any, error) { return nothing(s, "it has no arguments"), nil }, nil
 	}
 	if isList(args[0]) {
 		split := newSplit(args)
@@ -68,7 +68,7 @@ func fractionalV2(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 // fractionalV3 is like fractionalV2, with the bucketing value in CBOR.
 func fractionalV3(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	if len(args) == 0 {
-		return never, nil
+		return func(s *jsonlogic.Scope) (any, error) { return nothing(s, "it has no arguments"), nil }, nil
 	}
 	if isList(args[0]) {
 		split := newSplit(args)
@@ -80,13 +80,15 @@ func fractionalV3(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	return func(s *jsonlogic.Scope) (any, error) {
 		value := args[0].Eval(s)
 		switch value.(type) {
-		case nil, []any:
-			return nil, nil
+		case nil:
+			return nothing(s, "the bucketing value is null"), nil
+		case []any:
+			return nothing(s, "the bucketing value is a list"), nil
 		}
 		var buf [128]byte
 		text, ok := appendCBOR(buf[:0], value)
 		if !ok {
-			return nil, nil
+			return nothing(s, "the bucketing value has no encoding"), nil
 		}
 		return rest.of(s, murmur3.Sum32(text)), nil
 	}, nil
@@ -160,11 +162,11 @@ func newSplit(entries []jsonlogic.Arg) *split {
 func (sp *split) bySubject(s *jsonlogic.Scope, encode func(b []byte, flag, subject string) []byte) any {
 	ctx, ok := s.Data().(*evalContext)
 	if !ok {
-		return nil
+		return nothing(s, "there is no targetingKey inside a loop")
 	}
 	subject, ok := ctx.targetingKey()
 	if !ok {
-		return nil
+		return nothing(s, "targetingKey is missing, empty or no text")
 	}
 	room := ctx.room[:0] // of the pooled context: encode is not known to keep nothing
 	return sp.of(s, murmur3.Sum32(encode(room, ctx.flag.key, subject)))
@@ -175,14 +177,14 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	if sp.sums != nil {
 		for _, variant := range sp.computed {
 			if !namesVariant(variant.Eval(s)) {
-				return nil
+				return nothing(s, "a variant is a list or an object")
 			}
 		}
 		note(s, hash, sp.sums)
 		if i := bucket(hash, sp.sums); i >= 0 {
 			return sp.variants[i].Eval(s)
 		}
-		return nil
+		return nothing(s, "no entry has any weight")
 	}
 	variants := make([]any, len(sp.entries))
 	sums := make([]uint64, len(sp.entries))
@@ -190,26 +192,35 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	for i, entry := range sp.entries {
 		items, ok := entry.Eval(s).([]any)
 		if !ok || len(items) == 0 {
-			return nil
+			return nothing(s, "an entry is not [variant] or [variant, weight]")
 		}
 		var w any
 		if len(items) > 1 {
 			w = items[1]
 		}
 		weight, ok := weightOf(w)
-		if !ok || !namesVariant(items[0]) {
-			return nil
+		switch {
+		case !ok:
+			return nothing(s, "a weight is no whole number up to 2^31−1")
+		case !namesVariant(items[0]):
+			return nothing(s, "a variant is a list or an object")
 		}
 		sum += weight
 		variants[i], sums[i] = items[0], sum
 	}
 	if sum > math.MaxInt32 {
-		return nil
+		return nothing(s, "the weights sum to more than 2^31−1")
 	}
 	note(s, hash, sums)
 	if i := bucket(hash, sums); i >= 0 {
 		return variants[i]
 	}
+	return nothing(s, "no entry has any weight")
+}
+
+// nothing is null, and tells an explanation why.
+func nothing(s *jsonlogic.Scope, why string) any {
+	s.Note("why", why)
 	return nil
 }
 

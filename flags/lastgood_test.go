@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/flags"
@@ -94,4 +95,22 @@ func TestLastGoodCopiesOfEarlierVersions(t *testing.T) {
 		p := start(t, flags.Merge(down("base.yaml"), down("over.json")), "plain.yaml")
 		require.Equal(t, plain, values(p))
 	})
+}
+
+func TestLastGoodThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for _, path := range []string{filepath.Join(folder, "no", "such", "folder"), folder} {
+		opts := &flags.Options{LastGood: path, Logger: quiet}
+		_, err := flags.Open(t.Context(), flags.Bytes("f", []byte("flags: {}")), opts)
+		require.ErrorContains(t, err, "flags: Options.LastGood cannot be written: ")
+		p, err := flags.New(flags.Bytes("f", []byte("flags: {}")), opts)
+		require.NoError(t, err)
+		require.Error(t, p.Init(openfeature.EvaluationContext{}))
+		require.Error(t, p.Init(openfeature.EvaluationContext{}))
+		p.Shutdown()
+	}
+	entries, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Empty(t, entries, "what was tried leaves nothing behind")
 }

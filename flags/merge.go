@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -289,6 +288,9 @@ func (m *merger) offer(set *flagSet, faults, failing Faults, origin live.Origin,
 	m.current.Store(snapshot)
 	m.opts.OnUpdate(snapshot)
 	level, attrs := slog.LevelInfo, []any{"documents", m.name, "revision", set.revision}
+	if prev != nil {
+		attrs = append(attrs, live.Changed(changedKeys(prev, set))...)
+	}
 	if len(problems) > 0 {
 		level, attrs = slog.LevelWarn, append(attrs, "problems", len(problems), "first", problems[0].Error())
 	}
@@ -354,7 +356,8 @@ func (m *merger) save() {
 	m.saveErr = err
 }
 
-// merge puts documents together, flag by flag; of two the later counts. A rule may refer to
+// merge puts documents together, flag by flag: of two definitions the later counts, unless
+// it is faulty and has never been anything else. A rule may refer to
 // the evaluators of all documents: its own before those of later and those of earlier ones.
 func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 	set := &flagSet{flags: map[string]*flag{}}
@@ -373,7 +376,11 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 			p.compile(ps, evaluators, prev)
 		}
 		set.allowShrink = set.allowShrink || p.doc.allowShrink
-		maps.Copy(set.flags, p.set.flags)
+		for key, f := range p.set.flags {
+			if earlier := set.flags[key]; f.fault == nil || earlier == nil || earlier.fault != nil {
+				set.flags[key] = f
+			}
+		}
 		faults = append(faults, p.faults...)
 	}
 	return set, faults
@@ -396,7 +403,8 @@ func (p *mergedPart) compile(ps *parser, evaluators []*definitions, prev *flagSe
 }
 
 // Merge is several documents as one, flag by flag: of a flag that several have, the
-// later document's counts. A rule may refer to the evaluators of all, its own document's
+// later document's counts. A faulty definition is as it was before the fault, and where it
+// has always been faulty an earlier document's counts. A rule may refer to the evaluators of all, its own document's
 // first. While some of the sources fail, or give what cannot be read, the flags of the
 // others stay up to date, what the failing ones gave last stands, and the provider is
 // stale; it fails only when none has ever given anything. Of what is merged in turn the

@@ -103,3 +103,35 @@ func TestMergeWithABrokenPart(t *testing.T) {
 		require.Empty(t, p.Problems())
 	})
 }
+
+// A faulty definition in an overlay leaves what was before: its own earlier definition, or
+// else the base's, at a start too.
+func TestMergeFallsBackFlagByFlag(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		doc := func(value, standard string) string {
+			return `flags: {x: {variants: {v: ` + value + `}, defaultVariant: ` + standard + `}, y: {variants: {v: ` + value + `}, defaultVariant: v}}`
+		}
+		base, over := &script{doc: doc("base", "v")}, &script{doc: doc("over", "nothing")}
+		p, err := flags.Open(t.Context(), flags.Merge(base, over), &flags.Options{Logger: quiet})
+		require.NoError(t, err)
+		defer p.Close()
+		values := func() string {
+			x, _, _, _ := detail(p, "x", nil)
+			y, _, _, _ := detail(p, "y", nil)
+			return x + " " + y
+		}
+		require.Equal(t, "base over", values())
+		require.Len(t, p.Problems(), 1)
+		over.set(doc("new", "v"), nil)
+		time.Sleep(20 * time.Second)
+		require.Equal(t, "new new", values())
+		over.set(doc("newer", "nothing"), nil)
+		time.Sleep(20 * time.Second)
+		require.Equal(t, "new newer", values())
+		base.set(doc("base", "nothing"), nil) // both are faulty now
+		time.Sleep(20 * time.Second)
+		require.Equal(t, "new newer", values())
+		require.Len(t, p.Problems(), 2)
+	})
+}

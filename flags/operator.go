@@ -8,8 +8,6 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-func never(*jsonlogic.Scope) (any, error) { return nil, nil }
-
 func neither(*jsonlogic.Scope) (holds, ok bool) { return false, false }
 
 // startsWith is {"starts_with": [text, prefix]}.

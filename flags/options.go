@@ -33,7 +33,8 @@ type Options struct {
 	LostAfter time.Duration
 
 	// LastGood is a file that keeps the last good document for a start without the
-	// source. It is replaced atomically and readable by its owner only. Empty: none.
+	// source. It is replaced atomically and readable by its owner only. A path that cannot be
+	// written is an error of [Open] and Init. Empty: none.
 	LastGood string
 
 	// Fallback is the document for a start with neither source nor last good copy, an

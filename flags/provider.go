@@ -3,6 +3,7 @@ package flags
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -105,7 +106,8 @@ func (p *Provider) Init(evalCtx openfeature.EvaluationContext) error {
 // why there is no document; the provider then goes on trying, and tells OpenFeature
 // that it is ready as soon as it has one. It may be called again at any time: after
 // a failure it tries at once, after a shutdown it starts anew, and otherwise it does
-// nothing. ctx bounds the waiting, not the life of the provider.
+// nothing. ctx bounds the waiting, not the life of the provider. A provider whose
+// [Options.LastGood] cannot be written does not start.
 func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.EvaluationContext) error {
 	defer p.events.duringInit()()
 	p.mu.Lock()
@@ -114,6 +116,12 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 		_ = k.Close()
 	}
 	if p.keeper == nil {
+		if path := p.opts.LastGood; path != "" {
+			if err := live.Writable(path); err != nil {
+				p.mu.Unlock()
+				return fmt.Errorf("flags: Options.LastGood cannot be written: %w", err)
+			}
+		}
 		p.events.start()
 		p.session = &session{p: p, told: openfeature.ProviderReady}
 		s := p.session
@@ -121,6 +129,7 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 		opts := live.Options[flagSet]{
 			Parse:      ps.parse,
 			Revision:   func(set *flagSet) string { return set.revision },
+			Changes:    changedKeys,
 			OnUpdate:   s.update,
 			OnStatus:   s.status,
 			Poll:       p.opts.Poll,

@@ -83,7 +83,7 @@ type variant struct {
 // fewVariants is up to how many looking at each is faster than a map.
 const fewVariants = 4
 
-// changedKeys lists the keys whose result could differ between two sets.
+// changedKeys lists the keys whose result could differ between two sets, sorted.
 func changedKeys(old, set *flagSet) []string {
 	var keys []string
 	for key, f := range set.flags {
@@ -96,6 +96,7 @@ func changedKeys(old, set *flagSet) []string {
 			keys = append(keys, key)
 		}
 	}
+	slices.Sort(keys)
 	return keys
 }
 

@@ -2,12 +2,10 @@ package observe
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -16,8 +14,7 @@ import (
 	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
-	"go.opentelemetry.io/otel/trace"
-
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 	"github.com/upkeep-go/upkeep/internal/token"
 )
 
@@ -30,48 +27,6 @@ const (
 	byToken = "token"
 	byFlag  = "flag"
 )
-
-// A DebugToken lets whoever holds a signed token have the log of single requests at
-// a lower level: the token comes with the request, in a header of its own. It is a JWT
-// signed with Ed25519 (RFC 7519, RFC 8037), with the key's id as "kid" and the claims
-//
-//	purpose   "upkeep-debug"
-//	aud       the service, or a list of them
-//	sub       who holds it, at most 200 bytes; shown on the span and in the log
-//	iat, exp  at most an hour apart; taken from 30 s before iat to 30 s after exp, for
-//	          clocks that differ
-//	route     the routes it is for, as in http.route, separated by spaces
-//	subject   the subject it is for: the targeting key of openfeature.TransactionContext
-//	level     the lowest level that is written, as slog.Level spells it; "DEBUG" if missing
-//
-// One of route and subject at least; with both, both must fit. They are looked at when
-// [Route] is reached, so that authentication may have set the subject, and before each
-// record that it would matter to.
-//
-// A token that is refused changes nothing for the request; its span says why, as
-// upkeep.debug.refused. After a hundred refusals in a second those that were not seen
-// before are not looked at, because checking a signature costs. The header is taken from
-// the request before the application sees it, good token or not, and the token is
-// recorded nowhere. It opens nothing else: a debug token is no bypass token.
-type DebugToken struct {
-	// Keys are the public keys by their ids. Required.
-	Keys map[string]ed25519.PublicKey
-
-	// Audience is what the token must be for: the service's name. Required.
-	Audience string
-
-	// Header is the name of the header. "" means "Upkeep-Debug".
-	Header string
-
-	// PerSecond is how many requests in a second one token may debug; more are served
-	// without. Zero means 5; at most 1000.
-	PerSecond int
-
-	// Hosts names the hosts that [Observer.Transport] hands the token on to, as
-	// Options.InternalHosts does for ids. It is a list of its own because who has the
-	// token can use it. Nil: none. To all others the header is never sent.
-	Hosts []string
-}
 
 // debugTokens verifies debug tokens and counts how often each is used.
 type debugTokens struct {
@@ -193,7 +148,7 @@ func (d *debugTokens) verify(text string, now time.Time) (*debugClaim, string) {
 		return nil, string(token.Malformed)
 	}
 	c := &debugClaim{
-		text: text, holder: clip(claims.Subject, maxText), level: slog.LevelDebug,
+		text: text, holder: cleantext.Cut(claims.Subject, maxText), level: slog.LevelDebug,
 		routes: strings.Fields(claims.Text("route")), subject: claims.Text("subject"),
 	}
 	if len(c.routes) == 0 && c.subject == "" {
@@ -210,48 +165,6 @@ func (c *debugClaim) covers(ctx context.Context, route string) bool {
 		return false
 	}
 	return c.subject == "" || openfeature.TransactionContext(ctx).TargetingKey() == c.subject
-}
-
-// takeToken reads the request's debug token and returns the request without it.
-func (st *state) takeToken(r *http.Request) *http.Request {
-	d := st.obs.debug
-	if d == nil {
-		return r
-	}
-	values, ok := r.Header[d.header]
-	if !ok {
-		return r
-	}
-	clean := *r
-	clean.Header = r.Header.Clone()
-	delete(clean.Header, d.header)
-	claim, refused := d.read(values, st.start)
-	if refused == "" {
-		st.claim = claim
-		return &clean
-	}
-	st.obs.counts.debugRefused.Add(1)
-	if st.span.IsRecording() {
-		defer st.obs.shield()
-		st.span.SetAttributes(keyDebugRefused.String(refused))
-	}
-	return &clean
-}
-
-// handOn sets the header with which a request's token goes to host, where it may.
-func (d *debugTokens) handOn(st *state, h http.Header, host string) {
-	if d == nil {
-		return
-	}
-	delete(h, d.header)
-	for ; st != nil; st = st.outer {
-		if st.claim != nil {
-			if d.hosts.has(host) {
-				h[d.header] = []string{st.claim.text}
-			}
-			return
-		}
-	}
 }
 
 // A levelFlag is the flag that sets the level of single requests.
@@ -300,83 +213,8 @@ func (f *levelFlag) ask(ctx context.Context) (level slog.Level, ok bool) {
 	return level, true
 }
 
-// raised returns the grant by which the request is debugged, or nil. routed says
-// that [Route] asks: who the request is from is known by now, if ever.
-func (st *state) raised(ctx context.Context, routed bool) *grant {
-	for st.outer != nil { // a job is debugged as what it is a part of
-		st = st.outer
-	}
-	g := st.grant.Load()
-	if g != nil || st.claim == nil && st.obs.levelFlag == nil {
-		return g
-	}
-	if c := st.claim; c != nil && c.covers(ctx, st.name()) {
-		return st.raise(&grant{level: c.level, by: byToken, holder: c.holder})
-	}
-	if st.obs.levelFlag == nil {
-		return nil
-	}
-	asked := st.flagAsked.Load()
-	if asked == flagAsked || asked == flagAsking {
-		return nil
-	}
-	final := routed || hasTransaction(ctx)
-	if asked == flagAskedEarly && !final {
-		return nil
-	}
-	// While this one asks others go on without: an answer may take time, and what it
-	// logs itself ends here.
-	if !st.flagAsked.CompareAndSwap(asked, flagAsking) {
-		return nil
-	}
-	level, ok := st.obs.levelFlag.ask(ctx)
-	if final {
-		st.flagAsked.Store(flagAsked)
-	} else {
-		st.flagAsked.Store(flagAskedEarly)
-	}
-	if !ok || st.obs.handler.writes(ctx, level) { // nothing that is not written anyway
-		return nil
-	}
-	return st.raise(&grant{level: level, by: byFlag})
-}
-
-// raise stores g unless another was faster, and marks the span.
-func (st *state) raise(g *grant) *grant {
-	if !st.grant.CompareAndSwap(nil, g) {
-		return st.grant.Load()
-	}
-	st.obs.counts.debugged.Add(1)
-	markDebugged(st.obs, st.span, g)
-	return g
-}
-
-func markDebugged(o *Observer, span trace.Span, g *grant) {
-	defer o.shield()
-	if !span.IsRecording() {
-		return
-	}
-	span.SetAttributes(keyDebugBy.String(g.by))
-	if g.holder != "" {
-		span.SetAttributes(keyDebugHolder.String(g.holder))
-	}
-}
-
 // hasTransaction reports whether the application has said for whom ctx is.
 func hasTransaction(ctx context.Context) bool {
 	tc := openfeature.TransactionContext(ctx)
 	return tc.TargetingKey() != "" || len(tc.Attributes()) > 0
-}
-
-// debugAttrs is what the record of a debugged request says of it.
-func (st *state) debugAttrs(attrs []slog.Attr) []slog.Attr {
-	g := st.grant.Load()
-	if g == nil {
-		return attrs
-	}
-	attrs = append(attrs, slog.String(logDebug, g.by))
-	if g.holder != "" {
-		attrs = append(attrs, slog.String("debug_holder", g.holder))
-	}
-	return attrs
 }

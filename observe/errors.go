@@ -7,7 +7,8 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 var (
@@ -36,7 +37,7 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string {
-	return "panic: " + clip(fmt.Sprint(e.Value), maxText)
+	return "panic: " + cleantext.Cut(fmt.Sprint(e.Value), maxText)
 }
 
 // Unwrap returns the panic's value when it is an error, else nil.
@@ -108,7 +109,7 @@ func errorType(err error) (name string) {
 	var named interface{ ErrorType() string }
 	if errors.As(err, &named) {
 		if s := named.ErrorType(); s != "" {
-			return clip(s, maxText)
+			return cleantext.Cut(s, maxText)
 		}
 	}
 	switch {
@@ -126,34 +127,37 @@ func errorType(err error) (name string) {
 var fmtWrapError = reflect.TypeOf(fmt.Errorf("%w", errors.New("")))
 
 // errorText is err's message, bounded; fmt survives an Error method that panics.
-func errorText(err error) string { return clip(fmt.Sprint(err), maxText) }
+func errorText(err error) string { return cleantext.Cut(fmt.Sprint(err), maxText) }
 
 func typeName(v any) string {
 	if v == nil {
 		return "nil"
 	}
-	return clip(reflect.TypeOf(v).String(), maxText)
+	return cleantext.Cut(reflect.TypeOf(v).String(), maxText)
 }
 
-// clip makes s valid UTF-8 of at most max bytes: an invalid string would make an
-// OTLP exporter refuse the whole batch it is in.
-func clip(s string, max int) string {
-	s = cut(s, max)
-	if utf8.ValidString(s) {
-		return s
-	}
-	return cut(strings.ToValidUTF8(s, "\uFFFD"), max) // the mark is longer than what it stands for
-}
-
-// cut cuts s to at most max bytes, between characters.
-func cut(s string, max int) string {
-	if len(s) <= max {
-		return s
-	}
-	for i := max; i > max-utf8.UTFMax; i-- {
-		if utf8.RuneStart(s[i]) {
-			return s[:i]
+// errorTexts are those of err and of what it wraps.
+func errorTexts(err error) []string {
+	var texts []string
+	for err != nil && len(texts) < maxErrorTexts {
+		texts = append(texts, cleantext.Cut(fmt.Sprint(err), maxPath))
+		switch e := err.(type) {
+		case interface{ Unwrap() []error }:
+			err = nil
+			for _, inner := range e.Unwrap() {
+				if inner != nil && len(texts) < maxErrorTexts {
+					texts = append(texts, errorTexts(inner)...)
+				}
+			}
+		default:
+			err = errors.Unwrap(err)
 		}
 	}
-	return s[:max]
+	return texts[:min(len(texts), maxErrorTexts)]
 }
+
+// These stand for handlers and jobs that neither returned nor failed.
+var (
+	errAborted = errors.New("handler aborted the connection")
+	errGoexit  = errors.New("goroutine ended by runtime.Goexit")
+)

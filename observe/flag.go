@@ -2,19 +2,14 @@ package observe
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/upkeep-go/upkeep/internal/cleantext"
+	"github.com/upkeep-go/upkeep/observe/capture"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/log"
-	"go.opentelemetry.io/otel/metric"
 )
 
 // FlagHook returns a hook that tells OpenTelemetry which flags a request or job
@@ -39,7 +34,7 @@ import (
 // broke it is one query. Of a request that saw several variants of a flag the first
 // counts. Without a variant a bool tells "true" or "false", and an evaluation that
 // failed "_ERROR"; other values, and variants beyond 16 of a flag, are "_OTHER".
-func (o *Observer) FlagHook() openfeature.Hook { return flagHook{obs: o} }
+func (o *Observer) FlagHook() openfeature.Hook { return flagHook{obs: &o.core} }
 
 // RecordFlag tells of an evaluation that did not pass an OpenFeature client, such
 // as one by a handle bound to its provider, as [Observer.FlagHook] would: same
@@ -55,7 +50,7 @@ func RecordFlag(ctx context.Context, provider string, details openfeature.Interf
 
 type flagHook struct {
 	openfeature.UnimplementedHook
-	obs *Observer
+	obs *core
 }
 
 // Finally is the one stage that sees every evaluation, failed ones too.
@@ -69,121 +64,11 @@ func (h flagHook) Finally(ctx context.Context, hook openfeature.HookContext, det
 	h.obs.recordFlag(ctx, hook.ProviderMetadata().Name, &details)
 }
 
-// An evaluation is what makes one flag evaluation differ from another. Its value
-// is nil, a bool, an int64, a float64 or a string, so it can be compared.
-type evaluation struct {
-	key, variant string
-	code         openfeature.ErrorCode
-	value        any
-	shown        any // the value as it is recorded
-}
-
-func (e *evaluation) same(other *evaluation) bool {
-	return e.key == other.key && e.variant == other.variant && e.code == other.code && e.value == other.value
-}
-
-func newEvaluation(d *openfeature.InterfaceEvaluationDetails) evaluation {
-	e := evaluation{key: d.FlagKey, variant: d.Variant, code: d.ErrorCode}
-	if e.variant != "" {
-		return e
-	}
-	switch v := flagValue(d.Value).(type) {
-	case bool, int64, float64:
-		e.value = v
-	case string:
-		if len(v) <= maxText {
-			e.value = v
-		} else {
-			e.value = clip(v, maxText)
-		}
-	}
-	return e
-}
-
-// flagValue makes an int64 or float64, as OpenFeature's clients have them, of a number of
-// any other type.
-func flagValue(value any) any {
-	switch v := value.(type) {
-	case int:
-		return int64(v)
-	case int8:
-		return int64(v)
-	case int16:
-		return int64(v)
-	case int32:
-		return int64(v)
-	case uint:
-		return flagUint(uint64(v))
-	case uint8:
-		return int64(v)
-	case uint16:
-		return int64(v)
-	case uint32:
-		return int64(v)
-	case uint64:
-		return flagUint(v)
-	case float32:
-		return float64(v)
-	}
-	return value
-}
-
-func flagUint(v uint64) any {
-	if v > math.MaxInt64 {
-		return float64(v)
-	}
-	return int64(v)
-}
-
-// attr is the evaluation as it stands in a log record.
-func (e evaluation) attr() slog.Attr {
-	switch {
-	case e.variant != "":
-		return slog.String(e.key, e.variant)
-	case e.shown != nil:
-		return slog.Any(e.key, e.shown)
-	}
-	return slog.String(e.key, strings.ToLower(string(e.code)))
-}
-
-// label is the evaluation as it stands in a metric.
-func (e evaluation) label() string {
-	switch {
-	case e.variant != "":
-		return clip(e.variant, maxText)
-	case e.code != "":
-		return "_ERROR"
-	}
-	if on, ok := e.value.(bool); ok {
-		return strconv.FormatBool(on)
-	}
-	return other
-}
-
-// spanAttr is the evaluation as it stands on a span.
-func (e evaluation) spanAttr() attribute.KeyValue {
-	key := attribute.Key(prefixFlag + clip(e.key, maxText))
-	switch v := e.shown.(type) {
-	case bool:
-		return key.Bool(v)
-	case int64:
-		return key.Int64(v)
-	case float64:
-		return key.Float64(v)
-	case string:
-		return key.String(v)
-	}
-	if e.variant != "" {
-		return key.String(clip(e.variant, maxText))
-	}
-	return key.String(clip(strings.ToLower(string(e.code)), maxText))
-}
-
 // redactFlag is Options.RedactFlag, which may be missing or broken; then a text is
 // rather lost than shown.
-func (o *Observer) redactFlag(key, text string) (redacted string) {
+func (o *core) redactFlag(key, text string) (redacted string) {
 	if o.redact == nil || text == "" {
-		return clip(text, maxText)
+		return cleantext.Cut(text, maxText)
 	}
 	defer func() {
 		if recover() != nil {
@@ -191,11 +76,11 @@ func (o *Observer) redactFlag(key, text string) (redacted string) {
 			redacted = ""
 		}
 	}()
-	return clip(o.redact(key, text), maxText)
+	return cleantext.Cut(o.redact(key, text), maxText)
 }
 
-func (o *Observer) recordFlag(ctx context.Context, provider string, d *openfeature.InterfaceEvaluationDetails) {
-	defer o.shield()
+func (o *core) recordFlag(ctx context.Context, provider string, d *openfeature.InterfaceEvaluationDetails) {
+	defer o.counts.shield()
 	e := newEvaluation(d)
 	st := stateFrom(ctx)
 	if st != nil && st.obs != o {
@@ -225,14 +110,14 @@ func (o *Observer) recordFlag(ctx context.Context, provider string, d *openfeatu
 	r.SetEventName(eventFlag)
 	r.SetSeverity(log.SeverityInfo)
 	r.AddAttributes(
-		keyFlag.String(clip(d.FlagKey, maxText)),
-		keyFlagProvider.String(clip(provider, maxText)),
+		keyFlag.String(cleantext.Cut(d.FlagKey, maxText)),
+		keyFlagProvider.String(cleantext.Cut(provider, maxText)),
 		keyFlagReason.String(flagReason(d.Reason)),
 	)
 	switch v := e.shown.(type) {
 	case nil:
 		if e.variant != "" {
-			r.AddAttributes(keyFlagVariant.String(clip(e.variant, maxText)))
+			r.AddAttributes(keyFlagVariant.String(cleantext.Cut(e.variant, maxText)))
 		}
 	case bool:
 		r.AddAttributes(keyFlagValue.Bool(v))
@@ -248,7 +133,7 @@ func (o *Observer) recordFlag(ctx context.Context, provider string, d *openfeatu
 		if code == "" {
 			code = openfeature.GeneralCode
 		}
-		r.AddAttributes(keyErrorType.String(clip(strings.ToLower(string(code)), maxText)))
+		r.AddAttributes(keyErrorType.String(cleantext.Cut(strings.ToLower(string(code)), maxText)))
 		if message := o.redactFlag(e.key, d.ErrorMessage); message != "" {
 			r.AddAttributes(keyFlagError.String(message))
 			if o.oldFlagErrors {
@@ -265,7 +150,7 @@ func (o *Observer) recordFlag(ctx context.Context, provider string, d *openfeatu
 
 func addMetadata(r *log.Record, key attribute.Key, value any) {
 	if s, ok := value.(string); ok && s != "" {
-		r.AddAttributes(key.String(clip(s, maxText)))
+		r.AddAttributes(key.String(cleantext.Cut(s, maxText)))
 	}
 }
 
@@ -283,7 +168,7 @@ func flagReason(reason openfeature.Reason) string {
 	case "":
 		return "unknown"
 	}
-	return clip(strings.ToLower(string(reason)), maxText)
+	return cleantext.Cut(strings.ToLower(string(reason)), maxText)
 }
 
 // saw reports whether an evaluation like e is remembered.
@@ -309,7 +194,7 @@ func (st *state) remember(e *evaluation) bool {
 	if st.sawLocked(e) {
 		return false
 	}
-	if i := slices.Index(st.obs.guarded.keys, e.key); i >= 0 && !st.job {
+	if i := slices.Index(st.obs.guarded, e.key); i >= 0 && !st.job {
 		if st.guarded == nil {
 			st.guarded = new([maxGuarded]string)
 		}
@@ -325,103 +210,30 @@ func (st *state) remember(e *evaluation) bool {
 	return true
 }
 
-// guardedFlags measures requests by the variants that they saw.
-type guardedFlags struct {
-	keys     []string
-	duration metric.Float64Histogram
-	series   series[flagKey]
-
-	mu       sync.Mutex
-	variants []map[string]bool // known ones of each key
+func flagKind(t openfeature.Type) capture.FlagType {
+	switch t {
+	case openfeature.Boolean:
+		return capture.FlagTypeBool
+	case openfeature.String:
+		return capture.FlagTypeString
+	case openfeature.Float:
+		return capture.FlagTypeFloat
+	case openfeature.Int:
+		return capture.FlagTypeInt
+	}
+	return capture.FlagTypeObject
 }
 
-// take takes the keys that Options give.
-func (g *guardedFlags) take(keys []string) error {
-	var errs []error
-	if len(keys) > maxGuarded {
-		errs = append(errs, fmt.Errorf("observe: Options.GuardedFlags has at most %d flags, got %d", maxGuarded, len(keys)))
+func kindOfFlag(value any) capture.FlagType {
+	switch value.(type) {
+	case bool:
+		return capture.FlagTypeBool
+	case string:
+		return capture.FlagTypeString
+	case float64:
+		return capture.FlagTypeFloat
+	case int64:
+		return capture.FlagTypeInt
 	}
-	for i, key := range keys {
-		if key == "" || clip(key, maxText) != key || slices.Contains(keys[:i], key) {
-			errs = append(errs, fmt.Errorf("observe: Options.GuardedFlags[%d]: %q is empty, too long or there twice", i, key))
-		}
-		g.variants = append(g.variants, map[string]bool{})
-	}
-	g.keys = slices.Clone(keys)
-	return errors.Join(errs...)
-}
-
-func (g *guardedFlags) init(meter metric.Meter, counts *counts) error {
-	if len(g.keys) == 0 {
-		return nil
-	}
-	g.series.folded = &counts.seriesFolded
-	var err error
-	g.duration, err = meter.Float64Histogram(metricFlagDuration, metric.WithUnit("s"),
-		metric.WithDescription("Duration of HTTP server requests by the variant of a flag that they saw."),
-		metric.WithExplicitBucketBoundaries(requestBuckets...))
-	if err != nil {
-		return fmt.Errorf("observe: metric %s: %w", metricFlagDuration, err)
-	}
-	return nil
-}
-
-// known folds variants beyond maxVariants of flag i.
-func (g *guardedFlags) known(i int, variant string) string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	variants := g.variants[i]
-	switch {
-	case variants[variant]:
-	case len(variants) >= maxVariants:
-		return other
-	default:
-		variants[variant] = true
-	}
-	return variant
-}
-
-// measureFlags records the guarded flags that the request saw.
-func (st *state) measureFlags(out *outcome) {
-	g := &st.obs.guarded
-	if len(g.keys) == 0 {
-		return
-	}
-	st.mu.Lock()
-	seen := st.guarded
-	st.guarded = nil // an evaluation after the end counts no more, but is not in the way
-	st.mu.Unlock()
-	if seen == nil {
-		return
-	}
-	class := statusClass(out.status, st.why)
-	for i, variant := range seen {
-		if variant != "" {
-			key := flagKey{flag: g.keys[i], variant: g.known(i, variant), class: class}
-			g.duration.Record(st.ctx, out.duration.Seconds(), g.series.options(key)...)
-		}
-	}
-}
-
-func statusClass(status int32, why reason) string {
-	switch {
-	case status >= 500:
-		return "5xx"
-	case why >= failed:
-		return "failed"
-	case status >= 100:
-		return [...]string{"1xx", "2xx", "3xx", "4xx"}[status/100-1]
-	}
-	return "none"
-}
-
-type flagKey struct{ flag, variant, class string }
-
-func (k flagKey) attributes() []attribute.KeyValue {
-	return []attribute.KeyValue{keyFlag.String(k.flag), keyFlagVariant.String(k.variant), keyStatusClass.String(k.class)}
-}
-
-func (k flagKey) fold() flagKey {
-	k.variant = other
-	return k
+	return capture.FlagTypeObject
 }

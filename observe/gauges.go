@@ -6,17 +6,9 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sync"
 
 	"go.opentelemetry.io/otel/metric"
 )
-
-// gauges are the statistics of others that an observer exports.
-type gauges struct {
-	mu    sync.Mutex
-	names map[string]bool
-	keys  int
-}
 
 // Gauges exports the statistics of something else, such as a flag provider, a guard or
 // a pool, as OpenTelemetry gauges: name and key with a dot between, "flags.stale".
@@ -69,7 +61,7 @@ func (o *Observer) Gauges(name string, stats func() map[string]float64) error {
 		all = append(all, gauge)
 	}
 	reg, err := o.meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
-		defer o.shield()
+		defer o.counts.shield()
 		for key, value := range stats() {
 			if gauge, ok := instruments[key]; !ok {
 				o.counts.gaugesDropped.Add(1)

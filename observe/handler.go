@@ -1,30 +1,19 @@
 package observe
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"log/slog"
+	"encoding/hex"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/upkeep-go/upkeep/internal/rerun"
 )
 
 // headerTraceResponse is the W3C's Trace Context Level 2 header, as Go spells it.
 const headerTraceResponse = "Traceresponse"
-
-// These stand for handlers and jobs that neither returned nor failed.
-var (
-	errAborted = errors.New("handler aborted the connection")
-	errGoexit  = errors.New("goroutine ended by runtime.Goexit")
-)
 
 // Handler observes the requests that next serves. Each gets a server span and the
 // metrics http.server.request.duration and http.server.active_requests, all by
@@ -72,19 +61,20 @@ var (
 //	observe.Fail(ctx, &observe.PanicError{Value: v, Stack: debug.Stack()})
 func (o *Observer) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if st := stateFrom(r.Context()); st != nil && st.obs == o && !st.job {
+		if st := stateFrom(r.Context()); st != nil && st.obs == &o.core && !st.job {
 			next.ServeHTTP(w, r)
 			return
 		}
 		given := r
-		st := &state{Context: r.Context(), obs: o, start: time.Now()}
+		st := &state{Context: r.Context(), obs: &o.core, start: time.Now()}
 		st.method = knownMethod(r.Method)
 		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
 		st.secure = r.TLS != nil
 		st.begin(r)
 		r = st.takeToken(r).WithContext(st.ctx)
-		if o.captures != nil {
-			o.captures.record(st, r)
+		st.w.ctx, st.w.counts = st, &o.counts
+		for _, s := range o.sinks {
+			s.begin(st, r)
 		}
 
 		header := w.Header()
@@ -96,9 +86,8 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 			st.headers[1] = traceResponse(sc)
 			header[headerTraceResponse] = st.headers[1:2:2]
 		}
-		st.w.st = st
 
-		defer st.end(given, r)
+		defer o.end(st, given, r)
 		next.ServeHTTP(st.w.wrap(w), r)
 		st.returned = true
 	})
@@ -109,11 +98,11 @@ func traceResponse(sc trace.SpanContext) string {
 	var b [55]byte
 	traceID, spanID := sc.TraceID(), sc.SpanID()
 	copy(b[:], "00-")
-	putHex(b[3:35], traceID[:])
+	hex.Encode(b[3:35], traceID[:])
 	b[35] = '-'
-	putHex(b[36:52], spanID[:])
+	hex.Encode(b[36:52], spanID[:])
 	b[52] = '-'
-	putHex(b[53:], []byte{byte(sc.TraceFlags())})
+	hex.Encode(b[53:], []byte{byte(sc.TraceFlags())})
 	return string(b[:])
 }
 
@@ -135,7 +124,7 @@ func (st *state) begin(r *http.Request) {
 	}
 	st.ctx, st.span = st, trace.SpanFromContext(st.Context)
 
-	defer o.shield()
+	defer o.counts.shield()
 	if o.join {
 		if st.span.IsRecording() {
 			st.span.SetAttributes(keyRequestID.String(st.id))
@@ -177,50 +166,19 @@ func (st *state) begin(r *http.Request) {
 func (st *state) describe(r *http.Request, attrs *spanAttrs) {
 	attrs.add(keyMethod.String(st.method.String()))
 	if st.method == 0 {
-		attrs.add(keyMethodOriginal.String(clip(r.Method, maxText)))
+		attrs.add(keyMethodOriginal.String(cleantext.Cut(r.Method, maxText)))
 	}
 	attrs.add(keyScheme.String(scheme(st.secure)))
-	attrs.add(keyPath.String(clip(r.URL.EscapedPath(), maxPath)))
+	attrs.add(keyPath.String(cleantext.Cut(r.URL.EscapedPath(), maxPath)))
 	if host, port := splitHost(r.Host); host != "" {
-		attrs.add(keyServerAddress.String(clip(host, maxText)))
+		attrs.add(keyServerAddress.String(cleantext.Cut(host, maxText)))
 		if port != 0 {
 			attrs.add(keyServerPort.Int(port))
 		}
 	}
 	if agent := r.Header["User-Agent"]; len(agent) > 0 {
-		attrs.add(keyUserAgent.String(clip(agent[0], maxText)))
+		attrs.add(keyUserAgent.String(cleantext.Cut(agent[0], maxText)))
 	}
-}
-
-// describeEnd adds what no sampler asks for.
-func (st *state) describeEnd(r *http.Request, out *outcome, attrs *spanAttrs) {
-	attrs.add(keyRequestID.String(st.id))
-	if st.protocol != 0 {
-		attrs.add(keyProtocolVersion.String(st.protocol.String()))
-	}
-	if peer, _ := splitHost(r.RemoteAddr); peer != "" {
-		attrs.add(keyPeerAddress.String(clip(peer, maxText)))
-	}
-	if out.status != 0 {
-		attrs.add(keyStatus.Int(int(out.status)))
-	}
-	if st.obs.responseSize && out.status != 0 {
-		attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
-	}
-}
-
-// splitHost takes a host and port apart without an error for what is neither; a
-// missing port is 0.
-func splitHost(s string) (host string, port int) {
-	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
-		if n, err := strconv.ParseUint(s[i+1:], 10, 16); err == nil {
-			s, port = s[:i], int(n)
-		}
-	}
-	if len(s) > 1 && s[0] == '[' && s[len(s)-1] == ']' {
-		s = s[1 : len(s)-1]
-	}
-	return s, port
 }
 
 func (st *state) active() *activeCount {
@@ -231,10 +189,15 @@ func (st *state) active() *activeCount {
 	return &st.obs.metrics.active[st.method][secure]
 }
 
+func (st *state) seenPanic() *PanicError {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.seen
+}
+
 // end is deferred by Handler: it recovers, answers and reports. given is the request
 // that Handler got, and r the copy that it handed on.
-func (st *state) end(given, r *http.Request) {
-	o := st.obs
+func (o *Observer) end(st *state, given, r *http.Request) {
 	value := recover()
 	var panicked *PanicError
 	var aborted error
@@ -251,7 +214,7 @@ func (st *state) end(given, r *http.Request) {
 
 	begun := st.w.begun()
 	if panicked != nil && !begun && !o.repanic {
-		st.answer(r)
+		st.answerPanic(r)
 	}
 	st.w.end()
 	status := st.w.status.Load()
@@ -267,7 +230,7 @@ func (st *state) end(given, r *http.Request) {
 	if !o.join {
 		st.active().n.Add(-1)
 	}
-	st.report(r, status, panicked, aborted)
+	o.finish(st, outcome{request: r, status: status, aborted: aborted}, nil, panicked)
 	if o.join {
 		// Whoever is outside reads the pattern from the request that it handed in, as
 		// otelhttp does for its metric.
@@ -283,138 +246,4 @@ func (st *state) end(given, r *http.Request) {
 	case begun, st.w.status.Load() == 0: // the second: not even our answer got through
 		panic(http.ErrAbortHandler)
 	}
-}
-
-func (st *state) seenPanic() *PanicError {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.seen
-}
-
-// An outcome is what became of a request.
-type outcome struct {
-	route    string
-	status   int32 // 0: none was sent
-	duration time.Duration
-	err      error  // of a panic or Fail
-	aborted  error  // neither returned nor failed
-	kind     string // error.type
-	refused  bool   // a 503 with Retry-After
-}
-
-// report says what became of a request: on the span, in the metrics and in the log.
-// A part that breaks does not keep the others from it.
-func (st *state) report(r *http.Request, status int32, panicError *PanicError, aborted error) {
-	out := outcome{status: status, aborted: aborted, duration: time.Since(st.start)}
-	st.judge(r, &out, panicError)
-	st.measure(r, &out)
-	st.tell(r, &out)
-}
-
-// judge finds out whether the request failed, and decides whether it is told in full.
-func (st *state) judge(r *http.Request, out *outcome, panicError *PanicError) {
-	o := st.obs
-	defer o.shield()
-	st.lastRoute(r)
-	st.mu.Lock()
-	route, err, site := st.route, st.failure, st.site
-	if st.seen != nil && panicError == nil && (st.seenLate || out.status >= 500 || out.aborted != nil) {
-		panicError = st.seen
-	}
-	st.mu.Unlock()
-	out.route, out.err = route, err
-	if told, ok := err.(*PanicError); ok && panicError == nil {
-		panicError = told
-	}
-
-	switch {
-	case panicError != nil:
-		out.err, out.kind = panicError, panicError.ErrorType()
-	case err != nil:
-		out.kind = errorType(err)
-	case out.aborted != nil:
-		out.kind = "http.ErrAbortHandler"
-		if out.aborted == errGoexit {
-			out.kind = "runtime.Goexit"
-		}
-	case out.status >= 500:
-		out.kind = strconv.Itoa(int(out.status))
-	}
-	out.refused = out.err == nil && out.status == http.StatusServiceUnavailable && st.w.Header().Get("Retry-After") != ""
-	why := notTold
-	g := st.grant.Load()
-	if g == nil && st.claim != nil { // the route may be known only now
-		g = st.raised(st.ctx, false)
-	}
-	switch {
-	case panicError != nil:
-		o.counts.panics.Add(1)
-		why = panicked
-		if replay := rerun.From(st.Context); replay != nil {
-			replay.Panicked(panicError.Value, panicError.Stack)
-		}
-	case !out.refused && (err != nil || out.status >= 500):
-		why = failed
-	case o.slow > 0 && out.duration >= o.slow && !st.w.hijacked.Load():
-		why = slow
-	case g != nil:
-		why = asked
-	}
-	switch {
-	case out.refused:
-		o.counts.requestsRefused.Add(1)
-	case why >= failed:
-		o.counts.requestsFailed.Add(1)
-	}
-	st.decide(why, fingerprint{name: route, kind: out.kind, status: out.status}, out.err, site)
-}
-
-// measure ends the span and records the metrics.
-func (st *state) measure(r *http.Request, out *outcome) {
-	o := st.obs
-	defer o.shield()
-	if st.span.IsRecording() {
-		attrs := newSpanAttrs()
-		if out.route != "" {
-			attrs.add(keyRoute.String(out.route))
-		}
-		if !o.join {
-			st.describeEnd(r, out, attrs)
-		}
-		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
-		attrs.free()
-		if out.kind != "" {
-			failSpan(st.span, out.kind, cmp.Or(out.err, out.aborted))
-		}
-	}
-	if out.err != nil {
-		o.exception(st.ctx, eventRequestException, out.err)
-	}
-	st.measureFlags(out)
-	if !o.join {
-		st.span.End()
-		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{
-			route: out.route, errorType: out.kind, status: out.status, method: st.method, protocol: st.protocol, secure: st.secure,
-		})...)
-	}
-}
-
-// logFailure appends what explains the failure of a request or job.
-func (st *state) logFailure(attrs []slog.Attr, err error) []slog.Attr {
-	if err != nil {
-		attrs = append(attrs, slog.Any("error", err))
-	}
-	st.mu.Lock()
-	if len(st.flags) > 0 {
-		flags := make([]slog.Attr, len(st.flags))
-		for i, f := range st.flags {
-			flags[i] = f.attr()
-		}
-		attrs = append(attrs, slog.Attr{Key: "flags", Value: slog.GroupValue(flags...)})
-	}
-	st.mu.Unlock()
-	if p, ok := err.(*PanicError); ok {
-		attrs = append(attrs, slog.String("stack", clip(string(p.Stack), maxStack)))
-	}
-	return attrs
 }

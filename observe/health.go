@@ -9,19 +9,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
 )
 
-// healthWindow is how long a loss is a reason for [Degraded].
+// healthWindow is how long a loss is a reason for [StatusDegraded].
 const healthWindow = 5 * time.Minute
 
-// What [Health] may say in one word.
+// A Status is [Health] in one word.
+type Status string
+
+// The statuses.
 const (
-	OK       = "ok"
-	Degraded = "degraded" // something was lost in the last five minutes
+	StatusOK       Status = "ok"
+	StatusDegraded Status = "degraded" // something was lost in the last five minutes
 )
 
 // Health tells whether what is recorded can be relied on: what an operator, or a
@@ -29,9 +31,9 @@ const (
 // or JSON. The exporters of OpenTelemetry's SDK are not in it: their failures go to
 // the function given to otel.SetErrorHandler.
 type Health struct {
-	// Status is [OK] or [Degraded]. No request is refused or fails because of it, so
+	// Status is [StatusOK] or [StatusDegraded]. No request is refused or fails because of it, so
 	// it is no reason to take a service out of its load balancer.
-	Status string `json:"status"`
+	Status Status `json:"status"`
 
 	// Dropped is what should have been recorded and was not, and Failed what went
 	// wrong while recording, since New. What never happened is not in it.
@@ -54,7 +56,7 @@ type Loss struct {
 	Means string    `json:"means"` // what it is, for people
 
 	// Meant is true for what a limit does that is there for it, such as the one on
-	// requests told in full. It never makes the status Degraded.
+	// requests told in full. It never makes the status StatusDegraded.
 	Meant bool `json:"meant,omitempty"`
 }
 
@@ -65,30 +67,27 @@ type LoggerLevel struct {
 	Until  time.Time  `json:"until"`
 }
 
-// Health returns how the observer does now. It takes some microseconds and no lock
-// that a request waits for long; asking once a second is fine.
-func (o *Observer) Health() Health {
-	now := time.Now()
-	h := Health{Status: OK, Queued: map[string]int64{}}
-	for _, v := range o.vitals.losses {
-		count, last := v.count.Load(), v.count.last.Load()
+// health returns what is lost and waits. set are the levels that are set.
+func (v *vitals) health(set map[string]setLevel, now time.Time) Health {
+	h := Health{Status: StatusOK, Queued: map[string]int64{}}
+	for _, l := range v.losses {
+		count, last := l.count.Load(), l.count.last.Load()
 		if count == 0 {
 			continue
 		}
-		loss := Loss{Name: v.name, Count: count, Last: time.Unix(0, last), Means: v.means, Meant: v.meant}
-		if v.failed {
+		loss := Loss{Name: l.name, Count: count, Last: time.Unix(0, last), Means: l.means, Meant: l.meant}
+		if l.failed {
 			h.Failed = append(h.Failed, loss)
 		} else {
 			h.Dropped = append(h.Dropped, loss)
 		}
 		if loss.recent(now) {
-			h.Status = Degraded
+			h.Status = StatusDegraded
 		}
 	}
-	for _, q := range o.vitals.queues {
+	for _, q := range v.queues {
 		h.Queued[q.name] = q.bytes()
 	}
-	set := o.handler.root.levels.current(now)
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		h.Levels = append(h.Levels, LoggerLevel{name, set[name].level, set[name].until})
 	}
@@ -97,26 +96,32 @@ func (o *Observer) Health() Health {
 
 func (l Loss) recent(now time.Time) bool { return !l.Meant && now.Sub(l.Last) < healthWindow }
 
-// Err is nil while the status is [OK]; else it names each loss of the last five
+// Err is nil while the status is [StatusOK]; else it names each loss of the last five
 // minutes.
 func (h Health) Err() error {
-	if h.Status == OK {
+	if h.Status == StatusOK {
 		return nil
 	}
-	now := time.Now()
-	var recent []string
+	var texts []string
+	for _, problem := range h.problems(time.Now()) {
+		texts = append(texts, problem.Error())
+	}
+	return errors.New("observe: degraded: " + strings.Join(texts, "; "))
+}
+
+func (h Health) problems(now time.Time) (problems []error) {
 	for _, l := range append(slices.Clone(h.Failed), h.Dropped...) {
 		if l.recent(now) {
-			recent = append(recent, fmt.Sprintf("%s %d (%s)", l.Name, l.Count, l.Means))
+			problems = append(problems, fmt.Errorf("%s %d (%s)", l.Name, l.Count, l.Means))
 		}
 	}
-	return errors.New("observe: degraded: " + strings.Join(recent, "; "))
+	return problems
 }
 
 // String gives a line for the status and one for each thing that is not as ever.
 func (h Health) String() string {
 	var b strings.Builder
-	b.WriteString(h.Status)
+	b.WriteString(string(h.Status))
 	losses := func(word string, all []Loss) {
 		for _, l := range all {
 			fmt.Fprintf(&b, "\n%s %s: %d, last %s: %s", word, l.Name, l.Count, l.Last.UTC().Format(time.RFC3339), l.Means)
@@ -139,16 +144,6 @@ func (h Health) String() string {
 	return b.String()
 }
 
-// A lossCount counts what should not happen, and knows when it last did.
-type lossCount struct{ n, last atomic.Int64 }
-
-func (c *lossCount) Add(n int64) {
-	c.last.Store(time.Now().UnixNano())
-	c.n.Add(n)
-}
-
-func (c *lossCount) Load() int64 { return c.n.Load() }
-
 // vitals is the one list of what Health, the metrics upkeep.observe.* and Stats tell
 // of what is lost and what waits.
 type vitals struct {
@@ -165,33 +160,6 @@ type vital struct {
 type queue struct {
 	name  string
 	bytes func() int64
-}
-
-func (o *Observer) listVitals() {
-	c := &o.counts
-	o.vitals.losses = []vital{
-		{name: "telemetry_panics", means: "panics of providers, propagators, log handlers and hooks", failed: true, count: &c.telemetryPanics},
-		{name: "log_errors", means: "records that the wrapped log handler could not write", failed: true, count: &o.handler.root.errors},
-		{name: "late_answers", means: "answers given when Handler had reported: it belongs in front of the framework", failed: true, count: &c.lateAnswers},
-		{name: "tail_dropped", means: "log records that found no room, of requests told in full", count: &o.tails.dropped},
-		{name: "tail_late", means: "log records below the level that came after the end of their request", meant: true, count: &o.tails.late},
-		{name: "details_suppressed", means: "requests that were to be told in full and were too many", meant: true, count: &o.limit.suppressed},
-		{name: "flags_dropped", means: "flag evaluations beyond those remembered of a request", count: &c.flagsDropped},
-		{name: "series_folded", means: "measurements whose route, host or job was one too many", count: &c.seriesFolded},
-		{name: "gauges_dropped", means: "statistics that were not there when Gauges was called", count: &c.gaugesDropped},
-	}
-	if o.levelFlag != nil {
-		o.vitals.losses = append(o.vitals.losses, vital{
-			name: "level_flag_errors", means: "evaluations of Options.LevelFlag that failed or named no level", failed: true, count: &o.levelFlag.errors,
-		})
-	}
-	o.vitals.queues = []queue{{name: "tail_bytes", bytes: o.tails.bytes}}
-	if o.captures != nil {
-		o.vitals.losses = append(o.vitals.losses,
-			vital{name: "captures_failed", means: "bundles that Options.Captures did not take", failed: true, count: &o.captures.failed},
-			vital{name: "captures_dropped", means: "bundles that were not written: too many, or too large, waited, or Close did not wait longer", count: &o.captures.dropped})
-		o.vitals.queues = append(o.vitals.queues, queue{name: "captures_queued_bytes", bytes: o.captures.queuedBytes.Load})
-	}
 }
 
 // registrations are what Close unregisters.
@@ -226,8 +194,8 @@ func (r *registrations) close() error {
 
 var errClosed = errors.New("observe: the observer is closed")
 
-// measureVitals registers the metrics of what is lost and what waits.
-func (o *Observer) measureVitals(meter metric.Meter) error {
+// register registers the metrics of what is lost and what waits.
+func (v *vitals) register(meter metric.Meter, registrations *registrations) error {
 	dropped, err1 := meter.Int64ObservableCounter(metricDropped, metric.WithUnit("{item}"),
 		metric.WithDescription("What should have been recorded and was not."))
 	failed, err2 := meter.Int64ObservableCounter(metricFailed, metric.WithUnit("{failure}"),
@@ -239,14 +207,14 @@ func (o *Observer) measureVitals(meter metric.Meter) error {
 	}
 	named := func(name string) metric.MeasurementOption { return metric.WithAttributes(keyWhat.String(name)) }
 	reg, err := meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
-		for _, v := range o.vitals.losses {
-			if v.failed {
-				to.ObserveInt64(failed, v.count.Load(), named(v.name))
+		for _, l := range v.losses {
+			if l.failed {
+				to.ObserveInt64(failed, l.count.Load(), named(l.name))
 			} else {
-				to.ObserveInt64(dropped, v.count.Load(), named(v.name))
+				to.ObserveInt64(dropped, l.count.Load(), named(l.name))
 			}
 		}
-		for _, q := range o.vitals.queues {
+		for _, q := range v.queues {
 			to.ObserveInt64(queued, q.bytes(), named(q.name))
 		}
 		return nil
@@ -254,5 +222,5 @@ func (o *Observer) measureVitals(meter metric.Meter) error {
 	if err != nil {
 		return fmt.Errorf("observe: metrics upkeep.observe.*: %w", err)
 	}
-	return o.registrations.add(reg)
+	return registrations.add(reg)
 }

@@ -2,7 +2,6 @@ package observe
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -24,10 +23,10 @@ import (
 // Do waits for fn. To start a goroutine whose panic does not end the process,
 // write go obs.Do(ctx, name, fn).
 func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context) error) (err error) {
-	st := &state{Context: ctx, obs: o, start: time.Now(), job: true, route: name}
+	st := &state{Context: ctx, obs: &o.core, start: time.Now(), job: true, route: name}
 	if outer := stateFrom(ctx); outer != nil {
 		st.id = outer.id
-		if outer.obs == o {
+		if outer.obs == &o.core {
 			st.outer, st.rec = outer, outer.rec
 		}
 	} else {
@@ -36,17 +35,19 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 	o.counts.jobs.Add(1)
 	o.counts.jobsActive.Add(1)
 	st.beginJob(name)
+	for _, s := range o.sinks {
+		s.begin(st, nil)
+	}
 	defer func() {
 		var panicked *PanicError
 		if value := recover(); value != nil {
-			o.counts.panics.Add(1)
 			panicked = newPanicError(value)
 			err = panicked
 		} else if !st.returned {
 			err = errGoexit
 		}
 		o.counts.jobsActive.Add(-1)
-		st.reportJob(name, err, panicked)
+		o.finish(st, outcome{}, err, panicked)
 	}()
 	err = fn(st.ctx)
 	st.returned = true
@@ -55,70 +56,8 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 
 func (st *state) beginJob(name string) {
 	st.ctx, st.span = st, trace.SpanFromContext(st.Context)
-	defer st.obs.shield()
+	defer st.obs.counts.shield()
 	st.ctx, st.span = st.obs.tracer.Start(st, name,
 		trace.WithAttributes(keyJobName.String(name), keyRequestID.String(st.id)))
 	st.spanID = st.span.SpanContext().SpanID()
-}
-
-func (st *state) reportJob(name string, err error, panicError *PanicError) {
-	duration := time.Since(st.start)
-	site, told := st.failed()
-	cause := err
-	if cause == nil {
-		cause = told
-	}
-	var kind string
-	why := notTold
-	if cause != nil {
-		st.obs.counts.jobsFailed.Add(1)
-		kind = errorType(cause)
-		if cause == errGoexit {
-			kind = "runtime.Goexit"
-		}
-		why = failed
-		if _, ok := cause.(*PanicError); ok {
-			why = panicked
-		}
-	}
-	if why == notTold && st.grant.Load() != nil {
-		why = asked
-	}
-	st.decide(why, fingerprint{name: name, kind: kind, job: true}, cause, site)
-	logged := told
-	if panicError != nil {
-		logged = panicError
-	}
-	st.measureJob(name, kind, duration, cause, logged)
-	st.tellJob(name, duration, logged)
-}
-
-func (st *state) measureJob(name, kind string, duration time.Duration, cause, logged error) {
-	o := st.obs
-	defer o.shield()
-	if cause != nil {
-		failSpan(st.span, kind, cause)
-	}
-	if logged != nil {
-		o.exception(st.ctx, eventJobException, logged)
-	}
-	st.span.End()
-	o.metrics.job.Record(st.ctx, duration.Seconds(), o.metrics.jobSeries.options(jobKey{name: name, errorType: kind})...)
-}
-
-// tellJob writes what was kept of the job's log, and its own record if it has one.
-func (st *state) tellJob(name string, duration time.Duration, logged error) {
-	defer st.obs.shield()
-	records, dropped := st.closeTail()
-	untold := st.untold(dropped)
-	if logged == nil {
-		st.writeTail(records, untold...) // there is no other place to say it
-		return
-	}
-	st.writeTail(records)
-	if !st.writesOwn(slog.LevelError) {
-		return
-	}
-	attrs := append([]slog.Attr{slog.String("job", name), slog.Duration("duration", duration)}, untold...)
-	st.obs.logger.LogAttrs(st.ctx, slog.LevelError, "job failed", st.logFailure(attrs, logged)...)
 }

@@ -1,35 +1,46 @@
 package observe
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/observe/tail"
 )
 
 // logName is the attribute that gives a logger its name.
 const logName = "logger"
 
-// SetLevel sets the lowest level that is written at once for loggers of that name,
-// for the time d from now; then what was before holds again. It goes both ways: "sql"
-// may tell all for ten minutes, or be quiet for a day. What it keeps from being written
-// is still kept for requests that fail, from Options.TailLevel on.
-//
-// A logger's name is the attribute "logger" that it was given with With, before any
-// WithGroup, so that libraries which are given a logger need to know nothing of this:
-//
-//	store := NewStore(db, obs.Logger().With("logger", "sql"))
-//
-// The name "" stands for all loggers that have no level of their own. A d of zero or less
-// ends what was set before. Nothing runs until the time is over: the next record finds it
-// to be. Stats shows how many levels are set, as levels_set.
-//
-// SetLevel returns an error for a name of more than 256 bytes, and when a hundred
-// levels are set already. Observers that share a handler share its levels.
-func (o *Observer) SetLevel(name string, level slog.Level, d time.Duration) error {
-	return o.handler.root.levels.put(name, level, d)
+// logRoot is what all handlers made from one have in common.
+type logRoot struct {
+	handler slog.Handler  // the one that was wrapped
+	plain   *tail.Handler // around it, without what loggers were given
+	levels  levels
+	raises  atomic.Bool // some observer of it raises the level of single requests
+	errors  lossCount   // of the handler
+}
+
+// writes reports whether a record of that level, of a logger of that name, is written at
+// once by h.
+func (r *logRoot) writes(ctx context.Context, h *tail.Handler, name string, level slog.Level) bool {
+	if r.levels.any() {
+		if set, ok := r.levels.of(name); ok {
+			return level >= set
+		}
+	}
+	return h.Writes(ctx, level)
+}
+
+// count counts the error of a handler, because package slog ignores it.
+func (r *logRoot) count(err error) error {
+	if err != nil {
+		r.errors.Add(1)
+	}
+	return err
 }
 
 // levels are the levels that were set while the service runs. Reading them takes no

@@ -3,6 +3,8 @@ package observe
 import (
 	"net/http"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // Route marks the mux of a service, so that the requests that [Observer.Handler]
@@ -83,10 +85,11 @@ func (st *state) setRoute(pattern, path string) {
 	same := route == st.route
 	st.route, st.routed = route, path
 	st.mu.Unlock()
+	st.tail.SetName(route)
 	if same || !st.span.IsRecording() {
 		return
 	}
-	defer st.obs.shield()
+	defer st.obs.counts.shield()
 	name := st.method.spanName()
 	// Most patterns of a ServeMux are a span's name already: "GET /users/{id}".
 	if len(pattern) == len(name)+1+len(route) && strings.HasPrefix(pattern, name) && pattern[len(name)] == ' ' {
@@ -108,7 +111,7 @@ func stripped(outerRoute, outerPath, path string) (prefix string, ok bool) {
 
 // lastRoute looks for a route that no Route has handed out.
 func (st *state) lastRoute(r *http.Request) {
-	defer st.obs.shield()
+	defer st.obs.counts.shield()
 	st.mu.Lock()
 	known := st.route != ""
 	st.mu.Unlock()
@@ -133,5 +136,5 @@ func routeName(pattern string) string {
 	if i < 0 {
 		return ""
 	}
-	return clip(pattern[i:], maxText)
+	return cleantext.Cut(pattern[i:], maxText)
 }

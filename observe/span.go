@@ -19,15 +19,18 @@ type spanAttrs struct {
 	opts   [4]trace.SpanStartOption
 }
 
-var spanAttrsPool = sync.Pool{New: func() any {
+var spanAttrsPool sync.Pool
+
+func newSpanAttrs() *spanAttrs {
+	if a, ok := spanAttrsPool.Get().(*spanAttrs); ok {
+		return a
+	}
 	a := new(spanAttrs)
 	for i := range a.prefix {
 		a.prefix[i] = trace.WithAttributes(a.attrs[:i]...)
 	}
 	return a
-}}
-
-func newSpanAttrs() *spanAttrs { return spanAttrsPool.Get().(*spanAttrs) }
+}
 
 func (a *spanAttrs) add(kv attribute.KeyValue) {
 	a.attrs[a.n] = kv
@@ -64,3 +67,14 @@ var (
 	kindServer = trace.WithSpanKind(trace.SpanKindServer)
 	kindClient = trace.WithSpanKind(trace.SpanKindClient)
 )
+
+// conclude ends the span of what is over, a request, a job or an outbound call, unless
+// another owns it; errorType is "" when it did not fail.
+func conclude(span trace.Span, owned bool, errorType string, err error) {
+	if errorType != "" {
+		failSpan(span, errorType, err)
+	}
+	if owned {
+		span.End()
+	}
+}

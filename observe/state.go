@@ -4,15 +4,43 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/upkeep-go/upkeep/internal/rerun"
+	"github.com/upkeep-go/upkeep/observe/tail"
+	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 )
+
+// core is what requests, jobs and outbound calls need of their Observer.
+type core struct {
+	tracer     trace.Tracer
+	events     log.Logger
+	propagator propagation.TextMapPropagator
+	logger     *slog.Logger
+	logs       *logRoot
+
+	public, join, repanic bool
+	responseSize          bool
+	untraced              bool // the tracer is one that does nothing
+	slow                  time.Duration
+	route                 func(*http.Request) string
+	hosts                 hostSet
+	debug                 *debugTokens // nil: none are taken
+	levelFlag             *levelFlag   // nil: none
+	redact                func(key, text string) string
+	oldFlagErrors         bool
+	guarded               []string // keys of Options.GuardedFlags
+
+	limit   limiter
+	metrics instruments
+	counts  counts
+}
 
 // state is what this package knows of one request or job. It is itself the
 // context that it is found in, which saves an allocation, and it is never reused:
@@ -20,7 +48,7 @@ import (
 type state struct {
 	context.Context // the parent's
 
-	obs    *Observer
+	obs    *core
 	start  time.Time
 	id     string
 	span   trace.Span
@@ -37,7 +65,7 @@ type state struct {
 	headers [2]string // backs the values of the two response headers
 
 	ids   atomic.Pointer[correlation]
-	tail  tail
+	tail  tail.Tail
 	rec   *recording // nil: nothing is captured
 	outer *state     // of a job: the request or job of this observer that it is a part of
 
@@ -45,21 +73,15 @@ type state struct {
 	grant     atomic.Pointer[grant]
 	flagAsked atomic.Uint32
 
-	// Whether this request is told in full is decided once, at its end, for the log
-	// tail and the bundle alike; nothing reads these before.
-	why      reason
-	told     bool  // the limiter let it through
-	seenLate bool  // guarded by mu: the response had begun when the panic was seen
-	more     int64 // requests alike that it held back before
-
-	mu      sync.Mutex
-	route   string // or the name of the job
-	routed  string // the path that route was matched with
-	failure error
-	seen    *PanicError // by a Route, and maybe recovered outside of it
-	site    uintptr     // who called Fail
-	flags   []evaluation
-	guarded *[maxGuarded]string // labels of the guarded flags; nil or "": not seen
+	mu       sync.Mutex
+	route    string // or the name of the job
+	routed   string // the path that route was matched with
+	failure  error
+	seenLate bool        // the response had begun when the panic was seen
+	seen     *PanicError // by a Route, and maybe recovered outside of it
+	site     uintptr     // who called Fail
+	flags    []evaluation
+	guarded  *[maxGuarded]string // labels of the guarded flags; nil or "": not seen
 }
 
 type stateKey struct{}
@@ -128,29 +150,6 @@ func (st *state) name() string {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.route
-}
-
-func (st *state) failed() (site uintptr, err error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.site, st.failure
-}
-
-// decide says why the request or job is told in full and asks the limiter whether
-// it may be. err is its failure, if any, and site where Fail was called.
-func (st *state) decide(why reason, fp fingerprint, err error, site uintptr) {
-	st.why = why
-	if why == notTold {
-		return
-	}
-	fp.site = site
-	if p, ok := err.(*PanicError); ok && p.site != 0 {
-		fp.site = p.site
-	}
-	if fp.kind == "" {
-		fp.kind = why.String()
-	}
-	st.told, st.more = st.obs.limit.allow(fp, time.Now())
 }
 
 // correlation is what log records carry, made once a request at its first record.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -29,11 +30,11 @@ func (o *Observer) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return &transport{obs: o, base: base}
+	return &transport{obs: &o.core, base: base}
 }
 
 type transport struct {
-	obs  *Observer
+	obs  *core
 	base http.RoundTripper
 }
 
@@ -81,7 +82,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // A call is one outbound request.
 type call struct {
-	obs      *Observer
+	obs      *core
 	start    time.Time
 	request  *http.Request
 	span     trace.Span
@@ -99,14 +100,14 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 	c.span = trace.SpanFromContext(context.Background())
 	c.key = clientKey{method: knownMethod(r.Method)}
 	if r.URL != nil {
-		c.key.host, c.key.port = clip(strings.ToLower(r.URL.Hostname()), maxText), port(r.URL)
+		c.key.host, c.key.port = cleantext.Cut(strings.ToLower(r.URL.Hostname()), maxText), port(r.URL)
 	}
-	defer o.shield()
+	defer o.counts.shield()
 	attrs := newSpanAttrs()
 	defer attrs.free()
 	attrs.add(keyMethod.String(c.key.method.String()))
 	if c.key.method == 0 {
-		attrs.add(keyMethodOriginal.String(clip(r.Method, maxText)))
+		attrs.add(keyMethodOriginal.String(cleantext.Cut(r.Method, maxText)))
 	}
 	attrs.add(keyServerAddress.String(c.key.host))
 	if c.key.port != 0 {
@@ -114,7 +115,7 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 	}
 	if u := r.URL; u != nil {
 		plain := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
-		attrs.add(keyURL.String(clip(plain.String(), maxPath)))
+		attrs.add(keyURL.String(cleantext.Cut(plain.String(), maxPath)))
 	}
 	ctx, span := o.tracer.Start(r.Context(), c.key.method.spanName(), attrs.start(kindClient)...)
 	c.span = span
@@ -128,7 +129,7 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 	if st := stateFrom(ctx); st != nil && o.hosts.has(c.key.host) && len(sent.Header[headerRequestID]) == 0 {
 		sent.Header.Set(headerRequestID, st.id)
 	}
-	o.debug.handOn(stateFrom(ctx), sent.Header, c.key.host)
+	stateFrom(ctx).handOnToken(sent.Header, o.debug, c.key.host)
 	c.exchange = recordingFrom(ctx).outbound(sent, c.start)
 	return sent
 }
@@ -142,7 +143,7 @@ func (c *call) end(err error) {
 	c.exchange.end(err)
 	o.counts.outboundActive.Add(-1)
 	duration := time.Since(c.start)
-	defer o.shield()
+	defer o.counts.shield()
 	switch {
 	case err == errGoexit:
 		c.key.errorType = other
@@ -156,28 +157,12 @@ func (c *call) end(err error) {
 		if c.status != 0 {
 			c.span.SetAttributes(keyStatus.Int(int(c.status)), keyProtocolVersion.String(c.key.protocol.String()))
 		}
-		if c.key.errorType != "" {
-			failSpan(c.span, c.key.errorType, err)
-		}
 	}
-	c.span.End()
+	conclude(c.span, true, c.key.errorType, err)
 	if c.key.errorType != "" {
 		o.counts.outboundFailed.Add(1)
 	}
 	o.metrics.client.Record(c.request.Context(), duration.Seconds(), o.metrics.clientSeries.options(c.key)...)
-}
-
-func port(u *url.URL) int {
-	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
-		return int(n)
-	}
-	switch u.Scheme {
-	case "http":
-		return 80
-	case "https":
-		return 443
-	}
-	return 0
 }
 
 // callBody ends its call with the response's body.

@@ -10,16 +10,27 @@ import (
 	"sync/atomic"
 )
 
-// writer notes what becomes of a response. It lives inside the request's state.
+// writer records what becomes of a response. It lives inside the request's state.
 // Its fields are atomic because a handler may leave goroutines behind that still
 // write when it has returned.
 type writer struct {
 	inner    http.ResponseWriter
-	st       *state       // that it lives in
+	ctx      context.Context // of the request
+	counts   *counts
+	tee      tee          // nil: the response is not recorded
 	status   atomic.Int32 // 0: nothing was sent yet
 	bytes    atomic.Int64 // of the body
 	hijacked atomic.Bool
 	phase    atomic.Int32
+}
+
+// A tee is given what is written of a response.
+type tee interface {
+	began(status int, h http.Header)
+	wrote(p []byte)
+	wroteString(s string)
+	wants() bool    // reports whether it has room for more of the body
+	passed(n int64) // counts bytes of the body that it is not given
 }
 
 // The phases of a response.
@@ -67,7 +78,7 @@ func (w *writer) Header() http.Header { return w.inner.Header() }
 // for it (Context.Stream). It says what the request's context says.
 func (w *writer) CloseNotify() <-chan bool {
 	gone := make(chan bool, 1)
-	context.AfterFunc(w.st.Context, func() { gone <- true })
+	context.AfterFunc(w.ctx, func() { gone <- true })
 	return gone
 }
 
@@ -79,8 +90,8 @@ func (w *writer) WriteHeader(status int) {
 		w.inner.WriteHeader(status) // sends nothing, but may have something to say to that
 		return
 	}
-	if w.st.rec != nil {
-		w.st.rec.began(status, w.inner.Header())
+	if w.tee != nil {
+		w.tee.began(status, w.inner.Header())
 	}
 	w.inner.WriteHeader(status)
 	// 1xx come before the answer; only 101 is one (RFC 9110 section 15.2).
@@ -96,8 +107,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	w.begin()
 	n, err := w.inner.Write(p)
 	w.bytes.Add(int64(n))
-	if w.st.rec != nil {
-		wrote(w.st.rec, p[:max(0, min(n, len(p)))])
+	if w.tee != nil {
+		w.tee.wrote(p[:max(0, min(n, len(p)))])
 	}
 	return n, err
 }
@@ -110,8 +121,8 @@ func (w *writer) WriteString(s string) (int, error) {
 	w.begin()
 	n, err := io.WriteString(w.inner, s)
 	w.bytes.Add(int64(n))
-	if w.st.rec != nil {
-		wrote(w.st.rec, s[:max(0, min(n, len(s)))])
+	if w.tee != nil {
+		w.tee.wroteString(s[:max(0, min(n, len(s)))])
 	}
 	return n, err
 }
@@ -160,11 +171,11 @@ func (w *writer) late() bool {
 		return false
 	case phaseOutside:
 		if w.phase.CompareAndSwap(phaseOutside, phaseLate) {
-			w.st.obs.counts.lateAnswers.Add(1)
+			w.counts.lateAnswers.Add(1)
 		}
 		return false
 	}
-	w.st.obs.counts.lateWrites.Add(1)
+	w.counts.lateWrites.Add(1)
 	return true
 }
 
@@ -192,8 +203,8 @@ func (w *writer) readFrom(src io.Reader) (int64, error) {
 	}
 	n, err := w.inner.(io.ReaderFrom).ReadFrom(src)
 	w.bytes.Add(n)
-	if w.st.rec != nil {
-		w.st.rec.passed(n)
+	if w.tee != nil {
+		w.tee.passed(n)
 	}
 	return head + n, err
 }
@@ -201,12 +212,15 @@ func (w *writer) readFrom(src io.Reader) (int64, error) {
 // recordFrom writes the beginning of src by hand, as far as it is captured; the rest
 // goes the short way, from file to socket. Its error is io.EOF when there is no rest.
 func (w *writer) recordFrom(src io.Reader) (written int64, err error) {
-	if w.st.rec == nil || !w.st.rec.wants() {
+	if w.tee == nil || !w.tee.wants() {
 		return 0, nil
 	}
-	buf := copyPool.Get().(*[copyBuffer]byte)
+	buf, _ := copyPool.Get().(*[copyBuffer]byte)
+	if buf == nil {
+		buf = new([copyBuffer]byte)
+	}
 	defer copyPool.Put(buf)
-	for w.st.rec.wants() {
+	for w.tee.wants() {
 		n, err := src.Read(buf[:])
 		if n > 0 {
 			m, failed := w.Write(buf[:n])
@@ -222,7 +236,7 @@ func (w *writer) recordFrom(src io.Reader) (written int64, err error) {
 	return written, nil
 }
 
-var copyPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+var copyPool sync.Pool // of *[copyBuffer]byte
 
 func unlessEnd(err error) error {
 	if err == io.EOF {
@@ -239,16 +253,22 @@ type (
 	http2Writer  struct{ *writer } // HTTP/2
 )
 
-func (w flushWriter) Flush()  { w.flush() }
+func (w flushWriter) Flush() { w.flush() }
+
 func (w hijackWriter) Flush() { w.flush() }
-func (w readWriter) Flush()   { w.flush() }
-func (w http1Writer) Flush()  { w.flush() }
-func (w http2Writer) Flush()  { w.flush() }
+
+func (w readWriter) Flush() { w.flush() }
+
+func (w http1Writer) Flush() { w.flush() }
+
+func (w http2Writer) Flush() { w.flush() }
 
 func (w hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
-func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error)  { return w.hijack() }
 
-func (w readWriter) ReadFrom(src io.Reader) (int64, error)  { return w.readFrom(src) }
+func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+
+func (w readWriter) ReadFrom(src io.Reader) (int64, error) { return w.readFrom(src) }
+
 func (w http1Writer) ReadFrom(src io.Reader) (int64, error) { return w.readFrom(src) }
 
 func (w http2Writer) Push(target string, opts *http.PushOptions) error {

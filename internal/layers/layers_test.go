@@ -41,9 +41,10 @@ var arrows = map[string][]string{
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
-	"observe":             {"observe/capture", "observe/capture/har", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
 	"observe/capture/har": {}, // stands alone
+	"observe/tail":        {}, // stands alone
 	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/rerun", openfeature},
 	"internal/document":   {"internal/cleantext", yaml},
 	"internal/accept":     {},

@@ -73,6 +73,18 @@ func ReadFile(path string) ([]byte, error) {
 	return readAll(f)
 }
 
+// Writable checks that a file can be replaced, or made, by writing another one beside it.
+func Writable(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: not a regular file: %v", path, info.Mode().Type())
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
 // withoutPath drops the path that the keeper's own text names already.
 func withoutPath(err error) error {
 	var path *fs.PathError

@@ -279,12 +279,22 @@ func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
 	}
 	level := slog.LevelInfo
 	attrs := []any{"document", name, "revision", snapshot.Revision, "origin", string(origin)}
+	if prev != nil && k.opts.Changes != nil {
+		attrs = append(attrs, Changed(k.opts.Changes(prev, next))...)
+	}
 	if len(problems) > 0 {
 		level = slog.LevelWarn
 		attrs = append(attrs, "problems", len(problems), "first", problems[0].Error())
 	}
 	k.opts.Logger.Log(context.Background(), level, "document loaded", attrs...)
 	return nil
+}
+
+// Changed are the attributes of a log record about changes: the first names, and how many
+// there are.
+func Changed(names []string) []any {
+	const most = 20
+	return []any{"changed", names[:min(len(names), most)], "changes", len(names)}
 }
 
 func (k *Keeper[T]) parse(name string, data []byte, prev *T) (next *T, problems []error, err error) {

@@ -53,6 +53,9 @@ type Options[T any] struct {
 	// What Parse returns must not change afterwards.
 	Parse func(name string, data []byte, prev *T) (next *T, problems []error, err error)
 
+	// Changes names what a new value changes, for the log. Nil means nothing is named.
+	Changes func(prev, next *T) []string
+
 	// OnUpdate is told each new value, before Ready returns for the first. OnStatus
 	// is told when the keeper starts failing, goes stale or lost, or recovers. Both are
 	// called one at a time from the keeper's goroutine. Nil: nobody is told.

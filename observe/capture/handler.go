@@ -3,13 +3,11 @@ package capture
 import (
 	"encoding/json"
 	"errors"
-	"html/template"
 	"io"
 	"io/fs"
 	"net/http"
 	"path"
 	"strconv"
-	"strings"
 
 	"github.com/upkeep-go/upkeep/internal/accept"
 	"github.com/upkeep-go/upkeep/internal/page"
@@ -27,8 +25,8 @@ type HandlerOptions struct {
 // defaults. The error is for a nil store.
 //
 // It works under any prefix, with or without http.StripPrefix. A path whose last part is
-// the name of a bundle is a download of that bundle. The prefix itself, with or without a
-// slash at its end, is the list, the newest first, as JSON ({"bundles": […]} of [Summary])
+// the name of a bundle is a download of that bundle. The prefix itself is the list, which a
+// missing slash at its end redirects to, the newest first, as JSON ({"bundles": […]} of [Summary])
 // or as HTML for a browser; "?request=ID" has only the bundles of that request id.
 // Refusals are RFC 9457 problem details; no answer may be stored by caches.
 func Handler(store Store, opts *HandlerOptions) (http.Handler, error) {
@@ -49,8 +47,7 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	problem.Guard(header)
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	if !h.allows(r) {
 		problem.Write(w, r, problem.Problem{Status: http.StatusForbidden})
 		return
@@ -61,12 +58,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := path.Base(r.URL.Path)
-	if _, err := NameTime(name); err == nil {
+	_, redirect, ok := page.Route(r)
+	switch _, err := NameTime(name); {
+	case err == nil:
 		h.bundle(w, r, name)
-	} else if _, _, ok := page.Route(r); ok {
-		h.list(w, r)
-	} else {
+	case !ok:
 		problem.Write(w, r, problem.Problem{Status: http.StatusNotFound})
+	case redirect:
+		page.Redirect(w, r)
+	default:
+		h.list(w, r)
 	}
 }
 
@@ -108,43 +109,25 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 			shown = append(shown, s)
 		}
 	}
-	var body strings.Builder
-	contentType := "application/json"
 	if accept.Choose(r.Header["Accept"], "application/json", "text/html") == "text/html" {
-		contentType = "text/html; charset=utf-8"
-		err = listPage.Execute(&body, map[string]any{"Base": linkBase(r), "Bundles": shown})
-	} else {
-		err = json.NewEncoder(&body).Encode(map[string][]Summary{"bundles": shown})
-	}
-	if err != nil {
-		refuse(w, r, err)
+		body, err := page.Execute(listPage, shown)
+		if err != nil {
+			refuse(w, r, err)
+			return
+		}
+		page.Page{Title: "Captured requests", Body: body}.Write(w, r, http.StatusOK)
 		return
 	}
-	w.Header().Set("Content-Type", contentType)
-	_, _ = io.WriteString(w, body.String())
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string][]Summary{"bundles": shown}) // a client that has gone needs no answer
 }
 
-// linkBase is what a link of the list begins with: the last part of the path that the
-// browser asked for, unless that ends with a slash.
-func linkBase(r *http.Request) string {
-	asked, _, _ := strings.Cut(r.RequestURI, "?")
-	if asked == "" {
-		asked = r.URL.EscapedPath()
-	}
-	if last := asked[strings.LastIndexByte(asked, '/')+1:]; last != "" {
-		return last + "/"
-	}
-	return ""
-}
-
-var listPage = template.Must(template.New("").Parse(`<!doctype html><meta charset="utf-8"><title>Captured requests</title>
-<style>body{font-family:sans-serif}td,th{text-align:left;padding:.2em 1em .2em 0}</style>
-<h1>Captured requests</h1>
+var listPage = page.Template("captures", `<h1>Captured requests</h1>
 <table><tr><th>time<th>route<th>reason<th>status<th>request<th>build<th>file</tr>
-{{range .Bundles}}<tr><td>{{.Time.Format "2006-01-02 15:04:05"}}<td>{{.Route}}<td>{{.Reason}}<td>{{.Status}}<td>{{.RequestID}}<td>{{.Build}}<td><a href="{{$.Base}}{{.Name}}">{{.Bytes}} bytes</a></tr>
+{{range .}}<tr><td>{{time .Time}}<td>{{.Route}}<td>{{.Reason}}<td>{{.Status}}<td>{{.RequestID}}<td>{{.Build}}<td><a href="{{.Name}}">{{.Bytes}} bytes</a></tr>
 {{else}}<tr><td colspan="7">There is none.</tr>
 {{end}}</table>
-`))
+`, nil)
 
 // refuse answers without the text of err, which may hold paths of the store.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {

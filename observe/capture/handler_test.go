@@ -117,6 +117,15 @@ func TestHandlerUnderAnyPrefix(t *testing.T) {
 					continue
 				}
 				page := get(mounted, "GET", asked, "Accept", "text/html")
+				if !strings.HasSuffix(asked, "/") {
+					require.Equal(t, http.StatusPermanentRedirect, page.Code, asked)
+					from, err := url.Parse(asked)
+					require.NoError(t, err)
+					to, err := from.Parse(page.Header().Get("Location"))
+					require.NoError(t, err)
+					asked = to.Path
+					page = get(mounted, "GET", asked, "Accept", "text/html")
+				}
 				require.Equal(t, http.StatusOK, page.Code, asked)
 				_, rest, ok := strings.Cut(page.Body.String(), `<a href="`)
 				require.True(t, ok)

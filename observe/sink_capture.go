@@ -1,0 +1,264 @@
+package observe
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
+)
+
+// captures writes bundles, in one goroutine, so that a slow disk is felt by nobody.
+type captures struct {
+	recordings
+	logger   *slog.Logger
+	store    capture.Store
+	redactor *capture.Redactor
+	build    string
+
+	queuedBytes, queued, written atomic.Int64
+	failed, dropped              lossCount
+
+	mu     sync.Mutex
+	closed bool
+	gaveUp bool // Close did: what waited is counted already
+	queue  chan *unwritten
+	done   chan struct{}
+	ctx    context.Context // of what is written; cancelled by Close at last
+	cancel context.CancelFunc
+}
+
+func newCaptures(store capture.Store, rules CaptureOptions) (*captures, error) {
+	if store == nil {
+		return nil, nil
+	}
+	var errs []error
+	if rules.MaxBody < 0 || rules.MaxBody > maxMaxBody {
+		errs = append(errs, fmt.Errorf("observe: Options.Capture.MaxBody must be between 0 and %d, got %d", maxMaxBody, rules.MaxBody))
+	}
+	redactor, err := capture.NewRedactor(rules.Redact)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("observe: Options.Capture.Redact: %w", err))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	c := &captures{
+		recordings: recordings{maxBody: cmp.Or(rules.MaxBody, defaultMaxBody)}, store: store, redactor: redactor, build: rules.Build,
+		queue: make(chan *unwritten, maxQueue), done: make(chan struct{}),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c, nil
+}
+
+func (c *captures) begin(st *state, r *http.Request) {
+	if r != nil {
+		st.rec = c.recordings.begin(r)
+		st.w.tee = st.rec
+	}
+}
+
+func (c *captures) end(st *state, out *outcome) { out.bundle = c.capture(st, out) }
+
+// capture hands the request's recording to the writer if the request is told, and
+// forgets it if not. It returns the name that the bundle is going to have.
+func (c *captures) capture(st *state, out *outcome) string {
+	rec := st.rec
+	if rec == nil || st.job || !rec.close() {
+		return ""
+	}
+	if !out.told {
+		rec.free()
+		return ""
+	}
+	u := &unwritten{
+		rec: rec, start: st.start, status: int(out.status), duration: out.duration, hijacked: st.w.hijacked.Load(),
+		header: rec.header,
+		details: capture.Details{
+			Schema: 1, RequestID: st.id, Route: out.name, Reason: capture.Reason(out.why.String()), Status: int(out.status),
+			Build: c.build, Go: runtime.Version(), Dropped: rec.dropped,
+		},
+	}
+	if u.header == nil {
+		u.header = st.w.Header().Clone()
+	}
+	if sc := st.span.SpanContext(); sc.IsValid() {
+		u.details.TraceID = sc.TraceID().String()
+	}
+	if p, ok := out.logged.(*PanicError); ok {
+		u.details.Panic = newPanic(p)
+	} else if out.logged != nil {
+		u.details.Error = &capture.Error{Type: errorType(out.logged), Texts: errorTexts(out.logged)}
+	}
+	u.details.Dropped.Logs += out.dropped
+	u.logs = append(u.logs, rec.logs...)
+	for _, r := range out.records {
+		u.logs = append(u.logs, r.Clone()) // this one is going to be written too
+	}
+	u.size = int64(rec.held) + int64(rec.logBytes) + int64(len(out.records))*256 + 4<<10
+	u.name = capture.NewName(st.start)
+	if !c.enqueue(u) {
+		rec.free()
+		return ""
+	}
+	return u.name
+}
+
+func (c *captures) enqueue(u *unwritten) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.queuedBytes.Load()+u.size > maxQueued {
+		c.dropped.Add(1)
+		return false
+	}
+	if len(c.queue) == cap(c.queue) { // nobody else sends
+		c.dropped.Add(1)
+		return false
+	}
+	c.queued.Add(1)
+	c.queuedBytes.Add(u.size)
+	// What waits is counted there and no longer here.
+	c.held.Add(-int64(u.rec.held))
+	u.rec.held = 0
+	c.queue <- u
+	return true
+}
+
+// run writes what is queued until the queue is closed.
+func (c *captures) run() {
+	defer close(c.done)
+	defer c.cancel()
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	var told time.Time
+	report := func(what string, err error) {
+		// A full disk is no reason to fill another one with log records.
+		if now := time.Now(); told.IsZero() || now.Sub(told) >= time.Minute {
+			told = now
+			c.logger.WarnContext(context.Background(), what, "error", err, "failed", c.failed.Load())
+		}
+	}
+	for {
+		select {
+		case <-hourly.C:
+			if err := c.sweep(); err != nil {
+				c.guard(func() { report("old captures were not deleted", err) })
+			}
+		case u, ok := <-c.queue:
+			if !ok {
+				return
+			}
+			err := c.write(u)
+			if c.settle(u, err) && err != nil {
+				c.guard(func() { report("a capture was not written", err) })
+			}
+		}
+	}
+}
+
+// settle counts what became of a bundle that waited, unless Close has given it up.
+func (c *captures) settle(u *unwritten, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gaveUp {
+		return false
+	}
+	c.queued.Add(-1)
+	c.queuedBytes.Add(-u.size)
+	if err != nil {
+		c.failed.Add(1)
+	} else {
+		c.written.Add(1)
+	}
+	return true
+}
+
+// giveUp drops what waits, with the one that the store does not return from, and
+// returns how many these were. The queue is closed.
+func (c *captures) giveUp() int64 {
+	c.mu.Lock()
+	c.gaveUp = true
+	n := c.queued.Swap(0)
+	c.queuedBytes.Store(0)
+	if n > 0 {
+		c.dropped.Add(n)
+	}
+	c.mu.Unlock()
+	for u := range c.queue {
+		u.rec.free()
+	}
+	return n
+}
+
+// guard keeps a panic of a log handler or store from ending the process.
+func (c *captures) guard(fn func()) {
+	defer c.counts.shield()
+	fn()
+}
+
+func (c *captures) sweep() (err error) {
+	sweeper, ok := c.store.(capture.Sweeper)
+	if !ok {
+		return nil
+	}
+	defer recovered(&err)
+	return sweeper.Sweep(c.ctx)
+}
+
+func recovered(err *error) {
+	if value := recover(); value != nil {
+		*err = newPanicError(value)
+	}
+}
+
+func (c *captures) write(u *unwritten) (err error) {
+	defer recovered(&err)
+	defer u.rec.free()
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	bundle := u.bundle()
+	if err := c.redactor.Redact(bundle); err != nil {
+		return err
+	}
+	data, err := bundle.Encode()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, maxWrite)
+	defer cancel()
+	return c.store.Put(ctx, u.name, data)
+}
+
+// stop takes no more bundles and waits for those that are queued, but not for long.
+func (c *captures) stop() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	was := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if was {
+		return nil
+	}
+	close(c.queue)
+	for _, patience := range []time.Duration{maxDrain, time.Second} {
+		timer := time.NewTimer(patience)
+		select {
+		case <-c.done:
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		c.cancel()
+	}
+	return fmt.Errorf("observe: Close: %d captures are not written: %T does not return", c.giveUp(), c.store)
+}
