@@ -192,8 +192,13 @@ func (c constraint) samples() []*semver.Version {
 			o := one.operand
 			major, minor, patch := o.Major(), o.Minor(), o.Patch()
 			for _, n := range [][3]uint64{
-				{major, minor, patch}, {major, minor, patch + 1}, {major, minor + 1, 0}, {major + 1, 0, 0},
-				{major, minor, patch - min(patch, 1)}, {major, minor - min(minor, 1), many}, {major - min(major, 1), many, many},
+				{major, minor, patch},
+				{major, minor, patch + 1},
+				{major, minor + 1, 0},
+				{major + 1, 0, 0},
+				{major, minor, patch - min(patch, 1)},
+				{major, minor - min(minor, 1), many},
+				{major - min(major, 1), many, many},
 			} {
 				for _, pre := range []string{"", "-0", "-" + o.Prerelease(), "-" + o.Prerelease() + ".0"} {
 					if v, _ := parseVersion(fmt.Sprintf("%d.%d.%d%s", n[0], n[1], n[2], pre)); v != nil {
