@@ -111,7 +111,10 @@ func (l *Law) Step(now time.Time, news string) string {
 		so   bool
 		word string
 	}{
-		{o.isLocal(), "local"}, {o.unfinished, "unfinished"}, {o.asks, "asks"}, {o.waits, "waits"},
+		{o.isLocal(), "local"},
+		{o.unfinished, "unfinished"},
+		{o.asks, "asks"},
+		{o.waits, "waits"},
 		{before.tally != nil && before.tally != o.tally, "anew"},
 	} {
 		if is.so {

@@ -62,8 +62,8 @@
 // caught and counted in [Observer.Stats]. A request holds at most 64 flag
 // evaluations; on spans and events texts are cut to 256 bytes, paths to 1 KiB and
 // stacks to 16 KiB; a process keeps at most 1,000 attribute sets for each metric. Log
-// records that wait take 20 KiB of a request and 16 MiB of a process, beside what the
-// application itself holds. With Options.Captures each request that runs is recorded, in up
+// records that wait count up to 20 KiB of a request and 16 MiB of a process (see package
+// observe/tail). With Options.Captures each request that runs is recorded, in up
 // to 16 times Capture.MaxBody and 32 MiB of the process; bundles that wait for their store
 // take another 32 MiB.
 package observe

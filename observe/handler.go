@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"encoding/hex"
 	"net/http"
 	"time"
 
@@ -97,11 +98,11 @@ func traceResponse(sc trace.SpanContext) string {
 	var b [55]byte
 	traceID, spanID := sc.TraceID(), sc.SpanID()
 	copy(b[:], "00-")
-	putHex(b[3:35], traceID[:])
+	hex.Encode(b[3:35], traceID[:])
 	b[35] = '-'
-	putHex(b[36:52], spanID[:])
+	hex.Encode(b[36:52], spanID[:])
 	b[52] = '-'
-	putHex(b[53:], []byte{byte(sc.TraceFlags())})
+	hex.Encode(b[53:], []byte{byte(sc.TraceFlags())})
 	return string(b[:])
 }
 
@@ -153,10 +154,8 @@ func (st *state) begin(r *http.Request) {
 		return
 	}
 	attrs := newSpanAttrs()
-	defer attrs.free()
-	st.describe(r, attrs)
-	opts := attrs.start(kindServer)
-	opts = append(opts, foreign...)
+	st.describe(r, &attrs)
+	opts := append(foreign, kindServer, trace.WithAttributes(attrs...))
 	st.ctx, st.span = o.tracer.Start(st, st.method.spanName(), opts...)
 }
 
@@ -229,7 +228,7 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	if !o.join {
 		st.active().n.Add(-1)
 	}
-	o.finish(st, &outcome{request: r, status: status, aborted: aborted}, nil, panicked)
+	o.finish(st, outcome{request: r, status: status, aborted: aborted}, nil, panicked)
 	if o.join {
 		// Whoever is outside reads the pattern from the request that it handed in, as
 		// otelhttp does for its metric.

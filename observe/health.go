@@ -14,13 +14,16 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// healthWindow is how long a loss is a reason for [Degraded].
+// healthWindow is how long a loss is a reason for [StatusDegraded].
 const healthWindow = 5 * time.Minute
 
-// What [Health] may say in one word.
+// A Status is [Health] in one word.
+type Status string
+
+// The statuses.
 const (
-	OK       = "ok"
-	Degraded = "degraded" // something was lost in the last five minutes
+	StatusOK       Status = "ok"
+	StatusDegraded Status = "degraded" // something was lost in the last five minutes
 )
 
 // Health tells whether what is recorded can be relied on: what an operator, or a
@@ -28,9 +31,9 @@ const (
 // or JSON. The exporters of OpenTelemetry's SDK are not in it: their failures go to
 // the function given to otel.SetErrorHandler.
 type Health struct {
-	// Status is [OK] or [Degraded]. No request is refused or fails because of it, so
+	// Status is [StatusOK] or [StatusDegraded]. No request is refused or fails because of it, so
 	// it is no reason to take a service out of its load balancer.
-	Status string `json:"status"`
+	Status Status `json:"status"`
 
 	// Dropped is what should have been recorded and was not, and Failed what went
 	// wrong while recording, since New. What never happened is not in it.
@@ -53,7 +56,7 @@ type Loss struct {
 	Means string    `json:"means"` // what it is, for people
 
 	// Meant is true for what a limit does that is there for it, such as the one on
-	// requests told in full. It never makes the status Degraded.
+	// requests told in full. It never makes the status StatusDegraded.
 	Meant bool `json:"meant,omitempty"`
 }
 
@@ -66,7 +69,7 @@ type LoggerLevel struct {
 
 // health returns what is lost and waits. set are the levels that are set.
 func (v *vitals) health(set map[string]setLevel, now time.Time) Health {
-	h := Health{Status: OK, Queued: map[string]int64{}}
+	h := Health{Status: StatusOK, Queued: map[string]int64{}}
 	for _, l := range v.losses {
 		count, last := l.count.Load(), l.count.last.Load()
 		if count == 0 {
@@ -79,7 +82,7 @@ func (v *vitals) health(set map[string]setLevel, now time.Time) Health {
 			h.Dropped = append(h.Dropped, loss)
 		}
 		if loss.recent(now) {
-			h.Status = Degraded
+			h.Status = StatusDegraded
 		}
 	}
 	for _, q := range v.queues {
@@ -93,26 +96,32 @@ func (v *vitals) health(set map[string]setLevel, now time.Time) Health {
 
 func (l Loss) recent(now time.Time) bool { return !l.Meant && now.Sub(l.Last) < healthWindow }
 
-// Err is nil while the status is [OK]; else it names each loss of the last five
+// Err is nil while the status is [StatusOK]; else it names each loss of the last five
 // minutes.
 func (h Health) Err() error {
-	if h.Status == OK {
+	if h.Status == StatusOK {
 		return nil
 	}
-	now := time.Now()
-	var recent []string
+	var texts []string
+	for _, problem := range h.problems(time.Now()) {
+		texts = append(texts, problem.Error())
+	}
+	return errors.New("observe: degraded: " + strings.Join(texts, "; "))
+}
+
+func (h Health) problems(now time.Time) (problems []error) {
 	for _, l := range append(slices.Clone(h.Failed), h.Dropped...) {
 		if l.recent(now) {
-			recent = append(recent, fmt.Sprintf("%s %d (%s)", l.Name, l.Count, l.Means))
+			problems = append(problems, fmt.Errorf("%s %d (%s)", l.Name, l.Count, l.Means))
 		}
 	}
-	return errors.New("observe: degraded: " + strings.Join(recent, "; "))
+	return problems
 }
 
 // String gives a line for the status and one for each thing that is not as ever.
 func (h Health) String() string {
 	var b strings.Builder
-	b.WriteString(h.Status)
+	b.WriteString(string(h.Status))
 	losses := func(word string, all []Loss) {
 		for _, l := range all {
 			fmt.Fprintf(&b, "\n%s %s: %d, last %s: %s", word, l.Name, l.Count, l.Last.UTC().Format(time.RFC3339), l.Means)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,8 +30,9 @@ func TestHealth(t *testing.T) {
 			o.Propagator = brokenPropagator{}
 		})
 		h := k.obs.Health()
-		require.Equal(t, observe.Health{Status: observe.OK, Queued: map[string]int64{"tail_bytes": 0}}, h)
+		require.Equal(t, observe.Health{Status: observe.StatusOK, Queued: map[string]int64{"tail_bytes": 0}}, h)
 		require.NoError(t, h.Err())
+		require.Empty(t, k.obs.Problems())
 		require.Equal(t, "ok", h.String())
 
 		require.NoError(t, k.obs.SetLevel("sql", slog.LevelDebug, time.Hour))
@@ -42,7 +44,7 @@ func TestHealth(t *testing.T) {
 		k.obs.Logger().Info("lost, too")
 
 		h = k.obs.Health()
-		require.Equal(t, observe.Degraded, h.Status)
+		require.Equal(t, observe.StatusDegraded, h.Status)
 		require.Len(t, h.Failed, 2)
 		require.Equal(t, "telemetry_panics", h.Failed[0].Name)
 		require.Equal(t, int64(1), h.Failed[0].Count)
@@ -51,6 +53,8 @@ func TestHealth(t *testing.T) {
 		require.Equal(t, int64(2), h.Failed[1].Count)
 		require.Empty(t, h.Dropped)
 		require.Equal(t, []observe.LoggerLevel{{Logger: "sql", Level: slog.LevelDebug, Until: time.Now().Add(time.Hour)}}, h.Levels)
+		require.Len(t, k.obs.Problems(), strings.Count(h.Err().Error(), ";")+1)
+		require.ErrorContains(t, k.obs.Problems()[0], "telemetry_panics 1")
 		require.EqualError(t, h.Err(), "observe: degraded: telemetry_panics 1 (panics of providers, propagators, log handlers and hooks); "+
 			"log_errors 2 (records that the wrapped log handler could not write)")
 		require.Equal(t, "degraded\n"+
@@ -64,7 +68,7 @@ func TestHealth(t *testing.T) {
 
 		time.Sleep(5 * time.Minute)
 		h = k.obs.Health()
-		require.Equal(t, observe.OK, h.Status, "what is long ago is told and no reason any more")
+		require.Equal(t, observe.StatusOK, h.Status, "what is long ago is told and no reason any more")
 		require.Len(t, h.Failed, 2)
 		require.NoError(t, h.Err())
 
@@ -81,7 +85,7 @@ func TestHealthMeantLosses(t *testing.T) {
 		k.serve(k.obs.Handler(handler(500)), "GET", "/")
 	}
 	h := k.obs.Health()
-	require.Equal(t, observe.OK, h.Status)
+	require.Equal(t, observe.StatusOK, h.Status)
 	require.Equal(t, "details_suppressed", h.Dropped[0].Name)
 	require.True(t, h.Dropped[0].Meant)
 	require.Equal(t, k.obs.Stats()["details_suppressed"], float64(h.Dropped[0].Count))

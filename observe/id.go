@@ -58,20 +58,3 @@ func newID(now time.Time) string {
 	put(b[18:], rand.Uint64())
 	return string(b[:])
 }
-
-// hexPairs are the digits of each byte.
-var hexPairs = func() (pairs [256][2]byte) {
-	const digits = "0123456789abcdef"
-	for i := range pairs {
-		pairs[i] = [2]byte{digits[i>>4], digits[i&15]}
-	}
-	return pairs
-}()
-
-// putHex is hex.Encode, which takes two and a half times as long.
-func putHex(to, from []byte) {
-	for i, c := range from {
-		pair := &hexPairs[c]
-		to[2*i], to[2*i+1] = pair[0], pair[1]
-	}
-}

@@ -141,7 +141,16 @@ func New(opts *Options) (*Observer, error) {
 // finish turns what the application did with a request or job into an outcome, and gives
 // that to the sinks. returned is what a job returned, and panicError the panic that
 // ended it. A part that breaks does not keep the others from it.
-func (o *Observer) finish(st *state, out *outcome, returned error, panicError *PanicError) {
+func (o *Observer) finish(st *state, end outcome, returned error, panicError *PanicError) {
+	out, _ := outcomes.Get().(*outcome)
+	if out == nil {
+		out = new(outcome)
+	}
+	*out = end
+	defer func() {
+		*out = outcome{}
+		outcomes.Put(out)
+	}()
 	out.duration = time.Since(st.start)
 	st.judge(out, returned, panicError)
 	st.measure(out)
@@ -182,17 +191,16 @@ func (o *Observer) Logger() *slog.Logger { return o.logger }
 //     were not, as "suppressed"; so does the first of its tail, of a job that has no
 //     record of its own.
 //
-// A request keeps 20 KiB. When that is full its oldest records give way. All requests
-// together keep 16 MiB. When that is full the oldest requests give way, but for the first
-// of each route or job name. How many gave way the request's record says, as
-// "tail_dropped"; of a request that writes none they are no loss. Texts are cut
-// to 1 KiB. Attributes that are more than 4 KiB in a record, or 2 KiB in its logger's With,
-// are left out and counted as "attrs_left".
+// A request keeps 20 KiB, and all of them 16 MiB, counted as package observe/tail says.
+// When a request's share is full, its oldest records give way. When all are full, the
+// requests that have kept records longest give way, except for the first of each route or
+// job name. The request's record counts what gave way as "tail_dropped"; for a request
+// without a record that is no loss. Texts are cut to 1 KiB. Attributes beyond 4 KiB of a
+// record, or 2 KiB of its logger's With, are left out and counted as "attrs_left".
 //
-// Values are packed when they are logged. Those that are no bool, number, string, time or
-// duration are rendered then, at the cost that this has: as a slog.TextHandler would if
-// Options.Log is one, else as JSON. So a value may be changed later, and a LogValuer is
-// asked once, in the goroutine that logs.
+// Values that are not a bool, number, string, time or duration are rendered when they are
+// logged: as a slog.TextHandler would if Options.Log is one, else as JSON. So a value may
+// be changed later, and a LogValuer is asked once, in the goroutine that logs.
 //
 // A job inside a request hands its records to the request when it ends well. Records
 // below the level that a goroutine logs after the end of its request are written at once,
@@ -221,7 +229,7 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	debug_refused        debug tokens that were refused
 //	level_flag_errors    evaluations of Options.LevelFlag that failed or named no level
 //	levels_set           levels of loggers that SetLevel has set
-//	tail_bytes           memory that records hold which wait for the end of their request
+//	tail_bytes           the size of the records that wait for the end of their request
 //	tail_written         records written at the end of their request
 //	tail_dropped         records that found no room, in their request or in the process,
 //	                     of requests and jobs that were told in full
@@ -328,3 +336,8 @@ func (o *Observer) listVitals() {
 		o.vitals.queues = append(o.vitals.queues, queue{name: "captures_queued_bytes", bytes: o.captures.queuedBytes.Load})
 	}
 }
+
+// Problems returns an error for each thing that was lost in the last five minutes, except
+// for what a limit that is there for it does; nil when nothing was. It is the part of
+// [Observer.Health] for programs that collect the problems of all that they run.
+func (o *Observer) Problems() []error { return o.Health().problems(time.Now()) }

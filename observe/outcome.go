@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
@@ -34,6 +35,8 @@ type outcome struct {
 	dropped int           // records that found no room
 	bundle  string        // the name of its bundle
 }
+
+var outcomes sync.Pool // of *outcome, which no sink keeps
 
 // A sink makes something of the outcome of a request or job.
 type sink interface {
@@ -136,10 +139,9 @@ func (st *state) measure(out *outcome) {
 			attrs.add(keyRoute.String(out.name))
 		}
 		if !o.join {
-			st.describeEnd(out, attrs)
+			st.describeEnd(out, &attrs)
 		}
-		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
-		attrs.free()
+		st.span.SetAttributes(attrs...)
 	}
 	o.exception(st.ctx, eventRequestException, out.logged)
 	conclude(st.span, !o.join, out.kind, cmp.Or(out.err, out.aborted))

@@ -539,7 +539,7 @@ func TestTailDroppedIsOfThoseThatAreTold(t *testing.T) {
 		lost += dropped
 		require.Equal(t, lost, k.obs.Stats()["tail_dropped"])
 	}
-	require.Equal(t, observe.Degraded, k.obs.Health().Status)
+	require.Equal(t, observe.StatusDegraded, k.obs.Health().Status)
 
 	serve = many
 	k.serve(h, "GET", "/")

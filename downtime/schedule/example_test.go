@@ -304,3 +304,32 @@ windows:
 	// warning windows.yaml:3:28: window "last-year": start: is past: the window ended for good at 2025-11-02T03:00:00Z
 	// warning windows.yaml:4:26: window "nightly": start: the clocks of Europe/Madrid jump over 2026-03-29T02:30:00: 2026-03-29T03:30:00+02:00 is meant
 }
+
+// While a document is in use, a fault in a later version affects its own window only: here
+// the other one can still be ended.
+func ExampleUpdate() {
+	inUse, err := schedule.Parse("windows.yaml", []byte(`
+windows:
+  - {id: orders, start: 2026-12-06T02:00:00Z, duration: 2h}
+  - {id: mail, start: 2026-12-06T02:00:00Z, duration: 1h, repeat: FREQ=DAILY}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s, faults, err := schedule.Update(inUse, "windows.yaml", []byte(`
+windows:
+  - {id: orders, start: 2026-12-06T02:00:00Z, duration: 2h, actual: {end: 2026-12-06T02:40:00Z}}
+  - {id: mail, start: 2026-12-06T02:00:00Z, duration: 1h, repeat: FREQ=DAYLY}
+`))
+	fmt.Println(err)
+	fmt.Println(faults)
+	for o := range s.Occurrences(inUse.Window("orders").Start, inUse.Window("orders").Start.Add(time.Hour)) {
+		fmt.Println(o.Window.ID, "ends", o.End.Format(time.TimeOnly))
+	}
+	// Output:
+	// <nil>
+	// windows.yaml:4:67: window "mail": repeat: FREQ: must be DAILY, WEEKLY, MONTHLY or YEARLY, got "DAYLY"
+	// mail ends 03:00:00
+	// orders ends 02:40:00
+}

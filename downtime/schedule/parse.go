@@ -37,73 +37,112 @@ import (
 //
 // Unknown fields are refused. The error is [Faults], all of them.
 func Parse(name string, data []byte) (*Schedule, error) {
-	p := parser{
-		Reader: document.NewReader(name),
-		zones:  map[string]zone{}, scopes: map[string]*matcher{}, lines: map[string]int{},
-	}
-	s := p.schedule(p.Parse(data))
+	p := newParser(name)
+	r := p.document(p.Parse(data), nil)
 	if found := p.Faults(); len(found) > 0 {
 		return nil, newFaults(name, found)
 	}
-	return s, nil
+	return newSchedule(r.windows, r.freezes, r.shrink), nil
 }
 
-// A parser turns a document into a schedule.
+// A parser turns a document into windows and freezes.
 type parser struct {
 	*document.Reader
 	zones  map[string]zone
 	scopes map[string]*matcher // by key, shared by the windows that have them
-	lines  map[string]int      // of windows, by id
-	frozen frozen              // of the freezes that are about all windows that repeat
-	own    map[string]frozen   // of the windows that a freeze names, all that holds for them
-	named  []document.Value    // the ids that freezes name
+	ids    map[string][]*document.Node
+	frozen frozen            // of the freezes that are about all windows that repeat
+	own    map[string]frozen // of the windows that a freeze names, all that holds for them
+	named  []document.Value  // the ids that freezes name
+}
+
+func newParser(name string) *parser {
+	return &parser{
+		Reader: document.NewReader(name),
+		zones:  map[string]zone{}, scopes: map[string]*matcher{}, ids: map[string][]*document.Node{},
+	}
+}
+
+// A reading is what a document says, sound or not.
+type reading struct {
+	sound   bool // no fault stands outside of windows and freezes
+	windows []*Window
+	faulty  map[*Window]bool
+	freezes []Freeze
+	shrink  bool
 }
 
 const maxElements = 1000 // of any list but that of windows
 
-func (p *parser) schedule(root document.Value) *Schedule {
+// document reads a document. Where its freezes are faulty those of prev stand in for them.
+func (p *parser) document(root document.Value, prev *Schedule) *reading {
+	r := &reading{faulty: map[*Window]bool{}}
 	if root.Present() && !root.Is(document.Map) {
 		root.Faultf("the document must be a map, got %v", root.Node().Kind)
 	}
 	if !root.Is(document.Map) {
-		return nil
+		return r
 	}
+	before := p.Count()
 	m := root.Map()
-	list := m.Field("windows")
+	list, freezes := m.Field("windows"), m.Field("freezes")
 	if !list.Present() {
 		root.Faultf("windows: is required; a schedule without windows says []")
 	}
-	freezes := p.freezes(m.Field("freezes"))
-	p.freeze(freezes)
-	var windows []*Window
+	r.shrink = m.Field("allowShrink").Bool()
+	m.Done()
 	if list.Is(document.List) {
-		windows = make([]*Window, 0, len(list.Node().Items))
+		p.identify(list.Node().Items)
+		r.windows = make([]*Window, 0, len(list.Node().Items))
+	} else {
+		for range list.List(0) { // a fault, where there is something else
+		}
+	}
+	r.sound = p.Count() == before
+
+	before = p.Count()
+	r.freezes = p.freezes(freezes)
+	p.checkNamed()
+	if p.Count() > before && prev != nil {
+		r.freezes = prev.freezes
+	}
+	p.freeze(r.freezes)
+	if !list.Is(document.List) {
+		return r
 	}
 	for _, v := range list.List(math.MaxInt) {
-		windows = append(windows, p.identified(v))
+		before = p.Count()
+		w, alone := p.identified(v)
+		r.windows = append(r.windows, w)
+		if p.Count() > before || !alone {
+			r.faulty[w] = true
+		}
 	}
-	p.checkNamed()
-	shrink := m.Field("allowShrink").Bool()
-	m.Done()
-	if p.Count() > 0 {
-		return nil
+	return r
+}
+
+// identify finds the ids of the windows.
+func (p *parser) identify(windows []*document.Node) {
+	for _, n := range windows {
+		if id := n.Get("id"); id != nil && id.Kind == document.String && ValidID(id.Text) {
+			p.ids[id.Text] = append(p.ids[id.Text], id)
+		}
 	}
-	return newSchedule(windows, freezes, shrink)
 }
 
 // identified reads a window, and names it in its faults where it has an id that can be named.
-func (p *parser) identified(v document.Value) *Window {
+// alone says whether no other window has the id.
+func (p *parser) identified(v document.Value) (w *Window, alone bool) {
 	id := v.Node().Get("id")
 	if id == nil || id.Kind != document.String || !ValidID(id.Text) {
-		return p.window(v)
+		return p.window(v), true
 	}
 	v = v.About(id.Text)
-	if line, twice := p.lines[id.Text]; twice {
-		v.Map().Field("id").Faultf("is already used on line %d", line)
-	} else {
-		p.lines[id.Text] = id.Line
+	same := p.ids[id.Text]
+	if same[0] != id {
+		v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
 	}
-	return p.window(v)
+	return p.window(v), len(same) == 1
 }
 
 // window reads a window.

@@ -1,10 +1,13 @@
 package schedule
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/upkeep-go/upkeep/internal/document"
 )
+
+const maxNamed = 10_000 // ids that all freezes together name
 
 // freezes reads the list of freezes.
 func (p *parser) freezes(v document.Value) []Freeze {
@@ -28,6 +31,10 @@ func (p *parser) oneFreeze(v document.Value) (Freeze, bool) {
 		Reason: m.Field("reason").Text(2000),
 	}
 	for _, item := range m.Field("windows").List(maxElements) {
+		if len(p.named) == maxNamed {
+			item.Faultf("must be among the first %d that all freezes name", maxNamed)
+			break
+		}
 		if id := p.id(item); id != "" {
 			f.Windows = append(f.Windows, id)
 			p.named = append(p.named, item)
@@ -70,20 +77,17 @@ func (p *parser) frozenFor(id string) frozen {
 	return p.frozen
 }
 
-// checkNamed finds the ids that freezes name and no window has. All windows have been read.
+// checkNamed finds the ids that freezes name and no window has.
 func (p *parser) checkNamed() {
 	const most = 50 // suggestions, because each looks at all windows
 	var known []string
 	for n, v := range p.named {
 		id := v.Node().Text
-		if _, ok := p.lines[id]; ok {
+		if _, ok := p.ids[id]; ok {
 			continue
 		}
 		if n < most && known == nil {
-			for id := range p.lines {
-				known = append(known, id)
-			}
-			slices.Sort(known)
+			known = slices.Sorted(maps.Keys(p.ids))
 		} else if n >= most {
 			known = nil
 		}

@@ -221,6 +221,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(data)
 	f.Add([]byte(`{"windows":[{"id":"a","start":"2026-12-06T02:00:00Z","duration":"1h","mode":"read-only","scope":{"paths":["/a/{b}/**","/{$}"],"hosts":["*.x.example","[::1]"],"methods":["GET"],"work":["*"]}}],"allowShrink":true}`))
 	f.Add([]byte(`windows: []`))
+	before, err := schedule.Parse("windows.yaml", data)
+	require.NoError(f, err)
 	f.Add([]byte(one("duration: -2h", "timezone: Local", "repeat: x", "actual: {end: null}")))
 	f.Add([]byte(one("start: 2026-12-06T02:00", "timezone: Pacific/Apia", "duration: 25h", "repeat: FREQ=MONTHLY;INTERVAL=3;BYDAY=2TU,-1SU;COUNT=9", "except: [2027-03-09]") + "freezes:\n  - {from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, reason: x}\n"))
 	f.Add([]byte(one("repeat: FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=-1,29;UNTIL=20991231", "actual: {begin: 2027-02-28T01:30:00Z, until: 2027-03-01T00:00:00Z}")))
@@ -228,6 +230,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(one("start: 9000-12-31T23:59:59-12:00", "duration: 366d", "announce: 366d")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := schedule.Parse("w", data)
+		if kept, faults, refused := schedule.Update(before, "w", data); (err == nil) != (len(faults) == 0) || (kept == nil) == (refused == nil) {
+			t.Fatalf("Update disagrees with Parse: %v, %v, %v", faults, refused, err)
+		}
 		faults := schedule.Lint("w", data, time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC))
 		for _, f := range faults {
 			require.Equal(t, err == nil, f.Severity == schedule.SeverityWarning, f)

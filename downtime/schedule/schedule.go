@@ -306,7 +306,7 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 				continue
 			}
 			for _, a := range open {
-				if a.Window.ID == b.Window.ID || !a.Window.Scope.mayMeet(b.Window.Scope) {
+				if a.Window.ID == b.Window.ID || !a.Window.Scope.Meets(&b.Window.Scope) {
 					continue
 				}
 				o := Overlap{From: b.Start, To: a.End, Wins: a.Window, Over: b.Window}

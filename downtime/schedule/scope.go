@@ -330,9 +330,9 @@ func checkWork(text string) (string, error) {
 	return text, nil
 }
 
-// mayMeet says whether anything could be in both scopes, as far as that is plain to
-// see: yes in doubt.
-func (s Scope) mayMeet(o Scope) bool {
+// Meets reports whether anything could be in both scopes, as far as their hosts, methods,
+// work and first parts of paths show it.
+func (s *Scope) Meets(o *Scope) bool {
 	if s.IsEmpty() || o.IsEmpty() {
 		return true
 	}
@@ -344,7 +344,7 @@ func (s Scope) mayMeet(o Scope) bool {
 	if meet(s.Work, o.Work, func(a, b string) bool { return a == b || a == "*" || b == "*" }) {
 		return true
 	}
-	requests := func(s Scope) bool { return len(s.Paths)+len(s.Methods)+len(s.Hosts) > 0 }
+	requests := func(s *Scope) bool { return len(s.Paths)+len(s.Methods)+len(s.Hosts) > 0 }
 	either := func(a, b []string, same func(a, b string) bool) bool {
 		return len(a) == 0 || len(b) == 0 || meet(a, b, same)
 	}
@@ -357,15 +357,15 @@ func (s Scope) mayMeet(o Scope) bool {
 				strings.HasPrefix(b, "*") && strings.HasSuffix(a, b[1:])
 		}) &&
 		either(s.Paths, o.Paths, func(a, b string) bool {
-			a, b = fixedPart(a), fixedPart(b)
+			a, b = fixedPart(a)+"/", fixedPart(b)+"/"
 			return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
 		})
 }
 
-// fixedPart is a pattern up to its first wildcard.
+// fixedPart is the segments of a pattern before its first wildcard or escape.
 func fixedPart(pattern string) string {
 	if i := strings.IndexAny(pattern, "{*%"); i >= 0 {
-		pattern = pattern[:i]
+		pattern = pattern[:strings.LastIndexByte(pattern[:i], '/')+1]
 	}
 	return strings.TrimSuffix(pattern, "/")
 }

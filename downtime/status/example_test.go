@@ -106,28 +106,41 @@ func ExamplePublicHandler() {
 		return
 	}
 	defer g.Close()
-	users, err := status.PublicHandler(g, &status.Options{Service: "Example shop", URL: "https://status.example/"})
+	users, err := status.PublicHandler(g, &status.Options{
+		Service: "Example shop", URL: "https://status.example/",
+		Components: []status.Component{
+			{Name: "Checkout", Scope: schedule.Scope{Paths: []string{"/orders/**", "/carts/**"}}},
+			{Name: "Search", Scope: schedule.Scope{Paths: []string{"/search/**"}}},
+		},
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	var answer struct {
 		Page        struct{ Name, URL string }
+		Status      struct{ Description string }
+		Components  []struct{ Name, Status string }
 		Maintenance []struct {
 			Name, Status, Impact string
 			Updates              []struct{ Status, Body string } `json:"incident_updates"`
 		} `json:"scheduled_maintenances"`
 	}
-	if err := json.Unmarshal(fetch(users, "/api/v2/scheduled-maintenances/active.json").Body.Bytes(), &answer); err != nil {
+	if err := json.Unmarshal(fetch(users, "/api/v2/summary.json").Body.Bytes(), &answer); err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(answer.Page.Name, answer.Page.URL)
+	fmt.Println(answer.Page.Name, answer.Page.URL, answer.Status.Description)
+	for _, c := range answer.Components {
+		fmt.Println(c.Name, c.Status)
+	}
 	for _, m := range answer.Maintenance {
 		fmt.Printf("%s: %s (%s), %s\n", m.Name, m.Status, m.Impact, m.Updates[0].Body)
 	}
 	// Output:
-	// Example shop https://status.example/
+	// Example shop https://status.example/ Service Under Maintenance
+	// Checkout under_maintenance
+	// Search operational
 	// Orders database upgrade: in_progress (maintenance), Orders are back in two hours.
 }
 

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -35,8 +36,18 @@ type Options struct {
 	// programs. Empty means none.
 	URL string
 
+	// Components are the parts of the service that users know by name, for programs that
+	// read Statuspage: a window is about those whose scope it meets. Empty means none.
+	Components []Component
+
 	// Logger gets what could not be written. Nil means slog.Default().
 	Logger *slog.Logger
+}
+
+// A Component is a part of the service.
+type Component struct {
+	Name  string         // what users call it: "Checkout". Required, and another one for each
+	Scope schedule.Scope // what belongs to it; paths as in a document of windows
 }
 
 func (o *Options) resolve(g *downtime.Guard) (Options, error) {
@@ -52,6 +63,14 @@ func (o *Options) resolve(g *downtime.Guard) (Options, error) {
 			return opts, fmt.Errorf("status: Options.URL must be an http or https URL, got %q", opts.URL)
 		}
 	}
+	names := map[string]bool{}
+	for i, c := range opts.Components {
+		if c.Name == "" || names[c.Name] {
+			return opts, fmt.Errorf("status: Options.Components[%d] must have a name that no other has, got %q", i, c.Name)
+		}
+		names[c.Name] = true
+	}
+	opts.Components = slices.Clone(opts.Components)
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	return opts, nil
 }
@@ -69,10 +88,10 @@ func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 	h.routes[statusJSON] = route{contentType: typeJSON, render: func(now time.Time) ([]byte, error) {
 		return indented(newView(g, now, true))
 	}}
+	h.names = append(h.names, statusJSON)
 	index := h.routes[""]
 	index.needsSchedule = false
 	h.routes[""] = index
-	h.names = append(h.names, statusJSON)
 	return h, nil
 }
 
@@ -131,8 +150,17 @@ func newHandler(g *downtime.Guard, o *Options) (*handler, error) {
 		}
 	}
 	add(typeHTML, h.page, "")
-	add(typeJSON, h.maintenances(stageUpcoming), "upcoming.json", "api/v2/scheduled-maintenances/upcoming.json")
-	add(typeJSON, h.maintenances(stageActive), "active.json", "api/v2/scheduled-maintenances/active.json")
+	shaped := func(of func(*view) *statuspage, paths ...string) {
+		add(typeJSON, func(now time.Time) ([]byte, error) { return indented(of(newView(g, now, false))) }, paths...)
+	}
+	scheduled := func(of ...stage) func(v *view) *statuspage {
+		return func(v *view) *statuspage { return v.scheduled(&h.opts, of...) }
+	}
+	shaped(scheduled(stageUpcoming), "upcoming.json", "api/v2/scheduled-maintenances/upcoming.json")
+	shaped(scheduled(stageActive), "active.json", "api/v2/scheduled-maintenances/active.json")
+	shaped(func(v *view) *statuspage { return v.recent(&h.opts) }, "scheduled-maintenances.json", "api/v2/scheduled-maintenances.json")
+	shaped(func(v *view) *statuspage { return v.summary(&h.opts) }, "summary.json", "api/v2/summary.json")
+	shaped(func(v *view) *statuspage { return v.status(&h.opts) }, "api/v2/status.json")
 	add(typeCalendar, h.calendar, "calendar.ics")
 	return h, nil
 }
@@ -257,12 +285,6 @@ func (l *rendering) get(of *schedule.Schedule, render func(time.Time) ([]byte, e
 
 func (h *handler) page(now time.Time) ([]byte, error) {
 	return newView(h.guard, now, h.operators).page(h.opts.Service, h.operators)
-}
-
-func (h *handler) maintenances(of stage) func(time.Time) ([]byte, error) {
-	return func(now time.Time) ([]byte, error) {
-		return indented(newView(h.guard, now, false).maintenances(h.opts.Service, h.opts.URL, of))
-	}
 }
 
 func (h *handler) calendar(now time.Time) ([]byte, error) {

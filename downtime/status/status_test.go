@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
@@ -34,6 +35,7 @@ func secret() string {
 var publicPaths = []string{
 	"/", "/upcoming.json", "/active.json", "/calendar.ics",
 	"/api/v2/scheduled-maintenances/upcoming.json", "/api/v2/scheduled-maintenances/active.json",
+	"/scheduled-maintenances.json", "/api/v2/scheduled-maintenances.json", "/summary.json", "/api/v2/summary.json", "/api/v2/status.json",
 }
 
 func TestPublicStatusTellsNoSecrets(t *testing.T) {
@@ -509,5 +511,102 @@ func TestSummary(t *testing.T) {
 		none.err = io.ErrUnexpectedEOF
 		g = open(t, none, &downtime.Options{Boot: downtime.BootClosed})
 		require.Equal(t, "false no schedule yet; boot policy: closed; 1 problem: windows.yaml: unexpected EOF", line())
+	})
+}
+
+// All that programs for Statuspage read: windows are about the components whose scope they meet.
+func TestStatuspage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(
+			window("past", -3*time.Hour, time.Hour, `, title: Certificates, scope: {hosts: [pay.example]}`),
+			window("orders", 0, time.Hour, `, scope: {paths: ["/orders/export", "/carts/**"], work: [import]}`),
+			window("shown", 0, 10*time.Hour, `, mode: announce, scope: {hosts: [pay.example]}`),
+			window("all", 3*time.Hour, time.Hour, `, mode: read-only, announce: 4h`),
+			window("unannounced", 48*time.Hour, time.Hour, `, announce: 1h`),
+			window("tried", 0, time.Hour, `, mode: rehearse`))), nil)
+		h := users(t, g, status.Options{Service: "Shop", Components: []status.Component{
+			{Name: "Orders", Scope: schedule.Scope{Hosts: []string{"shop.example"}, Paths: []string{"/orders/**"}}},
+			{Name: "Search", Scope: schedule.Scope{Hosts: []string{"shop.example"}, Paths: []string{"/order", "/search/**"}}},
+			{Name: "Payment", Scope: schedule.Scope{Hosts: []string{"pay.example"}, Paths: []string{"/pay/**"}}},
+			{Name: "Imports", Scope: schedule.Scope{Work: []string{"*"}}},
+		}})
+		type part struct {
+			ID, Name, Status string
+			Position         int
+		}
+		type answer struct {
+			Page       struct{ ID, Name string }
+			Status     *struct{ Indicator, Description string }
+			Components []part
+			Incidents  []any
+			All        []struct {
+				ID, Status string
+				ResolvedAt *time.Time `json:"resolved_at"`
+				Components []part
+				Updates    []struct{ Status string } `json:"incident_updates"`
+			} `json:"scheduled_maintenances"`
+		}
+		read := func(path string) (a answer) {
+			later(time.Second) // an answer is made once a second
+			w := get(h, "GET", path)
+			require.Equal(t, 200, w.Code, path)
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &a), path)
+			require.Equal(t, "Shop", a.Page.Name)
+			return a
+		}
+		text := func(a answer) (all []string) {
+			for _, m := range a.All {
+				id, _, _ := strings.Cut(m.ID, "-2")
+				id, _, _ = strings.Cut(id, "-1999")
+				line := id + " " + m.Status + ":"
+				for _, c := range m.Components {
+					line += " " + c.Name
+				}
+				line += ";"
+				for _, u := range m.Updates {
+					line += " " + u.Status
+				}
+				require.Equal(t, m.Status == "completed", m.ResolvedAt != nil)
+				all = append(all, line)
+			}
+			return all
+		}
+		const (
+			past   = "past completed: Payment; completed in_progress scheduled"
+			orders = "orders in_progress: Orders Imports; in_progress scheduled"
+			shown  = "shown in_progress: Payment; in_progress scheduled"
+			all    = "all scheduled: Orders Search Payment Imports; scheduled"
+		)
+		for _, prefix := range []string{"/", "/api/v2/"} {
+			sum := read(prefix + "summary.json")
+			require.Equal(t, []string{orders, shown, all}, text(sum))
+			require.Equal(t, "maintenance: Service Under Maintenance", sum.Status.Indicator+": "+sum.Status.Description)
+			require.NotNil(t, sum.Incidents)
+			require.Empty(t, sum.Incidents)
+			var parts []string
+			for i, c := range sum.Components {
+				require.Equal(t, i+1, c.Position)
+				require.Regexp(t, "^[0-9a-f]{12}$", c.ID)
+				parts = append(parts, c.Name+" "+c.Status)
+			}
+			require.Equal(t, []string{"Orders under_maintenance", "Search operational", "Payment operational", "Imports under_maintenance"}, parts)
+			require.Equal(t, []string{all, shown, orders, past}, text(read(prefix+"scheduled-maintenances.json")), "the most recent first")
+		}
+		now := read("/api/v2/status.json")
+		require.Equal(t, "maintenance", now.Status.Indicator)
+		require.Nil(t, now.All)
+		require.NotContains(t, get(h, "GET", "/api/v2/status.json").Body.String(), "scheduled_maintenances")
+		require.Equal(t, []string{orders, shown}, text(read("/active.json")))
+		require.Equal(t, []string{all}, text(read("/upcoming.json")))
+		later(time.Hour)
+		require.Equal(t, "none: All Systems Operational", func() string { s := read("/api/v2/status.json").Status; return s.Indicator + ": " + s.Description }(), "what is only announced closes nothing")
+		later(2 * time.Hour)
+		require.Equal(t, "maintenance", read("/api/v2/status.json").Status.Indicator, "reads pass, and writes do not")
+
+		for _, bad := range [][]status.Component{{{}}, {{Name: "x"}, {Name: "x"}}} {
+			_, err := status.PublicHandler(g, &status.Options{Components: bad})
+			require.ErrorContains(t, err, "must have a name that no other has")
+		}
 	})
 }

@@ -4,26 +4,51 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// The shape in which Atlassian Statuspage tells of scheduled maintenances, at
-// /api/v2/scheduled-maintenances/upcoming.json and active.json of a page, and which
-// many programs read. Of what its fields need and windows do not have:
+// The shape in which Atlassian Statuspage says how a service stands, below /api/v2/ of a page,
+// and which many programs read. Of what its fields need and windows do not have:
 //
 //   - An id is the window's with the planned start, as in the calendar.
 //   - created_at is when the occurrence was first shown, updated_at when its status last
 //     changed by the clock, so that all replicas answer alike.
-//   - No components: a scope is for the guard and not for users.
 //   - incident_updates has one entry for each status so far, the newest first.
-type maintenances struct {
-	Page         maintenancePage `json:"page"`
-	Maintenances []maintenance   `json:"scheduled_maintenances"`
+//   - components are those of Options.Components, because scopes are not for users.
+type statuspage struct {
+	Page         pageInfo      `json:"page"`
+	Status       *indicator    `json:"status,omitempty"`
+	Components   *[]component  `json:"components,omitempty"`
+	Incidents    *[]struct{}   `json:"incidents,omitempty"`
+	Maintenances []maintenance `json:"scheduled_maintenances,omitzero"`
 }
 
-type maintenancePage struct {
+// An indicator is the state of the service as a whole.
+type indicator struct {
+	Indicator   string `json:"indicator"`
+	Description string `json:"description"`
+}
+
+type component struct {
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	Status      string         `json:"status"`
+	CreatedAt   statuspageTime `json:"created_at"`
+	UpdatedAt   statuspageTime `json:"updated_at"`
+	Position    int            `json:"position"`
+	Description *string        `json:"description"`
+	Showcase    bool           `json:"showcase"`
+	StartDate   *string        `json:"start_date"`
+	GroupID     *string        `json:"group_id"`
+	PageID      string         `json:"page_id"`
+	Group       bool           `json:"group"`
+	Degraded    bool           `json:"only_show_if_degraded"`
+}
+
+type pageInfo struct {
 	ID        string         `json:"id"`
 	Name      string         `json:"name"`
 	URL       string         `json:"url"`
@@ -44,7 +69,7 @@ type maintenance struct {
 	StartedAt      *statuspageTime     `json:"started_at"`
 	PageID         string              `json:"page_id"`
 	Updates        []maintenanceUpdate `json:"incident_updates"`
-	Components     []struct{}          `json:"components"`
+	Components     []component         `json:"components"`
 	ScheduledFor   statuspageTime      `json:"scheduled_for"`
 	ScheduledUntil statuspageTime      `json:"scheduled_until"`
 }
@@ -69,30 +94,108 @@ func (t statuspageTime) MarshalText() ([]byte, error) {
 const (
 	maintenanceScheduled  = "scheduled"
 	maintenanceInProgress = "in_progress"
+	maintenanceCompleted  = "completed"
+
+	maxMaintenances = 50 // of scheduled-maintenances.json, the most recent
 )
 
-// maintenances are the windows of that stage.
-func (v *view) maintenances(service, url string, of stage) *maintenances {
-	sum := sha256.Sum256([]byte(service + "\n" + url))
-	m := &maintenances{
-		Page: maintenancePage{
-			ID:        hex.EncodeToString(sum[:6]),
-			Name:      cmp.Or(service, "Maintenance"),
-			URL:       url,
-			TimeZone:  "Etc/UTC",
-			UpdatedAt: statuspageTime(v.updated),
-		},
-		Maintenances: []maintenance{},
-	}
-	for i := range v.Windows {
-		if w := &v.Windows[i]; stageOf(w.Phase) == of {
-			m.Maintenances = append(m.Maintenances, w.maintenance(m.Page))
-		}
-	}
-	return m
+// newStatuspage begins an answer.
+func (v *view) newStatuspage(opts *Options) *statuspage {
+	return &statuspage{Page: pageInfo{
+		ID:        shortID(opts.Service + "\n" + opts.URL),
+		Name:      cmp.Or(opts.Service, "Maintenance"),
+		URL:       opts.URL,
+		TimeZone:  "Etc/UTC",
+		UpdatedAt: statuspageTime(v.updated),
+	}}
 }
 
-func (w *window) maintenance(page maintenancePage) maintenance {
+func shortID(of string) string {
+	sum := sha256.Sum256([]byte(of))
+	return hex.EncodeToString(sum[:6])
+}
+
+// summary is summary.json: all that is now and to come.
+func (v *view) summary(opts *Options) *statuspage {
+	s := v.newStatuspage(opts)
+	s.Status, s.Incidents = v.indicator(), &[]struct{}{}
+	all := v.components(opts.Components, s.Page.ID)
+	s.Components = &all
+	s.Maintenances = v.maintenances(opts, s.Page, stageUpcoming, stageActive)
+	return s
+}
+
+// status is status.json: the state of the service as a whole.
+func (v *view) status(opts *Options) *statuspage {
+	s := v.newStatuspage(opts)
+	s.Status = v.indicator()
+	return s
+}
+
+// scheduled lists the windows of some stages.
+func (v *view) scheduled(opts *Options, of ...stage) *statuspage {
+	s := v.newStatuspage(opts)
+	s.Maintenances = v.maintenances(opts, s.Page, of...)
+	return s
+}
+
+// recent is scheduled-maintenances.json: the most recent first.
+func (v *view) recent(opts *Options) *statuspage {
+	s := v.scheduled(opts, stageUpcoming, stageActive, stagePast)
+	slices.Reverse(s.Maintenances)
+	s.Maintenances = s.Maintenances[:min(len(s.Maintenances), maxMaintenances)]
+	return s
+}
+
+func (v *view) indicator() *indicator {
+	if v.waits || slices.ContainsFunc(v.Windows, func(w window) bool { return w.isClosing() }) {
+		return &indicator{"maintenance", "Service Under Maintenance"}
+	}
+	return &indicator{"none", "All Systems Operational"}
+}
+
+// isClosing says whether the window is in progress and refuses anything.
+func (w *window) isClosing() bool { return stageOf(w.Phase) == stageActive && w.Mode.Closes() }
+
+// components are the parts of the service as they are now.
+func (v *view) components(parts []Component, page string) []component {
+	all := make([]component, 0, len(parts))
+	for i := range parts {
+		c := component{
+			ID: shortID(parts[i].Name), Name: parts[i].Name, Status: "operational", Position: i + 1, PageID: page,
+			CreatedAt: statuspageTime(v.updated), UpdatedAt: statuspageTime(v.updated),
+		}
+		for j := range v.Windows {
+			if w := &v.Windows[j]; w.isClosing() && w.about.Meets(&parts[i].Scope) {
+				c.Status = "under_maintenance"
+				break
+			}
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func (v *view) maintenances(opts *Options, page pageInfo, of ...stage) []maintenance {
+	all := []maintenance{}
+	components := v.components(opts.Components, page.ID)
+	for i := range v.Windows {
+		w := &v.Windows[i]
+		if !slices.Contains(of, stageOf(w.Phase)) {
+			continue
+		}
+		m := w.maintenance(page)
+		for j := range opts.Components {
+			if w.about.Meets(&opts.Components[j].Scope) {
+				m.Components = append(m.Components, components[j])
+			}
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func (w *window) maintenance(page pageInfo) maintenance {
 	m := maintenance{
 		ID:             occurrenceID(w.ID, w.planned),
 		Name:           w.Title,
@@ -102,7 +205,7 @@ func (w *window) maintenance(page maintenancePage) maintenance {
 		Impact:         "maintenance",
 		Shortlink:      page.URL,
 		PageID:         page.ID,
-		Components:     []struct{}{},
+		Components:     []component{},
 		ScheduledFor:   statuspageTime(w.Start),
 		ScheduledUntil: statuspageTime(w.End),
 	}
@@ -117,10 +220,17 @@ func (w *window) maintenance(page maintenancePage) maintenance {
 		m.Updates = append([]maintenanceUpdate{u}, m.Updates...)
 	}
 	update(maintenanceScheduled, w.Announce)
-	if stageOf(w.Phase) == stageActive {
-		started := statuspageTime(w.Start)
-		m.Status, m.StartedAt, m.UpdatedAt = maintenanceInProgress, &started, started
-		update(maintenanceInProgress, w.Start)
+	if stageOf(w.Phase) == stageUpcoming {
+		return m
 	}
+	started := statuspageTime(w.Start)
+	m.Status, m.StartedAt, m.UpdatedAt = maintenanceInProgress, &started, started
+	update(maintenanceInProgress, w.Start)
+	if stageOf(w.Phase) == stageActive {
+		return m
+	}
+	ended := statuspageTime(w.End)
+	m.Status, m.ResolvedAt, m.UpdatedAt = maintenanceCompleted, &ended, ended
+	update(maintenanceCompleted, w.End)
 	return m
 }

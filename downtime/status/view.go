@@ -57,6 +57,7 @@ type window struct {
 	Report   *report        `json:"report,omitempty"`
 
 	planned time.Time
+	about   *schedule.Scope
 	summary string // of Report, in words
 }
 
@@ -225,7 +226,7 @@ func (l *listing) window(o schedule.Occurrence) window {
 	v := window{
 		ID: w.ID, Title: w.Name(), Message: w.Message, Mode: w.Mode, Phase: o.Phase(l.now),
 		Announce: o.Announced().In(zone), Cutoff: o.Cutoff().In(zone), Start: o.Start.In(zone), End: o.End.In(zone),
-		planned: o.Planned,
+		planned: o.Planned, about: &w.Scope,
 	}
 	if reported {
 		v.Phase = rep.Phase

@@ -122,7 +122,7 @@ func params(query string) []har.Param {
 	return list
 }
 
-func pairs(query string) []har.NameValue {
+func queryPairs(query string) []har.NameValue {
 	list := []har.NameValue{}
 	for _, p := range params(query) {
 		list = append(list, har.NameValue{Name: p.Name, Value: p.Value})

@@ -25,11 +25,12 @@ func Example() {
 	}
 	bundle := &capture.Bundle{Log: capture.Log{
 		Details: capture.Details{Schema: 1, RequestID: "ticket-4711", Route: "/carts/{cart}", Reason: capture.ReasonFailed, Status: 500},
-		Entries: []capture.Entry{{Entry: har.Entry{Request: har.Request{
-			Method: "POST", URL: "/carts/7715?for=ann@shop.test",
-			Headers:  []har.NameValue{{Name: "Authorization", Value: "Bearer hunter2"}},
-			PostData: &har.PostData{MimeType: "application/json", Text: `{"mail":"ann@shop.test","items":[{"sku":"tea","amount":12}]}`},
-		},
+		Entries: []capture.Entry{{Entry: har.Entry{
+			Request: har.Request{
+				Method: "POST", URL: "/carts/7715?for=ann@shop.test",
+				Headers:  []har.NameValue{{Name: "Authorization", Value: "Bearer hunter2"}},
+				PostData: &har.PostData{MimeType: "application/json", Text: `{"mail":"ann@shop.test","items":[{"sku":"tea","amount":12}]}`},
+			},
 		}}},
 	}}
 	if err := redactor.Redact(bundle); err != nil {

@@ -17,11 +17,12 @@ import (
 
 // A mask makes pseudonyms with one key, and remembers them, for one bundle.
 type mask struct {
-	mac   hash.Hash
-	known map[string]bool   // is taken for a pseudonym already, or is no secret
-	made  map[string]string // of words and the like, by what they stand for
-	hid   map[string]bool   // words of others that were hidden, in lower case
-	own   bool              // what is hidden now the service itself has written
+	mac     hash.Hash
+	known   map[string]bool   // is taken for a pseudonym already, or is no secret
+	made    map[string]string // of words and the like, by what they stand for
+	hid     map[string]bool   // words of others that were hidden, in lower case
+	own     bool              // what is hidden now the service itself has written
+	collect bool              // nothing is replaced: what would be becomes known
 }
 
 func newMask(key []byte) *mask {
@@ -51,6 +52,9 @@ func (m *mask) random(purpose, s string) *rand.Rand {
 
 // once makes the pseudonym of s, once for a bundle, and sees that it is another.
 func (m *mask) once(purpose, s string, pseudonym func(*rand.Rand) string) string {
+	if m.collect {
+		return s
+	}
 	at := purpose + "\x00" + s
 	if p, ok := m.made[at]; ok {
 		return p
@@ -72,7 +76,7 @@ func (m *mask) once(purpose, s string, pseudonym func(*rand.Rand) string) string
 // The same thing has the same pseudonym wherever it stands, also in other letter
 // case. What is neither letter nor digit stays.
 func (m *mask) text(s string) string {
-	if s == "" || m.known[s] {
+	if s == "" || m.keeps(s) {
 		return s
 	}
 	s = strings.ToValidUTF8(s, "_")
@@ -80,6 +84,16 @@ func (m *mask) text(s string) string {
 		return p
 	}
 	return eachChunk(s, m.chunk)
+}
+
+// keeps reports whether s is not replaced because it is known. When the mask collects,
+// s becomes known, and so do its parts, which the caller goes on to.
+func (m *mask) keeps(s string) bool {
+	if m.collect {
+		m.known[s] = true
+		return false
+	}
+	return m.known[s]
 }
 
 // whole replaces what is one thing although there may be spaces and colons in it.
@@ -111,7 +125,7 @@ func (m *mask) time(t time.Time, layout, s string) string {
 
 // chunk replaces what stands between spaces, quotes, brackets and the like.
 func (m *mask) chunk(s string) string {
-	if m.known[s] {
+	if m.keeps(s) {
 		return s
 	}
 	switch {
@@ -148,6 +162,11 @@ func (m *mask) words(s string) string { return eachWord(s, m.word) }
 
 func (m *mask) word(s string) string {
 	lower := strings.ToLower(s)
+	if m.collect {
+		m.known[lower] = true // a pseudonym has one for all cases
+		m.hid[lower] = true
+		return s
+	}
 	if m.known[s] || m.known[lower] || lower == "true" || lower == "false" || lower == "null" {
 		return s
 	}
@@ -218,6 +237,9 @@ func (m *mask) digits(s string) string {
 
 // number is a JSON number of the same sign and as many digits.
 func (m *mask) number(s string) string {
+	if m.collect {
+		return m.text(s)
+	}
 	if m.known[s] {
 		return s
 	}
@@ -252,7 +274,7 @@ func (m *mask) ip(ip netip.Addr) string {
 // host is a name as long in labels, below "example" (RFC 2606); this machine's
 // stays.
 func (m *mask) host(s string) string {
-	if s == "" || m.known[s] || strings.EqualFold(s, "localhost") {
+	if s == "" || strings.EqualFold(s, "localhost") || m.keeps(s) {
 		return s
 	}
 	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {

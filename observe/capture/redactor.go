@@ -169,7 +169,7 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	}
 	if _, query, ok := strings.Cut(q.URL, "?"); ok {
 		query, _, _ = strings.Cut(query, "#")
-		q.QueryString = pairs(query)
+		q.QueryString = queryPairs(query)
 	} else {
 		q.QueryString = nil
 	}

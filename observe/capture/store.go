@@ -90,7 +90,7 @@ func Erase(ctx context.Context, store Store, pseudonym string) (int, error) {
 			return erased, errors.Join(append(faults, err)...)
 		}
 		data, err := fs.ReadFile(store, entry.Name())
-		if err == nil && holds(string(data), forms) {
+		if err == nil && containsWhole(string(data), forms) {
 			if err = store.Remove(ctx, entry.Name()); err == nil {
 				erased++
 			}
@@ -117,8 +117,8 @@ func jsonText(s string) string {
 	return strings.TrimSuffix(out.String()[1:], "\"\n")
 }
 
-// holds reports whether one of the forms is in s and not a part of something longer.
-func holds(s string, forms []string) bool {
+// containsWhole reports whether one of the forms is in s and not a part of something longer.
+func containsWhole(s string, forms []string) bool {
 	for _, form := range forms {
 		for from := 0; ; {
 			i := strings.Index(s[from:], form)

@@ -18,6 +18,7 @@ import (
 	"github.com/open-feature/go-sdk/openfeature/isolated"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
 // A Case is a bundle about to be replayed. Its methods may be called by several
@@ -30,14 +31,13 @@ type Case struct {
 	keyed    bool              // with the bundle's key, so that pseudonyms can be compared
 	client   openfeature.IClient
 
-	mu        sync.Mutex
-	made      []bool // exchanges that were asked for, by their entry
-	values    map[string]int
-	outcome   outcome
-	problems  []string // what makes the test fail
-	remarks   []string // what is only said
-	remarked  map[string]bool
-	transport transport
+	mu       sync.Mutex
+	made     []bool // exchanges that were asked for, by their entry
+	values   map[string]int
+	outcome  outcome
+	problems []string // what makes the test fail
+	remarks  []string // what is only said
+	remarked map[string]bool
 
 	valuesRead, flagsRead []bool // as made
 }
@@ -60,7 +60,6 @@ func (o Options) load(path string) (*Case, error) {
 		Bundle: b, opts: o, values: map[string]int{}, remarked: map[string]bool{},
 		made: make([]bool, len(b.Log.Entries)), valuesRead: make([]bool, len(d.Values)), flagsRead: make([]bool, len(d.Flags)),
 	}
-	c.transport.c = c
 	if err := c.newRedactor(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -149,4 +148,62 @@ func (c *Case) remark(format string, args ...any) {
 		c.remarked[s] = true
 		c.remarks = append(c.remarks, s)
 	}
+}
+
+// Options say how a bundle is replayed. The zero is of use.
+type Options struct {
+	// Key is that of the capture.Redaction that the bundle was redacted with. With it
+	// what is answered is redacted alike and compared; nil: of what is hidden in the bundle
+	// only the kind is compared. It is an error when it is another key.
+	Key []byte
+
+	// Prepare may change the request before it is served. It puts back what redaction
+	// took away: a token that the service accepts, a signature, a session. Nil: nothing.
+	Prepare func(*http.Request)
+
+	// Status is what a request that failed must be answered with now, when that is known:
+	// 400 for one that should have been refused. Zero: with whatever is no failure, and no
+	// refusal that redaction alone may be the cause of, as Run has it.
+	Status int
+
+	// AsRecorded says that the recorded answer is the right one. Then status, headers and
+	// body must be as they were, also when they were those of a failure. False: of a
+	// request that failed it is only asked that it does not fail any more; the answer of
+	// one that did not fail, but was slow or asked for, must be as it was.
+	AsRecorded bool
+
+	// Strict demands that outbound calls are made in the recorded order, and all of them, and
+	// that each call of observe.Value has an answer in the bundle. False: in any order, and
+	// those that are not made do not matter, nor do new Values.
+	Strict bool
+
+	// Ignore names what may differ in an answer, as it stands in a report of differences,
+	// with * for any text: "header Etag", "body $.items[*].id".
+	Ignore []string
+
+	// Build is what the application under test calls itself; when the bundle is from
+	// another build, the test's log says so. Empty: the log says what the bundle is from.
+	Build string
+}
+
+// An outcome is what became of a request.
+type outcome struct {
+	status   int
+	header   http.Header
+	body     string
+	panicked bool
+	value    any
+	stack    string
+	failure  error // of observe.Fail
+	aborted  bool
+	untyped  bool // the handler did not say of what type its answer is
+}
+
+func valueOf(headers []har.NameValue, name string) string {
+	for _, h := range headers {
+		if http.CanonicalHeaderKey(h.Name) == name {
+			return h.Value
+		}
+	}
+	return ""
 }

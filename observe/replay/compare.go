@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -184,7 +185,7 @@ func byName(headers []har.NameValue) map[string][]string {
 
 func (c *Case) compareBodies(list *differences, now *capture.Entry, got *outcome) {
 	e := c.entry()
-	text, left := body(&e.Response, e.Exchange.ResponseBody)
+	text, left := recordedBody(&e.Response, e.Exchange.ResponseBody)
 	kind := capture.Kind("")
 	if e.Exchange.ResponseBody != nil {
 		kind = e.Exchange.ResponseBody.Kind
@@ -240,7 +241,7 @@ func (c *Case) compareJSON(list *differences, place string, then, redacted, raw 
 		for _, name := range slices.Sorted(maps.Keys(a)) {
 			if _, ok := b[name]; !ok {
 				if !c.hiddenName(a, original, b) {
-					list.add(place+"."+name, "%s", text(a[name]), "nothing")
+					list.add(place+"."+name, "%s", jsonText(a[name]), "nothing")
 				}
 				continue
 			}
@@ -248,7 +249,7 @@ func (c *Case) compareJSON(list *differences, place string, then, redacted, raw 
 		}
 		for _, name := range slices.Sorted(maps.Keys(b)) {
 			if _, ok := a[name]; !ok && !c.hiddenName(a, original, b) {
-				list.add(place+"."+name, "%s", "nothing", text(rawMember(original, b, name)))
+				list.add(place+"."+name, "%s", "nothing", jsonText(rawMember(original, b, name)))
 			}
 		}
 		return
@@ -266,12 +267,12 @@ func (c *Case) compareJSON(list *differences, place string, then, redacted, raw 
 		}
 		return
 	default:
-		x, y, z := text(then), text(redacted), text(raw)
+		x, y, z := jsonText(then), jsonText(redacted), jsonText(raw)
 		if reflect.TypeOf(then) == reflect.TypeOf(redacted) && c.same(x, y, z) {
 			return
 		}
 	}
-	list.add(place, "%s", text(then), text(raw))
+	list.add(place, "%s", jsonText(then), jsonText(raw))
 }
 
 // hiddenName reports whether names of an object are pseudonyms that cannot be compared.
@@ -287,10 +288,29 @@ func rawMember(raw, redacted map[string]any, name string) any {
 	return redacted[name]
 }
 
-func text(v any) string {
+func jsonText(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Sprint(v)
 	}
 	return string(data)
+}
+
+// recordedBody is the text of a recorded response, and why it is not all.
+func recordedBody(r *har.Response, b *capture.Body) (string, error) {
+	if r.Content.Encoding == "base64" {
+		data, err := base64.StdEncoding.DecodeString(r.Content.Text)
+		if err != nil {
+			return "", fmt.Errorf("replay: the body in the bundle is not base64")
+		}
+		return string(data), nil
+	}
+	switch {
+	case b == nil:
+	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
+		return "", fmt.Errorf("replay: the body was %s, %d bytes, and is not in the bundle", b.Kind, b.Bytes)
+	case b.Truncated:
+		return r.Content.Text, fmt.Errorf("replay: the bundle has only the beginning of the body, which had %d bytes", b.Bytes)
+	}
+	return r.Content.Text, nil
 }

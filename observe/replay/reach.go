@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
@@ -72,7 +73,7 @@ func (c *Case) remarkReach(r *reach) {
 
 func indented(lines []string) string {
 	if len(lines) > 20 {
-		lines = append(lines[:20:20], "and "+itoa(len(lines)-20)+" more")
+		lines = append(lines[:20:20], "and "+strconv.Itoa(len(lines)-20)+" more")
 	}
 	return "\n\t\t" + strings.Join(lines, "\n\t\t")
 }

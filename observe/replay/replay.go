@@ -2,9 +2,7 @@ package replay
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -15,44 +13,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
-	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
-
-// Options say how a bundle is replayed. The zero is of use.
-type Options struct {
-	// Key is that of the capture.Redaction that the bundle was redacted with. With it
-	// what is answered is redacted alike and compared; nil: of what is hidden in the bundle
-	// only the kind is compared. It is an error when it is another key.
-	Key []byte
-
-	// Prepare may change the request before it is served. It puts back what redaction
-	// took away: a token that the service accepts, a signature, a session. Nil: nothing.
-	Prepare func(*http.Request)
-
-	// Status is what a request that failed must be answered with now, when that is known:
-	// 400 for one that should have been refused. Zero: with whatever is no failure, and no
-	// refusal that redaction alone may be the cause of, as Run has it.
-	Status int
-
-	// AsRecorded says that the recorded answer is the right one. Then status, headers and
-	// body must be as they were, also when they were those of a failure. False: of a
-	// request that failed it is only asked that it does not fail any more; the answer of
-	// one that did not fail, but was slow or asked for, must be as it was.
-	AsRecorded bool
-
-	// Strict demands that outbound calls are made in the recorded order, and all of them, and
-	// that each call of observe.Value has an answer in the bundle. False: in any order, and
-	// those that are not made do not matter, nor do new Values.
-	Strict bool
-
-	// Ignore names what may differ in an answer, as it stands in a report of differences,
-	// with * for any text: "header Etag", "body $.items[*].id".
-	Ignore []string
-
-	// Build is what the application under test calls itself; when the bundle is from
-	// another build, the test's log says so. Empty: the log says what the bundle is from.
-	Build string
-}
 
 // Run serves the request of a bundle to the handler that build returns, and fails the test
 // by what becomes of it:
@@ -121,19 +82,6 @@ func (o Options) Run(t testing.TB, path string, build func(*Case) http.Handler) 
 	} else {
 		t.Logf("replay: %s: %s", path, verdict.text)
 	}
-}
-
-// An outcome is what became of a request.
-type outcome struct {
-	status   int
-	header   http.Header
-	body     string
-	panicked bool
-	value    any
-	stack    string
-	failure  error // of observe.Fail
-	aborted  bool
-	untyped  bool // the handler did not say of what type its answer is
 }
 
 // serve replays the request.
@@ -270,9 +218,9 @@ func (c *Case) judge(got outcome) verdict {
 	case !got.failed():
 		return c.judgeFix(&got, &far, name, then+" then, "+now+" now")
 	case c.sameFailure(&got):
-		return verdict{bad: true, text: name + " fails as it did then: " + now + place(c.normal(&got).Log.Details.Panic)}
+		return verdict{bad: true, text: name + " fails as it did then: " + now + panicPlace(c.normal(&got).Log.Details.Panic)}
 	}
-	text := name + " fails, but not as it did then:\n\trecorded " + then + place(c.Bundle.Log.Details.Panic) + "\n\tnow      " + now + place(c.normal(&got).Log.Details.Panic)
+	text := name + " fails, but not as it did then:\n\trecorded " + then + panicPlace(c.Bundle.Log.Details.Panic) + "\n\tnow      " + now + panicPlace(c.normal(&got).Log.Details.Panic)
 	for _, d := range c.compare(&got) {
 		text += "\n\t" + d
 	}
@@ -283,7 +231,7 @@ func (c *Case) judge(got outcome) verdict {
 func (c *Case) judgeFix(got *outcome, far *reach, name, change string) verdict {
 	switch want := c.opts.Status; {
 	case want != 0 && want != got.status:
-		return verdict{bad: true, text: name + " is not answered with status " + itoa(want) + ", by Options.Status: " + change}
+		return verdict{bad: true, text: name + " is not answered with status " + strconv.Itoa(want) + ", by Options.Status: " + change}
 	case want == 0 && far.isRefused(got.status):
 		text := name + " did not get as far as it did then: " + change
 		if len(far.left) > 0 {
@@ -335,7 +283,7 @@ func (c *Case) nowText(got *outcome) string {
 }
 
 func endText(status int, p *capture.Panic, e *capture.Error) string {
-	s := "status " + itoa(status)
+	s := "status " + strconv.Itoa(status)
 	switch {
 	case p != nil:
 		s += ", panic: " + p.Text + " (" + p.Type + ")"
@@ -345,8 +293,8 @@ func endText(status int, p *capture.Panic, e *capture.Error) string {
 	return s
 }
 
-// place is where a panic came from, as far as it is of the application.
-func place(p *capture.Panic) string {
+// panicPlace is where a panic came from, as far as it is of the application.
+func panicPlace(p *capture.Panic) string {
 	if p == nil {
 		return ""
 	}
@@ -418,34 +366,4 @@ func sameFunction(a, b string) bool {
 	pkgA, nameA := split(a)
 	pkgB, nameB := split(b)
 	return nameA == nameB && (pkgA == pkgB || pkgA == "main" || pkgB == "main")
-}
-
-func itoa(n int) string { return strconv.Itoa(n) }
-
-func valueOf(headers []har.NameValue, name string) string {
-	for _, h := range headers {
-		if http.CanonicalHeaderKey(h.Name) == name {
-			return h.Value
-		}
-	}
-	return ""
-}
-
-// body is the text of a recorded response, and why it is not all.
-func body(r *har.Response, b *capture.Body) (string, error) {
-	if r.Content.Encoding == "base64" {
-		data, err := base64.StdEncoding.DecodeString(r.Content.Text)
-		if err != nil {
-			return "", fmt.Errorf("replay: the body in the bundle is not base64")
-		}
-		return string(data), nil
-	}
-	switch {
-	case b == nil:
-	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
-		return "", fmt.Errorf("replay: the body was %s, %d bytes, and is not in the bundle", b.Kind, b.Bytes)
-	case b.Truncated:
-		return r.Content.Text, fmt.Errorf("replay: the bundle has only the beginning of the body, which had %d bytes", b.Bytes)
-	}
-	return r.Content.Text, nil
 }

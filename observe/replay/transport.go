@@ -19,7 +19,7 @@ import (
 //
 // Calls that failed then fail with the same text. Of a body that was not kept
 // whole, the rest is an error.
-func (c *Case) HTTPClient() *http.Client { return &http.Client{Transport: &c.transport} }
+func (c *Case) HTTPClient() *http.Client { return &http.Client{Transport: &transport{c}} }
 
 type transport struct{ c *Case }
 
@@ -102,7 +102,7 @@ func (c *Case) likeness(then *har.Request, r *http.Request) int {
 			score += 2
 			return true
 		}
-		return c.redactor != nil && !c.keyed && alike(then, now)
+		return c.redactor != nil && !c.keyed && sameShape(then, now)
 	}
 	for i := range a {
 		x, errX := url.PathUnescape(a[i])
@@ -122,7 +122,7 @@ func (c *Case) likeness(then *har.Request, r *http.Request) int {
 		}
 		if !ok && c.redactor != nil && !c.keyed {
 			for other := range p {
-				if _, taken := q[other]; !taken && alike(other, name) {
+				if _, taken := q[other]; !taken && sameShape(other, name) {
 					then = p[other]
 				}
 			}
@@ -156,9 +156,9 @@ func orRoot(path string) string {
 	return path
 }
 
-// alike reports whether one text may be a pseudonym of the other: both have letters and digits
+// sameShape reports whether one text may be a pseudonym of the other: both have letters and digits
 // in the same places, or are e-mail addresses.
-func alike(a, b string) bool {
+func sameShape(a, b string) bool {
 	if strings.Count(a, "@") == 1 && strings.Count(b, "@") == 1 {
 		return true
 	}
@@ -183,14 +183,14 @@ func shape(s string) string {
 
 // response is a recorded one.
 func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
-	text, left := body(&e.Response, e.Exchange.ResponseBody)
+	text, left := recordedBody(&e.Response, e.Exchange.ResponseBody)
 	if left != nil {
 		c.remark("%s %s: %v", e.Request.Method, e.Request.URL, left)
 	}
 	resp := &http.Response{
 		StatusCode: e.Response.Status, Status: fmt.Sprintf("%d %s", e.Response.Status, http.StatusText(e.Response.Status)),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: r, ContentLength: -1,
-		Body: io.NopCloser(io.MultiReader(strings.NewReader(text), rest{left})),
+		Body: io.NopCloser(io.MultiReader(strings.NewReader(text), remainder{left})),
 	}
 	for _, h := range e.Response.Headers {
 		switch http.CanonicalHeaderKey(h.Name) {
@@ -208,10 +208,10 @@ func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
 	return resp
 }
 
-// rest is what comes after the text of a body.
-type rest struct{ err error }
+// remainder is what comes after the text of a body.
+type remainder struct{ err error }
 
-func (r rest) Read([]byte) (int, error) {
+func (r remainder) Read([]byte) (int, error) {
 	if r.err == nil {
 		return 0, io.EOF
 	}

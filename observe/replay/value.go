@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/upkeep-go/upkeep/internal/rerun"
 	"github.com/upkeep-go/upkeep/observe/capture"
@@ -61,7 +62,7 @@ func nth(ordinal int) string {
 	case 2:
 		return "third"
 	}
-	return itoa(ordinal+1) + "th"
+	return strconv.Itoa(ordinal+1) + "th"
 }
 
 // Failed implements rerun.Replay.

@@ -16,8 +16,6 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-import ()
-
 // A surface is what a version shows on one platform.
 type surface struct {
 	packages map[string]*types.Package // those that others can import, by import path

@@ -74,7 +74,7 @@ func TestAReturningNameLeavesThePast(t *testing.T) {
 }
 
 // TestThePastStaysTrue asks at random what ran, and again when much more has happened. Names
-// of instances are used again and again; processes die silently, or stop.
+// of instances are used again and again; processes die silently or, when they are kept, stop.
 func TestThePastStaysTrue(t *testing.T) {
 	t.Parallel()
 	for seed := range 60 {
@@ -114,7 +114,7 @@ func TestThePastStaysTrue(t *testing.T) {
 						if p.beats--; minute%2 == 0 && kept {
 							tell(history.KindSeen, i)
 						}
-						if p.beats == 0 && random.IntN(2) == 0 {
+						if p.beats == 0 && kept && random.IntN(2) == 0 {
 							tell(history.KindStopped, i)
 						}
 					case random.IntN(20) == 0:

@@ -47,10 +47,10 @@ func TestParseGivesWhatWasEncoded(t *testing.T) {
 func TestParseReportsAllFaults(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string][]string{
-		"":                {"x.har:1:1: unexpected end of JSON input"},
-		"{\"log\":\n\xff": {"x.har: not UTF-8"},
+		"":                 {"x.har:1:1: unexpected end of JSON input"},
+		"{\"log\":\n\xff":  {"x.har: not UTF-8"},
 		"{\n  \"log\": 1}": {"x.har:2:10: log: is a JSON number"},
-		`{}`:              {`x.har: log.version: must be 1.2, got ""`, "x.har: log.entries: there is none"},
+		`{}`:               {`x.har: log.version: must be 1.2, got ""`, "x.har: log.entries: there is none"},
 		`{"log":{"version":"1.1","entries":[{"startedDateTime":"0000-01-01T00:00:00Z","timings":{"wait":1e300},"request":{"method":"G T","url":":"},"response":{"status":1000}}]}}`: {
 			`log.version: must be 1.2, got "1.1"`, "log.entries[0].timings.wait: 1e+300 ms is no duration", `log.entries[0].request.method: "G T" is not one`,
 			"log.entries[0].request.url: not a URL", "log.entries[0].response.status: 1000 is not one",

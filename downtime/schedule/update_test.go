@@ -1,0 +1,96 @@
+package schedule_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+)
+
+// plan lists the windows of a schedule with what shows their definition, and its freezes.
+func plan(s *schedule.Schedule) string {
+	var all []string
+	for w := range s.Windows() {
+		line := w.ID + " " + w.Title
+		if !w.Actual.End.IsZero() {
+			line += " ended"
+		}
+		all = append(all, line)
+	}
+	for f := range s.Freezes() {
+		all = append(all, "freeze "+f.Reason)
+	}
+	return strings.Join(all, ", ")
+}
+
+// A fault affects its own window only: the others are as the new document says.
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	const (
+		a      = "  - {id: a, title: %, start: 2026-01-06T03:00:00Z, duration: 1h, repeat: FREQ=DAILY"
+		b      = "  - {id: b, title: %, start: 2026-01-06T03:00:00Z, duration: 1h"
+		freeze = "freezes:\n  - {from: 2026-02-01, to: 2026-02-02, timezone: UTC, reason: old}\n"
+	)
+	line := func(window, title, more string) string {
+		return strings.Replace(window, "%", title, 1) + more + "}\n"
+	}
+	before := parse(t, "windows:\n"+line(a, "A1", "")+line(b, "B1", "")+freeze)
+	old := strings.TrimPrefix(freeze, "freezes:\n")
+	for _, c := range []struct{ name, doc, want, faults string }{
+		{"sound", line(a, "A2", "") + line(b, "B2", "") + freeze, "a A2, b B2, freeze old", ""},
+		{"another window's except no longer fits", line(a, "A2", ", except: [2026-01-05]") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze,
+			"a A1, b B2 ended, freeze old", `window "a": except[0]: "2026-01-05" is no day on which the window takes place by repeat`},
+		{"its own other field", line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}, mode: shut"), "b B1", `window "b": mode: must be`},
+		{"an unknown field of a window", line(a, "A2", ", colour: red") + line(b, "B2", ""), "a A1, b B2", `unknown field "colour"`},
+		{"twice", line(a, "A2", "") + line(b, "B2", "") + line(a, "A3", ""), "a A1, b B2", "is already used on line 2"},
+		{"new and faulty", line(b, "B2", "") + "  - {id: c, start: soon, duration: 1h}\n", "b B2", "must be a time such as"},
+		{"new and twice", line(b, "B2", "") + "  - {id: c, start: 2026-01-06T03:00:00Z, duration: 1h}\n  - {id: c, start: 2026-01-07T03:00:00Z, duration: 1h}\n", "b B2", "is already used"},
+		{"no id", line(b, "B2", "") + "  - {start: 2026-01-06T03:00:00Z, duration: 1h}\n", "b B2", "windows[1].id: is required"},
+		{"no map", line(b, "B2", "") + "  - 3\n", "b B2", "windows[1]: must be a map"},
+		{"a faulty freeze", line(a, "A2", "") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze + "  - {from: 2026-03-01, to: 2026-02-01, timezone: UTC}\n",
+			"a A2, b B2 ended, freeze old", "freezes[1].to: must be after from"},
+		{"a freeze of no window", line(b, "B2", "") + "freezes:\n  - {from: 2026-03-01, to: 2026-03-02, timezone: UTC, reason: new, windows: [x]}\n", "b B2, freeze old", `unknown window "x"`},
+		{"no freezes", line(b, "B2", "") + "freezes: 3\n", "b B2, freeze old", "freezes: must be a list"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s, faults, err := schedule.Update(before, "windows.yaml", []byte("windows:\n"+c.doc))
+			require.NoError(t, err)
+			require.Equal(t, c.want, plan(s))
+			if c.faults == "" {
+				require.Empty(t, faults)
+				return
+			}
+			require.ErrorContains(t, faults, c.faults)
+			_, err = schedule.Parse("windows.yaml", []byte("windows:\n"+c.doc))
+			require.Equal(t, faults, err, "Parse reports the same, all of it")
+			_, _, err = schedule.Update(nil, "windows.yaml", []byte("windows:\n"+c.doc))
+			require.Equal(t, faults, err, "there is nothing to keep")
+		})
+	}
+	for name, doc := range map[string]string{
+		"no document": "windows: [", "empty": "", "a list": "[]", "no windows": "freezes: []", "windows: no list": "windows: 3",
+		"an unknown field": "windows: []\nwindow: []", "allowShrink": "windows: []\nallowShrink: maybe",
+	} {
+		s, faults, err := schedule.Update(before, "windows.yaml", []byte(doc))
+		require.Error(t, err, name)
+		require.Nil(t, s, name)
+		require.Equal(t, faults, err, name)
+	}
+
+	// A definition that is kept obeys the freezes of the new document, unless they would leave
+	// nothing of it.
+	kept := func(freeze string) string {
+		s, faults, err := schedule.Update(before, "w", []byte("windows:\n"+line(a, "A2", ", mode: shut")+"freezes:\n"+freeze))
+		require.NoError(t, err)
+		require.Len(t, faults, 1)
+		require.Equal(t, "a A1", strings.Split(plan(s), ",")[0])
+		return what(s, instant(t, "2026-01-31T00:00:00Z"), instant(t, "2026-02-05T00:00:00Z"))
+	}
+	require.Equal(t, "31 03:00-04:00, 03 03:00-04:00, 04 03:00-04:00", kept(old))
+	require.Equal(t, "31 03:00-04:00, 01 03:00-04:00, 04 03:00-04:00", kept("  - {from: 2026-02-02, to: 2026-02-03, timezone: UTC}\n"))
+	require.Equal(t, "31 03:00-04:00, 03 03:00-04:00, 04 03:00-04:00", kept("  - {from: 2000-01-01, to: 9000-12-31T23:00:00Z, timezone: UTC}\n"), "as before")
+	require.Equal(t, "31 03:00-04:00, 03 03:00-04:00, 04 03:00-04:00", what(before, instant(t, "2026-01-31T00:00:00Z"), instant(t, "2026-02-05T00:00:00Z")), "what was in use is not changed")
+}
