@@ -61,7 +61,7 @@ func (g *Registry) answerChannels(r *request) *Refusal {
 
 // answerRecord answers with the record of a version.
 func (g *Registry) answerRecord(r *request) *Refusal {
-	rec, err := g.readRecord(r.Context(), r.at.file)
+	rec, err := g.readRecord(r.Context(), &r.at)
 	if err != nil {
 		return absent(err, r.at.module+"@"+r.at.version)
 	}

@@ -22,6 +22,9 @@ const (
 	maxLines     = 10_000 // of go.mod, each of which takes some kilobytes once it is parsed
 )
 
+// At most this many zips have their directories in memory at once.
+const maxChecks = 2
+
 // The contents of an upload that was found to be sound.
 type contents struct {
 	goMod    []byte

@@ -1,28 +1,35 @@
 package registry
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 )
 
 // A catalog reads and changes what a store holds, by the rules of a registry.
-type catalog struct{ store Store }
+type catalog struct {
+	store  Store
+	proven *proven // Nil means that every file is examined each time it is read.
+}
 
 // The files of a module besides those of the proxy protocol: versions that list does
-// not show, channels, and of a version why it is blocked, and its record.
+// not show, channels, and the record of a version. Earlier releases also wrote a file
+// ".blocked", which says what the record says.
 const (
 	listFile     = "list"
 	pseudoFile   = "pseudo"
 	channelsFile = "channels"
-	blockedEnd   = ".blocked"
 	recordEnd    = ".record"
 )
 
@@ -32,26 +39,101 @@ type versionInfo struct {
 	Time    time.Time
 }
 
-func (i versionInfo) encode() []byte {
-	data, _ := json.Marshal(i) // a text and a time can be written
-	return append(data, '\n')
+// list is the list that a version belongs in.
+func (t *target) list() string {
+	if module.IsPseudoVersion(t.version) {
+		return t.base + pseudoFile
+	}
+	return t.base + listFile
 }
 
-// readRecord reads the record of a version whose files begin with file. A version without a
-// zip has none.
-func (c catalog) readRecord(ctx context.Context, file string) (*Record, error) {
-	data, err := readSmall(ctx, c.store, file+recordEnd)
+// readJournal reads the journal of a version whose files begin with file.
+func (c catalog) readJournal(ctx context.Context, file string) (*journal, stamp, error) {
+	data, st, err := c.load(ctx, file+recordEnd)
 	if err != nil {
-		return nil, err
+		return nil, st, err
 	}
 	j, err := decodeJournal(data)
+	return j, st, err
+}
+
+// load reads a small file.
+func (c catalog) load(ctx context.Context, name string) ([]byte, stamp, error) {
+	f, err := c.store.Open(ctx, name)
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	data, err := readAll(f)
+	return data, stampOf(info), err
+}
+
+// stat gives the stamp of a file.
+func (c catalog) stat(ctx context.Context, name string) (stamp, error) {
+	if d, ok := c.store.(*dir); ok {
+		if st, err := d.stat(name); err == nil {
+			return st, nil
+		}
+	}
+	f, err := c.store.Open(ctx, name)
+	if err != nil {
+		return stamp{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return stamp{}, err
+	}
+	return stampOf(info), nil
+}
+
+func (c catalog) size(ctx context.Context, name string) (int64, error) {
+	st, err := c.stat(ctx, name)
+	return st.size, err
+}
+
+// acknowledged reports whether a version is published, for ever with the content that its
+// journal has: it is in the list, or was yanked or blocked after that. The publisher of any
+// other one never got an answer.
+func (c catalog) acknowledged(ctx context.Context, at *target, j *journal) (bool, error) {
+	if j.Sum == "" {
+		return false, nil
+	}
+	if len(j.Events) > 1 {
+		return true, nil
+	}
+	list, err := readSmall(ctx, c.store, at.list())
+	if errors.Is(err, fs.ErrNotExist) {
+		return j.Claim == nil, nil // the list is lost, unless this is the first version
+	}
+	if err != nil || isListed(list, at.version) {
+		return err == nil, err
+	}
+	if j.Claim != nil {
+		return false, nil
+	}
+	// Earlier releases wrote .info after the record, and had no claims.
+	return c.has(ctx, at.file+".info")
+}
+
+// errSuperseded ends a publisher that another one has taken for dead.
+var errSuperseded = errors.New("another publisher has taken over")
+
+// readRecord reads the record of a version. One that is not acknowledged has none.
+func (c catalog) readRecord(ctx context.Context, at *target) (*Record, error) {
+	j, _, err := c.readJournal(ctx, at.file)
 	if err != nil {
 		return nil, err
 	}
-	if j.Sum == "" {
-		return nil, &fs.PathError{Op: "read", Path: file + recordEnd, Err: fs.ErrNotExist}
+	acknowledged, err := c.acknowledged(ctx, at, j)
+	if err == nil && !acknowledged {
+		err = &fs.PathError{Op: "read", Path: at.file + recordEnd, Err: fs.ErrNotExist}
 	}
-	return &j.Record, nil
+	return &j.Record, err
 }
 
 // amend changes a record, unless edit says that there is nothing to change.
@@ -73,75 +155,95 @@ func (c catalog) amend(ctx context.Context, file string, edit func(*journal) (bo
 	})
 }
 
-// intend writes down who is about to publish which content, and why.
-func (c catalog) intend(ctx context.Context, file, sum string, e Event) error {
-	return c.amend(ctx, file, func(j *journal) (bool, error) { return j.intend(sum, e), nil })
-}
-
-// finish makes a version visible whose zip is in the store: its record, what the proxy
-// protocol derives from the zip, and last of all the list. It leaves alone what is
-// there already.
-func (c catalog) finish(ctx context.Context, at *target, content *contents) error {
-	var published time.Time
-	err := c.amend(ctx, at.file, func(j *journal) (changed bool, err error) {
-		published, changed = j.confirm(at.version, content.sum, content.goModSum)
-		return changed, nil
-	})
-	if err != nil {
-		return err
-	}
-	if module.IsPseudoVersion(at.version) {
-		if published, err = module.PseudoVersionTime(at.version); err != nil {
-			return err
-		}
-	}
-	for _, file := range []struct {
-		end  string
-		data []byte
-	}{
-		{".mod", content.goMod},
-		{".info", versionInfo{Version: at.version, Time: published.UTC().Truncate(time.Second)}.encode()}, // the last, for complete
-	} {
-		err := c.store.Create(ctx, at.file+file.end, bytes.NewReader(file.data))
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	return c.relist(ctx, at)
-}
-
 // relist makes the list agree with the record of a version. The record is read while
 // nobody else changes the list, so that of two changes of the record the later one is
-// what stays.
+// what stays. A list that is missing is made of all records.
 func (c catalog) relist(ctx context.Context, at *target) error {
-	name := listFile
-	if module.IsPseudoVersion(at.version) {
-		name = pseudoFile
+	if at.list() != at.base+listFile {
 		// The list is there all the same, because an empty list is not a missing module.
 		err := c.store.Update(ctx, at.base+listFile, func(old []byte) ([]byte, error) {
 			if old != nil {
 				return nil, nil
 			}
-			return []byte{}, nil
+			versions, err := c.listable(ctx, at.base, false)
+			return encodeList(versions), err
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return c.store.Update(ctx, at.base+name, func(old []byte) ([]byte, error) {
-		rec, err := c.readRecord(ctx, at.file)
+	return c.store.Update(ctx, at.list(), func(old []byte) ([]byte, error) {
+		j, _, err := c.readJournal(ctx, at.file)
 		if err != nil {
 			return nil, err
 		}
-		in := !rec.Yanked && !rec.Blocked
-		if in {
-			// A version whose publishing was cut off is listed once all of it is there.
-			if in, err = c.has(ctx, at.file+".info"); err != nil {
+		if j.Claim != nil && j.Claim.Sum != j.Sum {
+			return nil, errSuperseded
+		}
+		if old == nil {
+			versions, err := c.listable(ctx, at.base, module.IsPseudoVersion(at.version))
+			if err != nil {
 				return nil, err
 			}
+			old = encodeList(versions)
+			if with := listed(old, at.version, !j.Yanked && !j.Blocked); with != nil {
+				return with, nil
+			}
+			return old, nil
 		}
-		return listed(old, at.version, in), nil
+		return listed(old, at.version, !j.Yanked && !j.Blocked), nil
 	})
+}
+
+// listable gives the versions of a module, releases or pseudo-versions, that its list
+// should have, ascending. A store without Names has none.
+func (c catalog) listable(ctx context.Context, base string, pseudo bool) (versions []string, err error) {
+	for at, err := range c.targets(ctx, base) {
+		if err != nil {
+			return nil, err
+		}
+		if module.IsPseudoVersion(at.version) != pseudo {
+			continue
+		}
+		j, _, err := c.readJournal(ctx, at.file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if j.Sum != "" && j.Claim == nil && !j.Yanked && !j.Blocked {
+			versions = append(versions, at.version)
+		}
+	}
+	slices.SortFunc(versions, semver.Compare)
+	return versions, nil
+}
+
+// targets yields the versions of which there are files below a prefix of names, each once.
+func (c catalog) targets(ctx context.Context, prefix string) iter.Seq2[*target, error] {
+	return func(yield func(*target, error) bool) {
+		namer, ok := c.store.(Namer)
+		if !ok {
+			return
+		}
+		seen := map[string]bool{}
+		for name, err := range namer.Names(ctx, prefix) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			dot := strings.LastIndexByte(name, '.')
+			if dot < 0 || seen[name[:dot]] {
+				continue
+			}
+			seen[name[:dot]] = true
+			at, bad := route("/" + name[:dot] + ".zip")
+			if bad == nil && at.kind == kindZip && !yield(&at, nil) {
+				return
+			}
+		}
+	}
 }
 
 // has reports whether a file is in the store.
@@ -173,43 +275,12 @@ func (c catalog) latest(ctx context.Context, base string) (string, error) {
 	return "", fs.ErrNotExist
 }
 
-// blocked refuses a blocked version: one with a file that says why. Another file of the
-// version has been read before.
-func (c catalog) blocked(ctx context.Context, file, path, version string) *Refusal {
-	var reason []byte
-	var err error
-	if d, ok := c.store.(*dir); ok {
-		reason, err = d.beside(file + blockedEnd)
-	} else {
-		reason, err = readSmall(ctx, c.store, file+blockedEnd)
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil: // rather than to serve what might be blocked
-		return broken(err)
-	case len(reason) == 0:
-		return nil
-	}
-	return refuse(http.StatusForbidden, ruleBlocked, fmt.Sprintf("%s@%s is blocked: %s", path, version, reason))
-}
-
-// refused is blocked for those who have the record. Where that says more than the file,
-// the process that blocked the version has died in between.
-func (c catalog) refused(ctx context.Context, at *target, rec *Record) *Refusal {
-	p := c.blocked(ctx, at.file, at.module, at.version)
-	if p == nil && rec.Blocked {
-		p = refuse(http.StatusForbidden, ruleBlocked, at.module+"@"+at.version+" is blocked")
-	}
-	return p
-}
-
 // markVersion yanks or blocks a version, or takes that back. Asked for what is the case already
 // it writes nothing to the record, and sees to it that the files agree with it.
 func (c catalog) markVersion(ctx context.Context, at *target, set bool, by, reason string) (after *Record, err error) {
 	err = c.amend(ctx, at.file, func(j *journal) (changed bool, err error) {
-		if j.Sum == "" {
-			return false, fs.ErrNotExist
+		if acknowledged, err := c.acknowledged(ctx, at, j); err != nil || !acknowledged {
+			return false, cmp.Or(err, error(fs.ErrNotExist))
 		}
 		changed = j.mark(at.kind == kindBlock, set, by, reason)
 		after = &j.Record
@@ -217,24 +288,6 @@ func (c catalog) markVersion(ctx context.Context, at *target, set bool, by, reas
 	})
 	if err != nil {
 		return nil, err
-	}
-	if at.kind == kindBlock {
-		err = c.store.Update(ctx, at.file+blockedEnd, func(old []byte) ([]byte, error) {
-			rec, err := c.readRecord(ctx, at.file)
-			if err != nil {
-				return nil, err
-			}
-			switch {
-			case rec.Blocked:
-				return []byte(rec.blockedFor()), nil
-			case old == nil:
-				return nil, nil
-			}
-			return []byte{}, nil
-		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	return after, c.relist(ctx, at)
 }
@@ -263,7 +316,7 @@ func (c catalog) channel(ctx context.Context, at *target) (version string, err e
 // setChannel lets a channel stand for the target's version, or without one removes it.
 func (c catalog) setChannel(ctx context.Context, at *target, by, reason string) (after *Channel, err error) {
 	if at.version != "" {
-		rec, err := c.readRecord(ctx, at.file)
+		rec, err := c.readRecord(ctx, at)
 		if err != nil {
 			return nil, err
 		}

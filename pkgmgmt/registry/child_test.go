@@ -38,6 +38,8 @@ func child() {
 		publishForever(os.Args[1], os.Args[2])
 	case "serve":
 		serveUntilTold(os.Args[1])
+	case "die":
+		publishAndDie(os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	case "filelimit":
 		publishAtTheLimit(os.Args[1])
 	}
@@ -156,8 +158,8 @@ func TestKill(t *testing.T) {
 			require.True(t, is[version], "%s was acknowledged, and is not listed", version)
 		}
 
-		// What was cut off is finished by whoever publishes it again; other content is not
-		// taken for it.
+		// What was cut off is finished by whoever publishes it again, or replaced by other
+		// content, because nobody was told that it is published.
 		zips, err := filepath.Glob(filepath.Join(dir, "corp.example", "lib", "@v", "v1.0.*.zip"))
 		require.NoError(t, err)
 		for _, name := range zips {
@@ -167,7 +169,12 @@ func TestKill(t *testing.T) {
 			}
 			halfway++
 			if halfway%2 == 0 {
-				put(t, reg, http.StatusConflict, "corp.example/lib@"+version, lib(t, "corp.example/lib@"+version, "other"))
+				other := lib(t, "corp.example/lib@"+version, "other")
+				put(t, reg, http.StatusCreated, "corp.example/lib@"+version, other)
+				put(t, reg, http.StatusConflict, "corp.example/lib@"+version, numbered(version))
+				require.Equal(t, other, get(reg, "/corp.example/lib/@v/"+version+".zip").Body.Bytes())
+				checked[version], acknowledged[version] = true, true
+				continue
 			}
 			put(t, reg, http.StatusOK, "corp.example/lib@"+version, numbered(version))
 			checkWhole(t, reg, version)

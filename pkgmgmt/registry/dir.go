@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,13 +28,15 @@ import (
 // The tree is that of a module proxy, so that a static file server, or
 // GOPROXY=file://…, can read it, with nothing of what a registry refuses. A backup is a
 // snapshot of the file system, or a copy of each folder's list before its other files:
-// a list that is copied later may name what the copy has not got. What a crash has left below ".tmp" is removed when the next process
-// begins to write, or a day later where there is no flock(2).
+// a list that is copied later may name what the copy has not got. What a crash has left
+// below ".tmp" is removed when the next process begins to write, or a day later where there
+// is no flock(2).
 //
 // A file is written under another name, synced, and linked or renamed into place, and
-// then its folder is synced. As long as the folder itself is missing every file is an
-// error and not a missing file: that a disk is not mounted must not make the go command
-// ask for private modules elsewhere.
+// then its folder is synced. A folder that was never there is an empty registry. One that
+// vanishes while the process runs, or whose parent is missing, makes every file an error and
+// not a missing file: a disk that is not mounted must not make the go command ask for
+// private modules elsewhere. Dir is a [Namer] and a [Replacer].
 func Dir(path string) Store {
 	path = filepath.Clean(path)
 	return &dir{root: path, tmp: filepath.Join(path, ".tmp")}
@@ -39,6 +44,7 @@ func Dir(path string) Store {
 
 type dir struct {
 	root, tmp string
+	used      atomic.Bool // the root was there
 	sweep     sync.Once
 	durable   sync.Map // of folders whose names are known to survive a crash
 }
@@ -66,26 +72,49 @@ func (d *dir) Open(_ context.Context, name string) (File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|atomicfile.NonBlock, 0)
 	switch {
 	case err == nil:
+		if !d.used.Load() {
+			d.used.Store(true)
+		}
 		return f, nil
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		err = &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	if _, rootErr := os.Stat(d.root); rootErr != nil {
-		return nil, fmt.Errorf("the registry's folder: %v", rootErr) // not %w: nothing is known to be missing
+	if missing := d.missing(); missing != nil {
+		return nil, missing
 	}
 	return nil, err
 }
 
-// beside reads a small file of a version of which another file has just been read: what
-// is missing then is missing, and the root is not looked at.
-func (d *dir) beside(name string) ([]byte, error) {
-	path, err := d.path("open", name)
-	if err != nil {
-		return nil, err
+// missing is an error if the root has vanished. A root that was never there is an empty
+// registry, unless its parent is missing as well.
+func (d *dir) missing() error {
+	_, err := os.Stat(d.root)
+	if err == nil {
+		d.used.Store(true)
+		return nil
 	}
-	return os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !d.used.Load() {
+		_, err = os.Stat(filepath.Dir(d.root))
+	}
+	if err != nil {
+		return fmt.Errorf("the registry's folder: %v", err) // not %w: nothing is known to be missing
+	}
+	return nil
+}
+
+// stat gives the stamp of a file.
+func (d *dir) stat(name string) (stamp, error) {
+	path, err := d.path("stat", name)
+	if err != nil {
+		return stamp{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}, err
+	}
+	return stampOf(info), nil
 }
 
 func (d *dir) Create(_ context.Context, name string, content io.Reader) error {
@@ -96,18 +125,12 @@ func (d *dir) Create(_ context.Context, name string, content io.Reader) error {
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
-	source, own := d.own(content)
-	if !own {
-		if source, err = d.temp(); err != nil {
-			return err
-		}
-		defer discard(source)
-		if _, err := io.Copy(source, content); err != nil {
-			return err
-		}
-	}
-	if err := source.Sync(); err != nil {
+	source, err := d.copied(content)
+	if err != nil {
 		return err
+	}
+	if source != content {
+		defer discard(source)
 	}
 	if err := d.folder(filepath.Dir(path)); err != nil {
 		return err
@@ -116,6 +139,95 @@ func (d *dir) Create(_ context.Context, name string, content io.Reader) error {
 		return err
 	}
 	return atomicfile.SyncFolder(filepath.Dir(path))
+}
+
+func (d *dir) Replace(ctx context.Context, name string, content io.Reader, check func() error) error {
+	path, err := d.path("replace", name)
+	if err != nil {
+		return err
+	}
+	source, err := d.copied(content)
+	if err != nil {
+		return err
+	}
+	if source != content {
+		defer discard(source)
+	}
+	unlock, err := d.lockFolder(ctx, filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := check(); err != nil {
+		return err
+	}
+	return d.rename(source, path)
+}
+
+func (d *dir) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		root := path.Dir(prefix + "x") // no name begins with a part of a folder's name here
+		err := filepath.WalkDir(filepath.Join(d.root, filepath.FromSlash(root)), func(name string, e fs.DirEntry, err error) error {
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case errors.Is(err, fs.ErrNotExist):
+				return d.missing()
+			case err != nil:
+				return err
+			case e.IsDir() && name == d.tmp:
+				return fs.SkipDir
+			case !e.Type().IsRegular() || e.Name() == ".lock":
+				return nil
+			}
+			rel, err := filepath.Rel(d.root, name)
+			if rel = filepath.ToSlash(rel); err != nil || !strings.HasPrefix(rel, prefix) {
+				return err
+			}
+			if !yield(rel, nil) {
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if err != nil {
+			yield("", err)
+		}
+	}
+}
+
+// copied is content as a temporary file on the folder's disk: itself, or a copy.
+func (d *dir) copied(content io.Reader) (*os.File, error) {
+	if f, own := d.own(content); own {
+		return f, f.Sync()
+	}
+	f, err := d.temp()
+	if err != nil {
+		return nil, err
+	}
+	if _, err = io.Copy(f, content); err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		discard(f)
+		return nil, err
+	}
+	return f, nil
+}
+
+// rename gives a temporary file its name.
+func (d *dir) rename(f *os.File, path string) error {
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return atomicfile.SyncFolder(filepath.Dir(path))
+}
+
+// lockFolder makes a folder, and waits for its lock.
+func (d *dir) lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
+	if err := d.folder(folder); err != nil {
+		return nil, err
+	}
+	return lock(ctx, filepath.Join(folder, ".lock"))
 }
 
 // own says whether content is an untouched temporary file of this folder, which can
@@ -134,11 +246,7 @@ func (d *dir) Update(ctx context.Context, name string, edit func([]byte) ([]byte
 	if err != nil {
 		return err
 	}
-	folder := filepath.Dir(path)
-	if err := d.folder(folder); err != nil {
-		return err
-	}
-	unlock, err := lock(ctx, filepath.Join(folder, ".lock"))
+	unlock, err := d.lockFolder(ctx, filepath.Dir(path))
 	if err != nil {
 		return err
 	}
@@ -157,21 +265,12 @@ func (d *dir) Update(ctx context.Context, name string, edit func([]byte) ([]byte
 	if err != nil || content == nil || old != nil && bytes.Equal(old, content) {
 		return err
 	}
-	f, err := d.temp()
+	f, err := d.copied(bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
 	defer discard(f)
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return atomicfile.SyncFolder(folder)
+	return d.rename(f, path)
 }
 
 // temp makes a temporary file on the folder's disk.
@@ -182,7 +281,7 @@ func (d *dir) temp() (*os.File, error) {
 	d.sweep.Do(d.removeStale)
 	f, err := createTemp(d.tmp)
 	if err == nil {
-		claim(f)
+		hold(f)
 	}
 	return f, err
 }

@@ -67,14 +67,24 @@
 //	channel        409, 422  no such name can be, or what it is to stand for is yanked or blocked
 //	reason         422       a reason is required
 //	not-found      404, 405  there is nothing here
-//	store          500, 507  the store has failed, or has no room
+//	store          500, 503, 507  the store has failed, is damaged, or has no room
 //
 // Those who read modules get the same as plain text, which the go command prints.
 //
-// A version is visible when the answer comes, and from then on for ever the same. It is
-// decided by one atomic step, the creation of its zip, so that of several publishers one
-// wins. If a publisher, or the registry, dies after that step and before the answer, the
-// version has that content; publishing it again, as one would, makes it visible.
+// A version is published when it is in the list; the answer comes after that. From then on
+// it has this content for ever. Of several publishers at a time one wins. A version whose
+// publisher died before, or got an error, is not served. The same content finishes it, and
+// other content replaces it; a publisher waits two seconds before it takes another one for
+// dead.
+//
+// # Damage
+//
+// What is served is compared with what was published: the size of a zip, go.mod and .info at
+// each change of the files, and the sum of a zip once for each size and modification time. A
+// published version that is incomplete or changed is answered with 500 and never with 404,
+// at which the go command would ask others. The same holds for a module whose list is lost.
+// Publishing the identical zip mends all files of a version. [Registry.Verify] reads all
+// that is in the store, reports what is wrong, and mends what it can derive from the rest.
 //
 // # Channels, yank and block
 //

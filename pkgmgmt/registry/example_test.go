@@ -326,3 +326,46 @@ func ExampleRegistry_ServeHTTP() {
 	// 200 OK
 	// 200 OK
 }
+
+// A disk has lost files. What can be derived from the rest is put in order; the zip has to
+// be published again.
+func ExampleRegistry_Verify() {
+	dir, err := os.MkdirTemp("", "modules-")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	reg, err := registry.New(registry.Dir(dir), &registry.Options{Private: []string{"corp.example"}, Authorize: anyone, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server := httptest.NewServer(reg)
+	defer server.Close()
+	client := &registry.Client{URL: server.URL}
+	module := folder("go.mod", "module corp.example/lib\n", "lib.go", "package lib\n")
+	defer os.RemoveAll(module)
+	for _, version := range []string{"v1.0.0", "v1.1.0"} {
+		if _, err := client.Publish(context.Background(), module, version, nil); err != nil {
+			fmt.Println(err)
+		}
+	}
+	for _, lost := range []string{"v1.0.0.mod", "v1.1.0.zip"} {
+		if err := os.Remove(filepath.Join(dir, "corp.example", "lib", "@v", lost)); err != nil {
+			fmt.Println(err)
+		}
+	}
+	for finding := range reg.Verify(context.Background(), true) {
+		fmt.Println(finding)
+	}
+	published, err := client.Publish(context.Background(), module, "v1.1.0", nil)
+	fmt.Println(published.New, err)
+	for finding := range reg.Verify(context.Background(), true) {
+		fmt.Println(finding)
+	}
+	// Output:
+	// corp.example/lib@v1.0.0: its .mod is lost (mended)
+	// corp.example/lib@v1.1.0: its .zip is lost
+	// false <nil>
+}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -22,12 +23,31 @@ func listed(list []byte, version string, in bool) []byte {
 		}
 		return nil
 	}
-	var b strings.Builder
+	return encodeList(versions)
+}
+
+func encodeList(versions []string) []byte {
+	var b bytes.Buffer
 	for _, v := range versions {
 		b.WriteString(v)
 		b.WriteByte('\n')
 	}
-	return []byte(b.String())
+	return append([]byte{}, b.Bytes()...)
+}
+
+// isListed reports whether a list has a version.
+func isListed(list []byte, version string) bool {
+	for {
+		at := bytes.Index(list, []byte(version))
+		if at < 0 {
+			return false
+		}
+		end := at + len(version)
+		if (at == 0 || list[at-1] == '\n') && (end == len(list) || list[end] == '\n') {
+			return true
+		}
+		list = list[end:]
+	}
 }
 
 // highest is the highest release of an ascending list, or the highest version if there

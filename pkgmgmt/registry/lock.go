@@ -43,8 +43,8 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-// claim says that a temporary file has an owner, as long as it is open.
-func claim(f *os.File) { _, _ = atomicfile.Try(f, atomicfile.Exclusive) }
+// hold says that a temporary file has an owner, as long as it is open.
+func hold(f *os.File) { _, _ = atomicfile.Try(f, atomicfile.Exclusive) }
 
 // abandoned says whether a file has no owner. Without flock(2) nobody can tell.
 func abandoned(path string) bool {

@@ -148,6 +148,11 @@ func (t *target) setVersion(escaped string) *Refusal {
 	if err := module.Check(t.module, version); err != nil {
 		return refuse(http.StatusUnprocessableEntity, ruleMajor, err.Error())
 	}
+	if module.IsPseudoVersion(version) {
+		if _, err := module.PseudoVersionTime(version); err != nil {
+			return refuse(http.StatusUnprocessableEntity, ruleVersion, err.Error())
+		}
+	}
 	t.version = version
 	t.file = t.base + escaped
 	return nil

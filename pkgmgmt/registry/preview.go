@@ -17,13 +17,15 @@ import (
 
 // preview is a reader of the registry with a version that is not published yet.
 func (g *reader) preview(at *target, c *contents, zip string) http.Handler {
-	record, _ := json.Marshal(Record{Version: at.version, Sum: c.sum, GoModSum: c.goModSum}) // all of which can be written
+	var j journal
+	j.confirm(at.version, c, 0)
+	record, _ := json.Marshal(j) // all of which can be written
+	info, _ := at.info(now())    // route has seen to it that this is a version
 	with := &reader{
-		catalog: catalog{&overlay{Store: g.store, at: *at, zip: zip, files: map[string][]byte{
-			at.file + ".mod":     c.goMod,
-			at.file + ".info":    versionInfo{Version: at.version, Time: now()}.encode(),
-			at.file + recordEnd:  record,
-			at.file + blockedEnd: nil,
+		catalog: catalog{store: &overlay{Store: g.store, at: *at, zip: zip, files: map[string][]byte{
+			at.file + ".mod":    c.goMod,
+			at.file + ".info":   info,
+			at.file + recordEnd: record,
 		}}},
 		prefixes: g.prefixes,
 		cached:   fresh,

@@ -28,12 +28,7 @@ type Published struct {
 	Judgement *Judgement `json:",omitempty"`
 }
 
-// publish takes a version.
-//
-// What decides is the creation of the zip, which succeeds once: from then on the
-// version has this content and no other, whether or not its publisher lives to see
-// it. All that follows is derived from the zip, and can be done twice. Whoever uploads the
-// version again, with whatever content, first finishes what was begun.
+// publish takes a version: commit says how.
 func (g *Registry) publish(r *request) *Refusal {
 	ctx, at := r.Context(), &r.at
 	m := module.Version{Path: at.module, Version: at.version}
@@ -69,44 +64,45 @@ func (g *Registry) publish(r *request) *Refusal {
 		return broken(err)
 	}
 
-	if p, done := g.settle(r, c); done {
+	event := Event{What: "published", By: r.who, Time: now()}
+	switch e, p, done := g.settle(r, c, f); {
+	case done:
 		return p
-	}
-	event := Event{What: "published", By: r.who}
-	if g.opts.Gate != nil {
+	case e != nil:
+		event = *e // of a publisher that has died, and that the gate let through
+	case g.opts.Gate != nil:
 		judgement, p := g.judge(r, c, f.Name(), override)
 		if p != nil {
 			return p
 		}
-		event.Judgement = judgement
+		event.Judgement, event.Time = judgement, now()
 		if judgement.Verdict != VerdictPass {
 			event.Reason = override
 		}
 	}
-	event.Time = now()
-	if err := g.intend(ctx, at.file, c.sum, event); err != nil {
-		return broken(err)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return broken(err)
-	}
-	err = g.store.Create(ctx, at.file+".zip", f)
-	if errors.Is(err, fs.ErrExist) {
-		if p, done := g.settle(r, c); done {
-			return p
+	for range 3 {
+		settled, existed, err := g.commit(ctx, at, c, f, event)
+		switch {
+		case errors.Is(err, errSuperseded):
+			continue
+		case err != nil:
+			return broken(err)
+		case settled:
+			if _, p, done := g.settle(r, c, f); done {
+				return p
+			}
+			continue
+		case existed:
+			g.stats.identical.Add(1)
+			return r.answerPublished(http.StatusOK, c, nil)
 		}
+		if event.Reason != "" {
+			g.stats.overridden.Add(1)
+		}
+		g.stats.published.Add(1)
+		return r.answerPublished(http.StatusCreated, c, event.Judgement)
 	}
-	if err == nil {
-		err = g.finish(ctx, at, c)
-	}
-	if err != nil {
-		return broken(err)
-	}
-	if event.Reason != "" {
-		g.stats.overridden.Add(1)
-	}
-	g.stats.published.Add(1)
-	return r.answerPublished(http.StatusCreated, c, event.Judgement)
+	return refuse(http.StatusServiceUnavailable, ruleUpload, "others publish this version at the same time")
 }
 
 func (r *request) answerPublished(status int, c *contents, judgement *Judgement) *Refusal {
@@ -216,60 +212,37 @@ func (g *Registry) judge(r *request, c *contents, zip, override string) (*Judgem
 	return nil, p
 }
 
-// settle answers an upload of a version that there is already, after it has finished
-// the publishing of that; done is false when there is none.
-func (g *Registry) settle(r *request, c *contents) (p *Refusal, done bool) {
-	rec, err := g.complete(r.Context(), &r.at, c)
+// settle answers an upload of a version that is acknowledged, after it has mended what is
+// damaged of that if the upload has the same content. Otherwise done is false, and the event
+// is that of an earlier publisher of this content, or nil.
+func (g *Registry) settle(r *request, c *contents, f *os.File) (e *Event, p *Refusal, done bool) {
+	ctx, at := r.Context(), &r.at
+	j, _, err := g.readJournal(ctx, at.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		j, err = g.lostJournal(ctx, at, c)
+	}
+	if err != nil {
+		return nil, broken(err), true
+	}
+	acknowledged, err := g.acknowledged(ctx, at, j)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, false
 	case err != nil:
-		return broken(err), true
-	case rec.Sum != c.sum:
-		return refuse(http.StatusConflict, ruleImmutable, fmt.Sprintf(
-			"%s@%s is published with the sum %s, and what never changes cannot be published with the sum %s: take the next version", r.at.module, r.at.version, rec.Sum, c.sum)), true
-	case rec.Blocked:
-		return g.refused(r.Context(), &r.at, rec), true
+		return nil, broken(err), true
+	case !acknowledged:
+		if event, known := j.intended(c.sum); known {
+			return &event, nil, false
+		}
+		return nil, nil, false
+	case j.Sum != c.sum:
+		return nil, refuse(http.StatusConflict, ruleImmutable, fmt.Sprintf(
+			"%s@%s is published with the sum %s, and what never changes cannot be published with the sum %s: take the next version", at.module, at.version, j.Sum, c.sum)), true
+	}
+	if err := g.mend(ctx, at, j, c, f); err != nil {
+		return nil, broken(err), true
+	}
+	if j.Blocked {
+		return nil, blocked(at, proof{blocked: j.blockedFor()}), true
 	}
 	g.stats.identical.Add(1)
-	return r.answerPublished(http.StatusOK, c, nil), true
-}
-
-// complete gives the record of a version whose zip is in the store, and sees to it that
-// all else is there as well. c is the upload, perhaps of the same content.
-func (g *Registry) complete(ctx context.Context, at *target, c *contents) (*Record, error) {
-	rec, err := g.readRecord(ctx, at.file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if rec == nil || rec.Sum != c.sum {
-		if there, err := g.has(ctx, at.file+".info"); rec != nil && there && err == nil {
-			return rec, g.relist(ctx, at)
-		}
-		if c, err = g.stored(ctx, at); err != nil {
-			return nil, err
-		}
-	}
-	if err := g.finish(ctx, at, c); err != nil {
-		return nil, err
-	}
-	return g.readRecord(ctx, at.file)
-}
-
-// stored inspects a zip that is in the store, and has no record yet.
-func (g *Registry) stored(ctx context.Context, at *target) (*contents, error) {
-	zip, err := g.store.Open(ctx, at.file+".zip")
-	if err != nil {
-		return nil, err
-	}
-	defer zip.Close()
-	f, err := g.temp()
-	if err != nil {
-		return nil, err
-	}
-	defer discard(f)
-	if _, err := io.Copy(f, zip); err != nil {
-		return nil, err
-	}
-	return g.check(ctx, module.Version{Path: at.module, Version: at.version}, f)
+	return nil, r.answerPublished(http.StatusOK, c, nil), true
 }

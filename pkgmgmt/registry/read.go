@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -43,79 +44,109 @@ func (g *reader) answerFile(r *request) *Refusal {
 	case kindList:
 		data, err := readSmall(ctx, g.store, at.base+listFile)
 		if err != nil {
-			return absent(err, at.module)
+			return g.withoutList(ctx, at, err)
 		}
 		return send(r, data, textType, fresh)
 	case kindLatest:
 		if version, err = g.latest(ctx, at.base); err != nil {
-			return absent(err, at.module)
+			return g.withoutList(ctx, at, err)
 		}
-		return g.sendInfo(r, version)
+		return g.answerInfo(r, version)
 	case kindChannel:
 		if version, err = g.channel(ctx, at); err != nil {
 			return absent(err, at.module+"@"+at.channel)
 		}
-		return g.sendInfo(r, version)
-	case kindZip:
-		return g.sendZip(r)
+		return g.answerInfo(r, version)
+	case kindInfo:
+		return g.answerInfo(r, "")
+	case kindMod:
+		data, _, err := g.small(ctx, at, ".mod") // of a blocked version, too, as the package comment says
+		if err != nil {
+			return absent(err, at.module+"@"+at.version)
+		}
+		return send(r, data, textType, g.cached)
 	}
-	end, contentType := ".info", jsonType
-	if at.kind == kindMod {
-		end, contentType = ".mod", textType
+	return g.answerZip(r)
+}
+
+// withoutList is the answer for a module whose list cannot be read: it may be lost.
+func (g *reader) withoutList(ctx context.Context, at *target, err error) *Refusal {
+	if errors.Is(err, fs.ErrNotExist) {
+		for _, pseudo := range []bool{false, true} {
+			versions, err := g.listable(ctx, at.base, pseudo)
+			if err != nil {
+				return broken(err)
+			}
+			if has, err := g.has(ctx, at.base+listFile); len(versions) > 0 && !has && err == nil {
+				return &Refusal{
+					Status: http.StatusInternalServerError, Rule: ruleStore, Detail: "the list of " + at.module + " is lost in this registry; publishing any version again mends it",
+					cause: errors.New(at.base + listFile + " is lost"),
+				}
+			}
+		}
 	}
-	data, err := readSmall(ctx, g.store, at.file+end)
+	return absent(err, at.module)
+}
+
+// answerInfo answers with the .info of the target, or of a version under another name.
+func (g *reader) answerInfo(r *request, version string) *Refusal {
+	at, cache := &r.at, g.cached
+	if version != "" {
+		escaped, err := module.EscapeVersion(version)
+		if err != nil {
+			return broken(err)
+		}
+		at.version, at.file, cache = version, at.base+escaped, fresh
+	}
+	data, pr, err := g.small(r.Context(), at, ".info")
 	if err != nil {
 		return absent(err, at.module+"@"+at.version)
 	}
-	if at.kind == kindInfo { // and not for go.mod, as the package comment says
-		if p := g.blocked(ctx, at.file, at.module, at.version); p != nil {
-			return p
-		}
+	if pr.blocked != "" {
+		return blocked(at, pr)
 	}
-	return send(r, data, contentType, g.cached)
+	return send(r, data, jsonType, cache)
 }
 
-// sendInfo answers with the .info of a version under another name.
-func (g *reader) sendInfo(r *request, version string) *Refusal {
-	escaped, err := module.EscapeVersion(version)
-	if err != nil {
-		return broken(err)
-	}
-	r.at.version = version
-	data, err := readSmall(r.Context(), g.store, r.at.base+escaped+".info")
-	if err != nil {
-		return absent(err, r.at.module+"@"+version)
-	}
-	if p := g.blocked(r.Context(), r.at.base+escaped, r.at.module, version); p != nil {
-		return p
-	}
-	return send(r, data, jsonType, fresh)
-}
-
-// sendZip answers with a zip, whose tag is its h1: sum.
-func (g *reader) sendZip(r *request) *Refusal {
+// answerZip answers with a zip, whose tag is its h1: sum.
+func (g *reader) answerZip(r *request) *Refusal {
 	ctx, at := r.Context(), &r.at
 	f, err := g.store.Open(ctx, at.file+".zip")
 	if err != nil {
+		if _, failed := g.prove(ctx, at); failed != nil {
+			err = failed
+		}
 		return absent(err, at.module+"@"+at.version)
 	}
 	defer f.Close()
-	rec, err := g.readRecord(ctx, at.file)
+	info, err := f.Stat()
 	if err != nil {
-		// A zip without its record is one that is just being published, or whose publishing
-		// was cut off: it will be visible once the record is there.
-		return absent(err, at.module+"@"+at.version)
+		return broken(err)
 	}
-	if p := g.refused(ctx, at, rec); p != nil {
-		return p
+	pr, ok := g.proven.get(at.file)
+	if st := stampOf(info); !ok || !pr.summed || pr.zip != st || !g.holds(ctx, at, pr, ".zip") {
+		if pr, err = g.proveZip(ctx, at); err != nil {
+			return absent(err, at.module+"@"+at.version)
+		}
+		if pr.zip != st && g.proven != nil {
+			return refuse(http.StatusServiceUnavailable, ruleStore, at.module+"@"+at.version+" is being mended")
+		}
+	}
+	if pr.blocked != "" {
+		return blocked(at, pr)
 	}
 	h := r.w.Header()
-	h["Etag"] = []string{`"` + rec.Sum + `"`}
+	h["Etag"] = []string{`"` + pr.sum + `"`}
 	h["Content-Type"] = []string{zipType}
 	h["Cache-Control"] = []string{g.cached}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	http.ServeContent(r.w, r.Request, "", time.Time{}, f)
 	return nil
+}
+
+// blocked refuses a blocked version.
+func blocked(at *target, pr proof) *Refusal {
+	return refuse(http.StatusForbidden, ruleBlocked, at.module+"@"+at.version+" is blocked: "+pr.blocked)
 }
 
 // absent is the answer to an error of the store, most often that there is no such

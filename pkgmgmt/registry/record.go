@@ -9,8 +9,9 @@ import (
 // A Record is what a registry knows of a version besides its files.
 type Record struct {
 	Version  string  `json:"version"`
-	Sum      string  `json:"sum"`      // of the zip, as go.sum has it: "h1:…"
-	GoModSum string  `json:"goModSum"` // of go.mod, as go.sum has it
+	Sum      string  `json:"sum"`            // of the zip, as go.sum has it: "h1:…"
+	GoModSum string  `json:"goModSum"`       // of go.mod, as go.sum has it
+	Size     int64   `json:"size,omitempty"` // of the zip, in bytes. Zero means that it is not known
 	Yanked   bool    `json:"yanked"`
 	Blocked  bool    `json:"blocked"`
 	Events   []Event `json:"events"` // the oldest first
@@ -38,6 +39,15 @@ type journal struct {
 	// Intended are the events of those who are about to publish, by the sum of the zip.
 	// One of them will have been the first, and the others are forgotten then.
 	Intended map[string]Event `json:"intended,omitempty"`
+	// Claim is that of a publisher that has not finished. While it is there, the version is
+	// acknowledged only if the list has it.
+	Claim *claim `json:"claim,omitempty"`
+}
+
+// A claim says which content the files of a version are about to have.
+type claim struct {
+	Sum  string    `json:"sum"` // of the zip
+	Time time.Time `json:"time"`
 }
 
 // maxIntended bounds the publishers of one version that are remembered: those that
@@ -55,32 +65,33 @@ func decodeJournal(data []byte) (*journal, error) {
 	return j, nil
 }
 
-// intend notes who is about to publish which content, unless it is published already.
-func (j *journal) intend(sum string, e Event) (changed bool) {
-	if j.Sum != "" {
-		return false // someone else was faster
-	}
+// intend notes who is about to publish which content.
+func (j *journal) intend(sum string, e Event) {
 	if j.Intended == nil || len(j.Intended) >= maxIntended {
 		j.Intended = map[string]Event{}
 	}
 	j.Intended[sum] = e
-	return true
 }
 
-// confirm notes that the zip of a version is in the store. It gives the time of publishing.
-func (j *journal) confirm(version, sum, goModSum string) (published time.Time, changed bool) {
-	if j.Sum != "" {
-		if len(j.Events) > 0 {
-			published = j.Events[0].Time
-		}
-		return published, false
+// intended is the event of a publisher of that content that has not finished.
+func (j *journal) intended(sum string) (e Event, known bool) {
+	if e, known = j.Intended[sum]; !known && j.Sum == sum && len(j.Events) > 0 {
+		return j.Events[0], true
 	}
-	e, known := j.Intended[sum]
+	return e, known
+}
+
+// confirm notes that the files of a version are in the store. The claim stays until the
+// list has the version.
+func (j *journal) confirm(version string, c *contents, size int64) {
+	e, known := j.intended(c.sum)
 	if !known {
 		e = Event{Time: now(), What: "published"}
 	}
-	*j = journal{Record: Record{Version: version, Sum: sum, GoModSum: goModSum, Events: []Event{e}}}
-	return e.Time, true
+	*j = journal{
+		Record: Record{Version: version, Sum: c.sum, GoModSum: c.goModSum, Size: size, Events: []Event{e}},
+		Claim:  &claim{Sum: c.sum, Time: now()},
+	}
 }
 
 // mark yanks or blocks, or takes that back.

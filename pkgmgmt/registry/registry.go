@@ -78,9 +78,6 @@ type Registry struct {
 	stats   counters
 }
 
-// At most this many zips have their directories in memory at once.
-const maxChecks = 2
-
 // New gives a registry. It does no I/O. The errors are a nil store, no private prefix
 // or one that is no module path, a Public that is no http or https URL, and negative bounds.
 func New(store Store, opts *Options) (*Registry, error) {
@@ -88,7 +85,7 @@ func New(store Store, opts *Options) (*Registry, error) {
 		opts = &Options{}
 	}
 	g := &Registry{opts: *opts, log: opts.Logger}
-	g.reader = reader{catalog: catalog{store}, prefixes: slices.Clone(opts.Private), cached: "public, max-age=31536000, immutable"}
+	g.reader = reader{catalog: catalog{store: store, proven: newProven()}, prefixes: slices.Clone(opts.Private), cached: "public, max-age=31536000, immutable"}
 	var errs []error
 	if store == nil {
 		errs = append(errs, errors.New("there is no store"))

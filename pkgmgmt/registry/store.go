@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 )
 
 // A Store keeps a registry's files. [Dir] is one; package storetest has the tests that
@@ -35,8 +36,27 @@ type Store interface {
 	// such file, and returns what to write in its place; nil leaves everything as it
 	// is. No other Update of that name comes between, in any process: a store either
 	// keeps others out, or sees that the content has changed meanwhile and calls edit
-	// again. edit may call Open, and nothing else of the store. Its error is Update's.
+	// again. edit may call Open and Names, and nothing else of the store. Its error is
+	// Update's.
 	Update(ctx context.Context, name string, edit func(old []byte) ([]byte, error)) error
+}
+
+// A Namer is a [Store] that can list its files. With it a registry finds a list that was
+// lost, and [Registry.Verify] has something to walk.
+type Namer interface {
+	// Names yields the names of all files that begin with a prefix, in any order. Files
+	// that are written or removed meanwhile may be among them. After an error it ends.
+	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
+}
+
+// A Replacer is a [Store] that can replace a large file. Without it a registry replaces
+// zips up to 16 MiB by Update.
+type Replacer interface {
+	// Replace writes a file as Create does, also in the place of one that exists, unless
+	// check returns an error, which is then Replace's. No Update or Replace of that name
+	// comes between check and the write. check may call Open, and nothing else of the
+	// store, and may be called again, as edit of Update.
+	Replace(ctx context.Context, name string, content io.Reader, check func() error) error
 }
 
 // A File is an open file of a [Store]. Stat tells its size, and when it was written.
@@ -76,3 +96,8 @@ func readAll(f File) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// A stamp tells whether a file has changed.
+type stamp struct{ size, modified int64 }
+
+func stampOf(info fs.FileInfo) stamp { return stamp{info.Size(), info.ModTime().UnixNano()} }

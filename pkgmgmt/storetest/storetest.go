@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,6 +42,9 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 		"an update may open files":            nested,
 		"names are kept apart":                names,
 		"many readers while there are writes": readers,
+		"a file is replaced":                  replaced,
+		"no replace comes between":            replacedOnce,
+		"names are listed":                    listed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := open(t)
@@ -313,4 +317,115 @@ func readers(t *testing.T, store registry.Store) {
 	}
 	close(done)
 	wg.Wait()
+}
+
+// replaced tests a [registry.Replacer]; others pass.
+func replaced(t *testing.T, store registry.Store) {
+	r, ok := store.(registry.Replacer)
+	if !ok {
+		return
+	}
+	never := errors.New("never")
+	replace := func(text string, check func() error) error {
+		return r.Replace(t.Context(), name, strings.NewReader(text), check)
+	}
+	if err := replace("x", func() error { return never }); !errors.Is(err, never) {
+		t.Fatalf("Replace gives %v, want the error of check", err)
+	}
+	expectMissing(t, store, name)
+	if err := replace("first", func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, store, name, "first")
+	f, err := store.Open(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := replace("second", func() error {
+		_, err := content(t.Context(), store, name) // which may be opened meanwhile
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := io.ReadAll(f); err != nil || string(data) != "first" {
+		t.Fatalf("an open file has become %q, %v", data, err)
+	}
+	expect(t, store, name, "second")
+	failure := errors.New("the upload has ended")
+	if err := r.Replace(t.Context(), name, io.MultiReader(strings.NewReader("half"), iotest.ErrReader(failure)), func() error { return nil }); !errors.Is(err, failure) {
+		t.Fatalf("Replace gives %v, want the error of content", err)
+	}
+	expect(t, store, name, "second")
+}
+
+// replacedOnce has many replace a file at a time, each unless another one was there before.
+// One succeeds.
+func replacedOnce(t *testing.T, store registry.Store) {
+	r, ok := store.(registry.Replacer)
+	if !ok {
+		return
+	}
+	create(t, store, name, "first")
+	late := errors.New("late")
+	var done sync.WaitGroup
+	var won atomic.Int64
+	var winner atomic.Value
+	for i := range 8 {
+		done.Go(func() {
+			text := strconv.Itoa(i)
+			err := r.Replace(t.Context(), name, strings.NewReader(text), func() error {
+				if now, err := content(t.Context(), store, name); err != nil || now != "first" {
+					return errors.Join(late, err)
+				}
+				return nil
+			})
+			if err == nil {
+				won.Add(1)
+				winner.Store(text)
+			}
+		})
+		done.Go(func() {
+			_ = store.Update(t.Context(), name, func(old []byte) ([]byte, error) { return nil, nil })
+		})
+	}
+	done.Wait()
+	if won.Load() != 1 {
+		t.Fatalf("%d have replaced the first content, want one", won.Load())
+	}
+	expect(t, store, name, winner.Load().(string))
+}
+
+// listed tests a [registry.Namer]; others pass.
+func listed(t *testing.T, store registry.Store) {
+	n, ok := store.(registry.Namer)
+	if !ok {
+		return
+	}
+	for _, name := range []string{name, "corp.example/lib/@v/list", "corp.example/lib/v2/@v/list", "corp.example/library/@v/list"} {
+		create(t, store, name, "x")
+	}
+	for prefix, want := range map[string][]string{
+		"":                       {"corp.example/lib/@v/list", name, "corp.example/lib/v2/@v/list", "corp.example/library/@v/list", "corp.example/seed/@v/v1.0.0.mod"},
+		"corp.example/lib/@v/":   {"corp.example/lib/@v/list", name},
+		"corp.example/lib":       {"corp.example/lib/@v/list", name, "corp.example/lib/v2/@v/list", "corp.example/library/@v/list"},
+		"corp.example/lib/@v/v1": {name},
+		"corp.example/none/@v/":  nil,
+	} {
+		var got []string
+		for name, err := range n.Names(t.Context(), prefix) {
+			if err != nil {
+				t.Fatalf("Names(%q): %v", prefix, err)
+			}
+			got = append(got, name)
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Fatalf("Names(%q) gives %q, want %q", prefix, got, want)
+		}
+		for range n.Names(t.Context(), prefix) {
+			break // which must not do harm
+		}
+	}
 }

@@ -1,0 +1,191 @@
+package registry
+
+import (
+	stdzip "archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+
+	"golang.org/x/mod/sumdb/dirhash"
+)
+
+// damaged is the error for an acknowledged version whose files are not what they were. It
+// is never "not found", at which the go command would ask others.
+func damaged(at *target, format string, args ...any) *Refusal {
+	return &Refusal{
+		Status: http.StatusInternalServerError, Rule: ruleStore,
+		Detail: fmt.Sprintf("%s@%s is damaged in this registry; publishing it again mends it", at.module, at.version),
+		cause:  fmt.Errorf("%s: "+format, append([]any{at.file}, args...)...),
+	}
+}
+
+// prove compares the files of a version with what was acknowledged, all but the content of
+// the zip. The error is fs.ErrNotExist for a version that is not acknowledged.
+func (c catalog) prove(ctx context.Context, at *target) (pr proof, err error) {
+	j, st, err := c.readJournal(ctx, at.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if list, listErr := readSmall(ctx, c.store, at.list()); listErr == nil && isListed(list, at.version) {
+			return pr, damaged(at, "its record is lost")
+		}
+	}
+	if err != nil {
+		return pr, err
+	}
+	acknowledged, err := c.acknowledged(ctx, at, j)
+	if err != nil {
+		return pr, err
+	}
+	if !acknowledged {
+		return pr, &fs.PathError{Op: "open", Path: at.file, Err: fs.ErrNotExist}
+	}
+	pr = proof{record: st, sum: j.Sum}
+	if j.Blocked {
+		pr.blocked = j.blockedFor()
+	}
+	lost := func(end string, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return damaged(at, "its %s is lost", end)
+		}
+		return err
+	}
+	if pr.zip, err = c.stat(ctx, at.file+".zip"); err != nil {
+		return pr, lost(".zip", err)
+	}
+	if j.Size > 0 && j.Size != pr.zip.size {
+		return pr, damaged(at, "its .zip has %d bytes, and had %d", pr.zip.size, j.Size)
+	}
+	var data []byte
+	if data, pr.mod, err = c.load(ctx, at.file+".mod"); err != nil {
+		return pr, lost(".mod", err)
+	}
+	if sumOfGoMod(data) != j.GoModSum {
+		return pr, damaged(at, "its .mod is not the one that was published")
+	}
+	if data, pr.info, err = c.load(ctx, at.file+".info"); err != nil {
+		return pr, lost(".info", err)
+	}
+	var info versionInfo
+	if json.Unmarshal(data, &info) != nil || info.Version != at.version || info.Time.IsZero() {
+		return pr, damaged(at, "its .info cannot be read")
+	}
+	if last, ok := c.proven.get(at.file); ok && last.sum == pr.sum && last.zip == pr.zip {
+		pr.summed = last.summed
+	}
+	c.proven.put(at.file, pr)
+	return pr, nil
+}
+
+// small gives a file of a version that the proxy protocol derives from its zip.
+func (c catalog) small(ctx context.Context, at *target, end string) ([]byte, proof, error) {
+	data, st, err := c.load(ctx, at.file+end)
+	if pr, ok := c.proven.get(at.file); ok && err == nil {
+		known := pr.info
+		if end == ".mod" {
+			known = pr.mod
+		}
+		if st == known && c.holds(ctx, at, pr, end) {
+			return data, pr, nil
+		}
+	}
+	pr, failed := c.prove(ctx, at)
+	if failed != nil {
+		return nil, pr, failed
+	}
+	return data, pr, err
+}
+
+// holds reports whether the files of a version are those of a proof, but for the one that
+// was just opened.
+func (c catalog) holds(ctx context.Context, at *target, pr proof, opened string) bool {
+	for _, file := range [...]struct {
+		end   string
+		known stamp
+	}{{recordEnd, pr.record}, {".zip", pr.zip}, {".mod", pr.mod}, {".info", pr.info}} {
+		if file.end == opened {
+			continue
+		}
+		if st, err := c.stat(ctx, at.file+file.end); err != nil || st != file.known {
+			return false
+		}
+	}
+	return true
+}
+
+// proveZip also compares the content of the zip, unless that was done before.
+func (c catalog) proveZip(ctx context.Context, at *target) (proof, error) {
+	pr, err := c.prove(ctx, at)
+	if err != nil || pr.summed || c.proven == nil {
+		return pr, err
+	}
+	select {
+	case c.proven.sums <- struct{}{}:
+		defer func() { <-c.proven.sums }()
+	case <-ctx.Done():
+		return pr, ctx.Err()
+	}
+	if last, ok := c.proven.get(at.file); ok && last.summed && last.zip == pr.zip && last.record == pr.record {
+		return last, nil // by another request
+	}
+	sum, err := c.sumOfZip(ctx, at)
+	var path *fs.PathError
+	switch {
+	case err != nil && errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist):
+		return pr, err
+	case err != nil:
+		return pr, damaged(at, "its .zip cannot be read: %v", err)
+	case sum != pr.sum:
+		return pr, damaged(at, "its .zip has the sum %s, and had %s", sum, pr.sum)
+	}
+	pr.summed = true
+	c.proven.put(at.file, pr)
+	return pr, nil
+}
+
+// sumOfZip is the h1: sum of the zip in the store.
+func (c catalog) sumOfZip(ctx context.Context, at *target) (string, error) {
+	f, err := c.store.Open(ctx, at.file+".zip")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	r, ok := f.(io.ReaderAt)
+	if !ok {
+		temp, err := createTemp(os.TempDir())
+		if err != nil {
+			return "", err
+		}
+		defer discard(temp)
+		if _, err := io.Copy(temp, f); err != nil {
+			return "", err
+		}
+		r = temp
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	z, err := stdzip.NewReader(r, info.Size())
+	if err != nil {
+		return "", err
+	}
+	names := make([]string, 0, len(z.File))
+	files := make(map[string]*stdzip.File, len(z.File))
+	for _, f := range z.File {
+		names = append(names, f.Name)
+		files[f.Name] = f
+	}
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
+}
+
+func sumOfGoMod(data []byte) string {
+	sum, _ := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { // which does not fail
+		return io.NopCloser(bytes.NewReader(data)), nil
+	})
+	return sum
+}

@@ -1,0 +1,259 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+)
+
+// A Finding is one thing wrong with what a store holds.
+type Finding struct {
+	Module  string // Empty when the store could not be walked
+	Version string // Empty when it is about the whole module
+	Problem string // what is wrong: "its .mod is lost"
+	Mended  bool   // and it is no more
+	Err     error  // why it could not be read or mended. Nil for what cannot be mended here: a lost zip
+}
+
+// String returns the finding in one line.
+func (f Finding) String() string {
+	text := strings.TrimSuffix(f.Module+"@"+f.Version, "@") + ": " + f.Problem
+	if f.Mended {
+		text += " (mended)"
+	}
+	if f.Err != nil {
+		text = strings.TrimSuffix(text, ": ") + ": " + f.Err.Error()
+	}
+	return strings.TrimPrefix(text, ": ")
+}
+
+// Verify walks the store and yields what is wrong with it: files that are lost or are not
+// what was acknowledged, lists that do not agree with the records, and versions whose
+// publisher died before it got an answer. It reads every zip.
+//
+// With mend it puts in order what can be derived from the rest: go.mod and .info from the
+// zip and the record, a record from the zip, lists from the records. A lost or damaged zip
+// is mended by publishing the same zip again. A registry may serve and publish meanwhile.
+//
+// The store must be a [Namer].
+func (g *Registry) Verify(ctx context.Context, mend bool) iter.Seq[Finding] {
+	return func(yield func(Finding) bool) {
+		v := &verification{Registry: g, ctx: ctx, mend: mend, yield: yield}
+		namer, ok := g.store.(Namer)
+		if !ok {
+			yield(Finding{Err: errors.New("the store cannot list its files: it has no Names")})
+			return
+		}
+		modules := map[string]map[string]bool{} // the names of files, by folder
+		for name, err := range namer.Names(ctx, "") {
+			if err != nil {
+				yield(Finding{Err: err})
+				return
+			}
+			if at := strings.Index(name, "/@v/"); at > 0 {
+				base := name[:at+len("/@v/")]
+				if modules[base] == nil {
+					modules[base] = map[string]bool{}
+				}
+				modules[base][name[len(base):]] = true
+			}
+		}
+		for _, base := range slices.Sorted(maps.Keys(modules)) {
+			if !v.module(base, modules[base]) || ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+type verification struct {
+	*Registry
+	ctx   context.Context
+	mend  bool
+	yield func(Finding) bool
+}
+
+func (v *verification) module(base string, files map[string]bool) (more bool) {
+	path, err := module.UnescapePath(strings.TrimSuffix(base, "/@v/"))
+	if err != nil {
+		return true // no folder of a registry's
+	}
+	versions := map[string]*target{}
+	for name := range files {
+		if dot := strings.LastIndexByte(name, '.'); dot > 0 {
+			if at, bad := route("/" + base + name[:dot] + ".zip"); bad == nil && at.kind == kindZip {
+				versions[at.version] = &at
+			}
+		}
+	}
+	ascending := slices.Collect(maps.Keys(versions))
+	slices.SortFunc(ascending, semver.Compare)
+	for _, version := range ascending {
+		if !v.version(versions[version]) {
+			return false
+		}
+	}
+	for _, name := range []string{listFile, pseudoFile} {
+		list, _ := readSmall(v.ctx, v.store, base+name) // whose error list reports
+		for _, version := range lines(list) {
+			if versions[version] == nil && module.CanonicalVersion(version) == version && !v.yield(Finding{Module: path, Version: version, Problem: "all of its files are lost"}) {
+				return false
+			}
+		}
+		if !v.list(base, path, name, len(versions) > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// version looks at one version, but for the list.
+func (v *verification) version(at *target) (more bool) {
+	found := func(problem string, mended bool, err error) bool {
+		return v.yield(Finding{Module: at.module, Version: at.version, Problem: problem, Mended: mended, Err: err})
+	}
+	j, _, err := v.readJournal(v.ctx, at.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		list, _ := readSmall(v.ctx, v.store, at.list())
+		if !isListed(list, at.version) {
+			return found("it was never acknowledged", false, nil)
+		}
+		content, err := v.stored(at)
+		if err != nil {
+			return found("its record and its .zip are lost", false, nil)
+		}
+		if v.mend {
+			err = v.restore(v.ctx, at, content)
+		}
+		return found("its record is lost", v.mend && err == nil, err)
+	}
+	if err != nil {
+		return found("its record cannot be read", false, err)
+	}
+	acknowledged, err := v.acknowledged(v.ctx, at, j)
+	if err != nil {
+		return found("", false, err)
+	}
+	if !acknowledged {
+		if j.Claim != nil && time.Since(j.Claim.Time) < time.Minute {
+			return true // its publisher is at it
+		}
+		return found("it was never acknowledged", false, nil)
+	}
+	_, err = v.proveZip(v.ctx, at)
+	if err == nil {
+		return true
+	}
+	problem := ""
+	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.cause != nil {
+		problem, err = strings.TrimPrefix(refusal.cause.Error(), at.file+": "), nil
+	}
+	if content, failed := v.stored(at); v.mend && failed == nil && content.sum == j.Sum {
+		if err = v.mendSmall(v.ctx, at, j, content); err == nil {
+			_, err = v.proveZip(v.ctx, at)
+		}
+		return found(problem, err == nil, err)
+	}
+	return found(problem, false, err)
+}
+
+// stored is what the zip in the store holds.
+func (v *verification) stored(at *target) (*contents, error) {
+	zip, err := v.store.Open(v.ctx, at.file+".zip")
+	if err != nil {
+		return nil, err
+	}
+	defer zip.Close()
+	f, err := v.temp()
+	if err != nil {
+		return nil, err
+	}
+	defer discard(f)
+	if _, err := io.Copy(f, zip); err != nil {
+		return nil, err
+	}
+	return v.check(v.ctx, module.Version{Path: at.module, Version: at.version}, f)
+}
+
+// list compares a list with the records.
+func (v *verification) list(base, path, name string, versions bool) (more bool) {
+	old, err := readSmall(v.ctx, v.store, base+name)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return v.yield(Finding{Module: path, Problem: "its " + name + " cannot be read", Err: err})
+	}
+	want, err := v.rightList(base, name, old)
+	if err != nil {
+		return v.yield(Finding{Module: path, Err: err})
+	}
+	has := lines(old)
+	if slices.Equal(has, want) && !(missing && name == listFile && versions) {
+		return true
+	}
+	if v.mend {
+		err = v.store.Update(v.ctx, base+name, func(old []byte) ([]byte, error) {
+			want, err := v.rightList(base, name, old)
+			return encodeList(want), err
+		})
+	}
+	found := func(version, problem string) bool {
+		return v.yield(Finding{Module: path, Version: version, Problem: problem, Mended: v.mend && err == nil, Err: err})
+	}
+	if missing {
+		return found("", "its "+name+" is lost")
+	}
+	agree := true
+	for _, one := range []struct {
+		versions, others []string
+		problem          string
+	}{{want, has, "it is missing in the " + name}, {has, want, "it does not belong in the " + name}} {
+		others := map[string]bool{}
+		for _, version := range one.others {
+			others[version] = true
+		}
+		for _, version := range one.versions {
+			if !others[version] {
+				if agree = false; !found(version, one.problem) {
+					return false
+				}
+			}
+		}
+	}
+	return !agree || found("", "its "+name+" is not in order")
+}
+
+// rightList is the list as it should be: what the records say, and what it has that no
+// record is left of.
+func (v *verification) rightList(base, name string, old []byte) ([]string, error) {
+	want, err := v.listable(v.ctx, base, name == pseudoFile)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, version := range want {
+		known[version] = true
+	}
+	for _, version := range lines(old) {
+		escaped, err := module.EscapeVersion(version)
+		if err != nil || known[version] || module.CanonicalVersion(version) != version || module.IsPseudoVersion(version) != (name == pseudoFile) {
+			continue
+		}
+		j, _, err := v.readJournal(v.ctx, base+escaped)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && j.Claim != nil && !j.Yanked && !j.Blocked { // acknowledged by the list alone
+			want = append(want, version)
+			known[version] = true
+		}
+	}
+	slices.SortFunc(want, func(a, b string) int { return cmp.Or(semver.Compare(a, b), cmp.Compare(a, b)) })
+	return want, nil
+}
