@@ -36,7 +36,7 @@ var (
 	// begins within a day.
 	ErrTooEarly = errors.New("downtime: the window is too far away to begin it now")
 
-	// ErrClosed is returned by [Guard.Drain], [Guard.Begin], [Guard.Complete] and
+	// ErrClosed is returned by [Guard.EnterWait], [Guard.Drain], [Guard.Begin], [Guard.Complete] and
 	// [Guard.Extend] when the guard was closed.
 	ErrClosed = errors.New("downtime: the guard is closed")
 

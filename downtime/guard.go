@@ -63,7 +63,7 @@ import (
 // otherwise. A window that is over closes again if its end is more than a minute ahead.
 type Guard struct {
 	opts   Options
-	pass   passes
+	pass   *passes
 	bypass *bypass // nil: nobody may
 	keeper *live.Keeper[schedule.Schedule]
 
@@ -73,9 +73,10 @@ type Guard struct {
 	refused     atomic.Int64
 	wouldRefuse atomic.Int64 // by rehearsals
 
-	quiet   quiet
-	streams streams
-	changed broadcast // a view was published, or something left
+	quiet     quiet
+	streams   streams
+	changed   broadcast // a view was published, or something left
+	published broadcast // a view was published
 
 	cancel   context.CancelFunc
 	done     <-chan struct{} // closed when Close is called
@@ -190,12 +191,12 @@ type change struct {
 func (g *Guard) advance(now time.Time, because *change) {
 	g.running.tick(now)
 	v := g.view.Load()
-	document := g.keeper.Snapshot()
-	due := because != nil || v == nil || document != g.document ||
+	document, err := g.keeper.Snapshot(), g.keeper.Status().Err
+	due := document == nil && g.notifier.isNew(err) || because != nil || v == nil || document != g.document ||
 		!v.next.IsZero() && !now.Before(v.next) ||
 		now.Round(0).Before(g.ticked.Round(0)) || // the wall clock was set back
 		g.overrunIsOver(v)
-	g.notifier.noteDocument(document, g.keeper.Status().Err, now)
+	g.notifier.noteDocument(document, err, now)
 	g.document, g.ticked = document, now
 	if due {
 		v = g.look(now, because)
@@ -213,6 +214,7 @@ func (g *Guard) advance(now time.Time, because *change) {
 	}
 	if due {
 		g.changed.tell()
+		g.published.tell()
 	}
 }
 
@@ -224,7 +226,7 @@ func (g *Guard) look(now time.Time, because *change) *view {
 	}
 	if g.document != nil {
 		g.step(v, now, because)
-	} else if w := g.opts.Boot.window(); w != nil {
+	} else if w := g.opts.Boot.window(g.keeper.Status().Err); w != nil {
 		v.add(standIn(w, g.running.begun))
 	}
 	if g.asker != nil && g.agreed.closesAll() {

@@ -24,8 +24,9 @@ import (
 // # Streams
 //
 // Requests that last until somebody ends them would keep a window from ever being
-// quiet: those that switch protocols (Upgrade, and CONNECT with a protocol, RFC 8441), and
-// GET requests that would rather have text/event-stream than anything else. Their
+// quiet: those that offer to switch protocols (Upgrade, and CONNECT with a protocol, RFC
+// 8441; not h2c and TLS), GET requests that would rather have text/event-stream than anything
+// else, and those that [Options].Stream names. Their
 // context, and no other's, is ended when a window in whose scope they lie begins and
 // refuses them: with an [*UnavailableError] as its cause, which is [ErrWindow],
 // and spread by [Options].StreamJitter. A handler that does not heed its context
@@ -56,8 +57,12 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
+	upgrade := isUpgrade(r)
 	var asked asking // filled in place: the copies would show in the figures
 	asked.kind, asked.effect = kindHTTP, methodEffect(r.Method)
+	if upgrade {
+		asked.effect = EffectWrite // a WebSocket may write, whatever its method
+	}
 	asked.target.set(r)
 	asked.http, asked.handler, asked.visitor = r, true, v
 	at, refusedBy := g.admit(&asked)
@@ -76,7 +81,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if link := h.refusals.link; link != "" && g.view.Load().announces(r) {
 		w.Header().Add("Link", link)
 	}
-	if isStream(r) {
+	if g.isStream(r, upgrade) {
 		ctx, end := g.openStream(r.Context(), asked.entry)
 		defer end()
 		r = r.WithContext(ctx)
@@ -84,30 +89,36 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.next.ServeHTTP(w, r)
 }
 
-// isStream says whether the request is for a stream: it would switch protocols (RFC 9110
-// §7.8, RFC 8441 §4), or would rather have server-sent events than anything else.
-func isStream(r *http.Request) bool { return len(r.Header) > 0 && hasStream(r) }
+// isUpgrade reports whether the request offers to switch to another protocol (RFC 9110
+// §7.8, RFC 8441 §4). Offers of HTTP/2 and TLS are none: nobody waits for them, and the request
+// is answered as any other.
+func isUpgrade(r *http.Request) bool { return len(r.Header) > 0 && offersProtocol(r) }
 
-func hasStream(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodGet:
-		if prefersEvents(r.Header["Accept"]) {
-			return true
-		}
-	case http.MethodConnect:
-		if r.Header[":protocol"] != nil {
-			return true
-		}
+func offersProtocol(r *http.Request) bool {
+	if r.Method == http.MethodConnect && r.Header[":protocol"] != nil {
+		return true
 	}
-	if r.Header["Upgrade"] == nil {
-		return false
-	}
-	for _, line := range r.Header["Connection"] {
-		for option := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+	return r.Header["Upgrade"] != nil &&
+		lists(r.Header["Connection"], func(option string) bool { return strings.EqualFold(option, "upgrade") }) &&
+		lists(r.Header["Upgrade"], func(protocol string) bool {
+			return protocol != "" && !strings.EqualFold(protocol, "h2c") && !strings.HasPrefix(strings.ToUpper(protocol), "TLS/")
+		})
+}
+
+// lists reports whether a header lists such an element.
+func lists(header []string, such func(string) bool) bool {
+	for _, line := range header {
+		for element := range strings.SplitSeq(line, ",") {
+			if such(strings.Trim(element, " \t")) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// isStream reports whether the request is for what lasts until somebody ends it.
+func (g *Guard) isStream(r *http.Request, upgrade bool) bool {
+	return upgrade || r.Method == http.MethodGet && prefersEvents(r.Header["Accept"]) ||
+		g.opts.Stream != nil && g.opts.Stream(r)
 }

@@ -115,6 +115,9 @@ func (n *notifier) remind(o *occurrence, now time.Time) {
 	}
 }
 
+// isNew reports whether there is trouble with the document that was not told.
+func (n *notifier) isNew(err error) bool { return err != nil && err.Error() != n.trouble }
+
 // noteDocument tells what became of the document.
 func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], err error, now time.Time) {
 	trouble := ""

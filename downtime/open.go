@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/cleantext"
+	"github.com/upkeep-go/upkeep/internal/document"
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
 // Open loads the document and starts to guard. ctx bounds the opening only; the guard
 // lives until [Guard.Close].
 //
-// A document that cannot be had or is faulty is no error, for a service must start: the
-// guard does what [Options].Boot says, logs it, and goes on trying. Try documents with
+// A document that cannot be had or is faulty is no error, because a service must start: the
+// guard does what [Options].Boot says, logs it, and goes on trying. With [Options].Strict a
+// faulty one is an error. Try documents with
 // [schedule.Parse] before they are shipped. An error is a nil source, nonsense in the
 // options, or the cause of ctx's end.
 func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
@@ -53,6 +57,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	g.quiet.running = g.running
 	g.streams.opts, g.notifier.opts = &g.opts, &g.opts
 	g.changed.init()
+	g.published.init()
 	if o.Quorum != nil {
 		g.asker = &asker{
 			quorum: o.Quorum, again: make(chan struct{}, 1),
@@ -60,7 +65,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		}
 	}
 	g.keeper = live.Start(lifetime, src, live.Options[schedule.Schedule]{
-		Parse:      parseKeeping,
+		Parse:      g.opts.parse,
 		OnUpdate:   func(*live.Snapshot[schedule.Schedule]) { g.ring() },
 		OnStatus:   func(live.Status) { g.ring() },
 		Poll:       o.Poll,
@@ -114,6 +119,9 @@ func (g *Guard) await(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if status := g.keeper.Status(); g.opts.Strict && isFaulty(status.Err) {
+		return status.Err
+	}
 	if g.keeper.Snapshot() == nil {
 		if status := g.keeper.Status(); status.Err != nil {
 			err = status.Err
@@ -156,28 +164,61 @@ func (g *Guard) settleQuorum(told, open map[string]bool, err error) {
 	}
 }
 
-// parseKeeping parses a document and keeps what is in progress and no longer in it.
-func parseKeeping(name string, data []byte, prev *schedule.Schedule) (*schedule.Schedule, []error, error) {
+// A held is a window that is kept though the document has lost it.
+type held struct{ *schedule.Fault }
+
+func (h held) Unwrap() error { return h.Fault }
+
+// parse parses a document and keeps what is in progress and no longer in it.
+func (o *Options) parse(name string, data []byte, prev *schedule.Schedule) (*schedule.Schedule, []error, error) {
 	s, err := schedule.Parse(name, data)
 	if err != nil {
 		return nil, nil, err
 	}
+	unknown := o.undeclared(name, s)
+	if o.Strict && len(unknown) > 0 {
+		return nil, nil, unknown
+	}
+	var problems []error
+	for _, fault := range unknown {
+		problems = append(problems, fault)
+	}
 	now := time.Now()
 	s = s.Keeping(prev, now)
-	return s, heldFaults(s, name, now), nil
-}
-
-// heldFaults tells of the windows that are kept though the document has lost them.
-func heldFaults(s *schedule.Schedule, name string, now time.Time) []error {
-	var faults []error
-	for o := range s.Kept() {
-		if o.Phase(now) == schedule.PhaseInProgress {
+	for k := range s.Kept() {
+		if k.Phase(now) == schedule.PhaseInProgress {
 			how := "gone from the document while in progress"
-			if s.Window(o.Window.ID) != o.Window {
+			if s.Window(k.Window.ID) != k.Window {
 				how = "in progress, though by the document it no longer takes place,"
 			}
-			faults = append(faults, &schedule.Fault{File: name, Window: o.Window.ID, Err: fmt.Errorf(
-				"is %s and is kept to its end, %s", how, o.End.Format(time.RFC3339))})
+			problems = append(problems, held{&schedule.Fault{File: name, Window: k.Window.ID, Err: fmt.Errorf(
+				"is %s and is kept to its end, %s", how, k.End.Format(time.RFC3339))}})
+		}
+	}
+	return s, problems, nil
+}
+
+// undeclared are the names of work in scopes that Options.Work does not declare.
+func (o *Options) undeclared(name string, s *schedule.Schedule) (faults schedule.Faults) {
+	if o.Work == nil {
+		return nil
+	}
+	severity := schedule.SeverityWarning
+	if o.Strict {
+		severity = schedule.SeverityError
+	}
+	for w := range s.Windows() {
+		for i, work := range w.Scope.Work {
+			if work == "*" || slices.Contains(o.Work, work) {
+				continue
+			}
+			err := fmt.Errorf("unknown work %q", cleantext.Clip(work, 80))
+			if known := document.Suggest(work, o.Work); known != "" {
+				err = fmt.Errorf("%w (did you mean %q?)", err, known)
+			}
+			faults = append(faults, &schedule.Fault{
+				File: name, Window: w.ID, Field: fmt.Sprintf("scope.work[%d]", i), Severity: severity, Err: err,
+			})
 		}
 	}
 	return faults

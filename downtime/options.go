@@ -7,30 +7,49 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/internal/cleantext"
+	"github.com/upkeep-go/upkeep/internal/document"
 )
 
 // Options of a [Guard]. Nil options are the defaults.
 type Options struct {
 	// Pass lists what always passes, is never counted and never refused: paths, with a
 	// method before them where one matters, as patterns of net/http ("GET /healthz").
-	// A request must be written just so; doubt means that it does not pass. Nil:
+	// A request must be written just so; doubt means that it does not pass. "/x" is without
+	// a slash at the end, "/x/{$}" with one. Nil:
 	// [DefaultPass]. Empty but not nil: nothing.
 	Pass []string
 
 	// Classify says what a request does, where its method does not tell: GraphQL is all
-	// POST. It must not read the body that the handler needs. Nil: the safe methods of
-	// RFC 9110 §9.2.1 (GET, HEAD, OPTIONS, TRACE) read and all others write.
+	// POST. It must not read the body that the handler needs. Nil means
+	// that the safe methods (GET, HEAD, OPTIONS, TRACE, QUERY, PROPFIND, REPORT, SEARCH) read and
+	// all others write, and so does a request that offers to switch protocols, as WebSockets do.
 	Classify func(*http.Request) Effect
+
+	// Stream reports whether a request lasts until somebody ends it, so that a window ends it:
+	// see [Guard.Handler]. It is asked after the request was admitted. Nil means that only what
+	// the request declares is a stream.
+	Stream func(*http.Request) bool
 
 	// Long says whether a request takes long, and is therefore refused from a window's
 	// cutoff on. Nil: none does.
 	Long func(*http.Request) bool
+
+	// Work declares the names of all work that this process enters or holds. A scope that lists
+	// another name is a problem, because a misspelt name would leave the work running; with
+	// Strict, such a document is refused. Nil means that any name is fine.
+	Work []string
+
+	// Strict makes Open return an error when the document is faulty, and refuses a document
+	// whose scopes list work that Work does not declare. False means that a guard opens with a
+	// faulty document, as Boot says.
+	Strict bool
 
 	// Boot is what to do as long as no document has ever been read. Empty means
 	// BootWait.
@@ -199,16 +218,19 @@ func checkStatusURL(text string) error {
 // String returns "wait", "closed" or "open".
 func (b Boot) String() string { return string(cmp.Or(b, BootWait)) }
 
-// window is what stands in for a schedule while there is none, nil when nothing does.
-func (b Boot) window() *schedule.Window {
-	w := &schedule.Window{Timezone: time.UTC, Message: "The maintenance schedule has not been read yet."}
+// window is what stands in for a schedule while there is none, because of err; nil when
+// nothing does.
+func (b Boot) window(err error) *schedule.Window {
+	w := &schedule.Window{Timezone: time.UTC, Mode: schedule.ModeReadOnly, Message: "The maintenance schedule has not been read yet."}
+	var fault *schedule.Fault
+	if errors.As(err, &fault) {
+		w.Message = fmt.Sprintf("The maintenance schedule is faulty, at %s, and there is no earlier one.", document.Place(filepath.Base(fault.File), fault.Line, fault.Column))
+	}
 	switch b {
 	case BootClosed:
 		w.Mode = schedule.ModeClosed
 	case BootOpen:
 		return nil
-	default:
-		w.Mode = schedule.ModeReadOnly
 	}
 	return w
 }

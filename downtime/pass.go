@@ -3,33 +3,38 @@ package downtime
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
 )
 
-// DefaultPass returns what passes by default: the usual health and readiness
-// endpoints, because a 503 there makes the orchestrator take away every replica,
-// and the maintenance page with it; and robots.txt, because crawlers take a 503
-// there for a site that wants none of them. All for GET and HEAD only. The slice is
-// the caller's, to append to.
+// DefaultPass returns what passes by default: what is usually probed and scraped, by
+// Kubernetes, Spring, Quarkus and Prometheus, because a 503 on a probe makes the
+// orchestrator take away every replica, and the maintenance page with it; the challenges of
+// ACME, because a certificate does not wait; and robots.txt, because crawlers take a 503
+// there for a site that wants none of them. All for GET and HEAD only, with and without a
+// slash at the end. The slice is the caller's, to append to.
 func DefaultPass() []string {
-	return []string{
-		"GET /health",
-		"GET /health/live",
-		"GET /health/ready",
-		"GET /healthz",
-		"GET /live",
-		"GET /livez",
-		"GET /ready",
-		"GET /readyz",
-		"GET /robots.txt",
+	list := []string{"GET /robots.txt", "GET /.well-known/acme-challenge/{token}"}
+	for _, path := range [...]string{
+		"/health", "/healthz", "/healthcheck",
+		"/live", "/livez", "/liveness", "/health/live", "/health/liveness", "/healthz/live", "/healthz/liveness",
+		"/ready", "/readyz", "/readiness", "/health/ready", "/health/readiness", "/healthz/ready", "/healthz/readiness",
+		"/startup", "/startupz", "/started", "/health/startup", "/health/started", "/healthz/startup",
+		"/-/healthy", "/-/ready", "/metrics",
+		"/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness", "/actuator/prometheus",
+		"/q/health", "/q/health/live", "/q/health/ready", "/q/health/started", "/q/metrics",
+	} {
+		list = append(list, "GET "+path, "GET "+path+"/{$}")
 	}
+	return list
 }
 
 // passes is Options.Pass made ready.
 type passes struct {
-	lengths  uint64 // bit l%64 is set when a path of length l may pass
+	lengths  [256]uint64         // by the byte after the slash: bit l%64 is set when a path of length l may pass
+	exact    map[string][]string // methods by path; the empty method is any
 	patterns []passPattern
 }
 
@@ -38,42 +43,63 @@ type passPattern struct {
 	path   pattern.Pattern
 }
 
-func newPasses(list []string) (passes, error) {
-	var p passes
+func newPasses(list []string) (*passes, error) {
+	p := &passes{exact: map[string][]string{}}
 	for i, text := range list {
 		method, path, found := strings.Cut(text, " ")
 		if !found {
 			method, path = "", text
 		} else if strings.ContainsFunc(method, func(r rune) bool { return r != '-' && (r < 'A' || r > 'Z') }) || method == "" {
-			return passes{}, fmt.Errorf("downtime: Options.Pass[%d]: %q does not begin with a method", i, text)
+			return nil, fmt.Errorf("downtime: Options.Pass[%d]: %q does not begin with a method", i, text)
 		}
-		compiled, err := pattern.Parse(strings.TrimLeft(path, " \t"))
+		path = strings.TrimLeft(path, " \t")
+		compiled, err := pattern.Parse(path)
 		if err != nil {
-			return passes{}, fmt.Errorf("downtime: Options.Pass[%d]: %w", i, err)
+			return nil, fmt.Errorf("downtime: Options.Pass[%d]: %w", i, err)
 		}
 		if literal, ok := compiled.Literal(); ok {
-			p.lengths |= 1 << (max(1, len(literal)) & 63)
-		} else {
-			p.lengths = ^uint64(0)
+			if literal == "" || strings.HasSuffix(path, "/{$}") {
+				literal += "/"
+			}
+			p.exact[literal] = append(p.exact[literal], method)
+			p.lengths[first(literal)] |= 1 << (len(literal) & 63)
+			continue
 		}
 		p.patterns = append(p.patterns, passPattern{method, compiled})
+		from, to := 0, len(p.lengths)
+		if c := first(path); strings.IndexByte("{*%", c) < 0 {
+			from, to = int(c), int(c)+1
+		}
+		for c := from; c < to; c++ {
+			p.lengths[c] = ^uint64(0)
+		}
 	}
 	return p, nil
 }
 
-// has says whether the request passes. Most are told apart by the length of their
-// path alone.
+// first is the byte after the slash, 0 when there is none.
+func first(path string) byte {
+	if len(path) < 2 {
+		return 0
+	}
+	return path[1]
+}
+
+// has reports whether the request passes. Most do not, by their first letter and the length
+// of their path alone.
 func (p *passes) has(r *http.Request) bool {
 	path := r.URL.Path
-	if p.lengths&(1<<(len(path)&63)) == 0 {
+	return p.lengths[first(path)]&(1<<(len(path)&63)) != 0 && p.lists(r, path)
+}
+
+func (p *passes) lists(r *http.Request, path string) bool {
+	allows := func(method string) bool {
+		return method == "" || method == r.Method || method == http.MethodGet && r.Method == http.MethodHead
+	}
+	if !slices.ContainsFunc(p.exact[path], allows) &&
+		!slices.ContainsFunc(p.patterns, func(of passPattern) bool { return allows(of.method) && of.path.MatchExactly(path) }) {
 		return false
 	}
-	for i := range p.patterns {
-		of := &p.patterns[i]
-		if (of.method == "" || of.method == r.Method || of.method == http.MethodGet && r.Method == http.MethodHead) &&
-			of.path.MatchExactly(path) {
-			return r.URL.RawPath == "" && r.URL.Opaque == "" && pattern.Plain(path)
-		}
-	}
-	return false
+	rest, _ := strings.CutPrefix(path, "/.well-known") // RFC 8615; any other segment with a dot first is odd
+	return r.URL.RawPath == "" && r.URL.Opaque == "" && pattern.Plain(rest)
 }

@@ -51,7 +51,8 @@ func (g *Guard) Revision() string {
 }
 
 // Problems are what is wrong now: the document cannot be loaded or is refused, and
-// then the one before is in use; windows were lost from it while in progress; the
+// then the one before is in use; windows were lost from it while in progress; scopes use work
+// that [Options].Work does not declare; the
 // last good copy cannot be written; the quorum does not answer.
 func (g *Guard) Problems() []error {
 	var problems []error
@@ -65,13 +66,11 @@ func (g *Guard) Problems() []error {
 	if d := g.keeper.Snapshot(); d != nil {
 		now := time.Now()
 		for _, p := range d.Problems {
-			var fault *schedule.Fault
-			if errors.As(p, &fault) {
-				if !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
-					return o.Window.ID == fault.Window && o.Phase(now) == schedule.PhaseInProgress
-				}) {
-					continue // it was held to its end, which is over
-				}
+			var h held
+			if errors.As(p, &h) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
+				return o.Window.ID == h.Window && o.Phase(now) == schedule.PhaseInProgress
+			}) {
+				continue // it was kept to its end, which is over
 			}
 			problems = append(problems, p)
 		}

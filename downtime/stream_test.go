@@ -126,7 +126,7 @@ func TestWhatIsNoStreamIsLeftAlone(t *testing.T) {
 		for len(ended) > 0 {
 			got = append(got, <-ended)
 		}
-		require.ElementsMatch(t, []string{"POST /ro false true", "CONNECT /shut false true", "GET /shut false true"}, got)
+		require.ElementsMatch(t, []string{"POST /ro false true", "GET /ro false true", "CONNECT /shut false true", "GET /shut false true"}, got)
 		cancel(io.EOF)
 		later(0)
 		plain := 0
@@ -377,4 +377,60 @@ func TestUpgradeOverARealServer(t *testing.T) {
 func waitFor(t *testing.T, is func() bool) {
 	t.Helper()
 	require.Eventually(t, is, time.Minute, time.Millisecond)
+}
+
+// An upgrade may write, whatever its method, unless Classify says otherwise; h2c and TLS are
+// offered by clients that do not wait for them, and those requests are as any other.
+func TestUpgradesWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource(windows(window("w", 0, time.Hour, ", mode: read-only")))
+		send := func(h http.Handler, method string, headers ...string) int {
+			r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+			r.Method = method
+			for i := 0; i < len(headers); i += 2 {
+				r.Header[headers[i]] = []string{headers[i+1]}
+			}
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		h := open(t, src, nil).Handler(ok)
+		upgrade := func(protocol string) []string { return []string{"Connection", "Upgrade", "Upgrade", protocol} }
+		for protocol, code := range map[string]int{
+			"websocket": 503, "WebSocket": 503, "echo": 503, "h2c, websocket": 503,
+			"h2c": 200, "H2C": 200, "TLS/1.2": 200, "TLS/1.0, h2c": 200, "": 200,
+		} {
+			require.Equal(t, code, send(h, "GET", upgrade(protocol)...), protocol)
+		}
+		require.Equal(t, 503, send(h, "CONNECT", ":protocol", "websocket"))
+		require.Equal(t, 200, send(h, "GET", "Upgrade", "websocket"), "without Connection it is none")
+
+		reads := open(t, src, &downtime.Options{Classify: func(*http.Request) downtime.Effect { return downtime.EffectRead }}).Handler(ok)
+		require.Equal(t, 200, send(reads, "GET", upgrade("websocket")...))
+		require.Equal(t, 200, send(reads, "CONNECT", ":protocol", "websocket"))
+	})
+}
+
+// A request that only offers h2c is not ended by a window; one that Options.Stream names is.
+func TestOptionsStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("w", time.Minute, time.Hour, ""))), &downtime.Options{
+			StreamJitter: -1,
+			Stream:       func(r *http.Request) bool { return r.URL.Path == "/mjpeg" },
+		})
+		causes := map[string]error{}
+		h := g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(10 * time.Minute):
+			}
+			causes[r.URL.Path] = context.Cause(r.Context())
+		}))
+		go get(h, "POST", "/order", "Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c", "HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA")
+		go get(h, "GET", "/mjpeg")
+		later(11 * time.Minute)
+		require.NoError(t, causes["/order"])
+		require.ErrorIs(t, causes["/mjpeg"], downtime.ErrWindow)
+	})
 }

@@ -45,8 +45,8 @@ func Transport(base http.RoundTripper) http.RoundTripper {
 // longer is returned at once, as an [*UnavailableError]. Zero or less: it does not wait.
 //
 // Only what may be sent twice is sent again (RFC 9110 §9.2.2): requests with the
-// methods GET, HEAD, OPTIONS, TRACE, PUT and DELETE, and others that carry an Idempotency-Key; and
-// of those with a body the ones that have GetBody, as http.NewRequest gives it to
+// methods GET, HEAD, OPTIONS, TRACE, QUERY, PROPFIND, REPORT, SEARCH, PUT and DELETE, and others that
+// carry an Idempotency-Key; and of those with a body the ones that have GetBody, as http.NewRequest gives it to
 // readers of memory.
 func WithWait(ctx context.Context, most time.Duration) context.Context {
 	return context.WithValue(ctx, waitKey{}, most)
@@ -116,11 +116,7 @@ func replayable(r *http.Request) bool {
 	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return false
 	}
-	switch r.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return r.Header.Get("Idempotency-Key") != ""
+	return isSafe(r.Method) || r.Method == http.MethodPut || r.Method == http.MethodDelete || r.Header.Get("Idempotency-Key") != ""
 }
 
 // replay is the request once more.

@@ -258,7 +258,7 @@ func TestTransportWaits(t *testing.T) {
 		done := make(chan error, 20)
 		n := 0
 		for method, headers := range map[string][]string{
-			"GET": nil, "HEAD": nil, "OPTIONS": nil, "TRACE": nil, "PUT": nil, "DELETE": nil, "POST": {"Idempotency-Key", "4711"},
+			"GET": nil, "HEAD": nil, "OPTIONS": nil, "TRACE": nil, "PUT": nil, "DELETE": nil, "QUERY": nil, "PROPFIND": nil, "POST": {"Idempotency-Key", "4711"},
 		} {
 			n++
 			go func() {

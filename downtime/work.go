@@ -3,6 +3,7 @@ package downtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 )
@@ -49,6 +50,35 @@ func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) 
 		return func() {}, err
 	}
 	return g.leaveOnce(at), nil
+}
+
+// EnterWait is [Guard.Enter] for work that can wait: it returns once the work is admitted,
+// which is when the windows that refuse it end, also when they end early. The error is the
+// cause of ctx's end; [ErrClosed] when the guard is closed meanwhile; or another when work has
+// no name or a request without URL. With the first two it wraps the [*UnavailableError] that
+// it waited for. Waiting is not counted as a refusal.
+func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err error) {
+	asked, err := work.asking(g.workVisitor(ctx))
+	if err != nil {
+		return func() {}, err
+	}
+	for {
+		published := g.published.next() // first, so that no view is missed
+		if ctx.Err() != nil {
+			return func() {}, context.Cause(ctx)
+		}
+		at, by := g.admit(&asked)
+		if by == nil {
+			return g.leaveOnce(at), nil
+		}
+		select {
+		case <-published:
+		case <-ctx.Done():
+			return func() {}, fmt.Errorf("downtime: waiting to enter: %w: %w", context.Cause(ctx), g.opts.unavailable(by))
+		case <-g.done:
+			return func() {}, fmt.Errorf("%w: %w", ErrClosed, g.opts.unavailable(by))
+		}
+	}
 }
 
 // EnterContext is [Guard.Enter] for what serves requests without net/http, such as a

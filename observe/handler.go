@@ -154,10 +154,8 @@ func (st *state) begin(r *http.Request) {
 		return
 	}
 	attrs := newSpanAttrs()
-	defer attrs.free()
-	st.describe(r, attrs)
-	opts := attrs.start(kindServer)
-	opts = append(opts, foreign...)
+	st.describe(r, &attrs)
+	opts := append(foreign, kindServer, trace.WithAttributes(attrs...))
 	st.ctx, st.span = o.tracer.Start(st, st.method.spanName(), opts...)
 }
 
