@@ -3,6 +3,7 @@ package observe
 import (
 	"log/slog"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -45,36 +46,17 @@ func newEvaluation(d *openfeature.InterfaceEvaluationDetails) evaluation {
 // flagValue makes an int64 or float64, as OpenFeature's clients have them, of a number of
 // any other type.
 func flagValue(value any) any {
-	switch v := value.(type) {
-	case int:
-		return int64(v)
-	case int8:
-		return int64(v)
-	case int16:
-		return int64(v)
-	case int32:
-		return int64(v)
-	case uint:
-		return flagUint(uint64(v))
-	case uint8:
-		return int64(v)
-	case uint16:
-		return int64(v)
-	case uint32:
-		return int64(v)
-	case uint64:
-		return flagUint(v)
-	case float32:
-		return float64(v)
+	switch v := reflect.ValueOf(value); {
+	case v.CanInt():
+		return v.Int()
+	case v.CanUint() && v.Uint() <= math.MaxInt64:
+		return int64(v.Uint())
+	case v.CanUint():
+		return float64(v.Uint())
+	case v.CanFloat():
+		return v.Float()
 	}
 	return value
-}
-
-func flagUint(v uint64) any {
-	if v > math.MaxInt64 {
-		return float64(v)
-	}
-	return int64(v)
 }
 
 // attr is the evaluation as it stands in a log record.

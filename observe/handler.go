@@ -156,8 +156,7 @@ func (st *state) begin(r *http.Request) {
 	attrs := newSpanAttrs()
 	defer attrs.free()
 	st.describe(r, attrs)
-	opts := attrs.start(kindServer)
-	opts = append(opts, foreign...)
+	opts := append(attrs.start(kindServer), foreign...)
 	st.ctx, st.span = o.tracer.Start(st, st.method.spanName(), opts...)
 }
 

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"net/http"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 )
@@ -90,29 +91,10 @@ var methodNames = [...]string{
 // knownMethod finds s among the known methods; HTTP methods are case-sensitive
 // (RFC 9110 section 9.1). An empty one is a GET, as in package http.
 func knownMethod(s string) method {
-	switch s {
-	case http.MethodGet, "":
-		return 3
-	case http.MethodPost:
-		return 7
-	case http.MethodPut:
-		return 8
-	case http.MethodDelete:
-		return 2
-	case http.MethodHead:
-		return 4
-	case http.MethodPatch:
-		return 6
-	case http.MethodOptions:
-		return 5
-	case http.MethodConnect:
-		return 1
-	case http.MethodTrace:
-		return 10
-	case "QUERY":
-		return 9
+	if s == "" {
+		s = http.MethodGet
 	}
-	return 0
+	return method(1 + slices.Index(methodNames[1:], s))
 }
 
 func (m method) String() string { return methodNames[m] }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
@@ -75,9 +76,10 @@ type Changes struct {
 	NotCompared []string `json:"notCompared,omitempty"`
 }
 
-// Diff tells what changed from the old to the new program. Versions are
-// compared by the rules of Go modules; versions of [KindOther] and
-// [KindDevel] have no order and are only told apart.
+// Diff tells what changed from the old to the new program. Its versions are
+// compared by [Compare]; versions that cannot be compared are only told apart,
+// and so is the lower version of another module, which is no downgrade.
+// Dependencies are compared by the rules of Go modules.
 func Diff(old, new Info) Changes {
 	a, b := old.tidyForDiff(), new.tidyForDiff()
 	c := Changes{
@@ -85,8 +87,8 @@ func Diff(old, new Info) Changes {
 		Version:  changed(a.Version, b.Version),
 		Revision: changed(a.Revision, b.Revision),
 	}
-	if c.Version != (Change{}) && KindOf(a.Version).comparable() && KindOf(b.Version).comparable() {
-		c.Version.Kind = direction(semver.Compare(withV(a.Version), withV(b.Version)))
+	if order, ok := Compare(a.Version, b.Version); ok && c.Version != (Change{}) && (order < 0 || sameProgram(a.Module, b.Module)) {
+		c.Version.Kind = direction(order)
 	}
 	// One may be shortened: then it is the same commit.
 	if r := c.Revision; r.Old != "" && r.New != "" && (strings.HasPrefix(r.Old, r.New) || strings.HasPrefix(r.New, r.Old)) {
@@ -141,6 +143,17 @@ func changed(a, b string) Change {
 		return Change{}
 	}
 	return Change{Kind: ChangeKindChanged, Old: a, New: b}
+}
+
+// sameProgram reports whether two module paths are of one program, in any major
+// version, as far as is known.
+func sameProgram(a, b string) bool {
+	if a == "" || b == "" {
+		return true
+	}
+	baseA, _, okA := module.SplitPathVersion(a)
+	baseB, _, okB := module.SplitPathVersion(b)
+	return a == b || okA && okB && baseA == baseB
 }
 
 // told compares what a small snapshot does not tell.

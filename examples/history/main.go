@@ -205,7 +205,7 @@ func answer(ctx context.Context, store history.Store, out io.Writer) error {
 		return err
 	}
 	for _, c := range changes {
-		if c.Rollback {
+		if c.Rollback != "" {
 			fmt.Fprintf(out, "%s of %s, after %v\n", c.From.Version, c.Service, c.Time.Sub(today("11:02:00")))
 		}
 	}

@@ -209,7 +209,7 @@ func TestRow(t *testing.T) {
 			require.NoError(t, s.Append(t.Context(), e))
 		}
 		for range 5 {
-			require.NoError(t, history.Record(t.Context(), s, info, production("a")))
+			require.NoError(t, history.Record(t.Context(), s, info, history.Deployment{Environment: "production", Instance: "a", Rollback: true}))
 		}
 		require.Equal(t, 6, b.count(t, "SELECT COUNT(*) FROM history"))
 		require.Equal(t, 1, b.count(t, "SELECT COUNT(*) FROM history_builds"))
@@ -218,6 +218,8 @@ func TestRow(t *testing.T) {
 		require.Len(t, entries, 7)
 		require.True(t, entries[1].At.After(entries[0].At))
 		require.Equal(t, info.Deps, entries[6].Info.Deps)
+		require.False(t, entries[0].Rollback)
+		require.True(t, entries[6].Rollback)
 		require.Equal(t, 35.0, s.Stats()["appended"])
 	})
 }
@@ -265,7 +267,7 @@ func TestMigrate(t *testing.T) {
 		}
 		all.Wait()
 		require.Equal(t, 8, b.count(t, "SELECT COUNT(*) FROM history"))
-		require.Equal(t, 3, b.count(t, "SELECT version FROM history_schema"))
+		require.Equal(t, 4, b.count(t, "SELECT version FROM history_schema"))
 
 		exec := func(statement string) {
 			_, err := b.db.ExecContext(t.Context(), statement)
@@ -274,11 +276,12 @@ func TestMigrate(t *testing.T) {
 		exec("DROP INDEX history_place")
 		exec("ALTER TABLE history DROP COLUMN first_place")
 		exec("ALTER TABLE history DROP COLUMN last_place")
+		exec("ALTER TABLE history DROP COLUMN declared_rollback")
 		exec("DROP INDEX history_last")
 		exec("DROP INDEX history_build")
 		exec("UPDATE history_schema SET version = 1")
 		require.NoError(t, history.Note(t.Context(), b.store(nil), history.Event{Kind: "flag"}))
-		require.Equal(t, 3, b.count(t, "SELECT version FROM history_schema"))
+		require.Equal(t, 4, b.count(t, "SELECT version FROM history_schema"))
 		exec("DROP INDEX history_last") // it is there again
 		entries, err := b.store(nil).Entries(t.Context())
 		require.NoError(t, err)
@@ -289,7 +292,7 @@ func TestMigrate(t *testing.T) {
 		require.ErrorIs(t, history.Note(t.Context(), b.store(nil), history.Event{Kind: "flag"}), history.ErrSchema)
 		_, err = history.Current(t.Context(), b.store(nil))
 		require.ErrorIs(t, err, history.ErrSchema)
-		require.ErrorContains(t, err, "history is of version 99, known are those up to 3")
+		require.ErrorContains(t, err, "history is of version 99, known are those up to 4")
 	})
 }
 

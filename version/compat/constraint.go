@@ -68,7 +68,10 @@ func parseConstraint(text string) (constraint, error) {
 }
 
 func newSet(text string) (*semver.Constraints, error) {
-	set, err := semver.NewConstraint(text)
+	if len(text) > semver.MaxConstraintLen {
+		return nil, semver.ErrConstraintTooLong
+	}
+	set, err := semver.NewConstraint(dotted(text))
 	if err == nil {
 		set.IncludePrerelease = true // allows and hits decide themselves
 	}
@@ -103,7 +106,7 @@ func parseOperand(text string) (*semver.Version, error) {
 			return nil, fmt.Errorf("%q is no version that could be compared: it %s%s", text, why, proposal(text))
 		}
 	}
-	return semver.NewVersion(strings.Join(numbers[:], ".") + m[4])
+	return semver.NewVersion(dotted(strings.Join(numbers[:], ".") + m[4]))
 }
 
 // propose gives the version that is probably meant by a text, or "".
@@ -160,6 +163,23 @@ func (c constraint) allows(v *semver.Version) string {
 // set. To block what a constraint holds is thus to require its opposite.
 func (c constraint) hits(v *semver.Version) bool {
 	return c.set.Check(v) || !c.literal(v) && c.set.Check(release(v))
+}
+
+// leavesOpen reports whether nothing is known of a version whose suffix has no order
+// (v1.2.3-hotfix.1): it may come before its number or after.
+func (c constraint) leavesOpen(v *semver.Version, before bool) bool {
+	if _, ok := version.Compare(v.String(), release(v).String()); ok || c.names(v) {
+		return false
+	}
+	after := semver.New(v.Major(), v.Minor(), v.Patch()+1, "0", "") // the least of those
+	return before != c.set.Check(after)
+}
+
+// names reports whether this very version stands in the constraint.
+func (c constraint) names(v *semver.Version) bool {
+	return slices.ContainsFunc(c.alternatives, func(all []comparator) bool {
+		return slices.ContainsFunc(all, func(one comparator) bool { return one.operand.Equal(v) })
+	})
 }
 
 // samples are versions on both sides of every boundary: a constraint that holds none of
@@ -262,11 +282,22 @@ func parseVersion(text string) (v *semver.Version, why string) {
 			return nil, "was built without a tag in sight, so its number says nothing"
 		}
 	}
-	v, err := semver.StrictNewVersion(strings.TrimPrefix(text, "v"))
+	v, err := semver.StrictNewVersion(dotted(strings.TrimPrefix(text, "v")))
 	if err != nil {
 		return nil, "tells a version that is refused: " + err.Error()
 	}
 	return v, ""
+}
+
+var stageRegexp = regexp.MustCompile(`(?i)-(alpha|beta|rc|a|b|c|pre|preview|m|dev|snapshot|nightly|canary)-?([0-9]+)($|[^0-9A-Za-z.-])`)
+
+// dotted writes the number of a prerelease as Masterminds orders it, rc.9 for rc9, so that
+// the order is that of version.Compare.
+func dotted(text string) string {
+	return stageRegexp.ReplaceAllStringFunc(text, func(stage string) string {
+		m := stageRegexp.FindStringSubmatch(stage)
+		return "-" + strings.ToLower(m[1]) + "." + cmp.Or(strings.TrimLeft(m[2], "0"), "0") + m[3]
+	})
 }
 
 // hasBase tells whether a pseudo-version comes after a tag.

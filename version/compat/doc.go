@@ -44,6 +44,9 @@
 //     that number: "=1.2.3-rc.1" allows v1.2.3-rc.1, and to block 1.6.0-rc1
 //     does not block v1.6.0. Masterminds refuses every prerelease and pseudo-version, or
 //     with IncludePrerelease lets "<2.0.0" accept v2.0.0-rc.1.
+//   - A suffix without an order, by [version.Compare] (v1.2.3-hotfix.1, the
+//     revision of a package, a commit), may come before its number or after. When
+//     that decides, it cannot be told.
 //   - A dirty version (v1.4.2+dirty) was built from changed files. It is
 //     refused like v1.4.2 where v1.4.2 is; where v1.4.2 fits, nothing is
 //     proven, and it cannot be told. To Masterminds, +dirty and its absence

@@ -50,6 +50,33 @@ func TestAPrereleaseThatIsNamed(t *testing.T) {
 	}
 }
 
+// TestSuffixesWithoutOrder: a commit, a hotfix or the revision of a package may come before
+// its number or after.
+func TestSuffixesWithoutOrder(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ require, version, want string }{
+		{">=1.2.3", "v1.2.3-hotfix.1", unknown},
+		{">=1.2.3", "1.2.3-1ubuntu9", unknown},
+		{">=1.2.3", "1.2.3-4f2a9c1", unknown},
+		{">=1.2.3", "v1.2.3-rc.1", unfit},
+		{">=1.2.4", "v1.2.3-hotfix.1", unfit},
+		{">=1.2.2", "v1.2.3-hotfix.1", fits},
+		{"<1.2.3", "v1.2.3-hotfix.1", unfit},
+		{"<1.2.4", "v1.2.3-hotfix.1", fits},
+		{"=1.2.3-hotfix.1", "v1.2.3-hotfix.1", fits},
+		{"=1.2.3", "v1.2.3-hotfix.1", unfit},
+		// Numbers have an order.
+		{">=1.4.0-rc10", "v1.4.0-rc9", unfit},
+		{">=1.4.0-rc9", "v1.4.0-rc10", fits},
+		{">=1.4.0-rc.9", "v1.4.0-RC10", fits},
+	} {
+		require.Equal(t, c.want, verdict(t, compat.Rule{Require: c.require}, c.version), "%s requires %s", c.version, c.require)
+	}
+	for block, want := range map[string]string{"v1.2.3": unknown, "1.2": unfit, "v1.2.4": fits, "1.2.0 - 1.2.3": unknown, "1.2.3-hotfix.1": unfit, "1.2.3-hotfix.2": fits} {
+		require.Equal(t, want, verdict(t, compat.Rule{Block: []string{block}}, "v1.2.3-hotfix.1"), "block %s", block)
+	}
+}
+
 // TestABlockNamesWhatItBlocks, and blocks no more than that.
 func TestABlockNamesWhatItBlocks(t *testing.T) {
 	t.Parallel()

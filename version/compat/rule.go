@@ -132,6 +132,9 @@ func newPeer(name, ver string) peer {
 	return p
 }
 
+// isUnordered is why it cannot be told whether a version fits.
+const isUnordered = "has a suffix that says nothing about the order"
+
 // judge says what breaks the rule, or else why it cannot be told whether
 // something does.
 func (r *rule) judge(p, self peer, side side) (broken, unknown string) {
@@ -149,12 +152,18 @@ func (r *rule) judge(p, self peer, side side) (broken, unknown string) {
 		return "", p.incomparable
 	}
 	for _, set := range r.block {
-		if set.hits(p.semver) {
+		switch hit := set.hits(p.semver); {
+		case set.leavesOpen(p.semver, hit):
+			unknown = isUnordered
+		case hit:
 			return "is blocked by " + set.text, ""
 		}
 	}
 	for _, set := range r.within {
-		if why := set.allows(p.semver); why != "" {
+		switch why := set.allows(p.semver); {
+		case set.leavesOpen(p.semver, why == ""):
+			unknown = isUnordered
+		case why != "":
 			return why, ""
 		}
 	}

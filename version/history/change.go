@@ -7,6 +7,27 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
+// A Rollback says why a [Change] is one. The zero Rollback means that it is none.
+type Rollback string
+
+const (
+	// RollbackDeclared means that the deployer has said so, in [Deployment].
+	RollbackDeclared Rollback = "declared"
+	// RollbackRanBefore means that the build, or its version and revision, ran there before
+	// the one that it takes the place of.
+	RollbackRanBefore Rollback = "ran before"
+	// RollbackLowerRelease means that the version is lower, by [version.Compare]. It is a
+	// guess.
+	RollbackLowerRelease Rollback = "lower release"
+	// RollbackOlderCommit means that the versions cannot be compared, and that the commit is
+	// older. It is a guess.
+	RollbackOlderCommit Rollback = "older commit"
+)
+
+// Guess reports whether the history has not seen that it is a rollback, and the deployer
+// has not said it.
+func (r Rollback) Guess() bool { return r == RollbackLowerRelease || r == RollbackOlderCommit }
+
 // A Change is one version of a service taking another's place in an environment. Infos
 // and Diff may share memory with those of other changes: do not write to them.
 type Change struct {
@@ -23,9 +44,8 @@ type Change struct {
 	From *version.Info `json:"from,omitempty"`
 	To   *version.Info `json:"to"`
 
-	// Rollback says that To is what had run there before From, by its build or by its
-	// version and revision; or that its version is lower.
-	Rollback bool `json:"rollback,omitempty"`
+	// Rollback says why To is a step back. Empty means that it is none.
+	Rollback Rollback `json:"rollback,omitempty"`
 
 	// Diff is version.Diff(From, To), empty without From.
 	Diff version.Changes `json:"diff,omitzero"`
@@ -82,6 +102,12 @@ func changesOf(group []*run, now time.Time) []Change {
 		}
 	}
 	t.unsettled()
+	// What happened at the same time stays in its order.
+	for n := 1; n < len(t.changes); n++ {
+		if last, c := &t.changes[n-1], &t.changes[n]; c.pos.Equal(last.pos) {
+			c.seq = max(c.seq, last.seq)
+		}
+	}
 	return t.changes
 }
 
@@ -210,7 +236,7 @@ func (t *tracker) change(from *run, old string, to *run, when moment) {
 	if last := t.seen[old]; last.pos.After(when.pos) {
 		c.Done = last.at
 	}
-	c.Rollback = t.isRollback(from, to)
+	c.Rollback = t.rollback(from, to)
 	t.changes = append(t.changes, c)
 }
 
@@ -225,22 +251,30 @@ func newChange(from, to *run, when moment) Change {
 	return c
 }
 
-// isRollback tells whether to is an earlier build than from.
-func (t *tracker) isRollback(from, to *run) bool {
-	if t.info[to.build].before(t.info[from.build]) {
-		return true
-	}
+// rollback tells why to is an earlier build than from, if it is.
+func (t *tracker) rollback(from, to *run) Rollback {
 	a, b := &from.info, &to.info
-	if a.Version == b.Version && a.Revision == b.Revision {
-		return false // built again
+	named := b.Version != "" && b.Revision != "" && !b.Dirty
+	switch {
+	case to.rollback:
+		return RollbackDeclared
+	case t.info[to.build].before(t.info[from.build]):
+		return RollbackRanBefore
+	case a.Version == b.Version && a.Revision == b.Revision:
+		return "" // built again
+	case named && t.named[nameOf(to)].before(t.info[from.build]):
+		return RollbackRanBefore
 	}
-	if version.Diff(version.Info{Version: a.Version}, version.Info{Version: b.Version}).Version.Kind == version.ChangeKindDowngraded {
-		return true
+	if order, ok := version.Compare(a.Version, b.Version); ok && order != 0 {
+		if version.Diff(*a, *b).Version.Kind == version.ChangeKindDowngraded {
+			return RollbackLowerRelease
+		}
+		return ""
 	}
-	if b.Version == "" || b.Revision == "" || b.Dirty {
-		return false
+	if !a.Time.IsZero() && !b.Time.IsZero() && b.Time.Before(a.Time) && (a.Module == b.Module || a.Module == "" || b.Module == "") {
+		return RollbackOlderCommit
 	}
-	return t.named[nameOf(to)].before(t.info[from.build])
+	return ""
 }
 
 // nameOf is what a build is called, whoever built it.

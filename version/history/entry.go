@@ -63,6 +63,7 @@ type Entry struct {
 	Instance    string        `json:"instance,omitempty"`
 	Version     string        `json:"version,omitempty"`
 	Revision    string        `json:"revision,omitempty"`
+	Rollback    bool          `json:"rollback,omitempty"` // see Deployment
 
 	// Build is a digest of Info, and Info what was built: without name and environment,
 	// which are told above, and without origins and conflicts. An entry that is appended

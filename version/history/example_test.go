@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"database/sql"
@@ -155,11 +156,11 @@ func ExampleBetween() {
 		return
 	}
 	for _, c := range changes {
-		fmt.Println(c.Time.Format(time.TimeOnly), c.Service, c.To.Version, c.Diff.Version.Kind, "rollback:", c.Rollback)
+		fmt.Println(c.Time.Format(time.TimeOnly), c.Service, c.To.Version, c.Diff.Version.Kind, "rollback:", cmp.Or(c.Rollback, "none"))
 	}
 	// Output:
-	// 01:00:00 shop v1.5.0 upgraded rollback: false
-	// 02:00:00 shop v1.4.1 downgraded rollback: true
+	// 01:00:00 shop v1.5.0 upgraded rollback: none
+	// 02:00:00 shop v1.4.1 downgraded rollback: ran before
 }
 
 // What ran at a time: here while an update was rolled out.

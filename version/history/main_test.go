@@ -128,7 +128,7 @@ func move(c history.Change) string {
 	} else {
 		from = c.From.Version + "→"
 	}
-	if c.Rollback {
+	if c.Rollback != "" {
 		how = "rollback"
 	}
 	return fmt.Sprintf("%s %s%s", how, from, c.To.Version)

@@ -21,6 +21,11 @@ type Deployment struct {
 	// machine. When empty it is the host name. An instance that is seen with another
 	// build no longer runs the one before.
 	Instance string
+
+	// Rollback says that this deployment takes the service back to something older. Set it
+	// when the tool that deploys knows: a history that has not seen the older version
+	// running can only guess.
+	Rollback bool
 }
 
 // Record records that this program has started: which build of which service, where, and
@@ -50,7 +55,7 @@ func started(info version.Info, d Deployment, every time.Duration) (Entry, error
 		ID: id, Kind: KindStarted, Time: time.Now(),
 		Run: id, Every: every,
 		Service: info.Name, Environment: d.Environment, Instance: d.Instance,
-		Version: info.Version, Revision: info.Revision, Info: &info,
+		Version: info.Version, Revision: info.Revision, Rollback: d.Rollback, Info: &info,
 	})
 }
 

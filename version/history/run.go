@@ -72,6 +72,7 @@ type run struct {
 	first, last moment
 	reported    time.Time // the first, by its own clock
 	stopped     bool
+	rollback    bool // the deployer has said so
 	every       time.Duration
 	seq         int64
 	client      string
@@ -116,6 +117,7 @@ func runsOf(list []placed) map[ground][]*run {
 		}
 		r.last, r.stopped = e.when, r.stopped || e.Kind == KindStopped
 		r.every = max(r.every, e.Every)
+		r.rollback = r.rollback || e.Rollback
 	}
 	for at, group := range groups {
 		for _, r := range group {

@@ -118,6 +118,8 @@ CREATE INDEX {index}_build ON {table} (build)`,
 ALTER TABLE {table} ADD COLUMN last_place BIGINT NOT NULL DEFAULT 0;
 UPDATE {table} SET first_place = received, last_place = last_received;
 CREATE INDEX {index}_place ON {table} (last_place)`,
+	// Rows from before say nothing.
+	`ALTER TABLE {table} ADD COLUMN declared_rollback INTEGER NOT NULL DEFAULT 0`,
 }
 
 // migrate makes the tables, once.
@@ -281,8 +283,8 @@ func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 
 // A row that is there already is told of an earlier start or a later sighting; an event
 // is not.
-const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, first_place, last_place, client, every, service, environment, instance, version, revision, build, event)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, first_place, last_place, client, every, service, environment, instance, version, revision, build, event, declared_rollback)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
 kind = CASE WHEN excluded.kind = 'stopped' OR h.kind <> 'stopped' AND excluded.last_at >= h.last_at THEN excluded.kind ELSE h.kind END,
 time = CASE WHEN excluded.at < h.at THEN excluded.time ELSE h.time END,
@@ -330,10 +332,14 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 			}
 			event = string(data)
 		}
+		declared := 0
+		if e.Rollback {
+			declared = 1
+		}
 		place++
 		_, err := insert.ExecContext(ctx, id, string(e.Kind), e.Received.UnixNano(), e.At.UnixNano(), e.Time.UnixNano(),
 			e.At.UnixNano(), e.Time.UnixNano(), e.Received.UnixNano(), place, place, e.Client, int64(e.Every),
-			e.Service, e.Environment, e.Instance, e.Version, e.Revision, e.Build, event)
+			e.Service, e.Environment, e.Instance, e.Version, e.Revision, e.Build, event, declared)
 		if err != nil {
 			return err
 		}
@@ -356,7 +362,7 @@ func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
 }
 
 func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT first_place, last_place, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event FROM "+s.table)
+	rows, err := s.db.QueryContext(ctx, "SELECT first_place, last_place, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event, declared_rollback <> 0 FROM "+s.table)
 	if err != nil {
 		return nil, err
 	}
@@ -367,7 +373,7 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 		var kind, event string
 		var lastSeq, received, at, told, lastAt, lastTold, lastReceived int64
 		if err := rows.Scan(&e.Seq, &lastSeq, &e.ID, &kind, &received, &at, &told, &lastAt, &lastTold, &lastReceived, &e.Client, &e.Every,
-			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event); err != nil {
+			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event, &e.Rollback); err != nil {
 			return nil, err
 		}
 		e.Seq, lastSeq = max(e.Seq, received), max(lastSeq, lastReceived)

@@ -182,10 +182,13 @@ func (c *Change) words() (subject, what string, more []string) {
 	if c.From == nil {
 		return subject, buildName(c.To) + ", seen for the first time", nil
 	}
-	if c.Rollback {
+	if c.Rollback != "" && !c.Rollback.Guess() {
 		what = "rollback "
 	}
 	what += buildName(c.From) + " → " + buildName(c.To)
+	if c.Rollback.Guess() {
+		what += ", probably a rollback (" + string(c.Rollback) + ")"
+	}
 	switch {
 	case c.Done.IsZero():
 		what += ", both are still seen"

@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,7 +78,7 @@ func TestTimeline(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, changes, 1)
 		c := changes[0]
-		require.False(t, c.Rollback)
+		require.Empty(t, c.Rollback)
 		require.Equal(t, midnight.Add(11*time.Hour).UTC(), c.Time)
 		require.Equal(t, midnight.Add(11*time.Hour+4*time.Minute+10*time.Second).UTC(), c.Done)
 		require.Equal(t, version.ChangeKindUpgraded, c.Diff.Version.Kind)
@@ -160,6 +161,68 @@ func TestRollback(t *testing.T) {
 		require.Len(t, list, len(c.builds), name)
 		require.Equal(t, c.last, list[len(list)-1], name)
 	}
+}
+
+// TestRollbackReasons has why a change is a rollback, and what is none.
+func TestRollbackReasons(t *testing.T) {
+	t.Parallel()
+	at := func(release string, day int) version.Info {
+		i := build(release)
+		i.Time, i.Revision = time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC), fmt.Sprint("commit-", day)
+		return i
+	}
+	of := func(module, release string) version.Info {
+		i := build(release)
+		i.Module = module
+		return i
+	}
+	for name, c := range map[string]struct {
+		builds []version.Info
+		want   history.Rollback
+		guess  bool
+	}{
+		"ran before":                   {[]version.Info{build("v1.0.0"), build("v1.1.0"), build("v1.0.0")}, history.RollbackRanBefore, false},
+		"lower release":                {[]version.Info{build("v1.1.0"), build("v1.0.0")}, history.RollbackLowerRelease, true},
+		"lower release candidate":      {[]version.Info{build("v1.1.0-rc10"), build("v1.1.0-rc9")}, history.RollbackLowerRelease, true},
+		"older commit":                 {[]version.Info{at("1.2.3-abc1234", 9), at("1.2.3-def5678", 8)}, history.RollbackOlderCommit, true},
+		"older commit of a build":      {[]version.Info{at("build-9", 9), at("build-8", 8)}, history.RollbackOlderCommit, true},
+		"later commit":                 {[]version.Info{at("1.2.3-def5678", 8), at("1.2.3-abc1234", 9)}, "", false},
+		"later release, older commit":  {[]version.Info{at("v1.2.3", 9), at("v1.2.4", 8)}, "", false},
+		"suffixes without order":       {[]version.Info{build("1.2.3-def5678"), build("1.2.3-abc1234")}, "", false},
+		"release candidates":           {[]version.Info{build("v1.2.3-rc9"), build("v1.2.3-rc10")}, "", false},
+		"revisions of a package":       {[]version.Info{build("1.2.3-1ubuntu9"), build("1.2.3-1ubuntu10")}, "", false},
+		"a hotfix":                     {[]version.Info{build("v1.2.3"), build("v1.2.3-hotfix.1")}, "", false},
+		"a development build":          {[]version.Info{build("v1.2.3"), build("0.0.0-dev")}, "", false},
+		"a shallow clone":              {[]version.Info{build("v1.2.3"), build("v0.0.0-20260102150405-abcdef123456")}, "", false},
+		"another module":               {[]version.Info{of("example.com/a/v5", "v5.0.0"), of("example.com/b", "v1.0.0")}, "", false},
+		"an earlier major of a module": {[]version.Info{of("example.com/a/v5", "v5.0.0"), of("example.com/a/v4", "v4.0.0")}, history.RollbackLowerRelease, true},
+	} {
+		m := &memory{}
+		for _, i := range c.builds {
+			require.NoError(t, history.Record(t.Context(), m, i, production("a")))
+		}
+		changes, err := history.Between(t.Context(), m, time.Time{}, time.Time{})
+		require.NoError(t, err)
+		last := changes[len(changes)-1]
+		require.Equal(t, c.want, last.Rollback, name)
+		require.Equal(t, c.guess, last.Rollback.Guess(), name)
+		require.Equal(t, c.guess, strings.Contains(timeline(t, m).String(), "probably a rollback ("+string(c.want)+")"), name)
+	}
+}
+
+// TestRollbackDeclared is one that the deployer knows of, and the history does not.
+func TestRollbackDeclared(t *testing.T) {
+	t.Parallel()
+	s, _ := fileIn(t, nil)
+	require.NoError(t, history.Record(t.Context(), s, build("build-b"), production("a")))
+	back := production("a")
+	back.Rollback = true
+	require.NoError(t, history.Record(t.Context(), s, build("build-a"), back))
+	changes, err := history.Between(t.Context(), s, time.Time{}, time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, history.RollbackDeclared, changes[1].Rollback)
+	require.False(t, changes[1].Rollback.Guess())
+	require.Contains(t, timeline(t, s).String(), "rollback build-b → build-a")
 }
 
 // TestPlaces are apart: services, and environments.

@@ -1,0 +1,129 @@
+package version
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+)
+
+// Compare reports the order of two versions of one program: negative when a is
+// the earlier one, positive when it is the later one. It is false when they
+// cannot be compared.
+//
+// Numbers decide first. At equal numbers:
+//
+//   - A prerelease is earlier than its release when it is one by its name:
+//     alpha, beta and rc, in this order, and pre, preview, m, dev, snapshot,
+//     nightly or canary, each among itself. What follows the name are numbers:
+//     rc9 is earlier than rc10. Any other suffix (a commit, a hotfix, the
+//     revision of a package) has no order.
+//   - A pseudo-version is earlier than the release that it leads up to, and two
+//     of them are ordered by the time of their commits.
+//
+// A pseudo-version v0.0.0-… was built without a tag in sight: it is compared
+// with others of this form only. Versions of [KindDevel], [KindOther] and
+// [KindUnknown] are equal to themselves and to nothing else. Build metadata is
+// not compared.
+func Compare(a, b string) (order int, ok bool) {
+	if !KindOf(a).comparable() || !KindOf(b).comparable() {
+		return 0, a == b
+	}
+	a, b = withV(a), withV(b)
+	if isTagless(a) != isTagless(b) {
+		return 0, false
+	}
+	if order := semver.Compare(number(a), number(b)); order != 0 {
+		return order, true
+	}
+	preA, preB := strings.TrimPrefix(semver.Prerelease(a), "-"), strings.TrimPrefix(semver.Prerelease(b), "-")
+	if preA == preB {
+		return 0, true
+	}
+	pseudoA, pseudoB := module.IsPseudoVersion(a), module.IsPseudoVersion(b)
+	switch {
+	case pseudoA && pseudoB:
+		timeA, errA := module.PseudoVersionTime(a)
+		timeB, errB := module.PseudoVersionTime(b)
+		order := timeA.Compare(timeB)
+		return order, errA == nil && errB == nil && order != 0
+	case pseudoA:
+		return -1, preB == ""
+	case pseudoB:
+		return +1, preA == ""
+	}
+	stageA, okA := stageOf(preA)
+	stageB, okB := stageOf(preB)
+	if !okA || !okB {
+		return 0, false
+	}
+	return stageA.compare(stageB)
+}
+
+// number is the version without what follows its three numbers.
+func number(v string) string { return strings.TrimSuffix(semver.Canonical(v), semver.Prerelease(v)) }
+
+// isTagless reports whether this is a pseudo-version of a build that saw no tag.
+func isTagless(v string) bool {
+	base, err := module.PseudoVersionBase(v)
+	return err == nil && base == "" && semver.Major(v) == "v0"
+}
+
+// A stage is what a prerelease is called, and its numbers. That of a release is empty.
+type stage struct {
+	name    string
+	numbers []string
+}
+
+var (
+	stageRegexp = regexp.MustCompile(`^([A-Za-z]+)[.-]?([0-9]+(?:[.-][0-9]+)*)?$`)
+
+	// stages are the names of prereleases; those of one sequence have its places, the others
+	// have an order among themselves only.
+	stages = map[string]int{
+		"a": 1, "alpha": 1, "b": 2, "beta": 2, "c": 3, "rc": 3,
+		"pre": 0, "preview": 0, "m": 0, "dev": 0, "snapshot": 0, "nightly": 0, "canary": 0,
+	}
+)
+
+func stageOf(prerelease string) (stage, bool) {
+	if prerelease == "" {
+		return stage{}, true
+	}
+	m := stageRegexp.FindStringSubmatch(prerelease)
+	if m == nil {
+		return stage{}, false
+	}
+	name := strings.ToLower(m[1])
+	_, known := stages[name]
+	return stage{name, strings.FieldsFunc(m[2], func(r rune) bool { return r == '.' || r == '-' })}, known
+}
+
+func (s stage) compare(o stage) (order int, ok bool) {
+	place, otherPlace := stages[s.name], stages[o.name]
+	switch {
+	case s.name == "":
+		return +1, true
+	case o.name == "":
+		return -1, true
+	case place > 0 && otherPlace > 0 && place != otherPlace:
+		return place - otherPlace, true
+	case s.name != o.name && (place == 0 || otherPlace == 0):
+		return 0, false
+	}
+	for i := range min(len(s.numbers), len(o.numbers)) {
+		x, errX := strconv.ParseUint(s.numbers[i], 10, 64)
+		y, errY := strconv.ParseUint(o.numbers[i], 10, 64)
+		switch {
+		case errX != nil || errY != nil:
+			return 0, false
+		case x < y:
+			return -1, true
+		case x > y:
+			return +1, true
+		}
+	}
+	return len(s.numbers) - len(o.numbers), true
+}
