@@ -19,7 +19,6 @@ type Law struct {
 	facts    facts
 	quorum   agreement
 	planned  schedule.Occurrence
-	isSaid   bool
 	announce time.Duration
 	cutoff   time.Duration
 }

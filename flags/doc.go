@@ -43,15 +43,23 @@
 // on. A rule sees the evaluation context, with
 // [Options.Static] over it, and $flagd.flagKey and $flagd.timestamp.
 //
+// # What a bad document does
+//
 // A flag that is wrong in a document that can be read spoils only itself: it keeps
-// the definition that it had, or answers PARSE_ERROR if it never had one.
-// [Provider.Problems] lists such flags with line and column. flagd refuses such a
+// the definition that it had, or answers PARSE_ERROR if it never had one. flagd refuses such a
 // document whole, and so does [Options.Strict].
 //
-// A document that suddenly loses what is in use is held back, and reported, until it
-// says "allowShrink: true": one without a flag that the code has declared, or without
-// more than 30 % of the flags that there were (and more than one). The document before
-// goes on answering.
+// A flag that the code has declared ([Provider.Require]) and that a new document does not have
+// is kept as it was, and so are all lost flags when more than 30 % of ten or more are lost at
+// once. The rest of the document takes effect. "allowShrink: true" in the document lets
+// them go. With [Options.LastGood] a restarted process answers the same.
+//
+// A document that cannot be read changes nothing.
+//
+// Each of these, and a source that fails, shows up at once in [Provider.Problems] (with line
+// and column), [Provider.Stats] and the log. OpenFeature is told that the provider is stale:
+// at once when a document is refused or flags are held back, after [Options.StaleAfter] when
+// the source fails.
 //
 // # Failing safe
 //

@@ -13,7 +13,7 @@ import (
 )
 
 // What the copies in testdata/lastgood were made of. The copies themselves were written by
-// the first version that kept any, and stay as they are: a service that is updated while its
+// the first version that wrote their form, and stay as they are: a service that is updated while its
 // source is away starts from the copy of the version before.
 const (
 	goldenBase = `flags:
@@ -89,6 +89,13 @@ func TestLastGoodCopiesOfEarlierVersions(t *testing.T) {
 		t.Parallel()
 		p := start(t, flags.Merge(flags.Bytes("base.yaml", []byte(goldenBase)), down("other.json")), "merged.json")
 		require.Equal(t, plain, values(p))
+	})
+	t.Run("of one document whose flags have kept earlier definitions", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, down("base.yaml"), "kept.json")
+		require.Equal(t, []string{"a=base/x", "b=staff/y", "n=new/x"}, values(p))
+		require.Equal(t, "base", p.Evaluate(t.Context(), "a", nil).FlagMetadata["from"])
+		require.Equal(t, 1.0, p.Stats()["held_back"])
 	})
 	t.Run("of one document, for several", func(t *testing.T) {
 		t.Parallel()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +26,7 @@ type merger struct {
 	parser  parser
 	name    string
 	parts   []*mergedPart
-	kept    []savedPart // the last good copy, where it is one of several documents
+	before  *flagSet // what the last good copy held at the start; nil when there was none
 	end     context.CancelFunc
 	running sync.WaitGroup
 	ready   chan struct{} // closed once every source was asked
@@ -47,17 +46,12 @@ type merger struct {
 // A mergedPart is one document of several, and the set that it makes.
 type mergedPart struct {
 	name       string
+	kept       bool // it has the definitions that flags have kept
 	keeper     *live.Keeper[definitions]
 	doc        *definitions   // nil while there is none
 	evaluators []*definitions // that the set was compiled with
 	set        *flagSet
 	faults     Faults
-}
-
-// A savedPart is a document in the last good copy of several.
-type savedPart struct {
-	Name string `json:"name"`
-	Text string `json:"text"`
 }
 
 // startMerger begins to keep the documents of sources until ctx ends or the merger is closed.
@@ -67,19 +61,19 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 	if len(sources) == 0 {
 		m.refused = fmt.Errorf("Merge of no sources: %w", ErrEmpty)
 	}
-	if m.opts.LastGood != "" {
-		if data, err := live.ReadFile(m.opts.LastGood); err == nil && json.Unmarshal(data, &m.kept) == nil {
-			m.saved = sha256.Sum256(data)
-		}
+	saved, ok := ps.copy.load(nil)
+	if ok {
+		m.before, _, _ = ps.restore(saved)
 	}
+	saved = slices.DeleteFunc(saved, func(s savedPart) bool { return s.Kept })
 	m.parts = make([]*mergedPart, len(sources))
 	m.mu.Lock() // until all parts are there
 	defer m.mu.Unlock()
 	for i, src := range sources {
 		p := &mergedPart{name: sourceName(src)}
 		var fallback []byte
-		if i < len(m.kept) && m.kept[i].Name == p.name {
-			fallback = []byte(m.kept[i].Text)
+		if i < len(saved) && saved[i].Name == p.name {
+			fallback = []byte(saved[i].Text)
 		}
 		m.parts[i] = p
 		p.keeper = live.Start(ctx, src, live.Options[definitions]{
@@ -87,14 +81,15 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 				doc, err := readDefinitions(name, data)
 				return doc, nil, err
 			},
-			OnUpdate:   func(*live.Snapshot[definitions]) { m.refresh() },
-			OnStatus:   func(live.Status) { m.refresh() },
-			Poll:       m.opts.Poll,
-			Timeout:    live.DefaultTimeout / 2, // a source that hangs must not keep the others waiting for long
-			StaleAfter: m.opts.StaleAfter,
-			LostAfter:  m.opts.LostAfter,
-			Fallback:   fallback,
-			Logger:     m.opts.Logger,
+			OnUpdate:      func(*live.Snapshot[definitions]) { m.refresh() },
+			OnStatus:      func(live.Status) { m.refresh() },
+			Poll:          m.opts.Poll,
+			Timeout:       live.DefaultTimeout / 2, // a source that hangs must not keep the others waiting for long
+			StaleAfter:    m.opts.StaleAfter,
+			LostAfter:     m.opts.LostAfter,
+			StaleFailures: m.opts.StaleFailures,
+			Fallback:      fallback,
+			Logger:        m.opts.Logger,
 		})
 	}
 	m.running.Go(func() {
@@ -257,12 +252,12 @@ func (m *merger) refresh() {
 	}
 }
 
-// previous is the set that answers, nil when there is none.
+// previous is the set that answers, or answered before a restart; nil when there is none.
 func (m *merger) previous() *flagSet {
 	if s := m.Snapshot(); s != nil {
 		return s.Value
 	}
-	return nil
+	return m.before
 }
 
 // offer makes a set the one that answers, if it may be.
@@ -288,7 +283,7 @@ func (m *merger) offer(set *flagSet, faults, failing Faults, origin live.Origin,
 	m.current.Store(snapshot)
 	m.opts.OnUpdate(snapshot)
 	level, attrs := slog.LevelInfo, []any{"documents", m.name, "revision", set.revision}
-	if prev != nil {
+	if prev != nil && prev != m.before {
 		attrs = append(attrs, live.Changed(changedKeys(prev, set))...)
 	}
 	if len(problems) > 0 {
@@ -301,26 +296,17 @@ func (m *merger) offer(set *flagSet, faults, failing Faults, origin live.Origin,
 // anything yet.
 func (m *merger) standIn(partial []string) {
 	try := func(name string, data []byte, origin live.Origin) error {
-		var saved []savedPart
-		if json.Unmarshal(data, &saved) != nil {
-			saved = []savedPart{{name, string(data)}} // a document like any other
+		set, faults, err := m.parser.restore(parseParts(name, data))
+		if err != nil {
+			return err
 		}
-		var parts []*mergedPart
-		for _, s := range saved {
-			doc, err := readDefinitions(s.Name, []byte(s.Text))
-			if err != nil {
-				return err
-			}
-			parts = append(parts, &mergedPart{name: s.Name, doc: doc})
-		}
-		set, faults := m.parser.merge(parts, nil)
 		m.offer(set, faults, nil, origin, partial)
 		return m.refused
 	}
 	if m.opts.LastGood != "" {
 		data, err := live.ReadFile(m.opts.LastGood)
 		if err == nil {
-			err = try(m.opts.LastGood, data, live.FromLastGood)
+			err = try(m.parser.copy.name(), data, live.FromLastGood)
 		}
 		if err == nil {
 			return
@@ -343,9 +329,9 @@ func (m *merger) save() {
 	}
 	all := make([]savedPart, len(m.parts))
 	for i, p := range m.parts {
-		all[i] = savedPart{p.name, string(p.doc.text)}
+		all[i] = savedPart{Name: p.name, Text: string(p.doc.text)}
 	}
-	data, err := json.Marshal(all)
+	data, err := m.parser.copy.content(m.Snapshot().Value, all)
 	if sum := sha256.Sum256(data); err == nil && sum != m.saved {
 		if err = atomicfile.Write(m.opts.LastGood, data, 0o600); err == nil {
 			m.saved = sum
@@ -377,7 +363,12 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 		}
 		set.allowShrink = set.allowShrink || p.doc.allowShrink
 		for key, f := range p.set.flags {
-			if earlier := set.flags[key]; f.fault == nil || earlier == nil || earlier.fault != nil {
+			if earlier := set.flags[key]; f.fault != nil && earlier != nil && earlier.fault == nil {
+				continue
+			}
+			if delete(set.kept, key); p.kept || p.set.kept[key] {
+				set.keep(key, f)
+			} else {
 				set.flags[key] = f
 			}
 		}

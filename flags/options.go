@@ -25,16 +25,18 @@ type Options struct {
 	Poll time.Duration
 
 	// StaleAfter is how long the source may be silent or failing before the provider
-	// says that it is stale; flags go on answering. 0: never.
+	// says that it is stale; flags go on answering. Zero means a minute, or three failures in
+	// a row if that is sooner.
 	StaleAfter time.Duration
 
 	// LostAfter is the same for saying that it is in error; flags go on answering all
 	// the same. 0: never.
 	LostAfter time.Duration
 
-	// LastGood is a file that keeps the last good document for a start without the
-	// source. It is replaced atomically and readable by its owner only. A path that cannot be
-	// written is an error of [Open] and Init. Empty: none.
+	// LastGood is a file that keeps what is in effect for the next start: for one without the
+	// source, and so that flags which keep an earlier definition, because the document has lost
+	// or broken them, still have it. It is replaced atomically and readable by its owner only.
+	// A path that cannot be written is an error of [Open] and Init. Empty means none.
 	LastGood string
 
 	// Fallback is the document for a start with neither source nor last good copy, an
@@ -44,9 +46,9 @@ type Options struct {
 	// Bucketing is how the operator fractional spreads users. The zero value is BucketingV2.
 	Bucketing Bucketing
 
-	// Strict refuses a document with any fault, as flagd does, a declared flag
-	// ([Provider.Require]) that is missing or of another type included. False: a fault
-	// spoils one flag, and is told by Problems.
+	// Strict refuses a document with any fault, as flagd does: also one that lacks a declared
+	// flag ([Provider.Require]), has it with another type, or has lost flags that are in use.
+	// False means that a fault spoils one flag, and Problems reports it.
 	Strict bool
 
 	// AllowOverrides honours [WithOverride]. False: it has no effect.

@@ -125,11 +125,17 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 		p.events.start()
 		p.session = &session{p: p, told: openfeature.ProviderReady}
 		s := p.session
-		ps := parser{strict: p.opts.Strict, bucketing: p.opts.Bucketing, declared: p.declarations}
+		ps := parser{strict: p.opts.Strict, bucketing: p.opts.Bucketing, declared: p.declarations, copy: lastGood(p.opts.LastGood)}
 		opts := live.Options[flagSet]{
-			Parse:      ps.parse,
-			Revision:   func(set *flagSet) string { return set.revision },
-			Changes:    changedKeys,
+			Parse:    ps.parse,
+			Revision: func(set *flagSet) string { return set.revision },
+			Changes:  changedKeys,
+			Copy: func(data []byte, set *flagSet) ([]byte, error) {
+				if len(set.kept) == 0 {
+					return data, nil
+				}
+				return ps.copy.content(set, []savedPart{{Name: sourceName(p.src), Text: string(data)}})
+			},
 			OnUpdate:   s.update,
 			OnStatus:   s.status,
 			Poll:       p.opts.Poll,
@@ -138,6 +144,9 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 			LastGood:   p.opts.LastGood,
 			Fallback:   p.opts.Fallback,
 			Logger:     p.opts.Logger,
+		}
+		if opts.StaleAfter == 0 {
+			opts.StaleAfter, opts.StaleFailures = time.Minute, 3
 		}
 		if sources, ok := p.src.(mergedSource); ok {
 			p.keeper = startMerger(context.WithoutCancel(ctx), sources, ps, opts)
@@ -198,19 +207,20 @@ type session struct {
 
 	last    live.Status
 	partial []string // see flagSet
+	held    []string // see flagSet
 }
 
 // update makes a new document the one that answers. Of the first one OpenFeature
 // tells itself, when Init returns, unless Init had to return without.
 func (s *session) update(snapshot *live.Snapshot[flagSet]) {
-	snapshot.Value.live = snapshot.Origin == live.FromSource // before anybody sees it
+	snapshot.Value.live = snapshot.Origin != live.FromFallback // before anybody sees it
 	old := s.p.current.Swap(snapshot.Value)
 	s.has = true
 	if late := s.left.Swap(false); late || s.down {
 		s.down = false
 		s.p.events.send(openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady})
 	}
-	s.partial = snapshot.Value.partial
+	s.partial, s.held = snapshot.Value.partial, snapshot.Value.held
 	s.tell()
 	if old == nil {
 		s.p.tellChanged()
@@ -236,28 +246,39 @@ func (s *session) status(status live.Status) {
 // tell sends an event when the answers have become stale, wholly or in part, or in
 // error, or are so no longer.
 func (s *session) tell() {
-	state := openfeature.ProviderReady
-	switch {
-	case s.last.Lost:
-		state = openfeature.ProviderError
-	case s.last.Stale || len(s.partial) > 0:
-		state = openfeature.ProviderStale
-	}
-	if !s.has || state == s.told {
+	if !s.has {
 		return
 	}
-	s.told = state
-	event := openfeature.Event{ProviderName: s.p.opts.Name, EventType: state}
+	event := openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady}
+	event.Message = s.behind()
 	switch {
-	case state == openfeature.ProviderReady:
-	case s.last.Err != nil:
-		event.Message = s.last.Err.Error()
-	case len(s.partial) > 0:
-		event.Message = "not up to date: " + strings.Join(s.partial, ", ")
-	default:
-		event.Message = "the source is silent"
+	case s.last.Lost:
+		event.EventType = openfeature.ProviderError
+	case event.Message != "":
+		event.EventType = openfeature.ProviderStale
 	}
+	if event.EventType == s.told {
+		return
+	}
+	s.told = event.EventType
 	s.p.events.send(event)
+}
+
+// behind says why the answers are not those of the newest documents; empty when they are, or
+// are only late.
+func (s *session) behind() string {
+	refused := (*Fault)(nil)
+	switch err := s.last.Err; {
+	case err != nil && (s.last.Lost || s.last.Stale || errors.As(err, &refused)):
+		return err.Error()
+	case s.last.Lost || s.last.Stale:
+		return "the source is silent"
+	case len(s.partial) > 0:
+		return "not up to date: " + strings.Join(s.partial, ", ")
+	case len(s.held) > 0:
+		return "lost, and kept as they were: " + strings.Join(s.held[:min(len(s.held), 20)], ", ")
+	}
+	return ""
 }
 
 // EventChannel implements openfeature.EventHandler. Events wait in order until they

@@ -25,10 +25,10 @@ func (p *Provider) Problems() []error {
 }
 
 // Require declares flags that the code needs, to be checked at every load from now on.
-// One that is missing, or has a variant of another type, is told by
-// [Provider.Problems] and the log, or refuses the document with [Options.Strict]; and a
-// document that suddenly loses one is held back. Where a document has been loaded
-// already the error says at once what does not fit, each a [*Fault], joined.
+// [Provider.Problems] and the log report one that is missing, or has a variant of another
+// type; with [Options.Strict] it refuses the document. One that a new document has lost is
+// kept as it was. Where a document has been loaded already the error says at once what does
+// not fit, each a [*Fault], joined.
 func (p *Provider) Require(declared ...Declared) error {
 	p.shared.Lock()
 	p.declared = append(p.declared, declared...)
@@ -80,6 +80,8 @@ func (p *Provider) Revision() string {
 //	problems         of them, how many are wrong
 //	age_seconds      since the source last gave an acceptable document, or since the start
 //	partial          documents of a Merge that are missing, or not up to date
+//	held_back        flags that the document has lost, and that are kept as they were
+//	failing          1 while the last load failed, or its document was refused
 //	stale            1 while longer than Options.StaleAfter
 //	lost             1 while longer than Options.LostAfter
 //	loads            loads tried
@@ -92,7 +94,7 @@ func (p *Provider) Stats() map[string]float64 {
 	p.mu.Lock()
 	k := p.keeper
 	p.mu.Unlock()
-	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "partial": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
+	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "partial": 0, "held_back": 0, "failing": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
 	if set := p.current.Load(); set != nil {
 		stats["flags"] = float64(len(set.flags))
 	}
@@ -102,6 +104,7 @@ func (p *Provider) Stats() map[string]float64 {
 	if s := k.Snapshot(); s != nil {
 		stats["problems"] = float64(len(s.Problems))
 		stats["partial"] = float64(len(s.Value.partial))
+		stats["held_back"] = float64(len(s.Value.held))
 	}
 	status := k.Status()
 	since := status.Checked
@@ -109,6 +112,9 @@ func (p *Provider) Stats() map[string]float64 {
 		since = status.Started
 	}
 	stats["age_seconds"] = time.Since(since).Seconds()
+	if status.Err != nil || stats["partial"] > 0 {
+		stats["failing"] = 1
+	}
 	if status.Stale {
 		stats["stale"] = 1
 	}

@@ -3,6 +3,7 @@ package flags
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +20,59 @@ type flagSet struct {
 	revision    string // of what is in effect
 	live        bool   // the document is the source's, not a copy that stands in
 	allowShrink bool
-	partial     []string // names of merged documents that are missing, or not up to date
+	partial     []string        // names of merged documents that are missing, or not up to date
+	kept        map[string]bool // flags whose definition is an earlier document's: it is faulty now, or lost
+	held        []string        // of these, the lost ones, sorted
+}
+
+// keep keeps the definition that a flag had.
+func (s *flagSet) keep(key string, before *flag) {
+	if s.kept == nil {
+		s.kept = map[string]bool{}
+	}
+	s.flags[key], s.kept[key] = before, true
+}
+
+// hold keeps the flags of prev that the set has suddenly lost while they are in use: the
+// ones that the code has declared; all, where many are lost at once, as by a document that
+// is cut short; and those that were held before. The faults say so.
+func (s *flagSet) hold(prev *flagSet, declared []Declared) Faults {
+	const mostPercent, leastFlags = 30, 10
+	if prev == nil || !prev.live || s.allowShrink {
+		return nil
+	}
+	var faults Faults
+	const until = "it is kept as it was until the document says allowShrink: true"
+	lost := func(key string) bool { return prev.flags[key] != nil && s.flags[key] == nil }
+	for _, d := range declared {
+		if key := d.Key(); lost(key) {
+			faults = append(faults, &Fault{Flag: key, Err: errors.New("the code has declared it, and it is gone; " + until)})
+			s.held = append(s.held, key)
+		}
+	}
+	gone := 0
+	for key := range prev.flags {
+		if lost(key) {
+			gone++
+		}
+	}
+	many := len(prev.flags) >= leastFlags && gone*100 > len(prev.flags)*mostPercent
+	if many {
+		faults = append(faults, &Fault{Err: fmt.Errorf("%d of %d flags are gone; they are kept as they were until the document says allowShrink: true", gone, len(prev.flags))})
+	}
+	for _, key := range slices.Sorted(maps.Keys(prev.flags)) {
+		if before := slices.Contains(prev.held, key); lost(key) && (many || before) && !slices.Contains(s.held, key) {
+			if !many {
+				faults = append(faults, &Fault{Flag: key, Err: errors.New("it is gone; " + until)})
+			}
+			s.held = append(s.held, key)
+		}
+	}
+	slices.Sort(s.held)
+	for _, key := range s.held {
+		s.keep(key, prev.flags[key])
+	}
+	return faults
 }
 
 // flag returns a flag, nil when the set, which may be nil, does not have it.

@@ -128,6 +128,9 @@ func maintenance() []ask {
 		{path: "upcoming.json", status: 200, contains: "Database upgrade"},
 		{path: "active.json", status: 200, contains: "scheduled_maintenances"},
 		{path: "api/v2/scheduled-maintenances/upcoming.json", status: 200, contains: "Database upgrade"},
+		{path: "scheduled-maintenances.json", status: 200, contains: "Database upgrade"},
+		{path: "summary.json", status: 200, contains: "Database upgrade"},
+		{path: "api/v2/status.json", status: 200, contains: "indicator"},
 		{path: "nothing.json", status: 404},
 	}
 }

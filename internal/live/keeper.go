@@ -218,7 +218,7 @@ func (k *Keeper[T]) silence(s *Status) time.Duration {
 // age sets what the source's silence makes of the status.
 func (k *Keeper[T]) age(s *Status) {
 	silence := k.silence(s)
-	s.Stale = k.opts.StaleAfter > 0 && silence >= k.opts.StaleAfter
+	s.Stale = s.Stale || k.opts.StaleAfter > 0 && silence >= k.opts.StaleAfter
 	s.Lost = k.opts.LostAfter > 0 && silence >= k.opts.LostAfter
 }
 
@@ -315,6 +315,7 @@ func (k *Keeper[T]) settle(err error, first bool) {
 		if err != nil {
 			s.Failures++
 			s.InARow++
+			s.Stale = s.Stale || k.opts.StaleFailures > 0 && s.InARow >= k.opts.StaleFailures
 			return
 		}
 		s.InARow = 0
@@ -345,7 +346,7 @@ func (k *Keeper[T]) fallBack() {
 	if k.opts.LastGood != "" {
 		data, err := ReadFile(k.opts.LastGood)
 		if err == nil {
-			err = k.publish(k.opts.LastGood, data, FromLastGood)
+			err = k.publish(CopyName(k.opts.LastGood), data, FromLastGood)
 		}
 		if err == nil {
 			k.saved = revision(data)
@@ -365,14 +366,19 @@ func (k *Keeper[T]) fallBack() {
 // save keeps the last good copy. Not being able to is no reason to refuse the
 // document.
 func (k *Keeper[T]) save(data []byte) {
-	rev := revision(data)
-	if k.opts.LastGood == "" || k.saved == rev {
+	if k.opts.LastGood == "" {
 		return
 	}
-	err := atomicfile.Write(k.opts.LastGood, data, 0o600)
-	if err == nil {
-		k.saved = rev
-	} else {
+	var err error
+	if k.opts.Copy != nil {
+		data, err = k.opts.Copy(data, k.Snapshot().Value)
+	}
+	if rev := revision(data); err == nil && k.saved != rev {
+		if err = atomicfile.Write(k.opts.LastGood, data, 0o600); err == nil {
+			k.saved = rev
+		}
+	}
+	if err != nil {
 		k.opts.Logger.Warn("last good copy not written", "document", k.name, "err", err)
 	}
 	k.update(func(s *Status) { s.SaveErr = err })

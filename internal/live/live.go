@@ -53,6 +53,9 @@ type Options[T any] struct {
 	// What Parse returns must not change afterwards.
 	Parse func(name string, data []byte, prev *T) (next *T, problems []error, err error)
 
+	// Copy makes the last good copy of a value and its document. Nil means the document.
+	Copy func(data []byte, value *T) ([]byte, error)
+
 	// Changes names what a new value changes, for the log. Nil means nothing is named.
 	Changes func(prev, next *T) []string
 
@@ -73,6 +76,10 @@ type Options[T any] struct {
 	StaleAfter time.Duration
 	LostAfter  time.Duration
 
+	// StaleFailures is how many attempts in a row may fail before the status is stale. Zero
+	// means any number.
+	StaleFailures uint64
+
 	// LastGood is a file that holds the last accepted document, replaced
 	// atomically. Empty: none.
 	LastGood string
@@ -87,6 +94,10 @@ type Options[T any] struct {
 	// Logger is told of updates, failures and recoveries. Nil: slog.Default().
 	Logger *slog.Logger
 }
+
+// CopyName is what the last good copy at path is called as a document. It has no extension,
+// because the document may have another format than the path's says.
+func CopyName(path string) string { return path + " (last good copy)" }
 
 // An Origin says where the document of a [Snapshot] came from.
 type Origin string

@@ -1,0 +1,133 @@
+package flags
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/upkeep-go/upkeep/internal/document"
+	"github.com/upkeep-go/upkeep/internal/live"
+)
+
+// A lastGood is the file of [Options.LastGood]; Empty means that there is none. It holds what
+// is in effect: the document of the source as it is or, where there are several or a flag has
+// kept an earlier definition, a JSON list of documents to be merged in their order.
+type lastGood string
+
+// A savedPart is one document of the list.
+type savedPart struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+	Kept bool   `json:"kept,omitempty"` // not a source's: it has the definitions that flags have kept
+}
+
+// parseParts reads a list of documents. A document that is no list is the only one.
+func parseParts(name string, data []byte) []savedPart {
+	var parts []savedPart
+	if json.Unmarshal(data, &parts) == nil && len(parts) > 0 {
+		return parts
+	}
+	return []savedPart{{Name: name, Text: string(data)}}
+}
+
+// name is what the copy is called as a document; Empty when there is none.
+func (l lastGood) name() string {
+	if l == "" {
+		return ""
+	}
+	return live.CopyName(string(l))
+}
+
+// load reads the copy, unless it has nothing that the document does not have.
+func (l lastGood) load(doc []byte) ([]savedPart, bool) {
+	if l == "" {
+		return nil, false
+	}
+	data, err := live.ReadFile(string(l))
+	if err != nil || string(data) == string(doc) {
+		return nil, false
+	}
+	return parseParts(l.name(), data), true
+}
+
+// content is what the copy is to hold for a set that was made of documents: these, each after
+// the definitions that its flags have kept, which the copy has as it is now.
+func (l lastGood) content(set *flagSet, docs []savedPart) ([]byte, error) {
+	kept := l.definitionsOf(set.kept)
+	var parts []savedPart
+	for i, doc := range docs {
+		for _, part := range kept[i] {
+			parts = append(parts, savedPart{doc.Name, part.Text, true})
+		}
+		parts = append(parts, doc)
+		delete(kept, i)
+	}
+	for _, more := range kept { // of sources that there are no longer
+		parts = append(more, parts...)
+	}
+	return json.Marshal(parts)
+}
+
+// definitionsOf finds definitions in the copy, by the number of the document that they belong
+// to. What flags had kept before is there as such.
+func (l lastGood) definitionsOf(keys map[string]bool) map[int][]savedPart {
+	old, ok := l.load(nil)
+	if !ok || len(keys) == 0 {
+		return nil
+	}
+	keys = maps.Clone(keys)
+	found := map[int][]savedPart{}
+	for _, kept := range []bool{true, false} {
+		number := len(old) - countKept(old)
+		for _, part := range slices.Backward(old) { // the later counts
+			if !part.Kept {
+				number--
+			}
+			if part.Kept != kept {
+				continue
+			}
+			if doc, err := readDefinitions(part.Name, []byte(part.Text)); err == nil {
+				if text := only(doc, keys); text != nil {
+					found[number] = append(found[number], savedPart{part.Name, string(text), true})
+				}
+			}
+		}
+	}
+	return found
+}
+
+func countKept(parts []savedPart) int {
+	n := 0
+	for _, part := range parts {
+		if part.Kept {
+			n++
+		}
+	}
+	return n
+}
+
+// only writes a document with the flags of these keys alone, which it takes from them; nil
+// when it has none of them.
+func only(doc *definitions, keys map[string]bool) []byte {
+	rest := &document.Node{Kind: document.Map}
+	for i, key := range doc.flags.Keys {
+		if keys[key.Text] {
+			delete(keys, key.Text)
+			rest.Keys, rest.Items = append(rest.Keys, key), append(rest.Items, doc.flags.Items[i])
+		}
+	}
+	if len(rest.Keys) == 0 {
+		return nil
+	}
+	root := &document.Node{Kind: document.Map}
+	field := func(name string, node *document.Node) {
+		if node != nil {
+			root.Keys = append(root.Keys, &document.Node{Kind: document.String, Text: name})
+			root.Items = append(root.Items, node)
+		}
+	}
+	field("metadata", doc.metadata)
+	field("$evaluators", doc.evaluators)
+	field("flags", rest)
+	return root.AppendJSON(nil)
+}
