@@ -33,6 +33,8 @@ func (r Rollback) Guess() bool { return r == RollbackLowerRelease || r == Rollba
 type Change struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment,omitempty"`
+	Region      string `json:"region,omitempty"`
+	Cluster     string `json:"cluster,omitempty"`
 
 	// Time is when To was first seen, in a rollback when it came back. Done is when From
 	// was last seen: with one instance the same moment, and zero as long as both are
@@ -246,7 +248,7 @@ func (t *tracker) change(from *run, old string, to *run, when moment) {
 }
 
 func newChange(from, to *run, when moment) Change {
-	c := Change{Service: to.service, Environment: to.environment, Time: when.at, To: &to.info, pos: when.pos, seq: to.seq, client: to.client}
+	c := Change{Service: to.ground.service, Environment: to.ground.environment, Region: to.ground.region, Cluster: to.ground.cluster, Time: when.at, To: &to.info, pos: when.pos, seq: to.seq, client: to.client}
 	if when == to.first {
 		c.reported = to.reported
 	}
