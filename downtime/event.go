@@ -138,3 +138,13 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(j)
 }
+
+// A Document is the document that a guard has in use.
+type Document struct {
+	Schedule *schedule.Schedule // Nil means that none has been read yet; then only Boot is set.
+	Boot     Boot               // what the guard does as long as Schedule is nil
+	Revision string             // see [Guard.Revision]
+	Origin   string             // "source", "last-good" or "fallback"
+	Since    time.Time          // when the guard accepted it
+	Stale    bool               // its source has been silent for Options.StaleAfter
+}

@@ -99,14 +99,14 @@ func offersProtocol(r *http.Request) bool {
 		return true
 	}
 	return r.Header["Upgrade"] != nil &&
-		lists(r.Header["Connection"], func(option string) bool { return strings.EqualFold(option, "upgrade") }) &&
-		lists(r.Header["Upgrade"], func(protocol string) bool {
+		hasElement(r.Header["Connection"], func(option string) bool { return strings.EqualFold(option, "upgrade") }) &&
+		hasElement(r.Header["Upgrade"], func(protocol string) bool {
 			return protocol != "" && !strings.EqualFold(protocol, "h2c") && !strings.HasPrefix(strings.ToUpper(protocol), "TLS/")
 		})
 }
 
-// lists reports whether a header lists such an element.
-func lists(header []string, such func(string) bool) bool {
+// hasElement reports whether a header lists such an element.
+func hasElement(header []string, such func(string) bool) bool {
 	for _, line := range header {
 		for element := range strings.SplitSeq(line, ",") {
 			if such(strings.Trim(element, " \t")) {

@@ -14,14 +14,14 @@ import (
 type notifier struct {
 	opts        *Options
 	subscribers subscribers
-	told        map[occurrenceKey]*telling
+	told        map[occurrenceKey]*notice
 	document    *live.Snapshot[schedule.Schedule]
 	trouble     string // why the document was last not updated; empty: it was
 	news        []news // to be logged once mu is free
 }
 
-// A telling is what was told of one occurrence.
-type telling struct {
+// A notice is what was told of one occurrence.
+type notice struct {
 	phase    schedule.Phase
 	reminded time.Time // reminders up to then were told, or came too early
 	of       *tally    // another one: the occurrence has begun anew
@@ -64,13 +64,13 @@ func (n *notifier) forget(key occurrenceKey, o *occurrence, now time.Time) {
 	}
 }
 
-func (n *notifier) telling(o *occurrence, now time.Time) *telling {
+func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 	key := keyOf(o.Occurrence)
 	t := n.told[key]
 	if t == nil {
-		t = &telling{phase: schedule.PhaseOpen}
+		t = &notice{phase: schedule.PhaseOpen}
 		if n.told == nil {
-			n.told = map[occurrenceKey]*telling{}
+			n.told = map[occurrenceKey]*notice{}
 		}
 		n.told[key] = t
 	}
@@ -82,7 +82,7 @@ func (n *notifier) telling(o *occurrence, now time.Time) *telling {
 
 // tellPhase tells a change of phase, if it is one. The end of what was never shown is none.
 func (n *notifier) tellPhase(o *occurrence, now time.Time) {
-	t, phase := n.telling(o, now), o.stage()
+	t, phase := n.noticeOf(o, now), o.stage()
 	if phase == t.phase || phase == schedule.PhaseCompleted && t.phase == schedule.PhaseOpen {
 		return
 	}
@@ -96,7 +96,7 @@ func (n *notifier) tellPhase(o *occurrence, now time.Time) {
 // remind reminds of a window that begins soon: once for each reminder, and only of the
 // latest when several are due.
 func (n *notifier) remind(o *occurrence, now time.Time) {
-	t := n.telling(o, now)
+	t := n.noticeOf(o, now)
 	now = now.Round(0)
 	for _, r := range n.opts.Reminders { // the shortest first
 		at := o.Start.Add(-r)

@@ -140,7 +140,9 @@ func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 	case same && o.phase.Before(schedule.PhaseInProgress):
 	case same && o.phase != schedule.PhaseCompleted && phase == schedule.PhaseInProgress: // its times were moved
 	default:
+		unfinished := o.tally != nil && o.isOn() && f.drained
 		o.tally, o.began, o.epoch, o.asked, o.unfinished = &tally{}, time.Time{}, 0, false, false
+		o.drained.Store(unfinished) // the work belongs to the occurrence, whatever is edited
 	}
 	o.Occurrence, o.phase = holds, phase
 	if o.isOn() && o.epoch == 0 {

@@ -31,7 +31,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	}
 	pass, err := newPasses(o.Pass)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("downtime: Options.Pass%w", err)
 	}
 	var past *bypass
 	if o.Bypass != nil {
@@ -164,10 +164,10 @@ func (g *Guard) settleQuorum(told, open map[string]bool, err error) {
 	}
 }
 
-// A held is a window that is kept though the document has lost it.
-type held struct{ *schedule.Fault }
+// A keptWindow is a window that is kept though the document has lost it.
+type keptWindow struct{ *schedule.Fault }
 
-func (h held) Unwrap() error { return h.Fault }
+func (k keptWindow) Unwrap() error { return k.Fault }
 
 // parse parses a document and keeps what is in progress and no longer in it.
 func (o *Options) parse(name string, data []byte, prev *schedule.Schedule) (*schedule.Schedule, []error, error) {
@@ -191,7 +191,7 @@ func (o *Options) parse(name string, data []byte, prev *schedule.Schedule) (*sch
 			if s.Window(k.Window.ID) != k.Window {
 				how = "in progress, though by the document it no longer takes place,"
 			}
-			problems = append(problems, held{&schedule.Fault{File: name, Window: k.Window.ID, Err: fmt.Errorf(
+			problems = append(problems, keptWindow{&schedule.Fault{File: name, Window: k.Window.ID, Err: fmt.Errorf(
 				"is %s and is kept to its end, %s", how, k.End.Format(time.RFC3339))}})
 		}
 	}

@@ -222,3 +222,48 @@ func TestOverrunByABypass(t *testing.T) {
 		require.Equal(t, 200, get(slow, "POST", "/").Code, "over, as soon as it has ended")
 	})
 }
+
+// Unfinished work belongs to the occurrence: an edit to what the window is about, or to its
+// mode, does not forget it.
+func TestOverrunAfterAnEdit(t *testing.T) {
+	t.Parallel()
+	for _, edit := range []string{
+		`, scope: {paths: ["/o/**", "/invoices/**"]}`,
+		`, scope: {paths: ["/o/**"]}, mode: read-only`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			line := func(more string) string {
+				return windows(`  - {id: w, start: "2000-01-01T00:01:00Z", duration: 30m` + more + "}\n")
+			}
+			src := newSource(line(`, scope: {paths: ["/o/**"]}`))
+			g := open(t, src, nil)
+			h := g.Handler(ok)
+			later(90 * time.Second)
+			rep, err := g.Drain(t.Context(), "w")
+			require.NoError(t, err)
+			require.True(t, rep.Quiet)
+			src.set(line(edit), nil)
+			require.Equal(t, 503, get(h, "POST", "/o/1").Code)
+			later(30 * time.Minute)
+			require.Equal(t, 503, get(h, "POST", "/o/1").Code, edit)
+			rep, err = g.Report("w")
+			require.NoError(t, err)
+			require.Equal(t, schedule.PhaseOverrun, rep.Phase)
+			_, err = g.Complete("w")
+			require.NoError(t, err)
+			require.Equal(t, 200, get(h, "POST", "/o/1").Code)
+		})
+	}
+}
+
+func TestDrainBeforeTheStartSaysSo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("w", 24*time.Hour, time.Hour, ""))), nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := g.Drain(ctx, "w")
+		require.EqualError(t, err, `downtime: window "w" begins at 2000-01-02T00:00:00Z and has not begun: context deadline exceeded`)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}

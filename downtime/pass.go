@@ -50,24 +50,24 @@ func newPasses(list []string) (*passes, error) {
 		if !found {
 			method, path = "", text
 		} else if strings.ContainsFunc(method, func(r rune) bool { return r != '-' && (r < 'A' || r > 'Z') }) || method == "" {
-			return nil, fmt.Errorf("downtime: Options.Pass[%d]: %q does not begin with a method", i, text)
+			return nil, fmt.Errorf("[%d]: %q does not begin with a method", i, text)
 		}
 		path = strings.TrimLeft(path, " \t")
 		compiled, err := pattern.Parse(path)
 		if err != nil {
-			return nil, fmt.Errorf("downtime: Options.Pass[%d]: %w", i, err)
+			return nil, fmt.Errorf("[%d]: %w", i, err)
 		}
 		if literal, ok := compiled.Literal(); ok {
 			if literal == "" || strings.HasSuffix(path, "/{$}") {
 				literal += "/"
 			}
 			p.exact[literal] = append(p.exact[literal], method)
-			p.lengths[first(literal)] |= 1 << (len(literal) & 63)
+			p.lengths[firstLetter(literal)] |= 1 << (len(literal) & 63)
 			continue
 		}
 		p.patterns = append(p.patterns, passPattern{method, compiled})
 		from, to := 0, len(p.lengths)
-		if c := first(path); strings.IndexByte("{*%", c) < 0 {
+		if c := firstLetter(path); strings.IndexByte("{*%", c) < 0 {
 			from, to = int(c), int(c)+1
 		}
 		for c := from; c < to; c++ {
@@ -77,8 +77,8 @@ func newPasses(list []string) (*passes, error) {
 	return p, nil
 }
 
-// first is the byte after the slash, 0 when there is none.
-func first(path string) byte {
+// firstLetter is the byte after the slash, 0 when there is none.
+func firstLetter(path string) byte {
 	if len(path) < 2 {
 		return 0
 	}
@@ -89,10 +89,10 @@ func first(path string) byte {
 // of their path alone.
 func (p *passes) has(r *http.Request) bool {
 	path := r.URL.Path
-	return p.lengths[first(path)]&(1<<(len(path)&63)) != 0 && p.lists(r, path)
+	return p.lengths[firstLetter(path)]&(1<<(len(path)&63)) != 0 && p.names(r, path)
 }
 
-func (p *passes) lists(r *http.Request, path string) bool {
+func (p *passes) names(r *http.Request, path string) bool {
 	allows := func(method string) bool {
 		return method == "" || method == r.Method || method == http.MethodGet && r.Method == http.MethodHead
 	}

@@ -99,27 +99,33 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, by *occurrence)
 	code := http.StatusServiceUnavailable
 	h := w.Header()
 	var contentType string
-	var body []byte
+	var parts [5][]byte // of the body
 	switch media := problem.Negotiate(r.Header["Accept"]); {
 	case r.Method == http.MethodGet && prefersEvents(r.Header["Accept"]):
 		// A browser's EventSource takes any other status for a reason never to come back
 		// (HTML §9.2.2), and does not read Retry-After.
 		code, contentType = http.StatusOK, eventStream
-		body = append(strconv.AppendInt([]byte("retry: "), wait.Milliseconds(), 10), b.event...)
+		parts[0], parts[1] = strconv.AppendInt([]byte("retry: "), wait.Milliseconds(), 10), b.event
 	case media == problem.HTML:
-		contentType, body = "text/html; charset=utf-8", b.html(retry, time.Now())
+		contentType = "text/html; charset=utf-8"
+		now := time.Now().UTC().AppendFormat(nil, page.InstantLayout)
+		parts = [5][]byte{b.page[0], now, b.page[1], []byte(retry), b.page[2]}
 		h.Set("Content-Security-Policy", pagePolicy)
 	case media == problem.Text:
-		contentType, body = "text/plain; charset=utf-8", b.text
+		contentType, parts[0] = "text/plain; charset=utf-8", b.text
 	default:
-		contentType, body = problem.MediaType, b.json
+		contentType, parts[0] = problem.MediaType, b.json
+	}
+	length := 0
+	for _, part := range parts {
+		length += len(part)
 	}
 	if code == http.StatusServiceUnavailable {
 		h.Set("Retry-After", retry)
 	}
 	problem.Guard(h)
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(length))
 	h.Add("Vary", "Accept")
 	if f.link != "" {
 		h.Add("Link", f.link)
@@ -130,7 +136,11 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, by *occurrence)
 	}
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a client that has gone needs no answer
+		for _, part := range parts {
+			if len(part) > 0 {
+				_, _ = w.Write(part) // a client that has gone needs no answer
+			}
+		}
 	}
 }
 
@@ -233,13 +243,6 @@ func newBodies(by *occurrence, opts *Options, now time.Time) *bodies {
 var cutNow = time.Unix(0, 0)
 
 const cutWait = 987654321 * time.Second
-
-// html is the page for one request: it has the time, and reloads itself after retry seconds.
-func (b *bodies) html(retry string, now time.Time) []byte {
-	body := make([]byte, 0, len(b.page[0])+len(b.page[1])+len(b.page[2])+len(page.InstantLayout)+len(retry))
-	body = now.UTC().AppendFormat(append(body, b.page[0]...), page.InstantLayout)
-	return append(append(append(body, b.page[1]...), retry...), b.page[2]...)
-}
 
 // refusalPage says what is closed and until when. The time that is left is no live region,
 // which would be read out again and again.

@@ -218,6 +218,8 @@ func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 			return rep, fmt.Errorf("%w: %q is announce", ErrNotClosed, id)
 		case rep.Mode == schedule.ModeRehearse && rep.Phase == schedule.PhaseInProgress:
 			return rep, fmt.Errorf("%w: %q is a rehearsal, and would have been quiet after %v", ErrNotClosed, id, rep.QuietAfter)
+		case late && rep.Phase.Before(schedule.PhaseDraining):
+			return rep, fmt.Errorf("downtime: window %q begins at %s and has not begun: %w", id, rep.Start.Format(time.RFC3339), context.Cause(ctx))
 		case late:
 			return rep, fmt.Errorf("downtime: waiting for quiet: %v: %w", rep, context.Cause(ctx))
 		}

@@ -66,9 +66,9 @@ func (g *Guard) Problems() []error {
 	if d := g.keeper.Snapshot(); d != nil {
 		now := time.Now()
 		for _, p := range d.Problems {
-			var h held
-			if errors.As(p, &h) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
-				return o.Window.ID == h.Window && o.Phase(now) == schedule.PhaseInProgress
+			var kept keptWindow
+			if errors.As(p, &kept) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
+				return o.Window.ID == kept.Window && o.Phase(now) == schedule.PhaseInProgress
 			}) {
 				continue // it was kept to its end, which is over
 			}
@@ -82,16 +82,6 @@ func (g *Guard) Problems() []error {
 		problems = append(problems, fmt.Errorf("quorum: %w", err))
 	}
 	return problems
-}
-
-// A Document is the document that a guard has in use.
-type Document struct {
-	Schedule *schedule.Schedule // Nil means that none has been read yet; then only Boot is set.
-	Boot     Boot               // what the guard does as long as Schedule is nil
-	Revision string             // see [Guard.Revision]
-	Origin   string             // "source", "last-good" or "fallback"
-	Since    time.Time          // when the guard accepted it
-	Stale    bool               // its source has been silent for Options.StaleAfter
 }
 
 // Document returns the document in use.

@@ -28,9 +28,11 @@ func TestLogNamesTheFlagsThatChanged(t *testing.T) {
 				src := &script{doc: bool1("a")}
 				p, err := flags.Open(t.Context(), source(src), &flags.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				require.NoError(t, err)
+				synctest.Wait() // nobody writes to the log while it is read
 				require.NotContains(t, log.String(), "changed=")
 				src.set(bool1("b"), nil)
 				time.Sleep(20 * time.Second)
+				synctest.Wait()
 				require.Contains(t, log.String(), "changed=[f] changes=1")
 				var many strings.Builder
 				many.WriteString(`{"flags": {`)

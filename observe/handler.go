@@ -154,8 +154,9 @@ func (st *state) begin(r *http.Request) {
 		return
 	}
 	attrs := newSpanAttrs()
-	st.describe(r, &attrs)
-	opts := append(foreign, kindServer, trace.WithAttributes(attrs...))
+	defer attrs.free()
+	st.describe(r, attrs)
+	opts := append(attrs.start(kindServer), foreign...)
 	st.ctx, st.span = o.tracer.Start(st, st.method.spanName(), opts...)
 }
 

@@ -139,9 +139,10 @@ func (st *state) measure(out *outcome) {
 			attrs.add(keyRoute.String(out.name))
 		}
 		if !o.join {
-			st.describeEnd(out, &attrs)
+			st.describeEnd(out, attrs)
 		}
-		st.span.SetAttributes(attrs...)
+		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
+		attrs.free()
 	}
 	o.exception(st.ctx, eventRequestException, out.logged)
 	conclude(st.span, !o.join, out.kind, cmp.Or(out.err, out.aborted))

@@ -104,6 +104,7 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 	}
 	defer o.counts.shield()
 	attrs := newSpanAttrs()
+	defer attrs.free()
 	attrs.add(keyMethod.String(c.key.method.String()))
 	if c.key.method == 0 {
 		attrs.add(keyMethodOriginal.String(cleantext.Cut(r.Method, maxText)))
@@ -116,7 +117,7 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 		plain := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
 		attrs.add(keyURL.String(cleantext.Cut(plain.String(), maxPath)))
 	}
-	ctx, span := o.tracer.Start(r.Context(), c.key.method.spanName(), kindClient, trace.WithAttributes(attrs...))
+	ctx, span := o.tracer.Start(r.Context(), c.key.method.spanName(), attrs.start(kindClient)...)
 	c.span = span
 
 	sent = r.Clone(ctx)

@@ -2,10 +2,8 @@ package schedule
 
 import (
 	"cmp"
-	"errors"
 	"math"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
@@ -45,24 +43,6 @@ func Parse(name string, data []byte) (*Schedule, error) {
 	return newSchedule(r.windows, r.freezes, r.shrink), nil
 }
 
-// A parser turns a document into windows and freezes.
-type parser struct {
-	*document.Reader
-	zones  map[string]zone
-	scopes map[string]*matcher // by key, shared by the windows that have them
-	ids    map[string][]*document.Node
-	frozen frozen            // of the freezes that are about all windows that repeat
-	own    map[string]frozen // of the windows that a freeze names, all that holds for them
-	named  []document.Value  // the ids that freezes name
-}
-
-func newParser(name string) *parser {
-	return &parser{
-		Reader: document.NewReader(name),
-		zones:  map[string]zone{}, scopes: map[string]*matcher{}, ids: map[string][]*document.Node{},
-	}
-}
-
 // A reading is what a document says, sound or not.
 type reading struct {
 	sound   bool // no fault stands outside of windows and freezes
@@ -71,8 +51,6 @@ type reading struct {
 	freezes []Freeze
 	shrink  bool
 }
-
-const maxElements = 1000 // of any list but that of windows
 
 // document reads a document. Where its freezes are faulty those of prev stand in for them.
 func (p *parser) document(root document.Value, prev *Schedule) *reading {
@@ -183,21 +161,6 @@ func (p *parser) window(v document.Value) *Window {
 	return w
 }
 
-// ValidID reports whether a window may have that id: letters, digits, '.', '_' and '-',
-// beginning with a letter or digit, at most 100. So ids are fit for logs, metrics'
-// values, headers and command lines.
-func ValidID(id string) bool { return idPattern.MatchString(id) }
-
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
-
-func (p *parser) id(v document.Value) string {
-	text := v.Text(100)
-	if v.Is(document.String) && !ValidID(v.Node().Text) {
-		v.Faultf("must be letters, digits, '.', '_' and '-', beginning with a letter or digit, got %q", document.Clip(v.Node().Text))
-	}
-	return text
-}
-
 func (p *parser) link(v document.Value) string {
 	text := v.Text(2000)
 	if text == "" && !(v.Is(document.String) && v.Node().Text == "") {
@@ -272,18 +235,3 @@ func (p *parser) actual(v document.Value) Actual {
 	m.Done()
 	return a
 }
-
-// textOf reads a string. It is false for anything else, which is a fault where it is there.
-func textOf(v document.Value, limit int) (string, bool) {
-	text := v.Text(limit)
-	return text, v.Is(document.String) && len(v.Node().Text) <= limit
-}
-
-// errNotSupported is errors.ErrUnsupported in better words.
-var errNotSupported = unsupported{}
-
-type unsupported struct{}
-
-func (unsupported) Error() string { return "is not supported" }
-
-func (unsupported) Unwrap() error { return errors.ErrUnsupported }

@@ -557,3 +557,12 @@ func (r *rule) countedUpTo(d int) int {
 	}
 	return d
 }
+
+// errNotSupported is errors.ErrUnsupported in better words.
+var errNotSupported = unsupported{}
+
+type unsupported struct{}
+
+func (unsupported) Error() string { return "is not supported" }
+
+func (unsupported) Unwrap() error { return errors.ErrUnsupported }

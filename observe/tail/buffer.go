@@ -70,8 +70,11 @@ func (b *buffer) pop() *record {
 }
 
 func (b *buffer) text(s string) string {
-	const block = 2 << 10
 	if b.texts.Cap()-b.texts.Len() < len(s) {
+		block := 512 // most requests log little
+		if b.n > 8 {
+			block = 2 << 10
+		}
 		b.texts = strings.Builder{}
 		b.texts.Grow(max(block, len(s)))
 	}

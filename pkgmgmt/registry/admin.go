@@ -8,7 +8,11 @@ import (
 
 // reason reads the reason of a change, which must be given.
 func (r *request) reason() (string, *Refusal) {
-	text := firstLine(r.URL.Query().Get("reason"), maxReason)
+	query, p := r.query()
+	if p != nil {
+		return "", p
+	}
+	text := firstLine(query.Get("reason"), maxReason)
 	if text == "" {
 		return "", refuse(http.StatusUnprocessableEntity, ruleReason, "a reason is required, in the query, which is one line of text: ?reason=…")
 	}

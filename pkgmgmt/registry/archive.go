@@ -73,6 +73,9 @@ func unpack(m module.Version, z *stdzip.Reader) (*contents, error) {
 		if f.Mode()&os.ModeType != 0 && !strings.HasSuffix(f.Name, "/") {
 			return nil, unsound(ruleZip, "%s: is not a regular file, and links and devices have no place in a module", shown(f.Name))
 		}
+		if err := checkLength(strings.TrimPrefix(f.Name, prefix)); err != nil {
+			return nil, err
+		}
 		names = append(names, f.Name)
 		files[f.Name] = f
 		if f.Name == prefix+"go.mod" {
@@ -101,6 +104,23 @@ func unpack(m module.Version, z *stdzip.Reader) (*contents, error) {
 	return c, err
 }
 
+// maxFilePath bounds the names of files below the module, in bytes. Linux has 4,096 with the
+// folder of the module cache.
+const maxFilePath = 3000
+
+// checkLength refuses the name of a file that the go command cannot make.
+func checkLength(name string) error {
+	if len(name) > maxFilePath {
+		return unsound(ruleZip, "%s: is longer than %d bytes, and cannot be unpacked", shown(name), maxFilePath)
+	}
+	for element := range strings.SplitSeq(name, "/") {
+		if len(element) > maxFileName {
+			return unsound(ruleZip, "%s: has an element of more than %d bytes, and cannot be unpacked", shown(name), maxFileName)
+		}
+	}
+	return nil
+}
+
 func unpackGoMod(f *stdzip.File) ([]byte, error) {
 	if f.UncompressedSize64 > maxGoMod {
 		return nil, unsound(ruleSize, "go.mod is larger than %d KiB", maxGoMod>>10)
@@ -125,7 +145,8 @@ func checkGoMod(m module.Version, data []byte) error {
 	if bytes.Count(data, []byte("\n")) > maxLines {
 		return unsound(ruleSize, "go.mod has more than %d lines", maxLines)
 	}
-	f, err := modfile.Parse("go.mod", data, nil)
+	// Directives that this release does not know pass, as in a dependency of the go command.
+	f, err := modfile.ParseLax("go.mod", data, nil)
 	switch {
 	case err != nil:
 		return unsound(ruleGoMod, "%s", shown(err.Error()))
@@ -133,9 +154,27 @@ func checkGoMod(m module.Version, data []byte) error {
 		return unsound(ruleGoMod, "go.mod has no module line")
 	case f.Module.Mod.Path != m.Path:
 		return unsound(ruleGoMod, "go.mod says module %s, and this is %s", shown(f.Module.Mod.Path), m.Path)
-	case len(f.Replace) > 0:
-		r := f.Replace[0]
-		return unsound(ruleReplace, "go.mod:%d: replaces %s: replace directives hold for the main module only, so whoever uses this module would build something else than what was tested", r.Syntax.Start.Line, shown(r.Old.Path))
+	}
+	if line := replaceLine(f.Syntax); line != nil {
+		what := strings.TrimPrefix(strings.Join(line.Token, " "), "replace ")
+		return unsound(ruleReplace, "go.mod:%d: replaces %s: replace directives hold for the main module only, so whoever uses this module would build something else than what was tested", line.Start.Line, shown(strings.Fields(what + " ?")[0]))
+	}
+	return nil
+}
+
+// replaceLine is the first replace directive, which a lax parser passes over.
+func replaceLine(syntax *modfile.FileSyntax) *modfile.Line {
+	for _, stmt := range syntax.Stmt {
+		switch stmt := stmt.(type) {
+		case *modfile.Line:
+			if len(stmt.Token) > 0 && stmt.Token[0] == "replace" {
+				return stmt
+			}
+		case *modfile.LineBlock:
+			if len(stmt.Token) > 0 && stmt.Token[0] == "replace" && len(stmt.Line) > 0 {
+				return stmt.Line[0]
+			}
+		}
 	}
 	return nil
 }

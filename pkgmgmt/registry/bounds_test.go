@@ -171,3 +171,128 @@ func TestZIP64FarFromTheEnd(t *testing.T) {
 	w := ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", bytes.NewReader(b.Bytes()))
 	require.Equal(t, 422, w.Code, w.Body)
 }
+
+// TestQueries: nothing of a query is lost in silence.
+func TestQueries(t *testing.T) {
+	reg := fresh(t)
+	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "a"))
+	body := lib(t, "corp.example/lib@v1.1.0", "a")
+	for _, request := range []string{
+		"PUT @yank/v1.0.0?reason=loses;writes", "DELETE @yank/v1.0.0?reason=a;b", "PUT @block/v1.0.0?reason=x&a=%zz", "DELETE @block/v1.0.0?reason=;",
+		"PUT @channel/stable?version=v1.0.0;reason=x", "PUT @channel/stable?version=v1.0.0&reason=a;b", "DELETE @channel/stable?reason=a;b",
+		"PUT @v/v1.1.0.zip?override=a;b", "PUT @v/v1.1.0.zip?x=%",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		r := httptest.NewRequest(method, "/", bytes.NewReader(body))
+		r.URL.Path, r.URL.RawQuery, _ = strings.Cut("/corp.example/lib/"+path, "?")
+		w := httptest.NewRecorder()
+		reg.ServeHTTP(w, r)
+		require.Equal(t, http.StatusBadRequest, w.Code, "%s: %s", request, w.Body)
+		require.Contains(t, w.Body.String(), "the query cannot be read: invalid ", request)
+	}
+	require.Equal(t, "v1.0.0\n", get(reg, libAt+"list").Body.String())
+	require.Equal(t, http.StatusOK, ask(reg, http.MethodPut, "/corp.example/lib/@yank/v1.0.0?reason=loses%3Bwrites", nil).Code)
+	require.Contains(t, get(reg, "/corp.example/lib/@record/v1.0.0").Body.String(), "loses;writes")
+}
+
+// TestEscapedNames: whoever forgets to escape is told how it is written.
+func TestEscapedNames(t *testing.T) {
+	reg := fresh(t)
+	for path, want := range map[string]string{
+		"/corp.example/lib/@v/v1.0.0-SNAPSHOT.zip": "write v1.0.0-SNAPSHOT as v1.0.0-!s!n!a!p!s!h!o!t",
+		"/corp.example/lib/@yank/v1.0.0-RC1":       "write v1.0.0-RC1 as v1.0.0-!r!c1",
+		"/corp.example/Lib/@v/v1.0.0.zip":          "write corp.example/Lib as corp.example/!lib",
+		"/corp.example/lib/@v/v1.0.0-!x!.zip":      "invalid",
+	} {
+		w := askPath(reg, http.MethodPut, path)
+		require.Equal(t, http.StatusUnprocessableEntity, w.Code)
+		require.Contains(t, w.Body.String(), want)
+		if strings.HasSuffix(path, ".zip") {
+			require.Contains(t, askPath(reg, http.MethodGet, path).Body.String(), want)
+		}
+	}
+	// The client escapes by itself.
+	client := serveR(t, reg)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module corp.example/Lib\n"), 0o600))
+	_, err := client.Publish(t.Context(), dir, "v1.0.0-SNAPSHOT", nil)
+	require.NoError(t, err)
+}
+
+// TestNamesThatCannotBeUnpacked: what the go command could not make on a disk is refused, and
+// what it can is not.
+func TestNamesThatCannotBeUnpacked(t *testing.T) {
+	reg := fresh(t)
+	long := func(n int) string { return strings.Repeat("x", n) }
+	for i, c := range []struct {
+		name string
+		code int
+	}{
+		{long(255), http.StatusCreated}, {long(256), http.StatusUnprocessableEntity},
+		{"d/" + long(256) + "/f", http.StatusUnprocessableEntity}, {strings.Repeat("ä", 128), http.StatusUnprocessableEntity},
+		{strings.Repeat(long(100)+"/", 25) + "f", http.StatusCreated}, {strings.Repeat(long(100)+"/", 40) + "f", http.StatusUnprocessableEntity},
+	} {
+		at := fmt.Sprintf("corp.example/lib@v1.0.%d", i)
+		w := put(t, reg, c.code, at, archive(t, at, "@/go.mod", "module corp.example/lib\n", "@/"+c.name, "x"))
+		if c.code != http.StatusCreated {
+			require.Regexp(t, "cannot be unpacked|invalid char|malformed", w.Body.String())
+		}
+	}
+	// The folder of a module is its last element and its version.
+	element, version := long(150), "v1.0.0-"+long(110)
+	at := "corp.example/" + element + "@" + version
+	w := put(t, reg, http.StatusUnprocessableEntity, at, archive(t, at, "@/go.mod", "module corp.example/"+element+"\n"))
+	require.Contains(t, w.Body.String(), "the go command cannot unpack them")
+}
+
+// TestTextsAreNotCutToNothing: a name that cannot be shown as it is, is shown all the same.
+func TestTextsAreNotCutToNothing(t *testing.T) {
+	reg := fresh(t)
+	for i, name := range []string{"docs/Icon\r", "\r", "a\x00b", "\x1b[31m", "\u202e"} {
+		at := fmt.Sprintf("corp.example/lib@v1.0.%d", i)
+		w := put(t, reg, http.StatusUnprocessableEntity, at, archive(t, at, "@/go.mod", "module corp.example/lib\n", "@/"+name, "x"))
+		p := problemOf(t, w)
+		require.NotEmpty(t, p.Detail)
+		require.NotContains(t, p.Detail, "cannot be shown")
+		for _, d := range p.Details {
+			require.Contains(t, d, "lib@v1.0")
+			require.NotContains(t, d, "\r")
+		}
+	}
+}
+
+// TestUnknownDirectives: go.mod files may be of a later Go.
+func TestUnknownDirectives(t *testing.T) {
+	reg := fresh(t)
+	for i, c := range []struct {
+		mod  string
+		code int
+	}{
+		{"future thing v1\n", http.StatusCreated}, {"future (\n\tthing v1\n)\n", http.StatusCreated}, {"godebug (\n\tdefault=go1.99\n)\n", http.StatusCreated}, {"ignore ./x\n", http.StatusCreated},
+		{"replace a.example/x => ../x\n", http.StatusUnprocessableEntity}, {"replace (\n\ta.example/x => ../x\n)\n", http.StatusUnprocessableEntity},
+		{"future x\nreplace a.example/x v1.0.0 => a.example/y v1.0.0\n", http.StatusUnprocessableEntity}, {"require a.example/x\n", http.StatusUnprocessableEntity}, {"future (\n", http.StatusUnprocessableEntity},
+	} {
+		at := fmt.Sprintf("corp.example/lib@v1.0.%d", i)
+		w := put(t, reg, c.code, at, archive(t, at, "@/go.mod", "module corp.example/lib\n"+c.mod))
+		if strings.Contains(c.mod, "replace") {
+			require.Contains(t, w.Body.String(), "replaces a.example/x: replace directives hold for the main module only")
+		}
+	}
+}
+
+// TestANewFolder: a folder that was never used is an empty registry.
+func TestANewFolder(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "modules")
+	reg := open(t, registry.Dir(root), quiet())
+	for _, path := range []string{"/corp.example/lib/@v/list", "/corp.example/lib/@latest", "/corp.example/lib/@v/v1.0.0.info", "/corp.example/lib/@v/v1.0.0.zip", "/corp.example/lib/@channels"} {
+		require.Equal(t, http.StatusNotFound, get(reg, path).Code, path)
+	}
+	require.NoDirExists(t, root, "reading makes nothing")
+	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", numbered("v1.0.0"))
+	require.NoError(t, os.Rename(root, root+".gone"))
+	for _, path := range []string{"/corp.example/lib/@v/list", "/corp.example/other/@v/list", "/corp.example/lib/@v/v1.0.0.zip"} {
+		require.Equal(t, http.StatusInternalServerError, get(reg, path).Code, path)
+	}
+	other := open(t, registry.Dir(filepath.Join(root, "below")), quiet())
+	require.Equal(t, http.StatusInternalServerError, get(other, "/corp.example/lib/@v/list").Code, "its parent is missing")
+}

@@ -121,7 +121,8 @@ func (c *Client) Unyank(ctx context.Context, m module.Version, reason string) er
 
 // Block refuses a version to everyone, with the reason, which the go command prints.
 // Its go.mod is not refused, so that those who require it can go on to another version.
-// Who has it in the module cache keeps it.
+// Those who have it in a module cache keep it, and those whose GOPROXY has a "|" after this
+// registry may get it from the next proxy.
 func (c *Client) Block(ctx context.Context, m module.Version, reason string) error {
 	return c.mark(ctx, http.MethodPut, m, "block", reason)
 }

@@ -90,9 +90,11 @@
 //
 // A channel is a name for a version that can be moved: go get corp.example/lib@stable.
 // A yanked version leaves list and @latest, and whoever names it exactly still gets it, in
-// silence. Of a blocked one .info and .zip are answered with 403, which ends the go
-// command with the reason, no matter what other proxies it knows. Its go.mod is served as
-// before: the go command needs it of each version that is named anywhere in the graph of
+// silence. Of a blocked one .info and .zip are answered with 403. That ends the go command
+// with the reason where proxies in GOPROXY are separated by commas: it asks the next one
+// only at 404 and 410. After a "|" it asks the next one at every error, so with
+// GOPROXY=https://modules.corp.example|https://other.example a blocked version can be had
+// from the other proxy. A blocked version's go.mod is served as before: the go command needs it of each version that is named anywhere in the graph of
 // modules, also to choose a later one, and without it nobody could leave the blocked
 // one. To let people know, deprecate and retract: that is go.mod's, and [Client.Edit]
 // publishes it.

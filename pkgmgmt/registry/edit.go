@@ -13,11 +13,15 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 )
 
-// Edit publishes a version that differs from the latest of the list in its go.mod alone:
-// the next patch version that is free, which may be above a yanked or blocked one. That is
-// how a module is deprecated and how versions are retracted, for the go command looks for both in the go.mod of the latest version:
+// Edit publishes a version that differs from the latest release of the list in its go.mod
+// alone: the next patch version that is free, which may be above a yanked or blocked one.
+// A module without a release cannot be edited, because Edit would release a prerelease.
+//
+// That is how a module is deprecated and how versions are retracted: the go command looks
+// for both in the go.mod of the latest version.
 //
 //	c.Edit(ctx, "corp.example/lib", registry.Deprecate("use corp.example/kit"), nil)
 //	c.Edit(ctx, "corp.example/lib", registry.Retract("v1.2.0", "v1.2.3", "loses writes"), nil)
@@ -29,8 +33,11 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 		return nil, err
 	}
 	latest := highest(lines(list))
-	if latest == "" {
+	switch {
+	case latest == "":
 		return nil, fmt.Errorf("%s has no versions", path)
+	case semver.Prerelease(latest) != "":
+		return nil, fmt.Errorf("%s has no release: an edit of the prerelease %s would be its first", path, latest)
 	}
 	old := module.Version{Path: path, Version: latest}
 	next := module.Version{Path: path, Version: latest}
@@ -69,9 +76,6 @@ func nextPatch(version string) (string, error) {
 	var major, minor, patch uint64
 	if _, err := fmt.Sscanf(version, "v%d.%d.%d", &major, &minor, &patch); err != nil {
 		return "", fmt.Errorf("version %q: %w", version, err)
-	}
-	if strings.Contains(version, "-") {
-		return fmt.Sprintf("v%d.%d.%d", major, minor, patch), nil // of a prerelease its release
 	}
 	return fmt.Sprintf("v%d.%d.%d", major, minor, patch+1), nil
 }
@@ -127,7 +131,7 @@ func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*m
 }
 
 func editGoMod(data []byte, edit func(*modfile.File) error) ([]byte, error) {
-	f, err := modfile.Parse("go.mod", data, nil)
+	f, err := modfile.ParseLax("go.mod", data, nil) // which keeps what it does not know
 	if err != nil {
 		return nil, err
 	}
@@ -175,11 +179,19 @@ func Deprecate(message string) func(*modfile.File) error {
 // Retract gives an edit that retracts the versions from low to high, which may be the
 // same, with a reason of one line. The go command no longer chooses them, and warns
 // whoever has them. To retract the latest version as well, which Edit publishes, let
-// high be that one.
+// high be that one. The edit fails where low is above high.
 func Retract(low, high, reason string) func(*modfile.File) error {
 	return func(f *modfile.File) error {
 		if firstLine(reason, maxReason) != strings.TrimSpace(reason) {
 			return fmt.Errorf("the reason of a retraction is one line of text of at most %d bytes", maxReason)
+		}
+		for _, v := range []string{low, high} {
+			if module.CanonicalVersion(v) != v || v == "" {
+				return fmt.Errorf("a retraction has the invalid version %q: canonical ones are as v1.2.3", v)
+			}
+		}
+		if semver.Compare(low, high) > 0 {
+			return fmt.Errorf("a retraction from %s to %s is of no version: the lower one comes first", low, high)
 		}
 		return f.AddRetract(modfile.VersionInterval{Low: low, High: high}, strings.TrimSpace(reason))
 	}

@@ -74,7 +74,11 @@ func (g *Registry) serve(r *request) *Refusal {
 		return refuse(http.StatusMethodNotAllowed, ruleNotFound, "the methods here are "+allow)
 	}
 	if r.op == OpSetChannel && r.Method == http.MethodPut {
-		if p := r.at.destination(r.URL.Query().Get("version")); p != nil {
+		query, p := r.query()
+		if p == nil {
+			p = r.at.destination(query.Get("version"))
+		}
+		if p != nil {
 			return p
 		}
 	}

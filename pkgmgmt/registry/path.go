@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -39,15 +40,16 @@ type target struct {
 
 // Names longer than these are no names: file systems have 255 bytes for one.
 const (
-	maxElement = 200
-	maxName    = 64
-	maxPath    = 1000
+	maxElement  = 200
+	maxName     = 64
+	maxPath     = 1000
+	maxFileName = 255
 )
 
 // route reads a path. The error is for whoever writes; readers are told that there is
 // no such thing.
-func route(path string) (t target, err *Refusal) {
-	path, rooted := strings.CutPrefix(path, "/")
+func route(name string) (t target, err *Refusal) {
+	path, rooted := strings.CutPrefix(name, "/")
 	escaped, rest, ok := strings.Cut(path, "/@")
 	if !rooted || !ok || len(path) > maxPath {
 		return t, refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
@@ -59,7 +61,7 @@ func route(path string) (t target, err *Refusal) {
 	}
 	var failed error
 	if t.module, failed = module.UnescapePath(escaped); failed != nil {
-		return t, refuse(http.StatusUnprocessableEntity, rulePath, failed.Error())
+		return t, refuse(http.StatusUnprocessableEntity, rulePath, escapeAs(failed, escaped, module.EscapePath))
 	}
 	if strings.HasPrefix(rest, "v/") {
 		t.base = path[:len(escaped)+len("/@v/")]
@@ -108,7 +110,7 @@ func (t *target) versioned(name string) *Refusal {
 	}
 	name, end := name[:dot], name[dot:]
 	if _, err := module.UnescapeVersion(name); err != nil {
-		return refuse(http.StatusUnprocessableEntity, ruleVersion, err.Error())
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, escapeAs(err, name, module.EscapeVersion))
 	}
 	t.protocol = true
 	switch end {
@@ -133,11 +135,13 @@ func (t *target) versioned(name string) *Refusal {
 func (t *target) setVersion(escaped string) *Refusal {
 	version, err := module.UnescapeVersion(escaped)
 	if err != nil {
-		return refuse(http.StatusUnprocessableEntity, ruleVersion, err.Error())
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, escapeAs(err, escaped, module.EscapeVersion))
 	}
 	switch canonical := module.CanonicalVersion(version); {
 	case len(escaped) > maxElement:
 		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("the version is longer than %d bytes", maxElement))
+	case len(path.Base(strings.TrimSuffix(t.base, "/@v/")))+len("@")+len(escaped) > maxFileName:
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("the last element of the module path and the version are longer than %d bytes together: the go command cannot unpack them", maxFileName))
 	case canonical == "":
 		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("%q is no version: vX.Y.Z is, as in v1.2.3 or v1.2.3-rc.1", version))
 	case canonical != version:
@@ -156,6 +160,16 @@ func (t *target) setVersion(escaped string) *Refusal {
 	t.version = version
 	t.file = t.base + escaped
 	return nil
+}
+
+// escapeAs is the text of an error about a name in a path. Where the name would do but for
+// its upper-case letters, it says how to write them.
+func escapeAs(err error, name string, escape func(string) (string, error)) string {
+	escaped, failed := escape(name)
+	if failed != nil || escaped == name {
+		return err.Error()
+	}
+	return fmt.Sprintf("%v: write %s as %s", err, name, escaped)
 }
 
 // badChannel says what is wrong with the name of a channel. The names must be such

@@ -33,7 +33,11 @@ func (g *Registry) publish(r *request) *Refusal {
 	ctx, at := r.Context(), &r.at
 	m := module.Version{Path: at.module, Version: at.version}
 	override := ""
-	if query := r.URL.Query(); query.Has("override") {
+	query, p := r.query()
+	if p != nil {
+		return p
+	}
+	if query.Has("override") {
 		if override = firstLine(query.Get("override"), maxReason); override == "" {
 			return refuse(http.StatusUnprocessableEntity, ruleReason, "an override needs a reason, which is one line of text: ?override=…")
 		}

@@ -70,7 +70,6 @@ func TestBadUploads(t *testing.T) {
 		"a go.mod of a letter's case":  {at, archive(t, at, "@/go.mod", "module corp.example/Lib\n"), 422, "go.mod", "corp.example/Lib"},
 		"no module line":               {at, archive(t, at, "@/go.mod", "go 1.24\n"), 422, "go.mod", "go.mod has no module line"},
 		"a go.mod that is none":        {at, archive(t, at, "@/go.mod", "module \x00\x1b[31m"), 422, "go.mod", "go.mod:1"},
-		"an unknown directive":         {at, archive(t, at, "@/go.mod", goMod+"steal secrets\n"), 422, "go.mod", "unknown directive: steal"},
 		"a large go.mod":               {at, archive(t, at, "@/go.mod", goMod+strings.Repeat("// x\n", 300_000)), 422, "size", "go.mod is larger than 256 KiB"},
 		"a go.mod of many lines":       {at, archive(t, at, "@/go.mod", goMod+strings.Repeat("x\n", 20_000)), 422, "size", "go.mod has more than 10000 lines"},
 		"replace":                      {at, archive(t, at, "@/go.mod", goMod+"\nreplace a.example/x => ../x\n"), 422, "replace", "go.mod:3: replaces a.example/x"},

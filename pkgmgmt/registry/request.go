@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 )
 
 // A request is one that is being answered.
@@ -15,6 +16,15 @@ type request struct {
 	who string
 
 	received bool // all of the body
+}
+
+// query reads the query, of which nothing may be lost.
+func (r *request) query() (url.Values, *Refusal) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, ruleReason, "the query cannot be read: "+shown(err.Error())+"; escape it, with %3B for a semicolon")
+	}
+	return values, nil
 }
 
 const (

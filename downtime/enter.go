@@ -1,0 +1,172 @@
+package downtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// Enter asks whether work may begin, and counts it when it may: leave must be called
+// when the work has ended, however it ended. leave may be called more than once; it
+// is never nil.
+//
+// The error is an [*UnavailableError] when a window refuses, the cause of ctx's
+// end when it has ended, and another when work has no name or a request without URL. Work
+// in the context of a request that bypasses windows (see [Bypassed]) bypasses them too. Hand on to others only what will
+// have ended when leave is called, or what [Guard.Hold] holds: work that outlives its count is
+// not seen.
+func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
+	at, _, err := g.enter(ctx, &work, g.workVisitor(ctx))
+	if err != nil {
+		return func() {}, err
+	}
+	return g.leaveOnce(at), nil
+}
+
+// EnterWait is [Guard.Enter] for work that can wait: it returns once the work is admitted,
+// which is when the windows that refuse it end, also when they end early. The error is the
+// cause of ctx's end; [ErrClosed] when the guard is closed meanwhile; or another when work has
+// no name or a request without URL. With the first two it wraps the [*UnavailableError] that
+// it waited for. Waiting is not counted as a refusal.
+func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err error) {
+	asked, err := work.asking(g.workVisitor(ctx))
+	if err != nil {
+		return func() {}, err
+	}
+	for {
+		published := g.published.next() // first, so that no view is missed
+		if ctx.Err() != nil {
+			return func() {}, context.Cause(ctx)
+		}
+		at, by := g.admit(&asked)
+		if by == nil {
+			return g.leaveOnce(at), nil
+		}
+		select {
+		case <-published:
+		case <-ctx.Done():
+			return func() {}, fmt.Errorf("downtime: waiting to enter: %w: %w", context.Cause(ctx), g.opts.unavailable(by))
+		case <-g.done:
+			return func() {}, fmt.Errorf("%w: %w", ErrClosed, g.opts.unavailable(by))
+		}
+	}
+}
+
+// EnterContext is [Guard.Enter] for what serves requests without net/http, such as a
+// server of gRPC: besides it gives the context that the work has to run in, and is to
+// the request what [Guard.Handler] is to others.
+//
+// [Work].Request may bring a [Bypass], in its headers or by its RemoteAddr; the context then
+// says so, by [Bypassed], and what is entered in it may bypass the same. The headers are
+// not changed. The context of a [Work].Stream ends when a window begins that refuses the
+// work, a little later for some than for others, as [Options].StreamJitter has it; its
+// cause is an [*UnavailableError]. All streams end with leave.
+func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Context, leave func(), err error) {
+	v := g.workVisitor(ctx)
+	if r := work.Request; v == nil && r != nil && r.URL != nil && g.bypass != nil {
+		v, work.Request = g.bypass.visitor(r)
+	}
+	at, asked, err := g.enter(ctx, &work, v)
+	if err != nil {
+		return ctx, func() {}, err
+	}
+	left := g.leaveOnce(at)
+	if asked.bypassed && v.mark == nil {
+		audited := false
+		defer func() {
+			if !audited { // the application's Audit has panicked
+				left()
+			}
+		}()
+		ctx = v.audit(work.Request.WithContext(ctx), asked.decided.past).Context()
+		audited = true
+	}
+	if !work.Stream {
+		return ctx, left, nil
+	}
+	entered, end := g.openStream(ctx, asked.entry)
+	return entered, func() {
+		end()
+		left()
+	}, nil
+}
+
+// Hold counts work that outlives the request or the work that asks for it: call it
+// from what was admitted, before that ends, and release when the work handed on has
+// ended, however it ended. release may be called more than once; it is never nil.
+//
+// What was admitted may hand work on while a window drains, though nothing new may
+// begin, and what is held keeps the window from being quiet. So Hold is refused, with an
+// [*UnavailableError], only once the window has been found quiet, and then to its end: who
+// was admitted, and is counted in the same window, is never refused, unless it was a bypass
+// that let it in afterwards. Such a one enters the work that it hands on, with its own
+// context ([Guard.Enter]), and keeps that until it has ended. Neither a cutoff nor
+// [Work].Long matters. Other errors are those of [Guard.Enter].
+//
+// Hold finds scopes by the work it is given, not by who calls. Where they list paths only,
+// hand on the request as [Work].Request, or list the work's name.
+func (g *Guard) Hold(work Work) (release func(), err error) {
+	asked, err := work.asking(nil)
+	if err != nil {
+		return func() {}, err
+	}
+	asked.held = true
+	at, by := g.admit(&asked)
+	if by != nil {
+		return func() {}, g.unavailable(by)
+	}
+	return g.leaveOnce(at), nil
+}
+
+// enter admits work.
+func (g *Guard) enter(ctx context.Context, work *Work, v *visitor) (place, asking, error) {
+	asked, err := work.asking(v)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return place{}, asked, err
+	}
+	at, by := g.admit(&asked)
+	if by != nil {
+		v.refused(by)
+		return place{}, asked, g.unavailable(by)
+	}
+	return at, asked, nil
+}
+
+// asking makes work ask to be admitted.
+func (w *Work) asking(v *visitor) (asking, error) {
+	switch {
+	case w.Name == "":
+		return asking{}, errors.New("downtime: work must have a name")
+	case w.Request != nil && w.Request.URL == nil:
+		return asking{}, errors.New("downtime: the request of work must have a URL")
+	}
+	asked := asking{entry: entry{kind: w.Name}, long: w.Long, visitor: v}
+	if w.Effect == EffectRead {
+		asked.effect = EffectRead
+	}
+	if w.Request != nil {
+		asked.target.set(w.Request)
+		asked.http = w.Request
+	}
+	return asked, nil
+}
+
+// unavailable counts a refusal, and returns it.
+func (g *Guard) unavailable(by *occurrence) *UnavailableError {
+	g.refuse(by)
+	return g.opts.unavailable(by)
+}
+
+// leaveOnce takes an entry off when it is first called.
+func (g *Guard) leaveOnce(at place) func() {
+	var left atomic.Bool
+	return func() {
+		if left.CompareAndSwap(false, true) {
+			g.leave(at)
+		}
+	}
+}
