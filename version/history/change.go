@@ -73,8 +73,13 @@ func changesOf(group []*run, now time.Time) []Change {
 	events := make([]event, 0, 2*len(group))
 	for _, r := range group {
 		events = append(events, event{r.first, false, r})
-		if r.over && !r.end.pos.After(now) {
-			events = append(events, event{r.end, true, r})
+		// What crashes and comes back was there all the time: a crash loop is one change.
+		end := r.end
+		if r.over && r.again != nil && r.again.first.pos.After(end.pos) {
+			end = r.again.first
+		}
+		if r.over && !end.pos.After(now) {
+			events = append(events, event{end, true, r})
 		}
 	}
 	// What begins where another ends is never alone: beginnings come first.

@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -95,9 +96,9 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 // Between tells which versions took the place of which others from t1 to t2, both
 // included, in the order of the history: what came and was rolled back too, which a
 // comparison of both moments would not show. A zero t1 is the beginning, a zero t2 the
-// end.
+// end. A t1 after t2 is an error.
 func Between(ctx context.Context, store Store, t1, t2 time.Time) ([]Change, error) {
-	h, err := load(ctx, store)
+	h, err := loadRange(ctx, store, t1, t2)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +112,13 @@ type history struct {
 	horizon time.Time // now, in positions
 
 	clock []setting
+}
+
+func loadRange(ctx context.Context, store Store, from, to time.Time) (*history, error) {
+	if !from.IsZero() && !to.IsZero() && from.After(to) {
+		return nil, fmt.Errorf("history: from %s is after to %s", from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
+	}
+	return load(ctx, store)
 }
 
 func load(ctx context.Context, store Store) (*history, error) {

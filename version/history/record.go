@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -69,10 +70,11 @@ func tidied(e Entry) (Entry, error) {
 
 // Note records what else changes the system. An event without a time happens now; one
 // with a time happens then, by the clock of this program, be it to come. It needs a kind
-// or a subject. Kinds are free: flag, window, migration, failure.
+// or a subject. Kinds are free: flag, window, migration, failure. Give the event an ID when a
+// failed Note is repeated.
 func Note(ctx context.Context, store Appender, event Event) error {
 	now := time.Now()
-	e := Entry{ID: rand.Text(), Kind: KindNoted, Time: event.Time, Event: &event}
+	e := Entry{ID: cmp.Or(event.ID, rand.Text()), Kind: KindNoted, Time: event.Time, Event: &event}
 	if e.Time.IsZero() {
 		e.Time = now
 	}

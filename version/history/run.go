@@ -81,6 +81,10 @@ type run struct {
 	// none. One that was replaced was there until then.
 	end            moment
 	over, replaced bool
+
+	// again is the next run in the same instance when it is of the same build and began soon
+	// after this one was over: the instance crashes and comes back.
+	again *run
 }
 
 // before tells whether it was seen earlier than another.
@@ -155,6 +159,11 @@ func endRuns(group []*run) {
 	for _, r := range group {
 		same := instances[r.instance]
 		next := max(place[r]+1, notBefore(same, r.last.pos))
+		if place[r]+1 < len(same) {
+			if n := same[place[r]+1]; n.build == r.build && n.first.pos.Sub(r.last.pos) <= silence {
+				r.again = n
+			}
+		}
 		if r.stopped {
 			r.over, r.end = true, r.last
 			continue
