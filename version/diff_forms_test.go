@@ -15,7 +15,8 @@ func TestDiffSees(t *testing.T) {
 		want     string
 	}{
 		"another package of the module": {
-			version.Info{Module: "example.com/shop", Package: "example.com/shop/cmd/shop"}, version.Info{Module: "example.com/shop", Package: "example.com/shop/cmd/admin"},
+			version.Info{Module: "example.com/shop", Package: "example.com/shop/cmd/shop"},
+			version.Info{Module: "example.com/shop", Package: "example.com/shop/cmd/admin"},
 			"package example.com/shop/cmd/shop → example.com/shop/cmd/admin",
 		},
 		"a dirty revision":            {version.Info{Revision: revisionA}, version.Info{Revision: revisionA + "-dirty"}, "rev " + revisionA[:12] + ".." + revisionA + "-dirty"},
