@@ -2,7 +2,7 @@ package observe
 
 import (
 	"context"
-	"encoding/hex"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// headerTraceResponse is the W3C's Trace Context Level 2 header, as Go spells it.
+// headerTraceResponse is the header of W3C's Trace Context Level 2, section 4, as Go spells it.
 const headerTraceResponse = "Traceresponse"
 
 // Handler observes the requests that next serves. Each gets a server span and the
@@ -81,13 +81,9 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		}
 
 		header := w.Header()
-		st.headers[0] = st.id
-		header[headerRequestID] = st.headers[0:1:1]
-		sc := st.span.SpanContext()
-		st.spanID = sc.SpanID()
-		if sc.IsValid() && !sc.IsRemote() {
-			st.headers[1] = traceResponse(sc)
-			header[headerTraceResponse] = st.headers[1:2:2]
+		header[headerRequestID] = []string{st.id}
+		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
+			header[headerTraceResponse] = []string{fmt.Sprintf("00-%s-%s-%s", sc.TraceID(), sc.SpanID(), sc.TraceFlags())}
 		}
 
 		defer o.end(st, given, r)
@@ -103,19 +99,6 @@ func handBack(given, r *http.Request) {
 	header, body := given.Header, given.Body
 	*given = *r.WithContext(given.Context())
 	given.Header, given.Body = header, body
-}
-
-// traceResponse formats sc by W3C Trace Context Level 2, section 4.
-func traceResponse(sc trace.SpanContext) string {
-	var b [55]byte
-	traceID, spanID := sc.TraceID(), sc.SpanID()
-	copy(b[:], "00-")
-	hex.Encode(b[3:35], traceID[:])
-	b[35] = '-'
-	hex.Encode(b[36:52], spanID[:])
-	b[52] = '-'
-	hex.Encode(b[53:], []byte{byte(sc.TraceFlags())})
-	return string(b[:])
 }
 
 // begin counts the request, names it and starts its span.
@@ -160,10 +143,6 @@ func (st *state) begin(r *http.Request) {
 		} else {
 			st.Context = o.propagator.Extract(st.Context, carrier)
 		}
-	}
-	if o.untraced {
-		st.ctx, st.span = o.tracer.Start(st, st.method.spanName())
-		return
 	}
 	attrs := newSpanAttrs()
 	defer attrs.free()
@@ -241,7 +220,7 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	if !o.join {
 		st.active().n.Add(-1)
 	}
-	o.finish(st, outcome{request: r, status: status, aborted: aborted}, nil, panicked)
+	o.finish(st, &outcome{request: r, status: status, aborted: aborted}, nil, panicked)
 	handBack(given, r)
 	if o.join {
 		// Whoever is outside reads the pattern from the request that it handed in, as

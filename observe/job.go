@@ -47,7 +47,7 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 			err = errGoexit
 		}
 		o.counts.jobsActive.Add(-1)
-		o.finish(st, outcome{}, err, panicked)
+		o.finish(st, &outcome{}, err, panicked)
 	}()
 	err = fn(st.ctx)
 	st.returned = true
@@ -59,5 +59,4 @@ func (st *state) beginJob(name string) {
 	defer st.obs.counts.shield()
 	st.ctx, st.span = st.obs.tracer.Start(st, name,
 		trace.WithAttributes(keyJobName.String(name), keyRequestID.String(st.id)))
-	st.spanID = st.span.SpanContext().SpanID()
 }

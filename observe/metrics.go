@@ -86,44 +86,45 @@ type seriesKey[K any] interface {
 }
 
 // series keeps the attribute sets of one metric, so that a measurement allocates
-// nothing. It is read without a lock and never holds more than maxSeries.
+// nothing. It never holds more than maxSeries.
 type series[K seriesKey[K]] struct {
-	known  atomic.Pointer[map[K][]metric.RecordOption]
-	mu     sync.Mutex
+	mu     sync.RWMutex
+	known  map[K][]metric.RecordOption
 	folded *lossCount
 }
 
 func (s *series[K]) options(key K) []metric.RecordOption {
-	known := s.known.Load()
-	if known != nil {
-		if opts, ok := (*known)[key]; ok {
-			return opts
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var old map[K][]metric.RecordOption
-	if known = s.known.Load(); known != nil {
-		old = *known
-	}
-	if opts, ok := old[key]; ok {
+	s.mu.RLock()
+	opts, ok := s.known[key]
+	full := len(s.known) >= maxSeries
+	s.mu.RUnlock()
+	switch {
+	case ok:
 		return opts
-	}
-	if len(old) >= maxSeries {
+	case full:
 		s.folded.Add(1)
 		return recordOptions(key.fold().attributes())
 	}
-	next := make(map[K][]metric.RecordOption, len(old)+1)
-	for k, v := range old {
-		next[k] = v
+	opts = recordOptions(key.attributes())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = map[K][]metric.RecordOption{}
 	}
-	next[key] = recordOptions(key.attributes())
-	s.known.Store(&next)
-	return next[key]
+	s.known[key] = opts
+	return opts
 }
 
 func recordOptions(attrs []attribute.KeyValue) []metric.RecordOption {
 	return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
+}
+
+// foldError keeps of an error's type that it was one, and a status.
+func foldError(errorType string, status int32) string {
+	if errorType != "" && errorType != strconv.Itoa(int(status)) {
+		return other
+	}
+	return errorType
 }
 
 type serverKey struct {
@@ -144,10 +145,7 @@ func (k serverKey) attributes() []attribute.KeyValue {
 }
 
 func (k serverKey) fold() serverKey {
-	k.route = ""
-	if k.errorType != "" && k.errorType != strconv.Itoa(int(k.status)) {
-		k.errorType = other
-	}
+	k.route, k.errorType = "", foldError(k.errorType, k.status)
 	return k
 }
 
@@ -166,10 +164,7 @@ func (k clientKey) attributes() []attribute.KeyValue {
 }
 
 func (k clientKey) fold() clientKey {
-	k.host, k.port = other, 0
-	if k.errorType != "" && k.errorType != strconv.Itoa(int(k.status)) {
-		k.errorType = other
-	}
+	k.host, k.port, k.errorType = other, 0, foldError(k.errorType, k.status)
 	return k
 }
 
@@ -181,11 +176,7 @@ func (k jobKey) attributes() []attribute.KeyValue {
 }
 
 func (k jobKey) fold() jobKey {
-	k.name = other
-	if k.errorType != "" {
-		k.errorType = other
-	}
-	return k
+	return jobKey{other, foldError(k.errorType, 0)}
 }
 
 // ending is what is known of an operation at its end.

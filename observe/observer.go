@@ -13,7 +13,6 @@ import (
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
-	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
 // An Observer instruments one service. All its methods are safe for concurrent
@@ -85,7 +84,7 @@ func New(opts *Options) (*Observer, error) {
 	}
 	o.logs, o.logger = o.handler.root, slog.New(o.handler)
 	if opts.LevelFlag != "" {
-		o.levelFlag = &levelFlag{key: opts.LevelFlag, client: opts.FlagClient, start: time.Now()}
+		o.levelFlag = &levelFlag{key: opts.LevelFlag, client: opts.FlagClient}
 		if opts.FlagClient == nil {
 			o.levelFlag.client = openfeature.NewDefaultClient()
 		}
@@ -108,7 +107,6 @@ func New(opts *Options) (*Observer, error) {
 		loggers = otel.GetLoggerProvider()
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
-	_, o.untraced = o.tracer.(tracenoop.Tracer)
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
 	o.meter = meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
 	if err := o.metrics.init(o.meter, &o.counts, &o.registrations); err != nil {
@@ -141,16 +139,7 @@ func New(opts *Options) (*Observer, error) {
 // finish turns what the application did with a request or job into an outcome, and gives
 // that to the sinks. returned is what a job returned, and panicError the panic that
 // ended it. A part that breaks does not keep the others from it.
-func (o *Observer) finish(st *state, end outcome, returned error, panicError *PanicError) {
-	out, _ := outcomes.Get().(*outcome)
-	if out == nil {
-		out = new(outcome)
-	}
-	*out = end
-	defer func() {
-		*out = outcome{}
-		outcomes.Put(out)
-	}()
+func (o *Observer) finish(st *state, out *outcome, returned error, panicError *PanicError) {
 	out.duration = time.Since(st.start)
 	st.judge(out, returned, panicError)
 	st.measure(out)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
@@ -35,8 +34,6 @@ type outcome struct {
 	dropped int           // records that found no room
 	bundle  string        // the name of its bundle
 }
-
-var outcomes sync.Pool // of *outcome, which no sink keeps
 
 // A sink makes something of the outcome of a request or job.
 type sink interface {
