@@ -163,7 +163,7 @@ func (c *debugClaim) covers(ctx context.Context, route string) bool {
 type levelFlag struct {
 	key    string
 	client openfeature.IClient
-	paused atomic.Int64 // until then, in Unix nanoseconds, no request asks
+	paused atomic.Pointer[time.Time] // until then no request asks
 	errors lossCount
 }
 
@@ -184,14 +184,15 @@ func (f *levelFlag) ask(ctx context.Context) (level slog.Level, ok bool) {
 		}
 	}()
 	start := time.Now()
-	if start.UnixNano() < f.paused.Load() {
+	if until := f.paused.Load(); until != nil && start.Before(*until) {
 		return 0, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, levelFlagTime)
 	defer cancel()
 	text, err := f.client.StringValue(ctx, f.key, "", openfeature.EvaluationContext{})
 	if took := time.Since(start); took > levelFlagTime {
-		f.paused.Store(start.Add(took + levelFlagPause).UnixNano())
+		until := start.Add(took + levelFlagPause)
+		f.paused.Store(&until)
 	}
 	if err == nil && text == "" {
 		return 0, false

@@ -2,7 +2,6 @@ package observe
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -71,7 +70,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		given := r
 		st := &state{Context: r.Context(), obs: &o.core, start: time.Now()}
 		st.method = knownMethod(r.Method)
-		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
+		st.protocol = protocols[[2]int{r.ProtoMajor, r.ProtoMinor}]
 		st.secure = r.TLS != nil
 		st.begin(r)
 		r = st.takeToken(r).WithContext(st.ctx)
@@ -83,7 +82,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		header := w.Header()
 		header[headerRequestID] = []string{st.id}
 		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
-			header[headerTraceResponse] = []string{fmt.Sprintf("00-%s-%s-%s", sc.TraceID(), sc.SpanID(), sc.TraceFlags())}
+			header[headerTraceResponse] = []string{"00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()}
 		}
 
 		defer o.end(st, given, r)
@@ -106,7 +105,7 @@ func (st *state) begin(r *http.Request) {
 	o := st.obs
 	o.counts.requests.Add(1)
 	o.counts.requestsActive.Add(1)
-	if !o.join {
+	if !o.opts.JoinSpan {
 		st.active().begin()
 	}
 	if outer := stateFrom(st.Context); outer != nil {
@@ -120,7 +119,7 @@ func (st *state) begin(r *http.Request) {
 	st.ctx, st.span = st, trace.SpanFromContext(st.Context)
 
 	defer o.counts.shield()
-	if o.join {
+	if o.opts.JoinSpan {
 		if st.span.IsRecording() {
 			st.span.SetAttributes(keyRequestID.String(st.id))
 		}
@@ -131,17 +130,17 @@ func (st *state) begin(r *http.Request) {
 	var foreign []trace.SpanStartOption
 	if sc := st.span.SpanContext(); !sc.IsValid() || sc.IsRemote() {
 		carrier := propagation.HeaderCarrier(r.Header)
-		if o.public {
+		if o.opts.Public {
 			if baggage.FromContext(st.Context).Len() > 0 {
 				st.Context = baggage.ContextWithoutBaggage(st.Context)
 			}
-			sc = trace.SpanContextFromContext(o.propagator.Extract(context.Background(), carrier))
+			sc = trace.SpanContextFromContext(o.opts.Propagator.Extract(context.Background(), carrier))
 			foreign = append(foreign, trace.WithNewRoot())
 			if sc.IsValid() {
 				foreign = append(foreign, trace.WithLinks(trace.Link{SpanContext: sc}))
 			}
 		} else {
-			st.Context = o.propagator.Extract(st.Context, carrier)
+			st.Context = o.opts.Propagator.Extract(st.Context, carrier)
 		}
 	}
 	attrs := newSpanAttrs()
@@ -179,12 +178,6 @@ func (st *state) active() *activeCount {
 	return &st.obs.metrics.active[st.method][secure]
 }
 
-func (st *state) seenPanic() *PanicError {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.seen
-}
-
 // end is deferred by Handler: it recovers, answers and reports. given is the request
 // that Handler got, and r the copy that it handed on.
 func (o *Observer) end(st *state, given, r *http.Request) {
@@ -195,7 +188,10 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	case value == http.ErrAbortHandler:
 		aborted = errAborted
 	case value != nil:
-		if panicked = st.seenPanic(); !panicked.is(value) {
+		st.mu.Lock()
+		panicked = st.seen
+		st.mu.Unlock()
+		if !panicked.is(value) {
 			panicked = newPanicError(value)
 		}
 	case !st.returned:
@@ -203,7 +199,7 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	}
 
 	begun := st.w.begun()
-	if panicked != nil && !begun && !o.repanic {
+	if panicked != nil && !begun && !o.opts.Repanic {
 		st.answerPanic(r)
 	}
 	st.w.end()
@@ -217,12 +213,12 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 		}
 	}
 	o.counts.requestsActive.Add(-1)
-	if !o.join {
+	if !o.opts.JoinSpan {
 		st.active().n.Add(-1)
 	}
 	o.finish(st, &outcome{request: r, status: status, aborted: aborted}, nil, panicked)
 	handBack(given, r)
-	if o.join {
+	if o.opts.JoinSpan {
 		// Whoever is outside reads the pattern from the request that it handed in, as
 		// otelhttp does for its metric.
 		if route := st.name(); route != "" && route != routeName(given.Pattern) {
@@ -231,8 +227,8 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	}
 
 	switch {
-	case value == nil, panicked != nil && st.w.hijacked.Load() && !o.repanic:
-	case aborted != nil, o.repanic:
+	case value == nil, panicked != nil && st.w.hijacked.Load() && !o.opts.Repanic:
+	case aborted != nil, o.opts.Repanic:
 		panic(value)
 	case begun, st.w.status.Load() == 0: // the second: not even our answer got through
 		panic(http.ErrAbortHandler)

@@ -96,21 +96,23 @@ type series[K seriesKey[K]] struct {
 func (s *series[K]) options(key K) []metric.RecordOption {
 	s.mu.RLock()
 	opts, ok := s.known[key]
-	full := len(s.known) >= maxSeries
 	s.mu.RUnlock()
-	switch {
-	case ok:
+	if ok {
 		return opts
-	case full:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if opts, ok = s.known[key]; ok {
+		return opts
+	}
+	if len(s.known) >= maxSeries {
 		s.folded.Add(1)
 		return recordOptions(key.fold().attributes())
 	}
-	opts = recordOptions(key.attributes())
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.known == nil {
 		s.known = map[K][]metric.RecordOption{}
 	}
+	opts = recordOptions(key.attributes())
 	s.known[key] = opts
 	return opts
 }
@@ -131,7 +133,7 @@ type serverKey struct {
 	route, errorType string
 	status           int32
 	method           method
-	protocol         protocol
+	protocol         string
 	secure           bool
 }
 
@@ -154,7 +156,7 @@ type clientKey struct {
 	port            int
 	status          int32
 	method          method
-	protocol        protocol
+	protocol        string
 }
 
 func (k clientKey) attributes() []attribute.KeyValue {
@@ -172,7 +174,7 @@ type jobKey struct{ name, errorType string }
 
 func (k jobKey) attributes() []attribute.KeyValue {
 	attrs := []attribute.KeyValue{keyJobName.String(k.name)}
-	return append(attrs, ending(0, 0, k.errorType)...)
+	return append(attrs, ending(0, "", k.errorType)...)
 }
 
 func (k jobKey) fold() jobKey {
@@ -180,13 +182,13 @@ func (k jobKey) fold() jobKey {
 }
 
 // ending is what is known of an operation at its end.
-func ending(status int32, p protocol, errorType string) []attribute.KeyValue {
+func ending(status int32, protocol, errorType string) []attribute.KeyValue {
 	var attrs []attribute.KeyValue
 	if status != 0 {
 		attrs = append(attrs, keyStatus.Int(int(status)))
 	}
-	if p != 0 {
-		attrs = append(attrs, keyProtocolVersion.String(p.String()))
+	if protocol != "" {
+		attrs = append(attrs, keyProtocolVersion.String(protocol))
 	}
 	if errorType != "" {
 		attrs = append(attrs, keyErrorType.String(errorType))

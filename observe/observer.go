@@ -53,20 +53,8 @@ func New(opts *Options) (*Observer, error) {
 	if !(opts.WideEvent >= 0 && opts.WideEvent <= 1) {
 		errs = append(errs, fmt.Errorf("observe: Options.WideEvent must be 0 to 1, got %v", opts.WideEvent))
 	}
-	o := &Observer{core: core{
-		propagator: opts.Propagator,
-		public:     opts.Public,
-		join:       opts.JoinSpan,
-		repanic:    opts.Repanic,
-
-		responseSize: opts.ResponseSize,
-		slow:         opts.Slow,
-
-		redact:        opts.RedactFlag,
-		oldFlagErrors: opts.OldFlagErrors,
-		route:         opts.Route,
-		guarded:       slices.Clone(opts.GuardedFlags),
-	}}
+	o := &Observer{core: core{opts: *opts}}
+	o.opts.GuardedFlags = slices.Clone(opts.GuardedFlags)
 	note := func(err error) { errs = append(errs, err) } // errors.Join leaves out a nil
 	var err error
 	o.hosts, err = newHostSet("InternalHosts", opts.InternalHosts)
@@ -76,7 +64,7 @@ func New(opts *Options) (*Observer, error) {
 	o.captures, err = newCaptures(opts.Captures, opts.Capture)
 	note(err)
 	guarded := &guardedFlags{}
-	note(guarded.take(opts.GuardedFlags))
+	note(guarded.take(o.opts.GuardedFlags))
 	o.handler, err = newLogHandler(opts.Log, opts.Level, opts.TailLevel)
 	note(err)
 	if err := errors.Join(errs...); err != nil {
@@ -93,8 +81,8 @@ func New(opts *Options) (*Observer, error) {
 		o.logs.raises.Store(true)
 	}
 
-	if o.propagator == nil {
-		o.propagator = otel.GetTextMapPropagator()
+	if opts.Propagator == nil {
+		o.opts.Propagator = otel.GetTextMapPropagator()
 	}
 	tracers, meters, loggers := opts.TracerProvider, opts.MeterProvider, opts.LoggerProvider
 	if tracers == nil {
@@ -130,7 +118,7 @@ func New(opts *Options) (*Observer, error) {
 		go c.run()
 	}
 	o.sinks = append(o.sinks, &logSink{logger: o.logger, root: o.logs, counts: &o.counts, wide: opts.WideEvent})
-	if len(o.guarded) > 0 {
+	if len(opts.GuardedFlags) > 0 {
 		o.sinks = append(o.sinks, guarded)
 	}
 	return o, nil
@@ -262,7 +250,7 @@ func (o *Observer) Stats() map[string]float64 {
 		stats["captures_written"], stats["captures_queued"] = float64(c.written.Load()), float64(c.queued.Load())
 	}
 	stats["level_flag_errors"] = 0 // without one
-	stats["levels_set"] = float64(o.logs.levels.prune(time.Now()))
+	stats["levels_set"] = float64(len(o.logs.levels.current(time.Now())))
 	for _, v := range o.vitals.losses {
 		stats[v.name] = float64(v.count.Load())
 	}

@@ -112,7 +112,7 @@ func (st *state) lastRoute(r *http.Request) {
 	if known {
 		return
 	}
-	if name := st.obs.route; name != nil {
+	if name := st.obs.opts.Route; name != nil {
 		st.setRoute(name(r), r.URL.Path)
 	} else if r.Method != http.MethodConnect {
 		st.setRoute(r.Pattern, r.URL.Path)

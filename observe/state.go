@@ -3,7 +3,6 @@ package observe
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,28 +11,20 @@ import (
 	"github.com/upkeep-go/upkeep/internal/rerun"
 	"github.com/upkeep-go/upkeep/observe/tail"
 	"go.opentelemetry.io/otel/log"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
 
 // core is what requests, jobs and outbound calls need of their Observer.
 type core struct {
-	tracer     trace.Tracer
-	events     log.Logger
-	propagator propagation.TextMapPropagator
-	logger     *slog.Logger
-	logs       *logRoot
+	tracer trace.Tracer
+	events log.Logger
+	logger *slog.Logger
+	logs   *logRoot
 
-	public, join, repanic bool
-	responseSize          bool
-	slow                  time.Duration
-	route                 func(*http.Request) string
-	hosts                 hostSet
-	debug                 *debugTokens // nil: none are taken
-	levelFlag             *levelFlag   // nil: none
-	redact                func(key, text string) string
-	oldFlagErrors         bool
-	guarded               []string // keys of Options.GuardedFlags
+	opts      Options // with a Propagator
+	hosts     hostSet
+	debug     *debugTokens // nil: none are taken
+	levelFlag *levelFlag   // nil: none
 
 	limit   limiter
 	metrics instruments
@@ -56,7 +47,7 @@ type state struct {
 	returned bool // the handler or job came back by itself
 	secure   bool
 	method   method
-	protocol protocol
+	protocol string
 	w        writer
 
 	tail  tail.Tail
