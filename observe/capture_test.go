@@ -451,6 +451,7 @@ func TestCaptureOfManyShortBodies(t *testing.T) {
 	t.Parallel()
 	k, s := captureRig(t, nil)
 	client := &http.Client{Transport: k.obs.Transport(transport(func(r *http.Request) (*http.Response, error) {
+		_, _ = io.Copy(io.Discard, r.Body) // as a transport sends it
 		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`"` + r.URL.RawQuery + `"`))}, nil
 	}))}
 	k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -799,4 +800,60 @@ func TestCaptureOfManyAtOnce(t *testing.T) {
 		require.Equal(t, want, e.Request.PostData.Text)
 		require.Equal(t, want, e.Response.Content.Text)
 	}
+}
+
+// What is recorded of an outbound request is what is sent. GetBody is for sending again: it
+// may give the one body there is, or wait.
+func TestCaptureNeverCallsGetBody(t *testing.T) {
+	t.Parallel()
+	received := make(chan string, 1)
+	prices := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		received <- string(body)
+	}))
+	defer prices.Close()
+	k, s := captureRig(t, nil)
+	client := &http.Client{Transport: k.obs.Transport(&http.Transport{DisableKeepAlives: true})}
+	k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, sender := io.Pipe()
+		go func() {
+			_, _ = io.WriteString(sender, `{"tea":1}`)
+			_ = sender.Close()
+		}()
+		req, err := http.NewRequestWithContext(r.Context(), "POST", prices.URL+"/prices", body)
+		require.NoError(t, err)
+		req.GetBody = func() (io.ReadCloser, error) {
+			t.Error("GetBody is called")
+			return body, nil
+		}
+		resp, err := client.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		w.WriteHeader(500)
+	})), "GET", "/")
+	require.Equal(t, `{"tea":1}`, <-received)
+	require.Equal(t, `{"tea":1}`, s.bundle(t, k).Log.Entries[1].Request.PostData.Text)
+}
+
+// A body that the base sends once more is recorded once.
+func TestCaptureOfABodySentAgain(t *testing.T) {
+	t.Parallel()
+	k, s := captureRig(t, nil)
+	again := k.obs.Transport(roundTripper(func(r *http.Request) (*http.Response, error) {
+		_, _ = io.CopyN(io.Discard, r.Body, 3)
+		body, err := r.GetBody()
+		require.NoError(t, err)
+		sent, err := io.ReadAll(body)
+		require.NoError(t, err)
+		require.Equal(t, `{"tea":1}`, string(sent))
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+	}))
+	k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req, err := http.NewRequestWithContext(r.Context(), "POST", "http://prices.example/prices", strings.NewReader(`{"tea":1}`))
+		require.NoError(t, err)
+		_, err = again.RoundTrip(req)
+		require.NoError(t, err)
+		w.WriteHeader(500)
+	})), "GET", "/")
+	require.Equal(t, `{"tea":1}`, s.bundle(t, k).Log.Entries[1].Request.PostData.Text)
 }

@@ -136,20 +136,34 @@ func (rec *recording) outbound(sent *http.Request, start time.Time) *exchange {
 	if ignored {
 		return nil
 	}
-	switch {
-	case sent.Body == nil || sent.Body == http.NoBody:
-	case sent.GetBody == nil:
-		sent.Body = &bodyTee{ReadCloser: sent.Body, rec: rec, kept: &x.request}
-	default:
-		// A second copy is there for redirects; read now, for the application may
-		// use its memory again later.
-		if body, err := sent.GetBody(); err == nil {
-			read := &bodyTee{ReadCloser: body, rec: rec, kept: &x.request}
-			_, _ = io.CopyN(io.Discard, read, int64(rec.room.maxBody)+1)
-			_ = body.Close()
+	if sent.Body == nil || sent.Body == http.NoBody {
+		return x
+	}
+	sent.Body = &bodyTee{ReadCloser: sent.Body, rec: rec, kept: &x.request}
+	if again := sent.GetBody; again != nil {
+		sent.GetBody = func() (io.ReadCloser, error) { // the base sends the body once more
+			body, err := again()
+			if err != nil {
+				return nil, err
+			}
+			x.resend()
+			return &bodyTee{ReadCloser: body, rec: rec, kept: &x.request}, nil
 		}
 	}
 	return x
+}
+
+// resend forgets what was sent of the body.
+func (x *exchange) resend() {
+	x.rec.mu.Lock()
+	defer x.rec.mu.Unlock()
+	if x.rec.closed {
+		return
+	}
+	if x.request.buf != nil {
+		x.request.buf.b = x.request.buf.b[:0]
+	}
+	x.request = kept{buf: x.request.buf}
 }
 
 func (x *exchange) respond(resp *http.Response) {

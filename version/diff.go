@@ -1,6 +1,10 @@
 package version
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	goversion "go/version"
 	"maps"
@@ -59,7 +63,8 @@ type Changes struct {
 	Dirty       Change `json:"dirty,omitzero"` // "true" and "false"
 	Revision    Change `json:"revision,omitzero"`
 	Environment Change `json:"environment,omitzero"`
-	Module      Change `json:"module,omitzero"` // the path; the sum when ChangeKindResummed
+	Module      Change `json:"module,omitzero"`  // the path; the sum when ChangeKindResummed
+	Package     Change `json:"package,omitzero"` // when the module is the same
 	Toolchain   Change `json:"toolchain,omitzero"`
 	Platform    Change `json:"platform,omitzero"`
 
@@ -67,7 +72,7 @@ type Changes struct {
 	Deps []ModuleChange `json:"deps,omitempty"`
 
 	// Settings of the build by name, without those that follow from the
-	// revision or the platform.
+	// revision or the platform. Those of GODEBUG stand alone: DefaultGODEBUG:tls10server.
 	Settings map[string]Change `json:"settings,omitempty"`
 
 	// NotCompared names what only one of the two tells of, as when one is a
@@ -90,15 +95,17 @@ func Diff(old, new Info) Changes {
 	if order, ok := Compare(a.Version, b.Version); ok && c.Version != (Change{}) && (order < 0 || sameProgram(a.Module, b.Module)) {
 		c.Version.Kind = direction(order)
 	}
-	// One may be shortened: then it is the same commit.
-	if r := c.Revision; r.Old != "" && r.New != "" && (strings.HasPrefix(r.Old, r.New) || strings.HasPrefix(r.New, r.Old)) {
+	if sameCommit(a.Revision, b.Revision) {
 		c.Revision = Change{}
 	}
 	c.Dirty = c.told("dirty", a.dirtyText(), b.dirtyText())
 	c.Environment = c.told("environment", a.Environment, b.Environment)
 	c.Module = c.told("module", a.Module, b.Module)
-	if a.Module == b.Module && a.ModuleVersion == b.ModuleVersion && a.ModuleSum != b.ModuleSum && a.ModuleSum != "" && b.ModuleSum != "" {
+	if a.Module == b.Module && a.ModuleVersion == b.ModuleVersion && a.ModuleSum != "" && b.ModuleSum != "" && !sameSum(a.ModuleSum, b.ModuleSum) {
 		c.Module = Change{Kind: ChangeKindResummed, Old: a.ModuleSum, New: b.ModuleSum}
+	}
+	if a.Module == b.Module && a.Package != "" && b.Package != "" {
+		c.Package = changed(a.Package, b.Package)
 	}
 	c.Toolchain = c.told("toolchain", a.GoVersion, b.GoVersion)
 	if t := c.Toolchain; goversion.IsValid(t.Old) && goversion.IsValid(t.New) {
@@ -143,6 +150,39 @@ func changed(a, b string) Change {
 		return Change{}
 	}
 	return Change{Kind: ChangeKindChanged, Old: a, New: b}
+}
+
+// sameCommit reports whether two revisions are one commit, of which one may be shortened, or
+// in capitals.
+func sameCommit(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if a == "" || !strings.EqualFold(a, b[:len(a)]) {
+		return false
+	}
+	return strings.Trim(b[len(a):], "0123456789abcdefABCDEF") == "" // not -dirty
+}
+
+// sameSum reports whether two checksums are equal, whatever their form: h1:, base64 with
+// padding or without, in the alphabet of URLs, or hexadecimal.
+func sameSum(a, b string) bool {
+	return a == b || bytes.Equal(sumOf(a), sumOf(b)) && sumOf(a) != nil
+}
+
+// sumOf gives the 32 bytes of a checksum, or nil.
+func sumOf(text string) []byte {
+	for _, prefix := range []string{"h1:", "sha256:", "sha256-"} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	if sum, err := hex.DecodeString(text); err == nil && len(sum) == sha256.Size {
+		return sum
+	}
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	if sum, err := base64.RawStdEncoding.DecodeString(text); err == nil && len(sum) == sha256.Size {
+		return sum
+	}
+	return nil
 }
 
 // sameProgram reports whether two module paths are of one program, in any major
@@ -222,7 +262,7 @@ func moduleChange(old, new *Module) ChangeKind {
 		old, new = old.Replace, new.Replace
 	}
 	switch {
-	case old.Version == new.Version && old.Sum != new.Sum && old.Sum != "" && new.Sum != "":
+	case old.Version == new.Version && old.Sum != "" && new.Sum != "" && !sameSum(old.Sum, new.Sum):
 		return ChangeKindResummed
 	case old.Version == new.Version:
 		return ""
@@ -237,6 +277,7 @@ var toldElsewhere = map[string]bool{"GOOS": true, "GOARCH": true, "vcs.revision"
 
 func diffSettings(old, new map[string]string) map[string]Change {
 	changes := make(map[string]Change)
+	old, new = splitGODEBUG(old), splitGODEBUG(new)
 	for key, value := range old {
 		if now, ok := new[key]; !ok {
 			changes[key] = Change{Kind: ChangeKindRemoved, Old: value}
@@ -254,6 +295,25 @@ func diffSettings(old, new map[string]string) map[string]Change {
 		return nil
 	}
 	return changes
+}
+
+// splitGODEBUG gives each setting of GODEBUG a name of its own.
+func splitGODEBUG(settings map[string]string) map[string]string {
+	const name = "DefaultGODEBUG"
+	list, ok := settings[name]
+	if !ok {
+		return settings
+	}
+	split := maps.Clone(settings)
+	delete(split, name)
+	for pair := range strings.SplitSeq(list, ",") {
+		if key, value, ok := strings.Cut(strings.TrimSpace(pair), "="); ok {
+			split[name+":"+key] = value
+		} else if key != "" {
+			split[name+":"+key] = ""
+		}
+	}
+	return split
 }
 
 // Empty tells that nothing changed, as far as both tell.
@@ -305,6 +365,7 @@ func (c Changes) lines() []string {
 	} else {
 		add("module ", c.Module)
 	}
+	add("package ", c.Package)
 	names := shortNames(c.Deps)
 	for n, d := range c.Deps {
 		lines = append(lines, names[n]+" "+d.words())

@@ -40,8 +40,10 @@ func TestUpdate(t *testing.T) {
 	old := strings.TrimPrefix(freeze, "freezes:\n")
 	for _, c := range []struct{ name, doc, want, faults string }{
 		{"sound", line(a, "A2", "") + line(b, "B2", "") + freeze, "a A2, b B2, freeze old", ""},
-		{"another window's except no longer fits", line(a, "A2", ", except: [2026-01-05]") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze,
-			"a A1, b B2 ended, freeze old", `window "a": except[0]: "2026-01-05" is no day on which the window takes place by repeat`},
+		{
+			"another window's except no longer fits", line(a, "A2", ", except: [2026-01-05]") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze,
+			"a A1, b B2 ended, freeze old", `window "a": except[0]: "2026-01-05" is no day on which the window takes place by repeat`,
+		},
 		{"its own other field", line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}, mode: shut"), "b B1", `window "b": mode: must be`},
 		{"an unknown field of a window", line(a, "A2", ", colour: red") + line(b, "B2", ""), "a A1, b B2", `unknown field "colour"`},
 		{"twice", line(a, "A2", "") + line(b, "B2", "") + line(a, "A3", ""), "a A1, b B2", "is already used on line 2"},
@@ -49,8 +51,10 @@ func TestUpdate(t *testing.T) {
 		{"new and twice", line(b, "B2", "") + "  - {id: c, start: 2026-01-06T03:00:00Z, duration: 1h}\n  - {id: c, start: 2026-01-07T03:00:00Z, duration: 1h}\n", "b B2", "is already used"},
 		{"no id", line(b, "B2", "") + "  - {start: 2026-01-06T03:00:00Z, duration: 1h}\n", "b B2", "windows[1].id: is required"},
 		{"no map", line(b, "B2", "") + "  - 3\n", "b B2", "windows[1]: must be a map"},
-		{"a faulty freeze", line(a, "A2", "") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze + "  - {from: 2026-03-01, to: 2026-02-01, timezone: UTC}\n",
-			"a A2, b B2 ended, freeze old", "freezes[1].to: must be after from"},
+		{
+			"a faulty freeze", line(a, "A2", "") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze + "  - {from: 2026-03-01, to: 2026-02-01, timezone: UTC}\n",
+			"a A2, b B2 ended, freeze old", "freezes[1].to: must be after from",
+		},
 		{"a freeze of no window", line(b, "B2", "") + "freezes:\n  - {from: 2026-03-01, to: 2026-03-02, timezone: UTC, reason: new, windows: [x]}\n", "b B2, freeze old", `unknown window "x"`},
 		{"no freezes", line(b, "B2", "") + "freezes: 3\n", "b B2, freeze old", "freezes: must be a list"},
 	} {

@@ -228,9 +228,12 @@ func TestNamesThatCannotBeUnpacked(t *testing.T) {
 		name string
 		code int
 	}{
-		{long(255), http.StatusCreated}, {long(256), http.StatusUnprocessableEntity},
-		{"d/" + long(256) + "/f", http.StatusUnprocessableEntity}, {strings.Repeat("ä", 128), http.StatusUnprocessableEntity},
-		{strings.Repeat(long(100)+"/", 25) + "f", http.StatusCreated}, {strings.Repeat(long(100)+"/", 40) + "f", http.StatusUnprocessableEntity},
+		{long(255), http.StatusCreated},
+		{long(256), http.StatusUnprocessableEntity},
+		{"d/" + long(256) + "/f", http.StatusUnprocessableEntity},
+		{strings.Repeat("ä", 128), http.StatusUnprocessableEntity},
+		{strings.Repeat(long(100)+"/", 25) + "f", http.StatusCreated},
+		{strings.Repeat(long(100)+"/", 40) + "f", http.StatusUnprocessableEntity},
 	} {
 		at := fmt.Sprintf("corp.example/lib@v1.0.%d", i)
 		w := put(t, reg, c.code, at, archive(t, at, "@/go.mod", "module corp.example/lib\n", "@/"+c.name, "x"))
@@ -268,9 +271,15 @@ func TestUnknownDirectives(t *testing.T) {
 		mod  string
 		code int
 	}{
-		{"future thing v1\n", http.StatusCreated}, {"future (\n\tthing v1\n)\n", http.StatusCreated}, {"godebug (\n\tdefault=go1.99\n)\n", http.StatusCreated}, {"ignore ./x\n", http.StatusCreated},
-		{"replace a.example/x => ../x\n", http.StatusUnprocessableEntity}, {"replace (\n\ta.example/x => ../x\n)\n", http.StatusUnprocessableEntity},
-		{"future x\nreplace a.example/x v1.0.0 => a.example/y v1.0.0\n", http.StatusUnprocessableEntity}, {"require a.example/x\n", http.StatusUnprocessableEntity}, {"future (\n", http.StatusUnprocessableEntity},
+		{"future thing v1\n", http.StatusCreated},
+		{"future (\n\tthing v1\n)\n", http.StatusCreated},
+		{"godebug (\n\tdefault=go1.99\n)\n", http.StatusCreated},
+		{"ignore ./x\n", http.StatusCreated},
+		{"replace a.example/x => ../x\n", http.StatusUnprocessableEntity},
+		{"replace (\n\ta.example/x => ../x\n)\n", http.StatusUnprocessableEntity},
+		{"future x\nreplace a.example/x v1.0.0 => a.example/y v1.0.0\n", http.StatusUnprocessableEntity},
+		{"require a.example/x\n", http.StatusUnprocessableEntity},
+		{"future (\n", http.StatusUnprocessableEntity},
 	} {
 		at := fmt.Sprintf("corp.example/lib@v1.0.%d", i)
 		w := put(t, reg, c.code, at, archive(t, at, "@/go.mod", "module corp.example/lib\n"+c.mod))

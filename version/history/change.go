@@ -33,6 +33,8 @@ func (r Rollback) Guess() bool { return r == RollbackLowerRelease || r == Rollba
 type Change struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment,omitempty"`
+	Region      string `json:"region,omitempty"`
+	Cluster     string `json:"cluster,omitempty"`
 
 	// Time is when To was first seen, in a rollback when it came back. Done is when From
 	// was last seen: with one instance the same moment, and zero as long as both are
@@ -73,8 +75,13 @@ func changesOf(group []*run, now time.Time) []Change {
 	events := make([]event, 0, 2*len(group))
 	for _, r := range group {
 		events = append(events, event{r.first, false, r})
-		if r.over && !r.end.pos.After(now) {
-			events = append(events, event{r.end, true, r})
+		// What crashes and comes back was there all the time: a crash loop is one change.
+		end := r.end
+		if r.over && r.again != nil && r.again.first.pos.After(end.pos) {
+			end = r.again.first
+		}
+		if r.over && !end.pos.After(now) {
+			events = append(events, event{end, true, r})
 		}
 	}
 	// What begins where another ends is never alone: beginnings come first.
@@ -241,7 +248,7 @@ func (t *tracker) change(from *run, old string, to *run, when moment) {
 }
 
 func newChange(from, to *run, when moment) Change {
-	c := Change{Service: to.service, Environment: to.environment, Time: when.at, To: &to.info, pos: when.pos, seq: to.seq, client: to.client}
+	c := Change{Service: to.ground.service, Environment: to.ground.environment, Region: to.ground.region, Cluster: to.ground.cluster, Time: when.at, To: &to.info, pos: when.pos, seq: to.seq, client: to.client}
 	if when == to.first {
 		c.reported = to.reported
 	}

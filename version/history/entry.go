@@ -60,6 +60,8 @@ type Entry struct {
 	Every       time.Duration `json:"every,omitzero"` // nanoseconds
 	Service     string        `json:"service,omitempty"`
 	Environment string        `json:"environment,omitempty"`
+	Region      string        `json:"region,omitempty"`
+	Cluster     string        `json:"cluster,omitempty"`
 	Instance    string        `json:"instance,omitempty"`
 	Version     string        `json:"version,omitempty"`
 	Revision    string        `json:"revision,omitempty"`
@@ -72,7 +74,7 @@ type Entry struct {
 	Build string        `json:"build,omitempty"`
 	Info  *version.Info `json:"info,omitempty"`
 
-	// Event is what was Noted. Its Time is the entry's.
+	// Event is what was noted. Its ID and Time are the entry's.
 	Event *Event `json:"event,omitempty"`
 
 	infoJSON []byte // of Info, by tidy
@@ -81,7 +83,11 @@ type Entry struct {
 // An Event is something else that changes a system: a flag was edited, a window began, a
 // migration ran.
 type Event struct {
-	Time    time.Time `json:"time,omitzero"` // zero: now
+	// ID is a name of the event's own, which makes a repeated Note harmless: two events of one
+	// ID are stored once. It is up to 64 letters, digits and "-._". Empty means a new one.
+	ID string `json:"id,omitempty"`
+
+	Time    time.Time `json:"time,omitzero"` // Zero means now.
 	Kind    string    `json:"kind,omitempty"`
 	Subject string    `json:"subject,omitempty"`
 	From    string    `json:"from,omitempty"`
@@ -185,7 +191,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 			return fault("event", "is missing")
 		}
 		v := *e.Event
-		v.Time = time.Time{}
+		v.ID, v.Time = "", time.Time{} // which the entry has
 		v.Kind, v.Subject, v.Actor = cleantext.Line(v.Kind, maxName), cleantext.Line(v.Subject, maxName), cleantext.Line(v.Actor, maxName)
 		v.From, v.To = cleantext.Line(v.From, maxValue), cleantext.Line(v.To, maxValue)
 		if v.Kind == "" && v.Subject == "" {
@@ -207,6 +213,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 	e.Late = max(e.Late, 0)
 	e.Every = min(max(e.Every, 0), maxEvery)
 	e.Service = orUnknown(cleantext.Line(e.Service, maxName))
+	e.Region, e.Cluster = cleantext.Line(e.Region, maxName), cleantext.Line(e.Cluster, maxName)
 	e.Environment, e.Instance = cleantext.Line(e.Environment, maxName), cleantext.Line(e.Instance, maxName)
 	e.Version, e.Revision = cleantext.Line(e.Version, maxName), cleantext.Line(e.Revision, maxName)
 	return "", nil

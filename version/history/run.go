@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/version"
@@ -63,8 +64,7 @@ func place(entries []Entry) (list []placed, clock []setting) {
 // A run is what was seen of one process.
 type run struct {
 	id          string
-	service     string
-	environment string
+	ground      ground
 	instance    string
 	build       string
 	info        version.Info
@@ -81,6 +81,10 @@ type run struct {
 	// none. One that was replaced was there until then.
 	end            moment
 	over, replaced bool
+
+	// again is the next run in the same instance when it is of the same build and began soon
+	// after this one was over: the instance crashes and comes back.
+	again *run
 }
 
 // before tells whether it was seen earlier than another.
@@ -89,7 +93,11 @@ func (r *run) before(o *run) bool {
 }
 
 // A ground is where versions follow one another.
-type ground struct{ service, environment string }
+type ground struct{ service, environment, region, cluster string }
+
+func (g ground) compare(o ground) int {
+	return cmp.Or(strings.Compare(g.service, o.service), strings.Compare(g.environment, o.environment), strings.Compare(g.region, o.region), strings.Compare(g.cluster, o.cluster))
+}
 
 // runsOf gathers the sightings of each run, and those of each service in each
 // environment, in the order of their first sightings.
@@ -104,13 +112,12 @@ func runsOf(list []placed) map[ground][]*run {
 		r := runs[e.Run]
 		if r == nil {
 			r = &run{
-				id: e.Run, service: e.Service, environment: e.Environment, instance: e.Instance, build: e.build(),
+				id: e.Run, ground: ground{e.Service, e.Environment, e.Region, e.Cluster}, instance: e.Instance, build: e.build(),
 				first: e.when, reported: e.Time, seq: e.Seq, client: e.Client,
 				info: version.Info{Version: e.Version, Kind: version.KindOf(e.Version), Revision: e.Revision},
 			}
 			runs[e.Run] = r
-			at := ground{r.service, r.environment}
-			groups[at] = append(groups[at], r)
+			groups[r.ground] = append(groups[r.ground], r)
 		}
 		if e.Info != nil && !r.informed {
 			r.info, r.informed = *e.Info, true
@@ -155,6 +162,11 @@ func endRuns(group []*run) {
 	for _, r := range group {
 		same := instances[r.instance]
 		next := max(place[r]+1, notBefore(same, r.last.pos))
+		if place[r]+1 < len(same) {
+			if n := same[place[r]+1]; n.build == r.build && n.first.pos.Sub(r.last.pos) <= silence {
+				r.again = n
+			}
+		}
 		if r.stopped {
 			r.over, r.end = true, r.last
 			continue

@@ -37,13 +37,13 @@ type Item struct {
 
 // Timeline tells what has changed from one time to another, both included: which versions
 // took the place of which others, with what is different in them, and all events that
-// were noted. A zero from is the beginning, a zero to the end.
+// were noted. A zero from is the beginning, a zero to the end. A from after to is an error.
 //
 // The order is that of the store: by [Entry.At], and where that is equal, by receipt; what
 // a store receives after its clock was set back comes later all the same. It is the same
 // each time it is asked for.
 func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, error) {
-	h, err := load(ctx, store)
+	h, err := loadRange(ctx, store, from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +176,9 @@ func (v *Event) words() (subject, what string) {
 
 func (c *Change) words() (subject, what string, more []string) {
 	subject = c.Service
-	if c.Environment != "" {
-		subject += " (" + c.Environment + ")"
+	where := slices.DeleteFunc([]string{c.Environment, c.Region, c.Cluster}, func(s string) bool { return s == "" })
+	if len(where) > 0 {
+		subject += " (" + strings.Join(where, ", ") + ")"
 	}
 	if c.From == nil {
 		return subject, buildName(c.To) + ", seen for the first time", nil
