@@ -52,12 +52,12 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 
 // count notes an evaluation; a nil variant is the caller's default.
 func (p *Provider) count(f *flag, v *variant) {
-	if !p.opts.WithoutUsage {
-		i := 0
-		if v != nil {
-			i = v.index
-		}
-		f.counter.note(i)
+	switch {
+	case p.opts.WithoutUsage:
+	case v != nil:
+		v.counter.note()
+	default:
+		f.unnamed.note()
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 // (https://flagd.dev/reference/custom-operations). What they cannot work on gives null, so
 // that the rule falls through to its default.
 var predicates = map[string]jsonlogic.Predicate{
-	"starts_with": startsWith,
-	"ends_with":   endsWith,
+	"starts_with": affix(strings.HasPrefix),
+	"ends_with":   affix(strings.HasSuffix),
 	"sem_ver":     semVer,
 }
 
