@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/semver"
 )
 
 func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
@@ -109,13 +108,6 @@ func replacement(r *debug.Module) string {
 	return r.Path + " " + r.Version
 }
 
-func because(why, reason string) string {
-	if reason == "" {
-		return why
-	}
-	return why + " (" + reason + ")"
-}
-
 // checkWith also judges it by what a module source knows.
 func (rs *rules) checkWith(dep *debug.Module, answers map[module.Version]answer, now time.Time, violations []Violation) []Violation {
 	before := len(violations)
@@ -190,11 +182,6 @@ func sumOf(dep *debug.Module) string {
 		return dep.Replace.Sum
 	}
 	return dep.Sum
-}
-
-// behind tells whether there is a later version than the one that runs.
-func behind(version, latest string) bool {
-	return semver.IsValid(version) && semver.IsValid(latest) && semver.Compare(version, latest) < 0
 }
 
 func oldness(d time.Duration) string {

@@ -42,6 +42,10 @@ type place struct {
 	fault  Fault // to be returned where it matches nothing
 }
 
+// toolchainNames are the names under which a policy can have a rule about Go itself: as in
+// databases of vulnerabilities, and as in go.mod.
+var toolchainNames = []string{"stdlib", "go"}
+
 // An age is a span of time, as people write it.
 type age struct {
 	text string

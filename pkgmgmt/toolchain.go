@@ -5,10 +5,6 @@ import (
 	"runtime/debug"
 )
 
-// toolchainNames are the names under which a policy can have a rule about Go itself: as in
-// databases of vulnerabilities, and as in go.mod.
-var toolchainNames = []string{"stdlib", "go"}
-
 var goVersion = regexp.MustCompile(`^go(\d+)\.(\d+)(?:\.(\d+))?(?:(alpha|beta|rc)(\d+))?(?:[-+ ].*)?$`)
 
 // semverOfGo is the version of a Go release, "go1.26.1 X:nodwarf5", as that of a module.

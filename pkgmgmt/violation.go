@@ -51,3 +51,10 @@ func (v Violation) String() string {
 	}
 	return subject + v.Reason + "; to fix: " + v.Fix
 }
+
+func because(why, reason string) string {
+	if reason == "" {
+		return why
+	}
+	return why + " (" + reason + ")"
+}
