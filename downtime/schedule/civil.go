@@ -62,63 +62,28 @@ func zoneBounds(t time.Time) (start, end time.Time) {
 	return start, end
 }
 
-// The calendar, with days as numbers: 0 is 1970-01-01. The rules are those of the
-// Gregorian calendar, in all years.
+// The calendar, with days as numbers: 0 is 1970-01-01.
 
 const secondsOfDay = 24 * 60 * 60
 
-// dayOf is the number of a date. Its year may be any after 0.
 func dayOf(year, month, day int) int {
-	return newYear(year) + daysBefore(month-1, leap(year)) + day - 1
+	return int(div(time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).Unix(), secondsOfDay))
 }
 
-// newYear is the number of a year's first day.
-func newYear(year int) int {
-	y := year - 1
-	return 365*y + y/4 - y/100 + y/400 - 719162
-}
-
-// dateOf is the date of a day. The year is at first guessed too large by one at most.
 func dateOf(day int) (year, month, monthDay int) {
-	year = (day+719162)*400/146097 + 1
-	start := newYear(year)
-	switch {
-	case day < start:
-		year--
-		start = newYear(year)
-	case day >= newYear(year+1):
-		year++
-		start = newYear(year)
-	}
-	rest, isLeap := day-start, leap(year)
-	m := rest / 31 // too small by one at most
-	if m < 11 && rest >= daysBefore(m+1, isLeap) {
-		m++
-	}
-	return year, m + 1, rest - daysBefore(m, isLeap) + 1
+	year, m, monthDay := time.Unix(int64(day)*secondsOfDay, 0).UTC().Date()
+	return year, int(m), monthDay
 }
-
-func leap(year int) bool { return year%4 == 0 && (year%100 != 0 || year%400 == 0) }
 
 // kindOf is which of the fourteen calendars a year has: the weekday of its first day, and
 // seven more in leap years.
-func kindOf(year int) int { return weekdayOf(newYear(year)) + 7*b2i(leap(year)) }
+func kindOf(year int) int {
+	first := dayOf(year, 1, 1)
+	return weekdayOf(first) + 7*(dayOf(year+1, 1, 1)-first-365)
+}
 
 // weekdayOf is the weekday of a day. 0 is Monday.
 func weekdayOf(day int) int { return mod(day+3, 7) }
-
-var beforeMonth = [...]int{0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365}
-
-// daysBefore is how many days of the year come before a month, of which 0 is January.
-func daysBefore(month int, leap bool) int {
-	if leap && month > 1 {
-		return beforeMonth[month] + 1
-	}
-	return beforeMonth[month]
-}
-
-// daysIn is the length of a month, of which 0 is January.
-func daysIn(month int, leap bool) int { return daysBefore(month+1, leap) - daysBefore(month, leap) }
 
 // div and mod round down: mod is never negative.
 func div[T int | int64](a, b T) T {
@@ -135,13 +100,6 @@ func mod[T int | int64](a, b T) T {
 	} else {
 		return m
 	}
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // A wallClock maps readings of one zone's clock to instants as instant does, both as

@@ -172,8 +172,6 @@ func (p *parser) link(v document.Value) string {
 	return text
 }
 
-// scope reads a scope and makes it ready for matching. Windows with equal scopes share what
-// is made.
 func (p *parser) scope(v document.Value) Scope {
 	var s Scope
 	if v.Present() {
@@ -184,13 +182,7 @@ func (p *parser) scope(v document.Value) Scope {
 		s.Work = p.list(m.Field("work"), checkWork)
 		m.Done()
 	}
-	key := s.key()
-	made, ok := p.scopes[key]
-	if !ok {
-		made = s.compiled()
-		p.scopes[key] = made
-	}
-	s.matcher = made
+	s.patterns = s.compile()
 	return s
 }
 

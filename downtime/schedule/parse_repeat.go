@@ -88,7 +88,7 @@ func (r *repeat) build(w *Window, frozen frozen) {
 		return
 	}
 	var err error
-	if c.rule, err = newRule(r.rule, c.day(reading)); err == nil {
+	if c.rule, err = newRule(r.rule, c.day(reading)); err == nil && r.rule.given["UNTIL"] {
 		err = c.end(r.rule.until)
 	}
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 type parser struct {
 	*document.Reader
 	zones  map[string]zone
-	scopes map[string]*matcher // by key, shared by the windows that have them
 	ids    map[string][]*document.Node
 	frozen frozen            // of the freezes that are about all windows that repeat
 	own    map[string]frozen // of the windows that a freeze names, all that holds for them
@@ -20,7 +19,7 @@ type parser struct {
 func newParser(name string) *parser {
 	return &parser{
 		Reader: document.NewReader(name),
-		zones:  map[string]zone{}, scopes: map[string]*matcher{}, ids: map[string][]*document.Node{},
+		zones:  map[string]zone{}, ids: map[string][]*document.Node{},
 	}
 }
 

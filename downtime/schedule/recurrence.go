@@ -101,9 +101,6 @@ func (r *recurrence) instant(day int) time.Time {
 
 // end ends the rule with UNTIL.
 func (r *recurrence) end(u until) error {
-	if !u.given {
-		return nil
-	}
 	day := r.day(u.wall)
 	if u.instant {
 		day += slack
@@ -206,15 +203,9 @@ func (r *recurrence) around(t time.Time, to []Occurrence) []Occurrence {
 // current is the occurrence to speak of at t: of those in progress the one that ends
 // last, else the next, else the last.
 func (r *recurrence) current(t time.Time) Occurrence {
-	var room [4]Occurrence
-	around := r.around(t, room[:0])
-	best := around[0]
-	for _, o := range around[1:] {
-		if a, b := rank(o, t), rank(best, t); a < b || a == b && o.End.After(best.End) {
-			best = o
-		}
-	}
-	return best
+	return slices.MinFunc(r.around(t, nil), func(a, b Occurrence) int {
+		return cmp.Or(cmp.Compare(rank(a, t), rank(b, t)), b.End.Compare(a.End))
+	})
 }
 
 func rank(o Occurrence, t time.Time) int {
