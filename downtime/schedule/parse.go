@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"net/url"
+	"regexp"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
@@ -41,6 +42,23 @@ func Parse(name string, data []byte) (*Schedule, error) {
 		return nil, newFaults(name, found)
 	}
 	return newSchedule(r.windows, r.freezes, r.shrink), nil
+}
+
+// A parser turns a document into windows and freezes.
+type parser struct {
+	*document.Reader
+	zones  map[string]zone
+	ids    map[string][]*document.Node
+	frozen frozen            // of the freezes that are about all windows that repeat
+	own    map[string]frozen // of the windows that a freeze names, all that holds for them
+	named  []document.Value  // the ids that freezes name
+}
+
+func newParser(name string) *parser {
+	return &parser{
+		Reader: document.NewReader(name),
+		zones:  map[string]zone{}, ids: map[string][]*document.Node{},
+	}
 }
 
 // A reading is what a document says, sound or not.
@@ -133,7 +151,7 @@ func (p *parser) window(v document.Value) *Window {
 		Title:    m.Field("title").Text(200),
 		Message:  m.Field("message").Text(2000),
 		Owner:    m.Field("owner").Text(200),
-		Runbook:  p.link(m.Field("runbook")),
+		Runbook:  link(m.Field("runbook")),
 		Timezone: p.timezone(zone),
 		Duration: duration(m.Need("duration")),
 		Announce: duration(m.Field("announce")),
@@ -141,10 +159,10 @@ func (p *parser) window(v document.Value) *Window {
 		Rollback: duration(m.Field("rollback")),
 		Mode:     cmp.Or(document.Enum(m.Field("mode"), modes...), ModeClosed),
 		Overrun:  cmp.Or(document.Enum(m.Field("overrun"), OverrunHold, OverrunReopen), OverrunHold),
-		Scope:    p.scope(m.Field("scope")),
-		Actual:   p.actual(m.Field("actual")),
+		Scope:    scope(m.Field("scope")),
+		Actual:   actual(m.Field("actual")),
 	}
-	w.Start = p.moment(start, zone.Present(), w.Timezone)
+	w.Start = moment(start, zone.Present(), w.Timezone, noDates)
 	repeat := p.repeat(m)
 	m.Done()
 	if p.Count() > before {
@@ -161,9 +179,9 @@ func (p *parser) window(v document.Value) *Window {
 	return w
 }
 
-func (p *parser) link(v document.Value) string {
-	text := v.Text(2000)
-	if text == "" && !(v.Is(document.String) && v.Node().Text == "") {
+func link(v document.Value) string {
+	text, ok := textOf(v, 2000)
+	if !ok {
 		return ""
 	}
 	if u, err := url.Parse(text); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
@@ -172,49 +190,43 @@ func (p *parser) link(v document.Value) string {
 	return text
 }
 
-func (p *parser) scope(v document.Value) Scope {
-	var s Scope
-	if v.Present() {
-		m := v.Map()
-		s.Paths = p.list(m.Field("paths"), checkPath)
-		s.Methods = p.list(m.Field("methods"), checkMethod)
-		s.Hosts = p.list(m.Field("hosts"), checkHost)
-		s.Work = p.list(m.Field("work"), checkWork)
-		m.Done()
+func scope(v document.Value) Scope {
+	if !v.Present() {
+		return Scope{}
 	}
+	m := v.Map()
+	s := Scope{
+		Paths:   texts(m.Field("paths"), checkPath),
+		Methods: texts(m.Field("methods"), checkMethod),
+		Hosts:   texts(m.Field("hosts"), checkHost),
+		Work:    texts(m.Field("work"), checkWork),
+	}
+	m.Done()
 	s.patterns = s.compile()
 	return s
 }
 
-func (p *parser) list(v document.Value, check func(string) (string, error)) []string {
-	if !v.Is(document.List) {
-		for range v.List(0) { // a fault, where there is something else
-		}
-		return nil
-	}
-	list := make([]string, 0, len(v.Node().Items))
+// texts reads a list of what check accepts, as check has it.
+func texts(v document.Value, check func(string) (string, error)) (list []string) {
 	for _, item := range v.List(maxElements) {
-		text, ok := textOf(item, 500)
-		if !ok {
-			continue
+		if text, ok := textOf(item, 500); ok {
+			checked, err := check(text)
+			if err != nil {
+				item.Fault(err)
+			}
+			list = append(list, checked)
 		}
-		checked, err := check(text)
-		if err != nil {
-			item.Fault(err)
-			continue
-		}
-		list = append(list, checked)
 	}
 	return list
 }
 
-func (p *parser) actual(v document.Value) Actual {
+func actual(v document.Value) Actual {
 	if !v.Present() {
 		return Actual{}
 	}
 	m := v.Map()
 	at := func(v document.Value) time.Time {
-		if v.Null() || !v.Present() {
+		if v.Null() {
 			return time.Time{}
 		}
 		t := v.Instant()
@@ -226,4 +238,27 @@ func (p *parser) actual(v document.Value) Actual {
 	a := Actual{Begin: at(m.Field("begin")), End: at(m.Field("end")), Until: at(m.Field("until"))}
 	m.Done()
 	return a
+}
+
+const maxElements = 1000 // of any list but that of windows
+
+// textOf reads a string. It is false for anything else, which is a fault where it is there.
+func textOf(v document.Value, limit int) (string, bool) {
+	text := v.Text(limit)
+	return text, v.Is(document.String) && len(v.Node().Text) <= limit
+}
+
+// ValidID reports whether a window may have that id: letters, digits, '.', '_' and '-',
+// beginning with a letter or digit, at most 100. So ids are fit for logs, metrics'
+// values, headers and command lines.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+func (p *parser) id(v document.Value) string {
+	text := v.Text(100)
+	if v.Is(document.String) && !ValidID(v.Node().Text) {
+		v.Faultf("must be letters, digits, '.', '_' and '-', beginning with a letter or digit, got %q", document.Clip(v.Node().Text))
+	}
+	return text
 }

@@ -75,8 +75,7 @@ func (r *repeat) build(w *Window, frozen frozen) {
 		start.Faultf("must be a whole second where the window repeats, got %q", document.Clip(start.Node().Text))
 		return
 	}
-	_, offset := w.Start.Zone()
-	reading := w.Start.Unix() + int64(offset)
+	reading := w.Start.Unix() + offsetOf(w.Start)
 	if wall, _, ok := parseWall(start.Node().Text); ok { // the clock may jump over it that day, but not on others
 		reading = wall.Unix()
 	}

@@ -26,10 +26,10 @@ type Schedule struct {
 	span atomic.Pointer[span] // the answer of At that was given last
 }
 
-// A span is a State and the time for which it holds.
+// A span is a State, which holds until its Next, and since when it does.
 type span struct {
-	from, to time.Time // to is exclusive; the zero time is for ever
-	state    State
+	from  time.Time
+	state State
 }
 
 func newSchedule(windows []*Window, freezes []Freeze, allowShrink bool) *Schedule {
@@ -109,10 +109,7 @@ func (w WindowState) Compare(o WindowState) int {
 	case first != rank(o):
 		return cmp.Compare(first, rank(o))
 	case first == 0:
-		return cmp.Or(
-			w.Window.Mode.compare(o.Window.Mode),
-			o.End.Compare(w.End),
-			cmp.Compare(w.Window.ID, o.Window.ID))
+		return cmp.Or(w.Window.Mode.compare(o.Window.Mode), o.End.Compare(w.End), cmp.Compare(w.Window.ID, o.Window.ID))
 	}
 	return cmp.Or(w.Start.Compare(o.Start), cmp.Compare(w.Window.ID, o.Window.ID))
 }
@@ -123,7 +120,7 @@ func (w WindowState) Compare(o WindowState) int {
 // The last answer is kept, with the time that it holds for, so that asking again and
 // again in the same span costs nothing.
 func (s *Schedule) At(t time.Time) State {
-	if sp := s.span.Load(); sp != nil && !t.Before(sp.from) && (sp.to.IsZero() || t.Before(sp.to)) {
+	if sp := s.span.Load(); sp != nil && !t.Before(sp.from) && (sp.state.Next.IsZero() || t.Before(sp.state.Next)) {
 		return sp.state
 	}
 	sp := s.spanAt(t)
@@ -136,8 +133,8 @@ func (s *Schedule) spanAt(t time.Time) *span {
 	add := func(o Occurrence) {
 		for _, at := range [...]time.Time{o.Announced(), o.Cutoff(), o.Start, o.End} {
 			if at.After(t) {
-				if sp.to.IsZero() || at.Before(sp.to) {
-					sp.to = at
+				if next := &sp.state.Next; next.IsZero() || at.Before(*next) {
+					*next = at
 				}
 			} else if at.After(sp.from) {
 				sp.from = at
@@ -157,7 +154,6 @@ func (s *Schedule) spanAt(t time.Time) *span {
 		}
 	}
 	slices.SortFunc(sp.state.Windows, WindowState.Compare)
-	sp.state.Next = sp.to
 	return sp
 }
 
@@ -181,14 +177,6 @@ func (s *Schedule) from(t time.Time) iter.Seq[Occurrence] {
 		// maxEnd never falls, so nothing before the first that ends after t matters.
 		first := sort.Search(len(s.maxEnd), func(i int) bool { return s.maxEnd[i].After(t) })
 		once := s.occurrences[first:]
-		if len(s.recurrences) == 0 {
-			for _, o := range once {
-				if o.End.After(t) && !yield(o) {
-					return
-				}
-			}
-			return
-		}
 		coming := make(cursors, 0, len(s.recurrences)+1)
 		add := func(o Occurrence, next func(Occurrence) (Occurrence, bool)) {
 			c := cursor{o, next}
@@ -316,10 +304,7 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 				if b.Window.Mode.compare(a.Window.Mode) < 0 {
 					o.Wins, o.Over = o.Over, o.Wins
 				}
-				if !o.To.After(from) {
-					continue
-				}
-				if !yield(o) {
+				if o.To.After(from) && !yield(o) {
 					return
 				}
 			}
@@ -346,10 +331,13 @@ func (s *Schedule) Keeping(prev *Schedule, now time.Time) *Schedule {
 		if o.Phase(now) != PhaseInProgress {
 			continue
 		}
-		w := s.Window(o.Window.ID)
-		if w == nil || !w.plans(o.Planned) && s.Current(w, now).Phase(now) != PhaseInProgress {
-			lost = append(lost, o.kept())
+		if w := s.Window(o.Window.ID); w != nil {
+			_, planned := w.Occurrence(o.Planned)
+			if planned || s.Current(w, now).Phase(now) == PhaseInProgress {
+				continue
+			}
 		}
+		lost = append(lost, o.kept())
 	}
 	if len(lost) == 0 {
 		return s
@@ -381,10 +369,4 @@ func (w *Window) Occurrence(planned time.Time) (Occurrence, bool) {
 		return r.occurrence(planned), true
 	}
 	return Occurrence{}, false
-}
-
-// plans says whether an occurrence of the window is planned for t.
-func (w *Window) plans(t time.Time) bool {
-	_, ok := w.Occurrence(t)
-	return ok
 }
