@@ -87,11 +87,9 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	}
 	r.shrink = m.Field("allowShrink").Bool()
 	m.Done()
-	if list.Is(document.List) {
-		p.identify(list.Node().Items)
-		r.windows = make([]*Window, 0, len(list.Node().Items))
-	} else {
-		for range list.List(0) { // a fault, where there is something else
+	for _, v := range list.List(math.MaxInt) {
+		if id := idOf(v); id != nil {
+			p.ids[id.Text] = append(p.ids[id.Text], id)
 		}
 	}
 	r.sound = p.Count() == before
@@ -108,7 +106,16 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	}
 	for _, v := range list.List(math.MaxInt) {
 		before = p.Count()
-		w, alone := p.identified(v)
+		alone := true
+		if id := idOf(v); id != nil {
+			v = v.About(id.Text)
+			same := p.ids[id.Text]
+			alone = len(same) == 1
+			if same[0] != id {
+				v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
+			}
+		}
+		w := p.window(v)
 		r.windows = append(r.windows, w)
 		if p.Count() > before || !alone {
 			r.faulty[w] = true
@@ -117,31 +124,15 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	return r
 }
 
-// identify finds the ids of the windows.
-func (p *parser) identify(windows []*document.Node) {
-	for _, n := range windows {
-		if id := n.Get("id"); id != nil && id.Kind == document.String && ValidID(id.Text) {
-			p.ids[id.Text] = append(p.ids[id.Text], id)
-		}
-	}
-}
-
-// identified reads a window, and names it in its faults where it has an id that can be named.
-// alone says whether no other window has the id.
-func (p *parser) identified(v document.Value) (w *Window, alone bool) {
+// idOf is the id of a window, nil where it has none that faults can name.
+func idOf(v document.Value) *document.Node {
 	id := v.Node().Get("id")
 	if id == nil || id.Kind != document.String || !ValidID(id.Text) {
-		return p.window(v), true
+		return nil
 	}
-	v = v.About(id.Text)
-	same := p.ids[id.Text]
-	if same[0] != id {
-		v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
-	}
-	return p.window(v), len(same) == 1
+	return id
 }
 
-// window reads a window.
 func (p *parser) window(v document.Value) *Window {
 	before := p.Count()
 	m := v.Map()
@@ -163,7 +154,7 @@ func (p *parser) window(v document.Value) *Window {
 		Actual:   actual(m.Field("actual")),
 	}
 	w.Start = moment(start, zone.Present(), w.Timezone, noDates)
-	repeat := p.repeat(m)
+	rule := parseRepeat(m)
 	m.Done()
 	if p.Count() > before {
 		return w
@@ -171,8 +162,8 @@ func (p *parser) window(v document.Value) *Window {
 	if w.Rollback > w.Duration {
 		m.Field("rollback").Faultf("must be at most the duration, %v, got %v", w.Duration, w.Rollback)
 	}
-	if repeat != nil {
-		repeat.build(w, p.frozenFor(w.ID))
+	if rule != nil {
+		repeat(w, m, rule, p.frozenFor(w.ID))
 	} else if err := w.occurrence().check(); err != nil {
 		m.Field("actual").Fault(err)
 	}
