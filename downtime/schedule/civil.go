@@ -5,23 +5,17 @@ import (
 	"time"
 )
 
-// reach is how far, in instants, a wall clock reading may stand from the same
-// reading in UTC. The largest offset on record is that of Manila before 1845,
-// 15:56 behind; a day leaves room and still sees few transitions.
+// reach is how far a reading may be from the same reading in UTC. The largest offset on record
+// is 15:56, of Manila before 1845.
 const reach = 26 * time.Hour
 
-// instant maps a wall clock reading in a zone to an instant by the rule of RFC
-// 5545 §3.3.5: a reading that occurs twice is the first of the two, and one
-// that does not occur is read with the offset in use before the gap.
+// instant maps a wall clock reading in a zone to an instant by RFC 5545 §3.3.5: a reading that
+// occurs twice is the first of the two, and one that does not occur is read with the offset
+// before the gap. [time.Date] promises neither.
 //
-// wall carries the reading in its own fields, in UTC. time.Date is not used
-// because it promises neither: which of two instants it gives, and which offset
-// it takes in a gap, is left to the zone.
-//
-// The zone's offsets around the reading are walked in order of time. The reading
-// belongs to a span of one offset when, taken at that offset, it falls inside the
-// span. The first such span wins. When there is none, the reading falls after
-// one span and before the next: that is the gap, and the former's offset holds.
+// wall carries the reading in its own fields, in UTC. The spans of one offset around it are
+// walked in order of time, and the first in which the reading falls wins. If there is none, the
+// reading falls after one span and before the next: that is the gap.
 func instant(wall time.Time, loc *time.Location) time.Time {
 	at := wall.Add(-reach).In(loc)
 	limit := wall.Add(reach)
@@ -33,27 +27,23 @@ func instant(wall time.Time, loc *time.Location) time.Time {
 		got := wall.Add(-time.Duration(offset) * time.Second)
 		switch {
 		case !start.IsZero() && got.Before(start):
-			if fellAfter {
-				return before.In(loc)
+			if !fellAfter { // earlier than all in reach: real offsets are smaller
+				before = got
 			}
-			// The reading is earlier than all that is in reach: not possible with real
-			// offsets, and this is the nearest answer.
-			return got.In(loc)
+			return before.In(loc)
 		case end.IsZero() || got.Before(end):
 			return got.In(loc)
 		}
 		before, fellAfter = got, true
-		if end.After(limit) { // as above
+		if end.After(limit) { // as above, later
 			return before.In(loc)
 		}
 		at = end
 	}
 }
 
-// zoneBounds are the bounds of the span of one offset that t is in, or of a part of it.
-// Beyond the last transition that a zone lists, Go takes every year for one of 365 days:
-// on the last day of a leap year [time.Time.ZoneBounds] gives an end that is
-// past.
+// zoneBounds are the bounds of the span of one offset that t is in, or of a part of it: beyond
+// a zone's last listed transition Go gives, on the last day of a leap year, an end that is past.
 func zoneBounds(t time.Time) (start, end time.Time) {
 	start, end = t.ZoneBounds()
 	if !end.IsZero() && !end.After(t) {
@@ -102,18 +92,18 @@ func mod[T int | int64](a, b T) T {
 	}
 }
 
-// A wallClock maps readings of one zone's clock to instants as instant does, both as
-// seconds since 1970, and remembers the span of one offset that the last one lay in:
-// most are then a subtraction. It is not for several goroutines at once.
+// A wallClock maps readings of one zone's clock to instants as instant does, both as seconds
+// since 1970, and keeps the span of one offset that the last one was in: most are then a
+// subtraction. It is for one goroutine.
 type wallClock struct {
 	loc      *time.Location
 	offset   int64
 	from, to int64 // instants in [from, to) have the offset, and no reading of theirs can be an earlier instant
 }
 
-// at sets the clock to an instant and tells what it shows then; calm says whether
-// the offset has been in use for so long that no reading up to this one can be of an instant
-// after it, nor a reading after this one of an instant before it.
+// at sets the clock to an instant and returns what it shows then. calm means that the offset
+// holds for long enough: no reading up to this one can be of a later instant, nor a later
+// reading of an earlier instant.
 func (c *wallClock) at(t time.Time) (reading int64, calm bool) {
 	t = t.In(c.loc)
 	_, offset := t.Zone()

@@ -12,27 +12,21 @@ import (
 
 // Parse reads a document of windows, JSON or YAML. name is the document's name in errors.
 //
-// The root holds windows, a list that may be empty but must be there, freezes and
-// allowShrink (see [Schedule.Keeping]). A window has id, start, duration, and any of title,
-// message, owner, runbook, timezone, announce, cutoff, rollback, mode, scope, repeat,
-// except, overrun and actual. start is a wall clock time of timezone,
-// "2026-12-06T02:00", or an instant, with Z or an offset. Durations are Go's, with days
-// before them: "90m", "3d", "1d12h"; or those of calendars: "PT2H", "P1DT12H", "P1W".
+// The package comment shows a document. Durations are Go's, with days before them: "90m", "3d",
+// "1d12h"; or those of calendars: "PT2H", "P1DT12H", "P1W". allowShrink: see
+// [Schedule.Keeping].
 //
 // repeat is a rule of RFC 5545 §3.3.10: FREQ (DAILY, WEEKLY, MONTHLY or YEARLY),
 // INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT (at most 10,000) or UNTIL: a
-// date, a wall clock time of timezone, or with Z an instant. Its other parts are refused,
-// and so is what can never occur. "RRULE:" before a rule and spaces between its parts are
-// allowed. What repeats is the wall clock time, also when start is
-// an instant: by timezone, UTC without one. A start that the rule does not hit is where
-// it begins to count and does not take place, which RFC 5545 §3.8.5.3 leaves undefined.
+// date, a wall clock time of timezone, or with Z an instant. "RRULE:" before it and spaces
+// between its parts are allowed. The wall clock time repeats, by timezone, or by UTC without
+// one. If the rule does not hit start, the window does not take place then, and start is only
+// where the rule begins to count: RFC 5545 §3.8.5.3 leaves that undefined.
 //
 // except lists days of the rule on which the window does not take place, as dates or wall
-// clock times of start; any other day is refused, because it is probably a mistake. A
-// freeze has from and to, and any of timezone, reason and windows. from and to are instants,
-// or dates or wall clock times of timezone; a date in to is the last day. windows are the ids
-// of the windows that it is about; empty means all that repeat. A window that is longer than
-// its period is refused.
+// clock times of start. A freeze has from and to, and any of timezone, reason and windows. from
+// and to are instants, or dates or wall clock times of timezone; a date in to is the last day.
+// windows are the ids of the windows that it is about; empty means all that repeat.
 //
 // Unknown fields are refused. The error is [Faults], all of them.
 func Parse(name string, data []byte) (*Schedule, error) {

@@ -105,12 +105,10 @@ func sane(v document.Value, t time.Time) time.Time {
 	return t
 }
 
-// MaxDuration bounds every duration of a document, because a maintenance window longer than
-// a year is probably a mistake.
+// MaxDuration bounds every duration of a document: a longer one is probably a mistake.
 const MaxDuration = 366 * 24 * time.Hour
 
-// duration reads a duration as Go has it, with days, or as calendars do (RFC 5545 §3.3.6):
-// "PT2H", "P1DT12H", "P1W".
+// duration reads a duration of Go, with days, or of calendars (RFC 5545 §3.3.6).
 func duration(v document.Value) time.Duration {
 	if !v.Is(document.String) {
 		return v.Duration(MaxDuration)

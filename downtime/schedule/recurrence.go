@@ -7,13 +7,11 @@ import (
 	"time"
 )
 
-// A recurrence is when a window that repeats takes place. The rule runs in civil time:
-// its days, at the clock time of the window's start, are mapped to instants one by one;
-// what except and freezes name falls out; and one occurrence is as Actual says.
+// A recurrence is when a window that repeats takes place: on the days of the rule, at the clock
+// time of its start, without what except and freezes name, and one occurrence as Actual says.
 //
-// Occurrences are in the same order by Planned and by Start, and no two have either in
-// common: two days of which the readings are one instant, because the clocks jumped over
-// one of them, make one occurrence.
+// Occurrences have the same order by Planned and by Start, and share neither: two days whose
+// readings are one instant, because the clocks jumped over one of them, make one occurrence.
 type recurrence struct {
 	window *Window
 	rule   *rule
@@ -21,17 +19,13 @@ type recurrence struct {
 	except []int // days, in order
 	frozen frozen
 
-	// adjusted is the occurrence that Actual concerns; of one that nobody adjusted Window
-	// is nil.
-	adjusted Occurrence
+	adjusted Occurrence // that Actual concerns; without a Window: none
 }
 
-// alone is the longest that an occurrence may last without the next one being able to
-// begin before its end. Days are at least so long: the clocks of the zones on record
-// never jumped by more than three hours, but for days that were skipped whole.
+// alone is the longest that an occurrence may last so that the next one cannot begin before its
+// end: the clocks of zones on record never jumped by more than three hours, whole days aside.
 const alone = 20 * time.Hour
 
-// clock is a new clock of the window's zone.
 func (r *recurrence) clock() wallClock { return wallClock{loc: r.window.Timezone} }
 
 // day is the day of which the reading is the last that is not after this one.
@@ -40,10 +34,8 @@ func (r *recurrence) day(reading int64) int { return int(div(reading-r.second, s
 // slack is how many days a reading can lie beside the instants around it: see reach.
 const slack = 2
 
-// plannedAfter is the first planned start after t.
-//
-// Besides the rule's own steps there is one for each exception in a row, and one for
-// each freeze.
+// plannedAfter is the first planned start after t. It takes one step for each exception in a row
+// and for each freeze, besides the rule's own.
 func (r *recurrence) plannedAfter(t time.Time) (time.Time, bool) {
 	clock := r.clock()
 	reading, calm := clock.at(t)
@@ -117,20 +109,15 @@ func (r *recurrence) end(u until) error {
 }
 
 func (r *recurrence) excepts(day int) bool {
-	if len(r.except) == 0 {
-		return false
-	}
 	_, found := slices.BinarySearch(r.except, day)
 	return found
 }
 
-// has says whether an occurrence is planned for t.
 func (r *recurrence) has(t time.Time) bool {
 	planned, ok := r.plannedBy(t)
 	return ok && planned.Equal(t)
 }
 
-// occurrence is the one planned for that time.
 func (r *recurrence) occurrence(planned time.Time) Occurrence {
 	if r.isAdjusted(planned) {
 		return r.adjusted
@@ -251,13 +238,12 @@ func (r *recurrence) adjust() error {
 	return nil
 }
 
-// overrunning is how long after its planned end an occurrence may be ended; its duration
-// where that is longer. What is written to end later was meant for another occurrence, and
-// would keep this one in progress till then.
+// overrunning is how long after its planned end an occurrence may be ended, unless its duration
+// is longer. A later end was meant for another occurrence.
 const overrunning = 6 * time.Hour
 
-// nearest is the planned start of the occurrence in which t lies by the plan, else the
-// nearest one, of two alike the later. There is one.
+// nearest is the planned start of the occurrence in which t lies by the plan, else of the nearest
+// one, and of two alike the later. There is one.
 func (r *recurrence) nearest(t time.Time) time.Time {
 	last, before := r.plannedBy(t)
 	if before && t.Before(last.Add(r.window.Duration)) {
@@ -270,9 +256,8 @@ func (r *recurrence) nearest(t time.Time) time.Time {
 	return last
 }
 
-// overlap finds two occurrences of which the first would not be over when the second
-// begins. It looks at days, and so at the clock: that a night is an hour shorter once a
-// year is no fault of the plan. It looks at the first thousand.
+// overlap finds, among the first thousand, two occurrences of which the first is not over when
+// the second begins, by the clock: a night that is an hour shorter once a year is no fault.
 func (r *recurrence) overlap() (first, second int, ok bool) {
 	if r.window.Duration <= 24*time.Hour {
 		return 0, 0, false
@@ -291,7 +276,6 @@ func (r *recurrence) overlap() (first, second int, ok bool) {
 	return 0, 0, false
 }
 
-// compareOccurrences orders by start, then id.
 func compareOccurrences(a, b Occurrence) int {
 	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID), a.Planned.Compare(b.Planned))
 }

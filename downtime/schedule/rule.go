@@ -13,16 +13,14 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A rule says on which days a window takes place: a recurrence rule of RFC 5545
-// §3.3.10 as far as it is about days. It knows dates, as numbers of days since 1970,
-// and nothing of instants or zones: see recurrence.
+// A rule says on which days a window takes place: the part of a rule of RFC 5545 §3.3.10 that is
+// about days. It has dates, as numbers of days since 1970, and no instants or zones: see
+// recurrence.
 //
-// Which days of a month are in question depends only on the month, on the weekday of
-// the year's first day and on whether the year is a leap year. So the rule is made into
-// a table of bits, one row for each of the fourteen kinds of year, and INTERVAL into
-// arithmetic on the number of the day, week, month or year. To find the next day is to
-// leap from the one to the other until both agree: no step looks at a day
-// that neither would have, and how long ago the rule began does not matter.
+// The days of a month depend only on the kind of its year: its first weekday, and whether it
+// is a leap year. So they are a table of bits, and INTERVAL is arithmetic on units. The search
+// goes from the next day of the one to the next of the other until both agree, so it does
+// not matter how long ago the rule began.
 type rule struct {
 	freq     freq
 	interval int
@@ -186,7 +184,7 @@ func (p *ruleParts) read(name, value string) error {
 	return err
 }
 
-// check is for what holds between parts.
+// check finds faults between parts.
 func (p *ruleParts) check() []error {
 	var errs []error
 	if p.freq == weekly && len(p.byMonthDay) > 0 {
@@ -208,7 +206,6 @@ func (p *ruleParts) check() []error {
 	return errs
 }
 
-// each hands on the values of a list.
 func each(list string, read func(string) error) error {
 	if n := strings.Count(list, ",") + 1; n > maxListed {
 		return fmt.Errorf("must have at most %d values, got %d", maxListed, n)
@@ -270,14 +267,13 @@ func parseUntil(text string) (until, error) {
 	return until{}, fmt.Errorf("must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got %q", document.Clip(text))
 }
 
-// newRule makes the rule that starts on day origin. It has no end yet but that of all
-// rules. The error names the parts that leave no day.
+// newRule makes the rule that starts on day origin, without UNTIL. The error names the parts
+// that leave no day.
 func newRule(p *ruleParts, origin int) (*rule, error) {
 	_, month, monthDay := dateOf(origin)
 	r := &rule{freq: p.freq, interval: p.interval, weekStart: p.weekStart, last: lastDay}
 	r.origin = r.unit(origin)
-	// What the text leaves open the start says: RFC 5545 §3.3.10, "Information, not
-	// contained in the rule, necessary to determine the various recurrence instance".
+	// The start gives what the text leaves open (RFC 5545 §3.3.10).
 	byDay, byMonthDay, byMonth := p.byDay, p.byMonthDay, p.byMonth
 	if len(byDay) == 0 && len(byMonthDay) == 0 {
 		switch p.freq {
@@ -293,8 +289,7 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 		}
 	}
 	if p.freq == daily && p.interval%7 == 0 && len(byDay) > 0 {
-		// All days that count are of one weekday: to look for another in each of them is to
-		// look at seven thousand years.
+		// All days that count are of one weekday, so a search for another takes seven thousand years.
 		byDay = slices.DeleteFunc(slices.Clone(byDay), func(d ordinalDay) bool { return d.weekday != weekdayOf(origin) })
 		if len(byDay) == 0 {
 			return nil, fmt.Errorf("%s: never falls on a day that INTERVAL counts", p.limits())
@@ -371,9 +366,9 @@ func monthDays(list []int, days int) (mask uint32) {
 	return mask
 }
 
-// weekdaysIn are the days of BYDAY in a month of so many days. Ordinals count in
-// the span, a month or year, that begins on the weekday first and has length days;
-// the month begins after so many of them.
+// weekdaysIn are the days of BYDAY in a month of so many days. Ordinals count in the month or
+// year that begins on the weekday first and has length days; the month begins after before
+// of them.
 func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32) {
 	for _, d := range list {
 		at := mod(d.weekday-first, 7) // in the span, from 0
@@ -401,13 +396,10 @@ func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32
 
 // onOrAfter is the first of the rule's days that is not before d.
 //
-// Without INTERVAL one look is enough, for it goes from year to year: within eight there
-// is a February 29th, and within forty each weekday has had one. With INTERVAL there are
-// at most twice as many looks as there are days of the rarer kind, in the table or
-// counted, before the two meet. That is a handful, but for daily rules with a large
-// INTERVAL and few dates: February 29th, when a multiple of 97 days has passed, takes a
-// hundred, and the worst found, November 7th and 233 days, once six thousand, a tenth of
-// a millisecond.
+// The table has a day within forty years of any other. With INTERVAL there are at most twice
+// as many steps as days of the rarer kind before the two meet: a handful, except for daily
+// rules with a large INTERVAL and few dates. The worst found, November 7th and 233 days, takes
+// six thousand steps.
 func (r *rule) onOrAfter(d int) (int, bool) {
 	d = max(d, r.first)
 	for d <= r.last {
@@ -435,7 +427,6 @@ func (r *rule) onOrBefore(d int) (int, bool) {
 	return 0, false
 }
 
-// has says whether d is one of the rule's days.
 func (r *rule) has(d int) bool {
 	at, ok := r.onOrAfter(d)
 	return ok && at == d

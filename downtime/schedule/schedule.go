@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A Schedule is a document's windows. It has no clock and no goroutine: whoever
-// asks says when. It is read-only, and any number of goroutines may ask.
+// A Schedule is a document's windows. It has no clock and no goroutine. It is read-only, and
+// any number of goroutines may use it.
 type Schedule struct {
 	windows     []*Window // in the document's order, then those kept that it does not have
 	byID        map[string]*Window
@@ -75,14 +75,13 @@ func (s *Schedule) Window(id string) *Window { return s.byID[id] }
 
 // A State is what a schedule says of one moment.
 type State struct {
-	// Windows are those announced, cut off or in progress; of a window that repeats what is
-	// in progress and, once it is announced, what comes next. Those in progress come first,
-	// the most restrictive before the others, so that the first is the one that wins
-	// where scopes overlap; then those to come, by start. The slice is shared and must
-	// not be changed.
+	// Windows are those announced, cut off or in progress. Those in progress come first, the
+	// most restrictive before the others, so that the first wins where scopes overlap; then
+	// those to come, by start. A window that repeats may be in both. The slice is shared and
+	// must not be changed.
 	Windows []WindowState
 
-	// Next is when the state is next another, by the clock; the zero time is never.
+	// Next is when the state next changes, by the clock. The zero time means never.
 	Next time.Time
 }
 
@@ -114,11 +113,8 @@ func (w WindowState) Compare(o WindowState) int {
 	return cmp.Or(w.Start.Compare(o.Start), cmp.Compare(w.Window.ID, o.Window.ID))
 }
 
-// At says what holds at t. By the clock alone no window is ever draining: that is
-// for a guard to know.
-//
-// The last answer is kept, with the time that it holds for, so that asking again and
-// again in the same span costs nothing.
+// At returns the state at t. By the clock alone no window is ever draining: only a guard knows
+// that. The last answer is kept for the time that it holds.
 func (s *Schedule) At(t time.Time) State {
 	if sp := s.span.Load(); sp != nil && !t.Before(sp.from) && (sp.state.Next.IsZero() || t.Before(sp.state.Next)) {
 		return sp.state
@@ -157,9 +153,8 @@ func (s *Schedule) spanAt(t time.Time) *span {
 	return sp
 }
 
-// Occurrences yields what takes place between from and to, in order of start: the
-// occurrences of which some part lies in [from, to). They are found as they are asked
-// for, so that a range of thousands of years may be begun and broken off. Windows that
+// Occurrences yields the occurrences of which some part lies in [from, to), in order of start.
+// They are found as they are asked for, so a range may be thousands of years long. Windows that
 // repeat for ever do so to the end of the year 9000.
 func (s *Schedule) Occurrences(from, to time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
@@ -218,7 +213,7 @@ func (s *Schedule) from(t time.Time) iter.Seq[Occurrence] {
 	}
 }
 
-// A cursor is the next of a series of occurrences, and how to find the one after it.
+// A cursor is an occurrence and how to find the one after it.
 type cursor struct {
 	Occurrence
 	next func(Occurrence) (Occurrence, bool)
@@ -314,9 +309,8 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 }
 
 // Keeping returns the schedule with what prev has in progress now and s no longer has,
-// because a document that loses a window must not open what it closed: s itself when
-// there is nothing, or s allows to shrink. It is for those who follow a document that
-// changes; prev may be nil.
+// because a document that loses a window must not open what it closed. It returns s itself when
+// there is nothing to keep, or s allows to shrink. prev may be nil.
 //
 // An occurrence that s still plans, by its window's id and its planned start, is as s
 // says: it may have another end, another mode, or be put off by actual.begin. So is one

@@ -176,8 +176,8 @@ func (r *Request) readHosts() {
 	}
 }
 
-// normalHost is a host as hosts are compared: without port and final dot, in lower
-// case, addresses in their one form. It is false for what is no host.
+// normalHost is a host without port and final dot, in lower case, and an address in its one
+// form. It is false for what is no host.
 func normalHost(host string) (string, bool) {
 	name := host
 	bracketed := strings.HasPrefix(name, "[")
