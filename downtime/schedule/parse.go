@@ -38,6 +38,38 @@ func Parse(name string, data []byte) (*Schedule, error) {
 	return newSchedule(r.windows, r.freezes, r.shrink), nil
 }
 
+// Update reads a document that follows prev, which is in use. Unlike [Parse] it refuses the
+// document only for faults outside of its windows and freezes, or when prev is nil. Any other
+// fault affects its own window, which keeps its definition in prev or, where it has none,
+// does not take place; faulty freezes are as in prev. So a fault in one window does not keep
+// another from being ended.
+//
+// faults are all of the document, err is the same where it is refused.
+func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Faults, err error) {
+	p := newParser(name)
+	r := p.document(p.Parse(data), prev)
+	faults = newFaults(name, p.Faults())
+	switch {
+	case len(faults) == 0:
+		return newSchedule(r.windows, r.freezes, r.shrink), nil, nil
+	case prev == nil || !r.sound:
+		return nil, faults, faults
+	}
+	windows := make([]*Window, 0, len(r.windows))
+	known := map[string]bool{}
+	for _, w := range r.windows {
+		if r.faulty[w] {
+			if known[w.ID] || prev.Window(w.ID) == nil {
+				continue
+			}
+			w = prev.Window(w.ID).refrozen(p.frozenFor(w.ID))
+		}
+		known[w.ID] = true
+		windows = append(windows, w)
+	}
+	return newSchedule(windows, r.freezes, r.shrink), faults, nil
+}
+
 // A parser turns a document into windows and freezes.
 type parser struct {
 	*document.Reader

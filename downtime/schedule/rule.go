@@ -372,22 +372,11 @@ func monthDays(list []int, days int) (mask uint32) {
 func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32) {
 	for _, d := range list {
 		at := mod(d.weekday-first, 7) // in the span, from 0
-		switch {
-		case d.ordinal > 0:
-			at += 7 * (d.ordinal - 1)
-		case d.ordinal < 0:
-			last := at + (length-1-at)/7*7
-			at = last + 7*(d.ordinal+1)
-		}
-		if d.ordinal != 0 {
-			if at >= 0 && at < length && at >= before && at < before+days {
-				mask |= 1 << (at - before)
-			}
-			continue
-		}
-		for ; at < before+days; at += 7 {
-			if at >= before {
-				mask |= 1 << (at - before)
+		n := (length-1-at)/7 + 1
+		for k := max(0, (before-at)/7); k < n && at+7*k < before+days; k++ {
+			day := at + 7*k - before
+			if day >= 0 && (d.ordinal == 0 || k == d.ordinal-1 || k == n+d.ordinal) {
+				mask |= 1 << day
 			}
 		}
 	}

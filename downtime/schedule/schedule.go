@@ -140,14 +140,8 @@ func (s *Schedule) spanAt(t time.Time) *span {
 			sp.state.Windows = append(sp.state.Windows, WindowState{o, phase})
 		}
 	}
-	for _, o := range s.occurrences {
+	for o := range s.around(t) {
 		add(o)
-	}
-	var room [4]Occurrence
-	for _, r := range s.recurrences {
-		for _, o := range r.around(t, room[:0]) {
-			add(o)
-		}
 	}
 	slices.SortFunc(sp.state.Windows, WindowState.Compare)
 	return sp
@@ -234,21 +228,32 @@ func (c *cursors) Pop() any {
 	return x
 }
 
-// Pending yields what may matter from now on, in no order: of each window what is in
-// progress and what comes next.
-func (s *Schedule) Pending(now time.Time) iter.Seq[Occurrence] {
+// around yields all that may matter at t, in no order.
+func (s *Schedule) around(t time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
 		for _, o := range s.occurrences {
-			if now.Before(o.End) && !yield(o) {
+			if !yield(o) {
 				return
 			}
 		}
 		var room [4]Occurrence
 		for _, r := range s.recurrences {
-			for _, o := range r.around(now, room[:0]) {
-				if now.Before(o.End) && !yield(o) {
+			for _, o := range r.around(t, room[:0]) {
+				if !yield(o) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// Pending yields what may matter from now on, in no order: of each window what is in
+// progress and what comes next.
+func (s *Schedule) Pending(now time.Time) iter.Seq[Occurrence] {
+	return func(yield func(Occurrence) bool) {
+		for o := range s.around(now) {
+			if now.Before(o.End) && !yield(o) {
+				return
 			}
 		}
 	}

@@ -243,12 +243,8 @@ func checkMethod(text string) (string, error) {
 	if text == "" {
 		return "", errors.New("must not be empty")
 	}
-	for i := range len(text) {
-		if c := text[i] | 0x20; c < 'a' || c > 'z' {
-			if text[i] != '-' {
-				return "", fmt.Errorf("must be an HTTP method, got %q", document.Clip(text))
-			}
-		}
+	if strings.ContainsFunc(text, func(r rune) bool { return r != '-' && (r|0x20 < 'a' || r|0x20 > 'z') }) {
+		return "", fmt.Errorf("must be an HTTP method, got %q", document.Clip(text))
 	}
 	return strings.ToUpper(text), nil
 }
