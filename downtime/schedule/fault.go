@@ -28,13 +28,10 @@ const (
 
 // String gives "error" or "warning".
 func (s Severity) String() string {
-	switch s {
-	case SeverityError:
-		return "error"
-	case SeverityWarning:
-		return "warning"
+	if s > SeverityWarning {
+		return fmt.Sprintf("Severity(%d)", uint8(s))
 	}
-	return fmt.Sprintf("Severity(%d)", uint8(s))
+	return [...]string{"error", "warning"}[s]
 }
 
 // Error gives the place, the window, the field and the fault:

@@ -81,10 +81,7 @@ type parser struct {
 }
 
 func newParser(name string) *parser {
-	return &parser{
-		Reader: document.NewReader(name),
-		zones:  map[string]zone{}, ids: map[string][]*document.Node{},
-	}
+	return &parser{Reader: document.NewReader(name), zones: map[string]zone{}, ids: map[string][]*document.Node{}}
 }
 
 // A reading is what a document says, sound or not.
@@ -99,10 +96,10 @@ type reading struct {
 // document reads a document. Where its freezes are faulty those of prev stand in for them.
 func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	r := &reading{faulty: map[*Window]bool{}}
-	if root.Present() && !root.Is(document.Map) {
-		root.Faultf("the document must be a map, got %v", root.Node().Kind)
-	}
 	if !root.Is(document.Map) {
+		if root.Present() {
+			root.Faultf("the document must be a map, got %v", root.Node().Kind)
+		}
 		return r
 	}
 	before := p.Count()

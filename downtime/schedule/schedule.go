@@ -26,7 +26,7 @@ type Schedule struct {
 	span atomic.Pointer[span] // the answer of At that was given last
 }
 
-// A span is a State, which holds until its Next, and since when it does.
+// A span is a State, which holds from a time until its Next.
 type span struct {
 	from  time.Time
 	state State
@@ -125,23 +125,14 @@ func (s *Schedule) At(t time.Time) State {
 }
 
 func (s *Schedule) spanAt(t time.Time) *span {
-	sp := &span{}
-	add := func(o Occurrence) {
-		for _, at := range [...]time.Time{o.Announced(), o.Cutoff(), o.Start, o.End} {
-			if at.After(t) {
-				if next := &sp.state.Next; next.IsZero() || at.Before(*next) {
-					*next = at
-				}
-			} else if at.After(sp.from) {
-				sp.from = at
-			}
+	sp := &span{from: t}
+	for o := range s.around(t) {
+		if next := o.Next(t); !next.IsZero() && (sp.state.Next.IsZero() || next.Before(sp.state.Next)) {
+			sp.state.Next = next
 		}
 		if phase := o.Phase(t); phase != PhaseOpen && phase != PhaseCompleted {
 			sp.state.Windows = append(sp.state.Windows, WindowState{o, phase})
 		}
-	}
-	for o := range s.around(t) {
-		add(o)
 	}
 	slices.SortFunc(sp.state.Windows, WindowState.Compare)
 	return sp

@@ -142,7 +142,7 @@ type Occurrence struct {
 	// identify an occurrence, however it goes.
 	Planned time.Time
 
-	// Start and End are as planned, or as [Window].Actual says. End is exclusive.
+	// As planned, or as [Window].Actual says. End is exclusive.
 	Start, End time.Time
 	Window     *Window
 }
