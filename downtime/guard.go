@@ -157,7 +157,7 @@ func (g *Guard) pause(now time.Time) time.Duration {
 			pause = fastTick
 		}
 	}
-	if g.streams.areDue() {
+	if g.streams.due.Load() {
 		pause = fastTick
 	}
 	if !v.next.IsZero() {

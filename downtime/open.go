@@ -47,7 +47,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		opts:     o,
 		pass:     pass,
 		bypass:   past,
-		running:  newRunning(time.Now()),
+		running:  &running{begun: time.Now()},
 		cancel:   cancel,
 		done:     lifetime.Done(),
 		ended:    make(chan struct{}),
@@ -56,8 +56,6 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	}
 	g.quiet.running = g.running
 	g.streams.opts, g.notifier.opts = &g.opts, &g.opts
-	g.changed.init()
-	g.published.init()
 	if o.Quorum != nil {
 		g.asker = &asker{
 			quorum: o.Quorum, again: make(chan struct{}, 1),
