@@ -24,3 +24,13 @@ func (b *broadcast) tell() {
 		close(*awaited)
 	}
 }
+
+// A bell of room for one wakes a goroutine, also one that waits only later.
+type bell chan struct{}
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}

@@ -94,7 +94,7 @@ func (g *Guard) command(id string, say func(*occurrence, schedule.Phase, *said, 
 }
 
 func (g *Guard) say(id string, say func(*occurrence, schedule.Phase, *said, time.Time) error) (Report, error) {
-	if g.isClosed() {
+	if g.lifetime.Err() != nil {
 		return Report{Window: id}, ErrClosed
 	}
 	now := time.Now().Round(0)

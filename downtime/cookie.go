@@ -38,15 +38,12 @@ func (g *Guard) BypassHandler() http.Handler {
 	if g.bypass == nil || g.bypass.verifier == nil {
 		return http.NotFoundHandler()
 	}
-	return page.Protect(&bypassHandler{g.bypass, func(id string) bool {
-		s := g.view.Load().schedule
-		return s != nil && s.Window(id) != nil
-	}})
+	return page.Protect(&bypassHandler{g, g.bypass})
 }
 
 type bypassHandler struct {
-	bypass    *bypass
-	hasWindow func(id string) bool // in the document in use
+	guard  *Guard
+	bypass *bypass
 }
 
 func (h *bypassHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -92,7 +89,7 @@ func (h *bypassHandler) verify(text string) (*token.Claims, string, error) {
 	case err != nil:
 		return nil, "The token is refused.", err
 	}
-	if !h.hasWindow(claims.Text("window")) {
+	if s := h.guard.view.Load().schedule; s == nil || s.Window(claims.Text("window")) == nil {
 		return nil, "The token is refused: there is no such window.", ErrUnknownWindow
 	}
 	return claims, "", nil

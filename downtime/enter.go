@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 )
 
 // Enter asks whether work may begin, and counts it when it may: leave must be called
@@ -17,7 +17,7 @@ import (
 // have ended when leave is called, or what [Guard.Hold] holds: work that outlives its count is
 // not seen.
 func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
-	at, _, err := g.enter(ctx, &work, g.workVisitor(ctx))
+	at, _, err := g.enter(ctx, &work, g.bypass.marked(ctx))
 	if err != nil {
 		return func() {}, err
 	}
@@ -30,7 +30,7 @@ func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) 
 // no name or a request without URL. With the first two it wraps the [*UnavailableError] that
 // it waited for. Waiting is not counted as a refusal.
 func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err error) {
-	asked, err := work.asking(g.workVisitor(ctx))
+	asked, err := work.asking(g.bypass.marked(ctx))
 	if err != nil {
 		return func() {}, err
 	}
@@ -47,7 +47,7 @@ func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err err
 		case <-published:
 		case <-ctx.Done():
 			return func() {}, fmt.Errorf("downtime: waiting to enter: %w: %w", context.Cause(ctx), g.opts.unavailable(by))
-		case <-g.done:
+		case <-g.lifetime.Done():
 			return func() {}, fmt.Errorf("%w: %w", ErrClosed, g.opts.unavailable(by))
 		}
 	}
@@ -63,7 +63,7 @@ func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err err
 // work, a little later for some than for others, as [Options].StreamJitter has it; its
 // cause is an [*UnavailableError]. All streams end with leave.
 func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Context, leave func(), err error) {
-	v := g.workVisitor(ctx)
+	v := g.bypass.marked(ctx)
 	if r := work.Request; v == nil && r != nil && r.URL != nil && g.bypass != nil {
 		v, work.Request = g.bypass.visitor(r)
 	}
@@ -79,7 +79,7 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 				left()
 			}
 		}()
-		ctx = v.audit(work.Request.WithContext(ctx), asked.decided.past).Context()
+		ctx = v.audit(work.Request.WithContext(ctx), asked.past).Context()
 		audited = true
 	}
 	if !work.Stream {
@@ -119,7 +119,6 @@ func (g *Guard) Hold(work Work) (release func(), err error) {
 	return g.leaveOnce(at), nil
 }
 
-// enter admits work.
 func (g *Guard) enter(ctx context.Context, work *Work, v *visitor) (place, asking, error) {
 	asked, err := work.asking(v)
 	if err == nil && ctx.Err() != nil {
@@ -136,7 +135,6 @@ func (g *Guard) enter(ctx context.Context, work *Work, v *visitor) (place, askin
 	return at, asked, nil
 }
 
-// asking makes work ask to be admitted.
 func (w *Work) asking(v *visitor) (asking, error) {
 	switch {
 	case w.Name == "":
@@ -161,12 +159,6 @@ func (g *Guard) unavailable(by *occurrence) *UnavailableError {
 	return g.opts.unavailable(by)
 }
 
-// leaveOnce takes an entry off when it is first called.
 func (g *Guard) leaveOnce(at place) func() {
-	var left atomic.Bool
-	return func() {
-		if left.CompareAndSwap(false, true) {
-			g.leave(at)
-		}
-	}
+	return sync.OnceFunc(func() { g.leave(at) })
 }

@@ -78,11 +78,11 @@ type Guard struct {
 	changed   broadcast // a view was published, or something left
 	published broadcast // a view was published
 
+	lifetime context.Context // ends when Close is called
 	cancel   context.CancelFunc
-	done     <-chan struct{} // closed when Close is called
-	ended    chan struct{}   // closed when the guard's goroutine has ended
-	attended chan struct{}   // closed when the asker's goroutine has ended
-	wake     chan struct{}   // there is a new document, or a window was found quiet
+	ended    chan struct{} // closed when the guard's goroutine has ended
+	wake     bell          // there is a new document, or a window was found quiet
+	asking   sync.WaitGroup
 
 	asker          *asker // nil: there is no quorum
 	quorumFailures atomic.Int64
@@ -109,25 +109,8 @@ const (
 func (g *Guard) Close() error {
 	g.cancel()
 	<-g.ended
-	<-g.attended
+	g.asking.Wait()
 	return g.keeper.Close()
-}
-
-// isClosed reports whether Close was called.
-func (g *Guard) isClosed() bool {
-	select {
-	case <-g.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (g *Guard) ring() {
-	select {
-	case g.wake <- struct{}{}:
-	default:
-	}
 }
 
 func (g *Guard) run(ctx context.Context) {
@@ -166,7 +149,6 @@ func (g *Guard) pause(now time.Time) time.Duration {
 	return max(pause, time.Nanosecond)
 }
 
-// tick looks at the clock and the document.
 func (g *Guard) tick(now time.Time) {
 	g.update(func() { g.advance(now, nil) })
 }
@@ -175,7 +157,8 @@ func (g *Guard) tick(now time.Time) {
 func (g *Guard) update(do func()) {
 	g.mu.Lock()
 	do()
-	news := g.notifier.takeNews()
+	news := g.notifier.news
+	g.notifier.news = nil
 	g.mu.Unlock()
 	g.notifier.log(news)
 }
@@ -196,7 +179,7 @@ func (g *Guard) advance(now time.Time, because *change) {
 		!v.next.IsZero() && !now.Before(v.next) ||
 		now.Round(0).Before(g.ticked.Round(0)) || // the wall clock was set back
 		g.overrunIsOver(v)
-	g.notifier.noteDocument(document, err, now)
+	g.notifier.noteDocument(document, document != g.document, err, now)
 	g.document, g.ticked = document, now
 	if due {
 		v = g.look(now, because)
@@ -210,7 +193,7 @@ func (g *Guard) advance(now time.Time, because *change) {
 	g.streams.end(v, now, due)
 	g.notifier.tell(v, now)
 	if g.asker != nil && !maps.Equal(g.wanted(v), g.agreed.told) {
-		g.asker.wake()
+		g.asker.again.ring()
 	}
 	if due {
 		g.changed.tell()
@@ -345,7 +328,6 @@ func (g *Guard) wanted(v *view) map[string]bool {
 	return windows
 }
 
-// agree makes what the quorum has said hold.
 func (g *Guard) agree(next func(agreement) agreement) {
 	g.update(func() {
 		before := g.agreed
@@ -356,14 +338,11 @@ func (g *Guard) agree(next func(agreement) agreement) {
 	})
 }
 
-// workVisitor is what may be bypassed by work that is asked for in ctx.
-func (g *Guard) workVisitor(ctx context.Context) *visitor { return g.bypass.marked(ctx) }
-
 // openStream gives a stream that was admitted a context that a window ends. end is to be
 // called when the stream has ended.
 func (g *Guard) openStream(ctx context.Context, e entry) (streaming context.Context, end func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &stream{entry: e, by: g.workVisitor(ctx), cancel: cancel}
+	s := &stream{entry: e, by: g.bypass.marked(ctx), cancel: cancel}
 	g.streams.add(s, g.view.Load)
 	return ctx, func() {
 		g.streams.remove(s)

@@ -76,7 +76,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.leave(at)
 	if asked.bypassed {
-		r = v.audit(r, asked.decided.past)
+		r = v.audit(r, asked.past)
 	}
 	if link := h.refusals.link; link != "" && g.view.Load().announces(r) {
 		w.Header().Add("Link", link)

@@ -115,7 +115,7 @@ func (a *agreement) isLike(b *agreement) bool {
 // has a clock to keep.
 type asker struct {
 	quorum Quorum
-	again  chan struct{} // there is something new to tell
+	again  bell // there is something new to tell
 
 	tell   func() map[string]bool                      // what to tell the quorum now
 	settle func(told, open map[string]bool, err error) // it has answered
@@ -171,12 +171,4 @@ func (a *asker) ask(ctx context.Context) (again bool) {
 	}
 	a.settle(told, open, err)
 	return len(told) > 0 || err != nil
-}
-
-// wake has the quorum asked at once.
-func (a *asker) wake() {
-	select {
-	case a.again <- struct{}{}:
-	default:
-	}
 }
