@@ -56,6 +56,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	g.quiet.running = g.running
 	g.streams.opts, g.notifier.opts = &g.opts, &g.opts
 	if o.Quorum != nil {
+		g.agreed.closed = true // until it is asked
 		g.asker = &asker{
 			quorum: o.Quorum, again: make(bell, 1),
 			tell: g.tellQuorum, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
@@ -101,13 +102,11 @@ func (g *Guard) await(ctx context.Context) error {
 	defer cancel()
 	err := g.keeper.Ready(bounded)
 	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil && !isFaulty(g.keeper.Status().Err) {
-		again := time.NewTimer(look) // because a second failure rings no bell
 		select {
 		case <-g.wake:
-		case <-again.C:
+		case <-time.After(look): // because a second failure rings no bell
 		case <-bounded.Done():
 		}
-		again.Stop()
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
