@@ -48,6 +48,9 @@ const headerTraceResponse = "Traceresponse"
 // The query is never recorded, nor are headers other than User-Agent (on the span,
 // cut to 256 bytes). A Handler inside a Handler of the same Observer does nothing.
 //
+// What the application sets on its request, such as forms, pattern and path values, reaches
+// the request that Handler was given.
+//
 // The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the
 // server's has them, and http.ResponseController works; used after next has
 // returned it gives [ErrResponseEnded]. A Handler inside a framework that answers in
@@ -91,6 +94,15 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		next.ServeHTTP(st.w.wrap(w), r)
 		st.returned = true
 	})
+}
+
+// handBack gives the request that Handler got what the application set on its copy, such
+// as forms, whose files package http then removes, pattern and path values. Header and
+// body stay: those of the copy are ours where a token was taken or a bundle is recorded.
+func handBack(given, r *http.Request) {
+	header, body := given.Header, given.Body
+	*given = *r.WithContext(given.Context())
+	given.Header, given.Body = header, body
 }
 
 // traceResponse formats sc by W3C Trace Context Level 2, section 4.
@@ -230,6 +242,7 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 		st.active().n.Add(-1)
 	}
 	o.finish(st, outcome{request: r, status: status, aborted: aborted}, nil, panicked)
+	handBack(given, r)
 	if o.join {
 		// Whoever is outside reads the pattern from the request that it handed in, as
 		// otelhttp does for its metric.

@@ -571,3 +571,36 @@ func TestHandlerResponseSize(t *testing.T) {
 		require.Equal(t, want, attr(k.span(), "http.response.body.size"))
 	}
 }
+
+// What the application sets on its request reaches the request that Handler was given, so
+// an access log outside sees the same as without us, and package http removes the files of
+// forms.
+func TestHandlerHandsTheRequestBack(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(){"returns": func() {}, "panics": func() { panic("boom") }} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newRig(t, func(o *observe.Options) { o.DebugToken = debugToken() })
+			mux := http.NewServeMux()
+			mux.HandleFunc("POST /carts/{cart}", func(_ http.ResponseWriter, r *http.Request) {
+				require.NoError(t, r.ParseMultipartForm(1<<10))
+				require.Empty(t, r.Header.Get("Upkeep-Debug"))
+				r.RemoteAddr, r.Host, r.Method = "192.0.2.7:1", "other.example", "PUT"
+				end()
+			})
+			body := "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n" + strings.Repeat("x", 1<<20) + "\r\n--b--\r\n"
+			r := httptest.NewRequest("POST", "/carts/7", strings.NewReader(body))
+			r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+			r.Header.Set("Upkeep-Debug", "x")
+			ctx, given := r.Context(), r.Body
+			k.obs.Handler(observe.Route(mux)).ServeHTTP(httptest.NewRecorder(), r)
+			require.Equal(t, []string{"POST /carts/{cart}", "7", "192.0.2.7:1", "other.example", "PUT"},
+				[]string{r.Pattern, r.PathValue("cart"), r.RemoteAddr, r.Host, r.Method})
+			require.NotNil(t, r.MultipartForm)
+			require.NoError(t, r.MultipartForm.RemoveAll())
+			require.Equal(t, ctx, r.Context())
+			require.Equal(t, given, r.Body)
+			require.Equal(t, "x", r.Header.Get("Upkeep-Debug"))
+		})
+	}
+}

@@ -1,9 +1,6 @@
 package version
 
-import (
-	"net/url"
-	"strings"
-)
+import "github.com/upkeep-go/upkeep/internal/resource"
 
 // environment is what the process environment says.
 type environment struct {
@@ -15,43 +12,16 @@ type environment struct {
 }
 
 // readEnvironment reads through getenv; a nil getenv knows nothing.
-//
-// OTEL_RESOURCE_ATTRIBUTES is key=value pairs separated by commas, the values
-// percent-encoded (OpenTelemetry specification, Resource SDK). Faults are
-// treated as the OpenTelemetry SDK for Go treats them, not by discarding the
-// whole as the specification suggests: the name told here must be the one that
-// the telemetry of the same process carries.
 func readEnvironment(getenv func(string) string) environment {
-	var e environment
 	if getenv == nil {
-		return e
+		return environment{}
 	}
-	attributes := make(map[string]string)
-	for pair := range strings.SplitSeq(getenv("OTEL_RESOURCE_ATTRIBUTES"), ",") {
-		key, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			e.malformed = e.malformed || strings.TrimSpace(pair) != ""
-			continue
-		}
-		value = strings.TrimSpace(value)
-		if decoded, err := url.PathUnescape(value); err == nil {
-			value = decoded
-		} else {
-			e.malformed = true
-		}
-		attributes[strings.TrimSpace(key)] = value
+	attributes, malformed := resource.Attributes(getenv)
+	return environment{
+		name:        resource.First(getenv("OTEL_SERVICE_NAME"), attributes["service.name"]),
+		version:     resource.First(getenv("SERVICE_VERSION"), attributes["service.version"]),
+		revision:    resource.First(attributes["vcs.ref.head.revision"]),
+		environment: resource.First(attributes["deployment.environment.name"], attributes["deployment.environment"]),
+		malformed:   malformed,
 	}
-	first := func(values ...string) string {
-		for _, v := range values {
-			if v = strings.TrimSpace(v); v != "" {
-				return v
-			}
-		}
-		return ""
-	}
-	e.name = first(getenv("OTEL_SERVICE_NAME"), attributes["service.name"])
-	e.version = first(getenv("SERVICE_VERSION"), attributes["service.version"])
-	e.revision = first(attributes["vcs.ref.head.revision"])
-	e.environment = first(attributes["deployment.environment.name"], attributes["deployment.environment"])
-	return e
 }

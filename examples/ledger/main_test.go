@@ -209,7 +209,7 @@ func TestRow(t *testing.T) {
 			require.NoError(t, s.Append(t.Context(), e))
 		}
 		for range 5 {
-			require.NoError(t, history.Record(t.Context(), s, info, history.Deployment{Environment: "production", Instance: "a", Rollback: true}))
+			require.NoError(t, history.Record(t.Context(), s, info, history.Deployment{Environment: "production", Instance: "a", Region: "eu", Cluster: "blue", Rollback: true}))
 		}
 		require.Equal(t, 6, b.count(t, "SELECT COUNT(*) FROM history"))
 		require.Equal(t, 1, b.count(t, "SELECT COUNT(*) FROM history_builds"))
@@ -220,6 +220,7 @@ func TestRow(t *testing.T) {
 		require.Equal(t, info.Deps, entries[6].Info.Deps)
 		require.False(t, entries[0].Rollback)
 		require.True(t, entries[6].Rollback)
+		require.Equal(t, "eu blue", entries[6].Region+" "+entries[6].Cluster)
 		require.Equal(t, 35.0, s.Stats()["appended"])
 	})
 }
@@ -267,7 +268,7 @@ func TestMigrate(t *testing.T) {
 		}
 		all.Wait()
 		require.Equal(t, 8, b.count(t, "SELECT COUNT(*) FROM history"))
-		require.Equal(t, 4, b.count(t, "SELECT version FROM history_schema"))
+		require.Equal(t, 5, b.count(t, "SELECT version FROM history_schema"))
 
 		exec := func(statement string) {
 			_, err := b.db.ExecContext(t.Context(), statement)
@@ -277,11 +278,13 @@ func TestMigrate(t *testing.T) {
 		exec("ALTER TABLE history DROP COLUMN first_place")
 		exec("ALTER TABLE history DROP COLUMN last_place")
 		exec("ALTER TABLE history DROP COLUMN declared_rollback")
+		exec("ALTER TABLE history DROP COLUMN region")
+		exec("ALTER TABLE history DROP COLUMN cluster")
 		exec("DROP INDEX history_last")
 		exec("DROP INDEX history_build")
 		exec("UPDATE history_schema SET version = 1")
 		require.NoError(t, history.Note(t.Context(), b.store(nil), history.Event{Kind: "flag"}))
-		require.Equal(t, 4, b.count(t, "SELECT version FROM history_schema"))
+		require.Equal(t, 5, b.count(t, "SELECT version FROM history_schema"))
 		exec("DROP INDEX history_last") // it is there again
 		entries, err := b.store(nil).Entries(t.Context())
 		require.NoError(t, err)
@@ -292,7 +295,7 @@ func TestMigrate(t *testing.T) {
 		require.ErrorIs(t, history.Note(t.Context(), b.store(nil), history.Event{Kind: "flag"}), history.ErrSchema)
 		_, err = history.Current(t.Context(), b.store(nil))
 		require.ErrorIs(t, err, history.ErrSchema)
-		require.ErrorContains(t, err, "history is of version 99, known are those up to 4")
+		require.ErrorContains(t, err, "history is of version 99, known are those up to 5")
 	})
 }
 

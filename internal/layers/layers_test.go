@@ -24,9 +24,9 @@ const module = "github.com/upkeep-go/upkeep"
 // one another; internal packages import none of the five, except internal/interop; nothing
 // imports internal/interop or examples.
 var arrows = map[string][]string{
-	"version":             {"internal/accept", "internal/cleantext", "internal/problem", masterminds, xmod, otel, otelTrace},
+	"version":             {"internal/accept", "internal/cleantext", "internal/problem", "internal/resource", masterminds, xmod, otel, otelTrace},
 	"version/compat":      {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
-	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", xtime},
+	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", "internal/resource", xtime},
 	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":     {}, // stands alone
 	"flags/flagtest":      {"flags", openfeature},
@@ -54,6 +54,7 @@ var arrows = map[string][]string{
 	"internal/problem":    {"internal/accept"},
 	"internal/live":       {"internal/atomicfile", "internal/document", fsnotify},
 	"internal/rerun":      {},
+	"internal/resource":   {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
 	"internal/layers":     {xtools},

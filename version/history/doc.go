@@ -25,14 +25,16 @@
 //
 // # Rollback and rolling update
 //
-// Versions follow one another in a service and an environment. While a new build is
+// Versions follow one another in a service, an environment, a region and a cluster. While a new build is
 // rolled out both are seen in turn. That is one change, which is done when the old one was
 // last seen. It is known to be gone when its instances have said that they stop, have been
 // seen with the new one, or were silent for 10 minutes. When it is the new one that goes,
 // that is a rollback; and so is every change to a build that ran there before the one that
-// it takes the place of, or that has a lower version. What is tried and taken back is
-// told as both, however short it was. Restarts, and instances that come and go, are no
-// changes. Instances that run at the same time must have different names.
+// it takes the place of, or that its deployer calls one. A lower version, and an older commit
+// where versions have no order, are guesses, and are marked so: see [Rollback]. What is tried
+// and taken back is told as both, however short it was. Restarts, crash loops, and instances
+// that come and go, are no changes. A process that dies silently has ended by its silence,
+// even if its instance's name comes back later. Instances that run at the same time must have different names.
 //
 // # Clocks
 //

@@ -60,6 +60,8 @@ type Entry struct {
 	Every       time.Duration `json:"every,omitzero"` // nanoseconds
 	Service     string        `json:"service,omitempty"`
 	Environment string        `json:"environment,omitempty"`
+	Region      string        `json:"region,omitempty"`
+	Cluster     string        `json:"cluster,omitempty"`
 	Instance    string        `json:"instance,omitempty"`
 	Version     string        `json:"version,omitempty"`
 	Revision    string        `json:"revision,omitempty"`
@@ -211,6 +213,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 	e.Late = max(e.Late, 0)
 	e.Every = min(max(e.Every, 0), maxEvery)
 	e.Service = orUnknown(cleantext.Line(e.Service, maxName))
+	e.Region, e.Cluster = cleantext.Line(e.Region, maxName), cleantext.Line(e.Cluster, maxName)
 	e.Environment, e.Instance = cleantext.Line(e.Environment, maxName), cleantext.Line(e.Instance, maxName)
 	e.Version, e.Revision = cleantext.Line(e.Version, maxName), cleantext.Line(e.Revision, maxName)
 	return "", nil

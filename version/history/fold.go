@@ -116,12 +116,12 @@ func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 		}
 	}
 	for _, byInstance := range []bool{false, true} {
-		known := map[[3]string]bool{}
+		known := map[[5]string]bool{}
 		for n := len(entries) - 1; n >= 0 && total < half+more; n-- {
 			e := &entries[n]
-			place := [3]string{e.Service, e.Environment}
+			place := [5]string{e.Service, e.Environment, e.Region, e.Cluster}
 			if byInstance {
-				place[2] = e.Instance
+				place[4] = e.Instance
 			}
 			if !e.sighted() || known[place] {
 				continue

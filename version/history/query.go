@@ -15,6 +15,8 @@ import (
 type Running struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment,omitempty"`
+	Region      string `json:"region,omitempty"`
+	Cluster     string `json:"cluster,omitempty"`
 
 	// Info may share memory with that of others: do not write to it.
 	Info version.Info `json:"info"`
@@ -35,7 +37,7 @@ type Instance struct {
 }
 
 // Current tells which builds of which services run now in which environments, sorted by
-// service, environment and first sighting: of a rolling update both. See [At].
+// service, environment, region, cluster and first sighting: of a rolling update both. See [At].
 func Current(ctx context.Context, store Store) ([]Running, error) {
 	return at(ctx, store, time.Now(), true)
 }
@@ -68,7 +70,7 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 			}
 			b := builds[r.build]
 			if b == nil {
-				b = &Running{Service: r.service, Environment: r.environment, Info: r.info, First: r.first.at, Last: r.last.at}
+				b = &Running{Service: r.ground.service, Environment: r.ground.environment, Region: r.ground.region, Cluster: r.ground.cluster, Info: r.info, First: r.first.at, Last: r.last.at}
 				builds[r.build] = b
 			}
 			b.Instances = append(b.Instances, Instance{r.instance, r.first.at, r.last.at})
@@ -87,7 +89,7 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 		}
 	}
 	slices.SortFunc(list, func(a, b Running) int {
-		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Environment, b.Environment),
+		return cmp.Or(ground{a.Service, a.Environment, a.Region, a.Cluster}.compare(ground{b.Service, b.Environment, b.Region, b.Cluster}),
 			a.First.Compare(b.First), strings.Compare(a.Info.Version, b.Info.Version), strings.Compare(a.Info.Revision, b.Info.Revision))
 	})
 	return list, nil
@@ -164,7 +166,7 @@ func (h *history) changes(from, to time.Time) []Change {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Change) int {
-		return cmp.Or(a.pos.Compare(b.pos), cmp.Compare(a.seq, b.seq), strings.Compare(a.Service, b.Service), strings.Compare(a.Environment, b.Environment))
+		return cmp.Or(a.pos.Compare(b.pos), cmp.Compare(a.seq, b.seq), ground{a.Service, a.Environment, a.Region, a.Cluster}.compare(ground{b.Service, b.Environment, b.Region, b.Cluster}))
 	})
 	// The same two builds are often changed for one another.
 	type pair struct{ from, to *version.Info }

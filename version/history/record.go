@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/upkeep-go/upkeep/internal/resource"
 	"github.com/upkeep-go/upkeep/version"
 )
 
@@ -18,9 +19,16 @@ type Deployment struct {
 	// Environment: production, staging. When empty it is that of the version.Info.
 	Environment string
 
+	// Region and Cluster tell apart places in which the environment's versions follow one
+	// another on their own. Empty means cloud.region and k8s.cluster.name of
+	// OTEL_RESOURCE_ATTRIBUTES.
+	Region  string
+	Cluster string
+
 	// Instance tells apart what runs at the same time: the name of the pod or of the
-	// machine. When empty it is the host name. An instance that is seen with another
-	// build no longer runs the one before.
+	// machine. Empty means the first of service.instance.id and k8s.pod.name of
+	// OTEL_RESOURCE_ATTRIBUTES, the variable POD_NAME, and the host name. An instance that
+	// is seen with another build no longer runs the one before.
 	Instance string
 
 	// Rollback says that this deployment takes the service back to something older. Set it
@@ -48,6 +56,10 @@ func started(info version.Info, d Deployment, every time.Duration) (Entry, error
 	if d.Environment == "" {
 		d.Environment = info.Environment
 	}
+	attributes, _ := resource.Attributes(os.Getenv)
+	d.Region = resource.First(d.Region, attributes["cloud.region"])
+	d.Cluster = resource.First(d.Cluster, attributes["k8s.cluster.name"])
+	d.Instance = resource.First(d.Instance, attributes["service.instance.id"], attributes["k8s.pod.name"], os.Getenv("POD_NAME"))
 	if d.Instance == "" {
 		d.Instance, _ = os.Hostname() // unknown, then
 	}
@@ -55,7 +67,7 @@ func started(info version.Info, d Deployment, every time.Duration) (Entry, error
 	return tidied(Entry{
 		ID: id, Kind: KindStarted, Time: time.Now(),
 		Run: id, Every: every,
-		Service: info.Name, Environment: d.Environment, Instance: d.Instance,
+		Service: info.Name, Environment: d.Environment, Region: d.Region, Cluster: d.Cluster, Instance: d.Instance,
 		Version: info.Version, Revision: info.Revision, Rollback: d.Rollback, Info: &info,
 	})
 }

@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/version"
@@ -63,8 +64,7 @@ func place(entries []Entry) (list []placed, clock []setting) {
 // A run is what was seen of one process.
 type run struct {
 	id          string
-	service     string
-	environment string
+	ground      ground
 	instance    string
 	build       string
 	info        version.Info
@@ -93,7 +93,11 @@ func (r *run) before(o *run) bool {
 }
 
 // A ground is where versions follow one another.
-type ground struct{ service, environment string }
+type ground struct{ service, environment, region, cluster string }
+
+func (g ground) compare(o ground) int {
+	return cmp.Or(strings.Compare(g.service, o.service), strings.Compare(g.environment, o.environment), strings.Compare(g.region, o.region), strings.Compare(g.cluster, o.cluster))
+}
 
 // runsOf gathers the sightings of each run, and those of each service in each
 // environment, in the order of their first sightings.
@@ -108,13 +112,12 @@ func runsOf(list []placed) map[ground][]*run {
 		r := runs[e.Run]
 		if r == nil {
 			r = &run{
-				id: e.Run, service: e.Service, environment: e.Environment, instance: e.Instance, build: e.build(),
+				id: e.Run, ground: ground{e.Service, e.Environment, e.Region, e.Cluster}, instance: e.Instance, build: e.build(),
 				first: e.when, reported: e.Time, seq: e.Seq, client: e.Client,
 				info: version.Info{Version: e.Version, Kind: version.KindOf(e.Version), Revision: e.Revision},
 			}
 			runs[e.Run] = r
-			at := ground{r.service, r.environment}
-			groups[at] = append(groups[at], r)
+			groups[r.ground] = append(groups[r.ground], r)
 		}
 		if e.Info != nil && !r.informed {
 			r.info, r.informed = *e.Info, true

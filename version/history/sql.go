@@ -120,6 +120,8 @@ UPDATE {table} SET first_place = received, last_place = last_received;
 CREATE INDEX {index}_place ON {table} (last_place)`,
 	// Rows from before say nothing.
 	`ALTER TABLE {table} ADD COLUMN declared_rollback INTEGER NOT NULL DEFAULT 0`,
+	`ALTER TABLE {table} ADD COLUMN region TEXT NOT NULL DEFAULT '';
+ALTER TABLE {table} ADD COLUMN cluster TEXT NOT NULL DEFAULT ''`,
 }
 
 // migrate makes the tables, once.
@@ -283,8 +285,8 @@ func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 
 // A row that is there already is told of an earlier start or a later sighting; an event
 // is not.
-const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, first_place, last_place, client, every, service, environment, instance, version, revision, build, event, declared_rollback)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, first_place, last_place, client, every, service, environment, instance, version, revision, build, event, declared_rollback, region, cluster)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
 kind = CASE WHEN excluded.kind = 'stopped' OR h.kind <> 'stopped' AND excluded.last_at >= h.last_at THEN excluded.kind ELSE h.kind END,
 time = CASE WHEN excluded.at < h.at THEN excluded.time ELSE h.time END,
@@ -339,7 +341,7 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 		place++
 		_, err := insert.ExecContext(ctx, id, string(e.Kind), e.Received.UnixNano(), e.At.UnixNano(), e.Time.UnixNano(),
 			e.At.UnixNano(), e.Time.UnixNano(), e.Received.UnixNano(), place, place, e.Client, int64(e.Every),
-			e.Service, e.Environment, e.Instance, e.Version, e.Revision, e.Build, event, declared)
+			e.Service, e.Environment, e.Instance, e.Version, e.Revision, e.Build, event, declared, e.Region, e.Cluster)
 		if err != nil {
 			return err
 		}
@@ -362,7 +364,7 @@ func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
 }
 
 func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT first_place, last_place, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event, declared_rollback <> 0 FROM "+s.table)
+	rows, err := s.db.QueryContext(ctx, "SELECT first_place, last_place, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event, declared_rollback <> 0, region, cluster FROM "+s.table)
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +375,7 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 		var kind, event string
 		var lastSeq, received, at, told, lastAt, lastTold, lastReceived int64
 		if err := rows.Scan(&e.Seq, &lastSeq, &e.ID, &kind, &received, &at, &told, &lastAt, &lastTold, &lastReceived, &e.Client, &e.Every,
-			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event, &e.Rollback); err != nil {
+			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event, &e.Rollback, &e.Region, &e.Cluster); err != nil {
 			return nil, err
 		}
 		e.Seq, lastSeq = max(e.Seq, received), max(lastSeq, lastReceived)
@@ -447,7 +449,7 @@ func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, 
 	err = s.migrate(ctx)
 	if err == nil {
 		err = s.transaction(ctx, func(conn *sql.Conn) error {
-			result, err := conn.ExecContext(ctx, s.bind("DELETE FROM "+s.table+" WHERE last_at < ? AND seq NOT IN (SELECT MAX(seq) FROM "+s.table+" WHERE kind <> 'noted' GROUP BY service, environment)"), before.UnixNano())
+			result, err := conn.ExecContext(ctx, s.bind("DELETE FROM "+s.table+" WHERE last_at < ? AND seq NOT IN (SELECT MAX(seq) FROM "+s.table+" WHERE kind <> 'noted' GROUP BY service, environment, region, cluster)"), before.UnixNano())
 			if err != nil {
 				return err
 			}

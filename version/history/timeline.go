@@ -176,8 +176,9 @@ func (v *Event) words() (subject, what string) {
 
 func (c *Change) words() (subject, what string, more []string) {
 	subject = c.Service
-	if c.Environment != "" {
-		subject += " (" + c.Environment + ")"
+	where := slices.DeleteFunc([]string{c.Environment, c.Region, c.Cluster}, func(s string) bool { return s == "" })
+	if len(where) > 0 {
+		subject += " (" + strings.Join(where, ", ") + ")"
 	}
 	if c.From == nil {
 		return subject, buildName(c.To) + ", seen for the first time", nil
