@@ -97,10 +97,10 @@ func New(opts *Options) (*Observer, error) {
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
 	o.meter = meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
-	if err := o.metrics.init(o.meter, &o.counts, &o.registrations); err != nil {
+	if err := o.metrics.init(o.meter, &o.registrations); err != nil {
 		return nil, err
 	}
-	if err := guarded.init(o.meter, &o.counts); err != nil {
+	if err := guarded.init(o.meter); err != nil {
 		return nil, errors.Join(err, o.registrations.close())
 	}
 	o.listVitals()

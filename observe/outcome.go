@@ -127,7 +127,7 @@ func (st *state) measure(out *outcome) {
 	if st.job {
 		o.exception(st.ctx, eventJobException, out.logged)
 		conclude(st.span, true, out.kind, out.err)
-		o.metrics.job.Record(st.ctx, out.duration.Seconds(), o.metrics.jobSeries.options(jobKey{name: out.name, errorType: out.kind})...)
+		o.metrics.job.Record(st.ctx, out.duration.Seconds(), o.metrics.jobSeries.options(jobKey{name: out.name, errorType: out.kind}, &o.counts.seriesFolded)...)
 		return
 	}
 	if st.span.IsRecording() {
@@ -146,7 +146,7 @@ func (st *state) measure(out *outcome) {
 	if !o.opts.JoinSpan {
 		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{
 			route: out.name, errorType: out.kind, status: out.status, method: st.method, protocol: st.protocol, secure: st.secure,
-		})...)
+		}, &o.counts.seriesFolded)...)
 	}
 }
 

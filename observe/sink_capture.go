@@ -65,21 +65,18 @@ func (c *captures) begin(st *state, r *http.Request) {
 	}
 }
 
-func (c *captures) end(st *state, out *outcome) { out.bundle = c.capture(st, out) }
-
-// capture hands the request's recording to the writer if the request is told, and
-// forgets it if not. It returns the name that the bundle is going to have.
-func (c *captures) capture(st *state, out *outcome) string {
+// end hands the request's recording to the writer if the request is told, and forgets it if not.
+func (c *captures) end(st *state, out *outcome) {
 	rec := st.rec
 	if rec == nil || st.job || !rec.close() {
-		return ""
+		return
 	}
 	if !out.told {
 		rec.free()
-		return ""
+		return
 	}
 	u := &unwritten{
-		rec: rec, start: st.start, status: int(out.status), duration: out.duration, hijacked: st.w.hijacked.Load(),
+		rec: rec, start: st.start, duration: out.duration, hijacked: st.w.hijacked.Load(),
 		header: rec.header,
 		details: capture.Details{
 			Schema: 1, RequestID: st.id, Route: out.name, Reason: capture.Reason(out.why.String()), Status: int(out.status),
@@ -98,7 +95,9 @@ func (c *captures) capture(st *state, out *outcome) string {
 		u.details.Error = &capture.Error{Type: errorType(out.logged), Texts: errorTexts(out.logged)}
 	}
 	u.details.Dropped.Logs += out.dropped
-	u.logs = append(u.logs, rec.logs...)
+	for _, r := range rec.logs {
+		u.logs = append(u.logs, r.Record)
+	}
 	for _, r := range out.records {
 		u.logs = append(u.logs, r.Clone()) // this one is going to be written too
 	}
@@ -106,19 +105,15 @@ func (c *captures) capture(st *state, out *outcome) string {
 	u.name = capture.NewName(st.start)
 	if !c.enqueue(u) {
 		rec.free()
-		return ""
+		return
 	}
-	return u.name
+	out.bundle = u.name
 }
 
 func (c *captures) enqueue(u *unwritten) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.queuedBytes.Load()+u.size > maxQueued {
-		c.dropped.Add(1)
-		return false
-	}
-	if len(c.queue) == cap(c.queue) { // nobody else sends
+	if c.closed || c.queuedBytes.Load()+u.size > maxQueued || len(c.queue) == cap(c.queue) { // nobody else sends
 		c.dropped.Add(1)
 		return false
 	}
@@ -139,6 +134,7 @@ func (c *captures) run() {
 	defer hourly.Stop()
 	var told time.Time
 	report := func(what string, err error) {
+		defer c.counts.shield()
 		// A full disk is no reason to fill another one with log records.
 		if now := time.Now(); told.IsZero() || now.Sub(told) >= time.Minute {
 			told = now
@@ -149,7 +145,7 @@ func (c *captures) run() {
 		select {
 		case <-hourly.C:
 			if err := c.sweep(); err != nil {
-				c.guard(func() { report("old captures were not deleted", err) })
+				report("old captures were not deleted", err)
 			}
 		case u, ok := <-c.queue:
 			if !ok {
@@ -157,7 +153,7 @@ func (c *captures) run() {
 			}
 			err := c.write(u)
 			if c.settle(u, err) && err != nil {
-				c.guard(func() { report("a capture was not written", err) })
+				report("a capture was not written", err)
 			}
 		}
 	}
@@ -195,12 +191,6 @@ func (c *captures) giveUp() int64 {
 		u.rec.free()
 	}
 	return n
-}
-
-// guard keeps a panic of a log handler or store from ending the process.
-func (c *captures) guard(fn func()) {
-	defer c.counts.shield()
-	fn()
 }
 
 func (c *captures) sweep() (err error) {

@@ -38,11 +38,10 @@ func (g *guardedFlags) take(keys []string) error {
 	return errors.Join(errs...)
 }
 
-func (g *guardedFlags) init(meter metric.Meter, counts *counts) error {
+func (g *guardedFlags) init(meter metric.Meter) error {
 	if len(g.keys) == 0 {
 		return nil
 	}
-	g.series.folded = &counts.seriesFolded
 	var err error
 	g.duration, err = meter.Float64Histogram(metricFlagDuration, metric.WithUnit("s"),
 		metric.WithDescription("Duration of HTTP server requests by the variant of a flag that they saw."),
@@ -57,12 +56,10 @@ func (g *guardedFlags) init(meter metric.Meter, counts *counts) error {
 func (g *guardedFlags) known(i int, variant string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	variants := g.variants[i]
-	switch {
-	case variants[variant]:
-	case len(variants) >= maxVariants:
-		return other
-	default:
+	if variants := g.variants[i]; !variants[variant] {
+		if len(variants) >= maxVariants {
+			return other
+		}
 		variants[variant] = true
 	}
 	return variant
@@ -84,7 +81,7 @@ func (g *guardedFlags) end(st *state, out *outcome) {
 	for i, variant := range seen {
 		if variant != "" {
 			key := flagKey{flag: g.keys[i], variant: g.known(i, variant), class: class}
-			g.duration.Record(st.ctx, out.duration.Seconds(), g.series.options(key)...)
+			g.duration.Record(st.ctx, out.duration.Seconds(), g.series.options(key, &st.obs.counts.seriesFolded)...)
 		}
 	}
 }
