@@ -45,6 +45,7 @@ type Tail struct {
 	mu      sync.Mutex
 	name    string
 	records []record
+	head    int             // the first of them that still waits
 	attrs   []slog.Attr     // the block that holds the attributes of the last records
 	texts   strings.Builder // the block that holds their texts
 	size    int             // what the records count
@@ -142,28 +143,40 @@ func (t *Tail) add(k *record, attrs []slog.Attr) Verdict {
 		return VerdictKept
 	}
 	grown := k.size
-	for t.size+grown > t.store.maxBytes && len(t.records) > 0 {
-		grown -= t.records[0].size
-		t.records[0] = record{}
-		t.records = t.records[1:]
+	var copied []slog.Attr
+	for t.size+grown > t.store.maxBytes && len(t.waiting()) > 0 {
+		gone := &t.records[t.head]
+		grown -= gone.size
+		copied = gone.attrs[:0] // its room is used again
+		*gone = record{}
+		t.head++
 		t.dropped++
 	}
-	if cap(t.attrs)-len(t.attrs) < len(attrs) {
-		t.attrs = make([]slog.Attr, 0, max(16, len(attrs)))
+	if len(t.records) == cap(t.records) && t.head > len(t.records)/2 {
+		t.records, t.head = slices.Delete(t.records, 0, t.head), 0
 	}
-	start := len(t.attrs)
-	t.attrs = append(t.attrs, attrs...)
+	if cap(copied) < len(attrs) {
+		if cap(t.attrs)-len(t.attrs) < len(attrs) {
+			t.attrs = make([]slog.Attr, 0, max(16, len(attrs)))
+		}
+		start := len(t.attrs)
+		t.attrs = t.attrs[:start+len(attrs)]
+		copied = t.attrs[start:start:len(t.attrs)]
+	}
 	kept := *k
-	kept.message, kept.attrs = t.text(k.message), t.attrs[start:len(t.attrs):len(t.attrs)]
+	kept.message, kept.attrs = t.text(k.message), append(copied, attrs...)
 	t.own(kept.attrs)
 	t.records = append(t.records, kept)
 	t.size += grown
 	t.store.bytes.Add(int64(grown))
-	first := len(t.records) == 1
+	first := len(t.waiting()) == 1
 	t.mu.Unlock()
 	t.store.grew(t, first)
 	return VerdictKept
 }
+
+// waiting are the records that wait. t.mu is held.
+func (t *Tail) waiting() []record { return t.records[t.head:] }
 
 // own copies the texts in attrs.
 func (t *Tail) own(attrs []slog.Attr) {
@@ -191,7 +204,7 @@ func (t *Tail) text(s string) string {
 
 // forget drops the records. t.mu is held.
 func (t *Tail) forget() {
-	t.records, t.attrs, t.texts, t.size = nil, nil, strings.Builder{}, 0
+	t.records, t.head, t.attrs, t.texts, t.size = nil, 0, nil, strings.Builder{}, 0
 }
 
 // A Record is one that was kept, with everything that its logger was given.
@@ -212,15 +225,15 @@ func (t *Tail) Finish(write bool) (records []Record, dropped int) {
 		return nil, 0
 	}
 	t.ended, t.written = true, write
-	holds := len(t.records) > 0 // without, it is in no list
+	holds := len(t.waiting()) > 0 // without, it is in no list
 	t.mu.Unlock()
 	if holds {
 		t.store.remove(t)
 	}
 	// Nobody adds to an ended tail, and nobody evicts from one that is not in the list.
 	t.store.bytes.Add(-int64(t.size))
-	for i := range t.records {
-		k := &t.records[i]
+	for i := range t.waiting() {
+		k := &t.waiting()[i]
 		switch {
 		case write:
 			records = append(records, Record{k.complete(), k.ctx})
@@ -287,7 +300,7 @@ func (s *store) grew(t *Tail, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.mu.Lock()
-	if t.place == nil && !t.ended && len(t.records) > 0 {
+	if t.place == nil && !t.ended && len(t.waiting()) > 0 {
 		t.place = s.tails.PushBack(t)
 	}
 	t.mu.Unlock()
@@ -317,7 +330,7 @@ func (s *store) evict() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.place = nil
-	t.dropped += len(t.records)
+	t.dropped += len(t.waiting())
 	s.bytes.Add(-int64(t.size))
 	t.forget()
 }
