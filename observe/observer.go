@@ -127,12 +127,12 @@ func New(opts *Options) (*Observer, error) {
 // finish turns what the application did with a request or job into an outcome, and gives
 // that to the sinks. returned is what a job returned, and panicError the panic that
 // ended it. A part that breaks does not keep the others from it.
-func (o *Observer) finish(st *state, out *outcome, returned error, panicError *PanicError) {
+func (o *Observer) finish(st *state, out outcome, returned error, panicError *PanicError) {
 	out.duration = time.Since(st.start)
-	st.judge(out, returned, panicError)
-	st.measure(out)
+	st.judge(&out, returned, panicError)
+	st.measure(&out)
 	for _, s := range o.sinks {
-		s.end(st, out)
+		out = s.end(st, out)
 	}
 }
 

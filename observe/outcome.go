@@ -40,8 +40,9 @@ type sink interface {
 	// begin is called when st begins, for a request with what the application is given.
 	begin(st *state, r *http.Request)
 
-	// end is called once, when the application has returned.
-	end(st *state, out *outcome)
+	// end is called once, when the application has returned. It returns the outcome for the
+	// sinks after it.
+	end(st *state, out outcome) outcome
 }
 
 // judge finds out whether the request or job failed, and decides whether it is told in

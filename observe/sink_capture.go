@@ -66,14 +66,14 @@ func (c *captures) begin(st *state, r *http.Request) {
 }
 
 // end hands the request's recording to the writer if the request is told, and forgets it if not.
-func (c *captures) end(st *state, out *outcome) {
+func (c *captures) end(st *state, out outcome) outcome {
 	rec := st.rec
 	if rec == nil || st.job || !rec.close() {
-		return
+		return out
 	}
 	if !out.told {
 		rec.free()
-		return
+		return out
 	}
 	u := &unwritten{
 		rec: rec, start: st.start, duration: out.duration, hijacked: st.w.hijacked.Load(),
@@ -103,11 +103,12 @@ func (c *captures) end(st *state, out *outcome) {
 	}
 	u.size = int64(rec.held) + int64(rec.logBytes) + int64(len(out.records))*256 + 4<<10
 	u.name = capture.NewName(st.start)
-	if !c.enqueue(u) {
+	if c.enqueue(u) {
+		out.bundle = u.name
+	} else {
 		rec.free()
-		return
 	}
-	out.bundle = u.name
+	return out
 }
 
 func (c *captures) enqueue(u *unwritten) bool {

@@ -68,22 +68,19 @@ func (g *guardedFlags) known(i int, variant string) string {
 func (g *guardedFlags) begin(*state, *http.Request) {}
 
 // end records the guarded flags that the request saw.
-func (g *guardedFlags) end(st *state, out *outcome) {
+func (g *guardedFlags) end(st *state, out outcome) outcome {
 	defer st.obs.counts.shield()
 	st.mu.Lock()
 	seen := st.guarded
 	st.guarded = nil // an evaluation after the end counts no more, but is not in the way
 	st.mu.Unlock()
-	if seen == nil {
-		return
-	}
-	class := statusClass(out.status, out.why)
-	for i, variant := range seen {
-		if variant != "" {
-			key := flagKey{flag: g.keys[i], variant: g.known(i, variant), class: class}
+	for i := range g.keys {
+		if seen != nil && seen[i] != "" {
+			key := flagKey{flag: g.keys[i], variant: g.known(i, seen[i]), class: statusClass(out.status, out.why)}
 			g.duration.Record(st.ctx, out.duration.Seconds(), g.series.options(key, &st.obs.counts.seriesFolded)...)
 		}
 	}
+	return out
 }
 
 func statusClass(status int32, why reason) string {

@@ -21,12 +21,17 @@ type logSink struct {
 
 func (s *logSink) begin(*state, *http.Request) {}
 
-func (s *logSink) end(st *state, out *outcome) {
+func (s *logSink) end(st *state, out outcome) outcome {
 	defer s.counts.shield()
 	if st.job {
-		s.endJob(st, out)
-		return
+		s.endJob(st, &out)
+	} else {
+		s.endRequest(st, &out)
 	}
+	return out
+}
+
+func (s *logSink) endRequest(st *state, out *outcome) {
 	s.writeKept(st, out.records)
 	level, message, rate := slog.LevelInfo, "request served", 0.0
 	switch {
@@ -164,11 +169,12 @@ func (s *tailSink) begin(st *state, _ *http.Request) {
 	st.tail.Begin(s.handler, outer, st.name())
 }
 
-func (s *tailSink) end(st *state, out *outcome) {
+func (s *tailSink) end(st *state, out outcome) outcome {
 	out.records, out.dropped = st.tail.Finish(out.told)
 	if !out.told {
 		out.dropped = 0 // a loss only to a request that is told
 	} else if out.dropped > 0 {
 		s.counts.tailDropped.Add(int64(out.dropped))
 	}
+	return out
 }

@@ -44,17 +44,22 @@ type Tail struct {
 
 	mu      sync.Mutex
 	name    string
-	records []record
-	head    int             // the first of them that still waits
-	attrs   []slog.Attr     // the block that holds the attributes of the last records
-	texts   strings.Builder // the block that holds their texts
-	size    int             // what the records count
-	dropped int             // records that found no room
-	late    int             // what the records after the end count
+	*held       // nil: nothing
+	size    int // what the records count
+	dropped int // records that found no room
+	late    int // what the records after the end count
 	ended   bool
 	written bool // it ended so
 
 	place *list.Element // in the store's list, while it holds records; guarded by store.mu
+}
+
+// held are the records of a tail.
+type held struct {
+	records []record
+	head    int             // the first of them that still waits
+	attrs   []slog.Attr     // the block that holds the attributes of the last records
+	texts   strings.Builder // the block that holds their texts
 }
 
 type contextKey struct{}
@@ -142,6 +147,9 @@ func (t *Tail) add(k *record, attrs []slog.Attr) Verdict {
 		t.mu.Unlock()
 		return VerdictKept
 	}
+	if t.held == nil {
+		t.held = &held{}
+	}
 	grown := k.size
 	var copied []slog.Attr
 	for t.size+grown > t.store.maxBytes && len(t.waiting()) > 0 {
@@ -176,10 +184,15 @@ func (t *Tail) add(k *record, attrs []slog.Attr) Verdict {
 }
 
 // waiting are the records that wait. t.mu is held.
-func (t *Tail) waiting() []record { return t.records[t.head:] }
+func (t *Tail) waiting() []record {
+	if t.held == nil {
+		return nil
+	}
+	return t.records[t.head:]
+}
 
 // own copies the texts in attrs.
-func (t *Tail) own(attrs []slog.Attr) {
+func (t *held) own(attrs []slog.Attr) {
 	for i := range attrs {
 		a := &attrs[i]
 		a.Key = t.text(a.Key)
@@ -192,7 +205,7 @@ func (t *Tail) own(attrs []slog.Attr) {
 	}
 }
 
-func (t *Tail) text(s string) string {
+func (t *held) text(s string) string {
 	if t.texts.Cap()-t.texts.Len() < len(s) {
 		t.texts = strings.Builder{}
 		t.texts.Grow(max(1<<10, len(s)))
@@ -200,11 +213,6 @@ func (t *Tail) text(s string) string {
 	start := t.texts.Len()
 	t.texts.WriteString(s)
 	return t.texts.String()[start:]
-}
-
-// forget drops the records. t.mu is held.
-func (t *Tail) forget() {
-	t.records, t.head, t.attrs, t.texts, t.size = nil, 0, nil, strings.Builder{}, 0
 }
 
 // A Record is one that was kept, with everything that its logger was given.
@@ -241,7 +249,7 @@ func (t *Tail) Finish(write bool) (records []Record, dropped int) {
 			t.outer.add(k, k.attrs)
 		}
 	}
-	t.forget()
+	t.held, t.size = nil, 0
 	slices.SortStableFunc(records, func(a, b Record) int { return a.Time.Compare(b.Time) })
 	if !write && t.outer != nil && t.dropped > 0 {
 		t.outer.mu.Lock()
@@ -332,7 +340,7 @@ func (s *store) evict() {
 	t.place = nil
 	t.dropped += len(t.waiting())
 	s.bytes.Add(-int64(t.size))
-	t.forget()
+	t.held, t.size = nil, 0
 }
 
 // remove takes t out of the list.
