@@ -11,7 +11,6 @@ type environment struct {
 	malformed   bool   // OTEL_RESOURCE_ATTRIBUTES does not keep its format
 }
 
-// readEnvironment reads through getenv; a nil getenv knows nothing.
 func readEnvironment(getenv func(string) string) environment {
 	if getenv == nil {
 		return environment{}

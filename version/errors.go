@@ -3,7 +3,6 @@ package version
 import (
 	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
@@ -32,19 +31,14 @@ type SnapshotError struct {
 
 // Error gives the place and the fault: "snapshot.json:3:14: …".
 func (e *SnapshotError) Error() string {
-	var b strings.Builder
-	b.WriteString(cleantext.Line(e.Name, maxValue))
+	place := cleantext.Line(e.Name, maxValue)
 	if e.Line > 0 {
-		b.WriteByte(':')
-		b.WriteString(strconv.Itoa(e.Line))
-		if e.Column > 0 {
-			b.WriteByte(':')
-			b.WriteString(strconv.Itoa(e.Column))
-		}
+		place += ":" + strconv.Itoa(e.Line)
 	}
-	b.WriteString(": ")
-	b.WriteString(e.Err.Error())
-	return b.String()
+	if e.Line > 0 && e.Column > 0 {
+		place += ":" + strconv.Itoa(e.Column)
+	}
+	return place + ": " + e.Err.Error()
 }
 
 // Unwrap returns the fault without its place.

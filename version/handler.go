@@ -32,15 +32,10 @@ const (
 
 // String gives "minimal", "standard" or "full".
 func (l Level) String() string {
-	switch l {
-	case LevelMinimal:
-		return "minimal"
-	case LevelStandard:
-		return "standard"
-	case LevelFull:
-		return "full"
+	if l < LevelMinimal || l > LevelFull {
+		return "Level(" + strconv.Itoa(int(l)) + ")"
 	}
-	return "Level(" + strconv.Itoa(int(l)) + ")"
+	return []string{"minimal", "standard", "full"}[l]
 }
 
 // HandlerOptions open more than the minimum.
@@ -80,17 +75,18 @@ const (
 // Mount it where operators reach it and the public does not, all the more
 // with Detail.
 func Handler(info Info, opts *HandlerOptions) http.Handler {
-	h := &handler{control: "no-cache"}
-	if opts != nil && opts.Detail != nil {
-		h.detail = opts.Detail
+	var o HandlerOptions
+	if opts != nil {
+		o = *opts
+	}
+	h := &handler{detail: o.Detail, control: "no-cache"}
+	if o.Detail != nil {
 		h.control = "private, no-cache"
 	}
-	if opts != nil {
-		for _, name := range slices.Sorted(maps.Keys(opts.Sections)) {
-			if value := opts.Sections[name]; value != nil {
-				name = cleantext.Line(name, maxValue)
-				h.sections = append(h.sections, section{name, marshal(name), value})
-			}
+	for _, name := range slices.Sorted(maps.Keys(o.Sections)) {
+		if value := o.Sections[name]; value != nil {
+			name = cleantext.Line(name, maxValue)
+			h.sections = append(h.sections, section{name, marshal(name), value})
 		}
 	}
 	info = info.tidy()
@@ -131,8 +127,8 @@ func newAnswer(contentType, body string) answer {
 	return answer{contentType, []byte(body), etagOf([]byte(body))}
 }
 
-func etagOf(parts ...[]byte) string {
-	sum := sha256.Sum256(slices.Concat(parts...))
+func etagOf(content []byte) string {
+	sum := sha256.Sum256(content)
 	return `"` + hex.EncodeToString(sum[:16]) + `"`
 }
 
@@ -175,38 +171,33 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// withSections adds the values that the sections have now.
 func (h *handler) withSections(a answer, media string) answer {
 	if len(h.sections) == 0 || media == mediaBuildInfo {
 		return a
 	}
-	var b bytes.Buffer
-	if media == mediaText {
-		for _, s := range h.sections {
-			b.WriteString("section " + s.name + ": " + orUnknown(s.read()) + "\n")
+	added := append(make([]byte, 0, 512), a.etag...)
+	separator := ",\n  \"sections\": {\n    "
+	for _, s := range h.sections {
+		if media == mediaText {
+			added = append(added, "section "+s.name+": "+orUnknown(s.read())+"\n"...)
+			continue
 		}
-	} else {
-		a.body = bytes.TrimSuffix(a.body, []byte("\n}\n"))
-		separator := ",\n  \"sections\": {\n    "
-		for _, s := range h.sections {
-			b.WriteString(separator)
-			b.Write(s.member)
-			b.WriteString(": ")
-			if value := s.read(); value == "" {
-				b.WriteString("null")
-			} else {
-				b.Write(marshal(value))
-			}
-			separator = ",\n    "
+		added = append(append(append(added, separator...), s.member...), ": "...)
+		if value := s.read(); value == "" {
+			added = append(added, "null"...)
+		} else {
+			added = append(added, marshal(value)...)
 		}
-		b.WriteString("\n  }\n}\n")
+		separator = ",\n    "
 	}
-	a.etag = etagOf([]byte(a.etag), b.Bytes())
-	a.body = slices.Concat(a.body, b.Bytes())
-	return a
+	body := a.body
+	if media == mediaJSON {
+		body = bytes.TrimSuffix(body, []byte("\n}\n"))
+		added = append(added, "\n  }\n}\n"...)
+	}
+	return answer{a.contentType, slices.Concat(body, added[len(a.etag):]), etagOf(added)}
 }
 
-// read asks the service.
 func (s section) read() (value string) {
 	defer func() {
 		if recover() != nil {

@@ -156,7 +156,6 @@ func (i Info) dirtyText() string {
 	return "false"
 }
 
-// clone copies everything that could be changed through the copy.
 func (i Info) clone() Info {
 	i.Deps = cloneModules(i.Deps)
 	i.Settings = maps.Clone(i.Settings)
@@ -168,16 +167,11 @@ func (i Info) clone() Info {
 func cloneModules(modules []Module) []Module {
 	modules = slices.Clone(modules)
 	for i := range modules {
-		modules[i].Replace = modules[i].Replace.clone()
+		if r := modules[i].Replace; r != nil {
+			modules[i].Replace = &Module{Path: r.Path, Version: r.Version, Sum: r.Sum}
+		}
 	}
 	return modules
-}
-
-func (m *Module) clone() *Module {
-	if m == nil {
-		return nil
-	}
-	return &Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
 }
 
 // tidy brings an Info from anywhere, an Info literal as well, into the form
@@ -196,18 +190,8 @@ func (i Info) tidy() Info {
 	i.ModuleSum = cleantext.Line(i.ModuleSum, maxText)
 	i.GoVersion = cleantext.Line(i.GoVersion, maxText)
 	i.Platform = cleantext.Line(i.Platform, maxText)
-	i.Deps = cloneModules(i.Deps)
-	for n := range i.Deps {
-		i.Deps[n].tidy()
-		if r := i.Deps[n].Replace; r != nil {
-			r.tidy()
-		}
-	}
-	i.Deps = slices.DeleteFunc(i.Deps, func(m Module) bool { return m.Path == "" })
-	slices.SortStableFunc(i.Deps, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
-	if i.Settings != nil {
-		i.Settings = cleanSettings(i.Settings)
-	}
+	i.Deps = tidyModules(cloneModules(i.Deps))
+	i.Settings = cleanSettings(i.Settings)
 	origins := i.Origins
 	i.Origins = make(map[string]Origin, len(origins))
 	for field, origin := range origins {
@@ -220,14 +204,25 @@ func (i Info) tidy() Info {
 	return i
 }
 
+// tidyModules tidies in place: the modules must be the caller's own.
+func tidyModules(modules []Module) []Module {
+	for n := range modules {
+		modules[n].tidy()
+		if r := modules[n].Replace; r != nil {
+			r.tidy()
+		}
+	}
+	modules = slices.DeleteFunc(modules, func(m Module) bool { return m.Path == "" })
+	slices.SortStableFunc(modules, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
+	return modules
+}
+
 func (m *Module) tidy() {
 	m.Path = cleantext.Line(m.Path, maxText)
 	m.Version = cleantext.Line(m.Version, maxText)
 	m.Sum = cleantext.Line(m.Sum, maxText)
 }
 
-// cleanTime gives the time in UTC, to the second, and zero for a time that
-// RFC 3339 cannot write.
 func cleanTime(t time.Time) time.Time {
 	t = t.UTC().Truncate(time.Second)
 	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {

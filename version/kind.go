@@ -62,7 +62,7 @@ func KindOf(version string) Kind {
 	switch {
 	case module.IsPseudoVersion(v):
 		return KindPseudo
-	case strings.TrimSuffix(semver.Canonical(v), semver.Prerelease(v)) == "v0.0.0":
+	case number(v) == "v0.0.0":
 		return KindDevel
 	case semver.Prerelease(v) != "":
 		return KindPrerelease
@@ -70,17 +70,12 @@ func KindOf(version string) Kind {
 	return KindRelease
 }
 
-// comparable tells whether versions of this kind have an order.
 func (k Kind) comparable() bool {
 	return k == KindRelease || k == KindPrerelease || k == KindPseudo
 }
 
-// withV gives the form that x/mod/semver reads.
 func withV(version string) string {
-	if strings.HasPrefix(version, "v") {
-		return version
-	}
-	return "v" + version
+	return "v" + strings.TrimPrefix(version, "v")
 }
 
 // isDescribed tells whether a prerelease part ends in what "git describe"

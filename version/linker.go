@@ -30,8 +30,6 @@ func linkedHere() linked {
 	return linked{version: version, revision: revision, time: linkedTime}
 }
 
-// linkedBy reads our three variables, and nothing else, from the recorded
-// -ldflags of a program.
 func linkedBy(ldflags string) linked {
 	var l linked
 	// A value for certain packages starts with their pattern: all=-X …
@@ -57,13 +55,8 @@ func linkedBy(ldflags string) linked {
 			continue
 		}
 		variable, value, _ = strings.Cut(variable, "=")
-		switch variable {
-		case "version":
-			l.version = value
-		case "revision":
-			l.revision = value
-		case "time":
-			l.time = value
+		if field := map[string]*string{"version": &l.version, "revision": &l.revision, "time": &l.time}[variable]; field != nil {
+			*field = value
 		}
 	}
 	return l

@@ -1,6 +1,7 @@
 package version
 
 import (
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -62,7 +63,6 @@ func Compare(a, b string) (order int, ok bool) {
 	return stageA.compare(stageB)
 }
 
-// number is the version without what follows its three numbers.
 func number(v string) string { return strings.TrimSuffix(semver.Canonical(v), semver.Prerelease(v)) }
 
 // isTagless reports whether this is a pseudo-version of a build that saw no tag.
@@ -116,13 +116,11 @@ func (s stage) compare(o stage) (order int, ok bool) {
 	for i := range min(len(s.numbers), len(o.numbers)) {
 		x, errX := strconv.ParseUint(s.numbers[i], 10, 64)
 		y, errY := strconv.ParseUint(o.numbers[i], 10, 64)
-		switch {
-		case errX != nil || errY != nil:
+		if errX != nil || errY != nil {
 			return 0, false
-		case x < y:
-			return -1, true
-		case x > y:
-			return +1, true
+		}
+		if order := cmp.Compare(x, y); order != 0 {
+			return order, true
 		}
 	}
 	return len(s.numbers) - len(o.numbers), true

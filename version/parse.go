@@ -81,8 +81,6 @@ func parseJSON(name string, data []byte) (Info, error) {
 	return Info{}, &SnapshotError{Name: name, Line: 1, Err: errors.New(`says no "version": it is no snapshot of a program`)}
 }
 
-// faultAt turns an offset, that of the byte counting from 1, into line and
-// column.
 func faultAt(name string, data []byte, offset int, err error) error {
 	before := data[:min(max(offset, 0), len(data))]
 	line := 1 + bytes.Count(before, []byte("\n"))
@@ -188,7 +186,6 @@ func (p *textParser) line(line string, first bool) error {
 	return nil
 }
 
-// readModule reads "path\tversion\tsum"; the sum may be missing.
 func readModule(m *debug.Module, text string) error {
 	columns := strings.Split(text, "\t")
 	if len(columns) != 2 && len(columns) != 3 {
@@ -201,7 +198,6 @@ func readModule(m *debug.Module, text string) error {
 	return nil
 }
 
-// readSetting reads key=value, each quoted when it has to be.
 func readSetting(text string) (s debug.BuildSetting, err error) {
 	fault := func(what string) (debug.BuildSetting, error) {
 		// The text may hold a secret: it is not repeated.

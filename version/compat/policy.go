@@ -205,13 +205,9 @@ func (p *Policy) Problems() []error {
 	if p.keeper == nil {
 		return nil
 	}
-	var problems []error
-	s := p.keeper.Status()
-	if s.Err != nil {
-		problems = append(problems, s.Err)
-	}
-	if s.SaveErr != nil {
-		problems = append(problems, fmt.Errorf("last good copy: %w", s.SaveErr))
+	problems := p.keeper.Problems()
+	if err := p.keeper.Status().SaveErr; err != nil {
+		problems = append(problems, fmt.Errorf("last good copy: %w", err))
 	}
 	return problems
 }
@@ -269,8 +265,6 @@ func (p *Policy) Stats() map[string]float64 {
 	return stats
 }
 
-// look finds the verdict for a peer's headers, counts it, and logs it the first
-// time. It also names the header that was judged.
 func (p *Policy) look(ctx context.Context, h http.Header, s side) (v *verdict, header string) {
 	t := p.current.Load().sides[s]
 	v, judged := t.look(h[t.header])

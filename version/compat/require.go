@@ -61,7 +61,6 @@ func (v *verdict) warn(h http.Header, judged string) {
 	}
 }
 
-// refuse answers in place of the handler.
 func (v *verdict) refuse(w http.ResponseWriter, judged string) {
 	h := w.Header()
 	v.warn(h, judged)

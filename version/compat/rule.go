@@ -87,8 +87,6 @@ type rule struct {
 	blocked  []string // texts of Block, without a leading v
 }
 
-// satisfiable reports whether there is a version that breaks neither Minimum, Require nor
-// Block.
 func (r *rule) satisfiable() bool {
 	for _, set := range slices.Concat(r.within, r.block) {
 		for _, v := range set.samples() {
@@ -101,7 +99,6 @@ func (r *rule) satisfiable() bool {
 	return len(r.within)+len(r.block) == 0
 }
 
-// wants says in words which versions fit the rule.
 func (r *rule) wants(self *semver.Version, s side) string {
 	if r.Skew == nil {
 		return r.required
@@ -135,8 +132,6 @@ func newPeer(name, ver string) peer {
 // isUnordered is why it cannot be told whether a version fits.
 const isUnordered = "has a suffix that says nothing about the order"
 
-// judge says what breaks the rule, or else why it cannot be told whether
-// something does.
 func (r *rule) judge(p, self peer, side side) (broken, unknown string) {
 	if p.unread != "" {
 		return "", p.unread

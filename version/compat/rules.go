@@ -44,7 +44,6 @@ func (s *ruleset) knows(peer string) bool {
 	return ok
 }
 
-// of gives the rules for a peer.
 func (s *ruleset) of(peer string) []*rule {
 	if rules, ok := s.peers[peer]; ok {
 		return rules
@@ -78,7 +77,6 @@ func (p place) index(i int) place {
 	return p
 }
 
-// key is the name of a peer in a map of peers.
 func (p place) key(name string) place {
 	key := p.at(name)
 	if p.node != nil && p.node.Kind == document.Map {
@@ -91,14 +89,12 @@ func (p place) key(name string) place {
 	return key
 }
 
-// compile makes rules ready, if they have no faults.
 func compile(rules Rules, root place) (*ruleset, Faults) {
 	c := compiler{set: &ruleset{header: http.CanonicalHeaderKey(rules.Header), peers: make(map[string][]*rule, len(rules.Peers))}}
 	if rules.Header != "" && !isToken(rules.Header) {
 		c.faultf(root.at("header"), "%q is no header name", rules.Header)
 	}
 	c.set.byDefault = c.list(root.at("default"), rules.Default)
-	some := len(rules.Default) > 0
 	peers := root.at("peers")
 	for _, name := range slices.Sorted(maps.Keys(rules.Peers)) {
 		at := peers.at(name)
@@ -110,9 +106,8 @@ func compile(rules Rules, root place) (*ruleset, Faults) {
 			c.faultf(peers.key(name), "has no list; an empty one asks nothing of the peer")
 		}
 		c.set.peers[name] = c.list(at, rules.Peers[name])
-		some = some || len(rules.Peers[name]) > 0
 	}
-	if !some {
+	if len(slices.Concat(append(slices.Collect(maps.Values(rules.Peers)), rules.Default)...)) == 0 {
 		c.faultf(root, "there is no rule")
 	}
 	return c.set, c.faults
@@ -214,14 +209,11 @@ func (c *compiler) rule(at place, from Rule) *rule {
 	return r
 }
 
-// isLink reports whether the text is an address that can stand in a Link header.
 func isLink(text string) bool {
 	_, err := url.Parse(text)
 	return err == nil && !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`<>"`, c) })
 }
 
-// ruleOf gives the rule that a field belongs to: default[0] for
-// default[0].minimum.
 func ruleOf(field string) string {
 	if i := strings.IndexByte(field, ']'); i >= 0 {
 		return field[:i+1]

@@ -49,12 +49,7 @@ const (
 	servers             // by Expect
 )
 
-func (s side) String() string {
-	if s == clients {
-		return "client"
-	}
-	return "server"
-}
+func (s side) String() string { return [...]string{"client", "server"}[s] }
 
 // Check is nil when the two versions fit, a [*SkewError] when they do not, and
 // an error that wraps [ErrIncomparable] when a version says no minor version:
@@ -74,25 +69,21 @@ func (s Skew) Check(client, server string) error {
 	return nil
 }
 
-// apart says what is wrong with the client, or "".
 func (s Skew) apart(client, server *semver.Version) string {
 	if client.Major() != server.Major() {
 		return "is of another major version"
 	}
-	newer, apart := client.Minor() > server.Minor(), client.Minor()-server.Minor()
-	if !newer {
-		apart = server.Minor() - client.Minor()
+	way, apart := "older", server.Minor()-client.Minor()
+	if client.Minor() > server.Minor() {
+		way, apart = "newer", client.Minor()-server.Minor()
 	}
-	most := uint64(max(s.Minor, 0))
-	switch {
-	case newer && !s.Newer:
+	switch most := uint64(max(s.Minor, 0)); {
+	case way == "newer" && !s.Newer:
 		return "is " + minors(apart) + " newer, and must not be newer"
-	case apart <= most:
-		return ""
-	case newer:
-		return "is " + minors(apart) + " newer, and may be " + strconv.FormatUint(most, 10)
+	case apart > most:
+		return fmt.Sprintf("is %s %s, and may be %d", minors(apart), way, most)
 	}
-	return "is " + minors(apart) + " older, and may be " + strconv.FormatUint(most, 10)
+	return ""
 }
 
 func minors(n uint64) string {
@@ -102,8 +93,6 @@ func minors(n uint64) string {
 	return strconv.FormatUint(n, 10) + " minor versions"
 }
 
-// around names the minor versions that fit this program, which is the other
-// side.
 func (s Skew) around(self *semver.Version, judged side) string {
 	below, above := uint64(max(s.Minor, 0)), uint64(0)
 	if s.Newer {

@@ -160,7 +160,6 @@ func (t *tracker) end(r *run) {
 	t.see(r.build, last)
 }
 
-// settle ends a transition of which one build is left.
 func (t *tracker) settle() {
 	if len(t.path) == 0 || len(t.live) != 1 {
 		return
@@ -174,8 +173,6 @@ func (t *tracker) settle() {
 	}
 }
 
-// unsettled tells a transition that is not over: of which several builds are left, or
-// none.
 func (t *tracker) unsettled() {
 	if len(t.path) == 0 {
 		return
@@ -194,7 +191,6 @@ func (t *tracker) unsettled() {
 	}
 }
 
-// tell tells the steps of a transition up to the build that is left.
 func (t *tracker) tell(left string) {
 	from := t.info[t.settled]
 	old := t.settled
@@ -215,7 +211,6 @@ func (t *tracker) tell(left string) {
 	t.change(from, old, back, when)
 }
 
-// change tells one.
 func (t *tracker) change(from *run, old string, to *run, when moment) {
 	c := newChange(from, to, when)
 	c.Done = when.at
@@ -237,7 +232,6 @@ func newChange(from, to *run, when moment) Change {
 	return c
 }
 
-// rollback tells why to is an earlier build than from, if it is.
 func (t *tracker) rollback(from, to *run) Rollback {
 	a, b := &from.info, &to.info
 	named := b.Version != "" && b.Revision != "" && !b.Dirty
@@ -263,5 +257,4 @@ func (t *tracker) rollback(from, to *run) Rollback {
 	return ""
 }
 
-// nameOf is what a build is called, whoever built it.
 func nameOf(r *run) string { return r.info.Version + "\x00" + r.info.Revision }

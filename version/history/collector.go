@@ -178,7 +178,6 @@ func (c *Collector) throttle(w http.ResponseWriter, r *http.Request, wait time.D
 	refuse(w, r, http.StatusTooManyRequests, "you report more than you may")
 }
 
-// receive reads the entries of a client that may report, and keeps them.
 func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client string) {
 	// A client that sends slowly has its place for a while only. Not every server can.
 	control := http.NewResponseController(w)
@@ -254,7 +253,6 @@ type lineFault struct {
 // maxFaults bounds how many faults one answer tells of.
 const maxFaults = 20
 
-// parseEntries reads what a client has sent.
 func parseEntries(body []byte, client string) (entries []Entry, faults []lineFault) {
 	number := 0
 	for line := range bytes.SplitSeq(body, []byte("\n")) {

@@ -133,10 +133,8 @@ func (e Entry) Receive(now time.Time) Entry {
 	return e
 }
 
-// sighted tells whether it is a sighting.
 func (e *Entry) sighted() bool { return e.Kind != KindNoted }
 
-// tidyAll brings entries from anywhere into the form that is kept. It copies them.
 func tidyAll(entries []Entry, limit int) ([]Entry, error) {
 	kept := make([]Entry, len(entries))
 	for n, e := range entries {
@@ -171,7 +169,6 @@ func (e *Entry) tidy(limit int) (field string, err error) {
 	return "", nil
 }
 
-// check is tidy without Info.
 func (e *Entry) check(limit int) (field string, err error) {
 	fault := func(field, format string, args ...any) (string, error) {
 		return field, fmt.Errorf("%w: "+format, append([]any{ErrEntry}, args...)...)
@@ -260,7 +257,6 @@ func isDigest(s string) bool {
 	return true
 }
 
-// digest keeps of Info what tells one build from another, and names it.
 func (e *Entry) digest() error {
 	info := *e.Info
 	info.Name, info.Environment, info.Conflicts = "", "", nil
@@ -286,7 +282,6 @@ func (e *Entry) digest() error {
 	return nil
 }
 
-// build is what tells one build from another where the digest is not known.
 func (e *Entry) build() string {
 	if e.Build != "" {
 		return e.Build

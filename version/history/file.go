@@ -178,7 +178,6 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 	return nil
 }
 
-// lines are the entries as they are written, and the builds of which they tell.
 func (s *FileStore) lines(entries []Entry, now time.Time) (lines []byte, builds []string, err error) {
 	var told map[string]bool
 	for _, e := range entries {
@@ -201,7 +200,6 @@ func (s *FileStore) lines(entries []Entry, now time.Time) (lines []byte, builds 
 	return lines, builds, nil
 }
 
-// lock opens the file and locks it, and gives its size.
 func (s *FileStore) lock(ctx context.Context) (size int64, err error) {
 	deadline := time.Now().Add(lockTimeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
@@ -275,7 +273,6 @@ func unlockFile(f *os.File) error {
 	return atomicfile.Unlock(f)
 }
 
-// forget closes the file, and lets its lock go.
 func (s *FileStore) forget() {
 	if s.file != nil {
 		_ = s.file.Close()
@@ -292,7 +289,6 @@ func (s *FileStore) Close() error {
 	return nil
 }
 
-// learnBuilds looks once which builds the file tells of already.
 func (s *FileStore) learnBuilds(entries []Entry) error {
 	if s.builds != nil {
 		return nil

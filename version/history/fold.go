@@ -142,7 +142,6 @@ func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 	return old, fresh, nil
 }
 
-// readAside reads the file and the lines in it that are no entries.
 func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
 	_, err := scanLines(s.file, s.max, func(line []byte, of part) {
 		switch _, err := parseLine(line, maxStoredID); {
@@ -161,7 +160,6 @@ func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
 	return s.read(context.Background(), s.file)
 }
 
-// withBuilds writes entries, with the first of each build what was built.
 func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err error) {
 	for _, e := range entries {
 		if e.Info != nil && !builds[e.Build] {
@@ -177,7 +175,6 @@ func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err erro
 	return lines, nil
 }
 
-// setAside keeps lines that are no entries.
 func setAside(path string, lines []byte, most int64) error {
 	if len(lines) == 0 {
 		return nil
@@ -202,7 +199,6 @@ func setAside(path string, lines []byte, most int64) error {
 	return err
 }
 
-// replace puts a file in the place of another, durably, and leaves it open and locked.
 func replace(path string, data []byte) (f *os.File, err error) {
 	fresh := path + extNew
 	f, err = os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)

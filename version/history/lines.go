@@ -27,7 +27,6 @@ type line struct {
 // plainEntry has no methods.
 type plainEntry Entry
 
-// appendLine appends the entry and a newline.
 func appendLine(b []byte, e Entry) ([]byte, error) {
 	l := line{plainEntry: (*plainEntry)(&e), Build: e.Build, Info: e.infoJSON}
 	if !e.At.IsZero() && !e.At.Equal(e.Time) {
@@ -143,7 +142,6 @@ type reading struct {
 	unread   int64
 }
 
-// read reads all entries, each once.
 func (s *FileStore) read(ctx context.Context, r io.ReadSeeker) (reading, error) {
 	var got reading
 	var ended error

@@ -155,7 +155,6 @@ func (h *history) posOf(t time.Time) time.Time {
 	return t
 }
 
-// changes are those of all services from one time to another, with their differences.
 func (h *history) changes(from, to time.Time) []Change {
 	var list []Change
 	for _, group := range h.groups {

@@ -51,7 +51,6 @@ func Record(ctx context.Context, store Appender, info version.Info, d Deployment
 	return store.Append(ctx, e)
 }
 
-// started makes the first sighting of a run.
 func started(info version.Info, d Deployment, every time.Duration) (Entry, error) {
 	if d.Environment == "" {
 		d.Environment = info.Environment
@@ -72,7 +71,6 @@ func started(info version.Info, d Deployment, every time.Duration) (Entry, error
 	})
 }
 
-// tidied is what any appender can take as it is.
 func tidied(e Entry) (Entry, error) {
 	if field, err := e.tidy(maxID); err != nil {
 		return Entry{}, &EntryError{Field: field, Err: err}
@@ -166,7 +164,6 @@ type keeper struct {
 	logger *slog.Logger
 }
 
-// append tells that the run has started, where that is not known yet, and how it stands.
 func (k *keeper) append(ctx context.Context, kind Kind) error {
 	var entries []Entry
 	if !k.told {

@@ -166,7 +166,6 @@ func withoutURL(err error) error {
 	return err
 }
 
-// bare is an address as it may be shown.
 func bare(u *url.URL) string {
 	shown := *u
 	shown.RawQuery, shown.Fragment, shown.RawFragment = "", "", ""
@@ -215,7 +214,6 @@ func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 	return nil
 }
 
-// replace puts a later sighting in the place of one that waits.
 func (r *Reporter) replace(q queued) bool {
 	if q.entry.Kind != KindSeen && q.entry.Kind != KindStopped {
 		return false
@@ -231,7 +229,6 @@ func (r *Reporter) replace(q queued) bool {
 	return false
 }
 
-// send sends until nothing waits.
 func (r *Reporter) send(idle chan struct{}) {
 	defer close(idle)
 	backoff := minBackoff
@@ -306,7 +303,6 @@ type outcome struct {
 	refused   int           // among those that it has accepted
 }
 
-// settle notes how an attempt ended, and says how long to wait before the next.
 func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -358,7 +354,6 @@ func (r *Reporter) redacted() string {
 	return bare(u)
 }
 
-// attempt sends a batch.
 func (r *Reporter) attempt(batch []queued) outcome {
 	ctx, cancel := context.WithTimeout(r.stopped, attemptTimeout)
 	defer cancel()

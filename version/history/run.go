@@ -87,7 +87,6 @@ type run struct {
 	again *run
 }
 
-// before tells whether it was seen earlier than another.
 func (r *run) before(o *run) bool {
 	return cmp.Or(r.first.pos.Compare(o.first.pos), cmp.Compare(r.seq, o.seq)) < 0
 }
@@ -99,8 +98,6 @@ func (g ground) compare(o ground) int {
 	return cmp.Or(strings.Compare(g.service, o.service), strings.Compare(g.environment, o.environment), strings.Compare(g.region, o.region), strings.Compare(g.cluster, o.cluster))
 }
 
-// runsOf gathers the sightings of each run, and those of each service in each
-// environment, in the order of their first sightings.
 func runsOf(list []placed) map[ground][]*run {
 	runs := map[string]*run{}
 	groups := map[ground][]*run{}
@@ -135,7 +132,6 @@ func runsOf(list []placed) map[ground][]*run {
 	return groups
 }
 
-// quiet is how long this run may be silent.
 func (r *run) quiet() time.Duration { return max(silence, 3*r.every) }
 
 // endRuns finds out when each run of a group, which is sorted by first, was over: when it
@@ -180,14 +176,11 @@ func endRuns(group []*run) {
 	}
 }
 
-// notBefore is the first run that was first seen not before t.
 func notBefore(runs []*run, t time.Time) int {
 	n, _ := slices.BinarySearchFunc(runs, t, func(r *run, t time.Time) int { return r.first.pos.Compare(t) })
 	return n
 }
 
-// silences finds for each run when its build was silent for so long after another was seen,
-// if ever.
 func silences(group []*run) map[*run]moment {
 	builds := map[string][]*run{}
 	for _, r := range group {
@@ -259,7 +252,6 @@ func newOthers(group []*run) *others {
 	return o
 }
 
-// seenAfter gives the first time after m that another build than this was seen.
 func (o *others) seenAfter(build string, m moment) (moment, bool) {
 	next := notBefore(o.group, m.pos.Add(1)) // at the same time is not after
 	if next > 0 {

@@ -124,7 +124,6 @@ CREATE INDEX {index}_place ON {table} (last_place)`,
 ALTER TABLE {table} ADD COLUMN cluster TEXT NOT NULL DEFAULT ''`,
 }
 
-// migrate makes the tables, once.
 func (s *SQLStore) migrate(ctx context.Context) error {
 	if s.migrated.Load() {
 		return nil
@@ -150,7 +149,6 @@ func (s *SQLStore) migrate(ctx context.Context) error {
 	return nil
 }
 
-// step takes the tables from the version that they are of to the last one.
 func (s *SQLStore) step(ctx context.Context, conn *sql.Conn, at *int) error {
 	exec := func(statements string) error {
 		for statement := range strings.SplitSeq(statements, ";") {
@@ -185,7 +183,6 @@ func (s *SQLStore) step(ctx context.Context, conn *sql.Conn, at *int) error {
 	return exec("UPDATE " + s.table + "_schema SET version = " + strconv.Itoa(*at))
 }
 
-// transaction does something while nobody else writes to these tables.
 func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (err error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
@@ -228,7 +225,6 @@ func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (e
 	return err
 }
 
-// locked waits for the others that append, where BEGIN has not.
 func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
 	if s.dialect != DialectPostgreSQL {
 		return nil
@@ -239,7 +235,6 @@ func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// now is the store's clock.
 func (s *SQLStore) now(ctx context.Context, conn *sql.Conn) (time.Time, error) {
 	if s.dialect != DialectPostgreSQL {
 		return time.Now(), nil
@@ -249,7 +244,6 @@ func (s *SQLStore) now(ctx context.Context, conn *sql.Conn) (time.Time, error) {
 	return time.UnixMicro(micros), err
 }
 
-// bind writes the places of arguments as the dialect does.
 func (s *SQLStore) bind(statement string) string {
 	if s.dialect != DialectPostgreSQL {
 		return statement

@@ -71,7 +71,6 @@ func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, erro
 	return l, nil
 }
 
-// report notes what a clock that is not believed has said.
 func (i *Item) report(said time.Time) {
 	if d := said.Sub(i.Time); !said.IsZero() && (d > believed || d < -believed) {
 		i.Reported = said
@@ -142,7 +141,6 @@ var escape = strings.NewReplacer(
 	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
 ).Replace
 
-// words tell the item: whom it is about, what happened, and what else there is to say.
 func (i *Item) words() (subject, what string, more []string) {
 	if i.Change != nil {
 		subject, what, more = i.Change.words()
@@ -209,7 +207,6 @@ func (c *Change) words() (subject, what string, more []string) {
 	return subject, what, more
 }
 
-// buildName is the version, or where there is none the revision.
 func buildName(i *version.Info) string {
 	if i.Version == "" && i.Revision != "" {
 		return "rev " + i.Revision[:min(len(i.Revision), 12)]
