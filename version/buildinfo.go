@@ -1,6 +1,7 @@
 package version
 
 import (
+	"cmp"
 	"debug/buildinfo"
 	"errors"
 	"fmt"
@@ -18,10 +19,7 @@ import (
 // Options.Getenv hands one in. Linker variables are read from the recorded
 // -ldflags; a program built with -trimpath does not record them.
 func FromBuildInfo(bi *debug.BuildInfo, opts *Options) Info {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(Options))
 	var link linked
 	if bi != nil {
 		link = linkedBy(setting(bi, "-ldflags"))

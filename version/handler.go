@@ -2,6 +2,7 @@ package version
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
@@ -75,10 +76,7 @@ const (
 // Mount it where operators reach it and the public does not, all the more
 // with Detail.
 func Handler(info Info, opts *HandlerOptions) http.Handler {
-	var o HandlerOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(HandlerOptions))
 	h := &handler{detail: o.Detail, control: "no-cache"}
 	if o.Detail != nil {
 		h.control = "private, no-cache"

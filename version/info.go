@@ -1,6 +1,7 @@
 package version
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"runtime"
@@ -125,10 +126,7 @@ func Current() Info { return current().clone() }
 // New is Current for a program that has more to say of itself; nil options say
 // nothing more. It reads build info and environment anew at each call.
 func New(opts *Options) Info {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(Options))
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}

@@ -1,6 +1,7 @@
 package version
 
 import (
+	"cmp"
 	"net/http"
 
 	"go.opentelemetry.io/otel/trace"
@@ -19,10 +20,7 @@ type MiddlewareOptions struct {
 // inside of the middleware that starts the span. A request whose span is not
 // recorded costs a look and no allocation. Nil options are the defaults.
 func Middleware(info Info, opts *MiddlewareOptions) func(http.Handler) http.Handler {
-	var o MiddlewareOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(MiddlewareOptions))
 	attrs := info.Attributes()
 	value := token(info.Version)
 	header := ""

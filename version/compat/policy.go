@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -106,10 +107,7 @@ func OpenPolicy(ctx context.Context, src Source, opts *Options) (*Policy, error)
 	if src == nil {
 		return nil, errors.New("compat: the source is nil")
 	}
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(Options))
 	p := newPolicy(opts)
 	p.keeper = live.Start(context.WithoutCancel(ctx), src, live.Options[state]{
 		Parse: func(name string, data []byte, _ *state) (*state, []error, error) {
@@ -130,16 +128,11 @@ func OpenPolicy(ctx context.Context, src Source, opts *Options) (*Policy, error)
 }
 
 func newPolicy(opts *Options) *Policy {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(Options))
 	if o.Self == "" {
 		o.Self = version.Current().Version
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return &Policy{logger: o.Logger, self: newPeer("", o.Self)}
 }
 

@@ -95,6 +95,7 @@ func compile(rules Rules, root place) (*ruleset, Faults) {
 		c.faultf(root.at("header"), "%q is no header name", rules.Header)
 	}
 	c.set.byDefault = c.list(root.at("default"), rules.Default)
+	count := len(rules.Default)
 	peers := root.at("peers")
 	for _, name := range slices.Sorted(maps.Keys(rules.Peers)) {
 		at := peers.at(name)
@@ -106,8 +107,9 @@ func compile(rules Rules, root place) (*ruleset, Faults) {
 			c.faultf(peers.key(name), "has no list; an empty one asks nothing of the peer")
 		}
 		c.set.peers[name] = c.list(at, rules.Peers[name])
+		count += len(rules.Peers[name])
 	}
-	if len(slices.Concat(append(slices.Collect(maps.Values(rules.Peers)), rules.Default)...)) == 0 {
+	if count == 0 {
 		c.faultf(root, "there is no rule")
 	}
 	return c.set, c.faults

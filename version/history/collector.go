@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -86,16 +87,9 @@ type Collector struct {
 	logger    *slog.Logger
 	budgets   budgets
 
-	active    atomic.Int64
-	accepted  atomic.Int64
-	rejected  atomic.Int64
-	denied    atomic.Int64
-	throttled atomic.Int64
-	malformed atomic.Int64
-	overload  atomic.Int64
-	failed    atomic.Int64
-	batches   atomic.Int64
-	failing   atomic.Bool
+	count   *counters
+	active  atomic.Int64
+	failing atomic.Bool
 
 	mu      sync.Mutex
 	waiting []*batch
@@ -105,27 +99,19 @@ type Collector struct {
 // NewCollector makes a collector. Its error is a nil store, or a negative bound. It has
 // no goroutine of its own.
 func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
-	var o CollectorOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(CollectorOptions))
 	if store == nil {
 		return nil, errors.New("history: the store is nil")
 	}
 	if o.EntriesPerDay < 0 || o.BytesPerDay < 0 {
 		return nil, errors.New("history: EntriesPerDay and BytesPerDay must not be negative")
 	}
-	if o.EntriesPerDay == 0 {
-		o.EntriesPerDay = defaultEntriesPerDay
-	}
-	if o.BytesPerDay == 0 {
-		o.BytesPerDay = defaultBytesPerDay
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.EntriesPerDay = cmp.Or(o.EntriesPerDay, defaultEntriesPerDay)
+	o.BytesPerDay = cmp.Or(o.BytesPerDay, defaultBytesPerDay)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return &Collector{
 		store: store, authorize: o.Authorize, logger: o.Logger,
+		count:   newCounters("accepted", "rejected", "denied", "throttled", "malformed", "overloaded", "failed", "appends"),
 		budgets: budgets{entries: o.EntriesPerDay, bytes: int(min(o.BytesPerDay, math.MaxInt)), atOnce: maxActiveOfClient, clients: map[string]*budget{}},
 	}, nil
 }
@@ -133,24 +119,24 @@ func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 // ServeHTTP receives entries.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.authorize == nil {
-		c.denied.Add(1)
+		c.count.add("denied", 1)
 		refuse(w, r, http.StatusForbidden, "nobody may report here")
 		return
 	}
 	client, err := c.authorize(r)
 	if err != nil {
-		c.denied.Add(1)
+		c.count.add("denied", 1)
 		refuse(w, r, http.StatusForbidden, "you may not report here")
 		return
 	}
 	if r.Method != http.MethodPost {
-		c.malformed.Add(1)
+		c.count.add("malformed", 1)
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, r, http.StatusMethodNotAllowed, "entries are posted")
 		return
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType || r.Header.Get("Content-Encoding") != "" {
-		c.malformed.Add(1)
+		c.count.add("malformed", 1)
 		refuse(w, r, http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
 		return
 	}
@@ -163,7 +149,7 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.budgets.leave(client)
 	if c.active.Add(1) > maxActive {
 		c.active.Add(-1)
-		c.overload.Add(1)
+		c.count.add("overloaded", 1)
 		retryAfter(w, time.Second)
 		refuse(w, r, http.StatusServiceUnavailable, "too many report at the same time")
 		return
@@ -173,7 +159,7 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Collector) throttle(w http.ResponseWriter, r *http.Request, wait time.Duration) {
-	c.throttled.Add(1)
+	c.count.add("throttled", 1)
 	retryAfter(w, wait)
 	refuse(w, r, http.StatusTooManyRequests, "you report more than you may")
 }
@@ -187,7 +173,7 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 		_ = control.SetReadDeadline(time.Time{})
 	} else {
 		// The deadline stays: before it answers the server waits for the rest of a body.
-		c.malformed.Add(1)
+		c.count.add("malformed", 1)
 		status, detail := http.StatusBadRequest, "the body cannot be read"
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request is %d bytes at most", maxBody)
@@ -200,7 +186,7 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 	}
 	lines := bytes.Count(bytes.TrimRight(body, "\n"), []byte("\n")) + 1
 	if lines > maxInBody {
-		c.malformed.Add(1)
+		c.count.add("malformed", 1)
 		c.budgets.spend(client, 0, len(body), time.Now())
 		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody))
 		return
@@ -210,9 +196,9 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 		return
 	}
 	entries, faults := parseEntries(body, client)
-	c.rejected.Add(int64(len(faults)))
+	c.count.add("rejected", len(faults))
 	if len(entries) == 0 {
-		c.malformed.Add(1)
+		c.count.add("malformed", 1)
 		detail := "there is no entry"
 		if len(faults) > 0 {
 			detail = fmt.Sprintf("line %d: %s", faults[0].Line, faults[0].Reason)
@@ -221,7 +207,7 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 		return
 	}
 	if err := c.keep(r.Context(), entries); err != nil {
-		c.failed.Add(1)
+		c.count.add("failed", 1)
 		if !c.failing.Swap(true) {
 			c.logger.ErrorContext(r.Context(), "history: the collector's store fails; clients are told to try again", "error", err)
 		}
@@ -232,7 +218,7 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 	if c.failing.Swap(false) {
 		c.logger.InfoContext(r.Context(), "history: the collector's store works again")
 	}
-	c.accepted.Add(int64(len(entries)))
+	c.count.add("accepted", len(entries))
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
@@ -332,7 +318,7 @@ func (c *Collector) keep(ctx context.Context, entries []Entry) error {
 	// Others wait for it too, so that it is not for this client to break off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	c.batches.Add(1)
+	c.count.add("appends", 1)
 	err = c.store.Append(ctx, all...)
 	return err
 }
@@ -342,18 +328,10 @@ func (c *Collector) keep(ctx context.Context, entries []Entry) error {
 // "overloaded" for all clients together, "failed" for the store, "active" now. "appends"
 // to the store, and "clients" whose budgets are in use.
 func (c *Collector) Stats() map[string]float64 {
-	return map[string]float64{
-		"accepted":   float64(c.accepted.Load()),
-		"rejected":   float64(c.rejected.Load()),
-		"denied":     float64(c.denied.Load()),
-		"throttled":  float64(c.throttled.Load()),
-		"malformed":  float64(c.malformed.Load()),
-		"overloaded": float64(c.overload.Load()),
-		"failed":     float64(c.failed.Load()),
-		"active":     float64(c.active.Load()),
-		"appends":    float64(c.batches.Load()),
-		"clients":    float64(c.budgets.known()),
-	}
+	stats := c.count.all()
+	stats["active"] = float64(c.active.Load())
+	stats["clients"] = float64(c.budgets.known())
+	return stats
 }
 
 func retryAfter(w http.ResponseWriter, wait time.Duration) {

@@ -1,13 +1,13 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
@@ -65,7 +65,7 @@ type FileStore struct {
 	// foldAt is the size at which writing it anew is worth while.
 	foldAt int64
 
-	appended, failed, repaired, folded, foldFailures, rejected, unread, size atomic.Int64
+	count *counters
 }
 
 // NewFile returns a store that keeps the history in the file at path. The file is made when
@@ -75,10 +75,7 @@ type FileStore struct {
 // The errors of [FileStore.Append] wrap those of the file system: syscall.ENOSPC,
 // fs.ErrPermission.
 func NewFile(path string, opts *FileOptions) (*FileStore, error) {
-	var o FileOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(FileOptions))
 	switch {
 	case path == "":
 		return nil, errors.New("history: the path is empty")
@@ -89,6 +86,7 @@ func NewFile(path string, opts *FileOptions) (*FileStore, error) {
 	}
 	s := &FileStore{path: path, max: max(o.MaxBytes, minMaxBytes), one: make(chan struct{}, 1)}
 	s.foldAt = s.max
+	s.count = newCounters("appended", "append_failures", "repaired", "folded", "fold_failures", "bytes", "rejected_lines", "unread_bytes")
 	s.one <- struct{}{}
 	return s, nil
 }
@@ -107,10 +105,10 @@ func (s *FileStore) Append(ctx context.Context, entries ...Entry) error {
 		return fmt.Errorf("history: %s: %w", s.path, context.Cause(ctx))
 	}
 	if err := s.append(ctx, kept); err != nil {
-		s.failed.Add(1)
+		s.count.add("append_failures", 1)
 		return fmt.Errorf("history: cannot append: %w", err)
 	}
-	s.appended.Add(int64(len(kept)))
+	s.count.add("appended", len(kept))
 	return nil
 }
 
@@ -153,7 +151,7 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 			return err
 		}
 		if last[0] != '\n' {
-			s.repaired.Add(1)
+			s.count.add("repaired", 1)
 			lines = append([]byte{'\n'}, lines...)
 		}
 	}
@@ -174,7 +172,7 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 	for _, b := range written {
 		s.builds[b] = true
 	}
-	s.size.Store(size + int64(n))
+	s.count.set("bytes", size+int64(n))
 	return nil
 }
 
@@ -328,8 +326,8 @@ func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	s.rejected.Store(int64(read.rejected))
-	s.unread.Store(read.unread)
+	s.count.set("rejected_lines", int64(read.rejected))
+	s.count.set("unread_bytes", read.unread)
 	return read.entries, nil
 }
 
@@ -337,18 +335,7 @@ func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
 // made, "repaired" torn ends, "folded" and "fold_failures" of writing it anew, "bytes" of
 // the file after the last append, and, as of the last query, "rejected_lines" and
 // "unread_bytes" of a file that is too long.
-func (s *FileStore) Stats() map[string]float64 {
-	return map[string]float64{
-		"appended":        float64(s.appended.Load()),
-		"append_failures": float64(s.failed.Load()),
-		"repaired":        float64(s.repaired.Load()),
-		"folded":          float64(s.folded.Load()),
-		"fold_failures":   float64(s.foldFailures.Load()),
-		"bytes":           float64(s.size.Load()),
-		"rejected_lines":  float64(s.rejected.Load()),
-		"unread_bytes":    float64(s.unread.Load()),
-	}
-}
+func (s *FileStore) Stats() map[string]float64 { return s.count.all() }
 
 var _ Store = (*FileStore)(nil)
 

@@ -15,14 +15,14 @@ import (
 func (s *FileStore) fold(size int64) (int64, error) {
 	f, length, err := s.writeFolded()
 	if err != nil {
-		s.foldFailures.Add(1)
+		s.count.add("fold_failures", 1)
 		s.foldAt = size + s.max/4
 		return size, nil
 	}
 	_ = s.file.Close()
 	// What cannot be made shorter is not written anew each time.
 	s.file, s.foldAt = f, max(s.max, length+s.max/4)
-	s.folded.Add(1)
+	s.count.add("folded", 1)
 	return length, nil
 }
 

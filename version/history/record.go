@@ -122,17 +122,10 @@ const (
 // A store that fails is tried again at the next sighting, and so is the record of the
 // start, which loses nothing of its time.
 func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, opts *KeepOptions) error {
-	var o KeepOptions
-	if opts != nil {
-		o = *opts
-	}
-	if o.Interval == 0 {
-		o.Interval = defaultInterval
-	}
+	o := *cmp.Or(opts, new(KeepOptions))
+	o.Interval = cmp.Or(o.Interval, defaultInterval)
 	o.Interval = min(max(o.Interval, time.Second), maxEvery)
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	start, err := started(info, d, o.Interval)
 	if err != nil {
 		return err

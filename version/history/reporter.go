@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,16 +89,12 @@ type Reporter struct {
 	idle    chan struct{} // closed when the goroutine that sends has ended; nil: there is none
 	closed  bool
 	failing bool
-	count   reporterCounts
+	count   *counters
 
 	// stop ends what waits and what is sent.
 	stopped context.Context
 	stop    context.CancelFunc
 	closing chan struct{}
-}
-
-type reporterCounts struct {
-	sent, droppedFull, droppedOld, droppedRefused, droppedClosed, replaced, failures float64
 }
 
 // queued is an entry that waits.
@@ -115,25 +112,18 @@ func NewReporter(url string, opts *ReportOptions) (*Reporter, error) {
 	if err := checkURL(url); err != nil {
 		return nil, err
 	}
-	var o ReportOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(ReportOptions))
 	r := &Reporter{
-		url: url, sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp, drain: o.Drain, logger: o.Logger,
+		url: url, sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp,
+		drain: cmp.Or(o.Drain, defaultDrain), logger: cmp.Or(o.Logger, slog.Default()),
 		closing: make(chan struct{}),
+		count:   newCounters("sent", "replaced", "dropped_full", "dropped_old", "dropped_refused", "dropped_closed", "failures"),
 	}
 	if r.queue <= 0 {
 		r.queue = defaultQueue
 	}
 	if r.giveUp <= 0 {
 		r.giveUp = defaultGiveUp
-	}
-	if r.drain == 0 {
-		r.drain = defaultDrain
-	}
-	if r.logger == nil {
-		r.logger = slog.Default()
 	}
 	client := http.Client{}
 	if o.Client != nil {
@@ -208,7 +198,7 @@ func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 		go r.send(r.idle)
 	}
 	if dropped > 0 {
-		r.count.droppedFull += float64(dropped)
+		r.count.add("dropped_full", dropped)
 		return fmt.Errorf("history: %w: %d dropped", ErrFull, dropped)
 	}
 	return nil
@@ -221,7 +211,7 @@ func (r *Reporter) replace(q queued) bool {
 	for n := len(r.waiting) - 1; n >= 0; n-- {
 		if w := &r.waiting[n]; w.entry.Run == q.entry.Run && w.entry.Kind == KindSeen {
 			r.bytes += q.bytes - w.bytes
-			r.count.replaced++
+			r.count.add("replaced", 1)
 			*w = q
 			return true
 		}
@@ -261,7 +251,7 @@ func (r *Reporter) take() []queued {
 	defer r.mu.Unlock()
 	r.dropOld()
 	if r.stopped.Err() != nil {
-		r.count.droppedClosed += float64(len(r.waiting))
+		r.count.add("dropped_closed", len(r.waiting))
 		r.waiting, r.bytes = nil, 0
 	}
 	n, bytes := 0, 0
@@ -285,7 +275,7 @@ func (r *Reporter) dropOld() {
 	kept := r.waiting[:0]
 	for _, q := range r.waiting {
 		if time.Since(q.since) > r.giveUp {
-			r.count.droppedOld++
+			r.count.add("dropped_old", 1)
 			r.bytes -= q.bytes
 			continue
 		}
@@ -312,8 +302,8 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 	switch {
 	case o.err == nil:
 		*backoff = minBackoff
-		r.count.sent += float64(len(batch) - o.refused)
-		r.count.droppedRefused += float64(o.refused)
+		r.count.add("sent", len(batch)-o.refused)
+		r.count.add("dropped_refused", o.refused)
 		for _, q := range batch {
 			r.bytes -= q.bytes
 		}
@@ -322,8 +312,8 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 		}
 		return 0
 	case o.malformed && len(batch) == 1:
-		r.count.droppedRefused++
-		r.count.failures++
+		r.count.add("dropped_refused", 1)
+		r.count.add("failures", 1)
 		r.bytes -= batch[0].bytes
 		r.logger.Warn("history: the collector refuses an entry, which is dropped", "url", r.redacted(), "error", o.err)
 		return 0
@@ -332,11 +322,11 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 		for n := range batch {
 			batch[n].alone = true
 		}
-		r.count.failures++
+		r.count.add("failures", 1)
 		r.waiting = append(batch, r.waiting...)
 		return 0
 	}
-	r.count.failures++
+	r.count.add("failures", 1)
 	r.waiting = append(batch, r.waiting...)
 	if !was {
 		r.logger.Warn("history: the collector does not take what is to be reported, which waits", "url", r.redacted(), "error", o.err)
@@ -424,10 +414,7 @@ func (r *Reporter) Close() error {
 		drain.Stop()
 		r.stop()
 		<-idle
-		r.mu.Lock()
-		dropped := r.count.droppedClosed
-		r.mu.Unlock()
-		if first && dropped > 0 {
+		if dropped := r.count.all()["dropped_closed"]; first && dropped > 0 {
 			r.logger.Warn("history: not all was reported", "url", r.redacted(), "dropped", dropped)
 		}
 	}
@@ -445,21 +432,13 @@ func (r *Reporter) Close() error {
 func (r *Reporter) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	failing := 0.0
+	stats := r.count.all()
+	stats["queued"] = float64(len(r.waiting) + len(r.sending))
+	stats["failing"] = 0
 	if r.failing {
-		failing = 1
+		stats["failing"] = 1
 	}
-	return map[string]float64{
-		"queued":          float64(len(r.waiting) + len(r.sending)),
-		"sent":            r.count.sent,
-		"replaced":        r.count.replaced,
-		"dropped_full":    r.count.droppedFull,
-		"dropped_old":     r.count.droppedOld,
-		"dropped_refused": r.count.droppedRefused,
-		"dropped_closed":  r.count.droppedClosed,
-		"failures":        r.count.failures,
-		"failing":         failing,
-	}
+	return stats
 }
 
 var (

@@ -60,7 +60,7 @@ type SQLStore struct {
 	migrating sync.Mutex
 	migrated  atomic.Bool
 
-	appended, failed, rejected atomic.Int64
+	count *counters
 }
 
 var tableName = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,39}\.)?[a-z_][a-z0-9_]{0,39}$`)
@@ -72,10 +72,8 @@ var tableName = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,39}\.)?[a-z_][a-z0-9_]{0
 // SQLite should be in WAL mode and wait for locks (PRAGMA busy_timeout); a connection that
 // does not wait at all is made to wait for 5 seconds.
 func NewSQL(db *sql.DB, dialect Dialect, opts *SQLOptions) (*SQLStore, error) {
-	s := &SQLStore{db: db, dialect: dialect, table: "history"}
-	if opts != nil && opts.Table != "" {
-		s.table = opts.Table
-	}
+	o := *cmp.Or(opts, new(SQLOptions))
+	s := &SQLStore{db: db, dialect: dialect, table: cmp.Or(o.Table, "history"), count: newCounters("appended", "append_failures", "rejected_rows")}
 	switch {
 	case db == nil:
 		return nil, errors.New("history: the database is nil")
@@ -248,16 +246,10 @@ func (s *SQLStore) bind(statement string) string {
 	if s.dialect != DialectPostgreSQL {
 		return statement
 	}
-	var b strings.Builder
-	n := 0
-	for part := range strings.SplitSeq(statement, "?") {
-		if n > 0 {
-			b.WriteString("$" + strconv.Itoa(n))
-		}
-		b.WriteString(part)
-		n++
+	for n := 1; strings.Contains(statement, "?"); n++ {
+		statement = strings.Replace(statement, "?", "$"+strconv.Itoa(n), 1)
 	}
-	return b.String()
+	return statement
 }
 
 // Append keeps the entries in one transaction.
@@ -270,10 +262,10 @@ func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 		err = s.transaction(ctx, func(conn *sql.Conn) error { return s.insert(ctx, conn, kept) })
 	}
 	if err != nil {
-		s.failed.Add(1)
+		s.count.add("append_failures", 1)
 		return fmt.Errorf("history: cannot append: %w", err)
 	}
-	s.appended.Add(int64(len(kept)))
+	s.count.add("appended", len(kept))
 	return nil
 }
 
@@ -405,7 +397,7 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.rejected.Store(rejected)
+	s.count.set("rejected_rows", rejected)
 	for n := range list {
 		list[n].Info = builds[list[n].Build]
 	}
@@ -462,12 +454,6 @@ func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, 
 
 // Stats are numbers for metrics and alerts: entries "appended" and "append_failures",
 // since it was made, and, as of the last query, "rejected_rows" that are none of ours.
-func (s *SQLStore) Stats() map[string]float64 {
-	return map[string]float64{
-		"appended":        float64(s.appended.Load()),
-		"append_failures": float64(s.failed.Load()),
-		"rejected_rows":   float64(s.rejected.Load()),
-	}
-}
+func (s *SQLStore) Stats() map[string]float64 { return s.count.all() }
 
 var _ Store = (*SQLStore)(nil)
