@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -47,37 +48,28 @@ type Change struct {
 func changesOf(group []*run, now time.Time) []Change {
 	t := tracker{came: map[string]bool{}, live: map[string]int{}, info: map[string]*run{}, named: map[string]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
 	type event struct {
-		when moment
-		ends bool
-		run  *run
+		when  moment
+		order int // at the same time: 0 begins, 1 ends
+		run   *run
 	}
 	events := make([]event, 0, 2*len(group))
 	for _, r := range group {
-		events = append(events, event{r.first, false, r})
+		events = append(events, event{r.first, 0, r})
 		// What crashes and comes back was there all the time: a crash loop is one change.
 		end := r.end
 		if r.over && r.again != nil && r.again.first.pos.After(end.pos) {
 			end = r.again.first
 		}
 		if r.over && !end.pos.After(now) {
-			events = append(events, event{end, true, r})
+			events = append(events, event{end, 1, r})
 		}
 	}
 	// What begins where another ends is never alone: beginnings come first.
 	slices.SortStableFunc(events, func(a, b event) int {
-		if c := a.when.pos.Compare(b.when.pos); c != 0 {
-			return c
-		}
-		switch {
-		case a.ends == b.ends:
-			return 0
-		case a.ends:
-			return 1
-		}
-		return -1
+		return cmp.Or(a.when.pos.Compare(b.when.pos), cmp.Compare(a.order, b.order))
 	})
 	for n, e := range events {
-		if e.ends {
+		if e.order == 1 {
 			t.end(e.run)
 		} else {
 			t.start(e.run)

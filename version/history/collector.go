@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -93,7 +94,8 @@ type Collector struct {
 
 	mu      sync.Mutex
 	waiting []*batch
-	leading bool
+
+	turn chan struct{} // holds a token while a request appends
 }
 
 // NewCollector makes a collector. Its error is a nil store, or a negative bound. It has
@@ -110,7 +112,7 @@ func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 	o.BytesPerDay = cmp.Or(o.BytesPerDay, defaultBytesPerDay)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return &Collector{
-		store: store, authorize: o.Authorize, logger: o.Logger,
+		turn: make(chan struct{}, 1), store: store, authorize: o.Authorize, logger: o.Logger,
 		count:   newCounters("accepted", "rejected", "denied", "throttled", "malformed", "overloaded", "failed", "appends"),
 		budgets: budgets{entries: o.EntriesPerDay, bytes: int(min(o.BytesPerDay, math.MaxInt)), atOnce: maxActiveOfClient, clients: map[string]*budget{}},
 	}, nil
@@ -119,25 +121,21 @@ func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 // ServeHTTP receives entries.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.authorize == nil {
-		c.count.add("denied", 1)
-		refuse(w, r, http.StatusForbidden, "nobody may report here")
+		c.refuse(w, r, "denied", http.StatusForbidden, "nobody may report here")
 		return
 	}
 	client, err := c.authorize(r)
 	if err != nil {
-		c.count.add("denied", 1)
-		refuse(w, r, http.StatusForbidden, "you may not report here")
+		c.refuse(w, r, "denied", http.StatusForbidden, "you may not report here")
 		return
 	}
 	if r.Method != http.MethodPost {
-		c.count.add("malformed", 1)
 		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, r, http.StatusMethodNotAllowed, "entries are posted")
+		c.refuse(w, r, "malformed", http.StatusMethodNotAllowed, "entries are posted")
 		return
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType || r.Header.Get("Content-Encoding") != "" {
-		c.count.add("malformed", 1)
-		refuse(w, r, http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
+		c.refuse(w, r, "malformed", http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
 		return
 	}
 	client = cleantext.Line(client, maxID)
@@ -149,9 +147,8 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.budgets.leave(client)
 	if c.active.Add(1) > maxActive {
 		c.active.Add(-1)
-		c.count.add("overloaded", 1)
 		retryAfter(w, time.Second)
-		refuse(w, r, http.StatusServiceUnavailable, "too many report at the same time")
+		c.refuse(w, r, "overloaded", http.StatusServiceUnavailable, "too many report at the same time")
 		return
 	}
 	defer c.active.Add(-1)
@@ -159,9 +156,8 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Collector) throttle(w http.ResponseWriter, r *http.Request, wait time.Duration) {
-	c.count.add("throttled", 1)
 	retryAfter(w, wait)
-	refuse(w, r, http.StatusTooManyRequests, "you report more than you may")
+	c.refuse(w, r, "throttled", http.StatusTooManyRequests, "you report more than you may")
 }
 
 func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client string) {
@@ -169,26 +165,26 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err == nil {
-		_ = control.SetReadDeadline(time.Time{})
-	} else {
-		// The deadline stays: before it answers the server waits for the rest of a body.
-		c.count.add("malformed", 1)
-		status, detail := http.StatusBadRequest, "the body cannot be read"
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request is %d bytes at most", maxBody)
-		} else if errors.Is(err, os.ErrDeadlineExceeded) {
-			status, detail = http.StatusRequestTimeout, "the body is sent too slowly" // and may be sent again
-		}
-		c.budgets.spend(client, 0, len(body), time.Now())
-		refuse(w, r, status, detail)
-		return
-	}
 	lines := bytes.Count(bytes.TrimRight(body, "\n"), []byte("\n")) + 1
-	if lines > maxInBody {
-		c.count.add("malformed", 1)
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	status, detail := 0, ""
+	switch {
+	case large:
+		status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request is %d bytes at most", maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		status, detail = http.StatusRequestTimeout, "the body is sent too slowly" // and may be sent again
+	case err != nil:
+		status, detail = http.StatusBadRequest, "the body cannot be read"
+	case lines > maxInBody:
+		status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody)
+	}
+	if err == nil {
+		// Otherwise it stays: before it answers the server waits for the rest of a body.
+		_ = control.SetReadDeadline(time.Time{})
+	}
+	if status != 0 {
 		c.budgets.spend(client, 0, len(body), time.Now())
-		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody))
+		c.refuse(w, r, "malformed", status, detail)
 		return
 	}
 	if wait, ok := c.budgets.spend(client, lines, len(body), time.Now()); !ok {
@@ -198,21 +194,19 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 	entries, faults := parseEntries(body, client)
 	c.count.add("rejected", len(faults))
 	if len(entries) == 0 {
-		c.count.add("malformed", 1)
 		detail := "there is no entry"
 		if len(faults) > 0 {
 			detail = fmt.Sprintf("line %d: %s", faults[0].Line, faults[0].Reason)
 		}
-		refuse(w, r, http.StatusBadRequest, detail)
+		c.refuse(w, r, "malformed", http.StatusBadRequest, detail)
 		return
 	}
 	if err := c.keep(r.Context(), entries); err != nil {
-		c.count.add("failed", 1)
 		if !c.failing.Swap(true) {
 			c.logger.ErrorContext(r.Context(), "history: the collector's store fails; clients are told to try again", "error", err)
 		}
 		retryAfter(w, 5*time.Second)
-		refuse(w, r, http.StatusServiceUnavailable, "the history cannot be written now")
+		c.refuse(w, r, "failed", http.StatusServiceUnavailable, "the history cannot be written now")
 		return
 	}
 	if c.failing.Swap(false) {
@@ -272,47 +266,48 @@ func parseEntries(body []byte, client string) (entries []Entry, faults []lineFau
 // A batch are the entries of one request, which wait to be kept.
 type batch struct {
 	entries []Entry
-	kept    chan error    // how it ended, when another has kept it
-	lead    chan struct{} // it is this one's turn to keep what waits
+	kept    chan error // how it ended
 }
 
-// keep appends entries together with those of other requests that wait: the first that
-// comes appends, and meanwhile the next ones gather.
+// keep appends entries together with those of other requests that wait: one request
+// appends, and meanwhile the next ones gather.
 func (c *Collector) keep(ctx context.Context, entries []Entry) error {
-	own := &batch{entries, make(chan error, 1), make(chan struct{}, 1)}
+	own := &batch{entries, make(chan error, 1)}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, own)
-	if c.leading {
-		c.mu.Unlock()
+	c.mu.Unlock()
+	select {
+	case err := <-own.kept:
+		return err
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	}
+	for {
 		select {
 		case err := <-own.kept:
 			return err
-		case <-own.lead:
+		default:
+			c.keepWaiting(ctx)
 		}
-		c.mu.Lock()
 	}
-	c.leading = true
-	// Own is the first that waits.
+}
+
+// keepWaiting appends the first of those that wait. The caller has the turn.
+func (c *Collector) keepWaiting(ctx context.Context) {
+	c.mu.Lock()
 	n, all := 0, []Entry(nil)
 	for n < len(c.waiting) && (n == 0 || len(all)+len(c.waiting[n].entries) <= maxBatch) {
 		all = append(all, c.waiting[n].entries...)
 		n++
 	}
-	others := c.waiting[1:n:n]
-	c.waiting = c.waiting[n:]
+	together := slices.Clone(c.waiting[:n])
+	c.waiting = slices.Delete(c.waiting, 0, n)
 	c.mu.Unlock()
 
 	err := errors.New("history: the store has panicked")
 	defer func() {
-		for _, b := range others {
+		for _, b := range together {
 			b.kept <- err
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if len(c.waiting) > 0 {
-			c.waiting[0].lead <- struct{}{}
-		} else {
-			c.leading, c.waiting = false, nil
 		}
 	}()
 	// Others wait for it too, so that it is not for this client to break off.
@@ -320,7 +315,6 @@ func (c *Collector) keep(ctx context.Context, entries []Entry) error {
 	defer cancel()
 	c.count.add("appends", 1)
 	err = c.store.Append(ctx, all...)
-	return err
 }
 
 // Stats are numbers for metrics and alerts. Of entries: "accepted" and "rejected". Of
@@ -338,7 +332,8 @@ func retryAfter(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
 }
 
-func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
+func (c *Collector) refuse(w http.ResponseWriter, r *http.Request, reason string, status int, detail string) {
+	c.count.add(reason, 1)
 	problem.Write(w, r, problem.Problem{Status: status, Detail: detail})
 }
 

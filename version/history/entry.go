@@ -1,10 +1,12 @@
 package history
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
@@ -153,12 +155,8 @@ func (e *Entry) tidy(limit int) (field string, err error) {
 		return field, err
 	}
 	if e.Info != nil {
-		if e.Version == "" {
-			e.Version = cleantext.Line(e.Info.Version, maxName)
-		}
-		if e.Revision == "" {
-			e.Revision = cleantext.Line(e.Info.Revision, maxName)
-		}
+		e.Version = cmp.Or(e.Version, cleantext.Line(e.Info.Version, maxName))
+		e.Revision = cmp.Or(e.Revision, cleantext.Line(e.Info.Revision, maxName))
 		if e.infoJSON != nil {
 			return "", nil // done before
 		}
@@ -216,12 +214,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 	return "", nil
 }
 
-func orUnknown(s string) string {
-	if s == "" {
-		return "unknown"
-	}
-	return s
-}
+func orUnknown(s string) string { return cmp.Or(s, "unknown") }
 
 // isID takes the names of clients too where ids are those of a store.
 func isID(s string, limit int) bool {
@@ -231,31 +224,19 @@ func isID(s string, limit int) bool {
 	if limit > maxID {
 		return cleantext.Printable(s) || cleantext.Line(s, limit) == s
 	}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	return true
+	return strings.Trim(s, letters) == ""
 }
 
 // inRange keeps times to what nanoseconds since 1970 can tell.
 func inRange(t time.Time) bool { return t.Unix() >= 0 && t.Unix() < 7258118400 } // the year 2200
 
-const digestLength = 32
+const (
+	digestLength = 32
+	digits       = "0123456789abcdef"
+	letters      = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._"
+)
 
-func isDigest(s string) bool {
-	if len(s) != digestLength {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
+func isDigest(s string) bool { return len(s) == digestLength && strings.Trim(s, digits) == "" }
 
 func (e *Entry) digest() error {
 	info := *e.Info
@@ -283,8 +264,5 @@ func (e *Entry) digest() error {
 }
 
 func (e *Entry) build() string {
-	if e.Build != "" {
-		return e.Build
-	}
-	return e.Version + "\x00" + e.Revision
+	return cmp.Or(e.Build, e.Version+"\x00"+e.Revision)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -132,7 +133,11 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 		return err
 	}
 	now := time.Now()
-	lines, written, err := s.lines(entries, now)
+	for n, e := range entries {
+		entries[n] = e.Receive(now)
+	}
+	builds := maps.Clone(s.builds)
+	lines, err := withBuilds(entries, builds)
 	if err != nil {
 		return err
 	}
@@ -141,7 +146,8 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 			return err
 		}
 		// What was built may have gone to the old file.
-		if lines, written, err = s.lines(entries, now); err != nil {
+		builds = maps.Clone(s.builds)
+		if lines, err = withBuilds(entries, builds); err != nil {
 			return err
 		}
 	}
@@ -169,33 +175,9 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 		}
 		return err
 	}
-	for _, b := range written {
-		s.builds[b] = true
-	}
+	s.builds = builds
 	s.count.set("bytes", size+int64(n))
 	return nil
-}
-
-func (s *FileStore) lines(entries []Entry, now time.Time) (lines []byte, builds []string, err error) {
-	var told map[string]bool
-	for _, e := range entries {
-		e = e.Receive(now)
-		if e.Info != nil {
-			if s.builds[e.Build] || told[e.Build] {
-				e.infoJSON = nil
-			} else {
-				if told == nil {
-					told = map[string]bool{}
-				}
-				told[e.Build] = true
-				builds = append(builds, e.Build)
-			}
-		}
-		if lines, err = appendLine(lines, e); err != nil {
-			return nil, nil, err
-		}
-	}
-	return lines, builds, nil
 }
 
 func (s *FileStore) lock(ctx context.Context) (size int64, err error) {

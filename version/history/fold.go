@@ -160,12 +160,19 @@ func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
 	return s.read(context.Background(), s.file)
 }
 
+// withBuilds writes entries, with what was built for the first of each build that is not
+// among builds, which it adds.
 func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err error) {
 	for _, e := range entries {
-		if e.Info != nil && !builds[e.Build] {
+		switch {
+		case e.Info == nil || builds[e.Build]:
+			e.infoJSON = nil
+		case e.infoJSON == nil:
 			if e.infoJSON, err = json.Marshal(e.Info); err != nil {
 				return nil, err
 			}
+		}
+		if e.infoJSON != nil {
 			builds[e.Build] = true
 		}
 		if lines, err = appendLine(lines, e); err != nil {
@@ -189,8 +196,7 @@ func setAside(path string, lines []byte, most int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(lines)
-	if err == nil {
+	if _, err = f.Write(lines); err == nil {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {

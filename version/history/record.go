@@ -52,9 +52,6 @@ func Record(ctx context.Context, store Appender, info version.Info, d Deployment
 }
 
 func started(info version.Info, d Deployment, every time.Duration) (Entry, error) {
-	if d.Environment == "" {
-		d.Environment = info.Environment
-	}
 	attributes, _ := resource.Attributes(os.Getenv)
 	d.Region = resource.First(d.Region, attributes["cloud.region"])
 	d.Cluster = resource.First(d.Cluster, attributes["k8s.cluster.name"])
@@ -66,7 +63,7 @@ func started(info version.Info, d Deployment, every time.Duration) (Entry, error
 	return tidied(Entry{
 		ID: id, Kind: KindStarted, Time: time.Now(),
 		Run: id, Every: every,
-		Service: info.Name, Environment: d.Environment, Region: d.Region, Cluster: d.Cluster, Instance: d.Instance,
+		Service: info.Name, Environment: cmp.Or(d.Environment, info.Environment), Region: d.Region, Cluster: d.Cluster, Instance: d.Instance,
 		Version: info.Version, Revision: info.Revision, Rollback: d.Rollback, Info: &info,
 	})
 }

@@ -74,6 +74,7 @@ const (
 // waits already gives way to the next one. While nothing waits no goroutine runs.
 type Reporter struct {
 	url    string
+	shown  string // url without what may be secret
 	client *http.Client
 	own    bool // client is
 	sign   func(*http.Request) error
@@ -109,12 +110,13 @@ type queued struct {
 // address that is not an http or https URL. Nothing is sent before the first entry. Close it
 // when the service stops.
 func NewReporter(url string, opts *ReportOptions) (*Reporter, error) {
-	if err := checkURL(url); err != nil {
+	shown, err := checkURL(url)
+	if err != nil {
 		return nil, err
 	}
 	o := *cmp.Or(opts, new(ReportOptions))
 	r := &Reporter{
-		url: url, sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp,
+		url: url, shown: shown, sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp,
 		drain: cmp.Or(o.Drain, defaultDrain), logger: cmp.Or(o.Logger, slog.Default()),
 		closing: make(chan struct{}),
 		count:   newCounters("sent", "replaced", "dropped_full", "dropped_old", "dropped_refused", "dropped_closed", "failures"),
@@ -137,15 +139,17 @@ func NewReporter(url string, opts *ReportOptions) (*Reporter, error) {
 	return r, nil
 }
 
-func checkURL(text string) error {
+func checkURL(text string) (shown string, err error) {
 	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return fmt.Errorf("history: the collector's address: %w", withoutURL(err))
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("history: the collector's address must be an http or https URL, got %q", cleantext.Line(bare(u), maxName))
+	if err != nil {
+		return "", fmt.Errorf("history: the collector's address: %w", withoutURL(err))
 	}
-	return nil
+	bare := *u
+	bare.RawQuery, bare.Fragment, bare.RawFragment = "", "", ""
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", fmt.Errorf("history: the collector's address must be an http or https URL, got %q", cleantext.Line(bare.Redacted(), maxName))
+	}
+	return bare.Redacted(), nil
 }
 
 // withoutURL is an error that goes to a log: there may be a secret in an address.
@@ -154,12 +158,6 @@ func withoutURL(err error) error {
 		return in.Err
 	}
 	return err
-}
-
-func bare(u *url.URL) string {
-	shown := *u
-	shown.RawQuery, shown.Fragment, shown.RawFragment = "", "", ""
-	return shown.Redacted()
 }
 
 // Append queues the entries. It does not wait, whatever ctx says. Its error wraps
@@ -308,14 +306,14 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 			r.bytes -= q.bytes
 		}
 		if was {
-			r.logger.Info("history: the collector takes entries again", "url", r.redacted())
+			r.logger.Info("history: the collector takes entries again", "url", r.shown)
 		}
 		return 0
 	case o.malformed && len(batch) == 1:
 		r.count.add("dropped_refused", 1)
 		r.count.add("failures", 1)
 		r.bytes -= batch[0].bytes
-		r.logger.Warn("history: the collector refuses an entry, which is dropped", "url", r.redacted(), "error", o.err)
+		r.logger.Warn("history: the collector refuses an entry, which is dropped", "url", r.shown, "error", o.err)
 		return 0
 	case o.malformed:
 		// Which of them it is shows when each comes alone.
@@ -329,19 +327,11 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 	r.count.add("failures", 1)
 	r.waiting = append(batch, r.waiting...)
 	if !was {
-		r.logger.Warn("history: the collector does not take what is to be reported, which waits", "url", r.redacted(), "error", o.err)
+		r.logger.Warn("history: the collector does not take what is to be reported, which waits", "url", r.shown, "error", o.err)
 	}
 	wait = *backoff/2 + mathrand.N(*backoff/2+1)
 	*backoff = min(2*(*backoff), maxBackoff)
 	return max(wait, min(o.after, maxBackoff))
-}
-
-func (r *Reporter) redacted() string {
-	u, err := url.Parse(r.url)
-	if err != nil {
-		return ""
-	}
-	return bare(u)
 }
 
 func (r *Reporter) attempt(batch []queued) outcome {
@@ -378,7 +368,7 @@ func (r *Reporter) attempt(batch []queued) outcome {
 	if response.StatusCode == http.StatusOK {
 		var got receipt
 		if err := json.Unmarshal(answer, &got); err != nil || got.Accepted <= 0 || got.Accepted > len(batch) {
-			return outcome{err: fmt.Errorf("%s answers 200, but not as a collector does", r.redacted())}
+			return outcome{err: fmt.Errorf("%s answers 200, but not as a collector does", r.shown)}
 		}
 		return outcome{refused: len(batch) - got.Accepted}
 	}
@@ -415,7 +405,7 @@ func (r *Reporter) Close() error {
 		r.stop()
 		<-idle
 		if dropped := r.count.all()["dropped_closed"]; first && dropped > 0 {
-			r.logger.Warn("history: not all was reported", "url", r.redacted(), "dropped", dropped)
+			r.logger.Warn("history: not all was reported", "url", r.shown, "dropped", dropped)
 		}
 	}
 	r.stop()

@@ -164,10 +164,7 @@ func (v *Event) words() (subject, what string) {
 		what = "no longer " + v.From
 	}
 	if v.Actor != "" {
-		if what != "" {
-			what += ", "
-		}
-		what += "by " + v.Actor
+		what = strings.TrimPrefix(what+", by "+v.Actor, ", ")
 	}
 	return subject, what
 }
