@@ -11,9 +11,8 @@ import (
 // maxToken bounds each half of a product token, in bytes.
 const maxToken = 128
 
-// UserAgent gives the product token shop/v1.4.2, or shop alone when the
-// version is unknown. It is a valid product of RFC 9110 section 10.1.5
-// whatever the name holds: each run of other characters becomes one "-".
+// UserAgent returns the product token shop/v1.4.2 (RFC 9110 section 10.1.5), or shop alone
+// when the version is unknown. Each run of other characters becomes one "-".
 func (i Info) UserAgent() string {
 	name := orUnknown(token(i.Name))
 	if v := token(i.Version); v != "" {
@@ -31,9 +30,8 @@ func token(s string) string {
 	return s[:min(len(s), maxToken)]
 }
 
-// Transport sends [Info.UserAgent] with each request that names no User-Agent
-// itself: who sets one, even to nothing, has a reason. The request given to it
-// is not changed. A nil base is http.DefaultTransport.
+// Transport sends [Info.UserAgent] with each request without a User-Agent of its own. A
+// nil base is http.DefaultTransport.
 func Transport(info Info, base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport

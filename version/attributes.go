@@ -15,10 +15,9 @@ const (
 	environmentKey = attribute.Key("deployment.environment.name")
 )
 
-// Attributes gives the identity as resource or span attributes: service.name,
-// service.version, vcs.ref.head.revision and deployment.environment.name.
-// What is unknown is left out. For a resource, put resource.WithFromEnv after
-// them, so that the environment keeps the last word:
+// Attributes returns service.name, service.version, vcs.ref.head.revision and
+// deployment.environment.name, as far as known. For a resource, put resource.WithFromEnv
+// after them, so that the environment has the last word:
 //
 //	resource.New(ctx, resource.WithAttributes(info.Attributes()...), resource.WithFromEnv())
 func (i Info) Attributes() []attribute.KeyValue {

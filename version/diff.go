@@ -32,8 +32,8 @@ const (
 	// ChangeKindReplaced means that a replace directive came, went or names something
 	// else.
 	ChangeKindReplaced ChangeKind = "replaced"
-	// ChangeKindResummed means the same version with another checksum: what the module
-	// proxy promises never to serve. Find out which is the true one.
+	// ChangeKindResummed means the same version with another checksum, which a module
+	// proxy must never serve.
 	ChangeKindResummed ChangeKind = "resummed"
 )
 
@@ -74,16 +74,14 @@ type Changes struct {
 	// revision or the platform. Those of GODEBUG stand alone: DefaultGODEBUG:tls10server.
 	Settings map[string]Change `json:"settings,omitempty"`
 
-	// NotCompared names what only one of the two tells of, as when one is a
-	// minimal answer of Handler: dirty, environment, module, toolchain,
-	// platform, deps, settings.
+	// NotCompared names what only one of the two has: dirty, environment, module,
+	// toolchain, platform, deps, settings.
 	NotCompared []string `json:"notCompared,omitempty"`
 }
 
-// Diff tells what changed from the old to the new program. Its versions are
-// compared by [Compare]; versions that cannot be compared are only told apart,
-// and so is the lower version of another module, which is no downgrade.
-// Dependencies are compared by the rules of Go modules.
+// Diff returns what changed from the old to the new program. Versions are ordered by
+// [Compare], except that the lower version of another module is no downgrade; dependencies
+// are compared by the rules of Go modules.
 func Diff(old, new Info) Changes {
 	a, b := old.tidy(), new.tidy()
 	c := Changes{
@@ -389,8 +387,7 @@ func shortNames(changes []ModuleChange) []string {
 	return names
 }
 
-// shortName is the last element of a module path that is not its major
-// version: semver for github.com/Masterminds/semver/v3, yaml for
+// shortName is the last element of a module path that is not its major version: yaml for
 // gopkg.in/yaml.v3.
 func shortName(modulePath string) string {
 	name := commandName(modulePath)

@@ -8,16 +8,14 @@ import (
 )
 
 var (
-	// ErrNotGoProgram is what [ReadFile] returns, wrapped, for a file that is
-	// no Go program, is damaged, or was built without build information.
+	// ErrNotGoProgram is returned by [ReadFile], wrapped, for a file that is no Go
+	// program, is damaged, or has no build information.
 	ErrNotGoProgram = errors.New("not a Go program")
 
-	// ErrTooLarge is what [Parse] returns, wrapped in a [SnapshotError], for
-	// a snapshot of more than [MaxSnapshot] bytes.
+	// ErrTooLarge is returned by [Parse], in a [SnapshotError], beyond [MaxSnapshot].
 	ErrTooLarge = errors.New("larger than a snapshot may be")
 
-	// ErrNoSemver is what [Info.Semver] returns, wrapped with the reason, for
-	// a version that is no semantic version.
+	// ErrNoSemver is returned by [Info.Semver], wrapped with the reason.
 	ErrNoSemver = errors.New("no semantic version")
 )
 

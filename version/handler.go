@@ -26,8 +26,8 @@ const (
 	// LevelStandard also shows kind, dirty, environment, package, module,
 	// toolchain and platform.
 	LevelStandard
-	// LevelFull also shows dependencies, settings, origins and conflicts, and
-	// answers in the format of "go version -m".
+	// LevelFull also shows dependencies, settings, origins and conflicts, also in the
+	// format of "go version -m".
 	LevelFull
 )
 
@@ -41,18 +41,14 @@ func (l Level) String() string {
 
 // HandlerOptions open more than the minimum.
 type HandlerOptions struct {
-	// Detail decides for each request how much it is shown. It is called
-	// concurrently and must be quick. Nil, and a level that is not one of the
-	// three, mean LevelMinimal.
+	// Detail decides for each request how much it is shown. It is called concurrently and
+	// must be quick. Nil, and a level that is not one of the three, mean LevelMinimal.
 	Detail func(*http.Request) Level
 
-	// Sections are small values that the service knows besides, by name: the
-	// revision of its flag document, of its maintenance windows. They are
-	// shown at every level, in JSON and text, and change the ETag, so that
-	// one look tells whether all replicas have the same. Each is called for
-	// each request, concurrently, and must be quick. An empty value is
-	// unknown, and so is that of a section that panics; a value is cut at
-	// 4 KiB.
+	// Sections are values that the service adds, by name, such as the revision of its flag
+	// document. They are shown at every level, in JSON and text, and change the ETag. Each
+	// is called for each request, concurrently, and must be quick. An empty value, and a
+	// panic, mean unknown; a value is cut at 4 KiB.
 	Sections map[string]func() string
 }
 
@@ -63,18 +59,13 @@ const (
 	mediaBuildInfo = "text/x-go-buildinfo"
 )
 
-// Handler answers GET and HEAD with what the program is: JSON (see
-// [Info.MarshalJSON] for the names) unless the request prefers text/plain
-// or, at LevelFull, text/x-go-buildinfo, which is the format of
-// "go version -m" for [debug.ParseBuildInfo] and other tools. [Parse] reads
-// the JSON and the build info.
+// Handler answers GET and HEAD with what the program is: JSON (see [Info.MarshalJSON])
+// unless the request prefers text/plain or, at LevelFull, text/x-go-buildinfo, the format
+// of "go version -m". [Parse] reads the JSON and the build info.
 //
-// Answers have a strong ETag and must be revalidated; the ones that Detail
-// may have opened are marked private. A request that accepts none of the
-// formats gets 406, another method 405, both as problem+json (RFC 9457).
-//
-// Mount it where operators reach it and the public does not, all the more
-// with Detail.
+// Answers have a strong ETag and must be revalidated; with Detail they are marked private.
+// A request that accepts none of the formats gets 406, another method 405, both as
+// problem+json (RFC 9457). Mount it where only operators reach it.
 func Handler(info Info, opts *HandlerOptions) http.Handler {
 	o := *cmp.Or(opts, new(HandlerOptions))
 	h := &handler{detail: o.Detail, control: "no-cache"}

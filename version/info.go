@@ -22,9 +22,9 @@ const (
 	maxText = 4096
 )
 
-// Info is the identity of a program. The zero Info knows nothing; what is
-// unknown is empty. An Info is a value: the functions that return one share
-// no memory between calls, those that take one keep none of the caller's.
+// Info is the identity of a program. What is unknown is empty. An Info is a value:
+// functions that return one share no memory between calls, functions that take one keep
+// none.
 type Info struct {
 	// Name of the service, at most 256 bytes like Version, Revision and
 	// Environment.
@@ -55,9 +55,8 @@ type Info struct {
 	Package string
 	Module  string
 
-	// ModuleVersion and ModuleSum are what the toolchain recorded for the
-	// main module, also where Version comes from somewhere else. The sum is
-	// known only to a program installed as path@version.
+	// ModuleVersion and ModuleSum are recorded by the toolchain for the main module. The
+	// sum is known only to a program installed as path@version.
 	ModuleVersion string
 	ModuleSum     string
 
@@ -71,9 +70,8 @@ type Info struct {
 	// Nil means that they are not known, empty that there are none.
 	Deps []Module
 
-	// Settings of the build, those of an allow-list only: target, race,
-	// tags, trimpath and vcs among them, flags for compiler and linker never.
-	// Nil means that they are not known.
+	// Settings of the build, from an allow-list: target, race, tags, trimpath and vcs
+	// among them, never flags for compiler and linker. Nil means unknown.
 	Settings map[string]string
 
 	// Origins tells for each field, by its name in JSON, where it came from.
@@ -118,9 +116,8 @@ type Options struct {
 // current is read once: a program does not change while it runs.
 var current = sync.OnceValue(func() Info { return New(nil) })
 
-// Current tells what the running program is. The first call reads the build
-// info and the environment; every call returns an independent copy. It never
-// fails: a program that has no version is of [KindUnknown] or [KindDevel].
+// Current returns the identity of the running program. The first call reads the build info
+// and the environment; every call returns an independent copy. It never fails.
 func Current() Info { return current().clone() }
 
 // New is Current for a program that has more to say of itself; nil options say
@@ -172,8 +169,7 @@ func cloneModules(modules []Module) []Module {
 	return modules
 }
 
-// tidy brings an Info from anywhere, an Info literal as well, into the form
-// that may be shown: text clean, kind told, settings filtered, modules sorted.
+// tidy copies i with text clean, kind set, settings filtered and modules sorted.
 func (i Info) tidy() Info {
 	i.Name = cleantext.Line(i.Name, maxValue)
 	i.Version = cleantext.Line(i.Version, maxValue)

@@ -23,8 +23,7 @@ func (i Info) MarshalJSON() ([]byte, error) {
 	return object(i.tidy().members(LevelFull)), nil
 }
 
-// UnmarshalJSON reads what MarshalJSON and [Handler] write. Names that it does
-// not know are ignored, what is missing is unknown, kind follows from version.
+// UnmarshalJSON reads the output of MarshalJSON and [Handler]. Unknown names are ignored.
 func (i *Info) UnmarshalJSON(data []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {

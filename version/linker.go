@@ -5,9 +5,8 @@ import (
 	_ "unsafe" // for go:linkname
 )
 
-// The linker variables, set by -ldflags "-X". They must be string variables
-// without an initial value: the linker ignores others. For the linker, linkedTime
-// is called time; in Go that name would hide the package time in every file.
+// The linker sets them by -X only if they are strings without an initial value. linkedTime
+// is called time for the linker; in Go that name would hide the package time.
 var (
 	version  string
 	revision string

@@ -9,16 +9,15 @@ import (
 
 // MiddlewareOptions say what [Middleware] does beyond the span.
 type MiddlewareOptions struct {
-	// Header names a response header that carries the version, X-Version for
-	// instance. Empty means none: a version tells an attacker which
-	// weaknesses to try. None is sent either when the version is unknown or
-	// the name is not a valid header name.
+	// Header names a response header that carries the version, such as X-Version. Empty
+	// means none, because a version shows an attacker which weaknesses to try. None is
+	// sent when the version is unknown or the name is not valid.
 	Header string
 }
 
-// Middleware sets [Info.Attributes] on the span of each request, so it stands
-// inside of the middleware that starts the span. A request whose span is not
-// recorded costs a look and no allocation. Nil options are the defaults.
+// Middleware sets [Info.Attributes] on the span of each request, so it goes inside of the
+// middleware that starts the span. Without a recorded span it does not allocate. Nil
+// options are the defaults.
 func Middleware(info Info, opts *MiddlewareOptions) func(http.Handler) http.Handler {
 	o := *cmp.Or(opts, new(MiddlewareOptions))
 	attrs := info.Attributes()

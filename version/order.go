@@ -10,24 +10,19 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Compare reports the order of two versions of one program: negative when a is
-// the earlier one, positive when it is the later one. It is false when they
-// cannot be compared.
+// Compare reports the order of two versions of one program: negative when a is the earlier
+// one. It is false when they cannot be compared. Numbers decide first. At equal numbers:
 //
-// Numbers decide first. At equal numbers:
+//   - A prerelease is earlier than its release when it has a known name: alpha, beta
+//     and rc, in this order, and pre, preview, m, dev, snapshot, nightly or canary,
+//     each among itself. What follows the name are numbers: rc9 is earlier than rc10.
+//     Any other suffix (a commit, a hotfix) has no order.
+//   - A pseudo-version is earlier than the release that it leads up to, and two of
+//     them are ordered by the time of their commits.
 //
-//   - A prerelease is earlier than its release when it is one by its name:
-//     alpha, beta and rc, in this order, and pre, preview, m, dev, snapshot,
-//     nightly or canary, each among itself. What follows the name are numbers:
-//     rc9 is earlier than rc10. Any other suffix (a commit, a hotfix, the
-//     revision of a package) has no order.
-//   - A pseudo-version is earlier than the release that it leads up to, and two
-//     of them are ordered by the time of their commits.
-//
-// A pseudo-version v0.0.0-… was built without a tag in sight: it is compared
-// with others of this form only. Versions of [KindDevel], [KindOther] and
-// [KindUnknown] are equal to themselves and to nothing else. Build metadata is
-// not compared.
+// A pseudo-version v0.0.0-… of a build without tags is compared with others of this form
+// only. Versions of [KindDevel], [KindOther] and [KindUnknown] are equal to themselves
+// only. Build metadata is not compared.
 func Compare(a, b string) (order int, ok bool) {
 	if !KindOf(a).comparable() || !KindOf(b).comparable() {
 		return 0, a == b

@@ -11,8 +11,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// shortRevision is how much of a commit people are shown: what Go's own
-// pseudo-versions have.
+// shortRevision is the length of a commit in Go's own pseudo-versions.
 const shortRevision = 12
 
 // String is one line for people:
@@ -36,9 +35,8 @@ func (i Info) String() string {
 	return b.String()
 }
 
-// LogValue groups what is known for log/slog: name, version, dirty (when
-// true), revision, time, environment, go, platform, and the number of
-// conflicts when there are any.
+// LogValue groups what is known for log/slog: name, version, dirty (when true), revision,
+// time, environment, go, platform, and the number of conflicts.
 func (i Info) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 9)
 	add := func(key, value string, limit int) {
