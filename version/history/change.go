@@ -17,8 +17,7 @@ type Change struct {
 	Cluster     string `json:"cluster,omitempty"`
 
 	// Time is when To was first seen, in a rollback when it came back. Done is when From
-	// was last seen: with one instance the same moment, and zero as long as both are
-	// seen, or From may just be silent.
+	// was last seen, and zero as long as both are seen, or From may just be silent.
 	Time time.Time `json:"time"`
 	Done time.Time `json:"done,omitzero"`
 

@@ -25,17 +25,16 @@ import (
 
 // CollectorOptions configure a [Collector]. Nil options are the defaults.
 type CollectorOptions struct {
-	// Authorize returns the name of the client that a request comes from, by the token that
-	// it bears, or an error for a request that may not report. It is called concurrently,
-	// before anything is read. The name is cut to 64 bytes; it stands with all that the
-	// client reports, its ids are apart from those of others, and it has a budget of its
-	// own. Nil means that nobody may report.
+	// Authorize returns the name of the client that a request comes from, or an error. It
+	// is called concurrently, before anything is read. The name is cut to 64 bytes; it is
+	// kept with the client's entries, separates its ids from those of others, and has its
+	// own budget. Nil denies everything.
 	Authorize func(*http.Request) (who string, err error)
 
-	// EntriesPerDay and BytesPerDay are what one client may report in a day. Zero means
+	// EntriesPerDay and BytesPerDay bound what one client may report in a day. Zero means
 	// 50,000 entries and 64 MiB. As much may come at once; what is used is given back
-	// evenly. Each sighting counts, so this is enough for 69 instances that [Keep] records
-	// in its own interval.
+	// evenly. Each sighting counts: this is enough for 69 instances with the interval of
+	// [Keep].
 	EntriesPerDay int
 	BytesPerDay   int64
 
@@ -65,23 +64,22 @@ const (
 	contentType = "application/x-ndjson"
 )
 
-// A Collector is an http.Handler that receives the entries of many services, which
-// a [Reporter] sends, and appends them to its store. [NewCollector] makes it.
+// A Collector is an http.Handler that receives the entries of many services, which a
+// [Reporter] sends, and appends them to its store. [NewCollector] makes it.
 //
 // It answers POST requests of application/x-ndjson, an [Entry] a line, at most 1000 of
 // them and 2 MiB, with how many are kept:
 //
 //	{"accepted": 2, "refused": [{"line": 3, "reason": "…"}]}
 //
-// A line that is no entry is refused and does no harm to the others; of those reasons the
-// first 20 are told. Once it has answered with 200 the accepted ones are in the store.
-// They can be sent again: what is known by its id already is not kept twice. Requests that
-// come at the same time are appended together, with one commit.
+// An invalid line is refused alone; the first 20 reasons are returned. After a 200 the
+// accepted entries are in the store. They can be sent again: an id is kept once. Requests
+// that come at the same time are appended together, with one commit.
 //
-// Refusals are RFC 9457 problem+json: 403 for those who may not, 405, 408, 413, 415, 400 when
-// no line is an entry, 429 with Retry-After for a client that has used up its budget or
-// has 16 requests at the same time, 503 when the collector has 64, or when the store
-// fails. Where nothing is accepted nothing is kept.
+// Refusals are RFC 9457 problem+json: 403, 405, 408, 413, 415, 400 when no line is an
+// entry, 429 with Retry-After for a client that has used up its budget or has 16 requests
+// at the same time, 503 when the collector has 64, or when the store fails. Then nothing
+// is kept.
 type Collector struct {
 	store     Appender
 	authorize func(*http.Request) (string, error)
@@ -318,9 +316,8 @@ func (c *Collector) keepWaiting(ctx context.Context) {
 }
 
 // Stats are numbers for metrics and alerts. Of entries: "accepted" and "rejected". Of
-// requests: "denied" by Authorize, "throttled" for their client's budget, "malformed",
-// "overloaded" for all clients together, "failed" for the store, "active" now. "appends"
-// to the store, and "clients" whose budgets are in use.
+// requests: "denied", "throttled", "malformed", "overloaded", "failed" for the store,
+// "active" now. "appends" to the store, and "clients" whose budgets are in use.
 func (c *Collector) Stats() map[string]float64 {
 	stats := c.count.all()
 	stats["active"] = float64(c.active.Load())

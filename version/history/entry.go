@@ -27,26 +27,23 @@ const (
 	KindNoted Kind = "noted"
 )
 
-// An Entry is what a history is made of: a sighting of a program that runs, or an event.
-// [Record], [Keep] and [Note] make them. Under these names in JSON, one entry a line,
-// they are kept in files and sent to collectors; the names are stable.
+// An Entry is a sighting of a running program, or an event. [Record], [Keep] and [Note]
+// make them. These names in JSON are stable.
 type Entry struct {
-	// ID is the entry's own: up to 64 letters, digits and "-._" of ASCII. What is
-	// appended twice under one ID is there once. A collector puts the client's name and
-	// a slash in front.
+	// ID is the entry's own: up to 64 letters, digits and "-._" of ASCII. One ID is stored
+	// once. A collector puts the client's name and a slash in front.
 	ID   string `json:"id"`
 	Kind Kind   `json:"kind"`
 
 	// Time is when it happened, by the clock of the one who tells of it.
 	Time time.Time `json:"time"`
 
-	// Late is how long before it was handed over it happened, by a clock that nobody
-	// sets: what has waited in a queue of ours is that late. An event that is told ahead has
-	// less than none. A store turns it into At.
+	// Late is how long before it was handed over it happened, by a clock that is never
+	// set. It is negative for an event ahead. A store turns it into At.
 	Late time.Duration `json:"late,omitzero"` // nanoseconds
 
-	// Received is when the store was given the entry, and At when it happened, both by
-	// the store's clock: see [Entry.Receive]. The order of a history is that of At.
+	// Received is when the store got the entry, and At when it happened, both by the
+	// store's clock: see [Entry.Receive]. The order of a history is that of At.
 	Received time.Time `json:"received,omitzero"`
 	At       time.Time `json:"at,omitzero"`
 
@@ -56,8 +53,8 @@ type Entry struct {
 	// Client is whom a collector has it from, by the name that its Authorize gave.
 	Client string `json:"client,omitempty"`
 
-	// Of a sighting: Run is the same in all sightings of one process, Every is how long
-	// after one the next is to be expected, 0 when none is.
+	// Of a sighting: Run is the same in all sightings of one process, Every is the
+	// interval between them, 0 when there is none.
 	Run         string        `json:"run,omitempty"`
 	Every       time.Duration `json:"every,omitzero"` // nanoseconds
 	Service     string        `json:"service,omitempty"`
@@ -69,10 +66,9 @@ type Entry struct {
 	Revision    string        `json:"revision,omitempty"`
 	Rollback    bool          `json:"rollback,omitempty"` // see Deployment
 
-	// Build is a digest of Info, and Info what was built: without name and environment,
-	// which are told above, and without origins and conflicts. An entry that is appended
-	// has Info when it is Started; one that is read, when the store knows it. Entries
-	// share what it points to: do not change it.
+	// Build is a digest of Info, and Info what was built, without name, environment,
+	// origins and conflicts. An appended entry has Info when it is Started, a read one
+	// when the store knows it. Entries share what it points to: do not change it.
 	Build string        `json:"build,omitempty"`
 	Info  *version.Info `json:"info,omitempty"`
 
@@ -85,8 +81,8 @@ type Entry struct {
 // An Event is something else that changes a system: a flag was edited, a window began, a
 // migration ran.
 type Event struct {
-	// ID is a name of the event's own, which makes a repeated Note harmless: two events of one
-	// ID are stored once. It is up to 64 letters, digits and "-._". Empty means a new one.
+	// ID makes a repeated Note harmless, because one ID is stored once. It is up to 64
+	// letters, digits and "-._". Empty means a new one.
 	ID string `json:"id,omitempty"`
 
 	Time    time.Time `json:"time,omitzero"` // Zero means now.
@@ -114,10 +110,10 @@ const (
 	believed = 5 * time.Second
 )
 
-// Receive gives the entry as a store keeps it that is given it now, by its own clock. At
-// is Time when both clocks agree to within five seconds; else it is now less Late, so
-// that a clock that is hours off, or runs backwards, moves nothing to another place. But
-// for events that are told ahead nothing happens after it was received.
+// Receive returns the entry as a store keeps it that receives it now, by its own clock. At
+// is Time when both clocks agree to within five seconds; else it is now less Late, so that
+// a wrong clock moves nothing to another place. Only events that are announced happen
+// after receipt.
 func (e Entry) Receive(now time.Time) Entry {
 	now = now.Round(0).UTC()
 	e.Received, e.Time = now, e.Time.UTC()

@@ -33,28 +33,24 @@ const (
 	lockTimeout = 5 * time.Second
 )
 
-// A FileStore keeps a history in a file of JSON lines, each an [Entry]. [NewFile] makes it.
+// A FileStore keeps a history in a file of JSON lines, each an [Entry]. [NewFile] makes
+// it.
 //
-// Several processes of one machine may append to one file, each append with one write
-// and one fsync while it holds the file's lock (flock(2); where there is none, only one
-// process may write). What a crash leaves of a line is ended by the next append. A line
-// that is no entry stays where it is and is counted. What was built is written once for
-// each build, not with each sighting.
+// Several processes of one machine may append to one file, each append with one write and
+// one fsync under the file's lock (flock(2); without it only one process may write). The
+// next append ends a line that a crash has cut. An invalid line stays and is counted. What
+// was built is written once for each build.
 //
 // A file that would grow beyond MaxBytes is written anew: without the sightings between
-// the first and the last of a run, and, if that is not enough, without the oldest
-// entries, which go to a file beside it that ends in ".old" and is replaced the next
-// time; queries do not read it. The last run of each service, environment and instance
-// stays, as far as a quarter of MaxBytes goes, so that it is known what runs, and what
-// the next version takes the place of. Lines that are no entries go to one that ends in
-// ".rejected". So it takes five times MaxBytes at most: the file, the one that is
-// written, the old one and two of rejected lines. Of a file that others have made longer
-// only the end is read, four times MaxBytes. Reading takes about as much memory as the
-// file is long, three times over.
+// the first and the last of a run, and, if that is not enough, without the oldest entries,
+// which go to a file beside it that ends in ".old" and is replaced the next time; queries
+// do not read it. The last run of each service, environment and instance stays, up to a
+// quarter of MaxBytes. Invalid lines go to a file that ends in ".rejected". All files
+// together take five times MaxBytes at most. Of a longer file only the end is read, four
+// times MaxBytes. Reading takes about three times the file's length in memory.
 //
-// The file is for its owner alone. Where its name is a symbolic link, those beside it are
-// beside what that leads to. It belongs on a file system of the machine's own: over
-// a network locks are not what they seem.
+// The file is for its owner alone. It belongs on a local file system, because locks over a
+// network are not reliable.
 type FileStore struct {
 	path string
 	max  int64
@@ -69,9 +65,8 @@ type FileStore struct {
 	count *counters
 }
 
-// NewFile returns a store that keeps the history in the file at path. The file is made when
-// the first entry comes; its folder must exist. NewFile opens nothing. Its error is an empty
-// path, or negative options.
+// NewFile returns a store that keeps the history in the file at path, which the first
+// append makes; its folder must exist. Its error is an empty path, or negative options.
 //
 // The errors of [FileStore.Append] wrap those of the file system: syscall.ENOSPC,
 // fs.ErrPermission.
@@ -92,8 +87,8 @@ func NewFile(path string, opts *FileOptions) (*FileStore, error) {
 	return s, nil
 }
 
-// Append keeps the entries. When it returns nil they are on the disk. It waits for other
-// processes at most 5 seconds, and at most until ctx ends.
+// Append writes the entries to the disk. It waits for other processes at most 5 seconds,
+// and at most until ctx ends.
 func (s *FileStore) Append(ctx context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxStoredID)
 	if err != nil {
@@ -260,8 +255,7 @@ func (s *FileStore) forget() {
 	}
 }
 
-// Close closes the file, which a store that is no longer used does by itself some time.
-// An append afterwards opens it again. Close may be called twice.
+// Close closes the file. A later append opens it again. Close may be called twice.
 func (s *FileStore) Close() error {
 	<-s.one
 	defer func() { s.one <- struct{}{} }()
@@ -313,10 +307,9 @@ func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
 	return read.entries, nil
 }
 
-// Stats are numbers for metrics and alerts: "appended" and "append_failures" since it was
-// made, "repaired" torn ends, "folded" and "fold_failures" of writing it anew, "bytes" of
-// the file after the last append, and, as of the last query, "rejected_lines" and
-// "unread_bytes" of a file that is too long.
+// Stats are numbers for metrics and alerts: entries "appended", "append_failures",
+// "repaired" torn ends, "folded" and "fold_failures" of writing it anew, "bytes" after the
+// last append, and "rejected_lines" and "unread_bytes" of the last query.
 func (s *FileStore) Stats() map[string]float64 { return s.count.all() }
 
 var _ Store = (*FileStore)(nil)

@@ -10,8 +10,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// fold writes the file anew, shorter, while it is locked; the new one is locked then. When
-// that cannot be done the file stays as it is, and appends go on for a while.
+// fold writes the locked file anew, shorter, and locks the new one. On an error the file
+// stays as it is, and appends go on for a while.
 func (s *FileStore) fold(size int64) (int64, error) {
 	f, length, err := s.writeFolded()
 	if err != nil {
@@ -78,11 +78,9 @@ func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
 	return f, int64(len(freshLines)), nil
 }
 
-// divide takes from the end as many entries as fill half a file, with what was built, and
-// of those before what the others would tell another story without: with a sighting the
-// first one of its run, which would otherwise seem to have begun after those that have
-// taken its place; and, as far as some more bytes go, the last run of each service in each
-// environment, of which the next version takes the place, and that of each instance.
+// divide takes from the end as many entries as fill half a file, each with the first
+// sighting of its run, which would otherwise seem to begin later; and, within more bytes,
+// the last run of each service in each environment, and that of each instance.
 func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 	runs := map[string][]int{}
 	for n, e := range entries {

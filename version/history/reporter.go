@@ -21,13 +21,12 @@ import (
 
 // ReportOptions configure a [Reporter]. Nil options are the defaults.
 type ReportOptions struct {
-	// Sign prepares each request: it sets the token by which the collector knows the
-	// client. It is called for each attempt and must be quick; an error is a failed
-	// attempt.
+	// Sign sets the token on each request. It is called for each attempt and must be
+	// quick; an error is a failed attempt.
 	Sign func(*http.Request) error
 
-	// Client sends the requests. Nil means one of the reporter's own. In any case
-	// redirects are not followed, because a token is for one place.
+	// Client sends the requests. Nil means one of the reporter's own. Redirects are never
+	// followed, because a token is for one place.
 	Client *http.Client
 
 	// Queue is how many entries may wait. Zero means 1000. They also take 8 MiB at most.
@@ -36,12 +35,11 @@ type ReportOptions struct {
 	// GiveUp is how long an entry is tried. Zero means an hour.
 	GiveUp time.Duration
 
-	// Drain is how long Close goes on sending what waits. Zero means 5 seconds, negative
-	// not at all.
+	// Drain is how long Close sends what waits. Zero means 5 seconds, negative not at all.
 	Drain time.Duration
 
-	// Logger logs once when the collector cannot be reached or refuses, once when it
-	// takes entries again, and how many Close has dropped. Nil means slog.Default().
+	// Logger logs when the collector begins to fail or refuse, when it works again, and
+	// what Close has dropped. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -62,16 +60,15 @@ const (
 
 // A Reporter is an [Appender] that sends to a [Collector]. [NewReporter] makes it.
 //
-// Append puts entries into a queue and never waits. From there they are sent, several at a
-// time, in their order. A collector that hangs, fails or refuses is tried again after a
-// second, then after twice as long, up to a minute, or after the seconds of its
-// Retry-After, be they a minute at most, until the entry is too old; an attempt takes 10
-// seconds at most. Only what it calls malformed (400, 413, 422) is not tried again,
-// except one by one. What waits too long comes to the right place in the history, because
-// how long it has waited is told with it.
+// Append queues entries and never waits. They are sent in order, several at a time, at
+// most 10 seconds an attempt. A failed attempt is repeated after a second, then after
+// twice as long, up to a minute, or after the Retry-After, until the entry is too old.
+// Only entries that the collector calls malformed (400, 413, 422) are not sent again,
+// except one by one. The time that an entry has waited is sent with it, so it gets the
+// right place in the history.
 //
-// When the queue is full new entries are dropped and counted; a sighting of a run that
-// waits already gives way to the next one. While nothing waits no goroutine runs.
+// When the queue is full new entries are dropped and counted; a waiting sighting gives way
+// to the next one of its run. While nothing waits no goroutine runs.
 type Reporter struct {
 	url    string
 	shown  string // url without what may be secret
@@ -106,9 +103,8 @@ type queued struct {
 	alone bool      // it was malformed in company
 }
 
-// NewReporter returns a reporter that sends to a collector's address. Its error is an
-// address that is not an http or https URL. Nothing is sent before the first entry. Close it
-// when the service stops.
+// NewReporter returns a reporter that sends to a collector's address, an http or https
+// URL. Nothing is sent before the first entry. Close it when the service stops.
 func NewReporter(url string, opts *ReportOptions) (*Reporter, error) {
 	shown, err := checkURL(url)
 	if err != nil {
@@ -160,9 +156,9 @@ func withoutURL(err error) error {
 	return err
 }
 
-// Append queues the entries. It does not wait, whatever ctx says. Its error wraps
-// [ErrFull] when some were dropped because the queue is full, and [ErrEntry] for those
-// that are none; it is [ErrClosed] after Close.
+// Append queues the entries without waiting, whatever ctx says. Its error wraps [ErrFull]
+// when some were dropped, and [ErrEntry] for those that are invalid; it is [ErrClosed]
+// after Close.
 func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxID)
 	if err != nil {
@@ -383,10 +379,9 @@ func (r *Reporter) attempt(batch []queued) outcome {
 	return o
 }
 
-// Close sends what waits, for as long as Drain says, with an attempt each tenth of a second,
-// and drops the rest, which the Logger hears of; its error is nil. It is safe to call
-// twice. Nothing of the reporter runs afterwards. Who uses [Keep] waits for its end before,
-// so that its last word is sent.
+// Close sends what waits, for Drain at most, with an attempt each tenth of a second, and
+// drops and logs the rest; its error is nil. It may be called twice. Wait for the end of
+// [Keep] before, so that its last entry is sent.
 func (r *Reporter) Close() error {
 	r.mu.Lock()
 	idle, first := r.idle, !r.closed
@@ -416,9 +411,8 @@ func (r *Reporter) Close() error {
 }
 
 // Stats are numbers for metrics and alerts: entries "queued" now, "sent", "replaced" by
-// later sightings, and "dropped_full", "dropped_old", "dropped_refused" by the collector
-// and "dropped_closed"; attempts that were "failures", and "failing" while the last one
-// was.
+// later sightings, "dropped_full", "dropped_old", "dropped_refused" and "dropped_closed";
+// attempts that were "failures", and "failing" while the last one was.
 func (r *Reporter) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

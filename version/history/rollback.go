@@ -9,14 +9,12 @@ const (
 	// RollbackRanBefore means that the build, or its version and revision, ran there before
 	// the one that it takes the place of.
 	RollbackRanBefore Rollback = "ran before"
-	// RollbackLowerRelease means that the version is lower, by [version.Compare]. It is a
-	// guess.
+	// RollbackLowerRelease means that the version is lower, by [version.Compare]: a guess.
 	RollbackLowerRelease Rollback = "lower release"
-	// RollbackOlderCommit means that the versions cannot be compared, and that the commit is
-	// older. It is a guess.
+	// RollbackOlderCommit means that the commit is older, and versions have no order: a
+	// guess.
 	RollbackOlderCommit Rollback = "older commit"
 )
 
-// Guess reports whether the history has not seen that it is a rollback, and the deployer
-// has not said it.
+// Guess reports whether the rollback was neither seen nor declared.
 func (r Rollback) Guess() bool { return r == RollbackLowerRelease || r == RollbackOlderCommit }

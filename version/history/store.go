@@ -4,10 +4,9 @@ import "context"
 
 // An Appender takes what happens. It is safe for concurrent use.
 type Appender interface {
-	// Append keeps the entries. When it returns nil they are there for good, as far as
-	// the appender promises: [FileStore] and [SQLStore] have them on the disk, [Reporter]
-	// has them in its queue. With an error some of them may be there; the same ones may
-	// be appended again, because what has an ID that is there already is not kept twice.
+	// Append keeps the entries. When it returns nil they are there for good: [FileStore]
+	// and [SQLStore] have them on the disk, [Reporter] in its queue. After an error some
+	// of them may be there; append the same ones again, because an ID is kept once.
 	Append(ctx context.Context, entries ...Entry) error
 }
 
@@ -15,9 +14,8 @@ type Appender interface {
 type Store interface {
 	Appender
 
-	// Entries gives all entries in the order of Seq, which is that in which they were
-	// received, each as [Entry.Receive] made it. Of the sightings of one run a store may
-	// leave out those between the first and the last; the last keeps its own place, behind
-	// all that was received before it, or it would look as if the clock was set back.
+	// Entries returns all entries in the order of Seq, which is that of receipt, each as
+	// [Entry.Receive] made it. A store may leave out the sightings of a run between the
+	// first and the last; the last keeps its own place.
 	Entries(ctx context.Context) ([]Entry, error)
 }
