@@ -149,8 +149,7 @@ func (c constraint) allows(v *semver.Version) string {
 	return ""
 }
 
-// hits says whether the version, or the release that it leads up to, is in the
-// set. To block what a constraint holds is thus to require its opposite.
+// hits says whether the version, or the release that it leads up to, is in the set.
 func (c constraint) hits(v *semver.Version) bool {
 	return c.set.Check(v) || !c.literal(v) && c.set.Check(release(v))
 }
@@ -197,8 +196,8 @@ func (c constraint) samples() []*semver.Version {
 	return list
 }
 
-// parseBlock reads an entry of a block list: a version, a constraint, or the text of a version
-// that has no order. What is literal blocks the peers that tell that text, and nothing else.
+// parseBlock reads a version, a constraint, or the text of a version without an order:
+// literal, which blocks that text only.
 func parseBlock(text string) (set *constraint, literal string, err error) {
 	literal = strings.TrimPrefix(text, "v")
 	v, _ := parseVersion(text)

@@ -15,19 +15,16 @@ import (
 
 // Rules are the data of a [Policy]: a document in JSON, or a literal.
 type Rules struct {
-	// Header is the header that the peer tells its version in. When empty it
-	// is User-Agent for Require and X-Version for Expect. A header of your
-	// own may also hold a version alone, v1.4.2, which has no name.
+	// Header is the header with the peer's version. Empty means User-Agent for Require and
+	// X-Version for Expect. A header of your own may also hold a version alone, v1.4.2.
 	Header string `json:"header,omitempty"`
 
-	// Default holds for every peer whose name is not in Peers, and for one
-	// that tells no name. In a User-Agent that is anybody, curl/8.5.0 and
-	// browsers too, whose versions are judged by the same numbers.
+	// Default holds for every peer that is not in Peers, and for one without a name. In a
+	// User-Agent that is anybody, curl/8.5.0 and browsers too.
 	Default []Rule `json:"default,omitempty"`
 
-	// Peers hold in place of Default for those who tell that name, as it is
-	// written: the name of a client in its User-Agent. An empty list asks
-	// nothing of the peer.
+	// Peers hold in place of Default for peers of that exact name. An empty list has no
+	// rule for the peer.
 	Peers map[string][]Rule `json:"peers,omitempty"`
 }
 

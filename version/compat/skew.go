@@ -8,17 +8,13 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// A Skew says how far apart the versions of a client and a server may be, in
-// minor versions, as data. The rules of Kubernetes are of this form:
+// A Skew limits how far apart the minor versions of a client and a server may be:
 //
 //	{Client: "kubelet", Server: "kube-apiserver", Minor: 3}            // up to three older, not newer
 //	{Client: "kubectl", Server: "kube-apiserver", Minor: 1, Newer: true} // one older or newer
 //
-// The major versions must be the same. Patch versions do not count: the same
-// minor version always fits. A prerelease and a pseudo-version belong to the
-// minor version that they lead up to; "+dirty" does not change it.
-//
-// The zero Skew allows the same minor version only.
+// The major versions must be the same. A prerelease and a pseudo-version belong to the
+// minor version that they lead up to. The zero Skew allows the same minor version only.
 type Skew struct {
 	Client string `json:"client,omitempty"` // name, for people; a version is judged whatever it is
 	Server string `json:"server,omitempty"` // name, for people
@@ -51,9 +47,8 @@ const (
 
 func (s side) String() string { return [...]string{"client", "server"}[s] }
 
-// Check is nil when the two versions fit, a [*SkewError] when they do not, and
-// an error that wraps [ErrIncomparable] when a version says no minor version:
-// "", (devel), a build number, v0.0.0-… of a build that saw no tag.
+// Check is nil when the two versions fit, a [*SkewError] when they do not, and an error
+// that wraps [ErrIncomparable] when a version has no order.
 func (s Skew) Check(client, server string) error {
 	c, why := parseVersion(client)
 	if c == nil {

@@ -11,9 +11,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// An UnfitError says that a peer breaks a rule. [Policy.CheckClient] and
-// [Policy.CheckServer] return it at any stage; the transport of [Expect] at
-// [StageEnforce], where [errors.As] finds it in the error of an [http.Client].
+// An UnfitError is a broken rule. [Policy.CheckClient] and [Policy.CheckServer] return it
+// at any stage; the transport of [Expect] at [StageEnforce].
 type UnfitError struct {
 	Peer     string // name that the peer tells; empty when it tells none
 	Version  string // version that it tells; empty when it tells none
