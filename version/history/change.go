@@ -249,3 +249,22 @@ func (t *tracker) rollback(from, to *run) Rollback {
 }
 
 func nameOf(r *run) string { return r.info.Version + "\x00" + r.info.Revision }
+
+// A Rollback says why a [Change] is one. The zero Rollback means that it is none.
+type Rollback string
+
+const (
+	// RollbackDeclared means that the deployer has said so, in [Deployment].
+	RollbackDeclared Rollback = "declared"
+	// RollbackRanBefore means that the build, or its version and revision, ran there before
+	// the one that it takes the place of.
+	RollbackRanBefore Rollback = "ran before"
+	// RollbackLowerRelease means that the version is lower, by [version.Compare]: a guess.
+	RollbackLowerRelease Rollback = "lower release"
+	// RollbackOlderCommit means that the commit is older, and versions have no order: a
+	// guess.
+	RollbackOlderCommit Rollback = "older commit"
+)
+
+// Guess reports whether the rollback was neither seen nor declared.
+func (r Rollback) Guess() bool { return r == RollbackLowerRelease || r == RollbackOlderCommit }
