@@ -8,7 +8,6 @@ import (
 	"strings"
 )
 
-// maxToken bounds each half of a product token, in bytes.
 const maxToken = 128
 
 // UserAgent returns the product token shop/v1.4.2 (RFC 9110 section 10.1.5), or shop alone

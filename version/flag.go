@@ -26,7 +26,6 @@ func BindFlag(info Info, flags *flag.FlagSet) *bool {
 	return &v.asked
 }
 
-// flagValue is a boolean flag with an effect, like -h.
 type flagValue struct {
 	flags *flag.FlagSet
 	line  string

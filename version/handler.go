@@ -105,7 +105,6 @@ type section struct {
 	value  func() string
 }
 
-// An answer is a body and what is said of it.
 type answer struct {
 	contentType string
 	body        []byte

@@ -15,11 +15,8 @@ import (
 )
 
 const (
-	// maxValue bounds, in bytes, each field that names something: name,
-	// version, revision, environment.
 	maxValue = 256
-	// maxText bounds every other text: module paths, settings, sections.
-	maxText = 4096
+	maxText  = 4096
 )
 
 // Info is the identity of a program. What is unknown is empty. An Info is a value:

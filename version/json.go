@@ -111,7 +111,6 @@ func marshal(value any) []byte {
 	return data
 }
 
-// fieldFault is a field of a snapshot that cannot be read.
 type fieldFault struct {
 	field string
 	err   error

@@ -15,10 +15,8 @@ var (
 	linkedTime string
 )
 
-// linkerPrefix is how -X names a variable of this package.
 const linkerPrefix = "github.com/upkeep-go/upkeep/version."
 
-// linked is what the linker variables say.
 type linked struct {
 	version, revision, time string
 }

@@ -52,7 +52,6 @@ type claim struct {
 	value  string
 }
 
-// resolver puts an Info together and notes where from.
 type resolver struct {
 	info Info
 }
@@ -309,7 +308,6 @@ func writeTime(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// environment is what the process environment says.
 type environment struct {
 	name        string // OTEL_SERVICE_NAME, else service.name
 	version     string // SERVICE_VERSION, else service.version

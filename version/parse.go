@@ -16,7 +16,6 @@ import (
 // MaxSnapshot bounds what [Parse] reads, in bytes; five thousand dependencies fit.
 const MaxSnapshot = 1 << 20
 
-// maxFaults bounds how many faults one error tells of.
 const maxFaults = 20
 
 // Parse reads the snapshot of another program: the JSON of an [Info] or of [Handler], the
@@ -113,7 +112,6 @@ func parseText(name, text string) (Info, error) {
 	return FromBuildInfo(&p.bi, nil), nil
 }
 
-// textParser reads the lines of "go version -m" and of BuildInfo.String.
 type textParser struct {
 	bi      debug.BuildInfo
 	last    *debug.Module // that a replacement may follow

@@ -11,7 +11,6 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// shortRevision is the length of a commit in Go's own pseudo-versions.
 const shortRevision = 12
 
 // String is one line for people:

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A constraint is a set of versions, as people write it.
 type constraint struct {
 	text         string
 	set          *semver.Constraints
@@ -244,7 +243,6 @@ func release(v *semver.Version) *semver.Version {
 	return semver.New(v.Major(), v.Minor(), v.Patch(), "", "")
 }
 
-// isDevel is why a development build has no order.
 const isDevel = "is a development build without a version"
 
 // parseVersion reads a version that has an order. For another it says why it

@@ -57,7 +57,6 @@ type Policy struct {
 	logged   logged
 }
 
-// A state is the rules that are in effect, with the verdicts that they gave.
 type state struct {
 	revision string
 	sides    [2]*table
@@ -278,7 +277,6 @@ func (p *Policy) look(ctx context.Context, h http.Header, s side) (v *verdict, h
 	return v, t.header
 }
 
-// logged remembers what was logged.
 type logged struct {
 	mu    sync.Mutex
 	since time.Time
@@ -291,7 +289,6 @@ type logKey struct {
 	stage         Stage
 }
 
-// maxLogged bounds the versions that are logged in an hour.
 const maxLogged = 256
 
 // first is true for what is to be logged, and full when there is no more room.

@@ -8,10 +8,7 @@ import (
 )
 
 const (
-	// maxToken bounds each of name and version, in bytes, as
-	// version.UserAgent does.
-	maxToken = 128
-	// maxHeader bounds the header value that is read, in bytes.
+	maxToken  = 128
 	maxHeader = 512
 )
 

@@ -67,10 +67,8 @@ type Rule struct {
 	Link string `json:"link,omitempty"`
 }
 
-// maxReason bounds Rule.Reason, in bytes.
 const maxReason = 512
 
-// rule is a Rule made ready.
 type rule struct {
 	Rule
 	required string       // what it wants, in words, except for Skew
@@ -105,7 +103,6 @@ func (r *rule) wants(self *semver.Version, s side) string {
 	return r.required + ", " + skew
 }
 
-// A peer is what a program tells of itself.
 type peer struct {
 	name, version string // tokens, or empty
 	unread        string // why nothing could be read; empty when something was
@@ -121,7 +118,6 @@ func newPeer(name, ver string) peer {
 	return p
 }
 
-// isUnordered is why it cannot be told whether a version fits.
 const isUnordered = "has a suffix that says nothing about the order"
 
 func (r *rule) judge(p, self peer, side side) (broken, unknown string) {

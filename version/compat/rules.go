@@ -28,7 +28,6 @@ type Rules struct {
 	Peers map[string][]Rule `json:"peers,omitempty"`
 }
 
-// A ruleset is Rules made ready.
 type ruleset struct {
 	header    string // in canonical form; empty means the usual one
 	byDefault []*rule
@@ -112,7 +111,6 @@ func compile(rules Rules, root place) (*ruleset, Faults) {
 	return c.set, c.faults
 }
 
-// A compiler makes rules ready and gathers what is wrong with them.
 type compiler struct {
 	set    *ruleset
 	faults Faults

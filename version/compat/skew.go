@@ -37,7 +37,6 @@ func (e *SkewError) Error() string {
 		cmp.Or(e.Skew.Server, "server") + " " + e.Server + ": " + e.Why
 }
 
-// A side says which of the two is judged.
 type side int
 
 const (

@@ -43,7 +43,6 @@ func (e *UnfitError) detail() string {
 	return text
 }
 
-// An outcome is what becomes of a request or response.
 type outcome int
 
 const (
@@ -71,10 +70,8 @@ type verdict struct {
 	logged      atomic.Bool
 }
 
-// maxKept bounds the verdicts that are kept of each side.
 const maxKept = 1024
 
-// A table holds the rules of one side and the verdicts that they gave.
 type table struct {
 	rules    *ruleset
 	self     peer // this program

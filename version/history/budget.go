@@ -8,7 +8,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxClients bounds the clients whose budgets are known.
 const maxClients = 10_000
 
 const day = 24 * time.Hour

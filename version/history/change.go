@@ -88,7 +88,6 @@ func changesOf(group []*run, now time.Time) []Change {
 	return t.changes
 }
 
-// A tracker follows the builds of one service in one environment.
 type tracker struct {
 	settled string          // "": none was ever seen
 	path    []step          // of a transition, builds in the order they came
@@ -102,7 +101,6 @@ type tracker struct {
 	changes []Change
 }
 
-// A step of a transition is a build that came, and its first run in it.
 type step struct {
 	build string
 	run   *run

@@ -47,7 +47,6 @@ const (
 	defaultEntriesPerDay = 50_000
 	defaultBytesPerDay   = 64 << 20
 
-	// maxBody bounds a request, and maxInBody its entries.
 	maxBody   = 2 << 20
 	maxInBody = 1000
 	// maxActive bounds the requests that are read and kept at the same time, and
@@ -55,8 +54,7 @@ const (
 	// ten times that.
 	maxActive         = 64
 	maxActiveOfClient = 16
-	// maxBatch is how many entries of how many requests are kept together.
-	maxBatch = 1000
+	maxBatch          = 1000
 
 	readTimeout  = 10 * time.Second
 	storeTimeout = 10 * time.Second
@@ -217,7 +215,6 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 	_ = json.NewEncoder(w).Encode(receipt{Accepted: len(entries), Refused: faults[:min(len(faults), maxFaults)]})
 }
 
-// receipt is the answer of a collector.
 type receipt struct {
 	Accepted int         `json:"accepted"`
 	Refused  []lineFault `json:"refused,omitempty"`
@@ -228,7 +225,6 @@ type lineFault struct {
 	Reason string `json:"reason"`
 }
 
-// maxFaults bounds how many faults one answer tells of.
 const maxFaults = 20
 
 func parseEntries(body []byte, client string) (entries []Entry, faults []lineFault) {

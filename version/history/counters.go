@@ -5,7 +5,6 @@ import (
 	"sync"
 )
 
-// counters are numbers by their names in Stats.
 type counters struct {
 	mu     sync.Mutex
 	values map[string]float64

@@ -95,17 +95,13 @@ type Event struct {
 }
 
 const (
-	// maxName bounds, in bytes, what names something: service, instance, subject, actor.
-	maxName = 256
-	// maxValue bounds the From and To of an event.
+	maxName  = 256
 	maxValue = 1024
 
 	maxID       = 64
 	maxStoredID = 2*maxID + 1 // with the name of a client
-	// maxLate is how late an entry can be, or how far ahead an event.
-	maxLate = 100 * 366 * 24 * time.Hour
-	// maxEvery is the longest interval between sightings.
-	maxEvery = 24 * time.Hour
+	maxLate     = 100 * 366 * 24 * time.Hour
+	maxEvery    = 24 * time.Hour
 	// believed is how far a reporter's clock may be from the store's before the store's
 	// counts.
 	believed = 5 * time.Second

@@ -24,12 +24,10 @@ const (
 	defaultMaxBytes = 16 << 20
 	minMaxBytes     = 64 << 10
 
-	// Names beside the file.
 	extNew      = ".new"
 	extOld      = ".old"
 	extRejected = ".rejected"
 
-	// lockTimeout bounds how long an append waits for those of other processes.
 	lockTimeout = 5 * time.Second
 )
 
@@ -59,7 +57,6 @@ type FileStore struct {
 	file *os.File      // open, or nil
 	// builds are those whose info is in file.
 	builds map[string]bool
-	// foldAt is the size at which writing it anew is worth while.
 	foldAt int64
 
 	count *counters

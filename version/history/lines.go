@@ -12,8 +12,6 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// maxLine bounds one entry in a file or a request, in bytes: the largest snapshot, and
-// everything else.
 const maxLine = version.MaxSnapshot + 64<<10
 
 // line is an entry as it is written: with the info that tidy has made, if any.
@@ -63,7 +61,6 @@ func toldBuild(line []byte) string {
 	return ""
 }
 
-// A part says what of a line there is.
 type part int
 
 const (
@@ -135,7 +132,6 @@ func notEOF(err error) error {
 	return err
 }
 
-// reading is what a file holds.
 type reading struct {
 	entries  []Entry
 	rejected int

@@ -106,7 +106,6 @@ func Between(ctx context.Context, store Store, t1, t2 time.Time) ([]Change, erro
 	return h.changes(t1, t2), nil
 }
 
-// history is a store's content in order.
 type history struct {
 	list    []placed
 	groups  map[ground][]*run

@@ -135,7 +135,6 @@ func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, 
 	}
 }
 
-// A keeper tells of one run.
 type keeper struct {
 	store  Appender
 	start  Entry

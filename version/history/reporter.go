@@ -89,13 +89,11 @@ type Reporter struct {
 	failing bool
 	count   *counters
 
-	// stop ends what waits and what is sent.
 	stopped context.Context
 	stop    context.CancelFunc
 	closing chan struct{}
 }
 
-// queued is an entry that waits.
 type queued struct {
 	entry Entry
 	bytes int
@@ -279,7 +277,6 @@ func (r *Reporter) dropOld() {
 	r.waiting = kept
 }
 
-// An outcome is how an attempt ended.
 type outcome struct {
 	err       error
 	malformed bool          // the collector does not want it, now or later

@@ -24,7 +24,6 @@ type moment struct{ pos, at time.Time }
 
 func (m moment) add(d time.Duration) moment { return moment{m.pos.Add(d), m.at.Add(d)} }
 
-// A placed entry knows where it stands.
 type placed struct {
 	*Entry
 	when moment
@@ -61,7 +60,6 @@ func place(entries []Entry) (list []placed, clock []setting) {
 	return list, clock
 }
 
-// A run is what was seen of one process.
 type run struct {
 	id          string
 	ground      ground
@@ -91,7 +89,6 @@ func (r *run) before(o *run) bool {
 	return cmp.Or(r.first.pos.Compare(o.first.pos), cmp.Compare(r.seq, o.seq)) < 0
 }
 
-// A ground is where versions follow one another.
 type ground struct{ service, environment, region, cluster string }
 
 func (g ground) compare(o ground) int {
@@ -217,7 +214,6 @@ func silences(group []*run) map[*run]moment {
 	return silent
 }
 
-// others answers when another build was seen.
 type others struct {
 	group []*run
 	// nextOther is, for each run, the next in the group of another build.
