@@ -1,6 +1,7 @@
 package version
 
 import (
+	"regexp"
 	"strings"
 	_ "unsafe" // for go:linkname
 )
@@ -59,30 +60,13 @@ func linkedBy(ldflags string) linked {
 	return l
 }
 
-// splitFlags splits as the go command does: at blanks, with single or double
-// quotes around a whole field and no escapes inside. The rest of an
-// unterminated quote is no field.
-func splitFlags(s string) []string {
-	var fields []string
-	for {
-		s = strings.TrimLeft(s, " \t\r\n")
-		if s == "" {
-			return fields
-		}
-		if q := s[0]; q == '"' || q == '\'' {
-			end := strings.IndexByte(s[1:], q)
-			if end < 0 {
-				return fields
-			}
-			fields = append(fields, s[1:1+end])
-			s = s[end+2:]
-			continue
-		}
-		end := strings.IndexAny(s, " \t\r\n")
-		if end < 0 {
-			end = len(s)
-		}
-		fields = append(fields, s[:end])
-		s = s[end:]
+var flagRegexp = regexp.MustCompile(`(?s)"([^"]*)"|'([^']*)'|["'].*|([^ \t\r\n"'][^ \t\r\n]*)`)
+
+// splitFlags splits as the go command does: at blanks, with single or double quotes around
+// a whole field and no escapes inside. The rest of an unterminated quote is an empty field.
+func splitFlags(s string) (fields []string) {
+	for _, m := range flagRegexp.FindAllStringSubmatch(s, -1) {
+		fields = append(fields, m[1]+m[2]+m[3])
 	}
+	return fields
 }

@@ -12,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -264,17 +265,14 @@ func (r *Reporter) take() []queued {
 }
 
 func (r *Reporter) dropOld() {
-	kept := r.waiting[:0]
-	for _, q := range r.waiting {
-		if time.Since(q.since) > r.giveUp {
+	r.waiting = slices.DeleteFunc(r.waiting, func(q queued) bool {
+		old := time.Since(q.since) > r.giveUp
+		if old {
 			r.count.add("dropped_old", 1)
 			r.bytes -= q.bytes
-			continue
 		}
-		kept = append(kept, q)
-	}
-	clear(r.waiting[len(kept):])
-	r.waiting = kept
+		return old
+	})
 }
 
 type outcome struct {
