@@ -2,6 +2,9 @@ package jsonlogic
 
 import (
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -20,9 +23,6 @@ type Rule struct {
 // The error is one that a custom operator returned, as it is, or an [*Error] of
 // [ErrTooManySteps], [ErrTextTooLong] or [ErrResultTooDeep].
 func (r *Rule) Eval(data any) (any, error) {
-	if r.root.constant != nil {
-		return r.root.constant.result(), nil
-	}
 	s, _ := scopes.Get().(*Scope)
 	result, err := r.EvalIn(s, data)
 	scopes.Put(s)
@@ -75,16 +75,11 @@ func (s *Scope) Var(name string) any {
 
 // Text is the text called name at the top of the data, for the name that [Arg.Field]
 // gives; false when it is none.
-func (s *Scope) Text(name string) (text string, ok bool) {
+func (s *Scope) Text(name string) (t string, ok bool) {
 	v := s.field(name)
-	if text, ok = v.(string); ok {
-		return text, true
+	if t, ok = v.(string); ok {
+		return t, true
 	}
-	return s.otherText(v)
-}
-
-// otherText is a text of a type of its own.
-func (s *Scope) otherText(v any) (string, bool) {
 	w := toValue(v)
 	return w.str, w.kind == text
 }
@@ -182,18 +177,18 @@ func (s *Scope) walk(v any, depth int) bool {
 		s.fail(&Error{Err: fmt.Errorf("%w: at most %d", ErrResultTooDeep, walkDepth)})
 		return false
 	}
+	var items iter.Seq[any]
 	switch v := v.(type) {
 	case []any:
-		for _, item := range v {
-			if !s.spend(1) || !s.walk(item, depth+1) {
-				return false
-			}
-		}
+		items = slices.Values(v)
 	case map[string]any:
-		for _, item := range v {
-			if !s.spend(1) || !s.walk(item, depth+1) {
-				return false
-			}
+		items = maps.Values(v)
+	default:
+		return true
+	}
+	for item := range items {
+		if !s.spend(1) || !s.walk(item, depth+1) {
+			return false
 		}
 	}
 	return true
