@@ -2,9 +2,6 @@ package jsonlogic
 
 import (
 	"fmt"
-	"iter"
-	"maps"
-	"slices"
 	"sync"
 )
 
@@ -177,18 +174,18 @@ func (s *Scope) walk(v any, depth int) bool {
 		s.fail(&Error{Err: fmt.Errorf("%w: at most %d", ErrResultTooDeep, walkDepth)})
 		return false
 	}
-	var items iter.Seq[any]
 	switch v := v.(type) {
 	case []any:
-		items = slices.Values(v)
+		for _, item := range v {
+			if !s.spend(1) || !s.walk(item, depth+1) {
+				return false
+			}
+		}
 	case map[string]any:
-		items = maps.Values(v)
-	default:
-		return true
-	}
-	for item := range items {
-		if !s.spend(1) || !s.walk(item, depth+1) {
-			return false
+		for _, item := range v {
+			if !s.spend(1) || !s.walk(item, depth+1) {
+				return false
+			}
 		}
 	}
 	return true

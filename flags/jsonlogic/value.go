@@ -198,6 +198,10 @@ func (v value) result() any {
 		}
 		return v.str
 	case list, object:
+		switch v.ref.(type) {
+		case []any, map[string]any, Object:
+			return v.ref
+		}
 		return v.plain(&walk{})
 	}
 	return nil
