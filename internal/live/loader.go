@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // grace is for a source to return once its context has ended.
@@ -57,12 +59,10 @@ func (l *loader) load(ctx context.Context) ([]byte, error) {
 		return checked(r)
 	case <-bounded.Done():
 	}
-	patience := time.NewTimer(grace)
-	defer patience.Stop()
 	select {
 	case r := <-result:
 		return checked(r)
-	case <-patience.C:
+	case <-time.After(grace):
 	}
 	left.Store(true)
 	l.behind, l.abandoned = result, true
@@ -79,17 +79,11 @@ func checked(r loaded) ([]byte, error) {
 func callLoad(ctx context.Context, src Source) (data []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, firstFrames(debug.Stack()))
+			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, cleantext.Cut(string(debug.Stack()), 2<<10))
 		}
 	}()
 	if src == nil {
 		return nil, errors.New("the source is nil")
 	}
 	return src.Load(ctx)
-}
-
-// firstFrames keeps the part of a stack that names the place of a panic.
-func firstFrames(stack []byte) []byte {
-	const most = 2 << 10
-	return stack[:min(len(stack), most)]
 }
