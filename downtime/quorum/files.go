@@ -89,13 +89,13 @@ const maxAbout = 4096 // bytes
 
 // parseAbout reads what others wrote, who may be anybody.
 func parseAbout(data []byte) (about, error) {
-	var a about
-	if len(data) > maxAbout {
+	switch {
+	case len(data) > maxAbout:
 		return about{}, errors.New("too large")
-	}
-	if !utf8.Valid(data) {
+	case !utf8.Valid(data):
 		return about{}, errors.New("not UTF-8")
 	}
+	var a about
 	if err := json.Unmarshal(data, &a); err != nil {
 		return about{}, err
 	}
@@ -123,7 +123,10 @@ func joinFiles(dir, name string) (member, error) {
 	}
 	_, err = m.file.Write(data)
 	if err == nil {
-		err = lockOf(atomicfile.Try(m.file, atomicfile.Exclusive))
+		var got bool
+		if got, err = atomicfile.Try(m.file, atomicfile.Exclusive); err == nil && !got {
+			err = errors.New("locked by another")
+		}
 	}
 	if err == nil {
 		err = os.Rename(fresh, m.path("", extReplica))
@@ -134,14 +137,6 @@ func joinFiles(dir, name string) (member, error) {
 		return nil, err
 	}
 	return m, nil
-}
-
-// lockOf makes an error of a lock that is not had.
-func lockOf(got bool, err error) error {
-	if err == nil && !got {
-		err = errors.New("locked by another")
-	}
-	return err
 }
 
 // path is that of the member's own file for a window; "" for none.
@@ -300,10 +295,10 @@ func (m *fileMember) end() {
 // sweep removes the files of a life, that of the replica last: as long as that is
 // there, somebody will sweep.
 func sweep(dir, life string) {
-	own, _ := filepath.Glob(filepath.Join(escape(dir), life+".*"))
-	for _, path := range own {
-		if !strings.HasSuffix(path, extReplica) {
-			_ = os.Remove(path)
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), life+".") && e.Name() != life+extReplica {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
 	_ = os.Remove(filepath.Join(dir, life+extReplica))
@@ -317,31 +312,20 @@ func sweepNew(path string, e fs.DirEntry) {
 	}
 }
 
-// escape makes a folder's name mean itself in a pattern.
-func escape(dir string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
-}
-
 // LookFiles is [Look] for the replicas of [Files]. What it finds of dead ones it removes.
 func LookFiles(dir, window string) (Report, error) {
 	if err := checkDir(dir); err != nil {
 		return Report{Window: window}, err
 	}
-	rep, err := lookFiles(dir, window)
-	free := true
-	if err == nil {
-		free, err = try(filepath.Join(dir, windowFile(window)+extLock), atomicfile.Shared)
-	}
+	rep, err := lookFiles(dir, window, false)
 	if err != nil {
-		return rep, fmt.Errorf("quorum: %w", err)
+		err = fmt.Errorf("quorum: %w", err)
 	}
-	if !free {
-		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
-	}
-	return rep, nil
+	return rep, err
 }
 
-func lookFiles(dir, window string) (Report, error) {
+// lookFiles looks for others. held means that we hold the window.
+func lookFiles(dir, window string, held bool) (Report, error) {
 	rep := Report{Window: window}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -381,7 +365,15 @@ func lookFiles(dir, window string) (Report, error) {
 		rep.Peers = append(rep.Peers, p)
 	}
 	slices.SortFunc(rep.Peers, func(a, b Peer) int { return a.PID - b.PID })
-	return rep, nil
+	if held {
+		return rep, nil
+	}
+	// Only another operator keeps us from sharing.
+	free, err := try(filepath.Join(dir, windowFile(window)+extLock), atomicfile.Shared)
+	if err == nil && !free {
+		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
+	}
+	return rep, err
 }
 
 // peer reads who a replica is, as far as it can be read.
@@ -391,14 +383,8 @@ func peer(path string) Peer {
 		return Peer{}
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxAbout+1))
-	if err != nil {
-		return Peer{}
-	}
-	a, err := parseAbout(data)
-	if err != nil {
-		return Peer{}
-	}
+	data, _ := io.ReadAll(io.LimitReader(f, maxAbout+1))
+	a, _ := parseAbout(data)
 	return Peer{PID: a.PID, Name: a.Name, Since: a.Since}
 }
 
@@ -425,34 +411,21 @@ type fileOperator struct {
 func (o *fileOperator) path() string { return filepath.Join(o.dir, windowFile(o.window)+extLock) }
 
 func (o *fileOperator) look(context.Context) (Report, error) {
-	rep, err := lookFiles(o.dir, o.window)
-	if err != nil || o.held {
-		return rep, err
-	}
-	// Only another operator keeps us from sharing.
-	free, err := try(o.path(), atomicfile.Shared)
-	if err == nil && !free {
-		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
-	}
-	return rep, err
+	return lookFiles(o.dir, o.window, o.held)
 }
 
 func (o *fileOperator) seize(context.Context) (bool, error) {
+	var err error
 	if o.file == nil {
-		f, err := openLockFile(o.dir, windowFile(o.window))
-		if err != nil {
+		if o.file, err = openLockFile(o.dir, windowFile(o.window)); err != nil {
 			return false, err
 		}
-		o.file = f
 	}
-	got, err := atomicfile.Try(o.file, atomicfile.Exclusive)
-	if err != nil {
-		return false, err
-	}
-	if got {
+	o.held, err = atomicfile.Try(o.file, atomicfile.Exclusive)
+	if err == nil && o.held {
 		err = o.beat(context.Background(), 0)
 	}
-	o.held = got && err == nil
+	o.held = o.held && err == nil
 	return o.held, err
 }
 

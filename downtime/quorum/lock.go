@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -24,11 +23,9 @@ type Lock struct {
 	life   context.Context // ends with the lock
 	finish context.CancelCauseFunc
 	ended  chan struct{}
-	close  sync.Once
 }
 
-// An operator is a session, or an open file, that can hold a window. After an error of
-// look, seize, yield or beat nothing is known of it but that it must end.
+// An operator is a session, or an open file, that can hold a window. After an error it must end.
 type operator interface {
 	look(ctx context.Context) (Report, error)
 	seize(ctx context.Context) (bool, error) // waits a little at most
@@ -50,9 +47,8 @@ type DrainOptions struct {
 	Replicas int
 }
 
-// drain is the operator's half of the protocol. While replicas are in the way it only
-// looks: an operator in line for the lock would keep newcomers closed before the window
-// has begun.
+// drain is the operator's half of the protocol. While replicas are in the way it only looks,
+// because an operator in line for the lock keeps newcomers closed.
 func drain(ctx context.Context, window string, opts *DrainOptions, begin func(context.Context) (operator, error)) (*Lock, error) {
 	expected := 0
 	if opts != nil {
@@ -140,14 +136,7 @@ func await(ctx context.Context, o operator, expected int, waited map[int]Peer) (
 			}
 			pause = max(0, poll-time.Since(begun)) // back into line at once
 		}
-		if pause > 0 {
-			timer := time.NewTimer(pause)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-			}
-		}
+		sleep(ctx, pause)
 		if ctx.Err() != nil {
 			return rep, context.Cause(ctx)
 		}
@@ -207,11 +196,8 @@ func (l *Lock) Check(ctx context.Context) error {
 		if len(waiting) == 0 {
 			return nil
 		}
-		pause := time.NewTimer(poll)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		sleep(ctx, poll)
+		if ctx.Err() != nil {
 			return &WaitingError{Window: l.report.Window, Waiting: waiting, Err: context.Cause(ctx)}
 		}
 		if time.Since(begun) > patience {
@@ -239,7 +225,6 @@ func (l *Lock) look(ctx context.Context) (Report, error) {
 	return rep, nil
 }
 
-// take waits for our turn with the operator.
 func (l *Lock) take(ctx context.Context) error {
 	select {
 	case l.turn <- struct{}{}:
@@ -255,16 +240,19 @@ func (l *Lock) take(ctx context.Context) error {
 
 func (l *Lock) give() { <-l.turn }
 
-// lose ends a lock of which nothing is known any more.
 func (l *Lock) lose(err error) error {
 	err = fmt.Errorf("%w: %w", ErrLost, err)
-	l.finish(err)
-	l.operator.end()
-	l.operator = nil
+	l.stop(err)
 	return err
 }
 
-// watch notices when the lock is lost.
+// stop ends the lock, in our turn.
+func (l *Lock) stop(cause error) {
+	l.finish(cause)
+	l.operator.end()
+	l.operator = nil
+}
+
 func (l *Lock) watch() {
 	defer close(l.ended)
 	for {
@@ -279,14 +267,7 @@ func (l *Lock) watch() {
 			_ = l.lose(err)
 		}
 		l.give()
-		if pause := slice - time.Since(begun); pause > 0 { // of files, whose beat does not wait
-			timer := time.NewTimer(pause)
-			select {
-			case <-timer.C:
-			case <-l.life.Done():
-				timer.Stop()
-			}
-		}
+		sleep(l.life, slice-time.Since(begun)) // of files, whose beat does not wait
 	}
 }
 
@@ -294,17 +275,11 @@ func (l *Lock) watch() {
 // called more than once. The error is [ErrLost], wrapped, when the lock was lost
 // before: what was done under it may not have been alone.
 func (l *Lock) Close() error {
-	l.close.Do(func() {
-		if l.take(context.Background()) != nil {
-			<-l.ended
-			return // lost
-		}
-		l.finish(ErrClosed)
-		l.operator.end()
-		l.operator = nil
+	if l.take(context.Background()) == nil {
+		l.stop(ErrClosed)
 		l.give()
-		<-l.ended
-	})
+	}
+	<-l.ended
 	if err := context.Cause(l.life); !errors.Is(err, ErrClosed) {
 		return err
 	}
