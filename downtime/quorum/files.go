@@ -21,17 +21,17 @@ import (
 )
 
 // Files makes this process a replica in the quorum of one machine, by flock(2) on
-// files in the folder dir, which is made when it is missing. All processes of the fleet name the
-// same folder, on a file system of the machine's own, such as one below /run: over a
-// network locks are not what they seem. The kernel lets a dead process's locks go.
+// files in the folder dir, which it makes if it is missing. All processes of the fleet name the
+// same folder, on a file system of the machine's own, such as one below /run: network file
+// systems do not keep such locks. The kernel releases a dead process's locks.
 //
 // The error is an empty dir, or errors.ErrUnsupported, wrapped, where the system has no
 // flock; what cannot be opened is tried again.
 //
 // Whoever may write to the folder can make it lie. Do not remove files from it while it is in
-// use. A replica that finds its own gone joins again, but an operator may have been
-// told in between that nobody is there. The empty file of a window's lock stays; all
-// others go with their process, or with the next operator who looks.
+// use: a replica that finds its own gone joins again, but an operator may have missed it in
+// between. The empty file of a window's lock stays; all others go with their process, or
+// with the next operator who looks.
 func Files(dir string, opts *Options) (*Replica, error) {
 	if err := checkDir(dir); err != nil {
 		return nil, err
@@ -50,8 +50,8 @@ func checkDir(dir string) error {
 	return nil
 }
 
-// The names of files. A member has a life, a random text; a window is hashed, for its id
-// may be no name of a file.
+// The names of files. A life is a random text; a window is hashed, because its id may be no name
+// of a file.
 //
 //	<life>.replica          locked exclusively for life, so that it is there only while its process is
 //	<life>.<window>.knows   is there while the member knows of the window
@@ -70,7 +70,6 @@ func windowFile(window string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// A fileMember is one life of a replica.
 type fileMember struct {
 	dir  string
 	life string
@@ -114,8 +113,7 @@ func joinFiles(dir, name string) (member, error) {
 	if err != nil {
 		return nil, err
 	}
-	// It gets its name only when it is locked, for an operator takes one that is not for
-	// dead.
+	// It gets its name only when it is locked, because without a lock it counts as dead.
 	fresh := m.path("", extNew)
 	m.file, err = os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -198,9 +196,8 @@ func (m *fileMember) enter(_ context.Context, windows []string) (entered []strin
 	return entered, nil
 }
 
-// openLockFile opens the file of a window's lock. It is never removed: of two who lock
-// the file of one name each might have a file of its own. To lock it takes no right to
-// write it.
+// openLockFile opens the file of a window's lock. It is never removed, or two might lock
+// different files of one name.
 func openLockFile(dir, window string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, window+extLock), os.O_RDONLY|os.O_CREATE, 0o644)
 }
@@ -256,7 +253,7 @@ func try(path string, how atomicfile.How) (bool, error) {
 	return atomicfile.Try(f, how)
 }
 
-// beat looks whether what we have locked is still what others find.
+// beat checks that others find the files that we have locked.
 func (m *fileMember) beat(context.Context, time.Duration) error {
 	if err := same(m.file, m.path("", extReplica)); err != nil {
 		return err
@@ -304,14 +301,6 @@ func sweep(dir, life string) {
 	_ = os.Remove(filepath.Join(dir, life+extReplica))
 }
 
-// sweepNew removes what has died before it had a name. Were it alive it would have to join
-// again; a minute is long enough that it is not.
-func sweepNew(path string, e fs.DirEntry) {
-	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute {
-		_ = os.Remove(path)
-	}
-}
-
 // LookFiles is [Look] for the replicas of [Files]. What it finds of dead ones it removes.
 func LookFiles(dir, window string) (Report, error) {
 	if err := checkDir(dir); err != nil {
@@ -334,8 +323,10 @@ func lookFiles(dir, window string, held bool) (Report, error) {
 	lives := map[string]Peer{}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if strings.HasSuffix(e.Name(), extNew) {
-			sweepNew(path, e)
+		if strings.HasSuffix(e.Name(), extNew) { // it has died before it had a name, if it is old
+			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute {
+				_ = os.Remove(path)
+			}
 		}
 		life, ok := strings.CutSuffix(e.Name(), extReplica)
 		if !ok {
@@ -400,7 +391,6 @@ func DrainFiles(ctx context.Context, dir, window string, opts *DrainOptions) (*L
 	})
 }
 
-// A fileOperator holds a window's file.
 type fileOperator struct {
 	dir    string
 	window string

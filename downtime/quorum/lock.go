@@ -36,14 +36,13 @@ type operator interface {
 
 const (
 	poll    = 100 * time.Millisecond // between two looks of an operator who waits
-	absence = time.Second            // that a replica may need to join again when its session was cut
+	absence = time.Second            // that a replica may need to join again
 )
 
 // DrainOptions are options of [Drain] and [DrainFiles]. Nil means the defaults.
 type DrainOptions struct {
 	// Replicas is how many replicas must have joined when the window is quiet: Drain waits
-	// for those that are missing. Zero means any number, but at least one must have joined
-	// at some time since Drain began.
+	// for the others. Zero means any number, but at least one since Drain began.
 	Replicas int
 }
 
@@ -143,8 +142,8 @@ func await(ctx context.Context, o operator, expected int, waited map[int]Peer) (
 	}
 }
 
-// note notes whom is waited for, and says whether to stand in line: only writes are
-// in the way, which others must not follow.
+// note notes whom is waited for. free means that only writes are in the way, so it is time to
+// stand in line and keep others from following.
 func note(rep Report, waited map[int]Peer) (free bool) {
 	free = true
 	for _, p := range rep.Waiting() {
@@ -156,12 +155,11 @@ func note(rep Report, waited map[int]Peer) (free bool) {
 	return free
 }
 
-// Report is how all stood to the window when the lock was had. Without peers all
+// Report is how all stood to the window when the lock was taken. Without peers all
 // replicas have left since Drain began.
 func (l *Lock) Report() Report { return l.report }
 
-// Waited are those who were in the way before the lock was had, by PID, each as it was
-// last seen in the way.
+// Waited are those who were in the way, by PID, each as it was last seen in the way.
 func (l *Lock) Waited() []Peer { return slices.Clone(l.waited) }
 
 // Context ends when ctx does, or with the lock, and then its cause is [ErrLost],
@@ -178,13 +176,12 @@ func (l *Lock) Context(ctx context.Context) context.Context {
 	return ctx
 }
 
-// Check asks whether the lock is held still, and everybody aware: worth it before a step
-// of no return. It gives a replica that has just joined up to five seconds to learn of
-// the window.
+// Check returns an error unless the lock is still held and all replicas know of the window. Call
+// it before a step of no return. It gives a replica that has just joined up to five seconds to
+// learn of the window; until it does its guard admits nothing.
 //
 // The error is [ErrLost], wrapped; [ErrClosed]; the cause of ctx's end; or a
 // [*WaitingError] with a replica that has joined since and does not know of the window.
-// The guard of such a replica admits nothing.
 func (l *Lock) Check(ctx context.Context) error {
 	begun := time.Now()
 	for {
@@ -271,9 +268,9 @@ func (l *Lock) watch() {
 	}
 }
 
-// Close lets the window go: replicas open again when the window is over. It may be
-// called more than once. The error is [ErrLost], wrapped, when the lock was lost
-// before: what was done under it may not have been alone.
+// Close lets the window go: replicas open when it is over for them. It may be called more than
+// once. The error is [ErrLost], wrapped, when the lock was lost before: what was done under it
+// may not have been alone.
 func (l *Lock) Close() error {
 	if l.take(context.Background()) == nil {
 		l.stop(ErrClosed)

@@ -26,7 +26,6 @@ func Postgres(db *sql.DB, opts *Options) (*Replica, error) {
 
 var errNoDB = errors.New("quorum: the database is nil")
 
-// A postgresMember is a replica's session.
 type postgresMember struct {
 	*session
 	fleet Fleet
@@ -93,8 +92,8 @@ func (m *postgresMember) outdated(ctx context.Context, known map[string]bool) (o
 	return outdated, err
 }
 
-// Look says who stands how to a window now, without waiting and without holding
-// anything: it shows what [Drain] waits for, in an operator's program or on a page.
+// Look reports how all stand to a window now, without waiting and without holding anything: it
+// shows what [Drain] waits for.
 func Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
 	return Fleet("").Look(ctx, db, window)
 }
@@ -180,7 +179,6 @@ func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string, opts *Drain
 	})
 }
 
-// A postgresOperator is an operator's session.
 type postgresOperator struct {
 	*session
 	fleet  Fleet

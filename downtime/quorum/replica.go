@@ -60,11 +60,10 @@ type Replica struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
-	// turn is held by who uses the member. Whoever waits for it longest is next.
-	turn   chan struct{}
-	member member // nil: fallen out
-	fault  string // what the last attempt to join failed with, "" when it did not
-	pooled bool   // its session was seen to be shared: the next must be seen not to be
+	turn   chan struct{} // held by who uses the member
+	member member        // nil: fallen out
+	fault  string        // what the last attempt to join failed with, "" when it did not
+	pooled bool          // its session was seen to be shared: the next must be seen not to be
 
 	mu       sync.Mutex
 	windows  map[string]bool // that operators may count on us knowing; true: that we keep operators from; nil: fallen out
@@ -149,11 +148,11 @@ func (r *Replica) Stats() map[string]float64 {
 
 // Agree is [downtime.Quorum]'s: it makes known which windows this replica knows of,
 // lets operators have those that are false, and keeps them from those that are true.
-// Of these it answers all that no operator holds.
+// It returns those of the latter that no operator holds.
 //
 // The error is [downtime.ErrOutdated] when an operator holds a window that is not
-// among windows; [ErrClosed]; or a fault, after which the replica has fallen out. When it falls
-// out while Agree waits, Agree says so at once, so that the guard closes, and joins
+// among windows; [ErrClosed]; or a fault, after which the replica has fallen out. If it falls
+// out while Agree waits, Agree returns at once, so that the guard closes, and joins
 // again when it is called the next time.
 func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error) {
 	if open, ok := r.settled(windows); ok {
@@ -277,9 +276,9 @@ func (r *Replica) fall(err error, bell chan struct{}) {
 
 // agree brings the member to what windows say.
 //
-// The order matters. Who knows of a window says so before wanting it, for the operator
-// waits for all who have not. Who has joined, or forgets a window, looks for operators
-// afterwards, for they look for us after they have taken a window: one sees the other.
+// The order matters. A replica makes known a window before it wants it, because the operator
+// waits for all who do not know it. After it has joined, or forgotten a window, it looks for
+// operators, because they look for us after they have taken a window: one sees the other.
 func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool) error {
 	r.mu.Lock()
 	look := fresh || r.outdated
