@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -88,10 +87,6 @@ func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 	h.routes[statusJSON] = route{contentType: typeJSON, render: func(now time.Time) ([]byte, error) {
 		return indented(newView(g, now, true))
 	}}
-	h.names = append(h.names, statusJSON)
-	index := h.routes[""]
-	index.needsSchedule = false
-	h.routes[""] = index
 	return h, nil
 }
 
@@ -110,9 +105,9 @@ func PublicHandler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 }
 
 const (
-	maxAge     = 30 // seconds for which what is public may be kept,
-	maxPageAge = 5  // and the page, which holds the time
-	retryAfter = 10 // seconds after which to ask again while there is no schedule
+	maxAge     = "30" // seconds for which what is public may be kept,
+	maxPageAge = "5"  // and the page, which holds the time
+	retryAfter = "10" // seconds after which to ask again while there is no schedule
 
 	statusJSON   = "status.json"
 	typeJSON     = "application/json"
@@ -126,14 +121,12 @@ type handler struct {
 	opts      Options
 	operators bool
 	routes    map[string]route // by path below the handler
-	names     []string         // of the routes
 }
 
 type route struct {
-	contentType   string
-	needsSchedule bool // else it answers without one too
-	render        func(now time.Time) ([]byte, error)
-	last          *rendering
+	contentType string
+	render      func(now time.Time) ([]byte, error)
+	last        *rendering
 }
 
 func newHandler(g *downtime.Guard, o *Options) (*handler, error) {
@@ -144,9 +137,8 @@ func newHandler(g *downtime.Guard, o *Options) (*handler, error) {
 	h := &handler{guard: g, opts: opts, routes: map[string]route{}}
 	add := func(contentType string, render func(time.Time) ([]byte, error), paths ...string) {
 		last := &rendering{}
-		h.names = append(h.names, paths...)
 		for _, path := range paths {
-			h.routes[path] = route{contentType: contentType, needsSchedule: true, render: render, last: last}
+			h.routes[path] = route{contentType, render, last}
 		}
 	}
 	add(typeHTML, h.page, "")
@@ -169,15 +161,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	header.Set("Referrer-Policy", "no-referrer")
-	if h.operators {
-		if !h.authorized(r) {
-			problem.Write(w, r, problem.Problem{Status: http.StatusForbidden, Detail: "the maintenance status is for operators"})
-			return
-		}
-	} else {
+	switch {
+	case !h.operators:
 		header.Set("Access-Control-Allow-Origin", "*")
+	case !h.authorized(r):
+		problem.Write(w, r, problem.Problem{Status: http.StatusForbidden, Detail: "the maintenance status is for operators"})
+		return
 	}
-	path, redirect, ok := page.Route(r, h.names...)
+	path, redirect, ok := page.Route(r, slices.Collect(maps.Keys(h.routes))...)
 	if !ok {
 		problem.Write(w, r, problem.Problem{Status: http.StatusNotFound})
 		return
@@ -197,10 +188,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		page.Redirect(w, r)
 		return
 	}
-	h.serve(w, r, h.routes[path])
+	// Operators learn from their page and their JSON also that there is no schedule.
+	h.serve(w, r, h.routes[path], !h.operators || path != "" && path != statusJSON)
 }
 
-// authorized reports whether the request is an operator's.
 func (h *handler) authorized(r *http.Request) bool {
 	if h.opts.Authorize == nil {
 		return false
@@ -209,17 +200,16 @@ func (h *handler) authorized(r *http.Request) bool {
 	return err == nil
 }
 
-func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route) {
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, needsSchedule bool) {
 	header := w.Header()
 	known := h.guard.Document().Schedule
-	missing := route.needsSchedule && known == nil
+	missing := needsSchedule && known == nil
 	if missing {
-		header.Set("Retry-After", strconv.Itoa(retryAfter))
+		header.Set("Retry-After", retryAfter)
 	}
-	if missing && route.contentType != typeHTML { // the page says so itself
-		problem.Write(w, r, problem.Problem{
-			Status: http.StatusServiceUnavailable, Detail: "the maintenance schedule has not been read yet",
-		})
+	isPage := route.contentType == typeHTML
+	if missing && !isPage { // the page says so itself
+		problem.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Detail: "the maintenance schedule has not been read yet"})
 		return
 	}
 	var body []byte
@@ -237,7 +227,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route) {
 	}
 	problem.Guard(header)
 	header.Set("Content-Type", route.contentType)
-	if route.contentType == typeHTML {
+	if isPage {
 		header.Set("Content-Security-Policy", page.Policy("'none'"))
 	}
 	if missing {
@@ -248,11 +238,10 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route) {
 		return
 	}
 	if !h.operators {
-		age := maxAge
-		if route.contentType == typeHTML {
-			age = maxPageAge
+		header.Set("Cache-Control", "public, max-age="+maxAge)
+		if isPage {
+			header.Set("Cache-Control", "public, max-age="+maxPageAge)
 		}
-		header.Set("Cache-Control", "public, max-age="+strconv.Itoa(age))
 		header.Set("ETag", tag)
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
@@ -277,8 +266,7 @@ func (l *rendering) get(of *schedule.Schedule, render func(time.Time) ([]byte, e
 		if err != nil {
 			return nil, "", err
 		}
-		sum := sha256.Sum256(body)
-		l.of, l.at, l.body, l.tag = of, now.Unix(), body, `"`+hex.EncodeToString(sum[:16])+`"`
+		l.of, l.at, l.body, l.tag = of, now.Unix(), body, fmt.Sprintf(`"%.16x"`, sha256.Sum256(body))
 	}
 	return l.body, l.tag, nil
 }
