@@ -23,12 +23,12 @@ import (
 
 // Options of [Handler] and [PublicHandler]. Nil options are the defaults.
 type Options struct {
-	// Authorize says who asks for the operators' status, and returns an error to those who may
-	// not see it. Nil denies everyone. PublicHandler does not ask it.
+	// Authorize admits operators and returns an error to others. Nil denies everyone.
+	// PublicHandler does not use it.
 	Authorize func(*http.Request) (who string, err error)
 
-	// Service is what users call the service, a few words for pages and calendars. Empty
-	// means that they say "maintenance" alone.
+	// Service is what users call the service, on pages and in calendars. Empty means that they
+	// show "maintenance" alone.
 	Service string
 
 	// URL is the http or https URL of the page that users read, for calendars and for
@@ -36,7 +36,7 @@ type Options struct {
 	URL string
 
 	// Components are the parts of the service that users know by name, for programs that
-	// read Statuspage: a window is about those whose scope it meets. Empty means none.
+	// read Statuspage: a window concerns those whose scope it meets. Empty means none.
 	Components []Component
 
 	// Logger gets what could not be written. Nil means slog.Default().
@@ -90,10 +90,9 @@ func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 	return h, nil
 }
 
-// PublicHandler shows users what they may know. It answers GET and HEAD, to any origin,
-// with an ETag; what it answers may be kept for half a minute, the page for five seconds.
-// While there is no schedule it answers 503, because an empty feed would clear the calendars
-// that subscribe.
+// PublicHandler shows users what they may know. It answers GET and HEAD, to any origin, with an
+// ETag. Answers may be kept for half a minute, the page for five seconds. While there is no
+// schedule it answers 503, because an empty feed would clear the calendars that subscribe.
 //
 // The error is that of [Handler].
 func PublicHandler(g *downtime.Guard, opts *Options) (http.Handler, error) {
@@ -115,7 +114,6 @@ const (
 	typeCalendar = "text/calendar; charset=utf-8"
 )
 
-// A handler answers by route. It is complete once it is made.
 type handler struct {
 	guard     *downtime.Guard
 	opts      Options
@@ -247,8 +245,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, nee
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
-// A rendering is what users were answered last. However many of them ask, it is made once a
-// second and schedule.
+// A rendering is the last answer to users, made at most once a second and schedule.
 type rendering struct {
 	mu   sync.Mutex
 	of   *schedule.Schedule
@@ -266,7 +263,8 @@ func (l *rendering) get(of *schedule.Schedule, render func(time.Time) ([]byte, e
 		if err != nil {
 			return nil, "", err
 		}
-		l.of, l.at, l.body, l.tag = of, now.Unix(), body, fmt.Sprintf(`"%.16x"`, sha256.Sum256(body))
+		sum := sha256.Sum256(body)
+		l.of, l.at, l.body, l.tag = of, now.Unix(), body, fmt.Sprintf(`"%x"`, sum[:16])
 	}
 	return l.body, l.tag, nil
 }
