@@ -268,9 +268,9 @@ func (l *Lock) watch() {
 	}
 }
 
-// Close lets the window go: replicas open when it is over for them. It may be called more than
-// once. The error is [ErrLost], wrapped, when the lock was lost before: what was done under it
-// may not have been alone.
+// Close lets the window go: replicas open when it is over for them. It may be called more than once.
+// The error is [ErrLost], wrapped, when the lock was lost before: what was done under it may not
+// have been alone.
 func (l *Lock) Close() error {
 	if l.take(context.Background()) == nil {
 		l.stop(ErrClosed)

@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // A Pattern is a path with wildcards, as net/http has them, and with "**" for any number of
@@ -357,5 +355,11 @@ func decode(s string) string {
 	return string(b)
 }
 
-// clip keeps hostile text out of error messages at length.
-func clip(text string) string { return cleantext.Clip(text, 80) }
+// clip shortens hostile text for error messages.
+func clip(text string) string {
+	const most = 80
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "…"
+}
