@@ -75,11 +75,7 @@ func (m *mask) body(msg *message, c *rules) {
 			return
 		}
 	}
-	if text, ok := m.page(msg.text); ok {
-		msg.body.Kind, msg.text = KindText, text
-		return
-	}
-	msg.body.Kind, msg.text = KindText, m.text(msg.text)
+	msg.body.Kind, msg.text = KindText, m.page(msg.text)
 }
 
 // firstByte is that of a text behind white space.
@@ -164,17 +160,14 @@ const (
 	pageTail = "</code></p>\n"
 )
 
-// page redacts that page, or reports that it is another.
-func (m *mask) page(s string) (string, bool) {
-	rest, ok := strings.CutPrefix(s, pageHead)
-	if !ok {
-		return "", false
+// page redacts that page or another text.
+func (m *mask) page(s string) string {
+	if rest, ok := strings.CutPrefix(s, pageHead); ok {
+		if id, ok := strings.CutSuffix(rest, pageTail); ok {
+			return pageHead + m.text(id) + pageTail
+		}
 	}
-	id, ok := strings.CutSuffix(rest, pageTail)
-	if !ok {
-		return "", false
-	}
-	return pageHead + m.text(id) + pageTail, true
+	return m.text(s)
 }
 
 // plainHeaders are the headers of a body that is no longer compressed.

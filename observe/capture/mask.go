@@ -6,13 +6,12 @@ import (
 	"encoding/hex"
 	"hash"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // A mask makes pseudonyms with one key, and remembers them, for one bundle.
@@ -45,11 +44,6 @@ func (m *mask) hexDigest(purpose, s string, n int) string {
 	return hex.EncodeToString(sum[:n])
 }
 
-// random is a stream that purpose and s determine, with the key.
-func (m *mask) random(purpose, s string) *rand.Rand {
-	return rand.New(rand.NewChaCha8(m.digest(purpose, s)))
-}
-
 // once makes the pseudonym of s, once for a bundle, and sees that it is another.
 func (m *mask) once(purpose, s string, pseudonym func(*rand.Rand) string) string {
 	if m.collect {
@@ -59,7 +53,7 @@ func (m *mask) once(purpose, s string, pseudonym func(*rand.Rand) string) string
 	if p, ok := m.made[at]; ok {
 		return p
 	}
-	r := m.random(purpose, s)
+	r := rand.New(rand.NewChaCha8(m.digest(purpose, s)))
 	p := pseudonym(r)
 	for range 20 { // of one letter, one in 26 is the same
 		if !strings.EqualFold(p, s) {
@@ -96,14 +90,22 @@ func (m *mask) keeps(s string) bool {
 	return m.known[s]
 }
 
-// whole replaces what is one thing although there may be spaces and colons in it.
+var timeLayouts = []string{time.RFC3339Nano, time.DateOnly, time.DateTime, http.TimeFormat}
+
+// whole replaces what is one thing although there may be spaces and colons in it: a time,
+// or a URL with a host.
 func (m *mask) whole(s string) (string, bool) {
-	if layout, ok := timeOf(s); ok {
-		t, _ := time.Parse(layout, s)
-		return m.time(t, layout, s), true
+	if len(s) >= len(time.DateOnly) && len(s) <= 40 {
+		for _, layout := range timeLayouts {
+			if t, err := time.Parse(layout, s); err == nil {
+				return m.time(t, layout, s), true
+			}
+		}
 	}
-	if u, ok := urlOf(s); ok {
-		return m.url(u, "", "", nil), true
+	if len(s) <= 4096 && strings.Contains(s, "://") && !strings.ContainsAny(s, " \t\r\n\"<>") {
+		if u, err := url.Parse(s); err == nil && u.Host != "" {
+			return m.url(u, "", "", nil), true
+		}
 	}
 	return "", false
 }
@@ -134,8 +136,8 @@ func (m *mask) chunk(s string) string {
 		return likeCase(s, m.once("uuid", strings.ToLower(s), func(r *rand.Rand) string {
 			p := []byte(strings.ToLower(s))
 			for i, c := range p {
-				if i != 14 && i != 19 {
-					p[i] = hexLike(c, r)
+				if i != 14 && i != 19 && c != '-' {
+					p[i] = like(rune(c), 6, r)
 				}
 			}
 			return string(p)
@@ -175,21 +177,15 @@ func (m *mask) word(s string) string {
 	}
 	m.hide(lower)
 	return likeCase(s, m.once("word", lower, func(r *rand.Rand) string {
-		hexa := isHex(lower)
-		var p strings.Builder
-		for _, c := range lower {
-			switch {
-			case c < utf8.RuneSelf && isDigit(byte(c)):
-				p.WriteByte(byte('0' + r.IntN(10)))
-			case hexa:
-				p.WriteByte(byte('a' + r.IntN(6)))
-			case unicode.IsDigit(c):
-				p.WriteByte(byte('0' + r.IntN(10)))
-			default:
-				p.WriteByte(byte('a' + r.IntN(26)))
-			}
+		letters := 26
+		if isHex(lower) {
+			letters = 6
 		}
-		return p.String()
+		var p []byte
+		for _, c := range lower {
+			p = append(p, like(c, letters, r))
+		}
+		return string(p)
 	}))
 }
 
@@ -355,25 +351,19 @@ func (m *mask) query(raw string, c *rules) string {
 	pairs := strings.Split(raw, "&")
 	for i, pair := range pairs {
 		name, value, has := strings.Cut(pair, "=")
-		if name = unescape(name); !has {
-			if !c.field(name) {
-				name = m.text(name)
-			}
-			pairs[i] = url.QueryEscape(name)
-			continue
+		name, value = unescape(name), unescape(value)
+		switch {
+		case c.field(name):
+		case has:
+			name, value = m.name(name), m.text(value)
+		default:
+			name = m.text(name)
 		}
-		name, value = m.pair(name, unescape(value), c)
-		pairs[i] = url.QueryEscape(name) + "=" + url.QueryEscape(value)
+		if pairs[i] = url.QueryEscape(name); has {
+			pairs[i] += "=" + url.QueryEscape(value)
+		}
 	}
 	return strings.Join(pairs, "&")
-}
-
-// pair replaces the value of a parameter or cookie unless the rules have its name.
-func (m *mask) pair(name, value string, c *rules) (string, string) {
-	if c.field(name) {
-		return name, value
-	}
-	return m.name(name), m.text(value)
 }
 
 // name is s when it looks like the name of a field, else a pseudonym.

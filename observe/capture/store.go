@@ -105,16 +105,12 @@ func Erase(ctx context.Context, store Store, pseudonym string) (int, error) {
 // escapes are the forms that a text has in a bundle: in JSON, in JSON within JSON,
 // and in URLs.
 func escapes(s string) []string {
-	once := jsonText(s)
-	return []string{s, once, jsonText(once), jsonText(url.QueryEscape(s)), jsonText(url.PathEscape(s))}
-}
-
-func jsonText(s string) string {
-	var out strings.Builder
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s)
-	return strings.TrimSuffix(out.String()[1:], "\"\n")
+	inside := func(s string) string {
+		q := quoted(s)
+		return q[1 : len(q)-1]
+	}
+	once := inside(s)
+	return []string{s, once, inside(once), inside(url.QueryEscape(s)), inside(url.PathEscape(s))}
 }
 
 // containsWhole reports whether one of the forms is in s and not a part of something longer.
