@@ -3,7 +3,6 @@ package capture
 import (
 	"mime"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"regexp"
 	"slices"
@@ -116,8 +115,10 @@ func (m *mask) cookie(pair string, c *rules) string {
 	if c.field(name) {
 		return pair
 	}
-	return cookieSafe(m.name(name)) + "=" + cookieSafe(m.text(value))
+	return noCookie.ReplaceAllString(m.name(name), "_") + "=" + noCookie.ReplaceAllString(m.text(value), "_")
 }
+
+var noCookie = regexp.MustCompile(`[;,\x00-\x1f]`) // what would end a pseudonym's cookie
 
 func (m *mask) wellKnown(value string) string {
 	return eachWord(value, func(word string) string {
@@ -132,7 +133,7 @@ func (m *mask) wellKnown(value string) string {
 func cookies(headers []har.NameValue, name string) []har.Cookie {
 	found := []har.Cookie{}
 	for _, h := range headers {
-		if textproto.CanonicalMIMEHeaderKey(h.Name) != name {
+		if http.CanonicalHeaderKey(h.Name) != name {
 			continue
 		}
 		if name == "Set-Cookie" {

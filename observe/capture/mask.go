@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -267,6 +268,8 @@ func (m *mask) ip(ip netip.Addr) string {
 	})
 }
 
+var noLabel = regexp.MustCompile(`[^a-zA-Z0-9_-]`) // what url.Parse does not take in any place
+
 // host is a name as long in labels, below "example" (RFC 2606); this machine's
 // stays.
 func (m *mask) host(s string) string {
@@ -285,7 +288,7 @@ func (m *mask) host(s string) string {
 		if i > 0 && i == len(labels)-1 {
 			labels[i] = "example"
 		} else {
-			labels[i] = hostLabel(m.words(label))
+			labels[i] = noLabel.ReplaceAllString(m.words(label), "-")
 		}
 	}
 	return strings.Join(labels, ".")

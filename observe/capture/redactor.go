@@ -166,11 +166,11 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	} else {
 		q.URL = "/" + url.PathEscape(m.text(q.URL))
 	}
-	if _, query, ok := strings.Cut(q.URL, "?"); ok {
-		query, _, _ = strings.Cut(query, "#")
-		q.QueryString = queryPairs(query)
-	} else {
-		q.QueryString = nil
+	_, query, _ := strings.Cut(q.URL, "?")
+	query, _, _ = strings.Cut(query, "#")
+	q.QueryString = nil
+	for _, p := range params(query) {
+		q.QueryString = append(q.QueryString, har.NameValue{Name: p.Name, Value: p.Value})
 	}
 	if !slices.Contains(methods, q.Method) {
 		q.Method = m.words(q.Method)
@@ -201,7 +201,10 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	a.Headers = m.headers(got.plainHeaders(), c)
 	a.Cookies = cookies(a.Headers, "Set-Cookie")
 	a.Content = har.Content{Size: a.Content.Size, MimeType: m.wellKnown(safe(a.Content.MimeType)), Text: got.text}
-	a.RedirectURL = redirect(a.Headers)
+	a.RedirectURL = headerOf(a.Headers, "Location")
+	if _, err := url.Parse(a.RedirectURL); err != nil {
+		a.RedirectURL = ""
+	}
 	m.own = false
 	x.RequestBody, x.ResponseBody = sent.body, got.body
 }

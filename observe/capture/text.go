@@ -9,16 +9,6 @@ import (
 	"unicode/utf8"
 )
 
-// hostLabel leaves of a label what url.Parse takes in any place.
-func hostLabel(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < utf8.RuneSelf && (isAlnum(byte(r)) || r == '-' || r == '_') {
-			return r
-		}
-		return '-'
-	}, s)
-}
-
 // eachChunk calls fn for what stands between delimiters, without the full stop and
 // the like that end a sentence.
 func eachChunk(s string, fn func(string) string) string {
@@ -144,14 +134,4 @@ func unescape(s string) string {
 		return t
 	}
 	return s
-}
-
-// cookieSafe keeps a pseudonym from ending its cookie.
-func cookieSafe(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == ';' || r == ',' || r < ' ' {
-			return '_'
-		}
-		return r
-	}, s)
 }
