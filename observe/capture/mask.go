@@ -15,18 +15,17 @@ import (
 	"time"
 )
 
-// A mask makes pseudonyms with one key, and remembers them, for one bundle.
+// A mask makes pseudonyms with one key, for one bundle.
 type mask struct {
 	mac     hash.Hash
-	known   map[string]bool   // is taken for a pseudonym already, or is no secret
-	made    map[string]string // of words and the like, by what they stand for
-	hid     map[string]bool   // words of others that were hidden, in lower case
-	own     bool              // what is hidden now the service itself has written
-	collect bool              // nothing is replaced: what would be becomes known
+	known   map[string]bool // is taken for a pseudonym already, or is no secret
+	hid     map[string]bool // words of others that were hidden, in lower case
+	own     bool            // what is hidden now the service itself has written
+	collect bool            // nothing is replaced: what would be becomes known
 }
 
 func newMask(key []byte) *mask {
-	return &mask{mac: hmac.New(sha256.New, key), known: map[string]bool{}, made: map[string]string{}, hid: map[string]bool{}}
+	return &mask{mac: hmac.New(sha256.New, key), known: map[string]bool{}, hid: map[string]bool{}}
 }
 
 // digest is keyed, so that who does not have the key cannot try what gives it.
@@ -45,14 +44,10 @@ func (m *mask) hexDigest(purpose, s string, n int) string {
 	return hex.EncodeToString(sum[:n])
 }
 
-// once makes the pseudonym of s, once for a bundle, and sees that it is another.
-func (m *mask) once(purpose, s string, pseudonym func(*rand.Rand) string) string {
+// other makes the pseudonym of s, and sees that it is another text.
+func (m *mask) other(purpose, s string, pseudonym func(*rand.Rand) string) string {
 	if m.collect {
 		return s
-	}
-	at := purpose + "\x00" + s
-	if p, ok := m.made[at]; ok {
-		return p
 	}
 	r := rand.New(rand.NewChaCha8(m.digest(purpose, s)))
 	p := pseudonym(r)
@@ -62,7 +57,6 @@ func (m *mask) once(purpose, s string, pseudonym func(*rand.Rand) string) string
 		}
 		p = pseudonym(r)
 	}
-	m.made[at] = p
 	return p
 }
 
@@ -113,7 +107,7 @@ func (m *mask) whole(s string) (string, bool) {
 
 // time is another time, between 1970 and 2019, written in the same way.
 func (m *mask) time(t time.Time, layout, s string) string {
-	return m.once("time", s, func(r *rand.Rand) string {
+	return m.other("time", s, func(r *rand.Rand) string {
 		nanos := 0
 		if i := strings.IndexByte(s, '.'); i >= 0 && t.Nanosecond() != 0 {
 			nanos = r.IntN(1e9)
@@ -134,7 +128,7 @@ func (m *mask) chunk(s string) string {
 	switch {
 	case isUUID(s):
 		// The version and the variant are what makes it one.
-		return likeCase(s, m.once("uuid", strings.ToLower(s), func(r *rand.Rand) string {
+		return likeCase(s, m.other("uuid", strings.ToLower(s), func(r *rand.Rand) string {
 			p := []byte(strings.ToLower(s))
 			for i, c := range p {
 				if i != 14 && i != 19 && c != '-' {
@@ -177,7 +171,7 @@ func (m *mask) word(s string) string {
 		return m.digits(s)
 	}
 	m.hide(lower)
-	return likeCase(s, m.once("word", lower, func(r *rand.Rand) string {
+	return likeCase(s, m.other("word", lower, func(r *rand.Rand) string {
 		letters := 26
 		if isHex(lower) {
 			letters = 6
@@ -206,7 +200,7 @@ func (m *mask) digits(s string) string {
 		return s
 	}
 	m.hide(s)
-	return m.once("digits", s, func(r *rand.Rand) string {
+	return m.other("digits", s, func(r *rand.Rand) string {
 		p := []byte(s)
 		card := len(s) >= 13 && len(s) <= 19 && luhn(s) == 0
 		for i := range p {
@@ -256,7 +250,7 @@ func (m *mask) ip(ip netip.Addr) string {
 	}
 	ip = ip.WithZone("").Unmap()
 	m.hide(ip.String())
-	return m.once("ip", ip.String(), func(r *rand.Rand) string {
+	return m.other("ip", ip.String(), func(r *rand.Rand) string {
 		if ip.Is4() {
 			return netip.AddrFrom4([4]byte{10, byte(r.IntN(256)), byte(r.IntN(256)), byte(1 + r.IntN(254))}).String()
 		}
