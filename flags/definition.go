@@ -23,11 +23,11 @@ type definition struct {
 	key, node *document.Node
 }
 
-// compile makes the flag, or says all that is wrong with it.
-func (d *definition) compile() (*flag, Faults) {
+// compile makes the flag, or says all that is wrong with it, and which fields mean nothing.
+func (d *definition) compile() (f *flag, faults, unknown Faults) {
 	r := document.NewReader(d.doc.name)
 	m := r.Value(d.node).About(d.key.Text).Map()
-	f := &flag{key: d.key.Text, keyValue: d.key.Text}
+	f = &flag{key: d.key.Text, keyValue: d.key.Text}
 	f.disabled = document.Enum(m.Field("state"), stateEnabled, stateDisabled) == stateDisabled
 	f.variants, f.few = readVariants(m.Need("variants"))
 	f.standard = readDefault(m.Field("defaultVariant"), f)
@@ -35,6 +35,7 @@ func (d *definition) compile() (*flag, Faults) {
 	m.Field("$schema")
 
 	targeting := m.Field("targeting").Node()
+	m.Done()
 	print := append(append(d.rules.print[:0], f.key...), byte(d.rules.bucketing))
 	print = d.doc.metadata.AppendJSON(print)
 	for _, field := range []string{"state", "variants", "defaultVariant", "metadata"} {
@@ -44,25 +45,11 @@ func (d *definition) compile() (*flag, Faults) {
 	f.rule, f.fingerprint = rule, sha256.Sum256(print)
 	d.rules.print = print
 
-	faults := faultsOf(d.doc.name, r.Faults())
+	faults, unknown = faultsOf(d.doc.name, r.Faults())
 	if broken != nil {
 		faults = append(faults, &Fault{File: broken.file, Line: broken.at.Line, Column: broken.at.Column, Flag: f.key, Field: "targeting", Err: broken.err})
 	}
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return f, nil
-}
-
-// unknownFields are the fields of a definition that mean nothing.
-func unknownFields(file string, key, node *document.Node) Faults {
-	r := document.NewReader(file)
-	m := r.Value(node).About(key.Text).Map()
-	for _, name := range []string{"state", "variants", "defaultVariant", "targeting", "metadata", "$schema"} {
-		m.Field(name)
-	}
-	m.Done()
-	return faultsOf(file, r.Faults()).warnings()
+	return f, faults, unknown
 }
 
 // readVariants reads the variants of a flag; few are the same, where there are few.
@@ -119,4 +106,45 @@ func overlay(set, own *document.Node) openfeature.FlagMetadata {
 		}
 	}
 	return m
+}
+
+// definitions are a document, read but not compiled.
+type definitions struct {
+	name        string
+	text        []byte
+	flags       *document.Node // a map
+	evaluators  *document.Node // a map or nil
+	metadata    *document.Node // a map or nil
+	allowShrink bool
+	unknown     Faults // fields that mean nothing
+}
+
+// readDefinitions reads a document. The error is [Faults] and refuses it.
+func readDefinitions(name string, data []byte) (*definitions, error) {
+	r := document.NewReader(name)
+	m := r.Parse(data).Map()
+	doc := &definitions{
+		name:        name,
+		text:        data,
+		flags:       mapNode(m.Need("flags")),
+		evaluators:  mapNode(m.Field("$evaluators")),
+		metadata:    mapNode(m.Field("metadata")),
+		allowShrink: m.Field("allowShrink").Bool(),
+	}
+	m.Field("$schema")
+	m.Done()
+	faults, unknown := faultsOf(name, r.Faults())
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	doc.unknown = unknown
+	return doc, nil
+}
+
+// mapNode is the node of a map; anything else that is there is a fault.
+func mapNode(v document.Value) *document.Node {
+	if v.Map().Present() {
+		return v.Node()
+	}
+	return nil
 }

@@ -96,7 +96,8 @@ func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *fla
 	var all Faults
 	for i, key := range doc.flags.Keys {
 		d := definition{doc: doc, rules: rules, key: key, node: doc.flags.Items[i]}
-		f, faults := d.compile()
+		f, faults, unknown := d.compile()
+		set.unknown = append(set.unknown, unknown...)
 		if len(faults) > 0 {
 			all = append(all, faults...)
 			if before := prev.flag(key.Text); before != nil && before.fault == nil {

@@ -11,18 +11,12 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// operators and predicates are flagd's own
-// (https://flagd.dev/reference/custom-operations), the former for each way of
-// bucketing. What they cannot work on gives null, so that the rule falls through to its
-// default.
-var operators = map[Bucketing]map[string]jsonlogic.Operator{
-	BucketingV2: {"fractional": fractionalV2},
-	BucketingV3: {"fractional": fractionalV3},
-}
-
+// predicates, and fractional, are flagd's own
+// (https://flagd.dev/reference/custom-operations). What they cannot work on gives null, so
+// that the rule falls through to its default.
 var predicates = map[string]jsonlogic.Predicate{
-	"starts_with": startsWith,
-	"ends_with":   endsWith,
+	"starts_with": affix(strings.HasPrefix),
+	"ends_with":   affix(strings.HasSuffix),
 	"sem_ver":     semVer,
 }
 
@@ -74,7 +68,7 @@ type ruleFault struct {
 func newRulebook(bucketing Bucketing) *rulebook {
 	return &rulebook{
 		bucketing:  bucketing,
-		opts:       &jsonlogic.Options{Operators: operators[bucketing], Predicates: predicates},
+		opts:       &jsonlogic.Options{Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates},
 		evaluators: map[string]*evaluator{},
 		room:       maxReferred,
 	}

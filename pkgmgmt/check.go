@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/semver"
 )
 
 func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
@@ -31,8 +30,9 @@ func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
 	return v, true
 }
 
-// check judges a module by what build information says of it.
-func (rs *rules) check(dep *debug.Module, violations []Violation) []Violation {
+// check judges a module by what build information says of it. st is what a module source
+// knows, for the fixes; the zero Status where none was asked.
+func (rs *rules) check(dep *debug.Module, st Status, now time.Time, violations []Violation) []Violation {
 	path, version := dep.Path, dep.Version
 	found := func(rule Rule, reason, fix string) {
 		violations = append(violations, Violation{Module: path, Version: version, Rule: rule, Reason: reason, Fix: fix})
@@ -40,7 +40,16 @@ func (rs *rules) check(dep *debug.Module, violations []Violation) []Violation {
 	if r := dep.Replace; r != nil {
 		version = r.Version
 		if rs.forbidReplace {
-			found(RuleReplace, "is replaced by "+replacement(r), "remove the replace directive of "+path+" from go.mod")
+			fix := unreplace(dep)
+			for rl := range rs.about(path) {
+				if !rl.required || r.Path != path {
+					continue
+				}
+				if ok, _ := rl.require.allows(r.Version); !ok {
+					fix = "remove the replace directive of " + path + " from go.mod, and require a version that satisfies " + rl.require.text
+				}
+			}
+			found(RuleReplace, "is replaced by "+replacement(r), fix)
 		}
 		if r.Path != path {
 			violations = rs.replaced(dep, violations)
@@ -67,7 +76,7 @@ func (rs *rules) check(dep *debug.Module, violations []Violation) []Violation {
 			continue
 		}
 		if ok, why := rl.require.allows(version); !ok {
-			found(RuleRequire, because(why, rl.reason), fmt.Sprintf("go get %s@latest, or another version that satisfies %s", path, rl.require.text))
+			found(RuleRequire, because(why, rl.reason), raise(dep, rs.upgrade(dep, st, now), "that satisfies "+rl.require.text))
 		}
 	}
 	return violations
@@ -99,22 +108,15 @@ func replacement(r *debug.Module) string {
 	return r.Path + " " + r.Version
 }
 
-func because(why, reason string) string {
-	if reason == "" {
-		return why
-	}
-	return why + " (" + reason + ")"
-}
-
 // checkWith also judges it by what a module source knows.
 func (rs *rules) checkWith(dep *debug.Module, answers map[module.Version]answer, now time.Time, violations []Violation) []Violation {
 	before := len(violations)
-	violations = rs.check(dep, violations)
 	m := built(dep)
+	a, asked := answers[m]
+	violations = rs.check(dep, a.Status, now, violations)
 	found := func(rule Rule, reason, fix string) {
 		violations = append(violations, Violation{Module: m.Path, Version: m.Version, Rule: rule, Reason: reason, Fix: fix})
 	}
-	a, asked := answers[m]
 	switch {
 	case !asked && slices.ContainsFunc(violations[before:], func(v Violation) bool { return v.Rule == RuleReplace }):
 		return violations
@@ -136,10 +138,7 @@ func (rs *rules) checkWith(dep *debug.Module, answers map[module.Version]answer,
 	case a.Status == (Status{}):
 		return violations
 	}
-	update := "go get " + m.Path + "@latest"
-	if a.Latest != "" {
-		update = "go get " + m.Path + "@" + shown(a.Latest)
-	}
+	update := raise(dep, rs.upgrade(dep, a.Status, now), "above "+shown(m.Version)+" that the policy allows, once there is one")
 	if sum := sumOf(dep); sum != "" && a.Sum != "" && sum != a.Sum {
 		found(RuleSum, "is built from "+shown(sum)+", and the registry has "+shown(a.Sum), "find out which one is true before anything else; then build again with an empty module cache")
 	}
@@ -156,7 +155,7 @@ func (rs *rules) checkWith(dep *debug.Module, answers map[module.Version]answer,
 		}
 		if old := now.Sub(a.Time); rl.minAge.d > old {
 			found(RuleAge, because(fmt.Sprintf("%s, and must be at least %s old", oldness(old), rl.minAge.text), rl.reason),
-				"use an older version, or wait until "+a.Time.Add(rl.minAge.d).UTC().Format(time.DateTime)+" UTC")
+				"wait until "+a.Time.Add(rl.minAge.d).UTC().Format(time.DateTime)+" UTC")
 		}
 		if rl.maxBehind.d > 0 && a.LatestTime.IsZero() && behind(m.Version, a.Latest) {
 			found(RuleUnverifiable, because("is behind "+shown(a.Latest)+", of an age that the registry does not tell", rl.reason), "ask a registry that tells times")
@@ -183,11 +182,6 @@ func sumOf(dep *debug.Module) string {
 		return dep.Replace.Sum
 	}
 	return dep.Sum
-}
-
-// behind tells whether there is a later version than the one that runs.
-func behind(version, latest string) bool {
-	return semver.IsValid(version) && semver.IsValid(latest) && semver.Compare(version, latest) < 0
 }
 
 func oldness(d time.Duration) string {

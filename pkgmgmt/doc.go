@@ -49,6 +49,8 @@
 // itself. Of several rules for one module, all must hold. Where allow is given,
 // modules that it does not name are violations.
 //
+// The names stdlib and go are about Go itself: the release that the program was built with.
+//
 // Constraints are written as people write them
 // (https://pkg.go.dev/github.com/Masterminds/semver/v3#hdr-Basic_Comparisons):
 // ">=1.4, !=1.6.0", "^1.4", "1.x || >=2.2". Versions are Go's. A prerelease or

@@ -46,7 +46,7 @@ allow: [golang.org/x/..., github.com/pkg/errors]
 	//     to fix: remove the dependency on github.com/pkg/errors; use the standard library's errors in its place
 	// golang.org/x/crypto v0.30.0
 	//     does not satisfy >=0.31 (CVE-2024-45337)
-	//     to fix: go get golang.org/x/crypto@latest, or another version that satisfies >=0.31
+	//     to fix: require a version of golang.org/x/crypto that satisfies >=0.31
 }
 
 // All faults of a policy are told at once, with their places.
@@ -94,5 +94,5 @@ func ExampleOpenPolicy() {
 		fmt.Println(v)
 	}
 	// Output:
-	// golang.org/x/crypto v0.30.0: does not satisfy >=0.31 (CVE-2024-45337); to fix: go get golang.org/x/crypto@latest, or another version that satisfies >=0.31
+	// golang.org/x/crypto v0.30.0: does not satisfy >=0.31 (CVE-2024-45337); to fix: require a version of golang.org/x/crypto that satisfies >=0.31
 }

@@ -132,6 +132,15 @@ func (f *Fleet) Collect(ctx context.Context) *FleetReport {
 		for _, dep := range builds[i].Deps {
 			report.Rows = append(report.Rows, f.row(row, dep, answers, report.Time))
 		}
+		for _, v := range f.opts.Policy.rules().checkGo(builds[i], nil) {
+			if !f.reports(v.Module) {
+				continue
+			}
+			row := row
+			row.Module, row.Version = v.Module, v.Version
+			row.find(FleetVerdictOutside, shown(v.Reason), shown(v.Fix))
+			report.Rows = append(report.Rows, row)
+		}
 	}
 	skew(report.Rows)
 	for i := range report.Rows {
@@ -151,15 +160,16 @@ func (f *Fleet) shared(bi *debug.BuildInfo) *debug.BuildInfo {
 		if dep == nil {
 			continue
 		}
-		in := f.opts.Modules == nil
-		for _, pat := range f.only {
-			in = in || pat.matches(dep.Path)
-		}
-		if in {
+		if f.reports(dep.Path) {
 			part.Deps = append(part.Deps, dep)
 		}
 	}
 	return &part
+}
+
+// reports tells whether a module is one to report on.
+func (f *Fleet) reports(path string) bool {
+	return f.opts.Modules == nil || slices.ContainsFunc(f.only, func(p pattern) bool { return p.matches(path) })
 }
 
 // row judges one module by itself.
@@ -172,7 +182,7 @@ func (f *Fleet) row(row FleetRow, dep *debug.Module, answers map[module.Version]
 	a := answers[m]
 	var violations []Violation
 	if f.opts.Registry == nil {
-		violations = f.opts.Policy.rules().check(dep, nil)
+		violations = f.opts.Policy.rules().check(dep, Status{}, now, nil)
 	} else {
 		violations = f.opts.Policy.rules().checkWith(dep, answers, now, nil)
 	}
@@ -186,9 +196,9 @@ func (f *Fleet) row(row FleetRow, dep *debug.Module, answers map[module.Version]
 		}
 		row.find(verdict, shown(v.Reason), shown(v.Fix))
 	}
-	row.Latest = shown(a.Latest)
+	row.dep, row.Latest = dep, shown(a.Latest)
 	if behind(m.Version, a.Latest) {
-		row.find(FleetVerdictBehind, "is behind "+row.Latest, "go get "+shown(m.Path)+"@"+row.Latest)
+		row.find(FleetVerdictBehind, "is behind "+row.Latest, raise(dep, f.opts.Policy.rules().upgrade(dep, a.Status, now), "above "+row.Version+" that the policy allows"))
 	}
 	return row
 }

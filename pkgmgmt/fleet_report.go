@@ -3,11 +3,13 @@ package pkgmgmt
 import (
 	"cmp"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 )
 
@@ -51,6 +53,7 @@ type FleetRow struct {
 	Findings []FleetFinding `json:"findings,omitempty"`
 
 	sum string
+	dep *debug.Module // Nil for a row about no module, or about Go
 }
 
 // A FleetFinding is one thing to be said of a row.
@@ -94,12 +97,13 @@ func (row *FleetRow) settle() {
 }
 
 // skew marks the modules that an environment has in several versions, but for those that
-// have the latest of them.
+// have the latest release of them. What is no release, a pseudo-version or a prerelease, is
+// compared with the releases, and never makes them skewed.
 func skew(rows []FleetRow) {
 	type place struct{ module, environment string }
 	groups := map[place][]*FleetRow{}
 	for i := range rows {
-		if row := &rows[i]; row.Module != "" {
+		if row := &rows[i]; row.dep != nil {
 			groups[place{row.Module, row.Environment}] = append(groups[place{row.Module, row.Environment}], row)
 		}
 	}
@@ -111,10 +115,10 @@ func skew(rows []FleetRow) {
 				continue
 			}
 			if row.Replacement != "" {
-				if latest := forks[row.Replacement]; latest == nil || semver.Compare(row.Version, latest.Version) > 0 {
+				if forks[row.Replacement].below(row) {
 					forks[row.Replacement] = row
 				}
-			} else if top == nil || semver.Compare(row.Version, top.Version) > 0 {
+			} else if top.below(row) {
 				top = row
 			}
 		}
@@ -125,22 +129,61 @@ func skew(rows []FleetRow) {
 			switch {
 			case other != nil:
 				row.find(FleetVerdictSkewed, "has another content than the same version in "+other.Service, "find out which one is true before anything else; then build again with an empty module cache")
-			case top == nil && fork != nil && semver.Compare(row.Version, fork.Version) < 0:
-				row.find(FleetVerdictSkewed, fmt.Sprintf("is behind %s %s, which %s has", fork.Replacement, fork.Version, fork.Service), "let the replace directive of "+row.Module+" in go.mod name "+fork.Version)
+			case top == nil && fork != nil && fork != row && fork.Version != row.Version:
+				row.find(FleetVerdictSkewed, row.other(fork, fork.Replacement+" "+fork.Version), row.follow(fork))
 			case top == nil && row.Replacement != group[0].Replacement:
-				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, group[0].Service, group[0].Replacement), "remove the replace directive of "+row.Module+" from go.mod")
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, group[0].Service, group[0].Replacement), unreplace(row.dep))
 			case top == nil || row == top || row.Version == top.Version && row.Replacement == "":
 			case row.Replacement != "" && modfile.IsDirectoryPath(row.Replacement):
-				row.find(FleetVerdictSkewed, fmt.Sprintf("is a folder, while %s has %s", top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is a folder, while %s has %s", top.Service, top.Version), unreplace(row.dep))
 			case row.Replacement != "":
-				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, top.Service, top.Version), "remove the replace directive of "+row.Module+" from go.mod")
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, top.Service, top.Version), unreplace(row.dep))
 			case !semver.IsValid(row.Version):
-				row.find(FleetVerdictSkewed, fmt.Sprintf("is no version, while %s has %s", top.Service, top.Version), "go get "+row.Module+"@"+top.Version)
-			case semver.Compare(row.Version, top.Version) < 0:
-				row.find(FleetVerdictSkewed, fmt.Sprintf("is behind %s, which %s has", top.Version, top.Service), "go get "+row.Module+"@"+top.Version)
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is no version, while %s has %s", top.Service, top.Version), row.follow(top))
+			default:
+				row.find(FleetVerdictSkewed, row.other(top, top.Version), row.follow(top))
 			}
 		}
 	}
+}
+
+// below reports whether another row is the better one to compare with: a release before what
+// is none, and the higher version.
+func (row *FleetRow) below(other *FleetRow) bool {
+	if row == nil {
+		return true
+	}
+	if is, better := semver.Prerelease(row.Version) == "", semver.Prerelease(other.Version) == ""; is != better {
+		return better
+	}
+	return semver.Compare(row.Version, other.Version) < 0
+}
+
+// other says how a row differs from the one that it is compared with, of that version.
+func (row *FleetRow) other(top *FleetRow, version string) string {
+	if semver.Compare(row.Version, top.Version) < 0 {
+		return fmt.Sprintf("is behind %s, which %s has", version, top.Service)
+	}
+	kind := "prerelease"
+	if module.IsPseudoVersion(row.Version) {
+		kind = "pseudo-version"
+	}
+	return fmt.Sprintf("is a %s, while %s has %s", kind, top.Service, version)
+}
+
+// follow says how a row can have the version of another one, if that is above its own and
+// the policy allows it.
+func (row *FleetRow) follow(top *FleetRow) string {
+	outside := slices.ContainsFunc(top.Findings, func(f FleetFinding) bool {
+		return f.Verdict == FleetVerdictOutside || f.Verdict == FleetVerdictRetracted
+	})
+	switch {
+	case outside:
+		return "let all services have one version that the policy allows"
+	case semver.IsValid(row.Version) && semver.Compare(row.Version, top.Version) > 0:
+		return "let all services have one release, " + top.Version + " or a later one"
+	}
+	return raise(row.dep, top.Version, "")
 }
 
 // contents are, for each version in a group, the first row and the first that was built

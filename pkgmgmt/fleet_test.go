@@ -377,7 +377,7 @@ func TestFleetOfProcesses(t *testing.T) {
 		"corp.example/greet  v1.0.0   shop (devel)  production   outside policy",
 		"",
 		"blind in production: shows too little; to fix: make it answer with all of its build information",
-		"corp.example/greet v1.0.0: does not satisfy >=1.1; to fix: go get corp.example/greet@latest, or another version that satisfies >=1.1 (shop in disk, shop in production)",
+		"corp.example/greet v1.0.0: does not satisfy >=1.1; to fix: go get corp.example/greet@v1.2.0 (shop in disk, shop in production)",
 		"corp.example/greet v1.0.0: is retracted: greets nobody; to fix: go get corp.example/greet@v1.2.0 (shop in disk, shop in production)",
 		"corp.example/greet v1.0.0: is behind v1.2.0; to fix: go get corp.example/greet@v1.2.0 (shop in disk, shop in production)",
 		"corp.example/greet v1.1.0: is behind v1.2.0; to fix: go get corp.example/greet@v1.2.0 (cart in production)",

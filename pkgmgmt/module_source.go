@@ -109,3 +109,8 @@ func built(dep *debug.Module) module.Version {
 	}
 	return module.Version{Path: dep.Path, Version: dep.Version}
 }
+
+// behind tells whether there is a later version than the one that runs.
+func behind(version, latest string) bool {
+	return semver.IsValid(version) && semver.IsValid(latest) && semver.Compare(version, latest) < 0
+}

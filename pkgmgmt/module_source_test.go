@@ -37,7 +37,7 @@ func TestCheckWith(t *testing.T) {
 		{name: "not in charge", policy: `rules: [{module: ..., minAge: 1d}]`, module: "a.example/x v1.0.0"},
 		{
 			name: "what build information tells is checked, too", policy: `rules: [{module: a.example/x, require: ">=2"}]`, module: "a.example/x v1.0.0",
-			want: []string{"a.example/x v1.0.0: does not satisfy >=2; to fix: go get a.example/x@latest, or another version that satisfies >=2"},
+			want: []string{"a.example/x v1.0.0: does not satisfy >=2; to fix: require a version of a.example/x that satisfies >=2"},
 		},
 		{
 			name: "retracted", policy: `{}`, module: "a.example/x v1.0.0", status: pkgmgmt.Status{Retracted: "loses data\n\x1b[31m", Latest: "v1.0.1"},
@@ -53,11 +53,11 @@ func TestCheckWith(t *testing.T) {
 		},
 		{
 			name: "too new", policy: `rules: [{module: a.example/x, minAge: 7d, reason: others find the bad ones}]`, module: "a.example/x v1.0.0", status: pkgmgmt.Status{Time: day(-2)},
-			want: []string{"a.example/x v1.0.0: is 3 days old, and must be at least 7d old (others find the bad ones); to fix: use an older version, or wait until 2000-01-05 00:00:00 UTC"},
+			want: []string{"a.example/x v1.0.0: is 3 days old, and must be at least 7d old (others find the bad ones); to fix: wait until 2000-01-05 00:00:00 UTC"},
 		},
 		{
 			name: "from the future", policy: `rules: [{module: a.example/x, minAge: 36h}]`, module: "a.example/x v1.0.0", status: pkgmgmt.Status{Time: day(2)},
-			want: []string{"a.example/x v1.0.0: has a date in the future, and must be at least 36h old; to fix: use an older version, or wait until 2000-01-03 12:00:00 UTC"},
+			want: []string{"a.example/x v1.0.0: has a date in the future, and must be at least 36h old; to fix: wait until 2000-01-03 12:00:00 UTC"},
 		},
 		{
 			name: "old enough", policy: `rules: [{module: a.example/x, minAge: 36h}]`, module: "a.example/x v1.0.0", status: pkgmgmt.Status{Time: day(-1)},
@@ -93,7 +93,7 @@ func TestCheckWith(t *testing.T) {
 		{
 			name: "the replacement is what runs", policy: `rules: [{module: a.example/x, maxBehind: 1d}]`, module: "a.example/x v1.0.0 => b.example/y v2.0.0",
 			status: pkgmgmt.Status{Time: day(-100), Latest: "v2.1.0", LatestTime: day(-60)},
-			want:   []string{"b.example/y v2.0.0: is 40 days older than v2.1.0, and may be 1d; to fix: go get b.example/y@v2.1.0"},
+			want:   []string{"b.example/y v2.0.0: is 40 days older than v2.1.0, and may be 1d; to fix: let the replace directive of a.example/x in go.mod name b.example/y v2.1.0"},
 		},
 		{
 			name: "a folder", policy: `{}`, module: "a.example/x v1.0.0 => ./x",

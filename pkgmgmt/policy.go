@@ -168,9 +168,10 @@ func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
 	var violations []Violation
 	for _, dep := range bi.Deps {
 		if dep != nil {
-			violations = rs.check(dep, violations)
+			violations = rs.check(dep, Status{}, time.Time{}, violations)
 		}
 	}
+	violations = rs.checkGo(bi, violations)
 	if rs.ages {
 		violations = append(violations, Violation{
 			Rule:   RuleUnverifiable,
@@ -202,5 +203,12 @@ func (pol *Policy) CheckWith(ctx context.Context, bi *debug.BuildInfo, src Modul
 			violations = rs.checkWith(dep, answers, now, violations)
 		}
 	}
-	return violations
+	return rs.checkGo(bi, violations)
+}
+
+// Unmatched returns the rules, and the entries of allow, that match no module of any of
+// these programs: what they are about is gone, or misspelled. Each is a warning with its
+// place in the document. Programs without build information match nothing.
+func (pol *Policy) Unmatched(builds ...*debug.BuildInfo) Faults {
+	return pol.rules().unmatched(builds)
 }

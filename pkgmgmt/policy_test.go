@@ -63,8 +63,8 @@ func TestCheck(t *testing.T) {
 			"require", `rules: [{module: a.example/x, require: ">=1.4, !=1.6.0", reason: CVE-1}]`,
 			[]string{"a.example/x v1.3.9", "a.example/x v1.6.0", "a.example/x v1.4.0", "a.example/x/v2 v2.0.0", "a.example/y v0.1.0"},
 			[]string{
-				"a.example/x v1.3.9: does not satisfy >=1.4, !=1.6.0 (CVE-1); to fix: go get a.example/x@latest, or another version that satisfies >=1.4, !=1.6.0",
-				"a.example/x v1.6.0: does not satisfy >=1.4, !=1.6.0 (CVE-1); to fix: go get a.example/x@latest, or another version that satisfies >=1.4, !=1.6.0",
+				"a.example/x v1.3.9: does not satisfy >=1.4, !=1.6.0 (CVE-1); to fix: require a version of a.example/x that satisfies >=1.4, !=1.6.0",
+				"a.example/x v1.6.0: does not satisfy >=1.4, !=1.6.0 (CVE-1); to fix: require a version of a.example/x that satisfies >=1.4, !=1.6.0",
 			},
 		},
 		{
@@ -91,13 +91,13 @@ func TestCheck(t *testing.T) {
 			[]string{"a.example/x v1.0.0 => ../x ", "a.example/y v1.0.0 => a.example/y v1.1.0"},
 			[]string{
 				"a.example/x: is replaced by the folder ../x; to fix: remove the replace directive of a.example/x from go.mod",
-				"a.example/y v1.1.0: is replaced by a.example/y v1.1.0; to fix: remove the replace directive of a.example/y from go.mod",
+				"a.example/y v1.1.0: is replaced by a.example/y v1.1.0; to fix: remove the replace directive of a.example/y from go.mod, and require v1.1.0",
 			},
 		},
 		{
 			"a replaced version is the one that runs", `rules: [{module: a.example/x, require: ">=1.4"}]`,
 			[]string{"a.example/x v1.0.0 => a.example/x v1.4.0", "a.example/x v1.5.0 => a.example/x v1.3.0"},
-			[]string{"a.example/x v1.3.0: does not satisfy >=1.4; to fix: go get a.example/x@latest, or another version that satisfies >=1.4"},
+			[]string{"a.example/x v1.3.0: does not satisfy >=1.4; to fix: let the replace directive of a.example/x in go.mod name a version of a.example/x that satisfies >=1.4"},
 		},
 		{
 			"a fork cannot be judged", `{rules: [{module: a.example/x, require: ">=1.4"}, {module: evil.example/..., deny: not ours}], allow: [a.example/...]}`,
@@ -112,8 +112,8 @@ func TestCheck(t *testing.T) {
 			"all rules hold", `rules: [{module: a.example/x, require: ">=1.4"}, {module: a.example/..., require: "<2"}]`,
 			[]string{"a.example/x v1.3.0", "a.example/x v2.0.0+incompatible"},
 			[]string{
-				"a.example/x v1.3.0: does not satisfy >=1.4; to fix: go get a.example/x@latest, or another version that satisfies >=1.4",
-				"a.example/x v2.0.0+incompatible: does not satisfy <2; to fix: go get a.example/x@latest, or another version that satisfies <2",
+				"a.example/x v1.3.0: does not satisfy >=1.4; to fix: require a version of a.example/x that satisfies >=1.4",
+				"a.example/x v2.0.0+incompatible: does not satisfy <2; to fix: require a version of a.example/x that satisfies <2",
 			},
 		},
 	} {
@@ -234,7 +234,7 @@ func TestRealBinary(t *testing.T) {
 
 	pol := parse(t, `{rules: [{module: github.com/Masterminds/semver/..., require: ">=3.6"}], forbidReplace: true}`)
 	require.Equal(t, []string{
-		"github.com/Masterminds/semver/v3 v3.5.0: does not satisfy >=3.6; to fix: go get github.com/Masterminds/semver/v3@latest, or another version that satisfies >=3.6",
+		"github.com/Masterminds/semver/v3 v3.5.0: does not satisfy >=3.6; to fix: require a version of github.com/Masterminds/semver/v3 that satisfies >=3.6",
 		"lib.example/lib (devel): is replaced by the folder ./lib; to fix: remove the replace directive of lib.example/lib from go.mod",
 	}, texts(pol.Check(bi)))
 	require.Empty(t, parse(t, `{rules: [{module: github.com/Masterminds/semver/..., require: ">=3.5"}]}`).Check(bi))

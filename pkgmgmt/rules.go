@@ -1,7 +1,10 @@
 package pkgmgmt
 
 import (
+	"errors"
 	"iter"
+	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
@@ -10,6 +13,7 @@ import (
 // rules are what a policy document says. They do not change.
 type rules struct {
 	revision      string
+	places        []place            // of all rules and entries of allow, in order
 	exact         map[string][]*rule // by the module path of rules whose pattern is one
 	patterns      []*rule
 	allow         []pattern
@@ -32,6 +36,16 @@ type rule struct {
 	accept      []Rule
 }
 
+// A place is where a pattern stands.
+type place struct {
+	module pattern
+	fault  Fault // to be returned where it matches nothing
+}
+
+// toolchainNames are the names under which a policy can have a rule about Go itself: as in
+// databases of vulnerabilities, and as in go.mod.
+var toolchainNames = []string{"stdlib", "go"}
+
 // An age is a span of time, as people write it.
 type age struct {
 	text string
@@ -49,6 +63,9 @@ func parseRules(name string, data []byte) (*rules, error) {
 	r := document.NewReader(name)
 	rs := readRules(r, r.Parse(data).Map())
 	if len(r.Faults()) == 0 {
+		for i := range rs.places {
+			rs.places[i].fault.File = name
+		}
 		return rs, nil
 	}
 	var faults Faults
@@ -61,21 +78,33 @@ func parseRules(name string, data []byte) (*rules, error) {
 func readRules(r *document.Reader, m *document.Fields) *rules {
 	rs := &rules{exact: map[string][]*rule{}, allowExact: map[string]bool{}}
 	for _, item := range m.Field("rules").List(maxRules) {
-		rs.add(readRule(r, item))
+		rl := readRule(r, item)
+		rs.add(rl)
+		rs.place(rl.module, item, Fault{Rule: rl.module.text})
 	}
 	if allow := m.Field("allow"); allow.Present() {
 		rs.restricted = true
 		for _, item := range allow.List(maxRules) {
-			if p := readPattern(item); p.plain() {
+			p := readPattern(item)
+			if p.plain() {
 				rs.allowExact[p.text] = true
 			} else {
 				rs.allow = append(rs.allow, p)
 			}
+			rs.place(p, item, Fault{Field: item.Path()})
 		}
 	}
 	rs.forbidReplace = m.Field("forbidReplace").Bool()
 	m.Done()
 	return rs
+}
+
+func (rs *rules) place(p pattern, v document.Value, f Fault) {
+	if n := v.Node(); n != nil {
+		f.Line, f.Column = n.Line, n.Column
+	}
+	f.Severity = SeverityWarning
+	rs.places = append(rs.places, place{p, f})
 }
 
 func (rs *rules) add(rl *rule) {
@@ -197,4 +226,40 @@ func (rs *rules) about(path string) iter.Seq[*rule] {
 			}
 		}
 	}
+}
+
+var errUnmatched = errors.New("matches no module")
+
+// unmatched gives a warning for each pattern that matches no module of the programs.
+func (rs *rules) unmatched(builds []*debug.BuildInfo) (faults Faults) {
+	paths := map[string]bool{}
+	for _, bi := range builds {
+		if bi == nil {
+			continue
+		}
+		if bi.GoVersion != "" {
+			for _, name := range toolchainNames {
+				paths[name] = true
+			}
+		}
+		for _, dep := range bi.Deps {
+			if dep != nil {
+				paths[dep.Path], paths[built(dep).Path] = true, true
+			}
+		}
+	}
+	for _, p := range rs.places {
+		found := paths[p.module.text]
+		if !p.module.plain() {
+			for path := range paths {
+				found = found || !slices.Contains(toolchainNames, path) && p.module.matches(path)
+			}
+		}
+		if !found {
+			f := p.fault
+			f.Err = errUnmatched
+			faults = append(faults, &f)
+		}
+	}
+	return faults
 }

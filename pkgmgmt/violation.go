@@ -40,7 +40,7 @@ type Violation struct {
 
 // String is the violation in one line:
 //
-//	golang.org/x/crypto v0.30.0: does not satisfy >=0.31 (CVE-2024-45337); to fix: go get golang.org/x/crypto@latest, or another version that satisfies >=0.31
+//	golang.org/x/crypto v0.30.0: does not satisfy >=0.31 (CVE-2024-45337); to fix: require a version of golang.org/x/crypto that satisfies >=0.31
 func (v Violation) String() string {
 	subject := v.Module
 	if v.Version != "" {
@@ -50,4 +50,11 @@ func (v Violation) String() string {
 		subject += ": "
 	}
 	return subject + v.Reason + "; to fix: " + v.Fix
+}
+
+func because(why, reason string) string {
+	if reason == "" {
+		return why
+	}
+	return why + " (" + reason + ")"
 }

@@ -54,6 +54,11 @@
 //     (a git worktree below another checkout), carries the revision of the
 //     outer one, and "(devel)". That is a conflict here. A repository that
 //     has no go.mod at its root looks the same to the toolchain.
+//   - A git worktree nested in its own repository carries the tag and the
+//     revision of the outer checkout, which may be another branch, and nothing
+//     in the binary shows it: there is no conflict. It is "+dirty" unless the
+//     outer checkout ignores the folder. Build such a worktree outside of its
+//     repository, or set the linker variables.
 //   - A build with vendored modules has no checksums.
 //   - Everything given to -ldflags can be read in the binary (not with
 //     -trimpath), secrets too.

@@ -325,6 +325,22 @@ func TestToolchain(t *testing.T) {
 			require.Equal(t, []string{"revision"}, conflictFields(info))
 			require.Contains(t, info.Conflicts[0].Reason, "outer repository")
 		},
+		"worktree in its own repository": func(t *testing.T) {
+			outer := clone(t)
+			inner := filepath.Join(outer, "wt")
+			in(t, outer, "git", "worktree", "add", "-q", "-b", "other", inner, "v1.2.3")
+			later := commitAll(t, inner)
+			info := built(t, inner, "-buildvcs=true")
+			require.Equal(t, revision, info.Revision, "as the package comment says, the toolchain stamps the outer checkout")
+			require.NotEqual(t, later, info.Revision)
+			require.Equal(t, "v1.2.3+dirty", info.Version)
+			require.Empty(t, info.Conflicts)
+
+			link := "-X github.com/upkeep-go/upkeep/version."
+			info = built(t, inner, "-buildvcs=true", "-ldflags", link+"version=v1.2.4 "+link+"revision="+later)
+			require.Equal(t, later, info.Revision)
+			require.Equal(t, []string{"version", "revision", "dirty"}, conflictFields(info))
+		},
 		"linker variables and a secret": func(t *testing.T) {
 			const v = "github.com/upkeep-go/upkeep/version."
 			said, read := builtBoth(t, clone(t), "-buildvcs=true", "-ldflags",

@@ -251,7 +251,13 @@ func (k *Keeper[T]) attempt(ctx context.Context) error {
 	if err := k.publish(k.name, data, FromSource); err != nil {
 		return err
 	}
-	k.save(data)
+	if k.opts.LastGood != "" {
+		if k.opts.Copy != nil {
+			data, err = k.opts.Copy(data, k.Snapshot().Value)
+		}
+		err := k.opts.Save(k.name, data, err, &k.saved)
+		k.update(func(s *Status) { s.SaveErr = err })
+	}
 	return nil
 }
 
@@ -272,29 +278,16 @@ func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
 	if k.opts.Revision != nil {
 		snapshot.Revision = k.opts.Revision(next)
 	}
+	if origin == FromLastGood {
+		k.saved = snapshot.content
+	}
 	k.current.Store(snapshot)
 	k.update(func(s *Status) { s.Updates++ })
 	if k.opts.OnUpdate != nil {
 		k.opts.OnUpdate(snapshot)
 	}
-	level := slog.LevelInfo
-	attrs := []any{"document", name, "revision", snapshot.Revision, "origin", string(origin)}
-	if prev != nil && k.opts.Changes != nil {
-		attrs = append(attrs, Changed(k.opts.Changes(prev, next))...)
-	}
-	if len(problems) > 0 {
-		level = slog.LevelWarn
-		attrs = append(attrs, "problems", len(problems), "first", problems[0].Error())
-	}
-	k.opts.Logger.Log(context.Background(), level, "document loaded", attrs...)
+	k.opts.Log("document loaded", name, prev, snapshot)
 	return nil
-}
-
-// Changed are the attributes of a log record about changes: the first names, and how many
-// there are.
-func Changed(names []string) []any {
-	const most = 20
-	return []any{"changed", names[:min(len(names), most)], "changes", len(names)}
 }
 
 func (k *Keeper[T]) parse(name string, data []byte, prev *T) (next *T, problems []error, err error) {
@@ -329,7 +322,7 @@ func (k *Keeper[T]) settle(err error, first bool) {
 		}
 	} else {
 		if first {
-			k.fallBack()
+			k.opts.StandIn(k.name, k.publish)
 		}
 		// The very first failure is returned by Ready when nothing could stand in.
 		if text := err.Error(); text != k.logged && (!first || k.Snapshot() != nil) {
@@ -342,46 +335,55 @@ func (k *Keeper[T]) settle(err error, first bool) {
 	}
 }
 
-func (k *Keeper[T]) fallBack() {
-	if k.opts.LastGood != "" {
-		data, err := ReadFile(k.opts.LastGood)
+// StandIn uses the last good copy or, where that fails, the fallback.
+func (o *Options[T]) StandIn(name string, use func(name string, data []byte, origin Origin) error) {
+	if o.LastGood != "" {
+		data, err := ReadFile(o.LastGood)
 		if err == nil {
-			err = k.publish(CopyName(k.opts.LastGood), data, FromLastGood)
+			err = use(CopyName(o.LastGood), data, FromLastGood)
 		}
 		if err == nil {
-			k.saved = revision(data)
 			return
 		}
 		if !errors.Is(err, os.ErrNotExist) {
-			k.opts.Logger.Warn("last good copy not used", "document", k.name, "err", err)
+			o.Logger.Warn("last good copy not used", "document", name, "err", err)
 		}
 	}
-	if len(k.opts.Fallback) > 0 {
-		if err := k.publish(k.name+" (fallback)", k.opts.Fallback, FromFallback); err != nil {
-			k.opts.Logger.Error("fallback not used", "document", k.name, "err", err)
+	if len(o.Fallback) > 0 {
+		if err := use(name+" (fallback)", o.Fallback, FromFallback); err != nil {
+			o.Logger.Error("fallback not used", "document", name, "err", err)
 		}
 	}
 }
 
-// save keeps the last good copy. Not being able to is no reason to refuse the
-// document.
-func (k *Keeper[T]) save(data []byte) {
-	if k.opts.LastGood == "" {
-		return
-	}
-	var err error
-	if k.opts.Copy != nil {
-		data, err = k.opts.Copy(data, k.Snapshot().Value)
-	}
-	if rev := revision(data); err == nil && k.saved != rev {
-		if err = atomicfile.Write(k.opts.LastGood, data, 0o600); err == nil {
-			k.saved = rev
+// Save writes the last good copy, unless it is what was saved before. Not being able to is no
+// reason to refuse the document.
+func (o *Options[T]) Save(name string, data []byte, err error, saved *string) error {
+	if rev := revision(data); err == nil && *saved != rev {
+		if err = atomicfile.Write(o.LastGood, data, 0o600); err == nil {
+			*saved = rev
 		}
 	}
 	if err != nil {
-		k.opts.Logger.Warn("last good copy not written", "document", k.name, "err", err)
+		o.Logger.Warn("last good copy not written", "document", name, "err", err)
 	}
-	k.update(func(s *Status) { s.SaveErr = err })
+	return err
+}
+
+// Log tells the logger of a new value. prev is what it changes, nil for the first.
+func (o *Options[T]) Log(text, name string, prev *T, s *Snapshot[T]) {
+	level := slog.LevelInfo
+	attrs := []any{"document", name, "revision", s.Revision, "origin", string(s.Origin)}
+	if prev != nil && o.Changes != nil {
+		const most = 20
+		names := o.Changes(prev, s.Value)
+		attrs = append(attrs, "changed", names[:min(len(names), most)], "changes", len(names))
+	}
+	if len(s.Problems) > 0 {
+		level = slog.LevelWarn
+		attrs = append(attrs, "problems", len(s.Problems), "first", s.Problems[0].Error())
+	}
+	o.Logger.Log(context.Background(), level, text, attrs...)
 }
 
 func (k *Keeper[T]) update(change func(*Status)) Status {

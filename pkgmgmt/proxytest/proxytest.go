@@ -111,7 +111,7 @@ func Start(t testing.TB, opts *registry.Options, modules ...Module) *Proxy {
 	var err error
 	p.Registry, err = registry.New(registry.Dir(filepath.Join(p.dir, "registry")), &o)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("proxytest: the registry: %v", err)
 	}
 	server := httptest.NewServer(p.Registry)
 	p.URL = server.URL
@@ -124,15 +124,20 @@ func Start(t testing.TB, opts *registry.Options, modules ...Module) *Proxy {
 	})
 	for _, m := range modules {
 		if err := p.Publish(t.Context(), m); err != nil {
-			t.Fatalf("%s@%s: %v", m.Path, m.Version, err)
+			t.Fatal(err)
 		}
 	}
 	return p
 }
 
-// Publish publishes one version more. The error is what the registry says:
-// [*registry.Refusal].
-func (p *Proxy) Publish(ctx context.Context, m Module) error {
+// Publish publishes one version more. The error names the registry and the version, and
+// wraps what the registry says: [*registry.Refusal].
+func (p *Proxy) Publish(ctx context.Context, m Module) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("proxytest: the registry at %s: %s@%s: %w", p.URL, m.Path, m.Version, err)
+		}
+	}()
 	at := module.Version{Path: m.Path, Version: m.Version}
 	files, err := m.list()
 	if err != nil {
@@ -189,7 +194,7 @@ func (p *Proxy) clean() error {
 	cmd := exec.Command("go", "clean", "-modcache")
 	cmd.Env, cmd.Dir = p.Env(), p.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go clean -modcache: %w: %s", err, out)
+		return fmt.Errorf("proxytest: the registry at %s: go clean -modcache: %w: %s", p.URL, err, out)
 	}
 	return nil
 }

@@ -90,5 +90,6 @@ func TestRefusal(t *testing.T) {
 	var refusal *registry.Refusal
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, "go.mod", refusal.Rule)
+	require.ErrorContains(t, err, "proxytest: the registry at "+p.URL+": corp.example/lib@v1.0.0: 422 Unprocessable Entity: ")
 	require.Equal(t, http.StatusUnprocessableEntity, refusal.Status)
 }

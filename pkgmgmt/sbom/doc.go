@@ -21,6 +21,9 @@
 // A module that is replaced by a folder has no package URL, because nobody else can
 // have it; the folder's name, which may tell of a machine, is not shown.
 //
+// Where a module's path tells where its source is kept, as on github.com, the component has
+// an external reference of the type vcs. Nobody is asked for others.
+//
 // The h1: sum of a module is the property "go:sum". It is a hash of the names and hashes of the
 // files in it and not of a file, so it is no hash in the sense of CycloneDX. Settings of the
 // build are properties of the main component, "go:build:GOOS"; those that may hold a

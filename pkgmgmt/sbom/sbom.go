@@ -15,6 +15,7 @@ import (
 
 	"github.com/CycloneDX/cyclonedx-go"
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
 )
 
 // ErrNoModules is returned by [New] for build information that names no modules: that of
@@ -124,6 +125,7 @@ func program(bi *debug.BuildInfo, o Options, refs map[string]int) cyclonedx.Comp
 	if len(properties) > 0 {
 		c.Properties = &properties
 	}
+	c.ExternalReferences = repository(bi.Main.Path)
 	return c
 }
 
@@ -141,7 +143,10 @@ func shown(key string) bool {
 func standardLibrary(bi *debug.BuildInfo, refs map[string]int) cyclonedx.Component {
 	// "go1.26.1 X:nodwarf5" is that of a toolchain built with an experiment.
 	version, _, _ := strings.Cut(strings.TrimPrefix(bi.GoVersion, "go"), " ")
-	c := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, Name: "stdlib", Version: version, PackageURL: packageURL("stdlib", version, "")}
+	c := cyclonedx.Component{
+		Type: cyclonedx.ComponentTypeLibrary, Name: "stdlib", Version: version, PackageURL: packageURL("stdlib", version, ""),
+		ExternalReferences: vcs("https://go.googlesource.com/go"),
+	}
 	c.BOMRef = unique(refs, c.PackageURL)
 	if bi.GoVersion != "" {
 		c.Properties = &[]cyclonedx.Property{{Name: "go:toolchain", Value: bi.GoVersion}}
@@ -168,6 +173,7 @@ func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
 	default:
 		c.PackageURL = packageURL(m.Path, m.Version, "")
 		c.BOMRef = unique(refs, c.PackageURL)
+		c.ExternalReferences = repository(m.Path)
 	}
 	if dep.Replace != nil {
 		c.Pedigree = &cyclonedx.Pedigree{
@@ -179,6 +185,39 @@ func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
 		c.Properties = &properties
 	}
 	return c
+}
+
+// repository is where the source of a module is, as far as its path tells: nobody is asked.
+func repository(path string) *[]cyclonedx.ExternalReference {
+	if module.CheckPath(path) != nil {
+		return nil // of hostile build information
+	}
+	elements := strings.Split(path, "/")
+	switch host := elements[0]; {
+	case slices.Contains([]string{"github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitee.com", "git.sr.ht"}, host) && len(elements) >= 3:
+		if host == "gitlab.com" && len(elements) > 3 && !isMajor(elements[3]) {
+			return nil // a folder, or a group in a group
+		}
+		return vcs("https://" + strings.Join(elements[:3], "/"))
+	case host == "gopkg.in" && len(elements) == 2, host == "gopkg.in" && len(elements) == 3:
+		name, _, _ := strings.Cut(elements[len(elements)-1], ".v")
+		owner := "go-" + name
+		if len(elements) == 3 {
+			owner = elements[1]
+		}
+		return vcs("https://github.com/" + owner + "/" + name)
+	case strings.HasPrefix(path, "golang.org/x/") && len(elements) >= 3:
+		return vcs("https://go.googlesource.com/" + elements[2])
+	}
+	return nil
+}
+
+func isMajor(element string) bool {
+	return len(element) > 1 && element[0] == 'v' && strings.Trim(element[1:], "0123456789") == ""
+}
+
+func vcs(url string) *[]cyclonedx.ExternalReference {
+	return &[]cyclonedx.ExternalReference{{Type: cyclonedx.ERTypeVCS, URL: url}}
 }
 
 // unique makes a reference that no component has yet. refs has the last number that a

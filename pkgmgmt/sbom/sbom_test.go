@@ -98,6 +98,57 @@ func TestOptions(t *testing.T) {
 	require.Empty(t, bom.Metadata.Timestamp)
 }
 
+// TestRepositories: a module's path tells where its source is, of many modules.
+func TestRepositories(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"github.com/Masterminds/semver/v3":        "https://github.com/Masterminds/semver",
+		"github.com/aws/aws-sdk-go-v2/service/s3": "https://github.com/aws/aws-sdk-go-v2",
+		"gitlab.com/owner/repo/v2":                "https://gitlab.com/owner/repo",
+		"gitlab.com/group/sub/repo":               "",
+		"bitbucket.org/owner/repo":                "https://bitbucket.org/owner/repo",
+		"git.sr.ht/~owner/repo":                   "https://git.sr.ht/~owner/repo",
+		"gopkg.in/yaml.v3":                        "https://github.com/go-yaml/yaml",
+		"gopkg.in/natefinch/lumberjack.v2":        "https://github.com/natefinch/lumberjack",
+		"golang.org/x/crypto":                     "https://go.googlesource.com/crypto",
+		"golang.org/x/tools/gopls":                "https://go.googlesource.com/tools",
+		"corp.example/log":                        "",
+		"github.com/owner":                        "",
+		"github.com/owner/../../evil":             "",
+		"github.com/own er/x\"y":                  "",
+		"github.com/owner/repo?token=x":           "",
+	} {
+		bom, err := sbom.New(&debug.BuildInfo{GoVersion: "go1.26.1", Main: debug.Module{Path: path}, Deps: []*debug.Module{{Path: path, Version: "v1.0.0"}}}, nil)
+		require.NoError(t, err)
+		components := append(*bom.Components, *bom.Metadata.Component)
+		for _, c := range components {
+			expected := want
+			if c.Name == "stdlib" {
+				expected = "https://go.googlesource.com/go"
+			}
+			if expected == "" {
+				require.Nil(t, c.ExternalReferences, path)
+				continue
+			}
+			require.Equal(t, []cyclonedx.ExternalReference{{Type: cyclonedx.ERTypeVCS, URL: expected}}, *c.ExternalReferences, path)
+		}
+	}
+	// What is compiled is the replacement; of a folder nothing is told.
+	bom, err := sbom.New(&debug.BuildInfo{Main: debug.Module{Path: "x"}, Deps: []*debug.Module{
+		{Path: "github.com/a/b", Version: "v1.0.0", Replace: &debug.Module{Path: "github.com/fork/b", Version: "v1.0.1"}},
+		{Path: "github.com/c/d", Version: "v1.0.0", Replace: &debug.Module{Path: "../d"}},
+	}}, nil)
+	require.NoError(t, err)
+	for _, c := range *bom.Components {
+		switch {
+		case c.Name == "github.com/fork/b":
+			require.Equal(t, "https://github.com/fork/b", (*c.ExternalReferences)[0].URL)
+		case c.Name == "github.com/c/d":
+			require.Nil(t, c.ExternalReferences)
+		}
+	}
+}
+
 func TestNoModules(t *testing.T) {
 	t.Parallel()
 	own, ok := debug.ReadBuildInfo()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/upkeep-go/upkeep/internal/document"
 )
@@ -88,13 +87,4 @@ func readRule(m *document.Fields) Rule {
 	}
 	m.Done()
 	return r
-}
-
-// ruleOf gives the rule that a field belongs to: default[0] for
-// default[0].minimum.
-func ruleOf(field string) string {
-	if i := strings.IndexByte(field, ']'); i >= 0 {
-		return field[:i+1]
-	}
-	return ""
 }

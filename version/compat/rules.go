@@ -219,3 +219,12 @@ func isLink(text string) bool {
 	_, err := url.Parse(text)
 	return err == nil && !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`<>"`, c) })
 }
+
+// ruleOf gives the rule that a field belongs to: default[0] for
+// default[0].minimum.
+func ruleOf(field string) string {
+	if i := strings.IndexByte(field, ']'); i >= 0 {
+		return field[:i+1]
+	}
+	return ""
+}
