@@ -14,11 +14,7 @@ type asking struct {
 	long    bool          // it is refused from a cutoff on
 	visitor *visitor      // what it can bypass; nil: nothing
 
-	decided *decision // nil: no window has anything to do with it
-}
-
-// A decision is what windows have to do with what was admitted.
-type decision struct {
+	// What windows have to do with it, once it is admitted.
 	past      []*occurrence // that refuse it, and that it bypasses
 	rehearsed []*occurrence // that would have refused it
 }
@@ -37,9 +33,7 @@ func (g *Guard) admit(a *asking) (place, *occurrence) {
 		a.epoch = v.epoch
 		at := g.running.enter(&a.entry)
 		if g.view.Load() == v && (!a.held || g.refusing(v, a) == nil) { // a held one may have been sealed out
-			if a.decided != nil {
-				g.noteRehearsal(a.decided.rehearsed)
-			}
+			g.noteRehearsal(a.rehearsed)
 			return at, nil
 		}
 		g.leave(at)
@@ -49,7 +43,7 @@ func (g *Guard) admit(a *asking) (place, *occurrence) {
 // refusing decides: it returns the window that refuses what asks, nil when none does. It
 // asks the windows in order, so that the most restrictive is the one named.
 func (g *Guard) refusing(v *view, a *asking) *occurrence {
-	a.decided, a.bypassed = nil, false
+	a.past, a.rehearsed, a.bypassed = nil, nil, false
 	classify := a.handler && g.opts.Classify != nil
 	if len(v.deciding) == 0 && !classify {
 		return nil
@@ -61,7 +55,6 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 			a.effect = EffectRead
 		}
 	}
-	var d decision
 	for _, o := range v.deciding {
 		scope := &o.Window.Scope
 		if !refuses(o.Window.Mode, a.effect) || a.http == nil && !scope.CoversWork(a.kind) || a.http != nil && !scope.Covers(&request) {
@@ -73,20 +66,16 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 				return o
 			}
 		case o.rehearses():
-			d.rehearsed = append(d.rehearsed, o)
+			a.rehearsed = append(a.rehearsed, o)
 		case o.isCutOff() && !g.isLong(a):
 			if a.bypassed && a.visitor.lets(o) {
-				d.past = append(d.past, o) // for the work that the request asks for
+				a.past = append(a.past, o) // for the work that the request asks for
 			}
 		case a.visitor.lets(o):
-			d.past, a.bypassed = append(d.past, o), true
+			a.past, a.bypassed = append(a.past, o), true
 		default:
 			return o
 		}
-	}
-	if d.past != nil || d.rehearsed != nil {
-		decided := d
-		a.decided = &decided
 	}
 	return nil
 }
@@ -96,7 +85,6 @@ func (g *Guard) isLong(a *asking) bool {
 	return a.long || a.handler && g.opts.Long != nil && g.opts.Long(a.http)
 }
 
-// noteRehearsal counts what rehearsals would have refused.
 func (g *Guard) noteRehearsal(rehearsed []*occurrence) {
 	for _, o := range rehearsed {
 		o.refused.Add(1)
@@ -112,7 +100,6 @@ func (g *Guard) leave(at place) {
 	g.changed.tell()
 }
 
-// refuse counts a refusal.
 func (g *Guard) refuse(by *occurrence) {
 	by.refused.Add(1)
 	g.refused.Add(1)

@@ -135,10 +135,6 @@ type bypassMark struct {
 }
 
 const (
-	defaultBypassAge    = 12 * time.Hour
-	defaultBypassHeader = "Upkeep-Bypass"
-	defaultBypassCookie = "__Host-Upkeep-Bypass"
-
 	maxForwarded = 50   // addresses of X-Forwarded-For that are looked at
 	maxAudited   = 1000 // uses that are known not to be the first
 )
@@ -165,9 +161,9 @@ type auditKey struct {
 func newBypass(o *Bypass, logger *slog.Logger) (*bypass, error) {
 	b := &bypass{opts: *o, logger: logger, audited: map[auditKey]struct{}{}}
 	opts := &b.opts
-	opts.MaxAge = cmp.Or(opts.MaxAge, defaultBypassAge)
-	opts.Header = http.CanonicalHeaderKey(cmp.Or(opts.Header, defaultBypassHeader))
-	opts.Cookie = cmp.Or(opts.Cookie, defaultBypassCookie)
+	opts.MaxAge = cmp.Or(opts.MaxAge, 12*time.Hour)
+	opts.Header = http.CanonicalHeaderKey(cmp.Or(opts.Header, "Upkeep-Bypass"))
+	opts.Cookie = cmp.Or(opts.Cookie, "__Host-Upkeep-Bypass")
 	opts.Networks, opts.TrustedProxies = slices.Clone(opts.Networks), slices.Clone(opts.TrustedProxies)
 	var errs []error
 	fault := func(format string, args ...any) {
@@ -291,7 +287,6 @@ func (v *visitor) lets(o *occurrence) bool {
 	return v.network.IsValid() || v.hasToken(o)
 }
 
-// hasToken says whether the visitor has a good token for the window.
 func (v *visitor) hasToken(o *occurrence) bool { return v.window != "" && v.window == o.Window.ID }
 
 // look finds out who it is.
@@ -329,8 +324,8 @@ func (b *bypass) client(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	addr, known := address(host)
-	if !known || !b.trusts(addr) {
+	addr := address(host)
+	if !b.trusts(addr) {
 		return addr
 	}
 	lines, left := r.Header["X-Forwarded-For"], maxForwarded
@@ -338,8 +333,8 @@ func (b *bypass) client(r *http.Request) netip.Addr {
 		for line != "" && left > 0 {
 			left--
 			comma := strings.LastIndexByte(line, ',')
-			addr, known = address(strings.TrimSpace(line[comma+1:]))
-			if !known || !b.trusts(addr) {
+			addr = address(strings.TrimSpace(line[comma+1:]))
+			if !b.trusts(addr) {
 				return addr
 			}
 			line = line[:max(0, comma)]
@@ -348,23 +343,18 @@ func (b *bypass) client(r *http.Request) netip.Addr {
 	return netip.Addr{}
 }
 
-// address reads an address as proxies write it, some with a port.
-func address(text string) (netip.Addr, bool) {
-	addr, err := netip.ParseAddr(text)
+// address reads an address as proxies write it, some with a port. The zero Addr means that
+// it is none.
+func address(text string) netip.Addr {
+	with, err := netip.ParseAddrPort(text)
+	addr := with.Addr()
 	if err != nil {
-		with, err := netip.ParseAddrPort(text)
-		if err != nil {
-			if inner, ok := strings.CutPrefix(text, "["); ok {
-				addr, err = netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-			}
-			if err != nil {
-				return netip.Addr{}, false
-			}
-		} else {
-			addr = with.Addr()
+		if inner, ok := strings.CutPrefix(text, "["); ok {
+			text = strings.TrimSuffix(inner, "]")
 		}
+		addr, _ = netip.ParseAddr(text)
 	}
-	return addr.Unmap().WithZone(""), true
+	return addr.Unmap().WithZone("")
 }
 
 func (b *bypass) trusts(addr netip.Addr) bool {
@@ -414,7 +404,6 @@ func (v *visitor) audit(r *http.Request, past []*occurrence) *http.Request {
 	return r
 }
 
-// isFirst reports whether a use is the first of its kind.
 func (b *bypass) isFirst(key auditKey) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

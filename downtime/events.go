@@ -18,25 +18,18 @@ import (
 func (g *Guard) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		s := g.subscribe()
-		defer g.notifier.subscribers.remove(s)
+		defer g.unsubscribe(s)
 		for ctx.Err() == nil {
-			var e Event
 			select {
-			case e = <-s.room:
-			default:
-				select {
-				case e = <-s.room:
-				case <-ctx.Done():
+			case e := <-s.room:
+				if !yield(e) {
 					return
-				case <-g.ended:
-					if len(s.room) == 0 {
-						return
-					}
-					continue
 				}
-			}
-			if !yield(e) {
-				return
+			case <-ctx.Done():
+			case <-g.ended:
+				if len(s.room) == 0 {
+					return
+				}
 			}
 		}
 	}
@@ -46,5 +39,11 @@ func (g *Guard) Events(ctx context.Context) iter.Seq[Event] {
 func (g *Guard) subscribe() *subscriber {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.notifier.subscribers.add(g.notifier.present(g.view.Load(), time.Now()))
+	return g.notifier.add(g.notifier.present(g.view.Load(), time.Now()))
+}
+
+func (g *Guard) unsubscribe(s *subscriber) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.notifier.subscribers, s)
 }

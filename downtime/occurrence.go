@@ -1,6 +1,7 @@
 package downtime
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -29,11 +30,11 @@ type occurrence struct {
 
 // A tally is what is measured of an occurrence.
 type tally struct {
-	refused  atomic.Int64  // requests and work; of a rehearsal, what it would have refused
-	bypassed atomic.Int64  // requests let in all the same
-	quiet    atomic.Int64  // from began to when it was first seen quiet, in ns, and one more; 0: not yet
-	gate     atomic.Uint32 // gateOpen, gateSealing or gateSealed: see running.seal
-	drained  atomic.Bool   // Drain has reported it quiet
+	refused  atomic.Int64 // requests and work; of a rehearsal, what it would have refused
+	bypassed atomic.Int64 // requests let in all the same
+	quiet    atomic.Int64 // from began to when it was first seen quiet, in ns, and one more; 0: not yet
+	sealed   atomic.Bool  // it is quiet: nothing may begin, to its end; set under quiet.sealing
+	drained  atomic.Bool  // Drain has reported it quiet
 }
 
 // facts are all that a step depends on, besides the occurrence before.
@@ -102,7 +103,7 @@ func (o occurrence) step(f facts) occurrence {
 		// schedule.Keeping keeps what began by the document.
 		o.due(f.now, o.End)
 	case over && o.isOn() && o.isUnfinished(f) && o.Window.Overrun != schedule.OverrunReopen && f.now.Before(o.End.Add(f.overrunMax)):
-		if f.planned != nil && f.planned.Window.Mode == o.Window.Mode && f.planned.Window.Scope.Key() == o.Window.Scope.Key() {
+		if f.planned != nil && o.isLike(f.planned.Window) {
 			o.Window = f.planned.Window // it may say more by now
 		}
 		o.phase = schedule.PhaseOverrun
@@ -116,11 +117,8 @@ func (o occurrence) step(f facts) occurrence {
 	}
 	o.due(f.now, o.documented.Next(f.now)) // then something else may be pending
 	o.consult(f)
-	latest := o.End
-	if latest.Before(o.documented.End) {
-		latest = o.documented.End
-	}
-	o.gone = o.phase == schedule.PhaseCompleted && before == o.phase && !o.asks && f.now.Sub(latest) > lead
+	remembered := min(f.now.Sub(o.End), f.now.Sub(o.documented.End))
+	o.gone = o.phase == schedule.PhaseCompleted && before == o.phase && !o.asks && remembered > lead
 	return o
 }
 
@@ -131,7 +129,7 @@ func (o occurrence) step(f facts) occurrence {
 // quiet. Only the document or a command puts it off, and then it begins anew.
 func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 	phase := holds.Phase(f.now)
-	same := o.tally != nil && o.Window.Mode == holds.Window.Mode && o.Window.Scope.Key() == holds.Window.Scope.Key()
+	same := o.tally != nil && o.isLike(holds.Window)
 	switch {
 	case same && o.isAt(holds) && o.phase != schedule.PhaseCompleted:
 		if phase.Before(o.phase) {
@@ -198,11 +196,14 @@ func (o *occurrence) isAt(holds schedule.Occurrence) bool {
 		o.Announced().Equal(holds.Announced()) && o.Cutoff().Equal(holds.Cutoff())
 }
 
+// isLike reports whether the window refuses what this one does.
+func (o *occurrence) isLike(w *schedule.Window) bool {
+	return o.Window.Mode == w.Mode && o.Window.Scope.Key() == w.Scope.Key()
+}
+
 // wasOver reports whether the occurrence was over already, and the clock set back a little.
 func (o *occurrence) wasOver(holds schedule.Occurrence, now time.Time) bool {
-	return o.tally != nil && o.phase == schedule.PhaseCompleted && o.isAt(holds) &&
-		o.Window.Mode == holds.Window.Mode && o.Window.Scope.Key() == holds.Window.Scope.Key() &&
-		holds.End.Sub(now) <= setBack
+	return o.tally != nil && o.phase == schedule.PhaseCompleted && o.isAt(holds) && o.isLike(holds.Window) && holds.End.Sub(now) <= setBack
 }
 
 // isEnded reports whether somebody has ended the occurrence, here or in the document.
@@ -322,15 +323,7 @@ func (s said) stillAbout(o schedule.Occurrence) said {
 }
 
 func (s said) appliedTo(o schedule.Occurrence) schedule.Occurrence {
-	if !s.began.IsZero() {
-		o.Start = s.began
-	}
-	if !s.until.IsZero() {
-		o.End = s.until
-	}
-	if !s.completed.IsZero() {
-		o.End = s.completed
-	}
+	o.Start, o.End = cmp.Or(s.began, o.Start), cmp.Or(s.completed, s.until, o.End)
 	return o
 }
 

@@ -47,27 +47,25 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		opts:     o,
 		pass:     pass,
 		bypass:   past,
-		running:  newRunning(time.Now()),
+		running:  &running{begun: time.Now()},
+		lifetime: lifetime,
 		cancel:   cancel,
-		done:     lifetime.Done(),
 		ended:    make(chan struct{}),
-		attended: make(chan struct{}),
-		wake:     make(chan struct{}, 1),
+		wake:     make(bell, 1),
 	}
 	g.quiet.running = g.running
 	g.streams.opts, g.notifier.opts = &g.opts, &g.opts
-	g.changed.init()
-	g.published.init()
 	if o.Quorum != nil {
+		g.agreed.closed = true // until it is asked
 		g.asker = &asker{
-			quorum: o.Quorum, again: make(chan struct{}, 1),
+			quorum: o.Quorum, again: make(bell, 1),
 			tell: g.tellQuorum, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
 		}
 	}
 	g.keeper = live.Start(lifetime, src, live.Options[schedule.Schedule]{
 		Parse:      g.opts.parse,
-		OnUpdate:   func(*live.Snapshot[schedule.Schedule]) { g.ring() },
-		OnStatus:   func(live.Status) { g.ring() },
+		OnUpdate:   func(*live.Snapshot[schedule.Schedule]) { g.wake.ring() },
+		OnStatus:   func(live.Status) { g.wake.ring() },
 		Poll:       o.Poll,
 		StaleAfter: o.StaleAfter,
 		LastGood:   o.LastGood,
@@ -82,14 +80,10 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	g.tick(time.Now())
 	go g.run(lifetime)
 	if g.asker == nil {
-		close(g.attended)
 		return g, nil
 	}
 	asked := make(chan struct{})
-	go func() {
-		defer close(g.attended)
-		g.asker.run(lifetime, asked)
-	}()
+	g.asking.Go(func() { g.asker.run(lifetime, asked) })
 	select {
 	case <-asked:
 	case <-ctx.Done():
@@ -108,13 +102,11 @@ func (g *Guard) await(ctx context.Context) error {
 	defer cancel()
 	err := g.keeper.Ready(bounded)
 	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil && !isFaulty(g.keeper.Status().Err) {
-		again := time.NewTimer(look) // because a second failure rings no bell
 		select {
 		case <-g.wake:
-		case <-again.C:
+		case <-time.After(look): // because a second failure rings no bell
 		case <-bounded.Done():
 		}
-		again.Stop()
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -137,7 +129,6 @@ func isFaulty(err error) bool {
 	return errors.As(err, &fault)
 }
 
-// tellQuorum is what to tell the quorum now.
 func (g *Guard) tellQuorum() (windows map[string]bool) {
 	g.agree(func(a agreement) agreement {
 		windows = g.wanted(g.view.Load())
@@ -146,7 +137,6 @@ func (g *Guard) tellQuorum() (windows map[string]bool) {
 	return windows
 }
 
-// settleQuorum makes what the quorum has answered hold.
 func (g *Guard) settleQuorum(told, open map[string]bool, err error) {
 	var before error
 	g.agree(func(a agreement) agreement {

@@ -143,14 +143,6 @@ const (
 	BootOpen Boot = "open"
 )
 
-const (
-	defaultBootTimeout  = 10 * time.Second
-	defaultRetryMax     = time.Hour
-	defaultRetryJitter  = 30 * time.Second
-	defaultOverrunMax   = time.Hour
-	defaultStreamJitter = 5 * time.Second
-)
-
 // resolve checks options and fills in the defaults.
 func (o *Options) resolve() (Options, error) {
 	var opts Options
@@ -179,10 +171,10 @@ func (o *Options) resolve() (Options, error) {
 	if err := checkStatusURL(opts.StatusURL); err != nil {
 		errs = append(errs, err)
 	}
-	opts.BootTimeout = cmp.Or(opts.BootTimeout, defaultBootTimeout)
-	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, defaultRetryMax))
-	opts.RetryJitter = max(0, cmp.Or(opts.RetryJitter, defaultRetryJitter))
-	opts.OverrunMax = cmp.Or(opts.OverrunMax, defaultOverrunMax)
+	opts.BootTimeout = cmp.Or(opts.BootTimeout, 10*time.Second)
+	opts.RetryMax = max(time.Second, cmp.Or(opts.RetryMax, time.Hour))
+	opts.RetryJitter = max(0, cmp.Or(opts.RetryJitter, 30*time.Second))
+	opts.OverrunMax = cmp.Or(opts.OverrunMax, time.Hour)
 	if opts.Reminders == nil {
 		opts.Reminders = []time.Duration{24 * time.Hour, time.Hour, 10 * time.Minute}
 	}
@@ -193,7 +185,7 @@ func (o *Options) resolve() (Options, error) {
 	}
 	opts.Reminders = slices.Clone(opts.Reminders)
 	slices.Sort(opts.Reminders)
-	opts.StreamJitter = max(0, cmp.Or(opts.StreamJitter, defaultStreamJitter))
+	opts.StreamJitter = max(0, cmp.Or(opts.StreamJitter, 5*time.Second))
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	if opts.Pass == nil {
 		opts.Pass = DefaultPass()

@@ -7,13 +7,6 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// The gate of a closing window in progress, for Guard.Hold.
-const (
-	gateOpen    = iota // what was admitted may hand work on
-	gateSealing        // whether it may is being found out
-	gateSealed         // the window is quiet: nothing may, to its end
-)
-
 // maxKinds bounds the kinds of work that a report tells apart.
 const (
 	maxKinds  = 1000
@@ -23,7 +16,7 @@ const (
 // A quiet finds out whether windows are quiet.
 type quiet struct {
 	running *running
-	sealing sync.Mutex // held while a gate is gateSealing
+	sealing sync.Mutex // held while a window is sealed, and to see whether one is
 }
 
 // busy is what is in the way of a window.
@@ -75,7 +68,7 @@ func (q *quiet) count(o *occurrence, sealed bool) (b busy) {
 // not run.
 func (q *quiet) look(o *occurrence, now time.Time) (b busy, sealed bool) {
 	closes := o.isOn() && o.Window.Mode.Closes()
-	sealed = closes && o.gate.Load() == gateSealed
+	sealed = closes && o.sealed.Load()
 	b = q.count(o, sealed)
 	switch {
 	case b.n > 0 || sealed:
@@ -93,35 +86,26 @@ func (q *quiet) look(o *occurrence, now time.Time) (b busy, sealed bool) {
 //
 // That all shards were found without work, one after the other, is not enough: admitted
 // work may have been handed on by Hold from a shard not yet looked at to one that was, and
-// ended. So the gate is shut first and the shards are looked at again. What is counted
-// then was counted when the gate was shut, because nothing passes it: Enter and handlers
-// see the window, Hold waits until it is known what becomes of the gate. So nothing that
-// runs can escape the second look, and if that finds nothing, nothing will ever run.
+// ended. So the shards are looked at again, with sealing held. What is counted then was
+// counted before, because nothing can pass: Enter and handlers see the window, and Hold,
+// which counts and then asks isSealed, waits. So nothing that runs can escape the second
+// look, and if that finds nothing, nothing will ever run.
 func (q *quiet) seal(o *occurrence, now time.Time) bool {
 	q.sealing.Lock()
 	defer q.sealing.Unlock()
-	if o.gate.Load() == gateSealed {
-		return true
+	if !o.sealed.Load() && q.count(o, false).n == 0 {
+		o.noteQuiet(now)
+		o.sealed.Store(true)
 	}
-	o.gate.Store(gateSealing)
-	if q.count(o, false).n > 0 {
-		o.gate.Store(gateOpen)
-		return false
-	}
-	o.noteQuiet(now)
-	o.gate.Store(gateSealed)
-	return true
+	return o.sealed.Load()
 }
 
-// isSealed reports whether not even held work may begin.
+// isSealed reports whether not even held work may begin. Where that is being found out it
+// waits.
 func (q *quiet) isSealed(o *occurrence) bool {
-	gate := o.gate.Load()
-	if gate == gateSealing { // it will soon be known
-		q.sealing.Lock()
-		gate = o.gate.Load()
-		q.sealing.Unlock()
-	}
-	return gate == gateSealed
+	q.sealing.Lock()
+	defer q.sealing.Unlock()
+	return o.sealed.Load()
 }
 
 // noteQuiet notes when it was first quiet.

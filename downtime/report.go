@@ -179,7 +179,7 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 		rep.QuietAfter, _ = o.quietAfter()
 	}
 	if was && !o.drains() {
-		g.ring() // others are to be notified
+		g.wake.ring() // others are to be notified
 	}
 	return rep
 }
@@ -226,7 +226,7 @@ func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-		case <-g.done:
+		case <-g.lifetime.Done():
 			return rep, ErrClosed
 		}
 	}

@@ -15,12 +15,10 @@ type view struct {
 	known    map[occurrenceKey]*occurrence // all that are followed
 	shown    []*occurrence                 // those that matter to anybody: first those in progress, the most restrictive before the others
 	deciding []*occurrence                 // those that decide about what asks to be admitted: shut, then cut off, then rehearsing
-	scopes   []*schedule.Scope             // of the shown, each once
 	next     time.Time                     // when another view is due; the zero time: never by the clock
 	differs  bool                          // one of the shown is not as the schedule says
 }
 
-// add adds an occurrence.
 func (v *view) add(o *occurrence) {
 	v.due(o.next)
 	if o.Window.ID != "" {
@@ -45,13 +43,6 @@ func (v *view) complete() {
 	slices.SortStableFunc(v.shown, func(a, b *occurrence) int {
 		return schedule.WindowState{Occurrence: a.Occurrence, Phase: a.phase}.Compare(schedule.WindowState{Occurrence: b.Occurrence, Phase: b.phase})
 	})
-	seen := map[string]bool{}
-	for _, o := range v.shown {
-		if scope := &o.Window.Scope; !seen[scope.Key()] {
-			seen[scope.Key()] = true
-			v.scopes = append(v.scopes, scope)
-		}
-	}
 	for _, of := range [...]func(*occurrence) bool{(*occurrence).isShut, (*occurrence).isCutOff, (*occurrence).rehearses} {
 		for _, o := range v.shown {
 			if of(o) {
@@ -91,7 +82,7 @@ func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
 
 // covers reports whether a request is in the scope of any window that is shown.
 func (v *view) covers(r *schedule.Request) bool {
-	return slices.ContainsFunc(v.scopes, func(s *schedule.Scope) bool { return s.Covers(r) })
+	return slices.ContainsFunc(v.shown, func(o *occurrence) bool { return o.Window.Scope.Covers(r) })
 }
 
 // announces reports whether users are to know of a window in whose scope the request is.

@@ -10,7 +10,7 @@ var Instant = instant
 
 // Matcher is a scope made ready, as Parse leaves it.
 func Matcher(s Scope) func(*http.Request) bool {
-	s.matcher = s.compiled()
+	s.patterns = s.compile()
 	return func(r *http.Request) bool { return s.Covers(&Request{HTTP: r}) }
 }
 
