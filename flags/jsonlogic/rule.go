@@ -72,11 +72,16 @@ func (s *Scope) Var(name string) any {
 
 // Text is the text called name at the top of the data, for the name that [Arg.Field]
 // gives; false when it is none.
-func (s *Scope) Text(name string) (t string, ok bool) {
+func (s *Scope) Text(name string) (text string, ok bool) {
 	v := s.field(name)
-	if t, ok = v.(string); ok {
-		return t, true
+	if text, ok = v.(string); ok {
+		return text, true
 	}
+	return s.otherText(v)
+}
+
+// otherText is a text of a type of its own.
+func (s *Scope) otherText(v any) (string, bool) {
 	w := toValue(v)
 	return w.str, w.kind == text
 }
