@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // grace is for a source to return once its context has ended.
@@ -79,7 +77,8 @@ func checked(r loaded) ([]byte, error) {
 func callLoad(ctx context.Context, src Source) (data []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, cleantext.Cut(string(debug.Stack()), 2<<10))
+			stack := debug.Stack() // which begins with the place of the panic
+			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, stack[:min(len(stack), 2<<10)])
 		}
 	}()
 	if src == nil {
