@@ -2,6 +2,7 @@ package flags
 
 import (
 	"crypto/sha256"
+	"maps"
 
 	"github.com/open-feature/go-sdk/openfeature"
 
@@ -52,7 +53,6 @@ func (d *definition) compile() (f *flag, faults, unknown Faults) {
 	return f, faults, unknown
 }
 
-// readVariants reads the variants of a flag; few are the same, where there are few.
 func readVariants(v document.Value) (variants map[string]*variant, few []*variant) {
 	if v.Is(document.Map) && len(v.Node().Keys) == 0 {
 		v.Faultf("must have at least one variant")
@@ -93,18 +93,14 @@ func readDefault(v document.Value, f *flag) *variant {
 // overlay merges the set's metadata with the flag's, which wins. Nil when both are
 // empty.
 func overlay(set, own *document.Node) openfeature.FlagMetadata {
-	var m openfeature.FlagMetadata
-	for _, node := range []*document.Node{set, own} {
-		if node == nil {
-			continue
-		}
-		for i, key := range node.Keys {
-			if m == nil {
-				m = openfeature.FlagMetadata{}
-			}
-			m[key.Text] = node.Items[i].Value()
-		}
+	all, _ := set.Value().(map[string]any)
+	ours, _ := own.Value().(map[string]any)
+	if len(all)+len(ours) == 0 {
+		return nil
 	}
+	m := openfeature.FlagMetadata{}
+	maps.Copy(m, all)
+	maps.Copy(m, ours)
 	return m
 }
 

@@ -1,6 +1,5 @@
 package jsonlogic
 
-// add sums what the arguments' texts begin with.
 func add(args []*node) operation {
 	return gives(func(s *Scope) value {
 		sum := 0.0

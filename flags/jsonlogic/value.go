@@ -182,7 +182,6 @@ func (w *walk) down() bool {
 
 func (w *walk) up() { w.depth-- }
 
-// result gives a value to the caller as plain Go.
 func (v value) result() any {
 	switch v.kind {
 	case truth:
@@ -207,7 +206,6 @@ func (v value) result() any {
 	return nil
 }
 
-// plain copies a list or object of another Go type into a []any or map[string]any.
 func (v value) plain(w *walk) any {
 	if v.kind != list && v.kind != object {
 		return v.result()
@@ -253,7 +251,6 @@ func (v value) each(yield func(name string, member value) bool) {
 	}
 }
 
-// members is how many members an object that each walks has.
 func (v value) members() int {
 	if r := reflect.ValueOf(v.ref); r.Kind() == reflect.Map {
 		return r.Len()
@@ -261,7 +258,6 @@ func (v value) members() int {
 	return len(fieldsOf(reflect.TypeOf(v.ref)))
 }
 
-// length and element walk a list of any Go type.
 func (v value) length() int {
 	if items, ok := v.ref.([]any); ok {
 		return len(items)
