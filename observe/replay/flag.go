@@ -34,12 +34,12 @@ func (p provider) find(key string, flat openfeature.FlattenedContext) *capture.F
 		if f.Key != key {
 			continue
 		}
-		if f.Targeting == targeting || p.c.redactor != nil && f.Targeting == p.c.redactor.Pseudonym(targeting) {
+		exact := f.Targeting == targeting || p.c.redactor != nil && f.Targeting == p.c.redactor.Pseudonym(targeting)
+		if exact || found < 0 {
 			found = i
-			break
 		}
-		if found < 0 {
-			found = i
+		if exact {
+			break
 		}
 	}
 	if found < 0 {

@@ -90,15 +90,14 @@ func (o Options) Run(t testing.TB, path string, build func(*Case) http.Handler) 
 // serve replays the request.
 func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
 	e := c.entry()
-	if e.Exchange.RequestBody != nil {
-		switch b := e.Exchange.RequestBody; {
-		case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
-			c.remark("the request's body was %s and is not in the bundle", b.Kind)
-		case b.Truncated:
-			c.remark("the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)
-		case b.Unread:
-			c.remark("the bundle has of the request's body only the %d bytes that were read then", b.Bytes)
-		}
+	switch b := e.Exchange.RequestBody; {
+	case b == nil:
+	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
+		c.remark("the request's body was %s and is not in the bundle", b.Kind)
+	case b.Truncated:
+		c.remark("the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)
+	case b.Unread:
+		c.remark("the bundle has of the request's body only the %d bytes that were read then", b.Bytes)
 	}
 	r := c.Request().WithContext(c.Context(ctx))
 	if c.opts.Prepare != nil {
