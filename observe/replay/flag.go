@@ -18,7 +18,6 @@ import (
 // Values other than booleans are pseudonyms unless the redaction allowed the flag.
 func (c *Case) FlagClient() openfeature.IClient { return c.client }
 
-// provider answers from the bundle.
 type provider struct{ c *Case }
 
 func (p provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: "replay"} }

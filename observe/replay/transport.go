@@ -157,7 +157,6 @@ func shape(s string) string {
 	}, s)
 }
 
-// response is a recorded one.
 func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
 	text, left := recordedBody(e)
 	resp := &http.Response{
