@@ -9,8 +9,7 @@ import (
 
 // A Peer is a session, or with files a process, that has to do with a window.
 type Peer struct {
-	// PID is that of the session's backend, as in pg_stat_activity; with files that of
-	// the process.
+	// PID is that of the session's backend; with files that of the process.
 	PID int
 
 	// Name is the session's application_name, for a replica [Options].Name.
@@ -20,8 +19,8 @@ type Peer struct {
 	// files, and when PostgreSQL shows it only to the session's role or pg_read_all_stats.
 	Addr string
 
-	// Since is when a replica's session began, with files when it joined, and when the
-	// transaction of one that writes did. Zero where PostgreSQL does not show it.
+	// Since is when a replica joined, or the transaction of one that writes began. Zero where
+	// PostgreSQL does not show it.
 	Since time.Time
 
 	State State
