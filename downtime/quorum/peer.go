@@ -30,18 +30,18 @@ type Peer struct {
 //
 //	pid 4711 "orders-api@node-1 17" 10.0.0.7 is open, since 2026-12-06T01:02:03Z
 func (p Peer) String() string {
-	b := fmt.Appendf(nil, "pid %d", p.PID)
+	text := fmt.Sprintf("pid %d", p.PID)
 	if p.Name != "" {
-		b = fmt.Appendf(b, " %s", quote(p.Name))
+		text += " " + quote(p.Name)
 	}
 	if p.Addr != "" {
-		b = fmt.Appendf(b, " %s", p.Addr)
+		text += " " + p.Addr
 	}
-	b = fmt.Appendf(b, " %v", p.State)
+	text += " " + p.State.String()
 	if !p.Since.IsZero() {
-		b = fmt.Appendf(b, ", since %s", p.Since.UTC().Format(time.RFC3339))
+		text += ", since " + p.Since.UTC().Format(time.RFC3339)
 	}
-	return string(b)
+	return text
 }
 
 // quote makes text of others fit for a line.
@@ -118,13 +118,12 @@ func (r Report) String() string {
 
 // list names peers, up to so many.
 func list(peers []Peer, most int) string {
-	texts := make([]string, 0, len(peers))
-	for i, p := range peers {
-		if i == most {
-			texts = append(texts, fmt.Sprintf("and %d more", len(peers)-most))
-			break
-		}
+	var texts []string
+	for _, p := range peers[:min(len(peers), most)] {
 		texts = append(texts, p.String())
+	}
+	if more := len(peers) - most; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(texts, "; ")
 }

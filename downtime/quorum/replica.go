@@ -212,6 +212,7 @@ func (r *Replica) settled(windows map[string]bool) (map[string]bool, bool) {
 
 // take waits for our turn with the member, but no longer than until fell is closed.
 func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
+	var err error
 	select {
 	case r.turn <- struct{}{}:
 		if r.life.Err() == nil {
@@ -219,17 +220,14 @@ func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
 		}
 		r.give()
 	case <-fell:
+		err = errFell
 	case <-ctx.Done():
+		err = fmt.Errorf("quorum: %w", context.Cause(ctx))
 	}
 	if r.life.Err() != nil {
 		return ErrClosed
 	}
-	select {
-	case <-fell:
-		return errFell
-	default:
-		return fmt.Errorf("quorum: %w", context.Cause(ctx))
-	}
+	return err
 }
 
 var errFell = errors.New("quorum: fell out; joining again")
