@@ -17,13 +17,13 @@ const sqlFence = `SELECT pg_try_advisory_xact_lock_shared($1)`
 // Fence lets a transaction write only while no operator has the window: call it before the
 // writes, in their transaction. It is one statement, and never waits.
 //
-// From a nil error to the transaction's end no operator gets the window's lock, so that
-// nothing is committed after it was had: whatever became of this replica's session, its
-// guard, and its clock. The operator waits for the transaction, as [Drain] says.
+// From a nil error to the transaction's end no operator gets the window's lock, so nothing is
+// committed after that, whatever became of this replica's session, its guard, and its clock.
+// The operator waits for the transaction: see [Drain].
 //
 // The error is a [*FencedError] when it is too late, or what the database says. A pooler in
-// transaction mode does not matter here. On a *sql.Conn without a transaction
-// Fence would protect its own statement and nothing else; a *sql.DB is refused for that.
+// transaction mode does not matter here. On a *sql.Conn without a transaction Fence would
+// protect only its own statement, so a *sql.DB is refused.
 func Fence(ctx context.Context, tx Tx, window string) error {
 	return Fleet("").Fence(ctx, tx, window)
 }

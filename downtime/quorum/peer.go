@@ -16,9 +16,8 @@ type Peer struct {
 	// Name is the session's application_name, for a replica [Options].Name.
 	Name string
 
-	// Addr is the address of the session's client, "" on a socket of the same machine,
-	// with files, and when PostgreSQL does not show it: that takes the role of
-	// the session, or pg_read_all_stats.
+	// Addr is the address of the session's client. Empty on a socket of the same machine, with
+	// files, and when PostgreSQL shows it only to the session's role or pg_read_all_stats.
 	Addr string
 
 	// Since is when a replica's session began, with files when it joined, and when the

@@ -26,7 +26,6 @@ func Postgres(db *sql.DB, opts *Options) (*Replica, error) {
 
 var errNoDB = errors.New("quorum: the database is nil")
 
-// A postgresMember is a replica's session.
 type postgresMember struct {
 	*session
 	fleet Fleet
@@ -93,8 +92,8 @@ func (m *postgresMember) outdated(ctx context.Context, known map[string]bool) (o
 	return outdated, err
 }
 
-// Look says who stands how to a window now, without waiting and without holding
-// anything: it shows what [Drain] waits for, in an operator's program or on a page.
+// Look reports how all stand to a window now, without waiting and without holding anything: it
+// shows what [Drain] waits for.
 func Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
 	return Fleet("").Look(ctx, db, window)
 }
@@ -104,16 +103,19 @@ func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, err
 	if db == nil {
 		return Report{Window: window}, errNoDB
 	}
-	rep := Report{Window: window}
-	if err := query(ctx, db, sqlLook, lookArgs(f, window, 0), rep.scanPeer); err != nil {
-		return rep, fmt.Errorf("quorum: %w", err)
+	rep, err := f.look(ctx, db, window, 0)
+	if err != nil {
+		err = fmt.Errorf("quorum: %w", err)
 	}
-	return rep, nil
+	return rep, err
 }
 
-// lookArgs are those of sqlLook: everyone but the session of pid is looked for.
-func lookArgs(fleet Fleet, window string, pid int) []any {
-	return []any{fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid}
+// look looks for everyone but the session of pid.
+func (f Fleet) look(ctx context.Context, db querier, window string, pid int) (Report, error) {
+	rep := Report{Window: window}
+	args := []any{f.key(joinedLock, ""), f.key(knowsLock, window), f.key(openLock, window), pid}
+	err := query(ctx, db, sqlLook, args, rep.scanPeer)
+	return rep, err
 }
 
 // scanPeer adds a row of sqlLook.
@@ -177,7 +179,6 @@ func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string, opts *Drain
 	})
 }
 
-// A postgresOperator is an operator's session.
 type postgresOperator struct {
 	*session
 	fleet  Fleet
@@ -185,8 +186,8 @@ type postgresOperator struct {
 }
 
 func (o *postgresOperator) look(ctx context.Context) (Report, error) {
-	rep := Report{Window: o.window}
-	err := o.query(ctx, sqlLook, lookArgs(o.fleet, o.window, o.pid), rep.scanPeer)
+	rep, err := o.fleet.look(ctx, o.conn, o.window, o.pid)
+	o.broken = o.broken || err != nil
 	return rep, err
 }
 

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 )
@@ -13,4 +14,11 @@ const (
 // jitter varies d by a tenth, so that a fleet does not do everything at once.
 func jitter(d time.Duration) time.Duration {
 	return d - d/20 + rand.N(d/10)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }

@@ -13,10 +13,8 @@ func (r *Redactor) Again(b *Bundle) *Redactor {
 		e := &Entry{Entry: b.Log.Entries[i].Entry} // b stays as it is
 		if i == 0 {
 			e.Response = har.Response{} // it is to be found out
-			m.entry(e, d.Route, true, c)
-		} else {
-			m.entry(e, "", false, c)
 		}
+		m.entry(e, d.Route, i == 0, c)
 	}
 	for _, v := range d.Values {
 		m.value(&v, c)

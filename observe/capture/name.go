@@ -1,6 +1,9 @@
 package capture
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // isName reports whether s looks like the name of a field, as a programmer gives it,
 // and not like data: words that can be spoken, "user_id", "lineItems2", with few
@@ -72,13 +75,17 @@ func wordEnd(s string) int {
 	return i
 }
 
+func areNames(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return !isName(name) })
+}
+
 func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
 
 // abbreviations are words without vowels that names are made of.
 var abbreviations = set(strings.Fields(`
 	http https html xhtml xml css csv sql jwt dns tcp udp rfc gdpr cmd ctx img btn txt str src dst msg num pdf png svg sms tls ssl
 	vpn gps lng qty pct cvv ptr cfg tmp mfg std fmt ref utm csrf xsrf cnt grp prm sku
-`), nil)
+`))
 
 // spoken reports whether a word of three letters or more has vowels where a language
 // has them.

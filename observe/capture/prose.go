@@ -2,7 +2,9 @@ package capture
 
 import (
 	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // sentinels are texts of errors of the standard library: code compares them, and
@@ -48,18 +50,13 @@ func (m *mask) prose(s string, c *rules) string {
 	if !c.words {
 		return m.text(s)
 	}
-	return eachProse(s, m.plain, m.text, m.chunk)
-}
-
-// eachProse calls quoted for what stands between quotes, and chunk for what else may be
-// data: what follows a "=" or an ":", and what is not plain.
-func eachProse(s string, plain func(string) bool, quoted, chunk func(string) string) string {
+	// Data are what stands between quotes, what follows a "=" or an ":", and what is not plain.
 	var out strings.Builder
 	for before := byte(' '); s != ""; {
 		if q := s[0]; q == '"' || q == '`' || q == '\'' && !isAlnum(before) {
 			if end := strings.IndexByte(s[1:], q); end >= 0 {
 				out.WriteByte(q)
-				out.WriteString(quoted(s[1 : 1+end]))
+				out.WriteString(m.text(s[1 : 1+end]))
 				out.WriteByte(q)
 				s, before = s[end+2:], q
 				continue
@@ -67,9 +64,9 @@ func eachProse(s string, plain func(string) bool, quoted, chunk func(string) str
 		}
 		end := strings.IndexFunc(s, isDelimiter)
 		if end == 0 { // a mark, or a quote that does not end
-			out.WriteString(eachChunk(s[:runeLen(s)], chunk))
-			before = s[0]
-			s = s[runeLen(s):]
+			_, n := utf8.DecodeRuneInString(s)
+			out.WriteString(eachChunk(s[:n], m.chunk))
+			before, s = s[0], s[n:]
 			continue
 		}
 		if end < 0 {
@@ -77,12 +74,12 @@ func eachProse(s string, plain func(string) bool, quoted, chunk func(string) str
 		}
 		word := strings.TrimRight(s[:end], ".:!-/")
 		switch name, data, has := strings.Cut(word, ":"); {
-		case before != '=' && plain(word):
+		case before != '=' && m.plain(word):
 			out.WriteString(word)
-		case before != '=' && has && plain(name):
-			out.WriteString(name + ":" + eachChunk(data, chunk))
+		case before != '=' && has && m.plain(name):
+			out.WriteString(name + ":" + eachChunk(data, m.chunk))
 		default:
-			out.WriteString(eachChunk(word, chunk))
+			out.WriteString(eachChunk(word, m.chunk))
 		}
 		out.WriteString(s[len(word):end])
 		before = s[end-1]
@@ -91,54 +88,19 @@ func eachProse(s string, plain func(string) bool, quoted, chunk func(string) str
 	return out.String()
 }
 
-func runeLen(s string) int {
-	for i := range s {
-		if i > 0 {
-			return i
-		}
-	}
-	return len(s)
-}
-
 // plain reports whether s is plain and was not hidden elsewhere.
 func (m *mask) plain(s string) bool {
-	ok := isPlain(s)
-	eachWord(s, func(word string) string {
-		ok = ok && !m.hid[strings.ToLower(word)]
-		return ""
-	})
-	return ok
+	return len(s) <= 24 && plainForm.MatchString(s) &&
+		!slices.ContainsFunc(strings.FieldsFunc(s, isMark), func(word string) bool { return m.hid[strings.ToLower(word)] })
 }
 
-// isPlain reports whether s is a word of prose, or two with a hyphen.
-func isPlain(s string) bool {
-	if s == "" || len(s) > 24 {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; !isLetter(c) && (c != '-' && c != '\'' || i == 0) {
-			return false
-		}
-	}
-	ok := true
-	eachWord(s, func(word string) string {
-		lower := strings.ToLower(word)
-		// A word has one form: a token changes case inside.
-		ok = ok && (word == lower || word[1:] == lower[1:] || word == strings.ToUpper(word) && len(word) <= 8)
-		return ""
-	})
-	return ok
-}
-
-var longNumber = regexp.MustCompile(`[0-9]{5,}`)
-
-// runtimeText is what the Go runtime says when it panics: types and numbers, of which
-// small ones stay.
-func (m *mask) runtimeText(s string) string {
-	return longNumber.ReplaceAllStringFunc(s, m.digits)
-}
+// plainForm is a word of prose, or several with hyphens. A word has one form: a token changes
+// case inside.
+var plainForm = regexp.MustCompile(`^(([A-Za-z][a-z]*|[A-Z]{1,8})(['-]+|$))+$`)
 
 var (
+	longNumber = regexp.MustCompile(`[0-9]{5,}`)
+
 	stackHead  = regexp.MustCompile(`^goroutine \d+ \[[a-z ,0-9]+\]:$`)
 	stackFunc  = regexp.MustCompile(`^((?:created by )?[\pL\pN_./*()\[\]{}·,$%~-]+?)(?:\([^()]*\)|\(\.\.\.\)| in goroutine \d+)$`)
 	stackPlace = regexp.MustCompile(`^(\t.+\.(?:go|s):\d+)(?: \+0x[0-9a-f]+)?$`)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,8 +82,11 @@ type rules struct {
 
 func newRules(r *Redaction) (*rules, error) {
 	c := &rules{
-		headers: set(r.Headers, strings.ToLower), fields: set(r.Fields, nil), flags: set(r.Flags, nil),
-		values: set(r.Values, nil), names: map[string]bool{}, words: r.Words,
+		headers: map[string]bool{}, fields: set(r.Fields), flags: set(r.Flags),
+		values: set(r.Values), names: map[string]bool{}, words: r.Words,
+	}
+	for _, name := range r.Headers {
+		c.headers[strings.ToLower(name)] = true
 	}
 	var faults Faults
 	for i, rule := range r.JSON {
@@ -93,7 +97,9 @@ func newRules(r *Redaction) (*rules, error) {
 		}
 		c.json = append(c.json, p)
 		for _, step := range p {
-			c.names[step.name] = true
+			if name, ok := step.at.(string); ok {
+				c.names[name] = true
+			}
 		}
 	}
 	for i, rule := range r.URLs {
@@ -114,33 +120,21 @@ func newRules(r *Redaction) (*rules, error) {
 type jsonPath []jsonStep
 
 type jsonStep struct {
-	name     string
-	index    int // when not of a name
-	isIndex  bool
-	wildcard bool
-	descend  bool // any number of steps before this one
+	at      any  // a name or an index; nil is a wildcard
+	descend bool // any number of steps before this one
 }
 
-// A place is where a value is: names and indices from the root.
-type place struct {
-	name    string
-	index   int
-	isIndex bool
-}
-
-// allows reports whether what is at the place, or what it is in, is on the path.
-func (p jsonPath) allows(at []place) bool {
+// allows reports whether what is at a place, or what it is in, is on the path. A place is
+// the names and indices from the root.
+func (p jsonPath) allows(at []any) bool {
 	if len(p) == 0 {
 		return true
 	}
 	if len(at) == 0 {
 		return false
 	}
-	s := &p[0]
-	if (s.wildcard || s.isIndex && at[0].isIndex && s.index == at[0].index || !s.isIndex && !at[0].isIndex && s.name == at[0].name) && p[1:].allows(at[1:]) {
-		return true
-	}
-	return s.descend && p.allows(at[1:])
+	step := p[0]
+	return (step.at == nil || step.at == at[0]) && p[1:].allows(at[1:]) || step.descend && p.allows(at[1:])
 }
 
 func newJSONPath(s string) (jsonPath, error) {
@@ -171,15 +165,16 @@ func newJSONPath(s string) (jsonPath, error) {
 			if end == 0 {
 				return nil, errors.New("a name is missing after a dot")
 			}
-			step.name, rest = rest[:end], rest[end:]
-			if step.name == "*" {
-				step.name, step.wildcard = "", true
-			} else if strings.ContainsAny(step.name, " '\"]*?@(),:") {
-				return nil, fmt.Errorf("%q must be written ['…']", step.name)
+			var name string
+			if name, rest = rest[:end], rest[end:]; name != "*" {
+				step.at = name
+				if strings.ContainsAny(name, " '\"]*?@(),:") {
+					return nil, fmt.Errorf("%q must be written ['…']", name)
+				}
 			}
 		case '[':
 			var err error
-			if rest, err = step.bracket(rest[1:]); err != nil {
+			if step.at, rest, err = bracket(rest[1:]); err != nil {
 				return nil, err
 			}
 		default:
@@ -193,32 +188,29 @@ func newJSONPath(s string) (jsonPath, error) {
 }
 
 // bracket reads what is behind a "[".
-func (s *jsonStep) bracket(rest string) (string, error) {
-	if rest != "" && (rest[0] == '\'' || rest[0] == '"') {
-		end := strings.Index(rest[1:], rest[:1]+"]")
-		if end < 0 {
-			return "", errors.New("a quoted name does not end")
+func bracket(s string) (at any, rest string, err error) {
+	if s != "" && (s[0] == '\'' || s[0] == '"') {
+		name, rest, ok := strings.Cut(s[1:], s[:1]+"]")
+		if !ok {
+			return nil, "", errors.New("a quoted name does not end")
 		}
-		s.name = rest[1 : 1+end]
-		if strings.Contains(s.name, `\`) {
-			return "", errors.New("escapes in names are not known here")
+		if strings.Contains(name, `\`) {
+			return nil, "", errors.New("escapes in names are not known here")
 		}
-		return rest[end+3:], nil
+		return name, rest, nil
 	}
-	inside, after, ok := strings.Cut(rest, "]")
+	inside, rest, ok := strings.Cut(s, "]")
 	if !ok {
-		return "", errors.New("a bracket is not closed")
+		return nil, "", errors.New("a bracket is not closed")
 	}
 	if inside == "*" {
-		s.wildcard = true
-		return after, nil
+		return nil, rest, nil
 	}
 	n, err := strconv.ParseUint(inside, 10, 31)
 	if err != nil {
-		return "", fmt.Errorf("[%s] is neither an index, a wildcard nor a quoted name", inside)
+		return nil, "", fmt.Errorf("[%s] is neither an index, a wildcard nor a quoted name", inside)
 	}
-	s.index, s.isIndex = int(n), true
-	return after, nil
+	return int(n), rest, nil
 }
 
 // A urlPattern is a host, if any, and a path.
@@ -280,13 +272,8 @@ func (c *rules) fit(u *url.URL, segments []string, method, route string) (parts 
 }
 
 // stays reports whether the JSON paths allow what is at a place.
-func (c *rules) stays(at []place) bool {
-	for _, p := range c.json {
-		if p.allows(at) {
-			return true
-		}
-	}
-	return false
+func (c *rules) stays(at []any) bool {
+	return slices.ContainsFunc(c.json, func(p jsonPath) bool { return p.allows(at) })
 }
 
 func (c *rules) field(name string) bool { return c != nil && c.fields[name] }

@@ -1,11 +1,12 @@
 package replay
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,6 +29,7 @@ type Case struct {
 
 	opts     Options
 	redactor *capture.Redactor // of the bundle's rules; nil when it is not redacted
+	other    *capture.Redactor // of the same rules, with another key
 	keyed    bool              // with the bundle's key, so that pseudonyms can be compared
 	client   openfeature.IClient
 
@@ -37,7 +39,6 @@ type Case struct {
 	outcome  outcome
 	problems []string // what makes the test fail
 	remarks  []string // what is only said
-	remarked map[string]bool
 
 	valuesRead, flagsRead []bool // as made
 }
@@ -57,7 +58,7 @@ func (o Options) load(path string) (*Case, error) {
 	}
 	d := &b.Log.Details
 	c := &Case{
-		Bundle: b, opts: o, values: map[string]int{}, remarked: map[string]bool{},
+		Bundle: b, opts: o, values: map[string]int{},
 		made: make([]bool, len(b.Log.Entries)), valuesRead: make([]bool, len(d.Values)), flagsRead: make([]bool, len(d.Flags)),
 	}
 	if err := c.newRedactor(); err != nil {
@@ -78,6 +79,10 @@ func (c *Case) newRedactor() error {
 		return nil
 	}
 	rules := seal.Rules
+	var err error
+	if c.other, err = capture.NewRedactor(&rules); err != nil {
+		return err
+	}
 	rules.Key = c.opts.Key
 	r, err := capture.NewRedactor(&rules)
 	if err != nil {
@@ -107,25 +112,20 @@ func (c *Case) Request() *http.Request {
 		u = &url.URL{Path: "/"} // capture.Parse has seen to it
 	}
 	r := &http.Request{
-		Method: q.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Host: u.Host, RemoteAddr: "192.0.2.1:1234",
-		URL: &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}, RequestURI: u.RequestURI(), Body: http.NoBody,
+		Method: q.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: headersOf(q.Headers), Host: u.Host, RemoteAddr: "192.0.2.1:1234",
+		URL: &url.URL{Path: cmp.Or(u.Path, "/"), RawPath: u.RawPath, RawQuery: u.RawQuery}, RequestURI: u.RequestURI(), Body: http.NoBody,
 	}
-	if r.URL.Path == "" {
-		r.URL.Path = "/"
-	}
+	maps.DeleteFunc(r.Header, func(name string, _ []string) bool {
+		return slices.Contains(ofTheWire, name) || strings.HasPrefix(name, ":")
+	})
 	if u.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: u.Hostname()}
-	}
-	for _, h := range q.Headers {
-		if !slices.Contains(ofTheWire, http.CanonicalHeaderKey(h.Name)) && !strings.HasPrefix(h.Name, ":") {
-			r.Header.Add(h.Name, h.Value)
-		}
 	}
 	if id := c.Bundle.Log.Details.RequestID; id != "" {
 		r.Header.Set("X-Request-Id", id)
 	}
 	if q.PostData != nil && q.PostData.Text != "" {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader([]byte(q.PostData.Text))), int64(len(q.PostData.Text))
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(q.PostData.Text)), int64(len(q.PostData.Text))
 	}
 	return r
 }
@@ -144,8 +144,7 @@ func (c *Case) problem(format string, args ...any) {
 func (c *Case) remark(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := fmt.Sprintf(format, args...); !c.remarked[s] {
-		c.remarked[s] = true
+	if s := fmt.Sprintf(format, args...); !slices.Contains(c.remarks, s) {
 		c.remarks = append(c.remarks, s)
 	}
 }
@@ -199,11 +198,10 @@ type outcome struct {
 	untyped  bool // the handler did not say of what type its answer is
 }
 
-func valueOf(headers []har.NameValue, name string) string {
-	for _, h := range headers {
-		if http.CanonicalHeaderKey(h.Name) == name {
-			return h.Value
-		}
+func headersOf(list []har.NameValue) http.Header {
+	header := http.Header{}
+	for _, h := range list {
+		header.Add(h.Name, h.Value)
 	}
-	return ""
+	return header
 }

@@ -2,10 +2,9 @@ package replay
 
 import (
 	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
 	"go/format"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,17 +37,12 @@ func Save(from, to string) (source string, err error) {
 		return "", err
 	}
 	c := &Case{Bundle: b}
-	e := c.entry()
-	what := e.Request.Method + " " + e.Request.URL
-	if route := b.Log.Details.Route; route != "" {
-		what = e.Request.Method + " " + route
-	}
 	comment := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, fmt.Sprintf("%s%s %s.", what, c.origin(), c.thenText()))
+	}, c.name()+" "+c.thenText()+".")
 	src := fmt.Sprintf(`package main
 
 // %s replays %s
@@ -80,20 +74,15 @@ func fromTest(path string) string {
 
 // create writes a file that is not there yet, or is there already as it should be.
 func create(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		if there, readErr := os.ReadFile(path); readErr == nil && bytes.Equal(there, data) {
-			return nil
-		}
+	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, data) {
+		return nil
 	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
+	if err = cmp.Or(err, f.Close()); err != nil {
 		_ = os.Remove(path)
 	}
 	return err
