@@ -65,7 +65,7 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 	m.mu.Lock() // until all parts are there
 	defer m.mu.Unlock()
 	for i, src := range sources {
-		p := &mergedPart{name: sourceName(src)}
+		p := &mergedPart{name: live.SourceName(src)}
 		var fallback []byte
 		if i < len(saved) && saved[i].Name == p.name {
 			fallback = []byte(saved[i].Text)
@@ -358,7 +358,7 @@ type mergedSource []Source
 func (m mergedSource) Name() string {
 	names := make([]string, len(m))
 	for i, src := range m {
-		names[i] = sourceName(src)
+		names[i] = live.SourceName(src)
 	}
 	return strings.Join(names, "+")
 }

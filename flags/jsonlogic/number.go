@@ -1,7 +1,5 @@
 package jsonlogic
 
-import "math"
-
 // add sums what the arguments' texts begin with.
 func add(args []*node) operation {
 	return gives(func(s *Scope) value {
@@ -50,11 +48,6 @@ func arithmetic(f func(a, b float64) float64) func(args []*node) operation {
 	}
 }
 
-var (
-	divide    = arithmetic(func(a, b float64) float64 { return a / b })
-	remainder = arithmetic(math.Mod)
-)
-
 func extreme(of func(a, b float64) float64, none float64) func(args []*node) operation {
 	return func(args []*node) operation {
 		return gives(func(s *Scope) value {
@@ -66,8 +59,3 @@ func extreme(of func(a, b float64) float64, none float64) func(args []*node) ope
 		})
 	}
 }
-
-var (
-	least    = extreme(func(a, b float64) float64 { return min(a, b) }, math.Inf(1))
-	greatest = extreme(func(a, b float64) float64 { return max(a, b) }, math.Inf(-1))
-)

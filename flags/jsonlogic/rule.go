@@ -20,9 +20,6 @@ type Rule struct {
 // The error is one that a custom operator returned, as it is, or an [*Error] of
 // [ErrTooManySteps], [ErrTextTooLong] or [ErrResultTooDeep].
 func (r *Rule) Eval(data any) (any, error) {
-	if r.root.constant != nil {
-		return r.root.constant.result(), nil
-	}
 	s, _ := scopes.Get().(*Scope)
 	result, err := r.EvalIn(s, data)
 	scopes.Put(s)

@@ -1,5 +1,7 @@
 package jsonlogic
 
+import "math"
+
 // operators are the standard ones. Each turns its compiled arguments into the
 // functions that evaluate it.
 var operators = map[string]func(args []*node) operation{
@@ -9,34 +11,34 @@ var operators = map[string]func(args []*node) operation{
 
 	"if":  branch,
 	"?:":  branch,
-	"and": and,
-	"or":  or,
+	"and": until(false),
+	"or":  until(true),
 	"!":   not,
 	"!!":  notNot,
 
-	"==":  compare(comparison{looseEqual, numbers{equal: true}, true}),
-	"!=":  compare(comparison{func(s *Scope, a, b value) bool { return !looseEqual(s, a, b) }, notEqual, true}),
-	"===": compare(comparison{strictEqual, numbers{equal: true}, true}),
-	"!==": compare(comparison{func(s *Scope, a, b value) bool { return !strictEqual(s, a, b) }, notEqual, true}),
-	"<":   between(comparison{less, numbers{less: true}, false}),
-	"<=":  between(comparison{lessOrEqual, numbers{less: true, equal: true}, false}),
-	">":   compare(comparison{func(s *Scope, a, b value) bool { return less(s, b, a) }, numbers{greater: true}, false}),
-	">=":  compare(comparison{func(s *Scope, a, b value) bool { return lessOrEqual(s, b, a) }, numbers{equal: true, greater: true}, false}),
+	"==":  compare(looseEqual, func(a, b float64) bool { return a == b }),
+	"!=":  compare(comparison(looseEqual).negated(), func(a, b float64) bool { return a != b }),
+	"===": compare(strictEqual, func(a, b float64) bool { return a == b }),
+	"!==": compare(comparison(strictEqual).negated(), func(a, b float64) bool { return a != b }),
+	"<":   between(ordered(false), func(a, b float64) bool { return a < b }),
+	"<=":  between(ordered(true), func(a, b float64) bool { return a <= b }),
+	">":   compare(ordered(false).swapped(), func(a, b float64) bool { return a > b }),
+	">=":  compare(ordered(true).swapped(), func(a, b float64) bool { return a >= b }),
 
 	"+":   add,
 	"-":   subtract,
 	"*":   multiply,
-	"/":   divide,
-	"%":   remainder,
-	"min": least,
-	"max": greatest,
+	"/":   arithmetic(func(a, b float64) float64 { return a / b }),
+	"%":   arithmetic(math.Mod),
+	"min": extreme(func(a, b float64) float64 { return min(a, b) }, math.Inf(1)),
+	"max": extreme(func(a, b float64) float64 { return max(a, b) }, math.Inf(-1)),
 
 	"map":    mapped,
 	"filter": filter,
 	"reduce": reduce,
-	"all":    all,
-	"some":   some,
-	"none":   none,
+	"all":    quantifier(false, func(found bool, n int) bool { return !found && n > 0 }),
+	"some":   quantifier(true, func(found bool, _ int) bool { return found }),
+	"none":   quantifier(true, func(found bool, _ int) bool { return !found }),
 	"merge":  merge,
 	"in":     in,
 

@@ -237,14 +237,6 @@ func (v value) plain(w *walk) any {
 // each walks the members of an object of any Go type but [Object], which does not
 // tell them.
 func (v value) each(yield func(name string, member value) bool) {
-	if m, ok := v.ref.(map[string]any); ok {
-		for name, member := range m {
-			if !yield(name, toValue(member)) {
-				return
-			}
-		}
-		return
-	}
 	r := reflect.ValueOf(v.ref)
 	if r.Kind() == reflect.Map {
 		for name, member := range r.Seq2() {
@@ -263,9 +255,6 @@ func (v value) each(yield func(name string, member value) bool) {
 
 // members is how many members an object that each walks has.
 func (v value) members() int {
-	if m, ok := v.ref.(map[string]any); ok {
-		return len(m)
-	}
 	if r := reflect.ValueOf(v.ref); r.Kind() == reflect.Map {
 		return r.Len()
 	}

@@ -36,8 +36,8 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
-// sourceName is what a source calls its document.
-func sourceName(src Source) string {
+// SourceName is what a source calls its document.
+func SourceName(src Source) string {
 	if n, ok := src.(interface{ Name() string }); ok {
 		return n.Name()
 	}
