@@ -14,11 +14,7 @@ type asking struct {
 	long    bool          // it is refused from a cutoff on
 	visitor *visitor      // what it can bypass; nil: nothing
 
-	decided *decision // nil: no window has anything to do with it
-}
-
-// A decision is what windows have to do with what was admitted.
-type decision struct {
+	// What windows have to do with it, once it is admitted.
 	past      []*occurrence // that refuse it, and that it bypasses
 	rehearsed []*occurrence // that would have refused it
 }
@@ -37,8 +33,11 @@ func (g *Guard) admit(a *asking) (place, *occurrence) {
 		a.epoch = v.epoch
 		at := g.running.enter(&a.entry)
 		if g.view.Load() == v && (!a.held || g.refusing(v, a) == nil) { // a held one may have been sealed out
-			if a.decided != nil {
-				g.noteRehearsal(a.decided.rehearsed)
+			for _, o := range a.rehearsed {
+				o.refused.Add(1)
+			}
+			if len(a.rehearsed) > 0 {
+				g.wouldRefuse.Add(1)
 			}
 			return at, nil
 		}
@@ -49,7 +48,7 @@ func (g *Guard) admit(a *asking) (place, *occurrence) {
 // refusing decides: it returns the window that refuses what asks, nil when none does. It
 // asks the windows in order, so that the most restrictive is the one named.
 func (g *Guard) refusing(v *view, a *asking) *occurrence {
-	a.decided, a.bypassed = nil, false
+	a.past, a.rehearsed, a.bypassed = nil, nil, false
 	classify := a.handler && g.opts.Classify != nil
 	if len(v.deciding) == 0 && !classify {
 		return nil
@@ -61,7 +60,6 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 			a.effect = EffectRead
 		}
 	}
-	var d decision
 	for _, o := range v.deciding {
 		scope := &o.Window.Scope
 		if !refuses(o.Window.Mode, a.effect) || a.http == nil && !scope.CoversWork(a.kind) || a.http != nil && !scope.Covers(&request) {
@@ -69,50 +67,33 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 		}
 		switch {
 		case a.held: // what was admitted may hand on, until the window is quiet
-			if o.isShut() && g.quiet.isSealed(o) {
+			if o.isShut() && g.running.isSealed(o) {
 				return o
 			}
 		case o.rehearses():
-			d.rehearsed = append(d.rehearsed, o)
+			a.rehearsed = append(a.rehearsed, o)
 		case o.isCutOff() && !g.isLong(a):
 			if a.bypassed && a.visitor.lets(o) {
-				d.past = append(d.past, o) // for the work that the request asks for
+				a.past = append(a.past, o) // for the work that the request asks for
 			}
 		case a.visitor.lets(o):
-			d.past, a.bypassed = append(d.past, o), true
+			a.past, a.bypassed = append(a.past, o), true
 		default:
 			return o
 		}
 	}
-	if d.past != nil || d.rehearsed != nil {
-		decided := d
-		a.decided = &decided
-	}
 	return nil
 }
 
-// isLong reports whether a cutoff refuses what asks.
 func (g *Guard) isLong(a *asking) bool {
 	return a.long || a.handler && g.opts.Long != nil && g.opts.Long(a.http)
 }
 
-// noteRehearsal counts what rehearsals would have refused.
-func (g *Guard) noteRehearsal(rehearsed []*occurrence) {
-	for _, o := range rehearsed {
-		o.refused.Add(1)
-	}
-	if len(rehearsed) > 0 {
-		g.wouldRefuse.Add(1)
-	}
-}
-
-// leave takes an entry off, and notifies those who wait for quiet.
 func (g *Guard) leave(at place) {
 	at.leave()
 	g.changed.tell()
 }
 
-// refuse counts a refusal.
 func (g *Guard) refuse(by *occurrence) {
 	by.refused.Add(1)
 	g.refused.Add(1)

@@ -1,39 +1,36 @@
 package downtime
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // broadcast wakes all who wait, and costs next to nothing while nobody does.
-type broadcast struct {
-	awaited atomic.Bool // since it was last told
-	mu      sync.Mutex
-	ch      chan struct{}
-}
-
-func (b *broadcast) init() { b.ch = make(chan struct{}) }
+type broadcast struct{ awaited atomic.Pointer[chan struct{}] }
 
 // next is closed when it is next told.
 func (b *broadcast) next() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.awaited.Store(true)
-	return b.ch
+	ch := make(chan struct{})
+	for !b.awaited.CompareAndSwap(nil, &ch) {
+		if awaited := b.awaited.Load(); awaited != nil {
+			return *awaited
+		}
+	}
+	return ch
 }
 
 func (b *broadcast) tell() {
-	if b.awaited.Load() {
-		b.wake()
+	if b.awaited.Load() == nil {
+		return
+	}
+	if awaited := b.awaited.Swap(nil); awaited != nil {
+		close(*awaited)
 	}
 }
 
-func (b *broadcast) wake() {
-	if !b.awaited.CompareAndSwap(true, false) {
-		return
+// A bell of room for one wakes a goroutine, also one that waits only later.
+type bell chan struct{}
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(b.ch)
-	b.ch = make(chan struct{})
 }

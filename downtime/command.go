@@ -14,9 +14,8 @@ const beginAhead = 24 * time.Hour
 // window that repeats, the next occurrence. The end stays as planned, for that is what
 // users were told; see [Guard.Extend].
 //
-// For the fleet write actual.begin in the document. Where that comes to say another
-// start than it does now, it wins, and what was said here is forgotten; a restart forgets
-// it too.
+// For the fleet write actual.begin in the document. A document that later says another
+// start wins, and a restart forgets the command.
 //
 // The error is [ErrUnknownWindow]; [ErrBegun] when it is in progress; [ErrEnded] when
 // it is over; [ErrTooEarly] when it is neither announced nor to begin within a
@@ -36,13 +35,12 @@ func (g *Guard) Begin(id string) (Report, error) {
 	})
 }
 
-// Complete ends the window now, in this process only, and reports how it stands: its
-// work is finished, and what it closed is opened, at once or, with a [Quorum], when
-// that agrees. It also ends a window that overruns.
+// Complete ends the window now, in this process only, and reports how it stands: what it
+// closed opens, at once or, with a [Quorum], when that agrees. It also ends a window that
+// overruns.
 //
-// For the fleet write actual.end in the document. Where that comes to say another end
-// than it does now, it wins, and what was said here is forgotten; a restart forgets it
-// too.
+// For the fleet write actual.end in the document. A document that later says another
+// end wins, and a restart forgets the command.
 //
 // The error is [ErrUnknownWindow]; [ErrNotBegun]; [ErrEnded] when it is over already;
 // [ErrClosed].
@@ -62,9 +60,8 @@ func (g *Guard) Complete(id string) (Report, error) {
 // Extend moves the end of the window, in this process only, and reports how it stands.
 // It may be moved nearer too. A window that overruns is in progress again.
 //
-// For the fleet write actual.until in the document. Where that comes to say another end
-// than it does now, it wins, and what was said here is forgotten; a restart forgets it
-// too.
+// For the fleet write actual.until in the document. A document that later says another
+// end wins, and a restart forgets the command.
 //
 // The error is [ErrUnknownWindow]; [ErrEnded] when it is over; [ErrClosed]; or another
 // when until is not later than now and than the start, or more than 366 days after
@@ -86,15 +83,13 @@ func (g *Guard) Extend(id string, until time.Time) (Report, error) {
 	})
 }
 
-// command says something of the occurrence in question, and publishes what follows from
-// it.
 func (g *Guard) command(id string, say func(*occurrence, schedule.Phase, *said, time.Time) error) (rep Report, err error) {
 	g.update(func() { rep, err = g.say(id, say) })
 	return rep, err
 }
 
 func (g *Guard) say(id string, say func(*occurrence, schedule.Phase, *said, time.Time) error) (Report, error) {
-	if g.isClosed() {
+	if g.lifetime.Err() != nil {
 		return Report{Window: id}, ErrClosed
 	}
 	now := time.Now().Round(0)

@@ -19,34 +19,30 @@ const (
 	maxCookie = 3800     // bytes of a token that browsers surely keep as a cookie
 )
 
-// BypassHandler lets operators turn their token into the cookie that [Bypass] looks for.
-// GET shows a form, and who it is that has a good cookie; POST with the form field "token" checks the token and
-// sets the cookie, for as long as the token is good; POST with the field "leave", and DELETE,
-// take it away. POST and DELETE from a page of another origin are refused, as
+// BypassHandler lets operators turn their token into the cookie that [Bypass] looks for. GET
+// shows a form, and whose cookie the request has; POST with the form field "token" checks the
+// token and sets the cookie, for as long as the token is good; POST with the field "leave", and
+// DELETE, take it away. POST and DELETE from a page of another origin are refused, as
 // [http.CrossOriginProtection] does it.
 //
-// The cookie is Secure, HttpOnly and SameSite=Strict. It is for the host that the
-// handler is called on, the application's: mount it there, and not behind the guard, which
-// takes the cookie off what it lets through:
+// The cookie is Secure, HttpOnly and SameSite=Strict. It is for the application's host: mount
+// the handler there, and not behind the guard, which takes the cookie off the request:
 //
 //	root.Handle("/-/bypass", g.BypassHandler())
 //	root.Handle("/", g.Handler(mux))
 //
-// The handler needs no protection of its own: it tells nothing to who has no good
-// token. Without Options.Bypass, or without keys, it is not found.
+// The handler needs no protection of its own. Without Options.Bypass, or without keys, it
+// answers 404.
 func (g *Guard) BypassHandler() http.Handler {
 	if g.bypass == nil || g.bypass.verifier == nil {
 		return http.NotFoundHandler()
 	}
-	return page.Protect(&bypassHandler{g.bypass, func(id string) bool {
-		s := g.view.Load().schedule
-		return s != nil && s.Window(id) != nil
-	}})
+	return page.Protect(&bypassHandler{g, g.bypass})
 }
 
 type bypassHandler struct {
-	bypass    *bypass
-	hasWindow func(id string) bool // in the document in use
+	guard  *Guard
+	bypass *bypass
 }
 
 func (h *bypassHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +63,6 @@ func (h *bypassHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// state says what the cookie of the request is good for.
 func (h *bypassHandler) state(r *http.Request) string {
 	cookie, err := r.Cookie(h.bypass.opts.Cookie)
 	if err != nil {
@@ -92,7 +87,7 @@ func (h *bypassHandler) verify(text string) (*token.Claims, string, error) {
 	case err != nil:
 		return nil, "The token is refused.", err
 	}
-	if !h.hasWindow(claims.Text("window")) {
+	if s := h.guard.view.Load().schedule; s == nil || s.Window(claims.Text("window")) == nil {
 		return nil, "The token is refused: there is no such window.", ErrUnknownWindow
 	}
 	return claims, "", nil

@@ -33,27 +33,23 @@
 //
 // # What it guards against, and what it does not
 //
-// Whoever writes the document can close the service or open what should be closed:
-// protect its place as a deployment. Requests are hostile: a path that could be read as
-// one in scope is taken to be in scope, however it is encoded or dotted, and nothing of
-// a request is echoed, logged, or made the name of anything. A guard fails safe: what
-// is closed stays closed while the document cannot be read, and without any document
-// [Options].Boot decides.
+// The document can close the service or open what should be closed: protect its place as a
+// deployment. Requests are hostile: a path that could be read as one in scope is taken to be
+// in scope, however it is encoded or dotted, and nothing of a request is echoed, logged, or
+// made the name of anything. A guard fails safe: what is closed stays closed while the
+// document cannot be read, and without any document [Options].Boot decides.
 //
-// Whoever has the private key of a [Bypass], or an address in its networks, is let in
-// past what is closed, and what they do is theirs to answer for: it is counted as busy,
-// marked and audited. A token is good for one window, one service and some hours, for whoever
-// holds it; it cannot be taken back before but by taking its key away. It is taken off the request
-// before any handler sees it, and nothing of it is logged but who, by which key
-// and until when. What cannot be verified is a refusal as any other, and counted. A proxy
-// that is trusted and does not add to X-Forwarded-For lets clients choose
-// their address.
+// The holder of a token of a [Bypass], and a client with an address in its networks, are let in
+// past what is closed; that is counted as busy, marked and audited. A token is good for one
+// window, one service and some hours. It can only be revoked by removing its key. It is taken
+// off the request before any handler sees it; who, by which key and until when is logged.
+// A trusted proxy that does not add to X-Forwarded-For lets clients choose their address.
 //
-// What answers a [Transport] is hostile too: of a refusal a bounded part is read, and
+// What answers a [Transport] is hostile too: a bounded part of a refusal is read, and
 // neither its text nor the request's path gets into an error's text.
 //
 // Quiet is said of one process and of what passes its guard: not of other
 // replicas (see [Quorum]), of what Options.Pass lets through, of goroutines that a handler
-// leaves behind without [Guard.Hold], nor of clients that reach the store another way. Routers that ignore the case
-// of paths, and method override headers, go round a scope that lists paths or methods.
+// leaves behind without [Guard.Hold], nor of clients that reach the store another way. Routers
+// that ignore the case of paths, and method override headers, bypass such a scope.
 package downtime

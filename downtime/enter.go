@@ -4,33 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 )
 
-// Enter asks whether work may begin, and counts it when it may: leave must be called
-// when the work has ended, however it ended. leave may be called more than once; it
-// is never nil.
+// Enter asks whether work may begin, and counts it when it may: call leave when the work has
+// ended, however it ended. leave may be called more than once; it is never nil.
 //
-// The error is an [*UnavailableError] when a window refuses, the cause of ctx's
-// end when it has ended, and another when work has no name or a request without URL. Work
-// in the context of a request that bypasses windows (see [Bypassed]) bypasses them too. Hand on to others only what will
-// have ended when leave is called, or what [Guard.Hold] holds: work that outlives its count is
-// not seen.
+// The error is an [*UnavailableError] when a window refuses, the cause of ctx's end when it has
+// ended, and another when work has no name or a request without URL. Work in the context of a
+// request that bypasses windows (see [Bypassed]) bypasses them too. Work that outlives its
+// count is not seen: call leave after what it has handed on, or use [Guard.Hold].
 func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
-	at, _, err := g.enter(ctx, &work, g.workVisitor(ctx))
+	at, _, err := g.enter(ctx, &work, g.bypass.marked(ctx))
 	if err != nil {
 		return func() {}, err
 	}
 	return g.leaveOnce(at), nil
 }
 
-// EnterWait is [Guard.Enter] for work that can wait: it returns once the work is admitted,
-// which is when the windows that refuse it end, also when they end early. The error is the
-// cause of ctx's end; [ErrClosed] when the guard is closed meanwhile; or another when work has
-// no name or a request without URL. With the first two it wraps the [*UnavailableError] that
-// it waited for. Waiting is not counted as a refusal.
+// EnterWait is [Guard.Enter] for work that can wait: it returns once the windows that refuse
+// the work have ended, also early. The error is the cause of ctx's end or [ErrClosed], which
+// then wrap the [*UnavailableError] that it waited for; or another when work has no name or a
+// request without URL. Waiting is not counted as a refusal.
 func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err error) {
-	asked, err := work.asking(g.workVisitor(ctx))
+	asked, err := work.asking(g.bypass.marked(ctx))
 	if err != nil {
 		return func() {}, err
 	}
@@ -47,23 +44,22 @@ func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err err
 		case <-published:
 		case <-ctx.Done():
 			return func() {}, fmt.Errorf("downtime: waiting to enter: %w: %w", context.Cause(ctx), g.opts.unavailable(by))
-		case <-g.done:
+		case <-g.lifetime.Done():
 			return func() {}, fmt.Errorf("%w: %w", ErrClosed, g.opts.unavailable(by))
 		}
 	}
 }
 
-// EnterContext is [Guard.Enter] for what serves requests without net/http, such as a
-// server of gRPC: besides it gives the context that the work has to run in, and is to
-// the request what [Guard.Handler] is to others.
+// EnterContext is [Guard.Enter] for what serves requests without net/http, such as a server of
+// gRPC: it also returns the context that the work has to run in.
 //
 // [Work].Request may bring a [Bypass], in its headers or by its RemoteAddr; the context then
 // says so, by [Bypassed], and what is entered in it may bypass the same. The headers are
-// not changed. The context of a [Work].Stream ends when a window begins that refuses the
-// work, a little later for some than for others, as [Options].StreamJitter has it; its
-// cause is an [*UnavailableError]. All streams end with leave.
+// not changed. The context of a [Work].Stream ends with an [*UnavailableError] as its cause
+// after a window begins that refuses the work, spread by [Options].StreamJitter. All streams
+// end with leave.
 func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Context, leave func(), err error) {
-	v := g.workVisitor(ctx)
+	v := g.bypass.marked(ctx)
 	if r := work.Request; v == nil && r != nil && r.URL != nil && g.bypass != nil {
 		v, work.Request = g.bypass.visitor(r)
 	}
@@ -79,7 +75,7 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 				left()
 			}
 		}()
-		ctx = v.audit(work.Request.WithContext(ctx), asked.decided.past).Context()
+		ctx = v.audit(work.Request.WithContext(ctx), asked.past).Context()
 		audited = true
 	}
 	if !work.Stream {
@@ -96,12 +92,10 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 // from what was admitted, before that ends, and release when the work handed on has
 // ended, however it ended. release may be called more than once; it is never nil.
 //
-// What was admitted may hand work on while a window drains, though nothing new may
-// begin, and what is held keeps the window from being quiet. So Hold is refused, with an
-// [*UnavailableError], only once the window has been found quiet, and then to its end: who
-// was admitted, and is counted in the same window, is never refused, unless it was a bypass
-// that let it in afterwards. Such a one enters the work that it hands on, with its own
-// context ([Guard.Enter]), and keeps that until it has ended. Neither a cutoff nor
+// What was admitted may hand work on while a window drains, and what is held keeps the window
+// from being quiet. Hold is refused, with an [*UnavailableError], only once the window was found
+// quiet, which it is not while the caller is counted in it. A bypassed request must call
+// [Guard.Enter], with its own context, for the work it starts. Neither a cutoff nor
 // [Work].Long matters. Other errors are those of [Guard.Enter].
 //
 // Hold finds scopes by the work it is given, not by who calls. Where they list paths only,
@@ -119,7 +113,6 @@ func (g *Guard) Hold(work Work) (release func(), err error) {
 	return g.leaveOnce(at), nil
 }
 
-// enter admits work.
 func (g *Guard) enter(ctx context.Context, work *Work, v *visitor) (place, asking, error) {
 	asked, err := work.asking(v)
 	if err == nil && ctx.Err() != nil {
@@ -136,7 +129,6 @@ func (g *Guard) enter(ctx context.Context, work *Work, v *visitor) (place, askin
 	return at, asked, nil
 }
 
-// asking makes work ask to be admitted.
 func (w *Work) asking(v *visitor) (asking, error) {
 	switch {
 	case w.Name == "":
@@ -149,24 +141,17 @@ func (w *Work) asking(v *visitor) (asking, error) {
 		asked.effect = EffectRead
 	}
 	if w.Request != nil {
-		asked.target.set(w.Request)
+		asked.setRequest(w.Request)
 		asked.http = w.Request
 	}
 	return asked, nil
 }
 
-// unavailable counts a refusal, and returns it.
 func (g *Guard) unavailable(by *occurrence) *UnavailableError {
 	g.refuse(by)
 	return g.opts.unavailable(by)
 }
 
-// leaveOnce takes an entry off when it is first called.
 func (g *Guard) leaveOnce(at place) func() {
-	var left atomic.Bool
-	return func() {
-		if left.CompareAndSwap(false, true) {
-			g.leave(at)
-		}
-	}
+	return sync.OnceFunc(func() { g.leave(at) })
 }

@@ -3,7 +3,7 @@ package downtime
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"math/rand/v2"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
@@ -71,26 +71,63 @@ type UnavailableError struct {
 
 // Error names window, host and time, and none of the words of another service.
 func (e *UnavailableError) Error() string {
-	var b strings.Builder
-	b.WriteString("downtime: ")
-	switch {
-	case e.Host == "" && e.Window == "":
+	if e.Host == "" && e.Window == "" {
 		return "downtime: " + e.Reason
-	case e.Host != "":
-		fmt.Fprintf(&b, "%q is not available: ", e.Host)
 	}
-	if e.Window == "" {
-		b.WriteString("refused")
-	} else {
-		fmt.Fprintf(&b, "refused by window %q (%s)", e.Window, e.Mode)
+	host, by, until := "", "refused", ": "+e.Reason
+	if e.Host != "" {
+		host = fmt.Sprintf("%q is not available: ", e.Host)
 	}
-	if e.Until.IsZero() {
-		fmt.Fprintf(&b, ": %s", e.Reason)
-	} else {
-		fmt.Fprintf(&b, " until %s", e.Until.Format(time.RFC3339))
+	if e.Window != "" {
+		by = fmt.Sprintf("refused by window %q (%s)", e.Window, e.Mode)
 	}
-	return b.String()
+	if !e.Until.IsZero() {
+		until = " until " + e.Until.Format(time.RFC3339)
+	}
+	return "downtime: " + host + by + until
 }
 
 // Unwrap makes errors.Is(err, [ErrWindow]) true.
 func (e *UnavailableError) Unwrap() error { return ErrWindow }
+
+const (
+	bootRetry    = 10 * time.Second
+	overrunRetry = time.Minute
+)
+
+// retryAfter is when to come back after a refusal: the end, plus jitter, at most
+// RetryMax. Where the bound cuts, the jitter is taken off instead, because those who are
+// refused at one moment should not come back at one moment either.
+func (o *Options) retryAfter(by *occurrence) time.Duration {
+	wait, length := bootRetry, bootRetry
+	if until := by.until(); !until.IsZero() {
+		length = until.Sub(by.Start)
+		if left := time.Until(until); left > 0 { // else it takes longer than planned
+			wait = left
+		}
+	}
+	if by.phase == schedule.PhaseOverrun {
+		wait = min(wait, overrunRetry) // it may be over at any moment
+	}
+	jitter := time.Duration(0)
+	if most := min(o.RetryJitter, o.RetryMax/2, length/4); most > 0 {
+		jitter = rand.N(most)
+	}
+	if wait+jitter > o.RetryMax {
+		wait = min(wait, o.RetryMax-jitter)
+	} else {
+		wait += jitter
+	}
+	return max(time.Second, wait)
+}
+
+func (o *Options) unavailable(by *occurrence) *UnavailableError {
+	refused := &UnavailableError{
+		Window: by.Window.ID, Mode: by.Window.Mode, Reason: by.reason(),
+		Until: by.end(), RetryAfter: o.retryAfter(by),
+	}
+	if by.phase == schedule.PhaseOverrun {
+		refused.Until = time.Time{}
+	}
+	return refused
+}

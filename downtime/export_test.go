@@ -76,7 +76,7 @@ func (l *Law) Step(now time.Time, news string) string {
 		said.end, said.until = l.planned.End, lawTime(rest)
 		l.facts.command = &said
 	case "silent", "open", "refused", "all":
-		l.quorum = agreement{isAsked: true, all: strings.HasSuffix(news, "all")}
+		l.quorum = agreement{all: strings.HasSuffix(news, "all")}
 		if word == "open" || word == "open," {
 			l.quorum.open = map[string]bool{"w": true}
 		}

@@ -3,6 +3,7 @@ package downtime
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,56 +12,47 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A Guard stands in every way into a service and keeps it shut while a window says
-// so. It counts what it lets in, and so knows when it is quiet. All methods may be
-// called from any goroutine.
+// A Guard stands in front of a service and refuses what a window closes. It counts what it
+// admits, so that it can report when nothing runs any more. All methods may be called from
+// any goroutine.
 //
 // # Count, then check
 //
-// Whatever is admitted is first counted, and the state that admitted it is believed
-// only if it still holds then. When the guard closes it first publishes the closed
-// state and then looks at the counts. Of the two, one comes first: either the entry
-// was counted before the state changed, and is seen; or it sees the change, is
-// uncounted, and asks again. A guard that checks first and counts after reports
-// quiet while a request starts.
+// What is admitted is counted first; then the guard checks that the state that admitted it
+// still holds. A guard that closes first publishes the closed state and then looks at the
+// counts. So either the entry was counted before and is seen, or it sees the change, is
+// uncounted, and asks again. Refused requests are never counted.
 //
-// What is refused is never counted, so that a crowd at a closed door does not look
-// like work behind it.
-//
-// Quiet is said only when nothing can begin any more, not even what [Guard.Hold] hands
-// on. So it is never taken back, but by an operator who bypasses the window.
+// A window is quiet only when nothing can begin any more, not even by [Guard.Hold]. It stays
+// quiet, unless an operator bypasses it.
 //
 // # The document
 //
-// The document is the fleet's state: begin, early end and extension are written
-// there, and every replica and every restart sees them. A document that cannot be
-// read or parsed changes nothing. A window that vanishes from it while in progress
-// is kept to its end, and so is one of which start, repeat, except or a freeze is changed
-// so that it would not be in progress; unless the document says "allowShrink: true". End a
-// window with actual.end. Of a window that repeats only the occurrence in progress is
-// kept. What was kept is forgotten by a restart.
+// The document is the fleet's state: every replica and every restart sees what it says. A
+// document that cannot be read or parsed changes nothing. A window that the document loses
+// while in progress, or whose edited times would end it, is kept to its end, unless the
+// document says "allowShrink: true"; of a window that repeats only the occurrence in progress
+// is kept. A restart forgets it. End a window with actual.end.
 //
 // [Guard.Begin], [Guard.Complete] and [Guard.Extend] are for one process in need: until
 // the document says otherwise, or the process ends.
 //
 // # Overrun
 //
-// A window ends when it was planned to, or when operators say so. Two things make the
-// guard of a process think that the work is unfinished then: [Guard.Drain] has said there
-// that it is quiet, and neither Complete nor actual.end has followed; or something that
-// bypasses the window is running. With "overrun: hold", the default, the window then
-// stays closed ([schedule.PhaseOverrun]) until it is completed or extended, or what bypasses it has
-// ended, for [Options].OverrunMax at most. With "overrun: reopen" it is opened. Both, and
-// being opened with the work unfinished after all, are logged as errors and told by
-// [Guard.Events]. So who drains a window in a process completes it there, too, or in the
-// document.
+// At the planned end of a window its work counts as unfinished in a process where [Guard.Drain]
+// has reported quiet and neither Complete nor actual.end has followed, or where something that
+// bypasses the window runs. With "overrun: hold", the default, the window then stays closed
+// ([schedule.PhaseOverrun]) until it is completed or extended, or what bypasses it has ended,
+// for [Options].OverrunMax at most. With "overrun: reopen" it opens. Both are logged as errors
+// and are [Guard.Events]. After Drain, call Complete in the same process or set actual.end in
+// the document.
 //
 // # The clock
 //
 // A clock that is set, and a machine that has slept, are noticed within a second. A clock
 // that is set back opens nothing: what was announced stays announced, and what has begun
-// stays closed until its end by the clock, or until a document or a command says
-// otherwise. A window that is over closes again if its end is more than a minute ahead.
+// stays closed until its end by the clock, a document or a command. A window that is over
+// closes again if its end is more than a minute ahead.
 type Guard struct {
 	opts   Options
 	pass   *passes
@@ -73,16 +65,15 @@ type Guard struct {
 	refused     atomic.Int64
 	wouldRefuse atomic.Int64 // by rehearsals
 
-	quiet     quiet
 	streams   streams
 	changed   broadcast // a view was published, or something left
 	published broadcast // a view was published
 
+	lifetime context.Context // ends when Close is called
 	cancel   context.CancelFunc
-	done     <-chan struct{} // closed when Close is called
-	ended    chan struct{}   // closed when the guard's goroutine has ended
-	attended chan struct{}   // closed when the asker's goroutine has ended
-	wake     chan struct{}   // there is a new document, or a window was found quiet
+	ended    chan struct{} // closed when the guard's goroutine has ended
+	wake     bell          // there is a new document, or a window was found quiet
+	asking   sync.WaitGroup
 
 	asker          *asker // nil: there is no quorum
 	quorumFailures atomic.Int64
@@ -102,32 +93,14 @@ const (
 	runUp    = time.Minute            // before a window, in which it matters already
 )
 
-// Close ends the watching of document and clock and waits for it to end. The guard
-// stays as it is: what is closed stays closed, whatever the time. One with a quorum
-// closes besides what it needed the quorum's word for. Subscribers of [Guard.Events] end.
-// Close may be called more than once.
+// Close stops the watching of document and clock, and the subscriptions of [Guard.Events]. The
+// guard stays as it is: what is closed stays closed. With a quorum it closes besides what it
+// needed the quorum's answer for. Close may be called more than once.
 func (g *Guard) Close() error {
 	g.cancel()
 	<-g.ended
-	<-g.attended
+	g.asking.Wait()
 	return g.keeper.Close()
-}
-
-// isClosed reports whether Close was called.
-func (g *Guard) isClosed() bool {
-	select {
-	case <-g.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (g *Guard) ring() {
-	select {
-	case g.wake <- struct{}{}:
-	default:
-	}
 }
 
 func (g *Guard) run(ctx context.Context) {
@@ -157,7 +130,7 @@ func (g *Guard) pause(now time.Time) time.Duration {
 			pause = fastTick
 		}
 	}
-	if g.streams.areDue() {
+	if g.streams.due.Load() {
 		pause = fastTick
 	}
 	if !v.next.IsZero() {
@@ -166,7 +139,6 @@ func (g *Guard) pause(now time.Time) time.Duration {
 	return max(pause, time.Nanosecond)
 }
 
-// tick looks at the clock and the document.
 func (g *Guard) tick(now time.Time) {
 	g.update(func() { g.advance(now, nil) })
 }
@@ -175,7 +147,8 @@ func (g *Guard) tick(now time.Time) {
 func (g *Guard) update(do func()) {
 	g.mu.Lock()
 	do()
-	news := g.notifier.takeNews()
+	news := g.notifier.news
+	g.notifier.news = nil
 	g.mu.Unlock()
 	g.notifier.log(news)
 }
@@ -196,7 +169,7 @@ func (g *Guard) advance(now time.Time, because *change) {
 		!v.next.IsZero() && !now.Before(v.next) ||
 		now.Round(0).Before(g.ticked.Round(0)) || // the wall clock was set back
 		g.overrunIsOver(v)
-	g.notifier.noteDocument(document, err, now)
+	g.notifier.noteDocument(document, document != g.document, err, now)
 	g.document, g.ticked = document, now
 	if due {
 		v = g.look(now, because)
@@ -204,13 +177,13 @@ func (g *Guard) advance(now time.Time, because *change) {
 	}
 	for _, o := range v.shown {
 		if o.drains() {
-			g.quiet.look(o, now)
+			g.running.look(o, now)
 		}
 	}
 	g.streams.end(v, now, due)
 	g.notifier.tell(v, now)
 	if g.asker != nil && !maps.Equal(g.wanted(v), g.agreed.told) {
-		g.asker.wake()
+		g.asker.again.ring()
 	}
 	if due {
 		g.changed.tell()
@@ -218,7 +191,6 @@ func (g *Guard) advance(now time.Time, because *change) {
 	}
 }
 
-// look makes the view for now: it has each occurrence take a step.
 func (g *Guard) look(now time.Time, because *change) *view {
 	v := &view{epoch: 1, known: map[occurrenceKey]*occurrence{}}
 	if before := g.view.Load(); before != nil {
@@ -229,7 +201,7 @@ func (g *Guard) look(now time.Time, because *change) *view {
 	} else if w := g.opts.Boot.window(g.keeper.Status().Err); w != nil {
 		v.add(standIn(w, g.running.begun))
 	}
-	if g.asker != nil && g.agreed.closesAll() {
+	if g.asker != nil && g.agreed.closed {
 		v.add(standIn(&schedule.Window{
 			Timezone: time.UTC, Mode: schedule.ModeClosed,
 			Message: "The service is closed for a moment, until all of its replicas agree.",
@@ -239,7 +211,6 @@ func (g *Guard) look(now time.Time, because *change) *view {
 	return v
 }
 
-// step has all occurrences take a step that are followed or come near.
 func (g *Guard) step(v *view, now time.Time, because *change) {
 	s := g.document.Value
 	v.schedule = s
@@ -268,7 +239,7 @@ func (g *Guard) step(v *view, now time.Time, because *change) {
 		}
 		if o.tally != nil {
 			f.ended, f.drained = endedByDocument(s, o.Occurrence), o.drained.Load()
-			f.working = o.isOn() && !now.Before(o.End) && g.quiet.bypassing(&o)
+			f.working = o.isOn() && !now.Before(o.End) && g.running.bypassing(&o)
 		}
 		o = o.step(f)
 		if o.gone {
@@ -316,15 +287,9 @@ func endedByDocument(s *schedule.Schedule, o schedule.Occurrence) bool {
 
 // overrunIsOver reports whether a window that overruns has no reason to any more.
 func (g *Guard) overrunIsOver(v *view) bool {
-	if v == nil {
-		return false
-	}
-	for _, o := range v.shown {
-		if o.phase == schedule.PhaseOverrun && !o.drained.Load() && !g.quiet.bypassing(o) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.shown, func(o *occurrence) bool {
+		return o.phase == schedule.PhaseOverrun && !o.drained.Load() && !g.running.bypassing(o)
+	})
 }
 
 // wanted is what the quorum is to be told of a view.
@@ -337,7 +302,7 @@ func (g *Guard) wanted(v *view) map[string]bool {
 		case !o.asks:
 		case o.isOn():
 			on[id] = true
-			windows[id] = windows[id] || o.gate.Load() != gateSealed || g.quiet.bypassing(o)
+			windows[id] = windows[id] || !o.sealed.Load() || g.running.bypassing(o)
 		case !on[id]:
 			windows[id] = true
 		}
@@ -345,7 +310,6 @@ func (g *Guard) wanted(v *view) map[string]bool {
 	return windows
 }
 
-// agree makes what the quorum has said hold.
 func (g *Guard) agree(next func(agreement) agreement) {
 	g.update(func() {
 		before := g.agreed
@@ -356,14 +320,11 @@ func (g *Guard) agree(next func(agreement) agreement) {
 	})
 }
 
-// workVisitor is what may be bypassed by work that is asked for in ctx.
-func (g *Guard) workVisitor(ctx context.Context) *visitor { return g.bypass.marked(ctx) }
-
 // openStream gives a stream that was admitted a context that a window ends. end is to be
 // called when the stream has ended.
 func (g *Guard) openStream(ctx context.Context, e entry) (streaming context.Context, end func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &stream{entry: e, by: g.workVisitor(ctx), cancel: cancel}
+	s := &stream{entry: e, by: g.bypass.marked(ctx), cancel: cancel}
 	g.streams.add(s, g.view.Load)
 	return ctx, func() {
 		g.streams.remove(s)

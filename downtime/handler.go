@@ -5,38 +5,33 @@ import (
 	"strings"
 )
 
-// Handler guards next: what is in the scope of a window is refused while the window is
-// in progress, with 503 Service Unavailable, and counted otherwise until next
-// returns or panics. The ResponseWriter is handed on as it is, so that whatever
-// it can do it still can. A connection that is hijacked counts until the handler
-// returns.
+// Handler guards next: a request in the scope of a window in progress is refused with 503
+// Service Unavailable, any other is counted until next returns or panics. The ResponseWriter
+// is handed on as it is. A hijacked connection counts until the handler returns.
 //
 // Scopes are matched with the request's URL as it is here: put the guard outside of
 // routers and of what strips prefixes. Wrapping the same request twice by one guard
 // counts it twice.
 //
-// A refusal carries Retry-After and Cache-Control: no-store, and a body by
-// Accept alone: application/problem+json (RFC 9457), a page for browsers, or plain text;
-// to HEAD the same without the body. What the request carries is not read: a client that
-// waits for "100 Continue" is spared sending it, and an HTTP/1 connection with more than
-// 64 KiB to come ends. For other origins see [Options].CORS.
+// A refusal carries Retry-After and Cache-Control: no-store, and a body by Accept alone:
+// application/problem+json (RFC 9457), a page for browsers, or plain text; HEAD gets no body.
+// The request's body is not read: a client that waits for "100 Continue" need not send it,
+// and an HTTP/1 connection with more than 64 KiB to come ends. For other origins see
+// [Options].CORS.
 //
 // # Streams
 //
-// Requests that last until somebody ends them would keep a window from ever being
-// quiet: those that offer to switch protocols (Upgrade, and CONNECT with a protocol, RFC
-// 8441; not h2c and TLS), GET requests that would rather have text/event-stream than anything
-// else, and those that [Options].Stream names. Their
-// context, and no other's, is ended when a window in whose scope they lie begins and
-// refuses them: with an [*UnavailableError] as its cause, which is [ErrWindow],
-// and spread by [Options].StreamJitter. A handler that does not heed its context
+// Some requests last until somebody ends them: those that offer to switch protocols (Upgrade,
+// and CONNECT with a protocol, RFC 8441; not h2c and TLS), GET requests that prefer
+// text/event-stream to anything else, and those that [Options].Stream names. When a window
+// that refuses them begins, their context ends, with an [*UnavailableError] as its cause
+// ([ErrWindow]) and spread by [Options].StreamJitter. A handler that does not heed its context
 // stays busy. A stream that has bypassed a window (see [Bypass]) is ended only when the
 // window would have to be held shut for it. After [Guard.Close] none is ended.
 //
-// A new request for an event stream is answered 200 with one event "maintenance", of
-// which the data is the problem+json, and the time to come back as retry: the
-// EventSource of a browser gives up for good on any other status. Any other client
-// of streams is refused as everybody is.
+// A new request for an event stream is answered 200 with one event "maintenance", whose
+// data is the problem+json, and the time to come back as retry: the EventSource of a
+// browser gives up for good on any other status. Other streams are refused as any request.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return &guarded{g, next, newRefusals(&g.opts)}
 }
@@ -59,16 +54,16 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	upgrade := isUpgrade(r)
 	var asked asking // filled in place: the copies would show in the figures
-	asked.kind, asked.effect = kindHTTP, methodEffect(r.Method)
-	if upgrade {
-		asked.effect = EffectWrite // a WebSocket may write, whatever its method
+	asked.kind = kindHTTP
+	if isSafe(r.Method) && !upgrade { // a WebSocket may write, whatever its method
+		asked.effect = EffectRead
 	}
-	asked.target.set(r)
+	asked.setRequest(r)
 	asked.http, asked.handler, asked.visitor = r, true, v
 	at, refusedBy := g.admit(&asked)
 	if refusedBy != nil {
 		v.refused(refusedBy)
-		if !h.refusals.answersPreflight(r) {
+		if h.refusals.cors == nil || !isPreflight(r) {
 			g.refuse(refusedBy)
 		}
 		h.refusals.answer(w, r, refusedBy)
@@ -76,7 +71,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.leave(at)
 	if asked.bypassed {
-		r = v.audit(r, asked.decided.past)
+		r = v.audit(r, asked.past)
 	}
 	if link := h.refusals.link; link != "" && g.view.Load().announces(r) {
 		w.Header().Add("Link", link)
@@ -117,7 +112,6 @@ func hasElement(header []string, such func(string) bool) bool {
 	return false
 }
 
-// isStream reports whether the request is for what lasts until somebody ends it.
 func (g *Guard) isStream(r *http.Request, upgrade bool) bool {
 	return upgrade || r.Method == http.MethodGet && prefersEvents(r.Header["Accept"]) ||
 		g.opts.Stream != nil && g.opts.Stream(r)

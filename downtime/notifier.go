@@ -1,7 +1,8 @@
 package downtime
 
 import (
-	"sync"
+	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -10,32 +11,27 @@ import (
 )
 
 // A notifier makes events of what becomes of occurrences and of the document: it remembers
-// what it has told. It is under the guard's mu, except for its subscribers.
+// what it has told. It is under the guard's mu.
 type notifier struct {
 	opts        *Options
-	subscribers subscribers
+	subscribers map[*subscriber]struct{}
+	missed      atomic.Int64 // events, by subscribers
 	told        map[occurrenceKey]*notice
-	document    *live.Snapshot[schedule.Schedule]
 	trouble     string // why the document was last not updated; empty: it was
 	news        []news // to be logged once mu is free
 }
 
-// A notice is what was told of one occurrence.
 type notice struct {
 	phase    schedule.Phase
 	reminded time.Time // reminders up to then were told, or came too early
 	of       *tally    // another one: the occurrence has begun anew
 }
 
-// news are what is to be logged.
 type news struct {
-	Event
-	rollback time.Time
-	bypassed int64
-	refused  int64
+	level slog.Level
+	attrs []any
 }
 
-// tell tells the phases of a view that are new, and reminds of what begins soon.
 func (n *notifier) tell(v *view, now time.Time) {
 	for _, o := range v.known {
 		if o.phase == schedule.PhaseCompleted {
@@ -54,7 +50,6 @@ func (n *notifier) tell(v *view, now time.Time) {
 	}
 }
 
-// forget tells that an occurrence was withdrawn or put off, when that is news.
 func (n *notifier) forget(key occurrenceKey, o *occurrence, now time.Time) {
 	if n.told[key] != nil {
 		if o.phase == schedule.PhaseOpen {
@@ -90,7 +85,8 @@ func (n *notifier) tellPhase(o *occurrence, now time.Time) {
 	e.Previous = t.phase
 	e.Unfinished = phase == schedule.PhaseOverrun || phase == schedule.PhaseCompleted && o.unfinished
 	t.phase = phase
-	n.publish(e, o)
+	n.publish(e)
+	n.news = append(n.news, n.newsOf(&e, o))
 }
 
 // remind reminds of a window that begins soon: once for each reminder, and only of the
@@ -106,7 +102,7 @@ func (n *notifier) remind(o *occurrence, now time.Time) {
 		if at.After(t.reminded) {
 			e := o.event(EventReminder, o.phase, now)
 			e.Before = o.Start.Sub(now).Round(time.Second)
-			n.publish(e, o)
+			n.publish(e)
 		}
 		break
 	}
@@ -115,11 +111,9 @@ func (n *notifier) remind(o *occurrence, now time.Time) {
 	}
 }
 
-// isNew reports whether there is trouble with the document that was not told.
 func (n *notifier) isNew(err error) bool { return err != nil && err.Error() != n.trouble }
 
-// noteDocument tells what became of the document.
-func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], err error, now time.Time) {
+func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], isNew bool, err error, now time.Time) {
 	trouble := ""
 	if err != nil {
 		trouble = err.Error()
@@ -128,17 +122,16 @@ func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], err 
 	if document != nil {
 		e.Revision = document.Revision
 	}
-	if document != n.document {
-		n.subscribers.publish(e)
+	if isNew {
+		n.publish(e)
 	}
 	if trouble != n.trouble && trouble != "" {
 		e.Document = trouble
-		n.subscribers.publish(e)
+		n.publish(e)
 	}
-	n.document, n.trouble = document, trouble
+	n.trouble = trouble
 }
 
-// present are events that say how the windows of a view stand.
 func (n *notifier) present(v *view, now time.Time) (events []Event) {
 	for _, o := range v.shown {
 		if t := n.told[keyOf(o.Occurrence)]; t != nil && t.phase != schedule.PhaseOpen && t.phase != schedule.PhaseCompleted {
@@ -150,7 +143,6 @@ func (n *notifier) present(v *view, now time.Time) (events []Event) {
 	return events
 }
 
-// event is one of an occurrence, now in that phase.
 func (o *occurrence) event(kind EventKind, phase schedule.Phase, now time.Time) Event {
 	w := o.Window
 	e := Event{
@@ -163,115 +155,75 @@ func (o *occurrence) event(kind EventKind, phase schedule.Phase, now time.Time) 
 	return e
 }
 
-func (n *notifier) publish(e Event, o *occurrence) {
-	n.subscribers.publish(e)
-	n.news = append(n.news, news{e, o.Rollback(), o.bypassed.Load(), o.refused.Load()})
+// newsOf is what to log of a change of phase. A window that overruns, or ends with its work
+// unfinished, is an error.
+func (n *notifier) newsOf(e *Event, o *occurrence) news {
+	attrs := []any{
+		"window", e.Window, "phase", e.Phase.String(), "mode", e.Mode.String(),
+		"start", e.Start, "end", e.End,
+	}
+	attr := func(has bool, key string, value any) {
+		if has {
+			attrs = append(attrs, key, value)
+		}
+	}
+	attr(e.Owner != "", "owner", e.Owner)
+	attr(e.Runbook != "", "runbook", e.Runbook)
+	attr(e.Local, "local", true)
+	switch rollback := o.Rollback(); e.Phase {
+	case schedule.PhaseInProgress:
+		attr(!rollback.IsZero(), "rollback", rollback)
+		attr(e.Mode != schedule.ModeAnnounce, "quiet_after", e.QuietAfter.Round(time.Millisecond))
+	case schedule.PhaseOverrun:
+		attr(true, "closed_until", e.End.Add(n.opts.OverrunMax))
+	case schedule.PhaseCompleted:
+		bypassed := o.bypassed.Load()
+		attr(bypassed > 0, "bypassed", bypassed)
+		attr(true, "refused", o.refused.Load())
+	}
+	if e.Unfinished {
+		return news{slog.LevelError, append(attrs, "unfinished", true)}
+	}
+	return news{slog.LevelInfo, attrs}
 }
 
-// takeNews takes what is to be logged.
-func (n *notifier) takeNews() []news {
-	all := n.news
-	n.news = nil
-	return all
-}
-
-// log logs changes of phase. A window that overruns, or ends with its work unfinished, is
-// an error.
 func (n *notifier) log(all []news) {
-	for _, e := range all {
-		if e.Kind != EventPhase {
-			continue
-		}
-		attrs := []any{
-			"window", e.Window, "phase", e.Phase.String(), "mode", e.Mode.String(),
-			"start", e.Start, "end", e.End,
-		}
-		if e.Owner != "" {
-			attrs = append(attrs, "owner", e.Owner)
-		}
-		if e.Runbook != "" {
-			attrs = append(attrs, "runbook", e.Runbook)
-		}
-		if e.Local {
-			attrs = append(attrs, "local", true)
-		}
-		if e.Phase == schedule.PhaseInProgress {
-			if !e.rollback.IsZero() {
-				attrs = append(attrs, "rollback", e.rollback)
-			}
-			if e.Mode != schedule.ModeAnnounce {
-				attrs = append(attrs, "quiet_after", e.QuietAfter.Round(time.Millisecond))
-			}
-		}
-		switch {
-		case e.Phase == schedule.PhaseOverrun:
-			attrs = append(attrs, "closed_until", e.End.Add(n.opts.OverrunMax))
-		case e.Phase == schedule.PhaseCompleted:
-			if e.bypassed > 0 {
-				attrs = append(attrs, "bypassed", e.bypassed)
-			}
-			attrs = append(attrs, "refused", e.refused)
-		}
-		if e.Unfinished {
-			attrs = append(attrs, "unfinished", true)
-			n.opts.Logger.Error("maintenance window", attrs...)
-			continue
-		}
-		n.opts.Logger.Info("maintenance window", attrs...)
+	for _, record := range all {
+		n.opts.Logger.Log(context.Background(), record.level, "maintenance window", record.attrs...)
 	}
 }
 
 // eventRoom is how many events wait for a subscriber at most.
 const eventRoom = 64
 
-// subscribers of Guard.Events.
-type subscribers struct {
-	mu     sync.Mutex
-	all    map[*subscriber]struct{}
-	missed atomic.Int64
-}
-
+// A subscriber of Guard.Events.
 type subscriber struct {
 	room   chan Event
 	missed int
 }
 
-func (s *subscriber) offer(e Event, missed *atomic.Int64) {
-	e.Missed = s.missed
-	select {
-	case s.room <- e:
-		s.missed = 0
-	default:
-		s.missed++
-		missed.Add(1)
-	}
-}
-
-func (es *subscribers) publish(e Event) {
-	es.mu.Lock()
-	defer es.mu.Unlock()
-	for s := range es.all {
-		s.offer(e, &es.missed)
+func (n *notifier) publish(e Event) {
+	for s := range n.subscribers {
+		e.Missed = s.missed
+		select {
+		case s.room <- e:
+			s.missed = 0
+		default:
+			s.missed++
+			n.missed.Add(1)
+		}
 	}
 }
 
 // add adds a subscriber to whom some events are offered already.
-func (es *subscribers) add(first []Event) *subscriber {
+func (n *notifier) add(first []Event) *subscriber {
 	s := &subscriber{room: make(chan Event, eventRoom+len(first))}
 	for _, e := range first {
 		s.room <- e
 	}
-	es.mu.Lock()
-	defer es.mu.Unlock()
-	if es.all == nil {
-		es.all = map[*subscriber]struct{}{}
+	if n.subscribers == nil {
+		n.subscribers = map[*subscriber]struct{}{}
 	}
-	es.all[s] = struct{}{}
+	n.subscribers[s] = struct{}{}
 	return s
-}
-
-func (es *subscribers) remove(s *subscriber) {
-	es.mu.Lock()
-	defer es.mu.Unlock()
-	delete(es.all, s)
 }

@@ -1,6 +1,7 @@
 package downtime
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -27,13 +28,12 @@ type occurrence struct {
 	*tally
 }
 
-// A tally is what is measured of an occurrence.
 type tally struct {
-	refused  atomic.Int64  // requests and work; of a rehearsal, what it would have refused
-	bypassed atomic.Int64  // requests let in all the same
-	quiet    atomic.Int64  // from began to when it was first seen quiet, in ns, and one more; 0: not yet
-	gate     atomic.Uint32 // gateOpen, gateSealing or gateSealed: see running.seal
-	drained  atomic.Bool   // Drain has reported it quiet
+	refused  atomic.Int64 // requests and work; of a rehearsal, what it would have refused
+	bypassed atomic.Int64 // requests let in all the same
+	quiet    atomic.Int64 // from began to when it was first seen quiet, in ns, and one more; 0: not yet
+	sealed   atomic.Bool  // it is quiet: nothing may begin, to its end; set under running.sealing
+	drained  atomic.Bool  // Drain has reported it quiet
 }
 
 // facts are all that a step depends on, besides the occurrence before.
@@ -102,7 +102,7 @@ func (o occurrence) step(f facts) occurrence {
 		// schedule.Keeping keeps what began by the document.
 		o.due(f.now, o.End)
 	case over && o.isOn() && o.isUnfinished(f) && o.Window.Overrun != schedule.OverrunReopen && f.now.Before(o.End.Add(f.overrunMax)):
-		if f.planned != nil && f.planned.Window.Mode == o.Window.Mode && f.planned.Window.Scope.Key() == o.Window.Scope.Key() {
+		if f.planned != nil && o.isLike(f.planned.Window) {
 			o.Window = f.planned.Window // it may say more by now
 		}
 		o.phase = schedule.PhaseOverrun
@@ -116,11 +116,8 @@ func (o occurrence) step(f facts) occurrence {
 	}
 	o.due(f.now, o.documented.Next(f.now)) // then something else may be pending
 	o.consult(f)
-	latest := o.End
-	if latest.Before(o.documented.End) {
-		latest = o.documented.End
-	}
-	o.gone = o.phase == schedule.PhaseCompleted && before == o.phase && !o.asks && f.now.Sub(latest) > lead
+	remembered := min(f.now.Sub(o.End), f.now.Sub(o.documented.End))
+	o.gone = o.phase == schedule.PhaseCompleted && before == o.phase && !o.asks && remembered > lead
 	return o
 }
 
@@ -131,7 +128,7 @@ func (o occurrence) step(f facts) occurrence {
 // quiet. Only the document or a command puts it off, and then it begins anew.
 func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 	phase := holds.Phase(f.now)
-	same := o.tally != nil && o.Window.Mode == holds.Window.Mode && o.Window.Scope.Key() == holds.Window.Scope.Key()
+	same := o.tally != nil && o.isLike(holds.Window)
 	switch {
 	case same && o.isAt(holds) && o.phase != schedule.PhaseCompleted:
 		if phase.Before(o.phase) {
@@ -156,7 +153,6 @@ func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 	}
 }
 
-// consult finds out what an occurrence has to do with the quorum.
 func (o *occurrence) consult(f facts) {
 	o.asks, o.waits = false, false
 	if f.quorum == nil || !o.Window.Mode.Closes() {
@@ -192,24 +188,22 @@ func (o *occurrence) due(now, t time.Time) {
 	}
 }
 
-// isAt reports whether the times are still the same.
 func (o *occurrence) isAt(holds schedule.Occurrence) bool {
 	return o.Start.Equal(holds.Start) && o.End.Equal(holds.End) &&
 		o.Announced().Equal(holds.Announced()) && o.Cutoff().Equal(holds.Cutoff())
 }
 
-// wasOver reports whether the occurrence was over already, and the clock set back a little.
-func (o *occurrence) wasOver(holds schedule.Occurrence, now time.Time) bool {
-	return o.tally != nil && o.phase == schedule.PhaseCompleted && o.isAt(holds) &&
-		o.Window.Mode == holds.Window.Mode && o.Window.Scope.Key() == holds.Window.Scope.Key() &&
-		holds.End.Sub(now) <= setBack
+func (o *occurrence) isLike(w *schedule.Window) bool {
+	return o.Window.Mode == w.Mode && o.Window.Scope.Key() == w.Scope.Key()
 }
 
-// isEnded reports whether somebody has ended the occurrence, here or in the document.
+// wasOver reports whether the occurrence was over already, and the clock set back a little.
+func (o *occurrence) wasOver(holds schedule.Occurrence, now time.Time) bool {
+	return o.tally != nil && o.phase == schedule.PhaseCompleted && o.isAt(holds) && o.isLike(holds.Window) && holds.End.Sub(now) <= setBack
+}
+
 func (o *occurrence) isEnded(f facts) bool { return f.ended || !o.said.completed.IsZero() }
 
-// isUnfinished reports whether the work that the window is for seems to go on in this
-// process.
 func (o *occurrence) isUnfinished(f facts) bool {
 	return o.Window.Mode.Closes() && !o.isEnded(f) && (f.drained || f.working)
 }
@@ -222,7 +216,6 @@ func (o *occurrence) isOn() bool {
 // isShut reports whether the window refuses what its mode refuses.
 func (o *occurrence) isShut() bool { return o.Window.Mode.Closes() && (o.isOn() || o.waits) }
 
-// rehearses reports whether the window counts what it would refuse.
 func (o *occurrence) rehearses() bool {
 	return o.Window.Mode == schedule.ModeRehearse && o.phase == schedule.PhaseInProgress
 }
@@ -257,14 +250,6 @@ func (o *occurrence) end() time.Time {
 	return o.End
 }
 
-// knownEnd is end, or the zero time for a window that overruns.
-func (o *occurrence) knownEnd() time.Time {
-	if o.phase == schedule.PhaseOverrun {
-		return time.Time{}
-	}
-	return o.end()
-}
-
 // until is when refused clients may come back. The zero time means soon.
 func (o *occurrence) until() time.Time {
 	if o.phase == schedule.PhaseOverrun {
@@ -273,7 +258,6 @@ func (o *occurrence) until() time.Time {
 	return o.end()
 }
 
-// reason is what users read.
 func (o *occurrence) reason() string {
 	switch w := o.Window; {
 	case o.waits && !o.isOn():
@@ -322,19 +306,10 @@ func (s said) stillAbout(o schedule.Occurrence) said {
 }
 
 func (s said) appliedTo(o schedule.Occurrence) schedule.Occurrence {
-	if !s.began.IsZero() {
-		o.Start = s.began
-	}
-	if !s.until.IsZero() {
-		o.End = s.until
-	}
-	if !s.completed.IsZero() {
-		o.End = s.completed
-	}
+	o.Start, o.End = cmp.Or(s.began, o.Start), cmp.Or(s.completed, s.until, o.End)
 	return o
 }
 
-// occurrenceKey tells occurrences apart.
 type occurrenceKey struct {
 	id      string
 	planned int64

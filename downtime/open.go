@@ -16,11 +16,10 @@ import (
 // Open loads the document and starts to guard. ctx bounds the opening only; the guard
 // lives until [Guard.Close].
 //
-// A document that cannot be had or is faulty is no error, because a service must start: the
-// guard does what [Options].Boot says, logs it, and goes on trying. With [Options].Strict a
-// faulty one is an error. Try documents with
-// [schedule.Parse] before they are shipped. An error is a nil source, nonsense in the
-// options, or the cause of ctx's end.
+// A missing or faulty document is no error, because a service must start: the guard does what
+// [Options].Boot says, logs it, and goes on trying. With [Options].Strict a faulty one is an
+// error. Check documents with [schedule.Parse] before they are shipped. Other errors are a nil
+// source, invalid options, and the cause of ctx's end.
 func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	if src == nil {
 		return nil, errors.New("downtime: the source is nil")
@@ -47,27 +46,24 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		opts:     o,
 		pass:     pass,
 		bypass:   past,
-		running:  newRunning(time.Now()),
+		running:  &running{begun: time.Now()},
+		lifetime: lifetime,
 		cancel:   cancel,
-		done:     lifetime.Done(),
 		ended:    make(chan struct{}),
-		attended: make(chan struct{}),
-		wake:     make(chan struct{}, 1),
+		wake:     make(bell, 1),
 	}
-	g.quiet.running = g.running
 	g.streams.opts, g.notifier.opts = &g.opts, &g.opts
-	g.changed.init()
-	g.published.init()
 	if o.Quorum != nil {
+		g.agreed.closed = true // until it is asked
 		g.asker = &asker{
-			quorum: o.Quorum, again: make(chan struct{}, 1),
+			quorum: o.Quorum, again: make(bell, 1),
 			tell: g.tellQuorum, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
 		}
 	}
 	g.keeper = live.Start(lifetime, src, live.Options[schedule.Schedule]{
 		Parse:      g.opts.parse,
-		OnUpdate:   func(*live.Snapshot[schedule.Schedule]) { g.ring() },
-		OnStatus:   func(live.Status) { g.ring() },
+		OnUpdate:   func(*live.Snapshot[schedule.Schedule]) { g.wake.ring() },
+		OnStatus:   func(live.Status) { g.wake.ring() },
 		Poll:       o.Poll,
 		StaleAfter: o.StaleAfter,
 		LastGood:   o.LastGood,
@@ -82,14 +78,10 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	g.tick(time.Now())
 	go g.run(lifetime)
 	if g.asker == nil {
-		close(g.attended)
 		return g, nil
 	}
 	asked := make(chan struct{})
-	go func() {
-		defer close(g.attended)
-		g.asker.run(lifetime, asked)
-	}()
+	g.asking.Go(func() { g.asker.run(lifetime, asked) })
 	select {
 	case <-asked:
 	case <-ctx.Done():
@@ -108,13 +100,11 @@ func (g *Guard) await(ctx context.Context) error {
 	defer cancel()
 	err := g.keeper.Ready(bounded)
 	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil && !isFaulty(g.keeper.Status().Err) {
-		again := time.NewTimer(look) // because a second failure rings no bell
 		select {
 		case <-g.wake:
-		case <-again.C:
+		case <-time.After(look): // because a second failure rings no bell
 		case <-bounded.Done():
 		}
-		again.Stop()
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -131,13 +121,11 @@ func (g *Guard) await(ctx context.Context) error {
 	return nil
 }
 
-// isFaulty says whether it is the document itself that is at fault.
 func isFaulty(err error) bool {
 	var fault *schedule.Fault
 	return errors.As(err, &fault)
 }
 
-// tellQuorum is what to tell the quorum now.
 func (g *Guard) tellQuorum() (windows map[string]bool) {
 	g.agree(func(a agreement) agreement {
 		windows = g.wanted(g.view.Load())
@@ -146,7 +134,6 @@ func (g *Guard) tellQuorum() (windows map[string]bool) {
 	return windows
 }
 
-// settleQuorum makes what the quorum has answered hold.
 func (g *Guard) settleQuorum(told, open map[string]bool, err error) {
 	var before error
 	g.agree(func(a agreement) agreement {

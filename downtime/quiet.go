@@ -1,17 +1,9 @@
 package downtime
 
 import (
-	"sync"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
-)
-
-// The gate of a closing window in progress, for Guard.Hold.
-const (
-	gateOpen    = iota // what was admitted may hand work on
-	gateSealing        // whether it may is being found out
-	gateSealed         // the window is quiet: nothing may, to its end
 )
 
 // maxKinds bounds the kinds of work that a report tells apart.
@@ -19,12 +11,6 @@ const (
 	maxKinds  = 1000
 	kindOther = "other"
 )
-
-// A quiet finds out whether windows are quiet.
-type quiet struct {
-	running *running
-	sealing sync.Mutex // held while a gate is gateSealing
-}
 
 // busy is what is in the way of a window.
 type busy struct {
@@ -47,9 +33,9 @@ func (o *occurrence) counts(e *entry) bool {
 
 // count counts what is in the way of a window. Once that is sealed only what bypasses it
 // is: anything else that is counted is about to be turned away.
-func (q *quiet) count(o *occurrence, sealed bool) (b busy) {
-	now := time.Since(q.running.begun)
-	q.running.each(func(e *entry) {
+func (r *running) countBusy(o *occurrence, sealed bool) (b busy) {
+	now := time.Since(r.begun)
+	r.each(func(e *entry) {
 		if sealed && !e.bypassed || !o.counts(e) {
 			return
 		}
@@ -73,15 +59,15 @@ func (q *quiet) count(o *occurrence, sealed bool) (b busy) {
 // look counts what is in the way of a window, and seals it when nothing is. The view that
 // the occurrence is of must have been published before: only then does what is not counted
 // not run.
-func (q *quiet) look(o *occurrence, now time.Time) (b busy, sealed bool) {
+func (r *running) look(o *occurrence, now time.Time) (b busy, sealed bool) {
 	closes := o.isOn() && o.Window.Mode.Closes()
-	sealed = closes && o.gate.Load() == gateSealed
-	b = q.count(o, sealed)
+	sealed = closes && o.sealed.Load()
+	b = r.countBusy(o, sealed)
 	switch {
 	case b.n > 0 || sealed:
 	case closes:
-		if sealed = q.seal(o, now); !sealed { // something was handed on, past the eye
-			b = q.count(o, false)
+		if sealed = r.seal(o, now); !sealed { // something was handed on, past the eye
+			b = r.countBusy(o, false)
 		}
 	case o.drains():
 		o.noteQuiet(now)
@@ -93,45 +79,34 @@ func (q *quiet) look(o *occurrence, now time.Time) (b busy, sealed bool) {
 //
 // That all shards were found without work, one after the other, is not enough: admitted
 // work may have been handed on by Hold from a shard not yet looked at to one that was, and
-// ended. So the gate is shut first and the shards are looked at again. What is counted
-// then was counted when the gate was shut, because nothing passes it: Enter and handlers
-// see the window, Hold waits until it is known what becomes of the gate. So nothing that
-// runs can escape the second look, and if that finds nothing, nothing will ever run.
-func (q *quiet) seal(o *occurrence, now time.Time) bool {
-	q.sealing.Lock()
-	defer q.sealing.Unlock()
-	if o.gate.Load() == gateSealed {
-		return true
+// ended. So the shards are looked at again, with sealing held. What is counted then was
+// counted before, because nothing can pass: Enter and handlers see the window, and Hold,
+// which counts and then asks isSealed, waits. So nothing that runs can escape the second
+// look, and if that finds nothing, nothing will ever run.
+func (r *running) seal(o *occurrence, now time.Time) bool {
+	r.sealing.Lock()
+	defer r.sealing.Unlock()
+	if !o.sealed.Load() && r.countBusy(o, false).n == 0 {
+		o.noteQuiet(now)
+		o.sealed.Store(true)
 	}
-	o.gate.Store(gateSealing)
-	if q.count(o, false).n > 0 {
-		o.gate.Store(gateOpen)
-		return false
-	}
-	o.noteQuiet(now)
-	o.gate.Store(gateSealed)
-	return true
+	return o.sealed.Load()
 }
 
-// isSealed reports whether not even held work may begin.
-func (q *quiet) isSealed(o *occurrence) bool {
-	gate := o.gate.Load()
-	if gate == gateSealing { // it will soon be known
-		q.sealing.Lock()
-		gate = o.gate.Load()
-		q.sealing.Unlock()
-	}
-	return gate == gateSealed
+// isSealed reports whether not even held work may begin. Where that is being found out it
+// waits.
+func (r *running) isSealed(o *occurrence) bool {
+	r.sealing.Lock()
+	defer r.sealing.Unlock()
+	return o.sealed.Load()
 }
 
-// noteQuiet notes when it was first quiet.
 func (o *occurrence) noteQuiet(now time.Time) {
 	o.quiet.CompareAndSwap(0, max(0, int64(now.Sub(o.began)))+1)
 }
 
-// bypassing reports whether something that bypasses the window runs in its scope.
-func (q *quiet) bypassing(o *occurrence) bool {
+func (r *running) bypassing(o *occurrence) bool {
 	found := false
-	q.running.each(func(e *entry) { found = found || e.bypassed && o.counts(e) })
+	r.each(func(e *entry) { found = found || e.bypassed && o.counts(e) })
 	return found
 }

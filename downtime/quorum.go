@@ -7,57 +7,51 @@ import (
 	"time"
 )
 
-// A Quorum makes the guards of many replicas one: none admits work in the scope of a
-// window unless all that matters to the one who will do the maintenance knows of it.
-// Package quorum has two, over PostgreSQL and over the files of one machine. It is
-// for those who drain a window in one place and must know it quiet in all.
+// A Quorum makes the guards of many replicas one: none admits work in the scope of a window
+// unless all replicas know of it that matter for the maintenance. Package quorum has two, over
+// PostgreSQL and over the files of one machine.
 //
-// A guard asks by telling what it knows, again and again, so that a quorum can be
-// written without memory of what was asked before. It fails closed: where it has no word
-// that a scope may be open, the scope is closed.
+// A guard asks by telling what it knows, again and again, so that a quorum needs no memory of
+// what was asked before. It fails closed: a scope is open only where the quorum says so.
 //
 // A window is near from a minute more than an hour before its start, or before it is
 // announced where that is earlier, until its end, and after that until the guard was
 // told that it may open again. [Guard.Drain] and [Report].Quiet go on to speak of this
 // process.
 type Quorum interface {
-	// Agree is told the windows that are near, by id, as far as their mode closes
-	// anything: true where this replica wants to admit work in the window's scope, or has
-	// work running there; false where the window is quiet here, so that others may rely
-	// on it. Before it is told false for the first time, the guard has closed the scope
-	// and counted. It answers which of them this replica may admit work for; what is
-	// missing it may not. With an error it may for none. A window that Agree is not told
-	// of any more is of no interest to the guard.
+	// Agree is told the ids of the windows that are near and whose mode closes anything: true
+	// where this replica wants to admit work in the window's scope, or has work running
+	// there; false where the window is quiet here, so that others may rely on it. Before the
+	// first false, the guard has closed the scope and counted. Agree returns the windows that
+	// this replica may admit work for; a missing one it may not, and on an error none. A window
+	// that Agree is not told of any more is of no interest to the guard.
 	//
-	// An error that is [ErrOutdated] says more: others rely on a window that Agree was
-	// not told of, so that nobody knows what this replica must not do. It may admit
-	// nothing at all, and asks again every second. From then on the guard tells of all
-	// windows of the document, for one that is over here may be in use elsewhere, until
+	// [ErrOutdated] means that others rely on a window that Agree was not told of. The guard
+	// then admits nothing at all and asks again every second. From then on it tells of all
+	// windows of the document, because one that is over here may be in use elsewhere, until
 	// all of them may be open.
 	//
 	// Agree is called once before the guard admits anything, even when no window is
 	// near, and from then on by one goroutine at a time, whenever something changes, at
-	// least every second while a window is near or the last call failed. It has five
-	// seconds; after that ctx ends and the call has failed, and Agree must return soon. It
-	// must not wait for others: what cannot be had now is asked for again. The map is
-	// the callee's.
+	// least every second while a window is near or the last call failed. After five seconds
+	// ctx ends and the call has failed, and Agree must return soon. It must not wait for
+	// others: the guard asks again. The map is the callee's.
 	Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error)
 
-	// Changed is sent to, without blocking, when Agree should be called at once, even
-	// when no window is near: what was agreed on is lost, for instance with a
-	// connection. The guard closes the scopes of all windows that are near, and asks.
+	// Changed is sent to, without blocking, when Agree should be called at once, even when no
+	// window is near, because what was agreed on is lost, for instance with a connection. The
+	// guard closes the scopes of all windows that are near, and asks.
 	Changed() <-chan struct{}
 }
 
 // An agreement is what the quorum has said. It never changes.
 type agreement struct {
-	isAsked  bool            // it has answered, or failed to
-	outdated bool            // it said ErrOutdated last
-	all      bool            // it is asked about all windows
-	open     map[string]bool // what may be open
-	refused  map[string]bool // what it said last must not be
-	told     map[string]bool // what it was told last
-	err      error           // why it did not answer the last time
+	closed  bool            // nothing may be admitted: it said ErrOutdated last, or has not been asked
+	all     bool            // it is asked about all windows
+	open    map[string]bool // what may be open
+	refused map[string]bool // what it said last must not be
+	told    map[string]bool // what it was told last
+	err     error           // why it did not answer the last time
 }
 
 const (
@@ -83,8 +77,8 @@ func (a agreement) lost() agreement {
 
 // settled is the agreement once the quorum, told of windows, has answered.
 func (a agreement) settled(told, open map[string]bool, err error) agreement {
-	next := agreement{isAsked: true, outdated: errors.Is(err, ErrOutdated), open: map[string]bool{}, refused: a.refused, told: a.told, err: err}
-	all := next.outdated
+	next := agreement{closed: errors.Is(err, ErrOutdated), open: map[string]bool{}, refused: a.refused, told: a.told, err: err}
+	all := false
 	refused := map[string]bool{}
 	for id, wanted := range told {
 		switch {
@@ -98,16 +92,12 @@ func (a agreement) settled(told, open map[string]bool, err error) agreement {
 	if err == nil { // else what it said holds
 		next.refused = refused
 	}
-	next.all = next.outdated || a.all && all
+	next.all = next.closed || a.all && all
 	return next
 }
 
-// closesAll reports whether nothing may be admitted.
-func (a *agreement) closesAll() bool { return !a.isAsked || a.outdated }
-
-// isLike reports whether both mean the same for windows.
 func (a *agreement) isLike(b *agreement) bool {
-	return a.isAsked == b.isAsked && a.outdated == b.outdated && a.all == b.all &&
+	return a.closed == b.closed && a.all == b.all &&
 		maps.Equal(a.open, b.open) && maps.Equal(a.refused, b.refused)
 }
 
@@ -115,14 +105,13 @@ func (a *agreement) isLike(b *agreement) bool {
 // has a clock to keep.
 type asker struct {
 	quorum Quorum
-	again  chan struct{} // there is something new to tell
+	again  bell // there is something new to tell
 
 	tell   func() map[string]bool                      // what to tell the quorum now
 	settle func(told, open map[string]bool, err error) // it has answered
 	lost   func()                                      // what it said no longer holds
 }
 
-// run asks until ctx ends, and closes asked when it has asked once.
 func (a *asker) run(ctx context.Context, asked chan<- struct{}) {
 	changed := a.quorum.Changed()
 	timer := time.NewTimer(askEvery)
@@ -171,12 +160,4 @@ func (a *asker) ask(ctx context.Context) (again bool) {
 	}
 	a.settle(told, open, err)
 	return len(told) > 0 || err != nil
-}
-
-// wake has the quorum asked at once.
-func (a *asker) wake() {
-	select {
-	case a.again <- struct{}{}:
-	default:
-	}
 }

@@ -40,10 +40,6 @@ func newRefusals(opts *Options) *refusals {
 	return f
 }
 
-// answersPreflight reports whether the middleware answers the request, which is no refusal.
-func (f *refusals) answersPreflight(r *http.Request) bool { return f.cors != nil && isPreflight(r) }
-
-// answer answers a request that a window refuses.
 func (f *refusals) answer(w http.ResponseWriter, r *http.Request, by *occurrence) {
 	if f.cors == nil {
 		f.write(w, r, by)
@@ -91,7 +87,6 @@ func prefersEvents(header []string) bool {
 	return false
 }
 
-// write writes the refusal.
 func (f *refusals) write(w http.ResponseWriter, r *http.Request, by *occurrence) {
 	wait := f.opts.retryAfter(by)
 	retry := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
@@ -105,7 +100,7 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, by *occurrence)
 		// A browser's EventSource takes any other status for a reason never to come back
 		// (HTML §9.2.2), and does not read Retry-After.
 		code, contentType = http.StatusOK, eventStream
-		parts[0], parts[1] = strconv.AppendInt([]byte("retry: "), wait.Milliseconds(), 10), b.event
+		parts = [5][]byte{strconv.AppendInt([]byte("retry: "), wait.Milliseconds(), 10), []byte("\nevent: maintenance\ndata: "), b.json, {'\n'}}
 	case media == problem.HTML:
 		contentType = "text/html; charset=utf-8"
 		now := time.Now().UTC().AppendFormat(nil, page.InstantLayout)
@@ -169,10 +164,9 @@ func exposeRetryAfter(h http.Header) {
 
 // bodies are what the refusals of one occurrence say. They are made once.
 type bodies struct {
-	json  []byte
-	text  []byte
-	event []byte    // after "retry: " and a number
-	page  [3][]byte // around the time and the seconds until the page reloads itself
+	json []byte // one line
+	text []byte
+	page [3][]byte // around the time and the seconds until the page reloads itself
 }
 
 func (f *refusals) bodies(by *occurrence) *bodies {
@@ -231,13 +225,7 @@ func newBodies(by *occurrence, opts *Options, now time.Time) *bodies {
 	html := page.Page{Title: data.Heading, Lone: true, Reload: cutWait, Body: body}.HTML(cutNow)
 	head, rest, _ := bytes.Cut(html, []byte(page.Instant(cutNow)))
 	mid, rest, _ := bytes.Cut(rest, []byte(strconv.Itoa(int(cutWait/time.Second))))
-	json := p.JSON() // one line
-	return &bodies{
-		json:  json,
-		text:  []byte(text),
-		event: []byte("\nevent: maintenance\ndata: " + string(json) + "\n"),
-		page:  [3][]byte{head, mid, rest},
-	}
+	return &bodies{json: p.JSON(), text: []byte(text), page: [3][]byte{head, mid, rest}}
 }
 
 var cutNow = time.Unix(0, 0)

@@ -14,12 +14,16 @@ import (
 // An entry is a request or piece of work that was admitted and has not ended.
 type entry struct {
 	kind     string // kindHTTP, or the name of work
-	target   target // what scopes look at; work that is no request has none, and is matched by kind
 	effect   Effect
 	held     bool          // it was handed on: see Guard.Hold
 	bypassed bool          // a window refused it, and a Bypass let it in
-	epoch    uint64        // of the view that admitted it
+	epoch    uint64        // of the view that admitted it, at least 1
 	since    time.Duration // from the guard's start to the tick before it was admitted
+
+	// What scopes look at. It is a copy, because handlers change their request.
+	isRequest          bool // else it is matched by kind
+	method, host, path string
+	url                *url.URL // of a request whose URL has more than a path that scopes look at
 }
 
 // kindHTTP is what reports call requests.
@@ -27,139 +31,98 @@ const kindHTTP = "http"
 
 // isIn reports whether the entry is in scope. Doubt means that it is.
 func (e *entry) isIn(s *schedule.Scope) bool {
-	if !e.target.isRequest {
+	if !e.isRequest {
 		return s.CoversWork(e.kind)
 	}
 	if s.IsEmpty() {
 		return true
 	}
-	r := http.Request{Method: e.target.method, Host: e.target.host, URL: e.target.url}
+	r := http.Request{Method: e.method, Host: e.host, URL: e.url}
 	if r.URL == nil {
-		r.URL = &url.URL{Path: e.target.path}
+		r.URL = &url.URL{Path: e.path}
 	}
 	return s.Covers(&schedule.Request{HTTP: &r})
 }
 
-// A target is what scopes look at. It is a copy, because handlers change their request.
-type target struct {
-	isRequest          bool
-	method, host, path string
-	url                *url.URL // of a request whose URL has more than a path that scopes look at
-}
-
-func (t *target) set(r *http.Request) {
+func (e *entry) setRequest(r *http.Request) {
 	u := r.URL
-	t.isRequest, t.method, t.host, t.path = true, r.Method, r.Host, u.Path
+	e.isRequest, e.method, e.host, e.path = true, r.Method, r.Host, u.Path
 	if u.RawPath != "" || u.Opaque != "" || u.Host != "" && u.Host != r.Host {
-		t.url = &url.URL{Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
+		e.url = &url.URL{Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
 	}
 }
 
 // running is the list of what runs now. It is the guard's counter, and can say what it has
 // counted. It is cut into shards, chosen at random, so that processors seldom meet.
 type running struct {
-	shards [shards]shard
+	shards [64]shard
 	begun  time.Time
 	clock  atomic.Int64 // nanoseconds from begun to the last tick
-}
 
-const (
-	shards    = 64
-	firstRoom = 4 // entries for which a shard has room from the start
-)
+	sealing sync.Mutex // held while a window is sealed, and to see whether one is
+}
 
 // A shard has room for as many entries as ever ran in it at once.
 type shard struct {
 	mu      sync.Mutex
-	entries []slot
+	entries []entry // of the free ones the epoch is 0
 	free    []int32
 	_       [8]byte
 }
 
-type slot struct {
-	entry
-	taken bool
-}
-
-// A place is where an entry stands in the list.
 type place struct {
 	shard *shard
-	slot  int32
-}
-
-func newRunning(begun time.Time) *running {
-	r := &running{begun: begun}
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.entries = make([]slot, firstRoom)
-		for j := range s.entries {
-			s.free = append(s.free, int32(j))
-		}
-	}
-	return r
+	index int32
 }
 
 // enter adds an entry. When it has returned, every look at the list sees the entry.
 func (r *running) enter(e *entry) place {
-	s := &r.shards[rand.Uint32()%shards]
+	s := &r.shards[rand.Uint32()%uint32(len(r.shards))]
 	since := time.Duration(r.clock.Load())
 	s.mu.Lock()
 	if len(s.free) == 0 {
 		s.free = append(s.free, int32(len(s.entries)))
-		s.entries = append(s.entries, slot{})
+		s.entries = append(s.entries, entry{})
 	}
 	last := len(s.free) - 1
 	at := s.free[last]
 	s.free = s.free[:last]
 	to := &s.entries[at]
-	to.entry, to.since, to.taken = *e, since, true
+	*to, to.since = *e, since
 	s.mu.Unlock()
 	return place{s, at}
 }
 
-// leave takes an entry off.
 func (p place) leave() {
 	p.shard.mu.Lock()
-	p.shard.entries[p.slot] = slot{}
-	p.shard.free = append(p.shard.free, p.slot)
+	p.shard.entries[p.index] = entry{}
+	p.shard.free = append(p.shard.free, p.index)
 	p.shard.mu.Unlock()
 }
 
 // tick sets the clock that entries get their time from.
-func (r *running) tick(now time.Time) { r.clock.Store(max(1, int64(now.Sub(r.begun)))) }
+func (r *running) tick(now time.Time) { r.clock.Store(int64(now.Sub(r.begun))) }
 
 // each calls visit for each entry, with no lock held: an odd path takes a while to match.
 func (r *running) each(visit func(*entry)) {
 	var copied []entry
 	for i := range r.shards {
-		copied = r.shards[i].appendTo(copied[:0])
-		for j := range copied {
-			visit(&copied[j])
-		}
-	}
-}
-
-func (s *shard) appendTo(to []entry) []entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.free) == len(s.entries) {
-		return to
-	}
-	for i := range s.entries {
-		if s.entries[i].taken {
-			to = append(to, s.entries[i].entry)
-		}
-	}
-	return to
-}
-
-// count is how many entries there are.
-func (r *running) count() (n int) {
-	for i := range r.shards {
 		s := &r.shards[i]
+		copied = copied[:0]
 		s.mu.Lock()
-		n += len(s.entries) - len(s.free)
+		if len(s.free) < len(s.entries) {
+			copied = append(copied, s.entries...)
+		}
 		s.mu.Unlock()
+		for j := range copied {
+			if copied[j].epoch > 0 {
+				visit(&copied[j])
+			}
+		}
 	}
+}
+
+func (r *running) count() (n int) {
+	r.each(func(*entry) { n++ })
 	return n
 }

@@ -9,9 +9,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// State is what the guard's schedule says now, with what was said by [Guard.Begin],
-// [Guard.Complete] and [Guard.Extend] here, and with windows that overrun. While there
-// is no schedule it is empty.
+// State is what the guard's schedule says now, with what [Guard.Begin], [Guard.Complete] and
+// [Guard.Extend] changed here, and with windows that overrun. It is empty without a schedule.
 func (g *Guard) State() schedule.State {
 	v := g.view.Load()
 	if v.schedule == nil {
@@ -50,10 +49,10 @@ func (g *Guard) Revision() string {
 	return ""
 }
 
-// Problems are what is wrong now: the document cannot be loaded or is refused, and
-// then the one before is in use; windows were lost from it while in progress; scopes use work
-// that [Options].Work does not declare; the
-// last good copy cannot be written; the quorum does not answer.
+// Problems are what is wrong now: the document cannot be loaded or is refused, so that the
+// one before is in use; windows were lost from it while in progress; scopes use work that
+// [Options].Work does not declare; the last good copy cannot be written; the quorum does not
+// answer.
 func (g *Guard) Problems() []error {
 	var problems []error
 	status := g.keeper.Status()
@@ -91,4 +90,83 @@ func (g *Guard) Document() Document {
 		d.Revision, d.Origin, d.Since, d.Stale = s.Revision, string(s.Origin), s.Since, g.keeper.Status().Stale
 	}
 	return d
+}
+
+// Stats are numbers to export and to alert on. The keys are constant:
+//
+//	document_age_seconds     since the document in use was accepted; -1 without one
+//	document_checked_seconds since its source last gave an acceptable one; -1 never
+//	document_updates         documents accepted
+//	document_failures        attempts that failed
+//	document_stale           1 when the source has been silent for StaleAfter
+//	problems                 as many as Problems returns
+//	windows                  in the document in use
+//	windows_in_progress      now
+//	windows_overrun          over, and held closed for work that is unfinished
+//	windows_held             gone from the document, and kept to their end
+//	in_flight                requests and work that were admitted and have not ended
+//	refused                  requests and work refused since the start
+//	would_have_refused       the same, by rehearsals
+//	events_missed            not taken in time by subscribers of Events
+//	quorum_waiting           windows closed before their start or after their end, for want of the quorum's word
+//	quorum_failures          times that the quorum did not answer
+//	bypassed                 requests let in by Options.Bypass though a window refuses them
+//	bypass_denied            tokens that did not help, with requests and at BypassHandler
+func (g *Guard) Stats() map[string]float64 {
+	now := time.Now()
+	st := g.keeper.Status()
+	stats := map[string]float64{
+		"document_age_seconds":     -1,
+		"document_checked_seconds": -1,
+		"document_updates":         float64(st.Updates),
+		"document_failures":        float64(st.Failures),
+		"document_stale":           0,
+		"problems":                 float64(len(g.Problems())),
+		"windows":                  0,
+		"windows_in_progress":      0,
+		"windows_overrun":          0,
+		"windows_held":             0,
+		"in_flight":                float64(g.running.count()),
+		"refused":                  float64(g.refused.Load()),
+		"would_have_refused":       float64(g.wouldRefuse.Load()),
+		"events_missed":            float64(g.notifier.missed.Load()),
+		"quorum_waiting":           0,
+		"quorum_failures":          float64(g.quorumFailures.Load()),
+	}
+	stats["bypassed"], stats["bypass_denied"] = 0, 0
+	if g.bypass != nil {
+		stats["bypassed"], stats["bypass_denied"] = float64(g.bypass.let.Load()), float64(g.bypass.denied.Load())
+	}
+	if st.Stale {
+		stats["document_stale"] = 1
+	}
+	if !st.Checked.IsZero() {
+		stats["document_checked_seconds"] = now.Sub(st.Checked).Seconds()
+	}
+	if d := g.keeper.Snapshot(); d != nil {
+		stats["document_age_seconds"] = now.Sub(d.Since).Seconds()
+	}
+	v := g.view.Load()
+	if v.schedule == nil {
+		return stats
+	}
+	for range v.schedule.Windows() {
+		stats["windows"]++
+	}
+	for _, o := range v.shown {
+		switch {
+		case o.phase == schedule.PhaseOverrun:
+			stats["windows_overrun"]++
+		case o.waits:
+			stats["quorum_waiting"]++
+		}
+		if o.phase != schedule.PhaseInProgress || o.Window.ID == "" {
+			continue
+		}
+		stats["windows_in_progress"]++
+		if slices.ContainsFunc(slices.Collect(v.schedule.Kept()), func(kept schedule.Occurrence) bool { return kept.Window == o.Window }) {
+			stats["windows_held"]++
+		}
+	}
+	return stats
 }

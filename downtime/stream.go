@@ -15,9 +15,9 @@ import (
 // anyway: none of them has a goroutine or a timer of its own.
 type streams struct {
 	opts *Options
+	due  atomic.Bool // some of all may be about to be ended
 	mu   sync.Mutex
 	all  map[*stream]struct{}
-	dues atomic.Int64 // how many of all are to be ended
 }
 
 type stream struct {
@@ -27,8 +27,6 @@ type stream struct {
 	ends   *occurrence // the window that ends it; nil: none
 	due    time.Time   // when, if one does
 }
-
-func (ss *streams) areDue() bool { return ss.dues.Load() > 0 }
 
 // add adds a stream that was admitted. A window may have begun since then. The guard
 // publishes a view and then looks at all streams; this adds the stream and then looks at the
@@ -46,28 +44,15 @@ func (ss *streams) add(s *stream, view func() *view) {
 func (ss *streams) remove(s *stream) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.forget(s)
-}
-
-func (ss *streams) forget(s *stream) {
-	if _, there := ss.all[s]; !there {
-		return
-	}
 	delete(ss.all, s)
-	if s.ends != nil {
-		ss.dues.Add(-1)
-	}
 }
 
 // judge finds the window that ends the stream, if there is one. Each stream has a
 // moment of its own, so that not all come back in the same.
 func (ss *streams) judge(s *stream, v *view, now time.Time) {
 	by := s.endedBy(v)
-	switch {
-	case by == nil && s.ends != nil:
-		ss.dues.Add(-1)
-	case by != nil && s.ends == nil:
-		ss.dues.Add(1)
+	if by != nil && s.ends == nil {
+		ss.due.Store(true)
 		s.due = now
 		most := ss.opts.StreamJitter
 		if until := by.until(); !until.IsZero() {
@@ -97,18 +82,24 @@ func (s *stream) endedBy(v *view) *occurrence {
 // end ends the streams that are due at now. After something was published, anew says
 // so, it first looks which are to be ended.
 func (ss *streams) end(v *view, now time.Time, anew bool) {
-	if !anew && !ss.areDue() {
+	if !anew && !ss.due.Load() {
 		return
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
+	due := false
 	for s := range ss.all {
 		if anew {
 			ss.judge(s, v, now)
 		}
-		if s.ends != nil && !now.Before(s.due) {
+		switch {
+		case s.ends == nil:
+		case now.Before(s.due):
+			due = true
+		default:
 			s.cancel(ss.opts.unavailable(s.ends))
-			ss.forget(s)
+			delete(ss.all, s)
 		}
 	}
+	ss.due.Store(due)
 }

@@ -3,6 +3,7 @@ package downtime
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"mime"
@@ -15,20 +16,18 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// Transport makes a client understand the refusals of others, of guards and of whatever
-// else answers 503 Service Unavailable with Retry-After: they become an
-// [*UnavailableError], with the host that refuses and the time to come back and, where it
-// is a guard that refuses, its window. base does the requests; nil is
-// http.DefaultTransport.
+// Transport makes a client understand the refusals of guards and of whatever else answers 503
+// Service Unavailable with Retry-After: they become an [*UnavailableError], with the host that
+// refuses, the time to come back and, where it is a guard that refuses, its window. base does
+// the requests; nil is http.DefaultTransport.
 //
 //	client := &http.Client{Transport: downtime.Transport(nil)}
 //
-// That is more than an [http.RoundTripper] should do, which leaves responses to its
-// caller; but nobody who has to handle maintenance wants to look at each response for it. Any
-// other response is handed on unchanged, a 503 without a valid Retry-After too, which
-// says nothing of when. At most 64 KiB of a refusal's body are read, for two seconds and
-// in the request's context, and none of it is kept but a window's id, mode, message and
-// end.
+// An [http.RoundTripper] should leave responses to its caller; this one does not, because else
+// each caller would look for maintenance in each response. Any other response is handed on
+// unchanged, also a 503 without a valid Retry-After. At most 64 KiB of a refusal's body are
+// read, for two seconds and in the request's context, and only a window's id, mode, message
+// and end are kept.
 //
 // It waits and tries again only when the request's context says so: see [WithWait].
 func Transport(base http.RoundTripper) http.RoundTripper {
@@ -38,16 +37,14 @@ func Transport(base http.RoundTripper) http.RoundTripper {
 	return &transport{base}
 }
 
-// WithWait lets a [Transport] wait with the requests of ctx, each for up to most from when
-// it was first sent: told to come back later, it does, after a second at least. It comes later
-// than told by up to a tenth, at random and at most 10 s, lest all come at once. It waits
-// neither beyond most nor beyond ctx's deadline: a refusal that would have to be waited for
-// longer is returned at once, as an [*UnavailableError]. Zero or less: it does not wait.
+// WithWait lets a [Transport] wait with the requests of ctx, each for up to most from when it
+// was first sent. It sends a refused one again at the time it was given, after a second at
+// least, and up to a tenth later, at random and at most 10 s. A refusal that lasts longer than
+// most or than ctx's deadline is returned at once. Zero or less means that it does not wait.
 //
-// Only what may be sent twice is sent again (RFC 9110 §9.2.2): requests with the
-// methods GET, HEAD, OPTIONS, TRACE, QUERY, PROPFIND, REPORT, SEARCH, PUT and DELETE, and others that
-// carry an Idempotency-Key; and of those with a body the ones that have GetBody, as http.NewRequest gives it to
-// readers of memory.
+// Only what may be sent twice is sent again (RFC 9110 §9.2.2): requests with the methods GET,
+// HEAD, OPTIONS, TRACE, QUERY, PROPFIND, REPORT, SEARCH, PUT and DELETE, and others that carry
+// an Idempotency-Key; of those with a body the ones that have GetBody.
 func WithWait(ctx context.Context, most time.Duration) context.Context {
 	return context.WithValue(ctx, waitKey{}, most)
 }
@@ -91,11 +88,9 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if deadline, has := ctx.Deadline(); has && !now.Add(wait).Before(deadline) {
 			return nil, refused
 		}
-		timer := time.NewTimer(wait)
 		select {
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
-			timer.Stop()
 			return nil, context.Cause(ctx)
 		}
 		if again, err = replay(r); err != nil {
@@ -111,25 +106,19 @@ func (t *transport) CloseIdleConnections() {
 	}
 }
 
-// replayable says whether the request may be sent twice, and can be.
 func replayable(r *http.Request) bool {
-	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
-		return false
-	}
-	return isSafe(r.Method) || r.Method == http.MethodPut || r.Method == http.MethodDelete || r.Header.Get("Idempotency-Key") != ""
+	return (!hasBody(r) || r.GetBody != nil) &&
+		(isSafe(r.Method) || r.Method == http.MethodPut || r.Method == http.MethodDelete || r.Header.Get("Idempotency-Key") != "")
 }
 
-// replay is the request once more.
-func replay(r *http.Request) (*http.Request, error) {
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+func replay(r *http.Request) (_ *http.Request, err error) {
 	again := *r
-	if r.GetBody != nil && r.Body != nil && r.Body != http.NoBody {
-		body, err := r.GetBody()
-		if err != nil {
-			return nil, err
-		}
-		again.Body = body
+	if hasBody(r) {
+		again.Body, err = r.GetBody()
 	}
-	return &again, nil
+	return &again, err
 }
 
 // retryAfter reads Retry-After (RFC 9110 §10.2.3): seconds, or a date, which is one
@@ -140,12 +129,8 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 		return 0, false
 	}
 	text := strings.Trim(values[0], " \t")
-	if text != "" && strings.Trim(text, "0123456789") == "" {
-		seconds, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || seconds > int64(schedule.MaxDuration/time.Second) {
-			return schedule.MaxDuration, true
-		}
-		return time.Duration(seconds) * time.Second, true
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(schedule.MaxDuration/time.Second))) * time.Second, true
 	}
 	date, err := http.ParseTime(text)
 	if err != nil {
@@ -157,11 +142,10 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return min(schedule.MaxDuration, max(0, date.Sub(now))), true
 }
 
-// readRefusal makes an error of a refusal, and ends the response.
+// readRefusal makes an error of a refusal, which is hostile as any, and ends the response.
 func readRefusal(r *http.Request, resp *http.Response, now time.Time, after time.Duration) *UnavailableError {
-	host := r.URL.Host
 	refused := &UnavailableError{
-		Host: host, Mode: schedule.ModeClosed, Reason: "The service is not available.", Until: now.Add(after), RetryAfter: after,
+		Host: r.URL.Host, Mode: schedule.ModeClosed, Reason: "The service is not available.", Until: now.Add(after), RetryAfter: after,
 	}
 	// What is left unread costs the connection, no more. Who trickles it is not waited for:
 	// the caller may have set no deadline.
@@ -169,35 +153,22 @@ func readRefusal(r *http.Request, resp *http.Response, now time.Time, after time
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	late.Stop()
 	_ = resp.Body.Close()
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil || media != "application/problem+json" {
-		return refused
-	}
-	readProblem(body, refused, now)
-	return refused
-}
-
-// readProblem reads the body of another guard's refusal, which is hostile as any. What is
-// not as a guard writes it leaves the error as it is.
-func readProblem(body []byte, to *UnavailableError, now time.Time) {
 	var p struct {
 		Detail string        `json:"detail"`
 		Window string        `json:"window"`
 		Mode   schedule.Mode `json:"mode"`
 		End    time.Time     `json:"end"`
 	}
-	if json.Unmarshal(body, &p) != nil {
-		return
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || media != "application/problem+json" || json.Unmarshal(body, &p) != nil || p.Mode == "" || !p.Mode.Closes() {
+		return refused // no guard's
 	}
-	if !p.Mode.Closes() || p.Mode == "" {
-		return // no guard's
-	}
-	to.Mode = p.Mode
+	refused.Mode = p.Mode
 	if schedule.ValidID(p.Window) {
-		to.Window = p.Window
+		refused.Window = p.Window
 	}
 	if p.Detail != "" && len(p.Detail) <= maxReason {
-		to.Reason = strings.Map(func(r rune) rune {
+		refused.Reason = strings.Map(func(r rune) rune {
 			if r != '\n' && !unicode.IsGraphic(r) {
 				return -1
 			}
@@ -205,6 +176,7 @@ func readProblem(body []byte, to *UnavailableError, now time.Time) {
 		}, p.Detail)
 	}
 	if p.End.After(now) {
-		to.Until = p.End
+		refused.Until = p.End
 	}
+	return refused
 }

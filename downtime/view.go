@@ -15,12 +15,10 @@ type view struct {
 	known    map[occurrenceKey]*occurrence // all that are followed
 	shown    []*occurrence                 // those that matter to anybody: first those in progress, the most restrictive before the others
 	deciding []*occurrence                 // those that decide about what asks to be admitted: shut, then cut off, then rehearsing
-	scopes   []*schedule.Scope             // of the shown, each once
 	next     time.Time                     // when another view is due; the zero time: never by the clock
 	differs  bool                          // one of the shown is not as the schedule says
 }
 
-// add adds an occurrence.
 func (v *view) add(o *occurrence) {
 	v.due(o.next)
 	if o.Window.ID != "" {
@@ -45,13 +43,6 @@ func (v *view) complete() {
 	slices.SortStableFunc(v.shown, func(a, b *occurrence) int {
 		return schedule.WindowState{Occurrence: a.Occurrence, Phase: a.phase}.Compare(schedule.WindowState{Occurrence: b.Occurrence, Phase: b.phase})
 	})
-	seen := map[string]bool{}
-	for _, o := range v.shown {
-		if scope := &o.Window.Scope; !seen[scope.Key()] {
-			seen[scope.Key()] = true
-			v.scopes = append(v.scopes, scope)
-		}
-	}
 	for _, of := range [...]func(*occurrence) bool{(*occurrence).isShut, (*occurrence).isCutOff, (*occurrence).rehearses} {
 		for _, o := range v.shown {
 			if of(o) {
@@ -61,7 +52,6 @@ func (v *view) complete() {
 	}
 }
 
-// isCutOff reports whether the window refuses long work only.
 func (o *occurrence) isCutOff() bool {
 	return o.phase == schedule.PhaseCutoff && o.Window.Mode.Closes() && !o.isShut()
 }
@@ -77,8 +67,6 @@ func (v *view) named(id string) *occurrence {
 	return nil
 }
 
-// current is the occurrence of a window of the schedule to speak of now, as it is in this
-// process.
 func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
 	planned := v.schedule.Current(w, now)
 	o := &occurrence{Occurrence: planned, documented: planned}
@@ -89,9 +77,8 @@ func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
 	return o
 }
 
-// covers reports whether a request is in the scope of any window that is shown.
 func (v *view) covers(r *schedule.Request) bool {
-	return slices.ContainsFunc(v.scopes, func(s *schedule.Scope) bool { return s.Covers(r) })
+	return slices.ContainsFunc(v.shown, func(o *occurrence) bool { return o.Window.Scope.Covers(r) })
 }
 
 // announces reports whether users are to know of a window in whose scope the request is.

@@ -86,7 +86,6 @@ func appendCBORText(b []byte, s string) []byte {
 	return append(appendCBORHead(b, cborText, uint64(len(s))), s...)
 }
 
-// appendCBORHead appends a major type with its argument, as short as it goes.
 func appendCBORHead(b []byte, major byte, n uint64) []byte {
 	switch {
 	case n < 24:
@@ -123,28 +122,16 @@ func appendCBORNumber(b []byte, f float64) ([]byte, bool) {
 // float16 gives the bits of a number in half precision, if it has any there that lose
 // nothing.
 func float16(f float32) (bits uint16, ok bool) {
-	const (
-		bias32, bias16 = 127, 15
-		drop           = 23 - 10 // bits of the fraction that half precision lacks
-	)
-	all := math.Float32bits(f)
-	sign := uint16(all>>16) & 0x8000
-	exponent := int(all>>23&0xff) - bias32
-	fraction := all & 0x7fffff
-	switch {
-	case exponent > bias16 || exponent < 1-bias16-10:
-		return 0, false
-	case exponent >= 1-bias16:
-		if fraction&(1<<drop-1) != 0 {
-			return 0, false
-		}
-		return sign | uint16(exponent+bias16)<<10 | uint16(fraction>>drop), true
-	}
-	// Subnormal: the leading one is a part of the fraction.
-	shift := drop + 1 - bias16 - exponent
-	fraction |= 1 << 23
-	if fraction&(1<<shift-1) != 0 {
+	const bias, most, digits = 15, 16, 11
+	_, exponent := math.Frexp(float64(f))
+	exponent = max(exponent, 2-bias) // subnormal numbers share the lowest
+	fraction := math.Ldexp(math.Abs(float64(f)), digits-exponent)
+	if exponent > most || fraction != math.Trunc(fraction) {
 		return 0, false
 	}
-	return sign | uint16(fraction>>shift), true
+	bits = uint16(fraction) + uint16(exponent+bias-2)<<(digits-1)
+	if f < 0 {
+		bits |= 1 << 15
+	}
+	return bits, true
 }

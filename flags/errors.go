@@ -63,25 +63,19 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
-// faultsOf are the faults that a reader has collected.
-func faultsOf(file string, collected []document.Fault) Faults {
-	var faults Faults
+// faultsOf are the faults that a reader has collected, and the fields that mean nothing, which
+// are warnings.
+func faultsOf(file string, collected []document.Fault) (faults, unknown Faults) {
 	for _, f := range collected {
 		fault := &Fault{File: file, Line: f.Line, Column: f.Column, Flag: f.Subject, Field: f.Field, Err: f.Err}
-		if f.Warning {
+		if is := (*document.UnknownError)(nil); errors.As(f.Err, &is) {
 			fault.Severity = SeverityWarning
+			unknown = append(unknown, fault)
+		} else {
+			faults = append(faults, fault)
 		}
-		faults = append(faults, fault)
 	}
-	return faults
-}
-
-// warnings are the faults as warnings.
-func (fs Faults) warnings() Faults {
-	for _, f := range fs {
-		f.Severity = SeverityWarning
-	}
-	return fs
+	return faults, unknown
 }
 
 // faultsIn are the faults that an error stands for: those of a document, or the failure of

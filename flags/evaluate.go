@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
 
@@ -28,13 +30,13 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 		return d
 	}
 	d.FlagMetadata = f.metadata
-	v, reason, failed, chance := p.choose(ctx, f, attrs)
+	v, reason, failed := p.choose(ctx, f, attrs)
 	d.Reason = reason
 	if failed != nil {
 		d.ResolutionError = *failed
 		return d
 	}
-	p.count(f, v, chance)
+	p.count(f, v)
 	if v == nil {
 		return d
 	}
@@ -49,17 +51,16 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 }
 
 // count notes an evaluation; a nil variant is the caller's default.
-func (p *Provider) count(f *flag, v *variant, chance uint32) {
-	if !p.opts.WithoutUsage {
-		i := 0
-		if v != nil {
-			i = v.index
-		}
-		f.counter.note(i, chance)
+func (p *Provider) count(f *flag, v *variant) {
+	switch {
+	case p.opts.WithoutUsage:
+	case v != nil:
+		v.counter.note()
+	default:
+		f.unnamed.note()
 	}
 }
 
-// isStatic says whether the flag gives one variant, whatever the context.
 func (f *flag) isStatic() bool {
 	return f.rule == nil && f.standard != nil && !f.disabled && f.fault == nil
 }
@@ -68,15 +69,13 @@ func (f *flag) isStatic() bool {
 // is seldom.
 func refer(err openfeature.ResolutionError) *openfeature.ResolutionError { return &err }
 
-// choose evaluates a flag, or does what the context says instead. chance is for
-// [counter.note].
-func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError, chance uint32) {
+func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError) {
 	if p.opts.AllowOverrides && f.fault == nil && !f.disabled {
 		if name, ok := overridden(ctx, f.key); ok {
 			if v := f.variant(name); v != nil {
-				return v, ReasonOverride, nil, 0
+				return v, ReasonOverride, nil
 			}
-			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant")), 0
+			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant"))
 		}
 	}
 	return f.evaluate(attrs, p.static)
@@ -95,34 +94,31 @@ func (p *Provider) Evaluate(ctx context.Context, key string, attrs Attributes) o
 
 // evaluate chooses the variant. A nil variant, without an error, is the caller's
 // default.
-func (f *flag) evaluate(attrs, static map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError, chance uint32) {
+func (f *flag) evaluate(attrs, static map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError) {
 	switch {
 	case f.fault != nil:
-		return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(f.fault.Error())), 0
+		return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(f.fault.Error()))
 	case f.disabled:
-		return nil, openfeature.DisabledReason, nil, 0
+		return nil, openfeature.DisabledReason, nil
 	case f.rule == nil && f.standard == nil:
-		return nil, openfeature.DefaultReason, nil, 0
+		return nil, openfeature.DefaultReason, nil
 	case f.rule == nil:
-		return f.standard, openfeature.StaticReason, nil, 0
+		return f.standard, openfeature.StaticReason, nil
 	}
 	c, _ := contexts.Get().(*evalContext)
 	c.flag, c.attrs, c.static = f, attrs, static
 	result, err := f.rule.EvalIn(&c.scope, c)
-	chance = c.chance()
 	c.flag, c.attrs, c.static = nil, nil, nil
 	contexts.Put(c)
-	v, reason, failed = f.decide(result, err)
-	return v, reason, failed, chance
+	return f.decide(result, err)
 }
 
-// decide turns the result of the flag's rule into a variant.
 func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
 	var name string
 	switch result := result.(type) {
 	case nil:
 		if bound := (*jsonlogic.Error)(nil); errors.As(err, &bound) {
-			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " was ended: " + bound.Err.Error()))
+			return f.failed("was ended: " + bound.Err.Error())
 		}
 		if err != nil {
 			return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(err.Error()))
@@ -135,16 +131,18 @@ func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, *ope
 	case float64:
 		name = numberText(result)
 	default:
-		return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives a list or an object, which names no variant"))
+		return f.failed("gives a list or an object, which names no variant")
 	}
-	v := f.variant(name)
-	if v == nil {
-		return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " gives " + strconv.Quote(name) + ", which is not a variant"))
+	if v := f.variant(name); v != nil {
+		return v, openfeature.TargetingMatchReason, nil
 	}
-	return v, openfeature.TargetingMatchReason, nil
+	return f.failed("gives " + strconv.Quote(name) + ", which is not a variant")
 }
 
-// variant finds a variant by its name, nil when there is none.
+func (f *flag) failed(how string) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
+	return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " " + how))
+}
+
 func (f *flag) variant(name string) *variant {
 	if f.few == nil {
 		return f.variants[name]
@@ -160,17 +158,17 @@ func (f *flag) variant(name string) *variant {
 // BooleanEvaluation implements openfeature.FeatureProvider. The metadata in what this
 // and its siblings return is shared and must not be changed.
 func (p *Provider) BooleanEvaluation(ctx context.Context, flag string, defaultValue bool, flatCtx openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
-	return resolve(ctx, p, flag, defaultValue, flatCtx, asBool)
+	return resolve(ctx, p, flag, defaultValue, flatCtx, as[bool])
 }
 
 // StringEvaluation implements openfeature.FeatureProvider.
 func (p *Provider) StringEvaluation(ctx context.Context, flag, defaultValue string, flatCtx openfeature.FlattenedContext) openfeature.StringResolutionDetail {
-	return resolve(ctx, p, flag, defaultValue, flatCtx, asString)
+	return resolve(ctx, p, flag, defaultValue, flatCtx, as[string])
 }
 
 // FloatEvaluation implements openfeature.FeatureProvider.
 func (p *Provider) FloatEvaluation(ctx context.Context, flag string, defaultValue float64, flatCtx openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
-	return resolve(ctx, p, flag, defaultValue, flatCtx, asFloat)
+	return resolve(ctx, p, flag, defaultValue, flatCtx, as[float64])
 }
 
 // IntEvaluation implements openfeature.FeatureProvider. A variant that is not a whole
@@ -184,4 +182,90 @@ func (p *Provider) IntEvaluation(ctx context.Context, flag string, defaultValue 
 // map[string]any or []any of the caller's own.
 func (p *Provider) ObjectEvaluation(ctx context.Context, flag string, defaultValue any, flatCtx openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
 	return resolve(ctx, p, flag, defaultValue, flatCtx, asObject)
+}
+
+// An evalContext is what a rule sees: $flagd, the static attributes, and the
+// evaluation context.
+type evalContext struct {
+	flag   *flag
+	attrs  map[string]any
+	static map[string]any
+	scope  jsonlogic.Scope
+}
+
+var contexts = sync.Pool{New: func() any { return new(evalContext) }}
+
+// Get implements jsonlogic.Object.
+func (c *evalContext) Get(name string) (any, bool) {
+	if name == "$flagd" {
+		return (*flagdContext)(c), true
+	}
+	if len(c.static) > 0 {
+		if v, ok := c.static[name]; ok {
+			return v, true
+		}
+	}
+	v, ok := c.attrs[name]
+	return v, ok
+}
+
+// Fields implements jsonlogic.Fielder. No member but $flagd stands elsewhere, unless
+// static attributes have a say.
+func (c *evalContext) Fields() map[string]any {
+	if len(c.static) > 0 {
+		return nil
+	}
+	return c.attrs
+}
+
+// targetingKey returns the targeting key, false when it is missing, empty or no text.
+func (c *evalContext) targetingKey() (string, bool) {
+	v, _ := c.Get(openfeature.TargetingKey)
+	key, ok := v.(string)
+	return key, ok && key != ""
+}
+
+// A flagdContext is the member $flagd.
+type flagdContext evalContext
+
+// Get implements jsonlogic.Object.
+func (c *flagdContext) Get(name string) (any, bool) {
+	switch name {
+	case "flagKey":
+		return c.flag.keyValue, true
+	case "timestamp":
+		return float64(time.Now().Unix()), true
+	}
+	return nil, false
+}
+
+// ReasonOverride is the reason of an evaluation that [WithOverride] decided.
+const ReasonOverride openfeature.Reason = "OVERRIDE"
+
+type overrideKey struct{}
+
+// An override is one of a chain, the latest first.
+type override struct {
+	flag, variant string
+	earlier       *override
+}
+
+// WithOverride makes the flag give the variant in whatever is evaluated with the
+// context that is returned: in a test, or to look at what is still dark. It is
+// honoured only by providers with [Options.AllowOverrides], which keeps it out of
+// production, and never for a disabled flag. A variant that the flag does not have is a
+// GENERAL error.
+func WithOverride(ctx context.Context, key, variant string) context.Context {
+	earlier, _ := ctx.Value(overrideKey{}).(*override)
+	return context.WithValue(ctx, overrideKey{}, &override{key, variant, earlier})
+}
+
+func overridden(ctx context.Context, key string) (variant string, ok bool) {
+	o, _ := ctx.Value(overrideKey{}).(*override)
+	for ; o != nil; o = o.earlier {
+		if o.flag == key {
+			return o.variant, true
+		}
+	}
+	return "", false
 }

@@ -43,7 +43,7 @@ func (p *Provider) Explain(ctx context.Context, key string, attrs Attributes) Ex
 	var failed *openfeature.ResolutionError
 	_, overrides := overridden(ctx, key)
 	if f.rule == nil || f.fault != nil || f.disabled || overrides && p.opts.AllowOverrides {
-		v, e.Reason, failed, _ = p.choose(ctx, f, attrs)
+		v, e.Reason, failed = p.choose(ctx, f, attrs)
 	} else {
 		var result any
 		var err error

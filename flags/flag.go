@@ -3,6 +3,7 @@ package flags
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 
 	"github.com/open-feature/go-sdk/openfeature"
 )
@@ -14,52 +15,28 @@ type Flag[T any] struct {
 	key        string
 	otherwise  T
 	kind       openfeature.Type
-	fromClient func(ctx context.Context, client openfeature.IClient, key string, otherwise T, evalCtx openfeature.EvaluationContext) T
+	fromClient func(client openfeature.IClient, ctx context.Context, key string, otherwise T, evalCtx openfeature.EvaluationContext, options ...openfeature.Option) T
 	fromValue  func(any) (T, bool)
 }
 
 // Bool declares a flag that is on or off.
 func Bool(key string, otherwise bool) Flag[bool] {
-	return Flag[bool]{
-		key, otherwise, openfeature.Boolean,
-		func(ctx context.Context, client openfeature.IClient, key string, otherwise bool, evalCtx openfeature.EvaluationContext) bool {
-			return client.Boolean(ctx, key, otherwise, evalCtx)
-		},
-		asBool,
-	}
+	return Flag[bool]{key, otherwise, openfeature.Boolean, openfeature.IClient.Boolean, as[bool]}
 }
 
 // String declares a flag that is a text.
 func String(key, otherwise string) Flag[string] {
-	return Flag[string]{
-		key, otherwise, openfeature.String,
-		func(ctx context.Context, client openfeature.IClient, key, otherwise string, evalCtx openfeature.EvaluationContext) string {
-			return client.String(ctx, key, otherwise, evalCtx)
-		},
-		asString,
-	}
+	return Flag[string]{key, otherwise, openfeature.String, openfeature.IClient.String, as[string]}
 }
 
 // Int declares a flag that is a whole number within ±(2^53−1).
 func Int(key string, otherwise int64) Flag[int64] {
-	return Flag[int64]{
-		key, otherwise, openfeature.Int,
-		func(ctx context.Context, client openfeature.IClient, key string, otherwise int64, evalCtx openfeature.EvaluationContext) int64 {
-			return client.Int(ctx, key, otherwise, evalCtx)
-		},
-		asInt,
-	}
+	return Flag[int64]{key, otherwise, openfeature.Int, openfeature.IClient.Int, asInt}
 }
 
 // Float declares a flag that is a number.
 func Float(key string, otherwise float64) Flag[float64] {
-	return Flag[float64]{
-		key, otherwise, openfeature.Float,
-		func(ctx context.Context, client openfeature.IClient, key string, otherwise float64, evalCtx openfeature.EvaluationContext) float64 {
-			return client.Float(ctx, key, otherwise, evalCtx)
-		},
-		asFloat,
-	}
+	return Flag[float64]{key, otherwise, openfeature.Float, openfeature.IClient.Float, as[float64]}
 }
 
 // Object declares a flag that is a map or a list, read into a T as encoding/json
@@ -68,39 +45,26 @@ func Float(key string, otherwise float64) Flag[float64] {
 func Object[T any](key string, otherwise T) Flag[T] {
 	return Flag[T]{
 		key, otherwise, openfeature.Object,
-		func(ctx context.Context, client openfeature.IClient, key string, otherwise T, evalCtx openfeature.EvaluationContext) T {
+		func(client openfeature.IClient, ctx context.Context, key string, otherwise T, evalCtx openfeature.EvaluationContext, _ ...openfeature.Option) T {
 			value, err := client.ObjectValue(ctx, key, nil, evalCtx)
-			if err != nil {
-				return otherwise
-			}
-			if v, ok := decode[T](value); ok {
+			if v, ok := decode[T](value); err == nil && ok {
 				return v
 			}
 			return otherwise
 		},
 		func(value any) (T, bool) {
-			object, ok := asObject(value)
-			if !ok {
-				var zero T
-				return zero, false
-			}
+			object, _ := asObject(value)
 			return decode[T](object)
 		},
 	}
 }
 
 func decode[T any](value any) (v T, ok bool) {
-	switch v := value.(type) {
-	case nil:
-		return *new(T), false
-	case T:
-		return v, true
+	if v, ok = value.(T); ok || value == nil {
+		return v, ok
 	}
 	text, err := json.Marshal(value)
-	if err != nil {
-		return v, false
-	}
-	return v, json.Unmarshal(text, &v) == nil
+	return v, err == nil && json.Unmarshal(text, &v) == nil
 }
 
 // Key is the flag's key in the document.
@@ -116,5 +80,53 @@ func (f Flag[T]) typeName() string { return f.kind.String() }
 // Value asks an OpenFeature client, whatever its provider: hooks run, and the global
 // and the transaction's contexts count. What goes wrong gives the declared default.
 func (f Flag[T]) Value(ctx context.Context, client openfeature.IClient, evalCtx openfeature.EvaluationContext) T {
-	return f.fromClient(ctx, client, f.key, f.otherwise, evalCtx)
+	return f.fromClient(client, ctx, f.key, f.otherwise, evalCtx)
+}
+
+// Bind asks p directly. That is many times faster than through OpenFeature and does
+// less: no hook runs, and of contexts there is only the attributes that are given,
+// under [Options.Static]. Overrides count where they are allowed, and
+// [Options.OnEvaluation] is told.
+func (f Flag[T]) Bind(p *Provider) Handle[T] { return Handle[T]{f, p, new(atomic.Pointer[lookup])} }
+
+// A Handle is a flag bound to a provider by [Flag.Bind]. It may be used by any
+// number of goroutines.
+type Handle[T any] struct {
+	flag Flag[T]
+	p    *Provider
+	at   *atomic.Pointer[lookup]
+}
+
+// A lookup is where a handle found its flag last.
+type lookup struct {
+	set  *flagSet
+	flag *flag
+}
+
+// Value evaluates the flag. What goes wrong gives the declared default.
+func (h Handle[T]) Value(ctx context.Context, attrs Attributes) T {
+	if f := h.find(); f != nil && f.isStatic() && !h.p.watched {
+		if value, ok := h.flag.fromValue(f.standard.value); ok {
+			h.p.count(f, f.standard)
+			return value
+		}
+	}
+	d := resolve(ctx, h.p, h.flag.key, h.flag.otherwise, attrs, h.flag.fromValue)
+	if tell := h.p.opts.OnEvaluation; tell != nil {
+		details := openfeature.InterfaceEvaluationDetails{Value: d.Value}
+		details.FlagKey, details.FlagType, details.ResolutionDetail = h.flag.key, h.flag.kind, d.ResolutionDetail()
+		tell(ctx, h.p.opts.Name, details)
+	}
+	return d.Value
+}
+
+// find returns the flag without looking its key up again in the same document.
+func (h Handle[T]) find() *flag {
+	set := h.p.current.Load()
+	if at := h.at.Load(); at != nil && at.set == set {
+		return at.flag
+	}
+	f := set.flag(h.flag.key)
+	h.at.Store(&lookup{set, f})
+	return f
 }

@@ -35,66 +35,38 @@ func (b Bucketing) String() string {
 	return strconv.Itoa(int(b))
 }
 
-// fractionalV2 is {"fractional": [bucketing value, [variant, weight], …]}: the same
+// fractional is {"fractional": [bucketing value, [variant, weight], …]}: the same
 // value always falls on the same variant, and the values of a population spread over
 // the variants by weight.
 //
-// The bucketing value is the first argument if that is a text, and else the flag's
-// key and the targeting key joined. The bucket is
+// The bucketing value of V2 is the first argument if that is a text, and else the flag's
+// key and the targeting key joined. That of V3 is the first argument, or else the two keys,
+// in CBOR. The bucket is
 // murmur3_x86_32(value) × sum of the weights >> 32; its variant is the first whose
 // running sum of weights is above it.
-func fractionalV2(args []jsonlogic.Arg) (jsonlogic.Func, error) {
+func (b Bucketing) fractional(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	if len(args) == 0 {
 		return func(s *jsonlogic.Scope) (any, error) { return nothing(s, "it has no arguments"), nil }, nil
 	}
+	all := newSplit(args)
 	if isList(args[0]) {
-		split := newSplit(args)
-		return func(s *jsonlogic.Scope) (any, error) {
-			return split.bySubject(s, joinedKeys), nil
-		}, nil
+		return func(s *jsonlogic.Scope) (any, error) { return all.bySubject(s, b), nil }, nil
 	}
-	rest, all := newSplit(args[1:]), newSplit(args)
+	rest := newSplit(args[1:])
+	if b == BucketingV3 {
+		return func(s *jsonlogic.Scope) (any, error) { return rest.byValue(s, args[0].Eval(s)), nil }, nil
+	}
 	return func(s *jsonlogic.Scope) (any, error) {
 		switch first := args[0].Eval(s).(type) {
 		case string:
 			return rest.of(s, murmur3.StringSum32(first)), nil
 		case nil:
-			return rest.bySubject(s, joinedKeys), nil
+			return rest.bySubject(s, b), nil
 		}
-		return all.bySubject(s, joinedKeys), nil
+		return all.bySubject(s, b), nil
 	}, nil
 }
 
-// fractionalV3 is like fractionalV2, with the bucketing value in CBOR.
-func fractionalV3(args []jsonlogic.Arg) (jsonlogic.Func, error) {
-	if len(args) == 0 {
-		return func(s *jsonlogic.Scope) (any, error) { return nothing(s, "it has no arguments"), nil }, nil
-	}
-	if isList(args[0]) {
-		split := newSplit(args)
-		return func(s *jsonlogic.Scope) (any, error) {
-			return split.bySubject(s, keysInCBOR), nil
-		}, nil
-	}
-	rest := newSplit(args[1:])
-	return func(s *jsonlogic.Scope) (any, error) {
-		value := args[0].Eval(s)
-		switch value.(type) {
-		case nil:
-			return nothing(s, "the bucketing value is null"), nil
-		case []any:
-			return nothing(s, "the bucketing value is a list"), nil
-		}
-		var buf [128]byte
-		text, ok := appendCBOR(buf[:0], value)
-		if !ok {
-			return nothing(s, "the bucketing value has no encoding"), nil
-		}
-		return rest.of(s, murmur3.Sum32(text)), nil
-	}, nil
-}
-
-// isList says whether an argument was written as a list.
 func isList(arg jsonlogic.Arg) bool {
 	if constant, ok := arg.Const(); ok {
 		_, list := constant.([]any)
@@ -102,13 +74,6 @@ func isList(arg jsonlogic.Arg) bool {
 	}
 	_, list := arg.Items()
 	return list
-}
-
-// joinedKeys and keysInCBOR are the bucketing value where none is given.
-func joinedKeys(b []byte, flag, subject string) []byte { return append(append(b, flag...), subject...) }
-
-func keysInCBOR(b []byte, flag, subject string) []byte {
-	return appendCBORText(appendCBORText(append(b, cborArray|2), flag), subject)
 }
 
 // A split is the entries of a fractional operation.
@@ -157,9 +122,9 @@ func newSplit(entries []jsonlogic.Arg) *split {
 	return sp
 }
 
-// bySubject gives the variant of the flag's and the targeting key, which encode puts
-// together. Without a targeting key it is null.
-func (sp *split) bySubject(s *jsonlogic.Scope, encode func(b []byte, flag, subject string) []byte) any {
+// bySubject gives the variant of the flag's and the targeting key. Without a targeting key it
+// is null.
+func (sp *split) bySubject(s *jsonlogic.Scope, b Bucketing) any {
 	ctx, ok := s.Data().(*evalContext)
 	if !ok {
 		return nothing(s, "there is no targetingKey inside a loop")
@@ -168,11 +133,32 @@ func (sp *split) bySubject(s *jsonlogic.Scope, encode func(b []byte, flag, subje
 	if !ok {
 		return nothing(s, "targetingKey is missing, empty or no text")
 	}
-	room := ctx.room[:0] // of the pooled context: encode is not known to keep nothing
-	return sp.of(s, murmur3.Sum32(encode(room, ctx.flag.key, subject)))
+	var room [128]byte
+	keys := room[:0]
+	if b == BucketingV3 {
+		keys = appendCBORText(appendCBORText(append(keys, cborArray|2), ctx.flag.key), subject)
+	} else {
+		keys = append(append(keys, ctx.flag.key...), subject...)
+	}
+	return sp.of(s, murmur3.Sum32(keys))
 }
 
-// of gives the variant of a hash.
+// byValue gives the variant of a bucketing value of V3.
+func (sp *split) byValue(s *jsonlogic.Scope, value any) any {
+	switch value.(type) {
+	case nil:
+		return nothing(s, "the bucketing value is null")
+	case []any:
+		return nothing(s, "the bucketing value is a list")
+	}
+	var room [128]byte
+	text, ok := appendCBOR(room[:0], value)
+	if !ok {
+		return nothing(s, "the bucketing value has no encoding")
+	}
+	return sp.of(s, murmur3.Sum32(text))
+}
+
 func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	if sp.sums != nil {
 		for _, variant := range sp.computed {
@@ -234,7 +220,6 @@ func namesVariant(v any) bool {
 	return false
 }
 
-// note tells an explanation how the split came out.
 func note(s *jsonlogic.Scope, hash uint32, sums []uint64) {
 	if !s.Explaining() || len(sums) == 0 {
 		return

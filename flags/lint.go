@@ -3,6 +3,7 @@ package flags
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -29,7 +30,7 @@ func Lint(name string, doc []byte) Faults {
 	l := linter{doc: defs, now: time.Now(), used: map[string]bool{}}
 	ps := parser{}
 	set, faults := ps.compile(defs, []*definitions{defs}, nil)
-	l.faults = append(defs.unknown, faults...)
+	l.faults = slices.Concat(defs.unknown, set.unknown, faults)
 	l.document(set)
 	slices.SortStableFunc(l.faults, func(a, b *Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
@@ -55,7 +56,6 @@ func (l *linter) document(set *flagSet) {
 	for i, key := range l.doc.flags.Keys {
 		l.flag = key.Text
 		node := l.doc.flags.Items[i]
-		l.faults = append(l.faults, unknownFields(l.doc.name, key, node)...)
 		if set.flags[key.Text].fault == nil {
 			l.definition(key, node, set.flags[key.Text])
 		} else if targeting := node.Get("targeting"); targeting != nil {
@@ -67,21 +67,16 @@ func (l *linter) document(set *flagSet) {
 		return
 	}
 	for i, key := range l.doc.evaluators.Keys {
-		if !l.used[key.Text] && !l.usedByOther(i) {
+		from := linter{doc: l.doc, used: map[string]bool{}}
+		from.refer(l.doc.evaluators.Items[i], 0)
+		delete(from.used, key.Text) // that it refers to itself is no use
+		maps.Copy(l.used, from.used)
+	}
+	for _, key := range l.doc.evaluators.Keys {
+		if !l.used[key.Text] {
 			l.at(key, SeverityWarning, "$evaluators", "no rule refers to %q", key.Text)
 		}
 	}
-}
-
-// usedByOther says whether an evaluator is referred to by another one.
-func (l *linter) usedByOther(index int) bool {
-	probe := linter{doc: l.doc, used: map[string]bool{}}
-	for i, rule := range l.doc.evaluators.Items {
-		if i != index {
-			probe.refer(rule, 0)
-		}
-	}
-	return probe.used[l.doc.evaluators.Keys[index].Text]
 }
 
 // refer notes the evaluators that a rule refers to.
@@ -104,7 +99,6 @@ func (l *linter) refer(n *document.Node, depth int) {
 	}
 }
 
-// definition lints one flag that works.
 func (l *linter) definition(key, node *document.Node, f *flag) {
 	variants := node.Get("variants")
 	for _, item := range variants.Items[1:] {

@@ -3,18 +3,14 @@ package flags
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/upkeep-go/upkeep/internal/atomicfile"
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
@@ -22,7 +18,7 @@ import (
 // one set of them whenever one of them changes, fails or recovers. It is to a provider what
 // a [live.Keeper] is for one source.
 type merger struct {
-	opts    live.Options[flagSet] // Parse is not used
+	opts    live.Options[flagSet] // Parse and Copy are not used
 	parser  parser
 	name    string
 	parts   []*mergedPart
@@ -39,8 +35,7 @@ type merger struct {
 	refused error // why the documents as they are now make no set
 	updates uint64
 	status  live.Status // as it was last handed on
-	saved   [sha256.Size]byte
-	saveErr error
+	saved   string      // what the last good copy holds
 }
 
 // A mergedPart is one document of several, and the set that it makes.
@@ -54,7 +49,6 @@ type mergedPart struct {
 	faults     Faults
 }
 
-// startMerger begins to keep the documents of sources until ctx ends or the merger is closed.
 func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live.Options[flagSet]) *merger {
 	ctx, end := context.WithCancel(ctx)
 	m := &merger{opts: opts, parser: ps, name: sources.Name(), end: end, ready: make(chan struct{}), started: time.Now()}
@@ -70,7 +64,7 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 	m.mu.Lock() // until all parts are there
 	defer m.mu.Unlock()
 	for i, src := range sources {
-		p := &mergedPart{name: sourceName(src)}
+		p := &mergedPart{name: live.SourceName(src)}
 		var fallback []byte
 		if i < len(saved) && saved[i].Name == p.name {
 			fallback = []byte(saved[i].Text)
@@ -127,11 +121,9 @@ func (m *merger) Snapshot() *live.Snapshot[flagSet] { return m.current.Load() }
 // Close ends the keeping, as [live.Keeper.Close] does.
 func (m *merger) Close() error {
 	m.end()
-	var all sync.WaitGroup
 	for _, p := range m.parts {
-		all.Go(func() { _ = p.keeper.Close() })
+		m.running.Go(func() { _ = p.keeper.Close() })
 	}
-	all.Wait()
 	m.running.Wait()
 	return nil
 }
@@ -145,7 +137,7 @@ func (m *merger) Status() live.Status {
 }
 
 func (m *merger) statusNow() live.Status {
-	all := live.Status{Started: m.started, Err: m.refused, SaveErr: m.saveErr, Updates: m.updates, Stale: len(m.parts) > 0, Lost: len(m.parts) > 0}
+	all := live.Status{Started: m.started, Err: m.refused, Updates: m.updates, Stale: len(m.parts) > 0, Lost: len(m.parts) > 0}
 	for _, p := range m.parts {
 		s := p.keeper.Status()
 		if s.Checked.After(all.Checked) {
@@ -157,36 +149,22 @@ func (m *merger) statusNow() live.Status {
 		all.Abandoned += s.Abandoned
 	}
 	if all.Err == nil && m.current.Load() == nil {
-		all.Err = cmp.Or(m.missing(), context.Canceled)
-	}
-	return all
-}
-
-// missing says why there is no document at all.
-func (m *merger) missing() error {
-	var errs []error
-	found := false
-	for _, p := range m.parts {
-		if err := p.keeper.Status().Err; err != nil {
-			errs = append(errs, err)
-			fault := (*Fault)(nil)
-			found = found || errors.As(err, &fault)
+		_, errs := m.failing()
+		all.Err = cmp.Or(errors.Join(errs...), context.Canceled)
+		if fault := (*Fault)(nil); len(errs) > 0 && !errors.As(all.Err, &fault) {
+			all.Err = fmt.Errorf("%s: %w", m.name, all.Err)
 		}
 	}
-	if len(errs) == 0 || found {
-		return errors.Join(errs...)
-	}
-	return fmt.Errorf("%s: %w", m.name, errors.Join(errs...))
+	return all
 }
 
 // Problems are the documents that fail, and the faults of single flags.
 func (m *merger) Problems() []error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, failing := m.failing()
-	problems := failing.Unwrap()
+	_, problems := m.failing()
 	if m.refused != nil {
-		problems = append(problems, faultsIn(m.name, m.refused).Unwrap()...)
+		problems = append(problems, m.refused)
 	}
 	if s := m.Snapshot(); s != nil {
 		problems = append(problems, s.Problems...)
@@ -195,25 +173,22 @@ func (m *merger) Problems() []error {
 }
 
 // failing are the documents that are missing, or not up to date, and why.
-func (m *merger) failing() (names []string, faults Faults) {
+func (m *merger) failing() (names []string, errs []error) {
 	for _, p := range m.parts {
 		if err := p.keeper.Status().Err; err != nil {
-			names = append(names, p.name)
-			faults = append(faults, faultsIn(p.name, err)...)
+			names, errs = append(names, p.name), append(errs, err)
 		}
 	}
-	return names, faults
+	return names, errs
 }
 
-// refresh makes a set of the documents as they are now.
 func (m *merger) refresh() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.asked {
 		return
 	}
-	changed, origin := false, live.FromLastGood
-	docs := 0
+	changed, origin, docs := false, live.FromLastGood, 0
 	for _, p := range m.parts {
 		s := p.keeper.Snapshot()
 		if s == nil {
@@ -231,19 +206,38 @@ func (m *merger) refresh() {
 	switch {
 	case docs == 0:
 		if current == nil {
-			m.standIn(partial)
+			m.opts.StandIn(m.name, func(name string, data []byte, origin live.Origin) error {
+				set, faults, err := m.parser.restore(parseParts(name, data))
+				if err != nil {
+					return err
+				}
+				m.offer(set, faults, origin, partial)
+				return m.refused
+			})
 		}
 	case changed || current == nil:
 		set, faults := m.parser.merge(m.parts, m.previous())
-		m.offer(set, faults, failing, origin, partial)
+		if m.parser.strict {
+			var missing Faults
+			for i, err := range failing {
+				missing = append(missing, faultsIn(partial[i], err)...)
+			}
+			faults = append(missing, faults...)
+		}
+		m.offer(set, faults, origin, partial)
 	case !slices.Equal(partial, current.Value.partial):
 		again, set := *current, *current.Value
 		set.partial, again.Value, again.Origin = partial, &set, origin
 		m.current.Store(&again)
 		m.opts.OnUpdate(&again)
 	}
-	if len(partial) == 0 && docs > 0 && m.refused == nil {
-		m.save()
+	if len(partial) == 0 && docs > 0 && m.refused == nil && m.opts.LastGood != "" {
+		all := make([]savedPart, len(m.parts))
+		for i, p := range m.parts {
+			all[i] = savedPart{Name: p.name, Text: string(p.doc.text)}
+		}
+		data, err := m.parser.copy.content(m.Snapshot().Value, all)
+		_ = m.opts.Save(m.name, data, err, &m.saved)
 	}
 	before, now := m.status, m.statusNow()
 	m.status = now
@@ -261,13 +255,9 @@ func (m *merger) previous() *flagSet {
 }
 
 // offer makes a set the one that answers, if it may be.
-func (m *merger) offer(set *flagSet, faults, failing Faults, origin live.Origin, partial []string) {
+func (m *merger) offer(set *flagSet, faults Faults, origin live.Origin, partial []string) {
 	prev := m.previous()
-	strict := faults
-	if m.parser.strict {
-		strict = append(slices.Clone(failing), faults...)
-	}
-	problems, err := m.parser.accept(m.name, set, strict, prev)
+	problems, err := m.parser.accept(m.name, set, faults, prev)
 	if err != nil {
 		if m.refused == nil || m.refused.Error() != err.Error() {
 			m.opts.Logger.Warn("documents not merged", "documents", m.name, "err", err)
@@ -282,64 +272,10 @@ func (m *merger) offer(set *flagSet, faults, failing Faults, origin live.Origin,
 	snapshot := &live.Snapshot[flagSet]{Value: set, Revision: set.revision, Origin: origin, Since: time.Now(), Problems: problems}
 	m.current.Store(snapshot)
 	m.opts.OnUpdate(snapshot)
-	level, attrs := slog.LevelInfo, []any{"documents", m.name, "revision", set.revision}
-	if prev != nil && prev != m.before {
-		attrs = append(attrs, live.Changed(changedKeys(prev, set))...)
+	if prev == m.before {
+		prev = nil
 	}
-	if len(problems) > 0 {
-		level, attrs = slog.LevelWarn, append(attrs, "problems", len(problems), "first", problems[0].Error())
-	}
-	m.opts.Logger.Log(context.Background(), level, "documents merged", attrs...)
-}
-
-// standIn takes the last good copy as a whole, or the fallback, where no source has given
-// anything yet.
-func (m *merger) standIn(partial []string) {
-	try := func(name string, data []byte, origin live.Origin) error {
-		set, faults, err := m.parser.restore(parseParts(name, data))
-		if err != nil {
-			return err
-		}
-		m.offer(set, faults, nil, origin, partial)
-		return m.refused
-	}
-	if m.opts.LastGood != "" {
-		data, err := live.ReadFile(m.opts.LastGood)
-		if err == nil {
-			err = try(m.parser.copy.name(), data, live.FromLastGood)
-		}
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			m.opts.Logger.Warn("last good copy not used", "documents", m.name, "err", err)
-		}
-	}
-	if len(m.opts.Fallback) > 0 {
-		if err := try(m.name+" (fallback)", m.opts.Fallback, live.FromFallback); err != nil {
-			m.opts.Logger.Error("fallback not used", "documents", m.name, "err", err)
-		}
-	}
-}
-
-// save writes the last good copy. It is only called while all documents are there.
-func (m *merger) save() {
-	if m.opts.LastGood == "" {
-		return
-	}
-	all := make([]savedPart, len(m.parts))
-	for i, p := range m.parts {
-		all[i] = savedPart{Name: p.name, Text: string(p.doc.text)}
-	}
-	data, err := m.parser.copy.content(m.Snapshot().Value, all)
-	if sum := sha256.Sum256(data); err == nil && sum != m.saved {
-		if err = atomicfile.Write(m.opts.LastGood, data, 0o600); err == nil {
-			m.saved = sum
-		} else if m.saveErr == nil {
-			m.opts.Logger.Warn("last good copy not written", "documents", m.name, "err", err)
-		}
-	}
-	m.saveErr = err
+	m.opts.Log("documents merged", m.name, prev, snapshot)
 }
 
 // merge puts documents together, flag by flag: of two definitions the later counts, unless
@@ -420,7 +356,7 @@ type mergedSource []Source
 func (m mergedSource) Name() string {
 	names := make([]string, len(m))
 	for i, src := range m {
-		names[i] = sourceName(src)
+		names[i] = live.SourceName(src)
 	}
 	return strings.Join(names, "+")
 }

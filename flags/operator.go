@@ -10,48 +10,26 @@ import (
 
 func neither(*jsonlogic.Scope) (holds, ok bool) { return false, false }
 
-// startsWith is {"starts_with": [text, prefix]}.
-func startsWith(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
-	if name, prefix, ok := fieldAndText(args); ok {
+// affix is {"starts_with": [text, prefix]} or {"ends_with": [text, suffix]}.
+func affix(has func(s, affix string) bool) jsonlogic.Predicate {
+	return func(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
+		if len(args) != 2 {
+			return neither, nil
+		}
+		name, isField := args[0].Field()
+		constant, _ := args[1].Const()
+		if part, isText := constant.(string); isField && isText { // the usual arguments
+			return func(s *jsonlogic.Scope) (holds, ok bool) {
+				whole, ok := s.Text(name)
+				return has(whole, part), ok
+			}, nil
+		}
 		return func(s *jsonlogic.Scope) (holds, ok bool) {
-			whole, ok := s.Text(name)
-			return strings.HasPrefix(whole, prefix), ok
+			whole, ok := args[0].Eval(s).(string)
+			part, also := args[1].Eval(s).(string)
+			return ok && also && has(whole, part), ok && also
 		}, nil
 	}
-	return affix(args, strings.HasPrefix)
-}
-
-// endsWith is {"ends_with": [text, suffix]}.
-func endsWith(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
-	if name, suffix, ok := fieldAndText(args); ok {
-		return func(s *jsonlogic.Scope) (holds, ok bool) {
-			whole, ok := s.Text(name)
-			return strings.HasSuffix(whole, suffix), ok
-		}, nil
-	}
-	return affix(args, strings.HasSuffix)
-}
-
-// fieldAndText tells the usual arguments of an operator: [{"var": name}, text].
-func fieldAndText(args []jsonlogic.Arg) (name, text string, ok bool) {
-	if len(args) != 2 {
-		return "", "", false
-	}
-	name, isField := args[0].Field()
-	constant, _ := args[1].Const()
-	text, isText := constant.(string)
-	return name, text, isField && isText
-}
-
-func affix(args []jsonlogic.Arg, has func(s, affix string) bool) (func(*jsonlogic.Scope) (holds, ok bool), error) {
-	if len(args) != 2 {
-		return neither, nil
-	}
-	return func(s *jsonlogic.Scope) (holds, ok bool) {
-		whole, ok := args[0].Eval(s).(string)
-		part, also := args[1].Eval(s).(string)
-		return ok && also && has(whole, part), ok && also
-	}, nil
 }
 
 // semVer is {"sem_ver": [version, operator, version]}.

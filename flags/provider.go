@@ -134,7 +134,7 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 				if len(set.kept) == 0 {
 					return data, nil
 				}
-				return ps.copy.content(set, []savedPart{{Name: sourceName(p.src), Text: string(data)}})
+				return ps.copy.content(set, []savedPart{{Name: live.SourceName(p.src), Text: string(data)}})
 			},
 			OnUpdate:   s.update,
 			OnStatus:   s.status,
@@ -166,10 +166,7 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	if k.Snapshot() != nil {
 		return nil // it came at the last moment
 	}
-	p.mu.Lock()
-	closed := p.keeper != k
-	p.mu.Unlock()
-	if closed && errors.Is(err, context.Canceled) && ctx.Err() == nil {
+	if p.keeping() != k && errors.Is(err, context.Canceled) && ctx.Err() == nil { // it was closed
 		return ErrClosed
 	}
 	return err

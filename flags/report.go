@@ -5,23 +5,29 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/live"
 )
 
 // Problems lists what is wrong now, nil when nothing is: a source that fails, a document
 // that was refused, and the faults of single flags in the document that answers. Each is a
 // [*Fault].
 func (p *Provider) Problems() []error {
-	p.mu.Lock()
-	k := p.keeper
-	p.mu.Unlock()
+	k := p.keeping()
 	if k == nil {
 		return nil
 	}
 	var problems []error
 	for _, err := range k.Problems() {
-		problems = append(problems, faultsIn(sourceName(p.src), err).Unwrap()...)
+		problems = append(problems, faultsIn(live.SourceName(p.src), err).Unwrap()...)
 	}
 	return problems
+}
+
+func (p *Provider) keeping() flagKeeper {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.keeper
 }
 
 // Require declares flags that the code needs, to be checked at every load from now on.
@@ -40,7 +46,7 @@ func (p *Provider) Require(declared ...Declared) error {
 	var errs []error
 	for _, d := range declared {
 		if err := set.fits(d); err != nil {
-			errs = append(errs, &Fault{File: sourceName(p.src), Flag: d.Key(), Err: err})
+			errs = append(errs, &Fault{File: live.SourceName(p.src), Flag: d.Key(), Err: err})
 		}
 	}
 	return errors.Join(errs...)
@@ -48,11 +54,10 @@ func (p *Provider) Require(declared ...Declared) error {
 
 // Keys lists the flags of the document that answers, sorted.
 func (p *Provider) Keys() []string {
-	set := p.current.Load()
-	if set == nil {
-		return nil
+	if set := p.current.Load(); set != nil {
+		return slices.Sorted(maps.Keys(set.flags))
 	}
-	return slices.Sorted(maps.Keys(set.flags))
+	return nil
 }
 
 // Changed returns a channel that is closed when the next document comes into effect
@@ -91,9 +96,7 @@ func (p *Provider) Revision() string {
 //
 // All but flags are 0 while the provider is not started.
 func (p *Provider) Stats() map[string]float64 {
-	p.mu.Lock()
-	k := p.keeper
-	p.mu.Unlock()
+	k := p.keeping()
 	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "partial": 0, "held_back": 0, "failing": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}
 	if set := p.current.Load(); set != nil {
 		stats["flags"] = float64(len(set.flags))
@@ -112,14 +115,10 @@ func (p *Provider) Stats() map[string]float64 {
 		since = status.Started
 	}
 	stats["age_seconds"] = time.Since(since).Seconds()
-	if status.Err != nil || stats["partial"] > 0 {
-		stats["failing"] = 1
-	}
-	if status.Stale {
-		stats["stale"] = 1
-	}
-	if status.Lost {
-		stats["lost"] = 1
+	for name, holds := range map[string]bool{"failing": status.Err != nil || stats["partial"] > 0, "stale": status.Stale, "lost": status.Lost} {
+		if holds {
+			stats[name] = 1
+		}
 	}
 	stats["loads"] = float64(status.Attempts)
 	stats["load_failures"] = float64(status.Failures)

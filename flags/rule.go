@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,18 +12,12 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// operators and predicates are flagd's own
-// (https://flagd.dev/reference/custom-operations), the former for each way of
-// bucketing. What they cannot work on gives null, so that the rule falls through to its
-// default.
-var operators = map[Bucketing]map[string]jsonlogic.Operator{
-	BucketingV2: {"fractional": fractionalV2},
-	BucketingV3: {"fractional": fractionalV3},
-}
-
+// predicates, and fractional, are flagd's own
+// (https://flagd.dev/reference/custom-operations). What they cannot work on gives null, so
+// that the rule falls through to its default.
 var predicates = map[string]jsonlogic.Predicate{
-	"starts_with": startsWith,
-	"ends_with":   endsWith,
+	"starts_with": affix(strings.HasPrefix),
+	"ends_with":   affix(strings.HasSuffix),
 	"sem_ver":     semVer,
 }
 
@@ -74,7 +69,7 @@ type ruleFault struct {
 func newRulebook(bucketing Bucketing) *rulebook {
 	return &rulebook{
 		bucketing:  bucketing,
-		opts:       &jsonlogic.Options{Operators: operators[bucketing], Predicates: predicates},
+		opts:       &jsonlogic.Options{Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates},
 		evaluators: map[string]*evaluator{},
 		room:       maxReferred,
 	}
@@ -167,7 +162,6 @@ func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 	return n.Value(), nil
 }
 
-// beyondFloat finds a number that no float64 can hold.
 func beyondFloat(n *document.Node) *document.Node {
 	if n.Kind == document.Number && len(n.Text) > 3 {
 		if _, err := strconv.ParseFloat(n.Text, 64); err != nil {
@@ -192,10 +186,8 @@ func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
 	if b.room < 0 {
 		return nil, fault("all rules together are too large once their references are resolved: more than %d bytes", maxReferred)
 	}
-	for _, name := range b.following {
-		if name == ref.Text {
-			return nil, fault("%s refers to itself: %s → %s", ref.Text, strings.Join(b.following, " → "), ref.Text)
-		}
+	if slices.Contains(b.following, ref.Text) {
+		return nil, fault("%s refers to itself: %s → %s", ref.Text, strings.Join(b.following, " → "), ref.Text)
 	}
 	e := b.evaluators[ref.Text]
 	if e == nil {

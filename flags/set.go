@@ -20,12 +20,12 @@ type flagSet struct {
 	revision    string // of what is in effect
 	live        bool   // the document is the source's, not a copy that stands in
 	allowShrink bool
+	unknown     Faults          // fields of the flags that mean nothing
 	partial     []string        // names of merged documents that are missing, or not up to date
 	kept        map[string]bool // flags whose definition is an earlier document's: it is faulty now, or lost
 	held        []string        // of these, the lost ones, sorted
 }
 
-// keep keeps the definition that a flag had.
 func (s *flagSet) keep(key string, before *flag) {
 	if s.kept == nil {
 		s.kept = map[string]bool{}
@@ -87,7 +87,7 @@ func (s *flagSet) flag(key string) *flag {
 func (s *flagSet) seal(prev *flagSet) {
 	var all [sha256.Size]byte
 	for key, f := range s.flags {
-		if f.counter == nil {
+		if f.unnamed == nil {
 			f.count(prev.flag(key))
 		}
 		for i, b := range f.fingerprint {
@@ -96,19 +96,6 @@ func (s *flagSet) seal(prev *flagSet) {
 	}
 	sum := sha256.Sum256(all[:])
 	s.revision = hex.EncodeToString(sum[:8])
-}
-
-// count gives a flag its counter, with what an earlier definition has counted.
-func (f *flag) count(before *flag) {
-	var counted *counter
-	if before != nil {
-		counted = before.counter
-	}
-	names := slices.Sorted(maps.Keys(f.variants))
-	f.counter = newCounter(names, counted)
-	for i, name := range f.counter.names[1:] {
-		f.variants[name].index = i + 1
-	}
 }
 
 // A flag is one definition, compiled. It never changes.
@@ -123,14 +110,14 @@ type flag struct {
 	standard    *variant   // of defaultVariant; nil when there is none
 	metadata    openfeature.FlagMetadata
 	fingerprint [sha256.Size]byte // of all that an evaluation depends on
-	counter     *counter          // outlives the flag: the next definition counts on
+	unnamed     *counter          // of evaluations that gave the caller's default
 }
 
 // A variant is a name and the value that it stands for.
 type variant struct {
-	name  string
-	value any // bool, string, float64, []any or map[string]any
-	index int // in the flag's counter
+	name    string
+	value   any      // bool, string, float64, []any or map[string]any
+	counter *counter // outlives the flag: the next definition counts on
 }
 
 // fewVariants is up to how many looking at each is faster than a map.

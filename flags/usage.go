@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,29 +38,25 @@ func (u FlagUsage) Total() uint64 {
 
 // Merge adds the usage of another instance. The counting began when both had begun.
 func (u Usage) Merge(other Usage) Usage {
-	merged := Usage{Since: u.Since, Flags: maps.Clone(u.Flags)}
-	if other.Since.After(merged.Since) {
-		merged.Since = other.Since
-	}
-	if merged.Flags == nil {
-		merged.Flags = map[string]FlagUsage{}
-	}
+	merged := Usage{Since: later(u.Since, other.Since), Flags: map[string]FlagUsage{}}
+	maps.Copy(merged.Flags, u.Flags)
 	for key, theirs := range other.Flags {
 		ours := merged.Flags[key]
-		variants := maps.Clone(ours.Variants)
-		if variants == nil {
-			variants = map[string]uint64{}
-		}
+		variants := map[string]uint64{}
+		maps.Copy(variants, ours.Variants)
 		for name, n := range theirs.Variants {
 			variants[name] += n
 		}
-		last := ours.Last
-		if theirs.Last.After(last) {
-			last = theirs.Last
-		}
-		merged.Flags[key] = FlagUsage{Variants: variants, Last: last}
+		merged.Flags[key] = FlagUsage{Variants: variants, Last: later(ours.Last, theirs.Last)}
 	}
 	return merged
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // Usage says how often the flags of the document that answers were evaluated by this
@@ -66,7 +65,7 @@ func (p *Provider) Usage() Usage {
 	u := Usage{Since: p.made, Flags: map[string]FlagUsage{}}
 	if set := p.current.Load(); set != nil {
 		for key, f := range set.flags {
-			u.Flags[key] = f.counter.read()
+			u.Flags[key] = f.usage()
 		}
 	}
 	return u
@@ -134,26 +133,78 @@ func idle(u FlagUsage, since time.Time) []string {
 			seen = append(seen, name)
 		}
 	}
+	day := since.UTC().Format(time.DateOnly)
 	switch {
 	case len(seen) == 0:
-		return []string{"not evaluated since " + since.UTC().Format(time.DateOnly)}
-	case len(seen) == 1 && seen[0] == "":
-		return []string{fmt.Sprintf("gave nothing but the code's default since %s, %d times", since.UTC().Format(time.DateOnly), u.Total())}
-	case len(seen) == 1:
-		return []string{fmt.Sprintf("gave nothing but %q since %s, %d times", seen[0], since.UTC().Format(time.DateOnly), u.Total())}
+		return []string{"not evaluated since " + day}
+	case len(seen) > 1:
+		return nil
 	}
-	return nil
+	only := "the code's default"
+	if seen[0] != "" {
+		only = strconv.Quote(seen[0])
+	}
+	return []string{fmt.Sprintf("gave nothing but %s since %s, %d times", only, day, u.Total())}
 }
 
-func (u *counter) read() FlagUsage {
-	read := FlagUsage{Variants: map[string]uint64{}}
-	for i, name := range u.names {
-		if n := u.counts[i].Load(); n > 0 || name != "" {
-			read.Variants[name] = n
+// A counter counts the evaluations of one flag that gave one variant. Counters that several
+// processors write at once cost many times what an evaluation does, so only the first
+// evaluations are counted one by one, and then one in sampling, at random, for all.
+type counter struct {
+	n    atomic.Uint64
+	last atomic.Int64 // Unix time in nanoseconds; 0: never
+}
+
+const (
+	exactly  = 1000
+	sampling = 64
+)
+
+func (c *counter) note() {
+	step := uint64(1)
+	if c.n.Load() >= exactly {
+		if rand.Uint32()%sampling != 0 {
+			return
+		}
+		step = sampling
+	}
+	c.n.Add(step)
+	c.last.Store(time.Now().UnixNano())
+}
+
+// count gives a flag its counters: those of the definition before, which count on, and new ones.
+func (f *flag) count(before *flag) {
+	f.unnamed = new(counter)
+	if before != nil {
+		f.unnamed = before.unnamed
+		f.unnamed.last.Store(before.last()) // also of variants that are gone
+	}
+	for name, v := range f.variants {
+		v.counter = new(counter)
+		if before != nil && before.variants[name] != nil {
+			v.counter = before.variants[name].counter
 		}
 	}
-	if last := u.last.Load(); last != 0 {
-		read.Last = time.Unix(0, last)
+}
+
+func (f *flag) last() int64 {
+	last := f.unnamed.last.Load()
+	for _, v := range f.variants {
+		last = max(last, v.counter.last.Load())
 	}
-	return read
+	return last
+}
+
+func (f *flag) usage() FlagUsage {
+	u := FlagUsage{Variants: map[string]uint64{}}
+	if n := f.unnamed.n.Load(); n > 0 {
+		u.Variants[""] = n
+	}
+	for name, v := range f.variants {
+		u.Variants[name] = v.counter.n.Load()
+	}
+	if last := f.last(); last != 0 {
+		u.Last = time.Unix(0, last)
+	}
+	return u
 }

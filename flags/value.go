@@ -23,19 +23,9 @@ func typeOf(v any) openfeature.Type {
 	return openfeature.Object
 }
 
-func asBool(v any) (bool, bool) {
-	b, ok := v.(bool)
-	return b, ok
-}
-
-func asString(v any) (string, bool) {
-	s, ok := v.(string)
-	return s, ok
-}
-
-func asFloat(v any) (float64, bool) {
-	f, ok := v.(float64)
-	return f, ok
+func as[T any](v any) (T, bool) {
+	t, ok := v.(T)
+	return t, ok
 }
 
 // asInt accepts what an integer and a float64 both hold exactly.

@@ -25,25 +25,13 @@ const (
 	// beyond it routes, hosts, job names and error types are folded.
 	maxSeries = 1000
 
-	// What is kept of a request's log records until its end.
-	tailChunk      = 4 << 10             // bytes in which memory is given out
-	maxTail        = 20 << 10            // bytes per request
-	maxTailChunks  = maxTail / tailChunk // per request
-	maxTailTotal   = 16 << 20            // bytes in the process
-	tailShards     = 16                  // parts of that
-	maxShardChunks = maxTailTotal / tailShards / tailChunk
-	maxTailRecord  = tailChunk - 2 // bytes of a record
-	maxTailText    = 1 << 10       // bytes of a message or of an attribute's text
-	maxTailLogger  = 2 << 10       // bytes of what a logger adds by With
-	maxTailGroups  = 512           // bytes of groups after those
-	maxTailDepth   = 8             // groups inside groups
+	maxTail      = 20 << 10 // bytes of log records kept of a request until its end
+	maxTailTotal = 16 << 20 // bytes of them in the process
 
 	// What is kept for the bundle of a request, and of all that run or wait.
 	defaultMaxBody = 64 << 10 // bytes of a body or value
 	maxMaxBody     = 1 << 20
-	minBuffer      = 4 << 10  // bytes, as long as a body is shorter
-	bufferClasses  = 5        // each four times as large, the last maxMaxBody
-	copyBuffer     = 16 << 10 // bytes written at a time of what is read from a file
+	minBody        = 4 << 10  // bytes reserved for a short one
 	maxBodies      = 16       // bodies of full length per request
 	maxRecording   = 32 << 20 // bytes of all requests that run
 	maxQueued      = 32 << 20 // bytes of bundles that wait to be written

@@ -2,9 +2,11 @@ package observe
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"path"
@@ -78,7 +80,7 @@ func (u *unwritten) inbound() capture.Entry {
 	e := capture.Entry{Entry: har.Entry{
 		Started: u.start, Time: ms, Timings: har.Timings{Wait: ms},
 		Request: har.Request{
-			Method: rec.method, URL: rec.url(), HTTPVersion: rec.proto, Headers: nameValues(rec.fields.list),
+			Method: rec.method, URL: rec.url(), HTTPVersion: rec.proto, Headers: headers(rec.fields),
 			HeadersSize: -1, BodySize: rec.request.total,
 		},
 		Response: har.Response{
@@ -120,7 +122,7 @@ func (x *exchange) entry() capture.Entry {
 			Method: x.method, HTTPVersion: x.proto, Headers: x.rec.room.headers(x.header), HeadersSize: -1, BodySize: x.request.total,
 		},
 		Response: har.Response{
-			Status: x.status, HTTPVersion: x.proto, Headers: nameValues(x.fields), HeadersSize: -1, BodySize: x.response.total,
+			Status: x.status, HTTPVersion: x.proto, Headers: headers(x.fields), HeadersSize: -1, BodySize: x.response.total,
 		},
 	}, Exchange: capture.Exchange{Error: x.errors, Incomplete: x.ended == 0}}
 	if x.responded {
@@ -146,11 +148,11 @@ func (k *kept) postData(h []har.NameValue, length int64) (*har.PostData, *captur
 		return nil, nil
 	}
 	unread := !k.ended && (length < 0 || k.total < length)
-	return &har.PostData{MimeType: valueOf(h, "Content-Type"), Text: k.text()}, &capture.Body{Bytes: k.total, Truncated: k.cut, Unread: unread}
+	return &har.PostData{MimeType: valueOf(h, "Content-Type"), Text: string(k.data)}, &capture.Body{Bytes: k.total, Truncated: k.cut, Unread: unread}
 }
 
 func (k *kept) content(h []har.NameValue) (har.Content, *capture.Body) {
-	c := har.Content{Size: k.total, MimeType: valueOf(h, "Content-Type"), Text: k.text()}
+	c := har.Content{Size: k.total, MimeType: valueOf(h, "Content-Type"), Text: string(k.data)}
 	if k.total == 0 {
 		return c, nil
 	}
@@ -159,19 +161,14 @@ func (k *kept) content(h []har.NameValue) (har.Content, *capture.Body) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func nameValues(list []string) []har.NameValue {
-	out := make([]har.NameValue, 0, len(list)/2)
-	for i := 0; i+1 < len(list); i += 2 {
-		out = append(out, har.NameValue{Name: list[i], Value: list[i+1]})
-	}
-	slices.SortStableFunc(out, func(a, b har.NameValue) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
 func headers(h http.Header) []har.NameValue {
-	var p headerFields
-	p.add(h)
-	return nameValues(p.list)
+	out := make([]har.NameValue, 0, len(h))
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			out = append(out, har.NameValue{Name: name, Value: value})
+		}
+	}
+	return out
 }
 
 // headers are those of an outbound request, without the debug token that it may carry.
@@ -196,48 +193,25 @@ func logRecord(r *slog.Record) capture.LogRecord {
 		l.Source = frame.Function + " " + path.Base(frame.File) + ":" + strconv.Itoa(frame.Line)
 	}
 	if r.NumAttrs() > 0 {
-		var attrs []slog.Attr
-		r.Attrs(func(a slog.Attr) bool {
-			attrs = append(attrs, a)
-			return true
-		})
+		attrs := r.Clone()
+		attrs.Time, attrs.Level, attrs.Message, attrs.PC = time.Time{}, slog.LevelInfo, "", 0
 		var b bytes.Buffer
-		writeAttrs(&b, attrs)
-		l.Attrs = b.Bytes()
+		_ = slog.NewJSONHandler(&b, &slog.HandlerOptions{ReplaceAttr: legible}).Handle(context.Background(), attrs)
+		members := strings.TrimPrefix(strings.TrimSuffix(b.String(), "\n"), `{"level":"INFO","msg":""`)
+		l.Attrs = json.RawMessage("{" + strings.TrimPrefix(members, ","))
 	}
 	return l
 }
 
-func writeAttrs(b *bytes.Buffer, attrs []slog.Attr) {
-	b.WriteByte('{')
-	for i, a := range attrs {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(jsonOf(a.Key))
-		b.WriteByte(':')
-		switch v := a.Value.Resolve(); v.Kind() {
-		case slog.KindGroup:
-			writeAttrs(b, v.Group())
-		case slog.KindDuration:
-			b.Write(jsonOf(v.Duration().String()))
-		case slog.KindFloat64:
-			if f := v.Float64(); math.IsNaN(f) || math.IsInf(f, 0) {
-				b.Write(jsonOf(fmt.Sprint(f)))
-			} else {
-				b.Write(jsonOf(f))
-			}
-		default:
-			b.Write(jsonOf(v.Any()))
+// legible makes texts of what is not plain in JSON.
+func legible(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindDuration:
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	case slog.KindFloat64:
+		if f := a.Value.Float64(); math.IsNaN(f) || math.IsInf(f, 0) {
+			a.Value = slog.StringValue(fmt.Sprint(f))
 		}
 	}
-	b.WriteByte('}')
-}
-
-func jsonOf(v any) []byte {
-	data, err := marshal(v)
-	if err != nil {
-		data, _ = json.Marshal(cleantext.Cut(fmt.Sprint(v), maxText))
-	}
-	return data
+	return a
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -36,7 +37,6 @@ type debugTokens struct {
 	hosts     hostSet
 
 	mu       sync.Mutex
-	start    time.Time // what the windows count from
 	used     map[[sha256.Size]byte]*window
 	refusals window
 }
@@ -45,7 +45,7 @@ func newDebugTokens(opts *DebugToken) (*debugTokens, error) {
 	if opts == nil {
 		return nil, nil
 	}
-	d := &debugTokens{header: opts.Header, perSecond: opts.PerSecond, start: time.Now(), used: map[[sha256.Size]byte]*window{}}
+	d := &debugTokens{header: opts.Header, perSecond: opts.PerSecond, used: map[[sha256.Size]byte]*window{}}
 	var errs []error
 	var err error
 	d.verifier, err = token.New(token.Options{Keys: opts.Keys, Purpose: debugPurpose, Audience: opts.Audience, MaxAge: time.Hour})
@@ -98,10 +98,9 @@ func (d *debugTokens) read(values []string, now time.Time) (claim *debugClaim, r
 	}
 	text := values[0]
 	sum := sha256.Sum256([]byte(text))
-	at := now.Sub(d.start)
 	d.mu.Lock()
 	_, known := d.used[sum]
-	busy := !known && !d.refusals.free(at, maxRefusals, time.Second)
+	busy := !known && !d.refusals.free(now, maxRefusals, time.Second)
 	d.mu.Unlock()
 	if busy {
 		return nil, "busy"
@@ -110,31 +109,24 @@ func (d *debugTokens) read(values []string, now time.Time) (claim *debugClaim, r
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if refused != "" {
-		d.refusals.take(at, maxRefusals)
+		d.refusals.take(now, maxRefusals)
 		return nil, refused
 	}
 	used := d.used[sum]
 	if used == nil {
 		if len(d.used) >= maxTokens {
-			for old, w := range d.used {
-				if len(d.used) < maxTokens {
-					break
-				}
-				if w.free(at, 1, time.Second) {
-					delete(d.used, old)
-				}
-			}
-			if len(d.used) >= maxTokens {
-				return nil, "busy"
-			}
+			maps.DeleteFunc(d.used, func(_ [sha256.Size]byte, w *window) bool { return w.free(now, 1, time.Second) })
+		}
+		if len(d.used) >= maxTokens {
+			return nil, "busy"
 		}
 		used = new(window)
 		d.used[sum] = used
 	}
-	if !used.free(at, d.perSecond, time.Second) {
+	if !used.free(now, d.perSecond, time.Second) {
 		return nil, "rate"
 	}
-	used.take(at, d.perSecond)
+	used.take(now, d.perSecond)
 	return claim, ""
 }
 
@@ -171,8 +163,7 @@ func (c *debugClaim) covers(ctx context.Context, route string) bool {
 type levelFlag struct {
 	key    string
 	client openfeature.IClient
-	paused atomic.Int64 // until then, in nanoseconds since start, no request asks
-	start  time.Time
+	paused atomic.Pointer[time.Time] // until then no request asks
 	errors lossCount
 }
 
@@ -193,15 +184,15 @@ func (f *levelFlag) ask(ctx context.Context) (level slog.Level, ok bool) {
 		}
 	}()
 	start := time.Now()
-	at := start.Sub(f.start)
-	if int64(at) < f.paused.Load() {
+	if until := f.paused.Load(); until != nil && start.Before(*until) {
 		return 0, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, levelFlagTime)
 	defer cancel()
 	text, err := f.client.StringValue(ctx, f.key, "", openfeature.EvaluationContext{})
 	if took := time.Since(start); took > levelFlagTime {
-		f.paused.Store(int64(at + took + levelFlagPause))
+		until := start.Add(took + levelFlagPause)
+		f.paused.Store(&until)
 	}
 	if err == nil && text == "" {
 		return 0, false

@@ -21,7 +21,7 @@ type evaluation struct {
 	shown        any // the value as it is recorded
 }
 
-func (e *evaluation) same(other *evaluation) bool {
+func (e *evaluation) same(other evaluation) bool {
 	return e.key == other.key && e.variant == other.variant && e.code == other.code && e.value == other.value
 }
 
@@ -34,11 +34,7 @@ func newEvaluation(d *openfeature.InterfaceEvaluationDetails) evaluation {
 	case bool, int64, float64:
 		e.value = v
 	case string:
-		if len(v) <= maxText {
-			e.value = v
-		} else {
-			e.value = cleantext.Cut(v, maxText)
-		}
+		e.value = cleantext.Cut(v, maxText)
 	}
 	return e
 }
@@ -87,18 +83,25 @@ func (e evaluation) label() string {
 // spanAttr is the evaluation as it stands on a span.
 func (e evaluation) spanAttr() attribute.KeyValue {
 	key := attribute.Key(prefixFlag + cleantext.Cut(e.key, maxText))
-	switch v := e.shown.(type) {
+	text := e.variant
+	switch {
+	case e.shown != nil:
+		return anyAttr(key, e.shown)
+	case text == "":
+		text = strings.ToLower(string(e.code))
+	}
+	return key.String(cleantext.Cut(text, maxText))
+}
+
+// anyAttr is key with the value of an evaluation.
+func anyAttr(key attribute.Key, value any) attribute.KeyValue {
+	switch v := value.(type) {
 	case bool:
 		return key.Bool(v)
 	case int64:
 		return key.Int64(v)
 	case float64:
 		return key.Float64(v)
-	case string:
-		return key.String(v)
 	}
-	if e.variant != "" {
-		return key.String(cleantext.Cut(e.variant, maxText))
-	}
-	return key.String(cleantext.Cut(strings.ToLower(string(e.code)), maxText))
+	return key.String(value.(string))
 }

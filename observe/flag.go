@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -59,7 +60,7 @@ func (h flagHook) Finally(ctx context.Context, hook openfeature.HookContext, det
 		details.FlagKey = hook.FlagKey()
 	}
 	if rec := recordingFrom(ctx); rec != nil {
-		rec.keepFlag(hook.ProviderMetadata().Name, hook.EvaluationContext().TargetingKey(), flagKind(hook.FlagType()), &details)
+		rec.keepFlag(hook.ProviderMetadata().Name, hook.EvaluationContext().TargetingKey(), capture.FlagType(hook.FlagType().String()), &details)
 	}
 	h.obs.recordFlag(ctx, hook.ProviderMetadata().Name, &details)
 }
@@ -67,7 +68,7 @@ func (h flagHook) Finally(ctx context.Context, hook openfeature.HookContext, det
 // redactFlag is Options.RedactFlag, which may be missing or broken; then a text is
 // rather lost than shown.
 func (o *core) redactFlag(key, text string) (redacted string) {
-	if o.redact == nil || text == "" {
+	if o.opts.RedactFlag == nil || text == "" {
 		return cleantext.Cut(text, maxText)
 	}
 	defer func() {
@@ -76,7 +77,7 @@ func (o *core) redactFlag(key, text string) (redacted string) {
 			redacted = ""
 		}
 	}()
-	return cleantext.Cut(o.redact(key, text), maxText)
+	return cleantext.Cut(o.opts.RedactFlag(key, text), maxText)
 }
 
 func (o *core) recordFlag(ctx context.Context, provider string, d *openfeature.InterfaceEvaluationDetails) {
@@ -112,31 +113,19 @@ func (o *core) recordFlag(ctx context.Context, provider string, d *openfeature.I
 	r.AddAttributes(
 		keyFlag.String(cleantext.Cut(d.FlagKey, maxText)),
 		keyFlagProvider.String(cleantext.Cut(provider, maxText)),
-		keyFlagReason.String(flagReason(d.Reason)),
+		keyFlagReason.String(cleantext.Cut(strings.ToLower(cmp.Or(string(d.Reason), "unknown")), maxText)),
 	)
-	switch v := e.shown.(type) {
-	case nil:
-		if e.variant != "" {
-			r.AddAttributes(keyFlagVariant.String(cleantext.Cut(e.variant, maxText)))
-		}
-	case bool:
-		r.AddAttributes(keyFlagValue.Bool(v))
-	case int64:
-		r.AddAttributes(keyFlagValue.Int64(v))
-	case float64:
-		r.AddAttributes(keyFlagValue.Float64(v))
-	case string:
-		r.AddAttributes(keyFlagValue.String(v))
+	if e.shown != nil {
+		r.AddAttributes(anyAttr(keyFlagValue, e.shown))
+	} else if e.variant != "" {
+		r.AddAttributes(keyFlagVariant.String(cleantext.Cut(e.variant, maxText)))
 	}
 	if d.Reason == openfeature.ErrorReason || d.ErrorCode != "" {
-		code := d.ErrorCode
-		if code == "" {
-			code = openfeature.GeneralCode
-		}
+		code := cmp.Or(d.ErrorCode, openfeature.GeneralCode)
 		r.AddAttributes(keyErrorType.String(cleantext.Cut(strings.ToLower(string(code)), maxText)))
 		if message := o.redactFlag(e.key, d.ErrorMessage); message != "" {
 			r.AddAttributes(keyFlagError.String(message))
-			if o.oldFlagErrors {
+			if o.opts.OldFlagErrors {
 				r.AddAttributes(keyOldFlagError.String(message))
 			}
 		}
@@ -154,47 +143,21 @@ func addMetadata(r *log.Record, key attribute.Key, value any) {
 	}
 }
 
-// flagReason spells a reason as semconv does.
-func flagReason(reason openfeature.Reason) string {
-	switch reason {
-	case openfeature.StaticReason:
-		return "static"
-	case openfeature.TargetingMatchReason:
-		return "targeting_match"
-	case openfeature.SplitReason:
-		return "split"
-	case openfeature.DefaultReason:
-		return "default"
-	case "":
-		return "unknown"
-	}
-	return cleantext.Cut(strings.ToLower(string(reason)), maxText)
-}
-
 // saw reports whether an evaluation like e is remembered.
 func (st *state) saw(e *evaluation) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.sawLocked(e)
-}
-
-func (st *state) sawLocked(e *evaluation) bool {
-	for i := range st.flags {
-		if st.flags[i].same(e) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(st.flags, e.same)
 }
 
 // remember remembers e and reports whether it is new and there was room for it.
 func (st *state) remember(e *evaluation) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.sawLocked(e) {
+	if slices.ContainsFunc(st.flags, e.same) {
 		return false
 	}
-	if i := slices.Index(st.obs.guarded, e.key); i >= 0 && !st.job {
+	if i := slices.Index(st.obs.opts.GuardedFlags, e.key); i >= 0 && !st.job {
 		if st.guarded == nil {
 			st.guarded = new([maxGuarded]string)
 		}
@@ -208,20 +171,6 @@ func (st *state) remember(e *evaluation) bool {
 	}
 	st.flags = append(st.flags, *e)
 	return true
-}
-
-func flagKind(t openfeature.Type) capture.FlagType {
-	switch t {
-	case openfeature.Boolean:
-		return capture.FlagTypeBool
-	case openfeature.String:
-		return capture.FlagTypeString
-	case openfeature.Float:
-		return capture.FlagTypeFloat
-	case openfeature.Int:
-		return capture.FlagTypeInt
-	}
-	return capture.FlagTypeObject
 }
 
 func kindOfFlag(value any) capture.FlagType {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"go.opentelemetry.io/otel/metric"
 )
@@ -89,27 +90,11 @@ func callStats(stats func() map[string]float64) (all map[string]float64, err err
 	if stats == nil {
 		return nil, fmt.Errorf("there is no function")
 	}
-	defer func() {
-		if value := recover(); value != nil {
-			err = newPanicError(value)
-		}
-	}()
+	defer recovered(&err)
 	return stats(), nil
 }
 
 // validMetric reports whether s is a name by the syntax of OpenTelemetry's instruments.
 func validMetric(s string) bool {
-	if len(s) == 0 || len(s) > 255 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		case i > 0 && ('0' <= c && c <= '9' || c == '_' || c == '.' || c == '-' || c == '/'):
-		default:
-			return false
-		}
-	}
-	return true
+	return s != "" && len(s) <= 255 && strings.Contains(letters, s[:1]) && strings.Trim(s, letters+digits+"_.-/") == ""
 }

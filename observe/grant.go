@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-
-	"go.opentelemetry.io/otel/trace"
 )
 
 // takeToken reads the request's debug token and returns the request without it.
@@ -97,19 +95,15 @@ func (st *state) raise(g *grant) *grant {
 		return st.grant.Load()
 	}
 	st.obs.counts.debugged.Add(1)
-	markDebugged(st.obs, st.span, g)
-	return g
-}
-
-func markDebugged(o *core, span trace.Span, g *grant) {
-	defer o.counts.shield()
-	if !span.IsRecording() {
-		return
+	if !st.span.IsRecording() {
+		return g
 	}
-	span.SetAttributes(keyDebugBy.String(g.by))
+	defer st.obs.counts.shield()
+	st.span.SetAttributes(keyDebugBy.String(g.by))
 	if g.holder != "" {
-		span.SetAttributes(keyDebugHolder.String(g.holder))
+		st.span.SetAttributes(keyDebugHolder.String(g.holder))
 	}
+	return g
 }
 
 // debugAttrs is what the record of a debugged request says of it.

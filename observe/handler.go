@@ -2,7 +2,6 @@ package observe
 
 import (
 	"context"
-	"encoding/hex"
 	"net/http"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// headerTraceResponse is the W3C's Trace Context Level 2 header, as Go spells it.
+// headerTraceResponse is the header of W3C's Trace Context Level 2, section 4, as Go spells it.
 const headerTraceResponse = "Traceresponse"
 
 // Handler observes the requests that next serves. Each gets a server span and the
@@ -71,7 +70,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		given := r
 		st := &state{Context: r.Context(), obs: &o.core, start: time.Now()}
 		st.method = knownMethod(r.Method)
-		st.protocol = knownProtocol(r.ProtoMajor, r.ProtoMinor)
+		st.protocol = protocols[[2]int{r.ProtoMajor, r.ProtoMinor}]
 		st.secure = r.TLS != nil
 		st.begin(r)
 		r = st.takeToken(r).WithContext(st.ctx)
@@ -81,13 +80,9 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		}
 
 		header := w.Header()
-		st.headers[0] = st.id
-		header[headerRequestID] = st.headers[0:1:1]
-		sc := st.span.SpanContext()
-		st.spanID = sc.SpanID()
-		if sc.IsValid() && !sc.IsRemote() {
-			st.headers[1] = traceResponse(sc)
-			header[headerTraceResponse] = st.headers[1:2:2]
+		header[headerRequestID] = []string{st.id}
+		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
+			header[headerTraceResponse] = []string{"00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()}
 		}
 
 		defer o.end(st, given, r)
@@ -105,25 +100,12 @@ func handBack(given, r *http.Request) {
 	given.Header, given.Body = header, body
 }
 
-// traceResponse formats sc by W3C Trace Context Level 2, section 4.
-func traceResponse(sc trace.SpanContext) string {
-	var b [55]byte
-	traceID, spanID := sc.TraceID(), sc.SpanID()
-	copy(b[:], "00-")
-	hex.Encode(b[3:35], traceID[:])
-	b[35] = '-'
-	hex.Encode(b[36:52], spanID[:])
-	b[52] = '-'
-	hex.Encode(b[53:], []byte{byte(sc.TraceFlags())})
-	return string(b[:])
-}
-
 // begin counts the request, names it and starts its span.
 func (st *state) begin(r *http.Request) {
 	o := st.obs
 	o.counts.requests.Add(1)
 	o.counts.requestsActive.Add(1)
-	if !o.join {
+	if !o.opts.JoinSpan {
 		st.active().begin()
 	}
 	if outer := stateFrom(st.Context); outer != nil {
@@ -137,7 +119,7 @@ func (st *state) begin(r *http.Request) {
 	st.ctx, st.span = st, trace.SpanFromContext(st.Context)
 
 	defer o.counts.shield()
-	if o.join {
+	if o.opts.JoinSpan {
 		if st.span.IsRecording() {
 			st.span.SetAttributes(keyRequestID.String(st.id))
 		}
@@ -148,22 +130,18 @@ func (st *state) begin(r *http.Request) {
 	var foreign []trace.SpanStartOption
 	if sc := st.span.SpanContext(); !sc.IsValid() || sc.IsRemote() {
 		carrier := propagation.HeaderCarrier(r.Header)
-		if o.public {
+		if o.opts.Public {
 			if baggage.FromContext(st.Context).Len() > 0 {
 				st.Context = baggage.ContextWithoutBaggage(st.Context)
 			}
-			sc = trace.SpanContextFromContext(o.propagator.Extract(context.Background(), carrier))
+			sc = trace.SpanContextFromContext(o.opts.Propagator.Extract(context.Background(), carrier))
 			foreign = append(foreign, trace.WithNewRoot())
 			if sc.IsValid() {
 				foreign = append(foreign, trace.WithLinks(trace.Link{SpanContext: sc}))
 			}
 		} else {
-			st.Context = o.propagator.Extract(st.Context, carrier)
+			st.Context = o.opts.Propagator.Extract(st.Context, carrier)
 		}
-	}
-	if o.untraced {
-		st.ctx, st.span = o.tracer.Start(st, st.method.spanName())
-		return
 	}
 	attrs := newSpanAttrs()
 	defer attrs.free()
@@ -200,12 +178,6 @@ func (st *state) active() *activeCount {
 	return &st.obs.metrics.active[st.method][secure]
 }
 
-func (st *state) seenPanic() *PanicError {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.seen
-}
-
 // end is deferred by Handler: it recovers, answers and reports. given is the request
 // that Handler got, and r the copy that it handed on.
 func (o *Observer) end(st *state, given, r *http.Request) {
@@ -216,7 +188,10 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	case value == http.ErrAbortHandler:
 		aborted = errAborted
 	case value != nil:
-		if panicked = st.seenPanic(); !panicked.is(value) {
+		st.mu.Lock()
+		panicked = st.seen
+		st.mu.Unlock()
+		if !panicked.is(value) {
 			panicked = newPanicError(value)
 		}
 	case !st.returned:
@@ -224,7 +199,7 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	}
 
 	begun := st.w.begun()
-	if panicked != nil && !begun && !o.repanic {
+	if panicked != nil && !begun && !o.opts.Repanic {
 		st.answerPanic(r)
 	}
 	st.w.end()
@@ -238,12 +213,12 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 		}
 	}
 	o.counts.requestsActive.Add(-1)
-	if !o.join {
+	if !o.opts.JoinSpan {
 		st.active().n.Add(-1)
 	}
-	o.finish(st, outcome{request: r, status: status, aborted: aborted}, nil, panicked)
+	o.finish(st, &outcome{request: r, status: status, aborted: aborted}, nil, panicked)
 	handBack(given, r)
-	if o.join {
+	if o.opts.JoinSpan {
 		// Whoever is outside reads the pattern from the request that it handed in, as
 		// otelhttp does for its metric.
 		if route := st.name(); route != "" && route != routeName(given.Pattern) {
@@ -252,8 +227,8 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	}
 
 	switch {
-	case value == nil, panicked != nil && st.w.hijacked.Load() && !o.repanic:
-	case aborted != nil, o.repanic:
+	case value == nil, panicked != nil && st.w.hijacked.Load() && !o.opts.Repanic:
+	case aborted != nil, o.opts.Repanic:
 		panic(value)
 	case begun, st.w.status.Load() == 0: // the second: not even our answer got through
 		panic(http.ErrAbortHandler)

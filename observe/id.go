@@ -3,11 +3,17 @@ package observe
 import (
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 )
 
 // headerRequestID is the header that carries the request's id both ways.
 const headerRequestID = "X-Request-Id"
+
+const (
+	letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	digits  = "0123456789"
+)
 
 // maxID is the longest id taken from a client, in bytes.
 const maxID = 128
@@ -16,19 +22,7 @@ const maxID = 128
 // letters, digits, '-', '_' and '.', the first a letter or digit. Such a string
 // needs no escaping in a log line, a header, HTML or a file name.
 func validID(s string) bool {
-	if len(s) == 0 || len(s) > maxID {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case (c == '-' || c == '_' || c == '.') && i > 0:
-		default:
-			return false
-		}
-	}
-	return true
+	return s != "" && len(s) <= maxID && strings.Contains(letters+digits, s[:1]) && strings.Trim(s, letters+digits+"-_.") == ""
 }
 
 // requestID takes the id that the client sent or makes one. replaced says that
@@ -45,11 +39,11 @@ func requestID(h http.Header, now time.Time) (id string, replaced bool) {
 // newID makes an id in the form of a ULID: 48 bits of the time in milliseconds
 // and 80 random bits, so that ids sort by time and never need coordination.
 func newID(now time.Time) string {
-	const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	const base32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 	var b [26]byte
 	put := func(part []byte, v uint64) {
 		for i := len(part) - 1; i >= 0; i-- {
-			part[i] = digits[v&31]
+			part[i] = base32[v&31]
 			v >>= 5
 		}
 	}

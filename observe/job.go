@@ -34,7 +34,11 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 	}
 	o.counts.jobs.Add(1)
 	o.counts.jobsActive.Add(1)
-	st.beginJob(name)
+	st.ctx, st.span = st, trace.SpanFromContext(ctx)
+	func() {
+		defer o.counts.shield()
+		st.ctx, st.span = o.tracer.Start(st, name, trace.WithAttributes(keyJobName.String(name), keyRequestID.String(st.id)))
+	}()
 	for _, s := range o.sinks {
 		s.begin(st, nil)
 	}
@@ -47,17 +51,9 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 			err = errGoexit
 		}
 		o.counts.jobsActive.Add(-1)
-		o.finish(st, outcome{}, err, panicked)
+		o.finish(st, &outcome{}, err, panicked)
 	}()
 	err = fn(st.ctx)
 	st.returned = true
 	return err
-}
-
-func (st *state) beginJob(name string) {
-	st.ctx, st.span = st, trace.SpanFromContext(st.Context)
-	defer st.obs.counts.shield()
-	st.ctx, st.span = st.obs.tracer.Start(st, name,
-		trace.WithAttributes(keyJobName.String(name), keyRequestID.String(st.id)))
-	st.spanID = st.span.SpanContext().SpanID()
 }

@@ -27,10 +27,8 @@ type logRoot struct {
 // writes reports whether a record of that level, of a logger of that name, is written at
 // once by h.
 func (r *logRoot) writes(ctx context.Context, h *tail.Handler, name string, level slog.Level) bool {
-	if r.levels.any() {
-		if set, ok := r.levels.of(name); ok {
-			return level >= set
-		}
+	if set, ok := r.levels.of(name); ok {
+		return level >= set
 	}
 	return h.Writes(ctx, level)
 }
@@ -43,11 +41,10 @@ func (r *logRoot) count(err error) error {
 	return err
 }
 
-// levels are the levels that were set while the service runs. Reading them takes no
-// lock, and no time of day while there are none.
+// levels are the levels that were set while the service runs. Reading them takes no lock.
 type levels struct {
-	mu  sync.Mutex
-	set atomic.Pointer[map[string]setLevel] // nil: none
+	mu  sync.Mutex // of who sets one
+	set atomic.Pointer[map[string]setLevel]
 }
 
 type setLevel struct {
@@ -70,7 +67,7 @@ func (l *levels) put(name string, level slog.Level, d time.Duration) error {
 		}
 		next[name] = setLevel{level, now.Add(d)}
 	}
-	l.store(next)
+	l.set.Store(&next)
 	return nil
 }
 
@@ -84,46 +81,17 @@ func (l *levels) current(now time.Time) map[string]setLevel {
 	return next
 }
 
-func (l *levels) store(next map[string]setLevel) {
-	if len(next) == 0 {
-		l.set.Store(nil)
-	} else {
-		l.set.Store(&next)
-	}
-}
-
-// any reports whether some logger's level may be set. It is inlined.
-func (l *levels) any() bool { return l.set.Load() != nil }
-
 // of finds the level set for a logger.
 func (l *levels) of(name string) (level slog.Level, ok bool) {
 	set := l.set.Load()
-	if set == nil {
+	if set == nil || len(*set) == 0 {
 		return 0, false
 	}
 	now := time.Now()
-	over := false
 	for _, name := range [2]string{name, ""} {
-		if s, found := (*set)[name]; found {
-			if now.Before(s.until) {
-				level, ok = s.level, true
-				break
-			}
-			over = true
+		if s, ok := (*set)[name]; ok && now.Before(s.until) {
+			return s.level, true
 		}
 	}
-	if over {
-		l.prune(now)
-	}
-	return level, ok
-}
-
-// prune forgets those whose time is over, so that records are cheap again, and
-// returns how many there are.
-func (l *levels) prune(now time.Time) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	next := l.current(now)
-	l.store(next)
-	return len(next)
+	return 0, false
 }

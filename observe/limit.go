@@ -42,7 +42,6 @@ type limiter struct {
 	suppressed lossCount
 
 	mu    sync.Mutex
-	start time.Time // of the first question: what the windows count from
 	all   window
 	known map[fingerprint]*alike
 	rest  alike // of fingerprints beyond maxFingerprints
@@ -59,32 +58,28 @@ type alike struct {
 func (l *limiter) allow(fp fingerprint, now time.Time) (ok bool, more int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.start.IsZero() {
-		l.start = now
-	}
-	at := now.Sub(l.start)
-	a := l.find(fp, at)
+	a := l.find(fp, now)
 	// Both are asked before either takes its place.
-	if !l.all.free(at, maxTold, time.Second) || !a.told.free(at, maxToldAlike, time.Minute) {
+	if !l.all.free(now, maxTold, time.Second) || !a.told.free(now, maxToldAlike, time.Minute) {
 		a.suppressed++
 		l.suppressed.Add(1)
 		return false, 0
 	}
-	l.all.take(at, maxTold)
-	a.told.take(at, maxToldAlike)
+	l.all.take(now, maxTold)
+	a.told.take(now, maxToldAlike)
 	l.told.Add(1)
 	more, a.suppressed = a.suppressed, 0
 	return true, more
 }
 
-func (l *limiter) find(fp fingerprint, at time.Duration) *alike {
+func (l *limiter) find(fp fingerprint, now time.Time) *alike {
 	if a := l.known[fp]; a != nil {
 		return a
 	}
 	if len(l.known) >= maxFingerprints {
 		// Those that would be told now anyway need no memory, but for their count.
 		for fp, a := range l.known {
-			if a.told.free(at, 1, time.Minute) {
+			if a.told.free(now, 1, time.Minute) {
 				l.rest.suppressed += a.suppressed
 				delete(l.known, fp)
 			}
@@ -103,29 +98,14 @@ func (l *limiter) find(fp fingerprint, at time.Duration) *alike {
 
 // A window remembers when the last few of something were, so that there are never
 // more than so many in any stretch of time: no edge lets twice as many through.
-type window struct {
-	last []time.Duration // a ring
-	next int             // the oldest of them
+type window []time.Time
+
+// free reports whether fewer than max were within d before now.
+func (w window) free(now time.Time, max int, d time.Duration) bool {
+	return len(w) < max || now.Sub(w[len(w)-max]) >= d
 }
 
-// free reports whether fewer than max were within d before at.
-func (w *window) free(at time.Duration, max int, d time.Duration) bool {
-	if len(w.last) < max {
-		return true
-	}
-	i := w.next - max // the oldest of the last max
-	if i < 0 {
-		i += len(w.last)
-	}
-	return at-w.last[i] >= d
-}
-
-// take remembers one at at; max is the same in each call.
-func (w *window) take(at time.Duration, max int) {
-	if len(w.last) < max {
-		w.last = append(w.last, at)
-		return
-	}
-	w.last[w.next] = at
-	w.next = (w.next + 1) % max
+// take remembers one at now, and the max-1 before it.
+func (w *window) take(now time.Time, max int) {
+	*w = append((*w)[len(*w)-min(len(*w), max-1):], now)
 }

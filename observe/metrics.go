@@ -86,51 +86,54 @@ type seriesKey[K any] interface {
 }
 
 // series keeps the attribute sets of one metric, so that a measurement allocates
-// nothing. It is read without a lock and never holds more than maxSeries.
+// nothing. It never holds more than maxSeries.
 type series[K seriesKey[K]] struct {
-	known  atomic.Pointer[map[K][]metric.RecordOption]
-	mu     sync.Mutex
+	mu     sync.RWMutex
+	known  map[K][]metric.RecordOption
 	folded *lossCount
 }
 
 func (s *series[K]) options(key K) []metric.RecordOption {
-	known := s.known.Load()
-	if known != nil {
-		if opts, ok := (*known)[key]; ok {
-			return opts
-		}
+	s.mu.RLock()
+	opts, ok := s.known[key]
+	s.mu.RUnlock()
+	if ok {
+		return opts
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var old map[K][]metric.RecordOption
-	if known = s.known.Load(); known != nil {
-		old = *known
-	}
-	if opts, ok := old[key]; ok {
+	if opts, ok = s.known[key]; ok {
 		return opts
 	}
-	if len(old) >= maxSeries {
+	if len(s.known) >= maxSeries {
 		s.folded.Add(1)
 		return recordOptions(key.fold().attributes())
 	}
-	next := make(map[K][]metric.RecordOption, len(old)+1)
-	for k, v := range old {
-		next[k] = v
+	if s.known == nil {
+		s.known = map[K][]metric.RecordOption{}
 	}
-	next[key] = recordOptions(key.attributes())
-	s.known.Store(&next)
-	return next[key]
+	opts = recordOptions(key.attributes())
+	s.known[key] = opts
+	return opts
 }
 
 func recordOptions(attrs []attribute.KeyValue) []metric.RecordOption {
 	return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
 }
 
+// foldError keeps of an error's type that it was one, and a status.
+func foldError(errorType string, status int32) string {
+	if errorType != "" && errorType != strconv.Itoa(int(status)) {
+		return other
+	}
+	return errorType
+}
+
 type serverKey struct {
 	route, errorType string
 	status           int32
 	method           method
-	protocol         protocol
+	protocol         string
 	secure           bool
 }
 
@@ -144,10 +147,7 @@ func (k serverKey) attributes() []attribute.KeyValue {
 }
 
 func (k serverKey) fold() serverKey {
-	k.route = ""
-	if k.errorType != "" && k.errorType != strconv.Itoa(int(k.status)) {
-		k.errorType = other
-	}
+	k.route, k.errorType = "", foldError(k.errorType, k.status)
 	return k
 }
 
@@ -156,7 +156,7 @@ type clientKey struct {
 	port            int
 	status          int32
 	method          method
-	protocol        protocol
+	protocol        string
 }
 
 func (k clientKey) attributes() []attribute.KeyValue {
@@ -166,10 +166,7 @@ func (k clientKey) attributes() []attribute.KeyValue {
 }
 
 func (k clientKey) fold() clientKey {
-	k.host, k.port = other, 0
-	if k.errorType != "" && k.errorType != strconv.Itoa(int(k.status)) {
-		k.errorType = other
-	}
+	k.host, k.port, k.errorType = other, 0, foldError(k.errorType, k.status)
 	return k
 }
 
@@ -177,25 +174,21 @@ type jobKey struct{ name, errorType string }
 
 func (k jobKey) attributes() []attribute.KeyValue {
 	attrs := []attribute.KeyValue{keyJobName.String(k.name)}
-	return append(attrs, ending(0, 0, k.errorType)...)
+	return append(attrs, ending(0, "", k.errorType)...)
 }
 
 func (k jobKey) fold() jobKey {
-	k.name = other
-	if k.errorType != "" {
-		k.errorType = other
-	}
-	return k
+	return jobKey{other, foldError(k.errorType, 0)}
 }
 
 // ending is what is known of an operation at its end.
-func ending(status int32, p protocol, errorType string) []attribute.KeyValue {
+func ending(status int32, protocol, errorType string) []attribute.KeyValue {
 	var attrs []attribute.KeyValue
 	if status != 0 {
 		attrs = append(attrs, keyStatus.Int(int(status)))
 	}
-	if p != 0 {
-		attrs = append(attrs, keyProtocolVersion.String(p.String()))
+	if protocol != "" {
+		attrs = append(attrs, keyProtocolVersion.String(protocol))
 	}
 	if errorType != "" {
 		attrs = append(attrs, keyErrorType.String(errorType))

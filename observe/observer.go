@@ -13,7 +13,6 @@ import (
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
-	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
 // An Observer instruments one service. All its methods are safe for concurrent
@@ -54,20 +53,8 @@ func New(opts *Options) (*Observer, error) {
 	if !(opts.WideEvent >= 0 && opts.WideEvent <= 1) {
 		errs = append(errs, fmt.Errorf("observe: Options.WideEvent must be 0 to 1, got %v", opts.WideEvent))
 	}
-	o := &Observer{core: core{
-		propagator: opts.Propagator,
-		public:     opts.Public,
-		join:       opts.JoinSpan,
-		repanic:    opts.Repanic,
-
-		responseSize: opts.ResponseSize,
-		slow:         opts.Slow,
-
-		redact:        opts.RedactFlag,
-		oldFlagErrors: opts.OldFlagErrors,
-		route:         opts.Route,
-		guarded:       slices.Clone(opts.GuardedFlags),
-	}}
+	o := &Observer{core: core{opts: *opts}}
+	o.opts.GuardedFlags = slices.Clone(opts.GuardedFlags)
 	note := func(err error) { errs = append(errs, err) } // errors.Join leaves out a nil
 	var err error
 	o.hosts, err = newHostSet("InternalHosts", opts.InternalHosts)
@@ -77,7 +64,7 @@ func New(opts *Options) (*Observer, error) {
 	o.captures, err = newCaptures(opts.Captures, opts.Capture)
 	note(err)
 	guarded := &guardedFlags{}
-	note(guarded.take(opts.GuardedFlags))
+	note(guarded.take(o.opts.GuardedFlags))
 	o.handler, err = newLogHandler(opts.Log, opts.Level, opts.TailLevel)
 	note(err)
 	if err := errors.Join(errs...); err != nil {
@@ -85,7 +72,7 @@ func New(opts *Options) (*Observer, error) {
 	}
 	o.logs, o.logger = o.handler.root, slog.New(o.handler)
 	if opts.LevelFlag != "" {
-		o.levelFlag = &levelFlag{key: opts.LevelFlag, client: opts.FlagClient, start: time.Now()}
+		o.levelFlag = &levelFlag{key: opts.LevelFlag, client: opts.FlagClient}
 		if opts.FlagClient == nil {
 			o.levelFlag.client = openfeature.NewDefaultClient()
 		}
@@ -94,8 +81,8 @@ func New(opts *Options) (*Observer, error) {
 		o.logs.raises.Store(true)
 	}
 
-	if o.propagator == nil {
-		o.propagator = otel.GetTextMapPropagator()
+	if opts.Propagator == nil {
+		o.opts.Propagator = otel.GetTextMapPropagator()
 	}
 	tracers, meters, loggers := opts.TracerProvider, opts.MeterProvider, opts.LoggerProvider
 	if tracers == nil {
@@ -108,7 +95,6 @@ func New(opts *Options) (*Observer, error) {
 		loggers = otel.GetLoggerProvider()
 	}
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
-	_, o.untraced = o.tracer.(tracenoop.Tracer)
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
 	o.meter = meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
 	if err := o.metrics.init(o.meter, &o.counts, &o.registrations); err != nil {
@@ -132,7 +118,7 @@ func New(opts *Options) (*Observer, error) {
 		go c.run()
 	}
 	o.sinks = append(o.sinks, &logSink{logger: o.logger, root: o.logs, counts: &o.counts, wide: opts.WideEvent})
-	if len(o.guarded) > 0 {
+	if len(opts.GuardedFlags) > 0 {
 		o.sinks = append(o.sinks, guarded)
 	}
 	return o, nil
@@ -141,16 +127,7 @@ func New(opts *Options) (*Observer, error) {
 // finish turns what the application did with a request or job into an outcome, and gives
 // that to the sinks. returned is what a job returned, and panicError the panic that
 // ended it. A part that breaks does not keep the others from it.
-func (o *Observer) finish(st *state, end outcome, returned error, panicError *PanicError) {
-	out, _ := outcomes.Get().(*outcome)
-	if out == nil {
-		out = new(outcome)
-	}
-	*out = end
-	defer func() {
-		*out = outcome{}
-		outcomes.Put(out)
-	}()
+func (o *Observer) finish(st *state, out *outcome, returned error, panicError *PanicError) {
 	out.duration = time.Since(st.start)
 	st.judge(out, returned, panicError)
 	st.measure(out)
@@ -273,7 +250,7 @@ func (o *Observer) Stats() map[string]float64 {
 		stats["captures_written"], stats["captures_queued"] = float64(c.written.Load()), float64(c.queued.Load())
 	}
 	stats["level_flag_errors"] = 0 // without one
-	stats["levels_set"] = float64(o.logs.levels.prune(time.Now()))
+	stats["levels_set"] = float64(len(o.logs.levels.current(time.Now())))
 	for _, v := range o.vitals.losses {
 		stats[v.name] = float64(v.count.Load())
 	}

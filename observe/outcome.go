@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
@@ -35,8 +34,6 @@ type outcome struct {
 	dropped int           // records that found no room
 	bundle  string        // the name of its bundle
 }
-
-var outcomes sync.Pool // of *outcome, which no sink keeps
 
 // A sink makes something of the outcome of a request or job.
 type sink interface {
@@ -94,7 +91,7 @@ func (st *state) judge(out *outcome, returned error, panicError *PanicError) {
 		out.why = panicked
 	case !out.refused && (out.err != nil || out.status >= 500):
 		out.why = failed
-	case !st.job && o.slow > 0 && out.duration >= o.slow && !st.w.hijacked.Load():
+	case !st.job && o.opts.Slow > 0 && out.duration >= o.opts.Slow && !st.w.hijacked.Load():
 		out.why = slow
 	case g != nil:
 		out.why = asked
@@ -138,15 +135,15 @@ func (st *state) measure(out *outcome) {
 		if out.name != "" {
 			attrs.add(keyRoute.String(out.name))
 		}
-		if !o.join {
+		if !o.opts.JoinSpan {
 			st.describeEnd(out, attrs)
 		}
 		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
 		attrs.free()
 	}
 	o.exception(st.ctx, eventRequestException, out.logged)
-	conclude(st.span, !o.join, out.kind, cmp.Or(out.err, out.aborted))
-	if !o.join {
+	conclude(st.span, !o.opts.JoinSpan, out.kind, cmp.Or(out.err, out.aborted))
+	if !o.opts.JoinSpan {
 		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{
 			route: out.name, errorType: out.kind, status: out.status, method: st.method, protocol: st.protocol, secure: st.secure,
 		})...)
@@ -156,8 +153,8 @@ func (st *state) measure(out *outcome) {
 // describeEnd adds what no sampler asks for.
 func (st *state) describeEnd(out *outcome, attrs *spanAttrs) {
 	attrs.add(keyRequestID.String(st.id))
-	if st.protocol != 0 {
-		attrs.add(keyProtocolVersion.String(st.protocol.String()))
+	if st.protocol != "" {
+		attrs.add(keyProtocolVersion.String(st.protocol))
 	}
 	if peer, _ := splitHost(out.request.RemoteAddr); peer != "" {
 		attrs.add(keyPeerAddress.String(cleantext.Cut(peer, maxText)))
@@ -165,7 +162,7 @@ func (st *state) describeEnd(out *outcome, attrs *spanAttrs) {
 	if out.status != 0 {
 		attrs.add(keyStatus.Int(int(out.status)))
 	}
-	if st.obs.responseSize && out.status != 0 {
+	if st.obs.opts.ResponseSize && out.status != 0 {
 		attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
 	}
 }

@@ -34,8 +34,8 @@ type recording struct {
 
 	method, uri, host, proto string
 	secure                   bool
-	length                   int64         // of the request's body, -1: not told
-	fields                   *headerFields // of the request's header
+	length                   int64       // of the request's body, -1: not told
+	fields                   http.Header // of the request
 
 	mu        sync.Mutex
 	closed    bool
@@ -52,41 +52,11 @@ type recording struct {
 	dropped   capture.Dropped
 }
 
-// headerFields are the names and values of a header, in turn.
-type headerFields struct{ list []string }
-
-var headerFieldsPool sync.Pool
-
-func (p *headerFields) add(h http.Header) {
-	for name, values := range h {
-		for _, value := range values {
-			p.list = append(p.list, name, value)
-		}
-	}
-}
-
-func (p *headerFields) free() {
-	if cap(p.list) <= 1024 {
-		clear(p.list)
-		p.list = p.list[:0]
-		headerFieldsPool.Put(p)
-	}
-}
-
-func newHeaderFields(h http.Header) *headerFields {
-	p, _ := headerFieldsPool.Get().(*headerFields)
-	if p == nil {
-		p = &headerFields{list: make([]string, 0, 64)}
-	}
-	p.add(h)
-	return p
-}
-
 // begin begins a recording of r, whose body it wraps.
 func (c *recordings) begin(r *http.Request) *recording {
 	rec := &recording{
 		room: c, method: r.Method, uri: r.RequestURI, host: r.Host, proto: r.Proto,
-		secure: r.TLS != nil, length: r.ContentLength, fields: newHeaderFields(r.Header),
+		secure: r.TLS != nil, length: r.ContentLength, fields: r.Header.Clone(),
 	}
 	if rec.uri == "" && r.URL != nil {
 		rec.uri = r.URL.RequestURI()
@@ -109,7 +79,7 @@ type exchange struct {
 	ended     time.Duration // until the end of its body; 0: not yet
 	status    int
 	proto     string
-	fields    []string // names and values of the response's header
+	fields    http.Header // of the response
 	errors    []string
 	request   kept
 	response  kept
@@ -160,22 +130,18 @@ func (x *exchange) resend() {
 	if x.rec.closed {
 		return
 	}
-	if x.request.buf != nil {
-		x.request.buf.b = x.request.buf.b[:0]
-	}
-	x.request = kept{buf: x.request.buf}
+	x.request = kept{data: x.request.data[:0]}
 }
 
 func (x *exchange) respond(resp *http.Response) {
 	if x == nil {
 		return
 	}
-	var p headerFields
-	p.add(resp.Header)
+	fields := resp.Header.Clone()
 	x.rec.mu.Lock()
 	defer x.rec.mu.Unlock()
 	if !x.rec.closed {
-		x.status, x.proto, x.fields, x.responded = resp.StatusCode, resp.Proto, p.list, true
+		x.status, x.proto, x.fields, x.responded = resp.StatusCode, resp.Proto, fields, true
 		x.answered = time.Since(x.start)
 	}
 }
@@ -185,7 +151,7 @@ func (x *exchange) read(p []byte) {
 		return
 	}
 	x.rec.mu.Lock()
-	keep(x.rec, &x.response, p)
+	x.rec.keep(&x.response, p)
 	x.rec.mu.Unlock()
 }
 
@@ -330,76 +296,33 @@ func (rec *recording) keepLog(r slog.Record, size int) {
 
 // A kept is what is kept of a body.
 type kept struct {
-	buf   *buffer
+	data  []byte
 	total int64
 	ended bool // it was read to its end
 	cut   bool
 }
 
-// A buffer has the capacity of its class: 4 KiB, 16 KiB and so on to 1 MiB. A pool for
-// each keeps short bodies from taking the room of long ones.
-type buffer struct {
-	b     []byte
-	class int
-}
-
-var bufferPools [bufferClasses]sync.Pool
-
-func bufferSize(class int) int { return minBuffer << (2 * class) }
-
-func newBuffer(class int) *buffer {
-	if b, ok := bufferPools[class].Get().(*buffer); ok {
-		return b
-	}
-	return &buffer{b: make([]byte, 0, bufferSize(class)), class: class}
-}
-
-func (b *buffer) free() {
-	b.b = b.b[:0]
-	bufferPools[b.class].Put(b)
-}
-
 // keep adds p to a body, as far as there is room, and never more after a gap; rec.mu
 // is held.
-func keep[Bytes []byte | string](rec *recording, k *kept, p Bytes) {
+func (rec *recording) keep(k *kept, p []byte) {
 	if rec.closed {
 		return
 	}
 	k.total += int64(len(p))
-	if k.cut || len(p) == 0 {
+	if k.cut {
 		return
 	}
-	n := rec.extend(k, len(p))
+	n := min(len(p), rec.room.maxBody-len(k.data))
+	if size, need := cap(k.data), len(k.data)+n; need > size {
+		size = min(max(need, 2*size, minBody), rec.room.maxBody)
+		if rec.reserve(size - cap(k.data)) {
+			k.data = append(make([]byte, 0, size), k.data...)
+		} else {
+			n = cap(k.data) - len(k.data)
+		}
+	}
+	k.data = append(k.data, p[:n]...)
 	k.cut = n < len(p)
-	if n > 0 {
-		k.buf.b = append(k.buf.b, p[:n]...)
-	}
-}
-
-// extend makes room for n more bytes of a body, or for as many as may be.
-func (rec *recording) extend(k *kept, n int) int {
-	have, size := 0, 0
-	if k.buf != nil {
-		have, size = len(k.buf.b), cap(k.buf.b)
-	}
-	n = min(n, rec.room.maxBody-have)
-	if have+n <= size {
-		return n
-	}
-	class := 0
-	for bufferSize(class) < have+n {
-		class++
-	}
-	if !rec.reserve(bufferSize(class) - size) {
-		return size - have
-	}
-	larger := newBuffer(class)
-	if k.buf != nil {
-		larger.b = append(larger.b, k.buf.b...)
-		k.buf.free()
-	}
-	k.buf = larger
-	return n
 }
 
 // reserve takes n bytes from what a request, and all of them, may hold; rec.mu is held.
@@ -415,20 +338,6 @@ func (rec *recording) reserve(n int) bool {
 	return true
 }
 
-func (k *kept) text() string {
-	if k.buf == nil {
-		return ""
-	}
-	return string(k.buf.b)
-}
-
-func (k *kept) free() {
-	if k.buf != nil {
-		k.buf.free()
-		k.buf = nil
-	}
-}
-
 // close ends the recording: whoever still reads or writes does so unrecorded. It
 // reports whether it was open.
 func (rec *recording) close() bool {
@@ -439,18 +348,12 @@ func (rec *recording) close() bool {
 	return was
 }
 
-// free gives the buffers back. The recording is closed.
+// free gives the room back. The recording is closed.
 func (rec *recording) free() {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	rec.fields.free()
-	rec.request.free()
-	rec.response.free()
-	for _, x := range rec.exchanges {
-		x.request.free()
-		x.response.free()
-	}
-	rec.fields, rec.exchanges, rec.values, rec.flags, rec.logs, rec.logSizes = nil, nil, nil, nil, nil, nil
+	rec.fields, rec.request, rec.response = nil, kept{}, kept{}
+	rec.exchanges, rec.values, rec.flags, rec.logs, rec.logSizes = nil, nil, nil, nil, nil
 	rec.room.held.Add(int64(-rec.held))
 	rec.held = 0
 }
@@ -465,9 +368,7 @@ type bodyTee struct {
 func (b *bodyTee) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.rec.mu.Lock()
-	if n > 0 {
-		keep(b.rec, b.kept, p[:n])
-	}
+	b.rec.keep(b.kept, p[:max(0, min(n, len(p)))])
 	if err == io.EOF && !b.rec.closed {
 		b.kept.ended = true
 	}
@@ -478,21 +379,18 @@ func (b *bodyTee) Read(p []byte) (int, error) {
 // wrote keeps what was written of the response.
 func (rec *recording) wrote(p []byte) {
 	rec.mu.Lock()
-	keep(rec, &rec.response, p)
+	rec.keep(&rec.response, p)
 	rec.mu.Unlock()
 }
 
-func (rec *recording) wroteString(s string) {
-	rec.mu.Lock()
-	keep(rec, &rec.response, s)
-	rec.mu.Unlock()
-}
-
-// wants reports whether there is room for more of the response.
-func (rec *recording) wants() bool {
+// wants returns how many more bytes of the response there is room for.
+func (rec *recording) wants() int64 {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return !rec.closed && !rec.response.cut && (rec.response.buf == nil || len(rec.response.buf.b) < rec.room.maxBody)
+	if rec.closed || rec.response.cut {
+		return 0
+	}
+	return int64(rec.room.maxBody - len(rec.response.data))
 }
 
 // passed counts what went past the recording.

@@ -90,13 +90,7 @@ func (st *state) setRoute(pattern, path string) {
 		return
 	}
 	defer st.obs.counts.shield()
-	name := st.method.spanName()
-	// Most patterns of a ServeMux are a span's name already: "GET /users/{id}".
-	if len(pattern) == len(name)+1+len(route) && strings.HasPrefix(pattern, name) && pattern[len(name)] == ' ' {
-		st.span.SetName(pattern)
-	} else {
-		st.span.SetName(name + " " + route)
-	}
+	st.span.SetName(st.method.spanName() + " " + route)
 }
 
 // stripped gives the prefix that http.StripPrefix took from the path outerPath
@@ -118,7 +112,7 @@ func (st *state) lastRoute(r *http.Request) {
 	if known {
 		return
 	}
-	if name := st.obs.route; name != nil {
+	if name := st.obs.opts.Route; name != nil {
 		st.setRoute(name(r), r.URL.Path)
 	} else if r.Method != http.MethodConnect {
 		st.setRoute(r.Pattern, r.URL.Path)

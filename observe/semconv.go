@@ -107,27 +107,8 @@ func (m method) spanName() string {
 	return methodNames[m]
 }
 
-// A protocol is an index into protocolNames; zero is one not known, which is not
-// reported.
-type protocol uint8
-
-var protocolNames = [...]string{"", "1.0", "1.1", "2", "3"}
-
-func knownProtocol(major, minor int) protocol {
-	switch {
-	case major == 1 && minor == 1:
-		return 2
-	case major == 2 && minor == 0:
-		return 3
-	case major == 3 && minor == 0:
-		return 4
-	case major == 1 && minor == 0:
-		return 1
-	}
-	return 0
-}
-
-func (p protocol) String() string { return protocolNames[p] }
+// protocols are the values of network.protocol.version; one not known is not reported.
+var protocols = map[[2]int]string{{1, 0}: "1.0", {1, 1}: "1.1", {2, 0}: "2", {3, 0}: "3"}
 
 func scheme(secure bool) string {
 	if secure {

@@ -34,7 +34,7 @@ func (g *guardedFlags) take(keys []string) error {
 		}
 		g.variants = append(g.variants, map[string]bool{})
 	}
-	g.keys = slices.Clone(keys)
+	g.keys = keys
 	return errors.Join(errs...)
 }
 

@@ -89,7 +89,7 @@ func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	length := testsize.Pick(0, 5*time.Second, 10*time.Minute)
+	length := testsize.Pick(0, 5*time.Second, 2*time.Minute)
 	const (
 		clients = 100
 		mib     = 1 << 20

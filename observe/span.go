@@ -50,29 +50,22 @@ func (a *spanAttrs) free() {
 	spanAttrsPool.Put(a)
 }
 
-// failSpan marks a span as failed by semconv's rules for recording errors.
-func failSpan(span trace.Span, errorType string, err error) {
-	if !span.IsRecording() {
-		return
-	}
-	span.SetAttributes(keyErrorType.String(errorType))
-	if err != nil {
-		span.SetStatus(codes.Error, errorText(err))
-	} else {
-		span.SetStatus(codes.Error, "")
-	}
-}
-
 var (
 	kindServer = trace.WithSpanKind(trace.SpanKindServer)
 	kindClient = trace.WithSpanKind(trace.SpanKindClient)
 )
 
 // conclude ends the span of what is over, a request, a job or an outbound call, unless
-// another owns it; errorType is "" when it did not fail.
+// another owns it. errorType is "" when it did not fail; else the span is marked by semconv's
+// rules for recording errors.
 func conclude(span trace.Span, owned bool, errorType string, err error) {
-	if errorType != "" {
-		failSpan(span, errorType, err)
+	if errorType != "" && span.IsRecording() {
+		span.SetAttributes(keyErrorType.String(errorType))
+		text := ""
+		if err != nil {
+			text = errorText(err)
+		}
+		span.SetStatus(codes.Error, text)
 	}
 	if owned {
 		span.End()

@@ -2,9 +2,7 @@ package observe
 
 import (
 	"context"
-	"encoding/hex"
 	"log/slog"
-	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,29 +11,20 @@ import (
 	"github.com/upkeep-go/upkeep/internal/rerun"
 	"github.com/upkeep-go/upkeep/observe/tail"
 	"go.opentelemetry.io/otel/log"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
 
 // core is what requests, jobs and outbound calls need of their Observer.
 type core struct {
-	tracer     trace.Tracer
-	events     log.Logger
-	propagator propagation.TextMapPropagator
-	logger     *slog.Logger
-	logs       *logRoot
+	tracer trace.Tracer
+	events log.Logger
+	logger *slog.Logger
+	logs   *logRoot
 
-	public, join, repanic bool
-	responseSize          bool
-	untraced              bool // the tracer is one that does nothing
-	slow                  time.Duration
-	route                 func(*http.Request) string
-	hosts                 hostSet
-	debug                 *debugTokens // nil: none are taken
-	levelFlag             *levelFlag   // nil: none
-	redact                func(key, text string) string
-	oldFlagErrors         bool
-	guarded               []string // keys of Options.GuardedFlags
+	opts      Options // with a Propagator
+	hosts     hostSet
+	debug     *debugTokens // nil: none are taken
+	levelFlag *levelFlag   // nil: none
 
 	limit   limiter
 	metrics instruments
@@ -48,23 +37,19 @@ type core struct {
 type state struct {
 	context.Context // the parent's
 
-	obs    *core
-	start  time.Time
-	id     string
-	span   trace.Span
-	spanID trace.SpanID    // of span
-	ctx    context.Context // the state with its span: what the application gets
+	obs   *core
+	start time.Time
+	id    string
+	span  trace.Span
+	ctx   context.Context // the state with its span: what the application gets
 
 	job      bool
 	returned bool // the handler or job came back by itself
 	secure   bool
 	method   method
-	protocol protocol
+	protocol string
 	w        writer
 
-	headers [2]string // backs the values of the two response headers
-
-	ids   atomic.Pointer[correlation]
 	tail  tail.Tail
 	rec   *recording // nil: nothing is captured
 	outer *state     // of a job: the request or job of this observer that it is a part of
@@ -152,52 +137,20 @@ func (st *state) name() string {
 	return st.route
 }
 
-// correlation is what log records carry, made once a request at its first record.
-type correlation struct {
-	span  trace.SpanID
-	attrs [3]slog.Attr // request_id, trace_id, span_id
-}
-
 const (
 	logRequestID = "request_id"
 	logTraceID   = "trace_id"
 	logSpanID    = "span_id"
 )
 
-// correlate returns the ids of ctx as log attributes; they must not be changed. st
-// is the state of ctx, if any.
+// correlate returns the ids of ctx as log attributes. st is the state of ctx, if any.
 func correlate(ctx context.Context, st *state) []slog.Attr {
-	span := trace.SpanFromContext(ctx)
-	sc := span.SpanContext()
-	if st == nil {
-		if !sc.IsValid() {
-			return nil
-		}
-		return newCorrelation("", sc).attrs[1:]
+	attrs := make([]slog.Attr, 0, 3)
+	if st != nil {
+		attrs = append(attrs, slog.String(logRequestID, st.id))
 	}
-	ids := st.ids.Load()
-	if ids == nil {
-		ids = newCorrelation(st.id, st.span.SpanContext())
-		st.ids.Store(ids)
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		attrs = append(attrs, slog.String(logTraceID, sc.TraceID().String()), slog.String(logSpanID, sc.SpanID().String()))
 	}
-	switch {
-	case !sc.IsValid():
-		return ids.attrs[:1]
-	case sc.SpanID() != ids.span:
-		return newCorrelation(st.id, sc).attrs[:]
-	}
-	return ids.attrs[:]
-}
-
-func newCorrelation(id string, sc trace.SpanContext) *correlation {
-	var text [48]byte
-	traceID, spanID := sc.TraceID(), sc.SpanID()
-	hex.Encode(text[:32], traceID[:])
-	hex.Encode(text[32:], spanID[:])
-	s := string(text[:])
-	return &correlation{span: spanID, attrs: [3]slog.Attr{
-		slog.String(logRequestID, id),
-		slog.String(logTraceID, s[:32]),
-		slog.String(logSpanID, s[32:]),
-	}}
+	return attrs
 }

@@ -64,7 +64,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	c.exchange.respond(resp)
 	c.status = int32(resp.StatusCode)
-	c.key.protocol = knownProtocol(resp.ProtoMajor, resp.ProtoMinor)
+	c.key.protocol = protocols[[2]int{resp.ProtoMajor, resp.ProtoMinor}]
 	switch body := resp.Body.(type) {
 	case nil:
 		c.end(nil)
@@ -125,7 +125,7 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 		sent.Header = make(http.Header)
 	}
 	c.request = sent
-	o.propagator.Inject(ctx, propagation.HeaderCarrier(sent.Header))
+	o.opts.Propagator.Inject(ctx, propagation.HeaderCarrier(sent.Header))
 	if st := stateFrom(ctx); st != nil && o.hosts.has(c.key.host) && len(sent.Header[headerRequestID]) == 0 {
 		sent.Header.Set(headerRequestID, st.id)
 	}
@@ -155,7 +155,7 @@ func (c *call) end(err error) {
 	c.key.status = c.status
 	if c.span.IsRecording() {
 		if c.status != 0 {
-			c.span.SetAttributes(keyStatus.Int(int(c.status)), keyProtocolVersion.String(c.key.protocol.String()))
+			c.span.SetAttributes(keyStatus.Int(int(c.status)), keyProtocolVersion.String(c.key.protocol))
 		}
 	}
 	conclude(c.span, true, c.key.errorType, err)
@@ -174,11 +174,9 @@ type callBody struct {
 func (b *callBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.call.exchange.read(p[:max(0, min(n, len(p)))])
-	switch err {
-	case nil:
-	case io.EOF:
+	if err == io.EOF {
 		b.call.end(nil)
-	default:
+	} else if err != nil {
 		b.call.end(err)
 	}
 	return n, err

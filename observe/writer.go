@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 )
 
@@ -17,20 +16,11 @@ type writer struct {
 	inner    http.ResponseWriter
 	ctx      context.Context // of the request
 	counts   *counts
-	tee      tee          // nil: the response is not recorded
+	tee      *recording   // nil: the response is not recorded
 	status   atomic.Int32 // 0: nothing was sent yet
 	bytes    atomic.Int64 // of the body
 	hijacked atomic.Bool
 	phase    atomic.Int32
-}
-
-// A tee is given what is written of a response.
-type tee interface {
-	began(status int, h http.Header)
-	wrote(p []byte)
-	wroteString(s string)
-	wants() bool    // reports whether it has room for more of the body
-	passed(n int64) // counts bytes of the body that it is not given
 }
 
 // The phases of a response.
@@ -43,10 +33,8 @@ const (
 
 // wrap returns w in the shape of the writer it wraps: whoever asks whether it is
 // an http.Flusher, http.Hijacker, io.ReaderFrom or http.Pusher gets the inner
-// one's answer. Each shape is a struct of one pointer, which an interface holds
-// without allocating. The shapes are those of package http and of wrappers that
-// hide one interface; for stranger ones http.ResponseController finds the inner
-// writer by Unwrap.
+// one's answer. The shapes are those of package http and of wrappers that hide one
+// interface; for stranger ones http.ResponseController finds the inner writer by Unwrap.
 func (w *writer) wrap(inner http.ResponseWriter) http.ResponseWriter {
 	w.inner = inner
 	_, flushes := inner.(http.Flusher)
@@ -55,19 +43,46 @@ func (w *writer) wrap(inner http.ResponseWriter) http.ResponseWriter {
 	}
 	_, hijacks := inner.(http.Hijacker)
 	_, reads := inner.(io.ReaderFrom)
+	_, pushes := inner.(http.Pusher)
 	switch {
-	case hijacks && reads:
-		return http1Writer{w}
-	case hijacks:
-		return hijackWriter{w}
-	case reads:
-		return readWriter{w}
+	case hijacks && reads: // HTTP/1
+		return struct {
+			*writer
+			flusher
+			hijacker
+			readerFrom
+		}{w, flusher{w}, hijacker{w}, readerFrom{w}}
+	case hijacks: // behind wrappers that hide ReadFrom
+		return struct {
+			*writer
+			flusher
+			hijacker
+		}{w, flusher{w}, hijacker{w}}
+	case reads: // behind wrappers that hide Hijack
+		return struct {
+			*writer
+			flusher
+			readerFrom
+		}{w, flusher{w}, readerFrom{w}}
+	case pushes: // HTTP/2
+		return struct {
+			*writer
+			flusher
+			pusher
+		}{w, flusher{w}, pusher{w}}
 	}
-	if _, pushes := inner.(http.Pusher); pushes {
-		return http2Writer{w}
-	}
-	return flushWriter{w}
+	return struct { // tests, HTTP/3
+		*writer
+		flusher
+	}{w, flusher{w}}
 }
+
+type (
+	flusher    struct{ w *writer }
+	hijacker   struct{ w *writer }
+	readerFrom struct{ w *writer }
+	pusher     struct{ w *writer }
+)
 
 // Unwrap is for http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.inner }
@@ -122,7 +137,7 @@ func (w *writer) WriteString(s string) (int, error) {
 	n, err := io.WriteString(w.inner, s)
 	w.bytes.Add(int64(n))
 	if w.tee != nil {
-		w.tee.wroteString(s[:max(0, min(n, len(s)))])
+		w.tee.wrote([]byte(s[:max(0, min(n, len(s)))]))
 	}
 	return n, err
 }
@@ -179,9 +194,10 @@ func (w *writer) late() bool {
 	return true
 }
 
-func (w *writer) flush() { _ = w.FlushError() }
+func (f flusher) Flush() { _ = f.w.FlushError() }
 
-func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w := h.w
 	if w.late() {
 		return nil, nil, ErrResponseEnded
 	}
@@ -192,88 +208,33 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-func (w *writer) readFrom(src io.Reader) (int64, error) {
+func (r readerFrom) ReadFrom(src io.Reader) (written int64, err error) {
+	w := r.w
 	if w.late() {
 		return 0, ErrResponseEnded
 	}
 	w.begin()
-	head, err := w.recordFrom(src)
-	if err != nil {
-		return head, unlessEnd(err)
+	if w.tee != nil {
+		// What is captured is written by hand; the rest goes the short way, from file to socket.
+		if n := w.tee.wants(); n > 0 {
+			if written, err = io.CopyN(struct{ io.Writer }{w}, src, n); err == io.EOF {
+				return written, nil
+			} else if err != nil {
+				return written, err
+			}
+		}
 	}
 	n, err := w.inner.(io.ReaderFrom).ReadFrom(src)
 	w.bytes.Add(n)
 	if w.tee != nil {
 		w.tee.passed(n)
 	}
-	return head + n, err
+	return written + n, err
 }
 
-// recordFrom writes the beginning of src by hand, as far as it is captured; the rest
-// goes the short way, from file to socket. Its error is io.EOF when there is no rest.
-func (w *writer) recordFrom(src io.Reader) (written int64, err error) {
-	if w.tee == nil || !w.tee.wants() {
-		return 0, nil
-	}
-	buf, _ := copyPool.Get().(*[copyBuffer]byte)
-	if buf == nil {
-		buf = new([copyBuffer]byte)
-	}
-	defer copyPool.Put(buf)
-	for w.tee.wants() {
-		n, err := src.Read(buf[:])
-		if n > 0 {
-			m, failed := w.Write(buf[:n])
-			written += int64(m)
-			if failed != nil {
-				return written, failed
-			}
-		}
-		if err != nil {
-			return written, err
-		}
-	}
-	return written, nil
-}
-
-var copyPool sync.Pool // of *[copyBuffer]byte
-
-func unlessEnd(err error) error {
-	if err == io.EOF {
-		return nil
-	}
-	return err
-}
-
-type (
-	flushWriter  struct{ *writer } // tests, HTTP/3
-	hijackWriter struct{ *writer } // HTTP/1 behind wrappers that hide ReadFrom
-	readWriter   struct{ *writer } // HTTP/1 behind wrappers that hide Hijack
-	http1Writer  struct{ *writer } // HTTP/1
-	http2Writer  struct{ *writer } // HTTP/2
-)
-
-func (w flushWriter) Flush() { w.flush() }
-
-func (w hijackWriter) Flush() { w.flush() }
-
-func (w readWriter) Flush() { w.flush() }
-
-func (w http1Writer) Flush() { w.flush() }
-
-func (w http2Writer) Flush() { w.flush() }
-
-func (w hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
-
-func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
-
-func (w readWriter) ReadFrom(src io.Reader) (int64, error) { return w.readFrom(src) }
-
-func (w http1Writer) ReadFrom(src io.Reader) (int64, error) { return w.readFrom(src) }
-
-func (w http2Writer) Push(target string, opts *http.PushOptions) error {
-	if w.late() {
+func (p pusher) Push(target string, opts *http.PushOptions) error {
+	if p.w.late() {
 		return ErrResponseEnded
 	}
-	return w.inner.(http.Pusher).Push(target, opts)
+	return p.w.inner.(http.Pusher).Push(target, opts)
 }

@@ -251,7 +251,7 @@ func contextOf(t *testing.T, d time.Duration) context.Context {
 // times, and not once after the operator has the lock.
 func TestGuardsOfProcesses(t *testing.T) {
 	t.Parallel()
-	many := testsize.Pick[int64](20_000, 300_000, 10_000_000)
+	many := testsize.Pick[int64](20_000, 300_000, 3_000_000)
 	dir, folder := t.TempDir(), t.TempDir()
 	size := func(name string) int64 {
 		info, err := os.Stat(filepath.Join(folder, name))

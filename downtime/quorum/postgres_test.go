@@ -920,7 +920,7 @@ func TestFaults(t *testing.T) {
 // told, and closed from when Changed was sent to until it asks again.
 func TestNobodyIsOpenUnderTheLock(t *testing.T) {
 	t.Parallel()
-	rounds := testsize.Pick(5, 20, 1000)
+	rounds := testsize.Pick(5, 20, 200)
 	got := 0
 	for seed := range rounds {
 		synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,8 @@ package schedule
 import (
 	"net/http"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
 )
 
 // What tests from outside see of the inside.
@@ -10,13 +12,13 @@ var Instant = instant
 
 // Matcher is a scope made ready, as Parse leaves it.
 func Matcher(s Scope) func(*http.Request) bool {
-	s.matcher = s.compiled()
+	s.patterns = s.compile()
 	return func(r *http.Request) bool { return s.Covers(&Request{HTTP: r}) }
 }
 
 // CheckPattern says whether a document may have the path.
 func CheckPattern(text string) error {
-	_, err := checkPath(text)
+	_, err := pattern.Parse(text)
 	return err
 }
 

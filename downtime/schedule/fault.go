@@ -6,11 +6,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A Fault is one thing wrong with a document. [Parse] returns all of them together, as
-// [Faults].
-//
-// Err wraps errors.ErrUnsupported when the fault is a part of RFC 5545's rules that windows
-// do not have.
+// A Fault is one thing wrong with a document. [Parse] returns all of them together, as [Faults].
 type Fault struct {
 	File     string // the document's name, as given to Parse
 	Line     int    // from 1; zero means not known
@@ -18,7 +14,7 @@ type Fault struct {
 	Window   string // the window's id; empty when the fault stands outside one, or it has none
 	Field    string // "duration", "scope.paths[0]"; empty when the fault is in no field
 	Severity Severity
-	Err      error
+	Err      error // wraps errors.ErrUnsupported for a part of RFC 5545's rules that windows do not have
 }
 
 // Severity says how bad a [Fault] is.
@@ -32,13 +28,10 @@ const (
 
 // String gives "error" or "warning".
 func (s Severity) String() string {
-	switch s {
-	case SeverityError:
-		return "error"
-	case SeverityWarning:
-		return "warning"
+	if s > SeverityWarning {
+		return fmt.Sprintf("Severity(%d)", uint8(s))
 	}
-	return fmt.Sprintf("Severity(%d)", uint8(s))
+	return [...]string{"error", "warning"}[s]
 }
 
 // Error gives the place, the window, the field and the fault:

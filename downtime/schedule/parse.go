@@ -4,34 +4,33 @@ import (
 	"cmp"
 	"math"
 	"net/url"
+	"regexp"
 	"time"
 
+	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
 // Parse reads a document of windows, JSON or YAML. name is the document's name in errors.
 //
-// The root holds windows, a list that may be empty but must be there, freezes and
-// allowShrink (see [Schedule.Keeping]). A window has id, start, duration, and any of title,
-// message, owner, runbook, timezone, announce, cutoff, rollback, mode, scope, repeat,
-// except, overrun and actual. start is a wall clock time of timezone,
-// "2026-12-06T02:00", or an instant, with Z or an offset. Durations are Go's, with days
-// before them: "90m", "3d", "1d12h"; or those of calendars: "PT2H", "P1DT12H", "P1W".
+// The package comment shows a document. Durations are Go's, with days before them: "90m", "3d",
+// "1d12h"; or those of calendars: "PT2H", "P1DT12H", "P1W". allowShrink: see
+// [Schedule.Keeping].
 //
 // repeat is a rule of RFC 5545 §3.3.10: FREQ (DAILY, WEEKLY, MONTHLY or YEARLY),
 // INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT (at most 10,000) or UNTIL: a
-// date, a wall clock time of timezone, or with Z an instant. Its other parts are refused,
-// and so is what can never occur. "RRULE:" before a rule and spaces between its parts are
-// allowed. What repeats is the wall clock time, also when start is
-// an instant: by timezone, UTC without one. A start that the rule does not hit is where
-// it begins to count and does not take place, which RFC 5545 §3.8.5.3 leaves undefined.
+// date, a wall clock time of timezone, or with Z an instant. "RRULE:" before it and spaces
+// between its parts are allowed. The wall clock time repeats, by timezone, or by UTC without
+// one. If the rule does not hit start, the window does not take place then, and start is only
+// where the rule begins to count: RFC 5545 §3.8.5.3 leaves that undefined.
 //
 // except lists days of the rule on which the window does not take place, as dates or wall
-// clock times of start; any other day is refused, because it is probably a mistake. A
-// freeze has from and to, and any of timezone, reason and windows. from and to are instants,
-// or dates or wall clock times of timezone; a date in to is the last day. windows are the ids
-// of the windows that it is about; empty means all that repeat. A window that is longer than
-// its period is refused.
+// clock times of start. A freeze has from and to, and any of timezone, reason and windows. from
+// and to are instants, or dates or wall clock times of timezone; a date in to is the last day.
+// windows are the ids of the windows that it is about; empty means all that repeat.
+//
+// What can never occur is refused, an exception on a day that the rule does not have, and a
+// window that would last into its own next occurrence.
 //
 // Unknown fields are refused. The error is [Faults], all of them.
 func Parse(name string, data []byte) (*Schedule, error) {
@@ -41,6 +40,52 @@ func Parse(name string, data []byte) (*Schedule, error) {
 		return nil, newFaults(name, found)
 	}
 	return newSchedule(r.windows, r.freezes, r.shrink), nil
+}
+
+// Update reads a document that follows prev, which is in use. Unlike [Parse] it refuses the
+// document only for faults outside of its windows and freezes, or when prev is nil. Any other
+// fault affects its own window, which keeps its definition in prev or, where it has none,
+// does not take place; faulty freezes are as in prev. So a fault in one window does not keep
+// another from being ended.
+//
+// faults are all of the document, err is the same where it is refused.
+func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Faults, err error) {
+	p := newParser(name)
+	r := p.document(p.Parse(data), prev)
+	faults = newFaults(name, p.Faults())
+	switch {
+	case len(faults) == 0:
+		return newSchedule(r.windows, r.freezes, r.shrink), nil, nil
+	case prev == nil || !r.sound:
+		return nil, faults, faults
+	}
+	windows := make([]*Window, 0, len(r.windows))
+	known := map[string]bool{}
+	for _, w := range r.windows {
+		if r.faulty[w] {
+			if known[w.ID] || prev.Window(w.ID) == nil {
+				continue
+			}
+			w = prev.Window(w.ID).refrozen(p.frozenFor(w.ID))
+		}
+		known[w.ID] = true
+		windows = append(windows, w)
+	}
+	return newSchedule(windows, r.freezes, r.shrink), faults, nil
+}
+
+// A parser turns a document into windows and freezes.
+type parser struct {
+	*document.Reader
+	zones  map[string]zone
+	ids    map[string][]*document.Node
+	frozen frozen            // of the freezes that are about all windows that repeat
+	own    map[string]frozen // of the windows that a freeze names, all that holds for them
+	named  []document.Value  // the ids that freezes name
+}
+
+func newParser(name string) *parser {
+	return &parser{Reader: document.NewReader(name), zones: map[string]zone{}, ids: map[string][]*document.Node{}}
 }
 
 // A reading is what a document says, sound or not.
@@ -55,10 +100,10 @@ type reading struct {
 // document reads a document. Where its freezes are faulty those of prev stand in for them.
 func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	r := &reading{faulty: map[*Window]bool{}}
-	if root.Present() && !root.Is(document.Map) {
-		root.Faultf("the document must be a map, got %v", root.Node().Kind)
-	}
 	if !root.Is(document.Map) {
+		if root.Present() {
+			root.Faultf("the document must be a map, got %v", root.Node().Kind)
+		}
 		return r
 	}
 	before := p.Count()
@@ -69,11 +114,9 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	}
 	r.shrink = m.Field("allowShrink").Bool()
 	m.Done()
-	if list.Is(document.List) {
-		p.identify(list.Node().Items)
-		r.windows = make([]*Window, 0, len(list.Node().Items))
-	} else {
-		for range list.List(0) { // a fault, where there is something else
+	for _, v := range list.List(math.MaxInt) {
+		if id := idOf(v); id != nil {
+			p.ids[id.Text] = append(p.ids[id.Text], id)
 		}
 	}
 	r.sound = p.Count() == before
@@ -90,7 +133,16 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	}
 	for _, v := range list.List(math.MaxInt) {
 		before = p.Count()
-		w, alone := p.identified(v)
+		alone := true
+		if id := idOf(v); id != nil {
+			v = v.About(id.Text)
+			same := p.ids[id.Text]
+			alone = len(same) == 1
+			if same[0] != id {
+				v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
+			}
+		}
+		w := p.window(v)
 		r.windows = append(r.windows, w)
 		if p.Count() > before || !alone {
 			r.faulty[w] = true
@@ -99,31 +151,15 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	return r
 }
 
-// identify finds the ids of the windows.
-func (p *parser) identify(windows []*document.Node) {
-	for _, n := range windows {
-		if id := n.Get("id"); id != nil && id.Kind == document.String && ValidID(id.Text) {
-			p.ids[id.Text] = append(p.ids[id.Text], id)
-		}
-	}
-}
-
-// identified reads a window, and names it in its faults where it has an id that can be named.
-// alone says whether no other window has the id.
-func (p *parser) identified(v document.Value) (w *Window, alone bool) {
+// idOf is the id of a window, nil where it has none that faults can name.
+func idOf(v document.Value) *document.Node {
 	id := v.Node().Get("id")
 	if id == nil || id.Kind != document.String || !ValidID(id.Text) {
-		return p.window(v), true
+		return nil
 	}
-	v = v.About(id.Text)
-	same := p.ids[id.Text]
-	if same[0] != id {
-		v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
-	}
-	return p.window(v), len(same) == 1
+	return id
 }
 
-// window reads a window.
 func (p *parser) window(v document.Value) *Window {
 	before := p.Count()
 	m := v.Map()
@@ -133,7 +169,7 @@ func (p *parser) window(v document.Value) *Window {
 		Title:    m.Field("title").Text(200),
 		Message:  m.Field("message").Text(2000),
 		Owner:    m.Field("owner").Text(200),
-		Runbook:  p.link(m.Field("runbook")),
+		Runbook:  link(m.Field("runbook")),
 		Timezone: p.timezone(zone),
 		Duration: duration(m.Need("duration")),
 		Announce: duration(m.Field("announce")),
@@ -141,11 +177,11 @@ func (p *parser) window(v document.Value) *Window {
 		Rollback: duration(m.Field("rollback")),
 		Mode:     cmp.Or(document.Enum(m.Field("mode"), modes...), ModeClosed),
 		Overrun:  cmp.Or(document.Enum(m.Field("overrun"), OverrunHold, OverrunReopen), OverrunHold),
-		Scope:    p.scope(m.Field("scope")),
-		Actual:   p.actual(m.Field("actual")),
+		Scope:    scope(m.Field("scope")),
+		Actual:   actual(m.Field("actual")),
 	}
-	w.Start = p.moment(start, zone.Present(), w.Timezone)
-	repeat := p.repeat(m)
+	w.Start = moment(start, zone.Present(), w.Timezone, noDates)
+	rule := parseRepeat(m)
 	m.Done()
 	if p.Count() > before {
 		return w
@@ -153,17 +189,17 @@ func (p *parser) window(v document.Value) *Window {
 	if w.Rollback > w.Duration {
 		m.Field("rollback").Faultf("must be at most the duration, %v, got %v", w.Duration, w.Rollback)
 	}
-	if repeat != nil {
-		repeat.build(w, p.frozenFor(w.ID))
+	if rule != nil {
+		repeat(w, m, rule, p.frozenFor(w.ID))
 	} else if err := w.occurrence().check(); err != nil {
 		m.Field("actual").Fault(err)
 	}
 	return w
 }
 
-func (p *parser) link(v document.Value) string {
-	text := v.Text(2000)
-	if text == "" && !(v.Is(document.String) && v.Node().Text == "") {
+func link(v document.Value) string {
+	text, ok := textOf(v, 2000)
+	if !ok {
 		return ""
 	}
 	if u, err := url.Parse(text); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
@@ -172,57 +208,45 @@ func (p *parser) link(v document.Value) string {
 	return text
 }
 
-// scope reads a scope and makes it ready for matching. Windows with equal scopes share what
-// is made.
-func (p *parser) scope(v document.Value) Scope {
+func scope(v document.Value) Scope {
+	if !v.Present() {
+		return Scope{}
+	}
 	var s Scope
-	if v.Present() {
-		m := v.Map()
-		s.Paths = p.list(m.Field("paths"), checkPath)
-		s.Methods = p.list(m.Field("methods"), checkMethod)
-		s.Hosts = p.list(m.Field("hosts"), checkHost)
-		s.Work = p.list(m.Field("work"), checkWork)
-		m.Done()
-	}
-	key := s.key()
-	made, ok := p.scopes[key]
-	if !ok {
-		made = s.compiled()
-		p.scopes[key] = made
-	}
-	s.matcher = made
+	m := v.Map()
+	s.Paths = texts(m.Field("paths"), func(text string) (string, error) {
+		parsed, err := pattern.Parse(text)
+		s.patterns = append(s.patterns, parsed)
+		return text, err
+	})
+	s.Methods = texts(m.Field("methods"), checkMethod)
+	s.Hosts = texts(m.Field("hosts"), checkHost)
+	s.Work = texts(m.Field("work"), checkWork)
+	m.Done()
 	return s
 }
 
-func (p *parser) list(v document.Value, check func(string) (string, error)) []string {
-	if !v.Is(document.List) {
-		for range v.List(0) { // a fault, where there is something else
-		}
-		return nil
-	}
-	list := make([]string, 0, len(v.Node().Items))
+// texts reads a list of what check accepts, as check has it.
+func texts(v document.Value, check func(string) (string, error)) (list []string) {
 	for _, item := range v.List(maxElements) {
-		text, ok := textOf(item, 500)
-		if !ok {
-			continue
+		if text, ok := textOf(item, 500); ok {
+			checked, err := check(text)
+			if err != nil {
+				item.Fault(err)
+			}
+			list = append(list, checked)
 		}
-		checked, err := check(text)
-		if err != nil {
-			item.Fault(err)
-			continue
-		}
-		list = append(list, checked)
 	}
 	return list
 }
 
-func (p *parser) actual(v document.Value) Actual {
+func actual(v document.Value) Actual {
 	if !v.Present() {
 		return Actual{}
 	}
 	m := v.Map()
 	at := func(v document.Value) time.Time {
-		if v.Null() || !v.Present() {
+		if v.Null() {
 			return time.Time{}
 		}
 		t := v.Instant()
@@ -234,4 +258,27 @@ func (p *parser) actual(v document.Value) Actual {
 	a := Actual{Begin: at(m.Field("begin")), End: at(m.Field("end")), Until: at(m.Field("until"))}
 	m.Done()
 	return a
+}
+
+const maxElements = 1000 // of any list but that of windows
+
+// textOf reads a string. It is false for anything else, which is a fault where it is there.
+func textOf(v document.Value, limit int) (string, bool) {
+	text := v.Text(limit)
+	return text, v.Is(document.String) && len(v.Node().Text) <= limit
+}
+
+// ValidID reports whether a window may have that id: letters, digits, '.', '_' and '-',
+// beginning with a letter or digit, at most 100. So ids are fit for logs, metrics'
+// values, headers and command lines.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+func (p *parser) id(v document.Value) string {
+	text := v.Text(100)
+	if v.Is(document.String) && !ValidID(v.Node().Text) {
+		v.Faultf("must be letters, digits, '.', '_' and '-', beginning with a letter or digit, got %q", document.Clip(v.Node().Text))
+	}
+	return text
 }

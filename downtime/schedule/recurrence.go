@@ -5,15 +5,15 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A recurrence is when a window that repeats takes place. The rule runs in civil time:
-// its days, at the clock time of the window's start, are mapped to instants one by one;
-// what except and freezes name falls out; and one occurrence is as Actual says.
+// A recurrence is when a window that repeats takes place: on the days of the rule, at the clock
+// time of its start, without what except and freezes name, and one occurrence as Actual says.
 //
-// Occurrences are in the same order by Planned and by Start, and no two have either in
-// common: two days of which the readings are one instant, because the clocks jumped over
-// one of them, make one occurrence.
+// Occurrences have the same order by Planned and by Start, and share neither: two days whose
+// readings are one instant, because the clocks jumped over one of them, make one occurrence.
 type recurrence struct {
 	window *Window
 	rule   *rule
@@ -21,17 +21,13 @@ type recurrence struct {
 	except []int // days, in order
 	frozen frozen
 
-	// adjusted is the occurrence that Actual concerns; of one that nobody adjusted Window
-	// is nil.
-	adjusted Occurrence
+	adjusted Occurrence // that Actual concerns; without a Window: none
 }
 
-// alone is the longest that an occurrence may last without the next one being able to
-// begin before its end. Days are at least so long: the clocks of the zones on record
-// never jumped by more than three hours, but for days that were skipped whole.
+// alone is the longest that an occurrence may last so that the next one cannot begin before its
+// end: the clocks of zones on record never jumped by more than three hours, whole days aside.
 const alone = 20 * time.Hour
 
-// clock is a new clock of the window's zone.
 func (r *recurrence) clock() wallClock { return wallClock{loc: r.window.Timezone} }
 
 // day is the day of which the reading is the last that is not after this one.
@@ -40,10 +36,8 @@ func (r *recurrence) day(reading int64) int { return int(div(reading-r.second, s
 // slack is how many days a reading can lie beside the instants around it: see reach.
 const slack = 2
 
-// plannedAfter is the first planned start after t.
-//
-// Besides the rule's own steps there is one for each exception in a row, and one for
-// each freeze.
+// plannedAfter is the first planned start after t. It takes one step for each exception in a row
+// and for each freeze, besides the rule's own.
 func (r *recurrence) plannedAfter(t time.Time) (time.Time, bool) {
 	clock := r.clock()
 	reading, calm := clock.at(t)
@@ -101,9 +95,6 @@ func (r *recurrence) instant(day int) time.Time {
 
 // end ends the rule with UNTIL.
 func (r *recurrence) end(u until) error {
-	if !u.given {
-		return nil
-	}
 	day := r.day(u.wall)
 	if u.instant {
 		day += slack
@@ -120,20 +111,15 @@ func (r *recurrence) end(u until) error {
 }
 
 func (r *recurrence) excepts(day int) bool {
-	if len(r.except) == 0 {
-		return false
-	}
 	_, found := slices.BinarySearch(r.except, day)
 	return found
 }
 
-// has says whether an occurrence is planned for t.
 func (r *recurrence) has(t time.Time) bool {
 	planned, ok := r.plannedBy(t)
 	return ok && planned.Equal(t)
 }
 
-// occurrence is the one planned for that time.
 func (r *recurrence) occurrence(planned time.Time) Occurrence {
 	if r.isAdjusted(planned) {
 		return r.adjusted
@@ -206,15 +192,9 @@ func (r *recurrence) around(t time.Time, to []Occurrence) []Occurrence {
 // current is the occurrence to speak of at t: of those in progress the one that ends
 // last, else the next, else the last.
 func (r *recurrence) current(t time.Time) Occurrence {
-	var room [4]Occurrence
-	around := r.around(t, room[:0])
-	best := around[0]
-	for _, o := range around[1:] {
-		if a, b := rank(o, t), rank(best, t); a < b || a == b && o.End.After(best.End) {
-			best = o
-		}
-	}
-	return best
+	return slices.MinFunc(r.around(t, nil), func(a, b Occurrence) int {
+		return cmp.Or(cmp.Compare(rank(a, t), rank(b, t)), b.End.Compare(a.End))
+	})
 }
 
 func rank(o Occurrence, t time.Time) int {
@@ -260,13 +240,12 @@ func (r *recurrence) adjust() error {
 	return nil
 }
 
-// overrunning is how long after its planned end an occurrence may be ended; its duration
-// where that is longer. What is written to end later was meant for another occurrence, and
-// would keep this one in progress till then.
+// overrunning is how long after its planned end an occurrence may be ended, unless its duration
+// is longer. A later end was meant for another occurrence.
 const overrunning = 6 * time.Hour
 
-// nearest is the planned start of the occurrence in which t lies by the plan, else the
-// nearest one, of two alike the later. There is one.
+// nearest is the planned start of the occurrence in which t lies by the plan, else of the nearest
+// one, and of two alike the later. There is one.
 func (r *recurrence) nearest(t time.Time) time.Time {
 	last, before := r.plannedBy(t)
 	if before && t.Before(last.Add(r.window.Duration)) {
@@ -279,9 +258,8 @@ func (r *recurrence) nearest(t time.Time) time.Time {
 	return last
 }
 
-// overlap finds two occurrences of which the first would not be over when the second
-// begins. It looks at days, and so at the clock: that a night is an hour shorter once a
-// year is no fault of the plan. It looks at the first thousand.
+// overlap finds, among the first thousand, two occurrences of which the first is not over when
+// the second begins, by the clock: a night that is an hour shorter once a year is no fault.
 func (r *recurrence) overlap() (first, second int, ok bool) {
 	if r.window.Duration <= 24*time.Hour {
 		return 0, 0, false
@@ -300,7 +278,102 @@ func (r *recurrence) overlap() (first, second int, ok bool) {
 	return 0, 0, false
 }
 
-// compareOccurrences orders by start, then id.
 func compareOccurrences(a, b Occurrence) int {
 	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID), a.Planned.Compare(b.Planned))
+}
+
+// refrozen is the window with other freezes; as it is where they would leave nothing of it.
+func (w *Window) refrozen(f frozen) *Window {
+	if w.recurrence == nil || slices.Equal(w.recurrence.frozen, f) {
+		return w
+	}
+	other, r := *w, *w.recurrence
+	r.window, r.frozen, r.adjusted = &other, f, Occurrence{}
+	other.recurrence = &r
+	if _, some := r.plannedAfter(other.Start.Add(-1)); !some || r.adjust() != nil {
+		return w
+	}
+	return &other
+}
+
+// parseRepeat reads the fields repeat and except. It is nil for a window that takes place once.
+func parseRepeat(m *document.Fields) *ruleParts {
+	repeat, except := m.Field("repeat"), m.Field("except")
+	for _, item := range except.List(maxElements) {
+		if text, ok := textOf(item, 100); ok {
+			if _, _, ok := parseWall(text); !ok {
+				item.Faultf(`must be a date such as "2026-12-22", or a wall clock time of the start, got %q`, document.Clip(text))
+			}
+		}
+	}
+	if except.Present() && !repeat.Present() {
+		except.Faultf("has no meaning without repeat")
+	}
+	text, ok := textOf(repeat, 2000)
+	if !ok {
+		return nil
+	}
+	parts, errs := parseRule(canonicalRule(text))
+	for _, err := range errs {
+		repeat.Fault(err)
+	}
+	return parts
+}
+
+// repeat makes w repeat. All its fields have been read without a fault.
+func repeat(w *Window, m *document.Fields, parts *ruleParts, frozen frozen) {
+	start, value := m.Field("start"), m.Field("repeat")
+	w.Repeat = canonicalRule(value.Node().Text)
+	if w.Start.Nanosecond() != 0 {
+		start.Faultf("must be a whole second where the window repeats, got %q", document.Clip(start.Node().Text))
+		return
+	}
+	reading := w.Start.Unix() + offsetOf(w.Start)
+	if wall, _, ok := parseWall(start.Node().Text); ok { // the clock may jump over it that day, but not on others
+		reading = wall.Unix()
+	}
+	c := &recurrence{window: w, second: mod(reading, secondsOfDay), frozen: frozen}
+	clock := c.clock()
+	if first := clock.instant(reading); first != w.Start.Unix() {
+		start.Faultf("the clock shows %s twice, and a window that repeats takes the first, %s, got %q",
+			w.Start.Format("15:04"), time.Unix(first, 0).In(w.Timezone).Format(time.RFC3339), document.Clip(start.Node().Text))
+		return
+	}
+	var err error
+	if c.rule, err = newRule(parts, c.day(reading)); err == nil && parts.given["UNTIL"] {
+		err = c.end(parts.until)
+	}
+	if err != nil {
+		value.Fault(err)
+		return
+	}
+	for _, e := range m.Field("except").List(maxElements) {
+		wall, date, _ := parseWall(e.Node().Text)
+		day := int(div(wall.Unix(), secondsOfDay))
+		switch {
+		case !c.rule.has(day):
+			e.Faultf("%q is no day on which the window takes place by repeat", e.Node().Text)
+		case !date && mod(wall.Unix(), secondsOfDay) != c.second:
+			e.Faultf("%q is not when the window starts that day", e.Node().Text)
+		default:
+			c.except = append(c.except, day)
+		}
+	}
+	slices.Sort(c.except)
+	c.except = slices.Compact(c.except)
+	w.Start = c.instant(c.rule.first)
+	if _, some := c.plannedAfter(w.Start.Add(-1)); !some {
+		value.Faultf("except and freezes leave no occurrence")
+		return
+	}
+	if a, b, overlap := c.overlap(); overlap {
+		m.Field("duration").Faultf("must not be longer than the time to the next occurrence: that of %s would last into that of %s",
+			c.instant(a).Format(time.DateOnly), c.instant(b).Format(time.DateOnly))
+		return
+	}
+	if err := c.adjust(); err != nil {
+		m.Field("actual").Fault(err)
+		return
+	}
+	w.recurrence = c
 }

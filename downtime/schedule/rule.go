@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -12,26 +13,22 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A rule says on which days a window takes place: a recurrence rule of RFC 5545
-// §3.3.10 as far as it is about days. It knows dates, as numbers of days since 1970,
-// and nothing of instants or zones: see recurrence.
+// A rule says on which days a window takes place: the part of a rule of RFC 5545 §3.3.10 that is
+// about days. It has dates, as numbers of days since 1970, and no instants or zones: see
+// recurrence.
 //
-// Which days of a month are in question depends only on the month, on the weekday of
-// the year's first day and on whether the year is a leap year. So the rule is made into
-// a table of bits, one row for each of the fourteen kinds of year, and INTERVAL into
-// arithmetic on the number of the day, week, month or year. To find the next day is to
-// leap from the one to the other until both agree: no step looks at a day
-// that neither would have, and how long ago the rule began does not matter.
+// The days of a month depend only on the kind of its year: its first weekday, and whether it
+// is a leap year. So they are a table of bits, and INTERVAL is arithmetic on units. The search
+// goes from the next day of the one to the next of the other until both agree, so it does
+// not matter how long ago the rule began.
 type rule struct {
 	freq     freq
 	interval int
 	table    [14][12]uint32 // by kind of year and month: a bit for each day, the lowest for the 1st
 	months   [14]uint16     // by kind of year: a bit for each month of table that is not zero
 
-	origin      int // the day that the document starts on; its day, week, month or year is the first that counts
-	originWeek  int // the first day of its week, by WKST
-	originMonth int // its month, counted from year 0
-	originYear  int
+	origin    int // the unit (see unit) that the document starts in, the first that counts
+	weekStart int // 0 is Monday
 
 	first, last int // the rule's first and last day
 }
@@ -59,10 +56,11 @@ var lastDay = dayOf(9000, 12, 31)
 
 // ruleParts are a rule's parts as its text gives them.
 type ruleParts struct {
+	given      map[string]bool // by name
 	freq       freq
 	interval   int
-	count      int // 0: not given
-	until      until
+	count      int   // 0: not given
+	until      until // see given
 	byDay      []ordinalDay
 	byMonthDay []int
 	byMonth    uint16 // a bit for each month; 0: not given
@@ -78,7 +76,6 @@ type ordinalDay struct {
 // until is an UNTIL. An instant holds for the instants of occurrences, a reading of the
 // clock for those of their days.
 type until struct {
-	given   bool
 	instant bool
 	wall    int64 // seconds since 1970, of the clock's reading or of the instant
 }
@@ -106,28 +103,27 @@ func canonicalRule(text string) string {
 // parseRule reads a rule in its canonical form: FREQ=WEEKLY;BYDAY=TU. Each error names its
 // part.
 func parseRule(text string) (*ruleParts, []error) {
-	p := &ruleParts{interval: 1}
+	p := &ruleParts{interval: 1, given: map[string]bool{}}
 	var errs []error
-	given := map[string]bool{}
 	for part := range strings.SplitSeq(text, ";") {
 		name, value, ok := strings.Cut(part, "=")
 		if !ok {
 			errs = append(errs, fmt.Errorf("must be parts such as FREQ=WEEKLY;BYDAY=TU, got %q", document.Clip(part)))
 			continue
 		}
-		if given[name] {
+		if p.given[name] {
 			errs = append(errs, fmt.Errorf("%s: is given twice", document.Clip(name)))
 			continue
 		}
-		given[name] = true
+		p.given[name] = true
 		if err := p.read(name, value); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", document.Clip(name), err))
 		}
 	}
-	if !given["FREQ"] {
+	if !p.given["FREQ"] {
 		errs = append(errs, errors.New("FREQ: is required"))
 	}
-	if given["COUNT"] && given["UNTIL"] {
+	if p.given["COUNT"] && p.given["UNTIL"] {
 		errs = append(errs, errors.New("COUNT: must not stand beside UNTIL: one end is enough"))
 	}
 	if len(errs) == 0 {
@@ -188,7 +184,7 @@ func (p *ruleParts) read(name, value string) error {
 	return err
 }
 
-// check is for what holds between parts.
+// check finds faults between parts.
 func (p *ruleParts) check() []error {
 	var errs []error
 	if p.freq == weekly && len(p.byMonthDay) > 0 {
@@ -210,7 +206,6 @@ func (p *ruleParts) check() []error {
 	return errs
 }
 
-// each hands on the values of a list.
 func each(list string, read func(string) error) error {
 	if n := strings.Count(list, ",") + 1; n > maxListed {
 		return fmt.Errorf("must have at most %d values, got %d", maxListed, n)
@@ -226,40 +221,32 @@ func each(list string, read func(string) error) error {
 // number reads a whole number without sign.
 func number(text string, least, most int) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
-	if errors.Is(err, strconv.ErrRange) || err == nil && (n < uint64(least) || n > uint64(most)) {
-		return least, fmt.Errorf("must lie between %d and %d, got %q", least, most, document.Clip(text))
-	}
-	if err != nil {
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
 		return least, fmt.Errorf("must be a number between %d and %d, got %q", least, most, document.Clip(text))
+	case n < uint64(least) || n > uint64(most):
+		return least, fmt.Errorf("must lie between %d and %d, got %q", least, most, document.Clip(text))
 	}
 	return int(n), nil
 }
 
 func parseOrdinalDay(text string) (ordinalDay, error) {
-	bad := fmt.Errorf("must be weekdays such as TU, 2TU or -1SU, got %q", document.Clip(text))
-	if len(text) < 2 {
-		return ordinalDay{}, bad
-	}
-	at := len(text) - 2
+	at := max(0, len(text)-2)
 	d := ordinalDay{weekday: slices.Index(weekdays[:], text[at:])}
-	if d.weekday < 0 {
-		return ordinalDay{}, bad
+	digits, negative := strings.CutPrefix(text[:at], "-")
+	if !negative {
+		digits = strings.TrimPrefix(digits, "+")
 	}
-	if at == 0 {
-		return d, nil
+	var err error
+	if at > 0 {
+		d.ordinal, err = number(digits, 1, 53)
 	}
-	sign, digits := 1, text[:at]
-	switch digits[0] {
-	case '-':
-		sign, digits = -1, digits[1:]
-	case '+':
-		digits = digits[1:]
+	if err != nil || d.weekday < 0 {
+		return ordinalDay{}, fmt.Errorf("must be weekdays such as TU, 2TU or -1SU, got %q", document.Clip(text))
 	}
-	n, err := number(digits, 1, 53)
-	if err != nil {
-		return ordinalDay{}, bad
+	if negative {
+		d.ordinal = -d.ordinal
 	}
-	d.ordinal = sign * n
 	return d, nil
 }
 
@@ -274,23 +261,19 @@ func parseUntil(text string) (until, error) {
 		{"20060102", false, 24*time.Hour - time.Second}, // the day is the last one
 	} {
 		if t, err := time.Parse(form.layout, text); err == nil && len(text) == len(form.layout) {
-			return until{given: true, instant: form.instant, wall: t.Add(form.plus).Unix()}, nil
+			return until{instant: form.instant, wall: t.Add(form.plus).Unix()}, nil
 		}
 	}
 	return until{}, fmt.Errorf("must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got %q", document.Clip(text))
 }
 
-// newRule makes the rule that starts on day origin. It has no end yet but that of all
-// rules. The error names the parts that leave no day.
+// newRule makes the rule that starts on day origin, without UNTIL. The error names the parts
+// that leave no day.
 func newRule(p *ruleParts, origin int) (*rule, error) {
-	year, month, monthDay := dateOf(origin)
-	r := &rule{
-		freq: p.freq, interval: p.interval,
-		origin: origin, originWeek: origin - mod(weekdayOf(origin)-p.weekStart, 7), originMonth: year*12 + month - 1, originYear: year,
-		last: lastDay,
-	}
-	// What the text leaves open the start says: RFC 5545 §3.3.10, "Information, not
-	// contained in the rule, necessary to determine the various recurrence instance".
+	_, month, monthDay := dateOf(origin)
+	r := &rule{freq: p.freq, interval: p.interval, weekStart: p.weekStart, last: lastDay}
+	r.origin = r.unit(origin)
+	// The start gives what the text leaves open (RFC 5545 §3.3.10).
 	byDay, byMonthDay, byMonth := p.byDay, p.byMonthDay, p.byMonth
 	if len(byDay) == 0 && len(byMonthDay) == 0 {
 		switch p.freq {
@@ -306,8 +289,7 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 		}
 	}
 	if p.freq == daily && p.interval%7 == 0 && len(byDay) > 0 {
-		// All days that count are of one weekday: to look for another in each of them is to
-		// look at seven thousand years.
+		// All days that count are of one weekday, so a search for another takes seven thousand years.
 		byDay = slices.DeleteFunc(slices.Clone(byDay), func(d ordinalDay) bool { return d.weekday != weekdayOf(origin) })
 		if len(byDay) == 0 {
 			return nil, fmt.Errorf("%s: never falls on a day that INTERVAL counts", p.limits())
@@ -318,10 +300,9 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 	}
 	inYear := p.freq == yearly && p.byMonth == 0 // where ordinals count
 	for kind := range r.table {
-		leap, newYear := kind >= 7, kind%7
+		leap, newYear := kind/7, kind%7
 		before := 0 // days of the year before the month
-		for m := range 12 {
-			days := daysIn(m, leap)
+		for m, days := range daysIn[leap] {
 			mask := uint32(1)<<days - 1
 			if byMonth>>m&1 == 0 {
 				mask = 0
@@ -332,7 +313,7 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 			switch {
 			case len(byDay) == 0:
 			case inYear:
-				mask &= weekdaysIn(byDay, newYear, 365+b2i(leap), before, days)
+				mask &= weekdaysIn(byDay, newYear, 365+leap, before, days)
 			default:
 				mask &= weekdaysIn(byDay, (newYear+before)%7, days, 0, days)
 			}
@@ -367,20 +348,8 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 
 // limits names the parts that the rule's days depend on.
 func (p *ruleParts) limits() string {
-	var names []string
-	if p.byMonth != 0 {
-		names = append(names, "BYMONTH")
-	}
-	if len(p.byMonthDay) > 0 {
-		names = append(names, "BYMONTHDAY")
-	}
-	if len(p.byDay) > 0 {
-		names = append(names, "BYDAY")
-	}
-	if len(names) == 0 {
-		return "FREQ"
-	}
-	return strings.Join(names, ", ")
+	names := slices.DeleteFunc([]string{"BYMONTH", "BYMONTHDAY", "BYDAY"}, func(name string) bool { return !p.given[name] })
+	return cmp.Or(strings.Join(names, ", "), "FREQ")
 }
 
 // monthDays are the days of BYMONTHDAY in a month of so many days.
@@ -396,28 +365,17 @@ func monthDays(list []int, days int) (mask uint32) {
 	return mask
 }
 
-// weekdaysIn are the days of BYDAY in a month of so many days. Ordinals count in
-// the span, a month or year, that begins on the weekday first and has length days;
-// the month begins after so many of them.
+// weekdaysIn are the days of BYDAY in a month of so many days. Ordinals count in the month or
+// year that begins on the weekday first and has length days; the month begins after before
+// of them.
 func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32) {
 	for _, d := range list {
 		at := mod(d.weekday-first, 7) // in the span, from 0
-		switch {
-		case d.ordinal > 0:
-			at += 7 * (d.ordinal - 1)
-		case d.ordinal < 0:
-			last := at + (length-1-at)/7*7
-			at = last + 7*(d.ordinal+1)
-		}
-		if d.ordinal != 0 {
-			if at >= 0 && at < length && at >= before && at < before+days {
-				mask |= 1 << (at - before)
-			}
-			continue
-		}
-		for ; at < before+days; at += 7 {
-			if at >= before {
-				mask |= 1 << (at - before)
+		n := (length-1-at)/7 + 1
+		for k := max(0, (before-at)/7); k < n && at+7*k < before+days; k++ {
+			day := at + 7*k - before
+			if day >= 0 && (d.ordinal == 0 || k == d.ordinal-1 || k == n+d.ordinal) {
+				mask |= 1 << day
 			}
 		}
 	}
@@ -426,13 +384,10 @@ func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32
 
 // onOrAfter is the first of the rule's days that is not before d.
 //
-// Without INTERVAL one look is enough, for it goes from year to year: within eight there
-// is a February 29th, and within forty each weekday has had one. With INTERVAL there are
-// at most twice as many looks as there are days of the rarer kind, in the table or
-// counted, before the two meet. That is a handful, but for daily rules with a large
-// INTERVAL and few dates: February 29th, when a multiple of 97 days has passed, takes a
-// hundred, and the worst found, November 7th and 233 days, once six thousand, a tenth of
-// a millisecond.
+// The table has a day within forty years of any other. With INTERVAL there are at most twice
+// as many steps as days of the rarer kind before the two meet: a handful, except for daily
+// rules with a large INTERVAL and few dates. The worst found, November 7th and 233 days, takes
+// six thousand steps.
 func (r *rule) onOrAfter(d int) (int, bool) {
 	d = max(d, r.first)
 	for d <= r.last {
@@ -460,7 +415,6 @@ func (r *rule) onOrBefore(d int) (int, bool) {
 	return 0, false
 }
 
-// has says whether d is one of the rule's days.
 func (r *rule) has(d int) bool {
 	at, ok := r.onOrAfter(d)
 	return ok && at == d
@@ -500,60 +454,57 @@ func (r *rule) listedUpTo(d int) int {
 	return dayOf(year, m+1, 1) + 31 - bits.LeadingZeros32(r.table[kind][m])
 }
 
-// countedFrom is d when its day, week, month or year is one that INTERVAL counts, else
-// the first day of the next that is.
+// unit is the number of the day, week, month or year that d lies in, of which INTERVAL
+// counts every so many.
+func (r *rule) unit(d int) int {
+	switch r.freq {
+	case daily:
+		return d
+	case weekly:
+		return div(d+3-r.weekStart, 7)
+	}
+	year, month, _ := dateOf(d)
+	if r.freq == monthly {
+		return year*12 + month - 1
+	}
+	return year
+}
+
+// firstOf is the first day of a unit.
+func (r *rule) firstOf(unit int) int {
+	switch r.freq {
+	case daily:
+		return unit
+	case weekly:
+		return unit*7 - 3 + r.weekStart
+	case monthly:
+		return dayOf(0, unit+1, 1)
+	}
+	return dayOf(unit, 1, 1)
+}
+
+// countedFrom is d when it lies in a unit that INTERVAL counts, else the first day of the
+// next unit that is.
 func (r *rule) countedFrom(d int) int {
 	if r.interval == 1 {
 		return d
 	}
-	switch r.freq {
-	case daily:
-		return d + mod(r.origin-d, r.interval)
-	case weekly:
-		if missing := mod(-div(d-r.originWeek, 7), r.interval); missing != 0 {
-			return r.originWeek + 7*(div(d-r.originWeek, 7)+missing)
-		}
-	case monthly:
-		year, month, _ := dateOf(d)
-		at := year*12 + month - 1
-		if missing := mod(r.originMonth-at, r.interval); missing != 0 {
-			at += missing
-			return dayOf(div(at, 12), mod(at, 12)+1, 1)
-		}
-	case yearly:
-		year, _, _ := dateOf(d)
-		if missing := mod(r.originYear-year, r.interval); missing != 0 {
-			return dayOf(year+missing, 1, 1)
-		}
+	unit := r.unit(d)
+	if missing := mod(r.origin-unit, r.interval); missing != 0 {
+		return r.firstOf(unit + missing)
 	}
 	return d
 }
 
-// countedUpTo is d when its day, week, month or year is one that INTERVAL counts, else
-// the last day of the one before that is.
+// countedUpTo is d when it lies in a unit that INTERVAL counts, else the last day of the one
+// before that is.
 func (r *rule) countedUpTo(d int) int {
 	if r.interval == 1 {
 		return d
 	}
-	switch r.freq {
-	case daily:
-		return d - mod(d-r.origin, r.interval)
-	case weekly:
-		if over := mod(div(d-r.originWeek, 7), r.interval); over != 0 {
-			return r.originWeek + 7*(div(d-r.originWeek, 7)-over) + 6
-		}
-	case monthly:
-		year, month, _ := dateOf(d)
-		at := year*12 + month - 1
-		if over := mod(at-r.originMonth, r.interval); over != 0 {
-			at -= over - 1 // the month after, and of it the day before the first
-			return dayOf(div(at, 12), mod(at, 12)+1, 1) - 1
-		}
-	case yearly:
-		year, _, _ := dateOf(d)
-		if over := mod(year-r.originYear, r.interval); over != 0 {
-			return dayOf(year-over, 12, 31)
-		}
+	unit := r.unit(d)
+	if over := mod(unit-r.origin, r.interval); over != 0 {
+		return r.firstOf(unit-over+1) - 1
 	}
 	return d
 }

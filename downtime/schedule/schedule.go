@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A Schedule is a document's windows. It has no clock and no goroutine: whoever
-// asks says when. It is read-only, and any number of goroutines may ask.
+// A Schedule is a document's windows. It has no clock and no goroutine. It is read-only, and
+// any number of goroutines may use it.
 type Schedule struct {
 	windows     []*Window // in the document's order, then those kept that it does not have
 	byID        map[string]*Window
@@ -26,10 +26,10 @@ type Schedule struct {
 	span atomic.Pointer[span] // the answer of At that was given last
 }
 
-// A span is a State and the time for which it holds.
+// A span is a State, which holds from a time until its Next.
 type span struct {
-	from, to time.Time // to is exclusive; the zero time is for ever
-	state    State
+	from  time.Time
+	state State
 }
 
 func newSchedule(windows []*Window, freezes []Freeze, allowShrink bool) *Schedule {
@@ -75,14 +75,13 @@ func (s *Schedule) Window(id string) *Window { return s.byID[id] }
 
 // A State is what a schedule says of one moment.
 type State struct {
-	// Windows are those announced, cut off or in progress; of a window that repeats what is
-	// in progress and, once it is announced, what comes next. Those in progress come first,
-	// the most restrictive before the others, so that the first is the one that wins
-	// where scopes overlap; then those to come, by start. The slice is shared and must
-	// not be changed.
+	// Windows are those announced, cut off or in progress. Those in progress come first, the
+	// most restrictive before the others, so that the first wins where scopes overlap; then
+	// those to come, by start. A window that repeats may be in both. The slice is shared and
+	// must not be changed.
 	Windows []WindowState
 
-	// Next is when the state is next another, by the clock; the zero time is never.
+	// Next is when the state next changes, by the clock. The zero time means never.
 	Next time.Time
 }
 
@@ -109,21 +108,15 @@ func (w WindowState) Compare(o WindowState) int {
 	case first != rank(o):
 		return cmp.Compare(first, rank(o))
 	case first == 0:
-		return cmp.Or(
-			w.Window.Mode.compare(o.Window.Mode),
-			o.End.Compare(w.End),
-			cmp.Compare(w.Window.ID, o.Window.ID))
+		return cmp.Or(w.Window.Mode.compare(o.Window.Mode), o.End.Compare(w.End), cmp.Compare(w.Window.ID, o.Window.ID))
 	}
 	return cmp.Or(w.Start.Compare(o.Start), cmp.Compare(w.Window.ID, o.Window.ID))
 }
 
-// At says what holds at t. By the clock alone no window is ever draining: that is
-// for a guard to know.
-//
-// The last answer is kept, with the time that it holds for, so that asking again and
-// again in the same span costs nothing.
+// At returns the state at t. By the clock alone no window is ever draining: only a guard knows
+// that. The last answer is kept for the time that it holds.
 func (s *Schedule) At(t time.Time) State {
-	if sp := s.span.Load(); sp != nil && !t.Before(sp.from) && (sp.to.IsZero() || t.Before(sp.to)) {
+	if sp := s.span.Load(); sp != nil && !t.Before(sp.from) && (sp.state.Next.IsZero() || t.Before(sp.state.Next)) {
 		return sp.state
 	}
 	sp := s.spanAt(t)
@@ -132,38 +125,21 @@ func (s *Schedule) At(t time.Time) State {
 }
 
 func (s *Schedule) spanAt(t time.Time) *span {
-	sp := &span{}
-	add := func(o Occurrence) {
-		for _, at := range [...]time.Time{o.Announced(), o.Cutoff(), o.Start, o.End} {
-			if at.After(t) {
-				if sp.to.IsZero() || at.Before(sp.to) {
-					sp.to = at
-				}
-			} else if at.After(sp.from) {
-				sp.from = at
-			}
+	sp := &span{from: t}
+	for o := range s.around(t) {
+		if next := o.Next(t); !next.IsZero() && (sp.state.Next.IsZero() || next.Before(sp.state.Next)) {
+			sp.state.Next = next
 		}
 		if phase := o.Phase(t); phase != PhaseOpen && phase != PhaseCompleted {
 			sp.state.Windows = append(sp.state.Windows, WindowState{o, phase})
 		}
 	}
-	for _, o := range s.occurrences {
-		add(o)
-	}
-	var room [4]Occurrence
-	for _, r := range s.recurrences {
-		for _, o := range r.around(t, room[:0]) {
-			add(o)
-		}
-	}
 	slices.SortFunc(sp.state.Windows, WindowState.Compare)
-	sp.state.Next = sp.to
 	return sp
 }
 
-// Occurrences yields what takes place between from and to, in order of start: the
-// occurrences of which some part lies in [from, to). They are found as they are asked
-// for, so that a range of thousands of years may be begun and broken off. Windows that
+// Occurrences yields the occurrences of which some part lies in [from, to), in order of start.
+// They are found as they are asked for, so a range may be thousands of years long. Windows that
 // repeat for ever do so to the end of the year 9000.
 func (s *Schedule) Occurrences(from, to time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
@@ -181,14 +157,6 @@ func (s *Schedule) from(t time.Time) iter.Seq[Occurrence] {
 		// maxEnd never falls, so nothing before the first that ends after t matters.
 		first := sort.Search(len(s.maxEnd), func(i int) bool { return s.maxEnd[i].After(t) })
 		once := s.occurrences[first:]
-		if len(s.recurrences) == 0 {
-			for _, o := range once {
-				if o.End.After(t) && !yield(o) {
-					return
-				}
-			}
-			return
-		}
 		coming := make(cursors, 0, len(s.recurrences)+1)
 		add := func(o Occurrence, next func(Occurrence) (Occurrence, bool)) {
 			c := cursor{o, next}
@@ -230,7 +198,7 @@ func (s *Schedule) from(t time.Time) iter.Seq[Occurrence] {
 	}
 }
 
-// A cursor is the next of a series of occurrences, and how to find the one after it.
+// A cursor is an occurrence and how to find the one after it.
 type cursor struct {
 	Occurrence
 	next func(Occurrence) (Occurrence, bool)
@@ -251,21 +219,32 @@ func (c *cursors) Pop() any {
 	return x
 }
 
-// Pending yields what may matter from now on, in no order: of each window what is in
-// progress and what comes next.
-func (s *Schedule) Pending(now time.Time) iter.Seq[Occurrence] {
+// around yields all that may matter at t, in no order.
+func (s *Schedule) around(t time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
 		for _, o := range s.occurrences {
-			if now.Before(o.End) && !yield(o) {
+			if !yield(o) {
 				return
 			}
 		}
 		var room [4]Occurrence
 		for _, r := range s.recurrences {
-			for _, o := range r.around(now, room[:0]) {
-				if now.Before(o.End) && !yield(o) {
+			for _, o := range r.around(t, room[:0]) {
+				if !yield(o) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// Pending yields what may matter from now on, in no order: of each window what is in
+// progress and what comes next.
+func (s *Schedule) Pending(now time.Time) iter.Seq[Occurrence] {
+	return func(yield func(Occurrence) bool) {
+		for o := range s.around(now) {
+			if now.Before(o.End) && !yield(o) {
+				return
 			}
 		}
 	}
@@ -316,10 +295,7 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 				if b.Window.Mode.compare(a.Window.Mode) < 0 {
 					o.Wins, o.Over = o.Over, o.Wins
 				}
-				if !o.To.After(from) {
-					continue
-				}
-				if !yield(o) {
+				if o.To.After(from) && !yield(o) {
 					return
 				}
 			}
@@ -329,9 +305,8 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 }
 
 // Keeping returns the schedule with what prev has in progress now and s no longer has,
-// because a document that loses a window must not open what it closed: s itself when
-// there is nothing, or s allows to shrink. It is for those who follow a document that
-// changes; prev may be nil.
+// because a document that loses a window must not open what it closed. It returns s itself when
+// there is nothing to keep, or s allows to shrink. prev may be nil.
 //
 // An occurrence that s still plans, by its window's id and its planned start, is as s
 // says: it may have another end, another mode, or be put off by actual.begin. So is one
@@ -346,10 +321,13 @@ func (s *Schedule) Keeping(prev *Schedule, now time.Time) *Schedule {
 		if o.Phase(now) != PhaseInProgress {
 			continue
 		}
-		w := s.Window(o.Window.ID)
-		if w == nil || !w.plans(o.Planned) && s.Current(w, now).Phase(now) != PhaseInProgress {
-			lost = append(lost, o.kept())
+		if w := s.Window(o.Window.ID); w != nil {
+			_, planned := w.Occurrence(o.Planned)
+			if planned || s.Current(w, now).Phase(now) == PhaseInProgress {
+				continue
+			}
 		}
+		lost = append(lost, o.kept())
 	}
 	if len(lost) == 0 {
 		return s
@@ -381,10 +359,4 @@ func (w *Window) Occurrence(planned time.Time) (Occurrence, bool) {
 		return r.occurrence(planned), true
 	}
 	return Occurrence{}, false
-}
-
-// plans says whether an occurrence of the window is planned for t.
-func (w *Window) plans(t time.Time) bool {
-	_, ok := w.Occurrence(t)
-	return ok
 }

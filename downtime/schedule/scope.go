@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -40,122 +41,67 @@ type Scope struct {
 	// Work are names of work that is not a request: jobs, consumers. "*" is all of them.
 	Work []string
 
-	matcher *matcher // nil in a Scope that Parse did not read
+	patterns []pattern.Pattern // of Paths, in a Scope that Parse read
 }
 
 // IsEmpty reports whether the scope lists nothing, and so covers everything.
-func (s *Scope) IsEmpty() bool {
-	return len(s.Paths) == 0 && len(s.Methods) == 0 && len(s.Hosts) == 0 && len(s.Work) == 0
-}
+func (s *Scope) IsEmpty() bool { return !s.listsRequests() && len(s.Work) == 0 }
+
+// listsRequests reports whether the scope has a list that requests are matched with.
+func (s *Scope) listsRequests() bool { return len(s.Paths)+len(s.Methods)+len(s.Hosts) > 0 }
 
 // Key is the same text for two scopes with the same lists, in whatever order. The empty
 // scope's is "".
 func (s *Scope) Key() string {
-	if s.matcher != nil {
-		return s.matcher.key
-	}
-	return s.key()
-}
-
-func (s *Scope) key() string {
 	if s.IsEmpty() {
 		return ""
 	}
-	sorted := func(list []string) []string {
-		if len(list) < 2 {
-			return list
-		}
-		list = slices.Clone(list)
-		slices.Sort(list)
-		return slices.Compact(list)
-	}
+	sorted := func(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
 	return fmt.Sprintf("%q %q %q %q", sorted(s.Paths), sorted(s.Methods), sorted(s.Hosts), sorted(s.Work))
 }
 
 // CoversWork reports whether work of that name is in scope.
 func (s *Scope) CoversWork(name string) bool {
-	if s.IsEmpty() {
-		return true
-	}
-	for _, w := range s.Work {
-		if w == name || w == "*" {
-			return true
-		}
-	}
-	return false
+	return s.IsEmpty() || slices.Contains(s.Work, name) || slices.Contains(s.Work, "*")
 }
 
 // Covers reports whether the request is in scope. It is fast for scopes that [Parse] has
 // read. In any other, a path that is no pattern covers every path.
 func (s *Scope) Covers(r *Request) bool {
-	m := s.matcher
-	if m == nil {
-		m = s.compiled()
-	}
-	return m.covers(r)
+	return s.IsEmpty() || s.listsRequests() &&
+		(len(s.Methods) == 0 || s.hasMethod(r.HTTP.Method)) &&
+		(len(s.Hosts) == 0 || s.hasHost(r)) &&
+		(len(s.Paths) == 0 || s.hasPath(r))
 }
 
-// A matcher is a Scope made ready for matching. It is shared by equal scopes of a document.
-type matcher struct {
-	key      string
-	all      bool // everything
-	requests bool // has a list that requests are matched with
-	paths    []pattern.Pattern
-	methods  []string
-	hosts    []string // normal; "*.x" as ".x"
-}
-
-func (s *Scope) compiled() *matcher {
-	m := &matcher{
-		key:      s.key(),
-		all:      s.IsEmpty(),
-		requests: len(s.Paths)+len(s.Methods)+len(s.Hosts) > 0,
-		methods:  s.Methods,
-	}
-	for _, text := range s.Paths {
-		p, err := pattern.Parse(text)
-		if err != nil {
-			p, _ = pattern.Parse("/**")
+// compile reads the paths. One that is no pattern counts as every path.
+func (s *Scope) compile() []pattern.Pattern {
+	patterns := make([]pattern.Pattern, len(s.Paths))
+	for i, text := range s.Paths {
+		var err error
+		if patterns[i], err = pattern.Parse(text); err != nil {
+			patterns[i], _ = pattern.Parse("/**")
 		}
-		m.paths = append(m.paths, p)
 	}
-	for _, h := range s.Hosts {
-		m.hosts = append(m.hosts, strings.TrimPrefix(h, "*"))
-	}
-	return m
+	return patterns
 }
 
-func (m *matcher) covers(r *Request) bool {
-	if m.all {
-		return true
-	}
-	return m.requests &&
-		(len(m.methods) == 0 || m.hasMethod(r.HTTP.Method)) &&
-		(len(m.hosts) == 0 || m.hasHost(r)) &&
-		(len(m.paths) == 0 || m.hasPath(r))
-}
-
-func (m *matcher) hasMethod(method string) bool {
-	if method == "" {
-		method = http.MethodGet
-	}
-	for _, m := range m.methods {
+func (s *Scope) hasMethod(method string) bool {
+	method = cmp.Or(method, http.MethodGet)
+	return slices.ContainsFunc(s.Methods, func(m string) bool {
 		// Go's routers take methods as they are written; others do not.
-		if strings.EqualFold(m, method) || m == http.MethodGet && strings.EqualFold(method, http.MethodHead) {
-			return true
-		}
-	}
-	return false
+		return strings.EqualFold(m, method) || m == http.MethodGet && strings.EqualFold(method, http.MethodHead)
+	})
 }
 
-func (m *matcher) hasHost(r *Request) bool {
+func (s *Scope) hasHost(r *Request) bool {
 	r.readHosts()
 	if r.hostDoubt {
 		return true
 	}
 	for _, name := range r.hosts[:r.hostCount] {
-		for _, h := range m.hosts {
-			if h == name || h[0] == '.' && strings.HasSuffix(name, h) {
+		for _, h := range s.Hosts {
+			if h == name || strings.HasPrefix(h, "*.") && strings.HasSuffix(name, h[1:]) {
 				return true
 			}
 		}
@@ -163,41 +109,37 @@ func (m *matcher) hasHost(r *Request) bool {
 	return false
 }
 
-func (m *matcher) hasPath(r *Request) bool {
+func (s *Scope) hasPath(r *Request) bool {
+	patterns := s.patterns
+	if patterns == nil {
+		patterns = s.compile()
+	}
 	path := r.HTTP.URL.Path
-	for i := range m.paths {
-		if m.paths[i].Match(path) {
+	for i := range patterns {
+		if patterns[i].Match(path) {
 			return true
 		}
 	}
-	if r.isPlain() {
-		return false
-	}
-	readings, doubt := r.otherReadings()
-	if doubt {
+	r.readPath()
+	if r.doubt {
 		return true
 	}
-	for i := range m.paths {
-		for _, segments := range readings {
-			if m.paths[i].MatchSegments(segments) {
-				return true
-			}
+	for i := range patterns {
+		if slices.ContainsFunc(r.readings, patterns[i].MatchSegments) {
+			return true
 		}
 	}
 	return false
 }
 
-// A Request is an HTTP request as scopes look at it: of many scopes, ask each with the
-// same Request, because reading an odd path is costly and is done once. It is for one
-// goroutine.
+// A Request is an HTTP request as scopes look at it. Ask many scopes with the same Request,
+// because reading an odd path is costly and is done once. It is for one goroutine.
 type Request struct {
 	HTTP *http.Request // required, with its URL
 
-	looked   bool
-	plain    bool
-	read     bool
+	pathRead bool
 	doubt    bool
-	readings [][]string
+	readings [][]string // of a path that is not plain
 
 	hostsRead bool
 	hostDoubt bool // a host is none
@@ -205,49 +147,37 @@ type Request struct {
 	hosts     [2]string // normal
 }
 
-func (r *Request) isPlain() bool {
-	if !r.looked {
-		r.looked = true
-		u := r.HTTP.URL
-		r.plain = u.RawPath == "" && u.Opaque == "" && pattern.Plain(u.Path)
+func (r *Request) readPath() {
+	u := r.HTTP.URL
+	if !r.pathRead && (u.RawPath != "" || u.Opaque != "" || !pattern.Plain(u.Path)) {
+		r.readings, r.doubt = pattern.Readings(u)
 	}
-	return r.plain
+	r.pathRead = true
 }
 
-func (r *Request) otherReadings() ([][]string, bool) {
-	if !r.read {
-		r.read = true
-		r.readings, r.doubt = pattern.Readings(r.HTTP.URL)
-	}
-	return r.readings, r.doubt
-}
-
-// readHosts finds the hosts that the request names. An absolute-form target carries one
-// of its own, which the server has put in Host. What stands in the URL all the same was
-// put there on the way.
+// readHosts finds the hosts that the request names. The server has put the host of an
+// absolute-form target in Host; a host that is still in the URL was put there on the way.
 func (r *Request) readHosts() {
 	if r.hostsRead {
 		return
 	}
 	r.hostsRead = true
-	r.addHost(r.HTTP.Host)
-	if r.HTTP.URL.Host != "" && r.HTTP.URL.Host != r.HTTP.Host {
-		r.addHost(r.HTTP.URL.Host)
+	for i, host := range [...]string{r.HTTP.Host, r.HTTP.URL.Host} {
+		if i == 1 && (host == "" || host == r.HTTP.Host) {
+			continue
+		}
+		name, ok := normalHost(host)
+		if !ok {
+			r.hostDoubt = true
+			return
+		}
+		r.hosts[r.hostCount] = name
+		r.hostCount++
 	}
 }
 
-func (r *Request) addHost(host string) {
-	name, ok := normalHost(host)
-	if !ok {
-		r.hostDoubt = true
-		return
-	}
-	r.hosts[r.hostCount] = name
-	r.hostCount++
-}
-
-// normalHost is a host as hosts are compared: without port and final dot, in lower
-// case, addresses in their one form. It is false for what is no host.
+// normalHost is a host without port and final dot, in lower case, and an address in its one
+// form. It is false for what is no host.
 func normalHost(host string) (string, bool) {
 	name := host
 	bracketed := strings.HasPrefix(name, "[")
@@ -304,21 +234,12 @@ func checkHost(text string) (string, error) {
 	return below + normal, nil
 }
 
-func checkPath(text string) (string, error) {
-	_, err := pattern.Parse(text)
-	return text, err
-}
-
 func checkMethod(text string) (string, error) {
 	if text == "" {
 		return "", errors.New("must not be empty")
 	}
-	for i := range len(text) {
-		if c := text[i] | 0x20; c < 'a' || c > 'z' {
-			if text[i] != '-' {
-				return "", fmt.Errorf("must be an HTTP method, got %q", document.Clip(text))
-			}
-		}
+	if strings.ContainsFunc(text, func(r rune) bool { return r != '-' && (r|0x20 < 'a' || r|0x20 > 'z') }) {
+		return "", fmt.Errorf("must be an HTTP method, got %q", document.Clip(text))
 	}
 	return strings.ToUpper(text), nil
 }
@@ -344,11 +265,10 @@ func (s *Scope) Meets(o *Scope) bool {
 	if meet(s.Work, o.Work, func(a, b string) bool { return a == b || a == "*" || b == "*" }) {
 		return true
 	}
-	requests := func(s *Scope) bool { return len(s.Paths)+len(s.Methods)+len(s.Hosts) > 0 }
 	either := func(a, b []string, same func(a, b string) bool) bool {
 		return len(a) == 0 || len(b) == 0 || meet(a, b, same)
 	}
-	return requests(s) && requests(o) &&
+	return s.listsRequests() && o.listsRequests() &&
 		either(s.Methods, o.Methods, func(a, b string) bool {
 			return a == b || a == http.MethodGet && b == http.MethodHead || a == http.MethodHead && b == http.MethodGet
 		}) &&

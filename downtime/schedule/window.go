@@ -16,10 +16,9 @@ type Window struct {
 	Owner   string // whom to ask
 	Runbook string // an http or https URL; empty: none
 
-	// Start is the planned start, of a window that repeats that of the first day that
-	// Repeat hits. A wall clock time of the document has been mapped to an instant by RFC
-	// 5545 §3.3.5: of two instants the first, and in a gap the offset before it. Its
-	// location is that of Timezone.
+	// Start is the planned start; if the window repeats, that of the first day that Repeat
+	// hits. A wall clock time of the document has become an instant by RFC 5545 §3.3.5. Its
+	// location is Timezone.
 	Start    time.Time
 	Timezone *time.Location // UTC when the document names none
 	Duration time.Duration  // exact: two hours are two hours across any change of clocks
@@ -40,16 +39,15 @@ type Window struct {
 	recurrence *recurrence // nil: once
 }
 
-// Actual is what operators wrote down once things went otherwise than planned. Zero
-// times stand for what they did not write.
+// Actual is what operators wrote down because things went otherwise than planned. Zero means
+// not written.
 //
-// Of a window that repeats it concerns one occurrence. With Begin that is the one in
-// which Begin lies by the plan, else the one whose planned start is nearest; without, it
-// is the last one planned at or before the earlier of End and Until. So an extension
-// beyond the next planned start needs Begin. An End alone that is more than six hours
-// after the planned end, and more than the duration, is refused: it is meant for
-// another occurrence. The others go as planned, and where an extension reaches into the
-// next one, both are in progress.
+// If the window repeats, it concerns one occurrence. With Begin that is the one in which Begin
+// lies by the plan, else the one whose planned start is nearest. Without Begin it is the last one
+// planned at or before the earlier of End and Until, so an extension beyond the next planned
+// start needs Begin. An End alone that is more than six hours after the planned end, and more
+// than the duration, is refused, because it is meant for another occurrence. If an extension
+// reaches into the next occurrence, both are in progress.
 type Actual struct {
 	Begin time.Time // the window begins then, earlier or later than planned
 	End   time.Time // the window is over then
@@ -140,12 +138,11 @@ func (p Phase) Before(o Phase) bool {
 
 // An Occurrence is one time that a window takes place.
 type Occurrence struct {
-	// Planned is the start that the document plans, before [Window].Actual: by window
-	// and Planned an occurrence is known, however it goes.
+	// Planned is the start that the document plans, before [Window].Actual. Window and Planned
+	// identify an occurrence, however it goes.
 	Planned time.Time
 
-	// Start and End are what holds: as planned, or as [Window].Actual says where it
-	// does. End is exclusive.
+	// As planned, or as [Window].Actual says. End is exclusive.
 	Start, End time.Time
 	Window     *Window
 }
@@ -191,15 +188,12 @@ func (o Occurrence) Next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// occurrence is the one time that a window without Repeat takes place.
 func (w *Window) occurrence() Occurrence {
 	return Occurrence{Planned: w.Start, Start: w.Start, End: w.Start.Add(w.Duration), Window: w}.as(w.Actual)
 }
 
-// as is the occurrence as it went.
-//
-// Beginning early or late does not move the end: that is what users were told. An
-// extension is a fact of its own.
+// as is the occurrence as it went. Beginning early or late does not move the end that users
+// were told.
 func (o Occurrence) as(a Actual) Occurrence {
 	if !a.Begin.IsZero() {
 		o.Start = a.Begin
@@ -213,8 +207,7 @@ func (o Occurrence) as(a Actual) Occurrence {
 	return o
 }
 
-// check is for an occurrence of which Actual moved the edges. One that was called off
-// ends when it begins.
+// check refuses an end before the begin. An occurrence that was called off ends when it begins.
 func (o Occurrence) check() error {
 	if o.End.Before(o.Start) || o.End.Equal(o.Start) && o.Window.Actual.End.IsZero() {
 		return fmt.Errorf("the window would end, %s, before it begins, %s",

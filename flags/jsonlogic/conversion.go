@@ -1,18 +1,14 @@
 package jsonlogic
 
-import "math"
+import (
+	"math"
+	"strconv"
+	"strings"
+)
 
-// number is JavaScript's Number(v).
 func (s *Scope) number(v value) float64 {
-	if v.kind == number {
-		return v.num
-	}
-	return s.slowNumber(v)
-}
-
-func (s *Scope) slowNumber(v value) float64 {
 	switch v = s.primitive(v); v.kind {
-	case truth:
+	case truth, number:
 		return v.num
 	case text:
 		return parseNumber(s.read(v.str))
@@ -81,4 +77,120 @@ func (s *Scope) joinWalking(b []byte, v value, w *walk) ([]byte, bool) {
 		}
 	}
 	return b, s.fits(b, 0)
+}
+
+// parseNumber is JavaScript's Number of a text.
+func parseNumber(s string) float64 {
+	s = strings.TrimFunc(s, isSpace)
+	if s == "" {
+		return 0
+	}
+	if len(s) > 2 && s[0] == '0' {
+		if base := radix(s[1]); base != 0 {
+			return parseInteger(s[2:], base)
+		}
+	}
+	if n := decimalPrefix(s); n < len(s) {
+		return math.NaN()
+	}
+	return parseFloat(s)
+}
+
+func radix(letter byte) int {
+	switch letter {
+	case 'x', 'X':
+		return 16
+	case 'o', 'O':
+		return 8
+	case 'b', 'B':
+		return 2
+	}
+	return 0
+}
+
+func parseInteger(digits string, base int) float64 {
+	var f float64
+	for i := range len(digits) {
+		d, err := strconv.ParseUint(digits[i:i+1], base, 8)
+		if err != nil {
+			return math.NaN()
+		}
+		f = f*float64(base) + float64(d)
+	}
+	return f
+}
+
+// parseFloat is JavaScript's parseFloat of a text.
+func parseFloat(s string) float64 {
+	s = strings.TrimLeftFunc(s, isSpace)
+	f, err := strconv.ParseFloat(s[:decimalPrefix(s)], 64)
+	if err != nil && !math.IsInf(f, 0) {
+		return math.NaN()
+	}
+	return f
+}
+
+// decimalPrefix is the length of the decimal number that s begins with, 0 for none.
+// Go's own syntax knows more than JavaScript's: "inf", "nan", "0x1p4", "1_0".
+func decimalPrefix(s string) int {
+	i := 0
+	if i < len(s) && (s[i] == '+' || s[i] == '-') {
+		i++
+	}
+	if strings.HasPrefix(s[i:], "Infinity") {
+		return i + len("Infinity")
+	}
+	whole := digits(s[i:])
+	i += whole
+	if i < len(s) && s[i] == '.' {
+		fraction := digits(s[i+1:])
+		if whole+fraction == 0 {
+			return 0
+		}
+		i += 1 + fraction
+	} else if whole == 0 {
+		return 0
+	}
+	if i < len(s) && (s[i] == 'e' || s[i] == 'E') {
+		e := i + 1
+		if e < len(s) && (s[e] == '+' || s[e] == '-') {
+			e++
+		}
+		if exponent := digits(s[e:]); exponent > 0 {
+			i = e + exponent
+		}
+	}
+	return i
+}
+
+func digits(s string) int {
+	return len(s) - len(strings.TrimLeft(s, "0123456789"))
+}
+
+func isSpace(r rune) bool {
+	switch r {
+	case '\t', '\n', '\v', '\f', '\r', ' ', 0xa0, 0x1680, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000, 0xfeff:
+		return true
+	}
+	return 0x2000 <= r && r <= 0x200a
+}
+
+// formatNumber is JavaScript's Number.toString.
+func formatNumber(f float64) string {
+	switch {
+	case math.IsNaN(f):
+		return "NaN"
+	case math.IsInf(f, 1):
+		return "Infinity"
+	case math.IsInf(f, -1):
+		return "-Infinity"
+	case f == 0:
+		return "0"
+	}
+	if a := math.Abs(f); a >= 1e21 || a < 1e-6 {
+		s := strconv.FormatFloat(f, 'e', -1, 64)
+		mantissa, exponent, _ := strings.Cut(s, "e")
+		return mantissa + "e" + exponent[:1] + strings.TrimLeft(exponent[1:], "0")
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }

@@ -71,6 +71,7 @@ package jsonlogic
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func Compile(rule []byte, opts *Options) (*Rule, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	if most := bound(opts.MaxSize, DefaultMaxSize); len(rule) > most {
+	if most := cmp.Or(max(opts.MaxSize, 0), DefaultMaxSize); len(rule) > most {
 		return nil, &Error{Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(rule), most)}
 	}
 	dec := json.NewDecoder(bytes.NewReader(rule))
@@ -155,18 +156,44 @@ func CompileValue(rule any, opts *Options) (*Rule, error) {
 	}
 	c := compiler{
 		operators: opts.Operators, predicates: opts.Predicates,
-		maxDepth: bound(opts.MaxDepth, DefaultMaxDepth), maxSize: bound(opts.MaxSize, DefaultMaxSize),
+		maxDepth: cmp.Or(max(opts.MaxDepth, 0), DefaultMaxDepth), maxSize: cmp.Or(max(opts.MaxSize, 0), DefaultMaxSize),
 	}
 	root, err := c.compile(rule, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Rule{root, c.deepest, &bounds{bound(opts.MaxSteps, DefaultMaxSteps), bound(opts.MaxText, DefaultMaxText), opts.Log}}, nil
+	return &Rule{root, c.deepest, &bounds{cmp.Or(max(opts.MaxSteps, 0), DefaultMaxSteps), cmp.Or(max(opts.MaxText, 0), DefaultMaxText), opts.Log}}, nil
 }
 
-func bound(most, otherwise int) int {
-	if most > 0 {
-		return most
-	}
-	return otherwise
+// What [Compile] says, wrapped in an [*Error], of rules that it refuses.
+var (
+	ErrTooLarge        = errors.New("the rule is too large")
+	ErrTooDeep         = errors.New("the rule is nested too deep")
+	ErrUnknownOperator = errors.New("unknown operator")
+)
+
+// What [Rule.Eval] and [Rule.Explain] say, wrapped in an [*Error], of evaluations
+// that they end.
+var (
+	ErrTooManySteps  = errors.New("the evaluation takes too many steps")
+	ErrTextTooLong   = errors.New("the evaluation builds too long a text")
+	ErrResultTooDeep = errors.New("the evaluation builds too deep a list")
+)
+
+// An Error says why a rule does not compile, or why an evaluation was ended by a
+// bound. [Compile], [Rule.Eval] and [Rule.Explain] return it.
+type Error struct {
+	// Path is where in the rule, as a JSON pointer (RFC 6901): "/if/0/in/1". Empty:
+	// the whole rule, as always from Eval, whose bounds are the whole evaluation's.
+	Path string
+	Err  error
 }
+
+func (e *Error) Error() string {
+	if e.Path == "" {
+		return "jsonlogic: " + e.Err.Error()
+	}
+	return "jsonlogic: " + e.Path + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,6 +1,11 @@
 package jsonlogic
 
-// branch is if: condition, result, condition, result, …, otherwise.
+import (
+	"reflect"
+	"strings"
+	"unicode/utf8"
+)
+
 func branch(args []*node) operation {
 	otherwise := nullNode
 	if len(args)%2 == 1 {
@@ -21,48 +26,28 @@ func branch(args []*node) operation {
 	}
 }
 
-// and gives the first argument that is false, else the last.
-func and(args []*node) operation {
-	o := gives(func(s *Scope) value {
-		last := value{kind: undefined}
-		for _, a := range args {
-			if last = a.eval(s); !last.truth() {
-				break
+// until gives the first argument of that truth, else the last: "or" of true, "and" of false.
+func until(truth bool) func(args []*node) operation {
+	return func(args []*node) operation {
+		o := gives(func(s *Scope) value {
+			last := value{kind: undefined}
+			for _, a := range args {
+				if last = a.eval(s); last.truth() == truth {
+					break
+				}
 			}
-		}
-		return last
-	})
-	o.test = func(s *Scope) bool {
-		for _, a := range args {
-			if !a.test(s) {
-				return false
+			return last
+		})
+		o.test = func(s *Scope) bool {
+			for _, a := range args {
+				if a.test(s) == truth {
+					return truth
+				}
 			}
+			return !truth && len(args) > 0
 		}
-		return len(args) > 0
+		return o
 	}
-	return o
-}
-
-// or gives the first argument that is true, else the last.
-func or(args []*node) operation {
-	o := gives(func(s *Scope) value {
-		last := value{kind: undefined}
-		for _, a := range args {
-			if last = a.eval(s); last.truth() {
-				break
-			}
-		}
-		return last
-	})
-	o.test = func(s *Scope) bool {
-		for _, a := range args {
-			if a.test(s) {
-				return true
-			}
-		}
-		return false
-	}
-	return o
 }
 
 func not(args []*node) operation {
@@ -73,4 +58,144 @@ func not(args []*node) operation {
 func notNot(args []*node) operation {
 	a := arg(args, 0)
 	return decides(func(s *Scope) bool { return a.test(s) })
+}
+
+// A comparison says whether it holds for two values.
+type comparison func(s *Scope, a, b value) bool
+
+func (c comparison) negated() comparison {
+	return func(s *Scope, a, b value) bool { return !c(s, a, b) }
+}
+
+func (c comparison) swapped() comparison {
+	return func(s *Scope, a, b value) bool { return c(s, b, a) }
+}
+
+// compare makes an operator of a comparison, and of what it is for numbers.
+func compare(holds comparison, numbers func(a, b float64) bool) func([]*node) operation {
+	return func(args []*node) operation {
+		a, b := arg(args, 0), arg(args, 1)
+		if a.field != "" && b.constant != nil && b.constant.kind == number {
+			// The usual rule: {">=": [{"var": "age"}, 18]}.
+			name, with := a.field, *b.constant
+			return decides(func(s *Scope) bool {
+				v := s.field(name)
+				if f, ok := v.(float64); ok {
+					return numbers(f, with.num)
+				}
+				return holds(s, toValue(v), with)
+			})
+		}
+		return decides(func(s *Scope) bool {
+			x := a.eval(s)
+			return holds(s, x, b.eval(s))
+		})
+	}
+}
+
+// between takes a third argument: a < b < c.
+func between(holds comparison, numbers func(a, b float64) bool) func([]*node) operation {
+	two := compare(holds, numbers)
+	return func(args []*node) operation {
+		if len(args) < 3 {
+			return two(args)
+		}
+		low, middle, high := args[0], args[1], args[2]
+		return decides(func(s *Scope) bool {
+			x, y := low.eval(s), middle.eval(s)
+			if !holds(s, x, y) {
+				return false
+			}
+			z := high.eval(s)
+			return z.kind == undefined || holds(s, y, z)
+		})
+	}
+}
+
+func strictEqual(s *Scope, a, b value) bool {
+	if a.kind != b.kind {
+		return false
+	}
+	switch a.kind {
+	case truth, number:
+		return a.num == b.num
+	case text:
+		return len(a.str) == len(b.str) && s.read(a.str) == b.str
+	case list, object:
+		return same(a.ref, b.ref)
+	}
+	return true
+}
+
+// same says whether two lists or objects are one, as JavaScript compares them.
+func same(a, b any) bool {
+	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
+	if x.Kind() != y.Kind() {
+		return false
+	}
+	switch x.Kind() {
+	case reflect.Slice:
+		return x.Len() == y.Len() && x.Len() > 0 && x.UnsafePointer() == y.UnsafePointer()
+	case reflect.Map, reflect.Pointer:
+		return x.UnsafePointer() == y.UnsafePointer()
+	}
+	return false
+}
+
+func looseEqual(s *Scope, a, b value) bool {
+	switch {
+	case a.kind == b.kind:
+		return strictEqual(s, a, b)
+	case a.isNone() || b.isNone():
+		return a.isNone() && b.isNone()
+	case a.isReference() && b.isReference():
+		return false
+	}
+	a, b = s.primitive(a), s.primitive(b)
+	if a.kind == text && b.kind == text {
+		return a.str == b.str
+	}
+	return s.number(a) == s.number(b)
+}
+
+// ordered is less or, with orEqual, less or equal.
+func ordered(orEqual bool) comparison {
+	return func(s *Scope, a, b value) bool {
+		a, b = s.primitive(a), s.primitive(b)
+		if a.kind == text && b.kind == text {
+			c := compareUTF16(s.read(a.str), b.str)
+			return c < 0 || orEqual && c == 0
+		}
+		x, y := s.number(a), s.number(b)
+		return x < y || orEqual && x == y
+	}
+}
+
+// compareUTF16 orders texts by their UTF-16 code units, as JavaScript does. That is
+// the order of bytes but for characters beyond U+FFFF, whose surrogates come before
+// U+E000.
+func compareUTF16(a, b string) int {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	if i == len(a) || i == len(b) {
+		return len(a) - len(b)
+	}
+	for i > 0 && !utf8.RuneStart(a[i]) {
+		i--
+	}
+	x, _ := utf8.DecodeRuneInString(a[i:])
+	y, _ := utf8.DecodeRuneInString(b[i:])
+	if (x > 0xffff) != (y > 0xffff) {
+		if x > 0xffff {
+			x = 0xd800
+		} else {
+			y = 0xd800
+		}
+	}
+	if x == y { // bytes that are no UTF-8
+		return strings.Compare(a[i:], b[i:])
+	}
+	return int(x) - int(y)
 }

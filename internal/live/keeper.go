@@ -52,7 +52,7 @@ func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
 	}
 	k := &Keeper[T]{
 		opts:    opts,
-		name:    cmp.Or(opts.Name, sourceName(src)),
+		name:    cmp.Or(opts.Name, SourceName(src)),
 		wake:    make(chan struct{}, 1),
 		ready:   make(chan struct{}),
 		cancel:  cancel,
@@ -113,16 +113,13 @@ func (k *Keeper[T]) Problems() []error {
 // its context it waits a second. The value stays readable. It may be called twice.
 func (k *Keeper[T]) Close() error {
 	k.cancel()
-	patience := time.NewTimer(grace)
-	defer patience.Stop()
 	select {
 	case <-k.ended:
-	case <-patience.C:
+	case <-time.After(grace):
 	}
 	return nil
 }
 
-// ring makes the next attempt come early.
 func (k *Keeper[T]) ring() {
 	select {
 	case k.wake <- struct{}{}:
@@ -149,21 +146,16 @@ func (k *Keeper[T]) run(ctx context.Context) {
 
 // wait returns at the next time to try, false when ctx has ended.
 func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
-	next := time.NewTimer(k.delay(err))
-	defer next.Stop()
+	next := time.After(k.delay(err))
 	for {
-		aging := k.ageTimer()
 		select {
 		case <-ctx.Done():
-			aging.Stop()
 			return false
-		case <-next.C:
-			aging.Stop()
+		case <-next:
 			return true
 		case <-k.wake:
-			aging.Stop()
 			return k.quiet(ctx)
-		case <-aging.C:
+		case <-time.After(k.untilOlder()):
 			k.notify(k.update(k.age))
 		}
 	}
@@ -172,20 +164,17 @@ func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
 // quiet waits until the doorbell has been silent for a moment, so that a file that
 // is written in several steps is read once, whole.
 func (k *Keeper[T]) quiet(ctx context.Context) bool {
-	limit := time.NewTimer(settleMax)
-	defer limit.Stop()
-	calm := time.NewTimer(settle)
-	defer calm.Stop()
+	limit, calm := time.After(settleMax), time.After(settle)
 	for {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-calm.C:
+		case <-calm:
 			return true
-		case <-limit.C:
+		case <-limit:
 			return true
 		case <-k.wake:
-			calm.Reset(settle)
+			calm = time.After(settle)
 		}
 	}
 }
@@ -207,7 +196,6 @@ func (k *Keeper[T]) delay(err error) time.Duration {
 	return time.Duration(float64(delay) * (0.9 + 0.2*rand.Float64()))
 }
 
-// silence is how long the source has not given an acceptable document.
 func (k *Keeper[T]) silence(s *Status) time.Duration {
 	if s.Checked.IsZero() {
 		return time.Since(k.started)
@@ -215,15 +203,13 @@ func (k *Keeper[T]) silence(s *Status) time.Duration {
 	return time.Since(s.Checked)
 }
 
-// age sets what the source's silence makes of the status.
 func (k *Keeper[T]) age(s *Status) {
 	silence := k.silence(s)
 	s.Stale = s.Stale || k.opts.StaleAfter > 0 && silence >= k.opts.StaleAfter
 	s.Lost = k.opts.LostAfter > 0 && silence >= k.opts.LostAfter
 }
 
-// ageTimer fires when the status is next stale or lost.
-func (k *Keeper[T]) ageTimer() *time.Timer {
+func (k *Keeper[T]) untilOlder() time.Duration {
 	s := k.Status()
 	next := time.Duration(math.MaxInt64)
 	if k.opts.StaleAfter > 0 && !s.Stale {
@@ -232,10 +218,9 @@ func (k *Keeper[T]) ageTimer() *time.Timer {
 	if k.opts.LostAfter > 0 && !s.Lost {
 		next = min(next, k.opts.LostAfter)
 	}
-	return time.NewTimer(max(0, next-k.silence(&s)))
+	return max(0, next-k.silence(&s))
 }
 
-// attempt loads, parses and publishes.
 func (k *Keeper[T]) attempt(ctx context.Context) error {
 	data, err := k.loader.load(ctx)
 	if k.loader.abandoned {
@@ -251,11 +236,16 @@ func (k *Keeper[T]) attempt(ctx context.Context) error {
 	if err := k.publish(k.name, data, FromSource); err != nil {
 		return err
 	}
-	k.save(data)
+	if k.opts.LastGood != "" {
+		if k.opts.Copy != nil {
+			data, err = k.opts.Copy(data, k.Snapshot().Value)
+		}
+		err := k.opts.Save(k.name, data, err, &k.saved)
+		k.update(func(s *Status) { s.SaveErr = err })
+	}
 	return nil
 }
 
-// publish parses data and makes it the value.
 func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
 	if err := blank(data); err != nil {
 		return &Error{name, err}
@@ -272,29 +262,16 @@ func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
 	if k.opts.Revision != nil {
 		snapshot.Revision = k.opts.Revision(next)
 	}
+	if origin == FromLastGood {
+		k.saved = snapshot.content
+	}
 	k.current.Store(snapshot)
 	k.update(func(s *Status) { s.Updates++ })
 	if k.opts.OnUpdate != nil {
 		k.opts.OnUpdate(snapshot)
 	}
-	level := slog.LevelInfo
-	attrs := []any{"document", name, "revision", snapshot.Revision, "origin", string(origin)}
-	if prev != nil && k.opts.Changes != nil {
-		attrs = append(attrs, Changed(k.opts.Changes(prev, next))...)
-	}
-	if len(problems) > 0 {
-		level = slog.LevelWarn
-		attrs = append(attrs, "problems", len(problems), "first", problems[0].Error())
-	}
-	k.opts.Logger.Log(context.Background(), level, "document loaded", attrs...)
+	k.opts.Log("document loaded", name, prev, snapshot)
 	return nil
-}
-
-// Changed are the attributes of a log record about changes: the first names, and how many
-// there are.
-func Changed(names []string) []any {
-	const most = 20
-	return []any{"changed", names[:min(len(names), most)], "changes", len(names)}
 }
 
 func (k *Keeper[T]) parse(name string, data []byte, prev *T) (next *T, problems []error, err error) {
@@ -329,7 +306,7 @@ func (k *Keeper[T]) settle(err error, first bool) {
 		}
 	} else {
 		if first {
-			k.fallBack()
+			k.opts.StandIn(k.name, k.publish)
 		}
 		// The very first failure is returned by Ready when nothing could stand in.
 		if text := err.Error(); text != k.logged && (!first || k.Snapshot() != nil) {
@@ -342,46 +319,55 @@ func (k *Keeper[T]) settle(err error, first bool) {
 	}
 }
 
-func (k *Keeper[T]) fallBack() {
-	if k.opts.LastGood != "" {
-		data, err := ReadFile(k.opts.LastGood)
+// StandIn uses the last good copy or, where that fails, the fallback.
+func (o *Options[T]) StandIn(name string, use func(name string, data []byte, origin Origin) error) {
+	if o.LastGood != "" {
+		data, err := ReadFile(o.LastGood)
 		if err == nil {
-			err = k.publish(CopyName(k.opts.LastGood), data, FromLastGood)
+			err = use(CopyName(o.LastGood), data, FromLastGood)
 		}
 		if err == nil {
-			k.saved = revision(data)
 			return
 		}
 		if !errors.Is(err, os.ErrNotExist) {
-			k.opts.Logger.Warn("last good copy not used", "document", k.name, "err", err)
+			o.Logger.Warn("last good copy not used", "document", name, "err", err)
 		}
 	}
-	if len(k.opts.Fallback) > 0 {
-		if err := k.publish(k.name+" (fallback)", k.opts.Fallback, FromFallback); err != nil {
-			k.opts.Logger.Error("fallback not used", "document", k.name, "err", err)
+	if len(o.Fallback) > 0 {
+		if err := use(name+" (fallback)", o.Fallback, FromFallback); err != nil {
+			o.Logger.Error("fallback not used", "document", name, "err", err)
 		}
 	}
 }
 
-// save keeps the last good copy. Not being able to is no reason to refuse the
-// document.
-func (k *Keeper[T]) save(data []byte) {
-	if k.opts.LastGood == "" {
-		return
-	}
-	var err error
-	if k.opts.Copy != nil {
-		data, err = k.opts.Copy(data, k.Snapshot().Value)
-	}
-	if rev := revision(data); err == nil && k.saved != rev {
-		if err = atomicfile.Write(k.opts.LastGood, data, 0o600); err == nil {
-			k.saved = rev
+// Save writes the last good copy, unless it is what was saved before. Not being able to is no
+// reason to refuse the document.
+func (o *Options[T]) Save(name string, data []byte, err error, saved *string) error {
+	if rev := revision(data); err == nil && *saved != rev {
+		if err = atomicfile.Write(o.LastGood, data, 0o600); err == nil {
+			*saved = rev
 		}
 	}
 	if err != nil {
-		k.opts.Logger.Warn("last good copy not written", "document", k.name, "err", err)
+		o.Logger.Warn("last good copy not written", "document", name, "err", err)
 	}
-	k.update(func(s *Status) { s.SaveErr = err })
+	return err
+}
+
+// Log tells the logger of a new value. prev is what it changes, nil for the first.
+func (o *Options[T]) Log(text, name string, prev *T, s *Snapshot[T]) {
+	level := slog.LevelInfo
+	attrs := []any{"document", name, "revision", s.Revision, "origin", string(s.Origin)}
+	if prev != nil && o.Changes != nil {
+		const most = 20
+		names := o.Changes(prev, s.Value)
+		attrs = append(attrs, "changed", names[:min(len(names), most)], "changes", len(names))
+	}
+	if len(s.Problems) > 0 {
+		level = slog.LevelWarn
+		attrs = append(attrs, "problems", len(s.Problems), "first", s.Problems[0].Error())
+	}
+	o.Logger.Log(context.Background(), level, text, attrs...)
 }
 
 func (k *Keeper[T]) update(change func(*Status)) Status {
@@ -414,12 +400,10 @@ func (k *Keeper[T]) watch(ctx context.Context, w Watcher) {
 		if time.Since(began) > time.Minute {
 			wait = retryFirst
 		}
-		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
-		case <-timer.C:
+		case <-time.After(wait):
 		}
 		wait = min(2*wait, time.Minute)
 		k.ring()

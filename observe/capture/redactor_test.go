@@ -452,7 +452,7 @@ func TestPlantedSecretsStayOut(t *testing.T) {
 		URLs: []string{"prices.test/prices/{sku}"}, Flags: []string{"open"}, Values: []string{"open"},
 	})
 	random := rand.New(rand.NewPCG(4, 2))
-	for range testsize.Pick(60, 600, 20_000) {
+	for range testsize.Pick(60, 600, 6000) {
 		secret := newSecret(random)
 		b := checkout()
 		places := plant(b, secret, random)

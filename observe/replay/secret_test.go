@@ -113,7 +113,7 @@ func TestPlantedSecretsNeverReachTheDiskAndTheReplayWorks(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(19, 84))
 	ends := []string{"panic", "panic with an error", "panic of the runtime", "fail", "status"}
-	for i := range testsize.Pick(10, 100, 3000) {
+	for i := range testsize.Pick(10, 100, 1000) {
 		secret := plantable(random)
 		at := func() string {
 			forms := writings(secret)

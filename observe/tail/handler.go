@@ -39,7 +39,7 @@ type Handler struct {
 	top   slog.Handler // the wrapped one with what was given before the first group
 
 	level, keepLevel slog.Leveler
-	renderer         renderer
+	text             bool // the wrapped handler is a slog.TextHandler
 
 	groups  []group // groups[0] is the top level
 	size    int     // of what the groups keep
@@ -73,7 +73,7 @@ func New(h slog.Handler, opts *Options) (*Handler, error) {
 	if t.keepLevel == nil {
 		t.keepLevel = slog.LevelDebug
 	}
-	_, t.renderer.text = h.(*slog.TextHandler)
+	_, t.text = h.(*slog.TextHandler)
 	return t, nil
 }
 
@@ -183,11 +183,13 @@ func (h *Handler) With(attrs []slog.Attr) *Handler {
 	g.attrs = append(slices.Clip(g.attrs), attrs...)
 	g.kept = slices.Clip(g.kept)
 	for _, a := range attrs {
-		if kept, size := h.renderer.attr(g.kept, a, 0); next.size+size <= maxLogger {
-			g.kept = kept
-			next.size += size
-		} else {
+		kept, size := h.attr(a, 0)
+		switch {
+		case next.size+size > maxLogger:
 			next.left++
+		case size > 0:
+			g.kept = append(g.kept, kept)
+			next.size += size
 		}
 	}
 	if len(next.groups) == 1 {

@@ -24,81 +24,50 @@ const (
 	attrSize   = 16 // what an attribute counts beside its texts
 )
 
-// A renderer makes values that can be kept.
-type renderer struct {
-	text bool // the wrapped handler is a slog.TextHandler
-}
-
-// simple returns a as it is kept if that takes no rendering, and what it counts.
-func simple(a slog.Attr) (kept slog.Attr, size int, ok bool) {
+// attr returns a as it is kept, and what that counts: 0 for an empty attribute or group,
+// which is not kept.
+func (h *Handler) attr(a slog.Attr, depth int) (slog.Attr, int) {
+	a.Key, a.Value = cut(a.Key, maxKey), a.Value.Resolve()
+	size := 8
 	switch a.Value.Kind() {
 	case slog.KindString:
-		if text := a.Value.String(); len(text) > maxText {
-			a.Value = slog.StringValue(cut(text, maxText))
+		text := cut(a.Value.String(), maxText)
+		a.Value, size = slog.StringValue(text), len(text)
+	case slog.KindAny:
+		if a.Value.Any() != nil {
+			a.Value, size = h.render(a.Value.Any())
+		} else if size = 0; a.Key == "" {
+			return a, 0
 		}
-		size = len(a.Value.String())
-	case slog.KindInt64, slog.KindUint64, slog.KindFloat64, slog.KindBool, slog.KindDuration, slog.KindTime:
-		size = 8
-	default:
-		return a, 0, false
-	}
-	if len(a.Key) > maxKey {
-		a.Key = cut(a.Key, maxKey)
-	}
-	return a, size + attrSize + len(a.Key), true
-}
-
-// attr appends a as it is kept, which is nothing for an empty attribute or group, and
-// returns what that counts.
-func (p renderer) attr(to []slog.Attr, a slog.Attr, depth int) ([]slog.Attr, int) {
-	a.Value = a.Value.Resolve()
-	switch {
-	case a.Value.Kind() == slog.KindGroup:
-		return p.group(to, a, depth)
-	case a.Value.Kind() == slog.KindAny && a.Value.Any() == nil:
-		if a.Key == "" {
-			return to, 0
+	case slog.KindGroup:
+		members := a.Value.Group()
+		if len(members) == 0 {
+			return a, 0
 		}
-		a.Key = strings.Clone(cut(a.Key, maxKey))
-		return append(to, a), attrSize + len(a.Key)
-	case a.Value.Kind() == slog.KindAny:
-		kept, size := p.render(a.Value.Any())
-		a = slog.Attr{Key: strings.Clone(cut(a.Key, maxKey)), Value: kept}
-		return append(to, a), size + attrSize + len(a.Key)
-	}
-	a, size, _ := simple(a)
-	if a.Value.Kind() == slog.KindString {
-		a = slog.String(strings.Clone(a.Key), strings.Clone(a.Value.String()))
-	}
-	return append(to, a), size
-}
-
-func (p renderer) group(to []slog.Attr, a slog.Attr, depth int) ([]slog.Attr, int) {
-	attrs := a.Value.Group()
-	if len(attrs) == 0 {
-		return to, 0
-	}
-	key := strings.Clone(cut(a.Key, maxKey))
-	size := attrSize + len(key)
-	if depth >= maxDepth {
-		return append(to, slog.String(key, "!TOO DEEP")), size + 9
-	}
-	var inside []slog.Attr
-	for _, member := range attrs {
-		var n int
-		inside, n = p.attr(inside, member, depth+1)
-		if size += n; size > maxRecord {
-			break // it is going to be left out
+		if depth >= maxDepth {
+			members = nil
+		}
+		var kept []slog.Attr
+		size = 0
+		for _, member := range members {
+			inside, n := h.attr(member, depth+1)
+			if n > 0 {
+				kept = append(kept, inside)
+			}
+			if size += n; size > maxRecord {
+				break // it is going to be left out
+			}
+		}
+		a.Value = slog.GroupValue(kept...)
+		if members == nil {
+			a.Value, size = slog.StringValue("!TOO DEEP"), len("!TOO DEEP")
 		}
 	}
-	if key == "" { // its attributes belong to what the group is in
-		return append(to, inside...), size
-	}
-	return append(to, slog.Attr{Key: key, Value: slog.GroupValue(inside...)}), size
+	return a, size + attrSize + len(a.Key)
 }
 
 // render shows v by the rules of slog's own handlers.
-func (p renderer) render(v any) (kept slog.Value, size int) {
+func (h *Handler) render(v any) (kept slog.Value, size int) {
 	text := func(s string) (slog.Value, int) {
 		s = cut(s, maxText)
 		return slog.StringValue(s), len(s)
@@ -108,7 +77,7 @@ func (p renderer) render(v any) (kept slog.Value, size int) {
 			kept, size = text(fmt.Sprint("!PANIC: ", value))
 		}
 	}()
-	if p.text {
+	if h.text {
 		if m, ok := v.(encoding.TextMarshaler); ok {
 			b, err := m.MarshalText()
 			if err != nil {

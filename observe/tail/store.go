@@ -34,7 +34,7 @@ func (s *store) grew(t *Tail, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.mu.Lock()
-	if t.place == nil && !t.ended && t.held != nil {
+	if t.place == nil && !t.ended && len(t.records) > 0 {
 		t.place, t.listed = s.tails.PushBack(t), true
 	}
 	t.mu.Unlock()
@@ -61,9 +61,9 @@ func (s *store) evict() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.place = nil
-	t.dropped += t.held.n
+	t.dropped += len(t.records)
 	s.bytes.Add(-int64(t.size))
-	t.held, t.size = nil, 0
+	t.forget()
 }
 
 // remove takes t out of the list.

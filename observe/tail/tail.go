@@ -5,8 +5,34 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 )
+
+// A record waits for the end of its tail.
+type record struct {
+	at      time.Time
+	message string
+	level   slog.Level
+	pc      uintptr
+	attrs   []slog.Attr
+	h       *Handler
+	ctx     context.Context
+	left    int // attributes that did not fit
+	size    int // what it counts
+}
+
+// complete returns k with everything that its logger was given.
+func (k *record) complete() slog.Record {
+	r := slog.NewRecord(k.at, k.level, k.message, k.pc)
+	r.AddAttrs(k.h.groups[0].kept...)
+	r.AddAttrs(k.h.nest(k.attrs, asKept)...)
+	if k.left > 0 {
+		r.AddAttrs(slog.Int(KeyLeft, k.left))
+	}
+	return r
+}
 
 // A Tail holds the records of one request, job or other scope until it is known whether
 // anybody wants them. Its methods are safe for concurrent use.
@@ -16,10 +42,12 @@ type Tail struct {
 
 	mu      sync.Mutex
 	name    string
-	held    *buffer // nil: nothing
-	size    int     // what the records in it count
-	dropped int     // records that found no room
-	late    int     // what the records after the end count
+	records []record
+	attrs   []slog.Attr     // the block that holds the attributes of the last records
+	texts   strings.Builder // the block that holds their texts
+	size    int             // what the records count
+	dropped int             // records that found no room
+	late    int             // what the records after the end count
 	ended   bool
 	written bool // it ended so
 	listed  bool // it is or was in the store's list
@@ -89,25 +117,19 @@ func (t *Tail) Keep(ctx context.Context, h *Handler, r slog.Record) Verdict {
 	var room [8]slog.Attr
 	attrs, size, left := room[:0], recordSize+min(len(r.Message), maxText)+h.size, h.left
 	r.Attrs(func(a slog.Attr) bool {
-		kept, n, ok := simple(a)
-		if ok && size+n <= maxRecord {
-			attrs = append(attrs, kept)
-		} else if !ok {
-			var more []slog.Attr
-			if more, n = h.renderer.attr(nil, a, 0); size+n <= maxRecord {
-				attrs = append(attrs, more...)
-			}
-		}
-		if size+n > maxRecord {
+		kept, n := h.attr(a, 0)
+		switch {
+		case size+n > maxRecord:
 			left++
-		} else {
+		case n > 0:
+			attrs = append(attrs, kept)
 			size += n
 		}
 		return true
 	})
 	size -= h.size // it is the logger's
-	k := record{at: r.Time, level: r.Level, pc: r.PC, h: h, ctx: ctx, left: int32(left), size: int32(size)}
-	return t.add(&k, cut(r.Message, maxText), attrs)
+	k := record{at: r.Time, message: cut(r.Message, maxText), level: r.Level, pc: r.PC, h: h, ctx: ctx, left: left, size: size}
+	return t.add(&k, attrs)
 }
 
 // miss counts a record that cannot be kept.
@@ -121,32 +143,69 @@ func (t *Tail) miss() Verdict {
 	return VerdictKept
 }
 
-// add keeps k with copies of its message and attributes. The oldest records make room.
-func (t *Tail) add(k *record, message string, attrs []slog.Attr) Verdict {
+// add keeps k with attrs. It copies their texts, so that a part of something large does not
+// keep the whole. The oldest records make room.
+func (t *Tail) add(k *record, attrs []slog.Attr) Verdict {
 	t.mu.Lock()
 	if t.ended {
 		defer t.mu.Unlock()
-		if t.written && t.late+int(k.size) <= t.store.maxBytes {
-			t.late += int(k.size)
+		if t.written && t.late+k.size <= t.store.maxBytes {
+			t.late += k.size
 			return VerdictLate
 		}
 		return VerdictLost
 	}
-	if t.held == nil {
-		t.held = &buffer{}
-	}
-	grown := int(k.size)
-	for t.size+grown > t.store.maxBytes && t.held.n > 0 {
-		grown -= int(t.held.pop().size)
+	grown := k.size
+	for t.size+grown > t.store.maxBytes && len(t.records) > 0 {
+		grown -= t.records[0].size
+		t.records[0] = record{}
+		t.records = t.records[1:]
 		t.dropped++
 	}
-	t.held.push(k, message, attrs)
+	if cap(t.attrs)-len(t.attrs) < len(attrs) {
+		t.attrs = make([]slog.Attr, 0, max(16, len(attrs)))
+	}
+	start := len(t.attrs)
+	t.attrs = append(t.attrs, attrs...)
+	kept := *k
+	kept.message, kept.attrs = t.text(k.message), t.attrs[start:len(t.attrs):len(t.attrs)]
+	t.own(kept.attrs)
+	t.records = append(t.records, kept)
 	t.size += grown
 	t.store.bytes.Add(int64(grown))
-	first := t.held.n == 1
+	first := len(t.records) == 1
 	t.mu.Unlock()
 	t.store.grew(t, first)
 	return VerdictKept
+}
+
+// own copies the texts in attrs.
+func (t *Tail) own(attrs []slog.Attr) {
+	for i := range attrs {
+		a := &attrs[i]
+		a.Key = t.text(a.Key)
+		switch a.Value.Kind() {
+		case slog.KindString:
+			a.Value = slog.StringValue(t.text(a.Value.String()))
+		case slog.KindGroup:
+			t.own(a.Value.Group())
+		}
+	}
+}
+
+func (t *Tail) text(s string) string {
+	if t.texts.Cap()-t.texts.Len() < len(s) {
+		t.texts = strings.Builder{}
+		t.texts.Grow(max(1<<10, len(s)))
+	}
+	start := t.texts.Len()
+	t.texts.WriteString(s)
+	return t.texts.String()[start:]
+}
+
+// forget drops the records. t.mu is held.
+func (t *Tail) forget() {
+	t.records, t.attrs, t.texts, t.size = nil, nil, strings.Builder{}, 0
 }
 
 // A Record is one that was kept, with everything that its logger was given.
@@ -173,17 +232,17 @@ func (t *Tail) Finish(write bool) (records []Record, dropped int) {
 		t.store.remove(t)
 	}
 	// Nobody adds to an ended tail, and nobody evicts from one that is not in the list.
-	for t.held != nil && t.held.n > 0 {
-		k := t.held.pop()
-		t.store.bytes.Add(-int64(k.size))
+	t.store.bytes.Add(-int64(t.size))
+	for i := range t.records {
+		k := &t.records[i]
 		switch {
 		case write:
 			records = append(records, Record{k.complete(), k.ctx})
 		case t.outer != nil:
-			t.outer.add(k, k.message, k.attrs)
+			t.outer.add(k, k.attrs)
 		}
 	}
-	t.held, t.size = nil, 0
+	t.forget()
 	slices.SortStableFunc(records, func(a, b Record) int { return a.Time.Compare(b.Time) })
 	if !write && t.outer != nil && t.dropped > 0 {
 		t.outer.mu.Lock()
@@ -216,6 +275,6 @@ func (h *Handler) Complete(r slog.Record) (complete slog.Record, size int, ok bo
 	}
 	t := Tail{store: newStore(nil, 0, 0)}
 	t.Keep(context.Background(), h, r)
-	k := t.held.pop()
-	return k.complete(), int(k.size) + h.size, true
+	k := &t.records[0]
+	return k.complete(), k.size + h.size, true
 }

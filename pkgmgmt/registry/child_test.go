@@ -105,7 +105,7 @@ func (panics) Errorf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 func TestKill(t *testing.T) {
 	t.Parallel()
 	const together = 4
-	kills := testsize.Pick(8, 80, 2000)
+	kills := testsize.Pick(8, 80, 800)
 	dir := t.TempDir()
 	reg := open(t, registry.Dir(dir), quiet())
 	var mu sync.Mutex

@@ -97,7 +97,7 @@ func killed(t *testing.T, path, mode, name string, lines int) int {
 // is there.
 func TestFileKill(t *testing.T) {
 	t.Parallel()
-	kills := testsize.Pick(40, 400, 20_000)
+	kills := testsize.Pick(40, 400, 4000)
 	for _, mode := range []string{"notes", "beats"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()

@@ -21,7 +21,7 @@ import (
 // rollbacks, and wants the history to tell what was done.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	seeds := testsize.Pick(15, 150, 5000)
+	seeds := testsize.Pick(15, 150, 1500)
 	for _, kind := range []custom{
 		{name: "hosts that record once"},
 		{name: "hosts that are kept", kept: true},

@@ -32,7 +32,7 @@ var now = time.Date(2026, 10, 24, 12, 34, 56, 0, time.UTC)
 func TestFeedsAreReadBack(t *testing.T) {
 	t.Parallel()
 	events, changed := 0, 0
-	for seed := range testsize.Pick[uint64](60, 60, 3000) {
+	for seed := range testsize.Pick[uint64](60, 60, 600) {
 		random := &random{rand.New(rand.NewPCG(seed, 0))}
 		document := random.document(t)
 		windows, err := schedule.Parse("windows.json", document)

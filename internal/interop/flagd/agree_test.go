@@ -24,7 +24,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // TestAgreesWithFlagd compares the two over documents from a fixed run of seeds.
 func TestAgreesWithFlagd(t *testing.T) {
 	found := tally{}
-	for seed := range testsize.Pick[uint64](100, 1500, 50_000) {
+	for seed := range testsize.Pick[uint64](100, 1500, 15_000) {
 		found.add(compare(t, seeded(seed).scenario(), fmt.Sprintf("seed %d", seed)))
 	}
 	t.Logf("%d evaluations, of which %d differ by a known fault of flagd", found.evaluations, found.differences)

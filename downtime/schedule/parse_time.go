@@ -2,6 +2,9 @@ package schedule
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
@@ -64,41 +67,34 @@ func parseWall(text string) (wall time.Time, date, ok bool) {
 	return time.Time{}, false, false
 }
 
-// moment reads a wall clock time of the zone, or an instant. zoned says whether the document
-// names a zone.
-func (p *parser) moment(v document.Value, zoned bool, loc *time.Location) time.Time {
+// noDates is what moment takes instead of days where a date is no moment.
+const noDates = -1
+
+// moment reads a wall clock time of the zone, or an instant, or a date, to which days are
+// added. zoned says whether the document names a zone.
+func moment(v document.Value, zoned bool, loc *time.Location, days int) time.Time {
 	text, ok := textOf(v, 100)
 	if !ok {
 		return time.Time{}
 	}
-	if wall, date, ok := parseWall(text); ok && !date {
-		if !zoned {
-			v.Faultf("%q is a wall clock time: say whose with timezone, or write an instant with Z or an offset", text)
-			return time.Time{}
-		}
-		return sane(v, instant(wall, loc))
-	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return sane(v, t.In(loc))
-	}
-	v.Faultf(`must be a time such as "2026-12-06T02:00" or "2026-12-06T01:00:00Z", got %q`, document.Clip(text))
-	return time.Time{}
-}
-
-// edge reads the edge of a freeze: a moment, or a date, to which days are added.
-func (p *parser) edge(v document.Value, zoned bool, loc *time.Location, days int) time.Time {
-	if !v.Is(document.String) {
-		return p.moment(v, zoned, loc)
-	}
-	wall, date, ok := parseWall(v.Node().Text)
+	wall, date, ok := parseWall(text)
 	switch {
-	case !ok || !date:
-		return p.moment(v, zoned, loc)
-	case !zoned:
-		v.Faultf("%q is a date: say whose with timezone", v.Node().Text)
-		return time.Time{}
+	case !ok || date && days == noDates:
+		t, err := time.Parse(time.RFC3339, text)
+		if err == nil {
+			return sane(v, t.In(loc))
+		}
+		v.Faultf(`must be a time such as "2026-12-06T02:00" or "2026-12-06T01:00:00Z", got %q`, document.Clip(text))
+	case zoned && date:
+		return sane(v, instant(wall.AddDate(0, 0, days), loc))
+	case zoned:
+		return sane(v, instant(wall, loc))
+	case date:
+		v.Faultf("%q is a date: say whose with timezone", text)
+	default:
+		v.Faultf("%q is a wall clock time: say whose with timezone, or write an instant with Z or an offset", text)
 	}
-	return sane(v, instant(wall.AddDate(0, 0, days), loc))
+	return time.Time{}
 }
 
 // sane keeps times far from where arithmetic on them could wrap round.
@@ -108,3 +104,32 @@ func sane(v document.Value, t time.Time) time.Time {
 	}
 	return t
 }
+
+// MaxDuration bounds every duration of a document: a longer one is probably a mistake.
+const MaxDuration = 366 * 24 * time.Hour
+
+// duration reads a duration of Go, with days, or of calendars (RFC 5545 §3.3.6).
+func duration(v document.Value) time.Duration {
+	if !v.Is(document.String) {
+		return v.Duration(MaxDuration)
+	}
+	text := v.Node().Text
+	m := calendarDuration.FindStringSubmatch(text)
+	if m == nil || strings.HasSuffix(strings.ToUpper(text), "T") || strings.EqualFold(text, "P") {
+		return v.Duration(MaxDuration)
+	}
+	var total time.Duration
+	for i, unit := range [...]time.Duration{7 * 24 * time.Hour, 24 * time.Hour, time.Hour, time.Minute, time.Second} {
+		n, _ := strconv.Atoi(m[i+1]) // a few digits, or none
+		total += time.Duration(n) * unit
+	}
+	switch {
+	case total == 0:
+		v.Faultf("must be positive, got %q", text)
+	case total > MaxDuration:
+		v.Faultf("must be at most %dd, got %q", MaxDuration/(24*time.Hour), text)
+	}
+	return total
+}
+
+var calendarDuration = regexp.MustCompile(`(?i)^P(?:(\d{1,3})W|(?:(\d{1,3})D)?(?:T(?:(\d{1,4})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?)$`)
