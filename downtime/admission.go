@@ -33,7 +33,12 @@ func (g *Guard) admit(a *asking) (place, *occurrence) {
 		a.epoch = v.epoch
 		at := g.running.enter(&a.entry)
 		if g.view.Load() == v && (!a.held || g.refusing(v, a) == nil) { // a held one may have been sealed out
-			g.noteRehearsal(a.rehearsed)
+			for _, o := range a.rehearsed {
+				o.refused.Add(1)
+			}
+			if len(a.rehearsed) > 0 {
+				g.wouldRefuse.Add(1)
+			}
 			return at, nil
 		}
 		g.leave(at)
@@ -62,7 +67,7 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 		}
 		switch {
 		case a.held: // what was admitted may hand on, until the window is quiet
-			if o.isShut() && g.quiet.isSealed(o) {
+			if o.isShut() && g.running.isSealed(o) {
 				return o
 			}
 		case o.rehearses():
@@ -80,21 +85,10 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 	return nil
 }
 
-// isLong reports whether a cutoff refuses what asks.
 func (g *Guard) isLong(a *asking) bool {
 	return a.long || a.handler && g.opts.Long != nil && g.opts.Long(a.http)
 }
 
-func (g *Guard) noteRehearsal(rehearsed []*occurrence) {
-	for _, o := range rehearsed {
-		o.refused.Add(1)
-	}
-	if len(rehearsed) > 0 {
-		g.wouldRefuse.Add(1)
-	}
-}
-
-// leave takes an entry off, and notifies those who wait for quiet.
 func (g *Guard) leave(at place) {
 	at.leave()
 	g.changed.tell()

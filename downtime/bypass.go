@@ -24,8 +24,8 @@ import (
 // A Bypass lets operators into what a window has closed, to try what they have changed
 // before everybody else does: by a token that names the window, or by the network that
 // they come from. What it lets in counts as busy in the window, is marked in the
-// context (see [Bypassed]) and audited. What does not let them in is a refusal as any other.
-// While no document has been read there is no window to bypass.
+// context (see [Bypassed]) and audited. All others are refused as ever, and so is everything
+// while no document has been read.
 //
 // # Tokens
 //
@@ -33,7 +33,7 @@ import (
 // JWT tool mints. The service holds public keys only. A token has
 //
 //	kid      in its header: which of Keys has signed it
-//	purpose  "upkeep-bypass", which is [BypassPurpose]: a token for anything else is none for this
+//	purpose  "upkeep-bypass", which is [BypassPurpose]; tokens with any other purpose are rejected
 //	aud      Audience, alone or among others
 //	sub      who holds it, for the audit
 //	window   the id of the one window that it is good for, whichever of its occurrences
@@ -41,12 +41,10 @@ import (
 //
 // and may have nbf and jti, which the audit names. Clocks may be 30 s apart. It comes
 // in a header of its own, or in a cookie that [Guard.BypassHandler] sets; never in a path
-// or query, which end up in logs. The guard takes it off the request: no handler
-// sees it, nor do services that the request is handed on to. What stands outside of the guard
-// does.
+// or query, which end up in logs. The guard takes it off the request: no handler sees it, nor
+// do services that the request is handed on to.
 //
-// A token that was verified is remembered. One that is forged costs a request
-// some 60 µs more than a refusal does.
+// A token that was verified is remembered. A forged one costs 60 µs more than a refusal.
 type Bypass struct {
 	// Keys are the public keys that tokens may be signed with, by key id (kid). Empty: no
 	// token is good.
@@ -67,23 +65,21 @@ type Bypass struct {
 	Cookie string
 
 	// Networks are where operators come from: a client with an address in one of them
-	// bypasses all windows. Networks need TrustedProxies, even if these are the networks of
-	// none (see there): behind an ingress every peer has an address of the cluster. Empty: none.
+	// bypasses all windows. Networks need TrustedProxies, because behind an ingress every peer
+	// has an address of the cluster. Empty: none.
 	Networks []netip.Prefix
 
-	// TrustedProxies are the networks of the proxies that requests come through. A
-	// client's address is that of the peer, or where the peer is a trusted proxy the last of
-	// X-Forwarded-For that is none. A proxy must set that header or add to it. Where all are
-	// trusted, or one on the way is no address, nobody knows the client. A service that
-	// clients reach directly says 127.0.0.1/32 or whatever it never is reached from. Forwarded
-	// (RFC 7239) is not read.
+	// TrustedProxies are the networks of the proxies that requests come through, which must set
+	// X-Forwarded-For or add to it. A client's address is that of the peer, or where the peer
+	// is a trusted proxy the last in X-Forwarded-For that is none; where all are trusted, or one
+	// on the way is no address, it is unknown. A service that clients reach directly sets
+	// 127.0.0.1/32 or another that it is never reached from. Forwarded (RFC 7239) is not read.
 	TrustedProxies []netip.Prefix
 
-	// Audit is told of what is let in, before the handler is called and with the request
-	// as the handler gets it: of the first request of a token, or of a client by its network,
-	// in an occurrence of a window, and with EachRequest of all. It is called by many
-	// goroutines at once, and the request waits for it. The guard's Logger is told of the
-	// first ones anyway. Nil: nobody.
+	// Audit is called before the handler, with the request as the handler gets it, for the
+	// first request of a token, or of a client by its network, in an occurrence of a window,
+	// and with EachRequest for all. It is called by many goroutines at once, and the request
+	// waits for it. The guard's Logger logs the first ones anyway. Nil: not called.
 	Audit       func(*http.Request, BypassUse)
 	EachRequest bool
 }
@@ -139,7 +135,6 @@ const (
 	maxAudited   = 1000 // uses that are known not to be the first
 )
 
-// bypass is a Bypass made ready.
 type bypass struct {
 	opts     Bypass
 	verifier *token.Verifier // nil: there are no keys
@@ -274,7 +269,6 @@ func takeCookie(h http.Header, name string) string {
 	return first
 }
 
-// lets says whether the visitor may bypass the window.
 func (v *visitor) lets(o *occurrence) bool {
 	switch {
 	case v == nil || o.Window.ID == "": // the latter is none of a document
@@ -289,7 +283,6 @@ func (v *visitor) lets(o *occurrence) bool {
 
 func (v *visitor) hasToken(o *occurrence) bool { return v.window != "" && v.window == o.Window.ID }
 
-// look finds out who it is.
 func (v *visitor) look() {
 	v.looked = true
 	b := v.bypass
@@ -308,13 +301,9 @@ func (v *visitor) look() {
 		v.window, v.sum = claims.Text("window"), claims.Sum
 		v.use.Subject, v.use.KeyID, v.use.TokenID, v.use.Expires = claims.Subject, claims.KeyID, claims.ID, claims.Expires
 	}
-	if v.use.Client.IsValid() {
-		for _, network := range b.opts.Networks {
-			if network.Contains(v.use.Client) {
-				v.network = network
-				return
-			}
-		}
+	in := func(network netip.Prefix) bool { return network.Contains(v.use.Client) }
+	if i := slices.IndexFunc(b.opts.Networks, in); i >= 0 {
+		v.network = b.opts.Networks[i]
 	}
 }
 
@@ -361,7 +350,6 @@ func (b *bypass) trusts(addr netip.Addr) bool {
 	return slices.ContainsFunc(b.opts.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// refused counts a token that did not help.
 func (v *visitor) refused(by *occurrence) {
 	if v == nil || v.token == "" {
 		return
@@ -417,7 +405,6 @@ func (b *bypass) isFirst(key auditKey) bool {
 	return true
 }
 
-// marked is what may be bypassed by work that is asked for in ctx; nil: nothing.
 func (b *bypass) marked(ctx context.Context) *visitor {
 	if m, ok := ctx.Value(bypassKey{}).(*bypassMark); ok && m.bypass == b {
 		return &visitor{mark: m}

@@ -83,8 +83,6 @@ func (g *Guard) Extend(id string, until time.Time) (Report, error) {
 	})
 }
 
-// command says something of the occurrence in question, and publishes what follows from
-// it.
 func (g *Guard) command(id string, say func(*occurrence, schedule.Phase, *said, time.Time) error) (rep Report, err error) {
 	g.update(func() { rep, err = g.say(id, say) })
 	return rep, err

@@ -63,7 +63,6 @@ func (h *bypassHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// state says what the cookie of the request is good for.
 func (h *bypassHandler) state(r *http.Request) string {
 	cookie, err := r.Cookie(h.bypass.opts.Cookie)
 	if err != nil {

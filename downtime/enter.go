@@ -141,13 +141,12 @@ func (w *Work) asking(v *visitor) (asking, error) {
 		asked.effect = EffectRead
 	}
 	if w.Request != nil {
-		asked.target.set(w.Request)
+		asked.setRequest(w.Request)
 		asked.http = w.Request
 	}
 	return asked, nil
 }
 
-// unavailable counts a refusal, and returns it.
 func (g *Guard) unavailable(by *occurrence) *UnavailableError {
 	g.refuse(by)
 	return g.opts.unavailable(by)

@@ -122,11 +122,12 @@ func (o *Options) retryAfter(by *occurrence) time.Duration {
 }
 
 func (o *Options) unavailable(by *occurrence) *UnavailableError {
-	return &UnavailableError{
-		Window:     by.Window.ID,
-		Mode:       by.Window.Mode,
-		Reason:     by.reason(),
-		Until:      by.knownEnd(),
-		RetryAfter: o.retryAfter(by),
+	refused := &UnavailableError{
+		Window: by.Window.ID, Mode: by.Window.Mode, Reason: by.reason(),
+		Until: by.end(), RetryAfter: o.retryAfter(by),
 	}
+	if by.phase == schedule.PhaseOverrun {
+		refused.Until = time.Time{}
+	}
+	return refused
 }

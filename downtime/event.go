@@ -10,9 +10,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// An Event is something that people want to know of a guard: to log it, to send it
-// round, or to note it beside the deployments. [Guard.Events] yields them. What an event
-// does not concern is zero in it.
+// An Event is what happened in a guard. [Guard.Events] yields them. Fields that do not
+// concern an event are zero.
 type Event struct {
 	Kind EventKind
 	Time time.Time // when the guard saw it
@@ -42,11 +41,10 @@ type EventKind string
 
 // The kinds of events.
 const (
-	// EventPhase is a window's change from one phase to another. A phase that passes
-	// unseen, for the next is reached in the same moment, is not told. A window that is
-	// withdrawn or put off goes back, to schedule.PhaseOpen or what is right by its new start;
-	// one that ends becomes schedule.PhaseCompleted. With schedule.PhaseInProgress, QuietAfter is how
-	// long draining took.
+	// EventPhase is a window's change from one phase to another. A phase that ends in the
+	// moment it begins is left out. A window that is withdrawn or put off goes back, to
+	// schedule.PhaseOpen or what is right by its new start; one that ends becomes
+	// schedule.PhaseCompleted. With schedule.PhaseInProgress, QuietAfter is how long draining took.
 	EventPhase EventKind = "phase"
 	// EventPresent is how a window stands when a subscriber begins: one for each that is
 	// announced, in progress or overruns, before all else.

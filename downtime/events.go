@@ -7,14 +7,13 @@ import (
 )
 
 // Events yields what happens, from when the loop over it begins, until ctx ends or the
-// guard is closed. First comes how the windows stand that are announced or in progress,
-// so that nothing is missed between one subscription and the next: [EventPresent].
+// guard is closed. First comes an [EventPresent] for each window that is announced or in
+// progress, so that nothing is missed between one subscription and the next.
 //
-// Up to 64 events wait for a subscriber. What it does not take in time is dropped and
-// counted in the next that it gets: the guard waits for nobody. A window is known by its id
-// and Planned, so that who writes events down can tell what it has. When the guard is
-// closed what waits is still yielded. The sequence may be gone through more than once,
-// and by many at once, each for itself.
+// Up to 64 events wait for a subscriber; further ones are dropped and counted in the next
+// that it gets. A window's id and Planned identify an occurrence. Events that wait when the
+// guard is closed are still yielded. The sequence may be used more than once and by many at
+// once, each for itself.
 func (g *Guard) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		s := g.subscribe()
@@ -35,7 +34,6 @@ func (g *Guard) Events(ctx context.Context) iter.Seq[Event] {
 	}
 }
 
-// subscribe begins a subscription with how things stand.
 func (g *Guard) subscribe() *subscriber {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -65,7 +65,6 @@ type Guard struct {
 	refused     atomic.Int64
 	wouldRefuse atomic.Int64 // by rehearsals
 
-	quiet     quiet
 	streams   streams
 	changed   broadcast // a view was published, or something left
 	published broadcast // a view was published
@@ -178,7 +177,7 @@ func (g *Guard) advance(now time.Time, because *change) {
 	}
 	for _, o := range v.shown {
 		if o.drains() {
-			g.quiet.look(o, now)
+			g.running.look(o, now)
 		}
 	}
 	g.streams.end(v, now, due)
@@ -212,7 +211,6 @@ func (g *Guard) look(now time.Time, because *change) *view {
 	return v
 }
 
-// step has all occurrences take a step that are followed or come near.
 func (g *Guard) step(v *view, now time.Time, because *change) {
 	s := g.document.Value
 	v.schedule = s
@@ -241,7 +239,7 @@ func (g *Guard) step(v *view, now time.Time, because *change) {
 		}
 		if o.tally != nil {
 			f.ended, f.drained = endedByDocument(s, o.Occurrence), o.drained.Load()
-			f.working = o.isOn() && !now.Before(o.End) && g.quiet.bypassing(&o)
+			f.working = o.isOn() && !now.Before(o.End) && g.running.bypassing(&o)
 		}
 		o = o.step(f)
 		if o.gone {
@@ -290,7 +288,7 @@ func endedByDocument(s *schedule.Schedule, o schedule.Occurrence) bool {
 // overrunIsOver reports whether a window that overruns has no reason to any more.
 func (g *Guard) overrunIsOver(v *view) bool {
 	return slices.ContainsFunc(v.shown, func(o *occurrence) bool {
-		return o.phase == schedule.PhaseOverrun && !o.drained.Load() && !g.quiet.bypassing(o)
+		return o.phase == schedule.PhaseOverrun && !o.drained.Load() && !g.running.bypassing(o)
 	})
 }
 
@@ -304,7 +302,7 @@ func (g *Guard) wanted(v *view) map[string]bool {
 		case !o.asks:
 		case o.isOn():
 			on[id] = true
-			windows[id] = windows[id] || !o.sealed.Load() || g.quiet.bypassing(o)
+			windows[id] = windows[id] || !o.sealed.Load() || g.running.bypassing(o)
 		case !on[id]:
 			windows[id] = true
 		}

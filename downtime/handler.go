@@ -54,11 +54,11 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	upgrade := isUpgrade(r)
 	var asked asking // filled in place: the copies would show in the figures
-	asked.kind, asked.effect = kindHTTP, methodEffect(r.Method)
-	if upgrade {
-		asked.effect = EffectWrite // a WebSocket may write, whatever its method
+	asked.kind = kindHTTP
+	if isSafe(r.Method) && !upgrade { // a WebSocket may write, whatever its method
+		asked.effect = EffectRead
 	}
-	asked.target.set(r)
+	asked.setRequest(r)
 	asked.http, asked.handler, asked.visitor = r, true, v
 	at, refusedBy := g.admit(&asked)
 	if refusedBy != nil {
@@ -112,7 +112,6 @@ func hasElement(header []string, such func(string) bool) bool {
 	return false
 }
 
-// isStream reports whether the request is for what lasts until somebody ends it.
 func (g *Guard) isStream(r *http.Request, upgrade bool) bool {
 	return upgrade || r.Method == http.MethodGet && prefersEvents(r.Header["Accept"]) ||
 		g.opts.Stream != nil && g.opts.Stream(r)

@@ -21,20 +21,17 @@ type notifier struct {
 	news        []news // to be logged once mu is free
 }
 
-// A notice is what was told of one occurrence.
 type notice struct {
 	phase    schedule.Phase
 	reminded time.Time // reminders up to then were told, or came too early
 	of       *tally    // another one: the occurrence has begun anew
 }
 
-// news are a record to be logged.
 type news struct {
 	level slog.Level
 	attrs []any
 }
 
-// tell tells the phases of a view that are new, and reminds of what begins soon.
 func (n *notifier) tell(v *view, now time.Time) {
 	for _, o := range v.known {
 		if o.phase == schedule.PhaseCompleted {
@@ -53,7 +50,6 @@ func (n *notifier) tell(v *view, now time.Time) {
 	}
 }
 
-// forget tells that an occurrence was withdrawn or put off, when that is news.
 func (n *notifier) forget(key occurrenceKey, o *occurrence, now time.Time) {
 	if n.told[key] != nil {
 		if o.phase == schedule.PhaseOpen {
@@ -115,7 +111,6 @@ func (n *notifier) remind(o *occurrence, now time.Time) {
 	}
 }
 
-// isNew reports whether there is trouble with the document that was not told.
 func (n *notifier) isNew(err error) bool { return err != nil && err.Error() != n.trouble }
 
 func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], isNew bool, err error, now time.Time) {
@@ -137,7 +132,6 @@ func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], isNe
 	n.trouble = trouble
 }
 
-// present are events that say how the windows of a view stand.
 func (n *notifier) present(v *view, now time.Time) (events []Event) {
 	for _, o := range v.shown {
 		if t := n.told[keyOf(o.Occurrence)]; t != nil && t.phase != schedule.PhaseOpen && t.phase != schedule.PhaseCompleted {
@@ -149,7 +143,6 @@ func (n *notifier) present(v *view, now time.Time) (events []Event) {
 	return events
 }
 
-// event is one of an occurrence, now in that phase.
 func (o *occurrence) event(kind EventKind, phase schedule.Phase, now time.Time) Event {
 	w := o.Window
 	e := Event{

@@ -28,12 +28,11 @@ type occurrence struct {
 	*tally
 }
 
-// A tally is what is measured of an occurrence.
 type tally struct {
 	refused  atomic.Int64 // requests and work; of a rehearsal, what it would have refused
 	bypassed atomic.Int64 // requests let in all the same
 	quiet    atomic.Int64 // from began to when it was first seen quiet, in ns, and one more; 0: not yet
-	sealed   atomic.Bool  // it is quiet: nothing may begin, to its end; set under quiet.sealing
+	sealed   atomic.Bool  // it is quiet: nothing may begin, to its end; set under running.sealing
 	drained  atomic.Bool  // Drain has reported it quiet
 }
 
@@ -154,7 +153,6 @@ func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 	}
 }
 
-// consult finds out what an occurrence has to do with the quorum.
 func (o *occurrence) consult(f facts) {
 	o.asks, o.waits = false, false
 	if f.quorum == nil || !o.Window.Mode.Closes() {
@@ -190,13 +188,11 @@ func (o *occurrence) due(now, t time.Time) {
 	}
 }
 
-// isAt reports whether the times are still the same.
 func (o *occurrence) isAt(holds schedule.Occurrence) bool {
 	return o.Start.Equal(holds.Start) && o.End.Equal(holds.End) &&
 		o.Announced().Equal(holds.Announced()) && o.Cutoff().Equal(holds.Cutoff())
 }
 
-// isLike reports whether the window refuses what this one does.
 func (o *occurrence) isLike(w *schedule.Window) bool {
 	return o.Window.Mode == w.Mode && o.Window.Scope.Key() == w.Scope.Key()
 }
@@ -206,11 +202,8 @@ func (o *occurrence) wasOver(holds schedule.Occurrence, now time.Time) bool {
 	return o.tally != nil && o.phase == schedule.PhaseCompleted && o.isAt(holds) && o.isLike(holds.Window) && holds.End.Sub(now) <= setBack
 }
 
-// isEnded reports whether somebody has ended the occurrence, here or in the document.
 func (o *occurrence) isEnded(f facts) bool { return f.ended || !o.said.completed.IsZero() }
 
-// isUnfinished reports whether the work that the window is for seems to go on in this
-// process.
 func (o *occurrence) isUnfinished(f facts) bool {
 	return o.Window.Mode.Closes() && !o.isEnded(f) && (f.drained || f.working)
 }
@@ -223,7 +216,6 @@ func (o *occurrence) isOn() bool {
 // isShut reports whether the window refuses what its mode refuses.
 func (o *occurrence) isShut() bool { return o.Window.Mode.Closes() && (o.isOn() || o.waits) }
 
-// rehearses reports whether the window counts what it would refuse.
 func (o *occurrence) rehearses() bool {
 	return o.Window.Mode == schedule.ModeRehearse && o.phase == schedule.PhaseInProgress
 }
@@ -258,14 +250,6 @@ func (o *occurrence) end() time.Time {
 	return o.End
 }
 
-// knownEnd is end, or the zero time for a window that overruns.
-func (o *occurrence) knownEnd() time.Time {
-	if o.phase == schedule.PhaseOverrun {
-		return time.Time{}
-	}
-	return o.end()
-}
-
 // until is when refused clients may come back. The zero time means soon.
 func (o *occurrence) until() time.Time {
 	if o.phase == schedule.PhaseOverrun {
@@ -274,7 +258,6 @@ func (o *occurrence) until() time.Time {
 	return o.end()
 }
 
-// reason is what users read.
 func (o *occurrence) reason() string {
 	switch w := o.Window; {
 	case o.waits && !o.isOn():
@@ -327,7 +310,6 @@ func (s said) appliedTo(o schedule.Occurrence) schedule.Occurrence {
 	return o
 }
 
-// occurrenceKey tells occurrences apart.
 type occurrenceKey struct {
 	id      string
 	planned int64

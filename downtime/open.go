@@ -16,11 +16,10 @@ import (
 // Open loads the document and starts to guard. ctx bounds the opening only; the guard
 // lives until [Guard.Close].
 //
-// A document that cannot be had or is faulty is no error, because a service must start: the
-// guard does what [Options].Boot says, logs it, and goes on trying. With [Options].Strict a
-// faulty one is an error. Try documents with
-// [schedule.Parse] before they are shipped. An error is a nil source, nonsense in the
-// options, or the cause of ctx's end.
+// A missing or faulty document is no error, because a service must start: the guard does what
+// [Options].Boot says, logs it, and goes on trying. With [Options].Strict a faulty one is an
+// error. Check documents with [schedule.Parse] before they are shipped. Other errors are a nil
+// source, invalid options, and the cause of ctx's end.
 func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	if src == nil {
 		return nil, errors.New("downtime: the source is nil")
@@ -53,7 +52,6 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		ended:    make(chan struct{}),
 		wake:     make(bell, 1),
 	}
-	g.quiet.running = g.running
 	g.streams.opts, g.notifier.opts = &g.opts, &g.opts
 	if o.Quorum != nil {
 		g.agreed.closed = true // until it is asked
@@ -123,7 +121,6 @@ func (g *Guard) await(ctx context.Context) error {
 	return nil
 }
 
-// isFaulty says whether it is the document itself that is at fault.
 func isFaulty(err error) bool {
 	var fault *schedule.Fault
 	return errors.As(err, &fault)

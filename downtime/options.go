@@ -21,15 +21,14 @@ import (
 type Options struct {
 	// Pass lists what always passes, is never counted and never refused: paths, with a
 	// method before them where one matters, as patterns of net/http ("GET /healthz").
-	// A request must be written just so; doubt means that it does not pass. "/x" is without
-	// a slash at the end, "/x/{$}" with one. Nil:
-	// [DefaultPass]. Empty but not nil: nothing.
+	// In doubt a request does not pass. "/x" is without a slash at the end, "/x/{$}" with one.
+	// Nil means [DefaultPass]. Empty but not nil means nothing.
 	Pass []string
 
 	// Classify says what a request does, where its method does not tell: GraphQL is all
-	// POST. It must not read the body that the handler needs. Nil means
-	// that the safe methods (GET, HEAD, OPTIONS, TRACE, QUERY, PROPFIND, REPORT, SEARCH) read and
-	// all others write, and so does a request that offers to switch protocols, as WebSockets do.
+	// POST. It must not read the body that the handler needs. Nil means that GET, HEAD, OPTIONS,
+	// TRACE, QUERY, PROPFIND, REPORT and SEARCH read, unless the request offers to switch
+	// protocols, as WebSockets do, and all others write.
 	Classify func(*http.Request) Effect
 
 	// Stream reports whether a request lasts until somebody ends it, so that a window ends it:
@@ -47,8 +46,7 @@ type Options struct {
 	Work []string
 
 	// Strict makes Open return an error when the document is faulty, and refuses a document
-	// whose scopes list work that Work does not declare. False means that a guard opens with a
-	// faulty document, as Boot says.
+	// whose scopes list work that Work does not declare. False means that Boot decides.
 	Strict bool
 
 	// Boot is what to do as long as no document has ever been read. Empty means
@@ -86,20 +84,18 @@ type Options struct {
 	// gets. Empty means that it says "maintenance" alone.
 	Service string
 
-	// CORS is the application's own CORS middleware, put around refusals, so that they
-	// carry the headers that its answers carry and a page of another origin can read
-	// them; Access-Control-Expose-Headers then has Retry-After besides. A preflight
-	// request in the scope of a window is answered by it, and neither counted nor refused: a
-	// refused one would hide the refusal from the page. Nil: refusals carry no such
-	// headers, and a preflight request is refused as any other.
+	// CORS is the application's own CORS middleware, put around refusals, so that a page of
+	// another origin can read them; Access-Control-Expose-Headers then has Retry-After
+	// besides. It answers a preflight request in the scope of a window, which is neither
+	// counted nor refused: else the page could not see the refusal. Nil: refusals carry no
+	// such headers, and a preflight request is refused as any other.
 	CORS func(http.Handler) http.Handler
 
-	// StatusURL is the address of a page that tells users how things stand: an http or https
-	// URL, or a path that begins with "/". Responses to requests in the scope of a window that
-	// is announced or in progress carry it as Link with rel="status" (RFC 8631), set
-	// before the handler is called; refusals too, and in their body. Windows that
-	// rehearse are not told of. Package status has such a page. Keep it out of all scopes.
-	// Empty means none.
+	// StatusURL is the address of a status page for users, such as that of package status: an
+	// http or https URL, or a path that begins with "/". Refusals, and responses to requests in
+	// the scope of a window that is announced or in progress and no rehearsal, carry it as
+	// Link with rel="status" (RFC 8631), set before the handler is called. Keep it out of all
+	// scopes. Empty means none.
 	StatusURL string
 
 	// Reminders are how long before the start of a window [Guard.Events] reminds of it,
@@ -115,9 +111,9 @@ type Options struct {
 	// guard does not close it. Nil: this process decides alone.
 	Quorum Quorum
 
-	// StreamJitter is what is at most added to a window's start, each time at random, before
-	// a stream is ended, so that not all come back in the same moment; and never more than a
-	// quarter of the window. So long, at least, draining takes. 0: 5 s. Negative: nothing.
+	// StreamJitter is how long after a window's start a stream is ended at most, at random, so
+	// that not all come back at once; never more than a quarter of the window. Draining takes
+	// at least as long. 0: 5 s. Negative: nothing.
 	StreamJitter time.Duration
 
 	// Bypass lets operators in all the same. Nil: nobody.
@@ -143,7 +139,6 @@ const (
 	BootOpen Boot = "open"
 )
 
-// resolve checks options and fills in the defaults.
 func (o *Options) resolve() (Options, error) {
 	var opts Options
 	if o != nil {
@@ -213,16 +208,16 @@ func (b Boot) String() string { return string(cmp.Or(b, BootWait)) }
 // window is what stands in for a schedule while there is none, because of err; nil when
 // nothing does.
 func (b Boot) window(err error) *schedule.Window {
+	if b == BootOpen {
+		return nil
+	}
 	w := &schedule.Window{Timezone: time.UTC, Mode: schedule.ModeReadOnly, Message: "The maintenance schedule has not been read yet."}
 	var fault *schedule.Fault
 	if errors.As(err, &fault) {
 		w.Message = fmt.Sprintf("The maintenance schedule is faulty, at %s, and there is no earlier one.", document.Place(filepath.Base(fault.File), fault.Line, fault.Column))
 	}
-	switch b {
-	case BootClosed:
+	if b == BootClosed {
 		w.Mode = schedule.ModeClosed
-	case BootOpen:
-		return nil
 	}
 	return w
 }

@@ -31,7 +31,6 @@ func DefaultPass() []string {
 	return list
 }
 
-// passes is Options.Pass made ready.
 type passes struct {
 	lengths  [256]uint64         // by the byte after the slash: bit l%64 is set when a path of length l may pass
 	exact    map[string][]string // methods by path; the empty method is any

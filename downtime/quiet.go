@@ -1,7 +1,6 @@
 package downtime
 
 import (
-	"sync"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
@@ -12,12 +11,6 @@ const (
 	maxKinds  = 1000
 	kindOther = "other"
 )
-
-// A quiet finds out whether windows are quiet.
-type quiet struct {
-	running *running
-	sealing sync.Mutex // held while a window is sealed, and to see whether one is
-}
 
 // busy is what is in the way of a window.
 type busy struct {
@@ -40,9 +33,9 @@ func (o *occurrence) counts(e *entry) bool {
 
 // count counts what is in the way of a window. Once that is sealed only what bypasses it
 // is: anything else that is counted is about to be turned away.
-func (q *quiet) count(o *occurrence, sealed bool) (b busy) {
-	now := time.Since(q.running.begun)
-	q.running.each(func(e *entry) {
+func (r *running) countBusy(o *occurrence, sealed bool) (b busy) {
+	now := time.Since(r.begun)
+	r.each(func(e *entry) {
 		if sealed && !e.bypassed || !o.counts(e) {
 			return
 		}
@@ -66,15 +59,15 @@ func (q *quiet) count(o *occurrence, sealed bool) (b busy) {
 // look counts what is in the way of a window, and seals it when nothing is. The view that
 // the occurrence is of must have been published before: only then does what is not counted
 // not run.
-func (q *quiet) look(o *occurrence, now time.Time) (b busy, sealed bool) {
+func (r *running) look(o *occurrence, now time.Time) (b busy, sealed bool) {
 	closes := o.isOn() && o.Window.Mode.Closes()
 	sealed = closes && o.sealed.Load()
-	b = q.count(o, sealed)
+	b = r.countBusy(o, sealed)
 	switch {
 	case b.n > 0 || sealed:
 	case closes:
-		if sealed = q.seal(o, now); !sealed { // something was handed on, past the eye
-			b = q.count(o, false)
+		if sealed = r.seal(o, now); !sealed { // something was handed on, past the eye
+			b = r.countBusy(o, false)
 		}
 	case o.drains():
 		o.noteQuiet(now)
@@ -90,10 +83,10 @@ func (q *quiet) look(o *occurrence, now time.Time) (b busy, sealed bool) {
 // counted before, because nothing can pass: Enter and handlers see the window, and Hold,
 // which counts and then asks isSealed, waits. So nothing that runs can escape the second
 // look, and if that finds nothing, nothing will ever run.
-func (q *quiet) seal(o *occurrence, now time.Time) bool {
-	q.sealing.Lock()
-	defer q.sealing.Unlock()
-	if !o.sealed.Load() && q.count(o, false).n == 0 {
+func (r *running) seal(o *occurrence, now time.Time) bool {
+	r.sealing.Lock()
+	defer r.sealing.Unlock()
+	if !o.sealed.Load() && r.countBusy(o, false).n == 0 {
 		o.noteQuiet(now)
 		o.sealed.Store(true)
 	}
@@ -102,20 +95,18 @@ func (q *quiet) seal(o *occurrence, now time.Time) bool {
 
 // isSealed reports whether not even held work may begin. Where that is being found out it
 // waits.
-func (q *quiet) isSealed(o *occurrence) bool {
-	q.sealing.Lock()
-	defer q.sealing.Unlock()
+func (r *running) isSealed(o *occurrence) bool {
+	r.sealing.Lock()
+	defer r.sealing.Unlock()
 	return o.sealed.Load()
 }
 
-// noteQuiet notes when it was first quiet.
 func (o *occurrence) noteQuiet(now time.Time) {
 	o.quiet.CompareAndSwap(0, max(0, int64(now.Sub(o.began)))+1)
 }
 
-// bypassing reports whether something that bypasses the window runs in its scope.
-func (q *quiet) bypassing(o *occurrence) bool {
+func (r *running) bypassing(o *occurrence) bool {
 	found := false
-	q.running.each(func(e *entry) { found = found || e.bypassed && o.counts(e) })
+	r.each(func(e *entry) { found = found || e.bypassed && o.counts(e) })
 	return found
 }

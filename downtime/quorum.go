@@ -96,7 +96,6 @@ func (a agreement) settled(told, open map[string]bool, err error) agreement {
 	return next
 }
 
-// isLike reports whether both mean the same for windows.
 func (a *agreement) isLike(b *agreement) bool {
 	return a.closed == b.closed && a.all == b.all &&
 		maps.Equal(a.open, b.open) && maps.Equal(a.refused, b.refused)
@@ -113,7 +112,6 @@ type asker struct {
 	lost   func()                                      // what it said no longer holds
 }
 
-// run asks until ctx ends, and closes asked when it has asked once.
 func (a *asker) run(ctx context.Context, asked chan<- struct{}) {
 	changed := a.quorum.Changed()
 	timer := time.NewTimer(askEvery)

@@ -28,8 +28,8 @@ type Report struct {
 	// window is in progress or overruns, it refuses, and Busy is 0. In a read-only window
 	// only what writes counts. A rehearsal is never quiet.
 	//
-	// Once it has been said, it holds to the window's end, but for what an operator lets
-	// in by a bypass: while that runs the window is busy again.
+	// Once true, it stays true until the window ends, except while something runs that an
+	// operator lets in by a bypass.
 	Quiet bool
 
 	// Busy is how many requests and pieces of work in the window's scope are in flight.
@@ -133,7 +133,6 @@ func (g *Guard) Reports() []Report {
 	}
 }
 
-// report looks at one window of a view.
 func (g *Guard) report(v *view, id string) (Report, *occurrence, error) {
 	now := time.Now()
 	o := v.named(id)
@@ -150,7 +149,6 @@ func (g *Guard) report(v *view, id string) (Report, *occurrence, error) {
 	return g.reportOn(o, now), o, nil
 }
 
-// reportOn looks at one occurrence.
 func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 	rep := Report{
 		Window: o.Window.ID, Mode: o.Window.Mode, Phase: o.phase, Start: o.Start, End: o.End,
@@ -170,7 +168,7 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 		}
 	}
 	was := o.drains()
-	b, sealed := g.quiet.look(o, now)
+	b, sealed := g.running.look(o, now)
 	rep.Busy, rep.Bypassed, rep.Oldest, rep.Work = b.n, b.bypassed, b.oldest, b.kinds
 	rep.Quiet = sealed && b.n == 0
 	if o.tally != nil {
@@ -184,19 +182,17 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 	return rep
 }
 
-// Drain waits until the window has begun and is quiet, and returns a report that
-// says so: now the migration may start, as far as this process goes. It may be
-// called long before the window, and then waits for the start; ctx bounds the wait.
+// Drain waits until the window has begun and is quiet, and returns a report that says so: now
+// the migration may start, as far as this process goes. It may be called long before the
+// window; ctx bounds the wait.
 //
-// From then on the work that the window is for counts as begun. It is unfinished until
-// [Guard.Complete] is called here or the document has actual.end; see [Guard] for what
-// becomes of a window that ends before.
+// From then on the window's work counts as begun, and as unfinished until [Guard.Complete] is
+// called here or the document has actual.end: see [Guard].
 //
-// Whatever else ends the wait is an error, and the report is never quiet with one:
-// the cause of ctx's end, wrapped, with the report saying what is in the way;
-// [ErrEnded] when the window is over; [ErrUnknownWindow], also when the window is
-// taken from the document before it begins; [ErrNotClosed] when its mode is announce
-// and, once a rehearsal would have been quiet, when it is rehearse, with
+// With an error the report is never quiet. The error is the cause of ctx's end, wrapped, with
+// the report saying what is in the way; [ErrEnded] when the window is over; [ErrUnknownWindow],
+// also when the window is taken from the document before it begins; [ErrNotClosed] when its
+// mode is announce and, once a rehearsal would have been quiet, when it is rehearse, with
 // [Report].QuietAfter saying how long that took; [ErrClosed].
 func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 	for {
@@ -232,8 +228,6 @@ func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 	}
 }
 
-// noteDrained notes that the window is reported quiet, unless the view in which it is has
-// been replaced.
 func (g *Guard) noteDrained(v *view, o *occurrence) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

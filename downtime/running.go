@@ -14,12 +14,16 @@ import (
 // An entry is a request or piece of work that was admitted and has not ended.
 type entry struct {
 	kind     string // kindHTTP, or the name of work
-	target   target // what scopes look at; work that is no request has none, and is matched by kind
 	effect   Effect
 	held     bool          // it was handed on: see Guard.Hold
 	bypassed bool          // a window refused it, and a Bypass let it in
 	epoch    uint64        // of the view that admitted it, at least 1
 	since    time.Duration // from the guard's start to the tick before it was admitted
+
+	// What scopes look at. It is a copy, because handlers change their request.
+	isRequest          bool // else it is matched by kind
+	method, host, path string
+	url                *url.URL // of a request whose URL has more than a path that scopes look at
 }
 
 // kindHTTP is what reports call requests.
@@ -27,31 +31,24 @@ const kindHTTP = "http"
 
 // isIn reports whether the entry is in scope. Doubt means that it is.
 func (e *entry) isIn(s *schedule.Scope) bool {
-	if !e.target.isRequest {
+	if !e.isRequest {
 		return s.CoversWork(e.kind)
 	}
 	if s.IsEmpty() {
 		return true
 	}
-	r := http.Request{Method: e.target.method, Host: e.target.host, URL: e.target.url}
+	r := http.Request{Method: e.method, Host: e.host, URL: e.url}
 	if r.URL == nil {
-		r.URL = &url.URL{Path: e.target.path}
+		r.URL = &url.URL{Path: e.path}
 	}
 	return s.Covers(&schedule.Request{HTTP: &r})
 }
 
-// A target is what scopes look at. It is a copy, because handlers change their request.
-type target struct {
-	isRequest          bool
-	method, host, path string
-	url                *url.URL // of a request whose URL has more than a path that scopes look at
-}
-
-func (t *target) set(r *http.Request) {
+func (e *entry) setRequest(r *http.Request) {
 	u := r.URL
-	t.isRequest, t.method, t.host, t.path = true, r.Method, r.Host, u.Path
+	e.isRequest, e.method, e.host, e.path = true, r.Method, r.Host, u.Path
 	if u.RawPath != "" || u.Opaque != "" || u.Host != "" && u.Host != r.Host {
-		t.url = &url.URL{Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
+		e.url = &url.URL{Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
 	}
 }
 
@@ -61,6 +58,8 @@ type running struct {
 	shards [64]shard
 	begun  time.Time
 	clock  atomic.Int64 // nanoseconds from begun to the last tick
+
+	sealing sync.Mutex // held while a window is sealed, and to see whether one is
 }
 
 // A shard has room for as many entries as ever ran in it at once.
@@ -71,7 +70,6 @@ type shard struct {
 	_       [8]byte
 }
 
-// A place is where an entry stands in the list.
 type place struct {
 	shard *shard
 	index int32

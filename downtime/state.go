@@ -9,9 +9,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// State is what the guard's schedule says now, with what was said by [Guard.Begin],
-// [Guard.Complete] and [Guard.Extend] here, and with windows that overrun. While there
-// is no schedule it is empty.
+// State is what the guard's schedule says now, with what [Guard.Begin], [Guard.Complete] and
+// [Guard.Extend] changed here, and with windows that overrun. It is empty without a schedule.
 func (g *Guard) State() schedule.State {
 	v := g.view.Load()
 	if v.schedule == nil {
@@ -50,10 +49,10 @@ func (g *Guard) Revision() string {
 	return ""
 }
 
-// Problems are what is wrong now: the document cannot be loaded or is refused, and
-// then the one before is in use; windows were lost from it while in progress; scopes use work
-// that [Options].Work does not declare; the
-// last good copy cannot be written; the quorum does not answer.
+// Problems are what is wrong now: the document cannot be loaded or is refused, so that the
+// one before is in use; windows were lost from it while in progress; scopes use work that
+// [Options].Work does not declare; the last good copy cannot be written; the quorum does not
+// answer.
 func (g *Guard) Problems() []error {
 	var problems []error
 	status := g.keeper.Status()
@@ -165,19 +164,9 @@ func (g *Guard) Stats() map[string]float64 {
 			continue
 		}
 		stats["windows_in_progress"]++
-		if isKept(v.schedule, o) {
+		if slices.ContainsFunc(slices.Collect(v.schedule.Kept()), func(kept schedule.Occurrence) bool { return kept.Window == o.Window }) {
 			stats["windows_held"]++
 		}
 	}
 	return stats
-}
-
-// isKept reports whether the document has lost the occurrence, which is kept to its end.
-func isKept(s *schedule.Schedule, o *occurrence) bool {
-	for kept := range s.Kept() {
-		if kept.Window == o.Window {
-			return true
-		}
-	}
-	return false
 }

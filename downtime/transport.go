@@ -3,6 +3,7 @@ package downtime
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"mime"
@@ -105,7 +106,6 @@ func (t *transport) CloseIdleConnections() {
 	}
 }
 
-// replayable says whether the request may be sent twice, and can be.
 func replayable(r *http.Request) bool {
 	return (!hasBody(r) || r.GetBody != nil) &&
 		(isSafe(r.Method) || r.Method == http.MethodPut || r.Method == http.MethodDelete || r.Header.Get("Idempotency-Key") != "")
@@ -113,7 +113,6 @@ func replayable(r *http.Request) bool {
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
-// replay is a replayable request once more.
 func replay(r *http.Request) (_ *http.Request, err error) {
 	again := *r
 	if hasBody(r) {
@@ -130,12 +129,8 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 		return 0, false
 	}
 	text := strings.Trim(values[0], " \t")
-	if text != "" && strings.Trim(text, "0123456789") == "" {
-		seconds, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || seconds > int64(schedule.MaxDuration/time.Second) {
-			return schedule.MaxDuration, true
-		}
-		return time.Duration(seconds) * time.Second, true
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(schedule.MaxDuration/time.Second))) * time.Second, true
 	}
 	date, err := http.ParseTime(text)
 	if err != nil {

@@ -52,7 +52,6 @@ func (v *view) complete() {
 	}
 }
 
-// isCutOff reports whether the window refuses long work only.
 func (o *occurrence) isCutOff() bool {
 	return o.phase == schedule.PhaseCutoff && o.Window.Mode.Closes() && !o.isShut()
 }
@@ -68,8 +67,6 @@ func (v *view) named(id string) *occurrence {
 	return nil
 }
 
-// current is the occurrence of a window of the schedule to speak of now, as it is in this
-// process.
 func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
 	planned := v.schedule.Current(w, now)
 	o := &occurrence{Occurrence: planned, documented: planned}
@@ -80,7 +77,6 @@ func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
 	return o
 }
 
-// covers reports whether a request is in the scope of any window that is shown.
 func (v *view) covers(r *schedule.Request) bool {
 	return slices.ContainsFunc(v.shown, func(o *occurrence) bool { return o.Window.Scope.Covers(r) })
 }

@@ -55,15 +55,6 @@ func (e Effect) String() string {
 	return fmt.Sprintf("Effect(%d)", uint8(e))
 }
 
-// methodEffect is the effect of a method: EffectRead for the safe ones. Unregistered
-// methods write.
-func methodEffect(method string) Effect {
-	if isSafe(method) {
-		return EffectRead
-	}
-	return EffectWrite
-}
-
 // isSafe reports whether a method is safe (RFC 9110 §9.2.1; PROPFIND: RFC 4918 §9.1; REPORT:
 // RFC 3253 §3.6; SEARCH: RFC 5323 §2; QUERY: draft-ietf-httpbis-safe-method-w-body).
 func isSafe(method string) bool {

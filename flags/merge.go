@@ -49,7 +49,6 @@ type mergedPart struct {
 	faults     Faults
 }
 
-// startMerger begins to keep the documents of sources until ctx ends or the merger is closed.
 func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live.Options[flagSet]) *merger {
 	ctx, end := context.WithCancel(ctx)
 	m := &merger{opts: opts, parser: ps, name: sources.Name(), end: end, ready: make(chan struct{}), started: time.Now()}
@@ -65,7 +64,7 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 	m.mu.Lock() // until all parts are there
 	defer m.mu.Unlock()
 	for i, src := range sources {
-		p := &mergedPart{name: sourceName(src)}
+		p := &mergedPart{name: live.SourceName(src)}
 		var fallback []byte
 		if i < len(saved) && saved[i].Name == p.name {
 			fallback = []byte(saved[i].Text)
@@ -183,7 +182,6 @@ func (m *merger) failing() (names []string, errs []error) {
 	return names, errs
 }
 
-// refresh makes a set of the documents as they are now.
 func (m *merger) refresh() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -358,7 +356,7 @@ type mergedSource []Source
 func (m mergedSource) Name() string {
 	names := make([]string, len(m))
 	for i, src := range m {
-		names[i] = sourceName(src)
+		names[i] = live.SourceName(src)
 	}
 	return strings.Join(names, "+")
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/upkeep-go/upkeep/internal/live"
 )
 
 // Problems lists what is wrong now, nil when nothing is: a source that fails, a document
@@ -17,7 +19,7 @@ func (p *Provider) Problems() []error {
 	}
 	var problems []error
 	for _, err := range k.Problems() {
-		problems = append(problems, faultsIn(sourceName(p.src), err).Unwrap()...)
+		problems = append(problems, faultsIn(live.SourceName(p.src), err).Unwrap()...)
 	}
 	return problems
 }
@@ -44,7 +46,7 @@ func (p *Provider) Require(declared ...Declared) error {
 	var errs []error
 	for _, d := range declared {
 		if err := set.fits(d); err != nil {
-			errs = append(errs, &Fault{File: sourceName(p.src), Flag: d.Key(), Err: err})
+			errs = append(errs, &Fault{File: live.SourceName(p.src), Flag: d.Key(), Err: err})
 		}
 	}
 	return errors.Join(errs...)

@@ -2,7 +2,6 @@ package flags
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"net/http"
 
@@ -34,14 +33,6 @@ func FS(fsys fs.FS, name string) Source { return live.FS(fsys, name) }
 
 // Bytes is a document in memory, called name in errors. data must not change.
 func Bytes(name string, data []byte) Source { return live.Bytes(name, data) }
-
-// sourceName is what errors call the document of a source.
-func sourceName(src Source) string {
-	if n, ok := src.(interface{ Name() string }); ok {
-		return n.Name()
-	}
-	return fmt.Sprintf("%T", src)
-}
 
 // HTTPOptions configure [HTTP]. Nil options are the defaults.
 type HTTPOptions struct {

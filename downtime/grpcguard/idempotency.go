@@ -17,23 +17,15 @@ import (
 // and Write for all others, also for those of which no definition is linked into the
 // program. For an [Options].Classify of your own it is what to fall back on.
 func Idempotency(fullMethod string) downtime.Effect {
-	service, name, ok := cut(fullMethod)
-	if !ok {
-		return downtime.EffectWrite
-	}
+	service, name, _ := cut(fullMethod)
 	// A service of that name has it below itself: package.Service.Method.
 	full := protoreflect.FullName(strings.Trim(service, "/") + "." + name)
-	found, err := protoregistry.GlobalFiles.FindDescriptorByName(full)
-	if err != nil {
-		return downtime.EffectWrite
-	}
-	definition, ok := found.(protoreflect.MethodDescriptor)
-	if !ok {
-		return downtime.EffectWrite
-	}
-	options, ok := definition.Options().(*descriptorpb.MethodOptions)
-	if ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
-		return downtime.EffectRead
+	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(full) // nil: there is none
+	if definition, ok := found.(protoreflect.MethodDescriptor); ok {
+		options, ok := definition.Options().(*descriptorpb.MethodOptions)
+		if ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
+			return downtime.EffectRead
+		}
 	}
 	return downtime.EffectWrite
 }

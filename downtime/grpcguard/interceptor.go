@@ -60,11 +60,6 @@ type Options struct {
 	StreamGrace time.Duration
 }
 
-const (
-	defaultMaxWait     = time.Minute
-	defaultStreamGrace = 10 * time.Second
-)
-
 // DefaultPass returns what passes by default: the services of health checking and
 // reflection. Without the first, whoever balances load takes the server away, and the
 // answer with it. The slice is the caller's, to append to.
@@ -92,8 +87,8 @@ func New(g *downtime.Guard, opts *Options) (*Interceptor, error) {
 		methods:  map[string]bool{},
 		classify: o.Classify,
 		long:     o.Long,
-		maxWait:  cmp.Or(o.MaxWait, defaultMaxWait),
-		grace:    cmp.Or(o.StreamGrace, defaultStreamGrace),
+		maxWait:  cmp.Or(o.MaxWait, time.Minute),
+		grace:    cmp.Or(o.StreamGrace, 10*time.Second),
 	}
 	if i.classify == nil {
 		i.classify = Idempotency

@@ -34,7 +34,6 @@ type CalendarOptions struct {
 
 	// Operators makes the feed one for operators: with what is not announced yet and with
 	// rehearsals, and with each window's id, mode, point of no return, owner and runbook.
-	// Without, the feed is for all, and shows what [Calendar] says.
 	Operators bool
 }
 
@@ -45,21 +44,17 @@ type CalendarOptions struct {
 // come. All times are in UTC and so exact across any change of clocks; fractions of a
 // second are rounded outwards.
 //
-// Unless it is for operators it holds what users may know: what is announced at now, in
-// progress or over. Rehearsals are left out. What has no length never took place, and is
-// left out too.
+// A feed for all holds what is announced at now, in progress or over, without rehearsals. No feed
+// holds what has no length, because it never took place.
 //
-// An event's UID is the window's id and the planned start, so that an early begin or an
-// extension changes the event in place; a window that is planned anew for another time
-// is another event.
+// An event's UID is the window's id and the planned start, so an early begin or an
+// extension changes the event in place.
 //
-// SEQUENCE follows from the occurrence alone, so that all replicas agree on it without
-// knowing what was changed when. It rises when the end is put off, by however little,
-// when a begin is written down that is not the planned one, and when an end is: all that
-// operators do to a window in its course. It falls when a plan is made shorter, or when
-// such a fact is taken back; a calendar that subscribes takes the feed as it is, and one
-// that merges by RFC 5546 §2.1.5 keeps the later end. DTSTAMP is Revised, on which
-// replicas need not agree.
+// SEQUENCE follows from the occurrence alone, so that all replicas agree on it. It rises when the
+// end is put off, when a begin other than the planned one is written down, and when an end is.
+// It falls when a plan is made shorter, or such a fact is taken back: a calendar that subscribes
+// takes the feed as it is, and one that merges by RFC 5546 §2.1.5 keeps the later end. DTSTAMP
+// is Revised, on which replicas need not agree.
 func Calendar(s *schedule.Schedule, now time.Time, opts *CalendarOptions) []byte {
 	var o CalendarOptions
 	if opts != nil {
@@ -91,7 +86,6 @@ func Calendar(s *schedule.Schedule, now time.Time, opts *CalendarOptions) []byte
 	return b.b
 }
 
-// calendar is what a calendar holds.
 func calendarOf(s *schedule.Schedule, now time.Time, operators bool) []schedule.Occurrence {
 	list := func(from, to time.Time, most int, listed func(schedule.Occurrence) bool) (list []schedule.Occurrence) {
 		looks := 0
@@ -118,19 +112,15 @@ func calendarOf(s *schedule.Schedule, now time.Time, operators bool) []schedule.
 func (b *icalWriter) event(o schedule.Occurrence, stamp string, opts *CalendarOptions) {
 	w := o.Window
 	uid := occurrenceID(w.ID, o.Planned)
-	if h := host(opts.URL); h != "" {
-		uid += "@" + h
-	}
-	end := o.End
-	if whole := end.Truncate(time.Second); whole.Before(end) {
-		end = whole.Add(time.Second)
+	if u, err := url.Parse(opts.URL); err == nil && u.Hostname() != "" {
+		uid += "@" + u.Hostname()
 	}
 	b.line("BEGIN", "VEVENT")
 	b.text("UID", uid)
 	b.line("DTSTAMP", stamp)
 	b.line("SEQUENCE", strconv.FormatInt(sequence(o), 10))
 	b.line("DTSTART", o.Start.UTC().Format(icalTime))
-	b.line("DTEND", end.UTC().Format(icalTime))
+	b.line("DTEND", o.End.Add(time.Second-1).UTC().Format(icalTime)) // the format rounds down
 	b.text("SUMMARY", w.Name())
 	if text := description(o, opts.Operators); text != "" {
 		b.text("DESCRIPTION", text)
@@ -144,7 +134,6 @@ func (b *icalWriter) event(o schedule.Occurrence, stamp string, opts *CalendarOp
 	b.line("END", "VEVENT")
 }
 
-// sequence is that of [Calendar].
 func sequence(o schedule.Occurrence) int64 {
 	const begun, ended = 1 << 29, 1 << 30 // and together less than 1<<31, as RFC 5545 §3.3.8 has it
 	n := min(max(0, int64(o.End.Sub(o.Planned)/time.Second)), begun-1)
@@ -159,7 +148,7 @@ func sequence(o schedule.Occurrence) int64 {
 
 func description(o schedule.Occurrence, operators bool) string {
 	w := o.Window
-	lines := make([]string, 0, 6)
+	var lines []string
 	add := func(name, text string) {
 		if text != "" {
 			lines = append(lines, name+text)
@@ -177,7 +166,6 @@ func description(o schedule.Occurrence, operators bool) string {
 	return strings.Join(lines, "\n")
 }
 
-// occurrenceID tells occurrences apart, for programs outside.
 func occurrenceID(window string, planned time.Time) string {
 	return window + "-" + planned.UTC().Format(icalTime)
 }
@@ -185,7 +173,6 @@ func occurrenceID(window string, planned time.Time) string {
 // icalTime is the form of an instant in UTC (RFC 5545 §3.3.5).
 const icalTime = "20060102T150405Z"
 
-// An icalWriter writes content lines.
 type icalWriter struct{ b []byte }
 
 // line writes a property of which the value needs no escaping.
@@ -204,19 +191,16 @@ var icalEscapes = strings.NewReplacer(
 // escapeText makes any text a value of type TEXT. Control characters, which it cannot
 // hold, are dropped, but for the tab.
 func escapeText(text string) string {
-	text = icalEscapes.Replace(strings.ToValidUTF8(text, "\uFFFD"))
-	return strings.Map(func(r rune) rune {
-		if r != '\t' && (r < ' ' || r == 0x7f) {
-			return -1
-		}
-		return r
-	}, text)
+	return without(icalEscapes.Replace(strings.ToValidUTF8(text, "\uFFFD")), func(r rune) bool { return r < ' ' && r != '\t' })
 }
 
 // uriText keeps a URL from ending its line; what it drops no URL has.
-func uriText(text string) string {
+func uriText(text string) string { return without(text, func(r rune) bool { return r <= ' ' }) }
+
+// without drops characters, and DEL.
+func without(text string, drop func(rune) bool) string {
 	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r == 0x7f {
+		if r == 0x7f || drop(r) {
 			return -1
 		}
 		return r
@@ -238,13 +222,4 @@ func appendFolded(b []byte, line string) []byte {
 		line = line[at:]
 	}
 	return append(append(b, line...), "\r\n"...)
-}
-
-// host is that of a URL that was checked, "" of none.
-func host(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
 }

@@ -22,9 +22,8 @@
 //   - upcoming.json and active.json have the windows announced and those in progress, in the
 //     shape that Atlassian Statuspage gives scheduled maintenances; scheduled-maintenances.json
 //     has both and those completed, summary.json all of it with Options.Components. They are
-//     also where programs for Statuspage look: at api/v2/summary.json, api/v2/status.json (the
-//     state of the service in one word), api/v2/scheduled-maintenances.json, and below
-//     api/v2/scheduled-maintenances/.
+//     also below api/v2/, where programs for Statuspage look, with api/v2/status.json (the
+//     state of the service in one word).
 //   - calendar.ics is an iCalendar feed to subscribe to: see [Calendar].
 //
 // # What users see

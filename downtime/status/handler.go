@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -24,12 +23,12 @@ import (
 
 // Options of [Handler] and [PublicHandler]. Nil options are the defaults.
 type Options struct {
-	// Authorize says who asks for the operators' status, and returns an error to those who may
-	// not see it. Nil denies everyone. PublicHandler does not ask it.
+	// Authorize admits operators and returns an error to others. Nil denies everyone.
+	// PublicHandler does not use it.
 	Authorize func(*http.Request) (who string, err error)
 
-	// Service is what users call the service, a few words for pages and calendars. Empty
-	// means that they say "maintenance" alone.
+	// Service is what users call the service, on pages and in calendars. Empty means that they
+	// show "maintenance" alone.
 	Service string
 
 	// URL is the http or https URL of the page that users read, for calendars and for
@@ -37,7 +36,7 @@ type Options struct {
 	URL string
 
 	// Components are the parts of the service that users know by name, for programs that
-	// read Statuspage: a window is about those whose scope it meets. Empty means none.
+	// read Statuspage: a window concerns those whose scope it meets. Empty means none.
 	Components []Component
 
 	// Logger gets what could not be written. Nil means slog.Default().
@@ -88,17 +87,12 @@ func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 	h.routes[statusJSON] = route{contentType: typeJSON, render: func(now time.Time) ([]byte, error) {
 		return indented(newView(g, now, true))
 	}}
-	h.names = append(h.names, statusJSON)
-	index := h.routes[""]
-	index.needsSchedule = false
-	h.routes[""] = index
 	return h, nil
 }
 
-// PublicHandler shows users what they may know. It answers GET and HEAD, to any origin,
-// with an ETag; what it answers may be kept for half a minute, the page for five seconds.
-// While there is no schedule it answers 503, because an empty feed would clear the calendars
-// that subscribe.
+// PublicHandler shows users what they may know. It answers GET and HEAD, to any origin, with an
+// ETag. Answers may be kept for half a minute, the page for five seconds. While there is no
+// schedule it answers 503, because an empty feed would clear the calendars that subscribe.
 //
 // The error is that of [Handler].
 func PublicHandler(g *downtime.Guard, opts *Options) (http.Handler, error) {
@@ -110,9 +104,9 @@ func PublicHandler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 }
 
 const (
-	maxAge     = 30 // seconds for which what is public may be kept,
-	maxPageAge = 5  // and the page, which holds the time
-	retryAfter = 10 // seconds after which to ask again while there is no schedule
+	maxAge     = "30" // seconds for which what is public may be kept,
+	maxPageAge = "5"  // and the page, which holds the time
+	retryAfter = "10" // seconds after which to ask again while there is no schedule
 
 	statusJSON   = "status.json"
 	typeJSON     = "application/json"
@@ -120,20 +114,17 @@ const (
 	typeCalendar = "text/calendar; charset=utf-8"
 )
 
-// A handler answers by route. It is complete once it is made.
 type handler struct {
 	guard     *downtime.Guard
 	opts      Options
 	operators bool
 	routes    map[string]route // by path below the handler
-	names     []string         // of the routes
 }
 
 type route struct {
-	contentType   string
-	needsSchedule bool // else it answers without one too
-	render        func(now time.Time) ([]byte, error)
-	last          *rendering
+	contentType string
+	render      func(now time.Time) ([]byte, error)
+	last        *rendering
 }
 
 func newHandler(g *downtime.Guard, o *Options) (*handler, error) {
@@ -144,9 +135,8 @@ func newHandler(g *downtime.Guard, o *Options) (*handler, error) {
 	h := &handler{guard: g, opts: opts, routes: map[string]route{}}
 	add := func(contentType string, render func(time.Time) ([]byte, error), paths ...string) {
 		last := &rendering{}
-		h.names = append(h.names, paths...)
 		for _, path := range paths {
-			h.routes[path] = route{contentType: contentType, needsSchedule: true, render: render, last: last}
+			h.routes[path] = route{contentType, render, last}
 		}
 	}
 	add(typeHTML, h.page, "")
@@ -169,15 +159,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	header.Set("Referrer-Policy", "no-referrer")
-	if h.operators {
-		if !h.authorized(r) {
-			problem.Write(w, r, problem.Problem{Status: http.StatusForbidden, Detail: "the maintenance status is for operators"})
-			return
-		}
-	} else {
+	switch {
+	case !h.operators:
 		header.Set("Access-Control-Allow-Origin", "*")
+	case !h.authorized(r):
+		problem.Write(w, r, problem.Problem{Status: http.StatusForbidden, Detail: "the maintenance status is for operators"})
+		return
 	}
-	path, redirect, ok := page.Route(r, h.names...)
+	path, redirect, ok := page.Route(r, slices.Collect(maps.Keys(h.routes))...)
 	if !ok {
 		problem.Write(w, r, problem.Problem{Status: http.StatusNotFound})
 		return
@@ -197,10 +186,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		page.Redirect(w, r)
 		return
 	}
-	h.serve(w, r, h.routes[path])
+	// Operators learn from their page and their JSON also that there is no schedule.
+	h.serve(w, r, h.routes[path], !h.operators || path != "" && path != statusJSON)
 }
 
-// authorized reports whether the request is an operator's.
 func (h *handler) authorized(r *http.Request) bool {
 	if h.opts.Authorize == nil {
 		return false
@@ -209,17 +198,16 @@ func (h *handler) authorized(r *http.Request) bool {
 	return err == nil
 }
 
-func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route) {
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, needsSchedule bool) {
 	header := w.Header()
 	known := h.guard.Document().Schedule
-	missing := route.needsSchedule && known == nil
+	missing := needsSchedule && known == nil
 	if missing {
-		header.Set("Retry-After", strconv.Itoa(retryAfter))
+		header.Set("Retry-After", retryAfter)
 	}
-	if missing && route.contentType != typeHTML { // the page says so itself
-		problem.Write(w, r, problem.Problem{
-			Status: http.StatusServiceUnavailable, Detail: "the maintenance schedule has not been read yet",
-		})
+	isPage := route.contentType == typeHTML
+	if missing && !isPage { // the page says so itself
+		problem.Write(w, r, problem.Problem{Status: http.StatusServiceUnavailable, Detail: "the maintenance schedule has not been read yet"})
 		return
 	}
 	var body []byte
@@ -237,7 +225,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route) {
 	}
 	problem.Guard(header)
 	header.Set("Content-Type", route.contentType)
-	if route.contentType == typeHTML {
+	if isPage {
 		header.Set("Content-Security-Policy", page.Policy("'none'"))
 	}
 	if missing {
@@ -248,18 +236,16 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route) {
 		return
 	}
 	if !h.operators {
-		age := maxAge
-		if route.contentType == typeHTML {
-			age = maxPageAge
+		header.Set("Cache-Control", "public, max-age="+maxAge)
+		if isPage {
+			header.Set("Cache-Control", "public, max-age="+maxPageAge)
 		}
-		header.Set("Cache-Control", "public, max-age="+strconv.Itoa(age))
 		header.Set("ETag", tag)
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
-// A rendering is what users were answered last. However many of them ask, it is made once a
-// second and schedule.
+// A rendering is the last answer to users, made at most once a second and schedule.
 type rendering struct {
 	mu   sync.Mutex
 	of   *schedule.Schedule
@@ -278,7 +264,7 @@ func (l *rendering) get(of *schedule.Schedule, render func(time.Time) ([]byte, e
 			return nil, "", err
 		}
 		sum := sha256.Sum256(body)
-		l.of, l.at, l.body, l.tag = of, now.Unix(), body, `"`+hex.EncodeToString(sum[:16])+`"`
+		l.of, l.at, l.body, l.tag = of, now.Unix(), body, fmt.Sprintf(`"%x"`, sum[:16])
 	}
 	return l.body, l.tag, nil
 }

@@ -36,24 +36,12 @@ type body struct {
 }
 
 type card struct {
-	Title, Message string
-	State, Tone    string // in words, and the colour that goes with them
-	Active, Late   bool   // in progress; and over its time
-	Start, End     time.Time
-	Operators      *details // nil: not for operators
+	*window
+	State, Tone  string // in words, and the colour that goes with them
+	Active, Late bool   // in progress; and over its time
+	Operators    bool   // it is for operators
 }
 
-type details struct {
-	ID               string
-	Mode             schedule.Mode
-	Summary, Scope   string
-	Refused          int64
-	Cutoff, Rollback *time.Time
-	Owner, Runbook   string
-	Held             bool
-}
-
-// page renders the view as a page.
 func (v *view) page(service string, operators bool) ([]byte, error) {
 	d := body{view: v, Operators: operators, Known: v.Boot == "", Service: service}
 	for i := range v.Windows {
@@ -89,11 +77,7 @@ func (v *view) page(service string, operators bool) ([]byte, error) {
 }
 
 func (w *window) card(now time.Time, operators bool) card {
-	c := card{
-		Title: w.Title, Message: w.Message, Start: w.Start, End: w.End,
-		Active: stageOf(w.Phase) == stageActive,
-		State:  "Announced", Tone: "soon",
-	}
+	c := card{window: w, Operators: operators, Active: stageOf(w.Phase) == stageActive, State: "Announced", Tone: "soon"}
 	switch {
 	case c.Active && w.Mode == schedule.ModeAnnounce:
 		c.State = "In progress, nothing is down"
@@ -115,16 +99,6 @@ func (w *window) card(now time.Time, operators bool) card {
 		c.State = "Not announced yet"
 	} else {
 		c.State = strings.ToUpper(w.Phase.String()[:1]) + w.Phase.String()[1:]
-	}
-	c.Operators = &details{
-		ID: w.ID, Mode: w.Mode, Owner: w.Owner, Runbook: w.Runbook, Rollback: w.Rollback, Held: w.Held,
-		Scope: w.Scope.String(), Summary: w.summary,
-	}
-	if w.Cutoff.Before(w.Start) {
-		c.Operators.Cutoff = &w.Cutoff
-	}
-	if w.Report != nil {
-		c.Operators.Refused = w.Report.Refused
 	}
 	return c
 }

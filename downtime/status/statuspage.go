@@ -26,7 +26,6 @@ type statuspage struct {
 	Maintenances []maintenance `json:"scheduled_maintenances,omitzero"`
 }
 
-// An indicator is the state of the service as a whole.
 type indicator struct {
 	Indicator   string `json:"indicator"`
 	Description string `json:"description"`
@@ -91,15 +90,8 @@ func (t statuspageTime) MarshalText() ([]byte, error) {
 	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z07:00"), nil
 }
 
-const (
-	maintenanceScheduled  = "scheduled"
-	maintenanceInProgress = "in_progress"
-	maintenanceCompleted  = "completed"
+const maxMaintenances = 50 // of scheduled-maintenances.json, the most recent
 
-	maxMaintenances = 50 // of scheduled-maintenances.json, the most recent
-)
-
-// newStatuspage begins an answer.
 func (v *view) newStatuspage(opts *Options) *statuspage {
 	return &statuspage{Page: pageInfo{
 		ID:        shortID(opts.Service + "\n" + opts.URL),
@@ -117,11 +109,10 @@ func shortID(of string) string {
 
 // summary is summary.json: all that is now and to come.
 func (v *view) summary(opts *Options) *statuspage {
-	s := v.newStatuspage(opts)
+	s := v.scheduled(opts, stageUpcoming, stageActive)
 	s.Status, s.Incidents = v.indicator(), &[]struct{}{}
 	all := v.components(opts.Components, s.Page.ID)
 	s.Components = &all
-	s.Maintenances = v.maintenances(opts, s.Page, stageUpcoming, stageActive)
 	return s
 }
 
@@ -157,7 +148,6 @@ func (v *view) indicator() *indicator {
 // isClosing says whether the window is in progress and refuses anything.
 func (w *window) isClosing() bool { return stageOf(w.Phase) == stageActive && w.Mode.Closes() }
 
-// components are the parts of the service as they are now.
 func (v *view) components(parts []Component, page string) []component {
 	all := make([]component, 0, len(parts))
 	for i := range parts {
@@ -165,11 +155,8 @@ func (v *view) components(parts []Component, page string) []component {
 			ID: shortID(parts[i].Name), Name: parts[i].Name, Status: "operational", Position: i + 1, PageID: page,
 			CreatedAt: statuspageTime(v.updated), UpdatedAt: statuspageTime(v.updated),
 		}
-		for j := range v.Windows {
-			if w := &v.Windows[j]; w.isClosing() && w.about.Meets(&parts[i].Scope) {
-				c.Status = "under_maintenance"
-				break
-			}
+		if slices.ContainsFunc(v.Windows, func(w window) bool { return w.isClosing() && w.about.Meets(&parts[i].Scope) }) {
+			c.Status = "under_maintenance"
 		}
 		all = append(all, c)
 	}
@@ -199,9 +186,7 @@ func (w *window) maintenance(page pageInfo) maintenance {
 	m := maintenance{
 		ID:             occurrenceID(w.ID, w.planned),
 		Name:           w.Title,
-		Status:         maintenanceScheduled,
 		CreatedAt:      statuspageTime(w.Announce),
-		UpdatedAt:      statuspageTime(w.Announce),
 		Impact:         "maintenance",
 		Shortlink:      page.URL,
 		PageID:         page.ID,
@@ -212,25 +197,21 @@ func (w *window) maintenance(page pageInfo) maintenance {
 	if w.Mode == schedule.ModeAnnounce {
 		m.Impact = "none"
 	}
-	update := func(status string, at time.Time) {
-		u := maintenanceUpdate{
+	update := func(status string, at time.Time) *statuspageTime {
+		t := statuspageTime(at)
+		m.Status, m.UpdatedAt = status, t
+		m.Updates = slices.Insert(m.Updates, 0, maintenanceUpdate{
 			ID: m.ID + "-" + status, Status: status, Body: w.Message, IncidentID: m.ID,
-			CreatedAt: statuspageTime(at), UpdatedAt: statuspageTime(at), DisplayAt: statuspageTime(at),
-		}
-		m.Updates = append([]maintenanceUpdate{u}, m.Updates...)
+			CreatedAt: t, UpdatedAt: t, DisplayAt: t,
+		})
+		return &t
 	}
-	update(maintenanceScheduled, w.Announce)
-	if stageOf(w.Phase) == stageUpcoming {
-		return m
+	update("scheduled", w.Announce)
+	if stageOf(w.Phase) >= stageActive {
+		m.StartedAt = update("in_progress", w.Start)
 	}
-	started := statuspageTime(w.Start)
-	m.Status, m.StartedAt, m.UpdatedAt = maintenanceInProgress, &started, started
-	update(maintenanceInProgress, w.Start)
-	if stageOf(w.Phase) == stageActive {
-		return m
+	if stageOf(w.Phase) == stagePast {
+		m.ResolvedAt = update("completed", w.End)
 	}
-	ended := statuspageTime(w.End)
-	m.Status, m.ResolvedAt, m.UpdatedAt = maintenanceCompleted, &ended, ended
-	update(maintenanceCompleted, w.End)
 	return m
 }

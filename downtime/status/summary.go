@@ -18,11 +18,10 @@ func Summary(g *downtime.Guard) func(context.Context) (ok bool, line string) {
 		now := time.Now()
 		document, ok := g.Document(), true
 		var parts []string
-		switch {
-		case document.Schedule == nil:
+		if document.Schedule == nil {
 			ok = false
 			parts = append(parts, fmt.Sprintf("no schedule yet; boot policy: %v", document.Boot))
-		default:
+		} else {
 			for _, rep := range g.Reports() {
 				ok = ok && !rep.Waiting && rep.Phase != schedule.PhaseOverrun
 				switch {

@@ -55,10 +55,10 @@ type window struct {
 	Scope    *scope         `json:"scope,omitempty"` // everything, when absent
 	Held     bool           `json:"held,omitempty"`  // gone from the document, kept to its end
 	Report   *report        `json:"report,omitempty"`
+	Summary  string         `json:"-"` // of Report, in words
 
 	planned time.Time
 	about   *schedule.Scope
-	summary string // of Report, in words
 }
 
 type scope struct {
@@ -97,7 +97,6 @@ type report struct {
 	Waiting    bool           `json:"waiting,omitempty"` // closed until the quorum agrees
 }
 
-// newView looks at the guard.
 func newView(g *downtime.Guard, now time.Time, operators bool) *view {
 	document := g.Document()
 	v := &view{Now: now, Windows: []window{}, updated: document.Since}
@@ -141,7 +140,6 @@ func newView(g *downtime.Guard, now time.Time, operators bool) *view {
 	return v
 }
 
-// A key tells occurrences apart.
 type key struct {
 	id      string
 	planned int64
@@ -157,9 +155,8 @@ type listing struct {
 	reports   map[key]downtime.Report // of what is near, and of what commands have moved
 }
 
-// list are the occurrences to be listed, as they are in this process, by start: what is in
-// progress, what is announced, and what has ended a while ago at most; for operators also
-// what comes next of each window, and rehearsals.
+// list are the occurrences in progress, announced, or ended a while ago at most, by start, as they
+// are in this process; for operators also what comes next of each window, and rehearsals.
 func (l *listing) list(active []schedule.Occurrence) []schedule.Occurrence {
 	var list []schedule.Occurrence
 	seen := map[key]bool{}
@@ -197,8 +194,8 @@ func (l *listing) list(active []schedule.Occurrence) []schedule.Occurrence {
 	return list
 }
 
-// first is as much of a list as is shown: what is in progress or to come goes before what is
-// over, and of that the latest before the others.
+// first is as much of a list as is shown: what is in progress or to come, then the latest of what
+// is over.
 func (l *listing) first(list []schedule.Occurrence) []schedule.Occurrence {
 	var over, rest []schedule.Occurrence
 	for _, o := range list {
@@ -219,7 +216,6 @@ func compareStarts(a, b schedule.Occurrence) int {
 	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID))
 }
 
-// window shows one occurrence.
 func (l *listing) window(o schedule.Occurrence) window {
 	w, zone := o.Window, o.Window.Timezone
 	rep, reported := l.reports[keyOf(o)]
@@ -250,7 +246,7 @@ func (l *listing) window(o schedule.Occurrence) window {
 	}
 	if reported && (v.Phase != schedule.PhaseCompleted || rep.Waiting) {
 		v.Report = newReport(rep)
-		v.summary = strings.TrimPrefix(strings.TrimPrefix(rep.String(), w.ID+": "), rep.Phase.String()+", ")
+		v.Summary = strings.TrimPrefix(strings.TrimPrefix(rep.String(), w.ID+": "), rep.Phase.String()+", ")
 	}
 	return v
 }

@@ -186,14 +186,11 @@ type place struct {
 
 func (p *place) down(step string) *place { return &place{p, step} }
 
-// pointer writes the place as a JSON pointer.
-func (p *place) pointer() string { return string(p.appendTo(nil)) }
-
-func (p *place) appendTo(b []byte) []byte {
+func (p *place) pointer() string {
 	if p == nil {
-		return b
+		return ""
 	}
-	return append(append(p.up.appendTo(b), '/'), escape.Replace(p.step)...)
+	return p.up.pointer() + "/" + escape.Replace(p.step)
 }
 
 var escape = strings.NewReplacer("~", "~0", "/", "~1")

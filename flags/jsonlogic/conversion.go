@@ -6,17 +6,9 @@ import (
 	"strings"
 )
 
-// number is JavaScript's Number(v).
 func (s *Scope) number(v value) float64 {
-	if v.kind == number {
-		return v.num
-	}
-	return s.slowNumber(v)
-}
-
-func (s *Scope) slowNumber(v value) float64 {
 	switch v = s.primitive(v); v.kind {
-	case truth:
+	case truth, number:
 		return v.num
 	case text:
 		return parseNumber(s.read(v.str))
@@ -172,11 +164,7 @@ func decimalPrefix(s string) int {
 }
 
 func digits(s string) int {
-	n := 0
-	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
-		n++
-	}
-	return n
+	return len(s) - len(strings.TrimLeft(s, "0123456789"))
 }
 
 func isSpace(r rune) bool {

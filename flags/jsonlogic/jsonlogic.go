@@ -71,6 +71,7 @@ package jsonlogic
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func Compile(rule []byte, opts *Options) (*Rule, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	if most := bound(opts.MaxSize, DefaultMaxSize); len(rule) > most {
+	if most := cmp.Or(max(opts.MaxSize, 0), DefaultMaxSize); len(rule) > most {
 		return nil, &Error{Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(rule), most)}
 	}
 	dec := json.NewDecoder(bytes.NewReader(rule))
@@ -155,20 +156,13 @@ func CompileValue(rule any, opts *Options) (*Rule, error) {
 	}
 	c := compiler{
 		operators: opts.Operators, predicates: opts.Predicates,
-		maxDepth: bound(opts.MaxDepth, DefaultMaxDepth), maxSize: bound(opts.MaxSize, DefaultMaxSize),
+		maxDepth: cmp.Or(max(opts.MaxDepth, 0), DefaultMaxDepth), maxSize: cmp.Or(max(opts.MaxSize, 0), DefaultMaxSize),
 	}
 	root, err := c.compile(rule, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Rule{root, c.deepest, &bounds{bound(opts.MaxSteps, DefaultMaxSteps), bound(opts.MaxText, DefaultMaxText), opts.Log}}, nil
-}
-
-func bound(most, otherwise int) int {
-	if most > 0 {
-		return most
-	}
-	return otherwise
+	return &Rule{root, c.deepest, &bounds{cmp.Or(max(opts.MaxSteps, 0), DefaultMaxSteps), cmp.Or(max(opts.MaxText, 0), DefaultMaxText), opts.Log}}, nil
 }
 
 // What [Compile] says, wrapped in an [*Error], of rules that it refuses.

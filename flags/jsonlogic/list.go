@@ -1,14 +1,15 @@
 package jsonlogic
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A loop is an operator that evaluates its second argument for each element of its
 // first.
 type loop struct {
 	over, body *node
 }
-
-func newLoop(args []*node) loop { return loop{arg(args, 0), arg(args, 1)} }
 
 // each calls visit with each element of a list, the element being the data, until
 // visit is false. What is no list has no elements. It returns their number.
@@ -33,7 +34,7 @@ func (l loop) each(s *Scope, items value, visit func(item any) bool) int {
 }
 
 func mapped(args []*node) operation {
-	l := newLoop(args)
+	l := loop{arg(args, 0), arg(args, 1)}
 	return gives(func(s *Scope) value {
 		var results []any
 		l.each(s, l.over.eval(s), func(any) bool {
@@ -45,7 +46,7 @@ func mapped(args []*node) operation {
 }
 
 func filter(args []*node) operation {
-	l := newLoop(args)
+	l := loop{arg(args, 0), arg(args, 1)}
 	return gives(func(s *Scope) value {
 		var kept []any
 		l.each(s, l.over.eval(s), func(item any) bool {
@@ -59,7 +60,7 @@ func filter(args []*node) operation {
 }
 
 func reduce(args []*node) operation {
-	l := newLoop(args)
+	l := loop{arg(args, 0), arg(args, 1)}
 	initial := arg(args, 2)
 	return gives(func(s *Scope) value {
 		items, so := l.over.eval(s), defined(initial.eval(s))
@@ -74,35 +75,20 @@ func reduce(args []*node) operation {
 	})
 }
 
-func all(args []*node) operation {
-	l := newLoop(args)
-	return decides(func(s *Scope) bool {
-		holds := true
-		n := l.each(s, l.over.eval(s), func(any) bool {
-			holds = l.body.test(s)
-			return holds
+// quantifier looks for an element for which the body has a truth; result makes the answer of
+// whether there is one, and of how many elements there are.
+func quantifier(truth bool, result func(found bool, n int) bool) func(args []*node) operation {
+	return func(args []*node) operation {
+		l := loop{arg(args, 0), arg(args, 1)}
+		return decides(func(s *Scope) bool {
+			found := false
+			n := l.each(s, l.over.eval(s), func(any) bool {
+				found = l.body.test(s) == truth
+				return !found
+			})
+			return result(found, n)
 		})
-		return holds && n > 0
-	})
-}
-
-func (l loop) any(s *Scope) bool {
-	found := false
-	l.each(s, l.over.eval(s), func(any) bool {
-		found = l.body.test(s)
-		return !found
-	})
-	return found
-}
-
-func some(args []*node) operation {
-	l := newLoop(args)
-	return decides(func(s *Scope) bool { return l.any(s) })
-}
-
-func none(args []*node) operation {
-	l := newLoop(args)
-	return decides(func(s *Scope) bool { return !l.any(s) })
+	}
 }
 
 // merge joins lists, and what is no list as if it were one.
@@ -134,12 +120,8 @@ func in(args []*node) operation {
 			// The usual rule: {"in": [{"var": "country"}, ["ES", "PT", …]]}.
 			if name := needle.field; name != "" {
 				return decides(func(s *Scope) bool {
-					v := s.field(name)
-					if str, ok := v.(string); ok {
-						return has(str)
-					}
-					w := toValue(v)
-					return w.kind == text && has(w.str)
+					str, ok := s.Text(name)
+					return ok && has(str)
 				})
 			}
 			return decides(func(s *Scope) bool {
@@ -182,14 +164,7 @@ func textSet(v *value) func(string) bool {
 	}
 	const few = 8 // that are sooner compared than hashed
 	if len(members) <= few {
-		return func(s string) bool {
-			for _, m := range members {
-				if m == s {
-					return true
-				}
-			}
-			return false
-		}
+		return func(s string) bool { return slices.Contains(members, s) }
 	}
 	set := make(map[string]struct{}, len(members))
 	for _, m := range members {

@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 )
 
-// branch is if: condition, result, condition, result, …, otherwise.
 func branch(args []*node) operation {
 	otherwise := nullNode
 	if len(args)%2 == 1 {
@@ -27,48 +26,28 @@ func branch(args []*node) operation {
 	}
 }
 
-// and gives the first argument that is false, else the last.
-func and(args []*node) operation {
-	o := gives(func(s *Scope) value {
-		last := value{kind: undefined}
-		for _, a := range args {
-			if last = a.eval(s); !last.truth() {
-				break
+// until gives the first argument of that truth, else the last: "or" of true, "and" of false.
+func until(truth bool) func(args []*node) operation {
+	return func(args []*node) operation {
+		o := gives(func(s *Scope) value {
+			last := value{kind: undefined}
+			for _, a := range args {
+				if last = a.eval(s); last.truth() == truth {
+					break
+				}
 			}
-		}
-		return last
-	})
-	o.test = func(s *Scope) bool {
-		for _, a := range args {
-			if !a.test(s) {
-				return false
+			return last
+		})
+		o.test = func(s *Scope) bool {
+			for _, a := range args {
+				if a.test(s) == truth {
+					return truth
+				}
 			}
+			return !truth && len(args) > 0
 		}
-		return len(args) > 0
+		return o
 	}
-	return o
-}
-
-// or gives the first argument that is true, else the last.
-func or(args []*node) operation {
-	o := gives(func(s *Scope) value {
-		last := value{kind: undefined}
-		for _, a := range args {
-			if last = a.eval(s); last.truth() {
-				break
-			}
-		}
-		return last
-	})
-	o.test = func(s *Scope) bool {
-		for _, a := range args {
-			if a.test(s) {
-				return true
-			}
-		}
-		return false
-	}
-	return o
 }
 
 func not(args []*node) operation {
@@ -81,65 +60,42 @@ func notNot(args []*node) operation {
 	return decides(func(s *Scope) bool { return a.test(s) })
 }
 
-// A comparison of any two values, and what it is of the two usual kinds.
-type comparison struct {
-	holds    func(s *Scope, a, b value) bool
-	numbers  numbers
-	equality bool // of texts it is what numbers says of equal ones and of others
+// A comparison says whether it holds for two values.
+type comparison func(s *Scope, a, b value) bool
+
+func (c comparison) negated() comparison {
+	return func(s *Scope, a, b value) bool { return !c(s, a, b) }
 }
 
-// numbers is whether a comparison of two numbers holds: one, by how they stand.
-type numbers struct{ less, equal, greater, unordered bool }
-
-var notEqual = numbers{less: true, greater: true, unordered: true}
-
-func (n numbers) hold(a, b float64) bool {
-	switch {
-	case a < b:
-		return n.less
-	case a == b:
-		return n.equal
-	case a > b:
-		return n.greater
-	}
-	return n.unordered
+func (c comparison) swapped() comparison {
+	return func(s *Scope, a, b value) bool { return c(s, b, a) }
 }
 
-func compare(c comparison) func([]*node) operation {
+// compare makes an operator of a comparison, and of what it is for numbers.
+func compare(holds comparison, numbers func(a, b float64) bool) func([]*node) operation {
 	return func(args []*node) operation {
 		a, b := arg(args, 0), arg(args, 1)
-		if a.field != "" && b.constant != nil {
+		if a.field != "" && b.constant != nil && b.constant.kind == number {
 			// The usual rule: {">=": [{"var": "age"}, 18]}.
 			name, with := a.field, *b.constant
-			switch {
-			case with.kind == number:
-				return decides(func(s *Scope) bool {
-					v := s.field(name)
-					if f, ok := v.(float64); ok {
-						return c.numbers.hold(f, with.num)
-					}
-					return c.holds(s, toValue(v), with)
-				})
-			case with.kind == text && c.equality && len(with.str) < bytesPerStep:
-				return decides(func(s *Scope) bool {
-					v := s.field(name)
-					if str, ok := v.(string); ok {
-						return (str == with.str) == c.numbers.equal
-					}
-					return c.holds(s, toValue(v), with)
-				})
-			}
+			return decides(func(s *Scope) bool {
+				v := s.field(name)
+				if f, ok := v.(float64); ok {
+					return numbers(f, with.num)
+				}
+				return holds(s, toValue(v), with)
+			})
 		}
 		return decides(func(s *Scope) bool {
 			x := a.eval(s)
-			return c.holds(s, x, b.eval(s))
+			return holds(s, x, b.eval(s))
 		})
 	}
 }
 
 // between takes a third argument: a < b < c.
-func between(c comparison) func([]*node) operation {
-	two := compare(c)
+func between(holds comparison, numbers func(a, b float64) bool) func([]*node) operation {
+	two := compare(holds, numbers)
 	return func(args []*node) operation {
 		if len(args) < 3 {
 			return two(args)
@@ -147,11 +103,11 @@ func between(c comparison) func([]*node) operation {
 		low, middle, high := args[0], args[1], args[2]
 		return decides(func(s *Scope) bool {
 			x, y := low.eval(s), middle.eval(s)
-			if !c.holds(s, x, y) {
+			if !holds(s, x, y) {
 				return false
 			}
 			z := high.eval(s)
-			return z.kind == undefined || c.holds(s, y, z)
+			return z.kind == undefined || holds(s, y, z)
 		})
 	}
 }
@@ -202,26 +158,17 @@ func looseEqual(s *Scope, a, b value) bool {
 	return s.number(a) == s.number(b)
 }
 
-func less(s *Scope, a, b value) bool {
-	if a.kind == number && b.kind == number {
-		return a.num < b.num
+// ordered is less or, with orEqual, less or equal.
+func ordered(orEqual bool) comparison {
+	return func(s *Scope, a, b value) bool {
+		a, b = s.primitive(a), s.primitive(b)
+		if a.kind == text && b.kind == text {
+			c := compareUTF16(s.read(a.str), b.str)
+			return c < 0 || orEqual && c == 0
+		}
+		x, y := s.number(a), s.number(b)
+		return x < y || orEqual && x == y
 	}
-	a, b = s.primitive(a), s.primitive(b)
-	if a.kind == text && b.kind == text {
-		return compareUTF16(s.read(a.str), b.str) < 0
-	}
-	return s.number(a) < s.number(b)
-}
-
-func lessOrEqual(s *Scope, a, b value) bool {
-	if a.kind == number && b.kind == number {
-		return a.num <= b.num
-	}
-	a, b = s.primitive(a), s.primitive(b)
-	if a.kind == text && b.kind == text {
-		return compareUTF16(s.read(a.str), b.str) <= 0
-	}
-	return s.number(a) <= s.number(b)
 }
 
 // compareUTF16 orders texts by their UTF-16 code units, as JavaScript does. That is

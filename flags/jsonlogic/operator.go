@@ -56,18 +56,6 @@ func (o Operator) instance(args []*node) (operation, error) {
 	if err != nil {
 		return operation{}, err
 	}
-	return customOperation(f), nil
-}
-
-func (p Predicate) instance(args []*node) (operation, error) {
-	test, err := p(asArgs(args))
-	if err != nil {
-		return operation{}, err
-	}
-	return predicateOperation(test), nil
-}
-
-func customOperation(f Func) operation {
 	call := func(s *Scope) any {
 		if s.err != nil {
 			return nil
@@ -79,43 +67,25 @@ func customOperation(f Func) operation {
 		}
 		return v
 	}
-	return operation{
-		func(s *Scope) value { return toValue(call(s)) },
-		func(s *Scope) bool {
-			if s.err != nil {
-				return false
-			}
-			v, err := f(s)
-			if b, ok := v.(bool); ok && err == nil {
-				return b
-			}
-			if err != nil {
-				s.fail(err)
-				return false
-			}
-			return toValue(v).truth()
-		},
-		func(s *Scope) any { return s.plain(call(s)) },
-	}
+	of := gives(func(s *Scope) value { return toValue(call(s)) })
+	of.plain = func(s *Scope) any { return s.plain(call(s)) }
+	return of, nil
 }
 
-func predicateOperation(test func(s *Scope) (holds, ok bool)) operation {
-	return operation{
-		func(s *Scope) value {
-			if holds, ok := test(s); ok {
-				return boolean(holds)
-			}
-			return value{}
-		},
-		func(s *Scope) bool {
-			holds, ok := test(s)
-			return holds && ok
-		},
-		func(s *Scope) any {
-			if holds, ok := test(s); ok {
-				return holds
-			}
-			return nil
-		},
+func (p Predicate) instance(args []*node) (operation, error) {
+	test, err := p(asArgs(args))
+	if err != nil {
+		return operation{}, err
 	}
+	of := gives(func(s *Scope) value {
+		if holds, ok := test(s); ok {
+			return boolean(holds)
+		}
+		return value{}
+	})
+	of.test = func(s *Scope) bool {
+		holds, ok := test(s)
+		return holds && ok
+	}
+	return of, nil
 }

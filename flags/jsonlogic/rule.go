@@ -20,9 +20,6 @@ type Rule struct {
 // The error is one that a custom operator returned, as it is, or an [*Error] of
 // [ErrTooManySteps], [ErrTextTooLong] or [ErrResultTooDeep].
 func (r *Rule) Eval(data any) (any, error) {
-	if r.root.constant != nil {
-		return r.root.constant.result(), nil
-	}
 	s, _ := scopes.Get().(*Scope)
 	result, err := r.EvalIn(s, data)
 	scopes.Put(s)
@@ -83,7 +80,6 @@ func (s *Scope) Text(name string) (text string, ok bool) {
 	return s.otherText(v)
 }
 
-// otherText is a text of a type of its own.
 func (s *Scope) otherText(v any) (string, bool) {
 	w := toValue(v)
 	return w.str, w.kind == text
@@ -112,7 +108,6 @@ func (s *Scope) field(name string) any {
 	return v
 }
 
-// enter makes v the data.
 func (s *Scope) enter(v any) {
 	s.data = v
 	switch v := v.(type) {
@@ -199,7 +194,6 @@ func (s *Scope) walk(v any, depth int) bool {
 	return true
 }
 
-// plain hands out Go data.
 func (s *Scope) plain(v any) any {
 	switch v.(type) {
 	case nil, bool, string, float64:

@@ -24,44 +24,25 @@ func variable(args []*node) operation {
 	if path.constant.isEmptyPath() {
 		return gives(func(s *Scope) value { return toValue(s.data) })
 	}
+	if name := fieldOf(args); name != "" {
+		return gives(func(s *Scope) value { return toValue(s.field(name)) })
+	}
 	names := strings.Split(path.constant.text(), ".")
-	if len(names) > 1 {
-		return gives(func(s *Scope) value {
-			at, ok := s.data, true
-			for _, name := range names {
-				if at, ok = member(at, name); !ok {
-					return defined(otherwise.eval(s))
-				}
+	return gives(func(s *Scope) value {
+		at, ok := s.data, true
+		for _, name := range names {
+			if at, ok = member(at, name); !ok {
+				return defined(otherwise.eval(s))
 			}
-			return toValue(at)
-		})
-	}
-	name := names[0]
-	if fieldOf(args) != "" {
-		o := gives(func(s *Scope) value { return toValue(s.field(name)) })
-		o.plain = func(s *Scope) any { return s.plain(s.field(name)) }
-		return o
-	}
-	o := gives(func(s *Scope) value {
-		if v, ok := member(s.data, name); ok {
-			return toValue(v)
 		}
-		return defined(otherwise.eval(s))
+		return toValue(at)
 	})
-	o.plain = func(s *Scope) any {
-		if v, ok := member(s.data, name); ok {
-			return s.plain(v)
-		}
-		return otherwise.plain(s)
-	}
-	return o
 }
 
 // isEmptyPath says that a path is the data itself. The empty list is not one, though
 // its text is empty: that is the member called "".
 func (v value) isEmptyPath() bool { return v.isNone() || v.kind == text && v.str == "" }
 
-// find is what stands at a path in the data.
 func (s *Scope) find(path value) (value, bool) {
 	if path.isEmptyPath() {
 		return toValue(s.data), true
@@ -94,7 +75,6 @@ func missing(args []*node) operation {
 	})
 }
 
-// constants is the list of the arguments' values, if all are always the same.
 func constants(args []*node) (value, bool) {
 	values := make([]any, len(args))
 	for i, a := range args {
@@ -153,10 +133,8 @@ func (s *Scope) missing(keys value) value {
 // optional is {"var": key}: a key that is a list is a path and a default.
 func (s *Scope) optional(key value) value {
 	var otherwise value
-	if key.kind == list {
-		l := key
-		key = value{}
-		if l.length() > 0 {
+	if l := key; l.kind == list {
+		if key = (value{}); l.length() > 0 {
 			key = l.element(0)
 		}
 		if l.length() > 1 {

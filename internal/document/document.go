@@ -37,21 +37,12 @@ const (
 	Map
 )
 
+var kinds = [...]string{"null", "a boolean", "a number", "a string", "a list", "a map"}
+
 // String names the kind as an error text would: "a list", "a string".
 func (k Kind) String() string {
-	switch k {
-	case Null:
-		return "null"
-	case Bool:
-		return "a boolean"
-	case Number:
-		return "a number"
-	case String:
-		return "a string"
-	case List:
-		return "a list"
-	case Map:
-		return "a map"
+	if int(k) < len(kinds) {
+		return kinds[k]
 	}
 	return "Kind(" + strconv.Itoa(int(k)) + ")"
 }
@@ -300,7 +291,6 @@ func invalidUTF8(data []byte) int {
 	return -1
 }
 
-// position turns a byte offset into line and column.
 func position(data []byte, offset int) (line, column int) {
 	offset = min(max(offset, 0), len(data))
 	before := data[:offset]

@@ -170,16 +170,9 @@ func (w *jsonWalk) string() *Node {
 	return n
 }
 
-// appendString appends s as a JSON string.
 func appendString(b []byte, s string) []byte {
-	plain := true
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			plain = false
-			break
-		}
-	}
-	if plain {
+	special := func(r rune) bool { return r < 0x20 || r == '"' || r == '\\' || r >= utf8.RuneSelf }
+	if strings.IndexFunc(s, special) < 0 {
 		b = append(b, '"')
 		b = append(b, s...)
 		return append(b, '"')

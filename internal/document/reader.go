@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
@@ -202,7 +203,7 @@ func Enum[T ~string](v Value, allowed ...T) T {
 	for i, a := range allowed {
 		names[i] = string(a)
 	}
-	v.Faultf("must be %s, got %q%s", oneOf(names), Clip(v.node.Text), didYouMean(v.node.Text, names))
+	v.Faultf("must be %s, got %q%s", oneOf(names), Clip(v.node.Text), didYouMean(Suggest(v.node.Text, names)))
 	return ""
 }
 
@@ -260,7 +261,6 @@ func ParseDuration(text string, limit time.Duration) (time.Duration, error) {
 	}
 }
 
-// inDays writes a limit the way people write durations.
 func inDays(d time.Duration) string {
 	if day := 24 * time.Hour; d >= day && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"
@@ -356,16 +356,11 @@ func (v Value) at(n *Node, field string) Value {
 // Map begins to read a map with fixed fields. A value that is missing, or no map, has no
 // fields; the latter is a fault.
 func (v Value) Map() *Fields {
-	f := &Fields{v: v}
-	f.known = f.names[:0]
 	if !v.expect(Map) {
-		f.v.node = nil
-	} else if n := len(v.node.Keys); n <= len(f.flags) {
-		f.asked = f.flags[:n]
-	} else {
-		f.asked = make([]bool, n)
+		v.node = nil
+		return &Fields{v: v}
 	}
-	return f
+	return &Fields{v: v, asked: make([]bool, len(v.node.Keys))}
 }
 
 // Fields are the fields of one map.
@@ -373,10 +368,6 @@ type Fields struct {
 	v     Value
 	asked []bool   // by key: it was asked for
 	known []string // what was asked for
-
-	// Room for the two lists above, enough for every map of ours.
-	flags [20]bool
-	names [20]string
 }
 
 // Present reports whether there is a map.
@@ -428,12 +419,10 @@ func (f *Fields) DoneWarn() { f.done(true) }
 
 func (f *Fields) done(warn bool) {
 	for i, asked := range f.asked {
-		if asked {
-			continue
+		if key := f.v.node.Keys[i]; !asked {
+			err := Unknown("field", key.Text, f.known)
+			f.v.at(key, join(f.v.field, Clip(key.Text))).add(Fault{Err: err, Warning: warn && err.Suggestion == ""})
 		}
-		key := f.v.node.Keys[i]
-		err := Unknown("field", key.Text, f.known)
-		f.v.at(key, join(f.v.field, Clip(key.Text))).add(Fault{Err: err, Warning: warn && err.Suggestion == ""})
 	}
 }
 
@@ -457,11 +446,7 @@ func Unknown(kind, name string, known []string) *UnknownError {
 }
 
 func (e *UnknownError) Error() string {
-	text := fmt.Sprintf("unknown %s %q", e.Kind, Clip(e.Name))
-	if e.Suggestion != "" {
-		text += fmt.Sprintf(" (did you mean %q?)", e.Suggestion)
-	}
-	return text
+	return fmt.Sprintf("unknown %s %q%s", e.Kind, Clip(e.Name), didYouMean(e.Suggestion))
 }
 
 // maxClip bounds what error texts quote of a document, in bytes.
@@ -477,4 +462,100 @@ func oneOf(names []string) string {
 	}
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// FaultText writes a fault as every package does:
+//
+//	windows.yaml:14:15: window "db-upgrade": duration: must be positive, got "-2h"
+//
+// kind is what the subject is, "window". What is empty is left out.
+func FaultText(name string, line, column int, kind, subject, field string, err error) string {
+	var b strings.Builder
+	part := func(text string) {
+		if text != "" {
+			b.WriteString(text)
+			b.WriteString(": ")
+		}
+	}
+	part(Place(name, line, column))
+	if subject != "" {
+		part(kind + " " + strconv.Quote(Clip(subject)))
+	}
+	var unknown *UnknownError
+	if errors.As(err, &unknown) { // which names the last part of the field
+		field = strings.TrimSuffix(strings.TrimSuffix(field, Clip(unknown.Name)), ".")
+	}
+	part(field)
+	b.WriteString(err.Error())
+	return b.String()
+}
+
+// maxFaults is how many faults an error text lists.
+const maxFaults = 50
+
+// FaultsText writes faults one a line, at most fifty of them.
+func FaultsText[F error](faults []F) string {
+	var b strings.Builder
+	for i, f := range faults {
+		if i == maxFaults {
+			fmt.Fprintf(&b, "\nand %d more", len(faults)-maxFaults)
+			break
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(f.Error())
+	}
+	return b.String()
+}
+
+// Suggest returns the known name that is one edit away from name: another case, one character
+// too many, too few or wrong, or two that are swapped. It returns "" when none is, or when name
+// is too long to be compared.
+func Suggest(name string, known []string) string {
+	if len(name) > maxClip || !utf8.ValidString(name) {
+		return ""
+	}
+	for _, k := range known {
+		if k != name && strings.EqualFold(k, name) {
+			return k
+		}
+	}
+	for _, k := range known {
+		// Of very short names everything is one edit away.
+		if k != name && min(len(k), len(name)) > 1 && oneEdit([]rune(name), []rune(k)) {
+			return k
+		}
+	}
+	return ""
+}
+
+func didYouMean(suggestion string) string {
+	if suggestion == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", suggestion)
+}
+
+// oneEdit reports whether two different texts are one insertion, deletion, substitution or
+// swap of neighbours apart.
+func oneEdit(a, b []rune) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(b)-len(a) > 1 {
+		return false
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	restA, restB := a[i:], b[i:]
+	switch {
+	case len(a) < len(b):
+		return string(restA) == string(restB[1:])
+	case string(restA[1:]) == string(restB[1:]):
+		return true
+	}
+	return len(restA) > 1 && restA[0] == restB[1] && restA[1] == restB[0] && string(restA[2:]) == string(restB[2:])
 }

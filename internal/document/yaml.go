@@ -47,7 +47,6 @@ func parseYAML(name string, data []byte) (root *Node, err error) {
 
 var yamlLine = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 
-// yamlError takes the line out of the reader's message.
 func yamlError(name string, err error) error {
 	fault := &SyntaxError{Name: name, Err: err}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
@@ -184,9 +183,8 @@ func (c *yamlConvert) scalar(y *yaml.Node, n *Node) error {
 	return nil
 }
 
-// number writes a YAML number as a JSON literal.
 func number(y *yaml.Node) (string, error) {
-	if isJSONNumber(y.Value) {
+	if jsonNumber.MatchString(y.Value) {
 		return y.Value, nil
 	}
 	var v any
@@ -194,12 +192,8 @@ func number(y *yaml.Node) (string, error) {
 		return "", fmt.Errorf("%q is not a number", y.Value)
 	}
 	switch v := v.(type) {
-	case int:
-		return strconv.Itoa(v), nil
-	case int64:
-		return strconv.FormatInt(v, 10), nil
-	case uint64:
-		return strconv.FormatUint(v, 10), nil
+	case int, int64, uint64:
+		return fmt.Sprint(v), nil
 	case float64:
 		if math.IsInf(v, 0) || math.IsNaN(v) {
 			return "", fmt.Errorf("%s is not a number that JSON can hold", y.Value)
@@ -210,5 +204,3 @@ func number(y *yaml.Node) (string, error) {
 }
 
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
-
-func isJSONNumber(s string) bool { return jsonNumber.MatchString(s) }

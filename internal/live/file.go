@@ -43,12 +43,10 @@ func (s fileSource) Load(ctx context.Context) ([]byte, error) {
 		if try == tries {
 			return nil, errors.New("the file changes while it is read")
 		}
-		pause := time.NewTimer(50 * time.Millisecond)
 		select {
 		case <-ctx.Done():
-			pause.Stop()
 			return nil, context.Cause(ctx)
-		case <-pause.C:
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

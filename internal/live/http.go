@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -94,7 +95,7 @@ func (s *httpSource) get(ctx context.Context) (data []byte, retryAfter time.Dura
 	case resp.StatusCode == http.StatusNotModified && s.body != nil:
 		return bytes.Clone(s.body), 0, nil // the caller owns what it gets
 	case resp.StatusCode != http.StatusOK:
-		return nil, parseRetryAfter(resp.Header.Get("Retry-After")), fmt.Errorf("the server answered %s", statusText(resp.StatusCode))
+		return nil, parseRetryAfter(resp.Header.Get("Retry-After")), fmt.Errorf("the server answered %s", strings.TrimSpace(strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)))
 	}
 	// The client has unpacked what it asked for itself; a server that packs unasked
 	// is understood too. Either way the bound is on the text.
@@ -132,13 +133,6 @@ func withoutURL(err error) error {
 		return u.Err
 	}
 	return err
-}
-
-func statusText(code int) string {
-	if text := http.StatusText(code); text != "" {
-		return strconv.Itoa(code) + " " + text
-	}
-	return strconv.Itoa(code)
 }
 
 // parseRetryAfter reads seconds or a date (RFC 9110 section 10.2.3); 0 is none.

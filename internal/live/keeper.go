@@ -52,7 +52,7 @@ func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
 	}
 	k := &Keeper[T]{
 		opts:    opts,
-		name:    cmp.Or(opts.Name, sourceName(src)),
+		name:    cmp.Or(opts.Name, SourceName(src)),
 		wake:    make(chan struct{}, 1),
 		ready:   make(chan struct{}),
 		cancel:  cancel,
@@ -113,16 +113,13 @@ func (k *Keeper[T]) Problems() []error {
 // its context it waits a second. The value stays readable. It may be called twice.
 func (k *Keeper[T]) Close() error {
 	k.cancel()
-	patience := time.NewTimer(grace)
-	defer patience.Stop()
 	select {
 	case <-k.ended:
-	case <-patience.C:
+	case <-time.After(grace):
 	}
 	return nil
 }
 
-// ring makes the next attempt come early.
 func (k *Keeper[T]) ring() {
 	select {
 	case k.wake <- struct{}{}:
@@ -149,21 +146,16 @@ func (k *Keeper[T]) run(ctx context.Context) {
 
 // wait returns at the next time to try, false when ctx has ended.
 func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
-	next := time.NewTimer(k.delay(err))
-	defer next.Stop()
+	next := time.After(k.delay(err))
 	for {
-		aging := k.ageTimer()
 		select {
 		case <-ctx.Done():
-			aging.Stop()
 			return false
-		case <-next.C:
-			aging.Stop()
+		case <-next:
 			return true
 		case <-k.wake:
-			aging.Stop()
 			return k.quiet(ctx)
-		case <-aging.C:
+		case <-time.After(k.untilOlder()):
 			k.notify(k.update(k.age))
 		}
 	}
@@ -172,20 +164,17 @@ func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
 // quiet waits until the doorbell has been silent for a moment, so that a file that
 // is written in several steps is read once, whole.
 func (k *Keeper[T]) quiet(ctx context.Context) bool {
-	limit := time.NewTimer(settleMax)
-	defer limit.Stop()
-	calm := time.NewTimer(settle)
-	defer calm.Stop()
+	limit, calm := time.After(settleMax), time.After(settle)
 	for {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-calm.C:
+		case <-calm:
 			return true
-		case <-limit.C:
+		case <-limit:
 			return true
 		case <-k.wake:
-			calm.Reset(settle)
+			calm = time.After(settle)
 		}
 	}
 }
@@ -207,7 +196,6 @@ func (k *Keeper[T]) delay(err error) time.Duration {
 	return time.Duration(float64(delay) * (0.9 + 0.2*rand.Float64()))
 }
 
-// silence is how long the source has not given an acceptable document.
 func (k *Keeper[T]) silence(s *Status) time.Duration {
 	if s.Checked.IsZero() {
 		return time.Since(k.started)
@@ -215,15 +203,13 @@ func (k *Keeper[T]) silence(s *Status) time.Duration {
 	return time.Since(s.Checked)
 }
 
-// age sets what the source's silence makes of the status.
 func (k *Keeper[T]) age(s *Status) {
 	silence := k.silence(s)
 	s.Stale = s.Stale || k.opts.StaleAfter > 0 && silence >= k.opts.StaleAfter
 	s.Lost = k.opts.LostAfter > 0 && silence >= k.opts.LostAfter
 }
 
-// ageTimer fires when the status is next stale or lost.
-func (k *Keeper[T]) ageTimer() *time.Timer {
+func (k *Keeper[T]) untilOlder() time.Duration {
 	s := k.Status()
 	next := time.Duration(math.MaxInt64)
 	if k.opts.StaleAfter > 0 && !s.Stale {
@@ -232,10 +218,9 @@ func (k *Keeper[T]) ageTimer() *time.Timer {
 	if k.opts.LostAfter > 0 && !s.Lost {
 		next = min(next, k.opts.LostAfter)
 	}
-	return time.NewTimer(max(0, next-k.silence(&s)))
+	return max(0, next-k.silence(&s))
 }
 
-// attempt loads, parses and publishes.
 func (k *Keeper[T]) attempt(ctx context.Context) error {
 	data, err := k.loader.load(ctx)
 	if k.loader.abandoned {
@@ -261,7 +246,6 @@ func (k *Keeper[T]) attempt(ctx context.Context) error {
 	return nil
 }
 
-// publish parses data and makes it the value.
 func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
 	if err := blank(data); err != nil {
 		return &Error{name, err}
@@ -416,12 +400,10 @@ func (k *Keeper[T]) watch(ctx context.Context, w Watcher) {
 		if time.Since(began) > time.Minute {
 			wait = retryFirst
 		}
-		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
-		case <-timer.C:
+		case <-time.After(wait):
 		}
 		wait = min(2*wait, time.Minute)
 		k.ring()

@@ -57,12 +57,10 @@ func (l *loader) load(ctx context.Context) ([]byte, error) {
 		return checked(r)
 	case <-bounded.Done():
 	}
-	patience := time.NewTimer(grace)
-	defer patience.Stop()
 	select {
 	case r := <-result:
 		return checked(r)
-	case <-patience.C:
+	case <-time.After(grace):
 	}
 	left.Store(true)
 	l.behind, l.abandoned = result, true
@@ -79,17 +77,12 @@ func checked(r loaded) ([]byte, error) {
 func callLoad(ctx context.Context, src Source) (data []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, firstFrames(debug.Stack()))
+			stack := debug.Stack() // which begins with the place of the panic
+			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, stack[:min(len(stack), 2<<10)])
 		}
 	}()
 	if src == nil {
 		return nil, errors.New("the source is nil")
 	}
 	return src.Load(ctx)
-}
-
-// firstFrames keeps the part of a stack that names the place of a panic.
-func firstFrames(stack []byte) []byte {
-	const most = 2 << 10
-	return stack[:min(len(stack), most)]
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -14,8 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
-// maxInflated bounds what a compressed body may become.
-const maxInflated = 1 << 20
+const maxInflated = 1 << 20 // bytes of a compressed body
 
 // A message is what a body stands in.
 type message struct {
@@ -30,67 +28,50 @@ type message struct {
 
 // body redacts a body by its kind, which it notes.
 func (m *mask) body(msg *message, c *rules) {
-	if msg.body != nil {
-		msg.body.Kind, msg.body.Digest = "", ""
+	b := msg.body
+	if b != nil {
+		b.Kind, b.Digest = "", ""
 	}
 	if msg.text == "" {
 		return
 	}
-	if msg.body == nil {
-		msg.body = &Body{Bytes: int64(len(msg.text))}
+	if b == nil {
+		b = &Body{Bytes: int64(len(msg.text))}
+		msg.body = b
 	}
 	contentType := cmp.Or(headerOf(msg.headers, "Content-Type"), msg.mediaType)
-	typ := mediaType(contentType)
-	raw := msg.text
-	switch encoding := strings.ToLower(headerOf(msg.headers, "Content-Encoding")); encoding {
+	typ, text, readable := mediaType(contentType), msg.text, true
+	switch strings.ToLower(headerOf(msg.headers, "Content-Encoding")) {
 	case "", "identity":
 	case "gzip":
-		plain, ok := inflate(raw)
-		if !ok || msg.body.Truncated {
-			m.binary(msg, raw)
-			return
-		}
-		msg.text, msg.inflated = plain, true
+		text, readable = inflate(msg.text)
+		readable = readable && !b.Truncated
+		msg.inflated = readable
 	default:
-		m.binary(msg, raw)
-		return
+		readable = false
 	}
 	switch {
-	case strings.HasPrefix(typ, "multipart/"):
-		msg.params = m.parts(msg.text, contentType)
-		msg.body.Kind, msg.text = KindMultipart, ""
-		return
-	case typ == "application/x-www-form-urlencoded":
-		msg.body.Kind, msg.text = KindForm, m.query(msg.text, c)
+	case readable && strings.HasPrefix(typ, "multipart/"):
+		b.Kind, msg.params, msg.text = KindMultipart, m.parts(text, contentType), ""
+	case readable && typ == "application/x-www-form-urlencoded":
+		b.Kind, msg.text = KindForm, m.query(text, c)
 		msg.params = params(msg.text)
-		return
-	case !utf8.ValidString(msg.text) && !msg.body.Truncated, typ != "" && !isJSON(typ) && !isText(typ), strings.IndexByte(msg.text, 0) >= 0:
-		m.binary(msg, raw)
-		return
-	}
-	// Much JSON is sent as plain text, which is what package http takes it for.
-	if typ == "" || isJSON(typ) || typ == "text/plain" && strings.ContainsAny(firstByte(msg.text), "{[") {
-		if text, ok := m.json(msg.text, problemStatus(typ, msg.status), c.stays, c.names); ok {
-			msg.body.Kind, msg.text = KindJSON, text
-			return
+	case !readable, !utf8.ValidString(text) && !b.Truncated, typ != "" && !isJSON(typ) && !isText(typ), strings.IndexByte(text, 0) >= 0:
+		b.Kind, b.Digest, msg.text, msg.inflated = KindBinary, m.hexDigest("body", msg.text, 16), "", false
+	default:
+		// Much JSON is sent as plain text, which is what package http takes it for.
+		if typ == "" || isJSON(typ) || typ == "text/plain" && strings.IndexAny(strings.TrimLeft(text, " \t\r\n"), "{[") == 0 {
+			status := 0
+			if typ == "application/problem+json" {
+				status = msg.status
+			}
+			if redacted, ok := m.json(text, status, c.stays, c.names); ok {
+				b.Kind, msg.text = KindJSON, redacted
+				return
+			}
 		}
+		b.Kind, msg.text = KindText, m.page(text)
 	}
-	if text, ok := m.page(msg.text); ok {
-		msg.body.Kind, msg.text = KindText, text
-		return
-	}
-	msg.body.Kind, msg.text = KindText, m.text(msg.text)
-}
-
-// firstByte is that of a text behind white space.
-func firstByte(s string) string {
-	s = strings.TrimLeft(s, " \t\r\n")
-	return s[:min(1, len(s))]
-}
-
-// binary leaves nothing of a body but its digest.
-func (m *mask) binary(msg *message, raw string) {
-	msg.body.Kind, msg.body.Digest, msg.text, msg.inflated = KindBinary, m.hexDigest("body", raw, 16), "", false
 }
 
 func isJSON(typ string) bool {
@@ -122,14 +103,6 @@ func params(query string) []har.Param {
 	return list
 }
 
-func queryPairs(query string) []har.NameValue {
-	list := []har.NameValue{}
-	for _, p := range params(query) {
-		list = append(list, har.NameValue{Name: p.Name, Value: p.Value})
-	}
-	return list
-}
-
 // parts are the names and types of a multipart body.
 func (m *mask) parts(text, contentType string) []har.Param {
 	_, attrs, err := mime.ParseMediaType(contentType)
@@ -148,15 +121,6 @@ func (m *mask) parts(text, contentType string) []har.Param {
 	return list
 }
 
-// redirect is the place that a Location header names, as HAR wants it.
-func redirect(headers []har.NameValue) string {
-	location := headerOf(headers, "Location")
-	if _, err := url.Parse(location); err != nil {
-		return ""
-	}
-	return location
-}
-
 // What a browser gets of package observe when a handler panics, around the request's id.
 const (
 	pageHead = "<!doctype html><title>Internal Server Error</title><h1>Something went wrong</h1>" +
@@ -164,17 +128,13 @@ const (
 	pageTail = "</code></p>\n"
 )
 
-// page redacts that page, or reports that it is another.
-func (m *mask) page(s string) (string, bool) {
-	rest, ok := strings.CutPrefix(s, pageHead)
-	if !ok {
-		return "", false
+func (m *mask) page(s string) string {
+	if rest, ok := strings.CutPrefix(s, pageHead); ok {
+		if id, ok := strings.CutSuffix(rest, pageTail); ok {
+			return pageHead + m.text(id) + pageTail
+		}
 	}
-	id, ok := strings.CutSuffix(rest, pageTail)
-	if !ok {
-		return "", false
-	}
-	return pageHead + m.text(id) + pageTail, true
+	return m.text(s)
 }
 
 // plainHeaders are the headers of a body that is no longer compressed.

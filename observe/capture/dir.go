@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,10 +56,8 @@ func NewDir(path string, opts *DirOptions) (*Dir, error) {
 	return d, nil
 }
 
-// tempAge is the age of a temporary file whose writer must have died.
-const tempAge = time.Hour
+const tempAge = time.Hour // after which the writer of a temporary file must have died
 
-// isTemporary reports whether name is that of a bundle that is being written.
 func isTemporary(name string) bool {
 	hidden, ok := strings.CutPrefix(name, ".")
 	bundle, _, isTemp := strings.Cut(hidden, ".har.")
@@ -74,7 +72,7 @@ func (d *Dir) Open(name string) (fs.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &dirFile{File: f, dir: d}, nil
+		return &dirFile{f, d}, nil
 	}
 	fault := func(err error) error { return &fs.PathError{Op: "open", Path: name, Err: err} }
 	t, err := NameTime(name)
@@ -107,32 +105,30 @@ func (d *Dir) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	bundles := entries[:0]
-	for _, e := range entries {
-		if t, err := NameTime(e.Name()); err == nil && e.Type().IsRegular() && !d.expired(t) {
-			bundles = append(bundles, e)
-		}
-	}
-	return bundles, nil
+	return d.bundles(entries), nil
 }
 
 // dirFile is the directory as a file, with only the bundles in it.
 type dirFile struct {
-	fs.File
-	dir    *Dir
-	listed []fs.DirEntry
-	read   bool
+	fs.ReadDirFile
+	dir *Dir
 }
 
 func (f *dirFile) ReadDir(n int) ([]fs.DirEntry, error) {
-	if !f.read {
-		list, err := f.dir.ReadDir(".")
-		if err != nil {
-			return nil, err
+	for {
+		entries, err := f.ReadDirFile.ReadDir(n)
+		entries = f.dir.bundles(entries)
+		if len(entries) > 0 || n <= 0 || err != nil {
+			return entries, err
 		}
-		f.listed, f.read = list, true
 	}
-	return nextEntries(&f.listed, n)
+}
+
+func (d *Dir) bundles(entries []fs.DirEntry) []fs.DirEntry {
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		t, err := NameTime(e.Name())
+		return err != nil || !e.Type().IsRegular() || d.expired(t)
+	})
 }
 
 func (d *Dir) expired(t time.Time) bool { return time.Since(t) > d.opts.MaxAge }
@@ -153,12 +149,7 @@ func (d *Dir) Put(ctx context.Context, name string, data []byte) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	root, err := os.OpenRoot(d.path)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if err := d.makeRoom(root, 1, int64(len(data))); err != nil {
+	if err := d.makeRoom(1, int64(len(data))); err != nil {
 		return err
 	}
 	return atomicfile.Write(filepath.Join(d.path, name), data, 0o600)
@@ -169,65 +160,51 @@ func (d *Dir) Sweep(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(d.path)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.makeRoom(0, 0)
+}
+
+// makeRoom deletes so much that another count bundles of so many bytes fit.
+func (d *Dir) makeRoom(count int, bytes int64) error {
+	entries, err := os.ReadDir(d.path) // by name, so the oldest first
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.makeRoom(root, 0, 0)
-}
-
-// makeRoom deletes so much that another count bundles of so many bytes fit.
-func (d *Dir) makeRoom(root *os.Root, count int, bytes int64) error {
-	entries, err := fs.ReadDir(root.FS(), ".") // by name, so the oldest first
-	if err != nil {
-		return err
-	}
-	type bundle struct {
-		name string
-		size int64
-	}
-	var kept []bundle
+	var kept []fs.FileInfo
 	var faults []error
 	remove := func(name string) {
-		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(d.path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			faults = append(faults, err)
 		}
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() {
-			continue
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			continue // not ours, or another process has deleted it
 		}
-		t, err := NameTime(e.Name())
-		if err != nil {
-			if info, err := e.Info(); isTemporary(e.Name()) && err == nil && time.Since(info.ModTime()) > tempAge {
+		switch t, err := NameTime(e.Name()); {
+		case err != nil:
+			if isTemporary(e.Name()) && time.Since(info.ModTime()) > tempAge {
 				remove(e.Name())
 			}
-			continue
-		}
-		if d.expired(t) {
+		case d.expired(t):
 			remove(e.Name())
-			continue
+		default:
+			kept = append(kept, info)
+			bytes += info.Size()
 		}
-		info, err := e.Info()
-		if err != nil {
-			continue // another process has deleted it
-		}
-		kept = append(kept, bundle{e.Name(), info.Size()})
-		bytes += info.Size()
 	}
 	count += len(kept)
 	for _, b := range kept {
 		if count <= d.opts.MaxCount && bytes <= d.opts.MaxBytes {
 			break
 		}
-		remove(b.name)
-		count, bytes = count-1, bytes-b.size
+		remove(b.Name())
+		count, bytes = count-1, bytes-b.Size()
 	}
 	return errors.Join(faults...)
 }
@@ -240,23 +217,5 @@ func (d *Dir) Remove(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(d.path)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return root.Remove(name)
-}
-
-// nextEntries is what fs.ReadDirFile says of ReadDir.
-func nextEntries(list *[]fs.DirEntry, n int) ([]fs.DirEntry, error) {
-	if n <= 0 || n > len(*list) {
-		if n > 0 && len(*list) == 0 {
-			return nil, io.EOF
-		}
-		n = len(*list)
-	}
-	next := (*list)[:n]
-	*list = (*list)[n:]
-	return next, nil
+	return os.Remove(filepath.Join(d.path, name))
 }

@@ -36,7 +36,7 @@ func Handler(store Store, opts *HandlerOptions) (http.Handler, error) {
 	if opts == nil {
 		opts = &HandlerOptions{}
 	}
-	return &handler{store: store, authorize: opts.Authorize}, nil
+	return &handler{store, opts.Authorize}, nil
 }
 
 type handler struct {
@@ -48,7 +48,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	problem.Guard(header)
 	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	if !h.allows(r) {
+	err := errors.New("nobody is allowed")
+	if h.authorize != nil {
+		_, err = h.authorize(r)
+	}
+	if err != nil {
 		problem.Write(w, r, problem.Problem{Status: http.StatusForbidden})
 		return
 	}
@@ -63,20 +67,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		h.bundle(w, r, name)
 	case !ok:
-		problem.Write(w, r, problem.Problem{Status: http.StatusNotFound})
+		refuse(w, r, fs.ErrNotExist)
 	case redirect:
 		page.Redirect(w, r)
 	default:
 		h.list(w, r)
 	}
-}
-
-func (h *handler) allows(r *http.Request) bool {
-	if h.authorize == nil {
-		return false
-	}
-	_, err := h.authorize(r)
-	return err == nil
 }
 
 func (h *handler) bundle(w http.ResponseWriter, r *http.Request, name string) {

@@ -3,9 +3,9 @@ package capture
 import (
 	"mime"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/upkeep-go/upkeep/observe/capture/har"
@@ -22,27 +22,19 @@ var vocabulary = set(strings.Fields(`
 	get head post put patch delete options trace connect
 	accept encoding language content type length origin authorization cookie user agent nosniff deny sameorigin inline attachment
 	bytes none en
-`), nil)
+`))
 
 // wellKnown are headers of which the words of the vocabulary stay.
 var wellKnown = set(strings.Fields(`
 	accept accept-charset accept-encoding accept-ranges allow cache-control connection content-disposition content-encoding content-type expect
 	pragma te trailer transfer-encoding upgrade vary x-content-type-options x-frame-options access-control-allow-methods
 	access-control-request-method upgrade-insecure-requests
-`), nil)
-
-// Headers of one shape.
-var (
-	isTraceContext  = set([]string{"traceparent", "traceresponse"}, nil)
-	isLink          = set([]string{"location", "content-location", "referer", "origin"}, nil)
-	isAuthorization = set([]string{"authorization", "proxy-authorization"}, nil)
-)
+`))
 
 // traceContext takes version 00 and the flags of it that W3C Trace Context Level 2 has.
 var traceContext = regexp.MustCompile(`^(00-)([0-9a-f]{32}-[0-9a-f]{16})(-0[0-3])$`)
 
-// schemes are the authentication schemes that are recognised.
-var schemes = set([]string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}, nil)
+var schemes = []string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}
 
 // headers redacts a list of headers and leaves out those whose names are none.
 func (m *mask) headers(list []har.NameValue, c *rules) []har.NameValue {
@@ -64,16 +56,17 @@ func isTraceHeader(name string) bool {
 
 func (m *mask) header(name, value string, c *rules) string {
 	value = strings.ToValidUTF8(value, "_")
-	switch {
-	case wellKnown[name]:
+	if wellKnown[name] {
 		return m.wellKnown(value)
-	case name == "cookie":
+	}
+	switch name {
+	case "cookie":
 		pairs := strings.Split(value, ";")
 		for i, pair := range pairs {
 			pairs[i] = m.cookie(strings.TrimSpace(pair), c)
 		}
 		return strings.Join(pairs, "; ")
-	case name == "set-cookie":
+	case "set-cookie":
 		parts := strings.Split(value, ";")
 		parts[0] = m.cookie(parts[0], c)
 		kept := parts[:1]
@@ -97,16 +90,16 @@ func (m *mask) header(name, value string, c *rules) string {
 			}
 		}
 		return strings.Join(kept, ";")
-	case isTraceContext[name]:
+	case "traceparent", "traceresponse":
 		if parts := traceContext.FindStringSubmatch(value); parts != nil {
 			return parts[1] + m.text(parts[2]) + parts[3]
 		}
-	case isLink[name]:
+	case "location", "content-location", "referer", "origin":
 		if u, err := url.Parse(value); err == nil && value != "null" {
 			return m.url(u, "", "", c)
 		}
-	case isAuthorization[name]:
-		if scheme, rest, ok := strings.Cut(value, " "); ok && schemes[strings.ToLower(scheme)] {
+	case "authorization", "proxy-authorization":
+		if scheme, rest, ok := strings.Cut(value, " "); ok && slices.Contains(schemes, strings.ToLower(scheme)) {
 			return scheme + " " + m.text(rest)
 		}
 	}
@@ -121,8 +114,10 @@ func (m *mask) cookie(pair string, c *rules) string {
 	if c.field(name) {
 		return pair
 	}
-	return cookieSafe(m.name(name)) + "=" + cookieSafe(m.text(value))
+	return noCookie.ReplaceAllString(m.name(name), "_") + "=" + noCookie.ReplaceAllString(m.text(value), "_")
 }
+
+var noCookie = regexp.MustCompile(`[;,\x00-\x1f]`) // what would end a pseudonym's cookie
 
 func (m *mask) wellKnown(value string) string {
 	return eachWord(value, func(word string) string {
@@ -137,7 +132,7 @@ func (m *mask) wellKnown(value string) string {
 func cookies(headers []har.NameValue, name string) []har.Cookie {
 	found := []har.Cookie{}
 	for _, h := range headers {
-		if textproto.CanonicalMIMEHeaderKey(h.Name) != name {
+		if http.CanonicalHeaderKey(h.Name) != name {
 			continue
 		}
 		if name == "Set-Cookie" {
@@ -165,7 +160,6 @@ func headerOf(list []har.NameValue, name string) string {
 	return ""
 }
 
-// mediaType is a content type in lower case without parameters.
 func mediaType(contentType string) string {
 	t, _, err := mime.ParseMediaType(contentType)
 	if err != nil {

@@ -6,27 +6,26 @@ import (
 	"encoding/hex"
 	"hash"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
-// A mask makes pseudonyms with one key, and remembers them, for one bundle.
+// A mask makes pseudonyms with one key, for one bundle.
 type mask struct {
 	mac     hash.Hash
-	known   map[string]bool   // is taken for a pseudonym already, or is no secret
-	made    map[string]string // of words and the like, by what they stand for
-	hid     map[string]bool   // words of others that were hidden, in lower case
-	own     bool              // what is hidden now the service itself has written
-	collect bool              // nothing is replaced: what would be becomes known
+	known   map[string]bool // is taken for a pseudonym already, or is no secret
+	hid     map[string]bool // words of others that were hidden, in lower case
+	own     bool            // what is hidden now the service itself has written
+	collect bool            // nothing is replaced: what would be becomes known
 }
 
 func newMask(key []byte) *mask {
-	return &mask{mac: hmac.New(sha256.New, key), known: map[string]bool{}, made: map[string]string{}, hid: map[string]bool{}}
+	return &mask{mac: hmac.New(sha256.New, key), known: map[string]bool{}, hid: map[string]bool{}}
 }
 
 // digest is keyed, so that who does not have the key cannot try what gives it.
@@ -45,21 +44,12 @@ func (m *mask) hexDigest(purpose, s string, n int) string {
 	return hex.EncodeToString(sum[:n])
 }
 
-// random is a stream that purpose and s determine, with the key.
-func (m *mask) random(purpose, s string) *rand.Rand {
-	return rand.New(rand.NewChaCha8(m.digest(purpose, s)))
-}
-
-// once makes the pseudonym of s, once for a bundle, and sees that it is another.
-func (m *mask) once(purpose, s string, pseudonym func(*rand.Rand) string) string {
+// other makes the pseudonym of s, and sees that it is another text.
+func (m *mask) other(purpose, s string, pseudonym func(*rand.Rand) string) string {
 	if m.collect {
 		return s
 	}
-	at := purpose + "\x00" + s
-	if p, ok := m.made[at]; ok {
-		return p
-	}
-	r := m.random(purpose, s)
+	r := rand.New(rand.NewChaCha8(m.digest(purpose, s)))
 	p := pseudonym(r)
 	for range 20 { // of one letter, one in 26 is the same
 		if !strings.EqualFold(p, s) {
@@ -67,7 +57,6 @@ func (m *mask) once(purpose, s string, pseudonym func(*rand.Rand) string) string
 		}
 		p = pseudonym(r)
 	}
-	m.made[at] = p
 	return p
 }
 
@@ -96,21 +85,29 @@ func (m *mask) keeps(s string) bool {
 	return m.known[s]
 }
 
-// whole replaces what is one thing although there may be spaces and colons in it.
+var timeLayouts = []string{time.RFC3339Nano, time.DateOnly, time.DateTime, http.TimeFormat}
+
+// whole replaces what is one thing although there may be spaces and colons in it: a time,
+// or a URL with a host.
 func (m *mask) whole(s string) (string, bool) {
-	if layout, ok := timeOf(s); ok {
-		t, _ := time.Parse(layout, s)
-		return m.time(t, layout, s), true
+	if len(s) >= len(time.DateOnly) && len(s) <= 40 {
+		for _, layout := range timeLayouts {
+			if t, err := time.Parse(layout, s); err == nil {
+				return m.time(t, layout, s), true
+			}
+		}
 	}
-	if u, ok := urlOf(s); ok {
-		return m.url(u, "", "", nil), true
+	if len(s) <= 4096 && strings.Contains(s, "://") && !strings.ContainsAny(s, " \t\r\n\"<>") {
+		if u, err := url.Parse(s); err == nil && u.Host != "" {
+			return m.url(u, "", "", nil), true
+		}
 	}
 	return "", false
 }
 
 // time is another time, between 1970 and 2019, written in the same way.
 func (m *mask) time(t time.Time, layout, s string) string {
-	return m.once("time", s, func(r *rand.Rand) string {
+	return m.other("time", s, func(r *rand.Rand) string {
 		nanos := 0
 		if i := strings.IndexByte(s, '.'); i >= 0 && t.Nanosecond() != 0 {
 			nanos = r.IntN(1e9)
@@ -123,7 +120,6 @@ func (m *mask) time(t time.Time, layout, s string) string {
 	})
 }
 
-// chunk replaces what stands between spaces, quotes, brackets and the like.
 func (m *mask) chunk(s string) string {
 	if m.keeps(s) {
 		return s
@@ -131,11 +127,11 @@ func (m *mask) chunk(s string) string {
 	switch {
 	case isUUID(s):
 		// The version and the variant are what makes it one.
-		return likeCase(s, m.once("uuid", strings.ToLower(s), func(r *rand.Rand) string {
+		return likeCase(s, m.other("uuid", strings.ToLower(s), func(r *rand.Rand) string {
 			p := []byte(strings.ToLower(s))
 			for i, c := range p {
-				if i != 14 && i != 19 {
-					p[i] = hexLike(c, r)
+				if i != 14 && i != 19 && c != '-' {
+					p[i] = like(rune(c), 6, r)
 				}
 			}
 			return string(p)
@@ -157,7 +153,6 @@ func (m *mask) chunk(s string) string {
 	return m.words(s)
 }
 
-// words replaces each run of letters and digits.
 func (m *mask) words(s string) string { return eachWord(s, m.word) }
 
 func (m *mask) word(s string) string {
@@ -174,22 +169,16 @@ func (m *mask) word(s string) string {
 		return m.digits(s)
 	}
 	m.hide(lower)
-	return likeCase(s, m.once("word", lower, func(r *rand.Rand) string {
-		hexa := isHex(lower)
-		var p strings.Builder
-		for _, c := range lower {
-			switch {
-			case c < utf8.RuneSelf && isDigit(byte(c)):
-				p.WriteByte(byte('0' + r.IntN(10)))
-			case hexa:
-				p.WriteByte(byte('a' + r.IntN(6)))
-			case unicode.IsDigit(c):
-				p.WriteByte(byte('0' + r.IntN(10)))
-			default:
-				p.WriteByte(byte('a' + r.IntN(26)))
-			}
+	return likeCase(s, m.other("word", lower, func(r *rand.Rand) string {
+		letters := 26
+		if isHex(lower) {
+			letters = 6
 		}
-		return p.String()
+		var p []byte
+		for _, c := range lower {
+			p = append(p, like(c, letters, r))
+		}
+		return string(p)
 	}))
 }
 
@@ -209,7 +198,7 @@ func (m *mask) digits(s string) string {
 		return s
 	}
 	m.hide(s)
-	return m.once("digits", s, func(r *rand.Rand) string {
+	return m.other("digits", s, func(r *rand.Rand) string {
 		p := []byte(s)
 		card := len(s) >= 13 && len(s) <= 19 && luhn(s) == 0
 		for i := range p {
@@ -235,7 +224,6 @@ func (m *mask) digits(s string) string {
 	})
 }
 
-// number is a JSON number of the same sign and as many digits.
 func (m *mask) number(s string) string {
 	if m.collect {
 		return m.text(s)
@@ -259,7 +247,7 @@ func (m *mask) ip(ip netip.Addr) string {
 	}
 	ip = ip.WithZone("").Unmap()
 	m.hide(ip.String())
-	return m.once("ip", ip.String(), func(r *rand.Rand) string {
+	return m.other("ip", ip.String(), func(r *rand.Rand) string {
 		if ip.Is4() {
 			return netip.AddrFrom4([4]byte{10, byte(r.IntN(256)), byte(r.IntN(256)), byte(1 + r.IntN(254))}).String()
 		}
@@ -270,6 +258,8 @@ func (m *mask) ip(ip netip.Addr) string {
 		return netip.AddrFrom16(b).String()
 	})
 }
+
+var noLabel = regexp.MustCompile(`[^a-zA-Z0-9_-]`) // what url.Parse does not take in any place
 
 // host is a name as long in labels, below "example" (RFC 2606); this machine's
 // stays.
@@ -289,7 +279,7 @@ func (m *mask) host(s string) string {
 		if i > 0 && i == len(labels)-1 {
 			labels[i] = "example"
 		} else {
-			labels[i] = hostLabel(m.words(label))
+			labels[i] = noLabel.ReplaceAllString(m.words(label), "-")
 		}
 	}
 	return strings.Join(labels, ".")
@@ -331,7 +321,6 @@ func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 	return out.String()
 }
 
-// path joins the segments of an escaped path, replaced but for those that stay.
 func (m *mask) path(segments []string, parts []pathPart, c *rules) string {
 	for i, segment := range segments {
 		if parts != nil && parts[i].stays(c) {
@@ -355,28 +344,21 @@ func (m *mask) query(raw string, c *rules) string {
 	pairs := strings.Split(raw, "&")
 	for i, pair := range pairs {
 		name, value, has := strings.Cut(pair, "=")
-		if name = unescape(name); !has {
-			if !c.field(name) {
-				name = m.text(name)
-			}
-			pairs[i] = url.QueryEscape(name)
-			continue
+		name, value = unescape(name), unescape(value)
+		switch {
+		case c.field(name):
+		case has:
+			name, value = m.name(name), m.text(value)
+		default:
+			name = m.text(name)
 		}
-		name, value = m.pair(name, unescape(value), c)
-		pairs[i] = url.QueryEscape(name) + "=" + url.QueryEscape(value)
+		if pairs[i] = url.QueryEscape(name); has {
+			pairs[i] += "=" + url.QueryEscape(value)
+		}
 	}
 	return strings.Join(pairs, "&")
 }
 
-// pair replaces the value of a parameter or cookie unless the rules have its name.
-func (m *mask) pair(name, value string, c *rules) (string, string) {
-	if c.field(name) {
-		return name, value
-	}
-	return m.name(name), m.text(value)
-}
-
-// name is s when it looks like the name of a field, else a pseudonym.
 func (m *mask) name(s string) string {
 	if isName(s) {
 		return s

@@ -78,7 +78,7 @@ func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
 var abbreviations = set(strings.Fields(`
 	http https html xhtml xml css csv sql jwt dns tcp udp rfc gdpr cmd ctx img btn txt str src dst msg num pdf png svg sms tls ssl
 	vpn gps lng qty pct cvv ptr cfg tmp mfg std fmt ref utm csrf xsrf cnt grp prm sku
-`), nil)
+`))
 
 // spoken reports whether a word of three letters or more has vowels where a language
 // has them.

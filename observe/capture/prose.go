@@ -2,7 +2,9 @@ package capture
 
 import (
 	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // sentinels are texts of errors of the standard library: code compares them, and
@@ -19,47 +21,28 @@ var sentinels = map[string]bool{
 	"handler aborted the connection":                    true, "goroutine ended by runtime.Goexit": true,
 }
 
-// cutSentinel takes a sentinel off the end of an error's text.
-func cutSentinel(s string) (prefix, rest string, ok bool) {
-	if sentinels[s] {
-		return "", s, true
-	}
-	for i := strings.LastIndex(s, ": "); i >= 0; i = strings.LastIndex(s[:i], ": ") {
-		if sentinels[s[i+2:]] {
-			return s[:i], s[i:], true
-		}
-	}
-	return s, "", false
-}
-
 // prose replaces what is data in a text that a programmer wrote for people. Without
 // rules.words that is all of it, but for a sentinel at its end.
 func (m *mask) prose(s string, c *rules) string {
-	if m.known[s] {
+	if m.known[s] || sentinels[s] {
 		return s
 	}
-	if prefix, rest, ok := cutSentinel(s); ok {
-		if prefix == "" {
-			return rest
+	for i := strings.LastIndex(s, ": "); i >= 0; i = strings.LastIndex(s[:i], ": ") {
+		if sentinels[s[i+2:]] {
+			return m.prose(s[:i], c) + s[i:]
 		}
-		return m.prose(prefix, c) + rest
 	}
 	s = strings.ToValidUTF8(s, "_")
 	if !c.words {
 		return m.text(s)
 	}
-	return eachProse(s, m.plain, m.text, m.chunk)
-}
-
-// eachProse calls quoted for what stands between quotes, and chunk for what else may be
-// data: what follows a "=" or an ":", and what is not plain.
-func eachProse(s string, plain func(string) bool, quoted, chunk func(string) string) string {
+	// Data are what stands between quotes, what follows a "=" or an ":", and what is not plain.
 	var out strings.Builder
 	for before := byte(' '); s != ""; {
 		if q := s[0]; q == '"' || q == '`' || q == '\'' && !isAlnum(before) {
 			if end := strings.IndexByte(s[1:], q); end >= 0 {
 				out.WriteByte(q)
-				out.WriteString(quoted(s[1 : 1+end]))
+				out.WriteString(m.text(s[1 : 1+end]))
 				out.WriteByte(q)
 				s, before = s[end+2:], q
 				continue
@@ -67,9 +50,9 @@ func eachProse(s string, plain func(string) bool, quoted, chunk func(string) str
 		}
 		end := strings.IndexFunc(s, isDelimiter)
 		if end == 0 { // a mark, or a quote that does not end
-			out.WriteString(eachChunk(s[:runeLen(s)], chunk))
-			before = s[0]
-			s = s[runeLen(s):]
+			_, n := utf8.DecodeRuneInString(s)
+			out.WriteString(eachChunk(s[:n], m.chunk))
+			before, s = s[0], s[n:]
 			continue
 		}
 		if end < 0 {
@@ -77,12 +60,12 @@ func eachProse(s string, plain func(string) bool, quoted, chunk func(string) str
 		}
 		word := strings.TrimRight(s[:end], ".:!-/")
 		switch name, data, has := strings.Cut(word, ":"); {
-		case before != '=' && plain(word):
+		case before != '=' && m.plain(word):
 			out.WriteString(word)
-		case before != '=' && has && plain(name):
-			out.WriteString(name + ":" + eachChunk(data, chunk))
+		case before != '=' && has && m.plain(name):
+			out.WriteString(name + ":" + eachChunk(data, m.chunk))
 		default:
-			out.WriteString(eachChunk(word, chunk))
+			out.WriteString(eachChunk(word, m.chunk))
 		}
 		out.WriteString(s[len(word):end])
 		before = s[end-1]
@@ -91,54 +74,19 @@ func eachProse(s string, plain func(string) bool, quoted, chunk func(string) str
 	return out.String()
 }
 
-func runeLen(s string) int {
-	for i := range s {
-		if i > 0 {
-			return i
-		}
-	}
-	return len(s)
-}
-
 // plain reports whether s is plain and was not hidden elsewhere.
 func (m *mask) plain(s string) bool {
-	ok := isPlain(s)
-	eachWord(s, func(word string) string {
-		ok = ok && !m.hid[strings.ToLower(word)]
-		return ""
-	})
-	return ok
+	return len(s) <= 24 && plainForm.MatchString(s) &&
+		!slices.ContainsFunc(strings.FieldsFunc(s, isMark), func(word string) bool { return m.hid[strings.ToLower(word)] })
 }
 
-// isPlain reports whether s is a word of prose, or two with a hyphen.
-func isPlain(s string) bool {
-	if s == "" || len(s) > 24 {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; !isLetter(c) && (c != '-' && c != '\'' || i == 0) {
-			return false
-		}
-	}
-	ok := true
-	eachWord(s, func(word string) string {
-		lower := strings.ToLower(word)
-		// A word has one form: a token changes case inside.
-		ok = ok && (word == lower || word[1:] == lower[1:] || word == strings.ToUpper(word) && len(word) <= 8)
-		return ""
-	})
-	return ok
-}
-
-var longNumber = regexp.MustCompile(`[0-9]{5,}`)
-
-// runtimeText is what the Go runtime says when it panics: types and numbers, of which
-// small ones stay.
-func (m *mask) runtimeText(s string) string {
-	return longNumber.ReplaceAllStringFunc(s, m.digits)
-}
+// plainForm is a word of prose, or several with hyphens. A word has one form: a token changes
+// case inside.
+var plainForm = regexp.MustCompile(`^(([A-Za-z][a-z]*|[A-Z]{1,8})(['-]+|$))+$`)
 
 var (
+	longNumber = regexp.MustCompile(`[0-9]{5,}`)
+
 	stackHead  = regexp.MustCompile(`^goroutine \d+ \[[a-z ,0-9]+\]:$`)
 	stackFunc  = regexp.MustCompile(`^((?:created by )?[\pL\pN_./*()\[\]{}·,$%~-]+?)(?:\([^()]*\)|\(\.\.\.\)| in goroutine \d+)$`)
 	stackPlace = regexp.MustCompile(`^(\t.+\.(?:go|s):\d+)(?: \+0x[0-9a-f]+)?$`)

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"encoding/json"
@@ -68,12 +67,9 @@ func (r *Redactor) mask() *mask {
 func (r *Redactor) Redact(b *Bundle) error {
 	b.complete()
 	d := &b.Log.Details
-	if s := d.Seal; s != nil && s.Key == r.id && sameRules(&s.Rules, &r.say) {
-		mac, err := r.seal(b)
-		if err != nil {
-			return err
-		}
-		if hmac.Equal([]byte(mac), []byte(s.MAC)) {
+	if d.Seal != nil && d.Seal.Key == r.id {
+		if s, err := r.seal(b); err == nil && hmac.Equal([]byte(s.MAC), []byte(d.Seal.MAC)) {
+			d.Seal = s // with the rules that the MAC is of
 			return nil
 		}
 	}
@@ -87,11 +83,7 @@ func (r *Redactor) Redact(b *Bundle) error {
 	d.Reason, d.Build, d.Go = oneOf(d.Reason, ReasonFailed, ReasonPanicked, ReasonSlow, ReasonAsked), safe(d.Build), safe(d.Go)
 	b.Log.Creator = har.Creator{Name: safe(b.Log.Creator.Name), Version: safe(b.Log.Creator.Version)}
 	for i := range b.Log.Entries {
-		if i == 0 {
-			m.entry(&b.Log.Entries[i], d.Route, true, c)
-		} else {
-			m.entry(&b.Log.Entries[i], "", false, c)
-		}
+		m.entry(&b.Log.Entries[i], d.Route, i == 0, c)
 	}
 	for i := range d.Values {
 		m.value(&d.Values[i], c)
@@ -123,55 +115,77 @@ func (r *Redactor) Redact(b *Bundle) error {
 	if p := d.Panic; p != nil {
 		p.Type, p.Stack = typeName(p.Type), stack(p.Stack)
 		if p.Runtime {
-			p.Text = m.runtimeText(safe(p.Text))
+			// Types and numbers, of which small ones stay.
+			p.Text = longNumber.ReplaceAllStringFunc(safe(p.Text), m.digits)
 		} else {
 			p.Text = m.prose(p.Text, c)
 		}
 	}
-	d.Seal = &Seal{Key: r.id, Rules: r.say}
-	mac, err := r.seal(b)
-	if err != nil {
+	s, err := r.seal(b)
+	if d.Seal = s; err != nil {
 		d.Seal = nil
-		return err
 	}
-	d.Seal.MAC = mac
-	return nil
+	return err
 }
 
-// seal is the MAC of a bundle without its own.
-func (r *Redactor) seal(b *Bundle) (string, error) {
-	c := *b
-	s := *c.Log.Details.Seal
-	s.MAC = ""
-	c.Log.Details.Seal = &s
+// Again returns a Redactor that takes for pseudonyms what stands for something hidden in
+// the bundle b, which this one has redacted: the answers of a replay are then redacted to
+// what was recorded.
+func (r *Redactor) Again(b *Bundle) *Redactor {
+	m, c := newMask(r.key), r.rules
+	m.collect = true
+	d := &b.Log.Details
+	for i := range b.Log.Entries {
+		e := &Entry{Entry: b.Log.Entries[i].Entry} // b stays as it is
+		if i == 0 {
+			e.Response = har.Response{} // it is to be found out
+		}
+		m.entry(e, d.Route, i == 0, c)
+	}
+	for _, v := range d.Values {
+		m.value(&v, c)
+	}
+	for _, f := range d.Flags {
+		if !c.flags[f.Key] {
+			m.rawJSON(f.Value, nowhere, nil)
+		}
+		m.text(f.Targeting)
+	}
+	for _, v := range d.Values { // last, as prose is redacted last
+		for _, text := range v.Error {
+			m.prose(text, c)
+		}
+	}
+	again := *r
+	again.known = m.known
+	return &again
+}
+
+// seal is the seal of a bundle as it stands, whatever seal it has.
+func (r *Redactor) seal(b *Bundle) (*Seal, error) {
+	c, s := *b, &Seal{Key: r.id, Rules: r.say}
+	c.Log.Details.Seal = s
 	data, err := c.encode()
-	if err != nil {
-		return "", err
-	}
-	m := newMask(r.key)
-	return m.hexDigest("seal", string(data), 16), nil
-}
-
-func sameRules(a, b *Redaction) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+	s.MAC = newMask(r.key).hexDigest("seal", string(data), 16)
+	return s, err
 }
 
 func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	e.Started = e.Started.UTC()
 	q, a, x := &e.Request, &e.Response, &e.Exchange
-	m.own = !inbound
+	if m.own = !inbound; m.own {
+		route = "" // that of the request that came
+	}
 	if u, err := url.Parse(q.URL); err == nil {
 		q.URL = m.url(u, q.Method, route, c)
 	} else {
 		q.URL = "/" + url.PathEscape(m.text(q.URL))
 	}
-	if _, query, ok := strings.Cut(q.URL, "?"); ok {
-		query, _, _ = strings.Cut(query, "#")
-		q.QueryString = queryPairs(query)
-	} else {
-		q.QueryString = nil
+	_, query, _ := strings.Cut(q.URL, "?")
+	query, _, _ = strings.Cut(query, "#")
+	q.QueryString = nil
+	for _, p := range params(query) {
+		q.QueryString = append(q.QueryString, har.NameValue{Name: p.Name, Value: p.Value})
 	}
 	if !slices.Contains(methods, q.Method) {
 		q.Method = m.words(q.Method)
@@ -179,7 +193,7 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 			q.Method = "OTHER"
 		}
 	}
-	q.HTTPVersion, a.HTTPVersion = protocol(q.HTTPVersion), protocol(a.HTTPVersion)
+	q.HTTPVersion, a.HTTPVersion = isProto.FindString(q.HTTPVersion), isProto.FindString(a.HTTPVersion)
 	a.StatusText = http.StatusText(a.Status)
 
 	sent := message{headers: q.Headers, body: x.RequestBody}
@@ -202,7 +216,10 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	a.Headers = m.headers(got.plainHeaders(), c)
 	a.Cookies = cookies(a.Headers, "Set-Cookie")
 	a.Content = har.Content{Size: a.Content.Size, MimeType: m.wellKnown(safe(a.Content.MimeType)), Text: got.text}
-	a.RedirectURL = redirect(a.Headers)
+	a.RedirectURL = headerOf(a.Headers, "Location")
+	if _, err := url.Parse(a.RedirectURL); err != nil {
+		a.RedirectURL = ""
+	}
 	m.own = false
 	x.RequestBody, x.ResponseBody = sent.body, got.body
 }
@@ -216,12 +233,11 @@ func (m *mask) value(v *Value, c *rules) {
 }
 
 // rawJSON is for JSON inside of the bundle, which must stay valid.
-func (m *mask) rawJSON(data json.RawMessage, stays func([]place) bool, names map[string]bool) json.RawMessage {
-	if !json.Valid(data) {
-		return json.RawMessage("null")
-	}
-	if text, ok := m.json(string(data), 0, stays, names); ok {
-		return json.RawMessage(text)
+func (m *mask) rawJSON(data json.RawMessage, stays func([]any) bool, names map[string]bool) json.RawMessage {
+	if json.Valid(data) {
+		if text, ok := m.json(string(data), 0, stays, names); ok {
+			return json.RawMessage(text)
+		}
 	}
 	return json.RawMessage("null")
 }
@@ -236,28 +252,20 @@ func (m *mask) flag(f *Flag, c *rules) {
 }
 
 func (m *mask) log(l *LogRecord, c *rules) {
-	l.Time, l.Level, l.Source = l.Time.UTC(), m.level(l.Level), safe(l.Source)
+	l.Time, l.Source = l.Time.UTC(), safe(l.Source)
+	if !isLevel.MatchString(l.Level) {
+		l.Level = m.text(l.Level)
+	}
 	if len(l.Attrs) == 0 {
 		return
 	}
-	l.Attrs = m.rawJSON(l.Attrs, func(at []place) bool {
-		if len(at) == 0 || at[len(at)-1].isIndex {
-			return false
+	l.Attrs = m.rawJSON(l.Attrs, func(at []any) bool {
+		path, isField := make([]string, len(at)), false
+		for i, step := range at {
+			path[i], isField = step.(string)
 		}
-		dotted := at[0].name
-		for _, p := range at[1:] {
-			dotted += "." + p.name
-		}
-		return c.fields[dotted]
+		return isField && c.fields[strings.Join(path, ".")]
 	}, c.fields)
-}
-
-// level is a name that package slog gives, or nearly.
-func (m *mask) level(s string) string {
-	if isLevel.MatchString(s) {
-		return s
-	}
-	return m.text(s)
 }
 
 func (m *mask) proseList(list []string, c *rules) {
@@ -273,13 +281,6 @@ var (
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
 
-func protocol(s string) string {
-	if isProto.MatchString(s) {
-		return s
-	}
-	return ""
-}
-
 func oneOf[S ~string](s S, known ...S) S {
 	if slices.Contains(known, s) {
 		return s
@@ -288,18 +289,8 @@ func oneOf[S ~string](s S, known ...S) S {
 }
 
 // safe is for texts that the program gives: they need only be valid and bounded.
-func safe(s string) string {
-	if len(s) > 1024 {
-		s = s[:1024]
-	}
-	return strings.ToValidUTF8(s, "_")
-}
+func safe(s string) string { return strings.ToValidUTF8(s[:min(len(s), 1024)], "_") }
 
 // typeName is for names that package reflect gives; those of unnamed types may hold
 // a lot.
-func typeName(s string) string {
-	if len(s) > 256 {
-		s = s[:256]
-	}
-	return strings.ToValidUTF8(s, "_")
-}
+func typeName(s string) string { return safe(s[:min(len(s), 256)]) }

@@ -5,29 +5,27 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// A Redaction says what may be written as it is. Its zero allows the least: then a
-// bundle holds the shape of what was sent, and pseudonyms. A rule adds to what is
-// readable; there is none that takes away.
+// A Redaction says what may be written as it is. Its zero allows the least: a bundle then
+// holds the shape of what was sent, and pseudonyms. Rules only add to what is readable.
 //
-// Without a rule these are kept: methods, status codes, protocol versions; the
-// literal parts of the request's route; names of headers, of parameters that have a "=", of
-// fields and of cookies, when they look like names; the well-known words of
-// content types and caching; true, false, null, zero and what is empty; keys,
-// variants and reasons of flags; names of values; functions and lines of a stack; what the Go runtime says
-// when it panics; the texts of the standard library's sentinel errors; type, title and
-// status of a problem (RFC 9457) that says no more than its status; version and flags of a
-// traceparent; the request's id and the trace's, which the client may have chosen, as such, and
-// wherever else they stand when they have 16 bytes or more.
+// Without a rule these stay: methods, status codes, protocol versions; the literal parts of
+// the request's route; names of headers, fields, cookies and of parameters with a "=", when
+// they look like names; the well-known words of content types and caching; true, false, null,
+// zero and what is empty; keys, variants and reasons of flags; names of values; functions and
+// lines of a stack; what the Go runtime says when it panics; the standard library's sentinel
+// errors; type, title and status of a problem (RFC 9457) that says no more than its status;
+// version and flags of a traceparent; the ids of the request and the trace, which the client may have
+// chosen, also elsewhere when they have 16 bytes or more.
 //
-// A name is what can be spoken, with up to three digits: "user_id", "lineItems2", "sha256".
-// That is so whatever else the bundle hides, for a handler finds nothing in a body whose
-// names are others. So "Kowalski" and "hunter2" are names where they stand as such, as
-// keys of a map. But where one key of an object is none, as an e-mail address, all of them
-// are hidden.
+// A name can be spoken and has up to three digits: "user_id", "lineItems2", "sha256". Names
+// stay because a handler finds nothing in a body whose names are others. So "Kowalski" and
+// "hunter2" stay as keys of a map, unless another key of the same object is no name, such as
+// an e-mail address: then all of them are hidden.
 type Redaction struct {
 	// Key makes the pseudonyms, by HMAC-SHA256. With it the same thing has the same
 	// pseudonym in all bundles, and replay can tell whether an answer is the recorded
@@ -81,27 +79,31 @@ type rules struct {
 
 func newRules(r *Redaction) (*rules, error) {
 	c := &rules{
-		headers: set(r.Headers, strings.ToLower), fields: set(r.Fields, nil), flags: set(r.Flags, nil),
-		values: set(r.Values, nil), names: map[string]bool{}, words: r.Words,
+		headers: map[string]bool{}, fields: set(r.Fields), flags: set(r.Flags),
+		values: set(r.Values), names: map[string]bool{}, words: r.Words,
+	}
+	for _, name := range r.Headers {
+		c.headers[strings.ToLower(name)] = true
 	}
 	var faults Faults
+	check := func(field string, i int, rule string, err error) {
+		if err != nil {
+			faults = append(faults, &Fault{Field: fmt.Sprintf("%s[%d]", field, i), Rule: rule, Err: err})
+		}
+	}
 	for i, rule := range r.JSON {
 		p, err := newJSONPath(rule)
-		if err != nil {
-			faults = append(faults, &Fault{Field: fmt.Sprintf("JSON[%d]", i), Rule: rule, Err: err})
-			continue
-		}
+		check("JSON", i, rule, err)
 		c.json = append(c.json, p)
 		for _, step := range p {
-			c.names[step.name] = true
+			if name, ok := step.at.(string); ok {
+				c.names[name] = true
+			}
 		}
 	}
 	for i, rule := range r.URLs {
 		p, err := newURLPattern(rule)
-		if err != nil {
-			faults = append(faults, &Fault{Field: fmt.Sprintf("URLs[%d]", i), Rule: rule, Err: err})
-			continue
-		}
+		check("URLs", i, rule, err)
 		c.urls = append(c.urls, p)
 	}
 	if len(faults) > 0 {
@@ -114,33 +116,21 @@ func newRules(r *Redaction) (*rules, error) {
 type jsonPath []jsonStep
 
 type jsonStep struct {
-	name     string
-	index    int // when not of a name
-	isIndex  bool
-	wildcard bool
-	descend  bool // any number of steps before this one
+	at      any  // a name or an index; nil is a wildcard
+	descend bool // any number of steps before this one
 }
 
-// A place is where a value is: names and indices from the root.
-type place struct {
-	name    string
-	index   int
-	isIndex bool
-}
-
-// allows reports whether what is at the place, or what it is in, is on the path.
-func (p jsonPath) allows(at []place) bool {
+// allows reports whether what is at a place, or what it is in, is on the path. A place is
+// the names and indices from the root.
+func (p jsonPath) allows(at []any) bool {
 	if len(p) == 0 {
 		return true
 	}
 	if len(at) == 0 {
 		return false
 	}
-	s := &p[0]
-	if (s.wildcard || s.isIndex && at[0].isIndex && s.index == at[0].index || !s.isIndex && !at[0].isIndex && s.name == at[0].name) && p[1:].allows(at[1:]) {
-		return true
-	}
-	return s.descend && p.allows(at[1:])
+	step := p[0]
+	return (step.at == nil || step.at == at[0]) && p[1:].allows(at[1:]) || step.descend && p.allows(at[1:])
 }
 
 func newJSONPath(s string) (jsonPath, error) {
@@ -171,15 +161,16 @@ func newJSONPath(s string) (jsonPath, error) {
 			if end == 0 {
 				return nil, errors.New("a name is missing after a dot")
 			}
-			step.name, rest = rest[:end], rest[end:]
-			if step.name == "*" {
-				step.name, step.wildcard = "", true
-			} else if strings.ContainsAny(step.name, " '\"]*?@(),:") {
-				return nil, fmt.Errorf("%q must be written ['…']", step.name)
+			var name string
+			if name, rest = rest[:end], rest[end:]; name != "*" {
+				step.at = name
+				if strings.ContainsAny(name, " '\"]*?@(),:") {
+					return nil, fmt.Errorf("%q must be written ['…']", name)
+				}
 			}
 		case '[':
 			var err error
-			if rest, err = step.bracket(rest[1:]); err != nil {
+			if step.at, rest, err = bracket(rest[1:]); err != nil {
 				return nil, err
 			}
 		default:
@@ -193,32 +184,29 @@ func newJSONPath(s string) (jsonPath, error) {
 }
 
 // bracket reads what is behind a "[".
-func (s *jsonStep) bracket(rest string) (string, error) {
-	if rest != "" && (rest[0] == '\'' || rest[0] == '"') {
-		end := strings.Index(rest[1:], rest[:1]+"]")
-		if end < 0 {
-			return "", errors.New("a quoted name does not end")
+func bracket(s string) (at any, rest string, err error) {
+	if s != "" && (s[0] == '\'' || s[0] == '"') {
+		name, rest, ok := strings.Cut(s[1:], s[:1]+"]")
+		if !ok {
+			return nil, "", errors.New("a quoted name does not end")
 		}
-		s.name = rest[1 : 1+end]
-		if strings.Contains(s.name, `\`) {
-			return "", errors.New("escapes in names are not known here")
+		if strings.Contains(name, `\`) {
+			return nil, "", errors.New("escapes in names are not known here")
 		}
-		return rest[end+3:], nil
+		return name, rest, nil
 	}
-	inside, after, ok := strings.Cut(rest, "]")
+	inside, rest, ok := strings.Cut(s, "]")
 	if !ok {
-		return "", errors.New("a bracket is not closed")
+		return nil, "", errors.New("a bracket is not closed")
 	}
 	if inside == "*" {
-		s.wildcard = true
-		return after, nil
+		return nil, rest, nil
 	}
 	n, err := strconv.ParseUint(inside, 10, 31)
 	if err != nil {
-		return "", fmt.Errorf("[%s] is neither an index, a wildcard nor a quoted name", inside)
+		return nil, "", fmt.Errorf("[%s] is neither an index, a wildcard nor a quoted name", inside)
 	}
-	s.index, s.isIndex = int(n), true
-	return after, nil
+	return int(n), rest, nil
 }
 
 // A urlPattern is a host, if any, and a path.
@@ -280,13 +268,8 @@ func (c *rules) fit(u *url.URL, segments []string, method, route string) (parts 
 }
 
 // stays reports whether the JSON paths allow what is at a place.
-func (c *rules) stays(at []place) bool {
-	for _, p := range c.json {
-		if p.allows(at) {
-			return true
-		}
-	}
-	return false
+func (c *rules) stays(at []any) bool {
+	return slices.ContainsFunc(c.json, func(p jsonPath) bool { return p.allows(at) })
 }
 
 func (c *rules) field(name string) bool { return c != nil && c.fields[name] }

@@ -60,14 +60,12 @@ func NewName(t time.Time) string {
 // NameTime gives the time in a name, or [ErrName] for what [NewName] cannot have
 // made. Stores tell by it which bundles are old.
 func NameTime(name string) (time.Time, error) {
-	if !nameForm.MatchString(name) {
-		return time.Time{}, fmt.Errorf("%w: %q", ErrName, cleantext.Clip(name, 64))
+	if nameForm.MatchString(name) {
+		if t, err := time.Parse(nameLayout, name[:len(nameLayout)]); err == nil {
+			return t, nil
+		}
 	}
-	t, err := time.Parse(nameLayout, name[:len(nameLayout)])
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: %q", ErrName, cleantext.Clip(name, 64))
-	}
-	return t, nil
+	return time.Time{}, fmt.Errorf("%w: %q", ErrName, cleantext.Clip(name, 64))
 }
 
 // Erase removes all bundles that hold a pseudonym, as [Redactor.Pseudonym] gives it for
@@ -105,16 +103,12 @@ func Erase(ctx context.Context, store Store, pseudonym string) (int, error) {
 // escapes are the forms that a text has in a bundle: in JSON, in JSON within JSON,
 // and in URLs.
 func escapes(s string) []string {
-	once := jsonText(s)
-	return []string{s, once, jsonText(once), jsonText(url.QueryEscape(s)), jsonText(url.PathEscape(s))}
-}
-
-func jsonText(s string) string {
-	var out strings.Builder
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s)
-	return strings.TrimSuffix(out.String()[1:], "\"\n")
+	inside := func(s string) string {
+		q := quoted(s)
+		return q[1 : len(q)-1]
+	}
+	once := inside(s)
+	return []string{s, once, inside(once), inside(url.QueryEscape(s)), inside(url.PathEscape(s))}
 }
 
 // containsWhole reports whether one of the forms is in s and not a part of something longer.
@@ -181,10 +175,13 @@ func List(store Store) ([]Summary, error) {
 	return list, nil
 }
 
-// read takes the first members of log._upkeep, as far as they are simple.
+// read takes the members of log._upkeep as far as the beginning of the file has them.
 func (s *Summary) read(r io.Reader) {
 	dec := json.NewDecoder(r)
-	for _, member := range []string{"log", "_upkeep"} {
+	fields := map[json.Token]any{
+		"requestId": &s.RequestID, "traceId": &s.TraceID, "route": &s.Route, "reason": &s.Reason, "status": &s.Status, "build": &s.Build,
+	}
+	for _, enter := range []string{"log", "_upkeep", ""} {
 		if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 			return
 		}
@@ -193,45 +190,17 @@ func (s *Summary) read(r io.Reader) {
 			if err != nil || name == json.Delim('}') {
 				return
 			}
-			if name == member {
+			if name == enter {
 				break
 			}
-			var skipped json.RawMessage
-			if dec.Decode(&skipped) != nil {
+			field, ok := fields[name]
+			if !ok || enter != "" {
+				field = new(json.RawMessage)
+			}
+			var wrongType *json.UnmarshalTypeError
+			if err := dec.Decode(field); err != nil && !errors.As(err, &wrongType) {
 				return
 			}
-		}
-	}
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return
-	}
-	for {
-		name, err := dec.Token()
-		if err != nil {
-			return
-		}
-		value, err := dec.Token()
-		if err != nil {
-			return
-		}
-		if _, ok := value.(json.Delim); ok {
-			return
-		}
-		text, _ := value.(string)
-		number, _ := value.(float64)
-		switch name {
-		case "requestId":
-			s.RequestID = text
-		case "traceId":
-			s.TraceID = text
-		case "route":
-			s.Route = text
-		case "reason":
-			s.Reason = Reason(text)
-		case "status":
-			s.Status = int(number)
-		case "build":
-			s.Build = text
 		}
 	}
 }

@@ -1,11 +1,12 @@
 package replay
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,6 +29,7 @@ type Case struct {
 
 	opts     Options
 	redactor *capture.Redactor // of the bundle's rules; nil when it is not redacted
+	other    *capture.Redactor // of the same rules, with another key
 	keyed    bool              // with the bundle's key, so that pseudonyms can be compared
 	client   openfeature.IClient
 
@@ -37,7 +39,6 @@ type Case struct {
 	outcome  outcome
 	problems []string // what makes the test fail
 	remarks  []string // what is only said
-	remarked map[string]bool
 
 	valuesRead, flagsRead []bool // as made
 }
@@ -57,7 +58,7 @@ func (o Options) load(path string) (*Case, error) {
 	}
 	d := &b.Log.Details
 	c := &Case{
-		Bundle: b, opts: o, values: map[string]int{}, remarked: map[string]bool{},
+		Bundle: b, opts: o, values: map[string]int{},
 		made: make([]bool, len(b.Log.Entries)), valuesRead: make([]bool, len(d.Values)), flagsRead: make([]bool, len(d.Flags)),
 	}
 	if err := c.newRedactor(); err != nil {
@@ -78,6 +79,10 @@ func (c *Case) newRedactor() error {
 		return nil
 	}
 	rules := seal.Rules
+	var err error
+	if c.other, err = capture.NewRedactor(&rules); err != nil {
+		return err
+	}
 	rules.Key = c.opts.Key
 	r, err := capture.NewRedactor(&rules)
 	if err != nil {
@@ -107,25 +112,20 @@ func (c *Case) Request() *http.Request {
 		u = &url.URL{Path: "/"} // capture.Parse has seen to it
 	}
 	r := &http.Request{
-		Method: q.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Host: u.Host, RemoteAddr: "192.0.2.1:1234",
-		URL: &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}, RequestURI: u.RequestURI(), Body: http.NoBody,
+		Method: q.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: headersOf(q.Headers), Host: u.Host, RemoteAddr: "192.0.2.1:1234",
+		URL: &url.URL{Path: cmp.Or(u.Path, "/"), RawPath: u.RawPath, RawQuery: u.RawQuery}, RequestURI: u.RequestURI(), Body: http.NoBody,
 	}
-	if r.URL.Path == "" {
-		r.URL.Path = "/"
-	}
+	maps.DeleteFunc(r.Header, func(name string, _ []string) bool {
+		return slices.Contains(ofTheWire, name) || strings.HasPrefix(name, ":")
+	})
 	if u.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: u.Hostname()}
-	}
-	for _, h := range q.Headers {
-		if !slices.Contains(ofTheWire, http.CanonicalHeaderKey(h.Name)) && !strings.HasPrefix(h.Name, ":") {
-			r.Header.Add(h.Name, h.Value)
-		}
 	}
 	if id := c.Bundle.Log.Details.RequestID; id != "" {
 		r.Header.Set("X-Request-Id", id)
 	}
 	if q.PostData != nil && q.PostData.Text != "" {
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader([]byte(q.PostData.Text))), int64(len(q.PostData.Text))
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(q.PostData.Text)), int64(len(q.PostData.Text))
 	}
 	return r
 }
@@ -144,45 +144,40 @@ func (c *Case) problem(format string, args ...any) {
 func (c *Case) remark(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := fmt.Sprintf(format, args...); !c.remarked[s] {
-		c.remarked[s] = true
+	if s := fmt.Sprintf(format, args...); !slices.Contains(c.remarks, s) {
 		c.remarks = append(c.remarks, s)
 	}
 }
 
-// Options say how a bundle is replayed. The zero is of use.
+// Options say how a bundle is replayed.
 type Options struct {
-	// Key is that of the capture.Redaction that the bundle was redacted with. With it
-	// what is answered is redacted alike and compared; nil: of what is hidden in the bundle
-	// only the kind is compared. It is an error when it is another key.
+	// Key is the key that the bundle was redacted with; another is an error. With it answers
+	// are redacted alike and compared. Nil compares only the kind of hidden data.
 	Key []byte
 
 	// Prepare may change the request before it is served. It puts back what redaction
-	// took away: a token that the service accepts, a signature, a session. Nil: nothing.
+	// took away: a token that the service accepts, a signature, a session. Nil changes nothing.
 	Prepare func(*http.Request)
 
-	// Status is what a request that failed must be answered with now, when that is known:
-	// 400 for one that should have been refused. Zero: with whatever is no failure, and no
-	// refusal that redaction alone may be the cause of, as Run has it.
+	// Status is the right answer to a request that failed: 400 for one that should have been
+	// refused. Zero means any status that is no failure, and no refusal that redaction alone
+	// may have caused, see Run.
 	Status int
 
-	// AsRecorded says that the recorded answer is the right one. Then status, headers and
-	// body must be as they were, also when they were those of a failure. False: of a
-	// request that failed it is only asked that it does not fail any more; the answer of
-	// one that did not fail, but was slow or asked for, must be as it was.
+	// AsRecorded demands that status, headers and body are as recorded, also when they were
+	// those of a failure. False demands that only of requests that did not fail.
 	AsRecorded bool
 
-	// Strict demands that outbound calls are made in the recorded order, and all of them, and
-	// that each call of observe.Value has an answer in the bundle. False: in any order, and
-	// those that are not made do not matter, nor do new Values.
+	// Strict demands that all outbound calls are made, in the recorded order, and that each
+	// call of observe.Value has an answer in the bundle.
 	Strict bool
 
 	// Ignore names what may differ in an answer, as it stands in a report of differences,
 	// with * for any text: "header Etag", "body $.items[*].id".
 	Ignore []string
 
-	// Build is what the application under test calls itself; when the bundle is from
-	// another build, the test's log says so. Empty: the log says what the bundle is from.
+	// Build is what the application under test calls itself. The test's log tells when the
+	// bundle is from another build. Empty means that the log names the bundle's build.
 	Build string
 }
 
@@ -199,11 +194,10 @@ type outcome struct {
 	untyped  bool // the handler did not say of what type its answer is
 }
 
-func valueOf(headers []har.NameValue, name string) string {
-	for _, h := range headers {
-		if http.CanonicalHeaderKey(h.Name) == name {
-			return h.Value
-		}
+func headersOf(list []har.NameValue) http.Header {
+	header := http.Header{}
+	for _, h := range list {
+		header.Add(h.Name, h.Value)
 	}
-	return ""
+	return header
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,7 +97,7 @@ func (c *Case) compare(got *outcome) []string {
 	if then.Status != got.status {
 		list.add("status", "%d", then.Status, got.status)
 	}
-	c.compareHeaders(&list, then.Headers, now.Response.Headers, got)
+	c.compareHeaders(&list, headersOf(then.Headers), headersOf(now.Response.Headers), got)
 	c.compareBodies(&list, now, got)
 	return list.all
 }
@@ -121,79 +122,47 @@ func (l *differences) add(place, format string, then, now any) {
 
 // matches reports whether s is like the pattern, in which * stands for any text.
 func matches(pattern, s string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == s
-	}
-	if !strings.HasPrefix(s, head) {
-		return false
-	}
-	s = s[len(head):]
-	for i := 0; i <= len(s); i++ {
-		if matches(rest, s[i:]) {
-			return true
-		}
-	}
-	return false
+	form := "(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$"
+	ok, err := regexp.MatchString(form, s)
+	return ok && err == nil
 }
 
 // same reports whether a recorded text may have been made from what is answered now:
 // redacted is that as the bundle would have it.
 func (c *Case) same(then, redacted, raw string) bool {
-	switch {
-	case then == redacted:
-		return true
-	case c.keyed, c.redactor == nil, redacted == raw:
-		return false // both are known
-	}
-	return true // what is hidden cannot be compared without the key
+	isHidden := c.redactor != nil && !c.keyed && redacted != raw // and cannot be compared without the key
+	return then == redacted || isHidden
 }
 
-func (c *Case) compareHeaders(list *differences, then, now []har.NameValue, got *outcome) {
-	a, b, raw := byName(then), byName(now), got.header
-	if got.untyped && len(a["Content-Type"]) == 0 {
-		delete(b, "Content-Type") // nobody says it now, nor did then
+func (c *Case) compareHeaders(list *differences, then, now http.Header, got *outcome) {
+	if got.untyped && len(then["Content-Type"]) == 0 {
+		delete(now, "Content-Type") // nobody says it now, nor did then
 	}
-	for name := range maps.Keys(b) {
-		if _, ok := a[name]; !ok {
-			a[name] = nil
-		}
+	for name := range now {
+		then[name] = then[name] // those of both
 	}
-	for _, name := range slices.Sorted(maps.Keys(a)) {
+	for _, name := range slices.Sorted(maps.Keys(then)) {
 		if slices.Contains(unstable, name) {
 			continue
 		}
-		x, y := a[name], b[name]
+		x, y, raw := then[name], now[name], got.header.Values(name)
 		alike := len(x) == len(y)
 		for i := 0; alike && i < len(x); i++ {
-			alike = c.same(x[i], y[i], raw.Values(name)[i])
+			alike = c.same(x[i], y[i], raw[i])
 		}
 		if !alike {
-			list.add("header "+name, "%q", x, raw.Values(name))
+			list.add("header "+name, "%q", x, raw)
 		}
 	}
-}
-
-func byName(headers []har.NameValue) map[string][]string {
-	m := map[string][]string{}
-	for _, h := range headers {
-		name := http.CanonicalHeaderKey(h.Name)
-		m[name] = append(m[name], h.Value)
-	}
-	return m
 }
 
 func (c *Case) compareBodies(list *differences, now *capture.Entry, got *outcome) {
 	e := c.entry()
-	text, left := recordedBody(&e.Response, e.Exchange.ResponseBody)
-	kind := capture.Kind("")
-	if e.Exchange.ResponseBody != nil {
-		kind = e.Exchange.ResponseBody.Kind
-	}
-	switch nowBody := now.Exchange.ResponseBody; {
-	case kind == capture.KindBinary && c.keyed && nowBody != nil && nowBody.Kind == kind:
-		if nowBody.Digest != e.Exchange.ResponseBody.Digest {
-			list.add("body", "%s", fmt.Sprintf("%d other bytes", e.Exchange.ResponseBody.Bytes), fmt.Sprintf("%d bytes", len(got.body)))
+	text, left := recordedBody(e)
+	switch a, b := e.Exchange.ResponseBody, now.Exchange.ResponseBody; {
+	case c.keyed && a != nil && b != nil && a.Kind == capture.KindBinary && b.Kind == a.Kind:
+		if b.Digest != a.Digest {
+			list.add("body", "%s", fmt.Sprintf("%d other bytes", a.Bytes), fmt.Sprintf("%d bytes", len(got.body)))
 		}
 		return
 	case left != nil:
@@ -297,7 +266,8 @@ func jsonText(v any) string {
 }
 
 // recordedBody is the text of a recorded response, and why it is not all.
-func recordedBody(r *har.Response, b *capture.Body) (string, error) {
+func recordedBody(e *capture.Entry) (string, error) {
+	r, b := &e.Response, e.Exchange.ResponseBody
 	if r.Content.Encoding == "base64" {
 		data, err := base64.StdEncoding.DecodeString(r.Content.Text)
 		if err != nil {

@@ -13,13 +13,13 @@ import (
 
 // reach is how far the request got through what the bundle has.
 type reach struct {
-	left    []string // outbound calls and Values that were not asked for
-	reached int      // how many were
-	hidden  []string // what was read and is not what it was then: calls, Values, flags
+	left      []string // outbound calls and Values that were not asked for
+	leftCalls int      // how many of them are calls, which come first
+	reached   int      // how many were asked for
+	hidden    []string // what was read and is not what it was then: calls, Values, flags
 }
 
 func (c *Case) reach() (r reach) {
-	hides := c.hides()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	note := func(asked bool, name string, hidden func() bool) {
@@ -34,15 +34,16 @@ func (c *Case) reach() (r reach) {
 	}
 	for i := 1; i < len(c.made); i++ {
 		e := &c.Bundle.Log.Entries[i]
-		note(c.made[i], e.Request.Method+" "+e.Request.URL, func() bool { return hides.exchange(e) })
+		note(c.made[i], e.Request.Method+" "+e.Request.URL, func() bool { return c.hidesExchange(e) })
 	}
+	r.leftCalls = len(r.left)
 	d := &c.Bundle.Log.Details
 	for i := range d.Values {
 		v := &d.Values[i]
-		note(c.valuesRead[i], `observe.Value("`+v.Name+`"), the `+nth(v.Ordinal), func() bool { return hides.value(v) })
+		note(c.valuesRead[i], `observe.Value("`+v.Name+`"), the `+nth(v.Ordinal), func() bool { return c.hidesValue(v) })
 	}
 	for i := range d.Flags {
-		if f := &d.Flags[i]; c.flagsRead[i] && hides.flag(f) {
+		if f := &d.Flags[i]; c.flagsRead[i] && c.hidesFlag(f) {
 			r.hidden = append(r.hidden, `the value of flag "`+f.Key+`"`)
 		}
 	}
@@ -78,44 +79,29 @@ func indented(lines []string) string {
 	return "\n\t\t" + strings.Join(lines, "\n\t\t")
 }
 
-// hiding finds pseudonyms: with another key they are others.
-type hiding struct{ redactor *capture.Redactor }
-
-func (c *Case) hides() hiding {
-	seal := c.Bundle.Log.Details.Seal
-	if seal == nil {
-		return hiding{}
-	}
-	rules := seal.Rules
-	rules.Key = nil
-	r, err := capture.NewRedactor(&rules)
-	if err != nil {
-		return hiding{} // the rules are those of c.redactor, so there is none
-	}
-	return hiding{r}
-}
-
-func (h hiding) redact(d capture.Details, entries ...capture.Entry) *capture.Bundle {
+// anew is what becomes of a part of the bundle with another key, which gives other
+// pseudonyms; nil when the bundle is not redacted.
+func (c *Case) anew(d capture.Details, entries ...capture.Entry) *capture.Bundle {
 	b := &capture.Bundle{Log: capture.Log{Details: d, Entries: entries}}
-	if h.redactor == nil || h.redactor.Redact(b) != nil {
+	if c.other == nil || c.other.Redact(b) != nil {
 		return nil
 	}
 	return b
 }
 
-func (h hiding) exchange(e *capture.Entry) bool {
+func (c *Case) hidesExchange(e *capture.Entry) bool {
 	x := capture.Entry{Entry: har.Entry{Response: e.Response}, Exchange: capture.Exchange{Error: slices.Clone(e.Exchange.Error)}}
-	b := h.redact(capture.Details{}, capture.Entry{}, x)
+	b := c.anew(capture.Details{}, capture.Entry{}, x)
 	return b != nil && (b.Log.Entries[1].Response.Content.Text != e.Response.Content.Text || !slices.Equal(b.Log.Entries[1].Exchange.Error, e.Exchange.Error))
 }
 
-func (h hiding) value(v *capture.Value) bool {
-	b := h.redact(capture.Details{Values: []capture.Value{{Name: v.Name, Result: v.Result, Error: slices.Clone(v.Error)}}})
+func (c *Case) hidesValue(v *capture.Value) bool {
+	b := c.anew(capture.Details{Values: []capture.Value{{Name: v.Name, Result: v.Result, Error: slices.Clone(v.Error)}}})
 	return b != nil && (!sameJSON(b.Log.Details.Values[0].Result, v.Result) || !slices.Equal(b.Log.Details.Values[0].Error, v.Error))
 }
 
-func (h hiding) flag(f *capture.Flag) bool {
-	b := h.redact(capture.Details{Flags: []capture.Flag{{Key: f.Key, Type: f.Type, Value: f.Value}}})
+func (c *Case) hidesFlag(f *capture.Flag) bool {
+	b := c.anew(capture.Details{Flags: []capture.Flag{{Key: f.Key, Type: f.Type, Value: f.Value}}})
 	return b != nil && !sameJSON(b.Log.Details.Flags[0].Value, f.Value)
 }
 

@@ -1,12 +1,15 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,31 +18,28 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// Run serves the request of a bundle to the handler that build returns, and fails the test
-// by what becomes of it:
+// Run serves the request of a bundle to the handler that build returns, and judges the answer:
 //
-//   - The request failed when it was recorded (a status of 500 or more, a panic, or
-//     observe.Fail; a 503 with Retry-After is no failure), and fails again: the test fails,
-//     and says whether it is the same failure. The bug is reproduced.
+//   - The request failed when it was recorded (a status of 500 or more without a 503's
+//     Retry-After, a panic, or observe.Fail), and fails again: the test fails, and says
+//     whether it is the same failure.
 //   - It failed then and does not now: the test passes, if the request got as far as it did
 //     then. It fails when the answer is 401, 403 or 407, or another 3xx or 4xx before any of
 //     the recorded calls and Values was asked for: redaction has taken the credentials, and
-//     Options.Prepare puts others in their place. Options.Status says that it is right so.
+//     Options.Prepare puts others in their place. Options.Status accepts such an answer.
 //   - It did not fail then: the test fails when the answer differs from the recorded one.
+//     Options.AsRecorded demands that in any case.
 //
-// So a bundle is a test that is red until the bug is fixed, as far as the bundle has what the
-// failure hangs on, and only who has seen it red knows that. Green says that this request, with
-// the pseudonyms that redaction left of its data, does not fail. The test's log then says which
-// of the recorded calls and Values were not asked for, and where pseudonyms were read.
-// Options.AsRecorded holds an answer to the recorded one in any case.
+// Run the test before the fix to see it fail. A pass means only that the redacted request
+// does not fail; the test's log says which of the recorded calls and Values were not asked
+// for, and where pseudonyms were read.
 //
-// build returns the application's handler. It need not be inside of the Handler of an
-// observe.Observer: observe.Value, Fail and RequestID answer without one. But the answer to a
-// panic is that Handler's, so where a panic is held to its answer by Options.AsRecorded, build
-// wraps the handler in that of an Observer of its own, which has no Captures.
+// build returns the application's handler. It does not need the Handler of an observe.Observer,
+// unless Options.AsRecorded compares the answer to a panic: then build wraps the handler in that of
+// an Observer without Captures.
 //
 // The test also fails for a call by [Case.HTTPClient] that is not in the bundle. A bundle that
-// cannot be read is fatal. Cases share nothing: tests with Run may be parallel.
+// cannot be read is fatal. Tests with Run may be parallel.
 func Run(t testing.TB, path string, build func(*Case) http.Handler) {
 	t.Helper()
 	Options{}.Run(t, path, build)
@@ -57,7 +57,7 @@ func (o Options) Run(t testing.TB, path string, build func(*Case) http.Handler) 
 		t.Fatalf("replay: %s: there is no handler to replay with", path)
 	}
 	got := c.serve(t.Context(), h)
-	verdict := c.judge(got)
+	verdict, passes := c.judge(got)
 
 	d := &c.Bundle.Log.Details
 	switch {
@@ -77,25 +77,23 @@ func (o Options) Run(t testing.TB, path string, build func(*Case) http.Handler) 
 	for _, problem := range c.problems {
 		t.Errorf("%s", problem)
 	}
-	if verdict.bad {
-		t.Errorf("replay: %s: %s", path, verdict.text)
+	if passes {
+		t.Logf("replay: %s: %s", path, verdict)
 	} else {
-		t.Logf("replay: %s: %s", path, verdict.text)
+		t.Errorf("replay: %s: %s", path, verdict)
 	}
 }
 
-// serve replays the request.
 func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
 	e := c.entry()
-	if e.Exchange.RequestBody != nil {
-		switch b := e.Exchange.RequestBody; {
-		case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
-			c.remark("the request's body was %s and is not in the bundle", b.Kind)
-		case b.Truncated:
-			c.remark("the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)
-		case b.Unread:
-			c.remark("the bundle has of the request's body only the %d bytes that were read then", b.Bytes)
-		}
+	switch b := e.Exchange.RequestBody; {
+	case b == nil:
+	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
+		c.remark("the request's body was %s and is not in the bundle", b.Kind)
+	case b.Truncated:
+		c.remark("the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)
+	case b.Unread:
+		c.remark("the bundle has of the request's body only the %d bytes that were read then", b.Bytes)
 	}
 	r := c.Request().WithContext(c.Context(ctx))
 	if c.opts.Prepare != nil {
@@ -176,35 +174,24 @@ func isFailure(status int, retryAfter string) bool {
 	return status >= 500 && (status != http.StatusServiceUnavailable || retryAfter == "")
 }
 
-// failed reports whether the recorded request did.
 func (c *Case) failed() bool {
 	d, e := &c.Bundle.Log.Details, c.entry()
-	return d.Panic != nil || d.Error != nil || isFailure(e.Response.Status, valueOf(e.Response.Headers, "Retry-After")) || d.Schema > 0 && d.Reason == capture.ReasonFailed
+	return d.Panic != nil || d.Error != nil || isFailure(e.Response.Status, headersOf(e.Response.Headers).Get("Retry-After")) || d.Schema > 0 && d.Reason == capture.ReasonFailed
 }
 
-type verdict struct {
-	bad  bool
-	text string
-}
-
-func (c *Case) judge(got outcome) verdict {
-	name := c.entry().Request.Method + " " + c.entry().Request.URL
-	if route := c.Bundle.Log.Details.Route; route != "" {
-		name = c.entry().Request.Method + " " + route
-	}
-	name += c.origin()
-	if c.opts.Strict {
-		c.checkAllMade()
-	}
-	then, now := c.thenText(), c.nowText(&got)
+func (c *Case) judge(got outcome) (verdict string, passes bool) {
 	far := c.reach()
+	if c.opts.Strict && far.leftCalls > 0 {
+		c.problem("replay: calls that were not made, by Options.Strict:\n\t%s", strings.Join(far.left[:far.leftCalls], "\n\t"))
+	}
+	name, then, now := c.name(), c.thenText(), c.nowText(&got)
 	if c.opts.AsRecorded || !c.failed() {
 		differences := c.compare(&got)
 		if c.samePanic(&got) || !got.panicked && c.Bundle.Log.Details.Panic == nil {
 			if len(differences) == 0 {
 				far.hidden = nil // then and now are compared with the same pseudonyms
 				c.remarkReach(&far)
-				return verdict{text: name + " is answered as it was: " + now}
+				return name + " is answered as it was: " + now, true
 			}
 		} else {
 			differences = append([]string{"recorded " + then + "\n\tnow      " + now}, differences...)
@@ -212,60 +199,44 @@ func (c *Case) judge(got outcome) verdict {
 		if got.panicked && got.body == "" && c.Bundle.Log.Details.Panic != nil {
 			differences = append(differences, "An observe.Observer's Handler answers a panic, and there is none around the handler.")
 		}
-		return verdict{bad: true, text: name + " is not answered as it was:\n\t" + strings.Join(differences, "\n\t")}
+		return name + " is not answered as it was:\n\t" + strings.Join(differences, "\n\t"), false
 	}
 	switch {
 	case !got.failed():
 		return c.judgeFix(&got, &far, name, then+" then, "+now+" now")
 	case c.sameFailure(&got):
-		return verdict{bad: true, text: name + " fails as it did then: " + now + panicPlace(c.normal(&got).Log.Details.Panic)}
+		return name + " fails as it did then: " + now + panicPlace(c.normal(&got).Log.Details.Panic), false
 	}
 	text := name + " fails, but not as it did then:\n\trecorded " + then + panicPlace(c.Bundle.Log.Details.Panic) + "\n\tnow      " + now + panicPlace(c.normal(&got).Log.Details.Panic)
 	for _, d := range c.compare(&got) {
 		text += "\n\t" + d
 	}
-	return verdict{bad: true, text: text}
+	return text, false
 }
 
-// judgeFix judges a request that failed and does not any more.
-func (c *Case) judgeFix(got *outcome, far *reach, name, change string) verdict {
+func (c *Case) judgeFix(got *outcome, far *reach, name, change string) (verdict string, passes bool) {
 	switch want := c.opts.Status; {
 	case want != 0 && want != got.status:
-		return verdict{bad: true, text: name + " is not answered with status " + strconv.Itoa(want) + ", by Options.Status: " + change}
+		return name + " is not answered with status " + strconv.Itoa(want) + ", by Options.Status: " + change, false
 	case want == 0 && far.isRefused(got.status):
 		text := name + " did not get as far as it did then: " + change
 		if len(far.left) > 0 {
 			text += ", without asking for" + indented(far.left)
 		}
-		return verdict{bad: true, text: text + "\n\tOptions.Prepare puts back credentials that redaction has taken. If this is the right answer, Options.Status says so."}
+		return text + "\n\tOptions.Prepare puts back credentials that redaction has taken. If this is the right answer, Options.Status says so.", false
 	}
 	c.remarkReach(far)
-	return verdict{text: name + " does not fail any more: " + change}
+	return name + " does not fail any more: " + change, true
 }
 
-// origin says where a bundle comes from.
-func (c *Case) origin() string {
-	d := &c.Bundle.Log.Details
-	s := " of " + c.Time().UTC().Format(time.RFC3339)
+// name says what the request is and where it comes from.
+func (c *Case) name() string {
+	d, q := &c.Bundle.Log.Details, &c.entry().Request
+	s := q.Method + " " + cmp.Or(d.Route, q.URL) + " of " + c.Time().UTC().Format(time.RFC3339)
 	if d.RequestID != "" {
 		s += ", request " + d.RequestID + ","
 	}
 	return s
-}
-
-func (c *Case) checkAllMade() {
-	c.mu.Lock()
-	var left []string
-	for i := 1; i < len(c.made); i++ {
-		if !c.made[i] {
-			q := &c.Bundle.Log.Entries[i].Request
-			left = append(left, q.Method+" "+q.URL)
-		}
-	}
-	c.mu.Unlock()
-	if len(left) > 0 {
-		c.problem("replay: calls that were not made, by Options.Strict:\n\t%s", strings.Join(left, "\n\t"))
-	}
 }
 
 // thenText says how the request ended when it was recorded.
@@ -295,42 +266,43 @@ func endText(status int, p *capture.Panic, e *capture.Error) string {
 
 // panicPlace is where a panic came from, as far as it is of the application.
 func panicPlace(p *capture.Panic) string {
-	if p == nil {
-		return ""
-	}
-	lines := strings.Split(p.Stack, "\n")
-	var out strings.Builder
-	shown := 0
-	for i := 0; i+1 < len(lines) && shown < 4; i++ {
-		if strings.HasPrefix(lines[i+1], "\t") && !isPlumbing(lines[i]) {
-			out.WriteString("\n\t\t" + lines[i] + "\n\t\t\t" + strings.TrimSpace(lines[i+1]))
+	out, shown := "", 0
+	for function, place := range frames(p) {
+		plumbing := slices.ContainsFunc(everyPanicPasses, func(prefix string) bool { return strings.HasPrefix(function, prefix) })
+		if !plumbing && shown < 4 {
+			out += "\n\t\t" + function + "\n\t\t\t" + strings.TrimSpace(place)
 			shown++
 		}
 	}
-	return out.String()
+	return out
 }
 
-// isPlumbing is for functions that every panic passes.
-func isPlumbing(function string) bool {
-	for _, prefix := range []string{"panic", "runtime.", "runtime/", "net/http.", "testing.", "created by ", "github.com/upkeep-go/upkeep/observe.", "github.com/upkeep-go/upkeep/observe/replay."} {
-		if strings.HasPrefix(function, prefix) {
-			return true
+var everyPanicPasses = []string{"panic", "runtime.", "runtime/", "net/http.", "testing.", "created by ", "github.com/upkeep-go/upkeep/observe.", "github.com/upkeep-go/upkeep/observe/replay."}
+
+// frames are the functions of a stack with their places, the innermost first.
+func frames(p *capture.Panic) iter.Seq2[string, string] {
+	return func(yield func(function, place string) bool) {
+		if p == nil {
+			return
+		}
+		last := ""
+		for line := range strings.SplitSeq(p.Stack, "\n") {
+			if strings.HasPrefix(line, "\t") && !yield(last, line) {
+				return
+			}
+			last = line
 		}
 	}
-	return false
 }
 
 // top is the function of the application that panicked.
 func top(p *capture.Panic) string {
-	lines := strings.Split(p.Stack, "\n")
 	below := false
-	for i := 0; i+1 < len(lines); i++ {
-		switch {
-		case !strings.HasPrefix(lines[i+1], "\t"):
-		case strings.HasPrefix(lines[i], "panic") || strings.HasPrefix(lines[i], "runtime."):
+	for function := range frames(p) {
+		if strings.HasPrefix(function, "panic") || strings.HasPrefix(function, "runtime.") {
 			below = true
-		case below:
-			return lines[i]
+		} else if below {
+			return function
 		}
 	}
 	return ""

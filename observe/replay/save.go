@@ -2,14 +2,14 @@ package replay
 
 import (
 	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
 	"go/format"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
@@ -38,17 +38,12 @@ func Save(from, to string) (source string, err error) {
 		return "", err
 	}
 	c := &Case{Bundle: b}
-	e := c.entry()
-	what := e.Request.Method + " " + e.Request.URL
-	if route := b.Log.Details.Route; route != "" {
-		what = e.Request.Method + " " + route
-	}
 	comment := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, fmt.Sprintf("%s%s %s.", what, c.origin(), c.thenText()))
+	}, c.name()+" "+c.thenText()+".")
 	src := fmt.Sprintf(`package main
 
 // %s replays %s
@@ -80,20 +75,15 @@ func fromTest(path string) string {
 
 // create writes a file that is not there yet, or is there already as it should be.
 func create(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		if there, readErr := os.ReadFile(path); readErr == nil && bytes.Equal(there, data) {
-			return nil
-		}
+	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, data) {
+		return nil
 	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
+	if err = cmp.Or(err, f.Close()); err != nil {
 		_ = os.Remove(path)
 	}
 	return err
@@ -102,25 +92,17 @@ func create(path string, data []byte) error {
 // testName makes TestMarch14Checkout of testdata/march14-checkout.har.
 func testName(path string) string {
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	var out strings.Builder
-	out.WriteString("Test")
-	upper := true
-	for _, r := range name {
-		switch {
-		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
-			upper = true
-			continue
-		case upper:
-			r = unicode.ToUpper(r)
-		}
-		if out.Len() == len("Test") && !unicode.IsUpper(r) {
-			out.WriteByte('_') // go test takes no lower case letter there
-		}
-		out.WriteRune(r)
-		upper = false
-	}
-	if out.Len() == len("Test") {
+	words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if len(words) == 0 {
 		return "TestReplay"
 	}
-	return out.String()
+	for i, word := range words {
+		first, n := utf8.DecodeRuneInString(word)
+		words[i] = string(unicode.ToUpper(first)) + word[n:]
+	}
+	name = strings.Join(words, "")
+	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) {
+		name = "_" + name // go test takes no lower case letter there
+	}
+	return "Test" + name
 }

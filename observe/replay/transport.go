@@ -1,11 +1,13 @@
 package replay
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"testing/iotest"
 	"unicode"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
@@ -19,11 +21,11 @@ import (
 //
 // Calls that failed then fail with the same text. Of a body that was not kept
 // whole, the rest is an error.
-func (c *Case) HTTPClient() *http.Client { return &http.Client{Transport: &transport{c}} }
+func (c *Case) HTTPClient() *http.Client { return &http.Client{Transport: transport{c}} }
 
-type transport struct{ c *Case }
+type transport struct{ *Case }
 
-func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 64<<20))
 		_ = r.Body.Close()
@@ -31,37 +33,38 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	e, err := t.take(r)
+	e, err := c.take(r)
 	if err != nil {
-		t.c.problem("%v", err)
+		c.problem("%v", err)
 		return nil, err
 	}
 	if len(e.Exchange.Error) > 0 && e.Response.Status == 0 {
-		return nil, t.c.newRecorded(e.Exchange.Error)
+		return nil, c.newRecorded(e.Exchange.Error)
 	}
 	if e.Response.Status == 0 {
-		t.c.remark("%s %s had no answer when the request ended: it gets an error", e.Request.Method, e.Request.URL)
+		c.remark("%s %s had no answer when the request ended: it gets an error", e.Request.Method, e.Request.URL)
 		return nil, fmt.Errorf("replay: %s %s had no answer when the request ended", e.Request.Method, e.Request.URL)
 	}
-	return t.c.response(e, r), nil
+	return c.response(e, r), nil
 }
 
 // take finds the exchange for a call and marks it as made.
-func (t *transport) take(r *http.Request) (*capture.Entry, error) {
-	c := t.c
+func (c *Case) take(r *http.Request) (*capture.Entry, error) {
 	entries := c.Bundle.Log.Entries
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	best, score := 0, 0
+	best, score, left := 0, 0, ""
 	for i := 1; i < len(entries); i++ {
 		if c.made[i] {
 			continue
 		}
-		s := c.likeness(&entries[i].Request, r)
-		if s > score {
+		q := &entries[i].Request
+		if s := c.likeness(q, r); s > score {
 			best, score = i, s
 		}
+		left += "\n\t" + q.Method + " " + q.URL
 		if c.opts.Strict {
+			left += " (the next, by Options.Strict)"
 			break
 		}
 	}
@@ -69,29 +72,19 @@ func (t *transport) take(r *http.Request) (*capture.Entry, error) {
 		c.made[best] = true
 		return &entries[best], nil
 	}
-	var left strings.Builder
-	for i := 1; i < len(entries); i++ {
-		if !c.made[i] {
-			fmt.Fprintf(&left, "\n\t%s %s", entries[i].Request.Method, entries[i].Request.URL)
-			if c.opts.Strict {
-				left.WriteString(" (the next, by Options.Strict)")
-				break
-			}
-		}
-	}
-	if left.Len() == 0 {
+	if left == "" {
 		return nil, fmt.Errorf("%w: %s %s: all %d of the bundle were made", errUnexpected, r.Method, r.URL.Redacted(), len(entries)-1)
 	}
-	return nil, fmt.Errorf("%w: %s %s: the bundle has of those not made yet%s", errUnexpected, r.Method, r.URL.Redacted(), left.String())
+	return nil, fmt.Errorf("%w: %s %s: the bundle has of those not made yet%s", errUnexpected, r.Method, r.URL.Redacted(), left)
 }
 
 // likeness is 0 for another call, and more the more alike they are.
 func (c *Case) likeness(then *har.Request, r *http.Request) int {
 	u, err := url.Parse(then.URL)
-	if err != nil || then.Method != methodOf(r) {
+	if err != nil || then.Method != cmp.Or(r.Method, http.MethodGet) {
 		return 0
 	}
-	a, b := strings.Split(orRoot(u.EscapedPath()), "/"), strings.Split(orRoot(r.URL.EscapedPath()), "/")
+	a, b := strings.Split(cmp.Or(u.EscapedPath(), "/"), "/"), strings.Split(cmp.Or(r.URL.EscapedPath(), "/"), "/")
 	if len(a) != len(b) {
 		return 0
 	}
@@ -142,27 +135,10 @@ func (c *Case) likeness(then *har.Request, r *http.Request) int {
 	return score
 }
 
-func methodOf(r *http.Request) string {
-	if r.Method == "" {
-		return http.MethodGet
-	}
-	return r.Method
-}
-
-func orRoot(path string) string {
-	if path == "" {
-		return "/"
-	}
-	return path
-}
-
 // sameShape reports whether one text may be a pseudonym of the other: both have letters and digits
 // in the same places, or are e-mail addresses.
 func sameShape(a, b string) bool {
-	if strings.Count(a, "@") == 1 && strings.Count(b, "@") == 1 {
-		return true
-	}
-	return shape(a) == shape(b)
+	return strings.Count(a, "@") == 1 && strings.Count(b, "@") == 1 || shape(a) == shape(b)
 }
 
 func shape(s string) string {
@@ -181,39 +157,23 @@ func shape(s string) string {
 	}, s)
 }
 
-// response is a recorded one.
 func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
-	text, left := recordedBody(&e.Response, e.Exchange.ResponseBody)
-	if left != nil {
-		c.remark("%s %s: %v", e.Request.Method, e.Request.URL, left)
-	}
+	text, left := recordedBody(e)
 	resp := &http.Response{
 		StatusCode: e.Response.Status, Status: fmt.Sprintf("%d %s", e.Response.Status, http.StatusText(e.Response.Status)),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: r, ContentLength: -1,
-		Body: io.NopCloser(io.MultiReader(strings.NewReader(text), remainder{left})),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: headersOf(e.Response.Headers), Request: r,
+		Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
 	}
-	for _, h := range e.Response.Headers {
-		switch http.CanonicalHeaderKey(h.Name) {
-		case "Content-Length", "Transfer-Encoding", "Connection":
-		default:
-			resp.Header.Add(h.Name, h.Value)
-		}
+	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Connection"} {
+		resp.Header.Del(name)
 	}
-	if left == nil {
-		resp.ContentLength = int64(len(text))
+	if left != nil {
+		c.remark("%s %s: %v", e.Request.Method, e.Request.URL, left)
+		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(text), iotest.ErrReader(left)))
+		resp.ContentLength = -1
 	}
 	if r.Method == http.MethodHead {
 		resp.Body = http.NoBody
 	}
 	return resp
-}
-
-// remainder is what comes after the text of a body.
-type remainder struct{ err error }
-
-func (r remainder) Read([]byte) (int, error) {
-	if r.err == nil {
-		return 0, io.EOF
-	}
-	return 0, r.err
 }

@@ -54,13 +54,8 @@ func (r *rerunning) Value(name string) ([]byte, error, bool) {
 func (r *rerunning) RequestID() string { return r.Bundle.Log.Details.RequestID }
 
 func nth(ordinal int) string {
-	switch ordinal {
-	case 0:
-		return "first"
-	case 1:
-		return "second"
-	case 2:
-		return "third"
+	if names := []string{"first", "second", "third"}; uint(ordinal) < uint(len(names)) {
+		return names[ordinal]
 	}
 	return strconv.Itoa(ordinal+1) + "th"
 }

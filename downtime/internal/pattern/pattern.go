@@ -10,6 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,19 +20,13 @@ import (
 // A Pattern is a path with wildcards, as net/http has them, and with "**" for any number of
 // segments.
 type Pattern struct {
-	form     form
-	literal  string    // of the plain forms: what the path is, or stands below
-	segments []segment // of every form
+	segments []segment
+
+	// Of a pattern without wildcards except at its end, so that plain paths are matched fast:
+	simple  bool
+	literal string // what the path is, or with below what it is or is below
+	below   bool
 }
-
-type form uint8
-
-const (
-	formSegments form = iota // neither of the following
-	formAll                  // every path
-	formExact                // literal
-	formBelow                // literal, and all below it
-)
 
 // A segment of a pattern.
 type segment struct {
@@ -89,11 +86,11 @@ func parseSegment(part string, last bool) (*segment, error) {
 		}
 		return nil, nil
 	case isWild && strings.HasSuffix(inner, "..."):
-		if !last || !isIdentifier(strings.TrimSuffix(inner, "...")) {
+		if !last || !identifier.MatchString(strings.TrimSuffix(inner, "...")) {
 			return nil, errors.New("must have {name...} only at its end")
 		}
 		return &segment{kind: segmentAny}, nil
-	case isWild && isIdentifier(inner):
+	case isWild && identifier.MatchString(inner):
 		return &segment{kind: segmentOne}, nil
 	case strings.ContainsAny(part, "{}"):
 		return nil, errors.New("must have wildcards as whole segments: {name}, {name...}, {$}")
@@ -105,53 +102,30 @@ func parseSegment(part string, last bool) (*segment, error) {
 	return &segment{literal: literal}, nil
 }
 
-func isIdentifier(s string) bool {
-	for i, c := range s {
-		if c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != ""
-}
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// simplify finds the forms that plain paths are matched with fast.
 func (p *Pattern) simplify() {
 	literals := p.segments
-	below := len(literals) > 0 && literals[len(literals)-1].kind == segmentAny
-	if below {
-		literals = literals[:len(literals)-1]
+	if n := len(literals); n > 0 && literals[n-1].kind == segmentAny {
+		literals, p.below = literals[:n-1], true
 	}
-	var b strings.Builder
 	for _, s := range literals {
 		if s.kind != segmentLiteral || strings.Contains(s.literal, "/") {
 			return
 		}
-		b.WriteByte('/')
-		b.WriteString(s.literal)
+		p.literal += "/" + s.literal
 	}
-	p.literal = b.String()
-	switch {
-	case below && p.literal == "":
-		p.form = formAll
-	case below:
-		p.form = formBelow
-	default:
-		p.form = formExact
-	}
+	p.simple = true
 }
 
 // Match matches a path read as it stands. A path that is [Plain] has no other reading.
 func (p *Pattern) Match(path string) bool {
-	switch p.form {
-	case formAll:
-		return true
-	case formExact:
-		return strings.HasPrefix(path, p.literal) &&
-			(len(path) == len(p.literal) || len(path) == len(p.literal)+1 && path[len(p.literal)] == '/') ||
-			p.literal == "" && path == ""
-	case formBelow:
-		return strings.HasPrefix(path, p.literal) &&
-			(len(path) == len(p.literal) || path[len(p.literal)] == '/')
+	if p.simple {
+		rest, ok := strings.CutPrefix(path, p.literal)
+		if p.below {
+			return p.literal == "" || ok && (rest == "" || rest[0] == '/')
+		}
+		return ok && (rest == "" || rest == "/")
 	}
 	var room [32]string
 	return matchSegments(p.segments, splitPath(room[:0], path))
@@ -167,7 +141,7 @@ func (p *Pattern) MatchSegments(segments []string) bool { return matchSegments(p
 
 // Literal returns the only path that the pattern matches, a slash at its end aside. It is
 // false for a pattern with wildcards.
-func (p *Pattern) Literal() (path string, ok bool) { return p.literal, p.form == formExact }
+func (p *Pattern) Literal() (path string, ok bool) { return p.literal, p.simple && !p.below }
 
 // splitPath appends the segments of a path. Slashes at its end add none.
 func splitPath(to []string, path string) []string {
@@ -185,8 +159,8 @@ func splitPath(to []string, path string) []string {
 	}
 }
 
-// matchSegments matches in time bounded by the product of the lengths: after a
-// mismatch only the last ** need give way.
+// matchSegments takes time bounded by the product of the lengths: after a mismatch only the
+// last ** gives way.
 func matchSegments(pattern []segment, path []string) bool {
 	p, at := 0, 0
 	star, from := -1, 0
@@ -240,11 +214,10 @@ const (
 	maxSegments = 4096 // of all its readings together; with more it is in doubt
 )
 
-// Readings are the ways in which routers, proxies and file servers between the
-// client and the work may read a path, each as its segments: at each depth of
-// decoding, split before or after it, with backslashes as slashes, without
-// parameters, with empty and dotted segments kept, dropped and resolved. It is in
-// doubt when no end of readings is in sight, or what stands there is no text.
+// Readings are the ways in which routers, proxies and file servers may read a path, each as its
+// segments: at each depth of decoding, split before or after it, with backslashes as slashes,
+// without parameters, with empty and dotted segments kept, dropped and resolved. doubt means
+// that there are too many, or that the path is no text.
 func Readings(u *url.URL) (all [][]string, doubt bool) {
 	raw := u.EscapedPath()
 	if u.Opaque != "" || len(raw) > maxOddPath || len(u.RawPath) > maxOddPath || len(u.Path) > maxOddPath {
@@ -284,8 +257,7 @@ func Readings(u *url.URL) (all [][]string, doubt bool) {
 	return all, false
 }
 
-// appendReadings adds the readings of one text, and takes their segments off left. It
-// stops soon after that is negative.
+// appendReadings adds the readings of one text and takes their segments off left.
 func appendReadings(all [][]string, text string, left *int) [][]string {
 	segments := strings.Split(strings.TrimPrefix(text, "/"), "/")
 	for range maxDecodes {
@@ -312,25 +284,14 @@ func appendReadings(all [][]string, text string, left *int) [][]string {
 // appendResolved adds segments as they are, without the empty ones, and with dots
 // resolved in both of the ways in use.
 func appendResolved(all [][]string, segments []string) [][]string {
-	trimmed := segments
-	for len(trimmed) > 0 && trimmed[len(trimmed)-1] == "" {
-		trimmed = trimmed[:len(trimmed)-1]
-	}
+	trimmed := trimEnd(segments)
 	all = append(all, trimmed)
-	var empty, dots bool
-	for _, s := range trimmed {
-		empty = empty || s == ""
-		dots = dots || s == "." || s == ".."
-	}
+	empty := slices.Contains(trimmed, "")
+	dots := slices.Contains(trimmed, ".") || slices.Contains(trimmed, "..")
 	if !empty && !dots {
 		return all
 	}
-	full := make([]string, 0, len(trimmed))
-	for _, s := range trimmed {
-		if s != "" {
-			full = append(full, s)
-		}
-	}
+	full := slices.DeleteFunc(slices.Clone(trimmed), func(s string) bool { return s == "" })
 	all = append(all, full)
 	if dots {
 		all = append(all, resolveDots(full))
@@ -341,22 +302,25 @@ func appendResolved(all [][]string, segments []string) [][]string {
 	return all
 }
 
+// trimEnd drops the empty segments at the end.
+func trimEnd(segments []string) []string {
+	for len(segments) > 0 && segments[len(segments)-1] == "" {
+		segments = segments[:len(segments)-1]
+	}
+	return segments
+}
+
 func resolveDots(segments []string) []string {
 	out := make([]string, 0, len(segments))
 	for _, s := range segments {
 		switch {
-		case s == ".":
-		case s == ".." && len(out) > 0:
-			out = out[:len(out)-1]
 		case s == "..":
-		default:
+			out = out[:max(0, len(out)-1)]
+		case s != ".":
 			out = append(out, s)
 		}
 	}
-	for len(out) > 0 && out[len(out)-1] == "" {
-		out = out[:len(out)-1]
-	}
-	return out
+	return trimEnd(out)
 }
 
 func withoutParameters(s string) string {
@@ -375,40 +339,23 @@ func mapSegments(segments []string, f func(string) string) (out []string, change
 
 // decode undoes the valid percent-escapes of s and leaves others as they are.
 func decode(s string) string {
-	i := strings.IndexByte(s, '%')
-	if i < 0 {
+	if !strings.Contains(s, "%") {
 		return s
 	}
-	var b strings.Builder
-	b.Grow(len(s))
-	b.WriteString(s[:i])
-	for ; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			hi, lo := unhex(s[i+1]), unhex(s[i+2])
-			if hi >= 0 && lo >= 0 {
-				b.WriteByte(byte(hi<<4 | lo))
-				i += 2
-				continue
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' && i+2 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				c, i = byte(n), i+2
 			}
 		}
-		b.WriteByte(s[i])
+		b = append(b, c)
 	}
-	return b.String()
+	return string(b)
 }
 
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
-}
-
-// clip keeps hostile text out of error messages at length.
+// clip shortens hostile text for error messages.
 func clip(text string) string {
 	const most = 80
 	if len(text) <= most {

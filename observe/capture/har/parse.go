@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -153,18 +154,9 @@ func (e *Entry) check(fault func(field, format string, args ...any)) {
 
 // IsMethod reports whether s can be a method: a token of RFC 9110, section 5.6.2, of at
 // most 64 bytes.
-func IsMethod(s string) bool {
-	if s == "" || len(s) > 64 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return true
-}
+func IsMethod(s string) bool { return methodForm.MatchString(s) }
+
+var methodForm = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,64}$")
 
 func clip(s string) string {
 	if len(s) > 64 {
