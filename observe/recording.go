@@ -25,11 +25,9 @@ type recordings struct {
 	counts  *counts
 }
 
-// A recording is what may become the bundle of one request. It is made for each
-// request while Options.Captures is set, and nearly always thrown away, so it keeps
-// references where it can, and copies only what others may change. Like the state it
-// belongs to it is never reused, for goroutines may hold it long after the request;
-// its buffers are, and closed says that they are gone.
+// A recording is what may become the bundle of one request. It is made for each request while
+// Options.Captures is set, and nearly always thrown away, so it copies only what others may
+// change. Goroutines may hold it long after the request; closed says that it keeps no more.
 type recording struct {
 	room *recordings
 

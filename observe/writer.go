@@ -158,11 +158,10 @@ func (w *writer) begin() {
 // begun reports whether it is too late for another answer.
 func (w *writer) begun() bool { return w.status.Load() != 0 || w.hijacked.Load() }
 
-// end is called when the handler has returned. What stands outside may answer in its
-// place, when nothing was answered: echo's WrapMiddleware hands this writer to echo,
-// which answers a handler's error once all middlewares have returned. Then echo's own
-// writer is the inner one, and can be unwrapped, as those of package http cannot: of
-// those this is the last owner.
+// end is called when the handler has returned. If nothing was answered, what stands outside may
+// answer in its place: echo's WrapMiddleware hands this writer to echo, which answers a handler's
+// error once all middlewares have returned. Then the inner writer is echo's own and can be
+// unwrapped, as those of package http cannot.
 func (w *writer) end() {
 	phase := phaseEnded
 	if _, wraps := w.inner.(interface{ Unwrap() http.ResponseWriter }); wraps && !w.begun() {
