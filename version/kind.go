@@ -19,31 +19,27 @@ const (
 	// KindPseudo is a Go pseudo-version, made from a commit:
 	// v1.4.3-0.20260102150405-abcdef123456.
 	KindPseudo Kind = "pseudo"
-	// KindDevel is a build that its toolchain or its author calls a
-	// development build: "(devel)", "devel", "dev", or the number 0.0.0 of a
-	// build tool that was given none.
+	// KindDevel is a development build: "(devel)", "devel", "dev", or the number 0.0.0.
 	KindDevel Kind = "devel"
-	// KindOther is a build number, a calendar version, an image tag or any
-	// other name. It is shown as it is and never compared.
+	// KindOther is a build number, a calendar version, an image tag or another name.
 	KindOther Kind = "other"
 	// KindUnknown means that no version is known.
 	KindUnknown Kind = "unknown"
 )
 
-// KindOf tells what sort of version the string is:
+// KindOf returns the kind of a version:
 //
 //   - "" and "unknown" are [KindUnknown];
 //   - "(devel)", "devel" and "dev" are [KindDevel], and so is 0.0.0 with any
 //     prerelease part (0.0.0-SNAPSHOT) except that of a pseudo-version;
 //   - three numbers as SemVer 2.0.0 writes them, with or without a leading
 //     "v", are a [KindRelease], a [KindPrerelease] or a [KindPseudo];
-//   - all else is [KindOther], also what SemVer would accept but misread: a
-//     first number of 1000 and more is a year or a date (2026.11.20), not a
-//     major version, and the output of "git describe" between tags
-//     (v1.4.2-3-gabc1234, v1.4.2-dirty) sorts before the tag it comes after.
+//   - all else is [KindOther], also a first number of 1000 and more, which is a
+//     date (2026.11.20), and the output of "git describe" between tags
+//     (v1.4.2-3-gabc1234, v1.4.2-dirty), which sorts before the tag it comes after.
 //
-// A calendar version with a short year (26.11.20) cannot be told from a
-// semantic one. Build metadata ("+dirty") does not change the kind.
+// A calendar version with a short year (26.11.20) looks like a semantic one. Build
+// metadata ("+dirty") does not change the kind.
 func KindOf(version string) Kind {
 	switch version {
 	case "", "unknown":
@@ -62,7 +58,7 @@ func KindOf(version string) Kind {
 	switch {
 	case module.IsPseudoVersion(v):
 		return KindPseudo
-	case strings.TrimSuffix(semver.Canonical(v), semver.Prerelease(v)) == "v0.0.0":
+	case number(v) == "v0.0.0":
 		return KindDevel
 	case semver.Prerelease(v) != "":
 		return KindPrerelease
@@ -70,17 +66,12 @@ func KindOf(version string) Kind {
 	return KindRelease
 }
 
-// comparable tells whether versions of this kind have an order.
 func (k Kind) comparable() bool {
 	return k == KindRelease || k == KindPrerelease || k == KindPseudo
 }
 
-// withV gives the form that x/mod/semver reads.
 func withV(version string) string {
-	if strings.HasPrefix(version, "v") {
-		return version
-	}
-	return "v" + version
+	return "v" + strings.TrimPrefix(version, "v")
 }
 
 // isDescribed tells whether a prerelease part ends in what "git describe"

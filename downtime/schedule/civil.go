@@ -65,6 +65,12 @@ func dateOf(day int) (year, month, monthDay int) {
 	return year, int(m), monthDay
 }
 
+// daysIn are the lengths of months, in common years and in leap years.
+var daysIn = [2][12]int{
+	{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31},
+	{31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31},
+}
+
 // kindOf is which of the fourteen calendars a year has: the weekday of its first day, and
 // seven more in leap years.
 func kindOf(year int) int {

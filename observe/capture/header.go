@@ -34,7 +34,6 @@ var wellKnown = set(strings.Fields(`
 // traceContext takes version 00 and the flags of it that W3C Trace Context Level 2 has.
 var traceContext = regexp.MustCompile(`^(00-)([0-9a-f]{32}-[0-9a-f]{16})(-0[0-3])$`)
 
-// schemes are the authentication schemes that are recognised.
 var schemes = []string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}
 
 // headers redacts a list of headers and leaves out those whose names are none.
@@ -161,7 +160,6 @@ func headerOf(list []har.NameValue, name string) string {
 	return ""
 }
 
-// mediaType is a content type in lower case without parameters.
 func mediaType(contentType string) string {
 	t, _, err := mime.ParseMediaType(contentType)
 	if err != nil {

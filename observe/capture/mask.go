@@ -120,7 +120,6 @@ func (m *mask) time(t time.Time, layout, s string) string {
 	})
 }
 
-// chunk replaces what stands between spaces, quotes, brackets and the like.
 func (m *mask) chunk(s string) string {
 	if m.keeps(s) {
 		return s
@@ -154,7 +153,6 @@ func (m *mask) chunk(s string) string {
 	return m.words(s)
 }
 
-// words replaces each run of letters and digits.
 func (m *mask) words(s string) string { return eachWord(s, m.word) }
 
 func (m *mask) word(s string) string {
@@ -226,7 +224,6 @@ func (m *mask) digits(s string) string {
 	})
 }
 
-// number is a JSON number of the same sign and as many digits.
 func (m *mask) number(s string) string {
 	if m.collect {
 		return m.text(s)
@@ -324,7 +321,6 @@ func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 	return out.String()
 }
 
-// path joins the segments of an escaped path, replaced but for those that stay.
 func (m *mask) path(segments []string, parts []pathPart, c *rules) string {
 	for i, segment := range segments {
 		if parts != nil && parts[i].stays(c) {
@@ -363,7 +359,6 @@ func (m *mask) query(raw string, c *rules) string {
 	return strings.Join(pairs, "&")
 }
 
-// name is s when it looks like the name of a field, else a pseudonym.
 func (m *mask) name(s string) string {
 	if isName(s) {
 		return s

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"golang.org/x/exp/apidiff"
 )
@@ -63,8 +64,9 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		}
 		left.decided(before, after)
 		report := apidiff.ModuleChanges(&apidiff.Module{Path: old.Path, Packages: values(before.packages)}, &apidiff.Module{Path: new.Path, Packages: values(after.packages)})
-		for _, c := range append(report.Changes, innerChanges(old.Path, before, after)...) {
-			change := Change{Message: shown(c.Message), Compatible: c.Compatible}
+		shows := exposed(before, after)
+		for _, c := range slices.Concat(report.Changes, hiddenChanges(old.Path, before, after, shows), genericChanges(old.Path, before, after, shows), packageNameChanges(before, after)) {
+			change := Change{Message: shown(plain(c.Message)), Compatible: c.Compatible}
 			if slices.Contains(v.Changes, change) {
 				continue
 			}
@@ -101,6 +103,15 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		}
 	}
 	return v, nil
+}
+
+// plain puts better words in place of "changed from T to T": types that are written alike.
+func plain(message string) string {
+	place, types, ok := strings.Cut(message, "changed from ")
+	if half := (len(types) - len(" to ")) / 2; ok && half > 0 && types[:half]+" to "+types[:half] == types {
+		return place + "changed, though it is still written " + types[:half]
+	}
+	return message
 }
 
 // changed are the Go files that differ, and what is known of them.

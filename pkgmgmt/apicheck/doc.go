@@ -18,6 +18,12 @@
 // https://pkg.go.dev/golang.org/x/exp/apidiff: a change is incompatible when code that
 // uses the module may no longer compile. What a function does is not compared.
 //
+// Besides what apidiff compares: types of internal packages that the API shows, exported or
+// not; type arguments; the unions of constraints; the name of a package. A constraint that
+// users can name may neither narrow nor widen, because their own type parameters must fit
+// it. Types of other modules that the API shows may change with the required version; such a
+// change is named and needs a minor version.
+//
 // Packages are loaded as a user gets them, through a module that requires the version
 // to be judged, so that its replace directives do not count. The bodies of functions
 // are not looked at: a module whose bodies do not compile is judged all the same.

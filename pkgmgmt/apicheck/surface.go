@@ -19,10 +19,14 @@ import (
 // A surface is what a version shows on one platform.
 type surface struct {
 	packages map[string]*types.Package // those that others can import, by import path
-	internal map[string]*types.Package // those that they cannot, and that take part
+	others   map[string]*types.Package // those that they cannot or that are of other modules, and that take part
+	modules  map[*types.Package]string // of those of other modules: the module and its version
 	compiled map[string]bool           // files of the module, by their path in it
 	reached  map[string]bool           // folders of the module with a package that takes part
 }
+
+// hidden reports whether users cannot import a package, or it is of another module.
+func (s *surface) hidden(pkg *types.Package) bool { return s.others[pkg.Path()] == pkg }
 
 // load reads the packages as a user's build would on a platform, for which it compiles
 // nothing: their source gives the types.
@@ -40,7 +44,7 @@ func (src *source) load(ctx context.Context, work, platform string, excluded fun
 	}
 	_, goarch, _ := strings.Cut(platform, "/")
 	c := typeChecker{fset: fset, sizes: types.SizesFor("gc", goarch), done: map[string]*types.Package{}}
-	out = &surface{packages: map[string]*types.Package{}, internal: map[string]*types.Package{}, compiled: map[string]bool{}, reached: map[string]bool{}}
+	out = &surface{packages: map[string]*types.Package{}, others: map[string]*types.Package{}, modules: map[*types.Package]string{}, compiled: map[string]bool{}, reached: map[string]bool{}}
 	for _, root := range roots {
 		for _, e := range root.Errors {
 			c.problem("%s", e.Msg)
@@ -58,11 +62,19 @@ func (src *source) load(ctx context.Context, work, platform string, excluded fun
 		}
 	}
 	for _, p := range c.seen {
-		if p.Module == nil || p.Module.Path != src.Path {
+		if p.Module == nil {
 			continue
 		}
-		if t := c.done[p.ID]; t != nil && isInternalPackage(src.Path, p.PkgPath) && !excluded(p.PkgPath) {
-			out.internal[p.PkgPath] = t
+		t := c.done[p.ID]
+		if p.Module.Path != src.Path {
+			if t != nil && p.Module.Version != "" {
+				out.others[p.PkgPath] = t
+				out.modules[t] = p.Module.Path + " " + p.Module.Version
+			}
+			continue
+		}
+		if t != nil && isInternalPackage(src.Path, p.PkgPath) && !excluded(p.PkgPath) {
+			out.others[p.PkgPath] = t
 		}
 		for _, name := range p.GoFiles {
 			rel, err := filepath.Rel(src.dir, name)

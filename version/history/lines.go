@@ -12,8 +12,6 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// maxLine bounds one entry in a file or a request, in bytes: the largest snapshot, and
-// everything else.
 const maxLine = version.MaxSnapshot + 64<<10
 
 // line is an entry as it is written: with the info that tidy has made, if any.
@@ -27,7 +25,6 @@ type line struct {
 // plainEntry has no methods.
 type plainEntry Entry
 
-// appendLine appends the entry and a newline.
 func appendLine(b []byte, e Entry) ([]byte, error) {
 	l := line{plainEntry: (*plainEntry)(&e), Build: e.Build, Info: e.infoJSON}
 	if !e.At.IsZero() && !e.At.Equal(e.Time) {
@@ -64,7 +61,6 @@ func toldBuild(line []byte) string {
 	return ""
 }
 
-// A part says what of a line there is.
 type part int
 
 const (
@@ -136,14 +132,12 @@ func notEOF(err error) error {
 	return err
 }
 
-// reading is what a file holds.
 type reading struct {
 	entries  []Entry
 	rejected int
 	unread   int64
 }
 
-// read reads all entries, each once.
 func (s *FileStore) read(ctx context.Context, r io.ReadSeeker) (reading, error) {
 	var got reading
 	var ended error

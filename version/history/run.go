@@ -24,7 +24,6 @@ type moment struct{ pos, at time.Time }
 
 func (m moment) add(d time.Duration) moment { return moment{m.pos.Add(d), m.at.Add(d)} }
 
-// A placed entry knows where it stands.
 type placed struct {
 	*Entry
 	when moment
@@ -61,7 +60,6 @@ func place(entries []Entry) (list []placed, clock []setting) {
 	return list, clock
 }
 
-// A run is what was seen of one process.
 type run struct {
 	id          string
 	ground      ground
@@ -87,20 +85,16 @@ type run struct {
 	again *run
 }
 
-// before tells whether it was seen earlier than another.
 func (r *run) before(o *run) bool {
 	return cmp.Or(r.first.pos.Compare(o.first.pos), cmp.Compare(r.seq, o.seq)) < 0
 }
 
-// A ground is where versions follow one another.
 type ground struct{ service, environment, region, cluster string }
 
 func (g ground) compare(o ground) int {
 	return cmp.Or(strings.Compare(g.service, o.service), strings.Compare(g.environment, o.environment), strings.Compare(g.region, o.region), strings.Compare(g.cluster, o.cluster))
 }
 
-// runsOf gathers the sightings of each run, and those of each service in each
-// environment, in the order of their first sightings.
 func runsOf(list []placed) map[ground][]*run {
 	runs := map[string]*run{}
 	groups := map[ground][]*run{}
@@ -135,7 +129,6 @@ func runsOf(list []placed) map[ground][]*run {
 	return groups
 }
 
-// quiet is how long this run may be silent.
 func (r *run) quiet() time.Duration { return max(silence, 3*r.every) }
 
 // endRuns finds out when each run of a group, which is sorted by first, was over: when it
@@ -180,14 +173,11 @@ func endRuns(group []*run) {
 	}
 }
 
-// notBefore is the first run that was first seen not before t.
 func notBefore(runs []*run, t time.Time) int {
 	n, _ := slices.BinarySearchFunc(runs, t, func(r *run, t time.Time) int { return r.first.pos.Compare(t) })
 	return n
 }
 
-// silences finds for each run when its build was silent for so long after another was seen,
-// if ever.
 func silences(group []*run) map[*run]moment {
 	builds := map[string][]*run{}
 	for _, r := range group {
@@ -224,7 +214,6 @@ func silences(group []*run) map[*run]moment {
 	return silent
 }
 
-// others answers when another build was seen.
 type others struct {
 	group []*run
 	// nextOther is, for each run, the next in the group of another build.
@@ -259,7 +248,6 @@ func newOthers(group []*run) *others {
 	return o
 }
 
-// seenAfter gives the first time after m that another build than this was seen.
 func (o *others) seenAfter(build string, m moment) (moment, bool) {
 	next := notBefore(o.group, m.pos.Add(1)) // at the same time is not after
 	if next > 0 {

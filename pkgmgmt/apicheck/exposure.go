@@ -1,0 +1,114 @@
+package apicheck
+
+import (
+	"go/types"
+)
+
+// An exposure is what users of a module get at without being able to import it: types of
+// internal packages, and of other modules, in the API.
+type exposure struct {
+	names map[*types.Package]map[string]bool // of types, by package
+	alias map[*types.TypeName]bool           // has a name in the API
+	seen  map[types.Type]bool
+}
+
+// exposed walks the API of both versions.
+func exposed(before, after *surface) *exposure {
+	e := &exposure{names: map[*types.Package]map[string]bool{}, alias: map[*types.TypeName]bool{}, seen: map[types.Type]bool{}}
+	for _, s := range []*surface{before, after} {
+		for _, pkg := range values(s.packages) {
+			for _, name := range pkg.Scope().Names() {
+				o := pkg.Scope().Lookup(name)
+				if !o.Exported() {
+					continue
+				}
+				if tn, ok := o.(*types.TypeName); ok && tn.IsAlias() {
+					if named, ok := types.Unalias(tn.Type()).(*types.Named); ok {
+						e.alias[named.Origin().Obj()] = true
+					}
+				}
+				e.reach(o.Type(), s)
+			}
+		}
+	}
+	return e
+}
+
+// either reports whether a type is exposed in one of the versions.
+func (e *exposure) either(old, new *types.Package, name string) bool {
+	return e.names[old][name] || e.names[new][name]
+}
+
+// reach walks what a user of a type can get at.
+func (e *exposure) reach(t types.Type, s *surface) {
+	if t == nil || e.seen[t] {
+		return
+	}
+	e.seen[t] = true
+	visit := func(t types.Type) { e.reach(t, s) }
+	params := func(list *types.TypeParamList) {
+		for p := range list.TypeParams() {
+			visit(p.Constraint())
+		}
+	}
+	switch t := t.(type) {
+	case *types.Alias:
+		params(t.TypeParams())
+		for arg := range t.TypeArgs().Types() {
+			visit(arg)
+		}
+		visit(types.Unalias(t))
+	case *types.Named:
+		params(t.TypeParams())
+		for arg := range t.TypeArgs().Types() {
+			visit(arg)
+		}
+		pkg := t.Obj().Pkg()
+		if pkg == nil {
+			return // error, comparable
+		}
+		if s.hidden(pkg) {
+			if e.names[pkg] == nil {
+				e.names[pkg] = map[string]bool{}
+			}
+			e.names[pkg][t.Obj().Name()] = true
+		} else if s.packages[pkg.Path()] != pkg {
+			return // of the standard library
+		}
+		for m := range t.Methods() {
+			if m.Exported() {
+				visit(m.Type())
+			}
+		}
+		visit(t.Underlying())
+	case *types.Struct:
+		for f := range t.Fields() {
+			if f.Exported() || f.Embedded() {
+				visit(f.Type())
+			}
+		}
+	case *types.Signature:
+		params(t.TypeParams())
+		for _, tuple := range []*types.Tuple{t.Params(), t.Results()} {
+			for v := range tuple.Variables() {
+				visit(v.Type())
+			}
+		}
+	case *types.Interface:
+		for m := range t.Methods() {
+			visit(m.Type())
+		}
+		for embedded := range t.EmbeddedTypes() {
+			visit(embedded)
+		}
+	case *types.Union:
+		for term := range t.Terms() {
+			visit(term.Type())
+		}
+	case *types.Map:
+		visit(t.Key())
+		visit(t.Elem())
+	case interface{ Elem() types.Type }: // pointers, slices, arrays, channels
+		visit(t.Elem())
+	}
+}
