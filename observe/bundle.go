@@ -28,7 +28,6 @@ type unwritten struct {
 	name     string
 	start    time.Time
 	size     int64
-	status   int
 	header   http.Header
 	duration time.Duration
 	hijacked bool
@@ -84,7 +83,7 @@ func (u *unwritten) inbound() capture.Entry {
 			HeadersSize: -1, BodySize: rec.request.total,
 		},
 		Response: har.Response{
-			Status: u.status, HTTPVersion: rec.proto, Headers: headers(u.header), HeadersSize: -1, BodySize: rec.response.total,
+			Status: u.details.Status, HTTPVersion: rec.proto, Headers: headers(u.header), HeadersSize: -1, BodySize: rec.response.total,
 		},
 	}}
 	e.Request.PostData, e.Exchange.RequestBody = rec.request.postData(e.Request.Headers, rec.length)

@@ -139,21 +139,22 @@ func typeName(v any) string {
 // errorTexts are those of err and of what it wraps.
 func errorTexts(err error) []string {
 	var texts []string
-	for err != nil && len(texts) < maxErrorTexts {
+	var add func(error)
+	add = func(err error) {
+		if err == nil || len(texts) == maxErrorTexts {
+			return
+		}
 		texts = append(texts, cleantext.Cut(fmt.Sprint(err), maxPath))
-		switch e := err.(type) {
-		case interface{ Unwrap() []error }:
-			err = nil
-			for _, inner := range e.Unwrap() {
-				if inner != nil && len(texts) < maxErrorTexts {
-					texts = append(texts, errorTexts(inner)...)
-				}
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, inner := range many.Unwrap() {
+				add(inner)
 			}
-		default:
-			err = errors.Unwrap(err)
+		} else {
+			add(errors.Unwrap(err))
 		}
 	}
-	return texts[:min(len(texts), maxErrorTexts)]
+	add(err)
+	return texts
 }
 
 // These stand for handlers and jobs that neither returned nor failed.

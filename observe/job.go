@@ -51,7 +51,7 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 			err = errGoexit
 		}
 		o.counts.jobsActive.Add(-1)
-		o.finish(st, &outcome{}, err, panicked)
+		o.finish(st, outcome{}, err, panicked)
 	}()
 	err = fn(st.ctx)
 	st.returned = true

@@ -46,8 +46,7 @@ type recording struct {
 	exchanges []*exchange
 	values    []capture.Value
 	flags     []flagRecord
-	logs      []slog.Record // those that were written at once
-	logSizes  []int
+	logs      []sizedRecord // those that were written at once
 	logBytes  int
 	dropped   capture.Dropped
 }
@@ -276,6 +275,11 @@ func marshal(value any) (data []byte, err error) {
 	return json.Marshal(value)
 }
 
+type sizedRecord struct {
+	slog.Record
+	size int
+}
+
 // keepLog keeps a record that is written at once; the tail has those that are not.
 func (rec *recording) keepLog(r slog.Record, size int) {
 	rec.mu.Lock()
@@ -283,13 +287,13 @@ func (rec *recording) keepLog(r slog.Record, size int) {
 	if rec.closed {
 		return
 	}
-	rec.logs, rec.logSizes = append(rec.logs, r), append(rec.logSizes, size)
+	rec.logs = append(rec.logs, sizedRecord{r, size})
 	rec.logBytes += size
 	for rec.logBytes > maxTail {
 		// The newest are nearer to the failure.
-		rec.logBytes -= rec.logSizes[0]
-		rec.logs[0] = slog.Record{}
-		rec.logs, rec.logSizes = rec.logs[1:], rec.logSizes[1:]
+		rec.logBytes -= rec.logs[0].size
+		rec.logs[0] = sizedRecord{}
+		rec.logs = rec.logs[1:]
 		rec.dropped.Logs++
 	}
 }
@@ -353,7 +357,7 @@ func (rec *recording) free() {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	rec.fields, rec.request, rec.response = nil, kept{}, kept{}
-	rec.exchanges, rec.values, rec.flags, rec.logs, rec.logSizes = nil, nil, nil, nil, nil
+	rec.exchanges, rec.values, rec.flags, rec.logs = nil, nil, nil, nil
 	rec.room.held.Add(int64(-rec.held))
 	rec.held = 0
 }

@@ -49,6 +49,7 @@ type state struct {
 	method   method
 	protocol string
 	w        writer
+	headers  [2]string // backs the values of the two response headers
 
 	tail  tail.Tail
 	rec   *recording // nil: nothing is captured

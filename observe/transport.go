@@ -162,7 +162,7 @@ func (c *call) end(err error) {
 	if c.key.errorType != "" {
 		o.counts.outboundFailed.Add(1)
 	}
-	o.metrics.client.Record(c.request.Context(), duration.Seconds(), o.metrics.clientSeries.options(c.key)...)
+	o.metrics.client.Record(c.request.Context(), duration.Seconds(), o.metrics.clientSeries.options(c.key, &o.counts.seriesFolded)...)
 }
 
 // callBody ends its call with the response's body.
