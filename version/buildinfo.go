@@ -26,9 +26,8 @@ func FromBuildInfo(bi *debug.BuildInfo, opts *Options) Info {
 	return resolve(bi, link, o)
 }
 
-// ReadFile returns the identity of the Go program in a file, without running it. The error
-// of a file that cannot be read wraps fs.ErrNotExist, fs.ErrPermission and the like; that
-// of any other file wraps [ErrNotGoProgram].
+// ReadFile returns the identity of the Go program in a file, without running it. Its error
+// wraps that of the file system, or [ErrNotGoProgram].
 func ReadFile(path string) (Info, error) {
 	// Opening a pipe would wait for its writer.
 	if stat, err := os.Stat(path); err != nil {
@@ -69,9 +68,8 @@ func (i Info) BuildInfo() *debug.BuildInfo {
 	return bi
 }
 
-// shownSettings are the build settings that may leave the program. It is an
-// allow-list: -ldflags, -gcflags, -asmflags and the CGO_*FLAGS carry values
-// and paths of the build machine, secrets among them, and -pgo is a path.
+// shownSettings are an allow-list: compiler and linker flags hold values and paths of the
+// build machine, secrets among them, and -pgo is a path.
 var shownSettings = []string{
 	"-asan", "-buildmode", "-compiler", "-cover", "-msan", "-race", "-tags",
 	"-trimpath", "CGO_ENABLED", "DefaultGODEBUG", "GO386", "GOAMD64", "GOARCH", "GOARM",

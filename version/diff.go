@@ -29,16 +29,14 @@ const (
 	// ChangeKindUpgraded and ChangeKindDowngraded mean a later or an earlier version.
 	ChangeKindUpgraded   ChangeKind = "upgraded"
 	ChangeKindDowngraded ChangeKind = "downgraded"
-	// ChangeKindReplaced means that a replace directive came, went or names something
-	// else.
+	// ChangeKindReplaced means that a replace directive has changed.
 	ChangeKindReplaced ChangeKind = "replaced"
 	// ChangeKindResummed means the same version with another checksum, which a module
 	// proxy must never serve.
 	ChangeKindResummed ChangeKind = "resummed"
 )
 
-// A Change is one value that differs; the zero Change is none. Old or New is
-// empty when it is unknown there, or not there at all.
+// A Change is one value that differs, empty where unknown; the zero Change is none.
 type Change struct {
 	Kind ChangeKind `json:"kind"`
 	Old  string     `json:"old"`
@@ -54,8 +52,7 @@ type ModuleChange struct {
 	New  *Module    `json:"new,omitempty"`
 }
 
-// Changes are the differences between two programs; in JSON under these
-// names, which are stable. What is equal is left out.
+// Changes are what differs between two programs, in JSON under these stable names.
 type Changes struct {
 	Name        Change `json:"name,omitzero"`
 	Version     Change `json:"version,omitzero"`
@@ -135,8 +132,7 @@ func sameCommit(a, b string) bool {
 	return strings.Trim(b[len(a):], "0123456789abcdefABCDEF") == "" // not -dirty
 }
 
-// sameSum reports whether two checksums are equal, whatever their form: h1:, base64 with
-// padding or without, in the alphabet of URLs, or hexadecimal.
+// sameSum compares h1:, base64 in any form, and hexadecimal.
 func sameSum(a, b string) bool {
 	return a == b || bytes.Equal(sumOf(a), sumOf(b)) && sumOf(a) != nil
 }
@@ -203,8 +199,7 @@ func diffModules(old, new []Module) []ModuleChange {
 	return changes
 }
 
-// moduleChange compares what was really built: the replacement, where there
-// is one.
+// moduleChange compares what was built: the replacement, if any.
 func moduleChange(old, new *Module) ChangeKind {
 	if (old.Replace == nil) != (new.Replace == nil) {
 		return ChangeKindReplaced

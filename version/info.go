@@ -23,12 +23,10 @@ const (
 // functions that return one share no memory between calls, functions that take one keep
 // none.
 type Info struct {
-	// Name of the service, at most 256 bytes like Version, Revision and
-	// Environment.
+	// Name of the service; like Version, Revision and Environment at most 256 bytes.
 	Name string
 
-	// Version as it was given: v1.4.2, 1.4.2, build-4711. Only what cannot be
-	// shown is replaced.
+	// Version as it was given: v1.4.2, 1.4.2, build-4711.
 	Version string
 
 	// Kind of Version; see [KindOf].
@@ -74,8 +72,7 @@ type Info struct {
 	// Origins tells for each field, by its name in JSON, where it came from.
 	Origins map[string]Origin
 
-	// Conflicts are the contradictions that were found. A conflict never
-	// changes a field.
+	// Conflicts are contradictions that were found. They never change a field.
 	Conflicts []Conflict
 }
 
@@ -96,8 +93,7 @@ type Conflict struct {
 // String gives "field: reason".
 func (c Conflict) String() string { return c.Field + ": " + c.Reason }
 
-// Options say what only the program itself knows. A field that is empty is left
-// to the other sources, in the order of the package comment.
+// Options are set by the program. An empty field is left to the other sources.
 type Options struct {
 	Name        string
 	Version     string
@@ -105,8 +101,7 @@ type Options struct {
 	Time        time.Time // of the commit
 	Environment string
 
-	// Getenv reads the environment. When nil, New reads the process
-	// environment and FromBuildInfo reads none.
+	// Getenv reads the environment. Nil means os.Getenv for New, none for FromBuildInfo.
 	Getenv func(key string) string
 }
 
@@ -117,8 +112,7 @@ var current = sync.OnceValue(func() Info { return New(nil) })
 // and the environment; every call returns an independent copy. It never fails.
 func Current() Info { return current().clone() }
 
-// New is Current for a program that has more to say of itself; nil options say
-// nothing more. It reads build info and environment anew at each call.
+// New is Current with options. It reads build info and environment at each call.
 func New(opts *Options) Info {
 	o := *cmp.Or(opts, new(Options))
 	if o.Getenv == nil {

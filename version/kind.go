@@ -7,8 +7,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Kind is what sort of version a version string is. It decides whether two
-// versions can be compared.
+// Kind is the form of a version. It decides whether two versions can be compared.
 type Kind string
 
 const (
@@ -74,8 +73,8 @@ func withV(version string) string {
 	return "v" + strings.TrimPrefix(version, "v")
 }
 
-// isDescribed tells whether a prerelease part ends in what "git describe"
-// appends between two tags (-3-gabc1234), or its --dirty to anything.
+// isDescribed finds what "git describe" appends between two tags (-3-gabc1234), or
+// --dirty.
 func isDescribed(prerelease string) bool {
 	rest, dirty := strings.CutSuffix(prerelease, "-dirty")
 	at := strings.LastIndex(rest, "-g")
@@ -88,8 +87,7 @@ func isDescribed(prerelease string) bool {
 		count != "" && strings.Trim(count, "0123456789") == ""
 }
 
-// isDirty tells whether the version itself says that the working tree was
-// modified: Go writes +dirty (+incompatible.dirty), git describe -dirty.
+// isDirty finds what Go (+dirty, +incompatible.dirty) and git describe (-dirty) write.
 func isDirty(version string) bool {
 	return strings.HasSuffix(version, "-dirty") || strings.HasSuffix(version, "+dirty") || strings.HasSuffix(version, ".dirty")
 }

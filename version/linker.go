@@ -22,8 +22,7 @@ type linked struct {
 	version, revision, time string
 }
 
-// linkedHere is what was linked into the running program. Unlike the recorded
-// -ldflags it is also there in a program built with -trimpath.
+// linkedHere is also known in a program built with -trimpath.
 func linkedHere() linked {
 	return linked{version: version, revision: revision, time: linkedTime}
 }

@@ -42,8 +42,7 @@ func Middleware(info Info, opts *MiddlewareOptions) func(http.Handler) http.Hand
 	}
 }
 
-// Attribute names of the OpenTelemetry semantic conventions v1.43.0, as text,
-// so that no release of the package semconv is needed for four names.
+// Attribute names of the OpenTelemetry semantic conventions v1.43.0.
 const (
 	serviceName    = attribute.Key("service.name")
 	serviceVersion = attribute.Key("service.version")

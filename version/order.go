@@ -75,8 +75,7 @@ type stage struct {
 var (
 	stageRegexp = regexp.MustCompile(`^([A-Za-z]+)[.-]?([0-9]+(?:[.-][0-9]+)*)?$`)
 
-	// stages are the names of prereleases; those of one sequence have its places, the others
-	// have an order among themselves only.
+	// stages are the names of prereleases; numbers order those of one sequence.
 	stages = map[string]int{
 		"a": 1, "alpha": 1, "b": 2, "beta": 2, "c": 3, "rc": 3,
 		"pre": 0, "preview": 0, "m": 0, "dev": 0, "snapshot": 0, "nightly": 0, "canary": 0,

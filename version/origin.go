@@ -100,8 +100,7 @@ func (r *resolver) conflict(field, reason string) {
 	r.info.Conflicts = append(r.info.Conflicts, Conflict{Field: field, Reason: cleantext.Line(reason, maxText)})
 }
 
-// disagree notes that the options differ from the environment, which is what
-// dashboards go by.
+// disagree notes that the options differ from the environment of dashboards.
 func (r *resolver) disagree(field, option, env string) {
 	option, env = cleantext.Line(option, maxValue), cleantext.Line(env, maxValue)
 	if option != "" && env != "" && option != env {
@@ -282,8 +281,7 @@ func known(value string) string {
 	return value
 }
 
-// parseTime reads RFC 3339 and seconds since 1970 (git's %cI and %ct); the
-// empty text is the zero time.
+// parseTime reads RFC 3339 and seconds since 1970; empty is the zero time.
 func parseTime(s string) (t time.Time, ok bool) {
 	s = strings.TrimSpace(s)
 	if s == "" {

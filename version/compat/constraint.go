@@ -245,8 +245,7 @@ func release(v *semver.Version) *semver.Version {
 
 const isDevel = "is a development build without a version"
 
-// parseVersion reads a version that has an order. For another it says why it
-// has none.
+// parseVersion reads a version that has an order, or says why it has none.
 func parseVersion(text string) (v *semver.Version, why string) {
 	if len(text) > maxToken {
 		return nil, "is too long for a version"

@@ -25,16 +25,15 @@ type Options struct {
 	// unknown, which is logged once.
 	Self string
 
-	// Poll is the time between loads of the document by OpenPolicy, varied by a
-	// tenth. Zero means 15 s.
+	// Poll is the time between loads by OpenPolicy, varied by a tenth. Zero means 15 s.
 	Poll time.Duration
 
 	// LastGood names a file in which OpenPolicy keeps the last accepted document, for a
 	// start without its source. Empty means none.
 	LastGood string
 
-	// Fallback is the document for a start of OpenPolicy without source and last good
-	// copy. Empty means none.
+	// Fallback is OpenPolicy's document without source and last good copy. Empty means
+	// none.
 	Fallback []byte
 
 	// Logger logs each version that breaks a rule once, at level Info in StageObserve,
@@ -175,8 +174,7 @@ func (p *Policy) use(s *state) {
 	}
 }
 
-// Close ends the following of a document. The rules stay in effect. It may be
-// called twice, and does nothing for a policy that has no source.
+// Close stops following a document. The rules stay in effect. It may be called twice.
 func (p *Policy) Close() error {
 	if p.keeper == nil {
 		return nil
@@ -200,8 +198,7 @@ func (p *Policy) Problems() []error {
 	return problems
 }
 
-// CheckClient judges a client's header where requests do not come by HTTP. It is nil, or a
-// [*UnfitError] whatever the stage. It is not counted, logged or cached.
+// CheckClient is nil, or an uncounted, unlogged [*UnfitError] whatever the stage.
 func (p *Policy) CheckClient(header string) error { return p.check(header, clients) }
 
 // CheckServer judges what a server tells in its header, as CheckClient does.

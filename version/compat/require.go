@@ -39,8 +39,7 @@ func Require(policy *Policy) func(http.Handler) http.Handler {
 	}
 }
 
-// warn sets the headers of a warning. Their values are not shared between
-// requests, because a handler may change them.
+// warn shares no values between requests, because a handler may change them.
 func (v *verdict) warn(h http.Header, judged string) {
 	h.Add("Vary", judged)
 	h.Set(RequiredHeader, v.unfit.Required)

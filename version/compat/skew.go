@@ -103,8 +103,7 @@ func (s Skew) around(self *semver.Version, judged side) string {
 	return text
 }
 
-// String gives the rule in words: "at most 3 minor versions older than the
-// server".
+// String gives the rule in words.
 func (s Skew) String() string {
 	if s.Minor <= 0 {
 		return "the minor version of the server"

@@ -29,8 +29,7 @@ func File(path string) Source { return live.File(path) }
 // FS is the document in the file called name of fsys, such as an embed.FS.
 func FS(fsys fs.FS, name string) Source { return live.FS(fsys, name) }
 
-// Bytes is a document that never changes, called name in errors. data must not
-// change.
+// Bytes is a document that never changes, called name in errors.
 func Bytes(name string, data []byte) Source { return live.Bytes(name, data) }
 
 // HTTPOptions configure [HTTP]. Nil options are the defaults.

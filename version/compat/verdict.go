@@ -188,8 +188,7 @@ func (v *verdict) warning(r *rule) {
 	v.link = link(r.Link, relations...)
 }
 
-// link gives a Link header (RFC 8288 section 3), or "" without an address. Of
-// several relations the parameter holds a list.
+// link gives a Link header (RFC 8288 section 3), or "" without an address.
 func link(address string, relations ...string) string {
 	if address == "" {
 		return ""

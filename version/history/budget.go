@@ -57,9 +57,8 @@ func (b *budgets) leave(client string) {
 	b.clients[client].active--
 }
 
-// spend takes bytes that have been read already, and entries when there are enough left
-// for all of them, or all that there can be: otherwise a larger request would never come
-// in, nor would those behind it. The client's request has entered.
+// spend takes bytes that have been read, and entries when enough are left for all of them,
+// or all that there can be: otherwise a larger request would never come in.
 func (b *budgets) spend(client string, entries, bytes int, now time.Time) (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -254,8 +254,8 @@ type Rollback string
 const (
 	// RollbackDeclared means that the deployer has said so, in [Deployment].
 	RollbackDeclared Rollback = "declared"
-	// RollbackRanBefore means that the build, or its version and revision, ran there before
-	// the one that it takes the place of.
+	// RollbackRanBefore means that the build, or its version and revision, ran there
+	// before.
 	RollbackRanBefore Rollback = "ran before"
 	// RollbackLowerRelease means that the version is lower, by [version.Compare]: a guess.
 	RollbackLowerRelease Rollback = "lower release"

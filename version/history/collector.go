@@ -38,8 +38,7 @@ type CollectorOptions struct {
 	EntriesPerDay int
 	BytesPerDay   int64
 
-	// Logger logs when a store begins to fail, and when it works again. Nil means
-	// slog.Default().
+	// Logger logs when a store begins to fail and works again. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -49,9 +48,8 @@ const (
 
 	maxBody   = 2 << 20
 	maxInBody = 1000
-	// maxActive bounds the requests that are read and kept at the same time, and
-	// maxActiveOfClient those of one client. A body is 2 MiB at most, and decoded up to
-	// ten times that.
+	// maxActive bounds the requests at the same time, maxActiveOfClient those of one
+	// client. A body is 2 MiB at most, and decoded up to ten times that.
 	maxActive         = 64
 	maxActiveOfClient = 16
 	maxBatch          = 1000
@@ -94,8 +92,7 @@ type Collector struct {
 	turn chan struct{} // holds a token while a request appends
 }
 
-// NewCollector makes a collector. Its error is a nil store, or a negative bound. It has
-// no goroutine of its own.
+// NewCollector makes a collector. Its error is a nil store, or a negative bound.
 func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 	o := *cmp.Or(opts, new(CollectorOptions))
 	if store == nil {
@@ -263,8 +260,7 @@ type batch struct {
 	kept    chan error // how it ended
 }
 
-// keep appends entries together with those of other requests that wait: one request
-// appends, and meanwhile the next ones gather.
+// keep appends entries together with those that other requests gather meanwhile.
 func (c *Collector) keep(ctx context.Context, entries []Entry) error {
 	own := &batch{entries, make(chan error, 1)}
 	c.mu.Lock()
@@ -329,5 +325,3 @@ func (c *Collector) refuse(w http.ResponseWriter, r *http.Request, reason string
 	c.count.add(reason, 1)
 	problem.Write(w, r, problem.Problem{Status: status, Detail: detail})
 }
-
-var _ http.Handler = (*Collector)(nil)

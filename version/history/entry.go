@@ -79,8 +79,7 @@ type Entry struct {
 	infoJSON []byte // of Info, by tidy
 }
 
-// An Event is something else that changes a system: a flag was edited, a window began, a
-// migration ran.
+// An Event is another change: a flag was edited, a window began, a migration ran.
 type Event struct {
 	// ID makes a repeated Note harmless, because one ID is stored once. It is up to 64
 	// letters, digits and "-._". Empty means a new one.
@@ -102,8 +101,7 @@ const (
 	maxStoredID = 2*maxID + 1 // with the name of a client
 	maxLate     = 100 * 366 * 24 * time.Hour
 	maxEvery    = 24 * time.Hour
-	// believed is how far a reporter's clock may be from the store's before the store's
-	// counts.
+	// believed is how far a reporter's clock may be from the store's.
 	believed = 5 * time.Second
 )
 
@@ -141,8 +139,7 @@ func tidyAll(entries []Entry, limit int) ([]Entry, error) {
 	return kept, nil
 }
 
-// tidy checks what has to be right, and cleans the rest; limit bounds the length of ids.
-// It digests Info.
+// tidy checks and cleans an entry and digests Info; limit bounds the length of ids.
 func (e *Entry) tidy(limit int) (field string, err error) {
 	if field, err = e.check(limit); err != nil {
 		return field, err

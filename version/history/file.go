@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -229,8 +228,8 @@ func (s *FileStore) tryLock() (size int64, locked bool, err error) {
 
 var errNotRegular = errors.New("not a regular file")
 
-// lockFile locks an open file for itself, or says at once that another has it. Without
-// flock(2) only the appends of one process wait for one another.
+// lockFile does not wait. Without flock(2) only appends of one process wait for one
+// another.
 func lockFile(f *os.File) (bool, error) {
 	if !atomicfile.Supported {
 		return true, nil
@@ -308,7 +307,3 @@ func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
 // "repaired" torn ends, "folded" and "fold_failures" of writing it anew, "bytes" after the
 // last append, and "rejected_lines" and "unread_bytes" of the last query.
 func (s *FileStore) Stats() map[string]float64 { return s.count.all() }
-
-var _ Store = (*FileStore)(nil)
-
-var _ io.Closer = (*FileStore)(nil)

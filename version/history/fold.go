@@ -158,8 +158,7 @@ func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
 	return s.read(context.Background(), s.file)
 }
 
-// withBuilds writes entries, with what was built for the first of each build that is not
-// among builds, which it adds.
+// withBuilds writes entries, with Info for the first of each build not in builds.
 func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err error) {
 	for _, e := range entries {
 		switch {
@@ -235,8 +234,7 @@ func replace(path string, data []byte) (f *os.File, err error) {
 	return f, err
 }
 
-// folded leaves out what others tell as well: of the sightings of a run those between the
-// first and the last.
+// folded leaves out the sightings of a run between the first and the last.
 func folded(entries []Entry) []Entry {
 	last := map[string]int{}
 	for n, e := range entries {

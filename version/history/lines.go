@@ -47,8 +47,8 @@ func parseLine(data []byte, limit int) (Entry, error) {
 	return e, err
 }
 
-// toldBuild is the build whose info stands in a line. Info is what is written last, after
-// the build, and no other text can hold quotes that are not escaped.
+// toldBuild is the build whose info is in a line. It is written last, after the build, and
+// other text cannot hold plain quotes.
 func toldBuild(line []byte) string {
 	const build, info = `"build":"`, `","info":{`
 	at := bytes.Index(line, []byte(info))
@@ -71,8 +71,7 @@ const (
 )
 
 // scanLines calls each for each line, without its newline, and for each piece of one that
-// is too long. Of what is longer than four times limit only the end is read: unread is
-// what is not.
+// is too long. Only the last four times limit are read: unread is the rest.
 func scanLines(r io.ReadSeeker, limit int64, each func(line []byte, of part)) (unread int64, err error) {
 	size, err := r.Seek(0, io.SeekEnd)
 	if err != nil {

@@ -110,8 +110,7 @@ type history struct {
 	list    []placed
 	groups  map[ground][]*run
 	horizon time.Time // now, in positions
-
-	clock []setting
+	clock   []setting
 }
 
 func loadRange(ctx context.Context, store Store, from, to time.Time) (*history, error) {

@@ -92,8 +92,7 @@ type KeepOptions struct {
 	// Interval is the time between sightings, a second to a day. Zero means 2 minutes.
 	Interval time.Duration
 
-	// Logger logs when the store begins to fail, and when it works again. Nil means
-	// slog.Default().
+	// Logger logs when the store begins to fail and works again. Nil means slog.Default().
 	Logger *slog.Logger
 }
 

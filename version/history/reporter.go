@@ -419,8 +419,3 @@ func (r *Reporter) Stats() map[string]float64 {
 	}
 	return stats
 }
-
-var (
-	_ Appender  = (*Reporter)(nil)
-	_ io.Closer = (*Reporter)(nil)
-)

@@ -9,13 +9,11 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// silence is how long an instance that should be seen is not seen until it is taken for
-// gone, and how long an old build is not seen beside a new one until that has taken its
-// place. It is longer for those that are to be seen more seldom than every third of it.
+// silence is how long an instance, or an old build beside a new one, is not seen until it
+// is taken for gone. It is longer for those that are seen seldom.
 const silence = 10 * time.Minute
 
-// setBack is the least step that says that a store's clock was set back. Smaller ones
-// come from writers that overtake one another.
+// setBack is the least step back of a clock; smaller ones come from concurrent writers.
 const setBack = 100 * time.Millisecond
 
 // A moment is when something happened: at is shown, pos is where it stands in the order.
@@ -35,9 +33,8 @@ type setting struct {
 	offset   time.Duration
 }
 
-// place finds the order of entries that are sorted by Seq. It is that of At, and of equal
-// ones that of Seq. Where the store's clock was set back, what came later is later all
-// the same: from there on the step is added.
+// place orders entries that are sorted by Seq: by At, then by Seq. After the store's clock
+// was set back the step is added.
 func place(entries []Entry) (list []placed, clock []setting) {
 	list = make([]placed, len(entries))
 	var last time.Time
@@ -75,13 +72,11 @@ type run struct {
 	seq         int64
 	client      string
 
-	// end is when it no longer ran, as far as can be told. A run that is not over has
-	// none. One that was replaced was there until then.
+	// end is when it no longer ran; one that was replaced was there until then.
 	end            moment
 	over, replaced bool
 
-	// again is the next run in the same instance when it is of the same build and began soon
-	// after this one was over: the instance crashes and comes back.
+	// again is the next run of the same build in the instance when it began soon after.
 	again *run
 }
 
@@ -218,8 +213,7 @@ type others struct {
 	group []*run
 	// nextOther is, for each run, the next in the group of another build.
 	nextOther []int
-	// longest are, for the runs up to each, the one that was seen last, and the one that
-	// was of another build than that.
+	// longest are the runs up to each of the two builds that were seen last.
 	longest [][2]*run
 }
 

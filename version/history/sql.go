@@ -82,8 +82,7 @@ func NewSQL(db *sql.DB, dialect Dialect, opts *SQLOptions) (*SQLStore, error) {
 	return s, nil
 }
 
-// migrations are what brings the tables from one version to the next. They are never
-// changed, only added to.
+// migrations bring the tables to the next version. They are only added to.
 var migrations = []string{
 	`CREATE TABLE {table} (
 seq {seq},
@@ -266,8 +265,7 @@ func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 	return nil
 }
 
-// A row that is there already is told of an earlier start or a later sighting; an event
-// is not.
+// A row is updated by an earlier start or a later sighting; an event is not.
 const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, first_place, last_place, client, every, service, environment, instance, version, revision, build, event, declared_rollback, region, cluster)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
@@ -332,8 +330,7 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 	return nil
 }
 
-// Entries reads everything. A run is its first sighting, and its last one where that is
-// another.
+// Entries reads everything: a run is its first and its last sighting.
 func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
 	var list []Entry
 	err := s.migrate(ctx)
@@ -451,5 +448,3 @@ func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, 
 // Stats are numbers for metrics and alerts: entries "appended" and "append_failures", and
 // "rejected_rows" of the last query.
 func (s *SQLStore) Stats() map[string]float64 { return s.count.all() }
-
-var _ Store = (*SQLStore)(nil)

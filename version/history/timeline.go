@@ -10,8 +10,7 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A List is what has changed in a time, as one list: the first page of a post-mortem. Its
-// String is for a terminal, its Markdown for a document.
+// A List is what has changed in a time. String is for a terminal, Markdown for a document.
 type List struct {
 	From  time.Time `json:"from,omitzero"` // as they were asked for
 	To    time.Time `json:"to,omitzero"`
