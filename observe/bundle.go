@@ -40,17 +40,7 @@ func (u *unwritten) bundle() *capture.Bundle {
 	rec := u.rec
 	d := &u.details
 	d.Values = rec.values
-	for i := range rec.flags {
-		f := &rec.flags[i]
-		if f.flag.Value == nil {
-			data, err := marshal(f.value)
-			if err != nil { // a NaN
-				data = json.RawMessage("null")
-			}
-			f.flag.Value = data
-		}
-		d.Flags = append(d.Flags, f.flag)
-	}
+	d.Flags = rec.flags
 	slices.SortStableFunc(u.logs, func(a, b slog.Record) int { return a.Time.Compare(b.Time) })
 	for i := range u.logs {
 		d.Logs = append(d.Logs, logRecord(&u.logs[i]))

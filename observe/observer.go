@@ -222,23 +222,20 @@ func (o *Observer) Stats() map[string]float64 {
 	stats := make(map[string]float64, 32)
 	for name, n := range map[string]interface{ Load() int64 }{
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
-		"requests_refused": &c.requestsRefused,
-		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
+		"requests_refused": &c.requestsRefused, "panics": &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
-		"debug": &c.debugged, "debug_refused": &c.debugRefused,
-		"details":      &o.limit.told,
+		"debug": &c.debugged, "debug_refused": &c.debugRefused, "details": &o.limit.told,
 		"tail_written": &c.tailWritten, "flag_events": &c.flagEvents,
 	} {
 		stats[name] = float64(n.Load())
 	}
-	for _, name := range []string{"captures_written", "captures_dropped", "captures_failed", "captures_queued", "captures_queued_bytes"} {
-		stats[name] = 0 // without Options.Captures
+	for _, name := range []string{"captures_written", "captures_dropped", "captures_failed", "captures_queued", "captures_queued_bytes", "level_flag_errors"} {
+		stats[name] = 0 // without Options.Captures or LevelFlag
 	}
 	if c := o.captures; c != nil {
 		stats["captures_written"], stats["captures_queued"] = float64(c.written.Load()), float64(c.queued.Load())
 	}
-	stats["level_flag_errors"] = 0 // without one
 	stats["levels_set"] = float64(len(o.logs.levels.current(time.Now())))
 	for _, v := range o.vitals.losses {
 		stats[v.name] = float64(v.count.Load())

@@ -103,7 +103,6 @@ func params(query string) []har.Param {
 	return list
 }
 
-// parts are the names and types of a multipart body.
 func (m *mask) parts(text, contentType string) []har.Param {
 	_, attrs, err := mime.ParseMediaType(contentType)
 	if err != nil || attrs["boundary"] == "" {
@@ -137,7 +136,6 @@ func (m *mask) page(s string) string {
 	return m.text(s)
 }
 
-// plainHeaders are the headers of a body that is no longer compressed.
 func (msg *message) plainHeaders() []har.NameValue {
 	if !msg.inflated {
 		return msg.headers

@@ -135,16 +135,15 @@ func cookies(headers []har.NameValue, name string) []har.Cookie {
 		if http.CanonicalHeaderKey(h.Name) != name {
 			continue
 		}
-		if name == "Set-Cookie" {
-			pair, _, _ := strings.Cut(h.Value, ";")
+		for pair := range strings.SplitSeq(h.Value, ";") {
+			if name == "Cookie" {
+				pair = strings.TrimSpace(pair)
+			}
 			if k, v, ok := strings.Cut(pair, "="); ok {
 				found = append(found, har.Cookie{Name: k, Value: v})
 			}
-			continue
-		}
-		for pair := range strings.SplitSeq(h.Value, ";") {
-			if k, v, ok := strings.Cut(strings.TrimSpace(pair), "="); ok {
-				found = append(found, har.Cookie{Name: k, Value: v})
+			if name == "Set-Cookie" {
+				break // the rest are attributes
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func newMask(key []byte) *mask {
 	return &mask{mac: hmac.New(sha256.New, key), known: map[string]bool{}, hid: map[string]bool{}}
 }
 
-// digest is keyed, so that who does not have the key cannot try what gives it.
+// digest is keyed, so only the key's holder can try what gives it.
 func (m *mask) digest(purpose, s string) [32]byte {
 	m.mac.Reset()
 	m.mac.Write([]byte(purpose))
@@ -268,11 +268,11 @@ func (m *mask) host(s string) string {
 		return s
 	}
 	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		if p := m.ip(ip); strings.Contains(p, ":") {
-			return "[" + p + "]"
-		} else {
-			return p
+		p := m.ip(ip)
+		if strings.Contains(p, ":") {
+			p = "[" + p + "]"
 		}
+		return p
 	}
 	labels := strings.Split(strings.ToLower(strings.ToValidUTF8(s, "_")), ".")
 	for i, label := range labels {

@@ -114,17 +114,13 @@ func (h *Handler) Write(ctx context.Context, r slog.Record, ids []slog.Attr, mar
 	if len(ids)+len(marks) == 0 {
 		return h.all.Handle(ctx, r)
 	}
-	if len(h.groups) == 1 {
-		r = r.Clone()
-	} else {
-		var attrs []slog.Attr
-		r.Attrs(func(a slog.Attr) bool {
-			attrs = append(attrs, a)
-			return true
-		})
-		r = slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-		r.AddAttrs(h.nest(attrs, false)...)
-	}
+	var attrs []slog.Attr
+	r.Attrs(func(a slog.Attr) bool {
+		attrs = append(attrs, a)
+		return true
+	})
+	r = slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.AddAttrs(h.nest(attrs, false)...)
 	AddMissing(&r, ids, h.groups[0].attrs...)
 	r.AddAttrs(marks...)
 	return h.top.Handle(ctx, r)

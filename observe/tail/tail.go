@@ -221,11 +221,9 @@ type Record struct {
 	Context context.Context // that it was logged with; it may be canceled
 }
 
-// Finish ends the tail. For one that is to be written it returns the records, in the
-// order of their times; otherwise it hands them to the tail that this one is a part of,
-// or forgets them. dropped is how many records found no room; those count only if the
-// tail is written, and go to the outer one with the others. Only the first call returns
-// records.
+// Finish ends the tail. If write is set, it returns the records, in the order of their times;
+// else it hands them to the tail that this one is a part of, or drops them. dropped is how many
+// found no room, which the outer tail counts, too. Only the first call returns records.
 func (t *Tail) Finish(write bool) (records []Record, dropped int) {
 	t.mu.Lock()
 	if t.ended {
@@ -251,7 +249,7 @@ func (t *Tail) Finish(write bool) (records []Record, dropped int) {
 	}
 	t.held, t.size = nil, 0
 	slices.SortStableFunc(records, func(a, b Record) int { return a.Time.Compare(b.Time) })
-	if !write && t.outer != nil && t.dropped > 0 {
+	if !write && t.outer != nil {
 		t.outer.mu.Lock()
 		if !t.outer.ended {
 			t.outer.dropped += t.dropped
