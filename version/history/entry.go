@@ -254,7 +254,10 @@ func (e *Entry) digest() error {
 }
 
 func (e *Entry) build() string {
-	return cmp.Or(e.Build, e.Version+"\x00"+e.Revision)
+	if e.Build != "" {
+		return e.Build
+	}
+	return e.Version + "\x00" + e.Revision
 }
 
 // An Appender takes what happens. It is safe for concurrent use.
