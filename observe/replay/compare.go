@@ -138,10 +138,9 @@ func (c *Case) compareHeaders(list *differences, then, now http.Header, got *out
 	if got.untyped && len(then["Content-Type"]) == 0 {
 		delete(now, "Content-Type") // nobody says it now, nor did then
 	}
-	for name := range now {
-		then[name] = then[name] // those of both
-	}
-	for _, name := range slices.Sorted(maps.Keys(then)) {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(then)), maps.Keys(now))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		if slices.Contains(unstable, name) {
 			continue
 		}
