@@ -39,16 +39,6 @@ type merger struct {
 }
 
 // A mergedPart is one document of several, and the set that it makes.
-type mergedPart struct {
-	name       string
-	kept       bool // it has the definitions that flags have kept
-	keeper     *live.Keeper[definitions]
-	doc        *definitions   // nil while there is none
-	evaluators []*definitions // that the set was compiled with
-	set        *flagSet
-	faults     Faults
-}
-
 func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live.Options[flagSet]) *merger {
 	ctx, end := context.WithCancel(ctx)
 	m := &merger{opts: opts, parser: ps, name: sources.Name(), end: end, ready: make(chan struct{}), started: time.Now()}
@@ -281,54 +271,8 @@ func (m *merger) offer(set *flagSet, faults Faults, origin live.Origin, partial 
 // merge puts documents together, flag by flag: of two definitions the later counts, unless
 // it is faulty and has never been anything else. A rule may refer to
 // the evaluators of all documents: its own before those of later and those of earlier ones.
-func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
-	set := &flagSet{flags: map[string]*flag{}}
-	var faults Faults
-	for i, p := range parts {
-		if p.doc == nil {
-			continue
-		}
-		evaluators := []*definitions{p.doc}
-		for j, other := range slices.Backward(parts) {
-			if j != i && other.doc != nil && other.doc.evaluators != nil {
-				evaluators = append(evaluators, other.doc)
-			}
-		}
-		if p.set == nil || !slices.Equal(p.evaluators, evaluators) {
-			p.compile(ps, evaluators, prev)
-		}
-		set.allowShrink = set.allowShrink || p.doc.allowShrink
-		for key, f := range p.set.flags {
-			if earlier := set.flags[key]; f.fault != nil && earlier != nil && earlier.fault == nil {
-				continue
-			}
-			if delete(set.kept, key); p.kept || p.set.kept[key] {
-				set.keep(key, f)
-			} else {
-				set.flags[key] = f
-			}
-		}
-		faults = append(faults, p.faults...)
-	}
-	return set, faults
-}
-
 // compile makes the set of a part. The document keeps its text only: it is compiled again
 // only when the evaluators of another one change.
-func (p *mergedPart) compile(ps *parser, evaluators []*definitions, prev *flagSet) {
-	if p.set != nil {
-		prev = p.set
-	}
-	if p.doc.flags == nil {
-		if again, err := readDefinitions(p.doc.name, p.doc.text); err == nil { // as it was before
-			p.doc.flags, p.doc.metadata = again.flags, again.metadata
-		}
-	}
-	p.set, p.faults = ps.compile(p.doc, evaluators, prev)
-	p.evaluators = evaluators
-	p.doc.flags, p.doc.metadata = nil, nil
-}
-
 // Merge is several documents as one, flag by flag: of a flag that several have, the
 // later document's counts. A faulty definition is as it was before the fault, and where it
 // has always been faulty an earlier document's counts. A rule may refer to the evaluators of all, its own document's

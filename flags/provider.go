@@ -301,3 +301,9 @@ func (p *Provider) declarations() []Declared {
 	defer p.shared.Unlock()
 	return slices.Clone(p.declared)
 }
+
+func (p *Provider) keeping() flagKeeper {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.keeper
+}

@@ -24,12 +24,6 @@ func (p *Provider) Problems() []error {
 	return problems
 }
 
-func (p *Provider) keeping() flagKeeper {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.keeper
-}
-
 // Require declares flags that the code needs, to be checked at every load from now on.
 // [Provider.Problems] and the log report one that is missing, or has a variant of another
 // type; with [Options.Strict] it refuses the document. One that a new document has lost is

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -150,51 +148,7 @@ func idle(u FlagUsage, since time.Time) []string {
 // A counter counts the evaluations of one flag that gave one variant. Counters that several
 // processors write at once cost many times what an evaluation does, so only the first
 // evaluations are counted one by one, and then one in sampling, at random, for all.
-type counter struct {
-	n    atomic.Uint64
-	last atomic.Int64 // Unix time in nanoseconds; 0: never
-}
-
-const (
-	exactly  = 1000
-	sampling = 64
-)
-
-func (c *counter) note() {
-	step := uint64(1)
-	if c.n.Load() >= exactly {
-		if rand.Uint32()%sampling != 0 {
-			return
-		}
-		step = sampling
-	}
-	c.n.Add(step)
-	c.last.Store(time.Now().UnixNano())
-}
-
 // count gives a flag its counters: those of the definition before, which count on, and new ones.
-func (f *flag) count(before *flag) {
-	f.unnamed = new(counter)
-	if before != nil {
-		f.unnamed = before.unnamed
-		f.unnamed.last.Store(before.last()) // also of variants that are gone
-	}
-	for name, v := range f.variants {
-		v.counter = new(counter)
-		if before != nil && before.variants[name] != nil {
-			v.counter = before.variants[name].counter
-		}
-	}
-}
-
-func (f *flag) last() int64 {
-	last := f.unnamed.last.Load()
-	for _, v := range f.variants {
-		last = max(last, v.counter.last.Load())
-	}
-	return last
-}
-
 func (f *flag) usage() FlagUsage {
 	u := FlagUsage{Variants: map[string]uint64{}}
 	if n := f.unnamed.n.Load(); n > 0 {

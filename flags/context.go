@@ -1,0 +1,56 @@
+package flags
+
+import (
+	"sync"
+	"time"
+
+	"github.com/open-feature/go-sdk/openfeature"
+	"github.com/upkeep-go/upkeep/flags/jsonlogic"
+)
+
+type evalContext struct {
+	flag   *flag
+	attrs  map[string]any
+	static map[string]any
+	scope  jsonlogic.Scope
+}
+
+var contexts = sync.Pool{New: func() any { return new(evalContext) }}
+
+func (c *evalContext) Get(name string) (any, bool) {
+	if name == "$flagd" {
+		return (*flagdContext)(c), true
+	}
+	if len(c.static) > 0 {
+		if v, ok := c.static[name]; ok {
+			return v, true
+		}
+	}
+	v, ok := c.attrs[name]
+	return v, ok
+}
+
+func (c *evalContext) Fields() map[string]any {
+	if len(c.static) > 0 {
+		return nil
+	}
+	return c.attrs
+}
+
+func (c *evalContext) targetingKey() (string, bool) {
+	v, _ := c.Get(openfeature.TargetingKey)
+	key, ok := v.(string)
+	return key, ok && key != ""
+}
+
+type flagdContext evalContext
+
+func (c *flagdContext) Get(name string) (any, bool) {
+	switch name {
+	case "flagKey":
+		return c.flag.keyValue, true
+	case "timestamp":
+		return float64(time.Now().Unix()), true
+	}
+	return nil, false
+}

@@ -1,0 +1,161 @@
+package flags
+
+import (
+	"crypto/sha256"
+	"slices"
+
+	"github.com/upkeep-go/upkeep/internal/live"
+)
+
+type parser struct {
+	strict    bool
+	bucketing Bucketing
+	declared  func() []Declared
+	copy      lastGood
+}
+
+func (ps *parser) parse(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
+	if name == ps.copy.name() { // the source has not given anything yet
+		set, faults, err := ps.restore(parseParts(name, data))
+		return set, faults.Unwrap(), err
+	}
+	doc, err := readDefinitions(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if prev == nil {
+		if saved, ok := ps.copy.load(data); ok {
+			prev, _, _ = ps.restore(saved)
+		}
+	}
+	set, faults := ps.compile(doc, []*definitions{doc}, prev)
+	problems, err := ps.accept(name, set, faults, prev)
+	if err != nil {
+		return nil, nil, err
+	}
+	set.seal(prev)
+	return set, problems, nil
+}
+
+func (ps *parser) accept(name string, set *flagSet, faults Faults, prev *flagSet) ([]error, error) {
+	declared := ps.declared()
+	lost := set.hold(prev, declared)
+	for _, d := range declared {
+		if err := set.fits(d); err != nil {
+			lost = append(lost, &Fault{Flag: d.Key(), Err: err})
+		}
+	}
+	for _, fault := range lost {
+		fault.File = name
+	}
+	if faults = append(faults, lost...); ps.strict && len(faults) > 0 {
+		return nil, faults
+	}
+	return faults.Unwrap(), nil
+}
+
+func (ps *parser) restore(saved []savedPart) (*flagSet, Faults, error) {
+	var parts []*mergedPart
+	var faults Faults
+	for _, s := range saved {
+		doc, err := readDefinitions(s.Name, []byte(s.Text))
+		if err != nil {
+			faults = append(faults, faultsIn(s.Name, err)...)
+			continue
+		}
+		parts = append(parts, &mergedPart{name: s.Name, doc: doc, kept: s.Kept})
+	}
+	if len(parts) == 0 {
+		return nil, nil, faults
+	}
+	set, more := ps.merge(parts, nil)
+	for key := range set.kept {
+		if !slices.ContainsFunc(parts, func(p *mergedPart) bool { return !p.kept && p.set.flags[key] != nil }) {
+			set.held = append(set.held, key)
+		}
+	}
+	slices.Sort(set.held)
+	set.live = true
+	set.seal(nil)
+	return set, append(faults, more...), nil
+}
+
+func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *flagSet) (*flagSet, Faults) {
+	rules := newRulebook(ps.bucketing)
+	for _, other := range evaluators {
+		rules.add(other.name, other.evaluators)
+	}
+	set := &flagSet{flags: make(map[string]*flag, len(doc.flags.Keys)), allowShrink: doc.allowShrink}
+	var all Faults
+	for i, key := range doc.flags.Keys {
+		d := definition{doc: doc, rules: rules, key: key, node: doc.flags.Items[i]}
+		f, faults, unknown := d.compile()
+		set.unknown = append(set.unknown, unknown...)
+		if len(faults) > 0 {
+			all = append(all, faults...)
+			if before := prev.flag(key.Text); before != nil && before.fault == nil {
+				set.keep(key.Text, before) // as it is: it is being evaluated
+				continue
+			}
+			f = &flag{key: key.Text, keyValue: key.Text, fault: faults[0], fingerprint: sha256.Sum256([]byte(faults[0].Error()))}
+		}
+		set.flags[key.Text] = f
+	}
+	return set, all
+}
+
+type mergedPart struct {
+	name       string
+	kept       bool // it has the definitions that flags have kept
+	keeper     *live.Keeper[definitions]
+	doc        *definitions   // nil while there is none
+	evaluators []*definitions // that the set was compiled with
+	set        *flagSet
+	faults     Faults
+}
+
+func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
+	set := &flagSet{flags: map[string]*flag{}}
+	var faults Faults
+	for i, p := range parts {
+		if p.doc == nil {
+			continue
+		}
+		evaluators := []*definitions{p.doc}
+		for j, other := range slices.Backward(parts) {
+			if j != i && other.doc != nil && other.doc.evaluators != nil {
+				evaluators = append(evaluators, other.doc)
+			}
+		}
+		if p.set == nil || !slices.Equal(p.evaluators, evaluators) {
+			p.compile(ps, evaluators, prev)
+		}
+		set.allowShrink = set.allowShrink || p.doc.allowShrink
+		for key, f := range p.set.flags {
+			if earlier := set.flags[key]; f.fault != nil && earlier != nil && earlier.fault == nil {
+				continue
+			}
+			if delete(set.kept, key); p.kept || p.set.kept[key] {
+				set.keep(key, f)
+			} else {
+				set.flags[key] = f
+			}
+		}
+		faults = append(faults, p.faults...)
+	}
+	return set, faults
+}
+
+func (p *mergedPart) compile(ps *parser, evaluators []*definitions, prev *flagSet) {
+	if p.set != nil {
+		prev = p.set
+	}
+	if p.doc.flags == nil {
+		if again, err := readDefinitions(p.doc.name, p.doc.text); err == nil { // as it was before
+			p.doc.flags, p.doc.metadata = again.flags, again.metadata
+		}
+	}
+	p.set, p.faults = ps.compile(p.doc, evaluators, prev)
+	p.evaluators = evaluators
+	p.doc.flags, p.doc.metadata = nil, nil
+}
