@@ -1,11 +1,14 @@
 package pkgmgmt
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"golang.org/x/mod/modfile"
@@ -87,7 +90,6 @@ func (row *FleetRow) find(verdict FleetVerdict, reason, fix string) {
 	row.Findings = append(row.Findings, FleetFinding{verdict, reason, fix})
 }
 
-// settle sorts the findings and takes the worst as the verdict.
 func (row *FleetRow) settle() {
 	slices.SortStableFunc(row.Findings, func(a, b FleetFinding) int { return cmp.Compare(rank(a.Verdict), rank(b.Verdict)) })
 	row.Verdict = FleetVerdictFine
@@ -209,7 +211,6 @@ func contentsOf(group []*FleetRow) contents {
 	return all
 }
 
-// another finds a row of the same version that was built from something else.
 func (c contents) another(row *FleetRow) *FleetRow {
 	if row.sum == "" {
 		return nil
@@ -219,4 +220,55 @@ func (c contents) another(row *FleetRow) *FleetRow {
 		return two[0]
 	}
 	return two[1]
+}
+
+// WriteTable writes the report for people: a line for each row, columns aligned by
+// spaces, and below it each finding once, with its fix and the services that it is
+// about.
+func (r *FleetReport) WriteTable(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "MODULE\tVERSION\tSERVICE\tENVIRONMENT\tVERDICT")
+	for _, row := range r.Rows {
+		version := row.Version
+		if row.Replacement != "" {
+			version = strings.TrimSpace("=> " + row.Replacement + " " + version)
+		}
+		service := strings.TrimSpace(row.Service + " " + row.ServiceVersion)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", cmp.Or(row.Module, "-"), cmp.Or(version, "-"), service, cmp.Or(row.Environment, "-"), row.Verdict)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	type note struct{ subject, text string }
+	var order []note
+	services := map[note][]string{}
+	for _, row := range r.Rows {
+		for _, f := range row.Findings {
+			n := note{strings.TrimSpace(row.Module + " " + row.Version), f.Reason}
+			if f.Fix != "" {
+				n.text += "; to fix: " + f.Fix
+			}
+			if services[n] == nil {
+				order = append(order, n)
+			}
+			where := row.Service
+			if row.Environment != "" {
+				where += " in " + row.Environment
+			}
+			services[n] = append(services[n], where)
+		}
+	}
+	for i, n := range order {
+		if i == 0 {
+			fmt.Fprintln(b)
+		}
+		where := strings.Join(services[n], ", ")
+		if n.subject == "" {
+			fmt.Fprintf(b, "%s: %s\n", where, n.text)
+		} else {
+			fmt.Fprintf(b, "%s: %s (%s)\n", n.subject, n.text, where)
+		}
+	}
+	return b.Flush()
 }

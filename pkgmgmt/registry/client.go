@@ -191,7 +191,6 @@ func (c *Client) request(ctx context.Context, method, path, rest string, query u
 	return req, nil
 }
 
-// do sends a request and reads the answer into v.
 func (c *Client) do(req *http.Request, v any) error {
 	res, err := c.send(req)
 	if err != nil {
@@ -214,7 +213,6 @@ func (c *Client) do(req *http.Request, v any) error {
 	return nil
 }
 
-// send sends a request, whose answer is a success.
 func (c *Client) send(req *http.Request) (*http.Response, error) {
 	client := c.HTTP
 	if client == nil {
@@ -256,7 +254,6 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 	return nil, refusal
 }
 
-// get reads a small file of the proxy protocol.
 func (c *Client) get(ctx context.Context, path, rest string) ([]byte, error) {
 	req, err := c.request(ctx, http.MethodGet, path, rest, nil)
 	if err != nil {
@@ -270,7 +267,6 @@ func (c *Client) get(ctx context.Context, path, rest string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(res.Body, maxSmall))
 }
 
-// download reads the zip of a version into f.
 func (c *Client) download(ctx context.Context, m module.Version, f io.Writer) error {
 	escaped, err := module.EscapeVersion(m.Version)
 	if err != nil {

@@ -71,7 +71,6 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 	return c.PublishZip(ctx, next, to.Name(), opts)
 }
 
-// nextPatch is the version that follows, as a patch.
 func nextPatch(version string) (string, error) {
 	var major, minor, patch uint64
 	if _, err := fmt.Sscanf(version, "v%d.%d.%d", &major, &minor, &patch); err != nil {

@@ -2,9 +2,12 @@ package registry
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -88,7 +91,6 @@ func (g *Registry) serve(r *request) *Refusal {
 	return do(r)
 }
 
-// elsewhere is the answer for modules that are not private.
 func (g *Registry) elsewhere(r *request) *Refusal {
 	if g.opts.Public == "" {
 		return refuse(http.StatusNotFound, rulePrivate, r.at.module+" is not below a private prefix of this registry")
@@ -132,8 +134,7 @@ func (g *Registry) access(r *request, p *Refusal, took time.Duration) {
 }
 
 func method(name string) string {
-	switch name {
-	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodPatch, http.MethodOptions:
+	if slices.Contains([]string{"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"}, name) {
 		return name
 	}
 	return "_OTHER"
@@ -155,4 +156,66 @@ func (c *counters) count(r *request, p *Refusal) {
 	default:
 		c.refused.Add(1)
 	}
+}
+
+func (r *request) reason() (string, *Refusal) {
+	query, p := r.query()
+	if p != nil {
+		return "", p
+	}
+	text := firstLine(query.Get("reason"), maxReason)
+	if text == "" {
+		return "", refuse(http.StatusUnprocessableEntity, ruleReason, "a reason is required, in the query, which is one line of text: ?reason=…")
+	}
+	return text, nil
+}
+
+func (g *Registry) answerMark(r *request) *Refusal {
+	why, p := r.reason()
+	if p != nil {
+		return p
+	}
+	after, err := g.markVersion(r.Context(), &r.at, r.Method == http.MethodPut, r.who, why)
+	if err != nil {
+		return absent(err, r.at.module+"@"+r.at.version)
+	}
+	return r.answer(http.StatusOK, after)
+}
+
+// answerChannel lets a channel stand for a version (PUT), or removes it (DELETE).
+func (g *Registry) answerChannel(r *request) *Refusal {
+	why, p := r.reason()
+	if p != nil {
+		return p
+	}
+	after, err := g.setChannel(r.Context(), &r.at, r.who, why)
+	if err != nil {
+		what := r.at.version
+		if what == "" || after != nil {
+			what = r.at.channel
+		}
+		return absent(err, r.at.module+"@"+what)
+	}
+	return r.answer(http.StatusOK, after)
+}
+
+func (g *Registry) answerChannels(r *request) *Refusal {
+	channels, err := g.channels(r.Context(), &r.at)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A module without channels is not a missing module.
+		channels = map[string]*Channel{}
+		_, err = readSmall(r.Context(), g.store, r.at.base+listFile)
+	}
+	if err != nil {
+		return absent(err, r.at.module)
+	}
+	return r.answer(http.StatusOK, channels)
+}
+
+func (g *Registry) answerRecord(r *request) *Refusal {
+	rec, err := g.readRecord(r.Context(), &r.at)
+	if err != nil {
+		return absent(err, r.at.module+"@"+r.at.version)
+	}
+	return r.answer(http.StatusOK, rec)
 }

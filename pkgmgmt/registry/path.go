@@ -10,7 +10,6 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A kind is what the path of a request is about.
 type kind int
 
 const (
@@ -102,7 +101,6 @@ func route(name string) (t target, err *Refusal) {
 	return t, t.setVersion(name)
 }
 
-// versioned reads what stands after /@v/.
 func (t *target) versioned(name string) *Refusal {
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 {
@@ -196,7 +194,6 @@ func badChannel(name string) string {
 	return ""
 }
 
-// destination sets the version that a channel is to be moved to.
 func (t *target) destination(version string) *Refusal {
 	escaped, err := module.EscapeVersion(version)
 	if err != nil {

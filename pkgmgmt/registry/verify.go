@@ -90,10 +90,8 @@ func (v *verification) module(base string, files map[string]bool) (more bool) {
 	}
 	versions := map[string]*target{}
 	for name := range files {
-		if dot := strings.LastIndexByte(name, '.'); dot > 0 {
-			if at, bad := route("/" + base + name[:dot] + ".zip"); bad == nil && at.kind == kindZip {
-				versions[at.version] = &at
-			}
+		if at, ok := fileOf(base + name); ok {
+			versions[at.version] = &at
 		}
 	}
 	ascending := slices.Collect(maps.Keys(versions))
@@ -167,7 +165,6 @@ func (v *verification) version(at *target) (more bool) {
 	return found(problem, false, err)
 }
 
-// stored is what the zip in the store holds.
 func (v *verification) stored(at *target) (*contents, error) {
 	zip, err := v.store.Open(v.ctx, at.file+".zip")
 	if err != nil {
@@ -185,7 +182,6 @@ func (v *verification) stored(at *target) (*contents, error) {
 	return v.check(v.ctx, module.Version{Path: at.module, Version: at.version}, f)
 }
 
-// list compares a list with the records.
 func (v *verification) list(base, path, name string, versions bool) (more bool) {
 	old, err := readSmall(v.ctx, v.store, base+name)
 	missing := errors.Is(err, fs.ErrNotExist)

@@ -1,7 +1,6 @@
 package sbom
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
@@ -47,10 +46,7 @@ func New(bi *debug.BuildInfo, opts *Options) (*cyclonedx.BOM, error) {
 	if opts != nil {
 		o = *opts
 	}
-	if bi == nil || bi.Main.Path == "" && len(bi.Deps) == 0 {
-		return nil, ErrNoModules
-	}
-	if strings.HasSuffix(bi.Path, ".test") && len(bi.Deps) == 0 {
+	if bi == nil || len(bi.Deps) == 0 && (bi.Main.Path == "" || strings.HasSuffix(bi.Path, ".test")) {
 		return nil, ErrNoModules
 	}
 	refs := map[string]int{}
@@ -103,7 +99,6 @@ func Write(w io.Writer, bi *debug.BuildInfo, opts *Options) error {
 	return cyclonedx.NewBOMEncoder(w, cyclonedx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).Encode(bom)
 }
 
-// program is the main component.
 func program(bi *debug.BuildInfo, o Options, refs map[string]int) cyclonedx.Component {
 	path := cmp.Or(bi.Main.Path, bi.Path)
 	c := cyclonedx.Component{
@@ -154,7 +149,6 @@ func standardLibrary(bi *debug.BuildInfo, refs map[string]int) cyclonedx.Compone
 	return c
 }
 
-// library is a module as it was compiled.
 func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
 	m := dep
 	if dep.Replace != nil {
@@ -269,11 +263,11 @@ func escape(text string) string {
 
 // serialNumber is a UUID of version 8 (RFC 9562 section 5.8): a hash of the bill.
 func serialNumber(bom *cyclonedx.BOM) (string, error) {
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(bom); err != nil {
+	data, err := json.Marshal(bom)
+	if err != nil {
 		return "", fmt.Errorf("sbom: %w", err)
 	}
-	sum := sha256.Sum256(b.Bytes())
+	sum := sha256.Sum256(append(data, '\n'))
 	id := sum[:16]
 	id[6] = id[6]&0x0f | 0x80
 	id[8] = id[8]&0x3f | 0x80
