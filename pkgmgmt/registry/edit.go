@@ -2,6 +2,7 @@ package registry
 
 import (
 	stdzip "archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,11 @@ func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*m
 		}
 		header := f.FileHeader
 		header.Name = next.String() + "/" + rest
+		content, err := f.OpenRaw()
+		if err != nil {
+			return err
+		}
+		create := func() (io.Writer, error) { return w.CreateRaw(&header) }
 		if rest == "go.mod" {
 			data, err := unpackGoMod(f)
 			if err != nil {
@@ -105,24 +111,14 @@ func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*m
 			if data, err = editGoMod(data, edit); err != nil {
 				return err
 			}
-			part, err := w.Create(header.Name)
-			if err != nil {
-				return err
-			}
-			if _, err := part.Write(data); err != nil {
-				return err
-			}
-			continue
+			content = bytes.NewReader(data)
+			create = func() (io.Writer, error) { return w.Create(header.Name) }
 		}
-		part, err := w.CreateRaw(&header)
+		part, err := create()
 		if err != nil {
 			return err
 		}
-		raw, err := f.OpenRaw()
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(part, raw); err != nil {
+		if _, err := io.Copy(part, content); err != nil {
 			return err
 		}
 	}
@@ -153,18 +149,15 @@ func Deprecate(message string) func(*modfile.File) error {
 			return fmt.Errorf("a deprecation is one line of text of at most %d bytes", maxReason)
 		}
 		comments := &f.Module.Syntax.Comments
-		var kept []modfile.Comment
-		for _, c := range comments.Before {
-			if text := strings.TrimSpace(strings.TrimPrefix(c.Token, "//")); strings.HasPrefix(text, "Deprecated:") {
-				break // it is a paragraph, and the last one
-			}
-			kept = append(kept, c)
+		text := func(c modfile.Comment) string { return strings.TrimSpace(strings.TrimPrefix(c.Token, "//")) }
+		deprecates := func(c modfile.Comment) bool { return strings.HasPrefix(text(c), "Deprecated:") }
+		kept := comments.Before
+		if i := slices.IndexFunc(kept, deprecates); i >= 0 {
+			kept = kept[:i] // it is a paragraph, and the last one
 		}
-		comments.Suffix = slices.DeleteFunc(comments.Suffix, func(c modfile.Comment) bool {
-			return strings.HasPrefix(strings.TrimSpace(strings.TrimPrefix(c.Token, "//")), "Deprecated:")
-		})
+		comments.Suffix = slices.DeleteFunc(comments.Suffix, deprecates)
 		if message = strings.TrimSpace(message); message != "" {
-			if n := len(kept); n > 0 && strings.TrimSpace(strings.TrimPrefix(kept[n-1].Token, "//")) != "" {
+			if n := len(kept); n > 0 && text(kept[n-1]) != "" {
 				kept = append(kept, modfile.Comment{Token: "//"}) // it must begin a paragraph
 			}
 			kept = append(kept, modfile.Comment{Token: "// Deprecated: " + message})

@@ -31,17 +31,15 @@ func (g *Registry) serve(r *request) *Refusal {
 	at, p := route(r.URL.Path)
 	r.at = at
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	private := g.private(at.module)
 	switch {
-	case p != nil && reads && at.protocol && !g.private(at.module):
+	case reads && at.protocol && !private:
 		return g.elsewhere(r) // where there are other versions, +incompatible for one
 	case p != nil && reads:
 		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
 	case p != nil:
 		return p
-	case !g.private(at.module):
-		if reads && at.protocol {
-			return g.elsewhere(r)
-		}
+	case !private:
 		return refuse(http.StatusNotFound, rulePrivate, at.module+" is not below a private prefix of this registry")
 	}
 

@@ -31,7 +31,7 @@ func (g *reader) preview(at *target, c *contents, zip string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req := &request{Request: r, w: &recorder{ResponseWriter: w}}
 		at, bad := route(r.URL.Path)
-		p := refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+		p := nothing()
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			p = refuse(http.StatusForbidden, ruleAuthorize, "this is a preview, which is read only")
