@@ -190,36 +190,26 @@ func (row *FleetRow) follow(top *FleetRow) string {
 
 // contents are, for each version in a group, the first row and the first that was built
 // from something else. A group is as large as hostile endpoints make it.
-type contents map[[2]string][2]*FleetRow
+type contents map[[2]string][]*FleetRow
 
 func contentsOf(group []*FleetRow) contents {
 	all := contents{}
 	for _, row := range group {
-		if !strings.HasPrefix(row.sum, "h1:") {
-			continue
-		}
 		version := [2]string{row.Version, row.Replacement}
-		two := all[version]
-		switch {
-		case two[0] == nil:
-			two[0] = row
-		case two[1] == nil && row.sum != two[0].sum:
-			two[1] = row
+		if two := all[version]; strings.HasPrefix(row.sum, "h1:") && (len(two) == 0 || len(two) == 1 && two[0].sum != row.sum) {
+			all[version] = append(two, row)
 		}
-		all[version] = two
 	}
 	return all
 }
 
 func (c contents) another(row *FleetRow) *FleetRow {
-	if row.sum == "" {
-		return nil
+	for _, other := range c[[2]string{row.Version, row.Replacement}] {
+		if row.sum != "" && other.sum != row.sum {
+			return other
+		}
 	}
-	two := c[[2]string{row.Version, row.Replacement}]
-	if two[0] != nil && two[0].sum != row.sum {
-		return two[0]
-	}
-	return two[1]
+	return nil
 }
 
 // WriteTable writes the report for people: a line for each row, columns aligned by

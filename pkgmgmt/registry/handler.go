@@ -27,6 +27,9 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.access(&req, p, time.Since(start))
 }
 
+// changes are the operations on what is published already.
+var changes = map[kind]Op{kindChannel: OpSetChannel, kindYank: OpYank, kindBlock: OpBlock}
+
 func (g *Registry) serve(r *request) *Refusal {
 	at, p := route(r.URL.Path)
 	r.at = at
@@ -57,16 +60,12 @@ func (g *Registry) serve(r *request) *Refusal {
 		if r.Method == http.MethodPut {
 			r.op, do = OpPublish, g.publish
 		}
-	case !at.protocol && (at.kind == kindChannel || at.kind == kindYank || at.kind == kindBlock):
+	case !at.protocol && changes[at.kind] != "":
 		allow = "PUT, DELETE"
 		if r.Method == http.MethodPut || r.Method == http.MethodDelete {
-			switch at.kind {
-			case kindChannel:
-				r.op, do = OpSetChannel, g.answerChannel
-			case kindYank:
-				r.op, do = OpYank, g.answerMark
-			default:
-				r.op, do = OpBlock, g.answerMark
+			r.op, do = changes[at.kind], g.answerMark
+			if r.op == OpSetChannel {
+				do = g.answerChannel
 			}
 		}
 	}

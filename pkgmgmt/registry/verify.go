@@ -213,10 +213,7 @@ func (v *verification) list(base, path, name string, versions bool) (more bool) 
 		versions, others []string
 		problem          string
 	}{{want, has, "it is missing in the " + name}, {has, want, "it does not belong in the " + name}} {
-		others := map[string]bool{}
-		for _, version := range one.others {
-			others[version] = true
-		}
+		others := setOf(one.others)
 		for _, version := range one.versions {
 			if !others[version] {
 				if agree = false; !found(version, one.problem) {
@@ -228,6 +225,14 @@ func (v *verification) list(base, path, name string, versions bool) (more bool) 
 	return !agree || found("", "its "+name+" is not in order")
 }
 
+func setOf(versions []string) map[string]bool {
+	set := map[string]bool{}
+	for _, version := range versions {
+		set[version] = true
+	}
+	return set
+}
+
 // rightList is the list as it should be: what the records say, and what it has that no
 // record is left of.
 func (v *verification) rightList(base, name string, old []byte) ([]string, error) {
@@ -235,10 +240,7 @@ func (v *verification) rightList(base, name string, old []byte) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, version := range want {
-		known[version] = true
-	}
+	known := setOf(want)
 	for _, version := range lines(old) {
 		escaped, err := module.EscapeVersion(version)
 		if err != nil || known[version] || module.CanonicalVersion(version) != version || module.IsPseudoVersion(version) != (name == pseudoFile) {

@@ -108,20 +108,25 @@ func program(bi *debug.BuildInfo, o Options, refs map[string]int) cyclonedx.Comp
 	}
 	c.PackageURL = packageURL(path, bi.Main.Version, strings.TrimPrefix(strings.TrimPrefix(bi.Path, bi.Main.Path), "/"))
 	c.BOMRef = unique(refs, c.PackageURL)
-	var properties []cyclonedx.Property
-	if bi.Main.Sum != "" {
-		properties = append(properties, cyclonedx.Property{Name: "go:sum", Value: bi.Main.Sum})
-	}
+	tell(&c, "go:sum", bi.Main.Sum)
 	for _, s := range bi.Settings {
-		if shown(s.Key) && s.Value != "" {
-			properties = append(properties, cyclonedx.Property{Name: "go:build:" + s.Key, Value: s.Value})
+		if shown(s.Key) {
+			tell(&c, "go:build:"+s.Key, s.Value)
 		}
-	}
-	if len(properties) > 0 {
-		c.Properties = &properties
 	}
 	c.ExternalReferences = repository(bi.Main.Path)
 	return c
+}
+
+// tell adds a property, unless it is empty.
+func tell(c *cyclonedx.Component, name, value string) {
+	if value == "" {
+		return
+	}
+	if c.Properties == nil {
+		c.Properties = &[]cyclonedx.Property{}
+	}
+	*c.Properties = append(*c.Properties, cyclonedx.Property{Name: name, Value: value})
 }
 
 // shown tells whether a setting of the build holds no more than a choice.
@@ -143,28 +148,19 @@ func standardLibrary(bi *debug.BuildInfo, refs map[string]int) cyclonedx.Compone
 		ExternalReferences: vcs("https://go.googlesource.com/go"),
 	}
 	c.BOMRef = unique(refs, c.PackageURL)
-	if bi.GoVersion != "" {
-		c.Properties = &[]cyclonedx.Property{{Name: "go:toolchain", Value: bi.GoVersion}}
-	}
+	tell(&c, "go:toolchain", bi.GoVersion)
 	return c
 }
 
 func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
-	m := dep
-	if dep.Replace != nil {
-		m = dep.Replace
-	}
+	m := cmp.Or(dep.Replace, dep)
 	c := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, Name: m.Path, Version: m.Version}
-	var properties []cyclonedx.Property
-	if m.Sum != "" {
-		properties = append(properties, cyclonedx.Property{Name: "go:sum", Value: m.Sum})
-	}
-	switch {
-	case dep.Replace != nil && modfile.IsDirectoryPath(m.Path):
+	tell(&c, "go:sum", m.Sum)
+	if dep.Replace != nil && modfile.IsDirectoryPath(m.Path) {
 		c.Name, c.Version = dep.Path, ""
 		c.BOMRef = unique(refs, "folder:"+escape(dep.Path))
-		properties = append(properties, cyclonedx.Property{Name: "go:replacement", Value: "folder"})
-	default:
+		tell(&c, "go:replacement", "folder")
+	} else {
 		c.PackageURL = packageURL(m.Path, m.Version, "")
 		c.BOMRef = unique(refs, c.PackageURL)
 		c.ExternalReferences = repository(m.Path)
@@ -174,9 +170,6 @@ func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
 			Ancestors: &[]cyclonedx.Component{{Type: cyclonedx.ComponentTypeLibrary, Name: dep.Path, Version: dep.Version, PackageURL: packageURL(dep.Path, dep.Version, "")}},
 			Notes:     "a replace directive of the main module",
 		}
-	}
-	if len(properties) > 0 {
-		c.Properties = &properties
 	}
 	return c
 }
