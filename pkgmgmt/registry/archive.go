@@ -53,8 +53,7 @@ func inspect(m module.Version, f *os.File) (*contents, error) {
 		return nil, unsound(ruleZip, "this is no zip file: %v", err)
 	}
 	if _, err := zip.CheckZip(m, f.Name()); err != nil {
-		var path *os.PathError
-		if errors.As(err, &path) {
+		if _, disk := errors.AsType[*os.PathError](err); disk {
 			return nil, err
 		}
 		return nil, unsoundZip(err)
@@ -230,8 +229,7 @@ func (l *limited) ReadAt(p []byte, off int64) (int, error) {
 func unsoundZip(err error) *Refusal {
 	const most = 50
 	p := unsound(ruleZip, "%s", shown(err.Error()))
-	var list zip.FileErrorList
-	if errors.As(err, &list) {
+	if list, ok := errors.AsType[zip.FileErrorList](err); ok {
 		for i, file := range list {
 			if i == most {
 				p.Details = append(p.Details, fmt.Sprintf("and %d more", len(list)-most))
@@ -247,8 +245,7 @@ func unsoundZip(err error) *Refusal {
 
 // unsoundOrBroken tells a fault of the zip from one of the disk.
 func unsoundOrBroken(err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if _, disk := errors.AsType[*os.PathError](err); disk {
 		return err
 	}
 	return unsound(ruleZip, "a file of the zip cannot be read: %s", shown(err.Error()))

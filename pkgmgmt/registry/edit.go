@@ -48,8 +48,8 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 		}
 		// Yanked and blocked versions are not in the list. Their go.mod is there.
 		_, err := c.get(ctx, path, "@v/"+next.Version+".mod")
-		var refusal *Refusal
-		if free = errors.As(err, &refusal) && refusal.Status == http.StatusNotFound; err != nil && !free {
+		refusal, ok := errors.AsType[*Refusal](err)
+		if free = ok && refusal.Status == http.StatusNotFound; err != nil && !free {
 			return nil, err
 		}
 	}
