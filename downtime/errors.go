@@ -14,16 +14,15 @@ var (
 	// [Guard.Complete] and [Guard.Extend] when the document in use has no window of that id.
 	ErrUnknownWindow = errors.New("downtime: unknown window")
 
-	// ErrEnded is returned by [Guard.Drain] when the window is over: what was not
-	// begun may not begin; and by [Guard.Begin], [Guard.Complete] and [Guard.Extend].
+	// ErrEnded is returned by [Guard.Drain], [Guard.Begin], [Guard.Complete] and [Guard.Extend]
+	// when the window is over.
 	ErrEnded = errors.New("downtime: the window has ended")
 
 	// ErrNotClosed is returned by [Guard.Drain] when the window's mode refuses
 	// nothing, so that nothing can become quiet.
 	ErrNotClosed = errors.New("downtime: the window's mode closes nothing")
 
-	// ErrWindow is what every [UnavailableError] is, by errors.Is; and with it the cause of
-	// a context that a window has ended.
+	// ErrWindow matches every *[UnavailableError], by errors.Is.
 	ErrWindow = errors.New("downtime: refused by a maintenance window")
 
 	// ErrBegun is returned by [Guard.Begin] when the window is in progress.
@@ -40,9 +39,8 @@ var (
 	// [Guard.Extend] when the guard was closed.
 	ErrClosed = errors.New("downtime: the guard is closed")
 
-	// ErrOutdated is returned by a [Quorum] when others rely on a window that this
-	// process does not know of: its document is older than theirs. A guard then admits
-	// nothing.
+	// ErrOutdated is returned by a [Quorum] when others rely on a window that this process,
+	// with an older document, does not know of. A guard then admits nothing.
 	ErrOutdated = errors.New("downtime: a window is being drained that this process does not know of")
 )
 
@@ -57,15 +55,13 @@ type UnavailableError struct {
 	// query. Empty: this process did.
 	Host string
 
-	// Until is the window's end as it is known now. The zero time is not known: while no
-	// schedule has been read yet, when the window takes longer than planned, and where
-	// the quorum's word is waited for. Of another service that names none, it is now and
-	// RetryAfter.
+	// Until is the window's end as it is known now; of another service that names none, now
+	// plus RetryAfter. The zero time means unknown: no schedule has been read yet, the window
+	// takes longer than planned, or it waits for the quorum.
 	Until time.Time
 
-	// RetryAfter is when to try again, from now: the time to the end, at most
-	// [Options].RetryMax, and jittered so that not all return in the same second; of
-	// another service what it says, at most 366 days.
+	// RetryAfter is when to try again, from now: the time to the end with jitter, at most
+	// [Options].RetryMax; of another service what it says, at most 366 days.
 	RetryAfter time.Duration
 }
 
@@ -95,9 +91,8 @@ const (
 	overrunRetry = time.Minute
 )
 
-// retryAfter is when to come back after a refusal: the end, plus jitter, at most
-// RetryMax. Where the bound cuts, the jitter is taken off instead, because those who are
-// refused at one moment should not come back at one moment either.
+// retryAfter is when to come back after a refusal: the end, plus jitter, at most RetryMax.
+// Where the bound cuts, the jitter is taken off, so that not all come back at one moment.
 func (o *Options) retryAfter(by *occurrence) time.Duration {
 	wait, length := bootRetry, bootRetry
 	if until := by.until(); !until.IsZero() {

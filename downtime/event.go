@@ -46,14 +46,14 @@ const (
 	// schedule.PhaseOpen or what is right by its new start; one that ends becomes
 	// schedule.PhaseCompleted. With schedule.PhaseInProgress, QuietAfter is how long draining took.
 	EventPhase EventKind = "phase"
-	// EventPresent is how a window stands when a subscriber begins: one for each that is
-	// announced, in progress or overruns, before all else.
+	// EventPresent comes before all else to a new subscriber: one for each window that is
+	// announced, in progress or overruns.
 	EventPresent EventKind = "present"
 	// EventReminder is one of [Options].Reminders.
 	EventReminder EventKind = "reminder"
-	// EventDocument is a change of the document: one was accepted, and Revision is its
-	// hash; or there is trouble with it, which Document tells, and the one of Revision
-	// stays in use. The same trouble is told once.
+	// EventDocument means that a document was accepted, with Revision as its hash; or that it
+	// was not, because of Document, and the one of Revision stays in use. An error that
+	// repeats is left out.
 	EventDocument EventKind = "document"
 )
 

@@ -85,8 +85,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // isUpgrade reports whether the request offers to switch to another protocol (RFC 9110
-// §7.8, RFC 8441 §4). Offers of HTTP/2 and TLS are none: nobody waits for them, and the request
-// is answered as any other.
+// §7.8, RFC 8441 §4). Offers of HTTP/2 and TLS do not count: such a request is answered anyway.
 func isUpgrade(r *http.Request) bool { return len(r.Header) > 0 && offersProtocol(r) }
 
 func offersProtocol(r *http.Request) bool {

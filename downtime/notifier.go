@@ -64,9 +64,6 @@ func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 	t := n.told[key]
 	if t == nil {
 		t = &notice{phase: schedule.PhaseOpen}
-		if n.told == nil {
-			n.told = map[occurrenceKey]*notice{}
-		}
 		n.told[key] = t
 	}
 	if t.of != o.tally {
@@ -220,9 +217,6 @@ func (n *notifier) add(first []Event) *subscriber {
 	s := &subscriber{room: make(chan Event, eventRoom+len(first))}
 	for _, e := range first {
 		s.room <- e
-	}
-	if n.subscribers == nil {
-		n.subscribers = map[*subscriber]struct{}{}
 	}
 	n.subscribers[s] = struct{}{}
 	return s

@@ -241,8 +241,7 @@ func (o *occurrence) stage() schedule.Phase {
 	return o.phase
 }
 
-// end is when the window was to end, which may be past. The zero time means when something
-// is known.
+// end is the planned end, which may be past. The zero time means unknown.
 func (o *occurrence) end() time.Time {
 	if o.waits && !o.isOn() {
 		return time.Time{}

@@ -9,12 +9,10 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
 )
 
-// DefaultPass returns what passes by default: what is usually probed and scraped, by
-// Kubernetes, Spring, Quarkus and Prometheus, because a 503 on a probe makes the
-// orchestrator take away every replica, and the maintenance page with it; the challenges of
-// ACME, because a certificate does not wait; and robots.txt, because crawlers take a 503
-// there for a site that wants none of them. All for GET and HEAD only, with and without a
-// slash at the end. The slice is the caller's, to append to.
+// DefaultPass returns what passes by default, for GET and HEAD only: what Kubernetes, Spring,
+// Quarkus and Prometheus probe and scrape, with and without a slash at the end, because an
+// orchestrator takes away replicas that answer a probe with 503; the challenges of ACME; and
+// robots.txt, because crawlers take a 503 there for a refusal. The caller owns the slice.
 func DefaultPass() []string {
 	list := []string{"GET /robots.txt", "GET /.well-known/acme-challenge/{token}"}
 	for _, path := range [...]string{

@@ -60,8 +60,8 @@ const (
 	askWithin = 5 * time.Second // or it has not answered
 )
 
-// telling is the agreement once the quorum is told of windows: what it is to be told that
-// the guard does not want is not open from then on, until it is said again.
+// telling is the agreement once the quorum is told of windows: what the guard does not want
+// is not open from then on.
 func (a agreement) telling(windows map[string]bool) agreement {
 	a.told = windows
 	a.open = maps.Clone(a.open)

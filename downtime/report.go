@@ -24,11 +24,8 @@ type Report struct {
 	// Window is nil when the document has none of that id.
 	Occurrence schedule.Occurrence `json:"-"`
 
-	// Quiet is true when nothing in the window's scope runs and nothing can begin: the
-	// window is in progress or overruns, it refuses, and Busy is 0. In a read-only window
-	// only what writes counts. A rehearsal is never quiet.
-	//
-	// Once true, it stays true until the window ends, except while something runs that an
+	// Quiet is true when nothing in the window's scope runs and nothing can begin. In a
+	// read-only window only what writes counts. A rehearsal is never quiet. Once true, it stays true until the window ends, except while something runs that an
 	// operator lets in by a bypass.
 	Quiet bool
 
@@ -46,9 +43,8 @@ type Report struct {
 	// Work is how many of Busy are of each kind: "http" for requests, else Work.Name.
 	Work map[string]int
 
-	// Local is true when Start and End, or one of them, are those of this process only:
-	// [Guard.Begin], [Guard.Complete] or [Guard.Extend] was called here, and the document
-	// says otherwise.
+	// Local is true when Start or End is that of this process only, by [Guard.Begin],
+	// [Guard.Complete] or [Guard.Extend], and the document says otherwise.
 	Local bool
 
 	// Waiting is true when the window's scope is closed before its start or after its
@@ -60,8 +56,7 @@ type Report struct {
 	Refused int64
 
 	// QuietAfter is how long after it closed the window was first seen quiet; of a
-	// rehearsal, would have been. 0 while it has not been, or when it was at once:
-	// Phase tells.
+	// rehearsal, would have been. Zero also means not yet: see Phase.
 	QuietAfter time.Duration
 }
 

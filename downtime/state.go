@@ -132,8 +132,9 @@ func (g *Guard) Stats() map[string]float64 {
 		"events_missed":            float64(g.notifier.missed.Load()),
 		"quorum_waiting":           0,
 		"quorum_failures":          float64(g.quorumFailures.Load()),
+		"bypassed":                 0,
+		"bypass_denied":            0,
 	}
-	stats["bypassed"], stats["bypass_denied"] = 0, 0
 	if g.bypass != nil {
 		stats["bypassed"], stats["bypass_denied"] = float64(g.bypass.let.Load()), float64(g.bypass.denied.Load())
 	}

@@ -34,9 +34,6 @@ type stream struct {
 func (ss *streams) add(s *stream, view func() *view) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ss.all == nil {
-		ss.all = map[*stream]struct{}{}
-	}
 	ss.all[s] = struct{}{}
 	ss.judge(s, view(), time.Now())
 }

@@ -10,9 +10,8 @@ import (
 // Work is what does not come through a Handler: a job, a consumer's message, a run of
 // cron.
 type Work struct {
-	// Name is what a scope's work list and reports call it, the same for all work of
-	// the kind: "import", not "import-4711". Required. Of the kinds beyond the first
-	// thousand a report says "other".
+	// Name is what a scope's work list and reports call it, the same for all work of the kind:
+	// "import", not "import-4711". Required. A report names a thousand kinds, and then "other".
 	Name string
 
 	// Effect is what the work does. The zero value is EffectWrite.
@@ -22,11 +21,9 @@ type Work struct {
 	// the window begins.
 	Long bool
 
-	// Request is what asked for the work, where that is a request which no Handler
-	// stands in front of: a call of gRPC, of which it has path, host and method. Scopes
-	// then match it as they match requests, and not by Name, which is left to reports.
-	// Effect and Long stand; the guard's Classify, Long and Pass are not asked. Nil: the
-	// work is not a request.
+	// Request is the request that is the work, where no Handler stands in front of it: a call
+	// of gRPC, for instance. Scopes match it as they match requests, and not by Name. The
+	// guard's Classify, Long and Pass are not asked. Nil: the work is not a request.
 	Request *http.Request
 
 	// Stream work lasts until somebody ends it, as a subscription does. The context that

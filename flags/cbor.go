@@ -86,7 +86,6 @@ func appendCBORText(b []byte, s string) []byte {
 	return append(appendCBORHead(b, cborText, uint64(len(s))), s...)
 }
 
-// appendCBORHead appends a major type with its argument, as short as it goes.
 func appendCBORHead(b []byte, major byte, n uint64) []byte {
 	switch {
 	case n < 24:

@@ -2,6 +2,8 @@ package flags
 
 import (
 	"crypto/sha256"
+	"maps"
+	"slices"
 
 	"github.com/open-feature/go-sdk/openfeature"
 
@@ -52,7 +54,6 @@ func (d *definition) compile() (f *flag, faults, unknown Faults) {
 	return f, faults, unknown
 }
 
-// readVariants reads the variants of a flag; few are the same, where there are few.
 func readVariants(v document.Value) (variants map[string]*variant, few []*variant) {
 	if v.Is(document.Map) && len(v.Node().Keys) == 0 {
 		v.Faultf("must have at least one variant")
@@ -93,18 +94,14 @@ func readDefault(v document.Value, f *flag) *variant {
 // overlay merges the set's metadata with the flag's, which wins. Nil when both are
 // empty.
 func overlay(set, own *document.Node) openfeature.FlagMetadata {
-	var m openfeature.FlagMetadata
-	for _, node := range []*document.Node{set, own} {
-		if node == nil {
-			continue
-		}
-		for i, key := range node.Keys {
-			if m == nil {
-				m = openfeature.FlagMetadata{}
-			}
-			m[key.Text] = node.Items[i].Value()
-		}
+	all, _ := set.Value().(map[string]any)
+	ours, _ := own.Value().(map[string]any)
+	if len(all)+len(ours) == 0 {
+		return nil
 	}
+	m := openfeature.FlagMetadata{}
+	maps.Copy(m, all)
+	maps.Copy(m, ours)
 	return m
 }
 
@@ -147,4 +144,110 @@ func mapNode(v document.Value) *document.Node {
 		return v.Node()
 	}
 	return nil
+}
+
+// A parser compiles documents as the options of its provider say.
+type parser struct {
+	strict    bool
+	bucketing Bucketing
+	declared  func() []Declared
+	copy      lastGood
+}
+
+// parse reads a document and compiles it. A flag that is wrong keeps its definition of
+// prev, and so does one that is suddenly lost; such faults are returned as problems, or
+// refuse the document where the parser is strict.
+func (ps *parser) parse(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
+	if name == ps.copy.name() { // the source has not given anything yet
+		set, faults, err := ps.restore(parseParts(name, data))
+		return set, faults.Unwrap(), err
+	}
+	doc, err := readDefinitions(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if prev == nil {
+		if saved, ok := ps.copy.load(data); ok {
+			prev, _, _ = ps.restore(saved)
+		}
+	}
+	set, faults := ps.compile(doc, []*definitions{doc}, prev)
+	problems, err := ps.accept(name, set, faults, prev)
+	if err != nil {
+		return nil, nil, err
+	}
+	set.seal(prev)
+	return set, problems, nil
+}
+
+// accept says what is wrong with a set all in all, or why it must not replace prev.
+func (ps *parser) accept(name string, set *flagSet, faults Faults, prev *flagSet) ([]error, error) {
+	declared := ps.declared()
+	lost := set.hold(prev, declared)
+	for _, d := range declared {
+		if err := set.fits(d); err != nil {
+			lost = append(lost, &Fault{Flag: d.Key(), Err: err})
+		}
+	}
+	for _, fault := range lost {
+		fault.File = name
+	}
+	if faults = append(faults, lost...); ps.strict && len(faults) > 0 {
+		return nil, faults
+	}
+	return faults.Unwrap(), nil
+}
+
+// restore makes the set of the documents in a last good copy. It fails when none of them can be
+// read.
+func (ps *parser) restore(saved []savedPart) (*flagSet, Faults, error) {
+	var parts []*mergedPart
+	var faults Faults
+	for _, s := range saved {
+		doc, err := readDefinitions(s.Name, []byte(s.Text))
+		if err != nil {
+			faults = append(faults, faultsIn(s.Name, err)...)
+			continue
+		}
+		parts = append(parts, &mergedPart{name: s.Name, doc: doc, kept: s.Kept})
+	}
+	if len(parts) == 0 {
+		return nil, nil, faults
+	}
+	set, more := ps.merge(parts, nil)
+	for key := range set.kept {
+		if !slices.ContainsFunc(parts, func(p *mergedPart) bool { return !p.kept && p.set.flags[key] != nil }) {
+			set.held = append(set.held, key)
+		}
+	}
+	slices.Sort(set.held)
+	set.live = true
+	set.seal(nil)
+	return set, append(faults, more...), nil
+}
+
+// compile compiles the flags of a document. A rule may refer to the evaluators of all the
+// documents that are given; of one name the first counts.
+func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *flagSet) (*flagSet, Faults) {
+	rules := newRulebook(ps.bucketing)
+	for _, other := range evaluators {
+		rules.add(other.name, other.evaluators)
+	}
+	set := &flagSet{flags: make(map[string]*flag, len(doc.flags.Keys)), allowShrink: doc.allowShrink}
+	var all Faults
+	for i, key := range doc.flags.Keys {
+		d := definition{doc: doc, rules: rules, key: key, node: doc.flags.Items[i]}
+		f, faults, unknown := d.compile()
+		set.unknown = append(set.unknown, unknown...)
+		if len(faults) > 0 {
+			all = append(all, faults...)
+			if before := prev.flag(key.Text); before != nil && before.fault == nil {
+				set.keep(key.Text, before) // as it is: it is being evaluated
+				continue
+			}
+			f = &flag{key: key.Text, keyValue: key.Text, fault: faults[0], fingerprint: sha256.Sum256([]byte(faults[0].Error()))}
+		}
+		set.flags[key.Text] = f
+	}
+	return set, all
 }

@@ -61,7 +61,6 @@ func (p *Provider) count(f *flag, v *variant) {
 	}
 }
 
-// isStatic says whether the flag gives one variant, whatever the context.
 func (f *flag) isStatic() bool {
 	return f.rule == nil && f.standard != nil && !f.disabled && f.fault == nil
 }
@@ -70,7 +69,6 @@ func (f *flag) isStatic() bool {
 // is seldom.
 func refer(err openfeature.ResolutionError) *openfeature.ResolutionError { return &err }
 
-// choose evaluates a flag, or does what the context says instead.
 func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError) {
 	if p.opts.AllowOverrides && f.fault == nil && !f.disabled {
 		if name, ok := overridden(ctx, f.key); ok {
@@ -115,7 +113,6 @@ func (f *flag) evaluate(attrs, static map[string]any) (v *variant, reason openfe
 	return f.decide(result, err)
 }
 
-// decide turns the result of the flag's rule into a variant.
 func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
 	var name string
 	switch result := result.(type) {
@@ -146,7 +143,6 @@ func (f *flag) failed(how string) (*variant, openfeature.Reason, *openfeature.Re
 	return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " " + how))
 }
 
-// variant finds a variant by its name, nil when there is none.
 func (f *flag) variant(name string) *variant {
 	if f.few == nil {
 		return f.variants[name]
@@ -264,7 +260,6 @@ func WithOverride(ctx context.Context, key, variant string) context.Context {
 	return context.WithValue(ctx, overrideKey{}, &override{key, variant, earlier})
 }
 
-// overridden returns the variant that the context asks for.
 func overridden(ctx context.Context, key string) (variant string, ok bool) {
 	o, _ := ctx.Value(overrideKey{}).(*override)
 	for ; o != nil; o = o.earlier {

@@ -110,11 +110,9 @@ func (e *events) run(ended <-chan struct{}) {
 				return
 			}
 		case wait > 0:
-			timer := time.NewTimer(wait)
 			select {
-			case <-timer.C:
+			case <-time.After(wait):
 			case <-ended:
-				timer.Stop()
 				return
 			}
 		default:

@@ -67,7 +67,6 @@ func (b Bucketing) fractional(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	}, nil
 }
 
-// isList says whether an argument was written as a list.
 func isList(arg jsonlogic.Arg) bool {
 	if constant, ok := arg.Const(); ok {
 		_, list := constant.([]any)
@@ -160,7 +159,6 @@ func (sp *split) byValue(s *jsonlogic.Scope, value any) any {
 	return sp.of(s, murmur3.Sum32(text))
 }
 
-// of gives the variant of a hash.
 func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	if sp.sums != nil {
 		for _, variant := range sp.computed {
@@ -222,7 +220,6 @@ func namesVariant(v any) bool {
 	return false
 }
 
-// note tells an explanation how the split came out.
 func note(s *jsonlogic.Scope, hash uint32, sums []uint64) {
 	if !s.Explaining() || len(sums) == 0 {
 		return

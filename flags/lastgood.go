@@ -77,8 +77,14 @@ func (l lastGood) definitionsOf(keys map[string]bool) map[int][]savedPart {
 	}
 	keys = maps.Clone(keys)
 	found := map[int][]savedPart{}
+	documents := 0
+	for _, part := range old {
+		if !part.Kept {
+			documents++
+		}
+	}
 	for _, kept := range []bool{true, false} {
-		number := len(old) - countKept(old)
+		number := documents
 		for _, part := range slices.Backward(old) { // the later counts
 			if !part.Kept {
 				number--
@@ -94,16 +100,6 @@ func (l lastGood) definitionsOf(keys map[string]bool) map[int][]savedPart {
 		}
 	}
 	return found
-}
-
-func countKept(parts []savedPart) int {
-	n := 0
-	for _, part := range parts {
-		if part.Kept {
-			n++
-		}
-	}
-	return n
 }
 
 // only writes a document with the flags of these keys alone, which it takes from them; nil

@@ -99,7 +99,6 @@ func (l *linter) refer(n *document.Node, depth int) {
 	}
 }
 
-// definition lints one flag that works.
 func (l *linter) definition(key, node *document.Node, f *flag) {
 	variants := node.Get("variants")
 	for _, item := range variants.Items[1:] {

@@ -49,7 +49,6 @@ type mergedPart struct {
 	faults     Faults
 }
 
-// startMerger begins to keep the documents of sources until ctx ends or the merger is closed.
 func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live.Options[flagSet]) *merger {
 	ctx, end := context.WithCancel(ctx)
 	m := &merger{opts: opts, parser: ps, name: sources.Name(), end: end, ready: make(chan struct{}), started: time.Now()}
@@ -183,7 +182,6 @@ func (m *merger) failing() (names []string, errs []error) {
 	return names, errs
 }
 
-// refresh makes a set of the documents as they are now.
 func (m *merger) refresh() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

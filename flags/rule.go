@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -161,7 +162,6 @@ func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 	return n.Value(), nil
 }
 
-// beyondFloat finds a number that no float64 can hold.
 func beyondFloat(n *document.Node) *document.Node {
 	if n.Kind == document.Number && len(n.Text) > 3 {
 		if _, err := strconv.ParseFloat(n.Text, 64); err != nil {
@@ -186,10 +186,8 @@ func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
 	if b.room < 0 {
 		return nil, fault("all rules together are too large once their references are resolved: more than %d bytes", maxReferred)
 	}
-	for _, name := range b.following {
-		if name == ref.Text {
-			return nil, fault("%s refers to itself: %s → %s", ref.Text, strings.Join(b.following, " → "), ref.Text)
-		}
+	if slices.Contains(b.following, ref.Text) {
+		return nil, fault("%s refers to itself: %s → %s", ref.Text, strings.Join(b.following, " → "), ref.Text)
 	}
 	e := b.evaluators[ref.Text]
 	if e == nil {

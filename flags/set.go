@@ -26,7 +26,6 @@ type flagSet struct {
 	held        []string        // of these, the lost ones, sorted
 }
 
-// keep keeps the definition that a flag had.
 func (s *flagSet) keep(key string, before *flag) {
 	if s.kept == nil {
 		s.kept = map[string]bool{}

@@ -31,7 +31,7 @@ const (
 	// What is kept for the bundle of a request, and of all that run or wait.
 	defaultMaxBody = 64 << 10 // bytes of a body or value
 	maxMaxBody     = 1 << 20
-	minBody        = 4 << 10  // bytes reserved for a short one
+	minBody        = 1 << 10  // bytes reserved for a short one
 	maxBodies      = 16       // bodies of full length per request
 	maxRecording   = 32 << 20 // bytes of all requests that run
 	maxQueued      = 32 << 20 // bytes of bundles that wait to be written

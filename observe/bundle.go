@@ -28,7 +28,6 @@ type unwritten struct {
 	name     string
 	start    time.Time
 	size     int64
-	status   int
 	header   http.Header
 	duration time.Duration
 	hijacked bool
@@ -41,17 +40,7 @@ func (u *unwritten) bundle() *capture.Bundle {
 	rec := u.rec
 	d := &u.details
 	d.Values = rec.values
-	for i := range rec.flags {
-		f := &rec.flags[i]
-		if f.flag.Value == nil {
-			data, err := marshal(f.value)
-			if err != nil { // a NaN
-				data = json.RawMessage("null")
-			}
-			f.flag.Value = data
-		}
-		d.Flags = append(d.Flags, f.flag)
-	}
+	d.Flags = rec.flags
 	slices.SortStableFunc(u.logs, func(a, b slog.Record) int { return a.Time.Compare(b.Time) })
 	for i := range u.logs {
 		d.Logs = append(d.Logs, logRecord(&u.logs[i]))
@@ -84,7 +73,7 @@ func (u *unwritten) inbound() capture.Entry {
 			HeadersSize: -1, BodySize: rec.request.total,
 		},
 		Response: har.Response{
-			Status: u.status, HTTPVersion: rec.proto, Headers: headers(u.header), HeadersSize: -1, BodySize: rec.response.total,
+			Status: u.details.Status, HTTPVersion: rec.proto, Headers: headers(u.header), HeadersSize: -1, BodySize: rec.response.total,
 		},
 	}}
 	e.Request.PostData, e.Exchange.RequestBody = rec.request.postData(e.Request.Headers, rec.length)

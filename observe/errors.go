@@ -12,17 +12,13 @@ import (
 )
 
 var (
-	// ErrDefaultHandler is in what [New] returns when Options.Log is the handler that
-	// package slog starts with. That one writes through package log, and
-	// slog.SetDefault points package log back at slog, so a handler wrapped around
-	// it would wait for itself forever (https://go.dev/issue/62424). Pass a handler
-	// of your own, or leave Options.Log nil.
+	// ErrDefaultHandler is in what [New] returns when Options.Log is slog's built-in handler,
+	// which waits for itself forever when it is wrapped (https://go.dev/issue/62424).
 	ErrDefaultHandler = errors.New("observe: Options.Log is slog's built-in default handler, which must not be wrapped")
 
-	// ErrResponseEnded is returned by the methods of the http.ResponseWriter that
-	// [Observer.Handler] hands out when they are called after the handler has
-	// returned. Without it such a write can end the process (net/http panics in the
-	// writing goroutine on HTTP/2) or reach another response.
+	// ErrResponseEnded is returned by the http.ResponseWriter of [Observer.Handler] after the
+	// handler has returned. Such a write could end the process (net/http panics on HTTP/2)
+	// or reach another response.
 	ErrResponseEnded = errors.New("observe: response used after its handler returned")
 )
 
@@ -139,21 +135,22 @@ func typeName(v any) string {
 // errorTexts are those of err and of what it wraps.
 func errorTexts(err error) []string {
 	var texts []string
-	for err != nil && len(texts) < maxErrorTexts {
+	var add func(error)
+	add = func(err error) {
+		if err == nil || len(texts) == maxErrorTexts {
+			return
+		}
 		texts = append(texts, cleantext.Cut(fmt.Sprint(err), maxPath))
-		switch e := err.(type) {
-		case interface{ Unwrap() []error }:
-			err = nil
-			for _, inner := range e.Unwrap() {
-				if inner != nil && len(texts) < maxErrorTexts {
-					texts = append(texts, errorTexts(inner)...)
-				}
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, inner := range many.Unwrap() {
+				add(inner)
 			}
-		default:
-			err = errors.Unwrap(err)
+		} else {
+			add(errors.Unwrap(err))
 		}
 	}
-	return texts[:min(len(texts), maxErrorTexts)]
+	add(err)
+	return texts
 }
 
 // These stand for handlers and jobs that neither returned nor failed.

@@ -13,34 +13,30 @@ import (
 	"go.opentelemetry.io/otel/log"
 )
 
-// FlagHook returns a hook that tells OpenTelemetry which flags a request or job
-// saw, as log events "feature_flag.evaluation" by semconv v1.43.0: once for each
-// distinct key, variant and error of a request, 64 at most, then counted as
-// flags_dropped; outside of a request, each evaluation. The same evaluations stand
-// in the log record of a request that failed, and on its span as an attribute each:
-// "upkeep.flag." and the flag's key, with the variant. Semconv has no name for those,
-// and its own namespace is not for others to add to.
+// FlagHook returns a hook that emits the flag evaluations of a request or job as log events
+// "feature_flag.evaluation" by semconv v1.43.0: one for each distinct key, variant and error of
+// a request, up to 64, then counted as flags_dropped; outside of a request, one for each
+// evaluation. The same evaluations are in the log record of a request that failed, and on its
+// span as the attributes "upkeep.flag." and the flag's key, with the variant.
 //
-// An event has the key, provider, variant, reason, error.type and error message,
-// and feature_flag.set.id and feature_flag.version when the flag's metadata has
-// flagSetId and version. It never has the targeting key or any other part of the
-// evaluation context. The value is there only when there is no variant and it is a
-// bool, number or string; texts are cut to 256 bytes, and pass Options.RedactFlag
-// first. Nothing that goes wrong here reaches the evaluation.
+// An event has the key, provider, variant, reason, error.type and error message, and
+// feature_flag.set.id and feature_flag.version if the flag's metadata has flagSetId and
+// version. It never has any part of the evaluation context, such as the targeting key. It has
+// the value only if there is no variant and the value is a bool, number or string. Texts pass
+// Options.RedactFlag and are cut to 256 bytes. Nothing that goes wrong here reaches the
+// evaluation.
 //
-// Of flags in Options.GuardedFlags the metric upkeep.flag.request.duration has one
+// For flags in Options.GuardedFlags the metric upkeep.flag.request.duration has one
 // measurement for each that a request saw, in seconds, with feature_flag.key,
-// feature_flag.result.variant and upkeep.response.status_class: "2xx" and so on,
-// "failed" for a failure without a 5xx, "none" when nothing was sent. So which flag
-// broke it is one query. Of a request that saw several variants of a flag the first
-// counts. Without a variant a bool tells "true" or "false", and an evaluation that
-// failed "_ERROR"; other values, and variants beyond 16 of a flag, are "_OTHER".
+// feature_flag.result.variant and upkeep.response.status_class: "2xx" and so on, "failed" for a
+// failure without a 5xx, "none" when nothing was sent. Of several variants the first counts.
+// Without a variant a bool is "true" or "false", and an evaluation that failed "_ERROR"; other
+// values, and variants beyond 16 of a flag, are "_OTHER".
 func (o *Observer) FlagHook() openfeature.Hook { return flagHook{obs: &o.core} }
 
-// RecordFlag tells of an evaluation that did not pass an OpenFeature client, such
-// as one by a handle bound to its provider, as [Observer.FlagHook] would: same
-// event, same deduplication. The observer is that of the request or job that ctx
-// belongs to; without one RecordFlag does nothing.
+// RecordFlag records an evaluation that did not pass an OpenFeature client, such as one by a
+// handle bound to its provider, as [Observer.FlagHook] would. It does nothing if ctx belongs to
+// no request or job.
 func RecordFlag(ctx context.Context, provider string, details openfeature.InterfaceEvaluationDetails) {
 	if st := stateFrom(ctx); st != nil {
 		details.Value = flagValue(details.Value)

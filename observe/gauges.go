@@ -11,22 +11,21 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Gauges exports the statistics of something else, such as a flag provider, a guard or
-// a pool, as OpenTelemetry gauges: name and key with a dot between, "flags.stale".
+// Gauges exports the statistics of a flag provider, a guard or a pool as OpenTelemetry gauges,
+// named by name and key: "flags.stale".
 //
 //	err := obs.Gauges("flags", provider.Stats)
 //
-// stats is called now, to learn the keys, and at each collection of metrics, from
-// another goroutine; it should neither wait nor take long, for other metrics wait for
-// it. A key that it leaves out later is not exported then. One that it adds later never
-// is, and is counted in [Observer.Stats] as gauges_dropped: a metric cannot be made
-// while metrics are read. What is not a number or infinite is left out. A panic is
-// counted and costs the numbers of that collection.
+// stats is called now, to learn the keys, and at each collection of metrics, from another
+// goroutine; it must be quick, because other metrics wait for it. A key that it adds later is
+// not exported, and counted in [Observer.Stats] as gauges_dropped. Infinite values and those
+// that are not a number are left out. A panic is counted and costs the numbers of that
+// collection.
 //
-// Gauges returns an error when name was given before; when name or a key is no part of
-// a metric's name, which begins with an ASCII letter and goes on with letters, digits,
-// '_', '.', '-' and '/' to at most 255 bytes; when stats panics or is nil, when there
-// are more than 500 keys in all, and after [Observer.Close], which ends all gauges.
+// Gauges returns an error if name was given before, if name or a key cannot be part of a
+// metric's name (ASCII letters, digits, '_', '.', '-' and '/', a letter first, at most 255
+// bytes), if stats panics or is nil, if there are more than 500 keys in all, and after
+// [Observer.Close], which ends all gauges.
 func (o *Observer) Gauges(name string, stats func() map[string]float64) error {
 	first, err := callStats(stats)
 	if err != nil {

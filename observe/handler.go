@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
+	"github.com/upkeep-go/upkeep/internal/problem"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -14,51 +15,45 @@ import (
 // headerTraceResponse is the header of W3C's Trace Context Level 2, section 4, as Go spells it.
 const headerTraceResponse = "Traceresponse"
 
-// Handler observes the requests that next serves. Each gets a server span and the
-// metrics http.server.request.duration and http.server.active_requests, all by
-// OpenTelemetry's semantic conventions v1.43.0, and an id: the client's
-// X-Request-Id when that is well-formed (1 to 128 ASCII letters, digits, '-', '_'
-// and '.', beginning with a letter or digit), else a new one. The answer carries
-// it in X-Request-Id, and the span in traceresponse. To have the route on span
-// and metric, put [Route] around the mux, wherever that is.
+// Handler observes the requests that next serves. Each gets a server span and the metrics
+// http.server.request.duration and http.server.active_requests, by OpenTelemetry's semantic
+// conventions v1.43.0, and an id: the client's X-Request-Id if that is well-formed (1 to 128
+// ASCII letters, digits, '-', '_' and '.', beginning with a letter or digit), else a new one.
+// The answer has the id in X-Request-Id, and the span in traceresponse. For the route on span
+// and metric, put [Route] around the mux.
 //
-// A request fails when its status is 500 or more, its handler panics or [Fail]
-// was called. Then the span's status is Error, the metric has an error.type, and
-// one log record "request failed" tells method, route, path, status, duration,
-// bytes, error, the flags it saw, a panic's stack, and whether the client had gone
-// ("canceled"); a slow request writes "request slow" (Options.Slow), others none or a
-// sample (Options.WideEvent). Panics and [Fail] are also an OpenTelemetry event,
-// http.server.request.exception.
+// A request fails if its status is 500 or more, its handler panics or [Fail] was called. Then
+// the span's status is Error, the metric has an error.type, and one log record "request
+// failed" has method, route, path, status, duration, bytes, error, the flags it saw, a panic's
+// stack, and whether the client had gone ("canceled"). A slow request logs "request slow"
+// (Options.Slow), others nothing or a sample (Options.WideEvent). Panics and [Fail] are also
+// an OpenTelemetry event, http.server.request.exception.
 //
-// A 503 that says when to come back, with Retry-After (RFC 9110 §15.6.4), is a
-// refusal and was meant: maintenance, or too much load. Span and metric have it as
-// any 503, and it is counted in [Observer.Stats]; it writes no log record, for there
-// may be thousands and each is the same, unless it is sampled or debugged: "request
-// refused".
+// A 503 with Retry-After (RFC 9110 §15.6.4) is a deliberate refusal, for maintenance or too
+// much load. Span and metric have it like any 503, and [Observer.Stats] counts it. It is only
+// logged if it is sampled or debugged: "request refused".
 //
-// A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser)
-// that shows the request's id and nothing of the panic. When the response had
-// begun, the connection is cut instead, as package http does, so that the client
-// does not take half an answer for a whole one; the metric then has the status
-// that was sent. See Options.Repanic. http.ErrAbortHandler is passed on and reported on
-// span and metric; it is no failure, and is logged only if the request is sampled or
-// debugged: "request aborted".
+// A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser) that shows the
+// request's id and nothing of the panic. If the response had begun, the connection is cut
+// instead, so that the client does not take half an answer for a whole one, and the metric has
+// the status that was sent. See Options.Repanic. http.ErrAbortHandler is passed on and is on
+// span and metric; it is no failure, and is only logged if the request is sampled or debugged:
+// "request aborted".
 //
-// The query is never recorded, nor are headers other than User-Agent (on the span,
-// cut to 256 bytes). A Handler inside a Handler of the same Observer does nothing.
+// The query and headers other than User-Agent (on the span, cut to 256 bytes) are never
+// recorded. A Handler inside a Handler of the same Observer does nothing.
 //
 // What the application sets on its request, such as forms, pattern and path values, reaches
 // the request that Handler was given.
 //
-// The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the
-// server's has them, and http.ResponseController works; used after next has
-// returned it gives [ErrResponseEnded]. A Handler inside a framework that answers in
-// its place, as echo does for a handler's error once middlewares have returned, lets
-// that answer through when there was none, but has by then reported the 200 that
-// package http sends: put it in front of the framework. Stats count late_answers.
+// The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the server's has
+// them, and http.ResponseController works. Used after next has returned it gives
+// [ErrResponseEnded]. A framework outside of Handler that answers after it, as echo does for a
+// handler's error, may do so if there was no answer, but a 200 has been reported by then: put
+// Handler in front of the framework. Stats count late_answers.
 //
-// A middleware inside that recovers panics keeps them from Handler, which then sees
-// its status only. Leave it out, put [Route] inside of it, or let it tell:
+// A middleware inside that recovers panics hides them from Handler. Leave it out, put [Route]
+// inside of it, or let it report them:
 //
 //	observe.Fail(ctx, &observe.PanicError{Value: v, Stack: debug.Stack()})
 func (o *Observer) Handler(next http.Handler) http.Handler {
@@ -80,9 +75,11 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		}
 
 		header := w.Header()
-		header[headerRequestID] = []string{st.id}
+		st.headers[0] = st.id
+		header[headerRequestID] = st.headers[0:1:1]
 		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
-			header[headerTraceResponse] = []string{"00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()}
+			st.headers[1] = "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
+			header[headerTraceResponse] = st.headers[1:2:2]
 		}
 
 		defer o.end(st, given, r)
@@ -216,7 +213,7 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	if !o.opts.JoinSpan {
 		st.active().n.Add(-1)
 	}
-	o.finish(st, &outcome{request: r, status: status, aborted: aborted}, nil, panicked)
+	o.finish(st, outcome{request: r, status: status, aborted: aborted}, nil, panicked)
 	handBack(given, r)
 	if o.opts.JoinSpan {
 		// Whoever is outside reads the pattern from the request that it handed in, as
@@ -233,4 +230,24 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	case begun, st.w.status.Load() == 0: // the second: not even our answer got through
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// answerPanic answers a request whose handler panicked, with the id to ask about and
+// nothing else. The id needs no escaping: see validID.
+func (st *state) answerPanic(r *http.Request) {
+	defer st.obs.counts.shield()
+	h := st.w.Header()
+	// What the handler said of the body that it meant to send.
+	for _, name := range []string{
+		"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language",
+		"Content-Range", "Etag", "Expires", "Last-Modified", "Trailer",
+	} {
+		delete(h, name)
+	}
+	problem.Write(&st.w, r, problem.Problem{
+		Status:  http.StatusInternalServerError,
+		Members: map[string]any{"request_id": st.id},
+		Page: []byte("<!doctype html><title>Internal Server Error</title><h1>Something went wrong</h1>" +
+			"<p>If you report this, please give this id: <code>" + st.id + "</code></p>\n"),
+	})
 }

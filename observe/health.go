@@ -26,10 +26,9 @@ const (
 	StatusDegraded Status = "degraded" // something was lost in the last five minutes
 )
 
-// Health tells whether what is recorded can be relied on: what an operator, or a
-// readiness page, wants to know of an [Observer]. It is a copy, to be printed as text
-// or JSON. The exporters of OpenTelemetry's SDK are not in it: their failures go to
-// the function given to otel.SetErrorHandler.
+// Health reports whether what is recorded can be relied on. It is a copy, to be printed as text
+// or JSON. It leaves out the exporters of OpenTelemetry's SDK: their failures go to the function
+// given to otel.SetErrorHandler.
 type Health struct {
 	// Status is [StatusOK] or [StatusDegraded]. No request is refused or fails because of it, so
 	// it is no reason to take a service out of its load balancer.

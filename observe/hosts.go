@@ -58,11 +58,5 @@ func port(u *url.URL) int {
 	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
 		return int(n)
 	}
-	switch u.Scheme {
-	case "http":
-		return 80
-	case "https":
-		return 443
-	}
-	return 0
+	return map[string]int{"http": 80, "https": 443}[u.Scheme]
 }

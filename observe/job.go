@@ -7,21 +7,16 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Do runs fn as a job: the handling of a message, a scheduled task, a goroutine.
-// The job gets a span, a child of the one in ctx, the metric upkeep.job.duration
-// (seconds, by upkeep.job.name and error.type), and an id, that of the request or
-// job in ctx or else a new one. [RequestID], [Fail], the logger and the flag hook
-// find it in the context that fn is given. name becomes a metric label: it must be
-// one of few, like "consume orders".
+// Do runs fn as a job: the handling of a message, a scheduled task, a goroutine. The job gets a
+// span, a child of the one in ctx, the metric upkeep.job.duration (seconds, by upkeep.job.name
+// and error.type), and the id of the request or job in ctx, or else a new one. [RequestID],
+// [Fail], the logger and the flag hook find it in fn's context. name becomes a metric label: it
+// must be one of few, like "consume orders".
 //
-// Do returns fn's error, which the span and the metric get too; logging it is the
-// caller's business. A panic of fn is returned as a [*PanicError] and, since
-// "go obs.Do(…)" loses what Do returns, also logged, as is an error told by [Fail].
-// What the job logged below the level is written when it fails in any of these ways:
-// see [Observer.LogHandler].
-//
-// Do waits for fn. To start a goroutine whose panic does not end the process,
-// write go obs.Do(ctx, name, fn).
+// Do waits for fn and returns its error, which span and metric get too; the caller logs it. A
+// panic of fn is returned as a [*PanicError] and, because "go obs.Do(…)" loses that, also
+// logged, as is an error given to [Fail]. What the job logged below the level is written if it
+// fails in any of these ways: see [Observer.LogHandler].
 func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context) error) (err error) {
 	st := &state{Context: ctx, obs: &o.core, start: time.Now(), job: true, route: name}
 	if outer := stateFrom(ctx); outer != nil {
@@ -51,7 +46,7 @@ func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context)
 			err = errGoexit
 		}
 		o.counts.jobsActive.Add(-1)
-		o.finish(st, &outcome{}, err, panicked)
+		o.finish(st, outcome{}, err, panicked)
 	}()
 	err = fn(st.ctx)
 	st.returned = true

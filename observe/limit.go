@@ -22,9 +22,8 @@ func (why reason) String() string {
 	return [...]string{"", "asked", "slow", "failed", "panicked"}[why]
 }
 
-// A fingerprint is what makes two failures the same for whoever reads of them: the
-// same place of the application ended in the same way. It decides how often its
-// like is told in full, and nothing else.
+// A fingerprint is the same for failures of the same place of the application that ended in the
+// same way. It decides how often they are told in full, and nothing else.
 type fingerprint struct {
 	name   string // the route, or the job's name
 	kind   string // error.type, or the reason
@@ -33,9 +32,8 @@ type fingerprint struct {
 	site   uintptr // the caller of Fail, or the frame that panicked; 0: not known
 }
 
-// A limiter answers one question, once for each request: may it be told in full?
-// Details are told of at most maxTold requests in any second, and of maxToldAlike
-// in any minute of those with one fingerprint. Each refusal is remembered, so that
+// A limiter decides which requests are told in full: at most maxTold in any second, and
+// maxToldAlike in any minute of those with one fingerprint. Each refusal is counted, so that
 // the next that is told says how many were not.
 type limiter struct {
 	told       atomic.Int64

@@ -36,7 +36,7 @@ func (c *activeCount) begin() {
 	}
 }
 
-func (m *instruments) init(meter metric.Meter, counts *counts, registrations *registrations) error {
+func (m *instruments) init(meter metric.Meter, registrations *registrations) error {
 	var err error
 	histogram := func(name, description string, buckets []float64) metric.Float64Histogram {
 		h, e := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
@@ -52,10 +52,6 @@ func (m *instruments) init(meter metric.Meter, counts *counts, registrations *re
 	if err != nil {
 		return err
 	}
-	m.serverSeries.folded = &counts.seriesFolded
-	m.clientSeries.folded = &counts.seriesFolded
-	m.jobSeries.folded = &counts.seriesFolded
-
 	active, err := meter.Int64ObservableUpDownCounter(metricServerActive, metric.WithUnit("{request}"),
 		metric.WithDescription("Number of active HTTP server requests."))
 	if err != nil {
@@ -86,14 +82,13 @@ type seriesKey[K any] interface {
 }
 
 // series keeps the attribute sets of one metric, so that a measurement allocates
-// nothing. It never holds more than maxSeries.
+// nothing. It never holds more than maxSeries; folded counts what is beyond them.
 type series[K seriesKey[K]] struct {
-	mu     sync.RWMutex
-	known  map[K][]metric.RecordOption
-	folded *lossCount
+	mu    sync.RWMutex
+	known map[K][]metric.RecordOption
 }
 
-func (s *series[K]) options(key K) []metric.RecordOption {
+func (s *series[K]) options(key K, folded *lossCount) []metric.RecordOption {
 	s.mu.RLock()
 	opts, ok := s.known[key]
 	s.mu.RUnlock()
@@ -106,7 +101,7 @@ func (s *series[K]) options(key K) []metric.RecordOption {
 		return opts
 	}
 	if len(s.known) >= maxSeries {
-		s.folded.Add(1)
+		folded.Add(1)
 		return recordOptions(key.fold().attributes())
 	}
 	if s.known == nil {

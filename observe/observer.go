@@ -36,9 +36,9 @@ type gauges struct {
 	keys  int
 }
 
-// New returns an observer; nil opts are the defaults. It does no I/O, and starts no
-// goroutine but the one that writes Options.Captures. It fails when options make no
-// sense, naming all of them (errors.Join), and when the MeterProvider refuses a metric.
+// New returns an observer. Nil opts are the defaults. It does no I/O, and starts no goroutine
+// but the one that writes Options.Captures. It returns all faults of the options together
+// (errors.Join), or the error of a MeterProvider that refuses a metric.
 func New(opts *Options) (*Observer, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -97,10 +97,10 @@ func New(opts *Options) (*Observer, error) {
 	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
 	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
 	o.meter = meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
-	if err := o.metrics.init(o.meter, &o.counts, &o.registrations); err != nil {
+	if err := o.metrics.init(o.meter, &o.registrations); err != nil {
 		return nil, err
 	}
-	if err := guarded.init(o.meter, &o.counts); err != nil {
+	if err := guarded.init(o.meter); err != nil {
 		return nil, errors.Join(err, o.registrations.close())
 	}
 	o.listVitals()
@@ -127,20 +127,20 @@ func New(opts *Options) (*Observer, error) {
 // finish turns what the application did with a request or job into an outcome, and gives
 // that to the sinks. returned is what a job returned, and panicError the panic that
 // ended it. A part that breaks does not keep the others from it.
-func (o *Observer) finish(st *state, out *outcome, returned error, panicError *PanicError) {
+func (o *Observer) finish(st *state, out outcome, returned error, panicError *PanicError) {
 	out.duration = time.Since(st.start)
-	st.judge(out, returned, panicError)
-	st.measure(out)
+	st.judge(&out, returned, panicError)
+	st.measure(&out)
 	for _, s := range o.sinks {
-		s.end(st, out)
+		out = s.end(st, out)
 	}
 }
 
 // Close stops reporting http.server.active_requests, upkeep.observe.* and what
-// [Observer.Gauges] exports, and writes the captures that wait, for at most six
-// seconds; it is an error when their store has not returned by then, and those that are
-// left count as captures_dropped. Requests are served and observed all the same; the
-// providers belong to the application. Close is safe to call twice and while requests run.
+// [Observer.Gauges] exports, and writes the captures that wait, for at most six seconds. It
+// returns an error if their store has not returned by then; those that are left count as
+// captures_dropped. Requests are still observed, and the providers are left to the
+// application. Close is safe to call twice and while requests run.
 func (o *Observer) Close() error {
 	return errors.Join(o.registrations.close(), o.captures.stop())
 }
@@ -148,42 +148,31 @@ func (o *Observer) Close() error {
 // Logger returns a logger on [Observer.LogHandler].
 func (o *Observer) Logger() *slog.Logger { return o.logger }
 
-// LogHandler returns Options.Log wrapped so that each record whose context
-// belongs to a request, job or span carries request_id, trace_id and span_id: at
-// the top level, also from a logger with groups, and unless the record has an
-// attribute of that name already.
+// LogHandler returns Options.Log wrapped so that each record whose context belongs to a
+// request, job or span carries request_id, trace_id and span_id: at the top level, also from a
+// logger with groups, and unless the record has an attribute of that name already.
 //
-// Records below the level that is written (Options.Level, or what Options.Log says;
-// see [Observer.SetLevel]), but not below Options.TailLevel, are kept until the end
-// of their request or job. They are written if it failed, panicked, was slow
-// (Options.Slow) or was debugged (Options.DebugToken, Options.LevelFlag), else
-// forgotten. They are written
+// Records below the level that is written (Options.Level, or what Options.Log says; see
+// [Observer.SetLevel]), from Options.TailLevel on, are kept until the end of their request or
+// job. They are written if it failed, panicked, was slow (Options.Slow) or was debugged
+// (Options.DebugToken, Options.LevelFlag); otherwise they are dropped. They are written
 //
-//   - together, in the order of their times, before the request's own record; so what
-//     was written at once stands before them, and only times tell how the two mix;
+//   - together, in the order of their times, before the request's own record, but after
+//     records that were written at once;
 //   - as logged: own time, level, source line, ids and span, and the attribute tail=true;
-//   - for at most ten requests in any second, and three in any minute that are alike in
-//     route, status and the place that failed (the caller of [Fail], the frame that
-//     panicked, or the error's type). The record of the next that is told says how many
-//     were not, as "suppressed"; so does the first of its tail, of a job that has no
-//     record of its own.
+//   - for at most ten requests in any second, and three in any minute with the same route,
+//     status and place of failure (the caller of [Fail], the frame that panicked, or the
+//     error's type). The record of the next reported one counts the others as "suppressed";
+//     for a job without a record of its own, the first kept record does.
 //
-// A request keeps 20 KiB, and all of them 16 MiB, counted as package observe/tail says.
-// When a request's share is full, its oldest records give way. When all are full, the
-// requests that have kept records longest give way, except for the first of each route or
-// job name. The request's record counts what gave way as "tail_dropped"; for a request
-// without a record that is no loss. Texts are cut to 1 KiB. Attributes beyond 4 KiB of a
-// record, or 2 KiB of its logger's With, are left out and counted as "attrs_left".
+// A request keeps 20 KiB, and all of them 16 MiB, counted as package observe/tail says, which
+// also says what gives way when they are full. The request's record counts what gave way as
+// "tail_dropped". See there, too, for how values are rendered and cut.
 //
-// Values that are not a bool, number, string, time or duration are rendered when they are
-// logged: as a slog.TextHandler would if Options.Log is one, else as JSON. So a value may
-// be changed later, and a LogValuer is asked once, in the goroutine that logs.
-//
-// A job inside a request hands its records to the request when it ends well. Records
-// below the level that a goroutine logs after the end of its request are written at once,
-// with tail=true and late=true, if the request was told and up to 20 KiB; others are
-// counted as tail_late in [Observer.Stats]. Those that are not below the level are written
-// as ever, without a mark.
+// A job inside a request hands its records to the request when it ends well. Records below
+// the level that a goroutine logs after the end of its request are written at once, with
+// tail=true and late=true, if the request was reported, up to 20 KiB; others are counted as
+// tail_late in [Observer.Stats].
 func (o *Observer) LogHandler() slog.Handler { return o.handler }
 
 // Stats returns what the observer has counted since [New]:
@@ -233,23 +222,20 @@ func (o *Observer) Stats() map[string]float64 {
 	stats := make(map[string]float64, 32)
 	for name, n := range map[string]interface{ Load() int64 }{
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
-		"requests_refused": &c.requestsRefused,
-		"panics":           &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
+		"requests_refused": &c.requestsRefused, "panics": &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
-		"debug": &c.debugged, "debug_refused": &c.debugRefused,
-		"details":      &o.limit.told,
+		"debug": &c.debugged, "debug_refused": &c.debugRefused, "details": &o.limit.told,
 		"tail_written": &c.tailWritten, "flag_events": &c.flagEvents,
 	} {
 		stats[name] = float64(n.Load())
 	}
-	for _, name := range []string{"captures_written", "captures_dropped", "captures_failed", "captures_queued", "captures_queued_bytes"} {
-		stats[name] = 0 // without Options.Captures
+	for _, name := range []string{"captures_written", "captures_dropped", "captures_failed", "captures_queued", "captures_queued_bytes", "level_flag_errors"} {
+		stats[name] = 0 // without Options.Captures or LevelFlag
 	}
 	if c := o.captures; c != nil {
 		stats["captures_written"], stats["captures_queued"] = float64(c.written.Load()), float64(c.queued.Load())
 	}
-	stats["level_flag_errors"] = 0 // without one
 	stats["levels_set"] = float64(len(o.logs.levels.current(time.Now())))
 	for _, v := range o.vitals.losses {
 		stats[v.name] = float64(v.count.Load())
@@ -260,28 +246,25 @@ func (o *Observer) Stats() map[string]float64 {
 	return stats
 }
 
-// SetLevel sets the lowest level that is written at once for loggers of that name,
-// for the time d from now; then what was before holds again. It goes both ways: "sql"
-// may tell all for ten minutes, or be quiet for a day. What it keeps from being written
-// is still kept for requests that fail, from Options.TailLevel on.
+// SetLevel sets the lowest level that is written at once for loggers of that name, up or
+// down, for the time d from now. Records that it keeps from being written are still kept for
+// requests that fail, from Options.TailLevel on.
 //
 // A logger's name is the attribute "logger" that it was given with With, before any
-// WithGroup, so that libraries which are given a logger need to know nothing of this:
+// WithGroup, so libraries that are given a logger need not know of this:
 //
 //	store := NewStore(db, obs.Logger().With("logger", "sql"))
 //
-// The name "" stands for all loggers that have no level of their own. A d of zero or less
-// ends what was set before. Nothing runs until the time is over: the next record finds it
-// to be. Stats shows how many levels are set, as levels_set.
+// The name "" stands for all loggers without a level of their own. A d of zero or less ends
+// what was set before. Stats counts the levels that are set as levels_set.
 //
-// SetLevel returns an error for a name of more than 256 bytes, and when a hundred
-// levels are set already. Observers that share a handler share its levels.
+// SetLevel returns an error for a name of more than 256 bytes, and when a hundred levels are
+// set already. Observers that share a handler share its levels.
 func (o *Observer) SetLevel(name string, level slog.Level, d time.Duration) error {
 	return o.logs.levels.put(name, level, d)
 }
 
-// Health returns how the observer does now. It takes some microseconds and no lock
-// that a request waits for long; asking once a second is fine.
+// Health returns how the observer does now. It is cheap enough to call every second.
 func (o *Observer) Health() Health {
 	now := time.Now()
 	return o.vitals.health(o.logs.levels.current(now), now)
@@ -314,7 +297,6 @@ func (o *Observer) listVitals() {
 	}
 }
 
-// Problems returns an error for each thing that was lost in the last five minutes, except
-// for what a limit that is there for it does; nil when nothing was. It is the part of
+// Problems returns an error for each loss of the last five minutes that is not [Loss.Meant]:
 // [Observer.Health] for programs that collect the problems of all that they run.
 func (o *Observer) Problems() []error { return o.Health().problems(time.Now()) }

@@ -40,8 +40,9 @@ type sink interface {
 	// begin is called when st begins, for a request with what the application is given.
 	begin(st *state, r *http.Request)
 
-	// end is called once, when the application has returned.
-	end(st *state, out *outcome)
+	// end is called once, when the application has returned. It returns the outcome for the
+	// sinks after it.
+	end(st *state, out outcome) outcome
 }
 
 // judge finds out whether the request or job failed, and decides whether it is told in
@@ -127,7 +128,7 @@ func (st *state) measure(out *outcome) {
 	if st.job {
 		o.exception(st.ctx, eventJobException, out.logged)
 		conclude(st.span, true, out.kind, out.err)
-		o.metrics.job.Record(st.ctx, out.duration.Seconds(), o.metrics.jobSeries.options(jobKey{name: out.name, errorType: out.kind})...)
+		o.metrics.job.Record(st.ctx, out.duration.Seconds(), o.metrics.jobSeries.options(jobKey{name: out.name, errorType: out.kind}, &o.counts.seriesFolded)...)
 		return
 	}
 	if st.span.IsRecording() {
@@ -146,7 +147,7 @@ func (st *state) measure(out *outcome) {
 	if !o.opts.JoinSpan {
 		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{
 			route: out.name, errorType: out.kind, status: out.status, method: st.method, protocol: st.protocol, secure: st.secure,
-		})...)
+		}, &o.counts.seriesFolded)...)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,11 +25,9 @@ type recordings struct {
 	counts  *counts
 }
 
-// A recording is what may become the bundle of one request. It is made for each
-// request while Options.Captures is set, and nearly always thrown away, so it keeps
-// references where it can, and copies only what others may change. Like the state it
-// belongs to it is never reused, for goroutines may hold it long after the request;
-// its buffers are, and closed says that they are gone.
+// A recording is what may become the bundle of one request. It is made for each request while
+// Options.Captures is set, and nearly always thrown away, so it copies only what others may
+// change. Goroutines may hold it long after the request; closed says that it keeps no more.
 type recording struct {
 	room *recordings
 
@@ -45,9 +44,8 @@ type recording struct {
 	header    http.Header // of a response of 500 or more, as it was sent
 	exchanges []*exchange
 	values    []capture.Value
-	flags     []flagRecord
-	logs      []slog.Record // those that were written at once
-	logSizes  []int
+	flags     []capture.Flag // distinct ones
+	logs      []sizedRecord  // those that were written at once
 	logBytes  int
 	dropped   capture.Dropped
 }
@@ -170,51 +168,44 @@ func (x *exchange) end(err error) {
 	}
 }
 
-// A flagRecord is a distinct evaluation of a flag.
-type flagRecord struct {
-	flag  capture.Flag
-	value any // a bool, number or string; for others see flag.Value
-}
-
 // keepFlag notes an evaluation, once for each outcome and targeting key.
 func (rec *recording) keepFlag(provider, targeting string, kind capture.FlagType, d *openfeature.InterfaceEvaluationDetails) {
 	if rec == nil {
 		return
 	}
 	defer rec.room.counts.shield()
-	f := flagRecord{flag: capture.Flag{
+	f := capture.Flag{
 		Key: d.FlagKey, Type: kind, Variant: d.Variant, Reason: string(d.Reason),
 		ErrorCode: string(d.ErrorCode), Provider: provider, Targeting: targeting,
-	}}
-	switch d.Value.(type) {
-	case bool, int64, float64, string, nil:
-		f.value = d.Value
+	}
+	var err error
+	if f.Value, err = marshal(d.Value); err != nil { // at once, because others may change a map later
+		f.Value = json.RawMessage("null")
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if rec.closed {
+	if rec.closed || slices.ContainsFunc(rec.flags, func(g capture.Flag) bool {
+		return g.Key == f.Key && g.Variant == f.Variant && g.ErrorCode == f.ErrorCode && g.Targeting == targeting && scalar(g.Value) == scalar(f.Value)
+	}) {
 		return
-	}
-	for i := range rec.flags {
-		g := &rec.flags[i]
-		if g.flag.Key == f.flag.Key && g.flag.Variant == f.flag.Variant && g.flag.ErrorCode == f.flag.ErrorCode && g.flag.Targeting == targeting && g.value == f.value {
-			return
-		}
 	}
 	if len(rec.flags) >= maxFlags {
 		rec.dropped.Flags++
 		return
 	}
-	f.flag.ErrorText = cleantext.Cut(d.ErrorMessage, maxPath)
-	if f.value == nil && d.Value != nil {
-		// Others may change a map later.
-		data, err := marshal(d.Value)
-		if err != nil || len(data) > rec.room.maxBody || !rec.reserve(len(data)) {
-			data = json.RawMessage("null")
-		}
-		f.flag.Value = data
+	f.ErrorText = cleantext.Cut(d.ErrorMessage, maxPath)
+	if scalar(f.Value) == "null" && (len(f.Value) > rec.room.maxBody || !rec.reserve(len(f.Value))) {
+		f.Value = json.RawMessage("null")
 	}
 	rec.flags = append(rec.flags, f)
+}
+
+// scalar is the value of a flag for comparing: objects and lists are not told apart.
+func scalar(value json.RawMessage) string {
+	if value[0] == '{' || value[0] == '[' {
+		return "null"
+	}
+	return string(value)
 }
 
 // nextValue takes the place of a call that begins, so that the order is that of the
@@ -276,6 +267,11 @@ func marshal(value any) (data []byte, err error) {
 	return json.Marshal(value)
 }
 
+type sizedRecord struct {
+	slog.Record
+	size int
+}
+
 // keepLog keeps a record that is written at once; the tail has those that are not.
 func (rec *recording) keepLog(r slog.Record, size int) {
 	rec.mu.Lock()
@@ -283,13 +279,13 @@ func (rec *recording) keepLog(r slog.Record, size int) {
 	if rec.closed {
 		return
 	}
-	rec.logs, rec.logSizes = append(rec.logs, r), append(rec.logSizes, size)
+	rec.logs = append(rec.logs, sizedRecord{r, size})
 	rec.logBytes += size
 	for rec.logBytes > maxTail {
 		// The newest are nearer to the failure.
-		rec.logBytes -= rec.logSizes[0]
-		rec.logs[0] = slog.Record{}
-		rec.logs, rec.logSizes = rec.logs[1:], rec.logSizes[1:]
+		rec.logBytes -= rec.logs[0].size
+		rec.logs[0] = sizedRecord{}
+		rec.logs = rec.logs[1:]
 		rec.dropped.Logs++
 	}
 }
@@ -353,7 +349,7 @@ func (rec *recording) free() {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	rec.fields, rec.request, rec.response = nil, kept{}, kept{}
-	rec.exchanges, rec.values, rec.flags, rec.logs, rec.logSizes = nil, nil, nil, nil, nil
+	rec.exchanges, rec.values, rec.flags, rec.logs = nil, nil, nil, nil
 	rec.room.held.Add(int64(-rec.held))
 	rec.held = 0
 }

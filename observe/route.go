@@ -7,21 +7,18 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// Route marks the mux of a service, so that the requests that [Observer.Handler]
-// observes have the route that the mux found: in the span's name and attribute
-// http.route, in the metric and in the log. It may sit below any number of
-// middlewares, also ones that replace the request's context, and below
-// http.StripPrefix; the innermost of several Routes wins. Without a Handler
-// around it does nothing.
+// Route marks the mux of a service, so that span, metric and log of [Observer.Handler] have the
+// route that the mux found. It may sit below any number of middlewares, also ones that replace
+// the request's context, and below http.StripPrefix. The innermost of several Routes wins.
+// Without a Handler around it does nothing.
 //
-// An http.ServeMux is asked for the pattern before it serves, so the span has its
-// name while the handler runs; its attribute comes at the end. Of other routers
-// Route reads Request.Pattern when they return or panic. The pattern's method and
-// host are no part of http.route: "GET example.com/users/{id}" is "/users/{id}".
+// An http.ServeMux is asked for the pattern before it serves, so the span has its name while
+// the handler runs; its attribute comes at the end. Of other routers Route reads
+// Request.Pattern when they return or panic. http.route leaves out the pattern's method and
+// host: "GET example.com/users/{id}" is "/users/{id}".
 //
-// Route notes a panic and passes it on, so that Handler can tell of it, with its
-// stack, when a middleware between the two recovers it: if the answer's status is
-// then 500 or more, or had been sent before.
+// Route notes a panic and passes it on, so that Handler can report it, with its stack, if a
+// middleware between the two recovers it and the status is 500 or more, or was sent before.
 func Route(mux http.Handler) http.Handler {
 	matcher, _ := mux.(interface {
 		Handler(*http.Request) (http.Handler, string)

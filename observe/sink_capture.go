@@ -65,21 +65,18 @@ func (c *captures) begin(st *state, r *http.Request) {
 	}
 }
 
-func (c *captures) end(st *state, out *outcome) { out.bundle = c.capture(st, out) }
-
-// capture hands the request's recording to the writer if the request is told, and
-// forgets it if not. It returns the name that the bundle is going to have.
-func (c *captures) capture(st *state, out *outcome) string {
+// end hands the request's recording to the writer if the request is told, and forgets it if not.
+func (c *captures) end(st *state, out outcome) outcome {
 	rec := st.rec
 	if rec == nil || st.job || !rec.close() {
-		return ""
+		return out
 	}
 	if !out.told {
 		rec.free()
-		return ""
+		return out
 	}
 	u := &unwritten{
-		rec: rec, start: st.start, status: int(out.status), duration: out.duration, hijacked: st.w.hijacked.Load(),
+		rec: rec, start: st.start, duration: out.duration, hijacked: st.w.hijacked.Load(),
 		header: rec.header,
 		details: capture.Details{
 			Schema: 1, RequestID: st.id, Route: out.name, Reason: capture.Reason(out.why.String()), Status: int(out.status),
@@ -98,27 +95,26 @@ func (c *captures) capture(st *state, out *outcome) string {
 		u.details.Error = &capture.Error{Type: errorType(out.logged), Texts: errorTexts(out.logged)}
 	}
 	u.details.Dropped.Logs += out.dropped
-	u.logs = append(u.logs, rec.logs...)
+	for _, r := range rec.logs {
+		u.logs = append(u.logs, r.Record)
+	}
 	for _, r := range out.records {
 		u.logs = append(u.logs, r.Clone()) // this one is going to be written too
 	}
 	u.size = int64(rec.held) + int64(rec.logBytes) + int64(len(out.records))*256 + 4<<10
 	u.name = capture.NewName(st.start)
-	if !c.enqueue(u) {
+	if c.enqueue(u) {
+		out.bundle = u.name
+	} else {
 		rec.free()
-		return ""
 	}
-	return u.name
+	return out
 }
 
 func (c *captures) enqueue(u *unwritten) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.queuedBytes.Load()+u.size > maxQueued {
-		c.dropped.Add(1)
-		return false
-	}
-	if len(c.queue) == cap(c.queue) { // nobody else sends
+	if c.closed || c.queuedBytes.Load()+u.size > maxQueued || len(c.queue) == cap(c.queue) { // nobody else sends
 		c.dropped.Add(1)
 		return false
 	}
@@ -139,6 +135,7 @@ func (c *captures) run() {
 	defer hourly.Stop()
 	var told time.Time
 	report := func(what string, err error) {
+		defer c.counts.shield()
 		// A full disk is no reason to fill another one with log records.
 		if now := time.Now(); told.IsZero() || now.Sub(told) >= time.Minute {
 			told = now
@@ -149,7 +146,7 @@ func (c *captures) run() {
 		select {
 		case <-hourly.C:
 			if err := c.sweep(); err != nil {
-				c.guard(func() { report("old captures were not deleted", err) })
+				report("old captures were not deleted", err)
 			}
 		case u, ok := <-c.queue:
 			if !ok {
@@ -157,7 +154,7 @@ func (c *captures) run() {
 			}
 			err := c.write(u)
 			if c.settle(u, err) && err != nil {
-				c.guard(func() { report("a capture was not written", err) })
+				report("a capture was not written", err)
 			}
 		}
 	}
@@ -195,12 +192,6 @@ func (c *captures) giveUp() int64 {
 		u.rec.free()
 	}
 	return n
-}
-
-// guard keeps a panic of a log handler or store from ending the process.
-func (c *captures) guard(fn func()) {
-	defer c.counts.shield()
-	fn()
 }
 
 func (c *captures) sweep() (err error) {

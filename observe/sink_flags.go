@@ -38,11 +38,10 @@ func (g *guardedFlags) take(keys []string) error {
 	return errors.Join(errs...)
 }
 
-func (g *guardedFlags) init(meter metric.Meter, counts *counts) error {
+func (g *guardedFlags) init(meter metric.Meter) error {
 	if len(g.keys) == 0 {
 		return nil
 	}
-	g.series.folded = &counts.seriesFolded
 	var err error
 	g.duration, err = meter.Float64Histogram(metricFlagDuration, metric.WithUnit("s"),
 		metric.WithDescription("Duration of HTTP server requests by the variant of a flag that they saw."),
@@ -57,12 +56,10 @@ func (g *guardedFlags) init(meter metric.Meter, counts *counts) error {
 func (g *guardedFlags) known(i int, variant string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	variants := g.variants[i]
-	switch {
-	case variants[variant]:
-	case len(variants) >= maxVariants:
-		return other
-	default:
+	if variants := g.variants[i]; !variants[variant] {
+		if len(variants) >= maxVariants {
+			return other
+		}
 		variants[variant] = true
 	}
 	return variant
@@ -71,22 +68,19 @@ func (g *guardedFlags) known(i int, variant string) string {
 func (g *guardedFlags) begin(*state, *http.Request) {}
 
 // end records the guarded flags that the request saw.
-func (g *guardedFlags) end(st *state, out *outcome) {
+func (g *guardedFlags) end(st *state, out outcome) outcome {
 	defer st.obs.counts.shield()
 	st.mu.Lock()
 	seen := st.guarded
 	st.guarded = nil // an evaluation after the end counts no more, but is not in the way
 	st.mu.Unlock()
-	if seen == nil {
-		return
-	}
-	class := statusClass(out.status, out.why)
-	for i, variant := range seen {
-		if variant != "" {
-			key := flagKey{flag: g.keys[i], variant: g.known(i, variant), class: class}
-			g.duration.Record(st.ctx, out.duration.Seconds(), g.series.options(key)...)
+	for i := range g.keys {
+		if seen != nil && seen[i] != "" {
+			key := flagKey{flag: g.keys[i], variant: g.known(i, seen[i]), class: statusClass(out.status, out.why)}
+			g.duration.Record(st.ctx, out.duration.Seconds(), g.series.options(key, &st.obs.counts.seriesFolded)...)
 		}
 	}
+	return out
 }
 
 func statusClass(status int32, why reason) string {

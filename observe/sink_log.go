@@ -21,12 +21,17 @@ type logSink struct {
 
 func (s *logSink) begin(*state, *http.Request) {}
 
-func (s *logSink) end(st *state, out *outcome) {
+func (s *logSink) end(st *state, out outcome) outcome {
 	defer s.counts.shield()
 	if st.job {
-		s.endJob(st, out)
-		return
+		s.endJob(st, &out)
+	} else {
+		s.endRequest(st, &out)
 	}
+	return out
+}
+
+func (s *logSink) endRequest(st *state, out *outcome) {
 	s.writeKept(st, out.records)
 	level, message, rate := slog.LevelInfo, "request served", 0.0
 	switch {
@@ -147,4 +152,29 @@ func (st *state) explain(err error) []slog.Attr {
 		attrs = append(attrs, slog.String("stack", cleantext.Cut(string(p.Stack), maxStack)))
 	}
 	return attrs
+}
+
+// tailSink keeps the log records of a request or job below the level, for the sinks after
+// it if it is told.
+type tailSink struct {
+	handler *tail.Handler
+	counts  *counts
+}
+
+func (s *tailSink) begin(st *state, _ *http.Request) {
+	var outer *tail.Tail
+	if st.outer != nil {
+		outer = &st.outer.tail
+	}
+	st.tail.Begin(s.handler, outer, st.name())
+}
+
+func (s *tailSink) end(st *state, out outcome) outcome {
+	out.records, out.dropped = st.tail.Finish(out.told)
+	if !out.told {
+		out.dropped = 0 // a loss only to a request that is told
+	} else if out.dropped > 0 {
+		s.counts.tailDropped.Add(int64(out.dropped))
+	}
+	return out
 }

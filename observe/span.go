@@ -8,10 +8,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// spanAttrs collects the attributes that a span starts or ends with. Tracers read
-// them by trace.NewSpanStartConfig, which copies, so the array and the options
-// that point into it are used again: starting a span that is not recorded
-// allocates nothing here.
+// spanAttrs collects the attributes that a span starts or ends with. Tracers read them by
+// trace.NewSpanStartConfig, which copies, so the array and the options that point into it are
+// used again: starting a span allocates nothing here.
 type spanAttrs struct {
 	attrs  [12]attribute.KeyValue
 	n      int

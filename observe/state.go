@@ -49,6 +49,7 @@ type state struct {
 	method   method
 	protocol string
 	w        writer
+	headers  [2]string // backs the values of the two response headers
 
 	tail  tail.Tail
 	rec   *recording // nil: nothing is captured
@@ -102,13 +103,11 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
-// Fail marks the request or job that ctx belongs to as failed, for failures that
-// neither the status nor a returned error shows: an error inside a GraphQL
-// answer, a stream that broke half-way. The span gets the error, the metric its
-// error.type, and the request its log record. The first error counts. A
-// [*PanicError] is told as a panic that nobody recovered, with its stack. A nil err,
-// a context without a request and a request that is over are no-ops. Fail is safe
-// for concurrent use.
+// Fail marks the request or job that ctx belongs to as failed, for failures that neither the
+// status nor a returned error shows: an error inside a GraphQL answer, a stream that broke
+// half-way. Span, metric and log record get the first error that it was given. A [*PanicError]
+// is reported as a panic that nobody recovered, with its stack. It does nothing for a nil err,
+// without a request, and after its end. Fail is safe for concurrent use.
 func Fail(ctx context.Context, err error) {
 	if err == nil {
 		return

@@ -16,16 +16,14 @@ import (
 )
 
 // Transport observes outbound calls. Each gets a client span and the metric
-// http.client.request.duration by semconv v1.43.0, and carries the trace context
-// that Options.Propagator writes; to Options.InternalHosts it also carries the
-// request's id in X-Request-Id, unless the caller has set one. A nil base means
-// what http.DefaultTransport is now.
+// http.client.request.duration by semconv v1.43.0, and carries the trace context that
+// Options.Propagator writes; to Options.InternalHosts also the request's id in X-Request-Id,
+// unless the caller has set one. A nil base means http.DefaultTransport.
 //
-// Span and measurement end when the response's body has been read to its end or
-// closed, or with the call when there is no body or an error; so the caller must
-// close the body, as ever. A status of 400 or more is an error of the call. The
-// URL is recorded without user, query and fragment. Of hosts beyond the first
-// thousand the metric says "_OTHER".
+// Span and measurement end when the response's body has been read to its end or closed, so the
+// caller must close it, or with the call when there is no body or an error. A status of 400 or
+// more is an error. The URL is recorded without user, query and fragment. For hosts beyond the
+// first thousand the metric has "_OTHER".
 func (o *Observer) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -162,7 +160,7 @@ func (c *call) end(err error) {
 	if c.key.errorType != "" {
 		o.counts.outboundFailed.Add(1)
 	}
-	o.metrics.client.Record(c.request.Context(), duration.Seconds(), o.metrics.clientSeries.options(c.key)...)
+	o.metrics.client.Record(c.request.Context(), duration.Seconds(), o.metrics.clientSeries.options(c.key, &o.counts.seriesFolded)...)
 }
 
 // callBody ends its call with the response's body.

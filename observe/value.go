@@ -8,22 +8,20 @@ import (
 	"github.com/upkeep-go/upkeep/internal/rerun"
 )
 
-// Value calls fn and returns what it returns. Where Options.Captures is set, it also
-// keeps that for the bundle of the request that ctx belongs to, as JSON; and in a
-// replay of the bundle fn is not called, but answered from it. It is for all that a
-// request gets from outside other than by [Observer.Transport]: rows of a database,
-// caches, other protocols, the clock, random numbers. A request whose answer depends on
-// anything else cannot be replayed.
+// Value calls fn and returns its results. With Options.Captures it also keeps them as JSON for
+// the bundle of the request that ctx belongs to. A replay of the bundle answers with them and
+// does not call fn. Use it for all that a request gets from outside other than by
+// [Observer.Transport]: rows of a database, caches, other protocols, the clock, random
+// numbers. A request that depends on anything else cannot be replayed.
 //
 //	now, err := observe.Value(ctx, "now", func(context.Context) (time.Time, error) { return time.Now(), nil })
 //
-// name says what it is; it is written as it is, so it must not hold data. Calls of the
-// same name are told apart by their order, so those that run at the same time need
-// different names. What JSON does not keep, such as unexported fields, is not there in
-// a replay; of an error there is its text and that of what it wraps, and the standard
-// library's sentinel errors are themselves again. What cannot be JSON, or is larger than
-// Capture.MaxBody, is noted as such, and fn is called in the replay too. A request keeps
-// 256 values.
+// name is written as it is, so it must not hold data. Calls of the same name are told apart by
+// their order, so those that run at the same time need different names. A replay lacks what
+// JSON does not keep, such as unexported fields. Of an error it has the text and that of what
+// it wraps; the standard library's sentinel errors are themselves again. A result that cannot
+// be JSON, or is larger than Capture.MaxBody, is noted as such, and the replay calls fn, too. A
+// request keeps 256 values.
 //
 // Without Captures, and outside of a request, Value only calls fn.
 func Value[T any](ctx context.Context, name string, fn func(context.Context) (T, error)) (T, error) {

@@ -43,46 +43,38 @@ func (w *writer) wrap(inner http.ResponseWriter) http.ResponseWriter {
 	}
 	_, hijacks := inner.(http.Hijacker)
 	_, reads := inner.(io.ReaderFrom)
-	_, pushes := inner.(http.Pusher)
 	switch {
-	case hijacks && reads: // HTTP/1
-		return struct {
-			*writer
-			flusher
-			hijacker
-			readerFrom
-		}{w, flusher{w}, hijacker{w}, readerFrom{w}}
-	case hijacks: // behind wrappers that hide ReadFrom
-		return struct {
-			*writer
-			flusher
-			hijacker
-		}{w, flusher{w}, hijacker{w}}
-	case reads: // behind wrappers that hide Hijack
-		return struct {
-			*writer
-			flusher
-			readerFrom
-		}{w, flusher{w}, readerFrom{w}}
-	case pushes: // HTTP/2
-		return struct {
-			*writer
-			flusher
-			pusher
-		}{w, flusher{w}, pusher{w}}
+	case hijacks && reads:
+		return http1Writer{w}
+	case hijacks:
+		return hijackWriter{w}
+	case reads:
+		return readWriter{w}
 	}
-	return struct { // tests, HTTP/3
-		*writer
-		flusher
-	}{w, flusher{w}}
+	if _, pushes := inner.(http.Pusher); pushes {
+		return http2Writer{w}
+	}
+	return flushWriter{w}
 }
 
 type (
-	flusher    struct{ w *writer }
-	hijacker   struct{ w *writer }
-	readerFrom struct{ w *writer }
-	pusher     struct{ w *writer }
+	flushWriter  struct{ *writer } // tests, HTTP/3
+	hijackWriter struct{ *writer } // HTTP/1 behind wrappers that hide ReadFrom
+	readWriter   struct{ *writer } // HTTP/1 behind wrappers that hide Hijack
+	http1Writer  struct{ *writer } // HTTP/1
+	http2Writer  struct{ *writer } // HTTP/2
 )
+
+func (w flushWriter) Flush()                                           { w.flush() }
+func (w hijackWriter) Flush()                                          { w.flush() }
+func (w readWriter) Flush()                                            { w.flush() }
+func (w http1Writer) Flush()                                           { w.flush() }
+func (w http2Writer) Flush()                                           { w.flush() }
+func (w hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error)    { return w.hijack() }
+func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error)     { return w.hijack() }
+func (w readWriter) ReadFrom(src io.Reader) (int64, error)             { return w.readFrom(src) }
+func (w http1Writer) ReadFrom(src io.Reader) (int64, error)            { return w.readFrom(src) }
+func (w http2Writer) Push(target string, opts *http.PushOptions) error { return w.push(target, opts) }
 
 // Unwrap is for http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.inner }
@@ -166,11 +158,10 @@ func (w *writer) begin() {
 // begun reports whether it is too late for another answer.
 func (w *writer) begun() bool { return w.status.Load() != 0 || w.hijacked.Load() }
 
-// end is called when the handler has returned. What stands outside may answer in its
-// place, when nothing was answered: echo's WrapMiddleware hands this writer to echo,
-// which answers a handler's error once all middlewares have returned. Then echo's own
-// writer is the inner one, and can be unwrapped, as those of package http cannot: of
-// those this is the last owner.
+// end is called when the handler has returned. If nothing was answered, what stands outside may
+// answer in its place: echo's WrapMiddleware hands this writer to echo, which answers a handler's
+// error once all middlewares have returned. Then the inner writer is echo's own and can be
+// unwrapped, as those of package http cannot.
 func (w *writer) end() {
 	phase := phaseEnded
 	if _, wraps := w.inner.(interface{ Unwrap() http.ResponseWriter }); wraps && !w.begun() {
@@ -194,10 +185,9 @@ func (w *writer) late() bool {
 	return true
 }
 
-func (f flusher) Flush() { _ = f.w.FlushError() }
+func (w *writer) flush() { _ = w.FlushError() }
 
-func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w := h.w
+func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.late() {
 		return nil, nil, ErrResponseEnded
 	}
@@ -208,8 +198,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-func (r readerFrom) ReadFrom(src io.Reader) (written int64, err error) {
-	w := r.w
+func (w *writer) readFrom(src io.Reader) (written int64, err error) {
 	if w.late() {
 		return 0, ErrResponseEnded
 	}
@@ -232,9 +221,9 @@ func (r readerFrom) ReadFrom(src io.Reader) (written int64, err error) {
 	return written + n, err
 }
 
-func (p pusher) Push(target string, opts *http.PushOptions) error {
-	if p.w.late() {
+func (w *writer) push(target string, opts *http.PushOptions) error {
+	if w.late() {
 		return ErrResponseEnded
 	}
-	return p.w.inner.(http.Pusher).Push(target, opts)
+	return w.inner.(http.Pusher).Push(target, opts)
 }

@@ -1,57 +1,36 @@
 package version
 
 import (
+	"maps"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 )
 
-// maxToken bounds each half of a product token, in bytes.
 const maxToken = 128
 
-// UserAgent gives the product token shop/v1.4.2, or shop alone when the
-// version is unknown. It is a valid product of RFC 9110 section 10.1.5
-// whatever the name holds: each run of other characters becomes one "-".
+// UserAgent returns the product token shop/v1.4.2 (RFC 9110 section 10.1.5), or shop alone
+// when the version is unknown. Each run of other characters becomes one "-".
 func (i Info) UserAgent() string {
-	name := token(i.Name)
-	if name == "" {
-		name = string(KindUnknown)
-	}
+	name := orUnknown(token(i.Name))
 	if v := token(i.Version); v != "" {
 		return name + "/" + v
 	}
 	return name
 }
 
+var notToken = regexp.MustCompile("[^-!#$%&'*+.^_`|~0-9A-Za-z]+")
+
 // token keeps the characters of a token (RFC 9110 section 5.6.2).
 func token(s string) string {
-	var b strings.Builder
-	gap := false
-	for i := 0; i < len(s) && b.Len() < maxToken; i++ {
-		switch c := s[i]; {
-		case !isTokenByte(c):
-			gap = b.Len() > 0
-		case gap && b.Len() < maxToken-1:
-			b.WriteByte('-')
-			fallthrough
-		default:
-			b.WriteByte(c)
-			gap = false
-		}
-	}
-	return b.String()
+	parts := slices.DeleteFunc(notToken.Split(s, -1), func(part string) bool { return part == "" })
+	s = strings.Join(parts, "-")
+	return s[:min(len(s), maxToken)]
 }
 
-func isTokenByte(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	return c != 0 && strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
-
-// Transport sends [Info.UserAgent] with each request that names no User-Agent
-// itself: who sets one, even to nothing, has a reason. The request given to it
-// is not changed. A nil base is http.DefaultTransport.
+// Transport sends [Info.UserAgent] with each request without a User-Agent of its own. A
+// nil base is http.DefaultTransport.
 func Transport(info Info, base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -71,10 +50,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	// A round tripper must not modify the request; its body may be shared.
 	told := new(http.Request)
 	*told = *r
-	told.Header = r.Header.Clone()
-	if told.Header == nil {
-		told.Header = make(http.Header, 1)
-	}
+	told.Header = http.Header{}
+	maps.Copy(told.Header, r.Header)
 	told.Header.Set("User-Agent", t.agent)
 	return t.base.RoundTrip(told)
 }

@@ -1,6 +1,7 @@
 package version
 
 import (
+	"cmp"
 	"debug/buildinfo"
 	"errors"
 	"fmt"
@@ -13,15 +14,11 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// FromBuildInfo tells what a program is by its build info, which may be nil.
-// It is pure: it reads neither the running program nor the environment, unless
-// Options.Getenv hands one in. Linker variables are read from the recorded
-// -ldflags; a program built with -trimpath does not record them.
+// FromBuildInfo returns the identity of a program by its build info, which may be nil. It
+// reads neither the running program nor the environment, except by Options.Getenv. Linker
+// variables are read from the recorded -ldflags, which -trimpath leaves out.
 func FromBuildInfo(bi *debug.BuildInfo, opts *Options) Info {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(Options))
 	var link linked
 	if bi != nil {
 		link = linkedBy(setting(bi, "-ldflags"))
@@ -29,10 +26,8 @@ func FromBuildInfo(bi *debug.BuildInfo, opts *Options) Info {
 	return resolve(bi, link, o)
 }
 
-// ReadFile tells what the Go program in a file is, without running it. The
-// environment plays no part. The error of a file that cannot be read wraps
-// the one of the file system (fs.ErrNotExist, fs.ErrPermission); that of any
-// other file wraps [ErrNotGoProgram].
+// ReadFile returns the identity of the Go program in a file, without running it. Its error
+// wraps that of the file system, or [ErrNotGoProgram].
 func ReadFile(path string) (Info, error) {
 	// Opening a pipe would wait for its writer.
 	if stat, err := os.Stat(path); err != nil {
@@ -50,10 +45,9 @@ func ReadFile(path string) (Info, error) {
 	return FromBuildInfo(bi, nil), nil
 }
 
-// BuildInfo gives what is known in the form of the standard library, for
-// tools that take that. It holds the shown settings only, and the main module
-// with the version that the toolchain recorded. Its String is the format of
-// "go version -m", which [debug.ParseBuildInfo] and [Parse] read.
+// BuildInfo returns the identity in the form of the standard library. It holds the shown
+// settings only, and the main module with the version that the toolchain recorded. Its
+// String is the format of "go version -m", which [debug.ParseBuildInfo] and [Parse] read.
 func (i Info) BuildInfo() *debug.BuildInfo {
 	i = i.tidy()
 	bi := &debug.BuildInfo{
@@ -72,4 +66,35 @@ func (i Info) BuildInfo() *debug.BuildInfo {
 		bi.Settings = append(bi.Settings, debug.BuildSetting{Key: key, Value: i.Settings[key]})
 	}
 	return bi
+}
+
+// shownSettings are an allow-list: compiler and linker flags hold values and paths of the
+// build machine, secrets among them, and -pgo is a path.
+var shownSettings = []string{
+	"-asan", "-buildmode", "-compiler", "-cover", "-msan", "-race", "-tags",
+	"-trimpath", "CGO_ENABLED", "DefaultGODEBUG", "GO386", "GOAMD64", "GOARCH", "GOARM",
+	"GOARM64", "GOEXPERIMENT", "GOFIPS140", "GOMIPS", "GOMIPS64", "GOOS", "GOPPC64",
+	"GORISCV64", "GOWASM", "vcs", "vcs.modified", "vcs.revision", "vcs.time",
+}
+
+func cleanSettings(settings map[string]string) map[string]string {
+	if settings == nil {
+		return nil
+	}
+	shown := make(map[string]string, len(settings))
+	for _, key := range shownSettings {
+		if value, ok := settings[key]; ok {
+			shown[key] = cleantext.Line(value, maxText)
+		}
+	}
+	return shown
+}
+
+func setting(bi *debug.BuildInfo, key string) string {
+	for _, s := range bi.Settings {
+		if s.Key == key {
+			return s.Value
+		}
+	}
+	return ""
 }

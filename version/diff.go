@@ -2,6 +2,7 @@ package version
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -14,8 +15,6 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
-
-	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // ChangeKind is what happened to one thing between two programs.
@@ -30,16 +29,14 @@ const (
 	// ChangeKindUpgraded and ChangeKindDowngraded mean a later or an earlier version.
 	ChangeKindUpgraded   ChangeKind = "upgraded"
 	ChangeKindDowngraded ChangeKind = "downgraded"
-	// ChangeKindReplaced means that a replace directive came, went or names something
-	// else.
+	// ChangeKindReplaced means that a replace directive has changed.
 	ChangeKindReplaced ChangeKind = "replaced"
-	// ChangeKindResummed means the same version with another checksum: what the module
-	// proxy promises never to serve. Find out which is the true one.
+	// ChangeKindResummed means the same version with another checksum, which a module
+	// proxy must never serve.
 	ChangeKindResummed ChangeKind = "resummed"
 )
 
-// A Change is one value that differs; the zero Change is none. Old or New is
-// empty when it is unknown there, or not there at all.
+// A Change is one value that differs, empty where unknown; the zero Change is none.
 type Change struct {
 	Kind ChangeKind `json:"kind"`
 	Old  string     `json:"old"`
@@ -55,8 +52,7 @@ type ModuleChange struct {
 	New  *Module    `json:"new,omitempty"`
 }
 
-// Changes are the differences between two programs; in JSON under these
-// names, which are stable. What is equal is left out.
+// Changes are what differs between two programs, in JSON under these stable names.
 type Changes struct {
 	Name        Change `json:"name,omitzero"`
 	Version     Change `json:"version,omitzero"`
@@ -75,18 +71,16 @@ type Changes struct {
 	// revision or the platform. Those of GODEBUG stand alone: DefaultGODEBUG:tls10server.
 	Settings map[string]Change `json:"settings,omitempty"`
 
-	// NotCompared names what only one of the two tells of, as when one is a
-	// minimal answer of Handler: dirty, environment, module, toolchain,
-	// platform, deps, settings.
+	// NotCompared names what only one of the two has: dirty, environment, module,
+	// toolchain, platform, deps, settings.
 	NotCompared []string `json:"notCompared,omitempty"`
 }
 
-// Diff tells what changed from the old to the new program. Its versions are
-// compared by [Compare]; versions that cannot be compared are only told apart,
-// and so is the lower version of another module, which is no downgrade.
-// Dependencies are compared by the rules of Go modules.
+// Diff returns what changed from the old to the new program. Versions are ordered by
+// [Compare], except that the lower version of another module is no downgrade; dependencies
+// are compared by the rules of Go modules.
 func Diff(old, new Info) Changes {
-	a, b := old.tidyForDiff(), new.tidyForDiff()
+	a, b := old.tidy(), new.tidy()
 	c := Changes{
 		Name:     changed(a.Name, b.Name),
 		Version:  changed(a.Version, b.Version),
@@ -121,30 +115,6 @@ func Diff(old, new Info) Changes {
 	return c
 }
 
-// tidyForDiff tidies, but does not copy what is in order already.
-func (i Info) tidyForDiff() Info {
-	deps := i.Deps
-	if !slices.IsSortedFunc(deps, compareModules) || slices.ContainsFunc(deps, func(m Module) bool { return !m.isClean() }) {
-		return i.tidy()
-	}
-	i.Deps = nil
-	i = i.tidy()
-	i.Deps = deps
-	return i
-}
-
-func compareModules(a, b Module) int { return strings.Compare(a.Path, b.Path) }
-
-func (m *Module) isClean() bool {
-	for _, s := range [...]string{m.Path, m.Version, m.Sum} {
-		if cleantext.Line(s, maxText) != s {
-			return false
-		}
-	}
-	return m.Path != "" && (m.Replace == nil || m.Replace.isClean())
-}
-
-// changed compares what both should tell.
 func changed(a, b string) Change {
 	if a == b {
 		return Change{}
@@ -152,8 +122,6 @@ func changed(a, b string) Change {
 	return Change{Kind: ChangeKindChanged, Old: a, New: b}
 }
 
-// sameCommit reports whether two revisions are one commit, of which one may be shortened, or
-// in capitals.
 func sameCommit(a, b string) bool {
 	if len(a) > len(b) {
 		a, b = b, a
@@ -164,13 +132,11 @@ func sameCommit(a, b string) bool {
 	return strings.Trim(b[len(a):], "0123456789abcdefABCDEF") == "" // not -dirty
 }
 
-// sameSum reports whether two checksums are equal, whatever their form: h1:, base64 with
-// padding or without, in the alphabet of URLs, or hexadecimal.
+// sameSum compares h1:, base64 in any form, and hexadecimal.
 func sameSum(a, b string) bool {
 	return a == b || bytes.Equal(sumOf(a), sumOf(b)) && sumOf(a) != nil
 }
 
-// sumOf gives the 32 bytes of a checksum, or nil.
 func sumOf(text string) []byte {
 	for _, prefix := range []string{"h1:", "sha256:", "sha256-"} {
 		text = strings.TrimPrefix(text, prefix)
@@ -185,8 +151,6 @@ func sumOf(text string) []byte {
 	return nil
 }
 
-// sameProgram reports whether two module paths are of one program, in any major
-// version, as far as is known.
 func sameProgram(a, b string) bool {
 	if a == "" || b == "" {
 		return true
@@ -196,7 +160,6 @@ func sameProgram(a, b string) bool {
 	return a == b || okA && okB && baseA == baseB
 }
 
-// told compares what a small snapshot does not tell.
 func (c *Changes) told(what, a, b string) Change {
 	if !c.comparable(what, a != "", b != "") {
 		return Change{}
@@ -204,7 +167,6 @@ func (c *Changes) told(what, a, b string) Change {
 	return changed(a, b)
 }
 
-// comparable tells whether both know, and notes when only one does.
 func (c *Changes) comparable(what string, a, b bool) bool {
 	if a != b {
 		c.NotCompared = append(c.NotCompared, what)
@@ -213,13 +175,7 @@ func (c *Changes) comparable(what string, a, b bool) bool {
 }
 
 func direction(order int) ChangeKind {
-	switch {
-	case order < 0:
-		return ChangeKindUpgraded
-	case order > 0:
-		return ChangeKindDowngraded
-	}
-	return ChangeKindChanged
+	return []ChangeKind{ChangeKindUpgraded, ChangeKindChanged, ChangeKindDowngraded}[1+cmp.Compare(order, 0)]
 }
 
 // diffModules walks two lists that are sorted by path.
@@ -228,14 +184,14 @@ func diffModules(old, new []Module) []ModuleChange {
 	for len(old) > 0 || len(new) > 0 {
 		switch {
 		case len(new) == 0 || len(old) > 0 && old[0].Path < new[0].Path:
-			changes = append(changes, ModuleChange{Path: old[0].Path, Kind: ChangeKindRemoved, Old: old[0].deepCopy()})
+			changes = append(changes, ModuleChange{Path: old[0].Path, Kind: ChangeKindRemoved, Old: &old[0]})
 			old = old[1:]
 		case len(old) == 0 || new[0].Path < old[0].Path:
-			changes = append(changes, ModuleChange{Path: new[0].Path, Kind: ChangeKindAdded, New: new[0].deepCopy()})
+			changes = append(changes, ModuleChange{Path: new[0].Path, Kind: ChangeKindAdded, New: &new[0]})
 			new = new[1:]
 		default:
 			if kind := moduleChange(&old[0], &new[0]); kind != "" {
-				changes = append(changes, ModuleChange{Path: old[0].Path, Kind: kind, Old: old[0].deepCopy(), New: new[0].deepCopy()})
+				changes = append(changes, ModuleChange{Path: old[0].Path, Kind: kind, Old: &old[0], New: &new[0]})
 			}
 			old, new = old[1:], new[1:]
 		}
@@ -243,14 +199,7 @@ func diffModules(old, new []Module) []ModuleChange {
 	return changes
 }
 
-func (m *Module) deepCopy() *Module {
-	c := m.clone()
-	c.Replace = m.Replace.clone()
-	return c
-}
-
-// moduleChange compares what was really built: the replacement, where there
-// is one.
+// moduleChange compares what was built: the replacement, if any.
 func moduleChange(old, new *Module) ChangeKind {
 	if (old.Replace == nil) != (new.Replace == nil) {
 		return ChangeKindReplaced
@@ -272,9 +221,6 @@ func moduleChange(old, new *Module) ChangeKind {
 	return ChangeKindChanged
 }
 
-// toldElsewhere are the settings that other changes already tell.
-var toldElsewhere = map[string]bool{"GOOS": true, "GOARCH": true, "vcs.revision": true, "vcs.time": true, "vcs.modified": true}
-
 func diffSettings(old, new map[string]string) map[string]Change {
 	changes := make(map[string]Change)
 	old, new = splitGODEBUG(old), splitGODEBUG(new)
@@ -290,14 +236,15 @@ func diffSettings(old, new map[string]string) map[string]Change {
 			changes[key] = Change{Kind: ChangeKindAdded, New: value}
 		}
 	}
-	maps.DeleteFunc(changes, func(key string, _ Change) bool { return toldElsewhere[key] })
+	for _, told := range []string{"GOOS", "GOARCH", "vcs.revision", "vcs.time", "vcs.modified"} {
+		delete(changes, told)
+	}
 	if len(changes) == 0 {
 		return nil
 	}
 	return changes
 }
 
-// splitGODEBUG gives each setting of GODEBUG a name of its own.
 func splitGODEBUG(settings map[string]string) map[string]string {
 	const name = "DefaultGODEBUG"
 	list, ok := settings[name]
@@ -307,10 +254,8 @@ func splitGODEBUG(settings map[string]string) map[string]string {
 	split := maps.Clone(settings)
 	delete(split, name)
 	for pair := range strings.SplitSeq(list, ",") {
-		if key, value, ok := strings.Cut(strings.TrimSpace(pair), "="); ok {
+		if key, value, ok := strings.Cut(strings.TrimSpace(pair), "="); ok || key != "" {
 			split[name+":"+key] = value
-		} else if key != "" {
-			split[name+":"+key] = ""
 		}
 	}
 	return split
@@ -388,7 +333,6 @@ func (c Changes) lines() []string {
 	return lines
 }
 
-// words says what happened to the module.
 func (d ModuleChange) words() string {
 	switch {
 	case d.New == nil && d.Old == nil:
@@ -408,7 +352,6 @@ func (d ModuleChange) words() string {
 	return text
 }
 
-// words is the version, and what it is replaced by.
 func (m *Module) words() string {
 	text := orUnknown(m.Version)
 	if r := m.Replace; r != nil {
@@ -417,7 +360,6 @@ func (m *Module) words() string {
 	return text
 }
 
-// built is the module that was really built.
 func (m *Module) built() *Module {
 	if m.Replace != nil {
 		return m.Replace
@@ -425,8 +367,6 @@ func (m *Module) built() *Module {
 	return m
 }
 
-// shortNames gives each module its short name, or its path where another
-// changed module has the same one.
 func shortNames(changes []ModuleChange) []string {
 	names := make([]string, len(changes))
 	count := make(map[string]int, len(changes))
@@ -442,8 +382,7 @@ func shortNames(changes []ModuleChange) []string {
 	return names
 }
 
-// shortName is the last element of a module path that is not its major
-// version: semver for github.com/Masterminds/semver/v3, yaml for
+// shortName is the last element of a module path that is not its major version: yaml for
 // gopkg.in/yaml.v3.
 func shortName(modulePath string) string {
 	name := commandName(modulePath)

@@ -3,22 +3,19 @@ package version
 import (
 	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 var (
-	// ErrNotGoProgram is what [ReadFile] returns, wrapped, for a file that is
-	// no Go program, is damaged, or was built without build information.
+	// ErrNotGoProgram is returned by [ReadFile], wrapped, for a file that is no Go
+	// program, is damaged, or has no build information.
 	ErrNotGoProgram = errors.New("not a Go program")
 
-	// ErrTooLarge is what [Parse] returns, wrapped in a [SnapshotError], for
-	// a snapshot of more than [MaxSnapshot] bytes.
+	// ErrTooLarge is returned by [Parse], in a [SnapshotError], beyond [MaxSnapshot].
 	ErrTooLarge = errors.New("larger than a snapshot may be")
 
-	// ErrNoSemver is what [Info.Semver] returns, wrapped with the reason, for
-	// a version that is no semantic version.
+	// ErrNoSemver is returned by [Info.Semver], wrapped with the reason.
 	ErrNoSemver = errors.New("no semantic version")
 )
 
@@ -32,19 +29,14 @@ type SnapshotError struct {
 
 // Error gives the place and the fault: "snapshot.json:3:14: …".
 func (e *SnapshotError) Error() string {
-	var b strings.Builder
-	b.WriteString(cleantext.Line(e.Name, maxValue))
+	place := cleantext.Line(e.Name, maxValue)
 	if e.Line > 0 {
-		b.WriteByte(':')
-		b.WriteString(strconv.Itoa(e.Line))
-		if e.Column > 0 {
-			b.WriteByte(':')
-			b.WriteString(strconv.Itoa(e.Column))
-		}
+		place += ":" + strconv.Itoa(e.Line)
 	}
-	b.WriteString(": ")
-	b.WriteString(e.Err.Error())
-	return b.String()
+	if e.Line > 0 && e.Column > 0 {
+		place += ":" + strconv.Itoa(e.Column)
+	}
+	return place + ": " + e.Err.Error()
 }
 
 // Unwrap returns the fault without its place.

@@ -8,19 +8,15 @@ import (
 	"strconv"
 )
 
-// BindFlag adds -version to the flags. The flag prints [Info.String] and a
-// newline, and then ends the program as -h does under the same error handling:
+// BindFlag adds -version to the flags; nil means flag.CommandLine. The flag prints
+// [Info.String] and a newline, and then ends the program as -h does:
 //
 //   - flag.ExitOnError: the program exits with status 0;
 //   - flag.PanicOnError: Parse panics with [flag.ErrHelp];
-//   - flag.ContinueOnError: Parse goes on, and the result tells that -version
-//     was given. (An error from a flag's value would be printed as a wrong
-//     use, together with the usage.)
+//   - flag.ContinueOnError: Parse goes on, and the result reports that -version was given.
 //
-// It prints to flags.Output, or to standard output where that is standard
-// error, the default: a version that was asked for is not an error. Nil flags
-// are flag.CommandLine. It panics, as package flag does, when there is a flag
-// of that name.
+// It prints to flags.Output, or to standard output where that is standard error. It
+// panics, as package flag does, when there is a flag of that name.
 func BindFlag(info Info, flags *flag.FlagSet) *bool {
 	if flags == nil {
 		flags = flag.CommandLine
@@ -30,7 +26,6 @@ func BindFlag(info Info, flags *flag.FlagSet) *bool {
 	return &v.asked
 }
 
-// flagValue is a boolean flag with an effect, like -h.
 type flagValue struct {
 	flags *flag.FlagSet
 	line  string

@@ -2,6 +2,7 @@ package version
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
@@ -25,38 +26,29 @@ const (
 	// LevelStandard also shows kind, dirty, environment, package, module,
 	// toolchain and platform.
 	LevelStandard
-	// LevelFull also shows dependencies, settings, origins and conflicts, and
-	// answers in the format of "go version -m".
+	// LevelFull also shows dependencies, settings, origins and conflicts, also in the
+	// format of "go version -m".
 	LevelFull
 )
 
 // String gives "minimal", "standard" or "full".
 func (l Level) String() string {
-	switch l {
-	case LevelMinimal:
-		return "minimal"
-	case LevelStandard:
-		return "standard"
-	case LevelFull:
-		return "full"
+	if l < LevelMinimal || l > LevelFull {
+		return "Level(" + strconv.Itoa(int(l)) + ")"
 	}
-	return "Level(" + strconv.Itoa(int(l)) + ")"
+	return []string{"minimal", "standard", "full"}[l]
 }
 
 // HandlerOptions open more than the minimum.
 type HandlerOptions struct {
-	// Detail decides for each request how much it is shown. It is called
-	// concurrently and must be quick. Nil, and a level that is not one of the
-	// three, mean LevelMinimal.
+	// Detail decides for each request how much it is shown. It is called concurrently and
+	// must be quick. Nil, and a level that is not one of the three, mean LevelMinimal.
 	Detail func(*http.Request) Level
 
-	// Sections are small values that the service knows besides, by name: the
-	// revision of its flag document, of its maintenance windows. They are
-	// shown at every level, in JSON and text, and change the ETag, so that
-	// one look tells whether all replicas have the same. Each is called for
-	// each request, concurrently, and must be quick. An empty value is
-	// unknown, and so is that of a section that panics; a value is cut at
-	// 4 KiB.
+	// Sections are values that the service adds, by name, such as the revision of its flag
+	// document. They are shown at every level, in JSON and text, and change the ETag. Each
+	// is called for each request, concurrently, and must be quick. An empty value, and a
+	// panic, mean unknown; a value is cut at 4 KiB.
 	Sections map[string]func() string
 }
 
@@ -67,30 +59,23 @@ const (
 	mediaBuildInfo = "text/x-go-buildinfo"
 )
 
-// Handler answers GET and HEAD with what the program is: JSON (see
-// [Info.MarshalJSON] for the names) unless the request prefers text/plain
-// or, at LevelFull, text/x-go-buildinfo, which is the format of
-// "go version -m" for [debug.ParseBuildInfo] and other tools. [Parse] reads
-// the JSON and the build info.
+// Handler answers GET and HEAD with what the program is: JSON (see [Info.MarshalJSON])
+// unless the request prefers text/plain or, at LevelFull, text/x-go-buildinfo, the format
+// of "go version -m". [Parse] reads the JSON and the build info.
 //
-// Answers have a strong ETag and must be revalidated; the ones that Detail
-// may have opened are marked private. A request that accepts none of the
-// formats gets 406, another method 405, both as problem+json (RFC 9457).
-//
-// Mount it where operators reach it and the public does not, all the more
-// with Detail.
+// Answers have a strong ETag and must be revalidated; with Detail they are marked private.
+// A request that accepts none of the formats gets 406, another method 405, both as
+// problem+json (RFC 9457). Mount it where only operators reach it.
 func Handler(info Info, opts *HandlerOptions) http.Handler {
-	h := &handler{control: "no-cache"}
-	if opts != nil && opts.Detail != nil {
-		h.detail = opts.Detail
+	o := *cmp.Or(opts, new(HandlerOptions))
+	h := &handler{detail: o.Detail, control: "no-cache"}
+	if o.Detail != nil {
 		h.control = "private, no-cache"
 	}
-	if opts != nil {
-		for _, name := range slices.Sorted(maps.Keys(opts.Sections)) {
-			if value := opts.Sections[name]; value != nil {
-				name = cleantext.Line(name, maxValue)
-				h.sections = append(h.sections, section{name, marshal(name), value})
-			}
+	for _, name := range slices.Sorted(maps.Keys(o.Sections)) {
+		if value := o.Sections[name]; value != nil {
+			name = cleantext.Line(name, maxValue)
+			h.sections = append(h.sections, section{name, marshal(name), value})
 		}
 	}
 	info = info.tidy()
@@ -120,7 +105,6 @@ type section struct {
 	value  func() string
 }
 
-// An answer is a body and what is said of it.
 type answer struct {
 	contentType string
 	body        []byte
@@ -131,8 +115,8 @@ func newAnswer(contentType, body string) answer {
 	return answer{contentType, []byte(body), etagOf([]byte(body))}
 }
 
-func etagOf(parts ...[]byte) string {
-	sum := sha256.Sum256(slices.Concat(parts...))
+func etagOf(content []byte) string {
+	sum := sha256.Sum256(content)
 	return `"` + hex.EncodeToString(sum[:16]) + `"`
 }
 
@@ -175,38 +159,33 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// withSections adds the values that the sections have now.
 func (h *handler) withSections(a answer, media string) answer {
 	if len(h.sections) == 0 || media == mediaBuildInfo {
 		return a
 	}
-	var b bytes.Buffer
-	if media == mediaText {
-		for _, s := range h.sections {
-			b.WriteString("section " + s.name + ": " + orUnknown(s.read()) + "\n")
+	added := append(make([]byte, 0, 512), a.etag...)
+	separator := ",\n  \"sections\": {\n    "
+	for _, s := range h.sections {
+		if media == mediaText {
+			added = append(added, "section "+s.name+": "+orUnknown(s.read())+"\n"...)
+			continue
 		}
-	} else {
-		a.body = bytes.TrimSuffix(a.body, []byte("\n}\n"))
-		separator := ",\n  \"sections\": {\n    "
-		for _, s := range h.sections {
-			b.WriteString(separator)
-			b.Write(s.member)
-			b.WriteString(": ")
-			if value := s.read(); value == "" {
-				b.WriteString("null")
-			} else {
-				b.Write(marshal(value))
-			}
-			separator = ",\n    "
+		added = append(append(append(added, separator...), s.member...), ": "...)
+		if value := s.read(); value == "" {
+			added = append(added, "null"...)
+		} else {
+			added = append(added, marshal(value)...)
 		}
-		b.WriteString("\n  }\n}\n")
+		separator = ",\n    "
 	}
-	a.etag = etagOf([]byte(a.etag), b.Bytes())
-	a.body = slices.Concat(a.body, b.Bytes())
-	return a
+	body := a.body
+	if media == mediaJSON {
+		body = bytes.TrimSuffix(body, []byte("\n}\n"))
+		added = append(added, "\n  }\n}\n"...)
+	}
+	return answer{a.contentType, slices.Concat(body, added[len(a.etag):]), etagOf(added)}
 }
 
-// read asks the service.
 func (s section) read() (value string) {
 	defer func() {
 		if recover() != nil {

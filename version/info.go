@@ -1,6 +1,7 @@
 package version
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"runtime"
@@ -14,23 +15,18 @@ import (
 )
 
 const (
-	// maxValue bounds, in bytes, each field that names something: name,
-	// version, revision, environment.
 	maxValue = 256
-	// maxText bounds every other text: module paths, settings, sections.
-	maxText = 4096
+	maxText  = 4096
 )
 
-// Info is the identity of a program. The zero Info knows nothing; what is
-// unknown is empty. An Info is a value: the functions that return one share
-// no memory between calls, those that take one keep none of the caller's.
+// Info is the identity of a program. What is unknown is empty. An Info is a value:
+// functions that return one share no memory between calls, functions that take one keep
+// none.
 type Info struct {
-	// Name of the service, at most 256 bytes like Version, Revision and
-	// Environment.
+	// Name of the service; like Version, Revision and Environment at most 256 bytes.
 	Name string
 
-	// Version as it was given: v1.4.2, 1.4.2, build-4711. Only what cannot be
-	// shown is replaced.
+	// Version as it was given: v1.4.2, 1.4.2, build-4711.
 	Version string
 
 	// Kind of Version; see [KindOf].
@@ -54,9 +50,8 @@ type Info struct {
 	Package string
 	Module  string
 
-	// ModuleVersion and ModuleSum are what the toolchain recorded for the
-	// main module, also where Version comes from somewhere else. The sum is
-	// known only to a program installed as path@version.
+	// ModuleVersion and ModuleSum are recorded by the toolchain for the main module. The
+	// sum is known only to a program installed as path@version.
 	ModuleVersion string
 	ModuleSum     string
 
@@ -70,16 +65,14 @@ type Info struct {
 	// Nil means that they are not known, empty that there are none.
 	Deps []Module
 
-	// Settings of the build, those of an allow-list only: target, race,
-	// tags, trimpath and vcs among them, flags for compiler and linker never.
-	// Nil means that they are not known.
+	// Settings of the build, from an allow-list: target, race, tags, trimpath and vcs
+	// among them, never flags for compiler and linker. Nil means unknown.
 	Settings map[string]string
 
 	// Origins tells for each field, by its name in JSON, where it came from.
 	Origins map[string]Origin
 
-	// Conflicts are the contradictions that were found. A conflict never
-	// changes a field.
+	// Conflicts are contradictions that were found. They never change a field.
 	Conflicts []Conflict
 }
 
@@ -100,8 +93,7 @@ type Conflict struct {
 // String gives "field: reason".
 func (c Conflict) String() string { return c.Field + ": " + c.Reason }
 
-// Options say what only the program itself knows. A field that is empty is left
-// to the other sources, in the order of the package comment.
+// Options are set by the program. An empty field is left to the other sources.
 type Options struct {
 	Name        string
 	Version     string
@@ -109,26 +101,20 @@ type Options struct {
 	Time        time.Time // of the commit
 	Environment string
 
-	// Getenv reads the environment. When nil, New reads the process
-	// environment and FromBuildInfo reads none.
+	// Getenv reads the environment. Nil means os.Getenv for New, none for FromBuildInfo.
 	Getenv func(key string) string
 }
 
 // current is read once: a program does not change while it runs.
 var current = sync.OnceValue(func() Info { return New(nil) })
 
-// Current tells what the running program is. The first call reads the build
-// info and the environment; every call returns an independent copy. It never
-// fails: a program that has no version is of [KindUnknown] or [KindDevel].
+// Current returns the identity of the running program. The first call reads the build info
+// and the environment; every call returns an independent copy. It never fails.
 func Current() Info { return current().clone() }
 
-// New is Current for a program that has more to say of itself; nil options say
-// nothing more. It reads build info and environment anew at each call.
+// New is Current with options. It reads build info and environment at each call.
 func New(opts *Options) Info {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(Options))
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
@@ -156,7 +142,6 @@ func (i Info) dirtyText() string {
 	return "false"
 }
 
-// clone copies everything that could be changed through the copy.
 func (i Info) clone() Info {
 	i.Deps = cloneModules(i.Deps)
 	i.Settings = maps.Clone(i.Settings)
@@ -168,20 +153,14 @@ func (i Info) clone() Info {
 func cloneModules(modules []Module) []Module {
 	modules = slices.Clone(modules)
 	for i := range modules {
-		modules[i].Replace = modules[i].Replace.clone()
+		if r := modules[i].Replace; r != nil {
+			modules[i].Replace = &Module{Path: r.Path, Version: r.Version, Sum: r.Sum}
+		}
 	}
 	return modules
 }
 
-func (m *Module) clone() *Module {
-	if m == nil {
-		return nil
-	}
-	return &Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
-}
-
-// tidy brings an Info from anywhere, an Info literal as well, into the form
-// that may be shown: text clean, kind told, settings filtered, modules sorted.
+// tidy copies i with text clean, kind set, settings filtered and modules sorted.
 func (i Info) tidy() Info {
 	i.Name = cleantext.Line(i.Name, maxValue)
 	i.Version = cleantext.Line(i.Version, maxValue)
@@ -196,18 +175,8 @@ func (i Info) tidy() Info {
 	i.ModuleSum = cleantext.Line(i.ModuleSum, maxText)
 	i.GoVersion = cleantext.Line(i.GoVersion, maxText)
 	i.Platform = cleantext.Line(i.Platform, maxText)
-	i.Deps = cloneModules(i.Deps)
-	for n := range i.Deps {
-		i.Deps[n].tidy()
-		if r := i.Deps[n].Replace; r != nil {
-			r.tidy()
-		}
-	}
-	i.Deps = slices.DeleteFunc(i.Deps, func(m Module) bool { return m.Path == "" })
-	slices.SortStableFunc(i.Deps, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
-	if i.Settings != nil {
-		i.Settings = cleanSettings(i.Settings)
-	}
+	i.Deps = tidyModules(cloneModules(i.Deps))
+	i.Settings = cleanSettings(i.Settings)
 	origins := i.Origins
 	i.Origins = make(map[string]Origin, len(origins))
 	for field, origin := range origins {
@@ -220,14 +189,25 @@ func (i Info) tidy() Info {
 	return i
 }
 
+// tidyModules tidies in place: the modules must be the caller's own.
+func tidyModules(modules []Module) []Module {
+	for n := range modules {
+		modules[n].tidy()
+		if r := modules[n].Replace; r != nil {
+			r.tidy()
+		}
+	}
+	modules = slices.DeleteFunc(modules, func(m Module) bool { return m.Path == "" })
+	slices.SortStableFunc(modules, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
+	return modules
+}
+
 func (m *Module) tidy() {
 	m.Path = cleantext.Line(m.Path, maxText)
 	m.Version = cleantext.Line(m.Version, maxText)
 	m.Sum = cleantext.Line(m.Sum, maxText)
 }
 
-// cleanTime gives the time in UTC, to the second, and zero for a time that
-// RFC 3339 cannot write.
 func cleanTime(t time.Time) time.Time {
 	t = t.UTC().Truncate(time.Second)
 	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {

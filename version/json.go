@@ -23,20 +23,19 @@ func (i Info) MarshalJSON() ([]byte, error) {
 	return object(i.tidy().members(LevelFull)), nil
 }
 
-// UnmarshalJSON reads what MarshalJSON and [Handler] write. Names that it does
-// not know are ignored, what is missing is unknown, kind follows from version.
+// UnmarshalJSON reads the output of MarshalJSON and [Handler]. Unknown names are ignored.
 func (i *Info) UnmarshalJSON(data []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return err
 	}
 	info, faults := decode(fields)
-	if len(faults) > 0 {
-		errs := make([]error, len(faults))
-		for n, f := range faults {
-			errs[n] = f
-		}
-		return errors.Join(errs...)
+	var errs []error
+	for _, f := range faults {
+		errs = append(errs, f)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	*i = info
 	return nil
@@ -48,7 +47,6 @@ type member struct {
 	value any // nil, string, bool, []Module, map[string]string, map[string]Origin, []Conflict
 }
 
-// members lists the fields that a level shows, in the order they are written.
 func (i Info) members(level Level) []member {
 	text := func(s string) any {
 		if s == "" {
@@ -65,11 +63,11 @@ func (i Info) members(level Level) []member {
 	add(LevelMinimal, "name", text(i.Name))
 	add(LevelMinimal, "version", text(i.Version))
 	add(LevelStandard, "kind", string(i.Kind))
-	if i.dirtyText() == "" {
-		add(LevelStandard, "dirty", nil)
-	} else {
-		add(LevelStandard, "dirty", i.Dirty)
+	var dirty any
+	if i.dirtyText() != "" {
+		dirty = i.Dirty
 	}
+	add(LevelStandard, "dirty", dirty)
 	add(LevelMinimal, "revision", text(i.Revision))
 	add(LevelMinimal, "time", text(writeTime(i.Time)))
 	add(LevelStandard, "environment", text(i.Environment))
@@ -86,7 +84,6 @@ func (i Info) members(level Level) []member {
 	return list
 }
 
-// object writes members as a JSON object in their order.
 func object(members []member) []byte {
 	b := []byte{'{'}
 	for n, m := range members {
@@ -98,7 +95,6 @@ func object(members []member) []byte {
 	return append(b, '}')
 }
 
-// indented is object for people.
 func indented(members []member) string {
 	var b bytes.Buffer
 	if err := json.Indent(&b, object(members), "", "  "); err != nil {
@@ -107,7 +103,6 @@ func indented(members []member) string {
 	return b.String() + "\n"
 }
 
-// marshal writes a value of a type that JSON can always write.
 func marshal(value any) []byte {
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -116,7 +111,6 @@ func marshal(value any) []byte {
 	return data
 }
 
-// fieldFault is a field of a snapshot that cannot be read.
 type fieldFault struct {
 	field string
 	err   error
@@ -126,7 +120,6 @@ func (f *fieldFault) Error() string { return cleantext.Line(f.field, maxValue) +
 
 func (f *fieldFault) Unwrap() error { return f.err }
 
-// decode reads an Info field by field, so that all faults are told together.
 func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 	var (
 		info   Info
@@ -185,16 +178,14 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 	}
 	info = info.tidy()
 	for _, m := range info.members(LevelFull) {
-		switch m.name {
-		case "kind", "origins", "conflicts":
+		if m.name == "kind" || m.name == "origins" || m.name == "conflicts" {
 			continue // they follow from the others
 		}
-		if info.Origins[m.name] != "" {
-			continue
-		}
-		info.Origins[m.name] = OriginUnknown
-		if raw, ok := fields[m.name]; ok && string(raw) != "null" {
-			info.Origins[m.name] = OriginSnapshot
+		if info.Origins[m.name] == "" {
+			info.Origins[m.name] = OriginUnknown
+			if raw, ok := fields[m.name]; ok && string(raw) != "null" {
+				info.Origins[m.name] = OriginSnapshot
+			}
 		}
 	}
 	return info, faults

@@ -7,8 +7,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Kind is what sort of version a version string is. It decides whether two
-// versions can be compared.
+// Kind is the form of a version. It decides whether two versions can be compared.
 type Kind string
 
 const (
@@ -19,31 +18,27 @@ const (
 	// KindPseudo is a Go pseudo-version, made from a commit:
 	// v1.4.3-0.20260102150405-abcdef123456.
 	KindPseudo Kind = "pseudo"
-	// KindDevel is a build that its toolchain or its author calls a
-	// development build: "(devel)", "devel", "dev", or the number 0.0.0 of a
-	// build tool that was given none.
+	// KindDevel is a development build: "(devel)", "devel", "dev", or the number 0.0.0.
 	KindDevel Kind = "devel"
-	// KindOther is a build number, a calendar version, an image tag or any
-	// other name. It is shown as it is and never compared.
+	// KindOther is a build number, a calendar version, an image tag or another name.
 	KindOther Kind = "other"
 	// KindUnknown means that no version is known.
 	KindUnknown Kind = "unknown"
 )
 
-// KindOf tells what sort of version the string is:
+// KindOf returns the kind of a version:
 //
 //   - "" and "unknown" are [KindUnknown];
 //   - "(devel)", "devel" and "dev" are [KindDevel], and so is 0.0.0 with any
 //     prerelease part (0.0.0-SNAPSHOT) except that of a pseudo-version;
 //   - three numbers as SemVer 2.0.0 writes them, with or without a leading
 //     "v", are a [KindRelease], a [KindPrerelease] or a [KindPseudo];
-//   - all else is [KindOther], also what SemVer would accept but misread: a
-//     first number of 1000 and more is a year or a date (2026.11.20), not a
-//     major version, and the output of "git describe" between tags
-//     (v1.4.2-3-gabc1234, v1.4.2-dirty) sorts before the tag it comes after.
+//   - all else is [KindOther], also a first number of 1000 and more, which is a
+//     date (2026.11.20), and the output of "git describe" between tags
+//     (v1.4.2-3-gabc1234, v1.4.2-dirty), which sorts before the tag it comes after.
 //
-// A calendar version with a short year (26.11.20) cannot be told from a
-// semantic one. Build metadata ("+dirty") does not change the kind.
+// A calendar version with a short year (26.11.20) looks like a semantic one. Build
+// metadata ("+dirty") does not change the kind.
 func KindOf(version string) Kind {
 	switch version {
 	case "", "unknown":
@@ -62,7 +57,7 @@ func KindOf(version string) Kind {
 	switch {
 	case module.IsPseudoVersion(v):
 		return KindPseudo
-	case strings.TrimSuffix(semver.Canonical(v), semver.Prerelease(v)) == "v0.0.0":
+	case number(v) == "v0.0.0":
 		return KindDevel
 	case semver.Prerelease(v) != "":
 		return KindPrerelease
@@ -70,21 +65,16 @@ func KindOf(version string) Kind {
 	return KindRelease
 }
 
-// comparable tells whether versions of this kind have an order.
 func (k Kind) comparable() bool {
 	return k == KindRelease || k == KindPrerelease || k == KindPseudo
 }
 
-// withV gives the form that x/mod/semver reads.
 func withV(version string) string {
-	if strings.HasPrefix(version, "v") {
-		return version
-	}
-	return "v" + version
+	return "v" + strings.TrimPrefix(version, "v")
 }
 
-// isDescribed tells whether a prerelease part ends in what "git describe"
-// appends between two tags (-3-gabc1234), or its --dirty to anything.
+// isDescribed finds what "git describe" appends between two tags (-3-gabc1234), or
+// --dirty.
 func isDescribed(prerelease string) bool {
 	rest, dirty := strings.CutSuffix(prerelease, "-dirty")
 	at := strings.LastIndex(rest, "-g")
@@ -97,8 +87,7 @@ func isDescribed(prerelease string) bool {
 		count != "" && strings.Trim(count, "0123456789") == ""
 }
 
-// isDirty tells whether the version itself says that the working tree was
-// modified: Go writes +dirty (+incompatible.dirty), git describe -dirty.
+// isDirty finds what Go (+dirty, +incompatible.dirty) and git describe (-dirty) write.
 func isDirty(version string) bool {
 	return strings.HasSuffix(version, "-dirty") || strings.HasSuffix(version, "+dirty") || strings.HasSuffix(version, ".dirty")
 }

@@ -1,13 +1,13 @@
 package version
 
 import (
+	"regexp"
 	"strings"
 	_ "unsafe" // for go:linkname
 )
 
-// The linker variables, set by -ldflags "-X". They must be string variables
-// without an initial value: the linker ignores others. For the linker, linkedTime
-// is called time; in Go that name would hide the package time in every file.
+// The linker sets them by -X only if they are strings without an initial value. linkedTime
+// is called time for the linker; in Go that name would hide the package time.
 var (
 	version  string
 	revision string
@@ -16,22 +16,17 @@ var (
 	linkedTime string
 )
 
-// linkerPrefix is how -X names a variable of this package.
 const linkerPrefix = "github.com/upkeep-go/upkeep/version."
 
-// linked is what the linker variables say.
 type linked struct {
 	version, revision, time string
 }
 
-// linkedHere is what was linked into the running program. Unlike the recorded
-// -ldflags it is also there in a program built with -trimpath.
+// linkedHere is also known in a program built with -trimpath.
 func linkedHere() linked {
 	return linked{version: version, revision: revision, time: linkedTime}
 }
 
-// linkedBy reads our three variables, and nothing else, from the recorded
-// -ldflags of a program.
 func linkedBy(ldflags string) linked {
 	var l linked
 	// A value for certain packages starts with their pattern: all=-X …
@@ -57,42 +52,20 @@ func linkedBy(ldflags string) linked {
 			continue
 		}
 		variable, value, _ = strings.Cut(variable, "=")
-		switch variable {
-		case "version":
-			l.version = value
-		case "revision":
-			l.revision = value
-		case "time":
-			l.time = value
+		if field := map[string]*string{"version": &l.version, "revision": &l.revision, "time": &l.time}[variable]; field != nil {
+			*field = value
 		}
 	}
 	return l
 }
 
-// splitFlags splits as the go command does: at blanks, with single or double
-// quotes around a whole field and no escapes inside. The rest of an
-// unterminated quote is no field.
-func splitFlags(s string) []string {
-	var fields []string
-	for {
-		s = strings.TrimLeft(s, " \t\r\n")
-		if s == "" {
-			return fields
-		}
-		if q := s[0]; q == '"' || q == '\'' {
-			end := strings.IndexByte(s[1:], q)
-			if end < 0 {
-				return fields
-			}
-			fields = append(fields, s[1:1+end])
-			s = s[end+2:]
-			continue
-		}
-		end := strings.IndexAny(s, " \t\r\n")
-		if end < 0 {
-			end = len(s)
-		}
-		fields = append(fields, s[:end])
-		s = s[end:]
+var flagRegexp = regexp.MustCompile(`(?s)"([^"]*)"|'([^']*)'|["'].*|([^ \t\r\n"'][^ \t\r\n]*)`)
+
+// splitFlags splits as the go command does: at blanks, with single or double quotes around
+// a whole field and no escapes inside. The rest of an unterminated quote is an empty field.
+func splitFlags(s string) (fields []string) {
+	for _, m := range flagRegexp.FindAllStringSubmatch(s, -1) {
+		fields = append(fields, m[1]+m[2]+m[3])
 	}
+	return fields
 }

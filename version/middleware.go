@@ -1,28 +1,28 @@
 package version
 
 import (
+	"cmp"
 	"net/http"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // MiddlewareOptions say what [Middleware] does beyond the span.
 type MiddlewareOptions struct {
-	// Header names a response header that carries the version, X-Version for
-	// instance. Empty means none: a version tells an attacker which
-	// weaknesses to try. None is sent either when the version is unknown or
-	// the name is not a valid header name.
+	// Header names a response header that carries the version, such as X-Version. Empty
+	// means none, because a version shows an attacker which weaknesses to try. None is
+	// sent when the version is unknown or the name is not valid.
 	Header string
 }
 
-// Middleware sets [Info.Attributes] on the span of each request, so it stands
-// inside of the middleware that starts the span. A request whose span is not
-// recorded costs a look and no allocation. Nil options are the defaults.
+// Middleware sets [Info.Attributes] on the span of each request, so it goes inside of the
+// middleware that starts the span. Without a recorded span it does not allocate. Nil
+// options are the defaults.
 func Middleware(info Info, opts *MiddlewareOptions) func(http.Handler) http.Handler {
-	var o MiddlewareOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(MiddlewareOptions))
 	attrs := info.Attributes()
 	value := token(info.Version)
 	header := ""
@@ -40,4 +40,31 @@ func Middleware(info Info, opts *MiddlewareOptions) func(http.Handler) http.Hand
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// Attribute names of the OpenTelemetry semantic conventions v1.43.0.
+const (
+	serviceName    = attribute.Key("service.name")
+	serviceVersion = attribute.Key("service.version")
+	headRevision   = attribute.Key("vcs.ref.head.revision")
+	environmentKey = attribute.Key("deployment.environment.name")
+)
+
+// Attributes returns service.name, service.version, vcs.ref.head.revision and
+// deployment.environment.name, as far as known. For a resource, put resource.WithFromEnv
+// after them, so that the environment has the last word:
+//
+//	resource.New(ctx, resource.WithAttributes(info.Attributes()...), resource.WithFromEnv())
+func (i Info) Attributes() []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 4)
+	add := func(key attribute.Key, value string) {
+		if value = cleantext.Line(value, maxValue); value != "" {
+			attrs = append(attrs, key.String(value))
+		}
+	}
+	add(serviceName, i.Name)
+	add(serviceVersion, i.Version)
+	add(headRevision, i.Revision)
+	add(environmentKey, i.Environment)
+	return attrs
 }

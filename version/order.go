@@ -1,6 +1,7 @@
 package version
 
 import (
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -9,24 +10,19 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Compare reports the order of two versions of one program: negative when a is
-// the earlier one, positive when it is the later one. It is false when they
-// cannot be compared.
+// Compare reports the order of two versions of one program: negative when a is the earlier
+// one. It is false when they cannot be compared. Numbers decide first. At equal numbers:
 //
-// Numbers decide first. At equal numbers:
+//   - A prerelease is earlier than its release when it has a known name: alpha, beta
+//     and rc, in this order, and pre, preview, m, dev, snapshot, nightly or canary,
+//     each among itself. What follows the name are numbers: rc9 is earlier than rc10.
+//     Any other suffix (a commit, a hotfix) has no order.
+//   - A pseudo-version is earlier than the release that it leads up to, and two of
+//     them are ordered by the time of their commits.
 //
-//   - A prerelease is earlier than its release when it is one by its name:
-//     alpha, beta and rc, in this order, and pre, preview, m, dev, snapshot,
-//     nightly or canary, each among itself. What follows the name are numbers:
-//     rc9 is earlier than rc10. Any other suffix (a commit, a hotfix, the
-//     revision of a package) has no order.
-//   - A pseudo-version is earlier than the release that it leads up to, and two
-//     of them are ordered by the time of their commits.
-//
-// A pseudo-version v0.0.0-… was built without a tag in sight: it is compared
-// with others of this form only. Versions of [KindDevel], [KindOther] and
-// [KindUnknown] are equal to themselves and to nothing else. Build metadata is
-// not compared.
+// A pseudo-version v0.0.0-… of a build without tags is compared with others of this form
+// only. Versions of [KindDevel], [KindOther] and [KindUnknown] are equal to themselves
+// only. Build metadata is not compared.
 func Compare(a, b string) (order int, ok bool) {
 	if !KindOf(a).comparable() || !KindOf(b).comparable() {
 		return 0, a == b
@@ -62,7 +58,6 @@ func Compare(a, b string) (order int, ok bool) {
 	return stageA.compare(stageB)
 }
 
-// number is the version without what follows its three numbers.
 func number(v string) string { return strings.TrimSuffix(semver.Canonical(v), semver.Prerelease(v)) }
 
 // isTagless reports whether this is a pseudo-version of a build that saw no tag.
@@ -80,8 +75,7 @@ type stage struct {
 var (
 	stageRegexp = regexp.MustCompile(`^([A-Za-z]+)[.-]?([0-9]+(?:[.-][0-9]+)*)?$`)
 
-	// stages are the names of prereleases; those of one sequence have its places, the others
-	// have an order among themselves only.
+	// stages are the names of prereleases; numbers order those of one sequence.
 	stages = map[string]int{
 		"a": 1, "alpha": 1, "b": 2, "beta": 2, "c": 3, "rc": 3,
 		"pre": 0, "preview": 0, "m": 0, "dev": 0, "snapshot": 0, "nightly": 0, "canary": 0,
@@ -116,13 +110,11 @@ func (s stage) compare(o stage) (order int, ok bool) {
 	for i := range min(len(s.numbers), len(o.numbers)) {
 		x, errX := strconv.ParseUint(s.numbers[i], 10, 64)
 		y, errY := strconv.ParseUint(o.numbers[i], 10, 64)
-		switch {
-		case errX != nil || errY != nil:
+		if errX != nil || errY != nil {
 			return 0, false
-		case x < y:
-			return -1, true
-		case x > y:
-			return +1, true
+		}
+		if order := cmp.Compare(x, y); order != 0 {
+			return order, true
 		}
 	}
 	return len(s.numbers) - len(o.numbers), true

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
+	"github.com/upkeep-go/upkeep/internal/resource"
 )
 
 // Origin is where a field came from.
@@ -34,17 +34,14 @@ const (
 	OriginUnknown Origin = "unknown"
 )
 
-// words is how a conflict names the source.
 func (o Origin) words() string {
 	switch o {
 	case OriginOptions:
 		return "the options say"
-	case OriginLinker:
-		return "the linker says"
 	case OriginBuildInfo:
 		return "the build info says"
-	case OriginEnvironment:
-		return "the environment says"
+	case OriginLinker, OriginEnvironment:
+		return "the " + string(o) + " says"
 	}
 	return string(o) + " says"
 }
@@ -55,12 +52,10 @@ type claim struct {
 	value  string
 }
 
-// resolver puts an Info together and notes where from.
 type resolver struct {
 	info Info
 }
 
-// resolve is the order of the package comment in one place.
 func resolve(bi *debug.BuildInfo, link linked, opts Options) Info {
 	r := resolver{Info{Origins: make(map[string]Origin, 12)}}
 	built := bi != nil
@@ -85,7 +80,6 @@ func resolve(bi *debug.BuildInfo, link linked, opts Options) Info {
 	return r.info
 }
 
-// pick takes the first claim that says something.
 func (r *resolver) pick(field string, limit int, claims ...claim) string {
 	for _, c := range claims {
 		value := cleantext.Line(c.value, limit)
@@ -106,8 +100,7 @@ func (r *resolver) conflict(field, reason string) {
 	r.info.Conflicts = append(r.info.Conflicts, Conflict{Field: field, Reason: cleantext.Line(reason, maxText)})
 }
 
-// disagree notes that the options differ from the environment, which is what
-// dashboards go by.
+// disagree notes that the options differ from the environment of dashboards.
 func (r *resolver) disagree(field, option, env string) {
 	option, env = cleantext.Line(option, maxValue), cleantext.Line(env, maxValue)
 	if option != "" && env != "" && option != env {
@@ -128,7 +121,6 @@ func (r *resolver) name(opts Options, env environment, bi *debug.BuildInfo) {
 	r.disagree("name", opts.Name, env.name)
 }
 
-// commandName is the name that "go build" would give the program.
 func commandName(pkg string) string {
 	// A build from a list of files has no package.
 	if pkg == "" || pkg == "command-line-arguments" {
@@ -141,7 +133,6 @@ func commandName(pkg string) string {
 	return name
 }
 
-// isMajor tells whether this is the last element of a module path from v2 on.
 func isMajor(element string) bool {
 	digits, ok := strings.CutPrefix(element, "v")
 	return ok && digits != "" && digits[0] != '0' && digits != "1" && strings.Trim(digits, "0123456789") == ""
@@ -212,7 +203,6 @@ func (r *resolver) time(opts Options, link linked, bi *debug.BuildInfo) {
 	r.contradictions("time", claims, func(c claim) bool { return c.value != "" }, func(a, b string) bool { return a == b })
 }
 
-// contradictions compares the first claim that counts with all later ones.
 func (r *resolver) contradictions(field string, claims []claim, counts func(claim) bool, agree func(a, b string) bool) {
 	var first *claim
 	for i := range claims {
@@ -246,7 +236,6 @@ func (r *resolver) dirty(bi *debug.BuildInfo) {
 	}
 }
 
-// build takes what only the toolchain knows.
 func (r *resolver) build(bi *debug.BuildInfo, built bool) {
 	pkg := bi.Path
 	if pkg == "command-line-arguments" {
@@ -270,31 +259,20 @@ func (r *resolver) build(bi *debug.BuildInfo, built bool) {
 		if dep == nil {
 			continue
 		}
-		m := newModule(dep)
-		if m.Path == "" {
-			continue
-		}
-		if dep.Replace != nil {
-			replace := newModule(dep.Replace)
-			m.Replace = &replace
+		m := Module{Path: dep.Path, Version: dep.Version, Sum: dep.Sum}
+		if d := dep.Replace; d != nil {
+			m.Replace = &Module{Path: d.Path, Version: d.Version, Sum: d.Sum}
 		}
 		r.info.Deps = append(r.info.Deps, m)
 	}
-	// The toolchain sorts them; a snapshot may be written by anyone.
-	slices.SortStableFunc(r.info.Deps, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
+	r.info.Deps = tidyModules(r.info.Deps)
 	r.info.Settings = make(map[string]string, len(bi.Settings))
 	for _, s := range bi.Settings {
-		if shownSettings[s.Key] {
-			r.info.Settings[s.Key] = cleantext.Line(s.Value, maxText)
-		}
+		r.info.Settings[s.Key] = s.Value
 	}
+	r.info.Settings = cleanSettings(r.info.Settings)
 }
 
-func newModule(m *debug.Module) Module {
-	return Module{Path: cleantext.Line(m.Path, maxText), Version: cleantext.Line(m.Version, maxText), Sum: cleantext.Line(m.Sum, maxText)}
-}
-
-// known makes an explicit "unknown" the same as saying nothing.
 func known(value string) string {
 	value = strings.TrimSpace(value)
 	if strings.EqualFold(value, "unknown") {
@@ -303,8 +281,7 @@ func known(value string) string {
 	return value
 }
 
-// parseTime reads RFC 3339 and seconds since 1970 (git's %cI and %ct); the
-// empty text is the zero time.
+// parseTime reads RFC 3339 and seconds since 1970; empty is the zero time.
 func parseTime(s string) (t time.Time, ok bool) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -322,10 +299,31 @@ func parseTime(s string) (t time.Time, ok bool) {
 	return t, !t.IsZero()
 }
 
-// writeTime is the reverse of parseTime.
 func writeTime(t time.Time) string {
 	if t = cleanTime(t); t.IsZero() {
 		return ""
 	}
 	return t.Format(time.RFC3339)
+}
+
+type environment struct {
+	name        string // OTEL_SERVICE_NAME, else service.name
+	version     string // SERVICE_VERSION, else service.version
+	revision    string // vcs.ref.head.revision
+	environment string // deployment.environment.name, else deployment.environment
+	malformed   bool   // OTEL_RESOURCE_ATTRIBUTES does not keep its format
+}
+
+func readEnvironment(getenv func(string) string) environment {
+	if getenv == nil {
+		return environment{}
+	}
+	attributes, malformed := resource.Attributes(getenv)
+	return environment{
+		name:        resource.First(getenv("OTEL_SERVICE_NAME"), attributes["service.name"]),
+		version:     resource.First(getenv("SERVICE_VERSION"), attributes["service.version"]),
+		revision:    resource.First(attributes["vcs.ref.head.revision"]),
+		environment: resource.First(attributes["deployment.environment.name"], attributes["deployment.environment"]),
+		malformed:   malformed,
+	}
 }

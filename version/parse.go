@@ -13,22 +13,17 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// MaxSnapshot bounds what [Parse] reads, in bytes: a program of five thousand
-// dependencies fits. Who reads a snapshot from a network reads no more than
-// one byte beyond it.
+// MaxSnapshot bounds what [Parse] reads, in bytes; five thousand dependencies fit.
 const MaxSnapshot = 1 << 20
 
-// maxFaults bounds how many faults one error tells of.
 const maxFaults = 20
 
-// Parse reads what another program said of itself: the JSON of an [Info] or of
-// [Handler], what "go version -m" prints for one program, with or without
-// -json, and the text/x-go-buildinfo answer. Name stands for the snapshot in
-// errors. All faults are told together, each a [SnapshotError] with its place;
-// a snapshot that was cut off is a fault.
+// Parse reads the snapshot of another program: the JSON of an [Info] or of [Handler], the
+// output of "go version -m" for one program, with or without -json, or the
+// text/x-go-buildinfo answer. Name stands for the snapshot in errors. All faults are
+// returned together, each a [SnapshotError]; a snapshot that was cut off is a fault.
 //
-// Settings outside the allow-list are dropped, and text that cannot be shown
-// is replaced, so the result is fit for every output of this package.
+// Settings outside the allow-list are dropped, and text that cannot be shown is replaced.
 func Parse(name string, data []byte) (Info, error) {
 	if len(data) > MaxSnapshot {
 		return Info{}, &SnapshotError{Name: name, Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), MaxSnapshot)}
@@ -81,8 +76,6 @@ func parseJSON(name string, data []byte) (Info, error) {
 	return Info{}, &SnapshotError{Name: name, Line: 1, Err: errors.New(`says no "version": it is no snapshot of a program`)}
 }
 
-// faultAt turns an offset, that of the byte counting from 1, into line and
-// column.
 func faultAt(name string, data []byte, offset int, err error) error {
 	before := data[:min(max(offset, 0), len(data))]
 	line := 1 + bytes.Count(before, []byte("\n"))
@@ -90,9 +83,8 @@ func faultAt(name string, data []byte, offset int, err error) error {
 	return &SnapshotError{Name: name, Line: line, Column: column, Err: err}
 }
 
-// parseText reads build info as text, strictly where debug.ParseBuildInfo
-// passes over what it does not understand: an error page is no program, and a
-// last line that was cut off would be a wrong version.
+// parseText is strict where debug.ParseBuildInfo is not: an error page is no program, and
+// a last line that was cut off would be a wrong version.
 func parseText(name, text string) (Info, error) {
 	var (
 		p      textParser
@@ -120,7 +112,6 @@ func parseText(name, text string) (Info, error) {
 	return FromBuildInfo(&p.bi, nil), nil
 }
 
-// textParser reads the lines of "go version -m" and of BuildInfo.String.
 type textParser struct {
 	bi      debug.BuildInfo
 	last    *debug.Module // that a replacement may follow
@@ -188,7 +179,6 @@ func (p *textParser) line(line string, first bool) error {
 	return nil
 }
 
-// readModule reads "path\tversion\tsum"; the sum may be missing.
 func readModule(m *debug.Module, text string) error {
 	columns := strings.Split(text, "\t")
 	if len(columns) != 2 && len(columns) != 3 {
@@ -201,7 +191,6 @@ func readModule(m *debug.Module, text string) error {
 	return nil
 }
 
-// readSetting reads key=value, each quoted when it has to be.
 func readSetting(text string) (s debug.BuildSetting, err error) {
 	fault := func(what string) (debug.BuildSetting, error) {
 		// The text may hold a secret: it is not repeated.

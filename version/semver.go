@@ -9,10 +9,9 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// Semver gives the version for comparing and for constraints written by
-// people. The error of a version that is none wraps [ErrNoSemver] and says
-// why. A pseudo-version is a prerelease to SemVer, and "+dirty" build metadata
-// that no constraint looks at: mind both before checking a constraint.
+// Semver parses the version. Its error wraps [ErrNoSemver] and gives the reason. To SemVer
+// a pseudo-version is a prerelease, and "+dirty" is build metadata that no constraint
+// checks.
 func (i Info) Semver() (*semver.Version, error) {
 	text := cleantext.Line(i.Version, maxValue)
 	why := ""

@@ -1,6 +1,7 @@
 package version
 
 import (
+	"cmp"
 	"log/slog"
 	"maps"
 	"slices"
@@ -10,8 +11,6 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// shortRevision is how much of a commit people are shown: what Go's own
-// pseudo-versions have.
 const shortRevision = 12
 
 // String is one line for people:
@@ -19,9 +18,7 @@ const shortRevision = 12
 func (i Info) String() string {
 	i = i.tidy()
 	var b strings.Builder
-	b.WriteString(orUnknown(i.Name))
-	b.WriteByte(' ')
-	b.WriteString(orUnknown(i.Version))
+	b.WriteString(orUnknown(i.Name) + " " + orUnknown(i.Version))
 	if i.Dirty && !isDirty(i.Version) {
 		b.WriteString(" dirty")
 	}
@@ -37,9 +34,8 @@ func (i Info) String() string {
 	return b.String()
 }
 
-// LogValue groups what is known for log/slog: name, version, dirty (when
-// true), revision, time, environment, go, platform, and the number of
-// conflicts when there are any.
+// LogValue groups what is known for log/slog: name, version, dirty (when true), revision,
+// time, environment, go, platform, and the number of conflicts.
 func (i Info) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 9)
 	add := func(key, value string, limit int) {
@@ -65,19 +61,10 @@ func (i Info) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// writeText writes members as "name: value" lines, one line for each element
-// of a list.
 func writeText(b *strings.Builder, members []member) {
 	line := func(name string, parts ...string) {
-		b.WriteString(name)
-		b.WriteByte(':')
-		for _, p := range parts {
-			if p != "" {
-				b.WriteByte(' ')
-				b.WriteString(p)
-			}
-		}
-		b.WriteByte('\n')
+		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+		b.WriteString(strings.Join(append([]string{name + ":"}, parts...), " ") + "\n")
 	}
 	for _, m := range members {
 		switch value := m.value.(type) {
@@ -118,21 +105,12 @@ func writeText(b *strings.Builder, members []member) {
 }
 
 func orUnknown(s string) string {
-	if s == "" {
-		return string(KindUnknown)
-	}
-	return s
+	return cmp.Or(s, string(KindUnknown))
 }
 
-// short cuts a commit hash; what is no hash stays as it is.
 func short(revision string) string {
-	if len(revision) <= shortRevision {
+	if len(revision) <= shortRevision || strings.Trim(revision, "0123456789abcdef") != "" {
 		return revision
-	}
-	for _, c := range []byte(revision) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return revision
-		}
 	}
 	return revision[:shortRevision]
 }

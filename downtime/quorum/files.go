@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -152,11 +153,7 @@ func (m *fileMember) know(_ context.Context, windows []string) error {
 
 func (m *fileMember) touch(windows []string, ext string) error {
 	for _, w := range windows {
-		f, err := os.OpenFile(m.path(w, ext), os.O_RDWR|os.O_CREATE, 0o644)
-		if err == nil {
-			err = f.Close()
-		}
-		if err != nil {
+		if err := os.WriteFile(m.path(w, ext), nil, 0o644); err != nil {
 			return err
 		}
 	}
@@ -204,10 +201,7 @@ func openLockFile(dir, window string) (*os.File, error) {
 
 func (m *fileMember) leave(_ context.Context, windows []string) error {
 	for _, w := range windows {
-		err := os.Remove(m.path(w, extOpen))
-		if e := m.held[w].Close(); err == nil {
-			err = e
-		}
+		err := cmp.Or(os.Remove(m.path(w, extOpen)), m.held[w].Close())
 		delete(m.held, w)
 		if err != nil {
 			return err
@@ -229,19 +223,15 @@ func (m *fileMember) outdated(_ context.Context, known map[string]bool) (bool, e
 		if !strings.HasSuffix(e.Name(), extLock) || names[e.Name()] {
 			continue
 		}
-		free, err := try(filepath.Join(m.dir, e.Name()), atomicfile.Shared)
-		if err != nil {
-			return false, err
-		}
-		if !free {
-			return true, nil
+		if free, err := try(filepath.Join(m.dir, e.Name())); err != nil || !free {
+			return err == nil, err
 		}
 	}
 	return false, nil
 }
 
-// try says whether a file could be locked just now. A file that is gone could.
-func try(path string, how atomicfile.How) (bool, error) {
+// try says whether a file could be shared just now. A file that is gone could.
+func try(path string) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -250,7 +240,7 @@ func try(path string, how atomicfile.How) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	return atomicfile.Try(f, how)
+	return atomicfile.Try(f, atomicfile.Shared)
 }
 
 // beat checks that others find the files that we have locked.
@@ -332,7 +322,7 @@ func lookFiles(dir, window string, held bool) (Report, error) {
 		if !ok {
 			continue
 		}
-		dead, err := try(path, atomicfile.Shared)
+		dead, err := try(path)
 		if err != nil {
 			return rep, err
 		}
@@ -360,7 +350,7 @@ func lookFiles(dir, window string, held bool) (Report, error) {
 		return rep, nil
 	}
 	// Only another operator keeps us from sharing.
-	free, err := try(filepath.Join(dir, windowFile(window)+extLock), atomicfile.Shared)
+	free, err := try(filepath.Join(dir, windowFile(window)+extLock))
 	if err == nil && !free {
 		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
 	}

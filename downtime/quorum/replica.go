@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,17 +19,15 @@ import (
 
 // Options of a [Replica]. Nil options are the defaults.
 type Options struct {
-	// Fleet names the replicas that have one document of windows, where several such
-	// share a database. [Files] does not use it: there the folder does that. Empty: the
-	// one fleet of the database.
+	// Fleet names the replicas that have one document of windows, where several such share a
+	// database. [Files] does not use it. Empty means the one fleet of the database.
 	Fleet Fleet
 
-	// Name is what operators read of this replica; in PostgreSQL it is the
-	// application_name, which is cut at 63 bytes. Empty: program, host and process id.
+	// Name is what operators see of this replica; in PostgreSQL it is the application_name,
+	// which is cut at 63 bytes. Empty means program, host and process id.
 	Name string
 
-	// Logger is told when the replica joins and when it falls out. Nil:
-	// slog.Default().
+	// Logger logs when the replica joins and falls out. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -117,9 +116,8 @@ func ring(bell chan struct{}) {
 	}
 }
 
-// Close leaves the quorum: operators no longer wait for this replica. Close the guard
-// first and let its work end, or it runs while operators think it does not. Close may be
-// called more than once.
+// Close leaves the quorum: operators no longer wait for this replica, so close the guard first
+// and let its work end. Close may be called more than once.
 func (r *Replica) Close() error {
 	r.cancel()
 	<-r.ended
@@ -200,7 +198,6 @@ func (r *Replica) failed(err error) error {
 	return fmt.Errorf("quorum: %w", err)
 }
 
-// settled answers when there is nothing to do.
 func (r *Replica) settled(windows map[string]bool) (map[string]bool, bool) {
 	if r.life.Err() != nil {
 		return nil, false
@@ -215,6 +212,7 @@ func (r *Replica) settled(windows map[string]bool) (map[string]bool, bool) {
 
 // take waits for our turn with the member, but no longer than until fell is closed.
 func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
+	var err error
 	select {
 	case r.turn <- struct{}{}:
 		if r.life.Err() == nil {
@@ -222,17 +220,14 @@ func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
 		}
 		r.give()
 	case <-fell:
+		err = errFell
 	case <-ctx.Done():
+		err = fmt.Errorf("quorum: %w", context.Cause(ctx))
 	}
 	if r.life.Err() != nil {
 		return ErrClosed
 	}
-	select {
-	case <-fell:
-		return errFell
-	default:
-		return fmt.Errorf("quorum: %w", context.Cause(ctx))
-	}
+	return err
 }
 
 var errFell = errors.New("quorum: fell out; joining again")
@@ -368,7 +363,6 @@ func (r *Replica) set(change func()) {
 	change()
 }
 
-// run keeps the replica joined, and notices when it is not.
 func (r *Replica) run() {
 	defer close(r.ended)
 	for r.life.Err() == nil {
@@ -433,4 +427,21 @@ func (r *Replica) isOutdated() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.outdated
+}
+
+const (
+	slice    = 200 * time.Millisecond // of a beat that waits, and so the time that Agree may have to wait
+	patience = 5 * time.Second        // with one step of a member or an operator
+)
+
+// jitter varies d by a tenth, so that a fleet does not do everything at once.
+func jitter(d time.Duration) time.Duration {
+	return d - d/20 + rand.N(d/10)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }

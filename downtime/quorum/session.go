@@ -14,9 +14,9 @@ import (
 
 // A session is a connection of our own. Its locks end with it.
 //
-// Two things show that a pooler gives the session's server connection to others. Each
-// statement reads back a setting that only this session has made: on another server connection
-// it is missing. And check looks for the setting from other connections of db.
+// Two things show that a pooler gives its server connection to others: on another server
+// connection a statement misses the setting that the session has made, its mark; and check
+// finds that from other connections of db.
 type session struct {
 	db    *sql.DB
 	conn  *sql.Conn
@@ -29,9 +29,8 @@ type session struct {
 }
 
 const (
-	// What a role or database may have set would cut a session that waits; keepalives
-	// make the server notice within half a minute that a client is gone without a word.
-	// The names are joined with what the server has.
+	// Timeouts of a role or database would cut a session that waits; keepalives make the server
+	// notice within half a minute that a client is gone. Servers do not have all names.
 	sqlSettings = `SELECT count(set_config(s.name, v.value, false)) FROM pg_settings s JOIN (VALUES
 ('statement_timeout', '0'), ('idle_session_timeout', '0'), ('lock_timeout', '1s'),
 ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000')
@@ -40,8 +39,8 @@ const (
 	sqlWho   = `SELECT pg_backend_pid(), coalesce(current_setting('upkeep.quorum', true), '')`
 	sqlBeat  = `SELECT coalesce(current_setting('upkeep.quorum', true), '') FROM pg_sleep($1)`
 
-	// $1 are keys, joined by commas, for an array is a matter of drivers; $2 is the nonce.
-	// In a session that is not ours nothing is done and nothing returned.
+	// $1 are keys, joined by commas because drivers differ in arrays; $2 is the nonce. In a session
+	// that is not ours nothing is done and nothing returned.
 	sqlShare = `SELECT k, pg_try_advisory_lock_shared(k)` + sqlKeys
 	sqlLetGo = `SELECT k, pg_advisory_unlock_shared(k)` + sqlKeys
 	sqlSeize = `SELECT k, count(pg_advisory_lock(k)) > 0` + sqlKeys + ` GROUP BY k`
@@ -50,8 +49,7 @@ const (
 
 	sqlLetAll = `SELECT pg_advisory_unlock_all() WHERE current_setting('upkeep.quorum', true) = $1`
 
-	// The locks of this database by their 64-bit keys, in one look: a second one might
-	// see another moment.
+	// The locks of this database by their 64-bit keys, in one look at one moment.
 	sqlLocks = `WITH l AS MATERIALIZED (
 SELECT pid, (classid::bigint << 32) | objid::bigint AS key, mode = 'ExclusiveLock' AS exclusive, granted
 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
@@ -61,8 +59,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 	sqlDrained = sqlLocks + `
 SELECT DISTINCT key FROM l WHERE exclusive AND granted AND pid IN (SELECT pid FROM l WHERE key = $1)`
 
-	// Everyone: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid. Who
-	// stands in line for a lock is in nobody's way.
+	// Everyone: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid.
 	sqlLook = sqlLocks + `
 SELECT p.pid, p.joined, p.knows, p.shares, p.drains, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
 (extract(epoch FROM CASE WHEN p.joined OR p.drains THEN a.backend_start ELSE coalesce(a.xact_start, a.backend_start) END) * 1000000)::bigint
@@ -335,8 +332,7 @@ func (s *session) must(ctx context.Context, statement string, keys ...int64) err
 	return err
 }
 
-// verify returns an error when the session is lost or shared, after the server has waited
-// d for that.
+// verify returns an error when the session is lost or shared. The server waits d for that.
 func (s *session) verify(ctx context.Context, d time.Duration) error {
 	var nonce string
 	err := s.query(ctx, sqlBeat, []any{d.Seconds()}, func(rows *sql.Rows) error { return rows.Scan(&nonce) })

@@ -49,11 +49,7 @@
 // planned: begin moves the start, until moves the end, end ends; see [Actual] for which
 // occurrence that concerns.
 //
-// What repeats is the time on the clock. repeat has FREQ (DAILY, WEEKLY, MONTHLY or
-// YEARLY), INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT or UNTIL. Other parts of
-// RFC 5545 are refused. So is a rule that can never occur, an exception on a day that the
-// rule does not have, and a window that would last into its own next occurrence. [Parse]
-// has the details.
+// What repeats is the time on the clock: see [Parse].
 //
 // Windows may overlap. Where they do, the most restrictive wins, and [Schedule.Overlaps]
 // and [State] say which that is.

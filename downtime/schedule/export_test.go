@@ -3,6 +3,8 @@ package schedule
 import (
 	"net/http"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
 )
 
 // What tests from outside see of the inside.
@@ -16,7 +18,7 @@ func Matcher(s Scope) func(*http.Request) bool {
 
 // CheckPattern says whether a document may have the path.
 func CheckPattern(text string) error {
-	_, err := checkPath(text)
+	_, err := pattern.Parse(text)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
@@ -27,6 +28,9 @@ import (
 // clock times of start. A freeze has from and to, and any of timezone, reason and windows. from
 // and to are instants, or dates or wall clock times of timezone; a date in to is the last day.
 // windows are the ids of the windows that it is about; empty means all that repeat.
+//
+// What can never occur is refused, an exception on a day that the rule does not have, and a
+// window that would last into its own next occurrence.
 //
 // Unknown fields are refused. The error is [Faults], all of them.
 func Parse(name string, data []byte) (*Schedule, error) {
@@ -208,15 +212,17 @@ func scope(v document.Value) Scope {
 	if !v.Present() {
 		return Scope{}
 	}
+	var s Scope
 	m := v.Map()
-	s := Scope{
-		Paths:   texts(m.Field("paths"), checkPath),
-		Methods: texts(m.Field("methods"), checkMethod),
-		Hosts:   texts(m.Field("hosts"), checkHost),
-		Work:    texts(m.Field("work"), checkWork),
-	}
+	s.Paths = texts(m.Field("paths"), func(text string) (string, error) {
+		parsed, err := pattern.Parse(text)
+		s.patterns = append(s.patterns, parsed)
+		return text, err
+	})
+	s.Methods = texts(m.Field("methods"), checkMethod)
+	s.Hosts = texts(m.Field("hosts"), checkHost)
+	s.Work = texts(m.Field("work"), checkWork)
 	m.Done()
-	s.patterns = s.compile()
 	return s
 }
 

@@ -302,8 +302,7 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 	for kind := range r.table {
 		leap, newYear := kind/7, kind%7
 		before := 0 // days of the year before the month
-		for m := range 12 {
-			days := dayOf(1999+leap, m+2, 1) - dayOf(1999+leap, m+1, 1)
+		for m, days := range daysIn[leap] {
 			mask := uint32(1)<<days - 1
 			if byMonth>>m&1 == 0 {
 				mask = 0

@@ -234,11 +234,6 @@ func checkHost(text string) (string, error) {
 	return below + normal, nil
 }
 
-func checkPath(text string) (string, error) {
-	_, err := pattern.Parse(text)
-	return text, err
-}
-
 func checkMethod(text string) (string, error) {
 	if text == "" {
 		return "", errors.New("must not be empty")

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
@@ -150,17 +152,36 @@ func (s *stage) states() map[string]quorum.State {
 
 // A draining is a call of Drain that goes on.
 type draining struct {
-	done chan struct{}
-	lock *quorum.Lock
-	err  error
+	done  chan struct{}
+	looks looks
+	lock  *quorum.Lock
+	err   error
+}
+
+// looks counts how often an operator has looked for replicas.
+type looks struct{ atomic.Int64 }
+
+func (n *looks) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	return context.WithValue(ctx, n, strings.Contains(data.SQL, "pg_locks"))
+}
+
+func (n *looks) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	if look, _ := ctx.Value(n).(bool); look && data.Err == nil {
+		n.Add(1)
+	}
 }
 
 func (s *stage) drain(ctx context.Context) *draining {
+	s.t.Helper()
 	d := &draining{done: make(chan struct{})}
+	c, err := pgx.ParseConfig(s.url)
+	require.NoError(s.t, err)
+	c.Tracer = &d.looks
+	db := stdlib.OpenDB(*c)
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	go func() {
 		defer close(d.done)
-		d.lock, d.err = quorum.Drain(ctx, s.db, window, nil)
+		d.lock, d.err = quorum.Drain(ctx, db, window, nil)
 	}()
 	s.t.Cleanup(func() {
 		cancel()
@@ -168,6 +189,7 @@ func (s *stage) drain(ctx context.Context) *draining {
 		if d.lock != nil {
 			_ = d.lock.Close()
 		}
+		require.NoError(s.t, db.Close())
 	})
 	return d
 }
@@ -368,6 +390,7 @@ func (s *stage) cutUnderWork(p *process) *draining {
 	d := s.drain(s.t.Context())
 	before := s.count()
 	s.until("the job writes on", func() bool { return s.count() > before })
+	s.until("the operator has seen the replica", func() bool { return d.looks.Load() > 0 })
 	require.False(s.t, d.isDone())
 	s.until("the operator gets between", func() bool {
 		if _, joined := s.states()[p.name]; joined {

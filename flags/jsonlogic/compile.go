@@ -186,7 +186,6 @@ type place struct {
 
 func (p *place) down(step string) *place { return &place{p, step} }
 
-// pointer writes the place as a JSON pointer.
 func (p *place) pointer() string {
 	if p == nil {
 		return ""

@@ -6,7 +6,6 @@ import (
 	"strings"
 )
 
-// number is JavaScript's Number(v).
 func (s *Scope) number(v value) float64 {
 	switch v = s.primitive(v); v.kind {
 	case truth, number:

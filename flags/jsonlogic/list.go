@@ -11,8 +11,6 @@ type loop struct {
 	over, body *node
 }
 
-func newLoop(args []*node) loop { return loop{arg(args, 0), arg(args, 1)} }
-
 // each calls visit with each element of a list, the element being the data, until
 // visit is false. What is no list has no elements. It returns their number.
 func (l loop) each(s *Scope, items value, visit func(item any) bool) int {
@@ -36,7 +34,7 @@ func (l loop) each(s *Scope, items value, visit func(item any) bool) int {
 }
 
 func mapped(args []*node) operation {
-	l := newLoop(args)
+	l := loop{arg(args, 0), arg(args, 1)}
 	return gives(func(s *Scope) value {
 		var results []any
 		l.each(s, l.over.eval(s), func(any) bool {
@@ -48,7 +46,7 @@ func mapped(args []*node) operation {
 }
 
 func filter(args []*node) operation {
-	l := newLoop(args)
+	l := loop{arg(args, 0), arg(args, 1)}
 	return gives(func(s *Scope) value {
 		var kept []any
 		l.each(s, l.over.eval(s), func(item any) bool {
@@ -62,7 +60,7 @@ func filter(args []*node) operation {
 }
 
 func reduce(args []*node) operation {
-	l := newLoop(args)
+	l := loop{arg(args, 0), arg(args, 1)}
 	initial := arg(args, 2)
 	return gives(func(s *Scope) value {
 		items, so := l.over.eval(s), defined(initial.eval(s))
@@ -81,7 +79,7 @@ func reduce(args []*node) operation {
 // whether there is one, and of how many elements there are.
 func quantifier(truth bool, result func(found bool, n int) bool) func(args []*node) operation {
 	return func(args []*node) operation {
-		l := newLoop(args)
+		l := loop{arg(args, 0), arg(args, 1)}
 		return decides(func(s *Scope) bool {
 			found := false
 			n := l.each(s, l.over.eval(s), func(any) bool {

@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 )
 
-// branch is if: condition, result, condition, result, …, otherwise.
 func branch(args []*node) operation {
 	otherwise := nullNode
 	if len(args)%2 == 1 {

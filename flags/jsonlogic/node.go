@@ -21,7 +21,6 @@ type node struct {
 	element func(i int, v value) *node
 }
 
-// items are the elements of a list.
 func (n *node) items() []*node {
 	if n.constant == nil {
 		return n.args
@@ -45,7 +44,6 @@ type operation struct {
 	plain func(s *Scope) any   // for code that is not of this package
 }
 
-// gives is an operation of any result.
 func gives(eval func(s *Scope) value) operation {
 	return operation{
 		eval,
@@ -54,7 +52,6 @@ func gives(eval func(s *Scope) value) operation {
 	}
 }
 
-// decides is an operation that is true or false.
 func decides(test func(s *Scope) bool) operation {
 	return operation{
 		func(s *Scope) value { return boolean(test(s)) },
@@ -63,7 +60,6 @@ func decides(test func(s *Scope) bool) operation {
 	}
 }
 
-// always is an operation that gives what never changes.
 func always(v *value) operation {
 	return operation{
 		func(*Scope) value { return *v },

@@ -80,7 +80,6 @@ func (s *Scope) Text(name string) (text string, ok bool) {
 	return s.otherText(v)
 }
 
-// otherText is a text of a type of its own.
 func (s *Scope) otherText(v any) (string, bool) {
 	w := toValue(v)
 	return w.str, w.kind == text
@@ -109,7 +108,6 @@ func (s *Scope) field(name string) any {
 	return v
 }
 
-// enter makes v the data.
 func (s *Scope) enter(v any) {
 	s.data = v
 	switch v := v.(type) {
@@ -196,7 +194,6 @@ func (s *Scope) walk(v any, depth int) bool {
 	return true
 }
 
-// plain hands out Go data.
 func (s *Scope) plain(v any) any {
 	switch v.(type) {
 	case nil, bool, string, float64:

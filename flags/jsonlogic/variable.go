@@ -43,7 +43,6 @@ func variable(args []*node) operation {
 // its text is empty: that is the member called "".
 func (v value) isEmptyPath() bool { return v.isNone() || v.kind == text && v.str == "" }
 
-// find is what stands at a path in the data.
 func (s *Scope) find(path value) (value, bool) {
 	if path.isEmptyPath() {
 		return toValue(s.data), true
@@ -76,7 +75,6 @@ func missing(args []*node) operation {
 	})
 }
 
-// constants is the list of the arguments' values, if all are always the same.
 func constants(args []*node) (value, bool) {
 	values := make([]any, len(args))
 	for i, a := range args {

@@ -3,8 +3,11 @@ package ofrep
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -150,7 +153,7 @@ func (h *handler) authorized(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	case errors.As(err, &limit):
 		if limit.RetryAfter > 0 {
-			w.Header().Set("Retry-After", seconds(limit.RetryAfter))
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limit.RetryAfter.Seconds()))))
 		}
 		writeJSON(w, http.StatusTooManyRequests, generalError{"too many requests"})
 	case errors.Is(err, ErrForbidden):
@@ -163,7 +166,57 @@ func (h *handler) authorized(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// seconds is d as Retry-After has it, rounded up.
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+// ErrForbidden is for Options.Authorize to return, wrapped or not: the client is known
+// and may not. It is answered with 403.
+var ErrForbidden = errors.New("forbidden")
+
+// A RateLimitError is for Options.Authorize to return, wrapped or not: the client asks
+// too often. It is answered with 429.
+type RateLimitError struct {
+	RetryAfter time.Duration // sent in whole seconds, rounded up; 0: not sent
+}
+
+func (e *RateLimitError) Error() string {
+	return fmt.Sprintf("too many requests, retry after %v", e.RetryAfter)
+}
+
+func parseOrigins(origins []string) (map[string]bool, error) {
+	set := make(map[string]bool, len(origins))
+	for _, origin := range origins {
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin || origin != strings.ToLower(origin)) {
+			return nil, fmt.Errorf("ofrep: Options.Origins: %q is no origin, want something like %q", origin, "https://shop.example")
+		}
+		set[origin] = true
+	}
+	return set, nil
+}
+
+// crossOrigin tells the browser what a page of another origin may do and reports
+// whether that was all it asked (https://fetch.spec.whatwg.org/#http-cors-protocol).
+// Without credentials "*" is good for every header but Authorization.
+func (h *handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
+	if len(h.origins) == 0 {
+		return false
+	}
+	header := w.Header()
+	switch origin := r.Header.Get("Origin"); {
+	case h.origins["*"]:
+		header.Set("Access-Control-Allow-Origin", "*")
+	default:
+		header.Add("Vary", "Origin")
+		if !h.origins[origin] {
+			return false
+		}
+		header.Set("Access-Control-Allow-Origin", origin)
+	}
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		header.Set("Access-Control-Expose-Headers", "ETag, Retry-After")
+		return false
+	}
+	header.Set("Access-Control-Allow-Methods", "GET, POST")
+	header.Set("Access-Control-Allow-Headers", "*, Authorization")
+	header.Set("Access-Control-Max-Age", "7200")
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }

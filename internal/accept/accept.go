@@ -3,6 +3,8 @@
 package accept
 
 import (
+	"cmp"
+	"net/textproto"
 	"strconv"
 	"strings"
 )
@@ -26,65 +28,52 @@ func Choose(header []string, offers ...string) string {
 	for _, line := range header {
 		line = line[:min(len(line), left)]
 		left -= len(line)
-		for item := range strings.SplitSeq(line, ",") {
-			position++
+		for more := true; more; position++ {
+			var item string
+			item, line, more = strings.Cut(line, ",")
 			name, parameters, _ := strings.Cut(item, ";")
-			name = strings.ToLower(strings.Trim(name, " \t"))
+			name = strings.ToLower(textproto.TrimString(name))
 			q := quality(parameters)
 			for i, offer := range offers {
 				// The most exact range decides about an offer, whatever its quality.
 				if exact := match(name, offer); exact > wishes[i].exact {
-					wishes[i] = wish{q, exact, position}
+					wishes[i] = wish{q, exact, -position}
 				}
 			}
 		}
 	}
-	best := -1
+	best, chosen := wish{}, ""
 	for i, w := range wishes {
-		if w.quality == 0 {
-			continue
-		}
-		if best < 0 || better(w.quality-wishes[best].quality, w.exact-wishes[best].exact, wishes[best].position-w.position) {
-			best = i
+		order := cmp.Or(w.quality-best.quality, w.exact-best.exact, w.position-best.position)
+		if w.quality > 0 && (chosen == "" || order > 0) {
+			best, chosen = w, offers[i]
 		}
 	}
-	if best < 0 {
-		return ""
-	}
-	return offers[best]
+	return chosen
 }
 
-// match returns how exactly a media range names a type: 0 not at all, 3 in full.
-func match(name, offer string) int {
+func match(name, offer string) (exact int) {
 	switch {
 	case name == offer:
 		return 3
-	case name == offer[:strings.IndexByte(offer, '/')]+"/*":
-		return 2
 	case name == "*/*":
 		return 1
+	case strings.HasSuffix(name, "/*") && strings.HasPrefix(offer, strings.TrimSuffix(name, "*")):
+		return 2
 	}
 	return 0
 }
 
-// better reports whether the first difference is positive.
-func better(differences ...int) bool {
-	for _, d := range differences {
-		if d != 0 {
-			return d > 0
-		}
-	}
-	return false
-}
-
 // quality reads the parameter q in thousandths: 1000 when missing, 0 when malformed.
 func quality(parameters string) int {
-	for p := range strings.SplitSeq(parameters, ";") {
+	for parameters != "" {
+		var p string
+		p, parameters, _ = strings.Cut(parameters, ";")
 		name, value, _ := strings.Cut(p, "=")
-		if !strings.EqualFold(strings.Trim(name, " \t"), "q") {
+		if !strings.EqualFold(textproto.TrimString(name), "q") {
 			continue
 		}
-		q, err := strconv.ParseFloat(strings.Trim(value, " \t"), 64)
+		q, err := strconv.ParseFloat(textproto.TrimString(value), 64)
 		if err != nil || !(q >= 0 && q <= 1) {
 			return 0
 		}

@@ -291,7 +291,6 @@ func invalidUTF8(data []byte) int {
 	return -1
 }
 
-// position turns a byte offset into line and column.
 func position(data []byte, offset int) (line, column int) {
 	offset = min(max(offset, 0), len(data))
 	before := data[:offset]

@@ -170,7 +170,6 @@ func (w *jsonWalk) string() *Node {
 	return n
 }
 
-// appendString appends s as a JSON string.
 func appendString(b []byte, s string) []byte {
 	special := func(r rune) bool { return r < 0x20 || r == '"' || r == '\\' || r >= utf8.RuneSelf }
 	if strings.IndexFunc(s, special) < 0 {

@@ -261,7 +261,6 @@ func ParseDuration(text string, limit time.Duration) (time.Duration, error) {
 	}
 }
 
-// inDays writes a limit the way people write durations.
 func inDays(d time.Duration) string {
 	if day := 24 * time.Hour; d >= day && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"

@@ -47,7 +47,6 @@ func parseYAML(name string, data []byte) (root *Node, err error) {
 
 var yamlLine = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 
-// yamlError takes the line out of the reader's message.
 func yamlError(name string, err error) error {
 	fault := &SyntaxError{Name: name, Err: err}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
@@ -184,7 +183,6 @@ func (c *yamlConvert) scalar(y *yaml.Node, n *Node) error {
 	return nil
 }
 
-// number writes a YAML number as a JSON literal.
 func number(y *yaml.Node) (string, error) {
 	if jsonNumber.MatchString(y.Value) {
 		return y.Value, nil

@@ -120,7 +120,6 @@ func (k *Keeper[T]) Close() error {
 	return nil
 }
 
-// ring makes the next attempt come early.
 func (k *Keeper[T]) ring() {
 	select {
 	case k.wake <- struct{}{}:
@@ -197,7 +196,6 @@ func (k *Keeper[T]) delay(err error) time.Duration {
 	return time.Duration(float64(delay) * (0.9 + 0.2*rand.Float64()))
 }
 
-// silence is how long the source has not given an acceptable document.
 func (k *Keeper[T]) silence(s *Status) time.Duration {
 	if s.Checked.IsZero() {
 		return time.Since(k.started)
@@ -205,14 +203,12 @@ func (k *Keeper[T]) silence(s *Status) time.Duration {
 	return time.Since(s.Checked)
 }
 
-// age sets what the source's silence makes of the status.
 func (k *Keeper[T]) age(s *Status) {
 	silence := k.silence(s)
 	s.Stale = s.Stale || k.opts.StaleAfter > 0 && silence >= k.opts.StaleAfter
 	s.Lost = k.opts.LostAfter > 0 && silence >= k.opts.LostAfter
 }
 
-// untilOlder is the time until the status is next stale or lost.
 func (k *Keeper[T]) untilOlder() time.Duration {
 	s := k.Status()
 	next := time.Duration(math.MaxInt64)
@@ -225,7 +221,6 @@ func (k *Keeper[T]) untilOlder() time.Duration {
 	return max(0, next-k.silence(&s))
 }
 
-// attempt loads, parses and publishes.
 func (k *Keeper[T]) attempt(ctx context.Context) error {
 	data, err := k.loader.load(ctx)
 	if k.loader.abandoned {
@@ -251,7 +246,6 @@ func (k *Keeper[T]) attempt(ctx context.Context) error {
 	return nil
 }
 
-// publish parses data and makes it the value.
 func (k *Keeper[T]) publish(name string, data []byte, origin Origin) error {
 	if err := blank(data); err != nil {
 		return &Error{name, err}

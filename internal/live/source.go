@@ -3,10 +3,12 @@ package live
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/upkeep-go/upkeep/internal/document"
 )
@@ -88,4 +90,138 @@ func readAll(r io.Reader) ([]byte, error) {
 		return nil, ErrTooLarge
 	}
 	return data, nil
+}
+
+// A KoanfProvider has the shape of the koanf library's providers. A provider may
+// support one of the two methods only and fail in the other.
+type KoanfProvider interface {
+	ReadBytes() ([]byte, error)
+	Read() (map[string]any, error)
+}
+
+type koanfSource struct {
+	provider KoanfProvider
+	key      string
+}
+
+// Koanf is a source that reads from a koanf provider the document that stands
+// under key, a path of names joined by dots; the empty key is the whole. What
+// stands there is the document itself or its text.
+//
+// A provider that can watch, as koanf's file provider can, is the doorbell.
+// Koanf's methods take no context: one that hangs is left behind.
+func Koanf(provider KoanfProvider, key string) Source {
+	s := koanfSource{provider, key}
+	if w, ok := provider.(koanfWatcher); ok {
+		return watchedKoanf{s, w}
+	}
+	return s
+}
+
+func (s koanfSource) Name() string {
+	if s.key == "" {
+		return fmt.Sprintf("%T", s.provider)
+	}
+	return fmt.Sprintf("%T %s", s.provider, s.key)
+}
+
+func (s koanfSource) Load(context.Context) ([]byte, error) {
+	tree, readErr := s.provider.Read()
+	if readErr == nil {
+		return s.inTree(tree)
+	}
+	text, bytesErr := s.provider.ReadBytes()
+	if bytesErr != nil {
+		return nil, errors.Join(readErr, bytesErr)
+	}
+	if s.key == "" {
+		return text, nil
+	}
+	root, err := document.Parse(s.Name(), text)
+	if err != nil {
+		return nil, err
+	}
+	at := root
+	for name := range strings.SplitSeq(s.key, ".") {
+		if at = at.Get(name); at == nil {
+			return nil, fmt.Errorf("no %q in the document: %w", s.key, fs.ErrNotExist)
+		}
+	}
+	if at.Kind == document.String {
+		return []byte(at.Text), nil
+	}
+	return at.AppendJSON(nil), nil
+}
+
+func (s koanfSource) inTree(tree map[string]any) ([]byte, error) {
+	var at any = tree
+	if s.key != "" {
+		var ok bool
+		if at, ok = lookUp(tree, s.key); !ok {
+			return nil, fmt.Errorf("no %q in the provider: %w", s.key, fs.ErrNotExist)
+		}
+	}
+	switch at := at.(type) {
+	case string:
+		return []byte(at), nil
+	case []byte:
+		return at, nil
+	}
+	return json.Marshal(at)
+}
+
+// lookUp finds key in a tree that may be flat, nested, or both: koanf's providers
+// give either.
+func lookUp(tree map[string]any, key string) (any, bool) {
+	if v, ok := tree[key]; ok {
+		return v, true
+	}
+	for i := range len(key) {
+		if key[i] != '.' {
+			continue
+		}
+		if inner, ok := tree[key[:i]].(map[string]any); ok {
+			if v, ok := lookUp(inner, key[i+1:]); ok {
+				return v, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// koanfWatcher is what koanf's watching providers have. Watch returns at once and
+// calls back from a goroutine of the provider's own.
+type koanfWatcher interface {
+	Watch(cb func(event any, err error)) error
+}
+
+type watchedKoanf struct {
+	koanfSource
+	watcher koanfWatcher
+}
+
+func (s watchedKoanf) Watch(ctx context.Context, changed func()) error {
+	failed := make(chan error, 1)
+	err := s.watcher.Watch(func(_ any, err error) {
+		if err == nil {
+			changed()
+			return
+		}
+		select {
+		case failed <- err:
+		default:
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if w, ok := s.watcher.(interface{ Unwatch() error }); ok {
+		defer func() { _ = w.Unwatch() }()
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case err := <-failed:
+		return err
+	}
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
-// maxInflated bounds what a compressed body may become.
-const maxInflated = 1 << 20
+const maxInflated = 1 << 20 // bytes of a compressed body
 
 // A message is what a body stands in.
 type message struct {
@@ -62,7 +61,11 @@ func (m *mask) body(msg *message, c *rules) {
 	default:
 		// Much JSON is sent as plain text, which is what package http takes it for.
 		if typ == "" || isJSON(typ) || typ == "text/plain" && strings.IndexAny(strings.TrimLeft(text, " \t\r\n"), "{[") == 0 {
-			if redacted, ok := m.json(text, problemStatus(typ, msg.status), c.stays, c.names); ok {
+			status := 0
+			if typ == "application/problem+json" {
+				status = msg.status
+			}
+			if redacted, ok := m.json(text, status, c.stays, c.names); ok {
 				b.Kind, msg.text = KindJSON, redacted
 				return
 			}
@@ -100,7 +103,6 @@ func params(query string) []har.Param {
 	return list
 }
 
-// parts are the names and types of a multipart body.
 func (m *mask) parts(text, contentType string) []har.Param {
 	_, attrs, err := mime.ParseMediaType(contentType)
 	if err != nil || attrs["boundary"] == "" {
@@ -125,7 +127,6 @@ const (
 	pageTail = "</code></p>\n"
 )
 
-// page redacts that page or another text.
 func (m *mask) page(s string) string {
 	if rest, ok := strings.CutPrefix(s, pageHead); ok {
 		if id, ok := strings.CutSuffix(rest, pageTail); ok {
@@ -135,7 +136,6 @@ func (m *mask) page(s string) string {
 	return m.text(s)
 }
 
-// plainHeaders are the headers of a body that is no longer compressed.
 func (msg *message) plainHeaders() []har.NameValue {
 	if !msg.inflated {
 		return msg.headers

@@ -163,8 +163,7 @@ type Seal struct {
 	MAC   string    `json:"mac"` // of all that is in the bundle
 }
 
-// maxList is how many flags, values or log records a bundle may have.
-const maxList = 100_000
+const maxList = 100_000 // flags, values or log records
 
 // Parse reads a bundle. name is for errors, which are [har.Faults]. It also reads HAR
 // files of other programs; entry 0 is then the request to look at.

@@ -56,10 +56,8 @@ func NewDir(path string, opts *DirOptions) (*Dir, error) {
 	return d, nil
 }
 
-// tempAge is the age of a temporary file whose writer must have died.
-const tempAge = time.Hour
+const tempAge = time.Hour // after which the writer of a temporary file must have died
 
-// isTemporary reports whether name is that of a bundle that is being written.
 func isTemporary(name string) bool {
 	hidden, ok := strings.CutPrefix(name, ".")
 	bundle, _, isTemp := strings.Cut(hidden, ".har.")

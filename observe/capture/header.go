@@ -34,7 +34,6 @@ var wellKnown = set(strings.Fields(`
 // traceContext takes version 00 and the flags of it that W3C Trace Context Level 2 has.
 var traceContext = regexp.MustCompile(`^(00-)([0-9a-f]{32}-[0-9a-f]{16})(-0[0-3])$`)
 
-// schemes are the authentication schemes that are recognised.
 var schemes = []string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}
 
 // headers redacts a list of headers and leaves out those whose names are none.
@@ -136,16 +135,15 @@ func cookies(headers []har.NameValue, name string) []har.Cookie {
 		if http.CanonicalHeaderKey(h.Name) != name {
 			continue
 		}
-		if name == "Set-Cookie" {
-			pair, _, _ := strings.Cut(h.Value, ";")
+		for pair := range strings.SplitSeq(h.Value, ";") {
+			if name == "Cookie" {
+				pair = strings.TrimSpace(pair)
+			}
 			if k, v, ok := strings.Cut(pair, "="); ok {
 				found = append(found, har.Cookie{Name: k, Value: v})
 			}
-			continue
-		}
-		for pair := range strings.SplitSeq(h.Value, ";") {
-			if k, v, ok := strings.Cut(strings.TrimSpace(pair), "="); ok {
-				found = append(found, har.Cookie{Name: k, Value: v})
+			if name == "Set-Cookie" {
+				break // the rest are attributes
 			}
 		}
 	}
@@ -161,7 +159,6 @@ func headerOf(list []har.NameValue, name string) string {
 	return ""
 }
 
-// mediaType is a content type in lower case without parameters.
 func mediaType(contentType string) string {
 	t, _, err := mime.ParseMediaType(contentType)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -49,7 +50,6 @@ func parseValue(dec *json.Decoder, depth int) (any, error) {
 	return v, err
 }
 
-// quoted is s as a JSON string.
 func quoted(s string) string {
 	var out strings.Builder
 	enc := json.NewEncoder(&out)
@@ -60,8 +60,8 @@ func quoted(s string) string {
 
 // json redacts JSON values that follow one another, one of which is the rule, or reports
 // that s is something else. stays is asked for each place, and whatever it accepts stays with
-// all that is in it. For problem see tellsStatus.
-func (m *mask) json(s string, problem int, stays func([]any) bool, names map[string]bool) (string, bool) {
+// all that is in it. For status see tellsStatus.
+func (m *mask) json(s string, status int, stays func([]any) bool, names map[string]bool) (string, bool) {
 	dec := json.NewDecoder(strings.NewReader(s))
 	dec.UseNumber()
 	var roots []any
@@ -97,7 +97,7 @@ func (m *mask) json(s string, problem int, stays func([]any) bool, names map[str
 		case *compound:
 			out.WriteByte(byte(v.open))
 			// Where one name is none, the others are data too, as of a map by e-mail address.
-			isMap := !kept && !areNames(v.names)
+			isMap := !kept && slices.ContainsFunc(v.names, func(name string) bool { return !isName(name) })
 			for i, member := range v.list {
 				if i > 0 {
 					out.WriteByte(',')
@@ -112,7 +112,7 @@ func (m *mask) json(s string, problem int, stays func([]any) bool, names map[str
 					name = m.text(name)
 				}
 				out.WriteString(quoted(name) + ":")
-				write(member, here, kept || len(at) == 0 && tellsStatus(problem, v.names[i], member))
+				write(member, here, kept || len(at) == 0 && tellsStatus(status, v.names[i], member))
 			}
 			out.WriteByte(byte(v.open) + 2) // the bracket that closes, in ASCII
 		}
@@ -126,23 +126,14 @@ func (m *mask) json(s string, problem int, stays func([]any) bool, names map[str
 	return out.String(), true
 }
 
-// nowhere allows nothing.
 func nowhere([]any) bool { return false }
-
-// problemStatus is the status of a response that is a problem by RFC 9457, or 0.
-func problemStatus(typ string, status int) int {
-	if typ == "application/problem+json" && http.StatusText(status) != "" {
-		return status
-	}
-	return 0
-}
 
 // tellsStatus accepts what a problem of this status says when it says no more than that:
 // the type about:blank, the status's own words and number (RFC 9457 section 4.2.1). All of it
 // is told by the status, which the bundle has, so nothing that was sent comes with it.
 func tellsStatus(status int, name string, value any) bool {
 	switch {
-	case status == 0:
+	case http.StatusText(status) == "":
 	case name == "type":
 		return value == "about:blank"
 	case name == "title":

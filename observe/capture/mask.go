@@ -28,7 +28,7 @@ func newMask(key []byte) *mask {
 	return &mask{mac: hmac.New(sha256.New, key), known: map[string]bool{}, hid: map[string]bool{}}
 }
 
-// digest is keyed, so that who does not have the key cannot try what gives it.
+// digest is keyed, so only the key's holder can try what gives it.
 func (m *mask) digest(purpose, s string) [32]byte {
 	m.mac.Reset()
 	m.mac.Write([]byte(purpose))
@@ -120,7 +120,6 @@ func (m *mask) time(t time.Time, layout, s string) string {
 	})
 }
 
-// chunk replaces what stands between spaces, quotes, brackets and the like.
 func (m *mask) chunk(s string) string {
 	if m.keeps(s) {
 		return s
@@ -154,7 +153,6 @@ func (m *mask) chunk(s string) string {
 	return m.words(s)
 }
 
-// words replaces each run of letters and digits.
 func (m *mask) words(s string) string { return eachWord(s, m.word) }
 
 func (m *mask) word(s string) string {
@@ -226,7 +224,6 @@ func (m *mask) digits(s string) string {
 	})
 }
 
-// number is a JSON number of the same sign and as many digits.
 func (m *mask) number(s string) string {
 	if m.collect {
 		return m.text(s)
@@ -271,11 +268,11 @@ func (m *mask) host(s string) string {
 		return s
 	}
 	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		if p := m.ip(ip); strings.Contains(p, ":") {
-			return "[" + p + "]"
-		} else {
-			return p
+		p := m.ip(ip)
+		if strings.Contains(p, ":") {
+			p = "[" + p + "]"
 		}
+		return p
 	}
 	labels := strings.Split(strings.ToLower(strings.ToValidUTF8(s, "_")), ".")
 	for i, label := range labels {
@@ -324,7 +321,6 @@ func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 	return out.String()
 }
 
-// path joins the segments of an escaped path, replaced but for those that stay.
 func (m *mask) path(segments []string, parts []pathPart, c *rules) string {
 	for i, segment := range segments {
 		if parts != nil && parts[i].stays(c) {
@@ -363,7 +359,6 @@ func (m *mask) query(raw string, c *rules) string {
 	return strings.Join(pairs, "&")
 }
 
-// name is s when it looks like the name of a field, else a pseudonym.
 func (m *mask) name(s string) string {
 	if isName(s) {
 		return s

@@ -1,9 +1,6 @@
 package capture
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // isName reports whether s looks like the name of a field, as a programmer gives it,
 // and not like data: words that can be spoken, "user_id", "lineItems2", with few
@@ -73,10 +70,6 @@ func wordEnd(s string) int {
 		i++
 	}
 	return i
-}
-
-func areNames(names []string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool { return !isName(name) })
 }
 
 func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }

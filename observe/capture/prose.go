@@ -21,30 +21,16 @@ var sentinels = map[string]bool{
 	"handler aborted the connection":                    true, "goroutine ended by runtime.Goexit": true,
 }
 
-// cutSentinel takes a sentinel off the end of an error's text.
-func cutSentinel(s string) (prefix, rest string, ok bool) {
-	if sentinels[s] {
-		return "", s, true
-	}
-	for i := strings.LastIndex(s, ": "); i >= 0; i = strings.LastIndex(s[:i], ": ") {
-		if sentinels[s[i+2:]] {
-			return s[:i], s[i:], true
-		}
-	}
-	return s, "", false
-}
-
 // prose replaces what is data in a text that a programmer wrote for people. Without
 // rules.words that is all of it, but for a sentinel at its end.
 func (m *mask) prose(s string, c *rules) string {
-	if m.known[s] {
+	if m.known[s] || sentinels[s] {
 		return s
 	}
-	if prefix, rest, ok := cutSentinel(s); ok {
-		if prefix == "" {
-			return rest
+	for i := strings.LastIndex(s, ": "); i >= 0; i = strings.LastIndex(s[:i], ": ") {
+		if sentinels[s[i+2:]] {
+			return m.prose(s[:i], c) + s[i:]
 		}
-		return m.prose(prefix, c) + rest
 	}
 	s = strings.ToValidUTF8(s, "_")
 	if !c.words {

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"encoding/json"
@@ -68,12 +67,9 @@ func (r *Redactor) mask() *mask {
 func (r *Redactor) Redact(b *Bundle) error {
 	b.complete()
 	d := &b.Log.Details
-	if s := d.Seal; s != nil && s.Key == r.id && sameRules(&s.Rules, &r.say) {
-		mac, err := r.seal(b)
-		if err != nil {
-			return err
-		}
-		if hmac.Equal([]byte(mac), []byte(s.MAC)) {
+	if d.Seal != nil && d.Seal.Key == r.id {
+		if s, err := r.seal(b); err == nil && hmac.Equal([]byte(s.MAC), []byte(d.Seal.MAC)) {
+			d.Seal = s // with the rules that the MAC is of
 			return nil
 		}
 	}
@@ -125,34 +121,53 @@ func (r *Redactor) Redact(b *Bundle) error {
 			p.Text = m.prose(p.Text, c)
 		}
 	}
-	d.Seal = &Seal{Key: r.id, Rules: r.say}
-	mac, err := r.seal(b)
-	if err != nil {
+	s, err := r.seal(b)
+	if d.Seal = s; err != nil {
 		d.Seal = nil
-		return err
 	}
-	d.Seal.MAC = mac
-	return nil
+	return err
 }
 
-// seal is the MAC of a bundle without its own.
-func (r *Redactor) seal(b *Bundle) (string, error) {
-	c := *b
-	s := *c.Log.Details.Seal
-	s.MAC = ""
-	c.Log.Details.Seal = &s
+// Again returns a Redactor that takes for pseudonyms what stands for something hidden in
+// the bundle b, which this one has redacted: the answers of a replay are then redacted to
+// what was recorded.
+func (r *Redactor) Again(b *Bundle) *Redactor {
+	m, c := newMask(r.key), r.rules
+	m.collect = true
+	d := &b.Log.Details
+	for i := range b.Log.Entries {
+		e := &Entry{Entry: b.Log.Entries[i].Entry} // b stays as it is
+		if i == 0 {
+			e.Response = har.Response{} // it is to be found out
+		}
+		m.entry(e, d.Route, i == 0, c)
+	}
+	for _, v := range d.Values {
+		m.value(&v, c)
+	}
+	for _, f := range d.Flags {
+		if !c.flags[f.Key] {
+			m.rawJSON(f.Value, nowhere, nil)
+		}
+		m.text(f.Targeting)
+	}
+	for _, v := range d.Values { // last, as prose is redacted last
+		for _, text := range v.Error {
+			m.prose(text, c)
+		}
+	}
+	again := *r
+	again.known = m.known
+	return &again
+}
+
+// seal is the seal of a bundle as it stands, whatever seal it has.
+func (r *Redactor) seal(b *Bundle) (*Seal, error) {
+	c, s := *b, &Seal{Key: r.id, Rules: r.say}
+	c.Log.Details.Seal = s
 	data, err := c.encode()
-	if err != nil {
-		return "", err
-	}
-	m := newMask(r.key)
-	return m.hexDigest("seal", string(data), 16), nil
-}
-
-func sameRules(a, b *Redaction) bool {
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	return bytes.Equal(x, y)
+	s.MAC = newMask(r.key).hexDigest("seal", string(data), 16)
+	return s, err
 }
 
 func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {

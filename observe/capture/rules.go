@@ -10,25 +10,22 @@ import (
 	"strings"
 )
 
-// A Redaction says what may be written as it is. Its zero allows the least: then a
-// bundle holds the shape of what was sent, and pseudonyms. A rule adds to what is
-// readable; there is none that takes away.
+// A Redaction says what may be written as it is. Its zero allows the least: a bundle then
+// holds the shape of what was sent, and pseudonyms. Rules only add to what is readable.
 //
-// Without a rule these are kept: methods, status codes, protocol versions; the
-// literal parts of the request's route; names of headers, of parameters that have a "=", of
-// fields and of cookies, when they look like names; the well-known words of
-// content types and caching; true, false, null, zero and what is empty; keys,
-// variants and reasons of flags; names of values; functions and lines of a stack; what the Go runtime says
-// when it panics; the texts of the standard library's sentinel errors; type, title and
-// status of a problem (RFC 9457) that says no more than its status; version and flags of a
-// traceparent; the request's id and the trace's, which the client may have chosen, as such, and
-// wherever else they stand when they have 16 bytes or more.
+// Without a rule these stay: methods, status codes, protocol versions; the literal parts of
+// the request's route; names of headers, fields, cookies and of parameters with a "=", when
+// they look like names; the well-known words of content types and caching; true, false, null,
+// zero and what is empty; keys, variants and reasons of flags; names of values; functions and
+// lines of a stack; what the Go runtime says when it panics; the standard library's sentinel
+// errors; type, title and status of a problem (RFC 9457) that says no more than its status;
+// version and flags of a traceparent; the ids of the request and the trace, which the client may have
+// chosen, also elsewhere when they have 16 bytes or more.
 //
-// A name is what can be spoken, with up to three digits: "user_id", "lineItems2", "sha256".
-// That is so whatever else the bundle hides, for a handler finds nothing in a body whose
-// names are others. So "Kowalski" and "hunter2" are names where they stand as such, as
-// keys of a map. But where one key of an object is none, as an e-mail address, all of them
-// are hidden.
+// A name can be spoken and has up to three digits: "user_id", "lineItems2", "sha256". Names
+// stay because a handler finds nothing in a body whose names are others. So "Kowalski" and
+// "hunter2" stay as keys of a map, unless another key of the same object is no name, such as
+// an e-mail address: then all of them are hidden.
 type Redaction struct {
 	// Key makes the pseudonyms, by HMAC-SHA256. With it the same thing has the same
 	// pseudonym in all bundles, and replay can tell whether an answer is the recorded
@@ -89,12 +86,14 @@ func newRules(r *Redaction) (*rules, error) {
 		c.headers[strings.ToLower(name)] = true
 	}
 	var faults Faults
+	check := func(field string, i int, rule string, err error) {
+		if err != nil {
+			faults = append(faults, &Fault{Field: fmt.Sprintf("%s[%d]", field, i), Rule: rule, Err: err})
+		}
+	}
 	for i, rule := range r.JSON {
 		p, err := newJSONPath(rule)
-		if err != nil {
-			faults = append(faults, &Fault{Field: fmt.Sprintf("JSON[%d]", i), Rule: rule, Err: err})
-			continue
-		}
+		check("JSON", i, rule, err)
 		c.json = append(c.json, p)
 		for _, step := range p {
 			if name, ok := step.at.(string); ok {
@@ -104,10 +103,7 @@ func newRules(r *Redaction) (*rules, error) {
 	}
 	for i, rule := range r.URLs {
 		p, err := newURLPattern(rule)
-		if err != nil {
-			faults = append(faults, &Fault{Field: fmt.Sprintf("URLs[%d]", i), Rule: rule, Err: err})
-			continue
-		}
+		check("URLs", i, rule, err)
 		c.urls = append(c.urls, p)
 	}
 	if len(faults) > 0 {

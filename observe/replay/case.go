@@ -149,39 +149,35 @@ func (c *Case) remark(format string, args ...any) {
 	}
 }
 
-// Options say how a bundle is replayed. The zero is of use.
+// Options say how a bundle is replayed.
 type Options struct {
-	// Key is that of the capture.Redaction that the bundle was redacted with. With it
-	// what is answered is redacted alike and compared; nil: of what is hidden in the bundle
-	// only the kind is compared. It is an error when it is another key.
+	// Key is the key that the bundle was redacted with; another is an error. With it answers
+	// are redacted alike and compared. Nil compares only the kind of hidden data.
 	Key []byte
 
 	// Prepare may change the request before it is served. It puts back what redaction
-	// took away: a token that the service accepts, a signature, a session. Nil: nothing.
+	// took away: a token that the service accepts, a signature, a session. Nil changes nothing.
 	Prepare func(*http.Request)
 
-	// Status is what a request that failed must be answered with now, when that is known:
-	// 400 for one that should have been refused. Zero: with whatever is no failure, and no
-	// refusal that redaction alone may be the cause of, as Run has it.
+	// Status is the right answer to a request that failed: 400 for one that should have been
+	// refused. Zero means any status that is no failure, and no refusal that redaction alone
+	// may have caused, see Run.
 	Status int
 
-	// AsRecorded says that the recorded answer is the right one. Then status, headers and
-	// body must be as they were, also when they were those of a failure. False: of a
-	// request that failed it is only asked that it does not fail any more; the answer of
-	// one that did not fail, but was slow or asked for, must be as it was.
+	// AsRecorded demands that status, headers and body are as recorded, also when they were
+	// those of a failure. False demands that only of requests that did not fail.
 	AsRecorded bool
 
-	// Strict demands that outbound calls are made in the recorded order, and all of them, and
-	// that each call of observe.Value has an answer in the bundle. False: in any order, and
-	// those that are not made do not matter, nor do new Values.
+	// Strict demands that all outbound calls are made, in the recorded order, and that each
+	// call of observe.Value has an answer in the bundle.
 	Strict bool
 
 	// Ignore names what may differ in an answer, as it stands in a report of differences,
 	// with * for any text: "header Etag", "body $.items[*].id".
 	Ignore []string
 
-	// Build is what the application under test calls itself; when the bundle is from
-	// another build, the test's log says so. Empty: the log says what the bundle is from.
+	// Build is what the application under test calls itself. The test's log tells when the
+	// bundle is from another build. Empty means that the log names the bundle's build.
 	Build string
 }
 

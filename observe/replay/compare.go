@@ -130,23 +130,17 @@ func matches(pattern, s string) bool {
 // same reports whether a recorded text may have been made from what is answered now:
 // redacted is that as the bundle would have it.
 func (c *Case) same(then, redacted, raw string) bool {
-	switch {
-	case then == redacted:
-		return true
-	case c.keyed, c.redactor == nil, redacted == raw:
-		return false // both are known
-	}
-	return true // what is hidden cannot be compared without the key
+	isHidden := c.redactor != nil && !c.keyed && redacted != raw // and cannot be compared without the key
+	return then == redacted || isHidden
 }
 
 func (c *Case) compareHeaders(list *differences, then, now http.Header, got *outcome) {
 	if got.untyped && len(then["Content-Type"]) == 0 {
 		delete(now, "Content-Type") // nobody says it now, nor did then
 	}
-	for name := range now {
-		then[name] = then[name] // those of both
-	}
-	for _, name := range slices.Sorted(maps.Keys(then)) {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(then)), maps.Keys(now))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		if slices.Contains(unstable, name) {
 			continue
 		}

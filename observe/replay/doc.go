@@ -1,6 +1,6 @@
 // Package replay makes a test of a request that failed in production: it serves the
-// request of a bundle, as package observe has captured it, once more, on a desk, with the
-// flags, the answers of other services and the values of then.
+// request of a bundle, which package observe has captured, once more, with the flags, the
+// answers of other services and the values of then.
 //
 // Most tests need one name, [Run]:
 //
@@ -15,16 +15,15 @@
 // # What is replayed
 //
 // The request; evaluations of flags, by [Case.FlagClient]; outbound calls, by
-// [Case.HTTPClient]; and what observe.Value gave, without more ado, for the request's
-// context says that this is a replay. What a handler gets in any other way, from a
-// database or the clock, it gets from the test, or not at all: a request that depends on
-// it cannot be replayed until observe.Value is around it. [Case.Time] is when it was;
-// in a bubble of testing/synctest, sleeping until then sets the clock.
+// [Case.HTTPClient]; and the results of observe.Value, by the request's context. What a
+// handler gets in any other way, from a database or the clock, the test must provide, or
+// observe.Value must be around it. [Case.Time] is when the request came; in a bubble of
+// testing/synctest, sleeping until then sets the clock.
 //
-// All data in a bundle are pseudonyms, but for those that its redaction allowed. They
-// are of the same kind, and equal where the data were, so most handlers do with them what they
-// did. A failure that hangs on a value itself (this number, that text) is
-// reproduced only when the redaction allows the value: by a JSON path, for example.
+// All data in a bundle are pseudonyms, except those that its redaction allowed. They are of
+// the same kind, and equal where the data were, so most handlers treat them alike. A failure
+// that depends on a value itself (this number, that text) is reproduced only when the
+// redaction allows the value, such as by a JSON path.
 //
 // # Trust
 //

@@ -18,7 +18,6 @@ import (
 // Values other than booleans are pseudonyms unless the redaction allowed the flag.
 func (c *Case) FlagClient() openfeature.IClient { return c.client }
 
-// provider answers from the bundle.
 type provider struct{ c *Case }
 
 func (p provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: "replay"} }
@@ -34,12 +33,12 @@ func (p provider) find(key string, flat openfeature.FlattenedContext) *capture.F
 		if f.Key != key {
 			continue
 		}
-		if f.Targeting == targeting || p.c.redactor != nil && f.Targeting == p.c.redactor.Pseudonym(targeting) {
+		exact := f.Targeting == targeting || p.c.redactor != nil && f.Targeting == p.c.redactor.Pseudonym(targeting)
+		if exact || found < 0 {
 			found = i
-			break
 		}
-		if found < 0 {
-			found = i
+		if exact {
+			break
 		}
 	}
 	if found < 0 {

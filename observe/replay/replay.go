@@ -18,31 +18,28 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// Run serves the request of a bundle to the handler that build returns, and fails the test
-// by what becomes of it:
+// Run serves the request of a bundle to the handler that build returns, and judges the answer:
 //
-//   - The request failed when it was recorded (a status of 500 or more, a panic, or
-//     observe.Fail; a 503 with Retry-After is no failure), and fails again: the test fails,
-//     and says whether it is the same failure. The bug is reproduced.
+//   - The request failed when it was recorded (a status of 500 or more without a 503's
+//     Retry-After, a panic, or observe.Fail), and fails again: the test fails, and says
+//     whether it is the same failure.
 //   - It failed then and does not now: the test passes, if the request got as far as it did
 //     then. It fails when the answer is 401, 403 or 407, or another 3xx or 4xx before any of
 //     the recorded calls and Values was asked for: redaction has taken the credentials, and
-//     Options.Prepare puts others in their place. Options.Status says that it is right so.
+//     Options.Prepare puts others in their place. Options.Status accepts such an answer.
 //   - It did not fail then: the test fails when the answer differs from the recorded one.
+//     Options.AsRecorded demands that in any case.
 //
-// So a bundle is a test that is red until the bug is fixed, as far as the bundle has what the
-// failure hangs on, and only who has seen it red knows that. Green says that this request, with
-// the pseudonyms that redaction left of its data, does not fail. The test's log then says which
-// of the recorded calls and Values were not asked for, and where pseudonyms were read.
-// Options.AsRecorded holds an answer to the recorded one in any case.
+// Run the test before the fix to see it fail. A pass means only that the redacted request
+// does not fail; the test's log says which of the recorded calls and Values were not asked
+// for, and where pseudonyms were read.
 //
-// build returns the application's handler. It need not be inside of the Handler of an
-// observe.Observer: observe.Value, Fail and RequestID answer without one. But the answer to a
-// panic is that Handler's, so where a panic is held to its answer by Options.AsRecorded, build
-// wraps the handler in that of an Observer of its own, which has no Captures.
+// build returns the application's handler. It does not need the Handler of an observe.Observer,
+// unless Options.AsRecorded compares the answer to a panic: then build wraps the handler in that of
+// an Observer without Captures.
 //
 // The test also fails for a call by [Case.HTTPClient] that is not in the bundle. A bundle that
-// cannot be read is fatal. Cases share nothing: tests with Run may be parallel.
+// cannot be read is fatal. Tests with Run may be parallel.
 func Run(t testing.TB, path string, build func(*Case) http.Handler) {
 	t.Helper()
 	Options{}.Run(t, path, build)
@@ -87,18 +84,16 @@ func (o Options) Run(t testing.TB, path string, build func(*Case) http.Handler) 
 	}
 }
 
-// serve replays the request.
 func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
 	e := c.entry()
-	if e.Exchange.RequestBody != nil {
-		switch b := e.Exchange.RequestBody; {
-		case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
-			c.remark("the request's body was %s and is not in the bundle", b.Kind)
-		case b.Truncated:
-			c.remark("the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)
-		case b.Unread:
-			c.remark("the bundle has of the request's body only the %d bytes that were read then", b.Bytes)
-		}
+	switch b := e.Exchange.RequestBody; {
+	case b == nil:
+	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
+		c.remark("the request's body was %s and is not in the bundle", b.Kind)
+	case b.Truncated:
+		c.remark("the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)
+	case b.Unread:
+		c.remark("the bundle has of the request's body only the %d bytes that were read then", b.Bytes)
 	}
 	r := c.Request().WithContext(c.Context(ctx))
 	if c.opts.Prepare != nil {
@@ -179,7 +174,6 @@ func isFailure(status int, retryAfter string) bool {
 	return status >= 500 && (status != http.StatusServiceUnavailable || retryAfter == "")
 }
 
-// failed reports whether the recorded request did.
 func (c *Case) failed() bool {
 	d, e := &c.Bundle.Log.Details, c.entry()
 	return d.Panic != nil || d.Error != nil || isFailure(e.Response.Status, headersOf(e.Response.Headers).Get("Retry-After")) || d.Schema > 0 && d.Reason == capture.ReasonFailed
@@ -220,7 +214,6 @@ func (c *Case) judge(got outcome) (verdict string, passes bool) {
 	return text, false
 }
 
-// judgeFix judges a request that failed and does not any more.
 func (c *Case) judgeFix(got *outcome, far *reach, name, change string) (verdict string, passes bool) {
 	switch want := c.opts.Status; {
 	case want != 0 && want != got.status:

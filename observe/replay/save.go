@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
@@ -91,25 +92,17 @@ func create(path string, data []byte) error {
 // testName makes TestMarch14Checkout of testdata/march14-checkout.har.
 func testName(path string) string {
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	var out strings.Builder
-	out.WriteString("Test")
-	upper := true
-	for _, r := range name {
-		switch {
-		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
-			upper = true
-			continue
-		case upper:
-			r = unicode.ToUpper(r)
-		}
-		if out.Len() == len("Test") && !unicode.IsUpper(r) {
-			out.WriteByte('_') // go test takes no lower case letter there
-		}
-		out.WriteRune(r)
-		upper = false
-	}
-	if out.Len() == len("Test") {
+	words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if len(words) == 0 {
 		return "TestReplay"
 	}
-	return out.String()
+	for i, word := range words {
+		first, n := utf8.DecodeRuneInString(word)
+		words[i] = string(unicode.ToUpper(first)) + word[n:]
+	}
+	name = strings.Join(words, "")
+	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) {
+		name = "_" + name // go test takes no lower case letter there
+	}
+	return "Test" + name
 }

@@ -53,16 +53,18 @@ func (c *Case) take(r *http.Request) (*capture.Entry, error) {
 	entries := c.Bundle.Log.Entries
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	best, score := 0, 0
+	best, score, left := 0, 0, ""
 	for i := 1; i < len(entries); i++ {
 		if c.made[i] {
 			continue
 		}
-		s := c.likeness(&entries[i].Request, r)
-		if s > score {
+		q := &entries[i].Request
+		if s := c.likeness(q, r); s > score {
 			best, score = i, s
 		}
+		left += "\n\t" + q.Method + " " + q.URL
 		if c.opts.Strict {
+			left += " (the next, by Options.Strict)"
 			break
 		}
 	}
@@ -70,20 +72,10 @@ func (c *Case) take(r *http.Request) (*capture.Entry, error) {
 		c.made[best] = true
 		return &entries[best], nil
 	}
-	var left strings.Builder
-	for i := 1; i < len(entries); i++ {
-		if !c.made[i] {
-			fmt.Fprintf(&left, "\n\t%s %s", entries[i].Request.Method, entries[i].Request.URL)
-			if c.opts.Strict {
-				left.WriteString(" (the next, by Options.Strict)")
-				break
-			}
-		}
-	}
-	if left.Len() == 0 {
+	if left == "" {
 		return nil, fmt.Errorf("%w: %s %s: all %d of the bundle were made", errUnexpected, r.Method, r.URL.Redacted(), len(entries)-1)
 	}
-	return nil, fmt.Errorf("%w: %s %s: the bundle has of those not made yet%s", errUnexpected, r.Method, r.URL.Redacted(), left.String())
+	return nil, fmt.Errorf("%w: %s %s: the bundle has of those not made yet%s", errUnexpected, r.Method, r.URL.Redacted(), left)
 }
 
 // likeness is 0 for another call, and more the more alike they are.
@@ -165,7 +157,6 @@ func shape(s string) string {
 	}, s)
 }
 
-// response is a recorded one.
 func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
 	text, left := recordedBody(e)
 	resp := &http.Response{

@@ -14,13 +14,10 @@
 //
 // Package observe does this for each request and job.
 //
-// # What is kept
-//
-// A record is kept as it was logged: time, level, source line, attributes and groups.
-// Values that are not a bool, number, string, time or duration are rendered at once, as a
-// slog.TextHandler would if that is the wrapped handler, else as JSON. So a value may be
-// changed later, and a LogValuer is asked once, in the goroutine that logs. The context
-// of a record is held until the end, too.
+// A record is kept as it was logged: time, level, source line, attributes and groups; and so
+// is its context. Values that are not a bool, number, string, time or duration are rendered
+// when they are logged, as the wrapped slog.TextHandler would, or else as JSON. So a value may
+// be changed later, and a LogValuer is asked once, in the goroutine that logs.
 //
 // # Bounds
 //

@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,8 @@ func New(h slog.Handler, opts *Options) (*Handler, error) {
 		return nil, fmt.Errorf("tail: Options.MaxBytes and MaxTotal must not be negative, got %d and %d", opts.MaxBytes, opts.MaxTotal)
 	}
 	t := &Handler{
-		store: newStore(h, opts.MaxBytes, opts.MaxTotal), all: h, top: h,
+		all: h, top: h,
+		store: &store{base: h, maxBytes: cmp.Or(opts.MaxBytes, 20<<10), maxTotal: int64(cmp.Or(opts.MaxTotal, 16<<20))},
 		level: opts.Level, keepLevel: opts.KeepLevel, groups: []group{{}},
 	}
 	if t.keepLevel == nil {
@@ -112,13 +114,13 @@ func (h *Handler) Write(ctx context.Context, r slog.Record, ids []slog.Attr, mar
 	if len(ids)+len(marks) == 0 {
 		return h.all.Handle(ctx, r)
 	}
-	if len(h.groups) == 1 {
-		r = r.Clone()
-	} else {
-		attrs := h.nest(attrsOf(&r), asGiven)
-		r = slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-		r.AddAttrs(attrs...)
-	}
+	var attrs []slog.Attr
+	r.Attrs(func(a slog.Attr) bool {
+		attrs = append(attrs, a)
+		return true
+	})
+	r = slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.AddAttrs(h.nest(attrs, false)...)
 	AddMissing(&r, ids, h.groups[0].attrs...)
 	r.AddAttrs(marks...)
 	return h.top.Handle(ctx, r)
@@ -126,45 +128,28 @@ func (h *Handler) Write(ctx context.Context, r slog.Record, ids []slog.Attr, mar
 
 // AddMissing adds to r those of attrs whose keys are neither in r nor in given.
 func AddMissing(r *slog.Record, attrs []slog.Attr, given ...slog.Attr) {
-	var room [8]slog.Attr
-	missing := append(room[:0], attrs...)
-	drop := func(key string) {
-		for i := range missing {
-			if missing[i].Key == key {
-				missing = slices.Delete(missing, i, i+1)
-				return
-			}
-		}
-	}
-	for i := range given {
-		drop(given[i].Key)
-	}
-	r.Attrs(func(a slog.Attr) bool {
-		drop(a.Key)
+	missing := slices.Clone(attrs)
+	drop := func(a slog.Attr) bool {
+		missing = slices.DeleteFunc(missing, func(m slog.Attr) bool { return m.Key == a.Key })
 		return true
-	})
+	}
+	for _, a := range given {
+		drop(a)
+	}
+	r.Attrs(drop)
 	r.AddAttrs(missing...)
 }
 
-// nest returns attrs inside the open groups, with those that pick returns of each.
-func (h *Handler) nest(attrs []slog.Attr, pick func(*group) []slog.Attr) []slog.Attr {
-	for i := len(h.groups) - 1; i > 0; i-- {
-		given := pick(&h.groups[i])
-		inside := append(given[:len(given):len(given)], attrs...)
-		attrs = []slog.Attr{{Key: h.groups[i].name, Value: slog.GroupValue(inside...)}}
+// nest returns attrs inside the open groups, with those that With gave to each: as they were
+// given, or as kept records show them.
+func (h *Handler) nest(attrs []slog.Attr, kept bool) []slog.Attr {
+	for _, g := range slices.Backward(h.groups[1:]) {
+		given := g.attrs
+		if kept {
+			given = g.kept
+		}
+		attrs = []slog.Attr{{Key: g.name, Value: slog.GroupValue(slices.Concat(given, attrs)...)}}
 	}
-	return attrs
-}
-
-func asGiven(g *group) []slog.Attr { return g.attrs }
-func asKept(g *group) []slog.Attr  { return g.kept }
-
-func attrsOf(r *slog.Record) []slog.Attr {
-	attrs := make([]slog.Attr, 0, r.NumAttrs())
-	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, a)
-		return true
-	})
 	return attrs
 }
 

@@ -27,7 +27,10 @@ const (
 // attr returns a as it is kept, and what that counts: 0 for an empty attribute or group,
 // which is not kept.
 func (h *Handler) attr(a slog.Attr, depth int) (slog.Attr, int) {
-	a.Key, a.Value = cut(a.Key, maxKey), a.Value.Resolve()
+	a.Key = cut(a.Key, maxKey)
+	if a.Value.Kind() == slog.KindLogValuer {
+		a.Value = a.Value.Resolve()
+	}
 	size := 8
 	switch a.Value.Kind() {
 	case slog.KindString:

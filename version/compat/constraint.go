@@ -13,7 +13,6 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A constraint is a set of versions, as people write it.
 type constraint struct {
 	text         string
 	set          *semver.Constraints
@@ -36,8 +35,6 @@ var (
 	operandRegexp    = regexp.MustCompile(`^[vV]?([0-9]+|[xX*])(?:\.([0-9]+|[xX*]))?(?:\.([0-9]+|[xX*]))?(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 )
 
-// parseConstraint reads a constraint, and refuses one that means something else than
-// its text says, or nothing.
 func parseConstraint(text string) (constraint, error) {
 	text = strings.Join(strings.Fields(text), " ") // it goes into headers
 	c := constraint{text: text}
@@ -78,7 +75,6 @@ func newSet(text string) (*semver.Constraints, error) {
 	return set, err
 }
 
-// parseOperand reads the version in a comparator, of which a part may be left open.
 func parseOperand(text string) (*semver.Version, error) {
 	m := operandRegexp.FindStringSubmatch(text)
 	if m == nil {
@@ -109,7 +105,6 @@ func parseOperand(text string) (*semver.Version, error) {
 	return semver.NewVersion(dotted(strings.Join(numbers[:], ".") + m[4]))
 }
 
-// propose gives the version that is probably meant by a text, or "".
 func propose(text string) string {
 	m := operandRegexp.FindStringSubmatch(strings.TrimLeft(strings.TrimSpace(text), "=<>!~^ "))
 	if m == nil {
@@ -128,7 +123,6 @@ func propose(text string) string {
 	return meant
 }
 
-// proposal is the end of an error about a text.
 func proposal(text string) string {
 	if p := propose(text); p != "" {
 		return "; write " + p
@@ -139,16 +133,11 @@ func proposal(text string) string {
 // literal reports whether the text names a prerelease of the version's number: for that
 // number it is taken literally.
 func (c constraint) literal(v *semver.Version) bool {
-	return slices.ContainsFunc(c.alternatives, func(all []comparator) bool {
-		return slices.ContainsFunc(all, func(one comparator) bool {
-			return one.operand.Prerelease() != "" && release(one.operand).Equal(release(v))
-		})
+	return c.contains(func(one comparator) bool {
+		return one.operand.Prerelease() != "" && release(one.operand).Equal(release(v))
 	})
 }
 
-// allows says why the constraint does not allow the version, or "". A
-// prerelease or pseudo-version has to satisfy it as it is, and as the release
-// that it leads up to.
 func (c constraint) allows(v *semver.Version) string {
 	if !c.set.Check(v) {
 		return "does not satisfy " + c.text
@@ -159,8 +148,7 @@ func (c constraint) allows(v *semver.Version) string {
 	return ""
 }
 
-// hits says whether the version, or the release that it leads up to, is in the
-// set. To block what a constraint holds is thus to require its opposite.
+// hits says whether the version, or the release that it leads up to, is in the set.
 func (c constraint) hits(v *semver.Version) bool {
 	return c.set.Check(v) || !c.literal(v) && c.set.Check(release(v))
 }
@@ -168,18 +156,16 @@ func (c constraint) hits(v *semver.Version) bool {
 // leavesOpen reports whether nothing is known of a version whose suffix has no order
 // (v1.2.3-hotfix.1): it may come before its number or after.
 func (c constraint) leavesOpen(v *semver.Version, before bool) bool {
-	if _, ok := version.Compare(v.String(), release(v).String()); ok || c.names(v) {
+	named := c.contains(func(one comparator) bool { return one.operand.Equal(v) })
+	if _, ok := version.Compare(v.String(), release(v).String()); ok || named {
 		return false
 	}
 	after := semver.New(v.Major(), v.Minor(), v.Patch()+1, "0", "") // the least of those
 	return before != c.set.Check(after)
 }
 
-// names reports whether this very version stands in the constraint.
-func (c constraint) names(v *semver.Version) bool {
-	return slices.ContainsFunc(c.alternatives, func(all []comparator) bool {
-		return slices.ContainsFunc(all, func(one comparator) bool { return one.operand.Equal(v) })
-	})
+func (c constraint) contains(match func(comparator) bool) bool {
+	return slices.ContainsFunc(slices.Concat(c.alternatives...), match)
 }
 
 // samples are versions on both sides of every boundary: a constraint that holds none of
@@ -187,23 +173,21 @@ func (c constraint) names(v *semver.Version) bool {
 func (c constraint) samples() []*semver.Version {
 	const many = 1 << 30
 	list := []*semver.Version{semver.New(0, 0, 1, "", ""), semver.New(999, many, many, "", "")}
-	for _, all := range c.alternatives {
-		for _, one := range all {
-			o := one.operand
-			major, minor, patch := o.Major(), o.Minor(), o.Patch()
-			for _, n := range [][3]uint64{
-				{major, minor, patch},
-				{major, minor, patch + 1},
-				{major, minor + 1, 0},
-				{major + 1, 0, 0},
-				{major, minor, patch - min(patch, 1)},
-				{major, minor - min(minor, 1), many},
-				{major - min(major, 1), many, many},
-			} {
-				for _, pre := range []string{"", "-0", "-" + o.Prerelease(), "-" + o.Prerelease() + ".0"} {
-					if v, _ := parseVersion(fmt.Sprintf("%d.%d.%d%s", n[0], n[1], n[2], pre)); v != nil {
-						list = append(list, v)
-					}
+	for _, one := range slices.Concat(c.alternatives...) {
+		o := one.operand
+		major, minor, patch := o.Major(), o.Minor(), o.Patch()
+		for _, n := range [][3]uint64{
+			{major, minor, patch},
+			{major, minor, patch + 1},
+			{major, minor + 1, 0},
+			{major + 1, 0, 0},
+			{major, minor, patch - min(patch, 1)},
+			{major, minor - min(minor, 1), many},
+			{major - min(major, 1), many, many},
+		} {
+			for _, pre := range []string{"", "-0", "-" + o.Prerelease(), "-" + o.Prerelease() + ".0"} {
+				if v, _ := parseVersion(fmt.Sprintf("%d.%d.%d%s", n[0], n[1], n[2], pre)); v != nil {
+					list = append(list, v)
 				}
 			}
 		}
@@ -211,8 +195,8 @@ func (c constraint) samples() []*semver.Version {
 	return list
 }
 
-// parseBlock reads an entry of a block list: a version, a constraint, or the text of a version
-// that has no order. What is literal blocks the peers that tell that text, and nothing else.
+// parseBlock reads a version, a constraint, or the text of a version without an order:
+// literal, which blocks that text only.
 func parseBlock(text string) (set *constraint, literal string, err error) {
 	literal = strings.TrimPrefix(text, "v")
 	v, _ := parseVersion(text)
@@ -247,13 +231,11 @@ func parseBlock(text string) (set *constraint, literal string, err error) {
 	return &c, literal, nil
 }
 
-// isWhole reports whether a text has three numbers, as a version has.
 func isWhole(text string) bool {
 	m := operandRegexp.FindStringSubmatch(text)
 	return m != nil && strings.Trim(m[1]+m[2]+m[3], "0123456789") == "" && m[2] != "" && m[3] != ""
 }
 
-// release is the version without its prerelease part.
 func release(v *semver.Version) *semver.Version {
 	if v.Prerelease() == "" {
 		return v
@@ -261,11 +243,9 @@ func release(v *semver.Version) *semver.Version {
 	return semver.New(v.Major(), v.Minor(), v.Patch(), "", "")
 }
 
-// isDevel is why a development build has no order.
 const isDevel = "is a development build without a version"
 
-// parseVersion reads a version that has an order. For another it says why it
-// has none.
+// parseVersion reads a version that has an order, or says why it has none.
 func parseVersion(text string) (v *semver.Version, why string) {
 	if len(text) > maxToken {
 		return nil, "is too long for a version"
@@ -300,22 +280,11 @@ func dotted(text string) string {
 	})
 }
 
-// hasBase tells whether a pseudo-version comes after a tag.
 func hasBase(text string) bool {
-	if !strings.HasPrefix(text, "v") {
-		text = "v" + text
-	}
-	base, err := module.PseudoVersionBase(text)
+	base, err := module.PseudoVersionBase("v" + strings.TrimPrefix(text, "v"))
 	return err == nil && base != ""
 }
 
-// isDirty tells whether the version was built from changed files: Go writes
-// +dirty, and +incompatible.dirty.
 func isDirty(v *semver.Version) bool {
-	for part := range strings.SplitSeq(v.Metadata(), ".") {
-		if part == "dirty" {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Split(v.Metadata(), "."), "dirty")
 }

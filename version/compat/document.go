@@ -13,7 +13,6 @@ const (
 	maxText  = 4096   // bytes of a text in a document
 )
 
-// parse reads a document.
 func parse(name string, data []byte) (*ruleset, error) {
 	r := document.NewReader(name)
 	root := r.Parse(data)

@@ -6,8 +6,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// ErrIncomparable is what [Skew.Check] returns, wrapped with the reason, for a
-// version that has no order.
+// ErrIncomparable is returned by [Skew.Check], wrapped, for a version without an order.
 var ErrIncomparable = errors.New("cannot be compared")
 
 // A Severity says how bad a [Fault] is.
@@ -28,8 +27,7 @@ func (s Severity) String() string {
 	return "error"
 }
 
-// A Fault is one thing wrong with [Rules]. [New], [ParsePolicy], [OpenPolicy]
-// and [Policy.SetRules] return all of them together, as [Faults].
+// A Fault is one thing wrong with [Rules].
 type Fault struct {
 	File     string // the document's name; empty without a document
 	Line     int    // from 1; 0 when not known

@@ -2,19 +2,16 @@ package compat
 
 import "net/http"
 
-// Expect holds the servers of a client to the policy, by what each of their
-// responses says in the header X-Version or Rules.Header:
+// Expect holds the servers of a client to the policy, by the header X-Version or
+// Rules.Header of each response, redirects too:
 //
 //	client.Transport = compat.Expect(policy)(version.Transport(info, nil))
 //
-// The server sends it when its [version.Middleware] is given that header in
-// MiddlewareOptions.Header; to a server that sends none, Strict rules apply.
-// Each response is judged, redirects too. One that breaks a rule of [StageObserve] or [StageWarn] is counted
-// and logged; one that breaks a rule of [StageEnforce] is closed, and the
-// caller gets an [*UnfitError] in its place.
-//
-// The server has done its work by then. A call that must not be made to the
-// wrong server at all needs a question first, such as a HEAD of its /version.
+// A server sends it by [version.Middleware] with MiddlewareOptions.Header; for a server
+// without it Strict rules apply. A response that breaks a rule of [StageObserve] or
+// [StageWarn] is counted and logged; one that breaks a rule of [StageEnforce] is closed,
+// and the caller gets an [*UnfitError]. The server has done its work by then: ask its
+// /version first where that matters.
 //
 // A nil base is http.DefaultTransport. Expect panics when the policy is nil.
 func Expect(policy *Policy) func(base http.RoundTripper) http.RoundTripper {

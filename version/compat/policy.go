@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,33 +20,30 @@ import (
 
 // Options say what is not in the rules. Nil options are the defaults.
 type Options struct {
-	// Self is the version of this program, which Rule.Skew compares with.
-	// Empty means that of version.Current. With one that has no order, such as
-	// the (devel) of a build without its repository, a skew can tell nothing:
-	// it is logged once, and every peer passes but by Strict.
+	// Self is the version of this program, which Rule.Skew compares with. Empty means that
+	// of version.Current. When it has no order, such as (devel), the result of a skew is
+	// unknown, which is logged once.
 	Self string
 
-	// Poll is the time between loads of the document by OpenPolicy, varied by a
-	// tenth. Zero means 15 s.
+	// Poll is the time between loads by OpenPolicy, varied by a tenth. Zero means 15 s.
 	Poll time.Duration
 
-	// LastGood names a file in which OpenPolicy keeps the last accepted document,
-	// for a start without its source. Empty means none.
+	// LastGood names a file in which OpenPolicy keeps the last accepted document, for a
+	// start without its source. Empty means none.
 	LastGood string
 
-	// Fallback is the document for a start of OpenPolicy with neither source nor
-	// last good copy, usually an embedded one. Empty means none.
+	// Fallback is OpenPolicy's document without source and last good copy. Empty means
+	// none.
 	Fallback []byte
 
-	// Logger logs each version that breaks a rule once: at level Info in
-	// StageObserve, Warn after that; a Self that cannot be compared; and what
-	// becomes of the document of OpenPolicy. Nil means slog.Default().
+	// Logger logs each version that breaks a rule once, at level Info in StageObserve,
+	// Warn after that, and the state of OpenPolicy's document. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
-// A Policy judges peers by [Rules]. [New] and [ParsePolicy] make one whose rules
-// change by [Policy.SetRules] only, [OpenPolicy] one that follows a document. It
-// may be used by any number of goroutines.
+// A Policy judges peers by [Rules]. [New] and [ParsePolicy] make one that only
+// [Policy.SetRules] changes, [OpenPolicy] one that follows a document. It is safe for
+// concurrent use.
 type Policy struct {
 	logger  *slog.Logger
 	self    peer
@@ -57,7 +56,6 @@ type Policy struct {
 	logged   logged
 }
 
-// A state is the rules that are in effect, with the verdicts that they gave.
 type state struct {
 	revision string
 	sides    [2]*table
@@ -72,10 +70,9 @@ func New(rules Rules, opts *Options) (*Policy, error) {
 	return p, nil
 }
 
-// ParsePolicy reads the rules from a document, JSON or YAML with the names of
-// the JSON tags of [Rules], and makes a policy. A date is a day, 2027-03-31,
-// or a time of RFC 3339. name is what errors call the document. A field that
-// is not in Rules is an error. The error is [Faults], with their places.
+// ParsePolicy makes a policy of a document, JSON or YAML with the names of the JSON tags
+// of [Rules]. A date is a day, 2027-03-31, or a time of RFC 3339. name stands for the
+// document in errors. An unknown field is a fault. The error is [Faults].
 //
 //	peers:
 //	  shop:
@@ -94,22 +91,18 @@ func ParsePolicy(name string, data []byte, opts *Options) (*Policy, error) {
 	return p, nil
 }
 
-// OpenPolicy makes a policy of a source's document, in the form of [ParsePolicy],
-// and follows its changes until [Policy.Close]. A document that cannot be loaded
-// or has a fault is refused whole: the rules before it stay in effect, and
-// [Policy.Problems] has the reason.
+// OpenPolicy makes a policy of a source's document, in the form of [ParsePolicy], and
+// follows it until [Policy.Close]. A document that cannot be loaded or has a fault is
+// refused whole: the rules before it stay in effect, and [Policy.Problems] has the reason.
 //
-// At the start the document comes from the source, else from Options.LastGood, else
-// from Options.Fallback. Without any of them the error is that of the source, which
-// wraps [Faults] for a document with faults. ctx bounds the start only.
+// The first document comes from the source, else from Options.LastGood, else from
+// Options.Fallback. Without any of them the error is that of the source; it wraps [Faults]
+// for a document with faults. ctx bounds the start only.
 func OpenPolicy(ctx context.Context, src Source, opts *Options) (*Policy, error) {
 	if src == nil {
 		return nil, errors.New("compat: the source is nil")
 	}
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(Options))
 	p := newPolicy(opts)
 	p.keeper = live.Start(context.WithoutCancel(ctx), src, live.Options[state]{
 		Parse: func(name string, data []byte, _ *state) (*state, []error, error) {
@@ -130,23 +123,17 @@ func OpenPolicy(ctx context.Context, src Source, opts *Options) (*Policy, error)
 }
 
 func newPolicy(opts *Options) *Policy {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(Options))
 	if o.Self == "" {
 		o.Self = version.Current().Version
 	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return &Policy{logger: o.Logger, self: newPeer("", o.Self)}
 }
 
-// SetRules puts other rules in place of those of the policy, for a bad version
-// that must be blocked now. Rules with faults change nothing; the error is
-// [Faults]. Statistics go on. The rules of [OpenPolicy] are changed in their
-// document: SetRules then returns an error.
+// SetRules replaces the rules of the policy. Rules with faults change nothing; the error
+// is [Faults]. Statistics go on. The rules of [OpenPolicy] are changed in their document:
+// SetRules then returns an error.
 func (p *Policy) SetRules(rules Rules) error {
 	if p.keeper != nil {
 		return errors.New("compat: the rules come from a source: change its document")
@@ -187,8 +174,7 @@ func (p *Policy) use(s *state) {
 	}
 }
 
-// Close ends the following of a document. The rules stay in effect. It may be
-// called twice, and does nothing for a policy that has no source.
+// Close stops following a document. The rules stay in effect. It may be called twice.
 func (p *Policy) Close() error {
 	if p.keeper == nil {
 		return nil
@@ -199,26 +185,20 @@ func (p *Policy) Close() error {
 // Revision names the content of the document, or the rules, in effect.
 func (p *Policy) Revision() string { return p.current.Load().revision }
 
-// Problems are what is wrong now: the document cannot be loaded or has faults, so
-// that the one before is in effect, or the last good copy cannot be written.
+// Problems are the reasons why the document cannot be loaded or accepted, or the last good
+// copy cannot be written.
 func (p *Policy) Problems() []error {
 	if p.keeper == nil {
 		return nil
 	}
-	var problems []error
-	s := p.keeper.Status()
-	if s.Err != nil {
-		problems = append(problems, s.Err)
-	}
-	if s.SaveErr != nil {
-		problems = append(problems, fmt.Errorf("last good copy: %w", s.SaveErr))
+	problems := p.keeper.Problems()
+	if err := p.keeper.Status().SaveErr; err != nil {
+		problems = append(problems, fmt.Errorf("last good copy: %w", err))
 	}
 	return problems
 }
 
-// CheckClient judges what a client tells in its header, where requests do not
-// come by HTTP. It is nil, or a [*UnfitError] whatever the stage. It is not
-// counted, logged or cached.
+// CheckClient is nil, or an uncounted, unlogged [*UnfitError] whatever the stage.
 func (p *Policy) CheckClient(header string) error { return p.check(header, clients) }
 
 // CheckServer judges what a server tells in its header, as CheckClient does.
@@ -231,23 +211,18 @@ func (p *Policy) check(header string, s side) error {
 	return nil
 }
 
-// Stats counts what the policy did, requests and responses together:
+// Stats counts requests and responses together:
 //
-//   - fit: the peer fits, or nothing is asked of it;
-//   - unknown: it tells a version of which it cannot be told whether it fits,
-//     and passed; missing: it tells none, be it with a name, and passed;
+//   - fit: the peer fits, or has no rule;
+//   - unknown: its version cannot be judged, and it passed; missing: it has no version, and passed;
 //   - observed, warned, refused: it breaks a rule of that stage;
-//   - judged: verdicts that were worked out, and not known from before;
-//   - unlogged: requests whose broken rule should have been logged, when the
-//     hour's log lines were used up.
+//   - judged: verdicts that were not cached; unlogged: those beyond the hour's log lines.
 //
 // Of a policy that follows a document also:
 //
-//   - document_updates: documents accepted; document_failures: attempts that
-//     failed;
+//   - document_updates, document_failures: documents accepted, and failed attempts;
 //   - document_age_seconds: since the document in effect was accepted;
-//     document_checked_seconds: since its source last gave an acceptable one, -1
-//     for never;
+//     document_checked_seconds: since the source last gave an acceptable one, -1 for never;
 //   - problems: as many as Problems returns.
 func (p *Policy) Stats() map[string]float64 {
 	stats := map[string]float64{"judged": float64(p.judged.Load()), "unlogged": float64(p.unlogged.Load())}
@@ -269,8 +244,6 @@ func (p *Policy) Stats() map[string]float64 {
 	return stats
 }
 
-// look finds the verdict for a peer's headers, counts it, and logs it the first
-// time. It also names the header that was judged.
 func (p *Policy) look(ctx context.Context, h http.Header, s side) (v *verdict, header string) {
 	t := p.current.Load().sides[s]
 	v, judged := t.look(h[t.header])
@@ -299,4 +272,38 @@ func (p *Policy) look(ctx context.Context, h http.Header, s side) (v *verdict, h
 			slog.String("why", u.Why), slog.String("required", u.Required))
 	}
 	return v, t.header
+}
+
+type logged struct {
+	mu    sync.Mutex
+	since time.Time
+	what  map[logKey]struct{}
+}
+
+type logKey struct {
+	side          side
+	peer, version string
+	stage         Stage
+}
+
+const maxLogged = 256
+
+// first is true for what is to be logged, and full when there is no more room.
+func (l *logged) first(key logKey) (first, full bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.what[key]; known {
+		return false, false
+	}
+	if len(l.what) >= maxLogged {
+		if time.Since(l.since) < time.Hour {
+			return false, true
+		}
+		l.what = nil // what is still in use is logged again
+	}
+	if l.what == nil {
+		l.what, l.since = make(map[logKey]struct{}), time.Now()
+	}
+	l.what[key] = struct{}{}
+	return true, false
 }

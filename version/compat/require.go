@@ -7,27 +7,21 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// RequiredHeader is the response header that tells a client which version it
-// needs, in StageWarn and StageEnforce: ">=1.4.0, not v1.4.3". It is there
-// because Deprecation and Sunset say when, and nothing says what; RFC 9111
-// has done away with Warning.
+// RequiredHeader is the response header that names the versions that a client needs, in
+// StageWarn and StageEnforce: ">=1.4.0, not v1.4.3".
 const RequiredHeader = "Version-Required"
 
-// Require holds the clients of a server to the policy. A client that breaks a
-// rule of
+// Require holds the clients of a server to the policy. A client that breaks a rule of
 //
 //   - [StageObserve] is served and counted;
-//   - [StageWarn] is served, and told in the headers [RequiredHeader],
-//     Deprecation, Sunset and Link, which the handler may still change;
-//   - [StageEnforce] gets 400 as problem+json (RFC 9457) with the members
-//     peer, version, required and link, and Cache-Control: no-store.
+//   - [StageWarn] is served, with the headers [RequiredHeader], Deprecation, Sunset and
+//     Link, which the handler may still change;
+//   - [StageEnforce] gets 400 as problem+json (RFC 9457) with the members peer, version,
+//     required and link, and Cache-Control: no-store.
 //
-// Warnings and refusals have a Vary for the header that was judged, so that a
-// cache does not give a warning to those whom it is not meant for. A cache in
-// front of this server answers without asking the policy.
-//
-// A client seen before costs a look into a map, and no allocation. It panics
-// when the policy is nil.
+// Warnings and refusals have a Vary for the header that was judged. A cache in front of
+// this server answers without asking the policy. A client seen before costs no allocation.
+// Require panics when the policy is nil.
 func Require(policy *Policy) func(http.Handler) http.Handler {
 	policy.current.Load() // not at the first request
 	return func(next http.Handler) http.Handler {
@@ -45,8 +39,7 @@ func Require(policy *Policy) func(http.Handler) http.Handler {
 	}
 }
 
-// warn sets the headers of a warning. Their values are not shared between
-// requests, because a handler may change them.
+// warn shares no values between requests, because a handler may change them.
 func (v *verdict) warn(h http.Header, judged string) {
 	h.Add("Vary", judged)
 	h.Set(RequiredHeader, v.unfit.Required)
@@ -61,7 +54,6 @@ func (v *verdict) warn(h http.Header, judged string) {
 	}
 }
 
-// refuse answers in place of the handler.
 func (v *verdict) refuse(w http.ResponseWriter, judged string) {
 	h := w.Header()
 	v.warn(h, judged)

@@ -25,12 +25,11 @@ func (s Stage) rank() int {
 	return slices.Index([]Stage{StageObserve, StageWarn, StageEnforce}, s)
 }
 
-// A Rule says which versions fit, and what becomes of those that do not. It
-// needs at least one of Minimum, Require, Block, Skew and Strict; the version
-// must satisfy them all. The package comment says how versions are judged.
+// A Rule says which versions fit. It needs at least one of Minimum, Require, Block, Skew
+// and Strict; the version must satisfy them all. The package comment says how versions are
+// judged.
 //
-// Of several rules for a peer all are looked at; when more than one is broken
-// the one of the highest stage counts, of these the first.
+// When a peer breaks several rules, the first of the highest stage counts.
 type Rule struct {
 	// Stage is how far the rule has come; empty is StageObserve.
 	Stage Stage `json:"stage,omitempty"`
@@ -38,47 +37,38 @@ type Rule struct {
 	// Minimum is the lowest version that fits: v1.4.0.
 	Minimum string `json:"minimum,omitempty"`
 
-	// Require is a constraint for what a minimum cannot say:
-	// ">=1.4 <3 || >=3.2". Mind that "1.4.0" alone means exactly that one.
+	// Require is a constraint: ">=1.4 <3 || >=3.2". "1.4.0" alone means exactly that one.
 	Require string `json:"require,omitempty"`
 
-	// Block lists bad versions: v1.4.3 with its prereleases, 1.6.0-rc1 alone,
-	// "1.5.0 - 1.5.2", 1.6 for all of 1.6, or the text of a version that has no
-	// order: build-4711.
+	// Block lists bad versions: v1.4.3 with its prereleases, 1.6.0-rc1 alone, "1.5.0 -
+	// 1.5.2", 1.6 for all of 1.6, or a version without an order: build-4711.
 	Block []string `json:"block,omitempty"`
 
-	// Skew says how far the peer may be from Options.Self. In Require the
-	// peer is the client, in Expect the server.
+	// Skew says how far the peer may be from Options.Self. The peer of Require is the
+	// client, that of Expect the server.
 	Skew *Skew `json:"skew,omitempty"`
 
-	// Strict makes the rule broken by a peer that tells no version, or one of
-	// which it cannot be told whether it fits. That also hits health probes,
-	// browsers and their preflights: mount Require around the API only. Who
-	// tells nothing that can be read has no name, and gets Rules.Default: what
-	// nobody is to get around stands there too.
+	// Strict makes a peer without a version, or with an unknown result, break the rule.
+	// That also hits health probes, browsers and their preflights: mount Require around
+	// the API only. A peer whose header cannot be read gets Rules.Default.
 	Strict bool `json:"strict,omitempty"`
 
 	// Reason is told to those who break the rule: one line, at most 512 bytes.
 	Reason string `json:"reason,omitempty"`
 
-	// Deprecation is when peers that break the rule began to be, or will be,
-	// out of favour, and Sunset when they are expected to be refused. In
-	// StageWarn they are the headers Deprecation (RFC 9745) and Sunset (RFC
-	// 8594). Sunset must not be the earlier one. Both inform: on that day
-	// nothing happens until somebody changes Stage. Zero is not told.
+	// Deprecation is when the peers are deprecated, and Sunset, which must not be earlier,
+	// when they are expected to be refused. In StageWarn they are the headers Deprecation
+	// (RFC 9745) and Sunset (RFC 8594). Both only inform. Zero is not sent.
 	Deprecation time.Time `json:"deprecation,omitzero"`
 	Sunset      time.Time `json:"sunset,omitzero"`
 
-	// Link is the address of a page that says more, sent as a Link header: in
-	// StageWarn with the relations deprecation and sunset, for whichever date
-	// is given, else and in StageEnforce with the relation help.
+	// Link is the address of a page that says more, sent as a Link header with the
+	// relations deprecation and sunset for the dates of StageWarn, else help.
 	Link string `json:"link,omitempty"`
 }
 
-// maxReason bounds Rule.Reason, in bytes.
 const maxReason = 512
 
-// rule is a Rule made ready.
 type rule struct {
 	Rule
 	required string       // what it wants, in words, except for Skew
@@ -87,8 +77,6 @@ type rule struct {
 	blocked  []string // texts of Block, without a leading v
 }
 
-// satisfiable reports whether there is a version that breaks neither Minimum, Require nor
-// Block.
 func (r *rule) satisfiable() bool {
 	for _, set := range slices.Concat(r.within, r.block) {
 		for _, v := range set.samples() {
@@ -101,7 +89,6 @@ func (r *rule) satisfiable() bool {
 	return len(r.within)+len(r.block) == 0
 }
 
-// wants says in words which versions fit the rule.
 func (r *rule) wants(self *semver.Version, s side) string {
 	if r.Skew == nil {
 		return r.required
@@ -116,7 +103,6 @@ func (r *rule) wants(self *semver.Version, s side) string {
 	return r.required + ", " + skew
 }
 
-// A peer is what a program tells of itself.
 type peer struct {
 	name, version string // tokens, or empty
 	unread        string // why nothing could be read; empty when something was
@@ -132,11 +118,8 @@ func newPeer(name, ver string) peer {
 	return p
 }
 
-// isUnordered is why it cannot be told whether a version fits.
 const isUnordered = "has a suffix that says nothing about the order"
 
-// judge says what breaks the rule, or else why it cannot be told whether
-// something does.
 func (r *rule) judge(p, self peer, side side) (broken, unknown string) {
 	if p.unread != "" {
 		return "", p.unread

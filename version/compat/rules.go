@@ -15,23 +15,19 @@ import (
 
 // Rules are the data of a [Policy]: a document in JSON, or a literal.
 type Rules struct {
-	// Header is the header that the peer tells its version in. When empty it
-	// is User-Agent for Require and X-Version for Expect. A header of your
-	// own may also hold a version alone, v1.4.2, which has no name.
+	// Header is the header with the peer's version. Empty means User-Agent for Require and
+	// X-Version for Expect. A header of your own may also hold a version alone, v1.4.2.
 	Header string `json:"header,omitempty"`
 
-	// Default holds for every peer whose name is not in Peers, and for one
-	// that tells no name. In a User-Agent that is anybody, curl/8.5.0 and
-	// browsers too, whose versions are judged by the same numbers.
+	// Default holds for every peer that is not in Peers, and for one without a name. In a
+	// User-Agent that is anybody, curl/8.5.0 and browsers too.
 	Default []Rule `json:"default,omitempty"`
 
-	// Peers hold in place of Default for those who tell that name, as it is
-	// written: the name of a client in its User-Agent. An empty list asks
-	// nothing of the peer.
+	// Peers hold in place of Default for peers of that exact name. An empty list has no
+	// rule for the peer.
 	Peers map[string][]Rule `json:"peers,omitempty"`
 }
 
-// A ruleset is Rules made ready.
 type ruleset struct {
 	header    string // in canonical form; empty means the usual one
 	byDefault []*rule
@@ -44,7 +40,6 @@ func (s *ruleset) knows(peer string) bool {
 	return ok
 }
 
-// of gives the rules for a peer.
 func (s *ruleset) of(peer string) []*rule {
 	if rules, ok := s.peers[peer]; ok {
 		return rules
@@ -78,7 +73,6 @@ func (p place) index(i int) place {
 	return p
 }
 
-// key is the name of a peer in a map of peers.
 func (p place) key(name string) place {
 	key := p.at(name)
 	if p.node != nil && p.node.Kind == document.Map {
@@ -91,14 +85,13 @@ func (p place) key(name string) place {
 	return key
 }
 
-// compile makes rules ready, if they have no faults.
 func compile(rules Rules, root place) (*ruleset, Faults) {
 	c := compiler{set: &ruleset{header: http.CanonicalHeaderKey(rules.Header), peers: make(map[string][]*rule, len(rules.Peers))}}
 	if rules.Header != "" && !isToken(rules.Header) {
 		c.faultf(root.at("header"), "%q is no header name", rules.Header)
 	}
 	c.set.byDefault = c.list(root.at("default"), rules.Default)
-	some := len(rules.Default) > 0
+	count := len(rules.Default)
 	peers := root.at("peers")
 	for _, name := range slices.Sorted(maps.Keys(rules.Peers)) {
 		at := peers.at(name)
@@ -110,15 +103,14 @@ func compile(rules Rules, root place) (*ruleset, Faults) {
 			c.faultf(peers.key(name), "has no list; an empty one asks nothing of the peer")
 		}
 		c.set.peers[name] = c.list(at, rules.Peers[name])
-		some = some || len(rules.Peers[name]) > 0
+		count += len(rules.Peers[name])
 	}
-	if !some {
+	if count == 0 {
 		c.faultf(root, "there is no rule")
 	}
 	return c.set, c.faults
 }
 
-// A compiler makes rules ready and gathers what is wrong with them.
 type compiler struct {
 	set    *ruleset
 	faults Faults
@@ -214,14 +206,11 @@ func (c *compiler) rule(at place, from Rule) *rule {
 	return r
 }
 
-// isLink reports whether the text is an address that can stand in a Link header.
 func isLink(text string) bool {
 	_, err := url.Parse(text)
 	return err == nil && !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`<>"`, c) })
 }
 
-// ruleOf gives the rule that a field belongs to: default[0] for
-// default[0].minimum.
 func ruleOf(field string) string {
 	if i := strings.IndexByte(field, ']'); i >= 0 {
 		return field[:i+1]

@@ -8,17 +8,13 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// A Skew says how far apart the versions of a client and a server may be, in
-// minor versions, as data. The rules of Kubernetes are of this form:
+// A Skew limits how far apart the minor versions of a client and a server may be:
 //
 //	{Client: "kubelet", Server: "kube-apiserver", Minor: 3}            // up to three older, not newer
 //	{Client: "kubectl", Server: "kube-apiserver", Minor: 1, Newer: true} // one older or newer
 //
-// The major versions must be the same. Patch versions do not count: the same
-// minor version always fits. A prerelease and a pseudo-version belong to the
-// minor version that they lead up to; "+dirty" does not change it.
-//
-// The zero Skew allows the same minor version only.
+// The major versions must be the same. A prerelease and a pseudo-version belong to the
+// minor version that they lead up to. The zero Skew allows the same minor version only.
 type Skew struct {
 	Client string `json:"client,omitempty"` // name, for people; a version is judged whatever it is
 	Server string `json:"server,omitempty"` // name, for people
@@ -41,7 +37,6 @@ func (e *SkewError) Error() string {
 		cmp.Or(e.Skew.Server, "server") + " " + e.Server + ": " + e.Why
 }
 
-// A side says which of the two is judged.
 type side int
 
 const (
@@ -49,16 +44,10 @@ const (
 	servers             // by Expect
 )
 
-func (s side) String() string {
-	if s == clients {
-		return "client"
-	}
-	return "server"
-}
+func (s side) String() string { return [...]string{"client", "server"}[s] }
 
-// Check is nil when the two versions fit, a [*SkewError] when they do not, and
-// an error that wraps [ErrIncomparable] when a version says no minor version:
-// "", (devel), a build number, v0.0.0-… of a build that saw no tag.
+// Check is nil when the two versions fit, a [*SkewError] when they do not, and an error
+// that wraps [ErrIncomparable] when a version has no order.
 func (s Skew) Check(client, server string) error {
 	c, why := parseVersion(client)
 	if c == nil {
@@ -74,25 +63,21 @@ func (s Skew) Check(client, server string) error {
 	return nil
 }
 
-// apart says what is wrong with the client, or "".
 func (s Skew) apart(client, server *semver.Version) string {
 	if client.Major() != server.Major() {
 		return "is of another major version"
 	}
-	newer, apart := client.Minor() > server.Minor(), client.Minor()-server.Minor()
-	if !newer {
-		apart = server.Minor() - client.Minor()
+	way, apart := "older", server.Minor()-client.Minor()
+	if client.Minor() > server.Minor() {
+		way, apart = "newer", client.Minor()-server.Minor()
 	}
-	most := uint64(max(s.Minor, 0))
-	switch {
-	case newer && !s.Newer:
+	switch most := uint64(max(s.Minor, 0)); {
+	case way == "newer" && !s.Newer:
 		return "is " + minors(apart) + " newer, and must not be newer"
-	case apart <= most:
-		return ""
-	case newer:
-		return "is " + minors(apart) + " newer, and may be " + strconv.FormatUint(most, 10)
+	case apart > most:
+		return fmt.Sprintf("is %s %s, and may be %d", minors(apart), way, most)
 	}
-	return "is " + minors(apart) + " older, and may be " + strconv.FormatUint(most, 10)
+	return ""
 }
 
 func minors(n uint64) string {
@@ -102,8 +87,6 @@ func minors(n uint64) string {
 	return strconv.FormatUint(n, 10) + " minor versions"
 }
 
-// around names the minor versions that fit this program, which is the other
-// side.
 func (s Skew) around(self *semver.Version, judged side) string {
 	below, above := uint64(max(s.Minor, 0)), uint64(0)
 	if s.Newer {
@@ -120,8 +103,7 @@ func (s Skew) around(self *semver.Version, judged side) string {
 	return text
 }
 
-// String gives the rule in words: "at most 3 minor versions older than the
-// server".
+// String gives the rule in words.
 func (s Skew) String() string {
 	if s.Minor <= 0 {
 		return "the minor version of the server"

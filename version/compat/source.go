@@ -8,30 +8,28 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A Source loads a policy's document, whole. Load is called by one goroutine at a
-// time for each policy and must return soon after its context ends; a source that
-// does not is left behind once. The caller owns the bytes. A missing document is
-// fs.ErrNotExist.
+// A Source loads a policy's document, whole. Load is called by one goroutine at a time and
+// must return soon after its context ends. The caller owns the bytes. A missing document
+// is fs.ErrNotExist.
 type Source interface {
 	Load(ctx context.Context) ([]byte, error)
 }
 
-// A Watcher is a Source that can say when to look. Watch calls changed, which never
-// blocks, when the document may have changed, and returns when its context ends or
-// when it can watch no longer. The document is polled as well.
+// A Watcher is a Source that notifies of changes. Watch calls changed, which never blocks,
+// and returns when its context ends or it cannot watch any longer. The document is polled
+// as well.
 type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
-// File is the document in the file at path. A change is noticed at once where the
-// system supports it, also when the file is replaced by another of its name.
+// File is the document in the file at path. Changes are noticed at once where the system
+// supports it, also a replacement of the file.
 func File(path string) Source { return live.File(path) }
 
 // FS is the document in the file called name of fsys, such as an embed.FS.
 func FS(fsys fs.FS, name string) Source { return live.FS(fsys, name) }
 
-// Bytes is a document that never changes, called name in errors. data must not
-// change.
+// Bytes is a document that never changes, called name in errors.
 func Bytes(name string, data []byte) Source { return live.Bytes(name, data) }
 
 // HTTPOptions configure [HTTP]. Nil options are the defaults.
@@ -43,20 +41,19 @@ type HTTPOptions struct {
 	Header http.Header
 }
 
-// HTTP is the document at a URL, loaded by conditional requests. While the server fails, the
-// time between two requests doubles, up to 30 seconds. Errors name the document by its
-// URL without credentials and query.
+// HTTP is the document at a URL, loaded by conditional requests. While the server fails,
+// the time between two requests doubles, up to 30 seconds. Errors have the URL without
+// credentials and query.
 func HTTP(url string, opts *HTTPOptions) Source {
 	return live.HTTP(url, (*live.HTTPOptions)(opts))
 }
 
-// A KoanfProvider has the shape of the providers of the koanf library. It may support
-// one of the two methods only, and fail in the other.
+// A KoanfProvider has the shape of koanf's providers. One of the two methods may fail.
 type KoanfProvider interface {
 	ReadBytes() ([]byte, error)
 	Read() (map[string]any, error)
 }
 
-// Koanf is the document, or its text, that stands under key in a koanf provider. The
-// key is a path of names joined by dots; the empty key is all that the provider has.
+// Koanf is the document, or its text, under key, a path of names joined by dots, in a
+// koanf provider. The empty key is all that the provider has.
 func Koanf(provider KoanfProvider, key string) Source { return live.Koanf(provider, key) }

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,9 +11,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// An UnfitError says that a peer breaks a rule. [Policy.CheckClient] and
-// [Policy.CheckServer] return it at any stage; the transport of [Expect] at
-// [StageEnforce], where [errors.As] finds it in the error of an [http.Client].
+// An UnfitError is a broken rule. [Policy.CheckClient] and [Policy.CheckServer] return it
+// at any stage; the transport of [Expect] at [StageEnforce].
 type UnfitError struct {
 	Peer     string // name that the peer tells; empty when it tells none
 	Version  string // version that it tells; empty when it tells none
@@ -29,10 +29,7 @@ type UnfitError struct {
 func (e *UnfitError) Error() string { return "compat: " + e.detail() }
 
 func (e *UnfitError) detail() string {
-	text := "the peer"
-	if e.Peer != "" {
-		text = e.Peer
-	}
+	text := cmp.Or(e.Peer, "the peer")
 	if e.Version != "" {
 		text += " " + e.Version
 	}
@@ -46,7 +43,6 @@ func (e *UnfitError) detail() string {
 	return text
 }
 
-// An outcome is what becomes of a request or response.
 type outcome int
 
 const (
@@ -74,10 +70,8 @@ type verdict struct {
 	logged      atomic.Bool
 }
 
-// maxKept bounds the verdicts that are kept of each side.
 const maxKept = 1024
 
-// A table holds the rules of one side and the verdicts that they gave.
 type table struct {
 	rules    *ruleset
 	self     peer // this program
@@ -91,18 +85,14 @@ type table struct {
 }
 
 func newTable(rules *ruleset, self peer, s side) *table {
-	t := &table{rules: rules, self: self, side: s, header: rules.header, kept: map[string]*verdict{}}
-	if t.header == "" {
-		t.header = [...]string{clients: "User-Agent", servers: "X-Version"}[s]
-	}
+	usual := [...]string{clients: "User-Agent", servers: "X-Version"}[s]
+	t := &table{rules: rules, self: self, side: s, header: cmp.Or(rules.header, usual), kept: map[string]*verdict{}}
 	t.missing = t.verdict(newPeer("", ""))
 	t.missing.outcome = max(t.missing.outcome, outcomeMissing)
 	t.overlong = t.verdict(peer{unread: "tells more than can be read"})
 	return t
 }
 
-// look gives the verdict for the values of the header, and whether it had to be
-// worked out.
 func (t *table) look(values []string) (v *verdict, judged bool) {
 	if len(values) == 0 || values[0] == "" {
 		return t.missing, false
@@ -131,7 +121,6 @@ func (t *table) look(values []string) (v *verdict, judged bool) {
 	return v, true
 }
 
-// judge works out a verdict.
 func (t *table) judge(header string) *verdict {
 	switch {
 	case header == "":
@@ -183,7 +172,6 @@ func (t *table) verdict(p peer) *verdict {
 	return v
 }
 
-// warning prepares the headers of RFC 9745 and RFC 8594.
 func (v *verdict) warning(r *rule) {
 	var relations []string
 	if !r.Deprecation.IsZero() {
@@ -200,8 +188,7 @@ func (v *verdict) warning(r *rule) {
 	v.link = link(r.Link, relations...)
 }
 
-// link gives a Link header (RFC 8288 section 3), or "" without an address. Of
-// several relations the parameter holds a list.
+// link gives a Link header (RFC 8288 section 3), or "" without an address.
 func link(address string, relations ...string) string {
 	if address == "" {
 		return ""
@@ -209,7 +196,6 @@ func link(address string, relations ...string) string {
 	return "<" + address + `>; rel="` + strings.Join(relations, " ") + `"`
 }
 
-// refusal prepares a problem detail (RFC 9457).
 func (v *verdict) refusal() {
 	members := map[string]any{"required": v.unfit.Required}
 	for name, value := range map[string]string{"peer": v.unfit.Peer, "version": v.unfit.Version, "link": v.unfit.Link} {
@@ -222,7 +208,6 @@ func (v *verdict) refusal() {
 	v.link = link(v.unfit.Link, "help")
 }
 
-// error gives the broken rule to a caller, who may change it.
 func (v *verdict) error() error {
 	u := *v.unfit
 	return &u

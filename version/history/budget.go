@@ -8,7 +8,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxClients bounds the clients whose budgets are known.
 const maxClients = 10_000
 
 const day = 24 * time.Hour
@@ -31,7 +30,6 @@ func newBudget(perDay int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(float64(perDay)/day.Seconds()), perDay)
 }
 
-// enter lets a request of a client begin, or says how long it should wait.
 func (b *budgets) enter(client string, now time.Time) (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -53,16 +51,14 @@ func (b *budgets) enter(client string, now time.Time) (wait time.Duration, ok bo
 	return 0, true
 }
 
-// leave ends a request that has entered.
 func (b *budgets) leave(client string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.clients[client].active--
 }
 
-// spend takes bytes that have been read already, and entries when there are enough left
-// for all of them, or all that there can be: otherwise a larger request would never come
-// in, nor would those behind it. The client's request has entered.
+// spend takes bytes that have been read, and entries when enough are left for all of them,
+// or all that there can be: otherwise a larger request would never come in.
 func (b *budgets) spend(client string, entries, bytes int, now time.Time) (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -74,7 +70,6 @@ func (b *budgets) spend(client string, entries, bytes int, now time.Time) (wait 
 	return 0, true
 }
 
-// until is how long it takes until n are left, in whole seconds, an hour at most.
 func until(l *rate.Limiter, n int, now time.Time) time.Duration {
 	missing := float64(n) - l.TokensAt(now)
 	if missing <= 0 {
@@ -83,7 +78,6 @@ func until(l *rate.Limiter, n int, now time.Time) time.Duration {
 	return time.Duration(min(math.Ceil(missing/float64(l.Limit())), 3600)) * time.Second
 }
 
-// sweep forgets the clients who have everything left.
 func (b *budgets) sweep(now time.Time) bool {
 	for name, c := range b.clients {
 		if c.active == 0 && until(c.entries, b.entries, now) == 0 && until(c.bytes, b.bytes, now) == 0 {

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -16,8 +17,7 @@ type Change struct {
 	Cluster     string `json:"cluster,omitempty"`
 
 	// Time is when To was first seen, in a rollback when it came back. Done is when From
-	// was last seen: with one instance the same moment, and zero as long as both are
-	// seen, or From may just be silent.
+	// was last seen, and zero as long as both are seen, or From may just be silent.
 	Time time.Time `json:"time"`
 	Done time.Time `json:"done,omitzero"`
 
@@ -47,37 +47,28 @@ type Change struct {
 func changesOf(group []*run, now time.Time) []Change {
 	t := tracker{came: map[string]bool{}, live: map[string]int{}, info: map[string]*run{}, named: map[string]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
 	type event struct {
-		when moment
-		ends bool
-		run  *run
+		when  moment
+		order int // at the same time: 0 begins, 1 ends
+		run   *run
 	}
 	events := make([]event, 0, 2*len(group))
 	for _, r := range group {
-		events = append(events, event{r.first, false, r})
+		events = append(events, event{r.first, 0, r})
 		// What crashes and comes back was there all the time: a crash loop is one change.
 		end := r.end
 		if r.over && r.again != nil && r.again.first.pos.After(end.pos) {
 			end = r.again.first
 		}
 		if r.over && !end.pos.After(now) {
-			events = append(events, event{end, true, r})
+			events = append(events, event{end, 1, r})
 		}
 	}
 	// What begins where another ends is never alone: beginnings come first.
 	slices.SortStableFunc(events, func(a, b event) int {
-		if c := a.when.pos.Compare(b.when.pos); c != 0 {
-			return c
-		}
-		switch {
-		case a.ends == b.ends:
-			return 0
-		case a.ends:
-			return 1
-		}
-		return -1
+		return cmp.Or(a.when.pos.Compare(b.when.pos), cmp.Compare(a.order, b.order))
 	})
 	for n, e := range events {
-		if e.ends {
+		if e.order == 1 {
 			t.end(e.run)
 		} else {
 			t.start(e.run)
@@ -97,7 +88,6 @@ func changesOf(group []*run, now time.Time) []Change {
 	return t.changes
 }
 
-// A tracker follows the builds of one service in one environment.
 type tracker struct {
 	settled string          // "": none was ever seen
 	path    []step          // of a transition, builds in the order they came
@@ -111,7 +101,6 @@ type tracker struct {
 	changes []Change
 }
 
-// A step of a transition is a build that came, and its first run in it.
 type step struct {
 	build string
 	run   *run
@@ -160,7 +149,6 @@ func (t *tracker) end(r *run) {
 	t.see(r.build, last)
 }
 
-// settle ends a transition of which one build is left.
 func (t *tracker) settle() {
 	if len(t.path) == 0 || len(t.live) != 1 {
 		return
@@ -174,8 +162,6 @@ func (t *tracker) settle() {
 	}
 }
 
-// unsettled tells a transition that is not over: of which several builds are left, or
-// none.
 func (t *tracker) unsettled() {
 	if len(t.path) == 0 {
 		return
@@ -194,7 +180,6 @@ func (t *tracker) unsettled() {
 	}
 }
 
-// tell tells the steps of a transition up to the build that is left.
 func (t *tracker) tell(left string) {
 	from := t.info[t.settled]
 	old := t.settled
@@ -215,7 +200,6 @@ func (t *tracker) tell(left string) {
 	t.change(from, old, back, when)
 }
 
-// change tells one.
 func (t *tracker) change(from *run, old string, to *run, when moment) {
 	c := newChange(from, to, when)
 	c.Done = when.at
@@ -237,7 +221,6 @@ func newChange(from, to *run, when moment) Change {
 	return c
 }
 
-// rollback tells why to is an earlier build than from, if it is.
 func (t *tracker) rollback(from, to *run) Rollback {
 	a, b := &from.info, &to.info
 	named := b.Version != "" && b.Revision != "" && !b.Dirty
@@ -263,5 +246,23 @@ func (t *tracker) rollback(from, to *run) Rollback {
 	return ""
 }
 
-// nameOf is what a build is called, whoever built it.
 func nameOf(r *run) string { return r.info.Version + "\x00" + r.info.Revision }
+
+// A Rollback says why a [Change] is one. The zero Rollback means that it is none.
+type Rollback string
+
+const (
+	// RollbackDeclared means that the deployer has said so, in [Deployment].
+	RollbackDeclared Rollback = "declared"
+	// RollbackRanBefore means that the build, or its version and revision, ran there
+	// before.
+	RollbackRanBefore Rollback = "ran before"
+	// RollbackLowerRelease means that the version is lower, by [version.Compare]: a guess.
+	RollbackLowerRelease Rollback = "lower release"
+	// RollbackOlderCommit means that the commit is older, and versions have no order: a
+	// guess.
+	RollbackOlderCommit Rollback = "older commit"
+)
+
+// Guess reports whether the rollback was neither seen nor declared.
+func (r Rollback) Guess() bool { return r == RollbackLowerRelease || r == RollbackOlderCommit }

@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,22 +25,20 @@ import (
 
 // CollectorOptions configure a [Collector]. Nil options are the defaults.
 type CollectorOptions struct {
-	// Authorize returns the name of the client that a request comes from, by the token that
-	// it bears, or an error for a request that may not report. It is called concurrently,
-	// before anything is read. The name is cut to 64 bytes; it stands with all that the
-	// client reports, its ids are apart from those of others, and it has a budget of its
-	// own. Nil means that nobody may report.
+	// Authorize returns the name of the client that a request comes from, or an error. It
+	// is called concurrently, before anything is read. The name is cut to 64 bytes; it is
+	// kept with the client's entries, separates its ids from those of others, and has its
+	// own budget. Nil denies everything.
 	Authorize func(*http.Request) (who string, err error)
 
-	// EntriesPerDay and BytesPerDay are what one client may report in a day. Zero means
+	// EntriesPerDay and BytesPerDay bound what one client may report in a day. Zero means
 	// 50,000 entries and 64 MiB. As much may come at once; what is used is given back
-	// evenly. Each sighting counts, so this is enough for 69 instances that [Keep] records
-	// in its own interval.
+	// evenly. Each sighting counts: this is enough for 69 instances with the interval of
+	// [Keep].
 	EntriesPerDay int
 	BytesPerDay   int64
 
-	// Logger logs when a store begins to fail, and when it works again. Nil means
-	// slog.Default().
+	// Logger logs when a store begins to fail and works again. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -46,16 +46,13 @@ const (
 	defaultEntriesPerDay = 50_000
 	defaultBytesPerDay   = 64 << 20
 
-	// maxBody bounds a request, and maxInBody its entries.
 	maxBody   = 2 << 20
 	maxInBody = 1000
-	// maxActive bounds the requests that are read and kept at the same time, and
-	// maxActiveOfClient those of one client. A body is 2 MiB at most, and decoded up to
-	// ten times that.
+	// maxActive bounds the requests at the same time, maxActiveOfClient those of one
+	// client. A body is 2 MiB at most, and decoded up to ten times that.
 	maxActive         = 64
 	maxActiveOfClient = 16
-	// maxBatch is how many entries of how many requests are kept together.
-	maxBatch = 1000
+	maxBatch          = 1000
 
 	readTimeout  = 10 * time.Second
 	storeTimeout = 10 * time.Second
@@ -63,69 +60,53 @@ const (
 	contentType = "application/x-ndjson"
 )
 
-// A Collector is an http.Handler that receives the entries of many services, which
-// a [Reporter] sends, and appends them to its store. [NewCollector] makes it.
+// A Collector is an http.Handler that receives the entries of many services, which a
+// [Reporter] sends, and appends them to its store. [NewCollector] makes it.
 //
 // It answers POST requests of application/x-ndjson, an [Entry] a line, at most 1000 of
 // them and 2 MiB, with how many are kept:
 //
 //	{"accepted": 2, "refused": [{"line": 3, "reason": "…"}]}
 //
-// A line that is no entry is refused and does no harm to the others; of those reasons the
-// first 20 are told. Once it has answered with 200 the accepted ones are in the store.
-// They can be sent again: what is known by its id already is not kept twice. Requests that
-// come at the same time are appended together, with one commit.
+// An invalid line is refused alone; the first 20 reasons are returned. After a 200 the
+// accepted entries are in the store. They can be sent again: an id is kept once. Requests
+// that come at the same time are appended together, with one commit.
 //
-// Refusals are RFC 9457 problem+json: 403 for those who may not, 405, 408, 413, 415, 400 when
-// no line is an entry, 429 with Retry-After for a client that has used up its budget or
-// has 16 requests at the same time, 503 when the collector has 64, or when the store
-// fails. Where nothing is accepted nothing is kept.
+// Refusals are RFC 9457 problem+json: 403, 405, 408, 413, 415, 400 when no line is an
+// entry, 429 with Retry-After for a client that has used up its budget or has 16 requests
+// at the same time, 503 when the collector has 64, or when the store fails. Then nothing
+// is kept.
 type Collector struct {
 	store     Appender
 	authorize func(*http.Request) (string, error)
 	logger    *slog.Logger
 	budgets   budgets
 
-	active    atomic.Int64
-	accepted  atomic.Int64
-	rejected  atomic.Int64
-	denied    atomic.Int64
-	throttled atomic.Int64
-	malformed atomic.Int64
-	overload  atomic.Int64
-	failed    atomic.Int64
-	batches   atomic.Int64
-	failing   atomic.Bool
+	count   *counters
+	active  atomic.Int64
+	failing atomic.Bool
 
 	mu      sync.Mutex
 	waiting []*batch
-	leading bool
+
+	turn chan struct{} // holds a token while a request appends
 }
 
-// NewCollector makes a collector. Its error is a nil store, or a negative bound. It has
-// no goroutine of its own.
+// NewCollector makes a collector. Its error is a nil store, or a negative bound.
 func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
-	var o CollectorOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(CollectorOptions))
 	if store == nil {
 		return nil, errors.New("history: the store is nil")
 	}
 	if o.EntriesPerDay < 0 || o.BytesPerDay < 0 {
 		return nil, errors.New("history: EntriesPerDay and BytesPerDay must not be negative")
 	}
-	if o.EntriesPerDay == 0 {
-		o.EntriesPerDay = defaultEntriesPerDay
-	}
-	if o.BytesPerDay == 0 {
-		o.BytesPerDay = defaultBytesPerDay
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.EntriesPerDay = cmp.Or(o.EntriesPerDay, defaultEntriesPerDay)
+	o.BytesPerDay = cmp.Or(o.BytesPerDay, defaultBytesPerDay)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return &Collector{
-		store: store, authorize: o.Authorize, logger: o.Logger,
+		turn: make(chan struct{}, 1), store: store, authorize: o.Authorize, logger: o.Logger,
+		count:   newCounters("accepted", "rejected", "denied", "throttled", "malformed", "overloaded", "failed", "appends"),
 		budgets: budgets{entries: o.EntriesPerDay, bytes: int(min(o.BytesPerDay, math.MaxInt)), atOnce: maxActiveOfClient, clients: map[string]*budget{}},
 	}, nil
 }
@@ -133,25 +114,21 @@ func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 // ServeHTTP receives entries.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.authorize == nil {
-		c.denied.Add(1)
-		refuse(w, r, http.StatusForbidden, "nobody may report here")
+		c.refuse(w, r, "denied", http.StatusForbidden, "nobody may report here")
 		return
 	}
 	client, err := c.authorize(r)
 	if err != nil {
-		c.denied.Add(1)
-		refuse(w, r, http.StatusForbidden, "you may not report here")
+		c.refuse(w, r, "denied", http.StatusForbidden, "you may not report here")
 		return
 	}
 	if r.Method != http.MethodPost {
-		c.malformed.Add(1)
 		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, r, http.StatusMethodNotAllowed, "entries are posted")
+		c.refuse(w, r, "malformed", http.StatusMethodNotAllowed, "entries are posted")
 		return
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType || r.Header.Get("Content-Encoding") != "" {
-		c.malformed.Add(1)
-		refuse(w, r, http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
+		c.refuse(w, r, "malformed", http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
 		return
 	}
 	client = cleantext.Line(client, maxID)
@@ -163,9 +140,8 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.budgets.leave(client)
 	if c.active.Add(1) > maxActive {
 		c.active.Add(-1)
-		c.overload.Add(1)
 		retryAfter(w, time.Second)
-		refuse(w, r, http.StatusServiceUnavailable, "too many report at the same time")
+		c.refuse(w, r, "overloaded", http.StatusServiceUnavailable, "too many report at the same time")
 		return
 	}
 	defer c.active.Add(-1)
@@ -173,37 +149,35 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Collector) throttle(w http.ResponseWriter, r *http.Request, wait time.Duration) {
-	c.throttled.Add(1)
 	retryAfter(w, wait)
-	refuse(w, r, http.StatusTooManyRequests, "you report more than you may")
+	c.refuse(w, r, "throttled", http.StatusTooManyRequests, "you report more than you may")
 }
 
-// receive reads the entries of a client that may report, and keeps them.
 func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client string) {
 	// A client that sends slowly has its place for a while only. Not every server can.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err == nil {
-		_ = control.SetReadDeadline(time.Time{})
-	} else {
-		// The deadline stays: before it answers the server waits for the rest of a body.
-		c.malformed.Add(1)
-		status, detail := http.StatusBadRequest, "the body cannot be read"
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request is %d bytes at most", maxBody)
-		} else if errors.Is(err, os.ErrDeadlineExceeded) {
-			status, detail = http.StatusRequestTimeout, "the body is sent too slowly" // and may be sent again
-		}
-		c.budgets.spend(client, 0, len(body), time.Now())
-		refuse(w, r, status, detail)
-		return
-	}
 	lines := bytes.Count(bytes.TrimRight(body, "\n"), []byte("\n")) + 1
-	if lines > maxInBody {
-		c.malformed.Add(1)
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	status, detail := 0, ""
+	switch {
+	case large:
+		status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request is %d bytes at most", maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		status, detail = http.StatusRequestTimeout, "the body is sent too slowly" // and may be sent again
+	case err != nil:
+		status, detail = http.StatusBadRequest, "the body cannot be read"
+	case lines > maxInBody:
+		status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody)
+	}
+	if err == nil {
+		// Otherwise it stays: before it answers the server waits for the rest of a body.
+		_ = control.SetReadDeadline(time.Time{})
+	}
+	if status != 0 {
 		c.budgets.spend(client, 0, len(body), time.Now())
-		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody))
+		c.refuse(w, r, "malformed", status, detail)
 		return
 	}
 	if wait, ok := c.budgets.spend(client, lines, len(body), time.Now()); !ok {
@@ -211,36 +185,33 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 		return
 	}
 	entries, faults := parseEntries(body, client)
-	c.rejected.Add(int64(len(faults)))
+	c.count.add("rejected", len(faults))
 	if len(entries) == 0 {
-		c.malformed.Add(1)
 		detail := "there is no entry"
 		if len(faults) > 0 {
 			detail = fmt.Sprintf("line %d: %s", faults[0].Line, faults[0].Reason)
 		}
-		refuse(w, r, http.StatusBadRequest, detail)
+		c.refuse(w, r, "malformed", http.StatusBadRequest, detail)
 		return
 	}
 	if err := c.keep(r.Context(), entries); err != nil {
-		c.failed.Add(1)
 		if !c.failing.Swap(true) {
 			c.logger.ErrorContext(r.Context(), "history: the collector's store fails; clients are told to try again", "error", err)
 		}
 		retryAfter(w, 5*time.Second)
-		refuse(w, r, http.StatusServiceUnavailable, "the history cannot be written now")
+		c.refuse(w, r, "failed", http.StatusServiceUnavailable, "the history cannot be written now")
 		return
 	}
 	if c.failing.Swap(false) {
 		c.logger.InfoContext(r.Context(), "history: the collector's store works again")
 	}
-	c.accepted.Add(int64(len(entries)))
+	c.count.add("accepted", len(entries))
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(receipt{Accepted: len(entries), Refused: faults[:min(len(faults), maxFaults)]})
 }
 
-// receipt is the answer of a collector.
 type receipt struct {
 	Accepted int         `json:"accepted"`
 	Refused  []lineFault `json:"refused,omitempty"`
@@ -251,10 +222,8 @@ type lineFault struct {
 	Reason string `json:"reason"`
 }
 
-// maxFaults bounds how many faults one answer tells of.
 const maxFaults = 20
 
-// parseEntries reads what a client has sent.
 func parseEntries(body []byte, client string) (entries []Entry, faults []lineFault) {
 	number := 0
 	for line := range bytes.SplitSeq(body, []byte("\n")) {
@@ -288,82 +257,71 @@ func parseEntries(body []byte, client string) (entries []Entry, faults []lineFau
 // A batch are the entries of one request, which wait to be kept.
 type batch struct {
 	entries []Entry
-	kept    chan error    // how it ended, when another has kept it
-	lead    chan struct{} // it is this one's turn to keep what waits
+	kept    chan error // how it ended
 }
 
-// keep appends entries together with those of other requests that wait: the first that
-// comes appends, and meanwhile the next ones gather.
+// keep appends entries together with those that other requests gather meanwhile.
 func (c *Collector) keep(ctx context.Context, entries []Entry) error {
-	own := &batch{entries, make(chan error, 1), make(chan struct{}, 1)}
+	own := &batch{entries, make(chan error, 1)}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, own)
-	if c.leading {
-		c.mu.Unlock()
+	c.mu.Unlock()
+	select {
+	case err := <-own.kept:
+		return err
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	}
+	for {
 		select {
 		case err := <-own.kept:
 			return err
-		case <-own.lead:
+		default:
+			c.keepWaiting(ctx)
 		}
-		c.mu.Lock()
 	}
-	c.leading = true
-	// Own is the first that waits.
+}
+
+// keepWaiting appends the first of those that wait. The caller has the turn.
+func (c *Collector) keepWaiting(ctx context.Context) {
+	c.mu.Lock()
 	n, all := 0, []Entry(nil)
 	for n < len(c.waiting) && (n == 0 || len(all)+len(c.waiting[n].entries) <= maxBatch) {
 		all = append(all, c.waiting[n].entries...)
 		n++
 	}
-	others := c.waiting[1:n:n]
-	c.waiting = c.waiting[n:]
+	together := slices.Clone(c.waiting[:n])
+	c.waiting = slices.Delete(c.waiting, 0, n)
 	c.mu.Unlock()
 
 	err := errors.New("history: the store has panicked")
 	defer func() {
-		for _, b := range others {
+		for _, b := range together {
 			b.kept <- err
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if len(c.waiting) > 0 {
-			c.waiting[0].lead <- struct{}{}
-		} else {
-			c.leading, c.waiting = false, nil
 		}
 	}()
 	// Others wait for it too, so that it is not for this client to break off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	c.batches.Add(1)
+	c.count.add("appends", 1)
 	err = c.store.Append(ctx, all...)
-	return err
 }
 
 // Stats are numbers for metrics and alerts. Of entries: "accepted" and "rejected". Of
-// requests: "denied" by Authorize, "throttled" for their client's budget, "malformed",
-// "overloaded" for all clients together, "failed" for the store, "active" now. "appends"
-// to the store, and "clients" whose budgets are in use.
+// requests: "denied", "throttled", "malformed", "overloaded", "failed" for the store,
+// "active" now. "appends" to the store, and "clients" whose budgets are in use.
 func (c *Collector) Stats() map[string]float64 {
-	return map[string]float64{
-		"accepted":   float64(c.accepted.Load()),
-		"rejected":   float64(c.rejected.Load()),
-		"denied":     float64(c.denied.Load()),
-		"throttled":  float64(c.throttled.Load()),
-		"malformed":  float64(c.malformed.Load()),
-		"overloaded": float64(c.overload.Load()),
-		"failed":     float64(c.failed.Load()),
-		"active":     float64(c.active.Load()),
-		"appends":    float64(c.batches.Load()),
-		"clients":    float64(c.budgets.known()),
-	}
+	stats := c.count.all()
+	stats["active"] = float64(c.active.Load())
+	stats["clients"] = float64(c.budgets.known())
+	return stats
 }
 
 func retryAfter(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
 }
 
-func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
+func (c *Collector) refuse(w http.ResponseWriter, r *http.Request, reason string, status int, detail string) {
+	c.count.add(reason, 1)
 	problem.Write(w, r, problem.Problem{Status: status, Detail: detail})
 }
-
-var _ http.Handler = (*Collector)(nil)

@@ -1,10 +1,13 @@
 package history
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
@@ -25,26 +28,23 @@ const (
 	KindNoted Kind = "noted"
 )
 
-// An Entry is what a history is made of: a sighting of a program that runs, or an event.
-// [Record], [Keep] and [Note] make them. Under these names in JSON, one entry a line,
-// they are kept in files and sent to collectors; the names are stable.
+// An Entry is a sighting of a running program, or an event. [Record], [Keep] and [Note]
+// make them. These names in JSON are stable.
 type Entry struct {
-	// ID is the entry's own: up to 64 letters, digits and "-._" of ASCII. What is
-	// appended twice under one ID is there once. A collector puts the client's name and
-	// a slash in front.
+	// ID is the entry's own: up to 64 letters, digits and "-._" of ASCII. One ID is stored
+	// once. A collector puts the client's name and a slash in front.
 	ID   string `json:"id"`
 	Kind Kind   `json:"kind"`
 
 	// Time is when it happened, by the clock of the one who tells of it.
 	Time time.Time `json:"time"`
 
-	// Late is how long before it was handed over it happened, by a clock that nobody
-	// sets: what has waited in a queue of ours is that late. An event that is told ahead has
-	// less than none. A store turns it into At.
+	// Late is how long before it was handed over it happened, by a clock that is never
+	// set. It is negative for an event ahead. A store turns it into At.
 	Late time.Duration `json:"late,omitzero"` // nanoseconds
 
-	// Received is when the store was given the entry, and At when it happened, both by
-	// the store's clock: see [Entry.Receive]. The order of a history is that of At.
+	// Received is when the store got the entry, and At when it happened, both by the
+	// store's clock: see [Entry.Receive]. The order of a history is that of At.
 	Received time.Time `json:"received,omitzero"`
 	At       time.Time `json:"at,omitzero"`
 
@@ -54,8 +54,8 @@ type Entry struct {
 	// Client is whom a collector has it from, by the name that its Authorize gave.
 	Client string `json:"client,omitempty"`
 
-	// Of a sighting: Run is the same in all sightings of one process, Every is how long
-	// after one the next is to be expected, 0 when none is.
+	// Of a sighting: Run is the same in all sightings of one process, Every is the
+	// interval between them, 0 when there is none.
 	Run         string        `json:"run,omitempty"`
 	Every       time.Duration `json:"every,omitzero"` // nanoseconds
 	Service     string        `json:"service,omitempty"`
@@ -67,10 +67,9 @@ type Entry struct {
 	Revision    string        `json:"revision,omitempty"`
 	Rollback    bool          `json:"rollback,omitempty"` // see Deployment
 
-	// Build is a digest of Info, and Info what was built: without name and environment,
-	// which are told above, and without origins and conflicts. An entry that is appended
-	// has Info when it is Started; one that is read, when the store knows it. Entries
-	// share what it points to: do not change it.
+	// Build is a digest of Info, and Info what was built, without name, environment,
+	// origins and conflicts. An appended entry has Info when it is Started, a read one
+	// when the store knows it. Entries share what it points to: do not change it.
 	Build string        `json:"build,omitempty"`
 	Info  *version.Info `json:"info,omitempty"`
 
@@ -80,11 +79,10 @@ type Entry struct {
 	infoJSON []byte // of Info, by tidy
 }
 
-// An Event is something else that changes a system: a flag was edited, a window began, a
-// migration ran.
+// An Event is another change: a flag was edited, a window began, a migration ran.
 type Event struct {
-	// ID is a name of the event's own, which makes a repeated Note harmless: two events of one
-	// ID are stored once. It is up to 64 letters, digits and "-._". Empty means a new one.
+	// ID makes a repeated Note harmless, because one ID is stored once. It is up to 64
+	// letters, digits and "-._". Empty means a new one.
 	ID string `json:"id,omitempty"`
 
 	Time    time.Time `json:"time,omitzero"` // Zero means now.
@@ -96,26 +94,21 @@ type Event struct {
 }
 
 const (
-	// maxName bounds, in bytes, what names something: service, instance, subject, actor.
-	maxName = 256
-	// maxValue bounds the From and To of an event.
+	maxName  = 256
 	maxValue = 1024
 
 	maxID       = 64
 	maxStoredID = 2*maxID + 1 // with the name of a client
-	// maxLate is how late an entry can be, or how far ahead an event.
-	maxLate = 100 * 366 * 24 * time.Hour
-	// maxEvery is the longest interval between sightings.
-	maxEvery = 24 * time.Hour
-	// believed is how far a reporter's clock may be from the store's before the store's
-	// counts.
+	maxLate     = 100 * 366 * 24 * time.Hour
+	maxEvery    = 24 * time.Hour
+	// believed is how far a reporter's clock may be from the store's.
 	believed = 5 * time.Second
 )
 
-// Receive gives the entry as a store keeps it that is given it now, by its own clock. At
-// is Time when both clocks agree to within five seconds; else it is now less Late, so
-// that a clock that is hours off, or runs backwards, moves nothing to another place. But
-// for events that are told ahead nothing happens after it was received.
+// Receive returns the entry as a store keeps it that receives it now, by its own clock. At
+// is Time when both clocks agree to within five seconds; else it is now less Late, so that
+// a wrong clock moves nothing to another place. Only events that are announced happen
+// after receipt.
 func (e Entry) Receive(now time.Time) Entry {
 	now = now.Round(0).UTC()
 	e.Received, e.Time = now, e.Time.UTC()
@@ -133,10 +126,8 @@ func (e Entry) Receive(now time.Time) Entry {
 	return e
 }
 
-// sighted tells whether it is a sighting.
 func (e *Entry) sighted() bool { return e.Kind != KindNoted }
 
-// tidyAll brings entries from anywhere into the form that is kept. It copies them.
 func tidyAll(entries []Entry, limit int) ([]Entry, error) {
 	kept := make([]Entry, len(entries))
 	for n, e := range entries {
@@ -148,19 +139,14 @@ func tidyAll(entries []Entry, limit int) ([]Entry, error) {
 	return kept, nil
 }
 
-// tidy checks what has to be right, and cleans the rest; limit bounds the length of ids.
-// It digests Info.
+// tidy checks and cleans an entry and digests Info; limit bounds the length of ids.
 func (e *Entry) tidy(limit int) (field string, err error) {
 	if field, err = e.check(limit); err != nil {
 		return field, err
 	}
 	if e.Info != nil {
-		if e.Version == "" {
-			e.Version = cleantext.Line(e.Info.Version, maxName)
-		}
-		if e.Revision == "" {
-			e.Revision = cleantext.Line(e.Info.Revision, maxName)
-		}
+		e.Version = cmp.Or(e.Version, cleantext.Line(e.Info.Version, maxName))
+		e.Revision = cmp.Or(e.Revision, cleantext.Line(e.Info.Revision, maxName))
 		if e.infoJSON != nil {
 			return "", nil // done before
 		}
@@ -171,7 +157,6 @@ func (e *Entry) tidy(limit int) (field string, err error) {
 	return "", nil
 }
 
-// check is tidy without Info.
 func (e *Entry) check(limit int) (field string, err error) {
 	fault := func(field, format string, args ...any) (string, error) {
 		return field, fmt.Errorf("%w: "+format, append([]any{ErrEntry}, args...)...)
@@ -219,12 +204,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 	return "", nil
 }
 
-func orUnknown(s string) string {
-	if s == "" {
-		return "unknown"
-	}
-	return s
-}
+func orUnknown(s string) string { return cmp.Or(s, "unknown") }
 
 // isID takes the names of clients too where ids are those of a store.
 func isID(s string, limit int) bool {
@@ -234,33 +214,20 @@ func isID(s string, limit int) bool {
 	if limit > maxID {
 		return cleantext.Printable(s) || cleantext.Line(s, limit) == s
 	}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	return true
+	return strings.Trim(s, letters) == ""
 }
 
 // inRange keeps times to what nanoseconds since 1970 can tell.
 func inRange(t time.Time) bool { return t.Unix() >= 0 && t.Unix() < 7258118400 } // the year 2200
 
-const digestLength = 32
+const (
+	digestLength = 32
+	digits       = "0123456789abcdef"
+	letters      = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._"
+)
 
-func isDigest(s string) bool {
-	if len(s) != digestLength {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
+func isDigest(s string) bool { return len(s) == digestLength && strings.Trim(s, digits) == "" }
 
-// digest keeps of Info what tells one build from another, and names it.
 func (e *Entry) digest() error {
 	info := *e.Info
 	info.Name, info.Environment, info.Conflicts = "", "", nil
@@ -286,10 +253,27 @@ func (e *Entry) digest() error {
 	return nil
 }
 
-// build is what tells one build from another where the digest is not known.
 func (e *Entry) build() string {
 	if e.Build != "" {
 		return e.Build
 	}
 	return e.Version + "\x00" + e.Revision
+}
+
+// An Appender takes what happens. It is safe for concurrent use.
+type Appender interface {
+	// Append keeps the entries. When it returns nil they are there for good: [FileStore]
+	// and [SQLStore] have them on the disk, [Reporter] in its queue. After an error some
+	// of them may be there; append the same ones again, because an ID is kept once.
+	Append(ctx context.Context, entries ...Entry) error
+}
+
+// A Store gives back what it was given. It is safe for concurrent use.
+type Store interface {
+	Appender
+
+	// Entries returns all entries in the order of Seq, which is that of receipt, each as
+	// [Entry.Receive] made it. A store may leave out the sightings of a run between the
+	// first and the last; the last keeps its own place.
+	Entries(ctx context.Context) ([]Entry, error)
 }

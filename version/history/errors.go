@@ -6,28 +6,25 @@ import (
 )
 
 var (
-	// ErrEntry is what every store's Append returns, wrapped in an [EntryError], for an
-	// entry that cannot be kept: one without an id, an event that says nothing.
+	// ErrEntry is returned by every Append, wrapped in an [EntryError], for an invalid
+	// entry.
 	ErrEntry = errors.New("not an entry of a history")
 
-	// ErrBusy is what [FileStore.Append] returns, wrapped, when another process has held
-	// the file's lock all the time.
+	// ErrBusy is returned by [FileStore.Append], wrapped, while another process holds the
+	// lock.
 	ErrBusy = errors.New("locked by another process")
 
-	// ErrFull is what [Reporter.Append] returns, wrapped, for entries that it has dropped
-	// because too many wait already.
+	// ErrFull is returned by [Reporter.Append], wrapped, for dropped entries.
 	ErrFull = errors.New("too many entries wait")
 
 	// ErrClosed is what [Reporter.Append] returns after Close.
 	ErrClosed = errors.New("history: the reporter is closed")
 
-	// ErrSchema is what the methods of [SQLStore] return, wrapped, for tables that a later
-	// version of this package has made.
+	// ErrSchema is returned by [SQLStore], wrapped, for tables of a later version.
 	ErrSchema = errors.New("the tables are of a later version")
 )
 
-// An EntryError says which of the entries that were to be appended cannot be kept, and
-// why. Then none of them was.
+// An EntryError is an entry that cannot be kept. None of its call was kept.
 type EntryError struct {
 	Index int    // among the entries of the call, from 0
 	Field string // by its name in JSON

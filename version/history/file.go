@@ -1,13 +1,13 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
@@ -23,37 +23,31 @@ const (
 	defaultMaxBytes = 16 << 20
 	minMaxBytes     = 64 << 10
 
-	// Names beside the file.
 	extNew      = ".new"
 	extOld      = ".old"
 	extRejected = ".rejected"
 
-	// lockTimeout bounds how long an append waits for those of other processes.
 	lockTimeout = 5 * time.Second
 )
 
-// A FileStore keeps a history in a file of JSON lines, each an [Entry]. [NewFile] makes it.
+// A FileStore keeps a history in a file of JSON lines, each an [Entry]. [NewFile] makes
+// it.
 //
-// Several processes of one machine may append to one file, each append with one write
-// and one fsync while it holds the file's lock (flock(2); where there is none, only one
-// process may write). What a crash leaves of a line is ended by the next append. A line
-// that is no entry stays where it is and is counted. What was built is written once for
-// each build, not with each sighting.
+// Several processes of one machine may append to one file, each append with one write and
+// one fsync under the file's lock (flock(2); without it only one process may write). The
+// next append ends a line that a crash has cut. An invalid line stays and is counted. What
+// was built is written once for each build.
 //
 // A file that would grow beyond MaxBytes is written anew: without the sightings between
-// the first and the last of a run, and, if that is not enough, without the oldest
-// entries, which go to a file beside it that ends in ".old" and is replaced the next
-// time; queries do not read it. The last run of each service, environment and instance
-// stays, as far as a quarter of MaxBytes goes, so that it is known what runs, and what
-// the next version takes the place of. Lines that are no entries go to one that ends in
-// ".rejected". So it takes five times MaxBytes at most: the file, the one that is
-// written, the old one and two of rejected lines. Of a file that others have made longer
-// only the end is read, four times MaxBytes. Reading takes about as much memory as the
-// file is long, three times over.
+// the first and the last of a run, and, if that is not enough, without the oldest entries,
+// which go to a file beside it that ends in ".old" and is replaced the next time; queries
+// do not read it. The last run of each service, environment and instance stays, up to a
+// quarter of MaxBytes. Invalid lines go to a file that ends in ".rejected". All files
+// together take five times MaxBytes at most. Of a longer file only the end is read, four
+// times MaxBytes. Reading takes about three times the file's length in memory.
 //
-// The file is for its owner alone. Where its name is a symbolic link, those beside it are
-// beside what that leads to. It belongs on a file system of the machine's own: over
-// a network locks are not what they seem.
+// The file is for its owner alone. It belongs on a local file system, because locks over a
+// network are not reliable.
 type FileStore struct {
 	path string
 	max  int64
@@ -62,23 +56,18 @@ type FileStore struct {
 	file *os.File      // open, or nil
 	// builds are those whose info is in file.
 	builds map[string]bool
-	// foldAt is the size at which writing it anew is worth while.
 	foldAt int64
 
-	appended, failed, repaired, folded, foldFailures, rejected, unread, size atomic.Int64
+	count *counters
 }
 
-// NewFile returns a store that keeps the history in the file at path. The file is made when
-// the first entry comes; its folder must exist. NewFile opens nothing. Its error is an empty
-// path, or negative options.
+// NewFile returns a store that keeps the history in the file at path, which the first
+// append makes; its folder must exist. Its error is an empty path, or negative options.
 //
 // The errors of [FileStore.Append] wrap those of the file system: syscall.ENOSPC,
 // fs.ErrPermission.
 func NewFile(path string, opts *FileOptions) (*FileStore, error) {
-	var o FileOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(FileOptions))
 	switch {
 	case path == "":
 		return nil, errors.New("history: the path is empty")
@@ -89,12 +78,13 @@ func NewFile(path string, opts *FileOptions) (*FileStore, error) {
 	}
 	s := &FileStore{path: path, max: max(o.MaxBytes, minMaxBytes), one: make(chan struct{}, 1)}
 	s.foldAt = s.max
+	s.count = newCounters("appended", "append_failures", "repaired", "folded", "fold_failures", "bytes", "rejected_lines", "unread_bytes")
 	s.one <- struct{}{}
 	return s, nil
 }
 
-// Append keeps the entries. When it returns nil they are on the disk. It waits for other
-// processes at most 5 seconds, and at most until ctx ends.
+// Append writes the entries to the disk. It waits for other processes at most 5 seconds,
+// and at most until ctx ends.
 func (s *FileStore) Append(ctx context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxStoredID)
 	if err != nil {
@@ -107,10 +97,10 @@ func (s *FileStore) Append(ctx context.Context, entries ...Entry) error {
 		return fmt.Errorf("history: %s: %w", s.path, context.Cause(ctx))
 	}
 	if err := s.append(ctx, kept); err != nil {
-		s.failed.Add(1)
+		s.count.add("append_failures", 1)
 		return fmt.Errorf("history: cannot append: %w", err)
 	}
-	s.appended.Add(int64(len(kept)))
+	s.count.add("appended", len(kept))
 	return nil
 }
 
@@ -134,7 +124,11 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 		return err
 	}
 	now := time.Now()
-	lines, written, err := s.lines(entries, now)
+	for n, e := range entries {
+		entries[n] = e.Receive(now)
+	}
+	builds := maps.Clone(s.builds)
+	lines, err := withBuilds(entries, builds)
 	if err != nil {
 		return err
 	}
@@ -143,7 +137,8 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 			return err
 		}
 		// What was built may have gone to the old file.
-		if lines, written, err = s.lines(entries, now); err != nil {
+		builds = maps.Clone(s.builds)
+		if lines, err = withBuilds(entries, builds); err != nil {
 			return err
 		}
 	}
@@ -153,7 +148,7 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 			return err
 		}
 		if last[0] != '\n' {
-			s.repaired.Add(1)
+			s.count.add("repaired", 1)
 			lines = append([]byte{'\n'}, lines...)
 		}
 	}
@@ -171,37 +166,11 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 		}
 		return err
 	}
-	for _, b := range written {
-		s.builds[b] = true
-	}
-	s.size.Store(size + int64(n))
+	s.builds = builds
+	s.count.set("bytes", size+int64(n))
 	return nil
 }
 
-// lines are the entries as they are written, and the builds of which they tell.
-func (s *FileStore) lines(entries []Entry, now time.Time) (lines []byte, builds []string, err error) {
-	var told map[string]bool
-	for _, e := range entries {
-		e = e.Receive(now)
-		if e.Info != nil {
-			if s.builds[e.Build] || told[e.Build] {
-				e.infoJSON = nil
-			} else {
-				if told == nil {
-					told = map[string]bool{}
-				}
-				told[e.Build] = true
-				builds = append(builds, e.Build)
-			}
-		}
-		if lines, err = appendLine(lines, e); err != nil {
-			return nil, nil, err
-		}
-	}
-	return lines, builds, nil
-}
-
-// lock opens the file and locks it, and gives its size.
 func (s *FileStore) lock(ctx context.Context) (size int64, err error) {
 	deadline := time.Now().Add(lockTimeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
@@ -259,8 +228,8 @@ func (s *FileStore) tryLock() (size int64, locked bool, err error) {
 
 var errNotRegular = errors.New("not a regular file")
 
-// lockFile locks an open file for itself, or says at once that another has it. Without
-// flock(2) only the appends of one process wait for one another.
+// lockFile does not wait. Without flock(2) only appends of one process wait for one
+// another.
 func lockFile(f *os.File) (bool, error) {
 	if !atomicfile.Supported {
 		return true, nil
@@ -275,7 +244,6 @@ func unlockFile(f *os.File) error {
 	return atomicfile.Unlock(f)
 }
 
-// forget closes the file, and lets its lock go.
 func (s *FileStore) forget() {
 	if s.file != nil {
 		_ = s.file.Close()
@@ -283,8 +251,7 @@ func (s *FileStore) forget() {
 	}
 }
 
-// Close closes the file, which a store that is no longer used does by itself some time.
-// An append afterwards opens it again. Close may be called twice.
+// Close closes the file. A later append opens it again. Close may be called twice.
 func (s *FileStore) Close() error {
 	<-s.one
 	defer func() { s.one <- struct{}{} }()
@@ -292,7 +259,6 @@ func (s *FileStore) Close() error {
 	return nil
 }
 
-// learnBuilds looks once which builds the file tells of already.
 func (s *FileStore) learnBuilds(entries []Entry) error {
 	if s.builds != nil {
 		return nil
@@ -332,28 +298,12 @@ func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	s.rejected.Store(int64(read.rejected))
-	s.unread.Store(read.unread)
+	s.count.set("rejected_lines", int64(read.rejected))
+	s.count.set("unread_bytes", read.unread)
 	return read.entries, nil
 }
 
-// Stats are numbers for metrics and alerts: "appended" and "append_failures" since it was
-// made, "repaired" torn ends, "folded" and "fold_failures" of writing it anew, "bytes" of
-// the file after the last append, and, as of the last query, "rejected_lines" and
-// "unread_bytes" of a file that is too long.
-func (s *FileStore) Stats() map[string]float64 {
-	return map[string]float64{
-		"appended":        float64(s.appended.Load()),
-		"append_failures": float64(s.failed.Load()),
-		"repaired":        float64(s.repaired.Load()),
-		"folded":          float64(s.folded.Load()),
-		"fold_failures":   float64(s.foldFailures.Load()),
-		"bytes":           float64(s.size.Load()),
-		"rejected_lines":  float64(s.rejected.Load()),
-		"unread_bytes":    float64(s.unread.Load()),
-	}
-}
-
-var _ Store = (*FileStore)(nil)
-
-var _ io.Closer = (*FileStore)(nil)
+// Stats are numbers for metrics and alerts: entries "appended", "append_failures",
+// "repaired" torn ends, "folded" and "fold_failures" of writing it anew, "bytes" after the
+// last append, and "rejected_lines" and "unread_bytes" of the last query.
+func (s *FileStore) Stats() map[string]float64 { return s.count.all() }

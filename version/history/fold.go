@@ -10,19 +10,19 @@ import (
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// fold writes the file anew, shorter, while it is locked; the new one is locked then. When
-// that cannot be done the file stays as it is, and appends go on for a while.
+// fold writes the locked file anew, shorter, and locks the new one. On an error the file
+// stays as it is, and appends go on for a while.
 func (s *FileStore) fold(size int64) (int64, error) {
 	f, length, err := s.writeFolded()
 	if err != nil {
-		s.foldFailures.Add(1)
+		s.count.add("fold_failures", 1)
 		s.foldAt = size + s.max/4
 		return size, nil
 	}
 	_ = s.file.Close()
 	// What cannot be made shorter is not written anew each time.
 	s.file, s.foldAt = f, max(s.max, length+s.max/4)
-	s.folded.Add(1)
+	s.count.add("folded", 1)
 	return length, nil
 }
 
@@ -78,11 +78,9 @@ func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
 	return f, int64(len(freshLines)), nil
 }
 
-// divide takes from the end as many entries as fill half a file, with what was built, and
-// of those before what the others would tell another story without: with a sighting the
-// first one of its run, which would otherwise seem to have begun after those that have
-// taken its place; and, as far as some more bytes go, the last run of each service in each
-// environment, of which the next version takes the place, and that of each instance.
+// divide takes from the end as many entries as fill half a file, each with the first
+// sighting of its run, which would otherwise seem to begin later; and, within more bytes,
+// the last run of each service in each environment, and that of each instance.
 func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 	runs := map[string][]int{}
 	for n, e := range entries {
@@ -142,7 +140,6 @@ func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 	return old, fresh, nil
 }
 
-// readAside reads the file and the lines in it that are no entries.
 func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
 	_, err := scanLines(s.file, s.max, func(line []byte, of part) {
 		switch _, err := parseLine(line, maxStoredID); {
@@ -161,13 +158,18 @@ func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
 	return s.read(context.Background(), s.file)
 }
 
-// withBuilds writes entries, with the first of each build what was built.
+// withBuilds writes entries, with Info for the first of each build not in builds.
 func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err error) {
 	for _, e := range entries {
-		if e.Info != nil && !builds[e.Build] {
+		switch {
+		case e.Info == nil || builds[e.Build]:
+			e.infoJSON = nil
+		case e.infoJSON == nil:
 			if e.infoJSON, err = json.Marshal(e.Info); err != nil {
 				return nil, err
 			}
+		}
+		if e.infoJSON != nil {
 			builds[e.Build] = true
 		}
 		if lines, err = appendLine(lines, e); err != nil {
@@ -177,7 +179,6 @@ func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err erro
 	return lines, nil
 }
 
-// setAside keeps lines that are no entries.
 func setAside(path string, lines []byte, most int64) error {
 	if len(lines) == 0 {
 		return nil
@@ -192,8 +193,7 @@ func setAside(path string, lines []byte, most int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(lines)
-	if err == nil {
+	if _, err = f.Write(lines); err == nil {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {
@@ -202,7 +202,6 @@ func setAside(path string, lines []byte, most int64) error {
 	return err
 }
 
-// replace puts a file in the place of another, durably, and leaves it open and locked.
 func replace(path string, data []byte) (f *os.File, err error) {
 	fresh := path + extNew
 	f, err = os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
@@ -235,8 +234,7 @@ func replace(path string, data []byte) (f *os.File, err error) {
 	return f, err
 }
 
-// folded leaves out what others tell as well: of the sightings of a run those between the
-// first and the last.
+// folded leaves out the sightings of a run between the first and the last.
 func folded(entries []Entry) []Entry {
 	last := map[string]int{}
 	for n, e := range entries {

@@ -12,8 +12,6 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// maxLine bounds one entry in a file or a request, in bytes: the largest snapshot, and
-// everything else.
 const maxLine = version.MaxSnapshot + 64<<10
 
 // line is an entry as it is written: with the info that tidy has made, if any.
@@ -27,7 +25,6 @@ type line struct {
 // plainEntry has no methods.
 type plainEntry Entry
 
-// appendLine appends the entry and a newline.
 func appendLine(b []byte, e Entry) ([]byte, error) {
 	l := line{plainEntry: (*plainEntry)(&e), Build: e.Build, Info: e.infoJSON}
 	if !e.At.IsZero() && !e.At.Equal(e.Time) {
@@ -50,8 +47,8 @@ func parseLine(data []byte, limit int) (Entry, error) {
 	return e, err
 }
 
-// toldBuild is the build whose info stands in a line. Info is what is written last, after
-// the build, and no other text can hold quotes that are not escaped.
+// toldBuild is the build whose info is in a line. It is written last, after the build, and
+// other text cannot hold plain quotes.
 func toldBuild(line []byte) string {
 	const build, info = `"build":"`, `","info":{`
 	at := bytes.Index(line, []byte(info))
@@ -64,7 +61,6 @@ func toldBuild(line []byte) string {
 	return ""
 }
 
-// A part says what of a line there is.
 type part int
 
 const (
@@ -75,8 +71,7 @@ const (
 )
 
 // scanLines calls each for each line, without its newline, and for each piece of one that
-// is too long. Of what is longer than four times limit only the end is read: unread is
-// what is not.
+// is too long. Only the last four times limit are read: unread is the rest.
 func scanLines(r io.ReadSeeker, limit int64, each func(line []byte, of part)) (unread int64, err error) {
 	size, err := r.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -136,14 +131,12 @@ func notEOF(err error) error {
 	return err
 }
 
-// reading is what a file holds.
 type reading struct {
 	entries  []Entry
 	rejected int
 	unread   int64
 }
 
-// read reads all entries, each once.
 func (s *FileStore) read(ctx context.Context, r io.ReadSeeker) (reading, error) {
 	var got reading
 	var ended error

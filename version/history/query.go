@@ -36,18 +36,18 @@ type Instance struct {
 	Last  time.Time `json:"last"`
 }
 
-// Current tells which builds of which services run now in which environments, sorted by
-// service, environment, region, cluster and first sighting: of a rolling update both. See [At].
+// Current returns which builds of which services run now, sorted by service, environment,
+// region, cluster and first sighting: of a rolling update both. See [At].
 func Current(ctx context.Context, store Store) ([]Running, error) {
 	return at(ctx, store, time.Now(), true)
 }
 
-// At tells which builds of which services ran at that time, as far as is known now.
+// At returns which builds of which services ran at that time, as far as is known now.
 //
-// An instance that [Keep] tells of runs until it says that it has stopped, or is not seen
-// for 10 minutes or three of its intervals. One that [Record] has told of once runs until
-// it is seen with another record, or until another build of the service is seen in the
-// environment and its own is silent, in all instances, for 10 minutes after.
+// An instance of [Keep] runs until it stops, or is not seen for 10 minutes or three of its
+// intervals. One of [Record] runs until it is seen with another record, or until another
+// build is seen in its place and its own is silent, in all instances, for 10 minutes
+// after.
 func At(ctx context.Context, store Store, t time.Time) ([]Running, error) {
 	return at(ctx, store, t, false)
 }
@@ -95,10 +95,9 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 	return list, nil
 }
 
-// Between tells which versions took the place of which others from t1 to t2, both
-// included, in the order of the history: what came and was rolled back too, which a
-// comparison of both moments would not show. A zero t1 is the beginning, a zero t2 the
-// end. A t1 after t2 is an error.
+// Between returns which versions replaced which others from t1 to t2, both included, in
+// the order of the history, also what came and was rolled back. A zero t1 is the
+// beginning, a zero t2 the end. A t1 after t2 is an error.
 func Between(ctx context.Context, store Store, t1, t2 time.Time) ([]Change, error) {
 	h, err := loadRange(ctx, store, t1, t2)
 	if err != nil {
@@ -107,13 +106,11 @@ func Between(ctx context.Context, store Store, t1, t2 time.Time) ([]Change, erro
 	return h.changes(t1, t2), nil
 }
 
-// history is a store's content in order.
 type history struct {
 	list    []placed
 	groups  map[ground][]*run
 	horizon time.Time // now, in positions
-
-	clock []setting
+	clock   []setting
 }
 
 func loadRange(ctx context.Context, store Store, from, to time.Time) (*history, error) {
@@ -155,7 +152,6 @@ func (h *history) posOf(t time.Time) time.Time {
 	return t
 }
 
-// changes are those of all services from one time to another, with their differences.
 func (h *history) changes(from, to time.Time) []Change {
 	var list []Change
 	for _, group := range h.groups {

@@ -19,30 +19,25 @@ type Deployment struct {
 	// Environment: production, staging. When empty it is that of the version.Info.
 	Environment string
 
-	// Region and Cluster tell apart places in which the environment's versions follow one
-	// another on their own. Empty means cloud.region and k8s.cluster.name of
-	// OTEL_RESOURCE_ATTRIBUTES.
+	// Region and Cluster are places in which versions follow one another on their own.
+	// Empty means cloud.region and k8s.cluster.name of OTEL_RESOURCE_ATTRIBUTES.
 	Region  string
 	Cluster string
 
-	// Instance tells apart what runs at the same time: the name of the pod or of the
-	// machine. Empty means the first of service.instance.id and k8s.pod.name of
-	// OTEL_RESOURCE_ATTRIBUTES, the variable POD_NAME, and the host name. An instance that
-	// is seen with another build no longer runs the one before.
+	// Instance is the name of the pod or of the machine. Empty means the first of
+	// service.instance.id and k8s.pod.name of OTEL_RESOURCE_ATTRIBUTES, the variable
+	// POD_NAME, and the host name. An instance that is seen with another build no longer
+	// runs the one before.
 	Instance string
 
-	// Rollback says that this deployment takes the service back to something older. Set it
-	// when the tool that deploys knows: a history that has not seen the older version
-	// running can only guess.
+	// Rollback declares that this deployment goes back to something older. A history that
+	// has not seen the older version running can only guess.
 	Rollback bool
 }
 
-// Record records that this program has started: which build of which service, where, and
-// that it is seen now for the first time. A call when the service starts is enough for
-// [Timeline] and [Between]; use [Keep] for [Current] to know as well when it is no longer
-// there.
-//
-// Its error is no reason not to start: log it and go on.
+// Record records that this program has started: which build of which service, and where. A
+// call at the start is enough for [Timeline] and [Between]; with [Keep] [Current] also
+// knows when it is gone. Log its error and go on.
 func Record(ctx context.Context, store Appender, info version.Info, d Deployment) error {
 	e, err := started(info, d, 0)
 	if err != nil {
@@ -51,11 +46,7 @@ func Record(ctx context.Context, store Appender, info version.Info, d Deployment
 	return store.Append(ctx, e)
 }
 
-// started makes the first sighting of a run.
 func started(info version.Info, d Deployment, every time.Duration) (Entry, error) {
-	if d.Environment == "" {
-		d.Environment = info.Environment
-	}
 	attributes, _ := resource.Attributes(os.Getenv)
 	d.Region = resource.First(d.Region, attributes["cloud.region"])
 	d.Cluster = resource.First(d.Cluster, attributes["k8s.cluster.name"])
@@ -67,12 +58,11 @@ func started(info version.Info, d Deployment, every time.Duration) (Entry, error
 	return tidied(Entry{
 		ID: id, Kind: KindStarted, Time: time.Now(),
 		Run: id, Every: every,
-		Service: info.Name, Environment: d.Environment, Region: d.Region, Cluster: d.Cluster, Instance: d.Instance,
+		Service: info.Name, Environment: cmp.Or(d.Environment, info.Environment), Region: d.Region, Cluster: d.Cluster, Instance: d.Instance,
 		Version: info.Version, Revision: info.Revision, Rollback: d.Rollback, Info: &info,
 	})
 }
 
-// tidied is what any appender can take as it is.
 func tidied(e Entry) (Entry, error) {
 	if field, err := e.tidy(maxID); err != nil {
 		return Entry{}, &EntryError{Field: field, Err: err}
@@ -80,10 +70,9 @@ func tidied(e Entry) (Entry, error) {
 	return e, nil
 }
 
-// Note records what else changes the system. An event without a time happens now; one
-// with a time happens then, by the clock of this program, be it to come. It needs a kind
-// or a subject. Kinds are free: flag, window, migration, failure. Give the event an ID when a
-// failed Note is repeated.
+// Note records what else changes the system. It needs a kind or a subject. Kinds are free:
+// flag, window, migration, failure. Without a time it happens now; the time may be ahead.
+// Give the event an ID when a failed Note is repeated.
 func Note(ctx context.Context, store Appender, event Event) error {
 	now := time.Now()
 	e := Entry{ID: cmp.Or(event.ID, rand.Text()), Kind: KindNoted, Time: event.Time, Event: &event}
@@ -100,12 +89,10 @@ func Note(ctx context.Context, store Appender, event Event) error {
 
 // KeepOptions configure [Keep]. Nil options are the defaults.
 type KeepOptions struct {
-	// Interval is how long after one sighting the next comes, at least a second, at most a
-	// day. Zero means 2 minutes.
+	// Interval is the time between sightings, a second to a day. Zero means 2 minutes.
 	Interval time.Duration
 
-	// Logger logs when the store begins to fail, and when it works again. Nil means
-	// slog.Default().
+	// Logger logs when the store begins to fail and works again. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -114,27 +101,18 @@ const (
 	stopTimeout     = 5 * time.Second
 )
 
-// Keep is [Record] for as long as ctx is not ended: the program is seen again in each
-// Interval, and at the end it is told to have stopped, which takes 5 seconds at most. It
-// returns then, with the error of that last word, so it runs in a goroutine of the
-// service:
+// Keep is [Record] until ctx ends: the program is seen again in each Interval, and at the
+// end it is recorded as stopped, which takes 5 seconds at most. Keep returns the error of
+// that last entry, so it runs in a goroutine of the service:
 //
 //	go func() { kept <- history.Keep(ctx, store, info, deployment, nil) }()
 //
-// A store that fails is tried again at the next sighting, and so is the record of the
-// start, which loses nothing of its time.
+// A store that fails is tried again at the next sighting, also with the start.
 func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, opts *KeepOptions) error {
-	var o KeepOptions
-	if opts != nil {
-		o = *opts
-	}
-	if o.Interval == 0 {
-		o.Interval = defaultInterval
-	}
+	o := *cmp.Or(opts, new(KeepOptions))
+	o.Interval = cmp.Or(o.Interval, defaultInterval)
 	o.Interval = min(max(o.Interval, time.Second), maxEvery)
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	start, err := started(info, d, o.Interval)
 	if err != nil {
 		return err
@@ -156,7 +134,6 @@ func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, 
 	}
 }
 
-// A keeper tells of one run.
 type keeper struct {
 	store  Appender
 	start  Entry
@@ -166,7 +143,6 @@ type keeper struct {
 	logger *slog.Logger
 }
 
-// append tells that the run has started, where that is not known yet, and how it stands.
 func (k *keeper) append(ctx context.Context, kind Kind) error {
 	var entries []Entry
 	if !k.told {

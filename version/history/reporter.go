@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,13 +22,12 @@ import (
 
 // ReportOptions configure a [Reporter]. Nil options are the defaults.
 type ReportOptions struct {
-	// Sign prepares each request: it sets the token by which the collector knows the
-	// client. It is called for each attempt and must be quick; an error is a failed
-	// attempt.
+	// Sign sets the token on each request. It is called for each attempt and must be
+	// quick; an error is a failed attempt.
 	Sign func(*http.Request) error
 
-	// Client sends the requests. Nil means one of the reporter's own. In any case
-	// redirects are not followed, because a token is for one place.
+	// Client sends the requests. Nil means one of the reporter's own. Redirects are never
+	// followed, because a token is for one place.
 	Client *http.Client
 
 	// Queue is how many entries may wait. Zero means 1000. They also take 8 MiB at most.
@@ -35,12 +36,11 @@ type ReportOptions struct {
 	// GiveUp is how long an entry is tried. Zero means an hour.
 	GiveUp time.Duration
 
-	// Drain is how long Close goes on sending what waits. Zero means 5 seconds, negative
-	// not at all.
+	// Drain is how long Close sends what waits. Zero means 5 seconds, negative not at all.
 	Drain time.Duration
 
-	// Logger logs once when the collector cannot be reached or refuses, once when it
-	// takes entries again, and how many Close has dropped. Nil means slog.Default().
+	// Logger logs when the collector begins to fail or refuse, when it works again, and
+	// what Close has dropped. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -61,18 +61,18 @@ const (
 
 // A Reporter is an [Appender] that sends to a [Collector]. [NewReporter] makes it.
 //
-// Append puts entries into a queue and never waits. From there they are sent, several at a
-// time, in their order. A collector that hangs, fails or refuses is tried again after a
-// second, then after twice as long, up to a minute, or after the seconds of its
-// Retry-After, be they a minute at most, until the entry is too old; an attempt takes 10
-// seconds at most. Only what it calls malformed (400, 413, 422) is not tried again,
-// except one by one. What waits too long comes to the right place in the history, because
-// how long it has waited is told with it.
+// Append queues entries and never waits. They are sent in order, several at a time, at
+// most 10 seconds an attempt. A failed attempt is repeated after a second, then after
+// twice as long, up to a minute, or after the Retry-After, until the entry is too old.
+// Only entries that the collector calls malformed (400, 413, 422) are not sent again,
+// except one by one. The time that an entry has waited is sent with it, so it gets the
+// right place in the history.
 //
-// When the queue is full new entries are dropped and counted; a sighting of a run that
-// waits already gives way to the next one. While nothing waits no goroutine runs.
+// When the queue is full new entries are dropped and counted; a waiting sighting gives way
+// to the next one of its run. While nothing waits no goroutine runs.
 type Reporter struct {
 	url    string
+	shown  string // url without what may be secret
 	client *http.Client
 	own    bool // client is
 	sign   func(*http.Request) error
@@ -88,19 +88,13 @@ type Reporter struct {
 	idle    chan struct{} // closed when the goroutine that sends has ended; nil: there is none
 	closed  bool
 	failing bool
-	count   reporterCounts
+	count   *counters
 
-	// stop ends what waits and what is sent.
 	stopped context.Context
 	stop    context.CancelFunc
 	closing chan struct{}
 }
 
-type reporterCounts struct {
-	sent, droppedFull, droppedOld, droppedRefused, droppedClosed, replaced, failures float64
-}
-
-// queued is an entry that waits.
 type queued struct {
 	entry Entry
 	bytes int
@@ -108,32 +102,25 @@ type queued struct {
 	alone bool      // it was malformed in company
 }
 
-// NewReporter returns a reporter that sends to a collector's address. Its error is an
-// address that is not an http or https URL. Nothing is sent before the first entry. Close it
-// when the service stops.
+// NewReporter returns a reporter that sends to a collector's address, an http or https
+// URL. Nothing is sent before the first entry. Close it when the service stops.
 func NewReporter(url string, opts *ReportOptions) (*Reporter, error) {
-	if err := checkURL(url); err != nil {
+	shown, err := checkURL(url)
+	if err != nil {
 		return nil, err
 	}
-	var o ReportOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := *cmp.Or(opts, new(ReportOptions))
 	r := &Reporter{
-		url: url, sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp, drain: o.Drain, logger: o.Logger,
+		url: url, shown: shown, sign: o.Sign, queue: o.Queue, giveUp: o.GiveUp,
+		drain: cmp.Or(o.Drain, defaultDrain), logger: cmp.Or(o.Logger, slog.Default()),
 		closing: make(chan struct{}),
+		count:   newCounters("sent", "replaced", "dropped_full", "dropped_old", "dropped_refused", "dropped_closed", "failures"),
 	}
 	if r.queue <= 0 {
 		r.queue = defaultQueue
 	}
 	if r.giveUp <= 0 {
 		r.giveUp = defaultGiveUp
-	}
-	if r.drain == 0 {
-		r.drain = defaultDrain
-	}
-	if r.logger == nil {
-		r.logger = slog.Default()
 	}
 	client := http.Client{}
 	if o.Client != nil {
@@ -147,15 +134,17 @@ func NewReporter(url string, opts *ReportOptions) (*Reporter, error) {
 	return r, nil
 }
 
-func checkURL(text string) error {
+func checkURL(text string) (shown string, err error) {
 	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return fmt.Errorf("history: the collector's address: %w", withoutURL(err))
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("history: the collector's address must be an http or https URL, got %q", cleantext.Line(bare(u), maxName))
+	if err != nil {
+		return "", fmt.Errorf("history: the collector's address: %w", withoutURL(err))
 	}
-	return nil
+	bare := *u
+	bare.RawQuery, bare.Fragment, bare.RawFragment = "", "", ""
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", fmt.Errorf("history: the collector's address must be an http or https URL, got %q", cleantext.Line(bare.Redacted(), maxName))
+	}
+	return bare.Redacted(), nil
 }
 
 // withoutURL is an error that goes to a log: there may be a secret in an address.
@@ -166,16 +155,9 @@ func withoutURL(err error) error {
 	return err
 }
 
-// bare is an address as it may be shown.
-func bare(u *url.URL) string {
-	shown := *u
-	shown.RawQuery, shown.Fragment, shown.RawFragment = "", "", ""
-	return shown.Redacted()
-}
-
-// Append queues the entries. It does not wait, whatever ctx says. Its error wraps
-// [ErrFull] when some were dropped because the queue is full, and [ErrEntry] for those
-// that are none; it is [ErrClosed] after Close.
+// Append queues the entries without waiting, whatever ctx says. Its error wraps [ErrFull]
+// when some were dropped, and [ErrEntry] for those that are invalid; it is [ErrClosed]
+// after Close.
 func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxID)
 	if err != nil {
@@ -209,13 +191,12 @@ func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 		go r.send(r.idle)
 	}
 	if dropped > 0 {
-		r.count.droppedFull += float64(dropped)
+		r.count.add("dropped_full", dropped)
 		return fmt.Errorf("history: %w: %d dropped", ErrFull, dropped)
 	}
 	return nil
 }
 
-// replace puts a later sighting in the place of one that waits.
 func (r *Reporter) replace(q queued) bool {
 	if q.entry.Kind != KindSeen && q.entry.Kind != KindStopped {
 		return false
@@ -223,7 +204,7 @@ func (r *Reporter) replace(q queued) bool {
 	for n := len(r.waiting) - 1; n >= 0; n-- {
 		if w := &r.waiting[n]; w.entry.Run == q.entry.Run && w.entry.Kind == KindSeen {
 			r.bytes += q.bytes - w.bytes
-			r.count.replaced++
+			r.count.add("replaced", 1)
 			*w = q
 			return true
 		}
@@ -231,7 +212,6 @@ func (r *Reporter) replace(q queued) bool {
 	return false
 }
 
-// send sends until nothing waits.
 func (r *Reporter) send(idle chan struct{}) {
 	defer close(idle)
 	backoff := minBackoff
@@ -264,7 +244,7 @@ func (r *Reporter) take() []queued {
 	defer r.mu.Unlock()
 	r.dropOld()
 	if r.stopped.Err() != nil {
-		r.count.droppedClosed += float64(len(r.waiting))
+		r.count.add("dropped_closed", len(r.waiting))
 		r.waiting, r.bytes = nil, 0
 	}
 	n, bytes := 0, 0
@@ -285,20 +265,16 @@ func (r *Reporter) take() []queued {
 }
 
 func (r *Reporter) dropOld() {
-	kept := r.waiting[:0]
-	for _, q := range r.waiting {
-		if time.Since(q.since) > r.giveUp {
-			r.count.droppedOld++
+	r.waiting = slices.DeleteFunc(r.waiting, func(q queued) bool {
+		old := time.Since(q.since) > r.giveUp
+		if old {
+			r.count.add("dropped_old", 1)
 			r.bytes -= q.bytes
-			continue
 		}
-		kept = append(kept, q)
-	}
-	clear(r.waiting[len(kept):])
-	r.waiting = kept
+		return old
+	})
 }
 
-// An outcome is how an attempt ended.
 type outcome struct {
 	err       error
 	malformed bool          // the collector does not want it, now or later
@@ -306,7 +282,6 @@ type outcome struct {
 	refused   int           // among those that it has accepted
 }
 
-// settle notes how an attempt ended, and says how long to wait before the next.
 func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -316,49 +291,40 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 	switch {
 	case o.err == nil:
 		*backoff = minBackoff
-		r.count.sent += float64(len(batch) - o.refused)
-		r.count.droppedRefused += float64(o.refused)
+		r.count.add("sent", len(batch)-o.refused)
+		r.count.add("dropped_refused", o.refused)
 		for _, q := range batch {
 			r.bytes -= q.bytes
 		}
 		if was {
-			r.logger.Info("history: the collector takes entries again", "url", r.redacted())
+			r.logger.Info("history: the collector takes entries again", "url", r.shown)
 		}
 		return 0
 	case o.malformed && len(batch) == 1:
-		r.count.droppedRefused++
-		r.count.failures++
+		r.count.add("dropped_refused", 1)
+		r.count.add("failures", 1)
 		r.bytes -= batch[0].bytes
-		r.logger.Warn("history: the collector refuses an entry, which is dropped", "url", r.redacted(), "error", o.err)
+		r.logger.Warn("history: the collector refuses an entry, which is dropped", "url", r.shown, "error", o.err)
 		return 0
 	case o.malformed:
 		// Which of them it is shows when each comes alone.
 		for n := range batch {
 			batch[n].alone = true
 		}
-		r.count.failures++
+		r.count.add("failures", 1)
 		r.waiting = append(batch, r.waiting...)
 		return 0
 	}
-	r.count.failures++
+	r.count.add("failures", 1)
 	r.waiting = append(batch, r.waiting...)
 	if !was {
-		r.logger.Warn("history: the collector does not take what is to be reported, which waits", "url", r.redacted(), "error", o.err)
+		r.logger.Warn("history: the collector does not take what is to be reported, which waits", "url", r.shown, "error", o.err)
 	}
 	wait = *backoff/2 + mathrand.N(*backoff/2+1)
 	*backoff = min(2*(*backoff), maxBackoff)
 	return max(wait, min(o.after, maxBackoff))
 }
 
-func (r *Reporter) redacted() string {
-	u, err := url.Parse(r.url)
-	if err != nil {
-		return ""
-	}
-	return bare(u)
-}
-
-// attempt sends a batch.
 func (r *Reporter) attempt(batch []queued) outcome {
 	ctx, cancel := context.WithTimeout(r.stopped, attemptTimeout)
 	defer cancel()
@@ -393,7 +359,7 @@ func (r *Reporter) attempt(batch []queued) outcome {
 	if response.StatusCode == http.StatusOK {
 		var got receipt
 		if err := json.Unmarshal(answer, &got); err != nil || got.Accepted <= 0 || got.Accepted > len(batch) {
-			return outcome{err: fmt.Errorf("%s answers 200, but not as a collector does", r.redacted())}
+			return outcome{err: fmt.Errorf("%s answers 200, but not as a collector does", r.shown)}
 		}
 		return outcome{refused: len(batch) - got.Accepted}
 	}
@@ -408,10 +374,9 @@ func (r *Reporter) attempt(batch []queued) outcome {
 	return o
 }
 
-// Close sends what waits, for as long as Drain says, with an attempt each tenth of a second,
-// and drops the rest, which the Logger hears of; its error is nil. It is safe to call
-// twice. Nothing of the reporter runs afterwards. Who uses [Keep] waits for its end before,
-// so that its last word is sent.
+// Close sends what waits, for Drain at most, with an attempt each tenth of a second, and
+// drops and logs the rest; its error is nil. It may be called twice. Wait for the end of
+// [Keep] before, so that its last entry is sent.
 func (r *Reporter) Close() error {
 	r.mu.Lock()
 	idle, first := r.idle, !r.closed
@@ -429,11 +394,8 @@ func (r *Reporter) Close() error {
 		drain.Stop()
 		r.stop()
 		<-idle
-		r.mu.Lock()
-		dropped := r.count.droppedClosed
-		r.mu.Unlock()
-		if first && dropped > 0 {
-			r.logger.Warn("history: not all was reported", "url", r.redacted(), "dropped", dropped)
+		if dropped := r.count.all()["dropped_closed"]; first && dropped > 0 {
+			r.logger.Warn("history: not all was reported", "url", r.shown, "dropped", dropped)
 		}
 	}
 	r.stop()
@@ -444,30 +406,16 @@ func (r *Reporter) Close() error {
 }
 
 // Stats are numbers for metrics and alerts: entries "queued" now, "sent", "replaced" by
-// later sightings, and "dropped_full", "dropped_old", "dropped_refused" by the collector
-// and "dropped_closed"; attempts that were "failures", and "failing" while the last one
-// was.
+// later sightings, "dropped_full", "dropped_old", "dropped_refused" and "dropped_closed";
+// attempts that were "failures", and "failing" while the last one was.
 func (r *Reporter) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	failing := 0.0
+	stats := r.count.all()
+	stats["queued"] = float64(len(r.waiting) + len(r.sending))
+	stats["failing"] = 0
 	if r.failing {
-		failing = 1
+		stats["failing"] = 1
 	}
-	return map[string]float64{
-		"queued":          float64(len(r.waiting) + len(r.sending)),
-		"sent":            r.count.sent,
-		"replaced":        r.count.replaced,
-		"dropped_full":    r.count.droppedFull,
-		"dropped_old":     r.count.droppedOld,
-		"dropped_refused": r.count.droppedRefused,
-		"dropped_closed":  r.count.droppedClosed,
-		"failures":        r.count.failures,
-		"failing":         failing,
-	}
+	return stats
 }
-
-var (
-	_ Appender  = (*Reporter)(nil)
-	_ io.Closer = (*Reporter)(nil)
-)

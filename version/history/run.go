@@ -9,13 +9,11 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// silence is how long an instance that should be seen is not seen until it is taken for
-// gone, and how long an old build is not seen beside a new one until that has taken its
-// place. It is longer for those that are to be seen more seldom than every third of it.
+// silence is how long an instance, or an old build beside a new one, is not seen until it
+// is taken for gone. It is longer for those that are seen seldom.
 const silence = 10 * time.Minute
 
-// setBack is the least step that says that a store's clock was set back. Smaller ones
-// come from writers that overtake one another.
+// setBack is the least step back of a clock; smaller ones come from concurrent writers.
 const setBack = 100 * time.Millisecond
 
 // A moment is when something happened: at is shown, pos is where it stands in the order.
@@ -24,7 +22,6 @@ type moment struct{ pos, at time.Time }
 
 func (m moment) add(d time.Duration) moment { return moment{m.pos.Add(d), m.at.Add(d)} }
 
-// A placed entry knows where it stands.
 type placed struct {
 	*Entry
 	when moment
@@ -36,9 +33,8 @@ type setting struct {
 	offset   time.Duration
 }
 
-// place finds the order of entries that are sorted by Seq. It is that of At, and of equal
-// ones that of Seq. Where the store's clock was set back, what came later is later all
-// the same: from there on the step is added.
+// place orders entries that are sorted by Seq: by At, then by Seq. After the store's clock
+// was set back the step is added.
 func place(entries []Entry) (list []placed, clock []setting) {
 	list = make([]placed, len(entries))
 	var last time.Time
@@ -61,7 +57,6 @@ func place(entries []Entry) (list []placed, clock []setting) {
 	return list, clock
 }
 
-// A run is what was seen of one process.
 type run struct {
 	id          string
 	ground      ground
@@ -77,30 +72,24 @@ type run struct {
 	seq         int64
 	client      string
 
-	// end is when it no longer ran, as far as can be told. A run that is not over has
-	// none. One that was replaced was there until then.
+	// end is when it no longer ran; one that was replaced was there until then.
 	end            moment
 	over, replaced bool
 
-	// again is the next run in the same instance when it is of the same build and began soon
-	// after this one was over: the instance crashes and comes back.
+	// again is the next run of the same build in the instance when it began soon after.
 	again *run
 }
 
-// before tells whether it was seen earlier than another.
 func (r *run) before(o *run) bool {
 	return cmp.Or(r.first.pos.Compare(o.first.pos), cmp.Compare(r.seq, o.seq)) < 0
 }
 
-// A ground is where versions follow one another.
 type ground struct{ service, environment, region, cluster string }
 
 func (g ground) compare(o ground) int {
 	return cmp.Or(strings.Compare(g.service, o.service), strings.Compare(g.environment, o.environment), strings.Compare(g.region, o.region), strings.Compare(g.cluster, o.cluster))
 }
 
-// runsOf gathers the sightings of each run, and those of each service in each
-// environment, in the order of their first sightings.
 func runsOf(list []placed) map[ground][]*run {
 	runs := map[string]*run{}
 	groups := map[ground][]*run{}
@@ -135,7 +124,6 @@ func runsOf(list []placed) map[ground][]*run {
 	return groups
 }
 
-// quiet is how long this run may be silent.
 func (r *run) quiet() time.Duration { return max(silence, 3*r.every) }
 
 // endRuns finds out when each run of a group, which is sorted by first, was over: when it
@@ -180,14 +168,11 @@ func endRuns(group []*run) {
 	}
 }
 
-// notBefore is the first run that was first seen not before t.
 func notBefore(runs []*run, t time.Time) int {
 	n, _ := slices.BinarySearchFunc(runs, t, func(r *run, t time.Time) int { return r.first.pos.Compare(t) })
 	return n
 }
 
-// silences finds for each run when its build was silent for so long after another was seen,
-// if ever.
 func silences(group []*run) map[*run]moment {
 	builds := map[string][]*run{}
 	for _, r := range group {
@@ -224,13 +209,11 @@ func silences(group []*run) map[*run]moment {
 	return silent
 }
 
-// others answers when another build was seen.
 type others struct {
 	group []*run
 	// nextOther is, for each run, the next in the group of another build.
 	nextOther []int
-	// longest are, for the runs up to each, the one that was seen last, and the one that
-	// was of another build than that.
+	// longest are the runs up to each of the two builds that were seen last.
 	longest [][2]*run
 }
 
@@ -259,7 +242,6 @@ func newOthers(group []*run) *others {
 	return o
 }
 
-// seenAfter gives the first time after m that another build than this was seen.
 func (o *others) seenAfter(build string, m moment) (moment, bool) {
 	next := notBefore(o.group, m.pos.Add(1)) // at the same time is not after
 	if next > 0 {

@@ -33,25 +33,23 @@ const (
 
 // SQLOptions configure a [SQLStore]. Nil options are the defaults.
 type SQLOptions struct {
-	// Table names the table of the entries. Empty means "history". Two more have names
-	// that begin with it and end in _builds and _schema. It is of small letters, digits
-	// and _, at most 40 of them; in PostgreSQL the name of a schema and a dot may stand
-	// in front.
+	// Table names the table of the entries; two more end in _builds and _schema. Empty
+	// means "history". It is of small letters, digits and _, at most 40 of them; in
+	// PostgreSQL the name of a schema and a dot may stand in front.
 	Table string
 }
 
 // A SQLStore keeps a history in a database, for more than one machine. [NewSQL] makes it.
 //
 // The tables are made, and brought to this package's version, when they are first used;
-// who may not make tables can use those that are there. A run is one row, however often
-// it is seen, and what was built is one row for each build. Appends wait for one another,
-// so that the order of the rows is that in which they were added. In PostgreSQL it is the
-// server's clock that counts; in SQLite it is that of the process, which is on the same
-// machine.
+// without the right to make tables those that are there are used. A run is one row, and
+// what was built is one row for each build. Appends wait for one another, so that the
+// order of the rows is that in which they were added. The clock is the server's in
+// PostgreSQL and the process's in SQLite.
 //
-// Nothing is removed but by [SQLStore.Prune], and a query reads everything: ten thousand
-// runs take some 50 ms. A row that cannot be read is left out and counted. The tables need
-// the protection of the deployment: who may write to them can tell any story.
+// Nothing is removed except by [SQLStore.Prune], and a query reads everything: ten
+// thousand runs take some 50 ms. An unreadable row is left out and counted. The tables
+// need the protection of the deployment.
 type SQLStore struct {
 	db      *sql.DB
 	dialect Dialect
@@ -60,22 +58,19 @@ type SQLStore struct {
 	migrating sync.Mutex
 	migrated  atomic.Bool
 
-	appended, failed, rejected atomic.Int64
+	count *counters
 }
 
 var tableName = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,39}\.)?[a-z_][a-z0-9_]{0,39}$`)
 
 // NewSQL returns a store that keeps the history in a database, with the user's own driver.
-// It does no I/O. Its error is a nil database, a dialect that is none of ours, or a table
-// name that is not allowed.
+// It does no I/O. Its error is a nil database, an unknown dialect or an invalid table
+// name.
 //
-// SQLite should be in WAL mode and wait for locks (PRAGMA busy_timeout); a connection that
-// does not wait at all is made to wait for 5 seconds.
+// SQLite should be in WAL mode; a connection without PRAGMA busy_timeout gets 5 seconds.
 func NewSQL(db *sql.DB, dialect Dialect, opts *SQLOptions) (*SQLStore, error) {
-	s := &SQLStore{db: db, dialect: dialect, table: "history"}
-	if opts != nil && opts.Table != "" {
-		s.table = opts.Table
-	}
+	o := *cmp.Or(opts, new(SQLOptions))
+	s := &SQLStore{db: db, dialect: dialect, table: cmp.Or(o.Table, "history"), count: newCounters("appended", "append_failures", "rejected_rows")}
 	switch {
 	case db == nil:
 		return nil, errors.New("history: the database is nil")
@@ -87,8 +82,7 @@ func NewSQL(db *sql.DB, dialect Dialect, opts *SQLOptions) (*SQLStore, error) {
 	return s, nil
 }
 
-// migrations are what brings the tables from one version to the next. They are never
-// changed, only added to.
+// migrations bring the tables to the next version. They are only added to.
 var migrations = []string{
 	`CREATE TABLE {table} (
 seq {seq},
@@ -124,7 +118,6 @@ CREATE INDEX {index}_place ON {table} (last_place)`,
 ALTER TABLE {table} ADD COLUMN cluster TEXT NOT NULL DEFAULT ''`,
 }
 
-// migrate makes the tables, once.
 func (s *SQLStore) migrate(ctx context.Context) error {
 	if s.migrated.Load() {
 		return nil
@@ -150,7 +143,6 @@ func (s *SQLStore) migrate(ctx context.Context) error {
 	return nil
 }
 
-// step takes the tables from the version that they are of to the last one.
 func (s *SQLStore) step(ctx context.Context, conn *sql.Conn, at *int) error {
 	exec := func(statements string) error {
 		for statement := range strings.SplitSeq(statements, ";") {
@@ -185,7 +177,6 @@ func (s *SQLStore) step(ctx context.Context, conn *sql.Conn, at *int) error {
 	return exec("UPDATE " + s.table + "_schema SET version = " + strconv.Itoa(*at))
 }
 
-// transaction does something while nobody else writes to these tables.
 func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (err error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
@@ -228,7 +219,6 @@ func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (e
 	return err
 }
 
-// locked waits for the others that append, where BEGIN has not.
 func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
 	if s.dialect != DialectPostgreSQL {
 		return nil
@@ -239,7 +229,6 @@ func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// now is the store's clock.
 func (s *SQLStore) now(ctx context.Context, conn *sql.Conn) (time.Time, error) {
 	if s.dialect != DialectPostgreSQL {
 		return time.Now(), nil
@@ -249,21 +238,14 @@ func (s *SQLStore) now(ctx context.Context, conn *sql.Conn) (time.Time, error) {
 	return time.UnixMicro(micros), err
 }
 
-// bind writes the places of arguments as the dialect does.
 func (s *SQLStore) bind(statement string) string {
 	if s.dialect != DialectPostgreSQL {
 		return statement
 	}
-	var b strings.Builder
-	n := 0
-	for part := range strings.SplitSeq(statement, "?") {
-		if n > 0 {
-			b.WriteString("$" + strconv.Itoa(n))
-		}
-		b.WriteString(part)
-		n++
+	for n := 1; strings.Contains(statement, "?"); n++ {
+		statement = strings.Replace(statement, "?", "$"+strconv.Itoa(n), 1)
 	}
-	return b.String()
+	return statement
 }
 
 // Append keeps the entries in one transaction.
@@ -276,15 +258,14 @@ func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 		err = s.transaction(ctx, func(conn *sql.Conn) error { return s.insert(ctx, conn, kept) })
 	}
 	if err != nil {
-		s.failed.Add(1)
+		s.count.add("append_failures", 1)
 		return fmt.Errorf("history: cannot append: %w", err)
 	}
-	s.appended.Add(int64(len(kept)))
+	s.count.add("appended", len(kept))
 	return nil
 }
 
-// A row that is there already is told of an earlier start or a later sighting; an event
-// is not.
+// A row is updated by an earlier start or a later sighting; an event is not.
 const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, first_place, last_place, client, every, service, environment, instance, version, revision, build, event, declared_rollback, region, cluster)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
@@ -349,8 +330,7 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 	return nil
 }
 
-// Entries reads everything. A run is its first sighting, and its last one where that is
-// another.
+// Entries reads everything: a run is its first and its last sighting.
 func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
 	var list []Entry
 	err := s.migrate(ctx)
@@ -411,7 +391,7 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.rejected.Store(rejected)
+	s.count.set("rejected_rows", rejected)
 	for n := range list {
 		list[n].Info = builds[list[n].Build]
 	}
@@ -442,9 +422,8 @@ func (s *SQLStore) readBuilds(ctx context.Context, rejected *int64) (map[string]
 	return builds, rows.Err()
 }
 
-// Prune removes what happened before that time: events, and runs that were last seen
-// before. The last run of each service in each environment stays, so that it is known
-// what the next version takes the place of. It tells how many are gone.
+// Prune removes events before that time, and runs that were last seen before it, and
+// returns how many. The last run of each service in each place stays.
 func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, err error) {
 	err = s.migrate(ctx)
 	if err == nil {
@@ -466,14 +445,6 @@ func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, 
 	return removed, nil
 }
 
-// Stats are numbers for metrics and alerts: entries "appended" and "append_failures",
-// since it was made, and, as of the last query, "rejected_rows" that are none of ours.
-func (s *SQLStore) Stats() map[string]float64 {
-	return map[string]float64{
-		"appended":        float64(s.appended.Load()),
-		"append_failures": float64(s.failed.Load()),
-		"rejected_rows":   float64(s.rejected.Load()),
-	}
-}
-
-var _ Store = (*SQLStore)(nil)
+// Stats are numbers for metrics and alerts: entries "appended" and "append_failures", and
+// "rejected_rows" of the last query.
+func (s *SQLStore) Stats() map[string]float64 { return s.count.all() }

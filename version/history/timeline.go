@@ -10,8 +10,7 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A List is what has changed in a time, as one list: the first page of a post-mortem. Its
-// String is for a terminal, its Markdown for a document.
+// A List is what has changed in a time. String is for a terminal, Markdown for a document.
 type List struct {
 	From  time.Time `json:"from,omitzero"` // as they were asked for
 	To    time.Time `json:"to,omitzero"`
@@ -20,8 +19,8 @@ type List struct {
 
 // An Item is a change of versions or an event: exactly one of both.
 type Item struct {
-	// Time is when it happened, by the store's clock where the reporter's is not to be
-	// believed; Reported is then what that said.
+	// Time is when it happened, by the store's clock where the reporter's is wrong;
+	// Reported is then the reporter's time.
 	Time     time.Time `json:"time"`
 	Reported time.Time `json:"reported,omitzero"`
 
@@ -35,13 +34,12 @@ type Item struct {
 	seq int64
 }
 
-// Timeline tells what has changed from one time to another, both included: which versions
-// took the place of which others, with what is different in them, and all events that
-// were noted. A zero from is the beginning, a zero to the end. A from after to is an error.
+// Timeline returns all changes of versions, with what is different in them, and all events
+// from one time to another, both included. A zero from is the beginning, a zero to the
+// end. A from after to is an error.
 //
-// The order is that of the store: by [Entry.At], and where that is equal, by receipt; what
-// a store receives after its clock was set back comes later all the same. It is the same
-// each time it is asked for.
+// The order is that of [Entry.At], then that of receipt; what a store receives after its
+// clock was set back comes later all the same.
 func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, error) {
 	h, err := loadRange(ctx, store, from, to)
 	if err != nil {
@@ -71,7 +69,6 @@ func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, erro
 	return l, nil
 }
 
-// report notes what a clock that is not believed has said.
 func (i *Item) report(said time.Time) {
 	if d := said.Sub(i.Time); !said.IsZero() && (d > believed || d < -believed) {
 		i.Reported = said
@@ -110,9 +107,8 @@ func (l *List) String() string {
 	return b.String()
 }
 
-// Markdown is a table, in UTC, that GitHub, GitLab and other renderers of GFM show. What
-// stands in it is text: nothing that a reporter has said becomes markup. But a renderer
-// that makes links of bare addresses after it has decoded entities makes some of theirs.
+// Markdown is a table, in UTC, for renderers of GFM. Nothing that a reporter has sent
+// becomes markup, except that a renderer may link some bare addresses.
 func (l *List) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Time (UTC) | What | Change |\n| --- | --- | --- |\n")
@@ -142,7 +138,6 @@ var escape = strings.NewReplacer(
 	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
 ).Replace
 
-// words tell the item: whom it is about, what happened, and what else there is to say.
 func (i *Item) words() (subject, what string, more []string) {
 	if i.Change != nil {
 		subject, what, more = i.Change.words()
@@ -166,10 +161,7 @@ func (v *Event) words() (subject, what string) {
 		what = "no longer " + v.From
 	}
 	if v.Actor != "" {
-		if what != "" {
-			what += ", "
-		}
-		what += "by " + v.Actor
+		what = strings.TrimPrefix(what+", by "+v.Actor, ", ")
 	}
 	return subject, what
 }
@@ -209,7 +201,6 @@ func (c *Change) words() (subject, what string, more []string) {
 	return subject, what, more
 }
 
-// buildName is the version, or where there is none the revision.
 func buildName(i *version.Info) string {
 	if i.Version == "" && i.Revision != "" {
 		return "rev " + i.Revision[:min(len(i.Revision), 12)]

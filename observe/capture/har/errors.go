@@ -3,7 +3,6 @@ package har
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // A Fault is one thing that is wrong with a file.
@@ -16,15 +15,14 @@ type Fault struct {
 }
 
 func (f *Fault) Error() string {
-	var b strings.Builder
-	b.WriteString(f.File)
+	place := f.File
 	if f.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
+		place += fmt.Sprintf(":%d:%d", f.Line, f.Column)
 	}
 	if f.Field != "" {
-		b.WriteString(": " + f.Field)
+		place += ": " + f.Field
 	}
-	return b.String() + ": " + f.Err.Error()
+	return place + ": " + f.Err.Error()
 }
 
 // Unwrap returns Err.
