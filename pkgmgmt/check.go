@@ -1,9 +1,11 @@
 package pkgmgmt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 )
 
 func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
@@ -46,7 +49,7 @@ func (rs *rules) check(dep *debug.Module, st Status, now time.Time, violations [
 					continue
 				}
 				if ok, _ := rl.require.allows(r.Version); !ok {
-					fix = "remove the replace directive of " + path + " from go.mod, and require a version that satisfies " + rl.require.text
+					fix = withoutReplace(dep) + ", and require a version that satisfies " + rl.require.text
 				}
 			}
 			found(RuleReplace, "is replaced by "+replacement(r), fix)
@@ -72,7 +75,7 @@ func (rs *rules) check(dep *debug.Module, st Status, now time.Time, violations [
 		}
 		if r := dep.Replace; r != nil && r.Path != path {
 			found(RuleRequire, because("is replaced by "+replacement(r)+", so whether it satisfies "+rl.require.text+" cannot be told", rl.reason),
-				"remove the replace directive of "+path+" from go.mod")
+				withoutReplace(dep))
 			continue
 		}
 		if ok, why := rl.require.allows(version); !ok {
@@ -89,13 +92,15 @@ func (rs *rules) replaced(dep *debug.Module, violations []Violation) []Violation
 	if modfile.IsDirectoryPath(r.Path) {
 		return violations // a folder is no module to judge
 	}
-	fix := "remove the replace directive of " + dep.Path + " from go.mod"
+	found := func(rule Rule, reason string) {
+		violations = append(violations, Violation{Module: r.Path, Version: r.Version, Rule: rule, Reason: "replaces " + dep.Path + reason, Fix: withoutReplace(dep)})
+	}
 	if rs.restricted && !rs.allowed(r.Path) {
-		violations = append(violations, Violation{Module: r.Path, Version: r.Version, Rule: RuleAllow, Reason: "replaces " + dep.Path + " and is not on the list of allowed modules", Fix: fix})
+		found(RuleAllow, " and is not on the list of allowed modules")
 	}
 	for rl := range rs.about(r.Path) {
 		if rl.denied {
-			violations = append(violations, Violation{Module: r.Path, Version: r.Version, Rule: RuleDeny, Reason: "replaces " + dep.Path + " and must not be used: " + rl.deny, Fix: fix})
+			found(RuleDeny, " and must not be used: "+rl.deny)
 		}
 	}
 	return violations
@@ -121,10 +126,9 @@ func (rs *rules) checkWith(dep *debug.Module, answers map[module.Version]answer,
 	case !asked && slices.ContainsFunc(violations[before:], func(v Violation) bool { return v.Rule == RuleReplace }):
 		return violations
 	case !asked && modfile.IsDirectoryPath(m.Path):
-		violations = append(violations, Violation{
-			Module: dep.Path, Rule: RuleUnverifiable, Reason: "is replaced by the folder " + m.Path + ", which no registry knows",
-			Fix: "remove the replace directive of " + dep.Path + " from go.mod",
-		})
+		reason := "is replaced by the folder " + m.Path + ", which no registry knows"
+		m = module.Version{Path: dep.Path}
+		found(RuleUnverifiable, reason, withoutReplace(dep))
 		return violations
 	case !asked:
 		found(RuleUnverifiable, "is not built from a version that a registry could know", "build with a published version of "+m.Path)
@@ -177,12 +181,7 @@ func (rs *rules) accepts(path string, what Rule) bool {
 	return false
 }
 
-func sumOf(dep *debug.Module) string {
-	if dep.Replace != nil {
-		return dep.Replace.Sum
-	}
-	return dep.Sum
-}
+func sumOf(dep *debug.Module) string { return cmp.Or(dep.Replace, dep).Sum }
 
 func oldness(d time.Duration) string {
 	if d < 0 {
@@ -200,4 +199,100 @@ func days(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d days", n)
 	}
+}
+
+// upgrade is the version that a module can be raised to: what its source calls the latest,
+// if that is above the version that was built and the policy allows it. Empty means that
+// none is known.
+func (rs *rules) upgrade(dep *debug.Module, st Status, now time.Time) string {
+	m := built(dep)
+	if !behind(m.Version, st.Latest) {
+		return ""
+	}
+	for rl := range rs.about(dep.Path) {
+		if rl.denied || rl.minAge.d > 0 && now.Sub(st.LatestTime) < rl.minAge.d {
+			return ""
+		}
+		if rl.required && m.Path == dep.Path {
+			if ok, _ := rl.require.allows(st.Latest); !ok {
+				return ""
+			}
+		}
+	}
+	return shown(st.Latest)
+}
+
+// raise says how to build with another version of a module: the one given, or else one that
+// is as need says. It names no version that may be lower, or that the policy refuses.
+func raise(dep *debug.Module, version, need string) string {
+	m := built(dep)
+	path := shown(m.Path)
+	replaces := "let the replace directive of " + shown(dep.Path) + " in go.mod name "
+	switch {
+	case dep.Replace != nil && version != "":
+		return replaces + path + " " + version
+	case dep.Replace != nil:
+		return replaces + "a version of " + path + " " + need
+	case version != "":
+		return "go get " + path + "@" + version
+	}
+	return "require a version of " + path + " " + need
+}
+
+func withoutReplace(dep *debug.Module) string {
+	return "remove the replace directive of " + dep.Path + " from go.mod"
+}
+
+// unreplace says how to do without a replace directive.
+func unreplace(dep *debug.Module) string {
+	fix := withoutReplace(dep)
+	if r := dep.Replace; r != nil && r.Path == dep.Path && semver.Compare(r.Version, dep.Version) > 0 {
+		fix += ", and require " + shown(r.Version)
+	}
+	return fix
+}
+
+var goVersion = regexp.MustCompile(`^go(\d+)\.(\d+)(?:\.(\d+))?(?:(alpha|beta|rc)(\d+))?(?:[-+ ].*)?$`)
+
+// semverOfGo is the version of a Go release, "go1.26.1 X:nodwarf5", as that of a module.
+// Empty means that it is no release.
+func semverOfGo(text string) string {
+	m := goVersion.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	patch := m[3]
+	if patch == "" {
+		patch = "0"
+	}
+	version := "v" + m[1] + "." + m[2] + "." + patch
+	if m[4] != "" {
+		version += "-" + m[4] + "." + m[5]
+	}
+	return version
+}
+
+func (rs *rules) checkGo(bi *debug.BuildInfo, violations []Violation) []Violation {
+	for _, name := range toolchainNames {
+		for _, rl := range rs.exact[name] {
+			found := func(rule Rule, reason, fix string) {
+				violations = append(violations, Violation{Module: name, Version: shown(bi.GoVersion), Rule: rule, Reason: because(reason, rl.reason), Fix: fix})
+			}
+			version := semverOfGo(bi.GoVersion)
+			if rl.denied {
+				found(RuleDeny, "must not be used: "+rl.deny, "build with "+rl.replacement)
+			}
+			if rl.required && version == "" {
+				found(RuleUnverifiable, "is no release of Go, so whether it satisfies "+rl.require.text+" cannot be told", "build with a release of Go that satisfies "+rl.require.text)
+			} else if rl.required {
+				if ok, why := rl.require.allows(version); !ok {
+					found(RuleRequire, why, "build with a release of Go that satisfies "+rl.require.text)
+				}
+			}
+			if rl.minAge.d > 0 || rl.maxBehind.d > 0 {
+				found(RuleUnverifiable, "is of an age that no registry tells", "use require for Go")
+			}
+		}
+	}
+	return violations
 }

@@ -67,12 +67,12 @@ func NewFleet(targets []Target, opts *FleetOptions) (*Fleet, error) {
 	for i, text := range f.opts.Modules {
 		pat, err := parsePattern(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s[%d]: %w", "Modules", i, err))
+			errs = append(errs, fmt.Errorf("Modules[%d]: %w", i, err))
 		}
 		f.only = append(f.only, pat)
 	}
 	if f.opts.Timeout < 0 || f.opts.Concurrency < 0 {
-		errs = append(errs, fmt.Errorf("%s and %s must not be negative", "Timeout", "Concurrency"))
+		errs = append(errs, errors.New("Timeout and Concurrency must not be negative"))
 	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("pkgmgmt: %w", errors.Join(errs...))
@@ -103,22 +103,15 @@ func (f *Fleet) Collect(ctx context.Context) *FleetReport {
 			defer func() { <-places }()
 			ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
 			defer cancel()
-			builds[i], faults[i] = t.read(ctx, f.client, f.opts.Credentials)
+			builds[i], faults[i] = f.read(ctx, t)
 		})
 	}
 	busy.Wait()
 	modules := map[module.Version]bool{}
-	for i, bi := range builds {
+	for i := range builds {
 		if faults[i] == nil {
-			if v, bad := unverifiable(bi); bad {
-				faults[i] = errors.New(v.Reason)
-			}
+			wanted(modules, builds[i])
 		}
-		if faults[i] != nil {
-			continue
-		}
-		builds[i] = f.shared(bi)
-		wanted(modules, builds[i])
 	}
 	answers := ask(ctx, f.opts.Registry, modules)
 	for i, t := range f.targets {
@@ -133,13 +126,12 @@ func (f *Fleet) Collect(ctx context.Context) *FleetReport {
 			report.Rows = append(report.Rows, f.row(row, dep, answers, report.Time))
 		}
 		for _, v := range f.opts.Policy.rules().checkGo(builds[i], nil) {
-			if !f.reports(v.Module) {
-				continue
+			if f.reports(v.Module) {
+				row := row
+				row.Module, row.Version = v.Module, v.Version
+				row.find(FleetVerdictOutside, shown(v.Reason), shown(v.Fix))
+				report.Rows = append(report.Rows, row)
 			}
-			row := row
-			row.Module, row.Version = v.Module, v.Version
-			row.find(FleetVerdictOutside, shown(v.Reason), shown(v.Fix))
-			report.Rows = append(report.Rows, row)
 		}
 	}
 	skew(report.Rows)
@@ -152,39 +144,38 @@ func (f *Fleet) Collect(ctx context.Context) *FleetReport {
 	return report
 }
 
-// shared is the build information with the modules to report on.
-func (f *Fleet) shared(bi *debug.BuildInfo) *debug.BuildInfo {
+func (f *Fleet) read(ctx context.Context, t Target) (*debug.BuildInfo, error) {
+	bi, err := t.read(ctx, f.client, f.opts.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	if v, bad := unverifiable(bi); bad {
+		return nil, errors.New(v.Reason)
+	}
 	part := *bi
 	part.Deps = nil
 	for _, dep := range bi.Deps {
-		if dep == nil {
-			continue
-		}
-		if f.reports(dep.Path) {
+		if dep != nil && f.reports(dep.Path) {
 			part.Deps = append(part.Deps, dep)
 		}
 	}
-	return &part
+	return &part, nil
 }
 
-// reports tells whether a module is one to report on.
 func (f *Fleet) reports(path string) bool {
-	return f.opts.Modules == nil || slices.ContainsFunc(f.only, func(p pattern) bool { return p.matches(path) })
+	return f.opts.Modules == nil || anyMatches(f.only, path)
 }
 
-// row judges one module by itself.
 func (f *Fleet) row(row FleetRow, dep *debug.Module, answers map[module.Version]answer, now time.Time) FleetRow {
 	m := built(dep)
 	row.Module, row.Version, row.sum = shown(dep.Path), shown(m.Version), sumOf(dep)
 	if m.Path != dep.Path {
 		row.Replacement = shown(m.Path)
 	}
-	a := answers[m]
-	var violations []Violation
-	if f.opts.Registry == nil {
-		violations = f.opts.Policy.rules().check(dep, Status{}, now, nil)
-	} else {
-		violations = f.opts.Policy.rules().checkWith(dep, answers, now, nil)
+	a, rs := answers[m], f.opts.Policy.rules()
+	violations := rs.check(dep, Status{}, now, nil)
+	if f.opts.Registry != nil {
+		violations = rs.checkWith(dep, answers, now, nil)
 	}
 	for _, v := range violations {
 		verdict := FleetVerdictOutside
@@ -198,7 +189,7 @@ func (f *Fleet) row(row FleetRow, dep *debug.Module, answers map[module.Version]
 	}
 	row.dep, row.Latest = dep, shown(a.Latest)
 	if behind(m.Version, a.Latest) {
-		row.find(FleetVerdictBehind, "is behind "+row.Latest, raise(dep, f.opts.Policy.rules().upgrade(dep, a.Status, now), "above "+row.Version+" that the policy allows"))
+		row.find(FleetVerdictBehind, "is behind "+row.Latest, raise(dep, rs.upgrade(dep, a.Status, now), "above "+row.Version+" that the policy allows"))
 	}
 	return row
 }

@@ -1,11 +1,14 @@
 package pkgmgmt
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"golang.org/x/mod/modfile"
@@ -87,7 +90,6 @@ func (row *FleetRow) find(verdict FleetVerdict, reason, fix string) {
 	row.Findings = append(row.Findings, FleetFinding{verdict, reason, fix})
 }
 
-// settle sorts the findings and takes the worst as the verdict.
 func (row *FleetRow) settle() {
 	slices.SortStableFunc(row.Findings, func(a, b FleetFinding) int { return cmp.Compare(rank(a.Verdict), rank(b.Verdict)) })
 	row.Verdict = FleetVerdictFine
@@ -188,35 +190,75 @@ func (row *FleetRow) follow(top *FleetRow) string {
 
 // contents are, for each version in a group, the first row and the first that was built
 // from something else. A group is as large as hostile endpoints make it.
-type contents map[[2]string][2]*FleetRow
+type contents map[[2]string][]*FleetRow
 
 func contentsOf(group []*FleetRow) contents {
 	all := contents{}
 	for _, row := range group {
-		if !strings.HasPrefix(row.sum, "h1:") {
-			continue
-		}
 		version := [2]string{row.Version, row.Replacement}
-		two := all[version]
-		switch {
-		case two[0] == nil:
-			two[0] = row
-		case two[1] == nil && row.sum != two[0].sum:
-			two[1] = row
+		if two := all[version]; strings.HasPrefix(row.sum, "h1:") && (len(two) == 0 || len(two) == 1 && two[0].sum != row.sum) {
+			all[version] = append(two, row)
 		}
-		all[version] = two
 	}
 	return all
 }
 
-// another finds a row of the same version that was built from something else.
 func (c contents) another(row *FleetRow) *FleetRow {
-	if row.sum == "" {
-		return nil
+	for _, other := range c[[2]string{row.Version, row.Replacement}] {
+		if row.sum != "" && other.sum != row.sum {
+			return other
+		}
 	}
-	two := c[[2]string{row.Version, row.Replacement}]
-	if two[0] != nil && two[0].sum != row.sum {
-		return two[0]
+	return nil
+}
+
+// WriteTable writes the report for people: a line for each row, columns aligned by
+// spaces, and below it each finding once, with its fix and the services that it is
+// about.
+func (r *FleetReport) WriteTable(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "MODULE\tVERSION\tSERVICE\tENVIRONMENT\tVERDICT")
+	for _, row := range r.Rows {
+		version := row.Version
+		if row.Replacement != "" {
+			version = strings.TrimSpace("=> " + row.Replacement + " " + version)
+		}
+		service := strings.TrimSpace(row.Service + " " + row.ServiceVersion)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", cmp.Or(row.Module, "-"), cmp.Or(version, "-"), service, cmp.Or(row.Environment, "-"), row.Verdict)
 	}
-	return two[1]
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	type note struct{ subject, text string }
+	var order []note
+	services := map[note][]string{}
+	for _, row := range r.Rows {
+		for _, f := range row.Findings {
+			n := note{strings.TrimSpace(row.Module + " " + row.Version), f.Reason}
+			if f.Fix != "" {
+				n.text += "; to fix: " + f.Fix
+			}
+			if services[n] == nil {
+				order = append(order, n)
+			}
+			where := row.Service
+			if row.Environment != "" {
+				where += " in " + row.Environment
+			}
+			services[n] = append(services[n], where)
+		}
+	}
+	for i, n := range order {
+		if i == 0 {
+			fmt.Fprintln(b)
+		}
+		where := strings.Join(services[n], ", ")
+		if n.subject == "" {
+			fmt.Fprintf(b, "%s: %s\n", where, n.text)
+		} else {
+			fmt.Fprintf(b, "%s: %s (%s)\n", n.subject, n.text, where)
+		}
+	}
+	return b.Flush()
 }

@@ -33,16 +33,10 @@ type Target struct {
 }
 
 func (t Target) check() error {
-	given := 0
-	for _, is := range []bool{t.URL != "", t.File != "", t.BuildInfo != nil} {
-		if is {
-			given++
-		}
-	}
 	switch {
 	case t.Service == "":
 		return errors.New("must have a service")
-	case given != 1:
+	case count(t.URL != "", t.File != "", t.BuildInfo != nil) != 1:
 		return errors.New("must have one of URL, File and BuildInfo")
 	case t.URL != "":
 		if u, err := url.Parse(t.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -58,7 +52,6 @@ const buildInfoType = "text/x-go-buildinfo"
 // maxBuildInfo bounds the text of a build information, in bytes: twenty thousand modules.
 const maxBuildInfo = 4 << 20
 
-// read gets the build information of a target.
 func (t Target) read(ctx context.Context, client *http.Client, credentials func(*http.Request) error) (*debug.BuildInfo, error) {
 	switch {
 	case t.BuildInfo != nil:
@@ -94,7 +87,6 @@ func (t Target) read(ctx context.Context, client *http.Client, credentials func(
 	return parseBuildInfo(text)
 }
 
-// readFile reads a program, or a text.
 func readFile(name string) (*debug.BuildInfo, error) {
 	stat, err := os.Stat(name) // opening a pipe would wait for its writer
 	if err != nil {

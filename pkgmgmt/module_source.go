@@ -1,6 +1,7 @@
 package pkgmgmt
 
 import (
+	"cmp"
 	"context"
 	"runtime/debug"
 	"sync"
@@ -51,7 +52,6 @@ func (rs ModuleSources) Status(ctx context.Context, path, version string) (Statu
 	return Status{}, nil
 }
 
-// An answer is what a registry said.
 type answer struct {
 	Status
 	err error
@@ -60,7 +60,6 @@ type answer struct {
 // asking is how many modules a registry is asked for at a time.
 const asking = 8
 
-// ask asks a registry for each module once.
 func ask(ctx context.Context, reg ModuleSource, modules map[module.Version]bool) map[module.Version]answer {
 	answers := make(map[module.Version]answer, len(modules))
 	if reg == nil {
@@ -88,9 +87,6 @@ func ask(ctx context.Context, reg ModuleSource, modules map[module.Version]bool)
 
 // wanted adds the modules of a program that a registry can be asked for.
 func wanted(modules map[module.Version]bool, bi *debug.BuildInfo) map[module.Version]bool {
-	if modules == nil {
-		modules = map[module.Version]bool{}
-	}
 	for _, dep := range bi.Deps {
 		if dep == nil {
 			continue
@@ -102,12 +98,9 @@ func wanted(modules map[module.Version]bool, bi *debug.BuildInfo) map[module.Ver
 	return modules
 }
 
-// built is the module whose source was compiled.
 func built(dep *debug.Module) module.Version {
-	if r := dep.Replace; r != nil {
-		return module.Version{Path: r.Path, Version: r.Version}
-	}
-	return module.Version{Path: dep.Path, Version: dep.Version}
+	m := cmp.Or(dep.Replace, dep)
+	return module.Version{Path: m.Path, Version: m.Version}
 }
 
 // behind tells whether there is a later version than the one that runs.

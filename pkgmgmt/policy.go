@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/mod/module"
+
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
@@ -196,7 +198,7 @@ func (pol *Policy) CheckWith(ctx context.Context, bi *debug.BuildInfo, src Modul
 	if src == nil {
 		return pol.Check(bi)
 	}
-	rs, answers, now := pol.rules(), ask(ctx, src, wanted(nil, bi)), time.Now()
+	rs, answers, now := pol.rules(), ask(ctx, src, wanted(map[module.Version]bool{}, bi)), time.Now()
 	var violations []Violation
 	for _, dep := range bi.Deps {
 		if dep != nil {

@@ -114,22 +114,14 @@ func NewProxy(rawURL string, opts *ProxyOptions) (*Proxy, error) {
 		return nil, errors.New("pkgmgmt: Timeout, Keep and Concurrency must not be negative")
 	}
 	p.places = make(chan struct{}, p.opts.Concurrency)
-	if p.client = p.opts.HTTP; p.client == nil {
-		p.client = &http.Client{}
-	}
+	p.client = cmp.Or(p.opts.HTTP, &http.Client{})
 	return p, nil
 }
 
 // Status asks the proxy, or gives what it has said lately.
 func (p *Proxy) Status(ctx context.Context, path, version string) (st Status, err error) {
-	if p.opts.Modules != nil {
-		inCharge := false
-		for _, pat := range p.only {
-			inCharge = inCharge || pat.matches(path)
-		}
-		if !inCharge {
-			return st, nil
-		}
+	if p.opts.Modules != nil && !anyMatches(p.only, path) {
+		return st, nil
 	}
 	if err := module.Check(path, version); err != nil {
 		return st, fmt.Errorf("pkgmgmt: %w", err)
@@ -149,7 +141,7 @@ func (p *Proxy) Status(ctx context.Context, path, version string) (st Status, er
 		return st, err
 	}
 	st.Deprecated = mod.deprecated
-	st.Retracted = mod.retracted(version)
+	st.Retracted = retractedBy(mod.retract, version)
 	st.Latest = mod.latest
 	if mod.latestIncompatible != "" && (mod.latest == "" || strings.HasSuffix(version, "+incompatible")) {
 		st.Latest = mod.latestIncompatible
@@ -188,7 +180,6 @@ func recall[T any](p *Proxy, keep map[string]kept[T], key string, fetch func() (
 	return value, err
 }
 
-// info is about one version. Its sum is asked for where it is wanted.
 func (p *Proxy) info(ctx context.Context, path, version string) (info, error) {
 	return recall(p, p.infos, path+"@"+version, func() (info, error) {
 		data, err := p.version(ctx, path, version, ".info", maxInfo)
@@ -299,8 +290,6 @@ func highest(versions []string, retract []*modfile.Retract, incompatible bool) s
 	return best
 }
 
-func (a about) retracted(version string) string { return retractedBy(a.retract, version) }
-
 // retractedBy gives the reason, or the go command's words where the author gives none.
 func retractedBy(retract []*modfile.Retract, version string) string {
 	for _, r := range retract {
@@ -311,7 +300,6 @@ func retractedBy(retract []*modfile.Retract, version string) string {
 	return ""
 }
 
-// sum is the h1 sum of a version's zip.
 func (p *Proxy) sum(ctx context.Context, path, version string) (sum string, err error) {
 	f, err := os.CreateTemp("", "pkgmgmt-*.zip")
 	if err != nil {

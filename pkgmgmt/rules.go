@@ -36,6 +36,15 @@ type rule struct {
 	accept      []Rule
 }
 
+func count(is ...bool) (n int) {
+	for _, b := range is {
+		if b {
+			n++
+		}
+	}
+	return n
+}
+
 // A place is where a pattern stands.
 type place struct {
 	module pattern
@@ -46,7 +55,6 @@ type place struct {
 // databases of vulnerabilities, and as in go.mod.
 var toolchainNames = []string{"stdlib", "go"}
 
-// An age is a span of time, as people write it.
 type age struct {
 	text string
 	d    time.Duration
@@ -58,7 +66,6 @@ const (
 	maxText  = 4096                       // bytes of a text in a document
 )
 
-// parseRules reads a document. The error is [Faults].
 func parseRules(name string, data []byte) (*rules, error) {
 	r := document.NewReader(name)
 	rs := readRules(r, r.Parse(data).Map())
@@ -148,12 +155,7 @@ func readRule(r *document.Reader, v document.Value) *rule {
 	}
 
 	limits := rl.required || fields["minAge"].Present() || fields["maxBehind"].Present()
-	kinds := 0
-	for _, is := range []bool{limits, rl.denied, fields["accept"].Present()} {
-		if is {
-			kinds++
-		}
-	}
+	kinds := count(limits, rl.denied, fields["accept"].Present())
 	switch {
 	case r.Count() > before: // from which the rest may follow
 	case kinds == 0:
@@ -182,7 +184,6 @@ func readPattern(v document.Value) pattern {
 	return p
 }
 
-// readText reads a text, which must not be empty.
 func readText(v document.Value) string {
 	text := v.Text(maxText)
 	if text == "" && v.Is(document.String) && v.Node().Text == "" {
@@ -192,24 +193,14 @@ func readText(v document.Value) string {
 }
 
 func readAge(v document.Value) age {
-	d := v.Duration(maxAge)
-	if d == 0 {
-		return age{}
+	if d := v.Duration(maxAge); d != 0 {
+		return age{v.Node().Text, d}
 	}
-	return age{v.Node().Text, d}
+	return age{}
 }
 
-// allowed reports whether a module is on the list of allowed modules.
 func (rs *rules) allowed(path string) bool {
-	if rs.allowExact[path] {
-		return true
-	}
-	for _, p := range rs.allow {
-		if p.matches(path) {
-			return true
-		}
-	}
-	return false
+	return rs.allowExact[path] || anyMatches(rs.allow, path)
 }
 
 // about yields the rules about a module, those that name it first.

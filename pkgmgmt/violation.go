@@ -1,5 +1,9 @@
 package pkgmgmt
 
+import (
+	"github.com/upkeep-go/upkeep/internal/cleantext"
+)
+
 // A Rule is a kind of rule of a policy.
 type Rule string
 
@@ -58,3 +62,5 @@ func because(why, reason string) string {
 	}
 	return why + " (" + reason + ")"
 }
+
+func shown(text string) string { return cleantext.Flat(text, 1<<10) }

@@ -1,6 +1,7 @@
 package apicheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,17 +46,10 @@ func New(opts *Options) (*Checker, error) {
 	if opts != nil {
 		o = *opts
 	}
-	if o.Timeout == 0 {
-		o.Timeout = 2 * time.Minute
-	}
-	if o.Memory == 0 {
-		o.Memory = 1 << 30
-	}
+	o.Timeout, o.Memory, o.Go = cmp.Or(o.Timeout, 2*time.Minute), cmp.Or(o.Memory, 1<<30), cmp.Or(o.Go, "go")
+	o.Exclude = slices.Clone(o.Exclude)
 	if o.Platforms = slices.Clone(o.Platforms); o.Platforms == nil {
 		o.Platforms = []string{"linux/amd64", "windows/amd64", "darwin/arm64"}
-	}
-	if o.Exclude = slices.Clone(o.Exclude); o.Go == "" {
-		o.Go = "go"
 	}
 	var errs []error
 	fault := func(field, format string, args ...any) {
@@ -119,11 +113,8 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 	if old.Path != new.Path {
 		return v, new.fault(fmt.Errorf("is to be compared with %s, another module", old.Path))
 	}
-	if new.Version == old.Version {
-		// Each is published on its own, so the names do not clash.
-		if new.Zip == old.Zip && new.Dir == old.Dir && new.Proxy == old.Proxy {
-			return Verdict{Bump: BumpPatch}, nil
-		}
+	if new == old {
+		return Verdict{Bump: BumpPatch}, nil
 	}
 	command, err := exec.LookPath(c.opts.Go)
 	if err == nil {
@@ -145,22 +136,22 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 		Old: side{Path: old.Path, Version: old.Version, Proxy: old.Proxy}, New: side{Path: new.Path, Version: new.Version, Proxy: new.Proxy},
 		Platforms: c.opts.Platforms, Exclude: c.opts.Exclude, Memory: c.opts.Memory, Timeout: c.opts.Timeout,
 	}
-	for name, m := range map[string]Module{"old": old, "new": new} {
+	for _, s := range []struct {
+		Module
+		side *side
+		root string
+	}{{old, &j.Old, "old-proxy"}, {new, &j.New, "new-proxy"}} {
 		if err := ctx.Err(); err != nil {
 			return v, err
 		}
-		root := filepath.Join(dir, name+"-proxy")
-		if err := m.publish(root); err != nil {
-			return v, m.fault(err)
-		}
-		if m.Zip == "" && m.Dir == "" {
+		if s.Zip == "" && s.Dir == "" {
 			continue
 		}
-		s := &j.New
-		if name == "old" {
-			s = &j.Old
+		root := filepath.Join(dir, s.root)
+		if err := s.publish(root); err != nil {
+			return v, s.fault(err)
 		}
-		s.Proxy = strings.Trim("file://"+slashed(root)+","+s.Proxy, ",")
+		s.side.Proxy = strings.Trim("file://"+slashed(root)+","+s.Proxy, ",")
 	}
 	return j.run(ctx, dir, command, c.patience)
 }

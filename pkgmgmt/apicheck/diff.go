@@ -48,7 +48,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 
 	left := changedFiles(old, new)
 	for i, platform := range j.Platforms {
-		if i > 0 && !left.undecided(excluded) && !left.hidden(excluded) {
+		if i > 0 && len(left.names(excluded)) == 0 && !left.hidden(excluded) {
 			break
 		}
 		before, faults, err := old.load(ctx, work, platform, excluded)
@@ -76,22 +76,17 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 			v.Changes = append(v.Changes, change)
 		}
 	}
-	slices.SortFunc(v.Changes, func(a, b Change) int {
-		switch {
-		case a.Compatible == b.Compatible:
-			return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Platform, b.Platform))
-		case b.Compatible:
-			return -1
-		}
-		return 1
-	})
 	v.Bump = BumpPatch
-	for _, c := range v.Changes {
-		if !c.Compatible {
-			v.Bump = BumpMajor
-			break
-		}
+	if len(v.Changes) > 0 {
+		slices.SortFunc(v.Changes, func(a, b Change) int {
+			return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Platform, b.Platform))
+		})
+		incompatible := v.Incompatible()
+		v.Changes = append(incompatible, slices.DeleteFunc(v.Changes, func(c Change) bool { return !c.Compatible })...)
 		v.Bump = BumpMinor
+		if len(incompatible) > 0 {
+			v.Bump = BumpMajor
+		}
 	}
 	// What is incompatible stays so, whatever the rest holds.
 	if names := left.names(excluded); len(names) > 0 {
@@ -151,33 +146,26 @@ func (c *changed) decided(before, after *surface) {
 	maps.Copy(c.reached, after.reached)
 }
 
-func (c *changed) undecided(excluded func(string) bool) bool { return len(c.names(excluded)) > 0 }
-
 // hidden tells whether internal packages have changed that nothing imports on the
 // platforms so far. On another one they may be part of the API.
 func (c *changed) hidden(excluded func(string) bool) bool {
-	for _, files := range []map[string]bool{c.before, c.then} {
-		for name := range files {
-			if dir := path.Dir(name); isInternal(dir) && !excluded(path.Join(c.module, dir)) {
-				return true
-			}
-		}
-	}
-	return false
+	return len(c.among(isInternal, excluded)) > 0
 }
 
 // names are the files that have changed without being judged, as far as they can matter:
 // an internal package that nothing imports cannot.
 func (c *changed) names(excluded func(string) bool) []string {
-	var all []string
+	return c.among(func(dir string) bool { return c.public[dir] || c.reached[dir] }, excluded)
+}
+
+func (c *changed) among(folder, excluded func(string) bool) []string {
+	all := map[string]bool{}
 	for _, files := range []map[string]bool{c.before, c.then} {
 		for name := range files {
-			dir := path.Dir(name)
-			if (c.public[dir] || c.reached[dir]) && !excluded(path.Join(c.module, dir)) {
-				all = append(all, name)
+			if dir := path.Dir(name); folder(dir) && !excluded(path.Join(c.module, dir)) {
+				all[name] = true
 			}
 		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return slices.Sorted(maps.Keys(all))
 }

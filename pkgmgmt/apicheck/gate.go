@@ -105,7 +105,6 @@ func (g *gate) judge(ctx context.Context, r *registry.Release) (registry.Judgeme
 	return judgement(r.Path, old, r.Version, v), nil
 }
 
-// judgement is what a verdict means for a release.
 func judgement(path, old, version string, v Verdict) registry.Judgement {
 	j := registry.Judgement{Verdict: registry.VerdictRefuse}
 	ok, advice := Enough(path, old, version, v.Bump)

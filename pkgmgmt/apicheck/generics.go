@@ -3,6 +3,7 @@ package apicheck
 import (
 	"fmt"
 	"go/types"
+	"slices"
 
 	"golang.org/x/exp/apidiff"
 )
@@ -41,7 +42,6 @@ type generics struct {
 	pairs      map[[2]types.Type]bool
 }
 
-// A relation says how a constraint has changed.
 type relation int
 
 const (
@@ -68,26 +68,21 @@ func (g *generics) compare(old, new *types.Package, of func(types.Object) bool) 
 			g.add(place+": a type parameter's constraint changed "+text, r == wider)
 		}
 		if tn, ok := was.(*types.TypeName); ok && !tn.IsAlias() {
-			g.named(place, was.(*types.TypeName), old, new, is)
+			g.named(place, tn, old, new, is)
 		}
 	}
 }
 
-// named compares a constraint that has a name.
 func (g *generics) named(place string, was *types.TypeName, old, new *types.Package, is types.Object) {
 	oi, ok := was.Type().Underlying().(*types.Interface)
 	ni, ok2 := is.Type().Underlying().(*types.Interface)
 	if !ok || !ok2 || oi.IsMethodSet() && ni.IsMethodSet() {
 		return
 	}
-	switch g.relate(oi, ni) {
-	case equal:
-	case wider:
+	if r := g.relate(oi, ni); r != equal {
 		// Whoever can name it has type parameters of their own that it must fit.
 		nameable := was.Exported() && !isInternalPackage(g.module, old.Path()) || g.alias[was]
-		g.add(place+": type set changed "+fromTo(typeText(old, oi), typeText(new, ni)), !nameable)
-	case differ:
-		g.add(place+": type set changed "+fromTo(typeText(old, oi), typeText(new, ni)), false)
+		g.add(place+": type set changed "+fromTo(typeText(old, oi), typeText(new, ni)), r == wider && !nameable)
 	}
 }
 
@@ -202,7 +197,6 @@ func (g *generics) tuple(old, new *types.Tuple) bool {
 	return same
 }
 
-// params compares the constraints of type parameters.
 func (g *generics) params(old, new *types.TypeParamList) {
 	if old.Len() != new.Len() {
 		return // which apidiff finds
@@ -231,16 +225,9 @@ func (g *generics) params(old, new *types.TypeParamList) {
 func (g *generics) relate(old, new *types.Interface) relation {
 	was, is := unions(old), unions(new)
 	more := func(a, b []*types.Union) bool { // whether each union of b allows what some union of a allows
-		for _, u := range b {
-			found := false
-			for _, v := range a {
-				found = found || g.allows(u, v)
-			}
-			if !found {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(b, func(u *types.Union) bool {
+			return !slices.ContainsFunc(a, func(v *types.Union) bool { return g.allows(u, v) })
+		})
 	}
 	widens, narrows := more(was, is), more(is, was)
 	if old.IsComparable() != new.IsComparable() {
@@ -255,7 +242,6 @@ func (g *generics) relate(old, new *types.Interface) relation {
 	return differ
 }
 
-// allows reports whether a union has all that another one has.
 func (g *generics) allows(u, v *types.Union) bool {
 	for term := range v.Terms() {
 		found := false
@@ -282,8 +268,7 @@ func unions(t *types.Interface) (all []*types.Union) {
 	for embedded := range t.EmbeddedTypes() {
 		switch u := types.Unalias(embedded).(type) {
 		case *types.Union:
-			flat := flatten(u)
-			if flat != nil {
+			if flat := flatten(u); flat != nil {
 				all = append(all, flat)
 			}
 		default:
@@ -311,11 +296,7 @@ func flatten(u *types.Union) *types.Union {
 		if len(inner) == 0 {
 			return nil
 		}
-		for _, v := range inner[:1] {
-			for t := range v.Terms() {
-				terms = append(terms, t)
-			}
-		}
+		terms = slices.AppendSeq(terms, inner[0].Terms())
 	}
 	return types.NewUnion(terms)
 }

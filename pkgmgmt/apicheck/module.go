@@ -2,6 +2,7 @@ package apicheck
 
 import (
 	"archive/zip"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,6 @@ type Module struct {
 // unpublished is the version of a folder that has none: above all others of its path.
 const unpublished = ".999999999.999999999"
 
-// name gives the module's version as others write it.
 func (m Module) name() module.Version { return module.Version{Path: m.Path, Version: m.Version} }
 
 // checked is the module with its names filled in, or what is wrong with it.
@@ -54,16 +54,9 @@ func (m Module) checked() (Module, error) {
 		if err != nil {
 			return m, m.fault(err)
 		}
-		if m.Path == "" {
-			m.Path = path
-		}
-		if m.Version == "" {
-			_, major, _ := module.SplitPathVersion(m.Path)
-			if major = module.PathMajorPrefix(major); major == "" {
-				major = "v1"
-			}
-			m.Version = major + unpublished
-		}
+		m.Path = cmp.Or(m.Path, path)
+		_, major, _ := module.SplitPathVersion(m.Path)
+		m.Version = cmp.Or(m.Version, cmp.Or(module.PathMajorPrefix(major), "v1")+unpublished)
 	}
 	if err := module.Check(m.Path, m.Version); err != nil {
 		return m, m.fault(err)
@@ -95,14 +88,8 @@ type ModuleError struct {
 //
 //	apicheck: corp.example/lib@v1.4: the version is not canonical
 func (e *ModuleError) Error() string {
-	name := e.Path
-	if e.Version != "" {
-		name += "@" + e.Version
-	}
-	if name == "" {
-		name = "the module"
-	}
-	return "apicheck: " + name + ": " + e.Err.Error()
+	name := strings.TrimSuffix(e.Path+"@"+e.Version, "@")
+	return "apicheck: " + cmp.Or(name, "the module") + ": " + e.Err.Error()
 }
 
 func (e *ModuleError) Unwrap() error { return e.Err }
@@ -124,11 +111,8 @@ func modulePath(file string) (string, error) {
 }
 
 // publish lays the module's zip into a folder that is a proxy by itself
-// (https://go.dev/ref/mod#goproxy-protocol), unless it comes from elsewhere.
-func (m Module) publish(root string) (err error) {
-	if m.Zip == "" && m.Dir == "" {
-		return nil
-	}
+// (https://go.dev/ref/mod#goproxy-protocol).
+func (m Module) publish(root string) error {
 	path, err := module.EscapePath(m.Path)
 	if err != nil {
 		return err
@@ -142,12 +126,7 @@ func (m Module) publish(root string) (err error) {
 		return err
 	}
 	name := filepath.Join(dir, version+".zip")
-	if m.Dir != "" {
-		err = zipDir(name, m.name(), m.Dir)
-	} else {
-		err = copyFile(name, m.Zip)
-	}
-	if err != nil {
+	if err := m.writeZip(name); err != nil {
 		return err
 	}
 	if _, err := modzip.CheckZip(m.name(), name); err != nil {
@@ -163,26 +142,20 @@ func (m Module) publish(root string) (err error) {
 	return os.WriteFile(filepath.Join(dir, version+".info"), fmt.Appendf(nil, "{%q:%q}", "Version", m.Version), 0o600)
 }
 
-func zipDir(name string, m module.Version, dir string) (err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return modzip.CreateFromDir(f, m, dir)
-}
-
-func copyFile(to, from string) (err error) {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func (m Module) writeZip(name string) (err error) {
+	dst, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dst.Close()) }()
+	if m.Dir != "" {
+		return modzip.CreateFromDir(dst, m.name(), m.Dir)
+	}
+	src, err := os.Open(m.Zip)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
 	n, err := io.Copy(dst, io.LimitReader(src, modzip.MaxZipFile+1))
 	if err == nil && n > modzip.MaxZipFile {
 		return fmt.Errorf("the zip is larger than %d bytes", modzip.MaxZipFile)
@@ -190,7 +163,6 @@ func copyFile(to, from string) (err error) {
 	return err
 }
 
-// goMod is the go.mod file of a zip that has been checked.
 func goMod(name string, m module.Version) ([]byte, error) {
 	z, err := zip.OpenReader(name)
 	if err != nil {

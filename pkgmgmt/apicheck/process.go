@@ -141,11 +141,35 @@ func (h *head) why(err error, memory, peak int64) string {
 	return "the comparison has failed: " + h.line(err)
 }
 
-// line is the first line that a worker has said, or else how it has ended.
 func (h *head) line(err error) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(h.text)), "\n")
 	if line == "" && err != nil {
 		return err.Error()
 	}
 	return line
+}
+
+// workerVariable names the folder of a job. A program in whose environment it stands is a
+// worker.
+const workerVariable = "UPKEEP_APICHECK_WORKER"
+
+const (
+	jobFile     = "job.json"
+	startedFile = "started" // the worker has reached Main
+	answerFile  = "answer.json"
+)
+
+type job struct {
+	Old, New  side
+	Platforms []string
+	Exclude   []Exclusion
+	Memory    int64
+	Timeout   time.Duration // for a worker whose asker has died
+}
+
+type side struct{ Path, Version, Proxy string }
+
+type answer struct {
+	Verdict Verdict
+	Error   string
 }

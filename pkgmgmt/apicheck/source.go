@@ -25,7 +25,6 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A source is the tree of one version.
 type source struct {
 	side
 	dir      string          // where the go command has put it
@@ -34,7 +33,6 @@ type source struct {
 	packages []string        // import paths of the folders that others can import from
 }
 
-// A file is a Go file of a module.
 type file struct {
 	hash [sha256.Size]byte
 	out  bool // of package main or documentation, or in no build without a tag
@@ -55,13 +53,11 @@ func fetch(ctx context.Context, work, name string, s side) (src *source, problem
 	failed := cmd.Run()
 	var told struct{ Dir, GoMod, Error string }
 	if json.Unmarshal(stdout.Bytes(), &told) != nil || told.Error != "" || failed != nil || told.Dir == "" {
-		if told.Error == "" {
-			told.Error = stderr.String()
+		said := cmp.Or(told.Error, stderr.String())
+		if said == "" && failed != nil {
+			said = failed.Error()
 		}
-		if told.Error == "" && failed != nil {
-			told.Error = failed.Error()
-		}
-		return nil, []string{told.Error}, nil
+		return nil, []string{said}, nil
 	}
 	src.dir = told.Dir
 	goVersion := "1.21"
@@ -94,7 +90,6 @@ func (src *source) environment(work, platform string) []string {
 	return env
 }
 
-// walk finds the Go files of the module, and the folders that others can import from.
 func (src *source) walk() (problems []string) {
 	src.files = map[string]file{}
 	importable := map[string]bool{}
@@ -147,6 +142,7 @@ func isInternal(dir string) bool { return slices.Contains(strings.Split(dir, "/"
 // "ignore" or "integration".
 func optional(f *ast.File) bool {
 	var all constraint.Expr
+lines:
 	for _, group := range f.Comments {
 		if group.Pos() > f.Package {
 			break
@@ -161,8 +157,8 @@ func optional(f *ast.File) bool {
 				return false
 			}
 			if constraint.IsGoBuild(c.Text) {
-				able, _ := outcomes(expr)
-				return !able
+				all = expr
+				break lines
 			}
 			if all != nil {
 				expr = &constraint.AndExpr{X: all, Y: expr}

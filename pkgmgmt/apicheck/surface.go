@@ -49,7 +49,7 @@ func (src *source) load(ctx context.Context, work, platform string, excluded fun
 		for _, e := range root.Errors {
 			c.problem("%s", e.Msg)
 		}
-		for _, p := range sortedImports(root) {
+		for _, p := range values(root.Imports) {
 			if len(p.GoFiles) == 0 || p.Name == "main" || p.Module == nil || p.Module.Path != src.Path || excluded(p.PkgPath) {
 				if len(p.GoFiles) == 0 && len(p.IgnoredFiles) == 0 && !excluded(p.PkgPath) {
 					c.faults(p)
@@ -87,14 +87,6 @@ func (src *source) load(ctx context.Context, work, platform string, excluded fun
 		}
 	}
 	return out, c.problems, nil
-}
-
-func sortedImports(p *packages.Package) []*packages.Package {
-	var all []*packages.Package
-	for _, name := range slices.Sorted(maps.Keys(p.Imports)) {
-		all = append(all, p.Imports[name])
-	}
-	return all
 }
 
 // A typeChecker checks packages from their source, without the bodies of functions.
@@ -196,8 +188,8 @@ func isInternalPackage(module, pkg string) bool {
 	return ok && slices.Contains(strings.Split(path.Clean(rest), "/"), "internal")
 }
 
-func values(pkgs map[string]*types.Package) []*types.Package {
-	var all []*types.Package
+// values are those of a map in the order of their names.
+func values[V any](pkgs map[string]V) (all []V) {
 	for _, name := range slices.Sorted(maps.Keys(pkgs)) {
 		all = append(all, pkgs[name])
 	}

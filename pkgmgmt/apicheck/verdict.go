@@ -3,6 +3,7 @@ package apicheck
 import (
 	"cmp"
 	"fmt"
+	"math/big"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -134,27 +135,21 @@ func Enough(path, old, version string, b Bump) (ok bool, advice string) {
 	case b == BumpMinor, semver.Major(is) == "v0":
 		return false, fmt.Sprintf("publish it as %s.0", raise(semver.MajorMinor(was)))
 	}
-	next := raise(semver.Major(was))
+	next, separator := raise(semver.Major(was)), "/"
 	if prefix, _, ok := module.SplitPathVersion(path); ok {
 		path = prefix
 	}
 	if strings.HasPrefix(path, "gopkg.in/") {
-		return false, fmt.Sprintf("keep what is there, or publish it as %s.0.0 of a new module %s.%[1]s", next, path)
+		separator = "."
 	}
-	return false, fmt.Sprintf("keep what is there, or publish it as %s.0.0 of a new module %s/%[1]s", next, path)
+	return false, fmt.Sprintf("keep what is there, or publish it as %s.0.0 of a new module %s%s%[1]s", next, path, separator)
 }
 
-// raise adds one to the last number of a canonical version.
+// raise adds one to the last number of a canonical version, which may have any length.
 func raise(version string) string {
-	digits := []byte(version)
-	i := len(digits) - 1
-	for ; i >= 0 && '0' <= digits[i] && digits[i] <= '9'; i-- {
-		if digits[i]++; digits[i] <= '9' {
-			return string(digits)
-		}
-		digits[i] = '0'
-	}
-	return string(digits[:i+1]) + "1" + string(digits[i+1:])
+	rest := strings.TrimRight(version, "0123456789")
+	n, _ := new(big.Int).SetString(version[len(rest):], 10)
+	return rest + n.Add(n, big.NewInt(1)).String()
 }
 
 // An Exclusion leaves packages out of a comparison.
@@ -176,7 +171,6 @@ func unknown(problem string) Verdict {
 	return Verdict{Bump: BumpUnknown, Problems: []string{shown(problem)}}
 }
 
-// shown is what comes from a module as a log line can hold it.
 func shown(text string) string { return cleantext.Flat(text, maxMessage) }
 
 const (

@@ -37,7 +37,6 @@ func Main() {
 	os.Exit(0)
 }
 
-// work does the job of a folder.
 func work(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, startedFile), nil, 0o600); err != nil {
 		return err

@@ -53,8 +53,7 @@ func inspect(m module.Version, f *os.File) (*contents, error) {
 		return nil, unsound(ruleZip, "this is no zip file: %v", err)
 	}
 	if _, err := zip.CheckZip(m, f.Name()); err != nil {
-		var path *os.PathError
-		if errors.As(err, &path) {
+		if _, disk := errors.AsType[*os.PathError](err); disk {
 			return nil, err
 		}
 		return nil, unsoundZip(err)
@@ -63,12 +62,10 @@ func inspect(m module.Version, f *os.File) (*contents, error) {
 	return unpack(m, z)
 }
 
-// unpack reads every file of a checked zip, without keeping more of it than go.mod.
+// unpack keeps no more of a zip than go.mod.
 func unpack(m module.Version, z *stdzip.Reader) (*contents, error) {
 	c := &contents{}
 	prefix := m.Path + "@" + m.Version + "/"
-	names := make([]string, 0, len(z.File))
-	files := make(map[string]*stdzip.File, len(z.File))
 	for _, f := range z.File {
 		if f.Mode()&os.ModeType != 0 && !strings.HasSuffix(f.Name, "/") {
 			return nil, unsound(ruleZip, "%s: is not a regular file, and links and devices have no place in a module", shown(f.Name))
@@ -76,8 +73,6 @@ func unpack(m module.Version, z *stdzip.Reader) (*contents, error) {
 		if err := checkLength(strings.TrimPrefix(f.Name, prefix)); err != nil {
 			return nil, err
 		}
-		names = append(names, f.Name)
-		files[f.Name] = f
 		if f.Name == prefix+"go.mod" {
 			var err error
 			if c.goMod, err = unpackGoMod(f); err != nil {
@@ -91,17 +86,31 @@ func unpack(m module.Version, z *stdzip.Reader) (*contents, error) {
 	if err := checkGoMod(m, c.goMod); err != nil {
 		return nil, err
 	}
+	c.goModSum = sumOfGoMod(c.goMod)
 	var err error
-	c.sum, err = dirhash.Hash1(names, func(name string) (io.ReadCloser, error) {
-		return files[name].Open() // which stops at more bytes than the list of files says
-	})
-	if err != nil {
+	if c.sum, err = sumOfFiles(z); err != nil {
 		return nil, unsoundOrBroken(err)
 	}
-	c.goModSum, err = dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(c.goMod)), nil
+	return c, nil
+}
+
+func sumOfFiles(z *stdzip.Reader) (string, error) {
+	names := make([]string, 0, len(z.File))
+	files := make(map[string]*stdzip.File, len(z.File))
+	for _, f := range z.File {
+		names = append(names, f.Name)
+		files[f.Name] = f
+	}
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) {
+		return files[name].Open() // which stops at more bytes than the list of files says
 	})
-	return c, err
+}
+
+func sumOfGoMod(data []byte) string {
+	sum, _ := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { // which does not fail
+		return io.NopCloser(bytes.NewReader(data)), nil
+	})
+	return sum
 }
 
 // maxFilePath bounds the names of files below the module, in bytes. Linux has 4,096 with the
@@ -134,13 +143,9 @@ func unpackGoMod(f *stdzip.File) ([]byte, error) {
 	if err != nil {
 		return nil, unsoundOrBroken(err)
 	}
-	if data == nil {
-		data = []byte{}
-	}
 	return data, nil
 }
 
-// checkGoMod holds go.mod to what a published one must be.
 func checkGoMod(m module.Version, data []byte) error {
 	if bytes.Count(data, []byte("\n")) > maxLines {
 		return unsound(ruleSize, "go.mod has more than %d lines", maxLines)
@@ -189,20 +194,13 @@ func checkEnd(f io.ReaderAt, size int64) error {
 		return err
 	}
 	end, locator := []byte("PK\x05\x06"), []byte("PK\x06\x07")
-	found := false
-	for at := 0; ; at++ {
-		next := bytes.Index(tail[at:], end)
-		if next < 0 {
-			break
-		}
-		at += next
-		found = true
-		if at >= 20 && bytes.HasPrefix(tail[at-20:], locator) {
+	if !bytes.Contains(tail, end) {
+		return unsound(ruleZip, "this is no zip file: it has no end record; was the upload complete?")
+	}
+	for at := 20; at < len(tail); at++ {
+		if bytes.HasPrefix(tail[at:], end) && bytes.HasPrefix(tail[at-20:], locator) {
 			return unsound(ruleZip, "the zip is a ZIP64, which modules do not need: they have fewer than 65,535 files")
 		}
-	}
-	if !found {
-		return unsound(ruleZip, "this is no zip file: it has no end record; was the upload complete?")
 	}
 	return nil
 }
@@ -231,8 +229,7 @@ func (l *limited) ReadAt(p []byte, off int64) (int, error) {
 func unsoundZip(err error) *Refusal {
 	const most = 50
 	p := unsound(ruleZip, "%s", shown(err.Error()))
-	var list zip.FileErrorList
-	if errors.As(err, &list) {
+	if list, ok := errors.AsType[zip.FileErrorList](err); ok {
 		for i, file := range list {
 			if i == most {
 				p.Details = append(p.Details, fmt.Sprintf("and %d more", len(list)-most))
@@ -248,8 +245,7 @@ func unsoundZip(err error) *Refusal {
 
 // unsoundOrBroken tells a fault of the zip from one of the disk.
 func unsoundOrBroken(err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if _, disk := errors.AsType[*os.PathError](err); disk {
 		return err
 	}
 	return unsound(ruleZip, "a file of the zip cannot be read: %s", shown(err.Error()))

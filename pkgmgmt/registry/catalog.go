@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/module"
@@ -33,7 +33,6 @@ const (
 	recordEnd    = ".record"
 )
 
-// A versionInfo is the content of an .info file.
 type versionInfo struct {
 	Version string
 	Time    time.Time
@@ -47,9 +46,8 @@ func (t *target) list() string {
 	return t.base + listFile
 }
 
-// readJournal reads the journal of a version whose files begin with file.
 func (c catalog) readJournal(ctx context.Context, file string) (*journal, stamp, error) {
-	data, st, err := c.load(ctx, file+recordEnd)
+	data, st, err := load(ctx, c.store, file+recordEnd)
 	if err != nil {
 		return nil, st, err
 	}
@@ -57,22 +55,6 @@ func (c catalog) readJournal(ctx context.Context, file string) (*journal, stamp,
 	return j, st, err
 }
 
-// load reads a small file.
-func (c catalog) load(ctx context.Context, name string) ([]byte, stamp, error) {
-	f, err := c.store.Open(ctx, name)
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	data, err := readAll(f)
-	return data, stampOf(info), err
-}
-
-// stat gives the stamp of a file.
 func (c catalog) stat(ctx context.Context, name string) (stamp, error) {
 	if d, ok := c.store.(*dir); ok {
 		if st, err := d.stat(name); err == nil {
@@ -89,11 +71,6 @@ func (c catalog) stat(ctx context.Context, name string) (stamp, error) {
 		return stamp{}, err
 	}
 	return stampOf(info), nil
-}
-
-func (c catalog) size(ctx context.Context, name string) (int64, error) {
-	st, err := c.stat(ctx, name)
-	return st.size, err
 }
 
 // acknowledged reports whether a version is published, for ever with the content that its
@@ -123,7 +100,7 @@ func (c catalog) acknowledged(ctx context.Context, at *target, j *journal) (bool
 // errSuperseded ends a publisher that another one has taken for dead.
 var errSuperseded = errors.New("another publisher has taken over")
 
-// readRecord reads the record of a version. One that is not acknowledged has none.
+// readRecord gives fs.ErrNotExist for a version that is not acknowledged.
 func (c catalog) readRecord(ctx context.Context, at *target) (*Record, error) {
 	j, _, err := c.readJournal(ctx, at.file)
 	if err != nil {
@@ -172,7 +149,7 @@ func (c catalog) relist(ctx context.Context, at *target) error {
 			return err
 		}
 	}
-	return c.store.Update(ctx, at.list(), func(old []byte) ([]byte, error) {
+	return c.store.Update(ctx, at.list(), func(list []byte) ([]byte, error) {
 		j, _, err := c.readJournal(ctx, at.file)
 		if err != nil {
 			return nil, err
@@ -180,31 +157,38 @@ func (c catalog) relist(ctx context.Context, at *target) error {
 		if j.Claim != nil && j.Claim.Sum != j.Sum {
 			return nil, errSuperseded
 		}
-		if old == nil {
+		visible := !j.Yanked && !j.Blocked
+		if list != nil && isListed(list, at.version) == visible {
+			return nil, nil
+		}
+		if list == nil {
 			versions, err := c.listable(ctx, at.base, module.IsPseudoVersion(at.version))
 			if err != nil {
 				return nil, err
 			}
-			old = encodeList(versions)
-			if with := listed(old, at.version, !j.Yanked && !j.Blocked); with != nil {
-				return with, nil
-			}
-			return old, nil
+			list = encodeList(versions)
 		}
-		return listed(old, at.version, !j.Yanked && !j.Blocked), nil
+		return listed(list, at.version, visible), nil
 	})
 }
 
 // listable gives the versions of a module, releases or pseudo-versions, that its list
 // should have, ascending. A store without Names has none.
 func (c catalog) listable(ctx context.Context, base string, pseudo bool) (versions []string, err error) {
-	for at, err := range c.targets(ctx, base) {
+	namer, ok := c.store.(Namer)
+	if !ok {
+		return nil, nil
+	}
+	seen := map[string]bool{}
+	for name, err := range namer.Names(ctx, base) {
 		if err != nil {
 			return nil, err
 		}
-		if module.IsPseudoVersion(at.version) != pseudo {
+		at, ok := fileOf(name)
+		if !ok || seen[at.version] || module.IsPseudoVersion(at.version) != pseudo {
 			continue
 		}
+		seen[at.version] = true
 		j, _, err := c.readJournal(ctx, at.file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -220,43 +204,22 @@ func (c catalog) listable(ctx context.Context, base string, pseudo bool) (versio
 	return versions, nil
 }
 
-// targets yields the versions of which there are files below a prefix of names, each once.
-func (c catalog) targets(ctx context.Context, prefix string) iter.Seq2[*target, error] {
-	return func(yield func(*target, error) bool) {
-		namer, ok := c.store.(Namer)
-		if !ok {
-			return
-		}
-		seen := map[string]bool{}
-		for name, err := range namer.Names(ctx, prefix) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			dot := strings.LastIndexByte(name, '.')
-			if dot < 0 || seen[name[:dot]] {
-				continue
-			}
-			seen[name[:dot]] = true
-			at, bad := route("/" + name[:dot] + ".zip")
-			if bad == nil && at.kind == kindZip && !yield(&at, nil) {
-				return
-			}
-		}
+// fileOf is the version that a file is of, if it is of one.
+func fileOf(name string) (at target, ok bool) {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 {
+		return at, false
 	}
+	at, bad := route("/" + name[:dot] + ".zip")
+	return at, bad == nil && at.kind == kindZip
 }
 
-// has reports whether a file is in the store.
 func (c catalog) has(ctx context.Context, name string) (bool, error) {
-	f, err := c.store.Open(ctx, name)
+	_, err := c.stat(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	f.Close()
-	return true, nil
+	return err == nil, err
 }
 
 // latest is the version of @latest: the highest release, else the highest prerelease,
@@ -292,7 +255,6 @@ func (c catalog) markVersion(ctx context.Context, at *target, set bool, by, reas
 	return after, c.relist(ctx, at)
 }
 
-// channels gives the channels of a module, by name.
 func (c catalog) channels(ctx context.Context, at *target) (map[string]*Channel, error) {
 	data, err := readSmall(ctx, c.store, at.base+channelsFile)
 	if err != nil {
@@ -301,7 +263,6 @@ func (c catalog) channels(ctx context.Context, at *target) (map[string]*Channel,
 	return decodeChannels(data)
 }
 
-// channel gives the version that a channel stands for.
 func (c catalog) channel(ctx context.Context, at *target) (version string, err error) {
 	channels, err := c.channels(ctx, at)
 	if err != nil {
@@ -348,4 +309,92 @@ func (c catalog) setChannel(ctx context.Context, at *target, by, reason string) 
 		return encodeChannels(channels)
 	})
 	return after, err
+}
+
+// listed gives the list with a version, or without it.
+func listed(list []byte, version string, in bool) []byte {
+	versions := lines(list)
+	at, found := slices.BinarySearchFunc(versions, version, semver.Compare)
+	switch {
+	case in && !found:
+		versions = slices.Insert(versions, at, version)
+	case !in && found:
+		versions = slices.Delete(versions, at, at+1)
+	default:
+		return list
+	}
+	return encodeList(versions)
+}
+
+func encodeList(versions []string) []byte {
+	list := []byte{} // of no versions is an empty file, and no missing one
+	for _, v := range versions {
+		list = append(list, v+"\n"...)
+	}
+	return list
+}
+
+func isListed(list []byte, version string) bool { return slices.Contains(lines(list), version) }
+
+// highest is the highest release of an ascending list, or the highest version if there
+// is no release.
+func highest(ascending []string) string {
+	for i := len(ascending) - 1; i >= 0; i-- {
+		if semver.Prerelease(ascending[i]) == "" {
+			return ascending[i]
+		}
+	}
+	if n := len(ascending); n > 0 {
+		return ascending[n-1]
+	}
+	return ""
+}
+
+func lines(data []byte) []string {
+	return strings.Fields(string(data))
+}
+
+// A proof says that the files of a version, as they were then, are what was acknowledged.
+type proof struct {
+	record, info, mod, zip stamp
+	sum                    string // of the zip
+	summed                 bool   // and the zip's content has it
+	blocked                string // why; Empty means that it is not blocked
+}
+
+// proven remembers proofs, by the names of versions' files without their ends. So each zip
+// is read once for its sum, and each file again only after it has changed.
+type proven struct {
+	mu     sync.RWMutex
+	proofs map[string]proof
+	sums   chan struct{} // few zips are read at once
+}
+
+// maxProofs bounds the proofs that are remembered: some 20 MB.
+const maxProofs = 100_000
+
+func newProven() *proven {
+	return &proven{proofs: map[string]proof{}, sums: make(chan struct{}, maxChecks)}
+}
+
+func (p *proven) get(file string) (proof, bool) {
+	if p == nil {
+		return proof{}, false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	pr, ok := p.proofs[file]
+	return pr, ok
+}
+
+func (p *proven) put(file string, pr proof) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.proofs) >= maxProofs {
+		clear(p.proofs)
+	}
+	p.proofs[file] = pr
 }

@@ -44,7 +44,6 @@ func encodeChannels(channels map[string]*Channel) ([]byte, error) {
 	}
 }
 
-// shorten drops the older half of the longest history.
 func shorten(channels map[string]*Channel) {
 	var longest *Channel
 	for _, c := range channels {

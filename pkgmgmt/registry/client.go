@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,11 +80,7 @@ func (c *Client) PublishZip(ctx context.Context, m module.Version, name string, 
 	if err != nil {
 		return nil, err
 	}
-	escaped, err := module.EscapeVersion(m.Version)
-	if err != nil {
-		return nil, err
-	}
-	req, err := c.request(ctx, http.MethodPut, m.Path, "@v/"+escaped+".zip", query)
+	req, err := c.versioned(ctx, http.MethodPut, m, "@v/", ".zip", query)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +141,7 @@ func (c *Client) Channels(ctx context.Context, path string) (map[string]Channel,
 
 // Record gives what the registry knows of a version.
 func (c *Client) Record(ctx context.Context, m module.Version) (*Record, error) {
-	escaped, err := module.EscapeVersion(m.Version)
-	if err != nil {
-		return nil, err
-	}
-	req, err := c.request(ctx, http.MethodGet, m.Path, "@record/"+escaped, nil)
+	req, err := c.versioned(ctx, http.MethodGet, m, "@record/", "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +150,11 @@ func (c *Client) Record(ctx context.Context, m module.Version) (*Record, error) 
 }
 
 func (c *Client) mark(ctx context.Context, method string, m module.Version, what, reason string) error {
-	escaped, err := module.EscapeVersion(m.Version)
+	req, err := c.versioned(ctx, method, m, "@"+what+"/", "", url.Values{"reason": {reason}})
 	if err != nil {
 		return err
 	}
-	return c.change(ctx, method, m.Path, "@"+what+"/"+escaped, url.Values{"reason": {reason}})
+	return c.do(req, nil)
 }
 
 func (c *Client) change(ctx context.Context, method, path, rest string, query url.Values) error {
@@ -170,6 +163,14 @@ func (c *Client) change(ctx context.Context, method, path, rest string, query ur
 		return err
 	}
 	return c.do(req, nil)
+}
+
+func (c *Client) versioned(ctx context.Context, method string, m module.Version, before, after string, query url.Values) (*http.Request, error) {
+	escaped, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return nil, err
+	}
+	return c.request(ctx, method, m.Path, before+escaped+after, query)
 }
 
 func (c *Client) request(ctx context.Context, method, path, rest string, query url.Values) (*http.Request, error) {
@@ -191,30 +192,20 @@ func (c *Client) request(ctx context.Context, method, path, rest string, query u
 	return req, nil
 }
 
-// do sends a request and reads the answer into v.
 func (c *Client) do(req *http.Request, v any) error {
-	res, err := c.send(req)
-	if err != nil {
+	var data bytes.Buffer
+	if err := c.receive(req, &data, maxSmall); err != nil {
 		return err
-	}
-	defer res.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxSmall+1))
-	switch {
-	case err != nil:
-		return err
-	case len(data) > maxSmall:
-		return fmt.Errorf("%s: the answer is %w", req.URL.Redacted(), errTooLarge)
 	}
 	if v == nil {
 		v = new(json.RawMessage) // a page to log in at is no success
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	if err := json.Unmarshal(data.Bytes(), v); err != nil {
 		return fmt.Errorf("%s: the answer is not that of a registry: %w", req.URL.Redacted(), err)
 	}
 	return nil
 }
 
-// send sends a request, whose answer is a success.
 func (c *Client) send(req *http.Request) (*http.Response, error) {
 	client := c.HTTP
 	if client == nil {
@@ -256,38 +247,34 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 	return nil, refusal
 }
 
-// get reads a small file of the proxy protocol.
 func (c *Client) get(ctx context.Context, path, rest string) ([]byte, error) {
 	req, err := c.request(ctx, http.MethodGet, path, rest, nil)
 	if err != nil {
 		return nil, err
 	}
-	res, err := c.send(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	return io.ReadAll(io.LimitReader(res.Body, maxSmall))
+	var data bytes.Buffer
+	err = c.receive(req, &data, maxSmall)
+	return data.Bytes(), err
 }
 
-// download reads the zip of a version into f.
 func (c *Client) download(ctx context.Context, m module.Version, f io.Writer) error {
-	escaped, err := module.EscapeVersion(m.Version)
+	req, err := c.versioned(ctx, http.MethodGet, m, "@v/", ".zip", nil)
 	if err != nil {
 		return err
 	}
-	req, err := c.request(ctx, http.MethodGet, m.Path, "@v/"+escaped+".zip", nil)
-	if err != nil {
-		return err
-	}
+	return c.receive(req, f, zip.MaxZipFile)
+}
+
+// receive sends a request and writes the body of a success to w.
+func (c *Client) receive(req *http.Request, w io.Writer, most int64) error {
 	res, err := c.send(req)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	n, err := io.Copy(f, io.LimitReader(res.Body, zip.MaxZipFile+1))
-	if err == nil && n > zip.MaxZipFile {
-		err = errTooLarge
+	n, err := io.Copy(w, io.LimitReader(res.Body, most+1))
+	if err == nil && n > most {
+		return fmt.Errorf("%s: the answer is %w", req.URL.Redacted(), errTooLarge)
 	}
 	return err
 }

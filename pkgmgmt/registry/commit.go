@@ -49,11 +49,11 @@ func (c catalog) commit(ctx context.Context, at *target, content *contents, zip 
 			}
 			return false, errSuperseded
 		}
-		size, err := c.size(ctx, at.file+".zip")
+		zip, err := c.stat(ctx, at.file+".zip")
 		if err != nil {
 			return false, err
 		}
-		j.confirm(at.version, content, size)
+		j.confirm(at.version, content, zip.size)
 		return true, nil
 	})
 	if err == nil {
@@ -160,7 +160,6 @@ func (c catalog) putZip(ctx context.Context, at *target, sum string, zip *os.Fil
 	return false, c.store.Update(ctx, name, func([]byte) ([]byte, error) { return data, check() })
 }
 
-// putSmall writes what the proxy protocol derives from a zip.
 func (c catalog) putSmall(ctx context.Context, at *target, content *contents, published time.Time) error {
 	info, err := at.info(published)
 	if err != nil {
@@ -183,7 +182,6 @@ func (c catalog) putSmall(ctx context.Context, at *target, content *contents, pu
 	return nil
 }
 
-// info is the content of the .info file of a version.
 func (t *target) info(published time.Time) ([]byte, error) {
 	if module.IsPseudoVersion(t.version) {
 		var err error
@@ -219,7 +217,7 @@ func (c catalog) lostJournal(ctx context.Context, at *target, content *contents)
 // restore makes a record of what the zip in the store says. What was done to the version
 // before is lost.
 func (c catalog) restore(ctx context.Context, at *target, content *contents) error {
-	size, err := c.size(ctx, at.file+".zip")
+	zip, err := c.stat(ctx, at.file+".zip")
 	if err != nil {
 		return err
 	}
@@ -235,7 +233,7 @@ func (c catalog) restore(ctx context.Context, at *target, content *contents) err
 			return false, nil
 		}
 		j.intend(content.sum, Event{Time: published, What: "published"})
-		j.confirm(at.version, content, size)
+		j.confirm(at.version, content, zip.size)
 		j.Claim = nil
 		return true, nil
 	})
@@ -256,7 +254,6 @@ func (c catalog) mend(ctx context.Context, at *target, j *journal, content *cont
 	return c.relist(ctx, at)
 }
 
-// mendSmall puts in order all but the zip.
 func (c catalog) mendSmall(ctx context.Context, at *target, j *journal, content *contents) error {
 	var published time.Time
 	if len(j.Events) > 0 {
@@ -266,11 +263,11 @@ func (c catalog) mendSmall(ctx context.Context, at *target, j *journal, content 
 		return err
 	}
 	return c.amend(ctx, at.file, func(j *journal) (bool, error) {
-		size, err := c.size(ctx, at.file+".zip")
-		if err != nil || j.Sum != content.sum || j.Size == size {
+		zip, err := c.stat(ctx, at.file+".zip")
+		if err != nil || j.Sum != content.sum || j.Size == zip.size {
 			return false, err
 		}
-		j.Size = size
+		j.Size = zip.size
 		return true, nil
 	})
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	stdzip "archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,8 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 		}
 		// Yanked and blocked versions are not in the list. Their go.mod is there.
 		_, err := c.get(ctx, path, "@v/"+next.Version+".mod")
-		var refusal *Refusal
-		if free = errors.As(err, &refusal) && refusal.Status == http.StatusNotFound; err != nil && !free {
+		refusal, ok := errors.AsType[*Refusal](err)
+		if free = ok && refusal.Status == http.StatusNotFound; err != nil && !free {
 			return nil, err
 		}
 	}
@@ -71,7 +72,6 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 	return c.PublishZip(ctx, next, to.Name(), opts)
 }
 
-// nextPatch is the version that follows, as a patch.
 func nextPatch(version string) (string, error) {
 	var major, minor, patch uint64
 	if _, err := fmt.Sscanf(version, "v%d.%d.%d", &major, &minor, &patch); err != nil {
@@ -98,6 +98,11 @@ func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*m
 		}
 		header := f.FileHeader
 		header.Name = next.String() + "/" + rest
+		content, err := f.OpenRaw()
+		if err != nil {
+			return err
+		}
+		create := func() (io.Writer, error) { return w.CreateRaw(&header) }
 		if rest == "go.mod" {
 			data, err := unpackGoMod(f)
 			if err != nil {
@@ -106,24 +111,14 @@ func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*m
 			if data, err = editGoMod(data, edit); err != nil {
 				return err
 			}
-			part, err := w.Create(header.Name)
-			if err != nil {
-				return err
-			}
-			if _, err := part.Write(data); err != nil {
-				return err
-			}
-			continue
+			content = bytes.NewReader(data)
+			create = func() (io.Writer, error) { return w.Create(header.Name) }
 		}
-		part, err := w.CreateRaw(&header)
+		part, err := create()
 		if err != nil {
 			return err
 		}
-		raw, err := f.OpenRaw()
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(part, raw); err != nil {
+		if _, err := io.Copy(part, content); err != nil {
 			return err
 		}
 	}
@@ -154,18 +149,15 @@ func Deprecate(message string) func(*modfile.File) error {
 			return fmt.Errorf("a deprecation is one line of text of at most %d bytes", maxReason)
 		}
 		comments := &f.Module.Syntax.Comments
-		var kept []modfile.Comment
-		for _, c := range comments.Before {
-			if text := strings.TrimSpace(strings.TrimPrefix(c.Token, "//")); strings.HasPrefix(text, "Deprecated:") {
-				break // it is a paragraph, and the last one
-			}
-			kept = append(kept, c)
+		text := func(c modfile.Comment) string { return strings.TrimSpace(strings.TrimPrefix(c.Token, "//")) }
+		deprecates := func(c modfile.Comment) bool { return strings.HasPrefix(text(c), "Deprecated:") }
+		kept := comments.Before
+		if i := slices.IndexFunc(kept, deprecates); i >= 0 {
+			kept = kept[:i] // it is a paragraph, and the last one
 		}
-		comments.Suffix = slices.DeleteFunc(comments.Suffix, func(c modfile.Comment) bool {
-			return strings.HasPrefix(strings.TrimSpace(strings.TrimPrefix(c.Token, "//")), "Deprecated:")
-		})
+		comments.Suffix = slices.DeleteFunc(comments.Suffix, deprecates)
 		if message = strings.TrimSpace(message); message != "" {
-			if n := len(kept); n > 0 && strings.TrimSpace(strings.TrimPrefix(kept[n-1].Token, "//")) != "" {
+			if n := len(kept); n > 0 && text(kept[n-1]) != "" {
 				kept = append(kept, modfile.Comment{Token: "//"}) // it must begin a paragraph
 			}
 			kept = append(kept, modfile.Comment{Token: "// Deprecated: " + message})

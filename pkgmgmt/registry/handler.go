@@ -2,9 +2,12 @@ package registry
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -24,21 +27,22 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.access(&req, p, time.Since(start))
 }
 
+// changes are the operations on what is published already.
+var changes = map[kind]Op{kindChannel: OpSetChannel, kindYank: OpYank, kindBlock: OpBlock}
+
 func (g *Registry) serve(r *request) *Refusal {
 	at, p := route(r.URL.Path)
 	r.at = at
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	private := g.private(at.module)
 	switch {
-	case p != nil && reads && at.protocol && !g.private(at.module):
+	case reads && at.protocol && !private:
 		return g.elsewhere(r) // where there are other versions, +incompatible for one
 	case p != nil && reads:
 		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
 	case p != nil:
 		return p
-	case !g.private(at.module):
-		if reads && at.protocol {
-			return g.elsewhere(r)
-		}
+	case !private:
 		return refuse(http.StatusNotFound, rulePrivate, at.module+" is not below a private prefix of this registry")
 	}
 
@@ -56,16 +60,12 @@ func (g *Registry) serve(r *request) *Refusal {
 		if r.Method == http.MethodPut {
 			r.op, do = OpPublish, g.publish
 		}
-	case !at.protocol && (at.kind == kindChannel || at.kind == kindYank || at.kind == kindBlock):
+	case !at.protocol && changes[at.kind] != "":
 		allow = "PUT, DELETE"
 		if r.Method == http.MethodPut || r.Method == http.MethodDelete {
-			switch at.kind {
-			case kindChannel:
-				r.op, do = OpSetChannel, g.answerChannel
-			case kindYank:
-				r.op, do = OpYank, g.answerMark
-			default:
-				r.op, do = OpBlock, g.answerMark
+			r.op, do = changes[at.kind], g.answerMark
+			if r.op == OpSetChannel {
+				do = g.answerChannel
 			}
 		}
 	}
@@ -88,7 +88,6 @@ func (g *Registry) serve(r *request) *Refusal {
 	return do(r)
 }
 
-// elsewhere is the answer for modules that are not private.
 func (g *Registry) elsewhere(r *request) *Refusal {
 	if g.opts.Public == "" {
 		return refuse(http.StatusNotFound, rulePrivate, r.at.module+" is not below a private prefix of this registry")
@@ -132,8 +131,7 @@ func (g *Registry) access(r *request, p *Refusal, took time.Duration) {
 }
 
 func method(name string) string {
-	switch name {
-	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodPatch, http.MethodOptions:
+	if slices.Contains([]string{"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"}, name) {
 		return name
 	}
 	return "_OTHER"
@@ -155,4 +153,66 @@ func (c *counters) count(r *request, p *Refusal) {
 	default:
 		c.refused.Add(1)
 	}
+}
+
+func (r *request) reason() (string, *Refusal) {
+	query, p := r.query()
+	if p != nil {
+		return "", p
+	}
+	text := firstLine(query.Get("reason"), maxReason)
+	if text == "" {
+		return "", refuse(http.StatusUnprocessableEntity, ruleReason, "a reason is required, in the query, which is one line of text: ?reason=…")
+	}
+	return text, nil
+}
+
+func (g *Registry) answerMark(r *request) *Refusal {
+	why, p := r.reason()
+	if p != nil {
+		return p
+	}
+	after, err := g.markVersion(r.Context(), &r.at, r.Method == http.MethodPut, r.who, why)
+	if err != nil {
+		return absent(err, r.at.module+"@"+r.at.version)
+	}
+	return r.answer(http.StatusOK, after)
+}
+
+// answerChannel lets a channel stand for a version (PUT), or removes it (DELETE).
+func (g *Registry) answerChannel(r *request) *Refusal {
+	why, p := r.reason()
+	if p != nil {
+		return p
+	}
+	after, err := g.setChannel(r.Context(), &r.at, r.who, why)
+	if err != nil {
+		what := r.at.version
+		if what == "" || after != nil {
+			what = r.at.channel
+		}
+		return absent(err, r.at.module+"@"+what)
+	}
+	return r.answer(http.StatusOK, after)
+}
+
+func (g *Registry) answerChannels(r *request) *Refusal {
+	channels, err := g.channels(r.Context(), &r.at)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A module without channels is not a missing module.
+		channels = map[string]*Channel{}
+		_, err = readSmall(r.Context(), g.store, r.at.base+listFile)
+	}
+	if err != nil {
+		return absent(err, r.at.module)
+	}
+	return r.answer(http.StatusOK, channels)
+}
+
+func (g *Registry) answerRecord(r *request) *Refusal {
+	rec, err := g.readRecord(r.Context(), &r.at)
+	if err != nil {
+		return absent(err, r.at.module+"@"+r.at.version)
+	}
+	return r.answer(http.StatusOK, rec)
 }

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A kind is what the path of a request is about.
 type kind int
 
 const (
@@ -26,6 +25,9 @@ const (
 	kindBlock         // <module>/@block/<version>
 	kindRecord        // <module>/@record/<version>
 )
+
+// kinds are those that a file has by its end, or a version by the place that it stands in.
+var kinds = map[string]kind{".info": kindInfo, ".mod": kindMod, ".zip": kindZip, "@yank": kindYank, "@block": kindBlock, "@record": kindRecord}
 
 // A target is the path of a request, understood.
 type target struct {
@@ -52,11 +54,11 @@ func route(name string) (t target, err *Refusal) {
 	path, rooted := strings.CutPrefix(name, "/")
 	escaped, rest, ok := strings.Cut(path, "/@")
 	if !rooted || !ok || len(path) > maxPath {
-		return t, refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+		return t, nothing()
 	}
 	for element := range strings.SplitSeq(escaped, "/") {
 		if len(element) > maxElement {
-			return t, refuse(http.StatusUnprocessableEntity, rulePath, fmt.Sprintf("an element of the module path is longer than %d bytes", maxElement))
+			return t, unsound(rulePath, "an element of the module path is longer than %d bytes", maxElement)
 		}
 	}
 	var failed error
@@ -68,68 +70,56 @@ func route(name string) (t target, err *Refusal) {
 	} else {
 		t.base = escaped + "/@v/"
 	}
-	if rest == "latest" {
+	switch rest {
+	case "latest":
 		t.kind, t.protocol = kindLatest, true
 		return t, nil
-	}
-	if rest == "channels" {
+	case "v/list":
+		t.kind, t.protocol = kindList, true
+		return t, nil
+	case "channels":
 		t.kind = kindChannels
 		return t, nil
 	}
 	place, name, _ := strings.Cut(rest, "/")
 	switch place {
 	case "v":
-		if name == "list" {
-			t.kind, t.protocol = kindList, true
-			return t, nil
-		}
 		return t, t.versioned(name)
 	case "channel":
 		t.kind, t.channel = kindChannel, name
 		if reason := badChannel(name); reason != "" {
-			return t, refuse(http.StatusUnprocessableEntity, ruleChannel, "the channel's name "+reason)
+			return t, unsound(ruleChannel, "the channel's name %s", reason)
 		}
 		return t, nil
-	case "yank":
-		t.kind = kindYank
-	case "block":
-		t.kind = kindBlock
-	case "record":
-		t.kind = kindRecord
-	default:
-		return t, refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+	}
+	if t.kind = kinds["@"+place]; t.kind == kindNone {
+		return t, nothing()
 	}
 	return t, t.setVersion(name)
 }
 
-// versioned reads what stands after /@v/.
+func nothing() *Refusal {
+	return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+}
+
 func (t *target) versioned(name string) *Refusal {
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 {
-		return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+		return nothing()
 	}
 	name, end := name[:dot], name[dot:]
 	if _, err := module.UnescapeVersion(name); err != nil {
 		return refuse(http.StatusUnprocessableEntity, ruleVersion, escapeAs(err, name, module.EscapeVersion))
 	}
-	t.protocol = true
-	switch end {
-	case ".info":
-		t.kind = kindInfo
-		if !semver.IsValid(name) && badChannel(name) == "" {
-			t.kind, t.channel = kindChannel, name
-			return nil
-		}
-		return t.setVersion(name)
-	case ".mod":
-		t.kind = kindMod
-		return t.setVersion(name)
-	case ".zip":
-		t.kind = kindZip
-		return t.setVersion(name)
+	if t.kind = kinds[end]; t.kind == kindNone {
+		return nothing()
 	}
-	t.protocol = false
-	return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+	t.protocol = true
+	if t.kind == kindInfo && !semver.IsValid(name) && badChannel(name) == "" {
+		t.kind, t.channel = kindChannel, name
+		return nil
+	}
+	return t.setVersion(name)
 }
 
 func (t *target) setVersion(escaped string) *Refusal {
@@ -139,13 +129,13 @@ func (t *target) setVersion(escaped string) *Refusal {
 	}
 	switch canonical := module.CanonicalVersion(version); {
 	case len(escaped) > maxElement:
-		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("the version is longer than %d bytes", maxElement))
+		return unsound(ruleVersion, "the version is longer than %d bytes", maxElement)
 	case len(path.Base(strings.TrimSuffix(t.base, "/@v/")))+len("@")+len(escaped) > maxFileName:
-		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("the last element of the module path and the version are longer than %d bytes together: the go command cannot unpack them", maxFileName))
+		return unsound(ruleVersion, "the last element of the module path and the version are longer than %d bytes together: the go command cannot unpack them", maxFileName)
 	case canonical == "":
-		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("%q is no version: vX.Y.Z is, as in v1.2.3 or v1.2.3-rc.1", version))
+		return unsound(ruleVersion, "%q is no version: vX.Y.Z is, as in v1.2.3 or v1.2.3-rc.1", version)
 	case canonical != version:
-		return refuse(http.StatusUnprocessableEntity, ruleVersion, fmt.Sprintf("version %q is not canonical: %q would be", version, canonical))
+		return unsound(ruleVersion, "version %q is not canonical: %q would be", version, canonical)
 	case strings.HasSuffix(version, "+incompatible"):
 		return refuse(http.StatusUnprocessableEntity, ruleMajor, "+incompatible is for modules without go.mod: give the module path its major version, as in example.com/lib/v2")
 	}
@@ -196,7 +186,6 @@ func badChannel(name string) string {
 	return ""
 }
 
-// destination sets the version that a channel is to be moved to.
 func (t *target) destination(version string) *Refusal {
 	escaped, err := module.EscapeVersion(version)
 	if err != nil {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	stdzip "archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,13 +10,10 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path"
-	"time"
 
 	"golang.org/x/mod/module"
 )
 
-// preview is a reader of the registry with a version that is not published yet.
 func (g *reader) preview(at *target, c *contents, zip string) http.Handler {
 	var j journal
 	j.confirm(at.version, c, 0)
@@ -33,7 +31,7 @@ func (g *reader) preview(at *target, c *contents, zip string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req := &request{Request: r, w: &recorder{ResponseWriter: w}}
 		at, bad := route(r.URL.Path)
-		p := refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+		p := nothing()
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			p = refuse(http.StatusForbidden, ruleAuthorize, "this is a preview, which is read only")
@@ -67,10 +65,7 @@ func (o *overlay) Open(ctx context.Context, name string) (File, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		if with := listed(list, o.at.version, true); with != nil {
-			list = with
-		}
-		return newMemoryFile(name, list), nil
+		return newMemoryFile(name, listed(list, o.at.version, true)), nil
 	}
 	return o.Store.Open(ctx, name)
 }
@@ -81,22 +76,15 @@ func (*overlay) Update(context.Context, string, func([]byte) ([]byte, error)) er
 	return fs.ErrPermission
 }
 
-// A memoryFile is a file in memory.
 type memoryFile struct {
 	*bytes.Reader
-	name string
-	size int64
+	info fs.FileInfo
 }
 
 func newMemoryFile(name string, data []byte) *memoryFile {
-	return &memoryFile{Reader: bytes.NewReader(data), name: path.Base(name), size: int64(len(data))}
+	header := stdzip.FileHeader{Name: name, UncompressedSize64: uint64(len(data))}
+	return &memoryFile{bytes.NewReader(data), header.FileInfo()}
 }
 
-func (f *memoryFile) Stat() (fs.FileInfo, error) { return f, nil }
+func (f *memoryFile) Stat() (fs.FileInfo, error) { return f.info, nil }
 func (f *memoryFile) Close() error               { return nil }
-func (f *memoryFile) Name() string               { return f.name }
-func (f *memoryFile) Size() int64                { return f.size }
-func (f *memoryFile) Mode() fs.FileMode          { return 0o444 }
-func (f *memoryFile) ModTime() time.Time         { return time.Time{} }
-func (f *memoryFile) IsDir() bool                { return false }
-func (f *memoryFile) Sys() any                   { return nil }

@@ -2,7 +2,6 @@ package registry
 
 import (
 	stdzip "archive/zip"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +10,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-
-	"golang.org/x/mod/sumdb/dirhash"
 )
 
 // damaged is the error for an acknowledged version whose files are not what they were. It
@@ -61,13 +58,13 @@ func (c catalog) prove(ctx context.Context, at *target) (pr proof, err error) {
 		return pr, damaged(at, "its .zip has %d bytes, and had %d", pr.zip.size, j.Size)
 	}
 	var data []byte
-	if data, pr.mod, err = c.load(ctx, at.file+".mod"); err != nil {
+	if data, pr.mod, err = load(ctx, c.store, at.file+".mod"); err != nil {
 		return pr, lost(".mod", err)
 	}
 	if sumOfGoMod(data) != j.GoModSum {
 		return pr, damaged(at, "its .mod is not the one that was published")
 	}
-	if data, pr.info, err = c.load(ctx, at.file+".info"); err != nil {
+	if data, pr.info, err = load(ctx, c.store, at.file+".info"); err != nil {
 		return pr, lost(".info", err)
 	}
 	var info versionInfo
@@ -83,7 +80,7 @@ func (c catalog) prove(ctx context.Context, at *target) (pr proof, err error) {
 
 // small gives a file of a version that the proxy protocol derives from its zip.
 func (c catalog) small(ctx context.Context, at *target, end string) ([]byte, proof, error) {
-	data, st, err := c.load(ctx, at.file+end)
+	data, st, err := load(ctx, c.store, at.file+end)
 	if pr, ok := c.proven.get(at.file); ok && err == nil {
 		known := pr.info
 		if end == ".mod" {
@@ -147,7 +144,6 @@ func (c catalog) proveZip(ctx context.Context, at *target) (proof, error) {
 	return pr, nil
 }
 
-// sumOfZip is the h1: sum of the zip in the store.
 func (c catalog) sumOfZip(ctx context.Context, at *target) (string, error) {
 	f, err := c.store.Open(ctx, at.file+".zip")
 	if err != nil {
@@ -174,18 +170,5 @@ func (c catalog) sumOfZip(ctx context.Context, at *target) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	names := make([]string, 0, len(z.File))
-	files := make(map[string]*stdzip.File, len(z.File))
-	for _, f := range z.File {
-		names = append(names, f.Name)
-		files[f.Name] = f
-	}
-	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
-}
-
-func sumOfGoMod(data []byte) string {
-	sum, _ := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { // which does not fail
-		return io.NopCloser(bytes.NewReader(data)), nil
-	})
-	return sum
+	return sumOfFiles(z)
 }

@@ -28,7 +28,6 @@ type Published struct {
 	Judgement *Judgement `json:",omitempty"`
 }
 
-// publish takes a version: commit says how.
 func (g *Registry) publish(r *request) *Refusal {
 	ctx, at := r.Context(), &r.at
 	m := module.Version{Path: at.module, Version: at.version}
@@ -120,7 +119,6 @@ func (g *Registry) tooLarge() *Refusal {
 	return refuse(http.StatusRequestEntityTooLarge, ruleSize, fmt.Sprintf("the zip is larger than %d bytes", g.opts.MaxZip))
 }
 
-// receive writes the body to a temporary file.
 func (g *Registry) receive(r *request, f *os.File) *Refusal {
 	if r.Header.Get("Content-Encoding") != "" {
 		return refuse(http.StatusUnsupportedMediaType, ruleUpload, "the body is a zip, and has no Content-Encoding")

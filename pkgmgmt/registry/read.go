@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,14 +19,12 @@ import (
 // fresh is the Cache-Control of what may change at any moment.
 const fresh = "no-cache"
 
-// A reader answers what the go command asks for.
 type reader struct {
 	catalog
 	prefixes []string // of the modules that are served
 	cached   string   // Cache-Control of what never changes
 }
 
-// private reports whether a module is the registry's.
 func (g *reader) private(path string) bool {
 	for _, prefix := range g.prefixes {
 		if strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/') {
@@ -35,7 +34,6 @@ func (g *reader) private(path string) bool {
 	return false
 }
 
-// answerFile answers a request whose target is one of the proxy protocol.
 func (g *reader) answerFile(r *request) *Refusal {
 	at, ctx := &r.at, r.Context()
 	var version string
@@ -136,15 +134,14 @@ func (g *reader) answerZip(r *request) *Refusal {
 		return blocked(at, pr)
 	}
 	h := r.w.Header()
-	h["Etag"] = []string{`"` + pr.sum + `"`}
-	h["Content-Type"] = []string{zipType}
-	h["Cache-Control"] = []string{g.cached}
-	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h.Set("Etag", `"`+pr.sum+`"`)
+	h.Set("Content-Type", zipType)
+	h.Set("Cache-Control", g.cached)
+	h.Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(r.w, r.Request, "", time.Time{}, f)
 	return nil
 }
 
-// blocked refuses a blocked version.
 func blocked(at *target, pr proof) *Refusal {
 	return refuse(http.StatusForbidden, ruleBlocked, at.module+"@"+at.version+" is blocked: "+pr.blocked)
 }
@@ -161,19 +158,18 @@ func absent(err error, what string) *Refusal {
 // send answers with a small file, whose tag is a sum of it.
 func send(r *request, data []byte, contentType, cache string) *Refusal {
 	sum := sha256.Sum256(data)
-	var tag [2 + 32]byte
-	tag[0], tag[33] = '"', '"'
-	hex.Encode(tag[1:33], sum[:16])
 	h := r.w.Header()
-	values := &[...]string{string(tag[:]), contentType, cache, "bytes", strconv.Itoa(len(data))}
-	h["Etag"], h["Content-Type"], h["Cache-Control"] = values[0:1:1], values[1:2:2], values[2:3:3]
+	h.Set("Etag", `"`+hex.EncodeToString(sum[:16])+`"`)
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", cache)
 	if conditional(r.Request) {
 		http.ServeContent(r.w, r.Request, "", time.Time{}, bytes.NewReader(data))
 		return nil
 	}
 	// What the go command sends has no conditions, and then ServeContent does no more
 	// than this, in twice the time.
-	h["Accept-Ranges"], h["Content-Length"] = values[3:4:4], values[4:5:5]
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Length", strconv.Itoa(len(data)))
 	r.w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
 		r.w.Write(data)
@@ -184,10 +180,7 @@ func send(r *request, data []byte, contentType, cache string) *Refusal {
 // conditional says whether a request is about a part of a file, or depends on what the
 // client has already (RFC 9110 §13, §14).
 func conditional(r *http.Request) bool {
-	for _, name := range [...]string{"If-None-Match", "Range", "If-Match", "If-Range", "If-Modified-Since", "If-Unmodified-Since"} {
-		if r.Header[name] != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"If-None-Match", "Range", "If-Match", "If-Range", "If-Modified-Since", "If-Unmodified-Since"}, func(name string) bool {
+		return r.Header[name] != nil
+	})
 }

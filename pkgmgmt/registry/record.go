@@ -29,7 +29,6 @@ type Event struct {
 	Judgement *Judgement `json:"judgement,omitempty"`
 }
 
-// now is the time of an event.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // A journal is a record as it is stored. Before anyone can see a version it holds what
@@ -44,7 +43,6 @@ type journal struct {
 	Claim *claim `json:"claim,omitempty"`
 }
 
-// A claim says which content the files of a version are about to have.
 type claim struct {
 	Sum  string    `json:"sum"` // of the zip
 	Time time.Time `json:"time"`
@@ -94,7 +92,6 @@ func (j *journal) confirm(version string, c *contents, size int64) {
 	}
 }
 
-// mark yanks or blocks, or takes that back.
 func (r *Record) mark(block, set bool, by, reason string) (changed bool) {
 	flag, what := &r.Yanked, "yanked"
 	if block {
@@ -111,7 +108,6 @@ func (r *Record) mark(block, set bool, by, reason string) (changed bool) {
 	return true
 }
 
-// blockedFor is the reason of the last block.
 func (r *Record) blockedFor() (reason string) {
 	for _, e := range r.Events {
 		if e.What == "blocked" {

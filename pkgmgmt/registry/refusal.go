@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
@@ -53,7 +57,6 @@ func refuse(status int, rule, detail string) *Refusal {
 	return &Refusal{Status: status, Rule: rule, Detail: detail}
 }
 
-// unsound refuses an upload.
 func unsound(rule, format string, args ...any) *Refusal {
 	return refuse(http.StatusUnprocessableEntity, rule, fmt.Sprintf(format, args...))
 }
@@ -104,4 +107,20 @@ func (r *Refusal) write(w http.ResponseWriter, req *http.Request) {
 		Status: r.Status, Detail: r.Detail, Members: members,
 		PlainFirst: req.Method == http.MethodGet || req.Method == http.MethodHead,
 	})
+}
+
+// maxReason bounds, in bytes, reasons that are kept and texts that answers quote: the go
+// command prints some 600 bytes of an answer.
+const maxReason = 500
+
+// shown is a text from an upload as an answer may hold it.
+func shown(text string) string { return cleantext.Flat(text, maxReason) }
+
+// firstLine is a text up to its first unprintable character, of at most so many bytes.
+func firstLine(text string, most int) string {
+	text = strings.TrimSpace(text)
+	if i := strings.IndexFunc(text, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }); i >= 0 {
+		text = text[:i]
+	}
+	return strings.TrimSpace(cleantext.Cut(text, most))
 }

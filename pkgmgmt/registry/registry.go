@@ -131,7 +131,6 @@ func New(store Store, opts *Options) (*Registry, error) {
 	return g, nil
 }
 
-// temp makes a temporary file for an upload.
 func (g *Registry) temp() (*os.File, error) {
 	if g.opts.TempDir != "" {
 		return createTemp(g.opts.TempDir)
@@ -142,7 +141,6 @@ func (g *Registry) temp() (*os.File, error) {
 	return createTemp(os.TempDir())
 }
 
-// counters are what Stats gives.
 type counters struct {
 	requests, missing, denied, refused, failed atomic.Int64
 	published, identical, conflicts            atomic.Int64
@@ -178,7 +176,6 @@ func (g *Registry) Stats() map[string]float64 {
 	}
 }
 
-// may asks Options.Authorize, and notes who the client is.
 func (g *Registry) may(r *request, op Op) *Refusal {
 	if g.opts.Authorize == nil {
 		if op == OpRead {

@@ -7,7 +7,6 @@ import (
 	"net/url"
 )
 
-// A request is one that is being answered.
 type request struct {
 	*http.Request
 	w   *recorder
@@ -18,7 +17,6 @@ type request struct {
 	received bool // all of the body
 }
 
-// query reads the query, of which nothing may be lost.
 func (r *request) query() (url.Values, *Refusal) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

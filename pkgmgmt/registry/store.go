@@ -71,30 +71,29 @@ const maxSmall = 16 << 20
 
 var errTooLarge = errors.New("too large")
 
-// readSmall reads a whole small file.
 func readSmall(ctx context.Context, store Store, name string) ([]byte, error) {
-	f, err := store.Open(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readAll(f)
+	data, _, err := load(ctx, store, name)
+	return data, err
 }
 
-// readAll reads f, whose size is known, into one piece of memory of that size.
-func readAll(f File) ([]byte, error) {
+func load(ctx context.Context, store Store, name string) ([]byte, stamp, error) {
+	f, err := store.Open(ctx, name)
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, stamp{}, err
 	}
 	if info.Size() > maxSmall {
-		return nil, &fs.PathError{Op: "read", Path: info.Name(), Err: errTooLarge}
+		return nil, stamp{}, &fs.PathError{Op: "read", Path: info.Name(), Err: errTooLarge}
 	}
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, err
+		return nil, stamp{}, err
 	}
-	return data, nil
+	return data, stampOf(info), nil
 }
 
 // A stamp tells whether a file has changed.

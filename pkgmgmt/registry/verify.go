@@ -90,10 +90,8 @@ func (v *verification) module(base string, files map[string]bool) (more bool) {
 	}
 	versions := map[string]*target{}
 	for name := range files {
-		if dot := strings.LastIndexByte(name, '.'); dot > 0 {
-			if at, bad := route("/" + base + name[:dot] + ".zip"); bad == nil && at.kind == kindZip {
-				versions[at.version] = &at
-			}
+		if at, ok := fileOf(base + name); ok {
+			versions[at.version] = &at
 		}
 	}
 	ascending := slices.Collect(maps.Keys(versions))
@@ -167,7 +165,6 @@ func (v *verification) version(at *target) (more bool) {
 	return found(problem, false, err)
 }
 
-// stored is what the zip in the store holds.
 func (v *verification) stored(at *target) (*contents, error) {
 	zip, err := v.store.Open(v.ctx, at.file+".zip")
 	if err != nil {
@@ -185,7 +182,6 @@ func (v *verification) stored(at *target) (*contents, error) {
 	return v.check(v.ctx, module.Version{Path: at.module, Version: at.version}, f)
 }
 
-// list compares a list with the records.
 func (v *verification) list(base, path, name string, versions bool) (more bool) {
 	old, err := readSmall(v.ctx, v.store, base+name)
 	missing := errors.Is(err, fs.ErrNotExist)
@@ -217,10 +213,7 @@ func (v *verification) list(base, path, name string, versions bool) (more bool) 
 		versions, others []string
 		problem          string
 	}{{want, has, "it is missing in the " + name}, {has, want, "it does not belong in the " + name}} {
-		others := map[string]bool{}
-		for _, version := range one.others {
-			others[version] = true
-		}
+		others := setOf(one.others)
 		for _, version := range one.versions {
 			if !others[version] {
 				if agree = false; !found(version, one.problem) {
@@ -232,6 +225,14 @@ func (v *verification) list(base, path, name string, versions bool) (more bool) 
 	return !agree || found("", "its "+name+" is not in order")
 }
 
+func setOf(versions []string) map[string]bool {
+	set := map[string]bool{}
+	for _, version := range versions {
+		set[version] = true
+	}
+	return set
+}
+
 // rightList is the list as it should be: what the records say, and what it has that no
 // record is left of.
 func (v *verification) rightList(base, name string, old []byte) ([]string, error) {
@@ -239,10 +240,7 @@ func (v *verification) rightList(base, name string, old []byte) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, version := range want {
-		known[version] = true
-	}
+	known := setOf(want)
 	for _, version := range lines(old) {
 		escaped, err := module.EscapeVersion(version)
 		if err != nil || known[version] || module.CanonicalVersion(version) != version || module.IsPseudoVersion(version) != (name == pseudoFile) {

@@ -1,7 +1,6 @@
 package sbom
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
@@ -47,10 +46,7 @@ func New(bi *debug.BuildInfo, opts *Options) (*cyclonedx.BOM, error) {
 	if opts != nil {
 		o = *opts
 	}
-	if bi == nil || bi.Main.Path == "" && len(bi.Deps) == 0 {
-		return nil, ErrNoModules
-	}
-	if strings.HasSuffix(bi.Path, ".test") && len(bi.Deps) == 0 {
+	if bi == nil || len(bi.Deps) == 0 && (bi.Main.Path == "" || strings.HasSuffix(bi.Path, ".test")) {
 		return nil, ErrNoModules
 	}
 	refs := map[string]int{}
@@ -103,7 +99,6 @@ func Write(w io.Writer, bi *debug.BuildInfo, opts *Options) error {
 	return cyclonedx.NewBOMEncoder(w, cyclonedx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).Encode(bom)
 }
 
-// program is the main component.
 func program(bi *debug.BuildInfo, o Options, refs map[string]int) cyclonedx.Component {
 	path := cmp.Or(bi.Main.Path, bi.Path)
 	c := cyclonedx.Component{
@@ -113,20 +108,25 @@ func program(bi *debug.BuildInfo, o Options, refs map[string]int) cyclonedx.Comp
 	}
 	c.PackageURL = packageURL(path, bi.Main.Version, strings.TrimPrefix(strings.TrimPrefix(bi.Path, bi.Main.Path), "/"))
 	c.BOMRef = unique(refs, c.PackageURL)
-	var properties []cyclonedx.Property
-	if bi.Main.Sum != "" {
-		properties = append(properties, cyclonedx.Property{Name: "go:sum", Value: bi.Main.Sum})
-	}
+	tell(&c, "go:sum", bi.Main.Sum)
 	for _, s := range bi.Settings {
-		if shown(s.Key) && s.Value != "" {
-			properties = append(properties, cyclonedx.Property{Name: "go:build:" + s.Key, Value: s.Value})
+		if shown(s.Key) {
+			tell(&c, "go:build:"+s.Key, s.Value)
 		}
-	}
-	if len(properties) > 0 {
-		c.Properties = &properties
 	}
 	c.ExternalReferences = repository(bi.Main.Path)
 	return c
+}
+
+// tell adds a property, unless it is empty.
+func tell(c *cyclonedx.Component, name, value string) {
+	if value == "" {
+		return
+	}
+	if c.Properties == nil {
+		c.Properties = &[]cyclonedx.Property{}
+	}
+	*c.Properties = append(*c.Properties, cyclonedx.Property{Name: name, Value: value})
 }
 
 // shown tells whether a setting of the build holds no more than a choice.
@@ -148,29 +148,19 @@ func standardLibrary(bi *debug.BuildInfo, refs map[string]int) cyclonedx.Compone
 		ExternalReferences: vcs("https://go.googlesource.com/go"),
 	}
 	c.BOMRef = unique(refs, c.PackageURL)
-	if bi.GoVersion != "" {
-		c.Properties = &[]cyclonedx.Property{{Name: "go:toolchain", Value: bi.GoVersion}}
-	}
+	tell(&c, "go:toolchain", bi.GoVersion)
 	return c
 }
 
-// library is a module as it was compiled.
 func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
-	m := dep
-	if dep.Replace != nil {
-		m = dep.Replace
-	}
+	m := cmp.Or(dep.Replace, dep)
 	c := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, Name: m.Path, Version: m.Version}
-	var properties []cyclonedx.Property
-	if m.Sum != "" {
-		properties = append(properties, cyclonedx.Property{Name: "go:sum", Value: m.Sum})
-	}
-	switch {
-	case dep.Replace != nil && modfile.IsDirectoryPath(m.Path):
+	tell(&c, "go:sum", m.Sum)
+	if dep.Replace != nil && modfile.IsDirectoryPath(m.Path) {
 		c.Name, c.Version = dep.Path, ""
 		c.BOMRef = unique(refs, "folder:"+escape(dep.Path))
-		properties = append(properties, cyclonedx.Property{Name: "go:replacement", Value: "folder"})
-	default:
+		tell(&c, "go:replacement", "folder")
+	} else {
 		c.PackageURL = packageURL(m.Path, m.Version, "")
 		c.BOMRef = unique(refs, c.PackageURL)
 		c.ExternalReferences = repository(m.Path)
@@ -180,9 +170,6 @@ func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
 			Ancestors: &[]cyclonedx.Component{{Type: cyclonedx.ComponentTypeLibrary, Name: dep.Path, Version: dep.Version, PackageURL: packageURL(dep.Path, dep.Version, "")}},
 			Notes:     "a replace directive of the main module",
 		}
-	}
-	if len(properties) > 0 {
-		c.Properties = &properties
 	}
 	return c
 }
@@ -269,11 +256,11 @@ func escape(text string) string {
 
 // serialNumber is a UUID of version 8 (RFC 9562 section 5.8): a hash of the bill.
 func serialNumber(bom *cyclonedx.BOM) (string, error) {
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(bom); err != nil {
+	data, err := json.Marshal(bom)
+	if err != nil {
 		return "", fmt.Errorf("sbom: %w", err)
 	}
-	sum := sha256.Sum256(b.Bytes())
+	sum := sha256.Sum256(append(data, '\n'))
 	id := sum[:16]
 	id[6] = id[6]&0x0f | 0x80
 	id[8] = id[8]&0x3f | 0x80

@@ -20,7 +20,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -92,16 +91,13 @@ func expectMissing(t *testing.T, store registry.Store, name string) {
 }
 
 func missing(t *testing.T, store registry.Store) {
-	for _, name := range []string{name, "corp.example/seed/@v/v1.0.0.zip", "corp.example/seed/@v/v1.0.0.mod/x", "corp.example/seed", "other.example/x"} {
-		if name == "corp.example/seed" {
-			// No name is a folder of another, so that a store need not look for folders. What it
-			// must not do is to give one as a file that can be read.
-			if text, err := content(t.Context(), store, name); err == nil {
-				t.Fatalf("%s is no file, and holds %q", name, text)
-			}
-			continue
-		}
+	for _, name := range []string{name, "corp.example/seed/@v/v1.0.0.zip", "corp.example/seed/@v/v1.0.0.mod/x", "other.example/x"} {
 		expectMissing(t, store, name)
+	}
+	// No name is a folder of another, so that a store need not look for folders. What it
+	// must not do is to give one as a file that can be read.
+	if text, err := content(t.Context(), store, "corp.example/seed"); err == nil {
+		t.Fatalf("corp.example/seed is no file, and holds %q", text)
 	}
 }
 
@@ -146,14 +142,12 @@ func exists(t *testing.T, store registry.Store) {
 func race(t *testing.T, store registry.Store) {
 	const writers = 16
 	var wg sync.WaitGroup
-	var won atomic.Int64
 	winner := make(chan string, writers)
 	for i := range writers {
 		wg.Go(func() {
 			text := strings.Repeat(strconv.Itoa(i)+" ", 10_000)
 			switch err := store.Create(t.Context(), name, strings.NewReader(text)); {
 			case err == nil:
-				won.Add(1)
 				winner <- text
 			case !errors.Is(err, fs.ErrExist):
 				t.Errorf("Create: %v, want fs.ErrExist", err)
@@ -161,8 +155,8 @@ func race(t *testing.T, store registry.Store) {
 		})
 	}
 	wg.Wait()
-	if won.Load() != 1 {
-		t.Fatalf("%d of %d creates have succeeded, want 1", won.Load(), writers)
+	if won := len(winner); won != 1 {
+		t.Fatalf("%d of %d creates have succeeded, want 1", won, writers)
 	}
 	expect(t, store, name, <-winner)
 }
@@ -369,8 +363,7 @@ func replacedOnce(t *testing.T, store registry.Store) {
 	create(t, store, name, "first")
 	late := errors.New("late")
 	var done sync.WaitGroup
-	var won atomic.Int64
-	var winner atomic.Value
+	winner := make(chan string, 8)
 	for i := range 8 {
 		done.Go(func() {
 			text := strconv.Itoa(i)
@@ -381,8 +374,7 @@ func replacedOnce(t *testing.T, store registry.Store) {
 				return nil
 			})
 			if err == nil {
-				won.Add(1)
-				winner.Store(text)
+				winner <- text
 			}
 		})
 		done.Go(func() {
@@ -390,10 +382,10 @@ func replacedOnce(t *testing.T, store registry.Store) {
 		})
 	}
 	done.Wait()
-	if won.Load() != 1 {
-		t.Fatalf("%d have replaced the first content, want one", won.Load())
+	if won := len(winner); won != 1 {
+		t.Fatalf("%d have replaced the first content, want one", won)
 	}
-	expect(t, store, name, winner.Load().(string))
+	expect(t, store, name, <-winner)
 }
 
 // listed tests a [registry.Namer]; others pass.
