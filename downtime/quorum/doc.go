@@ -26,71 +26,86 @@
 // All locks are advisory locks of sessions. A replica has one session, in which it holds,
 // shared: one lock for having joined, one for each window that it knows to be
 // near, and one for each of these that it is open for: it admits work in the window's
-// scope, or has some running. It asks for the last without waiting, before it admits anything,
-// and lets it go when the window is sealed and quiet.
+// scope, or has some running. The last it asks for without waiting, before it admits anything,
+// and lets go when the window is sealed and quiet.
 //
 // The operator takes the open lock exclusively. Getting it proves that no replica is
 // open and that none can be. A replica that has never heard of the window holds no
-// lock on it and would be overlooked, so the operator then looks whether all who have joined
+// lock on it and would be overlooked; so the operator then looks whether all who have joined
 // know of it, and otherwise gives the lock back and waits. A newcomer does the same from the
 // other side: it joins, and then looks whether an operator holds a window that
 // it does not know of. Whichever was first is seen by the other. Such a newcomer gets
 // [downtime.ErrOutdated], and its guard admits nothing at all.
 //
-// A dead replica's locks go with its session. A replica that has lost its session closes,
+// A dead replica's locks go with its session. One that has lost its session closes,
 // joins again, and opens when it may.
 //
 // # What it proves, and what not
 //
 //   - A replica learns of a cut session from the server, within milliseconds, or from
-//     silence, within some seconds. Until then it admits work while its lock is free. Only the
-//     store itself can prove that writes have stopped: [Fence] them.
+//     silence, within some seconds. Until then it admits work, and what it has running
+//     runs on, while its lock is free. Only the store itself can prove that writes have stopped:
+//     [Fence] them.
 //   - A session whose client is gone without a word holds its locks until the server's TCP
-//     keepalive notices, in half a minute. That blocks, and does not lie.
-//   - Only replicas that have joined are asked, not one that has never reached the database, nor
-//     a process without a Quorum: say how many replicas to expect, in [DrainOptions]. A
-//     database, fleet or folder that nobody has joined is refused with [ErrNobody].
-//   - A replica that knows of the window with another scope counts as one that knows of it. Give
-//     the document time to arrive before the window begins, and compare Guard.Revision.
+//     keepalive notices; the sessions ask for half a minute. That blocks, and does not lie.
+//   - Quiet is said of replicas that have joined. One that has never reached the database
+//     is not known, and neither is a process without a Quorum: say how many replicas to
+//     expect, in [DrainOptions]. A database, fleet or folder that nobody has joined is
+//     refused with [ErrNobody].
+//   - A replica that knows of the window with another scope says what it knows. Give the
+//     document time to arrive before the window begins, and compare Guard.Revision.
 //   - A replica that has lost its session while its document lacks the window goes
 //     on as it is, until it has joined again.
 //   - Locks are of one server and one database. A failover takes them all, with
-//     their sessions: the [Lock] is lost then, and reports it.
+//     their sessions: the [Lock] is lost then, and says so.
 //   - Keys are 64 bits of SHA-256 over fleet and window. Two windows of the same
-//     key would wait for one another.
+//     key would wait for one another; nobody has met them.
 //
 // # What PostgreSQL needs
 //
 // Version 12 or later, the primary; no extension, no table, no privilege. A replica takes
-// one connection, a second for a moment every five seconds (up to three when it
+// one connection of its own, a second for a moment every five seconds (up to three when it
 // joins), and one lock and two for each near window of the server's lock table
 // (max_locks_per_transaction times max_connections, shared by all); an operator one
-// connection, and another for each Look. While a window is near, a replica's session runs
-// pg_sleep all the time, five statements a second, to learn of its end at once.
+// connection, and another for each Look. While a window is near a replica's session is seen
+// to run pg_sleep all the time: five statements a second. That is how it hears of its end
+// at once.
 //
-// Any driver for database/sql that has PostgreSQL's $1 for parameters works.
+// Any driver for database/sql will do that has PostgreSQL's $1 for parameters.
 //
 // # Poolers
 //
 // A session must be the replica's own: a direct connection, or one through a pooler in
 // session mode. A pooler in transaction or statement mode (pgbouncer, for example) gives
-// one server connection to many clients, so the locks belong to nobody: replicas and
-// operators get [ErrPooled]. [Fence] works there, because its lock belongs to the transaction,
-// and so does [Look], which takes none.
+// one server connection to many clients, so the locks belong to nobody. [Fence] works
+// there, because its lock belongs to the transaction, and [Look] does, which takes none.
+// Replicas and operators get [ErrPooled].
 //
-// The check looks for the session's mark from other connections of the same *sql.DB, when
-// the session begins, before it takes a lock or changes a setting, and every five seconds.
-// Once a replica has seen a pooler it joins only with a check that passed. If there is
-// no second connection within two seconds, the replica logs a warning, joins, and checks again
-// after 20 seconds. With SetMaxOpenConns(1) the check is weaker: the session is closed and opened
-// again three times, and its mark must be gone. A pooler in session mode must therefore reset
-// a server connection between clients, which pgbouncer does by default.
+// The check needs a second connection of the same *sql.DB. While the session is idle, it
+// begins up to three transactions on other connections at once, in two rounds. A pooler in
+// transaction mode uses its idle server connections first, so one of the transactions gets
+// that of the session, and finds the session's mark there; or else the session's next
+// statement gets another server connection, without the mark. A pooler in statement mode
+// refuses the transactions. The check runs before the session takes a lock or changes a
+// setting, and so leaves nothing behind. It runs again, with one transaction, every five
+// seconds while the session lasts, and every statement of the session looks for the mark.
+// Once a replica has seen a pooler it joins only with a check that passed.
+//
+// The check never refuses a session for want of a second connection: if there is none
+// within two seconds, because the *sql.DB, the pooler or the server has no more, the replica
+// logs a warning, joins, and checks again after 20 seconds. With SetMaxOpenConns(1) the
+// check is weaker: the session is closed and opened again three times, and its mark must be
+// gone. A pooler in session mode must therefore reset a server connection between clients,
+// which pgbouncer does by default.
 //
 // Limits: a pooler that prefers to give each client the server connection that it had
 // before is recognized only with up to three server connections. A *sql.DB that leads
 // to several poolers is recognized only when the connections happen to meet in one of them.
-// The tests use pgbouncer 1.18 in front of PostgreSQL 15, in each mode, and a simulated pooler
-// for other orders.
+//
+// The tests put pgbouncer 1.18 in front of PostgreSQL 15: transaction mode with pools of 1,
+// 2 and 20 connections, last in first out and round robin, with and without other clients,
+// and statement mode; session mode and direct connections with every limit from one to
+// three, and none. A simulated pooler covers other orders: random, and each client's last.
 //
 // # Whom it trusts
 //

@@ -9,8 +9,9 @@ import (
 )
 
 var (
-	// ErrClosed is returned by [Replica.Agree] after [Replica.Close], and by [Lock.Check] after
-	// [Lock.Close], when it is also the cause of the end of a [Lock]'s contexts.
+	// ErrClosed is returned by [Replica.Agree] after [Replica.Close], and by
+	// [Lock.Check] after [Lock.Close]; it is the cause of the end of a [Lock]'s contexts
+	// then.
 	ErrClosed = errors.New("quorum: closed")
 
 	// ErrLost is returned by [Lock.Check], and is the cause of the end of a [Lock]'s

@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -22,17 +21,17 @@ import (
 )
 
 // Files makes this process a replica in the quorum of one machine, by flock(2) on
-// files in the folder dir, which it makes if it is missing. All processes of the fleet name the
-// same folder, on a file system of the machine's own, such as one below /run: network file
-// systems do not keep such locks. The kernel releases a dead process's locks.
+// files in the folder dir, which is made when it is missing. All processes of the fleet name the
+// same folder, on a file system of the machine's own, such as one below /run: over a
+// network locks are not what they seem. The kernel lets a dead process's locks go.
 //
 // The error is an empty dir, or errors.ErrUnsupported, wrapped, where the system has no
 // flock; what cannot be opened is tried again.
 //
 // Whoever may write to the folder can make it lie. Do not remove files from it while it is in
-// use: a replica that finds its own gone joins again, but an operator may have missed it in
-// between. The empty file of a window's lock stays; all others go with their process, or
-// with the next operator who looks.
+// use. A replica that finds its own gone joins again, but an operator may have been
+// told in between that nobody is there. The empty file of a window's lock stays; all
+// others go with their process, or with the next operator who looks.
 func Files(dir string, opts *Options) (*Replica, error) {
 	if err := checkDir(dir); err != nil {
 		return nil, err
@@ -51,8 +50,8 @@ func checkDir(dir string) error {
 	return nil
 }
 
-// The names of files. A life is a random text; a window is hashed, because its id may be no name
-// of a file.
+// The names of files. A member has a life, a random text; a window is hashed, for its id
+// may be no name of a file.
 //
 //	<life>.replica          locked exclusively for life, so that it is there only while its process is
 //	<life>.<window>.knows   is there while the member knows of the window
@@ -71,6 +70,7 @@ func windowFile(window string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// A fileMember is one life of a replica.
 type fileMember struct {
 	dir  string
 	life string
@@ -89,13 +89,13 @@ const maxAbout = 4096 // bytes
 
 // parseAbout reads what others wrote, who may be anybody.
 func parseAbout(data []byte) (about, error) {
-	switch {
-	case len(data) > maxAbout:
+	var a about
+	if len(data) > maxAbout {
 		return about{}, errors.New("too large")
-	case !utf8.Valid(data):
+	}
+	if !utf8.Valid(data) {
 		return about{}, errors.New("not UTF-8")
 	}
-	var a about
 	if err := json.Unmarshal(data, &a); err != nil {
 		return about{}, err
 	}
@@ -114,7 +114,8 @@ func joinFiles(dir, name string) (member, error) {
 	if err != nil {
 		return nil, err
 	}
-	// It gets its name only when it is locked, because without a lock it counts as dead.
+	// It gets its name only when it is locked, for an operator takes one that is not for
+	// dead.
 	fresh := m.path("", extNew)
 	m.file, err = os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -122,10 +123,7 @@ func joinFiles(dir, name string) (member, error) {
 	}
 	_, err = m.file.Write(data)
 	if err == nil {
-		var got bool
-		if got, err = atomicfile.Try(m.file, atomicfile.Exclusive); err == nil && !got {
-			err = errors.New("locked by another")
-		}
+		err = lockOf(atomicfile.Try(m.file, atomicfile.Exclusive))
 	}
 	if err == nil {
 		err = os.Rename(fresh, m.path("", extReplica))
@@ -136,6 +134,14 @@ func joinFiles(dir, name string) (member, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// lockOf makes an error of a lock that is not had.
+func lockOf(got bool, err error) error {
+	if err == nil && !got {
+		err = errors.New("locked by another")
+	}
+	return err
 }
 
 // path is that of the member's own file for a window; "" for none.
@@ -153,7 +159,11 @@ func (m *fileMember) know(_ context.Context, windows []string) error {
 
 func (m *fileMember) touch(windows []string, ext string) error {
 	for _, w := range windows {
-		if err := os.WriteFile(m.path(w, ext), nil, 0o644); err != nil {
+		f, err := os.OpenFile(m.path(w, ext), os.O_RDWR|os.O_CREATE, 0o644)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -193,15 +203,19 @@ func (m *fileMember) enter(_ context.Context, windows []string) (entered []strin
 	return entered, nil
 }
 
-// openLockFile opens the file of a window's lock. It is never removed, or two might lock
-// different files of one name.
+// openLockFile opens the file of a window's lock. It is never removed: of two who lock
+// the file of one name each might have a file of its own. To lock it takes no right to
+// write it.
 func openLockFile(dir, window string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, window+extLock), os.O_RDONLY|os.O_CREATE, 0o644)
 }
 
 func (m *fileMember) leave(_ context.Context, windows []string) error {
 	for _, w := range windows {
-		err := cmp.Or(os.Remove(m.path(w, extOpen)), m.held[w].Close())
+		err := os.Remove(m.path(w, extOpen))
+		if e := m.held[w].Close(); err == nil {
+			err = e
+		}
 		delete(m.held, w)
 		if err != nil {
 			return err
@@ -223,15 +237,19 @@ func (m *fileMember) outdated(_ context.Context, known map[string]bool) (bool, e
 		if !strings.HasSuffix(e.Name(), extLock) || names[e.Name()] {
 			continue
 		}
-		if free, err := try(filepath.Join(m.dir, e.Name())); err != nil || !free {
-			return err == nil, err
+		free, err := try(filepath.Join(m.dir, e.Name()), atomicfile.Shared)
+		if err != nil {
+			return false, err
+		}
+		if !free {
+			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// try says whether a file could be shared just now. A file that is gone could.
-func try(path string) (bool, error) {
+// try says whether a file could be locked just now. A file that is gone could.
+func try(path string, how atomicfile.How) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -240,10 +258,10 @@ func try(path string) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	return atomicfile.Try(f, atomicfile.Shared)
+	return atomicfile.Try(f, how)
 }
 
-// beat checks that others find the files that we have locked.
+// beat looks whether what we have locked is still what others find.
 func (m *fileMember) beat(context.Context, time.Duration) error {
 	if err := same(m.file, m.path("", extReplica)); err != nil {
 		return err
@@ -282,13 +300,26 @@ func (m *fileMember) end() {
 // sweep removes the files of a life, that of the replica last: as long as that is
 // there, somebody will sweep.
 func sweep(dir, life string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), life+".") && e.Name() != life+extReplica {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
+	own, _ := filepath.Glob(filepath.Join(escape(dir), life+".*"))
+	for _, path := range own {
+		if !strings.HasSuffix(path, extReplica) {
+			_ = os.Remove(path)
 		}
 	}
 	_ = os.Remove(filepath.Join(dir, life+extReplica))
+}
+
+// sweepNew removes what has died before it had a name. Were it alive it would have to join
+// again; a minute is long enough that it is not.
+func sweepNew(path string, e fs.DirEntry) {
+	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute {
+		_ = os.Remove(path)
+	}
+}
+
+// escape makes a folder's name mean itself in a pattern.
+func escape(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
 // LookFiles is [Look] for the replicas of [Files]. What it finds of dead ones it removes.
@@ -296,15 +327,21 @@ func LookFiles(dir, window string) (Report, error) {
 	if err := checkDir(dir); err != nil {
 		return Report{Window: window}, err
 	}
-	rep, err := lookFiles(dir, window, false)
-	if err != nil {
-		err = fmt.Errorf("quorum: %w", err)
+	rep, err := lookFiles(dir, window)
+	free := true
+	if err == nil {
+		free, err = try(filepath.Join(dir, windowFile(window)+extLock), atomicfile.Shared)
 	}
-	return rep, err
+	if err != nil {
+		return rep, fmt.Errorf("quorum: %w", err)
+	}
+	if !free {
+		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
+	}
+	return rep, nil
 }
 
-// lookFiles looks for others. held means that we hold the window.
-func lookFiles(dir, window string, held bool) (Report, error) {
+func lookFiles(dir, window string) (Report, error) {
 	rep := Report{Window: window}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -313,16 +350,14 @@ func lookFiles(dir, window string, held bool) (Report, error) {
 	lives := map[string]Peer{}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if strings.HasSuffix(e.Name(), extNew) { // it has died before it had a name, if it is old
-			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute {
-				_ = os.Remove(path)
-			}
+		if strings.HasSuffix(e.Name(), extNew) {
+			sweepNew(path, e)
 		}
 		life, ok := strings.CutSuffix(e.Name(), extReplica)
 		if !ok {
 			continue
 		}
-		dead, err := try(path)
+		dead, err := try(path, atomicfile.Shared)
 		if err != nil {
 			return rep, err
 		}
@@ -346,15 +381,7 @@ func lookFiles(dir, window string, held bool) (Report, error) {
 		rep.Peers = append(rep.Peers, p)
 	}
 	slices.SortFunc(rep.Peers, func(a, b Peer) int { return a.PID - b.PID })
-	if held {
-		return rep, nil
-	}
-	// Only another operator keeps us from sharing.
-	free, err := try(filepath.Join(dir, windowFile(window)+extLock))
-	if err == nil && !free {
-		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
-	}
-	return rep, err
+	return rep, nil
 }
 
 // peer reads who a replica is, as far as it can be read.
@@ -364,8 +391,14 @@ func peer(path string) Peer {
 		return Peer{}
 	}
 	defer f.Close()
-	data, _ := io.ReadAll(io.LimitReader(f, maxAbout+1))
-	a, _ := parseAbout(data)
+	data, err := io.ReadAll(io.LimitReader(f, maxAbout+1))
+	if err != nil {
+		return Peer{}
+	}
+	a, err := parseAbout(data)
+	if err != nil {
+		return Peer{}
+	}
 	return Peer{PID: a.PID, Name: a.Name, Since: a.Since}
 }
 
@@ -381,6 +414,7 @@ func DrainFiles(ctx context.Context, dir, window string, opts *DrainOptions) (*L
 	})
 }
 
+// A fileOperator holds a window's file.
 type fileOperator struct {
 	dir    string
 	window string
@@ -391,21 +425,34 @@ type fileOperator struct {
 func (o *fileOperator) path() string { return filepath.Join(o.dir, windowFile(o.window)+extLock) }
 
 func (o *fileOperator) look(context.Context) (Report, error) {
-	return lookFiles(o.dir, o.window, o.held)
+	rep, err := lookFiles(o.dir, o.window)
+	if err != nil || o.held {
+		return rep, err
+	}
+	// Only another operator keeps us from sharing.
+	free, err := try(o.path(), atomicfile.Shared)
+	if err == nil && !free {
+		rep.Peers = append(rep.Peers, Peer{State: StateDraining})
+	}
+	return rep, err
 }
 
 func (o *fileOperator) seize(context.Context) (bool, error) {
-	var err error
 	if o.file == nil {
-		if o.file, err = openLockFile(o.dir, windowFile(o.window)); err != nil {
+		f, err := openLockFile(o.dir, windowFile(o.window))
+		if err != nil {
 			return false, err
 		}
+		o.file = f
 	}
-	o.held, err = atomicfile.Try(o.file, atomicfile.Exclusive)
-	if err == nil && o.held {
+	got, err := atomicfile.Try(o.file, atomicfile.Exclusive)
+	if err != nil {
+		return false, err
+	}
+	if got {
 		err = o.beat(context.Background(), 0)
 	}
-	o.held = o.held && err == nil
+	o.held = got && err == nil
 	return o.held, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -23,9 +24,11 @@ type Lock struct {
 	life   context.Context // ends with the lock
 	finish context.CancelCauseFunc
 	ended  chan struct{}
+	close  sync.Once
 }
 
-// An operator is a session, or an open file, that can hold a window. After an error it must end.
+// An operator is a session, or an open file, that can hold a window. After an error of
+// look, seize, yield or beat nothing is known of it but that it must end.
 type operator interface {
 	look(ctx context.Context) (Report, error)
 	seize(ctx context.Context) (bool, error) // waits a little at most
@@ -36,18 +39,20 @@ type operator interface {
 
 const (
 	poll    = 100 * time.Millisecond // between two looks of an operator who waits
-	absence = time.Second            // that a replica may need to join again
+	absence = time.Second            // that a replica may need to join again when its session was cut
 )
 
 // DrainOptions are options of [Drain] and [DrainFiles]. Nil means the defaults.
 type DrainOptions struct {
 	// Replicas is how many replicas must have joined when the window is quiet: Drain waits
-	// for the others. Zero means any number, but at least one since Drain began.
+	// for those that are missing. Zero means any number, but at least one must have joined
+	// at some time since Drain began.
 	Replicas int
 }
 
-// drain is the operator's half of the protocol. While replicas are in the way it only looks,
-// because an operator in line for the lock keeps newcomers closed.
+// drain is the operator's half of the protocol. While replicas are in the way it only
+// looks: an operator in line for the lock would keep newcomers closed before the window
+// has begun.
 func drain(ctx context.Context, window string, opts *DrainOptions, begin func(context.Context) (operator, error)) (*Lock, error) {
 	expected := 0
 	if opts != nil {
@@ -135,15 +140,22 @@ func await(ctx context.Context, o operator, expected int, waited map[int]Peer) (
 			}
 			pause = max(0, poll-time.Since(begun)) // back into line at once
 		}
-		sleep(ctx, pause)
+		if pause > 0 {
+			timer := time.NewTimer(pause)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+			}
+		}
 		if ctx.Err() != nil {
 			return rep, context.Cause(ctx)
 		}
 	}
 }
 
-// note notes whom is waited for. free means that only writes are in the way, so it is time to
-// stand in line and keep others from following.
+// note notes whom is waited for, and says whether to stand in line: only writes are
+// in the way, which others must not follow.
 func note(rep Report, waited map[int]Peer) (free bool) {
 	free = true
 	for _, p := range rep.Waiting() {
@@ -155,11 +167,12 @@ func note(rep Report, waited map[int]Peer) (free bool) {
 	return free
 }
 
-// Report is how all stood to the window when the lock was taken. Without peers all
+// Report is how all stood to the window when the lock was had. Without peers all
 // replicas have left since Drain began.
 func (l *Lock) Report() Report { return l.report }
 
-// Waited are those who were in the way, by PID, each as it was last seen in the way.
+// Waited are those who were in the way before the lock was had, by PID, each as it was
+// last seen in the way.
 func (l *Lock) Waited() []Peer { return slices.Clone(l.waited) }
 
 // Context ends when ctx does, or with the lock, and then its cause is [ErrLost],
@@ -176,12 +189,13 @@ func (l *Lock) Context(ctx context.Context) context.Context {
 	return ctx
 }
 
-// Check returns an error unless the lock is still held and all replicas know of the window. Call
-// it before a step of no return. It gives a replica that has just joined up to five seconds to
-// learn of the window; until it does its guard admits nothing.
+// Check asks whether the lock is held still, and everybody aware: worth it before a step
+// of no return. It gives a replica that has just joined up to five seconds to learn of
+// the window.
 //
 // The error is [ErrLost], wrapped; [ErrClosed]; the cause of ctx's end; or a
 // [*WaitingError] with a replica that has joined since and does not know of the window.
+// The guard of such a replica admits nothing.
 func (l *Lock) Check(ctx context.Context) error {
 	begun := time.Now()
 	for {
@@ -193,8 +207,11 @@ func (l *Lock) Check(ctx context.Context) error {
 		if len(waiting) == 0 {
 			return nil
 		}
-		sleep(ctx, poll)
-		if ctx.Err() != nil {
+		pause := time.NewTimer(poll)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
 			return &WaitingError{Window: l.report.Window, Waiting: waiting, Err: context.Cause(ctx)}
 		}
 		if time.Since(begun) > patience {
@@ -222,6 +239,7 @@ func (l *Lock) look(ctx context.Context) (Report, error) {
 	return rep, nil
 }
 
+// take waits for our turn with the operator.
 func (l *Lock) take(ctx context.Context) error {
 	select {
 	case l.turn <- struct{}{}:
@@ -237,19 +255,16 @@ func (l *Lock) take(ctx context.Context) error {
 
 func (l *Lock) give() { <-l.turn }
 
+// lose ends a lock of which nothing is known any more.
 func (l *Lock) lose(err error) error {
 	err = fmt.Errorf("%w: %w", ErrLost, err)
-	l.stop(err)
+	l.finish(err)
+	l.operator.end()
+	l.operator = nil
 	return err
 }
 
-// stop ends the lock, in our turn.
-func (l *Lock) stop(cause error) {
-	l.finish(cause)
-	l.operator.end()
-	l.operator = nil
-}
-
+// watch notices when the lock is lost.
 func (l *Lock) watch() {
 	defer close(l.ended)
 	for {
@@ -264,19 +279,32 @@ func (l *Lock) watch() {
 			_ = l.lose(err)
 		}
 		l.give()
-		sleep(l.life, slice-time.Since(begun)) // of files, whose beat does not wait
+		if pause := slice - time.Since(begun); pause > 0 { // of files, whose beat does not wait
+			timer := time.NewTimer(pause)
+			select {
+			case <-timer.C:
+			case <-l.life.Done():
+				timer.Stop()
+			}
+		}
 	}
 }
 
-// Close lets the window go: replicas open when it is over for them. It may be called more than once.
-// The error is [ErrLost], wrapped, when the lock was lost before: what was done under it may not
-// have been alone.
+// Close lets the window go: replicas open again when the window is over. It may be
+// called more than once. The error is [ErrLost], wrapped, when the lock was lost
+// before: what was done under it may not have been alone.
 func (l *Lock) Close() error {
-	if l.take(context.Background()) == nil {
-		l.stop(ErrClosed)
+	l.close.Do(func() {
+		if l.take(context.Background()) != nil {
+			<-l.ended
+			return // lost
+		}
+		l.finish(ErrClosed)
+		l.operator.end()
+		l.operator = nil
 		l.give()
-	}
-	<-l.ended
+		<-l.ended
+	})
 	if err := context.Cause(l.life); !errors.Is(err, ErrClosed) {
 		return err
 	}

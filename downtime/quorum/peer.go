@@ -9,18 +9,20 @@ import (
 
 // A Peer is a session, or with files a process, that has to do with a window.
 type Peer struct {
-	// PID is that of the session's backend; with files that of the process.
+	// PID is that of the session's backend, as in pg_stat_activity; with files that of
+	// the process.
 	PID int
 
 	// Name is the session's application_name, for a replica [Options].Name.
 	Name string
 
-	// Addr is the address of the session's client. Empty on a socket of the same machine, with
-	// files, and when PostgreSQL shows it only to the session's role or pg_read_all_stats.
+	// Addr is the address of the session's client, "" on a socket of the same machine,
+	// with files, and when PostgreSQL does not show it: that takes the role of
+	// the session, or pg_read_all_stats.
 	Addr string
 
-	// Since is when a replica joined, or the transaction of one that writes began. Zero where
-	// PostgreSQL does not show it.
+	// Since is when a replica's session began, with files when it joined, and when the
+	// transaction of one that writes did. Zero where PostgreSQL does not show it.
 	Since time.Time
 
 	State State
@@ -30,18 +32,18 @@ type Peer struct {
 //
 //	pid 4711 "orders-api@node-1 17" 10.0.0.7 is open, since 2026-12-06T01:02:03Z
 func (p Peer) String() string {
-	text := fmt.Sprintf("pid %d", p.PID)
+	b := fmt.Appendf(nil, "pid %d", p.PID)
 	if p.Name != "" {
-		text += " " + quote(p.Name)
+		b = fmt.Appendf(b, " %s", quote(p.Name))
 	}
 	if p.Addr != "" {
-		text += " " + p.Addr
+		b = fmt.Appendf(b, " %s", p.Addr)
 	}
-	text += " " + p.State.String()
+	b = fmt.Appendf(b, " %v", p.State)
 	if !p.Since.IsZero() {
-		text += ", since " + p.Since.UTC().Format(time.RFC3339)
+		b = fmt.Appendf(b, ", since %s", p.Since.UTC().Format(time.RFC3339))
 	}
-	return text
+	return string(b)
 }
 
 // quote makes text of others fit for a line.
@@ -118,12 +120,13 @@ func (r Report) String() string {
 
 // list names peers, up to so many.
 func list(peers []Peer, most int) string {
-	var texts []string
-	for _, p := range peers[:min(len(peers), most)] {
+	texts := make([]string, 0, len(peers))
+	for i, p := range peers {
+		if i == most {
+			texts = append(texts, fmt.Sprintf("and %d more", len(peers)-most))
+			break
+		}
 		texts = append(texts, p.String())
-	}
-	if more := len(peers) - most; more > 0 {
-		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(texts, "; ")
 }

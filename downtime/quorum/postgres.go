@@ -2,38 +2,11 @@ package quorum
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
 )
-
-// A Fleet names the replicas that have one document of windows, where several such
-// fleets share a database: all replicas of "orders" must know a window of orders, those
-// of "mail" need not. The functions [Drain], [Look] and [Fence] are of the fleet "".
-type Fleet string
-
-// The kinds of advisory locks. A lock's key is all that PostgreSQL knows of it.
-const (
-	joinedLock = 'J' // shared by all replicas, for life
-	knowsLock  = 'K' // shared by the replicas that know of a window
-	openLock   = 'O' // shared by the replicas that are open, and by writes; exclusive by the operator
-	drainsLock = 'D' // shared by operators, so that their other locks are known to be windows
-)
-
-// key is the key of an advisory lock. With 64 bits two of a thousand windows have the same once
-// in 4·10¹³ fleets.
-func (f Fleet) key(kind byte, window string) int64 {
-	h := sha256.New()
-	h.Write([]byte("upkeep downtime/quorum 1\x00"))
-	h.Write([]byte{kind})
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(f))))
-	h.Write([]byte(f))
-	h.Write([]byte(window))
-	return int64(binary.BigEndian.Uint64(h.Sum(nil)))
-}
 
 // Postgres makes this process a replica in the quorum of a PostgreSQL database, the
 // one that writes go to. It keeps one connection of db's for itself.
@@ -53,6 +26,7 @@ func Postgres(db *sql.DB, opts *Options) (*Replica, error) {
 
 var errNoDB = errors.New("quorum: the database is nil")
 
+// A postgresMember is a replica's session.
 type postgresMember struct {
 	*session
 	fleet Fleet
@@ -119,8 +93,8 @@ func (m *postgresMember) outdated(ctx context.Context, known map[string]bool) (o
 	return outdated, err
 }
 
-// Look reports how all stand to a window now, without waiting and without holding anything: it
-// shows what [Drain] waits for.
+// Look says who stands how to a window now, without waiting and without holding
+// anything: it shows what [Drain] waits for, in an operator's program or on a page.
 func Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
 	return Fleet("").Look(ctx, db, window)
 }
@@ -130,19 +104,16 @@ func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, err
 	if db == nil {
 		return Report{Window: window}, errNoDB
 	}
-	rep, err := f.look(ctx, db, window, 0)
-	if err != nil {
-		err = fmt.Errorf("quorum: %w", err)
+	rep := Report{Window: window}
+	if err := query(ctx, db, sqlLook, lookArgs(f, window, 0), rep.scanPeer); err != nil {
+		return rep, fmt.Errorf("quorum: %w", err)
 	}
-	return rep, err
+	return rep, nil
 }
 
-// look looks for everyone but the session of pid.
-func (f Fleet) look(ctx context.Context, db querier, window string, pid int) (Report, error) {
-	rep := Report{Window: window}
-	args := []any{f.key(joinedLock, ""), f.key(knowsLock, window), f.key(openLock, window), pid}
-	err := query(ctx, db, sqlLook, args, rep.scanPeer)
-	return rep, err
+// lookArgs are those of sqlLook: everyone but the session of pid is looked for.
+func lookArgs(fleet Fleet, window string, pid int) []any {
+	return []any{fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid}
 }
 
 // scanPeer adds a row of sqlLook.
@@ -176,9 +147,9 @@ func (r *Report) scanPeer(rows *sql.Rows) error {
 // returns the lock that keeps it so. It may be called long before the window; ctx
 // bounds the wait, not the lock.
 //
-// It waits for every replica that has joined to know of the window, and for those that are open;
-// then for transactions that have passed [Fence], while new ones are refused. Of two operators
-// of one window the second waits for the first.
+// It waits for every replica that has joined to know of the window, and for those that
+// are open; then for transactions that have passed [Fence], while new ones
+// are refused. Of two operators of one window the second waits for the first.
 //
 // With an error nothing is held, and the window is not known to be quiet. The error is
 // [ErrNobody] when no replica has joined for a second; [ErrPooled], wrapped; or a [*WaitingError] with
@@ -206,6 +177,7 @@ func (f Fleet) Drain(ctx context.Context, db *sql.DB, window string, opts *Drain
 	})
 }
 
+// A postgresOperator is an operator's session.
 type postgresOperator struct {
 	*session
 	fleet  Fleet
@@ -213,12 +185,13 @@ type postgresOperator struct {
 }
 
 func (o *postgresOperator) look(ctx context.Context) (Report, error) {
-	rep, err := o.fleet.look(ctx, o.conn, o.window, o.pid)
-	o.broken = o.broken || err != nil
+	rep := Report{Window: o.window}
+	err := o.query(ctx, sqlLook, lookArgs(o.fleet, o.window, o.pid), rep.scanPeer)
 	return rep, err
 }
 
-// seize stands in line for the lock for the second of lock_timeout, and keeps others out meanwhile.
+// seize stands in line for the lock, for up to the second of lock_timeout. While it does
+// nobody else gets in: not a write, and not a replica.
 func (o *postgresOperator) seize(ctx context.Context) (bool, error) {
 	err := o.must(ctx, sqlSeize, o.fleet.key(openLock, o.window))
 	var state interface{ SQLState() string } // as pgx and lib/pq have it
@@ -239,40 +212,4 @@ const lockNotAvailable = "55P03"
 
 func (o *postgresOperator) yield(ctx context.Context) error {
 	return o.must(ctx, sqlYield, o.fleet.key(openLock, o.window))
-}
-
-// A Tx is a transaction: a *sql.Tx, or a *sql.Conn on which one has begun.
-type Tx interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-const sqlFence = `SELECT pg_try_advisory_xact_lock_shared($1)`
-
-// Fence lets a transaction write only while no operator has the window: call it before the
-// writes, in their transaction. It is one statement, and never waits.
-//
-// From a nil error to the transaction's end no operator gets the window's lock, so nothing is
-// committed after that, whatever became of this replica's session, its guard, and its clock.
-// The operator waits for the transaction: see [Drain].
-//
-// The error is a [*FencedError] when it is too late, or what the database says. A pooler in
-// transaction mode does not matter here. On a *sql.Conn without a transaction Fence would
-// protect only its own statement, so a *sql.DB is refused.
-func Fence(ctx context.Context, tx Tx, window string) error {
-	return Fleet("").Fence(ctx, tx, window)
-}
-
-// Fence is [Fence] for the fleet.
-func (f Fleet) Fence(ctx context.Context, tx Tx, window string) error {
-	if _, ok := tx.(*sql.DB); ok || tx == nil {
-		return errors.New("quorum: a fence needs a transaction")
-	}
-	var open bool
-	if err := tx.QueryRowContext(ctx, sqlFence, f.key(openLock, window)).Scan(&open); err != nil {
-		return fmt.Errorf("quorum: %w", err)
-	}
-	if !open {
-		return &FencedError{Window: window}
-	}
-	return nil
 }

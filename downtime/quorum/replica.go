@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,15 +18,17 @@ import (
 
 // Options of a [Replica]. Nil options are the defaults.
 type Options struct {
-	// Fleet names the replicas that have one document of windows, where several such share a
-	// database. [Files] does not use it. Empty means the one fleet of the database.
+	// Fleet names the replicas that have one document of windows, where several such
+	// share a database. [Files] does not use it: there the folder does that. Empty: the
+	// one fleet of the database.
 	Fleet Fleet
 
-	// Name is what operators see of this replica; in PostgreSQL it is the application_name,
-	// which is cut at 63 bytes. Empty means program, host and process id.
+	// Name is what operators read of this replica; in PostgreSQL it is the
+	// application_name, which is cut at 63 bytes. Empty: program, host and process id.
 	Name string
 
-	// Logger logs when the replica joins and falls out. Nil means slog.Default().
+	// Logger is told when the replica joins and when it falls out. Nil:
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -47,8 +48,9 @@ func (o *Options) resolve() Options {
 // A Replica is this process's part in a quorum: give it to a guard as
 // Options.Quorum. [Postgres] and [Files] make one. It is for one guard.
 //
-// It joins at once, so that operators see it also while it knows of no window, and joins again
-// whenever it has fallen out. All methods may be called from any goroutine.
+// It joins at once, before it is asked anything, so that operators see it also while
+// it knows of no window, and joins again whenever it has fallen out. All methods
+// may be called from any goroutine.
 type Replica struct {
 	opts    Options
 	join    func(ctx context.Context, strict bool) (member, error)
@@ -59,27 +61,36 @@ type Replica struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
-	turn   chan struct{} // held by who uses the member
-	member member        // nil: fallen out
-	fault  string        // what the last attempt to join failed with, "" when it did not
-	pooled bool          // its session was seen to be shared: the next must be seen not to be
+	// turn is held by who uses the member. Whoever waits for it longest is next.
+	turn   chan struct{}
+	member member // nil: fallen out
+	fault  string // what the last attempt to join failed with, "" when it did not
+	pooled bool   // its session was seen to be shared: the next must be seen not to be
 
 	mu       sync.Mutex
-	windows  map[string]bool // that operators may count on us knowing; true: that we keep operators from; nil: fallen out
+	joined   bool            // with knows, open and outdated: what holds
+	knows    map[string]bool // windows that operators may count on us knowing
+	open     map[string]bool // windows that we keep operators from
 	outdated bool
 	lost     int
 	fell     chan struct{} // closed when it falls out
 }
 
-// A member is one life of a replica: a session, or an open file. After an error it must end.
-// windows are never empty.
+// A member is one life of a replica among others: a session, or an open file. After
+// an error nothing is known of it but that it must leave. windows are never empty.
 type member interface {
 	know(ctx context.Context, windows []string) error
 	forget(ctx context.Context, windows []string) error
 	enter(ctx context.Context, windows []string) (entered []string, err error)
 	leave(ctx context.Context, windows []string) error
-	outdated(ctx context.Context, known map[string]bool) (bool, error) // an operator holds a window that is not known
-	beat(ctx context.Context, d time.Duration) error                   // an error when it is cut off, after a wait of d
+
+	// outdated says whether an operator holds a window that is not among the known.
+	outdated(ctx context.Context, known map[string]bool) (bool, error)
+
+	// beat returns an error when the member is cut off, after having waited d for that.
+	beat(ctx context.Context, d time.Duration) error
+
+	// end gives everything up.
 	end()
 }
 
@@ -116,8 +127,9 @@ func ring(bell chan struct{}) {
 	}
 }
 
-// Close leaves the quorum: operators no longer wait for this replica, so close the guard first
-// and let its work end. Close may be called more than once.
+// Close leaves the quorum: operators no longer wait for this replica. Close the guard
+// first and let its work end, or it runs while operators think it does not. Close may be
+// called more than once.
 func (r *Replica) Close() error {
 	r.cancel()
 	<-r.ended
@@ -136,21 +148,21 @@ func (r *Replica) Stats() map[string]float64 {
 		return 0
 	}
 	return map[string]float64{
-		"joined":   number(r.windows != nil),
+		"joined":   number(r.joined),
 		"outdated": number(r.outdated),
-		"known":    float64(len(r.windows)),
-		"open":     float64(len(r.open())),
+		"known":    float64(len(r.knows)),
+		"open":     float64(len(r.open)),
 		"lost":     float64(r.lost),
 	}
 }
 
 // Agree is [downtime.Quorum]'s: it makes known which windows this replica knows of,
 // lets operators have those that are false, and keeps them from those that are true.
-// It returns those of the latter that no operator holds.
+// Of these it answers all that no operator holds.
 //
 // The error is [downtime.ErrOutdated] when an operator holds a window that is not
-// among windows; [ErrClosed]; or a fault, after which the replica has fallen out. If it falls
-// out while Agree waits, Agree returns at once, so that the guard closes, and joins
+// among windows; [ErrClosed]; or a fault, after which the replica has fallen out. When it falls
+// out while Agree waits, Agree says so at once, so that the guard closes, and joins
 // again when it is called the next time.
 func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error) {
 	if open, ok := r.settled(windows); ok {
@@ -181,16 +193,10 @@ func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[
 	if r.outdated {
 		return nil, downtime.ErrOutdated
 	}
-	return r.open(), nil
+	return maps.Clone(r.open), nil
 }
 
-// open are the windows that we keep operators from. mu is held.
-func (r *Replica) open() map[string]bool {
-	open := maps.Clone(r.windows)
-	maps.DeleteFunc(open, func(_ string, is bool) bool { return !is })
-	return open
-}
-
+// failed is what Agree returns for what went wrong.
 func (r *Replica) failed(err error) error {
 	if r.life.Err() != nil {
 		return ErrClosed
@@ -198,21 +204,26 @@ func (r *Replica) failed(err error) error {
 	return fmt.Errorf("quorum: %w", err)
 }
 
+// settled answers when there is nothing to do.
 func (r *Replica) settled(windows map[string]bool) (map[string]bool, bool) {
 	if r.life.Err() != nil {
 		return nil, false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.windows == nil || r.outdated || !maps.Equal(windows, r.windows) {
+	if !r.joined || r.outdated || len(windows) != len(r.knows) {
 		return nil, false
 	}
-	return r.open(), true
+	for w, wanted := range windows {
+		if !r.knows[w] || wanted != r.open[w] {
+			return nil, false
+		}
+	}
+	return maps.Clone(r.open), true
 }
 
 // take waits for our turn with the member, but no longer than until fell is closed.
 func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
-	var err error
 	select {
 	case r.turn <- struct{}{}:
 		if r.life.Err() == nil {
@@ -220,21 +231,24 @@ func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
 		}
 		r.give()
 	case <-fell:
-		err = errFell
 	case <-ctx.Done():
-		err = fmt.Errorf("quorum: %w", context.Cause(ctx))
 	}
 	if r.life.Err() != nil {
 		return ErrClosed
 	}
-	return err
+	select {
+	case <-fell:
+		return errFell
+	default:
+		return fmt.Errorf("quorum: %w", context.Cause(ctx))
+	}
 }
 
 var errFell = errors.New("quorum: fell out; joining again")
 
 func (r *Replica) give() { <-r.turn }
 
-// enterQuorum joins, in our turn, without a member.
+// enterQuorum joins. It is called in our turn, without a member.
 func (r *Replica) enterQuorum(ctx context.Context) error {
 	m, err := r.join(ctx, r.pooled)
 	if err != nil {
@@ -247,15 +261,18 @@ func (r *Replica) enterQuorum(ctx context.Context) error {
 	}
 	r.fault = ""
 	r.member = m
-	r.set(func() { r.windows, r.outdated = map[string]bool{}, false })
+	r.mu.Lock()
+	r.joined, r.knows, r.open, r.outdated = true, map[string]bool{}, map[string]bool{}, false
+	r.mu.Unlock()
 	r.opts.Logger.Info("joined the quorum of maintenance windows", "name", r.opts.Name)
 	return nil
 }
 
-// fall gives up the member. It notifies first, because to end a member may take a second.
+// fall gives up the member, of which nothing is known any more. Who has to know is told
+// first, for to end a member may take a second.
 func (r *Replica) fall(err error, bell chan struct{}) {
 	r.set(func() {
-		r.windows, r.outdated = nil, false
+		r.joined, r.knows, r.open, r.outdated = false, nil, nil, false
 		r.lost++
 		close(r.fell)
 		r.fell = make(chan struct{})
@@ -271,28 +288,28 @@ func (r *Replica) fall(err error, bell chan struct{}) {
 
 // agree brings the member to what windows say.
 //
-// The order matters. A replica makes known a window before it wants it, because the operator
-// waits for all who do not know it. After it has joined, or forgotten a window, it looks for
-// operators, because they look for us after they have taken a window: one sees the other.
+// The order matters. Who knows of a window says so before wanting it, for the operator
+// waits for all who have not. Who has joined, or forgets a window, looks for operators
+// afterwards, for they look for us after they have taken a window: one sees the other.
 func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool) error {
 	r.mu.Lock()
 	look := fresh || r.outdated
 	var shut, forget, know, enter []string
-	for w, open := range r.windows {
-		wanted, named := windows[w]
-		if open && !wanted {
+	for w := range r.open {
+		if !windows[w] {
 			shut = append(shut, w)
 		}
-		if !named {
+	}
+	for w := range r.knows {
+		if _, told := windows[w]; !told {
 			forget = append(forget, w)
 		}
 	}
 	for w, wanted := range windows {
-		open, knows := r.windows[w]
-		if !knows {
+		if !r.knows[w] {
 			know = append(know, w)
 		}
-		if wanted && !open {
+		if wanted && !r.open[w] {
 			enter = append(enter, w)
 		}
 	}
@@ -300,32 +317,23 @@ func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool
 	for _, list := range [][]string{shut, forget, know, enter} {
 		slices.Sort(list)
 	}
-	mark := func(windows []string, open bool) {
-		r.set(func() {
-			for _, w := range windows {
-				r.windows[w] = open
-			}
-		})
-	}
 
 	if len(know) > 0 {
 		if err := r.member.know(ctx, know); err != nil {
 			return err
 		}
-		mark(know, false)
+		r.set(func() { add(r.knows, know) })
 		ring(r.wake)
 	}
 	if len(shut) > 0 {
-		mark(shut, false)
+		r.set(func() { remove(r.open, shut) })
 		if err := r.member.leave(ctx, shut); err != nil {
 			return err
 		}
 	}
 	if len(forget) > 0 {
 		look = true
-		r.set(func() {
-			maps.DeleteFunc(r.windows, func(w string, _ bool) bool { return slices.Contains(forget, w) })
-		})
+		r.set(func() { remove(r.knows, forget) })
 		if err := r.member.forget(ctx, forget); err != nil {
 			return err
 		}
@@ -335,7 +343,7 @@ func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool
 		if err != nil {
 			return err
 		}
-		mark(entered, true)
+		r.set(func() { add(r.open, entered) })
 	}
 	if look {
 		return r.look(ctx)
@@ -354,7 +362,7 @@ func (r *Replica) look(ctx context.Context) error {
 func (r *Replica) known() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return maps.Clone(r.windows)
+	return maps.Clone(r.knows)
 }
 
 func (r *Replica) set(change func()) {
@@ -363,21 +371,40 @@ func (r *Replica) set(change func()) {
 	change()
 }
 
+func add(set map[string]bool, windows []string) {
+	for _, w := range windows {
+		set[w] = true
+	}
+}
+
+func remove(set map[string]bool, windows []string) {
+	for _, w := range windows {
+		delete(set, w)
+	}
+}
+
+// run keeps the replica joined, and notices when it is not.
 func (r *Replica) run() {
 	defer close(r.ended)
 	for r.life.Err() == nil {
+		pause := r.once()
+		if pause == 0 {
+			continue
+		}
+		timer := time.NewTimer(pause)
 		select {
-		case <-time.After(r.once()):
+		case <-timer.C:
 		case <-r.wake:
 		case <-r.life.Done():
 		}
+		timer.Stop()
 	}
 	r.turn <- struct{}{}
 	defer r.give()
 	if r.member != nil {
 		r.member.end()
 		r.member = nil
-		r.set(func() { r.windows, r.outdated = nil, false })
+		r.set(func() { r.joined, r.knows, r.open, r.outdated = false, nil, nil, false })
 	}
 	ring(r.changed)
 }
@@ -427,21 +454,4 @@ func (r *Replica) isOutdated() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.outdated
-}
-
-const (
-	slice    = 200 * time.Millisecond // of a beat that waits, and so the time that Agree may have to wait
-	patience = 5 * time.Second        // with one step of a member or an operator
-)
-
-// jitter varies d by a tenth, so that a fleet does not do everything at once.
-func jitter(d time.Duration) time.Duration {
-	return d - d/20 + rand.N(d/10)
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }

@@ -14,9 +14,9 @@ import (
 
 // A session is a connection of our own. Its locks end with it.
 //
-// Two things show that a pooler gives its server connection to others: on another server
-// connection a statement misses the setting that the session has made, its mark; and check
-// finds that from other connections of db.
+// Two things show that a pooler gives the session's server connection to others. Each
+// statement reads back a setting that only this session has made: on another server connection
+// it is missing. And check looks for the setting from other connections of db.
 type session struct {
 	db    *sql.DB
 	conn  *sql.Conn
@@ -29,8 +29,9 @@ type session struct {
 }
 
 const (
-	// Timeouts of a role or database would cut a session that waits; keepalives make the server
-	// notice within half a minute that a client is gone. Servers do not have all names.
+	// What a role or database may have set would cut a session that waits; keepalives
+	// make the server notice within half a minute that a client is gone without a word.
+	// The names are joined with what the server has.
 	sqlSettings = `SELECT count(set_config(s.name, v.value, false)) FROM pg_settings s JOIN (VALUES
 ('statement_timeout', '0'), ('idle_session_timeout', '0'), ('lock_timeout', '1s'),
 ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000')
@@ -39,8 +40,8 @@ const (
 	sqlWho   = `SELECT pg_backend_pid(), coalesce(current_setting('upkeep.quorum', true), '')`
 	sqlBeat  = `SELECT coalesce(current_setting('upkeep.quorum', true), '') FROM pg_sleep($1)`
 
-	// $1 are keys, joined by commas because drivers differ in arrays; $2 is the nonce. In a session
-	// that is not ours nothing is done and nothing returned.
+	// $1 are keys, joined by commas, for an array is a matter of drivers; $2 is the nonce.
+	// In a session that is not ours nothing is done and nothing returned.
 	sqlShare = `SELECT k, pg_try_advisory_lock_shared(k)` + sqlKeys
 	sqlLetGo = `SELECT k, pg_advisory_unlock_shared(k)` + sqlKeys
 	sqlSeize = `SELECT k, count(pg_advisory_lock(k)) > 0` + sqlKeys + ` GROUP BY k`
@@ -49,7 +50,8 @@ const (
 
 	sqlLetAll = `SELECT pg_advisory_unlock_all() WHERE current_setting('upkeep.quorum', true) = $1`
 
-	// The locks of this database by their 64-bit keys, in one look at one moment.
+	// The locks of this database by their 64-bit keys, in one look: a second one might
+	// see another moment.
 	sqlLocks = `WITH l AS MATERIALIZED (
 SELECT pid, (classid::bigint << 32) | objid::bigint AS key, mode = 'ExclusiveLock' AS exclusive, granted
 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
@@ -59,7 +61,8 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 	sqlDrained = sqlLocks + `
 SELECT DISTINCT key FROM l WHERE exclusive AND granted AND pid IN (SELECT pid FROM l WHERE key = $1)`
 
-	// Everyone: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid.
+	// Everyone: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid. Who
+	// stands in line for a lock is in nobody's way.
 	sqlLook = sqlLocks + `
 SELECT p.pid, p.joined, p.knows, p.shares, p.drains, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
 (extract(epoch FROM CASE WHEN p.joined OR p.drains THEN a.backend_start ELSE coalesce(a.xact_start, a.backend_start) END) * 1000000)::bigint
@@ -75,44 +78,52 @@ LEFT JOIN pg_stat_activity a ON a.pid = p.pid ORDER BY p.pid`
 // An idle connection of the pool may be dead, and others with it, so each gets an attempt.
 func connect(ctx context.Context, db *sql.DB, name string, strict bool) (*session, error) {
 	for idle := db.Stats().Idle; ; idle-- {
-		s := &session{db: db, nonce: rand.Text()}
-		err := s.begin(ctx, name, strict)
-		if err == nil {
-			return s, nil
-		}
-		s.drop()
-		if idle <= 0 || ctx.Err() != nil || errors.Is(err, ErrPooled) {
-			return nil, fmt.Errorf("beginning a session: %w", err)
+		s, err := begin(ctx, db, name, strict)
+		if err == nil || idle <= 0 || ctx.Err() != nil || errors.Is(err, ErrPooled) {
+			return s, err
 		}
 	}
 }
 
+func begin(ctx context.Context, db *sql.DB, name string, strict bool) (*session, error) {
+	s := &session{db: db, nonce: rand.Text()}
+	err := s.begin(ctx, name)
+	if err == nil && strict && s.doubt != nil {
+		err = fmt.Errorf("%w; this was seen before, and cannot be checked now: %w", ErrPooled, s.doubt)
+	}
+	if err == nil {
+		var n int
+		err = s.conn.QueryRowContext(ctx, sqlSettings).Scan(&n)
+	}
+	if err != nil {
+		s.broken = true
+		s.end()
+		return nil, fmt.Errorf("beginning a session: %w", err)
+	}
+	return s, nil
+}
+
 // begin opens the session and checks it, before there is anything in it that others would find.
-func (s *session) begin(ctx context.Context, name string, strict bool) error {
+func (s *session) begin(ctx context.Context, name string) error {
 	if err := s.open(ctx, name); err != nil {
 		return err
 	}
 	if s.db.Stats().MaxOpenConnections != 1 {
-		if err := s.check(ctx, 2*time.Second, 1, 3); err != nil {
+		return s.check(ctx, 2*time.Second, 1, 3)
+	}
+	// There is no other connection to check from. At least, what the session has set must
+	// be gone when its connection is.
+	s.doubt = errors.New("the *sql.DB is limited to one connection, which the session has")
+	for range 3 {
+		if err := s.verify(ctx, 0); err != nil {
 			return err
 		}
-	} else {
-		s.doubt = errors.New("the *sql.DB is limited to one connection, which the session has")
-		for range 3 {
-			if err := s.verify(ctx, 0); err != nil {
-				return err
-			}
-			s.drop()
-			if err := s.open(ctx, name); err != nil {
-				return err
-			}
+		s.drop()
+		if err := s.open(ctx, name); err != nil {
+			return err
 		}
 	}
-	if strict && s.doubt != nil {
-		return fmt.Errorf("%w; this was seen before, and cannot be checked now: %w", ErrPooled, s.doubt)
-	}
-	var n int
-	return s.conn.QueryRowContext(ctx, sqlSettings).Scan(&n)
+	return nil
 }
 
 func (s *session) open(ctx context.Context, name string) error {
@@ -138,14 +149,16 @@ const (
 	recheckDoubt = 20 * time.Second // one that could not be made
 )
 
-// check returns ErrPooled, wrapped, when a pooler gives the session's server connection to
-// others. It sets doubt when it could not be made within that time.
+// check looks whether a pooler gives the session's server connection to others, and returns
+// ErrPooled, wrapped, when it does. It sets doubt when it could not be made within that time.
 //
 // While the session is idle, transactions begin on other connections of db, as many at
-// once as a round says. A pooler in transaction mode uses its idle server connections first: one
-// of the transactions gets the session's and finds the mark there. If somebody else gets it,
-// the session's next statement, sent while the transactions are open or just after, gets
-// another and misses the mark. A pooler in statement mode refuses transactions.
+// once as a round says. A pooler in transaction mode has the session's server connection
+// among its idle ones, and uses these first: one of the transactions gets it and finds our
+// nonce. If somebody else gets it, the session's next statement, sent while the
+// transactions are open or just after, gets another and misses the nonce. A pooler in
+// statement mode refuses transactions. None of this happens on a direct connection, or on
+// one of a pooler in session mode.
 func (s *session) check(ctx context.Context, within time.Duration, rounds ...int) error {
 	s.doubt = nil
 	bounded, cancel := context.WithTimeout(ctx, within)
@@ -170,14 +183,15 @@ func (s *session) check(ctx context.Context, within time.Duration, rounds ...int
 	return nil
 }
 
-// round is one round of check, within bounded. It has failed when not even the first probe
-// could be made.
+// round is one round of check, with up to so many probes, within bounded. It has failed
+// when not even the first could be made.
 func (s *session) round(ctx, bounded context.Context, many int) (failed, err error) {
 	var open []*probe
 	rollback := func() {
 		for _, p := range open {
 			p.end()
 		}
+		open = nil
 	}
 	defer rollback()
 	for range many {
@@ -214,7 +228,8 @@ func (p *probe) end() {
 	_ = p.conn.Close()
 }
 
-// probe begins one. A connection may refuse a transaction by chance, but not three times.
+// probe begins one that is not on the session's server connection. That a connection
+// refuses a transaction may be chance, but not three times.
 func (s *session) probe(ctx context.Context) (*probe, error) {
 	for attempt := 1; ; attempt++ {
 		conn, err := s.db.Conn(ctx)
@@ -240,8 +255,9 @@ func (s *session) probe(ctx context.Context) (*probe, error) {
 	}
 }
 
-// isOther returns ErrPooled on the session's own server connection. The pid alone does not prove
-// that: connections of one db may lead to several servers.
+// isOther returns ErrPooled on the session's own server connection. The backend's pid alone is no
+// proof of that: connections of one db may lead to several servers, which number their
+// processes alike.
 func (s *session) isOther(ctx context.Context, other querier) error {
 	var pid int
 	var nonce string
@@ -252,8 +268,8 @@ func (s *session) isOther(ctx context.Context, other querier) error {
 	return err
 }
 
-// end closes the connection, and with it all locks, which it gives back first, because a server
-// may be slow to notice the end.
+// end closes the connection, and with it all locks. They are let go by word first, for
+// a server may be slow to notice the other.
 func (s *session) end() {
 	if !s.broken {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -284,11 +300,13 @@ func (s *session) do(ctx context.Context, statement string, keys ...int64) (done
 		var key int64
 		var ok bool
 		n++
-		err := rows.Scan(&key, &ok)
+		if err := rows.Scan(&key, &ok); err != nil {
+			return err
+		}
 		if ok {
 			done[key] = true
 		}
-		return err
+		return nil
 	})
 	if err == nil && n != len(keys) {
 		err = ErrPooled
@@ -296,6 +314,7 @@ func (s *session) do(ctx context.Context, statement string, keys ...int64) (done
 	return done, err
 }
 
+// query calls each for each row.
 func (s *session) query(ctx context.Context, statement string, args []any, each func(*sql.Rows) error) error {
 	err := query(ctx, s.conn, statement, args, each)
 	if err != nil {
@@ -323,7 +342,7 @@ func query(ctx context.Context, db querier, statement string, args []any, each f
 	return rows.Err()
 }
 
-// must is do for locks that nobody holds otherwise.
+// must is do for what has to succeed: nobody asks for these locks otherwise.
 func (s *session) must(ctx context.Context, statement string, keys ...int64) error {
 	done, err := s.do(ctx, statement, keys...)
 	if err == nil && len(done) != len(keys) {
@@ -332,7 +351,8 @@ func (s *session) must(ctx context.Context, statement string, keys ...int64) err
 	return err
 }
 
-// verify returns an error when the session is lost or shared. The server waits d for that.
+// verify returns an error when the session is lost or shared, after the server has waited
+// d for that.
 func (s *session) verify(ctx context.Context, d time.Duration) error {
 	var nonce string
 	err := s.query(ctx, sqlBeat, []any{d.Seconds()}, func(rows *sql.Rows) error { return rows.Scan(&nonce) })
