@@ -67,12 +67,12 @@ func NewFleet(targets []Target, opts *FleetOptions) (*Fleet, error) {
 	for i, text := range f.opts.Modules {
 		pat, err := parsePattern(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("pattern %d of Modules: %w", i, err))
+			errs = append(errs, fmt.Errorf("%s[%d]: %w", "Modules", i, err))
 		}
 		f.only = append(f.only, pat)
 	}
 	if f.opts.Timeout < 0 || f.opts.Concurrency < 0 {
-		errs = append(errs, errors.New("negative Timeout or Concurrency"))
+		errs = append(errs, fmt.Errorf("%s and %s must not be negative", "Timeout", "Concurrency"))
 	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("pkgmgmt: %w", errors.Join(errs...))
