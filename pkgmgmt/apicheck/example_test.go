@@ -79,7 +79,7 @@ func ExampleMain() {
 	apicheck.Main()
 
 	gate, err := apicheck.Gate(&apicheck.GateOptions{
-		Upstream: "https://proxy.golang.org",
+		Upstream: "https://modules.corp.example",
 		Private:  []string{"corp.example"},
 	})
 	if err != nil {
