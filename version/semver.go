@@ -9,9 +9,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// Semver parses the version. Its error wraps [ErrNoSemver] and gives the reason. To SemVer
-// a pseudo-version is a prerelease, and "+dirty" is build metadata that no constraint
-// checks.
+// Semver parses the version. Its error wraps [ErrNoSemver] and gives the reason. For SemVer a
+// pseudo-version is a prerelease, and "+dirty" is build metadata, which constraints ignore.
 func (i Info) Semver() (*semver.Version, error) {
 	text := cleantext.Line(i.Version, maxValue)
 	why := ""
