@@ -145,7 +145,7 @@ func TestParsePolicyFaults(t *testing.T) {
 		"default: {minimum: v1.4.0}": "compat.yaml:1:10: default: must be a list, got a map",
 		"default: [{minimum: v1.x}]": `compat.yaml:1:21: default[0].minimum: "v1.x" is not a version`,
 		"default: [v1.4.0]":          "compat.yaml:1:11: default[0]: must be a map, got a string",
-		"peers: {shop: }":            "compat.yaml:1:9: peers.shop: has no list",
+		"peers: {shop: }":            "compat.yaml:1:9: peers.shop: must be a list",
 		"peers: [shop]":              "compat.yaml:1:8: peers: must be a map, got a list",
 		`peers: {"my shop": []}`:     `compat.yaml:1:8: peers: "my shop" is not a name`,
 		"header: 1":                  `compat.yaml:1:9: header: must be a string, got a number: write it in quotes, "1"`,
