@@ -257,8 +257,8 @@ func ExampleInfo_Semver() {
 	// Output:
 	// 1.4.2
 	// 1.5.0-rc.1
-	// version: no semantic version: "build-4711" is a build number, a date or another name, which has no order
-	// version: no semantic version: "2026.11.20" is a build number, a date or another name, which has no order
+	// version: no semantic version: "build-4711" has no order, because it is a build number, a date or another name
+	// version: no semantic version: "2026.11.20" has no order, because it is a build number, a date or another name
 	// version: no semantic version: "(devel)" is a development build without a version
 }
 

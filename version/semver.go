@@ -20,7 +20,7 @@ func (i Info) Semver() (*semver.Version, error) {
 	case KindDevel:
 		why = "is a development build without a version"
 	case KindOther:
-		why = "is a build number, a date or another name, which has no order"
+		why = "has no order, because it is a build number, a date or another name"
 	default:
 		v, err := semver.StrictNewVersion(strings.TrimPrefix(text, "v"))
 		if err == nil {

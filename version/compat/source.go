@@ -8,16 +8,16 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A Source loads a policy's document, whole. Load is called by one goroutine at a time and
-// must return soon after its context ends. The caller owns the bytes. A missing document
-// is fs.ErrNotExist.
+// A Source loads a policy's document. Load is called by one goroutine at a time and must
+// return soon after its context ends. The caller owns the bytes. The error of a missing
+// document is fs.ErrNotExist.
 type Source interface {
 	Load(ctx context.Context) ([]byte, error)
 }
 
-// A Watcher is a Source that notifies of changes. Watch calls changed, which never blocks,
-// and returns when its context ends or it cannot watch any longer. The document is polled
-// as well.
+// A Watcher is a Source that reports changes. Watch calls changed, which never blocks, after
+// each change. It returns when its context ends or when it cannot watch any more. The
+// document is polled as well.
 type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
