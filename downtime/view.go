@@ -16,6 +16,7 @@ type view struct {
 	shown    []*occurrence                 // those that matter to anybody: first those in progress, the most restrictive before the others
 	shadows  []*occurrence                 // of those shown, for scopes that they keep closed besides their own
 	deciding []*occurrence                 // those that decide about what asks to be admitted: shut, then cut off, then rehearsing
+	chains   following                     // found when something is refused
 	next     time.Time                     // when another view is due; the zero time: never by the clock
 	differs  bool                          // one of the shown is not as the schedule says
 }
