@@ -108,7 +108,7 @@ func URLs(s string) string {
 const (
 	spaces     = " \t\r\n\v\f"
 	quotes     = "\"'`"
-	delimiters = spaces + quotes + "<>()[]{}=,;|"
+	delimiters = spaces + quotes + "<>()[]{}=,;|\\"
 )
 
 // startsToken reports whether a URL may begin at this place.
@@ -119,7 +119,10 @@ func startsToken(s string, at int) bool {
 // tokenEnd finds the end of the token that begins at this place. A URL in quotes may have
 // spaces in it.
 func tokenEnd(s string, at int) int {
-	if at > 0 && startsURL(s[at:]) {
+	ends := spaces
+	if !startsURL(s[at:]) {
+		ends += quotes
+	} else if at > 0 {
 		switch open := s[at-1]; open {
 		case '"':
 			if end := closing(s, at, backslashes(s, at-1)); end >= 0 {
@@ -134,7 +137,7 @@ func tokenEnd(s string, at int) int {
 			}
 		}
 	}
-	if n := strings.IndexAny(s[at:], spaces); n >= 0 {
+	if n := strings.IndexAny(s[at:], ends); n >= 0 {
 		return at + n
 	}
 	return len(s)
@@ -200,8 +203,8 @@ func cutToken(token string) string {
 
 // withTail adds to cut the punctuation at the end of raw, which belongs to the sentence.
 func withTail(raw, cut string) string {
-	if len(cut) == len(raw) {
-		return raw
+	if strings.HasSuffix(raw, cut) {
+		return cut
 	}
 	return cut + raw[len(strings.TrimRight(raw, ":,;.)]}>")):]
 }
