@@ -147,9 +147,9 @@ func (o *Observer) finish(st *state, out outcome, returned error, panicError *Pa
 }
 
 // Close stops reporting http.server.active_requests, upkeep.observe.* and what
-// [Observer.Gauges] exports, and writes the captures that wait, for at most six seconds. It
-// returns an error if their store has not returned by then; those that are left count as
-// captures_dropped. Requests are still observed, and the providers are left to the
+// [Observer.Gauges] exports, and writes the captures that wait, for at most six seconds. If
+// that was not enough, it returns an error with how many captures are lost and the names of the
+// first ten; they count as captures_failed or captures_dropped. Requests are still observed, and the providers are left to the
 // application. Close is safe to call twice and while requests run.
 func (o *Observer) Close() error {
 	return errors.Join(o.registrations.close(), o.captures.stop())

@@ -23,6 +23,7 @@ func Route(mux http.Handler) http.Handler {
 	matcher, _ := mux.(interface {
 		Handler(*http.Request) (http.Handler, string)
 	})
+	chi := newChiRouter(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		st := stateFrom(r.Context())
 		// A ServeMux may give a CONNECT request's own path for its pattern.
@@ -39,10 +40,17 @@ func Route(mux http.Handler) http.Handler {
 			st.raised(r.Context(), true)
 		}
 		before := r.Pattern
+		given := r
+		r = chi.with(r, st)
 		defer func() {
+			if r != given {
+				handBack(given, r)
+			}
 			// The pattern of an outer mux does not count, nor one that an inner Route
 			// has seen on a request of its own.
-			if r.Pattern != before && r.Pattern != asked {
+			if pattern := st.chiPattern(r.Context()); pattern != "" {
+				st.setRoute(pattern, path)
+			} else if r.Pattern != before && r.Pattern != asked {
 				st.setRoute(r.Pattern, path)
 			}
 			if value := recover(); value != nil {

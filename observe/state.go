@@ -30,6 +30,7 @@ type core struct {
 	debug     *debugTokens // nil: none are taken
 	levelFlag *levelFlag   // nil: none
 
+	chiKey  atomic.Pointer[any] // chi.RouteCtxKey, once it was seen
 	limit   limiter
 	metrics instruments
 	counts  counts
@@ -113,6 +114,7 @@ func (st *state) Value(key any) any {
 	if key == (stateKey{}) {
 		return st
 	}
+	st.obs.noteKey(key)
 	return st.Context.Value(key)
 }
 
