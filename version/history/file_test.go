@@ -24,7 +24,7 @@ import (
 const (
 	writerFile = "HISTORY_TEST_FILE"
 	writerName = "HISTORY_TEST_NAME"
-	writerMode = "HISTORY_TEST_MODE" // notes, beats, again or full
+	writerMode = "HISTORY_TEST_MODE" // notes, beats, again, collect or full
 )
 
 // write appends until it is killed, and prints what the store has acknowledged.
@@ -41,6 +41,8 @@ func write(path string) int {
 			}
 			fmt.Println(n)
 		}
+	case "collect":
+		return collect()
 	case "beats", "again":
 		// The file is folded again and again.
 		s := newFile(path, &history.FileOptions{MaxBytes: 1})
