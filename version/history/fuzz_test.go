@@ -123,3 +123,27 @@ func FuzzCollector(f *testing.F) {
 		require.Len(t, wholesome(t, s), len(entries))
 	})
 }
+
+// FuzzView reads lines fast and plainly: what the fast way can read it reads the same.
+func FuzzView(f *testing.F) {
+	for _, s := range seeds(f) {
+		for line := range strings.SplitSeq(s, "\n") {
+			f.Add([]byte(line))
+		}
+	}
+	f.Add([]byte(stamped("1", "2024-02-29T23:59:59.5Z", `,"epoch":3`)))
+	f.Add([]byte(stamped("1", "2023-02-29T23:59:60Z", `,"at":"2199-12-31T00:00:00.000000001Z"`)))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		fast, plain, valid := history.ReadBoth(line)
+		if fast == nil {
+			require.False(t, valid, "what is valid has an entry")
+			return
+		}
+		require.True(t, valid)
+		if plain == nil {
+			require.Contains(t, string(line), `,"info":{`, "only Info may be wrong")
+			return
+		}
+		require.True(t, history.Equal(fast, plain), "%+v\n%+v", fast, plain)
+	})
+}
