@@ -65,7 +65,7 @@ func (m *mask) body(msg *message, c *rules) {
 			if typ == "application/problem+json" {
 				status = msg.status
 			}
-			if redacted, ok := m.json(text, status, c.stays, c.names); ok {
+			if redacted, ok := m.json(text, status, c.places(), c.names); ok {
 				b.Kind, msg.text = KindJSON, redacted
 				return
 			}

@@ -120,12 +120,12 @@ func (m *mask) cookie(pair string, c *rules) string {
 var noCookie = regexp.MustCompile(`[;,\x00-\x1f]`) // what would end a pseudonym's cookie
 
 func (m *mask) wellKnown(value string) string {
-	return eachWord(value, func(word string) string {
+	return string(m.appendWords(nil, value, func(dst []byte, word string) []byte {
 		if vocabulary[strings.ToLower(word)] {
-			return word
+			return append(dst, word...)
 		}
-		return m.word(word)
-	})
+		return m.appendWord(dst, word)
+	}))
 }
 
 // cookies lists again what stands in the headers, as HAR wants it.

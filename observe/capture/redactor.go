@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -56,7 +55,10 @@ func (r *Redactor) Pseudonym(s string) string { return r.mask().text(s) }
 
 func (r *Redactor) mask() *mask {
 	m := newMask(r.key)
-	maps.Copy(m.known, r.known)
+	for s := range r.known {
+		m.know(s)
+	}
+	m.remember = r.rules.words
 	return m
 }
 
@@ -76,7 +78,7 @@ func (r *Redactor) Redact(b *Bundle) error {
 	m, c := r.mask(), r.rules
 	for _, id := range []string{d.RequestID, d.TraceID} {
 		if len(id) >= 16 { // a shorter one may be something else elsewhere
-			m.known[id] = true
+			m.know(id)
 		}
 	}
 	d.RequestID, d.TraceID, d.Route = safe(d.RequestID), safe(d.TraceID), safe(d.Route)
@@ -116,7 +118,7 @@ func (r *Redactor) Redact(b *Bundle) error {
 		p.Type, p.Stack = typeName(p.Type), stack(p.Stack)
 		if p.Runtime {
 			// Types and numbers, of which small ones stay.
-			p.Text = longNumber.ReplaceAllStringFunc(safe(p.Text), m.digits)
+			p.Text = longNumber.ReplaceAllStringFunc(safe(p.Text), func(s string) string { return string(m.appendDigits(nil, s)) })
 		} else {
 			p.Text = m.prose(p.Text, c)
 		}
@@ -133,7 +135,7 @@ func (r *Redactor) Redact(b *Bundle) error {
 // what was recorded.
 func (r *Redactor) Again(b *Bundle) *Redactor {
 	m, c := newMask(r.key), r.rules
-	m.collect = true
+	m.collect, m.remember = true, c.words
 	d := &b.Log.Details
 	for i := range b.Log.Entries {
 		e := &Entry{Entry: b.Log.Entries[i].Entry} // b stays as it is
@@ -147,7 +149,7 @@ func (r *Redactor) Again(b *Bundle) *Redactor {
 	}
 	for _, f := range d.Flags {
 		if !c.flags[f.Key] {
-			m.rawJSON(f.Value, nowhere, nil)
+			m.rawJSON(f.Value, nil, nil)
 		}
 		m.text(f.Targeting)
 	}
@@ -188,7 +190,7 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 		q.QueryString = append(q.QueryString, har.NameValue{Name: p.Name, Value: p.Value})
 	}
 	if !slices.Contains(methods, q.Method) {
-		q.Method = m.words(q.Method)
+		q.Method = m.wordsOf(q.Method)
 		if !har.IsMethod(q.Method) {
 			q.Method = "OTHER"
 		}
@@ -229,7 +231,7 @@ func (m *mask) value(v *Value, c *rules) {
 	if len(v.Result) == 0 || c.values[v.Name] && json.Valid(v.Result) {
 		return
 	}
-	v.Result = m.rawJSON(v.Result, c.stays, c.names)
+	v.Result = m.rawJSON(v.Result, c.places(), c.names)
 }
 
 // rawJSON is for JSON inside of the bundle, which must stay valid.
@@ -247,7 +249,7 @@ func (m *mask) flag(f *Flag, c *rules) {
 	f.Variant, f.Reason, f.ErrorCode, f.Provider = m.name(f.Variant), m.name(f.Reason), m.name(f.ErrorCode), m.name(f.Provider)
 	f.Targeting = m.text(f.Targeting)
 	if !c.flags[f.Key] || !json.Valid(f.Value) {
-		f.Value = m.rawJSON(f.Value, nowhere, nil)
+		f.Value = m.rawJSON(f.Value, nil, nil)
 	}
 }
 
@@ -257,6 +259,10 @@ func (m *mask) log(l *LogRecord, c *rules) {
 		l.Level = m.text(l.Level)
 	}
 	if len(l.Attrs) == 0 {
+		return
+	}
+	if len(c.fields) == 0 {
+		l.Attrs = m.rawJSON(l.Attrs, nil, nil)
 		return
 	}
 	l.Attrs = m.rawJSON(l.Attrs, func(at []any) bool {
