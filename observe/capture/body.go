@@ -26,8 +26,14 @@ type message struct {
 	status    int // of a response
 }
 
-// body redacts a body by its kind, which it notes.
-func (m *mask) body(msg *message, c *rules) {
+// body redacts a body by its kind, which it notes, and reports whether it hid anything.
+func (m *mask) body(msg *message, c *rules) (hidden bool) {
+	before := m.hides
+	m.redactBody(msg, c)
+	return m.hides != before || msg.body != nil && (msg.body.Kind == KindMultipart || msg.body.Kind == KindBinary)
+}
+
+func (m *mask) redactBody(msg *message, c *rules) {
 	b := msg.body
 	if b != nil {
 		b.Kind, b.Digest = "", ""

@@ -364,10 +364,13 @@ func (m *mask) ip(ip netip.Addr) string {
 
 var noLabel = regexp.MustCompile(`[^a-zA-Z0-9_-]`) // what url.Parse does not take in any place
 
+// nobodys are names of hosts that say nothing about anybody (RFC 2606, section 3).
+var nobodys = set([]string{"localhost", "example.com", "example.net", "example.org"})
+
 // host is a name as long in labels, below "example" (RFC 2606); this machine's
-// stays.
+// stays, and the names for examples.
 func (m *mask) host(s string) string {
-	if s == "" || strings.EqualFold(s, "localhost") || m.keeps(s) {
+	if s == "" || nobodys[strings.ToLower(s)] || m.keeps(s) {
 		return s
 	}
 	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
@@ -422,6 +425,30 @@ func (m *mask) url(u *url.URL, method, route string, c *rules) string {
 		out.Path, out.RawPath = p, path // both, so that what is escaped stays so
 	}
 	return out.String()
+}
+
+// hiddenParts lists the parts of a URL that m.url changed.
+func hiddenParts(before *url.URL, redacted string) (hidden []string) {
+	after, err := url.Parse(redacted)
+	if err != nil {
+		return []string{"path"}
+	}
+	if !strings.EqualFold(before.Host, after.Host) || !strings.EqualFold(before.Scheme, after.Scheme) {
+		hidden = append(hidden, "host")
+	}
+	if before.User != nil {
+		hidden = append(hidden, "user")
+	}
+	if before.Path != after.Path || before.Opaque != after.Opaque || before.Fragment != after.Fragment {
+		hidden = append(hidden, "path")
+	}
+	then, now := params(before.RawQuery), params(after.RawQuery)
+	for i := range now {
+		if len(hidden) < maxHidden && (len(then) != len(now) || then[i].Name != now[i].Name || then[i].Value != now[i].Value) {
+			hidden = append(hidden, "query "+now[i].Name)
+		}
+	}
+	return hidden
 }
 
 func (m *mask) path(segments []string, parts []pathPart, c *rules) string {

@@ -38,11 +38,12 @@ func (c transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.problem("%v", err)
 		return nil, err
 	}
+	call := e.Request.Method + " " + e.Request.URL
 	if len(e.Exchange.Error) > 0 && e.Response.Status == 0 {
-		return nil, c.newRecorded(e.Exchange.Error)
+		return nil, c.newRecorded(call, e.Exchange.Error)
 	}
 	if e.Response.Status == 0 {
-		c.remark("%s %s had no answer when the request ended: it gets an error", e.Request.Method, e.Request.URL)
+		c.lack("the answer to %s: there was none when the request ended, so it gets an error", call)
 		return nil, fmt.Errorf("replay: %s %s had no answer when the request ended", e.Request.Method, e.Request.URL)
 	}
 	return c.response(e, r), nil
@@ -168,7 +169,7 @@ func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
 		resp.Header.Del(name)
 	}
 	if left != nil {
-		c.remark("%s %s: %v", e.Request.Method, e.Request.URL, left)
+		c.lack("the answer to %s %s: %s", e.Request.Method, e.Request.URL, strings.TrimPrefix(left.Error(), "replay: "))
 		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(text), iotest.ErrReader(left)))
 		resp.ContentLength = -1
 	}
