@@ -29,8 +29,12 @@ import (
 // # The document
 //
 // The document is the fleet's state: every replica and every restart sees what it says. A
-// document that cannot be read or parsed changes nothing. A window that the document loses
-// while in progress, or whose edited times would end it, is kept to its end, unless the
+// document that cannot be read or parsed changes nothing. After an earlier good document, a
+// fault affects its own window only, which keeps its last good definition: see
+// [schedule.Update]. All faults are in [Guard.Problems] at once. With [Options].Strict a fault
+// refuses the whole document.
+//
+// A window that the document loses while in progress, or whose edited times would end it, is kept to its end, unless the
 // document says "allowShrink: true"; of a window that repeats only the occurrence in progress
 // is kept. A restart forgets it. End a window with actual.end.
 //

@@ -23,14 +23,14 @@ type refusals struct {
 	cors http.Handler // calls answerInside; nil: there is no such middleware
 
 	mu   sync.Mutex
-	made map[*occurrence]*bodies
+	made map[closure]*bodies
 }
 
 // maxMade bounds the bodies that are kept.
 const maxMade = 64
 
 func newRefusals(opts *Options) *refusals {
-	f := &refusals{opts: opts, made: map[*occurrence]*bodies{}}
+	f := &refusals{opts: opts, made: map[closure]*bodies{}}
 	if opts.StatusURL != "" {
 		f.link = "<" + opts.StatusURL + `>; rel="status"`
 	}
@@ -40,19 +40,19 @@ func newRefusals(opts *Options) *refusals {
 	return f
 }
 
-func (f *refusals) answer(w http.ResponseWriter, r *http.Request, by *occurrence) {
+func (f *refusals) answer(w http.ResponseWriter, r *http.Request, c closure) {
 	if f.cors == nil {
-		f.write(w, r, by)
+		f.write(w, r, c)
 		return
 	}
-	f.cors.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), refusalKey{}, by)))
+	f.cors.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), refusalKey{}, c)))
 }
 
 type refusalKey struct{}
 
 // answerInside is the handler inside of the CORS middleware.
 func (f *refusals) answerInside(w http.ResponseWriter, r *http.Request) {
-	by, ok := r.Context().Value(refusalKey{}).(*occurrence)
+	c, ok := r.Context().Value(refusalKey{}).(closure)
 	switch {
 	case !ok: // the middleware calls it with a context of its own making
 		w.Header().Set("Cache-Control", "no-store")
@@ -60,7 +60,7 @@ func (f *refusals) answerInside(w http.ResponseWriter, r *http.Request) {
 	case isPreflight(r): // the middleware has set its headers
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		f.write(w, r, by)
+		f.write(w, r, c)
 	}
 }
 
@@ -87,10 +87,10 @@ func prefersEvents(header []string) bool {
 	return false
 }
 
-func (f *refusals) write(w http.ResponseWriter, r *http.Request, by *occurrence) {
-	wait := f.opts.retryAfter(by)
+func (f *refusals) write(w http.ResponseWriter, r *http.Request, c closure) {
+	wait := f.opts.retryAfter(c)
 	retry := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
-	b := f.bodies(by)
+	b := f.bodies(c)
 	code := http.StatusServiceUnavailable
 	h := w.Header()
 	var contentType string
@@ -162,28 +162,29 @@ func exposeRetryAfter(h http.Header) {
 	h.Set(expose, exposed+"Retry-After")
 }
 
-// bodies are what the refusals of one occurrence say. They are made once.
+// bodies are what the refusals of one closure say. They are made once.
 type bodies struct {
 	json []byte // one line
 	text []byte
 	page [3][]byte // around the time and the seconds until the page reloads itself
 }
 
-func (f *refusals) bodies(by *occurrence) *bodies {
+func (f *refusals) bodies(c closure) *bodies {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := f.made[by]
+	b := f.made[c]
 	if b == nil {
 		if len(f.made) >= maxMade {
 			clear(f.made) // each view has occurrences of its own
 		}
-		b = newBodies(by, f.opts, time.Now())
-		f.made[by] = b
+		b = newBodies(c, f.opts, time.Now())
+		f.made[c] = b
 	}
 	return b
 }
 
-func newBodies(by *occurrence, opts *Options, now time.Time) *bodies {
+func newBodies(c closure, opts *Options, now time.Time) *bodies {
+	by := c.by
 	w := by.Window
 	data := struct {
 		Service, State, Heading, Reason, StatusURL string
@@ -203,7 +204,7 @@ func newBodies(by *occurrence, opts *Options, now time.Time) *bodies {
 			members[name] = value
 		}
 	}
-	if end := by.end(); !end.IsZero() {
+	if end := c.end(); !end.IsZero() {
 		members["start"] = by.Start.UTC()
 		data.From, data.To, data.Ends, data.Late = by.Start, end.In(w.Timezone), now.Before(end), !now.Before(end)
 		if data.Ends { // else nobody knows

@@ -15,6 +15,7 @@ type view struct {
 	known    map[occurrenceKey]*occurrence // all that are followed
 	shown    []*occurrence                 // those that matter to anybody: first those in progress, the most restrictive before the others
 	deciding []*occurrence                 // those that decide about what asks to be admitted: shut, then cut off, then rehearsing
+	chains   following                     // found when something is refused
 	next     time.Time                     // when another view is due; the zero time: never by the clock
 	differs  bool                          // one of the shown is not as the schedule says
 }

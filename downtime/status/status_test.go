@@ -41,11 +41,12 @@ var publicPaths = []string{
 func TestPublicStatusTellsNoSecrets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		src := newSource(secret())
+		text := secret()
+		src := newSource(text)
 		g := open(t, src, nil)
 		_, err := g.Enter(t.Context(), downtime.Work{Name: "other-SECRET"})
 		require.NoError(t, err)
-		src.set(`windows: [{id: orders, SECRET: 1}]`, nil) // a problem that names what it is about
+		src.set(text+"  - {id: more, SECRET: 1}\n", nil) // a problem that names what it is about
 		require.NotEmpty(t, g.Problems())
 		shop := status.Options{Service: "Shop", URL: "https://status.example/"}
 		public, operators := users(t, g, shop), http.StripPrefix("/maintenance", operators(t, g, shop))

@@ -10,6 +10,9 @@ type Rule struct {
 	root   *node
 	depth  int
 	bounds *bounds
+
+	once   sync.Once
+	shared *node // see reference
 }
 
 // Eval applies the rule to data. The result is nil, a bool, a float64, a string, a

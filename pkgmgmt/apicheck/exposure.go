@@ -150,13 +150,17 @@ func hiddenChanges(module string, before, after *surface, e *exposure) []apidiff
 }
 
 func objectName(module string, pkg *types.Package, name string) string {
-	if pkg.Path() == module {
+	return objectPlace(module, pkg.Path(), name)
+}
+
+func objectPlace(module, pkg, name string) string {
+	if pkg == module {
 		return name
 	}
-	if rest, ok := strings.CutPrefix(pkg.Path(), module+"/"); ok {
+	if rest, ok := strings.CutPrefix(pkg, module+"/"); ok {
 		return "./" + rest + "." + name
 	}
-	return pkg.Path() + "." + name
+	return pkg + "." + name
 }
 
 func packageNameChanges(before, after *surface) []apidiff.Change {
