@@ -61,6 +61,7 @@ type Body struct {
 	Bytes     int64  `json:"bytes"`               // as they were seen, before redaction
 	Truncated bool   `json:"truncated,omitempty"` // only the beginning was kept
 	Unread    bool   `json:"unread,omitempty"`    // the handler did not read to the end
+	Inflated  bool   `json:"inflated,omitempty"`  // it was sent with gzip; the file has it without
 	Digest    string `json:"digest,omitempty"`    // keyed, so equal bodies are known and their content is not
 }
 

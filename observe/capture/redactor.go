@@ -218,7 +218,7 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	if m.body(&sent, c) {
 		hidden = append(hidden, "body")
 	}
-	q.Headers = m.headers(sent.plainHeaders(), c, &hidden)
+	q.Headers = m.headers(sent.headers, c, &hidden)
 	q.Cookies = cookies(q.Headers, "Cookie")
 	if q.PostData != nil {
 		q.PostData = &har.PostData{MimeType: mimeType, Params: sent.params, Text: sent.text}
@@ -232,7 +232,7 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	if m.body(&got, c) {
 		hiddenAnswer = append(hiddenAnswer, "body")
 	}
-	a.Headers = m.headers(got.plainHeaders(), c, &hiddenAnswer)
+	a.Headers = m.headers(got.headers, c, &hiddenAnswer)
 	a.Cookies = cookies(a.Headers, "Set-Cookie")
 	a.Content = har.Content{Size: a.Content.Size, MimeType: m.wellKnown(safe(a.Content.MimeType)), Text: got.text}
 	a.RedirectURL = headerOf(a.Headers, "Location")

@@ -185,8 +185,12 @@ func (c *Case) compareBodies(list *differences, now *capture.Entry, got *outcome
 		c.remark("the answer's body cannot be compared: %v", left)
 		return
 	}
+	body, err := inflated(got.body, got.header.Get("Content-Encoding"))
+	if err != nil {
+		body = got.body
+	}
 	var then, redacted, raw any
-	wasJSON, isJSON := decode(text, &then), decode(got.body, &raw)
+	wasJSON, isJSON := decode(text, &then), decode(body, &raw)
 	if wasJSON && isJSON {
 		if c.redactor == nil {
 			redacted = raw
@@ -196,8 +200,8 @@ func (c *Case) compareBodies(list *differences, now *capture.Entry, got *outcome
 		c.compareJSON(list, "body $", then, redacted, raw)
 		return
 	}
-	if wasJSON != isJSON || (text == "") != (got.body == "") || !c.same(text, now.Response.Content.Text, got.body) {
-		list.add("body", "%s", quote(text), quote(got.body))
+	if wasJSON != isJSON || (text == "") != (body == "") || !c.same(text, now.Response.Content.Text, body) {
+		list.add("body", "%s", quote(text), quote(body))
 	}
 }
 

@@ -157,7 +157,7 @@ func (c *takenConn) status(fallback int) int {
 	return resp.StatusCode
 }
 
-func (*takenConn) Close() error { return nil }
+func (*takenConn) Close() error        { return nil }
 func (*takenConn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80} }
 
 func (*takenConn) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1234} }

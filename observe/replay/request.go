@@ -40,6 +40,9 @@ func (c *Case) newRequestBody() *requestBody {
 	if text == "" && body.rest == nil {
 		return nil
 	}
+	if b != nil && b.Inflated {
+		text = deflated(text)
+	}
 	body.Reader, body.length = strings.NewReader(text), int64(len(text))
 	if b != nil && body.rest != nil {
 		body.length = max(body.length, b.Bytes)
