@@ -20,7 +20,6 @@ const StateSize = unsafe.Sizeof(state{})
 
 // Forwarded is what is read of the headers of proxies.
 func Forwarded(opts *Options, r *http.Request) (client string, port int, server string) {
-	o := &core{opts: *opts}
-	f := o.forwarded(r)
+	f := proxies(opts.TrustedProxies).forwarded(r)
 	return f.client, f.port, f.host
 }

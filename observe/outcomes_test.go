@@ -53,8 +53,11 @@ func TestOutcomes(t *testing.T) {
 		"no gRPC":                            {observe.OutcomeGRPC, header{"Content-Type": "text/plain", "Grpc-Status": "13"}, "", nil, ""},
 		"gRPC-Web":                           {observe.OutcomeGRPC, header{"Content-Type": "application/grpc-web+proto"}, framed(0, "message") + framed(0x80, "grpc-status: 4\r\ngrpc-message: x\r\n"), nil, "DEADLINE_EXCEEDED"},
 		"gRPC-Web, good":                     {observe.OutcomeGRPC, header{"Content-Type": "application/grpc-web"}, framed(0x80, "grpc-status:0\r\n"), nil, ""},
-		"gRPC-Web as text": {observe.OutcomeGRPC, header{"Content-Type": "application/grpc-web-text"},
-			base64.StdEncoding.EncodeToString([]byte(framed(0, "m"))) + base64.StdEncoding.EncodeToString([]byte(framed(0x80, "grpc-status:15\r\n"))), nil, "DATA_LOSS"},
+		"gRPC-Web as text": {
+			observe.OutcomeGRPC,
+			header{"Content-Type": "application/grpc-web-text"},
+			base64.StdEncoding.EncodeToString([]byte(framed(0, "m"))) + base64.StdEncoding.EncodeToString([]byte(framed(0x80, "grpc-status:15\r\n"))), nil, "DATA_LOSS",
+		},
 		"gRPC-Web, cut": {observe.OutcomeGRPC, header{"Content-Type": "application/grpc-web"}, framed(0, strings.Repeat("x", 5000)) + framed(0x80, "grpc-status:13\r\n"), nil, ""},
 
 		"Connect":                     {observe.OutcomeConnect, header{"Content-Type": "application/connect+json"}, framed(0, `{"a":1}`) + framed(2, `{"error":{"code":"internal","message":"secret"}}`), nil, "internal"},

@@ -13,9 +13,17 @@ import (
 // Without a Handler around it does nothing.
 //
 // An http.ServeMux is asked for the pattern before it serves, so the span has its name while
-// the handler runs; its attribute comes at the end. Of other routers Route reads
-// Request.Pattern when they return or panic. http.route leaves out the pattern's method and
-// host: "GET example.com/users/{id}" is "/users/{id}".
+// the handler runs; its attribute comes at the end. http.route leaves out the pattern's method
+// and host: "GET example.com/users/{id}" is "/users/{id}". Of a router of chi Route reads what
+// chi has found, directly around it or as a middleware in it. Of other routers it reads
+// Request.Pattern when they return or panic. gin and echo v4 need a middleware for that, as
+// their first:
+//
+//	engine.Use(func(c *gin.Context) { c.Request.Pattern = c.FullPath() })
+//
+//	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+//		return func(c echo.Context) error { c.Request().Pattern = c.Path(); return next(c) }
+//	})
 //
 // Route notes a panic and passes it on, so that Handler can report it, with its stack, if a
 // middleware between the two recovers it and the status is 500 or more, or was sent before.

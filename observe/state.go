@@ -144,8 +144,9 @@ func RequestID(ctx context.Context) string {
 // Fail marks the request or job that ctx belongs to as failed, for failures that neither the
 // status nor a returned error shows: an error inside a GraphQL answer, a stream that broke
 // half-way. Span, metric and log record get the first error that it was given. A [*PanicError]
-// is reported as a panic that nobody recovered, with its stack. It does nothing for a nil err,
-// without a request, and after its end. Fail is safe for concurrent use.
+// is reported as a panic that nobody recovered, with its stack. User, query and fragment of URLs
+// in the error are not recorded. It does nothing for a nil err, without a request, and after its
+// end. Fail is safe for concurrent use.
 func Fail(ctx context.Context, err error) {
 	if err == nil {
 		return

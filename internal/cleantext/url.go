@@ -237,7 +237,8 @@ func withTail(raw, cut string) string {
 	if strings.HasSuffix(raw, cut) {
 		return cut
 	}
-	return cut + raw[len(strings.TrimRight(raw, ":,;.)]}>")):]
+	// A backslash must not escape what comes next.
+	return strings.TrimRight(cut, `\`) + raw[len(strings.TrimRight(raw, ":,;.)]}>")):]
 }
 
 // cutAuthority cuts what follows the two slashes of a URL: user, query and fragment.
@@ -268,7 +269,9 @@ func cutAuthority(s string) string {
 
 // port reports whether a host has a port that is one, or none.
 func port(host string) bool {
-	host = host[strings.LastIndexByte(host, ']')+1:]
+	if strings.HasPrefix(host, "[") {
+		host = host[strings.LastIndexByte(host, ']')+1:]
+	}
 	at := strings.IndexByte(host, ':')
 	return at < 0 || strings.Trim(host[at+1:], "0123456789:,;.)]}>") == ""
 }

@@ -75,7 +75,9 @@ func TestErrorShowsNoSecretOfAURL(t *testing.T) {
 	get := &url.Error{Op: "Get", URL: "https://u:***@h/p?k=SECRET", Err: &net.OpError{Op: "dial", Net: "tcp", Err: io.EOF}}
 	bare := &url.Error{Op: "Get", URL: "u:SECRET@h:80/p", Err: io.EOF}
 	for _, err := range []error{
-		bare, get, relative, escape, port, slash, control, host, query, broken{}, (*url.Error)(nil),
+		bare, get, relative, escape, port, slash, control, host, query,
+		broken{},
+		(*url.Error)(nil),
 		&url.Error{Op: "Get", URL: "https://h/p?k=a SECRET", Err: io.EOF},
 		&url.Error{Op: "Get", URL: `https://h/p?k="SECRET"`, Err: get},
 		&url.Error{Op: "Get", URL: "relative?k=SECRET", Err: io.EOF},
