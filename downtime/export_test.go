@@ -124,6 +124,9 @@ func (l *Law) Step(now time.Time, news string) string {
 		return words
 	}
 	words := o.phase.String()
+	if o.phase == schedule.PhaseOpen {
+		words = "open"
+	}
 	for _, is := range []struct {
 		so   bool
 		word string

@@ -77,7 +77,7 @@ func (n *notifier) move(from, to occurrenceKey) {
 
 func (n *notifier) forget(key occurrenceKey, o *occurrence, now time.Time) {
 	if n.told[key] != nil {
-		if o.phase == schedule.PhaseOpen {
+		if o.phase == schedule.PhaseOpen || o.phase == schedule.PhaseWithdrawn {
 			n.tellPhase(o, now)
 		}
 		delete(n.told, key)
@@ -100,7 +100,7 @@ func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 // tellPhase tells a change of phase, if it is one. The end of what was never shown is none.
 func (n *notifier) tellPhase(o *occurrence, now time.Time) {
 	t, phase := n.noticeOf(o, now), o.stage()
-	if phase == t.phase || phase == schedule.PhaseCompleted && t.phase == schedule.PhaseOpen {
+	if phase == t.phase || t.phase == schedule.PhaseOpen && (phase == schedule.PhaseCompleted || phase == schedule.PhaseWithdrawn) {
 		return
 	}
 	e := o.event(EventPhase, phase, now)

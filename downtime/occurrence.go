@@ -113,7 +113,7 @@ func (o occurrence) step(f facts) occurrence {
 		o.Occurrence, o.phase, o.tally = holds, schedule.PhaseCompleted, &tally{}
 	case o.phase == schedule.PhaseCompleted:
 	case !over && o.phase.Before(schedule.PhaseInProgress): // withdrawn, or called off
-		o.phase, o.gone = schedule.PhaseOpen, true
+		o.phase, o.gone = schedule.PhaseWithdrawn, true
 		return o
 	case !over && o.isLocal() && f.lost && !f.allowShrink && !o.isEnded(f):
 		// The document has lost what began here by a command. It is kept to its end, as
