@@ -95,7 +95,7 @@ func (o *Options) unavailable(c closure) *UnavailableError {
 }
 
 const (
-	maxFollowing = 100            // windows of a chain
+	maxFollowing = 1000           // occurrences of a chain that are not near yet
 	maxLooked    = 10_000         // occurrences that are looked at for them
 	maxCutoff    = 24 * time.Hour // a longer cutoff is not looked for
 )
@@ -161,5 +161,5 @@ func (v *view) follow(by *occurrence, now time.Time) []*occurrence {
 		}
 	}
 	slices.SortFunc(candidates, func(a, b *occurrence) int { return a.Start.Compare(b.Start) })
-	return candidates[:min(len(candidates), maxFollowing)]
+	return candidates
 }
