@@ -33,9 +33,13 @@ func (a *asking) closure(by *occurrence, long bool, now time.Time) closure {
 		at, c.until = end, end
 	}
 	request := schedule.Request{HTTP: a.http}
+	links := 0
 	for grows := true; grows; {
 		grows = false
 		for _, o := range a.view.following(by, now) {
+			if links == maxFollowing {
+				return c
+			}
 			from := o.Start
 			if long {
 				from = o.Cutoff()
@@ -45,6 +49,7 @@ func (a *asking) closure(by *occurrence, long bool, now time.Time) closure {
 				continue
 			}
 			at, c.until, grows = o.End, o.End, true
+			links++
 		}
 	}
 	return c

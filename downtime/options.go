@@ -105,7 +105,8 @@ type Options struct {
 	Reminders []time.Duration
 
 	// OverrunMax is for how long after its planned end a window is held closed while its
-	// work is unfinished: see [Guard]. 0: 1 h.
+	// work is unfinished, and for how long a disagreement of the clocks keeps it closed: see
+	// [Guard]. Zero means 1 h.
 	OverrunMax time.Duration
 
 	// Quorum makes this guard one of many that are drained together: see [Quorum]. The

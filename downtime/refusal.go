@@ -105,6 +105,9 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, c closure) {
 		contentType = "text/html; charset=utf-8"
 		now := time.Now().UTC().AppendFormat(nil, page.InstantLayout)
 		parts = [5][]byte{b.page[0], now, b.page[1], []byte(retry), b.page[2]}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			parts = [5][]byte{b.sent[0], now, b.sent[1]} // a page that reloads itself does so with GET
+		}
 		h.Set("Content-Security-Policy", pagePolicy)
 	case media == problem.Text:
 		contentType, parts[0] = "text/plain; charset=utf-8", b.text
@@ -167,6 +170,7 @@ type bodies struct {
 	json []byte // one line
 	text []byte
 	page [3][]byte // around the time and the seconds until the page reloads itself
+	sent [2][]byte // the same for what is no GET, around the time
 }
 
 func (f *refusals) bodies(c closure) *bodies {
@@ -189,7 +193,7 @@ func newBodies(c closure, opts *Options, now time.Time) *bodies {
 	data := struct {
 		Service, State, Heading, Reason, StatusURL string
 		From, To                                   time.Time
-		Ends, Late                                 bool
+		Ends, Late, Sent                           bool
 	}{Service: opts.Service, State: "Maintenance", Heading: "Down for maintenance", Reason: by.reason(), StatusURL: opts.StatusURL}
 	if w.Title != "" {
 		data.Heading = w.Title
@@ -226,7 +230,14 @@ func newBodies(c closure, opts *Options, now time.Time) *bodies {
 	html := page.Page{Title: data.Heading, Lone: true, Reload: cutWait, Body: body}.HTML(cutNow)
 	head, rest, _ := bytes.Cut(html, []byte(page.Instant(cutNow)))
 	mid, rest, _ := bytes.Cut(rest, []byte(strconv.Itoa(int(cutWait/time.Second))))
-	return &bodies{json: p.JSON(), text: []byte(text), page: [3][]byte{head, mid, rest}}
+	b := &bodies{json: p.JSON(), text: []byte(text), page: [3][]byte{head, mid, rest}}
+	data.Sent = true
+	if body, err = page.Execute(refusalPage, data); err != nil {
+		panic("downtime: the page of a refusal: " + err.Error())
+	}
+	head, rest, _ = bytes.Cut(page.Page{Title: data.Heading, Lone: true, Body: body}.HTML(cutNow), []byte(page.Instant(cutNow)))
+	b.sent = [2][]byte{head, rest}
+	return b
 }
 
 var cutNow = time.Unix(0, 0)
@@ -247,8 +258,9 @@ var refusalPage = page.Template("refusal", `<main class="card">
 </dl>
 {{else if .Late}}<p class="countdown">It takes longer than planned.</p>
 {{end}}<footer>
-<p>This page reloads itself when it is time to try again.</p>
-<p data-zone hidden></p>
+{{if .Sent}}<p>What you sent was not accepted. Go back and send it again when the maintenance is over.</p>
+{{else}}<p>This page reloads itself when it is time to try again.</p>
+{{end}}<p data-zone hidden></p>
 {{with .StatusURL}}<p><a href="{{.}}" rel="status">Status of the service</a></p>
 {{end}}</footer>
 </main>

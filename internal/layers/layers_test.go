@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
 	"observe/capture/har": {}, // only the standard library
 	"observe/tail":        {}, // only the standard library
-	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/rerun", openfeature},
+	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/atomicfile", "internal/rerun", openfeature},
 	"internal/document":   {"internal/cleantext", yaml},
 	"internal/response":   {},
 	"internal/accept":     {},
