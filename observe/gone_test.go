@@ -194,6 +194,7 @@ func TestClientGoneWhileItReads(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
 	k.stop()
+	require.Len(t, k.points(serverDuration), 1)
 	for point := range k.points(serverDuration) {
 		require.Contains(t, point, "error.type=client_gone,http.request.method=GET,http.response.status_code=200,")
 	}

@@ -135,7 +135,7 @@ var behaviours = []behaviour{
 		ask: func(k *rig, seen facts) {
 			k.raw(seen, "GET /users/42 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: parrot\r\n\r\n")
 		},
-		ours:   facts{"answer.raw": has + "\r\n\r\nhi", "span.http.response.status_code": none, "span.status": "Unset", "metric.count": "1"},
+		ours:   facts{"answer.raw": has + "\r\n\r\nhi", "span.http.response.status_code": "101", "span.status": "Unset", "metric.count": none},
 		theirs: facts{"answer.raw": has + "\r\n\r\nhi", "span.http.response.status_code": "200"},
 		wrong:  "it says 200, which nobody has sent",
 	},
@@ -172,7 +172,7 @@ var behaviours = []behaviour{
 			require.NoError(k.t, err)
 			_ = resp.Body.Close()
 		},
-		ours: facts{"span.error.type": "context.Canceled", "log": has + "canceled=true", "metric.count": "1"},
+		ours: facts{"span.error.type": "client_gone", "span.status": "Unset", "log": "", "metric.error.type": "client_gone", "metric.count": "1"},
 	},
 	{
 		name: "a file goes by ReadFrom",
