@@ -86,6 +86,7 @@ func (o *core) noteKey(key any) {
 		return
 	}
 	if named, ok := key.(fmt.Stringer); ok && reflect.TypeOf(key).String() == "*chi.contextKey" && named.String() == "chi context value RouteContext" {
-		o.chiKey.Store(&key)
+		known := key // so that only this one is allocated
+		o.chiKey.Store(&known)
 	}
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -51,19 +54,36 @@ func newGin(s *service, group bool) http.Handler {
 	return s.obs.Handler(version.Middleware(version.Current(), nil)(h))
 }
 
-// ginMiddleware makes a middleware of gin from one of net/http that hands on the
-// ResponseWriter as it is, as [downtime.Guard.Handler] does: one that wraps it would be
-// left out here.
+// ginMiddleware makes a middleware of gin from one of net/http. What that puts around the
+// ResponseWriter, as [downtime.Guard.Handler] does to see streams, goes around gin's.
 func ginMiddleware(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		admitted := false
-		middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		admitted, own := false, c.Writer
+		middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			admitted = true
-			c.Request = r
+			c.Request, c.Writer = r, &ginWriter{own, w}
+			defer func() { c.Writer = own }()
 			c.Next()
 		})).ServeHTTP(c.Writer, c.Request)
 		if !admitted {
 			c.Abort()
 		}
 	}
+}
+
+// A ginWriter is gin's ResponseWriter with another around it.
+type ginWriter struct {
+	gin.ResponseWriter
+	around http.ResponseWriter
+}
+
+func (w *ginWriter) Unwrap() http.ResponseWriter { return w.around }
+func (w *ginWriter) WriteHeader(status int)      { w.around.WriteHeader(status) }
+func (w *ginWriter) Write(p []byte) (int, error) { return w.around.Write(p) }
+func (w *ginWriter) WriteString(s string) (int, error) { return io.WriteString(w.around, s) }
+
+func (w *ginWriter) Flush() { _ = http.NewResponseController(w.around).Flush() }
+
+func (w *ginWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.around).Hijack()
 }
