@@ -255,11 +255,12 @@ func cutAuthority(s string) string {
 		if port(s[:end]) {
 			break
 		}
-		// A password that has one of "/?#" makes a port that is none.
-		if strings.Count(s, "@") != 1 {
-			return ""
+		// A password that has a slash makes a port that is none.
+		at := strings.IndexByte(s, '@')
+		if strings.Count(s, "@") != 1 || strings.IndexAny(s[:at], "?#") >= 0 {
+			return "" // who knows where the user ends
 		}
-		s = s[strings.IndexByte(s, '@')+1:]
+		s = s[at+1:]
 	}
 	if end := strings.IndexAny(s, "?#"); end >= 0 {
 		s = s[:end]

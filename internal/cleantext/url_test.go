@@ -39,7 +39,7 @@ func TestURLs(t *testing.T) {
 		"url=https://h/p?k=s":                               "url=https://h/p",
 		`{"url":"https://h/?k=s","n":1}`:                    `{"url":"https://h/","n":1}`,
 		"postgres://u:s/s@h/db failed":                      "postgres://h/db failed",
-		"postgres://u:s#s?s@h/db":                           "postgres://h/db",
+		"postgres://u:s#s?s@h/db":                           "postgres://",
 		"GET /p?k=s: 500":                                   "GET /p: 500",
 		"h.example:80/p?k=s failed":                         "h.example:80/p failed",
 		`parse "a": invalid port ":s\"s" after host`:        `parse "a": invalid port after host`,
