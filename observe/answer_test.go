@@ -47,7 +47,7 @@ func TestAnswerAfterACopyThatFailed(t *testing.T) {
 					if n != 0 || name != "is empty" && !errors.Is(err, broken) {
 						t.Errorf("%d, %v", n, err)
 					}
-					http.Error(w, "bad gateway", 502)
+					http.Error(w, "bad gateway", http.StatusBadGateway)
 				})), false)
 				resp, err := srv.Client().Get(srv.URL)
 				require.NoError(t, err)
@@ -248,7 +248,7 @@ func TestGatewayAnswersWithOneID(t *testing.T) {
 			w.WriteHeader(http.StatusEarlyHints)
 			_, _ = io.WriteString(w, "price")
 		},
-		"500":     func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broke", 500) },
+		"500":     func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broke", http.StatusInternalServerError) },
 		"nothing": func(http.ResponseWriter, *http.Request) {},
 		"a panic": func(http.ResponseWriter, *http.Request) { panic("boom") },
 		"flushed": func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() },

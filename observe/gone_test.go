@@ -42,7 +42,7 @@ func leave(t *testing.T, k *rig, http2 bool, h http.HandlerFunc) {
 func TestClientGone(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]http.HandlerFunc{
-		"502":          func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "upstream", 502) },
+		"502":          func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "upstream", http.StatusBadGateway) },
 		"500":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 		"503":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
 		"no answer":    func(http.ResponseWriter, *http.Request) {},
@@ -153,7 +153,7 @@ func TestClientGoneWhileItSends(t *testing.T) {
 			srv := k.server(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, err := io.ReadAll(r.Body)
 				observe.Fail(r.Context(), fmt.Errorf("reading the order: %w", err))
-				http.Error(w, "cannot read", 500)
+				http.Error(w, "cannot read", http.StatusInternalServerError)
 			})), false)
 			conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 			require.NoError(t, err)

@@ -257,7 +257,7 @@ func cutAuthority(s string) string {
 		}
 		// A password that has a slash makes a port that is none.
 		at := strings.IndexByte(s, '@')
-		if strings.Count(s, "@") != 1 || strings.IndexAny(s[:at], "?#") >= 0 {
+		if strings.Count(s, "@") != 1 || strings.ContainsAny(s[:at], "?#") {
 			return "" // who knows where the user ends
 		}
 		s = s[at+1:]
