@@ -1,0 +1,212 @@
+package jsonlogic
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// A Dialect is what the standard operators mean where implementations of JsonLogic differ.
+type Dialect int
+
+const (
+	// Standard is JsonLogic as its reference, json-logic-js, has it.
+	Standard Dialect = iota
+
+	// Flagd is JsonLogic as feature flags of flagd have it. The package comment lists what
+	// it changes.
+	Flagd
+)
+
+// ErrInvalidArguments ends an evaluation in the dialect [Flagd] that both of flagd's
+// engines refuse, as 2 / null. [Rule.Eval] and [Rule.Explain] return it, wrapped in an
+// [*Error].
+var ErrInvalidArguments = errors.New("invalid arguments")
+
+// Engines are flagd's engines. They refuse different arguments, and an evaluation ends with
+// an error only when both have refused some: until then it has the result of one of them.
+type engines uint8
+
+const (
+	goCore engines = 1 << iota // github.com/open-feature/flagd/core
+	jsCore                     // npm's @openfeature/flagd-core
+	both   = goCore | jsCore
+)
+
+// refuse notes that engines answer an error here.
+func (s *Scope) refuse(by engines, operator string) {
+	if s.refused |= by &^ s.deaf; s.refused == both {
+		s.fail(&Error{Err: fmt.Errorf("%q: %w", operator, ErrInvalidArguments)})
+	}
+}
+
+// spare evaluates what one engine needs and the other leaves out, for what the first refuses.
+func (s *Scope) spare(other engines, args ...*node) {
+	before := s.deaf
+	s.deaf |= other
+	for _, arg := range args {
+		if !arg.fixed && s.err == nil {
+			arg.eval(s)
+		}
+	}
+	s.deaf = before
+}
+
+// truth is the truth of a value. In the dialect of flagd an object without members is false.
+func (s *Scope) truth(v value) bool {
+	if v.kind == object && s.bounds.dialect == Flagd {
+		return v.hasMembers()
+	}
+	return v.truth()
+}
+
+func (v value) hasMembers() bool {
+	switch ref := v.ref.(type) {
+	case map[string]any:
+		return len(ref) > 0
+	case Object:
+		return true
+	}
+	return v.members() > 0
+}
+
+// Operands are the arguments of an operation as they are written.
+type operands struct {
+	name string
+	args []*node
+	bare bool // one argument that is not written as a list
+}
+
+// each calls visit with each operand. A bare argument that evaluates to a list is the list of
+// operands. It returns their number, and whether they are a list.
+func (o operands) each(s *Scope, visit func(i int, v value)) (n int, listed bool) {
+	if !o.bare {
+		for i, a := range o.args {
+			visit(i, a.eval(s))
+		}
+		return len(o.args), true
+	}
+	v := o.args[0].eval(s)
+	if v.kind != list {
+		visit(0, v)
+		return 1, false
+	}
+	if n = v.length(); !s.spend(n) {
+		return 0, true
+	}
+	for i := range n {
+		visit(i, v.element(i))
+	}
+	return n, true
+}
+
+// unwrapped makes an operation of a bare argument: at each evaluation it is the operation of
+// the elements of the list that the argument evaluates to. The Go core refuses other arguments
+// unless they fit.
+func (o operands) unwrapped(of func(args []*node) (operation, error), fits func(v value) bool) operation {
+	return gives(func(s *Scope) value {
+		v := o.args[0].eval(s)
+		args := []*node{literal(v)}
+		if v.kind != list && !fits(v) {
+			s.refuse(goCore, o.name)
+		}
+		if v.kind == list {
+			if !s.spend(v.length()) {
+				return value{}
+			}
+			args = make([]*node, v.length())
+			for i := range args {
+				args[i] = literal(v.element(i))
+			}
+		}
+		made, err := of(args)
+		if err != nil {
+			s.fail(err)
+			return value{}
+		}
+		return made.eval(s)
+	})
+}
+
+func standard(of func(args []*node) operation) func(args []*node) (operation, error) {
+	return func(args []*node) (operation, error) { return of(args), nil }
+}
+
+// folds says whether the JavaScript core evaluates an operation when it compiles the rule, and
+// refuses the whole rule where the operation is refused.
+func folds(name string, args []*node, looped bool) bool {
+	switch name {
+	case "var":
+		if !looped {
+			return false
+		}
+	case "missing":
+		return len(args) == 0
+	case "missing_some":
+		return false
+	}
+	for i, a := range args {
+		switch {
+		case loops[name] && i > 1:
+		case looped || loops[name] && i == 1:
+			if !a.foldsLooped {
+				return false
+			}
+		case !a.folds:
+			return false
+		}
+	}
+	return true
+}
+
+// fold notes that the JavaScript core refuses the rule. Operations in it are evaluated once,
+// the outermost that fold.
+func (c *compiler) fold(n *node) {
+	switch {
+	case c.dialect != Flagd || c.refused&jsCore != 0 || n.fixed:
+		return
+	case n.folds:
+		c.trial.bounds = &bounds{dialect: Flagd, steps: DefaultMaxSteps, text: DefaultMaxText}
+		n.eval(&c.trial)
+		c.refused |= c.trial.refused & jsCore
+		c.trial.err = nil
+		c.trial.refused = 0
+		return
+	}
+	for i, arg := range n.args {
+		if c.fold(arg); n.name != "" && !n.custom {
+			c.refused |= unfit(n, i)
+		}
+	}
+	if n.name == "" || n.custom {
+		return
+	}
+	switch {
+	case loops[n.name] && (n.bare && n.name != "all" || len(n.args) < 2), n.name == "missing_some" && n.bare,
+		!n.bare && (n.name == "%" && len(n.args) < 2 || (n.name == "-" || n.name == "/") && len(n.args) == 0):
+		c.refused |= jsCore
+	}
+}
+
+// unfit says that the JavaScript core refuses an argument of arithmetic when it compiles it.
+func unfit(n *node, i int) engines {
+	arg := n.args[i]
+	switch n.name {
+	case "+", "-", "*", "/", "%":
+	default:
+		return 0
+	}
+	switch {
+	case n.bare && arg.constant == nil:
+		return 0
+	case arg.list:
+		return jsCore
+	case arg.constant == nil:
+		return 0
+	}
+	v := *arg.constant
+	if v.kind == object || v.kind == text && math.IsNaN(parseNumber(v.str)) || n.name == "/" && (i > 0 || len(n.args) == 1) && (v.kind == number && v.num == 0 || v.kind == text && parseNumber(v.str) == 0) {
+		return jsCore
+	}
+	return 0
+}

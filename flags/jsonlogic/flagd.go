@@ -1,0 +1,712 @@
+package jsonlogic
+
+import (
+	"math"
+	"slices"
+	"unicode/utf8"
+)
+
+// flagdOperators are the standard operators that mean something else in the dialect [Flagd],
+// and nil for those that it does not have.
+var flagdOperators = map[string]func(o operands) operation{
+	"var":          flagdVariable,
+	"missing":      flagdMissing,
+	"missing_some": flagdMissingSome,
+
+	"if":  flagdLazy(branch),
+	"?:":  flagdLazy(branch),
+	"!":   flagdNot(not),
+	"!!":  flagdNot(notNot),
+	"and": flagdLazy(until(false)),
+	"or":  flagdLazy(until(true)),
+
+	"==":  flagdCompare(flagdEqual(true), func(a, b float64) bool { return a == b }),
+	"!=":  flagdCompare(flagdEqual(false), func(a, b float64) bool { return a != b }),
+	"===": flagdIdentity(strictEqual),
+	"!==": flagdIdentity(comparison(strictEqual).negated()),
+	"<":   flagdCompare(ordered(false), func(a, b float64) bool { return a < b }),
+	"<=":  flagdCompare(ordered(true), func(a, b float64) bool { return a <= b }),
+	">":   flagdCompare(ordered(false).swapped(), func(a, b float64) bool { return a > b }),
+	">=":  flagdCompare(ordered(true).swapped(), func(a, b float64) bool { return a >= b }),
+
+	"+":   flagdAdd,
+	"-":   flagdSubtract,
+	"*":   flagdMultiply,
+	"/":   flagdDivide,
+	"%":   flagdRemainder,
+	"min": flagdExtreme(func(a, b float64) float64 { return min(a, b) }, math.Inf(1)),
+	"max": flagdExtreme(func(a, b float64) float64 { return max(a, b) }, math.Inf(-1)),
+
+	"map":    flagdLoop(mapped, false),
+	"filter": flagdLoop(filter, false),
+	"reduce": flagdReduce,
+	"all":    flagdLoop(operators["all"], true),
+	"some":   flagdLoop(operators["some"], true),
+	"none":   flagdLoop(operators["none"], true),
+	"merge":  flagdMerge,
+	"in":     flagdIn,
+
+	"cat":    flagdCat,
+	"substr": flagdSubstr,
+
+	"log": nil,
+}
+
+// flagdLazy is an operator whose arguments must be written as a list.
+func flagdLazy(of func(args []*node) operation) func(o operands) operation {
+	return func(o operands) operation {
+		if !o.bare {
+			return of(o.args)
+		}
+		return gives(func(s *Scope) value {
+			s.refuse(both, o.name)
+			return value{}
+		})
+	}
+}
+
+// flagdNot is ! or !!, of the first argument.
+func flagdNot(of func(args []*node) operation) func(o operands) operation {
+	return func(o operands) operation {
+		made := of(o.args)
+		if len(o.args) < 2 {
+			return made
+		}
+		return decides(func(s *Scope) bool {
+			s.spare(jsCore, o.args[1:]...)
+			return made.test(s)
+		})
+	}
+}
+
+// flagdEqual is ==, or its negation.
+func flagdEqual(want bool) comparison {
+	return func(s *Scope, a, b value) bool { return looseEqual(s, a, b) == want }
+}
+
+// A pair compares two arguments, the second of which stands at a node.
+type pair func(s *Scope, a, b value, at *node) bool
+
+// flagdCompare compares each argument with the next one. Numbers is the comparison for
+// numbers.
+func flagdCompare(holds comparison, numbers func(a, b float64) bool) func(o operands) operation {
+	return func(o operands) operation {
+		equality := o.name == "==" || o.name == "!="
+		compare := func(s *Scope, a, b value, at *node) bool {
+			if a.kind == number && b.kind == number {
+				return numbers(a.num, b.num)
+			}
+			before := s.before(a, b, at)
+			s.comparable(o.name, before, b)
+			if equality {
+				a, b = nullEquals(before, a, b)
+			}
+			return holds(s, a, b)
+		}
+		if len(o.args) != 2 {
+			return o.compare(compare)
+		}
+		a, b := o.args[0], o.args[1]
+		if a.field != "" && b.constant != nil && b.constant.kind == number {
+			// The usual rule: {">=": [{"var": "age"}, 18]}.
+			name, with := a.field, *b.constant
+			return decides(func(s *Scope) bool {
+				v := s.field(name)
+				if f, ok := v.(float64); ok {
+					return numbers(f, with.num)
+				}
+				return compare(s, toValue(v), with, b)
+			})
+		}
+		return decides(func(s *Scope) bool {
+			x := a.eval(s)
+			return compare(s, x, b.eval(s), b)
+		})
+	}
+}
+
+// nullEquals makes null equal to 0 and false where the JavaScript core does, which is where the
+// other is a constant.
+func nullEquals(before, a, b value) (value, value) {
+	zero := func(v value) bool { return (v.kind == number || v.kind == truth) && v.num == 0 }
+	switch {
+	case before.isNone() && zero(b):
+		return a, value{}
+	case b.isNone() && zero(before):
+		return a, value{kind: number}
+	}
+	return a, b
+}
+
+// before is what the JavaScript core takes for the first of two values that it compares: it
+// looks at the variable that was evaluated last, which may be in the second.
+func (s *Scope) before(a, b value, at *node) value {
+	switch last := at.lastVariable(); {
+	case last == nil:
+		return a
+	case last.name == "var":
+		return last.eval(s)
+	}
+	return b
+}
+
+// lastVariable is the last variable in a node that is evaluated with it, nil for none.
+func (n *node) lastVariable() *node {
+	if n.fixed || n.folds || n.custom && n.bare {
+		return nil
+	}
+	if n.name == "var" && arg(n.args, 0).fixed {
+		return n
+	}
+	args := n.args
+	if loops[n.name] {
+		args = args[:min(1, len(args))]
+	}
+	for _, arg := range slices.Backward(args) {
+		if last := arg.lastVariable(); last != nil {
+			return last
+		}
+	}
+	return nil
+}
+
+// comparable notes that the JavaScript core refuses to compare a number with a text that is
+// none, and anything with a list or an object.
+func (s *Scope) comparable(operator string, a, b value) {
+	texts := func(v value) bool { return v.kind == text || v.isNone() }
+	if texts(a) && texts(b) {
+		return
+	}
+	odd := func(v value) bool { return v.isReference() || math.IsNaN(s.number(v)) }
+	if b.isReference() || odd(b) && !a.isNone() || odd(a) {
+		s.refuse(jsCore, operator)
+	}
+}
+
+// flagdIdentity is === or !==.
+func flagdIdentity(holds comparison) func(o operands) operation {
+	return func(o operands) operation {
+		return o.compare(func(s *Scope, a, b value, _ *node) bool { return holds(s, a, b) })
+	}
+}
+
+// compare compares any number of arguments, each with the next one.
+func (o operands) compare(holds pair) operation {
+	few := o.name == "!=" || o.name == "!=="
+	if !o.bare && len(o.args) >= 2 {
+		return decides(func(s *Scope) bool {
+			before := o.args[0].eval(s)
+			for i, arg := range o.args[1:] {
+				v := arg.eval(s)
+				if !holds(s, before, v, arg) {
+					s.spare(jsCore, o.args[i+2:]...)
+					return false
+				}
+				before = v
+			}
+			return true
+		})
+	}
+	return decides(func(s *Scope) bool {
+		s.refuse(jsCore, o.name)
+		if !o.bare {
+			o.each(s, func(int, value) {})
+			return few
+		}
+		v := o.args[0].eval(s)
+		if v.kind != list {
+			s.refuse(goCore, o.name)
+			return few
+		}
+		if v.length() < 2 {
+			return few
+		}
+		return holds(s, v.element(0), v.element(1), undefinedNode)
+	})
+}
+
+// operand is an operand of arithmetic as a number.
+func (s *Scope) operand(operator string, v value) float64 {
+	switch v.kind {
+	case number:
+		return v.num
+	case text:
+		f := s.number(v)
+		if math.IsNaN(f) {
+			s.refuse(jsCore, operator)
+		}
+		return f
+	case list, object:
+		s.refuse(both, operator)
+		return math.NaN()
+	}
+	s.refuse(goCore, operator)
+	return v.num
+}
+
+// numeric is a number that arithmetic gives.
+func (s *Scope) numeric(operator string, f float64) value {
+	if math.IsNaN(f) {
+		s.refuse(jsCore, operator)
+	}
+	return value{kind: number, num: f}
+}
+
+// fold combines the operands from the left. It returns how many there are, and whether they
+// are a list.
+func (o operands) fold(s *Scope, of func(a, b float64) float64) (result float64, n int, listed bool) {
+	n, listed = o.each(s, func(i int, v value) {
+		if f := s.operand(o.name, v); i == 0 {
+			result = f
+		} else {
+			result = of(result, f)
+		}
+	})
+	return result, n, listed
+}
+
+func flagdAdd(o operands) operation {
+	return gives(func(s *Scope) value {
+		sum, _, _ := o.fold(s, func(a, b float64) float64 { return a + b })
+		return s.numeric(o.name, sum)
+	})
+}
+
+// flagdSubtract of one operand is its negation.
+func flagdSubtract(o operands) operation {
+	return gives(func(s *Scope) value {
+		difference, n, listed := o.fold(s, func(a, b float64) float64 { return a - b })
+		if !listed {
+			s.refuse(goCore, o.name)
+		}
+		switch n {
+		case 0:
+			s.refuse(jsCore, o.name)
+		case 1:
+			difference = -difference
+		}
+		return s.numeric(o.name, difference)
+	})
+}
+
+func flagdMultiply(o operands) operation {
+	return gives(func(s *Scope) value {
+		product, n, listed := o.fold(s, func(a, b float64) float64 { return a * b })
+		if !listed {
+			s.refuse(o.strict(), o.name)
+		}
+		if n == 0 {
+			product = 1
+		}
+		return s.numeric(o.name, product)
+	})
+}
+
+// strict are the engines that refuse a bare argument that is no list, for the operators
+// whose arguments must be a list unless a constant is the only one.
+func (o operands) strict() engines {
+	if o.args[0].fixed {
+		return goCore
+	}
+	return both
+}
+
+// flagdDivide of one operand is its reciprocal.
+func flagdDivide(o operands) operation {
+	return gives(func(s *Scope) value {
+		quotient, n, listed := o.fold(s, func(a, b float64) float64 {
+			if b == 0 {
+				s.refuse(jsCore, o.name)
+			}
+			return a / b
+		})
+		if !listed {
+			s.refuse(o.strict(), o.name)
+		}
+		switch n {
+		case 0:
+			s.refuse(jsCore, o.name)
+		case 1:
+			if quotient == 0 {
+				s.refuse(jsCore, o.name)
+			}
+			quotient = 1 / quotient
+		}
+		return s.numeric(o.name, quotient)
+	})
+}
+
+func flagdRemainder(o operands) operation {
+	return gives(func(s *Scope) value {
+		rest, n, _ := o.fold(s, math.Mod)
+		if n < 2 {
+			s.refuse(both, o.name)
+		}
+		return s.numeric(o.name, rest)
+	})
+}
+
+// flagdExtreme is min or max, of numbers.
+func flagdExtreme(of func(a, b float64) float64, none float64) func(o operands) operation {
+	return func(o operands) operation {
+		return gives(func(s *Scope) value {
+			most := none
+			n, listed := o.each(s, func(_ int, v value) {
+				switch v.kind {
+				case number:
+				case text:
+					s.refuse(jsCore, o.name)
+				default:
+					s.refuse(both, o.name)
+				}
+				most = of(most, s.number(v))
+			})
+			switch {
+			case n == 0:
+				s.refuse(jsCore, o.name)
+				return value{}
+			case !listed:
+				s.refuse(goCore, o.name)
+			}
+			return value{kind: number, num: most}
+		})
+	}
+}
+
+// flagdMerge joins lists, and what is no list as if it were one.
+func flagdMerge(o operands) operation {
+	if !o.bare {
+		return merge(o.args)
+	}
+	return o.unwrapped(standard(merge), func(v value) bool { return !v.isNone() && v.kind != object })
+}
+
+func flagdIn(o operands) operation {
+	if o.bare {
+		return o.unwrapped(func(args []*node) (operation, error) {
+			return flagdIn(operands{name: o.name, args: args}), nil
+		}, func(value) bool { return false })
+	}
+	needle, haystack := arg(o.args, 0), arg(o.args, 1)
+	if len(o.args) < 3 && haystack.constant != nil && textSet(haystack.constant) != nil {
+		return in(o.args)
+	}
+	return decides(func(s *Scope) bool {
+		n, h := needle.eval(s), haystack.eval(s)
+		if len(o.args) > 2 {
+			s.spare(jsCore, o.args[2:]...)
+		}
+		switch {
+		case h.kind == text && n.kind != text:
+			s.refuse(goCore, o.name)
+		case h.kind == object || (h.kind == truth || h.kind == number) && h.truth():
+			s.refuse(jsCore, o.name)
+		}
+		return s.contains(h, n, haystack.list, func(element value) {
+			if n.kind == number && !element.isPlain() || n.kind == object && element.kind == object || element.kind == list && !s.inRange(n, element) {
+				s.refuse(goCore, o.name)
+			}
+		})
+	})
+}
+
+// isPlain says that a value is a number or a text.
+func (v value) isPlain() bool { return v.kind == number || v.kind == text }
+
+// inRange says whether the Go core can tell whether a number is between the first two elements
+// of a list.
+func (s *Scope) inRange(n, bounds value) bool {
+	return n.isPlain() && bounds.length() > 1 && bounds.element(0).isPlain() && bounds.element(1).isPlain()
+}
+
+func flagdCat(o operands) operation {
+	return gives(func(s *Scope) value {
+		var b []byte
+		fits := true
+		_, listed := o.each(s, func(_ int, v value) {
+			if v.kind == truth || v.isReference() {
+				s.refuse(goCore, o.name)
+			}
+			if fits {
+				b, fits = s.join(b, v)
+			}
+		})
+		if !listed && len(b) == 0 {
+			s.refuse(o.strict(), o.name)
+		}
+		if !fits {
+			return value{}
+		}
+		return value{kind: text, str: string(b)}
+	})
+}
+
+func flagdSubstr(o operands) operation {
+	if o.bare {
+		return o.unwrapped(func(args []*node) (operation, error) {
+			return flagdSubstr(operands{name: o.name, args: args}), nil
+		}, func(value) bool { return false })
+	}
+	source, start, length := arg(o.args, 0), arg(o.args, 1), arg(o.args, 2)
+	return gives(func(s *Scope) value {
+		v, from, n := source.eval(s), start.eval(s), length.eval(s)
+		switch v.kind {
+		case text:
+		case number, nothing, undefined:
+			s.refuse(jsCore, o.name)
+		default:
+			s.refuse(both, o.name)
+		}
+		if !from.isPlain() || n.kind != undefined && !n.isPlain() || s.cutsBackwards(v, from, n) {
+			s.refuse(goCore, o.name)
+		}
+		return s.substr(v, from, n)
+	})
+}
+
+// cutsBackwards says whether the end of a substring is before its start, or of the text.
+func (s *Scope) cutsBackwards(v, start, length value) bool {
+	if length.kind == undefined {
+		return false
+	}
+	n := 0.0
+	if v.kind != nothing {
+		n = float64(utf8.RuneCountInString(s.text(v)))
+	}
+	from, take := truncate(s.number(start)), truncate(s.number(length))
+	if from < 0 {
+		from += n
+	}
+	if from < 0 || from > n {
+		return false
+	}
+	return take < 0 && n+take < from
+}
+
+// flagdVariable replaces null, too, by its default, if its path is a constant.
+func flagdVariable(o operands) operation {
+	path, otherwise := arg(o.args, 0), arg(o.args, 1)
+	switch {
+	case fieldOf(o.args) != "":
+		return variable(o.args)
+	case len(o.args) == 1 && !path.fixed:
+		return gives(func(s *Scope) value {
+			v := path.eval(s)
+			if v.kind != list {
+				return s.variable(o, v, false, undefinedNode)
+			}
+			if !o.bare {
+				s.refuse(goCore, o.name)
+			}
+			args := [2]value{{kind: undefined}, {kind: undefined}}
+			for i := range min(v.length(), len(args)) {
+				args[i] = v.element(i)
+			}
+			return s.variable(operands{name: o.name}, args[0], false, literal(args[1]))
+		})
+	}
+	return gives(func(s *Scope) value { return s.variable(o, path.eval(s), path.fixed, otherwise) })
+}
+
+func (s *Scope) variable(o operands, path value, fixed bool, otherwise *node) value {
+	if path.kind != text && path.kind != undefined && !(o.bare && path.kind == number) {
+		s.refuse(goCore, o.name)
+	}
+	v, ok := s.find(path)
+	if !ok || fixed && v.kind == nothing {
+		return defined(otherwise.eval(s))
+	}
+	if !fixed {
+		s.spare(0, otherwise)
+	} else {
+		s.spare(jsCore, otherwise)
+	}
+	return v
+}
+
+// flagdMissing lists the keys that the data has not, or null.
+func flagdMissing(o operands) operation {
+	if keys, ok := constants(o.args); ok && !o.bare {
+		return gives(func(s *Scope) value { return s.flagdMissing(o.name, keys) })
+	}
+	return gives(func(s *Scope) value {
+		if o.bare {
+			v := o.args[0].eval(s)
+			if v.kind != list {
+				if v.kind != text {
+					s.refuse(goCore, o.name)
+				}
+				v = listOf([]any{v.result()})
+			}
+			return s.flagdMissing(o.name, v)
+		}
+		keys := make([]any, len(o.args))
+		for i, a := range o.args {
+			keys[i] = a.eval(s).result()
+		}
+		return s.flagdMissing(o.name, listOf(keys))
+	})
+}
+
+func (s *Scope) flagdMissing(operator string, keys value) value {
+	if keys.length() > 0 {
+		if first := keys.element(0); first.kind == list && first.length() > 1 {
+			keys = first
+		}
+	}
+	var lacking []any
+	for i := range keys.length() {
+		if !s.spend(1) {
+			break
+		}
+		key := keys.element(i)
+		if key.kind == truth || key.kind == object || key.kind == list && key.length() > 0 && key.element(0).kind != text {
+			s.refuse(goCore, operator)
+		}
+		if key.kind == nothing || s.optional(key).kind == nothing {
+			lacking = append(lacking, key.result())
+		}
+	}
+	return listOf(lacking)
+}
+
+func flagdMissingSome(o operands) operation {
+	if o.bare {
+		return o.unwrapped(func(args []*node) (operation, error) {
+			return flagdMissingSome(operands{name: o.name, args: args}), nil
+		}, func(value) bool { return false })
+	}
+	need, options := arg(o.args, 0), arg(o.args, 1)
+	return gives(func(s *Scope) value {
+		n, keys := need.eval(s), options.eval(s)
+		if n.kind != number && n.kind != text {
+			s.refuse(goCore, o.name)
+		}
+		switch {
+		case keys.isNone():
+			s.refuse(both, o.name)
+			return value{}
+		case keys.kind != list:
+			s.refuse(goCore, o.name)
+			keys = listOf([]any{keys.result()})
+		}
+		lacking := s.flagdMissing(o.name, keys)
+		if float64(keys.length()-lacking.length()) < s.number(n) {
+			return lacking
+		}
+		return emptyList
+	})
+}
+
+// flagdLoop is an operator that evaluates its second argument for the elements of its first.
+// Quantified is one that says for how many it is true.
+func flagdLoop(of func(args []*node) operation, quantified bool) func(o operands) operation {
+	return func(o operands) operation {
+		if o.bare {
+			return flagdLazy(of)(o)
+		}
+		if len(o.args) == 0 {
+			made := of(nil)
+			return gives(func(s *Scope) value {
+				if quantified {
+					s.refuse(goCore, o.name)
+				}
+				return made.eval(s)
+			})
+		}
+		args := append([]*node{o.subject(quantified)}, o.args[1:]...)
+		return of(args)
+	}
+}
+
+// subject is the first argument of a loop, which notes what the engines refuse.
+func (o operands) subject(quantified bool) *node {
+	over, body := o.args[0], arg(o.args, 1)
+	n := *over
+	n.operation = gives(func(s *Scope) value {
+		v := over.eval(s)
+		switch {
+		case v.kind == list:
+			if (quantified || o.name == "reduce") && body.name == "" && v.length() > 0 {
+				s.refuse(goCore, o.name)
+			}
+		case v.isNone():
+		case over.fixed && v.kind != object || quantified && !s.truth(v):
+			if v.truth() && !(quantified && over.fixed && body.foldsLooped) {
+				s.refuse(jsCore, o.name)
+			}
+		case v.truth():
+			s.refuse(both, o.name)
+		default:
+			s.refuse(goCore, o.name)
+		}
+		return v
+	})
+	return &n
+}
+
+func flagdReduce(o operands) operation {
+	if o.bare || len(o.args) < 3 {
+		return flagdLoop(reduce, false)(o)
+	}
+	l := loop{o.subject(false), o.args[1]}
+	initial := o.args[2]
+	return gives(func(s *Scope) value {
+		items, so := l.over.eval(s), defined(initial.eval(s))
+		first := so.kind
+		s.accumulates(o.name, first, so)
+		r := &reduction{}
+		l.each(s, items, func(item any) bool {
+			r.current, r.accumulator = item, so.result()
+			s.enter(r)
+			so = l.body.eval(s)
+			s.accumulates(o.name, first, so)
+			return true
+		})
+		return so
+	})
+}
+
+// accumulates notes that the Go core has accumulators of one plain type only, and the
+// JavaScript core none with a list or an object in it.
+func (s *Scope) accumulates(operator string, first kind, v value) {
+	switch {
+	case first == nothing || first == list || first == object,
+		first == number && v.kind != number && v.kind != text,
+		first == text && v.kind != number && v.kind != text && v.kind != nothing:
+		s.refuse(goCore, operator)
+	}
+	if v.kind != list {
+		return
+	}
+	for i := range v.length() {
+		if !s.spend(1) {
+			return
+		}
+		if v.element(i).isReference() {
+			s.refuse(jsCore, operator)
+		}
+	}
+}
+
+// flagdCustom makes a custom operator, whose bare argument that evaluates to a list is the
+// list of its arguments. The JavaScript core refuses flagd's own operators inside of loops.
+func flagdCustom(name string, of func(args []*node) (operation, error), bare, looped bool) func(args []*node) (operation, error) {
+	return func(args []*node) (operation, error) {
+		made, err := of(args)
+		if err != nil {
+			return made, err
+		}
+		if bare && !args[0].fixed {
+			made = operands{name, args, bare}.unwrapped(of, func(value) bool { return true })
+		}
+		if looped {
+			inner := made
+			made = gives(func(s *Scope) value {
+				s.refuse(jsCore, name)
+				return inner.eval(s)
+			})
+		}
+		return made, nil
+	}
+}
