@@ -34,10 +34,9 @@ func (c *compiler) node(tree any, at *place) (*node, error) {
 		return c.list(tree, at)
 	case map[string]any:
 		if len(tree) != 1 {
-			if len(tree) > 1 {
-				c.refused |= jsCore
-			}
-			break
+			n := literal(toValue(tree))
+			n.mixed = len(tree) > 1
+			return n, nil
 		}
 		for name, arg := range tree {
 			return c.operation(name, arg, at.down(name))
@@ -90,6 +89,7 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 		plain := make([]any, len(args))
 		for i, arg := range args {
 			plain[i] = arg.constant.result()
+			n.mixed = n.mixed || arg.mixed
 		}
 		tree = plain
 	}

@@ -40,6 +40,15 @@ func (s *Scope) refuse(by engines, operator string) {
 	}
 }
 
+// eager is the JavaScript core, if it leaves out the arguments that an operation does not need:
+// it evaluates all when it compiles the rule.
+func (s *Scope) eager() engines {
+	if s.trial {
+		return 0
+	}
+	return jsCore
+}
+
 // spare evaluates what one engine needs and the other leaves out, for what the first refuses.
 func (s *Scope) spare(other engines, args ...*node) {
 	before := s.deaf
@@ -163,17 +172,22 @@ func folds(name string, args []*node, looped bool) bool {
 // the outermost that fold.
 func (c *compiler) fold(n *node) {
 	switch {
-	case c.dialect != Flagd || c.refused&jsCore != 0 || n.fixed:
+	case c.dialect != Flagd || c.refused&jsCore != 0:
 		return
-	case n.folds:
-		c.trial.bounds = &bounds{dialect: Flagd, steps: DefaultMaxSteps, text: DefaultMaxText}
+	case n.fixed:
+		if n.mixed {
+			c.refused |= jsCore
+		}
+		return
+	case n.folds && c.trial.spend(n.size):
 		n.eval(&c.trial)
 		c.refused |= c.trial.refused & jsCore
-		c.trial.err = nil
-		c.trial.refused = 0
-		return
+		c.trial.err, c.trial.refused = nil, 0
 	}
 	for i, arg := range n.args {
+		if !n.folds && i >= compiled(n) {
+			break
+		}
 		if c.fold(arg); n.name != "" && !n.custom {
 			c.refused |= unfit(n, i)
 		}
@@ -182,10 +196,23 @@ func (c *compiler) fold(n *node) {
 		return
 	}
 	switch {
-	case loops[n.name] && (n.bare && n.name != "all" || len(n.args) < 2), n.name == "missing_some" && n.bare,
+	case loops[n.name] && (n.bare && n.name != "all" || len(n.args) < 2 && !n.folds), n.name == "missing_some" && n.bare,
 		!n.bare && (n.name == "%" && len(n.args) < 2 || (n.name == "-" || n.name == "/") && len(n.args) == 0):
 		c.refused |= jsCore
 	}
+}
+
+// compiled is how many arguments of an operation the JavaScript core compiles.
+func compiled(n *node) int {
+	switch n.name {
+	case "!", "!!":
+		return 1
+	case "in", "map", "filter", "all", "some", "none":
+		return 2
+	case "reduce":
+		return 3
+	}
+	return len(n.args)
 }
 
 // unfit says that the JavaScript core refuses an argument of arithmetic when it compiles it.

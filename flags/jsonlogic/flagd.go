@@ -3,6 +3,8 @@ package jsonlogic
 import (
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -13,8 +15,8 @@ var flagdOperators = map[string]func(o operands) operation{
 	"missing":      flagdMissing,
 	"missing_some": flagdMissingSome,
 
-	"if":  flagdLazy(branch),
-	"?:":  flagdLazy(branch),
+	"if":  flagdLazy(flagdBranch),
+	"?:":  flagdLazy(flagdBranch),
 	"!":   flagdNot(not),
 	"!!":  flagdNot(notNot),
 	"and": flagdLazy(until(false)),
@@ -65,6 +67,33 @@ func flagdLazy(of func(args []*node) operation) func(o operands) operation {
 	}
 }
 
+// flagdBranch notes that the Go core takes a result with one member for a rule.
+func flagdBranch(args []*node) operation {
+	guarded := slices.Clone(args)
+	for i, arg := range args {
+		if arg.fixed || i%2 == 0 && i < len(args)-1 {
+			continue
+		}
+		n := *arg
+		n.operation = gives(func(s *Scope) value {
+			v := arg.eval(s)
+			if m, ok := v.ref.(map[string]any); ok && len(m) == 1 {
+				s.refuse(goCore, "if")
+			}
+			return v
+		})
+		n.test, n.plain = arg.test, func(s *Scope) any {
+			v := arg.plain(s)
+			if m, ok := v.(map[string]any); ok && len(m) == 1 {
+				s.refuse(goCore, "if")
+			}
+			return v
+		}
+		guarded[i] = &n
+	}
+	return branch(guarded)
+}
+
 // flagdNot is ! or !!, of the first argument.
 func flagdNot(of func(args []*node) operation) func(o operands) operation {
 	return func(o operands) operation {
@@ -73,7 +102,7 @@ func flagdNot(of func(args []*node) operation) func(o operands) operation {
 			return made
 		}
 		return decides(func(s *Scope) bool {
-			s.spare(jsCore, o.args[1:]...)
+			s.spare(s.eager(), o.args[1:]...)
 			return made.test(s)
 		})
 	}
@@ -95,6 +124,9 @@ func flagdCompare(holds comparison, numbers func(a, b float64) bool) func(o oper
 		compare := func(s *Scope, a, b value, at *node) bool {
 			if a.kind == number && b.kind == number {
 				return numbers(a.num, b.num)
+			}
+			if s.refused&jsCore != 0 {
+				return goCompares(o.name, a, b)
 			}
 			before := s.before(a, b, at)
 			s.comparable(o.name, before, b)
@@ -123,6 +155,48 @@ func flagdCompare(holds comparison, numbers func(a, b float64) bool) func(o oper
 			return compare(s, x, b.eval(s), b)
 		})
 	}
+}
+
+// goCompares compares as the Go core does, which goes on where the JavaScript core has ended
+// with an error.
+func goCompares(operator string, a, b value) bool {
+	equal := a.isNone() && b.isNone() || !a.isNone() && !b.isNone() && goNumber(a, math.NaN()) == goNumber(b, math.NaN())
+	less := func(a, b value) bool { return goNumber(a, math.NaN()) < goNumber(b, math.NaN()) }
+	if a.kind == text && b.kind == text {
+		equal, less = a.str == b.str, func(a, b value) bool { return a.str < b.str }
+	}
+	switch operator {
+	case "==":
+		return equal
+	case "!=":
+		return !equal
+	case "<":
+		return less(a, b)
+	case "<=":
+		return less(a, b) || equal
+	case ">":
+		return less(b, a)
+	}
+	return less(b, a) || equal
+}
+
+// goNumber is a value as the Go core reads numbers, and none for what is no number.
+func goNumber(v value, none float64) float64 {
+	switch v.kind {
+	case number, truth:
+		return v.num
+	case nothing, undefined:
+		return 0
+	case text:
+		if strings.TrimSpace(v.str) == "" {
+			return 0
+		}
+		f, err := strconv.ParseFloat(v.str, 64)
+		if err == nil || math.IsInf(f, 0) {
+			return f
+		}
+	}
+	return none
 }
 
 // nullEquals makes null equal to 0 and false where the JavaScript core does, which is where the
@@ -231,6 +305,9 @@ func (s *Scope) operand(operator string, v value) float64 {
 	case number:
 		return v.num
 	case text:
+		if s.refused&jsCore != 0 {
+			return goNumber(v, 0)
+		}
 		f := s.number(v)
 		if math.IsNaN(f) {
 			s.refuse(jsCore, operator)
@@ -394,9 +471,11 @@ func flagdIn(o operands) operation {
 	return decides(func(s *Scope) bool {
 		n, h := needle.eval(s), haystack.eval(s)
 		if len(o.args) > 2 {
-			s.spare(jsCore, o.args[2:]...)
+			s.spare(s.eager(), o.args[2:]...)
 		}
 		switch {
+		case len(o.args) == 0:
+			s.refuse(goCore, o.name)
 		case h.kind == text && n.kind != text:
 			s.refuse(goCore, o.name)
 		case h.kind == object || (h.kind == truth || h.kind == number) && h.truth():
@@ -422,17 +501,22 @@ func (s *Scope) inRange(n, bounds value) bool {
 func flagdCat(o operands) operation {
 	return gives(func(s *Scope) value {
 		var b []byte
-		fits := true
+		fits, last := true, nothing
 		_, listed := o.each(s, func(_ int, v value) {
 			if v.kind == truth || v.isReference() {
 				s.refuse(goCore, o.name)
 			}
+			last = v.kind
 			if fits {
 				b, fits = s.join(b, v)
 			}
 		})
-		if !listed && len(b) == 0 {
+		switch {
+		case listed || last == text:
+		case last == nothing:
 			s.refuse(o.strict(), o.name)
+		default:
+			s.refuse(goCore, o.name)
 		}
 		if !fits {
 			return value{}
@@ -452,10 +536,16 @@ func flagdSubstr(o operands) operation {
 		v, from, n := source.eval(s), start.eval(s), length.eval(s)
 		switch v.kind {
 		case text:
-		case number, nothing, undefined:
+		case number:
 			s.refuse(jsCore, o.name)
+		case nothing, undefined:
+			s.refuse(jsCore, o.name)
+			v = value{kind: text}
 		default:
 			s.refuse(both, o.name)
+		}
+		if len(o.args) > 3 {
+			s.spare(0, o.args[3:]...)
 		}
 		if !from.isPlain() || n.kind != undefined && !n.isPlain() || s.cutsBackwards(v, from, n) {
 			s.refuse(goCore, o.name)
@@ -469,10 +559,7 @@ func (s *Scope) cutsBackwards(v, start, length value) bool {
 	if length.kind == undefined {
 		return false
 	}
-	n := 0.0
-	if v.kind != nothing {
-		n = float64(utf8.RuneCountInString(s.text(v)))
-	}
+	n := float64(utf8.RuneCountInString(s.text(v)))
 	from, take := truncate(s.number(start)), truncate(s.number(length))
 	if from < 0 {
 		from += n
@@ -514,12 +601,17 @@ func (s *Scope) variable(o operands, path value, fixed bool, otherwise *node) va
 	}
 	v, ok := s.find(path)
 	if !ok || fixed && v.kind == nothing {
+		if len(o.args) > 2 {
+			s.spare(0, o.args[2:]...)
+		}
 		return defined(otherwise.eval(s))
 	}
-	if !fixed {
-		s.spare(0, otherwise)
-	} else {
-		s.spare(jsCore, otherwise)
+	if len(o.args) > 1 {
+		by := jsCore
+		if !fixed || len(o.args) > 2 {
+			by = 0
+		}
+		s.spare(by, o.args[1:]...)
 	}
 	return v
 }
@@ -551,6 +643,9 @@ func flagdMissing(o operands) operation {
 func (s *Scope) flagdMissing(operator string, keys value) value {
 	if keys.length() > 0 {
 		if first := keys.element(0); first.kind == list && first.length() > 1 {
+			if first.element(0).kind != text {
+				s.refuse(goCore, operator)
+			}
 			keys = first
 		}
 	}
@@ -579,6 +674,11 @@ func flagdMissingSome(o operands) operation {
 	need, options := arg(o.args, 0), arg(o.args, 1)
 	return gives(func(s *Scope) value {
 		n, keys := need.eval(s), options.eval(s)
+		if len(o.args) > 2 && options.list {
+			s.spare(s.eager(), o.args[2:]...)
+		} else if len(o.args) > 2 {
+			s.spare(0, o.args[2:]...)
+		}
 		if n.kind != number && n.kind != text {
 			s.refuse(goCore, o.name)
 		}
@@ -626,9 +726,13 @@ func (o operands) subject(quantified bool) *node {
 	n.operation = gives(func(s *Scope) value {
 		v := over.eval(s)
 		switch {
+		case len(o.args) < 2 && !quantified:
+			if v.truth() && v.kind != list {
+				s.refuse(jsCore, o.name)
+			}
 		case v.kind == list:
-			if (quantified || o.name == "reduce") && body.name == "" && v.length() > 0 {
-				s.refuse(goCore, o.name)
+			if quantified || o.name == "reduce" {
+				s.applies(o.name, body, v)
 			}
 		case v.isNone():
 		case over.fixed && v.kind != object || quantified && !s.truth(v):
@@ -645,9 +749,36 @@ func (o operands) subject(quantified bool) *node {
 	return &n
 }
 
+// applies notes that the Go core takes for a rule only an operation, and a variable that it has
+// replaced is none.
+func (s *Scope) applies(operator string, body *node, items value) {
+	if items.length() == 0 {
+		return
+	}
+	switch {
+	case body.name == "":
+		s.refuse(goCore, operator)
+	case body.field == "" || operator == "reduce":
+	case operator != "all" && s.field(body.field) != nil:
+		s.refuse(goCore, operator)
+	case operator != "none":
+		if v, ok := member(items.item(0), body.field); ok && v != nil {
+			s.refuse(goCore, operator)
+		}
+	}
+}
+
 func flagdReduce(o operands) operation {
-	if o.bare || len(o.args) < 3 {
-		return flagdLoop(reduce, false)(o)
+	if made := flagdLoop(reduce, false)(o); o.bare || len(o.args) == 0 {
+		return made
+	} else if len(o.args) < 3 {
+		return gives(func(s *Scope) value {
+			if v := o.args[0].eval(s); v.isNone() || v.kind == list && v.length() == 0 {
+				s.refuse(jsCore, o.name)
+				return value{kind: number}
+			}
+			return made.eval(s)
+		})
 	}
 	l := loop{o.subject(false), o.args[1]}
 	initial := o.args[2]

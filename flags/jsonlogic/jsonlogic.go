@@ -165,7 +165,7 @@ func CompileValue(rule any, opts *Options) (*Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.trial.left = DefaultMaxSteps
+	c.trial = Scope{trial: true, bounds: &bounds{dialect: Flagd, steps: DefaultMaxSteps, text: DefaultMaxText}, left: DefaultMaxSteps}
 	c.fold(root)
 	return &Rule{root, c.deepest, c.refused, &bounds{
 		opts.Dialect, cmp.Or(max(opts.MaxSteps, 0), DefaultMaxSteps), cmp.Or(max(opts.MaxText, 0), DefaultMaxText), opts.Log,

@@ -8,6 +8,7 @@ type node struct {
 	operation
 	name        string  // of the operator; empty: data or a list
 	constant    *value  // not nil: eval always gives this
+	mixed       bool    // a constant with an object of several members in it
 	fixed       bool    // eval always gives the same; a node that is traced has no constant
 	list        bool    // written as a list, of args
 	folds       bool    // in the dialect of flagd: eval depends on no data

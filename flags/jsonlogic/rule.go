@@ -49,6 +49,7 @@ type Scope struct {
 	bounds  *bounds
 	left    int     // steps
 	refused engines // that have refused something
+	trial   bool    // it is no evaluation but the rule is being compiled
 	deaf    engines // that leave out what is being evaluated
 	err     error
 	note    func(key string, v any) // adds to the trace of the operation; nil: nobody asked for it
