@@ -2,6 +2,7 @@ package flags
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -56,6 +57,8 @@ func (l *linter) document(set *flagSet) {
 	for i, key := range l.doc.flags.Keys {
 		l.flag = key.Text
 		node := l.doc.flags.Items[i]
+		l.numbers("targeting", node.Get("targeting"))
+		l.numbers("metadata", node.Get("metadata"))
 		if set.flags[key.Text].fault == nil {
 			l.definition(key, node, set.flags[key.Text])
 		} else if targeting := node.Get("targeting"); targeting != nil {
@@ -63,6 +66,8 @@ func (l *linter) document(set *flagSet) {
 		}
 	}
 	l.flag = ""
+	l.numbers("metadata", l.doc.metadata)
+	l.numbers("$evaluators", l.doc.evaluators)
 	if l.doc.evaluators == nil {
 		return
 	}
@@ -77,6 +82,15 @@ func (l *linter) document(set *flagSet) {
 			l.at(key, SeverityWarning, "$evaluators", "no rule refers to %q", key.Text)
 		}
 	}
+}
+
+// numbers warns of integers that lose digits.
+func (l *linter) numbers(field string, n *document.Node) {
+	eachNumber(n, func(number *document.Node, err error) {
+		if inexact := (*inexactError)(nil); errors.As(err, &inexact) {
+			l.at(number, SeverityWarning, field, "%w", err)
+		}
+	})
 }
 
 // refer notes the evaluators that a rule refers to.

@@ -156,24 +156,13 @@ func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 		arg, fault := b.value(file, n.Items[0])
 		return map[string]any{n.Keys[0].Text: arg}, fault
 	}
-	if number := beyondFloat(n); number != nil {
-		return nil, &ruleFault{file: file, at: number, err: fmt.Errorf("%s is beyond what a number can hold", document.Clip(number.Text))}
-	}
-	return n.Value(), nil
-}
-
-func beyondFloat(n *document.Node) *document.Node {
-	if n.Kind == document.Number && len(n.Text) > 3 {
-		if _, err := strconv.ParseFloat(n.Text, 64); err != nil {
-			return n
+	var fault *ruleFault
+	eachNumber(n, func(number *document.Node, err error) {
+		if inexact := (*inexactError)(nil); fault == nil && !errors.As(err, &inexact) {
+			fault = &ruleFault{file: file, at: number, err: err}
 		}
-	}
-	for _, item := range n.Items {
-		if number := beyondFloat(item); number != nil {
-			return number
-		}
-	}
-	return nil
+	})
+	return n.Value(), fault
 }
 
 func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {

@@ -57,6 +57,9 @@ var flagdOperators = map[string]func(o operands) operation{
 // flagdLazy is an operator whose arguments must be written as a list.
 func flagdLazy(of func(args []*node) operation) func(o operands) operation {
 	return func(o operands) operation {
+		if !o.bare && len(o.args) == 0 {
+			return nullNode.operation
+		}
 		if !o.bare {
 			return of(o.args)
 		}
@@ -130,8 +133,8 @@ func flagdCompare(holds comparison, numbers func(a, b float64) bool) func(o oper
 			}
 			before := s.before(a, b, at)
 			s.comparable(o.name, before, b)
-			if equality {
-				a, b = nullEquals(before, a, b)
+			if equality && (at.fixed || at.folds) {
+				a, b = nullEquals(a, b)
 			}
 			return holds(s, a, b)
 		}
@@ -199,15 +202,11 @@ func goNumber(v value, none float64) float64 {
 	return none
 }
 
-// nullEquals makes null equal to 0 and false where the JavaScript core does, which is where the
-// other is a constant.
-func nullEquals(before, a, b value) (value, value) {
+// nullEquals makes null equal to 0 and false, of which the second is a constant.
+func nullEquals(a, b value) (value, value) {
 	zero := func(v value) bool { return (v.kind == number || v.kind == truth) && v.num == 0 }
-	switch {
-	case before.isNone() && zero(b):
-		return a, value{}
-	case b.isNone() && zero(before):
-		return a, value{kind: number}
+	if a.isNone() && zero(b) || b.isNone() && zero(a) {
+		return value{}, value{}
 	}
 	return a, b
 }
@@ -769,15 +768,30 @@ func (s *Scope) applies(operator string, body *node, items value) {
 }
 
 func flagdReduce(o operands) operation {
-	if made := flagdLoop(reduce, false)(o); o.bare || len(o.args) == 0 {
-		return made
-	} else if len(o.args) < 3 {
-		return gives(func(s *Scope) value {
-			if v := o.args[0].eval(s); v.isNone() || v.kind == list && v.length() == 0 {
+	if o.bare || len(o.args) == 0 {
+		return flagdLazy(reduce)(o)
+	}
+	if len(o.args) < 3 {
+		l := loop{o.subject(false), arg(o.args, 1)}
+		return gives(func(s *Scope) value { // the first element is the first accumulator
+			items := l.over.eval(s)
+			if items.kind != list || items.length() == 0 {
 				s.refuse(jsCore, o.name)
 				return value{kind: number}
 			}
-			return made.eval(s)
+			so, first := value{}, true
+			r := &reduction{}
+			l.each(s, items, func(item any) bool {
+				if first {
+					so, first = toValue(item), false
+					return true
+				}
+				r.current, r.accumulator = item, so.result()
+				s.enter(r)
+				so = l.body.eval(s)
+				return true
+			})
+			return so
 		})
 	}
 	l := loop{o.subject(false), o.args[1]}
