@@ -259,7 +259,7 @@ func bucket(hash uint32, sums []uint64) int {
 	return -1
 }
 
-// weightOf reads a weight: a whole number, of which a negative one counts as 0; null
+// weightOf reads a weight: a whole number of 64 bits, of which a negative one counts as 0; null
 // is 1. Inside a list from the evaluation context an integer is still one of Go's.
 func weightOf(v any) (weight uint64, ok bool) {
 	var f float64
@@ -275,7 +275,7 @@ func weightOf(v any) (weight uint64, ok bool) {
 	default:
 		return 0, false
 	}
-	if f != math.Trunc(f) || math.IsInf(f, 0) || f > math.MaxInt32 {
+	if f != math.Trunc(f) || math.IsInf(f, 0) || f > math.MaxInt32 || f < math.MinInt64 {
 		return 0, false
 	}
 	return uint64(max(f, 0)), true

@@ -73,6 +73,7 @@ func (l *linter) document(set *flagSet) {
 	}
 	for i, key := range l.doc.evaluators.Keys {
 		from := linter{doc: l.doc, used: map[string]bool{}}
+		l.nested(l.doc.evaluators.Items[i], 0)
 		from.refer(l.doc.evaluators.Items[i], 0)
 		delete(from.used, key.Text) // that it refers to itself is no use
 		maps.Copy(l.used, from.used)
@@ -81,6 +82,19 @@ func (l *linter) document(set *flagSet) {
 		if !l.used[key.Text] {
 			l.at(key, SeverityWarning, "$evaluators", "no rule refers to %q", key.Text)
 		}
+	}
+}
+
+// nested warns of references inside of an evaluator.
+func (l *linter) nested(n *document.Node, depth int) {
+	if depth > document.MaxDepth {
+		return
+	}
+	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref" {
+		l.at(n.Keys[0], SeverityWarning, "$evaluators", "flagd does not reliably resolve a $ref inside of an evaluator")
+	}
+	for _, item := range n.Items {
+		l.nested(item, depth+1)
 	}
 }
 
@@ -122,6 +136,17 @@ func (l *linter) definition(key, node *document.Node, f *flag) {
 		}
 	}
 	l.expiry(node)
+	for _, name := range variants.Keys {
+		if strings.ContainsAny(name.Text, "\"<>&\\") {
+			l.at(name, SeverityWarning, "variants", "flagd's Go core does not find a variant whose name has a character that JSON escapes, when a rule gives it")
+		}
+	}
+	for i, item := range variants.Items {
+		if item.Kind == document.List {
+			l.at(variants.Items[i], SeverityWarning, "variants", "flagd's Go core answers TYPE_MISMATCH where a list is asked for as an object")
+			break
+		}
+	}
 
 	targeting := node.Get("targeting")
 	gives := outcome{falls: true, complete: true}
@@ -276,7 +301,7 @@ func constantTruth(n *document.Node) (truth, constant bool) {
 	case document.List:
 		return len(n.Items) > 0, len(n.Items) == 0
 	case document.Map:
-		return true, len(n.Keys) != 1
+		return len(n.Keys) > 1, len(n.Keys) != 1
 	}
 	return false, false
 }

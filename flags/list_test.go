@@ -1,14 +1,12 @@
 package flags_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/flags"
-	"github.com/upkeep-go/upkeep/flags/flagtest"
 )
 
 // TestFlagsInAList holds that a list of flags with keys is read like a map of flags.
@@ -39,7 +37,6 @@ flags:
 		require.Equal(t, false, p.Evaluate(t.Context(), "a", nil).Value)
 		require.Equal(t, "X", p.Evaluate(t.Context(), "b", nil).Value)
 		require.Empty(t, flags.Lint(name, []byte(doc)))
-		flagtest.Lint(t, write(t, name, doc))
 	}
 }
 
@@ -107,12 +104,4 @@ func TestNumbersThatLoseDigits(t *testing.T) {
 	require.ElementsMatch(t, faults, errs)
 	require.Contains(t, warnings, `flags.yaml:4:122: flag "rule": targeting: 123456789012345678901`+lost)
 	require.Contains(t, warnings, `flags.yaml:5:106: flag "metadata": metadata: 9007199254740993`+lost)
-}
-
-// write makes a file with a document.
-func write(t *testing.T, name, doc string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	require.NoError(t, os.WriteFile(path, []byte(doc), 0o600))
-	return path
 }

@@ -69,7 +69,7 @@ type ruleFault struct {
 func newRulebook(bucketing Bucketing) *rulebook {
 	return &rulebook{
 		bucketing:  bucketing,
-		opts:       &jsonlogic.Options{Dialect: jsonlogic.Flagd, Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates},
+		opts:       &jsonlogic.Options{Dialect: jsonlogic.DialectFlagd, Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates},
 		evaluators: map[string]*evaluator{},
 		room:       maxReferred,
 	}

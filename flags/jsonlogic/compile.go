@@ -15,9 +15,10 @@ type compiler struct {
 	dialect           Dialect
 	refused           engines // that refuse the rule whatever the data
 	trial             Scope
-	loops             int // around what is being compiled
-	depth             int // of what is being compiled, lists and operations counted
-	deepest           int // that depth was
+	interpreted       bool // by the JavaScript core, which compiles all but an if without an else
+	loops             int  // around what is being compiled
+	depth             int  // of what is being compiled, lists and operations counted
+	deepest           int  // that depth was
 }
 
 func (c *compiler) compile(tree any, at *place) (*node, error) {
@@ -158,6 +159,9 @@ func (c *compiler) operation(name string, arg any, at *place) (*node, error) {
 		return nil, &Error{at.pointer(), err}
 	}
 	n.args = make([]*node, len(trees))
+	interpreted := c.interpreted
+	c.interpreted = interpreted || listed && len(trees) < 3 && (name == "if" || name == "?:")
+	defer func() { c.interpreted = interpreted }()
 	for i, tree := range trees {
 		place, body := at, i == 1 && loops[name]
 		if listed {
@@ -190,7 +194,7 @@ var loops = map[string]bool{"map": true, "filter": true, "reduce": true, "all": 
 func (c *compiler) operator(name string, bare bool) (of func(args []*node) (operation, error), isCustom bool, err error) {
 	plain, isStandard := operators[name]
 	own, differs := flagdOperators[name]
-	if differs = differs && c.dialect == Flagd; differs && own == nil {
+	if differs = differs && c.dialect == DialectFlagd; differs && own == nil {
 		isStandard = false
 	}
 	custom, isCustom := c.operators[name]
@@ -207,11 +211,12 @@ func (c *compiler) operator(name string, bare bool) (of func(args []*node) (oper
 	case !isStandard:
 		return nil, false, fmt.Errorf("%w %q", ErrUnknownOperator, name)
 	case differs:
-		return func(args []*node) (operation, error) { return own(operands{name, args, bare}), nil }, false, nil
+		interpreted := c.interpreted
+		return func(args []*node) (operation, error) { return own(operands{name, args, bare, interpreted}), nil }, false, nil
 	default:
 		return standard(plain), false, nil
 	}
-	if c.dialect == Flagd {
+	if c.dialect == DialectFlagd {
 		of = flagdCustom(name, of, bare, c.loops > 0)
 	}
 	return of, true, nil

@@ -4,21 +4,33 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 )
 
 // A Dialect is what the standard operators mean where implementations of JsonLogic differ.
 type Dialect int
 
 const (
-	// Standard is JsonLogic as its reference, json-logic-js, has it.
-	Standard Dialect = iota
+	// DialectStandard is JsonLogic as its reference, json-logic-js, has it.
+	DialectStandard Dialect = iota
 
-	// Flagd is JsonLogic as feature flags of flagd have it. The package comment lists what
+	// DialectFlagd is JsonLogic as feature flags of flagd have it. The package comment lists what
 	// it changes.
-	Flagd
+	DialectFlagd
 )
 
-// ErrInvalidArguments ends an evaluation in the dialect [Flagd] that both of flagd's
+// String is "standard" or "flagd".
+func (d Dialect) String() string {
+	switch d {
+	case DialectStandard:
+		return "standard"
+	case DialectFlagd:
+		return "flagd"
+	}
+	return strconv.Itoa(int(d))
+}
+
+// ErrInvalidArguments ends an evaluation in the dialect [DialectFlagd] that both of flagd's
 // engines refuse, as 2 / null. [Rule.Eval] and [Rule.Explain] return it, wrapped in an
 // [*Error].
 var ErrInvalidArguments = errors.New("invalid arguments")
@@ -63,7 +75,7 @@ func (s *Scope) spare(other engines, args ...*node) {
 
 // truth is the truth of a value. In the dialect of flagd an object without members is false.
 func (s *Scope) truth(v value) bool {
-	if v.kind == object && s.bounds.dialect == Flagd {
+	if v.kind == object && s.bounds.dialect == DialectFlagd {
 		return v.hasMembers()
 	}
 	return v.truth()
@@ -84,6 +96,8 @@ type operands struct {
 	name string
 	args []*node
 	bare bool // one argument that is not written as a list
+
+	interpreted bool // by the JavaScript core
 }
 
 // each calls visit with each operand. A bare argument that evaluates to a list is the list of
@@ -172,7 +186,7 @@ func folds(name string, args []*node, looped bool) bool {
 // the outermost that fold.
 func (c *compiler) fold(n *node) {
 	switch {
-	case c.dialect != Flagd || c.refused&jsCore != 0:
+	case c.dialect != DialectFlagd || c.refused&jsCore != 0:
 		return
 	case n.fixed:
 		if n.mixed {

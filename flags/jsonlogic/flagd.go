@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// flagdOperators are the standard operators that mean something else in the dialect [Flagd],
+// flagdOperators are the standard operators that mean something else in the dialect [DialectFlagd],
 // and nil for those that it does not have.
 var flagdOperators = map[string]func(o operands) operation{
 	"var":          flagdVariable,
@@ -131,7 +131,10 @@ func flagdCompare(holds comparison, numbers func(a, b float64) bool) func(o oper
 			if s.refused&jsCore != 0 {
 				return goCompares(o.name, a, b)
 			}
-			before := s.before(a, b, at)
+			before := a
+			if !o.interpreted {
+				before = s.before(a, b, at)
+			}
 			s.comparable(o.name, before, b)
 			if equality && (at.fixed || at.folds) {
 				a, b = nullEquals(a, b)
@@ -755,7 +758,7 @@ func (s *Scope) applies(operator string, body *node, items value) {
 		return
 	}
 	switch {
-	case body.name == "":
+	case body.name == "", body.name == "var" && len(body.args) == 2 && body.args[1].fixed && operator != "reduce":
 		s.refuse(goCore, operator)
 	case body.field == "" || operator == "reduce":
 	case operator != "all" && s.field(body.field) != nil:
@@ -843,7 +846,7 @@ func flagdCustom(name string, of func(args []*node) (operation, error), bare, lo
 			return made, err
 		}
 		if bare && !args[0].fixed {
-			made = operands{name, args, bare}.unwrapped(of, func(value) bool { return true })
+			made = operands{name: name, args: args, bare: bare}.unwrapped(of, func(value) bool { return true })
 		}
 		if looped {
 			inner := made

@@ -13,10 +13,10 @@ import (
 
 // FuzzCompileEval holds of any rule on any data: nothing panics, errors are of this
 // package's type, and Eval, Eval again and Explain agree.
-func FuzzCompileEval(f *testing.F) { fuzzDialect(f, jsonlogic.Standard) }
+func FuzzCompileEval(f *testing.F) { fuzzDialect(f, jsonlogic.DialectStandard) }
 
 // FuzzFlagd is FuzzCompileEval in the dialect of flagd.
-func FuzzFlagd(f *testing.F) { fuzzDialect(f, jsonlogic.Flagd) }
+func FuzzFlagd(f *testing.F) { fuzzDialect(f, jsonlogic.DialectFlagd) }
 
 func fuzzDialect(f *testing.F, dialect jsonlogic.Dialect) {
 	for _, rule := range []string{
@@ -76,7 +76,7 @@ func fuzzDialect(f *testing.F, dialect jsonlogic.Dialect) {
 		if err != nil {
 			var fault *jsonlogic.Error
 			require.ErrorAs(t, err, &fault)
-			require.True(t, errors.Is(err, jsonlogic.ErrTooManySteps) || errors.Is(err, jsonlogic.ErrTextTooLong) || errors.Is(err, jsonlogic.ErrResultTooDeep) || dialect == jsonlogic.Flagd && errors.Is(err, jsonlogic.ErrInvalidArguments), err)
+			require.True(t, errors.Is(err, jsonlogic.ErrTooManySteps) || errors.Is(err, jsonlogic.ErrTextTooLong) || errors.Is(err, jsonlogic.ErrResultTooDeep) || dialect == jsonlogic.DialectFlagd && errors.Is(err, jsonlogic.ErrInvalidArguments), err)
 		}
 		second, again := r.Eval(data)
 		require.Equal(t, err, again)

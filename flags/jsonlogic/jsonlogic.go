@@ -89,7 +89,7 @@ const (
 // Options configure [Compile]. Nil options are the defaults; so is a bound that is
 // negative.
 type Options struct {
-	// Dialect is what the standard operators mean. Zero means Standard.
+	// Dialect is what the standard operators mean. Zero means DialectStandard.
 	Dialect Dialect
 
 	// Operators are custom operators by name. A name of a standard operator is an
@@ -165,7 +165,7 @@ func CompileValue(rule any, opts *Options) (*Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.trial = Scope{trial: true, bounds: &bounds{dialect: Flagd, steps: DefaultMaxSteps, text: DefaultMaxText}, left: DefaultMaxSteps}
+	c.trial = Scope{trial: true, bounds: &bounds{dialect: DialectFlagd, steps: DefaultMaxSteps, text: DefaultMaxText}, left: DefaultMaxSteps}
 	c.fold(root)
 	return &Rule{root, c.deepest, c.refused, &bounds{
 		opts.Dialect, cmp.Or(max(opts.MaxSteps, 0), DefaultMaxSteps), cmp.Or(max(opts.MaxText, 0), DefaultMaxText), opts.Log,

@@ -316,21 +316,6 @@ var customFaults = []fault{
 		},
 		rule: `{"sem_ver": [{"var": "version"}, ">", "1.0.0"]}`, data: `{"version": 4294967296}`, means: `true`,
 	},
-	{
-		name: "a weight far below 0 is no number",
-		ops:  []string{evaluator.FractionEvaluationName},
-		is: func(c culprit) bool {
-			return slices.ContainsFunc(c.args, func(v any) bool {
-				entry, _ := v.([]any)
-				if len(entry) < 2 {
-					return false
-				}
-				f, ok := entry[1].(float64)
-				return ok && f < math.MinInt64
-			})
-		},
-		rule: `{"fractional": [["true", -1e19], ["false", 1]]}`, data: `{"targetingKey": "user"}`, means: `"false"`,
-	},
 }
 
 const faultWholeDocument = "one wrong flag refuses the whole document"
