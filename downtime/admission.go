@@ -2,6 +2,7 @@ package downtime
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
@@ -13,6 +14,7 @@ type asking struct {
 	handler bool          // a Handler asks: Classify and Long of the options apply
 	long    bool          // it is refused from a cutoff on
 	visitor *visitor      // what it can bypass; nil: nothing
+	view    *view         // by which it was refused
 
 	// What windows have to do with it, once it is admitted.
 	past      []*occurrence // that refuse it, and that it bypasses
@@ -28,6 +30,7 @@ func (g *Guard) admit(a *asking) (place, *occurrence) {
 	for {
 		v := g.view.Load()
 		if by := g.refusing(v, a); by != nil {
+			a.view = v
 			return place{}, by
 		}
 		a.epoch = v.epoch
@@ -62,7 +65,7 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 	}
 	for _, o := range v.deciding {
 		scope := &o.Window.Scope
-		if !refuses(o.Window.Mode, a.effect) || a.http == nil && !scope.CoversWork(a.kind) || a.http != nil && !scope.Covers(&request) {
+		if !refuses(o.Window.Mode, a.effect) || !a.inScope(scope, &request) {
 			continue
 		}
 		switch {
@@ -85,6 +88,14 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 	return nil
 }
 
+// inScope reports whether what asks is in scope. request is that of a.http.
+func (a *asking) inScope(s *schedule.Scope, request *schedule.Request) bool {
+	if a.http == nil {
+		return s.CoversWork(a.kind)
+	}
+	return s.Covers(request)
+}
+
 func (g *Guard) isLong(a *asking) bool {
 	return a.long || a.handler && g.opts.Long != nil && g.opts.Long(a.http)
 }
@@ -97,4 +108,8 @@ func (g *Guard) leave(at place) {
 func (g *Guard) refuse(by *occurrence) {
 	by.refused.Add(1)
 	g.refused.Add(1)
+}
+
+func (g *Guard) closure(a *asking, by *occurrence) closure {
+	return a.closure(by, g.isLong(a), time.Now())
 }

@@ -24,7 +24,7 @@ func TestTheClockIsSetBack(t *testing.T) {
 		back := func(by time.Duration) { downtime.Tick(g, time.Now().Add(-by)) }
 
 		later(time.Hour)
-		require.Equal(t, []string{"30m0s w: open -> announced", "1h0m0s w: begins in 1h0m0s"}, heard())
+		require.Equal(t, []string{"30m0s w: planned -> announced", "1h0m0s w: begins in 1h0m0s"}, heard())
 		back(40 * time.Minute)
 		require.Equal(t, "w announced", states(g))
 		later(5 * time.Second)
@@ -97,8 +97,8 @@ func TestTheClockJumpsForward(t *testing.T) {
 		code  int
 		heard []string
 	}{
-		{95 * time.Minute, 200, []string{"w: open -> announced", "w: begins in 25m0s"}},
-		{3 * time.Hour, 503, []string{"w: open -> draining"}},
+		{95 * time.Minute, 200, []string{"w: planned -> announced", "w: begins in 25m0s"}},
+		{3 * time.Hour, 503, []string{"w: planned -> draining"}},
 		{100 * time.Hour, 200, nil},
 	} {
 		synctest.Test(t, func(t *testing.T) {

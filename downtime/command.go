@@ -92,8 +92,9 @@ func (g *Guard) say(id string, say func(*occurrence, schedule.Phase, *said, time
 	if g.lifetime.Err() != nil {
 		return Report{Window: id}, ErrClosed
 	}
-	now := time.Now().Round(0)
-	g.advance(now, nil)
+	at := g.instant(time.Now())
+	now := at.now.Round(0)
+	g.advance(at, nil)
 	rep, o, err := g.report(g.view.Load(), id)
 	if err != nil {
 		return rep, err
@@ -102,7 +103,7 @@ func (g *Guard) say(id string, say func(*occurrence, schedule.Phase, *said, time
 	if err := say(o, rep.Phase, &s, now); err != nil {
 		return rep, err
 	}
-	g.advance(now, &change{command: &s, of: o.documented})
+	g.advance(at, &change{command: &s, of: o.documented})
 	v := g.view.Load()
 	if rep, _, err = g.report(v, id); err != nil { // the document has lost it, and now it is over
 		rep, err = g.reportOn(v.known[keyOf(o.documented)], now), nil

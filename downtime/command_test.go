@@ -76,7 +76,7 @@ func TestBeginCompleteExtend(t *testing.T) {
 			}
 		}
 		require.Equal(t, []string{
-			"w: open -> announced",
+			"w: planned -> announced",
 			"w: begins in 1h0m0s",
 			"w: announced -> in progress, quiet after 0s (by times of this process only)",
 			"w: in progress -> completed (by times of this process only)",
@@ -217,9 +217,9 @@ func TestCommandsOnAWindowThatRepeats(t *testing.T) {
 			"0s daily: announced",
 			"1h0m0s daily: announced -> in progress, quiet after 0s (by times of this process only)",
 			"1h1m0s daily: in progress -> completed (by times of this process only)",
-			"2h0m0s daily: open -> announced", // what comes next is spoken of when this was to begin
+			"2h0m0s daily: planned -> announced", // what comes next is spoken of when this was to begin
 			"26h0m0s daily: announced -> in progress, quiet after 0s",
-			"26h0m0s daily: open -> announced",
+			"26h0m0s daily: planned -> announced",
 		}, got)
 	})
 }

@@ -43,9 +43,9 @@ func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err err
 		select {
 		case <-published:
 		case <-ctx.Done():
-			return func() {}, fmt.Errorf("downtime: waiting to enter: %w: %w", context.Cause(ctx), g.opts.unavailable(by))
+			return func() {}, fmt.Errorf("downtime: waiting to enter: %w: %w", context.Cause(ctx), g.opts.unavailable(g.closure(&asked, by)))
 		case <-g.lifetime.Done():
-			return func() {}, fmt.Errorf("%w: %w", ErrClosed, g.opts.unavailable(by))
+			return func() {}, fmt.Errorf("%w: %w", ErrClosed, g.opts.unavailable(g.closure(&asked, by)))
 		}
 	}
 }
@@ -108,7 +108,7 @@ func (g *Guard) Hold(work Work) (release func(), err error) {
 	asked.held = true
 	at, by := g.admit(&asked)
 	if by != nil {
-		return func() {}, g.unavailable(by)
+		return func() {}, g.unavailable(&asked, by)
 	}
 	return g.leaveOnce(at), nil
 }
@@ -124,7 +124,7 @@ func (g *Guard) enter(ctx context.Context, work *Work, v *visitor) (place, askin
 	at, by := g.admit(&asked)
 	if by != nil {
 		v.refused(by)
-		return place{}, asked, g.unavailable(by)
+		return place{}, asked, g.unavailable(&asked, by)
 	}
 	return at, asked, nil
 }
@@ -147,9 +147,9 @@ func (w *Work) asking(v *visitor) (asking, error) {
 	return asked, nil
 }
 
-func (g *Guard) unavailable(by *occurrence) *UnavailableError {
+func (g *Guard) unavailable(a *asking, by *occurrence) *UnavailableError {
 	g.refuse(by)
-	return g.opts.unavailable(by)
+	return g.opts.unavailable(g.closure(a, by))
 }
 
 func (g *Guard) leaveOnce(at place) func() {

@@ -3,7 +3,6 @@ package downtime
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
@@ -55,12 +54,14 @@ type UnavailableError struct {
 	// query. Empty: this process did.
 	Host string
 
-	// Until is the window's end as it is known now; of another service that names none, now
-	// plus RetryAfter. The zero time means unknown: no schedule has been read yet, the window
-	// takes longer than planned, or it waits for the quorum.
+	// Until is the end of the last window in the chain that keeps out what was refused: Window,
+	// and those in whose scope it is too and that begin before the one before them ends. Of
+	// another service that names no end it is now plus RetryAfter. The zero time means unknown:
+	// no schedule has been read yet, the window takes longer than planned, or it waits for the
+	// quorum.
 	Until time.Time
 
-	// RetryAfter is when to try again, from now: the time to the end with jitter, at most
+	// RetryAfter is when to try again, from now: the time to Until with jitter, at most
 	// [Options].RetryMax; of another service what it says, at most 366 days.
 	RetryAfter time.Duration
 }
@@ -85,44 +86,3 @@ func (e *UnavailableError) Error() string {
 
 // Unwrap makes errors.Is(err, [ErrWindow]) true.
 func (e *UnavailableError) Unwrap() error { return ErrWindow }
-
-const (
-	bootRetry    = 10 * time.Second
-	overrunRetry = time.Minute
-)
-
-// retryAfter is when to come back after a refusal: the end, plus jitter, at most RetryMax.
-// Where the bound cuts, the jitter is taken off, so that not all come back at one moment.
-func (o *Options) retryAfter(by *occurrence) time.Duration {
-	wait, length := bootRetry, bootRetry
-	if until := by.until(); !until.IsZero() {
-		length = until.Sub(by.Start)
-		if left := time.Until(until); left > 0 { // else it takes longer than planned
-			wait = left
-		}
-	}
-	if by.phase == schedule.PhaseOverrun {
-		wait = min(wait, overrunRetry) // it may be over at any moment
-	}
-	jitter := time.Duration(0)
-	if most := min(o.RetryJitter, o.RetryMax/2, length/4); most > 0 {
-		jitter = rand.N(most)
-	}
-	if wait+jitter > o.RetryMax {
-		wait = min(wait, o.RetryMax-jitter)
-	} else {
-		wait += jitter
-	}
-	return max(time.Second, wait)
-}
-
-func (o *Options) unavailable(by *occurrence) *UnavailableError {
-	refused := &UnavailableError{
-		Window: by.Window.ID, Mode: by.Window.Mode, Reason: by.reason(),
-		Until: by.end(), RetryAfter: o.retryAfter(by),
-	}
-	if by.phase == schedule.PhaseOverrun {
-		refused.Until = time.Time{}
-	}
-	return refused
-}

@@ -42,9 +42,9 @@ type EventKind string
 // The kinds of events.
 const (
 	// EventPhase is a window's change from one phase to another. A phase that ends in the
-	// moment it begins is left out. A window that is withdrawn or put off goes back, to
-	// schedule.PhaseOpen or what is right by its new start; one that ends becomes
-	// schedule.PhaseCompleted. With schedule.PhaseInProgress, QuietAfter is how long draining took.
+	// moment it begins is left out. A window that is put off goes back to what is right by its
+	// new start; one that is called off before its start becomes schedule.PhaseWithdrawn, and one
+	// that ends schedule.PhaseCompleted. With schedule.PhaseInProgress, QuietAfter is how long draining took.
 	EventPhase EventKind = "phase"
 	// EventPresent comes before all else to a new subscriber: one for each window that is
 	// announced, in progress or overruns.

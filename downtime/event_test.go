@@ -83,11 +83,11 @@ func TestEventsThroughAWindow(t *testing.T) {
 		leave()
 		later(2 * time.Hour)
 		require.Equal(t, []string{
-			"1h30m0s quick: open -> announced",
+			"1h30m0s quick: planned -> announced",
 			"1h50m0s quick: begins in 10m0s",
 			"2h0m0s quick: announced -> in progress, quiet after 0s",
 			"3h0m0s quick: in progress -> completed",
-			"4h0m0s w: open -> announced",
+			"4h0m0s w: planned -> announced",
 			"6h0m0s w: begins in 24h0m0s",
 			"29h0m0s w: begins in 1h0m0s",
 			"29h50m0s w: begins in 10m0s",
@@ -163,7 +163,7 @@ func TestEventsOfTheDocument(t *testing.T) {
 			"maintenance document not updated: windows.yaml:1:10: windows: must be a list, got a number",
 			"maintenance document not updated: windows.yaml: unexpected EOF",
 			"maintenance document " + got[3][len("maintenance document "):][:16] + " accepted",
-			"w: announced -> open",
+			"w: announced -> withdrawn",
 			"maintenance document " + g.Revision() + " accepted",
 		}, got)
 		require.NotEqual(t, revision, g.Revision())
@@ -251,9 +251,9 @@ func TestReminders(t *testing.T) {
 		later(time.Hour + 25*time.Minute)
 		downtime.Tick(late, time.Now().Add(4*time.Minute+30*time.Second))
 		require.Equal(t, []string{
-			"30m0s w: open -> announced", "30m0s w: begins in 2h30m0s", "1h0m0s w: begins in 2h0m0s",
+			"30m0s w: planned -> announced", "30m0s w: begins in 2h30m0s", "1h0m0s w: begins in 2h0m0s",
 		}, own())
-		require.Equal(t, []string{"30m0s w: open -> announced"}, none())
+		require.Equal(t, []string{"30m0s w: planned -> announced"}, none())
 		require.Equal(t, []string{"0s w: announced", "30m0s w: begins in 1h0m0s", "1h20m0s w: begins in 10m0s"}, heard())
 	})
 	_, err := downtime.Open(t.Context(), downtime.Bytes("w", []byte("windows: []")), &downtime.Options{Reminders: []time.Duration{0}})

@@ -252,6 +252,6 @@ func ExampleGuard_Report() {
 	rep, err = g.Report("orders-db-upgrade")
 	fmt.Println(rep, err)
 	// Output:
-	// open 1 map[import:1] <nil>
-	// orders-db-upgrade: open, nothing in flight <nil>
+	// planned 1 map[import:1] <nil>
+	// orders-db-upgrade: planned, nothing in flight <nil>
 }

@@ -1,6 +1,7 @@
 package downtime
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -9,6 +10,13 @@ import (
 
 // Tick has the guard look at a clock that shows t.
 func Tick(g *Guard, t time.Time) { g.tick(t) }
+
+// TickClocks has the guard look at a wall clock that was set forward, or back, by so much.
+func TickClocks(g *Guard, ahead time.Duration) {
+	at := g.instant(time.Now())
+	at.now = at.now.Round(0).Add(ahead)
+	g.update(func() { g.advance(at, nil) })
+}
 
 // Pause is for how long at most the guard does not look at the clock after now.
 func Pause(g *Guard, now time.Time) time.Duration { return g.pause(now) }
@@ -48,7 +56,7 @@ func lawTime(text string) time.Time {
 
 // Step takes a step, and says in words what the occurrence is then.
 func (l *Law) Step(now time.Time, news string) string {
-	l.facts.now, l.facts.command = now, nil
+	l.facts.now, l.facts.mono, l.facts.command = now, now.Sub(lawTime("00:00")), nil // both clocks go alike
 	l.facts.epoch++
 	said := l.now.said
 	word, rest, _ := strings.Cut(news, " ")
@@ -56,6 +64,16 @@ func (l *Law) Step(now time.Time, news string) string {
 	case "":
 	case "gone":
 		l.facts.planned, l.facts.lost, l.facts.allowShrink = nil, true, rest == "shrink"
+	case "mono": // the monotonic clock shows another time
+		l.facts.mono = lawTime(rest).Sub(lawTime("00:00"))
+	case "mode":
+		w := *l.planned.Window
+		w.Mode = schedule.Mode(rest)
+		l.planned.Window = &w
+	case "paths":
+		w := *l.planned.Window
+		w.Scope = schedule.Scope{Paths: strings.Fields(rest)}
+		l.planned.Window = &w
 	case "other":
 		w := *l.planned.Window
 		w.Scope = schedule.Scope{Work: []string{"other"}}
@@ -106,6 +124,9 @@ func (l *Law) Step(now time.Time, news string) string {
 		return words
 	}
 	words := o.phase.String()
+	if o.phase == schedule.PhaseOpen {
+		words = "open"
+	}
 	for _, is := range []struct {
 		so   bool
 		word string
@@ -119,6 +140,15 @@ func (l *Law) Step(now time.Time, news string) string {
 		if is.so {
 			words += ", " + is.word
 		}
+	}
+	for _, field := range o.withheld {
+		words += ", held back: " + cmp.Or(field, "all")
+	}
+	for _, h := range o.held {
+		words += ", besides " + strings.Join(h.window.Scope.Paths, " ")
+	}
+	if o.skew.Abs() > maxSkew {
+		words += ", skew " + o.skew.String()
 	}
 	if !o.next.IsZero() {
 		words += ", next " + o.next.Format("15:04")

@@ -29,8 +29,12 @@ import (
 // # The document
 //
 // The document is the fleet's state: every replica and every restart sees what it says. A
-// document that cannot be read or parsed changes nothing. A window that the document loses
-// while in progress, or whose edited times would end it, is kept to its end, unless the
+// document that cannot be read or parsed changes nothing. After an earlier good document, a
+// fault affects its own window only, which keeps its last good definition: see
+// [schedule.Update]. All faults are in [Guard.Problems] at once. With [Options].Strict a fault
+// refuses the whole document.
+//
+// A window that the document loses while in progress, or whose edited times would end it, is kept to its end, unless the
 // document says "allowShrink: true"; of a window that repeats only the occurrence in progress
 // is kept. A restart forgets it. End a window with actual.end.
 //
@@ -47,12 +51,24 @@ import (
 // and are [Guard.Events]. After Drain, call Complete in the same process or set actual.end in
 // the document.
 //
+// Unfinished work belongs to the occurrence, whatever is edited meanwhile. After Drain has
+// reported quiet, an edit that would open something is held back, and is a problem, as when a
+// window vanishes: "mode: announce" or "mode: rehearse", a later start, an end in the past, or a
+// scope with less in it. What the edit closes besides is closed at once, and "mode: read-only"
+// lets reads pass at once. Complete, actual.end and "allowShrink: true" open the window at once.
+//
 // # The clock
 //
 // A clock that is set, and a machine that has slept, are noticed within a second. A clock
-// that is set back opens nothing: what was announced stays announced, and what has begun
-// stays closed until its end by the clock, a document or a command. A window that is over
-// closes again if its end is more than a minute ahead.
+// that is set back opens nothing: an announced window stays announced, and a window in
+// progress stays closed until its end by the clock, a document or a command. A window that is
+// over closes again if its end is more than a minute ahead.
+//
+// A window in progress ends when both the wall clock and the monotonic clock have passed its
+// end, so that nothing opens between a step of the wall clock and its correction. A
+// disagreement above one minute is a problem. The monotonic clock stops while a machine is
+// suspended. So a disagreement keeps a window closed for at most [Options].OverrunMax, and
+// then the wall clock alone counts. Complete and actual.end open the window at once.
 type Guard struct {
 	opts   Options
 	pass   *passes
@@ -83,7 +99,7 @@ type Guard struct {
 	document *live.Snapshot[schedule.Schedule]
 	followed map[occurrenceKey]*occurrence
 	agreed   agreement
-	ticked   time.Time
+	ticked   instant
 	notifier notifier
 }
 
@@ -140,7 +156,22 @@ func (g *Guard) pause(now time.Time) time.Duration {
 }
 
 func (g *Guard) tick(now time.Time) {
-	g.update(func() { g.advance(now, nil) })
+	g.update(func() { g.advance(g.instant(now), nil) })
+}
+
+// An instant is what both clocks show. That of now alone is of no use once it is compared.
+type instant struct {
+	now  time.Time     // by the wall clock
+	mono time.Duration // by the monotonic clock, since the guard's start
+}
+
+func (g *Guard) instant(now time.Time) instant { return instant{now, now.Sub(g.running.begun)} }
+
+// isSteady reports whether the wall clock has gone on since then as the monotonic clock has.
+func (i instant) isSteady(before instant) bool {
+	const much = 100 * time.Millisecond
+	passed := i.now.Round(0).Sub(before.now.Round(0))
+	return passed >= 0 && (passed-(i.mono-before.mono)).Abs() < much
 }
 
 // update does something under mu, and logs what follows from it.
@@ -161,18 +192,18 @@ type change struct {
 
 // advance looks at the clock, and publishes a new view where one is due, or something
 // has changed. mu is held.
-func (g *Guard) advance(now time.Time, because *change) {
-	g.running.tick(now)
+func (g *Guard) advance(at instant, because *change) {
+	now := at.now
+	g.running.tick(at.mono)
 	v := g.view.Load()
 	document, err := g.keeper.Snapshot(), g.keeper.Status().Err
 	due := document == nil && g.notifier.isNew(err) || because != nil || v == nil || document != g.document ||
 		!v.next.IsZero() && !now.Before(v.next) ||
-		now.Round(0).Before(g.ticked.Round(0)) || // the wall clock was set back
-		g.overrunIsOver(v)
+		!at.isSteady(g.ticked) || g.overrunIsOver(v)
 	g.notifier.noteDocument(document, document != g.document, err, now)
-	g.document, g.ticked = document, now
+	g.document, g.ticked = document, at
 	if due {
-		v = g.look(now, because)
+		v = g.look(at, because)
 		g.view.Store(v)
 	}
 	for _, o := range v.shown {
@@ -191,13 +222,13 @@ func (g *Guard) advance(now time.Time, because *change) {
 	}
 }
 
-func (g *Guard) look(now time.Time, because *change) *view {
+func (g *Guard) look(at instant, because *change) *view {
 	v := &view{epoch: 1, known: map[occurrenceKey]*occurrence{}}
 	if before := g.view.Load(); before != nil {
 		v.epoch = before.epoch + 1
 	}
 	if g.document != nil {
-		g.step(v, now, because)
+		g.step(v, at, because)
 	} else if w := g.opts.Boot.window(g.keeper.Status().Err); w != nil {
 		v.add(standIn(w, g.running.begun))
 	}
@@ -211,10 +242,10 @@ func (g *Guard) look(now time.Time, because *change) *view {
 	return v
 }
 
-func (g *Guard) step(v *view, now time.Time, because *change) {
-	s := g.document.Value
+func (g *Guard) step(v *view, at instant, because *change) {
+	s, now := g.document.Value, at.now
 	v.schedule = s
-	before := g.followed
+	before := g.moved(s, now)
 	g.followed = v.known
 	seen := map[occurrenceKey]bool{}
 	step := func(key occurrenceKey, planned *schedule.Occurrence) {
@@ -227,7 +258,7 @@ func (g *Guard) step(v *view, now time.Time, because *change) {
 			o = *was
 		}
 		f := facts{
-			now: now, epoch: v.epoch,
+			now: now, mono: at.mono, epoch: v.epoch,
 			planned: planned, lost: s.Window(key.id) == nil, allowShrink: s.AllowShrink(),
 			reminders: g.opts.Reminders, overrunMax: g.opts.OverrunMax,
 		}
@@ -273,6 +304,34 @@ func (g *Guard) step(v *view, now time.Time, because *change) {
 	}
 }
 
+// moved are the occurrences that are followed. Where the document has moved the start of a
+// drained one, it is the same occurrence under another key, because its work is.
+func (g *Guard) moved(s *schedule.Schedule, now time.Time) map[occurrenceKey]*occurrence {
+	followed, cloned := g.followed, false
+	for key, o := range g.followed {
+		w := s.Window(key.id)
+		if w == nil || !o.isOn() || !o.drained.Load() {
+			continue
+		}
+		if _, planned := w.Occurrence(o.Planned); planned {
+			continue
+		}
+		to := s.Current(w, now)
+		if was := g.followed[keyOf(to)]; to.Phase(now) != schedule.PhaseInProgress || was != nil && was.isOn() {
+			continue
+		}
+		if !cloned { // others read it
+			followed, cloned = maps.Clone(g.followed), true
+		}
+		same := *o
+		same.Planned = to.Planned
+		followed[keyOf(to)] = &same
+		delete(followed, key)
+		g.notifier.move(key, keyOf(to))
+	}
+	return followed
+}
+
 // endedByDocument reports whether by the document's actual.end the occurrence is over.
 func endedByDocument(s *schedule.Schedule, o schedule.Occurrence) bool {
 	w := s.Window(o.Window.ID)
@@ -315,7 +374,7 @@ func (g *Guard) agree(next func(agreement) agreement) {
 		before := g.agreed
 		g.agreed = next(before)
 		if !g.agreed.isLike(&before) {
-			g.advance(time.Now(), &change{})
+			g.advance(g.instant(time.Now()), &change{})
 		}
 	})
 }

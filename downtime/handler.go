@@ -13,8 +13,11 @@ import (
 // routers and of what strips prefixes. Wrapping the same request twice by one guard
 // counts it twice.
 //
-// A refusal carries Retry-After and Cache-Control: no-store, and a body by Accept alone:
-// application/problem+json (RFC 9457), a page for browsers, or plain text; HEAD gets no body.
+// A refusal carries Retry-After and Cache-Control: no-store. Retry-After is the time to the end
+// of the chain of windows that keep this request out: if another window that refuses it begins
+// before the first one ends, then to the end of that one, and so on. The body is by Accept
+// alone: application/problem+json (RFC 9457), a page for browsers, or plain text; HEAD gets no
+// body.
 // The request's body is not read: a client that waits for "100 Continue" need not send it,
 // and an HTTP/1 connection with more than 64 KiB to come ends. For other origins see
 // [Options].CORS.
@@ -66,7 +69,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if h.refusals.cors == nil || !isPreflight(r) {
 			g.refuse(refusedBy)
 		}
-		h.refusals.answer(w, r, refusedBy)
+		h.refusals.answer(w, r, g.closure(&asked, refusedBy))
 		return
 	}
 	defer g.leave(at)

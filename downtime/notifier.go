@@ -17,8 +17,9 @@ type notifier struct {
 	subscribers map[*subscriber]struct{}
 	missed      atomic.Int64 // events, by subscribers
 	told        map[occurrenceKey]*notice
-	trouble     string // why the document was last not updated; empty: it was
-	news        []news // to be logged once mu is free
+	warned      map[string]bool // problems of occurrences that were logged
+	trouble     string          // why the document was last not updated; empty: it was
+	news        []news          // to be logged once mu is free
 }
 
 type notice struct {
@@ -33,6 +34,7 @@ type news struct {
 }
 
 func (n *notifier) tell(v *view, now time.Time) {
+	n.warn(v)
 	for _, o := range v.known {
 		if o.phase == schedule.PhaseCompleted {
 			n.tellPhase(o, now)
@@ -50,9 +52,32 @@ func (n *notifier) tell(v *view, now time.Time) {
 	}
 }
 
+// warn logs each problem of an occurrence once, as long as it lasts.
+func (n *notifier) warn(v *view) {
+	warned := map[string]bool{}
+	for _, o := range v.shown {
+		for _, err := range o.problems() {
+			text := err.Error()
+			if !n.warned[text] {
+				n.news = append(n.news, news{slog.LevelWarn, []any{"window", o.Window.ID, "err", err}})
+			}
+			warned[text] = true
+		}
+	}
+	n.warned = warned
+}
+
+// move follows an occurrence under another key.
+func (n *notifier) move(from, to occurrenceKey) {
+	if t := n.told[from]; t != nil {
+		n.told[to] = t
+		delete(n.told, from)
+	}
+}
+
 func (n *notifier) forget(key occurrenceKey, o *occurrence, now time.Time) {
 	if n.told[key] != nil {
-		if o.phase == schedule.PhaseOpen {
+		if o.phase == schedule.PhaseOpen || o.phase == schedule.PhaseWithdrawn {
 			n.tellPhase(o, now)
 		}
 		delete(n.told, key)
@@ -75,7 +100,7 @@ func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 // tellPhase tells a change of phase, if it is one. The end of what was never shown is none.
 func (n *notifier) tellPhase(o *occurrence, now time.Time) {
 	t, phase := n.noticeOf(o, now), o.stage()
-	if phase == t.phase || phase == schedule.PhaseCompleted && t.phase == schedule.PhaseOpen {
+	if phase == t.phase || t.phase == schedule.PhaseOpen && (phase == schedule.PhaseCompleted || phase == schedule.PhaseWithdrawn) {
 		return
 	}
 	e := o.event(EventPhase, phase, now)

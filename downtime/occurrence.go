@@ -18,6 +18,10 @@ type occurrence struct {
 	phase               schedule.Phase // by the clock; it overruns; never draining, which is measured: see stage
 	began               time.Time      // when it was first seen in progress
 	epoch               uint64         // of the view that first had it in progress; 0: none has
+	clocks              clocks         // since it is on
+	skew                time.Duration  // by how much the wall clock is ahead of the monotonic clock since then
+	held                []drainedScope // that stay closed with it, though they are no longer in its scope
+	withheld            []string       // fields of the document that are held back; "" means all of it
 	asks                bool           // the quorum is asked about it
 	asked               bool           // and was, while it was in progress
 	waits               bool           // it is closed before its start, or after its end, until the quorum agrees
@@ -26,6 +30,15 @@ type occurrence struct {
 	next                time.Time      // when the next step is due; the zero time: by the clock never
 	overrunMax          time.Duration
 	*tally
+}
+
+// clocks are two readings of the clocks.
+type clocks struct {
+	on    bool          // the window is on
+	wall  time.Time     // when it was first seen on
+	mono  time.Duration // the same, by the monotonic clock
+	split bool          // one of the clocks has passed the window's end and the other has not
+	since time.Duration // by the monotonic clock, when that was first seen
 }
 
 type tally struct {
@@ -38,8 +51,9 @@ type tally struct {
 
 // facts are all that a step depends on, besides the occurrence before.
 type facts struct {
-	now   time.Time
-	epoch uint64 // of the view that is being made
+	now   time.Time     // by the wall clock
+	mono  time.Duration // by the monotonic clock, from some moment on
+	epoch uint64        // of the view that is being made
 
 	// What the document says.
 	planned     *schedule.Occurrence // of this occurrence; nil: nothing
@@ -70,7 +84,8 @@ const (
 // changes the phase of one happens here.
 func (o occurrence) step(f facts) occurrence {
 	before := o.phase
-	o.next, o.gone, o.overrunMax = time.Time{}, false, f.overrunMax
+	o.next, o.gone, o.overrunMax, o.withheld = time.Time{}, false, f.overrunMax, nil
+	o.readClocks(f)
 	if f.planned != nil {
 		o.documented = *f.planned
 	}
@@ -79,10 +94,13 @@ func (o occurrence) step(f facts) occurrence {
 	}
 	o.said = o.said.stillAbout(o.documented)
 	holds := o.said.appliedTo(o.documented)
-	watch := holds.Announced().Add(-lead - askAhead)
 	hasPlan := f.planned != nil || o.said.isSaid() && !f.now.Before(o.documented.End)
-	coming := hasPlan && f.now.Before(holds.End)
-	over := o.tally != nil && !f.now.Before(o.End)
+	if o.isOn() && o.Window.Mode.Closes() && f.drained && !o.isEnded(f) && !f.allowShrink {
+		holds, hasPlan = o.withhold(holds, f), true
+	}
+	watch := holds.Announced().Add(-lead - askAhead)
+	coming := hasPlan && !o.isPast(holds.End, f)
+	over := o.tally != nil && o.isPast(o.End, f)
 
 	switch {
 	case coming && f.now.Before(watch) && (o.tally == nil || !o.isAt(holds)) && !o.said.isSaid() && (f.quorum == nil || !f.quorum.all):
@@ -95,15 +113,15 @@ func (o occurrence) step(f facts) occurrence {
 		o.Occurrence, o.phase, o.tally = holds, schedule.PhaseCompleted, &tally{}
 	case o.phase == schedule.PhaseCompleted:
 	case !over && o.phase.Before(schedule.PhaseInProgress): // withdrawn, or called off
-		o.phase, o.gone = schedule.PhaseOpen, true
+		o.phase, o.gone = schedule.PhaseWithdrawn, true
 		return o
 	case !over && o.isLocal() && f.lost && !f.allowShrink && !o.isEnded(f):
 		// The document has lost what began here by a command. It is kept to its end, as
 		// schedule.Keeping keeps what began by the document.
 		o.due(f.now, o.End)
-	case over && o.isOn() && o.isUnfinished(f) && o.Window.Overrun != schedule.OverrunReopen && f.now.Before(o.End.Add(f.overrunMax)):
-		if f.planned != nil && o.isLike(f.planned.Window) {
-			o.Window = f.planned.Window // it may say more by now
+	case over && o.isOn() && o.isUnfinished(f) && !(f.lost && f.allowShrink) && o.Window.Overrun != schedule.OverrunReopen && !o.isPast(o.End.Add(f.overrunMax), f):
+		if f.planned != nil && o.isLike(holds.Window) {
+			o.Window = holds.Window // it may say more by now
 		}
 		o.phase = schedule.PhaseOverrun
 		o.due(f.now, o.End.Add(f.overrunMax))
@@ -114,11 +132,68 @@ func (o occurrence) step(f facts) occurrence {
 		}
 		o.phase = schedule.PhaseCompleted
 	}
+	if !o.isOn() {
+		o.clocks, o.skew, o.held, o.withheld = clocks{}, 0, nil, nil
+	}
 	o.due(f.now, o.documented.Next(f.now)) // then something else may be pending
 	o.consult(f)
 	remembered := min(f.now.Sub(o.End), f.now.Sub(o.documented.End))
 	o.gone = o.phase == schedule.PhaseCompleted && before == o.phase && !o.asks && remembered > lead
 	return o
+}
+
+// readClocks notes what the clocks show while the window is on.
+func (o *occurrence) readClocks(f facts) {
+	if !o.isOn() {
+		return
+	}
+	o.skew = f.now.Round(0).Sub(o.clocks.wall) - (f.mono - o.clocks.mono)
+	end := o.End
+	if o.phase == schedule.PhaseOverrun {
+		end = end.Add(f.overrunMax)
+	}
+	wall, mono := o.passed(end, f)
+	if split := wall != mono; split != o.clocks.split {
+		o.clocks.split, o.clocks.since = split, f.mono
+	}
+}
+
+// passed reports which of the clocks has passed a time.
+func (o *occurrence) passed(t time.Time, f facts) (wall, mono bool) {
+	wall = !f.now.Before(t)
+	return wall, !f.now.Add(-o.skew).Before(t)
+}
+
+// isPast reports whether a window ends that has its end then. A window that is on ends when
+// both clocks have passed its end, so that no step of the wall clock opens it. If they
+// disagree for longer than overrunMax, the wall clock alone counts; if somebody has ended the
+// window, either counts.
+func (o *occurrence) isPast(end time.Time, f facts) bool {
+	wall, mono := o.passed(end, f)
+	if !o.isOn() || wall == mono {
+		return wall
+	}
+	if o.isEnded(f) {
+		return true
+	}
+	if o.isExhausted(f) {
+		return wall
+	}
+	if wall { // the monotonic clock is behind
+		o.due(f.now, end.Add(o.skew))
+	}
+	left := f.overrunMax
+	if o.clocks.split {
+		left -= f.mono - o.clocks.since
+	}
+	o.due(f.now, f.now.Add(left))
+	return false
+}
+
+// isExhausted reports whether the clocks have disagreed for as long as that may keep a window
+// closed.
+func (o *occurrence) isExhausted(f facts) bool {
+	return o.clocks.split && f.mono-o.clocks.since >= f.overrunMax
 }
 
 // goOn follows an occurrence that is not over.
@@ -128,22 +203,35 @@ func (o occurrence) step(f facts) occurrence {
 // quiet. Only the document or a command puts it off, and then it begins anew.
 func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 	phase := holds.Phase(f.now)
+	if phase == schedule.PhaseCompleted { // by the wall clock alone
+		phase = schedule.PhaseInProgress
+	}
 	same := o.tally != nil && o.isLike(holds.Window)
 	switch {
-	case same && o.isAt(holds) && o.phase != schedule.PhaseCompleted:
+	case same && o.isAt(holds) && o.phase != schedule.PhaseCompleted && !(phase.Before(schedule.PhaseInProgress) && o.isExhausted(f)):
 		if phase.Before(o.phase) {
 			phase = o.phase
 		}
 	case same && o.phase.Before(schedule.PhaseInProgress):
 	case same && o.phase != schedule.PhaseCompleted && phase == schedule.PhaseInProgress: // its times were moved
 	default:
-		unfinished := o.tally != nil && o.isOn() && f.drained
+		drained := false // the work belongs to the occurrence, whatever is edited
+		if o.tally != nil && o.isOn() && f.drained && !f.allowShrink && phase == schedule.PhaseInProgress {
+			drained = o.drained.Load()
+			o.keepScope(holds.Window)
+		}
 		o.tally, o.began, o.epoch, o.asked, o.unfinished = &tally{}, time.Time{}, 0, false, false
-		o.drained.Store(unfinished) // the work belongs to the occurrence, whatever is edited
+		o.drained.Store(drained)
+	}
+	if f.allowShrink {
+		o.held = nil
 	}
 	o.Occurrence, o.phase = holds, phase
 	if o.isOn() && o.epoch == 0 {
 		o.began, o.epoch = f.now, f.epoch
+	}
+	if o.isOn() && !o.clocks.on {
+		o.clocks = clocks{on: true, wall: f.now.Round(0), mono: f.mono}
 	}
 	o.due(f.now, holds.Next(f.now))
 	for _, r := range f.reminders {

@@ -16,7 +16,8 @@ import (
 // taken, what is new then, and what the window is after it; what was said holds on.
 //
 // New can be: a document ("10:00-11:00", "gone", "gone, shrink", "other scope", "ended 10:20",
-// "reopen"), a command ("begin", "complete", "extend 11:30"), a word of the quorum ("open",
+// "reopen", "mode announce", "paths /a /b"), the monotonic clock, where it shows another time
+// than the wall clock ("mono 10:30"), a command ("begin", "complete", "extend 11:30"), a word of the quorum ("open",
 // "refused", "silent", "all"), or of what runs ("drained", "bypassing", "idle").
 func TestTheLawOfAWindow(t *testing.T) {
 	t.Parallel()
@@ -129,6 +130,112 @@ func TestTheLawOfAWindow(t *testing.T) {
 		"slept through with its work unfinished": `
 			10:00 drained      | in progress
 			16:00              | completed, unfinished`,
+		"the wall clock steps forward and back": `
+			10:00              | in progress
+			12:10 mono 10:10   | in progress, skew 2h0m0s, next 13:00
+			10:11              | in progress
+			12:59 mono 10:59   | in progress, skew 2h0m0s
+			11:00              | completed`,
+		"the machine is suspended": `
+			10:00              | in progress
+			12:00 mono 10:30   | in progress, skew 1h30m0s, next 12:30
+			12:29 mono 10:59   | in progress, skew 1h30m0s
+			12:30 mono 11:00   | completed`,
+		"suspended, and ended by the document": `
+			10:00              | in progress
+			12:00 mono 10:30   | in progress, skew 1h30m0s
+			12:01 ended 12:01  | completed`,
+		"suspended, and completed here": `
+			10:00              | in progress
+			12:00 mono 10:30   | in progress, skew 1h30m0s
+			12:01 complete     | completed, local`,
+		"suspended, with its work unfinished": `
+			10:00 drained      | in progress
+			10:59 mono 10:29   | in progress, skew 30m0s
+			11:29 mono 10:59   | in progress, skew 30m0s
+			11:30 mono 11:00   | overrun, skew 30m0s
+			12:29 mono 11:59   | overrun, skew 30m0s
+			12:30 mono 12:00   | completed, unfinished`,
+		"the wall clock steps forward while it overruns": `
+			10:00 drained      | in progress
+			11:00              | overrun
+			15:01 mono 11:01   | overrun, skew 4h0m0s, next 16:00
+			11:02              | overrun
+			12:00              | completed, unfinished`,
+		"the clocks disagree for too long": `
+			10:00 10:00-14:00  | in progress
+			20:30 mono 10:30   | in progress, skew 10h0m0s, next 21:30
+			21:29 mono 11:29   | in progress, skew 10h0m0s, next 21:30
+			21:30 mono 11:30   | completed`,
+		"the wall clock is set back by hours": `
+			10:50              | in progress
+			06:00 mono 10:51   | in progress, skew -4h51m0s
+			06:09 mono 11:00   | in progress, skew -4h51m0s
+			07:08 mono 11:59   | in progress, skew -4h51m0s
+			07:09 mono 12:00   | open, anew`,
+		"the clocks disagree a little": `
+			10:00              | in progress
+			11:00 mono 10:59   | in progress, next 11:01
+			11:01 mono 11:00   | completed`,
+		"drained, and the document changes what it is about": `
+			10:00 paths /a     | in progress
+			10:01 drained      | in progress
+			10:05 paths /a /b  | in progress, anew
+			10:06 paths /b     | in progress, anew, besides /a /b
+			10:07 paths /c     | in progress, anew, besides /a /b
+			10:08 paths /a /b /c | in progress, anew
+			11:00              | overrun
+			12:00              | completed, unfinished`,
+		"drained, and announced or rehearsed": `
+			10:00 drained      | in progress
+			10:05 mode announce | in progress, held back: mode
+			10:06              | in progress, held back: mode
+			10:07 mode rehearse | in progress, held back: mode
+			11:00              | overrun, held back: mode
+			11:30 10:00-12:30  | in progress
+			12:30              | overrun
+			12:40 mode announce | overrun, held back: mode
+			12:50 complete     | completed, local`,
+		"not drained, and announced": `
+			10:00              | in progress
+			10:05 mode announce | in progress, anew
+			11:00              | completed`,
+		"drained, and read-only": `
+			10:00 drained      | in progress
+			10:05 mode read-only | in progress, anew
+			11:00              | overrun`,
+		"drained, and put off": `
+			10:00 drained      | in progress
+			10:05 10:30-11:00  | in progress, local, held back: start
+			10:29              | in progress, local, held back: start
+			10:30              | in progress
+			11:00              | overrun`,
+		"drained, and put off for hours": `
+			10:00 drained      | in progress
+			10:05 16:00-17:00  | in progress, local, held back: start
+			11:00              | overrun, local, held back: start, next 12:00
+			12:00              | completed, local, unfinished
+			12:01              | too far away
+			14:29              | open
+			15:30              | announced
+			16:00              | in progress`,
+		"drained, and cut short": `
+			10:00 drained      | in progress
+			10:05 10:00-10:30  | in progress, next 10:30
+			10:30              | overrun, next 11:30`,
+		"drained, and cut short for the past": `
+			10:00 drained      | in progress
+			10:30 10:00-10:10  | in progress, local, held back: end
+			11:00              | overrun, local, next 12:00
+			11:30 ended 11:30  | completed`,
+		"drained, and gone": `
+			10:00 drained      | in progress
+			10:05 gone         | in progress, held back: all
+			11:00              | overrun
+			11:30 gone, shrink | completed, unfinished`,
+		"drained, and gone on purpose": `
+			10:00 drained      | in progress
+			10:05 gone, shrink | completed`,
 		"a quorum that agrees": `
 			08:58 silent       | open, next 08:59
 			08:59              | open, asks, next 09:00

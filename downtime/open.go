@@ -61,8 +61,10 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 			tell: g.tellQuorum, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
 		}
 	}
+	r := &reading{opts: &g.opts}
 	g.keeper = live.Start(lifetime, src, live.Options[schedule.Schedule]{
-		Parse:      g.opts.parse,
+		Parse:      r.parse,
+		Copy:       r.copy,
 		OnUpdate:   func(*live.Snapshot[schedule.Schedule]) { g.wake.ring() },
 		OnStatus:   func(live.Status) { g.wake.ring() },
 		Poll:       o.Poll,
@@ -157,18 +159,33 @@ type keptWindow struct{ *schedule.Fault }
 
 func (k keptWindow) Unwrap() error { return k.Fault }
 
-// parse parses a document and keeps what is in progress and no longer in it.
-func (o *Options) parse(name string, data []byte, prev *schedule.Schedule) (*schedule.Schedule, []error, error) {
-	s, err := schedule.Parse(name, data)
+// A reading reads the documents of a guard, one after the other.
+type reading struct {
+	opts  *Options
+	sound []byte // the last document without faults
+}
+
+// parse parses a document, of which a fault affects only its own window, and keeps what is in
+// progress and no longer in it.
+func (r *reading) parse(name string, data []byte, prev *schedule.Schedule) (*schedule.Schedule, []error, error) {
+	o := r.opts
+	before := prev
+	if o.Strict {
+		before = nil
+	}
+	s, faults, err := schedule.Update(before, name, data)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(faults) == 0 {
+		r.sound = data
 	}
 	unknown := o.undeclared(name, s)
 	if o.Strict && len(unknown) > 0 {
 		return nil, nil, unknown
 	}
 	var problems []error
-	for _, fault := range unknown {
+	for _, fault := range slices.Concat(faults, unknown) {
 		problems = append(problems, fault)
 	}
 	now := time.Now()
@@ -185,6 +202,9 @@ func (o *Options) parse(name string, data []byte, prev *schedule.Schedule) (*sch
 	}
 	return s, problems, nil
 }
+
+// copy returns the last document without faults, because a start refuses any other.
+func (r *reading) copy([]byte, *schedule.Schedule) ([]byte, error) { return r.sound, nil }
 
 // undeclared are the names of work in scopes that Options.Work does not declare.
 func (o *Options) undeclared(name string, s *schedule.Schedule) (faults schedule.Faults) {

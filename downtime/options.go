@@ -45,8 +45,9 @@ type Options struct {
 	// Strict, such a document is refused. Nil means that any name is fine.
 	Work []string
 
-	// Strict makes Open return an error when the document is faulty, and refuses a document
-	// whose scopes list work that Work does not declare. False means that Boot decides.
+	// Strict makes Open return an error when the document is faulty. Later, it refuses a document
+	// with any fault, and one whose scopes list work that Work does not declare. False means that
+	// Boot decides at the start, and that later a fault affects its own window only.
 	Strict bool
 
 	// Boot is what to do as long as no document has ever been read. Empty means
@@ -60,8 +61,8 @@ type Options struct {
 	// Poll is the time between loads of the document, varied by a tenth. 0: 15 s.
 	Poll time.Duration
 
-	// LastGood names a file in which the last accepted document is kept, for a start
-	// without source. Empty: none.
+	// LastGood names a file in which the last document without faults is kept, for a start
+	// without source or with a faulty document. Empty means none.
 	LastGood string
 
 	// Fallback is the document for a start with neither source nor last good copy,
@@ -104,7 +105,8 @@ type Options struct {
 	Reminders []time.Duration
 
 	// OverrunMax is for how long after its planned end a window is held closed while its
-	// work is unfinished: see [Guard]. 0: 1 h.
+	// work is unfinished, and for how long a disagreement of the clocks keeps it closed: see
+	// [Guard]. Zero means 1 h.
 	OverrunMax time.Duration
 
 	// Quorum makes this guard one of many that are drained together: see [Quorum]. The

@@ -3,6 +3,7 @@ package downtime_test
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -223,37 +224,172 @@ func TestOverrunByABypass(t *testing.T) {
 	})
 }
 
-// Unfinished work belongs to the occurrence: an edit to what the window is about, or to its
-// mode, does not forget it.
-func TestOverrunAfterAnEdit(t *testing.T) {
+// Unfinished work belongs to the occurrence: no edit opens what was drained, and each that
+// would is a problem and in the log, until the window is completed or actual.end is set.
+func TestUnfinishedWorkSurvivesEdits(t *testing.T) {
 	t.Parallel()
-	for _, edit := range []string{
-		`, scope: {paths: ["/o/**", "/invoices/**"]}`,
-		`, scope: {paths: ["/o/**"]}, mode: read-only`,
+	const (
+		start = `start: "2000-01-01T00:01:00Z"`
+		half  = ", duration: 30m"
+		scope = `, scope: {paths: ["/o/**", "/p/**"]}`
+	)
+	line := func(id, fields string) string { return "  - {id: " + id + ", " + fields + "}\n" }
+	for name, c := range map[string]struct {
+		edit    string
+		open    string // paths that POST may use after the edit
+		reads   bool   // GET may
+		late    time.Duration
+		problem string // the field that is held back; "-": no problem
+	}{
+		"more paths":          {edit: line("w", start+half+`, scope: {paths: ["/o/**", "/p/**", "/q/**"]}`), problem: "-"},
+		"a wider path":        {edit: line("w", start+half+`, scope: {paths: ["/**"]}`), problem: "-"},
+		"everything":          {edit: line("w", start+half), problem: "-"},
+		"fewer paths":         {edit: line("w", start+half+`, scope: {paths: ["/o/**"]}`), problem: "scope"},
+		"other paths":         {edit: line("w", start+half+`, scope: {paths: ["/x/**"]}`), problem: "scope"},
+		"methods":             {edit: line("w", start+half+`, scope: {paths: ["/o/**", "/p/**"], methods: [DELETE]}`), problem: "scope"},
+		"hosts":               {edit: line("w", start+half+`, scope: {paths: ["/o/**", "/p/**"], hosts: [x.example]}`), problem: "scope"},
+		"work":                {edit: line("w", start+half+`, scope: {work: [import]}`), problem: "scope"},
+		"read-only":           {edit: line("w", start+half+scope+", mode: read-only"), reads: true, problem: "-"},
+		"announce":            {edit: line("w", start+half+scope+", mode: announce"), problem: "mode"},
+		"rehearse":            {edit: line("w", start+half+scope+", mode: rehearse"), problem: "mode"},
+		"announce, and moved": {edit: line("w", start+`, duration: 40m, mode: announce`), problem: "mode", late: 10 * time.Minute},
+		"extended":            {edit: line("w", start+", duration: 40m"+scope), problem: "-", late: 10 * time.Minute},
+		"cut short":           {edit: line("w", start+", duration: 1m"+scope), problem: "-"},
+		"cut short for good":  {edit: line("w", start+half+scope+`, actual: {until: "2000-01-01T00:01:10Z"}`), problem: "end"},
+		"put off":             {edit: line("w", start+half+scope+`, actual: {begin: "2000-01-01T00:20:00Z"}`), problem: "start"},
+		"begun earlier":       {edit: line("w", start+half+scope+`, actual: {begin: "2000-01-01T00:00:30Z"}`), problem: "-"},
+		"another start, past": {edit: line("w", `start: "2000-01-01T00:00:30Z"`+half+scope), problem: "-"},
+		"another start, soon": {edit: line("w", `start: "2000-01-01T00:20:00Z"`+half+scope), problem: "", late: 20 * time.Minute},
+		"another time zone":   {edit: line("w", `start: "2000-01-01T02:01", timezone: Europe/Madrid`+half+scope), problem: ""},
+		"it repeats":          {edit: line("w", start+half+scope+", repeat: FREQ=DAILY"), problem: "-"},
+		"removed":             {edit: "", problem: ""},
+		"another id":          {edit: line("v", start+half+scope), problem: ""},
+		"split":               {edit: line("w", start+half+`, scope: {paths: ["/o/**"]}`) + line("v", start+half+`, scope: {paths: ["/p/**"]}`), problem: "scope"},
+		"faulty":              {edit: line("w", start+half+scope+", mode: shut"), problem: "mode"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			line := func(more string) string {
-				return windows(`  - {id: w, start: "2000-01-01T00:01:00Z", duration: 30m` + more + "}\n")
-			}
-			src := newSource(line(`, scope: {paths: ["/o/**"]}`))
-			g := open(t, src, nil)
-			h := g.Handler(ok)
-			later(90 * time.Second)
-			rep, err := g.Drain(t.Context(), "w")
-			require.NoError(t, err)
-			require.True(t, rep.Quiet)
-			src.set(line(edit), nil)
-			require.Equal(t, 503, get(h, "POST", "/o/1").Code)
-			later(30 * time.Minute)
-			require.Equal(t, 503, get(h, "POST", "/o/1").Code, edit)
-			rep, err = g.Report("w")
-			require.NoError(t, err)
-			require.Equal(t, schedule.PhaseOverrun, rep.Phase)
-			_, err = g.Complete("w")
-			require.NoError(t, err)
-			require.Equal(t, 200, get(h, "POST", "/o/1").Code)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var log logBuffer
+				src := newSource(windows(line("w", start+half+scope)))
+				g := open(t, src, &downtime.Options{Logger: logTo(&log)})
+				h := g.Handler(ok)
+				refused := func(when string) {
+					t.Helper()
+					for _, path := range []string{"/o/1", "/p/1"} {
+						require.Equal(t, 503, get(h, "POST", path).Code, when+path)
+						require.Equal(t, c.reads, get(h, "GET", path).Code == 200, when+path)
+					}
+				}
+				later(90 * time.Second)
+				rep, err := g.Drain(t.Context(), "w")
+				require.NoError(t, err)
+				require.True(t, rep.Quiet)
+				edit := windows()
+				if c.edit != "" {
+					edit = windows(c.edit)
+				}
+				src.set(edit, nil)
+				refused("after the edit ")
+				var fields []string
+				for _, p := range g.Problems() {
+					var fault *schedule.Fault
+					require.ErrorAs(t, p, &fault)
+					require.Equal(t, "w", fault.Window)
+					require.Contains(t, log.String(), fault.Err.Error()[:20])
+					fields = append(fields, fault.Field)
+				}
+				if c.problem == "-" {
+					require.Empty(t, fields)
+				} else {
+					require.Equal(t, []string{c.problem}, fields)
+				}
+				require.InDelta(t, len(fields), g.Stats()["problems"], 0)
+				for range 29 {
+					later(time.Minute)
+					refused("before the end ")
+				}
+				later(35 * time.Second)
+				refused("after the end ")
+				later(c.late)
+				refused("after the later end ")
+				rep, err = g.Report("w")
+				require.NoError(t, err)
+				require.Equal(t, schedule.PhaseOverrun, rep.Phase)
+				_, err = g.Complete("w")
+				require.NoError(t, err)
+				require.Equal(t, 200, get(h, "POST", "/o/1").Code)
+				require.Equal(t, 200, get(h, "POST", "/p/1").Code)
+			})
 		})
 	}
+	// What ends it all the same.
+	for name, edit := range map[string]string{
+		"actual.end":            windows(line("w", start+half+scope+`, actual: {end: "2000-01-01T00:01:30Z"}`)),
+		"announce, with an end": windows(line("w", start+half+scope+`, mode: announce, actual: {end: "2000-01-01T00:01:30Z"}`)),
+		"allowShrink":           windows() + "allowShrink: true\n",
+		"allowShrink, announce": windows(line("w", start+half+scope+", mode: announce")) + "allowShrink: true\n",
+		"allowShrink, scope":    windows(line("w", start+half+`, scope: {paths: ["/x/**"]}`)) + "allowShrink: true\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource(windows(line("w", start+half+scope)))
+				g := open(t, src, nil)
+				later(90 * time.Second)
+				_, err := g.Drain(t.Context(), "w")
+				require.NoError(t, err)
+				src.set(windows(line("w", start+half+`, scope: {paths: ["/p/**"]}`)), nil) // held back
+				require.Equal(t, 503, get(g.Handler(ok), "POST", "/o/1").Code)
+				src.set(edit, nil)
+				require.Equal(t, 200, get(g.Handler(ok), "POST", "/o/1").Code)
+				later(30 * time.Minute)
+				require.Equal(t, 200, get(g.Handler(ok), "POST", "/o/1").Code)
+			})
+		})
+	}
+}
+
+// Between a step of the wall clock and its correction nothing opens.
+func TestTheWallClockSteps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		src := newSource(windows(window("w", 10*time.Minute, time.Hour, ""), window("far", 72*time.Hour, time.Hour, "")))
+		g := open(t, src, &downtime.Options{Logger: logTo(&log)})
+		h := g.Handler(ok)
+		code := func() int { return get(h, "POST", "/").Code }
+		later(20 * time.Minute)
+		require.Equal(t, 503, code())
+		heard := listen(t, g)
+		for _, ahead := range []time.Duration{49 * time.Minute, 2 * time.Hour, 100 * time.Hour, -time.Hour, -100 * time.Hour} {
+			downtime.TickClocks(g, ahead)
+			require.Equal(t, 503, code(), ahead)
+			problems := g.Problems()
+			require.Len(t, problems, 1, ahead)
+			require.ErrorContains(t, problems[0], "disagree by "+ahead.Abs().String())
+			require.Contains(t, log.String(), "disagree by "+ahead.Abs().String())
+			downtime.TickClocks(g, 0)
+			require.Equal(t, 503, code(), ahead)
+			require.Empty(t, g.Problems())
+		}
+		downtime.TickClocks(g, 59*time.Second)
+		require.Empty(t, g.Problems(), "that is not much")
+		downtime.TickClocks(g, 2*time.Hour)
+		require.Equal(t, 503, code())
+		require.Equal(t, []string{"0s w: in progress"}, heard())
+		src.set(windows(window("w", -10*time.Minute, time.Hour, fmt.Sprintf(", actual: {end: %q}", time.Now().Format(time.RFC3339)))), nil)
+		require.Equal(t, 200, code(), "actual.end opens it at once")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		g := open(t, newSource(windows(window("w", 0, time.Hour, ""))), nil)
+		later(10 * time.Minute)
+		downtime.TickClocks(g, 2*time.Hour)
+		require.Equal(t, 503, get(g.Handler(ok), "POST", "/").Code)
+		_, err := g.Complete("w")
+		require.NoError(t, err)
+		require.Equal(t, 200, get(g.Handler(ok), "POST", "/").Code, "and so does Complete")
+	})
 }
 
 func TestDrainBeforeTheStartSaysSo(t *testing.T) {

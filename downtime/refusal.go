@@ -23,14 +23,14 @@ type refusals struct {
 	cors http.Handler // calls answerInside; nil: there is no such middleware
 
 	mu   sync.Mutex
-	made map[*occurrence]*bodies
+	made map[closure]*bodies
 }
 
 // maxMade bounds the bodies that are kept.
 const maxMade = 64
 
 func newRefusals(opts *Options) *refusals {
-	f := &refusals{opts: opts, made: map[*occurrence]*bodies{}}
+	f := &refusals{opts: opts, made: map[closure]*bodies{}}
 	if opts.StatusURL != "" {
 		f.link = "<" + opts.StatusURL + `>; rel="status"`
 	}
@@ -40,19 +40,19 @@ func newRefusals(opts *Options) *refusals {
 	return f
 }
 
-func (f *refusals) answer(w http.ResponseWriter, r *http.Request, by *occurrence) {
+func (f *refusals) answer(w http.ResponseWriter, r *http.Request, c closure) {
 	if f.cors == nil {
-		f.write(w, r, by)
+		f.write(w, r, c)
 		return
 	}
-	f.cors.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), refusalKey{}, by)))
+	f.cors.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), refusalKey{}, c)))
 }
 
 type refusalKey struct{}
 
 // answerInside is the handler inside of the CORS middleware.
 func (f *refusals) answerInside(w http.ResponseWriter, r *http.Request) {
-	by, ok := r.Context().Value(refusalKey{}).(*occurrence)
+	c, ok := r.Context().Value(refusalKey{}).(closure)
 	switch {
 	case !ok: // the middleware calls it with a context of its own making
 		w.Header().Set("Cache-Control", "no-store")
@@ -60,7 +60,7 @@ func (f *refusals) answerInside(w http.ResponseWriter, r *http.Request) {
 	case isPreflight(r): // the middleware has set its headers
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		f.write(w, r, by)
+		f.write(w, r, c)
 	}
 }
 
@@ -87,10 +87,10 @@ func prefersEvents(header []string) bool {
 	return false
 }
 
-func (f *refusals) write(w http.ResponseWriter, r *http.Request, by *occurrence) {
-	wait := f.opts.retryAfter(by)
+func (f *refusals) write(w http.ResponseWriter, r *http.Request, c closure) {
+	wait := f.opts.retryAfter(c)
 	retry := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
-	b := f.bodies(by)
+	b := f.bodies(c)
 	code := http.StatusServiceUnavailable
 	h := w.Header()
 	var contentType string
@@ -105,6 +105,9 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, by *occurrence)
 		contentType = "text/html; charset=utf-8"
 		now := time.Now().UTC().AppendFormat(nil, page.InstantLayout)
 		parts = [5][]byte{b.page[0], now, b.page[1], []byte(retry), b.page[2]}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			parts = [5][]byte{b.sent[0], now, b.sent[1]} // a page that reloads itself does so with GET
+		}
 		h.Set("Content-Security-Policy", pagePolicy)
 	case media == problem.Text:
 		contentType, parts[0] = "text/plain; charset=utf-8", b.text
@@ -162,33 +165,35 @@ func exposeRetryAfter(h http.Header) {
 	h.Set(expose, exposed+"Retry-After")
 }
 
-// bodies are what the refusals of one occurrence say. They are made once.
+// bodies are what the refusals of one closure say. They are made once.
 type bodies struct {
 	json []byte // one line
 	text []byte
 	page [3][]byte // around the time and the seconds until the page reloads itself
+	sent [2][]byte // the same for what is no GET, around the time
 }
 
-func (f *refusals) bodies(by *occurrence) *bodies {
+func (f *refusals) bodies(c closure) *bodies {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := f.made[by]
+	b := f.made[c]
 	if b == nil {
 		if len(f.made) >= maxMade {
 			clear(f.made) // each view has occurrences of its own
 		}
-		b = newBodies(by, f.opts, time.Now())
-		f.made[by] = b
+		b = newBodies(c, f.opts, time.Now())
+		f.made[c] = b
 	}
 	return b
 }
 
-func newBodies(by *occurrence, opts *Options, now time.Time) *bodies {
+func newBodies(c closure, opts *Options, now time.Time) *bodies {
+	by := c.by
 	w := by.Window
 	data := struct {
 		Service, State, Heading, Reason, StatusURL string
 		From, To                                   time.Time
-		Ends, Late                                 bool
+		Ends, Late, Sent                           bool
 	}{Service: opts.Service, State: "Maintenance", Heading: "Down for maintenance", Reason: by.reason(), StatusURL: opts.StatusURL}
 	if w.Title != "" {
 		data.Heading = w.Title
@@ -203,7 +208,7 @@ func newBodies(by *occurrence, opts *Options, now time.Time) *bodies {
 			members[name] = value
 		}
 	}
-	if end := by.end(); !end.IsZero() {
+	if end := c.end(); !end.IsZero() {
 		members["start"] = by.Start.UTC()
 		data.From, data.To, data.Ends, data.Late = by.Start, end.In(w.Timezone), now.Before(end), !now.Before(end)
 		if data.Ends { // else nobody knows
@@ -225,7 +230,14 @@ func newBodies(by *occurrence, opts *Options, now time.Time) *bodies {
 	html := page.Page{Title: data.Heading, Lone: true, Reload: cutWait, Body: body}.HTML(cutNow)
 	head, rest, _ := bytes.Cut(html, []byte(page.Instant(cutNow)))
 	mid, rest, _ := bytes.Cut(rest, []byte(strconv.Itoa(int(cutWait/time.Second))))
-	return &bodies{json: p.JSON(), text: []byte(text), page: [3][]byte{head, mid, rest}}
+	b := &bodies{json: p.JSON(), text: []byte(text), page: [3][]byte{head, mid, rest}}
+	data.Sent = true
+	if body, err = page.Execute(refusalPage, data); err != nil {
+		panic("downtime: the page of a refusal: " + err.Error())
+	}
+	head, rest, _ = bytes.Cut(page.Page{Title: data.Heading, Lone: true, Body: body}.HTML(cutNow), []byte(page.Instant(cutNow)))
+	b.sent = [2][]byte{head, rest}
+	return b
 }
 
 var cutNow = time.Unix(0, 0)
@@ -246,8 +258,9 @@ var refusalPage = page.Template("refusal", `<main class="card">
 </dl>
 {{else if .Late}}<p class="countdown">It takes longer than planned.</p>
 {{end}}<footer>
-<p>This page reloads itself when it is time to try again.</p>
-<p data-zone hidden></p>
+{{if .Sent}}<p>What you sent was not accepted. Go back and send it again when the maintenance is over.</p>
+{{else}}<p>This page reloads itself when it is time to try again.</p>
+{{end}}<p data-zone hidden></p>
 {{with .StatusURL}}<p><a href="{{.}}" rel="status">Status of the service</a></p>
 {{end}}</footer>
 </main>

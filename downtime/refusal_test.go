@@ -309,3 +309,25 @@ func TestRefusalDoesNotReadTheBody(t *testing.T) {
 		require.Contains(t, body, `"status":503`)
 	}
 }
+
+// The page of a refused POST does not reload itself, because a browser would do so with GET.
+func TestThePageOfAPostDoesNotReloadItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, newSource(windows(window("w", 0, time.Hour, ", title: Orders"))), nil).Handler(ok)
+		for method, reloads := range map[string]bool{"GET": true, "POST": false, "PUT": false, "DELETE": false, "QUERY": false, "get": false} {
+			w := get(h, method, "/", "Accept", "text/html")
+			require.Equal(t, 503, w.Code)
+			require.Equal(t, strconv.Itoa(w.Body.Len()), w.Header().Get("Content-Length"))
+			require.NotEmpty(t, w.Header().Get("Retry-After"))
+			body := w.Body.String()
+			require.Contains(t, body, "<h1>Orders</h1>")
+			require.Contains(t, body, `data-now="2000-01-01T00:00:00Z"`)
+			require.Equal(t, reloads, strings.Contains(body, `http-equiv="refresh"`), method)
+			require.Equal(t, reloads, strings.Contains(body, "reloads itself"), method)
+			require.Equal(t, !reloads, strings.Contains(body, "send it again"), method)
+		}
+		get, head := get(h, "GET", "/", "Accept", "text/html"), get(h, "HEAD", "/", "Accept", "text/html")
+		require.Equal(t, get.Header().Get("Content-Length"), head.Header().Get("Content-Length"))
+	})
+}

@@ -37,11 +37,19 @@ func (e *entry) isIn(s *schedule.Scope) bool {
 	if s.IsEmpty() {
 		return true
 	}
-	r := http.Request{Method: e.method, Host: e.host, URL: e.url}
+	return s.Covers(&schedule.Request{HTTP: e.request()})
+}
+
+// request is what scopes look at, as a request. Nil means that the entry is none.
+func (e *entry) request() *http.Request {
+	if !e.isRequest {
+		return nil
+	}
+	r := &http.Request{Method: e.method, Host: e.host, URL: e.url}
 	if r.URL == nil {
 		r.URL = &url.URL{Path: e.path}
 	}
-	return s.Covers(&schedule.Request{HTTP: &r})
+	return r
 }
 
 func (e *entry) setRequest(r *http.Request) {
@@ -101,7 +109,7 @@ func (p place) leave() {
 }
 
 // tick sets the clock that entries get their time from.
-func (r *running) tick(now time.Time) { r.clock.Store(int64(now.Sub(r.begun))) }
+func (r *running) tick(mono time.Duration) { r.clock.Store(int64(mono)) }
 
 // each calls visit for each entry, with no lock held: an odd path takes a while to match.
 func (r *running) each(visit func(*entry)) {

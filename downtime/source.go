@@ -25,6 +25,9 @@ type Watcher interface {
 
 // File is the document in the file at path. A change of it is seen at once where the
 // system can tell, also when the file is replaced by another of its name.
+//
+// After the first load, a changed document is accepted only when two reads, 250 ms apart, were
+// equal. A file that is still being written is therefore not taken for the whole document.
 func File(path string) Source { return live.File(path) }
 
 // FS is the document in the file called name of fsys, such as an embed.FS.

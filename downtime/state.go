@@ -50,7 +50,9 @@ func (g *Guard) Revision() string {
 }
 
 // Problems are what is wrong now: the document cannot be loaded or is refused, so that the
-// one before is in use; windows were lost from it while in progress; scopes use work that
+// one before is in use; it has faults, so that their windows are as before; windows were lost from it while in progress;
+// an edit is held back, because it would open a window whose work is unfinished; the wall clock
+// and the monotonic clock disagree while a window is in progress; scopes use work that
 // [Options].Work does not declare; the last good copy cannot be written; the quorum does not
 // answer.
 func (g *Guard) Problems() []error {
@@ -74,6 +76,7 @@ func (g *Guard) Problems() []error {
 			problems = append(problems, p)
 		}
 	}
+	problems = append(problems, g.view.Load().problems()...)
 	g.mu.Lock()
 	err := g.agreed.err
 	g.mu.Unlock()

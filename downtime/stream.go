@@ -76,6 +76,12 @@ func (s *stream) endedBy(v *view) *occurrence {
 	return nil
 }
 
+// closure is that of the window that ends the stream.
+func (s *stream) closure(v *view, now time.Time) closure {
+	a := asking{entry: s.entry, http: s.request(), visitor: s.by, view: v}
+	return a.closure(s.ends, false, now)
+}
+
 // end ends the streams that are due at now. After something was published, anew says
 // so, it first looks which are to be ended.
 func (ss *streams) end(v *view, now time.Time, anew bool) {
@@ -94,7 +100,7 @@ func (ss *streams) end(v *view, now time.Time, anew bool) {
 		case now.Before(s.due):
 			due = true
 		default:
-			s.cancel(ss.opts.unavailable(s.ends))
+			s.cancel(ss.opts.unavailable(s.closure(v, now)))
 			delete(ss.all, s)
 		}
 	}

@@ -14,7 +14,9 @@ type view struct {
 	schedule *schedule.Schedule            // nil while there is none
 	known    map[occurrenceKey]*occurrence // all that are followed
 	shown    []*occurrence                 // those that matter to anybody: first those in progress, the most restrictive before the others
+	shadows  []*occurrence                 // of those shown, for scopes that they keep closed besides their own
 	deciding []*occurrence                 // those that decide about what asks to be admitted: shut, then cut off, then rehearsing
+	chains   following                     // found when something is refused
 	next     time.Time                     // when another view is due; the zero time: never by the clock
 	differs  bool                          // one of the shown is not as the schedule says
 }
@@ -28,6 +30,7 @@ func (v *view) add(o *occurrence) {
 		return
 	}
 	v.shown = append(v.shown, o)
+	v.shadows = append(v.shadows, o.shadows()...)
 	v.differs = v.differs || o.isLocal() || o.phase == schedule.PhaseOverrun || o.phase == schedule.PhaseCompleted
 }
 
@@ -44,7 +47,7 @@ func (v *view) complete() {
 		return schedule.WindowState{Occurrence: a.Occurrence, Phase: a.phase}.Compare(schedule.WindowState{Occurrence: b.Occurrence, Phase: b.phase})
 	})
 	for _, of := range [...]func(*occurrence) bool{(*occurrence).isShut, (*occurrence).isCutOff, (*occurrence).rehearses} {
-		for _, o := range v.shown {
+		for _, o := range slices.Concat(v.shown, v.shadows) {
 			if of(o) {
 				v.deciding = append(v.deciding, o)
 			}
@@ -78,7 +81,16 @@ func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
 }
 
 func (v *view) covers(r *schedule.Request) bool {
-	return slices.ContainsFunc(v.shown, func(o *occurrence) bool { return o.Window.Scope.Covers(r) })
+	covers := func(o *occurrence) bool { return o.Window.Scope.Covers(r) }
+	return slices.ContainsFunc(v.shown, covers) || slices.ContainsFunc(v.shadows, covers)
+}
+
+// problems are what operators have to know of the occurrences.
+func (v *view) problems() (problems []error) {
+	for _, o := range v.shown {
+		problems = append(problems, o.problems()...)
+	}
+	return problems
 }
 
 // announces reports whether users are to know of a window in whose scope the request is.

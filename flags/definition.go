@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"maps"
+	"strings"
 
 	"github.com/open-feature/go-sdk/openfeature"
 
@@ -34,10 +35,9 @@ func (d *definition) compile() (f *flag, faults, unknown Faults) {
 	f.variants, f.few = readVariants(m.Need("variants"))
 	f.standard = readDefault(m.Field("defaultVariant"), f)
 	f.metadata = overlay(d.doc.metadata, metadataNode(m.Field("metadata")))
-	m.Field("$schema")
-
 	targeting := m.Field("targeting").Node()
-	m.Done()
+	m.Ignore(isAnnotation)
+	m.DoneWarn(isMeant)
 	print := append(append(d.rules.print[:0], f.key...), byte(d.rules.bucketing))
 	print = d.doc.metadata.AppendJSON(print)
 	for _, field := range []string{"state", "variants", "defaultVariant", "metadata"} {
@@ -115,6 +115,7 @@ type definitions struct {
 	metadata    *document.Node // a map or nil
 	allowShrink bool
 	unknown     Faults // fields that mean nothing
+	misspelt    Faults // fields that were to mean something
 }
 
 // readDefinitions reads a document. The error is [Faults] and refuses it.
@@ -129,13 +130,16 @@ func readDefinitions(name string, data []byte) (*definitions, error) {
 		metadata:    metadataNode(m.Field("metadata")),
 		allowShrink: m.Field("allowShrink").Bool(),
 	}
-	m.Field("$schema")
-	m.Done()
+	m.Ignore(isAnnotation)
+	m.DoneWarn(isMeant)
 	faults, unknown := faultsOf(name, r.Faults())
-	if len(faults) > 0 {
-		return nil, faults
-	}
 	doc.unknown = unknown
+	for _, fault := range faults {
+		if is := (*document.UnknownError)(nil); !errors.As(fault.Err, &is) {
+			return nil, faults
+		}
+	}
+	doc.misspelt = faults
 	return doc, nil
 }
 
@@ -181,6 +185,21 @@ func metadataNode(v document.Value) *document.Node {
 		}
 	})
 	return n
+}
+
+// isAnnotation says that a field, of a document or a flag, is for people and tools.
+func isAnnotation(name string) bool {
+	switch name {
+	case "$schema", "$id", "$comment", "title", "description":
+		return true
+	}
+	return strings.HasPrefix(name, "x-")
+}
+
+// isMeant says whether the value of a misspelt field can be that of the known one. Any value
+// can, but for a state: a field called stage may be somebody's own.
+func isMeant(known string, value *document.Node) bool {
+	return known != "state" || strings.EqualFold(value.Text, string(stateEnabled)) || strings.EqualFold(value.Text, string(stateDisabled))
 }
 
 // mapNode is the node of a map; anything else that is there is a fault.

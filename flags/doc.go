@@ -38,9 +38,10 @@
 //
 // Rules are JsonLogic, see the package [github.com/upkeep-go/upkeep/flags/jsonlogic]
 // for the operators, and besides starts_with, ends_with, sem_ver, fractional, and
-// $ref to a rule of $evaluators. A document in which references stand for more than 16 MiB of
-// rules, or follow one another more than 100 times, has an error in the flags from there
-// on. A rule sees the evaluation context, with
+// $ref to a rule of $evaluators. A document may have 64 MiB, a rule may be as large as the
+// document, and at most 100 references may follow one another. All rules share an evaluator that
+// they refer to, and "in" looks a value up in a list of constants: a list of 100,000 ids, in one
+// rule or for many flags, answers in less than a microsecond. A rule sees the evaluation context, with
 // [Options.Static] over it, and $flagd.flagKey and $flagd.timestamp.
 //
 // Flags may also be a list of flags, each with its key in the field key. A number that a
@@ -99,5 +100,5 @@
 // Whoever writes the document steers the service: its place needs the protection of
 // a deployment. Evaluation contexts may come from clients and are only ever
 // compared; nothing in them can change a flag, and Options.Static is out of their
-// reach. Rules are bounded in size and depth.
+// reach. A document is bounded in size, a rule in depth, and an evaluation in steps.
 package flags

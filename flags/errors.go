@@ -63,12 +63,12 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
-// faultsOf are the faults that a reader has collected, and the fields that mean nothing, which
-// are warnings.
+// faultsOf are the faults that a reader has collected, and its warnings, which are about fields
+// that mean nothing.
 func faultsOf(file string, collected []document.Fault) (faults, unknown Faults) {
 	for _, f := range collected {
 		fault := &Fault{File: file, Line: f.Line, Column: f.Column, Flag: f.Subject, Field: f.Field, Err: f.Err}
-		if is := (*document.UnknownError)(nil); errors.As(f.Err, &is) {
+		if f.Warning {
 			fault.Severity = SeverityWarning
 			unknown = append(unknown, fault)
 		} else {

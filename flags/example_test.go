@@ -188,22 +188,28 @@ func ExampleProvider_Explain() {
 
 // A document is linted before it is shipped; flagtest.Lint does so in a test.
 func ExampleLint() {
+	limit := flags.Int("limit", 10)
 	for _, problem := range flags.Lint("flags.yaml", []byte(`flags:
   new-checkout:
+    description: the checkout of 2027
+    state: ENABLED
     variants: {"on": true, "off": false}
     defaultVariant: "off"
     targetting: {if: [{var: staff}, "on"]}
   color:
+    state: ENABLED
     variants: {red: "#f00", blue: "#00f"}
     defaultVariant: red
-    targeting: {if: [{var: beta}, green]}
-`)) {
+    targeting: {if: [{sem_ver: [{var: version}, "=>", 1.4.0]}, green]}
+`), limit) {
 		fmt.Println(problem.Severity, problem)
 	}
 	// Output:
-	// warning flags.yaml:5:5: flag "new-checkout": unknown field "targetting" (did you mean "targeting"?)
-	// warning flags.yaml:7:29: flag "color": variants: nothing gives "blue"
-	// error flags.yaml:9:35: flag "color": targeting: gives "green", which is not a variant
+	// error flags.yaml: flag "limit": missing, and the code declares it as int
+	// error flags.yaml:7:5: flag "new-checkout": unknown field "targetting" (did you mean "targeting"?)
+	// warning flags.yaml:10:29: flag "color": variants: nothing gives "blue"
+	// error flags.yaml:12:49: flag "color": targeting: sem_ver has the operators != < <= = > >= ^ ~, got "=>": it gives null
+	// error flags.yaml:12:64: flag "color": targeting: gives "green", which is not a variant
 }
 
 // Flags are meant to go again. Usage tells which ones may.

@@ -77,6 +77,15 @@ func (f Flag[T]) accepts(value any) bool {
 
 func (f Flag[T]) typeName() string { return f.kind.String() }
 
+// Is pairs the flag with a value, for the tests of code that asks it: flagtest.With.
+func (f Flag[T]) Is(value T) Setting { return Setting{f, value} }
+
+// A Setting is a flag with the value that a test gives it. [Flag.Is] makes it.
+type Setting struct {
+	Flag  Declared
+	Value any
+}
+
 // Value asks an OpenFeature client, whatever its provider: hooks run, and the global
 // and the transaction's contexts count. What goes wrong gives the declared default.
 func (f Flag[T]) Value(ctx context.Context, client openfeature.IClient, evalCtx openfeature.EvaluationContext) T {

@@ -5,34 +5,47 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// Lint says what is wrong with a document, and what is hardly meant, in the order of
-// the document: flags that do not work; rules that give what is no variant; branches
-// that nothing reaches and weights that nothing falls on; variants and evaluators that
-// nothing names; fields that mean nothing; variants of different types; flags without
-// a default variant; and flags past metadata.expires, as of now. An expired flag is a
-// warning, for it must not block a hotfix.
+// Lint reports what is wrong with a document, and what is probably a mistake, in the order of
+// the document. It can be required to find nothing before a document is shipped: a good document
+// has no findings.
 //
-// Lint reads what is written. What a rule computes, with cat for instance, it does not
-// judge.
-func Lint(name string, doc []byte) Faults {
+// A finding of [SeverityError] means that the document, a flag or a condition does not do what
+// is written: a flag cannot be used; a field is misspelt or has no state; a rule gives what is
+// not a variant; a condition can never hold, as one that compares a version with something that
+// is no version; an operator has too few arguments; fractional has a bucketing value that is the
+// same for everybody. Flags that the code declares are checked too: a missing one, or one of
+// another type, is an error.
+//
+// A finding of [SeverityWarning] means that the document works and is probably not what was
+// meant, or that other engines of flagd's format read it differently: branches that nothing
+// reaches and weights that nothing falls on; variants and evaluators that nothing uses; unknown
+// fields; numbers that lose digits; variants of different types; nested metadata; a flag without
+// a default variant. A flag past metadata.expires, as of now, is a warning, so that it does not
+// block a hotfix.
+//
+// The fields description, title, $schema, $id and $comment, and fields that begin with "x-", are
+// for people and tools, and are no findings.
+//
+// Lint reads what is written. It does not judge what a rule computes, with cat for instance.
+func Lint(name string, doc []byte, declared ...Declared) Faults {
 	defs, err := readDefinitions(name, doc)
 	if err != nil {
 		return faultsIn(name, err)
 	}
-	l := linter{doc: defs, now: time.Now(), used: map[string]bool{}}
 	ps := parser{}
 	set, faults := ps.compile(defs, []*definitions{defs}, nil)
-	l.faults = slices.Concat(defs.unknown, set.unknown, faults)
+	l := linter{doc: defs, now: time.Now(), used: map[string]bool{}, known: map[string]*meaning{}, faults: slices.Concat(defs.unknown, set.unknown, faults)}
 	l.document(set)
+	for _, d := range declared {
+		l.declared(d)
+	}
 	slices.SortStableFunc(l.faults, func(a, b *Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
@@ -42,8 +55,11 @@ func Lint(name string, doc []byte) Faults {
 type linter struct {
 	doc    *definitions
 	now    time.Time
-	flag   string          // that is being read
-	used   map[string]bool // evaluators that a rule refers to
+	flag   string              // that is being read
+	field  string              // of the rule that is being read
+	loops  int                 // around what is being read
+	used   map[string]bool     // evaluators that a rule refers to
+	known  map[string]*meaning // of evaluators
 	faults Faults
 }
 
@@ -53,29 +69,68 @@ func (l *linter) at(n *document.Node, severity Severity, field, format string, a
 	})
 }
 
+// wrong and doubtful are findings in a rule.
+func (l *linter) wrong(n *document.Node, format string, args ...any) {
+	l.at(n, SeverityError, l.field, format, args...)
+}
+
+func (l *linter) doubtful(n *document.Node, format string, args ...any) {
+	l.at(n, SeverityWarning, l.field, format, args...)
+}
+
+// declared finds what the code expects of a flag, be the flag faulty or not.
+func (l *linter) declared(d Declared) {
+	l.flag = d.Key()
+	node := l.doc.flags.Get(d.Key())
+	if node == nil {
+		l.at(&document.Node{}, SeverityError, "", "missing, and the code declares it as %s", d.typeName())
+		return
+	}
+	variants := node.Get("variants")
+	if variants == nil || variants.Kind != document.Map {
+		return // a fault
+	}
+	for i, item := range variants.Items {
+		if item.Kind != document.Null && !d.accepts(item.Value()) {
+			l.at(item, SeverityError, "", "variant %q is no %s, as which the code declares it", document.Clip(variants.Keys[i].Text), d.typeName())
+			return
+		}
+	}
+}
+
 func (l *linter) document(set *flagSet) {
 	for i, key := range l.doc.flags.Keys {
 		l.flag = key.Text
 		node := l.doc.flags.Items[i]
-		l.numbers("targeting", node.Get("targeting"))
-		l.numbers("metadata", node.Get("metadata"))
-		if set.flags[key.Text].fault == nil {
-			l.definition(key, node, set.flags[key.Text])
-		} else if targeting := node.Get("targeting"); targeting != nil {
-			l.refer(targeting, 0) // what a broken rule refers to is referred to all the same
+		l.definition(key, node)
+		if f := set.flags[key.Text]; f.fault == nil {
+			l.outcomes(key, node, f)
 		}
 	}
 	l.flag = ""
-	l.numbers("metadata", l.doc.metadata)
-	l.numbers("$evaluators", l.doc.evaluators)
+	l.metadata(l.doc.metadata)
+	for _, id := range []string{"flagSetId", "version"} {
+		if n := l.doc.metadata.Get(id); n != nil && n.Kind != document.String {
+			l.at(n, SeverityWarning, "metadata."+id, "must be a string, got %v", n.Kind)
+		}
+	}
+	l.evaluators()
+}
+
+func (l *linter) evaluators() {
 	if l.doc.evaluators == nil {
 		return
 	}
 	for i, key := range l.doc.evaluators.Keys {
+		rule := l.doc.evaluators.Items[i]
+		l.field = "$evaluators." + document.Clip(key.Text)
+		l.targeting(rule)
+		if key.Text == "" {
+			l.doubtful(key, "has an empty name")
+		}
 		from := linter{doc: l.doc, used: map[string]bool{}}
-		l.nested(l.doc.evaluators.Items[i], 0)
-		from.refer(l.doc.evaluators.Items[i], 0)
-		delete(from.used, key.Text) // that it refers to itself is no use
+		from.refer(rule, 0)
+		delete(from.used, key.Text) // an evaluator that refers to itself is not used by that
 		maps.Copy(l.used, from.used)
 	}
 	for _, key := range l.doc.evaluators.Keys {
@@ -85,35 +140,12 @@ func (l *linter) document(set *flagSet) {
 	}
 }
 
-// nested warns of references inside of an evaluator.
-func (l *linter) nested(n *document.Node, depth int) {
-	if depth > document.MaxDepth {
-		return
-	}
-	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref" {
-		l.at(n.Keys[0], SeverityWarning, "$evaluators", "flagd does not reliably resolve a $ref inside of an evaluator")
-	}
-	for _, item := range n.Items {
-		l.nested(item, depth+1)
-	}
-}
-
-// numbers warns of integers that lose digits.
-func (l *linter) numbers(field string, n *document.Node) {
-	eachNumber(n, func(number *document.Node, err error) {
-		if inexact := (*inexactError)(nil); errors.As(err, &inexact) {
-			l.at(number, SeverityWarning, field, "%w", err)
-		}
-	})
-}
-
 // refer notes the evaluators that a rule refers to.
 func (l *linter) refer(n *document.Node, depth int) {
 	if depth > document.MaxDepth {
 		return
 	}
-	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref" && n.Items[0].Kind == document.String {
-		name := n.Items[0].Text
+	if name, ok := reference(n); ok {
 		if !l.used[name] {
 			l.used[name] = true
 			if rule := l.doc.evaluators.Get(name); rule != nil {
@@ -127,54 +159,94 @@ func (l *linter) refer(n *document.Node, depth int) {
 	}
 }
 
-func (l *linter) definition(key, node *document.Node, f *flag) {
-	variants := node.Get("variants")
-	for _, item := range variants.Items[1:] {
-		if item.Kind != variants.Items[0].Kind {
-			l.at(item, SeverityWarning, "variants", "are of different types: %v after %v", item.Kind, variants.Items[0].Kind)
-			break
-		}
+// reference is the name in {"$ref": name}.
+func reference(n *document.Node) (name string, ok bool) {
+	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref" && n.Items[0].Kind == document.String {
+		return n.Items[0].Text, true
 	}
-	l.expiry(node)
-	for _, name := range variants.Keys {
-		if strings.ContainsAny(name.Text, "\"<>&\\") {
-			l.at(name, SeverityWarning, "variants", "flagd's Go core does not find a variant whose name has a character that JSON escapes, when a rule gives it")
-		}
-	}
-	for i, item := range variants.Items {
-		if item.Kind == document.List {
-			l.at(variants.Items[i], SeverityWarning, "variants", "flagd's Go core answers TYPE_MISMATCH where a list is asked for as an object")
-			break
-		}
-	}
+	return "", false
+}
 
-	targeting := node.Get("targeting")
-	gives := outcome{falls: true, complete: true}
-	if f.rule != nil {
-		l.refer(targeting, 0)
-		gives = l.results(targeting, 0)
-		for _, name := range gives.names {
-			if f.variants[name.text] == nil {
-				l.at(name.at, SeverityError, "targeting", "gives %q, which is not a variant", name.text)
-			}
-		}
+// definition reads a flag that may be faulty.
+func (l *linter) definition(key, node *document.Node) {
+	if key.Text == "" {
+		l.at(key, SeverityWarning, "", "has an empty key")
 	}
-	if f.standard == nil && gives.falls && !f.disabled {
-		l.at(key, SeverityWarning, "defaultVariant", "missing: the code's default stands in")
-	}
-	if f.disabled || !gives.complete {
+	if node.Kind != document.Map {
 		return
 	}
-	for i, name := range variants.Keys {
-		named := f.standard != nil && f.standard.name == name.Text && gives.falls
-		for _, n := range gives.names {
-			named = named || n.text == name.Text
+	misspelt := func(f *Fault) bool {
+		is := (*document.UnknownError)(nil)
+		return f.Flag == key.Text && f.Severity == SeverityError && errors.As(f.Err, &is) && is.Suggestion == "state"
+	}
+	if node.Get("state") == nil && !slices.ContainsFunc(l.faults, misspelt) {
+		l.at(key, SeverityError, "state", "is required, because flagd's engines differ without it")
+	}
+	l.variants(node.Get("variants"))
+	switch standard := node.Get("defaultVariant"); {
+	case standard == nil:
+	case standard.Kind == document.Bool || standard.Kind == document.Number:
+		l.at(standard, SeverityWarning, "defaultVariant", "flagd reads only a string: write it in quotes, %q", standard.Text)
+	case standard.Kind == document.String && standard.Text == "":
+		l.at(standard, SeverityWarning, "defaultVariant", "is empty: the code's default is used")
+	}
+	l.metadata(node.Get("metadata"))
+	l.expiry(node)
+	l.field = "targeting"
+	if targeting := node.Get("targeting"); targeting != nil {
+		l.targeting(targeting)
+		l.refer(targeting, 0)
+	}
+}
+
+func (l *linter) variants(variants *document.Node) {
+	if variants == nil || variants.Kind != document.Map || len(variants.Items) == 0 {
+		return
+	}
+	mixed := false
+	for i, item := range variants.Items {
+		l.numbers(item, "variants."+document.Clip(variants.Keys[i].Text))
+		if variants.Keys[i].Text == "" {
+			l.at(variants.Keys[i], SeverityWarning, "variants", "has an empty name")
 		}
-		// One that is merely left over, beside the default of a flag without a rule, is how
-		// flags are switched by hand.
-		if !named && f.rule != nil {
-			l.at(variants.Keys[i], SeverityWarning, "variants", "nothing gives %q", name.Text)
+		if strings.ContainsAny(variants.Keys[i].Text, "\"<>&\\") {
+			l.at(variants.Keys[i], SeverityWarning, "variants", "flagd's Go core does not find a variant whose name has a character that JSON escapes")
 		}
+		if item.Kind == document.List {
+			l.at(item, SeverityWarning, "variants", "flagd does not have flags that are lists: put the list into a map")
+		}
+		if !mixed && item.Kind != variants.Items[0].Kind && item.Kind != document.Null {
+			mixed = true
+			l.at(item, SeverityWarning, "variants", "are of different types: %v after %v", item.Kind, variants.Items[0].Kind)
+		}
+	}
+}
+
+func (l *linter) metadata(metadata *document.Node) {
+	if metadata == nil || metadata.Kind != document.Map {
+		return
+	}
+	for i, item := range metadata.Items {
+		field := "metadata." + document.Clip(metadata.Keys[i].Text)
+		l.numbers(item, field)
+		switch item.Kind {
+		case document.List, document.Map, document.Null:
+			l.at(item, SeverityWarning, field, "must be a string, a number, true or false, got %v: other engines leave it out", item.Kind)
+		}
+	}
+}
+
+// numbers finds numbers that a float64 does not hold as they are written.
+func (l *linter) numbers(n *document.Node, field string) {
+	switch err := numberFault(n); {
+	case n.Kind != document.Number || err != nil && strings.HasPrefix(field, "variants."):
+	case err != nil && !losesDigits(n.Text):
+		l.at(n, SeverityWarning, field, "%w", err)
+	case losesDigits(n.Text):
+		l.at(n, SeverityWarning, field, "%s loses digits: it is read as %s", document.Clip(n.Text), numberText(numberOf(n)))
+	}
+	for _, item := range n.Items {
+		l.numbers(item, field)
 	}
 }
 
@@ -191,162 +263,31 @@ func (l *linter) expiry(node *document.Node) {
 	}
 }
 
-// An outcome is what a rule can give.
-type outcome struct {
-	names    []namedResult
-	falls    bool // it can give null
-	complete bool // it gives nothing else
-}
-
-type namedResult struct {
-	text string
-	at   *document.Node
-}
-
-func (o *outcome) add(other outcome) {
-	o.names = append(o.names, other.names...)
-	o.falls = o.falls || other.falls
-	o.complete = o.complete && other.complete
-}
-
-// answers are the operators whose result is true or false; those of value true can
-// give null besides.
-var answers = map[string]bool{
-	"!": false, "!!": false, "==": false, "!=": false, "===": false, "!==": false, "<": false, "<=": false, ">": false, ">=": false,
-	"in": false, "all": false, "some": false, "none": false, "starts_with": true, "ends_with": true, "sem_ver": true,
-}
-
-// results follows a rule to what it can give, and notes what can never happen.
-func (l *linter) results(n *document.Node, depth int) outcome {
-	switch {
-	case depth > document.MaxDepth:
-		return outcome{}
-	case n.Kind == document.Null:
-		return outcome{falls: true, complete: true}
-	case n.Kind == document.Number:
-		f, _ := strconv.ParseFloat(n.Text, 64)
-		return outcome{names: []namedResult{{numberText(f), n}}, complete: true}
-	case n.Kind == document.String || n.Kind == document.Bool:
-		return outcome{names: []namedResult{{n.Text, n}}, complete: true}
-	case n.Kind == document.List || len(n.Keys) != 1:
-		l.at(n, SeverityError, "targeting", "gives %v, which names no variant", n.Kind)
-		return outcome{complete: true}
-	}
-	operator, args := n.Keys[0].Text, n.Items[0].Items
-	if n.Items[0].Kind != document.List {
-		args = n.Items[:1]
-	}
-	if null, is := answers[operator]; is {
-		return outcome{names: []namedResult{{"true", n}, {"false", n}}, falls: null, complete: true}
-	}
-	switch operator {
-	case "$ref":
-		if rule := l.doc.evaluators.Get(n.Items[0].Text); rule != nil {
-			return l.results(rule, depth+1)
-		}
-	case "if", "?:":
-		return l.branches(args, depth)
-	case "fractional":
-		return l.split(n, args, depth)
-	case "and", "or":
-		all := outcome{complete: true}
-		for _, arg := range args {
-			all.add(l.results(arg, depth+1))
-		}
-		return all
-	}
-	return outcome{falls: true}
-}
-
-// branches follows if: condition, result, …, otherwise.
-func (l *linter) branches(args []*document.Node, depth int) outcome {
-	all := outcome{complete: true}
-	i := 0
-	for ; i+1 < len(args); i += 2 {
-		truth, constant := constantTruth(args[i])
-		switch {
-		case constant && truth:
-			if i+2 < len(args) {
-				l.at(args[i+2], SeverityWarning, "targeting", "is never reached: the condition before is always true")
+// outcomes compares what the rule of a flag can give with the flag's variants.
+func (l *linter) outcomes(key, node *document.Node, f *flag) {
+	gives := outcome{falls: true, complete: true}
+	if f.rule != nil {
+		gives = l.results(node.Get("targeting"), 0)
+		for _, name := range gives.names {
+			if f.variants[name.text] == nil && !name.never {
+				l.at(name.at, SeverityError, "targeting", "gives %q, which is not a variant", name.text)
 			}
-			all.add(l.results(args[i+1], depth+1))
-			return all
-		case constant:
-			l.at(args[i+1], SeverityWarning, "targeting", "is never reached: its condition is always false")
-		default:
-			all.add(l.results(args[i+1], depth+1))
 		}
 	}
-	if i < len(args) {
-		all.add(l.results(args[i], depth+1))
-	} else {
-		all.falls = true
+	if f.standard == nil && gives.falls && !f.disabled && node.Get("defaultVariant") == nil {
+		l.at(key, SeverityWarning, "defaultVariant", "missing: the code's default is used")
 	}
-	return all
-}
-
-// constantTruth says whether a condition is the same for all data. A condition that
-// compares constants is not looked into.
-func constantTruth(n *document.Node) (truth, constant bool) {
-	switch n.Kind {
-	case document.Null:
-		return false, true
-	case document.Bool:
-		return n.Text == "true", true
-	case document.Number:
-		f, _ := strconv.ParseFloat(n.Text, 64)
-		return f != 0, true
-	case document.String:
-		return n.Text != "", true
-	case document.List:
-		return len(n.Items) > 0, len(n.Items) == 0
-	case document.Map:
-		return len(n.Keys) > 1, len(n.Keys) != 1
+	if f.disabled || !gives.complete {
+		return
 	}
-	return false, false
-}
-
-// split follows fractional. Without a targeting key it gives null.
-func (l *linter) split(n *document.Node, args []*document.Node, depth int) outcome {
-	all := outcome{falls: true, complete: true}
-	if len(args) > 0 && args[0].Kind != document.List {
-		args = args[1:]
-	}
-	sum, known := 0.0, true
-	for _, entry := range args {
-		if entry.Kind != document.List || len(entry.Items) == 0 {
-			known = false
-			if entry.Kind == document.Map && len(entry.Keys) == 1 {
-				all.complete = false // computed
-				continue
-			}
-			l.at(entry, SeverityError, "targeting", "an entry of fractional is [variant] or [variant, weight]; without, it gives null")
-			continue
+	for _, name := range node.Get("variants").Keys {
+		named := f.standard != nil && f.standard.name == name.Text && gives.falls
+		for _, n := range gives.names {
+			named = named || n.text == name.Text
 		}
-		all.add(l.results(entry.Items[0], depth+1))
-		if len(entry.Items) == 1 || entry.Items[1].Kind == document.Null {
-			sum++
-			continue
-		}
-		weight := entry.Items[1]
-		f, err := strconv.ParseFloat(weight.Text, 64)
-		switch {
-		case weight.Kind == document.Map && len(weight.Keys) == 1:
-			known = false // computed
-		case weight.Kind != document.Number || err != nil || f != math.Trunc(f):
-			known = false
-			l.at(weight, SeverityError, "targeting", "a weight of fractional is a whole number; with %s it gives null", weight.AppendJSON(nil))
-		case f <= 0:
-			l.at(weight, SeverityWarning, "targeting", "nobody falls on a weight of %s", weight.Text)
-		default:
-			sum += f
+		// Flags without a rule are switched by hand, so a variant that is left over is no finding.
+		if !named && f.rule != nil {
+			l.at(name, SeverityWarning, "variants", "nothing gives %q", name.Text)
 		}
 	}
-	switch {
-	case known && sum == 0:
-		l.at(n, SeverityWarning, "targeting", "fractional without any weight gives null")
-	case known && sum > math.MaxInt32:
-		l.at(n, SeverityError, "targeting", "the weights of fractional sum to %s, more than 2^31−1: it gives null", strings.TrimSuffix(strconv.FormatFloat(sum, 'f', -1, 64), ".0"))
-	}
-	return all
 }

@@ -79,9 +79,10 @@ func TestNumbersThatLoseDigits(t *testing.T) {
 		"exact": {"state": "ENABLED", "variants": {"a": 9007199254740992, "b": 1e20, "c": 1.5}, "defaultVariant": "a"},
 		"rule": {"state": "ENABLED", "variants": {"a": "A"}, "defaultVariant": "a", "targeting": {"if": [{"==": [{"var": "x"}, 123456789012345678901]}, "a"]}},
 		"metadata": {"state": "ENABLED", "variants": {"a": "A"}, "defaultVariant": "a", "metadata": {"ticket": 9007199254740993}},
-		"huge": {"state": "ENABLED", "variants": {"a": 1e999, "b": -1e999}, "defaultVariant": "a", "metadata": {"x": {"y": 1e999}}}
+		"huge": {"state": "ENABLED", "variants": {"a": 1e999, "b": -1e999}, "defaultVariant": "a", "metadata": {"x": {"y": 1e999}}},
+		"even": {"state": "ENABLED", "variants": {"a": "A"}, "defaultVariant": "a", "targeting": {"if": [{"==": [9007199254740994, {"var": "x"}]}, "a"]}}
 	}}`
-	const lost = " is an integer beyond 2^53, which loses digits: write it as a string"
+	const lost = " is an integer beyond 2^53, where numbers lose digits: write it as a string"
 	faults := []string{
 		`flags.yaml:2:54: flag "variants": variants.a: 9007199254740993` + lost,
 		`flags.yaml:2:84: flag "variants": variants.b: -9007199254740993` + lost,
@@ -102,6 +103,7 @@ func TestNumbersThatLoseDigits(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, faults, errs)
-	require.Contains(t, warnings, `flags.yaml:4:122: flag "rule": targeting: 123456789012345678901`+lost)
-	require.Contains(t, warnings, `flags.yaml:5:106: flag "metadata": metadata: 9007199254740993`+lost)
+	require.Contains(t, warnings, `flags.yaml:4:122: flag "rule": targeting: 123456789012345678901 loses digits: it is read as 123456789012345680000`)
+	require.Contains(t, warnings, `flags.yaml:5:106: flag "metadata": metadata.ticket: 9007199254740993 loses digits: it is read as 9007199254740992`)
+	require.Contains(t, warnings, `flags.yaml:7:108: flag "even": targeting: 9007199254740994`+lost)
 }

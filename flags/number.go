@@ -38,7 +38,7 @@ func isExact(text string) bool {
 type inexactError struct{ text string }
 
 func (e *inexactError) Error() string {
-	return document.Clip(e.text) + " is an integer beyond 2^53, which loses digits: write it as a string"
+	return document.Clip(e.text) + " is an integer beyond 2^53, where numbers lose digits: write it as a string"
 }
 
 // eachNumber calls visit with the numbers below a node that a float64 cannot hold.

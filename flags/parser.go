@@ -86,7 +86,7 @@ func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *fla
 		rules.add(other.name, other.evaluators)
 	}
 	set := &flagSet{flags: make(map[string]*flag, len(doc.flags.Keys)), allowShrink: doc.allowShrink}
-	var all Faults
+	all := slices.Clone(doc.misspelt)
 	for i, key := range doc.flags.Keys {
 		d := definition{doc: doc, rules: rules, key: key, node: doc.flags.Items[i]}
 		f, faults, unknown := d.compile()

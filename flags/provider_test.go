@@ -343,8 +343,15 @@ func TestReferencesCannotMultiply(t *testing.T) {
 	}
 	doc.WriteString("  r60: {var: x}\n")
 	p := open(t, doc.String())
-	require.Len(t, p.Problems(), 1)
-	require.ErrorContains(t, p.Problems()[0], "too large once its references are resolved")
+	require.Nil(t, p.Problems())
+	d := p.StringEvaluation(t.Context(), "bomb", "code", map[string]any{"x": 1})
+	require.Equal(t, "A", d.Value, "the first of the conditions decides")
+	d = p.StringEvaluation(t.Context(), "bomb", "code", nil)
+	require.Equal(t, openfeature.GeneralCode, d.ResolutionDetail().ErrorCode)
+	require.Contains(t, d.ResolutionDetail().ErrorMessage, "too many steps")
+	e := p.Explain(t.Context(), "bomb", nil)
+	require.Equal(t, openfeature.GeneralCode, e.ErrorCode)
+	require.Contains(t, e.Error, "too many steps")
 }
 
 func TestEvaluateWhateverTheType(t *testing.T) {

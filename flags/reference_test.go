@@ -57,9 +57,86 @@ func TestReferencesDoNotMultiplyADocument(t *testing.T) {
 	p, _ = load(chain.String()+`,"e20000":true`, 1)
 	require.ErrorContains(t, p.Problems()[0], "references follow one another")
 
-	// A large segment that many flags share.
-	segment := `"a":{"in":[{"var":"id"},["u"` + strings.Repeat(`,"user"`, 100_000) + `]]}`
-	p, _ = load(segment, 40)
-	require.NotEmpty(t, p.Problems())
-	require.ErrorContains(t, p.Problems()[0], "too large once their references are resolved")
+	// A large rule of many flags.
+	p, megabytes = load(`"a":{"or":[false`+strings.Repeat(`,{"var":"x"}`, 50_000)+`]}`, 1000)
+	require.Nil(t, p.Problems())
+	require.Less(t, megabytes, uint64(100))
+}
+
+// segments is a document with flags that all ask for one list of ids.
+func segments(flags, ids int, shared bool) string {
+	var list, b strings.Builder
+	for i := range ids {
+		if i > 0 {
+			list.WriteByte(',')
+		}
+		fmt.Fprintf(&list, `"5f0c6c2e-8d7e-4c39-9f43-%012d"`, i)
+	}
+	b.WriteString(`{"$evaluators":{"beta":{"in":[{"var":"id"},{"$ref":"ids"}]},"ids":[` + list.String() + `]},"flags":{`)
+	for i := range flags {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		condition := `{"in":[{"var":"id"},[` + list.String() + `]]}`
+		if shared {
+			condition = []string{`{"$ref":"beta"}`, `{"in":[{"var":"id"},{"$ref":"ids"}]}`}[i%2]
+		}
+		fmt.Fprintf(&b, `"f%d":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off","targeting":{"if":[%s,"on"]}}`, i, condition)
+	}
+	b.WriteString("}}")
+	return b.String()
+}
+
+func TestLargeSegments(t *testing.T) {
+	for name, c := range map[string]struct {
+		doc  string
+		keys int
+		most int64 // bytes that are kept
+	}{
+		"in one rule":      {segments(1, 100_000, false), 1, 40 << 20},
+		"in an evaluator":  {segments(20, 100_000, true), 20, 40 << 20},
+		"in several rules": {segments(3, 100_000, false), 3, 100 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := heap()
+			p := open(t, c.doc)
+			require.Less(t, heap()-before, c.most)
+			require.Nil(t, p.Problems())
+			for i := range c.keys {
+				key := fmt.Sprintf("f%d", i)
+				for id, want := range map[string]bool{"5f0c6c2e-8d7e-4c39-9f43-000000000000": true, "5f0c6c2e-8d7e-4c39-9f43-000000099999": true, "5f0c6c2e-8d7e-4c39-9f43-000000100000": false} {
+					attrs := map[string]any{"id": id}
+					require.Equal(t, want, p.BooleanEvaluation(t.Context(), key, !want, attrs).Value)
+					require.Equal(t, want, p.Explain(t.Context(), key, attrs).Value)
+				}
+				attrs := map[string]any{"id": "5f0c6c2e-8d7e-4c39-9f43-000000099999"}
+				require.Zero(t, testing.AllocsPerRun(100, func() { p.BooleanEvaluation(t.Context(), key, false, attrs) }))
+			}
+		})
+	}
+}
+
+func BenchmarkSegment(b *testing.B) {
+	doc := segments(20, 100_000, true)
+	b.Run("load", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			require.NoError(b, open(b, doc).Close())
+		}
+	})
+	b.Run("evaluate", func(b *testing.B) {
+		p := open(b, doc)
+		attrs := map[string]any{"id": "5f0c6c2e-8d7e-4c39-9f43-000000099999"}
+		for b.Loop() {
+			p.BooleanEvaluation(b.Context(), "f1", false, attrs)
+		}
+	})
+}
+
+// heap is what is in use, after a collection.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

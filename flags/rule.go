@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,22 +22,16 @@ var predicates = map[string]jsonlogic.Predicate{
 	"sem_ver":     semVer,
 }
 
-const (
-	// maxReferred is how many bytes references may add to the rules of a document, counted
-	// wherever they are referred to.
-	maxReferred = 16 << 20
-
-	// maxReferences is how many references may follow one another.
-	maxReferences = 100
-)
+// maxReferences is how many references may follow one another.
+const maxReferences = 100
 
 // A rulebook compiles the rules of one document. It compiles an evaluator once, when a rule
-// first refers to it, and all rules share it.
+// first refers to it, and all rules share it. So the work and the memory are bounded by the
+// document, whose size is bounded, and those of an evaluation by [jsonlogic.Options.MaxSteps].
 type rulebook struct {
 	bucketing  Bucketing
 	opts       *jsonlogic.Options
 	evaluators map[string]*evaluator
-	room       int    // bytes that references may still add
 	print      []byte // of the flag that is being compiled; kept for its room
 
 	// Of the rule that is being compiled: the evaluators that it refers to, and the names of
@@ -53,7 +48,6 @@ type evaluator struct {
 	compiled bool
 	fault    *ruleFault // why it cannot be used
 	rule     *jsonlogic.Rule
-	length   int               // of its text, with all that it refers to in it
 	chain    int               // references that follow one another from here, this one counted
 	print    [sha256.Size]byte // of its text and of all that it refers to
 }
@@ -68,10 +62,12 @@ type ruleFault struct {
 
 func newRulebook(bucketing Bucketing) *rulebook {
 	return &rulebook{
-		bucketing:  bucketing,
-		opts:       &jsonlogic.Options{Dialect: jsonlogic.DialectFlagd, Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates},
+		bucketing: bucketing,
+		opts: &jsonlogic.Options{
+			Dialect: jsonlogic.DialectFlagd, MaxSize: math.MaxInt,
+			Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates,
+		},
 		evaluators: map[string]*evaluator{},
-		room:       maxReferred,
 	}
 }
 
@@ -93,37 +89,22 @@ func (b *rulebook) targeting(file string, n *document.Node, print []byte) (*json
 	if n == nil || n.Kind == document.Null || n.Kind == document.Map && len(n.Keys) == 0 {
 		return nil, print, nil
 	}
-	r, print, fault := b.compile(file, n, print)
-	b.room -= r.referred
-	return r.rule, print, fault
+	rule, _, print, fault := b.compile(file, n, print)
+	return rule, print, fault
 }
 
-// A compiledRule is a rule and what it refers to.
-type compiledRule struct {
-	rule     *jsonlogic.Rule
-	referred int // bytes that it refers to
-	length   int // of it, with all that it refers to in it
-	chain    int // references that follow one another from it
-}
-
-func (b *rulebook) compile(file string, n *document.Node, print []byte) (compiledRule, []byte, *ruleFault) {
-	var r compiledRule
+// compile compiles a rule. chain is how many references follow one another from it.
+func (b *rulebook) compile(file string, n *document.Node, print []byte) (rule *jsonlogic.Rule, chain int, _ []byte, fault *ruleFault) {
 	first := len(b.refs)
 	defer func() { b.refs = b.refs[:first] }()
 	value, fault := b.value(file, n)
 	if fault != nil {
-		return r, print, fault
+		return nil, 0, print, fault
 	}
-	written := len(print)
 	print = n.AppendJSON(print)
-	r.length = len(print) - written
 	for _, e := range b.refs[first:] {
 		print = append(print, e.print[:]...)
-		r.referred += e.length
-		r.chain = max(r.chain, e.chain)
-	}
-	if r.length += r.referred; r.length > jsonlogic.DefaultMaxSize {
-		return r, print, &ruleFault{file: file, at: n, err: fmt.Errorf("%w once its references are resolved", jsonlogic.ErrTooLarge)}
+		chain = max(chain, e.chain)
 	}
 	rule, err := jsonlogic.CompileValue(value, b.opts)
 	if err != nil {
@@ -131,10 +112,9 @@ func (b *rulebook) compile(file string, n *document.Node, print []byte) (compile
 		if place := (*jsonlogic.Error)(nil); errors.As(err, &place) {
 			at = locate(n, place.Path)
 		}
-		return r, print, &ruleFault{file: file, at: at, err: err}
+		return nil, 0, print, &ruleFault{file: file, at: at, err: err}
 	}
-	r.rule = rule
-	return r, print, nil
+	return rule, chain, print, nil
 }
 
 // value gives a rule as [jsonlogic.CompileValue] wants it, with a compiled rule in the place
@@ -172,9 +152,6 @@ func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
 	if ref.Kind != document.String {
 		return nil, fault("must be the name of an evaluator, got %v", ref.Kind)
 	}
-	if b.room < 0 {
-		return nil, fault("all rules together are too large once their references are resolved: more than %d bytes", maxReferred)
-	}
 	if slices.Contains(b.following, ref.Text) {
 		return nil, fault("%s refers to itself: %s → %s", ref.Text, strings.Join(b.following, " → "), ref.Text)
 	}
@@ -189,13 +166,13 @@ func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
 	}
 	if !e.compiled {
 		b.following = append(b.following, ref.Text)
-		r, print, failed := b.compile(e.file, e.node, nil)
+		rule, chain, print, failed := b.compile(e.file, e.node, nil)
 		b.following = b.following[:len(b.following)-1]
 		if failed != nil && failed.chain {
 			return nil, failed
 		}
-		e.compiled, e.fault, e.rule = true, failed, r.rule
-		e.length, e.chain, e.print = r.length, r.chain+1, sha256.Sum256(print)
+		e.compiled, e.fault, e.rule = true, failed, rule
+		e.chain, e.print = chain+1, sha256.Sum256(print)
 	}
 	if e.fault != nil {
 		return nil, e.fault

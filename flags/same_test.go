@@ -117,8 +117,8 @@ func TestLintMarksDifferences(t *testing.T) {
 		found = append(found, fault.Error())
 	}
 	require.Equal(t, []string{
-		`flags.json:4:22: $evaluators: flagd does not reliably resolve a $ref inside of an evaluator`,
-		`flags.json:7:42: flag "f": variants: flagd's Go core does not find a variant whose name has a character that JSON escapes, when a rule gives it`,
-		`flags.json:8:47: flag "g": variants: flagd's Go core answers TYPE_MISMATCH where a list is asked for as an object`,
+		`flags.json:4:21: $evaluators.outer: a reference inside of an evaluator: flagd's engines resolve it differently from run to run`,
+		`flags.json:7:42: flag "f": variants: flagd's Go core does not find a variant whose name has a character that JSON escapes`,
+		`flags.json:8:47: flag "g": variants: flagd does not have flags that are lists: put the list into a map`,
 	}, found)
 }

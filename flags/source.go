@@ -26,6 +26,9 @@ type Watcher interface {
 // File is the document at path. It is noticed at once when the file is written,
 // replaced by rename, removed and made again, or reached through a symbolic link
 // that is switched, as Kubernetes does with a ConfigMap. It need not exist yet.
+//
+// After the first load, a changed document is accepted only when two reads, 250 ms apart, were
+// equal. A file that is still being written is therefore not taken for the whole document.
 func File(path string) Source { return live.File(path) }
 
 // FS is the document called name in fsys, such as an embed.FS.

@@ -10,9 +10,16 @@ const (
 	maxStack = 16 << 10 // bytes of a panic's stack
 	maxFlags = 64       // distinct flag evaluations remembered per request
 
+	maxHops    = 32  // elements of a Forwarded or X-Forwarded-For that are looked at
+	maxHost    = 255 // bytes of a host's name in them
+	maxElement = 1 << 10
+	maxMethod  = 32  // bytes of a known method
+	maxMethods = 100 // methods known besides those of semconv
+
 	maxGuarded  = 8  // flags with a metric of their own
 	maxVariants = 16 // of each
 
+	maxResends      = 100  // redirects counted of one request
 	maxTold         = 10   // requests told in full in any second
 	maxToldAlike    = 3    // of them with one fingerprint in any minute
 	maxFingerprints = 1000 // fingerprints known at a time
@@ -31,6 +38,7 @@ const (
 	// What is kept for the bundle of a request, and of all that run or wait.
 	defaultMaxBody = 64 << 10 // bytes of a body or value
 	maxMaxBody     = 1 << 20
+	maxOutcomeBody = 1 << 20  // bytes of a response that Options.Outcome sees
 	minBody        = 1 << 10  // bytes reserved for a short one
 	maxBodies      = 16       // bodies of full length per request
 	maxRecording   = 32 << 20 // bytes of all requests that run

@@ -58,7 +58,7 @@ func (u *unwritten) bundle() *capture.Bundle {
 func newPanic(p *PanicError) *capture.Panic {
 	t := reflect.TypeOf(p.Value)
 	return &capture.Panic{
-		Type: typeName(p.Value), Text: cleantext.Cut(fmt.Sprint(p.Value), maxPath), Stack: string(p.Stack),
+		Type: typeName(p.Value), Text: cleantext.Cut(plainText(p.Value), maxPath), Stack: string(p.Stack),
 		Runtime: t != nil && t.PkgPath() == "runtime" || t != nil && t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "runtime",
 	}
 }

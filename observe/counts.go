@@ -7,12 +7,13 @@ import (
 
 // counts are the observer's statistics.
 type counts struct {
-	requests, requestsActive, requestsFailed, requestsRefused atomic.Int64
-	panics, idsReplaced, lateWrites                           atomic.Int64
-	jobs, jobsActive, jobsFailed                              atomic.Int64
-	outbound, outboundActive, outboundFailed                  atomic.Int64
-	debugged, debugRefused                                    atomic.Int64
-	flagEvents, tailWritten                                   atomic.Int64
+	requests, requestsActive, requestsFailed, requestsRefused, requestsGone atomic.Int64
+	streams, streamsActive, streamsGone, streamsFailed                      atomic.Int64
+	panics, idsReplaced, lateWrites                                         atomic.Int64
+	jobs, jobsActive, jobsFailed                                            atomic.Int64
+	outbound, outboundActive, outboundFailed                                atomic.Int64
+	debugged, debugRefused                                                  atomic.Int64
+	flagEvents, tailWritten                                                 atomic.Int64
 
 	telemetryPanics, lateAnswers, flagsDropped, seriesFolded, gaugesDropped, tailDropped, tailLate lossCount
 }

@@ -2,8 +2,10 @@ package observe
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"runtime"
 	"strings"
@@ -32,8 +34,10 @@ type PanicError struct {
 	site uintptr // the frame that panicked, 0 if not known
 }
 
+// Error returns the text of the panic's value, at most 256 bytes. URLs in it are cut, see
+// [Fail].
 func (e *PanicError) Error() string {
-	return "panic: " + cleantext.Cut(fmt.Sprint(e.Value), maxText)
+	return "panic: " + cleantext.Cut(plainText(e.Value), maxText)
 }
 
 // Unwrap returns the panic's value when it is an error, else nil.
@@ -122,8 +126,63 @@ func errorType(err error) (name string) {
 
 var fmtWrapError = reflect.TypeOf(fmt.Errorf("%w", errors.New("")))
 
-// errorText is err's message, bounded; fmt survives an Error method that panics.
-func errorText(err error) string { return cleantext.Cut(fmt.Sprint(err), maxText) }
+// errorText is err's message, bounded and without the secret parts of URLs.
+func errorText(err error) string { return cleantext.Cut(cleantext.Error(err), maxText) }
+
+// plainText is the text of an error or of the value of a panic, without the secret parts of
+// URLs.
+func plainText(value any) string {
+	if err, ok := value.(error); ok {
+		return cleantext.Error(err)
+	}
+	return cleantext.URLs(fmt.Sprint(value))
+}
+
+// A plainErr stands for an error whose text has secret parts of URLs, for those who print it.
+// It wraps nothing, because they may print what it wraps.
+type plainErr struct{ text, kind string }
+
+func (e *plainErr) Error() string     { return e.text }
+func (e *plainErr) ErrorType() string { return e.kind }
+
+// plainError returns err itself if all its forms may be shown.
+func plainError(err error) error {
+	text := plainText(err)
+	shown := text == fmt.Sprint(err)
+	for _, form := range forms(err) {
+		shown = shown && plainText(form) == form
+	}
+	if p, ok := err.(*PanicError); ok && p != nil {
+		shown = plainText(p.Value) == fmt.Sprint(p.Value)
+	}
+	if shown {
+		return err
+	}
+	return &plainErr{text: text, kind: errorType(err)}
+}
+
+// forms are the texts besides Error that log handlers make of an error.
+func forms(err error) []string {
+	texts := []string{fmt.Sprintf("%+v", err)}
+	if _, ok := err.(json.Marshaler); ok {
+		if data, err := marshal(err); err == nil {
+			texts = append(texts, string(data))
+		}
+	}
+	if _, ok := err.(slog.LogValuer); ok {
+		texts = append(texts, fmt.Sprint(slog.AnyValue(err).Resolve()))
+	}
+	return texts
+}
+
+// An incompleteError is a response that was shorter than announced.
+type incompleteError struct{ wrote, announced int64 }
+
+func (e *incompleteError) Error() string {
+	return fmt.Sprintf("the handler wrote %d of the %d bytes that Content-Length announced", e.wrote, e.announced)
+}
+
+func (*incompleteError) ErrorType() string { return "incomplete_response" }
 
 func typeName(v any) string {
 	if v == nil {
@@ -140,7 +199,7 @@ func errorTexts(err error) []string {
 		if err == nil || len(texts) == maxErrorTexts {
 			return
 		}
-		texts = append(texts, cleantext.Cut(fmt.Sprint(err), maxPath))
+		texts = append(texts, cleantext.Cut(cleantext.Error(err), maxPath))
 		if many, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, inner := range many.Unwrap() {
 				add(inner)
@@ -157,4 +216,7 @@ func errorTexts(err error) []string {
 var (
 	errAborted = errors.New("handler aborted the connection")
 	errGoexit  = errors.New("goroutine ended by runtime.Goexit")
+
+	// errRecovered stands for the value of a panic.
+	errRecovered = errors.New("a middleware inside recovered it, see the stack")
 )

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/upkeep-go/upkeep/internal/cleantext"
@@ -103,8 +104,11 @@ func (o *core) recordFlag(ctx context.Context, provider string, d *openfeature.I
 	if !o.events.Enabled(ctx, log.EnabledParameters{Severity: log.SeverityInfo, EventName: eventFlag}) {
 		return
 	}
+	now := time.Now()
 	var r log.Record
 	r.SetEventName(eventFlag)
+	r.SetTimestamp(now)
+	r.SetObservedTimestamp(now)
 	r.SetSeverity(log.SeverityInfo)
 	r.AddAttributes(
 		keyFlag.String(cleantext.Cut(d.FlagKey, maxText)),
@@ -119,7 +123,7 @@ func (o *core) recordFlag(ctx context.Context, provider string, d *openfeature.I
 	if d.Reason == openfeature.ErrorReason || d.ErrorCode != "" {
 		code := cmp.Or(d.ErrorCode, openfeature.GeneralCode)
 		r.AddAttributes(keyErrorType.String(cleantext.Cut(strings.ToLower(string(code)), maxText)))
-		if message := o.redactFlag(e.key, d.ErrorMessage); message != "" {
+		if message := o.redactFlag(e.key, cleantext.URLs(d.ErrorMessage)); message != "" {
 			r.AddAttributes(keyFlagError.String(message))
 			if o.opts.OldFlagErrors {
 				r.AddAttributes(keyOldFlagError.String(message))

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/cleantext"
@@ -64,14 +65,28 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		}
 		given := r
 		st := &state{Context: r.Context(), obs: &o.core, start: time.Now()}
-		st.method = knownMethod(r.Method)
+		st.method = o.metrics.method(r.Method)
 		st.protocol = protocols[[2]int{r.ProtoMajor, r.ProtoMinor}]
 		st.secure = r.TLS != nil
+		if o.opts.TrustedProxies != nil {
+			st.via = o.forwarded(r)
+			st.secure = st.via.secure
+		}
 		st.begin(r)
+		if r.Body != nil && r.Body != http.NoBody && r.Trailer == nil && r.ContentLength < 0 {
+			// Package http adds a trailer that was not announced to the request that it made.
+			r.Trailer = http.Header{}
+		}
 		r = st.takeToken(r).WithContext(st.ctx)
-		st.w.ctx, st.w.counts = st, &o.counts
+		st.request, st.w.st = r, st
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = &bodyWatch{r.Body, st}
+		}
 		for _, s := range o.sinks {
 			s.begin(st, r)
+		}
+		if n := o.opts.OutcomeBody; n > 0 && o.opts.Outcome != nil {
+			st.w.head = &bodyHead{max: n}
 		}
 
 		header := w.Header()
@@ -86,6 +101,19 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		next.ServeHTTP(st.w.wrap(w), r)
 		st.returned = true
 	})
+}
+
+// ownHeaders sees to it that the response has one id and one span. A handler that copies the
+// header of another response, as a reverse proxy does, adds those of that one. cleared says
+// that the header may have been emptied, as a reverse proxy does after a 1xx. What a handler
+// sets in their place stays.
+func (st *state) ownHeaders(h http.Header, cleared bool) {
+	if cleared || len(h[headerRequestID]) > 1 && slices.Contains(h[headerRequestID], st.id) {
+		h[headerRequestID] = st.headers[0:1:1]
+	}
+	if st.headers[1] != "" && (cleared || len(h[headerTraceResponse]) > 1 && slices.Contains(h[headerTraceResponse], st.headers[1])) {
+		h[headerTraceResponse] = st.headers[1:2:2]
+	}
 }
 
 // handBack gives the request that Handler got what the application set on its copy, such
@@ -150,13 +178,21 @@ func (st *state) begin(r *http.Request) {
 // describe adds what samplers may want to know of a request, by semconv; what else is
 // known waits for the end, when SDKs need not make room for it twice.
 func (st *state) describe(r *http.Request, attrs *spanAttrs) {
-	attrs.add(keyMethod.String(st.method.String()))
-	if st.method == 0 {
+	attrs.add(keyMethod.String(st.method.name))
+	if st.method.other {
 		attrs.add(keyMethodOriginal.String(cleantext.Cut(r.Method, maxText)))
 	}
 	attrs.add(keyScheme.String(scheme(st.secure)))
 	attrs.add(keyPath.String(cleantext.Cut(r.URL.EscapedPath(), maxPath)))
-	if host, port := splitHost(r.Host); host != "" {
+	host, port := splitHost(r.Host)
+	if st.via != nil {
+		if st.via.host != "" {
+			host, port = st.via.host, st.via.port
+		} else if st.via.port != 0 {
+			port = st.via.port
+		}
+	}
+	if host != "" {
 		attrs.add(keyServerAddress.String(cleantext.Cut(host, maxText)))
 		if port != 0 {
 			attrs.add(keyServerPort.Int(port))
@@ -172,7 +208,7 @@ func (st *state) active() *activeCount {
 	if st.secure {
 		secure = 1
 	}
-	return &st.obs.metrics.active[st.method][secure]
+	return &st.method.active[secure]
 }
 
 // end is deferred by Handler: it recovers, answers and reports. given is the request
@@ -201,19 +237,26 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	}
 	st.w.end()
 	status := st.w.status.Load()
-	if status == 0 && !st.w.hijacked.Load() {
-		switch {
-		case panicked != nil:
-			status = http.StatusInternalServerError // for whoever recovers outside
-		case aborted == nil:
-			status = http.StatusOK // what package http sends now
+	switch {
+	case status != 0:
+	case st.w.hijacked.Load():
+		if upgrades(r.Header) {
+			status = http.StatusSwitchingProtocols // sent on the connection itself
 		}
+	case panicked != nil:
+		status = http.StatusInternalServerError // for whoever recovers outside
+	case aborted == nil:
+		status = http.StatusOK // what package http sends now
 	}
 	o.counts.requestsActive.Add(-1)
 	if !o.opts.JoinSpan {
 		st.active().n.Add(-1)
 	}
-	o.finish(st, outcome{request: r, status: status, aborted: aborted}, nil, panicked)
+	out := outcome{request: r, status: status, aborted: aborted, begun: begun, stream: st.w.endStream()}
+	if value == nil && st.returned {
+		out.incomplete = st.w.missing(r.Method)
+	}
+	o.finish(st, out, nil, panicked)
 	handBack(given, r)
 	if o.opts.JoinSpan {
 		// Whoever is outside reads the pattern from the request that it handed in, as
@@ -236,6 +279,7 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 // nothing else. The id needs no escaping: see validID.
 func (st *state) answerPanic(r *http.Request) {
 	defer st.obs.counts.shield()
+	st.w.phase.Store(phaseAnswer)
 	h := st.w.Header()
 	// What the handler said of the body that it meant to send.
 	for _, name := range []string{

@@ -24,6 +24,7 @@ import (
 
 const (
 	serverDuration = "http.server.request.duration"
+	streams        = "upkeep.http.server.streams"
 	serverActive   = "http.server.active_requests"
 )
 
@@ -477,8 +478,9 @@ func TestHandlerClientGone(t *testing.T) {
 	_, err = srv.Client().Do(req)
 	require.ErrorIs(t, err, context.Canceled)
 	k.stop()
-	require.Equal(t, true, k.logs.line(t)["canceled"])
-	require.Equal(t, "502", attr(k.span(), "error.type"))
+	require.Empty(t, k.logs.String())
+	require.Equal(t, []string{"client_gone", ""}, []string{attr(k.span(), "error.type"), attr(k.span(), "http.response.status_code")})
+	require.Equal(t, codes.Unset, k.span().Status().Code)
 }
 
 func TestHandlerTimeout(t *testing.T) {

@@ -44,7 +44,8 @@ func TestDoError(t *testing.T) {
 	require.Equal(t, codes.Error, k.span().Status().Code)
 	require.Equal(t, "reading: card declined", k.span().Status().Description)
 	require.Equal(t, map[string]int64{"error.type=card_declined,upkeep.job.name=job": 1}, k.points(jobDuration))
-	require.Empty(t, k.logs.String(), "what is returned is the caller's to log")
+	line := k.logs.line(t)
+	require.Equal(t, []any{"ERROR", "job failed", "job", "reading: card declined"}, []any{line["level"], line["msg"], line["job"], line["error"]})
 	require.Equal(t, 1.0, k.obs.Stats()["jobs_failed"])
 }
 

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -233,4 +235,21 @@ func (b *logBuffer) line(t *testing.T) map[string]any {
 	lines := b.lines(t)
 	require.Len(t, lines, 1)
 	return lines[0]
+}
+
+// kept returns the records without that of a job that failed.
+func (b *logBuffer) kept(t *testing.T) []map[string]any {
+	t.Helper()
+	return slices.DeleteFunc(b.lines(t), func(line map[string]any) bool { return line["msg"] == "job failed" })
+}
+
+// withoutJob takes the record of a job that failed out of a log.
+func withoutJob(log string) string {
+	var b strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, "job failed") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }

@@ -71,8 +71,9 @@ func TestSetLevelAndTail(t *testing.T) {
 		noisy.InfoContext(context.Background(), "not kept")
 		noisy.InfoContext(ctx, "kept")
 	})
-	require.Equal(t, "kept", k.logs.line(t)["msg"])
-	require.Equal(t, true, k.logs.line(t)["tail"])
+	require.Len(t, k.logs.kept(t), 1)
+	require.Equal(t, "kept", k.logs.kept(t)[0]["msg"])
+	require.Equal(t, true, k.logs.kept(t)[0]["tail"])
 }
 
 func TestSetLevelIsBounded(t *testing.T) {

@@ -32,12 +32,14 @@ type fingerprint struct {
 	site   uintptr // the caller of Fail, or the frame that panicked; 0: not known
 }
 
-// A limiter decides which requests are told in full: at most maxTold in any second, and
-// maxToldAlike in any minute of those with one fingerprint. Each refusal is counted, so that
-// the next that is told says how many were not.
+// A limiter decides which requests are reported in full: at most maxTold in any second, and
+// maxToldAlike in any minute of those with one fingerprint. And it decides which failures
+// have an ERROR record: of one fingerprint the first, and then one in any second. What is left
+// out is counted, so that the next that is reported says how many were not.
 type limiter struct {
 	told       atomic.Int64
 	suppressed lossCount
+	repeated   lossCount
 
 	mu    sync.Mutex
 	all   window
@@ -49,25 +51,37 @@ type limiter struct {
 type alike struct {
 	told       window
 	suppressed int64
+	recorded   time.Time // when the last ERROR record was written
+	repeated   int64
 }
 
-// allow reports whether a request is told in full. more is the number of those with
-// the same fingerprint that were not told since the last that was.
-func (l *limiter) allow(fp fingerprint, now time.Time) (ok bool, more int64) {
+// allow decides about the outcome of a request or job: whether it is reported in full, and
+// whether it has an ERROR record if it failed.
+func (l *limiter) allow(fp fingerprint, now time.Time, out *outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.find(fp, now)
+	if out.why >= failed {
+		if out.record = now.Sub(a.recorded) >= time.Second; out.record {
+			out.repeated, a.repeated, a.recorded = a.repeated, 0, now
+		} else {
+			a.repeated++
+			l.repeated.Add(1)
+		}
+	}
 	// Both are asked before either takes its place.
 	if !l.all.free(now, maxTold, time.Second) || !a.told.free(now, maxToldAlike, time.Minute) {
 		a.suppressed++
 		l.suppressed.Add(1)
-		return false, 0
+		return
 	}
 	l.all.take(now, maxTold)
 	a.told.take(now, maxToldAlike)
 	l.told.Add(1)
-	more, a.suppressed = a.suppressed, 0
-	return true, more
+	out.told = true
+	if out.why < failed || out.record { // else the next record counts them
+		out.suppressed, a.suppressed = a.suppressed, 0
+	}
 }
 
 func (l *limiter) find(fp fingerprint, now time.Time) *alike {
@@ -77,8 +91,9 @@ func (l *limiter) find(fp fingerprint, now time.Time) *alike {
 	if len(l.known) >= maxFingerprints {
 		// Those that would be told now anyway need no memory, but for their count.
 		for fp, a := range l.known {
-			if a.told.free(now, 1, time.Minute) {
+			if a.told.free(now, 1, time.Minute) && now.Sub(a.recorded) >= time.Second {
 				l.rest.suppressed += a.suppressed
+				l.rest.repeated += a.repeated
 				delete(l.known, fp)
 			}
 		}

@@ -49,11 +49,15 @@ func TestDetailsAreLimitedByFingerprint(t *testing.T) {
 		requireDetails(t, k, 6, 3)
 		failing(k, "/a", 500)
 
-		var suppressed []any
+		var counts [][]any
 		for _, line := range k.logs.lines(t) {
-			suppressed = append(suppressed, line["suppressed"])
+			counts = append(counts, []any{line["repeated"], line["suppressed"]})
 		}
-		require.Equal(t, []any{nil, nil, nil, nil, nil, nil, nil, nil, 3.0, nil}, suppressed)
+		require.Equal(t, [][]any{{nil, nil}, {nil, nil}, {nil, nil}, {4.0, nil}}, counts)
+		time.Sleep(time.Second)
+		failing(k, "/a", 500)
+		lines := k.logs.lines(t)
+		require.Equal(t, []any{2.0, 3.0}, []any{lines[4]["repeated"], lines[4]["suppressed"]})
 	})
 }
 

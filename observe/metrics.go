@@ -2,7 +2,9 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,12 +16,14 @@ import (
 // instruments are the observer's metrics.
 type instruments struct {
 	server, client, job metric.Float64Histogram
+	streams             metric.Int64Counter
 
 	serverSeries series[serverKey]
 	clientSeries series[clientKey]
 	jobSeries    series[jobKey]
+	streamSeries series[streamKey]
 
-	active [len(methodNames)][2]activeCount
+	methods []*method
 }
 
 // activeCount is read when metrics are collected, so that a request pays one
@@ -36,7 +40,8 @@ func (c *activeCount) begin() {
 	}
 }
 
-func (m *instruments) init(meter metric.Meter, registrations *registrations) error {
+func (m *instruments) init(meter metric.Meter, registrations *registrations, streams *atomic.Int64) error {
+	m.methods = knownMethods(os.Getenv(envMethods))
 	var err error
 	histogram := func(name, description string, buckets []float64) metric.Float64Histogram {
 		h, e := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
@@ -57,17 +62,25 @@ func (m *instruments) init(meter metric.Meter, registrations *registrations) err
 	if err != nil {
 		return fmt.Errorf("observe: metric %s: %w", metricServerActive, err)
 	}
+	activeStreams, err1 := meter.Int64ObservableUpDownCounter(metricStreamsActive, metric.WithUnit("{stream}"),
+		metric.WithDescription("Number of HTTP responses that are streams and run."))
+	m.streams, err = meter.Int64Counter(metricStreams, metric.WithUnit("{stream}"),
+		metric.WithDescription("Number of HTTP responses that were streams, by how they ended."))
+	if err := errors.Join(err1, err); err != nil {
+		return fmt.Errorf("observe: metrics %s.*: %w", metricStreams, err)
+	}
 	reg, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		for i := range m.active {
-			for secure := range m.active[i] {
-				if c := &m.active[i][secure]; c.seen.Load() {
+		for _, method := range m.methods {
+			for secure := range method.active {
+				if c := &method.active[secure]; c.seen.Load() {
 					o.ObserveInt64(active, c.n.Load(), metric.WithAttributes(
-						keyMethod.String(methodNames[i]), keyScheme.String(scheme(secure == 1))))
+						keyMethod.String(method.name), keyScheme.String(scheme(secure == 1))))
 				}
 			}
 		}
+		o.ObserveInt64(activeStreams, streams.Load())
 		return nil
-	}, active)
+	}, active, activeStreams)
 	if err != nil {
 		return fmt.Errorf("observe: metric %s: %w", metricServerActive, err)
 	}
@@ -127,14 +140,14 @@ func foldError(errorType string, status int32) string {
 type serverKey struct {
 	route, errorType string
 	status           int32
-	method           method
+	method           *method
 	protocol         string
 	secure           bool
 }
 
 func (k serverKey) attributes() []attribute.KeyValue {
 	attrs := append(make([]attribute.KeyValue, 0, 6),
-		keyMethod.String(k.method.String()), keyScheme.String(scheme(k.secure)))
+		keyMethod.String(k.method.name), keyScheme.String(scheme(k.secure)))
 	if k.route != "" {
 		attrs = append(attrs, keyRoute.String(k.route))
 	}
@@ -150,18 +163,37 @@ type clientKey struct {
 	host, errorType string
 	port            int
 	status          int32
-	method          method
+	method          *method
 	protocol        string
 }
 
 func (k clientKey) attributes() []attribute.KeyValue {
 	attrs := append(make([]attribute.KeyValue, 0, 6),
-		keyMethod.String(k.method.String()), keyServerAddress.String(k.host), keyServerPort.Int(k.port))
+		keyMethod.String(k.method.name), keyServerAddress.String(k.host), keyServerPort.Int(k.port))
 	return append(attrs, ending(k.status, k.protocol, k.errorType)...)
 }
 
 func (k clientKey) fold() clientKey {
 	k.host, k.port, k.errorType = other, 0, foldError(k.errorType, k.status)
+	return k
+}
+
+type streamKey struct {
+	route, end string
+	status     int32
+	method     *method
+}
+
+func (k streamKey) attributes() []attribute.KeyValue {
+	attrs := append(make([]attribute.KeyValue, 0, 4), keyMethod.String(k.method.name), keyStreamEnd.String(k.end))
+	if k.route != "" {
+		attrs = append(attrs, keyRoute.String(k.route))
+	}
+	return append(attrs, ending(k.status, "", "")...)
+}
+
+func (k streamKey) fold() streamKey {
+	k.route = ""
 	return k
 }
 

@@ -53,7 +53,16 @@ func New(opts *Options) (*Observer, error) {
 	if !(opts.WideEvent >= 0 && opts.WideEvent <= 1) {
 		errs = append(errs, fmt.Errorf("observe: Options.WideEvent must be 0 to 1, got %v", opts.WideEvent))
 	}
+	if opts.OutcomeBody < 0 || opts.OutcomeBody > maxOutcomeBody {
+		errs = append(errs, fmt.Errorf("observe: Options.OutcomeBody must be between 0 and %d, got %d", maxOutcomeBody, opts.OutcomeBody))
+	}
+	for i, prefix := range opts.TrustedProxies {
+		if !prefix.IsValid() {
+			errs = append(errs, fmt.Errorf("observe: Options.TrustedProxies[%d] is no valid prefix", i))
+		}
+	}
 	o := &Observer{core: core{opts: *opts}}
+	o.opts.TrustedProxies = slices.Clone(opts.TrustedProxies)
 	o.opts.GuardedFlags = slices.Clone(opts.GuardedFlags)
 	note := func(err error) { errs = append(errs, err) } // errors.Join leaves out a nil
 	var err error
@@ -94,10 +103,11 @@ func New(opts *Options) (*Observer, error) {
 	if loggers == nil {
 		loggers = otel.GetLoggerProvider()
 	}
-	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL))
-	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL))
-	o.meter = meters.Meter(scopeName, metric.WithSchemaURL(schemaURL))
-	if err := o.metrics.init(o.meter, &o.registrations); err != nil {
+	scopeVersion := ownVersion()
+	o.tracer = tracers.Tracer(scopeName, trace.WithSchemaURL(schemaURL), trace.WithInstrumentationVersion(scopeVersion))
+	o.events = loggers.Logger(scopeName, log.WithSchemaURL(schemaURL), log.WithInstrumentationVersion(scopeVersion))
+	o.meter = meters.Meter(scopeName, metric.WithSchemaURL(schemaURL), metric.WithInstrumentationVersion(scopeVersion))
+	if err := o.metrics.init(o.meter, &o.registrations, &o.counts.streamsActive); err != nil {
 		return nil, err
 	}
 	if err := guarded.init(o.meter); err != nil {
@@ -181,6 +191,9 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	requests_active      of them running now
 //	requests_failed      of them ended with a status of 500 or more, a panic or Fail
 //	requests_refused     of them ended with a 503 and a Retry-After, which is no failure
+//	requests_gone        of them whose client went away before the answer, which is no failure
+//	streams              responses that were streams, with streams_active, streams_failed
+//	                     and streams_gone, those whose client went
 //	panics               panics of handlers and jobs
 //	ids_replaced         malformed request ids that clients sent
 //	late_writes          uses of a response after its handler returned
@@ -191,6 +204,8 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	                     or were asked for
 //	details_suppressed   those that were not: there were ten in that second, or three
 //	                     alike in that minute
+//	records_repeated     ERROR records that were left out, because one with the same
+//	                     fingerprint was written in that second; the next one counts them
 //	debug                requests and jobs whose level a token or the flag has set
 //	debug_refused        debug tokens that were refused
 //	level_flag_errors    evaluations of Options.LevelFlag that failed or named no level
@@ -222,7 +237,9 @@ func (o *Observer) Stats() map[string]float64 {
 	stats := make(map[string]float64, 32)
 	for name, n := range map[string]interface{ Load() int64 }{
 		"requests": &c.requests, "requests_active": &c.requestsActive, "requests_failed": &c.requestsFailed,
-		"requests_refused": &c.requestsRefused, "panics": &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
+		"requests_refused": &c.requestsRefused, "requests_gone": &c.requestsGone,
+		"streams": &c.streams, "streams_active": &c.streamsActive, "streams_gone": &c.streamsGone, "streams_failed": &c.streamsFailed,
+		"panics": &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
 		"debug": &c.debugged, "debug_refused": &c.debugRefused, "details": &o.limit.told,
@@ -279,6 +296,7 @@ func (o *Observer) listVitals() {
 		{name: "tail_dropped", means: "log records that found no room, of requests told in full", count: &c.tailDropped},
 		{name: "tail_late", means: "log records below the level that came after the end of their request", meant: true, count: &c.tailLate},
 		{name: "details_suppressed", means: "requests that were to be told in full and were too many", meant: true, count: &o.limit.suppressed},
+		{name: "records_repeated", means: "ERROR records that were left out, because one alike was written in that second", meant: true, count: &o.limit.repeated},
 		{name: "flags_dropped", means: "flag evaluations beyond those remembered of a request", count: &c.flagsDropped},
 		{name: "series_folded", means: "measurements whose route, host or job was one too many", count: &c.seriesFolded},
 		{name: "gauges_dropped", means: "statistics that were not there when Gauges was called", count: &c.gaugesDropped},

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
@@ -67,9 +68,37 @@ type Options struct {
 	Route func(*http.Request) string
 
 	// Slow is how long a request may take before it counts as slow, which is reported like a
-	// failure: see [Observer.LogHandler]. Zero means that no request is slow. Jobs and
-	// connections that were taken over (http.Hijacker) never are.
+	// failure: see [Observer.LogHandler]. Zero means that no request is slow. Jobs and streams
+	// never are.
 	Slow time.Duration
+
+	// Stream reports whether the response to a request is a stream, or an answer that waits for
+	// something to happen: it is not slow however long it takes. Responses that declare a
+	// stream by their Content-Type, and connections that were taken over (http.Hijacker), are
+	// streams without it. It is called when the response begins, with the request as the
+	// wrapped handler got it, or once the handler has returned without a response. It must be
+	// safe for concurrent use. Nil means no others are. See the package comment.
+	Stream func(*http.Request) bool
+
+	// Outcome returns an error if a response is a failure although its status is below 500,
+	// as if the handler had called [Fail]. It is called when the handler has returned, if
+	// nothing else says that the request failed and the client is still there. The response
+	// has the status, header and trailer as the handler left them; ContentLength is how many
+	// bytes the handler wrote, and Body the first OutcomeBody of them. Outcome must be safe
+	// for concurrent use, and must not change the request. Nil means that only the status
+	// decides. See [OutcomeGRPC], [OutcomeConnect] and [OutcomeGraphQL].
+	Outcome func(*http.Request, *http.Response) error
+
+	// OutcomeBody is how many bytes of each response Outcome may read, at most 1 MiB. They are
+	// kept in memory until the handler returns. Zero means none.
+	OutcomeBody int
+
+	// TrustedProxies are the addresses of proxies whose Forwarded and X-Forwarded-* headers are
+	// believed. Then client.address, url.scheme, server.address and server.port are what the
+	// nearest proxy in front of them all was asked by the client: see the package comment.
+	// Headers from other addresses are ignored. The application's request stays as it is.
+	// Nil means that no proxy is trusted.
+	TrustedProxies []netip.Prefix
 
 	// WideEvent is the share of requests, from 0 to 1, that log a record at their end though
 	// they did not fail: "request served", with method, route, path, status, duration, bytes,

@@ -3,6 +3,8 @@ package observe
 import (
 	"cmp"
 	"context"
+	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,19 +18,25 @@ import (
 // An outcome is what became of a request or job. judge makes it; the sinks see it one
 // after the other, and may add to it for those after them.
 type outcome struct {
-	request  *http.Request // nil: it is a job
-	name     string        // the route, or the job's name
-	status   int32         // 0: none was sent
-	duration time.Duration
-	err      error  // why it failed
-	logged   error  // the part of err that nobody else logs: a panic, or what Fail was given
-	aborted  error  // it neither returned nor failed
-	kind     string // error.type
-	refused  bool   // a 503 with Retry-After
+	request    *http.Request // nil: it is a job
+	name       string        // the route, or the job's name
+	status     int32         // 0: none was sent
+	begun      bool          // the handler has sent something
+	stream     bool
+	duration   time.Duration
+	err        error  // why it failed
+	logged     error  // the part of err that nobody else logs: a panic, or what Fail was given
+	incomplete error  // the handler sent less than it announced
+	aborted    error  // it neither returned nor failed
+	kind       string // error.type
+	refused    bool   // a 503 with Retry-After
+	gone       bool   // the client went away, or a job was canceled with its request
 
-	why        reason // to tell it in full
+	why        reason // to report it in full
 	told       bool   // the limiter lets that through
 	suppressed int64  // how many alike it has not let through before
+	record     bool   // the limiter lets an ERROR record through
+	repeated   int64  // how many such records alike it has not let through before
 
 	records []tail.Record // that waited, if it is told
 	dropped int           // records that found no room
@@ -45,7 +53,7 @@ type sink interface {
 	end(st *state, out outcome) outcome
 }
 
-// judge finds out whether the request or job failed, and decides whether it is told in
+// judge finds out whether the request or job failed, and decides whether it is reported in
 // full. returned is what a job returned, and panicError the panic that ended it.
 func (st *state) judge(out *outcome, returned error, panicError *PanicError) {
 	o := st.obs
@@ -55,7 +63,7 @@ func (st *state) judge(out *outcome, returned error, panicError *PanicError) {
 	}
 	st.mu.Lock()
 	out.name = st.route
-	failure, site := st.failure, st.site
+	failure, site, earlier := st.failure, st.site, st.earlier
 	if st.seen != nil && panicError == nil && (st.seenLate || out.status >= 500 || out.aborted != nil) {
 		panicError = st.seen
 	}
@@ -63,14 +71,27 @@ func (st *state) judge(out *outcome, returned error, panicError *PanicError) {
 	if reported, ok := failure.(*PanicError); ok && panicError == nil {
 		panicError = reported
 	}
-	if out.logged = failure; panicError != nil {
+	out.logged = failure
+	switch {
+	case panicError != nil:
 		out.logged = panicError
-		o.counts.panics.Add(1)
+	case out.logged == nil:
+		out.logged = returned
 	}
 	if out.err = out.logged; returned != nil {
 		out.err = returned
 	}
+	if st.job {
+		out.gone = panicError == nil && failure == nil && errors.Is(out.err, context.Canceled) && st.clientGone()
+	} else {
+		st.judgeResponse(out, panicError, earlier || st.w.earlier.Load())
+	}
+	if panicError != nil && !out.gone {
+		o.counts.panics.Add(1)
+	}
 	switch end := cmp.Or(out.err, out.aborted); {
+	case out.gone && !st.job:
+		out.kind = kindGone
 	case end == errGoexit:
 		out.kind = "runtime.Goexit"
 	case end == errAborted:
@@ -90,9 +111,9 @@ func (st *state) judge(out *outcome, returned error, panicError *PanicError) {
 	switch {
 	case panics:
 		out.why = panicked
-	case !out.refused && (out.err != nil || out.status >= 500):
+	case !out.refused && !out.gone && (out.err != nil || out.status >= 500):
 		out.why = failed
-	case !st.job && o.opts.Slow > 0 && out.duration >= o.opts.Slow && !st.w.hijacked.Load():
+	case !st.job && o.opts.Slow > 0 && out.duration >= o.opts.Slow && !out.stream && !out.gone:
 		out.why = slow
 	case g != nil:
 		out.why = asked
@@ -107,6 +128,8 @@ func (st *state) judge(out *outcome, returned error, panicError *PanicError) {
 		o.counts.jobsFailed.Add(1)
 	case out.why >= failed:
 		o.counts.requestsFailed.Add(1)
+	case out.gone && !st.job && !out.stream:
+		o.counts.requestsGone.Add(1)
 	}
 	if out.why == notTold {
 		return
@@ -118,7 +141,44 @@ func (st *state) judge(out *outcome, returned error, panicError *PanicError) {
 	if fp.kind == "" {
 		fp.kind = out.why.String()
 	}
-	out.told, out.suppressed = o.limit.allow(fp, time.Now())
+	o.limit.allow(fp, time.Now(), out)
+}
+
+// kindGone is the error.type of requests whose client went away.
+const kindGone = "client_gone"
+
+// judgeResponse finds failures that only the response shows, and clients that went away.
+// earlier says that a failure was known while the client was there.
+func (st *state) judgeResponse(out *outcome, panicError *PanicError, earlier bool) {
+	if st.clientGone() && !earlier && (panicError == nil || isDeparture(panicError)) {
+		hijacked := st.w.hijacked.Load()
+		trouble := out.err != nil || out.aborted != nil || out.incomplete != nil || out.status >= 500
+		if out.stream && !hijacked || trouble || !out.begun || st.w.broken.Load() {
+			out.gone, out.err, out.logged = true, nil, nil
+			if !out.begun || out.status >= 500 {
+				out.status = 0 // nobody got it
+			}
+			return
+		}
+	}
+	found := out.incomplete
+	if found == nil && st.obs.opts.Outcome != nil && !st.w.hijacked.Load() && out.aborted == nil && out.status < 500 {
+		found = st.askOutcome(out)
+	}
+	if found == nil || out.err != nil {
+		return
+	}
+	out.err, out.logged = found, found
+	if replay := rerun.From(st.Context); replay != nil {
+		replay.Failed(found)
+	}
+}
+
+// isDeparture reports whether a panic says no more than that the client has gone.
+func isDeparture(p *PanicError) bool {
+	err := p.Unwrap()
+	var broken *net.OpError
+	return err != nil && (errors.Is(err, context.Canceled) || errors.As(err, &broken) && !broken.Timeout())
 }
 
 // measure ends the span of the request or job and records its metric.
@@ -126,10 +186,15 @@ func (st *state) measure(out *outcome) {
 	o := st.obs
 	defer o.counts.shield()
 	if st.job {
-		o.exception(st.ctx, eventJobException, out.logged)
+		if !out.gone {
+			o.exception(st.ctx, eventJobException, out.logged)
+		}
 		conclude(st.span, true, out.kind, out.err)
 		o.metrics.job.Record(st.ctx, out.duration.Seconds(), o.metrics.jobSeries.options(jobKey{name: out.name, errorType: out.kind}, &o.counts.seriesFolded)...)
 		return
+	}
+	if out.stream {
+		st.measureStream(out)
 	}
 	if st.span.IsRecording() {
 		attrs := newSpanAttrs()
@@ -139,12 +204,22 @@ func (st *state) measure(out *outcome) {
 		if !o.opts.JoinSpan {
 			st.describeEnd(out, attrs)
 		}
+		if out.stream {
+			attrs.add(keyStreamEnd.String(out.streamEnd()))
+		}
+		if out.gone {
+			attrs.add(keyErrorType.String(kindGone))
+		}
 		st.span.SetAttributes(attrs.attrs[:attrs.n]...)
 		attrs.free()
 	}
 	o.exception(st.ctx, eventRequestException, out.logged)
-	conclude(st.span, !o.opts.JoinSpan, out.kind, cmp.Or(out.err, out.aborted))
-	if !o.opts.JoinSpan {
+	kind := out.kind
+	if out.gone {
+		kind = "" // no error of ours
+	}
+	conclude(st.span, !o.opts.JoinSpan, kind, cmp.Or(out.err, out.aborted))
+	if !o.opts.JoinSpan && !out.stream {
 		o.metrics.server.Record(st.ctx, out.duration.Seconds(), o.metrics.serverSeries.options(serverKey{
 			route: out.name, errorType: out.kind, status: out.status, method: st.method, protocol: st.protocol, secure: st.secure,
 		}, &o.counts.seriesFolded)...)
@@ -157,8 +232,21 @@ func (st *state) describeEnd(out *outcome, attrs *spanAttrs) {
 	if st.protocol != "" {
 		attrs.add(keyProtocolVersion.String(st.protocol))
 	}
-	if peer, _ := splitHost(out.request.RemoteAddr); peer != "" {
-		attrs.add(keyPeerAddress.String(cleantext.Cut(peer, maxText)))
+	if peer, port := splitHost(out.request.RemoteAddr); peer != "" {
+		peer = cleantext.Cut(peer, maxText)
+		attrs.add(keyPeerAddress.String(peer))
+		if port != 0 {
+			attrs.add(keyPeerPort.Int(port))
+		}
+		if st.via == nil {
+			attrs.add(keyClientAddress.String(peer))
+		}
+	}
+	if st.via != nil && st.via.client != "" {
+		attrs.add(keyClientAddress.String(st.via.client))
+		if st.via.clientPort != 0 {
+			attrs.add(keyClientPort.Int(st.via.clientPort))
+		}
 	}
 	if out.status != 0 {
 		attrs.add(keyStatus.Int(int(out.status)))
@@ -173,10 +261,13 @@ func (o *core) exception(ctx context.Context, name string, err error) {
 	if err == nil || !o.events.Enabled(ctx, log.EnabledParameters{Severity: log.SeverityError, EventName: name}) {
 		return
 	}
+	now := time.Now()
 	var r log.Record
 	r.SetEventName(name)
+	r.SetTimestamp(now)
+	r.SetObservedTimestamp(now)
 	r.SetSeverity(log.SeverityError)
-	r.SetErr(err)
+	r.SetErr(plainError(err))
 	r.AddAttributes(
 		keyExceptionType.String(errorType(err)),
 		keyExceptionText.String(errorText(err)),

@@ -193,7 +193,7 @@ func (rec *recording) keepFlag(provider, targeting string, kind capture.FlagType
 		rec.dropped.Flags++
 		return
 	}
-	f.ErrorText = cleantext.Cut(d.ErrorMessage, maxPath)
+	f.ErrorText = cleantext.Cut(cleantext.URLs(d.ErrorMessage), maxPath)
 	if scalar(f.Value) == "null" && (len(f.Value) > rec.room.maxBody || !rec.reserve(len(f.Value))) {
 		f.Value = json.RawMessage("null")
 	}
@@ -239,7 +239,7 @@ func (rec *recording) keepValue(at int, value any, err error) {
 	if err != nil {
 		v.Error = errorTexts(err)
 	} else if data, err := marshal(value); err != nil {
-		v.Unrecordable = cleantext.Cut(err.Error(), maxText)
+		v.Unrecordable = errorText(err)
 	} else if len(data) > rec.room.maxBody {
 		v.Unrecordable = fmt.Sprintf("%d bytes are too many", len(data))
 	} else {
@@ -381,6 +381,9 @@ func (rec *recording) wrote(p []byte) {
 
 // wants returns how many more bytes of the response there is room for.
 func (rec *recording) wants() int64 {
+	if rec == nil {
+		return 0
+	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if rec.closed || rec.response.cut {
@@ -391,7 +394,7 @@ func (rec *recording) wants() int64 {
 
 // passed counts what went past the recording.
 func (rec *recording) passed(n int64) {
-	if n <= 0 {
+	if rec == nil || n <= 0 {
 		return
 	}
 	rec.mu.Lock()
@@ -403,10 +406,7 @@ func (rec *recording) passed(n int64) {
 }
 
 // began notes the header that a failure is sent with: a handler may change it after.
-func (rec *recording) began(status int, h http.Header) {
-	if status < http.StatusInternalServerError {
-		return
-	}
+func (rec *recording) began(h http.Header) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if rec.header == nil && !rec.closed {

@@ -57,16 +57,32 @@ func Route(mux http.Handler) http.Handler {
 // panicSeen notes a panic on its way through a Route; it must be called from the
 // function that recovered.
 func (st *state) panicSeen(value any) {
-	if value == http.ErrAbortHandler {
-		return
-	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if value == http.ErrAbortHandler {
+		st.seenAbort = true
+		return
+	}
 	if st.seen.is(value) {
 		return // by an inner Route, nearer to its cause
 	}
 	st.seen = newPanicError(value)
 	st.seenLate = st.w.begun()
+}
+
+// panicRecovered notes a panic that a middleware inside of every Route has recovered, if that
+// answers it with a 500 in the function that recovered: the frames that panicked are still on
+// the stack. The value is not to be had.
+func (st *state) panicRecovered() {
+	site := panicSite()
+	if site == 0 {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.seen == nil && st.failure == nil && !st.seenAbort {
+		st.seen = newPanicError(errRecovered)
+	}
 }
 
 // setRoute hands out the pattern that matched path.

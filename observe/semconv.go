@@ -2,7 +2,7 @@ package observe
 
 import (
 	"net/http"
-	"slices"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 )
@@ -25,6 +25,10 @@ const (
 	keyRoute           = attribute.Key("http.route")
 	keyProtocolVersion = attribute.Key("network.protocol.version")
 	keyPeerAddress     = attribute.Key("network.peer.address")
+	keyPeerPort        = attribute.Key("network.peer.port")
+	keyClientAddress   = attribute.Key("client.address")
+	keyClientPort      = attribute.Key("client.port")
+	keyResendCount     = attribute.Key("http.request.resend_count")
 	keyServerAddress   = attribute.Key("server.address")
 	keyServerPort      = attribute.Key("server.port")
 	keyScheme          = attribute.Key("url.scheme")
@@ -55,10 +59,13 @@ const (
 	headerDebug  = "Upkeep-Debug"
 	debugPurpose = "upkeep-debug"
 
-	keyWhat = attribute.Key("upkeep.observe.what")
+	keyWhat      = attribute.Key("upkeep.observe.what")
+	keyStreamEnd = attribute.Key("upkeep.stream.end")
 
 	metricServerDuration = "http.server.request.duration"
 	metricServerActive   = "http.server.active_requests"
+	metricStreams        = "upkeep.http.server.streams"
+	metricStreamsActive  = "upkeep.http.server.active_streams"
 	metricClientDuration = "http.client.request.duration"
 	metricDropped        = "upkeep.observe.dropped"
 	metricFailed         = "upkeep.observe.failed"
@@ -79,32 +86,55 @@ var requestBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 
 // jobBuckets reach to an hour, because jobs do.
 var jobBuckets = []float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 1800, 3600}
 
-// A method is an index into methodNames: the methods that semconv knows; zero is
-// any other.
-type method uint8
+// envMethods overrides the known methods, as semconv asks for.
+const envMethods = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
 
-var methodNames = [...]string{
-	other, http.MethodConnect, http.MethodDelete, http.MethodGet, http.MethodHead,
-	http.MethodOptions, http.MethodPatch, http.MethodPost, http.MethodPut, "QUERY", http.MethodTrace,
+// A method is one of those that are known, or the one that stands for all others.
+type method struct {
+	name   string
+	other  bool
+	active [2]activeCount // of http and https
 }
 
-// knownMethod finds s among the known methods; HTTP methods are case-sensitive
+// knownMethods returns the methods that semconv knows, or those in list, which are separated
+// by commas. The first stands for all others.
+func knownMethods(list string) []*method {
+	names := []string{
+		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead,
+		http.MethodOptions, http.MethodConnect, http.MethodTrace, "QUERY",
+	}
+	if strings.Trim(list, ", \t") != "" {
+		names = strings.Split(list, ",")
+	}
+	methods := []*method{{name: other, other: true}}
+	for _, name := range names {
+		if name = strings.TrimSpace(name); name != "" && len(name) <= maxMethod && len(methods) <= maxMethods {
+			methods = append(methods, &method{name: name})
+		}
+	}
+	return methods
+}
+
+// method finds s among the known methods; HTTP methods are case-sensitive
 // (RFC 9110 section 9.1). An empty one is a GET, as in package http.
-func knownMethod(s string) method {
+func (m *instruments) method(s string) *method {
 	if s == "" {
 		s = http.MethodGet
 	}
-	return method(1 + slices.Index(methodNames[1:], s))
+	for _, known := range m.methods[1:] {
+		if known.name == s {
+			return known
+		}
+	}
+	return m.methods[0]
 }
 
-func (m method) String() string { return methodNames[m] }
-
 // spanName is the method's part of a span's name.
-func (m method) spanName() string {
-	if m == 0 {
+func (m *method) spanName() string {
+	if m.other {
 		return "HTTP"
 	}
-	return methodNames[m]
+	return m.name
 }
 
 // protocols are the values of network.protocol.version; one not known is not reported.

@@ -139,7 +139,7 @@ func (c *captures) run() {
 		// A full disk is no reason to fill another one with log records.
 		if now := time.Now(); told.IsZero() || now.Sub(told) >= time.Minute {
 			told = now
-			c.logger.WarnContext(context.Background(), what, "error", err, "failed", c.failed.Load())
+			c.logger.WarnContext(context.Background(), what, "error", plainError(err), "failed", c.failed.Load())
 		}
 	}
 	for {

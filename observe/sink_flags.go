@@ -69,6 +69,9 @@ func (g *guardedFlags) begin(*state, *http.Request) {}
 
 // end records the guarded flags that the request saw.
 func (g *guardedFlags) end(st *state, out outcome) outcome {
+	if out.stream {
+		return out // its duration says nothing
+	}
 	defer st.obs.counts.shield()
 	st.mu.Lock()
 	seen := st.guarded
@@ -76,21 +79,23 @@ func (g *guardedFlags) end(st *state, out outcome) outcome {
 	st.mu.Unlock()
 	for i := range g.keys {
 		if seen != nil && seen[i] != "" {
-			key := flagKey{flag: g.keys[i], variant: g.known(i, seen[i]), class: statusClass(out.status, out.why)}
+			key := flagKey{flag: g.keys[i], variant: g.known(i, seen[i]), class: statusClass(&out)}
 			g.duration.Record(st.ctx, out.duration.Seconds(), g.series.options(key, &st.obs.counts.seriesFolded)...)
 		}
 	}
 	return out
 }
 
-func statusClass(status int32, why reason) string {
+func statusClass(out *outcome) string {
 	switch {
-	case status >= 500:
+	case out.gone:
+		return kindGone
+	case out.status >= 500:
 		return "5xx"
-	case why >= failed:
+	case out.why >= failed:
 		return "failed"
-	case status >= 100:
-		return [...]string{"1xx", "2xx", "3xx", "4xx"}[status/100-1]
+	case out.status >= 100:
+		return [...]string{"1xx", "2xx", "3xx", "4xx"}[out.status/100-1]
 	}
 	return "none"
 }

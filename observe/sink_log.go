@@ -32,6 +32,10 @@ func (s *logSink) end(st *state, out outcome) outcome {
 }
 
 func (s *logSink) endRequest(st *state, out *outcome) {
+	if out.why >= failed && !out.record {
+		s.writeKept(st, out.records, out.missing()...) // the next record counts this one
+		return
+	}
 	s.writeKept(st, out.records)
 	level, message, rate := slog.LevelInfo, "request served", 0.0
 	switch {
@@ -39,6 +43,8 @@ func (s *logSink) endRequest(st *state, out *outcome) {
 		level, message = slog.LevelError, "request failed"
 	case out.why == slow:
 		level, message = slog.LevelWarn, "request slow"
+	case out.gone:
+		message = "request canceled"
 	case out.refused:
 		message = "request refused"
 	case out.aborted != nil:
@@ -54,7 +60,7 @@ func (s *logSink) endRequest(st *state, out *outcome) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs, slog.String("method", st.method.String()))
+	attrs = append(attrs, slog.String("method", st.method.name))
 	if out.name != "" {
 		attrs = append(attrs, slog.String("route", out.name))
 	}
@@ -63,7 +69,10 @@ func (s *logSink) endRequest(st *state, out *outcome) {
 		attrs = append(attrs, slog.Int("status", int(out.status)))
 	}
 	attrs = append(attrs, slog.Duration("duration", out.duration), slog.Int64("bytes", st.w.bytes.Load()))
-	if out.request.Context().Err() != nil {
+	if out.stream {
+		attrs = append(attrs, slog.String("stream", out.streamEnd()))
+	}
+	if out.gone || out.request.Context().Err() != nil {
 		// The client left, or the server is stopping: a request that ends well is
 		// cancelled only after this.
 		attrs = append(attrs, slog.Bool("canceled", true))
@@ -79,10 +88,9 @@ func (s *logSink) endRequest(st *state, out *outcome) {
 	s.logger.LogAttrs(st.ctx, level, message, append(attrs, st.explain(out.logged)...)...)
 }
 
-// endJob writes a record only for a panic and for what Fail was given, because the caller
-// of Do logs what it returns.
+// endJob writes a record only for a job that failed.
 func (s *logSink) endJob(st *state, out *outcome) {
-	if out.logged == nil {
+	if out.why < failed || !out.record {
 		s.writeKept(st, out.records, out.missing()...) // there is no other record to say it
 		return
 	}
@@ -119,10 +127,14 @@ func (st *state) writesOwn(level slog.Level) bool {
 	return st.writesAnyway(st.ctx, level) || g != nil && level >= g.level
 }
 
-// missing are attributes that count what is not in the log: requests alike that were not
-// told in full, and records of this one that found no room.
+// missing are attributes that count what is not in the log: records of failures alike that
+// were not written, requests alike that were not reported in full, and records of this one
+// that found no room.
 func (out *outcome) missing() []slog.Attr {
 	var attrs []slog.Attr
+	if out.repeated > 0 {
+		attrs = append(attrs, slog.Int64("repeated", out.repeated))
+	}
 	if out.suppressed > 0 {
 		attrs = append(attrs, slog.Int64("suppressed", out.suppressed))
 	}
@@ -137,7 +149,7 @@ func (out *outcome) missing() []slog.Attr {
 func (st *state) explain(err error) []slog.Attr {
 	var attrs []slog.Attr
 	if err != nil {
-		attrs = append(attrs, slog.Any("error", err))
+		attrs = append(attrs, slog.Any("error", plainError(err)))
 	}
 	st.mu.Lock()
 	if len(st.flags) > 0 {

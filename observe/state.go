@@ -2,7 +2,11 @@ package observe
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -46,8 +50,11 @@ type state struct {
 	job      bool
 	returned bool // the handler or job came back by itself
 	secure   bool
-	method   method
+	bodyCut  atomic.Bool // the client went while it sent its body
+	method   *method
 	protocol string
+	request  *http.Request // what the application gets
+	via      *forwarded    // nil: what proxies say is not asked for
 	w        writer
 	headers  [2]string // backs the values of the two response headers
 
@@ -59,15 +66,44 @@ type state struct {
 	grant     atomic.Pointer[grant]
 	flagAsked atomic.Uint32
 
-	mu       sync.Mutex
-	route    string // or the name of the job
-	routed   string // the path that route was matched with
-	failure  error
-	seenLate bool        // the response had begun when the panic was seen
-	seen     *PanicError // by a Route, and maybe recovered outside of it
-	site     uintptr     // who called Fail
-	flags    []evaluation
-	guarded  *[maxGuarded]string // labels of the guarded flags; nil or "": not seen
+	mu        sync.Mutex
+	route     string // or the name of the job
+	routed    string // the path that route was matched with
+	failure   error
+	earlier   bool        // the client was there when Fail was called
+	seenLate  bool        // the response had begun when the panic was seen
+	seenAbort bool        // a Route saw http.ErrAbortHandler
+	seen      *PanicError // by a Route, and maybe recovered outside of it
+	site      uintptr     // who called Fail
+	flags     []evaluation
+	guarded   *[maxGuarded]string // labels of the guarded flags; nil or "": not seen
+}
+
+// clientGone reports whether the client of the request went away, or, in a job, the client of
+// the request that the job is a part of.
+func (st *state) clientGone() bool {
+	for st.outer != nil {
+		st = st.outer
+	}
+	return !st.job && (st.bodyCut.Load() || st.Context.Err() != nil && context.Cause(st.Context) == context.Canceled)
+}
+
+// A bodyWatch notices a client that goes while it sends its body, which package http reports
+// to readers of the body only.
+type bodyWatch struct {
+	io.ReadCloser
+	st *state
+}
+
+func (b *bodyWatch) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		var broken *net.OpError
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &broken) && !broken.Timeout() {
+			b.st.bodyCut.Store(true)
+		}
+	}
+	return n, err
 }
 
 type stateKey struct{}
@@ -119,10 +155,11 @@ func Fail(ctx context.Context, err error) {
 	if st == nil {
 		return
 	}
+	gone := st.clientGone()
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.failure == nil {
-		st.failure = err
+		st.failure, st.earlier = err, !gone
 		var caller [1]uintptr
 		runtime.Callers(2, caller[:])
 		st.site = caller[0]

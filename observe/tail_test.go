@@ -262,18 +262,18 @@ func TestTailConforms(t *testing.T) {
 		"JSON": {
 			func() slog.Handler { return slog.NewJSONHandler(&buf, nil) },
 			func(t *testing.T) (m map[string]any) {
-				require.NoError(t, json.Unmarshal(buf.Bytes(), &m))
+				require.NoError(t, json.Unmarshal([]byte(withoutJob(buf.String())), &m))
 				return m
 			},
 		},
 		"text": {
 			func() slog.Handler { return slog.NewTextHandler(&buf, nil) },
-			func(t *testing.T) map[string]any { return parseText(t, buf.String()) },
+			func(t *testing.T) map[string]any { return parseText(t, withoutJob(buf.String())) },
 		},
 		"bridge": {
 			func() slog.Handler { return bridge{out: &bridged} },
 			func(t *testing.T) map[string]any {
-				require.Len(t, bridged, 1)
+				require.Len(t, bridged, 2, "the record of the job is the second")
 				return bridged[0]
 			},
 		},
@@ -360,7 +360,7 @@ func TestTailValues(t *testing.T) {
 					})
 					inJob(t, k.obs, true, func(ctx context.Context) { log(ctx, k.obs.Logger()) })
 					for _, id := range []string{"request_id", "trace_id", "span_id"} {
-						before, after, ok := strings.Cut(buf.String(), id)
+						before, after, ok := strings.Cut(withoutJob(buf.String()), id)
 						require.True(t, ok)
 						i := strings.IndexAny(after, " ,}\n")
 						rest := after[i:]
@@ -397,7 +397,7 @@ func TestTailRendersOnArrival(t *testing.T) {
 		m["n"] = 2
 		require.Equal(t, 1, calls)
 	})
-	require.Equal(t, map[string]any{"with": map[string]any{"n": 1.0}, "map": map[string]any{"n": 1.0}, "valuer": 1.0}, k.logs.line(t)["g"])
+	require.Equal(t, map[string]any{"with": map[string]any{"n": 1.0}, "map": map[string]any{"n": 1.0}, "valuer": 1.0}, k.logs.kept(t)[0]["g"])
 	require.Equal(t, 1, calls)
 }
 
@@ -432,7 +432,7 @@ func TestTailSurvivesHostileValues(t *testing.T) {
 				logger.DebugContext(ctx, "kept", "v", v, "after", 1)
 				require.LessOrEqual(t, k.obs.Stats()["tail_bytes"], 4096.0)
 			})
-			line := k.logs.line(t)
+			line := k.logs.kept(t)[0]
 			require.Equal(t, "kept", line["msg"])
 			require.Equal(t, 1.0, line["after"])
 			if name == "wider" {
@@ -454,14 +454,15 @@ func TestTailCutsRecords(t *testing.T) {
 		}
 		groups.DebugContext(ctx, "under too many groups")
 	})
-	line := k.logs.line(t)
+	line := k.logs.kept(t)[0]
+	require.Len(t, k.logs.kept(t), 1)
 	require.Len(t, line["msg"], 1024)
 	require.Len(t, line["a"], 1024)
 	require.Len(t, line["b"], 1024)
 	require.NotContains(t, line, "c")
 	require.Equal(t, 1.0, line["d"])
 	require.Equal(t, 1.0, line["attrs_left"])
-	require.Equal(t, 1.0, line["tail_dropped"])
+	require.Equal(t, 1.0, k.logs.lines(t)[1]["tail_dropped"])
 }
 
 func TestTailOfOneRequestIsBounded(t *testing.T) {
@@ -488,6 +489,10 @@ func TestTailOfOneRequestIsBounded(t *testing.T) {
 // forgotten it.
 func TestTailDroppedIsOfThoseThatAreTold(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testTailDropped)
+}
+
+func testTailDropped(t *testing.T) {
 	k := newRig(t, nil)
 	var serve func(ctx context.Context)
 	var fail bool
@@ -527,6 +532,7 @@ func TestTailDroppedIsOfThoseThatAreTold(t *testing.T) {
 	lost := 0.0
 	for _, serve = range []func(context.Context){many, inAJob, func(ctx context.Context) { groups.DebugContext(ctx, "under too many groups") }} {
 		before := len(k.logs.lines(t))
+		time.Sleep(time.Second) // so that each has a record
 		k.serve(h, "GET", "/")
 		lines := k.logs.lines(t)[before:]
 		dropped, ok := lines[len(lines)-1]["tail_dropped"].(float64)
@@ -580,7 +586,7 @@ func TestTailCountsEachRecord(t *testing.T) {
 		})
 		all.Wait()
 		stats := k.obs.Stats()
-		require.Equal(t, goroutines*each, len(k.logs.lines(t))+int(stats["tail_dropped"]+stats["tail_late"]))
+		require.Equal(t, goroutines*each, len(k.logs.kept(t))+int(stats["tail_dropped"]+stats["tail_late"]))
 		require.Zero(t, stats["tail_bytes"])
 	}
 }
@@ -656,7 +662,7 @@ func TestTailAfterTheEnd(t *testing.T) {
 				k.obs.Logger().DebugContext(left, "late", "text", strings.Repeat("x", 100))
 			}
 			k.obs.Logger().InfoContext(left, "at once")
-			lines := k.logs.lines(t)
+			lines := k.logs.kept(t)
 			atOnce := lines[len(lines)-1]
 			require.Equal(t, []any{"at once", nil, nil}, []any{atOnce["msg"], atOnce["tail"], atOnce["late"]})
 			if !fail {
@@ -706,7 +712,7 @@ func TestTailOfAJobInARequest(t *testing.T) {
 			spans[line["msg"]] = line["span_id"]
 		}
 		require.Equal(t, []any{
-			"0 written at once by the job", "1 before", "2 in a job", "3 in a job in a job", "4 beside it", "5 after", "request failed",
+			"0 written at once by the job", "job failed", "1 before", "2 in a job", "3 in a job in a job", "4 beside it", "5 after", "request failed",
 		}, messages)
 		require.Equal(t, spans["2 in a job"], spans["4 beside it"])
 		require.NotEqual(t, spans["2 in a job"], spans["3 in a job in a job"])
@@ -716,7 +722,7 @@ func TestTailOfAJobInARequest(t *testing.T) {
 	})
 }
 
-// A job that writes no record of its own says in its tail what was not told.
+// The record of a job says what was not reported before: in full, or at all.
 func TestTailOfAJobSaysWhatWasSuppressed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -731,8 +737,9 @@ func TestTailOfAJobSaysWhatWasSuppressed(t *testing.T) {
 			})
 		}
 		lines := k.logs.lines(t)
-		require.Len(t, lines, 8)
-		require.Equal(t, []any{nil, 2.0, nil}, []any{lines[5]["suppressed"], lines[6]["suppressed"], lines[7]["suppressed"]})
+		require.Len(t, lines, 10)
+		require.Equal(t, "job failed", lines[2]["msg"])
+		require.Equal(t, []any{"job failed", 4.0, 2.0}, []any{lines[9]["msg"], lines[9]["repeated"], lines[9]["suppressed"]})
 	})
 }
 
@@ -766,7 +773,7 @@ func TestTailLevels(t *testing.T) {
 	for _, line := range buf.lines(t) {
 		messages = append(messages, line["msg"])
 	}
-	require.Equal(t, []any{"written", "kept", "kept too"}, messages)
+	require.Equal(t, []any{"written", "kept", "kept too", "job failed"}, messages)
 
 	_, err := observe.New(&observe.Options{Log: k.obs.LogHandler(), Level: slog.LevelInfo})
 	require.ErrorContains(t, err, "Options.Level")
@@ -782,8 +789,9 @@ func TestTailSurvivesBrokenTelemetry(t *testing.T) {
 	})), "GET", "/")
 	inJob(t, k.obs, true, func(ctx context.Context) { k.obs.Logger().DebugContext(ctx, "kept") })
 	lines := k.logs.lines(t)
-	require.Len(t, lines, 3)
+	require.Len(t, lines, 4)
 	require.Equal(t, "request failed", lines[1]["msg"])
+	require.Equal(t, "job failed", lines[3]["msg"])
 	require.Zero(t, k.obs.Stats()["tail_bytes"])
 	require.NotZero(t, k.obs.Stats()["telemetry_panics"])
 }

@@ -96,15 +96,15 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 	o := c.obs
 	c.request, sent = r, r // should telemetry panic
 	c.span = trace.SpanFromContext(context.Background())
-	c.key = clientKey{method: knownMethod(r.Method)}
+	c.key = clientKey{method: o.metrics.method(r.Method)}
 	if r.URL != nil {
 		c.key.host, c.key.port = cleantext.Cut(strings.ToLower(r.URL.Hostname()), maxText), port(r.URL)
 	}
 	defer o.counts.shield()
 	attrs := newSpanAttrs()
 	defer attrs.free()
-	attrs.add(keyMethod.String(c.key.method.String()))
-	if c.key.method == 0 {
+	attrs.add(keyMethod.String(c.key.method.name))
+	if c.key.method.other {
 		attrs.add(keyMethodOriginal.String(cleantext.Cut(r.Method, maxText)))
 	}
 	attrs.add(keyServerAddress.String(c.key.host))
@@ -115,10 +115,14 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 		plain := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
 		attrs.add(keyURL.String(cleantext.Cut(plain.String(), maxPath)))
 	}
+	if n := resends(r); n > 0 {
+		attrs.add(keyResendCount.Int(n))
+	}
 	ctx, span := o.tracer.Start(r.Context(), c.key.method.spanName(), attrs.start(kindClient)...)
 	c.span = span
 
 	sent = r.Clone(ctx)
+	sent.Trailer = r.Trailer // its values may be set while the body is sent
 	if sent.Header == nil {
 		sent.Header = make(http.Header)
 	}
@@ -130,6 +134,15 @@ func (c *call) begin(r *http.Request) (sent *http.Request) {
 	stateFrom(ctx).handOnToken(sent.Header, o.debug, c.key.host)
 	c.exchange = recordingFrom(ctx).outbound(sent, c.start)
 	return sent
+}
+
+// resends returns how many requests http.Client sent before r because of redirects.
+func resends(r *http.Request) (n int) {
+	for n < maxResends && r.Response != nil && r.Response.Request != nil {
+		r = r.Response.Request
+		n++
+	}
+	return n
 }
 
 // end reports the call, once.

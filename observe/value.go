@@ -30,6 +30,7 @@ func Value[T any](ctx context.Context, name string, fn func(context.Context) (T,
 			var value T
 			if err == nil {
 				if err = json.Unmarshal(result, &value); err != nil {
+					replay.Broken(name, err)
 					err = fmt.Errorf("observe: value %q of the replayed bundle: %w", name, err)
 				}
 			}

@@ -28,13 +28,13 @@ func unverifiable(bi *debug.BuildInfo) (v Violation, ok bool) {
 	case bi.Main.Path == "":
 		v.Reason = "the build information names no modules, so there is nothing to check"
 	default:
-		return v, false // a program of the standard library alone
+		return v, false // a program without dependencies
 	}
 	return v, true
 }
 
-// check judges a module by what build information says of it. st is what a module source
-// knows, for the fixes; the zero Status where none was asked.
+// check checks a module by its build information. st is for the fixes; without a module
+// source it is zero.
 func (rs *rules) check(dep *debug.Module, st Status, now time.Time, violations []Violation) []Violation {
 	path, version := dep.Path, dep.Version
 	found := func(rule Rule, reason, fix string) {
@@ -85,12 +85,12 @@ func (rs *rules) check(dep *debug.Module, st Status, now time.Time, violations [
 	return violations
 }
 
-// replaced holds the module that stands in against the rules that are about what
-// may be used at all: a fork of an allowed module is no allowed module.
+// replaced checks the replacement against the rules deny and allow, because a fork of an
+// allowed module is not an allowed module.
 func (rs *rules) replaced(dep *debug.Module, violations []Violation) []Violation {
 	r := dep.Replace
 	if modfile.IsDirectoryPath(r.Path) {
-		return violations // a folder is no module to judge
+		return violations // a folder is not a module
 	}
 	found := func(rule Rule, reason string) {
 		violations = append(violations, Violation{Module: r.Path, Version: r.Version, Rule: rule, Reason: "replaces " + dep.Path + reason, Fix: withoutReplace(dep)})
@@ -113,7 +113,7 @@ func replacement(r *debug.Module) string {
 	return r.Path + " " + r.Version
 }
 
-// checkWith also judges it by what a module source knows.
+// checkWith also checks it with a module source.
 func (rs *rules) checkWith(dep *debug.Module, answers map[module.Version]answer, now time.Time, violations []Violation) []Violation {
 	before := len(violations)
 	m := built(dep)
@@ -201,9 +201,8 @@ func days(d time.Duration) string {
 	}
 }
 
-// upgrade is the version that a module can be raised to: what its source calls the latest,
-// if that is above the version that was built and the policy allows it. Empty means that
-// none is known.
+// upgrade returns the latest version of a module if it is higher than the one in the build
+// and the policy allows it, else "".
 func (rs *rules) upgrade(dep *debug.Module, st Status, now time.Time) string {
 	m := built(dep)
 	if !behind(m.Version, st.Latest) {
@@ -222,8 +221,8 @@ func (rs *rules) upgrade(dep *debug.Module, st Status, now time.Time) string {
 	return shown(st.Latest)
 }
 
-// raise says how to build with another version of a module: the one given, or else one that
-// is as need says. It names no version that may be lower, or that the policy refuses.
+// raise returns a fix: require the given version, or else one that is as need says. It never
+// advises a lower version or one that the policy refuses.
 func raise(dep *debug.Module, version, need string) string {
 	m := built(dep)
 	path := shown(m.Path)
@@ -243,7 +242,7 @@ func withoutReplace(dep *debug.Module) string {
 	return "remove the replace directive of " + dep.Path + " from go.mod"
 }
 
-// unreplace says how to do without a replace directive.
+// unreplace returns a fix that removes a replace directive.
 func unreplace(dep *debug.Module) string {
 	fix := withoutReplace(dep)
 	if r := dep.Replace; r != nil && r.Path == dep.Path && semver.Compare(r.Version, dep.Version) > 0 {
@@ -254,8 +253,8 @@ func unreplace(dep *debug.Module) string {
 
 var goVersion = regexp.MustCompile(`^go(\d+)\.(\d+)(?:\.(\d+))?(?:(alpha|beta|rc)(\d+))?(?:[-+ ].*)?$`)
 
-// semverOfGo is the version of a Go release, "go1.26.1 X:nodwarf5", as that of a module.
-// Empty means that it is no release.
+// semverOfGo returns the version of a Go release, "go1.26.1 X:nodwarf5", in the form of a
+// module version, or "" for other builds of Go.
 func semverOfGo(text string) string {
 	m := goVersion.FindStringSubmatch(text)
 	if m == nil {

@@ -1,9 +1,8 @@
-// Package pkgmgmt holds the modules that a program is built from against a policy:
-// which versions of which shared packages a service may run.
+// Package pkgmgmt checks the modules that a program was built from against a policy, which
+// says which versions of which modules a service may run.
 //
-// Most programs need two names. [ParsePolicy] reads the policy, or [OpenPolicy] follows a
-// document that changes, and [Policy.Check] compares the build information of a program
-// with it:
+// Most programs need two functions. [ParsePolicy] reads the policy, or [OpenPolicy] follows a
+// document that changes. [Policy.Check] compares the build information of a program with it:
 //
 //	pol, err := pkgmgmt.ParsePolicy("packages.yaml", data)
 //	bi, _ := debug.ReadBuildInfo()
@@ -11,19 +10,19 @@
 //		slog.Warn("package policy", "violation", v)
 //	}
 //
-// What is checked is what the linker put into the binary, not what a go.mod file
-// somewhere says: [debug/buildinfo.ReadFile] gives the same of a program on disk.
+// The check uses the modules that were linked into the binary, not a go.mod file. For a
+// program on disk, [debug/buildinfo.ReadFile] returns the build information.
 //
-// Refuse in continuous integration, of the binary that was built; at run time, warn.
-// A rule that was added last week must not stop a restart at three in the morning.
-// The test binary of a library records no modules, so a check inside of its tests
-// checks nothing: [Policy.Check] says so, with a violation.
+// Refuse violations in continuous integration, where the binary is built. At run time only
+// log them, because a rule that was added last week must not stop a restart at three in the
+// morning. The test binary of a library records no modules. [Policy.Check] returns a
+// violation for it, because there is nothing to check.
 //
-// What build information does not tell, [Policy.CheckWith] asks a [ModuleSource]: whether a
-// version has been retracted, a module deprecated, how old they are, and whether the
-// program was built from what the registry has. [NewProxy] reads any module proxy.
+// [Policy.CheckWith] also asks a [ModuleSource] for facts that build information lacks:
+// whether a version was retracted or a module deprecated, how old they are, and whether the
+// program was built from the registry's content. [NewProxy] reads any module proxy.
 //
-// A [Fleet] does the same for all services that run, and says where they differ.
+// A [Fleet] checks all running services and reports their differences.
 //
 // # The policy
 //
@@ -44,40 +43,38 @@
 //	allow: [corp.example/..., golang.org/x/..., github.com/stretchr/testify]
 //	forbidReplace: true
 //
-// A pattern is a module path in which "..." stands for any text, as in patterns of
-// the go command: "corp.example/..." is everything below corp.example, and corp.example
-// itself. Of several rules for one module, all must hold. Where allow is given,
-// modules that it does not name are violations.
+// A pattern is a module path in which "..." matches any text, as in patterns of the go
+// command: "corp.example/..." matches corp.example and everything below it. If several
+// rules match a module, it must satisfy all of them. If there is a list allow, modules that
+// it does not match are violations.
 //
-// The names stdlib and go are about Go itself: the release that the program was built with.
+// A rule with the module "stdlib" or "go" is about the Go release of the build.
 //
-// Constraints are written as people write them
-// (https://pkg.go.dev/github.com/Masterminds/semver/v3#hdr-Basic_Comparisons):
-// ">=1.4, !=1.6.0", "^1.4", "1.x || >=2.2". Versions are Go's. A prerelease or
-// pseudo-version satisfies a constraint when both it, by precedence, and the release
-// that it leads up to do: v1.5.0-rc.1 satisfies ">=1.4", and v2.0.0-rc.1 does not
-// satisfy "<2". What stands after a plus sign, "+incompatible" for instance, does not
-// count.
+// Constraints have the syntax of
+// Masterminds (https://pkg.go.dev/github.com/Masterminds/semver/v3#hdr-Basic_Comparisons):
+// ">=1.4, !=1.6.0", "^1.4", "1.x || >=2.2". Versions are those of Go modules. A prerelease
+// or pseudo-version satisfies a constraint only if the version itself and the release with
+// its numbers both satisfy it: v1.5.0-rc.1 satisfies ">=1.4", and v2.0.0-rc.1 does not
+// satisfy "<2". Text after a plus sign, as "+incompatible", is ignored.
 //
-// Ages are "36h" or "3d". By minAge a version must have been out for so long: what is
-// wrong with a release is mostly found within days. By maxBehind it may be so much older
-// than the latest version. Retracted versions and deprecated modules are violations
-// wherever a registry is asked, unless a rule accepts them. These rules need a registry;
-// without one there is one violation that says so.
+// Ages are "36h" or "3d". minAge is the minimum age of a version, because most mistakes in
+// a release are found within days. maxBehind is how much older than the latest version it
+// may be. With a module source, retracted versions and deprecated modules are violations
+// unless a rule accepts them. Without a module source, rules about ages cannot be checked,
+// and there is one violation that says so.
 //
 // # Fleets
 //
-// A fleet reads what services run from their version endpoints, which for that have to
-// show everything to those with a token, from programs and from files. A service that
-// shows too little is unknown, and not fine. Endpoints are hostile input: answers are
-// bounded in size and time, redirects are not followed, and nothing that they say
-// reaches a table without being cleaned.
+// A fleet reads the build information of services from their version endpoints, from
+// programs and from files. An endpoint must show all modules to requests with the fleet's
+// credentials; otherwise the service is unknown, which is worse than fine. Endpoints are
+// hostile input: responses are bounded in size and time, redirects are not followed, and
+// texts are cleaned before they reach a table.
 //
 // # Failing safe
 //
-// A policy with a fault is refused whole, because a rule that is not understood
-// cannot be kept; fields that are not known are faults. What cannot be judged, a
-// module replaced by a folder for instance, is a violation and never passes in
-// silence. Policies are hostile input to no one but their author; they are bounded
-// all the same, and no bytes panic.
+// A policy with a fault is refused, because a rule that cannot be read cannot be checked.
+// Unknown fields are faults. A module that cannot be checked, for instance because a folder
+// replaces it, is a violation. The author of a policy is trusted. Still its size is bounded,
+// and no input makes this package panic.
 package pkgmgmt

@@ -2,13 +2,13 @@ package pkgmgmt
 
 import "github.com/upkeep-go/upkeep/internal/document"
 
-// A Severity says how bad a [Fault] is.
+// Severity of a [Fault].
 type Severity int
 
 const (
-	// SeverityError means that the policy cannot be used.
+	// SeverityError makes the policy unusable.
 	SeverityError Severity = iota
-	// SeverityWarning means that it can be used, and is probably a mistake.
+	// SeverityWarning is probably a mistake. The policy can be used.
 	SeverityWarning
 )
 
@@ -20,19 +20,19 @@ func (s Severity) String() string {
 	return "error"
 }
 
-// A Fault is one thing wrong with a policy. [ParsePolicy] and [OpenPolicy] return all of
-// them together, as [Faults].
+// A Fault is one fault of a policy. [ParsePolicy] and [OpenPolicy] return all of them
+// together, as [Faults].
 type Fault struct {
 	File     string // the policy's name
-	Line     int    // from 1; 0 when not known
-	Column   int    // from 1, in characters; 0 when not known
-	Rule     string // the module pattern of the rule. Empty when the fault is in no rule
-	Field    string // "require", "allow[2]". Empty when the fault is in no field
+	Line     int    // from 1; 0 means unknown
+	Column   int    // from 1, in characters; 0 means unknown
+	Rule     string // the module pattern of the rule; Empty means that it concerns no single rule
+	Field    string // "require", "allow[2]"; Empty means that it concerns no single field
 	Severity Severity
 	Err      error
 }
 
-// Error gives the place, the rule, the field and the fault:
+// Error returns the place, the rule, the field and the fault:
 //
 //	packages.yaml:7:14: rule "golang.org/x/crypto": require: improper constraint: "at least 1.4"
 func (f *Fault) Error() string {
@@ -41,13 +41,13 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Faults are all the faults of a policy, in its order.
+// Faults are all faults of a policy, in its order.
 type Faults []*Fault
 
-// Error gives one fault a line, at most fifty of them.
+// Error returns one line for each fault, at most fifty.
 func (fs Faults) Error() string { return document.FaultsText(fs) }
 
-// Unwrap lets errors.As find the first [*Fault], and errors.Is look at each.
+// Unwrap returns the faults, for errors.As and errors.Is.
 func (fs Faults) Unwrap() []error {
 	errs := make([]error, len(fs))
 	for i, f := range fs {

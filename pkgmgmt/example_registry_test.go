@@ -31,7 +31,7 @@ func exampleProxy() *httptest.Server {
 	}))
 }
 
-// With a registry a policy also knows what build information does not tell.
+// With a registry a policy can check facts that build information lacks.
 func ExamplePolicy_CheckWith() {
 	proxy := exampleProxy()
 	defer proxy.Close()
@@ -112,7 +112,7 @@ func ExampleModuleSources() {
 	// golang.org/x/mod v1.0.0 <nil>
 }
 
-// A fleet tells which services run what, and where they differ.
+// A fleet shows the modules of all services, and the differences between services.
 func ExampleFleet() {
 	proxy := exampleProxy()
 	defer proxy.Close()

@@ -49,7 +49,7 @@ allow: [golang.org/x/..., github.com/pkg/errors]
 	//     to fix: require a version of golang.org/x/crypto that satisfies >=0.31
 }
 
-// All faults of a policy are told at once, with their places.
+// All faults of a policy are returned together, with their places.
 func ExampleParsePolicy() {
 	_, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(`rules:
   - module: golang.org/x/crypto

@@ -153,7 +153,7 @@ func TestSkewAndWhatIsNoRelease(t *testing.T) {
 		require.Equal(t, c.fix, fix, c.versions)
 	}
 
-	// A version that the policy refuses is none to follow, and a replace directive is what has
+	// A fix never advises a version that the policy refuses, and a replace directive is what has
 	// to change where there is one.
 	pol := parse(t, `rules: [{module: a.example/x, require: "!=1.5.0"}]`)
 	report := fleet(t, &pkgmgmt.FleetOptions{Policy: pol}, target("s0", "", "a.example/x v1.5.0"), target("s1", "", "a.example/x v1.4.0")).Collect(t.Context())

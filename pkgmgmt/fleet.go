@@ -15,36 +15,34 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// FleetOptions are what a [Fleet] works with. Nil options are the defaults.
+// FleetOptions configure a [Fleet]. Nil options are the defaults.
 type FleetOptions struct {
-	// Credentials adds a token to each request, for endpoints that show strangers little.
-	// It may be called by several goroutines at once. Nil means none.
+	// Credentials adds a token to each request, because endpoints show little without one.
+	// It is called concurrently. Nil means none.
 	Credentials func(*http.Request) error
 
-	// HTTP sends the requests. Redirects are never followed: a token is for one address.
-	// Nil: a client like http.DefaultClient.
+	// HTTP sends the requests. Redirects are not followed, because a token is for one
+	// address. Nil means a client like http.DefaultClient.
 	HTTP *http.Client
 
-	// Timeout is for each target. Zero: ten seconds.
+	// Timeout for each target. Zero means 10s.
 	Timeout time.Duration
 
-	// Concurrency bounds the targets that are read at a time. Zero: sixteen.
+	// Concurrency is how many targets are read at once. Zero means 16.
 	Concurrency int
 
-	// Policy is what the services are held against. Nil: none.
+	// Policy is what the services are checked against. Nil means none.
 	Policy *Policy
 
-	// Registry tells which versions are behind, retracted or deprecated. Nil: none, and
-	// nothing is.
+	// Registry knows which versions are behind, retracted or deprecated. Nil means that the
+	// report has no such verdicts.
 	Registry ModuleSource
 
-	// Modules are patterns, as in a policy, of the modules to report on: those that
-	// services share. Nil: all.
+	// Modules are patterns, as in a policy, of the modules to report. Nil means all.
 	Modules []string
 }
 
-// A Fleet is a set of services. It does not change, and may be used by any number of
-// goroutines.
+// A Fleet is a set of services. It is immutable and safe for concurrent use.
 type Fleet struct {
 	targets []Target
 	opts    FleetOptions
@@ -52,7 +50,8 @@ type Fleet struct {
 	only    []pattern
 }
 
-// NewFleet makes a fleet. Of no target nothing is said: its report is empty, and fine.
+// NewFleet returns a fleet. Its error names the invalid target or option. Without targets the
+// report is empty, and its worst verdict is fine.
 func NewFleet(targets []Target, opts *FleetOptions) (*Fleet, error) {
 	f := &Fleet{targets: slices.Clone(targets)}
 	if opts != nil {
@@ -88,9 +87,8 @@ func NewFleet(targets []Target, opts *FleetOptions) (*Fleet, error) {
 	return f, nil
 }
 
-// Collect asks all services and reports. It returns soon after ctx ends; services that
-// have not answered by then are unknown. There is no error: what could not be had is in the
-// report.
+// Collect reads all targets and returns a report. It returns soon after ctx ends; services
+// that have not responded by then are unknown. Failures are part of the report.
 func (f *Fleet) Collect(ctx context.Context) *FleetReport {
 	report := &FleetReport{Time: time.Now(), Rows: []FleetRow{}}
 	builds := make([]*debug.BuildInfo, len(f.targets))

@@ -16,64 +16,64 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A FleetVerdict says what is to be said of a module in a service.
+// FleetVerdict is the state of a module in a service.
 type FleetVerdict string
 
-// The verdicts, the worst first. A row has the worst that applies.
+// The verdicts, worst first. A row has the worst one that applies.
 const (
-	// FleetVerdictUnknown: the service does not tell what it is built from.
+	// FleetVerdictUnknown means that the service's modules could not be read.
 	FleetVerdictUnknown FleetVerdict = "unknown"
-	// FleetVerdictOutside: a rule of the policy is not kept, or cannot be checked.
+	// FleetVerdictOutside means that a rule of the policy is violated or cannot be checked.
 	FleetVerdictOutside FleetVerdict = "outside policy"
-	// FleetVerdictRetracted: the module's author has taken the version back.
+	// FleetVerdictRetracted means that the module's author has retracted the version.
 	FleetVerdictRetracted FleetVerdict = "retracted"
-	// FleetVerdictDeprecated: the module's author says that it should no longer be used.
+	// FleetVerdictDeprecated means that the module's author has deprecated the module.
 	FleetVerdictDeprecated FleetVerdict = "deprecated"
-	// FleetVerdictSkewed: another service in the same environment has a later version of the
-	// module, or another content of the same version.
+	// FleetVerdictSkewed means that another service of the environment has a later version
+	// of the module, or different content for the same version.
 	FleetVerdictSkewed FleetVerdict = "skewed"
-	// FleetVerdictBehind: the registry has a later version.
+	// FleetVerdictBehind means that the registry has a later version.
 	FleetVerdictBehind FleetVerdict = "behind"
-	// FleetVerdictFine: none of them.
+	// FleetVerdictFine means none of the others.
 	FleetVerdictFine FleetVerdict = "fine"
 )
 
 var fleetVerdicts = []FleetVerdict{FleetVerdictUnknown, FleetVerdictOutside, FleetVerdictRetracted, FleetVerdictDeprecated, FleetVerdictSkewed, FleetVerdictBehind, FleetVerdictFine}
 
-// A FleetRow is one module in one service. For a service that is unknown there is one
-// row, without a module.
+// A FleetRow is one module in one service. An unknown service has one row, without a module.
 type FleetRow struct {
-	Module         string       `json:"module,omitempty"` // as the service requires it
+	Module         string       `json:"module,omitempty"` // the path that the service requires
 	Version        string       `json:"version,omitempty"`
-	Replacement    string       `json:"replacement,omitempty"` // module or folder that stands in; Version is its
+	Replacement    string       `json:"replacement,omitempty"` // module or folder that replaces it; Version is the replacement's
 	Service        string       `json:"service"`
 	ServiceVersion string       `json:"serviceVersion,omitempty"`
 	Environment    string       `json:"environment,omitempty"`
 	Latest         string       `json:"latest,omitempty"` // in the registry
 	Verdict        FleetVerdict `json:"verdict"`
 
-	// Findings are all that is to be said, the worst first; nil for one that is fine.
+	// Findings are the reasons of the verdict and of lesser ones, worst first. Nil means
+	// that the row is fine.
 	Findings []FleetFinding `json:"findings,omitempty"`
 
 	sum string
-	dep *debug.Module // Nil for a row about no module, or about Go
+	dep *debug.Module // nil for an unknown service and for Go itself
 }
 
-// A FleetFinding is one thing to be said of a row.
+// A FleetFinding is one fact about a row.
 type FleetFinding struct {
 	Verdict FleetVerdict `json:"verdict"`
 	Reason  string       `json:"reason"`
 	Fix     string       `json:"fix,omitempty"`
 }
 
-// A FleetReport is what a fleet runs, sorted by module, environment, service and
+// A FleetReport has the modules of a fleet, sorted by module, environment, service and
 // version.
 type FleetReport struct {
-	Time time.Time  `json:"time"` // when the collection began
+	Time time.Time  `json:"time"` // when Collect began
 	Rows []FleetRow `json:"rows"`
 }
 
-// Worst is the worst verdict of all rows.
+// Worst returns the worst verdict of all rows.
 func (r *FleetReport) Worst() FleetVerdict {
 	worst := FleetVerdictFine
 	for _, row := range r.Rows {
@@ -98,9 +98,9 @@ func (row *FleetRow) settle() {
 	}
 }
 
-// skew marks the modules that an environment has in several versions, but for those that
-// have the latest release of them. What is no release, a pseudo-version or a prerelease, is
-// compared with the releases, and never makes them skewed.
+// skew marks rows with an older version of a module than another row of the environment. A
+// pseudo-version or a prerelease never makes releases skewed, but is skewed by a later
+// release.
 func skew(rows []FleetRow) {
 	type place struct{ module, environment string }
 	groups := map[place][]*FleetRow{}
@@ -149,8 +149,8 @@ func skew(rows []FleetRow) {
 	}
 }
 
-// below reports whether another row is the better one to compare with: a release before what
-// is none, and the higher version.
+// below reports whether another row is better to compare with: a release is better than a
+// prerelease, and a higher version is better than a lower one.
 func (row *FleetRow) below(other *FleetRow) bool {
 	if row == nil {
 		return true
@@ -161,7 +161,7 @@ func (row *FleetRow) below(other *FleetRow) bool {
 	return semver.Compare(row.Version, other.Version) < 0
 }
 
-// other says how a row differs from the one that it is compared with, of that version.
+// other describes how a row differs from the row that it is compared with.
 func (row *FleetRow) other(top *FleetRow, version string) string {
 	if semver.Compare(row.Version, top.Version) < 0 {
 		return fmt.Sprintf("is behind %s, which %s has", version, top.Service)
@@ -173,8 +173,8 @@ func (row *FleetRow) other(top *FleetRow, version string) string {
 	return fmt.Sprintf("is a %s, while %s has %s", kind, top.Service, version)
 }
 
-// follow says how a row can have the version of another one, if that is above its own and
-// the policy allows it.
+// follow returns a fix that gives a row the version of another row, if that is higher and the
+// policy allows it.
 func (row *FleetRow) follow(top *FleetRow) string {
 	outside := slices.ContainsFunc(top.Findings, func(f FleetFinding) bool {
 		return f.Verdict == FleetVerdictOutside || f.Verdict == FleetVerdictRetracted
@@ -188,8 +188,8 @@ func (row *FleetRow) follow(top *FleetRow) string {
 	return raise(row.dep, top.Version, "")
 }
 
-// contents are, for each version in a group, the first row and the first that was built
-// from something else. A group is as large as hostile endpoints make it.
+// contents returns, for each version in a group, the first row and the first row with
+// different content. Hostile endpoints can make a group large, so it must take linear time.
 type contents map[[2]string][]*FleetRow
 
 func contentsOf(group []*FleetRow) contents {
@@ -212,9 +212,8 @@ func (c contents) another(row *FleetRow) *FleetRow {
 	return nil
 }
 
-// WriteTable writes the report for people: a line for each row, columns aligned by
-// spaces, and below it each finding once, with its fix and the services that it is
-// about.
+// WriteTable writes the report as text: one line for each row with aligned columns, then each
+// finding once, with its fix and its services.
 func (r *FleetReport) WriteTable(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)

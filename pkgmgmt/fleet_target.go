@@ -15,17 +15,17 @@ import (
 	"strings"
 )
 
-// A Target is where a service's build information comes from. Exactly one of URL, File
-// and BuildInfo is given.
+// A Target is one service and the source of its build information. Exactly one of URL, File
+// and BuildInfo must be set.
 type Target struct {
-	Service     string // "shop"; not empty
-	Environment string // "production"; versions are expected to agree within one
+	Service     string // "shop"; required
+	Environment string // "production"; services of one environment should have equal versions
 
-	// URL is the service's version endpoint, http or https. It is asked for
+	// URL is the service's version endpoint, with http or https. The request accepts
 	// text/x-go-buildinfo, the format of "go version -m".
 	URL string
 
-	// File is a program built by the go command, or a text in the format of
+	// File is the path of a program that the go command built, or of a text in the format of
 	// "go version -m".
 	File string
 
@@ -40,16 +40,16 @@ func (t Target) check() error {
 		return errors.New("must have one of URL, File and BuildInfo")
 	case t.URL != "":
 		if u, err := url.Parse(t.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return errors.New("must be a URL with http or https and a host") // it may hold a password
+			return errors.New("must be a URL with http or https and a host") // the URL may contain a password
 		}
 	}
 	return nil
 }
 
-// buildInfoType is what a version endpoint calls the format of "go version -m".
+// buildInfoType is the media type of the format of "go version -m".
 const buildInfoType = "text/x-go-buildinfo"
 
-// maxBuildInfo bounds the text of a build information, in bytes: twenty thousand modules.
+// maxBuildInfo is the longest build information, in bytes. Twenty thousand modules fit.
 const maxBuildInfo = 4 << 20
 
 func (t Target) read(ctx context.Context, client *http.Client, credentials func(*http.Request) error) (*debug.BuildInfo, error) {
@@ -122,9 +122,9 @@ func readAtMost(r io.Reader) (string, error) {
 	return string(text), err
 }
 
-// parseBuildInfo reads the text that [debug.BuildInfo.String] writes, and what
-// "go version -m" prints of one program: a line with its name, and each line of the
-// text behind a tab.
+// parseBuildInfo reads the text of [debug.BuildInfo.String], and the output of
+// "go version -m" for one program, which begins with the program's name and indents the text
+// with a tab.
 func parseBuildInfo(text string) (*debug.BuildInfo, error) {
 	first, rest, _ := strings.Cut(text, "\n")
 	if i := strings.LastIndex(first, ": go"); i >= 0 && strings.HasPrefix(rest, "\t") {
@@ -146,7 +146,7 @@ func parseBuildInfo(text string) (*debug.BuildInfo, error) {
 	if bi.Path == "" && bi.Main.Path == "" {
 		return nil, errors.New("it names no program")
 	}
-	// ParseBuildInfo passes over Go's version.
+	// ParseBuildInfo ignores Go's version.
 	if bi.GoVersion == "" {
 		first, _, _ := strings.Cut(text, "\n")
 		if v, ok := strings.CutPrefix(first, "go\t"); ok {

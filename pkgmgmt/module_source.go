@@ -12,37 +12,37 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A ModuleSource knows what is not in a program's build information. [Proxy] reads it from any
-// module proxy.
+// A ModuleSource has facts that build information lacks. [Proxy] reads them from any module
+// proxy.
 type ModuleSource interface {
-	// Status returns what is known of a version of a module, whose path and version may be
-	// any text. It is called by several goroutines at once, and must return soon after
-	// its context ends.
+	// Status returns the status of a module's version. Path and version may be any text. It
+	// is called concurrently and must return soon after its context ends.
 	//
-	// A registry that is not in charge of the module answers with the zero Status, and
-	// nothing is judged. One that is and does not have it says so by an error that is
-	// [fs.ErrNotExist]: what runs is not what it should come from.
+	// A source that is not responsible for the module returns the zero Status, and the
+	// module is not checked. A responsible source without the version returns an error that
+	// is [fs.ErrNotExist]. That is a violation, because the program should have been built
+	// from this source.
 	Status(ctx context.Context, path, version string) (Status, error)
 }
 
-// A Status is what a registry knows of a version of a module. What is zero is not known.
+// A Status is what a module source knows about a version. Zero fields are unknown.
 type Status struct {
-	Time time.Time // of the version: its commit or its publication, as the registry has it
-	Sum  string    // of the version's content: "h1:…", as in go.sum
+	Time time.Time // of the version: its commit or its publication, as the source reports it
+	Sum  string    // of the content: "h1:…", as in go.sum
 
-	// Latest is the version that "go get module@latest" gives.
+	// Latest is the version that "go get module@latest" selects.
 	Latest     string
 	LatestTime time.Time
 
-	Deprecated string // the author's notice for the module, when it is deprecated
-	Retracted  string // the author's reason, or some text when none is given
+	Deprecated string // the author's message; Empty means not deprecated
+	Retracted  string // the author's reason, or another text; Empty means not retracted
 }
 
-// ModuleSources are asked in their order, until one is in charge. An error is an answer: the
-// next ones are not asked, so that names of private modules stay where they belong.
+// ModuleSources are asked in order until one is responsible. After an error the next ones are
+// not asked, so that names of private modules do not reach public servers.
 type ModuleSources []ModuleSource
 
-// Status gives the first answer that is not the zero Status.
+// Status returns the first Status that is not zero, or the first error.
 func (rs ModuleSources) Status(ctx context.Context, path, version string) (Status, error) {
 	for _, r := range rs {
 		if st, err := r.Status(ctx, path, version); err != nil || st != (Status{}) {
@@ -57,7 +57,7 @@ type answer struct {
 	err error
 }
 
-// asking is how many modules a registry is asked for at a time.
+// asking is how many modules are asked for at once.
 const asking = 8
 
 func ask(ctx context.Context, reg ModuleSource, modules map[module.Version]bool) map[module.Version]answer {
@@ -85,7 +85,7 @@ func ask(ctx context.Context, reg ModuleSource, modules map[module.Version]bool)
 	return answers
 }
 
-// wanted adds the modules of a program that a registry can be asked for.
+// wanted adds the modules of a program that a source can know.
 func wanted(modules map[module.Version]bool, bi *debug.BuildInfo) map[module.Version]bool {
 	for _, dep := range bi.Deps {
 		if dep == nil {
@@ -103,7 +103,7 @@ func built(dep *debug.Module) module.Version {
 	return module.Version{Path: m.Path, Version: m.Version}
 }
 
-// behind tells whether there is a later version than the one that runs.
+// behind reports whether there is a later version than the one that runs.
 func behind(version, latest string) bool {
 	return semver.IsValid(version) && semver.IsValid(latest) && semver.Compare(version, latest) < 0
 }

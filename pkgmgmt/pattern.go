@@ -10,11 +10,10 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A pattern names modules. It is a module path, or one in which "..." stands for any
-// text.
+// A pattern is a module path in which "..." matches any text.
 type pattern struct {
 	text  string
-	parts []string // around each "..."; one part is a plain path
+	parts []string // the texts around each "..."; one part means a plain path
 }
 
 func parsePattern(text string) (pattern, error) {
@@ -22,8 +21,8 @@ func parsePattern(text string) (pattern, error) {
 	if text == "" {
 		return p, errors.New("must not be empty")
 	}
-	// A path may have no dot in its first element, as in Go's own documentation and in
-	// many a company. Characters are another matter.
+	// The first element of a path need not have a dot: Go's own documentation and many
+	// companies have such paths. But all characters must be allowed.
 	if err := module.CheckImportPath(strings.ReplaceAll(text, "...", "x")); err != nil {
 		return p, fmt.Errorf("is no module path, nor a pattern of one: %q", text)
 	}
@@ -36,7 +35,7 @@ func anyMatches(patterns []pattern, path string) bool {
 
 func (p pattern) plain() bool { return len(p.parts) == 1 }
 
-// matches follows the go command: "x/..." is x too.
+// matches follows the go command: "x/..." matches x, too.
 func (p pattern) matches(path string) bool {
 	if p.plain() {
 		return path == p.text
@@ -59,7 +58,7 @@ func (p pattern) matches(path string) bool {
 	return strings.HasSuffix(rest, last)
 }
 
-// A constraint is a set of versions, as people write it.
+// A constraint is a set of versions, in the syntax of Masterminds.
 type constraint struct {
 	text string
 	set  *semver.Constraints
@@ -70,14 +69,13 @@ func parseConstraint(text string) (constraint, error) {
 	if err != nil {
 		return constraint{}, err
 	}
-	set.IncludePrerelease = true // allows decides itself
+	set.IncludePrerelease = true // allows handles prereleases
 	return constraint{text, set}, nil
 }
 
-// allows says whether a module version of Go satisfies the constraint, and otherwise
-// why not. A prerelease or pseudo-version has to satisfy it twice: by its own
-// precedence, which keeps it below the release that it leads up to, and as that
-// release, which keeps v2.0.0-rc.1 out of "<2".
+// allows reports whether a module version satisfies the constraint, and if not, why. A
+// prerelease or pseudo-version must satisfy it twice: as it is, so it is lower than its
+// release, and as that release, so v2.0.0-rc.1 does not satisfy "<2".
 func (c constraint) allows(version string) (ok bool, why string) {
 	v, err := semver.StrictNewVersion(strings.TrimPrefix(version, "v"))
 	if err != nil {

@@ -16,33 +16,34 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// PolicyOptions are what [OpenPolicy] works with. Nil options are the defaults.
+// PolicyOptions configure [OpenPolicy]. Nil options are the defaults.
 type PolicyOptions struct {
-	// Poll is the time between loads of the document, varied by a tenth. Zero means 15 s.
+	// Poll is the time between loads of the document, with a jitter of a tenth. Zero means
+	// 15s.
 	Poll time.Duration
 
-	// LastGood names a file that keeps the last accepted document, for a start without its
-	// source. Empty means none.
+	// LastGood is the path of a file that keeps the last accepted document, for a start
+	// without the source. Empty means none.
 	LastGood string
 
-	// Fallback is the document for a start with neither source nor last good copy, usually
-	// an embedded one. Empty means none.
+	// Fallback is the document if neither the source nor LastGood has one, usually an
+	// embedded one. Empty means none.
 	Fallback []byte
 
-	// Logger logs what becomes of the document. Nil means slog.Default().
+	// Logger logs updates, refused documents and failures of the source. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
-// A Policy says which modules a program may be built from. [ParsePolicy] makes one that
-// does not change, [OpenPolicy] one that follows a document. It may be used by any number
-// of goroutines.
+// A Policy says which modules a program may be built from. A policy of [ParsePolicy] never
+// changes, a policy of [OpenPolicy] follows a document. It is safe for concurrent use.
 type Policy struct {
 	current atomic.Pointer[rules]
-	keeper  *live.Keeper[rules] // nil unless there is a source
+	keeper  *live.Keeper[rules] // nil without a source
 }
 
-// ParsePolicy reads a policy, JSON or YAML, whose form the package comment gives.
-// name is what errors call it. The error is [Faults], all of them.
+// ParsePolicy reads a policy in JSON or YAML. The package comment describes it. The name is
+// used in errors. The error is [Faults] with all faults.
 func ParsePolicy(name string, data []byte) (*Policy, error) {
 	rs, err := parseRules(name, data)
 	if err != nil {
@@ -55,14 +56,13 @@ func ParsePolicy(name string, data []byte) (*Policy, error) {
 	return pol, nil
 }
 
-// OpenPolicy makes a policy of a source's document, in the form of [ParsePolicy], and
-// follows its changes until [Policy.Close]. A document that cannot be loaded or has a fault
-// is refused whole: the rules before it stay in effect, and [Policy.Problems] has the
-// reason.
+// OpenPolicy returns a policy that follows a source's document until [Policy.Close]. The
+// document has the form of [ParsePolicy]. If it cannot be loaded or has a fault, the earlier
+// rules stay in effect, and [Policy.Problems] has the reason.
 //
-// At the start the document comes from the source, else from PolicyOptions.LastGood, else
-// from PolicyOptions.Fallback. Without any of them the error is that of the source, which
-// wraps [Faults] for a document with faults. ctx bounds the start only.
+// The first document comes from the source, else from PolicyOptions.LastGood, else from
+// PolicyOptions.Fallback. Without any of them OpenPolicy returns the source's error, which
+// wraps [Faults] for a document with faults. ctx bounds only the start.
 func OpenPolicy(ctx context.Context, src Source, opts *PolicyOptions) (*Policy, error) {
 	if src == nil {
 		return nil, errors.New("pkgmgmt: the source is nil")
@@ -90,8 +90,8 @@ func OpenPolicy(ctx context.Context, src Source, opts *PolicyOptions) (*Policy, 
 	return pol, nil
 }
 
-// Close ends the following of a document. The rules stay in effect. It may be called
-// twice, and does nothing for a policy without a source.
+// Close stops following the document. The rules stay in effect. It may be called twice. It
+// does nothing for a policy without a source.
 func (pol *Policy) Close() error {
 	if pol.keeper == nil {
 		return nil
@@ -99,7 +99,7 @@ func (pol *Policy) Close() error {
 	return pol.keeper.Close()
 }
 
-// Revision names the content of the document in effect.
+// Revision identifies the document in effect.
 func (pol *Policy) Revision() string {
 	if pol.keeper == nil {
 		return pol.current.Load().revision
@@ -107,8 +107,8 @@ func (pol *Policy) Revision() string {
 	return pol.keeper.Snapshot().Revision
 }
 
-// Problems returns what is wrong now: the document cannot be loaded or has faults, so that
-// the one before is in effect, or the last good copy cannot be written.
+// Problems returns why the document cannot be loaded, why it was refused, and why the last
+// good copy cannot be written.
 func (pol *Policy) Problems() []error {
 	if pol.keeper == nil {
 		return nil
@@ -124,13 +124,13 @@ func (pol *Policy) Problems() []error {
 	return problems
 }
 
-// Stats returns figures about the document; a policy without a source has none:
+// Stats returns numbers about the document. They are empty for a policy without a source:
 //
-//   - document_updates: documents accepted; document_failures: attempts that failed;
+//   - document_updates: accepted documents; document_failures: failed attempts;
 //   - document_age_seconds: since the document in effect was accepted;
-//     document_checked_seconds: since its source last gave an acceptable one, -1 for
+//     document_checked_seconds: since the source last returned an acceptable one, -1 for
 //     never;
-//   - problems: as many as Problems returns.
+//   - problems: the number of Problems.
 func (pol *Policy) Stats() map[string]float64 {
 	if pol.keeper == nil {
 		return map[string]float64{}
@@ -147,7 +147,7 @@ func (pol *Policy) Stats() map[string]float64 {
 	}
 }
 
-// rules are those in effect now. A nil policy has none.
+// rules returns the rules in effect. A nil policy has none.
 func (pol *Policy) rules() *rules {
 	if pol == nil {
 		return &rules{}
@@ -155,13 +155,12 @@ func (pol *Policy) rules() *rules {
 	return pol.current.Load()
 }
 
-// Check compares the modules that a program was built from with the policy, and
-// returns what violates it in the order of the build information, nil if nothing
-// does. The main module itself is not checked.
+// Check returns the violations of the policy by the modules in a build information, in its
+// order. Nil means none. The main module is not checked.
 //
-// Where bi is nil or names no modules at all, because it is a library's test binary or
-// was built by a tool that records none, there is one violation, [RuleUnverifiable].
-// There is one, too, where the policy has rules about ages: [Policy.CheckWith] keeps those.
+// If bi is nil or has no modules, as in the test binary of a library or after a build tool
+// that records none, there is one violation, [RuleUnverifiable]. There is one, too, if the
+// policy has rules about ages, because only [Policy.CheckWith] can check those.
 func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
 	if v, ok := unverifiable(bi); ok {
 		return []Violation{v}
@@ -184,13 +183,12 @@ func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
 	return violations
 }
 
-// CheckWith does what Check does, and also holds the modules against what a module source
-// knows: versions that are retracted, modules that are deprecated, ages, and contents
-// that differ. What the source cannot answer, because it does not have a module or does
-// not respond, is a violation, [RuleUnverifiable].
+// CheckWith is Check and further checks with a module source: retracted versions, deprecated
+// modules, ages, and content that differs. If the source does not have a module or does not
+// respond, that is a violation, [RuleUnverifiable].
 //
-// It asks for up to eight modules at a time, and returns soon after ctx ends. Without a
-// source it is Check.
+// It asks for up to eight modules at once, and returns soon after ctx ends. Nil source means
+// Check.
 func (pol *Policy) CheckWith(ctx context.Context, bi *debug.BuildInfo, src ModuleSource) []Violation {
 	if v, ok := unverifiable(bi); ok {
 		return []Violation{v}
@@ -208,9 +206,9 @@ func (pol *Policy) CheckWith(ctx context.Context, bi *debug.BuildInfo, src Modul
 	return rs.checkGo(bi, violations)
 }
 
-// Unmatched returns the rules, and the entries of allow, that match no module of any of
-// these programs: what they are about is gone, or misspelled. Each is a warning with its
-// place in the document. Programs without build information match nothing.
+// Unmatched returns a warning, with its place in the document, for each rule and each entry
+// of allow that matches no module of these programs. The module may be gone, or the pattern
+// may be misspelled. Nil programs match nothing.
 func (pol *Policy) Unmatched(builds ...*debug.BuildInfo) Faults {
 	return pol.rules().unmatched(builds)
 }

@@ -24,38 +24,36 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// ProxyOptions are what a [Proxy] works with. Nil options are the defaults.
+// ProxyOptions configure a [Proxy]. Nil options are the defaults.
 type ProxyOptions struct {
-	// HTTP sends the requests; its transport may add credentials. Nil: a client like
+	// HTTP sends the requests. Its transport may add credentials. Nil means a client like
 	// http.DefaultClient.
 	HTTP *http.Client
 
-	// Modules are patterns, as in a policy, of the modules that the proxy is asked about:
-	// it never hears of others. Nil: all.
+	// Modules are patterns, as in a policy, of the modules that the proxy is asked for. Names
+	// of other modules are not sent to it. Nil means all.
 	Modules []string
 
-	// Sums has each version's zip downloaded, to a temporary file, for its sum. Otherwise sums
-	// are not known.
+	// Sums makes the proxy compute the sum of each version, for which it downloads the zip to
+	// a temporary file. False means that sums are unknown.
 	Sums bool
 
-	// Timeout is for each request, body included; for a zip it is ten times as long.
-	// Zero: ten seconds.
+	// Timeout for each request with its body. A zip has ten times as long. Zero means 10s.
 	Timeout time.Duration
 
-	// Concurrency bounds the requests at a time. Zero: eight.
+	// Concurrency is how many requests run at once. Zero means 8.
 	Concurrency int
 
-	// Keep is how long an answer is kept. Zero: five minutes. At most 10,000 answers
-	// are kept.
+	// Keep is how long a response is cached, of at most 10,000. Zero means 5m.
 	Keep time.Duration
 }
 
 // A Proxy is a [ModuleSource] that reads the module proxy protocol
 // (https://go.dev/ref/mod#goproxy-protocol), which private registries and the public
-// proxies speak. It may be used by any number of goroutines.
+// proxies implement. It is safe for concurrent use.
 //
-// It knows retractions and deprecations as the go command does, from the go.mod file of
-// the latest version. Answers are bounded in size; a zip is at most 500 MB.
+// Like the go command it reads retractions and deprecations from the go.mod file of the latest
+// version. Responses are bounded in size; a zip may have 500 MB.
 type Proxy struct {
 	base    *url.URL
 	opts    ProxyOptions
@@ -70,17 +68,17 @@ type Proxy struct {
 type kept[T any] struct {
 	until time.Time
 	value T
-	err   error // fs.ErrNotExist, or nil
+	err   error // nil or fs.ErrNotExist
 }
 
-// about is what is known of a module.
+// about is what the proxy knows about a module.
 type about struct {
 	latest, latestIncompatible string
 	deprecated                 string
 	retract                    []*modfile.Retract
 }
 
-// info is what is known of a version; it is the form of .info files.
+// info is the content of an .info file.
 type info struct {
 	Version string
 	Time    time.Time
@@ -89,8 +87,8 @@ type info struct {
 
 const maxKept = 10_000
 
-// NewProxy makes a registry of the proxy at a URL, http or https. A user and a password
-// in it are sent with each request, and told in no error.
+// NewProxy returns a module source for the proxy at a URL with http or https. A user and a
+// password in it are sent with each request and never appear in errors.
 func NewProxy(rawURL string, opts *ProxyOptions) (*Proxy, error) {
 	p := &Proxy{modules: map[string]kept[about]{}, infos: map[string]kept[info]{}}
 	if opts != nil {
@@ -118,7 +116,7 @@ func NewProxy(rawURL string, opts *ProxyOptions) (*Proxy, error) {
 	return p, nil
 }
 
-// Status asks the proxy, or gives what it has said lately.
+// Status implements [ModuleSource]. It asks the proxy unless the response is cached.
 func (p *Proxy) Status(ctx context.Context, path, version string) (st Status, err error) {
 	if p.opts.Modules != nil && !anyMatches(p.only, path) {
 		return st, nil
@@ -158,8 +156,8 @@ func (p *Proxy) Status(ctx context.Context, path, version string) (st Status, er
 	return st, nil
 }
 
-// recall gives what is kept, or what fetch says. That something is missing is kept, too;
-// other errors are not.
+// recall returns the cached value, or calls fetch and caches its result, which may be
+// fs.ErrNotExist. Other errors are not cached.
 func recall[T any](p *Proxy, keep map[string]kept[T], key string, fetch func() (T, error)) (T, error) {
 	p.mu.Lock()
 	k, ok := keep[key]
@@ -213,8 +211,8 @@ const (
 	maxList = 4 << 20
 )
 
-// module is about all versions, as the go command sees them: what the latest one says
-// holds, also where it is retracted by itself.
+// module returns what the latest version says about all versions, as the go command does,
+// even if that version retracts itself.
 func (p *Proxy) module(ctx context.Context, path string) (about, error) {
 	escaped, err := module.EscapePath(path)
 	if err != nil {
@@ -227,10 +225,11 @@ func (p *Proxy) module(ctx context.Context, path string) (about, error) {
 	versions := parseList(data)
 	said := highest(versions, nil, false)
 	if said == "" && highest(versions, nil, true) == "" {
-		// A module without releases: its repository's last commit is the latest.
+		// In a module without releases the last commit of the repository is the latest
+		// version.
 		data, err := p.get(ctx, escaped+"/@latest", maxInfo)
 		if errors.Is(err, fs.ErrNotExist) {
-			return about{}, nil // all that is known is the version that runs
+			return about{}, nil // only the version that runs is known
 		}
 		if err != nil {
 			return about{}, err
@@ -261,7 +260,7 @@ func (p *Proxy) module(ctx context.Context, path string) (about, error) {
 	return mod, nil
 }
 
-// parseList reads the versions of a list, one a line; what follows a space is not one's.
+// parseList reads a list with one version on each line. Text after a space is ignored.
 func parseList(data []byte) []string {
 	var all []string
 	for line := range bytes.Lines(data) {
@@ -274,8 +273,8 @@ func parseList(data []byte) []string {
 	return all
 }
 
-// highest is the version that "latest" means: the highest release that is not retracted,
-// or else the highest prerelease.
+// highest returns the version that "latest" means: the highest release that is not retracted,
+// else the highest prerelease.
 func highest(versions []string, retract []*modfile.Retract, incompatible bool) string {
 	best, isRelease := "", false
 	for _, v := range versions {
@@ -290,7 +289,7 @@ func highest(versions []string, retract []*modfile.Retract, incompatible bool) s
 	return best
 }
 
-// retractedBy gives the reason, or the go command's words where the author gives none.
+// retractedBy returns the author's reason, or the go command's text without one.
 func retractedBy(retract []*modfile.Retract, version string) string {
 	for _, r := range retract {
 		if semver.Compare(r.Low, version) <= 0 && semver.Compare(version, r.High) <= 0 {
@@ -342,8 +341,7 @@ func (p *Proxy) get(ctx context.Context, name string, limit int64) ([]byte, erro
 	return b.Bytes(), err
 }
 
-// stream reads a file of the proxy. The errors name no host: what stands there may be a
-// secret.
+// stream reads a file of the proxy. Its errors have no host, because that may be a secret.
 func (p *Proxy) stream(ctx context.Context, name string, limit int64, timeout time.Duration, to io.Writer) error {
 	select {
 	case p.places <- struct{}{}:
@@ -368,7 +366,8 @@ func (p *Proxy) stream(ctx context.Context, name string, limit int64, timeout ti
 		return fs.ErrNotExist
 	default:
 		err := fmt.Errorf("the registry answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-		// Why a version is blocked stands there, for one; the go command prints it, too.
+		// The body says why, for instance for a blocked version. The go command prints it,
+		// too.
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/plain" {
 			if said, _ := io.ReadAll(io.LimitReader(resp.Body, 600)); len(bytes.TrimSpace(said)) > 0 {
 				err = fmt.Errorf("%w: %s", err, shown(string(said)))

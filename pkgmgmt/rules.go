@@ -10,15 +10,15 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// rules are what a policy document says. They do not change.
+// rules are the content of a policy document. They are immutable.
 type rules struct {
 	revision      string
 	places        []place            // of all rules and entries of allow, in order
-	exact         map[string][]*rule // by the module path of rules whose pattern is one
+	exact         map[string][]*rule // rules whose pattern is a plain path, by that path
 	patterns      []*rule
 	allow         []pattern
 	allowExact    map[string]bool
-	restricted    bool // allow is given
+	restricted    bool // there is a list allow
 	forbidReplace bool
 	ages          bool // a rule is about the age of versions
 }
@@ -45,14 +45,14 @@ func count(is ...bool) (n int) {
 	return n
 }
 
-// A place is where a pattern stands.
+// A place is a pattern and its position in the document.
 type place struct {
 	module pattern
-	fault  Fault // to be returned where it matches nothing
+	fault  Fault // the warning if it matches nothing
 }
 
-// toolchainNames are the names under which a policy can have a rule about Go itself: as in
-// databases of vulnerabilities, and as in go.mod.
+// toolchainNames are the names for Go itself: stdlib in vulnerability databases, go in
+// go.mod.
 var toolchainNames = []string{"stdlib", "go"}
 
 type age struct {
@@ -157,7 +157,7 @@ func readRule(r *document.Reader, v document.Value) *rule {
 	limits := rl.required || fields["minAge"].Present() || fields["maxBehind"].Present()
 	kinds := count(limits, rl.denied, fields["accept"].Present())
 	switch {
-	case r.Count() > before: // from which the rest may follow
+	case r.Count() > before: // the other faults may only follow from these
 	case kinds == 0:
 		v.Faultf("must have require, minAge, maxBehind, deny or accept")
 	case kinds > 1:
@@ -203,7 +203,7 @@ func (rs *rules) allowed(path string) bool {
 	return rs.allowExact[path] || anyMatches(rs.allow, path)
 }
 
-// about yields the rules about a module, those that name it first.
+// about yields the rules that match a module, those with its exact path first.
 func (rs *rules) about(path string) iter.Seq[*rule] {
 	return func(yield func(*rule) bool) {
 		for _, rl := range rs.exact[path] {
@@ -221,7 +221,7 @@ func (rs *rules) about(path string) iter.Seq[*rule] {
 
 var errUnmatched = errors.New("matches no module")
 
-// unmatched gives a warning for each pattern that matches no module of the programs.
+// unmatched returns a warning for each pattern that matches no module of the programs.
 func (rs *rules) unmatched(builds []*debug.BuildInfo) (faults Faults) {
 	paths := map[string]bool{}
 	for _, bi := range builds {

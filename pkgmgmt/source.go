@@ -8,23 +8,26 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A Source loads a policy's document, whole. Load is called by one goroutine at a
-// time for each policy and must return soon after its context ends; a source that
-// does not is left behind once. The caller owns the bytes. A missing document is
+// A Source loads a policy's document. Load is called by one goroutine at a time for each
+// policy and must return soon after its context ends. If it does not, the policy stops
+// waiting once. The caller owns the bytes. The error of a missing document is
 // fs.ErrNotExist.
 type Source interface {
 	Load(ctx context.Context) ([]byte, error)
 }
 
-// A Watcher is a Source that can say when to look. Watch calls changed, which never
-// blocks, when the document may have changed, and returns when its context ends or
-// when it can watch no longer. The document is polled as well.
+// A Watcher is a Source that reports changes. Watch calls changed, which never blocks, when
+// the document may have changed. It returns when its context ends or when it cannot watch any
+// more. The document is polled as well.
 type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
 // File is the document in the file at path. A change is noticed at once where the
 // system supports it, also when the file is replaced by another of its name.
+//
+// After the first load, a changed document is accepted only when two reads, 250 ms apart, were
+// equal. A file that is still being written is therefore not taken for the whole document.
 func File(path string) Source { return live.File(path) }
 
 // FS is the document in the file called name of fsys, such as an embed.FS.
@@ -58,5 +61,5 @@ type KoanfProvider interface {
 }
 
 // Koanf is the document, or its text, that stands under key in a koanf provider. The
-// key is a path of names joined by dots; the empty key is all that the provider has.
+// key is a path of names joined by dots. The empty key means the provider's whole content.
 func Koanf(provider KoanfProvider, key string) Source { return live.Koanf(provider, key) }

@@ -4,45 +4,45 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// A Rule is a kind of rule of a policy.
+// Rule is a kind of rule.
 type Rule string
 
 // The kinds of rules.
 const (
-	// RuleRequire: the version does not satisfy a constraint.
+	// RuleRequire means that the version does not satisfy a constraint.
 	RuleRequire Rule = "require"
-	// RuleDeny: the module must not be used.
+	// RuleDeny means that the module must not be used.
 	RuleDeny Rule = "deny"
-	// RuleAllow: the module is on none of the lists of what may be used.
+	// RuleAllow means that allow does not match the module.
 	RuleAllow Rule = "allow"
-	// RuleReplace: the module is replaced by another, or by a folder.
+	// RuleReplace means that a module or a folder replaces the module.
 	RuleReplace Rule = "replace"
-	// RuleUnverifiable: something could not be checked. A violation that has no module is
-	// about all of them: the build information names none, for instance.
+	// RuleUnverifiable means that something could not be checked. A violation without a
+	// module concerns all of them, for instance because the build information has none.
 	RuleUnverifiable Rule = "unverifiable"
 
-	// The following need a [ModuleSource].
+	// The following rules need a [ModuleSource].
 
-	// RuleDeprecated: the module's author says that it should no longer be used.
+	// RuleDeprecated means that the module's author has deprecated the module.
 	RuleDeprecated Rule = "deprecated"
-	// RuleRetracted: the module's author has taken the version back.
+	// RuleRetracted means that the module's author has retracted the version.
 	RuleRetracted Rule = "retracted"
-	// RuleAge: the version is too new, or too much older than the latest.
+	// RuleAge means that the version is too new, or too much older than the latest one.
 	RuleAge Rule = "age"
-	// RuleSum: the program was built from another content than the registry has.
+	// RuleSum means that the program was built from content that differs from the registry's.
 	RuleSum Rule = "sum"
 )
 
-// A Violation is one rule that a program does not keep.
+// A Violation is one rule that a program breaks.
 type Violation struct {
-	Module  string `json:"module,omitempty"`  // path, as the go.mod file requires it
-	Version string `json:"version,omitempty"` // in the build; of the replacement where there is one
+	Module  string `json:"module,omitempty"`  // path in the requirement of go.mod
+	Version string `json:"version,omitempty"` // in the build; the replacement's if there is one
 	Rule    Rule   `json:"rule"`
-	Reason  string `json:"reason"` // what is wrong, a phrase
-	Fix     string `json:"fix"`    // what to do, a phrase
+	Reason  string `json:"reason"` // what is wrong, as a phrase
+	Fix     string `json:"fix"`    // what to do, as a phrase
 }
 
-// String is the violation in one line:
+// String returns the violation as one line:
 //
 //	golang.org/x/crypto v0.30.0: does not satisfy >=0.31 (CVE-2024-45337); to fix: require a version of golang.org/x/crypto that satisfies >=0.31
 func (v Violation) String() string {

@@ -10,8 +10,8 @@ import (
 
 const maxToken = 128
 
-// UserAgent returns the product token shop/v1.4.2 (RFC 9110 section 10.1.5), or shop alone
-// when the version is unknown. Each run of other characters becomes one "-".
+// UserAgent returns the product token shop/v1.4.2 (RFC 9110 section 10.1.5), or only shop if
+// the version is unknown. Characters that a token cannot have become "-", one for each run.
 func (i Info) UserAgent() string {
 	name := orUnknown(token(i.Name))
 	if v := token(i.Version); v != "" {
@@ -22,15 +22,15 @@ func (i Info) UserAgent() string {
 
 var notToken = regexp.MustCompile("[^-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
-// token keeps the characters of a token (RFC 9110 section 5.6.2).
+// token replaces the characters that a token cannot have (RFC 9110 section 5.6.2).
 func token(s string) string {
 	parts := slices.DeleteFunc(notToken.Split(s, -1), func(part string) bool { return part == "" })
 	s = strings.Join(parts, "-")
 	return s[:min(len(s), maxToken)]
 }
 
-// Transport sends [Info.UserAgent] with each request without a User-Agent of its own. A
-// nil base is http.DefaultTransport.
+// Transport adds [Info.UserAgent] to requests without a User-Agent. Nil base means
+// http.DefaultTransport.
 func Transport(info Info, base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -56,7 +56,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(told)
 }
 
-// CloseIdleConnections lets http.Client.CloseIdleConnections reach the base.
+// CloseIdleConnections closes those of the base, for http.Client.CloseIdleConnections.
 func (t *transport) CloseIdleConnections() {
 	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()

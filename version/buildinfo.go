@@ -14,9 +14,9 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// FromBuildInfo returns the identity of a program by its build info, which may be nil. It
-// reads neither the running program nor the environment, except by Options.Getenv. Linker
-// variables are read from the recorded -ldflags, which -trimpath leaves out.
+// FromBuildInfo returns the identity that a build info describes. It may be nil. The running
+// program is not read, and the environment only through Options.Getenv. Linker variables come
+// from the recorded -ldflags, which a build with -trimpath does not record.
 func FromBuildInfo(bi *debug.BuildInfo, opts *Options) Info {
 	o := *cmp.Or(opts, new(Options))
 	var link linked
@@ -27,7 +27,7 @@ func FromBuildInfo(bi *debug.BuildInfo, opts *Options) Info {
 }
 
 // ReadFile returns the identity of the Go program in a file, without running it. Its error
-// wraps that of the file system, or [ErrNotGoProgram].
+// wraps the file system's error or [ErrNotGoProgram].
 func ReadFile(path string) (Info, error) {
 	// Opening a pipe would wait for its writer.
 	if stat, err := os.Stat(path); err != nil {
@@ -45,9 +45,9 @@ func ReadFile(path string) (Info, error) {
 	return FromBuildInfo(bi, nil), nil
 }
 
-// BuildInfo returns the identity in the form of the standard library. It holds the shown
-// settings only, and the main module with the version that the toolchain recorded. Its
-// String is the format of "go version -m", which [debug.ParseBuildInfo] and [Parse] read.
+// BuildInfo converts the identity to the standard library's type. It has the settings of the
+// allow-list, and the main module with the version that the toolchain recorded. Its String has
+// the format of "go version -m", which [debug.ParseBuildInfo] and [Parse] read.
 func (i Info) BuildInfo() *debug.BuildInfo {
 	i = i.tidy()
 	bi := &debug.BuildInfo{
@@ -68,8 +68,8 @@ func (i Info) BuildInfo() *debug.BuildInfo {
 	return bi
 }
 
-// shownSettings are an allow-list: compiler and linker flags hold values and paths of the
-// build machine, secrets among them, and -pgo is a path.
+// shownSettings is an allow-list, because compiler and linker flags contain values and paths
+// of the build machine, even secrets, and -pgo is a path.
 var shownSettings = []string{
 	"-asan", "-buildmode", "-compiler", "-cover", "-msan", "-race", "-tags",
 	"-trimpath", "CGO_ENABLED", "DefaultGODEBUG", "GO386", "GOAMD64", "GOARCH", "GOARM",

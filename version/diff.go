@@ -17,13 +17,14 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// ChangeKind is what happened to one thing between two programs.
+// ChangeKind says how one value differs between two programs.
 type ChangeKind string
 
 const (
-	// ChangeKindChanged means another value, without an order between them.
+	// ChangeKindChanged means a different value; the two have no order.
 	ChangeKindChanged ChangeKind = "changed"
-	// ChangeKindAdded and ChangeKindRemoved mean that only the new or only the old has it.
+	// ChangeKindAdded and ChangeKindRemoved mean that only the new or only the old program
+	// has the value.
 	ChangeKindAdded   ChangeKind = "added"
 	ChangeKindRemoved ChangeKind = "removed"
 	// ChangeKindUpgraded and ChangeKindDowngraded mean a later or an earlier version.
@@ -31,20 +32,21 @@ const (
 	ChangeKindDowngraded ChangeKind = "downgraded"
 	// ChangeKindReplaced means that a replace directive has changed.
 	ChangeKindReplaced ChangeKind = "replaced"
-	// ChangeKindResummed means the same version with another checksum, which a module
-	// proxy must never serve.
+	// ChangeKindResummed means the same version with a different checksum. A module proxy
+	// must never serve that.
 	ChangeKindResummed ChangeKind = "resummed"
 )
 
-// A Change is one value that differs, empty where unknown; the zero Change is none.
+// A Change is one value that differs. Unknown values are empty. The zero Change means that
+// the value is the same.
 type Change struct {
 	Kind ChangeKind `json:"kind"`
 	Old  string     `json:"old"`
 	New  string     `json:"new"`
 }
 
-// A ModuleChange is one dependency that differs. Old is nil when the
-// dependency was added, New when it was removed.
+// A ModuleChange is one dependency that differs. Old is nil for an added dependency, New is
+// nil for a removed one.
 type ModuleChange struct {
 	Path string     `json:"path"`
 	Kind ChangeKind `json:"kind"`
@@ -52,33 +54,33 @@ type ModuleChange struct {
 	New  *Module    `json:"new,omitempty"`
 }
 
-// Changes are what differs between two programs, in JSON under these stable names.
+// Changes are the differences between two programs. The names in JSON are stable.
 type Changes struct {
 	Name        Change `json:"name,omitzero"`
 	Version     Change `json:"version,omitzero"`
 	Dirty       Change `json:"dirty,omitzero"` // "true" and "false"
 	Revision    Change `json:"revision,omitzero"`
 	Environment Change `json:"environment,omitzero"`
-	Module      Change `json:"module,omitzero"`  // the path; the sum when ChangeKindResummed
-	Package     Change `json:"package,omitzero"` // when the module is the same
+	Module      Change `json:"module,omitzero"`  // the path, or the sum with ChangeKindResummed
+	Package     Change `json:"package,omitzero"` // if the module is the same
 	Toolchain   Change `json:"toolchain,omitzero"`
 	Platform    Change `json:"platform,omitzero"`
 
 	// Deps is sorted by path.
 	Deps []ModuleChange `json:"deps,omitempty"`
 
-	// Settings of the build by name, without those that follow from the
-	// revision or the platform. Those of GODEBUG stand alone: DefaultGODEBUG:tls10server.
+	// Settings of the build by name, except those that follow from revision or platform.
+	// Each setting of GODEBUG has its own entry: DefaultGODEBUG:tls10server.
 	Settings map[string]Change `json:"settings,omitempty"`
 
-	// NotCompared names what only one of the two has: dirty, environment, module,
-	// toolchain, platform, deps, settings.
+	// NotCompared has the names of values that only one of the two programs knows: dirty,
+	// environment, module, toolchain, platform, deps, settings.
 	NotCompared []string `json:"notCompared,omitempty"`
 }
 
-// Diff returns what changed from the old to the new program. Versions are ordered by
-// [Compare], except that the lower version of another module is no downgrade; dependencies
-// are compared by the rules of Go modules.
+// Diff returns what changed from the old to the new program. [Compare] orders the versions,
+// except that a lower version of a different module is not a downgrade. Dependencies are
+// compared by the rules of Go modules.
 func Diff(old, new Info) Changes {
 	a, b := old.tidy(), new.tidy()
 	c := Changes{
@@ -92,20 +94,20 @@ func Diff(old, new Info) Changes {
 	if sameCommit(a.Revision, b.Revision) {
 		c.Revision = Change{}
 	}
-	c.Dirty = c.told("dirty", a.dirtyText(), b.dirtyText())
-	c.Environment = c.told("environment", a.Environment, b.Environment)
-	c.Module = c.told("module", a.Module, b.Module)
+	c.Dirty = c.compared("dirty", a.dirtyText(), b.dirtyText())
+	c.Environment = c.compared("environment", a.Environment, b.Environment)
+	c.Module = c.compared("module", a.Module, b.Module)
 	if a.Module == b.Module && a.ModuleVersion == b.ModuleVersion && a.ModuleSum != "" && b.ModuleSum != "" && !sameSum(a.ModuleSum, b.ModuleSum) {
 		c.Module = Change{Kind: ChangeKindResummed, Old: a.ModuleSum, New: b.ModuleSum}
 	}
 	if a.Module == b.Module && a.Package != "" && b.Package != "" {
 		c.Package = changed(a.Package, b.Package)
 	}
-	c.Toolchain = c.told("toolchain", a.GoVersion, b.GoVersion)
+	c.Toolchain = c.compared("toolchain", a.GoVersion, b.GoVersion)
 	if t := c.Toolchain; goversion.IsValid(t.Old) && goversion.IsValid(t.New) {
 		c.Toolchain.Kind = direction(goversion.Compare(t.Old, t.New))
 	}
-	c.Platform = c.told("platform", a.Platform, b.Platform)
+	c.Platform = c.compared("platform", a.Platform, b.Platform)
 	if c.comparable("deps", a.Deps != nil, b.Deps != nil) {
 		c.Deps = diffModules(a.Deps, b.Deps)
 	}
@@ -132,7 +134,7 @@ func sameCommit(a, b string) bool {
 	return strings.Trim(b[len(a):], "0123456789abcdefABCDEF") == "" // not -dirty
 }
 
-// sameSum compares h1:, base64 in any form, and hexadecimal.
+// sameSum compares checksums in h1:, base64 and hexadecimal form.
 func sameSum(a, b string) bool {
 	return a == b || bytes.Equal(sumOf(a), sumOf(b)) && sumOf(a) != nil
 }
@@ -160,7 +162,7 @@ func sameProgram(a, b string) bool {
 	return a == b || okA && okB && baseA == baseB
 }
 
-func (c *Changes) told(what, a, b string) Change {
+func (c *Changes) compared(what, a, b string) Change {
 	if !c.comparable(what, a != "", b != "") {
 		return Change{}
 	}
@@ -178,7 +180,7 @@ func direction(order int) ChangeKind {
 	return []ChangeKind{ChangeKindUpgraded, ChangeKindChanged, ChangeKindDowngraded}[1+cmp.Compare(order, 0)]
 }
 
-// diffModules walks two lists that are sorted by path.
+// diffModules requires lists that are sorted by path.
 func diffModules(old, new []Module) []ModuleChange {
 	var changes []ModuleChange
 	for len(old) > 0 || len(new) > 0 {
@@ -199,7 +201,7 @@ func diffModules(old, new []Module) []ModuleChange {
 	return changes
 }
 
-// moduleChange compares what was built: the replacement, if any.
+// moduleChange compares what was built, which is the replacement if there is one.
 func moduleChange(old, new *Module) ChangeKind {
 	if (old.Replace == nil) != (new.Replace == nil) {
 		return ChangeKindReplaced
@@ -261,18 +263,18 @@ func splitGODEBUG(settings map[string]string) map[string]string {
 	return split
 }
 
-// Empty tells that nothing changed, as far as both tell.
+// Empty reports whether nothing changed among the values that both programs know.
 func (c Changes) Empty() bool { return len(c.lines()) == 0 }
 
-// String is for people, one line for each change:
+// String returns one line for each change, for people:
 //
 //	go1.26.7 → go1.26.8
 //	v1.4.1 → v1.4.2
 //	semver v3.4.0 → v3.5.0
 //	rev a1b2c3d4e5f6..d4e5f6a1b2c3
 //
-// "no change" when there is none. A module has its short name where that
-// names only one of the changes.
+// Without changes it returns "no change". A module has its short name if no other changed
+// module has the same one.
 func (c Changes) String() string {
 	lines := c.lines()
 	if len(lines) == 0 {
@@ -313,7 +315,7 @@ func (c Changes) lines() []string {
 	add("package ", c.Package)
 	names := shortNames(c.Deps)
 	for n, d := range c.Deps {
-		lines = append(lines, names[n]+" "+d.words())
+		lines = append(lines, names[n]+" "+d.text())
 	}
 	if r := c.Revision; r != (Change{}) {
 		lines = append(lines, "rev "+orUnknown(short(r.Old))+".."+orUnknown(short(r.New)))
@@ -333,26 +335,26 @@ func (c Changes) lines() []string {
 	return lines
 }
 
-func (d ModuleChange) words() string {
+func (d ModuleChange) text() string {
 	switch {
 	case d.New == nil && d.Old == nil:
 		return string(d.Kind)
 	case d.New == nil:
-		return d.Old.words() + " removed"
+		return d.Old.text() + " removed"
 	case d.Old == nil:
-		return d.New.words() + " added"
+		return d.New.text() + " added"
 	case d.Kind == ChangeKindResummed:
 		old, new := d.Old.built(), d.New.built()
-		return fmt.Sprintf("%s same version, other sum: %s → %s", d.New.words(), old.Sum, new.Sum)
+		return fmt.Sprintf("%s same version, other sum: %s → %s", d.New.text(), old.Sum, new.Sum)
 	}
-	text := d.Old.words() + " → " + d.New.words()
+	text := d.Old.text() + " → " + d.New.text()
 	if d.Kind == ChangeKindDowngraded {
 		text += " (downgraded)"
 	}
 	return text
 }
 
-func (m *Module) words() string {
+func (m *Module) text() string {
 	text := orUnknown(m.Version)
 	if r := m.Replace; r != nil {
 		text += " (replaced by " + strings.TrimSpace(r.Path+" "+r.Version) + ")"
@@ -382,7 +384,7 @@ func shortNames(changes []ModuleChange) []string {
 	return names
 }
 
-// shortName is the last element of a module path that is not its major version: yaml for
+// shortName returns the last element of a module path, without the major version: yaml for
 // gopkg.in/yaml.v3.
 func shortName(modulePath string) string {
 	name := commandName(modulePath)

@@ -8,26 +8,26 @@ import (
 )
 
 var (
-	// ErrNotGoProgram is returned by [ReadFile], wrapped, for a file that is no Go
-	// program, is damaged, or has no build information.
+	// ErrNotGoProgram is wrapped by errors of [ReadFile] if the file is not a Go program, is
+	// damaged, or lacks build information.
 	ErrNotGoProgram = errors.New("not a Go program")
 
-	// ErrTooLarge is returned by [Parse], in a [SnapshotError], beyond [MaxSnapshot].
+	// ErrTooLarge is in the [SnapshotError] of [Parse] for more than [MaxSnapshot] bytes.
 	ErrTooLarge = errors.New("larger than a snapshot may be")
 
-	// ErrNoSemver is returned by [Info.Semver], wrapped with the reason.
+	// ErrNoSemver is wrapped by errors of [Info.Semver], which give the reason.
 	ErrNoSemver = errors.New("no semantic version")
 )
 
 // A SnapshotError is a fault in a snapshot given to [Parse], and where it is.
 type SnapshotError struct {
 	Name   string // of the snapshot, as given to Parse
-	Line   int    // from 1; 0 when the fault has no place
-	Column int    // from 1, in bytes; 0 when only the line is known
-	Err    error  // what is wrong
+	Line   int    // from 1; 0 means unknown
+	Column int    // from 1, in bytes; 0 means unknown
+	Err    error  // the fault
 }
 
-// Error gives the place and the fault: "snapshot.json:3:14: …".
+// Error returns the place and the fault: "snapshot.json:3:14: …".
 func (e *SnapshotError) Error() string {
 	place := cleantext.Line(e.Name, maxValue)
 	if e.Line > 0 {

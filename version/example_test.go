@@ -15,8 +15,7 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// exampleBuild stands for the build info of a real program, so that the
-// examples print the same everywhere.
+// exampleBuild is a fixed build info, so that the examples print the same everywhere.
 func exampleBuild(release, revision, semver string) *debug.BuildInfo {
 	return &debug.BuildInfo{
 		GoVersion: "go1.26.8",
@@ -62,7 +61,7 @@ func Example() {
 	fmt.Println(info.UserAgent())
 
 	var shop http.Handler = http.NotFoundHandler()
-	shop = version.Middleware(info, nil)(shop) // what a request's span is told:
+	shop = version.Middleware(info, nil)(shop) // sets these attributes on the request's span:
 	_ = shop
 	for _, attr := range info.Attributes() {
 		fmt.Printf("%s=%s\n", attr.Key, attr.Value.String())
@@ -92,7 +91,7 @@ func Example() {
 	// rev a1b2c3d4e5f6..d4e5f6071829
 }
 
-// It never fails: a build without any version is told as one.
+// Current never fails. A build without a version has an empty one.
 func ExampleCurrent() {
 	info := version.Current()
 	fmt.Println(info.GoVersion == runtime.Version(), info.Origins["goVersion"])
@@ -125,14 +124,14 @@ func ExampleFromBuildInfo_conflicts() {
 	// revision: the toolchain found a repository but no version of this module in it:
 }
 
-// A file that is no Go program is an error, not an unknown version.
+// A file that is not a Go program is an error, not an unknown version.
 func ExampleReadFile() {
 	_, err := version.ReadFile("example_test.go")
 	fmt.Println(err)
 	// Output: version: example_test.go: not a Go program: could not read Go build info from example_test.go: unrecognized file format
 }
 
-// Faults of a snapshot are told together, each with its place.
+// All faults of a snapshot are returned together, each with its place.
 func ExampleParse_faults() {
 	_, err := version.Parse("monday.json", []byte("{\n  \"version\": 7,\n  \"time\": \"noon\"\n}"))
 	fmt.Println(err)
@@ -162,8 +161,8 @@ func ExampleHandler() {
 	// }
 }
 
-// More for those who may see it, and what the service itself knows: do all
-// replicas have the same flag document?
+// Operators see more, and the service adds a value of its own: the revision of its flag
+// document, which shows whether all replicas have the same one.
 func ExampleHandler_detail() {
 	info := version.FromBuildInfo(exampleBuild("v1.4.2", newRevision, "v3.5.0"), nil)
 	flagRevision := func() string { return "5f3a9c" } // of the service's flag document
@@ -258,8 +257,8 @@ func ExampleInfo_Semver() {
 	// Output:
 	// 1.4.2
 	// 1.5.0-rc.1
-	// version: no semantic version: "build-4711" is a build number, a date or another name, which has no order
-	// version: no semantic version: "2026.11.20" is a build number, a date or another name, which has no order
+	// version: no semantic version: "build-4711" has no order, because it is a build number, a date or another name
+	// version: no semantic version: "2026.11.20" has no order, because it is a build number, a date or another name
 	// version: no semantic version: "(devel)" is a development build without a version
 }
 

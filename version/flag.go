@@ -15,8 +15,8 @@ import (
 //   - flag.PanicOnError: Parse panics with [flag.ErrHelp];
 //   - flag.ContinueOnError: Parse goes on, and the result reports that -version was given.
 //
-// It prints to flags.Output, or to standard output where that is standard error. It
-// panics, as package flag does, when there is a flag of that name.
+// It prints to flags.Output, or to standard output if that is standard error. Like package
+// flag it panics if the name is taken.
 func BindFlag(info Info, flags *flag.FlagSet) *bool {
 	if flags == nil {
 		flags = flag.CommandLine

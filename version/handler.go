@@ -17,7 +17,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// Level is how much [Handler] tells.
+// Level is how much [Handler] shows.
 type Level int
 
 const (
@@ -26,12 +26,12 @@ const (
 	// LevelStandard also shows kind, dirty, environment, package, module,
 	// toolchain and platform.
 	LevelStandard
-	// LevelFull also shows dependencies, settings, origins and conflicts, also in the
+	// LevelFull also shows dependencies, settings, origins and conflicts, and allows the
 	// format of "go version -m".
 	LevelFull
 )
 
-// String gives "minimal", "standard" or "full".
+// String returns "minimal", "standard" or "full".
 func (l Level) String() string {
 	if l < LevelMinimal || l > LevelFull {
 		return "Level(" + strconv.Itoa(int(l)) + ")"
@@ -39,33 +39,34 @@ func (l Level) String() string {
 	return []string{"minimal", "standard", "full"}[l]
 }
 
-// HandlerOptions open more than the minimum.
+// HandlerOptions make [Handler] show more than the minimum. Nil options are the defaults.
 type HandlerOptions struct {
-	// Detail decides for each request how much it is shown. It is called concurrently and
-	// must be quick. Nil, and a level that is not one of the three, mean LevelMinimal.
+	// Detail returns the level for a request. It is called concurrently and must be quick.
+	// Nil means LevelMinimal, and so does an unknown level.
 	Detail func(*http.Request) Level
 
-	// Sections are values that the service adds, by name, such as the revision of its flag
-	// document. They are shown at every level, in JSON and text, and change the ETag. Each
-	// is called for each request, concurrently, and must be quick. An empty value, and a
-	// panic, mean unknown; a value is cut at 4 KiB.
+	// Sections are further values by name, such as the revision of the flag document. They
+	// are shown at every level, in JSON and text, and change the ETag. Each function is
+	// called for each request, concurrently, and must be quick. An empty value or a panic
+	// means unknown. Values are cut at 4 KiB.
 	Sections map[string]func() string
 }
 
-// The media types that Handler answers in, in its order of preference.
+// The media types of Handler, in its order of preference.
 const (
 	mediaJSON      = "application/json"
 	mediaText      = "text/plain"
 	mediaBuildInfo = "text/x-go-buildinfo"
 )
 
-// Handler answers GET and HEAD with what the program is: JSON (see [Info.MarshalJSON])
-// unless the request prefers text/plain or, at LevelFull, text/x-go-buildinfo, the format
-// of "go version -m". [Parse] reads the JSON and the build info.
+// Handler serves the identity of the program for GET and HEAD. It writes JSON (see
+// [Info.MarshalJSON]) unless the request prefers text/plain or, at LevelFull,
+// text/x-go-buildinfo, the format of "go version -m". [Parse] reads the JSON and the build
+// info.
 //
-// Answers have a strong ETag and must be revalidated; with Detail they are marked private.
-// A request that accepts none of the formats gets 406, another method 405, both as
-// problem+json (RFC 9457). Mount it where only operators reach it.
+// Responses have a strong ETag and must be revalidated. With Detail they are private. The
+// status is 406 if the request accepts none of the formats and 405 for other methods, both
+// with problem+json (RFC 9457). Mount it where only operators can reach it.
 func Handler(info Info, opts *HandlerOptions) http.Handler {
 	o := *cmp.Or(opts, new(HandlerOptions))
 	h := &handler{detail: o.Detail, control: "no-cache"}
@@ -93,7 +94,7 @@ func Handler(info Info, opts *HandlerOptions) http.Handler {
 }
 
 type handler struct {
-	detail   func(*http.Request) Level // or nil
+	detail   func(*http.Request) Level // may be nil
 	control  string                    // the header Cache-Control
 	sections []section
 	answers  [LevelFull + 1]map[string]answer // without sections, by media type
@@ -152,10 +153,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 		return
 	}
-	// ServeContent copies the body through a buffer: 32 KiB and 10 µs for 300 dependencies.
+	// ServeContent would copy the body through a buffer of 32 KiB, which takes 10 µs for 300
+	// dependencies.
 	header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	if r.Method == http.MethodGet {
-		_, _ = w.Write(a.body) // a client that has gone needs no answer
+		_, _ = w.Write(a.body) // fails only if the client has gone
 	}
 }
 
@@ -195,7 +197,7 @@ func (s section) read() (value string) {
 	return cleantext.Line(s.value(), maxText)
 }
 
-// refuse answers with a problem detail, in JSON whatever the request accepts.
+// refuse writes problem details, always as JSON.
 func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	problem.Write(w, &http.Request{Method: r.Method}, problem.Problem{Status: status, Detail: detail})
 }

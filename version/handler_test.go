@@ -80,8 +80,8 @@ func TestHandlerGolden(t *testing.T) {
 	golden(t, "full.buildinfo", w.Body.String())
 }
 
-// The contract with fleet tools: what debug.ParseBuildInfo reads is the build
-// info of the program, but for the settings that stay inside.
+// Fleet tools rely on this: debug.ParseBuildInfo reads the program's build info, without
+// the settings that the allow-list leaves out.
 func TestHandlerBuildInfoIsReadByTheStandardLibrary(t *testing.T) {
 	t.Parallel()
 	body := ask(version.Handler(shop(), at(version.LevelFull)), "GET", "Accept", "text/x-go-buildinfo").Body.String()
@@ -262,7 +262,7 @@ func TestHandlerConcurrently(t *testing.T) {
 		group.Go(func() {
 			for range 200 {
 				w := ask(h, "GET")
-				w.Header()["Vary"][0] = "spoilt" // what stands around it may change its own answer
+				w.Header()["Vary"][0] = "spoilt" // middleware may change the headers of its own response
 				if !strings.Contains(w.Body.String(), `"odd": "`) {
 					t.Errorf("an answer without its section: %s", w.Body)
 				}

@@ -264,7 +264,7 @@ func TestConflicts(t *testing.T) {
 
 func TestPseudoVersionTellsRevisionAndTime(t *testing.T) {
 	t.Parallel()
-	// As "go install path@main" records it: there is no repository.
+	// "go install path@main" records it like this, without a repository.
 	info := version.FromBuildInfo(&debug.BuildInfo{
 		Path: "example.com/shop/v2",
 		Main: debug.Module{Path: "example.com/shop/v2", Version: "v2.0.1-0.20261120112000-a1b2c3d4e5f6", Sum: "h1:x="},
@@ -307,7 +307,7 @@ func TestKindOf(t *testing.T) {
 		"v1.4.2+dirty":                         version.KindRelease,
 		"v2.0.0+incompatible":                  version.KindRelease,
 		"v999.0.0":                             version.KindRelease,
-		"26.11.20":                             version.KindRelease, // cannot be told from SemVer
+		"26.11.20":                             version.KindRelease, // looks like SemVer
 		"v1.5.0-rc.1":                          version.KindPrerelease,
 		"1.5.0-rc.1+build.7":                   version.KindPrerelease,
 		"v0.0.0-20261120112000-a1b2c3d4e5f6":   version.KindPseudo,

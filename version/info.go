@@ -19,11 +19,10 @@ const (
 	maxText  = 4096
 )
 
-// Info is the identity of a program. What is unknown is empty. An Info is a value:
-// functions that return one share no memory between calls, functions that take one keep
-// none.
+// Info is the identity of a program. Unknown fields are empty. Functions that return an Info
+// share no memory between calls, and functions that take one do not keep its memory.
 type Info struct {
-	// Name of the service; like Version, Revision and Environment at most 256 bytes.
+	// Name of the service. Name, Version, Revision and Environment have at most 256 bytes.
 	Name string
 
 	// Version as it was given: v1.4.2, 1.4.2, build-4711.
@@ -32,12 +31,12 @@ type Info struct {
 	// Kind of Version; see [KindOf].
 	Kind Kind
 
-	// Dirty tells that the program was built from a modified working tree.
-	// When false, Origins["dirty"] tells whether that is known.
+	// Dirty reports whether the working tree was modified when the program was built.
+	// False also means unknown if Origins["dirty"] is OriginUnknown.
 	Dirty bool
 
-	// Revision is the commit: the full hash from the toolchain, twelve
-	// digits when only a pseudo-version tells it.
+	// Revision is the commit: the full hash from the toolchain, or the twelve digits of a
+	// pseudo-version.
 	Revision string
 
 	// Time of the commit, in UTC. It is not the time of the build.
@@ -50,8 +49,8 @@ type Info struct {
 	Package string
 	Module  string
 
-	// ModuleVersion and ModuleSum are recorded by the toolchain for the main module. The
-	// sum is known only to a program installed as path@version.
+	// ModuleVersion and ModuleSum are recorded by the toolchain for the main module. Only a
+	// program that was installed as path@version has a sum.
 	ModuleVersion string
 	ModuleSum     string
 
@@ -62,17 +61,17 @@ type Info struct {
 	Platform string
 
 	// Deps are the modules that the program was built from, sorted by path.
-	// Nil means that they are not known, empty that there are none.
+	// Nil means unknown, empty means none.
 	Deps []Module
 
-	// Settings of the build, from an allow-list: target, race, tags, trimpath and vcs
-	// among them, never flags for compiler and linker. Nil means unknown.
+	// Settings of the build, from an allow-list with target, race, tags, trimpath, vcs and
+	// others, but no compiler or linker flags. Nil means unknown.
 	Settings map[string]string
 
-	// Origins tells for each field, by its name in JSON, where it came from.
+	// Origins has the source of each field, by its name in JSON.
 	Origins map[string]Origin
 
-	// Conflicts are contradictions that were found. They never change a field.
+	// Conflicts are the contradictions between sources. They never change a field.
 	Conflicts []Conflict
 }
 
@@ -81,7 +80,7 @@ type Module struct {
 	Path    string  `json:"path"`
 	Version string  `json:"version,omitempty"`
 	Sum     string  `json:"sum,omitempty"`     // h1:…; empty in vendored builds and for directories
-	Replace *Module `json:"replace,omitempty"` // what was built instead; has no Replace itself
+	Replace *Module `json:"replace,omitempty"` // what was built instead; its Replace is nil
 }
 
 // A Conflict is a contradiction between two sources about one field.
@@ -90,10 +89,10 @@ type Conflict struct {
 	Reason string `json:"reason"` // a sentence for people
 }
 
-// String gives "field: reason".
+// String returns "field: reason".
 func (c Conflict) String() string { return c.Field + ": " + c.Reason }
 
-// Options are set by the program. An empty field is left to the other sources.
+// Options are values that the program sets. Empty fields come from the other sources.
 type Options struct {
 	Name        string
 	Version     string
@@ -101,7 +100,8 @@ type Options struct {
 	Time        time.Time // of the commit
 	Environment string
 
-	// Getenv reads the environment. Nil means os.Getenv for New, none for FromBuildInfo.
+	// Getenv reads the environment. Nil means os.Getenv for New, and no environment for
+	// FromBuildInfo.
 	Getenv func(key string) string
 }
 
@@ -109,7 +109,7 @@ type Options struct {
 var current = sync.OnceValue(func() Info { return New(nil) })
 
 // Current returns the identity of the running program. The first call reads the build info
-// and the environment; every call returns an independent copy. It never fails.
+// and the environment. Each call returns its own copy. It never fails.
 func Current() Info { return current().clone() }
 
 // New is Current with options. It reads build info and environment at each call.
@@ -131,7 +131,7 @@ func New(opts *Options) Info {
 	return info
 }
 
-// dirtyText is "true", "false", or empty when it is not known.
+// dirtyText is "true", "false", or empty if unknown.
 func (i Info) dirtyText() string {
 	switch origin := i.Origins["dirty"]; {
 	case i.Dirty:
@@ -160,7 +160,7 @@ func cloneModules(modules []Module) []Module {
 	return modules
 }
 
-// tidy copies i with text clean, kind set, settings filtered and modules sorted.
+// tidy returns a copy with clean text, the kind, filtered settings and sorted modules.
 func (i Info) tidy() Info {
 	i.Name = cleantext.Line(i.Name, maxValue)
 	i.Version = cleantext.Line(i.Version, maxValue)
@@ -189,7 +189,7 @@ func (i Info) tidy() Info {
 	return i
 }
 
-// tidyModules tidies in place: the modules must be the caller's own.
+// tidyModules changes the modules in place, so the caller must own them.
 func tidyModules(modules []Module) []Module {
 	for n := range modules {
 		modules[n].tidy()

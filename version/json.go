@@ -17,13 +17,13 @@ import (
 //	deps ([{path, version, sum, replace}]), settings ({key: value}),
 //	origins ({field: origin}), conflicts ([{field, reason}])
 //
-// A field that is unknown is null. (In an answer of [Handler] a field that is
-// missing is not shown at that level.) These names are stable.
+// Unknown fields are null. [Handler] leaves out the fields that its level does not show.
+// The names are stable.
 func (i Info) MarshalJSON() ([]byte, error) {
 	return object(i.tidy().members(LevelFull)), nil
 }
 
-// UnmarshalJSON reads the output of MarshalJSON and [Handler]. Unknown names are ignored.
+// UnmarshalJSON reads the output of MarshalJSON and of [Handler]. It ignores unknown names.
 func (i *Info) UnmarshalJSON(data []byte) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
@@ -41,7 +41,7 @@ func (i *Info) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// member is one field of an answer: its name and its value, nil when unknown.
+// member is one field of a response. A nil value means unknown.
 type member struct {
 	name  string
 	value any // nil, string, bool, []Module, map[string]string, map[string]Origin, []Conflict
@@ -80,7 +80,7 @@ func (i Info) members(level Level) []member {
 	add(LevelFull, "deps", i.Deps)
 	add(LevelFull, "settings", i.Settings)
 	add(LevelFull, "origins", i.Origins)
-	add(LevelFull, "conflicts", append([]Conflict{}, i.Conflicts...)) // none is [], not null
+	add(LevelFull, "conflicts", append([]Conflict{}, i.Conflicts...)) // [] rather than null
 	return list
 }
 
@@ -138,7 +138,7 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 				err = fmt.Errorf("must not be a JSON %s", wrong.Value)
 			}
 			faults = append(faults, &fieldFault{field, err})
-			faulty[field] = true // what was read of it means nothing
+			faulty[field] = true // its value is not usable
 		}
 	}
 	read("name", &info.Name)
@@ -191,8 +191,8 @@ func decode(fields map[string]json.RawMessage) (Info, []*fieldFault) {
 	return info, faults
 }
 
-// fieldOffset finds where the value of a member of the top-level object
-// starts, counting from 1. It is 0 when there is none.
+// fieldOffset returns the offset, from 1, of a member's value in the top-level object, or 0
+// without that member.
 func fieldOffset(data []byte, field string) int {
 	d := json.NewDecoder(bytes.NewReader(data))
 	if _, err := d.Token(); err != nil {

@@ -22,7 +22,7 @@ const (
 	KindDevel Kind = "devel"
 	// KindOther is a build number, a calendar version, an image tag or another name.
 	KindOther Kind = "other"
-	// KindUnknown means that no version is known.
+	// KindUnknown is an empty version or "unknown".
 	KindUnknown Kind = "unknown"
 )
 
@@ -33,11 +33,12 @@ const (
 //     prerelease part (0.0.0-SNAPSHOT) except that of a pseudo-version;
 //   - three numbers as SemVer 2.0.0 writes them, with or without a leading
 //     "v", are a [KindRelease], a [KindPrerelease] or a [KindPseudo];
-//   - all else is [KindOther], also a first number of 1000 and more, which is a
-//     date (2026.11.20), and the output of "git describe" between tags
-//     (v1.4.2-3-gabc1234, v1.4.2-dirty), which sorts before the tag it comes after.
+//   - other texts are [KindOther], among them three numbers of which the first is
+//     1000 or more, which is a date (2026.11.20), and the output of "git describe"
+//     between tags (v1.4.2-3-gabc1234, v1.4.2-dirty), which SemVer would order before
+//     the tag that it comes after.
 //
-// A calendar version with a short year (26.11.20) looks like a semantic one. Build
+// A calendar version with a short year (26.11.20) counts as a semantic version. Build
 // metadata ("+dirty") does not change the kind.
 func KindOf(version string) Kind {
 	switch version {
@@ -47,7 +48,7 @@ func KindOf(version string) Kind {
 		return KindDevel
 	}
 	v := withV(version)
-	// x/mod/semver also takes v1 and v1.2; those are image tags.
+	// x/mod/semver also accepts v1 and v1.2, but those are image tags.
 	if !semver.IsValid(v) || semver.Canonical(v)+semver.Build(v) != v {
 		return KindOther
 	}
@@ -73,8 +74,7 @@ func withV(version string) string {
 	return "v" + strings.TrimPrefix(version, "v")
 }
 
-// isDescribed finds what "git describe" appends between two tags (-3-gabc1234), or
-// --dirty.
+// isDescribed reports whether "git describe" wrote the suffix: -3-gabc1234 or --dirty.
 func isDescribed(prerelease string) bool {
 	rest, dirty := strings.CutSuffix(prerelease, "-dirty")
 	at := strings.LastIndex(rest, "-g")
@@ -87,7 +87,7 @@ func isDescribed(prerelease string) bool {
 		count != "" && strings.Trim(count, "0123456789") == ""
 }
 
-// isDirty finds what Go (+dirty, +incompatible.dirty) and git describe (-dirty) write.
+// isDirty finds the marks of Go (+dirty, +incompatible.dirty) and git describe (-dirty).
 func isDirty(version string) bool {
 	return strings.HasSuffix(version, "-dirty") || strings.HasSuffix(version, "+dirty") || strings.HasSuffix(version, ".dirty")
 }

@@ -6,8 +6,8 @@ import (
 	_ "unsafe" // for go:linkname
 )
 
-// The linker sets them by -X only if they are strings without an initial value. linkedTime
-// is called time for the linker; in Go that name would hide the package time.
+// The linker's -X sets only string variables without an initial value. linkedTime has the name
+// time for the linker, because in Go that name would hide the package time.
 var (
 	version  string
 	revision string
@@ -22,7 +22,7 @@ type linked struct {
 	version, revision, time string
 }
 
-// linkedHere is also known in a program built with -trimpath.
+// linkedHere works in programs that were built with -trimpath, too.
 func linkedHere() linked {
 	return linked{version: version, revision: revision, time: linkedTime}
 }
@@ -61,8 +61,8 @@ func linkedBy(ldflags string) linked {
 
 var flagRegexp = regexp.MustCompile(`(?s)"([^"]*)"|'([^']*)'|["'].*|([^ \t\r\n"'][^ \t\r\n]*)`)
 
-// splitFlags splits as the go command does: at blanks, with single or double quotes around
-// a whole field and no escapes inside. The rest of an unterminated quote is an empty field.
+// splitFlags splits as the go command does: at blanks, with single or double quotes around a
+// whole field and without escapes. An unterminated quote becomes an empty field.
 func splitFlags(s string) (fields []string) {
 	for _, m := range flagRegexp.FindAllStringSubmatch(s, -1) {
 		fields = append(fields, m[1]+m[2]+m[3])

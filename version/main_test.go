@@ -38,7 +38,7 @@ func env(pairs ...string) func(string) string {
 // noEnv is an empty environment.
 func noEnv(string) string { return "" }
 
-// shop is the identity that most tests tell.
+// shop is the identity that most tests use.
 func shop() version.Info {
 	return version.FromBuildInfo(shopBuild(), &version.Options{Environment: "production"})
 }

@@ -10,17 +10,16 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// MiddlewareOptions say what [Middleware] does beyond the span.
+// MiddlewareOptions configure [Middleware]. Nil options are the defaults.
 type MiddlewareOptions struct {
-	// Header names a response header that carries the version, such as X-Version. Empty
-	// means none, because a version shows an attacker which weaknesses to try. None is
-	// sent when the version is unknown or the name is not valid.
+	// Header is the name of a response header for the version, such as X-Version. It is not
+	// sent if the version is unknown or the name is invalid. Empty means none, because a
+	// version shows attackers which weaknesses to try.
 	Header string
 }
 
-// Middleware sets [Info.Attributes] on the span of each request, so it goes inside of the
-// middleware that starts the span. Without a recorded span it does not allocate. Nil
-// options are the defaults.
+// Middleware sets [Info.Attributes] on the span of each request. Put it inside of the
+// middleware that starts the span. It does not allocate if the span is not recorded.
 func Middleware(info Info, opts *MiddlewareOptions) func(http.Handler) http.Handler {
 	o := *cmp.Or(opts, new(MiddlewareOptions))
 	attrs := info.Attributes()
@@ -50,9 +49,9 @@ const (
 	environmentKey = attribute.Key("deployment.environment.name")
 )
 
-// Attributes returns service.name, service.version, vcs.ref.head.revision and
-// deployment.environment.name, as far as known. For a resource, put resource.WithFromEnv
-// after them, so that the environment has the last word:
+// Attributes returns the known ones of service.name, service.version, vcs.ref.head.revision
+// and deployment.environment.name. In a resource put resource.WithFromEnv after them, so that
+// the environment overrides them:
 //
 //	resource.New(ctx, resource.WithAttributes(info.Attributes()...), resource.WithFromEnv())
 func (i Info) Attributes() []attribute.KeyValue {

@@ -10,19 +10,21 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Compare reports the order of two versions of one program: negative when a is the earlier
-// one. It is false when they cannot be compared. Numbers decide first. At equal numbers:
+// Compare returns the order of two versions of one program: negative if a is earlier, zero if
+// they are equal, positive if a is later. It returns false if they cannot be compared. The
+// three numbers decide first. If they are equal:
 //
 //   - A prerelease is earlier than its release when it has a known name: alpha, beta
 //     and rc, in this order, and pre, preview, m, dev, snapshot, nightly or canary,
-//     each among itself. What follows the name are numbers: rc9 is earlier than rc10.
-//     Any other suffix (a commit, a hotfix) has no order.
-//   - A pseudo-version is earlier than the release that it leads up to, and two of
-//     them are ordered by the time of their commits.
+//     each only with others of the same name. Numbers after the name are compared as
+//     numbers: rc9 is earlier than rc10. Other suffixes (a commit, a hotfix) have no
+//     order.
+//   - A pseudo-version is earlier than the release with its numbers. Two
+//     pseudo-versions are ordered by the time of their commits.
 //
-// A pseudo-version v0.0.0-… of a build without tags is compared with others of this form
-// only. Versions of [KindDevel], [KindOther] and [KindUnknown] are equal to themselves
-// only. Build metadata is not compared.
+// A pseudo-version v0.0.0-… comes from a build without tags, so it is compared only with
+// others of this form. A version of [KindDevel], [KindOther] or [KindUnknown] is comparable
+// only to the same text. Build metadata is ignored.
 func Compare(a, b string) (order int, ok bool) {
 	if !KindOf(a).comparable() || !KindOf(b).comparable() {
 		return 0, a == b
@@ -60,13 +62,13 @@ func Compare(a, b string) (order int, ok bool) {
 
 func number(v string) string { return strings.TrimSuffix(semver.Canonical(v), semver.Prerelease(v)) }
 
-// isTagless reports whether this is a pseudo-version of a build that saw no tag.
+// isTagless reports whether this is a pseudo-version of a build without tags.
 func isTagless(v string) bool {
 	base, err := module.PseudoVersionBase(v)
 	return err == nil && base == "" && semver.Major(v) == "v0"
 }
 
-// A stage is what a prerelease is called, and its numbers. That of a release is empty.
+// A stage is the name of a prerelease and its numbers. A release has the empty stage.
 type stage struct {
 	name    string
 	numbers []string
@@ -75,7 +77,8 @@ type stage struct {
 var (
 	stageRegexp = regexp.MustCompile(`^([A-Za-z]+)[.-]?([0-9]+(?:[.-][0-9]+)*)?$`)
 
-	// stages are the names of prereleases; numbers order those of one sequence.
+	// stages are the known names of prereleases. Names with a positive number are ordered
+	// by it; each of the others only has an order with itself.
 	stages = map[string]int{
 		"a": 1, "alpha": 1, "b": 2, "beta": 2, "c": 3, "rc": 3,
 		"pre": 0, "preview": 0, "m": 0, "dev": 0, "snapshot": 0, "nightly": 0, "canary": 0,

@@ -72,7 +72,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestSuffixesAreNoDowngrade deploys commits: their hashes have no order.
+// TestSuffixesAreNoDowngrade deploys commits, whose hashes have no order.
 func TestSuffixesAreNoDowngrade(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

@@ -14,27 +14,27 @@ import (
 	"github.com/upkeep-go/upkeep/internal/resource"
 )
 
-// Origin is where a field came from.
+// Origin is the source of a field.
 type Origin string
 
 const (
-	// OriginOptions is what the program said by [Options].
+	// OriginOptions means [Options].
 	OriginOptions Origin = "options"
-	// OriginLinker is a linker variable set by -ldflags "-X".
+	// OriginLinker means a linker variable, set by -ldflags "-X".
 	OriginLinker Origin = "linker"
-	// OriginBuildInfo is what the toolchain recorded in the binary.
+	// OriginBuildInfo means the toolchain's record in the binary.
 	OriginBuildInfo Origin = "buildinfo"
-	// OriginEnvironment is the environment of the process.
+	// OriginEnvironment means the environment of the process.
 	OriginEnvironment Origin = "environment"
-	// OriginRuntime is the running program where there is no build info.
+	// OriginRuntime means package runtime; used without build info.
 	OriginRuntime Origin = "runtime"
-	// OriginSnapshot is a snapshot that does not tell where it has it from.
+	// OriginSnapshot means a snapshot without origins.
 	OriginSnapshot Origin = "snapshot"
-	// OriginUnknown means that no source knows.
+	// OriginUnknown means that no source has a value.
 	OriginUnknown Origin = "unknown"
 )
 
-func (o Origin) words() string {
+func (o Origin) text() string {
 	switch o {
 	case OriginOptions:
 		return "the options say"
@@ -46,7 +46,7 @@ func (o Origin) words() string {
 	return string(o) + " says"
 }
 
-// claim is what one source says of one field; empty when it says nothing.
+// claim is the value of one field in one source. Empty means none.
 type claim struct {
 	origin Origin
 	value  string
@@ -87,7 +87,7 @@ func (r *resolver) pick(field string, limit int, claims ...claim) string {
 			continue
 		}
 		if value != strings.TrimSpace(c.value) {
-			r.conflict(field, fmt.Sprintf("%s what cannot be shown; it was cut or replaced", c.origin.words()))
+			r.conflict(field, fmt.Sprintf("%s what cannot be shown; it was cut or replaced", c.origin.text()))
 		}
 		r.info.Origins[field] = c.origin
 		return value
@@ -100,7 +100,7 @@ func (r *resolver) conflict(field, reason string) {
 	r.info.Conflicts = append(r.info.Conflicts, Conflict{Field: field, Reason: cleantext.Line(reason, maxText)})
 }
 
-// disagree notes that the options differ from the environment of dashboards.
+// disagree records a conflict if the options differ from the environment, which dashboards use.
 func (r *resolver) disagree(field, option, env string) {
 	option, env = cleantext.Line(option, maxValue), cleantext.Line(env, maxValue)
 	if option != "" && env != "" && option != env {
@@ -110,7 +110,7 @@ func (r *resolver) disagree(field, option, env string) {
 
 func (r *resolver) contradiction(field string, a, b claim) {
 	r.conflict(field, fmt.Sprintf("%s %q, %s %q",
-		a.origin.words(), cleantext.Line(a.value, maxValue), b.origin.words(), cleantext.Line(b.value, maxValue)))
+		a.origin.text(), cleantext.Line(a.value, maxValue), b.origin.text(), cleantext.Line(b.value, maxValue)))
 }
 
 func (r *resolver) name(opts Options, env environment, bi *debug.BuildInfo) {
@@ -122,7 +122,7 @@ func (r *resolver) name(opts Options, env environment, bi *debug.BuildInfo) {
 }
 
 func commandName(pkg string) string {
-	// A build from a list of files has no package.
+	// The toolchain records this for a build from a list of files.
 	if pkg == "" || pkg == "command-line-arguments" {
 		return ""
 	}
@@ -140,24 +140,24 @@ func isMajor(element string) bool {
 
 func (r *resolver) version(opts Options, link linked, bi *debug.BuildInfo, env environment) {
 	claims := []claim{
-		{OriginOptions, known(opts.Version)},
-		{OriginLinker, known(link.version)},
-		{OriginBuildInfo, known(bi.Main.Version)},
-		{OriginEnvironment, known(env.version)},
+		{OriginOptions, unlessUnknown(opts.Version)},
+		{OriginLinker, unlessUnknown(link.version)},
+		{OriginBuildInfo, unlessUnknown(bi.Main.Version)},
+		{OriginEnvironment, unlessUnknown(env.version)},
 	}
-	// "(devel)" is the toolchain's word for not knowing: it comes last.
+	// "(devel)" means that the toolchain found no version, so it comes last.
 	if KindOf(claims[2].value) == KindDevel {
 		claims[2], claims[3] = claims[3], claims[2]
 	}
 	r.info.Version = r.pick("version", maxValue, claims...)
 	r.info.Kind = KindOf(r.info.Version)
 	r.contradictions("version", claims, func(c claim) bool {
-		// A pseudo-version on v0.0.0 is what the toolchain makes where it
-		// sees no tag, as in a shallow clone: it denies none.
+		// The toolchain makes a pseudo-version on v0.0.0 if it sees no tag, as in a
+		// shallow clone. That does not contradict a version from another source.
 		return KindOf(c.value).comparable() &&
 			(c.origin != OriginBuildInfo || KindOf(c.value) != KindPseudo || !strings.HasPrefix(c.value, "v0.0.0-"))
 	}, func(a, b string) bool {
-		// That the tree was modified is a conflict of its own.
+		// A modified tree is a separate conflict.
 		return strings.TrimSuffix(withV(a), "+dirty") == strings.TrimSuffix(withV(b), "+dirty")
 	})
 }
@@ -168,14 +168,14 @@ func (r *resolver) revision(opts Options, link linked, bi *debug.BuildInfo, env 
 		stamped = rev
 	}
 	claims := []claim{
-		{OriginOptions, known(opts.Revision)},
-		{OriginLinker, known(link.revision)},
-		{OriginBuildInfo, known(stamped)},
-		{OriginEnvironment, known(env.revision)},
+		{OriginOptions, unlessUnknown(opts.Revision)},
+		{OriginLinker, unlessUnknown(link.revision)},
+		{OriginBuildInfo, unlessUnknown(stamped)},
+		{OriginEnvironment, unlessUnknown(env.revision)},
 	}
 	r.info.Revision = r.pick("revision", maxValue, claims...)
 	r.contradictions("revision", claims, func(c claim) bool { return c.value != "" }, func(a, b string) bool {
-		// Either may be shortened.
+		// Either may be abbreviated.
 		return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
 	})
 	if setting(bi, "vcs.revision") != "" && bi.Main.Version == "(devel)" {
@@ -232,7 +232,7 @@ func (r *resolver) dirty(bi *debug.BuildInfo) {
 	}
 	if r.info.Dirty && !isDirty(r.info.Version) && r.info.Kind.comparable() {
 		r.conflict("dirty", fmt.Sprintf("%s %q, but the build info says that the working tree was modified",
-			r.info.Origins["version"].words(), r.info.Version))
+			r.info.Origins["version"].text(), r.info.Version))
 	}
 }
 
@@ -273,7 +273,7 @@ func (r *resolver) build(bi *debug.BuildInfo, built bool) {
 	r.info.Settings = cleanSettings(r.info.Settings)
 }
 
-func known(value string) string {
+func unlessUnknown(value string) string {
 	value = strings.TrimSpace(value)
 	if strings.EqualFold(value, "unknown") {
 		return ""
@@ -281,7 +281,7 @@ func known(value string) string {
 	return value
 }
 
-// parseTime reads RFC 3339 and seconds since 1970; empty is the zero time.
+// parseTime reads RFC 3339 and seconds since 1970. Empty means the zero time.
 func parseTime(s string) (t time.Time, ok bool) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -311,7 +311,7 @@ type environment struct {
 	version     string // SERVICE_VERSION, else service.version
 	revision    string // vcs.ref.head.revision
 	environment string // deployment.environment.name, else deployment.environment
-	malformed   bool   // OTEL_RESOURCE_ATTRIBUTES does not keep its format
+	malformed   bool   // OTEL_RESOURCE_ATTRIBUTES is malformed
 }
 
 func readEnvironment(getenv func(string) string) environment {

@@ -13,17 +13,18 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// MaxSnapshot bounds what [Parse] reads, in bytes; five thousand dependencies fit.
+// MaxSnapshot is the largest snapshot that [Parse] reads, in bytes. Five thousand
+// dependencies fit.
 const MaxSnapshot = 1 << 20
 
 const maxFaults = 20
 
 // Parse reads the snapshot of another program: the JSON of an [Info] or of [Handler], the
 // output of "go version -m" for one program, with or without -json, or the
-// text/x-go-buildinfo answer. Name stands for the snapshot in errors. All faults are
-// returned together, each a [SnapshotError]; a snapshot that was cut off is a fault.
+// text/x-go-buildinfo response. The name is used in errors. All faults are returned together,
+// each as a [SnapshotError]. A truncated snapshot is a fault.
 //
-// Settings outside the allow-list are dropped, and text that cannot be shown is replaced.
+// Settings outside the allow-list are dropped, and unprintable text is replaced.
 func Parse(name string, data []byte) (Info, error) {
 	if len(data) > MaxSnapshot {
 		return Info{}, &SnapshotError{Name: name, Err: fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), MaxSnapshot)}
@@ -46,7 +47,7 @@ func parseJSON(name string, data []byte) (Info, error) {
 		return Info{}, &SnapshotError{Name: name, Err: err}
 	}
 	_, isInfo := fields["version"]
-	_, isBuildInfo := fields["Main"] // always there in "go version -m -json"
+	_, isBuildInfo := fields["Main"] // "go version -m -json" always has it
 	switch {
 	case isInfo:
 		info, faults := decode(fields)
@@ -83,8 +84,8 @@ func faultAt(name string, data []byte, offset int, err error) error {
 	return &SnapshotError{Name: name, Line: line, Column: column, Err: err}
 }
 
-// parseText is strict where debug.ParseBuildInfo is not: an error page is no program, and
-// a last line that was cut off would be a wrong version.
+// parseText is stricter than debug.ParseBuildInfo, which accepts an error page, and a truncated
+// last line as a wrong version.
 func parseText(name, text string) (Info, error) {
 	var (
 		p      textParser
@@ -114,8 +115,8 @@ func parseText(name, text string) (Info, error) {
 
 type textParser struct {
 	bi      debug.BuildInfo
-	last    *debug.Module // that a replacement may follow
-	found   bool          // a line that only a program has
+	last    *debug.Module // a replacement may follow it
+	found   bool          // a line that only a build info has
 	hasPath bool
 	hasMain bool
 }
@@ -132,7 +133,7 @@ func (p *textParser) line(line string, first bool) error {
 			return nil
 		}
 	}
-	// BuildInfo.String leaves a line empty after a replacement.
+	// BuildInfo.String writes an empty line after a replacement.
 	if line == "" || line == "\t" {
 		return nil
 	}
@@ -174,7 +175,7 @@ func (p *textParser) line(line string, first bool) error {
 		}
 		p.bi.Settings = append(p.bi.Settings, s)
 	default:
-		// A later toolchain may know more.
+		// A later toolchain may write more.
 	}
 	return nil
 }
@@ -193,7 +194,7 @@ func readModule(m *debug.Module, text string) error {
 
 func readSetting(text string) (s debug.BuildSetting, err error) {
 	fault := func(what string) (debug.BuildSetting, error) {
-		// The text may hold a secret: it is not repeated.
+		// The text may contain a secret, so the error does not repeat it.
 		return debug.BuildSetting{}, fmt.Errorf("a build setting %s", what)
 	}
 	if strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "`") {

@@ -133,7 +133,7 @@ func TestParseOfATruncatedSnapshotIsAnError(t *testing.T) {
 	text := goVersionM()
 	for cut := range len(text) {
 		if cut > 0 && text[cut-1] == '\n' {
-			continue // whole lines: nothing tells that some are missing
+			continue // whole lines, so a missing rest cannot be noticed
 		}
 		_, err := version.Parse("cut", []byte(text[:cut]))
 		require.Error(t, err, text[:cut])

@@ -9,9 +9,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// Semver parses the version. Its error wraps [ErrNoSemver] and gives the reason. To SemVer
-// a pseudo-version is a prerelease, and "+dirty" is build metadata that no constraint
-// checks.
+// Semver parses the version. Its error wraps [ErrNoSemver] and gives the reason. For SemVer a
+// pseudo-version is a prerelease, and "+dirty" is build metadata, which constraints ignore.
 func (i Info) Semver() (*semver.Version, error) {
 	text := cleantext.Line(i.Version, maxValue)
 	why := ""
@@ -21,7 +20,7 @@ func (i Info) Semver() (*semver.Version, error) {
 	case KindDevel:
 		why = "is a development build without a version"
 	case KindOther:
-		why = "is a build number, a date or another name, which has no order"
+		why = "has no order, because it is a build number, a date or another name"
 	default:
 		v, err := semver.StrictNewVersion(strings.TrimPrefix(text, "v"))
 		if err == nil {

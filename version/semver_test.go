@@ -23,8 +23,8 @@ func TestSemver(t *testing.T) {
 	for v, why := range map[string]string{
 		"":                          "version: no semantic version: the version is unknown",
 		"(devel)":                   `version: no semantic version: "(devel)" is a development build without a version`,
-		"build-4711":                `version: no semantic version: "build-4711" is a build number, a date or another name, which has no order`,
-		"2026.11.20":                `version: no semantic version: "2026.11.20" is a build number, a date or another name, which has no order`,
+		"build-4711":                `version: no semantic version: "build-4711" has no order, because it is a build number, a date or another name`,
+		"2026.11.20":                `version: no semantic version: "2026.11.20" has no order, because it is a build number, a date or another name`,
 		"v1.2.99999999999999999999": `version: no semantic version: "v1.2.99999999999999999999" is refused: `,
 	} {
 		_, err := version.Info{Version: v}.Semver()

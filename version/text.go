@@ -13,7 +13,7 @@ import (
 
 const shortRevision = 12
 
-// String is one line for people:
+// String returns one line for people:
 // "shop v1.4.2 (abcdef123456, 2026-11-20T11:20:00Z, go1.26.8, linux/amd64)".
 func (i Info) String() string {
 	i = i.tidy()
@@ -34,8 +34,8 @@ func (i Info) String() string {
 	return b.String()
 }
 
-// LogValue groups what is known for log/slog: name, version, dirty (when true), revision,
-// time, environment, go, platform, and the number of conflicts.
+// LogValue implements slog.LogValuer. The group has the known ones of name, version, dirty (if
+// true), revision, time, environment, go, platform, and the number of conflicts.
 func (i Info) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 9)
 	add := func(key, value string, limit int) {

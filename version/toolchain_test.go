@@ -47,8 +47,8 @@ func needToolchain(t testing.TB) {
 // commitTime is when every commit of these tests was made.
 const commitTime = "2026-01-02T03:04:05Z"
 
-// hermetic is an environment in which neither the user's nor the machine's
-// settings of git and go change what is built. Caches and proxy are shared.
+// hermetic is an environment without the user's and the machine's settings of git and go.
+// Caches and proxy are shared.
 func hermetic(extra ...string) []string {
 	var env []string
 	for _, pair := range os.Environ() {
@@ -149,7 +149,7 @@ func writeShop(t testing.TB, dir string) {
 	require.NoError(t, err)
 	mod, err := modfile.Parse("go.mod", data, nil)
 	require.NoError(t, err)
-	// The same requirements, so that neither go.mod nor go.sum needs a change.
+	// The same requirements, so that go.mod and go.sum stay as they are.
 	require.NoError(t, mod.AddModuleStmt("example.com/shop"))
 	require.NoError(t, mod.AddRequire("github.com/upkeep-go/upkeep", "v0.0.0-00010101000000-000000000000"))
 	require.NoError(t, mod.AddReplace("github.com/upkeep-go/upkeep", "", root, ""))

@@ -45,10 +45,12 @@ func Parse(name string, data []byte) (*Schedule, error) {
 // Update reads a document that follows prev, which is in use. Unlike [Parse] it refuses the
 // document only for faults outside of its windows and freezes, or when prev is nil. Any other
 // fault affects its own window, which keeps its definition in prev or, where it has none,
-// does not take place; faulty freezes are as in prev. So a fault in one window does not keep
+// does not take place. Windows with the same id are all faulty. A window whose id is missing
+// or faulty may be any window, so all windows that the document has lost stay as in prev.
+// If a freeze is faulty, all freezes stay as in prev. So a fault in one window does not keep
 // another from being ended.
 //
-// faults are all of the document, err is the same where it is refused.
+// faults are all faults of the document. err is the same if the document is refused, else nil.
 func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Faults, err error) {
 	p := newParser(name)
 	r := p.document(p.Parse(data), prev)
@@ -71,6 +73,13 @@ func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Fault
 		known[w.ID] = true
 		windows = append(windows, w)
 	}
+	if r.nameless {
+		for _, w := range prev.windows {
+			if !known[w.ID] {
+				windows = append(windows, w.refrozen(p.frozenFor(w.ID)))
+			}
+		}
+	}
 	return newSchedule(windows, r.freezes, r.shrink), faults, nil
 }
 
@@ -90,11 +99,12 @@ func newParser(name string) *parser {
 
 // A reading is what a document says, sound or not.
 type reading struct {
-	sound   bool // no fault stands outside of windows and freezes
-	windows []*Window
-	faulty  map[*Window]bool
-	freezes []Freeze
-	shrink  bool
+	sound    bool // no fault stands outside of windows and freezes
+	windows  []*Window
+	faulty   map[*Window]bool
+	nameless bool // a window has no id that is fit to be one
+	freezes  []Freeze
+	shrink   bool
 }
 
 // document reads a document. Where its freezes are faulty those of prev stand in for them.
@@ -141,6 +151,8 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 			if same[0] != id {
 				v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
 			}
+		} else {
+			r.nameless = true
 		}
 		w := p.window(v)
 		r.windows = append(r.windows, w)

@@ -192,7 +192,7 @@ func TestOneWindowOfEachKindOfWord(t *testing.T) {
 	require.Equal(t, "closed", schedule.Mode("").String())
 	require.True(t, schedule.Mode("").Closes())
 	require.Equal(t, "in progress", schedule.PhaseInProgress.String())
-	require.Equal(t, "open", schedule.Phase("").String())
+	require.Equal(t, "planned", schedule.Phase("").String())
 	require.True(t, schedule.Phase("").Before(schedule.PhaseAnnounced))
 	require.False(t, schedule.Phase("").Before(schedule.PhaseOpen))
 	require.Equal(t, "reopen", schedule.OverrunReopen.String())

@@ -1,8 +1,10 @@
 package schedule_test
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,8 +51,9 @@ func TestUpdate(t *testing.T) {
 		{"twice", line(a, "A2", "") + line(b, "B2", "") + line(a, "A3", ""), "a A1, b B2", "is already used on line 2"},
 		{"new and faulty", line(b, "B2", "") + "  - {id: c, start: soon, duration: 1h}\n", "b B2", "must be a time such as"},
 		{"new and twice", line(b, "B2", "") + "  - {id: c, start: 2026-01-06T03:00:00Z, duration: 1h}\n  - {id: c, start: 2026-01-07T03:00:00Z, duration: 1h}\n", "b B2", "is already used"},
-		{"no id", line(b, "B2", "") + "  - {start: 2026-01-06T03:00:00Z, duration: 1h}\n", "b B2", "windows[1].id: is required"},
-		{"no map", line(b, "B2", "") + "  - 3\n", "b B2", "windows[1]: must be a map"},
+		{"no id", line(b, "B2", "") + "  - {start: 2026-01-06T03:00:00Z, duration: 1h}\n", "b B2, a A1", "windows[1].id: is required"},
+		{"a misspelt id", strings.Replace(line(a, "A2", ""), "id: a", "id: a!", 1) + line(b, "B2", ""), "b B2, a A1", `windows[0].id: must be letters`},
+		{"no map", line(b, "B2", "") + "  - 3\n", "b B2, a A1", "windows[1]: must be a map"},
 		{
 			"a faulty freeze", line(a, "A2", "") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze + "  - {from: 2026-03-01, to: 2026-02-01, timezone: UTC}\n",
 			"a A2, b B2 ended, freeze old", "freezes[1].to: must be after from",
@@ -97,4 +100,53 @@ func TestUpdate(t *testing.T) {
 	require.Equal(t, "31 03:00-04:00, 01 03:00-04:00, 04 03:00-04:00", kept("  - {from: 2026-02-02, to: 2026-02-03, timezone: UTC}\n"))
 	require.Equal(t, "31 03:00-04:00, 03 03:00-04:00, 04 03:00-04:00", kept("  - {from: 2000-01-01, to: 9000-12-31T23:00:00Z, timezone: UTC}\n"), "as before")
 	require.Equal(t, "31 03:00-04:00, 03 03:00-04:00, 04 03:00-04:00", what(before, instant(t, "2026-01-31T00:00:00Z"), instant(t, "2026-02-05T00:00:00Z")), "what was in use is not changed")
+}
+
+// Whatever the two documents are, the schedule after an update is one that can be asked, its
+// ids are unique, and each window that is not faulty is as the new document says.
+func FuzzUpdate(f *testing.F) {
+	data, err := os.ReadFile("testdata/windows.yaml")
+	require.NoError(f, err)
+	f.Add(data, []byte("windows:\n  - {id: a, start: soon, duration: 1h}\n"))
+	f.Add([]byte("windows: [{id: a, start: 2026-01-06T03:00:00Z, duration: 1h, repeat: FREQ=DAILY}]"), data)
+	f.Add([]byte("windows: [{id: a, start: 2026-01-06T03:00:00Z, duration: 1h, repeat: FREQ=DAILY, actual: {end: 2026-01-07T03:30:00Z}}]"),
+		[]byte("windows: [{id: a, mode: shut}, {id: b!}, {id: a, start: 2026-01-06T03:00:00Z, duration: 1h}]\nfreezes: [{from: 2026-01-07, to: 2026-01-08, timezone: UTC}, {from: 1}]"))
+	f.Add([]byte("windows: [{id: a, start: 2026-01-06T03:00:00Z, duration: 1h, repeat: FREQ=WEEKLY}]\nfreezes: [{from: 2026-01-07, to: 2026-01-08, timezone: UTC, windows: [a]}]"),
+		[]byte("windows: [{}]\nfreezes: [{from: 2026-01-01, to: 2026-12-31, timezone: UTC, windows: [a]}]\nallowShrink: true"))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		prev, err := schedule.Parse("w", first)
+		if err != nil {
+			return
+		}
+		now := time.Date(2026, 1, 7, 3, 15, 0, 0, time.UTC)
+		s, faults, err := schedule.Update(prev, "w", second)
+		if err != nil {
+			require.Nil(t, s)
+			return
+		}
+		faulty := map[string]bool{}
+		for _, fault := range faults {
+			faulty[fault.Window] = true
+			require.NotEmpty(t, fault.Error())
+		}
+		seen := map[string]bool{}
+		for w := range s.Windows() {
+			require.False(t, seen[w.ID], w.ID)
+			seen[w.ID] = true
+			require.Same(t, w, s.Window(w.ID))
+			if faulty[w.ID] {
+				require.NotNil(t, prev.Window(w.ID), "only what was known can be kept")
+			}
+			s.Current(w, now)
+		}
+		for w := range prev.Windows() {
+			require.True(t, !faulty[w.ID] || seen[w.ID], "a faulty window is kept")
+		}
+		for range s.Keeping(prev, now).Pending(now) {
+		}
+		s.At(now)
+		if again, faults, err := schedule.Update(s, "w", second); err != nil || again == nil {
+			t.Fatalf("the same document is refused the second time: %v, %v", faults, err)
+		}
+	})
 }

@@ -100,13 +100,14 @@ const (
 // String gives the document's word for it.
 func (o Overrun) String() string { return string(cmp.Or(o, OverrunHold)) }
 
-// A Phase is how far a window has come. The empty Phase means PhaseOpen.
+// A Phase is how far a window has come. The empty Phase means PhaseOpen, "planned".
 type Phase string
 
 // The phases of a window, in the order in which it goes through them.
 const (
-	// PhaseOpen is before anything is shown or refused.
-	PhaseOpen Phase = "open"
+	// PhaseOpen is before anything is shown or refused. Its text is "planned", because a window
+	// that is not near is not open.
+	PhaseOpen Phase = "planned"
 	// PhaseAnnounced is from Announce before the start: shown, nothing refused.
 	PhaseAnnounced Phase = "announced"
 	// PhaseCutoff is from Cutoff before the start: work declared long is refused.
@@ -122,10 +123,13 @@ const (
 	PhaseOverrun Phase = "overrun"
 	// PhaseCompleted is from the end on.
 	PhaseCompleted Phase = "completed"
+	// PhaseWithdrawn is when the document or a command has called the window off before its
+	// start. Only events of a guard have it.
+	PhaseWithdrawn Phase = "withdrawn"
 )
 
 var phases = []Phase{
-	PhaseOpen, PhaseAnnounced, PhaseCutoff, PhaseDraining, PhaseInProgress, PhaseOverrun, PhaseCompleted,
+	PhaseOpen, PhaseAnnounced, PhaseCutoff, PhaseDraining, PhaseInProgress, PhaseOverrun, PhaseCompleted, PhaseWithdrawn,
 }
 
 // String gives the phase in plain words: "in progress".

@@ -57,7 +57,7 @@ func (v *view) page(service string, operators bool) ([]byte, error) {
 	}
 	switch {
 	case !d.Known:
-		d.Verdict, d.Tone = "The schedule has not been read yet", "busy"
+		d.Verdict, d.Tone = cmp.Or(v.Verdict, "The schedule has not been read yet"), "busy"
 	case len(d.Active) == 0 && v.waits:
 		d.Verdict, d.Tone = "Closed for a moment, until all replicas agree", "busy"
 	case len(d.Active) == 0:

@@ -41,11 +41,12 @@ var publicPaths = []string{
 func TestPublicStatusTellsNoSecrets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		src := newSource(secret())
+		text := secret()
+		src := newSource(text)
 		g := open(t, src, nil)
 		_, err := g.Enter(t.Context(), downtime.Work{Name: "other-SECRET"})
 		require.NoError(t, err)
-		src.set(`windows: [{id: orders, SECRET: 1}]`, nil) // a problem that names what it is about
+		src.set(text+"  - {id: more, SECRET: 1}\n", nil) // a problem that names what it is about
 		require.NotEmpty(t, g.Problems())
 		shop := status.Options{Service: "Shop", URL: "https://status.example/"}
 		public, operators := users(t, g, shop), http.StripPrefix("/maintenance", operators(t, g, shop))
@@ -205,6 +206,34 @@ func TestPublicStatusWithoutSchedule(t *testing.T) {
 	})
 }
 
+// While nothing was read, the operators' page says first what is refused, and why.
+func TestOperatorsReadFirstWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	const faulty = "windows:\n  - {id: w, start: \"2000-01-01T00:00:00Z\", duration: 1h, mode: clsed}\n"
+	for boot, want := range map[downtime.Boot]string{
+		"": "Writes are refused", downtime.BootWait: "Writes are refused", downtime.BootClosed: "Everything is refused", downtime.BootOpen: "Nothing is refused",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			src := newSource(faulty)
+			g := open(t, src, &downtime.Options{Boot: boot})
+			for _, why := range []string{"the maintenance document is faulty, at windows.yaml:2:64", "no maintenance document has been read yet"} {
+				h := operators(t, g, status.Options{})
+				_, main, found := strings.Cut(get(h, "GET", "/", "Accept", browser).Body.String(), "<header>")
+				require.True(t, found)
+				require.Contains(t, main, want+": "+why)
+				require.Less(t, strings.Index(main, want), strings.Index(main, "Problems"), "it comes first")
+				require.Contains(t, get(h, "GET", "/status.json").Body.String(), `"verdict": "`+want+": "+why+`"`)
+				public := get(users(t, g, status.Options{}), "GET", "/", "Accept", browser).Body.String()
+				require.Contains(t, public, "The schedule has not been read yet")
+				require.NotContains(t, public, "windows.yaml")
+				src.set("", io.ErrUnexpectedEOF)
+			}
+			src.set("windows: []\n", nil)
+			require.NotContains(t, get(operators(t, g, status.Options{}), "GET", "/", "Accept", browser).Body.String(), "refused:")
+		})
+	}
+}
+
 // The shape is that of Atlassian Statuspage.
 func TestMaintenances(t *testing.T) {
 	t.Parallel()
@@ -265,7 +294,7 @@ func TestStatusFollowsCommands(t *testing.T) {
 			later(time.Second)
 			return strings.Join(submatches(get(public, "GET", "/active.json").Body.String(), `"scheduled_(?:for|until)": "([^"]*)"`), " ")
 		}
-		require.Equal(t, "open from 2000-01-01T02:00:00Z to 2000-01-01T03:00:00Z, local false", phase())
+		require.Equal(t, "planned from 2000-01-01T02:00:00Z to 2000-01-01T03:00:00Z, local false", phase())
 		require.NotContains(t, get(public, "GET", "/").Body.String(), "Upgrade", "not announced")
 
 		later(time.Hour)
@@ -399,7 +428,7 @@ func TestStatusHandler(t *testing.T) {
 		require.Equal(t, "2000-01-01T01:00:00+01:00", st.Windows[1].Start)
 		require.Equal(t, "2000-01-01T01:30:00+01:00", st.Windows[1].Rollback)
 		require.True(t, st.Windows[1].Report.Quiet)
-		require.Equal(t, "next open", st.Windows[2].ID+" "+st.Windows[2].Phase)
+		require.Equal(t, "next planned", st.Windows[2].ID+" "+st.Windows[2].Phase)
 	})
 }
 

@@ -2,6 +2,7 @@ package status
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,8 @@ const (
 type view struct {
 	Now      time.Time  `json:"now"`
 	Next     *time.Time `json:"next,omitempty"`
-	Boot     string     `json:"boot,omitempty"` // the boot policy, while there is no document
+	Boot     string     `json:"boot,omitempty"`    // the boot policy, while there is no document
+	Verdict  string     `json:"verdict,omitempty"` // what is refused and why, while there is no document
 	Document *origin    `json:"document,omitempty"`
 	Problems []string   `json:"problems"`
 	InFlight int        `json:"in_flight"`
@@ -108,6 +110,9 @@ func newView(g *downtime.Guard, now time.Time, operators bool) *view {
 	}
 	if document.Schedule == nil {
 		v.Boot = document.Boot.String()
+		if operators {
+			v.Verdict = verdict(g, document.Boot)
+		}
 		return v
 	}
 	l := listing{schedule: document.Schedule, now: now, operators: operators, reports: map[key]downtime.Report{}}
@@ -138,6 +143,20 @@ func newView(g *downtime.Guard, now time.Time, operators bool) *view {
 		v.Windows = append(v.Windows, l.window(o))
 	}
 	return v
+}
+
+// verdict says what a guard refuses, and why, while it has no document.
+func verdict(g *downtime.Guard, boot downtime.Boot) string {
+	what := map[downtime.Boot]string{downtime.BootClosed: "Everything is refused", downtime.BootOpen: "Nothing is refused"}[boot]
+	for _, p := range g.Problems() {
+		var fault *schedule.Fault
+		if errors.As(p, &fault) {
+			place := *fault
+			place.Window, place.Field, place.Err = "", "", errors.New("")
+			return cmp.Or(what, "Writes are refused") + ": the maintenance document is faulty, at " + strings.TrimRight(place.Error(), ": ")
+		}
+	}
+	return cmp.Or(what, "Writes are refused") + ": no maintenance document has been read yet"
 }
 
 type key struct {

@@ -14,6 +14,21 @@ import (
 //
 //	func TestExpress(t *testing.T) {
 //		t.Parallel()
+//		client, _ := flagtest.With(t, NewCheckout.Is(true), Color.Is("red"))
+//		…
+//	}
+func ExampleWith() {
+	example(func(t *testing.T) {
+		client, _ := flagtest.With(t, newCheckout.Is(true), color.Is("red"))
+		fmt.Println(checkout(t.Context(), client), color.Value(t.Context(), client, openfeature.EvaluationContext{}))
+	})
+	// Output: express red
+}
+
+// The same for flags whose declarations the test does not have:
+//
+//	func TestExpress(t *testing.T) {
+//		t.Parallel()
 //		client, _ := flagtest.New(t, map[string]any{"new-checkout": true})
 //		…
 //	}
@@ -28,19 +43,19 @@ func ExampleNew() {
 // A test in every variant:
 //
 //	func TestCheckout(t *testing.T) {
-//		flagtest.Each(t, NewCheckout, func(t *testing.T, client *openfeature.Client) {
+//		flagtest.Each(t, NewCheckout, func(t *testing.T, client *openfeature.Client, express bool) {
 //			…
 //		})
 //	}
 func ExampleEach() {
 	example(func(t *testing.T) {
-		flagtest.Each(t, newCheckout, func(t *testing.T, client *openfeature.Client) {
-			fmt.Println(checkout(t.Context(), client))
+		flagtest.Each(t, newCheckout, func(t *testing.T, client *openfeature.Client, express bool) {
+			fmt.Println(express, checkout(t.Context(), client))
 		})
 	})
 	// Output:
-	// standard
-	// express
+	// false standard
+	// true express
 }
 
 // example runs a test inside of an Example, as the go command does outside of one. It turns

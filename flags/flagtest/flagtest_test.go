@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -76,11 +77,13 @@ func TestEveryTestHasItsOwn(t *testing.T) {
 func TestEach(t *testing.T) {
 	t.Parallel()
 	var got []string
-	flagtest.Each(t, newCheckout, func(t *testing.T, client *openfeature.Client) {
+	flagtest.Each(t, newCheckout, func(t *testing.T, client *openfeature.Client, express bool) {
+		require.Equal(t, express, checkout(t.Context(), client) == "express")
 		got = append(got, t.Name()+" "+checkout(t.Context(), client))
 	})
-	flagtest.Each(t, color, func(t *testing.T, client *openfeature.Client) {
-		got = append(got, t.Name()+" "+color.Value(t.Context(), client, openfeature.EvaluationContext{}))
+	flagtest.Each(t, color, func(t *testing.T, client *openfeature.Client, want string) {
+		require.Equal(t, want, color.Value(t.Context(), client, openfeature.EvaluationContext{}))
+		got = append(got, t.Name()+" "+want)
 	}, "red", "blue")
 	require.Equal(t, []string{
 		"TestEach/new-checkout=false standard", "TestEach/new-checkout=true express", "TestEach/color=red red", "TestEach/color=blue blue",
@@ -104,6 +107,11 @@ func (w *witness) Errorf(format string, args ...any) {
 	w.errors = append(w.errors, sprintf(format, args))
 }
 
+func (w *witness) Fatalf(format string, args ...any) {
+	w.Errorf(format, args...)
+	panic("the test ends here")
+}
+
 func (w *witness) Logf(format string, args ...any) { w.logs = append(w.logs, sprintf(format, args)) }
 
 func TestLint(t *testing.T) {
@@ -111,28 +119,80 @@ func TestLint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "flags.yaml")
 	write := func(doc string) { require.NoError(t, os.WriteFile(path, []byte(doc), 0o600)) }
 
-	write("flags: {new-checkout: {variants: {\"on\": true, \"off\": false}, defaultVariant: \"on\"}}")
+	write("flags: {new-checkout: {state: ENABLED, variants: {\"on\": true, \"off\": false}, defaultVariant: \"on\"}}")
 	flagtest.Lint(t, path, newCheckout)
-	write("flags: [{key: new-checkout, variants: {\"on\": true, \"off\": false}, defaultVariant: \"on\"}]")
+	write("flags: [{key: new-checkout, state: ENABLED, variants: {\"on\": true, \"off\": false}, defaultVariant: \"on\"}]")
 	flagtest.Lint(t, path, newCheckout)
 
 	w := &witness{TB: t}
-	write("flags:\n  color: {variants: {a: 1}, defaultVariant: a, targetting: {}}\n")
+	write("flags:\n  color: {variants: {a: 1}, defaultVariant: a, targetting: {}, state: ENABLED, colour: red}\n")
 	flagtest.Lint(w, path, newCheckout, color)
 	require.Equal(t, []string{
-		path + `: flag "new-checkout": missing, and the code declares it as bool` + "\n" +
-			path + `: flag "color": variant "a" is no string, as which the code declares it`,
+		path + `: flag "new-checkout": missing, and the code declares it as bool`,
+		path + `:2:25: flag "color": variant "a" is no string, as which the code declares it`,
+		path + `:2:48: flag "color": unknown field "targetting" (did you mean "targeting"?)`,
 	}, w.errors)
-	require.Equal(t, []string{"warning: " + path + `:2:48: flag "color": unknown field "targetting" (did you mean "targeting"?)`}, w.logs)
+	require.Equal(t, []string{"warning: " + path + `:2:80: flag "color": unknown field "colour"`}, w.logs)
 
 	w = &witness{TB: t}
 	write("flags: {color: 5}")
 	flagtest.Lint(w, path, newCheckout)
-	require.Equal(t, []string{path + `:1:16: flag "color": must be a map, got a number`}, w.errors)
+	require.Equal(t, []string{
+		path + `: flag "new-checkout": missing, and the code declares it as bool`,
+		path + `:1:16: flag "color": must be a map, got a number`,
+	}, w.errors)
 
 	w = &witness{TB: t}
 	flagtest.Lint(w, filepath.Join(t.TempDir(), "missing"))
 	require.Len(t, w.errors, 1)
+}
+
+// A flag that is asked with another type than given fails the test; a value that no code asks for
+// is logged.
+func TestNewWatchesWhatIsAsked(t *testing.T) {
+	t.Parallel()
+	evalCtx := openfeature.EvaluationContext{}
+	for name, start := range map[string]func(t testing.TB) (*openfeature.Client, *flags.Provider){
+		"New": func(t testing.TB) (*openfeature.Client, *flags.Provider) {
+			return flagtest.New(t, map[string]any{"new-checkout": true, "color": "red", "limit": 3, "other": 1, "unused": 2})
+		},
+		"With": func(t testing.TB) (*openfeature.Client, *flags.Provider) {
+			return flagtest.With(t, newCheckout.Is(true), color.Is("red"), limit.Is(3), flags.Float("other", 0).Is(1), flags.Object("unused", []int{}).Is([]int{2}))
+		},
+	} {
+		w := &witness{}
+		var client *openfeature.Client
+		t.Run(name, func(t *testing.T) {
+			w.TB = t
+			var p *flags.Provider
+			client, p = start(w)
+			require.Equal(t, "express", checkout(t.Context(), client))
+			require.Equal(t, 3.0, flags.Float("limit", 0).Value(t.Context(), client, evalCtx), "a number is a number")
+			require.Equal(t, int64(1), flags.Int("other", 0).Value(t.Context(), client, evalCtx))
+			require.False(t, flags.Bool("not-given", false).Value(t.Context(), client, evalCtx))
+			require.Empty(t, w.errors)
+			require.False(t, flags.Bool("color", false).Value(t.Context(), client, evalCtx))
+			require.Equal(t, "code", flags.String("new-checkout", "code").Bind(p).Value(t.Context(), nil))
+			require.Equal(t, []int{9}, flags.Object("color", []int{9}).Value(t.Context(), client, evalCtx))
+			require.Equal(t, []string{
+				`flagtest: flag "color" is asked as bool, and the test gives it the value "red"`,
+				`flagtest: flag "new-checkout" is asked as string, and the test gives it the value true`,
+				`flagtest: flag "color" is asked as object, and the test gives it the value "red"`,
+			}, w.errors)
+		})
+		require.Equal(t, []string{`flagtest: no code has asked for flag "unused"`}, w.logs)
+		flags.Bool("color", false).Value(t.Context(), client, evalCtx) // by code that goes on after the test
+		require.Len(t, w.errors, 3)
+	}
+}
+
+func TestWithOfOneFlagTwice(t *testing.T) {
+	t.Parallel()
+	w := &witness{TB: t}
+	require.Panics(t, func() { flagtest.With(w, limit.Is(1), limit.Is(2)) })
+	require.Equal(t, []string{`flagtest: flag "limit" is given twice`}, w.errors)
+	require.Panics(t, func() { flagtest.With(w, flags.Float("x", 0).Is(math.NaN())) })
+	require.Contains(t, w.errors[1], "flagtest: a value cannot be a flag's: ")
 }
 
 func TestSourceKitOnFiles(t *testing.T) {

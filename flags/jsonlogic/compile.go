@@ -2,7 +2,6 @@ package jsonlogic
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -51,7 +50,7 @@ func (c *compiler) node(tree any, at *place) (*node, error) {
 		}
 		c.depth -= tree.depth
 		c.refused |= tree.refused
-		return tree.root, nil
+		return tree.reference(), nil
 	}
 	return literal(toValue(tree)), nil
 }
@@ -72,7 +71,7 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 		return nil, err
 	}
 	defer func() { c.depth-- }()
-	n := &node{list: true, size: 1 + len(tree)}
+	n := &node{list: true, size: 1}
 	if !isFlat(tree) {
 		args, err := c.all(tree, at)
 		if err != nil {
@@ -83,6 +82,7 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 			if arg.constant == nil {
 				n.args, n.operation = args, listed(args)
 				n.folds, n.foldsLooped = folds("", args, false), folds("", args, true)
+				n.last = lastVariable(n)
 				return n, nil
 			}
 		}
@@ -97,6 +97,9 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 	v := value{kind: list, ref: tree}
 	n.constant, n.operation = &v, always(&v)
 	n.fixed, n.folds, n.foldsLooped = true, true, true
+	if len(tree) > fewMembers {
+		n.members = &members{list: tree}
+	}
 	return n, nil
 }
 
@@ -122,15 +125,58 @@ func listed(args []*node) operation {
 	})
 }
 
-// sizeOf is the size of a node with these arguments. It ends somewhere: shared rules may
-// double it at each step.
 func sizeOf(args []*node) int {
-	const most = math.MaxInt32
 	size := 1
 	for _, arg := range args {
-		size = min(size+arg.size, most)
+		size += arg.size
 	}
 	return size
+}
+
+// reference is the node for the places where the rule stands in others. All of them share it,
+// so that sharing takes no room. Each evaluation of it takes the rule's size in steps: rules
+// that refer to rules can be small and still mean more operations than anybody can evaluate.
+func (r *Rule) reference() *node {
+	r.once.Do(func() { r.shared = refer(r.root) })
+	return r.shared
+}
+
+func refer(root *node) *node {
+	if root.constant != nil || root.field != "" || root.shared != nil {
+		return root // as cheap as the reference itself
+	}
+	n := *root
+	n.shared, n.size = root, 1
+	if !root.list {
+		n.operation = charged(root.operation, root.size)
+		return &n
+	}
+	// An operator may evaluate the elements of a list one by one.
+	n.args = make([]*node, len(root.args))
+	for i, arg := range root.args {
+		n.args[i] = refer(arg)
+	}
+	n.operation = charged(listed(n.args), 1+len(n.args))
+	return &n
+}
+
+// charged is an operation that takes so many steps at each evaluation.
+func charged(of operation, steps int) operation {
+	return operation{
+		func(s *Scope) value {
+			if !s.spend(steps) {
+				return value{}
+			}
+			return of.eval(s)
+		},
+		func(s *Scope) bool { return s.spend(steps) && of.test(s) },
+		func(s *Scope) any {
+			if !s.spend(steps) {
+				return nil
+			}
+			return of.plain(s)
+		},
+	}
 }
 
 func (c *compiler) all(trees []any, at *place) ([]*node, error) {
@@ -185,6 +231,7 @@ func (c *compiler) operation(name string, arg any, at *place) (*node, error) {
 		n.field = fieldOf(n.args)
 	}
 	n.folds, n.foldsLooped = !n.custom && folds(name, n.args, false), !n.custom && folds(name, n.args, true)
+	n.last = lastVariable(n)
 	return n, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -182,11 +183,31 @@ func folds(name string, args []*node, looped bool) bool {
 	return true
 }
 
+// lastVariable is the last variable in an operation that is evaluated with it, nil for none.
+func lastVariable(n *node) *node {
+	switch {
+	case n.folds || n.custom && n.bare:
+		return nil
+	case n.name == "var" && arg(n.args, 0).fixed:
+		return n
+	}
+	args := n.args
+	if loops[n.name] {
+		args = args[:min(1, len(args))]
+	}
+	for _, arg := range slices.Backward(args) {
+		if arg.last != nil {
+			return arg.last
+		}
+	}
+	return nil
+}
+
 // fold notes that the JavaScript core refuses the rule. Operations in it are evaluated once,
-// the outermost that fold.
+// the outermost that fold. A shared rule was looked at when it was compiled.
 func (c *compiler) fold(n *node) {
 	switch {
-	case c.dialect != DialectFlagd || c.refused&jsCore != 0:
+	case c.dialect != DialectFlagd || c.refused&jsCore != 0 || n.shared != nil:
 		return
 	case n.fixed:
 		if n.mixed {

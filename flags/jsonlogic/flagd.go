@@ -133,7 +133,7 @@ func flagdCompare(holds comparison, numbers func(a, b float64) bool) func(o oper
 			}
 			before := a
 			if !o.interpreted {
-				before = s.before(a, b, at)
+				before = s.before(a, at)
 			}
 			s.comparable(o.name, before, b)
 			if equality && (at.fixed || at.folds) {
@@ -216,34 +216,11 @@ func nullEquals(a, b value) (value, value) {
 
 // before is what the JavaScript core takes for the first of two values that it compares: it
 // looks at the variable that was evaluated last, which may be in the second.
-func (s *Scope) before(a, b value, at *node) value {
-	switch last := at.lastVariable(); {
-	case last == nil:
+func (s *Scope) before(a value, at *node) value {
+	if at.last == nil {
 		return a
-	case last.name == "var":
-		return last.eval(s)
 	}
-	return b
-}
-
-// lastVariable is the last variable in a node that is evaluated with it, nil for none.
-func (n *node) lastVariable() *node {
-	if n.fixed || n.folds || n.custom && n.bare {
-		return nil
-	}
-	if n.name == "var" && arg(n.args, 0).fixed {
-		return n
-	}
-	args := n.args
-	if loops[n.name] {
-		args = args[:min(1, len(args))]
-	}
-	for _, arg := range slices.Backward(args) {
-		if last := arg.lastVariable(); last != nil {
-			return last
-		}
-	}
-	return nil
+	return at.last.eval(s)
 }
 
 // comparable notes that the JavaScript core refuses to compare a number with a text that is
@@ -467,8 +444,10 @@ func flagdIn(o operands) operation {
 		}, func(value) bool { return false })
 	}
 	needle, haystack := arg(o.args, 0), arg(o.args, 1)
-	if len(o.args) < 3 && haystack.constant != nil && textSet(haystack.constant) != nil {
-		return in(o.args)
+	if len(o.args) < 3 && haystack.constant != nil {
+		if _, ok := texts(haystack.constant); ok {
+			return in(o.args)
+		}
 	}
 	return decides(func(s *Scope) bool {
 		n, h := needle.eval(s), haystack.eval(s)

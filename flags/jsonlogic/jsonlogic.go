@@ -111,11 +111,12 @@ type Options struct {
 	// 0: DefaultMaxDepth.
 	MaxDepth int
 
-	// MaxSteps bounds the work of one evaluation that grows with the data. A step is
-	// one operation or value of what a loop evaluates for an element, one element that
-	// an operator reads, or 64 bytes of text that it reads or builds; a rule without
-	// loops over small data takes none. 0: DefaultMaxSteps, which no rule and no data
-	// stretch to more than some tens of milliseconds.
+	// MaxSteps bounds the work of one evaluation that grows with the data or with shared
+	// rules. A step is one operation or value of what a loop evaluates for an element, one
+	// operation or value of a shared rule, one element that an operator reads, or 64 bytes of
+	// text that it reads or builds. A rule without loops and shared rules over small data
+	// takes none. Zero means DefaultMaxSteps, with which an evaluation takes at most some tens
+	// of milliseconds.
 	MaxSteps int
 
 	// MaxText is the longest text, in bytes, that an evaluation may build.
@@ -151,8 +152,8 @@ func Compile(rule []byte, opts *Options) (*Rule, error) {
 // from and is shared, not copied: its operators and predicates are those that it was
 // compiled with. The rule keeps what it is made of, which must not change any more.
 //
-// [Options.MaxSize] bounds the operations and lists of the rule, those of shared rules
-// counted at each place. The error is an [*Error].
+// [Options.MaxSize] bounds the operations and values of the rule. A list of constants counts as
+// one of them, and so does a shared rule. The error is an [*Error].
 func CompileValue(rule any, opts *Options) (*Rule, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -167,7 +168,7 @@ func CompileValue(rule any, opts *Options) (*Rule, error) {
 	}
 	c.trial = Scope{trial: true, bounds: &bounds{dialect: DialectFlagd, steps: DefaultMaxSteps, text: DefaultMaxText}, left: DefaultMaxSteps}
 	c.fold(root)
-	return &Rule{root, c.deepest, c.refused, &bounds{
+	return &Rule{root: root, depth: c.deepest, refused: c.refused, bounds: &bounds{
 		opts.Dialect, cmp.Or(max(opts.MaxSteps, 0), DefaultMaxSteps), cmp.Or(max(opts.MaxText, 0), DefaultMaxText), opts.Log,
 	}}, nil
 }

@@ -3,6 +3,7 @@ package jsonlogic
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A loop is an operator that evaluates its second argument for each element of its
@@ -115,18 +116,15 @@ func merge(args []*node) operation {
 // in finds a text in a text or, by strict equality, an element in a list.
 func in(args []*node) operation {
 	needle, haystack := arg(args, 0), arg(args, 1)
-	if haystack.constant != nil {
-		if has := textSet(haystack.constant); has != nil {
+	if haystack.members != nil {
+		return inMembers(needle, haystack)
+	}
+	if name := needle.field; name != "" && haystack.constant != nil {
+		if few, ok := texts(haystack.constant); ok {
 			// The usual rule: {"in": [{"var": "country"}, ["ES", "PT", …]]}.
-			if name := needle.field; name != "" {
-				return decides(func(s *Scope) bool {
-					str, ok := s.Text(name)
-					return ok && has(str)
-				})
-			}
 			return decides(func(s *Scope) bool {
-				v := needle.eval(s)
-				return v.kind == text && has(v.str)
+				str, ok := s.Text(name)
+				return ok && slices.Contains(few, str)
 			})
 		}
 	}
@@ -156,29 +154,101 @@ func (s *Scope) contains(haystack, needle value, paid bool, visit func(element v
 	return false
 }
 
-// textSet tells the members of a list of texts, nil for any other value.
-func textSet(v *value) func(string) bool {
+// texts are the elements of a list, false if they are not all texts.
+func texts(v *value) ([]string, bool) {
 	if v.kind != list {
-		return nil
+		return nil, false
 	}
-	members := make([]string, v.length())
-	for i := range members {
+	all := make([]string, v.length())
+	for i := range all {
 		e := v.element(i)
 		if e.kind != text {
-			return nil
+			return nil, false
 		}
-		members[i] = e.str
+		all[i] = e.str
 	}
-	const few = 8 // that are sooner compared than hashed
-	if len(members) <= few {
-		return func(s string) bool { return slices.Contains(members, s) }
+	return all, true
+}
+
+// fewMembers is up to how many elements of a list are sooner compared than looked up.
+const fewMembers = 8
+
+// members are the elements of a constant list, for the operator in. All rules that share the
+// list share them.
+type members struct {
+	list []any
+	once sync.Once
+
+	texts   map[string]struct{}
+	longest int // text, in bytes
+	numbers map[float64]struct{}
+	others  []value // each compared
+}
+
+func (m *members) make() {
+	for _, item := range m.list {
+		switch e := toValue(item); e.kind {
+		case text:
+			if m.texts == nil {
+				m.texts = make(map[string]struct{}, len(m.list))
+			}
+			m.texts[e.str] = struct{}{}
+			m.longest = max(m.longest, len(e.str))
+		case number:
+			if m.numbers == nil {
+				m.numbers = make(map[float64]struct{}, len(m.list))
+			}
+			m.numbers[e.num] = struct{}{} // a NaN is never found, as it equals nothing
+		default:
+			m.others = append(m.others, e)
+		}
 	}
-	set := make(map[string]struct{}, len(members))
-	for _, m := range members {
-		set[m] = struct{}{}
+}
+
+func (m *members) hasText(s *Scope, str string) bool {
+	if len(str) > m.longest {
+		return false
 	}
-	return func(s string) bool {
-		_, ok := set[s]
+	_, ok := m.texts[s.read(str)]
+	return ok && s.err == nil
+}
+
+func (m *members) has(s *Scope, v value) bool {
+	switch v.kind {
+	case text:
+		return m.hasText(s, v.str)
+	case number:
+		_, ok := m.numbers[v.num]
 		return ok
 	}
+	for _, other := range m.others {
+		if !s.spend(1) {
+			return false
+		}
+		if strictEqual(s, v, other) {
+			return true
+		}
+	}
+	return false
+}
+
+// inMembers is in for a constant list that is not short.
+func inMembers(needle, haystack *node) operation {
+	m := haystack.members
+	m.once.Do(m.make)
+	if name := needle.field; name != "" && haystack.constant != nil {
+		return decides(func(s *Scope) bool {
+			if str, ok := s.field(name).(string); ok {
+				return m.hasText(s, str)
+			}
+			return m.has(s, toValue(s.field(name)))
+		})
+	}
+	return decides(func(s *Scope) bool {
+		v := needle.eval(s)
+		if haystack.constant == nil { // for the trace
+			haystack.eval(s)
+		}
+		return m.has(s, v)
+	})
 }

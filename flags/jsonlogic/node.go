@@ -6,37 +6,39 @@ import "strings"
 // scope.
 type node struct {
 	operation
-	name        string  // of the operator; empty: data or a list
-	constant    *value  // not nil: eval always gives this
-	mixed       bool    // a constant with an object of several members in it
-	fixed       bool    // eval always gives the same; a node that is traced has no constant
-	list        bool    // written as a list, of args
-	folds       bool    // in the dialect of flagd: eval depends on no data
-	foldsLooped bool    // the same inside of a loop
-	bare        bool    // the operator's only argument, not written as a list
-	field       string  // not empty: the member of that name, by Scope.field
-	args        []*node // elements of a list, but of a constant one; or arguments of an operation
-	size        int     // nodes in all, this one counted: what evaluating it costs at most
+	name        string   // of the operator; empty: data or a list
+	constant    *value   // not nil: eval always gives this
+	mixed       bool     // a constant with an object of several members in it
+	fixed       bool     // eval always gives the same; a node that is traced has no constant
+	list        bool     // written as a list, of args
+	folds       bool     // in the dialect of flagd: eval depends on no data
+	foldsLooped bool     // the same inside of a loop
+	bare        bool     // the operator's only argument, not written as a list
+	field       string   // not empty: the member of that name, by Scope.field
+	last        *node    // in the dialect of flagd: the last variable that is evaluated with it
+	args        []*node  // elements of a list, but of a constant one; or arguments of an operation
+	size        int      // what evaluating it costs at most: its nodes, this one counted, a constant list and a shared rule as one
+	shared      *node    // not nil: the root of the shared rule that this node refers to
+	members     *members // of a constant list that is not short
 
 	// of makes the operation, for Explain to make it anew. Custom says that the operator is.
 	of     func(args []*node) (operation, error)
 	custom bool
 
-	// element makes the nodes of a constant list's elements, if not literals.
-	element func(i int, v value) *node
+	// elements makes the nodes of a list's elements for a trace.
+	elements func() []*node
 }
 
 func (n *node) items() []*node {
-	if n.constant == nil {
+	switch {
+	case n.elements != nil:
+		return n.elements()
+	case n.constant == nil:
 		return n.args
 	}
 	items := make([]*node, n.constant.length())
 	for i := range items {
-		if v := n.constant.element(i); n.element != nil {
-			items[i] = n.element(i, v)
-		} else {
-			items[i] = literal(v)
-		}
+		items[i] = literal(n.constant.element(i))
 	}
 	return items
 }

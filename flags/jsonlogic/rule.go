@@ -11,6 +11,9 @@ type Rule struct {
 	depth   int
 	refused engines // that refuse it whatever the data
 	bounds  *bounds
+
+	once   sync.Once
+	shared *node // see reference
 }
 
 // Eval applies the rule to data. The result is nil, a bool, a float64, a string, a

@@ -84,6 +84,10 @@ type tracer struct {
 // instance is a node that records its evaluation, as do its arguments.
 func (tr *tracer) instance(n *node, at *place) (*node, error) {
 	switch {
+	case n.shared != nil && !n.list:
+		t := *n
+		t.operation = gives(func(s *Scope) value { return tr.follow(s, n, at) })
+		return &t, nil
 	case n.name != "":
 		args, err := tr.all(n.args, at.down(n.name), n.bare)
 		if err != nil {
@@ -97,7 +101,7 @@ func (tr *tracer) instance(n *node, at *place) (*node, error) {
 			return nil, &Error{at.down(n.name).pointer(), err}
 		}
 		return tr.traced(&t, at), nil
-	case n.constant == nil:
+	case n.constant == nil && n.shared == nil:
 		args, err := tr.all(n.args, at, false)
 		if err != nil {
 			return nil, err
@@ -107,8 +111,43 @@ func (tr *tracer) instance(n *node, at *place) (*node, error) {
 		return tr.traced(&t, at), nil
 	}
 	t := *n
-	t.element = func(i int, v value) *node { return tr.traced(literal(v), at.down(strconv.Itoa(i))) }
+	t.elements = func() []*node { return tr.elements(n, at) }
+	if n.constant == nil {
+		t.operation = charged(gives(func(s *Scope) value { return listed(t.elements()).eval(s) }), 1+len(n.args))
+	}
 	return tr.traced(&t, at), nil
+}
+
+// elements are instances of the elements of a constant or shared list.
+func (tr *tracer) elements(n *node, at *place) []*node {
+	if n.constant == nil {
+		if items, err := tr.all(n.args, at, false); err == nil {
+			return items
+		}
+		return n.args // which a custom operator no longer accepts
+	}
+	items := n.items()
+	for i, item := range items {
+		items[i] = tr.traced(item, at.down(strconv.Itoa(i)))
+	}
+	return items
+}
+
+// follow evaluates a reference to a shared rule. The rule's nodes are made only now, because
+// there could be too many if they were made for each place.
+func (tr *tracer) follow(s *Scope, n *node, at *place) value {
+	if tr.at == nil {
+		return n.eval(s)
+	}
+	if !s.spend(n.shared.size) {
+		return value{}
+	}
+	root, err := tr.instance(n.shared, at)
+	if err != nil {
+		s.fail(err)
+		return value{}
+	}
+	return root.eval(s)
 }
 
 func (tr *tracer) all(nodes []*node, at *place, bare bool) ([]*node, error) {

@@ -414,17 +414,20 @@ func (f *Fields) Ignore(match func(name string) bool) {
 }
 
 // Done collects a fault for each field that was not asked for.
-func (f *Fields) Done() { f.done(false) }
+func (f *Fields) Done() { f.done(nil) }
 
-// DoneWarn collects a warning for each field that was not asked for, unless it is one edit away
-// from one that was, which is a fault.
-func (f *Fields) DoneWarn() { f.done(true) }
+// DoneWarn collects a warning for each field that was not asked for. A field that is probably a
+// misspelling of one that was, and that the map does not have, is a fault, if its value may be
+// meant.
+func (f *Fields) DoneWarn(meant func(known string, value *Node) bool) { f.done(meant) }
 
-func (f *Fields) done(warn bool) {
+func (f *Fields) done(meant func(known string, value *Node) bool) {
 	for i, asked := range f.asked {
 		if key := f.v.node.Keys[i]; !asked {
 			err := Unknown("field", key.Text, f.known)
-			f.v.at(key, join(f.v.field, Clip(key.Text))).add(Fault{Err: err, Warning: warn && err.Suggestion == ""})
+			misspelt := err.Suggestion != "" && f.v.node.Get(err.Suggestion) == nil
+			warning := meant != nil && !(misspelt && meant(err.Suggestion, f.v.node.Items[i]))
+			f.v.at(key, join(f.v.field, Clip(key.Text))).add(Fault{Err: err, Warning: warning})
 		}
 	}
 }
@@ -512,25 +515,23 @@ func FaultsText[F error](faults []F) string {
 	return b.String()
 }
 
-// Suggest returns the known name that is one edit away from name: another case, one character
-// too many, too few or wrong, or two that are swapped. It returns "" when none is, or when name
-// is too long to be compared.
+// Suggest returns the known name that name is probably a misspelling of: in another case, or an
+// edit away, which is one character too many, too few or wrong, or two that are swapped. Names
+// of eight characters and more may be two edits away. It returns "" when there is none, or when
+// name is too long to be compared.
 func Suggest(name string, known []string) string {
 	if len(name) > maxClip || !utf8.ValidString(name) {
 		return ""
 	}
+	best, fewest := "", 3
 	for _, k := range known {
-		if k != name && strings.EqualFold(k, name) {
-			return k
-		}
-	}
-	for _, k := range known {
+		n := edits([]rune(strings.ToLower(name)), []rune(strings.ToLower(k)))
 		// Of very short names everything is one edit away.
-		if k != name && min(len(k), len(name)) > 1 && oneEdit([]rune(name), []rune(k)) {
-			return k
+		if k != name && n < fewest && (n == 0 || n == 1 && min(len(k), len(name)) > 1 || min(len(k), len(name)) >= 8) {
+			best, fewest = k, n
 		}
 	}
-	return ""
+	return best
 }
 
 func didYouMean(suggestion string) string {
@@ -540,25 +541,28 @@ func didYouMean(suggestion string) string {
 	return fmt.Sprintf(" (did you mean %q?)", suggestion)
 }
 
-// oneEdit reports whether two different texts are one insertion, deletion, substitution or
-// swap of neighbours apart.
-func oneEdit(a, b []rune) bool {
-	if len(a) > len(b) {
-		a, b = b, a
+// edits counts the edits between two texts: insertions, deletions, substitutions and swaps of
+// neighbours.
+func edits(a, b []rune) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	if len(b)-len(a) > 1 {
-		return false
+	for j := range rows[0] {
+		rows[0][j] = j
 	}
-	i := 0
-	for i < len(a) && a[i] == b[i] {
-		i++
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			substitution := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				substitution++
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, substitution)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
 	}
-	restA, restB := a[i:], b[i:]
-	switch {
-	case len(a) < len(b):
-		return string(restA) == string(restB[1:])
-	case string(restA[1:]) == string(restB[1:]):
-		return true
-	}
-	return len(restA) > 1 && restA[0] == restB[1] && restA[1] == restB[0] && string(restA[2:]) == string(restB[2:])
+	return rows[len(a)][len(b)]
 }

@@ -139,12 +139,16 @@ func TestReaderOfNoDocument(t *testing.T) {
 func TestDoneWarn(t *testing.T) {
 	t.Parallel()
 	r := document.NewReader("w.yaml")
-	root := r.Parse([]byte("targetting: 1\ncolour: red\n")).Map()
-	root.Field("targeting")
-	root.DoneWarn()
+	root := r.Parse([]byte("targetting: 1\ncolour: red\nvariant: 2\nvariants: 3\nstage: beta\n")).Map()
+	for _, known := range []string{"targeting", "variants", "state"} {
+		root.Field(known)
+	}
+	root.DoneWarn(func(known string, value *document.Node) bool { return known != "state" || value.Text == "ENABLED" })
 	require.Equal(t, []string{
 		`w.yaml:1:1: unknown field "targetting" (did you mean "targeting"?)`,
 		`warning: w.yaml:2:1: unknown field "colour"`,
+		`warning: w.yaml:3:1: unknown field "variant" (did you mean "variants"?)`,
+		`warning: w.yaml:5:1: unknown field "stage" (did you mean "state"?)`,
 	}, texts(r))
 	require.Equal(t, 1, r.Count())
 }
@@ -202,6 +206,7 @@ func TestSuggest(t *testing.T) {
 	for name, want := range map[string]string{
 		"strat": "start", "stat": "start", "startt": "start", "sxart": "start", "Start": "start", "tsart": "start",
 		"defaultVarient": "defaultVariant", "DEFAULTVARIANT": "defaultVariant", "ids": "id", "x": "", "": "", "begin": "", "start": "", "satrt": "start", "trats": "",
+		"default_varient": "defaultVariant", "Durations": "duration", "druatoin": "duration", "durraattion": "", "stxxt": "",
 	} {
 		require.Equal(t, want, document.Suggest(name, known), "%q", name)
 	}

@@ -28,7 +28,7 @@ var arrows = map[string][]string{
 	"version/compat":      {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
 	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", "internal/resource", xtime},
 	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/live", masterminds, openfeature, murmur3},
-	"flags/jsonlogic":     {}, // stands alone
+	"flags/jsonlogic":     {}, // only the standard library
 	"flags/flagtest":      {"flags", openfeature},
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
 	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", masterminds, xmod},
@@ -43,9 +43,9 @@ var arrows = map[string][]string{
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
 	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
-	"observe/capture/har": {}, // stands alone
-	"observe/tail":        {}, // stands alone
-	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/rerun", openfeature},
+	"observe/capture/har": {}, // only the standard library
+	"observe/tail":        {}, // only the standard library
+	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/atomicfile", "internal/rerun", openfeature},
 	"internal/document":   {"internal/cleantext", yaml},
 	"internal/accept":     {},
 	"internal/atomicfile": {},
@@ -60,7 +60,7 @@ var arrows = map[string][]string{
 	"internal/layers":     {xtools},
 	"internal/testsize":   {}, // for tests
 
-	"downtime/internal/pattern": {}, // stands alone
+	"downtime/internal/pattern": {}, // only the standard library
 }
 
 const (
@@ -192,7 +192,7 @@ func TestEnds(t *testing.T) {
 				for _, end := range []string{"examples", "internal/interop"} {
 					require.False(t, within(local, end) && program(local, end) != program(dir, end), "%s: nothing imports %s", place, end)
 				}
-				// The database server that an example needs is no part of what it shows.
+				// Examples may start a database server with internal code: it is not what they show.
 				isExample := within(dir, "examples") && !within(local, "examples") && local != "internal/pgtest"
 				require.False(t, isExample && within(local, "internal"), "%s: examples use what users can use", place)
 				from, _, _ := strings.Cut(dir, "/")
@@ -203,7 +203,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestTable holds the table itself to the rules that it draws.
+// TestTable checks the table against its own rules.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	for from, tos := range arrows {
@@ -255,7 +255,7 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
-// within reports whether a folder is another or lies in it.
+// within reports whether a folder is equal to another or inside it.
 func within(dir, parent string) bool {
 	return dir == parent || strings.HasPrefix(dir, parent+"/")
 }

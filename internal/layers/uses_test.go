@@ -92,7 +92,7 @@ func count(uses map[string]map[string]bool) int {
 	return n
 }
 
-// bestOrder puts users above what they use, as far as that goes. Finding the best order is
+// bestOrder puts files above those that they use, as well as possible. Finding the best order is
 // hard in general; moving one file at a time until nothing gets better, from a few starts,
 // finds it for packages of this size.
 func bestOrder(uses map[string]map[string]bool) []string {

@@ -13,18 +13,29 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-type fileSource struct{ path string }
+type fileSource struct {
+	path string
+	settling
+}
 
 // File is a source that reads the file at path and notices when it is replaced by
 // rename, removed and made again, written in place, or reached through a symbolic
 // link that is switched, as Kubernetes does with the files of a ConfigMap. The
 // file, and its folder, need not exist yet.
-func File(path string) Source { return fileSource{path} }
+//
+// A changed document is accepted after two equal reads, 250 ms apart, so that a file that is
+// still being written is not taken for the whole document. What the very first load reads is
+// accepted at once.
+func File(path string) Source {
+	s := &fileSource{path: path}
+	s.read = s.readWhole
+	return s
+}
 
-func (s fileSource) Name() string { return s.path }
+func (s *fileSource) Name() string { return s.path }
 
-func (s fileSource) Load(ctx context.Context) ([]byte, error) {
-	// A file that changes while it is read is read again: better late than torn.
+// readWhole reads the file, and reads it again if it has changed meanwhile.
+func (s *fileSource) readWhole(ctx context.Context) ([]byte, error) {
 	const tries = 5
 	for try := 1; ; try++ {
 		before, err := os.Stat(s.path)
@@ -41,12 +52,10 @@ func (s fileSource) Load(ctx context.Context) ([]byte, error) {
 			return data, nil
 		}
 		if try == tries {
-			return nil, errors.New("the file changes while it is read")
+			return nil, errChanging
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(50 * time.Millisecond):
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -92,7 +101,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-func (s fileSource) Watch(ctx context.Context, changed func()) error {
+func (s *fileSource) Watch(ctx context.Context, changed func()) error {
 	path, err := filepath.Abs(s.path)
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@
 //   - A bad document never replaces a good one. What cannot be loaded, is empty,
 //     null or refused by the parser leaves the value as it is and is reported by
 //     [Keeper.Status].
+//   - A file may be read while others write it. A changed one is accepted after two
+//     equal reads, 250 ms apart.
 //   - At start the value comes from the source, else from the last good copy on
 //     disk, else from the fallback.
 //   - A source is others' code. One that panics has failed; one that ignores its

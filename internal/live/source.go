@@ -61,14 +61,20 @@ func (s bytesSource) Load(context.Context) ([]byte, error) { return bytes.Clone(
 type fsSource struct {
 	fsys fs.FS
 	name string
+	settling
 }
 
-// FS is a source that reads the file called name of fsys, such as an embed.FS.
-func FS(fsys fs.FS, name string) Source { return fsSource{fsys, name} }
+// FS is a source that reads the file called name of fsys, such as an embed.FS. As for [File],
+// a changed document is accepted after two equal reads.
+func FS(fsys fs.FS, name string) Source {
+	s := &fsSource{fsys: fsys, name: name}
+	s.read = s.readOnce
+	return s
+}
 
-func (s fsSource) Name() string { return s.name }
+func (s *fsSource) Name() string { return s.name }
 
-func (s fsSource) Load(context.Context) ([]byte, error) {
+func (s *fsSource) readOnce(context.Context) ([]byte, error) {
 	if s.fsys == nil {
 		return nil, errors.New("the file system is nil")
 	}

@@ -1,6 +1,6 @@
-// Package page is the one look of all pages that people see: the shell, the style, the script
-// and the headers. A page is complete without anything else: it loads nothing, works without
-// script, follows the reader's light or dark, and fits 320 pixels.
+// Package page has the layout, style, script and headers that all our HTML pages share. A
+// page loads no other resource, works without script, follows the browser's light or dark
+// mode, and fits 320 pixels.
 package page
 
 import (
@@ -17,10 +17,10 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// Style and Script stand in each page. The script is for comfort only: it writes each <time>
-// in the reader's own zone, and fills and shows the hidden elements that have data-to, an
-// instant: a countdown, which says data-say before and data-over after it; with data-from,
-// the bar of what has passed.
+// Style and Script are part of each page. The script rewrites each <time> in the browser's
+// time zone. It shows each hidden element that has the attribute data-to, an instant: as a
+// countdown with the text of data-say before that instant and data-over after it, or, with
+// data-from, as a progress bar.
 var (
 	//go:embed style.css
 	Style string
@@ -28,21 +28,21 @@ var (
 	Script string
 )
 
-// A Page is one document.
+// A Page is one HTML document.
 type Page struct {
 	Title string
 
-	// Refresh is how often the script loads the page anew. Zero means never.
+	// Refresh is how often the script reloads the page. Zero means never.
 	Refresh time.Duration
 
-	// Reload is after how long the page loads itself anew, once and also without script.
-	// Zero means never.
+	// Reload is the time after which the browser reloads the page once, even without
+	// script. Zero means never.
 	Reload time.Duration
 
 	// Lone centres a page that has a single card.
 	Lone bool
 
-	// Body is what stands inside the page: made by a template of [Template].
+	// Body is the content, made by a template of [Template].
 	Body template.HTML
 }
 
@@ -65,7 +65,7 @@ var shell = template.Must(template.New("shell").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-// HTML returns the document as of now.
+// HTML returns the document.
 func (p Page) HTML(now time.Time) []byte {
 	var b bytes.Buffer
 	err := shell.Execute(&b, map[string]any{
@@ -79,13 +79,13 @@ func (p Page) HTML(now time.Time) []byte {
 		"Body":    p.Body,
 	})
 	if err != nil {
-		panic("page: " + err.Error()) // texts alone, into memory
+		panic("page: " + err.Error()) // cannot fail: it writes texts to memory
 	}
 	return b.Bytes()
 }
 
-// Write answers with the page. Nothing may store it or frame it, and its forms go to its own
-// origin only.
+// Write writes the page as a response. Its headers forbid caches, frames, and forms that go
+// to another origin.
 func (p Page) Write(w http.ResponseWriter, r *http.Request, status int) {
 	body := p.HTML(time.Now())
 	h := w.Header()
@@ -93,36 +93,36 @@ func (p Page) Write(w http.ResponseWriter, r *http.Request, status int) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Content-Security-Policy", Policy("'self'"))
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
+	h.Set("X-Frame-Options", "DENY") // for browsers without frame-ancestors
 	problem.Guard(h)
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a client that has gone needs no answer
+		_, _ = w.Write(body) // fails only if the client has gone
 	}
 }
 
-// Policy returns the Content-Security-Policy of a page: nothing but its own style and
-// script, in no frame. forms says where forms may go: "'self'" or "'none'".
+// Policy returns the Content-Security-Policy of a page. It allows only the page's own style
+// and script, and no frame. forms is where forms may go: "'self'" or "'none'".
 func Policy(forms string) string { return policyHead + forms }
 
 var policyHead = "default-src 'none'; style-src " + inline(Style) + "; script-src " + inline(Script) +
 	"; base-uri 'none'; frame-ancestors 'none'; form-action "
 
-// inline names the content of an inline element for a Content-Security-Policy.
+// inline returns the hash of an inline element for a Content-Security-Policy.
 func inline(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// Template parses the body of a page, and further definitions, with two functions for times:
-// "time" gives the element that the script rewrites, and "instant" the text for attributes.
-// A text that cannot be parsed is a programmer's mistake and panics.
+// Template parses the body of a page and further definitions. Templates have two functions
+// for times: "time" returns the element that the script rewrites, "instant" the text for
+// attributes. It panics if a text cannot be parsed.
 func Template(name, text string, funcs template.FuncMap) *template.Template {
 	own := template.FuncMap{"time": Time, "instant": Instant}
 	return template.Must(template.New(name).Funcs(own).Funcs(funcs).Parse(text))
 }
 
-// Execute returns the body that a template makes of data.
+// Execute runs a template and returns the body.
 func Execute(t *template.Template, data any) (template.HTML, error) {
 	var b strings.Builder
 	if err := t.Execute(&b, data); err != nil {
@@ -131,12 +131,12 @@ func Execute(t *template.Template, data any) (template.HTML, error) {
 	return template.HTML(b.String()), nil
 }
 
-// Time returns t as an element, in its own zone until the script rewrites it in the reader's.
+// Time returns t as an element with t's zone, which the script changes to the browser's.
 func Time(t time.Time) template.HTML {
 	return template.HTML(`<time datetime="` + Instant(t) + `">` + template.HTMLEscapeString(Zoned(t)) + "</time>")
 }
 
-// Zoned returns t for people, in its own zone, with the offset.
+// Zoned returns t for people, in t's zone and with the offset.
 func Zoned(t time.Time) string {
 	layout := "Monday 2 January 2006, 15:04"
 	if t.Second() != 0 {
@@ -152,11 +152,11 @@ func Zoned(t time.Time) string {
 // InstantLayout is the layout of instants in attributes.
 const InstantLayout = "2006-01-02T15:04:05.999Z"
 
-// Instant returns t for programs.
+// Instant returns t in InstantLayout.
 func Instant(t time.Time) string { return t.UTC().Format(InstantLayout) }
 
-// Protect refuses commands that pages of other origins send, as [http.CrossOriginProtection]
-// does: with 403, as a problem.
+// Protect refuses commands from other origins' pages with status 403 and a problem. It uses
+// [http.CrossOriginProtection].
 func Protect(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// Route finds which of its resources a handler is asked for, wherever it is mounted: under any
+// Route returns the resource that a request asks for. The handler may be mounted under any
 // prefix, stripped or not. routes are the paths of the resources below the handler, such as
-// "status.json"; the index is "". Links of the index are relative, so it must be asked for with a
-// slash at its end: where that is missing, redirect says so, and [Redirect] answers.
+// "status.json"; the index is "". Links of the index are relative, so its path must end with a
+// slash. Without one redirect is true; answer with [Redirect] then.
 //
-// ok is false for a path that ends in no resource. The last element is taken for the end of the
-// prefix if it is the end of the pattern that an [http.ServeMux] found, or a plain word.
+// ok is false if the path ends in an unknown resource. The last element belongs to the prefix
+// if it ends the pattern that an [http.ServeMux] matched, or if it has no dot.
 func Route(r *http.Request, routes ...string) (route string, redirect, ok bool) {
 	path := r.URL.Path
 	for _, candidate := range routes {
@@ -27,7 +27,7 @@ func Route(r *http.Request, routes ...string) (route string, redirect, ok bool) 
 	case route != "":
 		return route, false, true
 	case path == "":
-		// As http.StripPrefix leaves it. The server's own path tells the slash.
+		// http.StripPrefix leaves it empty. RequestURI still has the slash.
 		asked, _, _ := strings.Cut(r.RequestURI, "?")
 		return "", asked != "" && !strings.HasSuffix(asked, "/"), true
 	case last == "":
@@ -42,8 +42,8 @@ func isWord(s string) bool {
 	})
 }
 
-// Redirect sends a client to the same path with a slash at its end. The location is relative, so
-// that it holds behind proxies that strip a prefix of their own.
+// Redirect redirects the client to the same path with a slash at its end. The location is
+// relative, so it is right behind proxies that strip a prefix.
 func Redirect(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	if path == "" {

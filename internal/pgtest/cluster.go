@@ -19,14 +19,13 @@ import (
 	"time"
 )
 
-// ErrNotInstalled is returned by [Start] when there is no PostgreSQL server.
+// ErrNotInstalled is what [Start] returns without a PostgreSQL server on the machine.
 var ErrNotInstalled = errors.New("no PostgreSQL server is installed: put its programs initdb and postgres on the PATH")
 
-// A Cluster is a running PostgreSQL server. It ends with [Cluster.Stop], and at the
-// latest with this process.
+// A Cluster is a running PostgreSQL server. It ends with [Cluster.Stop] or with this process.
 type Cluster struct {
 	dir    string
-	as     *syscall.Credential // nil: as we ourselves
+	as     *syscall.Credential // Nil means our own.
 	server *Program
 }
 
@@ -69,25 +68,25 @@ func Start(ctx context.Context, dir string) (*Cluster, error) {
 	return c, nil
 }
 
-// ready reads what pg_ctl reads: the last line of the server's file says its state.
+// ready reads the state from the last line of postmaster.pid, as pg_ctl does.
 func ready(data string) bool {
 	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 	lines := strings.Split(string(text), "\n")
 	return err == nil && len(lines) >= 8 && strings.TrimSpace(lines[7]) == "ready"
 }
 
-// Host is the folder of the server's socket, as drivers and pgbouncer take it for a host.
+// Host is the folder of the server's socket. Drivers and pgbouncer accept it as a host.
 func (c *Cluster) Host() string { return c.dir }
 
-// DSN is the connection string of a database. A new cluster has one called postgres.
+// DSN is the connection string of a database. A new cluster has the database postgres.
 func (c *Cluster) DSN(database string) string {
 	return "host=" + c.dir + " user=postgres dbname=" + database
 }
 
-// Stop ends the server at once, and its sessions with it.
+// Stop ends the server and its sessions at once.
 func (c *Cluster) Stop() { c.server.Stop() }
 
-// Dir makes a folder below the cluster's, for programs that [Cluster.Run] starts.
+// Dir makes a folder in the cluster's folder, for programs that [Cluster.Run] starts.
 func (c *Cluster) Dir(name string) (string, error) {
 	dir := filepath.Join(c.dir, name)
 	err := os.Mkdir(dir, 0o755)
@@ -97,21 +96,20 @@ func (c *Cluster) Dir(name string) (string, error) {
 	return dir, err
 }
 
-// A Program is a running program that serves a cluster.
+// A Program runs beside a cluster.
 type Program struct {
 	exited chan struct{}
 	end    func()
 }
 
-// Stop ends the program and waits for that. It may be called more than once.
+// Stop ends the program and waits for its end. It may be called more than once.
 func (p *Program) Stop() {
 	p.end()
 	<-p.exited
 }
 
 // Run starts a program as the cluster's user. It writes to NAME.log in the cluster's
-// folder. The named signal ends it, on [Program.Stop] or when this process ends, however
-// that happens.
+// folder. The named signal ends it on [Program.Stop] or when this process ends in any way.
 func (c *Cluster) Run(signal, program string, args ...string) (*Program, error) {
 	log, err := os.Create(filepath.Join(c.dir, filepath.Base(program)+".log"))
 	if err != nil {
@@ -135,14 +133,14 @@ func (c *Cluster) Run(signal, program string, args ...string) (*Program, error) 
 	return p, nil
 }
 
-// untilEOF runs a command until it ends or standard input does.
+// untilEOF runs a command until it ends or standard input reaches its end.
 const untilEOF = `exec 3<&0; end=$1; shift; "$@" 3<&- & p=$!; (cat <&3 >/dev/null; kill -$end $p) & wait $p`
 
 func (c *Cluster) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	// A group of its own, so that a terminal's signals do not reach it.
+	// Its own process group, so that a terminal's signals do not reach it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.as, Setpgid: true}
 	return cmd
 }

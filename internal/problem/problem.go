@@ -1,5 +1,5 @@
-// Package problem answers requests with problem details (RFC 9457): as JSON, as a page for
-// browsers, or as plain text, by Accept. No answer may be stored.
+// Package problem writes problem details (RFC 9457) as JSON, as a page for browsers or as
+// plain text, depending on Accept. Every response has Cache-Control: no-store.
 package problem
 
 import (
@@ -21,21 +21,21 @@ const (
 	Text      = "text/plain"
 )
 
-// A Problem is one answer. Its type is about:blank: what is special stands in Members.
+// A Problem is one error response. Its type is about:blank; details are in Members.
 type Problem struct {
 	Status int    // of the response
-	Title  string // Empty means the status's own words.
-	Detail string // what is wrong with this request, and what to do; Empty means none.
+	Title  string // Empty means the status text.
+	Detail string // what is wrong, and what to do; Empty means none.
 
-	// Members are further members of the JSON object. A value must be one that
-	// encoding/json can write. Nil means none.
+	// Members are further members of the JSON object. encoding/json must be able to
+	// encode their values. Nil means none.
 	Members map[string]any
 
-	// Page is the whole document for browsers. Empty means a page of title and detail.
+	// Page is the HTML document for browsers. Empty means a page with title and detail.
 	Page []byte
 
-	// PlainFirst prefers plain text to JSON where the client does not ask for JSON by
-	// name: for clients that print the body, as the go command does.
+	// PlainFirst prefers plain text to JSON unless the client names JSON. It is for clients
+	// that print the body, such as the go command.
 	PlainFirst bool
 }
 
@@ -58,7 +58,7 @@ func Write(w http.ResponseWriter, r *http.Request, p Problem) {
 	Guard(h)
 	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a client that has gone needs no answer
+		_, _ = w.Write(body) // fails only if the client has gone
 	}
 }
 
@@ -109,7 +109,7 @@ func (p *Problem) JSON() []byte {
 		if b.Len() > 1 {
 			b.WriteByte(',')
 		}
-		key, _ := json.Marshal(name) // a string always marshals
+		key, _ := json.Marshal(name) // strings always marshal
 		b.Write(key)
 		b.WriteByte(':')
 		if err := enc.Encode(value); err != nil {

@@ -14,6 +14,12 @@ type Replay interface {
 	// RequestID is that of the request when it was recorded, or "".
 	RequestID() string
 
+	// Lost reports what a value lacks that Value answered.
+	Lost(name, what string)
+
+	// Broken reports that what Value answered does not fit.
+	Broken(name string, err error)
+
 	// Failed hears of observe.Fail.
 	Failed(err error)
 

@@ -1,5 +1,4 @@
-// Package resource reads the attributes of the process that OpenTelemetry takes from the
-// environment.
+// Package resource reads OpenTelemetry's resource attributes from the environment.
 package resource
 
 import (
@@ -8,10 +7,10 @@ import (
 )
 
 // Attributes reads OTEL_RESOURCE_ATTRIBUTES: key=value pairs separated by commas, the values
-// percent-encoded (OpenTelemetry specification, Resource SDK). Faults are treated as the
-// OpenTelemetry SDK for Go treats them, not by discarding the whole as the specification
-// suggests: what is read here must be what the telemetry of the same process carries.
-// malformed reports such faults. A nil getenv has no attributes.
+// percent-encoded (OpenTelemetry specification, Resource SDK). The specification suggests to
+// discard everything if one pair is faulty. This function keeps the other pairs, as the
+// OpenTelemetry SDK for Go does, so that the result is the same as in the telemetry of the
+// process. malformed reports whether a pair was faulty. Nil getenv means no attributes.
 func Attributes(getenv func(string) string) (attributes map[string]string, malformed bool) {
 	attributes = map[string]string{}
 	if getenv == nil {

@@ -1,6 +1,6 @@
-// Package token verifies the signed tokens that let an operator do what others may
-// not. They are JWTs (RFC 7519) signed with Ed25519 (RFC 8037), so that any JWT tool
-// mints them and services hold public keys only.
+// Package token verifies the signed tokens that give an operator extra rights. They are
+// JWTs (RFC 7519) signed with Ed25519 (RFC 8037), so any JWT tool can mint them, and
+// services hold only public keys.
 package token
 
 import (
@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// MaxLength is the length in bytes from which on a token is not looked at.
+	// MaxLength is the length of the longest token that is read, in bytes.
 	MaxLength = 4096
 
-	// Leeway is how far the clocks of who mints and who verifies may be apart.
+	// Leeway is the allowed difference between the clocks of the issuer and the verifier.
 	Leeway = 30 * time.Second
 
 	maxName    = 200  // of sub, jti and kid, in bytes
@@ -29,31 +29,31 @@ const (
 	latestTime = 253402300799
 )
 
-// A Reason says why a token is refused. It is a word of this package, never one of the
-// token, and so fit for logs and metrics.
+// A Reason says why a token is refused. It never contains text of the token, so it is safe
+// in logs and metrics.
 type Reason string
 
-// The reasons, in the order in which they are looked for. From Purpose on the
-// signature is good, so that who holds the token may be told.
+// The reasons, in the order of the checks. From Purpose on the signature is valid, so the
+// token's subject can be trusted.
 const (
-	Malformed Reason = "malformed" // no JWT, too long, or a header that asks for what is not understood
-	Algorithm Reason = "algorithm" // signed with anything else than EdDSA, or not at all
-	Key       Reason = "key"       // no key of that id
+	Malformed Reason = "malformed" // not a JWT, too long, or with an unknown critical header
+	Algorithm Reason = "algorithm" // not signed with EdDSA
+	Key       Reason = "key"       // its key id is unknown
 	Signature Reason = "signature" // not signed by that key
-	Purpose   Reason = "purpose"   // for something else
+	Purpose   Reason = "purpose"   // for another purpose
 	Audience  Reason = "audience"  // for another service
-	Subject   Reason = "subject"   // says not who holds it, or at too great length
-	Lifetime  Reason = "lifetime"  // lacks iat or exp, or has too much time between them
+	Subject   Reason = "subject"   // sub is missing, or sub or jti is too long
+	Lifetime  Reason = "lifetime"  // iat or exp is missing, or they are too far apart
 	Expired   Reason = "expired"
-	NotYet    Reason = "not yet valid" // issued, or to be used, in the future
+	NotYet    Reason = "not yet valid" // iat or nbf lies in the future
 )
 
-// An Error is what [Verifier.Verify] returns. It holds nothing of the token.
+// An Error is what [Verifier.Verify] returns. It contains no text of the token.
 type Error struct{ Reason Reason }
 
 func (e *Error) Error() string { return "token: " + string(e.Reason) }
 
-// Signed says whether the token is signed by a known key all the same.
+// Signed reports whether the refused token was signed by a known key.
 func (e *Error) Signed() bool {
 	switch e.Reason {
 	case Malformed, Algorithm, Key, Signature:
@@ -65,14 +65,13 @@ func (e *Error) Signed() bool {
 // Options of a [Verifier]. All are required.
 type Options struct {
 	Keys     map[string]ed25519.PublicKey // by key id, the header kid of the token
-	Purpose  string                       // what the claim "purpose" must be
-	Audience string                       // what the claim "aud" must be, or have among others
-	MaxAge   time.Duration                // exp may be so long after iat
+	Purpose  string                       // the required claim "purpose"
+	Audience string                       // the claim "aud" must be this text, or a list that has it
+	MaxAge   time.Duration                // the longest time from iat to exp
 }
 
-// A Verifier tells good tokens from others. What it has found good it remembers, up to
-// a thousand tokens, so that a token that comes with each request is cheap. All
-// methods may be called from any goroutine.
+// A Verifier checks tokens. It caches up to a thousand good tokens, so a token that comes
+// with each request is cheap. It is safe for concurrent use.
 type Verifier struct {
 	opts   Options
 	parser *jwt.Parser
@@ -81,7 +80,7 @@ type Verifier struct {
 	good map[[sha256.Size]byte]*Claims
 }
 
-// New makes a verifier. An error says which option makes no sense.
+// New returns a verifier. Its error names the invalid option.
 func New(opts Options) (*Verifier, error) {
 	switch {
 	case len(opts.Keys) == 0:
@@ -107,40 +106,39 @@ func New(opts Options) (*Verifier, error) {
 	opts.Keys = keys
 	return &Verifier{
 		opts: opts,
-		// The claims are looked at here: the parser would not say which of them is wrong
-		// in words that can be told on.
+		// We check the claims ourselves, because the parser's errors contain text of the token.
 		parser: jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation()),
 		good:   map[[sha256.Size]byte]*Claims{},
 	}, nil
 }
 
-// Claims are what a good token says. They are read-only.
+// Claims are the claims of a good token. They are read-only.
 type Claims struct {
-	Subject string            // who holds it: sub
-	ID      string            // jti; empty: none
+	Subject string            // sub: the token's holder
+	ID      string            // jti; Empty means none.
 	KeyID   string            // kid
-	Sum     [sha256.Size]byte // of the token, to know it again without keeping it
+	Sum     [sha256.Size]byte // digest of the token
 
 	IssuedAt  time.Time
-	NotBefore time.Time // the zero time: none
+	NotBefore time.Time // The zero time means none.
 	Expires   time.Time
 
 	others jwt.MapClaims
 }
 
-// Text is a claim of the caller's own; empty when there is none that is a string.
+// Text returns a further claim. Empty means that it is missing or not a string.
 func (c *Claims) Text(name string) string {
 	text, _ := c.others[name].(string)
 	return text
 }
 
-// Verify says what the token claims, at now. The error is an [*Error].
+// Verify returns the claims of a token that is good at now. Its error is an [*Error].
 //
-// A token is good when it is a JWT in compact form, at most MaxLength bytes long, with
-// alg EdDSA and the id of a known key, signed by it; its purpose and audience are those
-// of the options; sub says who holds it; exp lies after iat, by at most MaxAge; and now lies
-// from iat (and nbf, if any) to exp, give or take Leeway. Both iat and exp are required: without
-// iat a token of any age could be minted today.
+// A good token is a JWT in compact form of at most MaxLength bytes. It has alg EdDSA, the id
+// of a known key and that key's signature, and the purpose and audience of the options. Its
+// sub is set, and exp is at most MaxAge after iat. Now is between iat (and nbf, if set) and
+// exp, with Leeway on both sides. Without iat the token's age would be unknown, so iat is
+// required.
 func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
 	if len(text) > MaxLength {
 		return nil, &Error{Malformed}
@@ -163,7 +161,7 @@ func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
 	return c, nil
 }
 
-// at looks at the clock.
+// at checks the times.
 func (c *Claims) at(now time.Time) Reason {
 	switch {
 	case !now.Before(c.Expires.Add(Leeway)):
@@ -186,7 +184,7 @@ func (v *Verifier) remember(c *Claims, now time.Time) {
 	if len(v.good) >= maxCached {
 		maps.DeleteFunc(v.good, func(_ [sha256.Size]byte, old *Claims) bool { return old.at(now) == Expired })
 	}
-	for sum := range v.good { // any one: it is only read again
+	for sum := range v.good { // any one: a token that is dropped here is only read again
 		if len(v.good) < maxCached {
 			break
 		}
@@ -195,11 +193,11 @@ func (v *Verifier) remember(c *Claims, now time.Time) {
 	v.good[c.Sum] = c
 }
 
-// read does all but look at the clock.
+// read checks everything except the times.
 func (v *Verifier) read(text string) (*Claims, error) {
 	reason := Malformed
 	parsed, err := v.parser.Parse(text, func(t *jwt.Token) (any, error) {
-		// What must be understood and is not must be refused (RFC 7515 §4.1.11).
+		// We understand no critical header, so we refuse all (RFC 7515 §4.1.11).
 		if _, critical := t.Header["crit"]; critical {
 			return nil, &Error{Malformed}
 		}
@@ -218,7 +216,7 @@ func (v *Verifier) read(text string) (*Claims, error) {
 	})
 	if err != nil {
 		if errors.Is(err, jwt.ErrTokenUnverifiable) && reason == Malformed && parsed != nil && parsed.Method == nil {
-			reason = Algorithm // one that nobody knows
+			reason = Algorithm // an unknown algorithm
 		}
 		return nil, &Error{reason}
 	}

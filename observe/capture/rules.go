@@ -267,9 +267,15 @@ func (c *rules) fit(u *url.URL, segments []string, method, route string) (parts 
 	return parts, hostStays
 }
 
-// stays reports whether the JSON paths allow what is at a place.
-func (c *rules) stays(at []any) bool {
-	return slices.ContainsFunc(c.json, func(p jsonPath) bool { return p.allows(at) })
+// places returns what reports whether the JSON paths allow what is at a place; nil when there
+// are no paths.
+func (c *rules) places() func(at []any) bool {
+	if len(c.json) == 0 {
+		return nil
+	}
+	return func(at []any) bool {
+		return slices.ContainsFunc(c.json, func(p jsonPath) bool { return p.allows(at) })
+	}
 }
 
 func (c *rules) field(name string) bool { return c != nil && c.fields[name] }

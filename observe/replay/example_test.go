@@ -80,14 +80,18 @@ func Example() {
 	}
 
 	// The desk has no flags but those of the bundle.
-	for _, fixed := range []bool{false, true} {
+	desk := func(o replay.Options, fixed bool) {
 		t := &deskTest{}
-		replay.Run(t, bundles[0], func(c *replay.Case) http.Handler { return divider(c.FlagClient(), fixed) })
-		fmt.Println("fixed:", fixed, "the test fails:", t.failed)
+		verdict := o.Run(t, bundles[0], func(c *replay.Case) http.Handler { return divider(c.FlagClient(), fixed) })
+		fmt.Printf("fixed: %t, Status: %d, the verdict is %v, the test fails: %t\n", fixed, o.Status, verdict, t.failed)
 	}
+	desk(replay.Options{}, false)
+	desk(replay.Options{}, true) // a 400 may also come from what redaction hid
+	desk(replay.Options{Status: 400}, true)
 	// Output:
-	// fixed: false the test fails: true
-	// fixed: true the test fails: false
+	// fixed: false, Status: 0, the verdict is reproduced, the test fails: true
+	// fixed: true, Status: 0, the verdict is inconclusive, the test fails: true
+	// fixed: true, Status: 400, the verdict is fixed, the test fails: false
 }
 
 // deskTest stands for the *testing.T that a test has.

@@ -191,7 +191,7 @@ func Same() {}
 			lines: []string{"- Handle: removed (on windows/amd64)", "+ Added: added (on darwin/arm64)"},
 		},
 		{
-			name: "a changed file that nobody compiles", want: apicheck.BumpUnknown,
+			name: "a changed file for a platform that is not given is judged there", want: apicheck.BumpMajor,
 			archive: `
 -- old/lib.go --
 package lib
@@ -204,10 +204,10 @@ func Added() {}
 -- new/lib_plan9.go --
 package lib
 `,
-			lines: []string{"lib_plan9.go has changed, and no platform that is judged compiles it"},
+			lines: []string{"- Removed: removed (on plan9/amd64)", "+ Added: added"},
 		},
 		{
-			name: "cgo is not run, so what needs it cannot be judged", want: apicheck.BumpUnknown,
+			name: "cgo is not run, and what needs it is judged by its declarations", want: apicheck.BumpMinor,
 			archive: `
 -- old/lib.go --
 package lib
@@ -219,7 +219,7 @@ package lib
 import "C"
 func FromC() {}
 `,
-			lines: []string{"c.go has changed, and no platform that is judged compiles it"},
+			lines: []string{"+ FromC: added (on linux/amd64 with cgo)"},
 		},
 		{
 			name: "what needs a tag is no part of the API; what excludes one is", want: apicheck.BumpMinor,
@@ -243,7 +243,7 @@ func Default() {}
 			lines: []string{"+ Default: added"},
 		},
 		{
-			name: "a constraint on the version of Go", want: apicheck.BumpUnknown,
+			name: "a constraint on the version of Go", want: apicheck.BumpMinor,
 			archive: `
 -- old/lib.go --
 package lib
@@ -254,7 +254,7 @@ package lib
 package lib
 func Next() {}
 `,
-			lines: []string{"next.go has changed, and no platform that is judged compiles it"},
+			lines: []string{"+ Next: added (on linux/amd64 with go1.999)"},
 		},
 		{
 			name: "excluded packages are told", want: apicheck.BumpPatch,
@@ -626,8 +626,8 @@ nonsense
 `)
 	v, err := apicheck.Compare(t.Context(), old, new)
 	require.NoError(t, err)
-	require.Equal(t, apicheck.BumpUnknown, v.Bump)
-	require.Equal(t, []string{"c/c.go has changed, and no platform that is judged compiles it"}, v.Problems)
+	require.Equal(t, apicheck.BumpMinor, v.Bump)
+	require.Contains(t, lines(v), "+ package corp.example/lib/c: added (on linux/amd64 with cgo)")
 	left, err := os.ReadDir(traces)
 	require.NoError(t, err)
 	require.Empty(t, left)

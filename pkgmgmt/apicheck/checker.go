@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +23,13 @@ type Options struct {
 	// starts. Zero: 1 GiB. At least 256 MiB.
 	Memory int64
 
-	// Platforms are GOOS/GOARCH pairs. All is judged on the first, and changed files
-	// that it leaves out on the others. Nil: linux/amd64, windows/amd64, darwin/arm64.
+	// Platforms are GOOS/GOARCH pairs that the module must load for. Everything is judged
+	// on the first, and on the others what differs from it. Nil means linux/amd64,
+	// windows/amd64 and darwin/arm64.
 	Platforms []string
 
-	// Exclude leaves packages out whose API may change in any version.
+	// Exclude leaves packages out whose API may change in any version, or constants. A
+	// changed value of an untyped constant whose name ends in Version is always left out.
 	Exclude []Exclusion
 
 	// Go is the go command. Empty: "go", looked up in the PATH.
@@ -73,6 +76,11 @@ func New(opts *Options) (*Checker, error) {
 		if e.Packages == "" || e.Reason == "" {
 			fault(fmt.Sprintf("Exclude[%d]", i), "must have packages and a reason")
 		}
+		for k, name := range e.Constants {
+			if !token.IsIdentifier(name) || !token.IsExported(name) {
+				fault(fmt.Sprintf("Exclude[%d].Constants[%d]", i, k), "must be an exported name, got %q", name)
+			}
+		}
 	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("apicheck: %w", errors.Join(errs...))
@@ -104,6 +112,11 @@ func Compare(ctx context.Context, old, new Module) (Verdict, error) {
 // context, a [*ModuleError], [ErrNoWorker], or says why there is no comparison at all: no go
 // command, no place for temporary files, or a program file that was replaced.
 func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err error) {
+	return c.compare(ctx, old, new, "")
+}
+
+// compare writes "the registry" for an address in texts.
+func (c *Checker) compare(ctx context.Context, old, new Module, registry string) (v Verdict, err error) {
 	if old, err = old.checked(); err != nil {
 		return v, err
 	}
@@ -127,6 +140,9 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 	if err != nil {
 		return v, fmt.Errorf("apicheck: %w", err)
 	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // as the go command writes it, so that it can be taken out of texts
+	}
 	defer func() {
 		if gone := remove(dir); gone != nil && err == nil {
 			err = fmt.Errorf("apicheck: %w", gone)
@@ -134,7 +150,7 @@ func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err 
 	}()
 	j := job{
 		Old: side{Path: old.Path, Version: old.Version, Proxy: old.Proxy}, New: side{Path: new.Path, Version: new.Version, Proxy: new.Proxy},
-		Platforms: c.opts.Platforms, Exclude: c.opts.Exclude, Memory: c.opts.Memory, Timeout: c.opts.Timeout,
+		Platforms: c.opts.Platforms, Exclude: c.opts.Exclude, Memory: c.opts.Memory, Timeout: c.opts.Timeout, Registry: registry,
 	}
 	for _, s := range []struct {
 		Module

@@ -3,8 +3,7 @@ package apicheck
 import (
 	"cmp"
 	"context"
-	"maps"
-	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,10 +12,10 @@ import (
 
 // compare does a job. The caches are below work.
 func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
-	excludedBy := map[string]string{}
+	excludedBy, free := map[string]string{}, &freeConstants{exclude: j.Exclude}
 	excluded := func(pkg string) bool {
 		for _, e := range j.Exclude {
-			if e.matches(pkg) {
+			if len(e.Constants) == 0 && e.matches(pkg) {
 				excludedBy[pkg] = e.Reason
 				return true
 			}
@@ -24,14 +23,15 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		return false
 	}
 	defer func() {
-		for _, pkg := range slices.Sorted(maps.Keys(excludedBy)) {
+		for _, pkg := range sortedKeys(excludedBy) {
 			v.Excluded = append(v.Excluded, Exclusion{Packages: pkg, Reason: excludedBy[pkg]})
 		}
+		v.Excluded = append(v.Excluded, free.excluded()...)
 	}()
 	var problems []string
 	found := func(s side, texts []string) {
 		for _, text := range texts {
-			problems = append(problems, shown(s.Version+": "+withoutFolder(text, work)))
+			problems = append(problems, shown(s.Version+": "+j.steady(text, work)))
 		}
 	}
 	old, faults, err := fetch(ctx, work, "old", j.Old)
@@ -46,34 +46,49 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		return Verdict{Bump: BumpUnknown, Problems: problems}, nil
 	}
 
-	left := changedFiles(old, new)
-	for i, platform := range j.Platforms {
-		if i > 0 && len(left.names(excluded)) == 0 && !left.hidden(excluded) {
-			break
-		}
-		before, faults, err := old.load(ctx, work, platform, excluded)
-		if found(j.Old, faults); err != nil {
-			return v, err
-		}
-		after, faults, err := new.load(ctx, work, platform, excluded)
-		if found(j.New, faults); err != nil {
-			return v, err
-		}
-		if len(problems) > 0 {
-			return Verdict{Bump: BumpUnknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
-		}
-		left.decided(before, after)
-		report := apidiff.ModuleChanges(&apidiff.Module{Path: old.Path, Packages: values(before.packages)}, &apidiff.Module{Path: new.Path, Packages: values(after.packages)})
-		shows := exposed(before, after)
-		for _, c := range slices.Concat(report.Changes, hiddenChanges(old.Path, before, after, shows), genericChanges(old.Path, before, after, shows), packageNameChanges(before, after)) {
+	left := differing(old, new, excluded)
+	variants := left.variants(j.Platforms)
+	add := func(i int, all []apidiff.Change) {
+		for _, c := range all {
 			change := Change{Message: shown(plain(c.Message)), Compatible: c.Compatible}
 			if slices.Contains(v.Changes, change) {
 				continue
 			}
 			if i > 0 {
-				change.Platform = platform
+				change.Platform = variants[i].String()
 			}
 			v.Changes = append(v.Changes, change)
+		}
+	}
+	for i, tries := 0, 0; i >= 0 && tries < maxTries; i = left.next(variants, len(j.Platforms)) {
+		before, faults, err := old.load(ctx, work, variants[i], excluded)
+		if err != nil {
+			return v, err
+		}
+		after, more, err := new.load(ctx, work, variants[i], excluded)
+		if err != nil {
+			return v, err
+		}
+		if len(faults)+len(more) > 0 {
+			if i >= len(j.Platforms) { // others may show the same
+				tries++
+				left.tried(variants[i])
+				continue
+			}
+			found(j.Old, faults)
+			found(j.New, more)
+			return Verdict{Bump: BumpUnknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
+		}
+		left.judge(variants[i])
+		add(i, free.without(old.Path, before, after, changes(old.Path, before, after)))
+	}
+	for i := range variants {
+		all, texts := left.guess(variants[i], free)
+		add(i, all)
+		for _, text := range texts {
+			if text = shown(text); !slices.Contains(v.Problems, text) && len(v.Problems) < maxProblems {
+				v.Problems = append(v.Problems, text)
+			}
 		}
 	}
 	v.Bump = BumpPatch
@@ -89,16 +104,57 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		}
 	}
 	// What is incompatible stays so, whatever the rest holds.
-	if names := left.names(excluded); len(names) > 0 {
-		for _, name := range names[:min(len(names), maxProblems)] {
-			v.Problems = append(v.Problems, shown(name+" has changed, and no platform that is judged compiles it"))
-		}
-		if v.Bump != BumpMajor {
-			v.Bump, v.Changes = BumpUnknown, nil
-		}
+	if len(v.Problems) > 0 && v.Bump != BumpMajor {
+		v.Bump, v.Changes = BumpUnknown, nil
 	}
 	return v, nil
 }
+
+// changes are all that differs between two surfaces. Types and constraints that the compiler
+// does not distinguish are given the same names first, because apidiff compares names.
+func changes(module string, before, after *surface) []apidiff.Change {
+	if names := correspond(module, before, after).renamed(); len(names) > 0 {
+		after = after.translated(module, names, nil, false)
+	}
+	all := slices.Concat(genericChanges(module, before, after, exposed(before, after)), packageNameChanges(before, after))
+	if relaxed := correspond(module, before, after).relaxed(); len(relaxed) > 0 {
+		before, after = before.translated(module, nil, relaxed, false), after.translated(module, nil, relaxed, false)
+	}
+	found, ok := diff(module, before, after)
+	if !ok {
+		before, after = before.translated(module, nil, nil, true), after.translated(module, nil, nil, true)
+		if found, ok = diff(module, before, after); !ok {
+			panic("apidiff: unreachable")
+		}
+	}
+	return append(found, all...)
+}
+
+// diff has apidiff compare two surfaces. It panics at the removed method of an interface that
+// has no name and is embedded: then ok is false, and the receivers need names.
+func diff(module string, before, after *surface) (all []apidiff.Change, ok bool) {
+	defer func() {
+		if r := recover(); r != nil && r != "unreachable" {
+			panic(r)
+		}
+	}()
+	report := apidiff.ModuleChanges(&apidiff.Module{Path: module, Packages: values(before.packages)}, &apidiff.Module{Path: module, Packages: values(after.packages)})
+	return slices.Concat(report.Changes, hiddenChanges(module, before, after, exposed(before, after))), true
+}
+
+// maxTries bounds how many variants are tried that do not load.
+const maxTries = 8
+
+// steady takes out of a text what differs from run to run.
+func (j *job) steady(text, work string) string {
+	if j.Registry != "" {
+		text = strings.ReplaceAll(text, j.Registry, "the registry")
+	}
+	return downloading.ReplaceAllString(withoutFolder(text, work), "")
+}
+
+// downloading is progress, which the go command prints in any order.
+var downloading = regexp.MustCompile(`go: downloading [^\n]*\n?`)
 
 // plain puts better words in place of "changed from T to T": types that are written alike.
 func plain(message string) string {
@@ -107,65 +163,4 @@ func plain(message string) string {
 		return place + "changed, though it is still written " + types[:half]
 	}
 	return message
-}
-
-// changed are the Go files that differ, and what is known of them.
-type changed struct {
-	module       string
-	before, then map[string]bool // files of the old and the new version that nothing has compiled yet
-	public       map[string]bool // folders that others can import from, in either version
-	reached      map[string]bool // folders whose packages take part
-}
-
-func changedFiles(old, new *source) *changed {
-	c := &changed{module: old.Path, before: map[string]bool{}, then: map[string]bool{}, public: map[string]bool{}, reached: map[string]bool{}}
-	differ := func(mine, others *source, into map[string]bool) {
-		for name, f := range mine.files {
-			if other, ok := others.files[name]; (!ok || other.hash != f.hash) && !f.out {
-				into[name] = true
-			}
-			if !f.out && !isInternal(path.Dir(name)) {
-				c.public[path.Dir(name)] = true
-			}
-		}
-	}
-	differ(old, new, c.before)
-	differ(new, old, c.then)
-	return c
-}
-
-// decided strikes out what a platform has compiled on the side that it stands on.
-func (c *changed) decided(before, after *surface) {
-	for name := range before.compiled {
-		delete(c.before, name)
-	}
-	for name := range after.compiled {
-		delete(c.then, name)
-	}
-	maps.Copy(c.reached, before.reached)
-	maps.Copy(c.reached, after.reached)
-}
-
-// hidden tells whether internal packages have changed that nothing imports on the
-// platforms so far. On another one they may be part of the API.
-func (c *changed) hidden(excluded func(string) bool) bool {
-	return len(c.among(isInternal, excluded)) > 0
-}
-
-// names are the files that have changed without being judged, as far as they can matter:
-// an internal package that nothing imports cannot.
-func (c *changed) names(excluded func(string) bool) []string {
-	return c.among(func(dir string) bool { return c.public[dir] || c.reached[dir] }, excluded)
-}
-
-func (c *changed) among(folder, excluded func(string) bool) []string {
-	all := map[string]bool{}
-	for _, files := range []map[string]bool{c.before, c.then} {
-		for name := range files {
-			if dir := path.Dir(name); folder(dir) && !excluded(path.Join(c.module, dir)) {
-				all[name] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
 }

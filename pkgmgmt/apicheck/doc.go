@@ -28,16 +28,34 @@
 // to be judged, so that its replace directives do not count. The bodies of functions
 // are not looked at: a module whose bodies do not compile is judged all the same.
 //
-// An API may differ from platform to platform. All is judged on the first of
-// [Options.Platforms]. Files that this one leaves out, by their name, their build
-// constraint or because they need cgo, are judged on the further ones if they have
-// changed. A changed file that no platform compiles makes the verdict BumpUnknown, unless it
-// is BumpMajor already. Files that are in a build only when its user names a tag, "ignore"
-// or "integration", are not part of the API.
+// The value of an untyped constant whose name ends in Version may change in any version.
+// [Exclusion.Constants] names others whose value may change.
 //
-// BumpUnknown is a verdict of its own and never "no change": packages that do not load or
-// have type errors, versions of Go that are not here, a deadline that passed, memory
-// that ran out. [Verdict.Problems] says which.
+// # Platforms
+//
+// An API may differ from platform to platform. The whole API is compared on the first of
+// [Options.Platforms]. Every other platform of Go, with and without cgo, is compared only if
+// its declarations differ in a way that no platform before has shown: comments, layout and
+// bodies do not count, and unexported declarations count only if an exported one
+// mentions them. The module must load on the platforms of Options.Platforms.
+//
+// Files that do not load are judged by their declarations alone: a file for an old or a future Go, for
+// the race detector or for another compiler, and a platform on which the module does not
+// compile. A new exported declaration needs a minor version, a removed one a major version. A
+// declaration that has changed cannot be judged there. The types of C are never known, so an
+// exported declaration that mentions one cannot be judged when it or what it includes has
+// changed.
+//
+// Files that are in a build only when its user names a tag, "ignore" or "integration", are not
+// part of the API.
+//
+// # What cannot be judged
+//
+// BumpUnknown never means "no change". The verdict is BumpUnknown if packages do not load or
+// have type errors, if a version of Go is not here, if [Options.Timeout] passes or
+// [Options.Memory] is used up, and if a changed declaration cannot be judged.
+// [Verdict.Problems] says which, and what helps. An incompatible change makes the verdict
+// BumpMajor all the same.
 //
 // # Hostile modules
 //

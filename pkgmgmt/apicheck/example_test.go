@@ -73,6 +73,32 @@ func ExampleOptions_exclude() {
 	//   excluded: corp.example/greet (an experiment until the summer) <nil>
 }
 
+// The value of one constant may change at any time. Its package is compared all the same, and to
+// remove the constant is an incompatible change.
+func ExampleExclusion_constants() {
+	checker, err := apicheck.New(&apicheck.Options{Exclude: []apicheck.Exclusion{
+		{Packages: "corp.example/greet/...", Constants: []string{"Build"}, Reason: "it names the commit"},
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	dir, err := os.MkdirTemp("", "greet-")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	released := write(filepath.Join(dir, "released"), "package greet\n\nconst (\n\tBuild = \"f00f\"\n\tVersion = \"1.0.0\"\n\tLimit = 10\n)\n")
+	working := write(filepath.Join(dir, "working"), "package greet\n\nconst (\n\tBuild = \"cafe\"\n\tVersion = \"1.0.1\"\n\tLimit = 20\n)\n")
+	verdict, err := checker.Compare(context.Background(), released, working)
+	fmt.Println(verdict, err)
+	// Output:
+	// major: 1 incompatible and 0 compatible changes
+	//   - Limit: value changed from 10 to 20
+	//   excluded: corp.example/greet: Build (it names the commit) <nil>
+}
+
 // Main is the first call of a program with a gate. The gate starts the program once more
 // for each comparison, and there Main compares and ends the process.
 func ExampleMain() {

@@ -1,6 +1,7 @@
 package apicheck
 
 import (
+	"go/token"
 	"go/types"
 	"strings"
 
@@ -135,7 +136,7 @@ func hiddenChanges(module string, before, after *surface, e *exposure) []apidiff
 				name = name[:i]
 			}
 			switch {
-			case !e.either(old, new, name):
+			case token.IsIdentifier(name) && !e.either(old, new, name): // not the method of a type without a name
 			case internal:
 				c.Message = objectName(module, old, c.Message)
 				all = append(all, c)
@@ -150,13 +151,17 @@ func hiddenChanges(module string, before, after *surface, e *exposure) []apidiff
 }
 
 func objectName(module string, pkg *types.Package, name string) string {
-	if pkg.Path() == module {
+	return objectPlace(module, pkg.Path(), name)
+}
+
+func objectPlace(module, pkg, name string) string {
+	if pkg == module {
 		return name
 	}
-	if rest, ok := strings.CutPrefix(pkg.Path(), module+"/"); ok {
+	if rest, ok := strings.CutPrefix(pkg, module+"/"); ok {
 		return "./" + rest + "." + name
 	}
-	return pkg.Path() + "." + name
+	return pkg + "." + name
 }
 
 func packageNameChanges(before, after *surface) []apidiff.Change {

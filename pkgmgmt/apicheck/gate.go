@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/module"
@@ -23,7 +26,8 @@ type GateOptions struct {
 	Options
 
 	// Upstream is where dependencies come from that the registry does not have: URLs as
-	// in [Module.Proxy]. When empty, a module with such dependencies cannot be judged.
+	// in [Module.Proxy]. Empty means that a module with such dependencies cannot be judged;
+	// the answer then names them and this field.
 	Upstream string
 
 	// Private are prefixes of module paths, as in GOPRIVATE and in the registry's own
@@ -36,8 +40,9 @@ type GateOptions struct {
 	Concurrency int
 }
 
-// Gate makes the gate of a registry: it compares a release with the highest one before
-// it in the list, and refuses it when its version promises more than [Enough] allows.
+// Gate makes the gate of a registry: it compares a release with the highest release below it,
+// and refuses it when its version promises more than [Enough] allows. A yanked release counts
+// as well, because it has users. Gate returns an error if the go command is missing.
 //
 // What cannot be judged is [registry.VerdictUnknown], which is no pass. Passed without a
 // comparison are first releases, because nobody uses an older one, and pseudo-versions,
@@ -59,6 +64,9 @@ func Gate(opts *GateOptions) (registry.Gate, error) {
 	}
 	if o.Concurrency < 0 {
 		return nil, fmt.Errorf("apicheck: Concurrency: must not be negative, got %d", o.Concurrency)
+	}
+	if _, err := exec.LookPath(checker.opts.Go); err != nil {
+		return nil, fmt.Errorf("apicheck: Go: %w", err)
 	}
 	g := &gate{places: make(chan struct{}, cmp.Or(o.Concurrency, 2)), checker: checker, upstream: o.Upstream, private: strings.Join(o.Private, ",")}
 	if _, err := (Module{Path: "example.com", Version: "v0.0.0", Proxy: o.Upstream, Dir: "."}).checked(); err != nil {
@@ -90,20 +98,80 @@ func (g *gate) judge(ctx context.Context, r *registry.Release) (registry.Judgeme
 	case <-ctx.Done():
 		return registry.Judgement{}, ctx.Err()
 	}
-	proxy, stop, err := g.serve(ctx, r.Proxy)
+	lost := &missing{names: map[string]bool{}}
+	address, stop, err := g.serve(ctx, lost.watch(r.Proxy))
 	if err != nil {
 		return registry.Judgement{}, fmt.Errorf("apicheck: %w", err)
 	}
 	defer stop()
+	proxy := address
 	if g.upstream != "" {
 		proxy += "," + g.upstream
 	}
-	v, err := g.checker.Compare(ctx, Module{Path: r.Path, Version: old, Proxy: proxy}, Module{Path: r.Path, Version: r.Version, Proxy: proxy})
+	v, err := g.checker.compare(ctx, Module{Path: r.Path, Version: old, Proxy: proxy}, Module{Path: r.Path, Version: r.Version, Proxy: proxy}, address)
 	if err != nil {
 		return registry.Judgement{}, err
 	}
-	return judgement(r.Path, old, r.Version, v), nil
+	j := judgement(r.Path, old, r.Version, v)
+	if names := lost.list(); j.Verdict == registry.VerdictUnknown && g.upstream == "" && names != "" {
+		j.Reason += "; the registry does not have " + names + ": if another one has, set GateOptions.Upstream to its address"
+	}
+	return j, nil
 }
+
+// Missing are the versions of modules that the go command has asked a registry for, and that
+// it does not have.
+type missing struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (m *missing) watch(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(&watcher{ResponseWriter: w, note: func() {
+			name, file, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/@v/")
+			dot := strings.LastIndexByte(file, '.')
+			if dot < 0 {
+				return // of a list: the go command looks for modules there that need not exist
+			}
+			path, err := module.UnescapePath(name)
+			version, err2 := module.UnescapeVersion(file[:dot])
+			if err == nil && err2 == nil {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				m.names[path+"@"+version] = true
+			}
+		}}, r)
+	})
+}
+
+// list gives the first few.
+func (m *missing) list() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	const most = 5
+	names := sortedKeys(m.names)
+	if len(names) > most {
+		names = append(slices.Clip(names[:most]), fmt.Sprintf("%d more", len(names)-most))
+	}
+	return strings.Join(names, ", ")
+}
+
+// A watcher notes answers that a file is missing.
+type watcher struct {
+	http.ResponseWriter
+	note func()
+}
+
+func (w *watcher) WriteHeader(status int) {
+	if status == http.StatusNotFound || status == http.StatusGone {
+		w.note()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *watcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func judgement(path, old, version string, v Verdict) registry.Judgement {
 	j := registry.Judgement{Verdict: registry.VerdictRefuse}

@@ -67,7 +67,7 @@ func (j job) run(ctx context.Context, dir, command string, patience time.Duratio
 	case errors.Is(context.Cause(deadline), ErrNoWorker):
 		return v, fmt.Errorf("%w; the worker did not get there within %v", ErrNoWorker, patience)
 	case deadline.Err() != nil:
-		return unknown(fmt.Sprintf("the comparison took longer than %v", j.Timeout)), nil
+		return unknown(fmt.Sprintf("the comparison took longer than %v: raise Options.Timeout", j.Timeout)), nil
 	case failed != nil && cmd.Process == nil:
 		return v, fmt.Errorf("apicheck: the worker: %w", failed)
 	case !started():
@@ -134,9 +134,9 @@ func (h *head) why(err error, memory, peak int64) string {
 	first := string(h.text)
 	switch {
 	case strings.Contains(first, "stack exceeds"), strings.Contains(first, "stack overflow"):
-		return "the source is nested too deeply"
+		return "the source is nested too deeply: exclude the package with Options.Exclude"
 	case peak > memory/2, strings.Contains(first, "out of memory"), strings.Contains(first, "cannot allocate"), strings.Contains(first, "failed to allocate"), strings.Contains(first, "pthread_create failed"), strings.Contains(first, "new OS thread"):
-		return fmt.Sprintf("the comparison needs more than %d MiB of memory", memory>>20)
+		return fmt.Sprintf("the comparison needs more than %d MiB of memory: raise Options.Memory", memory>>20)
 	}
 	return "the comparison has failed: " + h.line(err)
 }
@@ -165,6 +165,7 @@ type job struct {
 	Exclude   []Exclusion
 	Memory    int64
 	Timeout   time.Duration // for a worker whose asker has died
+	Registry  string        // an address that texts do not show
 }
 
 type side struct{ Path, Version, Proxy string }

@@ -13,12 +13,12 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/modfile"
@@ -27,15 +27,24 @@ import (
 
 type source struct {
 	side
-	dir      string          // where the go command has put it
-	consumer string          // a folder with a module that requires it
-	files    map[string]file // all Go files that may matter, by their path in dir
-	packages []string        // import paths of the folders that others can import from
+	dir      string              // where the go command has put it
+	consumer string              // a folder with a module that requires it
+	packages []string            // import paths of the folders that others can import from
+	files    map[string]file     // all Go files that may matter, by their path in dir
+	folders  map[string][]string // their paths by folder, sorted
+	imports  map[string][]string // the folders of this module that they import, by their path
+	headers  string              // a sum of the files that C may include
+
+	declared map[string]map[string]declaration // by the path of a file
 }
 
 type file struct {
-	hash [sha256.Size]byte
-	out  bool // of package main or documentation, or in no build without a tag
+	hash        [sha256.Size]byte
+	name        string // of the package
+	out         bool   // of package main or documentation, or in no build without a tag
+	cgo         bool   // it imports C
+	constrained bool   // not every variant compiles it
+	header      string // the build constraint, as a file
 }
 
 // fetch gets a version, and makes a module that requires it. A fault of the module is
@@ -47,7 +56,7 @@ func fetch(ctx context.Context, work, name string, s side) (src *source, problem
 	}
 	// Each side has a cache of its own: one version may be here with two contents.
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", s.Path+"@"+s.Version)
-	cmd.Dir, cmd.Env = src.consumer, src.environment(work, "")
+	cmd.Dir, cmd.Env = src.consumer, src.environment(work, variant{})
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	failed := cmd.Run()
@@ -82,17 +91,22 @@ func fetch(ctx context.Context, work, name string, s side) (src *source, problem
 }
 
 // environment is what the go command gets besides what the worker has.
-func (src *source) environment(work, platform string) []string {
+func (src *source) environment(work string, v variant) []string {
 	env := append(os.Environ(), "GOPROXY="+cmp.Or(src.Proxy, "off"), "GOMODCACHE="+filepath.Join(work, "modcache-"+filepath.Base(src.consumer)))
-	if goos, goarch, ok := strings.Cut(platform, "/"); ok {
+	if goos, goarch, ok := strings.Cut(v.platform, "/"); ok {
 		env = append(env, "GOOS="+goos, "GOARCH="+goarch)
+	}
+	if v.cgo {
+		env = append(env, "CGO_ENABLED=1") // to list packages runs no cgo
 	}
 	return env
 }
 
 func (src *source) walk() (problems []string) {
-	src.files = map[string]file{}
+	src.files, src.folders, src.imports = map[string]file{}, map[string][]string{}, map[string][]string{}
+	src.declared = map[string]map[string]declaration{}
 	importable := map[string]bool{}
+	headers := sha256.New()
 	err := filepath.WalkDir(src.dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -110,6 +124,11 @@ func (src *source) walk() (problems []string) {
 			}
 			return nil
 		}
+		if strings.HasSuffix(base, ".h") {
+			data, err := os.ReadFile(name)
+			fmt.Fprintf(headers, "%q %x\n", rel, sha256.Sum256(data))
+			return err
+		}
 		if hidden || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go") {
 			return nil
 		}
@@ -117,13 +136,10 @@ func (src *source) walk() (problems []string) {
 		if err != nil {
 			return err
 		}
-		f := file{hash: sha256.Sum256(data)}
-		syntax, err := parser.ParseFile(token.NewFileSet(), base, data, parser.PackageClauseOnly|parser.ParseComments)
-		if err == nil {
-			f.out = syntax.Name.Name == "main" || syntax.Name.Name == "documentation" || optional(syntax)
-		}
+		f := src.file(rel, data)
 		src.files[rel] = f
 		dir := path.Dir(rel)
+		src.folders[dir] = append(src.folders[dir], rel)
 		if pkg := path.Join(src.Path, dir); !f.out && !isInternal(dir) && module.CheckImportPath(pkg) == nil {
 			importable[pkg] = true
 		}
@@ -132,16 +148,70 @@ func (src *source) walk() (problems []string) {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	src.packages = slices.Sorted(maps.Keys(importable))
+	src.packages, src.headers = sortedKeys(importable), fmt.Sprintf("%x", headers.Sum(nil))
 	return nil
+}
+
+func (src *source) file(rel string, data []byte) file {
+	f := file{hash: sha256.Sum256(data), constrained: strings.Contains(path.Base(rel), "_")}
+	syntax, err := parser.ParseFile(token.NewFileSet(), "x.go", data, parser.ImportsOnly|parser.ParseComments)
+	if syntax == nil || syntax.Name == nil || err != nil && syntax.Name.Name == "_" {
+		return f
+	}
+	when := constraintOf(syntax)
+	f.name = syntax.Name.Name
+	f.out = f.name == "main" || f.name == "documentation"
+	if when != nil {
+		able, _ := outcomes(when)
+		f.out = f.out || !able
+		f.header = "//go:build " + when.String() + "\n\n"
+		f.constrained = true
+	}
+	f.header += "package p\n"
+	for _, spec := range syntax.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			continue
+		}
+		if name == "C" && !f.cgo {
+			f.cgo, f.constrained = true, true
+		}
+		if rest, ok := strings.CutPrefix(name+"/", src.Path+"/"); ok {
+			src.imports[rel] = append(src.imports[rel], path.Clean(rest))
+		}
+	}
+	return f
+}
+
+// packageName is the name of the package that a variant has in a folder. Empty means that it has
+// none.
+func (src *source) packageName(v variant, dir string) string {
+	for _, name := range src.folders[dir] {
+		if f := src.files[name]; !f.out && v.compiles(name, f) {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// declarations are those of a file.
+func (src *source) declarations(name string) map[string]declaration {
+	all, ok := src.declared[name]
+	if !ok {
+		data, err := os.ReadFile(filepath.Join(src.dir, filepath.FromSlash(name)))
+		if err != nil {
+			data = []byte(err.Error()) // not Go, and not the same as the other version's
+		}
+		all = declarations(data, src.headers)
+		src.declared[name] = all
+	}
+	return all
 }
 
 func isInternal(dir string) bool { return slices.Contains(strings.Split(dir, "/"), "internal") }
 
-// optional tells whether a file is in a build only when its user names a build tag, as
-// "ignore" or "integration".
-func optional(f *ast.File) bool {
-	var all constraint.Expr
+// constraintOf is a file's build constraint. Nil means that it has none.
+func constraintOf(f *ast.File) (all constraint.Expr) {
 lines:
 	for _, group := range f.Comments {
 		if group.Pos() > f.Package {
@@ -154,7 +224,7 @@ lines:
 			}
 			expr, err := constraint.Parse(c.Text)
 			if err != nil {
-				return false
+				return nil
 			}
 			if constraint.IsGoBuild(c.Text) {
 				all = expr
@@ -166,11 +236,7 @@ lines:
 			all = expr
 		}
 	}
-	if all == nil {
-		return false
-	}
-	able, _ := outcomes(all)
-	return !able
+	return all
 }
 
 // outcomes tells whether a constraint can be true and false when no tags are named: what
@@ -194,8 +260,3 @@ func outcomes(expr constraint.Expr) (able, unable bool) {
 	}
 	return true, true
 }
-
-// buildTags are those that a build sets by itself (https://pkg.go.dev/cmd/go#hdr-Build_constraints).
-const buildTags = " cgo gc gccgo race msan asan boringcrypto unix " +
-	"aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 windows zos " +
-	"386 amd64 amd64p32 arm arm64 arm64be armbe loong64 mips mips64 mips64le mips64p32 mips64p32le mipsle ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm "

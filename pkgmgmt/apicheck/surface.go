@@ -21,30 +21,28 @@ type surface struct {
 	packages map[string]*types.Package // those that others can import, by import path
 	others   map[string]*types.Package // those that they cannot or that are of other modules, and that take part
 	modules  map[*types.Package]string // of those of other modules: the module and its version
-	compiled map[string]bool           // files of the module, by their path in it
-	reached  map[string]bool           // folders of the module with a package that takes part
 }
 
 // hidden reports whether users cannot import a package, or it is of another module.
 func (s *surface) hidden(pkg *types.Package) bool { return s.others[pkg.Path()] == pkg }
 
-// load reads the packages as a user's build would on a platform, for which it compiles
+// load reads the packages as a user's build would in a variant, for which it compiles
 // nothing: their source gives the types.
-func (src *source) load(ctx context.Context, work, platform string, excluded func(pkg string) bool) (out *surface, problems []string, err error) {
+func (src *source) load(ctx context.Context, work string, v variant, excluded func(pkg string) bool) (out *surface, problems []string, err error) {
 	fset := token.NewFileSet()
 	roots, err := packages.Load(&packages.Config{
 		Context: ctx,
 		Mode:    packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedDeps | packages.NeedModule,
 		Dir:     src.consumer,
-		Env:     src.environment(work, platform),
+		Env:     src.environment(work, v),
 		Fset:    fset,
 	}, ".")
 	if err != nil {
 		return nil, []string{err.Error()}, nil
 	}
-	_, goarch, _ := strings.Cut(platform, "/")
-	c := typeChecker{fset: fset, sizes: types.SizesFor("gc", goarch), done: map[string]*types.Package{}}
-	out = &surface{packages: map[string]*types.Package{}, others: map[string]*types.Package{}, modules: map[*types.Package]string{}, compiled: map[string]bool{}, reached: map[string]bool{}}
+	_, goarch, _ := strings.Cut(v.platform, "/")
+	c := typeChecker{fset: fset, cgo: v.cgo, sizes: types.SizesFor("gc", goarch), done: map[string]*types.Package{}}
+	out = &surface{packages: map[string]*types.Package{}, others: map[string]*types.Package{}, modules: map[*types.Package]string{}}
 	for _, root := range roots {
 		for _, e := range root.Errors {
 			c.problem("%s", e.Msg)
@@ -76,15 +74,6 @@ func (src *source) load(ctx context.Context, work, platform string, excluded fun
 		if t != nil && isInternalPackage(src.Path, p.PkgPath) && !excluded(p.PkgPath) {
 			out.others[p.PkgPath] = t
 		}
-		for _, name := range p.GoFiles {
-			rel, err := filepath.Rel(src.dir, name)
-			if err != nil {
-				return nil, nil, err
-			}
-			rel = filepath.ToSlash(rel)
-			out.compiled[rel] = true
-			out.reached[path.Dir(rel)] = true
-		}
 	}
 	return out, c.problems, nil
 }
@@ -93,6 +82,7 @@ func (src *source) load(ctx context.Context, work, platform string, excluded fun
 type typeChecker struct {
 	fset     *token.FileSet
 	sizes    types.Sizes
+	cgo      bool
 	done     map[string]*types.Package // by package id; nil while it is being checked
 	seen     []*packages.Package
 	problems []string
@@ -138,7 +128,7 @@ func (c *typeChecker) check(p *packages.Package, depth int) *types.Package {
 		return nil // which the go command has told
 	}
 	imports := map[string]*types.Package{}
-	for _, name := range slices.Sorted(maps.Keys(p.Imports)) {
+	for _, name := range sortedKeys(p.Imports) {
 		imports[name] = c.check(p.Imports[name], depth+1)
 	}
 	var files []*ast.File
@@ -152,6 +142,7 @@ func (c *typeChecker) check(p *packages.Package, depth int) *types.Package {
 	}
 	config := types.Config{
 		IgnoreFuncBodies: true,
+		FakeImportC:      c.cgo, // cgo is not run, so the types of C are unknown
 		Sizes:            c.sizes,
 		Importer: importer(func(name string) (*types.Package, error) {
 			if t := imports[name]; t != nil {
@@ -190,8 +181,10 @@ func isInternalPackage(module, pkg string) bool {
 
 // values are those of a map in the order of their names.
 func values[V any](pkgs map[string]V) (all []V) {
-	for _, name := range slices.Sorted(maps.Keys(pkgs)) {
+	for _, name := range sortedKeys(pkgs) {
 		all = append(all, pkgs[name])
 	}
 	return all
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

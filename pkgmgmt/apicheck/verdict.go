@@ -47,7 +47,8 @@ type Verdict struct {
 	// is BumpMajor; at most twenty.
 	Problems []string `json:"problems,omitempty"`
 
-	// Excluded are packages that [Options.Exclude] has left out.
+	// Excluded are packages that [Options.Exclude] has left out, and constants whose change
+	// it has left out.
 	Excluded []Exclusion `json:"excluded,omitempty"`
 }
 
@@ -102,7 +103,11 @@ func (v Verdict) String() string {
 		b.WriteString("\n  " + mark + c.String())
 	}
 	for _, e := range v.Excluded {
-		fmt.Fprintf(&b, "\n  excluded: %s (%s)", e.Packages, e.Reason)
+		names := e.Packages
+		for i, c := range e.Constants {
+			names += []string{": ", ", "}[min(i, 1)] + c
+		}
+		fmt.Fprintf(&b, "\n  excluded: %s (%s)", names, e.Reason)
 	}
 	return b.String()
 }
@@ -152,11 +157,15 @@ func raise(version string) string {
 	return rest + n.Add(n, big.NewInt(1)).String()
 }
 
-// An Exclusion leaves packages out of a comparison.
+// An Exclusion leaves packages out of a comparison, or only some of their constants.
 type Exclusion struct {
 	// Packages is an import path, or one that ends in "/..." for all below it and itself.
 	Packages string `json:"packages"`
-	// Reason is told with each verdict. It must not be empty.
+	// Constants are names of constants. Their values and types may change in any version,
+	// but to remove them is an incompatible change. Everything else in the packages is
+	// compared. Empty means that the packages are left out.
+	Constants []string `json:"constants,omitempty"`
+	// Reason is part of each verdict. It must not be empty.
 	Reason string `json:"reason"`
 }
 

@@ -1,8 +1,8 @@
-// Package proxytest starts a module registry inside of a test, so that what is built
-// from shared modules can be tested with the real go command, and without a network.
+// Package proxytest starts a module registry inside a test. So a test can build programs
+// from shared modules with the real go command and without a network.
 //
-// Two names are enough: [New] starts it with modules, and [Proxy.Env] is the
-// environment for go commands:
+// [New] starts the registry with modules, and [Proxy.Env] returns the environment for go
+// commands:
 //
 //	p := proxytest.New(t, proxytest.Module{
 //		Path: "corp.example/lib", Version: "v1.0.0",
@@ -11,8 +11,8 @@
 //	cmd := exec.CommandContext(t.Context(), "go", "get", "corp.example/lib@latest")
 //	cmd.Dir, cmd.Env = dir, p.Env()
 //
-// The registry is the one of package registry, gates and refusals included, in a folder
-// of the test's. It listens on loopback as long as the test runs.
+// It is the registry of package registry, with its gates and refusals, in a folder of the
+// test. It listens on loopback until the test ends.
 package proxytest
 
 import (
@@ -45,15 +45,14 @@ type Module struct {
 	Version string // "v2.1.0"
 
 	// Files are the module's files, from its root: [Files], os.DirFS of its folder, an
-	// embed.FS. If there is no go.mod, one is added that has a module line and a go
-	// line.
+	// embed.FS. A missing go.mod is added, with a module line and a go line.
 	Files fs.FS
 }
 
-// Files are files in memory: their content, by slash-separated name.
+// Files are files in memory: the content by slash-separated name.
 type Files map[string]string
 
-// Open makes Files an [fs.FS].
+// Open implements [fs.FS].
 func (f Files) Open(name string) (fs.File, error) {
 	m := make(fstest.MapFS, len(f))
 	for name, content := range f {
@@ -64,28 +63,28 @@ func (f Files) Open(name string) (fs.File, error) {
 
 // A Proxy is a running registry.
 type Proxy struct {
-	// URL is the registry's, for GOPROXY and for other clients.
+	// URL of the registry, for GOPROXY and for other clients.
 	URL string
 
 	// Registry is the handler behind the URL.
 	Registry *registry.Registry
 
-	// Client publishes to it, moves channels, yanks and blocks. Everyone on loopback may.
+	// Client publishes to the registry, moves channels, yanks and blocks. The registry
+	// allows this without a token.
 	Client *registry.Client
 
 	dir string
 }
 
-// New starts a registry for the test and publishes modules to it, in that order. What is
-// wrong with one ends the test. The private prefixes are those of the modules, up to
-// the first slash, and corp.example.
+// New starts a registry for the test and publishes modules in their order. An error ends the
+// test. The private prefixes are corp.example and the first element of each module's path.
 func New(t testing.TB, modules ...Module) *Proxy {
 	t.Helper()
 	return Start(t, nil, modules...)
 }
 
-// Start is New with options: a gate, for instance. What they leave out is as in New;
-// their Logger is used only if it is set.
+// Start is New with options, such as a gate. Zero options are as in New, and the registry
+// logs only if Logger is set.
 func Start(t testing.TB, opts *registry.Options, modules ...Module) *Proxy {
 	t.Helper()
 	var o registry.Options
@@ -130,8 +129,8 @@ func Start(t testing.TB, opts *registry.Options, modules ...Module) *Proxy {
 	return p
 }
 
-// Publish publishes one version more. The error names the registry and the version, and
-// wraps what the registry says: [*registry.Refusal].
+// Publish publishes one more version. Its error has the registry and the version, and wraps
+// the registry's [*registry.Refusal].
 func (p *Proxy) Publish(ctx context.Context, m Module) (err error) {
 	defer func() {
 		if err != nil {
@@ -156,12 +155,10 @@ func (p *Proxy) Publish(ctx context.Context, m Module) (err error) {
 	return err
 }
 
-// Env is the environment of the process, changed for go commands that are to see the
-// modules of the registry: with this proxy, a GOPATH and a module cache of the test's own,
-// no checksum database, no version control, no workspace, no other toolchain, and
-// without netrc, GOAUTH or go env files. Modules that the registry does not have come
-// from the module cache of the machine, if they are there, and never from a network.
-// The build cache is the machine's.
+// Env returns the environment of the process with changes for go commands: this registry as
+// the proxy, a GOPATH and a module cache of the test, and neither checksum database, version
+// control, workspace, other toolchains, netrc, GOAUTH nor go env files. Other modules come
+// from the machine's module cache and never from a network. The build cache is the machine's.
 func (p *Proxy) Env() []string {
 	proxy := p.URL
 	if cache := machineCache(); cache != "" {
@@ -185,8 +182,8 @@ func (p *Proxy) Env() []string {
 
 func (p *Proxy) modcache() string { return filepath.Join(p.dir, "modcache") }
 
-// clean empties the module cache, whose folders cannot be written to and so not be
-// removed with the test's folder.
+// clean empties the module cache. Its folders are read-only, so removing the test's folder
+// would fail.
 func (p *Proxy) clean() error {
 	if _, err := os.Stat(p.modcache()); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -199,14 +196,13 @@ func (p *Proxy) clean() error {
 	return nil
 }
 
-// machineCache is the module cache of whoever runs the test; empty if there is no go
-// command to say where.
+// machineCache returns the machine's module cache, or "" without a go command.
 func machineCache() string {
 	out, _ := exec.Command("go", "env", "GOMODCACHE").Output()
 	return string(bytes.TrimSpace(out))
 }
 
-// list gives the module's files, with a go.mod.
+// list returns the module's files, with a go.mod.
 func (m Module) list() ([]zip.File, error) {
 	if m.Files == nil {
 		return nil, errors.New("Module.Files is nil")
@@ -227,7 +223,7 @@ func (m Module) list() ([]zip.File, error) {
 	return files, err
 }
 
-// A moduleFile is a file as golang.org/x/mod/zip wants it.
+// A moduleFile implements zip.File of golang.org/x/mod.
 type moduleFile struct {
 	fsys fs.FS
 	name string

@@ -204,6 +204,48 @@ func (c catalog) listable(ctx context.Context, base string, pseudo bool) (versio
 	return versions, nil
 }
 
+// released gives the versions of a module that list shows, and those that it does not show
+// because they were yanked, ascending. Of a store without Names it gives those that list shows.
+func (c catalog) released(ctx context.Context, base string) ([]string, error) {
+	list, err := readSmall(ctx, c.store, base+listFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	versions := lines(list)
+	namer, ok := c.store.(Namer)
+	if !ok {
+		return versions, nil
+	}
+	seen := map[string]bool{}
+	for _, v := range versions {
+		seen[v] = true
+	}
+	for name, err := range namer.Names(ctx, base) {
+		if err != nil {
+			return nil, err
+		}
+		at, ok := fileOf(name)
+		if !ok || seen[at.version] || module.IsPseudoVersion(at.version) {
+			continue
+		}
+		seen[at.version] = true
+		j, _, err := c.readJournal(ctx, at.file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if acknowledged, err := c.acknowledged(ctx, &at, j); err != nil {
+			return nil, err
+		} else if acknowledged && j.Yanked && !j.Blocked {
+			versions = append(versions, at.version)
+		}
+	}
+	slices.SortFunc(versions, semver.Compare)
+	return versions, nil
+}
+
 // fileOf is the version that a file is of, if it is of one.
 func fileOf(name string) (at target, ok bool) {
 	dot := strings.LastIndexByte(name, '.')

@@ -25,8 +25,9 @@ type Release struct {
 	GoMod   []byte // the go.mod file; not to be changed
 	Zip     string // name of a local file that holds the zip, whole and checked
 
-	// Versions are the module's versions that list shows, in ascending order, without
-	// this one. Yanked and blocked versions and pseudo-versions are not among them.
+	// Versions are the module's releases and prereleases in ascending order, without this
+	// one. Yanked versions are among them, because there are users who have them, except
+	// when the store has no Names. Blocked versions and pseudo-versions are not.
 	Versions []string
 
 	// Proxy is the read side of the registry as it would be with this version

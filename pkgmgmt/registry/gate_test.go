@@ -167,6 +167,27 @@ func TestRelease(t *testing.T) {
 	require.Equal(t, 1, called)
 }
 
+// TestVersionsOfARelease: a gate is given yanked versions, because there are users who have them.
+func TestVersionsOfARelease(t *testing.T) {
+	t.Parallel()
+	var versions []string
+	opts := quiet()
+	opts.Gate = func(_ context.Context, r *registry.Release) (registry.Judgement, error) {
+		versions = r.Versions
+		return registry.Judgement{Verdict: registry.VerdictPass}, nil
+	}
+	reg := open(t, registry.Dir(t.TempDir()), opts)
+	for _, v := range []string{"v1.2.0", "v1.0.0", "v1.1.0-rc.1", "v1.3.0", "v1.4.0", "v0.0.0-20260102030405-abcdefabcdef"} {
+		put(t, reg, http.StatusCreated, "corp.example/lib@"+v, lib(t, "corp.example/lib@"+v, "x"))
+	}
+	for _, path := range []string{"/corp.example/lib/@yank/v1.2.0", "/corp.example/lib/@block/v1.3.0", "/corp.example/lib/@yank/v1.4.0", "/corp.example/lib/@block/v1.4.0"} {
+		require.Equal(t, http.StatusOK, ask(reg, http.MethodPut, path+"?reason=x", nil).Code)
+	}
+	require.Equal(t, "v1.0.0\nv1.1.0-rc.1\n", get(reg, "/corp.example/lib/@v/list").Body.String())
+	put(t, reg, http.StatusCreated, "corp.example/lib@v1.2.1", lib(t, "corp.example/lib@v1.2.1", "x"))
+	require.Equal(t, []string{"v1.0.0", "v1.1.0-rc.1", "v1.2.0"}, versions)
+}
+
 // TestVerdictText holds verdicts to the words that stores and answers have.
 func TestVerdictText(t *testing.T) {
 	t.Parallel()

@@ -180,13 +180,13 @@ func (g *Registry) check(ctx context.Context, m module.Version, f *os.File) (*co
 // judge asks the gate. The answer is a judgement with which to go on, or a refusal.
 func (g *Registry) judge(r *request, c *contents, zip, override string) (*Judgement, *Refusal) {
 	ctx, at := r.Context(), &r.at
-	list, err := readSmall(ctx, g.store, at.base+listFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	versions, err := g.released(ctx, at.base)
+	if err != nil {
 		return nil, broken(err)
 	}
 	release := &Release{
 		Path: at.module, Version: at.version, Sum: c.sum, GoMod: c.goMod, Zip: zip,
-		Versions: lines(list), Proxy: g.preview(at, c, zip),
+		Versions: versions, Proxy: g.preview(at, c, zip),
 	}
 	judgement, err := g.opts.Gate(ctx, release)
 	if err != nil {

@@ -49,13 +49,13 @@ func ExampleNew() {
 	for _, c := range *bom.Components {
 		fmt.Println(" ", c.PackageURL)
 		if c.Pedigree != nil {
-			fmt.Println("    in place of", (*c.Pedigree.Ancestors)[0].PackageURL)
+			fmt.Println("    replaces", (*c.Pedigree.Ancestors)[0].PackageURL)
 		}
 	}
 	// Output:
 	// pkg:golang/corp.example/shop@v1.4.2
 	//   pkg:golang/corp.example/fork@v1.0.1
-	//     in place of pkg:golang/corp.example/money@v1.0.0
+	//     replaces pkg:golang/corp.example/money@v1.0.0
 	//   pkg:golang/golang.org/x/mod@v0.42.0
 	//   pkg:golang/stdlib@1.26.1
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// Handler answers GET and HEAD with the bill of a program, as [Write] writes it, with an
-// ETag. Without a bill, see [ErrNoModules], it answers 404; other methods get 405;
-// both as problem details (RFC 9457). It answers at every path.
+// Handler serves the bill of a program for GET and HEAD, at every path, as [Write] writes it
+// and with an ETag. If there is no bill, see [ErrNoModules], the status is 404. For other
+// methods it is 405. Both have problem details (RFC 9457).
 //
-// Mount it where operators reach it and the public does not.
+// Mount it where operators can reach it and the public cannot.
 func Handler(bi *debug.BuildInfo, opts *Options) http.Handler {
 	var b bytes.Buffer
 	if err := Write(&b, bi, opts); err != nil {

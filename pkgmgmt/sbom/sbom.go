@@ -17,18 +17,17 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// ErrNoModules is returned by [New] for build information that names no modules: that of
-// a library's test binary, or of a program built without them. A bill of it would say
-// that nothing is in it.
-var ErrNoModules = errors.New("sbom: the build information names no modules")
+// ErrNoModules is returned by [New] for build information without modules: from the test
+// binary of a library, or from a program that was built without modules. Its bill would
+// wrongly be empty.
+var ErrNoModules = errors.New("sbom: the build information has no modules")
 
-// Options add what build information does not tell. Nil options are the defaults.
+// Options add values that build information lacks. Nil options are the defaults.
 type Options struct {
-	// Name and Version are those of the main component. Empty: the path and version of
-	// the main module.
+	// Name and Version of the main component. Empty means those of the main module.
 	Name, Version string
 
-	// Time is when the bill was made. Zero: it is not told.
+	// Time of the bill. Zero means none, so that the same build gives the same bytes.
 	Time time.Time
 }
 
@@ -36,11 +35,11 @@ const (
 	schema    = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 	namespace = "http://cyclonedx.org/schema/bom/1.6"
 
-	// MediaType is that of a bill in JSON.
+	// MediaType of a bill in JSON.
 	MediaType = "application/vnd.cyclonedx+json; version=1.6"
 )
 
-// New makes the bill of a program. The error is [ErrNoModules].
+// New returns the bill of a program. Its error is [ErrNoModules].
 func New(bi *debug.BuildInfo, opts *Options) (*cyclonedx.BOM, error) {
 	var o Options
 	if opts != nil {
@@ -90,7 +89,8 @@ func New(bi *debug.BuildInfo, opts *Options) (*cyclonedx.BOM, error) {
 	return bom, nil
 }
 
-// Write writes the bill of a program, indented JSON.
+// Write writes the bill of a program as indented JSON. Its error is [ErrNoModules] or the
+// writer's.
 func Write(w io.Writer, bi *debug.BuildInfo, opts *Options) error {
 	bom, err := New(bi, opts)
 	if err != nil {
@@ -108,18 +108,18 @@ func program(bi *debug.BuildInfo, o Options, refs map[string]int) cyclonedx.Comp
 	}
 	c.PackageURL = packageURL(path, bi.Main.Version, strings.TrimPrefix(strings.TrimPrefix(bi.Path, bi.Main.Path), "/"))
 	c.BOMRef = unique(refs, c.PackageURL)
-	tell(&c, "go:sum", bi.Main.Sum)
+	addProperty(&c, "go:sum", bi.Main.Sum)
 	for _, s := range bi.Settings {
 		if shown(s.Key) {
-			tell(&c, "go:build:"+s.Key, s.Value)
+			addProperty(&c, "go:build:"+s.Key, s.Value)
 		}
 	}
 	c.ExternalReferences = repository(bi.Main.Path)
 	return c
 }
 
-// tell adds a property, unless it is empty.
-func tell(c *cyclonedx.Component, name, value string) {
+// addProperty ignores an empty value.
+func addProperty(c *cyclonedx.Component, name, value string) {
 	if value == "" {
 		return
 	}
@@ -129,7 +129,7 @@ func tell(c *cyclonedx.Component, name, value string) {
 	*c.Properties = append(*c.Properties, cyclonedx.Property{Name: name, Value: value})
 }
 
-// shown tells whether a setting of the build holds no more than a choice.
+// shown reports whether a build setting can contain neither a secret nor a path.
 func shown(key string) bool {
 	switch key {
 	case "-buildmode", "-compiler", "-race", "-msan", "-asan", "-tags", "-trimpath", "CGO_ENABLED", "DefaultGODEBUG",
@@ -141,25 +141,25 @@ func shown(key string) bool {
 }
 
 func standardLibrary(bi *debug.BuildInfo, refs map[string]int) cyclonedx.Component {
-	// "go1.26.1 X:nodwarf5" is that of a toolchain built with an experiment.
+	// A toolchain with an experiment has the version "go1.26.1 X:nodwarf5".
 	version, _, _ := strings.Cut(strings.TrimPrefix(bi.GoVersion, "go"), " ")
 	c := cyclonedx.Component{
 		Type: cyclonedx.ComponentTypeLibrary, Name: "stdlib", Version: version, PackageURL: packageURL("stdlib", version, ""),
 		ExternalReferences: vcs("https://go.googlesource.com/go"),
 	}
 	c.BOMRef = unique(refs, c.PackageURL)
-	tell(&c, "go:toolchain", bi.GoVersion)
+	addProperty(&c, "go:toolchain", bi.GoVersion)
 	return c
 }
 
 func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
 	m := cmp.Or(dep.Replace, dep)
 	c := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, Name: m.Path, Version: m.Version}
-	tell(&c, "go:sum", m.Sum)
+	addProperty(&c, "go:sum", m.Sum)
 	if dep.Replace != nil && modfile.IsDirectoryPath(m.Path) {
 		c.Name, c.Version = dep.Path, ""
 		c.BOMRef = unique(refs, "folder:"+escape(dep.Path))
-		tell(&c, "go:replacement", "folder")
+		addProperty(&c, "go:replacement", "folder")
 	} else {
 		c.PackageURL = packageURL(m.Path, m.Version, "")
 		c.BOMRef = unique(refs, c.PackageURL)
@@ -174,16 +174,17 @@ func library(dep *debug.Module, refs map[string]int) cyclonedx.Component {
 	return c
 }
 
-// repository is where the source of a module is, as far as its path tells: nobody is asked.
+// repository returns the address of a module's repository if its path determines it. It uses
+// no network.
 func repository(path string) *[]cyclonedx.ExternalReference {
 	if module.CheckPath(path) != nil {
-		return nil // of hostile build information
+		return nil // only hostile build information has it
 	}
 	elements := strings.Split(path, "/")
 	switch host := elements[0]; {
 	case slices.Contains([]string{"github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitee.com", "git.sr.ht"}, host) && len(elements) >= 3:
 		if host == "gitlab.com" && len(elements) > 3 && !isMajor(elements[3]) {
-			return nil // a folder, or a group in a group
+			return nil // a folder, or a nested group
 		}
 		return vcs("https://" + strings.Join(elements[:3], "/"))
 	case host == "gopkg.in" && len(elements) == 2, host == "gopkg.in" && len(elements) == 3:
@@ -207,8 +208,8 @@ func vcs(url string) *[]cyclonedx.ExternalReference {
 	return &[]cyclonedx.ExternalReference{{Type: cyclonedx.ERTypeVCS, URL: url}}
 }
 
-// unique makes a reference that no component has yet. refs has the last number that a
-// reference was given, so that a thousand of one name do not search for theirs.
+// unique returns a reference that no other component has. refs has the last number of each
+// reference, so that a thousand components of one name take linear time.
 func unique(refs map[string]int, ref string) string {
 	base := cmp.Or(ref, "unnamed")
 	for {
@@ -224,7 +225,7 @@ func unique(refs map[string]int, ref string) string {
 	}
 }
 
-// packageURL follows https://github.com/package-url/purl-spec, but for lower case.
+// packageURL follows https://github.com/package-url/purl-spec, but keeps upper case.
 func packageURL(path, version, subpath string) string {
 	if path == "" {
 		return ""
@@ -239,8 +240,8 @@ func packageURL(path, version, subpath string) string {
 	return purl
 }
 
-// escape percent-encodes all but the letters that stand for themselves in a package URL, and the
-// slashes between its parts.
+// escape percent-encodes everything except slashes and the characters that a package URL
+// allows.
 func escape(text string) string {
 	var b strings.Builder
 	for i := range len(text) {
@@ -254,7 +255,7 @@ func escape(text string) string {
 	return b.String()
 }
 
-// serialNumber is a UUID of version 8 (RFC 9562 section 5.8): a hash of the bill.
+// serialNumber returns a hash of the bill as a UUID of version 8 (RFC 9562 section 5.8).
 func serialNumber(bom *cyclonedx.BOM) (string, error) {
 	data, err := json.Marshal(bom)
 	if err != nil {

@@ -98,7 +98,7 @@ func TestOptions(t *testing.T) {
 	require.Empty(t, bom.Metadata.Timestamp)
 }
 
-// TestRepositories: a module's path tells where its source is, of many modules.
+// TestRepositories checks paths that determine the repository, and paths that do not.
 func TestRepositories(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
@@ -133,7 +133,7 @@ func TestRepositories(t *testing.T) {
 			require.Equal(t, []cyclonedx.ExternalReference{{Type: cyclonedx.ERTypeVCS, URL: expected}}, *c.ExternalReferences, path)
 		}
 	}
-	// What is compiled is the replacement; of a folder nothing is told.
+	// The replacement is compiled. The name of a folder is not shown.
 	bom, err := sbom.New(&debug.BuildInfo{Main: debug.Module{Path: "x"}, Deps: []*debug.Module{
 		{Path: "github.com/a/b", Version: "v1.0.0", Replace: &debug.Module{Path: "github.com/fork/b", Version: "v1.0.1"}},
 		{Path: "github.com/c/d", Version: "v1.0.0", Replace: &debug.Module{Path: "../d"}},
@@ -161,7 +161,7 @@ func TestNoModules(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, w.Code)
 		require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
 		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
-		require.Contains(t, w.Body.String(), "names no modules")
+		require.Contains(t, w.Body.String(), "has no modules")
 	}
 	_, err := sbom.New(&debug.BuildInfo{Path: "corp.example/plain", Main: debug.Module{Path: "corp.example/plain"}}, nil)
 	require.NoError(t, err, "a program of the standard library alone")
@@ -197,7 +197,7 @@ func TestHandler(t *testing.T) {
 
 func FuzzNew(f *testing.F) {
 	bi := shop()
-	bi.Deps = bi.Deps[:4] // String takes no nil
+	bi.Deps = bi.Deps[:4] // String does not accept nil
 	f.Add(bi.String())
 	f.Add("path\tx\nmod\tx\t(devel)\t\ndep\ta b/ü\tv1@%\n=>\t./x\t\n")
 	f.Add("path\tx\ndep\ta\tv1\ndep\ta\tv1\n")

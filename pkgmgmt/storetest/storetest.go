@@ -1,12 +1,12 @@
-// Package storetest tests implementations of [registry.Store]: what they must do for a
-// registry to lose nothing and to change nothing that is published.
+// Package storetest tests implementations of [registry.Store]. A store that passes loses no
+// published file and changes none, as far as one process can test it.
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) registry.Store { return mystore.New(…) })
 //	}
 //
-// What no test of one process shows is left to the implementer: that what is done
-// survives a crash, and that several processes keep the same promises to each other.
+// The implementer has to test that writes survive a crash, and that several processes can use
+// one store.
 package storetest
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// Run tests a store. open gives a new and empty one each time.
+// Run tests a store. Each call of open must return a new, empty one.
 func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, registry.Store){
@@ -47,7 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := open(t)
-			// One file, so that the store is one that is in use.
+			// A store with a file counts as used.
 			create(t, store, "corp.example/seed/@v/v1.0.0.mod", "seed")
 			test(t, store)
 		})
@@ -94,8 +94,8 @@ func missing(t *testing.T, store registry.Store) {
 	for _, name := range []string{name, "corp.example/seed/@v/v1.0.0.zip", "corp.example/seed/@v/v1.0.0.mod/x", "other.example/x"} {
 		expectMissing(t, store, name)
 	}
-	// No name is a folder of another, so that a store need not look for folders. What it
-	// must not do is to give one as a file that can be read.
+	// No name is a folder of another, so a store need not check for folders. But it must not
+	// return a folder as a readable file.
 	if text, err := content(t.Context(), store, "corp.example/seed"); err == nil {
 		t.Fatalf("corp.example/seed is no file, and holds %q", text)
 	}
@@ -215,7 +215,7 @@ func updated(t *testing.T, store registry.Store) {
 		t.Fatal(err)
 	}
 	expectMissing(t, store, name)
-	update(t, store, name, "", "") // which makes an empty file
+	update(t, store, name, "", "") // makes an empty file
 	expect(t, store, name, "")
 	err = store.Update(t.Context(), name, func(old []byte) ([]byte, error) {
 		if old == nil {
@@ -313,7 +313,7 @@ func readers(t *testing.T, store registry.Store) {
 	wg.Wait()
 }
 
-// replaced tests a [registry.Replacer]; others pass.
+// replaced tests a [registry.Replacer]. Other stores pass.
 func replaced(t *testing.T, store registry.Store) {
 	r, ok := store.(registry.Replacer)
 	if !ok {
@@ -337,7 +337,7 @@ func replaced(t *testing.T, store registry.Store) {
 	}
 	defer f.Close()
 	if err := replace("second", func() error {
-		_, err := content(t.Context(), store, name) // which may be opened meanwhile
+		_, err := content(t.Context(), store, name) // it may be opened meanwhile
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -353,8 +353,8 @@ func replaced(t *testing.T, store registry.Store) {
 	expect(t, store, name, "second")
 }
 
-// replacedOnce has many replace a file at a time, each unless another one was there before.
-// One succeeds.
+// replacedOnce replaces a file from many goroutines at once. Each replaces only the version
+// that it has read, so exactly one succeeds.
 func replacedOnce(t *testing.T, store registry.Store) {
 	r, ok := store.(registry.Replacer)
 	if !ok {
@@ -388,7 +388,7 @@ func replacedOnce(t *testing.T, store registry.Store) {
 	expect(t, store, name, <-winner)
 }
 
-// listed tests a [registry.Namer]; others pass.
+// listed tests a [registry.Namer]. Other stores pass.
 func listed(t *testing.T, store registry.Store) {
 	n, ok := store.(registry.Namer)
 	if !ok {
@@ -417,7 +417,7 @@ func listed(t *testing.T, store registry.Store) {
 			t.Fatalf("Names(%q) gives %q, want %q", prefix, got, want)
 		}
 		for range n.Names(t.Context(), prefix) {
-			break // which must not do harm
+			break // must do no harm
 		}
 	}
 }

@@ -19,7 +19,7 @@ type constraint struct {
 	alternatives [][]comparator
 }
 
-// A comparator is an operator and its version. What the version leaves open is 0.
+// A comparator is an operator and its version. Missing numbers are 0.
 type comparator struct {
 	operator string
 	operand  *semver.Version
@@ -36,7 +36,7 @@ var (
 )
 
 func parseConstraint(text string) (constraint, error) {
-	text = strings.Join(strings.Fields(text), " ") // it goes into headers
+	text = strings.Join(strings.Fields(text), " ") // headers contain it
 	c := constraint{text: text}
 	var err error
 	if c.set, err = newSet(text); err != nil {
@@ -86,7 +86,7 @@ func parseOperand(text string) (*semver.Version, error) {
 		case isOpen:
 			left = true
 		case left:
-			return nil, fmt.Errorf("%q has a number after one that is left open", text)
+			return nil, fmt.Errorf("%q has a number after one that is missing", text)
 		default:
 			numbers[i] = part
 		}
@@ -95,11 +95,11 @@ func parseOperand(text string) (*semver.Version, error) {
 	case m[5] != "":
 		return nil, fmt.Errorf("%q has build metadata, which is not compared%s", text, proposal(text))
 	case left && m[4] != "":
-		return nil, fmt.Errorf("%q is a prerelease of a version that is left open%s", text, proposal(text))
+		return nil, fmt.Errorf("%q is a prerelease of an incomplete version%s", text, proposal(text))
 	case !left:
 		// A date, or the output of git describe, is never compared.
 		if v, why := parseVersion(text); v == nil && why != isDevel {
-			return nil, fmt.Errorf("%q is no version that could be compared: it %s%s", text, why, proposal(text))
+			return nil, fmt.Errorf("%q is not a version that can be compared: it %s%s", text, why, proposal(text))
 		}
 	}
 	return semver.NewVersion(dotted(strings.Join(numbers[:], ".") + m[4]))
@@ -148,19 +148,19 @@ func (c constraint) allows(v *semver.Version) string {
 	return ""
 }
 
-// hits says whether the version, or the release that it leads up to, is in the set.
+// hits reports whether the set has the version or the release with its numbers.
 func (c constraint) hits(v *semver.Version) bool {
 	return c.set.Check(v) || !c.literal(v) && c.set.Check(release(v))
 }
 
-// leavesOpen reports whether nothing is known of a version whose suffix has no order
-// (v1.2.3-hotfix.1): it may come before its number or after.
+// leavesOpen reports whether the result is unknown for a version whose suffix has no order
+// (v1.2.3-hotfix.1), because it may be earlier or later than v1.2.3.
 func (c constraint) leavesOpen(v *semver.Version, before bool) bool {
 	named := c.contains(func(one comparator) bool { return one.operand.Equal(v) })
 	if _, ok := version.Compare(v.String(), release(v).String()); ok || named {
 		return false
 	}
-	after := semver.New(v.Major(), v.Minor(), v.Patch()+1, "0", "") // the least of those
+	after := semver.New(v.Major(), v.Minor(), v.Patch()+1, "0", "") // the lowest of those
 	return before != c.set.Check(after)
 }
 
@@ -168,8 +168,8 @@ func (c constraint) contains(match func(comparator) bool) bool {
 	return slices.ContainsFunc(slices.Concat(c.alternatives...), match)
 }
 
-// samples are versions on both sides of every boundary: a constraint that holds none of
-// them holds none, and one that holds all of them holds all.
+// samples are versions on both sides of every boundary. A constraint that allows none of them
+// allows no version, and one that allows all of them allows every version.
 func (c constraint) samples() []*semver.Version {
 	const many = 1 << 30
 	list := []*semver.Version{semver.New(0, 0, 1, "", ""), semver.New(999, many, many, "", "")}
@@ -204,9 +204,9 @@ func parseBlock(text string) (set *constraint, literal string, err error) {
 	case text == "":
 		return nil, "", errors.New("must not be empty")
 	case text == "(devel)":
-		return nil, "", errors.New("a peer tells it as devel; write devel")
+		return nil, "", errors.New("write devel, as peers send it")
 	case v != nil && v.Metadata() != "":
-		return nil, literal, nil // of v1.5.0+dirty the clean build is another
+		return nil, literal, nil // v1.5.0+dirty does not block the clean build
 	case v == nil && isToken(text) && strings.Trim(text[:1], "!~^*|=") != "" && propose(text) == "":
 		// dev, a build number, an image tag, a date, the output of git describe.
 		if _, err := newSet(text); err != nil || isWhole(text) || numberRegexp.MatchString(text) {
@@ -222,7 +222,7 @@ func parseBlock(text string) (set *constraint, literal string, err error) {
 	}
 	for _, all := range c.alternatives {
 		if !slices.ContainsFunc(all, func(one comparator) bool { return one.operator != "!=" }) {
-			return nil, "", fmt.Errorf("%q blocks all but the version that it names; write v%v", text, all[0].operand)
+			return nil, "", fmt.Errorf("%q blocks every version except the one that it names; write v%v", text, all[0].operand)
 		}
 	}
 	if !slices.ContainsFunc(c.samples(), func(v *semver.Version) bool { return !c.hits(v) }) {
@@ -245,26 +245,26 @@ func release(v *semver.Version) *semver.Version {
 
 const isDevel = "is a development build without a version"
 
-// parseVersion reads a version that has an order, or says why it has none.
+// parseVersion reads a version that has an order, or says why it cannot be ordered.
 func parseVersion(text string) (v *semver.Version, why string) {
 	if len(text) > maxToken {
 		return nil, "is too long for a version"
 	}
 	switch version.KindOf(text) {
 	case version.KindUnknown:
-		return nil, "tells no version"
+		return nil, "has no version"
 	case version.KindDevel:
 		return nil, isDevel
 	case version.KindOther:
-		return nil, "tells a build number, a date or another name, which has no order"
+		return nil, "has no order, because it is a build number, a date or another name"
 	case version.KindPseudo:
 		if strings.HasPrefix(strings.TrimPrefix(text, "v"), "0.0.0-") && !hasBase(text) {
-			return nil, "was built without a tag in sight, so its number says nothing"
+			return nil, "comes from a build without tags, so its number means nothing"
 		}
 	}
 	v, err := semver.StrictNewVersion(dotted(strings.TrimPrefix(text, "v")))
 	if err != nil {
-		return nil, "tells a version that is refused: " + err.Error()
+		return nil, "is not a semantic version: " + err.Error()
 	}
 	return v, ""
 }

@@ -11,11 +11,11 @@ import (
 const (
 	fits    = "fits"
 	unfit   = "does not fit"
-	unknown = "cannot be told"
+	unknown = "unknown"
 	invalid = "is no version"
 )
 
-// plain is what Masterminds says when it is handed the version as Go tells it.
+// plain is the result of Masterminds for the version as Go writes it.
 func plain(t *testing.T, constraint, version string, includePrerelease bool) string {
 	t.Helper()
 	set, err := semver.NewConstraint(constraint)
@@ -101,8 +101,8 @@ func TestRulesAgainstMasterminds(t *testing.T) {
 		}
 		require.Equal(t, c.ours, ours, "%s: %s %s", c.why, c.version, c.constraint)
 
-		// A minimum is the constraint >=, and Strict makes of what cannot be
-		// told what does not fit, and of nothing else.
+		// A minimum is the constraint >=. Strict refuses unknown results and changes
+		// no other result.
 		if minimum, ok := trimPrefix(c.constraint, ">="); ok {
 			broken2, open2 := judged(t, compat.Rule{Minimum: minimum}, c.version)
 			require.Equal(t, broken, broken2, c.why)

@@ -18,7 +18,7 @@ func parse(name string, data []byte) (*ruleset, error) {
 	root := r.Parse(data)
 	rules := readRules(root.Map())
 	set, faults := compile(rules, place{file: name, node: root.Node()})
-	// What follows from a value that could not be read is not worth a fault of its own.
+	// Faults that only follow from a value that could not be read are left out.
 	unread := map[string]bool{}
 	for _, f := range r.Faults() {
 		unread[ruleOf(f.Field)] = true
@@ -41,7 +41,7 @@ func readRules(m *document.Fields) (rules Rules) {
 		rules.Peers = map[string][]Rule{}
 		for key, value := range peers.Entries() {
 			var list []Rule
-			if !value.Null() { // which compile refuses
+			if !value.Null() { // compile refuses null
 				list = readList(value)
 			}
 			rules.Peers[key.Node().Text] = list

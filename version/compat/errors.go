@@ -6,20 +6,20 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// ErrIncomparable is returned by [Skew.Check], wrapped, for a version without an order.
+// ErrIncomparable is wrapped by errors of [Skew.Check] for a version without an order.
 var ErrIncomparable = errors.New("cannot be compared")
 
-// A Severity says how bad a [Fault] is.
+// Severity of a [Fault].
 type Severity int
 
 const (
-	// SeverityError means that the rules cannot be used.
+	// SeverityError makes the rules unusable.
 	SeverityError Severity = iota
-	// SeverityWarning means that they can be used, and are probably a mistake.
+	// SeverityWarning is probably a mistake. The rules can be used.
 	SeverityWarning
 )
 
-// String gives "error" or "warning".
+// String returns "error" or "warning".
 func (s Severity) String() string {
 	if s == SeverityWarning {
 		return "warning"
@@ -29,18 +29,18 @@ func (s Severity) String() string {
 
 // A Fault is one thing wrong with [Rules].
 type Fault struct {
-	File     string // the document's name; empty without a document
-	Line     int    // from 1; 0 when not known
-	Column   int    // from 1, in characters; 0 when not known
-	Rule     string // "peers.shop[0]"; empty when the fault is in no rule
-	Field    string // "peers.shop[0].minimum"; empty when the fault is in no field
+	File     string // the document's name; Empty means no document
+	Line     int    // from 1; 0 means unknown
+	Column   int    // from 1, in characters; 0 means unknown
+	Rule     string // "peers.shop[0]"; Empty means that it concerns no single rule
+	Field    string // "peers.shop[0].minimum"; Empty means that it concerns no single field
 	Severity Severity
 	Err      error
 }
 
-// Error gives the place, the field and the fault:
+// Error returns the place, the field and the fault:
 //
-//	compat.yaml:2:14: default[0].minimum: "1.x" is no version that could be compared
+//	compat.yaml:2:14: default[0].minimum: "1.x" is not a version that can be compared
 func (f *Fault) Error() string {
 	return document.FaultText(f.File, f.Line, f.Column, "", "", f.Field, f.Err)
 }
@@ -50,10 +50,10 @@ func (f *Fault) Unwrap() error { return f.Err }
 // Faults are all the faults of a policy.
 type Faults []*Fault
 
-// Error gives one fault a line.
+// Error returns one line for each fault.
 func (fs Faults) Error() string { return document.FaultsText(fs) }
 
-// Unwrap lets errors.As find the first [*Fault], and errors.Is look at each.
+// Unwrap returns the faults, for errors.As and errors.Is.
 func (fs Faults) Unwrap() []error {
 	errs := make([]error, len(fs))
 	for i, f := range fs {

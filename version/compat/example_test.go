@@ -144,7 +144,7 @@ func ExamplePolicy_CheckClient() {
 		"shop/v1.4.0-rc.1",
 		"shop/v2.0.0-rc.1",
 		"shop/v1.3.0+dirty",
-		"shop/v1.4.0+dirty", // cannot be told, and passes
+		"shop/v1.4.0+dirty", // unknown, and passes
 		"shop/build-4711",   // too
 	} {
 		fmt.Println(client, policy.CheckClient(client))
@@ -171,8 +171,8 @@ func ExampleRule_strict() {
 	}
 	// Output:
 	// compat: shop v1.4.0+dirty was built from changed files; needed is >=1.4.0
-	// compat: shop build-4711 tells a build number, a date or another name, which has no order; needed is >=1.4.0
-	// compat: the peer tells no version; needed is >=1.4.0
+	// compat: shop build-4711 has no order, because it is a build number, a date or another name; needed is >=1.4.0
+	// compat: the peer has no version; needed is >=1.4.0
 }
 
 // A policy is a document.
@@ -200,7 +200,7 @@ peers:
 	// Output:
 	// compat: billing v1.5.1 is blocked by 1.5.0 - 1.5.2; needed is not build-4711, not 1.5.0 - 1.5.2
 	// compat: shop v1.5.1 does not satisfy >=1.6.0
-	// compat.yaml:1:21: default[0].minimum: "1.x.0" is no version that could be compared: it tells a build number, a date or another name, which has no order; write v1.0.0
+	// compat.yaml:1:21: default[0].minimum: "1.x.0" is not a version that can be compared: it has no order, because it is a build number, a date or another name; write v1.0.0
 	// compat.yaml:1:37: default[1].stage: must be observe, warn or enforce, got "refuse"
 }
 

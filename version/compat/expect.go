@@ -2,20 +2,20 @@ package compat
 
 import "net/http"
 
-// Expect holds the servers of a client to the policy, by the header X-Version or
-// Rules.Header of each response, redirects too:
+// Expect checks the servers of a client. It reads X-Version, or Rules.Header, of each
+// response, redirects too:
 //
 //	client.Transport = compat.Expect(policy)(version.Transport(info, nil))
 //
-// A server sends it by [version.Middleware] with MiddlewareOptions.Header; for a server
-// without it Strict rules apply. A response that breaks a rule of [StageObserve] or
-// [StageWarn] is counted and logged; one that breaks a rule of [StageEnforce] is closed,
-// and the caller gets an [*UnfitError]. The server has done its work by then: ask its
-// /version first where that matters.
+// Servers send it with [version.Middleware] and MiddlewareOptions.Header. A server that does
+// not send it breaks Strict rules. If a response breaks a rule of [StageObserve] or
+// [StageWarn], it is counted and logged. If it breaks a rule of [StageEnforce], it is closed
+// and the caller gets an [*UnfitError]. By then the server has handled the request. Ask its
+// /version first if that matters.
 //
-// A nil base is http.DefaultTransport. Expect panics when the policy is nil.
+// Nil base means http.DefaultTransport. Expect panics if the policy is nil.
 func Expect(policy *Policy) func(base http.RoundTripper) http.RoundTripper {
-	policy.current.Load() // not at the first request
+	policy.current.Load() // so that it panics here and not at the first request
 	return func(base http.RoundTripper) http.RoundTripper {
 		if base == nil {
 			base = http.DefaultTransport
@@ -39,12 +39,12 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, nil
 	}
 	if response.Body != nil {
-		_ = response.Body.Close() // of a response that is not wanted
+		_ = response.Body.Close() // the caller does not get the response
 	}
 	return nil, v.error()
 }
 
-// CloseIdleConnections lets http.Client.CloseIdleConnections reach the base.
+// CloseIdleConnections closes those of the base, for http.Client.CloseIdleConnections.
 func (t *transport) CloseIdleConnections() {
 	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()

@@ -62,10 +62,10 @@ func TestExpect(t *testing.T) {
 		{compat.StageWarn, false, http.Header{"X-Version": {"v1.3.0"}}, "warned", ""},
 		{compat.StageObserve, false, http.Header{"X-Version": {"v1.3.0"}}, "observed", ""},
 		{compat.StageEnforce, false, http.Header{"X-Version": {"build-7"}}, "unknown", ""},
-		{compat.StageEnforce, true, http.Header{"X-Version": {"build-7"}}, "refused", "compat: the peer build-7 tells a build number, a date or another name, which has no order; needed is >=1.4.0"},
+		{compat.StageEnforce, true, http.Header{"X-Version": {"build-7"}}, "refused", "compat: the peer build-7 has no order, because it is a build number, a date or another name; needed is >=1.4.0"},
 		{compat.StageEnforce, false, http.Header{}, "missing", ""},
 		{compat.StageEnforce, false, nil, "missing", ""},
-		{compat.StageEnforce, true, nil, "refused", "compat: the peer tells no version; needed is >=1.4.0"},
+		{compat.StageEnforce, true, nil, "refused", "compat: the peer has no version; needed is >=1.4.0"},
 	} {
 		p := policy(t, compat.Rule{Minimum: "v1.4.0", Stage: c.stage, Strict: c.strict})
 		base := &answer{header: c.header}

@@ -34,7 +34,7 @@ func ask(p *compat.Policy, agents ...string) *httptest.ResponseRecorder {
 	return w
 }
 
-// judged gives the broken rule, or nil, and whether it could not be told.
+// judged returns the broken rule, or nil, and whether the result is unknown.
 func judged(t testing.TB, rule compat.Rule, version string) (unfit *compat.UnfitError, unknown bool) {
 	t.Helper()
 	p := policy(t, rule)

@@ -11,7 +11,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/compat"
 )
 
-// verdict tells what becomes of a version under a rule.
+// verdict returns the result of a rule for a version.
 func verdict(t testing.TB, rule compat.Rule, version string) string {
 	t.Helper()
 	broken, open := judged(t, rule, version)
@@ -117,22 +117,22 @@ func TestTextsThatMeanSomethingElse(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		// In a block list.
-		"block: [1.6-rc1]":           `default[0].block[0]: "1.6-rc1" is a prerelease of a version that is left open; write v1.6.0-rc1`,
+		"block: [1.6-rc1]":           `default[0].block[0]: "1.6-rc1" is a prerelease of an incomplete version; write v1.6.0-rc1`,
 		"block: [v1-rc.1]":           "write v1.0.0-rc.1",
 		"block: [x]":                 `default[0].block[0]: "x" blocks every version`,
 		`block: ["*"]`:               "blocks every version",
 		`block: [">=0.0.0"]`:         "blocks every version",
 		`block: [">=0.0.0-0"]`:       "blocks every version",
 		`block: ["<1.0.0 || >=1"]`:   "blocks every version",
-		`block: ["!=1.4.3"]`:         `"!=1.4.3" blocks all but the version that it names; write v1.4.3`,
+		`block: ["!=1.4.3"]`:         `"!=1.4.3" blocks every version except the one that it names; write v1.4.3`,
 		`block: [">=2.0.0 <1.0.0"]`:  `no version satisfies ">=2.0.0 <1.0.0"`,
 		`block: ["1.5.2 - 1.5.0"]`:   "no version satisfies",
 		`block: [">=1.5.0+dirty"]`:   `"1.5.0+dirty" has build metadata, which is not compared; write v1.5.0`,
 		`block: [V1.4.3]`:            "write v1.4.3",
 		`block: [v1.04.3]`:           "write v1.4.3",
 		`block: ["(devel)"]`:         "write devel",
-		`block: ["1.x.3"]`:           `"1.x.3" has a number after one that is left open`,
-		`block: [">=2026.11.20"]`:    `"2026.11.20" is no version that could be compared`,
+		`block: ["1.x.3"]`:           `"1.x.3" has a number after one that is missing`,
+		`block: [">=2026.11.20"]`:    `"2026.11.20" is not a version that can be compared`,
 		`block: ["<1", ">=1"]`:       "default[0]: no version satisfies it",
 		`block: ["v1.4.3", "1.6-b"]`: "compat.yaml:1:30: default[0].block[1]: ",
 		// In a constraint.
@@ -142,7 +142,7 @@ func TestTextsThatMeanSomethingElse(t *testing.T) {
 		`require: ">1.4 <1.5"`:                 "no version satisfies",
 		`require: "=1.5.0+dirty"`:              "write v1.5.0",
 		`require: ">=1.6-rc1"`:                 "write v1.6.0-rc1",
-		`require: ">=1.2.3-3-gabc1234"`:        "no version that could be compared",
+		`require: ">=1.2.3-3-gabc1234"`:        "not a version that can be compared",
 		`require: "=0.0.0"`:                    "no version satisfies",
 		`{minimum: v2.0.0, require: "<1.0.0"}`: "default[0]: no version satisfies it",
 		`{minimum: v2.0.0, block: [">=2"]}`:    "default[0]: no version satisfies it",
@@ -168,7 +168,7 @@ func TestTextsThatMeanSomethingElse(t *testing.T) {
 	}
 }
 
-// TestDevelopmentBuilds have the number that a build tool uses for want of one.
+// TestDevelopmentBuilds have the number that build tools use without a version.
 func TestDevelopmentBuilds(t *testing.T) {
 	t.Parallel()
 	for _, v := range []string{"0.0.0", "v0.0.0", "0.0.0-dev", "0.0.0-SNAPSHOT", "v0.0.0-alpha.1", "0.0.0+abc"} {

@@ -18,37 +18,39 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// Options say what is not in the rules. Nil options are the defaults.
+// Options configure a policy apart from its rules. Nil options are the defaults.
 type Options struct {
-	// Self is the version of this program, which Rule.Skew compares with. Empty means that
-	// of version.Current. When it has no order, such as (devel), the result of a skew is
-	// unknown, which is logged once.
+	// Self is the version of this program, for Rule.Skew. Empty means the version of
+	// version.Current. If it has no order, as (devel), the result of a skew is unknown. That
+	// is logged once.
 	Self string
 
-	// Poll is the time between loads by OpenPolicy, varied by a tenth. Zero means 15 s.
+	// Poll is the time between loads by OpenPolicy, with a jitter of a tenth. Zero means
+	// 15s.
 	Poll time.Duration
 
-	// LastGood names a file in which OpenPolicy keeps the last accepted document, for a
-	// start without its source. Empty means none.
+	// LastGood is the path of a file in which OpenPolicy keeps the last accepted document,
+	// for a start without the source. Empty means none.
 	LastGood string
 
-	// Fallback is OpenPolicy's document without source and last good copy. Empty means
-	// none.
+	// Fallback is OpenPolicy's document if neither the source nor LastGood has one. Empty
+	// means none.
 	Fallback []byte
 
-	// Logger logs each version that breaks a rule once, at level Info in StageObserve,
-	// Warn after that, and the state of OpenPolicy's document. Nil means slog.Default().
+	// Logger gets one record for each version that breaks a rule, at level Info in
+	// StageObserve and Warn in the other stages, and the state of OpenPolicy's document. Nil
+	// means slog.Default().
 	Logger *slog.Logger
 }
 
-// A Policy judges peers by [Rules]. [New] and [ParsePolicy] make one that only
-// [Policy.SetRules] changes, [OpenPolicy] one that follows a document. It is safe for
+// A Policy checks peers by its [Rules]. Only [Policy.SetRules] changes the rules of a policy
+// from [New] or [ParsePolicy]. A policy from [OpenPolicy] follows a document. It is safe for
 // concurrent use.
 type Policy struct {
 	logger  *slog.Logger
 	self    peer
 	current atomic.Pointer[state]
-	keeper  *live.Keeper[state] // nil unless there is a source
+	keeper  *live.Keeper[state] // nil without a source
 
 	counts   [outcomes]atomic.Uint64
 	judged   atomic.Uint64
@@ -61,7 +63,7 @@ type state struct {
 	sides    [2]*table
 }
 
-// New makes a policy. The error is [Faults], all of them.
+// New returns a policy. Its error is [Faults] with all faults.
 func New(rules Rules, opts *Options) (*Policy, error) {
 	p := newPolicy(opts)
 	if err := p.setRules(rules); err != nil {
@@ -70,9 +72,9 @@ func New(rules Rules, opts *Options) (*Policy, error) {
 	return p, nil
 }
 
-// ParsePolicy makes a policy of a document, JSON or YAML with the names of the JSON tags
-// of [Rules]. A date is a day, 2027-03-31, or a time of RFC 3339. name stands for the
-// document in errors. An unknown field is a fault. The error is [Faults].
+// ParsePolicy returns a policy from a document in JSON or YAML, with the names of the JSON
+// tags of [Rules]. A date is a day, 2027-03-31, or a time of RFC 3339. The name is used in
+// errors. An unknown field is a fault. The error is [Faults].
 //
 //	peers:
 //	  shop:
@@ -91,13 +93,13 @@ func ParsePolicy(name string, data []byte, opts *Options) (*Policy, error) {
 	return p, nil
 }
 
-// OpenPolicy makes a policy of a source's document, in the form of [ParsePolicy], and
-// follows it until [Policy.Close]. A document that cannot be loaded or has a fault is
-// refused whole: the rules before it stay in effect, and [Policy.Problems] has the reason.
+// OpenPolicy returns a policy that follows a source's document until [Policy.Close]. The
+// document has the form of [ParsePolicy]. If it cannot be loaded or has a fault, the earlier
+// rules stay in effect, and [Policy.Problems] has the reason.
 //
 // The first document comes from the source, else from Options.LastGood, else from
-// Options.Fallback. Without any of them the error is that of the source; it wraps [Faults]
-// for a document with faults. ctx bounds the start only.
+// Options.Fallback. Without any of them OpenPolicy returns the source's error, which wraps
+// [Faults] for a document with faults. ctx bounds only the start.
 func OpenPolicy(ctx context.Context, src Source, opts *Options) (*Policy, error) {
 	if src == nil {
 		return nil, errors.New("compat: the source is nil")
@@ -131,9 +133,9 @@ func newPolicy(opts *Options) *Policy {
 	return &Policy{logger: o.Logger, self: newPeer("", o.Self)}
 }
 
-// SetRules replaces the rules of the policy. Rules with faults change nothing; the error
-// is [Faults]. Statistics go on. The rules of [OpenPolicy] are changed in their document:
-// SetRules then returns an error.
+// SetRules replaces the rules of the policy. If they have faults it changes nothing and
+// returns [Faults]. Statistics go on. A policy of [OpenPolicy] returns an error, because only
+// its document changes it.
 func (p *Policy) SetRules(rules Rules) error {
 	if p.keeper != nil {
 		return errors.New("compat: the rules come from a source: change its document")
@@ -146,7 +148,7 @@ func (p *Policy) setRules(rules Rules) error {
 	if len(faults) > 0 {
 		return faults
 	}
-	data, _ := json.Marshal(rules) // a time that JSON cannot write leaves the revision the same
+	data, _ := json.Marshal(rules) // it fails only for times that JSON cannot write; the revision is of empty rules then
 	p.use(p.newState(set, data))
 	return nil
 }
@@ -170,7 +172,7 @@ func (p *Policy) newState(set *ruleset, data []byte) *state {
 func (p *Policy) use(s *state) {
 	p.current.Store(s)
 	if p.self.semver == nil && s.sides[clients].rules.skews {
-		p.logger.Warn("rules with a skew tell nothing: this program's own version "+p.self.incomparable, "version", shown(p.self.version))
+		p.logger.Warn("rules with a skew have no effect: the version of this program "+p.self.incomparable, "version", shown(p.self.version))
 	}
 }
 
@@ -182,11 +184,11 @@ func (p *Policy) Close() error {
 	return p.keeper.Close()
 }
 
-// Revision names the content of the document, or the rules, in effect.
+// Revision identifies the document or the rules in effect.
 func (p *Policy) Revision() string { return p.current.Load().revision }
 
-// Problems are the reasons why the document cannot be loaded or accepted, or the last good
-// copy cannot be written.
+// Problems returns why the document cannot be loaded, why it was refused, and why the last
+// good copy cannot be written.
 func (p *Policy) Problems() []error {
 	if p.keeper == nil {
 		return nil
@@ -201,7 +203,7 @@ func (p *Policy) Problems() []error {
 // CheckClient is nil, or an uncounted, unlogged [*UnfitError] whatever the stage.
 func (p *Policy) CheckClient(header string) error { return p.check(header, clients) }
 
-// CheckServer judges what a server tells in its header, as CheckClient does.
+// CheckServer checks the header of a server in the same way.
 func (p *Policy) CheckServer(header string) error { return p.check(header, servers) }
 
 func (p *Policy) check(header string, s side) error {
@@ -213,17 +215,19 @@ func (p *Policy) check(header string, s side) error {
 
 // Stats counts requests and responses together:
 //
-//   - fit: the peer fits, or has no rule;
-//   - unknown: its version cannot be judged, and it passed; missing: it has no version, and passed;
+//   - fit: the peer fits, or no rule applies to it;
+//   - unknown: its version cannot be judged and it passed; missing: the version is missing
+//     and it passed;
 //   - observed, warned, refused: it breaks a rule of that stage;
 //   - judged: verdicts that were not cached; unlogged: those beyond the hour's log lines.
 //
-// Of a policy that follows a document also:
+// A policy that follows a document also has:
 //
-//   - document_updates, document_failures: documents accepted, and failed attempts;
+//   - document_updates, document_failures: accepted documents, and failed attempts;
 //   - document_age_seconds: since the document in effect was accepted;
-//     document_checked_seconds: since the source last gave an acceptable one, -1 for never;
-//   - problems: as many as Problems returns.
+//     document_checked_seconds: since the source last returned an acceptable one, -1 for
+//     never;
+//   - problems: the number of Problems.
 func (p *Policy) Stats() map[string]float64 {
 	stats := map[string]float64{"judged": float64(p.judged.Load()), "unlogged": float64(p.unlogged.Load())}
 	for o := range outcomes {
@@ -266,7 +270,7 @@ func (p *Policy) look(ctx context.Context, h http.Header, s side) (v *verdict, h
 		if u.Stage == StageObserve {
 			level = slog.LevelInfo
 		}
-		// Every attribute is a token of the peer or text of the policy.
+		// Each attribute is a token of the peer or a text of the policy.
 		p.logger.LogAttrs(ctx, level, "a "+s.String()+" does not fit",
 			slog.String("peer", u.Peer), slog.String("version", u.Version), slog.String("stage", string(u.Stage)),
 			slog.String("why", u.Why), slog.String("required", u.Required))
@@ -288,7 +292,7 @@ type logKey struct {
 
 const maxLogged = 256
 
-// first is true for what is to be logged, and full when there is no more room.
+// first reports whether to log the peer, and whether the hour's records are used up.
 func (l *logged) first(key logKey) (first, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -299,7 +303,7 @@ func (l *logged) first(key logKey) (first, full bool) {
 		if time.Since(l.since) < time.Hour {
 			return false, true
 		}
-		l.what = nil // what is still in use is logged again
+		l.what = nil // versions that are still in use are logged again
 	}
 	if l.what == nil {
 		l.what, l.since = make(map[logKey]struct{}), time.Now()

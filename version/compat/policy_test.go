@@ -12,7 +12,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/compat"
 )
 
-func TestFaultsAreToldTogether(t *testing.T) {
+func TestAllFaultsAreReturned(t *testing.T) {
 	t.Parallel()
 	day := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	_, err := compat.New(compat.Rules{
@@ -38,13 +38,13 @@ func TestFaultsAreToldTogether(t *testing.T) {
 		Peers: map[string][]compat.Rule{"my shop": {}, "shop": nil, "a": {{}}},
 	}, nil)
 	require.EqualError(t, err, strings.Join([]string{
-		`header: "X Version" is no header name`,
+		`header: "X Version" is not a header name`,
 		`default[0]: needs one of minimum, require, block, skew and strict`,
 		`default[1].stage: must be observe, warn or enforce, got "refuse"`,
-		`default[2].minimum: "1.4" is no version that could be compared: it tells a build number, a date or another name, which has no order; write v1.4.0`,
+		`default[2].minimum: "1.4" is not a version that can be compared: it has no order, because it is a build number, a date or another name; write v1.4.0`,
 		`default[3].minimum: "v1.4.0+dirty" must not have build metadata, which is not compared; write v1.4.0`,
-		`default[4].minimum: ">=1.4.0" is no version that could be compared: it tells a build number, a date or another name, which has no order; write v1.4.0`,
-		`default[5].minimum: "v0.0.0-20260102150405-abcdef123456" is no version that could be compared: it was built without a tag in sight, so its number says nothing`,
+		`default[4].minimum: ">=1.4.0" is not a version that can be compared: it has no order, because it is a build number, a date or another name; write v1.4.0`,
+		`default[5].minimum: "v0.0.0-20260102150405-abcdef123456" is not a version that can be compared: it comes from a build without tags, so its number means nothing`,
 		`default[6].require: improper constraint: "at least 1.4"`,
 		`default[7].require: constraint string is too long (max 512 bytes)`,
 		`default[8].block[1]: must not be empty`,
@@ -55,12 +55,12 @@ func TestFaultsAreToldTogether(t *testing.T) {
 		`default[10].reason: must be one line of at most 512 bytes`,
 		`default[11].reason: must be one line of at most 512 bytes`,
 		`default[12].sunset: must not be earlier than deprecation (RFC 9745 section 4)`,
-		`default[13].link: "https://example.com/>; rel=x" is no address`,
-		`default[14].link: "https://example.com/\r\nX-Evil: 1" is no address`,
-		`default[15].link: "::" is no address`,
+		`default[13].link: "https://example.com/>; rel=x" is not an address`,
+		`default[14].link: "https://example.com/\r\nX-Evil: 1" is not an address`,
+		`default[15].link: "::" is not an address`,
 		`peers.a[0]: needs one of minimum, require, block, skew and strict`,
-		`peers: "my shop" is no name that a peer could tell: it must be a token of at most 128 bytes, as Info.UserAgent makes them`,
-		`peers.shop: has no list; an empty one asks nothing of the peer`,
+		`peers: "my shop" is not a name that a peer can send: it must be a token of at most 128 bytes, as Info.UserAgent makes them`,
+		`peers.shop: must be a list of rules; with an empty list every version of the peer fits`,
 	}, "\n"))
 	var faults compat.Faults
 	require.ErrorAs(t, err, &faults)
@@ -71,7 +71,7 @@ func TestFaultsAreToldTogether(t *testing.T) {
 
 	for _, nothing := range []compat.Rules{{}, {Peers: map[string][]compat.Rule{"shop": {}}}} {
 		_, err := compat.New(nothing, nil)
-		require.EqualError(t, err, "there is no rule")
+		require.EqualError(t, err, "must have at least one rule")
 	}
 }
 
@@ -131,8 +131,8 @@ func TestParsePolicy(t *testing.T) {
 func TestCheckOfAnyLength(t *testing.T) {
 	t.Parallel()
 	p := policy(t, compat.Rule{Minimum: "v1.4.0", Strict: true})
-	require.EqualError(t, p.CheckClient(strings.Repeat("x", 1<<20)), "compat: the peer tells more than can be read; needed is >=1.4.0")
-	require.EqualError(t, p.CheckServer("(v1.4.0)"), "compat: the peer tells nothing that can be read; needed is >=1.4.0")
+	require.EqualError(t, p.CheckClient(strings.Repeat("x", 1<<20)), "compat: the peer sends a longer header than is read; needed is >=1.4.0")
+	require.EqualError(t, p.CheckServer("(v1.4.0)"), "compat: the peer sends no readable name or version; needed is >=1.4.0")
 }
 
 func TestParsePolicyFaults(t *testing.T) {
@@ -140,16 +140,16 @@ func TestParsePolicyFaults(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                           "compat.yaml: ",
 		"null":                       "compat.yaml:",
-		"{}":                         "compat.yaml:1:1: there is no rule",
+		"{}":                         "compat.yaml:1:1: must have at least one rule",
 		"default: [":                 "compat.yaml:",
 		"default: {minimum: v1.4.0}": "compat.yaml:1:10: default: must be a list, got a map",
-		"default: [{minimum: v1.x}]": `compat.yaml:1:21: default[0].minimum: "v1.x" is no version`,
+		"default: [{minimum: v1.x}]": `compat.yaml:1:21: default[0].minimum: "v1.x" is not a version`,
 		"default: [v1.4.0]":          "compat.yaml:1:11: default[0]: must be a map, got a string",
-		"peers: {shop: }":            "compat.yaml:1:9: peers.shop: has no list",
+		"peers: {shop: }":            "compat.yaml:1:9: peers.shop: must be a list",
 		"peers: [shop]":              "compat.yaml:1:8: peers: must be a map, got a list",
-		`peers: {"my shop": []}`:     `compat.yaml:1:8: peers: "my shop" is no name`,
+		`peers: {"my shop": []}`:     `compat.yaml:1:8: peers: "my shop" is not a name`,
 		"header: 1":                  `compat.yaml:1:9: header: must be a string, got a number: write it in quotes, "1"`,
-		// All of them are told, each with its place.
+		// All faults are returned, each with its place.
 		"default:\n- minimun: v1.4.0\n  minimum: 1.4\n  strict: yes please\n  sunset: 1 May\n  block: v1\n  skew: {minor: 1.5, newer: 1}\n": `compat.yaml:2:3: default[0]: unknown field "minimun" (did you mean "minimum"?)
 compat.yaml:3:12: default[0].minimum: must be a string, got a number: write it in quotes, "1.4"
 compat.yaml:4:11: default[0].strict: must be true or false, got a string
@@ -165,7 +165,7 @@ compat.yaml:7:29: default[0].skew.newer: must be true or false, got a number`,
 	}
 }
 
-// A skew against a version that has no order would be off without a word.
+// Without the log record nobody would notice that the skew has no effect.
 func TestSkewOfASelfWithoutOrder(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -174,7 +174,7 @@ func TestSkewOfASelfWithoutOrder(t *testing.T) {
 	p, err := compat.New(rules, &compat.Options{Self: "(devel)", Logger: logger})
 	require.NoError(t, err)
 	require.NoError(t, p.CheckClient("shop/v9.9.9"))
-	require.Contains(t, log.String(), `level=WARN msg="rules with a skew tell nothing: this program's own version is a development build without a version" version=(devel)`)
+	require.Contains(t, log.String(), `level=WARN msg="rules with a skew have no effect: the version of this program is a development build without a version" version=(devel)`)
 	log.Reset()
 	_, err = compat.New(rules, &compat.Options{Self: "v9.9.9", Logger: logger})
 	require.NoError(t, err)

@@ -14,10 +14,11 @@ const (
 
 var tokenRegexp = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
 
-// parseProduct finds name and version of the peer in a header of any bytes: products as in
-// a User-Agent (RFC 9110 section 10.1.5), or, unless it is one, a version alone. Both are
-// tokens or empty. It is false when nothing can be read. known tells which names there are
-// rules for. Of several header lines that a proxy has joined by commas the first counts.
+// parseProduct returns name and version of the peer, each a token or empty. The header may
+// contain any bytes. It has products, as a User-Agent (RFC 9110 section 10.1.5), or a version
+// alone, which a User-Agent must not have. known reports whether there are rules for a name.
+// If a proxy has joined several header lines with commas, the first one counts. ok is false if
+// neither can be read.
 func parseProduct(header string, isAgent bool, known func(string) bool) (name, ver string, ok bool) {
 	if len(header) > maxHeader {
 		return "", "", false
@@ -27,7 +28,7 @@ func parseProduct(header string, isAgent bool, known func(string) bool) (name, v
 		switch {
 		case !isToken(n), slash && !isToken(v):
 			if !isAgent && !ok {
-				return "", "", false // what follows is not what was meant
+				return "", "", false // the rest would be misread
 			}
 			continue
 		case !slash && !isAgent && !known(n):
@@ -43,7 +44,7 @@ func parseProduct(header string, isAgent bool, known func(string) bool) (name, v
 	return name, ver, ok
 }
 
-// fields gives the words of a header up to a comma, without its comments, which nest.
+// fields returns the words of a header up to a comma, without comments. Comments may nest.
 func fields(header string) []string {
 	var b strings.Builder
 	depth := 0

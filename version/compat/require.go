@@ -7,11 +7,11 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// RequiredHeader is the response header that names the versions that a client needs, in
+// RequiredHeader is the response header with the versions that a client needs, sent in
 // StageWarn and StageEnforce: ">=1.4.0, not v1.4.3".
 const RequiredHeader = "Version-Required"
 
-// Require holds the clients of a server to the policy. A client that breaks a rule of
+// Require checks the clients of a server. A client that breaks a rule of
 //
 //   - [StageObserve] is served and counted;
 //   - [StageWarn] is served, with the headers [RequiredHeader], Deprecation, Sunset and
@@ -19,11 +19,11 @@ const RequiredHeader = "Version-Required"
 //   - [StageEnforce] gets 400 as problem+json (RFC 9457) with the members peer, version,
 //     required and link, and Cache-Control: no-store.
 //
-// Warnings and refusals have a Vary for the header that was judged. A cache in front of
-// this server answers without asking the policy. A client seen before costs no allocation.
-// Require panics when the policy is nil.
+// Warnings and refusals name the checked header in Vary. A cache in front of this server
+// responds without the policy. Checking a client again does not allocate. Require panics if
+// the policy is nil.
 func Require(policy *Policy) func(http.Handler) http.Handler {
-	policy.current.Load() // not at the first request
+	policy.current.Load() // so that it panics here and not at the first request
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			v, header := policy.look(r.Context(), r.Header, clients)
@@ -39,7 +39,7 @@ func Require(policy *Policy) func(http.Handler) http.Handler {
 	}
 }
 
-// warn shares no values between requests, because a handler may change them.
+// warn makes new values for each request, because a handler may change them.
 func (v *verdict) warn(h http.Header, judged string) {
 	h.Add("Vary", judged)
 	h.Set(RequiredHeader, v.unfit.Required)
@@ -61,5 +61,5 @@ func (v *verdict) refuse(w http.ResponseWriter, judged string) {
 	h.Set("Content-Type", problem.MediaType)
 	h.Set("Content-Length", strconv.Itoa(len(v.body)))
 	w.WriteHeader(http.StatusBadRequest)
-	_, _ = w.Write(v.body) // the client went away: there is nobody to tell
+	_, _ = w.Write(v.body) // fails only if the client has gone
 }

@@ -142,7 +142,7 @@ func TestPeers(t *testing.T) {
 	for agent, code := range map[string]int{
 		"shop/v1.4.0":                   200,
 		"shop/v1.3.0":                   400,
-		"Shop/v1.4.0":                   400, // names are told apart as they are written
+		"Shop/v1.4.0":                   400, // upper and lower case differ
 		"ops/v0.1.0":                    200,
 		"ops":                           200,
 		"other/v1.9.0":                  400,
@@ -167,13 +167,13 @@ func TestMissingPassesUnlessStrict(t *testing.T) {
 		stat   string
 		why    string
 	}{
-		{nil, "missing", "the peer tells no version"},
-		{[]string{}, "missing", "the peer tells no version"},
-		{[]string{""}, "missing", "the peer tells no version"},
-		{[]string{"", "shop/v1.4.0"}, "missing", "the peer tells no version"}, // the first line counts
-		{[]string{"shop"}, "missing", "shop tells no version"},
-		{[]string{"\x00"}, "unknown", "the peer tells nothing that can be read"},
-		{[]string{strings.Repeat("x", compat.MaxHeader+1)}, "unknown", "the peer tells more than can be read"},
+		{nil, "missing", "the peer has no version"},
+		{[]string{}, "missing", "the peer has no version"},
+		{[]string{""}, "missing", "the peer has no version"},
+		{[]string{"", "shop/v1.4.0"}, "missing", "the peer has no version"}, // the first line counts
+		{[]string{"shop"}, "missing", "shop has no version"},
+		{[]string{"\x00"}, "unknown", "the peer sends no readable name or version"},
+		{[]string{strings.Repeat("x", compat.MaxHeader+1)}, "unknown", "the peer sends a longer header than is read"},
 		{[]string{"shop/devel"}, "unknown", "shop devel is a development build without a version"},
 	} {
 		before := lenient.Stats()[c.stat]
@@ -279,7 +279,7 @@ func TestTheTableCannotBeFilled(t *testing.T) {
 	require.LessOrEqual(t, p.Kept(), compat.Places)
 	require.Greater(t, p.Kept(), compat.Places*9/10)
 
-	// Whoever comes back is known again, however many came in between.
+	// A peer that returns is cached again, however many others came in between.
 	ask(p, "shop/v1.4.0")
 	before := p.Stats()["judged"]
 	ask(p, "shop/v1.4.0")
@@ -320,8 +320,8 @@ func TestLogOncePerVersion(t *testing.T) {
 		}
 		require.Equal(t, []string{
 			`level=WARN msg="a client does not fit" peer=shop version=v1.3.0 stage=warn why="does not satisfy >=1.4.0" required=">=1.4.0"`,
-			`level=INFO msg="a client does not fit" peer="" version="" stage=observe why="tells nothing that can be read" required=">=1.4.0"`,
-		}, lines(), "one that tells nothing is one version, whatever it sends")
+			`level=INFO msg="a client does not fit" peer="" version="" stage=observe why="sends no readable name or version" required=">=1.4.0"`,
+		}, lines(), "one without a readable version counts as one version, whatever it sends")
 
 		for i := range compat.MaxTold {
 			ask(p, fmt.Sprintf("evil/v0.0.%d", i))

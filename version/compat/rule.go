@@ -8,62 +8,65 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// A Stage says what a broken [Rule] does.
+// Stage says what happens if a peer breaks a [Rule].
 type Stage string
 
 const (
-	// StageObserve counts and logs who breaks the rule. It is the default.
+	// StageObserve counts and logs the peer. It is the default.
 	StageObserve Stage = "observe"
-	// StageWarn also tells the peer, in headers of the answer.
+	// StageWarn also warns the peer in headers of the response.
 	StageWarn Stage = "warn"
 	// StageEnforce refuses the peer.
 	StageEnforce Stage = "enforce"
 )
 
-// rank orders the stages; -1 is none.
+// rank orders the stages. It returns -1 for an unknown one.
 func (s Stage) rank() int {
 	return slices.Index([]Stage{StageObserve, StageWarn, StageEnforce}, s)
 }
 
-// A Rule says which versions fit. It needs at least one of Minimum, Require, Block, Skew
-// and Strict; the version must satisfy them all. The package comment says how versions are
-// judged.
+// A Rule says which versions fit. It needs at least one of Minimum, Require, Block, Skew and
+// Strict, and a version must satisfy all that are set. The package comment has the rules for
+// versions.
 //
-// When a peer breaks several rules, the first of the highest stage counts.
+// If a peer breaks several rules, the first one of the highest stage counts.
 type Rule struct {
-	// Stage is how far the rule has come; empty is StageObserve.
+	// Stage says what happens if a peer breaks the rule. Empty means StageObserve.
 	Stage Stage `json:"stage,omitempty"`
 
 	// Minimum is the lowest version that fits: v1.4.0.
 	Minimum string `json:"minimum,omitempty"`
 
-	// Require is a constraint: ">=1.4 <3 || >=3.2". "1.4.0" alone means exactly that one.
+	// Require is a constraint: ">=1.4 <3 || >=3.2". "1.4.0" alone means
+	// exactly 1.4.0.
 	Require string `json:"require,omitempty"`
 
-	// Block lists bad versions: v1.4.3 with its prereleases, 1.6.0-rc1 alone, "1.5.0 -
-	// 1.5.2", 1.6 for all of 1.6, or a version without an order: build-4711.
+	// Block lists bad versions: v1.4.3 (blocks its prereleases, too), 1.6.0-rc1 (blocks only
+	// that one), "1.5.0 - 1.5.2", 1.6 (blocks all of 1.6), or a version without an order:
+	// build-4711.
 	Block []string `json:"block,omitempty"`
 
-	// Skew says how far the peer may be from Options.Self. The peer of Require is the
-	// client, that of Expect the server.
+	// Skew limits the distance between the peer and Options.Self. With Require the peer is
+	// the client, with Expect the server.
 	Skew *Skew `json:"skew,omitempty"`
 
 	// Strict makes a peer without a version, or with an unknown result, break the rule.
-	// That also hits health probes, browsers and their preflights: mount Require around
-	// the API only. A peer whose header cannot be read gets Rules.Default.
+	// That includes health probes, browsers and their preflights, so put Require only around
+	// the API. Rules.Default applies to a peer whose header cannot be read.
 	Strict bool `json:"strict,omitempty"`
 
-	// Reason is told to those who break the rule: one line, at most 512 bytes.
+	// Reason is sent to peers that break the rule. It is one line of at most 512 bytes.
 	Reason string `json:"reason,omitempty"`
 
-	// Deprecation is when the peers are deprecated, and Sunset, which must not be earlier,
-	// when they are expected to be refused. In StageWarn they are the headers Deprecation
-	// (RFC 9745) and Sunset (RFC 8594). Both only inform. Zero is not sent.
+	// Deprecation is the time from which the versions are deprecated. Sunset is the time
+	// from which they will be refused; it must not be earlier. StageWarn sends them as the
+	// headers Deprecation (RFC 9745) and Sunset (RFC 8594). They only inform. Zero means not
+	// sent.
 	Deprecation time.Time `json:"deprecation,omitzero"`
 	Sunset      time.Time `json:"sunset,omitzero"`
 
-	// Link is the address of a page that says more, sent as a Link header with the
-	// relations deprecation and sunset for the dates of StageWarn, else help.
+	// Link is the address of a page with details. It is sent as a Link header. Its relations
+	// are deprecation and sunset if StageWarn sends these dates, else help.
 	Link string `json:"link,omitempty"`
 }
 
@@ -71,7 +74,7 @@ const maxReason = 512
 
 type rule struct {
 	Rule
-	required string       // what it wants, in words, except for Skew
+	required string       // the requirements as text, without Skew
 	within   []constraint // Minimum and Require
 	block    []constraint
 	blocked  []string // texts of Block, without a leading v
@@ -105,9 +108,9 @@ func (r *rule) wants(self *semver.Version, s side) string {
 
 type peer struct {
 	name, version string // tokens, or empty
-	unread        string // why nothing could be read; empty when something was
+	unread        string // why nothing could be read, or empty
 	semver        *semver.Version
-	incomparable  string // why semver is nil
+	incomparable  string // why semver is nil, or empty
 	dirty         bool
 }
 
@@ -160,7 +163,7 @@ func (r *rule) judge(p, self peer, side side) (broken, unknown string) {
 	case side == clients:
 		broken = r.Skew.apart(p.semver, self.semver)
 	default:
-		// The rule speaks of the client, and that is this program.
+		// The rule is about the client, which is this program.
 		if why := r.Skew.apart(self.semver, p.semver); why != "" {
 			broken = "has a client, v" + self.semver.String() + ", that " + why
 		}

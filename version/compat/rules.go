@@ -13,18 +13,18 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// Rules are the data of a [Policy]: a document in JSON, or a literal.
+// Rules are the content of a [Policy], from a document or a literal.
 type Rules struct {
 	// Header is the header with the peer's version. Empty means User-Agent for Require and
-	// X-Version for Expect. A header of your own may also hold a version alone, v1.4.2.
+	// X-Version for Expect. Headers other than User-Agent may have a version alone: v1.4.2.
 	Header string `json:"header,omitempty"`
 
-	// Default holds for every peer that is not in Peers, and for one without a name. In a
-	// User-Agent that is anybody, curl/8.5.0 and browsers too.
+	// Default applies to peers that are not in Peers, and to peers without a name. With
+	// User-Agent that includes curl/8.5.0 and browsers.
 	Default []Rule `json:"default,omitempty"`
 
-	// Peers hold in place of Default for peers of that exact name. An empty list has no
-	// rule for the peer.
+	// Peers has rules for peers of exactly that name, which then replace Default. An empty
+	// list means that every version of the peer fits.
 	Peers map[string][]Rule `json:"peers,omitempty"`
 }
 
@@ -32,7 +32,7 @@ type ruleset struct {
 	header    string // in canonical form; empty means the usual one
 	byDefault []*rule
 	peers     map[string][]*rule
-	skews     bool // some rule has a Skew
+	skews     bool // whether a rule has a Skew
 }
 
 func (s *ruleset) knows(peer string) bool {
@@ -47,10 +47,10 @@ func (s *ruleset) of(peer string) []*rule {
 	return s.byDefault
 }
 
-// A place is a field of rules, and where it stands in a document, if anywhere.
+// A place is a field of rules and, if they come from a document, its node.
 type place struct {
 	file  string
-	node  *document.Node // the field's, or else that of what it is missing from
+	node  *document.Node // of the field, or of the map that lacks it
 	field string
 }
 
@@ -88,7 +88,7 @@ func (p place) key(name string) place {
 func compile(rules Rules, root place) (*ruleset, Faults) {
 	c := compiler{set: &ruleset{header: http.CanonicalHeaderKey(rules.Header), peers: make(map[string][]*rule, len(rules.Peers))}}
 	if rules.Header != "" && !isToken(rules.Header) {
-		c.faultf(root.at("header"), "%q is no header name", rules.Header)
+		c.faultf(root.at("header"), "%q is not a header name", rules.Header)
 	}
 	c.set.byDefault = c.list(root.at("default"), rules.Default)
 	count := len(rules.Default)
@@ -97,16 +97,16 @@ func compile(rules Rules, root place) (*ruleset, Faults) {
 		at := peers.at(name)
 		if !isToken(name) {
 			at = peers
-			c.faultf(at, "%q is no name that a peer could tell: it must be a token of at most %d bytes, as Info.UserAgent makes them", name, maxToken)
+			c.faultf(at, "%q is not a name that a peer can send: it must be a token of at most %d bytes, as Info.UserAgent makes them", name, maxToken)
 		}
 		if rules.Peers[name] == nil {
-			c.faultf(peers.key(name), "has no list; an empty one asks nothing of the peer")
+			c.faultf(peers.key(name), "must be a list of rules; with an empty list every version of the peer fits")
 		}
 		c.set.peers[name] = c.list(at, rules.Peers[name])
 		count += len(rules.Peers[name])
 	}
 	if count == 0 {
-		c.faultf(root, "there is no rule")
+		c.faultf(root, "must have at least one rule")
 	}
 	return c.set, c.faults
 }
@@ -154,7 +154,7 @@ func (c *compiler) rule(at place, from Rule) *rule {
 		v, why := parseVersion(r.Minimum)
 		switch at := at.at("minimum"); {
 		case v == nil:
-			c.faultf(at, "%q is no version that could be compared: it %s%s", r.Minimum, why, proposal(r.Minimum))
+			c.faultf(at, "%q is not a version that can be compared: it %s%s", r.Minimum, why, proposal(r.Minimum))
 		case v.Metadata() != "":
 			c.faultf(at, "%q must not have build metadata, which is not compared%s", r.Minimum, proposal(r.Minimum))
 		default:
@@ -178,7 +178,7 @@ func (c *compiler) rule(at place, from Rule) *rule {
 		wants = append(wants, "not "+text)
 	}
 	if faults == len(c.faults) && !r.satisfiable() {
-		c.faultf(at, "no version satisfies it: what minimum and require allow is blocked, or they exclude each other")
+		c.faultf(at, "no version satisfies it: everything that minimum and require allow is blocked, or they exclude each other")
 	}
 	if r.Skew != nil {
 		skew := *r.Skew
@@ -201,7 +201,7 @@ func (c *compiler) rule(at place, from Rule) *rule {
 		c.faultf(at.at("sunset"), "must not be earlier than deprecation (RFC 9745 section 4)")
 	}
 	if r.Link != "" && !isLink(r.Link) {
-		c.faultf(at.at("link"), "%q is no address", r.Link)
+		c.faultf(at.at("link"), "%q is not an address", r.Link)
 	}
 	return r
 }

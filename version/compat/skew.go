@@ -13,13 +13,13 @@ import (
 //	{Client: "kubelet", Server: "kube-apiserver", Minor: 3}            // up to three older, not newer
 //	{Client: "kubectl", Server: "kube-apiserver", Minor: 1, Newer: true} // one older or newer
 //
-// The major versions must be the same. A prerelease and a pseudo-version belong to the
-// minor version that they lead up to. The zero Skew allows the same minor version only.
+// The major versions must be equal. Prereleases and pseudo-versions count as the release with
+// their numbers. The zero Skew allows only equal minor versions.
 type Skew struct {
-	Client string `json:"client,omitempty"` // name, for people; a version is judged whatever it is
-	Server string `json:"server,omitempty"` // name, for people
-	Newer  bool   `json:"newer,omitempty"`  // the client may be newer than the server, else only older
-	Minor  int    `json:"minor"`            // how many minor versions they may be apart; not negative
+	Client string `json:"client,omitempty"` // name, used only in messages
+	Server string `json:"server,omitempty"` // name, used only in messages
+	Newer  bool   `json:"newer,omitempty"`  // allows a client that is newer than the server
+	Minor  int    `json:"minor"`            // allowed distance in minor versions; not negative
 }
 
 // A SkewError says that two versions are further apart than a [Skew] allows.
@@ -30,7 +30,7 @@ type SkewError struct {
 	Why    string // "is 2 minor versions newer, and may be 1"
 }
 
-// Error names both sides: "compat: kubectl v1.37.0 against kube-apiserver
+// Error returns both sides and the reason: "compat: kubectl v1.37.0 against kube-apiserver
 // v1.35.1: is 2 minor versions newer, and may be 1".
 func (e *SkewError) Error() string {
 	return "compat: " + cmp.Or(e.Skew.Client, "client") + " " + e.Client + " against " +
@@ -46,8 +46,8 @@ const (
 
 func (s side) String() string { return [...]string{"client", "server"}[s] }
 
-// Check is nil when the two versions fit, a [*SkewError] when they do not, and an error
-// that wraps [ErrIncomparable] when a version has no order.
+// Check returns nil if the two versions fit, a [*SkewError] if they do not, and an error that
+// wraps [ErrIncomparable] if a version has no order.
 func (s Skew) Check(client, server string) error {
 	c, why := parseVersion(client)
 	if c == nil {
@@ -103,7 +103,7 @@ func (s Skew) around(self *semver.Version, judged side) string {
 	return text
 }
 
-// String gives the rule in words.
+// String returns the rule as a sentence.
 func (s Skew) String() string {
 	if s.Minor <= 0 {
 		return "the minor version of the server"

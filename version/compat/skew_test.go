@@ -87,7 +87,7 @@ func TestSkewOfOddVersions(t *testing.T) {
 			require.NotContains(t, err.Error(), "\n")
 		}
 	}
-	require.EqualError(t, kubelet.Check("v1.35.0", "build-7"), `compat: kube-apiserver "build-7" cannot be compared: it tells a build number, a date or another name, which has no order`)
+	require.EqualError(t, kubelet.Check("v1.35.0", "build-7"), `compat: kube-apiserver "build-7" cannot be compared: it has no order, because it is a build number, a date or another name`)
 }
 
 func TestSkewString(t *testing.T) {
@@ -103,7 +103,7 @@ func TestSkewInARule(t *testing.T) {
 	rules := compat.Rules{Header: "X-Version", Default: []compat.Rule{{Skew: &compat.Skew{Minor: 2}, Stage: compat.StageEnforce}}}
 	p, err := compat.New(rules, &compat.Options{Self: "v1.6.3", Logger: quiet})
 	require.NoError(t, err)
-	for version, want := range map[string][2]string{ // what is wrong with it as a client and as a server
+	for version, want := range map[string][2]string{ // the error for it as a client and as a server
 		"v1.6.9":                  {"", ""},
 		"v1.4.0":                  {"", "compat: the peer v1.4.0 has a client, v1.6.3, that is 2 minor versions newer, and must not be newer; needed is 1.6 to 1.8"},
 		"v1.8.0+dirty":            {"compat: the peer v1.8.0+dirty is 2 minor versions newer, and must not be newer; needed is 1.4 to 1.6", ""},
@@ -121,7 +121,7 @@ func TestSkewInARule(t *testing.T) {
 		}
 	}
 
-	// A program that does not know its own version judges nobody by it.
+	// A program without a version of its own refuses no peer because of skew.
 	rules.Default[0].Stage = compat.StageObserve
 	p, err = compat.New(rules, &compat.Options{Self: "(devel)"})
 	require.NoError(t, err)

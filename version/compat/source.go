@@ -8,22 +8,25 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A Source loads a policy's document, whole. Load is called by one goroutine at a time and
-// must return soon after its context ends. The caller owns the bytes. A missing document
-// is fs.ErrNotExist.
+// A Source loads a policy's document. Load is called by one goroutine at a time and must
+// return soon after its context ends. The caller owns the bytes. The error of a missing
+// document is fs.ErrNotExist.
 type Source interface {
 	Load(ctx context.Context) ([]byte, error)
 }
 
-// A Watcher is a Source that notifies of changes. Watch calls changed, which never blocks,
-// and returns when its context ends or it cannot watch any longer. The document is polled
-// as well.
+// A Watcher is a Source that reports changes. Watch calls changed, which never blocks, after
+// each change. It returns when its context ends or when it cannot watch any more. The
+// document is polled as well.
 type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
 // File is the document in the file at path. Changes are noticed at once where the system
 // supports it, also a replacement of the file.
+//
+// After the first load, a changed document is accepted only when two reads, 250 ms apart, were
+// equal. A file that is still being written is therefore not taken for the whole document.
 func File(path string) Source { return live.File(path) }
 
 // FS is the document in the file called name of fsys, such as an embed.FS.

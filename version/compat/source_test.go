@@ -62,7 +62,7 @@ func TestOpenPolicy(t *testing.T) {
 		require.Equal(t, "error", fault.Severity.String())
 		src.put("default: [{minimum: latest}]", nil)
 		require.EqualError(t, p.Problems()[0],
-			`compat.yaml:1:21: default[0].minimum: "latest" is no version that could be compared: it tells a build number, a date or another name, which has no order`)
+			`compat.yaml:1:21: default[0].minimum: "latest" is not a version that can be compared: it has no order, because it is a build number, a date or another name`)
 		src.put("", errors.New("out of reach"))
 		require.EqualError(t, p.Problems()[0], "compat.yaml: out of reach")
 		require.NoError(t, p.CheckClient("shop/v1.4.3"), "nothing has changed")

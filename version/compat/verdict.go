@@ -11,19 +11,20 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// An UnfitError is a broken rule. [Policy.CheckClient] and [Policy.CheckServer] return it
-// at any stage; the transport of [Expect] at [StageEnforce].
+// An UnfitError describes a peer that breaks a rule. [Policy.CheckClient] and
+// [Policy.CheckServer] return it at each stage, the transport of [Expect] only at
+// [StageEnforce].
 type UnfitError struct {
-	Peer     string // name that the peer tells; empty when it tells none
-	Version  string // version that it tells; empty when it tells none
-	Required string // what the rule wants: ">=1.4.0, not v1.4.3"
-	Why      string // what is wrong with the version: "does not satisfy >=1.4.0"
+	Peer     string // name in the header, or empty
+	Version  string // version in the header, or empty
+	Required string // the rule's requirement: ">=1.4.0, not v1.4.3"
+	Why      string // the reason: "does not satisfy >=1.4.0"
 	Reason   string // Rule.Reason
 	Link     string // Rule.Link
 	Stage    Stage  // of the rule
 }
 
-// Error gives peer, version and what is needed:
+// Error returns peer, version and requirement:
 //
 //	compat: shop v1.3.0 does not satisfy >=1.4.0: orders lose their currency
 func (e *UnfitError) Error() string { return "compat: " + e.detail() }
@@ -59,10 +60,10 @@ func (o outcome) String() string {
 	return [outcomes]string{"fit", "unknown", "missing", "observed", "warned", "refused"}[o]
 }
 
-// A verdict is what a header was found to be. It does not change.
+// A verdict is the result for one header. It is immutable.
 type verdict struct {
 	outcome     outcome
-	unfit       *UnfitError // nil unless a rule is broken
+	unfit       *UnfitError // nil if no rule is broken
 	deprecation string
 	sunset      string
 	link        string
@@ -76,7 +77,7 @@ type table struct {
 	rules    *ruleset
 	self     peer // this program
 	side     side
-	header   string // in canonical form, so that http.Header is read as a map
+	header   string // in canonical form, the key in http.Header
 	missing  *verdict
 	overlong *verdict
 
@@ -89,7 +90,7 @@ func newTable(rules *ruleset, self peer, s side) *table {
 	t := &table{rules: rules, self: self, side: s, header: cmp.Or(rules.header, usual), kept: map[string]*verdict{}}
 	t.missing = t.verdict(newPeer("", ""))
 	t.missing.outcome = max(t.missing.outcome, outcomeMissing)
-	t.overlong = t.verdict(peer{unread: "tells more than can be read"})
+	t.overlong = t.verdict(peer{unread: "sends a longer header than is read"})
 	return t
 }
 
@@ -107,12 +108,12 @@ func (t *table) look(values []string) (v *verdict, judged bool) {
 	if v != nil {
 		return v, false
 	}
-	header = strings.Clone(header) // not the buffer that it was read into
+	header = strings.Clone(header) // so that the connection's buffer is not kept
 	v = t.judge(header)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.kept) >= maxKept {
-		for any := range t.kept { // in an order that cannot be foretold
+		for any := range t.kept { // in random order
 			delete(t.kept, any)
 			break
 		}
@@ -131,7 +132,7 @@ func (t *table) judge(header string) *verdict {
 	name, ver, ok := parseProduct(header, t.header == "User-Agent", t.rules.knows)
 	p := newPeer(name, ver)
 	if !ok {
-		p.unread = "tells nothing that can be read"
+		p.unread = "sends no readable name or version"
 	}
 	return t.verdict(p)
 }
@@ -163,7 +164,7 @@ func (t *table) verdict(p peer) *verdict {
 	}
 	v.outcome = outcomeObserved + outcome(worst.Stage.rank())
 	switch {
-	case t.side == servers: // which is not answered
+	case t.side == servers: // a client sends no response
 	case worst.Stage == StageWarn:
 		v.warning(worst)
 	case worst.Stage == StageEnforce:
@@ -188,7 +189,7 @@ func (v *verdict) warning(r *rule) {
 	v.link = link(r.Link, relations...)
 }
 
-// link gives a Link header (RFC 8288 section 3), or "" without an address.
+// link returns a Link header (RFC 8288 section 3), or "" without an address.
 func link(address string, relations ...string) string {
 	if address == "" {
 		return ""

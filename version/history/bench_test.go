@@ -113,3 +113,61 @@ func BenchmarkCollector(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkLargeFile asks of one hour of a file of 150 MB, in which each of ten thousand
+// records has dependencies of its own, or in which most lines are sightings or notes.
+func BenchmarkLargeFile(b *testing.B) {
+	begin := time.Now().Add(-1000 * time.Hour)
+	late := func(e history.Entry, at time.Duration) history.Entry {
+		e.Time = begin.Add(at)
+		e.Late = time.Since(e.Time)
+		return e
+	}
+	for name, fill := range map[string]func(n int) []history.Entry{
+		"records": func(n int) []history.Entry {
+			info := big(fmt.Sprintf("v1.%d.0", n))
+			return []history.Entry{late(history.Entry{ID: fmt.Sprint("r", n), Kind: history.KindStarted, Run: fmt.Sprint("r", n), Service: "shop", Environment: "production", Instance: fmt.Sprint("pod-", n%7), Info: &info}, time.Duration(n)*6*time.Minute)}
+		},
+		"sightings": func(n int) []history.Entry {
+			list := make([]history.Entry, 50)
+			for i := range list {
+				run := fmt.Sprint("run-", n/1000, "-", i)
+				list[i] = late(history.Entry{ID: fmt.Sprint(run, "-", n), Kind: history.KindSeen, Run: run, Every: 2 * time.Minute, Service: fmt.Sprint("shop-", i), Environment: "production", Instance: run, Version: fmt.Sprintf("v1.%d.0", n/1000), Revision: "0123456789abcdef0123456789abcdef01234567", Build: "672d56605de7af57ac26a354bc3fd5fb"}, time.Duration(n)*6*time.Minute)
+			}
+			return list
+		},
+		"notes": func(n int) []history.Entry {
+			list := make([]history.Entry, 60)
+			for i := range list {
+				list[i] = late(history.Entry{ID: fmt.Sprint("n", n, "-", i), Kind: history.KindNoted, Event: &history.Event{Kind: "flag", Subject: fmt.Sprint("checkout-", i), From: "off", To: "on", Actor: "ada"}}, time.Duration(n)*6*time.Minute)
+			}
+			return list
+		},
+	} {
+		s, path := fileIn(b, nil)
+		for n := 0; n < 10_000; {
+			var list []history.Entry
+			for range 500 {
+				list = append(list, fill(n)...)
+				n++
+			}
+			require.NoError(b, s.Append(b.Context(), list...))
+		}
+		stat, err := os.Stat(path)
+		require.NoError(b, err)
+		for question, ask := range map[string]func() error{
+			"an hour": func() error {
+				_, err := history.Timeline(b.Context(), s, begin.Add(500*time.Hour), begin.Add(501*time.Hour))
+				return err
+			},
+			"now": func() error { _, err := history.Current(b.Context(), s); return err },
+		} {
+			b.Run(fmt.Sprintf("%s of %s in %d MB", question, name, stat.Size()>>20), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					require.NoError(b, ask())
+				}
+			})
+		}
+	}
+}

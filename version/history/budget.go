@@ -8,16 +8,24 @@ import (
 	"golang.org/x/time/rate"
 )
 
-const maxClients = 10_000
+const (
+	maxClients = 10_000
+
+	maxActiveOfClient = 16
+	// While crowded requests are under way, each client may have one. There are never more
+	// than maxRequests.
+	crowded     = 256
+	maxRequests = 1024
+)
 
 const day = 24 * time.Hour
 
 // budgets bound what each client may send in a day. What is unused fills up evenly.
 type budgets struct {
 	entries, bytes int // of a day
-	atOnce         int // requests of one client
 
 	mu      sync.Mutex
+	active  int // requests of all clients
 	clients map[string]*budget
 }
 
@@ -30,31 +38,45 @@ func newBudget(perDay int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(float64(perDay)/day.Seconds()), perDay)
 }
 
-func (b *budgets) enter(client string, now time.Time) (wait time.Duration, ok bool) {
+type refusal int
+
+const (
+	admitted   refusal = iota
+	overBudget         // the client has used up what it may
+	overCrowd          // all clients together send too much
+)
+
+func (b *budgets) enter(client string, now time.Time) (wait time.Duration, r refusal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.clients[client]
 	if c == nil {
 		if len(b.clients) >= maxClients && !b.sweep(now) {
-			return time.Minute, false
+			return time.Minute, overBudget
 		}
 		c = &budget{entries: newBudget(b.entries), bytes: newBudget(b.bytes)}
 		b.clients[client] = c
 	}
-	if c.active >= b.atOnce {
-		return time.Second, false
+	// The client's own bounds come first: one busy client must not shut out the others.
+	if c.active >= maxActiveOfClient {
+		return time.Second, overBudget
 	}
 	if wait := max(until(c.entries, 1, now), until(c.bytes, 1, now)); wait > 0 {
-		return wait, false
+		return wait, overBudget
+	}
+	if b.active >= maxRequests || b.active >= crowded && c.active > 0 {
+		return time.Second, overCrowd
 	}
 	c.active++
-	return 0, true
+	b.active++
+	return 0, admitted
 }
 
 func (b *budgets) leave(client string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.clients[client].active--
+	b.active--
 }
 
 // spend takes bytes that have been read, and entries when enough are left for all of them,

@@ -35,6 +35,11 @@ type Change struct {
 	client   string
 	pos      time.Time
 	seq      int64
+
+	// What the Rollback and the infos are made of, once the change is asked for.
+	from, to  *run
+	ranBefore bool // the build
+	wasBefore bool // its version and revision
 }
 
 // changesOf finds the changes of one service in one environment: its runs, sorted by
@@ -45,7 +50,7 @@ type Change struct {
 // its instances, or silent long enough. When the new one is left, that was one change,
 // whatever the turns; when the old one is left, it has been rolled back.
 func changesOf(group []*run, now time.Time) []Change {
-	t := tracker{came: map[string]bool{}, live: map[string]int{}, info: map[string]*run{}, named: map[string]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
+	t := tracker{came: map[string]bool{}, live: map[string]int{}, info: map[string]*run{}, named: map[buildName]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
 	type event struct {
 		when  moment
 		order int // at the same time: 0 begins, 1 ends
@@ -93,11 +98,11 @@ type tracker struct {
 	path    []step          // of a transition, builds in the order they came
 	came    map[string]bool // those in path
 	live    map[string]int
-	info    map[string]*run   // the first run of each build
-	named   map[string]*run   // the first of each version and revision
-	since   map[string]*run   // the first of each build after the last start of any other
-	seen    map[string]moment // when each build was last seen
-	latest  *run              // that started
+	info    map[string]*run    // the first run of each build
+	named   map[buildName]*run // the first of each
+	since   map[string]*run    // the first of each build after the last start of any other
+	seen    map[string]moment  // when each build was last seen
+	latest  *run               // that started
 	changes []Change
 }
 
@@ -111,8 +116,8 @@ func (t *tracker) start(r *run) {
 	if t.info[b] == nil {
 		t.info[b] = r
 	}
-	if name := nameOf(r); t.named[name] == nil {
-		t.named[name] = r
+	if t.named[r.name] == nil {
+		t.named[r.name] = r
 	}
 	if t.latest == nil || t.latest.build != b {
 		t.since[b] = r
@@ -206,36 +211,45 @@ func (t *tracker) change(from *run, old string, to *run, when moment) {
 	if last := t.seen[old]; last.pos.After(when.pos) {
 		c.Done = last.at
 	}
-	c.Rollback = t.rollback(from, to)
+	c.ranBefore = t.info[to.build].before(t.info[from.build])
+	c.wasBefore = t.named[to.name].before(t.info[from.build])
 	t.changes = append(t.changes, c)
 }
 
 func newChange(from, to *run, when moment) Change {
-	c := Change{Service: to.ground.service, Environment: to.ground.environment, Region: to.ground.region, Cluster: to.ground.cluster, Time: when.at, To: &to.info, pos: when.pos, seq: to.seq, client: to.client}
+	c := Change{Service: to.ground.service, Environment: to.ground.environment, Region: to.ground.region, Cluster: to.ground.cluster, Time: when.at, pos: when.pos, seq: to.seq, client: to.client, from: from, to: to}
 	if when == to.first {
 		c.reported = to.reported
-	}
-	if from != nil {
-		c.From = &from.info
 	}
 	return c
 }
 
-func (t *tracker) rollback(from, to *run) Rollback {
-	a, b := &from.info, &to.info
+// complete adds what is known of the builds.
+func (c *Change) complete(infos *infos) {
+	c.To = infos.of(c.to)
+	if c.from != nil {
+		c.From = infos.of(c.from)
+		c.Diff = infos.diff(c.From, c.To)
+		c.Rollback = c.rollback()
+	}
+	c.from, c.to = nil, nil
+}
+
+func (c *Change) rollback() Rollback {
+	a, b := c.From, c.To
 	named := b.Version != "" && b.Revision != "" && !b.Dirty
 	switch {
-	case to.rollback:
+	case c.to.rollback:
 		return RollbackDeclared
-	case t.info[to.build].before(t.info[from.build]):
+	case c.ranBefore:
 		return RollbackRanBefore
 	case a.Version == b.Version && a.Revision == b.Revision:
 		return "" // built again
-	case named && t.named[nameOf(to)].before(t.info[from.build]):
+	case named && c.wasBefore:
 		return RollbackRanBefore
 	}
 	if order, ok := version.Compare(a.Version, b.Version); ok && order != 0 {
-		if version.Diff(*a, *b).Version.Kind == version.ChangeKindDowngraded {
+		if c.Diff.Version.Kind == version.ChangeKindDowngraded {
 			return RollbackLowerRelease
 		}
 		return ""
@@ -245,8 +259,6 @@ func (t *tracker) rollback(from, to *run) Rollback {
 	}
 	return ""
 }
-
-func nameOf(r *run) string { return r.info.Version + "\x00" + r.info.Revision }
 
 // A Rollback says why a [Change] is one. The zero Rollback means that it is none.
 type Rollback string

@@ -1,18 +1,14 @@
 package history
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"mime"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -46,16 +42,15 @@ const (
 	defaultEntriesPerDay = 50_000
 	defaultBytesPerDay   = 64 << 20
 
-	maxBody   = 2 << 20
-	maxInBody = 1000
-	// maxActive bounds the requests at the same time, maxActiveOfClient those of one
-	// client. A body is 2 MiB at most, and decoded up to ten times that.
-	maxActive         = 64
-	maxActiveOfClient = 16
-	maxBatch          = 1000
+	// maxActive bounds the small requests that are decoded and stored at the same time.
+	maxActive = 64
+	maxBatch  = 1000
 
 	readTimeout  = 10 * time.Second
 	storeTimeout = 10 * time.Second
+	// lingerTimeout is how long the server waits, after a refusal, for a body that nobody
+	// reads. A client that still sends its body gets the answer then.
+	lingerTimeout = 500 * time.Millisecond
 
 	contentType = "application/x-ndjson"
 )
@@ -72,10 +67,18 @@ const (
 // accepted entries are in the store. They can be sent again: an id is kept once. Requests
 // that come at the same time are appended together, with one commit.
 //
-// Refusals are RFC 9457 problem+json: 403, 405, 408, 413, 415, 400 when no line is an
-// entry, 429 with Retry-After for a client that has used up its budget or has 16 requests
-// at the same time, 503 when the collector has 64, or when the store fails. Then nothing
-// is kept.
+// Refusals are RFC 9457 problem+json: 401 with WWW-Authenticate for a request without an
+// Authorization header, 403 when Authorize returns an error, 405, 408, 413, 415, 400 when
+// no line is an entry, 429 with Retry-After for a client that has used up its budget or
+// has 16 requests at the same time, and 503 with Retry-After when too many requests come at
+// the same time, or when the store fails. Then nothing is kept. A refusal never waits for
+// the body: it closes the connection.
+//
+// Slow clients do not shut out others. A body must arrive within 10 seconds. A request
+// takes one of 64 places only when its body is there. While 256 bodies arrive, each client
+// may send one more only if it sends no other. A body of more than 64 KiB is decoded as it
+// arrives; 4 of them at a time, each at 256 KiB a second or faster, and the others wait. So
+// a collector needs about 100 MiB at most, however many requests come at once.
 type Collector struct {
 	store     Appender
 	authorize func(*http.Request) (string, error)
@@ -85,6 +88,7 @@ type Collector struct {
 	count   *counters
 	active  atomic.Int64
 	failing atomic.Bool
+	large   chan struct{} // holds a token for each large body that is decoded
 
 	mu      sync.Mutex
 	waiting []*batch
@@ -105,91 +109,89 @@ func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 	o.BytesPerDay = cmp.Or(o.BytesPerDay, defaultBytesPerDay)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return &Collector{
-		turn: make(chan struct{}, 1), store: store, authorize: o.Authorize, logger: o.Logger,
+		turn: make(chan struct{}, 1), large: make(chan struct{}, maxLarge), store: store, authorize: o.Authorize, logger: o.Logger,
 		count:   newCounters("accepted", "rejected", "denied", "throttled", "malformed", "overloaded", "failed", "appends"),
-		budgets: budgets{entries: o.EntriesPerDay, bytes: int(min(o.BytesPerDay, math.MaxInt)), atOnce: maxActiveOfClient, clients: map[string]*budget{}},
+		budgets: budgets{entries: o.EntriesPerDay, bytes: int(min(o.BytesPerDay, math.MaxInt)), clients: map[string]*budget{}},
 	}, nil
 }
 
 // ServeHTTP receives entries.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Before the first refusal, because the server reads the rest of a body after it. Not
+	// every server can.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
 	if c.authorize == nil {
-		c.refuse(w, r, "denied", http.StatusForbidden, "nobody may report here")
+		c.refuseUnread(w, r, "denied", http.StatusForbidden, "nobody may report here")
 		return
 	}
 	client, err := c.authorize(r)
 	if err != nil {
-		c.refuse(w, r, "denied", http.StatusForbidden, "you may not report here")
+		if r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			c.refuseUnread(w, r, "denied", http.StatusUnauthorized, "the request has no token in an Authorization header")
+			return
+		}
+		c.refuseUnread(w, r, "denied", http.StatusForbidden, "you may not report here")
 		return
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		c.refuse(w, r, "malformed", http.StatusMethodNotAllowed, "entries are posted")
+		c.refuseUnread(w, r, "malformed", http.StatusMethodNotAllowed, "entries are posted")
 		return
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType || r.Header.Get("Content-Encoding") != "" {
-		c.refuse(w, r, "malformed", http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
+		c.refuseUnread(w, r, "malformed", http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
 		return
 	}
 	client = cleantext.Line(client, maxID)
-	// The client's own bound comes first: a crowd of one shall not shut out the others.
-	if wait, ok := c.budgets.enter(client, time.Now()); !ok {
-		c.throttle(w, r, wait)
+	wait, refusal := c.budgets.enter(client, time.Now())
+	switch refusal {
+	case overBudget:
+		retryAfter(w, wait)
+		c.refuseUnread(w, r, "throttled", http.StatusTooManyRequests, "you report more than you may")
+		return
+	case overCrowd:
+		retryAfter(w, wait)
+		c.refuseUnread(w, r, "overloaded", http.StatusServiceUnavailable, "too many report at the same time")
 		return
 	}
 	defer c.budgets.leave(client)
-	if c.active.Add(1) > maxActive {
-		c.active.Add(-1)
-		retryAfter(w, time.Second)
-		c.refuse(w, r, "overloaded", http.StatusServiceUnavailable, "too many report at the same time")
-		return
-	}
-	defer c.active.Add(-1)
 	c.receive(w, r, client)
 }
 
-func (c *Collector) throttle(w http.ResponseWriter, r *http.Request, wait time.Duration) {
-	retryAfter(w, wait)
-	c.refuse(w, r, "throttled", http.StatusTooManyRequests, "you report more than you may")
-}
-
 func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client string) {
-	// A client that sends slowly has its place for a while only. Not every server can.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	lines := bytes.Count(bytes.TrimRight(body, "\n"), []byte("\n")) + 1
-	_, large := errors.AsType[*http.MaxBytesError](err)
-	status, detail := 0, ""
-	switch {
-	case large:
-		status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request is %d bytes at most", maxBody)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		status, detail = http.StatusRequestTimeout, "the body is sent too slowly" // and may be sent again
-	case err != nil:
-		status, detail = http.StatusBadRequest, "the body cannot be read"
-	case lines > maxInBody:
-		status, detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("a request has %d lines at most", maxInBody)
+	body, fault := c.openBody(w, r)
+	if fault == nil {
+		defer c.release(body)
+		fault = body.decode(client)
 	}
-	if err == nil {
-		// Otherwise it stays: before it answers the server waits for the rest of a body.
-		_ = control.SetReadDeadline(time.Time{})
-	}
-	if status != 0 {
-		c.budgets.spend(client, 0, len(body), time.Now())
-		c.refuse(w, r, "malformed", status, detail)
+	if fault != nil {
+		c.budgets.spend(client, 0, body.bytes, time.Now())
+		reason, refuse := "malformed", c.refuse
+		if fault.overloaded {
+			retryAfter(w, time.Second)
+			reason = "overloaded"
+		}
+		if fault.unread {
+			refuse = c.refuseUnread
+		}
+		refuse(w, r, reason, fault.status, fault.detail)
 		return
 	}
-	if wait, ok := c.budgets.spend(client, lines, len(body), time.Now()); !ok {
-		c.throttle(w, r, wait)
+	// Otherwise the deadline stays: before it answers the server waits for the rest of a
+	// body.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	entries, faults := body.entries, body.faults
+	if wait, ok := c.budgets.spend(client, body.lines(), body.bytes, time.Now()); !ok {
+		retryAfter(w, wait)
+		c.refuse(w, r, "throttled", http.StatusTooManyRequests, "you report more than you may")
 		return
 	}
-	entries, faults := parseEntries(body, client)
-	c.count.add("rejected", len(faults))
+	c.count.add("rejected", body.rejected)
 	if len(entries) == 0 {
 		detail := "there is no entry"
 		if len(faults) > 0 {
-			detail = fmt.Sprintf("line %d: %s", faults[0].Line, faults[0].Reason)
+			detail = "line " + strconv.Itoa(faults[0].Line) + ": " + faults[0].Reason
 		}
 		c.refuse(w, r, "malformed", http.StatusBadRequest, detail)
 		return
@@ -209,49 +211,12 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(receipt{Accepted: len(entries), Refused: faults[:min(len(faults), maxFaults)]})
+	_ = json.NewEncoder(w).Encode(receipt{Accepted: len(entries), Refused: faults})
 }
 
 type receipt struct {
 	Accepted int         `json:"accepted"`
 	Refused  []lineFault `json:"refused,omitempty"`
-}
-
-type lineFault struct {
-	Line   int    `json:"line"` // from 1
-	Reason string `json:"reason"`
-}
-
-const maxFaults = 20
-
-func parseEntries(body []byte, client string) (entries []Entry, faults []lineFault) {
-	number := 0
-	for line := range bytes.SplitSeq(body, []byte("\n")) {
-		number++
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		var e Entry
-		if err := json.Unmarshal(line, &e); err != nil {
-			faults = append(faults, lineFault{number, cleantext.Line(err.Error(), maxName)})
-			continue
-		}
-		// What the store says is not for clients to say.
-		e.Received, e.At = time.Time{}, time.Time{}
-		if field, err := e.tidy(maxID); err != nil {
-			faults = append(faults, lineFault{number, field + ": " + cleantext.Line(err.Error(), maxName)})
-			continue
-		}
-		e.Client = client
-		if client != "" {
-			e.ID = client + "/" + e.ID
-			if e.Run != "" {
-				e.Run = client + "/" + e.Run
-			}
-		}
-		entries = append(entries, e)
-	}
-	return entries, faults
 }
 
 // A batch are the entries of one request, which wait to be kept.
@@ -319,6 +284,17 @@ func (c *Collector) Stats() map[string]float64 {
 
 func retryAfter(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
+}
+
+// refuseUnread refuses a request whose body was not read. It does not wait for the body.
+func (c *Collector) refuseUnread(w http.ResponseWriter, r *http.Request, reason string, status int, detail string) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))
+		if r.ProtoMajor < 2 { // in HTTP/2 only the stream ends
+			w.Header().Set("Connection", "close")
+		}
+	}
+	c.refuse(w, r, reason, status, detail)
 }
 
 func (c *Collector) refuse(w http.ResponseWriter, r *http.Request, reason string, status int, detail string) {

@@ -1,16 +1,21 @@
 package history_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -109,7 +114,9 @@ func TestCollectorRefuses(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
 	c := newCollector(t, m, nil)
-	problem(t, send(c, "", noted("1", "a")), http.StatusForbidden, "you may not report here")
+	w := send(c, "", noted("1", "a"))
+	problem(t, w, http.StatusUnauthorized, "no token")
+	require.Equal(t, "Bearer", w.Header().Get("WWW-Authenticate"))
 	problem(t, send(c, "mallory", noted("1", "a")), http.StatusForbidden, "you may not")
 	problem(t, send(c, "shop", ""), http.StatusBadRequest, "there is no entry")
 	problem(t, send(c, "shop", "\n\n{]\n"), http.StatusBadRequest, "line 3: ")
@@ -118,7 +125,7 @@ func TestCollectorRefuses(t *testing.T) {
 
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "shop")
-	w := httptest.NewRecorder()
+	w = httptest.NewRecorder()
 	c.ServeHTTP(w, r)
 	problem(t, w, http.StatusMethodNotAllowed, "posted")
 	require.Equal(t, "POST", w.Header().Get("Allow"))
@@ -313,27 +320,209 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
+// serveInMemory serves a collector on connections in memory. It must run in a bubble.
+func serveInMemory(t *testing.T, c http.Handler) (dial func() net.Conn) {
+	listener := make(pipes, 1)
+	server := &http.Server{Handler: c, ReadTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		close(listener)
+		require.NoError(t, server.Close())
+		<-served
+		time.Sleep(time.Minute) // a closed connection lingers
+	})
+	return func() net.Conn {
+		client, conn := net.Pipe()
+		listener <- conn
+		t.Cleanup(func() { _ = client.Close() })
+		return client
+	}
+}
+
+func head(method, headers string) string {
+	return method + " / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n" + headers + "\r\n"
+}
+
 // TestCollectorSlowClient is the same on a real server: it answers and hangs up.
 func TestCollectorSlowClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		listener := make(pipes, 1)
-		server := &http.Server{Handler: newCollector(t, &memory{}, nil), ReadTimeout: time.Minute}
-		served := make(chan error, 1)
-		go func() { served <- server.Serve(listener) }()
-		client, conn := net.Pipe()
-		listener <- conn
-		_, err := io.WriteString(client, "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: shop\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000\r\n\r\n{")
+		client := serveInMemory(t, newCollector(t, &memory{}, nil))()
+		_, err := io.WriteString(client, head("POST", "Authorization: shop\r\nContent-Length: 1000\r\n")+"{")
 		require.NoError(t, err)
 		require.NoError(t, client.SetDeadline(time.Now().Add(15*time.Second)))
 		answer, err := io.ReadAll(client)
 		require.NoError(t, err)
 		require.Contains(t, string(answer), "408 Request Timeout")
-		close(listener)
-		require.NoError(t, server.Close())
-		<-served
-		_ = client.Close()
 	})
+}
+
+// TestCollectorRefusesAtOnce has bodies that never come, and requests that are refused for
+// what is in their head: the answer waits for nothing, and the connection is closed.
+func TestCollectorRefusesAtOnce(t *testing.T) {
+	t.Parallel()
+	for want, request := range map[string]string{
+		"401 ": head("POST", "Content-Length: 1000\r\n"),
+		"403 ": head("POST", "Authorization: mallory\r\nContent-Length: 1000\r\n"),
+		"405 ": head("PUT", "Authorization: shop\r\nContent-Length: 300000\r\n"),
+		"415 ": head("POST", "Authorization: shop\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"),
+		"429 ": head("POST", "Authorization: poor\r\nContent-Length: 1000\r\n") + "{",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCollector(t, &memory{}, &history.CollectorOptions{EntriesPerDay: 1})
+			require.Equal(t, http.StatusOK, send(c, "poor", noted("1", "a")).Code)
+			client := serveInMemory(t, c)()
+			began := time.Now()
+			_, err := io.WriteString(client, request[:len(request)-1])
+			require.NoError(t, err)
+			go func() { _, _ = io.WriteString(client, request[len(request)-1:]) }()
+			in := bufio.NewReader(client)
+			line, err := in.ReadString('\n')
+			require.NoError(t, err)
+			require.Contains(t, line, want)
+			require.Zero(t, time.Since(began), "%s", want)
+			rest, err := io.ReadAll(in)
+			require.NoError(t, err)
+			require.Contains(t, string(rest), "Connection: close")
+			require.LessOrEqual(t, time.Since(began), time.Second)
+		})
+	}
+}
+
+// TestCollectorTricklers has many clients that may report, and send a byte now and then. The
+// others do not notice.
+func TestCollectorTricklers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		clients, each int
+		begin         string
+	}{
+		{300, 1, ""},
+		{50, 16, ""},
+		{20, 1, strings.Repeat(noted("1", "a")+"\n", 600)}, // more than 64 KiB are there
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &memory{}
+			c := newCollector(t, m, nil)
+			dial := serveInMemory(t, c)
+			var tricklers sync.WaitGroup
+			for n := range test.clients * test.each {
+				client := dial()
+				tricklers.Go(func() {
+					request := head("POST", fmt.Sprintf("Authorization: trickler-%d\r\nContent-Length: 1000000\r\n", n%test.clients)) + test.begin
+					if _, err := io.WriteString(client, request); err != nil {
+						return
+					}
+					for {
+						if _, err := io.WriteString(client, "\n"); err != nil {
+							return
+						}
+						time.Sleep(time.Second)
+					}
+				})
+			}
+			synctest.Wait()
+			began := time.Now()
+			for n := range 20 {
+				w := send(c, "shop", noted(fmt.Sprint(n), "a"))
+				require.Equal(t, http.StatusOK, w.Code, w.Body)
+			}
+			require.Zero(t, time.Since(began))
+
+			// A large request waits for its turn at most.
+			large := strings.Repeat(noted("1", "a")+"\n", 900)
+			w := send(c, "shop", large)
+			require.Equal(t, http.StatusOK, w.Code, w.Body)
+			require.LessOrEqual(t, time.Since(began), 20*time.Second)
+			time.Sleep(time.Minute)
+			require.Zero(t, c.Stats()["active"], "those that sent too slowly have gone")
+			require.NotZero(t, c.Stats()["malformed"])
+		})
+	}
+}
+
+// collect has many clients send as much as they may to a collector, all at once, and prints
+// how much memory the process has got from the system for its heap.
+func collect() int {
+	c, err := history.NewCollector(nothing{}, &history.CollectorOptions{
+		Authorize: func(r *http.Request) (string, error) { return r.Header.Get("Authorization"), nil },
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	server := httptest.NewServer(c)
+	defer server.Close()
+	info, err := json.Marshal(big("v1.0.0"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	var senders sync.WaitGroup
+	codes := make([]int, 60)
+	for n := range codes {
+		senders.Go(func() {
+			sent, line := 0, 0
+			reader, writer := io.Pipe()
+			go func() {
+				for ; sent < 1_800_000; line++ {
+					n, err := fmt.Fprintf(writer, `{"id":"e%d","kind":"started","run":"e%d","time":%q,"service":"shop","info":%s}`+"\n",
+						line, line, time.Now().Format(time.RFC3339Nano), strings.ReplaceAll(string(info), "v1.0.0", fmt.Sprint("v1.0.", line)))
+					if err != nil {
+						return
+					}
+					sent += n
+				}
+				_ = writer.Close()
+			}()
+			r, err := http.NewRequest(http.MethodPost, server.URL, reader)
+			if err != nil {
+				return
+			}
+			r.Header.Set("Content-Type", "application/x-ndjson")
+			r.Header.Set("Authorization", fmt.Sprint("client-", n))
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				return
+			}
+			codes[n] = response.StatusCode
+			_ = response.Body.Close()
+		})
+	}
+	senders.Wait()
+	kept := 0
+	for _, code := range codes {
+		if code == http.StatusOK {
+			kept++
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fmt.Println(kept, m.HeapSys>>20)
+	return 0
+}
+
+// nothing is kept in it.
+type nothing struct{}
+
+func (nothing) Append(context.Context, ...history.Entry) error { return nil }
+
+// TestCollectorMemory has 60 clients send 1.8 MB each at the same time. It is a process of
+// its own, because the memory of a process is measured.
+func TestCollectorMemory(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), writerFile+"=none", writerMode+"=collect")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var kept, megabytes int
+	_, err = fmt.Sscan(string(out), &kept, &megabytes)
+	require.NoError(t, err)
+	t.Logf("%d requests were kept, with %d MB", kept, megabytes)
+	require.Positive(t, kept)
+	require.LessOrEqual(t, megabytes, 200)
 }
 
 type brokenBody struct{}

@@ -77,6 +77,11 @@ type Entry struct {
 	Event *Event `json:"event,omitempty"`
 
 	infoJSON []byte // of Info, by tidy
+
+	// epoch counts how often the clock of a FileStore had been set back, and offset is how
+	// far in all.
+	epoch  int64
+	offset time.Duration
 }
 
 // An Event is another change: a flag was edited, a window began, a migration ran.
@@ -182,7 +187,7 @@ func (e *Entry) check(limit int) (field string, err error) {
 		if v.Kind == "" && v.Subject == "" {
 			return fault("event", "has neither kind nor subject")
 		}
-		*e = Entry{ID: e.ID, Kind: KindNoted, Time: e.Time, Late: e.Late, Received: e.Received, At: e.At, Seq: e.Seq, Client: e.Client, Event: &v}
+		*e = Entry{ID: e.ID, Kind: KindNoted, Time: e.Time, Late: e.Late, Received: e.Received, At: e.At, Seq: e.Seq, Client: e.Client, Event: &v, epoch: e.epoch}
 		return "", nil
 	case KindStarted, KindSeen, KindStopped:
 	default:

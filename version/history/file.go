@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
@@ -15,48 +15,59 @@ import (
 
 // FileOptions configure a [FileStore]. Nil options are the defaults.
 type FileOptions struct {
-	// MaxBytes bounds the file, at least 64 KiB. Zero means 16 MiB. See [FileStore].
+	// MaxBytes bounds each segment of the history, at least 64 KiB. Zero means no bound:
+	// nothing is ever deleted. See [FileStore].
 	MaxBytes int64
 }
 
 const (
-	defaultMaxBytes = 16 << 20
-	minMaxBytes     = 64 << 10
+	minMaxBytes = 64 << 10
 
 	extNew      = ".new"
 	extOld      = ".old"
 	extRejected = ".rejected"
-
-	lockTimeout = 5 * time.Second
 )
 
 // A FileStore keeps a history in a file of JSON lines, each an [Entry]. [NewFile] makes
 // it.
 //
-// Several processes of one machine may append to one file, each append with one write and
-// one fsync under the file's lock (flock(2); without it only one process may write). The
-// next append ends a line that a crash has cut. An invalid line stays and is counted. What
-// was built is written once for each build.
+// Several processes of one machine may write one history. The first appends to the file at
+// the path. While it runs, the next one appends to a file beside it that ends in
+// ".segment2", and so on up to ".segment64". These files are the segments of the history. A
+// process locks its segment (flock(2)) from its first append until Close or its end, also a
+// sudden one. The next process that starts takes the first segment that is free and appends
+// to it, so there are never more segments than there were processes at the same time. No
+// process writes to the segment of another. Without flock(2) only one process may write.
 //
-// A file that would grow beyond MaxBytes is written anew: without the sightings between
-// the first and the last of a run, and, if that is not enough, without the oldest entries,
-// which go to a file beside it that ends in ".old" and is replaced the next time; queries
-// do not read it. The last run of each service, environment and instance stays, up to a
-// quarter of MaxBytes. Invalid lines go to a file that ends in ".rejected". All files
-// together take five times MaxBytes at most. Of a longer file only the end is read, four
-// times MaxBytes. Reading takes about three times the file's length in memory.
+// An append is one write and one fsync. The next append after a crash ends a line that was
+// cut. An invalid line stays and is counted. What was built is written once for each build
+// in each segment. Do not remove or rename single segments.
 //
-// The file is for its owner alone. It belongs on a local file system, because locks over a
-// network are not reliable.
+// Readers need no lock. They read all segments and put their entries in the order in which
+// they were received, by the clock of the machine. Each id counts once.
+//
+// Nothing is deleted as long as MaxBytes is zero. Otherwise a segment that would grow beyond
+// MaxBytes is written anew by the process that has it: without the sightings between the
+// first and the last of a run, and, if that is not enough, without the oldest entries, which
+// go to a file beside it that ends in ".old" and is replaced the next time; queries do not
+// read it. The last run of each service, environment and instance stays, up to a quarter of
+// MaxBytes. Invalid lines go to a file that ends in ".rejected". All files of one segment
+// together take five times MaxBytes at most. Of a longer one only the end is read, four times
+// MaxBytes. A reader that has opened a segment reads it as it was before.
+//
+// [Timeline], [Between], [At] and [Current] decode only what they need: of each run the
+// first and the last sighting, the events of that time, and the dependencies of the builds
+// in the answer. See [Only] for one service or environment.
+//
+// The files are for their owner alone. They belong on a local file system, because locks
+// over a network are not reliable.
 type FileStore struct {
 	path string
-	max  int64
+	max  int64 // Zero means no bound.
 
-	one  chan struct{} // holds a token while nobody appends
-	file *os.File      // open, or nil
-	// builds are those whose info is in file.
-	builds map[string]bool
-	foldAt int64
+	one     chan struct{} // holds a token while nobody appends
+	segment *segment      // that this process has, or nil
+	foldAt  int64
 
 	count *counters
 }
@@ -73,18 +84,17 @@ func NewFile(path string, opts *FileOptions) (*FileStore, error) {
 		return nil, errors.New("history: the path is empty")
 	case o.MaxBytes < 0:
 		return nil, errors.New("history: MaxBytes must not be negative")
-	case o.MaxBytes == 0:
-		o.MaxBytes = defaultMaxBytes
+	case o.MaxBytes > 0:
+		o.MaxBytes = max(o.MaxBytes, minMaxBytes)
 	}
-	s := &FileStore{path: path, max: max(o.MaxBytes, minMaxBytes), one: make(chan struct{}, 1)}
-	s.foldAt = s.max
+	s := &FileStore{path: path, max: o.MaxBytes, one: make(chan struct{}, 1)}
 	s.count = newCounters("appended", "append_failures", "repaired", "folded", "fold_failures", "bytes", "rejected_lines", "unread_bytes")
 	s.one <- struct{}{}
 	return s, nil
 }
 
-// Append writes the entries to the disk. It waits for other processes at most 5 seconds,
-// and at most until ctx ends.
+// Append writes the entries to the disk. While other processes have all segments it waits
+// for one, at most 5 seconds and at most until ctx ends.
 func (s *FileStore) Append(ctx context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxStoredID)
 	if err != nil {
@@ -108,150 +118,90 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 	if len(entries) == 0 {
 		return nil
 	}
-	size, err := s.lock(ctx)
-	if err != nil {
+	if err := s.claim(ctx); err != nil {
 		return err
 	}
 	defer func() {
-		if e := unlockFile(s.file); err == nil {
-			err = e
-		}
 		if err != nil {
 			s.forget()
 		}
 	}()
-	if err := s.learnBuilds(entries); err != nil {
-		return err
+	if hasInfo(entries) {
+		if err := s.segment.learnBuilds(4 * s.max); err != nil {
+			return err
+		}
 	}
-	now := time.Now()
-	for n, e := range entries {
-		entries[n] = e.Receive(now)
-	}
-	builds := maps.Clone(s.builds)
+	s.segment.receive(entries, time.Now())
+	builds := maps.Clone(s.segment.builds)
 	lines, err := withBuilds(entries, builds)
 	if err != nil {
 		return err
 	}
-	if size > 0 && size+int64(len(lines)) > s.foldAt {
-		if size, err = s.fold(size); err != nil {
+	if s.max > 0 && s.segment.size > 0 && s.segment.size+int64(len(lines)) > s.foldAt {
+		if err := s.fold(); err != nil {
 			return err
 		}
 		// What was built may have gone to the old file.
-		builds = maps.Clone(s.builds)
+		builds = maps.Clone(s.segment.builds)
 		if lines, err = withBuilds(entries, builds); err != nil {
 			return err
 		}
 	}
-	if size > 0 {
-		var last [1]byte
-		if _, err := s.file.ReadAt(last[:], size-1); err != nil {
-			return err
-		}
-		if last[0] != '\n' {
-			s.count.add("repaired", 1)
-			lines = append([]byte{'\n'}, lines...)
-		}
+	g := s.segment
+	if g.torn {
+		s.count.add("repaired", 1)
+		lines = append([]byte{'\n'}, lines...)
 	}
-	n, err := s.file.Write(lines)
+	n, err := g.file.Write(lines)
 	if err == nil {
-		err = s.file.Sync()
+		err = g.file.Sync()
 	}
-	if err == nil && size == 0 {
-		_ = atomicfile.SyncFolder(filepath.Dir(s.path)) // who may write to a folder need not be able to read it
+	if err == nil && g.size == 0 {
+		_ = atomicfile.SyncFolder(filepath.Dir(g.path)) // who may write to a folder need not be able to read it
 	}
 	if err != nil {
 		if n > 0 {
 			// Nobody has been told that it is there. If it stays, it is ended by the next.
-			_ = s.file.Truncate(size)
+			_ = g.file.Truncate(g.size)
 		}
 		return err
 	}
-	s.builds = builds
-	s.count.set("bytes", size+int64(n))
+	g.size, g.torn, g.builds = g.size+int64(n), false, builds
+	s.count.set("bytes", g.size)
 	return nil
 }
 
-func (s *FileStore) lock(ctx context.Context) (size int64, err error) {
-	deadline := time.Now().Add(lockTimeout)
-	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
-		size, locked, err := s.tryLock()
-		if err != nil || locked {
-			return size, err
-		}
-		if time.Now().After(deadline) {
-			return 0, fmt.Errorf("%s: %w", s.path, ErrBusy)
-		}
-		pause := time.NewTimer(wait)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return 0, fmt.Errorf("%s: %w", s.path, context.Cause(ctx))
-		}
-	}
+func hasInfo(entries []Entry) bool {
+	return slices.ContainsFunc(entries, func(e Entry) bool { return e.infoJSON != nil })
 }
 
-func (s *FileStore) tryLock() (size int64, locked bool, err error) {
-	if s.file == nil {
-		f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|atomicfile.NonBlock, 0o600)
-		if err != nil {
-			return 0, false, err
-		}
-		s.file, s.builds = f, nil
-	}
-	defer func() {
-		if !locked {
-			// The next one may find another file.
+// claim makes sure that this process has a segment.
+func (s *FileStore) claim(ctx context.Context) error {
+	if s.segment != nil {
+		if current, err := s.segment.current(); current {
+			return nil
+		} else if err != nil {
 			s.forget()
+			return err
 		}
-	}()
-	if locked, err = lockFile(s.file); err != nil || !locked {
-		return 0, false, err
+		s.forget()
 	}
-	ours, err := s.file.Stat()
+	g, err := claim(ctx, s.path)
 	if err != nil {
-		return 0, false, err
+		return err
 	}
-	if !ours.Mode().IsRegular() {
-		return 0, false, &os.PathError{Op: "append", Path: s.path, Err: errNotRegular}
-	}
-	// It may have been written anew, moved or removed since it was opened.
-	theirs, err := os.Stat(s.path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return 0, false, err
-	}
-	if err != nil || !os.SameFile(ours, theirs) {
-		return 0, false, nil
-	}
-	return ours.Size(), true, nil
-}
-
-var errNotRegular = errors.New("not a regular file")
-
-// lockFile does not wait. Without flock(2) only appends of one process wait for one
-// another.
-func lockFile(f *os.File) (bool, error) {
-	if !atomicfile.Supported {
-		return true, nil
-	}
-	return atomicfile.Try(f, atomicfile.Exclusive)
-}
-
-func unlockFile(f *os.File) error {
-	if !atomicfile.Supported {
-		return nil
-	}
-	return atomicfile.Unlock(f)
+	s.segment, s.foldAt = g, s.max
+	return nil
 }
 
 func (s *FileStore) forget() {
-	if s.file != nil {
-		_ = s.file.Close()
-		s.file, s.builds = nil, nil
+	if s.segment != nil {
+		s.segment.close()
+		s.segment = nil
 	}
 }
 
-// Close closes the file. A later append opens it again. Close may be called twice.
+// Close gives the segment back. A later append takes one again. Close may be called twice.
 func (s *FileStore) Close() error {
 	<-s.one
 	defer func() { s.one <- struct{}{} }()
@@ -259,51 +209,44 @@ func (s *FileStore) Close() error {
 	return nil
 }
 
-func (s *FileStore) learnBuilds(entries []Entry) error {
-	if s.builds != nil {
-		return nil
+// Entries reads all segments. Before the first entry there is none, and no error.
+func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
+	var list []Entry
+	texts := map[string]string{}
+	m, err := s.read(ctx, func(r *record) { list = append(list, r.entry(texts)) })
+	if err == nil {
+		err = m.complete(ctx, list)
 	}
-	for _, e := range entries {
-		if e.infoJSON == nil {
-			continue
-		}
-		builds := map[string]bool{}
-		_, err := scanLines(s.file, s.max, func(line []byte, _ part) {
-			if b := toldBuild(line); b != "" {
-				builds[b] = true
-			}
-		})
-		s.builds = builds
-		return err
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
 	}
-	return nil
+	return list, nil
 }
 
-// Entries reads the file. Before the first entry there is none, and no error.
-func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
-	f, err := os.OpenFile(s.path, os.O_RDONLY|atomicfile.NonBlock, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+// read calls each for each record of all segments.
+func (s *FileStore) read(ctx context.Context, each func(*record)) (*merger, error) {
+	sources, err := openSources(s.path, 4*s.max)
+	if err != nil {
+		return nil, err
+	}
+	defer closeSources(sources)
+	m, err := newMerger(s.path, sources)
+	if err == nil {
+		err = m.each(ctx, each)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("history: %w", err)
+		return nil, err
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("history: %w", &os.PathError{Op: "read", Path: s.path, Err: errNotRegular})
+	unread := int64(0)
+	for _, g := range sources {
+		unread += g.in.unread
 	}
-	read, err := s.read(ctx, f)
-	if err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	}
-	s.count.set("rejected_lines", int64(read.rejected))
-	s.count.set("unread_bytes", read.unread)
-	return read.entries, nil
+	s.count.set("rejected_lines", int64(m.rejected))
+	s.count.set("unread_bytes", unread)
+	return m, nil
 }
 
 // Stats are numbers for metrics and alerts: entries "appended", "append_failures",
-// "repaired" torn ends, "folded" and "fold_failures" of writing it anew, "bytes" after the
-// last append, and "rejected_lines" and "unread_bytes" of the last query.
+// "repaired" torn ends, "folded" and "fold_failures" of writing a segment anew, its "bytes"
+// after the last append, and "rejected_lines" and "unread_bytes" of the last query.
 func (s *FileStore) Stats() map[string]float64 { return s.count.all() }

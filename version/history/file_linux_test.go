@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -136,14 +137,23 @@ func TestFilePipe(t *testing.T) {
 	require.ErrorContains(t, err, "not a regular file")
 }
 
-// TestFileBusy waits for another process, for a while.
+// TestFileBusy has other processes that hold every segment: the store waits, for a while. A
+// segment that another holds is left alone, however long.
 func TestFileBusy(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "history.jsonl")
-	other, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	require.NoError(t, err)
-	defer other.Close()
-	require.NoError(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX))
+	var others []*os.File
+	for n := 1; n <= 64; n++ {
+		name := path
+		if n > 1 {
+			name += fmt.Sprint(".segment", n)
+		}
+		other, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		require.NoError(t, err)
+		defer other.Close()
+		require.NoError(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX))
+		others = append(others, other)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		s := newFile(path, nil)
 		defer s.Close()
@@ -154,7 +164,13 @@ func TestFileBusy(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- history.Note(t.Context(), s, history.Event{Kind: "flag"}) }()
 		time.Sleep(time.Second)
-		require.NoError(t, syscall.Flock(int(other.Fd()), syscall.LOCK_UN))
+		require.NoError(t, syscall.Flock(int(others[2].Fd()), syscall.LOCK_UN))
 		require.NoError(t, <-done)
+		began = time.Now()
+		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}))
+		require.Zero(t, time.Since(began))
+		require.Equal(t, 2, strings.Count(read(t, path+".segment3"), "\n"))
+		require.Empty(t, read(t, path))
+		require.Len(t, timeline(t, s).Items, 2)
 	})
 }

@@ -24,14 +24,14 @@ import (
 const (
 	writerFile = "HISTORY_TEST_FILE"
 	writerName = "HISTORY_TEST_NAME"
-	writerMode = "HISTORY_TEST_MODE" // notes, beats, again or full
+	writerMode = "HISTORY_TEST_MODE" // notes, beats, collect or full
 )
 
 // write appends until it is killed, and prints what the store has acknowledged.
 func write(path string) int {
 	ctx := context.Background()
 	name := os.Getenv(writerName)
-	switch mode := os.Getenv(writerMode); mode {
+	switch os.Getenv(writerMode) {
 	case "notes":
 		s := newFile(path, nil)
 		for n := 0; ; n++ {
@@ -41,14 +41,16 @@ func write(path string) int {
 			}
 			fmt.Println(n)
 		}
-	case "beats", "again":
+	case "collect":
+		return collect()
+	case "beats":
 		// The file is folded again and again.
 		s := newFile(path, &history.FileOptions{MaxBytes: 1})
 		info := build("v1.0.0")
 		for n := 0; ; n++ {
 			at := int(time.Now().UnixNano())
 			e := beat(name, at)
-			if n == 0 && mode == "beats" {
+			if n == 0 {
 				e.Kind, e.Info = history.KindStarted, &info
 			}
 			if err := s.Append(ctx, e); err != nil {
@@ -93,8 +95,8 @@ func killed(t *testing.T, path, mode, name string, lines int) int {
 	return last
 }
 
-// TestFileKill kills writers while they append, several at a time: what was acknowledged
-// is there.
+// TestFileKill kills writers while they append and write their segments anew, several at a
+// time: what was acknowledged is there.
 func TestFileKill(t *testing.T) {
 	t.Parallel()
 	kills, rounds := testsize.Pick(40, 400, 400), testsize.Pick(1, 1, 10)
@@ -109,10 +111,8 @@ func TestFileKill(t *testing.T) {
 			for w := range 2 {
 				writers.Go(func() {
 					for n := range kills / 4 {
-						mode := mode
-						if mode == "beats" && n >= 8 {
-							// The file has room for 16 runs. Each starts once: folding keeps all starts.
-							mode, n = "again", n%8
+						if mode == "beats" {
+							n %= 8 // a segment has room for the first and last sightings of twice as many runs
 						}
 						name := fmt.Sprintf("writer-%d-%d", w, n)
 						last := killed(t, path, mode, name, 1+(n*7+w)%23)
@@ -337,6 +337,31 @@ func TestFileFoldKeepsRuns(t *testing.T) {
 	last := changes[len(changes)-1]
 	require.NotNil(t, last.From, "it is known what it takes the place of")
 	require.Equal(t, "v1.1.0", last.From.Version)
+}
+
+// TestFileFoldRestarts has a run that says again and again that it has started: it does not
+// push out another.
+func TestFileFoldRestarts(t *testing.T) {
+	t.Parallel()
+	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
+	other := beat("other", int(time.Now().UnixNano()))
+	other.Every = time.Hour
+	require.NoError(t, s.Append(t.Context(), other))
+	info := build("v1.0.0")
+	for s.Stats()["folded"] < 3 {
+		var list []history.Entry
+		for n := range 50 {
+			e := beat("again", int(time.Now().UnixNano())+n)
+			e.Kind, e.Info = history.KindStarted, &info
+			list = append(list, e)
+		}
+		require.NoError(t, s.Append(t.Context(), list...))
+	}
+	entries, err := s.Entries(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, other.ID, entries[0].ID)
+	_, err = os.Stat(path + ".old")
+	require.ErrorIs(t, err, os.ErrNotExist, "nothing had to go")
 }
 
 // TestFileFoldIsBounded has more instances than can be kept.

@@ -6,76 +6,80 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// fold writes the locked file anew, shorter, and locks the new one. On an error the file
-// stays as it is, and appends go on for a while.
-func (s *FileStore) fold(size int64) (int64, error) {
-	f, length, err := s.writeFolded()
+// fold writes the segment anew, shorter, and locks the new file. On an error the file stays
+// as it is, and appends go on for a while.
+func (s *FileStore) fold() error {
+	g := s.segment
+	f, length, builds, err := g.writeFolded(s.max)
 	if err != nil {
 		s.count.add("fold_failures", 1)
-		s.foldAt = size + s.max/4
-		return size, nil
+		s.foldAt = g.size + s.max/4
+		return nil
 	}
-	_ = s.file.Close()
+	_ = g.file.Close()
+	g.file, g.builds = f, builds
+	g.size, g.torn = length, false
 	// What cannot be made shorter is not written anew each time.
-	s.file, s.foldAt = f, max(s.max, length+s.max/4)
+	s.foldAt = max(s.max, length+s.max/4)
 	s.count.add("folded", 1)
-	return length, nil
+	g.info, err = f.Stat()
+	return err
 }
 
-func (s *FileStore) writeFolded() (f *os.File, length int64, err error) {
-	path, err := filepath.EvalSymlinks(s.path) // a link stays one
+func (g *segment) writeFolded(limit int64) (f *os.File, length int64, builds map[string]bool, err error) {
+	path := g.path
+	rejected, err := g.readRejected(limit)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	var rejected []byte
-	got, err := s.readAside(&rejected)
+	entries, unread, err := g.readEntries(limit)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	old, fresh, err := divide(folded(got.entries), s.max/2, s.max/4)
+	old, fresh, err := divide(folded(entries), limit/2, limit/4)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	builds := map[string]bool{}
+	builds = map[string]bool{}
 	freshLines, err := withBuilds(fresh, builds)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	oldLines, err := withBuilds(old, map[string]bool{})
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	if err := setAside(path, rejected, s.max); err != nil {
-		return nil, 0, err
+	if err := setAside(path, rejected, limit); err != nil {
+		return nil, 0, nil, err
 	}
 	switch {
-	case got.unread > 0:
+	case unread > 0:
 		// It was not read to the end: all of it is kept. It must not lose its name, or
 		// another process would make a new file.
 		fresh := path + extOld + extNew
 		_ = os.Remove(fresh)
 		if err := os.Link(path, fresh); err != nil {
-			return nil, 0, err
+			return nil, 0, nil, err
 		}
 		if err := os.Rename(fresh, path+extOld); err != nil {
-			return nil, 0, err
+			return nil, 0, nil, err
 		}
 	case len(old) > 0:
 		o, err := replace(path+extOld, oldLines)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, nil, err
 		}
 		_ = o.Close()
 	}
 	if f, err = replace(path, freshLines); err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	s.builds = builds
-	return f, int64(len(freshLines)), nil
+	return f, int64(len(freshLines)), builds, nil
 }
 
 // divide takes from the end as many entries as fill half a file, each with the first
@@ -140,22 +144,41 @@ func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 	return old, fresh, nil
 }
 
-func (s *FileStore) readAside(rejected *[]byte) (reading, error) {
-	_, err := scanLines(s.file, s.max, func(line []byte, of part) {
-		switch _, err := parseLine(line, maxStoredID); {
-		case of == rest: // belongs to the one before
-			*rejected = append(bytes.TrimSuffix(*rejected, []byte("\n")), line...)
-		case of == long || err != nil && len(line) > 0:
-			*rejected = append(*rejected, line...)
-		default:
-			return
-		}
-		*rejected = append(*rejected, '\n')
-	})
+func (g *segment) readEntries(limit int64) (list []Entry, unread int64, err error) {
+	in, err := newScanner(g.file, 4*limit)
 	if err != nil {
-		return reading{}, err
+		return nil, 0, err
 	}
-	return s.read(context.Background(), s.file)
+	m, err := newMerger(g.path, []*source{{path: g.path, file: g.file, in: in}})
+	if err != nil {
+		return nil, 0, err
+	}
+	texts := map[string]string{}
+	if err := m.each(context.Background(), func(r *record) { list = append(list, r.entry(texts)) }); err != nil {
+		return nil, 0, err
+	}
+	return list, in.unread, m.complete(context.Background(), list)
+}
+
+// readRejected returns the lines that are no entries.
+func (g *segment) readRejected(limit int64) (lines []byte, err error) {
+	in, err := newScanner(g.file, 4*limit)
+	if err != nil {
+		return nil, err
+	}
+	for in.scan() {
+		_, err := parseLine(in.line, maxStoredID)
+		switch {
+		case in.of == rest: // belongs to the one before
+			lines = append(bytes.TrimSuffix(lines, []byte("\n")), in.line...)
+		case in.of == long || err != nil && len(in.line) > 0:
+			lines = append(lines, in.line...)
+		default:
+			continue
+		}
+		lines = append(lines, '\n')
+	}
+	return lines, in.err
 }
 
 // withBuilds writes entries, with Info for the first of each build not in builds.
@@ -236,21 +259,51 @@ func replace(path string, data []byte) (f *os.File, err error) {
 
 // folded leaves out the sightings of a run between the first and the last.
 func folded(entries []Entry) []Entry {
+	runs := map[string]*span{}
+	kept := make([]Entry, 0, len(entries))
 	last := map[string]int{}
 	for n, e := range entries {
 		if l, ok := last[e.Run]; e.sighted() && (!ok || !e.At.Before(entries[l].At)) {
 			last[e.Run] = n
 		}
 	}
-	kept := make([]Entry, 0, len(entries))
-	begun := map[string]bool{}
 	for n, e := range entries {
-		// The first sighting of a run whose start is not told stands for it.
-		if e.Kind == KindSeen && begun[e.Run] && last[e.Run] != n {
-			continue
+		if e.sighted() {
+			run := runs[e.Run]
+			switch {
+			case run == nil:
+				runs[e.Run] = &span{first: e.At, every: e.Every, rollback: e.Rollback, build: e.Build}
+			case !run.between(e.Kind, e.At, e.Every, e.Rollback, []byte(e.Build)):
+				run.add(e.At, e.Build)
+			case last[e.Run] != n:
+				continue
+			}
 		}
-		begun[e.Run] = true
 		kept = append(kept, e)
 	}
 	return kept
+}
+
+// A span is what is known of a run so far.
+type span struct {
+	first    time.Time
+	every    time.Duration
+	rollback bool
+	build    string
+}
+
+func (s *span) add(at time.Time, build string) {
+	if at.Before(s.first) {
+		s.first = at
+	}
+	if s.build == "" {
+		s.build = build
+	}
+}
+
+// between reports whether a later sighting adds nothing to a run, except that it may be the
+// last. The first sighting of a run whose start is missing stands for it, and one that
+// happened before it is kept beside it.
+func (s *span) between(kind Kind, at time.Time, every time.Duration, rollback bool, build []byte) bool {
+	return kind != KindStopped && !at.Before(s.first) && every == s.every && rollback == s.rollback && (len(build) == 0 || string(build) == s.build)
 }

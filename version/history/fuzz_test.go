@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -96,7 +97,7 @@ func FuzzCollector(f *testing.F) {
 	}
 	f.Add("\x1b/../", []byte(noted("1", "a")))
 	f.Fuzz(func(t *testing.T, client string, body []byte) {
-		s, _ := fileIn(t, nil)
+		s := &memory{}
 		c := newCollector(t, s, &history.CollectorOptions{Authorize: func(*http.Request) (string, error) { return client, nil }})
 		first := send(c, "", string(body))
 		require.Contains(t, []int{200, 400, 413}, first.Code)
@@ -108,8 +109,41 @@ func FuzzCollector(f *testing.F) {
 		require.LessOrEqual(t, len(entries), receipt.Accepted)
 		require.Equal(t, first.Code == http.StatusOK, len(entries) > 0)
 
+		// A large body is decoded as it arrives, with the same result.
+		other := &memory{}
+		c2 := newCollector(t, other, &history.CollectorOptions{Authorize: func(*http.Request) (string, error) { return client, nil }})
+		large := send(c2, "", strings.Repeat(" ", 66<<10)+"\n"+string(body))
+		if bytes.Count(body, []byte("\n")) < 900 {
+			require.Equal(t, first.Code, large.Code)
+			require.Len(t, wholesome(t, other), len(entries))
+		}
+
 		// Once more changes nothing.
 		require.Equal(t, first.Code, send(c, "", string(body)).Code)
 		require.Len(t, wholesome(t, s), len(entries))
+	})
+}
+
+// FuzzView reads lines fast and plainly: what the fast way can read it reads the same.
+func FuzzView(f *testing.F) {
+	for _, s := range seeds(f) {
+		for line := range strings.SplitSeq(s, "\n") {
+			f.Add([]byte(line))
+		}
+	}
+	f.Add([]byte(stamped("1", "2024-02-29T23:59:59.5Z", `,"epoch":3`)))
+	f.Add([]byte(stamped("1", "2023-02-29T23:59:60Z", `,"at":"2199-12-31T00:00:00.000000001Z"`)))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		fast, plain, valid := history.ReadBoth(line)
+		if fast == nil {
+			require.False(t, valid, "what is valid has an entry")
+			return
+		}
+		require.True(t, valid)
+		if plain == nil {
+			require.Contains(t, string(line), `,"info":{`, "only Info may be wrong")
+			return
+		}
+		require.True(t, history.Equal(fast, plain), "%+v\n%+v", fast, plain)
 	})
 }

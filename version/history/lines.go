@@ -3,7 +3,6 @@ package history
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,6 +17,7 @@ const maxLine = version.MaxSnapshot + 64<<10
 type line struct {
 	*plainEntry
 	At    *time.Time      `json:"at,omitempty"` // where it is not Time
+	Epoch int64           `json:"epoch,omitempty"`
 	Build string          `json:"build,omitempty"`
 	Info  json.RawMessage `json:"info,omitempty"` // right after the build: see toldBuild
 }
@@ -26,7 +26,7 @@ type line struct {
 type plainEntry Entry
 
 func appendLine(b []byte, e Entry) ([]byte, error) {
-	l := line{plainEntry: (*plainEntry)(&e), Build: e.Build, Info: e.infoJSON}
+	l := line{plainEntry: (*plainEntry)(&e), Epoch: e.epoch, Build: e.Build, Info: e.infoJSON}
 	if !e.At.IsZero() && !e.At.Equal(e.Time) {
 		l.At = &e.At
 	}
@@ -40,9 +40,14 @@ func appendLine(b []byte, e Entry) ([]byte, error) {
 // parseLine reads an entry, of which the text is clean then. It does not digest Info.
 func parseLine(data []byte, limit int) (Entry, error) {
 	var e Entry
-	if err := json.Unmarshal(data, &e); err != nil {
+	l := struct {
+		*plainEntry
+		Epoch int64 `json:"epoch"`
+	}{plainEntry: (*plainEntry)(&e)}
+	if err := json.Unmarshal(data, &l); err != nil {
 		return Entry{}, err
 	}
+	e.epoch = l.Epoch
 	_, err := e.check(limit)
 	return e, err
 }
@@ -70,119 +75,79 @@ const (
 	rest       // more of it
 )
 
-// scanLines calls each for each line, without its newline, and for each piece of one that
-// is too long. Only the last four times limit are read: unread is the rest.
-func scanLines(r io.ReadSeeker, limit int64, each func(line []byte, of part)) (unread int64, err error) {
+// A scanner reads the lines of a file, without their newlines, and in pieces those that are
+// too long.
+type scanner struct {
+	in     *bufio.Reader
+	line   []byte // until the next call
+	of     part
+	at     int64 // where line begins
+	unread int64 // what stands before, and was left out
+
+	next   int64 // where the line after it begins
+	joined []byte
+	inLong bool
+	done   bool
+	err    error
+}
+
+// newScanner reads the last bytes of a file, as many as most, as they are now. Zero means
+// all.
+func newScanner(r io.ReadSeeker, most int64) (*scanner, error) {
 	size, err := r.Seek(0, io.SeekEnd)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	unread = max(0, size-4*limit)
-	if _, err := r.Seek(unread, io.SeekStart); err != nil {
-		return 0, err
+	s := new(scanner)
+	if most > 0 {
+		s.unread = max(0, size-most)
 	}
-	in := bufio.NewReaderSize(io.LimitReader(r, size-unread), 64<<10)
-	if unread > 0 {
+	if _, err := r.Seek(s.unread, io.SeekStart); err != nil {
+		return nil, err
+	}
+	s.next = s.unread
+	s.in = bufio.NewReaderSize(io.LimitReader(r, size-s.unread), 256<<10)
+	if s.unread > 0 && s.scan() {
 		// The first is not whole.
-		if err := skipLine(in); err != nil {
-			return unread, notEOF(err)
+		for s.inLong && s.scan() {
 		}
 	}
-	var line []byte // as far as it was read
-	of := whole
+	return s, nil
+}
+
+func (s *scanner) scan() bool {
+	if s.done {
+		return false
+	}
+	s.joined = s.joined[:0]
+	s.of, s.at = whole, s.next
+	if s.inLong {
+		s.of = rest
+	}
 	for {
-		piece, err := in.ReadSlice('\n')
+		piece, err := s.in.ReadSlice('\n')
+		s.next += int64(len(piece))
 		switch {
-		case err == nil && len(line) == 0 && of == whole:
-			each(piece[:len(piece)-1], whole)
-			continue
 		case err == nil:
-			each(append(line, piece[:len(piece)-1]...), of)
-			line, of = line[:0], whole
+			s.line, s.inLong = piece[:len(piece)-1], false
+			if len(s.joined) > 0 {
+				s.joined = append(s.joined, s.line...)
+				s.line = s.joined
+			}
+			return true
 		case errors.Is(err, bufio.ErrBufferFull):
-			line, err = append(line, piece...), nil
-			if of == rest || len(line) > maxLine {
-				each(line, max(of, long))
-				line, of = line[:0], rest
+			s.joined = append(s.joined, piece...)
+			if s.of == rest || len(s.joined) > maxLine {
+				s.line, s.of, s.inLong = s.joined, max(s.of, long), true
+				return true
 			}
 		default:
-			if line = append(line, piece...); len(line) > 0 {
-				each(line, max(of, torn))
+			s.done, s.inLong = true, false
+			if !errors.Is(err, io.EOF) {
+				s.err = err
 			}
-		}
-		if err != nil {
-			return unread, notEOF(err)
-		}
-	}
-}
-
-func skipLine(in *bufio.Reader) error {
-	for {
-		if _, err := in.ReadSlice('\n'); !errors.Is(err, bufio.ErrBufferFull) {
-			return err
+			s.line, s.of = append(s.joined, piece...), max(s.of, torn)
+			return len(s.line) > 0
 		}
 	}
-}
-
-func notEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
-type reading struct {
-	entries  []Entry
-	rejected int
-	unread   int64
-}
-
-func (s *FileStore) read(ctx context.Context, r io.ReadSeeker) (reading, error) {
-	var got reading
-	var ended error
-	ids := map[string]bool{}
-	builds := map[string]*version.Info{}
-	seq := int64(0)
-	unread, err := scanLines(r, s.max, func(line []byte, of part) {
-		seq++
-		if seq%1024 == 0 && ended == nil {
-			ended = context.Cause(ctx)
-		}
-		if ended != nil || of == rest || len(bytes.TrimSpace(line)) == 0 {
-			return
-		}
-		e, err := parseLine(line, maxStoredID)
-		if err != nil || of == long {
-			if of != torn {
-				got.rejected++
-			}
-			return
-		}
-		if e.Info != nil && builds[e.Build] == nil {
-			builds[e.Build] = e.Info
-		}
-		if ids[e.ID] {
-			return
-		}
-		ids[e.ID] = true
-		e.Seq, e.Late = seq, 0
-		if !inRange(e.Received) {
-			e.Received = e.Time
-		}
-		if !inRange(e.At) {
-			e.At = e.Time
-		}
-		e.Received, e.At = e.Received.UTC(), e.At.UTC()
-		got.entries = append(got.entries, e)
-	})
-	got.unread = unread
-	if err == nil {
-		err = ended
-	}
-	for n := range got.entries {
-		if e := &got.entries[n]; e.sighted() && e.Build != "" {
-			e.Info = builds[e.Build]
-		}
-	}
-	return got, err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ type Running struct {
 	// First and Last are when any of them was seen for the first and the last time.
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
+
+	run *run
 }
 
 // An Instance is one of those that run a build.
@@ -53,7 +56,7 @@ func At(ctx context.Context, store Store, t time.Time) ([]Running, error) {
 }
 
 func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, error) {
-	h, err := load(ctx, store)
+	h, err := load(ctx, store, Query{From: t, To: t})
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +65,7 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 		pos = h.horizon
 	}
 	var list []Running
+	var runs []*run // one of each in list
 	for _, group := range h.groups {
 		builds := map[string]*Running{}
 		for _, r := range group {
@@ -70,8 +74,9 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 			}
 			b := builds[r.build]
 			if b == nil {
-				b = &Running{Service: r.ground.service, Environment: r.ground.environment, Region: r.ground.region, Cluster: r.ground.cluster, Info: r.info, First: r.first.at, Last: r.last.at}
+				b = &Running{Service: r.ground.service, Environment: r.ground.environment, Region: r.ground.region, Cluster: r.ground.cluster, First: r.first.at, Last: r.last.at, run: r}
 				builds[r.build] = b
+				runs = append(runs, r)
 			}
 			b.Instances = append(b.Instances, Instance{r.instance, r.first.at, r.last.at})
 			if r.last.at.After(b.Last) {
@@ -88,6 +93,13 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 			list = append(list, *b)
 		}
 	}
+	infos, err := h.infos(ctx, runs)
+	if err != nil {
+		return nil, err
+	}
+	for n := range list {
+		list[n].Info, list[n].run = *infos.of(list[n].run), nil
+	}
 	slices.SortFunc(list, func(a, b Running) int {
 		return cmp.Or(ground{a.Service, a.Environment, a.Region, a.Cluster}.compare(ground{b.Service, b.Environment, b.Region, b.Cluster}),
 			a.First.Compare(b.First), strings.Compare(a.Info.Version, b.Info.Version), strings.Compare(a.Info.Revision, b.Info.Revision))
@@ -103,7 +115,7 @@ func Between(ctx context.Context, store Store, t1, t2 time.Time) ([]Change, erro
 	if err != nil {
 		return nil, err
 	}
-	return h.changes(t1, t2), nil
+	return h.changes(ctx, t1, t2)
 }
 
 type history struct {
@@ -111,24 +123,27 @@ type history struct {
 	groups  map[ground][]*run
 	horizon time.Time // now, in positions
 	clock   []setting
+	read    func(ctx context.Context, builds []string) (map[string]*version.Info, error)
 }
 
 func loadRange(ctx context.Context, store Store, from, to time.Time) (*history, error) {
 	if !from.IsZero() && !to.IsZero() && from.After(to) {
 		return nil, fmt.Errorf("history: from %s is after to %s", from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 	}
-	return load(ctx, store)
+	return load(ctx, store, Query{From: from, To: to})
 }
 
-func load(ctx context.Context, store Store) (*history, error) {
-	entries, err := store.Entries(ctx)
+func load(ctx context.Context, store Store, q Query) (*history, error) {
+	s, err := selectFrom(ctx, store, q)
 	if err != nil {
 		return nil, err
 	}
-	h := new(history)
-	h.list, h.clock = place(entries)
+	if !s.placed {
+		s.order()
+	}
+	h := &history{list: place(s.Entries), clock: s.clock, read: s.Infos}
 	h.groups = runsOf(h.list)
-	// A store whose clock is ahead of ours knows of what is not yet.
+	// A store whose clock is ahead of ours has entries of later.
 	h.horizon = h.posOf(time.Now())
 	for _, e := range slices.Backward(h.list) {
 		if e.sighted() {
@@ -139,6 +154,59 @@ func load(ctx context.Context, store Store) (*history, error) {
 		}
 	}
 	return h, nil
+}
+
+// infos are what is known of builds.
+type infos struct {
+	read  map[string]*version.Info
+	shown map[placedBuild]*version.Info
+	diffs map[[2]*version.Info]version.Changes
+}
+
+// A placedBuild is a build in a place.
+type placedBuild struct {
+	place ground
+	build string
+}
+
+func (h *history) infos(ctx context.Context, runs []*run) (*infos, error) {
+	i := &infos{shown: map[placedBuild]*version.Info{}, diffs: map[[2]*version.Info]version.Changes{}}
+	builds := map[string]bool{}
+	for _, r := range runs {
+		if r.info == nil && r.digest != "" {
+			builds[r.digest] = true
+		}
+	}
+	var err error
+	if len(builds) > 0 && h.read != nil {
+		i.read, err = h.read(ctx, slices.Collect(maps.Keys(builds)))
+	}
+	return i, err
+}
+
+func (i *infos) of(r *run) *version.Info {
+	key := placedBuild{r.ground, r.build}
+	if info := i.shown[key]; info != nil {
+		return info
+	}
+	info := &version.Info{Version: r.name.version, Kind: version.KindOf(r.name.version), Revision: r.name.revision}
+	if known := cmp.Or(r.info, i.read[r.digest]); known != nil {
+		*info = *known
+	}
+	info.Name, info.Environment = r.ground.service, r.ground.environment
+	i.shown[key] = info
+	return info
+}
+
+// diff compares two builds once, because the same two are often changed for one another.
+func (i *infos) diff(from, to *version.Info) version.Changes {
+	pair := [2]*version.Info{from, to}
+	d, ok := i.diffs[pair]
+	if !ok {
+		d = version.Diff(*from, *to)
+		i.diffs[pair] = d
+	}
+	return d
 }
 
 // posOf is where a time stands in the order. Of an hour that the store's clock has shown
@@ -152,35 +220,30 @@ func (h *history) posOf(t time.Time) time.Time {
 	return t
 }
 
-func (h *history) changes(from, to time.Time) []Change {
+func (h *history) changes(ctx context.Context, from, to time.Time) ([]Change, error) {
 	var list []Change
+	var runs []*run
 	for _, group := range h.groups {
 		for _, c := range changesOf(group, h.horizon) {
 			if within(c.Time, from, to) {
 				list = append(list, c)
+				if runs = append(runs, c.to); c.from != nil {
+					runs = append(runs, c.from)
+				}
 			}
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Change) int {
 		return cmp.Or(a.pos.Compare(b.pos), cmp.Compare(a.seq, b.seq), ground{a.Service, a.Environment, a.Region, a.Cluster}.compare(ground{b.Service, b.Environment, b.Region, b.Cluster}))
 	})
-	// The same two builds are often changed for one another.
-	type pair struct{ from, to *version.Info }
-	diffs := map[pair]version.Changes{}
-	for n := range list {
-		c := &list[n]
-		if c.From == nil {
-			continue
-		}
-		p := pair{c.From, c.To}
-		d, ok := diffs[p]
-		if !ok {
-			d = version.Diff(*c.From, *c.To)
-			diffs[p] = d
-		}
-		c.Diff = d
+	infos, err := h.infos(ctx, runs)
+	if err != nil {
+		return nil, err
 	}
-	return list
+	for n := range list {
+		list[n].complete(infos)
+	}
+	return list, nil
 }
 
 func within(t, from, to time.Time) bool {

@@ -33,20 +33,13 @@ type setting struct {
 	offset   time.Duration
 }
 
-// place orders entries that are sorted by Seq: by At, then by Seq. After the store's clock
-// was set back the step is added.
-func place(entries []Entry) (list []placed, clock []setting) {
-	list = make([]placed, len(entries))
-	var last time.Time
-	var offset time.Duration
+// place orders entries by At, then by Seq. After the store's clock was set back the step is
+// added.
+func place(entries []Entry) []placed {
+	list := make([]placed, len(entries))
 	for n := range entries {
 		e := &entries[n]
-		if step := last.Sub(e.Received); !last.IsZero() && step >= setBack {
-			offset += step
-			clock = append(clock, setting{e.Received, offset})
-		}
-		last = e.Received
-		list[n] = placed{e, moment{e.At.Add(offset), e.At}}
+		list[n] = placed{e, moment{e.At.Add(e.offset), e.At}}
 	}
 	inOrder := func(a, b placed) int {
 		return cmp.Or(a.when.pos.Compare(b.when.pos), cmp.Compare(a.Seq, b.Seq))
@@ -54,7 +47,7 @@ func place(entries []Entry) (list []placed, clock []setting) {
 	if !slices.IsSortedFunc(list, inOrder) {
 		slices.SortStableFunc(list, inOrder)
 	}
-	return list, clock
+	return list
 }
 
 type run struct {
@@ -62,8 +55,10 @@ type run struct {
 	ground      ground
 	instance    string
 	build       string
-	info        version.Info
-	informed    bool // info is more than the version
+	name        buildName
+	digest      string // of what was built, as it was first received
+	digestSeq   int64
+	info        *version.Info // if the entries have it
 	first, last moment
 	reported    time.Time // the first, by its own clock
 	stopped     bool
@@ -79,6 +74,9 @@ type run struct {
 	// again is the next run of the same build in the instance when it began soon after.
 	again *run
 }
+
+// A buildName is what people call a build.
+type buildName struct{ version, revision string }
 
 func (r *run) before(o *run) bool {
 	return cmp.Or(r.first.pos.Compare(o.first.pos), cmp.Compare(r.seq, o.seq)) < 0
@@ -103,22 +101,24 @@ func runsOf(list []placed) map[ground][]*run {
 			r = &run{
 				id: e.Run, ground: ground{e.Service, e.Environment, e.Region, e.Cluster}, instance: e.Instance, build: e.build(),
 				first: e.when, reported: e.Time, seq: e.Seq, client: e.Client,
-				info: version.Info{Version: e.Version, Kind: version.KindOf(e.Version), Revision: e.Revision},
+				name: buildName{e.Version, e.Revision},
+			}
+			if e.Info != nil {
+				r.name = buildName{cmp.Or(e.Version, e.Info.Version), cmp.Or(e.Revision, e.Info.Revision)}
 			}
 			runs[e.Run] = r
 			groups[r.ground] = append(groups[r.ground], r)
 		}
-		if e.Info != nil && !r.informed {
-			r.info, r.informed = *e.Info, true
+		if e.Build == "" {
+			r.info = cmp.Or(r.info, e.Info)
+		} else if r.digest == "" || e.Seq < r.digestSeq {
+			r.digest, r.digestSeq = e.Build, e.Seq
 		}
 		r.last, r.stopped = e.when, r.stopped || e.Kind == KindStopped
 		r.every = max(r.every, e.Every)
 		r.rollback = r.rollback || e.Rollback
 	}
-	for at, group := range groups {
-		for _, r := range group {
-			r.info.Name, r.info.Environment = at.service, at.environment
-		}
+	for _, group := range groups {
 		endRuns(group)
 	}
 	return groups

@@ -46,7 +46,10 @@ func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, erro
 		return nil, err
 	}
 	l := &List{From: from, To: to, Items: []Item{}}
-	changes := h.changes(from, to)
+	changes, err := h.changes(ctx, from, to)
+	if err != nil {
+		return nil, err
+	}
 	for n := range changes {
 		c := &changes[n]
 		i := Item{Time: c.Time, Client: c.client, Change: c, pos: c.pos, seq: c.seq}
@@ -173,12 +176,12 @@ func (c *Change) words() (subject, what string, more []string) {
 		subject += " (" + strings.Join(where, ", ") + ")"
 	}
 	if c.From == nil {
-		return subject, buildName(c.To) + ", seen for the first time", nil
+		return subject, shownBuild(c.To) + ", seen for the first time", nil
 	}
 	if c.Rollback != "" && !c.Rollback.Guess() {
 		what = "rollback "
 	}
-	what += buildName(c.From) + " → " + buildName(c.To)
+	what += shownBuild(c.From) + " → " + shownBuild(c.To)
 	if c.Rollback.Guess() {
 		what += ", probably a rollback (" + string(c.Rollback) + ")"
 	}
@@ -201,7 +204,7 @@ func (c *Change) words() (subject, what string, more []string) {
 	return subject, what, more
 }
 
-func buildName(i *version.Info) string {
+func shownBuild(i *version.Info) string {
 	if i.Version == "" && i.Revision != "" {
 		return "rev " + i.Revision[:min(len(i.Revision), 12)]
 	}

@@ -1,0 +1,259 @@
+package cleantext
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+const (
+	maxErrorText = 64 << 10 // bytes of an error's text that are read
+	maxErrors    = 64       // errors that one wraps that are looked at
+)
+
+// Error returns the text of err without what URLs cuts, also where err, or an error that it
+// wraps or joins, is a *url.Error with a URL that is not one.
+func Error(err error) (text string) {
+	text = fmt.Sprint(err) // fmt survives an Error method that panics
+	defer func() {
+		if recover() != nil { // an Unwrap method panicked
+			text = URLs(Cut(text, maxErrorText))
+		}
+	}()
+	text = Cut(text, maxErrorText)
+	left := maxErrors
+	eachError(err, &left, func(err error) {
+		switch e := err.(type) {
+		case *url.Error:
+			if e == nil {
+				return
+			}
+			text = replace(text, e.URL, cutAny(e.URL))
+			if e.Op == "parse" {
+				inner := fmt.Sprint(e.Err)
+				text = replace(text, inner, withoutQuoted(inner))
+			}
+		case url.EscapeError, url.InvalidHostError:
+			text = replace(text, err.Error(), withoutQuoted(err.Error()))
+		}
+	})
+	return URLs(text)
+}
+
+// eachError calls do for err and what it wraps.
+func eachError(err error, left *int, do func(error)) {
+	for err != nil && *left > 0 {
+		*left--
+		do(err)
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, inner := range many.Unwrap() {
+				eachError(inner, left, do)
+			}
+			return
+		}
+		err = errors.Unwrap(err)
+	}
+}
+
+// replace puts plain in the place of raw, as it is and quoted.
+func replace(text, raw, plain string) string {
+	if raw == plain || raw == "" {
+		return text
+	}
+	for range 3 { // quoted, and quoted again
+		text = strings.ReplaceAll(text, raw, plain)
+		raw, plain = inQuotes(raw), inQuotes(plain)
+	}
+	return text
+}
+
+func inQuotes(s string) string {
+	s = strconv.Quote(s)
+	return s[1 : len(s)-1]
+}
+
+// withoutQuoted leaves out what package url quotes of a URL: `invalid port ":x" after host`.
+func withoutQuoted(s string) string {
+	first, last := strings.IndexByte(s, '"'), strings.LastIndexByte(s, '"')
+	if first < 0 || last == first {
+		return s
+	}
+	return strings.TrimRight(s[:first], " ") + s[last+1:]
+}
+
+// URLs returns s with the URLs in it cut to scheme, host and path: without user, query and
+// fragment. A URL begins with a scheme and "://", or is a token with a slash before a "?" and
+// a "=". It ends with the quotes that it stands in, or else at a space. URLs(URLs(s)) is
+// URLs(s).
+func URLs(s string) string {
+	if !strings.ContainsAny(s, "?#@") {
+		return s
+	}
+	var b strings.Builder
+	for at := 0; at < len(s); {
+		if !startsToken(s, at) {
+			b.WriteByte(s[at])
+			at++
+			continue
+		}
+		end := tokenEnd(s, at)
+		b.WriteString(cutToken(s[at:end]))
+		at = end
+	}
+	return b.String()
+}
+
+const (
+	spaces     = " \t\r\n\v\f"
+	quotes     = "\"'`"
+	delimiters = spaces + quotes + "<>()[]{}=,;|"
+)
+
+// startsToken reports whether a URL may begin at this place.
+func startsToken(s string, at int) bool {
+	return strings.IndexByte(delimiters, s[at]) < 0 && (at == 0 || strings.IndexByte(delimiters, s[at-1]) >= 0)
+}
+
+// tokenEnd finds the end of the token that begins at this place. A URL in quotes may have
+// spaces in it.
+func tokenEnd(s string, at int) int {
+	if at > 0 && startsURL(s[at:]) {
+		switch open := s[at-1]; open {
+		case '"':
+			if end := closing(s, at, backslashes(s, at-1)); end >= 0 {
+				return end
+			}
+		case '\'', '`', '<':
+			if open == '<' {
+				open = '>'
+			}
+			if n := strings.IndexByte(s[at:], open); n >= 0 && !strings.ContainsAny(s[at:at+n], "\r\n") {
+				return at + n
+			}
+		}
+	}
+	if n := strings.IndexAny(s[at:], spaces); n >= 0 {
+		return at + n
+	}
+	return len(s)
+}
+
+// startsURL reports whether s begins with a scheme and "://", or with a slash.
+func startsURL(s string) bool {
+	at := strings.IndexByte(s, '/')
+	return at == 0 || at > 1 && strings.HasPrefix(s[at-1:], "://") && isScheme(s[:at-1])
+}
+
+func isScheme(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", s[i]) < 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// closing finds the quote that ends what was quoted with so many backslashes; -1 if there is
+// none.
+func closing(s string, at, escapes int) int {
+	for i := at; i < len(s); i++ {
+		if s[i] == '"' {
+			if n := min(backslashes(s, i), i-at); n <= escapes {
+				return i - n
+			}
+		}
+	}
+	return -1
+}
+
+// backslashes counts those before a place.
+func backslashes(s string, at int) (n int) {
+	for n < at && s[at-n-1] == '\\' {
+		n++
+	}
+	return n
+}
+
+// cutToken cuts the URLs that a token has.
+func cutToken(token string) string {
+	if !strings.ContainsAny(token, "?#@") {
+		return token
+	}
+	if at := strings.Index(token, "://"); at >= 0 {
+		return token[:at+3] + withTail(token[at+3:], cutAuthority(token[at+3:]))
+	}
+	if strings.HasPrefix(token, "//") {
+		return "//" + withTail(token[2:], cutAuthority(token[2:]))
+	}
+	slash := strings.IndexByte(token, '/')
+	if slash < 0 {
+		return token
+	}
+	query := strings.IndexByte(token[slash:], '?')
+	if query < 0 || strings.IndexByte(token[slash+query:], '=') < 0 {
+		return token
+	}
+	return withTail(token, token[:slash+query])
+}
+
+// withTail adds to cut the punctuation at the end of raw, which belongs to the sentence.
+func withTail(raw, cut string) string {
+	if len(cut) == len(raw) {
+		return raw
+	}
+	return cut + raw[len(strings.TrimRight(raw, ":,;.)]}>")):]
+}
+
+// cutAuthority cuts what follows the two slashes of a URL: user, query and fragment.
+func cutAuthority(s string) string {
+	for {
+		end := strings.IndexAny(s, "/?#")
+		if end < 0 {
+			end = len(s)
+		}
+		if at := strings.LastIndexByte(s[:end], '@'); at >= 0 {
+			s = s[at+1:]
+			continue
+		}
+		if port(s[:end]) {
+			break
+		}
+		// A password that has one of "/?#" makes a port that is none.
+		at := strings.IndexByte(s, '@')
+		if at < 0 {
+			s = s[:strings.IndexByte(s, ':')]
+			break
+		}
+		s = s[at+1:]
+	}
+	if end := strings.IndexAny(s, "?#"); end >= 0 {
+		s = s[:end]
+	}
+	return s
+}
+
+// port reports whether a host has a port that is one, or none.
+func port(host string) bool {
+	host = host[strings.LastIndexByte(host, ']')+1:]
+	at := strings.IndexByte(host, ':')
+	return at < 0 || strings.Trim(host[at+1:], "0123456789:,;.)]}>") == ""
+}
+
+// cutAny cuts what somebody took for a URL.
+func cutAny(s string) string {
+	if at := strings.Index(s, "://"); at >= 0 {
+		return s[:at+3] + cutAuthority(s[at+3:])
+	}
+	if strings.HasPrefix(s, "//") {
+		return "//" + cutAuthority(s[2:])
+	}
+	if at := strings.IndexByte(s, '@'); at >= 0 && strings.IndexByte(s[:at], '/') < 0 {
+		s = s[at+1:]
+	}
+	if end := strings.IndexAny(s, "?#"); end >= 0 {
+		s = s[:end]
+	}
+	return s
+}

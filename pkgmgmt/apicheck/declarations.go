@@ -1,0 +1,268 @@
+package apicheck
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A declaration is what a file says of one name of its package, without comments, layout and the
+// bodies of functions.
+type declaration struct {
+	text string
+	refs []string // identifiers in the text
+	c    bool     // it mentions what C declares
+}
+
+// declarations are those of a file by name; methods as "T.M". Two files that declare the same
+// have the same texts. What C declares counts with extra, a text for the headers beside it. A
+// file that cannot be parsed is one declaration without a name.
+func declarations(data []byte, extra string) map[string]declaration {
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, "x.go", data, parser.SkipObjectResolution|parser.ParseComments)
+	if err != nil || f.Name == nil {
+		return map[string]declaration{"": {text: fmt.Sprintf("%x", sha256.Sum256(data))}}
+	}
+	w := &declarationWriter{file: fset.File(f.Pos()), data: data, all: map[string]declaration{}, qualifiers: map[string]string{}}
+	w.imports(f, extra)
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			w.function(d)
+		case *ast.GenDecl:
+			w.group(d)
+		}
+	}
+	return w.all
+}
+
+type declarationWriter struct {
+	file       *token.File
+	data       []byte
+	all        map[string]declaration
+	qualifiers map[string]string // what the name of an import stands for
+	unnamed    []string          // imports without a name
+	dots       string            // imports whose names stand here without a qualifier
+	cgo        bool              // C is imported
+	preamble   string            // what the compiler of C is given
+
+	text strings.Builder
+	refs []string
+	c    bool
+}
+
+func (w *declarationWriter) imports(f *ast.File, extra string) {
+	for _, spec := range f.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		switch {
+		case err != nil:
+		case name == "C":
+			w.cgo, w.preamble = true, extra
+		case spec.Name == nil:
+			w.unnamed = append(w.unnamed, name)
+		case spec.Name.Name == ".":
+			w.dots += " " + name
+		default:
+			w.qualifiers[spec.Name.Name] = name
+		}
+	}
+	slices.Sort(w.unnamed)
+	if !w.cgo {
+		return
+	}
+	for _, d := range f.Decls {
+		if d, ok := d.(*ast.GenDecl); ok && d.Tok == token.IMPORT && d.Doc != nil {
+			w.preamble += d.Doc.Text()
+		}
+	}
+}
+
+// qualified is the package that a name stands for before a dot.
+func (w *declarationWriter) qualified(name string) string {
+	if p, ok := w.qualifiers[name]; ok {
+		return p
+	}
+	var of []string
+	for _, p := range w.unnamed {
+		if p == name || strings.HasSuffix(p, "/"+name) {
+			of = append(of, p)
+		}
+	}
+	if len(of) == 1 {
+		return of[0]
+	}
+	return strings.Join(w.unnamed, " ") // the package's name is not that of its folder
+}
+
+func (w *declarationWriter) add(name string, write func()) {
+	if name == "_" || name == "init" {
+		return
+	}
+	w.text.Reset()
+	w.refs, w.c = nil, false
+	write()
+	if w.c {
+		w.word(w.preamble)
+	}
+	text := w.text.String() + w.dots
+	if have, ok := w.all[name]; ok {
+		text = have.text + "\n" + text
+	}
+	w.all[name] = declaration{text: text, refs: w.refs, c: w.c}
+}
+
+func (w *declarationWriter) word(text string) { w.text.WriteString(text + " ") }
+
+// source writes the tokens of a node, without the bodies of functions in it.
+func (w *declarationWriter) source(n ast.Node) {
+	var bodies []*ast.BlockStmt
+	ast.Inspect(n, func(n ast.Node) bool {
+		if f, ok := n.(*ast.FuncLit); ok {
+			bodies = append(bodies, f.Body)
+			return false
+		}
+		return true
+	})
+	from, end := w.file.Offset(n.Pos()), w.file.Offset(n.End())
+	for _, b := range bodies {
+		w.tokens(w.data[from:w.file.Offset(b.Pos())])
+		w.word("{}")
+		from = w.file.Offset(b.End())
+	}
+	w.tokens(w.data[from:end])
+}
+
+func (w *declarationWriter) tokens(source []byte) {
+	var s scanner.Scanner
+	s.Init(token.NewFileSet().AddFile("", -1, len(source)), source, nil, 0)
+	held := ""      // a separator, which counts only before another element
+	qualifier := "" // the identifier before, unless it has a qualifier itself
+	dot := false
+	for {
+		_, tok, text := s.Scan()
+		switch {
+		case tok == token.EOF:
+			return
+		case !tok.IsLiteral():
+			text = tok.String()
+		}
+		switch tok {
+		case token.SEMICOLON, token.COMMA:
+			held, qualifier, dot = held+text, "", false
+			continue
+		case token.RBRACE, token.RPAREN, token.RBRACK:
+			held = ""
+		case token.PERIOD:
+			if qualifier != "" {
+				w.c = w.c || qualifier == "C" && w.cgo
+				w.word("<" + w.qualified(qualifier) + ">")
+			}
+		}
+		w.word(held + text)
+		held = ""
+		qualifier = ""
+		if tok == token.IDENT {
+			w.refs = append(w.refs, text)
+			if !dot {
+				qualifier = text
+			}
+		}
+		dot = tok == token.PERIOD
+	}
+}
+
+func (w *declarationWriter) function(d *ast.FuncDecl) {
+	name := d.Name.Name
+	if d.Recv != nil && len(d.Recv.List) == 1 {
+		name = receiver(d.Recv.List[0].Type) + "." + name
+	}
+	w.add(name, func() {
+		w.word("func")
+		for _, list := range []*ast.FieldList{d.Recv, d.Type.TypeParams, d.Type.Params, d.Type.Results} {
+			w.word("(")
+			if list != nil {
+				for _, field := range list.List {
+					for i := range max(1, len(field.Names)) {
+						if list == d.Type.TypeParams {
+							w.source(field.Names[i]) // it has names, and they count
+						}
+						w.source(field.Type)
+						w.word(",")
+					}
+				}
+			}
+			w.word(")")
+		}
+	})
+}
+
+// receiver is the name of the type that a method is of.
+func receiver(t ast.Expr) string {
+	for {
+		switch x := t.(type) {
+		case *ast.StarExpr:
+			t = x.X
+		case *ast.ParenExpr:
+			t = x.X
+		case *ast.IndexExpr:
+			t = x.X
+		case *ast.IndexListExpr:
+			t = x.X
+		case *ast.Ident:
+			return x.Name
+		default:
+			return "?"
+		}
+	}
+}
+
+func (w *declarationWriter) group(d *ast.GenDecl) {
+	var implied *ast.ValueSpec // whose values a constant without values has
+	for i, spec := range d.Specs {
+		switch spec := spec.(type) {
+		case *ast.TypeSpec:
+			w.add(spec.Name.Name, func() {
+				w.word("type")
+				w.source(spec)
+			})
+		case *ast.ValueSpec:
+			from := spec
+			if d.Tok == token.CONST {
+				if spec.Type != nil || len(spec.Values) > 0 || implied == nil {
+					implied = spec
+				}
+				from = implied
+			}
+			for j, name := range spec.Names {
+				w.add(name.Name, func() { w.value(d.Tok, from, i, j) })
+			}
+		}
+	}
+}
+
+func (w *declarationWriter) value(tok token.Token, spec *ast.ValueSpec, i, j int) {
+	w.word(tok.String())
+	if spec.Type != nil {
+		w.source(spec.Type)
+		if tok == token.VAR {
+			return
+		}
+	}
+	w.word("=")
+	switch {
+	case j < len(spec.Values):
+		w.source(spec.Values[j])
+	case len(spec.Values) == 1:
+		w.source(spec.Values[0])
+		w.word(fmt.Sprint("#", j))
+	}
+	if slices.Contains(w.refs, "iota") {
+		w.word(fmt.Sprint("iota is ", i))
+	}
+}

@@ -1,0 +1,196 @@
+package history
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/cleantext"
+)
+
+const (
+	maxBody   = 2 << 20
+	maxInBody = 1000
+	maxFaults = 20
+
+	// A body of up to smallBody bytes is read as a whole before anything is decoded. A
+	// larger one needs one of maxLarge turns, for which it waits largeTimeout, and has to
+	// arrive at largeRate bytes a second, after a second.
+	smallBody    = 64 << 10
+	maxLarge     = 4
+	largeTimeout = 30 * time.Second
+	largeRate    = 256 << 10
+)
+
+// A requestBody is the body of one request and what is decoded of it.
+type requestBody struct {
+	in       *bufio.Reader
+	bytes    int
+	number   int // of the line that was read last
+	last     int // the last line that is not empty
+	entries  []Entry
+	faults   []lineFault // the first of them
+	rejected int
+	large    bool
+}
+
+type lineFault struct {
+	Line   int    `json:"line"` // from 1
+	Reason string `json:"reason"`
+}
+
+// A bodyFault is a reason to refuse a request.
+type bodyFault struct {
+	status     int
+	detail     string
+	overloaded bool
+	unread     bool // the rest of the body may never come
+}
+
+// openBody returns a body that can be decoded now. After release it is over.
+func (c *Collector) openBody(w http.ResponseWriter, r *http.Request) (*requestBody, *bodyFault) {
+	all := http.MaxBytesReader(w, r.Body, maxBody)
+	head, err := io.ReadAll(io.LimitReader(all, smallBody+1))
+	b := &requestBody{bytes: len(head)}
+	if err != nil {
+		return b, readFault(err)
+	}
+	crowd := &bodyFault{status: http.StatusServiceUnavailable, detail: "too many report at the same time", overloaded: true, unread: len(head) > smallBody}
+	if len(head) <= smallBody {
+		if c.active.Add(1) > maxActive {
+			c.active.Add(-1)
+			return b, crowd
+		}
+		b.in = bufio.NewReader(bytes.NewReader(head))
+		return b, nil
+	}
+	wait := time.NewTimer(largeTimeout)
+	defer wait.Stop()
+	select {
+	case c.large <- struct{}{}:
+	case <-wait.C:
+		return b, crowd
+	case <-r.Context().Done():
+		return b, crowd
+	}
+	c.active.Add(1)
+	b.large = true
+	rest := &paced{in: all, control: http.NewResponseController(w), began: time.Now(), body: b}
+	b.in = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(head), rest), 64<<10)
+	return b, nil
+}
+
+func (c *Collector) release(b *requestBody) {
+	c.active.Add(-1)
+	if b.large {
+		<-c.large
+	}
+}
+
+// A paced reader fails when less has arrived than a client has to send by then.
+type paced struct {
+	in      io.Reader
+	control *http.ResponseController
+	began   time.Time
+	read    int
+	body    *requestBody
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	_ = p.control.SetReadDeadline(p.began.Add(time.Second + time.Duration(p.read)*time.Second/largeRate))
+	n, err := p.in.Read(b)
+	p.read += n
+	p.body.bytes += n
+	return n, err
+}
+
+func readFault(err error) *bodyFault {
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case large:
+		return &bodyFault{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("a request is %d bytes at most", maxBody)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &bodyFault{status: http.StatusRequestTimeout, detail: "the body is sent too slowly"} // and may be sent again
+	}
+	return &bodyFault{status: http.StatusBadRequest, detail: "the body cannot be read"}
+}
+
+// lines is how many lines there are, without empty ones at the end.
+func (b *requestBody) lines() int { return max(b.last, 1) }
+
+// decode decodes a line after the other as they arrive.
+func (b *requestBody) decode(client string) *bodyFault {
+	var long []byte // the beginning of a line that is longer than the buffer
+	for {
+		piece, err := b.in.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			long = append(long, piece...)
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return readFault(err)
+		}
+		line := piece
+		if len(long) > 0 {
+			line = append(long, piece...)
+			long = nil
+		}
+		if fault := b.decodeLine(bytes.TrimSuffix(line, []byte("\n")), client); fault != nil {
+			return fault
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+func (b *requestBody) decodeLine(line []byte, client string) *bodyFault {
+	b.number++
+	if len(line) == 0 {
+		return nil
+	}
+	b.last = b.number
+	if b.last > maxInBody {
+		return &bodyFault{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("a request has %d lines at most", maxInBody), unread: b.large}
+	}
+	if len(bytes.TrimSpace(line)) == 0 {
+		return nil
+	}
+	e, err := decodeEntry(line, client)
+	if err == nil {
+		b.entries = append(b.entries, e)
+		return nil
+	}
+	b.rejected++
+	if len(b.faults) < maxFaults {
+		b.faults = append(b.faults, lineFault{b.number, err.Error()})
+	}
+	return nil
+}
+
+// decodeEntry reads an entry as a client may send it.
+func decodeEntry(line []byte, client string) (Entry, error) {
+	var e Entry
+	if err := json.Unmarshal(line, &e); err != nil {
+		return Entry{}, errors.New(cleantext.Line(err.Error(), maxName))
+	}
+	// The store sets these, not the client.
+	e.Received, e.At = time.Time{}, time.Time{}
+	if field, err := e.tidy(maxID); err != nil {
+		return Entry{}, errors.New(field + ": " + cleantext.Line(err.Error(), maxName))
+	}
+	e.Client = client
+	if client != "" {
+		e.ID = client + "/" + e.ID
+		if e.Run != "" {
+			e.Run = client + "/" + e.Run
+		}
+	}
+	return e, nil
+}

@@ -1,0 +1,338 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"hash/maphash"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/upkeep-go/upkeep/internal/atomicfile"
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// A record is an entry in a file. Only what is asked for is decoded.
+type record struct {
+	view
+	decoded *Entry // of a line that view cannot read
+	seq     int64
+	at      time.Time
+	offset  time.Duration
+	line    []byte // until the next one is read
+	source  *source
+	begin   int64 // of the line in the source
+}
+
+func (r *record) entry(texts map[string]string) Entry {
+	var e Entry
+	if r.decoded != nil {
+		e = *r.decoded
+	} else {
+		e, _ = r.view.entry(texts) // a valid one
+	}
+	e.Seq, e.Late, e.Received, e.At, e.offset = r.seq, 0, r.received.UTC(), r.at.UTC(), r.offset
+	return e
+}
+
+// A source is a segment that is read.
+type source struct {
+	path  string
+	file  *os.File
+	in    *scanner
+	epoch int64
+	last  time.Time
+	next  record
+}
+
+// openSources opens the segments that there are, and nothing more when there are none.
+func openSources(path string, most int64) (list []*source, err error) {
+	defer func() {
+		if err != nil {
+			closeSources(list)
+			list = nil
+		}
+	}()
+	base := target(path)
+	for n := 1; n <= maxSegments; n++ {
+		f, err := os.OpenFile(segmentPath(base, n), os.O_RDONLY|atomicfile.NonBlock, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return list, err
+		}
+		list = append(list, &source{path: f.Name(), file: f})
+		info, err := f.Stat()
+		if err != nil {
+			return list, err
+		}
+		if !info.Mode().IsRegular() {
+			return list, &os.PathError{Op: "read", Path: path, Err: errNotRegular}
+		}
+		if list[len(list)-1].in, err = newScanner(f, most); err != nil {
+			return list, err
+		}
+	}
+	return list, nil
+}
+
+func closeSources(list []*source) {
+	for _, s := range list {
+		_ = s.file.Close()
+	}
+}
+
+// A merger reads the records of all sources in the order in which they were received. Each
+// id comes once.
+type merger struct {
+	path     string
+	sources  []*source
+	ids      map[uint64]struct{}
+	seed     maphash.Seed
+	seq      int64
+	last     time.Time
+	offset   time.Duration
+	clock    []setting
+	rejected int
+
+	// Where each build's info is: in a line, or decoded where view cannot read the line.
+	lines   map[string]buildLine
+	decoded map[string]*version.Info
+}
+
+type buildLine struct {
+	path   string
+	begin  int64
+	length int
+}
+
+func newMerger(path string, sources []*source) (*merger, error) {
+	m := &merger{path: path, ids: map[uint64]struct{}{}, seed: maphash.MakeSeed(), lines: map[string]buildLine{}, decoded: map[string]*version.Info{}}
+	for _, s := range sources {
+		ok, err := m.advance(s)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			m.sources = append(m.sources, s)
+		}
+	}
+	return m, nil
+}
+
+// each calls f for each record.
+func (m *merger) each(ctx context.Context, f func(*record)) error {
+	for len(m.sources) > 0 {
+		first := 0
+		for n, s := range m.sources[1:] {
+			if best := m.sources[first]; s.epoch < best.epoch || s.epoch == best.epoch && s.next.received.Before(best.next.received) {
+				first = n + 1
+			}
+		}
+		s := m.sources[first]
+		r := &s.next
+		m.seq++
+		if m.seq%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if id := maphash.Bytes(m.seed, r.id); !m.known(id) {
+			if step := m.last.Sub(r.received); !m.last.IsZero() && step >= setBack {
+				m.offset += step
+				m.clock = append(m.clock, setting{r.received, m.offset})
+			}
+			m.last = r.received
+			r.seq, r.offset = m.seq, m.offset
+			f(r)
+		}
+		ok, err := m.advance(s)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			m.sources = append(m.sources[:first], m.sources[first+1:]...)
+		}
+	}
+	return nil
+}
+
+func (m *merger) known(id uint64) bool {
+	if _, ok := m.ids[id]; ok {
+		return true
+	}
+	m.ids[id] = struct{}{}
+	return false
+}
+
+// advance reads the source's next record.
+func (m *merger) advance(s *source) (bool, error) {
+	for s.in.scan() {
+		r := &s.next
+		line := s.in.line
+		if s.in.of == rest {
+			continue
+		}
+		r.decoded, r.line, r.source, r.begin = nil, line, s, s.in.at
+		if s.in.of == long || !r.view.read(line) || !r.valid() {
+			if len(bytes.TrimSpace(line)) == 0 {
+				continue
+			}
+			e, err := parseLine(line, maxStoredID)
+			if err != nil || s.in.of == long {
+				if s.in.of != torn {
+					m.rejected++
+				}
+				continue
+			}
+			r.decode(&e)
+		}
+		if !inRange(r.received) {
+			r.received = r.time
+		}
+		if r.at = r.view.at; !inRange(r.at) {
+			r.at = r.time
+		}
+		m.learn(r)
+		if !s.last.IsZero() && s.last.Sub(r.received) >= setBack {
+			s.epoch++
+		}
+		s.epoch, s.last = max(s.epoch, r.epoch), r.received
+		return true, nil
+	}
+	return false, s.in.err
+}
+
+// decode has the view show what a query looks at.
+func (r *record) decode(e *Entry) {
+	r.decoded = e
+	r.view = view{
+		id: []byte(e.ID), kind: []byte(e.Kind), run: []byte(e.Run), service: []byte(e.Service), environment: []byte(e.Environment), build: []byte(e.Build),
+		time: e.Time, received: e.Received, at: e.At, every: int64(e.Every), rollback: e.Rollback, epoch: e.epoch,
+	}
+}
+
+func (m *merger) learn(r *record) {
+	if e := r.decoded; e != nil && e.Info != nil {
+		if _, ok := m.decoded[e.Build]; !ok {
+			m.decoded[e.Build] = e.Info
+		}
+		if e.Build != "" {
+			e.Info = nil // see infos
+		}
+	}
+	if r.info == nil {
+		return
+	}
+	if _, ok := m.lines[string(r.build)]; !ok {
+		m.lines[string(r.build)] = buildLine{r.source.path, r.begin, len(r.line)}
+	}
+}
+
+// infos returns what is known of builds. A file that has been written anew meanwhile is read
+// again.
+func (m *merger) infos(ctx context.Context, builds []string) (map[string]*version.Info, error) {
+	found := make(map[string]*version.Info, len(builds))
+	missing := map[string]bool{}
+	files := map[string]*os.File{}
+	defer func() {
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}()
+	for n, b := range builds {
+		if n%64 == 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if info := m.decoded[b]; info != nil {
+			found[b] = info
+			continue
+		}
+		at, ok := m.lines[b]
+		if !ok {
+			continue
+		}
+		f := files[at.path]
+		if f == nil {
+			var err error
+			if f, err = os.Open(at.path); err != nil {
+				missing[b] = true
+				continue
+			}
+			files[at.path] = f
+		}
+		line := make([]byte, at.length)
+		if _, err := f.ReadAt(line, at.begin); err == nil {
+			if info := infoOf(line, b); info != nil {
+				found[b] = info
+				continue
+			}
+		}
+		missing[b] = true
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	return found, m.search(ctx, missing, found)
+}
+
+// search reads all lines for the infos of builds.
+func (m *merger) search(ctx context.Context, missing map[string]bool, found map[string]*version.Info) error {
+	sources, err := openSources(m.path, 0)
+	if err != nil {
+		return err
+	}
+	defer closeSources(sources)
+	for _, s := range sources {
+		for n := 0; len(missing) > 0 && s.in.scan(); n++ {
+			if n%1024 == 0 && ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if b := toldBuild(s.in.line); missing[b] {
+				if info := infoOf(s.in.line, b); info != nil {
+					found[b] = info
+					delete(missing, b)
+				}
+			}
+		}
+		if s.in.err != nil {
+			return s.in.err
+		}
+	}
+	return nil
+}
+
+// infoOf reads the info of a build from a line that has it, or nil.
+func infoOf(line []byte, build string) *version.Info {
+	var v view
+	if toldBuild(line) != build || !v.read(line) || v.info == nil {
+		return nil
+	}
+	info := new(version.Info)
+	if json.Unmarshal(v.info, info) != nil {
+		return nil
+	}
+	return info
+}
+
+// complete adds their infos to entries.
+func (m *merger) complete(ctx context.Context, entries []Entry) error {
+	builds := map[string]bool{}
+	for n := range entries {
+		if e := &entries[n]; e.sighted() && e.Build != "" {
+			builds[e.Build] = true
+		}
+	}
+	infos, err := m.infos(ctx, slices.Collect(maps.Keys(builds)))
+	if err != nil {
+		return err
+	}
+	for n := range entries {
+		if e := &entries[n]; e.sighted() && e.Build != "" {
+			e.Info = infos[e.Build]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/upkeep-go/upkeep/version"
+)
+
+// A Query says what of a history is asked for. A zero field restricts nothing.
+type Query struct {
+	// Service and Environment restrict sightings. Events belong to every service.
+	Service     string
+	Environment string
+
+	// From and To restrict events, by [Entry.At], both included. Sightings are not
+	// restricted, because what runs at a time has started before.
+	From time.Time
+	To   time.Time
+}
+
+// has reports whether an entry belongs to the answer.
+func (q *Query) has(e *Entry) bool {
+	if !e.sighted() {
+		return within(e.At, q.From, q.To)
+	}
+	return (q.Service == "" || e.Service == q.Service) && (q.Environment == "" || e.Environment == q.Environment)
+}
+
+// A Selector is a [Store] that reads only what a query needs. [FileStore] and [SQLStore] are
+// Selectors. A Store need not be one: then its Entries are used.
+type Selector interface {
+	Store
+
+	// Select returns what the query asks for. It may leave out the sightings of a run
+	// between the first and the last, as Entries may.
+	Select(ctx context.Context, q Query) (*Selection, error)
+}
+
+// A Selection is the answer of a [Selector].
+type Selection struct {
+	// Entries are in the order of Seq. Their Info may be nil although their Build is known.
+	Entries []Entry
+
+	// Infos returns the Info of builds, by [Entry.Build]. What is not known is left out.
+	Infos func(ctx context.Context, builds []string) (map[string]*version.Info, error)
+
+	clock  []setting // when the store's clock was set back
+	placed bool      // clock and the offsets of Entries are known
+}
+
+// Only returns the part of a store that a query asks for, as a store to ask further:
+//
+//	shop := history.Only(store, history.Query{Service: "shop", Environment: "production"})
+//	changes, err := history.Timeline(ctx, shop, from, to)
+//
+// Appends go to the store as they are.
+func Only(store Store, q Query) Store { return &partial{store, q} }
+
+type partial struct {
+	Store
+	query Query
+}
+
+func (p *partial) Entries(ctx context.Context) ([]Entry, error) {
+	list, err := p.Store.Entries(ctx)
+	return slices.DeleteFunc(list, func(e Entry) bool { return !p.query.has(&e) }), err
+}
+
+func (p *partial) Select(ctx context.Context, q Query) (*Selection, error) {
+	own := p.query
+	none := own.Service != "" && q.Service != "" && own.Service != q.Service ||
+		own.Environment != "" && q.Environment != "" && own.Environment != q.Environment
+	own.Service, own.Environment = cmp.Or(own.Service, q.Service), cmp.Or(own.Environment, q.Environment)
+	if q.From.After(own.From) {
+		own.From = q.From
+	}
+	if own.To.IsZero() || !q.To.IsZero() && q.To.Before(own.To) {
+		own.To = q.To
+	}
+	s, err := selectFrom(ctx, p.Store, own)
+	if err == nil && none {
+		s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return e.sighted() })
+	}
+	return s, err
+}
+
+func selectFrom(ctx context.Context, store Store, q Query) (*Selection, error) {
+	if s, ok := store.(Selector); ok {
+		return s.Select(ctx, q)
+	}
+	list, err := store.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Selection{Entries: list}
+	s.order()
+	builds := map[string]*version.Info{}
+	for _, e := range list {
+		if e.Info != nil && builds[e.Build] == nil {
+			builds[e.Build] = e.Info
+		}
+	}
+	s.Infos = func(context.Context, []string) (map[string]*version.Info, error) { return builds, nil }
+	s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return !q.has(&e) })
+	return s, nil
+}
+
+// order finds out when the store's clock was set back, from all of its entries.
+func (s *Selection) order() {
+	s.Entries = slices.Clone(s.Entries) // they are the store's
+	var last time.Time
+	var offset time.Duration
+	for n := range s.Entries {
+		e := &s.Entries[n]
+		if step := last.Sub(e.Received); !last.IsZero() && step >= setBack {
+			offset += step
+			s.clock = append(s.clock, setting{e.Received, offset})
+		}
+		last, e.offset = e.Received, offset
+	}
+	s.placed = true
+}
+
+// Select reads all segments, and decodes what the query asks for.
+func (s *FileStore) Select(ctx context.Context, q Query) (*Selection, error) {
+	f := folder{query: q, runs: map[string]*sightings{}, texts: map[string]string{}}
+	m, err := s.read(ctx, f.add)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	return &Selection{Entries: f.entries(), Infos: m.infos, clock: m.clock, placed: true}, nil
+}
+
+// A folder collects the entries that a query needs: of each run the first sighting, the last
+// one, and those that say more.
+type folder struct {
+	query Query
+	runs  map[string]*sightings
+	kept  []Entry
+	texts map[string]string
+}
+
+type sightings struct {
+	span
+	last time.Time
+
+	// line is the last sighting when it is not kept.
+	line   []byte
+	record record
+}
+
+func (f *folder) add(r *record) {
+	if Kind(r.kind) == KindNoted {
+		if within(r.at, f.query.From, f.query.To) {
+			f.kept = append(f.kept, r.entry(f.texts))
+		}
+		return
+	}
+	service := r.service
+	if len(service) == 0 {
+		service = []byte(orUnknown(""))
+	}
+	if f.query.Service != "" && string(service) != f.query.Service || f.query.Environment != "" && string(r.environment) != f.query.Environment {
+		return
+	}
+	run := f.runs[string(r.run)]
+	every := min(max(time.Duration(r.every), 0), maxEvery)
+	if run == nil {
+		run = &sightings{span: span{first: r.at, every: every, rollback: r.rollback, build: string(r.build)}, last: r.at}
+		f.runs[string(r.run)] = run
+		f.kept = append(f.kept, r.entry(f.texts))
+		return
+	}
+	latest := !r.at.Before(run.last)
+	if latest {
+		run.last = r.at
+		run.line = run.line[:0]
+	}
+	switch {
+	case !run.between(Kind(r.kind), r.at, every, r.rollback, r.build):
+		run.add(r.at, string(r.build))
+		f.kept = append(f.kept, r.entry(f.texts))
+	case latest:
+		run.line = append(run.line, r.line...)
+		run.record = *r
+	}
+}
+
+func (f *folder) entries() []Entry {
+	for _, run := range f.runs {
+		if len(run.line) == 0 {
+			continue
+		}
+		if run.record.decoded == nil {
+			run.record.read(run.line) // as before
+		}
+		f.kept = append(f.kept, run.record.entry(f.texts))
+	}
+	slices.SortFunc(f.kept, func(a, b Entry) int { return cmp.Compare(a.Seq, b.Seq) })
+	return f.kept
+}
