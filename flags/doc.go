@@ -70,8 +70,8 @@
 //     core does not find
 //   - a $ref inside of $evaluators is resolved, which the engines do or not, by the order of a
 //     map
-//   - a rule that both engines end with an error, each in another operation, after they have
-//     gone on with different values, has the result of JsonLogic
+//   - a rule on which the engines come to one answer, or both to an error, by an operation in
+//     it of which they make different values, has the result of JsonLogic
 //
 // # What a bad document does
 //

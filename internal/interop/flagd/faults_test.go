@@ -78,7 +78,7 @@ var operatorFaults = []fault{
 		name: "an argument that is not needed is evaluated",
 		ops:  slices.Concat(comparisons, equalities, truths, []string{"in", "var"}),
 		is:   func(c culprit) bool { return c.theirs.err && c.failing },
-		rule: `{"<": [2, 1, {"%": [{"var": "n"}, 1]}]}`, data: `{}`, means: `false`,
+		rule: `{"<": [2, 1, {"%": [{"var": "n"}, {"var": "n"}]}]}`, data: `{}`, means: `false`,
 	},
 	{
 		name: "arithmetic panics at null, booleans, lists and objects",
