@@ -262,16 +262,6 @@ func (rec *recording) keepValue(at int, asked reflect.Type, value any, err error
 	kept.Result, kept.Error, kept.Unrecordable, kept.Dynamic, kept.Type = v.Result, v.Error, v.Unrecordable, v.Dynamic, v.Type
 }
 
-// marshal survives a MarshalJSON that panics, such as that of a typed nil.
-func marshal(value any) (data []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return json.Marshal(value)
-}
-
 type sizedRecord struct {
 	slog.Record
 	size int
