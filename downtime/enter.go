@@ -78,12 +78,16 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 		ctx = v.audit(work.Request.WithContext(ctx), asked.past).Context()
 		audited = true
 	}
-	if !work.Stream {
+	if !work.Stream && g.opts.Grace == 0 {
 		return ctx, left, nil
 	}
-	entered, end := g.openStream(ctx, asked.entry)
-	return entered, func() {
-		end()
+	t := &task{ctx: ending{parent: ctx}}
+	at.attach(t)
+	if work.Stream {
+		g.declare(t)
+	}
+	return &t.ctx, func() {
+		t.ctx.end(context.Canceled)
 		left()
 	}, nil
 }
@@ -152,6 +156,10 @@ func (g *Guard) unavailable(a *asking, by *occurrence) *UnavailableError {
 	return g.opts.unavailable(g.closure(a, by))
 }
 
+// leaveOnce is for work that the guard has given no context.
 func (g *Guard) leaveOnce(at place) func() {
+	if g.opts.Grace > 0 {
+		at.attach(&task{})
+	}
 	return sync.OnceFunc(func() { g.leave(at) })
 }

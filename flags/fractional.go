@@ -82,37 +82,78 @@ type split struct {
 
 	// Where every entry is written as a list with a constant weight, the usual case,
 	// the sums are known beforehand.
-	variants []jsonlogic.Arg
+	variants []choice
 	sums     []uint64
 	computed []jsonlogic.Arg // of variants, those that are not constant
 }
 
+// A choice is a variant of a split: an argument, or a value where that is constant.
+type choice struct {
+	value    any
+	arg      jsonlogic.Arg
+	computed bool
+}
+
+// choiceOf reads an entry that is written as a list. The weight is nil where there is none.
+func choiceOf(entry jsonlogic.Arg) (c choice, weight any, ok bool) {
+	if constant, is := entry.Const(); is {
+		list, is := constant.([]any)
+		if !is || len(list) == 0 {
+			return c, nil, false
+		}
+		if len(list) > 1 {
+			weight = list[1]
+		}
+		return choice{value: list[0]}, weight, true
+	}
+	items, written := entry.Items()
+	if !written || len(items) == 0 {
+		return c, nil, false
+	}
+	if len(items) > 1 {
+		if weight, ok = items[1].Const(); !ok {
+			return c, nil, false
+		}
+	}
+	if v, constant := items[0].Const(); constant {
+		return choice{value: v}, weight, true
+	}
+	return choice{arg: items[0], computed: true}, weight, true
+}
+
+// chosen is the variant of the entry i. An explanation shows how it comes about.
+func (sp *split) chosen(s *jsonlogic.Scope, i int) any {
+	c := sp.variants[i]
+	if c.computed {
+		return c.arg.Eval(s)
+	}
+	if s.Explaining() {
+		if items, ok := sp.entries[i].Items(); ok {
+			items[0].Eval(s)
+		}
+	}
+	return c.value
+}
+
 func newSplit(entries []jsonlogic.Arg) *split {
 	sp := &split{entries: entries}
-	var variants, computed []jsonlogic.Arg
-	var sums []uint64
+	var computed []jsonlogic.Arg
+	variants, sums := make([]choice, 0, len(entries)), make([]uint64, 0, len(entries))
 	var sum uint64
 	for _, entry := range entries {
-		items, written := entry.Items()
-		if !written || len(items) == 0 {
+		c, w, ok := choiceOf(entry)
+		if !ok {
 			return sp
-		}
-		var w any
-		if len(items) > 1 {
-			var constant bool
-			if w, constant = items[1].Const(); !constant {
-				return sp
-			}
 		}
 		weight, ok := weightOf(w)
 		if !ok {
 			return sp
 		}
 		sum += weight
-		variants, sums = append(variants, items[0]), append(sums, sum)
-		if v, constant := items[0].Const(); !constant {
-			computed = append(computed, items[0])
-		} else if !namesVariant(v) {
+		variants, sums = append(variants, c), append(sums, sum)
+		if c.computed {
+			computed = append(computed, c.arg)
+		} else if !namesVariant(c.value) {
 			return sp
 		}
 	}
@@ -168,7 +209,7 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 		}
 		note(s, hash, sp.sums)
 		if i := bucket(hash, sp.sums); i >= 0 {
-			return sp.variants[i].Eval(s)
+			return sp.chosen(s, i)
 		}
 		return sp.nothing(s, "no entry has any weight")
 	}

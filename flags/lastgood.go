@@ -2,7 +2,6 @@ package flags
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 
 	"github.com/upkeep-go/upkeep/internal/document"
@@ -50,10 +49,11 @@ func (l lastGood) load(doc []byte) ([]savedPart, bool) {
 	return parseParts(l.name(), data), true
 }
 
-// content is what the copy is to hold for a set that was made of documents: these, each after
-// the definitions that its flags have kept, which the copy has as it is now.
-func (l lastGood) content(set *flagSet, docs []savedPart) ([]byte, error) {
-	kept := l.definitionsOf(set.kept)
+// content is what the copy is to hold for documents: these, each after the definitions that its
+// flags have kept, which the copy has as it is now. keys are those flags, by the number of the
+// document.
+func (l lastGood) content(keys map[int]map[string]bool, docs []savedPart) ([]byte, error) {
+	kept := l.definitionsOf(keys)
 	var parts []savedPart
 	for i, doc := range docs {
 		for _, part := range kept[i] {
@@ -69,13 +69,20 @@ func (l lastGood) content(set *flagSet, docs []savedPart) ([]byte, error) {
 }
 
 // definitionsOf finds definitions in the copy, by the number of the document that they belong
-// to. What flags had kept before is there as such.
-func (l lastGood) definitionsOf(keys map[string]bool) map[int][]savedPart {
-	old, ok := l.load(nil)
-	if !ok || len(keys) == 0 {
+// to. What flags had kept before is there as such. It takes the keys that it finds.
+func (l lastGood) definitionsOf(keys map[int]map[string]bool) map[int][]savedPart {
+	for number, of := range keys {
+		if len(of) == 0 {
+			delete(keys, number)
+		}
+	}
+	if len(keys) == 0 {
 		return nil
 	}
-	keys = maps.Clone(keys)
+	old, ok := l.load(nil)
+	if !ok {
+		return nil
+	}
 	found := map[int][]savedPart{}
 	documents := 0
 	for _, part := range old {
@@ -93,7 +100,7 @@ func (l lastGood) definitionsOf(keys map[string]bool) map[int][]savedPart {
 				continue
 			}
 			if doc, err := readDefinitions(part.Name, []byte(part.Text)); err == nil {
-				if text := only(doc, keys); text != nil {
+				if text := only(doc, keys[number]); text != nil {
 					found[number] = append(found[number], savedPart{part.Name, string(text), true})
 				}
 			}

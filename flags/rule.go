@@ -32,6 +32,7 @@ type rulebook struct {
 	bucketing  Bucketing
 	opts       *jsonlogic.Options
 	evaluators map[string]*evaluator
+	common     commonRules
 	print      []byte // of the flag that is being compiled; kept for its room
 
 	// Of the rule that is being compiled: the evaluators that it refers to, and the names of
@@ -68,6 +69,7 @@ func newRulebook(bucketing Bucketing) *rulebook {
 			Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates,
 		},
 		evaluators: map[string]*evaluator{},
+		common:     commonRules{rules: map[string]*jsonlogic.Rule{}},
 	}
 }
 
@@ -133,16 +135,70 @@ func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 	case n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref":
 		return b.follow(file, n.Items[0])
 	case n.Kind == document.Map && len(n.Keys) == 1:
-		arg, fault := b.value(file, n.Items[0])
+		if rule := b.common.rule(n, b.opts); rule != nil {
+			return rule, nil
+		}
+		arg, fault := b.argument(file, n.Items[0])
 		return map[string]any{n.Keys[0].Text: arg}, fault
 	}
 	var fault *ruleFault
 	eachNumber(n, func(number *document.Node, err error) {
-		if inexact := (*inexactError)(nil); fault == nil && !errors.As(err, &inexact) {
+		if fault == nil && beyondFloat(err) {
 			fault = &ruleFault{file: file, at: number, err: err}
 		}
 	})
 	return n.Value(), fault
+}
+
+// argument is value for what stands under an operator.
+func (b *rulebook) argument(file string, n *document.Node) (any, *ruleFault) {
+	if n.Kind != document.List {
+		if rule := b.common.rule(n, b.opts); rule != nil {
+			return rule, nil
+		}
+		return b.value(file, n)
+	}
+	list := make([]any, len(n.Items))
+	for i, item := range n.Items {
+		if rule := b.common.rule(item, b.opts); rule != nil {
+			list[i] = rule
+			continue
+		}
+		var fault *ruleFault
+		if list[i], fault = b.value(file, item); fault != nil {
+			return nil, fault
+		}
+	}
+	return list, nil
+}
+
+// commonRules are the constants and the attributes that rules use again and again, compiled
+// once for all of them. A nil rule was seen once.
+type commonRules struct {
+	rules map[string]*jsonlogic.Rule
+	key   []byte
+}
+
+// rule is the rule that a node shares with others, nil where it shares none.
+func (c *commonRules) rule(n *document.Node, opts *jsonlogic.Options) *jsonlogic.Rule {
+	const most, longest = 4096, 64
+	leaf := n
+	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "var" {
+		leaf = n.Items[0]
+	}
+	if leaf.Kind != document.String && (leaf != n || leaf.Kind != document.Number || beyondFloat(numberFault(n))) || len(leaf.Text) > longest {
+		return nil
+	}
+	c.key = n.AppendJSON(c.key[:0])
+	rule, seen := c.rules[string(c.key)]
+	if rule != nil || !seen && len(c.rules) == most {
+		return rule
+	}
+	if seen {
+		rule, _ = jsonlogic.CompileValue(n.Value(), opts)
+	}
+	c.rules[string(c.key)] = rule
+	return rule
 }
 
 func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {

@@ -2,8 +2,8 @@ package observe
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/upkeep-go/upkeep/internal/rerun"
 )
@@ -26,10 +26,10 @@ import (
 // Without Captures, and outside of a request, Value only calls fn.
 func Value[T any](ctx context.Context, name string, fn func(context.Context) (T, error)) (T, error) {
 	if replay := rerun.From(ctx); replay != nil {
-		if result, err, ok := replay.Value(name); ok {
+		if result, dynamic, err, ok := replay.Value(name); ok {
 			var value T
 			if err == nil {
-				if err = json.Unmarshal(result, &value); err != nil {
+				if err = decode(replay, name, result, dynamic, reflect.ValueOf(&value).Elem()); err != nil {
 					replay.Broken(name, err)
 					err = fmt.Errorf("observe: value %q of the replayed bundle: %w", name, err)
 				}
@@ -41,7 +41,7 @@ func Value[T any](ctx context.Context, name string, fn func(context.Context) (T,
 	at := rec.nextValue(name)
 	value, err := fn(ctx)
 	if at >= 0 {
-		rec.keepValue(at, value, err)
+		rec.keepValue(at, reflect.TypeFor[T](), value, err)
 	}
 	return value, err
 }

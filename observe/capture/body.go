@@ -77,7 +77,14 @@ func (m *mask) redactBody(msg *message, c *rules) {
 				return
 			}
 		}
-		b.Kind, msg.text = KindText, m.page(text)
+		b.Kind = KindText
+		if typ == "application/graphql" {
+			if document, ok := m.appendGraphQL(nil, text); ok {
+				msg.text = string(document)
+				return
+			}
+		}
+		msg.text = m.page(text)
 	}
 }
 

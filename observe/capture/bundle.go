@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/upkeep-go/upkeep/observe/capture/har"
@@ -123,9 +124,14 @@ type Value struct {
 	Name         string          `json:"name"`
 	Ordinal      int             `json:"ordinal"` // of the calls with that name, from 0
 	Result       json.RawMessage `json:"result,omitempty"`
+	Dynamic      string          `json:"dynamic,omitempty"`      // the result's Go type, when the caller asked for an interface
 	Error        []string        `json:"error,omitempty"`        // its text, then those it wraps
 	Unrecordable string          `json:"unrecordable,omitempty"` // why there is no result
 	Hidden       bool            `json:"hidden,omitempty"`       // redaction changed the result or the error, see Seal.Notes
+
+	// Type is the result's Go type, when the value was recorded in this process. A result that is
+	// redacted then still decodes into it, if possible. Nil means unknown.
+	Type reflect.Type `json:"-"`
 }
 
 // A FlagType is the type of a flag.

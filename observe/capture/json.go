@@ -20,6 +20,7 @@ type jsonText struct {
 
 	maps    []bool // for each object, in the order of their beginnings: its names are data
 	objects int    // how many objects were written
+	query   bool   // the next value may be a GraphQL document
 
 	stays  func([]any) bool // nil: nothing does
 	names  map[string]bool
@@ -264,7 +265,8 @@ func (j *jsonText) unquote(raw string) string {
 // when stays or fit asks for it.
 func (j *jsonText) write(at []any, depth int, kept bool) {
 	kept = kept || j.stays != nil && j.stays(at)
-	start := j.i
+	start, query := j.i, j.query
+	j.query = false
 	switch c := j.text[j.i]; c {
 	case '{', '[':
 		end := c + 2
@@ -290,13 +292,18 @@ func (j *jsonText) write(at []any, depth int, kept bool) {
 	case '"':
 		raw, _ := j.checkString()
 		from := len(j.out)
-		if s := j.unquote(raw); kept {
+		s, isDocument := j.unquote(raw), false
+		if query && !kept {
+			j.out, isDocument = j.appendGraphQL(j.out, s)
+		}
+		switch {
+		case kept:
 			j.out = append(j.out, s...)
-		} else {
+		case !isDocument:
 			j.out = j.appendText(j.out, s)
 		}
 		j.quote(from)
-		j.fitted(at, start, from, kept)
+		j.refit(at, start, from, kept)
 	default:
 		from := len(j.out)
 		j.i += scalarLen(j.text[j.i:])
@@ -304,7 +311,7 @@ func (j *jsonText) write(at []any, depth int, kept bool) {
 			j.out = append(j.out, s...)
 		} else {
 			j.out = j.appendNumber(j.out, s)
-			j.fitted(at, start, from, kept)
+			j.refit(at, start, from, kept)
 		}
 	}
 }
@@ -323,6 +330,7 @@ func (j *jsonText) writeMember(at []any, depth int, isMap, kept bool) {
 	}
 	j.quote(from)
 	j.out = append(j.out, ':')
+	j.query = name == "query" && depth <= 1 // alone, or in a batch
 	j.write(here, depth+1, kept || depth == 0 && j.isOfStatus(name))
 }
 
@@ -334,7 +342,7 @@ func (j *jsonText) step(at []any, step any) []any {
 	return append(at, step)
 }
 
-func (j *jsonText) fitted(at []any, start, from int, kept bool) {
+func (j *jsonText) refit(at []any, start, from int, kept bool) {
 	if j.fit != nil && !kept {
 		j.out = append(j.out[:from], j.fit(at, j.text[start:j.i], j.out[from:])...)
 	}

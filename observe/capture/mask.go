@@ -196,6 +196,14 @@ func (m *mask) appendChunk(dst []byte, s string) []byte {
 		if ip, err := netip.ParseAddr(s); err == nil {
 			return append(dst, m.ip(ip)...)
 		}
+		if prefix, err := netip.ParsePrefix(s); err == nil {
+			return strconv.AppendInt(append(append(dst, m.ip(prefix.Addr())...), '/'), int64(prefix.Bits()), 10)
+		}
+		if pair, err := netip.ParseAddrPort(s); err == nil {
+			if ip, err := netip.ParseAddr(m.ip(pair.Addr())); err == nil {
+				return netip.AddrPortFrom(ip, pair.Port()).AppendTo(dst)
+			}
+		}
 	}
 	if len(s) >= len("2006-01-02T15:04:05Z") || len(s) == len(time.DateOnly) {
 		if p, ok := m.whole(s); ok {
@@ -478,7 +486,15 @@ func (m *mask) query(raw string, c *rules) string {
 		switch {
 		case c.field(name):
 		case has:
-			name, value = m.name(name), m.text(value)
+			var document []byte
+			isDocument := false
+			if name == "query" {
+				document, isDocument = m.appendGraphQL(nil, value)
+			}
+			if !isDocument {
+				document = m.appendText(nil, value)
+			}
+			name, value = m.name(name), string(document)
 		default:
 			name = m.text(name)
 		}

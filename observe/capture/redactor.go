@@ -249,11 +249,17 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 func (m *mask) value(v *Value, c *rules) {
 	before := m.hides
 	defer func() { v.Hidden = m.hides != before }()
-	v.Name = safe(v.Name)
+	v.Name, v.Dynamic = safe(v.Name), typeName(v.Dynamic)
 	if len(v.Result) == 0 || c.values[v.Name] && json.Valid(v.Result) {
 		return
 	}
-	v.Result = m.rawJSON(v.Result, c.places(), c.names)
+	result := m.rawJSON(v.Result, c.places(), c.names)
+	if v.Type != nil && m.hides != before && !decodes(v.Type, result) && decodes(v.Type, v.Result) {
+		if fit, ok := m.fitted(v.Result, v.Type, c); ok {
+			result = fit
+		}
+	}
+	v.Result = result
 }
 
 // rawJSON is for JSON inside of the bundle, which must stay valid.

@@ -621,3 +621,37 @@ func plant(b *capture.Bundle, secret string, r *rand.Rand) (planted []int) {
 	}
 	return planted
 }
+
+// Of a GraphQL document the names stay, and the data in it are hidden.
+func TestGraphQL(t *testing.T) {
+	t.Parallel()
+	r := newRedactor(t, capture.Redaction{})
+	for document, want := range map[string]string{
+		`{ cart { items { sku } } }`: `^\{ cart \{ items \{ sku \} \} \}$`,
+		`query Cart($id: ID!, $n: [Int!] = [17]) @live { cart(id: $id, of: "ann", first: 17, "` + `x": 1) { ...Sum } } fragment Sum on Cart { cents }`: `^query Cart\(\$id: ID!, \$n: \[Int!\] = \[\d\d\]\) @live \{ cart\(id: \$id, of: "[a-z]{3}", first: \d\d, "[a-z]": \d\) \{ \.\.\.Sum \} \} fragment Sum on Cart \{ cents \}$`,
+		"mutation { # of ann\n save(text: \"\"\"ann \\\"\"\" ann\"\"\", key: 4b) }":                                                                    "", // 4b is no number with a space after it, yet two tokens
+		`{ann} ann`:              `^\{[a-z]{3}\} [a-z]{3}$`,
+		`query ann`:              `^[a-z]{5} [a-z]{3}$`,
+		`{ (ann }`:               `^\{ \([a-z]{3} \}$`,
+		`ann {x}`:                `^[a-z]{3} \{[a-z]\}$`,
+		`{ x(ann: "hunter) }`:    `^\{ [a-z]\([a-z]{3}: "[a-z]{6}\) \}$`,
+		`{ s3cr3t_s3cr3t_9x }`:   `^\{ [a-z]\d[a-z]{2}\d[a-z]_[a-z]\d[a-z]{2}\d[a-z]_\d[a-z] \}$`,
+		`{ a(b: 1.5e3, c: -7) }`: `^\{ a\(b: \d\.\de3, c: -\d\) \}$`,
+	} {
+		for _, body := range []string{fmt.Sprintf(`{"query":%q}`, document), fmt.Sprintf(`[{"query":%q}]`, document)} {
+			b := bundleOf(body)
+			require.NoError(t, r.Redact(b))
+			var got []struct{ Query string }
+			text := b.Log.Entries[0].Request.PostData.Text
+			if text[0] == '{' {
+				text = "[" + text + "]"
+			}
+			require.NoError(t, json.Unmarshal([]byte(text), &got))
+			require.Regexp(t, want, got[0].Query, document)
+			require.NotRegexp(t, `\b(ann|17|hunter)\b`, got[0].Query)
+		}
+	}
+	b := bundleOf(`{"in":{"in":{"query":"{ ann }"}},"text":"{ ann }"}`)
+	require.NoError(t, r.Redact(b))
+	require.NotContains(t, b.Log.Entries[0].Request.PostData.Text, "ann")
+}

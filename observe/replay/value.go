@@ -21,7 +21,7 @@ func (c *Case) Context(ctx context.Context) context.Context {
 type rerunning Case
 
 // Value implements rerun.Replay.
-func (r *rerunning) Value(name string) ([]byte, error, bool) {
+func (r *rerunning) Value(name string) ([]byte, string, error, bool) {
 	c := (*Case)(r)
 	values := c.Bundle.Log.Details.Values
 	var found *capture.Value
@@ -46,15 +46,15 @@ func (r *rerunning) Value(name string) ([]byte, error, bool) {
 			c.lack("%s: the bundle does not have all values", place)
 		}
 		say("observe.Value(%q) is called for the %s time, and was not then: it calls its function", name, nth(ordinal))
-		return nil, nil, false
+		return nil, "", nil, false
 	case len(found.Error) > 0:
-		return nil, c.newRecorded(place, found.Error), true
+		return nil, "", c.newRecorded(place, found.Error), true
 	case found.Unrecordable != "" || len(found.Result) == 0:
 		c.lack("the result of %s, which could not be recorded", place)
 		say("%s, could not be recorded (%s): it calls its function", place, found.Unrecordable)
-		return nil, nil, false
+		return nil, "", nil, false
 	}
-	return found.Result, nil, true
+	return found.Result, found.Dynamic, nil, true
 }
 
 // Lost implements rerun.Replay.

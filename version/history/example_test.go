@@ -48,6 +48,32 @@ func (d *day) Append(ctx context.Context, entries ...history.Entry) error {
 	return d.Store.Append(ctx, entries...)
 }
 
+// A heard is an appender that says when it has been told something.
+type heard struct {
+	history.Appender
+	told chan struct{}
+}
+
+func (h *heard) Append(ctx context.Context, entries ...history.Entry) error {
+	err := h.Appender.Append(ctx, entries...)
+	h.told <- struct{}{}
+	return err
+}
+
+// keep has an instance run until it is stopped. Nothing is seen of it between.
+func (d *day) keep(ctx context.Context, info version.Info, where history.Deployment) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	h := &heard{d, make(chan struct{})}
+	done := make(chan error, 1)
+	go func() { done <- history.Keep(ctx, h, info, where, &history.KeepOptions{Interval: 24 * time.Hour}) }()
+	<-h.told
+	return func() {
+		cancel()
+		<-h.told
+		<-done
+	}
+}
+
 func clock(text string) time.Time {
 	t, err := time.Parse("2006-01-02 15:04", "2026-01-05 "+text)
 	if err != nil {
@@ -73,17 +99,20 @@ func Example() {
 	store := newDay() // history.NewFile("/var/lib/shop/history.jsonl", nil)
 	defer store.end()
 
-	// In main: the service starts, whatever the store says.
+	// In main: the service is seen from its start to its end, whatever the store says.
+	//
+	//	go func() { kept <- history.Keep(ctx, store, version.Current(), history.Deployment{Environment: "production"}, nil) }()
+	instances := map[string]func(){}
 	start := func(info version.Info, instance string) {
-		err := history.Record(ctx, store, info, history.Deployment{Environment: "production", Instance: instance})
-		if err != nil {
-			slog.Warn("not in the history", "error", err)
+		if stop := instances[instance]; stop != nil {
+			stop()
 		}
+		instances[instance] = store.keep(ctx, info, history.Deployment{Environment: "production", Instance: instance})
 	}
 	start(exampleBuild("v1.4.1", "v3.4.0"), "a")
 	start(exampleBuild("v1.4.1", "v3.4.0"), "b")
 
-	// A rolling update: both are seen in turn, and it is one change.
+	// A rolling update: both are seen, and it is one change.
 	store.now = clock("11:00")
 	start(exampleBuild("v1.5.0", "v3.5.0"), "a")
 	store.now = clock("11:02")
@@ -99,6 +128,9 @@ func Example() {
 	store.now = clock("11:20")
 	start(exampleBuild("v1.4.1", "v3.4.0"), "a")
 	start(exampleBuild("v1.4.1", "v3.4.0"), "b")
+	for _, stop := range instances {
+		defer stop()
+	}
 
 	changes, err := history.Timeline(ctx, store, clock("10:30"), clock("11:30"))
 	if err != nil {
@@ -185,18 +217,6 @@ func ExampleAt() {
 	// Output:
 	// shop v1.4.1 production b
 	// shop v1.5.0 production a
-}
-
-// A heard is an appender that says when it has been told something.
-type heard struct {
-	history.Appender
-	told chan struct{}
-}
-
-func (h *heard) Append(ctx context.Context, entries ...history.Entry) error {
-	err := h.Appender.Append(ctx, entries...)
-	h.told <- struct{}{}
-	return err
 }
 
 // A service that tells for as long as it runs, and that it stops: then Current knows that
