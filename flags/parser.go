@@ -145,7 +145,7 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 		}
 		evaluators := []*definitions{p.doc}
 		for j, other := range slices.Backward(parts) {
-			if j != i && other.doc != nil && other.doc.evaluators != nil {
+			if j != i && other.doc != nil && other.doc.evaluators != nil && !other.kept { // what is kept has all of its own
 				evaluators = append(evaluators, other.doc)
 			}
 		}
