@@ -83,6 +83,7 @@ type Guard struct {
 	cut         atomic.Int64 // when the grace was over
 
 	streams   streams
+	held      heldNames
 	changed   broadcast // a view was published, or something left
 	published broadcast // a view was published
 

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -191,6 +192,35 @@ func families() map[string]family {
 			request: post("application/json", `{"name":"😀"}`), readable: all,
 			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {
 				fails(w, bytes.Contains(bodyOf(r), []byte("😀")), fixed)
+			},
+		},
+		"spaces": {
+			request: post("application/json", "{\n  \"list\": [1,  2]\n}"), readable: all,
+			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {
+				fails(w, bytes.Contains(bodyOf(r), []byte(",  2")), fixed)
+			},
+		},
+		"spaces around what stays": {
+			request: post("application/json", "{ \"gift\":  true }"),
+			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {
+				fails(w, bytes.Contains(bodyOf(r), []byte(":  true")), fixed)
+			},
+		},
+		"a form's escapes": {
+			request: post("application/x-www-form-urlencoded", "a=%74rue"),
+			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {
+				fails(w, string(bodyOf(r)) == "a=%74rue", fixed)
+			},
+		},
+		"a protocol": {
+			request: func() *http.Request {
+				r := httptest.NewRequest("GET", "/", nil)
+				r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+				return r
+			},
+			comes: true, readable: &capture.Redaction{},
+			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {
+				fails(w, r.ProtoMajor == 2, fixed)
 			},
 		},
 		"a method": {
@@ -433,7 +463,7 @@ func TestFamilies(t *testing.T) {
 			}
 			for _, o := range []replay.Options{{}, {Key: key}} {
 				path := bundle(capture.Redaction{})
-				if f.prepare == nil && name != "any" { // what is hidden proves nothing
+				if f.prepare == nil && name != "any" && name != "a protocol" { // what is hidden proves nothing
 					early := run(path, o, true)
 					require.NotEmpty(t, early.errors)
 					require.Contains(t, early.errors[0], "verdict: inconclusive")
@@ -551,4 +581,38 @@ func TestFamiliesLeaveOneNote(t *testing.T) {
 	info, err := os.Stat(path + ".red")
 	require.NoError(t, err)
 	require.EqualValues(t, 0o644, info.Mode().Perm())
+}
+
+// A failure that only the response shows is one in a replay, too.
+func TestAFailureThatTheResponseShows(t *testing.T) {
+	t.Parallel()
+	answer := func(text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, text)
+		})
+	}
+	const broken, repaired = `{"errors":[{"message":"x"}],"data":null}`, `{"data":{"cart":7}}`
+	for _, rules := range []capture.Redaction{{}, {JSON: []string{"$"}}} {
+		rules.Key = key
+		dir := t.TempDir()
+		obs, err := observe.New(&observe.Options{
+			Log: slog.DiscardHandler, Captures: newDir(t, dir, nil), Capture: observe.CaptureOptions{Redact: &rules},
+			Outcome: observe.OutcomeGraphQL, OutcomeBody: 1 << 10,
+		})
+		require.NoError(t, err)
+		obs.Handler(answer(broken)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		require.NoError(t, obs.Close())
+		files, err := filepath.Glob(filepath.Join(dir, "*.har"))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		run := func(o replay.Options, text string) string {
+			return play(t, o, files[0], func(*replay.Case) http.Handler { return answer(text) }).said()
+		}
+		with := replay.Options{Outcome: observe.OutcomeGraphQL}
+		require.Contains(t, run(replay.Options{}, repaired), "only Options.Outcome can say whether that is a failure")
+		require.Contains(t, run(with, repaired), "verdict: fixed")
+		require.Contains(t, run(replay.Options{}, broken), "verdict: reproduced")
+		require.Contains(t, run(with, broken), "fails as it did then: status 200, error: the GraphQL response has")
+	}
 }
