@@ -77,9 +77,9 @@ type ginWriter struct {
 	around http.ResponseWriter
 }
 
-func (w *ginWriter) Unwrap() http.ResponseWriter { return w.around }
-func (w *ginWriter) WriteHeader(status int)      { w.around.WriteHeader(status) }
-func (w *ginWriter) Write(p []byte) (int, error) { return w.around.Write(p) }
+func (w *ginWriter) Unwrap() http.ResponseWriter       { return w.around }
+func (w *ginWriter) WriteHeader(status int)            { w.around.WriteHeader(status) }
+func (w *ginWriter) Write(p []byte) (int, error)       { return w.around.Write(p) }
 func (w *ginWriter) WriteString(s string) (int, error) { return io.WriteString(w.around, s) }
 
 func (w *ginWriter) Flush() { _ = http.NewResponseController(w.around).Flush() }
