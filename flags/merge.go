@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -246,16 +245,23 @@ func (m *merger) refresh() {
 // the document that had them.
 func (m *merger) kept() map[int]map[string]bool {
 	kept := map[int]map[string]bool{}
+	add := func(number int, key string) {
+		if kept[number] == nil {
+			kept[number] = map[string]bool{}
+		}
+		kept[number][key] = true
+	}
 	for i, p := range m.parts {
-		kept[i] = map[string]bool{}
-		maps.Copy(kept[i], p.set.kept)
+		if p.before == nil && m.before != nil {
+			i = ^i // the copy is of other sources
+		}
+		for key := range p.set.kept {
+			add(i, key)
+		}
 	}
 	set := m.Snapshot().Value
 	for _, key := range set.held {
-		if kept[set.from[key]] == nil { // of a source that there is no longer
-			kept[set.from[key]] = map[string]bool{}
-		}
-		kept[set.from[key]][key] = true
+		add(set.from[key], key)
 	}
 	return kept
 }

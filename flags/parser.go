@@ -109,6 +109,10 @@ func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *fla
 		set.unknown = append(set.unknown, unknown...)
 		if len(faults) > 0 {
 			all = append(all, faults...)
+			if f.disabled && !slices.ContainsFunc(faults, func(fault *Fault) bool { return fault.Field != "targeting" }) {
+				set.flags[key.Text] = f // its rule does not count
+				continue
+			}
 			if before := prev.flag(key.Text); before != nil && before.fault == nil {
 				set.keep(key.Text, before) // as it is: it is being evaluated
 				continue
@@ -141,7 +145,7 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 		}
 		evaluators := []*definitions{p.doc}
 		for j, other := range slices.Backward(parts) {
-			if j != i && other.doc != nil && other.doc.evaluators != nil {
+			if j != i && other.doc != nil && other.doc.evaluators != nil && !other.kept { // what is kept has all of its own
 				evaluators = append(evaluators, other.doc)
 			}
 		}

@@ -63,8 +63,11 @@ type ruleFault struct {
 
 func newRulebook(bucketing Bucketing) *rulebook {
 	return &rulebook{
-		bucketing:  bucketing,
-		opts:       &jsonlogic.Options{MaxSize: math.MaxInt, Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates},
+		bucketing: bucketing,
+		opts: &jsonlogic.Options{
+			Dialect: jsonlogic.DialectFlagd, MaxSize: math.MaxInt,
+			Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates,
+		},
 		evaluators: map[string]*evaluator{},
 		common:     commonRules{rules: map[string]*jsonlogic.Rule{}},
 	}
@@ -138,10 +141,13 @@ func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 		arg, fault := b.argument(file, n.Items[0])
 		return map[string]any{n.Keys[0].Text: arg}, fault
 	}
-	if number := beyondFloat(n); number != nil {
-		return nil, &ruleFault{file: file, at: number, err: fmt.Errorf("%s is beyond what a number can hold", document.Clip(number.Text))}
-	}
-	return n.Value(), nil
+	var fault *ruleFault
+	eachNumber(n, func(number *document.Node, err error) {
+		if fault == nil && beyondFloat(err) {
+			fault = &ruleFault{file: file, at: number, err: err}
+		}
+	})
+	return n.Value(), fault
 }
 
 // argument is value for what stands under an operator.
@@ -180,7 +186,7 @@ func (c *commonRules) rule(n *document.Node, opts *jsonlogic.Options) *jsonlogic
 	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "var" {
 		leaf = n.Items[0]
 	}
-	if leaf.Kind != document.String && (leaf != n || leaf.Kind != document.Number || beyondFloat(n) != nil) || len(leaf.Text) > longest {
+	if leaf.Kind != document.String && (leaf != n || leaf.Kind != document.Number || beyondFloat(numberFault(n))) || len(leaf.Text) > longest {
 		return nil
 	}
 	c.key = n.AppendJSON(c.key[:0])
@@ -193,20 +199,6 @@ func (c *commonRules) rule(n *document.Node, opts *jsonlogic.Options) *jsonlogic
 	}
 	c.rules[string(c.key)] = rule
 	return rule
-}
-
-func beyondFloat(n *document.Node) *document.Node {
-	if n.Kind == document.Number && len(n.Text) > 3 {
-		if _, err := strconv.ParseFloat(n.Text, 64); err != nil {
-			return n
-		}
-	}
-	for _, item := range n.Items {
-		if number := beyondFloat(item); number != nil {
-			return number
-		}
-	}
-	return nil
 }
 
 func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {

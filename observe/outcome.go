@@ -28,6 +28,7 @@ type outcome struct {
 	err        error  // why it failed
 	logged     error  // the part of err that nobody else logs: a panic, or what Fail was given
 	incomplete error  // the handler sent less than it announced
+	shown      bool   // the response showed err, and not the handler
 	aborted    error  // it neither returned nor failed
 	kind       string // error.type
 	refused    bool   // a 503 with Retry-After
@@ -169,7 +170,7 @@ func (st *state) judgeResponse(out *outcome, panicError *PanicError, earlier boo
 	if found == nil || out.err != nil {
 		return
 	}
-	out.err, out.logged = found, found
+	out.err, out.logged, out.shown = found, found, true
 	if replay := rerun.From(st.Context); replay != nil {
 		replay.Failed(found)
 	}

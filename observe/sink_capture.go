@@ -97,7 +97,7 @@ func (c *captures) end(st *state, out outcome) outcome {
 	if p, ok := out.logged.(*PanicError); ok {
 		u.details.Panic = newPanic(p)
 	} else if out.logged != nil {
-		u.details.Error = &capture.Error{Type: errorType(out.logged), Texts: errorTexts(out.logged)}
+		u.details.Error = &capture.Error{Type: errorType(out.logged), Texts: errorTexts(out.logged), Response: out.shown}
 	}
 	u.details.Dropped.Logs += out.dropped
 	for _, r := range rec.logs {

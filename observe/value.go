@@ -16,12 +16,18 @@ import (
 //
 //	now, err := observe.Value(ctx, "now", func(context.Context) (time.Time, error) { return time.Now(), nil })
 //
-// name is written as it is, so it must not hold data. Calls of the same name are told apart by
-// their order, so those that run at the same time need different names. A replay lacks what
-// JSON does not keep, such as unexported fields. Of an error it has the text and that of what
-// it wraps; the standard library's sentinel errors are themselves again. A result that cannot
-// be JSON, or is larger than Capture.MaxBody, is noted as such, and the replay calls fn, too. A
-// request keeps 256 values.
+// name is written as it is, so it must not hold data. Calls of the same name are matched by
+// their order, so those that run at the same time need different names. A request keeps 256 values.
+//
+// T decides what a replay can give back. Results that redaction hides stay in the range and form
+// of T: an int8 is another int8, a netip.Prefix another prefix, a slog.Level another level. A replay
+// lacks what JSON does not keep, such as unexported fields, and reports that. For an interface,
+// such as any, it makes plain types again (numbers, strings, times, lists of them); a struct needs
+// a T of its own. Of an error it has the text and that of what it wraps, for errors.Is; its type is
+// lost, for errors.As. The standard library's sentinel errors are themselves again. A result that
+// cannot be JSON, or is larger than Capture.MaxBody, is noted as such, and the replay calls fn,
+// too. What is lost makes the replay of a request that does not fail inconclusive, see
+// package observe/replay.
 //
 // Without Captures, and outside of a request, Value only calls fn.
 func Value[T any](ctx context.Context, name string, fn func(context.Context) (T, error)) (T, error) {

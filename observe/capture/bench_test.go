@@ -2,9 +2,12 @@ package capture_test
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/observe/capture/har"
@@ -77,5 +80,27 @@ func BenchmarkRedact(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Redaction of a JSON body of 64 KiB allocates at most 1 MiB in at most 6,000 pieces, whatever is in the
+// body. Links and addresses are parsed by packages net and may take more.
+func TestRedactionIsBounded(t *testing.T) { // not parallel: others would be counted
+	r := newRedactor(t, capture.Redaction{Words: true})
+	for name, body := range largeBodies() {
+		var before, after runtime.MemStats
+		const times = 3
+		require.NoError(t, r.Redact(bundleOf(body))) // warms up pools
+		runtime.ReadMemStats(&before)
+		for range times {
+			require.NoError(t, r.Redact(bundleOf(body)))
+		}
+		runtime.ReadMemStats(&after)
+		factor := uint64(1)
+		if name == "links" || name == "addresses" {
+			factor = 5
+		}
+		require.LessOrEqual(t, (after.TotalAlloc-before.TotalAlloc)/times, min(factor, 2)<<20, name)
+		require.LessOrEqual(t, (after.Mallocs-before.Mallocs)/times, 6000*factor, name)
 	}
 }

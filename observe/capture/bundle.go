@@ -88,7 +88,7 @@ type Details struct {
 	Build     string  `json:"build,omitempty"` // what the application calls itself
 	Go        string  `json:"go,omitempty"`
 	Seal      *Seal   `json:"redaction,omitempty"`
-	Error     *Error  `json:"error,omitempty"` // of observe.Fail
+	Error     *Error  `json:"error,omitempty"` // of observe.Fail, or shown by the response
 	Panic     *Panic  `json:"panic,omitempty"`
 	Dropped   Dropped `json:"dropped,omitzero"`
 
@@ -99,8 +99,9 @@ type Details struct {
 
 // An Error is an error's type and the texts of it and of those that it wraps.
 type Error struct {
-	Type  string   `json:"type"`
-	Texts []string `json:"texts"`
+	Type     string   `json:"type"`
+	Texts    []string `json:"texts"`
+	Response bool     `json:"response,omitempty"` // the response showed it, as for observe's Options.Outcome
 }
 
 // A Panic is one that the handler did not recover from.

@@ -156,10 +156,13 @@ func (j *jsonText) checkString() (string, bool) {
 
 // scalarLen is the length of the number, true, false or null that s begins with, or 0.
 func scalarLen(s string) int {
-	for _, word := range []string{"true", "false", "null"} {
-		if strings.HasPrefix(s, word) {
-			return len(word)
+	if s[0] > '9' {
+		for _, word := range []string{"true", "false", "null"} {
+			if strings.HasPrefix(s, word) {
+				return len(word)
+			}
 		}
+		return 0
 	}
 	i := 0
 	digits := func() bool {
@@ -283,7 +286,11 @@ func (j *jsonText) write(at []any, depth int, kept bool) {
 				j.out = append(j.out, ',')
 			}
 			if c == '[' {
-				j.write(j.step(at, n), depth+1, kept)
+				here := at
+				if j.stays != nil || j.fit != nil {
+					here = append(at, n)
+				}
+				j.write(here, depth+1, kept)
 			} else {
 				j.writeMember(at, depth, isMap, kept)
 			}
@@ -320,7 +327,10 @@ func (j *jsonText) writeMember(at []any, depth int, isMap, kept bool) {
 	raw, _ := j.checkString()
 	j.take(':')
 	name := j.unquote(raw)
-	here := j.step(at, name)
+	here := at
+	if j.stays != nil || j.fit != nil {
+		here = append(at, name)
+	}
 	from := len(j.out)
 	// Where one name is none, the others are data too, as of a map by e-mail address.
 	if isMap && !j.names[name] && (j.stays == nil || !j.stays(here)) {
@@ -332,14 +342,6 @@ func (j *jsonText) writeMember(at []any, depth int, isMap, kept bool) {
 	j.out = append(j.out, ':')
 	j.query = name == "query" && depth <= 1 // alone, or in a batch
 	j.write(here, depth+1, kept || depth == 0 && j.isOfStatus(name))
-}
-
-// step is the place below at, if anybody asks for places.
-func (j *jsonText) step(at []any, step any) []any {
-	if j.stays == nil && j.fit == nil {
-		return at
-	}
-	return append(at, step)
 }
 
 func (j *jsonText) refit(at []any, start, from int, kept bool) {

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +30,8 @@ type mask struct {
 	own      bool            // what is hidden now the service itself has written
 	collect  bool            // nothing is replaced: what would be becomes known
 	hides    int             // counts replacements
+
+	lastHost, lastPseudonym string
 }
 
 func newMask(key []byte) *mask {
@@ -81,10 +81,6 @@ func (m *mask) appendOther(dst []byte, purpose, s string, pseudonym func([]byte,
 		dst = pseudonym(dst[:start], m.random)
 	}
 	return dst
-}
-
-func (m *mask) other(purpose, s string, pseudonym func(*rand.Rand) string) string {
-	return string(m.appendOther(nil, purpose, s, func(dst []byte, r *rand.Rand) []byte { return append(dst, pseudonym(r)...) }))
 }
 
 // text is s with each thing in it that can be told apart replaced by one of its
@@ -139,7 +135,8 @@ func (m *mask) whole(s string) (string, bool) {
 
 // time is another time, between 1970 and 2019, written in the same way.
 func (m *mask) time(t time.Time, layout, s string) string {
-	return m.other("time", s, func(r *rand.Rand) string {
+	var room [48]byte
+	return string(m.appendOther(room[:0], "time", s, func(dst []byte, r *rand.Rand) []byte {
 		nanos := 0
 		if i := strings.IndexByte(s, '.'); i >= 0 && t.Nanosecond() != 0 {
 			nanos = r.IntN(1e9)
@@ -148,8 +145,8 @@ func (m *mask) time(t time.Time, layout, s string) string {
 		if layout == time.RFC3339Nano && nanos == 0 {
 			layout = time.RFC3339
 		}
-		return p.Format(layout)
-	})
+		return p.AppendFormat(dst, layout)
+	}))
 }
 
 func (m *mask) appendChunk(dst []byte, s string) []byte {
@@ -279,7 +276,7 @@ func (m *mask) appendDigits(dst []byte, s string) []byte {
 		m.collected(s)
 		return append(dst, s...)
 	}
-	if m.isKnown(s) || strings.Trim(s, "0") == "" {
+	if m.isKnown(s) || isZero(s) {
 		return append(dst, s...)
 	}
 	if m.words == nil {
@@ -309,7 +306,7 @@ func (m *mask) appendDigits(dst []byte, s string) []byte {
 		default:
 			p[0] = byte('1' + r.IntN(9))
 		}
-		if len(bytes.Trim(p, "0")) == 0 {
+		if isZero(string(p)) {
 			p[len(p)-1] = '1' // zero is not a pseudonym
 		}
 		if card {
@@ -323,6 +320,15 @@ func (m *mask) appendDigits(dst []byte, s string) []byte {
 	return dst
 }
 
+func isZero(s string) bool {
+	for i := range len(s) {
+		if s[i] != '0' {
+			return false
+		}
+	}
+	return true
+}
+
 // appendNumber appends another JSON number.
 func (m *mask) appendNumber(dst []byte, s string) []byte {
 	if m.collect {
@@ -330,6 +336,9 @@ func (m *mask) appendNumber(dst []byte, s string) []byte {
 	}
 	if m.isKnown(s) {
 		return append(dst, s...)
+	}
+	if isNumber(s) {
+		return m.appendDigits(dst, s)
 	}
 	mantissa, exponent := s, ""
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
@@ -357,20 +366,20 @@ func (m *mask) ip(ip netip.Addr) string {
 		return ip.WithZone("").String()
 	}
 	ip = ip.WithZone("").Unmap()
-	m.hide(ip.String())
-	return m.other("ip", ip.String(), func(r *rand.Rand) string {
+	text := ip.String()
+	m.hide(text)
+	var room [48]byte
+	return string(m.appendOther(room[:0], "ip", text, func(dst []byte, r *rand.Rand) []byte {
 		if ip.Is4() {
-			return netip.AddrFrom4([4]byte{10, byte(r.IntN(256)), byte(r.IntN(256)), byte(1 + r.IntN(254))}).String()
+			return netip.AddrFrom4([4]byte{10, byte(r.IntN(256)), byte(r.IntN(256)), byte(1 + r.IntN(254))}).AppendTo(dst)
 		}
 		b := [16]byte{0xfd}
 		for i := 1; i < len(b); i++ {
 			b[i] = byte(r.IntN(256))
 		}
-		return netip.AddrFrom16(b).String()
-	})
+		return netip.AddrFrom16(b).AppendTo(dst)
+	}))
 }
-
-var noLabel = regexp.MustCompile(`[^a-zA-Z0-9_-]`) // what url.Parse does not take in any place
 
 // nobodys are names of hosts that say nothing about anybody (RFC 2606, section 3).
 var nobodys = set([]string{"localhost", "example.com", "example.net", "example.org"})
@@ -388,15 +397,37 @@ func (m *mask) host(s string) string {
 		}
 		return p
 	}
-	labels := strings.Split(strings.ToLower(strings.ToValidUTF8(s, "_")), ".")
-	for i, label := range labels {
-		if i > 0 && i == len(labels)-1 {
-			labels[i] = "example"
+	if !m.collect && s == m.lastHost { // of many addresses in one body
+		m.hides++
+		return m.lastPseudonym
+	}
+	lower := strings.ToLower(strings.ToValidUTF8(s, "_"))
+	var out []byte
+	for first := true; ; first = false {
+		label, rest, more := strings.Cut(lower, ".")
+		if !first {
+			out = append(out, '.')
+		}
+		if !first && !more {
+			out = append(out, "example"...)
 		} else {
-			labels[i] = noLabel.ReplaceAllString(m.wordsOf(label), "-")
+			start := len(out)
+			out = m.appendWords(out, label, m.appendWord)
+			for i := start; i < len(out); i++ {
+				if !isAlnum(out[i]) && out[i] != '_' {
+					out[i] = '-' // url.Parse does not take others in any place
+				}
+			}
+		}
+		if lower = rest; !more {
+			break
 		}
 	}
-	return strings.Join(labels, ".")
+	pseudonym := string(out)
+	if !m.own { // or hide would not see it later
+		m.lastHost, m.lastPseudonym = strings.Clone(s), pseudonym
+	}
+	return pseudonym
 }
 
 // url is u with its path, query, fragment and host replaced, and without its user.

@@ -3,6 +3,8 @@ package capture
 import (
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -175,8 +177,11 @@ func (r *Redactor) Again(b *Bundle) *Redactor {
 func (r *Redactor) seal(b *Bundle) (*Seal, error) {
 	c, s := *b, &Seal{Key: r.id, Rules: r.say, Notes: b.Log.Details.Seal.Notes}
 	c.Log.Details.Seal = s
-	data, err := c.encode()
-	s.MAC = newMask(r.key).hexDigest("seal", string(data), 16)
+	c.complete()
+	mac := hmac.New(sha256.New, r.key)
+	mac.Write([]byte("seal\x00"))
+	err := har.EncodeTo(mac, &c)
+	s.MAC = hex.EncodeToString(mac.Sum(nil)[:16])
 	return s, err
 }
 

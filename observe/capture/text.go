@@ -3,7 +3,6 @@ package capture
 import (
 	"math/rand/v2"
 	"net/url"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -190,11 +189,30 @@ func isUUID(s string) bool {
 	return true
 }
 
-// emailForm takes what people use, not all of RFC 5321.
-var emailForm = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]+@[a-zA-Z0-9-]+([.][a-zA-Z0-9-]+)+$")
-
+// isEmail accepts what people use, not all of RFC 5321.
 func isEmail(s string) bool {
-	return len(s) <= 254 && strings.IndexByte(s, '@') > 0 && emailForm.MatchString(s)
+	at := strings.IndexByte(s, '@')
+	if at <= 0 || len(s) > 254 {
+		return false
+	}
+	for i := range at {
+		if !isAlnum(s[i]) && strings.IndexByte("!#$%&'*+/=?^_`{|}~.-", s[i]) < 0 {
+			return false
+		}
+	}
+	dots, before := 0, byte('.')
+	for i := at + 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '.':
+			if dots++; before == '.' {
+				return false
+			}
+		case !isAlnum(c) && c != '-':
+			return false
+		}
+		before = s[i]
+	}
+	return dots > 0 && before != '.'
 }
 
 // luhn is the remainder of the check sum by ISO/IEC 7812; 0 is right.

@@ -176,6 +176,12 @@ type Options struct {
 	// refused. Zero means any status below 300.
 	Status int
 
+	// Outcome is Options.Outcome of the Observer in production, such as observe.OutcomeGraphQL: it
+	// returns an error if a response is a failure although its status is below 500. Without it
+	// the replay of such a failure is never fixed. Nil means that only status, panics and
+	// observe.Fail count.
+	Outcome func(*http.Request, *http.Response) error
+
 	// AsRecorded demands that status, headers and body are as recorded, also when they were
 	// those of a failure. False demands that only of requests that did not fail.
 	AsRecorded bool

@@ -107,6 +107,57 @@ func (t *deskTest) Errorf(string, ...any)     { t.failed = true }
 func (t *deskTest) Fatal(args ...any)         { panic(fmt.Sprint(args...)) }
 func (t *deskTest) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 
+// coupons has a bug that only one coupon shows.
+func coupons(fixed bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("coupon") == "SPRING" && !fixed {
+			panic("no such season")
+		}
+	})
+}
+
+// The coupon is hidden, so a request that does not fail proves nothing: the bug is still there.
+// A redaction that keeps the coupon makes both outcomes proofs.
+func ExampleVerdict() {
+	for _, rules := range []*capture.Redaction{{}, {Fields: []string{"coupon"}}} {
+		folder, err := os.MkdirTemp("", "captures-")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer os.RemoveAll(folder)
+		store, err := capture.NewDir(folder, nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		obs, err := observe.New(&observe.Options{Log: slog.DiscardHandler, Captures: store, Capture: observe.CaptureOptions{Redact: rules}})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		obs.Handler(coupons(false)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/?coupon=SPRING", nil))
+		if err := obs.Close(); err != nil {
+			fmt.Println(err)
+			return
+		}
+		bundles, err := filepath.Glob(filepath.Join(folder, "*.har"))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for _, fixed := range []bool{false, true} {
+			verdict := replay.Run(&deskTest{}, bundles[0], func(*replay.Case) http.Handler { return coupons(fixed) })
+			fmt.Printf("keeps %q, fixed: %t, the verdict is %v\n", rules.Fields, fixed, verdict)
+		}
+	}
+	// Output:
+	// keeps [], fixed: false, the verdict is inconclusive
+	// keeps [], fixed: true, the verdict is inconclusive
+	// keeps ["coupon"], fixed: false, the verdict is reproduced
+	// keeps ["coupon"], fixed: true, the verdict is fixed
+}
+
 // In a test it is one call.
 func ExampleRun() {
 	_ = func(t *testing.T) {

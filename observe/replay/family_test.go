@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -551,4 +552,38 @@ func TestFamiliesLeaveOneNote(t *testing.T) {
 	info, err := os.Stat(path + ".red")
 	require.NoError(t, err)
 	require.EqualValues(t, 0o644, info.Mode().Perm())
+}
+
+// A failure that only the response shows is one in a replay, too.
+func TestAFailureThatTheResponseShows(t *testing.T) {
+	t.Parallel()
+	answer := func(text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, text)
+		})
+	}
+	const broken, repaired = `{"errors":[{"message":"x"}],"data":null}`, `{"data":{"cart":7}}`
+	for _, rules := range []capture.Redaction{{}, {JSON: []string{"$"}}} {
+		rules.Key = key
+		dir := t.TempDir()
+		obs, err := observe.New(&observe.Options{
+			Log: slog.DiscardHandler, Captures: newDir(t, dir, nil), Capture: observe.CaptureOptions{Redact: &rules},
+			Outcome: observe.OutcomeGraphQL, OutcomeBody: 1 << 10,
+		})
+		require.NoError(t, err)
+		obs.Handler(answer(broken)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		require.NoError(t, obs.Close())
+		files, err := filepath.Glob(filepath.Join(dir, "*.har"))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		run := func(o replay.Options, text string) string {
+			return play(t, o, files[0], func(*replay.Case) http.Handler { return answer(text) }).said()
+		}
+		with := replay.Options{Outcome: observe.OutcomeGraphQL}
+		require.Contains(t, run(replay.Options{}, repaired), "only Options.Outcome can say whether that is a failure")
+		require.Contains(t, run(with, repaired), "verdict: fixed")
+		require.Contains(t, run(replay.Options{}, broken), "verdict: reproduced")
+		require.Contains(t, run(with, broken), "fails as it did then: status 200, error: the GraphQL response has")
+	}
 }

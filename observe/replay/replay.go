@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"net/http"
 	"path/filepath"
@@ -21,7 +22,8 @@ import (
 
 // Run serves the request of a bundle to the handler that build returns, and judges the outcome.
 // A request fails by a status of 500 or more (except a 503 with Retry-After), a panic, or
-// observe.Fail. For a request that failed when it was recorded, the verdict is:
+// observe.Fail; see Options.Outcome for failures that only the response shows. For a request that
+// failed when it was recorded, the verdict is:
 //
 //   - reproduced, and the test fails: the request fails again, in the same way.
 //   - fixed, and the test passes: the request does not fail, and that is proved by (a) or (b).
@@ -136,6 +138,12 @@ func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
 	defer c.mu.Unlock()
 	got := c.outcome
 	w.fill(&got)
+	if c.opts.Outcome != nil && !got.panicked && got.failure == nil && got.status < 500 {
+		got.failure = c.opts.Outcome(r, &http.Response{
+			Status: http.StatusText(got.status), StatusCode: got.status, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+			Header: got.header, Trailer: w.Result().Trailer, Body: io.NopCloser(strings.NewReader(got.body)), ContentLength: int64(len(got.body)), Request: r,
+		})
+	}
 	return got
 }
 
@@ -170,6 +178,12 @@ func (c *Case) judge(got *outcome) (j judgment) {
 	switch {
 	case c.opts.AsRecorded || !c.failed():
 		c.judgeAnswer(&j, got, &far, name, then, now)
+	case !got.failed() && c.shownByResponse() && c.opts.Outcome == nil:
+		if len(c.compare(got)) == 0 {
+			j.verdict, j.text = VerdictReproduced, name+" is answered as it was, and that was a failure: "+then
+		} else {
+			j.text = name + " is answered in another way, and only Options.Outcome can say whether that is a failure: " + then + " then, " + now + " now"
+		}
 	case !got.failed():
 		c.judgeFix(&j, got, &far, name, then+" then, "+now+" now")
 	case c.sameFailure(got):
@@ -195,6 +209,12 @@ func (c *Case) judge(got *outcome) (j judgment) {
 		j.verdict = VerdictInconclusive // the problems themselves make the test fail
 	}
 	return j
+}
+
+// shownByResponse reports whether only the recorded response showed that the request failed.
+func (c *Case) shownByResponse() bool {
+	e := c.Bundle.Log.Details.Error
+	return e != nil && e.Response
 }
 
 // judgeAnswer compares with the recorded answer.

@@ -621,9 +621,9 @@ func TestSave(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `^// TestMarch14CheckOut replays POST /carts/\{cart\}/checkout of 20\S+, request \w+, status 500, panic: runtime error: integer divide by zero \(runtime\.errorString\)\.
 func TestMarch14CheckOut\(t \*testing\.T\) \{
-	// See it fail before the bug is fixed\. What redaction took, such as credentials, is put
-	// back by Options\.Prepare, and with Options\.Key pseudonyms are compared:
-	// replay\.Options\{Key: …, Prepare: …\}\.Run\(t, …
+	// Run this before the bug is fixed: it must say "reproduced", and notes that beside the bundle\.
+	// What redaction took, such as credentials, is put back by Options\.Prepare, and with
+	// Options\.Key pseudonyms are compared: replay\.Options\{Key: …, Prepare: …\}\.Run\(t, …
 	replay\.Run\(t, "testdata/march-14 check\.out\.har", func\(c \*replay\.Case\) http\.Handler \{
 		return newHandler\(c\.FlagClient\(\), c\.HTTPClient\(\)\)
 	\}\)

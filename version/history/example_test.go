@@ -319,6 +319,95 @@ func ExampleNewFile() {
 	// true
 }
 
+// Several processes of one machine write one history: each has a segment of its own, and a
+// question is answered from all of them.
+func ExampleFileStore_severalProcesses() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "history")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	for _, process := range []string{"shop", "till"} {
+		store, err := history.NewFile(filepath.Join(dir, "history.jsonl"), nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer store.Close()
+		_ = history.Note(ctx, store, history.Event{Kind: "cache", Subject: process, To: "cleared"})
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, f := range files {
+		fmt.Println(filepath.Base(f))
+	}
+
+	reader, err := history.NewFile(filepath.Join(dir, "history.jsonl"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	changes, err := history.Timeline(ctx, reader, time.Now().Add(-time.Hour), time.Time{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, i := range changes.Items {
+		fmt.Println(i.Event.Kind, i.Event.Subject, i.Event.To)
+	}
+	// Output:
+	// history.jsonl
+	// history.jsonl.segment2
+	// cache shop cleared
+	// cache till cleared
+}
+
+// One service in one environment, of a history of many. Only its builds are read.
+func ExampleOnly() {
+	ctx := context.Background()
+	store := newDay()
+	defer store.end()
+	for _, service := range []string{"shop", "till"} {
+		info := exampleBuild("v1.4.1", "v3.4.0")
+		info.Name = service
+		for _, environment := range []string{"production", "staging"} {
+			_ = history.Record(ctx, store, info, history.Deployment{Environment: environment, Instance: "a"})
+		}
+	}
+
+	till := history.Only(store, history.Query{Service: "till", Environment: "production"})
+	changes, err := history.Timeline(ctx, till, clock("00:00"), clock("23:59"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(changes)
+	// Output:
+	// 2026-01-05 00:00:00Z  till (production): v1.4.1, seen for the first time
+}
+
+// What was only recorded may have ended: the answer says so.
+func ExampleInstance() {
+	ctx := context.Background()
+	store := newDay()
+	defer store.end()
+	_ = history.Record(ctx, store, exampleBuild("v1.4.1", "v3.4.0"), history.Deployment{Environment: "production", Instance: "a"})
+	defer store.keep(ctx, exampleBuild("v1.4.1", "v3.4.0"), history.Deployment{Environment: "production", Instance: "b"})()
+
+	running, err := history.At(ctx, store, clock("01:00"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, i := range running[0].Instances {
+		fmt.Println(i.Name, "unknown:", i.Unknown)
+	}
+	// Output:
+	// a unknown: true
+	// b unknown: false
+}
+
 // More than one machine: a database, with the driver that the service has already.
 func ExampleNewSQL() {
 	ctx := context.Background()
