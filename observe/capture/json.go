@@ -29,7 +29,7 @@ type jsonText struct {
 	buffer []byte
 }
 
-// json redacts JSON values that follow one another, one of which is the rule, or reports
+// json redacts JSON values that follow one another, usually a single one, or reports
 // that s is something else. stays is asked for each place, and whatever it accepts stays with
 // all that is in it; nil accepts nothing. For status see isOfStatus.
 func (m *mask) json(s string, status int, stays func([]any) bool, names map[string]bool) (string, bool) {
@@ -79,7 +79,7 @@ func (j *jsonText) take(c byte) bool {
 	return true
 }
 
-// check goes over a value, or reports that there is none.
+// check goes over a value, or reports that there is something else.
 func (j *jsonText) check(depth int) bool {
 	if j.i == len(j.text) || depth > maxDepth {
 		return false
@@ -270,6 +270,14 @@ func (j *jsonText) write(at []any, depth int, kept bool) {
 	kept = kept || j.stays != nil && j.stays(at)
 	start, query := j.i, j.query
 	j.query = false
+	if kept && j.status == 0 { // as it was, with its spaces
+		objects := len(j.maps)
+		j.check(0)
+		j.objects += len(j.maps) - objects
+		j.maps = j.maps[:objects]
+		j.out = append(j.out, j.text[start:j.i]...)
+		return
+	}
 	switch c := j.text[j.i]; c {
 	case '{', '[':
 		end := c + 2
