@@ -29,8 +29,8 @@ func (v verbose) MarshalJSON() ([]byte, error) { return json.Marshal(v.inner.Err
 func (v verbose) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, v.inner.Error()) }
 func (v verbose) LogValue() slog.Value         { return slog.StringValue(v.inner.Error()) }
 
-func parseError(raw string) error {
-	_, err := url.Parse(raw)
+func parseError(text string) error {
+	_, err := url.Parse(text)
 	return err
 }
 

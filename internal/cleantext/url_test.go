@@ -57,15 +57,15 @@ type joined struct{ errs []error }
 func (j joined) Error() string   { return fmt.Sprint("all failed: ", j.errs) }
 func (j joined) Unwrap() []error { return j.errs }
 
-func parseError(raw string) error {
-	_, err := url.Parse(raw)
-	return err
-}
-
 type broken struct{}
 
 func (broken) Error() string { return "Get https://h/?k=SECRET" }
 func (broken) Unwrap() error { panic("no") }
+
+func parseError(text string) error {
+	_, err := url.Parse(text)
+	return err
+}
 
 // No part of a URL that may be secret is in the text of an error, however it is wrapped.
 func TestErrorShowsNoSecretOfAURL(t *testing.T) {
