@@ -26,6 +26,7 @@ type occurrence struct {
 	asked               bool           // and was, while it was in progress
 	waits               bool           // it is closed before its start, or after its end, until the quorum agrees
 	unfinished          bool           // it ended while its work seemed to go on
+	ended               bool           // it is over because somebody has ended it
 	gone                bool           // it is too far away, withdrawn, or long over: forget it
 	next                time.Time      // when the next step is due; the zero time: by the clock never
 	overrunMax          time.Duration
@@ -111,6 +112,10 @@ func (o occurrence) step(f facts) occurrence {
 		o.goOn(holds, f)
 	case o.tally == nil: // it was over before it was followed
 		o.Occurrence, o.phase, o.tally = holds, schedule.PhaseCompleted, &tally{}
+		o.asked = f.quorum != nil && holds.Window.Mode.Closes() && !o.isEnded(f) && f.now.Before(o.End.Add(f.overrunMax))
+	case o.phase == schedule.PhaseCompleted && o.asked && o.isHeldElsewhere(f):
+		o.phase, o.began, o.epoch = schedule.PhaseOverrun, f.now, f.epoch
+		o.due(f.now, o.End.Add(f.overrunMax))
 	case o.phase == schedule.PhaseCompleted:
 	case !over && o.phase.Before(schedule.PhaseInProgress): // withdrawn, or called off
 		o.phase, o.gone = schedule.PhaseWithdrawn, true
@@ -134,6 +139,9 @@ func (o occurrence) step(f facts) occurrence {
 	}
 	if !o.isOn() {
 		o.clocks, o.skew, o.held, o.withheld = clocks{}, 0, nil, nil
+		o.ended = o.isEnded(f)
+	} else if !o.clocks.on {
+		o.clocks = clocks{on: true, wall: f.now.Round(0), mono: f.mono}
 	}
 	o.due(f.now, o.documented.Next(f.now)) // then something else may be pending
 	o.consult(f)
@@ -230,9 +238,6 @@ func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 	if o.isOn() && o.epoch == 0 {
 		o.began, o.epoch = f.now, f.epoch
 	}
-	if o.isOn() && !o.clocks.on {
-		o.clocks = clocks{on: true, wall: f.now.Round(0), mono: f.mono}
-	}
 	o.due(f.now, holds.Next(f.now))
 	for _, r := range f.reminders {
 		if r <= o.Window.Announce {
@@ -288,6 +293,13 @@ func (o *occurrence) isLike(w *schedule.Window) bool {
 // wasOver reports whether the occurrence was over already, and the clock set back a little.
 func (o *occurrence) wasOver(holds schedule.Occurrence, now time.Time) bool {
 	return o.tally != nil && o.phase == schedule.PhaseCompleted && o.isAt(holds) && o.isLike(holds.Window) && holds.End.Sub(now) <= setBack
+}
+
+// isHeldElsewhere reports whether an occurrence that is over here has unfinished work in
+// another replica.
+func (o *occurrence) isHeldElsewhere(f facts) bool {
+	return f.drained && o.Window.Mode.Closes() && o.Window.Overrun != schedule.OverrunReopen &&
+		!o.isEnded(f) && f.now.Before(o.End.Add(f.overrunMax))
 }
 
 func (o *occurrence) isEnded(f facts) bool { return f.ended || !o.said.completed.IsZero() }
