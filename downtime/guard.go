@@ -51,6 +51,11 @@ import (
 // and are [Guard.Events]. After Drain, call Complete in the same process or set actual.end in
 // the document.
 //
+// Without [Options].Quorum, "overrun: hold" is about one process: the other replicas open at the
+// end of the window, and a restart forgets it. [Report].Alone says so. With a [FleetQuorum], such
+// as those of package quorum, unfinished work holds in all replicas, and a restart of a
+// replica does not forget it.
+//
 // Unfinished work belongs to the occurrence, whatever is edited meanwhile. After Drain has
 // reported quiet, an edit that would open something is held back, and is a problem, as when a
 // window vanishes: "mode: announce" or "mode: rehearse", a later start, an end in the past, or a

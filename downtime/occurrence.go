@@ -27,6 +27,7 @@ type occurrence struct {
 	waits               bool           // it is closed before its start, or after its end, until the quorum agrees
 	unfinished          bool           // it ended while its work seemed to go on
 	ended               bool           // it is over because somebody has ended it
+	begun               bool           // its work is, here or in another replica
 	gone                bool           // it is too far away, withdrawn, or long over: forget it
 	next                time.Time      // when the next step is due; the zero time: by the clock never
 	overrunMax          time.Duration
@@ -143,6 +144,7 @@ func (o occurrence) step(f facts) occurrence {
 	} else if !o.clocks.on {
 		o.clocks = clocks{on: true, wall: f.now.Round(0), mono: f.mono}
 	}
+	o.begun = f.drained
 	o.due(f.now, o.documented.Next(f.now)) // then something else may be pending
 	o.consult(f)
 	remembered := min(f.now.Sub(o.End), f.now.Sub(o.documented.End))
