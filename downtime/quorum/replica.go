@@ -314,9 +314,13 @@ func (r *Replica) fall(err error, bell chan struct{}) {
 
 // agree brings the member to what windows say.
 //
-// The order matters. Who knows of a window says so before wanting it, for the operator
-// waits for all who have not. Who has joined, or forgets a window, looks for operators
-// afterwards, for they look for us after they have taken a window: one sees the other.
+// The order matters. A replica that learns of a window, or of another definition, may have
+// work running in its scope. So it first holds operators off, and only then says that it
+// knows: as long as it has not said so, no operator takes the window for quiet. If an operator
+// has the lock just then, it gives the lock back, and the replica tries again when it is asked
+// the next time. A replica that has just joined, or is outdated, admits nothing, and says at
+// once what it knows. After it has joined, or has forgotten a window, it looks for operators,
+// because they look for replicas after they have taken a window: one sees the other.
 func (r *Replica) agree(ctx context.Context, windows map[string]downtime.Position, fresh bool) error {
 	r.mu.Lock()
 	look := fresh || r.outdated
@@ -345,6 +349,20 @@ func (r *Replica) agree(ctx context.Context, windows map[string]downtime.Positio
 		slices.Sort(list)
 	}
 
+	if len(enter) > 0 {
+		entered, err := r.member.enter(ctx, enter)
+		if err != nil {
+			return err
+		}
+		r.set(func() { add(r.open, entered) })
+		if !look {
+			for _, w := range enter {
+				if !slices.Contains(entered, w) {
+					delete(know, w)
+				}
+			}
+		}
+	}
 	if len(know) > 0 {
 		if err := r.member.know(ctx, know); err != nil {
 			return err
@@ -373,13 +391,6 @@ func (r *Replica) agree(ctx context.Context, windows map[string]downtime.Positio
 		if err := r.member.forget(ctx, forget); err != nil {
 			return err
 		}
-	}
-	if len(enter) > 0 {
-		entered, err := r.member.enter(ctx, enter)
-		if err != nil {
-			return err
-		}
-		r.set(func() { add(r.open, entered) })
 	}
 	if look {
 		return r.look(ctx)
