@@ -247,7 +247,7 @@ func (m *fileMember) tend(_ context.Context, windows map[string]downtime.Positio
 	return unfinished, nil
 }
 
-func (m *fileMember) linger() {}
+func (m *fileMember) linger(context.Context) {} // a file is there at once
 
 func (m *fileMember) touch(windows []string, ext string) error {
 	for _, w := range windows {

@@ -198,11 +198,14 @@ func TestUnfinishedWorkHoldsTheFleet(t *testing.T) {
 		g *downtime.Guard
 		q *quorum.Replica
 	}
-	const end = 30 * time.Minute
+	const (
+		end        = 5 * time.Minute
+		overrunMax = 10 * time.Minute
+	)
 	start := func(t *testing.T, p place, name string) replica {
 		q := p.join(name)
-		doc := "windows:\n  - {id: w, start: \"2000-01-01T00:00:00Z\", duration: 30m, scope: {work: [orders]}}\n"
-		g, err := downtime.Open(t.Context(), downtime.Bytes("w", []byte(doc)), &downtime.Options{Quorum: q, Logger: discard})
+		doc := "windows:\n  - {id: w, start: \"2000-01-01T00:00:00Z\", duration: 5m, scope: {work: [orders]}}\n"
+		g, err := downtime.Open(t.Context(), downtime.Bytes("w", []byte(doc)), &downtime.Options{Quorum: q, Logger: discard, OverrunMax: overrunMax})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, g.Close()) })
 		return replica{g, q}
@@ -232,7 +235,7 @@ func TestUnfinishedWorkHoldsTheFleet(t *testing.T) {
 		require.Equal(t, "false overrun", code(b))
 		a = start(t, p, "a again")
 		require.Equal(t, "false overrun", code(a), "at once")
-		until(end + 20*time.Minute)
+		until(end + 4*time.Minute)
 		require.Equal(t, []string{"false overrun", "false overrun"}, []string{code(a), code(b)})
 		require.NoError(t, b.g.Close())
 		require.NoError(t, b.q.Close())
@@ -240,7 +243,7 @@ func TestUnfinishedWorkHoldsTheFleet(t *testing.T) {
 		require.Equal(t, "false overrun", code(b))
 		_, err = a.g.Complete("w")
 		require.NoError(t, err)
-		until(end + 20*time.Minute + 3*time.Second)
+		until(end + 4*time.Minute + 3*time.Second)
 		require.Equal(t, []string{"true completed", "true completed"}, []string{code(a), code(b)})
 	})
 	inPlaces(t, func(t *testing.T, p place) { // for OverrunMax at most
@@ -248,9 +251,9 @@ func TestUnfinishedWorkHoldsTheFleet(t *testing.T) {
 		until(time.Minute)
 		_, err := a.g.Drain(t.Context(), "w")
 		require.NoError(t, err)
-		until(end + time.Hour - time.Second)
+		until(end + overrunMax - time.Second)
 		require.Equal(t, []string{"false overrun", "false overrun"}, []string{code(a), code(b)})
-		until(end + time.Hour + 3*time.Second)
+		until(end + overrunMax + 3*time.Second)
 		require.Equal(t, []string{"true completed", "true completed"}, []string{code(a), code(b)})
 		require.Equal(t, "true completed", code(start(t, p, "c")))
 	})

@@ -184,9 +184,7 @@ func (m *postgresMember) hold(ctx context.Context) error {
 }
 
 // linger waits, before the member leaves, until others have seen what it has completed.
-func (m *postgresMember) linger() {
-	ctx, cancel := context.WithTimeout(context.Background(), lingerMax)
-	defer cancel()
+func (m *postgresMember) linger(ctx context.Context) {
 	for !m.broken && ctx.Err() == nil && m.isAwaited(ctx) {
 		timer := time.NewTimer(poll)
 		select {

@@ -67,14 +67,15 @@ type Replica struct {
 	fault  string // what the last attempt to join failed with, "" when it did not
 	pooled bool   // its session was seen to be shared: the next must be seen not to be
 
-	mu       sync.Mutex
-	joined   bool              // with knows, digests, open and outdated: what holds
-	knows    map[string]bool   // windows that operators may count on us knowing
-	digests  map[string]string // by which definitions
-	open     map[string]bool   // windows that we keep operators from
-	outdated bool
-	lost     int
-	fell     chan struct{} // closed when it falls out
+	mu        sync.Mutex
+	joined    bool              // with knows, digests, open and outdated: what holds
+	knows     map[string]bool   // windows that operators may count on us knowing
+	digests   map[string]string // by which definitions
+	open      map[string]bool   // windows that we keep operators from
+	outdated  bool
+	lost      int
+	completed bool          // work was, since it began
+	fell      chan struct{} // closed when it falls out
 }
 
 // A member is one life of a replica among others: a session, or an open file. After
@@ -98,7 +99,7 @@ type member interface {
 
 	// linger waits a little, before the replica leaves, until others have seen which work it
 	// has completed.
-	linger()
+	linger(ctx context.Context)
 
 	// end gives everything up.
 	end()
@@ -141,9 +142,29 @@ func ring(bell chan struct{}) {
 // first and let its work end, or it runs while operators think it does not. Close may be
 // called more than once.
 func (r *Replica) Close() error {
+	r.linger()
 	r.cancel()
 	<-r.ended
 	return nil
+}
+
+// linger lets others see which work was completed here, before the session ends that says so.
+func (r *Replica) linger() {
+	r.mu.Lock()
+	completed := r.completed
+	r.completed = false
+	r.mu.Unlock()
+	if !completed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lingerMax)
+	defer cancel()
+	if r.take(ctx, nil) == nil {
+		if r.member != nil {
+			r.member.linger(ctx)
+		}
+		r.give()
+	}
 }
 
 // Stats are for metrics: joined (1 or 0), outdated (1 or 0), known and open (windows),
@@ -215,6 +236,9 @@ func (r *Replica) AgreeOn(ctx context.Context, windows map[string]downtime.Posit
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, p := range windows {
+		r.completed = r.completed || p.Completed
+	}
 	if r.outdated {
 		return nil, nil, downtime.ErrOutdated
 	}
@@ -449,7 +473,6 @@ func (r *Replica) run() {
 	r.turn <- struct{}{}
 	defer r.give()
 	if r.member != nil {
-		r.member.linger()
 		r.member.end()
 		r.member = nil
 		r.set(func() { r.joined, r.knows, r.digests, r.open, r.outdated = false, nil, nil, nil, false })
