@@ -100,7 +100,7 @@ func (o *Options) unavailable(c closure) *UnavailableError {
 }
 
 const (
-	maxFollowing = 100            // windows of a chain
+	maxFollowing = 1000           // occurrences of a chain that are not near yet
 	maxLooked    = 10_000         // occurrences that are looked at for them
 	maxCutoff    = 24 * time.Hour // a longer cutoff is not looked for
 )

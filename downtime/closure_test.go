@@ -80,12 +80,12 @@ func chains() map[string]chain {
 		"a chain by way of a scope that has not begun": {windows: []string{
 			a(`, scope: {paths: ["/orders/**"]}`), window("b", 30*m, 60*m, `, scope: {methods: [GET]}`), window("c", 90*m, 60*m, `, scope: {paths: ["/orders/1"]}`),
 		}, target: "/orders/1", want: 150 * m},
-		"days later":              {windows: []string{a(""), window("b", 31*m, 100*time.Hour, ""), window("c", 100*time.Hour, 100*time.Hour, "")}, want: 200 * time.Hour},
-		"occurrences of one":      {windows: []string{every("a", m, 24*time.Hour, "FREQ=DAILY;COUNT=3", "")}, want: 72*time.Hour + m},
-		"of one and another":      {windows: []string{every("a", m, 12*time.Hour, "FREQ=DAILY;COUNT=3", ""), every("b", 12*time.Hour+m, 12*time.Hour, "FREQ=DAILY;COUNT=3", "")}, want: 72*time.Hour + m},
-		"for ever":                {windows: []string{every("a", m, 24*time.Hour, "FREQ=DAILY", "")}, want: 2*m + 1000*time.Hour}, // RetryMax
-		"behind many others":      {windows: append(append([]string{a("")}, many...), window("z", 31*m, 60*m, "")), target: "/other/7", want: 91 * m},
-		"longer than is followed": {windows: chained, want: 1031 * m},
+		"days later":         {windows: []string{a(""), window("b", 31*m, 100*time.Hour, ""), window("c", 100*time.Hour, 100*time.Hour, "")}, want: 200 * time.Hour},
+		"occurrences of one": {windows: []string{every("a", m, 24*time.Hour, "FREQ=DAILY;COUNT=3", "")}, want: 72*time.Hour + m},
+		"of one and another": {windows: []string{every("a", m, 12*time.Hour, "FREQ=DAILY;COUNT=3", ""), every("b", 12*time.Hour+m, 12*time.Hour, "FREQ=DAILY;COUNT=3", "")}, want: 72*time.Hour + m},
+		"for ever":           {windows: []string{every("a", m, 24*time.Hour, "FREQ=DAILY", "")}, want: 2*m + 1000*time.Hour}, // RetryMax
+		"behind many others": {windows: append(append([]string{a("")}, many...), window("z", 31*m, 60*m, "")), target: "/other/7", want: 91 * m},
+		"three hundred":      {windows: chained, want: 3031 * m},
 	}
 }
 

@@ -49,7 +49,31 @@
 // neither its text nor the request's path gets into an error's text.
 //
 // Quiet is said of one process and of what passes its guard: not of other
-// replicas (see [Quorum]), of what Options.Pass lets through, of goroutines that a handler
-// leaves behind without [Guard.Hold], nor of clients that reach the store another way. Routers
-// that ignore the case of paths, and method override headers, bypass such a scope.
+// replicas (see [Quorum]), of what Options.Pass lets through, nor of clients that reach the
+// store another way. Routers that ignore the case of paths, and method override headers, bypass
+// such a scope.
+//
+// # What cannot be counted
+//
+// A guard counts a request until its handler returns, and a connection that was taken over until
+// it is closed. Three things go on after the handler has returned, and one line makes each of
+// them count:
+//
+// An [http.TimeoutHandler] answers when the time is over and leaves the handler running. Put the
+// guard inside of it, so that the guard sees the handler return:
+//
+//	http.TimeoutHandler(guard.Handler(orders), 5*time.Second, "")
+//
+// An httputil.ReverseProxy returns when its client has gone, while the service behind it may
+// still write. Let it wait for the answer:
+//
+//	proxy.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+//
+// A goroutine that a handler starts is not seen. Hold its work before the handler returns:
+//
+//	release, err := guard.Hold(downtime.Work{Name: "invoice", Request: r})
+//	go func() { defer release(); sendInvoice() }()
+//
+// The examples TimeoutHandler and ReverseProxy of [Guard.Handler] and Goroutine of [Guard.Hold]
+// show them at work.
 package downtime

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
 // Enter asks whether work may begin, and counts it when it may: call leave when the work has
@@ -78,12 +83,16 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 		ctx = v.audit(work.Request.WithContext(ctx), asked.past).Context()
 		audited = true
 	}
-	if !work.Stream {
+	if !work.Stream && g.opts.Grace == 0 {
 		return ctx, left, nil
 	}
-	entered, end := g.openStream(ctx, asked.entry)
-	return entered, func() {
-		end()
+	t := &task{ctx: ending{parent: ctx}}
+	at.attach(t)
+	if work.Stream {
+		g.declare(t)
+	}
+	return &t.ctx, func() {
+		t.ctx.end(context.Canceled)
 		left()
 	}, nil
 }
@@ -99,13 +108,18 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 // [Work].Long matters. Other errors are those of [Guard.Enter].
 //
 // Hold finds scopes by the work it is given, not by who calls. Where they list paths only,
-// hand on the request as [Work].Request, or list the work's name.
+// hand on the request as [Work].Request, or list the work's name. If no scope of the document
+// can match the work, so that no window waits for it, that is logged as a warning, once for each
+// name.
 func (g *Guard) Hold(work Work) (release func(), err error) {
 	asked, err := work.asking(nil)
 	if err != nil {
 		return func() {}, err
 	}
 	asked.held = true
+	if work.Request == nil {
+		g.held.check(work.Name, g.view.Load().schedule, g.opts.Logger)
+	}
 	at, by := g.admit(&asked)
 	if by != nil {
 		return func() {}, g.unavailable(&asked, by)
@@ -152,6 +166,40 @@ func (g *Guard) unavailable(a *asking, by *occurrence) *UnavailableError {
 	return g.opts.unavailable(g.closure(a, by))
 }
 
+// leaveOnce is for work that the guard has given no context.
 func (g *Guard) leaveOnce(at place) func() {
+	if g.opts.Grace > 0 {
+		at.attach(&task{})
+	}
 	return sync.OnceFunc(func() { g.leave(at) })
+}
+
+// heldNames are the names of work that was held.
+type heldNames struct {
+	schedules sync.Map     // name: the *schedule.Schedule in which it was looked for; nil: it was warned of
+	warnings  atomic.Int64 // at most maxKinds
+}
+
+// check warns of work that is in no window's scope.
+func (h *heldNames) check(name string, s *schedule.Schedule, logger *slog.Logger) {
+	before, known := h.schedules.Load(name)
+	if s == nil || known && (before == s || before == (*schedule.Schedule)(nil)) {
+		return
+	}
+	windows, matched := 0, false
+	for w := range s.Windows() {
+		windows++
+		matched = matched || w.Scope.CoversWork(name)
+	}
+	if matched || windows == 0 {
+		h.schedules.Store(name, s)
+		return
+	}
+	if h.warnings.Load() >= maxKinds {
+		return
+	}
+	if _, known := h.schedules.Swap(name, (*schedule.Schedule)(nil)); !known || before != nil {
+		h.warnings.Add(1)
+		logger.Warn("held work is in no window's scope, so no window waits for it: hand on its request, or list its name under work", "work", cleantext.Clip(name, 80))
+	}
 }

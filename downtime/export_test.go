@@ -155,3 +155,6 @@ func (l *Law) Step(now time.Time, news string) string {
 	}
 	return words
 }
+
+// IsStreamType is what makes a stream of a response.
+func IsStreamType(contentType string) bool { return isStreamType(contentType) }

@@ -120,7 +120,7 @@ func TestAFaultyWindowKeepsItsDefinition(t *testing.T) {
 	})
 }
 
-// The last good copy has no faults, because a start could not use it.
+// The last good copy has no faults, because a start without the source could not use it.
 func TestLastGoodCopyIsWithoutFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,10 +139,8 @@ func TestLastGoodCopyIsWithoutFaults(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, good, string(copied))
 
-		// A start with the faulty document uses the copy, and then all of the document but the fault.
+		// A start with the faulty document uses the copy only for the window with the fault.
 		again := open(t, src, &downtime.Options{LastGood: path})
-		require.Equal(t, 503, get(again.Handler(ok), "POST", "/").Code)
-		later(20 * time.Second)
 		require.Equal(t, 200, get(again.Handler(ok), "POST", "/").Code)
 		require.Len(t, again.Problems(), 1)
 		copied, err = os.ReadFile(path)
@@ -160,5 +158,42 @@ func TestLastGoodCopyIsWithoutFaults(t *testing.T) {
 		require.Equal(t, 503, get(cold.Handler(ok), "POST", "/").Code)
 		require.Equal(t, 200, get(cold.Handler(ok), "GET", "/").Code)
 		src.set("", errors.New("away"))
+	})
+}
+
+// A restart reads the document as a running guard does: the emergency end stays in effect.
+func TestARestartKeepsAnEndBesideAFault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			before = `windows:
+  - {id: w, start: "2000-01-01T00:00:00Z", duration: 2h, scope: {paths: [/w]}}
+  - {id: other, start: "2000-01-01T00:00:00Z", duration: 2h, scope: {paths: [/other]}}
+`
+			after = `windows:
+  - {id: w, start: "2000-01-01T00:00:00Z", duration: 2h, scope: {paths: [/w]}, actual: {end: "2000-01-01T00:00:10Z"}}
+  - {id: other, start: "2000-01-01T00:00:00Z", duration: soon, scope: {paths: [/other]}}
+`
+		)
+		for _, strict := range []bool{false, true} {
+			copied := filepath.Join(t.TempDir(), "windows")
+			require.NoError(t, os.WriteFile(copied, []byte(before), 0o600))
+			later(20 * time.Second)
+			var log logBuffer
+			g, err := downtime.Open(t.Context(), newSource(after), &downtime.Options{LastGood: copied, Logger: logTo(&log), Strict: strict})
+			if strict {
+				require.Error(t, err)
+				continue
+			}
+			require.NoError(t, err)
+			defer g.Close()
+			h := g.Handler(ok)
+			require.Equal(t, 200, get(h, "POST", "/w").Code, "ended")
+			require.Equal(t, 503, get(h, "POST", "/other").Code, "as before")
+			require.Len(t, g.Problems(), 1)
+			data, err := os.ReadFile(copied)
+			require.NoError(t, err)
+			require.Equal(t, before, string(data), "the copy has no fault")
+		}
 	})
 }

@@ -85,8 +85,10 @@ type Guard struct {
 	running     *running
 	refused     atomic.Int64
 	wouldRefuse atomic.Int64 // by rehearsals
+	cut         atomic.Int64 // when the grace was over
 
 	streams   streams
+	held      heldNames
 	changed   broadcast // a view was published, or something left
 	published broadcast // a view was published
 
@@ -107,6 +109,7 @@ type Guard struct {
 	fresh    bool // no document was looked at yet
 	ticked   instant
 	notifier notifier
+	graces   graces
 }
 
 const (
@@ -158,6 +161,11 @@ func (g *Guard) pause(now time.Time) time.Duration {
 	if !v.next.IsZero() {
 		pause = min(pause, v.next.Sub(now))
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if next := g.graces.next; !next.IsZero() {
+		pause = min(pause, next.Sub(now))
+	}
 	return max(pause, time.Nanosecond)
 }
 
@@ -186,7 +194,12 @@ func (g *Guard) update(do func()) {
 	do()
 	news := g.notifier.news
 	g.notifier.news = nil
+	cuts := g.graces.cuts
+	g.graces.cuts = nil
 	g.mu.Unlock()
+	for _, c := range cuts {
+		c.do()
+	}
 	g.notifier.log(news)
 }
 
@@ -217,7 +230,8 @@ func (g *Guard) advance(at instant, because *change) {
 			g.running.look(o, now)
 		}
 	}
-	g.streams.end(v, now, due)
+	g.endStreams(v, now, due)
+	g.cutOverdue(v, now)
 	g.notifier.tell(v, now)
 	if g.asker != nil && !maps.Equal(g.wanted(v), g.agreed.told) {
 		g.asker.again.ring()
@@ -398,16 +412,4 @@ func (g *Guard) agree(next func(agreement) agreement) {
 			g.advance(g.instant(time.Now()), &change{})
 		}
 	})
-}
-
-// openStream gives a stream that was admitted a context that a window ends. end is to be
-// called when the stream has ended.
-func (g *Guard) openStream(ctx context.Context, e entry) (streaming context.Context, end func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	s := &stream{entry: e, by: g.bypass.marked(ctx), cancel: cancel}
-	g.streams.add(s, g.view.Load)
-	return ctx, func() {
-		g.streams.remove(s)
-		cancel(nil)
-	}
 }

@@ -746,13 +746,19 @@ func TestSources(t *testing.T) {
 	}
 }
 
-func TestWritersAreHandedOnAsTheyAre(t *testing.T) {
+// The guard looks at what is written, and hands it on to the writer that it got.
+func TestWritersAreHandedOnWrapped(t *testing.T) {
 	t.Parallel()
 	g := open(t, downtime.Bytes("w", []byte("windows: []")), nil)
 	var in, out http.ResponseWriter = httptest.NewRecorder(), nil
 	g.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { out = w })).
 		ServeHTTP(in, httptest.NewRequest("GET", "/", nil))
-	require.Same(t, in, out)
+	require.Same(t, in, out.(interface{ Unwrap() http.ResponseWriter }).Unwrap())
+	require.Implements(t, (*http.Flusher)(nil), out)
+	require.NotImplements(t, (*http.Hijacker)(nil), out, "as the recorder")
+	g.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { out = w })).
+		ServeHTTP(nil, httptest.NewRequest("GET", "/", nil))
+	require.Nil(t, out)
 }
 
 func TestAPanicIsUncounted(t *testing.T) {

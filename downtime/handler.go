@@ -6,8 +6,15 @@ import (
 )
 
 // Handler guards next: a request in the scope of a window in progress is refused with 503
-// Service Unavailable, any other is counted until next returns or panics. The ResponseWriter
-// is handed on as it is. A hijacked connection counts until the handler returns.
+// Service Unavailable, any other is counted until next returns or panics. A connection that next
+// takes over (http.Hijacker) counts until it is closed. Close the connection that next gets, not
+// the one behind it, which NetConn returns.
+//
+// The request, its context, its body and the ResponseWriter that next gets are the guard's. They
+// do what the server's do: the writer is an http.Flusher, http.Hijacker, io.ReaderFrom or
+// http.Pusher where the server's is, and http.ResponseController works. Pattern, path values and
+// forms that next sets reach the request that the guard got. This costs one allocation for each
+// request.
 //
 // Scopes are matched with the request's URL as it is here: put the guard outside of
 // routers and of what strips prefixes. Wrapping the same request twice by one guard
@@ -24,17 +31,32 @@ import (
 //
 // # Streams
 //
-// Some requests last until somebody ends them: those that offer to switch protocols (Upgrade,
-// and CONNECT with a protocol, RFC 8441; not h2c and TLS), GET requests that prefer
-// text/event-stream to anything else, and those that [Options].Stream names. When a window
-// that refuses them begins, their context ends, with an [*UnavailableError] as its cause
-// ([ErrWindow]) and spread by [Options].StreamJitter. A handler that does not heed its context
-// stays busy. A stream that has bypassed a window (see [Bypass]) is ended only when the
-// window would have to be held shut for it. After [Guard.Close] none is ended.
+// Some requests last until somebody ends them. These are streams:
+//
+//   - responses of the media types text/event-stream, multipart/x-mixed-replace and
+//     application/json-seq, from when the header is sent: flush it at once;
+//   - connections that have switched protocols: by status 101, by a CONNECT that succeeds, or
+//     because next has taken them over;
+//   - requests that [Options].Stream names.
+//
+// What a request offers or prefers makes no stream, nor does flushing: an export in CSV may end
+// by itself. When a window that refuses a stream begins, its context ends, with an
+// [*UnavailableError] as its cause ([ErrWindow]) and spread by [Options].StreamJitter. A handler
+// that does not heed its context stays busy. A stream that has bypassed a window (see [Bypass])
+// is ended only when the window would have to be held shut for it. After [Guard.Close] none is
+// ended.
 //
 // A new request for an event stream is answered 200 with one event "maintenance", whose
 // data is the problem+json, and the time to come back as retry: the EventSource of a
 // browser gives up for good on any other status. Other streams are refused as any request.
+//
+// # Grace
+//
+// A client that trickles its upload, or a response without end, would hold up a window for
+// ever. [Options].Grace bounds that: what runs longer is cut. If there was no response yet, the
+// guard answers as if it had refused the request, once next has returned. Otherwise the response
+// is aborted (http.ErrAbortHandler), so that the client does not take it for a whole one. A
+// request that is cut counts until next returns.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return &guarded{g, next, newRefusals(&g.opts)}
 }
@@ -46,7 +68,7 @@ type guarded struct {
 }
 
 func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g := h.guard
+	g, given := h.guard, r
 	var v *visitor
 	if g.bypass != nil {
 		v, r = g.bypass.visitor(r)
@@ -55,10 +77,9 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	upgrade := isUpgrade(r)
 	var asked asking // filled in place: the copies would show in the figures
 	asked.kind = kindHTTP
-	if isSafe(r.Method) && !upgrade { // a WebSocket may write, whatever its method
+	if isSafe(r.Method) && !isUpgrade(r) { // a WebSocket may write, whatever its method
 		asked.effect = EffectRead
 	}
 	asked.setRequest(r)
@@ -72,19 +93,35 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refusals.answer(w, r, g.closure(&asked, refusedBy))
 		return
 	}
-	defer g.leave(at)
-	if asked.bypassed {
-		r = v.audit(r, asked.past)
+	if w == nil && !asked.bypassed && g.opts.Grace == 0 && g.opts.Stream == nil {
+		defer g.leave(at) // without a response there is no stream
+		h.next.ServeHTTP(w, r)
+		return
 	}
-	if link := h.refusals.link; link != "" && g.view.Load().announces(r) {
+	h.serve(w, r, given, at, &asked)
+}
+
+// serve serves what was admitted.
+func (h *guarded) serve(w http.ResponseWriter, r, given *http.Request, at place, asked *asking) {
+	g := h.guard
+	x := &exchange{guard: g, place: at}
+	defer x.end(given)
+	x.exchange = x
+	if asked.bypassed {
+		r = asked.visitor.audit(r, asked.past)
+	}
+	if link := h.refusals.link; link != "" && w != nil && g.view.Load().announces(r) {
 		w.Header().Add("Link", link)
 	}
-	if g.isStream(r, upgrade) {
-		ctx, end := g.openStream(r.Context(), asked.entry)
-		defer end()
-		r = r.WithContext(ctx)
+	next, request := x.open(w, r)
+	at.attach(&x.task)
+	if g.opts.Stream != nil && g.opts.Stream(r) {
+		g.declare(&x.task)
 	}
-	h.next.ServeHTTP(w, r)
+	h.next.ServeHTTP(next, request)
+	if by := x.cutUnanswered(); by != nil {
+		h.refusals.answer(w, r, *by)
+	}
 }
 
 // isUpgrade reports whether the request offers to switch to another protocol (RFC 9110
@@ -112,9 +149,4 @@ func hasElement(header []string, such func(string) bool) bool {
 		}
 	}
 	return false
-}
-
-func (g *Guard) isStream(r *http.Request, upgrade bool) bool {
-	return upgrade || r.Method == http.MethodGet && prefersEvents(r.Header["Accept"]) ||
-		g.opts.Stream != nil && g.opts.Stream(r)
 }

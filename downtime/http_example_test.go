@@ -75,7 +75,9 @@ func ExampleGuard_Handler_eventStream() {
 	}
 	defer g.Close()
 	open := make(chan struct{})
-	service := g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	service := g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush() // from here on the guard knows that it is a stream
 		close(open)
 		<-r.Context().Done()
 		fmt.Println("ended by a window:", errors.Is(context.Cause(r.Context()), downtime.ErrWindow))

@@ -46,6 +46,7 @@ type clocks struct {
 type tally struct {
 	refused  atomic.Int64 // requests and work; of a rehearsal, what it would have refused
 	bypassed atomic.Int64 // requests let in all the same
+	cut      atomic.Int64 // requests and work that were cut when Options.Grace was over
 	quiet    atomic.Int64 // from began to when it was first seen quiet, in ns, and one more; 0: not yet
 	sealed   atomic.Bool  // it is quiet: nothing may begin, to its end; set under running.sealing
 	drained  atomic.Bool  // Drain has reported it quiet

@@ -52,7 +52,6 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		ended:    make(chan struct{}),
 		wake:     make(bell, 1),
 	}
-	g.streams.opts, g.streams.all = &g.opts, map[*stream]struct{}{}
 	g.notifier.opts, g.notifier.told, g.notifier.subscribers = &g.opts, map[occurrenceKey]*notice{}, map[*subscriber]struct{}{}
 	if o.Quorum != nil {
 		g.agreed.closed, g.fresh = true, true // until it is asked

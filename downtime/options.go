@@ -33,7 +33,7 @@ type Options struct {
 
 	// Stream reports whether a request lasts until somebody ends it, so that a window ends it:
 	// see [Guard.Handler]. It is asked after the request was admitted. Nil means that only what
-	// the request declares is a stream.
+	// the response declares is a stream.
 	Stream func(*http.Request) bool
 
 	// Long says whether a request takes long, and is therefore refused from a window's
@@ -113,6 +113,15 @@ type Options struct {
 	// guard does not close it. Nil: this process decides alone.
 	Quorum Quorum
 
+	// Grace is how long what runs in a window's scope may go on after the window's start, or
+	// after the edit of the document that brings it into scope. Then it is cut: its context ends
+	// with an [*UnavailableError] as cause, reads of its body and writes of its response fail
+	// with the same error, also those that wait for the client, and a connection that it has
+	// taken over is closed. What bypasses a window is not cut. Work that [Guard.Enter],
+	// [Guard.EnterWait] and [Guard.Hold] admit has no context of the guard's and cannot be cut;
+	// [Report].Uncut counts it. Zero means never.
+	Grace time.Duration
+
 	// StreamJitter is how long after a window's start a stream is ended at most, at random, so
 	// that not all come back at once; never more than a quarter of the window. Draining takes
 	// at least as long. 0: 5 s. Negative: nothing.
@@ -156,6 +165,7 @@ func (o *Options) resolve() (Options, error) {
 		{"StaleAfter", opts.StaleAfter},
 		{"RetryMax", opts.RetryMax},
 		{"OverrunMax", opts.OverrunMax},
+		{"Grace", opts.Grace},
 	} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("downtime: Options.%s must not be negative, got %v", d.name, d.value))

@@ -15,6 +15,7 @@ const (
 // busy is what is in the way of a window.
 type busy struct {
 	n, bypassed int
+	uncut       int // the grace is over, and they cannot be cut
 	oldest      time.Duration
 	kinds       map[string]int
 }
@@ -42,6 +43,9 @@ func (r *running) countBusy(o *occurrence, sealed bool) (b busy) {
 		b.n++
 		if e.bypassed {
 			b.bypassed++
+		}
+		if e.task != nil && e.task.overdue.Load() {
+			b.uncut++
 		}
 		b.oldest = max(b.oldest, now-e.since)
 		if b.kinds == nil {

@@ -64,6 +64,14 @@ type Report struct {
 	// of the window; of a rehearsal, how many it would have refused.
 	Refused int64
 
+	// Cut is how many requests and pieces of work were cut because of the window when
+	// [Options].Grace was over. Those that do not end all the same are among Busy.
+	Cut int64
+
+	// Uncut is how many of Busy still run though [Options].Grace is over, and cannot be cut: see
+	// there.
+	Uncut int
+
 	// QuietAfter is how long after it closed the window was first seen quiet; of a
 	// rehearsal, would have been. Zero also means not yet: see Phase.
 	QuietAfter time.Duration
@@ -89,6 +97,12 @@ func (r Report) String() string {
 			fmt.Fprintf(&b, "%s %d", kind, r.Work[kind])
 		}
 		b.WriteByte(')')
+	}
+	if r.Cut > 0 {
+		fmt.Fprintf(&b, ", %d cut", r.Cut)
+	}
+	if r.Uncut > 0 {
+		fmt.Fprintf(&b, ", %d cannot be cut", r.Uncut)
 	}
 	if r.Waiting {
 		b.WriteString(", closed until the quorum agrees")
@@ -173,12 +187,12 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 	}
 	was := o.drains()
 	b, sealed := g.running.look(o, now)
-	rep.Busy, rep.Bypassed, rep.Oldest, rep.Work = b.n, b.bypassed, b.oldest, b.kinds
+	rep.Busy, rep.Bypassed, rep.Uncut, rep.Oldest, rep.Work = b.n, b.bypassed, b.uncut, b.oldest, b.kinds
 	rep.Quiet = sealed && b.n == 0
 	if o.tally != nil {
 		rep.Phase = o.stage()
-		rep.Refused = o.refused.Load()
 		rep.Unfinished = o.isOn() && o.Window.Mode.Closes() && (o.begun || o.drained.Load())
+		rep.Refused, rep.Cut = o.refused.Load(), o.cut.Load()
 		rep.QuietAfter, _ = o.quietAfter()
 	}
 	if was && !o.drains() {

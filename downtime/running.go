@@ -19,6 +19,7 @@ type entry struct {
 	bypassed bool          // a window refused it, and a Bypass let it in
 	epoch    uint64        // of the view that admitted it, at least 1
 	since    time.Duration // from the guard's start to the tick before it was admitted
+	task     *task         // nil: nothing can be ended, or not yet
 
 	// What scopes look at. It is a copy, because handlers change their request.
 	isRequest          bool // else it is matched by kind
@@ -50,6 +51,26 @@ func (e *entry) request() *http.Request {
 		r.URL = &url.URL{Path: e.path}
 	}
 	return r
+}
+
+// endedBy is the window in progress that ends the entry, if it is a stream; nil: none does.
+func (e *entry) endedBy(v *view, by *visitor) *occurrence {
+	for _, o := range v.deciding {
+		if !o.isOn() || !o.isShut() || !refuses(o.Window.Mode, e.effect) || !e.isIn(&o.Window.Scope) {
+			continue
+		}
+		// A stream that has bypassed a window must not hold it shut beyond its end.
+		if o.phase == schedule.PhaseOverrun || !by.lets(o) {
+			return o
+		}
+	}
+	return nil
+}
+
+// closure is that of a window that ends the entry.
+func (e *entry) closure(by *occurrence, v *view, now time.Time) closure {
+	a := asking{entry: *e, http: e.request(), view: v}
+	return a.closure(by, false, now)
 }
 
 func (e *entry) setRequest(r *http.Request) {
@@ -105,6 +126,13 @@ func (p place) leave() {
 	p.shard.mu.Lock()
 	p.shard.entries[p.index] = entry{}
 	p.shard.free = append(p.shard.free, p.index)
+	p.shard.mu.Unlock()
+}
+
+// attach is for an entry that has not left.
+func (p place) attach(t *task) {
+	p.shard.mu.Lock()
+	p.shard.entries[p.index].task = t
 	p.shard.mu.Unlock()
 }
 

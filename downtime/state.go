@@ -113,6 +113,7 @@ func (g *Guard) Document() Document {
 //	events_missed            not taken in time by subscribers of Events
 //	quorum_waiting           windows closed before their start or after their end, for want of the quorum's word
 //	quorum_failures          times that the quorum did not answer
+//	cut                      requests and work cut when Options.Grace was over
 //	bypassed                 requests let in by Options.Bypass though a window refuses them
 //	bypass_denied            tokens that did not help, with requests and at BypassHandler
 func (g *Guard) Stats() map[string]float64 {
@@ -132,6 +133,7 @@ func (g *Guard) Stats() map[string]float64 {
 		"in_flight":                float64(g.running.count()),
 		"refused":                  float64(g.refused.Load()),
 		"would_have_refused":       float64(g.wouldRefuse.Load()),
+		"cut":                      float64(g.cut.Load()),
 		"events_missed":            float64(g.notifier.missed.Load()),
 		"quorum_waiting":           0,
 		"quorum_failures":          float64(g.quorumFailures.Load()),

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,11 +28,18 @@ var (
 	asUpgrade = []string{"Connection", "keep-alive, Upgrade", "Upgrade", "websocket"}
 )
 
-// streamer serves until its context ends, and tells the cause and the moment.
+// streamer begins the kind of response that the request asks for, and serves until its context
+// ends, and tells the cause and the moment.
 type streamer struct{ ended chan error }
 
-func (s streamer) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+func (s streamer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.URL.Path = "/changed/by/a/router" // as some do: the guard remembers what it saw
+	if r.Header.Get("Upgrade") != "" {
+		w.WriteHeader(http.StatusSwitchingProtocols)
+	} else {
+		w.Header().Set("Content-Type", r.Header.Get("Accept"))
+		_ = http.NewResponseController(w).Flush()
+	}
 	<-r.Context().Done()
 	s.ended <- context.Cause(r.Context())
 }
@@ -83,60 +92,119 @@ func TestStreamsAreEndedByTheirWindow(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoStreamIsLeftAlone(t *testing.T) {
+// What makes a stream is the response, a connection that really switched, or Options.Stream: not
+// what the request offers or prefers.
+func TestWhatIsAStream(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := open(t, newSource(windows(
-			window("ro", time.Minute, time.Hour, `, mode: read-only, scope: {paths: ["/ro"]}`),
-			window("try", time.Minute, time.Hour, `, mode: rehearse, scope: {paths: ["/try"]}`),
-			window("shown", time.Minute, time.Hour, `, mode: announce, scope: {paths: ["/shown"]}`),
-			window("shut", time.Minute, time.Hour, `, scope: {paths: ["/shut"]}`))), &downtime.Options{StreamJitter: -1})
-		ended := make(chan string, 20)
-		ctx, cancel := context.WithCancelCause(t.Context())
-		for _, c := range []struct {
-			method, path string
-			headers      []string
-		}{
-			{"GET", "/ro", asEvents},
-			{"GET", "/ro", asUpgrade},
-			{"GET", "/try", asEvents},
-			{"GET", "/shown", asEvents},
-			{"GET", "/shut", nil},
-			{"GET", "/shut", []string{"Accept", browser}},
-			{"GET", "/shut", []string{"Accept", "application/json, text/event-stream"}},
-			{"POST", "/shut", asEvents},
-			{"GET", "/shut", []string{"Upgrade", "websocket"}},
-			{"POST", "/ro", asUpgrade},
-			{"CONNECT", "/shut", []string{":protocol", "websocket"}},
-			{"GET", "/shut", asUpgrade},
-		} {
-			r := httptest.NewRequest("GET", c.path, nil).WithContext(ctx)
-			r.Method = c.method
-			for i := 0; i < len(c.headers); i += 2 {
-				r.Header[c.headers[i]] = []string{c.headers[i+1]}
-			}
-			before := r.Context()
-			go g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, inner *http.Request) {
-				<-inner.Context().Done()
-				ended <- fmt.Sprint(c.method, " ", c.path, " ", inner.Context() == before, " ", errors.Is(context.Cause(inner.Context()), downtime.ErrWindow))
-			})).ServeHTTP(httptest.NewRecorder(), r)
+	declare := func(contentType string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(200)
 		}
-		later(2 * time.Minute)
-		var got []string
-		for len(ended) > 0 {
-			got = append(got, <-ended)
+	}
+	written := func(contentType string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
 		}
-		require.ElementsMatch(t, []string{"POST /ro false true", "GET /ro false true", "CONNECT /shut false true", "GET /shut false true"}, got)
-		cancel(io.EOF)
-		later(0)
-		plain := 0
-		for len(ended) > 0 {
-			if strings.HasSuffix(<-ended, "true false") {
-				plain++
-			}
+	}
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	silent := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	hijack := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_ = conn.Close() // its handler goes on
 		}
-		require.Equal(t, 5, plain, "the context of other requests is their own")
 	})
+	for name, c := range map[string]struct {
+		method, path string
+		headers      []string
+		begin        http.HandlerFunc
+		stream       bool
+	}{
+		"events":                         {"GET", "/shut", asEvents, declare("text/event-stream"), true},
+		"events that nobody asked for":   {"GET", "/shut", nil, declare("text/event-stream"), true},
+		"events for a POST":              {"POST", "/shut", nil, declare("text/event-stream; charset=utf-8"), true},
+		"by the first write":             {"GET", "/shut", nil, written("text/event-stream"), true},
+		"frames":                         {"GET", "/shut", nil, declare(`multipart/x-mixed-replace; boundary="f"`), true},
+		"a sequence":                     {"GET", "/shut", nil, declare(" Application/JSON-Seq "), true},
+		"a switch":                       {"GET", "/shut", asUpgrade, status(101), true},
+		"a CONNECT over HTTP/2":          {"CONNECT", "/shut", []string{":protocol", "websocket"}, status(200), true},
+		"taken over":                     {"POST", "/shut", nil, hijack, true},
+		"that writes, where writes stop": {"POST", "/ro", nil, declare("text/event-stream"), true},
+		"named by Options.Stream":        {"GET", "/shut", []string{"X-Stream", "1"}, silent, true},
+
+		"an export":                      {"GET", "/shut", nil, written("text/csv"), false},
+		"an export for an EventSource":   {"GET", "/shut", asEvents, written("text/csv"), false},
+		"lines of JSON":                  {"GET", "/shut", nil, written("application/x-ndjson"), false},
+		"a type that looks like it":      {"GET", "/shut", nil, written("text/event-stream-not"), false},
+		"a form":                         {"GET", "/shut", nil, written("multipart/form-data; boundary=text/event-stream"), false},
+		"nothing said yet":               {"GET", "/shut", asEvents, silent, false},
+		"a switch that was declined":     {"GET", "/shut", asUpgrade, status(200), false},
+		"a CONNECT that was declined":    {"CONNECT", "/shut", []string{":protocol", "websocket"}, status(403), false},
+		"an early hint":                  {"GET", "/shut", asUpgrade, status(103), false},
+		"h2c, which Java's client sends": {"POST", "/shut", []string{"Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c"}, written("text/plain"), false},
+		"that reads, where writes stop":  {"GET", "/ro", nil, declare("text/event-stream"), false},
+		"of a rehearsal":                 {"GET", "/try", nil, declare("text/event-stream"), false},
+		"of a window that is only shown": {"GET", "/shown", nil, declare("text/event-stream"), false},
+		"declared when the header was sent": {"GET", "/shut", nil, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(200)
+			w.Header().Set("Content-Type", "text/event-stream")
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := open(t, newSource(windows(
+					window("ro", time.Minute, time.Hour, `, mode: read-only, scope: {paths: ["/ro"]}`),
+					window("try", time.Minute, time.Hour, `, mode: rehearse, scope: {paths: ["/try"]}`),
+					window("shown", time.Minute, time.Hour, `, mode: announce, scope: {paths: ["/shown"]}`),
+					window("shut", time.Minute, time.Hour, `, scope: {paths: ["/shut"]}`))), &downtime.Options{
+					StreamJitter: -1, Stream: func(r *http.Request) bool { return r.Header.Get("X-Stream") != "" },
+				})
+				r := httptest.NewRequest("GET", c.path, nil)
+				r.Method = c.method
+				for i := 0; i < len(c.headers); i += 2 {
+					r.Header[c.headers[i]] = []string{c.headers[i+1]}
+				}
+				ended := make(chan error, 1)
+				finish := make(chan struct{})
+				go g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					c.begin(w, r)
+					select {
+					case <-r.Context().Done():
+					case <-finish:
+					}
+					ended <- context.Cause(r.Context())
+				})).ServeHTTP(&takeable{ResponseRecorder: httptest.NewRecorder()}, r)
+				later(time.Minute - time.Second)
+				require.Empty(t, ended)
+				later(2 * time.Second)
+				require.Equal(t, c.stream, len(ended) == 1)
+				close(finish)
+				if c.stream {
+					require.ErrorIs(t, <-ended, downtime.ErrWindow)
+				} else {
+					require.NoError(t, <-ended)
+				}
+			})
+		})
+	}
+}
+
+// takeable is a response whose connection can be taken over.
+type takeable struct {
+	*httptest.ResponseRecorder
+	peer net.Conn // the client's end
+}
+
+func (w *takeable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, peer := net.Pipe()
+	w.peer = peer
+	return conn, bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn)), nil
 }
 
 // A window that is put off before a stream is due spares it; one that comes by an edit
@@ -206,11 +274,13 @@ func TestAStreamThatIsAdmittedInTheLastMoment(t *testing.T) {
 	g := open(t, src, &downtime.Options{StreamJitter: -1, StatusURL: "/status"})
 	ended := make(chan error, 1)
 	admitted, late := make(chan struct{}), make(chan struct{})
-	w := lateHeader{ResponseRecorder: httptest.NewRecorder(), admitted: admitted, late: late}
+	w := lateHeader{ResponseRecorder: httptest.NewRecorder(), once: new(sync.Once), admitted: admitted, late: late}
 	go func() {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Accept", "text/event-stream")
-		g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.WriteHeader(200)
 			<-r.Context().Done()
 			ended <- context.Cause(r.Context())
 		})).ServeHTTP(w, r)
@@ -231,11 +301,12 @@ func TestAStreamThatIsAdmittedInTheLastMoment(t *testing.T) {
 // lateHeader holds a request up where the guard sets a header.
 type lateHeader struct {
 	*httptest.ResponseRecorder
+	once           *sync.Once
 	admitted, late chan struct{}
 }
 
 func (w lateHeader) Header() http.Header {
-	close(w.admitted)
+	w.once.Do(func() { close(w.admitted) })
 	<-w.late
 	return w.ResponseRecorder.Header()
 }

@@ -3,6 +3,8 @@ package downtime_test
 import (
 	"context"
 	"io"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,5 +88,43 @@ func TestEnterWait(t *testing.T) {
 		r = <-done
 		require.ErrorIs(t, r.err, downtime.ErrClosed)
 		require.ErrorIs(t, r.err, downtime.ErrWindow)
+	})
+}
+
+// Work that is held is warned of, once, if no window can wait for it.
+func TestHoldWarnsOfWorkThatNoScopeMatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &logBuffer{}
+		src := newSource(windows())
+		g := open(t, src, &downtime.Options{Logger: logTo(log)})
+		hold := func(w downtime.Work) {
+			t.Helper()
+			release, err := g.Hold(w)
+			require.NoError(t, err)
+			release()
+		}
+		warned := func(name string) int { return strings.Count(log.String(), "work="+name+"\n") }
+		hold(downtime.Work{Name: "mail"})
+		require.Zero(t, warned("mail"), "there is no window")
+		src.set(windows(window("w", time.Hour, time.Hour, `, scope: {paths: ["/orders/**"], work: [import]}`)), nil)
+		for range 3 {
+			hold(downtime.Work{Name: "mail"})
+			hold(downtime.Work{Name: "import"})
+			hold(downtime.Work{Name: "invoice", Request: httptest.NewRequest("POST", "/news", nil)})
+		}
+		require.Equal(t, 1, warned("mail"))
+		require.Zero(t, warned("import"))
+		require.Zero(t, warned("invoice"), "a request is matched as such")
+		src.set(windows(window("w", time.Hour, time.Hour, `, scope: {work: ["mail"]}`)), nil)
+		for range 3 {
+			hold(downtime.Work{Name: "mail"})
+			hold(downtime.Work{Name: "import"})
+		}
+		require.Equal(t, 1, warned("mail"), "once")
+		require.Equal(t, 1, warned("import"), "which the document has lost")
+		src.set(windows(window("w", time.Hour, time.Hour, "")), nil)
+		hold(downtime.Work{Name: "other"})
+		require.Zero(t, warned("other"), "an empty scope is about everything")
 	})
 }

@@ -128,6 +128,6 @@ func TestLargeDocument(t *testing.T) {
 	p := open(t, string(asJSON))
 	kept := heap() - before
 	t.Logf("%d KiB", kept>>10)
-	require.Less(t, kept, int64(60<<20))
+	require.Less(t, kept, int64(35<<20))
 	require.Len(t, p.Keys(), 10_000)
 }

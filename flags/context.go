@@ -13,6 +13,8 @@ type evalContext struct {
 	attrs  map[string]any
 	static map[string]any
 	scope  jsonlogic.Scope
+
+	keyless bool // the rule asked for a targeting key that is not there
 }
 
 var contexts = sync.Pool{New: func() any { return new(evalContext) }}
@@ -39,8 +41,9 @@ func (c *evalContext) Fields() map[string]any {
 
 func (c *evalContext) targetingKey() (string, bool) {
 	v, _ := c.Get(openfeature.TargetingKey)
-	key, ok := v.(string)
-	return key, ok && key != ""
+	key, _ := v.(string)
+	c.keyless = c.keyless || key == ""
+	return key, key != ""
 }
 
 type flagdContext evalContext

@@ -34,7 +34,7 @@ func (d *definition) compile() (f *flag, faults, unknown Faults) {
 	f.disabled = document.Enum(m.Field("state"), stateEnabled, stateDisabled) == stateDisabled
 	f.variants, f.few = readVariants(m.Need("variants"))
 	f.standard = readDefault(m.Field("defaultVariant"), f)
-	f.metadata = overlay(d.doc.metadata, mapNode(m.Field("metadata")))
+	f.metadata = overlay(d.doc.metadata, metadataNode(m.Field("metadata")))
 	targeting := m.Field("targeting").Node()
 	m.Ignore(isAnnotation)
 	m.DoneWarn(isMeant)
@@ -63,6 +63,7 @@ func readVariants(v document.Value) (variants map[string]*variant, few []*varian
 		if value.Null() {
 			value.Faultf("must have a value, got null")
 		}
+		eachNumber(value.Node(), func(number *document.Node, err error) { value.At(number).Fault(err) })
 		one := &variant{name: name.Node().Text, value: value.Node().Value()}
 		variants[one.name] = one
 		few = append(few, one)
@@ -124,9 +125,9 @@ func readDefinitions(name string, data []byte) (*definitions, error) {
 	doc := &definitions{
 		name:        name,
 		text:        data,
-		flags:       mapNode(m.Need("flags")),
+		flags:       flagsNode(m.Need("flags")),
 		evaluators:  mapNode(m.Field("$evaluators")),
-		metadata:    mapNode(m.Field("metadata")),
+		metadata:    metadataNode(m.Field("metadata")),
 		allowShrink: m.Field("allowShrink").Bool(),
 	}
 	m.Ignore(isAnnotation)
@@ -140,6 +141,50 @@ func readDefinitions(name string, data []byte) (*definitions, error) {
 	}
 	doc.misspelt = faults
 	return doc, nil
+}
+
+// flagsNode is the node of a map of flags. A document may have a list instead, of flags that
+// have their key in the field key.
+func flagsNode(v document.Value) *document.Node {
+	if !v.Is(document.List) {
+		return mapNode(v)
+	}
+	all := &document.Node{Kind: document.Map, Line: v.Node().Line, Column: v.Node().Column}
+	seen := map[string]bool{}
+	for _, item := range v.List(len(v.Node().Items)) {
+		named := item.Map().Need("key")
+		if !named.Is(document.String) {
+			if named.Present() {
+				named.Faultf("must be the key of the flag, a string, got %v", named.Node().Kind)
+			}
+			continue
+		}
+		key := named.Node()
+		if seen[key.Text] {
+			named.Faultf("there is another flag %q before", document.Clip(key.Text))
+		}
+		seen[key.Text] = true
+		whole := item.Node()
+		flag := &document.Node{Kind: document.Map, Line: whole.Line, Column: whole.Column}
+		for i, field := range whole.Keys {
+			if field.Text != "key" {
+				flag.Keys, flag.Items = append(flag.Keys, field), append(flag.Items, whole.Items[i])
+			}
+		}
+		all.Keys, all.Items = append(all.Keys, key), append(all.Items, flag)
+	}
+	return all
+}
+
+// metadataNode is the node of metadata. A number that is beyond a float64 is a fault.
+func metadataNode(v document.Value) *document.Node {
+	n := mapNode(v)
+	eachNumber(n, func(number *document.Node, err error) {
+		if inexact := (*inexactError)(nil); !errors.As(err, &inexact) {
+			v.At(number).Fault(err)
+		}
+	})
+	return n
 }
 
 // isAnnotation says that a field, of a document or a flag, is for people and tools.

@@ -44,6 +44,35 @@
 // rule or for many flags, answers in less than a microsecond. A rule sees the evaluation context, with
 // [Options.Static] over it, and $flagd.flagKey and $flagd.timestamp.
 //
+// Flags may also be a list of flags, each with its key in the field key. A number that a
+// float64 cannot hold (1e999) is a fault. So is an integer beyond 2^53 in a variant, where it
+// would lose digits; elsewhere Lint warns of it.
+//
+// # The same meaning as flagd
+//
+// A document means what it means to flagd, so that it can move to a flagd fleet. A rule
+// means, in this order: what flagd's Go core v0.16.1 and its JavaScript core
+// (@openfeature/flagd-core 4.0.1, compiled) both make of it, be it a value or an error; else
+// what the official JsonLogic suites say; else what json-logic-js makes of it. A test asks both
+// engines about random rules and documents. What differs from JsonLogic is the dialect
+// [github.com/upkeep-go/upkeep/flags/jsonlogic.DialectFlagd].
+//
+// Where both engines answer an error, so does flags, with the caller's default; its code may
+// differ.
+//
+// # Where flags and flagd differ
+//
+// These differences remain where both engines agree. Lint warns of each place in a document
+// where one of the first three can occur.
+//
+//   - a variant that is a list is an object, for which the Go core answers TYPE_MISMATCH
+//   - the name of a variant may have a character that JSON escapes (" \ < > &), which the Go
+//     core does not find
+//   - a $ref inside of $evaluators is resolved, which the engines do or not, by the order of a
+//     map
+//   - a rule on which the engines come to one answer, or both to an error, by an operation in
+//     it of which they make different values, has the result of JsonLogic
+//
 // # What a bad document does
 //
 // A flag that is wrong in a document that can be read spoils only itself: it keeps

@@ -76,7 +76,7 @@ func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v
 			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant"))
 		}
 	}
-	return f.evaluate(attrs, p.static)
+	return f.evaluate(ctx, attrs, p.static)
 }
 
 // Evaluate evaluates a flag whatever its type, for those who do not know which it
@@ -92,7 +92,7 @@ func (p *Provider) Evaluate(ctx context.Context, key string, attrs Attributes) o
 
 // evaluate chooses the variant. A nil variant, without an error, is the caller's
 // default.
-func (f *flag) evaluate(attrs, static map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError) {
+func (f *flag) evaluate(ctx context.Context, attrs, static map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError) {
 	switch {
 	case f.fault != nil:
 		return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(f.fault.Error()))
@@ -106,8 +106,12 @@ func (f *flag) evaluate(attrs, static map[string]any) (v *variant, reason openfe
 	c, _ := contexts.Get().(*evalContext)
 	c.flag, c.attrs, c.static = f, attrs, static
 	result, err := f.rule.EvalIn(&c.scope, c)
-	c.flag, c.attrs, c.static = nil, nil, nil
+	keyless := c.keyless
+	c.flag, c.attrs, c.static, c.keyless = nil, nil, nil, false
 	contexts.Put(c)
+	if keyless && requiresTargetingKey(ctx) {
+		return nil, openfeature.ErrorReason, refer(openfeature.NewTargetingKeyMissingResolutionError("the rule of flag " + strconv.Quote(f.key) + " buckets by the targetingKey, and the context has none"))
+	}
 	return f.decide(result, err)
 }
 
@@ -190,6 +194,21 @@ func (p *Provider) ObjectEvaluation(ctx context.Context, flag string, defaultVal
 // targetingKey returns the targeting key, false when it is missing, empty or no text.
 // A flagdContext is the member $flagd.
 // Get implements jsonlogic.Object.
+type requireKey struct{}
+
+// RequireTargetingKey makes an evaluation with the context that is returned answer
+// TARGETING_KEY_MISSING where the rule buckets by a targeting key that is missing or empty:
+// where it reaches a fractional operation without a bucketing value of its own. Without it such
+// an operation gives null, as in flagd.
+func RequireTargetingKey(ctx context.Context) context.Context {
+	return context.WithValue(ctx, requireKey{}, true)
+}
+
+func requiresTargetingKey(ctx context.Context) bool {
+	required, _ := ctx.Value(requireKey{}).(bool)
+	return required
+}
+
 // ReasonOverride is the reason of an evaluation that [WithOverride] decided.
 const ReasonOverride openfeature.Reason = "OVERRIDE"
 

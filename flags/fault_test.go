@@ -105,9 +105,9 @@ func TestProblemsOfTheSource(t *testing.T) {
 				var fault *flags.Fault
 				require.ErrorAs(t, p.Problems()[0], &fault)
 				require.Equal(t, "*flags_test.script", fault.File)
-				src.set("flags: []", nil)
+				src.set("flags: true", nil)
 				time.Sleep(20 * time.Second)
-				require.Equal(t, []string{"*flags_test.script:1:8: flags: must be a map, got a list"}, problems(p))
+				require.Equal(t, []string{"*flags_test.script:1:8: flags: must be a map, got a boolean"}, problems(p))
 				src.set(bool1("a"), nil)
 				time.Sleep(20 * time.Second)
 				require.Nil(t, p.Problems())

@@ -82,37 +82,78 @@ type split struct {
 
 	// Where every entry is written as a list with a constant weight, the usual case,
 	// the sums are known beforehand.
-	variants []jsonlogic.Arg
+	variants []choice
 	sums     []uint64
 	computed []jsonlogic.Arg // of variants, those that are not constant
 }
 
+// A choice is a variant of a split: an argument, or a value where that is constant.
+type choice struct {
+	value    any
+	arg      jsonlogic.Arg
+	computed bool
+}
+
+// choiceOf reads an entry that is written as a list. The weight is nil where there is none.
+func choiceOf(entry jsonlogic.Arg) (c choice, weight any, ok bool) {
+	if constant, is := entry.Const(); is {
+		list, is := constant.([]any)
+		if !is || len(list) == 0 {
+			return c, nil, false
+		}
+		if len(list) > 1 {
+			weight = list[1]
+		}
+		return choice{value: list[0]}, weight, true
+	}
+	items, written := entry.Items()
+	if !written || len(items) == 0 {
+		return c, nil, false
+	}
+	if len(items) > 1 {
+		if weight, ok = items[1].Const(); !ok {
+			return c, nil, false
+		}
+	}
+	if v, constant := items[0].Const(); constant {
+		return choice{value: v}, weight, true
+	}
+	return choice{arg: items[0], computed: true}, weight, true
+}
+
+// chosen is the variant of the entry i. An explanation shows how it comes about.
+func (sp *split) chosen(s *jsonlogic.Scope, i int) any {
+	c := sp.variants[i]
+	if c.computed {
+		return c.arg.Eval(s)
+	}
+	if s.Explaining() {
+		if items, ok := sp.entries[i].Items(); ok {
+			items[0].Eval(s)
+		}
+	}
+	return c.value
+}
+
 func newSplit(entries []jsonlogic.Arg) *split {
 	sp := &split{entries: entries}
-	var variants, computed []jsonlogic.Arg
-	var sums []uint64
+	var computed []jsonlogic.Arg
+	variants, sums := make([]choice, 0, len(entries)), make([]uint64, 0, len(entries))
 	var sum uint64
 	for _, entry := range entries {
-		items, written := entry.Items()
-		if !written || len(items) == 0 {
+		c, w, ok := choiceOf(entry)
+		if !ok {
 			return sp
-		}
-		var w any
-		if len(items) > 1 {
-			var constant bool
-			if w, constant = items[1].Const(); !constant {
-				return sp
-			}
 		}
 		weight, ok := weightOf(w)
 		if !ok {
 			return sp
 		}
 		sum += weight
-		variants, sums = append(variants, items[0]), append(sums, sum)
-		if v, constant := items[0].Const(); !constant {
-			computed = append(computed, items[0])
-		} else if !namesVariant(v) {
+		variants, sums = append(variants, c), append(sums, sum)
+		if c.computed {
+			computed = append(computed, c.arg)
+		} else if !namesVariant(c.value) {
 			return sp
 		}
 	}
@@ -127,11 +168,11 @@ func newSplit(entries []jsonlogic.Arg) *split {
 func (sp *split) bySubject(s *jsonlogic.Scope, b Bucketing) any {
 	ctx, ok := s.Data().(*evalContext)
 	if !ok {
-		return nothing(s, "there is no targetingKey inside a loop")
+		return sp.nothing(s, "there is no targetingKey inside a loop")
 	}
 	subject, ok := ctx.targetingKey()
 	if !ok {
-		return nothing(s, "targetingKey is missing, empty or no text")
+		return sp.nothing(s, "targetingKey is missing, empty or no text")
 	}
 	var room [128]byte
 	keys := room[:0]
@@ -147,14 +188,14 @@ func (sp *split) bySubject(s *jsonlogic.Scope, b Bucketing) any {
 func (sp *split) byValue(s *jsonlogic.Scope, value any) any {
 	switch value.(type) {
 	case nil:
-		return nothing(s, "the bucketing value is null")
+		return sp.nothing(s, "the bucketing value is null")
 	case []any:
-		return nothing(s, "the bucketing value is a list")
+		return sp.nothing(s, "the bucketing value is a list")
 	}
 	var room [128]byte
 	text, ok := appendCBOR(room[:0], value)
 	if !ok {
-		return nothing(s, "the bucketing value has no encoding")
+		return sp.nothing(s, "the bucketing value has no encoding")
 	}
 	return sp.of(s, murmur3.Sum32(text))
 }
@@ -163,14 +204,14 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	if sp.sums != nil {
 		for _, variant := range sp.computed {
 			if !namesVariant(variant.Eval(s)) {
-				return nothing(s, "a variant is a list or an object")
+				return sp.nothing(s, "a variant is a list or an object")
 			}
 		}
 		note(s, hash, sp.sums)
 		if i := bucket(hash, sp.sums); i >= 0 {
-			return sp.variants[i].Eval(s)
+			return sp.chosen(s, i)
 		}
-		return nothing(s, "no entry has any weight")
+		return sp.nothing(s, "no entry has any weight")
 	}
 	variants := make([]any, len(sp.entries))
 	sums := make([]uint64, len(sp.entries))
@@ -178,7 +219,7 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	for i, entry := range sp.entries {
 		items, ok := entry.Eval(s).([]any)
 		if !ok || len(items) == 0 {
-			return nothing(s, "an entry is not [variant] or [variant, weight]")
+			return sp.nothing(s, "an entry is not [variant] or [variant, weight]")
 		}
 		var w any
 		if len(items) > 1 {
@@ -187,21 +228,27 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 		weight, ok := weightOf(w)
 		switch {
 		case !ok:
-			return nothing(s, "a weight is no whole number up to 2^31−1")
+			return sp.nothing(s, "a weight is no whole number up to 2^31−1")
 		case !namesVariant(items[0]):
-			return nothing(s, "a variant is a list or an object")
+			return sp.nothing(s, "a variant is a list or an object")
 		}
 		sum += weight
 		variants[i], sums[i] = items[0], sum
 	}
 	if sum > math.MaxInt32 {
-		return nothing(s, "the weights sum to more than 2^31−1")
+		return sp.nothing(s, "the weights sum to more than 2^31−1")
 	}
 	note(s, hash, sums)
 	if i := bucket(hash, sums); i >= 0 {
 		return variants[i]
 	}
-	return nothing(s, "no entry has any weight")
+	return sp.nothing(s, "no entry has any weight")
+}
+
+// nothing is null. It evaluates all entries, because one of them may be an error.
+func (sp *split) nothing(s *jsonlogic.Scope, why string) any {
+	evaluate(s, sp.entries)
+	return nothing(s, why)
 }
 
 // nothing is null, and tells an explanation why.
@@ -253,7 +300,7 @@ func bucket(hash uint32, sums []uint64) int {
 	return -1
 }
 
-// weightOf reads a weight: a whole number, of which a negative one counts as 0; null
+// weightOf reads a weight: a whole number of 64 bits, of which a negative one counts as 0; null
 // is 1. Inside a list from the evaluation context an integer is still one of Go's.
 func weightOf(v any) (weight uint64, ok bool) {
 	var f float64
@@ -269,7 +316,7 @@ func weightOf(v any) (weight uint64, ok bool) {
 	default:
 		return 0, false
 	}
-	if f != math.Trunc(f) || math.IsInf(f, 0) || f > math.MaxInt32 {
+	if f != math.Trunc(f) || math.IsInf(f, 0) || f > math.MaxInt32 || f < math.MinInt64 {
 		return 0, false
 	}
 	return uint64(max(f, 0)), true

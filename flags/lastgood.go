@@ -2,7 +2,6 @@ package flags
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 
 	"github.com/upkeep-go/upkeep/internal/document"
@@ -50,10 +49,11 @@ func (l lastGood) load(doc []byte) ([]savedPart, bool) {
 	return parseParts(l.name(), data), true
 }
 
-// content is what the copy is to hold for a set that was made of documents: these, each after
-// the definitions that its flags have kept, which the copy has as it is now.
-func (l lastGood) content(set *flagSet, docs []savedPart) ([]byte, error) {
-	kept := l.definitionsOf(set.kept)
+// content is what the copy is to hold for documents: these, each after the definitions that its
+// flags have kept, which the copy has as it is now. keys are those flags, by the number of the
+// document, or by ^number where the copy may have had them in another document.
+func (l lastGood) content(keys map[int]map[string]bool, docs []savedPart) ([]byte, error) {
+	kept := l.definitionsOf(keys)
 	var parts []savedPart
 	for i, doc := range docs {
 		for _, part := range kept[i] {
@@ -69,32 +69,47 @@ func (l lastGood) content(set *flagSet, docs []savedPart) ([]byte, error) {
 }
 
 // definitionsOf finds definitions in the copy, by the number of the document that they belong
-// to. What flags had kept before is there as such.
-func (l lastGood) definitionsOf(keys map[string]bool) map[int][]savedPart {
-	old, ok := l.load(nil)
-	if !ok || len(keys) == 0 {
+// to. What flags had kept before is there as such. It takes the keys that it finds.
+func (l lastGood) definitionsOf(keys map[int]map[string]bool) map[int][]savedPart {
+	for number, of := range keys {
+		if len(of) == 0 {
+			delete(keys, number)
+		}
+	}
+	if len(keys) == 0 {
 		return nil
 	}
-	keys = maps.Clone(keys)
+	old, ok := l.load(nil)
+	if !ok {
+		return nil
+	}
 	found := map[int][]savedPart{}
 	documents := 0
-	for _, part := range old {
+	docs := make([]*definitions, len(old)) // nil where a part cannot be read
+	for i, part := range old {
+		docs[i], _ = readDefinitions(part.Name, []byte(part.Text))
 		if !part.Kept {
 			documents++
 		}
 	}
+	take := func(kept bool, i, number, as int) {
+		if docs[i] == nil || old[i].Kept != kept {
+			return
+		}
+		if text := only(docs[i], keys[number], evaluatorsFor(i, old, docs)); text != nil {
+			found[as] = append(found[as], savedPart{old[i].Name, string(text), true})
+		}
+	}
 	for _, kept := range []bool{true, false} {
 		number := documents
-		for _, part := range slices.Backward(old) { // the later counts
+		for i, part := range slices.Backward(old) { // the later counts
 			if !part.Kept {
 				number--
 			}
-			if part.Kept != kept {
-				continue
-			}
-			if doc, err := readDefinitions(part.Name, []byte(part.Text)); err == nil {
-				if text := only(doc, keys); text != nil {
-					found[number] = append(found[number], savedPart{part.Name, string(text), true})
+			take(kept, i, number, number)
+			for of := range keys {
+				if of < 0 {
+					take(kept, i, of, ^of)
 				}
 			}
 		}
@@ -102,9 +117,26 @@ func (l lastGood) definitionsOf(keys map[string]bool) map[int][]savedPart {
 	return found
 }
 
-// only writes a document with the flags of these keys alone, which it takes from them; nil
-// when it has none of them.
-func only(doc *definitions, keys map[string]bool) []byte {
+// evaluatorsFor finds an evaluator as the rules of the part i see it.
+func evaluatorsFor(i int, parts []savedPart, docs []*definitions) func(name string) *document.Node {
+	return func(name string) *document.Node {
+		if n := docs[i].evaluators.Get(name); n != nil {
+			return n
+		}
+		for j, doc := range slices.Backward(docs) {
+			if doc != nil && !parts[j].Kept {
+				if n := doc.evaluators.Get(name); n != nil {
+					return n
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// only writes a document with the flags of these keys alone, which it takes from them, and with
+// all the evaluators that they refer to; nil when it has none of the flags.
+func only(doc *definitions, keys map[string]bool, evaluator func(name string) *document.Node) []byte {
 	rest := &document.Node{Kind: document.Map}
 	for i, key := range doc.flags.Keys {
 		if keys[key.Text] {
@@ -122,8 +154,27 @@ func only(doc *definitions, keys map[string]bool) []byte {
 			root.Items = append(root.Items, node)
 		}
 	}
+	used := &document.Node{Kind: document.Map}
+	addEvaluators(rest, evaluator, used, map[string]bool{}, 0)
 	field("metadata", doc.metadata)
-	field("$evaluators", doc.evaluators)
+	if len(used.Keys) > 0 {
+		field("$evaluators", used)
+	}
 	field("flags", rest)
 	return root.AppendJSON(nil)
+}
+
+// addEvaluators collects the evaluators that rules refer to, which other evaluators may do.
+func addEvaluators(n *document.Node, evaluator func(name string) *document.Node, used *document.Node, seen map[string]bool, following int) {
+	if name, ok := reference(n); ok && !seen[name] && following < maxReferences {
+		seen[name] = true
+		if rule := evaluator(name); rule != nil {
+			used.Keys = append(used.Keys, &document.Node{Kind: document.String, Text: name})
+			used.Items = append(used.Items, rule)
+			addEvaluators(rule, evaluator, used, seen, following+1)
+		}
+	}
+	for _, item := range n.Items {
+		addEvaluators(item, evaluator, used, seen, following)
+	}
 }

@@ -121,3 +121,44 @@ func TestLastGoodThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, entries, "what was tried leaves nothing behind")
 }
+
+// A last good copy may hold anything: what it holds is used or refused, and what is written in
+// its place gives the same answers after a restart.
+func FuzzLastGood(f *testing.F) {
+	for _, name := range []string{"plain.yaml", "merged.json", "kept.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", "lastgood", name))
+		require.NoError(f, err)
+		f.Add(string(data))
+	}
+	f.Add(`[{"name":"base","text":"flags: {a: {variants: {x: 1}, defaultVariant: x}}","kept":true},{"name":"base","text":"flags: {a: 1}"},{"name":"over","text":"[]"}]`)
+	f.Add(`[{"text":"flags: {c: {variants: {x: {}}, targeting: {$ref: e}}}\n$evaluators: {e: {var: x}}"},{},{"kept":true}]`)
+	f.Add(`[]`)
+	f.Add(`[1]`)
+	broken := []flags.Source{
+		flags.Bytes("base", []byte(`flags: {a: 1, b: {variants: {x: 1}, defaultVariant: y}, d: {variants: {x: D}, defaultVariant: x}}`)),
+		flags.Bytes("over", []byte(`flags: {a: {variants: {x: 1}, defaultVarient: x}, c: 5}`)),
+	}
+	f.Fuzz(func(t *testing.T, copied string) {
+		for _, src := range []flags.Source{broken[0], flags.Merge(broken...), flags.Merge(broken[0], &script{err: errors.New("down")}), &script{err: errors.New("down")}} {
+			path := filepath.Join(t.TempDir(), "kept")
+			require.NoError(t, os.WriteFile(path, []byte(copied), 0o600))
+			start := func() (map[string]string, string) {
+				p, err := flags.Open(t.Context(), src, &flags.Options{LastGood: path, Logger: quiet})
+				if err != nil {
+					return nil, ""
+				}
+				defer p.Close()
+				for _, problem := range p.Problems() {
+					require.NotEmpty(t, problem.Error())
+				}
+				return answers(p), p.Revision()
+			}
+			first, revision := start()
+			for range 2 {
+				again, same := start()
+				require.Equal(t, first, again)
+				require.Equal(t, revision, same)
+			}
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
@@ -208,6 +209,9 @@ func (l *linter) variants(variants *document.Node) {
 		if variants.Keys[i].Text == "" {
 			l.at(variants.Keys[i], SeverityWarning, "variants", "has an empty name")
 		}
+		if strings.ContainsAny(variants.Keys[i].Text, "\"<>&\\") {
+			l.at(variants.Keys[i], SeverityWarning, "variants", "flagd's Go core does not find a variant whose name has a character that JSON escapes")
+		}
 		if item.Kind == document.List {
 			l.at(item, SeverityWarning, "variants", "flagd does not have flags that are lists: put the list into a map")
 		}
@@ -234,7 +238,11 @@ func (l *linter) metadata(metadata *document.Node) {
 
 // numbers finds numbers that a float64 does not hold as they are written.
 func (l *linter) numbers(n *document.Node, field string) {
-	if n.Kind == document.Number && losesDigits(n.Text) {
+	switch err := numberFault(n); {
+	case n.Kind != document.Number || err != nil && strings.HasPrefix(field, "variants."):
+	case err != nil && !losesDigits(n.Text):
+		l.at(n, SeverityWarning, field, "%w", err)
+	case losesDigits(n.Text):
 		l.at(n, SeverityWarning, field, "%s loses digits: it is read as %s", document.Clip(n.Text), numberText(numberOf(n)))
 	}
 	for _, item := range n.Items {

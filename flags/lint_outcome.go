@@ -166,6 +166,8 @@ func constantTruth(n *document.Node) (truth, constant bool) {
 		return n.Text != "", true
 	case document.List:
 		return len(n.Items) > 0, len(n.Items) == 0
+	case document.Map:
+		return false, len(n.Keys) == 0
 	}
 	return false, false
 }

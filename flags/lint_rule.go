@@ -50,7 +50,9 @@ func (l *linter) targeting(n *document.Node) {
 	}
 	l.numbers(n, l.field)
 	l.loops = 0
-	l.rule(n)
+	if n.Kind != document.Map || len(n.Keys) > 0 {
+		l.rule(n)
+	}
 }
 
 // rule reads a rule and all the rules in it. A rule that is shared is read by itself.
@@ -60,6 +62,10 @@ func (l *linter) rule(n *document.Node) {
 	}
 	if n.Kind == document.Map && len(n.Keys) > 1 {
 		l.doubtful(n, "a map with several keys is data and not an operation: other engines refuse it")
+		return
+	}
+	if n.Kind == document.Map && len(n.Keys) == 0 {
+		l.doubtful(n, "an empty map is data and not an operation: engines differ in whether it is true")
 		return
 	}
 	if !isOperation(n) {
@@ -175,12 +181,15 @@ func (l *linter) operation(n *document.Node, operator string, args []*document.N
 		if l.kindsOf(args[0], 0)&numberKind == 0 || l.kindsOf(args[1], 0)&listKind == 0 {
 			l.wrong(n, "missing_some needs a number and a list of names")
 		}
-	case "missing":
-		for _, arg := range args {
-			if arg.Kind != document.String && arg.Kind != document.Number && !isOperation(arg) && !(len(args) == 1 && arg.Kind == document.List) {
-				l.doubtful(arg, "missing looks for names, got %v", arg.Kind)
-			}
+		if args[1].Kind == document.List {
+			l.names(operator, args[1].Items)
 		}
+	case "missing":
+		if len(args) == 1 && args[0].Kind == document.List {
+			l.doubtful(args[0], "write the names without a list around them: other engines refuse it")
+			args = args[0].Items
+		}
+		l.names(operator, args)
 	case "starts_with", "ends_with":
 		for _, arg := range args {
 			if has := l.kindsOf(arg, 0); has&textKind == 0 {
@@ -194,6 +203,14 @@ func (l *linter) operation(n *document.Node, operator string, args []*document.N
 	}
 	if operator == "log" || operator == "?:" {
 		l.doubtful(n, "flagd's schema does not have the operator %s", operator)
+	}
+}
+
+func (l *linter) names(operator string, names []*document.Node) {
+	for _, name := range names {
+		if name.Kind != document.String && !isOperation(name) {
+			l.doubtful(name, "%s looks for names, got %v", operator, name.Kind)
+		}
 	}
 }
 
@@ -429,7 +446,7 @@ func (l *linter) arithmetic(operator string, args []*document.Node) {
 		case arg.Kind == document.String && !isNumeric(arg.Text):
 			l.wrong(arg, "%s needs numbers, got %s", operator, l.show(arg))
 		case has&^(listKind|objectKind) == 0 && !(len(args) == 1 && has == listKind):
-			l.wrong(arg, "%s needs numbers, got %v", operator, has)
+			l.doubtful(arg, "%s needs numbers, got %v", operator, has)
 		case has == nullKind:
 			l.wrong(arg, "%s needs numbers, got null", operator)
 		case i == 1 && (operator == "/" || operator == "%") && arg.Kind == document.Number && numberOf(arg) == 0:

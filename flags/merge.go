@@ -46,8 +46,9 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 		m.refused = fmt.Errorf("Merge of no sources: %w", ErrEmpty)
 	}
 	saved, ok := ps.copy.load(nil)
+	var before []*flagSet
 	if ok {
-		m.before, _, _ = ps.restore(saved)
+		m.before, before, _, _ = ps.restore(saved)
 	}
 	saved = slices.DeleteFunc(saved, func(s savedPart) bool { return s.Kept })
 	m.parts = make([]*mergedPart, len(sources))
@@ -55,9 +56,13 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 	defer m.mu.Unlock()
 	for i, src := range sources {
 		p := &mergedPart{name: live.SourceName(src)}
+		p.number = i
 		var fallback []byte
 		if i < len(saved) && saved[i].Name == p.name {
 			fallback = []byte(saved[i].Text)
+			if i < len(before) {
+				p.before = before[i]
+			}
 		}
 		m.parts[i] = p
 		p.keeper = live.Start(ctx, src, live.Options[definitions]{
@@ -197,7 +202,7 @@ func (m *merger) refresh() {
 	case docs == 0:
 		if current == nil {
 			m.opts.StandIn(m.name, func(name string, data []byte, origin live.Origin) error {
-				set, faults, err := m.parser.restore(parseParts(name, data))
+				set, _, faults, err := m.parser.restore(parseParts(name, data))
 				if err != nil {
 					return err
 				}
@@ -226,7 +231,7 @@ func (m *merger) refresh() {
 		for i, p := range m.parts {
 			all[i] = savedPart{Name: p.name, Text: string(p.doc.text)}
 		}
-		data, err := m.parser.copy.content(m.Snapshot().Value, all)
+		data, err := m.parser.copy.content(m.kept(), all)
 		_ = m.opts.Save(m.name, data, err, &m.saved)
 	}
 	before, now := m.status, m.statusNow()
@@ -234,6 +239,31 @@ func (m *merger) refresh() {
 	if (before.Err == nil) != (now.Err == nil) || before.Stale != now.Stale || before.Lost != now.Lost {
 		m.opts.OnStatus(now)
 	}
+}
+
+// kept are the flags whose definitions the documents do not have as they are, by the number of
+// the document that had them.
+func (m *merger) kept() map[int]map[string]bool {
+	kept := map[int]map[string]bool{}
+	add := func(number int, key string) {
+		if kept[number] == nil {
+			kept[number] = map[string]bool{}
+		}
+		kept[number][key] = true
+	}
+	for i, p := range m.parts {
+		if p.before == nil && m.before != nil {
+			i = ^i // the copy is of other sources
+		}
+		for key := range p.set.kept {
+			add(i, key)
+		}
+	}
+	set := m.Snapshot().Value
+	for _, key := range set.held {
+		add(set.from[key], key)
+	}
+	return kept
 }
 
 // previous is the set that answers, or answered before a restart; nil when there is none.

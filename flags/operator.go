@@ -8,13 +8,25 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-func neither(*jsonlogic.Scope) (holds, ok bool) { return false, false }
+// neither is null. It evaluates the arguments, because one of them may be an error.
+func neither(args []jsonlogic.Arg) func(*jsonlogic.Scope) (holds, ok bool) {
+	return func(s *jsonlogic.Scope) (holds, ok bool) {
+		evaluate(s, args)
+		return false, false
+	}
+}
+
+func evaluate(s *jsonlogic.Scope, args []jsonlogic.Arg) {
+	for _, arg := range args {
+		arg.Eval(s)
+	}
+}
 
 // affix is {"starts_with": [text, prefix]} or {"ends_with": [text, suffix]}.
 func affix(has func(s, affix string) bool) jsonlogic.Predicate {
 	return func(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
 		if len(args) != 2 {
-			return neither, nil
+			return neither(args), nil
 		}
 		name, isField := args[0].Field()
 		constant, _ := args[1].Const()
@@ -35,7 +47,7 @@ func affix(has func(s, affix string) bool) jsonlogic.Predicate {
 // semVer is {"sem_ver": [version, operator, version]}.
 func semVer(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
 	if len(args) != 3 {
-		return neither, nil
+		return neither(args), nil
 	}
 	target := parseVersion
 	if constant, ok := args[2].Const(); ok {

@@ -16,7 +16,7 @@ type parser struct {
 
 func (ps *parser) parse(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
 	if name == ps.copy.name() { // the source has not given anything yet
-		set, faults, err := ps.restore(parseParts(name, data))
+		set, _, faults, err := ps.restore(parseParts(name, data))
 		return set, faults.Unwrap(), err
 	}
 	doc, err := readDefinitions(name, data)
@@ -25,7 +25,7 @@ func (ps *parser) parse(name string, data []byte, prev *flagSet) (*flagSet, []er
 	}
 	if prev == nil {
 		if saved, ok := ps.copy.load(data); ok {
-			prev, _, _ = ps.restore(saved)
+			prev, _, _, _ = ps.restore(saved)
 		}
 	}
 	set, faults := ps.compile(doc, []*definitions{doc}, prev)
@@ -54,21 +54,37 @@ func (ps *parser) accept(name string, set *flagSet, faults Faults, prev *flagSet
 	return faults.Unwrap(), nil
 }
 
-func (ps *parser) restore(saved []savedPart) (*flagSet, Faults, error) {
+// restore makes the set of the documents in a last good copy, and what each document of a source
+// had, by its number. It fails when none of the documents can be read.
+func (ps *parser) restore(saved []savedPart) (set *flagSet, before []*flagSet, faults Faults, err error) {
 	var parts []*mergedPart
-	var faults Faults
+	number := 0
 	for _, s := range saved {
 		doc, err := readDefinitions(s.Name, []byte(s.Text))
 		if err != nil {
 			faults = append(faults, faultsIn(s.Name, err)...)
-			continue
+		} else {
+			parts = append(parts, &mergedPart{name: s.Name, number: number, doc: doc, kept: s.Kept})
 		}
-		parts = append(parts, &mergedPart{name: s.Name, doc: doc, kept: s.Kept})
+		if !s.Kept {
+			number++
+		}
 	}
 	if len(parts) == 0 {
-		return nil, nil, faults
+		return nil, nil, nil, faults
 	}
 	set, more := ps.merge(parts, nil)
+	before = make([]*flagSet, number+1)
+	for _, p := range parts {
+		if before[p.number] == nil {
+			before[p.number] = &flagSet{flags: map[string]*flag{}}
+		}
+		for key, f := range p.set.flags {
+			if f.fault == nil {
+				before[p.number].flags[key] = f
+			}
+		}
+	}
 	for key := range set.kept {
 		if !slices.ContainsFunc(parts, func(p *mergedPart) bool { return !p.kept && p.set.flags[key] != nil }) {
 			set.held = append(set.held, key)
@@ -77,7 +93,7 @@ func (ps *parser) restore(saved []savedPart) (*flagSet, Faults, error) {
 	slices.Sort(set.held)
 	set.live = true
 	set.seal(nil)
-	return set, append(faults, more...), nil
+	return set, before, append(faults, more...), nil
 }
 
 func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *flagSet) (*flagSet, Faults) {
@@ -93,6 +109,10 @@ func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *fla
 		set.unknown = append(set.unknown, unknown...)
 		if len(faults) > 0 {
 			all = append(all, faults...)
+			if f.disabled && !slices.ContainsFunc(faults, func(fault *Fault) bool { return fault.Field != "targeting" }) {
+				set.flags[key.Text] = f // its rule does not count
+				continue
+			}
 			if before := prev.flag(key.Text); before != nil && before.fault == nil {
 				set.keep(key.Text, before) // as it is: it is being evaluated
 				continue
@@ -106,16 +126,18 @@ func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *fla
 
 type mergedPart struct {
 	name       string
+	number     int  // of the source, from 0
 	kept       bool // it has the definitions that flags have kept
 	keeper     *live.Keeper[definitions]
 	doc        *definitions   // nil while there is none
 	evaluators []*definitions // that the set was compiled with
 	set        *flagSet
+	before     *flagSet // what the last good copy has of the document; nil when it has nothing
 	faults     Faults
 }
 
 func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
-	set := &flagSet{flags: map[string]*flag{}}
+	set := &flagSet{flags: map[string]*flag{}, from: map[string]int{}}
 	var faults Faults
 	for i, p := range parts {
 		if p.doc == nil {
@@ -123,7 +145,7 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 		}
 		evaluators := []*definitions{p.doc}
 		for j, other := range slices.Backward(parts) {
-			if j != i && other.doc != nil && other.doc.evaluators != nil {
+			if j != i && other.doc != nil && other.doc.evaluators != nil && !other.kept { // what is kept has all of its own
 				evaluators = append(evaluators, other.doc)
 			}
 		}
@@ -135,6 +157,7 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 			if earlier := set.flags[key]; f.fault != nil && earlier != nil && earlier.fault == nil {
 				continue
 			}
+			set.from[key] = p.number
 			if delete(set.kept, key); p.kept || p.set.kept[key] {
 				set.keep(key, f)
 			} else {
@@ -149,6 +172,8 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 func (p *mergedPart) compile(ps *parser, evaluators []*definitions, prev *flagSet) {
 	if p.set != nil {
 		prev = p.set
+	} else if p.before != nil {
+		prev = p.before
 	}
 	if p.doc.flags == nil {
 		if again, err := readDefinitions(p.doc.name, p.doc.text); err == nil { // as it was before

@@ -134,7 +134,7 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 				if len(set.kept) == 0 {
 					return data, nil
 				}
-				return ps.copy.content(set, []savedPart{{Name: live.SourceName(p.src), Text: string(data)}})
+				return ps.copy.content(map[int]map[string]bool{^0: maps.Clone(set.kept)}, []savedPart{{Name: live.SourceName(p.src), Text: string(data)}})
 			},
 			OnUpdate:   s.update,
 			OnStatus:   s.status,

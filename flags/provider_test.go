@@ -267,7 +267,11 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 		{"null", "flags.yaml: the document is null"},
 		{"[]", "flags.yaml:1:1: must be a map, got a list"},
 		{"a: 1", "flags.yaml:1:1: flags: is required"},
-		{"flags: [1]", "flags.yaml:1:8: flags: must be a map, got a list"},
+		{"flags: [1]", "flags.yaml:1:9: flags[0]: must be a map, got a number"},
+		{"flags: [{variants: {a: 1}}]", "flags.yaml:1:9: flags[0].key: is required"},
+		{"flags: [{key: 1, variants: {a: 1}}]", "flags.yaml:1:15: flags[0].key: must be the key of the flag, a string, got a number"},
+		{"flags: [{key: a, variants: {a: 1}}, {key: a}]", `flags.yaml:1:43: flags[1].key: there is another flag "a" before`},
+		{`{"flags": {}, "metadata": {"a": [1e999]}}`, "flags.yaml:1:34: metadata: 1e999 is beyond what a number can hold"},
 		{"flags: {}\n$evaluators: 1", "flags.yaml:2:14: $evaluators: must be a map, got a number"},
 		{"flags: {}\nmetadata: 1", "flags.yaml:2:11: metadata: must be a map, got a number"},
 		{"flags:\n  a: {}\n  a: {}", `flags.yaml:3:3: key "a" is already given on line 2`},
@@ -318,8 +322,8 @@ func TestHostileInput(t *testing.T) {
 		"huge": {"variants": {"a": 1e999, "b": -1e999, "c": 123456789012345678901234567890}, "defaultVariant": "a"},
 		"rule": {"variants": {"a": "A"}, "defaultVariant": "a", "targeting": {"if": [{"<": [{"var": "x"}, 1e308]}, {"var": "x"}]}}
 	}}`)
-	require.Equal(t, openfeature.TypeMismatchCode, p.IntEvaluation(t.Context(), "huge", 1, nil).ResolutionDetail().ErrorCode)
-	require.True(t, math.IsInf(p.FloatEvaluation(t.Context(), "huge", 1, nil).Value, 1))
+	require.Equal(t, openfeature.ParseErrorCode, p.IntEvaluation(t.Context(), "huge", 1, nil).ResolutionDetail().ErrorCode)
+	require.Equal(t, 1.0, p.FloatEvaluation(t.Context(), "huge", 1, nil).Value)
 	self := map[string]any{}
 	self["self"] = self
 	for _, x := range []any{math.NaN(), math.Inf(1), make(chan int), func() {}, complex(1, 2), self, []any{self}, struct{ f func() }{}, &self, (*int)(nil), "\xff", json.Number("1e999"), errors.New("x")} {

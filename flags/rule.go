@@ -32,6 +32,7 @@ type rulebook struct {
 	bucketing  Bucketing
 	opts       *jsonlogic.Options
 	evaluators map[string]*evaluator
+	common     commonRules
 	print      []byte // of the flag that is being compiled; kept for its room
 
 	// Of the rule that is being compiled: the evaluators that it refers to, and the names of
@@ -62,9 +63,13 @@ type ruleFault struct {
 
 func newRulebook(bucketing Bucketing) *rulebook {
 	return &rulebook{
-		bucketing:  bucketing,
-		opts:       &jsonlogic.Options{MaxSize: math.MaxInt, Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates},
+		bucketing: bucketing,
+		opts: &jsonlogic.Options{
+			Dialect: jsonlogic.DialectFlagd, MaxSize: math.MaxInt,
+			Operators: map[string]jsonlogic.Operator{"fractional": bucketing.fractional}, Predicates: predicates,
+		},
 		evaluators: map[string]*evaluator{},
+		common:     commonRules{rules: map[string]*jsonlogic.Rule{}},
 	}
 }
 
@@ -130,27 +135,70 @@ func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 	case n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref":
 		return b.follow(file, n.Items[0])
 	case n.Kind == document.Map && len(n.Keys) == 1:
-		arg, fault := b.value(file, n.Items[0])
+		if rule := b.common.rule(n, b.opts); rule != nil {
+			return rule, nil
+		}
+		arg, fault := b.argument(file, n.Items[0])
 		return map[string]any{n.Keys[0].Text: arg}, fault
 	}
-	if number := beyondFloat(n); number != nil {
-		return nil, &ruleFault{file: file, at: number, err: fmt.Errorf("%s is beyond what a number can hold", document.Clip(number.Text))}
-	}
-	return n.Value(), nil
+	var fault *ruleFault
+	eachNumber(n, func(number *document.Node, err error) {
+		if inexact := (*inexactError)(nil); fault == nil && !errors.As(err, &inexact) {
+			fault = &ruleFault{file: file, at: number, err: err}
+		}
+	})
+	return n.Value(), fault
 }
 
-func beyondFloat(n *document.Node) *document.Node {
-	if n.Kind == document.Number && len(n.Text) > 3 {
-		if _, err := strconv.ParseFloat(n.Text, 64); err != nil {
-			return n
+// argument is value for what stands under an operator.
+func (b *rulebook) argument(file string, n *document.Node) (any, *ruleFault) {
+	if n.Kind != document.List {
+		if rule := b.common.rule(n, b.opts); rule != nil {
+			return rule, nil
+		}
+		return b.value(file, n)
+	}
+	list := make([]any, len(n.Items))
+	for i, item := range n.Items {
+		if rule := b.common.rule(item, b.opts); rule != nil {
+			list[i] = rule
+			continue
+		}
+		var fault *ruleFault
+		if list[i], fault = b.value(file, item); fault != nil {
+			return nil, fault
 		}
 	}
-	for _, item := range n.Items {
-		if number := beyondFloat(item); number != nil {
-			return number
-		}
+	return list, nil
+}
+
+// commonRules are the constants and the attributes that rules use again and again, compiled
+// once for all of them. A nil rule was seen once.
+type commonRules struct {
+	rules map[string]*jsonlogic.Rule
+	key   []byte
+}
+
+// rule is the rule that a node shares with others, nil where it shares none.
+func (c *commonRules) rule(n *document.Node, opts *jsonlogic.Options) *jsonlogic.Rule {
+	const most, longest = 4096, 64
+	leaf := n
+	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "var" {
+		leaf = n.Items[0]
 	}
-	return nil
+	if leaf.Kind != document.String && (leaf != n || leaf.Kind != document.Number || numberFault(n) != nil) || len(leaf.Text) > longest {
+		return nil
+	}
+	c.key = n.AppendJSON(c.key[:0])
+	rule, seen := c.rules[string(c.key)]
+	if rule != nil || !seen && len(c.rules) == most {
+		return rule
+	}
+	if seen {
+		rule, _ = jsonlogic.CompileValue(n.Value(), opts)
+	}
+	c.rules[string(c.key)] = rule
+	return rule
 }
 
 func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {

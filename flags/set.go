@@ -24,6 +24,7 @@ type flagSet struct {
 	partial     []string        // names of merged documents that are missing, or not up to date
 	kept        map[string]bool // flags whose definition is an earlier document's: it is faulty now, or lost
 	held        []string        // of these, the lost ones, sorted
+	from        map[string]int  // of merged documents: the number of the one that a flag is of
 }
 
 func (s *flagSet) keep(key string, before *flag) {
@@ -71,6 +72,9 @@ func (s *flagSet) hold(prev *flagSet, declared []Declared) Faults {
 	slices.Sort(s.held)
 	for _, key := range s.held {
 		s.keep(key, prev.flags[key])
+		if s.from != nil {
+			s.from[key] = prev.from[key]
+		}
 	}
 	return faults
 }

@@ -48,8 +48,10 @@ const (
 	maxValues      = 256      // results of Value per request
 	maxErrorTexts  = 8        // of an error and those that it wraps
 
-	maxWrite = 30 * time.Second // for a store to take a bundle
-	maxDrain = 5 * time.Second  // for Close to have the rest written
+	maxWrite     = 30 * time.Second // for a store to take a bundle
+	maxLostNames = 10               // bundles that Close names
+
+	maxDrain = 5 * time.Second // for Close to have the rest written
 )
 
 const (

@@ -656,7 +656,7 @@ func TestCaptureWithAStalledDisk(t *testing.T) {
 		require.Zero(t, observe.Held(k.obs))
 
 		began = time.Now()
-		require.ErrorContains(t, k.obs.Close(), "257 captures are not written")
+		require.ErrorContains(t, k.obs.Close(), "257 captures were not written and are lost, because *observe_test.shelf does not return: 20000101T")
 		require.Equal(t, 6*time.Second, time.Since(began))
 		dropped := stats["captures_dropped"] + 257
 		counted := func() []float64 {
@@ -673,6 +673,42 @@ func TestCaptureWithAStalledDisk(t *testing.T) {
 		close(dead)
 		synctest.Wait()
 		require.Equal(t, []float64{dropped, 0, 0, 0, 0}, counted(), "and once")
+	})
+}
+
+// A store that returns when it is told to give up has lost what waits all the same.
+func TestCloseSaysWhatASlowStoreHasLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k, s := captureRig(t, nil)
+		s.put = func(ctx context.Context) error { // two get through
+			timer := time.NewTimer(2 * time.Second)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		for i := range 15 {
+			time.Sleep(time.Millisecond)
+			mux := http.NewServeMux()
+			mux.Handle(fmt.Sprintf("GET /%d", i), handler(500))
+			if i == 9 {
+				time.Sleep(time.Second)
+			}
+			k.serve(k.obs.Handler(observe.Route(mux)), "GET", fmt.Sprint("/", i))
+		}
+		err := k.obs.Close()
+		stats := k.obs.Stats()
+		lost := int(stats["captures_failed"])
+		require.Equal(t, 15, lost+s.count())
+		require.Greater(t, lost, 10)
+		require.ErrorContains(t, err, fmt.Sprintf("%d captures were not written and are lost, because *observe_test.shelf took too long: 20000101T", lost))
+		require.ErrorContains(t, err, fmt.Sprintf(" and %d more", lost-10))
+		require.Zero(t, stats["captures_dropped"])
+		require.NoError(t, k.obs.Close(), "once is enough")
 	})
 }
 

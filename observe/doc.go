@@ -19,9 +19,69 @@
 //
 // Spans and metrics follow OpenTelemetry's semantic conventions v1.43.0: spans named
 // "GET /users/{id}", http.server.request.duration and http.client.request.duration in
-// seconds, http.server.active_requests; and upkeep.job.duration for jobs. A request that
-// fails logs one record, see [Observer.Handler]; of others at most a sample does
-// (Options.WideEvent).
+// seconds, http.server.active_requests; and upkeep.job.duration for jobs. A request or job that
+// fails logs one ERROR record; of other requests at most a sample logs one (Options.WideEvent).
+// The variable OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS replaces the list of known methods.
+//
+// # What counts as a failure
+//
+// A request fails if its status is 500 or more, its handler panics, [Fail] was called, the
+// handler wrote less than its Content-Length announced, or Options.Outcome returns an error.
+// Options.Outcome is for protocols that report failures with status 200; [OutcomeGRPC],
+// [OutcomeConnect] and [OutcomeGraphQL] are ready. The span's status is Error, the metric has
+// an error.type, and a log record "request failed" has method, route, path, status, duration,
+// bytes, error, the flags that the request saw, and the stack of a panic. An error is also an
+// OpenTelemetry event, http.server.request.exception.
+//
+// ERROR records with the same fingerprint (route, error type, status, place of the failure) are
+// limited: the first is written, and then one in any second, with the number of those that were
+// left out as "repeated". Metrics count every request.
+//
+// These are no failures, have no ERROR record, and are logged only if they are sampled or
+// debugged:
+//
+//   - A client that went away before it was answered, if nothing had failed before that. Span
+//     and metric have the error.type "client_gone", and no status of 500 or more, because nobody
+//     received it. The record is "request canceled". There is no bundle. A panic about something
+//     else is still a failure. If the service cancels the context of its requests when it
+//     stops (http.Server.BaseContext), those requests look the same.
+//   - A 503 with Retry-After (RFC 9110 §15.6.4): a deliberate refusal, for maintenance or too
+//     much load. Span and metric have it like any 503. The record is "request refused".
+//   - A panic with http.ErrAbortHandler. It is passed on, and is on span and metric. The record
+//     is "request aborted".
+//
+// # Streams
+//
+// A response is a stream if its Content-Type says so (text/event-stream,
+// multipart/x-mixed-replace, JSON lines, Connect's streams), if its connection was taken over
+// (http.Hijacker), or if Options.Stream says so. gRPC is not, because most of its calls are not
+// streams. A stream is never slow, and is in no histogram of durations:
+// upkeep.http.server.active_streams counts those that run until their handler returns, and
+// upkeep.http.server.streams those that ended, with upkeep.stream.end "done", "client_gone" or
+// "failed".
+//
+// The status of a connection that was taken over is read from what the handler writes through
+// the buffer that Hijack returns. If it writes to the connection itself, the status is 101 when
+// the client asked for an upgrade, and else is missing. The connection keeps its type.
+//
+// # Behind proxies
+//
+// network.peer.address is who opened the connection. With Options.TrustedProxies,
+// client.address, url.scheme and server.address come from Forwarded (RFC 7239) or
+// X-Forwarded-For, -Proto, -Host and -Port. The addresses are read from the end, where each
+// proxy adds the address of its caller: the first address that is not trusted is the client.
+// A client can invent only what stands before that, which is ignored. If there are both headers
+// and they name different clients, one of them passed through a proxy that does not know it, and
+// neither is believed. A name such as "_hidden" is the client.address, "unknown" is none. What
+// is malformed ends the reading, and the last address before it is the client.
+//
+// # Secrets in URLs
+//
+// User, query and fragment of a URL are cut from every error that is recorded, on spans, in log
+// records, events and bundles: in *url.Error and the errors of url.Parse, wrapped, nested and
+// joined, and in texts that have a scheme and "://". The error that a job returns, or that a
+// handler gets, stays as it is. Log handlers get an error itself if none of its forms has such a
+// URL, and else only the text.
 //
 // Debug records are kept in memory while their request runs, and written only if it fails, is
 // slow, or is debugged; see [Observer.LogHandler]. A signed token ([DebugToken]) or an
@@ -49,8 +109,8 @@
 // are "_OTHER", routes come from the mux's patterns. A malformed X-Request-Id is replaced and
 // not repeated anywhere; a well-formed one is the client's choice, so it proves nothing.
 // Queries, cookies, bodies and headers (but User-Agent) are recorded in bundles only,
-// redacted. Paths and error texts are recorded as they are elsewhere too, so neither should
-// hold secrets. Trace context goes to every host that [Observer.Transport] calls, ids only to
+// redacted. Paths are recorded elsewhere too, and so are error texts, with their URLs cut: so
+// neither should hold secrets. Trace context goes to every host that [Observer.Transport] calls, ids only to
 // Options.InternalHosts, debug tokens only to DebugToken.Hosts. A debug token opens only the
 // log of its requests; it is taken off the request, and recorded nowhere.
 //
@@ -60,5 +120,7 @@
 // most 1,000 attribute sets for each metric. Log records that wait count up to 20 KiB of a
 // request and 16 MiB of a process (see package observe/tail). With Options.Captures each
 // request that runs is recorded, in up to 16 times Capture.MaxBody and 32 MiB of the process;
-// bundles that wait for their store take another 32 MiB.
+// bundles that wait for their store take another 32 MiB. With Options.Outcome each request that
+// runs keeps up to Options.OutcomeBody bytes. Of Forwarded and X-Forwarded-For the last 32
+// elements are read. 1,000 fingerprints are kept, and all others count as one.
 package observe

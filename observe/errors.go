@@ -175,6 +175,16 @@ func forms(err error) []string {
 	return texts
 }
 
+// marshal survives a MarshalJSON that panics, such as that of a typed nil.
+func marshal(value any) (data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return json.Marshal(value)
+}
+
 // An incompleteError is a response that was shorter than announced.
 type incompleteError struct{ wrote, announced int64 }
 

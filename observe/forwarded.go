@@ -17,21 +17,24 @@ type forwarded struct {
 	port       int
 }
 
+// proxies are those of Options.TrustedProxies.
+type proxies []netip.Prefix
+
 // forwarded reads the headers of a request that came through trusted proxies.
 //
 // Each proxy adds the address of who called it at the end. So the addresses are read from the
 // end, as long as the one that was read last is trusted: what stands before the first that is
 // not trusted may be an invention. The scheme and host are those that the outermost trusted
 // proxy was asked for.
-func (o *core) forwarded(r *http.Request) *forwarded {
+func (p proxies) forwarded(r *http.Request) *forwarded {
 	f := &forwarded{secure: r.TLS != nil}
 	peer := parseNode(r.RemoteAddr)
 	f.client, f.clientPort = peer.name, peer.port
-	if !o.trusts(peer.addr) {
+	if !p.trusts(peer.addr) {
 		return f
 	}
-	hops := o.hops(peer, r.Header["Forwarded"], lastForwarded)
-	byX := o.hops(peer, r.Header["X-Forwarded-For"], lastFor)
+	hops := p.hops(peer, r.Header["Forwarded"], lastForwarded)
+	byX := p.hops(peer, r.Header["X-Forwarded-For"], lastFor)
 	switch {
 	case len(r.Header["Forwarded"]) == 0:
 		f.takeX(r.Header, byX)
@@ -43,8 +46,8 @@ func (o *core) forwarded(r *http.Request) *forwarded {
 	return f
 }
 
-func (o *core) trusts(addr netip.Addr) bool {
-	return addr.IsValid() && slices.ContainsFunc(o.opts.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+func (p proxies) trusts(addr netip.Addr) bool {
+	return addr.IsValid() && slices.ContainsFunc(p, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // A hop is an element of a header: who called a proxy, and what was asked for.
@@ -55,12 +58,12 @@ type hop struct {
 
 // hops are the elements of the trusted proxies, the outermost last. last takes the last element
 // from a header's value.
-func (o *core) hops(peer node, lines []string, last func(string) (rest string, h hop, ok bool)) []hop {
+func (p proxies) hops(peer node, lines []string, last func(string) (rest string, h hop, ok bool)) []hop {
 	var hops []hop
 	at := peer.addr
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest := trimList(lines[i]); rest != ""; rest = trimList(rest) {
-			if len(hops) == maxHops || !o.trusts(at) {
+			if len(hops) == maxHops || !p.trusts(at) {
 				return hops
 			}
 			var h hop

@@ -23,38 +23,29 @@ const headerTraceResponse = "Traceresponse"
 // The answer has the id in X-Request-Id, and the span in traceresponse. For the route on span
 // and metric, put [Route] around the mux.
 //
-// A request fails if its status is 500 or more, its handler panics or [Fail] was called. Then
-// the span's status is Error, the metric has an error.type, and one log record "request
-// failed" has method, route, path, status, duration, bytes, error, the flags it saw, a panic's
-// stack, and whether the client had gone ("canceled"). A slow request logs "request slow"
-// (Options.Slow), others nothing or a sample (Options.WideEvent). Panics and [Fail] are also
-// an OpenTelemetry event, http.server.request.exception.
-//
-// A 503 with Retry-After (RFC 9110 §15.6.4) is a deliberate refusal, for maintenance or too
-// much load. Span and metric have it like any 503, and [Observer.Stats] counts it. It is only
-// logged if it is sampled or debugged: "request refused".
+// The package comment says what counts as a failure, which requests are streams, and what is
+// recorded of both.
 //
 // A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser) that shows the
 // request's id and nothing of the panic. If the response had begun, the connection is cut
 // instead, so that the client does not take half an answer for a whole one, and the metric has
-// the status that was sent. See Options.Repanic. http.ErrAbortHandler is passed on and is on
-// span and metric; it is no failure, and is only logged if the request is sampled or debugged:
-// "request aborted".
+// the status that was sent. See Options.Repanic.
 //
 // The query and headers other than User-Agent (on the span, cut to 256 bytes) are never
-// recorded. A Handler inside a Handler of the same Observer does nothing.
-//
-// What the application sets on its request, such as forms, pattern and path values, reaches
-// the request that Handler was given.
+// recorded. A Handler inside a Handler of the same Observer does nothing. What the application
+// sets on its request, such as forms, pattern and path values, reaches the request that Handler
+// was given.
 //
 // The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the server's has
 // them, and http.ResponseController works. Used after next has returned it gives
-// [ErrResponseEnded]. A framework outside of Handler that answers after it, as echo does for a
-// handler's error, may do so if there was no answer, but a 200 has been reported by then: put
-// Handler in front of the framework. Stats count late_answers.
+// [ErrResponseEnded]. Put Handler in front of frameworks that answer after their middlewares
+// have returned, as echo does. http.MaxBytesReader closes the connection only with the
+// server's own writer; Handler does it for a 413 over HTTP/1. For other statuses put
+// http.MaxBytesHandler around Handler, or set "Connection: close".
 //
-// A middleware inside that recovers panics hides them from Handler. Leave it out, put [Route]
-// inside of it, or let it report them:
+// Of a panic that a middleware inside recovers, the record has the stack if that middleware
+// answers with a 500 or more where it recovers; it has value and stack if [Route] is inside of
+// the middleware, or if that reports the panic:
 //
 //	observe.Fail(ctx, &observe.PanicError{Value: v, Stack: debug.Stack()})
 func (o *Observer) Handler(next http.Handler) http.Handler {
@@ -69,7 +60,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		st.protocol = protocols[[2]int{r.ProtoMajor, r.ProtoMinor}]
 		st.secure = r.TLS != nil
 		if o.opts.TrustedProxies != nil {
-			st.via = o.forwarded(r)
+			st.via = proxies(o.opts.TrustedProxies).forwarded(r)
 			st.secure = st.via.secure
 		}
 		st.begin(r)

@@ -13,10 +13,11 @@ import (
 // [Fail], the logger and the flag hook find it in fn's context. name becomes a metric label: it
 // must be one of few, like "consume orders".
 //
-// Do waits for fn and returns its error, which span and metric get too; the caller logs it. A
-// panic of fn is returned as a [*PanicError] and, because "go obs.Do(…)" loses that, also
-// logged, as is an error given to [Fail]. What the job logged below the level is written if it
-// fails in any of these ways: see [Observer.LogHandler].
+// Do waits for fn and returns its error as it is, or its panic as a [*PanicError]. A job fails
+// if it returns an error, panics, or calls [Fail]: span and metric have the error, and one log
+// record "job failed", limited as those of requests are. So the caller need not log it. What the
+// job logged below the level is written before that: see [Observer.LogHandler]. A job that
+// returns context.Canceled because the client of its request went away has no record.
 func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context) error) (err error) {
 	st := &state{Context: ctx, obs: &o.core, start: time.Now(), job: true, route: name}
 	if outer := stateFrom(ctx); outer != nil {

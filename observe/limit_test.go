@@ -191,3 +191,48 @@ func TestDetailsFromManyGoroutines(t *testing.T) {
 		requireDetails(t, k, 10, 90)
 	})
 }
+
+// ERROR records of one kind are limited to one a second, which counts the others; metrics are
+// not, and neither are records of other kinds.
+func TestErrorRecordsAreLimited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, nil)
+		for range 100 {
+			failing(k, "/a", 500)
+			_ = k.obs.Do(context.Background(), "job", func(context.Context) error { return errors.New("broke") })
+		}
+		failing(k, "/b", 500)
+		failing(k, "/a", 502)
+		time.Sleep(time.Second - time.Nanosecond)
+		failing(k, "/a", 500)
+		time.Sleep(time.Nanosecond)
+		failing(k, "/a", 500)
+		failing(k, "/a", 500)
+		time.Sleep(time.Hour)
+		failing(k, "/a", 500)
+		var got []string
+		for _, line := range k.logs.lines(t) {
+			got = append(got, fmt.Sprint(line["level"], " ", line["msg"], " ", line["route"], line["job"], " ", line["status"], " ", line["repeated"]))
+		}
+		require.Equal(t, []string{
+			"ERROR request failed /a<nil> 500 <nil>", "ERROR job failed <nil>job <nil> <nil>", "ERROR request failed /b<nil> 500 <nil>", "ERROR request failed /a<nil> 502 <nil>",
+			"ERROR request failed /a<nil> 500 100", "ERROR request failed /a<nil> 500 1",
+		}, got)
+		require.Equal(t, int64(104), k.points(serverDuration)["error.type=500,http.request.method=GET,http.response.status_code=500,http.route=/a,network.protocol.version=1.1,url.scheme=http"])
+		require.Equal(t, 200.0, k.obs.Stats()["records_repeated"])
+		require.NoError(t, k.obs.Health().Err(), "that is meant")
+	})
+}
+
+// A slow request is no ERROR, and each has its record.
+func TestOtherRecordsAreNotLimited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newRig(t, func(o *observe.Options) { o.Slow = time.Millisecond })
+		for range 5 {
+			k.serve(k.obs.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(time.Millisecond) })), "GET", "/")
+		}
+		require.Len(t, k.logs.lines(t), 5)
+	})
+}

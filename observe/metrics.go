@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"sync"
@@ -26,18 +27,18 @@ type instruments struct {
 	methods []*method
 }
 
-// activeCount is read when metrics are collected, so that a request pays one
-// atomic addition for http.server.active_requests and not two measurements.
-type activeCount struct {
-	n    atomic.Int64
-	seen atomic.Bool
-}
-
-func (c *activeCount) begin() {
-	c.n.Add(1)
-	if !c.seen.Load() {
-		c.seen.Store(true)
+// method finds s among the known methods; HTTP methods are case-sensitive
+// (RFC 9110 section 9.1). An empty one is a GET, as in package http.
+func (m *instruments) method(s string) *method {
+	if s == "" {
+		s = http.MethodGet
 	}
+	for _, known := range m.methods[1:] {
+		if known.name == s {
+			return known
+		}
+	}
+	return m.methods[0]
 }
 
 func (m *instruments) init(meter metric.Meter, registrations *registrations, streams *atomic.Int64) error {

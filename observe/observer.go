@@ -147,9 +147,9 @@ func (o *Observer) finish(st *state, out outcome, returned error, panicError *Pa
 }
 
 // Close stops reporting http.server.active_requests, upkeep.observe.* and what
-// [Observer.Gauges] exports, and writes the captures that wait, for at most six seconds. It
-// returns an error if their store has not returned by then; those that are left count as
-// captures_dropped. Requests are still observed, and the providers are left to the
+// [Observer.Gauges] exports, and writes the captures that wait, for at most six seconds. If
+// that was not enough, it returns an error with how many captures are lost and the names of the
+// first ten; they count as captures_failed or captures_dropped. Requests are still observed, and the providers are left to the
 // application. Close is safe to call twice and while requests run.
 func (o *Observer) Close() error {
 	return errors.Join(o.registrations.close(), o.captures.stop())
@@ -172,8 +172,9 @@ func (o *Observer) Logger() *slog.Logger { return o.logger }
 //   - as logged: own time, level, source line, ids and span, and the attribute tail=true;
 //   - for at most ten requests in any second, and three in any minute with the same route,
 //     status and place of failure (the caller of [Fail], the frame that panicked, or the
-//     error's type). The record of the next reported one counts the others as "suppressed";
-//     for a job without a record of its own, the first kept record does.
+//     error's type). The record of the next reported one counts the others as "suppressed".
+//     If its own ERROR record is left out, because one alike was written in that second, the
+//     first kept record has the counts.
 //
 // A request keeps 20 KiB, and all of them 16 MiB, counted as package observe/tail says, which
 // also says what gives way when they are full. The request's record counts what gave way as
@@ -189,7 +190,7 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //
 //	requests             requests seen
 //	requests_active      of them running now
-//	requests_failed      of them ended with a status of 500 or more, a panic or Fail
+//	requests_failed      of them that failed, as the package comment says
 //	requests_refused     of them ended with a 503 and a Retry-After, which is no failure
 //	requests_gone        of them whose client went away before the answer, which is no failure
 //	streams              responses that were streams, with streams_active, streams_failed

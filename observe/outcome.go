@@ -13,6 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/rerun"
 	"github.com/upkeep-go/upkeep/observe/tail"
 	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // An outcome is what became of a request or job. judge makes it; the sinks see it one
@@ -27,6 +28,7 @@ type outcome struct {
 	err        error  // why it failed
 	logged     error  // the part of err that nobody else logs: a panic, or what Fail was given
 	incomplete error  // the handler sent less than it announced
+	shown      bool   // the response showed err, and not the handler
 	aborted    error  // it neither returned nor failed
 	kind       string // error.type
 	refused    bool   // a 503 with Retry-After
@@ -168,10 +170,30 @@ func (st *state) judgeResponse(out *outcome, panicError *PanicError, earlier boo
 	if found == nil || out.err != nil {
 		return
 	}
-	out.err, out.logged = found, found
+	out.err, out.logged, out.shown = found, found, true
 	if replay := rerun.From(st.Context); replay != nil {
 		replay.Failed(found)
 	}
+}
+
+// askOutcome returns what Options.Outcome says of the response.
+func (st *state) askOutcome(out *outcome) (err error) {
+	defer st.obs.counts.shield()
+	body := &visibleBody{}
+	if st.w.head != nil {
+		st.w.head.mu.Lock()
+		body.data = st.w.head.data
+		st.w.head.max = len(body.data) // nothing is added any more
+		st.w.head.mu.Unlock()
+	}
+	body.Reset(body.data)
+	header, trailer := splitTrailer(st.w.Header())
+	r := out.request
+	return st.obs.opts.Outcome(r, &http.Response{
+		Status: http.StatusText(int(out.status)), StatusCode: int(out.status),
+		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+		Header: header, Trailer: trailer, Body: body, ContentLength: st.w.bytes.Load(), Request: r,
+	})
 }
 
 // isDeparture reports whether a panic says no more than that the client has gone.
@@ -253,6 +275,38 @@ func (st *state) describeEnd(out *outcome, attrs *spanAttrs) {
 	}
 	if st.obs.opts.ResponseSize && out.status != 0 {
 		attrs.add(keyResponseSize.Int64(st.w.bytes.Load()))
+	}
+}
+
+// How a stream ended, as upkeep.stream.end.
+const (
+	streamDone   = "done"
+	streamGone   = "client_gone"
+	streamFailed = "failed"
+)
+
+func (out *outcome) streamEnd() string {
+	switch {
+	case out.gone:
+		return streamGone
+	case out.why >= failed || out.aborted != nil:
+		return streamFailed
+	}
+	return streamDone
+}
+
+// measureStream counts how a stream ended.
+func (st *state) measureStream(out *outcome) {
+	o := st.obs
+	switch out.streamEnd() {
+	case streamGone:
+		o.counts.streamsGone.Add(1)
+	case streamFailed:
+		o.counts.streamsFailed.Add(1)
+	}
+	key := streamKey{route: out.name, end: out.streamEnd(), status: out.status, method: st.method}
+	if option, ok := o.metrics.streamSeries.options(key, &o.counts.seriesFolded)[0].(metric.AddOption); ok {
+		o.metrics.streams.Add(st.ctx, 1, option)
 	}
 }
 

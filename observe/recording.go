@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -233,9 +234,13 @@ func (rec *recording) nextValue(name string) int {
 	return len(rec.values) - 1
 }
 
-func (rec *recording) keepValue(at int, value any, err error) {
+func (rec *recording) keepValue(at int, asked reflect.Type, value any, err error) {
 	defer rec.room.counts.shield()
-	var v capture.Value
+	v := capture.Value{Type: asked}
+	if asked.Kind() == reflect.Interface && value != nil {
+		v.Type = reflect.TypeOf(value)
+		v.Dynamic = typeName(value)
+	}
 	if err != nil {
 		v.Error = errorTexts(err)
 	} else if data, err := marshal(value); err != nil {
@@ -254,17 +259,7 @@ func (rec *recording) keepValue(at int, value any, err error) {
 		v.Result, v.Unrecordable = nil, "there was no room"
 	}
 	kept := &rec.values[at]
-	kept.Result, kept.Error, kept.Unrecordable = v.Result, v.Error, v.Unrecordable
-}
-
-// marshal survives a MarshalJSON that panics, such as that of a typed nil.
-func marshal(value any) (data []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return json.Marshal(value)
+	kept.Result, kept.Error, kept.Unrecordable, kept.Dynamic, kept.Type = v.Result, v.Error, v.Unrecordable, v.Dynamic, v.Type
 }
 
 type sizedRecord struct {

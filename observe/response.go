@@ -52,26 +52,6 @@ func visible(resp *http.Response) []byte {
 	return data
 }
 
-// askOutcome returns what Options.Outcome says of the response.
-func (st *state) askOutcome(out *outcome) (err error) {
-	defer st.obs.counts.shield()
-	body := &visibleBody{}
-	if st.w.head != nil {
-		st.w.head.mu.Lock()
-		body.data = st.w.head.data
-		st.w.head.max = len(body.data) // nothing is added any more
-		st.w.head.mu.Unlock()
-	}
-	body.Reset(body.data)
-	header, trailer := splitTrailer(st.w.Header())
-	r := out.request
-	return st.obs.opts.Outcome(r, &http.Response{
-		Status: http.StatusText(int(out.status)), StatusCode: int(out.status),
-		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
-		Header: header, Trailer: trailer, Body: body, ContentLength: st.w.bytes.Load(), Request: r,
-	})
-}
-
 // splitTrailer copies the header of a response without its trailers, and those. Handlers set
 // trailers after they have announced them, or with http.TrailerPrefix.
 func splitTrailer(h http.Header) (header, trailer http.Header) {

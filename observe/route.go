@@ -13,9 +13,17 @@ import (
 // Without a Handler around it does nothing.
 //
 // An http.ServeMux is asked for the pattern before it serves, so the span has its name while
-// the handler runs; its attribute comes at the end. Of other routers Route reads
-// Request.Pattern when they return or panic. http.route leaves out the pattern's method and
-// host: "GET example.com/users/{id}" is "/users/{id}".
+// the handler runs; its attribute comes at the end. http.route leaves out the pattern's method
+// and host: "GET example.com/users/{id}" is "/users/{id}". Of a router of chi Route reads what
+// chi has found, directly around it or as a middleware in it. Of other routers it reads
+// Request.Pattern when they return or panic. gin and echo v4 need a middleware for that, as
+// their first:
+//
+//	engine.Use(func(c *gin.Context) { c.Request.Pattern = c.FullPath() })
+//
+//	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+//		return func(c echo.Context) error { c.Request().Pattern = c.Path(); return next(c) }
+//	})
 //
 // Route notes a panic and passes it on, so that Handler can report it, with its stack, if a
 // middleware between the two recovers it and the status is 500 or more, or was sent before.
@@ -23,6 +31,7 @@ func Route(mux http.Handler) http.Handler {
 	matcher, _ := mux.(interface {
 		Handler(*http.Request) (http.Handler, string)
 	})
+	chi := newChiRouter(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		st := stateFrom(r.Context())
 		// A ServeMux may give a CONNECT request's own path for its pattern.
@@ -39,10 +48,17 @@ func Route(mux http.Handler) http.Handler {
 			st.raised(r.Context(), true)
 		}
 		before := r.Pattern
+		given := r
+		r = chi.with(r, st)
 		defer func() {
+			if r != given {
+				handBack(given, r)
+			}
 			// The pattern of an outer mux does not count, nor one that an inner Route
 			// has seen on a request of its own.
-			if r.Pattern != before && r.Pattern != asked {
+			if pattern := st.chiPattern(r.Context()); pattern != "" {
+				st.setRoute(pattern, path)
+			} else if r.Pattern != before && r.Pattern != asked {
 				st.setRoute(r.Pattern, path)
 			}
 			if value := recover(); value != nil {

@@ -216,3 +216,45 @@ func TestRouteByOption(t *testing.T) {
 	k.serve(k.obs.Handler(rewrap(observe.Route(mux))), "GET", "/x", "X-Template", "/ignored")
 	require.Equal(t, "GET /x", k.spans.Ended()[1].Name(), "a Route knows better")
 }
+
+// A middleware that recovers a panic inside of every Route leaves the stack, if it answers where
+// it recovers; what it answers otherwise shows no panic.
+func TestPanicThatIsRecoveredInside(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer func(http.ResponseWriter)
+		want   bool
+	}{
+		"500":        {func(w http.ResponseWriter) { w.WriteHeader(500) }, true},
+		"http.Error": {func(w http.ResponseWriter) { http.Error(w, "oops", 503) }, true},
+		"400":        {func(w http.ResponseWriter) { w.WriteHeader(400) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newRig(t, nil)
+			h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				defer func() {
+					_ = recover()
+					c.answer(w)
+				}()
+				panic("boom")
+			})
+			k.serve(k.obs.Handler(observe.Route(h)), "GET", "/")
+			if !c.want {
+				require.Empty(t, k.logs.String())
+				return
+			}
+			line := k.logs.line(t)
+			require.Contains(t, line["stack"], "TestPanicThatIsRecoveredInside")
+			require.Contains(t, line["error"], "recovered")
+			require.Equal(t, 1.0, k.obs.Stats()["panics"])
+		})
+	}
+	// No panic, no stack.
+	k := newRig(t, nil)
+	k.serve(k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		defer w.WriteHeader(500)
+	})), "GET", "/")
+	require.NotContains(t, k.logs.line(t), "stack")
+	require.Zero(t, k.obs.Stats()["panics"])
+}

@@ -1,11 +1,6 @@
 package observe
 
-import (
-	"net/http"
-	"strings"
-
-	"go.opentelemetry.io/otel/attribute"
-)
+import "go.opentelemetry.io/otel/attribute"
 
 // The names of OpenTelemetry's semantic conventions v1.43.0 that this package
 // uses, and its own under "upkeep.". They are written out here so that the
@@ -85,57 +80,6 @@ var requestBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 
 
 // jobBuckets reach to an hour, because jobs do.
 var jobBuckets = []float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 1800, 3600}
-
-// envMethods overrides the known methods, as semconv asks for.
-const envMethods = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
-
-// A method is one of those that are known, or the one that stands for all others.
-type method struct {
-	name   string
-	other  bool
-	active [2]activeCount // of http and https
-}
-
-// knownMethods returns the methods that semconv knows, or those in list, which are separated
-// by commas. The first stands for all others.
-func knownMethods(list string) []*method {
-	names := []string{
-		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead,
-		http.MethodOptions, http.MethodConnect, http.MethodTrace, "QUERY",
-	}
-	if strings.Trim(list, ", \t") != "" {
-		names = strings.Split(list, ",")
-	}
-	methods := []*method{{name: other, other: true}}
-	for _, name := range names {
-		if name = strings.TrimSpace(name); name != "" && len(name) <= maxMethod && len(methods) <= maxMethods {
-			methods = append(methods, &method{name: name})
-		}
-	}
-	return methods
-}
-
-// method finds s among the known methods; HTTP methods are case-sensitive
-// (RFC 9110 section 9.1). An empty one is a GET, as in package http.
-func (m *instruments) method(s string) *method {
-	if s == "" {
-		s = http.MethodGet
-	}
-	for _, known := range m.methods[1:] {
-		if known.name == s {
-			return known
-		}
-	}
-	return m.methods[0]
-}
-
-// spanName is the method's part of a span's name.
-func (m *method) spanName() string {
-	if m.other {
-		return "HTTP"
-	}
-	return m.name
-}
 
 // protocols are the values of network.protocol.version; one not known is not reported.
 var protocols = map[[2]int]string{{1, 0}: "1.0", {1, 1}: "1.1", {2, 0}: "2", {3, 0}: "3"}

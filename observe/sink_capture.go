@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,13 +28,16 @@ type captures struct {
 	queuedBytes, queued, written atomic.Int64
 	failed, dropped              lossCount
 
-	mu     sync.Mutex
-	closed bool
-	gaveUp bool // Close did: what waited is counted already
-	queue  chan *unwritten
-	done   chan struct{}
-	ctx    context.Context // of what is written; cancelled by Close at last
-	cancel context.CancelFunc
+	mu       sync.Mutex
+	closed   bool
+	gaveUp   bool     // Close did: what waited is counted already
+	canceled bool     // Close has told the store to give up
+	lost     []string // bundles that were not written because of that
+	waiting  []string // the names of the bundles in the queue, and of the one that is written
+	queue    chan *unwritten
+	done     chan struct{}
+	ctx      context.Context // of what is written; cancelled by Close at last
+	cancel   context.CancelFunc
 }
 
 func newCaptures(store capture.Store, rules CaptureOptions) (*captures, error) {
@@ -92,7 +97,7 @@ func (c *captures) end(st *state, out outcome) outcome {
 	if p, ok := out.logged.(*PanicError); ok {
 		u.details.Panic = newPanic(p)
 	} else if out.logged != nil {
-		u.details.Error = &capture.Error{Type: errorType(out.logged), Texts: errorTexts(out.logged)}
+		u.details.Error = &capture.Error{Type: errorType(out.logged), Texts: errorTexts(out.logged), Response: out.shown}
 	}
 	u.details.Dropped.Logs += out.dropped
 	for _, r := range rec.logs {
@@ -120,6 +125,7 @@ func (c *captures) enqueue(u *unwritten) bool {
 	}
 	c.queued.Add(1)
 	c.queuedBytes.Add(u.size)
+	c.waiting = append(c.waiting, u.name)
 	// What waits is counted there and no longer here.
 	c.held.Add(-int64(u.rec.held))
 	u.rec.held = 0
@@ -169,17 +175,21 @@ func (c *captures) settle(u *unwritten, err error) bool {
 	}
 	c.queued.Add(-1)
 	c.queuedBytes.Add(-u.size)
+	c.waiting = slices.Delete(c.waiting, 0, 1)
 	if err != nil {
 		c.failed.Add(1)
+		if c.canceled {
+			c.lost = append(c.lost, u.name)
+		}
 	} else {
 		c.written.Add(1)
 	}
 	return true
 }
 
-// giveUp drops what waits, with the one that the store does not return from, and
-// returns how many these were. The queue is closed.
-func (c *captures) giveUp() int64 {
+// giveUp drops what waits, with the one that the store does not return from. The queue is
+// closed.
+func (c *captures) giveUp() {
 	c.mu.Lock()
 	c.gaveUp = true
 	n := c.queued.Swap(0)
@@ -187,11 +197,25 @@ func (c *captures) giveUp() int64 {
 	if n > 0 {
 		c.dropped.Add(n)
 	}
+	c.lost = append(c.lost, c.waiting...)
 	c.mu.Unlock()
 	for u := range c.queue {
 		u.rec.free()
 	}
-	return n
+}
+
+// losses names the bundles that Close has lost; why says what the store did.
+func (c *captures) losses(why string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.lost) == 0 {
+		return nil
+	}
+	names := strings.Join(c.lost[:min(len(c.lost), maxLostNames)], ", ")
+	if more := len(c.lost) - maxLostNames; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Errorf("observe: Close: %d captures were not written and are lost, because %T %s: %s", len(c.lost), c.store, why, names)
 }
 
 func (c *captures) sweep() (err error) {
@@ -241,15 +265,28 @@ func (c *captures) stop() error {
 		return nil
 	}
 	close(c.queue)
-	for _, patience := range []time.Duration{maxDrain, time.Second} {
-		timer := time.NewTimer(patience)
-		select {
-		case <-c.done:
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-		c.cancel()
+	if c.ended(maxDrain) {
+		return nil
 	}
-	return fmt.Errorf("observe: Close: %d captures are not written: %T does not return", c.giveUp(), c.store)
+	c.mu.Lock()
+	c.canceled = true
+	c.mu.Unlock()
+	c.cancel()
+	if c.ended(time.Second) {
+		return c.losses("took too long")
+	}
+	c.giveUp()
+	return c.losses("does not return")
+}
+
+// ended waits for the writer, so long at most.
+func (c *captures) ended(patience time.Duration) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }

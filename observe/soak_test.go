@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -83,15 +84,15 @@ func (endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestSoak lets a hundred clients do their worst while nothing that is recorded gets
-// anywhere.
+// TestSoak lets two hundred clients do their worst, a fifth of it failures, while nothing that is
+// recorded gets anywhere.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
 	length := testsize.Pick(0, 5*time.Second, 2*time.Minute)
 	const (
-		clients = 100
+		clients = 200
 		mib     = 1 << 20
 		tails   = 16 * mib // as the package says
 		bundles = 64 * mib
@@ -154,6 +155,35 @@ func TestSoak(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
+	mux.HandleFunc("GET /events/{n}", func(w http.ResponseWriter, r *http.Request) {
+		flag(r)
+		w.Header().Set("Content-Type", "text/event-stream")
+		for r.Context().Err() == nil {
+			log(r, 1)
+			if _, err := io.WriteString(w, "data: "+filler+"\n\n"); err != nil {
+				observe.Fail(r.Context(), err)
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	mux.HandleFunc("GET /leave/{n}", func(w http.ResponseWriter, r *http.Request) {
+		log(r, 10)
+		<-r.Context().Done()
+		observe.Fail(r.Context(), fmt.Errorf("query: %w", r.Context().Err()))
+		http.Error(w, "bad gateway", http.StatusBadGateway)
+	})
+	mux.HandleFunc("GET /socket/{n}", func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			observe.Fail(r.Context(), err)
+			return
+		}
+		defer conn.Close()
+		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: soak\r\nConnection: Upgrade\r\n\r\n")
+		_ = rw.Flush()
+		log(r, 10)
+	})
 	srv := httptest.NewUnstartedServer(obs.Handler(observe.Route(mux)))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	srv.Start()
@@ -164,13 +194,13 @@ func TestSoak(t *testing.T) {
 	debug.FreeOSMemory()
 	before := liveHeap()
 	var busy sync.WaitGroup
-	var served [5]atomic.Int64
+	var served [len(soakPaths)]atomic.Int64
 	end := time.Now().Add(length)
 	for client := range clients {
 		busy.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(client)))
 			for time.Now().Before(end) {
-				kind := [10]int{0, 0, 0, 0, 0, 1, 2, 3, 3, 4}[random.IntN(10)]
+				kind := [20]int{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 6, 6, 7}[random.IntN(20)]
 				status := soak(srv, kind, random)
 				served[kind].Add(1)
 				if kind == 1 && status != http.StatusInternalServerError {
@@ -196,8 +226,9 @@ func TestSoak(t *testing.T) {
 	busy.Wait()
 	<-watched
 	stats := obs.Stats()
-	t.Logf("%.0f requests: %d fine, %d panics, %d endless bodies, %d strays, %d clients that went; live heap from %.1f to %.1f MiB, tails %.1f MiB, captures %.1f MiB; %d exports hang; %v",
+	t.Logf("%.0f requests: %d fine, %d panics, %d endless bodies, %d strays, %d clients that went, %d streams, %d that left before the answer, %d upgrades; live heap from %.1f to %.1f MiB, tails %.1f MiB, captures %.1f MiB; %d exports hang; %v",
 		stats["requests"], served[0].Load(), served[1].Load(), served[2].Load(), served[3].Load(), served[4].Load(),
+		served[5].Load(), served[6].Load(), served[7].Load(),
 		float64(before)/mib, float64(most)/mib, float64(mostTails)/mib, float64(mostBundles)/mib, hang.calls.Load(), obs.Health())
 	for kind := range served {
 		require.NotZero(t, served[kind].Load())
@@ -211,7 +242,15 @@ func TestSoak(t *testing.T) {
 	srv.Close()
 	transport.CloseIdleConnections()
 	stray.Wait()
-	require.Zero(t, obs.Stats()["requests_active"])
+	stats = obs.Stats()
+	require.Zero(t, stats["requests_active"])
+	require.Zero(t, stats["streams_active"])
+	require.NotZero(t, stats["requests_gone"])
+	require.NotZero(t, stats["streams_gone"])
+	require.Zero(t, stats["streams_failed"])
+	// A client may have asked again, so more was served than the clients have counted. But whoever
+	// left has failed nothing.
+	require.LessOrEqual(t, stats["requests_failed"], stats["requests"]-stats["requests_gone"]-stats["streams"]-float64(served[0].Load()))
 	require.Zero(t, obs.Stats()["tail_bytes"])
 	close(hang.end)
 	_ = meters.Shutdown(context.Background()) // what they say of the collector does not matter
@@ -226,7 +265,10 @@ func TestSoak(t *testing.T) {
 func soak(srv *httptest.Server, kind int, random *rand.Rand) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	method, path, body := http.MethodGet, [...]string{"/fine/", "/panic/", "/endless/", "/stray/", "/gone/"}[kind], io.Reader(nil)
+	if kind == 6 {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { cancel() }})
+	}
+	method, path, body := http.MethodGet, soakPaths[kind], io.Reader(nil)
 	if kind == 2 {
 		method, body = http.MethodPost, endless{}
 	}
@@ -237,16 +279,26 @@ func soak(srv *httptest.Server, kind int, random *rand.Rand) int {
 	r.Header.Set("X-Request-Id", strings.Repeat("i", random.IntN(300)))
 	r.Header.Set("Traceparent", fmt.Sprintf("00-%032x-%016x-%02x", random.Uint64(), random.Uint64(), random.IntN(300)))
 	r.Header.Set("Baggage", strings.Repeat("a=b,", random.IntN(1000))+"c=d")
+	if kind == 7 {
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "soak")
+	}
 	resp, err := srv.Client().Do(r)
 	if err != nil {
 		return 0
 	}
 	defer resp.Body.Close()
-	if kind != 4 {
+	switch kind {
+	case 4:
+	case 5:
+		_, _ = io.CopyN(io.Discard, resp.Body, int64(random.IntN(10000)))
+	default:
 		_, _ = io.Copy(io.Discard, resp.Body)
 	}
 	return resp.StatusCode
 }
+
+var soakPaths = [...]string{"/fine/", "/panic/", "/endless/", "/stray/", "/gone/", "/events/", "/leave/", "/socket/"}
 
 // liveHeap is what the last garbage collection has found in use.
 func liveHeap() uint64 {

@@ -30,6 +30,7 @@ type core struct {
 	debug     *debugTokens // nil: none are taken
 	levelFlag *levelFlag   // nil: none
 
+	chiKey  atomic.Pointer[any] // chi.RouteCtxKey, once it was seen
 	limit   limiter
 	metrics instruments
 	counts  counts
@@ -113,6 +114,7 @@ func (st *state) Value(key any) any {
 	if key == (stateKey{}) {
 		return st
 	}
+	st.obs.noteKey(key)
 	return st.Context.Value(key)
 }
 
@@ -142,8 +144,9 @@ func RequestID(ctx context.Context) string {
 // Fail marks the request or job that ctx belongs to as failed, for failures that neither the
 // status nor a returned error shows: an error inside a GraphQL answer, a stream that broke
 // half-way. Span, metric and log record get the first error that it was given. A [*PanicError]
-// is reported as a panic that nobody recovered, with its stack. It does nothing for a nil err,
-// without a request, and after its end. Fail is safe for concurrent use.
+// is reported as a panic that nobody recovered, with its stack. User, query and fragment of URLs
+// in the error are not recorded. It does nothing for a nil err, without a request, and after its
+// end. Fail is safe for concurrent use.
 func Fail(ctx context.Context, err error) {
 	if err == nil {
 		return

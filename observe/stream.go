@@ -1,10 +1,6 @@
 package observe
 
-import (
-	"strings"
-
-	"go.opentelemetry.io/otel/metric"
-)
+import "strings"
 
 // declaredStream reports whether a Content-Type says that the response is a stream.
 func declaredStream(contentType []string) bool {
@@ -32,36 +28,4 @@ func (st *state) isStream() (is bool) {
 	}
 	defer st.obs.counts.shield()
 	return st.obs.opts.Stream(st.request)
-}
-
-// How a stream ended, as upkeep.stream.end.
-const (
-	streamDone   = "done"
-	streamGone   = "client_gone"
-	streamFailed = "failed"
-)
-
-func (out *outcome) streamEnd() string {
-	switch {
-	case out.gone:
-		return streamGone
-	case out.why >= failed || out.aborted != nil:
-		return streamFailed
-	}
-	return streamDone
-}
-
-// measureStream counts how a stream ended.
-func (st *state) measureStream(out *outcome) {
-	o := st.obs
-	switch out.streamEnd() {
-	case streamGone:
-		o.counts.streamsGone.Add(1)
-	case streamFailed:
-		o.counts.streamsFailed.Add(1)
-	}
-	key := streamKey{route: out.name, end: out.streamEnd(), status: out.status, method: st.method}
-	if option, ok := o.metrics.streamSeries.options(key, &o.counts.seriesFolded)[0].(metric.AddOption); ok {
-		o.metrics.streams.Add(st.ctx, 1, option)
-	}
 }

@@ -5,14 +5,15 @@
 //	go run ./examples/history
 //
 // It needs git, and the Go module proxy or a module cache with two versions of semver. A
-// service in Go records itself when it starts, with history.Record(ctx, store,
-// version.Current(), …); here the one that deploys records what it deploys, as it can for
-// any Go program: what was built is read from the binary.
+// service in Go records itself for as long as it runs, with history.Keep(ctx, store,
+// version.Current(), …); here the program that deploys does that for the instances that it
+// has started, as it can for any Go program: what was built is read from the binary.
 package main
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -130,19 +131,66 @@ func today(clock string) time.Time {
 // A then is a store that is told now what has happened at another time.
 type then struct {
 	history.Store
-	at time.Time
+	at       time.Time
+	appended chan struct{} // receives after each sighting
 }
 
 func (s *then) Append(ctx context.Context, entries ...history.Entry) error {
 	for n := range entries {
 		entries[n].Time, entries[n].Late = s.at, time.Since(s.at)
 	}
-	return s.Store.Append(ctx, entries...)
+	err := s.Store.Append(ctx, entries...)
+	if entries[0].Kind != history.KindNoted {
+		s.appended <- struct{}{}
+	}
+	return err
+}
+
+// A fleet is the instances that run.
+type fleet struct {
+	store *then
+	stops map[string]func() error
+}
+
+// start starts an instance, in the place of the one that has its name.
+func (f *fleet) start(ctx context.Context, info version.Info, instance string) error {
+	if err := f.stop(instance); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		// The day is played in a moment, so that there are no sightings between.
+		done <- history.Keep(ctx, f.store, info, history.Deployment{Environment: "production", Instance: instance}, &history.KeepOptions{Interval: 24 * time.Hour})
+	}()
+	f.stops[instance] = func() error {
+		cancel()
+		<-f.store.appended
+		return <-done
+	}
+	<-f.store.appended
+	return nil
+}
+
+func (f *fleet) stop(instance string) error {
+	stop := f.stops[instance]
+	if stop == nil {
+		return nil
+	}
+	delete(f.stops, instance)
+	return stop()
 }
 
 // play deploys the releases on two instances, and rolls the last one back. Meanwhile
 // other things happen too.
-func play(ctx context.Context, store history.Store, binaries map[string]string) error {
+func play(ctx context.Context, store history.Store, binaries map[string]string) (err error) {
+	f := &fleet{store: &then{Store: store, appended: make(chan struct{})}, stops: map[string]func() error{}}
+	defer func() {
+		f.store.at = today("18:00:00")
+		for _, instance := range []string{"a", "b"} {
+			err = errors.Join(err, f.stop(instance))
+		}
+	}()
 	for _, step := range []struct {
 		clock, instance, tag string
 		event                history.Event
@@ -159,9 +207,9 @@ func play(ctx context.Context, store history.Store, binaries map[string]string) 
 		{clock: "11:20:00", instance: "a", tag: "v1.4.1"},
 		{clock: "11:21:00", instance: "b", tag: "v1.4.1"},
 	} {
-		at := &then{store, today(step.clock)}
+		f.store.at = today(step.clock)
 		if step.tag == "" {
-			if err := history.Note(ctx, at, step.event); err != nil {
+			if err := history.Note(ctx, f.store, step.event); err != nil {
 				return err
 			}
 			continue
@@ -170,7 +218,7 @@ func play(ctx context.Context, store history.Store, binaries map[string]string) 
 		if err != nil {
 			return err
 		}
-		if err := history.Record(ctx, at, info, history.Deployment{Environment: "production", Instance: step.instance}); err != nil {
+		if err := f.start(ctx, info, step.instance); err != nil {
 			return err
 		}
 	}
@@ -210,8 +258,8 @@ func answer(ctx context.Context, store history.Store, out io.Writer) error {
 		}
 	}
 
-	fmt.Fprintln(out, "\nWhat runs now?")
-	if running, err = history.Current(ctx, store); err != nil {
+	fmt.Fprintln(out, "\nWhat runs at noon?")
+	if running, err = history.At(ctx, store, today("12:00:00")); err != nil {
 		return err
 	}
 	tell(out, running)

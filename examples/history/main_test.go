@@ -58,7 +58,7 @@ What had changed in the half hour before?
 What was rolled back today?
 v1.5.0 of shop, after 18m0s
 
-What runs now?
+What runs at noon?
 shop v1.4.1 in production, on a and b
 
 And for the post-mortem:

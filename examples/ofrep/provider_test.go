@@ -33,6 +33,26 @@ flags:
   team/new checkout: {variants: {"on": true}, defaultVariant: "on", metadata: {team: shop, weight: 1.5, old: false}}
 `
 
+// TestGoProviderWithoutAKey asks over OFREP without a targetingKey.
+func TestGoProviderWithoutAKey(t *testing.T) {
+	p, _ := open(t, everyType)
+	h, err := ofrep.NewHandler(p, &ofrep.Options{Expose: func(string) bool { return true }, AllowAnonymous: true})
+	require.NoError(t, err)
+	over := client(t, overHTTP(t, listen(t, func(<-chan struct{}) http.Handler { return h })))
+	nobody := openfeature.NewTargetlessEvaluationContext(map[string]any{"email": "ada@shop.example"})
+
+	on, err := over.BooleanValue(t.Context(), "bool", false, nobody)
+	require.NoError(t, err)
+	require.True(t, on)
+	staff, err := over.BooleanValueDetails(t.Context(), "rule", false, nobody)
+	require.NoError(t, err)
+	require.Equal(t, openfeature.TargetingMatchReason, staff.Reason)
+	split, err := over.StringValueDetails(t.Context(), "split", "code", nobody)
+	require.Error(t, err)
+	require.Equal(t, openfeature.TargetingKeyMissingCode, split.ErrorCode)
+	require.Equal(t, "code", split.Value)
+}
+
 // TestGoProvider asks each flag twice, the provider in the process and OpenFeature's
 // Go provider over OFREP, through the OpenFeature client as a service does.
 func TestGoProvider(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
@@ -22,6 +24,18 @@ type chronicle struct {
 	edits   openfeature.EventCallback
 	windows sync.WaitGroup
 	cancel  context.CancelFunc
+	kept    sync.WaitGroup
+	stop    context.CancelFunc
+}
+
+// keep records the shop itself for as long as it runs, and that it stops.
+func (c *chronicle) keep(ctx context.Context, info version.Info, d history.Deployment, log *slog.Logger) {
+	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
+	c.kept.Go(func() {
+		if err := history.Keep(ctx, c.store, info, d, &history.KeepOptions{Logger: log}); err != nil {
+			c.report(err) // no reason not to run
+		}
+	})
 }
 
 func (c *chronicle) note(ctx context.Context, e history.Event) {
@@ -54,6 +68,10 @@ func (c *chronicle) close() {
 		openfeature.RemoveHandler(openfeature.ProviderConfigChange, c.edits)
 		c.cancel()
 		c.windows.Wait()
+	}
+	if c.stop != nil {
+		c.stop()
+		c.kept.Wait()
 	}
 	_ = c.store.Close()
 }

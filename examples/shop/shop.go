@@ -91,9 +91,7 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	s.onClose(func(context.Context) { _ = s.obs.Close() })
 	s.log = s.obs.Logger()
 	s.log.Info("starting", "build", s.info)
-	if err := history.Record(ctx, s.past.store, s.info, history.Deployment{Environment: "demo", Instance: "storefront-1"}); err != nil {
-		s.log.Error("history", "err", err) // no reason not to start
-	}
+	s.past.keep(ctx, s.info, history.Deployment{Environment: "demo", Instance: "storefront-1"}, s.log)
 
 	// pkgmgmt: may this build run? At run time it only warns.
 	if err := s.checkPackages(); err != nil {

@@ -121,6 +121,8 @@ func TestLint(t *testing.T) {
 
 	write("flags: {new-checkout: {state: ENABLED, variants: {\"on\": true, \"off\": false}, defaultVariant: \"on\"}}")
 	flagtest.Lint(t, path, newCheckout)
+	write("flags: [{key: new-checkout, state: ENABLED, variants: {\"on\": true, \"off\": false}, defaultVariant: \"on\"}]")
+	flagtest.Lint(t, path, newCheckout)
 
 	w := &witness{TB: t}
 	write("flags:\n  color: {variants: {a: 1}, defaultVariant: a, targetting: {}, state: ENABLED, colour: red}\n")

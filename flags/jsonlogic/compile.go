@@ -11,8 +11,13 @@ type compiler struct {
 	operators         map[string]Operator
 	predicates        map[string]Predicate
 	maxDepth, maxSize int
-	depth             int // of what is being compiled, lists and operations counted
-	deepest           int // that depth was
+	dialect           Dialect
+	refused           engines // that refuse the rule whatever the data
+	trial             Scope
+	interpreted       bool // by the JavaScript core, which compiles all but an if without an else
+	loops             int  // around what is being compiled
+	depth             int  // of what is being compiled, lists and operations counted
+	deepest           int  // that depth was
 }
 
 func (c *compiler) compile(tree any, at *place) (*node, error) {
@@ -29,7 +34,9 @@ func (c *compiler) node(tree any, at *place) (*node, error) {
 		return c.list(tree, at)
 	case map[string]any:
 		if len(tree) != 1 {
-			break
+			n := literal(toValue(tree))
+			n.mixed = len(tree) > 1
+			return n, nil
 		}
 		for name, arg := range tree {
 			return c.operation(name, arg, at.down(name))
@@ -42,6 +49,7 @@ func (c *compiler) node(tree any, at *place) (*node, error) {
 			return nil, err
 		}
 		c.depth -= tree.depth
+		c.refused |= tree.refused
 		return tree.reference(), nil
 	}
 	return literal(toValue(tree)), nil
@@ -73,6 +81,8 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 		for _, arg := range args {
 			if arg.constant == nil {
 				n.args, n.operation = args, listed(args)
+				n.folds, n.foldsLooped = folds("", args, false), folds("", args, true)
+				n.last = lastVariable(n)
 				return n, nil
 			}
 		}
@@ -80,11 +90,13 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 		plain := make([]any, len(args))
 		for i, arg := range args {
 			plain[i] = arg.constant.result()
+			n.mixed = n.mixed || arg.mixed
 		}
 		tree = plain
 	}
 	v := value{kind: list, ref: tree}
 	n.constant, n.operation = &v, always(&v)
+	n.fixed, n.folds, n.foldsLooped = true, true, true
 	if len(tree) > fewMembers {
 		n.members = &members{list: tree}
 	}
@@ -184,43 +196,77 @@ func (c *compiler) operation(name string, arg any, at *place) (*node, error) {
 	}
 	defer func() { c.depth-- }()
 	n := &node{name: name}
-	standard, isStandard := operators[name]
+	trees, listed := arg.([]any)
+	if n.bare = !listed; n.bare { // {"var": "x"} is {"var": ["x"]}
+		trees = []any{arg}
+	}
+	var err error
+	if n.of, n.custom, err = c.operator(name, n.bare); err != nil {
+		return nil, &Error{at.pointer(), err}
+	}
+	n.args = make([]*node, len(trees))
+	interpreted := c.interpreted
+	c.interpreted = interpreted || listed && len(trees) < 3 && (name == "if" || name == "?:")
+	defer func() { c.interpreted = interpreted }()
+	for i, tree := range trees {
+		place, body := at, i == 1 && loops[name]
+		if listed {
+			place = at.down(strconv.Itoa(i))
+		}
+		if body {
+			c.loops++
+		}
+		if n.args[i], err = c.compile(tree, place); err != nil {
+			return nil, err
+		}
+		if body {
+			c.loops--
+		}
+	}
+	n.size = sizeOf(n.args)
+	if n.operation, err = n.of(n.args); err != nil {
+		return nil, &Error{at.pointer(), err}
+	}
+	if name == "var" {
+		n.field = fieldOf(n.args)
+	}
+	n.folds, n.foldsLooped = !n.custom && folds(name, n.args, false), !n.custom && folds(name, n.args, true)
+	n.last = lastVariable(n)
+	return n, nil
+}
+
+var loops = map[string]bool{"map": true, "filter": true, "reduce": true, "all": true, "some": true, "none": true}
+
+// operator is what makes the operation of an operator from its arguments.
+func (c *compiler) operator(name string, bare bool) (of func(args []*node) (operation, error), isCustom bool, err error) {
+	plain, isStandard := operators[name]
+	own, differs := flagdOperators[name]
+	if differs = differs && c.dialect == DialectFlagd; differs && own == nil {
+		isStandard = false
+	}
 	custom, isCustom := c.operators[name]
 	predicate, isPredicate := c.predicates[name]
 	switch {
 	case isStandard && (isCustom || isPredicate):
-		return nil, &Error{at.pointer(), fmt.Errorf("%q is a standard operator and cannot be replaced", name)}
+		return nil, false, fmt.Errorf("%q is a standard operator and cannot be replaced", name)
 	case isCustom && isPredicate:
-		return nil, &Error{at.pointer(), fmt.Errorf("%q is among both Operators and Predicates", name)}
+		return nil, false, fmt.Errorf("%q is among both Operators and Predicates", name)
 	case isCustom:
-		n.custom = custom.instance
+		of = custom.instance
 	case isPredicate:
-		n.custom = predicate.instance
+		of = predicate.instance
 	case !isStandard:
-		return nil, &Error{at.pointer(), fmt.Errorf("%w %q", ErrUnknownOperator, name)}
+		return nil, false, fmt.Errorf("%w %q", ErrUnknownOperator, name)
+	case differs:
+		interpreted := c.interpreted
+		return func(args []*node) (operation, error) { return own(operands{name, args, bare, interpreted}), nil }, false, nil
+	default:
+		return standard(plain), false, nil
 	}
-	var err error
-	if trees, ok := arg.([]any); ok {
-		n.args, err = c.all(trees, at)
-	} else { // {"var": "x"} is {"var": ["x"]}
-		n.bare, n.args = true, make([]*node, 1)
-		n.args[0], err = c.compile(arg, at)
+	if c.dialect == DialectFlagd {
+		of = flagdCustom(name, of, bare, c.loops > 0)
 	}
-	if err != nil {
-		return nil, err
-	}
-	n.size = sizeOf(n.args)
-	if isStandard {
-		n.operation = standard(n.args)
-		if name == "var" {
-			n.field = fieldOf(n.args)
-		}
-		return n, nil
-	}
-	if n.operation, err = n.custom(n.args); err != nil {
-		return nil, &Error{at.pointer(), err}
-	}
-	return n, nil
+	return of, true, nil
 }
 
 // A place is where in the rule something stands; nil is the top.

@@ -13,7 +13,12 @@ import (
 
 // FuzzCompileEval holds of any rule on any data: nothing panics, errors are of this
 // package's type, and Eval, Eval again and Explain agree.
-func FuzzCompileEval(f *testing.F) {
+func FuzzCompileEval(f *testing.F) { fuzzDialect(f, jsonlogic.DialectStandard) }
+
+// FuzzFlagd is FuzzCompileEval in the dialect of flagd.
+func FuzzFlagd(f *testing.F) { fuzzDialect(f, jsonlogic.DialectFlagd) }
+
+func fuzzDialect(f *testing.F, dialect jsonlogic.Dialect) {
 	for _, rule := range []string{
 		hotRule, `{"var": ["a.b.0", 1]}`, `{"var": [{"var": "p"}]}`, `{"missing": ["a.b", "x", ["l"]]}`, `{"missing_some": [1, {"var": "l"}]}`,
 		`{"cat": [{"var": ""}, 1e400]}`, `{"cat": [{"var": "l"}, [1, null]]}`, `{"substr": [{"var": "t"}, -2, {"var": "n"}]}`,
@@ -29,7 +34,16 @@ func FuzzCompileEval(f *testing.F) {
 	} {
 		f.Add(rule, `{"a": {"b": [1, null, "x"]}, "l": [1, [2], "", {"a": 1}], "n": -0.0, "p": "a.b", "t": "a\u00e9\ud83d\ude00\ufb01"}`)
 	}
+	for _, rule := range []string{
+		`{">": [65, {"var": "n"}, 18, 1]}`, `{"+": {"var": "l"}}`, `{"-": {"merge": [1, [2]]}}`, `{"*": {"var": "x"}}`, `{"/": [2, null]}`, `{"%": {"var": "l"}}`, `{"max": {"var": "l"}}`,
+		`{"in": {"var": "l"}}`, `{"substr": {"var": "l"}}`, `{"cat": {"var": "l"}}`, `{"custom": {"var": "l"}}`, `{"isText": {"var": "l"}}`, `{"missing_some": {"var": "l"}}`,
+		`{"==": [{"var": "l"}, {"==": [null, {"var": "t"}]}]}`, `{"reduce": [{"var": "l"}, {"+": [{"var": "current"}, {"var": "accumulator"}]}]}`, `{"some": ["abc", {"%": []}]}`,
+		`{"if": [{"a": 1, "b": 2}, {"var": ["t", {"max": []}]}]}`, `{"!": [1, {"/": [1, 0]}]}`, `{"missing": [["a"], null, [1, 2]]}`,
+	} {
+		f.Add(rule, `{"l": [1, [2], "", {"a": 1}], "n": -0.0, "t": ""}`)
+	}
 	opts := &jsonlogic.Options{
+		Dialect:  dialect,
 		MaxSteps: 10_000,
 		MaxText:  10_000,
 		MaxDepth: 100,
@@ -62,7 +76,7 @@ func FuzzCompileEval(f *testing.F) {
 		if err != nil {
 			var fault *jsonlogic.Error
 			require.ErrorAs(t, err, &fault)
-			require.True(t, errors.Is(err, jsonlogic.ErrTooManySteps) || errors.Is(err, jsonlogic.ErrTextTooLong) || errors.Is(err, jsonlogic.ErrResultTooDeep), err)
+			require.True(t, errors.Is(err, jsonlogic.ErrTooManySteps) || errors.Is(err, jsonlogic.ErrTextTooLong) || errors.Is(err, jsonlogic.ErrResultTooDeep) || dialect == jsonlogic.DialectFlagd && errors.Is(err, jsonlogic.ErrInvalidArguments), err)
 		}
 		second, again := r.Eval(data)
 		require.Equal(t, err, again)

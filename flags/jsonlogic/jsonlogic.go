@@ -89,6 +89,9 @@ const (
 // Options configure [Compile]. Nil options are the defaults; so is a bound that is
 // negative.
 type Options struct {
+	// Dialect is what the standard operators mean. Zero means DialectStandard.
+	Dialect Dialect
+
 	// Operators are custom operators by name. A name of a standard operator is an
 	// error of Compile. The map is kept, and must not be changed any more.
 	Operators map[string]Operator
@@ -156,14 +159,18 @@ func CompileValue(rule any, opts *Options) (*Rule, error) {
 		opts = &Options{}
 	}
 	c := compiler{
-		operators: opts.Operators, predicates: opts.Predicates,
+		dialect: opts.Dialect, operators: opts.Operators, predicates: opts.Predicates,
 		maxDepth: cmp.Or(max(opts.MaxDepth, 0), DefaultMaxDepth), maxSize: cmp.Or(max(opts.MaxSize, 0), DefaultMaxSize),
 	}
 	root, err := c.compile(rule, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Rule{root: root, depth: c.deepest, bounds: &bounds{cmp.Or(max(opts.MaxSteps, 0), DefaultMaxSteps), cmp.Or(max(opts.MaxText, 0), DefaultMaxText), opts.Log}}, nil
+	c.trial = Scope{trial: true, bounds: &bounds{dialect: DialectFlagd, steps: DefaultMaxSteps, text: DefaultMaxText}, left: DefaultMaxSteps}
+	c.fold(root)
+	return &Rule{root: root, depth: c.deepest, refused: c.refused, bounds: &bounds{
+		opts.Dialect, cmp.Or(max(opts.MaxSteps, 0), DefaultMaxSteps), cmp.Or(max(opts.MaxText, 0), DefaultMaxText), opts.Log,
+	}}, nil
 }
 
 // What [Compile] says, wrapped in an [*Error], of rules that it refuses.

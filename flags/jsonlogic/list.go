@@ -129,22 +129,29 @@ func in(args []*node) operation {
 		}
 	}
 	return decides(func(s *Scope) bool {
-		n, h := needle.eval(s), haystack.eval(s)
-		switch h.kind {
-		case text:
-			return h.str != "" && strings.Contains(s.read(h.str), s.text(n)) // nothing is in "", not even ""
-		case list:
-			for i := range h.length() {
-				if !haystack.list && !s.spend(1) { // a list in the rule is paid for by its place there
-					break
-				}
-				if strictEqual(s, n, h.element(i)) {
-					return true
-				}
+		n := needle.eval(s)
+		return s.contains(haystack.eval(s), n, haystack.list, func(value) {})
+	})
+}
+
+// contains looks for a needle in a text or a list, and calls visit with the elements that it
+// compares. A list in the rule is paid for by its place there.
+func (s *Scope) contains(haystack, needle value, paid bool, visit func(element value)) bool {
+	switch haystack.kind {
+	case text:
+		return haystack.str != "" && strings.Contains(s.read(haystack.str), s.text(needle)) // nothing is in "", not even ""
+	case list:
+		for i := range haystack.length() {
+			if !paid && !s.spend(1) {
+				break
+			}
+			element := haystack.element(i)
+			if visit(element); strictEqual(s, needle, element) {
+				return true
 			}
 		}
-		return false
-	})
+	}
+	return false
 }
 
 // texts are the elements of a list, false if they are not all texts.

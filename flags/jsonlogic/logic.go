@@ -32,7 +32,7 @@ func until(truth bool) func(args []*node) operation {
 		o := gives(func(s *Scope) value {
 			last := value{kind: undefined}
 			for _, a := range args {
-				if last = a.eval(s); last.truth() == truth {
+				if last = a.eval(s); s.truth(last) == truth {
 					break
 				}
 			}

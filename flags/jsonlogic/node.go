@@ -6,18 +6,24 @@ import "strings"
 // scope.
 type node struct {
 	operation
-	name     string   // of the operator; empty: data or a list
-	constant *value   // not nil: eval always gives this
-	list     bool     // written as a list, of args
-	bare     bool     // the operator's only argument, not written as a list
-	field    string   // not empty: the member of that name, by Scope.field
-	args     []*node  // elements of a list, but of a constant one; or arguments of an operation
-	size     int      // what evaluating it costs at most: its nodes, this one counted, a constant list and a shared rule as one
-	shared   *node    // not nil: the root of the shared rule that this node refers to
-	members  *members // of a constant list that is not short
+	name        string   // of the operator; empty: data or a list
+	constant    *value   // not nil: eval always gives this
+	mixed       bool     // a constant with an object of several members in it
+	fixed       bool     // eval always gives the same; a node that is traced has no constant
+	list        bool     // written as a list, of args
+	folds       bool     // in the dialect of flagd: eval depends on no data
+	foldsLooped bool     // the same inside of a loop
+	bare        bool     // the operator's only argument, not written as a list
+	field       string   // not empty: the member of that name, by Scope.field
+	last        *node    // in the dialect of flagd: the last variable that is evaluated with it
+	args        []*node  // elements of a list, but of a constant one; or arguments of an operation
+	size        int      // what evaluating it costs at most: its nodes, this one counted, a constant list and a shared rule as one
+	shared      *node    // not nil: the root of the shared rule that this node refers to
+	members     *members // of a constant list that is not short
 
-	// custom makes the operation of a custom operator, for Explain to make it anew.
-	custom func(args []*node) (operation, error)
+	// of makes the operation, for Explain to make it anew. Custom says that the operator is.
+	of     func(args []*node) (operation, error)
+	custom bool
 
 	// elements makes the nodes of a list's elements for a trace.
 	elements func() []*node
@@ -48,7 +54,7 @@ type operation struct {
 func gives(eval func(s *Scope) value) operation {
 	return operation{
 		eval,
-		func(s *Scope) bool { return eval(s).truth() },
+		func(s *Scope) bool { return s.truth(eval(s)) },
 		func(s *Scope) any { return s.give(eval(s)) },
 	}
 }
@@ -64,12 +70,14 @@ func decides(test func(s *Scope) bool) operation {
 func always(v *value) operation {
 	return operation{
 		func(*Scope) value { return *v },
-		func(*Scope) bool { return v.truth() },
+		func(s *Scope) bool { return s.truth(*v) },
 		func(*Scope) any { return v.result() },
 	}
 }
 
-func literal(v value) *node { return &node{operation: always(&v), constant: &v, size: 1} }
+func literal(v value) *node {
+	return &node{operation: always(&v), constant: &v, fixed: true, folds: true, foldsLooped: true, size: 1}
+}
 
 var (
 	nullNode      = literal(value{})

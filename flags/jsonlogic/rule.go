@@ -7,9 +7,10 @@ import (
 
 // A Rule is a compiled rule. It may be used by any number of goroutines.
 type Rule struct {
-	root   *node
-	depth  int
-	bounds *bounds
+	root    *node
+	depth   int
+	refused engines // that refuse it whatever the data
+	bounds  *bounds
 
 	once   sync.Once
 	shared *node // see reference
@@ -33,7 +34,7 @@ func (r *Rule) Eval(data any) (any, error) {
 // but not be in use. It is for callers that keep what an evaluation needs anyway, and
 // spares Eval's looking for a scope.
 func (r *Rule) EvalIn(s *Scope, data any) (any, error) {
-	s.bounds, s.left = r.bounds, r.bounds.steps
+	s.bounds, s.left, s.refused = r.bounds, r.bounds.steps, r.refused
 	s.enter(data)
 	result := r.root.plain(s)
 	err := s.err
@@ -46,16 +47,20 @@ func (r *Rule) EvalIn(s *Scope, data any) (any, error) {
 
 // A Scope is one evaluation in progress. It must not be kept.
 type Scope struct {
-	data   any
-	fields map[string]any // members of data, but for those called "$…"; nil: only data knows
-	bounds *bounds
-	left   int // steps
-	err    error
-	note   func(key string, v any) // adds to the trace of the operation; nil: nobody asked for it
+	data    any
+	fields  map[string]any // members of data, but for those called "$…"; nil: only data knows
+	bounds  *bounds
+	left    int     // steps
+	refused engines // that have refused something
+	trial   bool    // it is no evaluation but the rule is being compiled
+	deaf    engines // that leave out what is being evaluated
+	err     error
+	note    func(key string, v any) // adds to the trace of the operation; nil: nobody asked for it
 }
 
 // bounds are what limits an evaluation, and whom the operator log calls.
 type bounds struct {
+	dialect     Dialect
 	steps, text int
 	log         func(any) // nil: nobody
 }

@@ -143,24 +143,29 @@ func cat(args []*node) operation {
 func substr(args []*node) operation {
 	source, start, length := arg(args, 0), arg(args, 1), arg(args, 2)
 	return gives(func(s *Scope) value {
-		t := s.read(s.text(source.eval(s)))
-		n := float64(utf8.RuneCountInString(t))
-		from := truncate(s.number(start.eval(s)))
-		if from < 0 {
-			from = max(from+n, 0)
-		}
-		from = min(from, n)
-		rest := n - from
-		if l := length.eval(s); l.kind != undefined {
-			take := s.number(l)
-			if take < 0 {
-				take += rest
-			}
-			rest = min(max(truncate(take), 0), rest)
-		}
-		t = t[offset(t, int(from)):]
-		return value{kind: text, str: t[:offset(t, int(rest))]}
+		v, from := source.eval(s), start.eval(s)
+		return s.substr(v, from, length.eval(s))
 	})
+}
+
+func (s *Scope) substr(source, start, length value) value {
+	t := s.read(s.text(source))
+	n := float64(utf8.RuneCountInString(t))
+	from := truncate(s.number(start))
+	if from < 0 {
+		from = max(from+n, 0)
+	}
+	from = min(from, n)
+	rest := n - from
+	if length.kind != undefined {
+		take := s.number(length)
+		if take < 0 {
+			take += rest
+		}
+		rest = min(max(truncate(take), 0), rest)
+	}
+	t = t[offset(t, int(from)):]
+	return value{kind: text, str: t[:offset(t, int(rest))]}
 }
 
 // truncate is JavaScript's ToIntegerOrInfinity.

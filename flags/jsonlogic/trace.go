@@ -51,7 +51,7 @@ type Trace struct {
 // them.
 func (r *Rule) Explain(data any) (result any, trace *Trace, err error) {
 	top := &Trace{}
-	s := &Scope{bounds: r.bounds, left: r.bounds.steps}
+	s := &Scope{bounds: r.bounds, left: r.bounds.steps, refused: r.refused}
 	tr := &tracer{at: top, room: traceRoom}
 	root, err := tr.instance(r.root, nil)
 	if err != nil {
@@ -94,9 +94,10 @@ func (tr *tracer) instance(n *node, at *place) (*node, error) {
 			return nil, err
 		}
 		t := *n
-		if t.args = args; n.custom == nil {
-			t.operation = operators[n.name](unfolded(args))
-		} else if t.operation, err = n.custom(args); err != nil {
+		if t.args = args; !n.custom {
+			args = unfolded(args)
+		}
+		if t.operation, err = n.of(args); err != nil {
 			return nil, &Error{at.down(n.name).pointer(), err}
 		}
 		return tr.traced(&t, at), nil

@@ -30,7 +30,9 @@
 // alone; why it cannot stays on the server, in [flags.Provider.Problems]. A flag that
 // is not exposed is a flag that does not exist. A request that cannot be understood
 // is 400 with PARSE_ERROR, a context that cannot be used is 400 with INVALID_CONTEXT,
-// or with TARGETING_KEY_MISSING, unless Options.Context supplies the key. A body that
+// or with TARGETING_KEY_MISSING, unless Options.Context supplies the key. With
+// [Options.AllowAnonymous] a context needs no key, and TARGETING_KEY_MISSING is the answer for
+// those flags only that need one. A body that
 // is too large is 413, one that is not said to be plain JSON is 415. As long as there
 // is no document at all, the answer is 500, which clients with a cache survive.
 //

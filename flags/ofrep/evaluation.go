@@ -5,12 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/upkeep-go/upkeep/flags"
 )
 
 // An evaluation is an evaluationSuccess or, with an error code, an evaluationFailure
@@ -138,7 +139,11 @@ func (h *handler) evaluateAll(r *http.Request, s *subject) []evaluation {
 // evaluate evaluates one flag. Why it fails is told in general only: the provider's
 // own words may quote the rule and name files.
 func (h *handler) evaluate(r *http.Request, key string, s *subject) evaluation {
-	d := h.provider.Evaluate(r.Context(), key, s.attrs)
+	ctx := r.Context()
+	if h.opts.AllowAnonymous && s.attrs[openfeature.TargetingKey] == nil {
+		ctx = flags.RequireTargetingKey(ctx)
+	}
+	d := h.provider.Evaluate(ctx, key, s.attrs)
 	e := evaluation{Key: key, Metadata: public(d.FlagMetadata)}
 	failed := func(code openfeature.ErrorCode, details string) evaluation {
 		return evaluation{Key: key, ErrorCode: code, ErrorDetails: details, Metadata: e.Metadata}
@@ -149,14 +154,16 @@ func (h *handler) evaluate(r *http.Request, key string, s *subject) evaluation {
 		return evaluation{Key: key, ErrorCode: d.ErrorCode}
 	case openfeature.ParseErrorCode:
 		return failed(d.ErrorCode, "the flag is faulty")
-	case openfeature.TargetingKeyMissingCode, openfeature.InvalidContextCode:
+	case openfeature.TargetingKeyMissingCode:
+		return failed(d.ErrorCode, "the context has no targetingKey")
+	case openfeature.InvalidContextCode:
 		return failed(d.ErrorCode, "the flag cannot be evaluated for this context")
 	default:
 		return failed(openfeature.GeneralCode, "the flag could not be evaluated")
 	}
 	if d.Value != nil {
 		value, err := json.Marshal(d.Value)
-		if err != nil { // a number beyond float64 in the document
+		if err != nil {
 			return failed(openfeature.GeneralCode, "the flag's value cannot be written")
 		}
 		e.Value, e.Variant = value, d.Variant
@@ -178,12 +185,8 @@ func public(metadata openfeature.FlagMetadata) map[string]any {
 		case "owner", "kind", "expires":
 			continue
 		}
-		switch v := value.(type) {
-		case bool, string:
-		case float64:
-			if math.IsInf(v, 0) {
-				continue
-			}
+		switch value.(type) {
+		case bool, string, float64:
 		default:
 			continue
 		}

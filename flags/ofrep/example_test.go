@@ -161,6 +161,20 @@ func ExampleOptions_expose() {
 	// 404 {"key":"no-such-flag","errorCode":"FLAG_NOT_FOUND","errorDetails":"there is no flag \"no-such-flag\""}
 }
 
+// A page asks before anyone has logged in. Flags that need a targetingKey, because they bucket
+// by it, are errors; all others are answered.
+func ExampleOptions_allowAnonymous() {
+	server, stop, err := newServer(&ofrep.Options{AllowAnonymous: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer stop()
+	resp, answer := ask(server.URL+"/ofrep/v1/evaluate/flags/web-banner", `{"context": {"country": "ES"}}`, "")
+	fmt.Println(resp.StatusCode, answer)
+	// Output: 200 {"key":"web-banner","value":"Everything must go","reason":"TARGETING_MATCH","variant":"sale","metadata":{"doc":"https://wiki.example/banner"}}
+}
+
 // A hook refuses clients before anything of their request is read.
 func ExampleOptions_authorize() {
 	server, stop, err := newServer(&ofrep.Options{

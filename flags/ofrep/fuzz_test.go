@@ -11,6 +11,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/flags"
+	"github.com/upkeep-go/upkeep/flags/ofrep"
 )
 
 const fuzzed = `
@@ -39,7 +42,7 @@ func FuzzEvaluate(f *testing.F) {
 		f.Add([]byte(body), "rule", "application/json", "", `"x"`)
 	}
 	f.Add([]byte(anyone), "a/../b%2f\xff", "application/json; charset=\"x", "gzip", `W/"x", *`)
-	h := serve(f, fuzzed)
+	h := newHandler(f, open(f, flags.Bytes("flags.yaml", []byte(fuzzed))), &ofrep.Options{Expose: everything, AllowAnonymous: true})
 	f.Fuzz(func(t *testing.T, body []byte, key, contentType, encoding, ifNoneMatch string) {
 		for _, path := range []string{bulk, bulk + "/" + url.PathEscape(key)} {
 			w := post(h, path, string(body), "Content-Type", contentType, "Content-Encoding", encoding, "If-None-Match", ifNoneMatch)
@@ -95,7 +98,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("OPTIONS", bulk+"/x", "https://shop.example", "POST")
 	f.Add("HEAD", "/ofrep/v1/../v1/evaluate//flags/%2e%2e", "null", "")
 	f.Add("post", "*", "\r\nX: y", "\x00")
-	h := serve(f, fuzzed)
+	h := newHandler(f, open(f, flags.Bytes("flags.yaml", []byte(fuzzed))), &ofrep.Options{Expose: everything, AllowAnonymous: true})
 	f.Fuzz(func(t *testing.T, method, path, origin, requested string) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil || strings.HasSuffix(u.Path, events) {

@@ -39,6 +39,11 @@ type Options struct {
 	// key by key; a nil value takes the client's away. Nil: the client is believed.
 	Context func(*http.Request) flags.Attributes
 
+	// AllowAnonymous answers requests whose context has no targetingKey, as flagd's server
+	// does. Only a flag whose rule buckets by the key, in a fractional operation without a
+	// bucketing value of its own, is TARGETING_KEY_MISSING then. False refuses such requests.
+	AllowAnonymous bool
+
 	// MaxBody bounds the body of a request, in bytes. 0: 65,536.
 	MaxBody int64
 

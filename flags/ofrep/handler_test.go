@@ -72,14 +72,13 @@ func TestSingle(t *testing.T) {
 	}
 }
 
-// TestInfinity: JSON can write numbers that a float64 cannot hold and JSON cannot
-// write again.
+// TestInfinity holds that a flag with a number that a float64 cannot hold is faulty.
 func TestInfinity(t *testing.T) {
 	t.Parallel()
 	h := serve(t, `{"flags": {"x": {"variants": {"all": {"deep": [1e999]}}, "defaultVariant": "all", "metadata": {"huge": -1e999, "small": 1}}}}`)
 	w := post(h, bulk+"/x", anyone)
 	require.Equal(t, 400, w.Code)
-	require.JSONEq(t, `{"key": "x", "errorCode": "GENERAL", "errorDetails": "the flag's value cannot be written", "metadata": {"small": 1}}`, w.Body.String())
+	require.JSONEq(t, `{"key": "x", "errorCode": "PARSE_ERROR", "errorDetails": "the flag is faulty"}`, w.Body.String())
 	require.Equal(t, 200, post(h, bulk, anyone).Code)
 }
 

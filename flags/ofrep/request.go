@@ -63,6 +63,9 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) (*subject, *refus
 	case string:
 		return s, nil
 	case nil:
+		if h.opts.AllowAnonymous {
+			return s, nil
+		}
 		return nil, &refusal{http.StatusBadRequest, openfeature.TargetingKeyMissingCode, "the context has no targetingKey"}
 	default:
 		return nil, &refusal{http.StatusBadRequest, openfeature.InvalidContextCode, fmt.Sprintf("the targetingKey must be a string, got %s", kind(key))}

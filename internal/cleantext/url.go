@@ -84,10 +84,13 @@ func withoutQuoted(s string) string {
 }
 
 // URLs returns s with the URLs in it cut to scheme, host and path: without user, query and
-// fragment. A URL begins with a scheme and "://", or is a token with a slash before a "?" and
-// a "=". It ends with the quotes that it stands in, or else at a space. URLs(URLs(s)) is
+// fragment, and without what url.Parse quotes of one. A URL begins with a scheme and "://", or has a "?" and
+// a "=" behind it. It ends with the quotes that it stands in, or else at a space. URLs(URLs(s)) is
 // URLs(s).
 func URLs(s string) string {
+	for _, phrase := range parseFaults {
+		s = dropQuoted(s, phrase)
+	}
 	if !strings.ContainsAny(s, "?#@") {
 		return s
 	}
@@ -105,10 +108,42 @@ func URLs(s string) string {
 	return b.String()
 }
 
+// parseFaults are what url.Parse says before it quotes a part of a URL.
+var parseFaults = [...]string{"invalid port", "invalid URL escape", "invalid character"}
+
+// dropQuoted leaves out the text in quotes behind each phrase.
+func dropQuoted(s, phrase string) string {
+	var b strings.Builder
+	for {
+		at := strings.Index(s, phrase)
+		if at < 0 {
+			break
+		}
+		at += len(phrase)
+		b.WriteString(s[:at])
+		s = s[at:]
+		quoted := strings.TrimLeft(s, " \\")
+		if len(quoted) == len(s) || quoted == "" || quoted[0] != '"' {
+			continue
+		}
+		open := len(s) - len(quoted)
+		end := closing(s, open+1, backslashes(s, open))
+		if end < 0 {
+			s = "" // the text was cut
+			break
+		}
+		s = s[end+1+backslashes(s, open):]
+	}
+	if b.Len() == 0 {
+		return s
+	}
+	return b.String() + s
+}
+
 const (
 	spaces     = " \t\r\n\v\f"
 	quotes     = "\"'`"
-	delimiters = spaces + quotes + "<>()[]{}=,;|"
+	delimiters = spaces + quotes + "<>()[]{}=,;|\\"
 )
 
 // startsToken reports whether a URL may begin at this place.
@@ -119,7 +154,10 @@ func startsToken(s string, at int) bool {
 // tokenEnd finds the end of the token that begins at this place. A URL in quotes may have
 // spaces in it.
 func tokenEnd(s string, at int) int {
-	if at > 0 && startsURL(s[at:]) {
+	ends := spaces
+	if !startsURL(s[at:]) {
+		ends += quotes
+	} else if at > 0 {
 		switch open := s[at-1]; open {
 		case '"':
 			if end := closing(s, at, backslashes(s, at-1)); end >= 0 {
@@ -134,7 +172,7 @@ func tokenEnd(s string, at int) int {
 			}
 		}
 	}
-	if n := strings.IndexAny(s[at:], spaces); n >= 0 {
+	if n := strings.IndexAny(s[at:], ends); n >= 0 {
 		return at + n
 	}
 	return len(s)
@@ -187,23 +225,20 @@ func cutToken(token string) string {
 	if strings.HasPrefix(token, "//") {
 		return "//" + withTail(token[2:], cutAuthority(token[2:]))
 	}
-	slash := strings.IndexByte(token, '/')
-	if slash < 0 {
+	query := strings.IndexByte(token, '?')
+	if query < 0 || strings.IndexByte(token[query:], '=') < 0 {
 		return token
 	}
-	query := strings.IndexByte(token[slash:], '?')
-	if query < 0 || strings.IndexByte(token[slash+query:], '=') < 0 {
-		return token
-	}
-	return withTail(token, token[:slash+query])
+	return withTail(token, token[:query])
 }
 
 // withTail adds to cut the punctuation at the end of raw, which belongs to the sentence.
 func withTail(raw, cut string) string {
-	if len(cut) == len(raw) {
-		return raw
+	if strings.HasSuffix(raw, cut) {
+		return cut
 	}
-	return cut + raw[len(strings.TrimRight(raw, ":,;.)]}>")):]
+	// A backslash must not escape what comes next.
+	return strings.TrimRight(cut, `\`) + raw[len(strings.TrimRight(raw, ":,;.)]}>")):]
 }
 
 // cutAuthority cuts what follows the two slashes of a URL: user, query and fragment.
@@ -221,12 +256,10 @@ func cutAuthority(s string) string {
 			break
 		}
 		// A password that has one of "/?#" makes a port that is none.
-		at := strings.IndexByte(s, '@')
-		if at < 0 {
-			s = s[:strings.IndexByte(s, ':')]
-			break
+		if strings.Count(s, "@") != 1 {
+			return ""
 		}
-		s = s[at+1:]
+		s = s[strings.IndexByte(s, '@')+1:]
 	}
 	if end := strings.IndexAny(s, "?#"); end >= 0 {
 		s = s[:end]
@@ -236,7 +269,9 @@ func cutAuthority(s string) string {
 
 // port reports whether a host has a port that is one, or none.
 func port(host string) bool {
-	host = host[strings.LastIndexByte(host, ']')+1:]
+	if strings.HasPrefix(host, "[") {
+		host = host[strings.LastIndexByte(host, ']')+1:]
+	}
 	at := strings.IndexByte(host, ':')
 	return at < 0 || strings.Trim(host[at+1:], "0123456789:,;.)]}>") == ""
 }

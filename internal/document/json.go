@@ -38,7 +38,42 @@ type jsonWalk struct {
 	// are counted once.
 	line, column, counted int
 
-	slab []Node
+	slab   []Node
+	lists  []*Node     // room for the slices of lists and maps
+	keys   []*Node     // of the maps that are being read
+	items  []*Node     // of the lists and maps that are being read
+	common [256]string // texts that were seen, by their hash
+}
+
+// text is a text of the document. Those that are there often are kept once.
+func (w *jsonWalk) text(b []byte) string {
+	if len(b) > 32 {
+		return string(b)
+	}
+	hash := uint32(len(b))
+	for _, c := range b {
+		hash = hash*31 + uint32(c)
+	}
+	at := &w.common[(hash^hash>>8)%256]
+	if *at != string(b) {
+		*at = string(b)
+	}
+	return *at
+}
+
+// keep takes what was put on a stack since first.
+func (w *jsonWalk) keep(stack *[]*Node, first int) []*Node {
+	n := copy(w.room(len(*stack)-first), (*stack)[first:])
+	list := w.lists[:n:n]
+	w.lists, *stack = w.lists[n:], (*stack)[:first]
+	return list
+}
+
+func (w *jsonWalk) room(n int) []*Node {
+	if n > len(w.lists) {
+		w.lists = make([]*Node, max(n, min(1024, 16+len(w.data)/32)))
+	}
+	return w.lists
 }
 
 // node makes a node at the current position, after any white space.
@@ -98,7 +133,7 @@ func (w *jsonWalk) value(depth int) (*Node, error) {
 	for w.pos < len(w.data) && strings.IndexByte("+-.eE0123456789", w.data[w.pos]) >= 0 {
 		w.pos++
 	}
-	n.Text = string(w.data[start:w.pos])
+	n.Text = w.text(w.data[start:w.pos])
 	return n, nil
 }
 
@@ -108,6 +143,7 @@ func (w *jsonWalk) array(depth int) (*Node, error) {
 		return nil, tooDeep(w.name, n.Line, n.Column)
 	}
 	w.pos++
+	first := len(w.items)
 	for w.next() != ']' {
 		if w.data[w.pos] == ',' {
 			w.pos++
@@ -116,9 +152,10 @@ func (w *jsonWalk) array(depth int) (*Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		n.Items = append(n.Items, item)
+		w.items = append(w.items, item)
 	}
 	w.pos++
+	n.Items = w.keep(&w.items, first)
 	return n, nil
 }
 
@@ -129,13 +166,14 @@ func (w *jsonWalk) object(depth int) (*Node, error) {
 	}
 	var index map[string]*Node
 	w.pos++
+	firstKey, first := len(w.keys), len(w.items)
 	for w.next() != '}' {
 		if w.data[w.pos] == ',' {
 			w.pos++
 			w.next()
 		}
-		n.Keys = append(n.Keys, w.string())
-		if err := duplicate(w.name, n.Keys, &index); err != nil {
+		w.keys = append(w.keys, w.string())
+		if err := duplicate(w.name, w.keys[firstKey:], &index); err != nil {
 			return nil, err
 		}
 		w.next() // the colon
@@ -144,9 +182,10 @@ func (w *jsonWalk) object(depth int) (*Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		n.Items = append(n.Items, item)
+		w.items = append(w.items, item)
 	}
 	w.pos++
+	n.Keys, n.Items = w.keep(&w.keys, firstKey), w.keep(&w.items, first)
 	return n, nil
 }
 
@@ -162,7 +201,7 @@ func (w *jsonWalk) string() *Node {
 	}
 	w.pos++
 	if !escaped {
-		n.Text = string(w.data[start+1 : w.pos-1])
+		n.Text = w.text(w.data[start+1 : w.pos-1])
 		return n
 	}
 	// Valid by now; a lone surrogate becomes U+FFFD.

@@ -112,6 +112,9 @@ func (v Value) About(subject string) Value {
 	return v
 }
 
+// At is a node below the value, as a value of the same field.
+func (v Value) At(n *Node) Value { return v.at(n, v.field) }
+
 // Fault collects an error at the value's place.
 func (v Value) Fault(err error) { v.add(Fault{Err: err}) }
 

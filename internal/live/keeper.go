@@ -39,6 +39,7 @@ type Keeper[T any] struct {
 	loader  *loader
 	saved   string // revision of the last good copy
 	logged  string // text of the last failure that was logged
+	refused []byte // document of the source that the first attempt refused
 }
 
 // Start begins to keep src's document until ctx ends or the keeper is closed. It
@@ -132,6 +133,12 @@ func (k *Keeper[T]) run(ctx context.Context) {
 		err := k.attempt(ctx)
 		if ctx.Err() == nil {
 			k.settle(err, first)
+			if data := k.refused; first && data != nil && k.Snapshot() != nil && k.accept(data) == nil {
+				// With an earlier document the parser has accepted a part of it.
+				err = nil
+				k.settle(err, false)
+			}
+			k.refused = nil
 		} else {
 			k.update(func(s *Status) { s.Err = cmp.Or(s.Err, context.Cause(ctx)) })
 		}
@@ -233,14 +240,21 @@ func (k *Keeper[T]) attempt(ctx context.Context) error {
 	if prev := k.Snapshot(); prev != nil && prev.Origin == FromSource && prev.content == revision(data) {
 		return nil
 	}
+	return k.accept(data)
+}
+
+// accept publishes a document of the source and saves the copy.
+func (k *Keeper[T]) accept(data []byte) error {
 	if err := k.publish(k.name, data, FromSource); err != nil {
+		k.refused = data
 		return err
 	}
 	if k.opts.LastGood != "" {
+		var err error
 		if k.opts.Copy != nil {
 			data, err = k.opts.Copy(data, k.Snapshot().Value)
 		}
-		err := k.opts.Save(k.name, data, err, &k.saved)
+		err = k.opts.Save(k.name, data, err, &k.saved)
 		k.update(func(s *Status) { s.SaveErr = err })
 	}
 	return nil

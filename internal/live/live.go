@@ -48,11 +48,11 @@ type Options[T any] struct {
 	// Name is the document's name in errors. Empty: the source's own.
 	Name string
 
-	// Parse makes the value of a document. prev is the value now, nil at first, from
-	// which the good parts of an earlier document may be kept. An error refuses
-	// the document; problems are faults that did not spoil it. A document that was
-	// refused is parsed again at each poll, because what is wrong with it may pass.
-	// What Parse returns must not change afterwards.
+	// Parse makes the value of a document. prev is the current value, nil at first. Parse
+	// may keep parts of it. An error refuses the document; problems are faults that do not
+	// refuse it. A refused document is parsed again at each poll, because the reason may
+	// pass, and at the start once more after the last good copy or the fallback, which is
+	// prev then. What Parse returns must not change afterwards.
 	Parse func(name string, data []byte, prev *T) (next *T, problems []error, err error)
 
 	// Copy makes the last good copy of a value and its document. Nil means the document.

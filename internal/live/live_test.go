@@ -245,6 +245,30 @@ func TestStartOrder(t *testing.T) {
 	})
 }
 
+// A parser that needs an earlier document gets the last good copy at the start.
+func TestRefusedDocumentIsParsedAfterTheCopy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "copy")
+		require.NoError(t, os.WriteFile(path, []byte("good"), 0o600))
+		parse := func(_ string, data []byte, prev *string) (*string, []error, error) {
+			if value := string(data); prev != nil || value == "good" {
+				return &value, nil, nil
+			}
+			return nil, nil, errors.New("refused")
+		}
+		src := &source{load: func(context.Context) ([]byte, error) { return []byte("partly good"), nil }}
+		k := live.Start(t.Context(), src, live.Options[string]{Name: "doc", LastGood: path, Parse: parse, Logger: quiet})
+		defer k.Close()
+		require.NoError(t, k.Ready(t.Context()))
+		require.Equal(t, "partly good", value(k))
+		require.Equal(t, live.FromSource, k.Snapshot().Origin)
+		require.NoError(t, k.Status().Err)
+		require.Equal(t, int32(1), src.calls.Load())
+		require.Empty(t, k.Problems())
+	})
+}
+
 func TestSourceThatIgnoresItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

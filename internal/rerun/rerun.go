@@ -7,12 +7,19 @@ import "context"
 // A Replay answers for a request that is served again, and hears how it ends. It is
 // safe for concurrent use.
 type Replay interface {
-	// Value answers a call of observe.Value: with a JSON text, or with an error. ok is
-	// false when the call is to be made.
-	Value(name string) (result []byte, err error, ok bool)
+	// Value answers a call of observe.Value: with a JSON text and, if the call asks for an
+	// interface, the Go type that the result had, or with an error. ok is false when the call is
+	// to be made.
+	Value(name string) (result []byte, dynamic string, err error, ok bool)
 
 	// RequestID is that of the request when it was recorded, or "".
 	RequestID() string
+
+	// Lost reports what a value lacks that Value answered.
+	Lost(name, what string)
+
+	// Broken reports that what Value answered does not fit.
+	Broken(name string, err error)
 
 	// Failed hears of observe.Fail.
 	Failed(err error)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,13 +20,18 @@ type message struct {
 	headers   []har.NameValue
 	body      *Body
 	params    []har.Param
-	inflated  bool
 	mediaType string
 	status    int // of a response
 }
 
-// body redacts a body by its kind, which it notes.
-func (m *mask) body(msg *message, c *rules) {
+// body redacts a body by its kind, which it notes, and reports whether it hid anything.
+func (m *mask) body(msg *message, c *rules) (hidden bool) {
+	before := m.hides
+	m.redactBody(msg, c)
+	return m.hides != before || msg.body != nil && (msg.body.Kind == KindMultipart || msg.body.Kind == KindBinary)
+}
+
+func (m *mask) redactBody(msg *message, c *rules) {
 	b := msg.body
 	if b != nil {
 		b.Kind, b.Digest = "", ""
@@ -43,21 +47,24 @@ func (m *mask) body(msg *message, c *rules) {
 	typ, text, readable := mediaType(contentType), msg.text, true
 	switch strings.ToLower(headerOf(msg.headers, "Content-Encoding")) {
 	case "", "identity":
-	case "gzip":
-		text, readable = inflate(msg.text)
-		readable = readable && !b.Truncated
-		msg.inflated = readable
+		b.Inflated = false
+	case "gzip", "x-gzip":
+		if !b.Inflated { // it is in a bundle that was redacted before
+			text, readable = inflate(msg.text)
+			b.Inflated = readable && !b.Truncated
+			readable = b.Inflated
+		}
 	default:
-		readable = false
+		readable, b.Inflated = false, false
 	}
 	switch {
 	case readable && strings.HasPrefix(typ, "multipart/"):
-		b.Kind, msg.params, msg.text = KindMultipart, m.parts(text, contentType), ""
+		b.Kind, msg.params, msg.text, b.Inflated = KindMultipart, m.parts(text, contentType), "", false
 	case readable && typ == "application/x-www-form-urlencoded":
 		b.Kind, msg.text = KindForm, m.query(text, c)
 		msg.params = params(msg.text)
 	case !readable, !utf8.ValidString(text) && !b.Truncated, typ != "" && !isJSON(typ) && !isText(typ), strings.IndexByte(text, 0) >= 0:
-		b.Kind, b.Digest, msg.text, msg.inflated = KindBinary, m.hexDigest("body", msg.text, 16), "", false
+		b.Kind, b.Digest, msg.text, b.Inflated = KindBinary, m.hexDigest("body", msg.text, 16), "", false
 	default:
 		// Much JSON is sent as plain text, which is what package http takes it for.
 		if typ == "" || isJSON(typ) || typ == "text/plain" && strings.IndexAny(strings.TrimLeft(text, " \t\r\n"), "{[") == 0 {
@@ -65,12 +72,19 @@ func (m *mask) body(msg *message, c *rules) {
 			if typ == "application/problem+json" {
 				status = msg.status
 			}
-			if redacted, ok := m.json(text, status, c.stays, c.names); ok {
+			if redacted, ok := m.json(text, status, c.places(), c.names); ok {
 				b.Kind, msg.text = KindJSON, redacted
 				return
 			}
 		}
-		b.Kind, msg.text = KindText, m.page(text)
+		b.Kind = KindText
+		if typ == "application/graphql" {
+			if document, ok := m.appendGraphQL(nil, text); ok {
+				msg.text = string(document)
+				return
+			}
+		}
+		msg.text = m.page(text)
 	}
 }
 
@@ -134,11 +148,4 @@ func (m *mask) page(s string) string {
 		}
 	}
 	return m.text(s)
-}
-
-func (msg *message) plainHeaders() []har.NameValue {
-	if !msg.inflated {
-		return msg.headers
-	}
-	return slices.DeleteFunc(slices.Clone(msg.headers), func(h har.NameValue) bool { return strings.EqualFold(h.Name, "Content-Encoding") })
 }

@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/upkeep-go/upkeep/observe/capture/har"
@@ -36,6 +37,11 @@ type Exchange struct {
 	ResponseBody *Body    `json:"responseBody,omitempty"`
 	Error        []string `json:"error,omitempty"`      // why there is no response: the error's text, then those it wraps
 	Incomplete   bool     `json:"incomplete,omitempty"` // it went on when the bundle was written
+
+	// Hidden lists what redaction changed or left out: "host", "path", "query limit", "header
+	// Accept-Language", "body", "error". Of entry 0 it lists parts of the request, of the others
+	// parts of the response. Bundles have it when Seal.Notes is set.
+	Hidden []string `json:"hidden,omitempty"`
 }
 
 // A Kind is the kind of a body.
@@ -56,6 +62,7 @@ type Body struct {
 	Bytes     int64  `json:"bytes"`               // as they were seen, before redaction
 	Truncated bool   `json:"truncated,omitempty"` // only the beginning was kept
 	Unread    bool   `json:"unread,omitempty"`    // the handler did not read to the end
+	Inflated  bool   `json:"inflated,omitempty"`  // it was sent with gzip; the file has it without
 	Digest    string `json:"digest,omitempty"`    // keyed, so equal bodies are known and their content is not
 }
 
@@ -81,7 +88,7 @@ type Details struct {
 	Build     string  `json:"build,omitempty"` // what the application calls itself
 	Go        string  `json:"go,omitempty"`
 	Seal      *Seal   `json:"redaction,omitempty"`
-	Error     *Error  `json:"error,omitempty"` // of observe.Fail
+	Error     *Error  `json:"error,omitempty"` // of observe.Fail, or shown by the response
 	Panic     *Panic  `json:"panic,omitempty"`
 	Dropped   Dropped `json:"dropped,omitzero"`
 
@@ -92,8 +99,9 @@ type Details struct {
 
 // An Error is an error's type and the texts of it and of those that it wraps.
 type Error struct {
-	Type  string   `json:"type"`
-	Texts []string `json:"texts"`
+	Type     string   `json:"type"`
+	Texts    []string `json:"texts"`
+	Response bool     `json:"response,omitempty"` // the response showed it, as for observe's Options.Outcome
 }
 
 // A Panic is one that the handler did not recover from.
@@ -117,8 +125,14 @@ type Value struct {
 	Name         string          `json:"name"`
 	Ordinal      int             `json:"ordinal"` // of the calls with that name, from 0
 	Result       json.RawMessage `json:"result,omitempty"`
+	Dynamic      string          `json:"dynamic,omitempty"`      // the result's Go type, when the caller asked for an interface
 	Error        []string        `json:"error,omitempty"`        // its text, then those it wraps
 	Unrecordable string          `json:"unrecordable,omitempty"` // why there is no result
+	Hidden       bool            `json:"hidden,omitempty"`       // redaction changed the result or the error, see Seal.Notes
+
+	// Type is the result's Go type, when the value was recorded in this process. A result that is
+	// redacted then still decodes into it, if possible. Nil means unknown.
+	Type reflect.Type `json:"-"`
 }
 
 // A FlagType is the type of a flag.
@@ -144,6 +158,7 @@ type Flag struct {
 	ErrorText string          `json:"errorText,omitempty"`
 	Provider  string          `json:"provider,omitempty"`
 	Targeting string          `json:"targeting,omitempty"` // the targeting key
+	Hidden    bool            `json:"hidden,omitempty"`    // redaction changed the value or the error, see Seal.Notes
 }
 
 // A LogRecord is one that the service logged for the request, at any level.
@@ -158,9 +173,10 @@ type LogRecord struct {
 // A Seal says that a bundle is redacted, by which rules and with which key. It is
 // keyed, so nobody who has not the key can make one.
 type Seal struct {
-	Key   string    `json:"key"` // tells keys apart
+	Key   string    `json:"key"` // identifies the key
 	Rules Redaction `json:"rules"`
-	MAC   string    `json:"mac"` // of all that is in the bundle
+	Notes bool      `json:"notes,omitempty"` // the members Hidden are filled in; false in bundles of earlier versions
+	MAC   string    `json:"mac"`             // of all that is in the bundle
 }
 
 const maxList = 100_000 // flags, values or log records

@@ -20,6 +20,10 @@
 // for the same thing wherever it stands. So validation still passes, ids still match, and the
 // request can be replayed.
 //
+// A bundle notes what was hidden (Exchange.Hidden, Value.Hidden, Flag.Hidden), so that a replay
+// can say what its outcome may depend on. Bodies that were sent with gzip are read, at most 1 MiB
+// of them, and stand in the bundle as plain text; their Content-Encoding stays.
+//
 // Each word and number has a pseudonym of its own. Whoever has very many bundles of one key
 // may learn frequent words from how often their pseudonyms come; one more reason to delete
 // bundles after days. Single letters and digits have few pseudonyms, which may coincide.

@@ -2,6 +2,11 @@ package capture_test
 
 import (
 	"encoding/json"
+	"io"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +46,7 @@ func FuzzParse(f *testing.F) {
 func FuzzRedact(f *testing.F) {
 	for _, s := range []string{
 		"", "ann@shop.test", "{\"a\":[1,2,{\"b\":\"c\"}]}", "a=b&c=d", "http://u:p@[::1%25x]:1/%2f?q#f", "sid=1; a; b=\x00", "\xff\xfe", "'\"`", "İıſK", "2026-03-14T15:09:26+99:99",
+		`[{"query":"query A($b: C! = 1) { d(e: \"f\", g: \"\"\"h\"\"\") { ...I } } # j"}]`, "\x1f\x8b\x08\x00", "10.1.2.3/8", "192.0.2.1:80",
 		"multipart/form-data; boundary=x", "Basic dTpw", "::ffff:1.2.3.4", "goroutine 1 [running]:\nmain.f(0x1)\n\t/a.go:1 +0x1", "a: b: EOF", "%", "1e-7", "-0.0",
 	} {
 		f.Add(s, s)
@@ -54,7 +60,7 @@ func FuzzRedact(f *testing.F) {
 			e := capture.Entry{Entry: har.Entry{
 				Request: har.Request{
 					Method: "GET", URL: s,
-					Headers:  []har.NameValue{{Name: "Cookie", Value: s}, {Name: "Content-Type", Value: typ}, {Name: typ, Value: s}, {Name: "Referer", Value: s}},
+					Headers:  []har.NameValue{{Name: "Cookie", Value: s}, {Name: "Content-Type", Value: typ}, {Name: typ, Value: s}, {Name: "Referer", Value: s}, {Name: "Content-Encoding", Value: []string{"", "gzip"}[len(typ)%2]}},
 					PostData: &har.PostData{MimeType: typ, Text: s},
 				},
 				Response: har.Response{
@@ -65,7 +71,7 @@ func FuzzRedact(f *testing.F) {
 			return &capture.Bundle{Log: capture.Log{
 				Details: capture.Details{
 					Route: "/" + typ, Panic: &capture.Panic{Text: s, Stack: s, Runtime: len(typ)%2 == 0}, Error: &capture.Error{Texts: []string{s}},
-					Flags: []capture.Flag{{Value: quoted, Variant: s}}, Values: []capture.Value{{Result: json.RawMessage(s)}}, Logs: []capture.LogRecord{{Message: s, Attrs: json.RawMessage(s)}},
+					Flags: []capture.Flag{{Value: quoted, Variant: s}}, Values: []capture.Value{{Result: json.RawMessage(s)}, {Result: quoted, Type: reflect.TypeFor[slog.Level]()}, {Result: json.RawMessage(s), Type: reflect.TypeFor[typed]()}}, Logs: []capture.LogRecord{{Message: s, Attrs: json.RawMessage(s)}},
 				},
 				Entries: []capture.Entry{e},
 			}}
@@ -77,4 +83,60 @@ func FuzzRedact(f *testing.F) {
 		_, err := capture.Parse("", []byte(text))
 		require.NoError(t, err)
 	})
+}
+
+// typed has numbers, addresses and an enumeration.
+type typed struct {
+	A int8
+	B *uint16
+	C float32 `json:"c"`
+	D map[string]netip.Prefix
+	E []slog.Level
+	F *typed
+}
+
+// FuzzJSON: the same texts are JSON as for encoding/json, and stay valid.
+func FuzzJSON(f *testing.F) {
+	for _, s := range []string{
+		"", " ", "{}", "[]{}", `{"a":[1,-0.5e+7,true,null,"\\u00e9\\ud83d\\ude00"]}`, `"a`, "[1,]", "01", "1.", "-", `{"a"}`, `{"a":1,}`, "nul", "\"\\x\"", "[[[[]]]]", "1 2\n3", "\x00", `"\\ud800"`,
+		`{"ann@shop.test":1,"a":{"b":2}}`,
+	} {
+		f.Add(s)
+	}
+	r := newRedactor(f, capture.Redaction{JSON: []string{"$.a"}})
+	f.Fuzz(func(t *testing.T, s string) {
+		b := bundleOf(s)
+		require.NoError(t, r.Redact(b))
+		text := b.Log.Entries[0].Request.PostData.Text
+		if s == "" {
+			return
+		}
+		kind := b.Log.Entries[0].Exchange.RequestBody.Kind
+		n, valid := values(s)
+		deep := strings.Count(s, "[")+strings.Count(s, "{") > 150
+		if kind == capture.KindJSON {
+			require.True(t, valid, "%q", s)
+			m, valid := values(text)
+			require.True(t, valid, "%q", text)
+			require.Equal(t, n, m)
+		} else if kind == capture.KindText && !deep {
+			require.False(t, valid && n > 0, "%q", s)
+		}
+	})
+}
+
+// values counts JSON values that follow one another.
+func values(s string) (n int, valid bool) {
+	dec := json.NewDecoder(strings.NewReader(s))
+	for {
+		var v json.RawMessage
+		switch err := dec.Decode(&v); err {
+		case nil:
+			n++
+		case io.EOF:
+			return n, true
+		default:
+			return n, false
+		}
+	}
 }

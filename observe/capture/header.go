@@ -16,7 +16,7 @@ var vocabulary = set(strings.Fields(`
 	application text image audio video font multipart message model json xml html xhtml plain css csv javascript ecmascript
 	markdown yaml form data www urlencoded x mixed alternative related byteranges octet stream event problem ld ndjson graphql
 	protobuf grpc cbor msgpack zip gzip pdf wasm png jpeg gif webp avif svg ico icon mp4 mpeg ogg webm woff woff2 rss atom soap
-	charset utf 8 16 iso 8859 1 us ascii boundary q v b3 signed exchange apng
+	charset utf 0 1 2 3 4 5 6 7 8 9 16 iso 8859 us ascii boundary q v b3 signed exchange apng
 	br deflate compress identity zstd chunked trailers close keep alive upgrade websocket h2c 100 continue
 	no store cache max age s maxage must proxy revalidate private public transform immutable only if cached stale while error
 	get head post put patch delete options trace connect
@@ -36,18 +36,32 @@ var traceContext = regexp.MustCompile(`^(00-)([0-9a-f]{32}-[0-9a-f]{16})(-0[0-3]
 
 var schemes = []string{"basic", "bearer", "digest", "negotiate", "dpop", "token"}
 
-// headers redacts a list of headers and leaves out those whose names are none.
-func (m *mask) headers(list []har.NameValue, c *rules) []har.NameValue {
+// headers redacts a list of headers and leaves out those whose names are none. It adds to hidden
+// what it changed or left out.
+func (m *mask) headers(list []har.NameValue, c *rules, hidden *[]string) []har.NameValue {
 	kept := make([]har.NameValue, 0, len(list))
+	note := func(part string) {
+		if !slices.Contains(*hidden, part) && len(*hidden) < maxHidden {
+			*hidden = append(*hidden, part)
+		}
+	}
 	for _, h := range list {
 		if c.headers[strings.ToLower(h.Name)] {
 			kept = append(kept, h)
 		} else if isName(h.Name) || isTraceHeader(h.Name) {
-			kept = append(kept, har.NameValue{Name: h.Name, Value: m.header(strings.ToLower(h.Name), h.Value, c)})
+			value := m.header(strings.ToLower(h.Name), h.Value, c)
+			if value != h.Value {
+				note("header " + h.Name)
+			}
+			kept = append(kept, har.NameValue{Name: h.Name, Value: value})
+		} else {
+			note("a header with a name that is hidden, too")
 		}
 	}
 	return kept
 }
+
+const maxHidden = 200 // parts of a message
 
 // isTraceHeader is for the names of propagators, which look like no names.
 func isTraceHeader(name string) bool {
@@ -120,12 +134,12 @@ func (m *mask) cookie(pair string, c *rules) string {
 var noCookie = regexp.MustCompile(`[;,\x00-\x1f]`) // what would end a pseudonym's cookie
 
 func (m *mask) wellKnown(value string) string {
-	return eachWord(value, func(word string) string {
+	return string(m.appendWords(nil, value, func(dst []byte, word string) []byte {
 		if vocabulary[strings.ToLower(word)] {
-			return word
+			return append(dst, word...)
 		}
-		return m.word(word)
-	})
+		return m.appendWord(dst, word)
+	}))
 }
 
 // cookies lists again what stands in the headers, as HAR wants it.

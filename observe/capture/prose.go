@@ -24,7 +24,7 @@ var sentinels = map[string]bool{
 // prose replaces what is data in a text that a programmer wrote for people. Without
 // rules.words that is all of it, but for a sentinel at its end.
 func (m *mask) prose(s string, c *rules) string {
-	if m.known[s] || sentinels[s] {
+	if m.isKnown(s) || sentinels[s] {
 		return s
 	}
 	for i := strings.LastIndex(s, ": "); i >= 0; i = strings.LastIndex(s[:i], ": ") {
@@ -51,7 +51,7 @@ func (m *mask) prose(s string, c *rules) string {
 		end := strings.IndexFunc(s, isDelimiter)
 		if end == 0 { // a mark, or a quote that does not end
 			_, n := utf8.DecodeRuneInString(s)
-			out.WriteString(eachChunk(s[:n], m.chunk))
+			out.Write(m.appendChunks(nil, s[:n]))
 			before, s = s[0], s[n:]
 			continue
 		}
@@ -63,9 +63,10 @@ func (m *mask) prose(s string, c *rules) string {
 		case before != '=' && m.plain(word):
 			out.WriteString(word)
 		case before != '=' && has && m.plain(name):
-			out.WriteString(name + ":" + eachChunk(data, m.chunk))
+			out.WriteString(name + ":")
+			out.Write(m.appendChunks(nil, data))
 		default:
-			out.WriteString(eachChunk(word, m.chunk))
+			out.Write(m.appendChunks(nil, word))
 		}
 		out.WriteString(s[len(word):end])
 		before = s[end-1]
@@ -77,7 +78,7 @@ func (m *mask) prose(s string, c *rules) string {
 // plain reports whether s is plain and was not hidden elsewhere.
 func (m *mask) plain(s string) bool {
 	return len(s) <= 24 && plainForm.MatchString(s) &&
-		!slices.ContainsFunc(strings.FieldsFunc(s, isMark), func(word string) bool { return m.hid[strings.ToLower(word)] })
+		!slices.ContainsFunc(strings.FieldsFunc(s, isMark), func(word string) bool { return m.hid != nil && m.hid.has(strings.ToLower(word)) })
 }
 
 // plainForm is a word of prose, or several with hyphens. A word has one form: a token changes

@@ -3,9 +3,10 @@ package capture
 import (
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -56,7 +57,10 @@ func (r *Redactor) Pseudonym(s string) string { return r.mask().text(s) }
 
 func (r *Redactor) mask() *mask {
 	m := newMask(r.key)
-	maps.Copy(m.known, r.known)
+	for s := range r.known {
+		m.know(s)
+	}
+	m.remember = r.rules.words
 	return m
 }
 
@@ -73,10 +77,12 @@ func (r *Redactor) Redact(b *Bundle) error {
 			return nil
 		}
 	}
+	// What an earlier redaction hid is not known here.
+	notes := d.Seal == nil
 	m, c := r.mask(), r.rules
 	for _, id := range []string{d.RequestID, d.TraceID} {
 		if len(id) >= 16 { // a shorter one may be something else elsewhere
-			m.known[id] = true
+			m.know(id)
 		}
 	}
 	d.RequestID, d.TraceID, d.Route = safe(d.RequestID), safe(d.TraceID), safe(d.Route)
@@ -99,14 +105,19 @@ func (r *Redactor) Redact(b *Bundle) error {
 		d.Logs[i].Message = m.prose(d.Logs[i].Message, c)
 	}
 	for i := range b.Log.Entries {
-		m.proseList(b.Log.Entries[i].Exchange.Error, c)
+		if x := &b.Log.Entries[i].Exchange; m.proseList(x.Error, c) && i > 0 {
+			x.Hidden = append(x.Hidden, "error")
+		}
 	}
 	for i := range d.Values {
-		m.proseList(d.Values[i].Error, c)
-		d.Values[i].Unrecordable = m.prose(d.Values[i].Unrecordable, c)
+		v := &d.Values[i]
+		v.Hidden = m.proseList(v.Error, c) || v.Hidden
+		v.Unrecordable = m.prose(v.Unrecordable, c)
 	}
 	for i := range d.Flags {
-		d.Flags[i].ErrorText = m.prose(d.Flags[i].ErrorText, c)
+		f := &d.Flags[i]
+		text := m.prose(f.ErrorText, c)
+		f.ErrorText, f.Hidden = text, f.Hidden || text != f.ErrorText
 	}
 	if e := d.Error; e != nil {
 		e.Type = typeName(e.Type)
@@ -116,11 +127,12 @@ func (r *Redactor) Redact(b *Bundle) error {
 		p.Type, p.Stack = typeName(p.Type), stack(p.Stack)
 		if p.Runtime {
 			// Types and numbers, of which small ones stay.
-			p.Text = longNumber.ReplaceAllStringFunc(safe(p.Text), m.digits)
+			p.Text = longNumber.ReplaceAllStringFunc(safe(p.Text), func(s string) string { return string(m.appendDigits(nil, s)) })
 		} else {
 			p.Text = m.prose(p.Text, c)
 		}
 	}
+	d.Seal = &Seal{Notes: notes}
 	s, err := r.seal(b)
 	if d.Seal = s; err != nil {
 		d.Seal = nil
@@ -133,7 +145,7 @@ func (r *Redactor) Redact(b *Bundle) error {
 // what was recorded.
 func (r *Redactor) Again(b *Bundle) *Redactor {
 	m, c := newMask(r.key), r.rules
-	m.collect = true
+	m.collect, m.remember = true, c.words
 	d := &b.Log.Details
 	for i := range b.Log.Entries {
 		e := &Entry{Entry: b.Log.Entries[i].Entry} // b stays as it is
@@ -147,7 +159,7 @@ func (r *Redactor) Again(b *Bundle) *Redactor {
 	}
 	for _, f := range d.Flags {
 		if !c.flags[f.Key] {
-			m.rawJSON(f.Value, nowhere, nil)
+			m.rawJSON(f.Value, nil, nil)
 		}
 		m.text(f.Targeting)
 	}
@@ -161,12 +173,15 @@ func (r *Redactor) Again(b *Bundle) *Redactor {
 	return &again
 }
 
-// seal is the seal of a bundle as it stands, whatever seal it has.
+// seal is the seal of a bundle as it is. It has another one, of which only Notes counts.
 func (r *Redactor) seal(b *Bundle) (*Seal, error) {
-	c, s := *b, &Seal{Key: r.id, Rules: r.say}
+	c, s := *b, &Seal{Key: r.id, Rules: r.say, Notes: b.Log.Details.Seal.Notes}
 	c.Log.Details.Seal = s
-	data, err := c.encode()
-	s.MAC = newMask(r.key).hexDigest("seal", string(data), 16)
+	c.complete()
+	mac := hmac.New(sha256.New, r.key)
+	mac.Write([]byte("seal\x00"))
+	err := har.EncodeTo(mac, &c)
+	s.MAC = hex.EncodeToString(mac.Sum(nil)[:16])
 	return s, err
 }
 
@@ -176,10 +191,13 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	if m.own = !inbound; m.own {
 		route = "" // that of the request that came
 	}
+	var hidden []string // of the request
 	if u, err := url.Parse(q.URL); err == nil {
 		q.URL = m.url(u, q.Method, route, c)
+		hidden = append(hidden, hiddenParts(u, q.URL)...)
 	} else {
 		q.URL = "/" + url.PathEscape(m.text(q.URL))
+		hidden = append(hidden, "path")
 	}
 	_, query, _ := strings.Cut(q.URL, "?")
 	query, _, _ = strings.Cut(query, "#")
@@ -188,7 +206,8 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 		q.QueryString = append(q.QueryString, har.NameValue{Name: p.Name, Value: p.Value})
 	}
 	if !slices.Contains(methods, q.Method) {
-		q.Method = m.words(q.Method)
+		hidden = append(hidden, "method")
+		q.Method = m.wordsOf(q.Method)
 		if !har.IsMethod(q.Method) {
 			q.Method = "OTHER"
 		}
@@ -201,8 +220,10 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 		sent.text, sent.mediaType = q.PostData.Text, q.PostData.MimeType
 	}
 	mimeType := m.wellKnown(safe(sent.mediaType))
-	m.body(&sent, c)
-	q.Headers = m.headers(sent.plainHeaders(), c)
+	if m.body(&sent, c) {
+		hidden = append(hidden, "body")
+	}
+	q.Headers = m.headers(sent.headers, c, &hidden)
 	q.Cookies = cookies(q.Headers, "Cookie")
 	if q.PostData != nil {
 		q.PostData = &har.PostData{MimeType: mimeType, Params: sent.params, Text: sent.text}
@@ -212,8 +233,11 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	if a.Content.Encoding == "base64" {
 		got.text, got.mediaType = "\x00"+got.text, "" // binary, whatever it is called
 	}
-	m.body(&got, c)
-	a.Headers = m.headers(got.plainHeaders(), c)
+	var hiddenAnswer []string
+	if m.body(&got, c) {
+		hiddenAnswer = append(hiddenAnswer, "body")
+	}
+	a.Headers = m.headers(got.headers, c, &hiddenAnswer)
 	a.Cookies = cookies(a.Headers, "Set-Cookie")
 	a.Content = har.Content{Size: a.Content.Size, MimeType: m.wellKnown(safe(a.Content.MimeType)), Text: got.text}
 	a.RedirectURL = headerOf(a.Headers, "Location")
@@ -222,14 +246,25 @@ func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	}
 	m.own = false
 	x.RequestBody, x.ResponseBody = sent.body, got.body
+	if x.Hidden = hiddenAnswer; inbound {
+		x.Hidden = hidden
+	}
 }
 
 func (m *mask) value(v *Value, c *rules) {
-	v.Name = safe(v.Name)
+	before := m.hides
+	defer func() { v.Hidden = m.hides != before }()
+	v.Name, v.Dynamic = safe(v.Name), typeName(v.Dynamic)
 	if len(v.Result) == 0 || c.values[v.Name] && json.Valid(v.Result) {
 		return
 	}
-	v.Result = m.rawJSON(v.Result, c.stays, c.names)
+	result := m.rawJSON(v.Result, c.places(), c.names)
+	if v.Type != nil && m.hides != before && !decodes(v.Type, result) && decodes(v.Type, v.Result) {
+		if fit, ok := m.fitted(v.Result, v.Type, c); ok {
+			result = fit
+		}
+	}
+	v.Result = result
 }
 
 // rawJSON is for JSON inside of the bundle, which must stay valid.
@@ -239,6 +274,7 @@ func (m *mask) rawJSON(data json.RawMessage, stays func([]any) bool, names map[s
 			return json.RawMessage(text)
 		}
 	}
+	m.hides++
 	return json.RawMessage("null")
 }
 
@@ -246,8 +282,10 @@ func (m *mask) flag(f *Flag, c *rules) {
 	f.Key, f.Type = safe(f.Key), oneOf(f.Type, FlagTypeBool, FlagTypeString, FlagTypeFloat, FlagTypeInt, FlagTypeObject)
 	f.Variant, f.Reason, f.ErrorCode, f.Provider = m.name(f.Variant), m.name(f.Reason), m.name(f.ErrorCode), m.name(f.Provider)
 	f.Targeting = m.text(f.Targeting)
+	before := m.hides
+	defer func() { f.Hidden = m.hides != before }()
 	if !c.flags[f.Key] || !json.Valid(f.Value) {
-		f.Value = m.rawJSON(f.Value, nowhere, nil)
+		f.Value = m.rawJSON(f.Value, nil, nil)
 	}
 }
 
@@ -259,6 +297,10 @@ func (m *mask) log(l *LogRecord, c *rules) {
 	if len(l.Attrs) == 0 {
 		return
 	}
+	if len(c.fields) == 0 {
+		l.Attrs = m.rawJSON(l.Attrs, nil, nil)
+		return
+	}
 	l.Attrs = m.rawJSON(l.Attrs, func(at []any) bool {
 		path, isField := make([]string, len(at)), false
 		for i, step := range at {
@@ -268,10 +310,13 @@ func (m *mask) log(l *LogRecord, c *rules) {
 	}, c.fields)
 }
 
-func (m *mask) proseList(list []string, c *rules) {
-	for i := range list {
-		list[i] = m.prose(list[i], c)
+// proseList reports whether it changed any of the texts.
+func (m *mask) proseList(list []string, c *rules) (changed bool) {
+	for i, text := range list {
+		list[i] = m.prose(text, c)
+		changed = changed || list[i] != text
 	}
+	return changed
 }
 
 var (

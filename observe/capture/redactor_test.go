@@ -283,7 +283,15 @@ func TestBodies(t *testing.T) {
 				require.Regexp(t, `^[0-9a-f]{32}$`, e.Exchange.RequestBody.Digest)
 			}
 			if name == "gzip" {
-				require.NotContains(t, text, "Content-Encoding")
+				require.Contains(t, e.Request.Headers, har.NameValue{Name: "Content-Encoding", Value: "gzip"})
+				require.True(t, e.Exchange.RequestBody.Inflated)
+				parsed, err := capture.Parse("", []byte(text))
+				require.NoError(t, err)
+				require.Equal(t, text, encoded(t, newRedactor(t, capture.Redaction{}), parsed))
+				parsed.Log.Details.Seal = nil
+				again := encoded(t, newRedactor(t, capture.Redaction{}), parsed)
+				require.Contains(t, again, `"inflated": true`, "a plain text is not inflated again")
+				require.NotContains(t, again, `"binary"`)
 			}
 			if name == "multipart" {
 				require.Equal(t, []har.Param{{Name: "photo", ContentType: "image/png"}}, e.Request.PostData.Params)
@@ -394,12 +402,15 @@ func TestPaths(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	t.Parallel()
-	for _, s := range strings.Fields("user_id userId lineItems2 X-Request-Id id sku oauth2_token line10 i18n FLAG_NOT_FOUND ETag If-None-Match address[street] @type $ref _id x_y") {
+	for _, s := range strings.Fields("user_id userId lineItems2 X-Request-Id id sku oauth2_token line10 i18n FLAG_NOT_FOUND ETag If-None-Match address[street] @type $ref _id x_y " +
+		"userIDs URLs APIsByID isVIPInEU sha256sum x509 x509Certs SHA512Sum base64Image utf8Name md5sum ipv6Address k8sNamespace h264Profile PHPSESSID JSESSIONID " +
+		"ASP.NET_SessionId __Host-session __Secure-SID csrfmiddlewaretoken xsrftoken __typename __RequestVerificationToken userSSN iban IBANs skuIDs " +
+		"PDFs htmlURL idTCPPort X-Amz-Content-Sha256 toEUVAT oauth2Token rfc3339Time") {
 		require.True(t, capture.IsName(s), s)
 	}
 	for _, s := range []string{
 		"", "ann@shop.test", "s3cr3t-s3cr3t", "550e8400", "aGfkLmQpRtXzWq", "Hunter2xy", "a b", "4711", "é", strings.Repeat("ab-", 17), "bcdfghjk",
-		"incomprehensibilities", "\x00", "dGhpcyBpcyBh",
+		"incomprehensibilities", "\x00", "dGhpcyBpcyBh", "s3cr3tsecret", "__Host-", "__Host-4711", "x509x509x509x509", "MTIzNDU2Nzg5", "hunter2IDs7x7",
 	} {
 		require.False(t, capture.IsName(s), s)
 	}
@@ -609,4 +620,38 @@ func plant(b *capture.Bundle, secret string, r *rand.Rand) (planted []int) {
 		}
 	}
 	return planted
+}
+
+// Of a GraphQL document the names stay, and the data in it are hidden.
+func TestGraphQL(t *testing.T) {
+	t.Parallel()
+	r := newRedactor(t, capture.Redaction{})
+	for document, want := range map[string]string{
+		`{ cart { items { sku } } }`: `^\{ cart \{ items \{ sku \} \} \}$`,
+		`query Cart($id: ID!, $n: [Int!] = [17]) @live { cart(id: $id, of: "ann", first: 17, "` + `x": 1) { ...Sum } } fragment Sum on Cart { cents }`: `^query Cart\(\$id: ID!, \$n: \[Int!\] = \[\d\d\]\) @live \{ cart\(id: \$id, of: "[a-z]{3}", first: \d\d, "[a-z]": \d\) \{ \.\.\.Sum \} \} fragment Sum on Cart \{ cents \}$`,
+		"mutation { # of ann\n save(text: \"\"\"ann \\\"\"\" ann\"\"\", key: 4b) }":                                                                    "", // 4b is no number with a space after it, yet two tokens
+		`{ann} ann`:              `^\{[a-z]{3}\} [a-z]{3}$`,
+		`query ann`:              `^[a-z]{5} [a-z]{3}$`,
+		`{ (ann }`:               `^\{ \([a-z]{3} \}$`,
+		`ann {x}`:                `^[a-z]{3} \{[a-z]\}$`,
+		`{ x(ann: "hunter) }`:    `^\{ [a-z]\([a-z]{3}: "[a-z]{6}\) \}$`,
+		`{ s3cr3t_s3cr3t_9x }`:   `^\{ [a-z]\d[a-z]{2}\d[a-z]_[a-z]\d[a-z]{2}\d[a-z]_\d[a-z] \}$`,
+		`{ a(b: 1.5e3, c: -7) }`: `^\{ a\(b: \d\.\de3, c: -\d\) \}$`,
+	} {
+		for _, body := range []string{fmt.Sprintf(`{"query":%q}`, document), fmt.Sprintf(`[{"query":%q}]`, document)} {
+			b := bundleOf(body)
+			require.NoError(t, r.Redact(b))
+			var got []struct{ Query string }
+			text := b.Log.Entries[0].Request.PostData.Text
+			if text[0] == '{' {
+				text = "[" + text + "]"
+			}
+			require.NoError(t, json.Unmarshal([]byte(text), &got))
+			require.Regexp(t, want, got[0].Query, document)
+			require.NotRegexp(t, `\b(ann|17|hunter)\b`, got[0].Query)
+		}
+	}
+	b := bundleOf(`{"in":{"in":{"query":"{ ann }"}},"text":"{ ann }"}`)
+	require.NoError(t, r.Redact(b))
+	require.NotContains(t, b.Log.Entries[0].Request.PostData.Text, "ann")
 }

@@ -22,10 +22,13 @@ import (
 // version and flags of a traceparent; the ids of the request and the trace, which the client may have
 // chosen, also elsewhere when they have 16 bytes or more.
 //
-// A name can be spoken and has up to three digits: "user_id", "lineItems2", "sha256". Names
-// stay because a handler finds nothing in a body whose names are others. So "Kowalski" and
-// "hunter2" stay as keys of a map, unless another key of the same object is no name, such as
-// an e-mail address: then all of them are hidden.
+// A name is made of words that can be spoken, acronyms, and technical terms, and has up to three
+// other digits: "user_id", "lineItems2", "userIDs", "sha256sum", "PHPSESSID", "__Host-session".
+// Names stay because a handler finds nothing in a body whose names are others. So "Kowalski" and
+// "hunter2" stay as keys of a map, unless another key of the same object does not look like a
+// name, such as an e-mail address: then all of them are hidden. Names in a GraphQL document stay,
+// too (in the member "query" of a JSON body, the parameter "query", or a body of type
+// application/graphql); its strings and numbers are hidden.
 type Redaction struct {
 	// Key makes the pseudonyms, by HMAC-SHA256. With it the same thing has the same
 	// pseudonym in all bundles, and replay can tell whether an answer is the recorded
@@ -50,7 +53,7 @@ type Redaction struct {
 	// ($.a, $['a']), indices, wildcards and descendants ($..a).
 	JSON []string `json:"json,omitempty"`
 
-	// URLs lists patterns of URLs that the service calls or tells, as http.ServeMux
+	// URLs lists patterns of URLs that the service serves, calls or sends, as http.ServeMux
 	// has them without the method: of "prices.internal/prices/{sku}" the host and the
 	// word prices stay. "/prices/{sku}" is for any host, and hides it.
 	URLs []string `json:"urls,omitempty"`
@@ -267,9 +270,15 @@ func (c *rules) fit(u *url.URL, segments []string, method, route string) (parts 
 	return parts, hostStays
 }
 
-// stays reports whether the JSON paths allow what is at a place.
-func (c *rules) stays(at []any) bool {
-	return slices.ContainsFunc(c.json, func(p jsonPath) bool { return p.allows(at) })
+// places returns what reports whether the JSON paths allow what is at a place; nil when there
+// are no paths.
+func (c *rules) places() func(at []any) bool {
+	if len(c.json) == 0 {
+		return nil
+	}
+	return func(at []any) bool {
+		return slices.ContainsFunc(c.json, func(p jsonPath) bool { return p.allows(at) })
+	}
 }
 
 func (c *rules) field(name string) bool { return c != nil && c.fields[name] }

@@ -3,50 +3,114 @@ package capture
 import (
 	"math/rand/v2"
 	"net/url"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// eachChunk calls fn for what stands between delimiters, without the full stop and
-// the like that end a sentence.
-func eachChunk(s string, fn func(string) string) string {
-	return eachRun(s, isDelimiter, func(run string) string {
-		chunk := strings.TrimRight(run, ".:!-/")
-		if chunk == "" {
-			return run
-		}
-		return fn(chunk) + run[len(chunk):]
-	})
-}
+// Classes of ASCII characters. Characters that are not in class alnum end a word, and those in
+// class delimiter end a chunk.
+const (
+	classAlnum = 1 << iota
+	classDelimiter
+)
 
-// eachWord calls fn for each run of letters and digits.
-func eachWord(s string, fn func(string) string) string { return eachRun(s, isMark, fn) }
-
-// eachRun calls fn for what stands between the characters that end a run. Of signs beyond
-// ASCII, and of what is not printed, it tells only that there is one.
-func eachRun(s string, ends func(rune) bool, fn func(string) string) string {
-	var out strings.Builder
-	out.Grow(len(s))
-	for s != "" {
-		i := strings.IndexFunc(s, ends)
-		if i < 0 {
-			i = len(s)
+var classes = func() (table [utf8.RuneSelf]byte) {
+	for c := range table {
+		switch {
+		case isAlnum(byte(c)):
+			table[c] = classAlnum
+		case c <= ' ' || strings.ContainsRune("\"'()<>[]{},;=|&?`\\", rune(c)):
+			table[c] = classDelimiter
 		}
-		if i > 0 {
-			out.WriteString(fn(s[:i]))
-			s = s[i:]
+	}
+	return table
+}()
+
+// chunkLen is the number of bytes before the first delimiter in s.
+func chunkLen(s string) int {
+	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf {
+			if classes[c] == classDelimiter {
+				return i
+			}
+			i++
 			continue
 		}
-		r, n := utf8.DecodeRuneInString(s)
-		if r >= 0x7f || r < ' ' && r != '\n' && r != '\t' && r != '\r' {
-			r = '_'
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if isMark(r) {
+			return i
 		}
-		out.WriteRune(r)
+		i += n
+	}
+	return len(s)
+}
+
+// wordLen is the number of bytes before the first character in s that is neither a letter nor
+// a digit.
+func wordLen(s string) int {
+	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf {
+			if classes[c] != classAlnum {
+				return i
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if isMark(r) {
+			return i
+		}
+		i += n
+	}
+	return len(s)
+}
+
+// appendMark appends the first character of s, and returns its length in s. A character beyond
+// ASCII, or one that does not print, becomes an underscore.
+func (m *mask) appendMark(dst []byte, s string) ([]byte, int) {
+	if c := s[0]; c >= ' ' && c < 0x7f || c == '\n' || c == '\t' || c == '\r' {
+		return append(dst, c), 1
+	}
+	if !m.collect {
+		m.hides++
+	}
+	_, n := utf8.DecodeRuneInString(s)
+	return append(dst, '_'), n
+}
+
+// appendChunks appends s with its chunks replaced. A full stop and the like at a chunk's end
+// stay, because they end a sentence.
+func (m *mask) appendChunks(dst []byte, s string) []byte {
+	for s != "" {
+		n := chunkLen(s)
+		if n == 0 {
+			dst, n = m.appendMark(dst, s)
+			s = s[n:]
+			continue
+		}
+		chunk := strings.TrimRight(s[:n], ".:!-/")
+		if chunk != "" {
+			dst = m.appendChunk(dst, chunk)
+		}
+		dst = append(dst, s[len(chunk):n]...)
 		s = s[n:]
 	}
-	return out.String()
+	return dst
+}
+
+// appendWords appends s with its runs of letters and digits replaced by what word appends.
+func (m *mask) appendWords(dst []byte, s string, word func([]byte, string) []byte) []byte {
+	for s != "" {
+		n := wordLen(s)
+		if n == 0 {
+			dst, n = m.appendMark(dst, s)
+		} else {
+			dst = word(dst, s[:n])
+		}
+		s = s[n:]
+	}
+	return dst
 }
 
 func isMark(r rune) bool {
@@ -57,7 +121,7 @@ func isMark(r rune) bool {
 }
 
 func isDelimiter(r rune) bool {
-	return r <= ' ' || r > unicode.MaxASCII && isMark(r) || strings.ContainsRune("\"'()<>[]{},;=|&?`\\", r)
+	return r < utf8.RuneSelf && classes[r] == classDelimiter || r >= utf8.RuneSelf && isMark(r)
 }
 
 func isAlnum(c byte) bool { return isLetter(c) || isDigit(c) }
@@ -66,13 +130,27 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
-const digits = "0123456789"
+func isNumber(s string) bool {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
 
-func isNumber(s string) bool { return s != "" && strings.Trim(s, digits) == "" }
-
-// isHex is for what nobody takes for a word: six digits or more, of both kinds.
+// isHex reports whether s is no word of a language: six hexadecimal digits or more, both letters and figures.
 func isHex(s string) bool {
-	return len(s) >= 6 && strings.Trim(s, digits+"abcdef") == "" && strings.ContainsAny(s, digits) && strings.ContainsAny(s, "abcdef")
+	figures := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			figures++
+		case c < 'a' || c > 'f':
+			return false
+		}
+	}
+	return len(s) >= 6 && figures > 0 && figures < len(s)
 }
 
 // like is a digit for a digit and one of the first letters for another character.
@@ -84,27 +162,58 @@ func like(c rune, letters int, r *rand.Rand) byte {
 }
 
 // likeCase gives p, which is in lower case, the capitals of s.
-func likeCase(s, p string) string {
-	if s == strings.ToLower(s) {
-		return p
-	}
-	out, i := []byte(p), 0
+func likeCase(s string, p []byte) {
+	i := 0
 	for _, c := range s {
-		if i < len(out) && unicode.IsUpper(c) && 'a' <= out[i] && out[i] <= 'z' {
-			out[i] -= 'a' - 'A'
+		if i < len(p) && unicode.IsUpper(c) && 'a' <= p[i] && p[i] <= 'z' {
+			p[i] -= 'a' - 'A'
 		}
 		i++
 	}
-	return string(out)
 }
 
-var (
-	isUUID = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`).MatchString
-	// emailForm takes what people use, not all of RFC 5321.
-	emailForm = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]+@[a-zA-Z0-9-]+([.][a-zA-Z0-9-]+)+$")
-)
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i] | 0x20; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if s[i] != '-' {
+				return false
+			}
+		case !isDigit(s[i]) && (c < 'a' || c > 'f'):
+			return false
+		}
+	}
+	return true
+}
 
-func isEmail(s string) bool { return len(s) <= 254 && emailForm.MatchString(s) }
+// isEmail accepts what people use, not all of RFC 5321.
+func isEmail(s string) bool {
+	at := strings.IndexByte(s, '@')
+	if at <= 0 || len(s) > 254 {
+		return false
+	}
+	for i := range at {
+		if !isAlnum(s[i]) && strings.IndexByte("!#$%&'*+/=?^_`{|}~.-", s[i]) < 0 {
+			return false
+		}
+	}
+	dots, before := 0, byte('.')
+	for i := at + 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '.':
+			if dots++; before == '.' {
+				return false
+			}
+		case !isAlnum(c) && c != '-':
+			return false
+		}
+		before = s[i]
+	}
+	return dots > 0 && before != '.'
+}
 
 // luhn is the remainder of the check sum by ISO/IEC 7812; 0 is right.
 func luhn(s string) int {

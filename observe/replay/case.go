@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -28,8 +27,9 @@ type Case struct {
 	Bundle *capture.Bundle // as it was read; not to be changed
 
 	opts     Options
+	path     string            // of the bundle
+	digest   string            // of its file
 	redactor *capture.Redactor // of the bundle's rules; nil when it is not redacted
-	other    *capture.Redactor // of the same rules, with another key
 	keyed    bool              // with the bundle's key, so that pseudonyms can be compared
 	client   openfeature.IClient
 
@@ -38,9 +38,12 @@ type Case struct {
 	values   map[string]int
 	outcome  outcome
 	problems []string // what makes the test fail
-	remarks  []string // what is only said
+	remarks  []string // what is only logged
+	missing  []string // what the handler asked for, and was not replayed as it was
+	broken   []string // what the handler asked for, and could not be replayed
 
-	valuesRead, flagsRead []bool // as made
+	valuesRead, flagsRead []bool   // as made
+	hiddenParts           []string // of the request as it is served
 }
 
 // Load reads a bundle for who wants to see what is in it, or to serve its request in a way
@@ -58,7 +61,7 @@ func (o Options) load(path string) (*Case, error) {
 	}
 	d := &b.Log.Details
 	c := &Case{
-		Bundle: b, opts: o, values: map[string]int{},
+		Bundle: b, opts: o, path: path, digest: digestOf(data), values: map[string]int{},
 		made: make([]bool, len(b.Log.Entries)), valuesRead: make([]bool, len(d.Values)), flagsRead: make([]bool, len(d.Flags)),
 	}
 	if err := c.newRedactor(); err != nil {
@@ -79,10 +82,6 @@ func (c *Case) newRedactor() error {
 		return nil
 	}
 	rules := seal.Rules
-	var err error
-	if c.other, err = capture.NewRedactor(&rules); err != nil {
-		return err
-	}
 	rules.Key = c.opts.Key
 	r, err := capture.NewRedactor(&rules)
 	if err != nil {
@@ -103,8 +102,8 @@ func (c *Case) Time() time.Time { return c.entry().Started }
 
 // Request is the request as a server would get it, new each time. It has the pseudonyms
 // of what was sent, and the request's own id in X-Request-Id, which makes it the id again
-// where an observe.Observer's Handler is around the application's. What the bundle does not
-// have of a body is not there either.
+// where an observe.Observer's Handler is around the application's. Reading a part of the body
+// that the bundle does not have is an error.
 func (c *Case) Request() *http.Request {
 	q := &c.entry().Request
 	u, err := url.Parse(q.URL)
@@ -116,7 +115,7 @@ func (c *Case) Request() *http.Request {
 		URL: &url.URL{Path: cmp.Or(u.Path, "/"), RawPath: u.RawPath, RawQuery: u.RawQuery}, RequestURI: u.RequestURI(), Body: http.NoBody,
 	}
 	maps.DeleteFunc(r.Header, func(name string, _ []string) bool {
-		return slices.Contains(ofTheWire, name) || strings.HasPrefix(name, ":")
+		return slices.Contains(ofTheServer, name) || strings.HasPrefix(name, ":")
 	})
 	if u.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: u.Hostname()}
@@ -124,20 +123,33 @@ func (c *Case) Request() *http.Request {
 	if id := c.Bundle.Log.Details.RequestID; id != "" {
 		r.Header.Set("X-Request-Id", id)
 	}
-	if q.PostData != nil && q.PostData.Text != "" {
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(q.PostData.Text)), int64(len(q.PostData.Text))
+	if major, minor, ok := http.ParseHTTPVersion(q.HTTPVersion); ok {
+		r.Proto, r.ProtoMajor, r.ProtoMinor = q.HTTPVersion, major, minor
+	}
+	if body := c.newRequestBody(); body != nil {
+		r.Body, r.ContentLength = body, body.length
 	}
 	return r
 }
 
-// ofTheWire are headers that belong to one transfer of a message.
-var ofTheWire = []string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Keep-Alive", "Trailer", "Upgrade", "Te"}
+// ofTheServer are headers that a server takes out of a request, and the length, which may have
+// changed.
+var ofTheServer = []string{"Host", "Content-Length", "Transfer-Encoding", "Trailer"}
 
 // problem makes the test fail, and says why.
 func (c *Case) problem(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+}
+
+// lack notes something that the outcome may depend on and that is not as it was.
+func (c *Case) lack(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := fmt.Sprintf(format, args...); !slices.Contains(c.missing, s) {
+		c.missing = append(c.missing, s)
+	}
 }
 
 // remark is said once.
@@ -156,13 +168,19 @@ type Options struct {
 	Key []byte
 
 	// Prepare may change the request before it is served. It puts back what redaction
-	// took away: a token that the service accepts, a signature, a session. Nil changes nothing.
+	// took away: a token that the service accepts, a signature, a session. Parts of the request
+	// that it changes do not count as hidden any more. Nil changes nothing.
 	Prepare func(*http.Request)
 
 	// Status is the right answer to a request that failed: 400 for one that should have been
-	// refused. Zero means any status that is no failure, and no refusal that redaction alone
-	// may have caused, see Run.
+	// refused. Zero means any status below 300.
 	Status int
+
+	// Outcome is Options.Outcome of the Observer in production, such as observe.OutcomeGraphQL: it
+	// returns an error if a response is a failure although its status is below 500. Without it
+	// the replay of such a failure is never fixed. Nil means that only status, panics and
+	// observe.Fail count.
+	Outcome func(*http.Request, *http.Response) error
 
 	// AsRecorded demands that status, headers and body are as recorded, also when they were
 	// those of a failure. False demands that only of requests that did not fail.
@@ -176,8 +194,9 @@ type Options struct {
 	// with * for any text: "header Etag", "body $.items[*].id".
 	Ignore []string
 
-	// Build is what the application under test calls itself. The test's log tells when the
-	// bundle is from another build. Empty means that the log names the bundle's build.
+	// Build is what the application under test calls itself. The test's log reports when the
+	// bundle is from another build, and the note of a reproduced failure names the build. Empty
+	// means that the log names the bundle's build.
 	Build string
 }
 

@@ -12,6 +12,21 @@
 //
 // [Save] copies a bundle to where such a test finds it, and writes the test.
 //
+// # Verdicts
+//
+// The verdict is [VerdictReproduced] when the failure comes again, [VerdictFixed] when it is gone,
+// and [VerdictInconclusive] when the replay proves neither. Only fixed passes. Redaction hides
+// data, and a failure that depends on hidden data may not come again, so a request that does
+// not fail is no proof by itself. It counts when nothing that was involved was hidden or cut,
+// or when this bundle was reproduced before. So:
+//
+//  1. Save the bundle and run its test before the fix. It fails, with the verdict reproduced, and Run
+//     writes a note beside the bundle: testdata/march14.har.red. Keep it with the bundle.
+//  2. Fix the bug. The test passes, with the verdict fixed.
+//
+// If step 1 is inconclusive, the message lists what is hidden or missing. Let capture.Redaction
+// keep those data in the next bundle, or put them back by Options.Prepare. See [Run] for all rules.
+//
 // # What is replayed
 //
 // The request; evaluations of flags, by [Case.FlagClient]; outbound calls, by
@@ -24,6 +39,12 @@
 // the same kind, and equal where the data were, so most handlers treat them alike. A failure
 // that depends on a value itself (this number, that text) is reproduced only when the
 // redaction allows the value, such as by a JSON path.
+//
+// A gzip body is sent as it was, with its Content-Encoding. Of a multipart or binary body, and of
+// what was not kept of a large one, reading is an error. Deadlines of the connection have no effect,
+// and a connection that the handler takes over has a client that sends nothing more: both count as
+// missing. Errors have the texts that they had, but not their types, except the standard library's
+// sentinel errors.
 //
 // # Trust
 //

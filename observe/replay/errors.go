@@ -27,13 +27,15 @@ type recorded struct {
 	c     *Case
 }
 
-// newRecorded returns a sentinel of the standard library for its text.
-func (c *Case) newRecorded(texts []string) error {
+// newRecorded returns a sentinel of the standard library for its text. Of other errors only the
+// texts are known; of is where they come from.
+func (c *Case) newRecorded(of string, texts []string) error {
 	for _, err := range sentinels {
 		if texts[0] == err.Error() {
 			return err
 		}
 	}
+	c.lack("the error of %s: the bundle has its text only, not its type (errors.As) or identity (==)", of)
 	return &recorded{texts: texts, c: c}
 }
 

@@ -80,14 +80,18 @@ func Example() {
 	}
 
 	// The desk has no flags but those of the bundle.
-	for _, fixed := range []bool{false, true} {
+	desk := func(o replay.Options, fixed bool) {
 		t := &deskTest{}
-		replay.Run(t, bundles[0], func(c *replay.Case) http.Handler { return divider(c.FlagClient(), fixed) })
-		fmt.Println("fixed:", fixed, "the test fails:", t.failed)
+		verdict := o.Run(t, bundles[0], func(c *replay.Case) http.Handler { return divider(c.FlagClient(), fixed) })
+		fmt.Printf("fixed: %t, Status: %d, the verdict is %v, the test fails: %t\n", fixed, o.Status, verdict, t.failed)
 	}
+	desk(replay.Options{}, false)
+	desk(replay.Options{}, true) // a 400 may also come from what redaction hid
+	desk(replay.Options{Status: 400}, true)
 	// Output:
-	// fixed: false the test fails: true
-	// fixed: true the test fails: false
+	// fixed: false, Status: 0, the verdict is reproduced, the test fails: true
+	// fixed: true, Status: 0, the verdict is inconclusive, the test fails: true
+	// fixed: true, Status: 400, the verdict is fixed, the test fails: false
 }
 
 // deskTest stands for the *testing.T that a test has.
@@ -102,6 +106,57 @@ func (*deskTest) Logf(string, ...any)         {}
 func (t *deskTest) Errorf(string, ...any)     { t.failed = true }
 func (t *deskTest) Fatal(args ...any)         { panic(fmt.Sprint(args...)) }
 func (t *deskTest) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
+// coupons has a bug that only one coupon shows.
+func coupons(fixed bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("coupon") == "SPRING" && !fixed {
+			panic("no such season")
+		}
+	})
+}
+
+// The coupon is hidden, so a request that does not fail proves nothing: the bug is still there.
+// A redaction that keeps the coupon makes both outcomes proofs.
+func ExampleVerdict() {
+	for _, rules := range []*capture.Redaction{{}, {Fields: []string{"coupon"}}} {
+		folder, err := os.MkdirTemp("", "captures-")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer os.RemoveAll(folder)
+		store, err := capture.NewDir(folder, nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		obs, err := observe.New(&observe.Options{Log: slog.DiscardHandler, Captures: store, Capture: observe.CaptureOptions{Redact: rules}})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		obs.Handler(coupons(false)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/?coupon=SPRING", nil))
+		if err := obs.Close(); err != nil {
+			fmt.Println(err)
+			return
+		}
+		bundles, err := filepath.Glob(filepath.Join(folder, "*.har"))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for _, fixed := range []bool{false, true} {
+			verdict := replay.Run(&deskTest{}, bundles[0], func(*replay.Case) http.Handler { return coupons(fixed) })
+			fmt.Printf("keeps %q, fixed: %t, the verdict is %v\n", rules.Fields, fixed, verdict)
+		}
+	}
+	// Output:
+	// keeps [], fixed: false, the verdict is inconclusive
+	// keeps [], fixed: true, the verdict is inconclusive
+	// keeps ["coupon"], fixed: false, the verdict is reproduced
+	// keeps ["coupon"], fixed: true, the verdict is fixed
+}
 
 // In a test it is one call.
 func ExampleRun() {

@@ -56,7 +56,11 @@ func evaluate[T any](p provider, key string, fallback T, flat openfeature.Flatte
 	}
 	f := p.find(key, flat)
 	if f == nil {
-		p.c.remark("flag %q was not evaluated when the request was recorded: it has the code's default", key)
+		say := p.c.remark
+		if p.c.Bundle.Log.Details.Dropped.Flags > 0 {
+			say = p.c.lack
+		}
+		say("flag %q was not evaluated when the request was recorded: it has the code's default", key)
 		return fail(openfeature.FlagNotFoundCode, "the bundle has no flag %q", key)
 	}
 	if f.ErrorCode != "" {

@@ -217,8 +217,15 @@ func TestFormat1Replays(t *testing.T) {
 			w.WriteHeader(502)
 		},
 	} {
-		path := filepath.Join(format1, name+".har")
+		_, data := golden(t, name)
+		path := filepath.Join(t.TempDir(), name+".har")
+		require.NoError(t, os.WriteFile(path, data, 0o600))
 		for _, key := range [][]byte{nil, format1Key} {
+			first := play(t, replay.Options{Key: key}, path, func(c *replay.Case) http.Handler {
+				return payGolden(c, t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
+			})
+			require.Len(t, first.errors, 1)
+			require.Contains(t, first.errors[0], "the bundle does not note what redaction hid")
 			failed := play(t, replay.Options{Key: key}, path, func(c *replay.Case) http.Handler { return payGolden(c, t, end) })
 			require.Len(t, failed.errors, 1)
 			if name == "plain" {
@@ -230,6 +237,7 @@ func TestFormat1Replays(t *testing.T) {
 				return payGolden(c, t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
 			})
 			require.Empty(t, fixed.errors)
+			require.NoError(t, os.Remove(path+".red"))
 		}
 	}
 }

@@ -123,6 +123,12 @@ func TestRunIsRedUntilTheBugIsFixed(t *testing.T) {
 	obs, err := observe.New(&observe.Options{Log: slog.DiscardHandler})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, obs.Close()) })
+	early := play(t, replay.Options{}, path, repaired)
+	require.Len(t, early.errors, 1, "redaction hid what the request carried, and nobody has seen it fail")
+	require.Contains(t, early.errors[0], "does not fail now, which proves nothing")
+	require.Contains(t, early.errors[0], "of the request: header Authorization")
+	require.Contains(t, early.errors[0], "verdict: inconclusive")
+	require.NoFileExists(t, path+".red")
 	for name, c := range map[string]struct {
 		opts replay.Options
 		wrap func(http.Handler) http.Handler
@@ -145,7 +151,12 @@ func TestRunIsRedUntilTheBugIsFixed(t *testing.T) {
 			require.Contains(t, green.said(), `the bundle is from build "shop v1"`)
 		})
 	}
-	replay.Run(t, path, repaired) // in a real test, too
+	require.Len(t, play(t, replay.Options{Build: "shop v2"}, path, broken).errors, 1)
+	data, err := os.ReadFile(path + ".red")
+	require.NoError(t, err)
+	require.Contains(t, string(data), `"build": "shop v2"`)
+	require.Contains(t, string(data), `"of": "shop v1"`)
+	require.Equal(t, replay.VerdictFixed, replay.Run(t, path, repaired)) // in a real test, too
 }
 
 func TestRunTellsAnotherFailure(t *testing.T) {
@@ -165,14 +176,15 @@ func TestRunTellsAnotherFailure(t *testing.T) {
 		require.Contains(t, d.errors[0], "fails, but not as it did then:\n\trecorded status 500, panic: runtime error: integer divide by zero")
 		require.Contains(t, d.errors[0], want)
 	}
-	// A refusal is no failure.
+	// A refusal is no failure, and proves nothing.
 	d := play(t, replay.Options{}, path, func(*replay.Case) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "9")
 			w.WriteHeader(503)
 		})
 	})
-	require.Empty(t, d.errors)
+	require.Len(t, d.errors, 1)
+	require.Contains(t, d.errors[0], "verdict: inconclusive")
 }
 
 func otherCost(grams int) int { return 1000 / grams }
@@ -301,8 +313,12 @@ func TestHTTPClient(t *testing.T) {
 				rec := httptest.NewRecorder()
 				handler(c.HTTPClient(), calls...).ServeHTTP(rec, r)
 				answers = strings.Split(strings.TrimSuffix(rec.Body.String(), "\n"), "\n")
+				w.WriteHeader(500)
+				_, _ = w.Write(rec.Body.Bytes())
 			})
 		})
+		require.Regexp(t, "fails(, but not)? as it did then", d.errors[len(d.errors)-1])
+		d.errors = d.errors[:len(d.errors)-1]
 		return answers, d
 	}
 	for _, o := range []replay.Options{{}, {Key: key}} {
@@ -456,7 +472,9 @@ func TestValue(t *testing.T) {
 			}
 		})
 	})
-	require.Empty(t, d.errors)
+	require.Len(t, d.errors, 1)
+	require.Contains(t, d.errors[0], `could not be replayed:`+"\n\t\t"+`the result of observe.Value("row"): json: cannot unmarshal object into Go value of type int`)
+	require.Contains(t, d.errors[0], "verdict: inconclusive")
 }
 
 // A failure that only Fail tells is one.
@@ -526,7 +544,7 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, bytes.Replace(data, []byte(`"go": "`+runtime.Version()), []byte(`"go": "go1.0`), 1), 0o600))
 		}
 		d := play(t, replay.Options{Build: "shop v2"}, path, func(*replay.Case) http.Handler { return http.NotFoundHandler() })
-		require.Empty(t, d.errors)
+		require.Len(t, d.errors, 1)
 		require.Contains(t, d.said(), want)
 	}
 }
@@ -546,6 +564,7 @@ func TestRunNeedsABundle(t *testing.T) {
 func TestTime(t *testing.T) {
 	t.Parallel()
 	path := incident(t)
+	require.Len(t, play(t, replay.Options{}, path, broken).errors, 1)
 	synctest.Test(t, func(t *testing.T) {
 		var at time.Time
 		replay.Run(t, path, func(c *replay.Case) http.Handler {
@@ -602,14 +621,15 @@ func TestSave(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `^// TestMarch14CheckOut replays POST /carts/\{cart\}/checkout of 20\S+, request \w+, status 500, panic: runtime error: integer divide by zero \(runtime\.errorString\)\.
 func TestMarch14CheckOut\(t \*testing\.T\) \{
-	// See it fail before the bug is fixed\. What redaction took, such as credentials, is put
-	// back by Options\.Prepare, and with Options\.Key pseudonyms are compared:
-	// replay\.Options\{Key: …, Prepare: …\}\.Run\(t, …
+	// Run this before the bug is fixed: it must say "reproduced", and notes that beside the bundle\.
+	// What redaction took, such as credentials, is put back by Options\.Prepare, and with
+	// Options\.Key pseudonyms are compared: replay\.Options\{Key: …, Prepare: …\}\.Run\(t, …
 	replay\.Run\(t, "testdata/march-14 check\.out\.har", func\(c \*replay\.Case\) http\.Handler \{
 		return newHandler\(c\.FlagClient\(\), c\.HTTPClient\(\)\)
 	\}\)
 \}
 $`, source)
+	require.Len(t, play(t, replay.Options{}, to, broken).errors, 1)
 	replay.Run(t, to, repaired)
 	again, err := replay.Save(path, to)
 	require.NoError(t, err, "it is there already")

@@ -48,9 +48,9 @@ func Save(from, to string) (source string, err error) {
 
 // %s replays %s
 func %s(t *testing.T) {
-	// See it fail before the bug is fixed. What redaction took, such as credentials, is put
-	// back by Options.Prepare, and with Options.Key pseudonyms are compared:
-	// replay.Options{Key: …, Prepare: …}.Run(t, …
+	// Run this before the bug is fixed: it must say "reproduced", and notes that beside the bundle.
+	// What redaction took, such as credentials, is put back by Options.Prepare, and with
+	// Options.Key pseudonyms are compared: replay.Options{Key: …, Prepare: …}.Run(t, …
 	replay.Run(t, %q, func(c *replay.Case) http.Handler {
 		return newHandler(c.FlagClient(), c.HTTPClient())
 	})

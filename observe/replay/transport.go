@@ -6,18 +6,21 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing/iotest"
+	"time"
 	"unicode"
 
 	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
-// HTTPClient answers outbound calls from the bundle, each recorded one once. Which it
-// is, is told by method, path and query; hosts and bodies count only where those are the same, for
-// the desk has other addresses. A call that is not in the bundle gets an error, and
-// makes the test fail, saying which calls there are. See Options.Strict for their order.
+// HTTPClient answers outbound calls from the bundle, each recorded one once. A call gets the
+// answer of a recorded call with the same method, path and query. Of several, the one with the same
+// body comes first, then the one with the same host, then the order. A call that is not in the bundle gets
+// an error and makes the test fail, and the message lists the calls that there are. See
+// Options.Strict for their order.
 //
 // Calls that failed then fail with the same text. Of a body that was not kept
 // whole, the rest is an error.
@@ -26,41 +29,54 @@ func (c *Case) HTTPClient() *http.Client { return &http.Client{Transport: transp
 type transport struct{ *Case }
 
 func (c transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	var sent []byte
 	if r.Body != nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 64<<20))
-		_ = r.Body.Close()
+		var err error
+		sent, err = io.ReadAll(io.LimitReader(r.Body, maxSent))
+		if err = cmp.Or(err, r.Body.Close()); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	e, err := c.take(r)
+	e, err := c.take(r, c.newSent(r, sent))
 	if err != nil {
 		c.problem("%v", err)
 		return nil, err
 	}
+	call := e.Request.Method + " " + e.Request.URL
 	if len(e.Exchange.Error) > 0 && e.Response.Status == 0 {
-		return nil, c.newRecorded(e.Exchange.Error)
+		return nil, c.newRecorded(call, e.Exchange.Error)
 	}
 	if e.Response.Status == 0 {
-		c.remark("%s %s had no answer when the request ended: it gets an error", e.Request.Method, e.Request.URL)
+		c.lack("the answer to %s: there was none when the request ended, so it gets an error", call)
 		return nil, fmt.Errorf("replay: %s %s had no answer when the request ended", e.Request.Method, e.Request.URL)
 	}
 	return c.response(e, r), nil
 }
 
 // take finds the exchange for a call and marks it as made.
-func (c *Case) take(r *http.Request) (*capture.Entry, error) {
+func (c *Case) take(r *http.Request, body sent) (*capture.Entry, error) {
 	entries := c.Bundle.Log.Entries
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	best, score, left := 0, 0, ""
+	var same []int // that are as much alike as the best
 	for i := 1; i < len(entries); i++ {
 		if c.made[i] {
 			continue
 		}
 		q := &entries[i].Request
-		if s := c.likeness(q, r); s > score {
-			best, score = i, s
+		s := c.likeness(q, r)
+		if s > 0 {
+			s += c.bodyLikeness(&entries[i], body)
+		}
+		switch {
+		case s > score:
+			best, score, same = i, s, nil
+		case s > 0 && s == score:
+			same = append(same, i)
 		}
 		left += "\n\t" + q.Method + " " + q.URL
 		if c.opts.Strict {
@@ -70,6 +86,14 @@ func (c *Case) take(r *http.Request) (*capture.Entry, error) {
 	}
 	if best > 0 {
 		c.made[best] = true
+		for _, i := range same {
+			if e, other := &entries[best], &entries[i]; overlap(e, other) && !sameAnswer(e, other) {
+				what := fmt.Sprintf("which of the answers to parallel calls of %s %s was for which call (Options.Key helps where bodies or addresses differ)", r.Method, r.URL.Redacted())
+				if !slices.Contains(c.missing, what) {
+					c.missing = append(c.missing, what)
+				}
+			}
+		}
 		return &entries[best], nil
 	}
 	if left == "" {
@@ -135,6 +159,65 @@ func (c *Case) likeness(then *har.Request, r *http.Request) int {
 	return score
 }
 
+const maxSent = 64 << 20 // bytes of the body of a call
+
+// A sent is the body of a call as it would stand in the bundle.
+type sent struct {
+	raw, text, digest string
+}
+
+func (c *Case) newSent(r *http.Request, data []byte) sent {
+	s := sent{raw: string(data), text: string(data)}
+	if c.redactor == nil || len(data) == 0 {
+		return s
+	}
+	e := capture.Entry{Entry: har.Entry{Request: har.Request{Method: http.MethodPost, URL: "/", PostData: &har.PostData{MimeType: r.Header.Get("Content-Type"), Text: s.raw}}}}
+	for name, values := range r.Header {
+		for _, value := range values {
+			e.Request.Headers = append(e.Request.Headers, har.NameValue{Name: name, Value: value})
+		}
+	}
+	b := &capture.Bundle{Log: capture.Log{Entries: []capture.Entry{{}, e}}}
+	c.redact(b)
+	done := &b.Log.Entries[1]
+	s.text = done.Request.PostData.Text
+	if done.Exchange.RequestBody != nil {
+		s.digest = done.Exchange.RequestBody.Digest
+	}
+	return s
+}
+
+// bodyLikeness is the more, the more alike the bodies of a recorded call and of one of now are. It
+// counts more than all that likeness counts.
+func (c *Case) bodyLikeness(e *capture.Entry, now sent) int {
+	then, digest := "", ""
+	if e.Request.PostData != nil {
+		then = e.Request.PostData.Text
+	}
+	if b := e.Exchange.RequestBody; b != nil {
+		digest = b.Digest
+	}
+	switch {
+	case digest == now.digest && (then == now.text || then == now.raw):
+		return 1 << 21
+	case c.redactor != nil && !c.keyed && digest == "" && sameShape(then, now.text):
+		return 1 << 20
+	}
+	return 0
+}
+
+// overlap reports whether two calls were made at the same time.
+func overlap(a, b *capture.Entry) bool {
+	end := func(e *capture.Entry) time.Time {
+		return e.Started.Add(time.Duration(e.Time * float64(time.Millisecond)))
+	}
+	return a.Started.Before(end(b)) && b.Started.Before(end(a))
+}
+
+func sameAnswer(a, b *capture.Entry) bool {
+	return a.Response.Status == b.Response.Status && a.Response.Content.Text == b.Response.Content.Text && slices.Equal(a.Exchange.Error, b.Exchange.Error)
+}
+
 // sameShape reports whether one text may be a pseudonym of the other: both have letters and digits
 // in the same places, or are e-mail addresses.
 func sameShape(a, b string) bool {
@@ -159,6 +242,9 @@ func shape(s string) string {
 
 func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
 	text, left := recordedBody(e)
+	if b := e.Exchange.ResponseBody; b != nil && b.Inflated && left == nil {
+		text = deflated(text)
+	}
 	resp := &http.Response{
 		StatusCode: e.Response.Status, Status: fmt.Sprintf("%d %s", e.Response.Status, http.StatusText(e.Response.Status)),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: headersOf(e.Response.Headers), Request: r,
@@ -168,7 +254,7 @@ func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
 		resp.Header.Del(name)
 	}
 	if left != nil {
-		c.remark("%s %s: %v", e.Request.Method, e.Request.URL, left)
+		c.lack("the answer to %s %s: %s", e.Request.Method, e.Request.URL, strings.TrimPrefix(left.Error(), "replay: "))
 		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(text), iotest.ErrReader(left)))
 		resp.ContentLength = -1
 	}

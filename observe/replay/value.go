@@ -2,6 +2,8 @@ package replay
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/upkeep-go/upkeep/internal/rerun"
@@ -19,7 +21,7 @@ func (c *Case) Context(ctx context.Context) context.Context {
 type rerunning Case
 
 // Value implements rerun.Replay.
-func (r *rerunning) Value(name string) ([]byte, error, bool) {
+func (r *rerunning) Value(name string) ([]byte, string, error, bool) {
 	c := (*Case)(r)
 	values := c.Bundle.Log.Details.Values
 	var found *capture.Value
@@ -37,17 +39,36 @@ func (r *rerunning) Value(name string) ([]byte, error, bool) {
 	if c.opts.Strict {
 		say = c.problem
 	}
+	place := fmt.Sprintf("observe.Value(%q), the %s", name, nth(ordinal))
 	switch {
 	case found == nil:
+		if c.Bundle.Log.Details.Dropped.Values > 0 {
+			c.lack("%s: the bundle does not have all values", place)
+		}
 		say("observe.Value(%q) is called for the %s time, and was not then: it calls its function", name, nth(ordinal))
-		return nil, nil, false
+		return nil, "", nil, false
 	case len(found.Error) > 0:
-		return nil, c.newRecorded(found.Error), true
+		return nil, "", c.newRecorded(place, found.Error), true
 	case found.Unrecordable != "" || len(found.Result) == 0:
-		say("observe.Value(%q), the %s, could not be recorded (%s): it calls its function", name, nth(ordinal), found.Unrecordable)
-		return nil, nil, false
+		c.lack("the result of %s, which could not be recorded", place)
+		say("%s, could not be recorded (%s): it calls its function", place, found.Unrecordable)
+		return nil, "", nil, false
 	}
-	return found.Result, nil, true
+	return found.Result, found.Dynamic, nil, true
+}
+
+// Lost implements rerun.Replay.
+func (r *rerunning) Lost(name, what string) {
+	(*Case)(r).lack("the result of observe.Value(%q): %s", name, what)
+}
+
+// Broken implements rerun.Replay.
+func (r *rerunning) Broken(name string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := fmt.Sprintf("the result of observe.Value(%q): %v", name, err); !slices.Contains(r.broken, s) {
+		r.broken = append(r.broken, s)
+	}
 }
 
 // RequestID implements rerun.Replay.

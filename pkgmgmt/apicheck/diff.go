@@ -48,8 +48,8 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 
 	left := differing(old, new, excluded)
 	variants := left.variants(j.Platforms)
-	add := func(i int, changes []apidiff.Change) {
-		for _, c := range changes {
+	add := func(i int, all []apidiff.Change) {
+		for _, c := range all {
 			change := Change{Message: shown(plain(c.Message)), Compatible: c.Compatible}
 			if slices.Contains(v.Changes, change) {
 				continue
@@ -80,13 +80,11 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 			return Verdict{Bump: BumpUnknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
 		}
 		left.judge(variants[i])
-		report := apidiff.ModuleChanges(&apidiff.Module{Path: old.Path, Packages: values(before.packages)}, &apidiff.Module{Path: new.Path, Packages: values(after.packages)})
-		shows := exposed(before, after)
-		add(i, slices.Concat(free.without(old.Path, before, after, report.Changes), hiddenChanges(old.Path, before, after, shows), genericChanges(old.Path, before, after, shows), packageNameChanges(before, after)))
+		add(i, free.without(old.Path, before, after, changes(old.Path, before, after)))
 	}
 	for i := range variants {
-		changes, texts := left.guess(variants[i], free)
-		add(i, changes)
+		all, texts := left.guess(variants[i], free)
+		add(i, all)
 		for _, text := range texts {
 			if text = shown(text); !slices.Contains(v.Problems, text) && len(v.Problems) < maxProblems {
 				v.Problems = append(v.Problems, text)
@@ -110,6 +108,38 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 		v.Bump, v.Changes = BumpUnknown, nil
 	}
 	return v, nil
+}
+
+// changes are all that differs between two surfaces. Types and constraints that the compiler
+// does not distinguish are given the same names first, because apidiff compares names.
+func changes(module string, before, after *surface) []apidiff.Change {
+	if names := correspond(module, before, after).renamed(); len(names) > 0 {
+		after = after.translated(module, names, nil, false)
+	}
+	all := slices.Concat(genericChanges(module, before, after, exposed(before, after)), packageNameChanges(before, after))
+	if relaxed := correspond(module, before, after).relaxed(); len(relaxed) > 0 {
+		before, after = before.translated(module, nil, relaxed, false), after.translated(module, nil, relaxed, false)
+	}
+	found, ok := diff(module, before, after)
+	if !ok {
+		before, after = before.translated(module, nil, nil, true), after.translated(module, nil, nil, true)
+		if found, ok = diff(module, before, after); !ok {
+			panic("apidiff: unreachable")
+		}
+	}
+	return append(found, all...)
+}
+
+// diff has apidiff compare two surfaces. It panics at the removed method of an interface that
+// has no name and is embedded: then ok is false, and the receivers need names.
+func diff(module string, before, after *surface) (all []apidiff.Change, ok bool) {
+	defer func() {
+		if r := recover(); r != nil && r != "unreachable" {
+			panic(r)
+		}
+	}()
+	report := apidiff.ModuleChanges(&apidiff.Module{Path: module, Packages: values(before.packages)}, &apidiff.Module{Path: module, Packages: values(after.packages)})
+	return slices.Concat(report.Changes, hiddenChanges(module, before, after, exposed(before, after))), true
 }
 
 // maxTries bounds how many variants are tried that do not load.

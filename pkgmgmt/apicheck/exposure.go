@@ -1,6 +1,7 @@
 package apicheck
 
 import (
+	"go/token"
 	"go/types"
 	"strings"
 
@@ -135,7 +136,7 @@ func hiddenChanges(module string, before, after *surface, e *exposure) []apidiff
 				name = name[:i]
 			}
 			switch {
-			case !e.either(old, new, name):
+			case token.IsIdentifier(name) && !e.either(old, new, name): // not the method of a type without a name
 			case internal:
 				c.Message = objectName(module, old, c.Message)
 				all = append(all, c)

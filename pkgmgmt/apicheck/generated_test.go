@@ -1,18 +1,13 @@
 package apicheck_test
 
 import (
-	"encoding/json"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/upkeep-go/upkeep/pkgmgmt/apicheck"
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 // Ways in which an API shows a type of an internal package, in.T, and how a consumer comes to
@@ -59,104 +54,118 @@ var typeChanges = []struct {
 	{"a constant type", "type T struct{ K Kind }\ntype Kind int", "type T struct{ K Kind }\ntype Kind string", "_ = x.K + 1", false},
 	{"an array's length", "type T struct{ A [2]int }", "type T struct{ A [3]int }", "var _ [2]int = x.A", false},
 	{"a channel's direction", "type T struct{ C chan int }", "type T struct{ C <-chan int }", "x.C <- 1", false},
+	{"another name", "type T struct{ A int }\nfunc (*T) Do() {}", "type U struct{ A int }\nfunc (*U) Do() {}", "y := x\ny.Do()\n_ = y.A", true},
+	{"another name and a field less", "type T struct{ A, B int }", "type U struct{ A int }", "_ = x.B", false},
+	{"another name and a method less", "type T struct{}\nfunc (T) Do() {}", "type U struct{}", "x.Do()", false},
+	{"another name and a method more", "type T struct{}\nfunc (T) Do() {}", "type U struct{}\nfunc (U) Do() {}\nfunc (U) More() {}", "x.Do()", true},
+	{"another name for what it shows", "type T struct{ I *inner }\ntype inner struct{ X int; Self *inner }", "type T struct{ I *core }\ntype core struct{ X int; Self *core }", "_ = x.I.Self.X", true},
+	{"another name for what it shows and a field less", "type T struct{ I inner }\ntype inner struct{ X, Y int }", "type T struct{ I core }\ntype core struct{ X int }", "_ = x.I.Y", false},
+	{"an alias for what has moved", "type T struct{ A int }\nfunc (*T) Do() {}", "type T = U\ntype U struct{ A int }\nfunc (*U) Do() {}", "y := x\ny.Do()\n_ = y.A", true},
 	{"comparability", "type T struct{ A int }", "type T struct{ A int; f func() }", "_ = x == x", false},
 }
 
-// TestGeneratedPairs crosses the two. The consumers are compiled against both versions, all
-// in one go: what does not compile any more must be major, and what is sound must not be.
-// UPKEEP_APICHECK_PAIRS says how many pairs there are, at most 300 or so.
+// Types that consumers have, and constraints with those that they allow.
+const argumentTypes = `
+type myInt int
+func (myInt) String() string { return "" }
+type myString string
+type named struct{ A int }
+func (named) String() string { return "" }
+type function func()
+func (function) String() string { return "" }
+`
+
+var constraints = []struct{ text, allows string }{
+	{"any", "int string float64 myInt myString named function struct{} func()"},
+	{"comparable", "int string float64 myInt myString named struct{}"},
+	{"interface{ ~int | ~string }", "int string myInt myString"},
+	{"interface{ int | string }", "int string"},
+	{"interface{ ~int }", "int myInt"},
+	{"interface{ String() string }", "myInt named function"},
+	{"interface{ ~int; String() string }", "myInt"},
+	{"interface{ comparable; String() string }", "myInt named"},
+	{"cmp.Ordered", "int string float64 myInt myString"},
+}
+
+// Ways in which an API asks for a constraint, C, and what a consumer does with a type, A, that
+// fits it.
+var asks = []struct{ name, decl, consumer string }{
+	{"function", "func F[T C](...T) {}", "lib.F[A]()"},
+	{"type", "type V[T C] struct{ L []T }\nfunc (V[T]) Do() {}", "lib.V[A]{}.Do()"},
+	{"function of an internal constraint", "func F[T in.C](...T) {}", "lib.F[A]()"},
+}
+
+func generated() (all []compiledCase) {
+	for _, s := range shows {
+		for _, c := range typeChanges {
+			g := compiledCase{name: s.name + "/" + c.name}
+			for side, def := range map[string]string{"old": c.old, "new": c.new} {
+				name := "T"
+				if !strings.Contains(def, "type T ") {
+					name = "U"
+				}
+				imports := "import \"corp.example/lib/internal/in\"\n"
+				if s.imports != "" {
+					imports += "import \"" + s.imports + "\"\n"
+				}
+				inner := "package in\n"
+				for pkg, word := range map[string]string{"iter": "iter.Seq", "sync/atomic": "atomic."} {
+					if strings.Contains(def, word) {
+						inner += "import \"" + pkg + "\"\n"
+					}
+				}
+				g.archive += "-- " + side + "/lib.go --\npackage lib\n" + imports + strings.ReplaceAll(s.decl, "in.T", "in."+name) + "\n" +
+					"-- " + side + "/internal/in/in.go --\n" + inner + def + "\nfunc New() (t " + name + ") { return }\n"
+			}
+			g.consumer = "package c\nimport lib \"corp.example/lib\"\nfunc f() {\n" + strings.Replace(s.consumer, "USE", c.use, 1) + "\n}\n"
+			g.sound = c.sound
+			all = append(all, g)
+		}
+	}
+	for _, a := range asks {
+		for _, old := range constraints {
+			for _, new := range constraints {
+				g := compiledCase{name: a.name + "/" + old.text + "/" + new.text, sound: true}
+				for side, text := range map[string]string{"old": old.text, "new": new.text} {
+					imported := ""
+					if strings.Contains(text, "cmp.") {
+						imported = "import \"cmp\"\n"
+					}
+					if strings.Contains(a.decl, "in.C") {
+						g.archive += "-- " + side + "/lib.go --\npackage lib\nimport \"corp.example/lib/internal/in\"\n" + a.decl + "\n" +
+							"-- " + side + "/internal/in/in.go --\npackage in\n" + imported + "type C interface{ " + text + " }\n"
+					} else {
+						g.archive += "-- " + side + "/lib.go --\npackage lib\n" + imported + strings.Replace(a.decl, "T C", "T "+text, 1) + "\n"
+					}
+				}
+				g.consumer = "package c\nimport lib \"corp.example/lib\"\n" + argumentTypes + "func f() {\n"
+				for _, arg := range strings.Fields(old.allows) {
+					g.consumer += strings.Replace(a.consumer, "A", arg, 1) + "\n"
+				}
+				g.consumer += "}\n"
+				all = append(all, g)
+			}
+		}
+	}
+	return all
+}
+
+// TestGeneratedPairs crosses ways and changes. What breaks a consumer must be major. What is
+// sound must not be.
 func TestGeneratedPairs(t *testing.T) {
 	t.Parallel()
 	needGo(t)
-	count := 60
-	if text := os.Getenv("UPKEEP_APICHECK_PAIRS"); text != "" {
-		var err error
-		count, err = strconv.Atoi(text)
-		require.NoError(t, err)
+	all := generated()
+	require.Greater(t, len(all), 600)
+	count := testsize.Pick(0, 60, len(all))
+	some := make([]compiledCase, count)
+	for n := range some {
+		some[n] = all[n*len(all)/count]
 	}
-	type one struct {
-		name     string
-		old, new apicheck.Module
-		sound    bool
-	}
-	root := t.TempDir()
-	write := func(name, text string) {
-		name = filepath.Join(root, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
-		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
-	}
-	var all []one
-	total := len(shows) * len(typeChanges)
-	count = min(count, total)
-	mods := map[string]string{}
-	for n := range count {
-		i := n * total / count
-		s, c := shows[i/len(typeChanges)], typeChanges[i%len(typeChanges)]
-		path := fmt.Sprintf("corp.example/lib%d", n)
-		p := one{name: s.name + "/" + c.name, sound: c.sound}
-		for side, def := range map[string]string{"old": c.old, "new": c.new} {
-			dir := fmt.Sprintf("%s/lib%d", side, n)
-			imports := "import \"" + path + "/internal/in\"\n"
-			if s.imports != "" {
-				imports += "import \"" + s.imports + "\"\n"
-			}
-			inner := "package in\n"
-			for name, word := range map[string]string{"iter": "iter.Seq", "sync/atomic": "atomic."} {
-				if strings.Contains(def, word) {
-					inner += "import \"" + name + "\"\n"
-				}
-			}
-			write(dir+"/go.mod", "module "+path+"\n\ngo 1.24\n")
-			write(dir+"/lib.go", "package lib\n"+imports+s.decl+"\n")
-			write(dir+"/internal/in/in.go", inner+def+"\nfunc New() (t T) { return }\n")
-			mods[side] += "require " + path + " v0.0.0\nreplace " + path + " => " + filepath.Join(root, dir) + "\n"
-			write(fmt.Sprintf("%s/consumer/c%d/c.go", side, n), "package c\nimport lib \""+path+"\"\nfunc f() {\n"+strings.Replace(s.consumer, "USE", c.use, 1)+"\n}\n")
-		}
-		p.old, p.new = apicheck.Module{Dir: filepath.Join(root, fmt.Sprintf("old/lib%d", n))}, apicheck.Module{Dir: filepath.Join(root, fmt.Sprintf("new/lib%d", n))}
-		all = append(all, p)
-	}
-	broken := map[string]map[string]bool{}
-	for _, side := range []string{"old", "new"} {
-		write(side+"/consumer/go.mod", "module consumer.example\n\ngo 1.24\n\n"+mods[side])
-		broken[side] = failing(t, filepath.Join(root, side, "consumer"))
-	}
-	require.Empty(t, broken["old"], "each consumer compiles before")
 	breaks := 0
-	for n, p := range all {
-		t.Run(fmt.Sprintf("%d %s", n, p.name), func(t *testing.T) {
-			v, err := checker(t, &apicheck.Options{Platforms: []string{"linux/amd64"}}).Compare(t.Context(), p.old, p.new)
-			require.NoError(t, err)
-			switch {
-			case broken["new"][fmt.Sprintf("consumer.example/c%d", n)]:
-				breaks++
-				require.Equal(t, apicheck.BumpMajor, v.Bump, "%s", v)
-			case p.sound:
-				require.Contains(t, []apicheck.Bump{apicheck.BumpPatch, apicheck.BumpMinor}, v.Bump, "%s", v)
-			default:
-				require.NotEqual(t, apicheck.BumpUnknown, v.Bump, "%s", v)
-			}
-		})
+	for chunk := range slices.Chunk(some, 200) {
+		breaks += compareCompiled(t, chunk)
 	}
 	t.Logf("%d pairs, of which %d break their consumers", count, breaks)
-	require.Greater(t, breaks, count/3, "most changes are such that break")
-}
-
-// failing are the packages below a folder that do not compile.
-func failing(t *testing.T, dir string) map[string]bool {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-json", "./...")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off", "GOSUMDB=off")
-	out, err := cmd.Output()
-	failed := map[string]bool{}
-	for line := range strings.Lines(string(out)) {
-		var event struct{ ImportPath, Action string }
-		if json.Unmarshal([]byte(line), &event) == nil && event.Action == "build-fail" {
-			failed[event.ImportPath] = true
-		}
-	}
-	if err != nil && len(failed) == 0 {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return failed
+	require.Greater(t, breaks, count/4, "many changes are such that break")
 }

@@ -82,7 +82,7 @@ func (g *generics) named(place string, was *types.TypeName, old, new *types.Pack
 	if r := g.relate(oi, ni); r != equal {
 		// Whoever can name it has type parameters of their own that it must fit.
 		nameable := was.Exported() && !isInternalPackage(g.module, old.Path()) || g.alias[was]
-		g.add(place+": type set changed "+fromTo(typeText(old, oi), typeText(new, ni)), r == wider && !nameable)
+		g.add(place+": type set changed "+fromTo(typeText(old, oi), typeText(new, ni)), g.interfaces(oi, ni) == wider && !nameable)
 	}
 }
 
@@ -203,21 +203,47 @@ func (g *generics) params(old, new *types.TypeParamList) {
 	}
 	for i := range old.Len() {
 		oc, nc := old.At(i).Constraint(), new.At(i).Constraint()
-		on, ok := types.Unalias(oc).(*types.Named)
-		nn, ok2 := types.Unalias(nc).(*types.Named)
-		if ok && ok2 && typeName(on) == typeName(nn) {
-			g.same(on, nn)
-			continue // what has a name is compared by itself
-		}
-		oi, ok := oc.Underlying().(*types.Interface)
-		ni, ok2 := nc.Underlying().(*types.Interface)
-		if !ok || !ok2 {
-			continue
-		}
-		if r := g.relate(oi, ni); r != equal {
+		r, named := g.constraints(old.At(i), new.At(i))
+		switch {
+		case named:
+			g.same(types.Unalias(oc), types.Unalias(nc)) // what has a name is compared by itself
+		case r != equal:
 			g.constraint[fromTo(typeText(old.At(i).Obj().Pkg(), oc), typeText(new.At(i).Obj().Pkg(), nc))] = r
 		}
 	}
+}
+
+// constraints compares those of two type parameters. Named says that both have the same name.
+func (g *generics) constraints(old, new *types.TypeParam) (r relation, named bool) {
+	on, ok := types.Unalias(old.Constraint()).(*types.Named)
+	nn, ok2 := types.Unalias(new.Constraint()).(*types.Named)
+	if ok && ok2 && typeName(on) == typeName(nn) {
+		return equal, true
+	}
+	oi, ok := old.Constraint().Underlying().(*types.Interface)
+	ni, ok2 := new.Constraint().Underlying().(*types.Interface)
+	if !ok || !ok2 {
+		return differ, false
+	}
+	return g.interfaces(oi, ni), false
+}
+
+// interfaces compares constraints with their methods.
+func (g *generics) interfaces(old, new *types.Interface) relation {
+	methods := map[string]*types.Func{}
+	for m := range old.Methods() {
+		methods[m.Name()] = m
+	}
+	for m := range new.Methods() {
+		if o := methods[m.Name()]; o == nil || !g.identical(o.Type(), m.Type()) {
+			return differ
+		}
+	}
+	r := g.relate(old, new)
+	if r == equal && old.NumMethods() > new.NumMethods() {
+		return wider
+	}
+	return r
 }
 
 // relate compares the type sets of two constraints, but for their methods, which apidiff

@@ -117,7 +117,7 @@ func bumpOf(v apicheck.Verdict, dir string) apicheck.Bump {
 	bump := apicheck.BumpPatch
 	for _, c := range v.Changes {
 		switch {
-		case !strings.HasPrefix(c.Message, "./"+dir+".") && !strings.HasPrefix(c.Message, "./"+dir+"/") && !strings.HasPrefix(c.Message, "package corp.example/lib/"+dir+":"):
+		case !strings.HasPrefix(c.Message, "./"+dir+".") && !strings.HasPrefix(c.Message, "./"+dir+"/") && !strings.HasPrefix(c.Message, "package corp.example/lib/"+dir+":") && !strings.HasPrefix(c.Message, "package corp.example/lib/"+dir+"/"):
 		case !c.Compatible:
 			return apicheck.BumpMajor
 		default:

@@ -25,6 +25,10 @@ type Change struct {
 	From *version.Info `json:"from,omitempty"`
 	To   *version.Info `json:"to"`
 
+	// Unknown reports that it is not known whether From still runs, or ran after To: it was
+	// only recorded by [Record]. After 10 minutes without a sighting it is taken for gone.
+	Unknown bool `json:"unknown,omitzero"`
+
 	// Rollback says why To is a step back. Empty means that it is none.
 	Rollback Rollback `json:"rollback,omitempty"`
 
@@ -50,7 +54,7 @@ type Change struct {
 // its instances, or silent long enough. When the new one is left, that was one change,
 // whatever the turns; when the old one is left, it has been rolled back.
 func changesOf(group []*run, now time.Time) []Change {
-	t := tracker{came: map[string]bool{}, live: map[string]int{}, info: map[string]*run{}, named: map[buildName]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
+	t := tracker{came: map[string]bool{}, live: map[string]int{}, kept: map[string]int{}, silent: map[string]bool{}, info: map[string]*run{}, named: map[buildName]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
 	type event struct {
 		when  moment
 		order int // at the same time: 0 begins, 1 ends
@@ -98,6 +102,8 @@ type tracker struct {
 	path    []step          // of a transition, builds in the order they came
 	came    map[string]bool // those in path
 	live    map[string]int
+	kept    map[string]int     // those of live that are seen regularly
+	silent  map[string]bool    // the last of the build was only recorded, and no longer seen
 	info    map[string]*run    // the first run of each build
 	named   map[buildName]*run // the first of each
 	since   map[string]*run    // the first of each build after the last start of any other
@@ -124,6 +130,9 @@ func (t *tracker) start(r *run) {
 	}
 	t.latest = r
 	t.live[b]++
+	if r.every > 0 {
+		t.kept[b]++
+	}
 	t.see(b, r.first)
 	if t.settled == "" {
 		t.settled = b
@@ -147,6 +156,10 @@ func (t *tracker) end(r *run) {
 	if t.live[r.build]--; t.live[r.build] == 0 {
 		delete(t.live, r.build)
 	}
+	if r.every > 0 {
+		t.kept[r.build]--
+	}
+	t.silent[r.build] = r.every == 0 && !r.stopped && !r.replaced
 	last := r.last
 	if r.replaced {
 		last = r.end // until then it was there
@@ -179,7 +192,8 @@ func (t *tracker) unsettled() {
 	old := t.settled
 	for n, s := range t.path {
 		if t.live[old] > 0 {
-			t.changes[len(t.changes)-len(t.path)+n].Done = time.Time{}
+			c := &t.changes[len(t.changes)-len(t.path)+n]
+			c.Done, c.Unknown = time.Time{}, t.kept[old] == 0
 		}
 		old = s.build
 	}
@@ -211,6 +225,7 @@ func (t *tracker) change(from *run, old string, to *run, when moment) {
 	if last := t.seen[old]; last.pos.After(when.pos) {
 		c.Done = last.at
 	}
+	c.Unknown = t.silent[old] && t.live[old] == 0
 	c.ranBefore = t.info[to.build].before(t.info[from.build])
 	c.wasBefore = t.named[to.name].before(t.info[from.build])
 	t.changes = append(t.changes, c)

@@ -48,6 +48,32 @@ func (d *day) Append(ctx context.Context, entries ...history.Entry) error {
 	return d.Store.Append(ctx, entries...)
 }
 
+// A heard is an appender that says when it has been told something.
+type heard struct {
+	history.Appender
+	told chan struct{}
+}
+
+func (h *heard) Append(ctx context.Context, entries ...history.Entry) error {
+	err := h.Appender.Append(ctx, entries...)
+	h.told <- struct{}{}
+	return err
+}
+
+// keep has an instance run until it is stopped. Nothing is seen of it between.
+func (d *day) keep(ctx context.Context, info version.Info, where history.Deployment) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	h := &heard{d, make(chan struct{})}
+	done := make(chan error, 1)
+	go func() { done <- history.Keep(ctx, h, info, where, &history.KeepOptions{Interval: 24 * time.Hour}) }()
+	<-h.told
+	return func() {
+		cancel()
+		<-h.told
+		<-done
+	}
+}
+
 func clock(text string) time.Time {
 	t, err := time.Parse("2006-01-02 15:04", "2026-01-05 "+text)
 	if err != nil {
@@ -73,17 +99,20 @@ func Example() {
 	store := newDay() // history.NewFile("/var/lib/shop/history.jsonl", nil)
 	defer store.end()
 
-	// In main: the service starts, whatever the store says.
+	// In main: the service is seen from its start to its end, whatever the store says.
+	//
+	//	go func() { kept <- history.Keep(ctx, store, version.Current(), history.Deployment{Environment: "production"}, nil) }()
+	instances := map[string]func(){}
 	start := func(info version.Info, instance string) {
-		err := history.Record(ctx, store, info, history.Deployment{Environment: "production", Instance: instance})
-		if err != nil {
-			slog.Warn("not in the history", "error", err)
+		if stop := instances[instance]; stop != nil {
+			stop()
 		}
+		instances[instance] = store.keep(ctx, info, history.Deployment{Environment: "production", Instance: instance})
 	}
 	start(exampleBuild("v1.4.1", "v3.4.0"), "a")
 	start(exampleBuild("v1.4.1", "v3.4.0"), "b")
 
-	// A rolling update: both are seen in turn, and it is one change.
+	// A rolling update: both are seen, and it is one change.
 	store.now = clock("11:00")
 	start(exampleBuild("v1.5.0", "v3.5.0"), "a")
 	store.now = clock("11:02")
@@ -99,6 +128,9 @@ func Example() {
 	store.now = clock("11:20")
 	start(exampleBuild("v1.4.1", "v3.4.0"), "a")
 	start(exampleBuild("v1.4.1", "v3.4.0"), "b")
+	for _, stop := range instances {
+		defer stop()
+	}
 
 	changes, err := history.Timeline(ctx, store, clock("10:30"), clock("11:30"))
 	if err != nil {
@@ -185,18 +217,6 @@ func ExampleAt() {
 	// Output:
 	// shop v1.4.1 production b
 	// shop v1.5.0 production a
-}
-
-// A heard is an appender that says when it has been told something.
-type heard struct {
-	history.Appender
-	told chan struct{}
-}
-
-func (h *heard) Append(ctx context.Context, entries ...history.Entry) error {
-	err := h.Appender.Append(ctx, entries...)
-	h.told <- struct{}{}
-	return err
 }
 
 // A service that tells for as long as it runs, and that it stops: then Current knows that
@@ -297,6 +317,95 @@ func ExampleNewFile() {
 	// Output:
 	// 2 entries, 1 torn line
 	// true
+}
+
+// Several processes of one machine write one history: each has a segment of its own, and a
+// question is answered from all of them.
+func ExampleFileStore_severalProcesses() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "history")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	for _, process := range []string{"shop", "till"} {
+		store, err := history.NewFile(filepath.Join(dir, "history.jsonl"), nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer store.Close()
+		_ = history.Note(ctx, store, history.Event{Kind: "cache", Subject: process, To: "cleared"})
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, f := range files {
+		fmt.Println(filepath.Base(f))
+	}
+
+	reader, err := history.NewFile(filepath.Join(dir, "history.jsonl"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	changes, err := history.Timeline(ctx, reader, time.Now().Add(-time.Hour), time.Time{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, i := range changes.Items {
+		fmt.Println(i.Event.Kind, i.Event.Subject, i.Event.To)
+	}
+	// Output:
+	// history.jsonl
+	// history.jsonl.segment2
+	// cache shop cleared
+	// cache till cleared
+}
+
+// One service in one environment, of a history of many. Only its builds are read.
+func ExampleOnly() {
+	ctx := context.Background()
+	store := newDay()
+	defer store.end()
+	for _, service := range []string{"shop", "till"} {
+		info := exampleBuild("v1.4.1", "v3.4.0")
+		info.Name = service
+		for _, environment := range []string{"production", "staging"} {
+			_ = history.Record(ctx, store, info, history.Deployment{Environment: environment, Instance: "a"})
+		}
+	}
+
+	till := history.Only(store, history.Query{Service: "till", Environment: "production"})
+	changes, err := history.Timeline(ctx, till, clock("00:00"), clock("23:59"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(changes)
+	// Output:
+	// 2026-01-05 00:00:00Z  till (production): v1.4.1, seen for the first time
+}
+
+// What was only recorded may have ended: the answer says so.
+func ExampleInstance() {
+	ctx := context.Background()
+	store := newDay()
+	defer store.end()
+	_ = history.Record(ctx, store, exampleBuild("v1.4.1", "v3.4.0"), history.Deployment{Environment: "production", Instance: "a"})
+	defer store.keep(ctx, exampleBuild("v1.4.1", "v3.4.0"), history.Deployment{Environment: "production", Instance: "b"})()
+
+	running, err := history.At(ctx, store, clock("01:00"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, i := range running[0].Instances {
+		fmt.Println(i.Name, "unknown:", i.Unknown)
+	}
+	// Output:
+	// a unknown: true
+	// b unknown: false
 }
 
 // More than one machine: a database, with the driver that the service has already.

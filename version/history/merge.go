@@ -91,7 +91,7 @@ func closeSources(list []*source) {
 type merger struct {
 	path     string
 	sources  []*source
-	ids      map[uint64]struct{}
+	ids      hashes
 	seed     maphash.Seed
 	seq      int64
 	last     time.Time
@@ -111,7 +111,7 @@ type buildLine struct {
 }
 
 func newMerger(path string, sources []*source) (*merger, error) {
-	m := &merger{path: path, ids: map[uint64]struct{}{}, seed: maphash.MakeSeed(), lines: map[string]buildLine{}, decoded: map[string]*version.Info{}}
+	m := &merger{path: path, seed: maphash.MakeSeed(), lines: map[string]buildLine{}, decoded: map[string]*version.Info{}}
 	for _, s := range sources {
 		ok, err := m.advance(s)
 		if err != nil {
@@ -139,7 +139,7 @@ func (m *merger) each(ctx context.Context, f func(*record)) error {
 		if m.seq%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if id := maphash.Bytes(m.seed, r.id); !m.known(id) {
+		if m.ids.add(maphash.Bytes(m.seed, r.id)) {
 			if step := m.last.Sub(r.received); !m.last.IsZero() && step >= setBack {
 				m.offset += step
 				m.clock = append(m.clock, setting{r.received, m.offset})
@@ -159,12 +159,42 @@ func (m *merger) each(ctx context.Context, f func(*record)) error {
 	return nil
 }
 
-func (m *merger) known(id uint64) bool {
-	if _, ok := m.ids[id]; ok {
-		return true
+// A hashes is a set of hashes. A query adds one for each line, and a map takes three times as
+// long.
+type hashes struct {
+	slots []uint64 // Zero means free.
+	count int
+}
+
+// add reports whether the hash is new.
+func (h *hashes) add(hash uint64) bool {
+	if 2*h.count >= len(h.slots) {
+		old := h.slots
+		h.slots = make([]uint64, max(1024, 4*len(old)))
+		for _, o := range old {
+			if o != 0 {
+				*h.slot(o) = o
+			}
+		}
 	}
-	m.ids[id] = struct{}{}
-	return false
+	hash = max(hash, 1)
+	slot := h.slot(hash)
+	if *slot == hash {
+		return false
+	}
+	*slot = hash
+	h.count++
+	return true
+}
+
+// slot is where the hash is or should be.
+func (h *hashes) slot(hash uint64) *uint64 {
+	mask := uint64(len(h.slots) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		if s := &h.slots[i]; *s == hash || *s == 0 {
+			return s
+		}
+	}
 }
 
 // advance reads the source's next record.

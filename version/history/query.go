@@ -37,6 +37,10 @@ type Instance struct {
 	Name  string    `json:"name,omitempty"`
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
+
+	// Unknown reports that it is not known whether the instance still ran at that time: it
+	// was only recorded by [Record], and nothing was seen of it since Last.
+	Unknown bool `json:"unknown,omitzero"`
 }
 
 // Current returns which builds of which services run now, sorted by service, environment,
@@ -48,7 +52,7 @@ func Current(ctx context.Context, store Store) ([]Running, error) {
 // At returns which builds of which services ran at that time, as far as is known now.
 //
 // An instance of [Keep] runs until it stops, or is not seen for 10 minutes or three of its
-// intervals. One of [Record] runs until it is seen with another record, or until another
+// intervals. Whether one of [Record] still runs is unknown; it is listed as such until it is seen with another record, or until another
 // build is seen in its place and its own is silent, in all instances, for 10 minutes
 // after.
 func At(ctx context.Context, store Store, t time.Time) ([]Running, error) {
@@ -78,7 +82,8 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 				builds[r.build] = b
 				runs = append(runs, r)
 			}
-			b.Instances = append(b.Instances, Instance{r.instance, r.first.at, r.last.at})
+			unknown := r.every == 0 && !r.stopped && !r.replaced
+			b.Instances = append(b.Instances, Instance{r.instance, r.first.at, r.last.at, unknown && pos.After(r.last.pos)})
 			if r.last.at.After(b.Last) {
 				b.Last = r.last.at
 			}

@@ -35,9 +35,9 @@ type Deployment struct {
 	Rollback bool
 }
 
-// Record records that this program has started: which build of which service, and where. A
-// call at the start is enough for [Timeline] and [Between]; with [Keep] [Current] also
-// knows when it is gone. Log its error and go on.
+// Record records that this program has started: which build of which service, and where.
+// It is for programs that cannot run [Keep]: nobody knows when they end, so an aborted canary
+// or a silent death is not seen, and answers report what is unknown. Log its error and go on.
 func Record(ctx context.Context, store Appender, info version.Info, d Deployment) error {
 	e, err := started(info, d, 0)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -47,9 +48,9 @@ type SQLOptions struct {
 // order of the rows is that in which they were added. The clock is the server's in
 // PostgreSQL and the process's in SQLite.
 //
-// Nothing is removed except by [SQLStore.Prune], and a query reads everything: ten
-// thousand runs take some 50 ms. An unreadable row is left out and counted. The tables
-// need the protection of the deployment.
+// Nothing is removed except by [SQLStore.Prune]. A query reads the runs of the services and
+// environments that it is about, the events of its time, and the builds in its answer. An
+// unreadable row is left out and counted. The tables need the protection of the deployment.
 type SQLStore struct {
 	db      *sql.DB
 	dialect Dialect
@@ -332,37 +333,94 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 
 // Entries reads everything: a run is its first and its last sighting.
 func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
-	var list []Entry
-	err := s.migrate(ctx)
-	if err == nil {
-		list, err = s.entries(ctx)
-	}
+	list, rejected, err := s.entries(ctx, Query{})
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
+	}
+	builds, err := s.readBuilds(ctx, "", nil, &rejected)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	s.count.set("rejected_rows", rejected)
+	for n := range list {
+		list[n].Info = builds[list[n].Build]
 	}
 	return list, nil
 }
 
-func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT first_place, last_place, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event, declared_rollback <> 0, region, cluster FROM "+s.table)
+// Select reads the rows that the query asks for, and builds when they are asked for.
+func (s *SQLStore) Select(ctx context.Context, q Query) (*Selection, error) {
+	list, rejected, err := s.entries(ctx, q)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	s.count.set("rejected_rows", rejected)
+	return &Selection{Entries: list, Infos: s.infos}, nil
+}
+
+// infos asks for so many builds at a time that each database takes the statement.
+func (s *SQLStore) infos(ctx context.Context, builds []string) (map[string]*version.Info, error) {
+	found := make(map[string]*version.Info, len(builds))
+	for some := range slices.Chunk(builds, 500) {
+		digests := make([]any, len(some))
+		for n, b := range some {
+			digests[n] = b
+		}
+		var rejected int64
+		read, err := s.readBuilds(ctx, " WHERE digest IN (?"+strings.Repeat(", ?", len(some)-1)+")", digests, &rejected)
+		if err != nil {
+			return nil, fmt.Errorf("history: %w", err)
+		}
+		maps.Copy(found, read)
+		s.count.add("rejected_rows", int(rejected))
+	}
+	return found, nil
+}
+
+// where is the rows that a query asks for. The index of last_at has the events of a time.
+func (q *Query) where() (sightings, events string, arguments []any) {
+	sightings, events = "kind <> 'noted'", "kind = 'noted'"
+	for _, c := range [][2]string{{"service", q.Service}, {"environment", q.Environment}} {
+		if c[1] != "" {
+			sightings += " AND " + c[0] + " = ?"
+			arguments = append(arguments, c[1])
+		}
+	}
+	if !q.From.IsZero() && q.From.Unix() > 0 {
+		events += " AND last_at >= ?"
+		arguments = append(arguments, q.From.UnixNano())
+	}
+	if !q.To.IsZero() && inRange(q.To) {
+		events += " AND last_at <= ?"
+		arguments = append(arguments, q.To.UnixNano())
+	}
+	return sightings, events, arguments
+}
+
+func (s *SQLStore) entries(ctx context.Context, q Query) (list []Entry, rejected int64, err error) {
+	if err := s.migrate(ctx); err != nil {
+		return nil, 0, err
+	}
+	columns := "SELECT first_place, last_place, id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event, declared_rollback <> 0, region, cluster FROM " + s.table
+	sightings, events, arguments := q.where()
+	rows, err := s.db.QueryContext(ctx, s.bind(columns+" WHERE "+sightings+" UNION ALL "+columns+" WHERE "+events), arguments...)
+	if err != nil {
+		return nil, 0, err
 	}
 	defer rows.Close()
-	var rejected int64 // others may have written to the tables
 	for rows.Next() {
 		var e Entry
 		var kind, event string
 		var lastSeq, received, at, told, lastAt, lastTold, lastReceived int64
 		if err := rows.Scan(&e.Seq, &lastSeq, &e.ID, &kind, &received, &at, &told, &lastAt, &lastTold, &lastReceived, &e.Client, &e.Every,
 			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event, &e.Rollback, &e.Region, &e.Cluster); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		e.Seq, lastSeq = max(e.Seq, received), max(lastSeq, lastReceived)
 		e.Kind, e.Run = KindStarted, e.ID
 		if Kind(kind) == KindNoted {
 			e.Kind, e.Event = KindNoted, new(Event)
-			if json.Unmarshal([]byte(event), e.Event) != nil {
+			if json.Unmarshal([]byte(event), e.Event) != nil { // others may have written to the tables
 				rejected++
 				continue
 			}
@@ -370,6 +428,9 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 		e.Received, e.At, e.Time = time.Unix(0, received).UTC(), time.Unix(0, at).UTC(), time.Unix(0, told).UTC()
 		if _, err := e.check(maxStoredID); err != nil {
 			rejected++
+			continue
+		}
+		if !q.has(&e) {
 			continue
 		}
 		list = append(list, e)
@@ -385,22 +446,14 @@ func (s *SQLStore) entries(ctx context.Context) (list []Entry, err error) {
 		list = append(list, last)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	builds, err := s.readBuilds(ctx, &rejected)
-	if err != nil {
-		return nil, err
-	}
-	s.count.set("rejected_rows", rejected)
-	for n := range list {
-		list[n].Info = builds[list[n].Build]
+		return nil, 0, err
 	}
 	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Seq, b.Seq) })
-	return list, nil
+	return list, rejected, nil
 }
 
-func (s *SQLStore) readBuilds(ctx context.Context, rejected *int64) (map[string]*version.Info, error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT digest, info FROM "+s.table+"_builds")
+func (s *SQLStore) readBuilds(ctx context.Context, where string, digests []any, rejected *int64) (map[string]*version.Info, error) {
+	rows, err := s.db.QueryContext(ctx, s.bind("SELECT digest, info FROM "+s.table+"_builds"+where), digests...)
 	if err != nil {
 		return nil, err
 	}

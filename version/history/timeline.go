@@ -195,6 +195,9 @@ func (c *Change) words() (subject, what string, more []string) {
 		}
 		what += ", both seen until " + c.Done.UTC().Format(at)
 	}
+	if c.Unknown {
+		what += ", unknown whether " + shownBuild(c.From) + " still runs"
+	}
 	rest := c.Diff
 	rest.Version = version.Change{} // told already
 	more = strings.Split(rest.String(), "\n")

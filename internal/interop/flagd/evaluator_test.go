@@ -233,7 +233,7 @@ func evalTheirs(rule, data any) result {
 // evalOurs evaluates an expression with upkeep's compiler, but with flagd's own four
 // operators, so that it differs from evalTheirs in JsonLogic only.
 func evalOurs(rule, data any) result {
-	compiled, err := jsonlogic.Compile(encode(rule), &jsonlogic.Options{Operators: flagdOperators()})
+	compiled, err := jsonlogic.Compile(encode(rule), &jsonlogic.Options{Dialect: jsonlogic.DialectFlagd, Operators: flagdOperators()})
 	if err != nil {
 		return result{err: true}
 	}

@@ -23,14 +23,14 @@ type walk struct {
 
 // A culprit is an operation that the two disagree about.
 type culprit struct {
-	op     string
-	args   []any // evaluated; the bodies of map and its like are as they are written
-	list   bool  // they are written as a list
-	void   bool  // one of them is undefined in JavaScript
-	rule   any
-	data   any
-	theirs result
-	ours   result
+	op      string
+	args    []any // evaluated; the bodies of map and its like are as they are written
+	list    bool  // they are written as a list
+	failing bool  // one of them is an error
+	rule    any
+	data    any
+	theirs  result
+	ours    result
 }
 
 func (c culprit) String() string {
@@ -80,7 +80,7 @@ func (w *walk) settle(rule, data any) any {
 	}
 	before := w.judged
 	settled, evaluated := slices.Clone(args), slices.Clone(args)
-	noValue := false
+	failing := false
 	for i := range args {
 		if i == 1 && slices.Contains(scopedOperators, op) {
 			continue
@@ -88,7 +88,7 @@ func (w *walk) settle(rule, data any) any {
 		settled[i] = w.settle(args[i], data)
 		r := evalOurs(settled[i], data)
 		evaluated[i] = r.value
-		noValue = noValue || undefined(settled[i], data, r)
+		failing = failing || r.err
 	}
 	if len(args) > 1 && slices.Contains(scopedOperators, op) {
 		inBody := w.judged
@@ -96,32 +96,19 @@ func (w *walk) settle(rule, data any) any {
 			w.settle(args[1], scope)
 		}
 		if w.judged > inBody {
-			return settledAs(rule, data, ours)
+			return literal(ours.value)
 		}
 	}
 	var now any = map[string]any{op: settled}
 	if !list && len(settled) == 1 {
 		now = map[string]any{op: settled[0]}
 	}
-	c := culprit{op, evaluated, list, noValue, now, data, evalTheirs(now, data), evalOurs(now, data)}
+	c := culprit{op, evaluated, list, failing, now, data, evalTheirs(now, data), evalOurs(now, data)}
 	if c.theirs.equal(c.ours) && w.judged > before {
-		return settledAs(rule, data, ours)
+		return literal(ours.value)
 	}
 	w.judge(c)
-	return settledAs(rule, data, ours)
-}
-
-// settledAs stands for what a rule gives. What JavaScript calls undefined, the result
-// of an empty and or or, is null to everyone but to operators that ask for a number.
-func settledAs(rule, data any, r result) any {
-	if undefined(rule, data, r) {
-		return map[string]any{"or": []any{}}
-	}
-	return literal(r.value)
-}
-
-func undefined(rule, data any, r result) bool {
-	return r.value == nil && !r.err && evalOurs(map[string]any{"===": []any{rule, nil}}, data).value == false
+	return literal(ours.value)
 }
 
 func (w *walk) judge(c culprit) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,15 +47,81 @@ func TestChiPatternOfMountedRouters(t *testing.T) {
 		h    http.Handler
 		want string
 	}{
-		{"Route outside", observe.Route(chiMounted()), "GET"},
-		{"Route inside", chiMounted(observe.Route), "GET /orders/*"},
-		{"chiPattern too", chiMounted(observe.Route, chiPattern), "GET /orders/{id}"},
+		{"Route outside", observe.Route(chiMounted()), "GET /orders/{id}"},
+		{"Route inside", chiMounted(observe.Route), "GET /orders/{id}"},
+		{"Route on both sides", observe.Route(chiMounted(observe.Route)), "GET /orders/{id}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			k := newRig(t, func(s *service) http.Handler { return s.obs.Handler(c.h) })
 			k.do("GET", "/orders/7")
 			require.Contains(t, k.ended(), c.want)
+		})
+	}
+}
+
+// routes are the routers with a group, a parameter, a middleware that replaces the request,
+// and the two lines that each needs.
+var routes = map[string]func() http.Handler{
+	"chi": func() http.Handler {
+		r := chi.NewRouter()
+		r.Use(replaceContext)
+		r.Route("/orders", func(r chi.Router) {
+			r.With(replaceContext).Get("/{id}", func(http.ResponseWriter, *http.Request) {})
+			r.Get("/{id}/panic", func(http.ResponseWriter, *http.Request) { panic("boom") })
+			r.Mount("/old", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		})
+		return r
+	},
+	"gin": func() http.Handler {
+		engine := gin.New()
+		engine.Use(func(c *gin.Context) { c.Request.Pattern = c.FullPath() })
+		engine.Use(func(c *gin.Context) {
+			c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), routeKey{}, 1))
+		})
+		orders := engine.Group("/orders")
+		orders.GET("/:id", func(*gin.Context) {})
+		orders.GET("/:id/panic", func(*gin.Context) { panic("boom") })
+		return engine
+	},
+	"echo": func() http.Handler {
+		e := echo.New()
+		e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+			return func(c *echo.Context) error { c.Request().Pattern = c.Path(); return next(c) }
+		}, echo.WrapMiddleware(replaceContext))
+		orders := e.Group("/orders")
+		orders.GET("/:id", func(*echo.Context) error { return nil })
+		orders.GET("/:id/panic", func(*echo.Context) error { panic("boom") })
+		return e
+	},
+}
+
+type routeKey struct{}
+
+func replaceContext(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), routeKey{}, true)))
+	})
+}
+
+// A Route around the router finds what the router found.
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	for name, build := range routes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newRig(t, func(s *service) http.Handler { return s.obs.Handler(replaceContext(observe.Route(build()))) })
+			for _, path := range []string{"/orders/7", "/orders/7/panic", "/nothing/7"} {
+				k.do("GET", path)
+			}
+			template := map[string]string{"chi": "{id}", "gin": ":id", "echo": ":id"}[name]
+			spans := k.ended()
+			require.Contains(t, spans, "GET /orders/"+template)
+			require.Contains(t, spans, "GET /orders/"+template+"/panic")
+			require.Equal(t, "/orders/"+template, attribute(spans["GET /orders/"+template], "http.route"))
+			for span := range spans {
+				require.NotContains(t, span, "7", "a path is no route")
+			}
 		})
 	}
 }
@@ -103,6 +170,9 @@ func TestRecoveryMiddlewaresHidePanics(t *testing.T) {
 			k.stop()
 			require.Contains(t, k.logs.String(), "request failed")
 			require.NotContains(t, k.logs.String(), "an order too many")
+			// echo answers when the frames that panicked are gone.
+			require.Equal(t, name != "echo", strings.Contains(k.logs.String(), "TestRecoveryMiddlewaresHidePanics"), "the stack")
+			require.Equal(t, name != "echo", strings.Contains(k.logs.String(), "recovered it"))
 		})
 	}
 }

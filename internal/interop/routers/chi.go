@@ -16,18 +16,14 @@ import (
 // What annoys:
 //
 //   - chi serves a copy of the request, so that nothing outside of it sees the pattern that
-//     it found. [observe.Route] therefore goes inside, as the first middleware.
-//   - A middleware of a mounted router that replaces the request's context keeps that
-//     router's part of the pattern to itself: "/orders/*" instead of "/orders/{id}". chi's
-//     own notes have it all; see chiPattern.
+//     it found. [observe.Route] finds it in chi's own notes, around the router or as a
+//     middleware in it.
 //   - middleware.Recoverer takes panics away from [observe.Observer.Handler], which then
-//     records a 500 without error and stack. Leave it out, or put [observe.Route] inside
-//     of it.
+//     records the stack but not the value. Leave it out, or put [observe.Route] inside of it.
 //   - Middlewares of Group and With run for what is found only: the rest is 404, in a
 //     window too. Those of Route, as here, and of mounted routers run for all below.
 func newChi(s *service, group bool) http.Handler {
 	r := chi.NewRouter()
-	r.Use(observe.Route, chiPattern)
 	r.Method(http.MethodGet, "/version", s.version())
 	r.Route("/orders", func(r chi.Router) {
 		if group {
@@ -43,18 +39,9 @@ func newChi(s *service, group bool) http.Handler {
 		r.Get("/socket", s.socket)
 		r.Get("/panic", func(http.ResponseWriter, *http.Request) { panic("an order too many") })
 	})
-	var h http.Handler = r
+	h := observe.Route(r)
 	if !group {
 		h = s.guard.Handler(h)
 	}
 	return s.obs.Handler(version.Middleware(version.Current(), nil)(h))
-}
-
-// chiPattern writes the pattern where [observe.Route] looks for it, when all routers have
-// added their part.
-func chiPattern(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { r.Pattern = chi.RouteContext(r.Context()).RoutePattern() }()
-		next.ServeHTTP(w, r)
-	})
 }

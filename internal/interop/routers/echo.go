@@ -23,6 +23,10 @@ import (
 //     middleware inside of it that calls [observe.Fail] with an [observe.PanicError].
 func newEcho(s *service, group bool) http.Handler {
 	e := echo.New()
+	// echo v5 writes the pattern into the request itself, v4 does not.
+	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) error { c.Request().Pattern = c.Path(); return next(c) }
+	})
 	e.GET("/version", echo.WrapHandler(s.version()))
 	orders := e.Group("/orders")
 	if group {
@@ -34,7 +38,7 @@ func newEcho(s *service, group bool) http.Handler {
 	orders.GET("/socket", echo.WrapHandler(http.HandlerFunc(s.socket)))
 	orders.GET("/panic", func(*echo.Context) error { panic("an order too many") })
 
-	h := observe.Route(e) // echo writes the pattern into the request
+	h := observe.Route(e)
 	if !group {
 		h = s.guard.Handler(h)
 	}

@@ -14,12 +14,12 @@ import (
 //
 // What annoys:
 //
-//   - gin leaves Request.Pattern empty. Three lines fill it in, as the first middleware.
+//   - gin leaves Request.Pattern empty. Two lines fill it in, as the first middleware.
 //   - gin goes on to the next handler when one has returned, also when that has answered
 //     already. What adapts a middleware of net/http must say Abort, or a request is refused
 //     and served; see ginMiddleware.
 //   - gin.Default has Recovery, which takes panics away from [observe.Observer.Handler]: it
-//     then records a 500 without error and stack. It also answers http.ErrAbortHandler,
+//     then records the stack but not the value. It also answers http.ErrAbortHandler,
 //     by which a handler cuts the connection, with 200 and an empty body. Take gin.New,
 //     or gin.CustomRecovery with a function that calls [observe.Fail] with an
 //     [observe.PanicError].

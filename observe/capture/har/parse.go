@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math"
 	"net/url"
@@ -51,13 +52,21 @@ func Parse(name string, data []byte) (*File, error) {
 // bytes of a file, indented for people.
 func Encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
+	if err := EncodeTo(&buf, v); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+// EncodeTo writes what [Encode] returns.
+func EncodeTo(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", " ")
 	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("har: %w", err)
+		return fmt.Errorf("har: %w", err)
 	}
-	return buf.Bytes(), nil
+	return nil
 }
 
 // Decode reads data into v, which embeds the types of this package. It checks only size

@@ -1,0 +1,106 @@
+package capture_test
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
+	"github.com/upkeep-go/upkeep/observe/capture/har"
+)
+
+// largeBodies are JSON bodies of 64 KiB, one of each kind that redaction may be slow for.
+func largeBodies() map[string]string {
+	until := func(open, end string, member func(i int) string) string {
+		var b strings.Builder
+		b.WriteString(open)
+		for i := 0; b.Len() < 64<<10-64; i++ {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(member(i))
+		}
+		return b.String() + end
+	}
+	word := func(i int) string { return strconv.FormatInt(int64(i)*7919+1<<24, 36) }
+	letters := func(i int) string {
+		b := []byte("aaaaa")
+		for k := range b {
+			b[k], i = byte('a'+i%26), i/26
+		}
+		return string(b)
+	}
+	return map[string]string{
+		"repeated words": until("[", "]", func(int) string { return `"the same words again and again"` }),
+		"words":          until("[", "]", func(i int) string { return `"` + letters(i) + ` ` + letters(i*31+7) + `"` }),
+		"tokens":         until("[", "]", func(i int) string { return `"` + word(i) + `"` }),
+		"small fields":   until("{", "}", func(i int) string { return `"a` + letters(i%700) + `":` + strconv.Itoa(i%10) }),
+		"objects":        until("[", "]", func(i int) string { return fmt.Sprintf(`{"id":%d,"name":%q,"active":true}`, i, letters(i)) }),
+		"a map":          until("{", "}", func(i int) string { return fmt.Sprintf(`"ann.%d@shop.test":%d`, i, i%7) }),
+		"nested":         until("[", "]", func(i int) string { return strings.Repeat(`{"in":[`, 90) + strconv.Itoa(i) + strings.Repeat("]}", 90) }),
+		"a long text":    `"` + strings.Repeat("Lorem ipsum dolor sit amet, consectetur adipiscing elit. ", 1149) + `"`,
+		"one word":       `"` + strings.Repeat("abcdefgh", 8190) + `"`,
+		"numbers":        until("[", "]", func(i int) string { return strconv.Itoa(10000 + i) }),
+		"digits":         until("[", "]", func(i int) string { return strconv.Itoa(i % 10) }),
+		"floats":         until("[", "]", func(i int) string { return fmt.Sprintf("%d.%de-%d", i, i%97, i%30) }),
+		"escapes":        until("[", "]", func(i int) string { return `"\n\u00e9\"` + letters(i) + `"` }),
+		"times":          until("[", "]", func(i int) string { return fmt.Sprintf(`"2026-03-14T15:%02d:%02d.%03dZ"`, i/60%60, i%60, i%1000) }),
+		"addresses":      until("[", "]", func(i int) string { return fmt.Sprintf(`"192.0.%d.%d"`, i/250, i%250+1) }),
+		"mails":          until("[", "]", func(i int) string { return fmt.Sprintf(`"%s@shop.test"`, letters(i)) }),
+		"ids":            until("[", "]", func(i int) string { return fmt.Sprintf(`"550e8400-e29b-41d4-a716-%012d"`, i) }),
+		"links":          until("[", "]", func(i int) string { return fmt.Sprintf(`"https://shop.test/items/%d?as=%s"`, i, letters(i)) }),
+		"punctuation":    until("[", "]", func(int) string { return `"a,.-;:_!?"` }),
+	}
+}
+
+func bundleOf(body string) *capture.Bundle {
+	return &capture.Bundle{Log: capture.Log{
+		Details: capture.Details{Schema: 1},
+		Entries: []capture.Entry{{Entry: har.Entry{Request: har.Request{
+			Method: "POST", URL: "http://shop.test/", PostData: &har.PostData{MimeType: "application/json", Text: body},
+		}}}},
+	}}
+}
+
+// BenchmarkRedact redacts a JSON body of 64 KiB of each kind.
+func BenchmarkRedact(b *testing.B) {
+	r := newRedactor(b, capture.Redaction{Words: true})
+	for name, body := range largeBodies() {
+		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				bundle := bundleOf(body)
+				if err := r.Redact(bundle); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Redaction of a JSON body of 64 KiB allocates at most 1 MiB in at most 6,000 pieces, whatever is in the
+// body. Links and addresses are parsed by packages net and may take more.
+func TestRedactionIsBounded(t *testing.T) { // not parallel: others would be counted
+	r := newRedactor(t, capture.Redaction{Words: true})
+	for name, body := range largeBodies() {
+		var before, after runtime.MemStats
+		const times = 3
+		require.NoError(t, r.Redact(bundleOf(body))) // warms up pools
+		runtime.ReadMemStats(&before)
+		for range times {
+			require.NoError(t, r.Redact(bundleOf(body)))
+		}
+		runtime.ReadMemStats(&after)
+		factor := uint64(1)
+		if name == "links" || name == "addresses" {
+			factor = 5
+		}
+		require.LessOrEqual(t, (after.TotalAlloc-before.TotalAlloc)/times, min(factor, 2)<<20, name)
+		require.LessOrEqual(t, (after.Mallocs-before.Mallocs)/times, 6000*factor, name)
+	}
+}
