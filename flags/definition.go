@@ -180,7 +180,7 @@ func flagsNode(v document.Value) *document.Node {
 func metadataNode(v document.Value) *document.Node {
 	n := mapNode(v)
 	eachNumber(n, func(number *document.Node, err error) {
-		if inexact := (*inexactError)(nil); !errors.As(err, &inexact) {
+		if beyondFloat(err) {
 			v.At(number).Fault(err)
 		}
 	})

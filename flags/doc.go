@@ -79,6 +79,11 @@
 // the definition that it had, or answers PARSE_ERROR if it never had one. flagd refuses such a
 // document whole, and so does [Options.Strict].
 //
+// A field that is misspelt is a fault of its flag ("targetting"), because the rollout that it
+// describes would silently not happen. A misspelt field of the document is a problem and spoils
+// no flag. Any other unknown field is ignored. A flag without a state is enabled; Lint calls that
+// an error, because flagd's JavaScript core refuses it and its Go core does not.
+//
 // A flag that the code has declared ([Provider.Require]) and that a new document does not have
 // is kept as it was, and so are all lost flags when more than 30 % of ten or more are lost at
 // once. The rest of the document takes effect. "allowShrink: true" in the document lets

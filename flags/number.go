@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -52,4 +53,10 @@ func eachNumber(n *document.Node, visit func(n *document.Node, err error)) {
 	for _, item := range n.Items {
 		eachNumber(item, visit)
 	}
+}
+
+// beyondFloat says whether a fault is that of a number that a float64 cannot hold at all.
+func beyondFloat(err error) bool {
+	inexact := (*inexactError)(nil)
+	return err != nil && !errors.As(err, &inexact)
 }

@@ -143,7 +143,7 @@ func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 	}
 	var fault *ruleFault
 	eachNumber(n, func(number *document.Node, err error) {
-		if inexact := (*inexactError)(nil); fault == nil && !errors.As(err, &inexact) {
+		if fault == nil && beyondFloat(err) {
 			fault = &ruleFault{file: file, at: number, err: err}
 		}
 	})
@@ -186,7 +186,7 @@ func (c *commonRules) rule(n *document.Node, opts *jsonlogic.Options) *jsonlogic
 	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "var" {
 		leaf = n.Items[0]
 	}
-	if leaf.Kind != document.String && (leaf != n || leaf.Kind != document.Number || numberFault(n) != nil) || len(leaf.Text) > longest {
+	if leaf.Kind != document.String && (leaf != n || leaf.Kind != document.Number || beyondFloat(numberFault(n))) || len(leaf.Text) > longest {
 		return nil
 	}
 	c.key = n.AppendJSON(c.key[:0])

@@ -3,7 +3,7 @@
 //
 //	LEDGER_TOKENS=shop=secret1,till=secret2 go run . -sqlite history.db
 //	go run . -postgres "$DATABASE_URL"
-//	curl 'http://127.0.0.1:8091/timeline?hours=24'
+//	curl 'http://127.0.0.1:8091/timeline?hours=24&service=shop&environment=production'
 //
 // Services send to it with history.NewReporter("http://127.0.0.1:8090/history", …), each with its
 // own token. What was reported is read on a second, loopback listener, for it tells a lot.
@@ -154,14 +154,16 @@ func byToken(pairs string) (func(*http.Request) (string, error), error) {
 	}, nil
 }
 
-// timeline tells what has changed in the last hours, in Markdown for a document.
+// timeline tells what has changed in the last hours, of one service or environment when it is
+// asked for, in Markdown for a document.
 func timeline(store history.Store) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		hours, err := strconv.Atoi(r.FormValue("hours"))
 		if err != nil || hours <= 0 {
 			hours = 24
 		}
-		list, err := history.Timeline(r.Context(), store, time.Now().Add(-time.Duration(min(hours, 10_000))*time.Hour), time.Time{})
+		part := history.Only(store, history.Query{Service: r.FormValue("service"), Environment: r.FormValue("environment")})
+		list, err := history.Timeline(r.Context(), part, time.Now().Add(-time.Duration(min(hours, 10_000))*time.Hour), time.Time{})
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		switch {

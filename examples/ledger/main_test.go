@@ -586,6 +586,8 @@ func TestLedger(t *testing.T) {
 	}
 	require.Regexp(t, `shop \(production\): v1.4.2, seen for the first time\n.*flag checkout: on\n$`, get("/timeline?hours=1"))
 	require.Contains(t, get("/timeline?format=markdown"), "| flag checkout | on |")
+	require.Contains(t, get("/timeline?service=shop&environment=production"), "v1.4.2")
+	require.Regexp(t, `^[^\n]*flag checkout: on\n$`, get("/timeline?service=till"))
 	require.Contains(t, get("/stats"), `"accepted":2`)
 	stop()
 	require.NoError(t, <-done)

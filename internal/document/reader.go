@@ -166,19 +166,6 @@ func (v Value) Text(limit int) string {
 // Bool reads true or false.
 func (v Value) Bool() bool { return v.expect(Bool) && v.node.Text == "true" }
 
-// Number reads a number.
-func (v Value) Number() float64 {
-	if !v.expect(Number) {
-		return 0
-	}
-	f, err := strconv.ParseFloat(v.node.Text, 64)
-	if err != nil {
-		v.Faultf("is beyond what a number can hold: %s", Clip(v.node.Text))
-		return 0
-	}
-	return f
-}
-
 // Int reads a whole number from low to high.
 func (v Value) Int(low, high int) int {
 	if !v.expect(Number) {

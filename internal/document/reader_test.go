@@ -32,7 +32,6 @@ func TestReader(t *testing.T) {
 title: A title
 loud: true
 count: 3
-half: 0.5
 length: 1d12h
 mode: closed
 begin: 2026-12-06T01:02:00Z
@@ -44,7 +43,6 @@ nothing: null
 	require.Equal(t, "A title", root.Need("title").Text(100))
 	require.True(t, root.Field("loud").Bool())
 	require.Equal(t, 3, root.Field("count").Int(1, 5))
-	require.InDelta(t, 0.5, root.Field("half").Number(), 0)
 	require.Equal(t, 36*time.Hour, root.Field("length").Duration(48*time.Hour))
 	require.Equal(t, mode("closed"), document.Enum(root.Field("mode"), mode("open"), mode("closed")))
 	require.Equal(t, time.Date(2026, 12, 6, 1, 2, 0, 0, time.UTC), root.Field("begin").Instant())
@@ -61,7 +59,6 @@ nothing: null
 	missing := root.Field("missing")
 	require.False(t, missing.Present())
 	require.Zero(t, missing.Text(1))
-	require.Zero(t, missing.Number())
 	require.Zero(t, missing.Duration(time.Hour))
 	require.Zero(t, document.Enum(missing, mode("open")))
 	require.Empty(t, missing.Texts(1, 1))

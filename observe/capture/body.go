@@ -62,6 +62,9 @@ func (m *mask) redactBody(msg *message, c *rules) {
 		b.Kind, msg.params, msg.text, b.Inflated = KindMultipart, m.parts(text, contentType), "", false
 	case readable && typ == "application/x-www-form-urlencoded":
 		b.Kind, msg.text = KindForm, m.query(text, c)
+		if msg.text != text {
+			m.hides++ // or it was escaped in another way
+		}
 		msg.params = params(msg.text)
 	case !readable, !utf8.ValidString(text) && !b.Truncated, typ != "" && !isJSON(typ) && !isText(typ), strings.IndexByte(text, 0) >= 0:
 		b.Kind, b.Digest, msg.text, b.Inflated = KindBinary, m.hexDigest("body", msg.text, 16), "", false
@@ -74,6 +77,9 @@ func (m *mask) redactBody(msg *message, c *rules) {
 			}
 			if redacted, ok := m.json(text, status, c.places(), c.names); ok {
 				b.Kind, msg.text = KindJSON, redacted
+				if redacted != strings.TrimSpace(text) {
+					m.hides++ // or there were other spaces and escapes
+				}
 				return
 			}
 		}

@@ -270,6 +270,14 @@ func (j *jsonText) write(at []any, depth int, kept bool) {
 	kept = kept || j.stays != nil && j.stays(at)
 	start, query := j.i, j.query
 	j.query = false
+	if kept && j.status == 0 { // as it was, with its spaces
+		objects := len(j.maps)
+		j.check(0)
+		j.objects += len(j.maps) - objects
+		j.maps = j.maps[:objects]
+		j.out = append(j.out, j.text[start:j.i]...)
+		return
+	}
 	switch c := j.text[j.i]; c {
 	case '{', '[':
 		end := c + 2

@@ -237,6 +237,9 @@ func (c *correspondence) typeParams(old, new *types.TypeParamList) {
 func (c *correspondence) relaxed() map[*types.TypeParam]bool {
 	all, strict := map[*types.TypeParam]bool{}, map[*types.TypeParam]bool{}
 	for pair := range c.params {
+		if types.TypeString(pair[0].Constraint(), nil) == types.TypeString(pair[1].Constraint(), nil) {
+			continue
+		}
 		r, named := (&generics{module: c.module}).constraints(pair[0], pair[1])
 		into := all
 		if named || r == differ {

@@ -21,16 +21,16 @@ type declaration struct {
 }
 
 // declarations are those of a file by name; methods as "T.M". Two files that declare the same
-// have the same texts. What C declares counts with extra, a text for the headers beside it. A
-// file that cannot be parsed is one declaration without a name.
-func declarations(data []byte, extra string) map[string]declaration {
+// have the same texts. A name of C counts with what the headers say of it. A file that cannot be
+// parsed is one declaration without a name.
+func declarations(data []byte, given *headers) map[string]declaration {
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, "x.go", data, parser.SkipObjectResolution|parser.ParseComments)
 	if err != nil || f.Name == nil {
 		return map[string]declaration{"": {text: fmt.Sprintf("%x", sha256.Sum256(data))}}
 	}
 	w := &declarationWriter{file: fset.File(f.Pos()), data: data, all: map[string]declaration{}, qualifiers: map[string]string{}}
-	w.imports(f, extra)
+	w.imports(f, given)
 	for _, d := range f.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
@@ -50,20 +50,23 @@ type declarationWriter struct {
 	unnamed    []string          // imports without a name
 	dots       string            // imports whose names stand here without a qualifier
 	cgo        bool              // C is imported
-	preamble   string            // what the compiler of C is given
+	headers    []*headers        // what the compiler of C is given
 
 	text strings.Builder
 	refs []string
 	c    bool
+	used []string // names of C that are not only pointed to
+
+	expression bool // a star may multiply
 }
 
-func (w *declarationWriter) imports(f *ast.File, extra string) {
+func (w *declarationWriter) imports(f *ast.File, given *headers) {
 	for _, spec := range f.Imports {
 		name, err := strconv.Unquote(spec.Path.Value)
 		switch {
 		case err != nil:
 		case name == "C":
-			w.cgo, w.preamble = true, extra
+			w.cgo = true
 		case spec.Name == nil:
 			w.unnamed = append(w.unnamed, name)
 		case spec.Name.Name == ".":
@@ -76,11 +79,13 @@ func (w *declarationWriter) imports(f *ast.File, extra string) {
 	if !w.cgo {
 		return
 	}
+	preamble := ""
 	for _, d := range f.Decls {
 		if d, ok := d.(*ast.GenDecl); ok && d.Tok == token.IMPORT && d.Doc != nil {
-			w.preamble += d.Doc.Text()
+			preamble += d.Doc.Text()
 		}
 	}
+	w.headers = []*headers{parseHeaders(preamble), given}
 }
 
 // qualified is the package that a name stands for before a dot.
@@ -105,10 +110,10 @@ func (w *declarationWriter) add(name string, write func()) {
 		return
 	}
 	w.text.Reset()
-	w.refs, w.c = nil, false
+	w.refs, w.c, w.used = nil, false, nil
 	write()
 	if w.c {
-		w.word(w.preamble)
+		w.word(about(w.used, w.headers...))
 	}
 	text := w.text.String() + w.dots
 	if have, ok := w.all[name]; ok {
@@ -143,7 +148,7 @@ func (w *declarationWriter) tokens(source []byte) {
 	s.Init(token.NewFileSet().AddFile("", -1, len(source)), source, nil, 0)
 	held := ""      // a separator, which counts only before another element
 	qualifier := "" // the identifier before, unless it has a qualifier itself
-	dot := false
+	dot, ofC, pointer := false, false, false
 	for {
 		_, tok, text := s.Scan()
 		switch {
@@ -154,13 +159,14 @@ func (w *declarationWriter) tokens(source []byte) {
 		}
 		switch tok {
 		case token.SEMICOLON, token.COMMA:
-			held, qualifier, dot = held+text, "", false
+			held, qualifier, dot, ofC, pointer = held+text, "", false, false, false
 			continue
 		case token.RBRACE, token.RPAREN, token.RBRACK:
 			held = ""
 		case token.PERIOD:
 			if qualifier != "" {
-				w.c = w.c || qualifier == "C" && w.cgo
+				ofC = qualifier == "C" && w.cgo
+				w.c = w.c || ofC
 				w.word("<" + w.qualified(qualifier) + ">")
 			}
 		}
@@ -169,9 +175,15 @@ func (w *declarationWriter) tokens(source []byte) {
 		qualifier = ""
 		if tok == token.IDENT {
 			w.refs = append(w.refs, text)
-			if !dot {
+			switch {
+			case !dot:
 				qualifier = text
+			case ofC && !pointer:
+				w.used = append(w.used, text)
 			}
+		}
+		if tok != token.PERIOD && qualifier != "C" {
+			ofC, pointer = false, tok == token.MUL && !w.expression
 		}
 		dot = tok == token.PERIOD
 	}
@@ -227,10 +239,7 @@ func (w *declarationWriter) group(d *ast.GenDecl) {
 	for i, spec := range d.Specs {
 		switch spec := spec.(type) {
 		case *ast.TypeSpec:
-			w.add(spec.Name.Name, func() {
-				w.word("type")
-				w.source(spec)
-			})
+			w.add(spec.Name.Name, func() { w.typeSpec(spec) })
 		case *ast.ValueSpec:
 			from := spec
 			if d.Tok == token.CONST {
@@ -246,7 +255,37 @@ func (w *declarationWriter) group(d *ast.GenDecl) {
 	}
 }
 
+// typeSpec forgets that an unexported field mentions C: whatever it is, users cannot get at it, and
+// can compare it.
+func (w *declarationWriter) typeSpec(spec *ast.TypeSpec) {
+	w.word("type")
+	s, ok := spec.Type.(*ast.StructType)
+	if !ok {
+		w.source(spec)
+		return
+	}
+	w.source(spec.Name)
+	if spec.TypeParams != nil {
+		w.source(spec.TypeParams)
+	}
+	if spec.Assign.IsValid() {
+		w.word("=")
+	}
+	w.word("struct {")
+	for _, f := range s.Fields.List {
+		c, used := w.c, w.used
+		w.source(f)
+		w.word(";")
+		if len(f.Names) > 0 && !slices.ContainsFunc(f.Names, func(n *ast.Ident) bool { return n.IsExported() }) {
+			w.c, w.used = c, used
+		}
+	}
+	w.word("}")
+}
+
 func (w *declarationWriter) value(tok token.Token, spec *ast.ValueSpec, i, j int) {
+	w.expression = true
+	defer func() { w.expression = false }()
 	w.word(tok.String())
 	if spec.Type != nil {
 		w.source(spec.Type)

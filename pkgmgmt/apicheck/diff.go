@@ -80,7 +80,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 			return Verdict{Bump: BumpUnknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
 		}
 		left.judge(variants[i])
-		add(i, free.without(old.Path, before, after, changes(old.Path, before, after)))
+		add(i, free.without(old.Path, before, after, known(changes(old.Path, before, after))))
 	}
 	for i := range variants {
 		all, texts := left.guess(variants[i], free)
@@ -128,6 +128,14 @@ func changes(module string, before, after *surface) []apidiff.Change {
 		}
 	}
 	return append(found, all...)
+}
+
+// known leaves out constants whose values are those of C, which are compared by their text.
+func known(all []apidiff.Change) []apidiff.Change {
+	return slices.DeleteFunc(all, func(c apidiff.Change) bool {
+		_, values, ok := strings.Cut(c.Message, ": value changed from ")
+		return ok && (strings.HasPrefix(values, "unknown ") || strings.HasSuffix(values, " unknown"))
+	})
 }
 
 // diff has apidiff compare two surfaces. It panics at the removed method of an interface that

@@ -55,7 +55,7 @@ func differing(old, new *source, excluded func(pkg string) bool) *differences {
 			if !isInternal(dir) {
 				d.public[dir] = true
 			}
-			if other, ok := sides[1].files[name]; ok && other == f && (!f.cgo || old.headers == new.headers) {
+			if other, ok := sides[1].files[name]; ok && other == f && (!f.cgo || old.headers.text == new.headers.text) {
 				continue
 			}
 			changed[name] = true

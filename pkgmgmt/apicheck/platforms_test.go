@@ -61,6 +61,20 @@ func TestFilesThatDoNotLoad(t *testing.T) {
 		{name: "the preamble of cgo", file: "c.go", old: "package lib\n// int f();\nimport \"C\"\nfunc F() int { return 1 }\n", new: "package lib\n// int g();\nimport \"C\"\nfunc F() int { return 1 }\n", want: apicheck.BumpPatch},
 		{name: "a signature with cgo", file: "c.go", old: "package lib\nimport \"C\"\nfunc F() int { return 1 }\n", new: "package lib\nimport \"C\"\nfunc F() int64 { return 1 }\n", want: apicheck.BumpMajor, lines: []string{"- F: changed from func() int to func() int64 (on linux/amd64 with cgo)"}},
 		{name: "the standard library with cgo", file: "c.go", old: "package lib\nimport \"C\"\nimport \"net/http\"\nfunc F() *http.Client { return nil }\n", new: "package lib\nimport \"C\"\nimport \"net/http\"\nfunc F() *http.Server { return nil }\n", want: apicheck.BumpMajor},
+		{name: "a pointer to a type of C", file: "c.go", old: "package lib\n// struct s { int a; };\nimport \"C\"\ntype T struct { p *C.struct_s }\nfunc (T) Do() {}\n", new: "package lib\n// struct s { long a; };\nimport \"C\"\ntype T struct { p *C.struct_s }\nfunc (T) Do() {}\n", want: apicheck.BumpPatch},
+		{name: "a constant of C that stays", file: "c.go", old: "package lib\n// #define A 1 // one\nimport \"C\"\nconst A = 2 * C.A\n", new: "package lib\n// #define A 1\n// #define B 2\n// int f(int);\nimport \"C\"\nconst A = 2 * C.A\n", want: apicheck.BumpPatch},
+		{
+			name: "a constant of C that changes", file: "c.go", old: "package lib\n// #define A B\n// #define B 1\nimport \"C\"\nconst A = 2 * C.A\n", new: "package lib\n// #define A B\n// #define B 2\nimport \"C\"\nconst A = 2 * C.A\n", want: apicheck.BumpUnknown,
+			lines: []string{"A has changed, and its type or value is that of C: compile its users with cgo, then override with a reason, or leave the package out with Options.Exclude"},
+		},
+		{
+			name: "an enumeration of C that changes", file: "c.go", old: "package lib\n// enum { A };\nimport \"C\"\nconst A = C.A\n", new: "package lib\n// enum { Z, A };\nimport \"C\"\nconst A = C.A\n", want: apicheck.BumpUnknown,
+			lines: []string{"A has changed, and its type or value is that of C: compile its users with cgo, then override with a reason, or leave the package out with Options.Exclude"},
+		},
+		{
+			name: "a struct of C that changes", file: "c.go", old: "package lib\n// typedef struct { int X; } s;\nimport \"C\"\ntype T C.s\n", new: "package lib\n// typedef struct { long X; } s;\nimport \"C\"\ntype T C.s\n", want: apicheck.BumpUnknown,
+			lines: []string{"T has changed, and its type or value is that of C: compile its users with cgo, then override with a reason, or leave the package out with Options.Exclude"},
+		},
 		{
 			name: "a type of C", file: "c.go", old: "package lib\n// #include <stdint.h>\nimport \"C\"\nfunc F() (i C.int) { return }\n", new: "package lib\n// #include <stdint.h>\nimport \"C\"\nfunc F() (i C.long) { return }\n", want: apicheck.BumpUnknown,
 			lines: []string{"F has changed, and its type or value is that of C: compile its users with cgo, then override with a reason, or leave the package out with Options.Exclude"},

@@ -33,7 +33,7 @@ type source struct {
 	files    map[string]file     // all Go files that may matter, by their path in dir
 	folders  map[string][]string // their paths by folder, sorted
 	imports  map[string][]string // the folders of this module that they import, by their path
-	headers  string              // a sum of the files that C may include
+	headers  *headers            // the files that C may include
 
 	declared map[string]map[string]declaration // by the path of a file
 }
@@ -106,7 +106,7 @@ func (src *source) walk() (problems []string) {
 	src.files, src.folders, src.imports = map[string]file{}, map[string][]string{}, map[string][]string{}
 	src.declared = map[string]map[string]declaration{}
 	importable := map[string]bool{}
-	headers := sha256.New()
+	var included strings.Builder
 	err := filepath.WalkDir(src.dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -126,7 +126,7 @@ func (src *source) walk() (problems []string) {
 		}
 		if strings.HasSuffix(base, ".h") {
 			data, err := os.ReadFile(name)
-			fmt.Fprintf(headers, "%q %x\n", rel, sha256.Sum256(data))
+			included.Write(data)
 			return err
 		}
 		if hidden || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go") {
@@ -148,7 +148,7 @@ func (src *source) walk() (problems []string) {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	src.packages, src.headers = sortedKeys(importable), fmt.Sprintf("%x", headers.Sum(nil))
+	src.packages, src.headers = sortedKeys(importable), parseHeaders(included.String())
 	return nil
 }
 

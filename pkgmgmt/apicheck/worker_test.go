@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
 // program builds a program that compares the modules in its first two arguments, after
@@ -94,7 +96,7 @@ func TestMainIsCalledLate(t *testing.T) {
 	})
 	t.Run("because they serve", func(t *testing.T) {
 		t.Parallel()
-		if testing.Short() {
+		if !testsize.Long() {
 			t.Skip("takes half a minute")
 		}
 		name := program(t, `if os.Getenv("HOME") != "" && len(os.Args) < 2 { time.Sleep(time.Hour) }; apicheck.Main()`, "")

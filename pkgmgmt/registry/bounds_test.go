@@ -66,7 +66,7 @@ func TestAFullHistoryCanStillBeMoved(t *testing.T) {
 	reg := open(t, registry.Dir(root), quiet())
 	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "a"))
 	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.1", lib(t, "corp.example/lib@v1.0.1", "a"))
-	moves := make([]registry.Movement, 29480)
+	moves := make([]registry.Movement, 29483)
 	for i := range moves {
 		moves[i] = registry.Movement{Version: []string{"v1.0.0", "v1.0.1"}[i%2], Reason: strings.Repeat("x", 480)}
 	}

@@ -169,6 +169,9 @@ func TestKill(t *testing.T) {
 			}
 			halfway++
 			if halfway%2 == 0 {
+				if halfway%30 != 2 { // the others wait for the dead
+					age(t, filepath.Dir(name), version)
+				}
 				other := lib(t, "corp.example/lib@"+version, "other")
 				put(t, reg, http.StatusCreated, "corp.example/lib@"+version, other)
 				put(t, reg, http.StatusConflict, "corp.example/lib@"+version, numbered(version))
@@ -186,6 +189,16 @@ func TestKill(t *testing.T) {
 	left, err := os.ReadDir(filepath.Join(dir, ".tmp"))
 	require.NoError(t, err)
 	t.Logf("%d temporary files left", len(left))
+}
+
+// age makes the claim on a version old, so that nobody waits for a publisher that has died.
+func age(t *testing.T, folder, version string) {
+	t.Helper()
+	name := filepath.Join(folder, version+".record")
+	data, err := os.ReadFile(name)
+	if err == nil {
+		require.NoError(t, os.WriteFile(name, bytes.ReplaceAll(data, []byte(time.Now().UTC().Format("2006-01-02T")), []byte("2020-01-01T")), 0o600))
+	}
 }
 
 // checkWhole reads all of a version.

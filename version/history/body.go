@@ -20,12 +20,13 @@ const (
 	maxFaults = 20
 
 	// A body of up to smallBody bytes is read as a whole before anything is decoded. A
-	// larger one needs one of maxLarge turns, for which it waits largeTimeout, and has to
-	// arrive at largeRate bytes a second, after a second.
+	// larger one needs one of maxLarge turns, for which it waits largeTimeout. The collector
+	// waits for its bytes for largeWait, and a second more for each largeRate bytes.
 	smallBody    = 64 << 10
 	maxLarge     = 4
 	largeTimeout = 30 * time.Second
-	largeRate    = 256 << 10
+	largeWait    = 2 * time.Second
+	largeRate    = 128 << 10
 )
 
 // A requestBody is the body of one request and what is decoded of it.
@@ -81,7 +82,7 @@ func (c *Collector) openBody(w http.ResponseWriter, r *http.Request) (*requestBo
 	}
 	c.active.Add(1)
 	b.large = true
-	rest := &paced{in: all, control: http.NewResponseController(w), began: time.Now(), body: b}
+	rest := &paced{in: all, control: http.NewResponseController(w), body: b}
 	b.in = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(head), rest), 64<<10)
 	return b, nil
 }
@@ -93,18 +94,22 @@ func (c *Collector) release(b *requestBody) {
 	}
 }
 
-// A paced reader fails when less has arrived than a client has to send by then.
+// A paced reader fails when a client has let the collector wait for too long. The time that
+// decoding takes is not the client's.
 type paced struct {
 	in      io.Reader
 	control *http.ResponseController
-	began   time.Time
+	waited  time.Duration
 	read    int
 	body    *requestBody
 }
 
 func (p *paced) Read(b []byte) (int, error) {
-	_ = p.control.SetReadDeadline(p.began.Add(time.Second + time.Duration(p.read)*time.Second/largeRate))
+	began := time.Now()
+	left := largeWait + time.Duration(p.read)*time.Second/largeRate - p.waited
+	_ = p.control.SetReadDeadline(began.Add(max(left, time.Millisecond)))
 	n, err := p.in.Read(b)
+	p.waited += time.Since(began)
 	p.read += n
 	p.body.bytes += n
 	return n, err

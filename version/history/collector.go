@@ -77,7 +77,7 @@ const (
 // Slow clients do not shut out others. A body must arrive within 10 seconds. A request
 // takes one of 64 places only when its body is there. While 256 bodies arrive, each client
 // may send one more only if it sends no other. A body of more than 64 KiB is decoded as it
-// arrives; 4 of them at a time, each at 256 KiB a second or faster, and the others wait. So
+// arrives; 4 of them at a time, each at 128 KiB a second or faster, and the others wait. So
 // a collector needs about 100 MiB at most, however many requests come at once.
 type Collector struct {
 	store     Appender

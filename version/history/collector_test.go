@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/internal/testsize"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
@@ -459,24 +461,21 @@ func collect() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	var body []byte
+	for line := 0; len(body) < 1_800_000; line++ {
+		body = fmt.Appendf(body, `{"id":"e%d","kind":"started","run":"e%d","time":%q,"service":"shop","info":%s}`+"\n",
+			line, line, time.Now().Format(time.RFC3339Nano), strings.ReplaceAll(string(info), "v1.0.0", fmt.Sprint("v1.0.", line)))
+	}
 	var senders sync.WaitGroup
-	codes := make([]int, 60)
+	clients, err := strconv.Atoi(os.Getenv(writerName))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	codes := make([]int, clients)
 	for n := range codes {
 		senders.Go(func() {
-			sent, line := 0, 0
-			reader, writer := io.Pipe()
-			go func() {
-				for ; sent < 1_800_000; line++ {
-					n, err := fmt.Fprintf(writer, `{"id":"e%d","kind":"started","run":"e%d","time":%q,"service":"shop","info":%s}`+"\n",
-						line, line, time.Now().Format(time.RFC3339Nano), strings.ReplaceAll(string(info), "v1.0.0", fmt.Sprint("v1.0.", line)))
-					if err != nil {
-						return
-					}
-					sent += n
-				}
-				_ = writer.Close()
-			}()
-			r, err := http.NewRequest(http.MethodPost, server.URL, reader)
+			r, err := http.NewRequest(http.MethodPost, server.URL, bytes.NewReader(body))
 			if err != nil {
 				return
 			}
@@ -508,12 +507,12 @@ type nothing struct{}
 
 func (nothing) Append(context.Context, ...history.Entry) error { return nil }
 
-// TestCollectorMemory has 60 clients send 1.8 MB each at the same time. It is a process of
+// TestCollectorMemory has many clients send 1.8 MB each at the same time. It is a process of
 // its own, because the memory of a process is measured.
 func TestCollectorMemory(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), writerFile+"=none", writerMode+"=collect")
+	cmd.Env = append(os.Environ(), writerFile+"=none", writerMode+"=collect", writerName+"="+strconv.Itoa(testsize.Pick(10, 20, 60)))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	require.NoError(t, err)
