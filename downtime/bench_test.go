@@ -18,7 +18,7 @@ var nothing = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 
 // BenchmarkHandler compares the guarded handler to the bare one. In "open" no window is
 // near; in "open, n scopes" windows are announced, and the request is in the first scope, in
-// none, or in two.
+// none, or in two. They are served without a ResponseWriter, except where it is said.
 func BenchmarkHandler(b *testing.B) {
 	announced := func(n int) string {
 		var lines []string
@@ -63,6 +63,15 @@ func BenchmarkHandler(b *testing.B) {
 			}
 		})
 	}
+	// With a response, which may turn out to be a stream: a request of its own for the handler.
+	written := open(b, downtime.Bytes("w", []byte(announced(1))), nil).Handler(nothing)
+	b.Run("open, 1 scope, with a response", func(b *testing.B) {
+		b.ReportAllocs()
+		w := &header{http.Header{}}
+		for b.Loop() {
+			written.ServeHTTP(w, r)
+		}
+	})
 	// A browser's request: more headers to look through.
 	fromBrowser := r.Clone(b.Context())
 	for _, name := range []string{"Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Cookie", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "User-Agent"} {

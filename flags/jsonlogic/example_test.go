@@ -184,3 +184,24 @@ func ExamplePredicate() {
 	// ours <nil>
 	// theirs <nil>
 }
+
+// In the dialect of flagd all arguments of a comparison count, and a rule that both of flagd's
+// engines refuse is an error.
+func ExampleDialect() {
+	for _, rule := range []string{`{">": [65, {"var": "age"}, 18]}`, `{"/": [2, {"var": "none"}]}`} {
+		for _, dialect := range []jsonlogic.Dialect{jsonlogic.DialectStandard, jsonlogic.DialectFlagd} {
+			r, err := jsonlogic.Compile([]byte(rule), &jsonlogic.Options{Dialect: dialect})
+			if err != nil {
+				fmt.Println(err)
+				return
+			}
+			result, err := r.Eval(map[string]any{"age": 10})
+			fmt.Println(dialect, result, err)
+		}
+	}
+	// Output:
+	// standard true <nil>
+	// flagd false <nil>
+	// standard +Inf <nil>
+	// flagd <nil> jsonlogic: "/": invalid arguments
+}

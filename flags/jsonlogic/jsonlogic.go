@@ -53,6 +53,34 @@
 // where it would run data as a rule, and in "substr", which counts characters
 // (runes), not UTF-16 code units.
 //
+// # The dialect of flagd
+//
+// [Options.Dialect] chooses what operators mean. [DialectFlagd] is JsonLogic as feature flags of
+// flagd have it. Where flagd's Go core v0.16.1 and its JavaScript core
+// (@openfeature/flagd-core 4.0.1, compiled) agree about an operation, on a value or on an
+// error, so does the dialect. It differs from the standard in these rules:
+//
+//   - "<", "<=", ">", ">=", "==", "!=", "===" and "!==" compare each argument with the next
+//     one, and all arguments count.
+//   - "-", "/" and "%" take any number of operands, from the left. "/" of one operand is its
+//     reciprocal. "+" and "*" read texts as the other operators of arithmetic do: "" is 0, and
+//     "3 apples" is NaN.
+//   - An argument that is not written as a list, and evaluates to one, is the list of
+//     arguments: of arithmetic, min, max, cat, merge, substr, in, missing, missing_some, var and
+//     custom operators.
+//   - The default of "var" replaces null, too, where the path is a constant.
+//   - "missing" and "missing_some" count an empty text as present and the key null as missing.
+//   - An object without members is false.
+//   - null equals a constant 0 or false.
+//   - "reduce" without a third argument begins with the first element.
+//   - There is no operator log.
+//
+// An evaluation in this dialect ends with [ErrInvalidArguments] where both engines answer an
+// error: min or max of null, a list, an object or a boolean; an operand of arithmetic that is a
+// list or an object; division by null; a remainder by null or of one operand; substr of a list,
+// an object or a boolean; loops over a value that is no list and no null; if, and, or, loops
+// and comparisons whose arguments are not written as a list; cat of null alone.
+//
 // # Data
 //
 // Data may hold any Go value. Maps with string keys, structs (by the names that

@@ -40,6 +40,8 @@ func child() {
 		serveUntilTold(os.Args[1])
 	case "die":
 		publishAndDie(os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5])
+	case "verify":
+		verifyAndDie(os.Args[1], os.Args[2], os.Args[3])
 	case "filelimit":
 		publishAtTheLimit(os.Args[1])
 	}

@@ -399,6 +399,60 @@ func publishAndDie(dir, version, content, step, after string) {
 	fmt.Println(w.Code)
 }
 
+// verifyAndDie mends a folder, and dies at a step.
+func verifyAndDie(dir, step, after string) {
+	n, err := strconv.ParseInt(step, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	k := &killer{Store: registry.Dir(dir), after: after == "true"}
+	k.left.Store(n)
+	reg, err := registry.New(k, quiet())
+	if err != nil {
+		panic(err)
+	}
+	for range reg.Verify(context.Background(), true) {
+	}
+}
+
+// TestKillVerify kills at each step a process that mends a store. The next one mends the rest.
+func TestKillVerify(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
+	for _, after := range []bool{false, true} {
+		t.Run(strconv.FormatBool(after), func(t *testing.T) {
+			t.Parallel()
+			for step := 1; ; step++ {
+				dir := t.TempDir()
+				folder := filepath.Join(dir, "corp.example", "lib", "@v")
+				reg := open(t, registry.Dir(dir), quiet())
+				put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", numbered("v1.0.0"))
+				put(t, reg, http.StatusCreated, "corp.example/lib@v1.1.0", numbered("v1.1.0"))
+				require.NoError(t, os.Remove(filepath.Join(folder, "list")))
+				require.NoError(t, os.Remove(filepath.Join(folder, "v1.0.0.info")))
+				require.NoError(t, halve(filepath.Join(folder, "v1.1.0.mod")))
+
+				err := run(t, "verify", dir, strconv.Itoa(step), strconv.FormatBool(after)).Run()
+				reg = open(t, registry.Dir(dir), quiet())
+				if err != nil {
+					require.ErrorAs(t, err, new(*exec.ExitError))
+					findings(t, reg, true)
+				}
+				require.Empty(t, findings(t, reg, false))
+				require.Equal(t, "v1.0.0\nv1.1.0\n", get(reg, libAt+"list").Body.String())
+				checkWhole(t, reg, "v1.0.0")
+				checkWhole(t, reg, "v1.1.0")
+				if err == nil {
+					require.Greater(t, step, 3, "a list and two files were written")
+					return
+				}
+			}
+		})
+	}
+}
+
 // TestKillAtEachStep kills publishers at each step, of a first publish, of one that takes
 // over from a dead one, and of one that mends. Nothing that was acknowledged is lost, nothing
 // else is served, and the next publisher succeeds, with the same content or another.

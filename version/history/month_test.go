@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/internal/testsize"
+	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
@@ -64,11 +65,11 @@ func (p *place) between(least, most time.Duration) time.Duration {
 
 func (p *place) pass(least, most time.Duration) { p.now = p.now.Add(p.between(least, most)) }
 
-func (p *place) start(name, version string) {
-	if !slices.Contains(p.seen, version) {
-		p.seen = append(p.seen, version)
+func (p *place) start(name, release string) {
+	if !slices.Contains(p.seen, release) {
+		p.seen = append(p.seen, release)
 	}
-	p.running[name] = process{service: p.service, environment: p.environment, instance: name, version: version, from: p.now}
+	p.running[name] = process{service: p.service, environment: p.environment, instance: name, version: release, from: p.now}
 }
 
 func (p *place) stop(name string) {
@@ -89,19 +90,19 @@ func (p *place) name() string {
 }
 
 // replace has another version in an instance's place.
-func (p *place) replace(name, version string) string {
+func (p *place) replace(name, release string) string {
 	next := name
 	if p.pods {
 		next = p.name()
 	}
 	if p.pods && p.m.rand.IntN(2) == 0 {
-		p.start(next, version)
+		p.start(next, release)
 		p.pass(time.Millisecond, 20*time.Second)
 		p.stop(name)
 	} else {
 		p.stop(name)
 		p.pass(time.Millisecond, 20*time.Second)
-		p.start(next, version)
+		p.start(next, release)
 	}
 	p.pass(time.Second, 90*time.Second)
 	return next
@@ -225,16 +226,22 @@ func (m *month) received() ledger {
 		entry history.Entry
 	}
 	var sent []sending
+	infos := map[string]*version.Info{}
 	for n, p := range m.processes {
 		skew := time.Duration(0)
 		if m.rand.IntN(4) == 0 {
 			skew = time.Duration(m.rand.Int64N(int64(4*time.Hour))) - 2*time.Hour
 		}
-		info := buildOf(p.service, p.version)
+		key := p.service + p.version
+		if infos[key] == nil {
+			info := buildOf(p.service, p.version)
+			infos[key] = &info
+		}
+		info := infos[key]
 		see := func(kind history.Kind, at time.Time) {
 			e := history.Entry{
 				ID: fmt.Sprint(n, kind, len(sent)), Kind: kind, Time: at.Add(skew), Run: fmt.Sprint("run", n), Every: 2 * time.Minute,
-				Service: p.service, Environment: p.environment, Instance: p.instance, Version: p.version, Info: &info,
+				Service: p.service, Environment: p.environment, Instance: p.instance, Version: p.version, Info: info,
 			}
 			sent = append(sent, sending{at, e})
 		}
@@ -277,7 +284,7 @@ func TestMonth(t *testing.T) {
 		store := m.received()
 
 		// At: what runs is there, and what has died is not, once it was silent for long enough.
-		for range testsize.Pick(10, 20, 100) {
+		for range testsize.Pick(10, 15, 100) {
 			at := begin.Add(time.Duration(m.rand.Int64N(int64(end.Sub(begin)))))
 			got := map[string]bool{}
 			running, err := history.At(t.Context(), store, at)
@@ -335,7 +342,7 @@ func TestMonth(t *testing.T) {
 			rests := m.rests[place]
 			service, environment, _ := strings.Cut(place, " ")
 			part := history.Only(store, history.Query{Service: service, Environment: environment})
-			if m.rand.IntN(8) > 0 {
+			if m.rand.IntN(12) > 0 {
 				continue
 			}
 			a, b := m.rand.IntN(len(rests)), m.rand.IntN(len(rests))
