@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +40,12 @@ func Lint(name string, doc []byte, declared ...Declared) Faults {
 	}
 	ps := parser{}
 	set, faults := ps.compile(defs, []*definitions{defs}, nil)
-	l := linter{doc: defs, now: time.Now(), used: map[string]bool{}, known: map[string]*meaning{}, faults: slices.Concat(defs.unknown, set.unknown, faults)}
+	l := linter{doc: defs, now: time.Now(), used: map[string]bool{}, evaluators: map[string]*meaning{}, faults: slices.Concat(defs.unknown, set.unknown, faults)}
+	if defs.evaluators != nil {
+		for i, key := range defs.evaluators.Keys {
+			l.evaluators[key.Text] = &meaning{rule: defs.evaluators.Items[i], kinds: anyKind, outcome: outcome{falls: true}}
+		}
+	}
 	l.document(set)
 	for _, d := range declared {
 		l.declared(d)
@@ -55,12 +59,14 @@ func Lint(name string, doc []byte, declared ...Declared) Faults {
 type linter struct {
 	doc    *definitions
 	now    time.Time
-	flag   string              // that is being read
-	field  string              // of the rule that is being read
-	loops  int                 // around what is being read
-	used   map[string]bool     // evaluators that a rule refers to
-	known  map[string]*meaning // of evaluators
+	flag   string          // that is being read
+	field  string          // of the rule that is being read
+	loops  int             // around what is being read
+	used   map[string]bool // evaluators that a rule refers to
 	faults Faults
+
+	evaluators map[string]*meaning
+	stateless  map[string]bool // flags that have a misspelt state
 }
 
 func (l *linter) at(n *document.Node, severity Severity, field, format string, args ...any) {
@@ -99,6 +105,12 @@ func (l *linter) declared(d Declared) {
 }
 
 func (l *linter) document(set *flagSet) {
+	l.stateless = map[string]bool{}
+	for _, f := range l.faults {
+		if is := (*document.UnknownError)(nil); f.Severity == SeverityError && errors.As(f.Err, &is) && is.Suggestion == "state" {
+			l.stateless[f.Flag] = true
+		}
+	}
 	for i, key := range l.doc.flags.Keys {
 		l.flag = key.Text
 		node := l.doc.flags.Items[i]
@@ -114,10 +126,11 @@ func (l *linter) document(set *flagSet) {
 			l.at(n, SeverityWarning, "metadata."+id, "must be a string, got %v", n.Kind)
 		}
 	}
-	l.evaluators()
+	l.shared()
 }
 
-func (l *linter) evaluators() {
+// shared reads the evaluators.
+func (l *linter) shared() {
 	if l.doc.evaluators == nil {
 		return
 	}
@@ -128,10 +141,7 @@ func (l *linter) evaluators() {
 		if key.Text == "" {
 			l.doubtful(key, "has an empty name")
 		}
-		from := linter{doc: l.doc, used: map[string]bool{}}
-		from.refer(rule, 0)
-		delete(from.used, key.Text) // an evaluator that refers to itself is not used by that
-		maps.Copy(l.used, from.used)
+		l.refer(rule, key.Text)
 	}
 	for _, key := range l.doc.evaluators.Keys {
 		if !l.used[key.Text] {
@@ -140,22 +150,17 @@ func (l *linter) evaluators() {
 	}
 }
 
-// refer notes the evaluators that a rule refers to.
-func (l *linter) refer(n *document.Node, depth int) {
-	if depth > document.MaxDepth {
-		return
-	}
+// refer notes the evaluators that a rule refers to. An evaluator that refers to itself is not
+// used by that.
+func (l *linter) refer(n *document.Node, from string) {
 	if name, ok := reference(n); ok {
-		if !l.used[name] {
+		if name != from || from == "" {
 			l.used[name] = true
-			if rule := l.doc.evaluators.Get(name); rule != nil {
-				l.refer(rule, depth+1)
-			}
 		}
 		return
 	}
 	for _, item := range n.Items {
-		l.refer(item, depth+1)
+		l.refer(item, from)
 	}
 }
 
@@ -175,11 +180,7 @@ func (l *linter) definition(key, node *document.Node) {
 	if node.Kind != document.Map {
 		return
 	}
-	misspelt := func(f *Fault) bool {
-		is := (*document.UnknownError)(nil)
-		return f.Flag == key.Text && f.Severity == SeverityError && errors.As(f.Err, &is) && is.Suggestion == "state"
-	}
-	if node.Get("state") == nil && !slices.ContainsFunc(l.faults, misspelt) {
+	if node.Get("state") == nil && !l.stateless[key.Text] {
 		l.at(key, SeverityError, "state", "is required, because flagd's engines differ without it")
 	}
 	l.variants(node.Get("variants"))
@@ -195,7 +196,7 @@ func (l *linter) definition(key, node *document.Node) {
 	l.field = "targeting"
 	if targeting := node.Get("targeting"); targeting != nil {
 		l.targeting(targeting)
-		l.refer(targeting, 0)
+		l.refer(targeting, "")
 	}
 }
 

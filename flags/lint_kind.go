@@ -46,13 +46,13 @@ func (l *linter) kindsOf(n *document.Node, depth int) kinds {
 		return 1 << n.Kind
 	}
 	if name, ok := reference(n); ok {
-		m, rule := l.about(name)
+		m := l.evaluators[name]
 		if m == nil {
 			return anyKind
 		}
 		if !m.hasKinds {
 			m.hasKinds = true // also for the evaluator itself, which can give anything
-			m.kinds = l.kindsOf(rule, depth+1)
+			m.kinds = l.kindsOf(m.rule, depth+1)
 		}
 		return m.kinds
 	}
@@ -94,13 +94,13 @@ func (l *linter) isFixed(n *document.Node, depth int) bool {
 		return true
 	}
 	if name, ok := reference(n); ok {
-		m, rule := l.about(name)
+		m := l.evaluators[name]
 		if m == nil {
 			return false
 		}
 		if !m.hasFixed {
 			m.hasFixed = true // also for the evaluator itself, which is not
-			m.fixed = l.isFixed(rule, depth+1)
+			m.fixed = l.isFixed(m.rule, depth+1)
 		}
 		return m.fixed
 	}

@@ -31,24 +31,14 @@ func (o *outcome) add(other outcome) {
 	o.complete = o.complete && other.complete
 }
 
-// a meaning is what is known about an evaluator.
+// A meaning is what is known about an evaluator.
 type meaning struct {
+	rule    *document.Node
 	outcome outcome
 	kinds   kinds
 	fixed   bool // it is the same for everybody
 
 	hasOutcome, hasKinds, hasFixed bool
-}
-
-// about is what is known about an evaluator, nil where there is none.
-func (l *linter) about(name string) (m *meaning, rule *document.Node) {
-	if rule = l.doc.evaluators.Get(name); rule == nil {
-		return nil, nil
-	}
-	if l.known[name] == nil {
-		l.known[name] = &meaning{kinds: anyKind, outcome: outcome{falls: true}}
-	}
-	return l.known[name], rule
 }
 
 // results follows a rule to what it can give.
@@ -67,10 +57,10 @@ func (l *linter) results(n *document.Node, depth int) outcome {
 		return outcome{complete: true}
 	}
 	if name, ok := reference(n); ok {
-		m, rule := l.about(name)
+		m := l.evaluators[name]
 		if m != nil && !m.hasOutcome {
 			m.hasOutcome = true // also for the evaluator itself
-			m.outcome = l.results(rule, depth+1)
+			m.outcome = l.results(m.rule, depth+1)
 		}
 		if m == nil {
 			return outcome{falls: true}

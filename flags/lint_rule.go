@@ -320,11 +320,11 @@ func (l *linter) resolve(n *document.Node) *document.Node {
 		if !ok {
 			break
 		}
-		rule := l.doc.evaluators.Get(name)
-		if rule == nil {
+		m := l.evaluators[name]
+		if m == nil {
 			break
 		}
-		n = rule
+		n = m.rule
 	}
 	return n
 }

@@ -47,7 +47,7 @@ func TestAnswerAfterACopyThatFailed(t *testing.T) {
 					if n != 0 || name != "is empty" && !errors.Is(err, broken) {
 						t.Errorf("%d, %v", n, err)
 					}
-					http.Error(w, "bad gateway", 502)
+					http.Error(w, "bad gateway", http.StatusBadGateway)
 				})), false)
 				resp, err := srv.Client().Get(srv.URL)
 				require.NoError(t, err)

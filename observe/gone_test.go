@@ -42,7 +42,7 @@ func leave(t *testing.T, k *rig, http2 bool, h http.HandlerFunc) {
 func TestClientGone(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]http.HandlerFunc{
-		"502":          func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "upstream", 502) },
+		"502":          func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "upstream", http.StatusBadGateway) },
 		"500":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 		"503":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
 		"no answer":    func(http.ResponseWriter, *http.Request) {},

@@ -226,7 +226,7 @@ func TestPanicThatIsRecoveredInside(t *testing.T) {
 		want   bool
 	}{
 		"500":        {func(w http.ResponseWriter) { w.WriteHeader(500) }, true},
-		"http.Error": {func(w http.ResponseWriter) { http.Error(w, "oops", 503) }, true},
+		"http.Error": {func(w http.ResponseWriter) { http.Error(w, "oops", http.StatusServiceUnavailable) }, true},
 		"400":        {func(w http.ResponseWriter) { w.WriteHeader(400) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {

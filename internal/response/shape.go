@@ -15,7 +15,8 @@ import (
 type Wrapper interface {
 	http.ResponseWriter
 	io.StringWriter
-	http.CloseNotifier //nolint:staticcheck // gin's ResponseWriter asks for it
+	//lint:ignore SA1019 gin's ResponseWriter has it.
+	http.CloseNotifier
 
 	// Unwrap and FlushError are for http.ResponseController.
 	Unwrap() http.ResponseWriter

@@ -22,7 +22,7 @@
 //
 // A bundle notes what was hidden (Exchange.Hidden, Value.Hidden, Flag.Hidden), so that a replay
 // can say what its outcome may depend on. Bodies that were sent with gzip are read, at most 1 MiB
-// of them, and stand in the bundle as plain text; their Content-Encoding stays.
+// of them, and are plain text in the bundle; their Content-Encoding stays.
 //
 // Each word and number has a pseudonym of its own. Whoever has very many bundles of one key
 // may learn frequent words from how often their pseudonyms come; one more reason to delete

@@ -65,7 +65,7 @@ func memberOf(t reflect.Type, name string) reflect.Type {
 	return nil
 }
 
-// inRange returns another value of type t, or the pseudonym when it finds none.
+// inRange returns another value of type t. If there is no other, it returns the pseudonym.
 func (m *mask) inRange(t reflect.Type, original string, pseudonym []byte) (fit []byte) {
 	fit = pseudonym
 	defer func() { _ = recover() }() // of methods of t

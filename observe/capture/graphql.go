@@ -3,8 +3,8 @@ package capture
 import "strings"
 
 // appendGraphQL appends a GraphQL document with its strings, numbers and comments replaced, or
-// reports that s is something else. Keywords and names stay when they look like names: a server
-// finds nothing by others.
+// reports that s is something else. Keywords and names stay when they look like names, because a
+// server does not know others.
 func (m *mask) appendGraphQL(dst []byte, s string) ([]byte, bool) {
 	if !isGraphQL(s) {
 		return dst, false
@@ -84,8 +84,8 @@ const (
 	tokenComment
 )
 
-// graphQLToken returns the kind and the length of the first token of s, 0 when it is none of
-// GraphQL.
+// graphQLToken returns the kind and the length of the first token of s. Length 0 means that it
+// does not belong to GraphQL.
 func graphQLToken(s string) (graphQLKind, int) {
 	n := 1
 	switch c := s[0]; {

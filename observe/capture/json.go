@@ -29,7 +29,7 @@ type jsonText struct {
 	buffer []byte
 }
 
-// json redacts JSON values that follow one another, one of which is the rule, or reports
+// json redacts JSON values that follow one another, usually a single one, or reports
 // that s is something else. stays is asked for each place, and whatever it accepts stays with
 // all that is in it; nil accepts nothing. For status see isOfStatus.
 func (m *mask) json(s string, status int, stays func([]any) bool, names map[string]bool) (string, bool) {
@@ -79,7 +79,7 @@ func (j *jsonText) take(c byte) bool {
 	return true
 }
 
-// check goes over a value, or reports that there is none.
+// check goes over a value, or reports that there is something else.
 func (j *jsonText) check(depth int) bool {
 	if j.i == len(j.text) || depth > maxDepth {
 		return false

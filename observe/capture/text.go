@@ -139,7 +139,8 @@ func isNumber(s string) bool {
 	return s != ""
 }
 
-// isHex reports whether s is no word of a language: six hexadecimal digits or more, both letters and figures.
+// isHex reports whether s has six hexadecimal digits or more, both letters and figures, so it
+// cannot be a word of a language.
 func isHex(s string) bool {
 	figures := 0
 	for i := range len(s) {
