@@ -51,6 +51,11 @@ import (
 // and are [Guard.Events]. After Drain, call Complete in the same process or set actual.end in
 // the document.
 //
+// Without [Options].Quorum, "overrun: hold" is about one process: the other replicas open at the
+// end of the window, and a restart forgets it. [Report].Alone says so. With a [FleetQuorum], such
+// as those of package quorum, unfinished work holds in all replicas, and a restart of a
+// replica does not forget it.
+//
 // Unfinished work belongs to the occurrence, whatever is edited meanwhile. After Drain has
 // reported quiet, an edit that would open something is held back, and is a problem, as when a
 // window vanishes: "mode: announce" or "mode: rehearse", a later start, an end in the past, or a
@@ -101,6 +106,7 @@ type Guard struct {
 	document *live.Snapshot[schedule.Schedule]
 	followed map[occurrenceKey]*occurrence
 	agreed   agreement
+	fresh    bool // no document was looked at yet
 	ticked   instant
 	notifier notifier
 	graces   graces
@@ -283,7 +289,7 @@ func (g *Guard) step(v *view, at instant, because *change) {
 			f.command = because.command
 		}
 		if o.tally != nil {
-			f.ended, f.drained = endedByDocument(s, o.Occurrence), o.drained.Load()
+			f.ended, f.drained = endedByDocument(s, o.Occurrence), o.drained.Load() || g.agreed.isUnfinished(&o)
 			f.working = o.isOn() && !now.Before(o.End) && g.running.bypassing(&o)
 		}
 		o = o.step(f)
@@ -296,6 +302,16 @@ func (g *Guard) step(v *view, at instant, because *change) {
 	}
 	for o := range s.Pending(now) {
 		step(keyOf(o), &o)
+	}
+	if g.asker != nil && g.fresh {
+		// What has ended not long ago may be held by other replicas, or may be unfinished since
+		// before this process began.
+		g.fresh = false
+		for o := range s.Occurrences(now.Add(-g.opts.OverrunMax), now) {
+			if !now.Before(o.End) && o.Window.Mode.Closes() && o.Actual().End.IsZero() {
+				step(keyOf(o), &o)
+			}
+		}
 	}
 	for key, o := range before {
 		if w := s.Window(key.id); w != nil {
@@ -361,23 +377,28 @@ func endedByDocument(s *schedule.Schedule, o schedule.Occurrence) bool {
 // overrunIsOver reports whether a window that overruns has no reason to any more.
 func (g *Guard) overrunIsOver(v *view) bool {
 	return slices.ContainsFunc(v.shown, func(o *occurrence) bool {
-		return o.phase == schedule.PhaseOverrun && !o.drained.Load() && !g.running.bypassing(o)
+		return o.phase == schedule.PhaseOverrun && !o.drained.Load() && !g.agreed.isUnfinished(o) && !g.running.bypassing(o)
 	})
 }
 
 // wanted is what the quorum is to be told of a view.
-func (g *Guard) wanted(v *view) map[string]bool {
-	windows := map[string]bool{}
-	on := map[string]bool{}
-	for _, o := range v.shown { // those that are on come first
+func (g *Guard) wanted(v *view) map[string]Position {
+	windows := map[string]Position{}
+	for _, o := range v.shown { // those that are on come first, then those that are over
 		id := o.Window.ID
+		before, known := windows[id]
 		switch {
 		case !o.asks:
 		case o.isOn():
-			on[id] = true
-			windows[id] = windows[id] || !o.sealed.Load() || g.running.bypassing(o)
-		case !on[id]:
-			windows[id] = true
+			wanted := !o.sealed.Load() || g.running.bypassing(o)
+			if !known || !before.Unfinished && o.drained.Load() {
+				windows[id] = o.position(before.Wanted || wanted)
+			} else if wanted {
+				before.Wanted = true
+				windows[id] = before
+			}
+		case !known:
+			windows[id] = o.position(true)
 		}
 	}
 	return windows

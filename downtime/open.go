@@ -54,7 +54,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	}
 	g.notifier.opts, g.notifier.told, g.notifier.subscribers = &g.opts, map[occurrenceKey]*notice{}, map[*subscriber]struct{}{}
 	if o.Quorum != nil {
-		g.agreed.closed = true // until it is asked
+		g.agreed.closed, g.fresh = true, true // until it is asked
 		g.asker = &asker{
 			quorum: o.Quorum, again: make(bell, 1),
 			tell: g.tellQuorum, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
@@ -128,7 +128,7 @@ func isFaulty(err error) bool {
 	return errors.As(err, &fault)
 }
 
-func (g *Guard) tellQuorum() (windows map[string]bool) {
+func (g *Guard) tellQuorum() (windows map[string]Position) {
 	g.agree(func(a agreement) agreement {
 		windows = g.wanted(g.view.Load())
 		return a.telling(windows)
@@ -136,11 +136,11 @@ func (g *Guard) tellQuorum() (windows map[string]bool) {
 	return windows
 }
 
-func (g *Guard) settleQuorum(told, open map[string]bool, err error) {
+func (g *Guard) settleQuorum(told map[string]Position, open, unfinished map[string]bool, err error) {
 	var before error
 	g.agree(func(a agreement) agreement {
 		before = a.err
-		return a.settled(told, open, err)
+		return a.settled(told, open, unfinished, err)
 	})
 	switch {
 	case err != nil:

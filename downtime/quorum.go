@@ -2,9 +2,13 @@ package downtime
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"maps"
 	"time"
+
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
 // A Quorum makes the guards of many replicas one: none admits work in the scope of a window
@@ -44,14 +48,61 @@ type Quorum interface {
 	Changed() <-chan struct{}
 }
 
+// A FleetQuorum is a Quorum that also compares what the replicas know of a window, and keeps
+// in mind whose work is unfinished. A guard calls AgreeOn in place of Agree.
+type FleetQuorum interface {
+	Quorum
+
+	// AgreeOn is Agree with the position of this replica on each window. unfinished are the
+	// windows that have unfinished work in any replica, at the same occurrence: the guard holds
+	// them as it holds its own. With an error the last answer stays.
+	AgreeOn(ctx context.Context, windows map[string]Position) (open, unfinished map[string]bool, err error)
+}
+
+// A Position is what a guard says to a [FleetQuorum] about one window.
+type Position struct {
+	// Wanted is what [Quorum].Agree is told.
+	Wanted bool
+
+	// Digest is the same text for the same id, scope and mode: 32 hexadecimal digits. Replicas
+	// with different digests must never agree that a window is quiet.
+	Digest string
+
+	// Occurrence is the planned start of the occurrence, as RFC 3339 in UTC.
+	Occurrence string
+
+	// Unfinished is true from when [Guard.Drain] has reported the window quiet here, until its
+	// work is completed here or by the document, or Options.OverrunMax has passed.
+	Unfinished bool
+
+	// Completed is true once the window was completed here, or ended by actual.end: no replica
+	// that has ended without a word holds it any more.
+	Completed bool
+}
+
+// digestOf is the Digest of a window's Position.
+func digestOf(w *schedule.Window) string {
+	sum := sha256.Sum256([]byte(w.ID + "\x00" + w.Mode.String() + "\x00" + w.Scope.Key()))
+	return hex.EncodeToString(sum[:16])
+}
+
+// position is what the quorum is to be told of an occurrence.
+func (o *occurrence) position(wanted bool) Position {
+	return Position{
+		Wanted: wanted, Digest: digestOf(o.Window), Occurrence: o.Planned.UTC().Format(time.RFC3339),
+		Unfinished: o.isOn() && o.drained.Load(), Completed: o.phase == schedule.PhaseCompleted && o.ended,
+	}
+}
+
 // An agreement is what the quorum has said. It never changes.
 type agreement struct {
-	closed  bool            // nothing may be admitted: it said ErrOutdated last, or has not been asked
-	all     bool            // it is asked about all windows
-	open    map[string]bool // what may be open
-	refused map[string]bool // what it said last must not be
-	told    map[string]bool // what it was told last
-	err     error           // why it did not answer the last time
+	closed     bool                // nothing may be admitted: it said ErrOutdated last, or has not been asked
+	all        bool                // it is asked about all windows
+	open       map[string]bool     // what may be open
+	refused    map[string]bool     // what it said last must not be
+	unfinished map[string]string   // the occurrences, by window, that have unfinished work in some replica
+	told       map[string]Position // what it was told last
+	err        error               // why it did not answer the last time
 }
 
 const (
@@ -62,10 +113,10 @@ const (
 
 // telling is the agreement once the quorum is told of windows: what the guard does not want
 // is not open from then on.
-func (a agreement) telling(windows map[string]bool) agreement {
+func (a agreement) telling(windows map[string]Position) agreement {
 	a.told = windows
 	a.open = maps.Clone(a.open)
-	maps.DeleteFunc(a.open, func(id string, _ bool) bool { return !windows[id] })
+	maps.DeleteFunc(a.open, func(id string, _ bool) bool { return !windows[id].Wanted })
 	return a
 }
 
@@ -76,11 +127,15 @@ func (a agreement) lost() agreement {
 }
 
 // settled is the agreement once the quorum, told of windows, has answered.
-func (a agreement) settled(told, open map[string]bool, err error) agreement {
-	next := agreement{closed: errors.Is(err, ErrOutdated), open: map[string]bool{}, refused: a.refused, told: a.told, err: err}
+func (a agreement) settled(told map[string]Position, open, unfinished map[string]bool, err error) agreement {
+	next := agreement{
+		closed: errors.Is(err, ErrOutdated), open: map[string]bool{}, refused: a.refused, unfinished: a.unfinished,
+		told: a.told, err: err,
+	}
 	all := false
 	refused := map[string]bool{}
-	for id, wanted := range told {
+	for id, position := range told {
+		wanted := position.Wanted
 		switch {
 		case err == nil && wanted && open[id]:
 			next.open[id] = true
@@ -91,6 +146,10 @@ func (a agreement) settled(told, open map[string]bool, err error) agreement {
 	}
 	if err == nil { // else what it said holds
 		next.refused = refused
+		next.unfinished = map[string]string{}
+		for id := range unfinished {
+			next.unfinished[id] = told[id].Occurrence
+		}
 	}
 	next.all = next.closed || a.all && all
 	return next
@@ -98,7 +157,13 @@ func (a agreement) settled(told, open map[string]bool, err error) agreement {
 
 func (a *agreement) isLike(b *agreement) bool {
 	return a.closed == b.closed && a.all == b.all &&
-		maps.Equal(a.open, b.open) && maps.Equal(a.refused, b.refused)
+		maps.Equal(a.open, b.open) && maps.Equal(a.refused, b.refused) && maps.Equal(a.unfinished, b.unfinished)
+}
+
+// isUnfinished reports whether some replica has unfinished work in the occurrence.
+func (a *agreement) isUnfinished(o *occurrence) bool {
+	at := a.unfinished[o.Window.ID]
+	return at != "" && at == o.Planned.UTC().Format(time.RFC3339)
 }
 
 // An asker asks the quorum again and again, in a goroutine of its own, because the guard's
@@ -107,9 +172,9 @@ type asker struct {
 	quorum Quorum
 	again  bell // there is something new to tell
 
-	tell   func() map[string]bool                      // what to tell the quorum now
-	settle func(told, open map[string]bool, err error) // it has answered
-	lost   func()                                      // what it said no longer holds
+	tell   func() map[string]Position                                                  // what to tell the quorum now
+	settle func(told map[string]Position, open, unfinished map[string]bool, err error) // it has answered
+	lost   func()                                                                      // what it said no longer holds
 }
 
 func (a *asker) run(ctx context.Context, asked chan<- struct{}) {
@@ -128,6 +193,7 @@ func (a *asker) run(ctx context.Context, asked chan<- struct{}) {
 		select {
 		case <-ctx.Done():
 			a.lost() // because nobody will notice a loss any more
+			a.end(ctx)
 			return
 		case <-a.again:
 		case _, ok := <-changed:
@@ -150,7 +216,7 @@ func (a *asker) ask(ctx context.Context) (again bool) {
 		a.lost()
 		close(closed)
 	})
-	open, err := a.quorum.Agree(bounded, maps.Clone(told))
+	open, unfinished, err := a.agree(bounded, told)
 	if !inTime() {
 		<-closed
 		err = errors.Join(context.Cause(bounded), err)
@@ -158,6 +224,36 @@ func (a *asker) ask(ctx context.Context) (again bool) {
 	if ctx.Err() != nil {
 		return false
 	}
-	a.settle(told, open, err)
+	a.settle(told, open, unfinished, err)
 	return len(told) > 0 || err != nil
+}
+
+// end tells a fleet, before the guard ends, which work was completed: a process may end as soon
+// as its work has.
+func (a *asker) end(ctx context.Context) {
+	fleet, ok := a.quorum.(FleetQuorum)
+	if !ok {
+		return
+	}
+	told := a.tell()
+	for _, position := range told {
+		if position.Completed {
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+			defer cancel()
+			_, _, _ = fleet.AgreeOn(bounded, told) // others hold the window if it fails
+			return
+		}
+	}
+}
+
+func (a *asker) agree(ctx context.Context, told map[string]Position) (open, unfinished map[string]bool, err error) {
+	if fleet, ok := a.quorum.(FleetQuorum); ok {
+		return fleet.AgreeOn(ctx, maps.Clone(told))
+	}
+	wanted := make(map[string]bool, len(told))
+	for id, position := range told {
+		wanted[id] = position.Wanted
+	}
+	open, err = a.quorum.Agree(ctx, wanted)
+	return open, nil, err
 }

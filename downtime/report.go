@@ -51,6 +51,15 @@ type Report struct {
 	// end, because the [Quorum] has not said that it may be open.
 	Waiting bool
 
+	// Unfinished is true while the window is in progress or overruns, after [Guard.Drain] has
+	// reported it quiet here or, with a [FleetQuorum], in another replica, until its work is
+	// completed.
+	Unfinished bool
+
+	// Alone is true when the guard has no [Quorum]. Then Quiet, Unfinished and "overrun: hold" are
+	// about this process only: other replicas open at the end by their own clocks.
+	Alone bool
+
 	// Refused is how many requests and pieces of work this process has refused because
 	// of the window; of a rehearsal, how many it would have refused.
 	Refused int64
@@ -161,7 +170,7 @@ func (g *Guard) report(v *view, id string) (Report, *occurrence, error) {
 func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 	rep := Report{
 		Window: o.Window.ID, Mode: o.Window.Mode, Phase: o.phase, Start: o.Start, End: o.End,
-		Occurrence: o.Occurrence, Local: o.isLocal(), Waiting: o.waits && !o.isOn(),
+		Occurrence: o.Occurrence, Local: o.isLocal(), Waiting: o.waits && !o.isOn(), Alone: g.asker == nil,
 	}
 	switch {
 	case o.Window.ID == "": // it stands in for a window
@@ -182,6 +191,7 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 	rep.Quiet = sealed && b.n == 0
 	if o.tally != nil {
 		rep.Phase = o.stage()
+		rep.Unfinished = o.isOn() && o.Window.Mode.Closes() && (o.begun || o.drained.Load())
 		rep.Refused, rep.Cut = o.refused.Load(), o.cut.Load()
 		rep.QuietAfter, _ = o.quietAfter()
 	}

@@ -120,7 +120,8 @@ func cut(fullMethod string) (service, name string, ok bool) {
 	return fullMethod[:slash+2], rest[slash+1:], true
 }
 
-// Unary is a grpc.UnaryServerInterceptor.
+// Unary is a grpc.UnaryServerInterceptor. When [downtime.Options].Grace is over, a window ends the
+// call's context; the error that the handler then returns becomes the status of a refusal.
 func (i *Interceptor) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	m := i.method(info.FullMethod)
 	if m.pass {
@@ -131,7 +132,12 @@ func (i *Interceptor) Unary(ctx context.Context, req any, info *grpc.UnaryServer
 		return nil, i.refusal(ctx, err, func(md metadata.MD) { _ = grpc.SetTrailer(ctx, md) })
 	}
 	defer leave()
-	return handler(entered, req)
+	resp, err := handler(entered, req)
+	var refused *downtime.UnavailableError
+	if err != nil && errors.As(context.Cause(entered), &refused) {
+		return nil, i.refusal(ctx, refused, func(md metadata.MD) { _ = grpc.SetTrailer(ctx, md) })
+	}
+	return resp, err
 }
 
 // Stream is a grpc.StreamServerInterceptor. A stream counts until its handler returns.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,4 +241,36 @@ func mint(t *testing.T, key ed25519.PrivateKey, claims map[string]any) string {
 	}
 	signed := part(map[string]any{"alg": "EdDSA", "kid": "k"}) + "." + part(claims)
 	return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(signed)))
+}
+
+// The grace of the guard ends the context of a call, and the client gets a refusal.
+func TestGraceEndsCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, err := downtime.Open(t.Context(), windows(window("w", time.Minute, time.Hour, ", message: Back soon.")), &downtime.Options{
+			Grace: 10 * time.Second, RetryJitter: -1, Logger: slog.New(slog.DiscardHandler),
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, g.Close()) })
+		r := newRigOf(t, g, nil, &orders{unary: func(ctx context.Context, _ string) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}})
+		got := make(chan *status.Status, 1)
+		go func() {
+			st, _ := r.call(t.Context(), ordersCreate)
+			got <- st
+		}()
+		later(time.Minute + 10*time.Second - time.Millisecond)
+		require.Empty(t, got)
+		later(time.Millisecond)
+		st := <-got
+		require.Equal(t, codes.Unavailable, st.Code())
+		require.Equal(t, "Back soon.", st.Message())
+		retry, _ := details(t, st)
+		require.Equal(t, 59*time.Minute+50*time.Second, retry.RetryDelay.AsDuration())
+		rep, err := g.Drain(t.Context(), "w")
+		require.NoError(t, err)
+		require.EqualValues(t, 1, rep.Cut)
+	})
 }

@@ -52,8 +52,10 @@
 //     is not known, and neither is a process without a Quorum: say how many replicas to
 //     expect, in [DrainOptions]. A database, fleet or folder that nobody has joined is
 //     refused with [ErrNobody].
-//   - A replica that knows of the window with another scope says what it knows. Give the
-//     document time to arrive before the window begins, and compare Guard.Revision.
+//   - Replicas compare a digest of the window's id, scope and mode. Replicas with different
+//     digests never agree that a window is quiet, and Drain names them: [StateDiffers]. A
+//     replica of an earlier version has no digest, which differs from any digest. The digest
+//     is about what documents say, and has 32 bits in PostgreSQL.
 //   - A replica that has lost its session while its document lacks the window goes
 //     on as it is, until it has joined again.
 //   - Locks are of one server and one database. A failover takes them all, with
@@ -61,11 +63,33 @@
 //   - Keys are 64 bits of SHA-256 over fleet and window. Two windows of the same
 //     key would wait for one another; nobody has met them.
 //
+// # Unfinished work
+//
+// After Guard.Drain has reported a window quiet in one replica, its work counts as begun. It is
+// unfinished until Guard.Complete is called in that replica, or actual.end is in the document,
+// or Options.OverrunMax has passed since the window's end. As long as it is unfinished, all
+// replicas hold the window closed past its end, as "overrun: hold" says, and so does a
+// replica that starts meanwhile. The same is true when the process that has drained the window
+// has died: then Guard.Complete in any replica releases the others.
+//
+// With [Files] the mark is a file in the folder, which stays when its process is killed. With
+// [Postgres] it is a lock that each replica takes that sees it, so that it lasts as long as one
+// process that has seen it: about a second after Drain. If all replicas end at once, nobody
+// remembers it.
+//
+// Replicas see a mark, and that it has gone, about once a second. [Replica.Close] waits up to
+// three seconds until the others have seen what was completed. A process that completes
+// its work and exits without Close may leave others closed for OverrunMax.
+//
+// An operator's [Lock] leaves no mark: when its process dies, replicas open at the end of the
+// window.
+//
 // # What PostgreSQL needs
 //
 // Version 12 or later, the primary; no extension, no table, no privilege. A replica takes
 // one connection of its own, a second for a moment every five seconds (up to three when it
-// joins), and one lock and two for each near window of the server's lock table
+// joins), and one lock and three for each near window, and one for each piece of unfinished
+// or just completed work, of the server's lock table
 // (max_locks_per_transaction times max_connections, shared by all); an operator one
 // connection, and another for each Look. While a window is near a replica's session is seen
 // to run pg_sleep all the time: five statements a second. That is how it hears of its end

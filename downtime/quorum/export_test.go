@@ -15,6 +15,7 @@ const (
 	SQLLetAll   = sqlLetAll
 	SQLDrained  = sqlDrained
 	SQLLook     = sqlLook
+	SQLMarks    = sqlMarks
 	SQLFence    = sqlFence
 )
 
@@ -32,3 +33,6 @@ func ParseAbout(data []byte) (pid int, name string, since time.Time, err error) 
 	a, err := parseAbout(data)
 	return a.PID, a.Name, a.Since, err
 }
+
+// ParseDigest reads the digest by which a replica knows a window.
+func ParseDigest(data []byte) string { return parseDigest(data) }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
@@ -54,14 +56,20 @@ func checkDir(dir string) error {
 // may be no name of a file.
 //
 //	<life>.replica          locked exclusively for life, so that it is there only while its process is
-//	<life>.<window>.knows   is there while the member knows of the window
+//	<life>.<window>.knows   is there while the member knows of the window; it holds the digest by
+//	                        which it does, and nothing when it was written by an earlier version
 //	<life>.<window>.open    is there while it is open; for people: it proves nothing
 //	<window>.lock           locked shared by members that are open, exclusively by the operator
+//	<window>.<occurrence>.<life>.unfinished
+//	                        is there from when the guard's Drain has reported the window quiet
+//	                        until its work is completed, also when the process has ended; it
+//	                        says of whom it is, for people
 const (
 	extReplica = ".replica"
 	extKnows   = ".knows"
 	extOpen    = ".open"
 	extLock    = ".lock"
+	extMark    = ".unfinished"
 	extNew     = ".new"
 )
 
@@ -74,6 +82,7 @@ func windowFile(window string) string {
 type fileMember struct {
 	dir  string
 	life string
+	name string
 	file *os.File
 	held map[string]*os.File // by window
 }
@@ -106,10 +115,10 @@ func joinFiles(dir, name string) (member, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	m := &fileMember{dir: dir, life: rand.Text(), held: map[string]*os.File{}}
 	if len(name) > maxAbout/8 {
 		name = name[:maxAbout/8] // a byte can be six in JSON
 	}
+	m := &fileMember{dir: dir, life: rand.Text(), name: name, held: map[string]*os.File{}}
 	data, err := json.Marshal(about{os.Getpid(), name, time.Now().UTC().Truncate(time.Second)})
 	if err != nil {
 		return nil, err
@@ -153,9 +162,92 @@ func (m *fileMember) path(window, ext string) string {
 	return filepath.Join(m.dir, name+ext)
 }
 
-func (m *fileMember) know(_ context.Context, windows []string) error {
-	return m.touch(windows, extKnows)
+func (m *fileMember) know(_ context.Context, digests map[string]string) error {
+	for w, digest := range digests {
+		if err := m.write(m.path(w, extKnows), []byte(digest)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// write writes a file at once, so that nobody reads a part of it. It is there until it is
+// removed, but need not survive a crash of the machine, because no process does.
+func (m *fileMember) write(path string, data []byte) error {
+	fresh := path + extNew
+	err := os.WriteFile(fresh, data, 0o644)
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	return err
+}
+
+// maxDigest is the length of the longest digest that is read.
+const maxDigest = 64
+
+// parseDigest reads the digest in a file of others, who may be anybody. What is none is a
+// digest that no replica has.
+func parseDigest(data []byte) string {
+	const none = "unreadable"
+	if len(data) > maxDigest {
+		return none
+	}
+	for _, c := range data {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return none
+		}
+	}
+	return string(data[:min(len(data), 8)])
+}
+
+// markOf is the part that all marks of an occurrence begin with.
+func markOf(window, planned string) string {
+	return windowFile(window) + "." + windowFile(planned) + "."
+}
+
+// tend makes the mark of unfinished work, or removes it. A mark outlasts its process, and
+// so shows to all replicas, and to the next process, that the work is unfinished.
+func (m *fileMember) tend(_ context.Context, windows map[string]downtime.Position) (unfinished map[string]bool, err error) {
+	unfinished = map[string]bool{}
+	for w, p := range windows {
+		if p.Occurrence == "" {
+			continue
+		}
+		prefix := filepath.Join(m.dir, markOf(w, p.Occurrence))
+		own := prefix + m.life + extMark
+		switch {
+		case p.Unfinished:
+			if _, err := os.Stat(own); errors.Is(err, fs.ErrNotExist) {
+				data, err := json.Marshal(about{os.Getpid(), m.name, time.Now().UTC().Truncate(time.Second)})
+				if err == nil {
+					err = m.write(own, data)
+				}
+				if err != nil {
+					return nil, err
+				}
+			}
+		case !p.Completed:
+			err = os.Remove(own) // it is unfinished no more
+		}
+		marks, _ := filepath.Glob(escape(prefix) + "*" + extMark)
+		if p.Completed {
+			for _, path := range marks {
+				if e := os.Remove(path); err == nil {
+					err = e
+				}
+			}
+			marks = nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		unfinished[w] = len(marks) > 0
+	}
+	maps.DeleteFunc(unfinished, func(_ string, is bool) bool { return !is })
+	return unfinished, nil
+}
+
+func (m *fileMember) linger(context.Context) {} // a file is there at once
 
 func (m *fileMember) touch(windows []string, ext string) error {
 	for _, w := range windows {
@@ -309,10 +401,13 @@ func sweep(dir, life string) {
 	_ = os.Remove(filepath.Join(dir, life+extReplica))
 }
 
-// sweepNew removes what has died before it had a name. Were it alive it would have to join
-// again; a minute is long enough that it is not.
-func sweepNew(path string, e fs.DirEntry) {
-	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute {
+// maxMarkAge is longer than any window lasts.
+const maxMarkAge = 400 * 24 * time.Hour
+
+// sweepOld removes a file that is older than that. A file without its name yet is left for a
+// minute: its process has died, or has to join again.
+func sweepOld(path string, e fs.DirEntry, age time.Duration) {
+	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > age {
 		_ = os.Remove(path)
 	}
 }
@@ -350,8 +445,11 @@ func lookFiles(dir, window string) (Report, error) {
 	lives := map[string]Peer{}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if strings.HasSuffix(e.Name(), extNew) {
-			sweepNew(path, e)
+		switch filepath.Ext(e.Name()) {
+		case extNew:
+			sweepOld(path, e, time.Minute)
+		case extMark:
+			sweepOld(path, e, maxMarkAge)
 		}
 		life, ok := strings.CutSuffix(e.Name(), extReplica)
 		if !ok {
@@ -378,10 +476,28 @@ func lookFiles(dir, window string) (Report, error) {
 		case open == nil:
 			p.State = StateOpen
 		}
+		if knows == nil {
+			p.Digest = readDigest(own + extKnows)
+		}
 		rep.Peers = append(rep.Peers, p)
 	}
+	rep.compare()
 	slices.SortFunc(rep.Peers, func(a, b Peer) int { return a.PID - b.PID })
 	return rep, nil
+}
+
+// readDigest reads by which definition a replica knows a window.
+func readDigest(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return parseDigest([]byte(err.Error())) // it has just forgotten the window
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxDigest+1))
+	if err != nil {
+		return parseDigest([]byte(err.Error()))
+	}
+	return parseDigest(data)
 }
 
 // peer reads who a replica is, as far as it can be read.

@@ -31,10 +31,6 @@ const processDir = "UPKEEP_QUORUM_TEST_DIR"
 // beGuard is a replica with a guard that writes as much as it may: a byte into a file for
 // each piece of work, one into another when it is refused.
 func beGuard(dir, folder string) int {
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the test's process, however that ends
-		os.Exit(1)
-	}()
 	file := func(name string) *os.File {
 		f, err := os.OpenFile(filepath.Join(folder, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 		if err != nil {
@@ -52,6 +48,22 @@ func beGuard(dir, folder string) int {
 	if err != nil {
 		panic(err)
 	}
+	go func() {
+		for in := bufio.NewScanner(os.Stdin); in.Scan(); { // to the end of the test's process, however that ends
+			switch in.Text() {
+			case "drain":
+				rep, err := g.Drain(context.Background(), "w")
+				fmt.Println(rep.Quiet, err)
+			case "complete":
+				_, err := g.Complete("w")
+				fmt.Println(err)
+			default:
+				rep, err := g.Report("w")
+				fmt.Println(rep.Unfinished, err)
+			}
+		}
+		os.Exit(1)
+	}()
 	for {
 		leave, err := g.Enter(context.Background(), downtime.Work{Name: "orders"})
 		if err == nil {
@@ -314,6 +326,98 @@ func TestGuardsOfProcesses(t *testing.T) {
 	require.NoError(t, d.lock.Close())
 	until("they open", func() bool { return size("written") > written })
 	t.Logf("%d guarded writes before the lock, none under it", written)
+}
+
+// A guardProcess is a process with a guard, which writes into its folder.
+type guardProcess struct {
+	*process
+	folder string
+}
+
+func startGuard(t *testing.T, dir, folder string) *guardProcess {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	p := &process{t: t, cmd: exec.Command(exe)}
+	p.cmd.Env = append(os.Environ(), processDir+"="+dir, "UPKEEP_QUORUM_TEST_GUARD="+folder)
+	p.in, err = p.cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	p.out = bufio.NewScanner(out)
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() {
+		_ = p.in.Close()
+		_ = p.cmd.Wait()
+	})
+	return &guardProcess{p, folder}
+}
+
+func (p *guardProcess) ask(line string) string {
+	p.t.Helper()
+	_, err := fmt.Fprintln(p.in, line)
+	require.NoError(p.t, err)
+	require.True(p.t, p.out.Scan())
+	return p.out.Text()
+}
+
+func (p *guardProcess) size(name string) int64 {
+	info, err := os.Stat(filepath.Join(p.folder, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	require.NoError(p.t, err)
+	return info.Size()
+}
+
+func (p *guardProcess) write(actual string) {
+	name := filepath.Join(p.folder, "windows.yaml")
+	text := fmt.Sprintf("windows: [{id: w, start: 2026-01-01T00:00:00Z, duration: 1h, scope: {work: [orders]}, actual: {%s}}]\n", actual)
+	require.NoError(p.t, os.WriteFile(name+".new", []byte(text), 0o644))
+	require.NoError(p.t, os.Rename(name+".new", name))
+}
+
+// TestKilledWithItsWorkUnfinished kills the process that has drained the window, with SIGKILL. The
+// other holds the window past its end, and so does the process when it is back.
+func TestKilledWithItsWorkUnfinished(t *testing.T) {
+	t.Parallel()
+	dir, folders := t.TempDir(), []string{t.TempDir(), t.TempDir()}
+	text := func(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
+	began := time.Now().Add(-time.Minute)
+	documents := func(actual string) {
+		for _, folder := range folders {
+			(&guardProcess{&process{t: t}, folder}).write("begin: " + text(began) + ", " + actual)
+		}
+	}
+	until := func(what string, holds func() bool) {
+		t.Helper()
+		require.Eventually(t, holds, time.Minute, 5*time.Millisecond, what)
+	}
+	closed := func(p *guardProcess) {
+		t.Helper()
+		refused := p.size("refused")
+		until("it is refused", func() bool { return p.size("refused") > refused+20 })
+		require.Equal(t, "true <nil>", p.ask("unfinished"))
+	}
+	documents("until: " + text(began.Add(4*time.Hour)))
+	doomed, other := startGuard(t, dir, folders[0]), startGuard(t, dir, folders[1])
+	require.Equal(t, "true <nil>", doomed.ask("drain"))
+	until("the other has heard of it", func() bool { return other.ask("unfinished") == "true <nil>" })
+	doomed.kill()
+	end := time.Now().Add(3 * time.Second)
+	documents("until: " + text(end))
+	until("the end", func() bool { return time.Now().After(end.Add(2 * time.Second)) })
+	closed(other)
+	other.kill()
+	again := startGuard(t, dir, folders[0]) // nobody else is there to have heard of it
+	closed(again)
+	require.Zero(t, again.size("written"))
+	require.Equal(t, "<nil>", again.ask("complete"))
+	until("it opens", func() bool { return again.size("written") > 0 })
+	last := startGuard(t, dir, folders[1])
+	until("the next is open", func() bool { return last.size("written") > 0 })
+	marks, err := filepath.Glob(filepath.Join(dir, "*.unfinished"))
+	require.NoError(t, err)
+	require.Empty(t, marks)
 }
 
 // TestStoppedProcess neither runs nor lets go.

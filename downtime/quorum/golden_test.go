@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
@@ -165,4 +166,47 @@ func names(t *testing.T, dir string) []string {
 		all = append(all, e.Name())
 	}
 	return all
+}
+
+// A replica that learns of a window may have work running in it. It does not say that it knows
+// of the window, or of another definition, before it holds operators off: an operator who has
+// the lock for a moment must not take it for quiet.
+func TestNobodyIsQuietByChance(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r, err := quorum.Files(dir, &quorum.Options{Logger: discard})
+	require.NoError(t, err)
+	defer r.Close()
+	agree(t, r, windows{"other": true})
+	look := func() (quorum.State, string) {
+		rep, err := quorum.LookFiles(dir, "w")
+		require.NoError(t, err)
+		return rep.Peers[0].State, rep.Peers[0].Digest
+	}
+	operator, err := os.OpenFile(filepath.Join(dir, quorum.WindowFile("w")), os.O_RDONLY|os.O_CREATE, 0o644)
+	require.NoError(t, err)
+	defer operator.Close()
+	say := func(wanted bool, digest string) {
+		_, _, err := r.AgreeOn(t.Context(), map[string]downtime.Position{"other": {Wanted: true}, "w": {Wanted: wanted, Digest: digest}})
+		require.NoError(t, err)
+	}
+	flock := func(how int) { require.NoError(t, syscall.Flock(int(operator.Fd()), how)) }
+
+	flock(syscall.LOCK_EX)
+	say(true, "11111111")
+	state, _ := look()
+	require.Equal(t, quorum.StateUnaware, state)
+	flock(syscall.LOCK_UN)
+	say(true, "11111111")
+	state, digest := look()
+	require.Equal(t, []any{quorum.StateOpen, "11111111"}, []any{state, digest})
+	say(false, "11111111")
+
+	flock(syscall.LOCK_EX)
+	say(true, "22222222") // the document has got a wider scope
+	_, digest = look()
+	require.Equal(t, "11111111", digest)
+	say(false, "22222222")
+	_, digest = look()
+	require.Equal(t, "22222222", digest, "nothing runs in it")
 }

@@ -194,8 +194,9 @@ func (l *Lock) Context(ctx context.Context) context.Context {
 // the window.
 //
 // The error is [ErrLost], wrapped; [ErrClosed]; the cause of ctx's end; or a
-// [*WaitingError] with a replica that has joined since and does not know of the window.
-// The guard of such a replica admits nothing.
+// [*WaitingError] with a replica that has joined since and does not know of the window, whose
+// guard admits nothing, or with one that by now knows the window with another scope or mode
+// than when the lock was had.
 func (l *Lock) Check(ctx context.Context) error {
 	begun := time.Now()
 	for {
@@ -232,6 +233,9 @@ func (l *Lock) look(ctx context.Context) (Report, error) {
 	rep, err := l.operator.look(bounded)
 	if err == nil {
 		err = l.operator.beat(bounded, 0)
+	}
+	if digest, ok := l.report.definition(); ok {
+		rep.differing(digest)
 	}
 	if err != nil {
 		return Report{}, l.lose(err)

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,6 +26,11 @@ type Peer struct {
 	// transaction of one that writes did. Zero where PostgreSQL does not show it.
 	Since time.Time
 
+	// Digest is by which definition of the window a replica knows it: eight hexadecimal digits,
+	// the same for the same id, scope and mode. Empty means that it has not said, as replicas
+	// of an earlier version of this package do.
+	Digest string
+
 	State State
 }
 
@@ -40,6 +46,9 @@ func (p Peer) String() string {
 		b = fmt.Appendf(b, " %s", p.Addr)
 	}
 	b = fmt.Appendf(b, " %v", p.State)
+	if p.State == StateDiffers {
+		b = fmt.Appendf(b, " (digest %s)", cmp.Or(p.Digest, "none"))
+	}
 	if !p.Since.IsZero() {
 		b = fmt.Appendf(b, ", since %s", p.Since.UTC().Format(time.RFC3339))
 	}
@@ -64,6 +73,7 @@ const (
 	StateUnaware               // a replica that does not know of the window: its document is old, its clock is wrong, or it has just begun
 	StateWriting               // a transaction that has passed [Fence], or another holder of the same lock
 	StateDraining              // another operator, who holds the window's lock
+	StateDiffers               // a replica that knows of the window with another scope or mode than other replicas
 )
 
 var stateTexts = [...]string{
@@ -72,6 +82,7 @@ var stateTexts = [...]string{
 	StateUnaware:  "does not know of the window",
 	StateWriting:  "is writing",
 	StateDraining: "is draining the window",
+	StateDiffers:  "knows the window with another scope or mode than others",
 }
 
 // String gives the state as the end of a sentence: "is open".
@@ -97,6 +108,53 @@ func (r Report) Waiting() []Peer {
 		}
 	}
 	return waiting
+}
+
+// knows reports whether a peer is a replica that knows of the window.
+func (p Peer) knows() bool { return p.State == StateQuiet || p.State == StateOpen }
+
+// compare finds the replicas that know the window by another definition than most others do;
+// where no definition has most, these are all.
+func (r Report) compare() {
+	count := map[string]int{}
+	for _, p := range r.Peers {
+		if p.knows() {
+			count[p.Digest]++
+		}
+	}
+	if len(count) < 2 {
+		return
+	}
+	most, alone := 0, false
+	for _, n := range count {
+		if n >= most {
+			most, alone = n, n > most
+		}
+	}
+	for i, p := range r.Peers {
+		if p.knows() && !(alone && count[p.Digest] == most) {
+			r.Peers[i].State = StateDiffers
+		}
+	}
+}
+
+// definition is the digest by which replicas know the window. It is false where none does.
+func (r Report) definition() (digest string, ok bool) {
+	for _, p := range r.Peers {
+		if p.knows() {
+			return p.Digest, true
+		}
+	}
+	return "", false
+}
+
+// differing finds the replicas that know the window by another definition than that.
+func (r Report) differing(digest string) {
+	for i, p := range r.Peers {
+		if p.knows() && p.Digest != digest {
+			r.Peers[i].State = StateDiffers
+		}
+	}
 }
 
 // replicas is how many peers have joined.

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -19,8 +21,9 @@ func Postgres(db *sql.DB, opts *Options) (*Replica, error) {
 		return nil, errNoDB
 	}
 	o := opts.resolve()
+	known := &marks{}
 	return newReplica(o, slice, func(ctx context.Context, strict bool) (member, error) {
-		return joinPostgres(ctx, db, o, strict)
+		return joinPostgres(ctx, db, o, strict, known)
 	}), nil
 }
 
@@ -29,10 +32,13 @@ var errNoDB = errors.New("quorum: the database is nil")
 // A postgresMember is a replica's session.
 type postgresMember struct {
 	*session
-	fleet Fleet
+	fleet   Fleet
+	defined map[string]int64 // the lock by which each window is known
+	marks   *marks
+	held    map[int64]bool // locks of marks
 }
 
-func joinPostgres(ctx context.Context, db *sql.DB, opts Options, strict bool) (member, error) {
+func joinPostgres(ctx context.Context, db *sql.DB, opts Options, strict bool, known *marks) (member, error) {
 	s, err := connect(ctx, db, opts.Name, strict)
 	if err != nil {
 		return nil, err
@@ -44,7 +50,7 @@ func joinPostgres(ctx context.Context, db *sql.DB, opts Options, strict bool) (m
 	if s.doubt != nil {
 		opts.Logger.Warn("cannot check whether a pooler shares the session of the quorum", "err", s.doubt)
 	}
-	return &postgresMember{s, opts.Fleet}, nil
+	return &postgresMember{session: s, fleet: opts.Fleet, defined: map[string]int64{}, marks: known, held: map[int64]bool{}}, nil
 }
 
 func (m *postgresMember) keys(kind byte, windows []string) []int64 {
@@ -55,12 +61,47 @@ func (m *postgresMember) keys(kind byte, windows []string) []int64 {
 	return keys
 }
 
-func (m *postgresMember) know(ctx context.Context, windows []string) error {
-	return m.must(ctx, sqlShare, m.keys(knowsLock, windows)...)
+// know says by which definition before it says that it knows: an operator who sees one sees
+// the other. While a definition changes, the operator sees both, which is no agreement.
+func (m *postgresMember) know(ctx context.Context, digests map[string]string) error {
+	var take, let []int64
+	for _, w := range slices.Sorted(maps.Keys(digests)) {
+		if digest := digests[w]; digest != "" {
+			take = append(take, m.fleet.digestKey(w, digest))
+		}
+	}
+	for _, w := range slices.Sorted(maps.Keys(digests)) {
+		before, known := m.defined[w]
+		if !known {
+			take = append(take, m.fleet.key(knowsLock, w))
+		} else if before != 0 {
+			let = append(let, before)
+		}
+		m.defined[w] = 0
+		if digest := digests[w]; digest != "" {
+			m.defined[w] = m.fleet.digestKey(w, digest)
+		}
+	}
+	if len(take) > 0 {
+		if err := m.must(ctx, sqlShare, take...); err != nil {
+			return err
+		}
+	}
+	if len(let) > 0 {
+		return m.must(ctx, sqlLetGo, let...)
+	}
+	return nil
 }
 
 func (m *postgresMember) forget(ctx context.Context, windows []string) error {
-	return m.must(ctx, sqlLetGo, m.keys(knowsLock, windows)...)
+	keys := m.keys(knowsLock, windows)
+	for _, w := range windows {
+		if key := m.defined[w]; key != 0 {
+			keys = append(keys, key)
+		}
+		delete(m.defined, w)
+	}
+	return m.must(ctx, sqlLetGo, keys...)
 }
 
 func (m *postgresMember) leave(ctx context.Context, windows []string) error {
@@ -108,12 +149,13 @@ func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, err
 	if err := query(ctx, db, sqlLook, lookArgs(f, window, 0), rep.scanPeer); err != nil {
 		return rep, fmt.Errorf("quorum: %w", err)
 	}
+	rep.compare()
 	return rep, nil
 }
 
 // lookArgs are those of sqlLook: everyone but the session of pid is looked for.
 func lookArgs(fleet Fleet, window string, pid int) []any {
-	return []any{fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid}
+	return []any{fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid, fleet.digestKey(window, "") >> 32}
 }
 
 // scanPeer adds a row of sqlLook.
@@ -121,7 +163,7 @@ func (r *Report) scanPeer(rows *sql.Rows) error {
 	var p Peer
 	var joined, knows, shares, drains bool
 	var since sql.NullInt64
-	if err := rows.Scan(&p.PID, &joined, &knows, &shares, &drains, &p.Name, &p.Addr, &since); err != nil {
+	if err := rows.Scan(&p.PID, &joined, &knows, &shares, &drains, &p.Name, &p.Addr, &since, &p.Digest); err != nil {
 		return err
 	}
 	if since.Valid {
@@ -187,6 +229,7 @@ type postgresOperator struct {
 func (o *postgresOperator) look(ctx context.Context) (Report, error) {
 	rep := Report{Window: o.window}
 	err := o.query(ctx, sqlLook, lookArgs(o.fleet, o.window, o.pid), rep.scanPeer)
+	rep.compare()
 	return rep, err
 }
 

@@ -67,28 +67,39 @@ type Replica struct {
 	fault  string // what the last attempt to join failed with, "" when it did not
 	pooled bool   // its session was seen to be shared: the next must be seen not to be
 
-	mu       sync.Mutex
-	joined   bool            // with knows, open and outdated: what holds
-	knows    map[string]bool // windows that operators may count on us knowing
-	open     map[string]bool // windows that we keep operators from
-	outdated bool
-	lost     int
-	fell     chan struct{} // closed when it falls out
+	mu        sync.Mutex
+	joined    bool              // with knows, digests, open and outdated: what holds
+	knows     map[string]bool   // windows that operators may count on us knowing
+	digests   map[string]string // by which definitions
+	open      map[string]bool   // windows that we keep operators from
+	outdated  bool
+	lost      int
+	completed bool          // work was, since it began
+	fell      chan struct{} // closed when it falls out
 }
 
 // A member is one life of a replica among others: a session, or an open file. After
 // an error nothing is known of it but that it must leave. windows are never empty.
 type member interface {
-	know(ctx context.Context, windows []string) error
+	// know makes known by which digests the member knows windows, also other ones than before.
+	know(ctx context.Context, digests map[string]string) error
 	forget(ctx context.Context, windows []string) error
 	enter(ctx context.Context, windows []string) (entered []string, err error)
 	leave(ctx context.Context, windows []string) error
+
+	// tend marks unfinished work of this replica where others find it, also when its process
+	// has ended, and returns the windows that have such a mark.
+	tend(ctx context.Context, windows map[string]downtime.Position) (unfinished map[string]bool, err error)
 
 	// outdated says whether an operator holds a window that is not among the known.
 	outdated(ctx context.Context, known map[string]bool) (bool, error)
 
 	// beat returns an error when the member is cut off, after having waited d for that.
 	beat(ctx context.Context, d time.Duration) error
+
+	// linger waits a little, before the replica leaves, until others have seen which work it
+	// has completed.
+	linger(ctx context.Context)
 
 	// end gives everything up.
 	end()
@@ -131,9 +142,29 @@ func ring(bell chan struct{}) {
 // first and let its work end, or it runs while operators think it does not. Close may be
 // called more than once.
 func (r *Replica) Close() error {
+	r.linger()
 	r.cancel()
 	<-r.ended
 	return nil
+}
+
+// linger lets others see which work was completed here, before the session ends that says so.
+func (r *Replica) linger() {
+	r.mu.Lock()
+	completed := r.completed
+	r.completed = false
+	r.mu.Unlock()
+	if !completed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lingerMax)
+	defer cancel()
+	if r.take(ctx, nil) == nil {
+		if r.member != nil {
+			r.member.linger(ctx)
+		}
+		r.give()
+	}
 }
 
 // Stats are for metrics: joined (1 or 0), outdated (1 or 0), known and open (windows),
@@ -156,17 +187,28 @@ func (r *Replica) Stats() map[string]float64 {
 	}
 }
 
-// Agree is [downtime.Quorum]'s: it makes known which windows this replica knows of,
-// lets operators have those that are false, and keeps them from those that are true.
-// Of these it answers all that no operator holds.
+// Agree is [downtime.Quorum]'s: it is AgreeOn without digests, for windows without unfinished
+// work.
+func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error) {
+	positions := make(map[string]downtime.Position, len(windows))
+	for w, wanted := range windows {
+		positions[w] = downtime.Position{Wanted: wanted}
+	}
+	open, _, err = r.AgreeOn(ctx, positions)
+	return open, err
+}
+
+// AgreeOn is [downtime.FleetQuorum]'s: it makes known by which definition this replica knows
+// which windows, lets operators have those that it does not want, and keeps them from those
+// that it wants. Of these it answers all that no operator holds.
 //
 // The error is [downtime.ErrOutdated] when an operator holds a window that is not
 // among windows; [ErrClosed]; or a fault, after which the replica has fallen out. When it falls
 // out while Agree waits, Agree says so at once, so that the guard closes, and joins
 // again when it is called the next time.
-func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error) {
+func (r *Replica) AgreeOn(ctx context.Context, windows map[string]downtime.Position) (open, unfinished map[string]bool, err error) {
 	if open, ok := r.settled(windows); ok {
-		return open, nil
+		return open, nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -175,25 +217,32 @@ func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[
 	fell := r.fell
 	r.mu.Unlock()
 	if err := r.take(ctx, fell); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer r.give()
 	fresh := r.member == nil
 	if fresh {
 		if err := r.enterQuorum(ctx); err != nil {
-			return nil, r.failed(err)
+			return nil, nil, r.failed(err)
 		}
 	}
-	if err := r.agree(ctx, windows, fresh); err != nil {
+	err = r.agree(ctx, windows, fresh)
+	if err == nil {
+		unfinished, err = r.member.tend(ctx, windows)
+	}
+	if err != nil {
 		r.fall(err, nil)
-		return nil, r.failed(err)
+		return nil, nil, r.failed(err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.outdated {
-		return nil, downtime.ErrOutdated
+	for _, p := range windows {
+		r.completed = r.completed || p.Completed
 	}
-	return maps.Clone(r.open), nil
+	if r.outdated {
+		return nil, nil, downtime.ErrOutdated
+	}
+	return maps.Clone(r.open), unfinished, nil
 }
 
 // failed is what Agree returns for what went wrong.
@@ -204,8 +253,9 @@ func (r *Replica) failed(err error) error {
 	return fmt.Errorf("quorum: %w", err)
 }
 
-// settled answers when there is nothing to do.
-func (r *Replica) settled(windows map[string]bool) (map[string]bool, bool) {
+// settled answers when there is nothing to do. Marks of unfinished work are looked for each
+// time, because others make them.
+func (r *Replica) settled(windows map[string]downtime.Position) (map[string]bool, bool) {
 	if r.life.Err() != nil {
 		return nil, false
 	}
@@ -214,8 +264,8 @@ func (r *Replica) settled(windows map[string]bool) (map[string]bool, bool) {
 	if !r.joined || r.outdated || len(windows) != len(r.knows) {
 		return nil, false
 	}
-	for w, wanted := range windows {
-		if !r.knows[w] || wanted != r.open[w] {
+	for w, p := range windows {
+		if p.Occurrence != "" || !r.knows[w] || p.Digest != r.digests[w] || p.Wanted != r.open[w] {
 			return nil, false
 		}
 	}
@@ -262,7 +312,7 @@ func (r *Replica) enterQuorum(ctx context.Context) error {
 	r.fault = ""
 	r.member = m
 	r.mu.Lock()
-	r.joined, r.knows, r.open, r.outdated = true, map[string]bool{}, map[string]bool{}, false
+	r.joined, r.knows, r.digests, r.open, r.outdated = true, map[string]bool{}, map[string]string{}, map[string]bool{}, false
 	r.mu.Unlock()
 	r.opts.Logger.Info("joined the quorum of maintenance windows", "name", r.opts.Name)
 	return nil
@@ -272,7 +322,7 @@ func (r *Replica) enterQuorum(ctx context.Context) error {
 // first, for to end a member may take a second.
 func (r *Replica) fall(err error, bell chan struct{}) {
 	r.set(func() {
-		r.joined, r.knows, r.open, r.outdated = false, nil, nil, false
+		r.joined, r.knows, r.digests, r.open, r.outdated = false, nil, nil, nil, false
 		r.lost++
 		close(r.fell)
 		r.fell = make(chan struct{})
@@ -288,15 +338,20 @@ func (r *Replica) fall(err error, bell chan struct{}) {
 
 // agree brings the member to what windows say.
 //
-// The order matters. Who knows of a window says so before wanting it, for the operator
-// waits for all who have not. Who has joined, or forgets a window, looks for operators
-// afterwards, for they look for us after they have taken a window: one sees the other.
-func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool) error {
+// The order matters. A replica that learns of a window, or of another definition, may have
+// work running in its scope. So it first holds operators off, and only then says that it
+// knows: as long as it has not said so, no operator takes the window for quiet. If an operator
+// has the lock just then, it gives the lock back, and the replica tries again when it is asked
+// the next time. A replica that has just joined, or is outdated, admits nothing, and says at
+// once what it knows. After it has joined, or has forgotten a window, it looks for operators,
+// because they look for replicas after they have taken a window: one sees the other.
+func (r *Replica) agree(ctx context.Context, windows map[string]downtime.Position, fresh bool) error {
 	r.mu.Lock()
 	look := fresh || r.outdated
-	var shut, forget, know, enter []string
+	var shut, forget, enter []string
+	know := map[string]string{}
 	for w := range r.open {
-		if !windows[w] {
+		if !windows[w].Wanted {
 			shut = append(shut, w)
 		}
 	}
@@ -305,24 +360,42 @@ func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool
 			forget = append(forget, w)
 		}
 	}
-	for w, wanted := range windows {
-		if !r.knows[w] {
-			know = append(know, w)
+	for w, p := range windows {
+		if !r.knows[w] || p.Digest != r.digests[w] {
+			know[w] = p.Digest
 		}
-		if wanted && !r.open[w] {
+		if p.Wanted && !r.open[w] {
 			enter = append(enter, w)
 		}
 	}
 	r.mu.Unlock()
-	for _, list := range [][]string{shut, forget, know, enter} {
+	for _, list := range [][]string{shut, forget, enter} {
 		slices.Sort(list)
 	}
 
+	if len(enter) > 0 {
+		entered, err := r.member.enter(ctx, enter)
+		if err != nil {
+			return err
+		}
+		r.set(func() { add(r.open, entered) })
+		if !look {
+			for _, w := range enter {
+				if !slices.Contains(entered, w) {
+					delete(know, w)
+				}
+			}
+		}
+	}
 	if len(know) > 0 {
 		if err := r.member.know(ctx, know); err != nil {
 			return err
 		}
-		r.set(func() { add(r.knows, know) })
+		r.set(func() {
+			for w, digest := range know {
+				r.knows[w], r.digests[w] = true, digest
+			}
+		})
 		ring(r.wake)
 	}
 	if len(shut) > 0 {
@@ -333,17 +406,15 @@ func (r *Replica) agree(ctx context.Context, windows map[string]bool, fresh bool
 	}
 	if len(forget) > 0 {
 		look = true
-		r.set(func() { remove(r.knows, forget) })
+		r.set(func() {
+			remove(r.knows, forget)
+			for _, w := range forget {
+				delete(r.digests, w)
+			}
+		})
 		if err := r.member.forget(ctx, forget); err != nil {
 			return err
 		}
-	}
-	if len(enter) > 0 {
-		entered, err := r.member.enter(ctx, enter)
-		if err != nil {
-			return err
-		}
-		r.set(func() { add(r.open, entered) })
 	}
 	if look {
 		return r.look(ctx)
@@ -404,7 +475,7 @@ func (r *Replica) run() {
 	if r.member != nil {
 		r.member.end()
 		r.member = nil
-		r.set(func() { r.joined, r.knows, r.open, r.outdated = false, nil, nil, false })
+		r.set(func() { r.joined, r.knows, r.digests, r.open, r.outdated = false, nil, nil, nil, false })
 	}
 	ring(r.changed)
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -257,13 +258,37 @@ func (c *conn) run(ctx context.Context, query string, args []driver.NamedValue) 
 			}
 		}
 		return rowsOf(rows...), nil
+	case quorum.SQLMarks:
+		uppers := strings.Split(args[0].Value.(string), ",")
+		keys := map[int64]bool{}
+		for _, other := range s.sessions {
+			for key := range other.shared {
+				if slices.Contains(uppers, strconv.FormatInt(key>>32, 10)) {
+					keys[key] = true
+				}
+			}
+		}
+		var rows [][]driver.Value
+		for key := range keys {
+			rows = append(rows, []driver.Value{key})
+		}
+		return rowsOf(rows...), nil
 	case quorum.SQLLook:
 		var rows [][]driver.Value
 		for _, other := range s.sessions {
 			joined, knows := other.shared[number(0)] > 0, other.shared[number(1)] > 0
 			shares, drains := other.shared[number(2)] > 0 || other.tx[number(2)], other.exclusive[number(2)] > 0
+			var digests []string
+			for key := range other.shared {
+				if key>>32 == number(4) && key != number(0) && key != number(1) && key != number(2) {
+					digests = append(digests, fmt.Sprintf("%08x", uint32(key)))
+				}
+			}
+			slices.Sort(digests)
 			if int64(other.pid) != number(3) && (joined || knows || shares || drains) {
-				rows = append(rows, []driver.Value{int64(other.pid), joined, knows, shares, drains, other.name, "192.0.2.1", other.began.UnixMicro()})
+				rows = append(rows, []driver.Value{
+					int64(other.pid), joined, knows, shares, drains, other.name, "192.0.2.1", other.began.UnixMicro(), strings.Join(digests, "+"),
+				})
 			}
 		}
 		slices.SortFunc(rows, func(a, b []driver.Value) int { return cmp.Compare(a[0].(int64), b[0].(int64)) })

@@ -61,14 +61,21 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 	sqlDrained = sqlLocks + `
 SELECT DISTINCT key FROM l WHERE exclusive AND granted AND pid IN (SELECT pid FROM l WHERE key = $1)`
 
-	// Everyone: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid. Who
-	// stands in line for a lock is in nobody's way.
+	// The marks of unfinished and of completed work: $1 are the upper halves of their keys,
+	// joined by commas.
+	sqlMarks = sqlLocks + `
+SELECT DISTINCT key FROM l WHERE granted AND NOT exclusive AND key >> 32 = ANY(string_to_array($1, ',')::bigint[])`
+
+	// Everyone: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid, $5 is the upper
+	// half of the keys whose lower half is a digest. A session that waits for a lock is not in
+	// the way.
 	sqlLook = sqlLocks + `
 SELECT p.pid, p.joined, p.knows, p.shares, p.drains, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
-(extract(epoch FROM CASE WHEN p.joined OR p.drains THEN a.backend_start ELSE coalesce(a.xact_start, a.backend_start) END) * 1000000)::bigint
+(extract(epoch FROM CASE WHEN p.joined OR p.drains THEN a.backend_start ELSE coalesce(a.xact_start, a.backend_start) END) * 1000000)::bigint, p.digest
 FROM (SELECT pid, bool_or(key = $1) AS joined, bool_or(key = $2) AS knows,
-bool_or(key = $3 AND NOT exclusive) AS shares, bool_or(key = $3 AND exclusive) AS drains
-FROM l WHERE granted AND pid <> $4 AND key IN ($1, $2, $3) GROUP BY pid) p
+bool_or(key = $3 AND NOT exclusive) AS shares, bool_or(key = $3 AND exclusive) AS drains,
+coalesce(string_agg(DISTINCT lpad(to_hex(key & 4294967295), 8, '0'), '+') FILTER (WHERE key >> 32 = $5 AND key NOT IN ($1, $2, $3)), '') AS digest
+FROM l WHERE granted AND pid <> $4 AND (key IN ($1, $2, $3) OR key >> 32 = $5) GROUP BY pid) p
 LEFT JOIN pg_stat_activity a ON a.pid = p.pid ORDER BY p.pid`
 )
 

@@ -97,6 +97,8 @@ type report struct {
 	QuietAfter *float64       `json:"quiet_after_seconds,omitempty"`
 	Local      bool           `json:"local,omitempty"`   // the times are those of this process only
 	Waiting    bool           `json:"waiting,omitempty"` // closed until the quorum agrees
+	Unfinished bool           `json:"unfinished,omitempty"`
+	Alone      bool           `json:"alone,omitempty"` // it is about this process only
 }
 
 func newView(g *downtime.Guard, now time.Time, operators bool) *view {
@@ -274,6 +276,7 @@ func newReport(rep downtime.Report) *report {
 	r := &report{
 		Quiet: rep.Quiet, Busy: rep.Busy, Oldest: rep.Oldest.Seconds(),
 		Bypassed: rep.Bypassed, Work: rep.Work, Refused: rep.Refused, Local: rep.Local, Waiting: rep.Waiting,
+		Unfinished: rep.Unfinished, Alone: rep.Alone,
 	}
 	if rep.QuietAfter > 0 || rep.Quiet || rep.Phase == schedule.PhaseInProgress && rep.Mode != schedule.ModeAnnounce {
 		seconds := rep.QuietAfter.Seconds()

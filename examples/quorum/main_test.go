@@ -330,6 +330,43 @@ func TestOverrun(t *testing.T) {
 	require.Positive(t, s.stats(newcomer).refused)
 }
 
+// TestKilledWithItsWorkUnfinished kills the replica that has drained the window and works in it.
+// The others hold the window past its end, and so does the replica when it is back.
+func TestKilledWithItsWorkUnfinished(t *testing.T) {
+	s := newStage(t)
+	doomed, other := s.replica(config{}), s.replica(config{})
+	s.until("rows", func() bool { return s.count() > 1000 })
+	begun := now()
+	require.NoError(t, s.doc.write("begin: "+begun))
+	s.ask(doomed, "drain", "true <nil>")
+	unfinished := func(p *process) bool {
+		answer, err := p.ask("unfinished")
+		require.NoError(t, err)
+		return answer == "true <nil>"
+	}
+	s.until("the other has heard of it", func() bool { return unfinished(other) })
+	doomed.kill()
+	rows := s.count()
+	end := time.Now().Add(3 * time.Second)
+	require.NoError(t, s.doc.write("begin: "+begun+", until: "+end.UTC().Format(time.RFC3339Nano)))
+	closed := func(p *process) {
+		t.Helper()
+		refused := s.stats(p).refused
+		s.until("it is refused", func() bool { return s.stats(p).refused > refused+20 })
+		require.True(t, unfinished(p))
+	}
+	s.until("the end", func() bool { return time.Now().After(end.Add(2 * time.Second)) })
+	closed(other)
+	again := s.replica(config{})
+	closed(again)
+	require.Zero(t, s.stats(again).written)
+	other.kill()
+	closed(again)
+	require.Equal(t, rows, s.count())
+	s.ask(again, "complete", "<nil>")
+	s.until("it opens", func() bool { return s.stats(again).written > 0 })
+}
+
 // TestWithoutQuorum is what the protocol is for. The operator's own process has the document
 // first, closes, is quiet, and believes it of all; each of the replicas is right by its own poll.
 func TestWithoutQuorum(t *testing.T) {

@@ -115,6 +115,15 @@ func run(ctx context.Context, c config, in io.Reader, out io.Writer) (err error)
 				leave()
 			}
 			fmt.Fprintln(out, "running")
+		case "drain": // and then works, as far as the guard knows
+			rep, err := guard.Drain(ctx, window)
+			fmt.Fprintln(out, rep.Quiet, err)
+		case "complete":
+			_, err := guard.Complete(window)
+			fmt.Fprintln(out, err)
+		case "unfinished":
+			rep, err := guard.Report(window)
+			fmt.Fprintln(out, rep.Unfinished, err)
 		case "release":
 			release()
 			release = func() {}
