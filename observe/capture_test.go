@@ -193,7 +193,7 @@ func TestCapture(t *testing.T) {
 		out := b.Log.Entries[1+i]
 		require.Equal(t, method, out.Request.Method)
 		require.Regexp(t, `^http://127\.0\.0\.1:\d+/prices\?q=tea$`, out.Request.URL)
-		require.Equal(t, `{"item":"tea"}`, out.Request.PostData.Text)
+		require.Equal(t, `{"item": "tea"}`, out.Request.PostData.Text)
 		require.Equal(t, 200, out.Response.Status)
 		require.Contains(t, out.Response.Headers, har.NameValue{Name: "X-Price", Value: "tea"})
 		require.JSONEq(t, `{"sent":"{\"item\": \"tea\"}"}`, out.Response.Content.Text)
