@@ -39,6 +39,8 @@ func TestTheSameMeaningAsFlagd(t *testing.T) {
 		{`{"sem_ver": {"var": "triple"}}`, flags.Attributes{"triple": []any{"1.2.3", ">", "1.2.2"}}, "a"},
 		{`{"==": [{"var": ["plan", "free"]}, "free"]}`, flags.Attributes{"plan": nil}, "a"},
 		{`{"==": [{"var": ["plan", "free"]}, "free"]}`, nil, "a"},
+		{`{"var": ["plan", "free", 1]}`, flags.Attributes{"plan": nil}, "b"},
+		{`{"var": ["plan", "free", 1]}`, nil, "a"},
 		{`{"missing": ["email"]}`, flags.Attributes{"email": ""}, "b"},
 		{`{"missing_some": [1, ["email", "phone"]]}`, flags.Attributes{"email": ""}, "b"},
 		{`{"missing": [null]}`, nil, "a"},

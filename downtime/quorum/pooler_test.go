@@ -332,3 +332,37 @@ func TestChecksDoNotRefuse(t *testing.T) {
 		}
 	})
 }
+
+// Idle connections that the server has closed, by a time-out or a restart, are replaced.
+func TestIdleConnectionsThatTheServerHasClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		r := join(t, s.open(t), quorum.Options{})
+		require.Empty(t, agree(t, r, windows{"w": false}))
+
+		db := s.open(t)
+		db.SetMaxIdleConns(2)
+		var idle []*sql.Conn
+		for range 2 {
+			conn, err := db.Conn(t.Context())
+			require.NoError(t, err)
+			idle = append(idle, conn)
+		}
+		for _, conn := range idle {
+			require.NoError(t, conn.Close())
+		}
+		s.set(func() {
+			newest := s.lastPID
+			s.before = func(_ string, c *conn) error {
+				if c.pid == newest || c.pid == newest-1 {
+					return errors.New("write: broken pipe")
+				}
+				return nil
+			}
+		})
+		lock, err := quorum.Drain(t.Context(), db, "w", nil)
+		require.NoError(t, err)
+		require.NoError(t, lock.Close())
+	})
+}

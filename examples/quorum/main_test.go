@@ -588,7 +588,7 @@ func TestRoles(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, db.Close()) })
 		return db
 	}
-	q, err := quorum.Postgres(as("nobody_", "statement_timeout = '50ms'"), &quorum.Options{Name: "ours"})
+	q, err := quorum.Postgres(as("nobody_", "statement_timeout = '500ms'"), &quorum.Options{Name: "ours"})
 	require.NoError(t, err)
 	defer q.Close()
 	open, err := q.Agree(t.Context(), map[string]bool{window: true})
@@ -597,7 +597,9 @@ func TestRoles(t *testing.T) {
 	time.Sleep(time.Second)
 	require.Zero(t, q.Stats()["lost"], "what the role has set does not cut the session")
 
-	operator := as("somebody_", "idle_session_timeout = '50ms'", "lock_timeout = '10ms'")
+	// Until a session is checked for a pooler, what the role has set counts: it must leave time
+	// for the check on a slow machine.
+	operator := as("somebody_", "idle_session_timeout = '1s'", "lock_timeout = '10ms'")
 	rep, err := quorum.Look(t.Context(), operator, window)
 	require.NoError(t, err)
 	require.Len(t, rep.Peers, 1)
@@ -607,7 +609,7 @@ func TestRoles(t *testing.T) {
 	require.NoError(t, err)
 	lock, err := quorum.Drain(t.Context(), operator, window, nil)
 	require.NoError(t, err)
-	time.Sleep(time.Second)
+	time.Sleep(2 * time.Second)
 	require.NoError(t, lock.Check(t.Context()))
 	require.NoError(t, lock.Close())
 }

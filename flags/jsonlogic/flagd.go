@@ -551,7 +551,8 @@ func (s *Scope) cutsBackwards(v, start, length value) bool {
 	return take < 0 && n+take < from
 }
 
-// flagdVariable replaces null, too, by its default, if its path is a constant.
+// flagdVariable replaces null, too, by its default, if its path is a constant and nothing follows
+// the default.
 func flagdVariable(o operands) operation {
 	path, otherwise := arg(o.args, 0), arg(o.args, 1)
 	switch {
@@ -573,7 +574,8 @@ func flagdVariable(o operands) operation {
 			return s.variable(operands{name: o.name}, args[0], false, literal(args[1]))
 		})
 	}
-	return gives(func(s *Scope) value { return s.variable(o, path.eval(s), path.fixed, otherwise) })
+	fixed := path.fixed && len(o.args) <= 2
+	return gives(func(s *Scope) value { return s.variable(o, path.eval(s), fixed, otherwise) })
 }
 
 func (s *Scope) variable(o operands, path value, fixed bool, otherwise *node) value {

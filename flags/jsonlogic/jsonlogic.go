@@ -68,7 +68,8 @@
 //   - An argument that is not written as a list, and evaluates to one, is the list of
 //     arguments: of arithmetic, min, max, cat, merge, substr, in, missing, missing_some, var and
 //     custom operators.
-//   - The default of "var" replaces null, too, where the path is a constant.
+//   - The default of "var" replaces null, too, if the path is a constant and "var" has two
+//     arguments.
 //   - "missing" and "missing_some" count an empty text as present and the key null as missing.
 //   - An object without members is false.
 //   - null equals a constant 0 or false.
