@@ -132,7 +132,7 @@ func (s *SQLStore) migrate(ctx context.Context) error {
 	var at int
 	err := s.db.QueryRowContext(ctx, "SELECT version FROM "+s.table+"_schema").Scan(&at)
 	if err != nil || at < len(migrations) {
-		err = s.transaction(ctx, func(conn *sql.Conn) error { return s.step(ctx, conn, &at) })
+		err = s.transaction(ctx, func(ctx context.Context, conn *sql.Conn) error { return s.step(ctx, conn, &at) })
 	}
 	if err == nil && at > len(migrations) {
 		err = fmt.Errorf("%w: %s is of version %d, known are those up to %d", ErrSchema, s.table, at, len(migrations))
@@ -178,7 +178,7 @@ func (s *SQLStore) step(ctx context.Context, conn *sql.Conn, at *int) error {
 	return exec("UPDATE " + s.table + "_schema SET version = " + strconv.Itoa(*at))
 }
 
-func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (err error) {
+func (s *SQLStore) transaction(ctx context.Context, do func(context.Context, *sql.Conn) error) (err error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
@@ -191,6 +191,13 @@ func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (e
 	begin := "BEGIN"
 	if s.dialect == DialectSQLite {
 		begin = "BEGIN IMMEDIATE" // a transaction that reads first cannot always write later
+		// An interrupted transaction may keep its lock for ever: the interrupt can hit ROLLBACK,
+		// and then even closing the connection does not help. Statements of SQLite are short,
+		// and wait for a lock at most as long as busy_timeout says.
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		ctx = context.WithoutCancel(ctx)
 		var timeout int
 		if err := conn.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&timeout); err == nil && timeout == 0 {
 			if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 5000"); err != nil {
@@ -198,12 +205,12 @@ func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (e
 			}
 		}
 	}
-	if _, err := conn.ExecContext(ctx, begin); err != nil {
-		return err
-	}
-	err = s.locked(ctx, conn)
+	_, err = conn.ExecContext(ctx, begin)
 	if err == nil {
-		err = do(conn)
+		err = s.locked(ctx, conn)
+	}
+	if err == nil {
+		err = do(ctx, conn)
 	}
 	if err == nil {
 		_, err = conn.ExecContext(ctx, "COMMIT")
@@ -211,13 +218,24 @@ func (s *SQLStore) transaction(ctx context.Context, do func(*sql.Conn) error) (e
 	if err == nil {
 		return nil
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if _, e := conn.ExecContext(last, "ROLLBACK"); e != nil {
-		// Nobody shall get a connection that is in a transaction.
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
+	rollBack(context.WithoutCancel(ctx), conn)
 	return err
+}
+
+// rollBack ends the transaction of a connection, if there is one: with an interrupted BEGIN or
+// COMMIT that is not known. SQLite's interrupt of the statement before may hit ROLLBACK, too.
+func rollBack(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for range 5 {
+		if _, err := conn.ExecContext(ctx, "ROLLBACK"); err == nil {
+			return
+		}
+		// In SQLite it fails without a transaction. If one can begin, there was none.
+		_, _ = conn.ExecContext(ctx, "BEGIN")
+	}
+	// The pool must not get a connection that is in a transaction.
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
 func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
@@ -249,14 +267,15 @@ func (s *SQLStore) bind(statement string) string {
 	return statement
 }
 
-// Append keeps the entries in one transaction.
+// Append keeps the entries in one transaction. With SQLite ctx bounds only the time until it
+// begins: SQLite itself bounds the wait for another writer (busy_timeout).
 func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxStoredID)
 	if err != nil {
 		return err
 	}
 	if err = s.migrate(ctx); err == nil && len(kept) > 0 {
-		err = s.transaction(ctx, func(conn *sql.Conn) error { return s.insert(ctx, conn, kept) })
+		err = s.transaction(ctx, func(ctx context.Context, conn *sql.Conn) error { return s.insert(ctx, conn, kept) })
 	}
 	if err != nil {
 		s.count.add("append_failures", 1)
@@ -480,7 +499,7 @@ func (s *SQLStore) readBuilds(ctx context.Context, where string, digests []any, 
 func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, err error) {
 	err = s.migrate(ctx)
 	if err == nil {
-		err = s.transaction(ctx, func(conn *sql.Conn) error {
+		err = s.transaction(ctx, func(ctx context.Context, conn *sql.Conn) error {
 			result, err := conn.ExecContext(ctx, s.bind("DELETE FROM "+s.table+" WHERE last_at < ? AND seq NOT IN (SELECT MAX(seq) FROM "+s.table+" WHERE kind <> 'noted' GROUP BY service, environment, region, cluster)"), before.UnixNano())
 			if err != nil {
 				return err

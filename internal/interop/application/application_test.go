@@ -124,6 +124,13 @@ func newService(t *testing.T, http2 bool, wrap func(http.Handler) http.Handler) 
 	return s
 }
 
+// log is what an access log outside of the application has seen.
+func (s *service) log() []seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
+}
+
 var (
 	added  = regexp.MustCompile(`(?m)^(Traceresponse|X-Request-Id: [0-9A-Z]{26}).*\r\n`)
 	varies = regexp.MustCompile(`(?m)^(Date|Last-Modified): .*\r\n|"(timestamp|duration)": ?"?[0-9.a-zµ]+"?|timing;.*|127\.0\.0\.1(:\d+)?|Server-Timing: .*\r\n|[0-9a-f]{60}`)
@@ -200,8 +207,9 @@ func TestTheSameByteByByte(t *testing.T) {
 			}
 			bare.srv.Close()
 			wrapped.srv.Close()
-			require.Equal(t, bare.all, wrapped.all, "an access log sees the same")
-			require.Greater(t, len(bare.all), 190)
+			want := bare.log()
+			require.Equal(t, want, wrapped.log(), "an access log sees the same")
+			require.Greater(t, len(want), 190)
 		})
 	}
 }
@@ -260,8 +268,9 @@ func TestNoTemporaryFilesStay(t *testing.T) {
 			s.send(t, fmt.Sprintf("POST /upload/cart%s HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", query, len(body), body))
 		}
 		s.srv.Close()
-		require.Len(t, s.all, 3)
-		require.Equal(t, []any{"POST /upload/{name}", "cart", true}, []any{s.all[0].pattern, s.all[0].value, s.all[0].multipart})
+		all := s.log()
+		require.Len(t, all, 3)
+		require.Equal(t, []any{"POST /upload/{name}", "cart", true}, []any{all[0].pattern, all[0].value, all[0].multipart})
 		require.NoError(t, obs.Close())
 	}
 	var left []string
