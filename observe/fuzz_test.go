@@ -131,11 +131,15 @@ func FuzzRoute(f *testing.F) {
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, pattern string) {
 		routes = nil
+		repeated := obs.Stats()["records_repeated"]
 		h := obs.Handler(observe.Route(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r.Pattern = pattern
 			w.WriteHeader(500)
 		})))
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		if obs.Stats()["records_repeated"] > repeated {
+			return // a record like it was written within the last second
+		}
 		if len(routes) == 0 {
 			require.False(t, strings.HasPrefix(pattern, "/"), "%q has a path", pattern)
 			return
