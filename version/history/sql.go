@@ -205,10 +205,10 @@ func (s *SQLStore) transaction(ctx context.Context, do func(context.Context, *sq
 			}
 		}
 	}
-	_, err = conn.ExecContext(ctx, begin)
-	if err == nil {
-		err = s.locked(ctx, conn)
+	if _, err := conn.ExecContext(ctx, begin); err != nil {
+		return err
 	}
+	err = s.locked(ctx, conn)
 	if err == nil {
 		err = do(ctx, conn)
 	}
@@ -218,24 +218,13 @@ func (s *SQLStore) transaction(ctx context.Context, do func(context.Context, *sq
 	if err == nil {
 		return nil
 	}
-	rollBack(context.WithoutCancel(ctx), conn)
-	return err
-}
-
-// rollBack ends the transaction of a connection, if there is one: with an interrupted BEGIN or
-// COMMIT that is not known. SQLite's interrupt of the statement before may hit ROLLBACK, too.
-func rollBack(ctx context.Context, conn *sql.Conn) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	for range 5 {
-		if _, err := conn.ExecContext(ctx, "ROLLBACK"); err == nil {
-			return
-		}
-		// In SQLite it fails without a transaction. If one can begin, there was none.
-		_, _ = conn.ExecContext(ctx, "BEGIN")
+	if _, e := conn.ExecContext(last, "ROLLBACK"); e != nil {
+		// The pool must not get a connection that is in a transaction.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
-	// The pool must not get a connection that is in a transaction.
-	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	return err
 }
 
 func (s *SQLStore) locked(ctx context.Context, conn *sql.Conn) error {
