@@ -113,8 +113,8 @@ func (h *handler) bulk(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, body)
 }
 
-// loaded reports whether the provider has flags. After a shutdown its revision is empty but it has its
-After a shutdown its revision is empty but
+// loaded reports whether the provider has flags. After a shutdown its revision is empty, but it keeps
+// its flags.
 func (h *handler) loaded() bool {
 	return h.provider.Revision() != "" || len(h.provider.Keys()) > 0
 }

@@ -34,8 +34,8 @@ type Options struct {
 	// allows.
 	Authorize func(*http.Request) (who string, err error)
 
-	// Context returns the attributes that the server knows better than the client: the user who is logged
-	// in, with which plan, from where. They overwrite the client's attributes, key by key. A nil
+	// Context returns the attributes that the server knows better than the client, such as the
+	// user, the plan and the country. They overwrite the client's attributes, key by key. A nil
 	// value removes the client's. Nil means that all claims of the client count.
 	Context func(*http.Request) flags.Attributes
 
