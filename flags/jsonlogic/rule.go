@@ -52,7 +52,7 @@ type Scope struct {
 	left    int     // steps left
 	refused engines // engines that have refused something
 	trial   bool    // the rule is being compiled
-	muted    engines // engines that skip what is being evaluated
+	muted   engines // engines that skip what is being evaluated
 	err     error
 	note    func(key string, v any) // adds to the trace of the operation; nil means no trace
 }
