@@ -129,7 +129,7 @@ func TestLint(t *testing.T) {
 	flagtest.Lint(w, path, newCheckout, color)
 	require.Equal(t, []string{
 		path + `: flag "new-checkout": missing, and the code declares it as bool`,
-		path + `:2:25: flag "color": variant "a" is no string, as which the code declares it`,
+		path + `:2:25: flag "color": variant "a" is not of type string, which the code declares`,
 		path + `:2:48: flag "color": unknown field "targetting" (did you mean "targeting"?)`,
 	}, w.errors)
 	require.Equal(t, []string{"warning: " + path + `:2:80: flag "color": unknown field "colour"`}, w.logs)

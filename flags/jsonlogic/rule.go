@@ -72,7 +72,7 @@ var scopes = sync.Pool{New: func() any { return new(Scope) }}
 // current and accumulator.
 func (s *Scope) Data() any { return s.data }
 
-// Var returns the value called name at the top of the data, nil when there is none.
+// Var returns the value called name at the top of the data, nil means none.
 func (s *Scope) Var(name string) any {
 	v, _ := member(s.data, name)
 	return s.plain(v)

@@ -20,7 +20,7 @@
 // # What is sent
 //
 // A flag's value, variant and metadata are what [flags.Provider.Evaluate] gives. Where
-// the code's default stands in, because the flag is disabled or has no default
+// the code's default is used, because the flag is disabled or has no default
 // variant, the value is left out, as the protocol has it. The protocol's reasons have
 // no DEFAULT: it is sent as UNKNOWN. Of the metadata, what is no bool, text or number
 // is not sent, nor are owner, kind and expires. Whatever is answered counts as evaluated

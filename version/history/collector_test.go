@@ -365,11 +365,12 @@ func TestCollectorSlowClient(t *testing.T) {
 func TestCollectorRefusesAtOnce(t *testing.T) {
 	t.Parallel()
 	for want, request := range map[string]string{
-		"401 ": head("POST", "Content-Length: 1000\r\n"),
-		"403 ": head("POST", "Authorization: mallory\r\nContent-Length: 1000\r\n"),
-		"405 ": head("PUT", "Authorization: shop\r\nContent-Length: 300000\r\n"),
-		"415 ": head("POST", "Authorization: shop\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"),
-		"429 ": head("POST", "Authorization: poor\r\nContent-Length: 1000\r\n") + "{",
+		"401 ":          head("POST", "Content-Length: 1000\r\n"),
+		"403 ":          head("POST", "Authorization: mallory\r\nContent-Length: 1000\r\n"),
+		"405 ":          head("PUT", "Authorization: shop\r\nContent-Length: 300000\r\n"),
+		"HTTP/1.1 405 ": head("HEAD", "Authorization: shop\r\nContent-Length: 1000\r\n"),
+		"415 ":          head("POST", "Authorization: shop\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"),
+		"429 ":          head("POST", "Authorization: poor\r\nContent-Length: 1000\r\n") + "{",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCollector(t, &memory{}, &history.CollectorOptions{EntriesPerDay: 1})
