@@ -147,7 +147,7 @@ func (pol *Policy) Stats() map[string]float64 {
 	}
 }
 
-// rules returns the rules in effect. A nil policy has none.
+// rules returns the rules in effect. For a nil policy they are empty.
 func (pol *Policy) rules() *rules {
 	if pol == nil {
 		return &rules{}
@@ -159,7 +159,7 @@ func (pol *Policy) rules() *rules {
 // order. Nil means none. The main module is not checked.
 //
 // If bi is nil or has no modules, as in the test binary of a library or after a build tool
-// that records none, there is one violation, [RuleUnverifiable]. There is one, too, if the
+// that records no modules, there is one violation, [RuleUnverifiable]. There is also one if the
 // policy has rules about ages, because only [Policy.CheckWith] can check those.
 func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
 	if v, ok := unverifiable(bi); ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// Rules that began in 1970: one of each frequency, and some of those that hit seldom.
+// Rules that began in 1970: one of each frequency, and some with few days.
 var oldRules = []struct{ name, start, rule string }{
 	{"daily", "1970-01-01T02:30", "FREQ=DAILY"},
 	{"weekly", "1970-01-01T02:30", "FREQ=WEEKLY;BYDAY=TU"},
@@ -43,7 +43,7 @@ func benchmarkOld(b *testing.B, find func(*schedule.Window, time.Time) (time.Tim
 	}
 }
 
-// recurring is a document of so many windows that repeat since years ago.
+// recurring returns a document with n windows that have repeated for years.
 func recurring(n int) []byte {
 	var b strings.Builder
 	b.WriteString(`{"windows":[`)
@@ -84,7 +84,7 @@ func BenchmarkParseYAML10000(b *testing.B) {
 	}
 }
 
-// yamlOf is a JSON document as people write YAML: a field a line.
+// yamlOf returns a JSON document in the form in which people write YAML: one field a line.
 func yamlOf(doc []byte) []byte {
 	return []byte(strings.NewReplacer(
 		`{"windows":[{"id":`, "windows:\n  - \"id\": ", `},{"id":`, "\n  - \"id\": ", `},"`, "}\n    \"", `","`, "\"\n    \"",

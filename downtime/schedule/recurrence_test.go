@@ -19,7 +19,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
-// days are the first so many dates of a rule in UTC, with dots where more follow.
+// days returns the first dates of a rule in UTC, and dots if more follow.
 func days(t *testing.T, start, rule string, most int) string {
 	t.Helper()
 	s := parse(t, one("start: "+start+"Z", "repeat: "+rule))
@@ -33,7 +33,7 @@ func days(t *testing.T, start, rule string, most int) string {
 	return strings.Join(all, " ")
 }
 
-// The examples of RFC 5545 §3.8.5.3 that windows can have, and the edges of each part.
+// The supported examples of RFC 5545 §3.8.5.3, and the edges of each part.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, start, rule, want string }{
@@ -85,8 +85,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// The clock, as people of each place have seen or will see it. The window starts at the
-// time given, every day, and lasts two hours.
+// Wall clock times in places with unusual changes of clocks. The window starts every day at the
+// given time and lasts two hours.
 func TestRepeatAcrossChangesOfClocks(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, zone, start, rule, want string }{
@@ -164,12 +164,12 @@ func TestRepeatAcrossChangesOfClocks(t *testing.T) {
 	}
 }
 
-// A model is a rule as RFC 5545 §3.3.10 words it, asked of one day after another. It shares
-// nothing with the engine.
+// A model checks one day after another by the words of RFC 5545 §3.3.10. It shares no code with
+// the package.
 type model struct {
 	freq       string
 	interval   int
-	start      time.Time // of which only the date matters, in UTC
+	start      time.Time // only the date matters, in UTC
 	byDay      []string
 	byMonthDay []int
 	byMonth    []int
@@ -203,7 +203,7 @@ var dayNames = []string{"SU", "MO", "TU", "WE", "TH", "FR", "SA"}
 
 func daysBetween(a, b time.Time) int { return int(b.Sub(a) / (24 * time.Hour)) }
 
-// hits says whether the rule has the day.
+// hits reports whether the rule has the day.
 func (m *model) hits(day time.Time) bool {
 	start := date(m.start.Year(), int(m.start.Month()), m.start.Day())
 	if day.Before(start) {
@@ -237,7 +237,7 @@ func (m *model) hits(day time.Time) bool {
 		return false
 	}
 	if len(m.byDay) > 0 {
-		// The day's place among its like in the month, or in the year, from either end.
+		// The ordinal of the day's weekday in the month or in the year, from either end.
 		at, of := day.Day()-1, last
 		if m.freq == "YEARLY" && len(m.byMonth) == 0 {
 			at, of = day.YearDay()-1, date(day.Year(), 12, 31).YearDay()
@@ -261,7 +261,7 @@ func (m *model) hits(day time.Time) bool {
 	return true
 }
 
-// randomModel makes a rule that starts in the ten years from 1995 on.
+// randomModel returns a rule that starts between 1995 and 2004.
 func randomModel(r *rand.Rand) *model {
 	m := &model{
 		freq:      []string{"DAILY", "WEEKLY", "MONTHLY", "YEARLY"}[r.IntN(4)],
@@ -350,7 +350,7 @@ func checkZone(t *testing.T, z walkedZone, random *rand.Rand) int {
 		second = int(((wall % 86400) + 86400) % 86400)
 	}
 	m.start = m.start.Add(time.Duration(second) * time.Second)
-	// What the model says.
+	// The model's answer.
 	var want []time.Time
 	for day := date(m.start.Year(), int(m.start.Month()), m.start.Day()); day.Before(to); day = day.AddDate(0, 0, 1) {
 		if !m.hits(day) {
@@ -369,7 +369,7 @@ func checkZone(t *testing.T, z walkedZone, random *rand.Rand) int {
 		}
 		return 0
 	}
-	end := to.AddDate(0, 0, -3) // where the walk is complete
+	end := to.AddDate(0, 0, -3) // up to here the walk is complete
 	i := 0
 	for o := range s.Occurrences(from, end) {
 		if i == len(want) || !o.Start.Equal(want[i]) {
@@ -381,7 +381,7 @@ func checkZone(t *testing.T, z walkedZone, random *rand.Rand) int {
 	if i < len(want) && want[i].Before(end) {
 		t.Errorf("%s: ends after %d, but there is %v", doc, i, want[i])
 	}
-	// Next and previous, from anywhere and from the edges.
+	// Next and previous, from random times and from the edges.
 	w := s.Window("w")
 	for k := range 40 {
 		at := from.Add(time.Duration(random.Int64N(int64(end.Sub(from)))))
@@ -396,7 +396,7 @@ func checkZone(t *testing.T, z walkedZone, random *rand.Rand) int {
 				return 1
 			}
 			return -1
-		}) // the first that is after at
+		}) // the first start after at
 		next, ok := schedule.PlannedAfter(w, at)
 		if n < len(want) && (!ok || !next.Equal(want[n])) || n == len(want) && ok && next.Before(end) {
 			t.Errorf("%s: after %v comes %v, want %v", doc, at, next, want[min(n, len(want)):min(n+1, len(want))])
@@ -420,7 +420,7 @@ func bruteAround(wall time.Time, loc *time.Location, changes []time.Time) time.T
 	return brute(wall, loc, changes[lo:hi])
 }
 
-// The calendar against one that goes from day to day.
+// The calendar against a walk from day to day.
 func TestCalendarOfAllDays(t *testing.T) {
 	t.Parallel()
 	lengths := []int{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}

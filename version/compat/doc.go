@@ -17,6 +17,11 @@
 // [StageEnforce] refuses them. So one rule can refuse versions that are too old while another
 // warns the versions that will be refused next.
 //
+// In an editor, a YAML document is completed and checked if its first line is this one. A JSON
+// document has the same address in its field $schema.
+//
+//	# yaml-language-server: $schema=https://raw.githubusercontent.com/upkeep-go/upkeep/main/version/compat/compat.schema.json
+//
 // # The peer
 //
 // The peer's name and version are read from one header, see Rules.Header: a client's
