@@ -10,21 +10,22 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A List is what has changed in a time. String is for a terminal, Markdown for a document.
+// A List is the changes of a time. Print it with String in a terminal, with Markdown in a
+// document.
 type List struct {
-	From  time.Time `json:"from,omitzero"` // as they were asked for
+	From  time.Time `json:"from,omitzero"` // From and To as given to Timeline
 	To    time.Time `json:"to,omitzero"`
 	Items []Item    `json:"items"`
 }
 
-// An Item is a change of versions or an event: exactly one of both.
+// An Item is a change of versions or an event. Exactly one of the two is set.
 type Item struct {
-	// Time is when it happened, by the store's clock where the reporter's is wrong;
-	// Reported is then the reporter's time.
+	// Time is when it happened. If the reporter's clock is wrong, Time is by the store's
+	// clock and Reported by the reporter's. Otherwise Reported is zero.
 	Time     time.Time `json:"time"`
 	Reported time.Time `json:"reported,omitzero"`
 
-	// Client is who told a collector of it.
+	// Client is the client that sent it to a collector.
 	Client string `json:"client,omitempty"`
 
 	Change *Change `json:"change,omitempty"`
@@ -34,12 +35,12 @@ type Item struct {
 	seq int64
 }
 
-// Timeline returns all changes of versions, with what is different in them, and all events
-// from one time to another, both included. A zero from is the beginning, a zero to the
-// end. A from after to is an error.
+// Timeline returns all changes of versions, with their differences, and all events from one
+// time to another, both included. A zero from means the beginning, a zero to means the end.
+// It returns an error if from is after to, or if the store does.
 //
-// The order is that of [Entry.At], then that of receipt; what a store receives after its
-// clock was set back comes later all the same.
+// Items are ordered by [Entry.At], then by receipt. Entries that a store receives after its
+// clock was set back still come later.
 func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, error) {
 	h, err := loadRange(ctx, store, from, to)
 	if err != nil {
@@ -73,7 +74,7 @@ func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, erro
 }
 
 func (i *Item) report(said time.Time) {
-	if d := said.Sub(i.Time); !said.IsZero() && (d > believed || d < -believed) {
+	if d := said.Sub(i.Time); !said.IsZero() && (d > maxSkew || d < -maxSkew) {
 		i.Reported = said
 	}
 }
@@ -83,7 +84,7 @@ const (
 	clockTime = "15:04:05Z"
 )
 
-// String is for people, in UTC:
+// String returns the list as text for people, in UTC:
 //
 //	2026-11-20 11:20:00Z  shop (production): v1.4.1 → v1.4.2, both seen until 11:24:10Z
 //	                      semver v3.4.0 → v3.5.0
@@ -110,8 +111,8 @@ func (l *List) String() string {
 	return b.String()
 }
 
-// Markdown is a table, in UTC, for renderers of GFM. Nothing that a reporter has sent
-// becomes markup, except that a renderer may link some bare addresses.
+// Markdown returns the list as a GFM table, in UTC. Text of reporters is escaped, but a
+// renderer may turn bare addresses into links.
 func (l *List) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Time (UTC) | What | Change |\n| --- | --- | --- |\n")
@@ -135,7 +136,7 @@ func (l *List) Markdown() string {
 	return b.String()
 }
 
-// escape makes text stand for itself in a cell of a table. It holds no line breaks.
+// escape makes text literal in a cell of a table. The text must be a single line.
 var escape = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`, "!", `\!`, "$", `\$`,
 	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
@@ -199,10 +200,10 @@ func (c *Change) words() (subject, what string, more []string) {
 		what += ", unknown whether " + shownBuild(c.From) + " still runs"
 	}
 	rest := c.Diff
-	rest.Version = version.Change{} // told already
+	rest.Version = version.Change{} // it is in what already
 	more = strings.Split(rest.String(), "\n")
 	if rest.Empty() {
-		more = more[1:] // that nothing has changed, but for the version
+		more = more[1:] // without "no change"
 	}
 	return subject, what, more
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A view is a line as appendLine writes it, of which nothing is copied. Reading it takes a
-// tenth of the time of parseLine, which reads every other line. See FuzzView.
+// A view reads a line in the form that appendLine writes, without copying. It takes a tenth of
+// the time of parseLine, which reads all other lines. FuzzView compares the two.
 type view struct {
 	id, kind, client, run                           []byte
 	service, environment, region, cluster, instance []byte
@@ -18,8 +18,8 @@ type view struct {
 	epoch                                           int64
 	rollback, hasEvent                              bool
 
-	info []byte // its JSON, if any
-	rest []byte // of the line
+	info []byte // JSON, or nil
+	rest []byte // the unread part of the line
 }
 
 // read reports whether it can read the line.
@@ -78,7 +78,7 @@ func (v *view) read(line []byte) bool {
 		case "build":
 			v.build, ok, field = v.value(1 << 19)
 		case "info":
-			// It is the last.
+			// appendLine writes it last.
 			v.info = bytes.TrimSuffix(v.rest, []byte("}"))
 			return len(v.build) > 0 && seen&(1<<2) != 0 && bytes.HasPrefix(v.info, []byte("{")) && bytes.HasSuffix(v.rest, []byte("}}"))
 		default:
@@ -165,7 +165,7 @@ func (v *view) text() ([]byte, bool) {
 	return nil, false
 }
 
-// value reads a text that cleaning would not change. An empty one is left to parseLine.
+// value reads a text that cleantext would not change. Empty texts are left to parseLine.
 func (v *view) value(field uint32) ([]byte, bool, uint32) {
 	text, ok := v.text()
 	return text, ok && len(text) > 0 && len(text) <= maxName && text[0] != ' ' && text[len(text)-1] != ' ', field
@@ -177,7 +177,7 @@ func (v *view) number(field uint32) (int64, bool, uint32) {
 		n++
 	}
 	if n == 0 || n > 18 || v.rest[0] == '0' || v.rest[0] == '-' && (n == 1 || v.rest[1] == '0') {
-		return 0, false, field // those that do not fit too
+		return 0, false, field // also if it does not fit in an int64
 	}
 	i, err := strconv.ParseInt(string(v.rest[:n]), 10, 64)
 	v.rest = v.rest[n:]
@@ -223,8 +223,8 @@ func daysIn(year, month int) int {
 	return int(unixDay(year+month/12, month%12+1, 1) - unixDay(year, month, 1))
 }
 
-// unixDay counts days since 1970. A year begins in March here, so that the day that some
-// years have more is the last one.
+// unixDay counts days since 1970. It lets years begin in March, so that a leap day is the last
+// day of its year.
 func unixDay(year, month, day int) int64 {
 	if month <= 2 {
 		year, month = year-1, month+12
@@ -233,7 +233,7 @@ func unixDay(year, month, day int) int64 {
 	return int64(days - 719468)
 }
 
-// entry is what parseLine makes of the line, except that Info is not read.
+// entry returns the same entry as parseLine, without Info.
 func (v *view) entry(texts map[string]string) (Entry, error) {
 	text := func(b []byte) string {
 		if len(b) == 0 {
@@ -261,7 +261,7 @@ func (v *view) entry(texts map[string]string) (Entry, error) {
 	return e, err
 }
 
-// valid reports whether entry would return no error.
+// valid reports whether entry succeeds.
 func (v *view) valid() bool {
 	if len(v.id) == 0 || len(v.id) > maxStoredID || !inRange(v.time) {
 		return false
