@@ -215,10 +215,10 @@ const (
 	wordWeight      = +0.5 // a word of the event in the route or the stack trace
 
 	anyServiceWeight = -0.5
-	calleeWeight     = -0.5 // per step from the failed service
+	calleeWeight     = -0.3 // per step from the failed service
 	callerWeight     = -1.5
 	otherWeight      = -3.5 // a service that the failed one does not call
-	unlinkedWeight   = -2.5 // a service, and it is unknown who calls it
+	unlinkedWeight   = -2.5 // another service, if Callers is empty
 	elsewhereWeight  = -3.0 // an environment in which the build does not run
 
 	buildWeight    = +0.2 // a change to the build that failed
@@ -241,11 +241,9 @@ func kindWeight(kind string) float64 {
 	case kind == "flag" || kind == "config" || isDeployment(kind):
 		return 0
 	case kind == "migration":
-		return -0.2
-	case kind == "window":
-		return -0.7
+		return -0.4
 	}
-	return -0.5
+	return -1.2
 }
 
 func isDeployment(kind string) bool {
@@ -363,11 +361,17 @@ const (
 	halfWeight = 4.0  // large weights for a change count only by their logarithm
 	maxWeight  = 6.0  // against a change
 	minShare   = 0.01 // shares are never certain
-	minPart    = 0.75 // of the failed requests that a cause must explain
+	// If nearly everybody has a change, a few failed requests without it do not exonerate it:
+	// they may be older, or have another reason.
+	fullShare  = 0.9
+	fullPart   = 0.6
+	leftWeight = 0.5
+
+	minPart = 0.75 // of the failed requests that a cause must explain
 )
 
-// exposed adds the weight of failed requests, of which with had the change, when share of all
-// requests have it. If the change is the cause, they had it much more often.
+// exposed adds the weight of the failed requests that had the change (with), if share of all requests
+// should have it. If the change is the cause, they had it much more often.
 func (w *weighed) exposed(with, failed int, share, trust float64, had, expected string) {
 	part := float64(with) / float64(failed)
 	e := min(max(share, minShare), 1-minShare)
@@ -377,6 +381,9 @@ func (w *weighed) exposed(with, failed int, share, trust float64, had, expected 
 		log = halfWeight * math.Log1p(log*float64(min(failed, maxFor))/halfWeight)
 	} else {
 		log = max(log*float64(min(failed, maxAgainst)), -maxWeight)
+	}
+	if e >= fullShare && part >= fullPart {
+		log = max(log, -leftWeight)
 	}
 	weight := trust * log
 	text := fmt.Sprintf("%s of %d failed requests %s, ", percent(math.Round(1000*part)/1000), failed, had)

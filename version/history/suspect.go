@@ -41,8 +41,8 @@ const lookBack = 7 * 24 * time.Hour
 // how many users it reached, the time between change and failure, the service and its callers,
 // and whether a changed module is in the stack trace. See "Suspects" in the package comment.
 //
-// It returns an error if the failure has no time, or if the store returns one. No suspects and
-// no error mean that nothing changed.
+// It returns an error if the failure lacks a time, or if the store returns one. An empty list means
+// that nothing changed.
 func Suspects(ctx context.Context, store Store, f Failure, opts *SuspectOptions) ([]Suspect, error) {
 	if f.Time.IsZero() {
 		return nil, errors.New("history: the failure has no time")

@@ -17,7 +17,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// An outage is a simulated incident: 50 changes of a day, of which one is the cause.
+// An outage is a simulated incident with 50 changes of a day. One of them is the cause.
 type outage struct {
 	rand    *rand.Rand
 	begin   time.Time
@@ -37,7 +37,6 @@ type planned struct {
 	version string
 	module  bool // the deployment changes the module that is in the stack trace
 	canary  bool // the deployment replaces one of three instances
-	region  string
 	event   history.Event
 }
 
@@ -57,7 +56,7 @@ func (o *outage) delay() time.Duration {
 	return time.Duration(min(max(minutes, 0.5), 20*60) * float64(time.Minute))
 }
 
-// shuffled returns a random time of the day, with more changes in working hours.
+// someTime returns a random time of the day.
 func (o *outage) someTime() time.Duration {
 	return time.Duration(o.rand.Float64() * float64(outageFailure-time.Second))
 }
@@ -149,10 +148,6 @@ func (o *outage) play() {
 	entry := func(at time.Duration, e history.Entry) {
 		e.ID, e.Time = fmt.Sprint("e", len(o.sent)), o.begin.Add(at)
 		o.sent = append(o.sent, e)
-	}
-	type running struct {
-		run  string
-		from time.Duration
 	}
 	for n := range 12 {
 		service := o.service(n)

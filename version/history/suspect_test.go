@@ -21,6 +21,7 @@ type evening struct {
 	store ledger
 }
 
+// add needs entries in the order of time.
 func (e *evening) add(at string, entry history.Entry) {
 	entry.ID, entry.Time = fmt.Sprint("e", len(e.store)), clock(at)
 	entry = entry.Receive(entry.Time)
@@ -118,7 +119,7 @@ func TestSuspectsBuild(t *testing.T) {
 
 	// The old build fails, too.
 	f.Build, f.Builds = "v1.0.0", map[string]history.Counts{"v1.2.0": {Failed: 3, Good: 3000}, "v1.0.0": {Failed: 30, Good: 100}}
-	e.note("11:00", history.Event{Kind: "migration", Subject: "orders", Service: "shop"})
+	e.note("11:56", history.Event{Kind: "migration", Subject: "orders", Service: "shop"})
 	list = e.suspects(f, nil)
 	require.Equal(t, "migration", list[0].Event.Kind)
 }
@@ -128,8 +129,8 @@ func TestSuspectsNoted(t *testing.T) {
 	t.Parallel()
 	e := &evening{t: t}
 	e.note("11:30", history.Event{Kind: "deployment", Service: "shop", From: "v1.0.0", To: "v1.1.0"})
-	e.note("11:58", history.Event{Kind: "deployment", Service: "till", From: "v1.0.0", To: "v1.1.0"})
 	e.note("11:50", history.Event{Kind: "deployment", Service: "shop", From: "v1.1.0", To: "v1.2.0", Share: 0.1})
+	e.note("11:58", history.Event{Kind: "deployment", Service: "till", From: "v1.0.0", To: "v1.1.0"})
 	list := e.suspects(history.Failure{Time: clock("12:00"), Service: "shop", Builds: map[string]history.Counts{"v1.2.0": {Failed: 5, Good: 500}, "v1.1.0": {Failed: 45, Good: 4500}, "v1.0.0": {Good: 9000}}}, nil)
 	require.Equal(t, "v1.1.0", list[0].Event.To)
 	require.Equal(t, "shop", list[0].Event.Service)
@@ -175,10 +176,10 @@ func TestSuspectsPlaces(t *testing.T) {
 	require.Equal(t, "shop", e.suspects(history.Failure{Time: clock("12:00"), Service: "shop"}, opts)[0].Event.Service)
 
 	e = &evening{t: t}
-	for at, region := range map[string]string{"08:00": "eu", "08:01": "us"} {
-		for _, r := range []string{"v1.0.0", "v1.1.0"} {
-			info := build(r)
-			e.add(map[string]string{"v1.0.0": at, "v1.1.0": "11:50"}[r], history.Entry{Kind: history.KindStarted, Run: region + r, Service: "shop", Region: region, Environment: "production", Instance: region, Version: r, Info: &info})
+	for at, release := range []string{"v1.0.0", "v1.1.0"} {
+		for _, region := range []string{"eu", "us"} {
+			info := build(release)
+			e.add([]string{"08:00", "11:50"}[at], history.Entry{Kind: history.KindStarted, Run: region + release, Service: "shop", Region: region, Environment: "production", Instance: region, Version: release, Info: &info})
 		}
 	}
 	list := e.suspects(history.Failure{Time: clock("12:00"), Service: "shop", Regions: map[string]history.Counts{"eu": {Failed: 2, Good: 5000}, "us": {Failed: 38, Good: 5000}}}, nil)
@@ -186,9 +187,10 @@ func TestSuspectsPlaces(t *testing.T) {
 	require.Contains(t, list[0].Evidence, "95 % of 40 failed requests were in us, as 50 % of the good ones")
 
 	e = &evening{t: t}
-	for _, env := range []string{"production", "staging"} {
-		for at, r := range map[string]string{"08:00": "v1.0.0", "11:50": env[:1] + "-2"} {
-			e.add(at, history.Entry{Kind: history.KindStarted, Run: env + r, Service: "shop", Environment: env, Instance: env, Version: r})
+	for n, at := range []string{"08:00", "11:50"} {
+		for _, env := range []string{"production", "staging"} {
+			release := fmt.Sprint(env[:1], "-", n+1)
+			e.add(at, history.Entry{Kind: history.KindStarted, Run: env + release, Service: "shop", Environment: env, Instance: env, Version: release})
 		}
 	}
 	list = e.suspects(history.Failure{Time: clock("12:00"), Service: "shop", Build: "p-2"}, nil)
