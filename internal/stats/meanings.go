@@ -40,9 +40,9 @@ var meanings = map[string]map[string]string{
 	},
 	"downtime/quorum.(*Replica).Stats": {
 		"joined":   "1 while the replica takes part in the quorum, else 0",
-		"known":    "windows that the replica has declared known",
-		"lost":     "how often the replica has lost its place in the quorum",
-		"open":     "windows that the replica has declared open",
+		"known":    "windows that the replica has published as known",
+		"lost":     "times that the replica has lost its session",
+		"open":     "windows that the replica keeps open: no operator can take them",
 		"outdated": "1 while an operator holds a window that the replica does not know, else 0",
 	},
 	"observe.(*Observer).Stats": {
