@@ -125,6 +125,7 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 		root.Faultf("windows: is required; a schedule without windows says []")
 	}
 	r.shrink = m.Field("allowShrink").Bool()
+	m.Field("$schema").Text(2000) // for editors
 	m.Done()
 	for _, v := range list.List(math.MaxInt) {
 		if id := idOf(v); id != nil {

@@ -21,7 +21,7 @@ import (
 // Options configure a policy apart from its rules. Nil options are the defaults.
 type Options struct {
 	// Self is the version of this program, for Rule.Skew. Empty means the version of
-	// version.Current. If it has no order, as (devel), the result of a skew is unknown. That
+	// version.Current. If it cannot be ordered, as (devel), the result of a skew is unknown. That
 	// is logged once.
 	Self string
 
@@ -33,8 +33,8 @@ type Options struct {
 	// for a start without the source. Empty means none.
 	LastGood string
 
-	// Fallback is OpenPolicy's document if neither the source nor LastGood has one. Empty
-	// means none.
+	// Fallback is OpenPolicy's document if both the source and LastGood lack one. Empty means
+	// none.
 	Fallback []byte
 
 	// Logger gets one record for each version that breaks a rule, at level Info in
