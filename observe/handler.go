@@ -65,8 +65,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 			// Package http adds a trailer that was not announced to the request that it made.
 			r.Trailer = http.Header{}
 		}
-		st.copy = *st.takeToken(r).WithContext(st.ctx)
-		r = &st.copy
+		r = st.takeToken(r).WithContext(st.ctx)
 		st.request, st.w.st = r, st
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = &bodyWatch{r.Body, st}

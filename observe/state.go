@@ -54,8 +54,7 @@ type state struct {
 	bodyCut  atomic.Bool // the client went while it sent its body
 	method   *method
 	protocol string
-	copy     http.Request
-	request  *http.Request // what the application gets, the copy; nil in a job
+	request  *http.Request // what the application gets
 	via      *forwarded    // nil: what proxies say is not asked for
 	w        writer
 	headers  [2]string // backs the values of the two response headers
