@@ -177,7 +177,7 @@ func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 		e.Info = nil
 		q := queued{entry: e, bytes: 512 + len(e.infoJSON), since: now}
 		if e.Event != nil {
-			q.bytes += len(e.Event.From) + len(e.Event.To) + len(e.Event.Subject)
+			q.bytes += len(e.Event.From) + len(e.Event.To) + len(e.Event.Subject) + len(e.Event.URL)
 		}
 		switch {
 		case r.replace(q):
