@@ -42,6 +42,28 @@ func TestReceive(t *testing.T) {
 	}
 }
 
+// TestEqualBuildsHaveAnOrder has two builds that differ in nothing that is shown: the answer has
+// them in one order each time.
+func TestEqualBuildsHaveAnOrder(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	began := time.Now().Add(-time.Hour)
+	for n := range 2 {
+		require.NoError(t, m.Append(t.Context(), history.Entry{
+			ID: strconv.Itoa(n), Time: began, Late: time.Hour, Kind: history.KindStarted,
+			Run: strconv.Itoa(n), Service: "shop", Instance: strconv.Itoa(n), Version: "v1.0.0", Build: strings.Repeat(strconv.Itoa(n), 32), Every: time.Hour,
+		}))
+	}
+	want, err := history.Current(t.Context(), m)
+	require.NoError(t, err)
+	require.Len(t, want, 2)
+	for range 100 {
+		got, err := history.Current(t.Context(), m)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
 func subjects(l *history.List) string {
 	var list []string
 	for _, i := range l.Items {

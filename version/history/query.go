@@ -103,12 +103,15 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 		return nil, err
 	}
 	for n := range list {
-		list[n].Info, list[n].run = *infos.of(list[n].run), nil
+		list[n].Info = *infos.of(list[n].run)
 	}
 	slices.SortFunc(list, func(a, b Running) int {
 		return cmp.Or(track{a.Service, a.Environment, a.Region, a.Cluster}.compare(track{b.Service, b.Environment, b.Region, b.Cluster}),
-			a.First.Compare(b.First), strings.Compare(a.Info.Version, b.Info.Version), strings.Compare(a.Info.Revision, b.Info.Revision))
+			a.First.Compare(b.First), strings.Compare(a.Info.Version, b.Info.Version), strings.Compare(a.Info.Revision, b.Info.Revision), strings.Compare(a.run.build, b.run.build))
 	})
+	for n := range list {
+		list[n].run = nil
+	}
 	return list, nil
 }
 
