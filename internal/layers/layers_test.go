@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/cleantext", "internal/document", "internal/live", "internal/page", "internal/problem", "internal/response", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/document", "internal/live", "internal/page", "internal/problem", "internal/response", "internal/token"},
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
