@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/live"
 )
 
 // State is what the guard's schedule says now, with what [Guard.Begin], [Guard.Complete] and
@@ -65,16 +66,7 @@ func (g *Guard) Problems() []error {
 		problems = append(problems, fmt.Errorf("last good copy: %w", status.SaveErr))
 	}
 	if d := g.keeper.Snapshot(); d != nil {
-		now := time.Now()
-		for _, p := range d.Problems {
-			var kept keptWindow
-			if errors.As(p, &kept) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
-				return o.Window.ID == kept.Window && o.Phase(now) == schedule.PhaseInProgress
-			}) {
-				continue // it was kept to its end, which is over
-			}
-			problems = append(problems, p)
-		}
+		problems = append(problems, problemsOf(d, time.Now())...)
 	}
 	problems = append(problems, g.view.Load().problems()...)
 	g.mu.Lock()
@@ -82,6 +74,20 @@ func (g *Guard) Problems() []error {
 	g.mu.Unlock()
 	if err != nil {
 		problems = append(problems, fmt.Errorf("quorum: %w", err))
+	}
+	return problems
+}
+
+// problemsOf are what is wrong with the document in use.
+func problemsOf(d *live.Snapshot[schedule.Schedule], now time.Time) (problems []error) {
+	for _, p := range d.Problems {
+		var kept keptWindow
+		if errors.As(p, &kept) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
+			return o.Window.ID == kept.Window && o.Phase(now) == schedule.PhaseInProgress
+		}) {
+			continue // it was kept to its end, which is over
+		}
+		problems = append(problems, p)
 	}
 	return problems
 }

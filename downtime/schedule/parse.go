@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/url"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
@@ -35,7 +36,7 @@ import (
 // Unknown fields are refused. The error is [Faults], all of them.
 func Parse(name string, data []byte) (*Schedule, error) {
 	p := newParser(name)
-	r := p.document(p.Parse(data), nil)
+	r := p.document(p.ParseParts(data), nil)
 	if found := p.Faults(); len(found) > 0 {
 		return nil, newFaults(name, found)
 	}
@@ -43,22 +44,23 @@ func Parse(name string, data []byte) (*Schedule, error) {
 }
 
 // Update reads a document that follows prev, which is in use. Unlike [Parse] it refuses the
-// document only for faults outside of its windows and freezes, or when prev is nil. Any other
-// fault affects its own window, which keeps its definition in prev or, where it has none,
+// document only if its text cannot be read or has no list of windows, or if prev is nil. Any
+// other fault affects its own window, which keeps its definition in prev or, where it has none,
 // does not take place. Windows with the same id are all faulty. A window whose id is missing
-// or faulty may be any window, so all windows that the document has lost stay as in prev.
-// If a freeze is faulty, all freezes stay as in prev. So a fault in one window does not keep
-// another from being ended.
+// or faulty may be any window, and so may what stands in an unknown field of the document: then
+// all windows that the document has lost stay as in prev. If a freeze is faulty, all freezes stay
+// as in prev. With a fault outside of windows and freezes, allowShrink is false. So a fault in
+// one place does not keep a window from being ended elsewhere.
 //
 // faults are all faults of the document. err is the same if the document is refused, else nil.
 func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Faults, err error) {
 	p := newParser(name)
-	r := p.document(p.Parse(data), prev)
+	r := p.document(p.ParseParts(data), prev)
 	faults = newFaults(name, p.Faults())
 	switch {
 	case len(faults) == 0:
 		return newSchedule(r.windows, r.freezes, r.shrink), nil, nil
-	case prev == nil || !r.sound:
+	case prev == nil || !r.listed:
 		return nil, faults, faults
 	}
 	windows := make([]*Window, 0, len(r.windows))
@@ -99,10 +101,10 @@ func newParser(name string) *parser {
 
 // A reading is what a document says, sound or not.
 type reading struct {
-	sound    bool // no fault stands outside of windows and freezes
+	listed   bool // it has one list of windows
 	windows  []*Window
 	faulty   map[*Window]bool
-	nameless bool // a window has no id that is fit to be one
+	nameless bool // a fault may be about any window
 	freezes  []Freeze
 	shrink   bool
 }
@@ -122,19 +124,26 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	if !list.Present() {
 		root.Faultf("windows: is required; a schedule without windows says []")
 	}
-	r.shrink = m.Field("allowShrink").Bool()
+	shrink := m.Field("allowShrink")
+	r.shrink = shrink.Bool()
 	m.Done()
+	shrink.Flaws(false)
+	twice := root.Flaws(true)
 	for _, v := range list.List(math.MaxInt) {
 		if id := idOf(v); id != nil {
 			p.ids[id.Text] = append(p.ids[id.Text], id)
 		}
 	}
-	r.sound = p.Count() == before
+	r.listed = list.Is(document.List) && !slices.Contains(twice, "windows")
+	if p.Count() > before {
+		r.nameless, r.shrink = true, false
+	}
 
 	before = p.Count()
 	r.freezes = p.freezes(freezes)
 	p.checkNamed()
-	if p.Count() > before && prev != nil {
+	freezes.Flaws(false)
+	if (p.Count() > before || slices.Contains(twice, "freezes")) && prev != nil {
 		r.freezes = prev.freezes
 	}
 	p.freeze(r.freezes)
@@ -146,12 +155,14 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 		alone := true
 		if id := idOf(v); id != nil {
 			v = v.About(id.Text)
+			r.nameless = slices.Contains(v.Flaws(false), "id") || r.nameless
 			same := p.ids[id.Text]
 			alone = len(same) == 1
 			if same[0] != id {
 				v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
 			}
 		} else {
+			v.Flaws(false)
 			r.nameless = true
 		}
 		w := p.window(v)
