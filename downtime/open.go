@@ -142,6 +142,7 @@ func (g *Guard) settleQuorum(told map[string]Position, open, unfinished map[stri
 		before = a.err
 		return a.settled(told, open, unfinished, err)
 	})
+	g.changed.tell() // Drain may wait for the answer
 	switch {
 	case err != nil:
 		g.quorumFailures.Add(1)

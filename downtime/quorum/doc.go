@@ -73,9 +73,18 @@
 // has died: then Guard.Complete in any replica releases the others.
 //
 // With [Files] the mark is a file in the folder, which stays when its process is killed. With
-// [Postgres] it is a lock that each replica takes that sees it, so that it lasts as long as one
-// process that has seen it: about a second after Drain. If all replicas end at once, nobody
-// remembers it.
+// [Postgres] it is a lock that each replica takes that sees it, and a row of the table
+// upkeep_quorum_unfinished, so that it lasts when all replicas end at once. A replica makes the
+// table when it first needs it, in the first schema of its search_path. If the server refuses
+// that, the replica logs a warning, and the mark lasts as long as one process that has seen it,
+// about a second after Drain. To keep it then, make the table for the replicas, with SELECT,
+// INSERT and DELETE:
+//
+//	CREATE TABLE upkeep_quorum_unfinished (fleet text, window_id text, occurrence text, work bigint,
+//	    PRIMARY KEY (fleet, window_id, occurrence, work))
+//
+// The row of work that nobody completes stays. It has no effect once OverrunMax has passed since
+// the window's end, and may be deleted.
 //
 // Replicas see a mark, and that it has gone, about once a second. [Replica.Close] waits up to
 // three seconds until the others have seen what was completed. A process that completes
@@ -86,7 +95,8 @@
 //
 // # What PostgreSQL needs
 //
-// Version 12 or later, the primary; no extension, no table, no privilege. A replica takes
+// Version 12 or later, the primary; no extension and no privilege, and no table unless work is
+// unfinished. A replica takes
 // one connection of its own, a second for a moment every five seconds (up to three when it
 // joins), and one lock and three for each near window, and one for each piece of unfinished
 // or just completed work, of the server's lock table

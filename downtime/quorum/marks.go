@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"database/sql"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -16,10 +17,13 @@ import (
 // marks are what a replica in PostgreSQL has heard of unfinished work. Locks end with their
 // session, so each replica that sees the mark of another takes the same lock: the mark lasts as
 // long as one process that has seen it. It is taken back in the same way: a replica that sees
-// that the work was completed shares that, too. marks outlast the replica's sessions.
+// that the work was completed shares that, too. marks outlast the replica's sessions. A row in a
+// table outlasts all processes; it is read once, when the replica first hears of an occurrence.
 type marks struct {
-	of   map[occurrence]*mark
-	done []occurrence // of which only what was completed is of interest, the oldest first
+	of        map[occurrence]*mark
+	done      []occurrence // of which only what was completed is of interest, the oldest first
+	tableless bool         // the server refuses the table
+	logger    *slog.Logger
 }
 
 // An occurrence of a window.
@@ -28,6 +32,8 @@ type occurrence struct{ window, planned string }
 type mark struct {
 	own         uint32 // this replica's latest work; 0: it has none
 	begun, done map[uint32]bool
+	rows        map[uint32]bool // in the table
+	looked      bool            // the table was read
 }
 
 const maxDone = 32 // windows that are over, of which completed work is remembered
@@ -41,7 +47,7 @@ func (m *marks) at(o occurrence) *mark {
 		m.of = map[occurrence]*mark{}
 	}
 	if m.of[o] == nil {
-		m.of[o] = &mark{begun: map[uint32]bool{}, done: map[uint32]bool{}}
+		m.of[o] = &mark{begun: map[uint32]bool{}, done: map[uint32]bool{}, rows: map[uint32]bool{}}
 	}
 	return m.of[o]
 }
@@ -81,6 +87,7 @@ func (m *marks) forget(told map[occurrence]bool) {
 			continue
 		}
 		maps.DeleteFunc(mark.begun, func(work uint32, _ bool) bool { return !mark.done[work] })
+		mark.looked = false
 		m.done = append(m.done, o)
 	}
 	m.done = slices.DeleteFunc(m.done, func(o occurrence) bool { return told[o] })
@@ -99,6 +106,9 @@ func (m *postgresMember) tend(ctx context.Context, windows map[string]downtime.P
 		}
 	}
 	m.marks.forget(told)
+	for o := range told { // before others are heard, who say it when they complete the work
+		m.read(ctx, o)
+	}
 	if len(told) > 0 {
 		if err := m.hear(ctx, told); err != nil {
 			return nil, err
@@ -111,6 +121,7 @@ func (m *postgresMember) tend(ctx context.Context, windows map[string]downtime.P
 		if mark.isUnfinished() {
 			unfinished[o.window] = true
 		}
+		m.write(ctx, o)
 	}
 	return unfinished, m.hold(ctx)
 }
