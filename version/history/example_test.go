@@ -264,6 +264,10 @@ func ExampleNote() {
 
 	_ = history.Note(ctx, store, history.Event{Time: clock("11:30"), Kind: "window", Subject: "db-upgrade", From: "announced", To: "in progress"})
 	_ = history.Note(ctx, store, history.Event{Time: clock("09:00"), Kind: "migration", Subject: "orders", To: "version 42", Actor: "deploy bot"})
+	_ = history.Note(ctx, store, history.Event{
+		Time: clock("10:00"), Kind: "flag", Subject: "express-checkout", From: "off", To: "on", Actor: "ada",
+		Service: "shop", Environment: "production", URL: "https://flags.example/express-checkout", Share: 0.05,
+	})
 	changes, err := history.Timeline(ctx, store, time.Time{}, time.Time{})
 	if err != nil {
 		fmt.Println(err)
@@ -272,6 +276,7 @@ func ExampleNote() {
 	fmt.Println(changes)
 	// Output:
 	// 2026-01-05 09:00:00Z  migration orders: version 42, by deploy bot
+	// 2026-01-05 10:00:00Z  flag express-checkout (shop, production): off → on for 5 % of the users, by ada
 	// 2026-01-05 11:30:00Z  window db-upgrade: announced → in progress
 }
 
