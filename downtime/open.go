@@ -154,11 +154,6 @@ func (g *Guard) settleQuorum(told map[string]Position, open, unfinished map[stri
 	}
 }
 
-// A keptWindow is a window that is kept though the document has lost it.
-type keptWindow struct{ *schedule.Fault }
-
-func (k keptWindow) Unwrap() error { return k.Fault }
-
 // A reading reads the documents of a guard, one after the other.
 type reading struct {
 	opts  *Options

@@ -30,8 +30,8 @@ func benchContext() openfeature.FlattenedContext {
 	return openfeature.FlattenedContext{"targetingKey": "user-42", "email": "ada@example.com", "country": "ES", "plan": "pro"}
 }
 
-// TestEvaluationAllocatesNothing holds for the provider's own part, of which the
-// benchmark tells the time.
+// TestEvaluationAllocatesNothing covers the provider's own part. BenchmarkEvaluation measures
+// its time.
 func TestEvaluationAllocatesNothing(t *testing.T) {
 	p := open(t, benchDocument)
 	attrs := benchContext()
@@ -86,7 +86,7 @@ func BenchmarkEvaluation(b *testing.B) {
 	}
 }
 
-// largeDocument has flags of which each has a rule with a split.
+// largeDocument has one rule with a split in each flag.
 func largeDocument(flags int) (asJSON, asYAML []byte) {
 	var j, y bytes.Buffer
 	j.WriteString(`{"flags":{`)
@@ -121,7 +121,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// TestLargeDocument bounds what ten thousand flags keep in memory.
+// TestLargeDocument bounds the memory of ten thousand flags.
 func TestLargeDocument(t *testing.T) {
 	asJSON, _ := largeDocument(10_000)
 	before := heap()

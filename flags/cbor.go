@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Major types of CBOR (RFC 8949 §3.1), in place.
+// Major types of CBOR (RFC 8949 §3.1), shifted to their bits.
 const (
 	cborUint  = 0 << 5
 	cborNint  = 1 << 5
@@ -24,12 +24,11 @@ const (
 	cborFloat64 = 0xfb
 )
 
-// cborDepth bounds the nesting of what is encoded.
 const cborDepth = 100
 
-// appendCBOR appends a JSON value in the deterministic encoding of RFC 8949 §4.2.1:
-// shortest heads, sorted keys, shortest floats. A whole number is an integer, and −0
-// is 0. ok is false for what JSON cannot express.
+// appendCBOR appends a JSON value in the deterministic encoding of RFC 8949 §4.2.1: shortest
+// heads, sorted keys, shortest floats. A whole number is encoded as an integer, and −0 as 0. ok
+// is false for a value that JSON cannot express.
 func appendCBOR(b []byte, v any) (_ []byte, ok bool) { return cborValue(b, v, cborDepth) }
 
 func cborValue(b []byte, v any, depth int) ([]byte, bool) {
@@ -63,8 +62,8 @@ func cborValue(b []byte, v any, depth int) ([]byte, bool) {
 		return b, true
 	case map[string]any:
 		b = appendCBORHead(b, cborMap, uint64(len(v)))
-		// The order is of the encoded keys' bytes: shorter first, for their heads tell
-		// the length.
+		// Keys are sorted by their encoded bytes. The head holds the length, so shorter keys
+		// come first.
 		keys := slices.SortedFunc(maps.Keys(v), func(a, b string) int {
 			if len(a) != len(b) {
 				return len(a) - len(b)
@@ -119,12 +118,11 @@ func appendCBORNumber(b []byte, f float64) ([]byte, bool) {
 	return binary.BigEndian.AppendUint64(append(b, cborFloat64), math.Float64bits(f)), true
 }
 
-// float16 gives the bits of a number in half precision, if it has any there that lose
-// nothing.
+// float16 returns the bits of a number in half precision. ok is false if that loses digits.
 func float16(f float32) (bits uint16, ok bool) {
 	const bias, most, digits = 15, 16, 11
 	_, exponent := math.Frexp(float64(f))
-	exponent = max(exponent, 2-bias) // subnormal numbers share the lowest
+	exponent = max(exponent, 2-bias) // subnormal numbers have the lowest exponent
 	fraction := math.Ldexp(math.Abs(float64(f)), digits-exponent)
 	if exponent > most || fraction != math.Trunc(fraction) {
 		return 0, false

@@ -22,8 +22,8 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// TestFlagdEvaluatorScenarios runs flagd's own scenarios for an evaluator. They are
-// kept beside the repository and are no part of it.
+// TestFlagdEvaluatorScenarios runs flagd's own scenarios for an evaluator. They are outside the
+// repository, next to it.
 func TestFlagdEvaluatorScenarios(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join("..", "..", "shared", "conformance", "flagd-testbed", "evaluator")
@@ -43,7 +43,7 @@ func TestFlagdEvaluatorScenarios(t *testing.T) {
 			p := v2
 			switch {
 			case slices.Contains(sc.tags, "@fractional-v1"):
-				continue // the bucketing of the past
+				continue // an old bucketing
 			case slices.Contains(sc.tags, "@fractional-v3"):
 				p = v3
 			}
@@ -94,11 +94,11 @@ func TestFlagdProviderScenarios(t *testing.T) {
 			p := v2
 			switch {
 			case slices.Contains(sc.tags, "@fractional-v1"):
-				continue // the bucketing of the past
+				continue // an old bucketing
 			case slices.Contains(sc.tags, "@deprecated"):
-				continue // the same flags are judged anew by the scenario that follows
+				continue // the next scenario covers the same flags
 			case slices.ContainsFunc(sc.steps, func(s step) bool { return strings.Contains(s.text, `option "selector"`) }):
-				continue // asks a flagd server for one of its flag sets, which are not here
+				continue // needs a flagd server with several flag sets
 			case slices.Contains(sc.tags, "@fractional-v3"):
 				p = v3
 				v3Ran++
@@ -120,7 +120,7 @@ func TestFlagdProviderScenarios(t *testing.T) {
 	require.GreaterOrEqual(t, v3Ran, 10)
 }
 
-// runEvents plays the loss of a source in the time of a bubble.
+// runEvents plays the loss of a source in a bubble.
 func runEvents(t *testing.T, sc scenario, files []string) {
 	synctest.Test(t, func(t *testing.T) {
 		var doc []byte
@@ -223,7 +223,7 @@ func (r *scenarioRun) step(s step) {
 	}
 	switch {
 	case s.text == "an evaluator", s.text == "a stable flagd provider":
-	case strings.HasPrefix(s.text, `an option "cache"`): // there is none
+	case strings.HasPrefix(s.text, `an option "cache"`): // without effect: this provider does not cache
 	case strings.Contains(s.text, "-flag with key "):
 		r.kind, _, _ = strings.Cut(strings.TrimPrefix(s.text, "a "), "-flag")
 		r.key, r.code = args[0], s.text[strings.LastIndex(s.text, " value ")+len(" value "):]
@@ -249,7 +249,7 @@ func (r *scenarioRun) step(s step) {
 		for _, row := range s.table[1:] {
 			want := r.typed(row[1], row[2])
 			if n, ok := want.(int64); ok {
-				want = float64(n) // JSON has one kind of number
+				want = float64(n) // JSON has only one number type
 			}
 			require.Equal(r.t, want, r.detail.FlagMetadata[row[0]])
 		}

@@ -8,17 +8,19 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
+// An evalContext is the data of a rule: $flagd, the static attributes, and the evaluation context.
 type evalContext struct {
 	flag   *flag
 	attrs  map[string]any
 	static map[string]any
 	scope  jsonlogic.Scope
 
-	keyless bool // the rule asked for a targeting key that is not there
+	keyless bool // the rule asked for a targeting key, and it is missing or empty
 }
 
 var contexts = sync.Pool{New: func() any { return new(evalContext) }}
 
+// Get implements jsonlogic.Object.
 func (c *evalContext) Get(name string) (any, bool) {
 	if name == "$flagd" {
 		return (*flagdContext)(c), true
@@ -32,6 +34,8 @@ func (c *evalContext) Get(name string) (any, bool) {
 	return v, ok
 }
 
+// Fields implements jsonlogic.Fielder. Without static attributes, all fields except $flagd are in
+// one map.
 func (c *evalContext) Fields() map[string]any {
 	if len(c.static) > 0 {
 		return nil
@@ -39,6 +43,7 @@ func (c *evalContext) Fields() map[string]any {
 	return c.attrs
 }
 
+// targetingKey returns false if the key is missing, empty or not a string.
 func (c *evalContext) targetingKey() (string, bool) {
 	v, _ := c.Get(openfeature.TargetingKey)
 	key, _ := v.(string)
@@ -46,6 +51,7 @@ func (c *evalContext) targetingKey() (string, bool) {
 	return key, key != ""
 }
 
+// A flagdContext is the field $flagd.
 type flagdContext evalContext
 
 func (c *flagdContext) Get(name string) (any, bool) {

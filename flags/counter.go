@@ -6,9 +6,12 @@ import (
 	"time"
 )
 
+// A counter counts the evaluations of one flag that gave one variant. A counter that several
+// processors write at once costs many times more than an evaluation. So only the first exactly
+// evaluations are counted one by one, and after that a random one in sampling counts for all.
 type counter struct {
 	n    atomic.Uint64
-	last atomic.Int64 // Unix time in nanoseconds; 0: never
+	last atomic.Int64 // Unix time in nanoseconds; zero means never
 }
 
 const (
@@ -16,7 +19,7 @@ const (
 	sampling = 64
 )
 
-func (c *counter) note() {
+func (c *counter) count() {
 	step := uint64(1)
 	if c.n.Load() >= exactly {
 		if rand.Uint32()%sampling != 0 {
@@ -28,11 +31,12 @@ func (c *counter) note() {
 	c.last.Store(time.Now().UnixNano())
 }
 
+// count gives a flag its counters: those of the definition before, or new ones.
 func (f *flag) count(before *flag) {
-	f.unnamed = new(counter)
+	f.withoutVariant = new(counter)
 	if before != nil {
-		f.unnamed = before.unnamed
-		f.unnamed.last.Store(before.last()) // also of variants that are gone
+		f.withoutVariant = before.withoutVariant
+		f.withoutVariant.last.Store(before.last()) // includes variants that no longer exist
 	}
 	for name, v := range f.variants {
 		v.counter = new(counter)
@@ -43,7 +47,7 @@ func (f *flag) count(before *flag) {
 }
 
 func (f *flag) last() int64 {
-	last := f.unnamed.last.Load()
+	last := f.withoutVariant.last.Load()
 	for _, v := range f.variants {
 		last = max(last, v.counter.last.Load())
 	}

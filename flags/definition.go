@@ -11,7 +11,6 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A flagState is whether a flag is switched on at all.
 type flagState string
 
 const (
@@ -19,25 +18,25 @@ const (
 	stateDisabled flagState = "DISABLED"
 )
 
-// A definition is one flag as a document has it.
+// A definition is one flag in a document.
 type definition struct {
 	doc       *definitions
 	rules     *rulebook
 	key, node *document.Node
 }
 
-// compile makes the flag, or says all that is wrong with it, and which fields mean nothing.
+// compile compiles the flag. It returns all faults, and the fields that are unknown.
 func (d *definition) compile() (f *flag, faults, unknown Faults) {
 	r := document.NewReader(d.doc.name)
 	m := r.Value(d.node).About(d.key.Text).Map()
 	f = &flag{key: d.key.Text, keyValue: d.key.Text}
 	f.disabled = document.Enum(m.Field("state"), stateEnabled, stateDisabled) == stateDisabled
 	f.variants, f.few = readVariants(m.Need("variants"))
-	f.standard = readDefault(m.Field("defaultVariant"), f)
+	f.defaultVariant = readDefault(m.Field("defaultVariant"), f)
 	f.metadata = overlay(d.doc.metadata, metadataNode(m.Field("metadata")))
 	targeting := m.Field("targeting").Node()
 	m.Ignore(isAnnotation)
-	m.DoneWarn(isMeant)
+	m.DoneWarn(isMisspelling)
 	print := append(append(d.rules.print[:0], f.key...), byte(d.rules.bucketing))
 	print = d.doc.metadata.AppendJSON(print)
 	for _, field := range []string{"state", "variants", "defaultVariant", "metadata"} {
@@ -74,8 +73,8 @@ func readVariants(v document.Value) (variants map[string]*variant, few []*varian
 	return variants, few
 }
 
-// readDefault reads the name of the default variant; nil where there is none. YAML reads on
-// and off as texts, true and 1 as what they look like.
+// readDefault finds the default variant; nil means none. YAML reads on and off as strings, but
+// true and 1 as a boolean and a number, so the name is compared as text.
 func readDefault(v document.Value, f *flag) *variant {
 	name := v.Node()
 	if name == nil || name.Kind == document.Null {
@@ -85,15 +84,15 @@ func readDefault(v document.Value, f *flag) *variant {
 		v.Faultf("must be the name of a variant, got %v", name.Kind)
 		return nil
 	}
-	standard := f.variants[name.Text]
-	if standard == nil && name.Text != "" && len(f.variants) > 0 {
+	byDefault := f.variants[name.Text]
+	if byDefault == nil && name.Text != "" && len(f.variants) > 0 {
 		v.Faultf("%q is not a variant", document.Clip(name.Text))
 	}
-	return standard
+	return byDefault
 }
 
-// overlay merges the set's metadata with the flag's, which wins. Nil when both are
-// empty.
+// overlay merges the metadata of the document with that of the flag, which wins. It returns nil
+// when both are empty.
 func overlay(set, own *document.Node) openfeature.FlagMetadata {
 	all, _ := set.Value().(map[string]any)
 	ours, _ := own.Value().(map[string]any)
@@ -106,7 +105,7 @@ func overlay(set, own *document.Node) openfeature.FlagMetadata {
 	return m
 }
 
-// definitions are a document, read but not compiled.
+// definitions are a document, parsed but not compiled.
 type definitions struct {
 	name        string
 	text        []byte
@@ -114,11 +113,11 @@ type definitions struct {
 	evaluators  *document.Node // a map or nil
 	metadata    *document.Node // a map or nil
 	allowShrink bool
-	unknown     Faults // fields that mean nothing
-	misspelt    Faults // fields that were to mean something
+	unknown     Faults // fields without a meaning
+	misspelt    Faults // fields that are one edit away from a known one
 }
 
-// readDefinitions reads a document. The error is [Faults] and refuses it.
+// readDefinitions parses a document. An error is of type [Faults] and refuses the document.
 func readDefinitions(name string, data []byte) (*definitions, error) {
 	r := document.NewReader(name)
 	m := r.Parse(data).Map()
@@ -131,7 +130,7 @@ func readDefinitions(name string, data []byte) (*definitions, error) {
 		allowShrink: m.Field("allowShrink").Bool(),
 	}
 	m.Ignore(isAnnotation)
-	m.DoneWarn(isMeant)
+	m.DoneWarn(isMisspelling)
 	faults, unknown := faultsOf(name, r.Faults())
 	doc.unknown = unknown
 	for _, fault := range faults {
@@ -143,8 +142,8 @@ func readDefinitions(name string, data []byte) (*definitions, error) {
 	return doc, nil
 }
 
-// flagsNode is the node of a map of flags. A document may have a list instead, of flags that
-// have their key in the field key.
+// flagsNode returns the map of flags. A document may have a list of flags instead, each with its
+// key in the field key.
 func flagsNode(v document.Value) *document.Node {
 	if !v.Is(document.List) {
 		return mapNode(v)
@@ -176,7 +175,7 @@ func flagsNode(v document.Value) *document.Node {
 	return all
 }
 
-// metadataNode is the node of metadata. A number that is beyond a float64 is a fault.
+// metadataNode returns the metadata. A number that a float64 cannot hold is a fault.
 func metadataNode(v document.Value) *document.Node {
 	n := mapNode(v)
 	eachNumber(n, func(number *document.Node, err error) {
@@ -187,7 +186,7 @@ func metadataNode(v document.Value) *document.Node {
 	return n
 }
 
-// isAnnotation says that a field, of a document or a flag, is for people and tools.
+// isAnnotation reports whether a field of a document or a flag is for people and tools only.
 func isAnnotation(name string) bool {
 	switch name {
 	case "$schema", "$id", "$comment", "title", "description":
@@ -196,26 +195,16 @@ func isAnnotation(name string) bool {
 	return strings.HasPrefix(name, "x-")
 }
 
-// isMeant says whether the value of a misspelt field can be that of the known one. Any value
-// can, but for a state: a field called stage may be somebody's own.
-func isMeant(known string, value *document.Node) bool {
+// isMisspelling reports whether a misspelt field can be the known one, judged by its value. Only state
+// is doubtful: a field called stage may be another tool's.
+func isMisspelling(known string, value *document.Node) bool {
 	return known != "state" || strings.EqualFold(value.Text, string(stateEnabled)) || strings.EqualFold(value.Text, string(stateDisabled))
 }
 
-// mapNode is the node of a map; anything else that is there is a fault.
+// mapNode returns the node of a map. Anything else is a fault.
 func mapNode(v document.Value) *document.Node {
 	if v.Map().Present() {
 		return v.Node()
 	}
 	return nil
 }
-
-// A parser compiles documents as the options of its provider say.
-// parse reads a document and compiles it. A flag that is wrong keeps its definition of
-// prev, and so does one that is suddenly lost; such faults are returned as problems, or
-// refuse the document where the parser is strict.
-// accept says what is wrong with a set all in all, or why it must not replace prev.
-// restore makes the set of the documents in a last good copy. It fails when none of them can be
-// read.
-// compile compiles the flags of a document. A rule may refer to the evaluators of all the
-// documents that are given; of one name the first counts.

@@ -7,39 +7,38 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// What Init, [Open] and [Lint] say of a document, or of its source, wrapped in an error
-// that names it.
+// Init and [Open] return these errors, and [Lint] has them in its faults, wrapped with the name
+// of the document.
 var (
-	// ErrEmpty and ErrNull: the document holds nothing, as a file that was truncated or a
-	// template that gave null.
+	// ErrEmpty and ErrNull mean that the document has no content: a truncated file, or a template
+	// that produced null.
 	ErrEmpty = document.ErrEmpty
 	ErrNull  = document.ErrNull
 
-	// ErrTooLarge: the document has more than 64 MiB.
+	// ErrTooLarge means that the document has more than 64 MiB.
 	ErrTooLarge = live.ErrTooLarge
 
-	// ErrBusy: the source has not returned from an earlier load.
+	// ErrBusy means that an earlier load of the source has not returned.
 	ErrBusy = live.ErrBusy
 )
 
-// ErrClosed is what Init and [Open] say of a provider that was shut down while they
-// waited for its first document.
+// ErrClosed is returned by Init and [Open] when the provider is shut down while they wait for the
+// first document.
 var ErrClosed = errors.New("the provider was shut down")
 
-// A Fault is one thing wrong with a flag document. A document that cannot be used is
-// refused with all of its faults, as [Faults]; the faults of single flags are listed by
-// [Provider.Problems].
+// A Fault is one thing wrong with a flag document. A document that cannot be used is refused with
+// all of its faults, as [Faults]. [Provider.Problems] lists the faults of single flags.
 type Fault struct {
 	File     string // the document's name
 	Line     int    // from 1; 0 means not known
 	Column   int    // from 1, in characters; 0 means not known
-	Flag     string // its key; Empty means that the fault is the document's
+	Flag     string // the flag's key; Empty means that the fault is the document's
 	Field    string // "variants", "targeting", …; Empty means the whole flag
 	Severity Severity
 	Err      error
 }
 
-// Error is the fault with its place:
+// Error formats the fault with its place:
 //
 //	flags.yaml:14:7: flag "new-checkout": defaultVariant: "of" is not a variant
 func (f *Fault) Error() string {
@@ -51,7 +50,7 @@ func (f *Fault) Unwrap() error { return f.Err }
 // Faults are all faults of a document, in its order.
 type Faults []*Fault
 
-// Error has a line for each of the first fifty faults.
+// Error has one line for each of the first fifty faults.
 func (fs Faults) Error() string { return document.FaultsText(fs) }
 
 // Unwrap returns the faults for errors.As and errors.Is.
@@ -63,8 +62,8 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
-// faultsOf are the faults that a reader has collected, and its warnings, which are about fields
-// that mean nothing.
+// faultsOf splits what a reader has collected into faults and warnings. The warnings are unknown
+// fields.
 func faultsOf(file string, collected []document.Fault) (faults, unknown Faults) {
 	for _, f := range collected {
 		fault := &Fault{File: file, Line: f.Line, Column: f.Column, Flag: f.Subject, Field: f.Field, Err: f.Err}
@@ -78,8 +77,7 @@ func faultsOf(file string, collected []document.Fault) (faults, unknown Faults) 
 	return faults, unknown
 }
 
-// faultsIn are the faults that an error stands for: those of a document, or the failure of
-// its source.
+// faultsIn converts an error to faults: those of a document, or the failure of its source.
 func faultsIn(file string, err error) Faults {
 	var faults Faults
 	var fault *Fault
@@ -99,9 +97,9 @@ func faultsIn(file string, err error) Faults {
 type Severity int
 
 const (
-	// SeverityError: the flag, or the document, does not work.
+	// SeverityError means that the flag, or the document, does not work.
 	SeverityError Severity = iota
-	// SeverityWarning: it works, and is hardly what was meant.
+	// SeverityWarning means that it works and is probably a mistake.
 	SeverityWarning
 )
 

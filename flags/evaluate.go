@@ -10,11 +10,10 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// resolve evaluates one flag for one accessor; as gives a variant's value in the
-// accessor's type, or false. It allocates only where it fails, unless the flag's rule
-// has to.
-func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, attrs map[string]any, as func(any) (T, bool)) openfeature.GenericResolutionDetail[T] {
-	d := openfeature.GenericResolutionDetail[T]{Value: otherwise}
+// resolve evaluates one flag for one accessor. as converts a variant's value to the accessor's
+// type, or returns false. resolve allocates only on errors, unless the flag's rule allocates.
+func resolve[T any](ctx context.Context, p *Provider, key string, defaultValue T, attrs map[string]any, as func(any) (T, bool)) openfeature.GenericResolutionDetail[T] {
+	d := openfeature.GenericResolutionDetail[T]{Value: defaultValue}
 	set := p.current.Load()
 	if set == nil {
 		d.Reason = openfeature.ErrorReason
@@ -48,24 +47,24 @@ func resolve[T any](ctx context.Context, p *Provider, key string, otherwise T, a
 	return d
 }
 
-// count notes an evaluation; a nil variant is the caller's default.
+// count counts an evaluation; a nil variant is the caller's default.
 func (p *Provider) count(f *flag, v *variant) {
 	switch {
 	case p.opts.WithoutUsage:
 	case v != nil:
-		v.counter.note()
+		v.counter.count()
 	default:
-		f.unnamed.note()
+		f.withoutVariant.count()
 	}
 }
 
 func (f *flag) isStatic() bool {
-	return f.rule == nil && f.standard != nil && !f.disabled && f.fault == nil
+	return f.rule == nil && f.defaultVariant != nil && !f.disabled && f.fault == nil
 }
 
-// refer keeps what an evaluation returns within registers: an error has six words, and
-// is seldom.
-func refer(err openfeature.ResolutionError) *openfeature.ResolutionError { return &err }
+// errorPointer moves a rare error to the heap: as a value it has six words, and the result of an
+// evaluation would no longer fit into registers.
+func errorPointer(err openfeature.ResolutionError) *openfeature.ResolutionError { return &err }
 
 func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError) {
 	if p.opts.AllowOverrides && f.fault == nil && !f.disabled {
@@ -73,16 +72,15 @@ func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v
 			if v := f.variant(name); v != nil {
 				return v, ReasonOverride, nil
 			}
-			return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant"))
+			return nil, openfeature.ErrorReason, errorPointer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant"))
 		}
 	}
 	return f.evaluate(ctx, attrs, p.static)
 }
 
-// Evaluate evaluates a flag whatever its type, for those who do not know which it
-// has, such as a page or a protocol that shows flags. The value is a bool, string,
-// float64, []any or map[string]any; it is nil where a caller's default stands in. An
-// error is told by ErrorCode.
+// Evaluate evaluates a flag of any type, for callers that do not know the type, such as a page
+// that shows flags. The value is a bool, string, float64, []any or map[string]any, and nil where
+// the caller's default applies. ErrorCode is set on an error.
 func (p *Provider) Evaluate(ctx context.Context, key string, attrs Attributes) openfeature.InterfaceEvaluationDetails {
 	d := resolve(ctx, p, key, nil, attrs, asAny)
 	details := openfeature.InterfaceEvaluationDetails{Value: d.Value}
@@ -90,18 +88,17 @@ func (p *Provider) Evaluate(ctx context.Context, key string, attrs Attributes) o
 	return details
 }
 
-// evaluate chooses the variant. A nil variant, without an error, is the caller's
-// default.
+// evaluate chooses the variant. A nil variant without an error means the caller's default.
 func (f *flag) evaluate(ctx context.Context, attrs, static map[string]any) (v *variant, reason openfeature.Reason, failed *openfeature.ResolutionError) {
 	switch {
 	case f.fault != nil:
-		return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(f.fault.Error()))
+		return nil, openfeature.ErrorReason, errorPointer(openfeature.NewParseErrorResolutionError(f.fault.Error()))
 	case f.disabled:
 		return nil, openfeature.DisabledReason, nil
-	case f.rule == nil && f.standard == nil:
+	case f.rule == nil && f.defaultVariant == nil:
 		return nil, openfeature.DefaultReason, nil
 	case f.rule == nil:
-		return f.standard, openfeature.StaticReason, nil
+		return f.defaultVariant, openfeature.StaticReason, nil
 	}
 	c, _ := contexts.Get().(*evalContext)
 	c.flag, c.attrs, c.static = f, attrs, static
@@ -110,7 +107,7 @@ func (f *flag) evaluate(ctx context.Context, attrs, static map[string]any) (v *v
 	c.flag, c.attrs, c.static, c.keyless = nil, nil, nil, false
 	contexts.Put(c)
 	if keyless && requiresTargetingKey(ctx) {
-		return nil, openfeature.ErrorReason, refer(openfeature.NewTargetingKeyMissingResolutionError("the rule of flag " + strconv.Quote(f.key) + " buckets by the targetingKey, and the context has none"))
+		return nil, openfeature.ErrorReason, errorPointer(openfeature.NewTargetingKeyMissingResolutionError("the rule of flag " + strconv.Quote(f.key) + " buckets by the targetingKey, and the context has none"))
 	}
 	return f.decide(result, err)
 }
@@ -120,12 +117,12 @@ func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, *ope
 	switch result := result.(type) {
 	case nil:
 		if bound := (*jsonlogic.Error)(nil); errors.As(err, &bound) {
-			return f.failed("was ended: " + bound.Err.Error())
+			return f.failed("was stopped: " + bound.Err.Error())
 		}
 		if err != nil {
-			return nil, openfeature.ErrorReason, refer(openfeature.NewParseErrorResolutionError(err.Error()))
+			return nil, openfeature.ErrorReason, errorPointer(openfeature.NewParseErrorResolutionError(err.Error()))
 		}
-		return f.standard, openfeature.DefaultReason, nil
+		return f.defaultVariant, openfeature.DefaultReason, nil
 	case string:
 		name = result
 	case bool:
@@ -142,7 +139,7 @@ func (f *flag) decide(result any, err error) (*variant, openfeature.Reason, *ope
 }
 
 func (f *flag) failed(how string) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
-	return nil, openfeature.ErrorReason, refer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " " + how))
+	return nil, openfeature.ErrorReason, errorPointer(openfeature.NewGeneralResolutionError("the rule of flag " + strconv.Quote(f.key) + " " + how))
 }
 
 func (f *flag) variant(name string) *variant {
@@ -157,8 +154,8 @@ func (f *flag) variant(name string) *variant {
 	return nil
 }
 
-// BooleanEvaluation implements openfeature.FeatureProvider. The metadata in what this
-// and its siblings return is shared and must not be changed.
+// BooleanEvaluation implements openfeature.FeatureProvider. The metadata that the evaluation
+// methods return is shared and must not be changed.
 func (p *Provider) BooleanEvaluation(ctx context.Context, flag string, defaultValue bool, flatCtx openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
 	return resolve(ctx, p, flag, defaultValue, flatCtx, as[bool])
 }
@@ -173,33 +170,25 @@ func (p *Provider) FloatEvaluation(ctx context.Context, flag string, defaultValu
 	return resolve(ctx, p, flag, defaultValue, flatCtx, as[float64])
 }
 
-// IntEvaluation implements openfeature.FeatureProvider. A variant that is not a whole
-// number within ±(2^53−1), which a float64 could not tell from its neighbour, is a
-// type mismatch; nothing is truncated.
+// IntEvaluation implements openfeature.FeatureProvider. A variant that is not a whole number
+// within ±(2^53−1) is a type mismatch, because a float64 does not hold every integer beyond.
+// Nothing is truncated.
 func (p *Provider) IntEvaluation(ctx context.Context, flag string, defaultValue int64, flatCtx openfeature.FlattenedContext) openfeature.IntResolutionDetail {
 	return resolve(ctx, p, flag, defaultValue, flatCtx, asInt)
 }
 
-// ObjectEvaluation implements openfeature.FeatureProvider. The value is a
-// map[string]any or []any of the caller's own.
+// ObjectEvaluation implements openfeature.FeatureProvider. The value is a map[string]any or
+// []any. It is a copy, so the caller may change it.
 func (p *Provider) ObjectEvaluation(ctx context.Context, flag string, defaultValue any, flatCtx openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
 	return resolve(ctx, p, flag, defaultValue, flatCtx, asObject)
 }
 
-// An evalContext is what a rule sees: $flagd, the static attributes, and the
-// evaluation context.
-// Get implements jsonlogic.Object.
-// Fields implements jsonlogic.Fielder. No member but $flagd stands elsewhere, unless
-// static attributes have a say.
-// targetingKey returns the targeting key, false when it is missing, empty or no text.
-// A flagdContext is the member $flagd.
-// Get implements jsonlogic.Object.
 type requireKey struct{}
 
-// RequireTargetingKey makes an evaluation with the context that is returned answer
-// TARGETING_KEY_MISSING where the rule buckets by a targeting key that is missing or empty:
-// where it reaches a fractional operation without a bucketing value of its own. Without it such
-// an operation gives null, as in flagd.
+// RequireTargetingKey returns a context in which an evaluation answers TARGETING_KEY_MISSING
+// when its rule buckets by a targeting key that is missing or empty. A rule does so when it
+// reaches a fractional operation without a bucketing value. Without RequireTargetingKey such an
+// operation gives null, as in flagd.
 func RequireTargetingKey(ctx context.Context) context.Context {
 	return context.WithValue(ctx, requireKey{}, true)
 }
@@ -214,17 +203,16 @@ const ReasonOverride openfeature.Reason = "OVERRIDE"
 
 type overrideKey struct{}
 
-// An override is one of a chain, the latest first.
+// An override is an element of a linked list, the latest first.
 type override struct {
 	flag, variant string
 	earlier       *override
 }
 
-// WithOverride makes the flag give the variant in whatever is evaluated with the
-// context that is returned: in a test, or to look at what is still dark. It is
-// honoured only by providers with [Options.AllowOverrides], which keeps it out of
-// production, and never for a disabled flag. A variant that the flag does not have is a
-// GENERAL error.
+// WithOverride returns a context in which the flag has the variant: for a test, or to try a dark
+// feature. Only providers with [Options.AllowOverrides] honour it, which keeps it out of
+// production. A disabled flag stays disabled. A variant that the flag does not have is a GENERAL
+// error.
 func WithOverride(ctx context.Context, key, variant string) context.Context {
 	earlier, _ := ctx.Value(overrideKey{}).(*override)
 	return context.WithValue(ctx, overrideKey{}, &override{key, variant, earlier})

@@ -8,25 +8,24 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 )
 
-// events hands events to OpenFeature without ever waiting for it. What nobody reads
-// is bounded: changes of the document are merged, and of the states only the latest
-// counts.
+// events passes events to OpenFeature and never waits for it. The queue is bounded: changes of
+// the document are merged, and only the latest of the other events is kept.
 //
-// When Init returns, OpenFeature sets the state that its result stands for, whatever
-// events it was given before. So events wait while an Init runs, and a moment longer.
+// When Init returns, OpenFeature sets its state from the result and ignores earlier events. So
+// events wait while an Init runs, and for afterInit longer.
 type events struct {
 	out  chan openfeature.Event
 	wake chan struct{}
 
 	mu      sync.Mutex
 	pending []openfeature.Event
-	inits   int           // that run
-	resume  time.Time     // nothing is handed out before
-	ended   chan struct{} // nil while no goroutine hands out
+	inits   int           // calls of Init that run
+	resume  time.Time     // no event is sent before
+	ended   chan struct{} // nil while no goroutine sends
 	running sync.WaitGroup
 }
 
-// afterInit is how long OpenFeature may take from the return of Init to its event.
+// afterInit bounds the time that OpenFeature needs from the return of Init to its own event.
 const afterInit = 100 * time.Millisecond
 
 func newEvents() *events {
@@ -44,7 +43,7 @@ func (e *events) start() {
 	e.running.Go(func() { e.run(ended) })
 }
 
-// stop drops what is waiting and waits for the goroutine.
+// stop drops the queue and waits for the goroutine.
 func (e *events) stop() {
 	e.mu.Lock()
 	if e.ended != nil {
@@ -77,9 +76,8 @@ func (e *events) send(event openfeature.Event) {
 	e.ring()
 }
 
-// duringInit holds events back until the function that it returns is called, and a
-// moment longer.
-func (e *events) duringInit() (returned func()) {
+// holdDuringInit holds events back until afterInit after the returned function is called.
+func (e *events) holdDuringInit() (returned func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.inits++
@@ -125,7 +123,7 @@ func (e *events) run(ended <-chan struct{}) {
 	}
 }
 
-// next takes the first event, or says how long to wait for it; 0 is until the bell.
+// next takes the first event, or returns how long to wait for it. Zero means until wake.
 func (e *events) next() (event openfeature.Event, wait time.Duration, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

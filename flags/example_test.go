@@ -30,7 +30,7 @@ $evaluators:
   staff: {ends_with: [{var: email}, "@shop.example"]}
 `
 
-// A document decides who sees the new checkout: staff, and a quarter of all others.
+// The document turns the new checkout on for staff and for a quarter of all other users.
 func Example() {
 	ctx := context.Background()
 	p, err := flags.New(flags.Bytes("flags.yaml", []byte(exampleDocument)), nil)
@@ -38,7 +38,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	api := isolated.NewAPI() // a service uses the openfeature package itself
+	api := isolated.NewAPI() // a service uses the functions of package openfeature
 	if err := api.SetProviderAndWait(ctx, p); err != nil {
 		fmt.Println(err)
 		return
@@ -66,8 +66,8 @@ func Example() {
 	// on TARGETING_MATCH
 }
 
-// Open and Bind are for programs without an OpenFeature client, and for hot paths: no
-// hook runs, and there is no context but the attributes.
+// Open and Bind are for programs without an OpenFeature client, and for hot paths. No hook runs,
+// and the rule sees only the given attributes.
 func ExampleFlag_Bind() {
 	ctx := context.Background()
 	p, err := flags.Open(ctx, flags.Bytes("flags.yaml", []byte(exampleDocument)), nil)
@@ -81,7 +81,7 @@ func ExampleFlag_Bind() {
 	// Output: true
 }
 
-// A flag may be a whole setting.
+// The variants of a flag can be structs.
 func ExampleObject() {
 	type limits struct {
 		PerMinute int `json:"perMinute"`
@@ -109,8 +109,8 @@ flags:
 	// {60 10}
 }
 
-// A service that starts without its document answers the defaults of the code, and the
-// document when it comes.
+// A service that starts without its document uses the defaults in the code until the document
+// appears.
 func ExampleProvider_InitWithContext() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "flags")
@@ -136,7 +136,7 @@ func ExampleProvider_InitWithContext() {
 		fmt.Println(err)
 		return
 	}
-	<-p.EventChannel() // what OpenFeature reads
+	<-p.EventChannel() // OpenFeature reads this channel
 	fmt.Println(NewCheckout.Bind(p).Value(ctx, staff))
 	// Output:
 	// missing: true
@@ -144,7 +144,7 @@ func ExampleProvider_InitWithContext() {
 	// true
 }
 
-// What is wrong with one flag is told with its place, and spoils that flag only.
+// A faulty flag is reported with its place, and affects only that flag.
 func ExampleProvider_Problems() {
 	ctx := context.Background()
 	p, err := flags.Open(ctx, flags.Bytes("flags.yaml", []byte(`flags:
@@ -186,7 +186,7 @@ func ExampleProvider_Explain() {
 	//     fractional("off") → "off"   # bucket: 55, hash: 2394511712, of: 100, weights: [25,75]
 }
 
-// A document is linted before it is shipped; flagtest.Lint does so in a test.
+// Lint checks a document before it is shipped; flagtest.Lint does so in a test.
 func ExampleLint() {
 	limit := flags.Int("limit", 10)
 	for _, problem := range flags.Lint("flags.yaml", []byte(`flags:
@@ -212,7 +212,7 @@ func ExampleLint() {
 	// error flags.yaml:12:64: flag "color": targeting: gives "green", which is not a variant
 }
 
-// Flags are meant to go again. Usage tells which ones may.
+// Cleanup finds the flags that can be removed from the code.
 func ExampleProvider_Cleanup() {
 	ctx := context.Background()
 	p, err := flags.Open(ctx, flags.Bytes("flags.yaml", []byte(`
@@ -236,7 +236,7 @@ flags:
 	// Output: new-checkout team-checkout 2 expired on 2026-06-30
 }
 
-// To look at what is still dark, one request asks for a variant.
+// An override turns a dark feature on for one request.
 func ExampleWithOverride() {
 	ctx := context.Background()
 	p, err := flags.Open(ctx, flags.Bytes("flags.yaml", []byte(exampleDocument)), &flags.Options{AllowOverrides: true}) // not in production
@@ -253,7 +253,7 @@ func ExampleWithOverride() {
 	// true
 }
 
-// What the code needs is checked at every load.
+// Flags that the code needs are checked at every load.
 func ExampleProvider_Require() {
 	p, err := flags.New(flags.Bytes("flags.yaml", []byte(exampleDocument)), &flags.Options{Strict: true})
 	if err != nil {
@@ -268,7 +268,7 @@ func ExampleProvider_Require() {
 	// Output: flags.yaml: flag "page-size": missing, and the code declares it as int
 }
 
-// A team's document stands over the company's, flag by flag.
+// A team's document overrides the company's, flag by flag.
 func ExampleMerge() {
 	ctx := context.Background()
 	company := flags.Bytes("company.yaml", []byte(`flags: {banner: {variants: {v: Welcome}, defaultVariant: v}, footer: {variants: {v: Imprint}, defaultVariant: v}}`))
@@ -283,8 +283,8 @@ func ExampleMerge() {
 	// Output: Sale Imprint
 }
 
-// A flag reaches only the builds that contain its code, because every rule sees the
-// version of the build that evaluates it.
+// A flag can be limited to builds that contain its code, because every rule sees the version of
+// the build that evaluates it.
 func ExampleOptions_static() {
 	ctx := context.Background()
 	document := flags.Bytes("flags.yaml", []byte(`
@@ -294,13 +294,13 @@ flags:
     defaultVariant: "off"
     targeting: {if: [{sem_ver: [{var: version}, ">=", 1.4.0]}, "on"]}
 `))
-	for _, version := range []string{"v1.3.9", "v1.4.0"} { // of package version: version.Current().Version
+	for _, version := range []string{"v1.3.9", "v1.4.0"} { // a service uses version.Current().Version
 		p, err := flags.Open(ctx, document, &flags.Options{Static: flags.Attributes{"version": version}})
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(version, NewCheckout.Bind(p).Value(ctx, flags.Attributes{"version": "v9.9.9"})) // out of a client's reach
+		fmt.Println(version, NewCheckout.Bind(p).Value(ctx, flags.Attributes{"version": "v9.9.9"})) // a client cannot override it
 		_ = p.Close()
 	}
 	// Output:

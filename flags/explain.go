@@ -10,26 +10,25 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// An Explanation says how a flag comes to its value for one evaluation context. It
-// can be encoded as JSON. It holds what the rule looked at, the user's attributes
-// included: show it to those who may see them.
+// An Explanation explains the value of a flag for one evaluation context. It can be encoded as
+// JSON. It contains the attributes that the rule read, and so the user's data: restrict who may
+// see it.
 type Explanation struct {
 	Flag      string                `json:"flag"`
-	Value     any                   `json:"value"` // nil where the caller's default stands in
+	Value     any                   `json:"value"` // nil where the caller's default is used
 	Variant   string                `json:"variant,omitempty"`
 	Reason    openfeature.Reason    `json:"reason"`
 	ErrorCode openfeature.ErrorCode `json:"errorCode,omitempty"`
 	Error     string                `json:"error,omitempty"`
 	Why       string                `json:"why"`                // a sentence for people
-	Document  string                `json:"document,omitempty"` // the revision that decided
-	Rule      *jsonlogic.Trace      `json:"rule,omitempty"`     // how the rule came to its result; nil where no rule ran
+	Document  string                `json:"document,omitempty"` // revision of the document
+	Rule      *jsonlogic.Trace      `json:"rule,omitempty"`     // the rule's evaluation; nil if no rule ran
 }
 
-// Explain evaluates a flag and says how it came to its value: "why did this user get
-// this variant?" The rule's trace has each operator with its inputs and its result, and
-// for fractional the hash, the bucket and the weights; references to $evaluators
-// are resolved in it. Explain takes many times as long as an evaluation, and does not
-// count as one.
+// Explain evaluates a flag and explains its value: "why did this user get this variant?" The
+// rule's trace has each operator with its inputs and its result, and for fractional the hash, the
+// bucket and the weights. References to $evaluators are resolved in it. Explain takes many times
+// as long as an evaluation and is not counted as one.
 func (p *Provider) Explain(ctx context.Context, key string, attrs Attributes) Explanation {
 	e := Explanation{Flag: key, Document: p.Revision()}
 	set := p.current.Load()
@@ -63,28 +62,28 @@ func (p *Provider) Explain(ctx context.Context, key string, attrs Attributes) Ex
 
 func (e *Explanation) fail(d openfeature.ResolutionDetail) {
 	e.Reason, e.ErrorCode, e.Error = d.Reason, d.ErrorCode, d.ErrorMessage
-	e.Why = d.ErrorMessage + ": the code's default stands in"
+	e.Why = d.ErrorMessage + ": the code's default is used"
 }
 
 func why(f *flag, v *variant, reason openfeature.Reason) string {
 	switch {
 	case reason == openfeature.DisabledReason:
-		return "the flag is disabled: the code's default stands in"
+		return "the flag is disabled: the code's default is used"
 	case reason == ReasonOverride:
 		return fmt.Sprintf("the context overrides it with %q", v.name)
 	case reason == openfeature.StaticReason:
-		return fmt.Sprintf("there is no rule: the default variant %q counts", v.name)
+		return fmt.Sprintf("there is no rule: the default variant %q is used", v.name)
 	case reason == openfeature.TargetingMatchReason:
 		return fmt.Sprintf("the rule gives %q", v.name)
 	case f.rule == nil:
-		return "there is neither a rule nor a default variant: the code's default stands in"
+		return "there are no rule and no default variant: the code's default is used"
 	case v == nil:
-		return "the rule gives nothing, and there is no default variant: the code's default stands in"
+		return "the rule gives null, and there is no default variant: the code's default is used"
 	}
-	return fmt.Sprintf("the rule gives nothing: the default variant %q counts", v.name)
+	return fmt.Sprintf("the rule gives null: the default variant %q is used", v.name)
 }
 
-// String is the explanation for people, of several lines.
+// String formats the explanation for people, in several lines.
 func (e Explanation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", e.Flag)

@@ -27,13 +27,13 @@ $evaluators: {staff: {ends_with: [{var: email}, "@example.com"]}}
 	defer p.Close()
 	attrs := flags.Attributes{"email": "ada@example.com", "targetingKey": "ada", "v": "z", "w": 3}
 	for key, want := range map[string]string{
-		"static":  `static: A, there is no rule: the default variant "a" counts (STATIC)`,
-		"none":    `none: there is neither a rule nor a default variant: the code's default stands in (DEFAULT)`,
-		"off":     `off: the flag is disabled: the code's default stands in (DISABLED)`,
-		"missing": `missing: there is no flag "missing": the code's default stands in (ERROR)`,
-		"broken":  `broken: f.yaml:6:24: flag "broken": variants: must be a map, got a number: the code's default stands in (ERROR)`,
+		"static":  `static: A, there is no rule: the default variant "a" is used (STATIC)`,
+		"none":    `none: there are no rule and no default variant: the code's default is used (DEFAULT)`,
+		"off":     `off: the flag is disabled: the code's default is used (DISABLED)`,
+		"missing": `missing: there is no flag "missing": the code's default is used (ERROR)`,
+		"broken":  `broken: f.yaml:6:24: flag "broken": variants: must be a map, got a number: the code's default is used (ERROR)`,
 		"ruled":   "ruled: map[deep:[1]], the rule gives \"a\" (TARGETING_MATCH)\n  if(\"a\") → \"a\"\n    ends_with → true\n      var(\"email\") → \"ada@example.com\"\n      \"@example.com\"",
-		"unknown": "unknown: the rule of flag \"unknown\" gives \"z\", which is not a variant: the code's default stands in (ERROR)\n  var(\"v\") → \"z\"",
+		"unknown": "unknown: the rule of flag \"unknown\" gives \"z\", which is not a variant: the code's default is used (ERROR)\n  var(\"v\") → \"z\"",
 	} {
 		e := p.Explain(t.Context(), key, attrs)
 		if key == "ruled" {
@@ -44,11 +44,11 @@ $evaluators: {staff: {ends_with: [{var: email}, "@example.com"]}}
 		require.Equal(t, want, e.String())
 		require.Equal(t, p.Revision(), e.Document)
 	}
-	require.Contains(t, p.Explain(t.Context(), "falls", nil).Why, "gives nothing, and there is no default variant")
-	require.Contains(t, p.Explain(t.Context(), "ruled", nil).Why, `gives nothing: the default variant "b" counts`)
+	require.Contains(t, p.Explain(t.Context(), "falls", nil).Why, "gives null, and there is no default variant")
+	require.Contains(t, p.Explain(t.Context(), "ruled", nil).Why, `gives null: the default variant "b" is used`)
 	require.Equal(t, `the context overrides it with "b"`, p.Explain(flags.WithOverride(t.Context(), "ruled", "b"), "ruled", attrs).Why)
 
-	// What it says is what the evaluation says.
+	// An explanation agrees with the evaluation.
 	for _, key := range append(p.Keys(), "missing") {
 		e, d := p.Explain(t.Context(), key, attrs), p.Evaluate(t.Context(), key, attrs)
 		require.Equal(t, d.Value, e.Value, key)

@@ -20,7 +20,7 @@ func problems(p *flags.Provider) []string {
 	return texts
 }
 
-// A fault inside a rule has its own place, wherever the rule stands.
+// A fault inside a rule has its own place, at any depth.
 func TestFaultsInRulesHaveTheirPlace(t *testing.T) {
 	t.Parallel()
 	p := open(t, `flags:
@@ -61,7 +61,7 @@ func TestFaultInTheEvaluatorOfAnotherDocument(t *testing.T) {
 	require.Equal(t, []string{`base.yaml:3:11: flag "f": targeting: jsonlogic: /nothing: unknown operator "nothing"`}, problems(p))
 }
 
-// All that is wrong with a flag is said at once, and all that is wrong with a document.
+// All faults of a flag and of a document are reported together.
 func TestAllFaultsAreReported(t *testing.T) {
 	t.Parallel()
 	p := open(t, `flags:
@@ -84,7 +84,7 @@ func TestAllFaultsAreReported(t *testing.T) {
 	require.Equal(t, flags.SeverityError, faults[1].Severity)
 }
 
-// What is wrong with the source, or with its document as a whole, is a problem at once.
+// A fault of the source, or of its document as a whole, is a problem at once.
 func TestProblemsOfTheSource(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]func(*script) flags.Source{
@@ -116,7 +116,7 @@ func TestProblemsOfTheSource(t *testing.T) {
 	}
 }
 
-// Two providers have one revision exactly when they have the same flags.
+// Two providers have the same revision exactly when they have the same flags.
 func TestRevisionIsOfWhatIsInEffect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

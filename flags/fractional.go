@@ -9,22 +9,21 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// A Bucketing is a way in which the operator fractional spreads a population over
-// variants. All that evaluate one document must have the same, or a user sees another
-// variant in each.
+// A Bucketing is the way in which the operator fractional distributes users over variants. All
+// programs that evaluate one document must use the same, or a user gets different variants.
 type Bucketing int
 
 const (
-	// BucketingV2 is flagd's bucketing today: the bucketing value is a text.
+	// BucketingV2 is flagd's bucketing today: the bucketing value is a string.
 	BucketingV2 Bucketing = iota
 
-	// BucketingV3 is what flagd has accepted to follow: the bucketing value is of any type but null
-	// and list, and is hashed in its deterministic CBOR encoding (RFC 8949 §4.2.1), so
-	// that the key of one flag and a targeting key can no longer run together.
+	// BucketingV3 is flagd's accepted next bucketing. The bucketing value has any type except
+	// null and list, and is hashed in its deterministic CBOR encoding (RFC 8949 §4.2.1). So
+	// different pairs of flag key and targeting key can no longer join to the same text.
 	BucketingV3
 )
 
-// String is "V2" or "V3".
+// String returns "V2" or "V3".
 func (b Bucketing) String() string {
 	switch b {
 	case BucketingV2:
@@ -35,15 +34,13 @@ func (b Bucketing) String() string {
 	return strconv.Itoa(int(b))
 }
 
-// fractional is {"fractional": [bucketing value, [variant, weight], …]}: the same
-// value always falls on the same variant, and the values of a population spread over
-// the variants by weight.
+// fractional is {"fractional": [bucketing value, [variant, weight], …]}: a bucketing value always
+// gets the same variant, and many values are distributed over the variants by weight.
 //
-// The bucketing value of V2 is the first argument if that is a text, and else the flag's
-// key and the targeting key joined. That of V3 is the first argument, or else the two keys,
-// in CBOR. The bucket is
-// murmur3_x86_32(value) × sum of the weights >> 32; its variant is the first whose
-// running sum of weights is above it.
+// With V2 the bucketing value is the first argument if that is a string, and else the flag's key
+// and the targeting key joined. With V3 it is the CBOR encoding of the first argument, or else of
+// the two keys. The bucket is murmur3_x86_32(value) × sum of the weights >> 32. The variant is
+// the first one whose running sum of weights is above the bucket.
 func (b Bucketing) fractional(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	if len(args) == 0 {
 		return func(s *jsonlogic.Scope) (any, error) { return nothing(s, "it has no arguments"), nil }, nil
@@ -76,25 +73,25 @@ func isList(arg jsonlogic.Arg) bool {
 	return list
 }
 
-// A split is the entries of a fractional operation.
+// A split is the list of entries of a fractional operation.
 type split struct {
 	entries []jsonlogic.Arg
 
-	// Where every entry is written as a list with a constant weight, the usual case,
-	// the sums are known beforehand.
+	// If every entry is a literal list with a constant weight, which is usual, the sums are
+	// computed once. Otherwise sums is nil.
 	variants []choice
 	sums     []uint64
-	computed []jsonlogic.Arg // of variants, those that are not constant
+	computed []jsonlogic.Arg // the variants that are not constant
 }
 
-// A choice is a variant of a split: an argument, or a value where that is constant.
+// A choice is a variant of a split: a constant value, or an argument.
 type choice struct {
 	value    any
 	arg      jsonlogic.Arg
 	computed bool
 }
 
-// choiceOf reads an entry that is written as a list. The weight is nil where there is none.
+// choiceOf reads an entry that is a literal list. A nil weight means a missing one.
 func choiceOf(entry jsonlogic.Arg) (c choice, weight any, ok bool) {
 	if constant, is := entry.Const(); is {
 		list, is := constant.([]any)
@@ -121,7 +118,7 @@ func choiceOf(entry jsonlogic.Arg) (c choice, weight any, ok bool) {
 	return choice{arg: items[0], computed: true}, weight, true
 }
 
-// chosen is the variant of the entry i. An explanation shows how it comes about.
+// chosen returns the variant of entry i. For an explanation it also evaluates the entry's node.
 func (sp *split) chosen(s *jsonlogic.Scope, i int) any {
 	c := sp.variants[i]
 	if c.computed {
@@ -163,7 +160,7 @@ func newSplit(entries []jsonlogic.Arg) *split {
 	return sp
 }
 
-// bySubject gives the variant of the flag's and the targeting key. Without a targeting key it
+// bySubject buckets by the flag's key and the targeting key. Without a targeting key the result
 // is null.
 func (sp *split) bySubject(s *jsonlogic.Scope, b Bucketing) any {
 	ctx, ok := s.Data().(*evalContext)
@@ -172,7 +169,7 @@ func (sp *split) bySubject(s *jsonlogic.Scope, b Bucketing) any {
 	}
 	subject, ok := ctx.targetingKey()
 	if !ok {
-		return sp.nothing(s, "targetingKey is missing, empty or no text")
+		return sp.nothing(s, "targetingKey is missing, empty or not a string")
 	}
 	var room [128]byte
 	keys := room[:0]
@@ -184,7 +181,7 @@ func (sp *split) bySubject(s *jsonlogic.Scope, b Bucketing) any {
 	return sp.of(s, murmur3.Sum32(keys))
 }
 
-// byValue gives the variant of a bucketing value of V3.
+// byValue buckets by a bucketing value of V3.
 func (sp *split) byValue(s *jsonlogic.Scope, value any) any {
 	switch value.(type) {
 	case nil:
@@ -207,7 +204,7 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 				return sp.nothing(s, "a variant is a list or an object")
 			}
 		}
-		note(s, hash, sp.sums)
+		noteBucket(s, hash, sp.sums)
 		if i := bucket(hash, sp.sums); i >= 0 {
 			return sp.chosen(s, i)
 		}
@@ -228,7 +225,7 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 		weight, ok := weightOf(w)
 		switch {
 		case !ok:
-			return sp.nothing(s, "a weight is no whole number up to 2^31−1")
+			return sp.nothing(s, "a weight is not a whole number up to 2^31−1")
 		case !namesVariant(items[0]):
 			return sp.nothing(s, "a variant is a list or an object")
 		}
@@ -238,27 +235,27 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	if sum > math.MaxInt32 {
 		return sp.nothing(s, "the weights sum to more than 2^31−1")
 	}
-	note(s, hash, sums)
+	noteBucket(s, hash, sums)
 	if i := bucket(hash, sums); i >= 0 {
 		return variants[i]
 	}
 	return sp.nothing(s, "no entry has any weight")
 }
 
-// nothing is null. It evaluates all entries, because one of them may be an error.
+// nothing returns null. It evaluates all entries, because one of them may fail.
 func (sp *split) nothing(s *jsonlogic.Scope, why string) any {
 	evaluate(s, sp.entries)
 	return nothing(s, why)
 }
 
-// nothing is null, and tells an explanation why.
+// nothing returns null and notes the reason for an explanation.
 func nothing(s *jsonlogic.Scope, why string) any {
 	s.Note("why", why)
 	return nil
 }
 
-// namesVariant says whether an entry may have this for a variant: one list or object
-// makes the whole operation null.
+// namesVariant reports whether a value can be the variant of an entry. One list or object makes
+// the whole operation null.
 func namesVariant(v any) bool {
 	switch v.(type) {
 	case nil, bool, string, float64, int, int64:
@@ -267,7 +264,7 @@ func namesVariant(v any) bool {
 	return false
 }
 
-func note(s *jsonlogic.Scope, hash uint32, sums []uint64) {
+func noteBucket(s *jsonlogic.Scope, hash uint32, sums []uint64) {
 	if !s.Explaining() || len(sums) == 0 {
 		return
 	}
@@ -285,8 +282,7 @@ func note(s *jsonlogic.Scope, hash uint32, sums []uint64) {
 	s.Note("weights", weights)
 }
 
-// bucket returns the index of the entry that a hash falls on, -1 when no entry has
-// any weight.
+// bucket returns the index of the entry for a hash, or -1 when all weights are zero.
 func bucket(hash uint32, sums []uint64) int {
 	if len(sums) == 0 {
 		return -1
@@ -300,8 +296,8 @@ func bucket(hash uint32, sums []uint64) int {
 	return -1
 }
 
-// weightOf reads a weight: a whole number of 64 bits, of which a negative one counts as 0; null
-// is 1. Inside a list from the evaluation context an integer is still one of Go's.
+// weightOf reads a weight: a whole number of 64 bits. A negative weight counts as 0, and null
+// as 1. An integer inside a list of the evaluation context still has its Go type.
 func weightOf(v any) (weight uint64, ok bool) {
 	var f float64
 	switch v := v.(type) {

@@ -23,8 +23,8 @@ type step struct {
 	table [][]string
 }
 
-// readFeature reads the part of Gherkin that flagd's test files use: background,
-// scenarios, outlines with several tagged examples, and tables.
+// readFeature reads the part of Gherkin that flagd's test files use: background, scenarios,
+// outlines with several tagged examples, and tables.
 func readFeature(t *testing.T, path string) []scenario {
 	t.Helper()
 	f, err := os.Open(path)
@@ -98,7 +98,7 @@ type example struct {
 
 var placeholder = regexp.MustCompile(`<[^<>]+>`)
 
-// fill puts a row of examples into the steps.
+// fill replaces the placeholders of the steps with a row of examples.
 func fill(steps []step, head, row []string) []step {
 	filled := make([]step, len(steps))
 	for i, s := range steps {

@@ -17,7 +17,7 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// numbered is a document with flags f0 … of one value, and more.
+// numbered is a document with flags f0, f1, … that all have one value, and more.
 func numbered(n int, value, more string) string {
 	var b strings.Builder
 	b.WriteString(`{"metadata": {"of": "` + value + `"}, "flags": {` + more)
@@ -31,7 +31,7 @@ func numbered(n int, value, more string) string {
 	return b.String()
 }
 
-// answers are the values of all flags.
+// answers returns the values of all flags.
 func answers(p *flags.Provider) map[string]string {
 	all := map[string]string{}
 	for _, key := range p.Keys() {
@@ -41,8 +41,8 @@ func answers(p *flags.Provider) map[string]string {
 	return all
 }
 
-// A document that loses flags takes effect but for the loss, so that the kill switch in the
-// same edit works.
+// A document that loses flags takes effect, except for the loss. So a kill switch in the same
+// edit works.
 func TestLossIsHeldBackAndTheRestTakesEffect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestLossIsHeldBackAndTheRestTakesEffect(t *testing.T) {
 		load(numbered(19, "killed", ""))
 		require.Equal(t, "killed killed", answers(p)["f0"])
 		require.Equal(t, "old old", answers(p)["f19"], "it is declared")
-		require.Equal(t, []string{`*flags_test.script: flag "f19": the code has declared it, and it is gone; it is kept as it was until the document says allowShrink: true`}, problems(p))
+		require.Equal(t, []string{`*flags_test.script: flag "f19": the code declares it, but the document no longer has it: it is kept as it was until the document says allowShrink: true`}, problems(p))
 		require.Equal(t, 1.0, p.Stats()["held_back"])
 		require.Zero(t, p.Stats()["load_failures"])
 		event := <-p.EventChannel()
@@ -74,13 +74,13 @@ func TestLossIsHeldBackAndTheRestTakesEffect(t *testing.T) {
 		require.Equal(t, "cut cut", answers(p)["f9"])
 		require.Equal(t, "killed killed", answers(p)["f10"])
 		require.Equal(t, "old old", answers(p)["f19"])
-		require.Equal(t, `*flags_test.script: 10 of 20 flags are gone; they are kept as they were until the document says allowShrink: true`, problems(p)[1])
+		require.Equal(t, `*flags_test.script: 10 of 20 flags are missing in the document: they are kept as they were until the document says allowShrink: true`, problems(p)[1])
 
-		// What was held stays so, however few are still missing.
+		// Held flags stay held, even if only few are still missing.
 		load(numbered(16, "back", ""))
 		require.Len(t, answers(p), 20)
 		require.Equal(t, 4.0, p.Stats()["held_back"])
-		require.Contains(t, problems(p), `*flags_test.script: flag "f17": it is gone; it is kept as it was until the document says allowShrink: true`)
+		require.Contains(t, problems(p), `*flags_test.script: flag "f17": the document no longer has it: it is kept as it was until the document says allowShrink: true`)
 
 		load(numbered(20, "all", ""))
 		require.Zero(t, p.Stats()["held_back"])
@@ -92,8 +92,8 @@ func TestLossIsHeldBackAndTheRestTakesEffect(t *testing.T) {
 	})
 }
 
-// A restarted instance answers as it did before: flags that are faulty or lost now are as the
-// last good copy has them.
+// A restarted instance answers as before: flags that are faulty or lost now come from the last
+// good copy.
 func TestRestartAnswersTheSame(t *testing.T) {
 	t.Parallel()
 	rule := `"ruled": {"variants": {"y": "yes", "n": "no"}, "defaultVariant": "n", "targeting": {"if": [{"$ref": "staff"}, "y"]}}, `
@@ -131,12 +131,12 @@ func TestRestartAnswersTheSame(t *testing.T) {
 				for range 2 {
 					p = start()
 					require.Equal(t, before, answers(p))
-					a.set(a.doc+" ", nil) // it is written anew
+					a.set(a.doc+" ", nil) // so that the copy is written again
 					time.Sleep(20 * time.Second)
 					require.Equal(t, before, answers(p))
 					require.NoError(t, p.Close())
 				}
-				// The source is away, and comes back as it was.
+				// The source is away, and returns unchanged.
 				docA, docB := a.doc, b.doc
 				a.set("", errors.New("down"))
 				b.set("", errors.New("down"))
@@ -162,8 +162,8 @@ func TestRestartAnswersTheSame(t *testing.T) {
 	}
 }
 
-// A failing source is stale after three failures, or after a minute; a document that is
-// refused at once.
+// A failing source makes the provider stale after three failures or a minute. A refused document
+// does so at once.
 func TestStaleByDefault(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

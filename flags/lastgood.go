@@ -8,19 +8,19 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A lastGood is the file of [Options.LastGood]; Empty means that there is none. It holds what
-// is in effect: the document of the source as it is or, where there are several or a flag has
-// kept an earlier definition, a JSON list of documents to be merged in their order.
+// A lastGood is the path of [Options.LastGood]; Empty means none. The file holds what is in
+// effect. If that is one document without kept definitions, it is a copy of the document.
+// Otherwise it is a JSON list of documents that are merged in their order.
 type lastGood string
 
 // A savedPart is one document of the list.
 type savedPart struct {
 	Name string `json:"name"`
 	Text string `json:"text"`
-	Kept bool   `json:"kept,omitempty"` // not a source's: it has the definitions that flags have kept
+	Kept bool   `json:"kept,omitempty"` // it has the definitions that flags have kept, not a source's document
 }
 
-// parseParts reads a list of documents. A document that is no list is the only one.
+// parseParts reads a list of documents. Data that is not such a list is one document.
 func parseParts(name string, data []byte) []savedPart {
 	var parts []savedPart
 	if json.Unmarshal(data, &parts) == nil && len(parts) > 0 {
@@ -29,7 +29,7 @@ func parseParts(name string, data []byte) []savedPart {
 	return []savedPart{{Name: name, Text: string(data)}}
 }
 
-// name is what the copy is called as a document; Empty when there is none.
+// name is the copy's name as a document; Empty means none.
 func (l lastGood) name() string {
 	if l == "" {
 		return ""
@@ -37,7 +37,7 @@ func (l lastGood) name() string {
 	return live.CopyName(string(l))
 }
 
-// load reads the copy, unless it has nothing that the document does not have.
+// load reads the copy. It returns false if the copy is missing or equals doc.
 func (l lastGood) load(doc []byte) ([]savedPart, bool) {
 	if l == "" {
 		return nil, false
@@ -49,9 +49,10 @@ func (l lastGood) load(doc []byte) ([]savedPart, bool) {
 	return parseParts(l.name(), data), true
 }
 
-// content is what the copy is to hold for documents: these, each after the definitions that its
-// flags have kept, which the copy has as it is now. keys are those flags, by the number of the
-// document, or by ^number where the copy may have had them in another document.
+// content makes the copy for docs: each document, and before it the definitions that its flags
+// have kept. Those definitions come from the present copy. keys are the flags with kept
+// definitions, by the number of their document, or by ^number where the present copy may have
+// them in another document.
 func (l lastGood) content(keys map[int]map[string]bool, docs []savedPart) ([]byte, error) {
 	kept := l.definitionsOf(keys)
 	var parts []savedPart
@@ -62,14 +63,14 @@ func (l lastGood) content(keys map[int]map[string]bool, docs []savedPart) ([]byt
 		parts = append(parts, doc)
 		delete(kept, i)
 	}
-	for _, more := range kept { // of sources that there are no longer
+	for _, more := range kept { // of sources that no longer exist
 		parts = append(more, parts...)
 	}
 	return json.Marshal(parts)
 }
 
-// definitionsOf finds definitions in the copy, by the number of the document that they belong
-// to. What flags had kept before is there as such. It takes the keys that it finds.
+// definitionsOf finds definitions in the copy, by the number of their document. Definitions that
+// were kept before are found as such. It removes the keys that it finds.
 func (l lastGood) definitionsOf(keys map[int]map[string]bool) map[int][]savedPart {
 	for number, of := range keys {
 		if len(of) == 0 {
@@ -117,7 +118,7 @@ func (l lastGood) definitionsOf(keys map[int]map[string]bool) map[int][]savedPar
 	return found
 }
 
-// evaluatorsFor finds an evaluator as the rules of the part i see it.
+// evaluatorsFor finds an evaluator as the rules of part i see it.
 func evaluatorsFor(i int, parts []savedPart, docs []*definitions) func(name string) *document.Node {
 	return func(name string) *document.Node {
 		if n := docs[i].evaluators.Get(name); n != nil {
@@ -134,8 +135,8 @@ func evaluatorsFor(i int, parts []savedPart, docs []*definitions) func(name stri
 	}
 }
 
-// only writes a document with the flags of these keys alone, which it takes from them, and with
-// all the evaluators that they refer to; nil when it has none of the flags.
+// only writes a document with only these keys, and with all evaluators that they refer to. It
+// removes the keys that it finds, and returns nil when it finds nothing.
 func only(doc *definitions, keys map[string]bool, evaluator func(name string) *document.Node) []byte {
 	rest := &document.Node{Kind: document.Map}
 	for i, key := range doc.flags.Keys {
@@ -164,7 +165,7 @@ func only(doc *definitions, keys map[string]bool, evaluator func(name string) *d
 	return root.AppendJSON(nil)
 }
 
-// addEvaluators collects the evaluators that rules refer to, which other evaluators may do.
+// addEvaluators collects the evaluators that rules refer to, directly or through others.
 func addEvaluators(n *document.Node, evaluator func(name string) *document.Node, used *document.Node, seen map[string]bool, following int) {
 	if name, ok := reference(n); ok && !seen[name] && following < maxReferences {
 		seen[name] = true

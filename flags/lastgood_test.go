@@ -12,9 +12,9 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// What the copies in testdata/lastgood were made of. The copies themselves were written by
-// the first version that wrote their form, and stay as they are: a service that is updated while its
-// source is away starts from the copy of the version before.
+// The documents that the copies in testdata/lastgood were made from. The copies were written by
+// the first version that had their format and never change: a service that is updated while its
+// source is away starts from the copy of an older version.
 const (
 	goldenBase = `flags:
   a: {variants: {x: base, y: Y}, defaultVariant: x}
@@ -29,7 +29,7 @@ metadata: {from: base}
 `
 )
 
-// golden copies a file that an earlier version wrote to a place of the test's own.
+// golden copies a file of an earlier version to a temporary folder.
 func golden(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "lastgood", name))
@@ -39,7 +39,7 @@ func golden(t *testing.T, name string) string {
 	return path
 }
 
-// away is a source that is not there, under the name of one that was.
+// away is a source that always fails. It has the name of an earlier source.
 type away struct{ name string }
 
 func (a away) Name() string { return a.name }
@@ -122,8 +122,8 @@ func TestLastGoodThatCannotBeWritten(t *testing.T) {
 	require.Empty(t, entries, "what was tried leaves nothing behind")
 }
 
-// A last good copy may hold anything: what it holds is used or refused, and what is written in
-// its place gives the same answers after a restart.
+// A last good copy may hold anything. Its content is used or refused, and the copy that replaces
+// it gives the same answers after a restart.
 func FuzzLastGood(f *testing.F) {
 	for _, name := range []string{"plain.yaml", "merged.json", "kept.json"} {
 		data, err := os.ReadFile(filepath.Join("testdata", "lastgood", name))

@@ -11,28 +11,31 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// Lint reports what is wrong with a document, and what is probably a mistake, in the order of
-// the document. It can be required to find nothing before a document is shipped: a good document
-// has no findings.
+// Lint reports errors and probable mistakes in a document, in the order of the document. CI can
+// require an empty result: a good document passes. declared are flags that the code declares: a
+// missing one, or one of another type, is an error.
 //
-// A finding of [SeverityError] means that the document, a flag or a condition does not do what
-// is written: a flag cannot be used; a field is misspelt or has no state; a rule gives what is
-// not a variant; a condition can never hold, as one that compares a version with something that
-// is no version; an operator has too few arguments; fractional has a bucketing value that is the
-// same for everybody. Flags that the code declares are checked too: a missing one, or one of
-// another type, is an error.
+// [SeverityError] means that the document, a flag or a condition does not do what is written:
 //
-// A finding of [SeverityWarning] means that the document works and is probably not what was
-// meant, or that other engines of flagd's format read it differently: branches that nothing
-// reaches and weights that nothing falls on; variants and evaluators that nothing uses; unknown
-// fields; numbers that lose digits; variants of different types; nested metadata; a flag without
-// a default variant. A flag past metadata.expires, as of now, is a warning, so that it does not
-// block a hotfix.
+//   - a flag that cannot be used
+//   - a misspelt field, or a flag without state
+//   - a rule that gives something that is not a variant
+//   - a condition that can never hold, such as sem_ver with something that is not a version
+//   - an operator with too few arguments
+//   - fractional with a bucketing value that is the same for everybody
+//
+// [SeverityWarning] means that the document works, but is probably a mistake, or that other
+// engines of flagd's format read it differently:
+//
+//   - branches that are never reached, and entries of fractional that no user gets
+//   - unused variants and evaluators, and unknown fields
+//   - numbers that lose digits, variants of different types, nested metadata
+//   - a flag without a default variant
+//   - a flag past metadata.expires, as of now: a warning, so that it does not block a hotfix
 //
 // The fields description, title, $schema, $id and $comment, and fields that begin with "x-", are
-// for people and tools, and are no findings.
-//
-// Lint reads what is written. It does not judge what a rule computes, with cat for instance.
+// for people and tools, and are not reported. Lint does not evaluate operators: for example, it
+// does not know what cat computes.
 func Lint(name string, doc []byte, declared ...Declared) Faults {
 	defs, err := readDefinitions(name, doc)
 	if err != nil {
@@ -40,10 +43,10 @@ func Lint(name string, doc []byte, declared ...Declared) Faults {
 	}
 	ps := parser{}
 	set, faults := ps.compile(defs, []*definitions{defs}, nil)
-	l := linter{doc: defs, now: time.Now(), used: map[string]bool{}, evaluators: map[string]*meaning{}, faults: slices.Concat(defs.unknown, set.unknown, faults)}
+	l := linter{doc: defs, now: time.Now(), used: map[string]bool{}, evaluators: map[string]*evaluatorInfo{}, faults: slices.Concat(defs.unknown, set.unknown, faults)}
 	if defs.evaluators != nil {
 		for i, key := range defs.evaluators.Keys {
-			l.evaluators[key.Text] = &meaning{rule: defs.evaluators.Items[i], kinds: anyKind, outcome: outcome{falls: true}}
+			l.evaluators[key.Text] = &evaluatorInfo{rule: defs.evaluators.Items[i], kinds: anyKind, outcome: outcome{canBeNull: true}}
 		}
 	}
 	l.document(set)
@@ -59,14 +62,14 @@ func Lint(name string, doc []byte, declared ...Declared) Faults {
 type linter struct {
 	doc    *definitions
 	now    time.Time
-	flag   string          // that is being read
-	field  string          // of the rule that is being read
-	loops  int             // around what is being read
+	flag   string          // the flag being checked
+	field  string          // the field of the rule being checked
+	loops  int             // number of enclosing loops
 	used   map[string]bool // evaluators that a rule refers to
 	faults Faults
 
-	evaluators map[string]*meaning
-	stateless  map[string]bool // flags that have a misspelt state
+	evaluators map[string]*evaluatorInfo
+	stateless  map[string]bool // flags with a misspelt state
 }
 
 func (l *linter) at(n *document.Node, severity Severity, field, format string, args ...any) {
@@ -75,16 +78,15 @@ func (l *linter) at(n *document.Node, severity Severity, field, format string, a
 	})
 }
 
-// wrong and doubtful are findings in a rule.
-func (l *linter) wrong(n *document.Node, format string, args ...any) {
+func (l *linter) errorf(n *document.Node, format string, args ...any) {
 	l.at(n, SeverityError, l.field, format, args...)
 }
 
-func (l *linter) doubtful(n *document.Node, format string, args ...any) {
+func (l *linter) warnf(n *document.Node, format string, args ...any) {
 	l.at(n, SeverityWarning, l.field, format, args...)
 }
 
-// declared finds what the code expects of a flag, be the flag faulty or not.
+// declared checks a flag against its declaration in the code, even if the flag is faulty.
 func (l *linter) declared(d Declared) {
 	l.flag = d.Key()
 	node := l.doc.flags.Get(d.Key())
@@ -98,7 +100,7 @@ func (l *linter) declared(d Declared) {
 	}
 	for i, item := range variants.Items {
 		if item.Kind != document.Null && !d.accepts(item.Value()) {
-			l.at(item, SeverityError, "", "variant %q is no %s, as which the code declares it", document.Clip(variants.Keys[i].Text), d.typeName())
+			l.at(item, SeverityError, "", "variant %q is not of type %s, which the code declares", document.Clip(variants.Keys[i].Text), d.typeName())
 			return
 		}
 	}
@@ -129,7 +131,7 @@ func (l *linter) document(set *flagSet) {
 	l.shared()
 }
 
-// shared reads the evaluators.
+// shared checks the evaluators.
 func (l *linter) shared() {
 	if l.doc.evaluators == nil {
 		return
@@ -139,9 +141,9 @@ func (l *linter) shared() {
 		l.field = "$evaluators." + document.Clip(key.Text)
 		l.targeting(rule)
 		if key.Text == "" {
-			l.doubtful(key, "has an empty name")
+			l.warnf(key, "has an empty name")
 		}
-		l.refer(rule, key.Text)
+		l.markUsed(rule, key.Text)
 	}
 	for _, key := range l.doc.evaluators.Keys {
 		if !l.used[key.Text] {
@@ -150,9 +152,9 @@ func (l *linter) shared() {
 	}
 }
 
-// refer notes the evaluators that a rule refers to. An evaluator that refers to itself is not
-// used by that.
-func (l *linter) refer(n *document.Node, from string) {
+// markUsed marks the evaluators that a rule refers to as used. A reference from an evaluator to itself
+// does not count.
+func (l *linter) markUsed(n *document.Node, from string) {
 	if name, ok := reference(n); ok {
 		if name != from || from == "" {
 			l.used[name] = true
@@ -160,11 +162,11 @@ func (l *linter) refer(n *document.Node, from string) {
 		return
 	}
 	for _, item := range n.Items {
-		l.refer(item, from)
+		l.markUsed(item, from)
 	}
 }
 
-// reference is the name in {"$ref": name}.
+// reference returns the name in {"$ref": name}.
 func reference(n *document.Node) (name string, ok bool) {
 	if n.Kind == document.Map && len(n.Keys) == 1 && n.Keys[0].Text == "$ref" && n.Items[0].Kind == document.String {
 		return n.Items[0].Text, true
@@ -172,7 +174,7 @@ func reference(n *document.Node) (name string, ok bool) {
 	return "", false
 }
 
-// definition reads a flag that may be faulty.
+// definition checks a flag, which may be faulty.
 func (l *linter) definition(key, node *document.Node) {
 	if key.Text == "" {
 		l.at(key, SeverityWarning, "", "has an empty key")
@@ -184,19 +186,19 @@ func (l *linter) definition(key, node *document.Node) {
 		l.at(key, SeverityError, "state", "is required, because flagd's engines differ without it")
 	}
 	l.variants(node.Get("variants"))
-	switch standard := node.Get("defaultVariant"); {
-	case standard == nil:
-	case standard.Kind == document.Bool || standard.Kind == document.Number:
-		l.at(standard, SeverityWarning, "defaultVariant", "flagd reads only a string: write it in quotes, %q", standard.Text)
-	case standard.Kind == document.String && standard.Text == "":
-		l.at(standard, SeverityWarning, "defaultVariant", "is empty: the code's default is used")
+	switch byDefault := node.Get("defaultVariant"); {
+	case byDefault == nil:
+	case byDefault.Kind == document.Bool || byDefault.Kind == document.Number:
+		l.at(byDefault, SeverityWarning, "defaultVariant", "flagd reads only a string: write it in quotes, %q", byDefault.Text)
+	case byDefault.Kind == document.String && byDefault.Text == "":
+		l.at(byDefault, SeverityWarning, "defaultVariant", "is empty: the code's default is used")
 	}
 	l.metadata(node.Get("metadata"))
 	l.expiry(node)
 	l.field = "targeting"
 	if targeting := node.Get("targeting"); targeting != nil {
 		l.targeting(targeting)
-		l.refer(targeting, "")
+		l.markUsed(targeting, "")
 	}
 }
 
@@ -237,7 +239,7 @@ func (l *linter) metadata(metadata *document.Node) {
 	}
 }
 
-// numbers finds numbers that a float64 does not hold as they are written.
+// numbers finds numbers that lose digits in a float64, or do not fit.
 func (l *linter) numbers(n *document.Node, field string) {
 	switch err := numberFault(n); {
 	case n.Kind != document.Number || err != nil && strings.HasPrefix(field, "variants."):
@@ -264,9 +266,9 @@ func (l *linter) expiry(node *document.Node) {
 	}
 }
 
-// outcomes compares what the rule of a flag can give with the flag's variants.
+// outcomes compares the possible results of a flag's rule with its variants.
 func (l *linter) outcomes(key, node *document.Node, f *flag) {
-	gives := outcome{falls: true, complete: true}
+	gives := outcome{canBeNull: true, complete: true}
 	if f.rule != nil {
 		gives = l.results(node.Get("targeting"), 0)
 		for _, name := range gives.names {
@@ -275,18 +277,18 @@ func (l *linter) outcomes(key, node *document.Node, f *flag) {
 			}
 		}
 	}
-	if f.standard == nil && gives.falls && !f.disabled && node.Get("defaultVariant") == nil {
+	if f.defaultVariant == nil && gives.canBeNull && !f.disabled && node.Get("defaultVariant") == nil {
 		l.at(key, SeverityWarning, "defaultVariant", "missing: the code's default is used")
 	}
 	if f.disabled || !gives.complete {
 		return
 	}
 	for _, name := range node.Get("variants").Keys {
-		named := f.standard != nil && f.standard.name == name.Text && gives.falls
+		named := f.defaultVariant != nil && f.defaultVariant.name == name.Text && gives.canBeNull
 		for _, n := range gives.names {
 			named = named || n.text == name.Text
 		}
-		// Flags without a rule are switched by hand, so a variant that is left over is no finding.
+		// Flags without a rule are switched by hand, so an unused variant is fine.
 		if !named && f.rule != nil {
 			l.at(name, SeverityWarning, "variants", "nothing gives %q", name.Text)
 		}

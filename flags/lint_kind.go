@@ -21,7 +21,7 @@ const (
 	anyKind = nullKind | boolKind | numberKind | textKind | listKind | objectKind
 )
 
-// String names them as an error text does.
+// String formats the kinds for an error text.
 func (k kinds) String() string {
 	if k == anyKind {
 		return "a value"
@@ -35,7 +35,7 @@ func (k kinds) String() string {
 	return strings.Join(names, " or ")
 }
 
-// kindsOf are the types that a rule can give.
+// kindsOf returns the types that a rule can give.
 func (l *linter) kindsOf(n *document.Node, depth int) kinds {
 	switch {
 	case depth > document.MaxDepth:
@@ -51,7 +51,7 @@ func (l *linter) kindsOf(n *document.Node, depth int) kinds {
 			return anyKind
 		}
 		if !m.hasKinds {
-			m.hasKinds = true // also for the evaluator itself, which can give anything
+			m.hasKinds = true // set first: an evaluator that refers to itself can give anything
 			m.kinds = l.kindsOf(m.rule, depth+1)
 		}
 		return m.kinds
@@ -83,7 +83,7 @@ func (l *linter) kindsOf(n *document.Node, depth int) kinds {
 	return anyKind
 }
 
-// isFixed says whether a rule gives the same for everybody.
+// isFixed reports whether a rule gives the same for everybody.
 func (l *linter) isFixed(n *document.Node, depth int) bool {
 	switch {
 	case depth > document.MaxDepth:
@@ -99,7 +99,7 @@ func (l *linter) isFixed(n *document.Node, depth int) bool {
 			return false
 		}
 		if !m.hasFixed {
-			m.hasFixed = true // also for the evaluator itself, which is not
+			m.hasFixed = true // set first: an evaluator that refers to itself is not fixed
 			m.fixed = l.isFixed(m.rule, depth+1)
 		}
 		return m.fixed

@@ -8,17 +8,17 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// An outcome is what a rule can give.
+// An outcome is the set of possible results of a rule.
 type outcome struct {
-	names    []namedResult
-	falls    bool // it can give null
-	complete bool // it gives nothing else
+	names     []namedResult
+	canBeNull bool // null is possible
+	complete  bool // names and canBeNull are all that is possible
 }
 
 type namedResult struct {
 	text  string
 	at    *document.Node
-	never bool // the rule goes on instead of giving it
+	never bool // the result is not possible, because and or or continues with the next argument
 }
 
 func (o *outcome) add(other outcome) {
@@ -27,27 +27,27 @@ func (o *outcome) add(other outcome) {
 			o.names = append(o.names, name)
 		}
 	}
-	o.falls = o.falls || other.falls
+	o.canBeNull = o.canBeNull || other.canBeNull
 	o.complete = o.complete && other.complete
 }
 
-// A meaning is what is known about an evaluator.
-type meaning struct {
+// An evaluatorInfo caches what the linter found out about an evaluator.
+type evaluatorInfo struct {
 	rule    *document.Node
 	outcome outcome
 	kinds   kinds
-	fixed   bool // it is the same for everybody
+	fixed   bool // the same for everybody
 
 	hasOutcome, hasKinds, hasFixed bool
 }
 
-// results follows a rule to what it can give.
+// results returns the possible results of a rule.
 func (l *linter) results(n *document.Node, depth int) outcome {
 	switch {
 	case depth > document.MaxDepth:
 		return outcome{}
 	case n.Kind == document.Null:
-		return outcome{falls: true, complete: true}
+		return outcome{canBeNull: true, complete: true}
 	case n.Kind == document.Number:
 		return outcome{names: []namedResult{{text: numberText(numberOf(n)), at: n}}, complete: true}
 	case n.Kind == document.String || n.Kind == document.Bool:
@@ -59,17 +59,17 @@ func (l *linter) results(n *document.Node, depth int) outcome {
 	if name, ok := reference(n); ok {
 		m := l.evaluators[name]
 		if m != nil && !m.hasOutcome {
-			m.hasOutcome = true // also for the evaluator itself
+			m.hasOutcome = true // set first: the evaluator may refer to itself
 			m.outcome = l.results(m.rule, depth+1)
 		}
 		if m == nil {
-			return outcome{falls: true}
+			return outcome{canBeNull: true}
 		}
 		return m.outcome
 	}
 	operator, args := operation(n)
 	if k := operators[operator]; k.gives&^(nullKind|boolKind) == 0 && k.gives != 0 {
-		return outcome{names: []namedResult{{text: "true", at: n}, {text: "false", at: n}}, falls: k.gives&nullKind != 0, complete: true}
+		return outcome{names: []namedResult{{text: "true", at: n}, {text: "false", at: n}}, canBeNull: k.gives&nullKind != 0, complete: true}
 	}
 	switch operator {
 	case "if", "?:":
@@ -77,12 +77,12 @@ func (l *linter) results(n *document.Node, depth int) outcome {
 	case "fractional":
 		return l.split(args, depth)
 	case "and", "or":
-		return l.until(operator == "or", args, depth)
+		return l.andOr(operator == "or", args, depth)
 	}
-	return outcome{falls: true}
+	return outcome{canBeNull: true}
 }
 
-// branches follows if: condition, result, …, otherwise.
+// branches follows if: condition, result, …, else.
 func (l *linter) branches(args []*document.Node, depth int) outcome {
 	all := outcome{complete: true}
 	i := 0
@@ -98,14 +98,14 @@ func (l *linter) branches(args []*document.Node, depth int) outcome {
 	if i < len(args) {
 		all.add(l.results(args[i], depth+1))
 	} else {
-		all.falls = true
+		all.canBeNull = true
 	}
 	return all
 }
 
-// until follows or, which gives its first argument that is true, and else the last; and is the
-// other way round.
-func (l *linter) until(truth bool, args []*document.Node, depth int) outcome {
+// andOr follows or, which gives its first true argument or else the last, and and, which gives
+// its first false argument or else the last.
+func (l *linter) andOr(truth bool, args []*document.Node, depth int) outcome {
 	all := outcome{complete: true}
 	for i, arg := range args {
 		one := l.results(arg, depth+1)
@@ -118,7 +118,7 @@ func (l *linter) until(truth bool, args []*document.Node, depth int) outcome {
 				}
 				one.names[i].never = name.never || constant && is != truth
 			}
-			one.falls = one.falls && !truth
+			one.canBeNull = one.canBeNull && !truth
 		}
 		all.add(one)
 	}
@@ -127,7 +127,7 @@ func (l *linter) until(truth bool, args []*document.Node, depth int) outcome {
 
 // split follows fractional. Without a targeting key it gives null.
 func (l *linter) split(args []*document.Node, depth int) outcome {
-	all := outcome{falls: true, complete: true}
+	all := outcome{canBeNull: true, complete: true}
 	if len(args) > 0 && args[0].Kind != document.List {
 		args = args[1:]
 	}
@@ -142,8 +142,8 @@ func (l *linter) split(args []*document.Node, depth int) outcome {
 	return all
 }
 
-// constantTruth says whether a condition is the same for all data. A condition that
-// compares constants is not looked into.
+// constantTruth reports whether a condition is the same for all data. It does not evaluate
+// comparisons of constants.
 func constantTruth(n *document.Node) (truth, constant bool) {
 	switch n.Kind {
 	case document.Null:
@@ -167,7 +167,7 @@ func numberOf(n *document.Node) float64 {
 	return f
 }
 
-// losesDigits says whether a number of JSON has more digits than a float64 keeps.
+// losesDigits reports whether a JSON number has more digits than a float64 keeps.
 func losesDigits(text string) bool {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || len(text) <= 15 && f != 0 {
@@ -178,8 +178,8 @@ func losesDigits(text string) bool {
 	return !math.IsInf(f, 0) && (digits != kept || digits != "" && exponent != same)
 }
 
-// significant are the digits of a number from the first to the last that is not 0, and the power
-// of ten of the first one.
+// significant returns the digits of a number from the first to the last that is not 0, and the
+// power of ten of the first one.
 func significant(text string) (digits string, exponent int) {
 	var all []byte
 	point, seen := 0, false

@@ -11,10 +11,10 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// An operatorRule is what Lint holds against the uses of an operator.
+// An operatorRule is what Lint checks about the uses of an operator.
 type operatorRule struct {
-	least, most int   // arguments
-	gives       kinds // that a result can have; zero means any
+	least, most int   // number of arguments
+	gives       kinds // possible types of the result; zero means any
 }
 
 const many = math.MaxInt
@@ -33,7 +33,7 @@ var operators = map[string]operatorRule{
 	"fractional": {1, many, 0},
 }
 
-// operation is the operator of an operation and its arguments.
+// operation returns the operator of an operation and its arguments.
 func operation(n *document.Node) (operator string, args []*document.Node) {
 	if arg := n.Items[0]; arg.Kind != document.List {
 		return n.Keys[0].Text, n.Items[:1]
@@ -43,10 +43,9 @@ func operation(n *document.Node) (operator string, args []*document.Node) {
 
 func isOperation(n *document.Node) bool { return n.Kind == document.Map && len(n.Keys) == 1 }
 
-// targeting reads a rule as a whole.
 func (l *linter) targeting(n *document.Node) {
 	if n.Kind != document.Map && n.Kind != document.Null && l.field == "targeting" {
-		l.doubtful(n, "must be a rule, got %v: other engines refuse it", n.Kind)
+		l.warnf(n, "must be a rule, got %v: other engines refuse it", n.Kind)
 	}
 	l.numbers(n, l.field)
 	l.loops = 0
@@ -55,17 +54,17 @@ func (l *linter) targeting(n *document.Node) {
 	}
 }
 
-// rule reads a rule and all the rules in it. A rule that is shared is read by itself.
+// rule checks a rule and all rules in it. Evaluators are checked on their own.
 func (l *linter) rule(n *document.Node) {
 	if n.Kind != document.Map && n.Kind != document.List {
 		return
 	}
 	if n.Kind == document.Map && len(n.Keys) > 1 {
-		l.doubtful(n, "a map with several keys is data and not an operation: other engines refuse it")
+		l.warnf(n, "a map with several keys is data and not an operation: other engines refuse it")
 		return
 	}
 	if n.Kind == document.Map && len(n.Keys) == 0 {
-		l.doubtful(n, "an empty map is data and not an operation: engines differ in whether it is true")
+		l.warnf(n, "an empty map is data and not an operation: engines differ in whether it is true")
 		return
 	}
 	if !isOperation(n) {
@@ -76,7 +75,7 @@ func (l *linter) rule(n *document.Node) {
 	}
 	if _, ok := reference(n); ok {
 		if l.field != "targeting" {
-			l.doubtful(n, "a reference inside of an evaluator: flagd's engines resolve it differently from run to run")
+			l.warnf(n, "a reference inside of an evaluator: flagd's engines resolve it differently from run to run")
 		}
 		return
 	}
@@ -84,7 +83,7 @@ func (l *linter) rule(n *document.Node) {
 	use, known := operators[operator]
 	if !known {
 		if l.field != "targeting" { // in a flag it is a fault
-			l.wrong(n.Keys[0], "unknown operator %q", document.Clip(operator))
+			l.errorf(n.Keys[0], "unknown operator %q", document.Clip(operator))
 		}
 		return
 	}
@@ -105,7 +104,7 @@ func (l *linter) rule(n *document.Node) {
 
 var loopOperators = map[string]bool{"map": true, "filter": true, "reduce": true, "all": true, "some": true, "none": true}
 
-// arguments checks how many arguments there are, and says whether they can be looked at.
+// arguments checks the number of arguments. It returns false if they cannot be checked further.
 func (l *linter) arguments(n *document.Node, operator string, use operatorRule, args []*document.Node) bool {
 	bare := n.Items[0].Kind != document.List
 	if bare && use.most > 1 && operator != "var" {
@@ -114,20 +113,20 @@ func (l *linter) arguments(n *document.Node, operator string, use operatorRule, 
 		}
 		if use.most == many && use.least <= 1 && operator != "fractional" {
 			if operator == "if" || operator == "?:" || operator == "*" {
-				l.doubtful(n, "the arguments of %s are a list: other engines refuse anything else", operator)
+				l.warnf(n, "the arguments of %s are a list: other engines refuse anything else", operator)
 			}
 			return true
 		}
 	}
 	switch got := len(args); {
 	case got < use.least:
-		l.wrong(n, "%s needs %s, got %d", operator, argumentCount(use), got)
+		l.errorf(n, "%s needs %s, got %d", operator, argumentCount(use), got)
 	case got > use.most && slices.Contains([]string{"starts_with", "ends_with", "sem_ver"}, operator):
-		l.wrong(n, "%s needs %s, got %d: it gives null", operator, argumentCount(use), got)
+		l.errorf(n, "%s needs %s, got %d: it gives null", operator, argumentCount(use), got)
 	case got > use.most:
-		l.doubtful(n, "%s needs %s, got %d: engines differ in what they do with the others", operator, argumentCount(use), got)
+		l.warnf(n, "%s needs %s, got %d: engines differ in what they do with the others", operator, argumentCount(use), got)
 	case got == 3 && (operator == ">" || operator == ">="):
-		l.doubtful(n, "%s with three arguments: engines have differed in whether the third counts, so write two comparisons", operator)
+		l.warnf(n, "%s with three arguments: engines have differed in whether the third counts, so write two comparisons", operator)
 		return true
 	default:
 		return true
@@ -147,7 +146,7 @@ func argumentCount(use operatorRule) string {
 	return strconv.Itoa(use.least) + " or " + strconv.Itoa(use.most) + " arguments"
 }
 
-// operation looks at what the arguments of an operation are.
+// operation checks the arguments of an operation.
 func (l *linter) operation(n *document.Node, operator string, args []*document.Node) {
 	switch operator {
 	case "var":
@@ -175,25 +174,25 @@ func (l *linter) operation(n *document.Node, operator string, args []*document.N
 		}
 	case "all", "some", "none", "map", "filter", "reduce":
 		if l.kindsOf(args[0], 0)&listKind == 0 {
-			l.wrong(args[0], "%s goes over a list, got %v", operator, l.kindsOf(args[0], 0))
+			l.errorf(args[0], "%s loops over a list, got %v", operator, l.kindsOf(args[0], 0))
 		}
 	case "missing_some":
 		if l.kindsOf(args[0], 0)&numberKind == 0 || l.kindsOf(args[1], 0)&listKind == 0 {
-			l.wrong(n, "missing_some needs a number and a list of names")
+			l.errorf(n, "missing_some needs a number and a list of names")
 		}
 		if args[1].Kind == document.List {
 			l.names(operator, args[1].Items)
 		}
 	case "missing":
 		if len(args) == 1 && args[0].Kind == document.List {
-			l.doubtful(args[0], "write the names without a list around them: other engines refuse it")
+			l.warnf(args[0], "write the names without a list around them: other engines refuse it")
 			args = args[0].Items
 		}
 		l.names(operator, args)
 	case "starts_with", "ends_with":
 		for _, arg := range args {
 			if has := l.kindsOf(arg, 0); has&textKind == 0 {
-				l.wrong(arg, "%s needs two strings: with %s it gives null", operator, l.show(arg))
+				l.errorf(arg, "%s needs two strings: with %s it gives null", operator, l.show(arg))
 			}
 		}
 	case "sem_ver":
@@ -202,19 +201,19 @@ func (l *linter) operation(n *document.Node, operator string, args []*document.N
 		l.shares(n, args)
 	}
 	if operator == "log" || operator == "?:" {
-		l.doubtful(n, "flagd's schema does not have the operator %s", operator)
+		l.warnf(n, "flagd's schema does not have the operator %s", operator)
 	}
 }
 
 func (l *linter) names(operator string, names []*document.Node) {
 	for _, name := range names {
 		if name.Kind != document.String && !isOperation(name) {
-			l.doubtful(name, "%s looks for names, got %v", operator, name.Kind)
+			l.warnf(name, "%s looks for names, got %v", operator, name.Kind)
 		}
 	}
 }
 
-// show writes a constant as it stands, and what anything else is.
+// show formats a constant as in the document, and describes anything else.
 func (l *linter) show(n *document.Node) string {
 	if n.Kind == document.List || n.Kind == document.Map {
 		return l.kindsOf(n, 0).String()
@@ -224,7 +223,7 @@ func (l *linter) show(n *document.Node) string {
 
 func (l *linter) variable(path *document.Node) {
 	if has := l.kindsOf(path, 0); has&(textKind|numberKind|nullKind) == 0 {
-		l.wrong(path, "var needs the name of an attribute, got %v", has)
+		l.errorf(path, "var needs the name of an attribute, got %v", has)
 		return
 	}
 	name, of := strings.CutPrefix(path.Text, "$flagd.")
@@ -232,13 +231,13 @@ func (l *linter) variable(path *document.Node) {
 		return
 	}
 	if l.loops > 0 {
-		l.wrong(path, "inside of a loop var sees the element only, so it gives null")
+		l.errorf(path, "inside a loop var sees only the element, so it gives null")
 		return
 	}
 	known := []string{"flagKey", "timestamp"}
 	if !slices.Contains(known, name) {
 		text := document.Unknown("field", path.Text, []string{"$flagd.flagKey", "$flagd.timestamp"})
-		l.wrong(path, "%v: $flagd has flagKey and timestamp", text)
+		l.errorf(path, "%v: $flagd has flagKey and timestamp", text)
 	}
 }
 
@@ -247,27 +246,27 @@ func (l *linter) conditions(args []*document.Node) {
 		switch truth, constant := constantTruth(args[i]); {
 		case constant && truth:
 			if i+2 < len(args) {
-				l.doubtful(args[i+2], "is never reached: the condition before is always true")
+				l.warnf(args[i+2], "is never reached: the condition before is always true")
 			}
 			return
 		case constant:
-			l.doubtful(args[i+1], "is never reached: its condition is always false")
+			l.warnf(args[i+1], "is never reached: its condition is always false")
 		}
 	}
 }
 
-// decided finds arguments of and and or behind one that always decides.
+// decided finds arguments of and and or after one that always decides.
 func (l *linter) decided(operator string, args []*document.Node) {
 	for i := 0; i+1 < len(args); i++ {
 		if truth, constant := constantTruth(args[i]); constant && truth == (operator == "or") {
-			l.doubtful(args[i+1], "is never reached: the argument before is always %v", truth)
+			l.warnf(args[i+1], "is never reached: the argument before is always %v", truth)
 			return
 		}
 	}
 }
 
-// timestamps finds times that the time of the evaluation, in seconds, is held against, and says
-// whether there are any that cannot be meant.
+// timestamps finds times that cannot be right in a comparison with $flagd.timestamp, which is in
+// seconds. It reports whether it found any.
 func (l *linter) timestamps(args []*document.Node) (found bool) {
 	if l.loops > 0 || !slices.ContainsFunc(args, l.isTimestamp) {
 		return false
@@ -279,12 +278,12 @@ func (l *linter) timestamps(args []*document.Node) (found bool) {
 		switch arg.Kind {
 		case document.String:
 			if at, ok := parseInstant(arg.Text); ok {
-				l.wrong(arg, "%s, got a text: write %d", seconds, at.Unix())
+				l.errorf(arg, "%s, got a string: write %d", seconds, at.Unix())
 				continue
 			}
 			var err error
 			if number, err = strconv.ParseFloat(strings.TrimSpace(arg.Text), 64); err != nil {
-				l.wrong(arg, "%s, got %s", seconds, l.show(arg))
+				l.errorf(arg, "%s, got %s", seconds, l.show(arg))
 				continue
 			}
 		case document.Number:
@@ -294,9 +293,9 @@ func (l *linter) timestamps(args []*document.Node) (found bool) {
 		}
 		switch {
 		case number >= late:
-			l.wrong(arg, "%s, and %s is beyond the year 5000: is it in milliseconds?", seconds, document.Clip(arg.Text))
+			l.errorf(arg, "%s, and %s is beyond the year 5000: is it in milliseconds?", seconds, document.Clip(arg.Text))
 		case number >= 1e6 && number < early:
-			l.doubtful(arg, "%s, and %s is before 2002", seconds, document.Clip(arg.Text))
+			l.warnf(arg, "%s, and %s is before 2002", seconds, document.Clip(arg.Text))
 		}
 	}
 	return len(l.faults) > before
@@ -313,7 +312,7 @@ func (l *linter) isVariable(n *document.Node, name string) bool {
 	return len(args) > 0 && args[0].Kind == document.String && args[0].Text == name
 }
 
-// resolve is the rule that a reference means.
+// resolve follows references to a rule.
 func (l *linter) resolve(n *document.Node) *document.Node {
 	for range maxReferences {
 		name, ok := reference(n)
@@ -329,7 +328,7 @@ func (l *linter) resolve(n *document.Node) *document.Node {
 	return n
 }
 
-// parseInstant reads the ways in which people write a time.
+// parseInstant reads common time formats.
 func parseInstant(text string) (time.Time, bool) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly, time.DateTime, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006/01/02", "02.01.2006", time.RFC1123, time.RFC1123Z, time.RFC822, time.RFC850, time.ANSIC, "Jan 2, 2006", "2 January 2006"} {
 		if at, err := time.Parse(layout, text); err == nil {
@@ -339,10 +338,10 @@ func parseInstant(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// equality finds values that are never equal.
+// equality finds comparisons whose result is constant.
 func (l *linter) equality(n *document.Node, operator string, a, b *document.Node) {
 	if l.isFixed(a, 0) && l.isFixed(b, 0) {
-		l.doubtful(n, "compares constants, so it is the same for everybody")
+		l.warnf(n, "compares constants, so it is the same for everybody")
 		return
 	}
 	x, y := l.kindsOf(a, 0), l.kindsOf(b, 0)
@@ -356,15 +355,15 @@ func (l *linter) equality(n *document.Node, operator string, a, b *document.Node
 	switch {
 	case !never:
 	case operator[0] == '!':
-		l.wrong(n, "is always true: %s and %s are never equal", l.show(a), l.show(b))
+		l.errorf(n, "is always true: %s and %s are never equal", l.show(a), l.show(b))
 	default:
-		l.wrong(n, "can never be true: %s and %s are never equal", l.show(a), l.show(b))
+		l.errorf(n, "can never be true: %s and %s are never equal", l.show(a), l.show(b))
 	}
 }
 
 func isLiteral(n *document.Node) bool { return !isOperation(n) }
 
-// neverEqual says whether a value of those kinds never equals another after conversions.
+// neverEqual reports whether a value of kinds x never equals b, after JavaScript's conversions.
 func (l *linter) neverEqual(a *document.Node, x kinds, b *document.Node, y kinds) bool {
 	const numeric = boolKind | numberKind
 	switch {
@@ -380,7 +379,7 @@ func (l *linter) neverEqual(a *document.Node, x kinds, b *document.Node, y kinds
 	return false
 }
 
-// isNumeric says whether JavaScript reads a text as a number.
+// isNumeric reports whether JavaScript reads a text as a number.
 func isNumeric(text string) bool {
 	text = strings.TrimSpace(text)
 	if _, err := strconv.ParseFloat(text, 64); err == nil || text == "" {
@@ -395,10 +394,10 @@ func isBit(text string) bool {
 	return err != nil && isNumeric(text) || f == 0 || f == 1
 }
 
-// order finds comparisons with what is no number.
+// order finds comparisons with something that is not a number.
 func (l *linter) order(n, a, b *document.Node) {
 	if l.isFixed(a, 0) && l.isFixed(b, 0) {
-		l.doubtful(n, "compares constants, so it is the same for everybody")
+		l.warnf(n, "compares constants, so it is the same for everybody")
 		return
 	}
 	for _, pair := range [][2]*document.Node{{a, b}, {b, a}} {
@@ -406,35 +405,35 @@ func (l *linter) order(n, a, b *document.Node) {
 		has := l.kindsOf(other, 0)
 		switch {
 		case this.Kind == document.Map && !isOperation(this):
-			l.wrong(n, "can never be true: an object has no order")
+			l.errorf(n, "can never be true: an object has no order")
 			return
 		case this.Kind == document.String && has&^(numberKind|boolKind|nullKind) == 0 && !isNumeric(this.Text):
-			l.wrong(n, "can never be true: %s is not a number", l.show(this))
+			l.errorf(n, "can never be true: %s is not a number", l.show(this))
 			return
 		}
 	}
 }
 
-// contained finds lists and texts in which nothing can be.
+// contained checks the arguments of in.
 func (l *linter) contained(n, needle, haystack *document.Node) {
 	list := l.resolve(haystack)
 	has := l.kindsOf(haystack, 0)
 	switch {
 	case has&(listKind|textKind) == 0:
-		l.wrong(haystack, "in looks in a list or a text, got %s: it can never be true", l.show(haystack))
+		l.errorf(haystack, "in searches a list or a string, got %s: it can never be true", l.show(haystack))
 	case needle.Kind == document.List || needle.Kind == document.Map && !isOperation(needle):
-		l.wrong(needle, "in never finds %s: are the arguments swapped?", l.show(needle))
+		l.errorf(needle, "in never finds %s: are the arguments swapped?", l.show(needle))
 	case list.Kind == document.String && list.Text == "" || list.Kind == document.List && len(list.Items) == 0:
-		l.wrong(haystack, "in looks in something empty: it can never be true")
+		l.errorf(haystack, "in searches an empty list or string: it can never be true")
 	case l.isFixed(needle, 0) && l.isFixed(haystack, 0):
-		l.doubtful(n, "looks for a constant in a constant, so it is the same for everybody")
+		l.warnf(n, "looks for a constant in a constant, so it is the same for everybody")
 	case list.Kind == document.List:
 		var elements kinds
 		for _, item := range list.Items {
 			elements |= l.kindsOf(item, 0)
 		}
 		if wanted := l.kindsOf(needle, 0); wanted&elements&^(listKind|objectKind) == 0 {
-			l.wrong(haystack, "in never finds %v in a list of %v", wanted, elements)
+			l.errorf(haystack, "in never finds %v in a list of %v", wanted, elements)
 		}
 	}
 }
@@ -444,13 +443,13 @@ func (l *linter) arithmetic(operator string, args []*document.Node) {
 		has := l.kindsOf(arg, 0)
 		switch {
 		case arg.Kind == document.String && !isNumeric(arg.Text):
-			l.wrong(arg, "%s needs numbers, got %s", operator, l.show(arg))
+			l.errorf(arg, "%s needs numbers, got %s", operator, l.show(arg))
 		case has&^(listKind|objectKind) == 0 && !(len(args) == 1 && has == listKind):
-			l.doubtful(arg, "%s needs numbers, got %v", operator, has)
+			l.warnf(arg, "%s needs numbers, got %v", operator, has)
 		case has == nullKind:
-			l.wrong(arg, "%s needs numbers, got null", operator)
+			l.errorf(arg, "%s needs numbers, got null", operator)
 		case i == 1 && (operator == "/" || operator == "%") && arg.Kind == document.Number && numberOf(arg) == 0:
-			l.wrong(arg, "%s by 0", operator)
+			l.errorf(arg, "%s by 0", operator)
 		}
 	}
 }
@@ -459,23 +458,23 @@ func (l *linter) version(args []*document.Node) {
 	operator := args[1]
 	switch has := l.kindsOf(operator, 0); {
 	case has&textKind == 0, operator.Kind == document.String && versionOperators[operator.Text] == nil:
-		l.wrong(operator, "sem_ver has the operators %s, got %s: it gives null", strings.Join(slices.Sorted(maps.Keys(versionOperators)), " "), l.show(operator))
+		l.errorf(operator, "sem_ver has the operators %s, got %s: it gives null", strings.Join(slices.Sorted(maps.Keys(versionOperators)), " "), l.show(operator))
 	}
 	for _, version := range []*document.Node{args[0], args[2]} {
 		has := l.kindsOf(version, 0)
 		switch {
 		case has&(textKind|numberKind) == 0, isLiteral(version) && parseVersion(version.Value()) == nil:
-			l.wrong(version, "sem_ver compares versions such as 1.4.0, got %s: it gives null", l.show(version))
+			l.errorf(version, "sem_ver compares versions such as 1.4.0, got %s: it gives null", l.show(version))
 		case version.Kind == document.Number:
-			l.doubtful(version, "a version is a string: write it in quotes, because the number %s is %s", version.Text, numberText(numberOf(version)))
+			l.warnf(version, "a version is a string: write it in quotes, because the number %s is read as %s", version.Text, numberText(numberOf(version)))
 		}
 	}
 	if l.isFixed(args[0], 0) && l.isFixed(args[2], 0) {
-		l.doubtful(args[0], "compares constants, so it is the same for everybody")
+		l.warnf(args[0], "compares constants, so it is the same for everybody")
 	}
 }
 
-// shares reads the arguments of fractional.
+// shares checks the arguments of fractional.
 func (l *linter) shares(n *document.Node, args []*document.Node) {
 	subject := l.loops == 0
 	if len(args) > 0 && args[0].Kind != document.List {
@@ -483,12 +482,12 @@ func (l *linter) shares(n *document.Node, args []*document.Node) {
 		has := l.kindsOf(value, 0)
 		switch {
 		case value.Kind == document.Null:
-		case has&listKind != 0 && has != anyKind: // an entry that is shared
+		case has&listKind != 0 && has != anyKind: // a computed or shared entry
 		case l.isFixed(value, 0):
-			l.wrong(value, "the bucketing value is the same for everybody, so all get the same variant")
+			l.errorf(value, "the bucketing value is the same for everybody, so all get the same variant")
 			subject = true
 		case l.isTimestamp(value):
-			l.doubtful(value, "the bucketing value changes every second, so nobody keeps a variant")
+			l.warnf(value, "the bucketing value changes every second, so users do not keep their variant")
 			subject = true
 		default:
 			subject = true
@@ -496,26 +495,26 @@ func (l *linter) shares(n *document.Node, args []*document.Node) {
 		args = args[1:]
 	}
 	if !subject {
-		l.wrong(n, "inside of a loop fractional needs a bucketing value, because there is no targetingKey: it gives null")
+		l.errorf(n, "inside a loop fractional needs a bucketing value, because there is no targetingKey: it gives null")
 	}
 	switch len(args) {
 	case 0:
-		l.wrong(n, "fractional needs at least two entries, got 0: it gives null")
+		l.errorf(n, "fractional needs at least two entries, got 0: it gives null")
 		return
 	case 1:
-		l.doubtful(n, "fractional needs at least two entries, got 1")
+		l.warnf(n, "fractional needs at least two entries, got 1")
 	}
 	sum, known := 0.0, true
 	for _, entry := range args {
 		if entry.Kind != document.List || len(entry.Items) == 0 {
 			known = false
 			if !isOperation(entry) {
-				l.wrong(entry, "an entry of fractional is [variant] or [variant, weight]; without, it gives null")
+				l.errorf(entry, "an entry of fractional is [variant] or [variant, weight]; anything else gives null")
 			}
 			continue
 		}
 		if len(entry.Items) > 2 {
-			l.doubtful(entry.Items[2], "an entry of fractional is [variant] or [variant, weight]: it is not read")
+			l.warnf(entry.Items[2], "an entry of fractional is [variant] or [variant, weight]: it is not read")
 		}
 		if len(entry.Items) == 1 || entry.Items[1].Kind == document.Null {
 			sum++
@@ -528,17 +527,17 @@ func (l *linter) shares(n *document.Node, args []*document.Node) {
 			known = false
 		case weight.Kind != document.Number || f != math.Trunc(f) || math.IsInf(f, 0):
 			known = false
-			l.wrong(weight, "a weight of fractional is a whole number; with %s it gives null", weight.AppendJSON(nil))
+			l.errorf(weight, "a weight of fractional is a whole number; with %s it gives null", weight.AppendJSON(nil))
 		case f <= 0:
-			l.doubtful(weight, "nobody falls on a weight of %s", weight.Text)
+			l.warnf(weight, "no user gets an entry with weight %s", weight.Text)
 		default:
 			sum += f
 		}
 	}
 	switch {
 	case known && sum == 0:
-		l.doubtful(n, "fractional without any weight gives null")
+		l.warnf(n, "fractional without any weight gives null")
 	case known && sum > math.MaxInt32:
-		l.wrong(n, "the weights of fractional sum to %s, more than 2^31−1: it gives null", strconv.FormatFloat(sum, 'f', -1, 64))
+		l.errorf(n, "the weights of fractional sum to %s, more than 2^31−1: it gives null", strconv.FormatFloat(sum, 'f', -1, 64))
 	}
 }

@@ -81,12 +81,12 @@ flags:
 			`warning f.yaml:4:18: flag "b": variants: nothing gives "x"`,
 			`warning f.yaml:4:71: flag "b": targeting: is never reached: its condition is always false`,
 			`warning f.yaml:5:61: flag "c": targeting: fractional without any weight gives null`,
-			`warning f.yaml:5:79: flag "c": targeting: nobody falls on a weight of 0`,
-			`warning f.yaml:5:87: flag "c": targeting: nobody falls on a weight of -1`,
+			`warning f.yaml:5:79: flag "c": targeting: no user gets an entry with weight 0`,
+			`warning f.yaml:5:87: flag "c": targeting: no user gets an entry with weight -1`,
 			`error f.yaml:6:79: flag "d": targeting: a weight of fractional is a whole number; with 0.5 it gives null`,
 			`error f.yaml:6:89: flag "d": targeting: a weight of fractional is a whole number; with "1" it gives null`,
-			`error f.yaml:6:95: flag "d": targeting: an entry of fractional is [variant] or [variant, weight]; without, it gives null`,
-			`error f.yaml:6:98: flag "d": targeting: an entry of fractional is [variant] or [variant, weight]; without, it gives null`,
+			`error f.yaml:6:95: flag "d": targeting: an entry of fractional is [variant] or [variant, weight]; anything else gives null`,
+			`error f.yaml:6:98: flag "d": targeting: an entry of fractional is [variant] or [variant, weight]; anything else gives null`,
 			`error f.yaml:7:61: flag "e": targeting: the weights of fractional sum to 2147483648, more than 2^31−1: it gives null`,
 		}},
 		"hardly meant": {`
@@ -115,14 +115,14 @@ $evaluators:
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { // it is 2000-01-01
+			synctest.Test(t, func(t *testing.T) { // the clock starts at 2000-01-01
 				require.Equal(t, c.want, lint(c.doc))
 			})
 		})
 	}
 }
 
-// lintRule is what Lint finds in a condition.
+// lintRule returns what Lint finds in a condition.
 func lintRule(cond string) []string {
 	doc := `{"flags": {"f": {"state": "ENABLED", "variants": {"a": "A", "b": "B"}, "defaultVariant": "b", "targeting":
 {"if": [
@@ -135,7 +135,7 @@ func lintRule(cond string) []string {
 	return all
 }
 
-// A finding in a rule, and the rules like it that are right.
+// TestLintRules has, for each finding in a rule, similar rules that are right.
 func TestLintRules(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -162,7 +162,7 @@ func TestLintRules(t *testing.T) {
 				`{"sem_ver": ["x", "=", {"var": "v"}]}`:                    `error sem_ver compares versions such as 1.4.0, got "x": it gives null`,
 				`{"sem_ver": [{"var": "v"}, "=", null]}`:                   `error sem_ver compares versions such as 1.4.0, got null: it gives null`,
 				`{"sem_ver": [{"var": "v"}, "=", ["1.2.3"]]}`:              `error sem_ver compares versions such as 1.4.0, got a list: it gives null`,
-				`{"sem_ver": [{"var": "v"}, "=", 1.10]}`:                   `warning a version is a string: write it in quotes, because the number 1.10 is 1.1`,
+				`{"sem_ver": [{"var": "v"}, "=", 1.10]}`:                   `warning a version is a string: write it in quotes, because the number 1.10 is read as 1.1`,
 				`{"sem_ver": [{"in": ["a", {"var": "v"}]}, "=", "1.2.3"]}`: `error sem_ver compares versions such as 1.4.0, got a boolean: it gives null`,
 			},
 			nil,
@@ -224,23 +224,23 @@ func TestLintRules(t *testing.T) {
 				`{"==": [{"!": {"var": "v"}}, 2]}`:                                            `error can never be true: a boolean and 2 are never equal`,
 				`{">": [{"*": [{"var": "v"}, 2]}, "high"]}`:                                   `error can never be true: "high" is not a number`,
 				`{">": [{"var": "v"}, {}]}`:                                                   `error can never be true: an object has no order`,
-				`{"in": [{"var": "v"}, 5]}`:                                                   `error in looks in a list or a text, got 5: it can never be true`,
-				`{"in": [{"var": "v"}, {"+": [1, {"var": "w"}]}]}`:                            `error in looks in a list or a text, got a number: it can never be true`,
-				`{"in": [{"var": "v"}, null]}`:                                                `error in looks in a list or a text, got null: it can never be true`,
-				`{"in": [{"var": "v"}, []]}`:                                                  `error in looks in something empty: it can never be true`,
-				`{"in": [{"var": "v"}, ""]}`:                                                  `error in looks in something empty: it can never be true`,
+				`{"in": [{"var": "v"}, 5]}`:                                                   `error in searches a list or a string, got 5: it can never be true`,
+				`{"in": [{"var": "v"}, {"+": [1, {"var": "w"}]}]}`:                            `error in searches a list or a string, got a number: it can never be true`,
+				`{"in": [{"var": "v"}, null]}`:                                                `error in searches a list or a string, got null: it can never be true`,
+				`{"in": [{"var": "v"}, []]}`:                                                  `error in searches an empty list or string: it can never be true`,
+				`{"in": [{"var": "v"}, ""]}`:                                                  `error in searches an empty list or string: it can never be true`,
 				`{"in": [["a", "b"], {"var": "v"}]}`:                                          `error in never finds a list: are the arguments swapped?`,
 				`{"in": [{"%": [{"var": "v"}, 10]}, ["1", "2"]]}`:                             `error in never finds a number in a list of a string`,
 				`{"in": [{"substr": [{"var": "v"}, 0, 1]}, [1, 2]]}`:                          `error in never finds a string in a list of a number`,
 				`{"in": ["a", ["b"]]}`:                                                        `warning looks for a constant in a constant, so it is the same for everybody`,
-				`{"some": ["a", {"var": ""}]}`:                                                `error some goes over a list, got a string`,
+				`{"some": ["a", {"var": ""}]}`:                                                `error some loops over a list, got a string`,
 				`{"+": [{"var": "v"}, "one"]}`:                                                `error + needs numbers, got "one"`,
 				`{"max": [{"var": "v"}, null]}`:                                               `error max needs numbers, got null`,
 				`{"min": [{"var": "v"}, [1, 2]]}`:                                             `warning min needs numbers, got a list`,
 				`{"%": [{"var": "v"}, 0]}`:                                                    `error % by 0`,
 				`{"==": [{"var": "$flagd.invalidProp"}, {"var": "v"}]}`:                       `error unknown field "$flagd.invalidProp": $flagd has flagKey and timestamp`,
 				`{"==": [{"var": "$flagd.flagkey"}, {"var": "v"}]}`:                           `error unknown field "$flagd.flagkey" (did you mean "$flagd.flagKey"?): $flagd has flagKey and timestamp`,
-				`{"some": [{"var": "l"}, {">": [{"var": "$flagd.timestamp"}, {"var": ""}]}]}`: `error inside of a loop var sees the element only, so it gives null`,
+				`{"some": [{"var": "l"}, {">": [{"var": "$flagd.timestamp"}, {"var": ""}]}]}`: `error inside a loop var sees only the element, so it gives null`,
 				`{"var": true}`:                                                               `error var needs the name of an attribute, got a boolean`,
 				`{"or": [true, {"var": "v"}]}`:                                                `warning is never reached: the argument before is always true`,
 				`{"and": [false, {"var": "v"}]}`:                                              `warning is never reached: the argument before is always false`,
@@ -261,8 +261,8 @@ func TestLintRules(t *testing.T) {
 				`{"fractional": [{"cat": ["a", "b"]}, ["a", 1], ["b", 1]]}`:                        "error the bucketing value is the same for everybody, so all get the same variant",
 				`{"fractional": [{"var": "$flagd.flagKey"}, ["a", 1], ["b", 1]]}`:                  "error the bucketing value is the same for everybody, so all get the same variant",
 				`{"fractional": [{"cat": [{"var": "$flagd.flagKey"}, "-x"]}, ["a", 1], ["b", 1]]}`: "error the bucketing value is the same for everybody, so all get the same variant",
-				`{"fractional": [{"var": "$flagd.timestamp"}, ["a", 1], ["b", 1]]}`:                "warning the bucketing value changes every second, so nobody keeps a variant",
-				`{"some": [{"var": "l"}, {"fractional": [["a", 1], ["b", 1]]}]}`:                   "error inside of a loop fractional needs a bucketing value, because there is no targetingKey: it gives null",
+				`{"fractional": [{"var": "$flagd.timestamp"}, ["a", 1], ["b", 1]]}`:                "warning the bucketing value changes every second, so users do not keep their variant",
+				`{"some": [{"var": "l"}, {"fractional": [["a", 1], ["b", 1]]}]}`:                   "error inside a loop fractional needs a bucketing value, because there is no targetingKey: it gives null",
 				`{"fractional": [{"var": "v"}, ["a", 1, 2], ["b", 1]]}`:                            "warning an entry of fractional is [variant] or [variant, weight]: it is not read",
 				`{"fractional": [{"var": "v"}, ["a", "25"], ["b", 1]]}`:                            `error a weight of fractional is a whole number; with "25" it gives null`,
 			},
@@ -273,9 +273,9 @@ func TestLintRules(t *testing.T) {
 		},
 		"times": {
 			map[string]string{
-				`{">": [{"var": "$flagd.timestamp"}, "2026-12-24"]}`:                         `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, got a text: write 1798070400`,
-				`{">=": ["2026-12-24T00:00:00Z", {"var": "$flagd.timestamp"}]}`:              `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, got a text: write 1798070400`,
-				`{"<": [{"var": ["$flagd.timestamp"]}, "2026-12-24 00:00:00"]}`:              `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, got a text: write 1798070400`,
+				`{">": [{"var": "$flagd.timestamp"}, "2026-12-24"]}`:                         `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, got a string: write 1798070400`,
+				`{">=": ["2026-12-24T00:00:00Z", {"var": "$flagd.timestamp"}]}`:              `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, got a string: write 1798070400`,
+				`{"<": [{"var": ["$flagd.timestamp"]}, "2026-12-24 00:00:00"]}`:              `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, got a string: write 1798070400`,
 				`{"==": [{"var": "$flagd.timestamp"}, "Christmas"]}`:                         `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, got "Christmas"`,
 				`{"<": [1798070400000, {"var": "$flagd.timestamp"}]}`:                        `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, and 1798070400000 is beyond the year 5000: is it in milliseconds?`,
 				`{"<": ["1798070400000", {"var": "$flagd.timestamp"}]}`:                      `error $flagd.timestamp is in seconds since 1970-01-01T00:00:00Z, and 1798070400000 is beyond the year 5000: is it in milliseconds?`,
@@ -311,7 +311,7 @@ func TestLintRules(t *testing.T) {
 	}
 }
 
-// Fields, at each level of a document.
+// TestLintFields covers the fields at each level of a document.
 func TestLintFields(t *testing.T) {
 	t.Parallel()
 	const rest = `variants: {a: 1, b: 2}, defaultVariant: a`
@@ -353,7 +353,7 @@ func TestLintFields(t *testing.T) {
 	}
 }
 
-// Findings about flags that the code declares stand among the others.
+// Findings about declared flags are sorted among the others.
 func TestLintDeclared(t *testing.T) {
 	t.Parallel()
 	var all []string
@@ -366,15 +366,15 @@ func TestLintDeclared(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		`error f.yaml: flag "d": missing, and the code declares it as string`,
-		`error f.yaml:2:37: flag "a": variant "x" is no bool, as which the code declares it`,
+		`error f.yaml:2:37: flag "a": variant "x" is not of type bool, which the code declares`,
 		`error f.yaml:3:14: flag "b": state: must be ENABLED or DISABLED, got "ENABLD" (did you mean "ENABLED"?)`,
-		`error f.yaml:3:36: flag "b": variant "x" is no string, as which the code declares it`,
+		`error f.yaml:3:36: flag "b": variant "x" is not of type string, which the code declares`,
 		`error f.yaml:4:57: flag "c": defaultVariant: "y" is not a variant`,
 	}, all)
 }
 
-// A misspelt field spoils its own flag, which keeps its last good definition. One of the document
-// is a problem and spoils nothing. A flag without a state is enabled.
+// A misspelt field of a flag affects that flag, which keeps its last good definition. One of the
+// document is a problem and affects no flag. A flag without a state is enabled.
 func TestMisspeltFieldWhileRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -400,7 +400,7 @@ func TestMisspeltFieldWhileRunning(t *testing.T) {
 	})
 }
 
-// Lint ends soon, whatever rules refer to.
+// Lint is fast even if rules refer to each other many times.
 func TestLintOfReferencesThatMultiply(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{`{or: [{$ref: r%[1]d}, {$ref: r%[1]d}]}`, `{if: [{$ref: r%[1]d}, {$ref: r%[1]d}, {$ref: r%[1]d}]}`, `{fractional: [[{$ref: r%[1]d}, 1], [{$ref: r%[1]d}, 1]]}`, `{"==": [{$ref: r%[1]d}, {$ref: r%[1]d}]}`, `[{$ref: r%[1]d}, {$ref: r%[1]d}]`} {

@@ -9,7 +9,7 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// TestFlagsInAList holds that a list of flags with keys is read like a map of flags.
+// TestFlagsInAList checks that a list of flags with keys is read like a map of flags.
 func TestFlagsInAList(t *testing.T) {
 	t.Parallel()
 	const inJSON = `{
@@ -40,8 +40,8 @@ flags:
 	}
 }
 
-// TestFlagsInAListMergeAndLast holds that lists merge with maps, and that the last good copy
-// has them.
+// TestFlagsInAListMergeAndLast checks that lists merge with maps, and are kept in the last good
+// copy.
 func TestFlagsInAListMergeAndLast(t *testing.T) {
 	t.Parallel()
 	base := flags.Bytes("base.json", []byte(`{"flags": {"a": {"variants": {"v": 1}, "defaultVariant": "v"}, "b": {"variants": {"v": 2}, "defaultVariant": "v"}}}`))
@@ -59,8 +59,8 @@ func TestFlagsInAListMergeAndLast(t *testing.T) {
 	require.Equal(t, 3.0, p.Evaluate(t.Context(), "b", nil).Value)
 }
 
-// TestFaultsInAListSpoilOneFlag holds that faults of a flag in a list have their place and
-// leave the other flags alone.
+// TestFaultsInAListSpoilOneFlag checks that the faults of a flag in a list have their place and
+// do not affect other flags.
 func TestFaultsInAListSpoilOneFlag(t *testing.T) {
 	t.Parallel()
 	p := open(t, `{"flags": [
@@ -70,8 +70,8 @@ func TestFaultsInAListSpoilOneFlag(t *testing.T) {
 	require.Equal(t, 1.0, p.Evaluate(t.Context(), "b", nil).Value)
 }
 
-// TestNumbersThatLoseDigits holds that a number beyond a float64 is a fault everywhere, and
-// an integer that loses digits one in variants and a warning elsewhere.
+// TestNumbersThatLoseDigits checks that a number outside a float64's range is a fault everywhere,
+// and that an integer that loses digits is a fault in variants and a warning elsewhere.
 func TestNumbersThatLoseDigits(t *testing.T) {
 	t.Parallel()
 	const doc = `{"flags": {

@@ -14,31 +14,30 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A merger keeps the documents of several sources, each with a keeper of its own, and makes
-// one set of them whenever one of them changes, fails or recovers. It is to a provider what
-// a [live.Keeper] is for one source.
+// A merger keeps the documents of several sources, each with its own keeper. It merges them into
+// one set whenever one of them changes, fails or recovers. A provider uses it like a
+// [live.Keeper] of one source.
 type merger struct {
 	opts    live.Options[flagSet] // Parse and Copy are not used
 	parser  parser
 	name    string
 	parts   []*mergedPart
-	before  *flagSet // what the last good copy held at the start; nil when there was none
+	before  *flagSet // what the last good copy held at the start; nil if the copy was missing
 	end     context.CancelFunc
 	running sync.WaitGroup
-	ready   chan struct{} // closed once every source was asked
+	ready   chan struct{} // closed once every source was loaded or has failed
 
 	current atomic.Pointer[live.Snapshot[flagSet]]
 
-	mu      sync.Mutex // held while a set is made and handed on
+	mu      sync.Mutex // held while a set is made and passed on
 	started time.Time
-	asked   bool  // every source was asked
-	refused error // why the documents as they are now make no set
+	asked   bool  // every source was loaded or has failed
+	refused error // why the present documents were refused
 	updates uint64
-	status  live.Status // as it was last handed on
+	status  live.Status // as last passed to OnStatus
 	saved   string      // what the last good copy holds
 }
 
-// A mergedPart is one document of several, and the set that it makes.
 func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live.Options[flagSet]) *merger {
 	ctx, end := context.WithCancel(ctx)
 	m := &merger{opts: opts, parser: ps, name: sources.Name(), end: end, ready: make(chan struct{}), started: time.Now()}
@@ -83,7 +82,7 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 	}
 	m.running.Go(func() {
 		for _, p := range m.parts {
-			_ = p.keeper.Ready(ctx) // refresh finds out
+			_ = p.keeper.Ready(ctx) // refresh reads the error from the status
 		}
 		if ctx.Err() == nil {
 			m.mu.Lock()
@@ -96,8 +95,8 @@ func startMerger(ctx context.Context, sources mergedSource, ps parser, opts live
 	return m
 }
 
-// Ready waits until every source was asked. It returns nil when there is a set, else why
-// there is none.
+// Ready waits until every source was loaded or has failed. It returns nil if there is a set, and
+// else the reason.
 func (m *merger) Ready(ctx context.Context) error {
 	select {
 	case <-m.ready:
@@ -110,10 +109,10 @@ func (m *merger) Ready(ctx context.Context) error {
 	return m.Status().Err
 }
 
-// Snapshot returns the set now, nil while there is none.
+// Snapshot returns the set in effect; nil means none.
 func (m *merger) Snapshot() *live.Snapshot[flagSet] { return m.current.Load() }
 
-// Close ends the keeping, as [live.Keeper.Close] does.
+// Close stops the updates, as [live.Keeper.Close] does.
 func (m *merger) Close() error {
 	m.end()
 	for _, p := range m.parts {
@@ -123,8 +122,8 @@ func (m *merger) Close() error {
 	return nil
 }
 
-// Status says how the keeping of all documents goes. It fails where there is no set, or the
-// documents as they are make none; a document that fails alone leaves the set partial.
+// Status summarises the status of all documents. It has an error if the set is missing or the
+// present documents were refused. If only some documents fail, the set is partial.
 func (m *merger) Status() live.Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,7 +152,7 @@ func (m *merger) statusNow() live.Status {
 	return all
 }
 
-// Problems are the documents that fail, and the faults of single flags.
+// Problems returns the documents that fail, and the faults of single flags.
 func (m *merger) Problems() []error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -167,7 +166,7 @@ func (m *merger) Problems() []error {
 	return problems
 }
 
-// failing are the documents that are missing, or not up to date, and why.
+// failing returns the documents that are missing or out of date, and their errors.
 func (m *merger) failing() (names []string, errs []error) {
 	for _, p := range m.parts {
 		if err := p.keeper.Status().Err; err != nil {
@@ -241,8 +240,8 @@ func (m *merger) refresh() {
 	}
 }
 
-// kept are the flags whose definitions the documents do not have as they are, by the number of
-// the document that had them.
+// kept returns the flags whose definitions are not in the documents any more, by the number of the
+// document that had them.
 func (m *merger) kept() map[int]map[string]bool {
 	kept := map[int]map[string]bool{}
 	add := func(number int, key string) {
@@ -253,7 +252,7 @@ func (m *merger) kept() map[int]map[string]bool {
 	}
 	for i, p := range m.parts {
 		if p.before == nil && m.before != nil {
-			i = ^i // the copy is of other sources
+			i = ^i // the copy was written for other sources
 		}
 		for key := range p.set.kept {
 			add(i, key)
@@ -266,7 +265,7 @@ func (m *merger) kept() map[int]map[string]bool {
 	return kept
 }
 
-// previous is the set that answers, or answered before a restart; nil when there is none.
+// previous returns the set in effect, or the one before a restart; nil means none.
 func (m *merger) previous() *flagSet {
 	if s := m.Snapshot(); s != nil {
 		return s.Value
@@ -274,7 +273,7 @@ func (m *merger) previous() *flagSet {
 	return m.before
 }
 
-// offer makes a set the one that answers, if it may be.
+// offer puts a set into effect unless the parser refuses it.
 func (m *merger) offer(set *flagSet, faults Faults, origin live.Origin, partial []string) {
 	prev := m.previous()
 	problems, err := m.parser.accept(m.name, set, faults, prev)
@@ -298,18 +297,15 @@ func (m *merger) offer(set *flagSet, faults Faults, origin live.Origin, partial 
 	m.opts.Log("documents merged", m.name, prev, snapshot)
 }
 
-// merge puts documents together, flag by flag: of two definitions the later counts, unless
-// it is faulty and has never been anything else. A rule may refer to
-// the evaluators of all documents: its own before those of later and those of earlier ones.
-// compile makes the set of a part. The document keeps its text only: it is compiled again
-// only when the evaluators of another one change.
-// Merge is several documents as one, flag by flag: of a flag that several have, the
-// later document's counts. A faulty definition is as it was before the fault, and where it
-// has always been faulty an earlier document's counts. A rule may refer to the evaluators of all, its own document's
-// first. While some of the sources fail, or give what cannot be read, the flags of the
-// others stay up to date, what the failing ones gave last stands, and the provider is
-// stale; it fails only when none has ever given anything. Of what is merged in turn the
-// documents count one by one. Options.LastGood is written when all are there.
+// Merge combines several documents into one, flag by flag: if several documents have a flag, the
+// last one counts. A faulty definition keeps its last good one; if it never had one, an earlier
+// document's definition counts. A rule may refer to the evaluators of all documents, its own
+// document's first.
+//
+// While some of the sources fail or give unreadable documents, their last good documents stay in
+// effect, the other documents are updated, and the provider is stale. Loading fails only when no
+// source has ever given a document. Merge of a Merge is one list of documents. Options.LastGood is
+// written when all documents are loaded.
 //
 // Only a [Provider] can load such a source.
 func Merge(sources ...Source) Source {
@@ -326,7 +322,7 @@ func Merge(sources ...Source) Source {
 
 type mergedSource []Source
 
-// Name is the names of the sources.
+// Name joins the names of the sources.
 func (m mergedSource) Name() string {
 	names := make([]string, len(m))
 	for i, src := range m {
@@ -335,7 +331,7 @@ func (m mergedSource) Name() string {
 	return strings.Join(names, "+")
 }
 
-// Load fails: the documents are loaded one by one.
+// Load returns an error, because a merger loads the documents one by one.
 func (m mergedSource) Load(context.Context) ([]byte, error) {
 	return nil, fmt.Errorf("flags: only a Provider can load merged documents: %w", errors.ErrUnsupported)
 }

@@ -58,7 +58,7 @@ func TestMergeIsOneDocumentWhileASourceFailsInOtherWords(t *testing.T) {
 	})
 }
 
-// A part that cannot be read is as it last was, and keeps none of the others back.
+// An unreadable document keeps its last content, and the other documents are updated.
 func TestMergeWithABrokenPart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestMergeWithABrokenPart(t *testing.T) {
 			time.Sleep(time.Minute)
 			require.Equal(t, []int64{1, 1}, values(), broken)
 		}
-		b.set("", errors.New("down")) // while it was broken
+		b.set("", errors.New("down")) // it was unreadable before
 		time.Sleep(time.Minute)
 		require.Equal(t, []int64{1, 1}, values())
 		b.set(doc("b", "3"), nil)
@@ -104,8 +104,8 @@ func TestMergeWithABrokenPart(t *testing.T) {
 	})
 }
 
-// A faulty definition in an overlay leaves what was before: its own earlier definition, or
-// else the base's, at a start too.
+// A faulty definition in an overlay keeps its own earlier definition, or else uses the base's. This
+// holds at a start too.
 func TestMergeFallsBackFlagByFlag(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,11 +10,10 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// maxExact is up to which integer, and down to its negative, a float64 tells every integer
-// from its neighbours.
+// maxExact bounds the integers that a float64 holds exactly, in both directions.
 const maxExact = 1 << 53
 
-// numberFault says why a float64 cannot hold a number; nil when it can.
+// numberFault explains why a float64 cannot hold a number. It returns nil when it can.
 func numberFault(n *document.Node) error {
 	if n.Kind != document.Number || len(n.Text) <= 3 {
 		return nil
@@ -29,20 +28,19 @@ func numberFault(n *document.Node) error {
 	return nil
 }
 
-// isExact says whether an integer is at most maxExact.
 func isExact(text string) bool {
 	i, err := strconv.ParseInt(text, 10, 64)
 	return err == nil && -maxExact <= i && i <= maxExact
 }
 
-// An inexactError is an integer that a float64 cannot tell from its neighbours.
+// An inexactError is about an integer that loses digits in a float64.
 type inexactError struct{ text string }
 
 func (e *inexactError) Error() string {
 	return document.Clip(e.text) + " is an integer beyond 2^53, where numbers lose digits: write it as a string"
 }
 
-// eachNumber calls visit with the numbers below a node that a float64 cannot hold.
+// eachNumber visits the numbers below a node that a float64 cannot hold.
 func eachNumber(n *document.Node, visit func(n *document.Node, err error)) {
 	if n == nil {
 		return
@@ -55,7 +53,7 @@ func eachNumber(n *document.Node, visit func(n *document.Node, err error)) {
 	}
 }
 
-// beyondFloat says whether a fault is that of a number that a float64 cannot hold at all.
+// beyondFloat reports whether an error of numberFault is about a number outside a float64's range.
 func beyondFloat(err error) bool {
 	inexact := (*inexactError)(nil)
 	return err != nil && !errors.As(err, &inexact)

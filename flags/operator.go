@@ -8,8 +8,8 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// neither is null. It evaluates the arguments, because one of them may be an error.
-func neither(args []jsonlogic.Arg) func(*jsonlogic.Scope) (holds, ok bool) {
+// alwaysNull returns null. It evaluates the arguments, because one of them may fail.
+func alwaysNull(args []jsonlogic.Arg) func(*jsonlogic.Scope) (holds, ok bool) {
 	return func(s *jsonlogic.Scope) (holds, ok bool) {
 		evaluate(s, args)
 		return false, false
@@ -26,7 +26,7 @@ func evaluate(s *jsonlogic.Scope, args []jsonlogic.Arg) {
 func affix(has func(s, affix string) bool) jsonlogic.Predicate {
 	return func(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
 		if len(args) != 2 {
-			return neither(args), nil
+			return alwaysNull(args), nil
 		}
 		name, isField := args[0].Field()
 		constant, _ := args[1].Const()
@@ -47,7 +47,7 @@ func affix(has func(s, affix string) bool) jsonlogic.Predicate {
 // semVer is {"sem_ver": [version, operator, version]}.
 func semVer(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {
 	if len(args) != 3 {
-		return neither(args), nil
+		return alwaysNull(args), nil
 	}
 	target := parseVersion
 	if constant, ok := args[2].Const(); ok {
@@ -65,8 +65,8 @@ func semVer(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), erro
 	}, nil
 }
 
-// versionOperators compare as flagd does: "^" is the same major version and "~" the
-// same major and minor version, whichever is the higher.
+// versionOperators compare as flagd does: "^" means the same major version, and "~" the same
+// major and minor version, in both directions.
 var versionOperators = map[string]func(a, b *semver.Version) bool{
 	"=":  func(a, b *semver.Version) bool { return a.Compare(b) == 0 },
 	"!=": func(a, b *semver.Version) bool { return a.Compare(b) != 0 },
@@ -78,8 +78,8 @@ var versionOperators = map[string]func(a, b *semver.Version) bool{
 	"~":  func(a, b *semver.Version) bool { return a.Major() == b.Major() && a.Minor() == b.Minor() },
 }
 
-// parseVersion reads "1.2.3-rc.1+build", with or without a v before it, and "1.2"
-// and "1" as well as the numbers 1.2 and 1. Nil is no version.
+// parseVersion reads "1.2.3-rc.1+build", with or without a leading v, "1.2", "1", and the numbers
+// 1.2 and 1. It returns nil for anything else.
 func parseVersion(v any) *semver.Version {
 	var text string
 	switch v := v.(type) {
@@ -99,7 +99,7 @@ func parseVersion(v any) *semver.Version {
 	}
 	if dots := strings.Count(core, "."); dots < 2 {
 		if core != text {
-			return nil // 1.2-rc.1 is no version, of whatever patch
+			return nil // 1.2-rc.1 is not a version, because the patch is missing
 		}
 		text += strings.Repeat(".0", 2-dots)
 	}

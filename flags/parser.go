@@ -7,6 +7,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
+// A parser compiles documents for a provider.
 type parser struct {
 	strict    bool
 	bucketing Bucketing
@@ -14,6 +15,9 @@ type parser struct {
 	copy      lastGood
 }
 
+// parse reads and compiles a document. A faulty flag keeps its definition of prev, and so does a
+// flag that is suddenly lost. These faults are returned as problems, or refuse the document if the
+// parser is strict.
 func (ps *parser) parse(name string, data []byte, prev *flagSet) (*flagSet, []error, error) {
 	if name == ps.copy.name() { // the source has not given anything yet
 		set, _, faults, err := ps.restore(parseParts(name, data))
@@ -37,6 +41,8 @@ func (ps *parser) parse(name string, data []byte, prev *flagSet) (*flagSet, []er
 	return set, problems, nil
 }
 
+// accept checks a set as a whole. It returns its problems, or an error if the set must not replace
+// prev.
 func (ps *parser) accept(name string, set *flagSet, faults Faults, prev *flagSet) ([]error, error) {
 	declared := ps.declared()
 	lost := set.hold(prev, declared)
@@ -54,8 +60,8 @@ func (ps *parser) accept(name string, set *flagSet, faults Faults, prev *flagSet
 	return faults.Unwrap(), nil
 }
 
-// restore makes the set of the documents in a last good copy, and what each document of a source
-// had, by its number. It fails when none of the documents can be read.
+// restore merges the documents of a last good copy. before has the flags of each source's document,
+// by its number. restore fails when no document can be read.
 func (ps *parser) restore(saved []savedPart) (set *flagSet, before []*flagSet, faults Faults, err error) {
 	var parts []*mergedPart
 	number := 0
@@ -96,6 +102,8 @@ func (ps *parser) restore(saved []savedPart) (set *flagSet, before []*flagSet, f
 	return set, before, append(faults, more...), nil
 }
 
+// compile compiles the flags of a document. A rule may refer to the evaluators of all given
+// documents; if several have a name, the first counts.
 func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *flagSet) (*flagSet, Faults) {
 	rules := newRulebook(ps.bucketing)
 	for _, other := range evaluators {
@@ -114,7 +122,7 @@ func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *fla
 				continue
 			}
 			if before := prev.flag(key.Text); before != nil && before.fault == nil {
-				set.keep(key.Text, before) // as it is: it is being evaluated
+				set.keep(key.Text, before) // unchanged, because evaluations are reading it
 				continue
 			}
 			f = &flag{key: key.Text, keyValue: key.Text, fault: faults[0], fingerprint: sha256.Sum256([]byte(faults[0].Error()))}
@@ -124,18 +132,22 @@ func (ps *parser) compile(doc *definitions, evaluators []*definitions, prev *fla
 	return set, all
 }
 
+// A mergedPart is one document of a merge, and its set.
 type mergedPart struct {
 	name       string
 	number     int  // of the source, from 0
 	kept       bool // it has the definitions that flags have kept
 	keeper     *live.Keeper[definitions]
-	doc        *definitions   // nil while there is none
-	evaluators []*definitions // that the set was compiled with
+	doc        *definitions   // nil means none yet
+	evaluators []*definitions // the set was compiled with these
 	set        *flagSet
-	before     *flagSet // what the last good copy has of the document; nil when it has nothing
+	before     *flagSet // what the last good copy has of the document; nil means nothing
 	faults     Faults
 }
 
+// merge merges documents flag by flag. The last definition counts, unless it is faulty and has
+// never been good. A rule may refer to the evaluators of all documents: its own first, then those
+// of later and of earlier ones.
 func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 	set := &flagSet{flags: map[string]*flag{}, from: map[string]int{}}
 	var faults Faults
@@ -145,7 +157,7 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 		}
 		evaluators := []*definitions{p.doc}
 		for j, other := range slices.Backward(parts) {
-			if j != i && other.doc != nil && other.doc.evaluators != nil && !other.kept { // what is kept has all of its own
+			if j != i && other.doc != nil && other.doc.evaluators != nil && !other.kept { // kept definitions have all evaluators that they need
 				evaluators = append(evaluators, other.doc)
 			}
 		}
@@ -169,6 +181,8 @@ func (ps *parser) merge(parts []*mergedPart, prev *flagSet) (*flagSet, Faults) {
 	return set, faults
 }
 
+// compile makes the set of a part. Afterwards the document keeps only its text. It is compiled
+// again only when the evaluators of another document change.
 func (p *mergedPart) compile(ps *parser, evaluators []*definitions, prev *flagSet) {
 	if p.set != nil {
 		prev = p.set
@@ -176,7 +190,7 @@ func (p *mergedPart) compile(ps *parser, evaluators []*definitions, prev *flagSe
 		prev = p.before
 	}
 	if p.doc.flags == nil {
-		if again, err := readDefinitions(p.doc.name, p.doc.text); err == nil { // as it was before
+		if again, err := readDefinitions(p.doc.name, p.doc.text); err == nil { // it was readable before
 			p.doc.flags, p.doc.metadata = again.flags, again.metadata
 		}
 	}

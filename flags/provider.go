@@ -17,18 +17,17 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A Provider evaluates the flags of one document. It implements OpenFeature's
-// FeatureProvider, ContextAwareStateHandler and EventHandler. All methods may be
-// called from any goroutine; evaluations never wait for one another nor for a
-// reload.
+// A Provider evaluates the flags of one document. It implements OpenFeature's FeatureProvider,
+// ContextAwareStateHandler and EventHandler. All methods may be called from any goroutine.
+// Evaluations take no lock: they do not wait for each other or for a reload.
 type Provider struct {
-	src    Source
-	opts   Options
-	static map[string]any
-	events *events
-	made   time.Time
+	src     Source
+	opts    Options
+	static  map[string]any
+	events  *events
+	created time.Time
 
-	// watched is whether an evaluation may be overridden or must be told.
+	// watched is true if an evaluation may be overridden or is passed to OnEvaluation.
 	watched bool
 
 	current atomic.Pointer[flagSet]
@@ -37,7 +36,8 @@ type Provider struct {
 	keeper  flagKeeper // nil while not started
 	session *session   // of the keeper
 
-	// What the keeper's goroutine needs too; Close waits for that while it holds mu.
+	// The fields below are also used by the keeper's goroutine. Close holds mu while it waits
+	// for that goroutine, so they have a lock of their own.
 	shared   sync.Mutex
 	changed  chan struct{} // closed at the next change
 	declared []Declared
@@ -59,9 +59,9 @@ var (
 	_ openfeature.EventHandler             = (*Provider)(nil)
 )
 
-// New makes a provider and does nothing yet: setting it in OpenFeature loads the
-// document, and so does [Provider.InitWithContext]. It refuses a nil source and
-// negative times.
+// New makes a provider. It does no I/O: the document is loaded when the provider is set in
+// OpenFeature, or by [Provider.InitWithContext]. New returns an error for a nil source and for
+// negative times. Nil options are the defaults.
 func New(src Source, opts *Options) (*Provider, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -72,7 +72,7 @@ func New(src Source, opts *Options) (*Provider, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents(), made: time.Now(), watched: opts.AllowOverrides || opts.OnEvaluation != nil, changed: make(chan struct{})}
+	p := &Provider{src: src, opts: *opts, static: maps.Clone(opts.Static), events: newEvents(), created: time.Now(), watched: opts.AllowOverrides || opts.OnEvaluation != nil, changed: make(chan struct{})}
 	if p.opts.Name == "" {
 		p.opts.Name = "upkeep"
 	}
@@ -82,9 +82,9 @@ func New(src Source, opts *Options) (*Provider, error) {
 	return p, nil
 }
 
-// Open is [New] and the first load, for use without an OpenFeature client. ctx bounds
-// the load alone. The error is the first document's; a provider that is returned has
-// a document and is to be closed.
+// Open calls [New] and loads the document, for use without an OpenFeature client. ctx bounds the
+// load only. If the document cannot be loaded, Open returns the error and no provider. The
+// caller must close the provider.
 func Open(ctx context.Context, src Source, opts *Options) (*Provider, error) {
 	p, err := New(src, opts)
 	if err != nil {
@@ -102,14 +102,13 @@ func (p *Provider) Init(evalCtx openfeature.EvaluationContext) error {
 	return p.InitWithContext(context.Background(), evalCtx)
 }
 
-// InitWithContext loads the document and begins to keep it up to date. The error says
-// why there is no document; the provider then goes on trying, and tells OpenFeature
-// that it is ready as soon as it has one. It may be called again at any time: after
-// a failure it tries at once, after a shutdown it starts anew, and otherwise it does
-// nothing. ctx bounds the waiting, not the life of the provider. A provider whose
-// [Options.LastGood] cannot be written does not start.
+// InitWithContext loads the document and starts to keep it up to date. On an error the provider
+// keeps trying, and sends OpenFeature the event READY when it has a document. InitWithContext may
+// be called again at any time: after a failure it tries at once, after a shutdown it starts
+// again, and otherwise it does nothing. ctx bounds the waiting, not the life of the provider. If
+// [Options.LastGood] cannot be written, the provider does not start.
 func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.EvaluationContext) error {
-	defer p.events.duringInit()()
+	defer p.events.holdDuringInit()()
 	p.mu.Lock()
 	if k := p.keeper; k != nil && k.Snapshot() == nil && k.Status().Err != nil {
 		p.keeper = nil
@@ -123,7 +122,7 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 			}
 		}
 		p.events.start()
-		p.session = &session{p: p, told: openfeature.ProviderReady}
+		p.session = &session{p: p, sent: openfeature.ProviderReady}
 		s := p.session
 		ps := parser{strict: p.opts.Strict, bucketing: p.opts.Bucketing, declared: p.declarations, copy: lastGood(p.opts.LastGood)}
 		opts := live.Options[flagSet]{
@@ -161,8 +160,8 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	if err == nil {
 		return nil
 	}
-	// Whether OpenFeature is to be told of the first document is settled before looking for it.
-	s.left.Store(true)
+	// Set this before looking for the first document, because it decides who sends READY.
+	s.gaveUp.Store(true)
 	if k.Snapshot() != nil {
 		return nil // it came at the last moment
 	}
@@ -175,12 +174,11 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 // Shutdown is [Provider.ShutdownWithContext] without a bound.
 func (p *Provider) Shutdown() { _ = p.Close() }
 
-// ShutdownWithContext ends the keeping and returns when its goroutines have ended.
-// Flags go on answering from the last document, for the requests that are still
-// running.
+// ShutdownWithContext stops the updates and returns when their goroutines have ended. Flags
+// still answer from the last document, so that running requests can finish.
 func (p *Provider) ShutdownWithContext(context.Context) error { return p.Close() }
 
-// Close is [Provider.ShutdownWithContext]. It may be called twice.
+// Close is [Provider.ShutdownWithContext]. It may be called twice, and its error is nil.
 func (p *Provider) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -193,38 +191,38 @@ func (p *Provider) Close() error {
 	return err
 }
 
-// A session is the provider between Init and shutdown, as its keeper's goroutine sees
-// it.
+// A session is the state of a provider between Init and shutdown. Only its keeper's goroutine
+// uses it, except for gaveUp.
 type session struct {
-	p    *Provider
-	has  bool        // a document
-	down bool        // Init has failed, and OpenFeature knows
-	left atomic.Bool // Init has returned without a document: failed, or tired of waiting
-	told openfeature.EventType
+	p          *Provider
+	has        bool        // there is a document
+	initFailed bool        // Init has failed, and OpenFeature has set its state
+	gaveUp     atomic.Bool // Init has returned without a document: it failed, or ctx ended
+	sent       openfeature.EventType
 
 	last    live.Status
 	partial []string // see flagSet
 	held    []string // see flagSet
 }
 
-// update makes a new document the one that answers. Of the first one OpenFeature
-// tells itself, when Init returns, unless Init had to return without.
+// update puts a new document into effect. OpenFeature itself emits READY for the first document
+// when Init returns, so update sends READY only if Init returned without a document.
 func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 	snapshot.Value.live = snapshot.Origin != live.FromFallback // before anybody sees it
 	old := s.p.current.Swap(snapshot.Value)
 	s.has = true
-	if late := s.left.Swap(false); late || s.down {
-		s.down = false
+	if late := s.gaveUp.Swap(false); late || s.initFailed {
+		s.initFailed = false
 		s.p.events.send(openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady})
 	}
 	s.partial, s.held = snapshot.Value.partial, snapshot.Value.held
-	s.tell()
+	s.emit()
 	if old == nil {
-		s.p.tellChanged()
+		s.p.notifyChanged()
 		return
 	}
 	if keys := changedKeys(old, snapshot.Value); len(keys) > 0 {
-		s.p.tellChanged()
+		s.p.notifyChanged()
 		s.p.events.send(openfeature.Event{
 			ProviderName:         s.p.opts.Name,
 			EventType:            openfeature.ProviderConfigChange,
@@ -233,37 +231,35 @@ func (s *session) update(snapshot *live.Snapshot[flagSet]) {
 	}
 }
 
-// status tells OpenFeature when the document is stale, and no longer.
 func (s *session) status(status live.Status) {
-	s.down = !s.has
+	s.initFailed = !s.has
 	s.last = status
-	s.tell()
+	s.emit()
 }
 
-// tell sends an event when the answers have become stale, wholly or in part, or in
-// error, or are so no longer.
-func (s *session) tell() {
+// emit sends an event when the provider becomes stale, lost or ready again.
+func (s *session) emit() {
 	if !s.has {
 		return
 	}
 	event := openfeature.Event{ProviderName: s.p.opts.Name, EventType: openfeature.ProviderReady}
-	event.Message = s.behind()
+	event.Message = s.staleReason()
 	switch {
 	case s.last.Lost:
 		event.EventType = openfeature.ProviderError
 	case event.Message != "":
 		event.EventType = openfeature.ProviderStale
 	}
-	if event.EventType == s.told {
+	if event.EventType == s.sent {
 		return
 	}
-	s.told = event.EventType
+	s.sent = event.EventType
 	s.p.events.send(event)
 }
 
-// behind says why the answers are not those of the newest documents; empty when they are, or
-// are only late.
-func (s *session) behind() string {
+// staleReason explains why the flags are not those of the newest documents. It is empty when they
+// are, also while a short failure of the source goes on.
+func (s *session) staleReason() string {
 	refused := (*Fault)(nil)
 	switch err := s.last.Err; {
 	case err != nil && (s.last.Lost || s.last.Stale || errors.As(err, &refused)):
@@ -278,18 +274,18 @@ func (s *session) behind() string {
 	return ""
 }
 
-// EventChannel implements openfeature.EventHandler. Events wait in order until they
-// are read, several changes of the document as one; nothing ever waits for the
-// reader.
+// EventChannel implements openfeature.EventHandler. Events wait in order until they are read.
+// Several changes of the document become one event, and only the latest of the other events is
+// kept. The provider never blocks on the reader.
 func (p *Provider) EventChannel() <-chan openfeature.Event { return p.events.out }
 
 // Metadata implements openfeature.FeatureProvider.
 func (p *Provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: p.opts.Name} }
 
-// Hooks implements openfeature.FeatureProvider. There are none.
+// Hooks implements openfeature.FeatureProvider. It returns nil.
 func (p *Provider) Hooks() []openfeature.Hook { return nil }
 
-func (p *Provider) tellChanged() {
+func (p *Provider) notifyChanged() {
 	p.shared.Lock()
 	defer p.shared.Unlock()
 	close(p.changed)

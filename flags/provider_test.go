@@ -38,7 +38,7 @@ func open(t testing.TB, doc string) *flags.Provider {
 	return p
 }
 
-// detail evaluates a text flag.
+// detail evaluates a string flag.
 func detail(p *flags.Provider, key string, attrs map[string]any) (value, variant, reason, code string) {
 	d := p.StringEvaluation(context.Background(), key, "code", attrs)
 	return d.Value, d.Variant, string(d.Reason), string(d.ResolutionDetail().ErrorCode)
@@ -282,8 +282,8 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestHostileInput gives documents, rules and contexts that were made to hurt: each has
-// an error or a result, soon.
+// TestHostileInput has documents, rules and contexts of an attacker. Each has an error or a result
+// within seconds.
 func TestHostileInput(t *testing.T) {
 	t.Parallel()
 	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
@@ -464,7 +464,7 @@ func (k koanf) ReadBytes() ([]byte, error)    { return []byte(k.text), nil }
 func (k koanf) Read() (map[string]any, error) { return nil, errors.New("bytes only") }
 func (k koanf) source() flags.Source          { return flags.Koanf(k, "") }
 
-// script is a source that a test changes.
+// script is a source whose document a test changes.
 type script struct {
 	mu   sync.Mutex
 	doc  string
@@ -542,7 +542,7 @@ func TestReloadThroughOpenFeature(t *testing.T) {
 		expect("READY [] ")
 		require.Equal(t, openfeature.ReadyState, client.State())
 
-		// A flag that breaks keeps what it had.
+		// A flag that becomes faulty keeps its definition.
 		src.set(`{"flags": {"f": {"variants": 5}, "new": {"variants": {"n": 1}}}}`, nil)
 		time.Sleep(20 * time.Second)
 		expect("CONFIGURATION_CHANGED [new other] ")
@@ -608,7 +608,7 @@ metadata: {from: over}
 		require.Equal(t, "base again over", values())
 		require.Equal(t, openfeature.ReadyState, client.State())
 	})
-	synctest.Test(t, func(t *testing.T) { // one is missing at the start
+	synctest.Test(t, func(t *testing.T) { // one source fails at the start
 		good := &script{doc: bool1("a")}
 		p, err := flags.New(flags.Merge(&script{err: errors.New("down")}, good, nil), &flags.Options{Logger: quiet})
 		require.NoError(t, err)
@@ -622,7 +622,7 @@ metadata: {from: over}
 		require.Equal(t, openfeature.StaleState, api.NewClient().State())
 		require.Len(t, p.Problems(), 2)
 	})
-	synctest.Test(t, func(t *testing.T) { // one hangs, and the rest answers
+	synctest.Test(t, func(t *testing.T) { // one source hangs, and the other works
 		p, err := flags.New(flags.Merge(&script{hang: true}, &script{doc: bool1("a")}), &flags.Options{Logger: quiet})
 		require.NoError(t, err)
 		require.NoError(t, p.Init(openfeature.EvaluationContext{}))
@@ -751,8 +751,8 @@ func TestLifeCycle(t *testing.T) {
 	})
 }
 
-// TestABrokenFlagIsKeptWhileItIsEvaluated is for the race detector: the definition that
-// is kept is the one that others are reading.
+// TestABrokenFlagIsKeptWhileItIsEvaluated is for the race detector: the kept definition is the one
+// that evaluations are reading.
 func TestABrokenFlagIsKeptWhileItIsEvaluated(t *testing.T) {
 	t.Parallel()
 	broken := `{"flags": {"f": 5, "other": {"variants": {"x": "X"}}}}`

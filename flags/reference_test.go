@@ -11,7 +11,7 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// A document of a megabyte must not take a gigabyte, whatever its rules refer to.
+// A document of a megabyte must not need a gigabyte of memory, whatever its rules refer to.
 func TestReferencesDoNotMultiplyADocument(t *testing.T) {
 	load := func(evaluators string, count int) (*flags.Provider, uint64) {
 		var b strings.Builder
@@ -34,7 +34,7 @@ func TestReferencesDoNotMultiplyADocument(t *testing.T) {
 		return p, (max(after.HeapAlloc, before.HeapAlloc) - before.HeapAlloc) >> 20
 	}
 
-	// A circle of long names, which each flag's error would quote.
+	// A circle of long names, which the error of each flag would quote.
 	name := func(i int) string { return strings.Repeat("x", 1000) + fmt.Sprint(i) }
 	circle := `"a":{"$ref":"` + name(0) + `"}`
 	for i := range 90 {
@@ -48,7 +48,7 @@ func TestReferencesDoNotMultiplyADocument(t *testing.T) {
 	require.Len(t, p.Problems(), 3000)
 	require.Less(t, megabytes, uint64(100))
 
-	// A chain that is long.
+	// A long chain.
 	var chain strings.Builder
 	chain.WriteString(`"a":{"$ref":"e0"}`)
 	for i := range 20_000 {
@@ -57,13 +57,13 @@ func TestReferencesDoNotMultiplyADocument(t *testing.T) {
 	p, _ = load(chain.String()+`,"e20000":true`, 1)
 	require.ErrorContains(t, p.Problems()[0], "references follow one another")
 
-	// A large rule of many flags.
+	// A large rule that many flags use.
 	p, megabytes = load(`"a":{"or":[false`+strings.Repeat(`,{"var":"x"}`, 50_000)+`]}`, 1000)
 	require.Nil(t, p.Problems())
 	require.Less(t, megabytes, uint64(100))
 }
 
-// segments is a document with flags that all ask for one list of ids.
+// segments is a document with flags that all use one list of ids.
 func segments(flags, ids int, shared bool) string {
 	var list, b strings.Builder
 	for i := range ids {
@@ -91,7 +91,7 @@ func TestLargeSegments(t *testing.T) {
 	for name, c := range map[string]struct {
 		doc  string
 		keys int
-		most int64 // bytes that are kept
+		most int64 // bytes in use afterwards
 	}{
 		"in one rule":      {segments(1, 100_000, false), 1, 40 << 20},
 		"in an evaluator":  {segments(20, 100_000, true), 20, 40 << 20},
@@ -133,7 +133,7 @@ func BenchmarkSegment(b *testing.B) {
 	})
 }
 
-// heap is what is in use, after a collection.
+// heap returns the memory in use after a collection.
 func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats

@@ -9,9 +9,9 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// Problems lists what is wrong now, nil when nothing is: a source that fails, a document
-// that was refused, and the faults of single flags in the document that answers. Each is a
-// [*Fault].
+// Problems returns what is wrong now: a source that fails, a document that was refused, and the
+// faults of single flags in the document in effect. Each is a [*Fault]. Nil means nothing is
+// wrong.
 func (p *Provider) Problems() []error {
 	k := p.keeping()
 	if k == nil {
@@ -24,11 +24,11 @@ func (p *Provider) Problems() []error {
 	return problems
 }
 
-// Require declares flags that the code needs, to be checked at every load from now on.
-// [Provider.Problems] and the log report one that is missing, or has a variant of another
-// type; with [Options.Strict] it refuses the document. One that a new document has lost is
-// kept as it was. Where a document has been loaded already the error says at once what does
-// not fit, each a [*Fault], joined.
+// Require declares flags that the code needs. They are checked at every load from now on.
+// [Provider.Problems] and the log report a flag that is missing or has a variant of another type;
+// with [Options.Strict] such a document is refused. A declared flag that a new document has lost
+// is kept. If a document is loaded already, the error joins a [*Fault] for each flag that does
+// not fit.
 func (p *Provider) Require(declared ...Declared) error {
 	p.shared.Lock()
 	p.declared = append(p.declared, declared...)
@@ -46,7 +46,7 @@ func (p *Provider) Require(declared ...Declared) error {
 	return errors.Join(errs...)
 }
 
-// Keys lists the flags of the document that answers, sorted.
+// Keys returns the keys of the document in effect, sorted.
 func (p *Provider) Keys() []string {
 	if set := p.current.Load(); set != nil {
 		return slices.Sorted(maps.Keys(set.flags))
@@ -54,18 +54,16 @@ func (p *Provider) Keys() []string {
 	return nil
 }
 
-// Changed returns a channel that is closed when the next document comes into effect
-// whose flags differ from those of the one that answers now. To watch, ask again
-// each time.
+// Changed returns a channel that is closed when a document with other flags comes into effect. To
+// keep watching, call Changed again each time.
 func (p *Provider) Changed() <-chan struct{} {
 	p.shared.Lock()
 	defer p.shared.Unlock()
 	return p.changed
 }
 
-// Revision identifies the content of the document that answers: 16 hexadecimal
-// digits, empty while there is none. Two processes with one revision have the same
-// flags.
+// Revision identifies the content of the document in effect: 16 hexadecimal digits. Empty means
+// that there is no document. Two processes with the same revision have the same flags.
 func (p *Provider) Revision() string {
 	if set := p.current.Load(); set != nil {
 		return set.revision
@@ -73,22 +71,23 @@ func (p *Provider) Revision() string {
 	return ""
 }
 
-// Stats are numbers to export as metrics:
+// Stats returns numbers to export as metrics:
 //
 //	flags            flags of the document
-//	problems         of them, how many are wrong
-//	age_seconds      since the source last gave an acceptable document, or since the start
-//	partial          documents of a Merge that are missing, or not up to date
-//	held_back        flags that the document has lost, and that are kept as they were
-//	failing          1 while the last load failed, or its document was refused
-//	stale            1 while longer than Options.StaleAfter
-//	lost             1 while longer than Options.LostAfter
-//	loads            loads tried
-//	load_failures    loads that failed, or whose document was refused
+//	problems         faults in the document
+//	age_seconds      seconds since the source last returned an acceptable document, or since
+//	                 the start
+//	partial          documents of a Merge that are missing or out of date
+//	held_back        flags that are kept although the document has lost them
+//	failing          1 while the last load failed or its document was refused, else 0
+//	stale            1 while loads have failed for longer than Options.StaleAfter, else 0
+//	lost             1 while loads have failed for longer than Options.LostAfter, else 0
+//	loads            load attempts
+//	load_failures    loads that failed or whose document was refused
 //	updates          documents that came into effect
-//	abandoned_loads  loads left behind because the source ignored its context
+//	abandoned_loads  loads that were abandoned because the source ignored its context
 //
-// All but flags are 0 while the provider is not started.
+// All except flags are 0 while the provider is not started.
 func (p *Provider) Stats() map[string]float64 {
 	k := p.keeping()
 	stats := map[string]float64{"flags": 0, "problems": 0, "age_seconds": 0, "partial": 0, "held_back": 0, "failing": 0, "stale": 0, "lost": 0, "loads": 0, "load_failures": 0, "updates": 0, "abandoned_loads": 0}

@@ -13,35 +13,35 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// predicates, and fractional, are flagd's own
-// (https://flagd.dev/reference/custom-operations). What they cannot work on gives null, so
-// that the rule falls through to its default.
+// predicates and fractional are flagd's operators
+// (https://flagd.dev/reference/custom-operations). Unsuitable arguments give null, so that the
+// flag uses its default variant.
 var predicates = map[string]jsonlogic.Predicate{
 	"starts_with": affix(strings.HasPrefix),
 	"ends_with":   affix(strings.HasSuffix),
 	"sem_ver":     semVer,
 }
 
-// maxReferences is how many references may follow one another.
+// maxReferences bounds the length of a chain of references.
 const maxReferences = 100
 
-// A rulebook compiles the rules of one document. It compiles an evaluator once, when a rule
-// first refers to it, and all rules share it. So the work and the memory are bounded by the
-// document, whose size is bounded, and those of an evaluation by [jsonlogic.Options.MaxSteps].
+// A rulebook compiles the rules of one document. It compiles an evaluator once, when a rule first
+// refers to it, and all rules share the result. So the size of the document bounds the work and
+// the memory, and [jsonlogic.Options.MaxSteps] bounds an evaluation.
 type rulebook struct {
 	bucketing  Bucketing
 	opts       *jsonlogic.Options
 	evaluators map[string]*evaluator
 	common     commonRules
-	print      []byte // of the flag that is being compiled; kept for its room
+	print      []byte // buffer for the fingerprint of the flag that is being compiled
 
-	// Of the rule that is being compiled: the evaluators that it refers to, and the names of
-	// those through which we came.
+	// State of the rule that is being compiled: the evaluators that it refers to, and the names
+	// on the path to the current one.
 	refs      []*evaluator
 	following []string
 }
 
-// An evaluator is a rule of $evaluators.
+// An evaluator is an entry of $evaluators.
 type evaluator struct {
 	file string
 	node *document.Node
@@ -49,16 +49,16 @@ type evaluator struct {
 	compiled bool
 	fault    *ruleFault // why it cannot be used
 	rule     *jsonlogic.Rule
-	chain    int               // references that follow one another from here, this one counted
-	print    [sha256.Size]byte // of its text and of all that it refers to
+	chain    int               // length of the longest chain of references from here, itself included
+	print    [sha256.Size]byte // fingerprint of its text and of everything that it refers to
 }
 
-// A ruleFault is a fault at a place inside a rule, perhaps of another document.
+// A ruleFault is a fault at a place in a rule, which may be in another document.
 type ruleFault struct {
 	file  string
 	at    *document.Node
 	err   error
-	chain bool // it depends on the references before
+	chain bool // it depends on the path of references, so it is not the evaluator's own
 }
 
 func newRulebook(bucketing Bucketing) *rulebook {
@@ -73,7 +73,7 @@ func newRulebook(bucketing Bucketing) *rulebook {
 	}
 }
 
-// add adds the evaluators of a document, for names that are not taken.
+// add adds the evaluators of a document. A name that is present already keeps its first rule.
 func (b *rulebook) add(file string, evaluators *document.Node) {
 	if evaluators == nil || evaluators.Kind != document.Map {
 		return
@@ -85,8 +85,8 @@ func (b *rulebook) add(file string, evaluators *document.Node) {
 	}
 }
 
-// targeting compiles the rule of a flag, and appends to print what its result depends on. The
-// rule is nil where there is nothing to target: no rule, null or {}.
+// targeting compiles the rule of a flag, and appends to print everything that its result depends
+// on. The rule is nil if the field is missing, null or {}.
 func (b *rulebook) targeting(file string, n *document.Node, print []byte) (*jsonlogic.Rule, []byte, *ruleFault) {
 	if n == nil || n.Kind == document.Null || n.Kind == document.Map && len(n.Keys) == 0 {
 		return nil, print, nil
@@ -95,7 +95,7 @@ func (b *rulebook) targeting(file string, n *document.Node, print []byte) (*json
 	return rule, print, fault
 }
 
-// compile compiles a rule. chain is how many references follow one another from it.
+// compile compiles a rule. chain is the length of its longest chain of references.
 func (b *rulebook) compile(file string, n *document.Node, print []byte) (rule *jsonlogic.Rule, chain int, _ []byte, fault *ruleFault) {
 	first := len(b.refs)
 	defer func() { b.refs = b.refs[:first] }()
@@ -119,8 +119,7 @@ func (b *rulebook) compile(file string, n *document.Node, print []byte) (rule *j
 	return rule, chain, print, nil
 }
 
-// value gives a rule as [jsonlogic.CompileValue] wants it, with a compiled rule in the place
-// of each reference.
+// value converts a rule for [jsonlogic.CompileValue]. A reference becomes a compiled rule.
 func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 	switch {
 	case n.Kind == document.List:
@@ -150,7 +149,7 @@ func (b *rulebook) value(file string, n *document.Node) (any, *ruleFault) {
 	return n.Value(), fault
 }
 
-// argument is value for what stands under an operator.
+// argument is value for the argument of an operator.
 func (b *rulebook) argument(file string, n *document.Node) (any, *ruleFault) {
 	if n.Kind != document.List {
 		if rule := b.common.rule(n, b.opts); rule != nil {
@@ -172,14 +171,14 @@ func (b *rulebook) argument(file string, n *document.Node) (any, *ruleFault) {
 	return list, nil
 }
 
-// commonRules are the constants and the attributes that rules use again and again, compiled
-// once for all of them. A nil rule was seen once.
+// commonRules are constants and attributes that occur often, compiled once for all rules. A nil
+// rule in the map occurred once.
 type commonRules struct {
 	rules map[string]*jsonlogic.Rule
 	key   []byte
 }
 
-// rule is the rule that a node shares with others, nil where it shares none.
+// rule returns the shared rule for a node, or nil.
 func (c *commonRules) rule(n *document.Node, opts *jsonlogic.Options) *jsonlogic.Rule {
 	const most, longest = 4096, 64
 	leaf := n
@@ -237,8 +236,7 @@ func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
 	return e.rule, nil
 }
 
-// locate finds what stands in a rule at a JSON pointer; of an operation it is the operator's
-// name.
+// locate finds a place in a rule by its JSON pointer. For an operation it is the operator's name.
 func locate(n *document.Node, pointer string) *document.Node {
 	at := n
 	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {

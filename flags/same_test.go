@@ -11,8 +11,8 @@ import (
 )
 
 // TestTheSameMeaningAsFlagd has rules on which both of flagd's engines agree and JsonLogic's
-// reference does not. Want is a variant of {"if": [rule, "a", "b"]}; Empty means that it is an
-// error, with the caller's default.
+// reference does not. Want is a variant of {"if": [rule, "a", "b"]}; Empty means an error, with the
+// caller's default.
 func TestTheSameMeaningAsFlagd(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -90,8 +90,8 @@ func TestTheSameMeaningAsFlagd(t *testing.T) {
 	}
 }
 
-// TestDisabledWithABrokenRule holds that a disabled flag is disabled whatever its rule, also
-// where it had a good definition before.
+// TestDisabledWithABrokenRule checks that a disabled flag is disabled whatever its rule, also if
+// it had a good definition before.
 func TestDisabledWithABrokenRule(t *testing.T) {
 	t.Parallel()
 	p := open(t, `{"flags": {"f": {"state": "DISABLED", "variants": {"a": "A"}, "defaultVariant": "a", "targeting": {"nothing": 1}}}}`)
@@ -101,7 +101,7 @@ func TestDisabledWithABrokenRule(t *testing.T) {
 	require.Len(t, p.Problems(), 1)
 }
 
-// TestLintMarksDifferences holds that Lint warns of each place where flags and flagd differ.
+// TestLintMarksDifferences checks that Lint warns of each place where flags and flagd differ.
 func TestLintMarksDifferences(t *testing.T) {
 	t.Parallel()
 	const doc = `{

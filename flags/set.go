@@ -13,18 +13,18 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// A flagSet is a document, compiled, or several that are merged. It never changes once it is
-// in effect.
+// A flagSet is one compiled document, or several merged ones. It never changes once it is in
+// effect.
 type flagSet struct {
 	flags       map[string]*flag
 	revision    string // of what is in effect
-	live        bool   // the document is the source's, not a copy that stands in
+	live        bool   // from a source or its last good copy, not from Options.Fallback
 	allowShrink bool
-	unknown     Faults          // fields of the flags that mean nothing
-	partial     []string        // names of merged documents that are missing, or not up to date
-	kept        map[string]bool // flags whose definition is an earlier document's: it is faulty now, or lost
-	held        []string        // of these, the lost ones, sorted
-	from        map[string]int  // of merged documents: the number of the one that a flag is of
+	unknown     Faults          // fields of the flags without a meaning
+	partial     []string        // names of merged documents that are missing or out of date
+	kept        map[string]bool // flags with an earlier document's definition, because it is faulty now, or lost
+	held        []string        // the lost ones among kept, sorted
+	from        map[string]int  // in a merge: the number of each flag's document
 }
 
 func (s *flagSet) keep(key string, before *flag) {
@@ -34,9 +34,9 @@ func (s *flagSet) keep(key string, before *flag) {
 	s.flags[key], s.kept[key] = before, true
 }
 
-// hold keeps the flags of prev that the set has suddenly lost while they are in use: the
-// ones that the code has declared; all, where many are lost at once, as by a document that
-// is cut short; and those that were held before. The faults say so.
+// hold keeps flags of prev that the set has lost while they are in use: the declared flags, all
+// lost flags if there are many (as when a document is cut short), and the flags that were held
+// before. It returns a fault for each, or one for all.
 func (s *flagSet) hold(prev *flagSet, declared []Declared) Faults {
 	const mostPercent, leastFlags = 30, 10
 	if prev == nil || !prev.live || s.allowShrink {
@@ -47,7 +47,7 @@ func (s *flagSet) hold(prev *flagSet, declared []Declared) Faults {
 	lost := func(key string) bool { return prev.flags[key] != nil && s.flags[key] == nil }
 	for _, d := range declared {
 		if key := d.Key(); lost(key) {
-			faults = append(faults, &Fault{Flag: key, Err: errors.New("the code has declared it, and it is gone; " + until)})
+			faults = append(faults, &Fault{Flag: key, Err: errors.New("the code declares it, but the document no longer has it: " + until)})
 			s.held = append(s.held, key)
 		}
 	}
@@ -59,12 +59,12 @@ func (s *flagSet) hold(prev *flagSet, declared []Declared) Faults {
 	}
 	many := len(prev.flags) >= leastFlags && gone*100 > len(prev.flags)*mostPercent
 	if many {
-		faults = append(faults, &Fault{Err: fmt.Errorf("%d of %d flags are gone; they are kept as they were until the document says allowShrink: true", gone, len(prev.flags))})
+		faults = append(faults, &Fault{Err: fmt.Errorf("%d of %d flags are missing in the document: they are kept as they were until the document says allowShrink: true", gone, len(prev.flags))})
 	}
 	for _, key := range slices.Sorted(maps.Keys(prev.flags)) {
 		if before := slices.Contains(prev.held, key); lost(key) && (many || before) && !slices.Contains(s.held, key) {
 			if !many {
-				faults = append(faults, &Fault{Flag: key, Err: errors.New("it is gone; " + until)})
+				faults = append(faults, &Fault{Flag: key, Err: errors.New("the document no longer has it: " + until)})
 			}
 			s.held = append(s.held, key)
 		}
@@ -79,7 +79,7 @@ func (s *flagSet) hold(prev *flagSet, declared []Declared) Faults {
 	return faults
 }
 
-// flag returns a flag, nil when the set, which may be nil, does not have it.
+// flag returns a flag, or nil if the set does not have it. The set may be nil.
 func (s *flagSet) flag(key string) *flag {
 	if s == nil {
 		return nil
@@ -87,11 +87,12 @@ func (s *flagSet) flag(key string) *flag {
 	return s.flags[key]
 }
 
-// seal makes a set fit to take the place of prev: its flags count on, and it has a revision.
+// seal prepares a set to replace prev: its flags take over prev's counters, and it gets a
+// revision.
 func (s *flagSet) seal(prev *flagSet) {
 	var all [sha256.Size]byte
 	for key, f := range s.flags {
-		if f.unnamed == nil {
+		if f.withoutVariant == nil {
 			f.count(prev.flag(key))
 		}
 		for i, b := range f.fingerprint {
@@ -102,32 +103,31 @@ func (s *flagSet) seal(prev *flagSet) {
 	s.revision = hex.EncodeToString(sum[:8])
 }
 
-// A flag is one definition, compiled. It never changes.
+// A flag is one compiled definition. It never changes.
 type flag struct {
-	key         string
-	keyValue    any // key, boxed once
-	disabled    bool
-	fault       *Fault // not nil: nothing below can be used
-	rule        *jsonlogic.Rule
-	variants    map[string]*variant
-	few         []*variant // the variants, where there are at most fewVariants
-	standard    *variant   // of defaultVariant; nil when there is none
-	metadata    openfeature.FlagMetadata
-	fingerprint [sha256.Size]byte // of all that an evaluation depends on
-	unnamed     *counter          // of evaluations that gave the caller's default
+	key            string
+	keyValue       any // key as an interface, so that a rule that reads it does not allocate
+	disabled       bool
+	fault          *Fault // if not nil, only key and fingerprint are set
+	rule           *jsonlogic.Rule
+	variants       map[string]*variant
+	few            []*variant // the variants if there are at most fewVariants, else nil
+	defaultVariant *variant   // of defaultVariant; nil means none
+	metadata       openfeature.FlagMetadata
+	fingerprint    [sha256.Size]byte // of everything that an evaluation depends on
+	withoutVariant *counter          // of evaluations that gave the caller's default
 }
 
-// A variant is a name and the value that it stands for.
 type variant struct {
 	name    string
 	value   any      // bool, string, float64, []any or map[string]any
-	counter *counter // outlives the flag: the next definition counts on
+	counter *counter // shared with the flag's next definition
 }
 
-// fewVariants is up to how many looking at each is faster than a map.
+// fewVariants is the largest number of variants for which a linear search beats a map.
 const fewVariants = 4
 
-// changedKeys lists the keys whose result could differ between two sets, sorted.
+// changedKeys returns the keys whose result can differ between two sets, sorted.
 func changedKeys(old, set *flagSet) []string {
 	var keys []string
 	for key, f := range set.flags {
@@ -151,18 +151,18 @@ type Declared interface {
 	typeName() string
 }
 
-// fits says why a flag of the set is not what the code has declared.
+// fits checks a flag of the set against its declaration in the code.
 func (s *flagSet) fits(d Declared) error {
 	f := s.flags[d.Key()]
 	if f == nil {
 		return fmt.Errorf("missing, and the code declares it as %s", d.typeName())
 	}
 	if f.fault != nil {
-		return nil // told already
+		return nil // reported already
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.variants)) {
 		if !d.accepts(f.variants[name].value) {
-			return fmt.Errorf("variant %q is no %s, as which the code declares it", name, d.typeName())
+			return fmt.Errorf("variant %q is not of type %s, which the code declares", name, d.typeName())
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ func TestLogNamesTheFlagsThatChanged(t *testing.T) {
 				src := &script{doc: bool1("a")}
 				p, err := flags.Open(t.Context(), source(src), &flags.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				require.NoError(t, err)
-				synctest.Wait() // nobody writes to the log while it is read
+				synctest.Wait() // no goroutine writes to the log while it is read
 				require.NotContains(t, log.String(), "changed=")
 				src.set(bool1("b"), nil)
 				time.Sleep(20 * time.Second)
@@ -48,7 +48,7 @@ func TestLogNamesTheFlagsThatChanged(t *testing.T) {
 	}
 }
 
-// A bound that an evaluation exceeds is not taken for a faulty rule.
+// An evaluation that exceeds a bound is not reported as a faulty rule.
 func TestExceededBoundHasItsOwnError(t *testing.T) {
 	t.Parallel()
 	p := open(t, `flags: {f: {variants: {a: A}, targeting: {if: [{some: [{var: list}, {some: [{var: ""}, {==: [{var: ""}, 1]}]}]}, a]}}}`)
@@ -60,7 +60,7 @@ func TestExceededBoundHasItsOwnError(t *testing.T) {
 	d := p.StringEvaluation(t.Context(), "f", "code", openfeature.FlattenedContext{"list": list})
 	require.Equal(t, "code", d.Value)
 	require.Equal(t, openfeature.GeneralCode, d.ResolutionDetail().ErrorCode)
-	require.Equal(t, `the rule of flag "f" was ended: the evaluation takes too many steps: at most 262144`, d.ResolutionDetail().ErrorMessage)
+	require.Equal(t, `the rule of flag "f" was stopped: the evaluation takes too many steps: at most 262144`, d.ResolutionDetail().ErrorMessage)
 	require.Equal(t, openfeature.GeneralCode, p.Explain(t.Context(), "f", flags.Attributes{"list": list}).ErrorCode)
 }
 
@@ -78,10 +78,10 @@ flags:
   loop:    {variants: {"true": A, "false": B}, targeting: {some: [{var: list}, {fractional: [[a, 1]]}]}}
 `)
 	for key, want := range map[string]string{
-		"subject": "targetingKey is missing, empty or no text",
+		"subject": "targetingKey is missing, empty or not a string",
 		"none":    "it has no arguments",
 		"weights": "no entry has any weight",
-		"half":    "a weight is no whole number up to 2^31−1",
+		"half":    "a weight is not a whole number up to 2^31−1",
 		"huge":    "the weights sum to more than 2^31−1",
 		"entry":   "an entry is not [variant] or [variant, weight]",
 		"variant": "a variant is a list or an object",

@@ -10,22 +10,21 @@ import (
 	"time"
 )
 
-// Usage says how often flags were evaluated. It can be sent as JSON and merged with
-// that of other instances before it is judged.
+// Usage is how often flags were evaluated. It can be sent as JSON and merged with the usage of
+// other instances.
 type Usage struct {
 	Since time.Time            `json:"since"` // when the counting began
-	Flags map[string]FlagUsage `json:"flags"` // by key; flags of the document that were never evaluated too
+	Flags map[string]FlagUsage `json:"flags"` // by key; includes flags that were never evaluated
 }
 
-// FlagUsage is how often one flag was evaluated. The count of each variant is exact
-// up to 1,000 and an estimate beyond, of which the error is about 8 divided by its
-// square root.
+// FlagUsage is how often one flag was evaluated. The count of each variant is exact up to 1,000.
+// Beyond, it is an estimate whose relative error is about 8 divided by the count's square root.
 type FlagUsage struct {
-	Variants map[string]uint64 `json:"variants"` // by name; "" where the caller's default stood in
-	Last     time.Time         `json:"last"`     // of the last evaluation; zero: never. Of a busy flag some evaluations late.
+	Variants map[string]uint64 `json:"variants"` // by name; "" is the caller's default
+	Last     time.Time         `json:"last"`     // of the last evaluation; zero means never. It may lag for frequently evaluated flags.
 }
 
-// Total is how often the flag was evaluated.
+// Total returns how often the flag was evaluated.
 func (u FlagUsage) Total() uint64 {
 	var n uint64
 	for _, count := range u.Variants {
@@ -34,7 +33,7 @@ func (u FlagUsage) Total() uint64 {
 	return n
 }
 
-// Merge adds the usage of another instance. The counting began when both had begun.
+// Merge adds the usage of another instance. Since is the later of the two.
 func (u Usage) Merge(other Usage) Usage {
 	merged := Usage{Since: later(u.Since, other.Since), Flags: map[string]FlagUsage{}}
 	maps.Copy(merged.Flags, u.Flags)
@@ -57,10 +56,10 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// Usage says how often the flags of the document that answers were evaluated by this
-// process, since the provider was made.
+// Usage returns how often this process evaluated the flags of the document in effect, since the
+// provider was made.
 func (p *Provider) Usage() Usage {
-	u := Usage{Since: p.made, Flags: map[string]FlagUsage{}}
+	u := Usage{Since: p.created, Flags: map[string]FlagUsage{}}
 	if set := p.current.Load(); set != nil {
 		for key, f := range set.flags {
 			u.Flags[key] = f.usage()
@@ -69,7 +68,7 @@ func (p *Provider) Usage() Usage {
 	return u
 }
 
-// A Candidate is a flag that may be cleaned up, and why.
+// A Candidate is a flag that can probably be removed, with the reasons.
 type Candidate struct {
 	Flag    string   `json:"flag"`
 	Owner   string   `json:"owner,omitempty"` // metadata.owner
@@ -77,7 +76,7 @@ type Candidate struct {
 	Reasons []string `json:"reasons"`
 }
 
-// String is the candidate in one line.
+// String formats the candidate in one line.
 func (c Candidate) String() string {
 	text := c.Flag
 	if c.Owner != "" {
@@ -86,11 +85,11 @@ func (c Candidate) String() string {
 	return text + ": " + strings.Join(c.Reasons, "; ")
 }
 
-// Cleanup lists the flags that are past metadata.expires (a date, or a date with time,
-// of RFC 3339), were never evaluated, or gave but one variant since the counting
-// began; sorted by key. The usage is this process's, merged with that of others: a flag
-// that one instance never evaluates another may. Flags whose metadata.kind is ops or
-// permission are meant to stay, and only an expiry lists them.
+// Cleanup returns the flags that can probably be removed, sorted by key: flags that are past
+// metadata.expires (an RFC 3339 date, or a date with time), were never evaluated, or gave only one
+// variant since the counting began. The usage of this process is merged with others, because other
+// instances may evaluate other flags. Flags whose metadata.kind is ops or permission are meant to
+// stay, so only their expiry counts.
 func (p *Provider) Cleanup(now time.Time, others ...Usage) []Candidate {
 	set := p.current.Load()
 	if set == nil {
@@ -108,7 +107,7 @@ func (p *Provider) Cleanup(now time.Time, others ...Usage) []Candidate {
 		if text, given := f.metadata["expires"].(string); given {
 			switch expires, err := parseExpiry(text); {
 			case err != nil:
-				c.Reasons = append(c.Reasons, fmt.Sprintf("metadata.expires is no date: %q", text))
+				c.Reasons = append(c.Reasons, fmt.Sprintf("metadata.expires must be a date of RFC 3339, got %q", text))
 			case !now.Before(expires):
 				c.Reasons = append(c.Reasons, "expired on "+text)
 			}
@@ -142,16 +141,12 @@ func idle(u FlagUsage, since time.Time) []string {
 	if seen[0] != "" {
 		only = strconv.Quote(seen[0])
 	}
-	return []string{fmt.Sprintf("gave nothing but %s since %s, %d times", only, day, u.Total())}
+	return []string{fmt.Sprintf("gave only %s since %s, %d times", only, day, u.Total())}
 }
 
-// A counter counts the evaluations of one flag that gave one variant. Counters that several
-// processors write at once cost many times what an evaluation does, so only the first
-// evaluations are counted one by one, and then one in sampling, at random, for all.
-// count gives a flag its counters: those of the definition before, which count on, and new ones.
 func (f *flag) usage() FlagUsage {
 	u := FlagUsage{Variants: map[string]uint64{}}
-	if n := f.unnamed.n.Load(); n > 0 {
+	if n := f.withoutVariant.n.Load(); n > 0 {
 		u.Variants[""] = n
 	}
 	for name, v := range f.variants {

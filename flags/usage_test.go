@@ -46,7 +46,7 @@ func TestUsage(t *testing.T) {
 		require.Equal(t, map[string]uint64{"": 1, "a": 0}, u.Flags["off"].Variants)
 		require.Zero(t, u.Flags["wrong"].Total(), "an error is no evaluation")
 
-		// The next definition counts on, also with other variants.
+		// The next definition continues the count, also with other variants.
 		src.set(`{allowShrink: true, flags: {split: {variants: {a: A, c: C}, defaultVariant: c}}}`, nil)
 		time.Sleep(20 * time.Second)
 		require.Equal(t, map[string]uint64{"a": 10, "c": 0}, p.Usage().Flags["split"].Variants)
@@ -81,7 +81,7 @@ func TestUsageIsExactAndThenAnEstimate(t *testing.T) {
 		})
 	}
 	all.Wait()
-	// One in 64: the estimate's standard deviation is 0.8 %; ten of them never happen.
+	// One in 64: the standard deviation of the estimate is 0.8 %, so ten of them never happen.
 	require.InEpsilon(t, more, p.Usage().Flags["f"].Total()-1000, 0.08)
 }
 
@@ -98,7 +98,7 @@ func TestWithoutUsage(t *testing.T) {
 
 func TestCleanup(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // it is 2000-01-01
+	synctest.Test(t, func(t *testing.T) { // the clock starts at 2000-01-01
 		p, err := flags.Open(t.Context(), flags.Bytes("f.yaml", []byte(`flags:
   expired: {variants: {a: A, b: B}, defaultVariant: a, targeting: {if: [{var: b}, b]}, metadata: {expires: 2026-01-01, owner: team-a, kind: release}}
   future:  {variants: {a: A, b: B}, defaultVariant: a, targeting: {if: [{var: b}, b]}, metadata: {expires: "2026-03-01T12:00:00+01:00"}}
@@ -124,9 +124,9 @@ func TestCleanup(t *testing.T) {
 		require.Equal(t, []string{
 			`expired (team-a): expired on 2026-01-01`,
 			`never: not evaluated since 2000-01-01`,
-			`nodate: metadata.expires is no date: "soon"`,
-			`off: gave nothing but the code's default since 2000-01-01, 1 times`,
-			`one: gave nothing but "a" since 2000-01-01, 1 times`,
+			`nodate: metadata.expires must be a date of RFC 3339, got "soon"`,
+			`off: gave only the code's default since 2000-01-01, 1 times`,
+			`one: gave only "a" since 2000-01-01, 1 times`,
 		}, texts)
 		require.Len(t, p.Cleanup(now.AddDate(0, 1, 1)), 6, "future has expired by then")
 		elsewhere := flags.Usage{Flags: map[string]flags.FlagUsage{"never": {Variants: map[string]uint64{"a": 1, "b": 1}}, "one": {Variants: map[string]uint64{"b": 1}}}}
@@ -192,7 +192,7 @@ func TestRequire(t *testing.T) {
 	good := `{"flags": {"on": {"variants": {"v": true}, "defaultVariant": "v"}, "text": {"variants": {"v": "x"}, "defaultVariant": "v"}, "n": {"variants": {"v": 0.5}}}}`
 	declared := []flags.Declared{flags.Bool("on", false), flags.String("text", ""), flags.Int("n", 1), flags.Float("n", 1), flags.Object("missing", map[string]any{})}
 	want := []string{
-		`doc.json: flag "n": variant "v" is no int, as which the code declares it`,
+		`doc.json: flag "n": variant "v" is not of type int, which the code declares`,
 		`doc.json: flag "missing": missing, and the code declares it as object`,
 	}
 
@@ -254,7 +254,7 @@ func TestShrinkGuard(t *testing.T) {
 		require.Equal(t, 2, load("allowShrink: 1\nflags: {}\n"))
 		require.NoError(t, p.Close())
 	})
-	synctest.Test(t, func(t *testing.T) { // what stood in at the start is no measure
+	synctest.Test(t, func(t *testing.T) { // a fallback is not compared with the first document
 		src := &script{err: context.DeadlineExceeded}
 		p, err := flags.Open(t.Context(), src, &flags.Options{Fallback: []byte(doc(10, "")), Logger: quiet})
 		require.NoError(t, err)

@@ -28,7 +28,7 @@ func as[T any](v any) (T, bool) {
 	return t, ok
 }
 
-// asInt accepts what an integer and a float64 both hold exactly.
+// asInt accepts the integers that a float64 holds exactly.
 func asInt(v any) (int64, bool) {
 	const most = 1<<53 - 1
 	f, ok := v.(float64)
@@ -40,7 +40,7 @@ func asInt(v any) (int64, bool) {
 
 func asAny(v any) (any, bool) { return clone(v), true }
 
-// asObject gives a copy: what a caller does to it must not change the flag.
+// asObject returns a copy, because the caller may change it.
 func asObject(v any) (any, bool) {
 	switch v.(type) {
 	case map[string]any, []any:
@@ -67,7 +67,7 @@ func clone(v any) any {
 	return v
 }
 
-// numberText is a number as JSON writes it, −0 as 0.
+// numberText formats a number as JSON does, and −0 as 0.
 func numberText(f float64) string {
 	if f == 0 {
 		return "0"
@@ -78,7 +78,7 @@ func numberText(f float64) string {
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
-// parseExpiry reads a date, which expires as it begins in UTC, or a date with time.
+// parseExpiry reads a date, which expires at its start in UTC, or a date with time.
 func parseExpiry(text string) (time.Time, error) {
 	if at, err := time.Parse(time.DateOnly, text); err == nil {
 		return at, nil

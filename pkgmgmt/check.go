@@ -221,8 +221,8 @@ func (rs *rules) upgrade(dep *debug.Module, st Status, now time.Time) string {
 	return shown(st.Latest)
 }
 
-// raise returns a fix: require the given version, or else one that is as need says. It never
-// advises a lower version or one that the policy refuses.
+// raise returns a fix: require the given version, or one that need describes. It never advises a
+// lower version or one that the policy refuses.
 func raise(dep *debug.Module, version, need string) string {
 	m := built(dep)
 	path := shown(m.Path)

@@ -12,8 +12,8 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
-// exampleProxy is a module proxy that has one module: of its two versions the first is
-// retracted, half a year older than the second.
+// exampleProxy returns a module proxy with one module of two versions. The first is retracted, and
+// half a year older than the second.
 func exampleProxy() *httptest.Server {
 	files := map[string]string{
 		"/corp.example/money/@v/list":        "v1.0.0\nv1.1.0\n",
@@ -59,8 +59,8 @@ func ExamplePolicy_CheckWith() {
 	//     to fix: go get corp.example/money@v1.1.0
 }
 
-// A pipeline checks the program that it has built, before it is deployed. The program of
-// this Example is its test binary, which records nothing to check.
+// A pipeline checks a program before it deploys it. The program in this Example is the test
+// binary, which records no modules.
 func ExamplePolicy_Check_binary() {
 	path, err := os.Executable() // in a pipeline: bin/shop
 	if err != nil {
@@ -87,7 +87,7 @@ func ExamplePolicy_Check_binary() {
 	// deploy: false
 }
 
-// A private registry comes before a public one, which never hears of private names.
+// A private registry comes before a public one, which never gets private names.
 func ExampleModuleSources() {
 	proxy := exampleProxy()
 	defer proxy.Close()
@@ -121,8 +121,8 @@ func ExampleFleet() {
 		fmt.Println(err)
 		return
 	}
-	// A service shows its build information to those with a token: version.Handler, for
-	// instance, in the package version.
+	// A service shows its build information to requests with a token, for example by
+	// version.Handler of the package version.
 	endpoint := func(modules ...string) *httptest.Server {
 		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer token" || !strings.Contains(r.Header.Get("Accept"), "text/x-go-buildinfo") {

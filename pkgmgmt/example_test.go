@@ -9,8 +9,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
-// A service is held against the policy of its company: one module is too old, one
-// must not be used at all, and one may.
+// A service is checked against a policy: one module is too old, one is denied, and one is fine.
 func Example() {
 	pol, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(`
 rules:
@@ -26,7 +25,7 @@ allow: [golang.org/x/..., github.com/pkg/errors]
 		fmt.Println(err)
 		return
 	}
-	// A running program asks debug.ReadBuildInfo, a pipeline buildinfo.ReadFile.
+	// A running program calls debug.ReadBuildInfo, a pipeline buildinfo.ReadFile.
 	bi := &debug.BuildInfo{
 		Main: debug.Module{Path: "corp.example/shop", Version: "v1.4.2"},
 		Deps: []*debug.Module{
@@ -64,8 +63,8 @@ func ExampleParsePolicy() {
 	// packages.yaml:4:5: rules[1]: unknown field "modul" (did you mean "module"?)
 }
 
-// A library's test binary records no modules: a check inside of a test would pass whatever the
-// policy says, and so it is a violation.
+// The test binary of a library records no modules. A check inside a test would always pass, so it
+// is a violation.
 func ExamplePolicy_Check_testBinary() {
 	pol, err := pkgmgmt.ParsePolicy("packages.yaml", []byte(`allow: []`))
 	if err != nil {
@@ -80,7 +79,7 @@ func ExamplePolicy_Check_testBinary() {
 	// this test binary records no modules, so there is nothing to check; to fix: check the program as it is deployed: a binary built by the go command from a module
 }
 
-// A service warns as its policy changes, without a new release.
+// A running service follows changes of its policy.
 func ExampleOpenPolicy() {
 	packages := pkgmgmt.Bytes("packages.yaml", []byte(`rules: [{module: golang.org/x/crypto, require: ">=0.31", reason: CVE-2024-45337}]`)) // or File, FS, HTTP, Koanf
 	pol, err := pkgmgmt.OpenPolicy(context.Background(), packages, &pkgmgmt.PolicyOptions{Logger: slog.New(slog.DiscardHandler)})

@@ -11,15 +11,14 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
-// withGo is a program of a Go release, with one module.
+// withGo returns the build information of a program with one module and a Go release.
 func withGo(version string) *debug.BuildInfo {
 	bi := *old
 	bi.GoVersion = version
 	return &bi
 }
 
-// TestGoItself: a policy has rules about Go under the names that databases of vulnerabilities
-// and go.mod have for it.
+// TestGoItself: rules about Go use the names of vulnerability databases and of go.mod.
 func TestGoItself(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"stdlib", "go"} {
@@ -39,7 +38,7 @@ func TestGoItself(t *testing.T) {
 			require.Equal(t, wants, texts(pol.Check(withGo(version))), version)
 			require.Equal(t, wants, texts(pol.CheckWith(t.Context(), withGo(version), pkgmgmt.ModuleSources{})), version)
 		}
-		// A program of the standard library alone is built with Go, too.
+		// A program without dependencies is built with Go as well.
 		require.Len(t, pol.Check(&debug.BuildInfo{GoVersion: "go1.20.1", Path: "corp.example/x", Main: debug.Module{Path: "corp.example/x"}}), 1)
 		f, err := pkgmgmt.NewFleet([]pkgmgmt.Target{{Service: "shop", BuildInfo: withGo("go1.26.1")}, {Service: "cart", BuildInfo: withGo("go1.26.2")}}, &pkgmgmt.FleetOptions{Policy: pol})
 		require.NoError(t, err)
@@ -48,14 +47,14 @@ func TestGoItself(t *testing.T) {
 		require.Equal(t, pkgmgmt.FleetVerdictOutside, report.Worst())
 		require.Len(t, report.Rows, 3, "two modules, and a Go that is outside of the policy")
 	}
-	// Patterns are about modules, and allow lists are too.
+	// Patterns and allow lists are about modules, not about Go.
 	require.Empty(t, parse(t, `{rules: [{module: "...", require: ">=0.1"}], allow: ["..."]}`).Check(withGo("devel")))
 	require.Empty(t, parse(t, `allow: [a.example/x]`).Check(withGo("go1.26.1")))
 	require.Equal(t, []string{"go go1.26.1: must not be used: gccgo only; to fix: build with gccgo"}, texts(parse(t, `rules: [{module: go, deny: gccgo only, replacement: gccgo}]`).Check(withGo("go1.26.1"))))
 	require.Contains(t, texts(parse(t, `rules: [{module: stdlib, minAge: 3d}]`).CheckWith(t.Context(), withGo("go1.26.1"), pkgmgmt.ModuleSources{}))[0], "is of an age that no registry tells")
 }
 
-// TestFixes: no fix names a version that is lower than the one that runs, or one that the
+// TestFixes: a fix never names a version that is lower than the one in the build or that the
 // policy refuses.
 func TestFixes(t *testing.T) {
 	t.Parallel()
@@ -65,7 +64,7 @@ func TestFixes(t *testing.T) {
 		name, policy, version, replace string
 		status                         pkgmgmt.Status
 		want                           string // the fix of the first violation
-		not                            string // in no fix
+		not                            string // never in a fix
 	}{
 		{"the latest satisfies", `rules: [{module: a.example/x, require: ">=1.4"}]`, "v1.0.0", "", pkgmgmt.Status{Latest: "v1.9.0"}, "go get a.example/x@v1.9.0", "@latest"},
 		{"the latest is unknown", `rules: [{module: a.example/x, require: ">=1.4"}]`, "v1.0.0", "", pkgmgmt.Status{Sum: "h1:x"}, "require a version of a.example/x that satisfies >=1.4", "@latest"},
@@ -117,8 +116,8 @@ func TestFixes(t *testing.T) {
 	}
 }
 
-// TestSkewAndWhatIsNoRelease: one replica on a pseudo-version or a prerelease is the one
-// that differs.
+// TestSkewAndWhatIsNoRelease: a single replica with a pseudo-version or a prerelease is the one
+// that is skewed.
 func TestSkewAndWhatIsNoRelease(t *testing.T) {
 	t.Parallel()
 	const later, earlier = "v1.5.1-0.20260102030405-abcdefabcdef", "v1.4.1-0.20260102030405-abcdefabcdef"
@@ -153,8 +152,8 @@ func TestSkewAndWhatIsNoRelease(t *testing.T) {
 		require.Equal(t, c.fix, fix, c.versions)
 	}
 
-	// A fix never advises a version that the policy refuses, and a replace directive is what has
-	// to change where there is one.
+	// A fix never advises a version that the policy refuses. If there is a replace directive, the
+	// fix is to change that.
 	pol := parse(t, `rules: [{module: a.example/x, require: "!=1.5.0"}]`)
 	report := fleet(t, &pkgmgmt.FleetOptions{Policy: pol}, target("s0", "", "a.example/x v1.5.0"), target("s1", "", "a.example/x v1.4.0")).Collect(t.Context())
 	require.Equal(t, "v1.4.0", report.Rows[1].Version)
@@ -166,7 +165,7 @@ func TestSkewAndWhatIsNoRelease(t *testing.T) {
 	require.NotContains(t, table(t, report), "go get")
 }
 
-// TestUnmatched finds rules that are about nothing, with their places.
+// TestUnmatched finds rules that match no module, with their places.
 func TestUnmatched(t *testing.T) {
 	t.Parallel()
 	pol := parse(t, `rules:

@@ -34,8 +34,8 @@ type FleetOptions struct {
 	// Policy is what the services are checked against. Nil means none.
 	Policy *Policy
 
-	// Registry knows which versions are behind, retracted or deprecated. Nil means that the
-	// report has no such verdicts.
+	// Registry knows which versions are behind, retracted or deprecated. Nil means that these
+	// verdicts are not given.
 	Registry ModuleSource
 
 	// Modules are patterns, as in a policy, of the modules to report. Nil means all.

@@ -141,7 +141,7 @@ func skew(rows []FleetRow) {
 			case row.Replacement != "":
 				row.find(FleetVerdictSkewed, fmt.Sprintf("is %s, while %s has %s", row.Replacement, top.Service, top.Version), unreplace(row.dep))
 			case !semver.IsValid(row.Version):
-				row.find(FleetVerdictSkewed, fmt.Sprintf("is no version, while %s has %s", top.Service, top.Version), row.follow(top))
+				row.find(FleetVerdictSkewed, fmt.Sprintf("is not a version, while %s has %s", top.Service, top.Version), row.follow(top))
 			default:
 				row.find(FleetVerdictSkewed, row.other(top, top.Version), row.follow(top))
 			}

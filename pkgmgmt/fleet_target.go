@@ -93,7 +93,7 @@ func readFile(name string) (*debug.BuildInfo, error) {
 		return nil, err
 	}
 	if !stat.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", name)
+		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	bi, notProgram := buildinfo.ReadFile(name)
 	if notProgram == nil {
@@ -133,7 +133,7 @@ func parseBuildInfo(text string) (*debug.BuildInfo, error) {
 		for line := range strings.Lines(rest) {
 			line, indented := strings.CutPrefix(line, "\t")
 			if !indented && strings.TrimSpace(line) != "" {
-				return nil, errors.New("it is of more than one program")
+				return nil, errors.New("it has more than one program")
 			}
 			b.WriteString(line)
 		}
@@ -144,7 +144,7 @@ func parseBuildInfo(text string) (*debug.BuildInfo, error) {
 		return nil, err
 	}
 	if bi.Path == "" && bi.Main.Path == "" {
-		return nil, errors.New("it names no program")
+		return nil, errors.New("it does not name a program")
 	}
 	// ParseBuildInfo ignores Go's version.
 	if bi.GoVersion == "" {

@@ -124,7 +124,7 @@ func TestNewFleetFaults(t *testing.T) {
 target 1, "none": must have one of URL, File and BuildInfo
 target 2, "both": must have one of URL, File and BuildInfo
 target 3, "ftp": must be a URL with http or https and a host
-Modules[0]: is no module path, nor a pattern of one: "a b"
+Modules[0]: is not a module path or a pattern: "a b"
 Timeout and Concurrency must not be negative`)
 }
 
@@ -144,13 +144,13 @@ func TestFleetFiles(t *testing.T) {
 	require.NoError(t, err)
 	for name, want := range map[string]string{
 		write("m", goVersionText):                           "a.example/x v1.0.0 fine",
-		write("two", goVersionText+goVersionText):           "neither a program of Go nor its build information: it is of more than one program",
+		write("two", goVersionText+goVersionText):           "neither a program of Go nor its build information: it has more than one program",
 		write("string", "go\tgo1.26.0\n"+bi.String()):       "a.example/x v1.0.1 fine",
-		write("empty", ""):                                  "it names no program",
+		write("empty", ""):                                  "it does not name a program",
 		write("noise", "\x7fELF\x00\xff"):                   "neither a program",
 		write("large", strings.Repeat("dep\ta\n", 700_000)): "is larger than 4194304 bytes",
 		filepath.Join(dir, "missing"):                       "no such file",
-		dir:                                                 "is no regular file",
+		dir:                                                 "is not a regular file",
 		self:                                                "this test binary records no modules",
 	} {
 		report := fleet(t, nil, pkgmgmt.Target{Service: "shop", File: name}).Collect(t.Context())
@@ -164,7 +164,7 @@ func TestFleetFiles(t *testing.T) {
 	}
 }
 
-// TestHostileEndpoints has each a row that says unknown, within bounds.
+// TestHostileEndpoints: each hostile endpoint gets one row with the verdict unknown, within bounds.
 func TestHostileEndpoints(t *testing.T) {
 	t.Parallel()
 	kind := func(h http.HandlerFunc) http.HandlerFunc {
@@ -197,9 +197,9 @@ func TestHostileEndpoints(t *testing.T) {
 			}
 		}), "larger than 4194304 bytes"},
 		"slow":     {kind(func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); <-r.Context().Done() }), "context deadline exceeded"},
-		"garbage":  {kind(say("\x00\xff\n\tpath")), "it names no program"},
+		"garbage":  {kind(say("\x00\xff\n\tpath")), "it does not name a program"},
 		"faults":   {kind(say("go\tgo1.26\ndep\tx\n")), "expected 2 or 3 columns"},
-		"nothing":  {kind(say("")), "it names no program"},
+		"nothing":  {kind(say("")), "it does not name a program"},
 		"no deps":  {kind(say("go\tgo1.26\npath\tshop.test\n")), "this test binary records no modules"},
 		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }, "answers 302 Found"},
 		"a cut":    {kind(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), "EOF"},
@@ -267,8 +267,8 @@ func TestFleetIsBounded(t *testing.T) {
 	})
 }
 
-// service is a program with a version endpoint that shows what it is built from to those
-// with a token.
+// service is a program with a version endpoint that shows its build information to requests with a
+// token.
 const service = `package main
 
 import (
@@ -287,7 +287,7 @@ func main() {
 		panic(err)
 	}
 	fmt.Println("http://" + l.Addr().String())
-	go func() { // ends with the test
+	go func() { // it ends with the test
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		os.Exit(0)
 	}()
@@ -303,8 +303,8 @@ func main() {
 }
 `
 
-// TestFleetOfProcesses publishes a shared module, builds services with different
-// versions of it, runs them, and asks them.
+// TestFleetOfProcesses publishes a shared module, builds services with different versions of it,
+// runs them, and collects their build information.
 func TestFleetOfProcesses(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -13,7 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
-// knows is a registry that a function is.
+// knows is a ModuleSource made of a function.
 type knows func(path, version string) (pkgmgmt.Status, error)
 
 func (k knows) Status(ctx context.Context, path, version string) (pkgmgmt.Status, error) {

@@ -21,7 +21,7 @@ import (
 
 var silent = slog.New(slog.DiscardHandler)
 
-// A shelf is a source whose document changes.
+// A shelf is a source with a document that changes.
 type shelf struct {
 	mu   sync.Mutex
 	text string

@@ -24,7 +24,7 @@ func parsePattern(text string) (pattern, error) {
 	// The first element of a path need not have a dot: Go's own documentation and many
 	// companies have such paths. But all characters must be allowed.
 	if err := module.CheckImportPath(strings.ReplaceAll(text, "...", "x")); err != nil {
-		return p, fmt.Errorf("is no module path, nor a pattern of one: %q", text)
+		return p, fmt.Errorf("is not a module path or a pattern: %q", text)
 	}
 	return p, nil
 }
@@ -79,7 +79,7 @@ func parseConstraint(text string) (constraint, error) {
 func (c constraint) allows(version string) (ok bool, why string) {
 	v, err := semver.StrictNewVersion(strings.TrimPrefix(version, "v"))
 	if err != nil {
-		return false, fmt.Sprintf("%s is no version that could be compared", version)
+		return false, fmt.Sprintf("version %q cannot be compared", version)
 	}
 	if !c.set.Check(v) {
 		return false, "does not satisfy " + c.text

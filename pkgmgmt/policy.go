@@ -126,11 +126,12 @@ func (pol *Policy) Problems() []error {
 
 // Stats returns numbers about the document. They are empty for a policy without a source:
 //
-//   - document_updates: accepted documents; document_failures: failed attempts;
-//   - document_age_seconds: since the document in effect was accepted;
-//     document_checked_seconds: since the source last returned an acceptable one, -1 for
-//     never;
-//   - problems: the number of Problems.
+//	document_updates          documents accepted
+//	document_failures         load attempts that failed or whose document was refused
+//	document_age_seconds      seconds since the document in effect was accepted
+//	document_checked_seconds  seconds since the source last returned an acceptable document;
+//	                          -1 means never
+//	problems                  number of Problems
 func (pol *Policy) Stats() map[string]float64 {
 	if pol.keeper == nil {
 		return map[string]float64{}
@@ -147,7 +148,7 @@ func (pol *Policy) Stats() map[string]float64 {
 	}
 }
 
-// rules returns the rules in effect. A nil policy has none.
+// rules returns the rules in effect. For a nil policy they are empty.
 func (pol *Policy) rules() *rules {
 	if pol == nil {
 		return &rules{}
@@ -159,7 +160,7 @@ func (pol *Policy) rules() *rules {
 // order. Nil means none. The main module is not checked.
 //
 // If bi is nil or has no modules, as in the test binary of a library or after a build tool
-// that records none, there is one violation, [RuleUnverifiable]. There is one, too, if the
+// that records no modules, there is one violation, [RuleUnverifiable]. There is also one if the
 // policy has rules about ages, because only [Policy.CheckWith] can check those.
 func (pol *Policy) Check(bi *debug.BuildInfo) []Violation {
 	if v, ok := unverifiable(bi); ok {

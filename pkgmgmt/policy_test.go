@@ -26,7 +26,7 @@ func parse(t testing.TB, text string) *pkgmgmt.Policy {
 	return pol
 }
 
-// built is the build information of a service with the given modules, each
+// built returns the build information of a service with the given modules, each
 // "path version" or "path version => path version".
 func built(modules ...string) *debug.BuildInfo {
 	bi := &debug.BuildInfo{Path: "corp.example/shop", Main: debug.Module{Path: "corp.example/shop", Version: "v1.0.0"}}
@@ -124,8 +124,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestVersionsAsGoMeansThem states what each version is judged to be; the remarks say
-// what the constraint library alone would have answered.
+// TestVersionsAsGoMeansThem has the verdict for each version. The remarks have the verdict of the
+// constraint library alone.
 func TestVersionsAsGoMeansThem(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -147,9 +147,9 @@ func TestVersionsAsGoMeansThem(t *testing.T) {
 		{"1.x || >=2.2", "v2.3.0", ""},
 		{"1.x || >=2.2", "v2.1.0", "does not satisfy 1.x || >=2.2"},
 		{">=2", "v2.0.0+incompatible", ""},
-		{">=1", "(devel)", "(devel) is no version that could be compared"},
-		{">=1", "", " is no version that could be compared"},
-		{">=1", "1.2", "1.2 is no version that could be compared"},
+		{">=1", "(devel)", `version "(devel)" cannot be compared`},
+		{">=1", "", `version "" cannot be compared`},
+		{">=1", "1.2", `version "1.2" cannot be compared`},
 	} {
 		violations := parse(t, fmt.Sprintf("rules: [{module: a.example/x, require: %q}]", c.constraint)).Check(built("a.example/x " + c.version))
 		if c.want == "" {
@@ -261,7 +261,7 @@ forbidReplace: 1
 allowed: []
 `))
 	require.EqualError(t, err, `packages.yaml:3:14: rule "a.example/x": require: improper constraint: "at least 1.4"
-packages.yaml:4:13: rules[1].module: is no module path, nor a pattern of one: "a.example/../y"
+packages.yaml:4:13: rules[1].module: is not a module path or a pattern: "a.example/../y"
 packages.yaml:6:5: rules[2].module: is required
 packages.yaml:7:5: rule "a.example/z": must have require, minAge, maxBehind, deny or accept
 packages.yaml:8:5: rule "a.example/z": must have only one of: require with minAge and maxBehind; deny; accept

@@ -201,7 +201,7 @@ func parseInfo(data []byte) (info, error) {
 		return in, fmt.Errorf("the .info file: %w", err)
 	}
 	if !semver.IsValid(in.Version) {
-		return in, errors.New("the .info file names no version")
+		return in, errors.New("the .info file has no version")
 	}
 	return in, nil
 }
@@ -223,13 +223,13 @@ func (p *Proxy) module(ctx context.Context, path string) (about, error) {
 		return about{}, err
 	}
 	versions := parseList(data)
-	said := highest(versions, nil, false)
-	if said == "" && highest(versions, nil, true) == "" {
+	newest := highest(versions, nil, false)
+	if newest == "" && highest(versions, nil, true) == "" {
 		// In a module without releases the last commit of the repository is the latest
 		// version.
 		data, err := p.get(ctx, escaped+"/@latest", maxInfo)
 		if errors.Is(err, fs.ErrNotExist) {
-			return about{}, nil // only the version that runs is known
+			return about{}, nil // the registry only has the version of the build
 		}
 		if err != nil {
 			return about{}, err
@@ -238,18 +238,18 @@ func (p *Proxy) module(ctx context.Context, path string) (about, error) {
 		if err != nil {
 			return about{}, err
 		}
-		said = in.Version
-		versions = []string{said}
+		newest = in.Version
+		versions = []string{newest}
 	}
 	var mod about
-	if said != "" {
-		data, err := p.version(ctx, path, said, ".mod", modzip.MaxGoMod)
+	if newest != "" {
+		data, err := p.version(ctx, path, newest, ".mod", modzip.MaxGoMod)
 		if err != nil {
-			return about{}, fmt.Errorf("%s: %w", said, err)
+			return about{}, fmt.Errorf("%s: %w", newest, err)
 		}
 		f, err := modfile.ParseLax("go.mod", data, nil)
 		if err != nil {
-			return about{}, fmt.Errorf("%s: %w", said, err)
+			return about{}, fmt.Errorf("%s: %w", newest, err)
 		}
 		if f.Module != nil {
 			mod.deprecated = f.Module.Deprecated
@@ -366,11 +366,11 @@ func (p *Proxy) stream(ctx context.Context, name string, limit int64, timeout ti
 		return fs.ErrNotExist
 	default:
 		err := fmt.Errorf("the registry answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-		// The body says why, for instance for a blocked version. The go command prints it,
-		// too.
+		// The body has the reason, for example for a blocked version. The go command prints it
+		// as well.
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/plain" {
-			if said, _ := io.ReadAll(io.LimitReader(resp.Body, 600)); len(bytes.TrimSpace(said)) > 0 {
-				err = fmt.Errorf("%w: %s", err, shown(string(said)))
+			if text, _ := io.ReadAll(io.LimitReader(resp.Body, 600)); len(bytes.TrimSpace(text)) > 0 {
+				err = fmt.Errorf("%w: %s", err, shown(string(text)))
 			}
 		}
 		return err

@@ -22,7 +22,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
-// publish lays a version of a module into a folder that is a module proxy.
+// publish writes a version of a module to a folder with the layout of a module proxy.
 func publish(t testing.TB, root, path, version string, at time.Time, files map[string]string) {
 	t.Helper()
 	source := t.TempDir()
@@ -46,7 +46,7 @@ func publish(t testing.TB, root, path, version string, at time.Time, files map[s
 	require.NoError(t, list.Close())
 }
 
-// serve serves a folder that is a module proxy, and counts what is asked.
+// serve serves such a folder and records the requests.
 func serve(t testing.TB, root string) (url string, asked func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -213,7 +213,7 @@ func TestHostileProxies(t *testing.T) {
 		}), ""},
 		"no zip":             {valid(".zip", say("PK")), "zip: not a valid zip file"},
 		"no .info":           {valid(".info", say("{")), "the .info file"},
-		"an empty .info":     {valid(".info", say("{}")), "names no version"},
+		"an empty .info":     {valid(".info", say("{}")), "the .info file has no version"},
 		"no go.mod":          {valid(".mod", say("module (")), "go.mod"},
 		"an error":           {valid(".info", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }), "the registry answers 418 I'm a teapot"},
 		"redirects in round": {valid(".info", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }), "stopped after 10 redirects"},
@@ -236,7 +236,7 @@ func TestHostileProxies(t *testing.T) {
 		})
 	}
 
-	// Places are given back, and waiting for one ends with the context.
+	// A request frees its place at the end, and waiting for a place ends with the context.
 	hold := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		hold <- struct{}{}

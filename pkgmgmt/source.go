@@ -60,6 +60,6 @@ type KoanfProvider interface {
 	Read() (map[string]any, error)
 }
 
-// Koanf is the document, or its text, that stands under key in a koanf provider. The
+// Koanf is the document, or its text, under key in a koanf provider. The
 // key is a path of names joined by dots. The empty key means the provider's whole content.
 func Koanf(provider KoanfProvider, key string) Source { return live.Koanf(provider, key) }

@@ -18,7 +18,7 @@ const (
 	// RuleReplace means that a module or a folder replaces the module.
 	RuleReplace Rule = "replace"
 	// RuleUnverifiable means that something could not be checked. A violation without a
-	// module concerns all of them, for instance because the build information has none.
+	// module concerns all modules, for example because the build information lists none.
 	RuleUnverifiable Rule = "unverifiable"
 
 	// The following rules need a [ModuleSource].
@@ -38,7 +38,7 @@ type Violation struct {
 	Module  string `json:"module,omitempty"`  // path in the requirement of go.mod
 	Version string `json:"version,omitempty"` // in the build; the replacement's if there is one
 	Rule    Rule   `json:"rule"`
-	Reason  string `json:"reason"` // what is wrong, as a phrase
+	Reason  string `json:"reason"` // the fault, as a phrase
 	Fix     string `json:"fix"`    // what to do, as a phrase
 }
 

@@ -21,7 +21,7 @@ import (
 type ChangeKind string
 
 const (
-	// ChangeKindChanged means a different value; the two have no order.
+	// ChangeKindChanged means a different value that is not known to be later or earlier.
 	ChangeKindChanged ChangeKind = "changed"
 	// ChangeKindAdded and ChangeKindRemoved mean that only the new or only the old program
 	// has the value.
@@ -124,11 +124,17 @@ func changed(a, b string) Change {
 	return Change{Kind: ChangeKindChanged, Old: a, New: b}
 }
 
+// sameCommit reports whether one hash is a short form of the other.
 func sameCommit(a, b string) bool {
+	const dirty = "-dirty"
+	if strings.HasSuffix(a, dirty) && strings.HasSuffix(b, dirty) {
+		a, b = strings.TrimSuffix(a, dirty), strings.TrimSuffix(b, dirty)
+	}
 	if len(a) > len(b) {
 		a, b = b, a
 	}
-	if a == "" || !strings.EqualFold(a, b[:len(a)]) {
+	// A shorter text may be a number, as Subversion has them.
+	if len(a) < len("1234567") || !strings.EqualFold(a, b[:len(a)]) {
 		return false
 	}
 	return strings.Trim(b[len(a):], "0123456789abcdefABCDEF") == "" // not -dirty

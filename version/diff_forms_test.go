@@ -22,6 +22,8 @@ func TestDiffSees(t *testing.T) {
 		"a dirty revision":            {version.Info{Revision: revisionA}, version.Info{Revision: revisionA + "-dirty"}, "rev " + revisionA[:12] + ".." + revisionA + "-dirty"},
 		"a shortened dirty revision":  {version.Info{Revision: revisionA[:12]}, version.Info{Revision: revisionA[:12] + "-dirty"}, "rev " + revisionA[:12] + ".." + revisionA[:12] + "-dirty"},
 		"a shortened revision":        {version.Info{Revision: revisionA}, version.Info{Revision: revisionA[:7]}, "no change"},
+		"two dirty revisions":         {version.Info{Revision: revisionA + "-dirty"}, version.Info{Revision: revisionA[:12] + "-dirty"}, "no change"},
+		"revisions of Subversion":     {version.Info{Revision: "1234"}, version.Info{Revision: "12345"}, "rev 1234..12345"},
 		"a revision in capitals":      {version.Info{Revision: "ABCDEF123456"}, version.Info{Revision: "abcdef123456"}, "no change"},
 		"a setting of GODEBUG":        {godebug("a=1,b=2"), godebug("b=3,a=1"), "DefaultGODEBUG:b 2 → 3"},
 		"one more setting of GODEBUG": {godebug("a=1"), godebug("a=1,b=2"), "DefaultGODEBUG:b=2 added"},

@@ -16,9 +16,9 @@ import (
 //
 //   - A prerelease is earlier than its release when it has a known name: alpha, beta
 //     and rc, in this order, and pre, preview, m, dev, snapshot, nightly or canary,
-//     each only with others of the same name. Numbers after the name are compared as
-//     numbers: rc9 is earlier than rc10. Other suffixes (a commit, a hotfix) have no
-//     order.
+//     each only with others of the same name. The short names a, b and c count, too, if
+//     a number after them has at most four digits. Numbers are compared as numbers: rc9
+//     is earlier than rc10. Other suffixes (a commit, a hotfix) cannot be ordered.
 //   - A pseudo-version is earlier than the release with its numbers. Two
 //     pseudo-versions are ordered by the time of their commits.
 //
@@ -85,6 +85,9 @@ var (
 	}
 )
 
+// maxLetterNumber is how many characters a number may have after a, b, c or m.
+const maxLetterNumber = 4
+
 func stageOf(prerelease string) (stage, bool) {
 	if prerelease == "" {
 		return stage{}, true
@@ -95,6 +98,9 @@ func stageOf(prerelease string) (stage, bool) {
 	}
 	name := strings.ToLower(m[1])
 	_, known := stages[name]
+	if len(name) == 1 && len(m[2]) > maxLetterNumber {
+		known = false // a1234567 may be the hash of a commit
+	}
 	return stage{name, strings.FieldsFunc(m[2], func(r rune) bool { return r == '.' || r == '-' })}, known
 }
 

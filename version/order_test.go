@@ -32,6 +32,8 @@ func TestCompare(t *testing.T) {
 		{"v1.2.3-rc.1", "v1.2.3"},
 		{"1.2.3-SNAPSHOT", "1.2.3"},
 		{"1.2.3-dev.3", "1.2.3-dev.20"},
+		{"1.2.3-a1", "1.2.3-b1"},
+		{"1.2.3-c9", "1.2.3-c10"},
 		{earlier, later},
 		{later, "v1.2.4"},
 		{"v1.2.3", earlier},
@@ -52,6 +54,10 @@ func TestCompare(t *testing.T) {
 		{"1.2.3-4f2a", "1.2.3-9b1c"},
 		{"v1.2.3-pre.1", "v1.2.3-rc.1"},
 		{"v1.2.3-1", "v1.2.3"},
+		{"1.2.3", "1.2.3-a123456"},
+		{"1.2.3-b123456", "1.2.3-a7654321"},
+		{"1.2.3-c1234567", "1.2.3-rc.1"},
+		{"1.2.3-1234567", "1.2.3-7654321"},
 		{"build-1", "build-2"},
 		{"2026.11.20", "2026.11.21"},
 		{"", "v1.2.3"},
@@ -72,7 +78,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestSuffixesAreNoDowngrade deploys commits, whose hashes have no order.
+// TestSuffixesAreNoDowngrade deploys commits, whose hashes cannot be ordered.
 func TestSuffixesAreNoDowngrade(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

@@ -15,9 +15,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/grpcguard"
 )
 
-// BenchmarkUnary is what the interceptor adds to a call, without any network, when no
-// window is near; when one is announced, with a scope that the call is in; and when it
-// is refused.
+// BenchmarkUnary measures the interceptor without a network: without a window, with an announced
+// window whose scope has the call, and with a refusal.
 func BenchmarkUnary(b *testing.B) {
 	ctx := metadata.NewIncomingContext(b.Context(), metadata.Pairs(":authority", "orders.example", "user-agent", "grpc-go/1.79.3"))
 	info := &grpc.UnaryServerInfo{FullMethod: ordersCreate}
@@ -45,7 +44,7 @@ func BenchmarkUnary(b *testing.B) {
 	}
 }
 
-// BenchmarkCall is a call over loopback, bare and guarded.
+// BenchmarkCall measures a call over loopback, bare and guarded.
 func BenchmarkCall(b *testing.B) {
 	i, err := grpcguard.New(open(b, windows()), nil)
 	require.NoError(b, err)

@@ -17,8 +17,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/grpcguard"
 )
 
-// What a client of grpc-go does whose retry policy would have tried five times within
-// a few milliseconds.
+// A client of grpc-go whose retry policy alone would try five times within a few milliseconds.
 func TestClientWaitsAsTold(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -42,8 +41,8 @@ func TestClientWaitsAsTold(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				// A moment less, that the last millisecond is no whole one: the client must not
-				// come at the moment of the end, when nobody can say who is first.
+				// Not a whole number of milliseconds, so that rounding shows: a client must not retry
+				// exactly at the window's end, where the order of events is undefined.
 				length := c.window - time.Microsecond
 				r := newRig(t, windows(window("w", 0, length, "")), &grpcguard.Options{MaxWait: c.maxWait}, &orders{})
 				ctx := t.Context()
@@ -92,8 +91,8 @@ func TestClientWithoutARetryPolicyIsTold(t *testing.T) {
 	})
 }
 
-// The same over a real network, by the real clock: the client comes back when the window
-// has ended, and not before.
+// Over a real network and with the real clock, the client retries after the window's end and not
+// before.
 func TestClientWaitsOverTheNetwork(t *testing.T) {
 	t.Parallel()
 	end := time.Now().Add(2 * time.Second)
@@ -133,7 +132,7 @@ func TestClientWaitsOverTheNetwork(t *testing.T) {
 	require.EqualValues(t, 1, attempts.Load())
 }
 
-// What other libraries read is a number of milliseconds, whatever the window.
+// The trailer is a number of milliseconds for every window.
 func TestPushbackIsANumber(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

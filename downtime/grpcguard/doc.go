@@ -1,7 +1,7 @@
 // Package grpcguard puts a [downtime.Guard] in front of a gRPC server.
 //
-// One name does it, [New], with the two interceptors that it makes; they stand first,
-// so that nothing has begun that a refusal would have to undo:
+// [New] returns the two interceptors. Put them first, so that a refused call has not begun
+// anything:
 //
 //	i, err := grpcguard.New(guard, nil)
 //	srv := grpc.NewServer(
@@ -9,54 +9,51 @@
 //		grpc.ChainStreamInterceptor(i.Stream, auth.Stream),
 //	)
 //
-// # What is in scope
+// # Scope
 //
-// A gRPC call is an HTTP/2 POST to /package.Service/Method, and that is how windows
-// speak of it:
+// A gRPC call is an HTTP/2 POST to /package.Service/Method. Windows use that path:
 //
 //	scope: {paths: ["/orders.v1.Orders/**"]}
 //
-// A window's methods (POST) and hosts (the call's :authority) hold too, and a window
-// without scope is about all calls. The scope's work is about jobs, and has no calls in
-// it, not even with "*". Reports name calls by their full method.
+// A window's methods (POST) and hosts (the call's :authority) apply too, and a window
+// without scope covers all calls. The scope's work is only for jobs: even "*" does not cover
+// calls. Reports name calls by their full method.
 //
-// In a read-only window the methods pass that only read: those whose definition says
-// "option idempotency_level = NO_SIDE_EFFECTS", or what [Options].Classify says.
-// Health checks and reflection always pass, and the health service goes on to say
-// SERVING: a server in a window is in good health, and a client that is told otherwise
-// sends it no calls that could be answered with when to come back.
+// A read-only window admits methods that only read: those defined with
+// "option idempotency_level = NO_SIDE_EFFECTS", or those that [Options].Classify selects.
+// Health checks and reflection always pass, and the health service still answers SERVING,
+// because a client that sees an unhealthy server sends it no calls and so never learns when
+// to retry.
 //
-// # What a refused client is told
+// # Refusals
 //
 // The status is UNAVAILABLE with the window's message. Its details are a
-// google.rpc.RetryInfo, with when to come back, and a google.rpc.ErrorInfo with reason
+// google.rpc.RetryInfo with the time to wait, and a google.rpc.ErrorInfo with reason
 // MAINTENANCE_WINDOW, domain [Domain] and the metadata window, mode and until (RFC 3339).
 //
-// The trailer grpc-retry-pushback-ms (gRFC A6) says the same to the client's library,
-// which alone acts on it: a client whose service config has a retryPolicy with
-// UNAVAILABLE among its retryableStatusCodes waits so long, and then tries again, as
-// often as maxAttempts allows. Where waiting is of no use the trailer is -1, and the
-// client's call fails at once: when the call's deadline comes first, or when it has no
-// deadline and the wait is longer than [Options].MaxWait. An interceptor outside of this
-// one must not send or set headers: grpc-go's client retries only what was answered
-// by trailers alone.
+// The trailer grpc-retry-pushback-ms (gRFC A6) has the same time for the client's library. A
+// client acts on it if its service config has a retryPolicy with UNAVAILABLE in
+// retryableStatusCodes: it waits, then retries, up to maxAttempts. The trailer is -1, so the
+// call fails at once, if the call's deadline comes before the end of the wait, or if the call
+// does not have a deadline and the wait is longer than [Options].MaxWait. Interceptors before
+// this one must not send or set headers, because grpc-go's client retries only responses that
+// consist of trailers alone.
 //
 // # Streams
 //
-// A stream counts as long as its handler runs, and that may be for days. So a window ends
-// the streams that it refuses: see [Interceptor.Stream] and [Options].StreamGrace.
+// A stream counts while its handler runs, which may take days. So a window ends the streams
+// that it refuses: see [Interceptor.Stream] and [Options].StreamGrace.
 //
-// # What it guards against, and what it does not
+// # Hostile input
 //
-// Calls are hostile: nothing of one is echoed, logged, or made the name of anything;
-// the methods in reports are those that are registered. What the windows document says
-// reaches every caller that it refuses.
+// Nothing of a call is echoed, logged, or used as a name; reports have registered methods
+// only. The window's message reaches every refused caller.
 //
-// A [downtime.Bypass] finds its token in the metadata of its Header's name, and the client
-// in the address of the peer, behind proxies in x-forwarded-for. Unlike the Handler of a
-// guard the interceptor leaves the token in the metadata: a handler that sends what came
-// in on to others sends it too.
+// A [downtime.Bypass] reads its token from the metadata with its Header's name, and the
+// client's address from the peer, or from x-forwarded-for behind proxies. Unlike the Handler of
+// a guard, the interceptor leaves the token in the metadata, so a handler that forwards its
+// metadata also forwards the token.
 //
-// A grpc.Server that is served as an http.Handler behind [downtime.Guard.Handler] is
-// guarded already: with the interceptor besides, its calls are counted twice.
+// A grpc.Server that is served as an http.Handler behind [downtime.Guard.Handler] is already
+// guarded. With the interceptor as well, its calls count twice.
 package grpcguard

@@ -19,7 +19,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/grpcguard"
 )
 
-// example is a server of orders on loopback, and a connection to it.
+// example starts a server of orders on loopback and returns a connection to it.
 func example(document, serviceConfig string, opts *grpcguard.Options) (conn *grpc.ClientConn, stop func(), err error) {
 	g, err := downtime.Open(context.Background(), downtime.Bytes("windows.yaml", []byte(document)), // usually downtime.File("windows.yaml")
 		&downtime.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -53,7 +53,7 @@ func example(document, serviceConfig string, opts *grpcguard.Options) (conn *grp
 	}, err
 }
 
-// The whole story: what the window is about is refused, and says when to come back.
+// A window refuses the calls in its scope. The refusal says when to retry.
 func Example() {
 	conn, stop, err := example(fmt.Sprintf(`
 windows:
@@ -97,9 +97,8 @@ windows:
 	// health: SERVING <nil>
 }
 
-// A client needs no interceptor: a retry policy in its service config, or in what its
-// resolver gives it, is enough to wait out a window. Left to itself this one would have
-// tried four times in half a second.
+// A client waits for the end of a window with only a retry policy, in its service config or from
+// its resolver. Without the trailer this one would have tried four times in half a second.
 func ExampleInterceptor_retryPolicy() {
 	start := time.Now()
 	conn, stop, err := example(fmt.Sprintf(`
@@ -120,8 +119,8 @@ windows:
 	}
 	defer stop()
 
-	// The deadline says how long the caller waits. With one before the window's end the
-	// call would fail at once.
+	// The deadline says how long the caller waits. If it came before the window's end, the call
+	// would fail at once.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	out := &wrapperspb.StringValue{}
@@ -133,14 +132,14 @@ windows:
 	// after the end: true
 }
 
-// Which methods only read may be said in code, where the definitions do not.
+// Classify declares methods that only read, if their definitions do not.
 func ExampleOptions_classify() {
 	conn, stop, err := example(fmt.Sprintf(`
 windows:
   - {id: switch-over, start: %s, duration: 1h, mode: read-only}
 `, time.Now().UTC().Format(time.RFC3339)), "{}", &grpcguard.Options{
 		Classify: func(fullMethod string) downtime.Effect {
-			if fullMethod == "/orders.v1.Orders/Create" { // let us say that it does
+			if fullMethod == "/orders.v1.Orders/Create" { // assume that it only reads
 				return downtime.EffectRead
 			}
 			return grpcguard.Idempotency(fullMethod)

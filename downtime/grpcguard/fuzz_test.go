@@ -14,8 +14,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/grpcguard"
 )
 
-// FuzzMethod calls methods that no service has, at hosts that are none: whatever could
-// be a method in scope is refused, and nothing panics.
+// FuzzMethod calls unregistered methods at invalid hosts. Methods that could be in scope must be
+// refused, without a panic.
 func FuzzMethod(f *testing.F) {
 	for _, seed := range []string{
 		ordersCreate, "/orders.v1.Orders/", "/orders.v1.Orders", "", "/", "//", "/x/../orders.v1.Orders/Create", "/orders.v1.Orders%2fCreate",

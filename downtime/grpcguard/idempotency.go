@@ -10,17 +10,16 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// Idempotency is the effect that a method's definition declares: Read for
+// Idempotency returns the effect that a method's definition declares: EffectRead for
 //
 //	rpc Get(GetRequest) returns (Order) { option idempotency_level = NO_SIDE_EFFECTS; }
 //
-// and Write for all others, also for those of which no definition is linked into the
-// program. For an [Options].Classify of your own it is what to fall back on.
+// and EffectWrite for all other methods, including those whose definition is not linked into
+// the program. Use it as the fallback of your own [Options].Classify.
 func Idempotency(fullMethod string) downtime.Effect {
 	service, name, _ := cut(fullMethod)
-	// A service of that name has it below itself: package.Service.Method.
-	full := protoreflect.FullName(strings.Trim(service, "/") + "." + name)
-	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(full) // nil: there is none
+	full := protoreflect.FullName(strings.Trim(service, "/") + "." + name) // package.Service.Method
+	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(full)       // nil if it is missing
 	if definition, ok := found.(protoreflect.MethodDescriptor); ok {
 		options, ok := definition.Options().(*descriptorpb.MethodOptions)
 		if ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {

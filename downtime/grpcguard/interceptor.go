@@ -18,51 +18,53 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// An Interceptor stands in front of a gRPC server's methods: a call in the scope of a
-// window is refused while the window is in progress, and counted otherwise until its
-// handler returns or panics. Its methods may be called from any goroutine.
+// An Interceptor guards a gRPC server's methods. It refuses a call in the scope of a window
+// while the window is in progress. It counts every other call until its handler returns or
+// panics. It is safe for concurrent use.
 type Interceptor struct {
 	guard    *downtime.Guard
-	services map[string]bool // that pass, as "/package.Service/"
-	methods  map[string]bool // that pass, as "/package.Service/Method"
+	services map[string]bool // services that always pass, as "/package.Service/"
+	methods  map[string]bool // methods that always pass, as "/package.Service/Method"
 	classify func(string) downtime.Effect
 	long     func(string) bool
 	maxWait  time.Duration
-	grace    time.Duration // negative: streams are not ended
+	grace    time.Duration // negative means that streams are not ended
 
-	known sync.Map // full method: *method
+	cache sync.Map // from full method to *method
 }
 
 // Options of an [Interceptor]. Nil options are the defaults.
 type Options struct {
-	// Pass lists what always passes, is never counted and never refused: methods,
-	// "/orders.v1.Orders/Get", and whole services, "/orders.v1.Orders/". Nil:
-	// [DefaultPass]. Empty but not nil: nothing.
+	// Pass lists methods ("/orders.v1.Orders/Get") and whole services ("/orders.v1.Orders/")
+	// that are never counted or refused. Nil means [DefaultPass]. Empty and not nil means
+	// nothing.
 	Pass []string
 
-	// Classify says what a method, "/orders.v1.Orders/Get", does. It is asked at most a few
-	// times for each. Nil: [Idempotency].
+	// Classify returns the effect of a method, such as "/orders.v1.Orders/Get". It is called at
+	// most a few times for each method. Nil means [Idempotency].
 	Classify func(fullMethod string) downtime.Effect
 
-	// Long says whether a method takes long, and is therefore refused from a window's
-	// cutoff on. It is asked as seldom as Classify. Nil: none does.
+	// Long reports whether a method takes long, so that it is refused from a window's cutoff
+	// on. It is called as rarely as Classify. Nil means that no method takes long.
 	Long func(fullMethod string) bool
 
-	// MaxWait is how long a client may be told to wait that has set no deadline: with a
-	// longer wait its call fails at once, for nobody may be there to see that it hangs.
-	// A client with a deadline has said how long it waits. 0: 1 min. Negative: never.
+	// MaxWait is the longest wait that the trailer asks of a client without a deadline. With a
+	// longer wait the call fails at once, because otherwise it would hang unnoticed. A client
+	// with a deadline has set its own limit. Zero means one minute. Negative means that a
+	// client without a deadline never waits.
 	MaxWait time.Duration
 
-	// StreamGrace is how long a stream may go on when a window that refuses it has begun,
-	// from the moment on that [downtime.Options].StreamJitter gives it: time for short ones to
-	// come to their own end. Then its context ends. 0: 10 s. Negative: it never does, and
-	// nothing is quiet before clients or handlers end their streams.
+	// StreamGrace is how long a stream may continue after a window that refuses it has begun,
+	// counted from the moment that [downtime.Options].StreamJitter chooses. Short streams can
+	// end by themselves in that time. Then the stream's context ends. Zero means 10 seconds.
+	// Negative means never: then the scope is not quiet before clients or handlers end their
+	// streams.
 	StreamGrace time.Duration
 }
 
-// DefaultPass returns what passes by default: the services of health checking and
-// reflection. Without the first, whoever balances load takes the server away, and the
-// answer with it. The slice is the caller's, to append to.
+// DefaultPass returns the services that pass by default: health checking and reflection.
+// Without health checking, a load balancer would remove the server, and clients would not
+// get the refusal with its time to wait. The caller may change the slice.
 func DefaultPass() []string {
 	return []string{
 		"/grpc.health.v1.Health/",
@@ -71,8 +73,8 @@ func DefaultPass() []string {
 	}
 }
 
-// New makes the interceptor of a guard. An error is a nil guard, or nonsense in the
-// options.
+// New returns the interceptor of a guard. It returns an error if the guard is nil or
+// Options.Pass is invalid.
 func New(g *downtime.Guard, opts *Options) (*Interceptor, error) {
 	if g == nil {
 		return nil, errors.New("grpcguard: the guard is nil")
@@ -110,7 +112,7 @@ func New(g *downtime.Guard, opts *Options) (*Interceptor, error) {
 	return i, nil
 }
 
-// cut takes "/package.Service/Method" apart into "/package.Service/" and "Method".
+// cut splits "/package.Service/Method" into "/package.Service/" and "Method".
 func cut(fullMethod string) (service, name string, ok bool) {
 	rest, ok := strings.CutPrefix(fullMethod, "/")
 	slash := strings.IndexByte(rest, '/')
@@ -120,8 +122,9 @@ func cut(fullMethod string) (service, name string, ok bool) {
 	return fullMethod[:slash+2], rest[slash+1:], true
 }
 
-// Unary is a grpc.UnaryServerInterceptor. When [downtime.Options].Grace is over, a window ends the
-// call's context; the error that the handler then returns becomes the status of a refusal.
+// Unary is a grpc.UnaryServerInterceptor. A window ends the context of a running call when
+// [downtime.Options].Grace is over. If the handler then returns an error, the client gets the
+// status of a refusal instead.
 func (i *Interceptor) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	m := i.method(info.FullMethod)
 	if m.pass {
@@ -142,11 +145,11 @@ func (i *Interceptor) Unary(ctx context.Context, req any, info *grpc.UnaryServer
 
 // Stream is a grpc.StreamServerInterceptor. A stream counts until its handler returns.
 //
-// When a window begins that refuses it, the stream goes on for [Options].StreamGrace. Then
-// its context ends, with an error as cause that is [downtime.ErrWindow], and where the client
-// streams, receiving gives the status of a refusal. That is what the client gets
-// when the handler then returns an error; nil ends the stream well. A handler that looks
-// at neither, or that sends to a client which does not receive, goes on: it counts, and
+// A stream that a window refuses continues for [Options].StreamGrace after the window's begin.
+// Then its context ends, with a cause that matches [downtime.ErrWindow], and RecvMsg of a client
+// stream returns the status of a refusal. The client gets that status if the handler then returns
+// an error; if it returns nil, the stream ends normally. A handler that ignores both, or that is
+// blocked in a send to a client that does not receive, continues: it counts, and
 // [downtime.Guard.Report] names its method.
 func (i *Interceptor) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx := ss.Context()
@@ -173,7 +176,7 @@ func (i *Interceptor) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamSer
 	return err
 }
 
-// A method is what is known of one before any call.
+// A method has the properties of a method that do not depend on a call.
 type method struct {
 	name   string // for reports
 	url    *url.URL
@@ -182,21 +185,21 @@ type method struct {
 	pass   bool
 }
 
-// nameUnknown is what reports call the methods that are not registered, of which clients
-// invent the names.
+// nameUnknown is the name in reports for unregistered methods, because clients choose the names
+// of those.
 const nameUnknown = "grpc"
 
-// method returns what is known of a method that is registered, and so one of few.
+// method returns a registered method. Only registered ones may be cached: there are few.
 func (i *Interceptor) method(fullMethod string) *method {
-	if m, ok := i.known.Load(fullMethod); ok {
+	if m, ok := i.cache.Load(fullMethod); ok {
 		return m.(*method)
 	}
-	m, _ := i.known.LoadOrStore(fullMethod, i.newMethod(fullMethod, fullMethod))
+	m, _ := i.cache.LoadOrStore(fullMethod, i.newMethod(fullMethod, fullMethod))
 	return m.(*method)
 }
 
-// streamMethod is method for streams, also those of grpc.UnknownServiceHandler, which
-// belong to no service.
+// streamMethod is method for streams. srv is nil for grpc.UnknownServiceHandler, which serves
+// unregistered methods.
 func (i *Interceptor) streamMethod(srv any, fullMethod string) *method {
 	if srv == nil {
 		return i.newMethod(nameUnknown, fullMethod)
@@ -215,7 +218,7 @@ func (i *Interceptor) newMethod(name, fullMethod string) *method {
 	}
 }
 
-// work is a call as the guard sees it: the POST that it is, with its metadata for headers.
+// work returns a call as work of the guard: a POST request, with the metadata as headers.
 func (m *method) work(ctx context.Context) downtime.Work {
 	r := &http.Request{Method: http.MethodPost, URL: m.url, Proto: "HTTP/2.0", ProtoMajor: 2}
 	if md, ok := metadata.FromIncomingContext(ctx); ok {

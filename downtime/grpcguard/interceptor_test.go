@@ -114,7 +114,7 @@ func TestIdempotency(t *testing.T) {
 	for fullMethod, want := range map[string]downtime.Effect{
 		ordersGet:                      downtime.EffectRead,
 		ordersCreate:                   downtime.EffectWrite,
-		"/orders.v1.Orders/Replace":    downtime.EffectWrite, // idempotent, but not without effect
+		"/orders.v1.Orders/Replace":    downtime.EffectWrite, // idempotent, but with an effect
 		"/orders.v1.Orders/Nothing":    downtime.EffectWrite,
 		"/orders.v1.Orders/":           downtime.EffectWrite,
 		"/orders.v1/Orders":            downtime.EffectWrite, // a service
@@ -151,7 +151,7 @@ func TestPass(t *testing.T) {
 			return st.Code()
 		}
 		r := newRig(t, closed, nil, &orders{})
-		// The health server looks at the name of the service that it is asked for.
+		// The health server answers by the name of the service in the request.
 		answer, err := healthpb.NewHealthClient(r.conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
 		require.NoError(t, err)
 		require.Equal(t, healthpb.HealthCheckResponse_SERVING, answer.Status)
@@ -208,7 +208,7 @@ func TestCallsCountUntilTheyReturn(t *testing.T) {
 		require.Equal(t, map[string]int{ordersCreate: 1, ordersWatch: 1}, rep.Work)
 		require.False(t, rep.Quiet)
 
-		cancel() // the client has gone; its work has not
+		cancel() // the client has gone; its work continues
 		require.Equal(t, codes.Canceled, <-ended)
 		synctest.Wait()
 		require.Equal(t, 2, r.report(t, "w").Busy)
@@ -235,8 +235,8 @@ func TestStreamsAreRefused(t *testing.T) {
 	})
 }
 
-// What is not registered has names that clients invent: they are matched with scopes as
-// all others, and no report has them.
+// Clients choose the names of unregistered methods. Scopes match them like all others, and reports
+// leave them out.
 func TestUnknownMethods(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestUnknownMethods(t *testing.T) {
 	})
 }
 
-// A message that does not fit into trailers would cost the client the whole answer.
+// If a message does not fit into trailers, the client loses the whole response.
 func TestLongMessagesAreCut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// The service of the tests, as protoc-gen-go-grpc would have made it of
+// The tests' service, in the form that protoc-gen-go-grpc generates from
 //
 //	service Orders {
 //	  rpc Create(StringValue) returns (StringValue);
@@ -57,7 +57,7 @@ const (
 	ordersChat   = "/orders.v1.Orders/Chat"
 )
 
-// define registers what generated code registers when it is linked.
+// define registers the descriptors that generated code registers.
 func define() error {
 	message := proto.String(".google.protobuf.StringValue")
 	method := func(name string, level descriptorpb.MethodOptions_IdempotencyLevel) *descriptorpb.MethodDescriptorProto {
@@ -86,7 +86,7 @@ func define() error {
 	return protoregistry.GlobalFiles.RegisterFile(file)
 }
 
-// orders says what the methods do; nil: they answer what they are asked.
+// orders has the methods' behaviour. Nil means that they return the request.
 type orders struct {
 	unary func(context.Context, string) (string, error)
 	watch func(grpc.ServerStream) error
@@ -136,7 +136,7 @@ func (o *orders) desc() *grpc.ServiceDesc {
 	}
 }
 
-// window is a line of a document: a window that starts so long from now.
+// window returns a line of a document: a window that starts after the given time from now.
 func window(id string, in, duration time.Duration, more string) string {
 	return fmt.Sprintf("  - {id: %s, start: %q, duration: %v%s}\n",
 		id, time.Now().Add(in).UTC().Format(time.RFC3339Nano), duration, more)
@@ -173,7 +173,7 @@ func serve(t testing.TB, l net.Listener, i *grpcguard.Interceptor, o *orders, mo
 	})
 }
 
-// recovered makes an error of a panic, as servers do.
+// recovered turns a panic into an error, as servers do.
 func recovered(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (_ any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -183,8 +183,8 @@ func recovered(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler gr
 	return handler(ctx, req)
 }
 
-// retrying is the service config of a client that retries what is unavailable: much
-// faster than any window ends, were it not told otherwise.
+// retrying is the service config of a client that retries on UNAVAILABLE. Without the trailer it
+// would retry long before the end of any window.
 const retrying = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 	"maxAttempts": 5, "initialBackoff": "0.001s", "maxBackoff": "0.001s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
@@ -197,7 +197,7 @@ func dial(t testing.TB, target string, opts ...grpc.DialOption) *grpc.ClientConn
 	return conn
 }
 
-// rig is a client and a server in a bubble of testing/synctest, joined by pipes.
+// rig is a client and a server in a bubble of testing/synctest, connected by pipes.
 type rig struct {
 	guard *downtime.Guard
 	conn  *grpc.ClientConn
@@ -216,7 +216,7 @@ func newRigOf(t *testing.T, g *downtime.Guard, opts *grpcguard.Options, o *order
 	return &rig{g, conn}
 }
 
-// call calls a method, and gives the status and the trailer.
+// call calls a method and returns the status and the trailer.
 func (r *rig) call(ctx context.Context, method string, opts ...grpc.CallOption) (*status.Status, metadata.MD) {
 	return call(ctx, r.conn, method, opts...)
 }
@@ -240,7 +240,7 @@ func (r *rig) report(t *testing.T, id string) downtime.Report {
 	return rep
 }
 
-// details are those of a refusal.
+// details returns the details of a refusal.
 func details(t *testing.T, st *status.Status) (*errdetails.RetryInfo, *errdetails.ErrorInfo) {
 	t.Helper()
 	require.Len(t, st.Details(), 2)
@@ -251,7 +251,7 @@ func details(t *testing.T, st *status.Status) (*errdetails.RetryInfo, *errdetail
 	return retry, info
 }
 
-// later lets time pass in a bubble, and all see it.
+// later lets time pass in a bubble and waits until all goroutines have reacted.
 func later(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

@@ -16,21 +16,21 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// What a refusal's google.rpc.ErrorInfo says.
+// The domain and the reason in the google.rpc.ErrorInfo of a refusal.
 const (
 	Domain = "github.com/upkeep-go/upkeep/downtime"
 	Reason = "MAINTENANCE_WINDOW"
 )
 
-// pushback is the trailer of gRFC A6: how many milliseconds to wait before the next
-// try; what is negative says not to try again.
+// pushback is the trailer of gRFC A6: the milliseconds to wait before the next attempt.
+// Negative means that the client must not retry.
 const pushback = "grpc-retry-pushback-ms"
 
-// maxMessage bounds what is sent of a window's message, in bytes: it travels in trailers,
-// of which clients take 8 KB at least.
+// maxMessage bounds the window's message in a status, in bytes. It is sent in trailers, and
+// some clients accept only 8 KB of them.
 const maxMessage = 1024
 
-// refusal is the status of a call that was not admitted, of which the trailer is set.
+// refusal returns the status of a refused call and sets the call's trailer.
 func (i *Interceptor) refusal(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
 	var refused *downtime.UnavailableError
 	switch {
@@ -56,8 +56,8 @@ func (i *Interceptor) refusal(ctx context.Context, err error, setTrailer func(me
 	return full.Err()
 }
 
-// wait is what the client's library is told, in milliseconds: never less than the
-// wait, for a client that comes too early is refused again.
+// wait returns the value of the trailer in milliseconds. It rounds up, because a client that
+// retries too early is refused again.
 func (i *Interceptor) wait(ctx context.Context, wait time.Duration) int64 {
 	most := i.maxWait
 	if deadline, ok := ctx.Deadline(); ok {
@@ -69,7 +69,6 @@ func (i *Interceptor) wait(ctx context.Context, wait time.Duration) int64 {
 	return int64((wait + time.Millisecond - 1) / time.Millisecond)
 }
 
-// clip cuts a text to maxMessage.
 func clip(text string) string {
 	if len(text) <= maxMessage {
 		return text

@@ -14,9 +14,9 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// TestImporters releases the tree as it is, by the steps in README.md, to a module proxy in a
-// folder, and imports it from there: the replace in go.mod, which importers ignore, must
-// not be what holds it together.
+// TestImporters releases the current tree, by the steps in README.md, to a module proxy in a
+// folder, and imports it from there. It must build without the replace in go.mod, which importers
+// ignore.
 func TestImporters(t *testing.T) {
 	t.Parallel()
 	const root, version = "github.com/upkeep-go/upkeep", "v0.999.0"
@@ -67,7 +67,7 @@ func TestImporters(t *testing.T) {
 		require.NoError(t, err)
 		return strings.TrimSpace(string(out))
 	}
-	// All else comes from the cache, where it is because this test was built.
+	// Other modules come from the cache, which has them because this test was built.
 	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}} {{.Version}}{{end}}", ".")
 	cmd.Dir = importer
 	cmd.Env = append(os.Environ(),

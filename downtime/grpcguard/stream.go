@@ -13,7 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// enteredStream is a stream in the context that the guard has given it.
+// enteredStream is a stream with the context of its guard.
 type enteredStream struct {
 	grpc.ServerStream
 	ctx context.Context
@@ -21,10 +21,10 @@ type enteredStream struct {
 
 func (s *enteredStream) Context() context.Context { return s.ctx }
 
-// A stream is one that a window may end.
+// A stream is a stream that a window may end.
 type stream struct {
 	enteredStream
-	receives bool // more than one message of the client
+	receives bool // the client may send more than one message
 	cancel   context.CancelCauseFunc
 	stop     func() bool
 
@@ -33,8 +33,8 @@ type stream struct {
 	closed bool
 }
 
-// newStream lets the stream run until its client has gone, or the guard has ended
-// entered and the grace is over.
+// newStream returns a stream whose context ends when the client has gone, or a grace after the
+// guard has ended entered.
 func (i *Interceptor) newStream(ss grpc.ServerStream, entered context.Context, receives bool) *stream {
 	ctx, cancel := context.WithCancelCause(with{ss.Context(), entered})
 	s := &stream{enteredStream: enteredStream{ss, ctx}, receives: receives, cancel: cancel}
@@ -49,7 +49,7 @@ func (i *Interceptor) newStream(ss grpc.ServerStream, entered context.Context, r
 	return s
 }
 
-// close is called when the handler has returned.
+// close must be called when the handler has returned.
 func (s *stream) close() {
 	s.stop()
 	s.cancel(nil)
@@ -61,17 +61,16 @@ func (s *stream) close() {
 	}
 }
 
-// endedBy is the refusal that has ended the stream; nil: none has.
+// endedBy returns the refusal that ended the stream, or nil.
 func (s *stream) endedBy() *downtime.UnavailableError {
 	var refused *downtime.UnavailableError
 	errors.As(context.Cause(s.ctx), &refused)
 	return refused
 }
 
-// RecvMsg returns when a window ends the stream, though the client has sent nothing. What
-// it then still sends is lost, and may be written to m until the handler has returned: an m
-// that was to be used again is not to be read any more. Recv of generated code makes one
-// for each message.
+// RecvMsg returns when a window ends the stream, even if the client sends nothing. A message
+// that arrives later is lost, and is written to m at any time until the handler returns, so a
+// handler must not use m again. Recv in generated code makes a new m for each message.
 func (s *stream) RecvMsg(m any) error {
 	if !s.receives {
 		return s.ServerStream.RecvMsg(m)
@@ -79,7 +78,7 @@ func (s *stream) RecvMsg(m any) error {
 	if refused := s.endedBy(); refused != nil {
 		return status.Error(codes.Unavailable, clip(refused.Reason))
 	}
-	// The server ends a receive that is left behind when the handler has returned.
+	// When the handler has returned, the server ends a receive that is still waiting.
 	received := make(chan error, 1)
 	go func() { received <- s.ServerStream.RecvMsg(m) }()
 	select {
@@ -90,11 +89,11 @@ func (s *stream) RecvMsg(m any) error {
 	if refused := s.endedBy(); refused != nil {
 		return status.Error(codes.Unavailable, clip(refused.Reason))
 	}
-	return <-received // the client has gone, which this one has seen too
+	return <-received // the client has gone, so this receive has ended too
 }
 
-// with is a context with the values of another besides its own, which come first: package
-// context finds by one of them what ends it.
+// with is a context with the values of a second context as well. Its own values come first,
+// because package context finds a context's parent by one of them.
 type with struct {
 	context.Context
 	more context.Context

@@ -22,7 +22,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/grpcguard"
 )
 
-// untilDone is a handler that looks at its context only, and says why that has ended.
+// untilDone is a handler that waits for the end of its context and returns the cause.
 func untilDone(why chan<- error) func(grpc.ServerStream) error {
 	return func(ss grpc.ServerStream) error {
 		if err := ss.SendMsg(text("begun")); err != nil {
@@ -40,7 +40,7 @@ func TestWindowEndsStreams(t *testing.T) {
 		why := make(chan error, 1)
 		r := newRig(t, windows(window("w", time.Minute, time.Hour, ", message: Back soon.")), nil, &orders{
 			watch: untilDone(why),
-			chat: func(ss grpc.ServerStream) error { // as handlers do that only listen
+			chat: func(ss grpc.ServerStream) error { // a handler that only receives
 				for {
 					in := text("")
 					if err := ss.RecvMsg(in); err != nil {
@@ -123,7 +123,7 @@ func TestStreamsThatWindowsDoNotEnd(t *testing.T) {
 				later(30 * time.Minute)
 				require.Empty(t, why)
 				if c.window == "" {
-					// It hangs, but not silently: the error says on what.
+					// It still runs, and the error names it.
 					bounded, stop := context.WithTimeout(t.Context(), time.Minute)
 					defer stop()
 					rep, err := r.guard.Drain(bounded, "w")
@@ -180,10 +180,10 @@ func TestClientsEndStreams(t *testing.T) {
 		short, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
 		r.stream(short, t, ordersChat)
-		code := status.Code(<-got) // the client's word, or its deadline's, whichever comes first
+		code := status.Code(<-got) // from the client's cancellation or its deadline, whichever is first
 		require.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Canceled}, code)
 
-		// Within the grace: the client it is, not the window.
+		// Within the grace, the client ended the stream and not the window.
 		ctx, cancel = context.WithCancel(t.Context())
 		r.stream(ctx, t, ordersChat)
 		later(time.Minute)
@@ -206,7 +206,7 @@ func TestBypass(t *testing.T) {
 		note := func(ctx context.Context) error {
 			name, _ := downtime.Bypassed(ctx)
 			who <- name
-			leave, err := g.Enter(ctx, downtime.Work{Name: "import"}) // what it asks for may too
+			leave, err := g.Enter(ctx, downtime.Work{Name: "import"}) // work that it starts is admitted too
 			leave()
 			return err
 		}
@@ -232,7 +232,7 @@ func TestBypass(t *testing.T) {
 	})
 }
 
-// mint signs a token as any JWT tool does.
+// mint signs a token in the form that any JWT tool makes.
 func mint(t *testing.T, key ed25519.PrivateKey, claims map[string]any) string {
 	part := func(v any) string {
 		data, err := json.Marshal(v)
@@ -243,7 +243,7 @@ func mint(t *testing.T, key ed25519.PrivateKey, claims map[string]any) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(signed)))
 }
 
-// The grace of the guard ends the context of a call, and the client gets a refusal.
+// After the guard's grace, the context of a call ends and the client gets a refusal.
 func TestGraceEndsCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

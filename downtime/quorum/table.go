@@ -21,8 +21,8 @@ fleet text, window_id text, occurrence text, work bigint, PRIMARY KEY (fleet, wi
 	sqlDropRow  = `DELETE FROM upkeep_quorum_unfinished WHERE fleet = $1 AND window_id = $2 AND occurrence = $3 AND work = $4 RETURNING work`
 )
 
-// read adds the marks of an occurrence that the table has.
-func (m *postgresMember) read(ctx context.Context, o occurrence) {
+// readRows adds the marks that the table has of an occurrence.
+func (m *postgresMember) readRows(ctx context.Context, o occurrence) {
 	mark := m.marks.at(o)
 	if mark.looked || m.marks.tableless {
 		return
@@ -41,9 +41,9 @@ func (m *postgresMember) read(ctx context.Context, o occurrence) {
 	m.doubt(err)
 }
 
-// write brings the table to what is known of an occurrence: rows of the replica's own unfinished
+// writeRows brings the table to what is known of an occurrence: rows of the replica's own unfinished
 // work, and no rows of what is completed.
-func (m *postgresMember) write(ctx context.Context, o occurrence) {
+func (m *postgresMember) writeRows(ctx context.Context, o occurrence) {
 	mark := m.marks.at(o)
 	if m.marks.tableless {
 		return

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// reach is how far a reading may be from the same reading in UTC. The largest offset on record
-// is 15:56, of Manila before 1845.
+// reach bounds the offset of a zone from UTC. The largest offset on record is 15:56, in Manila
+// before 1845.
 const reach = 26 * time.Hour
 
 // instant maps a wall clock reading in a zone to an instant by RFC 5545 §3.3.5: a reading that
-// occurs twice is the first of the two, and one that does not occur is read with the offset
+// occurs twice means the first of the two, and a reading in a gap is read with the offset
 // before the gap. [time.Date] promises neither.
 //
-// wall carries the reading in its own fields, in UTC. The spans of one offset around it are
-// walked in order of time, and the first in which the reading falls wins. If there is none, the
-// reading falls after one span and before the next: that is the gap.
+// wall has the reading in its own fields, in UTC. The loop visits the spans of one offset around
+// it in order of time, and the first span that contains the reading wins. If no span contains
+// it, it lies after one span and before the next: that is the gap.
 func instant(wall time.Time, loc *time.Location) time.Time {
 	at := wall.Add(-reach).In(loc)
 	limit := wall.Add(reach)
@@ -27,7 +27,7 @@ func instant(wall time.Time, loc *time.Location) time.Time {
 		got := wall.Add(-time.Duration(offset) * time.Second)
 		switch {
 		case !start.IsZero() && got.Before(start):
-			if !fellAfter { // earlier than all in reach: real offsets are smaller
+			if !fellAfter { // earlier than every span in reach; no real offset is that large
 				before = got
 			}
 			return before.In(loc)
@@ -42,8 +42,9 @@ func instant(wall time.Time, loc *time.Location) time.Time {
 	}
 }
 
-// zoneBounds are the bounds of the span of one offset that t is in, or of a part of it: beyond
-// a zone's last listed transition Go gives, on the last day of a leap year, an end that is past.
+// zoneBounds returns the bounds of the span of one offset that contains t, or of a part of that
+// span. After a zone's last listed transition, ZoneBounds returns an end in the past on the
+// last day of a leap year.
 func zoneBounds(t time.Time) (start, end time.Time) {
 	start, end = t.ZoneBounds()
 	if !end.IsZero() && !end.After(t) {
@@ -65,26 +66,26 @@ func dateOf(day int) (year, month, monthDay int) {
 	return year, int(m), monthDay
 }
 
-// daysIn are the lengths of months, in common years and in leap years.
+// daysIn has the lengths of months, in common years and in leap years.
 var daysIn = [2][12]int{
 	{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31},
 	{31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31},
 }
 
-// kindOf is which of the fourteen calendars a year has: the weekday of its first day, and
-// seven more in leap years.
+// kindOf returns which of the fourteen calendars a year has: the weekday of its first day, plus
+// seven in leap years.
 func kindOf(year int) int {
 	first := newYear(year)
 	return weekdayOf(first) + 7*(newYear(year+1)-first-365)
 }
 
-// newYear is dayOf of January 1st, fast because a rule asks for many years.
+// newYear returns dayOf(year, 1, 1). It is fast, because a rule asks for many years.
 func newYear(year int) int {
 	y := year - 1
 	return 365*y + y/4 - y/100 + y/400 - 719162
 }
 
-// weekdayOf is the weekday of a day. 0 is Monday.
+// weekdayOf returns the weekday of a day. 0 is Monday.
 func weekdayOf(day int) int { return mod(day+3, 7) }
 
 // div and mod round down: mod is never negative.
@@ -104,18 +105,18 @@ func mod[T int | int64](a, b T) T {
 	}
 }
 
-// A wallClock maps readings of one zone's clock to instants as instant does, both as seconds
-// since 1970, and keeps the span of one offset that the last one was in: most are then a
-// subtraction. It is for one goroutine.
+// A wallClock maps readings of one zone's clock to instants as the function instant does, both
+// in seconds since 1970. It keeps the last span of one offset, so most calls are a subtraction.
+// It is for one goroutine.
 type wallClock struct {
 	loc      *time.Location
 	offset   int64
-	from, to int64 // instants in [from, to) have the offset, and no reading of theirs can be an earlier instant
+	from, to int64 // instants in [from, to) have the offset, and none of their readings can mean an earlier instant
 }
 
-// at sets the clock to an instant and returns what it shows then. calm means that the offset
-// holds for long enough: no reading up to this one can be of a later instant, nor a later
-// reading of an earlier instant.
+// at sets the clock to an instant and returns its reading. calm means that the offset has held
+// for long enough: readings up to this one mean instants up to t, and later readings mean later
+// instants.
 func (c *wallClock) at(t time.Time) (reading int64, calm bool) {
 	t = t.In(c.loc)
 	_, offset := t.Zone()
@@ -130,7 +131,7 @@ func (c *wallClock) at(t time.Time) (reading int64, calm bool) {
 	return t.Unix() + c.offset, t.Unix() >= c.from
 }
 
-// instant is when the clock shows the reading, by RFC 5545 §3.3.5.
+// instant returns the instant of a reading by RFC 5545 §3.3.5.
 func (c *wallClock) instant(reading int64) int64 {
 	if t := reading - c.offset; t >= c.from && t < c.to {
 		return t

@@ -67,8 +67,7 @@ func TestInstantNamedCases(t *testing.T) {
 	}
 }
 
-// zoneNames are all zones of the machine's tz database, else of the one that comes with
-// Go.
+// zoneNames returns all zones of the machine's tz database, or else of Go's.
 func zoneNames() []string {
 	root := cmp.Or(os.Getenv("ZONEINFO"), "/usr/share/zoneinfo")
 	var names []string
@@ -78,7 +77,7 @@ func zoneNames() []string {
 		}
 		name, err := filepath.Rel(root, path)
 		if err != nil || name == "localtime" || strings.HasPrefix(name, "right/") || strings.HasPrefix(name, "posix/") {
-			return nil // the machine's own zone, and zones over again
+			return nil // the machine's own zone, and duplicates of zones
 		}
 		names = append(names, filepath.ToSlash(name))
 		return nil
@@ -115,11 +114,11 @@ type walkedZone struct {
 	changes []time.Time
 }
 
-// The years that zones are walked through: those in which most was changed by law,
-// and some beyond 2037, where zones go on by rule.
+// The years in which the tests walk through zones: those with the most changes by law, and some
+// after 2037, where zones follow rules.
 var walkFrom, walkTo = date(1990, 1, 1), date(2042, 1, 1)
 
-// walkedZones are the distinct zones; of all names a tenth with -short and -race.
+// walkedZones returns the distinct zones; with -short and -race, those of a tenth of the names.
 var walkedZones = sync.OnceValue(func() []walkedZone {
 	names := zoneNames()
 	if testing.Short() || raced {
@@ -186,9 +185,9 @@ func walk(loc *time.Location, from, to time.Time) (changes []time.Time) {
 	return changes
 }
 
-// brute is RFC 5545 §3.3.5 by looking at every instant that could print the reading:
-// one for each offset that occurs within two days around. Of the instants the first;
-// else the offset before the change that swallowed it.
+// brute computes RFC 5545 §3.3.5 by trying every instant that could print the reading: one for
+// each offset in use within two days. It returns the first of them, or else the reading at the
+// offset before the gap.
 func brute(wall time.Time, loc *time.Location, around []time.Time) time.Time {
 	text := wall.Format(wallForm)
 	var offsets []int

@@ -1,21 +1,23 @@
-// Package schedule reads documents of maintenance windows and says what holds when. It has
-// no clock and no goroutine: package downtime guards a service by it.
+// Package schedule reads documents of maintenance windows and computes when each window
+// takes place. It does not read a clock or start goroutines. Package downtime guards a service
+// with it.
 //
-// Two names do most of it. [Parse] reads a document and gives a [Schedule];
-// [Schedule.At] says which windows are announced or in progress at a time:
+// The two main entries are [Parse], which reads a document and returns a [Schedule], and
+// [Schedule.At], which returns the windows that are announced or in progress at a time:
 //
 //	s, err := schedule.Parse("windows.yaml", data)
 //	for _, w := range s.At(time.Now()).Windows {
 //		fmt.Println(w.Window.ID, w.Phase, w.Start, w.End)
 //	}
 //
-// [Schedule.Occurrences] lists what takes place in a span of time, [Schedule.Overlaps] where
-// two windows meet, and [Scope.Covers] says whether a window is about a request. [Lint] is
-// for the check before a document is shipped: it warns of what is probably a mistake, too.
+// [Schedule.Occurrences] lists the occurrences in a span of time. [Schedule.Overlaps] lists
+// the times at which two windows overlap. [Scope.Covers] reports whether a request is in a
+// window's scope. [Lint] checks a document before it is shipped, and also warns of probable
+// mistakes.
 //
 // # The document
 //
-// YAML or JSON. Unknown fields are refused, and every fault has its place:
+// YAML or JSON. Unknown fields are refused, and every fault names its line and column:
 //
 //	windows:
 //	  - id: orders-db-upgrade            # for logs, commands and answers
@@ -44,27 +46,31 @@
 //	  - {from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, reason: Year end}
 //	  - {from: 2027-03-01, to: 2027-03-31, timezone: Europe/Madrid, windows: [weekly]}
 //
-// id, start and duration are required. A window without scope is about everything; see
-// [Scope] and [Mode]. actual is what operators write once things go otherwise than
-// planned: begin moves the start, until moves the end, end ends; see [Actual] for which
-// occurrence that concerns.
+// id, start and duration are required. A window without scope covers everything: see
+// [Scope] and [Mode]. Operators write actual when a window does not go as planned: begin
+// moves the start, until moves the end, and end ends the window. [Actual] says which
+// occurrence of a window that repeats is meant.
 //
-// What repeats is the time on the clock: see [Parse].
+// A window that repeats starts at the same wall clock time on each day: see [Parse].
 //
-// Windows may overlap. Where they do, the most restrictive wins, and [Schedule.Overlaps]
-// and [State] say which that is.
+// Windows may overlap. Then the most restrictive wins: [Schedule.Overlaps] and [State] show
+// the winner.
+//
+// In an editor, a YAML document is completed and checked if its first line is this one. A JSON
+// document has the same address in its field $schema.
+//
+//	# yaml-language-server: $schema=https://raw.githubusercontent.com/upkeep-go/upkeep/main/downtime/schedule/windows.schema.json
 //
 // # Time zones
 //
 // Wall clock times become instants by RFC 5545 §3.3.5: a time that occurs twice is the
 // first, and one that the clocks jump over is read with the offset before the jump.
-// Zones come from the machine. Where there are none, in an image from scratch, import
-// time/tzdata in package main; this package does not, because it adds 450 KB to every
-// program.
+// Zones come from the machine. If the machine lacks a tz database, as in an image built from
+// scratch, import time/tzdata in package main. This package does not import it, because it
+// adds 450 KB to every program.
 //
-// # What it guards against
+// # Hostile input
 //
-// Documents are input: any bytes give a schedule or [Faults]. Requests are hostile: a path
-// that could be read as one in scope is taken to be in scope, however it is encoded or
-// dotted.
+// Any bytes as a document give a schedule or [Faults]. A request's path is in scope if any
+// router could read it as a path in scope, however it is encoded or dotted.
 package schedule

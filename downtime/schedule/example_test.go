@@ -8,7 +8,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// printYear prints what takes place in 2026, in the zone of each window.
+// printYear prints the occurrences in 2026, in the zone of each window.
 func printYear(document string) {
 	s, err := schedule.Parse("windows.yaml", []byte(document))
 	if err != nil {
@@ -21,7 +21,7 @@ func printYear(document string) {
 	}
 }
 
-// Faults come all together, each with its place, and each a *Fault for programs.
+// Parse returns all faults together. Each is a *Fault with its place.
 func ExampleParse_faults() {
 	_, err := schedule.Parse("windows.yaml", []byte(`
 windows:
@@ -29,7 +29,7 @@ windows:
     start: 2026-12-06T02:00
     timezone: Europe/Madrid
     duration: "-2h"
-    repeat: FREQ=HOURLY;BYSETPOS=1
+    repeat: FREQ=HOURLY;BYHOUR=2
     scope: {paths: [orders]}
 `))
 	fmt.Println(err)
@@ -39,14 +39,14 @@ windows:
 	}
 	// Output:
 	// windows.yaml:6:15: window "db-upgrade": duration: must be positive, got "-2h"
-	// windows.yaml:7:13: window "db-upgrade": repeat: FREQ: HOURLY is not supported: a window is at most daily
-	// windows.yaml:7:13: window "db-upgrade": repeat: BYSETPOS: is not supported
+	// windows.yaml:7:13: window "db-upgrade": repeat: FREQ: HOURLY is not supported: write a window with FREQ=DAILY for each time of day
+	// windows.yaml:7:13: window "db-upgrade": repeat: BYHOUR: is not supported: the window begins at the time of start: write a window for each time of day
 	// windows.yaml:8:21: window "db-upgrade": scope.paths[0]: must begin with "/" (methods and hosts have lists of their own), got "orders"
 	// 6 db-upgrade duration
 }
 
-// A wall clock time that the clocks jump over is read with the offset before the jump,
-// and a duration is exact on every night of the year.
+// A wall clock time that the clocks skip is read with the offset before the jump. A duration is
+// exact on every night of the year.
 func ExampleParse_daylightSaving() {
 	s, err := schedule.Parse("windows.yaml", []byte(`
 windows:
@@ -94,7 +94,7 @@ windows:
 	// upgrade in progress (closed); reports in progress (read-only); next change 03:00
 }
 
-// Where windows overlap the more restrictive wins.
+// The more restrictive of two overlapping windows wins.
 func ExampleSchedule_Overlaps() {
 	s, err := schedule.Parse("windows.yaml", []byte(`
 windows:
@@ -113,8 +113,8 @@ windows:
 	// upgrade wins over reports from 01:30 to 02:00
 }
 
-// A window repeats by a rule of RFC 5545: what recurs is the time on the clock, whatever
-// the clocks do.
+// A window repeats by a rule of RFC 5545. It starts at the same wall clock time, also after a
+// change of clocks.
 func ExampleParse_recurring() {
 	s, err := schedule.Parse("windows.yaml", []byte(`
 windows:
@@ -131,7 +131,7 @@ windows:
 		return
 	}
 	march := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	for o := range s.Occurrences(march, march.AddDate(8000, 0, 0)) { // found as they are asked for
+	for o := range s.Occurrences(march, march.AddDate(8000, 0, 0)) { // computed one by one
 		if o.Start.After(march.AddDate(0, 0, 20)) {
 			break
 		}
@@ -148,8 +148,32 @@ windows:
 	// FREQ=WEEKLY;BYDAY=TU
 }
 
-// What a rule says wrongly is named by its part, and an exception that the rule does not
-// have is no exception.
+// BYSETPOS chooses among the days of a month: the last working day, and the 30th or, in
+// February, the last day.
+func ExampleParse_lastWorkingDay() {
+	printYear(`
+windows:
+  - id: billing
+    start: 2026-10-01T22:00
+    timezone: Europe/Madrid
+    duration: 2h
+    repeat: FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1
+  - id: archive
+    start: 2026-01-01T01:00
+    timezone: Europe/Madrid
+    duration: 1h
+    repeat: FREQ=MONTHLY;BYMONTHDAY=30,-1;BYSETPOS=1;UNTIL=20260331
+`)
+	// Output:
+	// archive 2026-01-30T01:00:00+01:00 2026-01-30T02:00:00+01:00
+	// archive 2026-02-28T01:00:00+01:00 2026-02-28T02:00:00+01:00
+	// archive 2026-03-30T01:00:00+02:00 2026-03-30T02:00:00+02:00
+	// billing 2026-10-30T22:00:00+01:00 2026-10-31T00:00:00+01:00
+	// billing 2026-11-30T22:00:00+01:00 2026-12-01T00:00:00+01:00
+	// billing 2026-12-31T22:00:00+01:00 2027-01-01T00:00:00+01:00
+}
+
+// Faults name the part of the rule. An exception must be a day of the rule.
 func ExampleParse_ruleFaults() {
 	_, err := schedule.Parse("windows.yaml", []byte(`
 windows:
@@ -171,7 +195,7 @@ windows:
 	// Output:
 	// windows.yaml:6:13: window "a": repeat: BYMONTH, BYMONTHDAY: can never occur: there is no such day
 	// windows.yaml:9:15: window "b": duration: must not be longer than the time to the next occurrence: that of 2026-01-06 would last into that of 2026-01-13
-	// windows.yaml:15:14: window "c": except[0]: "2026-01-14" is no day on which the window takes place by repeat
+	// windows.yaml:15:14: window "c": except[0]: must be a day on which the window takes place by repeat, got "2026-01-14"
 }
 
 // Except takes single days out of a rule.
@@ -190,8 +214,8 @@ windows:
 	// weekly 2026-12-15T03:00:00-05:00 2026-12-15T04:00:00-05:00
 }
 
-// While a freeze lasts no window that repeats takes place. One that is planned for its
-// date does.
+// During a freeze, windows that repeat do not take place. A window that is planned for a date
+// does.
 func ExampleSchedule_Freezes() {
 	const document = `
 windows:
@@ -216,8 +240,8 @@ freezes:
 	// Year end 2026-12-20T00:00:00+01:00 2027-01-08T00:00:00+01:00
 }
 
-// Actual concerns one occurrence of a window that repeats; here the one of the 13th, which
-// operators extended. It is still the same one: Planned says which.
+// Actual changes one occurrence of a window that repeats: here that of the 13th, which operators
+// extended. Planned identifies it.
 func ExampleOccurrence_extended() {
 	s, err := schedule.Parse("windows.yaml", []byte(`
 windows:
@@ -241,8 +265,8 @@ windows:
 	// Jan 20 03:00 was 03:00:00 - 04:00:00
 }
 
-// In Madrid there is no 02:30 on March 29th. It is read with winter's offset, and so comes
-// half an hour after the clocks have gone from two to three. Two hours are two hours.
+// In Madrid the clocks skip 02:30 on March 29th. It is read with winter's offset, which is half
+// an hour after the clocks went from two to three. Two hours are two hours.
 func ExampleSchedule_Occurrences_gapInMadrid() {
 	printYear(`
 windows:
@@ -266,7 +290,7 @@ windows:
 	// nightly 2026-10-26T02:30:00+01:00 2026-10-26T04:30:00+01:00
 }
 
-// In New York there is no 02:30 on March 8th: RFC 5545 §3.3.5 has this very case.
+// In New York the clocks skip 02:30 on March 8th. RFC 5545 §3.3.5 has the same example.
 func ExampleSchedule_Occurrences_gapInNewYork() {
 	printYear(`
 windows:
@@ -290,7 +314,7 @@ windows:
 	// nightly 2026-11-02T01:30:00-05:00 2026-11-02T03:30:00-05:00
 }
 
-// Lint warns of what is probably a mistake, before the document is shipped.
+// Lint warns of probable mistakes before the document is shipped.
 func ExampleLint() {
 	now := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	for _, fault := range schedule.Lint("windows.yaml", []byte(`
@@ -305,8 +329,8 @@ windows:
 	// warning windows.yaml:4:26: window "nightly": start: the clocks of Europe/Madrid jump over 2026-03-29T02:30:00: 2026-03-29T03:30:00+02:00 is meant
 }
 
-// While a document is in use, a fault in a later version affects its own window only: here
-// the other one can still be ended.
+// While a document is in use, a fault in a later version affects only its own window. Here an
+// operator can still end the other one.
 func ExampleUpdate() {
 	inUse, err := schedule.Parse("windows.yaml", []byte(`
 windows:

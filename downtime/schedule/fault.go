@@ -11,13 +11,13 @@ type Fault struct {
 	File     string // the document's name, as given to Parse
 	Line     int    // from 1; zero means not known
 	Column   int    // from 1, in characters; zero means not known
-	Window   string // the window's id; empty when the fault stands outside one, or it has none
-	Field    string // "duration", "scope.paths[0]"; empty when the fault is in no field
+	Window   string // the window's id; empty outside of windows, and for a window without a valid id
+	Field    string // "duration", "scope.paths[0]"; empty for a fault of the whole document or window
 	Severity Severity
-	Err      error // wraps errors.ErrUnsupported for a part of RFC 5545's rules that windows do not have
+	Err      error // wraps errors.ErrUnsupported for a part of RFC 5545's rules that is not supported
 }
 
-// Severity says how bad a [Fault] is.
+// Severity is what a [Fault] means for its document.
 type Severity uint8
 
 // The severities.
@@ -26,7 +26,7 @@ const (
 	SeverityWarning                 // probably a mistake; the document can be used
 )
 
-// String gives "error" or "warning".
+// String returns "error" or "warning".
 func (s Severity) String() string {
 	if s > SeverityWarning {
 		return fmt.Sprintf("Severity(%d)", uint8(s))
@@ -34,7 +34,7 @@ func (s Severity) String() string {
 	return [...]string{"error", "warning"}[s]
 }
 
-// Error gives the place, the window, the field and the fault:
+// Error returns the place, the window, the field and the fault:
 //
 //	windows.yaml:14:15: window "db-upgrade": duration: must be positive, got "-2h"
 func (f *Fault) Error() string {
@@ -43,7 +43,7 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Faults are all the faults of a document, in its order.
+// Faults are all faults of a document, in the document's order.
 type Faults []*Fault
 
 func newFaults(name string, found []document.Fault) Faults {
@@ -59,10 +59,10 @@ func newFaults(name string, found []document.Fault) Faults {
 	return faults
 }
 
-// Error gives one fault a line, at most fifty of them.
+// Error returns one line for each fault, at most fifty of them.
 func (fs Faults) Error() string { return document.FaultsText(fs) }
 
-// Unwrap lets errors.As find the first [*Fault], and errors.Is look at each.
+// Unwrap lets errors.As find the first [*Fault], and errors.Is examine each.
 func (fs Faults) Unwrap() []error {
 	errs := make([]error, len(fs))
 	for i, f := range fs {

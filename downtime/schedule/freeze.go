@@ -10,19 +10,19 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A Freeze is a time in which no window that repeats takes place: no occurrence of one
-// whose planned start lies in [From, To). Windows that do not repeat are not concerned,
-// because each of them was planned for its date.
+// A Freeze is a time in which windows that repeat do not take place: occurrences with a planned
+// start in [From, To) are left out. Windows that do not repeat are unaffected, because each of
+// them was planned for its date.
 type Freeze struct {
 	From, To time.Time // in the zone that the document names
 	Reason   string
-	Windows  []string // ids of the windows that it is about. Empty means all that repeat.
+	Windows  []string // ids of the windows that it affects. Empty means all that repeat.
 }
 
-// Freezes are the document's freezes, in its order.
+// Freezes yields the document's freezes, in the document's order.
 func (s *Schedule) Freezes() iter.Seq[Freeze] { return slices.Values(s.freezes) }
 
-// frozen are freezes as seconds since 1970: in order, and joined where they touch.
+// frozen has freezes in seconds since 1970: in order, and joined where they touch.
 type frozen []struct{ from, to int64 }
 
 func newFrozen(freezes []Freeze) frozen {
@@ -39,7 +39,7 @@ func newFrozen(freezes []Freeze) frozen {
 	return joined
 }
 
-// at is the freeze in which the instant lies.
+// at returns the freeze that contains the instant.
 func (f frozen) at(t int64) (from, to int64, ok bool) {
 	i := sort.Search(len(f), func(i int) bool { return f[i].to > t })
 	if i == len(f) || t < f[i].from {
@@ -48,7 +48,7 @@ func (f frozen) at(t int64) (from, to int64, ok bool) {
 	return f[i].from, f[i].to, true
 }
 
-const maxNamed = 10_000 // ids that all freezes together name
+const maxNamed = 10_000 // ids in all freezes together
 
 func (p *parser) freezes(v document.Value) []Freeze {
 	var freezes []Freeze
@@ -72,7 +72,7 @@ func (p *parser) oneFreeze(v document.Value) (Freeze, bool) {
 	}
 	for _, item := range m.Field("windows").List(maxElements) {
 		if len(p.named) == maxNamed {
-			item.Faultf("must be among the first %d that all freezes name", maxNamed)
+			item.Faultf("all freezes together must name at most %d windows", maxNamed)
 			break
 		}
 		if id := p.id(item); id != "" {
@@ -91,25 +91,25 @@ func (p *parser) oneFreeze(v document.Value) (Freeze, bool) {
 	return f, true
 }
 
-// freeze makes the freezes ready for the windows.
+// freeze prepares the freezes for frozenFor.
 func (p *parser) freeze(freezes []Freeze) {
-	about := map[string][]Freeze{}
+	named := map[string][]Freeze{}
 	var all []Freeze
 	for _, f := range freezes {
 		if len(f.Windows) == 0 {
 			all = append(all, f)
 		}
 		for _, id := range f.Windows {
-			about[id] = append(about[id], f)
+			named[id] = append(named[id], f)
 		}
 	}
-	p.frozen, p.own = newFrozen(all), make(map[string]frozen, len(about))
-	for id, own := range about {
+	p.frozen, p.own = newFrozen(all), make(map[string]frozen, len(named))
+	for id, own := range named {
 		p.own[id] = newFrozen(slices.Concat(all, own))
 	}
 }
 
-// frozenFor is what holds for a window that repeats.
+// frozenFor returns the freezes that affect a window that repeats.
 func (p *parser) frozenFor(id string) frozen {
 	if own, ok := p.own[id]; ok {
 		return own
@@ -117,20 +117,20 @@ func (p *parser) frozenFor(id string) frozen {
 	return p.frozen
 }
 
-// checkNamed finds the ids that freezes name and no window has.
+// checkNamed refuses ids in freezes that do not exist.
 func (p *parser) checkNamed() {
-	const most = 50 // suggestions, because each looks at all windows
-	var known []string
+	const most = 50 // suggestions, because each compares with all windows
+	var ids []string
 	for n, v := range p.named {
 		id := v.Node().Text
 		switch {
 		case p.ids[id] != nil:
 			continue
 		case n >= most:
-			known = nil
-		case known == nil:
-			known = slices.Sorted(maps.Keys(p.ids))
+			ids = nil
+		case ids == nil:
+			ids = slices.Sorted(maps.Keys(p.ids))
 		}
-		v.Fault(document.Unknown("window", id, known))
+		v.Fault(document.Unknown("window", id, ids))
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// lintAhead is how far ahead Lint looks at a window that repeats.
+// lintAhead is how far ahead Lint checks a window that repeats.
 const lintAhead = 366 * 24 * time.Hour
 
-// Lint reads a document as [Parse] does and says what is wrong with it, or, where nothing is,
-// what is probably a mistake as of now: windows and freezes in the past; wall clock times that
-// the clocks jump over or show twice, of a window that repeats within a year; and freezes that
-// name a window which does not repeat. Faults of the second kind have [SeverityWarning].
+// Lint reads a document as [Parse] does and returns its faults. For a document without faults it
+// returns warnings, which have [SeverityWarning]: windows and freezes that are past at now; wall
+// clock times that the clocks skip or show twice (within a year, if the window repeats); and
+// freezes that name a window that does not repeat.
 func Lint(name string, data []byte, now time.Time) Faults {
 	s, err := Parse(name, data)
 	var faults Faults
@@ -33,7 +33,7 @@ func Lint(name string, data []byte, now time.Time) Faults {
 	return newFaults(name, l.Faults())
 }
 
-// A linter looks at a document that has no faults.
+// A linter checks a document without faults.
 type linter struct {
 	*document.Reader
 	schedule *Schedule
@@ -56,7 +56,7 @@ func (l *linter) window(m *document.Fields, w *Window) {
 	}
 }
 
-// recurrence warns of the first occurrence whose reading of the clock is not plain.
+// recurrence warns of the first occurrence whose wall clock time is skipped or shown twice.
 func (l *linter) recurrence(start document.Value, r *recurrence) {
 	to := l.now.Add(lintAhead)
 	for at := l.now; ; {
@@ -72,7 +72,7 @@ func (l *linter) recurrence(start document.Value, r *recurrence) {
 	}
 }
 
-// wall warns of a reading that the clock does not show, or shows twice.
+// wall warns of a reading that the clock skips or shows twice.
 func (l *linter) wall(v document.Value, wall time.Time, loc *time.Location) bool {
 	text := wall.Format("2006-01-02T15:04:05")
 	at := instant(wall, loc)
@@ -103,12 +103,12 @@ func (l *linter) freeze(m *document.Fields, f Freeze) {
 	}
 	for i, v := range m.Field("windows").List(math.MaxInt) {
 		if w := l.schedule.Window(f.Windows[i]); w.recurrence == nil {
-			v.Warnf("window %q does not repeat, so no freeze is about it", w.ID)
+			v.Warnf("window %q does not repeat, so freezes do not affect it", w.ID)
 		}
 	}
 }
 
-// offsetOf is the offset of the clock at t, in seconds.
+// offsetOf returns the offset of the clock at t, in seconds.
 func offsetOf(t time.Time) int64 {
 	_, offset := t.Zone()
 	return int64(offset)

@@ -42,7 +42,7 @@ func TestLint(t *testing.T) {
 
 		{one() + "freezes: [{from: 2025-12-20, to: 2026-01-07, timezone: Europe/Madrid}]\n", `windows.yaml:5:34: freezes[0].to: is past`},
 		{one() + "freezes: [{from: 2026-03-29T02:30, to: 2026-04-01, timezone: Europe/Madrid}]\n", `freezes[0].from: the clocks of Europe/Madrid jump over 2026-03-29T02:30:00`},
-		{one() + "freezes: [{from: 2026-03-29, to: 2026-04-01, timezone: Europe/Madrid, windows: [w]}]\n", `freezes[0].windows[0]: window "w" does not repeat, so no freeze is about it`},
+		{one() + "freezes: [{from: 2026-03-29, to: 2026-04-01, timezone: Europe/Madrid, windows: [w]}]\n", `freezes[0].windows[0]: window "w" does not repeat, so freezes do not affect it`},
 	} {
 		faults := schedule.Lint("windows.yaml", []byte(c.doc), now)
 		if c.want == "" {

@@ -12,28 +12,31 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// Parse reads a document of windows, JSON or YAML. name is the document's name in errors.
+// Parse reads a document of windows, JSON or YAML. name is the document's name in errors. The
+// error is [Faults], and has all faults of the document.
 //
-// The package comment shows a document. Durations are Go's, with days before them: "90m", "3d",
-// "1d12h"; or those of calendars: "PT2H", "P1DT12H", "P1W". allowShrink: see
-// [Schedule.Keeping].
+// The package comment shows a document. Durations have Go's form, optionally with days: "90m",
+// "3d", "1d12h"; or the form of calendars: "PT2H", "P1DT12H", "P1W". [Schedule.Keeping]
+// describes allowShrink.
 //
 // repeat is a rule of RFC 5545 §3.3.10: FREQ (DAILY, WEEKLY, MONTHLY or YEARLY),
-// INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT (at most 10,000) or UNTIL: a
+// INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, BYSETPOS, WKST, and COUNT (at most 10,000) or UNTIL: a
 // date, a wall clock time of timezone, or with Z an instant. "RRULE:" before it and spaces
-// between its parts are allowed. The wall clock time repeats, by timezone, or by UTC without
-// one. If the rule does not hit start, the window does not take place then, and start is only
-// where the rule begins to count: RFC 5545 §3.8.5.3 leaves that undefined.
+// between its parts are allowed. The wall clock time repeats in timezone; empty means UTC. If
+// the rule does not include the day of start, the window does not take place on that day, and
+// the rule only counts from there: RFC 5545 §3.8.5.3 leaves that undefined. BYSETPOS counts all
+// days of its week, month or year, also those before start:
 //
-// except lists days of the rule on which the window does not take place, as dates or wall
-// clock times of start. A freeze has from and to, and any of timezone, reason and windows. from
-// and to are instants, or dates or wall clock times of timezone; a date in to is the last day.
-// windows are the ids of the windows that it is about; empty means all that repeat.
+//	FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1    the last working day of each month
+//	FREQ=MONTHLY;BYMONTHDAY=30,-1;BYSETPOS=1         the 30th, or the last day of February
 //
-// What can never occur is refused, an exception on a day that the rule does not have, and a
-// window that would last into its own next occurrence.
+// except lists days of the rule on which the window does not take place, as dates or as wall
+// clock times of start. A freeze has from and to, and optionally timezone, reason and windows.
+// from and to are instants, or dates or wall clock times in timezone; a date in to is the last
+// day. windows has the ids of the windows that the freeze affects. Empty means all that repeat.
 //
-// Unknown fields are refused. The error is [Faults], all of them.
+// Parse refuses unknown fields, a rule that can never occur, an exception on a day that the rule
+// does not have, and a window that would last into its own next occurrence.
 func Parse(name string, data []byte) (*Schedule, error) {
 	p := newParser(name)
 	r := p.document(p.ParseParts(data), nil)
@@ -43,16 +46,19 @@ func Parse(name string, data []byte) (*Schedule, error) {
 	return newSchedule(r.windows, r.freezes, r.shrink), nil
 }
 
-// Update reads a document that follows prev, which is in use. Unlike [Parse] it refuses the
-// document only if its text cannot be read or has no list of windows, or if prev is nil. Any
-// other fault affects its own window, which keeps its definition in prev or, where it has none,
-// does not take place. Windows with the same id are all faulty. A window whose id is missing
-// or faulty may be any window, and so may what stands in an unknown field of the document: then
-// all windows that the document has lost stay as in prev. If a freeze is faulty, all freezes stay
-// as in prev. With a fault outside of windows and freezes, allowShrink is false. So a fault in
-// one place does not keep a window from being ended elsewhere.
+// Update reads a document that replaces prev, which is in use. Unlike [Parse], it refuses a
+// document with faults only if prev is nil, or if the text cannot be read or does not have one list
+// of windows. Any other fault affects only its own window, which keeps its definition in prev, or
+// does not take place if prev does not have it. With a fault outside of windows and freezes,
+// allowShrink is false, and all windows that the document does not have stay as in prev. So a fault
+// in one place does not prevent an operator from ending a window.
 //
-// faults are all faults of the document. err is the same if the document is refused, else nil.
+// Windows with the same id are all faulty. A window whose id is missing or faulty may be any
+// window, so all windows that are missing in the document stay as in prev. If a freeze is faulty,
+// all freezes stay as in prev.
+//
+// faults has all faults of the document. err is the same if the document is refused, and nil
+// otherwise.
 func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Faults, err error) {
 	p := newParser(name)
 	r := p.document(p.ParseParts(data), prev)
@@ -64,20 +70,20 @@ func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Fault
 		return nil, faults, faults
 	}
 	windows := make([]*Window, 0, len(r.windows))
-	known := map[string]bool{}
+	done := map[string]bool{} // by id
 	for _, w := range r.windows {
 		if r.faulty[w] {
-			if known[w.ID] || prev.Window(w.ID) == nil {
+			if done[w.ID] || prev.Window(w.ID) == nil {
 				continue
 			}
 			w = prev.Window(w.ID).refrozen(p.frozenFor(w.ID))
 		}
-		known[w.ID] = true
+		done[w.ID] = true
 		windows = append(windows, w)
 	}
 	if r.nameless {
 		for _, w := range prev.windows {
-			if !known[w.ID] {
+			if !done[w.ID] {
 				windows = append(windows, w.refrozen(p.frozenFor(w.ID)))
 			}
 		}
@@ -85,23 +91,23 @@ func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Fault
 	return newSchedule(windows, r.freezes, r.shrink), faults, nil
 }
 
-// A parser turns a document into windows and freezes.
+// A parser reads windows and freezes from a document.
 type parser struct {
 	*document.Reader
 	zones  map[string]zone
 	ids    map[string][]*document.Node
-	frozen frozen            // of the freezes that are about all windows that repeat
-	own    map[string]frozen // of the windows that a freeze names, all that holds for them
-	named  []document.Value  // the ids that freezes name
+	frozen frozen            // the freezes that affect all windows that repeat
+	own    map[string]frozen // by id, for windows named by a freeze: all freezes that affect them
+	named  []document.Value  // the ids in freezes
 }
 
 func newParser(name string) *parser {
 	return &parser{Reader: document.NewReader(name), zones: map[string]zone{}, ids: map[string][]*document.Node{}}
 }
 
-// A reading is what a document says, sound or not.
+// A reading is the content of a document, which may have faults.
 type reading struct {
-	listed   bool // it has one list of windows
+	listed   bool // the document has one list of windows
 	windows  []*Window
 	faulty   map[*Window]bool
 	nameless bool // a fault may be about any window
@@ -109,7 +115,7 @@ type reading struct {
 	shrink   bool
 }
 
-// document reads a document. Where its freezes are faulty those of prev stand in for them.
+// document reads a document. If its freezes are faulty, it takes those of prev.
 func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	r := &reading{faulty: map[*Window]bool{}}
 	if !root.Is(document.Map) {
@@ -126,6 +132,7 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	}
 	shrink := m.Field("allowShrink")
 	r.shrink = shrink.Bool()
+	m.Field("$schema").Text(2000) // for editors
 	m.Done()
 	shrink.Flaws(false)
 	twice := root.Flaws(true)
@@ -174,7 +181,7 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	return r
 }
 
-// idOf is the id of a window, nil where it has none that faults can name.
+// idOf returns the id of a window, or nil if it is missing or invalid.
 func idOf(v document.Value) *document.Node {
 	id := v.Node().Get("id")
 	if id == nil || id.Kind != document.String || !ValidID(id.Text) {
@@ -249,7 +256,7 @@ func scope(v document.Value) Scope {
 	return s
 }
 
-// texts reads a list of what check accepts, as check has it.
+// texts reads a list of strings. check validates one and returns its normal form.
 func texts(v document.Value, check func(string) (string, error)) (list []string) {
 	for _, item := range v.List(maxElements) {
 		if text, ok := textOf(item, 500); ok {
@@ -283,17 +290,17 @@ func actual(v document.Value) Actual {
 	return a
 }
 
-const maxElements = 1000 // of any list but that of windows
+const maxElements = 1000 // of any list except that of windows
 
-// textOf reads a string. It is false for anything else, which is a fault where it is there.
+// textOf reads a string. It returns false for a missing value and, after a fault, for a value of
+// any other type.
 func textOf(v document.Value, limit int) (string, bool) {
 	text := v.Text(limit)
 	return text, v.Is(document.String) && len(v.Node().Text) <= limit
 }
 
-// ValidID reports whether a window may have that id: letters, digits, '.', '_' and '-',
-// beginning with a letter or digit, at most 100. So ids are fit for logs, metrics'
-// values, headers and command lines.
+// ValidID reports whether id is valid for a window: 1 to 100 letters, digits, '.', '_' and '-',
+// beginning with a letter or digit. So ids are safe in logs, metrics, headers and command lines.
 func ValidID(id string) bool { return idPattern.MatchString(id) }
 
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)

@@ -64,7 +64,7 @@ func TestParseReadsEveryField(t *testing.T) {
 	}
 }
 
-// one is a document of one window with the given lines in place of the usual.
+// one returns a document of one window. The given lines replace the usual ones.
 func one(lines ...string) string {
 	all := []string{"id: w", "start: 2026-12-06T02:00:00Z", "duration: 1h"}
 	for _, line := range lines {
@@ -99,7 +99,7 @@ func TestParseFaults(t *testing.T) {
 		{one("announce: -1d"), `windows.yaml:5:15: window "w": announce: must be positive, got "-1d"`},
 		{one("cutoff: 0m"), `windows.yaml:5:13: window "w": cutoff: must be positive, got "0m"`},
 		{one("rollback: 90m"), `windows.yaml:5:15: window "w": rollback: must be at most the duration, 1h0m0s, got 1h30m0s`},
-		{one("start: 2026-12-06T02:00"), `windows.yaml:4:12: window "w": start: "2026-12-06T02:00" is a wall clock time: say whose with timezone, or write an instant with Z or an offset`},
+		{one("start: 2026-12-06T02:00"), `windows.yaml:4:12: window "w": start: "2026-12-06T02:00" is a wall clock time: add timezone, or write an instant with Z or an offset`},
 		{one("start: 2026-12-06"), `windows.yaml:4:12: window "w": start: must be a time such as "2026-12-06T02:00" or "2026-12-06T01:00:00Z", got "2026-12-06"`},
 		{one("start: 2026-13-06T02:00:00Z"), `windows.yaml:4:12: window "w": start: must be a time such as`},
 		{one("start: 0001-01-01T00:00:00Z"), `windows.yaml:4:12: window "w": start: must lie between the years 1970 and 9000, got "0001-01-01T00:00:00Z"`},
@@ -244,7 +244,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		// Every window can be asked about at each of its edges.
+		// At works at the edges of every window.
 		n := 0
 		for w := range s.Windows() {
 			n++
@@ -256,7 +256,7 @@ func FuzzParse(f *testing.F) {
 		repeats := map[*schedule.Window]int{}
 		for o := range s.Occurrences(time.Unix(-1<<40, 0), time.Unix(1<<40, 0)) {
 			if seen++; seen == 3000 {
-				return // a long story of windows that repeat
+				return // enough of windows that repeat
 			}
 			if o.Window.Repeat == "" {
 				once++

@@ -15,7 +15,7 @@ type zone struct {
 	err error
 }
 
-// timezone reads the name of a zone. A document names few, so each is loaded once.
+// timezone reads the name of a zone. Each zone is loaded once for a document.
 func (p *parser) timezone(v document.Value) *time.Location {
 	if !v.Present() {
 		return time.UTC
@@ -24,8 +24,8 @@ func (p *parser) timezone(v document.Value) *time.Location {
 	if !ok {
 		return time.UTC
 	}
-	z, known := p.zones[name]
-	if !known {
+	z, loaded := p.zones[name]
+	if !loaded {
 		z = loadZone(name)
 		p.zones[name] = z
 	}
@@ -37,7 +37,7 @@ func (p *parser) timezone(v document.Value) *time.Location {
 }
 
 func loadZone(name string) zone {
-	if name == "" || name == "Local" { // time.LoadLocation takes both, and neither names a place
+	if name == "" || name == "Local" { // time.LoadLocation accepts both
 		return zone{err: fmt.Errorf(`must be a name of the tz database, such as "Europe/Madrid", got %q`, name)}
 	}
 	loc, err := time.LoadLocation(name)
@@ -45,19 +45,19 @@ func loadZone(name string) zone {
 		return zone{loc: loc}
 	}
 	if _, any := time.LoadLocation("Europe/Madrid"); any != nil {
-		return zone{err: fmt.Errorf("zone %q cannot be loaded, nor any other: this machine has no tz database; "+
+		return zone{err: fmt.Errorf("zone %q cannot be loaded, because this machine does not have a tz database: "+
 			"install one, or import time/tzdata in package main", document.Clip(name))}
 	}
 	return zone{err: fmt.Errorf(`unknown time zone %q: must be a name of the tz database, such as "Europe/Madrid"`, document.Clip(name))}
 }
 
-// wallLayouts are the forms of a wall clock time; zones of their own have none.
+// wallLayouts are the forms of a wall clock time. They do not name a zone.
 var wallLayouts = [...]string{time.DateOnly, "2006-01-02T15:04", "2006-01-02T15:04:05"}
 
-// parseWall reads a wall clock time or a date, as if of UTC.
+// parseWall reads a wall clock time or a date, and returns it in UTC.
 func parseWall(text string) (wall time.Time, date, ok bool) {
 	for i, layout := range wallLayouts {
-		if len(text) != len(layout) { // Parse takes fractions that the layout does not have
+		if len(text) != len(layout) { // time.Parse accepts fractions of a second with any layout
 			continue
 		}
 		if wall, err := time.Parse(layout, text); err == nil {
@@ -67,11 +67,11 @@ func parseWall(text string) (wall time.Time, date, ok bool) {
 	return time.Time{}, false, false
 }
 
-// noDates is what moment takes instead of days where a date is no moment.
+// noDates as the last argument of moment refuses dates.
 const noDates = -1
 
-// moment reads a wall clock time of the zone, or an instant, or a date, to which days are
-// added. zoned says whether the document names a zone.
+// moment reads a wall clock time of the zone, an instant, or a date, to which it adds days.
+// zoned says whether the document names a zone.
 func moment(v document.Value, zoned bool, loc *time.Location, days int) time.Time {
 	text, ok := textOf(v, 100)
 	if !ok {
@@ -90,14 +90,14 @@ func moment(v document.Value, zoned bool, loc *time.Location, days int) time.Tim
 	case zoned:
 		return sane(v, instant(wall, loc))
 	case date:
-		v.Faultf("%q is a date: say whose with timezone", text)
+		v.Faultf("%q is a date: add timezone", text)
 	default:
-		v.Faultf("%q is a wall clock time: say whose with timezone, or write an instant with Z or an offset", text)
+		v.Faultf("%q is a wall clock time: add timezone, or write an instant with Z or an offset", text)
 	}
 	return time.Time{}
 }
 
-// sane keeps times far from where arithmetic on them could wrap round.
+// sane refuses times for which arithmetic could overflow.
 func sane(v document.Value, t time.Time) time.Time {
 	if y := t.UTC().Year(); y < 1970 || y > 9000 {
 		v.Faultf("must lie between the years 1970 and 9000, got %q", document.Clip(v.Node().Text))
@@ -105,10 +105,11 @@ func sane(v document.Value, t time.Time) time.Time {
 	return t
 }
 
-// MaxDuration bounds every duration of a document: a longer one is probably a mistake.
+// MaxDuration is the longest duration that a document may have. A longer one is probably a
+// mistake.
 const MaxDuration = 366 * 24 * time.Hour
 
-// duration reads a duration of Go, with days, or of calendars (RFC 5545 §3.3.6).
+// duration reads a duration in Go's form with days, or in the form of RFC 5545 §3.3.6.
 func duration(v document.Value) time.Duration {
 	if !v.Is(document.String) {
 		return v.Duration(MaxDuration)
@@ -120,7 +121,7 @@ func duration(v document.Value) time.Duration {
 	}
 	var total time.Duration
 	for i, unit := range [...]time.Duration{7 * 24 * time.Hour, 24 * time.Hour, time.Hour, time.Minute, time.Second} {
-		n, _ := strconv.Atoi(m[i+1]) // a few digits, or none
+		n, _ := strconv.Atoi(m[i+1]) // at most eight digits; empty means zero
 		total += time.Duration(n) * unit
 	}
 	switch {

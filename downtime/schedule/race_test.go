@@ -2,5 +2,5 @@
 
 package schedule_test
 
-// raced: the race detector slows what only computes tenfold, and finds nothing in it.
+// raced says that the race detector is on. It makes pure computation ten times slower.
 const raced = true

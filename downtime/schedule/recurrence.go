@@ -9,35 +9,37 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A recurrence is when a window that repeats takes place: on the days of the rule, at the clock
-// time of its start, without what except and freezes name, and one occurrence as Actual says.
+// A recurrence computes when a window that repeats takes place: on the days of the rule, at the
+// wall clock time of its start, without exceptions and freezes, and with Actual applied to one
+// occurrence.
 //
-// Occurrences have the same order by Planned and by Start, and share neither: two days whose
-// readings are one instant, because the clocks jumped over one of them, make one occurrence.
+// Planned is unique among a window's occurrences, and so is Start; both give the same order. If
+// the clocks skip a day, its reading and the next day's may be the same instant: that is one
+// occurrence.
 type recurrence struct {
 	window *Window
 	rule   *rule
-	second int64 // of the day, by the clock
+	second int64 // of the day, on the wall clock
 	except []int // days, in order
 	frozen frozen
 
-	adjusted Occurrence // that Actual concerns; without a Window: none
+	adjusted Occurrence // the occurrence that Actual changes; its Window is nil if there is none
 }
 
-// alone is the longest that an occurrence may last so that the next one cannot begin before its
-// end: the clocks of zones on record never jumped by more than three hours, whole days aside.
+// alone is the longest duration with which an occurrence surely ends before the next one begins.
+// Apart from whole days, no clock on record ever jumped by more than three hours.
 const alone = 20 * time.Hour
 
 func (r *recurrence) clock() wallClock { return wallClock{loc: r.window.Timezone} }
 
-// day is the day of which the reading is the last that is not after this one.
+// day returns the last day whose start, as a reading, is not after the given reading.
 func (r *recurrence) day(reading int64) int { return int(div(reading-r.second, secondsOfDay)) }
 
-// slack is how many days a reading can lie beside the instants around it: see reach.
+// slack is by how many days readings and instants can differ in order: see reach.
 const slack = 2
 
-// plannedAfter is the first planned start after t. It takes one step for each exception in a row
-// and for each freeze, besides the rule's own.
+// plannedAfter returns the first planned start after t. Besides the rule's own steps, it takes
+// one step for each exception in a row and for each freeze.
 func (r *recurrence) plannedAfter(t time.Time) (time.Time, bool) {
 	clock := r.clock()
 	reading, calm := clock.at(t)
@@ -62,7 +64,7 @@ func (r *recurrence) plannedAfter(t time.Time) (time.Time, bool) {
 	}
 }
 
-// plannedBy is the last planned start that is not after t.
+// plannedBy returns the last planned start that is not after t.
 func (r *recurrence) plannedBy(t time.Time) (time.Time, bool) {
 	clock := r.clock()
 	reading, calm := clock.at(t)
@@ -87,13 +89,13 @@ func (r *recurrence) plannedBy(t time.Time) (time.Time, bool) {
 	}
 }
 
-// instant is when the window starts on the rule's day.
+// instant returns when the window starts on a day of the rule.
 func (r *recurrence) instant(day int) time.Time {
 	clock := r.clock()
 	return time.Unix(clock.instant(int64(day)*secondsOfDay+r.second), 0).In(clock.loc)
 }
 
-// end ends the rule with UNTIL.
+// end applies UNTIL to the rule.
 func (r *recurrence) end(u until) error {
 	day := r.day(u.wall)
 	if u.instant {
@@ -131,7 +133,7 @@ func (r *recurrence) isAdjusted(planned time.Time) bool {
 	return r.adjusted.Window != nil && r.adjusted.Planned.Equal(planned)
 }
 
-// after is the first occurrence that starts after t.
+// after returns the first occurrence that starts after t.
 func (r *recurrence) after(t time.Time) (Occurrence, bool) {
 	if a := r.adjusted; a.Window != nil && !a.Planned.After(t) && a.Start.After(t) { // begun late
 		return a, true
@@ -146,7 +148,7 @@ func (r *recurrence) after(t time.Time) (Occurrence, bool) {
 	return r.occurrence(planned), true
 }
 
-// by is the last occurrence that does not start after t.
+// by returns the last occurrence that does not start after t.
 func (r *recurrence) by(t time.Time) (Occurrence, bool) {
 	if a := r.adjusted; a.Window != nil && a.Planned.After(t) && !a.Start.After(t) { // begun early
 		return a, true
@@ -161,8 +163,8 @@ func (r *recurrence) by(t time.Time) (Occurrence, bool) {
 	return r.occurrence(planned), true
 }
 
-// around appends the occurrences that matter at t, in order of start: those in
-// progress, the one that ended last, and the one that starts next.
+// around appends the occurrences that matter at t, in order of start: those in progress, the last
+// one that ended, and the next one.
 func (r *recurrence) around(t time.Time, to []Occurrence) []Occurrence {
 	first := len(to)
 	adjusted := r.adjusted.Window != nil && !r.adjusted.Start.After(t) // and not appended yet
@@ -179,7 +181,7 @@ func (r *recurrence) around(t time.Time, to []Occurrence) []Occurrence {
 			adjusted = adjusted && !planned.Equal(r.adjusted.Planned)
 		}
 	}
-	if adjusted { // long past, but perhaps extended
+	if adjusted { // planned long ago, but it may be extended
 		to = append(to, r.adjusted)
 	}
 	slices.Reverse(to[first:])
@@ -189,8 +191,8 @@ func (r *recurrence) around(t time.Time, to []Occurrence) []Occurrence {
 	return to
 }
 
-// current is the occurrence to speak of at t: of those in progress the one that ends
-// last, else the next, else the last.
+// current returns the most relevant occurrence at t: the one in progress that ends last, or else
+// the next, or else the last.
 func (r *recurrence) current(t time.Time) Occurrence {
 	return slices.MinFunc(r.around(t, nil), func(a, b Occurrence) int {
 		return cmp.Or(cmp.Compare(rank(a, t), rank(b, t)), b.End.Compare(a.End))
@@ -207,7 +209,7 @@ func rank(o Occurrence, t time.Time) int {
 	return 1
 }
 
-// adjust finds the occurrence that Actual concerns, and makes it so: see [Actual].
+// adjust finds the occurrence that Actual changes, and changes it: see [Actual].
 func (r *recurrence) adjust() error {
 	a := r.window.Actual
 	if a == (Actual{}) {
@@ -223,7 +225,7 @@ func (r *recurrence) adjust() error {
 		}
 		var ok bool
 		if planned, ok = r.plannedBy(at); !ok {
-			return fmt.Errorf("concerns no occurrence: none is planned before %s", at.Format(time.RFC3339))
+			return fmt.Errorf("does not match an occurrence: the first one is planned after %s", at.Format(time.RFC3339))
 		}
 	}
 	o := r.occurrence(planned).as(a)
@@ -258,8 +260,9 @@ func (r *recurrence) nearest(t time.Time) time.Time {
 	return last
 }
 
-// overlap finds, among the first thousand, two occurrences of which the first is not over when
-// the second begins, by the clock: a night that is an hour shorter once a year is no fault.
+// overlap finds two occurrences, among the first thousand, where the second begins before the
+// first ends. It compares wall clock times, because an hour lost to a change of clocks once a
+// year is not a fault.
 func (r *recurrence) overlap() (first, second int, ok bool) {
 	if r.window.Duration <= 24*time.Hour {
 		return 0, 0, false
@@ -282,7 +285,8 @@ func compareOccurrences(a, b Occurrence) int {
 	return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Window.ID, b.Window.ID), a.Planned.Compare(b.Planned))
 }
 
-// refrozen is the window with other freezes; as it is where they would leave nothing of it.
+// refrozen returns the window with other freezes, or the window itself if they would leave no
+// occurrence.
 func (w *Window) refrozen(f frozen) *Window {
 	if w.recurrence == nil || slices.Equal(w.recurrence.frozen, f) {
 		return w
@@ -296,7 +300,8 @@ func (w *Window) refrozen(f frozen) *Window {
 	return &other
 }
 
-// parseRepeat reads the fields repeat and except. It is nil for a window that takes place once.
+// parseRepeat reads the fields repeat and except. It returns nil for a window that takes place
+// once.
 func parseRepeat(m *document.Fields) *ruleParts {
 	repeat, except := m.Field("repeat"), m.Field("except")
 	for _, item := range except.List(maxElements) {
@@ -320,7 +325,7 @@ func parseRepeat(m *document.Fields) *ruleParts {
 	return parts
 }
 
-// repeat makes w repeat. All its fields have been read without a fault.
+// repeat adds the recurrence to w. All fields of w must have been read without a fault.
 func repeat(w *Window, m *document.Fields, parts *ruleParts, frozen frozen) {
 	start, value := m.Field("start"), m.Field("repeat")
 	w.Repeat = canonicalRule(value.Node().Text)
@@ -329,7 +334,7 @@ func repeat(w *Window, m *document.Fields, parts *ruleParts, frozen frozen) {
 		return
 	}
 	reading := w.Start.Unix() + offsetOf(w.Start)
-	if wall, _, ok := parseWall(start.Node().Text); ok { // the clock may jump over it that day, but not on others
+	if wall, _, ok := parseWall(start.Node().Text); ok { // the clocks may skip it on that day, but not on others
 		reading = wall.Unix()
 	}
 	c := &recurrence{window: w, second: mod(reading, secondsOfDay), frozen: frozen}
@@ -352,9 +357,9 @@ func repeat(w *Window, m *document.Fields, parts *ruleParts, frozen frozen) {
 		day := int(div(wall.Unix(), secondsOfDay))
 		switch {
 		case !c.rule.has(day):
-			e.Faultf("%q is no day on which the window takes place by repeat", e.Node().Text)
+			e.Faultf("must be a day on which the window takes place by repeat, got %q", e.Node().Text)
 		case !date && mod(wall.Unix(), secondsOfDay) != c.second:
-			e.Faultf("%q is not when the window starts that day", e.Node().Text)
+			e.Faultf("must be a date, or the time at which the window starts that day, got %q", e.Node().Text)
 		default:
 			c.except = append(c.except, day)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// Rules that began in 1970: one of each frequency, and some of those that hit seldom.
+// Rules that began in 1970: one of each frequency, and some with few days.
 var oldRules = []struct{ name, start, rule string }{
 	{"daily", "1970-01-01T02:30", "FREQ=DAILY"},
 	{"weekly", "1970-01-01T02:30", "FREQ=WEEKLY;BYDAY=TU"},
@@ -21,6 +21,10 @@ var oldRules = []struct{ name, start, rule string }{
 	{"February 29th", "1970-01-01T02:30", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29"},
 	{"Monday, February 29th", "1970-01-01T02:30", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO"},
 	{"February 29th, when 97 days have passed", "1970-01-01T02:30", "FREQ=DAILY;INTERVAL=97;BYMONTH=2;BYMONTHDAY=29"},
+	{"last working day", "1970-01-01T02:30", "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"},
+	{"last working day of every 97th month", "1970-01-01T02:30", "FREQ=MONTHLY;INTERVAL=97;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"},
+	{"53rd Monday of the year", "1970-01-01T02:30", "FREQ=YEARLY;BYDAY=MO;BYSETPOS=53"},
+	{"second of Monday and Tuesday, in January", "1970-01-01T02:30", "FREQ=WEEKLY;BYDAY=MO,TU;BYMONTH=1;BYSETPOS=2"},
 }
 
 func old(t testing.TB, start, rule string) *schedule.Window {
@@ -43,7 +47,7 @@ func benchmarkOld(b *testing.B, find func(*schedule.Window, time.Time) (time.Tim
 	}
 }
 
-// recurring is a document of so many windows that repeat since years ago.
+// recurring returns a document with n windows that have repeated for years.
 func recurring(n int) []byte {
 	var b strings.Builder
 	b.WriteString(`{"windows":[`)
@@ -84,7 +88,7 @@ func BenchmarkParseYAML10000(b *testing.B) {
 	}
 }
 
-// yamlOf is a JSON document as people write YAML: a field a line.
+// yamlOf returns a JSON document in the form in which people write YAML: one field a line.
 func yamlOf(doc []byte) []byte {
 	return []byte(strings.NewReplacer(
 		`{"windows":[{"id":`, "windows:\n  - \"id\": ", `},{"id":`, "\n  - \"id\": ", `},"`, "}\n    \"", `","`, "\"\n    \"",

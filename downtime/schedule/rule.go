@@ -13,19 +13,18 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A rule says on which days a window takes place: the part of a rule of RFC 5545 §3.3.10 that is
-// about days. It has dates, as numbers of days since 1970, and no instants or zones: see
-// recurrence.
+// A rule says on which days a window takes place, by RFC 5545 §3.3.10. It computes with dates, as
+// numbers of days since 1970. recurrence maps them to instants.
 //
 // The days of a month depend only on the kind of its year: its first weekday, and whether it
 // is a leap year. So they are a table of bits, and INTERVAL is arithmetic on units. The search
-// goes from the next day of the one to the next of the other until both agree, so it does
-// not matter how long ago the rule began.
+// alternates between the next day in the table and the next day that INTERVAL counts, until both
+// agree. So its cost does not depend on how long ago the rule began.
 type rule struct {
 	freq     freq
 	interval int
 	table    [14][12]uint32 // by kind of year and month: a bit for each day, the lowest for the 1st
-	months   [14]uint16     // by kind of year: a bit for each month of table that is not zero
+	months   [14]uint16     // by kind of year: a bit for each month with days in table
 
 	origin    int // the unit (see unit) that the document starts in, the first that counts
 	weekStart int // 0 is Monday
@@ -51,39 +50,39 @@ const (
 	maxListed   = 400 // values of one part
 )
 
-// lastDay is the last day that any rule has: the end of the year 9000, as for starts.
+// lastDay is the last day of every rule: the end of the year 9000, which also bounds starts.
 var lastDay = dayOf(9000, 12, 31)
 
-// ruleParts are a rule's parts as its text gives them.
+// ruleParts holds the parts of a rule's text.
 type ruleParts struct {
 	given      map[string]bool // by name
 	freq       freq
 	interval   int
-	count      int   // 0: not given
+	count      int   // zero means not given
 	until      until // see given
 	byDay      []ordinalDay
 	byMonthDay []int
-	byMonth    uint16 // a bit for each month; 0: not given
-	weekStart  int    // 0 is Monday
+	byMonth    uint16 // a bit for each month; zero means not given
+	bySetPos   []int
+	weekStart  int // 0 is Monday
 }
 
 // An ordinalDay is a value of BYDAY: every Monday, or the second or the last.
 type ordinalDay struct {
-	ordinal int // 0: every one
+	ordinal int // zero means every one
 	weekday int // 0 is Monday
 }
 
-// until is an UNTIL. An instant holds for the instants of occurrences, a reading of the
-// clock for those of their days.
+// until is an UNTIL: an instant or a reading of the wall clock.
 type until struct {
 	instant bool
-	wall    int64 // seconds since 1970, of the clock's reading or of the instant
+	wall    int64 // seconds since 1970, of the reading or of the instant
 }
 
 var weekdays = [...]string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}
 
-// canonicalRule is the text of a rule in its one form: in capitals (RFC 5545 §2 takes small
-// letters too), without "RRULE:" before it, and without spaces around its separators.
+// canonicalRule returns the text of a rule in canonical form: in capitals (RFC 5545 §2 ignores
+// case), without "RRULE:" before it, and without spaces around separators.
 func canonicalRule(text string) string {
 	text = strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(text)), "RRULE:")
 	parts := strings.Split(text, ";")
@@ -100,8 +99,7 @@ func canonicalRule(text string) string {
 	return strings.Join(parts, ";")
 }
 
-// parseRule reads a rule in its canonical form: FREQ=WEEKLY;BYDAY=TU. Each error names its
-// part.
+// parseRule reads a rule in canonical form: FREQ=WEEKLY;BYDAY=TU. Each error names its part.
 func parseRule(text string) (*ruleParts, []error) {
 	p := &ruleParts{interval: 1, given: map[string]bool{}}
 	var errs []error
@@ -124,7 +122,7 @@ func parseRule(text string) (*ruleParts, []error) {
 		errs = append(errs, errors.New("FREQ: is required"))
 	}
 	if p.given["COUNT"] && p.given["UNTIL"] {
-		errs = append(errs, errors.New("COUNT: must not stand beside UNTIL: one end is enough"))
+		errs = append(errs, errors.New("COUNT: must not be given together with UNTIL"))
 	}
 	if len(errs) == 0 {
 		errs = p.check()
@@ -141,7 +139,7 @@ func (p *ruleParts) read(name, value string) error {
 		case i >= 0:
 			p.freq = freq(i)
 		case value == "HOURLY" || value == "MINUTELY" || value == "SECONDLY":
-			return fmt.Errorf("%s %w: a window is at most daily", value, errNotSupported)
+			return fmt.Errorf("%s %w: write a window with FREQ=DAILY for each time of day", value, errNotSupported)
 		default:
 			return fmt.Errorf("must be DAILY, WEEKLY, MONTHLY or YEARLY, got %q", document.Clip(value))
 		}
@@ -162,31 +160,41 @@ func (p *ruleParts) read(name, value string) error {
 			return err
 		})
 	case "BYMONTHDAY":
-		err = each(value, func(v string) error {
-			d, err := number(strings.TrimPrefix(v, "-"), 1, 31)
-			if strings.HasPrefix(v, "-") {
-				d = -d
-			}
-			p.byMonthDay = append(p.byMonthDay, d)
-			return err
-		})
+		p.byMonthDay, err = signed(value, 31)
+	case "BYSETPOS":
+		p.bySetPos, err = signed(value, 366)
 	case "BYMONTH":
 		err = each(value, func(v string) error {
 			m, err := number(v, 1, 12)
 			p.byMonth |= 1 << (m - 1) & (1<<12 - 1)
 			return err
 		})
-	case "BYSETPOS", "BYYEARDAY", "BYWEEKNO", "BYHOUR", "BYMINUTE", "BYSECOND", "RSCALE", "SKIP":
-		return errNotSupported
 	default:
+		if instead := insteadOf[name]; instead != "" {
+			return fmt.Errorf("%w: %s", errNotSupported, instead)
+		}
 		return errors.New("unknown part")
 	}
 	return err
 }
 
-// check finds faults between parts.
+// insteadOf has, for each part that is not supported, what to write instead.
+var insteadOf = map[string]string{
+	"BYWEEKNO":  "write BYMONTH and BYDAY, such as FREQ=YEARLY;BYMONTH=5;BYDAY=2MO",
+	"BYYEARDAY": "write BYMONTH and BYMONTHDAY, such as FREQ=YEARLY;BYMONTH=4;BYMONTHDAY=10 for day 100",
+	"BYHOUR":    "the window begins at the time of start: write a window for each time of day",
+	"BYMINUTE":  "the window begins at the time of start: write a window for each time of day",
+	"BYSECOND":  "the window begins at the time of start: write a window for each time of day",
+	"RSCALE":    "rules use the Gregorian calendar: remove RSCALE",
+	"SKIP":      "remove SKIP, and write BYMONTHDAY=-1 for the last day of each month, or BYMONTHDAY=30,-1;BYSETPOS=1 for the 30th or the last day",
+}
+
+// check finds parts that contradict each other.
 func (p *ruleParts) check() []error {
 	var errs []error
+	if p.given["BYSETPOS"] && !p.given["BYDAY"] && !p.given["BYMONTHDAY"] && !p.given["BYMONTH"] {
+		errs = append(errs, errors.New("BYSETPOS: needs BYDAY, BYMONTHDAY or BYMONTH, whose days it counts"))
+	}
 	if p.freq == weekly && len(p.byMonthDay) > 0 {
 		errs = append(errs, errors.New("BYMONTHDAY: has no meaning with FREQ=WEEKLY"))
 	}
@@ -198,7 +206,7 @@ func (p *ruleParts) check() []error {
 		switch {
 		case d.ordinal == 0:
 		case p.freq == daily || p.freq == weekly:
-			errs = append(errs, fmt.Errorf("BYDAY: %d%s counts in a month or year, and needs FREQ=MONTHLY or YEARLY", d.ordinal, weekdays[d.weekday]))
+			errs = append(errs, fmt.Errorf("BYDAY: %d%s counts in a month or year, so it needs FREQ=MONTHLY or YEARLY", d.ordinal, weekdays[d.weekday]))
 		case d.ordinal > most || d.ordinal < -most:
 			errs = append(errs, fmt.Errorf("BYDAY: %d%s can never occur: a month has at most five of a weekday", d.ordinal, weekdays[d.weekday]))
 		}
@@ -216,6 +224,23 @@ func each(list string, read func(string) error) error {
 		}
 	}
 	return nil
+}
+
+// signed reads a list of numbers from 1 to most, each with an optional sign.
+func signed(list string, most int) (numbers []int, err error) {
+	err = each(list, func(v string) error {
+		digits, negative := strings.CutPrefix(v, "-")
+		if !negative {
+			digits = strings.TrimPrefix(v, "+")
+		}
+		n, err := number(digits, 1, most)
+		if negative {
+			n = -n
+		}
+		numbers = append(numbers, n)
+		return err
+	})
+	return numbers, err
 }
 
 // number reads a whole number without sign.
@@ -258,7 +283,7 @@ func parseUntil(text string) (until, error) {
 	}{
 		{"20060102T150405Z", true, 0},
 		{"20060102T150405", false, 0},
-		{"20060102", false, 24*time.Hour - time.Second}, // the day is the last one
+		{"20060102", false, 24*time.Hour - time.Second}, // the last day is included
 	} {
 		if t, err := time.Parse(form.layout, text); err == nil && len(text) == len(form.layout) {
 			return until{instant: form.instant, wall: t.Add(form.plus).Unix()}, nil
@@ -267,13 +292,13 @@ func parseUntil(text string) (until, error) {
 	return until{}, fmt.Errorf("must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got %q", document.Clip(text))
 }
 
-// newRule makes the rule that starts on day origin, without UNTIL. The error names the parts
-// that leave no day.
+// newRule returns the rule that starts on day origin, without UNTIL. If no day is left, the error
+// names the parts that cause it.
 func newRule(p *ruleParts, origin int) (*rule, error) {
 	_, month, monthDay := dateOf(origin)
 	r := &rule{freq: p.freq, interval: p.interval, weekStart: p.weekStart, last: lastDay}
 	r.origin = r.unit(origin)
-	// The start gives what the text leaves open (RFC 5545 §3.3.10).
+	// Missing parts are taken from the start (RFC 5545 §3.3.10).
 	byDay, byMonthDay, byMonth := p.byDay, p.byMonthDay, p.byMonth
 	if len(byDay) == 0 && len(byMonthDay) == 0 {
 		switch p.freq {
@@ -289,7 +314,8 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 		}
 	}
 	if p.freq == daily && p.interval%7 == 0 && len(byDay) > 0 {
-		// All days that count are of one weekday, so a search for another takes seven thousand years.
+		// INTERVAL counts days of one weekday only, so a search for a different weekday would go on to
+		// the year 9000.
 		byDay = slices.DeleteFunc(slices.Clone(byDay), func(d ordinalDay) bool { return d.weekday != weekdayOf(origin) })
 		if len(byDay) == 0 {
 			return nil, fmt.Errorf("%s: never falls on a day that INTERVAL counts", p.limits())
@@ -318,10 +344,15 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 				mask &= weekdaysIn(byDay, (newYear+before)%7, days, 0, days)
 			}
 			r.table[kind][m] = mask
+			before += days
+		}
+		if len(p.bySetPos) > 0 {
+			r.keepPositions(kind, p.bySetPos, byDay, byMonth)
+		}
+		for m, mask := range r.table[kind] {
 			if mask != 0 {
 				r.months[kind] |= 1 << m
 			}
-			before += days
 		}
 	}
 	if r.months == [14]uint16{} {
@@ -346,13 +377,82 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 	return r, nil
 }
 
-// limits names the parts that the rule's days depend on.
+// keepPositions applies BYSETPOS to the days of one kind of year: of the days in each unit of FREQ,
+// it keeps those at the positions. A unit is counted whole, also the days before the start.
+//
+// A week may begin in the year before or end in the year after. Its days there have no BYMONTHDAY
+// and no ordinals, so byDay and byMonth decide.
+func (r *rule) keepPositions(kind int, positions []int, byDay []ordinalDay, byMonth uint16) {
+	const december, january = 1 << 11, 1 << 0
+	leap, newYear := kind/7, kind%7
+	listed := func(weekday int) bool {
+		return slices.ContainsFunc(byDay, func(d ordinalDay) bool { return d.weekday == weekday })
+	}
+	type dayInYear struct{ unit, month, monthDay int } // month is outside of the year's twelve for other years
+	var days []dayInYear
+	add := func(yearDay, month, monthDay int) {
+		unit := 0
+		switch r.freq {
+		case daily:
+			unit = yearDay
+		case weekly:
+			unit = div(yearDay+newYear-r.weekStart, 7)
+		case monthly:
+			unit = month
+		}
+		days = append(days, dayInYear{unit, month, monthDay})
+	}
+	if r.freq == weekly {
+		for before := 6; before > 0; before-- {
+			if byMonth&december != 0 && listed(mod(newYear-before, 7)) {
+				add(-before, -1, 0)
+			}
+		}
+	}
+	yearDay := 0
+	for m, length := range daysIn[leap] {
+		for d := range length {
+			if r.table[kind][m]>>d&1 != 0 {
+				add(yearDay, m, d)
+			}
+			yearDay++
+		}
+		r.table[kind][m] = 0
+	}
+	if r.freq == weekly {
+		for after := range 6 {
+			if byMonth&january != 0 && listed((newYear+yearDay+after)%7) {
+				add(yearDay+after, 12, 0)
+			}
+		}
+	}
+	for first := 0; first < len(days); {
+		n := 1
+		for first+n < len(days) && days[first+n].unit == days[first].unit {
+			n++
+		}
+		for _, position := range positions {
+			if position < 0 {
+				position += n + 1
+			}
+			if position < 1 || position > n {
+				continue
+			}
+			if d := days[first+position-1]; d.month >= 0 && d.month < 12 {
+				r.table[kind][d.month] |= 1 << d.monthDay
+			}
+		}
+		first += n
+	}
+}
+
+// limits returns the names of the parts that the rule's days depend on.
 func (p *ruleParts) limits() string {
-	names := slices.DeleteFunc([]string{"BYMONTH", "BYMONTHDAY", "BYDAY"}, func(name string) bool { return !p.given[name] })
+	names := slices.DeleteFunc([]string{"BYMONTH", "BYMONTHDAY", "BYDAY", "BYSETPOS"}, func(name string) bool { return !p.given[name] })
 	return cmp.Or(strings.Join(names, ", "), "FREQ")
 }
 
-// monthDays are the days of BYMONTHDAY in a month of so many days.
+// monthDays returns the days of BYMONTHDAY in a month of the given length.
 func monthDays(list []int, days int) (mask uint32) {
 	for _, d := range list {
 		if d < 0 {
@@ -365,9 +465,9 @@ func monthDays(list []int, days int) (mask uint32) {
 	return mask
 }
 
-// weekdaysIn are the days of BYDAY in a month of so many days. Ordinals count in the month or
-// year that begins on the weekday first and has length days; the month begins after before
-// of them.
+// weekdaysIn returns the days of BYDAY in a month. Ordinals count in the month or year that
+// begins on the weekday first and has length days. The month begins after before of those days
+// and has days days.
 func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32) {
 	for _, d := range list {
 		at := mod(d.weekday-first, 7) // in the span, from 0
@@ -382,12 +482,12 @@ func weekdaysIn(list []ordinalDay, first, length, before, days int) (mask uint32
 	return mask
 }
 
-// onOrAfter is the first of the rule's days that is not before d.
+// onOrAfter returns the first of the rule's days that is not before d.
 //
-// The table has a day within forty years of any other. With INTERVAL there are at most twice
-// as many steps as days of the rarer kind before the two meet: a handful, except for daily
-// rules with a large INTERVAL and few dates. The worst found, November 7th and 233 days, takes
-// six thousand steps.
+// From any day, the table's next day is at most forty years away. With INTERVAL, the search takes
+// at most two steps for each day of the rarer kind: a few, except for daily rules with a large
+// INTERVAL and few dates. The worst case found, November 7th every 233 days, takes six thousand
+// steps.
 func (r *rule) onOrAfter(d int) (int, bool) {
 	d = max(d, r.first)
 	for d <= r.last {
@@ -401,7 +501,7 @@ func (r *rule) onOrAfter(d int) (int, bool) {
 	return 0, false
 }
 
-// onOrBefore is the last of the rule's days that is not after d.
+// onOrBefore returns the last of the rule's days that is not after d.
 func (r *rule) onOrBefore(d int) (int, bool) {
 	d = min(d, r.last)
 	for d >= r.first {
@@ -420,7 +520,7 @@ func (r *rule) has(d int) bool {
 	return ok && at == d
 }
 
-// listedFrom is the first day from d on that the table has. There is one.
+// listedFrom returns the first day in the table from d on. There always is a next day.
 func (r *rule) listedFrom(d int) int {
 	year, month, monthDay := dateOf(d)
 	kind := kindOf(year)
@@ -437,7 +537,7 @@ func (r *rule) listedFrom(d int) int {
 	return dayOf(year, m+1, 1) + bits.TrailingZeros32(r.table[kind][m])
 }
 
-// listedUpTo is the last day up to d that the table has. There is one.
+// listedUpTo returns the last day in the table up to d. There always is a previous day.
 func (r *rule) listedUpTo(d int) int {
 	year, month, monthDay := dateOf(d)
 	kind := kindOf(year)
@@ -454,8 +554,8 @@ func (r *rule) listedUpTo(d int) int {
 	return dayOf(year, m+1, 1) + 31 - bits.LeadingZeros32(r.table[kind][m])
 }
 
-// unit is the number of the day, week, month or year that d lies in, of which INTERVAL
-// counts every so many.
+// unit returns the number of the day, week, month or year that contains d. INTERVAL counts these
+// units.
 func (r *rule) unit(d int) int {
 	switch r.freq {
 	case daily:
@@ -470,7 +570,7 @@ func (r *rule) unit(d int) int {
 	return year
 }
 
-// firstOf is the first day of a unit.
+// firstOf returns the first day of a unit.
 func (r *rule) firstOf(unit int) int {
 	switch r.freq {
 	case daily:
@@ -483,8 +583,8 @@ func (r *rule) firstOf(unit int) int {
 	return dayOf(unit, 1, 1)
 }
 
-// countedFrom is d when it lies in a unit that INTERVAL counts, else the first day of the
-// next unit that is.
+// countedFrom returns d if INTERVAL counts its unit, or else the first day of the next counted
+// unit.
 func (r *rule) countedFrom(d int) int {
 	if r.interval == 1 {
 		return d
@@ -496,8 +596,8 @@ func (r *rule) countedFrom(d int) int {
 	return d
 }
 
-// countedUpTo is d when it lies in a unit that INTERVAL counts, else the last day of the one
-// before that is.
+// countedUpTo returns d if INTERVAL counts its unit, or else the last day of the previous counted
+// unit.
 func (r *rule) countedUpTo(d int) int {
 	if r.interval == 1 {
 		return d
@@ -509,7 +609,7 @@ func (r *rule) countedUpTo(d int) int {
 	return d
 }
 
-// errNotSupported is errors.ErrUnsupported in better words.
+// errNotSupported is errors.ErrUnsupported with a better text.
 var errNotSupported = unsupported{}
 
 type unsupported struct{}

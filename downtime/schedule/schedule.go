@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// A Schedule is a document's windows. It has no clock and no goroutine. It is read-only, and
-// any number of goroutines may use it.
+// A Schedule holds a document's windows. It is read-only and safe for concurrent use. It does not
+// read a clock or start goroutines.
 type Schedule struct {
-	windows     []*Window // in the document's order, then those kept that it does not have
+	windows     []*Window // in the document's order, then the kept windows that it has lost
 	byID        map[string]*Window
 	kept        []Occurrence // from an earlier document: see Keeping
 	freezes     []Freeze
 	allowShrink bool
 
-	occurrences []Occurrence // of windows that take place once: by start, then id
+	occurrences []Occurrence // of windows that take place once, by start, then id
 	maxEnd      []time.Time  // maxEnd[i] is the latest end of occurrences[:i+1]
 	recurrences []*recurrence
 
-	span atomic.Pointer[span] // the answer of At that was given last
+	span atomic.Pointer[span] // the last answer of At
 }
 
-// A span is a State, which holds from a time until its Next.
+// A span is a State that holds from a time until its Next.
 type span struct {
 	from  time.Time
 	state State
@@ -49,7 +49,7 @@ func newSchedule(windows []*Window, freezes []Freeze, allowShrink bool) *Schedul
 	return s
 }
 
-// sort is to be called when occurrences are complete.
+// sort must be called when occurrences are complete.
 func (s *Schedule) sort() {
 	slices.SortFunc(s.occurrences, compareOccurrences)
 	s.maxEnd = make([]time.Time, len(s.occurrences))
@@ -62,23 +62,23 @@ func (s *Schedule) sort() {
 	}
 }
 
-// AllowShrink reports whether the document says that windows may vanish from it while they
-// are in progress: see [Schedule.Keeping].
+// AllowShrink reports whether the document allows windows to vanish from it while they are in
+// progress: see [Schedule.Keeping].
 func (s *Schedule) AllowShrink() bool { return s.allowShrink }
 
-// Windows are the document's windows, in its order, and after them those that were kept
-// from an earlier one.
+// Windows yields the document's windows in the document's order, then the windows that were kept
+// from an earlier document.
 func (s *Schedule) Windows() iter.Seq[*Window] { return slices.Values(s.windows) }
 
-// Window returns the window of that id, nil when there is none.
+// Window returns the window with that id, or nil.
 func (s *Schedule) Window(id string) *Window { return s.byID[id] }
 
-// A State is what a schedule says of one moment.
+// A State describes a schedule at one moment.
 type State struct {
-	// Windows are those announced, cut off or in progress. Those in progress come first, the
-	// most restrictive before the others, so that the first wins where scopes overlap; then
-	// those to come, by start. A window that repeats may be in both. The slice is shared and
-	// must not be changed.
+	// Windows are the windows that are announced, cut off or in progress. Windows in progress
+	// come first, the most restrictive before the others, so that the first one wins where
+	// scopes overlap. Then come the announced ones, by start. A window that repeats may appear
+	// twice. The slice is shared and must not be changed.
 	Windows []WindowState
 
 	// Next is when the state next changes, by the clock. The zero time means never.
@@ -91,8 +91,7 @@ type WindowState struct {
 	Phase Phase
 }
 
-// Compare orders windows as [State] has them, and puts those that are over after those in
-// progress.
+// Compare orders windows as [State] does. Windows that are over come after those in progress.
 func (w WindowState) Compare(o WindowState) int {
 	rank := func(w WindowState) int {
 		switch w.Phase {
@@ -113,8 +112,8 @@ func (w WindowState) Compare(o WindowState) int {
 	return cmp.Or(w.Start.Compare(o.Start), cmp.Compare(w.Window.ID, o.Window.ID))
 }
 
-// At returns the state at t. By the clock alone no window is ever draining: only a guard knows
-// that. The last answer is kept for the time that it holds.
+// At returns the state at t. It never returns PhaseDraining or PhaseOverrun, which only a guard
+// knows. The last answer is cached for as long as it holds.
 func (s *Schedule) At(t time.Time) State {
 	if sp := s.span.Load(); sp != nil && !t.Before(sp.from) && (sp.state.Next.IsZero() || t.Before(sp.state.Next)) {
 		return sp.state
@@ -138,9 +137,9 @@ func (s *Schedule) spanAt(t time.Time) *span {
 	return sp
 }
 
-// Occurrences yields the occurrences of which some part lies in [from, to), in order of start.
-// They are found as they are asked for, so a range may be thousands of years long. Windows that
-// repeat for ever do so to the end of the year 9000.
+// Occurrences yields the occurrences that overlap [from, to), in order of start. Each is computed
+// when the loop asks for it, so a range may be thousands of years long. A rule without an end
+// ends with the year 9000.
 func (s *Schedule) Occurrences(from, to time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
 		for o := range s.from(from) {
@@ -151,7 +150,7 @@ func (s *Schedule) Occurrences(from, to time.Time) iter.Seq[Occurrence] {
 	}
 }
 
-// from yields what is not over at the time, in order of start.
+// from yields the occurrences that end after t, in order of start.
 func (s *Schedule) from(t time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
 		// maxEnd never falls, so nothing before the first that ends after t matters.
@@ -198,7 +197,7 @@ func (s *Schedule) from(t time.Time) iter.Seq[Occurrence] {
 	}
 }
 
-// A cursor is an occurrence and how to find the one after it.
+// A cursor is an occurrence and a function that finds the next one.
 type cursor struct {
 	Occurrence
 	next func(Occurrence) (Occurrence, bool)
@@ -219,7 +218,7 @@ func (c *cursors) Pop() any {
 	return x
 }
 
-// around yields all that may matter at t, in no order.
+// around yields all occurrences that may matter at t, unordered.
 func (s *Schedule) around(t time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
 		for _, o := range s.occurrences {
@@ -238,8 +237,8 @@ func (s *Schedule) around(t time.Time) iter.Seq[Occurrence] {
 	}
 }
 
-// Pending yields what may matter from now on, in no order: of each window what is in
-// progress and what comes next.
+// Pending yields, for each window, the occurrences in progress at now and the next one. The order
+// is not defined.
 func (s *Schedule) Pending(now time.Time) iter.Seq[Occurrence] {
 	return func(yield func(Occurrence) bool) {
 		for o := range s.around(now) {
@@ -250,9 +249,9 @@ func (s *Schedule) Pending(now time.Time) iter.Seq[Occurrence] {
 	}
 }
 
-// Current is the one of the window's occurrences to speak of at now: what is in progress,
-// also when it was kept from an earlier document (see [Schedule.Keeping]), else what
-// comes next, else what was last.
+// Current returns the window's most relevant occurrence at now: the one in progress, also if it
+// was kept from an earlier document (see [Schedule.Keeping]), or else the next one, or else the
+// last one.
 func (s *Schedule) Current(w *Window, now time.Time) Occurrence {
 	for o := range s.Kept() {
 		if o.Window.ID == w.ID && o.Phase(now) == PhaseInProgress {
@@ -265,17 +264,17 @@ func (s *Schedule) Current(w *Window, now time.Time) Occurrence {
 	return w.occurrence()
 }
 
-// An Overlap is a time in which two windows are both in progress, and could be so
-// for the same request or work. That is allowed: the more restrictive wins.
+// An Overlap is a time in which two windows are both in progress, with scopes that may share
+// requests or work. That is allowed: the more restrictive window wins.
 type Overlap struct {
 	From, To time.Time
-	Wins     *Window // the more restrictive, the earlier of two alike
-	Over     *Window
+	Wins     *Window // the more restrictive one, or the earlier if both are alike
+	Over     *Window // the other one
 }
 
-// Overlaps yields the overlaps between from and to, in order of the later start. Windows
-// of which the scopes name different hosts, methods, work or first parts of paths are not
-// taken to overlap, and no window overlaps itself.
+// Overlaps yields the overlaps between from and to, in order of the later start. Two windows do
+// not overlap if their scopes name different hosts, methods, work or first parts of paths. A
+// window never overlaps itself.
 func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 	return func(yield func(Overlap) bool) {
 		var open []Occurrence
@@ -304,14 +303,14 @@ func (s *Schedule) Overlaps(from, to time.Time) iter.Seq[Overlap] {
 	}
 }
 
-// Keeping returns the schedule with what prev has in progress now and s no longer has,
-// because a document that loses a window must not open what it closed. It returns s itself when
-// there is nothing to keep, or s allows to shrink. prev may be nil.
+// Keeping returns s together with the occurrences that are in progress in prev and missing in s,
+// because a document that loses a window must not open what the window closed. It returns s
+// itself if there is nothing to keep, or if s has allowShrink. prev may be nil.
 //
-// An occurrence that s still plans, by its window's id and its planned start, is as s
-// says: it may have another end, another mode, or be put off by actual.begin. So is one
-// whose window s has in progress by another start. What remains is lost with its window,
-// or because start, repeat, except or a freeze were changed.
+// An occurrence is not missing if s plans it with the same window id and planned start, even
+// with a different end or mode or a later actual.begin, or if s has the same window in progress
+// with a different start. An occurrence goes missing when its window is removed, or when start,
+// repeat, except or a freeze changes.
 func (s *Schedule) Keeping(prev *Schedule, now time.Time) *Schedule {
 	if prev == nil || s.allowShrink {
 		return s
@@ -345,12 +344,11 @@ func (s *Schedule) Keeping(prev *Schedule, now time.Time) *Schedule {
 	return kept
 }
 
-// Kept yields what [Schedule.Keeping] has kept though the document has lost it, whether or
-// not it is over by now.
+// Kept yields the occurrences that [Schedule.Keeping] has kept, even if they are over by now.
 func (s *Schedule) Kept() iter.Seq[Occurrence] { return slices.Values(s.kept) }
 
-// Occurrence returns the occurrence planned for that time, as it is by the document. It is
-// false when none is.
+// Occurrence returns the occurrence whose planned start is the given time, with Actual applied.
+// It returns false if none is planned for that time.
 func (w *Window) Occurrence(planned time.Time) (Occurrence, bool) {
 	switch r := w.recurrence; {
 	case r == nil && w.Start.Equal(planned):

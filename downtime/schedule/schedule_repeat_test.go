@@ -26,12 +26,23 @@ func TestRepeatFaults(t *testing.T) {
 		{rule("EXRULE:FREQ=WEEKLY"), `repeat: EXRULE:FREQ: unknown part`},
 		{rule("RRULE:RRULE:FREQ=WEEKLY"), `repeat: RRULE:FREQ: unknown part`},
 		{rule("FREQ=WEEKLY;BYDAY=T U"), `repeat: BYDAY: must be weekdays such as TU, 2TU or -1SU, got "T U"`},
-		{rule("FREQ=HOURLY"), `repeat: FREQ: HOURLY is not supported: a window is at most daily`},
+		{rule("FREQ=HOURLY"), `repeat: FREQ: HOURLY is not supported: write a window with FREQ=DAILY`},
 		{rule("FREQ=MINUTELY"), `repeat: FREQ: MINUTELY is not supported`},
 		{rule("FREQ=SECONDLY"), `repeat: FREQ: SECONDLY is not supported`},
 		{rule("FREQ=FORTNIGHTLY"), `repeat: FREQ: must be DAILY, WEEKLY, MONTHLY or YEARLY, got "FORTNIGHTLY"`},
 		{rule("FREQ=DAILY;FREQ=DAILY"), `repeat: FREQ: is given twice`},
-		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=1"), `repeat: BYSETPOS: is not supported`},
+		{rule("FREQ=MONTHLY;BYSETPOS=1"), `repeat: BYSETPOS: needs BYDAY, BYMONTHDAY or BYMONTH, whose days it counts`},
+		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=0"), `repeat: BYSETPOS: must lie between 1 and 366, got "0"`},
+		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=-367"), `repeat: BYSETPOS: must lie between 1 and 366, got "367"`},
+		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=--1"), `repeat: BYSETPOS: must be a number between 1 and 366, got "-1"`},
+		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6"), `repeat: BYDAY, BYSETPOS: can never occur: there is no such day`},
+		{rule("FREQ=DAILY;BYDAY=MO;BYSETPOS=2"), `repeat: BYDAY, BYSETPOS: can never occur: there is no such day`},
+		{rule("FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=3,-3"), `repeat: BYDAY, BYSETPOS: can never occur: there is no such day`},
+		{rule("FREQ=YEARLY;BYWEEKNO=20"), `repeat: BYWEEKNO: is not supported: write BYMONTH and BYDAY, such as FREQ=YEARLY;BYMONTH=5;BYDAY=2MO`},
+		{rule("FREQ=YEARLY;BYYEARDAY=100"), `repeat: BYYEARDAY: is not supported: write BYMONTH and BYMONTHDAY, such as FREQ=YEARLY;BYMONTH=4;BYMONTHDAY=10 for day 100`},
+		{rule("FREQ=DAILY;BYHOUR=2,14"), `repeat: BYHOUR: is not supported: the window begins at the time of start: write a window for each time of day`},
+		{rule("FREQ=HOURLY"), `repeat: FREQ: HOURLY is not supported: write a window with FREQ=DAILY for each time of day`},
+		{rule("FREQ=MONTHLY;BYMONTHDAY=31;SKIP=BACKWARD"), `repeat: SKIP: is not supported: remove SKIP, and write BYMONTHDAY=-1 for the last day of each month`},
 		{rule("FREQ=YEARLY;BYYEARDAY=1"), `repeat: BYYEARDAY: is not supported`},
 		{rule("FREQ=YEARLY;BYWEEKNO=1"), `repeat: BYWEEKNO: is not supported`},
 		{rule("FREQ=DAILY;BYHOUR=1"), `repeat: BYHOUR: is not supported`},
@@ -44,7 +55,7 @@ func TestRepeatFaults(t *testing.T) {
 		{rule("FREQ=DAILY;COUNT=0"), `repeat: COUNT: must lie between 1 and 10000, got "0"`},
 		{rule("FREQ=DAILY;COUNT=-3"), `repeat: COUNT: must be a number between 1 and 10000, got "-3"`},
 		{rule("FREQ=DAILY;COUNT=10001"), `repeat: COUNT: must lie between 1 and 10000, got "10001"`},
-		{rule("FREQ=DAILY;COUNT=3;UNTIL=20270101"), `repeat: COUNT: must not stand beside UNTIL`},
+		{rule("FREQ=DAILY;COUNT=3;UNTIL=20270101"), `repeat: COUNT: must not be given together with UNTIL`},
 		{rule("FREQ=DAILY;UNTIL=2027-01-01"), `repeat: UNTIL: must be 20261231, 20261231T235959 by the window's clock, or 20261231T235959Z, got "2027-01-01"`},
 		{rule("FREQ=DAILY;UNTIL=20270230"), `repeat: UNTIL: must be`},
 		{rule("FREQ=DAILY;UNTIL=20261205"), `repeat: UNTIL: lies before the first occurrence, 2026-12-06T02:00:00Z`},
@@ -58,7 +69,7 @@ func TestRepeatFaults(t *testing.T) {
 		{rule("FREQ=MONTHLY;BYDAY=6TU"), `repeat: BYDAY: 6TU can never occur: a month has at most five of a weekday`},
 		{rule("FREQ=YEARLY;BYMONTH=3;BYDAY=-6TU"), `repeat: BYDAY: -6TU can never occur`},
 		{rule("FREQ=YEARLY;BYDAY=54TU"), `repeat: BYDAY: must be weekdays`},
-		{rule("FREQ=WEEKLY;BYDAY=2TU"), `repeat: BYDAY: 2TU counts in a month or year, and needs FREQ=MONTHLY or YEARLY`},
+		{rule("FREQ=WEEKLY;BYDAY=2TU"), `repeat: BYDAY: 2TU counts in a month or year, so it needs FREQ=MONTHLY or YEARLY`},
 		{rule("FREQ=DAILY;BYDAY=-1TU"), `repeat: BYDAY: -1TU counts in a month or year`},
 		{rule("FREQ=MONTHLY;BYMONTHDAY=0"), `repeat: BYMONTHDAY: must lie between 1 and 31, got "0"`},
 		{rule("FREQ=MONTHLY;BYMONTHDAY=32"), `repeat: BYMONTHDAY: must lie between 1 and 31, got "32"`},
@@ -86,15 +97,15 @@ func TestRepeatFaults(t *testing.T) {
 		{weekly("except: 2026-01-13"), `windows.yaml:7:13: window "w": except: must be a list, got a string`},
 		{weekly("except: [3]"), `windows.yaml:7:14: window "w": except[0]: must be a string, got a number`},
 		{weekly("except: [13.1.2026]"), `except[0]: must be a date such as "2026-12-22", or a wall clock time of the start, got "13.1.2026"`},
-		{weekly("except: [2026-01-13, 2026-01-14]"), `windows.yaml:7:26: window "w": except[1]: "2026-01-14" is no day on which the window takes place by repeat`},
-		{weekly("except: [2025-12-30]"), `except[0]: "2025-12-30" is no day on which`},
-		{weekly("except: [2026-01-13T03:30]"), `except[0]: "2026-01-13T03:30" is not when the window starts that day`},
+		{weekly("except: [2026-01-13, 2026-01-14]"), `windows.yaml:7:26: window "w": except[1]: must be a day on which the window takes place by repeat, got "2026-01-14"`},
+		{weekly("except: [2025-12-30]"), `except[0]: must be a day on which the window takes place by repeat, got "2025-12-30"`},
+		{weekly("except: [2026-01-13T03:30]"), `except[0]: must be a date, or the time at which the window starts that day, got "2026-01-13T03:30"`},
 		{weekly("except: [2026-01-13T03:00:00Z]"), `except[0]: must be a date`},
 		{weekly("repeat: FREQ=WEEKLY;COUNT=2", "except: [2026-01-06, 2026-01-13]"), `repeat: except and freezes leave no occurrence`},
 		{weekly("except: [" + strings.Repeat("a, ", 1001) + "]"), `except: must have at most 1000 elements, got 1001`},
 		{one("except: [2026-12-06]"), `except: has no meaning without repeat`},
 
-		{weekly("actual: {end: 2026-01-01T00:00:00Z}"), `windows.yaml:7:13: window "w": actual: concerns no occurrence: none is planned before 2026-01-01T00:00:00Z`},
+		{weekly("actual: {end: 2026-01-01T00:00:00Z}"), `windows.yaml:7:13: window "w": actual: does not match an occurrence: the first one is planned after 2026-01-01T00:00:00Z`},
 		{weekly("actual: {begin: 2026-01-13T03:30:00Z}"), `actual: the window would end, 2026-01-13T04:00:00+01:00, before it begins, 2026-01-13T03:30:00Z`},
 		{weekly("actual: {end: 2026-01-13T09:00:01Z}"), `actual: end, 2026-01-13T09:00:01Z, is long after the occurrence planned for 2026-01-13T03:00:00+01:00: to extend that one write until, to call off another write except`},
 
@@ -106,8 +117,8 @@ func TestRepeatFaults(t *testing.T) {
 		{"windows: []\nfreezes: [{from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, windows: ['a b']}]", `freezes[0].windows[0]: must be letters, digits`},
 		{"windows: []\nfreezes: [{from: 2026-12-20, to: 2027-01-07, timezone: Europe/Madrid, windows: w}]", `freezes[0].windows: must be a list, got a string`},
 		{"windows: []\nfreezes: [{form: x}]", `windows.yaml:2:12: freezes[0]: unknown field "form" (did you mean "from"?)`},
-		{"windows: []\nfreezes:\n  - {from: 2026-12-20, to: 2027-01-07}", `windows.yaml:3:12: freezes[0].from: "2026-12-20" is a date: say whose with timezone`},
-		{"windows: []\nfreezes:\n  - {from: 2026-12-20T10:00, to: 2027-01-07T00:00:00Z}", `freezes[0].from: "2026-12-20T10:00" is a wall clock time: say whose with timezone`},
+		{"windows: []\nfreezes:\n  - {from: 2026-12-20, to: 2027-01-07}", `windows.yaml:3:12: freezes[0].from: "2026-12-20" is a date: add timezone`},
+		{"windows: []\nfreezes:\n  - {from: 2026-12-20T10:00, to: 2027-01-07T00:00:00Z}", `freezes[0].from: "2026-12-20T10:00" is a wall clock time: add timezone`},
 		{"windows: []\nfreezes:\n  - {from: 2026-12-20, to: 2026-12-19, timezone: Europe/Madrid}", `windows.yaml:3:28: freezes[0].to: must be after from, "2026-12-20", got "2026-12-19"`},
 		{"windows: []\nfreezes:\n  - {from: yesterday, to: 3, timezone: Europe/Nowhere, reason: []}", `freezes[0].from: must be a time such as`},
 		{"windows: []\nfreezes:\n  - {from: yesterday, to: 3, timezone: Europe/Nowhere, reason: []}", `freezes[0].to: must be a string, got a number`},
@@ -125,13 +136,13 @@ func TestRepeatFaults(t *testing.T) {
 
 func TestAllFaultsOfARuleAreReported(t *testing.T) {
 	t.Parallel()
-	_, err := schedule.Parse("w", []byte(one("repeat: FREQ=WEEKLY;BYSETPOS=1;INTERVAL=0;COUNT=0;UNTIL=x;BYDAY=YY", "mode: shut")))
+	_, err := schedule.Parse("w", []byte(one("repeat: FREQ=WEEKLY;BYHOUR=1;INTERVAL=0;COUNT=0;UNTIL=x;BYDAY=YY", "mode: shut")))
 	var faults schedule.Faults
 	require.ErrorAs(t, err, &faults)
 	require.Len(t, faults, 7)
 }
 
-// what lists starts and ends, as the clock of the window's zone shows them.
+// what lists starts and ends in the window's zone.
 func what(s *schedule.Schedule, from, to time.Time) string {
 	var all []string
 	for o := range s.Occurrences(from, to) {
@@ -177,7 +188,7 @@ func TestActualOfAWindowThatRepeats(t *testing.T) {
 	}
 }
 
-// againstAll asks At and Occurrences at many moments, and compares with all occurrences.
+// againstAll compares At and Occurrences, at many moments, with the list of all occurrences.
 func againstAll(t *testing.T, s *schedule.Schedule, from, to time.Time) {
 	t.Helper()
 	var all []schedule.Occurrence
@@ -197,7 +208,7 @@ func againstAll(t *testing.T, s *schedule.Schedule, from, to time.Time) {
 			}
 		}
 	}
-	for i, at := range slices.Concat(moments, moments[len(moments)/2:], moments) { // also back in time, across the kept span
+	for i, at := range slices.Concat(moments, moments[len(moments)/2:], moments) { // also back in time, across the cached span
 		want := map[string]bool{}
 		coming := map[*schedule.Window]bool{}
 		for _, o := range all {
@@ -305,8 +316,8 @@ func TestOccurrencesOfAgesAreFoundAsTheyAreAskedFor(t *testing.T) {
 	require.Equal(t, 5000, n)
 }
 
-// A freeze of a thousand years costs as much as one of a day, and so does a list of
-// exceptions that stand in a row.
+// A freeze of a thousand years costs as much as a freeze of a day. So does a long row of
+// exceptions.
 func TestFreezesAndExceptionsAreLeaptOver(t *testing.T) {
 	t.Parallel()
 	var except []string
@@ -384,19 +395,19 @@ func TestWhatIsInProgressIsKept(t *testing.T) {
 			if s == after {
 				return
 			}
-			// It is kept through another change, and over at its end.
+			// It is also kept after one more change, and ends at its end.
 			again := parse(t, "windows: [{id: x, start: 2026-01-13T09:00:00Z, duration: 1h}]").Keeping(s, now.Add(time.Minute))
 			require.Len(t, again.At(now).Windows, 1)
 			require.NotNil(t, again.Window("w"))
 			require.Empty(t, s.At(end).Windows)
-			// What comes later is as the new document has it.
+			// Later occurrences follow the new document.
 			later := now.AddDate(0, 0, 3)
 			require.Equal(t, what(after, later, later.AddDate(1, 0, 0)), what(s, later, later.AddDate(1, 0, 0)))
 		})
 	}
 }
 
-// A rule as people copy it from a calendar is the same rule.
+// A rule copied from a calendar is accepted.
 func TestRulesAsPeopleWriteThem(t *testing.T) {
 	t.Parallel()
 	want := parse(t, one("start: 2026-01-06T03:00:00Z", `repeat: "FREQ=MONTHLY;INTERVAL=2;BYDAY=1TU,-1FR"`))
@@ -414,7 +425,7 @@ func TestRulesAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-// A freeze that names windows is about them, and others go on.
+// A freeze that names windows affects only them.
 func TestFreezesOfSomeWindows(t *testing.T) {
 	t.Parallel()
 	s := parse(t, `windows:

@@ -38,7 +38,7 @@ func TestAtGoesThroughThePhases(t *testing.T) {
 		{"2026-12-06T02:59:59Z", "2026-12-06T03:00:00Z", schedule.PhaseInProgress},
 		{"2026-12-06T03:00:00Z", "", schedule.PhaseCompleted},
 	} {
-		for range 2 { // the second answer is the kept one
+		for range 2 { // the second answer is cached
 			state := s.At(instant(t, c.at))
 			if c.phase == schedule.PhaseOpen || c.phase == schedule.PhaseCompleted {
 				require.Empty(t, state.Windows, c.at)
@@ -53,7 +53,7 @@ func TestAtGoesThroughThePhases(t *testing.T) {
 			}
 		}
 	}
-	// Back in time, across the span that is kept.
+	// Back in time, across the cached span.
 	require.Equal(t, schedule.PhaseCutoff, s.At(instant(t, "2026-12-06T01:58:00Z")).Windows[0].Phase)
 }
 
@@ -66,7 +66,7 @@ func TestActualOverridesThePlan(t *testing.T) {
 		{"{until: 2026-12-06T03:30:00Z}", "02:00", "03:30"},
 		{"{end: 2026-12-06T02:20:00Z}", "02:00", "02:20"},
 		{"{begin: 2026-12-06T01:30:00Z, until: 2026-12-06T04:00:00Z, end: 2026-12-06T03:15:00Z}", "01:30", "03:15"},
-		{"{end: 2026-12-06T02:00:00Z}", "02:00", "02:00"}, // called off
+		{"{end: 2026-12-06T02:00:00Z}", "02:00", "02:00"}, // cancelled
 	} {
 		s := parse(t, one("actual: "+c.actual))
 		for o := range s.Occurrences(instant(t, "2026-01-01T00:00:00Z"), instant(t, "2027-01-01T00:00:00Z")) {

@@ -13,45 +13,43 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A Scope is what a window is about. The empty scope is everything: all requests
-// and all work.
+// A Scope says which requests and which work a window affects. The empty scope covers
+// everything: all requests and all work.
 //
-// A request is in scope when its path, its method and its host are each in the list
-// of that name; an empty list holds all. A scope that lists only Work has no
-// requests in it, and one that does not list Work has no work in it, unless it is
-// empty altogether.
+// A request is in scope if its path, its method and its host each match the list of that
+// name; an empty list matches all. A scope that lists only Work covers no requests, and a
+// scope that lists only requests covers no work.
 //
-// Doubt means in scope: a path that could be read as one in scope is, however it is
-// written, and so is a host that is no host.
+// Doubt means in scope: a path that any router could read as a path in scope is in scope,
+// however it is written, and so is a request with an invalid host.
 type Scope struct {
-	// Paths are patterns as net/http's, without method and host: "/orders",
-	// "/orders/{id}", "/orders/{rest...}", "/orders/{$}"; and "**" for any number of
-	// segments, none too: "/orders/**", "/**/export". A final slash is "**", as in net/http.
-	// One more or less at the end of a request's path makes no difference.
+	// Paths are patterns of net/http, without method and host: "/orders",
+	// "/orders/{id}", "/orders/{rest...}", "/orders/{$}"; and "**" matches zero or more
+	// segments: "/orders/**", "/**/export". A final slash means "**", as in net/http.
+	// A slash at the end of a request's path is ignored.
 	Paths []string
 
-	// Methods are HTTP methods. GET brings HEAD.
+	// Methods are HTTP methods. GET includes HEAD.
 	Methods []string
 
 	// Hosts are names or addresses without a port: "shop.example", "*.shop.example"
-	// (any name below, not shop.example itself), "::1". They are matched with the host that
-	// the request names itself, not with X-Forwarded-Host.
+	// (any name below, not shop.example itself), "::1". They are compared with the host that
+	// the request itself names, not with X-Forwarded-Host.
 	Hosts []string
 
-	// Work are names of work that is not a request: jobs, consumers. "*" is all of them.
+	// Work are names of work that is not a request: jobs, consumers. "*" means all of them.
 	Work []string
 
-	patterns []pattern.Pattern // of Paths, in a Scope that Parse read
+	patterns []pattern.Pattern // of Paths; set by Parse
 }
 
-// IsEmpty reports whether the scope lists nothing, and so covers everything.
+// IsEmpty reports whether all lists are empty, so that the scope covers everything.
 func (s *Scope) IsEmpty() bool { return !s.listsRequests() && len(s.Work) == 0 }
 
-// listsRequests reports whether the scope has a list that requests are matched with.
 func (s *Scope) listsRequests() bool { return len(s.Paths)+len(s.Methods)+len(s.Hosts) > 0 }
 
-// Key is the same text for two scopes with the same lists, in whatever order. The empty
-// scope's is "".
+// Key returns the same text for scopes with the same lists, in any order. The key of the empty
+// scope is "".
 func (s *Scope) Key() string {
 	if s.IsEmpty() {
 		return ""
@@ -66,7 +64,7 @@ func (s *Scope) CoversWork(name string) bool {
 }
 
 // Covers reports whether the request is in scope. It is fast for scopes that [Parse] has
-// read. In any other, a path that is no pattern covers every path.
+// read. In other scopes, an invalid pattern in Paths matches every path.
 func (s *Scope) Covers(r *Request) bool {
 	return s.IsEmpty() || s.listsRequests() &&
 		(len(s.Methods) == 0 || s.hasMethod(r.HTTP.Method)) &&
@@ -74,7 +72,7 @@ func (s *Scope) Covers(r *Request) bool {
 		(len(s.Paths) == 0 || s.hasPath(r))
 }
 
-// compile reads the paths. One that is no pattern counts as every path.
+// compile parses Paths. An invalid pattern matches every path.
 func (s *Scope) compile() []pattern.Pattern {
 	patterns := make([]pattern.Pattern, len(s.Paths))
 	for i, text := range s.Paths {
@@ -89,7 +87,7 @@ func (s *Scope) compile() []pattern.Pattern {
 func (s *Scope) hasMethod(method string) bool {
 	method = cmp.Or(method, http.MethodGet)
 	return slices.ContainsFunc(s.Methods, func(m string) bool {
-		// Go's routers take methods as they are written; others do not.
+		// Some routers ignore the case of methods; Go's do not.
 		return strings.EqualFold(m, method) || m == http.MethodGet && strings.EqualFold(method, http.MethodHead)
 	})
 }
@@ -132,19 +130,19 @@ func (s *Scope) hasPath(r *Request) bool {
 	return false
 }
 
-// A Request is an HTTP request as scopes look at it. Ask many scopes with the same Request,
-// because reading an odd path is costly and is done once. It is for one goroutine.
+// A Request is an HTTP request in the form that [Scope.Covers] takes. Use one Request for many
+// scopes, because it decodes an unusual path only once. It is for one goroutine.
 type Request struct {
 	HTTP *http.Request // required, with its URL
 
 	pathRead bool
 	doubt    bool
-	readings [][]string // of a path that is not plain
+	readings [][]string // the ways to read a path that is not plain
 
 	hostsRead bool
-	hostDoubt bool // a host is none
+	hostDoubt bool // a host is invalid
 	hostCount int
-	hosts     [2]string // normal
+	hosts     [2]string // in normal form
 }
 
 func (r *Request) readPath() {
@@ -155,8 +153,8 @@ func (r *Request) readPath() {
 	r.pathRead = true
 }
 
-// readHosts finds the hosts that the request names. The server has put the host of an
-// absolute-form target in Host; a host that is still in the URL was put there on the way.
+// readHosts reads the hosts that the request names. The server puts the host of an
+// absolute-form target in Host; middleware may have set another host in the URL.
 func (r *Request) readHosts() {
 	if r.hostsRead {
 		return
@@ -176,8 +174,8 @@ func (r *Request) readHosts() {
 	}
 }
 
-// normalHost is a host without port and final dot, in lower case, and an address in its one
-// form. It is false for what is no host.
+// normalHost returns a host without port and final dot, in lower case, and an address in its
+// canonical form. It returns false for an invalid host.
 func normalHost(host string) (string, bool) {
 	name := host
 	bracketed := strings.HasPrefix(name, "[")
@@ -189,7 +187,7 @@ func normalHost(host string) (string, bool) {
 		name = name[1:end]
 	} else if colon := strings.IndexByte(name, ':'); colon >= 0 {
 		if strings.IndexByte(name[colon+1:], ':') >= 0 {
-			return "", false // an IPv6 address without brackets is no host of a request
+			return "", false // a request must write an IPv6 address in brackets
 		}
 		name = name[:colon]
 	}
@@ -251,8 +249,8 @@ func checkWork(text string) (string, error) {
 	return text, nil
 }
 
-// Meets reports whether anything could be in both scopes, as far as their hosts, methods,
-// work and first parts of paths show it.
+// Meets reports whether a request or work could be in both scopes. It compares hosts, methods,
+// work and the first parts of paths, so it may report true for paths that cannot both match.
 func (s *Scope) Meets(o *Scope) bool {
 	if s.IsEmpty() || o.IsEmpty() {
 		return true
@@ -282,7 +280,7 @@ func (s *Scope) Meets(o *Scope) bool {
 		})
 }
 
-// fixedPart is the segments of a pattern before its first wildcard or escape.
+// fixedPart returns the segments of a pattern before its first wildcard or escape.
 func fixedPart(pattern string) string {
 	if i := strings.IndexAny(pattern, "{*%"); i >= 0 {
 		pattern = pattern[:strings.LastIndexByte(pattern[:i], '/')+1]

@@ -15,7 +15,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// read is a request as a server reads it from the wire.
+// read returns the request that a server reads from the wire.
 func read(t testing.TB, method, target, host string) *http.Request {
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")))
 	require.NoError(t, err, target)
@@ -49,11 +49,11 @@ func TestScopePaths(t *testing.T) {
 			"/orders/../catalogue", // a router that does not clean takes it for orders
 			`/\orders/1`, `/x\..\orders/1`, "/%5corders/1", "/%5Corders", "/x%5c..%5corders",
 			"/orders;v=1/1", "/orders;v=1", "/x/..;/orders/1", "/orders%3bv=1/1", "/;/orders/1", "/x;/../orders",
-			"/orders%00/1", "/x%00", "/%0aorders", "/x%7f", // no text that a path has
+			"/orders%00/1", "/x%00", "/%0aorders", "/x%7f", // invalid in a path
 			"/x/%c0%af", "/%ff", // not UTF-8
 			"http://shop.example/orders/1", "http://shop.example//orders/1", "http:orders/1", // absolute-form
-			"/%25252525256f",                    // no end of decoding in sight
-			"/%62" + strings.Repeat("/x", 2000), // too long to be read in every way
+			"/%25252525256f",                    // encoded too many times
+			"/%62" + strings.Repeat("/x", 2000), // too long to try every reading
 		}, []string{
 			"/", "/catalogue", "/ordersx/1", "/order", "/x/orders", "/Orders/1", "/catalogue/orders",
 			"/catalogue%20x", "/%63atalogue", "/catalogue;v=1", "/x/./y", "/.well-known/x", "/100%25", "/caf%C3%A9/x", "//catalogue", "/a%2Fb",
@@ -68,7 +68,7 @@ func TestScopePaths(t *testing.T) {
 			require.False(t, has(read(t, "GET", target, "shop.example")), "%s has not %q", c.pattern, target)
 		}
 	}
-	// What no client can send, but a wrapper can make.
+	// A client cannot send these, but middleware can make them.
 	has := schedule.Matcher(schedule.Scope{Paths: []string{"/orders/**"}})
 	require.True(t, has(&http.Request{URL: &url.URL{Path: "orders/1"}}))
 	require.False(t, has(&http.Request{URL: &url.URL{}}))
@@ -94,7 +94,7 @@ func TestScopeHosts(t *testing.T) {
 	for _, h := range []string{
 		"shop.example", "SHOP.example", "shop.example:8080", "shop.example.", "shop.example.:80", "shop.example:",
 		"a.b.example", "x.A.B.example:1", "[2001:db8::1]", "[2001:DB8:0::1]:443", "10.0.0.1:80", "[::ffff:10.0.0.1]",
-		"", ":80", "a b", "shop..example", "[::1", "2001:db8::1", "é.example", "x/y", // no hosts: in doubt
+		"", ":80", "a b", "shop..example", "[::1", "2001:db8::1", "é.example", "x/y", // invalid, so in doubt
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host = h
@@ -135,8 +135,8 @@ func TestScopeMethodsAndLists(t *testing.T) {
 	require.True(t, schedule.Matcher(schedule.Scope{})(request("GET", "h", "/")), "the empty scope has everything")
 }
 
-// FuzzScopePath looks for a way round a scope: a target that some router hands to the
-// orders, though the scope does not have it.
+// FuzzScopePath searches for a target that some router sends to the orders but the scope does
+// not cover.
 func FuzzScopePath(f *testing.F) {
 	for _, target := range []string{
 		"/orders/1", "/orders%2F1", "/%6frders/1", "//orders", "/x/../orders/1", "/x/%2e%2e/orders", "/%256frders/1", `/x\..\orders`,
@@ -200,7 +200,7 @@ func FuzzScopePath(f *testing.F) {
 	})
 }
 
-// FuzzScopePattern: what a document may name, the matcher can match.
+// FuzzScopePattern checks that every accepted pattern works in the matcher.
 func FuzzScopePattern(f *testing.F) {
 	for _, p := range []string{"/orders/**", "/{a}/{b...}", "/{$}", "/**/x/**", "/a%2Fb", "/é"} {
 		f.Add(p, "/orders/a/b%2Fc/../x")
@@ -213,7 +213,7 @@ func FuzzScopePattern(f *testing.F) {
 		if u, err := url.ParseRequestURI(target); err == nil {
 			has(&http.Request{Method: "GET", URL: u})
 		}
-		// A pattern without wildcards has itself.
+		// A pattern without wildcards matches itself.
 		if !strings.ContainsAny(pattern, "{*") {
 			if u, err := url.ParseRequestURI(pattern); err == nil && !has(&http.Request{Method: "GET", URL: u}) {
 				t.Fatalf("%q does not have itself", pattern)
@@ -232,8 +232,7 @@ func TestHostThatIsNone(t *testing.T) {
 	}
 }
 
-// A path of which each decoding has as many readings as there are is in doubt before it
-// costs megabytes.
+// A path with the most readings at each decoding is in doubt before it costs megabytes.
 func TestCostlyPath(t *testing.T) {
 	has := schedule.Matcher(schedule.Scope{Paths: []string{"/orders/**"}})
 	r := httptest.NewRequest("GET", "/%252561"+strings.Repeat(";//./", 400), nil)
@@ -248,9 +247,9 @@ func TestCostlyPath(t *testing.T) {
 	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/times, uint64(300<<10))
 }
 
-// BenchmarkHostilePath measures the most expensive paths: something odd for every way of
-// reading, in one path that is as long as it may be without being in doubt, and in one
-// that is in doubt after as much work as the bounds allow.
+// BenchmarkHostilePath measures the most expensive paths, which have an oddity for every way of
+// reading: the longest path that is not in doubt, and a path that is in doubt after the most work
+// that the bounds allow.
 func BenchmarkHostilePath(b *testing.B) {
 	has := schedule.Matcher(schedule.Scope{Paths: []string{"/orders/**", "/a/{b}/**/c"}})
 	hostile := func(n int) *http.Request {

@@ -11,7 +11,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// plan lists the windows of a schedule with what shows their definition, and its freezes.
+// plan lists the windows and freezes of a schedule, each with a field that shows its definition.
 func plan(s *schedule.Schedule) string {
 	var all []string
 	for w := range s.Windows() {
@@ -27,7 +27,7 @@ func plan(s *schedule.Schedule) string {
 	return strings.Join(all, ", ")
 }
 
-// A fault affects its own window only: the others are as the new document says.
+// A fault affects only its own window. The others follow the new document.
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	const (
@@ -44,7 +44,7 @@ func TestUpdate(t *testing.T) {
 		{"sound", line(a, "A2", "") + line(b, "B2", "") + freeze, "a A2, b B2, freeze old", ""},
 		{
 			"another window's except no longer fits", line(a, "A2", ", except: [2026-01-05]") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze,
-			"a A1, b B2 ended, freeze old", `window "a": except[0]: "2026-01-05" is no day on which the window takes place by repeat`,
+			"a A1, b B2 ended, freeze old", `window "a": except[0]: must be a day on which the window takes place by repeat, got "2026-01-05"`,
 		},
 		{"its own other field", line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}, mode: shut"), "b B1", `window "b": mode: must be`},
 		{"an unknown field of a window", line(a, "A2", ", colour: red") + line(b, "B2", ""), "a A1, b B2", `unknown field "colour"`},
@@ -102,8 +102,8 @@ func TestUpdate(t *testing.T) {
 		require.Equal(t, faults, err, name)
 	}
 
-	// A definition that is kept obeys the freezes of the new document, unless they would leave
-	// nothing of it.
+	// A kept definition obeys the freezes of the new document, unless they would leave no
+	// occurrence.
 	kept := func(freeze string) string {
 		s, faults, err := schedule.Update(before, "w", []byte("windows:\n"+line(a, "A2", ", mode: shut")+"freezes:\n"+freeze))
 		require.NoError(t, err)
@@ -117,8 +117,8 @@ func TestUpdate(t *testing.T) {
 	require.Equal(t, "31 03:00-04:00, 03 03:00-04:00, 04 03:00-04:00", what(before, instant(t, "2026-01-31T00:00:00Z"), instant(t, "2026-02-05T00:00:00Z")), "what was in use is not changed")
 }
 
-// Whatever the two documents are, the schedule after an update is one that can be asked, its
-// ids are unique, and each window that is not faulty is as the new document says.
+// After an update with any two documents, the schedule works, its ids are unique, and each window
+// without faults follows the new document.
 func FuzzUpdate(f *testing.F) {
 	data, err := os.ReadFile("testdata/windows.yaml")
 	require.NoError(f, err)

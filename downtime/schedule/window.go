@@ -7,54 +7,54 @@ import (
 	"time"
 )
 
-// A Window is planned work that stops part of a system, as its document says it.
-// A Window is read-only.
+// A Window is planned work that stops part of a system, as its document defines it. It is
+// read-only.
 type Window struct {
 	ID      string
-	Title   string // a few words; empty: the ID stands in
+	Title   string // a few words. Empty means that Name returns the ID.
 	Message string // for users, in refusals and on status pages
-	Owner   string // whom to ask
-	Runbook string // an http or https URL; empty: none
+	Owner   string // the person or team to ask
+	Runbook string // an http or https URL. Empty means none.
 
-	// Start is the planned start; if the window repeats, that of the first day that Repeat
-	// hits. A wall clock time of the document has become an instant by RFC 5545 §3.3.5. Its
+	// Start is the planned start; if the window repeats, the start of its first occurrence by
+	// Repeat. A wall clock time of the document was mapped to an instant by RFC 5545 §3.3.5. Its
 	// location is Timezone.
 	Start    time.Time
-	Timezone *time.Location // UTC when the document names none
+	Timezone *time.Location // UTC if the document does not name a zone
 	Duration time.Duration  // exact: two hours are two hours across any change of clocks
 
-	// Repeat is the rule by which the window takes place again, as RFC 5545 §3.3.10
-	// writes it: "FREQ=WEEKLY;BYDAY=TU". Empty: once.
+	// Repeat is the rule by which the window repeats, in the form of RFC 5545 §3.3.10:
+	// "FREQ=WEEKLY;BYDAY=TU". Empty means that the window takes place once.
 	Repeat string
 
-	Announce time.Duration // how long before the start it is shown; 0: not ahead
-	Cutoff   time.Duration // how long before the start long work is refused; 0: at the start
-	Rollback time.Duration // from the start to the point of no return; 0: none stated
+	Announce time.Duration // how long before the start it is shown. Zero means from the start.
+	Cutoff   time.Duration // how long before the start long work is refused. Zero means from the start.
+	Rollback time.Duration // from the start to the point of no return. Zero means not stated.
 
 	Mode    Mode
 	Scope   Scope
-	Overrun Overrun // when work is unfinished at the end
+	Overrun Overrun // what happens if work is unfinished at the end
 	Actual  Actual
 
-	recurrence *recurrence // nil: once
+	recurrence *recurrence // nil means that the window takes place once
 }
 
-// Actual is what operators wrote down because things went otherwise than planned. Zero means
-// not written.
+// Actual holds the times that operators wrote when a window did not go as planned. The zero
+// time means not written.
 //
-// If the window repeats, it concerns one occurrence. With Begin that is the one in which Begin
-// lies by the plan, else the one whose planned start is nearest. Without Begin it is the last one
-// planned at or before the earlier of End and Until, so an extension beyond the next planned
-// start needs Begin. An End alone that is more than six hours after the planned end, and more
-// than the duration, is refused, because it is meant for another occurrence. If an extension
-// reaches into the next occurrence, both are in progress.
+// If the window repeats, Actual changes one occurrence. With Begin, that is the occurrence whose
+// planned time contains Begin, or else the one with the nearest planned start. Without Begin, it
+// is the last one planned at or before the earlier of End and Until, so an extension beyond the
+// next planned start needs Begin. An End alone is refused if it is more than six hours, and more
+// than the duration, after the planned end, because it was meant for another occurrence. If an
+// extension reaches into the next occurrence, both are in progress.
 type Actual struct {
-	Begin time.Time // the window begins then, earlier or later than planned
-	End   time.Time // the window is over then
-	Until time.Time // the end is moved to then: an extension, or a shorter window
+	Begin time.Time // the window begins at this time, earlier or later than planned
+	End   time.Time // the window ends at this time; it wins over Until
+	Until time.Time // the planned end is moved to this time: an extension, or a shorter window
 }
 
-// A Mode says what a window does to what is in its scope. The empty Mode means
+// A Mode says what a window does to the requests and the work in its scope. Empty means
 // ModeClosed.
 type Mode string
 
@@ -62,21 +62,21 @@ type Mode string
 const (
 	// ModeClosed refuses everything. It is the default of a document.
 	ModeClosed Mode = "closed"
-	// ModeReadOnly refuses what writes, and lets reads pass.
+	// ModeReadOnly refuses writes and admits reads.
 	ModeReadOnly Mode = "read-only"
 	// ModeRehearse refuses nothing. It counts what ModeClosed would have refused, and
-	// how long quiet would have taken: try a window a week ahead.
+	// measures how long quiet would have taken. Use it to try a window a week ahead.
 	ModeRehearse Mode = "rehearse"
-	// ModeAnnounce refuses nothing, and is only shown.
+	// ModeAnnounce refuses nothing and is only shown.
 	ModeAnnounce Mode = "announce"
 )
 
 var modes = []Mode{ModeClosed, ModeReadOnly, ModeRehearse, ModeAnnounce}
 
-// String gives the document's word for the mode.
+// String returns the document's word for the mode.
 func (m Mode) String() string { return string(cmp.Or(m, ModeClosed)) }
 
-// Closes reports whether the mode ever refuses anything.
+// Closes reports whether the mode refuses anything.
 func (m Mode) Closes() bool { return m == "" || m == ModeClosed || m == ModeReadOnly }
 
 // compare puts the more restrictive mode first.
@@ -84,47 +84,47 @@ func (m Mode) compare(o Mode) int {
 	return cmp.Compare(slices.Index(modes, Mode(m.String())), slices.Index(modes, Mode(o.String())))
 }
 
-// Overrun says what becomes of a window that closes, when the work it is for is
-// unfinished at its end. The empty Overrun means OverrunHold.
+// Overrun says what happens at the end of a window that closes, if its work is unfinished.
+// Empty means OverrunHold.
 type Overrun string
 
 // The ways to overrun.
 const (
-	// OverrunHold keeps closed what is closed, for a stated time at most, and says so. It
-	// is the default of a document.
+	// OverrunHold keeps the scope closed, at most for the guard's limit, and logs that. It is the
+	// default of a document.
 	OverrunHold Overrun = "hold"
-	// OverrunReopen opens at the end, whatever is unfinished.
+	// OverrunReopen opens at the end, even if work is unfinished.
 	OverrunReopen Overrun = "reopen"
 )
 
-// String gives the document's word for it.
+// String returns the document's word for it.
 func (o Overrun) String() string { return string(cmp.Or(o, OverrunHold)) }
 
-// A Phase is how far a window has come. The empty Phase means PhaseOpen, "planned".
+// A Phase is how far a window has progressed. Empty means PhaseOpen, "planned".
 type Phase string
 
 // The phases of a window, in the order in which it goes through them.
 const (
-	// PhaseOpen is before anything is shown or refused. Its text is "planned", because a window
-	// that is not near is not open.
+	// PhaseOpen is before anything is shown or refused. Its text is "planned", because "open"
+	// would suggest that the window has begun.
 	PhaseOpen Phase = "planned"
 	// PhaseAnnounced is from Announce before the start: shown, nothing refused.
 	PhaseAnnounced Phase = "announced"
 	// PhaseCutoff is from Cutoff before the start: work declared long is refused.
 	PhaseCutoff Phase = "cutoff"
-	// PhaseDraining is from the start until nothing in scope runs any more: nothing new
-	// begins, what is in flight finishes. Only a guard can tell; a [Schedule] says
-	// PhaseInProgress from the start.
+	// PhaseDraining is from the start until nothing in scope runs: no new work begins, and
+	// running work finishes. Only a guard reports it; a [Schedule] reports PhaseInProgress from
+	// the start.
 	PhaseDraining Phase = "draining"
 	// PhaseInProgress is until the end.
 	PhaseInProgress Phase = "in progress"
-	// PhaseOverrun is after the end, when the window is held closed because its work is
-	// unfinished. Only a guard can tell; a [Schedule] says PhaseCompleted.
+	// PhaseOverrun is after the end, while the window is held closed because its work is
+	// unfinished. Only a guard reports it; a [Schedule] reports PhaseCompleted.
 	PhaseOverrun Phase = "overrun"
 	// PhaseCompleted is from the end on.
 	PhaseCompleted Phase = "completed"
-	// PhaseWithdrawn is when the document or a command has called the window off before its
-	// start. Only events of a guard have it.
+	// PhaseWithdrawn is after the document or a command cancelled the window before its start.
+	// Only events of a guard have it.
 	PhaseWithdrawn Phase = "withdrawn"
 )
 
@@ -132,7 +132,7 @@ var phases = []Phase{
 	PhaseOpen, PhaseAnnounced, PhaseCutoff, PhaseDraining, PhaseInProgress, PhaseOverrun, PhaseCompleted, PhaseWithdrawn,
 }
 
-// String gives the phase in plain words: "in progress".
+// String returns the phase in plain words: "in progress".
 func (p Phase) String() string { return string(cmp.Or(p, PhaseOpen)) }
 
 // Before reports whether a window goes through p before it goes through o.
@@ -142,24 +142,25 @@ func (p Phase) Before(o Phase) bool {
 
 // An Occurrence is one time that a window takes place.
 type Occurrence struct {
-	// Planned is the start that the document plans, before [Window].Actual. Window and Planned
-	// identify an occurrence, however it goes.
+	// Planned is the planned start, without [Window].Actual. Window and Planned identify an
+	// occurrence, even if its start or end is moved.
 	Planned time.Time
 
-	// As planned, or as [Window].Actual says. End is exclusive.
+	// Start and End are as planned, or as [Window].Actual says. End is exclusive.
 	Start, End time.Time
 	Window     *Window
 }
 
-// Announced is when the occurrence is first shown; its cutoff when that is earlier.
+// Announced returns when the occurrence is first shown: Announce before the start, or the cutoff
+// if that is earlier.
 func (o Occurrence) Announced() time.Time {
 	return o.Start.Add(-max(o.Window.Announce, o.Window.Cutoff))
 }
 
-// Cutoff is when long work is refused from.
+// Cutoff returns the time from which long work is refused.
 func (o Occurrence) Cutoff() time.Time { return o.Start.Add(-o.Window.Cutoff) }
 
-// Rollback is the point of no return, the zero time when the window states none.
+// Rollback returns the point of no return. The zero time means not stated.
 func (o Occurrence) Rollback() time.Time {
 	if o.Window.Rollback == 0 {
 		return time.Time{}
@@ -167,7 +168,8 @@ func (o Occurrence) Rollback() time.Time {
 	return o.Start.Add(o.Window.Rollback)
 }
 
-// Phase is the occurrence's phase at t, by the clock alone: never PhaseDraining.
+// Phase returns the occurrence's phase at t by the clock alone: never PhaseDraining or
+// PhaseOverrun.
 func (o Occurrence) Phase(t time.Time) Phase {
 	switch {
 	case !t.Before(o.End):
@@ -182,7 +184,7 @@ func (o Occurrence) Phase(t time.Time) Phase {
 	return PhaseOpen
 }
 
-// Next is when the phase after that at t begins. The zero time means never.
+// Next returns when the phase after the phase at t begins. The zero time means never.
 func (o Occurrence) Next(t time.Time) time.Time {
 	for _, at := range [...]time.Time{o.Announced(), o.Cutoff(), o.Start, o.End} {
 		if at.After(t) {
@@ -196,8 +198,8 @@ func (w *Window) occurrence() Occurrence {
 	return Occurrence{Planned: w.Start, Start: w.Start, End: w.Start.Add(w.Duration), Window: w}.as(w.Actual)
 }
 
-// as is the occurrence as it went. Beginning early or late does not move the end that users
-// were told.
+// as applies Actual. An early or late begin does not move the end, because the end was announced
+// to users.
 func (o Occurrence) as(a Actual) Occurrence {
 	if !a.Begin.IsZero() {
 		o.Start = a.Begin
@@ -211,7 +213,7 @@ func (o Occurrence) as(a Actual) Occurrence {
 	return o
 }
 
-// check refuses an end before the begin. An occurrence that was called off ends when it begins.
+// check refuses an end before the begin. A cancelled occurrence ends when it begins.
 func (o Occurrence) check() error {
 	if o.End.Before(o.Start) || o.End.Equal(o.Start) && o.Window.Actual.End.IsZero() {
 		return fmt.Errorf("the window would end, %s, before it begins, %s",
@@ -220,8 +222,8 @@ func (o Occurrence) check() error {
 	return nil
 }
 
-// Actual is what operators wrote of this occurrence: Window.Actual, or nothing when
-// that concerns another one.
+// Actual returns what operators wrote about this occurrence: Window.Actual, or the zero Actual if
+// that is about a different occurrence.
 func (o Occurrence) Actual() Actual {
 	r := o.Window.recurrence
 	if r != nil && r.isAdjusted(o.Planned) || r == nil && o.Window.Start.Equal(o.Planned) {
@@ -230,7 +232,7 @@ func (o Occurrence) Actual() Actual {
 	return Actual{}
 }
 
-// kept is the occurrence as that of a window of its own, which does not repeat.
+// kept returns the occurrence as that of a separate window, which does not repeat.
 func (o Occurrence) kept() Occurrence {
 	w := *o.Window
 	w.Start, w.Repeat, w.recurrence = o.Planned, "", nil
@@ -238,7 +240,7 @@ func (o Occurrence) kept() Occurrence {
 	return w.occurrence()
 }
 
-// Name is what to call the window in front of people: its title, else its id.
+// Name returns the window's name for people: its title, or else its id.
 func (w *Window) Name() string {
 	if w.Title != "" {
 		return w.Title

@@ -13,48 +13,47 @@ import (
 )
 
 const (
-	calendarPast   = 30 * 24 * time.Hour  // what ended longer ago is left out
-	calendarAhead  = 366 * 24 * time.Hour // so is what begins later
-	calendarEvents = 1000                 // at most so many events
-	calendarLooks  = 20_000               // at most so many occurrences are looked at for them
+	calendarPast    = 30 * 24 * time.Hour  // how long ended occurrences stay in the feed
+	calendarAhead   = 366 * 24 * time.Hour // how far ahead the feed goes
+	calendarEvents  = 1000                 // in a feed
+	calendarVisited = 20_000               // occurrences examined for a feed
 )
 
 // CalendarOptions configure [Calendar]. Nil options are the defaults.
 type CalendarOptions struct {
-	// Name is what calendars call the feed. Empty: "Planned maintenance".
+	// Name is the feed's name. Empty means "Planned maintenance".
 	Name string
 
-	// URL is an http or https URL where users read more; each event links to it. Its host
-	// makes the events' UIDs differ from those of other services. Empty: none.
+	// URL is the http or https URL of a page for users; each event links to it. Its host
+	// makes the events' UIDs differ from those of other services. Empty means none.
 	URL string
 
-	// Revised is when the document was last changed, as far as is known: the DTSTAMP of
-	// the events. The zero time: now.
+	// Revised is when the document last changed: the DTSTAMP of the events. The zero time
+	// means now.
 	Revised time.Time
 
-	// Operators makes the feed one for operators: with what is not announced yet and with
-	// rehearsals, and with each window's id, mode, point of no return, owner and runbook.
+	// Operators makes a feed for operators. It adds unannounced windows and rehearsals, and each
+	// window's id, mode, point of no return, owner and runbook.
 	Operators bool
 }
 
-// Calendar gives the schedule as an iCalendar feed (RFC 5545, with the calendar
-// properties of RFC 7986), to be served as text/calendar or published as a file. It
-// has one event for each occurrence that is in progress at now, begins within a year, or
-// ended less than 30 days before; at most 1,000, and what is over gives way to what is to
-// come. All times are in UTC and so exact across any change of clocks; fractions of a
-// second are rounded outwards.
+// Calendar returns the schedule as an iCalendar feed (RFC 5545, with the calendar properties of
+// RFC 7986), to be served as text/calendar or published as a file. It has one event for each
+// occurrence that is in progress at now, begins within a year, or ended less than 30 days ago;
+// at most 1,000, of which the oldest are dropped first. All times are in UTC, so they are exact
+// across any change of clocks; fractions of a second are rounded outwards.
 //
-// A feed for all holds what is announced at now, in progress or over, without rehearsals. No feed
-// holds what has no length, because it never took place.
+// A feed for users has the announced, current and past occurrences, without rehearsals. Neither
+// feed has cancelled occurrences, whose length is zero.
 //
 // An event's UID is the window's id and the planned start, so an early begin or an
 // extension changes the event in place.
 //
-// SEQUENCE follows from the occurrence alone, so that all replicas agree on it. It rises when the
-// end is put off, when a begin other than the planned one is written down, and when an end is.
-// It falls when a plan is made shorter, or such a fact is taken back: a calendar that subscribes
-// takes the feed as it is, and one that merges by RFC 5546 §2.1.5 keeps the later end. DTSTAMP
-// is Revised, on which replicas need not agree.
+// SEQUENCE depends only on the occurrence, so all replicas agree. It rises when the end is moved
+// later, when operators write a begin that differs from the plan, and when they write an end. It
+// falls when a window is made shorter or such an entry is removed: a calendar that subscribes
+// takes the feed as it is, and a calendar that merges by RFC 5546 §2.1.5 keeps the later end.
+// DTSTAMP is Revised, on which replicas need not agree.
 func Calendar(s *schedule.Schedule, now time.Time, opts *CalendarOptions) []byte {
 	var o CalendarOptions
 	if opts != nil {
@@ -88,9 +87,9 @@ func Calendar(s *schedule.Schedule, now time.Time, opts *CalendarOptions) []byte
 
 func calendarOf(s *schedule.Schedule, now time.Time, operators bool) []schedule.Occurrence {
 	list := func(from, to time.Time, most int, listed func(schedule.Occurrence) bool) (list []schedule.Occurrence) {
-		looks := 0
+		visited := 0
 		for o := range s.Occurrences(from, to) {
-			if looks++; looks > calendarLooks || len(list) == most {
+			if visited++; visited > calendarVisited || len(list) == most {
 				break
 			}
 			if (operators || isPublic(o, now)) && o.Start.Before(o.End) && listed(o) {
@@ -101,10 +100,10 @@ func calendarOf(s *schedule.Schedule, now time.Time, operators bool) []schedule.
 	}
 	to := now.Add(calendarAhead)
 	if !operators {
-		to = now.Add(min(calendarAhead, longestLead(s)+1)) // what begins later is not announced
+		to = now.Add(min(calendarAhead, longestLead(s)+1)) // later occurrences are not announced
 	}
 	next := list(now, to, calendarEvents, func(schedule.Occurrence) bool { return true })
-	over := list(now.Add(-calendarPast), now, calendarLooks, func(o schedule.Occurrence) bool { return !now.Before(o.End) })
+	over := list(now.Add(-calendarPast), now, calendarVisited, func(o schedule.Occurrence) bool { return !now.Before(o.End) })
 	over = over[max(0, len(over)+len(next)-calendarEvents):]
 	return slices.Concat(over, next)
 }
@@ -130,12 +129,12 @@ func (b *icalWriter) event(o schedule.Occurrence, stamp string, opts *CalendarOp
 	}
 	b.line("STATUS", "CONFIRMED")
 	b.line("CATEGORIES", "MAINTENANCE")
-	b.line("TRANSP", "TRANSPARENT") // nobody's time is taken
+	b.line("TRANSP", "TRANSPARENT") // the reader is not busy
 	b.line("END", "VEVENT")
 }
 
 func sequence(o schedule.Occurrence) int64 {
-	const begun, ended = 1 << 29, 1 << 30 // and together less than 1<<31, as RFC 5545 §3.3.8 has it
+	const begun, ended = 1 << 29, 1 << 30 // the sum stays below 1<<31, the bound of RFC 5545 §3.3.8
 	n := min(max(0, int64(o.End.Sub(o.Planned)/time.Second)), begun-1)
 	if !o.Start.Equal(o.Planned) {
 		n += begun
@@ -175,7 +174,7 @@ const icalTime = "20060102T150405Z"
 
 type icalWriter struct{ b []byte }
 
-// line writes a property of which the value needs no escaping.
+// line writes a property. The value must be safe without escapes.
 func (w *icalWriter) line(name, value string) {
 	w.b = appendFolded(w.b, name+":"+value)
 }
@@ -183,21 +182,20 @@ func (w *icalWriter) line(name, value string) {
 // text writes a property of type TEXT.
 func (w *icalWriter) text(name, value string) { w.line(name, escapeText(value)) }
 
-// icalEscapes are those of TEXT (RFC 5545 §3.3.11), for which all ways to end a line
-// are one.
+// icalEscapes are the escapes of TEXT (RFC 5545 §3.3.11). All line ends become \n.
 var icalEscapes = strings.NewReplacer(
 	`\`, `\\`, `;`, `\;`, `,`, `\,`, "\r\n", `\n`, "\r", `\n`, "\n", `\n`, "\u2028", `\n`, "\u2029", `\n`, "\u0085", `\n`)
 
-// escapeText makes any text a value of type TEXT. Control characters, which it cannot
-// hold, are dropped, but for the tab.
+// escapeText returns any text as a value of type TEXT. It drops control characters except tabs,
+// because TEXT cannot have them.
 func escapeText(text string) string {
 	return without(icalEscapes.Replace(strings.ToValidUTF8(text, "\uFFFD")), func(r rune) bool { return r < ' ' && r != '\t' })
 }
 
-// uriText keeps a URL from ending its line; what it drops no URL has.
+// uriText keeps a URL from ending its line. A valid URL does not have the dropped characters.
 func uriText(text string) string { return without(text, func(r rune) bool { return r <= ' ' }) }
 
-// without drops characters, and DEL.
+// without removes the characters that drop selects, and DEL.
 func without(text string, drop func(rune) bool) string {
 	return strings.Map(func(r rune) rune {
 		if r == 0x7f || drop(r) {
@@ -207,10 +205,10 @@ func without(text string, drop func(rune) bool) string {
 	}, text)
 }
 
-// maxLine is how many octets a line has at most (RFC 5545 §3.1).
+// maxLine is the length of the longest line, in octets (RFC 5545 §3.1).
 const maxLine = 75
 
-// appendFolded appends a content line, folded so that no character is torn.
+// appendFolded appends a content line, folded between characters.
 func appendFolded(b []byte, line string) []byte {
 	b = slices.Grow(b, len(line)+len(line)/(maxLine-1)*3+2)
 	for room := maxLine; len(line) > room; room = maxLine - 1 {

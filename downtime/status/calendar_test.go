@@ -15,7 +15,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
-// calendar is the feed with its lines unfolded.
+// calendar returns the feed with unfolded lines.
 func calendar(t testing.TB, s *schedule.Schedule, now string, opts *status.CalendarOptions) string {
 	t.Helper()
 	feed := string(status.Calendar(s, instant(t, now), opts))
@@ -28,7 +28,7 @@ func calendar(t testing.TB, s *schedule.Schedule, now string, opts *status.Calen
 	return strings.ReplaceAll(feed, "\r\n ", "")
 }
 
-// values are those of a property, in order.
+// values returns the values of a property, in order.
 func values(feed, property string) []string {
 	return submatches(feed, `(?m)^`+property+`:(.*)\r$`)
 }
@@ -95,7 +95,7 @@ END:VCALENDAR
 	require.Empty(t, values(feed, "URL"))
 }
 
-// What is not announced is nobody's business, and what is over is kept for a month.
+// Unannounced windows are hidden from users. Past ones stay for a month.
 func TestCalendarHorizon(t *testing.T) {
 	t.Parallel()
 	s := parse(t, `windows:
@@ -126,7 +126,7 @@ func TestCalendarHorizon(t *testing.T) {
 	require.Equal(t, []string{"w0", "w999"}, []string{got[0], got[999]}, "the earliest")
 }
 
-// What is over gives way to what is to come.
+// A full feed drops past events first.
 func TestCalendarIsFull(t *testing.T) {
 	t.Parallel()
 	s := parse(t, `windows:
@@ -154,8 +154,8 @@ func TestCalendarIsFull(t *testing.T) {
 	require.Equal(t, []string{"w0", "w24", "next"}, got[997:], "that and what is in progress, after the latest that are over")
 }
 
-// A window that repeats has an event for each time, at the same time of day in its zone;
-// what is excepted has none, and what operators did is one event's.
+// A window that repeats has an event for each occurrence, at the same time of day in its zone.
+// Exceptions are left out, and actual changes one event.
 func TestCalendarRepeats(t *testing.T) {
 	t.Parallel()
 	s := parse(t, `windows:
@@ -184,7 +184,7 @@ func TestCalendarSequence(t *testing.T) {
 	t.Parallel()
 	last := int64(-1)
 	uid := ""
-	for _, c := range []struct{ duration, actual string }{ // what operators do to a window, one after the other
+	for _, c := range []struct{ duration, actual string }{ // successive edits of one window
 		{"1h", ""},
 		{"2h", ""},
 		{"2h", "until: 2026-10-25T02:00:01Z"},
@@ -214,7 +214,7 @@ func TestCalendarLeavesOutWhatNeverTookPlace(t *testing.T) {
 	require.Empty(t, values(calendar(t, s, "2026-10-25T00:00:00Z", nil), "UID"))
 }
 
-// No text of a document can end its line, or make a property or an event of its own.
+// Texts of a document cannot end a line or add a property or an event.
 func TestCalendarHostileText(t *testing.T) {
 	t.Parallel()
 	evil := "a\r\nEND:VEVENT\rb\nc\u2028d\u0085e\u2029f\x00g\x1fh\x7f\ti,;\\n\\"
@@ -247,13 +247,13 @@ func FuzzCalendarText(f *testing.F) {
 		if lines[len(lines)-1] != "" || strings.ReplaceAll(folded, "\r\n ", "") != line+"\r\n" {
 			t.Fatalf("%q does not unfold to %q", folded, line)
 		}
-		// Read back as RFC 5545 §3.3.11 has it.
+		// Unescape by RFC 5545 §3.3.11.
 		read := strings.NewReplacer(`\\`, `\`, `\;`, `;`, `\,`, `,`, `\n`, "\n", `\N`, "\n").Replace(line[len("X:"):])
 		want := strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(strings.ToValidUTF8(text, "\uFFFD"))
 		if want = controls.ReplaceAllString(want, ""); read != want {
 			t.Fatalf("%q is read as %q", want, read)
 		}
-		// Lines of any bytes, which no feed has, are folded as well.
+		// Lines of any bytes are folded as well.
 		if raw := string(status.FoldLine(text)); !strings.Contains(text, "\r\n ") && strings.ReplaceAll(raw, "\r\n ", "") != text+"\r\n" && !strings.Contains(text, "\r") && !strings.Contains(text, "\n") {
 			t.Fatalf("%q does not unfold to %q", raw, text)
 		}

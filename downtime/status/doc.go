@@ -1,8 +1,8 @@
-// Package status shows how the maintenance windows of a guard stand: to operators, to users
-// and to programs.
+// Package status serves the state of a guard's maintenance windows to operators, to users and
+// to programs.
 //
-// Two names do most of it. [Handler] is for operators, who see everything, and denies
-// by default; [PublicHandler] is for users, who see what is announced:
+// The two main entries are [Handler] for operators, who see everything, and [PublicHandler] for
+// users, who see announced windows. Handler denies everyone by default:
 //
 //	operators, err := status.Handler(g, &status.Options{Authorize: authorize})
 //	admin.Handle("/maintenance/", operators)
@@ -10,28 +10,28 @@
 //	public.Handle("/maintenance/", users)
 //
 // Both work under any prefix, stripped or not, with or without a slash at its end; all
-// links are relative. [Summary] is the same in one line, for a console of several packages.
+// links are relative. [Summary] gives the state in one line, for a console of several packages.
 //
-// # What is served
+// # Resources
 //
-//   - "" is a page. Operators' programs get status.json there, by Accept.
-//   - status.json, for operators only, has the windows with phase, times and report: those
-//     announced, of each window also what comes next, and those completed within a day, at
-//     most a hundred; when the state next changes; the document's revision and age; and what
-//     is wrong.
-//   - upcoming.json and active.json have the windows announced and those in progress, in the
-//     shape that Atlassian Statuspage gives scheduled maintenances; scheduled-maintenances.json
-//     has both and those completed, summary.json all of it with Options.Components. They are
-//     also below api/v2/, where programs for Statuspage look, with api/v2/status.json (the
-//     state of the service in one word).
+//   - "" is a page. An operator's program gets status.json there, by Accept.
+//   - status.json, for operators only, has the windows with phase, times and report: the
+//     announced ones, the next occurrence of each window, and those completed within a day, at
+//     most a hundred. It also has the time of the next change, the document's revision and age,
+//     and the guard's problems.
+//   - upcoming.json and active.json have the announced windows and those in progress, in the
+//     format in which Atlassian Statuspage serves scheduled maintenances.
+//     scheduled-maintenances.json has both and the completed ones. summary.json has everything,
+//     with Options.Components. They are also below api/v2/, where programs for Statuspage
+//     expect them, together with api/v2/status.json (the state of the service in one word).
 //   - calendar.ics is an iCalendar feed to subscribe to: see [Calendar].
 //
-// # What users see
+// # Users and operators
 //
-// Users see the windows that are announced by now, in progress, or were completed within a
-// day: title, message, times, and whether reads pass; at most a hundred. They do not see
-// rehearsals, owners, runbooks, scopes, or anything about this process alone.
+// Users see the windows that are announced, in progress, or were completed within a day: title,
+// message, times, and whether reads pass; at most a hundred. They do not see rehearsals, owners,
+// runbooks, scopes, or anything about this process alone.
 //
-// Operators see all of it, and what runs: mount their handler on an administrative listener,
-// and neither of the two behind the guard, where a window would close it.
+// Operators see everything, including the running work. Mount their handler on an administrative
+// listener. Do not mount either handler behind the guard, because a window would close it.
 package status

@@ -40,7 +40,7 @@ func fetch(h http.Handler, target string, header ...string) *httptest.ResponseRe
 	return w
 }
 
-// Operators and users have a handler each. Both work wherever they are mounted.
+// Operators and users have separate handlers. Both work under any prefix.
 func Example() {
 	g, err := begun()
 	if err != nil {
@@ -66,7 +66,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	mux := http.NewServeMux() // in earnest two listeners, and neither behind the guard
+	mux := http.NewServeMux() // in production: two listeners, neither behind the guard
 	mux.Handle("/admin/maintenance/", operators)
 	mux.Handle("/maintenance/", users)
 
@@ -98,7 +98,7 @@ func Example() {
 	// users: "status.json" 404 application/problem+json
 }
 
-// Programs for Atlassian Statuspage read what is in progress and what is announced.
+// Programs for Atlassian Statuspage read the windows in progress and the announced ones.
 func ExamplePublicHandler() {
 	g, err := begun()
 	if err != nil {
@@ -144,7 +144,7 @@ func ExamplePublicHandler() {
 	// Orders database upgrade: in_progress (maintenance), Orders are back in two hours.
 }
 
-// Operators look with a browser or with a program, at the same address.
+// A browser and a program use the same address.
 func ExampleHandler() {
 	g, err := begun()
 	if err != nil {
@@ -168,7 +168,7 @@ func ExampleHandler() {
 	// text/html; charset=utf-8 true
 }
 
-// A console of several packages shows one line of each.
+// A console of several packages shows one line for each.
 func ExampleSummary() {
 	g, err := begun()
 	if err != nil {
@@ -181,8 +181,8 @@ func ExampleSummary() {
 	// true orders-db-upgrade: quiet
 }
 
-// A calendar needs no guard: it can be written to a file that any web server serves. An
-// event keeps its UID however the window goes, and is exact across a change of clocks.
+// A calendar works without a guard: write it to a file that any web server serves. An event keeps
+// its UID when the window's times move, and is exact across a change of clocks.
 func ExampleCalendar() {
 	s, err := schedule.Parse("windows.yaml", []byte(`
 windows:

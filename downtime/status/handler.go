@@ -27,8 +27,8 @@ type Options struct {
 	// PublicHandler does not use it.
 	Authorize func(*http.Request) (who string, err error)
 
-	// Service is what users call the service, on pages and in calendars. Empty means that they
-	// show "maintenance" alone.
+	// Service is the service's name for users, on pages and in calendars. Empty means that they
+	// show only "maintenance".
 	Service string
 
 	// URL is the http or https URL of the page that users read, for calendars and for
@@ -36,16 +36,16 @@ type Options struct {
 	URL string
 
 	// Components are the parts of the service that users know by name, for programs that
-	// read Statuspage: a window concerns those whose scope it meets. Empty means none.
+	// read Statuspage. A window affects the components whose scope it meets. Empty means none.
 	Components []Component
 
-	// Logger gets what could not be written. Nil means slog.Default().
+	// Logger gets errors of rendering. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
 // A Component is a part of the service.
 type Component struct {
-	Name  string         // what users call it: "Checkout". Required, and another one for each
+	Name  string         // the name for users: "Checkout". Required and unique.
 	Scope schedule.Scope // what belongs to it; paths as in a document of windows
 }
 
@@ -65,7 +65,7 @@ func (o *Options) resolve(g *downtime.Guard) (Options, error) {
 	names := map[string]bool{}
 	for i, c := range opts.Components {
 		if c.Name == "" || names[c.Name] {
-			return opts, fmt.Errorf("status: Options.Components[%d] must have a name that no other has, got %q", i, c.Name)
+			return opts, fmt.Errorf("status: Options.Components[%d].Name must not be empty or used twice, got %q", i, c.Name)
 		}
 		names[c.Name] = true
 	}
@@ -74,10 +74,10 @@ func (o *Options) resolve(g *downtime.Guard) (Options, error) {
 	return opts, nil
 }
 
-// Handler shows operators how things stand in this process. It answers GET and HEAD, and
-// nothing of it may be stored. A request that Options.Authorize does not admit gets 403.
+// Handler serves the state of this process's guard to operators. It answers GET and HEAD. Its
+// responses forbid caches. A request that Options.Authorize refuses gets 403.
 //
-// The error is a nil guard or a URL that is none.
+// Handler returns an error if the guard is nil or an option is invalid.
 func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 	h, err := newHandler(g, opts)
 	if err != nil {
@@ -90,11 +90,11 @@ func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 	return h, nil
 }
 
-// PublicHandler shows users what they may know. It answers GET and HEAD, to any origin, with an
-// ETag. Answers may be kept for half a minute, the page for five seconds. While there is no
+// PublicHandler serves the announced windows to users. It answers GET and HEAD from any origin,
+// with an ETag. Responses may be cached for 30 seconds, the page for 5 seconds. Without a
 // schedule it answers 503, because an empty feed would clear the calendars that subscribe.
 //
-// The error is that of [Handler].
+// PublicHandler returns the same errors as [Handler].
 func PublicHandler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 	h, err := newHandler(g, opts)
 	if err != nil {
@@ -104,9 +104,9 @@ func PublicHandler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 }
 
 const (
-	maxAge     = "30" // seconds for which what is public may be kept,
-	maxPageAge = "5"  // and the page, which holds the time
-	retryAfter = "10" // seconds after which to ask again while there is no schedule
+	maxAge     = "30" // seconds for which a public response may be cached
+	maxPageAge = "5"  // seconds for the page, which shows the time
+	retryAfter = "10" // seconds until the next attempt, without a schedule
 
 	statusJSON   = "status.json"
 	typeJSON     = "application/json"
@@ -186,7 +186,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		page.Redirect(w, r)
 		return
 	}
-	// Operators learn from their page and their JSON also that there is no schedule.
+	// Without a schedule, the operators' page and their JSON show the boot policy.
 	h.serve(w, r, h.routes[path], !h.operators || path != "" && path != statusJSON)
 }
 
@@ -200,8 +200,8 @@ func (h *handler) authorized(r *http.Request) bool {
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, needsSchedule bool) {
 	header := w.Header()
-	known := h.guard.Document().Schedule
-	missing := needsSchedule && known == nil
+	s := h.guard.Document().Schedule
+	missing := needsSchedule && s == nil
 	if missing {
 		header.Set("Retry-After", retryAfter)
 	}
@@ -216,7 +216,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, nee
 	if missing || h.operators {
 		body, err = route.render(time.Now())
 	} else {
-		body, tag, err = route.last.get(known, route.render)
+		body, tag, err = route.last.get(s, route.render)
 	}
 	if err != nil {
 		h.opts.Logger.Error("maintenance status cannot be written", "err", err)
@@ -231,7 +231,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, nee
 	if missing {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		if r.Method != http.MethodHead {
-			_, _ = w.Write(body) // a client that has gone needs no answer
+			_, _ = w.Write(body) // the client may have gone
 		}
 		return
 	}
@@ -245,7 +245,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, nee
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
-// A rendering is the last answer to users, made at most once a second and schedule.
+// A rendering caches the last response to users. It is made again when a second has passed or the
+// schedule has changed.
 type rendering struct {
 	mu   sync.Mutex
 	of   *schedule.Schedule

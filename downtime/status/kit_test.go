@@ -12,7 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	_ "time/tzdata" // the zones are tested wherever the tests run
+	_ "time/tzdata" // for machines without a tz database
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -28,7 +28,7 @@ const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// source is a document that a test changes.
+// source is a source whose document a test changes.
 type source struct {
 	mu   sync.Mutex
 	text string
@@ -57,7 +57,7 @@ func (s *source) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// set changes the document and, in a bubble, waits until it has been looked at.
+// set changes the document and, in a bubble, waits until the guard has loaded it.
 func (s *source) set(text string, err error) {
 	s.mu.Lock()
 	s.text, s.err = text, err
@@ -67,7 +67,7 @@ func (s *source) set(text string, err error) {
 	synctest.Wait()
 }
 
-// window is a line of a document: a window that starts so long from now.
+// window returns a line of a document: a window that starts after the given time from now.
 func window(id string, in, duration time.Duration, more string) string {
 	return fmt.Sprintf("  - {id: %s, start: %q, duration: %v%s}\n",
 		id, time.Now().Add(in).UTC().Format(time.RFC3339Nano), duration, more)
@@ -103,7 +103,7 @@ func get(h http.Handler, method, target string, headers ...string) *httptest.Res
 	return w
 }
 
-// later lets time pass, and the guard see it.
+// later lets time pass and waits until the guard has reacted.
 func later(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -129,7 +129,7 @@ func instant(t testing.TB, text string) time.Time {
 	return at
 }
 
-// operators shows the guard's status to everybody.
+// operators returns the operators' handler, open to everyone.
 func operators(t testing.TB, g *downtime.Guard, opts status.Options) http.Handler {
 	opts.Authorize = func(*http.Request) (string, error) { return "", nil }
 	h, err := status.Handler(g, &opts)
@@ -137,7 +137,7 @@ func operators(t testing.TB, g *downtime.Guard, opts status.Options) http.Handle
 	return h
 }
 
-// users shows them what they may know.
+// users returns the users' handler.
 func users(t testing.TB, g *downtime.Guard, opts status.Options) http.Handler {
 	h, err := status.PublicHandler(g, &opts)
 	require.NoError(t, err)

@@ -13,13 +13,13 @@ import (
 //go:embed page.html
 var bodyText string
 
-// bodyTemplate makes the page of a view. What is not known is left out: of the view for users
-// there is no more on the page than in it.
+// bodyTemplate renders a view. The page shows only what the view has, so the users' page is as
+// reduced as their view.
 var bodyTemplate = page.Template("status", bodyText, map[string]any{
 	"ago": func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() },
 })
 
-// An open page is loaded anew after this time.
+// The intervals at which an open page reloads.
 const (
 	refresh          = time.Minute
 	refreshOperators = 15 * time.Second
@@ -29,7 +29,7 @@ type body struct {
 	*view
 	Operators bool
 	Known     bool   // there is a schedule
-	Service   string // what users call it; empty: not said
+	Service   string // the service's name for users. Empty means not shown.
 
 	Verdict, Tone          string
 	Active, Upcoming, Past []card
@@ -37,9 +37,9 @@ type body struct {
 
 type card struct {
 	*window
-	State, Tone  string // in words, and the colour that goes with them
-	Active, Late bool   // in progress; and over its time
-	Operators    bool   // it is for operators
+	State, Tone  string // in words, and their colour
+	Active, Late bool   // in progress; in progress after its end
+	Operators    bool   // the page is for operators
 }
 
 func (v *view) page(service string, operators bool) ([]byte, error) {

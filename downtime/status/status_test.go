@@ -20,7 +20,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
-// secret is a document with what users may see and what they must not.
+// secret is a document with public and secret texts.
 func secret() string {
 	return windows(
 		window("past", -3*time.Hour, time.Hour, `, title: Certificates`),
@@ -46,7 +46,7 @@ func TestPublicStatusTellsNoSecrets(t *testing.T) {
 		g := open(t, src, nil)
 		_, err := g.Enter(t.Context(), downtime.Work{Name: "other-SECRET"})
 		require.NoError(t, err)
-		src.set(text+"  - {id: more, SECRET: 1}\n", nil) // a problem that names what it is about
+		src.set(text+"  - {id: more, SECRET: 1}\n", nil) // a problem with a secret text
 		require.NotEmpty(t, g.Problems())
 		shop := status.Options{Service: "Shop", URL: "https://status.example/"}
 		public, operators := users(t, g, shop), http.StripPrefix("/maintenance", operators(t, g, shop))
@@ -129,7 +129,7 @@ func TestStatusHeaders(t *testing.T) {
 	})
 }
 
-// What is public can be kept, and is sent again only when it is another.
+// Public responses can be cached, and are sent again only when they have changed.
 func TestPublicStatusIsAskedForConditionally(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestPublicStatusIsAskedForConditionally(t *testing.T) {
 	})
 }
 
-// However many ask, an answer is made once a second, or when the document changes.
+// A public response is rendered at most once a second, and when the document changes.
 func TestPublicStatusIsMadeOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -176,8 +176,8 @@ func TestPublicStatusIsMadeOnceASecond(t *testing.T) {
 	})
 }
 
-// An empty feed would clear the calendars that subscribe, and an empty list would say
-// that nothing is planned.
+// An empty feed would clear the calendars that subscribe, and an empty list would mean that
+// nothing is planned.
 func TestPublicStatusWithoutSchedule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestPublicStatusWithoutSchedule(t *testing.T) {
 	})
 }
 
-// While nothing was read, the operators' page says first what is refused, and why.
+// Without a document, the operators' page begins with what is refused, and why.
 func TestOperatorsReadFirstWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	const faulty = "windows:\n  - {id: w, start: \"2000-01-01T00:00:00Z\", duration: 1h, mode: clsed}\n"
@@ -234,7 +234,7 @@ func TestOperatorsReadFirstWhatIsRefused(t *testing.T) {
 	}
 }
 
-// The shape is that of Atlassian Statuspage.
+// The format is that of Atlassian Statuspage.
 func TestMaintenances(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestMaintenances(t *testing.T) {
 	})
 }
 
-// What operators do to one process its status tells, of that process.
+// The status shows the commands of its own process.
 func TestStatusFollowsCommands(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -308,7 +308,7 @@ func TestStatusFollowsCommands(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "2000-01-01T01:00:00.000Z 2000-01-01T04:00:00.000Z", active())
 
-		_, err = g.Drain(t.Context(), "w") // and nobody says that the work is finished
+		_, err = g.Drain(t.Context(), "w") // without Complete
 		require.NoError(t, err)
 		later(3 * time.Hour)
 		require.Equal(t, "overrun from 2000-01-01T01:00:00Z to 2000-01-01T04:00:00Z, local true", phase())
@@ -327,8 +327,8 @@ func TestStatusFollowsCommands(t *testing.T) {
 	})
 }
 
-// What is over does not push out what is in progress; of what repeats all that is
-// announced is told, and to operators the next that is not.
+// Past windows do not push out current ones. All announced occurrences of a window that repeats
+// are shown, and to operators also the next unannounced one.
 func TestStatusOfWindowsThatRepeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -543,7 +543,7 @@ func TestSummary(t *testing.T) {
 	})
 }
 
-// All that programs for Statuspage read: windows are about the components whose scope they meet.
+// A window affects the components whose scope it meets, in every format of Statuspage.
 func TestStatuspage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -577,7 +577,7 @@ func TestStatuspage(t *testing.T) {
 			} `json:"scheduled_maintenances"`
 		}
 		read := func(path string) (a answer) {
-			later(time.Second) // an answer is made once a second
+			later(time.Second) // a response is rendered once a second
 			w := get(h, "GET", path)
 			require.Equal(t, 200, w.Code, path)
 			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &a), path)
@@ -635,7 +635,7 @@ func TestStatuspage(t *testing.T) {
 
 		for _, bad := range [][]status.Component{{{}}, {{Name: "x"}, {Name: "x"}}} {
 			_, err := status.PublicHandler(g, &status.Options{Components: bad})
-			require.ErrorContains(t, err, "must have a name that no other has")
+			require.ErrorContains(t, err, "must not be empty or used twice")
 		}
 	})
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// The shape in which Atlassian Statuspage says how a service stands, below /api/v2/ of a page,
-// and which many programs read. Of what its fields need and windows do not have:
+// statuspage is the format of Atlassian Statuspage's API below /api/v2/, which many programs
+// read. Some of its fields need values that windows do not have:
 //
-//   - An id is the window's with the planned start, as in the calendar.
-//   - created_at is when the occurrence was first shown, updated_at when its status last
+//   - id is the window's id with the planned start, as in the calendar.
+//   - created_at is when the occurrence was first shown. updated_at is when its status last
 //     changed by the clock, so that all replicas answer alike.
 //   - incident_updates has one entry for each status so far, the newest first.
-//   - components are those of Options.Components, because scopes are not for users.
+//   - components are Options.Components, because scopes are not for users.
 type statuspage struct {
 	Page         pageInfo      `json:"page"`
 	Status       *indicator    `json:"status,omitempty"`
@@ -83,14 +83,14 @@ type maintenanceUpdate struct {
 	DisplayAt  statuspageTime `json:"display_at"`
 }
 
-// statuspageTime has always three digits of a second, as Statuspage has it.
+// statuspageTime always has three decimals of a second, as Statuspage writes them.
 type statuspageTime time.Time
 
 func (t statuspageTime) MarshalText() ([]byte, error) {
 	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z07:00"), nil
 }
 
-const maxMaintenances = 50 // of scheduled-maintenances.json, the most recent
+const maxMaintenances = 50 // in scheduled-maintenances.json
 
 func (v *view) newStatuspage(opts *Options) *statuspage {
 	return &statuspage{Page: pageInfo{
@@ -107,7 +107,7 @@ func shortID(of string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// summary is summary.json: all that is now and to come.
+// summary returns summary.json: the current and future maintenances and all components.
 func (v *view) summary(opts *Options) *statuspage {
 	s := v.scheduled(opts, stageUpcoming, stageActive)
 	s.Status, s.Incidents = v.indicator(), &[]struct{}{}
@@ -116,21 +116,20 @@ func (v *view) summary(opts *Options) *statuspage {
 	return s
 }
 
-// status is status.json: the state of the service as a whole.
+// status returns status.json: the state of the whole service.
 func (v *view) status(opts *Options) *statuspage {
 	s := v.newStatuspage(opts)
 	s.Status = v.indicator()
 	return s
 }
 
-// scheduled lists the windows of some stages.
 func (v *view) scheduled(opts *Options, of ...stage) *statuspage {
 	s := v.newStatuspage(opts)
 	s.Maintenances = v.maintenances(opts, s.Page, of...)
 	return s
 }
 
-// recent is scheduled-maintenances.json: the most recent first.
+// recent returns scheduled-maintenances.json: the most recent first.
 func (v *view) recent(opts *Options) *statuspage {
 	s := v.scheduled(opts, stageUpcoming, stageActive, stagePast)
 	slices.Reverse(s.Maintenances)
@@ -145,7 +144,7 @@ func (v *view) indicator() *indicator {
 	return &indicator{"none", "All Systems Operational"}
 }
 
-// isClosing says whether the window is in progress and refuses anything.
+// isClosing reports whether the window is in progress and refuses requests.
 func (w *window) isClosing() bool { return stageOf(w.Phase) == stageActive && w.Mode.Closes() }
 
 func (v *view) components(parts []Component, page string) []component {

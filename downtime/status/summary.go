@@ -11,8 +11,8 @@ import (
 )
 
 // Summary returns a function that gives the status in one line, for a page that shows several
-// packages. ok is false while something needs an operator: there is a problem, or no schedule,
-// or a window is over its time, or all is closed until the quorum answers.
+// packages. ok is false while an operator is needed: the guard has a problem or lacks a schedule,
+// a window overruns, or everything is closed until the quorum answers.
 func Summary(g *downtime.Guard) func(context.Context) (ok bool, line string) {
 	return func(context.Context) (bool, string) {
 		now := time.Now()
@@ -52,7 +52,7 @@ func Summary(g *downtime.Guard) func(context.Context) (ok bool, line string) {
 	}
 }
 
-// next names the window that begins next.
+// next returns a text with the window that begins next.
 func next(s *schedule.Schedule, now time.Time) string {
 	const ahead = 366 * 24 * time.Hour
 	for o := range s.Occurrences(now, now.Add(ahead)) {

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	maxWindows = 100            // at most so many are listed
-	maxPast    = 24 * time.Hour // completed windows are listed for so long
-	maxLooks   = 20_000         // at most so many occurrences are looked at for them
+	maxWindows = 100            // in a list
+	maxPast    = 24 * time.Hour // how long completed windows are listed
+	maxVisited = 20_000         // occurrences examined for a list
 )
 
-// A view is how things stand at one moment: all of it for operators, what they may know for
-// users. As JSON it is the status: instants are RFC 3339 in the window's zone, ages seconds.
+// A view is the state at one moment, for operators or reduced for users. As JSON it is
+// status.json: instants are RFC 3339 in the window's zone, ages are seconds.
 type view struct {
 	Now      time.Time  `json:"now"`
 	Next     *time.Time `json:"next,omitempty"`
-	Boot     string     `json:"boot,omitempty"`    // the boot policy, while there is no document
-	Verdict  string     `json:"verdict,omitempty"` // what is refused and why, while there is no document
+	Boot     string     `json:"boot,omitempty"`    // the boot policy; only without a document
+	Verdict  string     `json:"verdict,omitempty"` // what is refused and why; only without a document
 	Document *origin    `json:"document,omitempty"`
 	Problems []string   `json:"problems"`
 	InFlight int        `json:"in_flight"`
@@ -31,7 +31,7 @@ type view struct {
 	More     int        `json:"more_windows,omitempty"`
 
 	updated time.Time // when the document was accepted
-	waits   bool      // something is closed until the quorum answers
+	waits   bool      // a scope is closed, waiting for the quorum
 }
 
 type origin struct {
@@ -54,8 +54,8 @@ type window struct {
 	Start    time.Time      `json:"start"`
 	End      time.Time      `json:"end"`
 	Rollback *time.Time     `json:"rollback,omitempty"`
-	Scope    *scope         `json:"scope,omitempty"` // everything, when absent
-	Held     bool           `json:"held,omitempty"`  // gone from the document, kept to its end
+	Scope    *scope         `json:"scope,omitempty"` // nil means everything
+	Held     bool           `json:"held,omitempty"`  // removed from the document, kept to its end
 	Report   *report        `json:"report,omitempty"`
 	Summary  string         `json:"-"` // of Report, in words
 
@@ -70,7 +70,7 @@ type scope struct {
 	Work    []string `json:"work,omitempty"`
 }
 
-// String is for people.
+// String returns the scope for people.
 func (s *scope) String() string {
 	if s == nil {
 		return "everything"
@@ -95,10 +95,10 @@ type report struct {
 	Work       map[string]int `json:"work,omitempty"`
 	Refused    int64          `json:"refused"`
 	QuietAfter *float64       `json:"quiet_after_seconds,omitempty"`
-	Local      bool           `json:"local,omitempty"`   // the times are those of this process only
-	Waiting    bool           `json:"waiting,omitempty"` // closed until the quorum agrees
+	Local      bool           `json:"local,omitempty"`   // a command moved the times in this process only
+	Waiting    bool           `json:"waiting,omitempty"` // closed, waiting for the quorum
 	Unfinished bool           `json:"unfinished,omitempty"`
-	Alone      bool           `json:"alone,omitempty"` // it is about this process only
+	Alone      bool           `json:"alone,omitempty"` // the report is about this process only
 }
 
 func newView(g *downtime.Guard, now time.Time, operators bool) *view {
@@ -147,7 +147,7 @@ func newView(g *downtime.Guard, now time.Time, operators bool) *view {
 	return v
 }
 
-// verdict says what a guard refuses, and why, while it has no document.
+// verdict says what a guard without a document refuses, and why.
 func verdict(g *downtime.Guard, boot downtime.Boot) string {
 	what := map[downtime.Boot]string{downtime.BootClosed: "Everything is refused", downtime.BootOpen: "Nothing is refused"}[boot]
 	for _, p := range g.Problems() {
@@ -168,16 +168,16 @@ type key struct {
 
 func keyOf(o schedule.Occurrence) key { return key{o.Window.ID, o.Planned.UnixNano()} }
 
-// A listing chooses what a view shows.
+// A listing chooses the occurrences of a view.
 type listing struct {
 	schedule  *schedule.Schedule
 	now       time.Time
 	operators bool
-	reports   map[key]downtime.Report // of what is near, and of what commands have moved
+	reports   map[key]downtime.Report // all reports of the guard
 }
 
-// list are the occurrences in progress, announced, or ended a while ago at most, by start, as they
-// are in this process; for operators also what comes next of each window, and rehearsals.
+// list returns the occurrences in progress, announced, or ended within maxPast, by start, with the
+// times of this process. For operators it adds the next occurrence of each window, and rehearsals.
 func (l *listing) list(active []schedule.Occurrence) []schedule.Occurrence {
 	var list []schedule.Occurrence
 	seen := map[key]bool{}
@@ -198,9 +198,9 @@ func (l *listing) list(active []schedule.Occurrence) []schedule.Occurrence {
 		add(o, l.operators)
 	}
 	for _, span := range [...][2]time.Time{{l.now, l.now.Add(longestLead(l.schedule) + 1)}, {l.now.Add(-maxPast), l.now}} {
-		looks := 0
+		visited := 0
 		for o := range l.schedule.Occurrences(span[0], span[1]) {
-			if looks++; looks > maxLooks {
+			if visited++; visited > maxVisited {
 				break
 			}
 			add(o, false)
@@ -215,8 +215,8 @@ func (l *listing) list(active []schedule.Occurrence) []schedule.Occurrence {
 	return list
 }
 
-// first is as much of a list as is shown: what is in progress or to come, then the latest of what
-// is over.
+// first shortens a list to maxWindows: first the occurrences in progress and to come, then the
+// last ones that are over.
 func (l *listing) first(list []schedule.Occurrence) []schedule.Occurrence {
 	var over, rest []schedule.Occurrence
 	for _, o := range list {
@@ -285,7 +285,7 @@ func newReport(rep downtime.Report) *report {
 	return r
 }
 
-// A stage is as much of a phase as users see.
+// A stage is a phase in the detail that users see.
 type stage uint8
 
 const (
@@ -304,12 +304,12 @@ func stageOf(p schedule.Phase) stage {
 	return stagePast
 }
 
-// isPublic says whether users may know of the occurrence at now.
+// isPublic reports whether users may see the occurrence at now.
 func isPublic(o schedule.Occurrence, now time.Time) bool {
 	return o.Window.Mode != schedule.ModeRehearse && !now.Before(o.Announced())
 }
 
-// longestLead is the longest time before its start that an occurrence is announced.
+// longestLead returns the longest time between the first announcement and the start.
 func longestLead(s *schedule.Schedule) time.Duration {
 	var lead time.Duration
 	for w := range s.Windows() {

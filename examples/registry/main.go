@@ -1,13 +1,12 @@
-// Registry plays the life of a shared module with the real go command: a team publishes
-// it, two services are built from its stable channel, a version that breaks its API is
-// refused and published as another major version, one service is upgraded, and
-// versions with a fault are mended and blocked. The fleet's table, made of what the running services
-// say of themselves, shows each change.
+// Registry shows the life of a shared module with the real go command. A team publishes the
+// module. Two services are built from its stable channel. A version that breaks its API is refused
+// and published as another major version. One service is upgraded. Faulty versions are blocked, and
+// a corrected one is published. After each step a table shows what the running services are built
+// from.
 //
 //	go run ./examples/registry
 //
-// Everything is in a temporary folder and on loopback; nothing but Go is needed. Each
-// step checks what it says.
+// The example needs only Go. It uses a temporary folder and loopback. Each step checks its result.
 package main
 
 import (
@@ -39,7 +38,7 @@ const (
 )
 
 func main() {
-	apicheck.Main() // the gate starts this program once more to compare
+	apicheck.Main() // the gate starts this program again to compare
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := play(ctx, os.Stdout); err != nil {
@@ -47,7 +46,7 @@ func main() {
 	}
 }
 
-// A stage is where it plays: a registry, its client, and the services.
+// A stage has a registry, its client, and the services.
 type stage struct {
 	out      io.Writer
 	dir      string
@@ -58,9 +57,9 @@ type stage struct {
 
 func (s *stage) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
 
-// play plays the story. The error names the step that did not hold.
+// play runs all steps. Its error names the step that failed.
 func play(ctx context.Context, out io.Writer) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // half a minute, unless the machine is busy
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // usually it takes half a minute
 	defer cancel()
 	dir, err := os.MkdirTemp("", "upkeep-registry")
 	if err != nil {
@@ -75,7 +74,7 @@ func play(ctx context.Context, out io.Writer) (err error) {
 	}
 	reg, err := registry.New(registry.Dir(filepath.Join(dir, "modules")), &registry.Options{
 		Private: []string{"corp.example"},
-		// On loopback, and for as long as the story lasts. Elsewhere: registry.Bearer.
+		// Allow everything, because the registry is on loopback. Elsewhere use registry.Bearer.
 		Authorize: func(*http.Request, registry.Action) (who string, err error) {
 			return "team-money", nil
 		},
@@ -123,7 +122,8 @@ func play(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// remove ends the services and removes the folder; module caches are read-only.
+// remove stops the services and removes the folder. Module caches are read-only, so the go command
+// removes them.
 func (s *stage) remove() error {
 	var errs []error
 	for _, service := range s.services {
@@ -150,7 +150,7 @@ func (s *stage) write(dir string, files map[string]string) error {
 	return nil
 }
 
-// publish publishes what is in the folder of the shared module.
+// publish publishes the folder of the shared module.
 func (s *stage) publish(ctx context.Context, version string) error {
 	published, err := s.client.Publish(ctx, filepath.Join(s.dir, "money"), version, nil)
 	if err != nil {
@@ -204,7 +204,7 @@ func Format(cents int) string { return fmt.Sprintf("%d.%02d", cents/100, cents%1
 	})
 }
 
-// The second generation: amounts have a currency.
+// The incompatible version: amounts have a currency.
 const moneyWithCurrency = `// Package money formats amounts.
 package money
 
@@ -254,8 +254,8 @@ func (s *stage) bump(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("   published %s@%s, which differs in its go.mod alone: the module is deprecated", money, edited.Version)
-	if err := s.client.SetChannel(ctx, module.Version{Path: money, Version: edited.Version}, "stable", "no code has changed"); err != nil {
+	s.say("   published %s@%s: only go.mod differs, which now deprecates the module", money, edited.Version)
+	if err := s.client.SetChannel(ctx, module.Version{Path: money, Version: edited.Version}, "stable", "only go.mod differs"); err != nil {
 		return err
 	}
 	return s.fleet(ctx, map[string]string{
@@ -283,8 +283,8 @@ func (s *stage) upgrade(ctx context.Context) error {
 	})
 }
 
-// The first generation again, mended for those who are not upgraded yet.
-const moneyMended = `// Package money formats amounts.
+// The first API again with a fix, for services that are not upgraded yet.
+const moneyFixed = `// Package money formats amounts.
 package money
 
 import "fmt"
@@ -301,14 +301,14 @@ func Format(cents int) string {
 func (s *stage) block(ctx context.Context) error {
 	if err := s.write("money", map[string]string{
 		"go.mod":   "// Deprecated: use " + moneyV2 + "\nmodule " + money + "\n\ngo 1.26\n",
-		"money.go": moneyMended,
+		"money.go": moneyFixed,
 	}); err != nil {
 		return err
 	}
 	if err := s.publish(ctx, "v1.0.2"); err != nil {
 		return err
 	}
-	if err := s.client.SetChannel(ctx, module.Version{Path: money, Version: "v1.0.2"}, "stable", "MONEY-17 is mended"); err != nil {
+	if err := s.client.SetChannel(ctx, module.Version{Path: money, Version: "v1.0.2"}, "stable", "fixes MONEY-17"); err != nil {
 		return err
 	}
 	for _, version := range []string{"v1.0.0", "v1.0.1"} {
@@ -316,14 +316,14 @@ func (s *stage) block(ctx context.Context) error {
 			return err
 		}
 	}
-	// Who has the module in a cache keeps it. A clean machine does not get it.
+	// A module cache keeps the version. A machine with an empty cache does not get it.
 	if _, err := s.goCommand(ctx, s.dir, "clean", "-modcache"); err != nil {
 		return err
 	}
 	dir := filepath.Join(s.dir, "cart")
 	text, err := s.goCommand(ctx, dir, "build", "-o", os.DevNull, ".")
 	if err == nil || !strings.Contains(err.Error(), "is blocked: negative amounts are wrong: MONEY-17") {
-		return fmt.Errorf("the go command should have printed why it gets nothing: %s %w", text, orNothing(err))
+		return fmt.Errorf("the go command should have printed the reason of the block: %s %w", text, orNothing(err))
 	}
 	s.say("   %s", strings.ReplaceAll(err.Error(), "\n", "\n   "))
 	if err := s.get(ctx, "cart", money+"@stable"); err != nil {
@@ -338,7 +338,7 @@ func (s *stage) block(ctx context.Context) error {
 	})
 }
 
-// orNothing is for errors that should be there.
+// orNothing replaces a nil error in the report of a missing error.
 func orNothing(err error) error {
 	if err == nil {
 		return errors.New("there was no error")
@@ -346,8 +346,8 @@ func orNothing(err error) error {
 	return err
 }
 
-// fleet asks the running services what they are built from, shows the table, and
-// compares it with what is expected of each service.
+// fleet collects the build information of the running services, prints the table, and compares it
+// with the expected row of each service.
 func (s *stage) fleet(ctx context.Context, want map[string]string) error {
 	proxy, err := pkgmgmt.NewProxy(s.url, &pkgmgmt.ProxyOptions{HTTP: s.client.HTTP, Modules: []string{"corp.example/..."}})
 	if err != nil {
@@ -373,7 +373,7 @@ func (s *stage) fleet(ctx context.Context, want map[string]string) error {
 	s.say("\n   %s", strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(table.String()), "\n", "\n   "), "\n   \n", "\n\n"))
 	for _, row := range report.Rows {
 		if got := fmt.Sprintf("%s %s %s", row.Module, row.Version, row.Verdict); got != want[row.Service] {
-			return fmt.Errorf("the fleet's table has %q for %s, and should have %q", got, row.Service, want[row.Service])
+			return fmt.Errorf("the fleet's table has %q for %s, want %q", got, row.Service, want[row.Service])
 		}
 		delete(want, row.Service)
 	}

@@ -23,7 +23,7 @@ func TestPlay(t *testing.T) {
 		t.Skip("builds and runs programs")
 	}
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("there is no go command here")
+		t.Skip("needs the go command")
 	}
 	var out strings.Builder
 	require.NoError(t, play(t.Context(), &out), "%s", &out)
@@ -40,7 +40,7 @@ func TestPlay(t *testing.T) {
 	t.Log(text)
 }
 
-// TestPlayThatIsInterrupted leaves nothing behind.
+// TestPlayThatIsInterrupted: an interrupted run removes its files.
 func TestPlayThatIsInterrupted(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)

@@ -13,12 +13,11 @@ import (
 	"strings"
 )
 
-// token is what a service asks of those who want to see all of its build information.
+// token is required by services to show all of their build information.
 const token = "for-operators"
 
-// serviceSource is a whole service that uses a module. Of its own accord it tells
-// operators what it is built from; services of this repository have version.Handler for
-// that.
+// serviceSource returns the source of a service that uses a module and serves its build
+// information. A real service uses version.Handler for that.
 func serviceSource(module, expression string) string {
 	return fmt.Sprintf(`package main
 
@@ -50,7 +49,7 @@ func main() {
 	})
 	fmt.Println("http://"+l.Addr().String()+"/version", %s)
 	go func() { log.Fatal(http.Serve(l, nil)) }()
-	io.Copy(io.Discard, os.Stdin) // until its operator is gone
+	io.Copy(io.Discard, os.Stdin) // run until the parent process ends
 }
 `, module, token, expression)
 }
@@ -69,7 +68,7 @@ func (s *service) stop() error {
 	return s.cmd.Wait()
 }
 
-// get lets a service require a version, as its developers do.
+// get makes a service require a version, as its developers do.
 func (s *stage) get(ctx context.Context, service, query string) error {
 	text, err := s.goCommand(ctx, filepath.Join(s.dir, service), "get", query)
 	if err != nil {
@@ -82,9 +81,9 @@ func (s *stage) get(ctx context.Context, service, query string) error {
 	return nil
 }
 
-// start builds a service and runs it, in place of the one that runs.
+// start builds a service and runs it instead of its old process.
 func (s *stage) start(ctx context.Context, name string) error {
-	binary := filepath.Join(s.dir, name, "service.exe") // what Windows wants, and others do not mind
+	binary := filepath.Join(s.dir, name, "service.exe") // Windows needs the extension, other systems ignore it
 	if old := s.services[name]; old != nil {
 		delete(s.services, name)
 		if err := old.stop(); err != nil {
@@ -118,8 +117,8 @@ func (s *stage) start(ctx context.Context, name string) error {
 	return nil
 }
 
-// goCommand runs a go command that knows the registry and nothing else. What it says is
-// given back, with an error inside of that.
+// goCommand runs a go command whose only proxy is the registry. It returns the output, which is also
+// in the error.
 func (s *stage) goCommand(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir

@@ -1,17 +1,26 @@
-// Service is the smallest service with all five packages around its handler. Its
-// documents are embedded so that it runs from anywhere; a service of your own reads
-// them with flags.File and downtime.File, and sees each edit at once.
+// Service is the smallest service with all five packages around its handler. It reads its
+// documents from the folder in which it runs:
+//
+//	go -C examples/service run .
+//
+// An edit of flags.yaml or windows.yaml takes effect within a second.
 package main
 
 import (
 	"context"
-	"embed"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
+	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
+	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/upkeep-go/upkeep/downtime"
 	"github.com/upkeep-go/upkeep/downtime/status"
@@ -21,69 +30,80 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-//go:embed *.yaml
-var documents embed.FS
-
-var greeting = flags.String("greeting", "Hello.")
+var (
+	greeting = flags.String("greeting", "Hello.") // the value if flags.yaml has none
+	client   = openfeature.NewDefaultClient()
+)
 
 func main() {
-	ctx := context.Background()
-	handler, admin, err := newService(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
-	go func() { log.Fatal(http.ListenAndServe("127.0.0.1:8081", admin)) }()
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", handler))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var exporter sdktrace.SpanExporter // yours, such as otlptracehttp.New; nil exports nothing
+	server := &http.Server{Addr: "127.0.0.1:8080", ReadHeaderTimeout: 5 * time.Second}
+	operators := &http.Server{Addr: "127.0.0.1:8081", ReadHeaderTimeout: 5 * time.Second}
+	log.Printf("http://%s/?user=ada, for operators http://%s/maintenance/ and /version", server.Addr, operators.Addr)
+	run(ctx, exporter, server, operators)
 }
 
-func newService(ctx context.Context) (handler, admin http.Handler, err error) {
+// run serves until ctx ends.
+func run(ctx context.Context, exporter sdktrace.SpanExporter, server, operators *http.Server) {
 	info := version.Current()
-	obs, err := observe.New(nil) // OpenTelemetry's global providers, slog's default
-	if err != nil {
-		return nil, nil, err
-	}
-	obs.Logger().Info("starting", "build", info)
+	build := resource.NewSchemaless(info.Attributes()...)
+	traces := sdktrace.NewTracerProvider(sdktrace.WithResource(build), sdktrace.WithBatcher(exporter))
+	obs := must(observe.New(&observe.Options{TracerProvider: traces}))
+	guard := must(downtime.Open(ctx, downtime.File("windows.yaml"), nil))
+	check(openfeature.SetProviderWithContextAndWait(ctx, must(flags.New(flags.File("flags.yaml"), nil))))
+	openfeature.AddHooks(obs.FlagHook())
 
-	packages, _ := documents.ReadFile("packages.yaml")
-	policy, err := pkgmgmt.ParsePolicy("packages.yaml", packages)
-	if err != nil {
-		return nil, nil, err
-	}
-	build, _ := debug.ReadBuildInfo()
-	for _, v := range policy.Check(build) {
+	// The fifth package warns of modules that packages.yaml does not allow.
+	policy := must(pkgmgmt.ParsePolicy("packages.yaml", must(os.ReadFile("packages.yaml"))))
+	modules, _ := debug.ReadBuildInfo()
+	for _, v := range policy.Check(modules) {
 		obs.Logger().Warn("package policy", "violation", v)
 	}
 
-	provider, err := flags.New(flags.FS(documents, "flags.yaml"), nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := openfeature.SetProviderWithContextAndWait(ctx, provider); err != nil {
-		return nil, nil, err
-	}
-	openfeature.AddHooks(obs.FlagHook())
-	client := openfeature.NewDefaultClient()
-
-	guard, err := downtime.Open(ctx, downtime.FS(documents, "windows.yaml"), nil)
-	if err != nil {
-		return nil, nil, err
-	}
-
-	maintenance, err := status.Handler(guard, &status.Options{
-		Authorize: func(*http.Request) (who string, err error) { return "whoever reaches the listener", nil },
-	})
-	if err != nil {
-		return nil, nil, err
-	}
+	// Pages for operators, on a listener that only they reach.
+	pages := http.NewServeMux()
+	pages.Handle("GET /version", version.Handler(info, nil))
+	pages.Handle("/maintenance/", must(status.Handler(guard, &status.Options{
+		Authorize: func(*http.Request) (who string, err error) { return "an operator", nil },
+	})))
+	operators.Handler = pages
+	go serve(operators)
+	defer operators.Close()
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		user := openfeature.NewEvaluationContext(r.FormValue("user"), nil)
-		fmt.Fprintln(w, greeting.Value(r.Context(), client, user))
-	})
-	operators := http.NewServeMux()
-	operators.Handle("GET /version", version.Handler(info, nil))
-	operators.Handle("/maintenance/", maintenance)
 
-	return obs.Handler(version.Middleware(info, nil)(guard.Handler(observe.Route(mux)))), operators, nil
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, greeting.Value(r.Context(), client, user(r)))
+	})
+	server.Handler = obs.Handler(version.Middleware(info, nil)(guard.Handler(observe.Route(mux))))
+	go serve(server)
+
+	<-ctx.Done() // SIGTERM: requests in progress may end, then traces are sent
+	end, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	check(errors.Join(server.Shutdown(end), guard.Close(), openfeature.ShutdownWithContext(end), obs.Close(), traces.Shutdown(end)))
+}
+
+// user is for whom flags are evaluated. A real service takes it from the session.
+func user(r *http.Request) openfeature.EvaluationContext {
+	return openfeature.NewEvaluationContext(r.FormValue("user"), nil)
+}
+
+func serve(s *http.Server) {
+	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
+}
+
+func must[T any](value T, err error) T {
+	check(err)
+	return value
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }

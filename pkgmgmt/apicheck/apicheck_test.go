@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// needGo skips what starts the go command, dozens of times, where time is short.
+// needGo skips tests that start many go commands in short runs.
 func needGo(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
@@ -49,8 +49,7 @@ func folders(t testing.TB, archive string) (root string) {
 	return root
 }
 
-// pair gives the modules in the folders old and new of an archive; a go.mod file that
-// is missing there is added.
+// pair returns the modules in the folders old and new of an archive. It adds a missing go.mod.
 func pair(t testing.TB, archive string) (old, new apicheck.Module) {
 	t.Helper()
 	root := folders(t, archive)
@@ -71,7 +70,7 @@ func checker(t testing.TB, opts *apicheck.Options) *apicheck.Checker {
 	return c
 }
 
-// lines are the changes as the verdict prints them, and its problems.
+// lines returns the changes as the verdict prints them, and its problems.
 func lines(v apicheck.Verdict) []string {
 	var all []string
 	for _, c := range v.Changes {
@@ -322,7 +321,7 @@ func F() undefined2
 			require.NoError(t, err)
 			require.Equal(t, c.want, v.Bump, "%s", v)
 			if c.want == apicheck.BumpUnknown && len(v.Problems) > 0 {
-				// The go command says more around it.
+				// The go command adds more text.
 				require.Len(t, v.Problems, len(c.lines), "%s", v)
 				for i, want := range c.lines {
 					require.Contains(t, v.Problems[i], want)
@@ -337,7 +336,7 @@ func F() undefined2
 	}
 }
 
-// TestDependencies has a type of another module in the API, which a proxy gives.
+// TestDependencies has a type of another module in the API. The module comes from a proxy.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -381,7 +380,7 @@ type T int
 	require.Equal(t, []string{"- F: changed from func() corp.example/dep.T to func() corp.example/dep/v2.T"}, lines(v))
 }
 
-// TestKnownTruths holds the comparison against two modules that everybody can look up.
+// TestKnownTruths compares releases of two public modules.
 func TestKnownTruths(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -412,7 +411,7 @@ func TestKnownTruths(t *testing.T) {
 	}
 }
 
-// environmentProxy is the module cache of this machine, and the proxy behind it.
+// environmentProxy returns the module cache of this machine and the proxies of GOPROXY.
 func environmentProxy(t testing.TB) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOMODCACHE", "GOPROXY").Output()
@@ -452,7 +451,7 @@ package lib
 	require.NoError(t, err)
 	require.Equal(t, []string{"- F: removed"}, lines(v))
 
-	// One version with two contents is what a registry refuses; here it is compared.
+	// One version with two contents, which only a registry refuses.
 	v, err = apicheck.Compare(t.Context(), zips[0], apicheck.Module{Path: "corp.example/lib", Version: "v1.0.0", Dir: new.Dir})
 	require.NoError(t, err)
 	require.Equal(t, []string{"- F: removed"}, lines(v))
@@ -462,7 +461,7 @@ package lib
 	require.NoError(t, os.WriteFile(broken, []byte("PK no zip"), 0o600))
 	_, err = apicheck.Compare(t.Context(), zips[0], apicheck.Module{Path: "corp.example/lib", Version: "v1.1.0", Zip: broken})
 	require.ErrorAs(t, err, &fault)
-	zips[1].Version = "v1.2.0" // which its files are not named after
+	zips[1].Version = "v1.2.0" // its files have another version in their names
 	_, err = apicheck.Compare(t.Context(), zips[0], zips[1])
 	require.ErrorAs(t, err, &fault)
 }
@@ -474,8 +473,8 @@ func TestFaults(t *testing.T) {
 	for want, m := range map[string]apicheck.Module{
 		"apicheck: the module: malformed module path \"\": empty string":                                                {},
 		"apicheck: corp.example/lib@v1: the version is not canonical":                                                   {Path: "corp.example/lib", Version: "v1", Proxy: "https://proxy.example"},
-		"apicheck: corp.example/lib@v1.0.0: has no zip, no folder and no proxy to get it from":                          {Path: "corp.example/lib", Version: "v1.0.0"},
-		"apicheck: corp.example/lib@v1.0.0: a proxy is no URL with http, https or file":                                 {Path: "corp.example/lib", Version: "v1.0.0", Proxy: "https://proxy.example,direct"},
+		"apicheck: corp.example/lib@v1.0.0: needs a zip, a folder or a proxy":                                           {Path: "corp.example/lib", Version: "v1.0.0"},
+		"apicheck: corp.example/lib@v1.0.0: a proxy must be an http, https or file URL":                                 {Path: "corp.example/lib", Version: "v1.0.0", Proxy: "https://proxy.example,direct"},
 		"apicheck: corp.example/lib@v1.0.0: has both a zip and a folder":                                                {Path: "corp.example/lib", Version: "v1.0.0", Zip: "x.zip", Dir: dir},
 		"apicheck: corp.example/lib/v2@v2.999999999.999999999: is to be compared with corp.example/lib, another module": {Path: "corp.example/lib/v2", Dir: dir},
 	} {
@@ -506,8 +505,8 @@ Exclude[0]: must have packages and a reason`)
 	require.Error(t, err)
 }
 
-// TestHostileModules gives the worker what would stop, fill or end the process that
-// asks.
+// TestHostileModules has modules that would block or kill the process, or use up its memory,
+// without a worker.
 func TestHostileModules(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -570,8 +569,8 @@ func number(i int) string {
 	return string([]byte{'0' + byte(i/100), '0' + byte(i/10%10), '0' + byte(i%10)})
 }
 
-// TestNothingIsRun has each way in which a module could make a Go toolchain run what is
-// in it leave a trace.
+// TestNothingIsRun tries every way for a module to make a Go toolchain run its code. Each would
+// create a file.
 func TestNothingIsRun(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -633,8 +632,7 @@ nonsense
 	require.Empty(t, left)
 }
 
-// TestTheEnvironmentStaysOutside has an environment that would run something, or ask
-// somebody.
+// TestTheEnvironmentStaysOutside has an environment that would run commands or use the network.
 func TestTheEnvironmentStaysOutside(t *testing.T) {
 	needGo(t)
 	command, err := exec.LookPath("go")
@@ -712,9 +710,9 @@ func TestEnough(t *testing.T) {
 		{"a.example/x", "v1.2.3", "v1.3.0", apicheck.BumpMinor, ""},
 		{"a.example/x", "v1.2.3", "v1.3.0-rc.1", apicheck.BumpMinor, ""},
 		{"a.example/x", "v1.9.3", "v1.9.4", apicheck.BumpMinor, "publish it as v1.10.0"},
-		{"a.example/x", "v1.2.3", "v1.9.0", apicheck.BumpMajor, "keep what is there, or publish it as v2.0.0 of a new module a.example/x/v2"},
-		{"a.example/x/v9", "v9.2.3", "v9.9.0", apicheck.BumpMajor, "keep what is there, or publish it as v10.0.0 of a new module a.example/x/v10"},
-		{"gopkg.in/x.v2", "v2.2.3", "v2.9.0", apicheck.BumpMajor, "keep what is there, or publish it as v3.0.0 of a new module gopkg.in/x.v3"},
+		{"a.example/x", "v1.2.3", "v1.9.0", apicheck.BumpMajor, "keep the old API, or publish v2.0.0 as the new module a.example/x/v2"},
+		{"a.example/x/v9", "v9.2.3", "v9.9.0", apicheck.BumpMajor, "keep the old API, or publish v10.0.0 as the new module a.example/x/v10"},
+		{"gopkg.in/x.v2", "v2.2.3", "v2.9.0", apicheck.BumpMajor, "keep the old API, or publish v3.0.0 as the new module gopkg.in/x.v3"},
 		{"a.example/x", "v2.2.3+incompatible", "v3.0.0+incompatible", apicheck.BumpMajor, ""},
 		{"a.example/x", "v0.2.3", "v0.2.4", apicheck.BumpMinor, ""},
 		{"a.example/x", "v0.2.3", "v0.2.4", apicheck.BumpMajor, "publish it as v0.3.0"},
@@ -722,7 +720,7 @@ func TestEnough(t *testing.T) {
 		{"a.example/x", "v0.2.3", "v1.0.0", apicheck.BumpMajor, ""},
 		{"a.example/x", "v0.2.3", "v1.0.0", apicheck.BumpUnknown, "make the module load as its users load it, or override with a reason"},
 		{"a.example/x", "v0.2.3", "v1.0.0", "huge", "make the module load as its users load it, or override with a reason"},
-		{"a.example/x", "", "v1.0.0", apicheck.BumpPatch, `"" and "v1.0.0" are to be compared, and one is no version`},
+		{"a.example/x", "", "v1.0.0", apicheck.BumpPatch, `cannot compare "" and "v1.0.0": both must be versions`},
 	} {
 		ok, advice := apicheck.Enough(c.path, c.old, c.version, c.bump)
 		require.Equal(t, c.advice, advice, "%+v", c)

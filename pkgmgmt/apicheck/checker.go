@@ -14,36 +14,36 @@ import (
 	"time"
 )
 
-// Options are what a [Checker] works with. Nil options are the defaults.
+// Options configure a [Checker]. Nil means the defaults.
 type Options struct {
-	// Timeout ends a comparison, with the verdict BumpUnknown. Zero: two minutes.
+	// Timeout ends a comparison with the verdict BumpUnknown. Zero means two minutes.
 	Timeout time.Duration
 
-	// Memory bounds, in bytes, the worker of a comparison, and each go command that it
-	// starts. Zero: 1 GiB. At least 256 MiB.
+	// Memory bounds the memory of a worker, and of each go command that it starts, in bytes.
+	// The minimum is 256 MiB. Zero means 1 GiB.
 	Memory int64
 
-	// Platforms are GOOS/GOARCH pairs that the module must load for. Everything is judged
-	// on the first, and on the others what differs from it. Nil means linux/amd64,
+	// Platforms are GOOS/GOARCH pairs that the module must load for. The whole API is
+	// compared on the first one, and on the others only what differs. Nil means linux/amd64,
 	// windows/amd64 and darwin/arm64.
 	Platforms []string
 
-	// Exclude leaves packages out whose API may change in any version, or constants. A
-	// changed value of an untyped constant whose name ends in Version is always left out.
+	// Exclude excludes packages or constants that may change in any version. The value of an
+	// untyped constant whose name ends in Version is always excluded.
 	Exclude []Exclusion
 
-	// Go is the go command. Empty: "go", looked up in the PATH.
+	// Go is the go command. Empty means "go" in the PATH.
 	Go string
 }
 
-// A Checker compares modules. It does not change, and may be used by any number of
-// goroutines; each comparison is a process of its own, so bound how many there are.
+// A Checker compares modules. It is safe for concurrent use. Each comparison starts a process,
+// so bound their number.
 type Checker struct {
 	opts     Options
-	patience time.Duration // until a worker has reached Main
+	patience time.Duration // for a worker to reach Main
 }
 
-// New makes a Checker. It returns [ErrNoWorker] unless the program has called [Main].
+// New returns a Checker. It returns [ErrNoWorker] if the program has not called [Main].
 func New(opts *Options) (*Checker, error) {
 	var o Options
 	if opts != nil {
@@ -95,7 +95,7 @@ func isWord(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
-// Compare compares two versions of a module with the defaults of [Options].
+// Compare is [Checker.Compare] with the default [Options].
 func Compare(ctx context.Context, old, new Module) (Verdict, error) {
 	c, err := New(nil)
 	if err != nil {
@@ -104,18 +104,17 @@ func Compare(ctx context.Context, old, new Module) (Verdict, error) {
 	return c.Compare(ctx, old, new)
 }
 
-// Compare tells which bump the change of the API from old to new needs. Both must have
-// the same module path: another path is another module, to which nobody is moved
-// by an upgrade.
+// Compare returns the bump that the API change from old to new needs. Both must have the same
+// module path, because an upgrade never changes the path.
 //
-// What a module may be to blame for gives the verdict BumpUnknown. The error is that of the
-// context, a [*ModuleError], [ErrNoWorker], or says why there is no comparison at all: no go
-// command, no place for temporary files, or a program file that was replaced.
+// If the cause of a failure may be in a module, the verdict is BumpUnknown. Otherwise Compare
+// returns an error: of the context, a [*ModuleError], [ErrNoWorker], or for a missing go command,
+// missing space for temporary files, or a replaced program file.
 func (c *Checker) Compare(ctx context.Context, old, new Module) (v Verdict, err error) {
 	return c.compare(ctx, old, new, "")
 }
 
-// compare writes "the registry" for an address in texts.
+// compare is Compare. It replaces the address of a registry in texts by "the registry".
 func (c *Checker) compare(ctx context.Context, old, new Module, registry string) (v Verdict, err error) {
 	if old, err = old.checked(); err != nil {
 		return v, err
@@ -141,7 +140,7 @@ func (c *Checker) compare(ctx context.Context, old, new Module, registry string)
 		return v, fmt.Errorf("apicheck: %w", err)
 	}
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real // as the go command writes it, so that it can be taken out of texts
+		dir = real // the go command writes this form, which normalize removes from texts
 	}
 	defer func() {
 		if gone := remove(dir); gone != nil && err == nil {
@@ -172,7 +171,8 @@ func (c *Checker) compare(ctx context.Context, old, new Module, registry string)
 	return j.run(ctx, dir, command, c.patience)
 }
 
-// remove removes a folder. A go command whose worker was ended may write for a moment.
+// remove removes a folder. It retries, because a go command may still write for a moment after
+// its worker was killed.
 func remove(dir string) (err error) {
 	for range 50 {
 		if err = os.RemoveAll(dir); err == nil {
@@ -183,7 +183,7 @@ func remove(dir string) (err error) {
 	return err
 }
 
-// slashed makes a path fit for a file URL.
+// slashed returns a path as in a file URL.
 func slashed(path string) string {
 	if path = filepath.ToSlash(path); !strings.HasPrefix(path, "/") {
 		path = "/" + path

@@ -25,8 +25,8 @@ type compiledCase struct {
 	lines                   []string
 }
 
-// compareCompiled has the modules as folders of one, because one comparison takes no longer than
-// that of a single case. It returns how many consumers break.
+// compareCompiled puts all cases into one module as folders, because one comparison takes as long
+// as that of a single case. It returns the number of broken consumers.
 func compareCompiled(t *testing.T, cases []compiledCase) (breaks int) {
 	t.Helper()
 	root := t.TempDir()
@@ -86,7 +86,7 @@ func compareCompiled(t *testing.T, cases []compiledCase) (breaks int) {
 	return breaks
 }
 
-// linesOf are the lines about one case.
+// linesOf returns the lines of a verdict for one case.
 func linesOf(v apicheck.Verdict, i int) string {
 	var all []string
 	for _, line := range lines(v) {
@@ -97,7 +97,7 @@ func linesOf(v apicheck.Verdict, i int) string {
 	return strings.Join(all, "\n")
 }
 
-// failing are the packages below a folder that do not compile.
+// failing returns the packages below a folder that do not compile.
 func failing(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-json", "./...")
@@ -121,8 +121,8 @@ func failing(t *testing.T, dir string) map[string]bool {
 	return failed
 }
 
-// TestCompiledConsumers has changes that a consumer feels, and those that none can. What
-// does not compile any more needs a new major version.
+// TestCompiledConsumers compiles a consumer of each change. If the consumer breaks, the change
+// must need a new major version.
 func TestCompiledConsumers(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -1352,8 +1352,8 @@ var M = lib.Max("a", "b")
 	},
 }
 
-// TestDependencyBreaks: what the API shows of a dependency changes with its version. That is
-// at least a minor version, and the dependency is named.
+// TestDependencyBreaks: a type of a dependency in the API changes with the dependency's version.
+// This needs at least a minor version, and the verdict has the dependency's name.
 func TestDependencyBreaks(t *testing.T) {
 	t.Parallel()
 	needGo(t)

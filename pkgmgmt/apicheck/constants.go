@@ -9,14 +9,14 @@ import (
 	"golang.org/x/exp/apidiff"
 )
 
-// freeConstants are constants that may change in any version: those of exclusions, and the
-// value of an untyped one whose name ends in Version.
+// freeConstants are constants that may change in any version: those of exclusions, and untyped
+// constants whose name ends in Version, which may change their value.
 type freeConstants struct {
 	exclude []Exclusion
-	used    []Exclusion // each with one constant
+	used    []Exclusion // each has one constant
 }
 
-// by is the exclusion that leaves a constant out.
+// by returns the exclusion of a constant.
 func (f *freeConstants) by(pkg, name string) (e Exclusion, ok bool) {
 	for _, e := range f.exclude {
 		if e.matches(pkg) && slices.Contains(e.Constants, name) {
@@ -26,7 +26,7 @@ func (f *freeConstants) by(pkg, name string) (e Exclusion, ok bool) {
 	return e, false
 }
 
-// use notes that an exclusion has left a change out.
+// use records that an exclusion has excluded a change.
 func (f *freeConstants) use(e Exclusion, pkg, name string) {
 	for i, used := range f.used {
 		if used.Packages == pkg && used.Reason == e.Reason {
@@ -39,7 +39,7 @@ func (f *freeConstants) use(e Exclusion, pkg, name string) {
 	f.used = append(f.used, Exclusion{Packages: pkg, Constants: []string{name}, Reason: e.Reason})
 }
 
-// excluded are the exclusions that have left a change out, sorted.
+// excluded returns the exclusions that were used, sorted.
 func (f *freeConstants) excluded() []Exclusion {
 	for _, e := range f.used {
 		slices.Sort(e.Constants)
@@ -50,7 +50,7 @@ func (f *freeConstants) excluded() []Exclusion {
 	return f.used
 }
 
-// without leaves out what has changed of these constants. Their removal stays.
+// without removes the changes of these constants, except their removal.
 func (f *freeConstants) without(module string, before, after *surface, changes []apidiff.Change) []apidiff.Change {
 	type constant struct{ pkg, name string }
 	versions, all := map[string]constant{}, map[string]constant{}
@@ -86,7 +86,7 @@ func (f *freeConstants) without(module string, before, after *surface, changes [
 	})
 }
 
-// text reports whether a declaration that has changed is that of such a constant.
+// text reports whether a changed declaration is one of such a constant.
 func (f *freeConstants) text(pkg, name, old, new string) bool {
 	if !strings.HasPrefix(old, "const ") || !strings.HasPrefix(new, "const ") {
 		return false
@@ -95,7 +95,7 @@ func (f *freeConstants) text(pkg, name, old, new string) bool {
 		f.use(e, pkg, name)
 		return true
 	}
-	kind := func(text string) string { // of a plain value
+	kind := func(text string) string { // the kind of a literal value
 		value, ok := strings.CutPrefix(text, "const = ")
 		switch value = strings.TrimSpace(value); {
 		case !ok || strings.Contains(value, " "):

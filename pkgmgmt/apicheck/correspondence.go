@@ -5,12 +5,12 @@ import (
 	"maps"
 )
 
-// A correspondence is found by walking two APIs at the same time, from each exported name: which
-// type and which type parameter of the new one is where one of the old is.
+// A correspondence maps types and type parameters of the old API to those at the same place in
+// the new API. It is found by walking both APIs from each exported name.
 //
-// apidiff compares types of other packages by their names. The compiler compares what a name
-// stands for: a type may move if an alias is left where it was, and a type that users cannot
-// name may get another name.
+// apidiff compares types of other packages by their names. The compiler resolves aliases. So a
+// type may move if an alias stays at its old place, and a type that users cannot name may be
+// renamed.
 type correspondence struct {
 	before, after *surface
 	module        string
@@ -39,7 +39,7 @@ func correspond(module string, before, after *surface) *correspondence {
 	return c
 }
 
-// A typeID is what apidiff knows a type by.
+// A typeID identifies a type for apidiff.
 type typeID struct{ pkg, name string }
 
 func idOf(o *types.TypeName) typeID {
@@ -49,8 +49,8 @@ func idOf(o *types.TypeName) typeID {
 	return typeID{o.Pkg().Path(), o.Name()}
 }
 
-// renamed are the types of the new API that stand where one type of the module stood, each
-// with that type's name. Users can tell the two apart only by what they have.
+// renamed returns the types of the new API that replace one type of the module, each with that
+// type's name. Users can distinguish the two only by their fields and methods.
 func (c *correspondence) renamed() map[*types.TypeName]typeID {
 	all := map[*types.TypeName]typeID{}
 	for old, news := range c.to {
@@ -61,7 +61,7 @@ func (c *correspondence) renamed() map[*types.TypeName]typeID {
 			if c.before.packages[old.Pkg().Path()] == old.Pkg() && old.Exported() {
 				now := c.after.packages[old.Pkg().Path()]
 				if now == nil || standsFor(now.Scope().Lookup(old.Name())) != new {
-					continue // users could name it, and what has that name now is not the same
+					continue // users could name it, and the name now has another type
 				}
 			}
 			all[new] = idOf(old)
@@ -70,7 +70,7 @@ func (c *correspondence) renamed() map[*types.TypeName]typeID {
 	return all
 }
 
-// standsFor is the type that a name is, or is an alias for.
+// standsFor returns the type that a name declares or is an alias of.
 func standsFor(o types.Object) *types.TypeName {
 	tn, ok := o.(*types.TypeName)
 	if !ok {
@@ -94,7 +94,7 @@ func standsFor(o types.Object) *types.TypeName {
 	return named.Origin().Obj()
 }
 
-// owns reports whether a package is of the module and takes part in the comparison.
+// owns reports whether a package belongs to the module and is compared.
 func (s *surface) owns(module string, pkg *types.Package) bool {
 	if pkg == nil {
 		return false
@@ -232,8 +232,8 @@ func (c *correspondence) typeParams(old, new *types.TypeParamList) {
 	}
 }
 
-// relaxed are the type parameters of both APIs whose constraints are written in another way
-// and allow as much as before, or more.
+// relaxed returns the type parameters of both APIs whose constraints have another text and allow
+// the same types or more.
 func (c *correspondence) relaxed() map[*types.TypeParam]bool {
 	all, strict := map[*types.TypeParam]bool{}, map[*types.TypeParam]bool{}
 	for pair := range c.params {

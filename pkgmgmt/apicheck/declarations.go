@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// A declaration is what a file says of one name of its package, without comments, layout and the
-// bodies of functions.
+// A declaration is the text that declares one name of a package, without comments, layout and
+// function bodies.
 type declaration struct {
 	text string
 	refs []string // identifiers in the text
-	c    bool     // it mentions what C declares
+	c    bool     // it uses a name of C
 }
 
-// declarations are those of a file by name; methods as "T.M". Two files that declare the same
-// have the same texts. A name of C counts with what the headers say of it. A file that cannot be
-// parsed is one declaration without a name.
+// declarations returns the declarations of a file by name; methods are "T.M". Equal declarations
+// have equal texts. The text of a name of C includes its definitions in the headers. A file that
+// cannot be parsed is one declaration with the empty name.
 func declarations(data []byte, given *headers) map[string]declaration {
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, "x.go", data, parser.SkipObjectResolution|parser.ParseComments)
@@ -46,16 +46,16 @@ type declarationWriter struct {
 	file       *token.File
 	data       []byte
 	all        map[string]declaration
-	qualifiers map[string]string // what the name of an import stands for
+	qualifiers map[string]string // package paths by the name of the import
 	unnamed    []string          // imports without a name
-	dots       string            // imports whose names stand here without a qualifier
+	dots       string            // dot imports
 	cgo        bool              // C is imported
-	headers    []*headers        // what the compiler of C is given
+	headers    []*headers        // the input of the C compiler
 
 	text strings.Builder
 	refs []string
 	c    bool
-	used []string // names of C that are not only pointed to
+	used []string // names of C, except those that are only pointed to
 
 	expression bool // a star may multiply
 }
@@ -88,7 +88,7 @@ func (w *declarationWriter) imports(f *ast.File, given *headers) {
 	w.headers = []*headers{parseHeaders(preamble), given}
 }
 
-// qualified is the package that a name stands for before a dot.
+// qualified returns the package that a qualifier names.
 func (w *declarationWriter) qualified(name string) string {
 	if p, ok := w.qualifiers[name]; ok {
 		return p
@@ -102,7 +102,7 @@ func (w *declarationWriter) qualified(name string) string {
 	if len(of) == 1 {
 		return of[0]
 	}
-	return strings.Join(w.unnamed, " ") // the package's name is not that of its folder
+	return strings.Join(w.unnamed, " ") // the package's name may differ from its folder's
 }
 
 func (w *declarationWriter) add(name string, write func()) {
@@ -124,7 +124,7 @@ func (w *declarationWriter) add(name string, write func()) {
 
 func (w *declarationWriter) word(text string) { w.text.WriteString(text + " ") }
 
-// source writes the tokens of a node, without the bodies of functions in it.
+// source writes the tokens of a node without function bodies.
 func (w *declarationWriter) source(n ast.Node) {
 	var bodies []*ast.BlockStmt
 	ast.Inspect(n, func(n ast.Node) bool {
@@ -146,8 +146,8 @@ func (w *declarationWriter) source(n ast.Node) {
 func (w *declarationWriter) tokens(source []byte) {
 	var s scanner.Scanner
 	s.Init(token.NewFileSet().AddFile("", -1, len(source)), source, nil, 0)
-	held := ""      // a separator, which counts only before another element
-	qualifier := "" // the identifier before, unless it has a qualifier itself
+	held := ""      // a separator, written only before another element
+	qualifier := "" // the previous identifier, unless it has a qualifier itself
 	dot, ofC, pointer := false, false, false
 	for {
 		_, tok, text := s.Scan()
@@ -214,7 +214,7 @@ func (w *declarationWriter) function(d *ast.FuncDecl) {
 	})
 }
 
-// receiver is the name of the type that a method is of.
+// receiver returns the name of a method's receiver type.
 func receiver(t ast.Expr) string {
 	for {
 		switch x := t.(type) {
@@ -235,7 +235,7 @@ func receiver(t ast.Expr) string {
 }
 
 func (w *declarationWriter) group(d *ast.GenDecl) {
-	var implied *ast.ValueSpec // whose values a constant without values has
+	var implied *ast.ValueSpec // a constant without values repeats its values
 	for i, spec := range d.Specs {
 		switch spec := spec.(type) {
 		case *ast.TypeSpec:
@@ -255,8 +255,8 @@ func (w *declarationWriter) group(d *ast.GenDecl) {
 	}
 }
 
-// typeSpec forgets that an unexported field mentions C: whatever it is, users cannot get at it, and
-// can compare it.
+// typeSpec ignores names of C in unexported fields, because users cannot reach such a field and
+// its type is always comparable.
 func (w *declarationWriter) typeSpec(spec *ast.TypeSpec) {
 	w.word("type")
 	s, ok := spec.Type.(*ast.StructType)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/exp/apidiff"
 )
 
-// compare does a job. The caches are below work.
+// compare does a job with caches below work.
 func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 	excludedBy, free := map[string]string{}, &freeConstants{exclude: j.Exclude}
 	excluded := func(pkg string) bool {
@@ -31,7 +31,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 	var problems []string
 	found := func(s side, texts []string) {
 		for _, text := range texts {
-			problems = append(problems, shown(s.Version+": "+j.steady(text, work)))
+			problems = append(problems, shown(s.Version+": "+j.normalize(text, work)))
 		}
 	}
 	old, faults, err := fetch(ctx, work, "old", j.Old)
@@ -70,7 +70,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 			return v, err
 		}
 		if len(faults)+len(more) > 0 {
-			if i >= len(j.Platforms) { // others may show the same
+			if i >= len(j.Platforms) { // another variant may show the same differences
 				tries++
 				left.tried(variants[i])
 				continue
@@ -80,7 +80,7 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 			return Verdict{Bump: BumpUnknown, Problems: problems[:min(len(problems), maxProblems)]}, nil
 		}
 		left.judge(variants[i])
-		add(i, free.without(old.Path, before, after, known(changes(old.Path, before, after))))
+		add(i, free.without(old.Path, before, after, withoutC(changes(old.Path, before, after))))
 	}
 	for i := range variants {
 		all, texts := left.guess(variants[i], free)
@@ -103,15 +103,15 @@ func (j *job) compare(ctx context.Context, work string) (v Verdict, err error) {
 			v.Bump = BumpMajor
 		}
 	}
-	// What is incompatible stays so, whatever the rest holds.
+	// An incompatible change decides, even if other parts cannot be judged.
 	if len(v.Problems) > 0 && v.Bump != BumpMajor {
 		v.Bump, v.Changes = BumpUnknown, nil
 	}
 	return v, nil
 }
 
-// changes are all that differs between two surfaces. Types and constraints that the compiler
-// does not distinguish are given the same names first, because apidiff compares names.
+// changes returns all differences between two surfaces. Types and constraints that the compiler
+// treats as the same get the same names first, because apidiff compares names.
 func changes(module string, before, after *surface) []apidiff.Change {
 	if names := correspond(module, before, after).renamed(); len(names) > 0 {
 		after = after.translated(module, names, nil, false)
@@ -130,16 +130,16 @@ func changes(module string, before, after *surface) []apidiff.Change {
 	return append(found, all...)
 }
 
-// known leaves out constants whose values are those of C, which are compared by their text.
-func known(all []apidiff.Change) []apidiff.Change {
+// withoutC removes the changes of constants with values of C. They are compared by their text.
+func withoutC(all []apidiff.Change) []apidiff.Change {
 	return slices.DeleteFunc(all, func(c apidiff.Change) bool {
 		_, values, ok := strings.Cut(c.Message, ": value changed from ")
 		return ok && (strings.HasPrefix(values, "unknown ") || strings.HasSuffix(values, " unknown"))
 	})
 }
 
-// diff has apidiff compare two surfaces. It panics at the removed method of an interface that
-// has no name and is embedded: then ok is false, and the receivers need names.
+// diff compares two surfaces by apidiff. apidiff panics at a removed method of an embedded
+// interface literal. Then ok is false, and the receivers need names.
 func diff(module string, before, after *surface) (all []apidiff.Change, ok bool) {
 	defer func() {
 		if r := recover(); r != nil && r != "unreachable" {
@@ -150,25 +150,25 @@ func diff(module string, before, after *surface) (all []apidiff.Change, ok bool)
 	return slices.Concat(report.Changes, hiddenChanges(module, before, after, exposed(before, after))), true
 }
 
-// maxTries bounds how many variants are tried that do not load.
+// maxTries bounds the variants that are tried and do not load.
 const maxTries = 8
 
-// steady takes out of a text what differs from run to run.
-func (j *job) steady(text, work string) string {
+// normalize removes from a text what differs between runs.
+func (j *job) normalize(text, work string) string {
 	if j.Registry != "" {
 		text = strings.ReplaceAll(text, j.Registry, "the registry")
 	}
 	return downloading.ReplaceAllString(withoutFolder(text, work), "")
 }
 
-// downloading is progress, which the go command prints in any order.
+// downloading matches progress lines, which the go command prints in any order.
 var downloading = regexp.MustCompile(`go: downloading [^\n]*\n?`)
 
-// plain puts better words in place of "changed from T to T": types that are written alike.
+// plain replaces "changed from T to T", for types with the same text, by a clearer message.
 func plain(message string) string {
 	place, types, ok := strings.Cut(message, "changed from ")
 	if half := (len(types) - len(" to ")) / 2; ok && half > 0 && types[:half]+" to "+types[:half] == types {
-		return place + "changed, though it is still written " + types[:half]
+		return place + "changed, although its text is still " + types[:half]
 	}
 	return message
 }

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/exp/apidiff"
 )
 
-// A difference is a declaration that the versions do not share.
+// A difference is a declaration that differs between the versions.
 type difference struct {
 	dir, name string
 	old, new  string // Empty means that this version does not declare it.
-	c         bool   // it mentions what C declares
+	c         bool   // it uses a name of C
 }
 
-// packageName is the name of a difference in the name of the package, or in whether there is one.
+// packageName is the name of a difference in the package's name or existence.
 const packageName = "package"
 
 // exported reports whether the name, and for a method its type, is exported.
@@ -30,17 +30,17 @@ func (d difference) exported() bool {
 	return true
 }
 
-// Differences are those between what a variant compiles of both versions. A difference that
-// one variant has shown is not looked at again in another one.
+// differences are the differences between the files of both versions, by variant. A difference
+// is judged in one variant only.
 type differences struct {
 	old, new  *source
 	excluded  func(pkg string) bool
-	files     []string        // that differ, in folders where variants may differ; sorted
-	public    map[string]bool // folders that others can import from, in either version
+	files     []string        // files that differ, in folders where variants may differ; sorted
+	public    map[string]bool // folders that users can import, in either version
 	all       map[variant][]difference
 	judged    map[difference]bool
-	failed    map[variant]bool           // or shown what they can show
-	reachable map[string]map[string]bool // identifiers, by folder and the files that are compiled there
+	failed    map[variant]bool           // they do not load, or were judged
+	reachable map[string]map[string]bool // identifiers, by folder and its compiled files
 }
 
 func differing(old, new *source, excluded func(pkg string) bool) *differences {
@@ -63,14 +63,14 @@ func differing(old, new *source, excluded func(pkg string) bool) *differences {
 		}
 	}
 	for _, name := range sortedKeys(changed) {
-		if vary[path.Dir(name)] { // elsewhere the first platform shows all that there is
+		if vary[path.Dir(name)] { // otherwise the first platform shows all differences
 			d.files = append(d.files, name)
 		}
 	}
 	return d
 }
 
-// variants are those in which the files may count, the given platforms first.
+// variants returns the variants that may compile the files, the given platforms first.
 func (d *differences) variants(platforms []string) []variant {
 	if len(d.files) == 0 {
 		return []variant{{platform: platforms[0]}}
@@ -86,7 +86,7 @@ func (d *differences) variants(platforms []string) []variant {
 	return variants(platforms, files)
 }
 
-// of are the differences in a variant that users may notice and that have not been judged.
+// of returns the differences in a variant that users may notice and that are not judged yet.
 func (d *differences) of(v variant) []difference {
 	all, ok := d.all[v]
 	if !ok {
@@ -149,8 +149,8 @@ func (d *differences) find(v variant) (all []difference) {
 	return all
 }
 
-// noticed reports whether users may notice a difference: it is exported, or what is exported
-// mentions it.
+// noticed reports whether users may notice a difference: it is exported, or an exported
+// declaration uses it.
 func (d *differences) noticed(v variant, diff difference) bool {
 	if diff.name == "" || diff.name == packageName || diff.exported() {
 		return true
@@ -164,8 +164,8 @@ func (d *differences) noticed(v variant, diff difference) bool {
 	return true
 }
 
-// reached are the identifiers in exported declarations of a folder, and in those that they
-// mention, of either version.
+// reached returns the identifiers in the exported declarations of a folder, and in the
+// declarations that they use, of both versions.
 func (d *differences) reached(v variant, dir string) map[string]bool {
 	key := dir
 	type decl struct {
@@ -212,7 +212,8 @@ func (d *differences) reached(v variant, dir string) map[string]bool {
 	return names
 }
 
-// imported are the folders that packages which others can import are made of, in either version.
+// imported returns the folders of importable packages and of the packages that they import, in
+// either version.
 func (d *differences) imported(v variant) map[string]bool {
 	all := map[string]bool{}
 	for _, s := range []*source{d.old, d.new} {
@@ -238,8 +239,8 @@ func (d *differences) imported(v variant) map[string]bool {
 	return all
 }
 
-// next is the variant to load next: of the first ones any with differences, else the one with
-// the most. It is negative when there is none.
+// next returns the index of the variant to load next: one of the first with differences, else
+// the one with the most differences. It is negative if all are judged.
 func (d *differences) next(variants []variant, first int) int {
 	best, most := -1, 0
 	for i, v := range variants {
@@ -248,7 +249,7 @@ func (d *differences) next(variants []variant, first int) int {
 		}
 		n := 0
 		for _, diff := range d.of(v) {
-			if !diff.c { // to load it shows nothing of C
+			if !diff.c { // loading shows nothing of C
 				n++
 			}
 		}
@@ -262,10 +263,10 @@ func (d *differences) next(variants []variant, first int) int {
 	return best
 }
 
-// tried notes that a variant does not load.
+// tried records that a variant does not load.
 func (d *differences) tried(v variant) { d.failed[v] = true }
 
-// judge notes that a variant has loaded and shown its differences, except those of C.
+// judge records that a variant was loaded and compared, except its differences of C.
 func (d *differences) judge(v variant) {
 	for _, diff := range d.of(v) {
 		if !diff.c {
@@ -275,11 +276,11 @@ func (d *differences) judge(v variant) {
 	d.tried(v)
 }
 
-// guess judges what is left by its declarations alone, because the variant does not load here.
-// What it cannot judge is a problem.
+// guess judges the differences of a variant that does not load, by their declarations only. A
+// difference that it cannot judge is a problem.
 func (d *differences) guess(v variant, free *freeConstants) (changes []apidiff.Change, problems []string) {
 	all := d.of(v)
-	uncertain := map[[2]string]bool{} // types, of which methods may be promoted
+	uncertain := map[[2]string]bool{} // types whose methods may be promoted
 	for _, diff := range all {
 		uncertain[[2]string{diff.dir, diff.name}] = diff.old != "" && diff.new != ""
 	}
@@ -296,7 +297,7 @@ func (d *differences) guess(v variant, free *freeConstants) (changes []apidiff.C
 			changes = append(changes, apidiff.Change{Message: pkg + ": name changed from " + diff.old + " to " + diff.new})
 		case diff.old != "" && diff.new != "" && free.text(path.Join(d.old.Path, diff.dir), diff.name, diff.old, diff.new):
 		case diff.old == "" && (!diff.exported() || isInternal(diff.dir)):
-			// Only a declaration that mentions it can show it, and that has changed as well.
+			// Users can only notice it by a declaration that uses it, which has changed as well.
 		case diff.old == "" && diff.name != "":
 			changes = append(changes, apidiff.Change{Message: place + ": added", Compatible: true})
 		case diff.new == "" && diff.exported() && !isInternal(diff.dir) && !uncertain[[2]string{diff.dir, owner}]:
@@ -309,7 +310,7 @@ func (d *differences) guess(v variant, free *freeConstants) (changes []apidiff.C
 	return changes, problems
 }
 
-// unjudged says what would help.
+// unjudged returns the problem with what to do.
 func (d *differences) unjudged(v variant, diff difference, place string) string {
 	what := place + " has changed"
 	if diff.name == "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// write makes a folder with a module.
+// write writes a module to a folder.
 func write(dir, source string) apicheck.Module {
 	for name, text := range map[string]string{"go.mod": "module corp.example/greet\n\ngo 1.21\n", "greet.go": source} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -27,7 +27,7 @@ func write(dir, source string) apicheck.Module {
 	return apicheck.Module{Dir: dir}
 }
 
-// An author asks which version the working tree has to become.
+// Find the version that the working tree needs.
 func Example() {
 	dir, err := os.MkdirTemp("", "greet-")
 	if err != nil {
@@ -50,8 +50,8 @@ func Example() {
 	//   + Bye: added
 }
 
-// A package whose names say that it is an experiment may change at any time, with a reason that
-// stands in each verdict.
+// Exclude an experimental package, which may change in any version. Each verdict shows the
+// reason.
 func ExampleOptions_exclude() {
 	checker, err := apicheck.New(&apicheck.Options{Exclude: []apicheck.Exclusion{{Packages: "corp.example/greet/...", Reason: "an experiment until the summer"}}})
 	if err != nil {
@@ -73,8 +73,8 @@ func ExampleOptions_exclude() {
 	//   excluded: corp.example/greet (an experiment until the summer) <nil>
 }
 
-// The value of one constant may change at any time. Its package is compared all the same, and to
-// remove the constant is an incompatible change.
+// Exclude the value of one constant. The rest of its package is compared, and removing the
+// constant is still incompatible.
 func ExampleExclusion_constants() {
 	checker, err := apicheck.New(&apicheck.Options{Exclude: []apicheck.Exclusion{
 		{Packages: "corp.example/greet/...", Constants: []string{"Build"}, Reason: "it names the commit"},
@@ -99,8 +99,8 @@ func ExampleExclusion_constants() {
 	//   excluded: corp.example/greet: Build (it names the commit) <nil>
 }
 
-// Main is the first call of a program with a gate. The gate starts the program once more
-// for each comparison, and there Main compares and ends the process.
+// A program with a gate calls Main first. The gate starts the program again for each comparison,
+// and there Main compares and exits.
 func ExampleMain() {
 	apicheck.Main()
 
@@ -109,7 +109,7 @@ func ExampleMain() {
 		Private:  []string{"corp.example"},
 	})
 	if err != nil {
-		fmt.Println(err) // ErrNoWorker, if Main had not been called
+		fmt.Println(err) // ErrNoWorker without the call of Main
 		return
 	}
 	fmt.Println(gate != nil)
@@ -117,19 +117,19 @@ func ExampleMain() {
 	// true
 }
 
-// Versions are held against what they promise.
+// Check whether a version is enough for a bump.
 func ExampleEnough() {
 	ok, advice := apicheck.Enough("corp.example/greet", "v1.4.2", "v1.5.0", apicheck.BumpMajor)
 	fmt.Println(ok, advice)
 	ok, advice = apicheck.Enough("corp.example/greet", "v0.4.2", "v0.5.0", apicheck.BumpMajor)
 	fmt.Println(ok, advice)
 	// Output:
-	// false keep what is there, or publish it as v2.0.0 of a new module corp.example/greet/v2
+	// false keep the old API, or publish v2.0.0 as the new module corp.example/greet/v2
 	// true
 }
 
-// A registry refuses a release that breaks its users, and lets it through to who has a
-// reason.
+// A registry refuses a release that breaks its users, unless the publisher overrides the gate with
+// a reason.
 func ExampleGate() {
 	dir, err := os.MkdirTemp("", "registry-")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/exp/apidiff"
 )
 
-// An exposure is what users of a module get at without being able to import it: types of
-// internal packages, and of other modules, in the API.
+// An exposure has the types in the API that users cannot import from the module: types of
+// internal packages and of other modules.
 type exposure struct {
 	names map[*types.Package]map[string]bool // of types, by package
 	alias map[*types.TypeName]bool           // has a name in the API
@@ -41,7 +41,7 @@ func (e *exposure) either(old, new *types.Package, name string) bool {
 	return e.names[old][name] || e.names[new][name]
 }
 
-// reach walks what a user of a type can get at.
+// reach walks everything that a user of a type can reach.
 func (e *exposure) reach(t types.Type, s *surface) {
 	if t == nil || e.seen[t] {
 		return
@@ -75,7 +75,7 @@ func (e *exposure) reach(t types.Type, s *surface) {
 			}
 			e.names[pkg][t.Obj().Name()] = true
 		} else if s.packages[pkg.Path()] != pkg {
-			return // of the standard library
+			return // a type of the standard library
 		}
 		for m := range t.Methods() {
 			if m.Exported() {
@@ -115,10 +115,10 @@ func (e *exposure) reach(t types.Type, s *surface) {
 	}
 }
 
-// hiddenChanges are the changes of types that the API exposes and that users cannot import:
-// by an alias, or in the type of what is exported. apidiff takes types of other packages to
-// be the same when their names are. Types of other modules change with the version that the
-// module requires: that is no break of the module's own, and at least a minor version.
+// hiddenChanges returns the changes of types that the API exposes but users cannot import: by an
+// alias, or in the type of an exported name. apidiff treats types of other packages as equal if
+// their names are equal. Types of other modules change with the required version, which needs at
+// least a minor version and is not a break of this module.
 func hiddenChanges(module string, before, after *surface, e *exposure) []apidiff.Change {
 	var all []apidiff.Change
 	for _, old := range values(before.others) {
@@ -136,7 +136,7 @@ func hiddenChanges(module string, before, after *surface, e *exposure) []apidiff
 				name = name[:i]
 			}
 			switch {
-			case token.IsIdentifier(name) && !e.either(old, new, name): // not the method of a type without a name
+			case token.IsIdentifier(name) && !e.either(old, new, name): // not the method of a type literal
 			case internal:
 				c.Message = objectName(module, old, c.Message)
 				all = append(all, c)

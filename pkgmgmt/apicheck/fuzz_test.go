@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDeclarations reads any file, twice with another layout, and any header.
+// FuzzDeclarations reads any file with any header, and the same file with other layouts.
 func FuzzDeclarations(f *testing.F) {
 	for _, name := range []string{"declarations.go", "variants.go", "process_linux.go"} {
 		data, err := os.ReadFile(name)
@@ -25,7 +25,7 @@ func FuzzDeclarations(f *testing.F) {
 		require.True(t, maps.EqualFunc(all, declarations([]byte(text), h), func(a, b declaration) bool { return a.text == b.text }), "the text is the same in every run")
 		if _, broken := all[""]; !broken {
 			again := declarations([]byte(text+"\n// a comment\n"), h)
-			require.Equal(t, texts(all), texts(again), "a comment changes nothing")
+			require.Equal(t, texts(all), texts(again), "a comment must not change declarations")
 		}
 		s := &source{side: side{Path: "corp.example/lib"}, imports: map[string][]string{}}
 		info := s.file("lib_linux.go", []byte(text))

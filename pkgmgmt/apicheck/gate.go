@@ -20,36 +20,31 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// GateOptions are what a gate works with. Nil options are the defaults.
+// GateOptions configure a gate. Nil means the defaults.
 type GateOptions struct {
-	// Options are those of the comparison.
+	// Options configure the comparison.
 	Options
 
-	// Upstream is where dependencies come from that the registry does not have: URLs as
-	// in [Module.Proxy]. Empty means that a module with such dependencies cannot be judged;
-	// the answer then names them and this field.
+	// Upstream has the dependencies that the registry lacks: URLs as in [Module.Proxy]. Empty
+	// means that a module with such dependencies cannot be judged; the judgement then names
+	// them and this field.
 	Upstream string
 
-	// Private are prefixes of module paths, as in GOPRIVATE and in the registry's own
-	// options: modules below them are never asked for upstream. They are required with
-	// Upstream.
+	// Private are prefixes of module paths, as in registry.Options. Modules below them are
+	// never requested from Upstream. They are required with Upstream.
 	Private []string
 
-	// Concurrency bounds the comparisons at a time, each of which may take twice
-	// Options.Memory. Zero: two. More wait, for as long as their uploads do.
+	// Concurrency bounds concurrent comparisons. Each may use twice Options.Memory. Further
+	// comparisons wait until their upload ends. Zero means two.
 	Concurrency int
 }
 
-// Gate makes the gate of a registry: it compares a release with the highest release below it,
-// and refuses it when its version promises more than [Enough] allows. A yanked release counts
-// as well, because it has users. Gate returns an error if the go command is missing.
+// Gate returns a gate for a registry. The gate compares a release with the highest release below
+// it, also if that one is yanked, and refuses it unless its version is [Enough]. First releases
+// and pseudo-versions pass without a comparison. A release that cannot be judged gets
+// [registry.VerdictUnknown] and is not published. The registry accepts an override with a reason.
 //
-// What cannot be judged is [registry.VerdictUnknown], which is no pass. Passed without a
-// comparison are first releases, because nobody uses an older one, and pseudo-versions,
-// which promise nothing.
-//
-// Who knows better overrides with a reason; that is asked for and recorded by the
-// registry.
+// Gate returns an error if the go command is missing or an option is invalid.
 func Gate(opts *GateOptions) (registry.Gate, error) {
 	var o GateOptions
 	if opts != nil {
@@ -60,7 +55,7 @@ func Gate(opts *GateOptions) (registry.Gate, error) {
 		return nil, err
 	}
 	if o.Upstream != "" && len(o.Private) == 0 {
-		return nil, errors.New("apicheck: Private: must be given with Upstream, or names of private modules would be told there")
+		return nil, errors.New("apicheck: Private: is required with Upstream, because names of private modules must not be sent there")
 	}
 	if o.Concurrency < 0 {
 		return nil, fmt.Errorf("apicheck: Concurrency: must not be negative, got %d", o.Concurrency)
@@ -119,8 +114,7 @@ func (g *gate) judge(ctx context.Context, r *registry.Release) (registry.Judgeme
 	return j, nil
 }
 
-// Missing are the versions of modules that the go command has asked a registry for, and that
-// it does not have.
+// missing are the module versions that the go command requested and the registry lacks.
 type missing struct {
 	mu    sync.Mutex
 	names map[string]bool
@@ -132,7 +126,7 @@ func (m *missing) watch(h http.Handler) http.Handler {
 			name, file, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/@v/")
 			dot := strings.LastIndexByte(file, '.')
 			if dot < 0 {
-				return // of a list: the go command looks for modules there that need not exist
+				return // a list: the go command also requests lists of modules that may not exist
 			}
 			path, err := module.UnescapePath(name)
 			version, err2 := module.UnescapeVersion(file[:dot])
@@ -145,7 +139,7 @@ func (m *missing) watch(h http.Handler) http.Handler {
 	})
 }
 
-// list gives the first few.
+// list returns the first few.
 func (m *missing) list() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -157,7 +151,7 @@ func (m *missing) list() string {
 	return strings.Join(names, ", ")
 }
 
-// A watcher notes answers that a file is missing.
+// A watcher records 404 answers.
 type watcher struct {
 	http.ResponseWriter
 	note func()
@@ -170,7 +164,7 @@ func (w *watcher) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap is used by http.ResponseController.
 func (w *watcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func judgement(path, old, version string, v Verdict) registry.Judgement {
@@ -187,11 +181,11 @@ func judgement(path, old, version string, v Verdict) registry.Judgement {
 		j.Reason = fmt.Sprintf("%s is not enough for what has been added since %s; %s", version, old, advice)
 	default:
 		j.Verdict = registry.VerdictUnknown
-		j.Reason = "whether the API has changed since " + old + " cannot be judged; " + advice
+		j.Reason = "cannot judge whether the API has changed since " + old + "; " + advice
 	}
 	j.Details = append(j.Details, v.Problems...)
 	for _, c := range v.Changes {
-		// What is added breaks no one; it is a ground only where it is the only one.
+		// An addition is a reason only if the version's bump is too small for additions.
 		if !c.Compatible || !ok && v.Bump == BumpMinor {
 			j.Details = append(j.Details, c.String())
 		}
@@ -199,8 +193,8 @@ func judgement(path, old, version string, v Verdict) registry.Judgement {
 	return j
 }
 
-// before is the highest release below a version; prereleases and pseudo-versions
-// promise nothing that could be broken.
+// before returns the highest release below a version. Prereleases and pseudo-versions are
+// skipped, because they promise no compatibility.
 func before(versions []string, version string) string {
 	best := ""
 	for _, v := range versions {
@@ -211,8 +205,7 @@ func before(versions []string, version string) string {
 	return best
 }
 
-// serve lets the go command of a worker read the registry, at an address on loopback
-// that others cannot guess.
+// serve serves the registry to a worker's go command, at a secret path on loopback.
 func (g *gate) serve(ctx context.Context, h http.Handler) (url string, stop func(), err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -229,7 +222,7 @@ func (g *gate) serve(ctx context.Context, h http.Handler) (url string, stop func
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(l) // the comparison tells when it cannot read
+		_ = server.Serve(l) // if it fails, the comparison fails
 	}()
 	return "http://" + l.Addr().String() + secret, func() {
 		cancel()
@@ -238,8 +231,8 @@ func (g *gate) serve(ctx context.Context, h http.Handler) (url string, stop func
 	}, nil
 }
 
-// keep answers 403 for private modules that are not there. At 404 the go command would ask
-// upstream, and so tell their names.
+// keep answers 403 for missing private modules. At 404 the go command would send their names to
+// Upstream.
 func (g *gate) keep(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/@")
@@ -260,5 +253,5 @@ func (k *keeper) WriteHeader(status int) {
 	k.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap is used by http.ResponseController.
 func (k *keeper) Unwrap() http.ResponseWriter { return k.ResponseWriter }

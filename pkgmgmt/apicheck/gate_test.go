@@ -54,7 +54,7 @@ type T int
 	for version, folder := range map[string]string{"v1.2.0": "base", "v1.3.0": "base", "v1.3.1": "broken", "v1.3.2": "more", "v1.3.3": "lost", "v1.4.0": "more"} {
 		require.NoError(t, apicheck.Publish(apicheck.Module{Version: version, Dir: filepath.Join(root, folder)}, private))
 	}
-	// The go.mod file of a module that nothing is imported from is read all the same.
+	// The go command reads go.mod of every required module, also without an import.
 	secret := filepath.Join(private, "corp.example", "secret", "@v", "v1.0.0.mod")
 	require.NoError(t, os.MkdirAll(filepath.Dir(secret), 0o700))
 	require.NoError(t, os.WriteFile(secret, []byte("module corp.example/secret\n"), 0o600))
@@ -80,7 +80,7 @@ type T int
 		{"v1.3.1-0.20260102030405-abcdefabcdef", registry.Judgement{Verdict: registry.VerdictPass, Reason: "a pseudo-version promises nothing"}},
 		{"v1.3.1", registry.Judgement{
 			Verdict: registry.VerdictRefuse,
-			Reason:  "v1.3.1 is not enough for 1 incompatible changes since v1.3.0; keep what is there, or publish it as v2.0.0 of a new module corp.example/lib/v2",
+			Reason:  "v1.3.1 is not enough for 1 incompatible changes since v1.3.0; keep the old API, or publish v2.0.0 as the new module corp.example/lib/v2",
 			Details: []string{"F: removed"},
 		}},
 		{"v1.3.2", registry.Judgement{
@@ -97,7 +97,7 @@ type T int
 	j, err := gate(t.Context(), &registry.Release{Path: "corp.example/lib", Version: "v1.3.3", Versions: versions, Proxy: http.FileServer(http.Dir(private))})
 	require.NoError(t, err)
 	require.Equal(t, registry.VerdictUnknown, j.Verdict)
-	require.Contains(t, j.Reason, "cannot be judged")
+	require.Contains(t, j.Reason, "cannot judge")
 	require.NotEmpty(t, j.Details)
 
 	mu.Lock()
@@ -133,13 +133,13 @@ func TestBefore(t *testing.T) {
 	}
 }
 
-// TestJudgements has what a comparison of two real modules does not give.
+// TestJudgements has verdicts that a comparison of two real modules does not give.
 func TestJudgements(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, registry.Judgement{
 		Verdict: registry.VerdictPass, Reason: "since v0.1.0 there are 1 incompatible and 1 compatible changes", Details: []string{"F: removed"},
 	}, apicheck.Judgements("a.example/x", "v0.1.0", "v0.2.0", apicheck.Verdict{Bump: apicheck.BumpMajor, Changes: []apicheck.Change{{Message: "F: removed"}, {Message: "G: added", Compatible: true}}}))
 	require.Equal(t, registry.Judgement{
-		Verdict: registry.VerdictUnknown, Reason: "whether the API has changed since v0.1.0 cannot be judged; make the module load as its users load it, or override with a reason", Details: []string{"it is large"},
+		Verdict: registry.VerdictUnknown, Reason: "cannot judge whether the API has changed since v0.1.0; make the module load as its users load it, or override with a reason", Details: []string{"it is large"},
 	}, apicheck.Judgements("a.example/x", "v0.1.0", "v0.2.0", apicheck.Verdict{Problems: []string{"it is large"}}))
 }

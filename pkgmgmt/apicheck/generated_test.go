@@ -10,8 +10,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
-// Ways in which an API shows a type of an internal package, in.T, and how a consumer comes to
-// a value x of it. USE stands for what it does then.
+// Ways in which an API exposes a type of an internal package, in.T, and how a consumer gets a
+// value x of it. USE is replaced by the use of x.
 var shows = []struct{ name, imports, decl, consumer string }{
 	{"alias", "", "type T = in.T", "var x lib.T\n_ = x\nUSE"},
 	{"result", "", "func Get() (t in.T) { return }", "x := lib.Get()\n_ = x\nUSE"},
@@ -31,7 +31,7 @@ var shows = []struct{ name, imports, decl, consumer string }{
 	{"second result of a generic function", "", "func Or[A any](a A) (A, in.T) { panic(0) }", "_, x := lib.Or(1)\n_ = x\nUSE"},
 }
 
-// Changes of that type, and what a consumer does with x. Those that are sound break nobody.
+// Changes of that type, and a use of x. Sound changes must not break users.
 var typeChanges = []struct {
 	name, old, new, use string
 	sound               bool
@@ -64,7 +64,7 @@ var typeChanges = []struct {
 	{"comparability", "type T struct{ A int }", "type T struct{ A int; f func() }", "_ = x == x", false},
 }
 
-// Types that consumers have, and constraints with those that they allow.
+// Types of consumers, and constraints with the types that they allow.
 const argumentTypes = `
 type myInt int
 func (myInt) String() string { return "" }
@@ -87,8 +87,8 @@ var constraints = []struct{ text, allows string }{
 	{"cmp.Ordered", "int string float64 myInt myString"},
 }
 
-// Ways in which an API asks for a constraint, C, and what a consumer does with a type, A, that
-// fits it.
+// Ways in which an API uses a constraint, C, and a use by a consumer with a type, A, that satisfies
+// it.
 var asks = []struct{ name, decl, consumer string }{
 	{"function", "func F[T C](...T) {}", "lib.F[A]()"},
 	{"type", "type V[T C] struct{ L []T }\nfunc (V[T]) Do() {}", "lib.V[A]{}.Do()"},
@@ -150,8 +150,8 @@ func generated() (all []compiledCase) {
 	return all
 }
 
-// TestGeneratedPairs crosses ways and changes. What breaks a consumer must be major. What is
-// sound must not be.
+// TestGeneratedPairs combines ways and changes. A change that breaks a consumer must be major, and a
+// sound change must not be major.
 func TestGeneratedPairs(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -167,5 +167,5 @@ func TestGeneratedPairs(t *testing.T) {
 		breaks += compareCompiled(t, chunk)
 	}
 	t.Logf("%d pairs, of which %d break their consumers", count, breaks)
-	require.Greater(t, breaks, count/4, "many changes are such that break")
+	require.Greater(t, breaks, count/4, "too few pairs break a consumer")
 }

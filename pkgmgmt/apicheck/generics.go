@@ -8,9 +8,9 @@ import (
 	"golang.org/x/exp/apidiff"
 )
 
-// genericChanges are those that apidiff does not look at: the type arguments of types of
-// other packages, and the types that a constraint has in its unions. Types of other packages
-// are the same where their names are; how those differ is found elsewhere.
+// genericChanges returns the changes that apidiff ignores: in the type arguments of types of
+// other packages, and in the unions of constraints. It treats types of other packages as equal if
+// their names are equal; hiddenChanges compares those types.
 func genericChanges(module string, before, after *surface, e *exposure) []apidiff.Change {
 	g := &generics{module: module, exposure: e, told: map[string]bool{}}
 	for _, old := range values(before.packages) {
@@ -32,11 +32,11 @@ func genericChanges(module string, before, after *surface, e *exposure) []apidif
 type generics struct {
 	*exposure
 	module  string
-	pkg     *types.Package // that is being compared, as it was
+	pkg     *types.Package // the old version of the compared package
 	changes []apidiff.Change
 	told    map[string]bool
 
-	// Of the object that is being compared.
+	// State of the compared object.
 	args       bool                // type arguments differ
 	constraint map[string]relation // by the texts of both
 	pairs      map[[2]types.Type]bool
@@ -47,7 +47,7 @@ type relation int
 const (
 	equal  relation = iota
 	wider           // it allows more
-	differ          // it allows less, or something else
+	differ          // it allows less, or other types
 )
 
 func (g *generics) compare(old, new *types.Package, of func(types.Object) bool) {
@@ -80,7 +80,7 @@ func (g *generics) named(place string, was *types.TypeName, old, new *types.Pack
 		return
 	}
 	if r := g.relate(oi, ni); r != equal {
-		// Whoever can name it has type parameters of their own that it must fit.
+		// If users can name it, their own type parameters must satisfy it.
 		nameable := was.Exported() && !isInternalPackage(g.module, old.Path()) || g.alias[was]
 		g.add(place+": type set changed "+fromTo(typeText(old, oi), typeText(new, ni)), g.interfaces(oi, ni) == wider && !nameable)
 	}
@@ -93,8 +93,8 @@ func (g *generics) add(message string, compatible bool) {
 	}
 }
 
-// same compares two types. It notes what differs in the type arguments of types of other
-// packages, and in constraints; what apidiff finds it leaves to that.
+// same compares two types. It records differences in type arguments of types of other packages
+// and in constraints. apidiff finds all other differences.
 func (g *generics) same(old, new types.Type) bool {
 	old, new = types.Unalias(old), types.Unalias(new)
 	pair := [2]types.Type{old, new}
@@ -119,7 +119,7 @@ func (g *generics) same(old, new types.Type) bool {
 		}
 		g.args = g.args || !same && old.Obj().Pkg() != g.pkg
 		g.params(old.TypeParams(), other.TypeParams())
-		if old.Obj().Pkg() == g.pkg && len(g.pairs) == 1 { // others have their own turn
+		if old.Obj().Pkg() == g.pkg && len(g.pairs) == 1 { // other types are compared as objects of their own
 			g.same(old.Underlying(), other.Underlying())
 			for m := range old.Methods() {
 				if m.Exported() {
@@ -199,21 +199,22 @@ func (g *generics) tuple(old, new *types.Tuple) bool {
 
 func (g *generics) params(old, new *types.TypeParamList) {
 	if old.Len() != new.Len() {
-		return // which apidiff finds
+		return // apidiff finds it
 	}
 	for i := range old.Len() {
 		oc, nc := old.At(i).Constraint(), new.At(i).Constraint()
 		r, named := g.constraints(old.At(i), new.At(i))
 		switch {
 		case named:
-			g.same(types.Unalias(oc), types.Unalias(nc)) // what has a name is compared by itself
+			g.same(types.Unalias(oc), types.Unalias(nc)) // a named constraint is compared as an object of its own
 		case r != equal:
 			g.constraint[fromTo(typeText(old.At(i).Obj().Pkg(), oc), typeText(new.At(i).Obj().Pkg(), nc))] = r
 		}
 	}
 }
 
-// constraints compares those of two type parameters. Named says that both have the same name.
+// constraints compares the constraints of two type parameters. named means that both have the
+// same name.
 func (g *generics) constraints(old, new *types.TypeParam) (r relation, named bool) {
 	on, ok := types.Unalias(old.Constraint()).(*types.Named)
 	nn, ok2 := types.Unalias(new.Constraint()).(*types.Named)
@@ -246,11 +247,10 @@ func (g *generics) interfaces(old, new *types.Interface) relation {
 	return r
 }
 
-// relate compares the type sets of two constraints, but for their methods, which apidiff
-// compares.
+// relate compares the type sets of two constraints without their methods, which apidiff compares.
 func (g *generics) relate(old, new *types.Interface) relation {
 	was, is := unions(old), unions(new)
-	more := func(a, b []*types.Union) bool { // whether each union of b allows what some union of a allows
+	more := func(a, b []*types.Union) bool { // each union of b allows all types of some union of a
 		return !slices.ContainsFunc(b, func(u *types.Union) bool {
 			return !slices.ContainsFunc(a, func(v *types.Union) bool { return g.allows(u, v) })
 		})
@@ -283,13 +283,14 @@ func (g *generics) allows(u, v *types.Union) bool {
 	return true
 }
 
-// identical compares two types and forgets what it has noted.
+// identical compares two types and records nothing.
 func (g *generics) identical(old, new types.Type) bool {
 	inner := &generics{module: g.module, exposure: g.exposure, constraint: map[string]relation{}, pairs: map[[2]types.Type]bool{{}: true}}
 	return inner.same(old, new)
 }
 
-// unions are those of an interface and of what it embeds, all of which must hold.
+// unions returns the unions of an interface and of its embedded interfaces. A type must be in
+// each of them.
 func unions(t *types.Interface) (all []*types.Union) {
 	for embedded := range t.EmbeddedTypes() {
 		switch u := types.Unalias(embedded).(type) {
@@ -308,8 +309,8 @@ func unions(t *types.Interface) (all []*types.Union) {
 	return all
 }
 
-// flatten puts in place of the constraints in a union what those have. Nil means that one of
-// them has everything.
+// flatten replaces the constraints in a union by their terms. Nil means that one of them allows
+// all types.
 func flatten(u *types.Union) *types.Union {
 	var terms []*types.Term
 	for term := range u.Terms() {
@@ -338,10 +339,10 @@ func typeText(pkg *types.Package, t types.Type) string {
 	return types.TypeString(types.Unalias(t), types.RelativeTo(pkg))
 }
 
-// fromTo says what a text has become. Two types may be written alike and be different.
+// fromTo describes a change of a text. Different types may have the same text.
 func fromTo(from, to string) string {
 	if from == to {
-		return "though it is still written " + from
+		return "although its text is still " + from
 	}
 	return fmt.Sprintf("from %s to %s", from, to)
 }

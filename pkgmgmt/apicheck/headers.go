@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// headers are what C is given: the text of header files, or the comment before import "C".
+// headers are the definitions in header files, or in the comment before import "C".
 type headers struct {
 	text    string
-	defines map[string]string // by name; all of a name if there are several
-	types   map[string]string // lines with typedef, by the name that they declare
-	bodies  map[string]bool   // structs, unions and enums whose members are there
+	defines map[string]string // all #define lines of a name
+	types   map[string]string // typedef lines, by the declared name
+	bodies  map[string]bool   // structs, unions and enums with members
 }
 
 var (
@@ -43,7 +43,7 @@ func parseHeaders(text string) *headers {
 	return h
 }
 
-// about is the text that decides what names of C are, and at worst all that there is.
+// about returns the text that defines names of C, or all text if that cannot be decided.
 func about(names []string, all ...*headers) string {
 	var out strings.Builder
 	seen := map[string]bool{}
@@ -76,6 +76,6 @@ func about(names []string, all ...*headers) string {
 	return out.String()
 }
 
-// cTypes are words that headers do not change.
+// cTypes are types of C that headers cannot change.
 const cTypes = " char schar uchar short ushort int uint long ulong longlong ulonglong float double complexfloat complexdouble size_t ssize_t " +
 	"int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t intptr_t uintptr_t void const unsigned signed struct union enum typedef "

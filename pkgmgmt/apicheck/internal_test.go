@@ -9,7 +9,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/apicheck"
 )
 
-// TestInternalTypesThatAreShown changes a type of an internal package that users get at.
+// TestInternalTypesThatAreShown changes a type of an internal package that is in the API.
 func TestInternalTypesThatAreShown(t *testing.T) {
 	t.Parallel()
 	needGo(t)

@@ -17,34 +17,33 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// A Module is one version of a module, and where its content is. At most one of Zip
-// and Dir is given; without them the content comes from Proxy.
+// A Module is one version of a module and the place of its content: Zip, Dir, or without both
+// Proxy.
 type Module struct {
-	// Path and Version name the module. With Dir both may be empty: the path is that of
-	// the go.mod file, and the version is made up.
+	// Path and Version name the module. With Dir both may be empty: then the path comes from
+	// go.mod, and the version is above all others.
 	Path, Version string
 
-	// Zip is the name of a file, the module's zip as a proxy serves it.
+	// Zip is the name of a file with the module's zip, as a proxy serves it.
 	Zip string
 
-	// Dir is a folder with the module's source, go.mod in it: what a publisher has
-	// before there is a version. What golang.org/x/mod/zip would leave out of a module
-	// is left out.
+	// Dir is a folder with the module's source and go.mod. Files that golang.org/x/mod/zip
+	// leaves out of a module are ignored.
 	Dir string
 
-	// Proxy is where the module's dependencies come from, and its content: URLs of module
-	// proxies, http, https or file, separated by commas, as in GOPROXY; credentials
-	// may stand in them. "direct" is refused. When empty, only modules without dependencies
-	// can be judged.
+	// Proxy is the place of the module's dependencies, and of the module without Zip and Dir:
+	// http, https or file URLs of module proxies, separated by commas, as in GOPROXY. They may
+	// have credentials. "direct" is refused. Empty means none, so only modules without
+	// dependencies can be judged.
 	Proxy string
 }
 
-// unpublished is the version of a folder that has none: above all others of its path.
+// unpublished is the version of a folder without a version, above all others of its path.
 const unpublished = ".999999999.999999999"
 
 func (m Module) name() module.Version { return module.Version{Path: m.Path, Version: m.Version} }
 
-// checked is the module with its names filled in, or what is wrong with it.
+// checked returns the module with Path and Version set, or an error.
 func (m Module) checked() (Module, error) {
 	if m.Zip != "" && m.Dir != "" {
 		return m, m.fault(errors.New("has both a zip and a folder"))
@@ -65,26 +64,25 @@ func (m Module) checked() (Module, error) {
 		return m, m.fault(errors.New("the version is not canonical"))
 	}
 	if m.Zip == "" && m.Dir == "" && m.Proxy == "" {
-		return m, m.fault(errors.New("has no zip, no folder and no proxy to get it from"))
+		return m, m.fault(errors.New("needs a zip, a folder or a proxy"))
 	}
 	for entry := range strings.FieldsFuncSeq(m.Proxy, func(r rune) bool { return r == ',' || r == '|' }) {
 		u, err := url.Parse(entry)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file" {
-			return m, m.fault(errors.New("a proxy is no URL with http, https or file")) // it may hold a password
+			return m, m.fault(errors.New("a proxy must be an http, https or file URL")) // not quoted, because it may have a password
 		}
 	}
 	return m, nil
 }
 
-// A ModuleError is a [Module] that is not what Compare can be asked about: its names, its
-// place, or a zip or folder that cannot be read or breaks the rules of module zips.
-// [Compare] returns it.
+// A ModuleError is returned by [Compare] for a [Module] with an invalid path, version or place,
+// or with a zip or folder that is unreadable or breaks the rules of module zips.
 type ModuleError struct {
 	Path, Version string
 	Err           error
 }
 
-// Error gives the module and the fault:
+// Error returns the module and the fault:
 //
 //	apicheck: corp.example/lib@v1.4: the version is not canonical
 func (e *ModuleError) Error() string {
@@ -110,7 +108,7 @@ func modulePath(file string) (string, error) {
 	return path, nil
 }
 
-// publish lays the module's zip into a folder that is a proxy by itself
+// publish writes the module to a folder with the layout of a module proxy
 // (https://go.dev/ref/mod#goproxy-protocol).
 func (m Module) publish(root string) error {
 	path, err := module.EscapePath(m.Path)

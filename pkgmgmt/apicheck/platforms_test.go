@@ -17,14 +17,14 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// TestFilesThatDoNotLoad changes files that the given platforms do not compile.
+// TestFilesThatDoNotLoad changes files that no platform of the options compiles.
 func TestFilesThatDoNotLoad(t *testing.T) {
 	t.Parallel()
 	needGo(t)
 	cases := []struct {
 		name     string
 		file     string
-		old, new string // Empty means that there is no file.
+		old, new string // Empty means that the file is missing.
 		rest     string // another file of both versions
 		want     apicheck.Bump
 		lines    []string
@@ -84,7 +84,7 @@ func TestFilesThatDoNotLoad(t *testing.T) {
 			lines: []string{"T has changed, and its type or value is that of C: compile its users with cgo, then override with a reason, or leave the package out with Options.Exclude"},
 		},
 	}
-	// Each is a package of one module, and those with the same verdict are compared at once.
+	// Each case is a package of one module. Cases with the same verdict are compared at once.
 	for _, want := range []apicheck.Bump{apicheck.BumpPatch, apicheck.BumpMinor, apicheck.BumpMajor, apicheck.BumpUnknown} {
 		t.Run(string(want), func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +126,7 @@ func TestFilesThatDoNotLoad(t *testing.T) {
 	}
 }
 
-// bumpOf is what a verdict says of one package of the module, and of the internal ones below it.
+// bumpOf returns the bump of a verdict for one package and the internal packages below it.
 func bumpOf(v apicheck.Verdict, dir string) apicheck.Bump {
 	bump := apicheck.BumpPatch
 	for _, c := range v.Changes {
@@ -141,7 +141,7 @@ func bumpOf(v apicheck.Verdict, dir string) apicheck.Bump {
 	return bump
 }
 
-// TestMovesBetweenFiles moves a function between files. Where it is gone decides.
+// TestMovesBetweenFiles moves a function between files. The platforms that lose it decide.
 func TestMovesBetweenFiles(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -182,7 +182,7 @@ func TestMovesBetweenFiles(t *testing.T) {
 	}
 }
 
-// TestConstants changes constants that may change in any version.
+// TestConstants changes excluded constants.
 func TestConstants(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -247,8 +247,8 @@ func TestConstants(t *testing.T) {
 	require.EqualError(t, err, "apicheck: Exclude[0].Constants[0]: must be an exported name, got \"a b\"\nExclude[0].Constants[1]: must be an exported name, got \"low\"")
 }
 
-// TestTextsAreSteady compares twice what cannot be judged: the texts are the same, and name
-// nothing that differs from run to run.
+// TestTextsAreSteady compares modules that cannot be judged twice: the texts are the same, without
+// temporary folders and addresses.
 func TestTextsAreSteady(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -276,7 +276,7 @@ func TestTextsAreSteady(t *testing.T) {
 	}
 }
 
-// TestGateWithoutGo: a gate that could judge nothing is not made.
+// TestGateWithoutGo: Gate returns an error if the go command is missing.
 func TestGateWithoutGo(t *testing.T) {
 	t.Parallel()
 	_, err := apicheck.Gate(&apicheck.GateOptions{Options: apicheck.Options{Go: "no-such-go"}})

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// run starts a worker, which does the job. It gives the worker so much time to reach Main.
+// run does the job in a worker. The worker must reach Main within patience.
 func (j job) run(ctx context.Context, dir, command string, patience time.Duration) (v Verdict, err error) {
 	data, err := json.Marshal(j)
 	if err != nil {
@@ -23,7 +23,7 @@ func (j job) run(ctx context.Context, dir, command string, patience time.Duratio
 	if err := os.WriteFile(filepath.Join(dir, jobFile), data, 0o600); err != nil {
 		return v, fmt.Errorf("apicheck: %w", err)
 	}
-	// The worker finds the go command and nothing else.
+	// The PATH of the worker only has the go command.
 	bin := filepath.Join(dir, "bin")
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		return v, fmt.Errorf("apicheck: %w", err)
@@ -32,7 +32,7 @@ func (j job) run(ctx context.Context, dir, command string, patience time.Duratio
 		command = real
 	}
 	if os.Symlink(command, filepath.Join(bin, filepath.Base(command))) != nil {
-		bin = filepath.Dir(command) // Windows, without the right to make links
+		bin = filepath.Dir(command) // on Windows, creating links may be forbidden
 	}
 	deadline, cancel := context.WithTimeout(ctx, j.Timeout)
 	defer cancel()
@@ -54,8 +54,8 @@ func (j job) run(ctx context.Context, dir, command string, patience time.Duratio
 	}
 	cmd := exec.CommandContext(deadline, self)
 	cmd.Args = []string{"apicheck-worker"}
-	var said head
-	cmd.Stderr = &said
+	var output head
+	cmd.Stderr = &output
 	cmd.Dir = dir
 	cmd.Env = environment(dir, bin)
 	cmd.WaitDelay = 5 * time.Second
@@ -65,15 +65,15 @@ func (j job) run(ctx context.Context, dir, command string, patience time.Duratio
 	case ctx.Err() != nil:
 		return v, ctx.Err()
 	case errors.Is(context.Cause(deadline), ErrNoWorker):
-		return v, fmt.Errorf("%w; the worker did not get there within %v", ErrNoWorker, patience)
+		return v, fmt.Errorf("%w; the worker did not reach Main within %v", ErrNoWorker, patience)
 	case deadline.Err() != nil:
 		return unknown(fmt.Sprintf("the comparison took longer than %v: raise Options.Timeout", j.Timeout)), nil
 	case failed != nil && cmd.Process == nil:
 		return v, fmt.Errorf("apicheck: the worker: %w", failed)
 	case !started():
-		return v, fmt.Errorf("%w; the worker ended before it got there: %s", ErrNoWorker, cmp.Or(said.line(failed), "exit status 0"))
+		return v, fmt.Errorf("%w; the worker ended before it reached Main: %s", ErrNoWorker, cmp.Or(output.line(failed), "exit status 0"))
 	case failed != nil:
-		return unknown(said.why(failed, j.Memory, peak(cmd.ProcessState))), nil
+		return unknown(output.why(failed, j.Memory, peak(cmd.ProcessState))), nil
 	}
 	data, err = readAtMost(filepath.Join(dir, answerFile), maxAnswer)
 	if err != nil {
@@ -89,7 +89,7 @@ func (j job) run(ctx context.Context, dir, command string, patience time.Duratio
 	return a.Verdict, nil
 }
 
-// environment is all that the worker and the go command know.
+// environment returns the whole environment of the worker and of the go command.
 func environment(dir, bin string) []string {
 	env := []string{
 		workerVariable + "=" + dir,
@@ -112,13 +112,13 @@ func environment(dir, bin string) []string {
 		"GOPACKAGESDRIVER=off",
 	}
 	if runtime.GOOS == "windows" {
-		// Without them no process starts, nor is there a place for temporary files.
+		// Processes and temporary files need these.
 		env = append(env, "SystemRoot="+os.Getenv("SystemRoot"), "TMP="+dir, "TEMP="+dir, "USERPROFILE="+filepath.Join(dir, "home"))
 	}
 	return env
 }
 
-// A head keeps the first that a worker says before it dies.
+// A head keeps the first output of a worker.
 type head struct{ text []byte }
 
 const maxHead = 8 << 10
@@ -128,8 +128,8 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// why says what a worker has died of. A runtime of Go that gets no memory ends in several
-// ways, so a worker that had most of what it may have died of that.
+// why returns why a worker died. The Go runtime ends in several ways when memory runs out, so a
+// worker that used most of its memory is assumed to have died of that.
 func (h *head) why(err error, memory, peak int64) string {
 	first := string(h.text)
 	switch {
@@ -149,8 +149,7 @@ func (h *head) line(err error) string {
 	return line
 }
 
-// workerVariable names the folder of a job. A program in whose environment it stands is a
-// worker.
+// workerVariable has the folder of a job. A program with this variable is a worker.
 const workerVariable = "UPKEEP_APICHECK_WORKER"
 
 const (
@@ -164,8 +163,8 @@ type job struct {
 	Platforms []string
 	Exclude   []Exclusion
 	Memory    int64
-	Timeout   time.Duration // for a worker whose asker has died
-	Registry  string        // an address that texts do not show
+	Timeout   time.Duration // also ends a worker whose parent has died
+	Registry  string        // an address that texts must not have
 }
 
 type side struct{ Path, Version, Proxy string }

@@ -7,17 +7,17 @@ import (
 	"syscall"
 )
 
-// executable is this program, also after another file has taken its place on disk.
+// executable returns the running program, even if its file was replaced.
 func executable() (string, error) { return "/proc/self/exe", nil }
 
-// alone puts a command into a process group, which is ended as a whole.
+// alone starts a command in a process group, so that it is killed with its child processes.
 func alone(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 
-// limit bounds this process and what it starts. The bound is on memory that can be
-// written, because the runtime of Go reserves far more address space than it uses.
+// limit bounds the memory of this process and of its child processes. It bounds writable memory,
+// because the Go runtime reserves far more address space than it uses.
 func limit(memory int64) error {
 	for resource, most := range map[int]uint64{
 		syscall.RLIMIT_DATA:  uint64(memory),
@@ -31,7 +31,7 @@ func limit(memory int64) error {
 	return nil
 }
 
-// peak is how much memory a process had at most, in bytes.
+// peak returns the peak memory of a process, in bytes.
 func peak(state *os.ProcessState) int64 {
 	usage, ok := state.SysUsage().(*syscall.Rusage)
 	if !ok {

@@ -7,14 +7,14 @@ import (
 	"os/exec"
 )
 
-// executable is the file that this program was started from, or what has taken its place.
+// executable returns the file that this program was started from, perhaps replaced meanwhile.
 func executable() (string, error) { return os.Executable() }
 
-// alone leaves a command as it is: the deadline ends the worker, and what it has
-// started ends when it finds nobody to answer.
+// alone does nothing: the deadline ends the worker, and its child processes end when they cannot
+// write their output.
 func alone(*exec.Cmd) {}
 
-// limit leaves the memory to the collector.
+// limit does nothing: only the garbage collector limits memory.
 func limit(int64) error { return nil }
 
 func peak(*os.ProcessState) int64 { return 0 }

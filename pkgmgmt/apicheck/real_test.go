@@ -12,8 +12,8 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/apicheck"
 )
 
-// Releases of modules that many use, with the bump that each pair needs. TestRealConsumers
-// compiles users of those whose bump is more than the release promised.
+// Releases of popular modules, with the bump of each pair. TestRealConsumers compiles users of
+// those that need a larger bump than their release has.
 var realPairs = []struct {
 	path, old, new string
 	want           apicheck.Bump
@@ -58,7 +58,7 @@ var realPairs = []struct {
 	{"go.opentelemetry.io/otel", "v1.46.0", "v1.47.0", apicheck.BumpMinor},
 }
 
-// TestRealPairs compares releases. Those that are not to be had here are left out.
+// TestRealPairs compares releases. It skips those that cannot be downloaded.
 func TestRealPairs(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -78,8 +78,8 @@ func TestRealPairs(t *testing.T) {
 	}
 }
 
-// TestRealConsumers has users of what real releases have removed or changed: they compile with
-// the old version and not with the new one.
+// TestRealConsumers compiles users of declarations that real releases removed or changed. They
+// compile with the old version only.
 func TestRealConsumers(t *testing.T) {
 	t.Parallel()
 	needGo(t)

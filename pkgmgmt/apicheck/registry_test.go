@@ -11,7 +11,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// TestRegistry has the gate in a registry, with the override that it leaves to it.
+// TestRegistry uses the gate in a registry, with an override.
 func TestRegistry(t *testing.T) {
 	t.Parallel()
 	needGo(t)
@@ -27,7 +27,7 @@ func TestRegistry(t *testing.T) {
 	err = p.Publish(t.Context(), broken)
 	var refusal *registry.Refusal
 	require.ErrorAs(t, err, &refusal)
-	require.Contains(t, err.Error(), "v1.2.0 is not enough for 1 incompatible changes since v1.1.0; keep what is there, or publish it as v2.0.0 of a new module corp.example/lib/v2")
+	require.Contains(t, err.Error(), "v1.2.0 is not enough for 1 incompatible changes since v1.1.0; keep the old API, or publish v2.0.0 as the new module corp.example/lib/v2")
 	require.Contains(t, strings.Join(refusal.Details, "\n"), "F: removed")
 
 	dir := folders(t, "-- go.mod --\nmodule corp.example/lib\n-- lib.go --\npackage lib\nfunc G() {}\n")

@@ -27,12 +27,12 @@ import (
 
 type source struct {
 	side
-	dir      string              // where the go command has put it
+	dir      string              // the folder in the module cache
 	consumer string              // a folder with a module that requires it
-	packages []string            // import paths of the folders that others can import from
-	files    map[string]file     // all Go files that may matter, by their path in dir
+	packages []string            // import paths of the folders that users can import
+	files    map[string]file     // all Go files that may be compiled, by their path in dir
 	folders  map[string][]string // their paths by folder, sorted
-	imports  map[string][]string // the folders of this module that they import, by their path
+	imports  map[string][]string // the folders of this module that a file imports, by its path
 	headers  *headers            // the files that C may include
 
 	declared map[string]map[string]declaration // by the path of a file
@@ -41,20 +41,20 @@ type source struct {
 type file struct {
 	hash        [sha256.Size]byte
 	name        string // of the package
-	out         bool   // of package main or documentation, or in no build without a tag
+	out         bool   // package main or documentation, or only built with a tag
 	cgo         bool   // it imports C
-	constrained bool   // not every variant compiles it
-	header      string // the build constraint, as a file
+	constrained bool   // some variants do not compile it
+	header      string // the build constraint, as the start of a file
 }
 
-// fetch gets a version, and makes a module that requires it. A fault of the module is
-// in problems.
+// fetch downloads a version and writes a module that requires it. Faults of the module are in
+// problems.
 func fetch(ctx context.Context, work, name string, s side) (src *source, problems []string, err error) {
 	src = &source{side: s, consumer: filepath.Join(work, name)}
 	if err := os.Mkdir(src.consumer, 0o700); err != nil {
 		return nil, nil, err
 	}
-	// Each side has a cache of its own: one version may be here with two contents.
+	// Each side has its own cache, because one version may be compared with two contents.
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", s.Path+"@"+s.Version)
 	cmd.Dir, cmd.Env = src.consumer, src.environment(work, variant{})
 	var stdout, stderr bytes.Buffer
@@ -90,14 +90,14 @@ func fetch(ctx context.Context, work, name string, s side) (src *source, problem
 	)
 }
 
-// environment is what the go command gets besides what the worker has.
+// environment returns the worker's environment with additions for the go command.
 func (src *source) environment(work string, v variant) []string {
 	env := append(os.Environ(), "GOPROXY="+cmp.Or(src.Proxy, "off"), "GOMODCACHE="+filepath.Join(work, "modcache-"+filepath.Base(src.consumer)))
 	if goos, goarch, ok := strings.Cut(v.platform, "/"); ok {
 		env = append(env, "GOOS="+goos, "GOARCH="+goarch)
 	}
 	if v.cgo {
-		env = append(env, "CGO_ENABLED=1") // to list packages runs no cgo
+		env = append(env, "CGO_ENABLED=1") // go list does not run cgo
 	}
 	return env
 }
@@ -183,8 +183,8 @@ func (src *source) file(rel string, data []byte) file {
 	return f
 }
 
-// packageName is the name of the package that a variant has in a folder. Empty means that it has
-// none.
+// packageName returns the name of a variant's package in a folder. Empty means that there is no
+// package.
 func (src *source) packageName(v variant, dir string) string {
 	for _, name := range src.folders[dir] {
 		if f := src.files[name]; !f.out && v.compiles(name, f) {
@@ -194,13 +194,13 @@ func (src *source) packageName(v variant, dir string) string {
 	return ""
 }
 
-// declarations are those of a file.
+// declarations returns the declarations of a file.
 func (src *source) declarations(name string) map[string]declaration {
 	all, ok := src.declared[name]
 	if !ok {
 		data, err := os.ReadFile(filepath.Join(src.dir, filepath.FromSlash(name)))
 		if err != nil {
-			data = []byte(err.Error()) // not Go, and not the same as the other version's
+			data = []byte(err.Error()) // not Go, and different from the other version
 		}
 		all = declarations(data, src.headers)
 		src.declared[name] = all
@@ -210,7 +210,7 @@ func (src *source) declarations(name string) map[string]declaration {
 
 func isInternal(dir string) bool { return slices.Contains(strings.Split(dir, "/"), "internal") }
 
-// constraintOf is a file's build constraint. Nil means that it has none.
+// constraintOf returns a file's build constraints. Nil means none.
 func constraintOf(f *ast.File) (all constraint.Expr) {
 lines:
 	for _, group := range f.Comments {
@@ -239,8 +239,8 @@ lines:
 	return all
 }
 
-// outcomes tells whether a constraint can be true and false when no tags are named: what
-// the platform, the toolchain and cgo decide may be either.
+// outcomes reports whether a constraint can be true, and whether it can be false, without tags of
+// the user's. Tags of the platform, the toolchain and cgo may be true or false.
 func outcomes(expr constraint.Expr) (able, unable bool) {
 	switch x := expr.(type) {
 	case *constraint.NotExpr:

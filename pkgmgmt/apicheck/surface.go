@@ -16,18 +16,18 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// A surface is what a version shows on one platform.
+// A surface is the API of a version on one platform.
 type surface struct {
-	packages map[string]*types.Package // those that others can import, by import path
-	others   map[string]*types.Package // those that they cannot or that are of other modules, and that take part
-	modules  map[*types.Package]string // of those of other modules: the module and its version
+	packages map[string]*types.Package // importable packages, by import path
+	others   map[string]*types.Package // other compared packages: internal ones, and those of other modules
+	modules  map[*types.Package]string // module and version of packages of other modules
 }
 
-// hidden reports whether users cannot import a package, or it is of another module.
+// hidden reports whether a package is internal or belongs to another module.
 func (s *surface) hidden(pkg *types.Package) bool { return s.others[pkg.Path()] == pkg }
 
-// load reads the packages as a user's build would in a variant, for which it compiles
-// nothing: their source gives the types.
+// load type-checks the packages from source as a user's build would in a variant. It compiles
+// nothing.
 func (src *source) load(ctx context.Context, work string, v variant, excluded func(pkg string) bool) (out *surface, problems []string, err error) {
 	fset := token.NewFileSet()
 	roots, err := packages.Load(&packages.Config{
@@ -78,12 +78,12 @@ func (src *source) load(ctx context.Context, work string, v variant, excluded fu
 	return out, c.problems, nil
 }
 
-// A typeChecker checks packages from their source, without the bodies of functions.
+// A typeChecker checks packages from source without function bodies.
 type typeChecker struct {
 	fset     *token.FileSet
 	sizes    types.Sizes
 	cgo      bool
-	done     map[string]*types.Package // by package id; nil while it is being checked
+	done     map[string]*types.Package // by package id; nil during its check
 	seen     []*packages.Package
 	problems []string
 }
@@ -94,8 +94,8 @@ func (c *typeChecker) problem(format string, args ...any) {
 	}
 }
 
-// faults tells what the go command has found wrong with a package. What it does not find to
-// embed is not part of the API.
+// faults records the errors of the go command for a package. Missing files to embed are ignored,
+// because they are not part of the API.
 func (c *typeChecker) faults(p *packages.Package) {
 	for _, e := range p.Errors {
 		if !strings.Contains(e.Msg, "no matching files found") {
@@ -104,7 +104,7 @@ func (c *typeChecker) faults(p *packages.Package) {
 	}
 }
 
-// maxImports bounds how deep imports go: each is a level of the stack.
+// maxImports bounds the depth of imports, because each uses stack.
 const maxImports = 1000
 
 func (c *typeChecker) check(p *packages.Package, depth int) *types.Package {
@@ -125,7 +125,7 @@ func (c *typeChecker) check(p *packages.Package, depth int) *types.Package {
 	c.seen = append(c.seen, p)
 	c.faults(p)
 	if len(p.GoFiles) == 0 {
-		return nil // which the go command has told
+		return nil // the go command has reported it
 	}
 	imports := map[string]*types.Package{}
 	for _, name := range sortedKeys(p.Imports) {
@@ -160,12 +160,12 @@ func (c *typeChecker) check(p *packages.Package, depth int) *types.Package {
 	if p.Module != nil && p.Module.GoVersion != "" {
 		config.GoVersion = "go" + p.Module.GoVersion
 	}
-	t, _ := config.Check(p.PkgPath, c.fset, files, nil) // the error is the first of those told
+	t, _ := config.Check(p.PkgPath, c.fset, files, nil) // config.Error gets all errors
 	c.done[p.ID] = t
 	return t
 }
 
-// withoutFolder leaves of a file's name what is the module's.
+// withoutFolder removes the folder from file names in a text.
 func withoutFolder(text, dir string) string {
 	return strings.ReplaceAll(text, dir+string(filepath.Separator), "")
 }
@@ -179,7 +179,7 @@ func isInternalPackage(module, pkg string) bool {
 	return ok && slices.Contains(strings.Split(path.Clean(rest), "/"), "internal")
 }
 
-// values are those of a map in the order of their names.
+// values returns the values of a map in the order of its keys.
 func values[V any](pkgs map[string]V) (all []V) {
 	for _, name := range sortedKeys(pkgs) {
 		all = append(all, pkgs[name])

@@ -2,16 +2,15 @@ package apicheck
 
 import "go/types"
 
-// A translation is a copy of an API in which some types have other names and some type
-// parameters have no constraint. Types of other modules are not copied, unless they have got
-// another name.
+// A translation copies an API. Some types get other names and some type parameters lose their
+// constraint. Types of other modules are copied only if they get another name.
 type translation struct {
 	owns    func(*types.Package) bool
 	names   map[*types.TypeName]typeID
-	taken   map[typeID]bool           // by the names
-	relaxed map[*types.TypeParam]bool // those without a constraint
+	taken   map[typeID]bool           // the new names
+	relaxed map[*types.TypeParam]bool // the type parameters that lose their constraint
 
-	// Whether methods of interfaces without a name have a receiver with a name.
+	// nameLiterals gives the methods of interface literals a receiver with a name.
 	nameLiterals bool
 
 	packages   map[string]*types.Package
@@ -20,7 +19,7 @@ type translation struct {
 	interfaces []*types.Interface
 }
 
-// translated is a surface in other words.
+// translated returns a translation of a surface.
 func (s *surface) translated(module string, names map[*types.TypeName]typeID, relaxed map[*types.TypeParam]bool, nameLiterals bool) *surface {
 	t := &translation{
 		nameLiterals: nameLiterals,
@@ -50,7 +49,7 @@ func (s *surface) translated(module string, names map[*types.TypeName]typeID, re
 	for name, id := range names {
 		if named, ok := name.Type().(*types.Named); ok {
 			n := t.origin(named)
-			n.Obj().Pkg().Scope().Insert(n.Obj()) // unless it is there
+			n.Obj().Pkg().Scope().Insert(n.Obj()) // Insert keeps an existing object
 		}
 		if isInternalPackage(module, id.pkg) {
 			out.others[id.pkg] = t.packages[id.pkg]
@@ -62,7 +61,7 @@ func (s *surface) translated(module string, names map[*types.TypeName]typeID, re
 	return out
 }
 
-// pkg is the copy of a package, or the package itself when it is not copied.
+// pkg returns the copy of a package, or the package itself if it is not copied.
 func (t *translation) pkg(pkg *types.Package) *types.Package {
 	if pkg == nil || !t.owns(pkg) {
 		return pkg
@@ -114,7 +113,7 @@ func (t *translation) typeName(to *types.Package, o *types.TypeName) {
 	to.Scope().Insert(name)
 }
 
-// origin is the copy of a type that is not an instance.
+// origin returns the copy of a type that is not an instance.
 func (t *translation) origin(named *types.Named) *types.Named {
 	if n, ok := t.origins[named]; ok {
 		return n
@@ -124,7 +123,7 @@ func (t *translation) origin(named *types.Named) *types.Named {
 	if !renamed {
 		id = idOf(o)
 		if t.taken[id] {
-			id.name += "′" // the old API has another type of this name
+			id.name += "′" // the old API has another type with this name
 		}
 	}
 	pkg := t.at(id.pkg, o.Pkg().Name())
@@ -162,7 +161,7 @@ func (t *translation) origin(named *types.Named) *types.Named {
 func instantiate(origin types.Type, args []types.Type) types.Type {
 	t, err := types.Instantiate(nil, origin, args, false)
 	if err != nil {
-		return origin // only validation fails
+		return origin // Instantiate only fails on validation
 	}
 	return t
 }
@@ -272,7 +271,8 @@ func (t *translation) tuple(of *types.Tuple) *types.Tuple {
 	return types.NewTuple(all...)
 }
 
-// method is one of an interface. Its package and receiver are those of the type that declares it.
+// method returns the copy of an interface's method, with the package and receiver of the type
+// that declares it.
 func (t *translation) method(m *types.Func) *types.Func {
 	s, pkg := t.signature(m.Signature()), t.pkg(m.Pkg())
 	recv := m.Signature().Recv()

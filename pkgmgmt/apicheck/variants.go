@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// A variant is one way in which users build a module: on a platform, with or without cgo, with
-// an older or newer Go, with the race detector.
+// A variant is one way to build a module: a platform, with or without cgo, with an older or newer
+// Go or the race detector.
 type variant struct {
 	platform string // GOOS/GOARCH
 	cgo      bool
@@ -31,7 +31,7 @@ func (v variant) String() string {
 	return v.platform
 }
 
-// loads reports whether the go command that is here can list the packages of a variant.
+// loads reports whether the installed go command can list the packages of a variant.
 func (v variant) loads() bool { return v.tag == "" }
 
 // compiles reports whether a variant compiles a file.
@@ -64,14 +64,14 @@ func (v variant) compiles(name string, f file) bool {
 	return ok && err == nil
 }
 
-// releaseOf is the minor version of a release tag.
+// releaseOf returns the minor version of a release tag.
 func releaseOf(tag string) (minor int, ok bool) {
 	text, ok := strings.CutPrefix(tag, "go1.")
 	minor, err := strconv.Atoi(text)
 	return minor, ok && err == nil && 0 < minor && minor < 10_000
 }
 
-// variants are those that may compile the files in different ways, the given platforms first.
+// variants returns the variants that may compile different files, the given platforms first.
 func variants(first []string, files []file) (all []variant) {
 	platforms := slices.Clone(first)
 	for _, p := range strings.Fields(everyPlatform) {
@@ -110,7 +110,7 @@ func variants(first []string, files []file) (all []variant) {
 
 const maxTags = 20
 
-// tags are those in the constraint of a file.
+// tags returns the tags in a file's build constraint.
 func (f file) tags() (all []string) {
 	line, _, _ := strings.Cut(f.header, "\n")
 	expr, err := constraint.Parse(line)
@@ -136,14 +136,14 @@ func (f file) tags() (all []string) {
 	return all
 }
 
-// buildTags are those that a build sets by itself (https://pkg.go.dev/cmd/go#hdr-Build_constraints).
+// buildTags are the tags that the go command sets (https://pkg.go.dev/cmd/go#hdr-Build_constraints).
 const buildTags = modeTags + "cgo gc unix " +
 	"aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 windows zos " +
 	"386 amd64 amd64p32 arm arm64 arm64be armbe loong64 mips mips64 mips64le mips64p32 mips64p32le mipsle ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm "
 
 const modeTags = " gccgo race msan asan boringcrypto "
 
-// everyPlatform is what go tool dist list prints, the common platforms first.
+// everyPlatform is the output of go tool dist list, with the common platforms first.
 const everyPlatform = `
 	linux/amd64 windows/amd64 darwin/arm64 freebsd/amd64 linux/386 js/wasm linux/arm64 linux/arm wasip1/wasm
 	openbsd/amd64 netbsd/amd64 dragonfly/amd64 solaris/amd64 illumos/amd64 aix/ppc64 plan9/amd64 android/arm64 ios/arm64

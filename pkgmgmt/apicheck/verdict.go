@@ -12,58 +12,57 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// A Bump is the part of a version that a change needs to raise. The empty Bump means
-// BumpUnknown.
+// A Bump is the part of a version that a change must raise. Empty means BumpUnknown.
 type Bump string
 
 // The bumps.
 const (
-	BumpUnknown Bump = "unknown" // it cannot be judged, so no version is enough
+	BumpUnknown Bump = "unknown" // the change cannot be judged, so no version is enough
 	BumpPatch   Bump = "patch"   // the API is the same
-	BumpMinor   Bump = "minor"   // what uses the old API still compiles, and there is more of it
-	BumpMajor   Bump = "major"   // what uses the old API may no longer compile
+	BumpMinor   Bump = "minor"   // the API has additions; its users still compile
+	BumpMajor   Bump = "major"   // users of the old API may no longer compile
 )
 
-// UnmarshalText reads one of the bumps, and fails for any other text.
+// UnmarshalText returns an error for a text other than one of the bumps.
 func (b *Bump) UnmarshalText(text []byte) error {
 	switch bump := cmp.Or(Bump(text), BumpUnknown); bump {
 	case BumpUnknown, BumpPatch, BumpMinor, BumpMajor:
 		*b = bump
 		return nil
 	}
-	return fmt.Errorf("apicheck: %q is no bump", text)
+	return fmt.Errorf("apicheck: unknown bump %q: must be unknown, patch, minor or major", text)
 }
 
-// A Verdict says which bump an API change needs, and why.
+// A Verdict is the bump that an API change needs, with the reasons.
 type Verdict struct {
 	Bump Bump `json:"bump"`
 
-	// Changes are all differences of the API, the incompatible ones first, each part
-	// sorted by text. It is empty for BumpUnknown, because what did not load is not told
-	// from what is gone.
+	// Changes are all differences of the API: first the incompatible ones, then the others,
+	// each sorted by text. Empty for BumpUnknown, because a part that did not load would look
+	// like a removed one.
 	Changes []Change `json:"changes,omitempty"`
 
-	// Problems say why the verdict is BumpUnknown, or what else could not be judged when it
-	// is BumpMajor; at most twenty.
+	// Problems are the reasons for BumpUnknown, or what could not be judged besides a
+	// BumpMajor. At most twenty.
 	Problems []string `json:"problems,omitempty"`
 
-	// Excluded are packages that [Options.Exclude] has left out, and constants whose change
-	// it has left out.
+	// Excluded are the packages that [Options.Exclude] excluded, and the constants whose
+	// changes it excluded.
 	Excluded []Exclusion `json:"excluded,omitempty"`
 }
 
 // A Change is one difference between two APIs.
 type Change struct {
-	// Message names what has changed and how: "./log.Handler.Close: added". Names in the
-	// module's root package stand without a package. It is cut at 4 KiB.
+	// Message has the name and the change: "./log.Handler.Close: added". Names of the root
+	// package are written without a package. It is cut at 4 KiB.
 	Message    string `json:"message"`
 	Compatible bool   `json:"compatible"`
-	// Platform is where the change was found, as "windows/amd64". It is empty for one
-	// that is on the first of [Options.Platforms].
+	// Platform is where the change was found, such as "windows/amd64". Empty means the first
+	// of [Options.Platforms].
 	Platform string `json:"platform,omitempty"`
 }
 
-// String gives the change in one line.
+// String returns the change in one line.
 func (c Change) String() string {
 	if c.Platform == "" {
 		return c.Message
@@ -71,7 +70,7 @@ func (c Change) String() string {
 	return c.Message + " (on " + c.Platform + ")"
 }
 
-// Incompatible are the changes that need a new major version.
+// Incompatible returns the changes that need a new major version.
 func (v Verdict) Incompatible() []Change {
 	var all []Change
 	for _, c := range v.Changes {
@@ -82,7 +81,7 @@ func (v Verdict) Incompatible() []Change {
 	return all
 }
 
-// String is the verdict for people, a line for each change or problem.
+// String returns the verdict as text, with a line for each change and problem.
 func (v Verdict) String() string {
 	var b strings.Builder
 	incompatible := len(v.Incompatible())
@@ -112,21 +111,21 @@ func (v Verdict) String() string {
 	return b.String()
 }
 
-// Enough tells whether a release of a module may raise its version from old to
-// version, both canonical, when its API change needs a bump, and if not, what to do.
+// Enough reports whether a module may raise its version from old to version, both canonical, if
+// its API change needs the bump b. If not, advice is what to do.
 //
-//   - Nothing is enough for BumpUnknown.
-//   - From v1 on, BumpMinor needs a new minor version. BumpMajor needs a new major version,
-//     which is another module path, so that on one path it is always refused; only a
-//     "+incompatible" version can rise on the same path.
-//   - On v0 nothing is promised by semver.org, and Go's users have come to expect half
-//     of it: BumpMajor needs a new minor version, BumpMinor is content with a patch.
-//   - From v0 to v1 all may change.
-//   - A prerelease is judged as the release that it leads up to.
+//   - No version is enough for BumpUnknown.
+//   - From v1 on, BumpMinor needs a new minor version, and BumpMajor a new major version. A new
+//     major version has another module path, so on the same path BumpMajor is refused, unless
+//     the versions are "+incompatible".
+//   - On v0 semver.org requires nothing, but Go users expect stability: BumpMajor needs a new
+//     minor version, and a patch version is enough for BumpMinor.
+//   - From v0 to v1 everything may change.
+//   - A prerelease is judged like its release.
 func Enough(path, old, version string, b Bump) (ok bool, advice string) {
 	was, is := semver.Canonical(old), semver.Canonical(version)
 	if was == "" || is == "" {
-		return false, fmt.Sprintf("%q and %q are to be compared, and one is no version", old, version)
+		return false, fmt.Sprintf("cannot compare %q and %q: both must be versions", old, version)
 	}
 	newMajor := semver.Major(is) != semver.Major(was)
 	newMinor := newMajor || semver.MajorMinor(is) != semver.MajorMinor(was)
@@ -147,7 +146,7 @@ func Enough(path, old, version string, b Bump) (ok bool, advice string) {
 	if strings.HasPrefix(path, "gopkg.in/") {
 		separator = "."
 	}
-	return false, fmt.Sprintf("keep what is there, or publish it as %s.0.0 of a new module %s%s%[1]s", next, path, separator)
+	return false, fmt.Sprintf("keep the old API, or publish %s.0.0 as the new module %s%s%[1]s", next, path, separator)
 }
 
 // raise adds one to the last number of a canonical version, which may have any length.
@@ -157,15 +156,16 @@ func raise(version string) string {
 	return rest + n.Add(n, big.NewInt(1)).String()
 }
 
-// An Exclusion leaves packages out of a comparison, or only some of their constants.
+// An Exclusion excludes packages from a comparison, or only some of their constants.
 type Exclusion struct {
-	// Packages is an import path, or one that ends in "/..." for all below it and itself.
+	// Packages is an import path. With "/..." at its end it means that path and all paths
+	// below it.
 	Packages string `json:"packages"`
-	// Constants are names of constants. Their values and types may change in any version,
-	// but to remove them is an incompatible change. Everything else in the packages is
-	// compared. Empty means that the packages are left out.
+	// Constants are names of constants whose values and types may change in any version.
+	// Removing one is still incompatible. Everything else in the packages is compared. Empty
+	// means that the packages are excluded as a whole.
 	Constants []string `json:"constants,omitempty"`
-	// Reason is part of each verdict. It must not be empty.
+	// Reason is shown in each verdict. It must not be empty.
 	Reason string `json:"reason"`
 }
 

@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// ErrNoWorker is returned by [New], [Gate] and [Compare] in a program that has not called
-// [Main], and by a comparison whose worker did not reach Main.
+// ErrNoWorker is returned by [New], [Gate] and [Compare] if the program has not called [Main],
+// and by a comparison if its worker did not reach Main.
 var ErrNoWorker = errors.New("apicheck: this program cannot start itself as a worker: call apicheck.Main first in main, and first in TestMain for tests")
 
-// mainCalled is a fact about this process. It is never reset.
+// mainCalled is set by Main and never reset.
 var mainCalled atomic.Bool
 
-// Main makes the program able to compare modules. Call it first in main, before flags are
-// read or anything is opened, and first in TestMain for tests.
+// Main allows the program to compare modules. Call it first in main, before flags are parsed or
+// files are opened, and first in TestMain for tests.
 //
-// In a worker, which is this program started once more by a comparison, Main does the
-// comparison and ends the process. Everywhere else it returns at once.
+// A comparison starts this program again as a worker. In a worker Main does the comparison and
+// exits; otherwise it returns at once.
 func Main() {
 	mainCalled.Store(true)
 	dir := os.Getenv(workerVariable)
@@ -49,7 +49,7 @@ func work(dir string) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	// The collector tries to stay below what the kernel enforces.
+	// The garbage collector tries to stay below the limit of the kernel.
 	debug.SetMemoryLimit(j.Memory / 4 * 3)
 	if err := limit(j.Memory); err != nil {
 		return err

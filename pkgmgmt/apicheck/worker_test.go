@@ -14,8 +14,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
-// program builds a program that compares the modules in its first two arguments, after
-// what begin and before say.
+// program builds a program that compares the modules in its first two arguments. begin and before
+// are code that it runs before that.
 func program(t *testing.T, begin, before string) string {
 	t.Helper()
 	needGo(t)
@@ -71,8 +71,8 @@ func compare(t *testing.T, name string) string {
 
 const withoutMain = "apicheck: this program cannot start itself as a worker: call apicheck.Main first in main, and first in TestMain for tests"
 
-// TestMainIsForgotten has a program that imports the package and does not call Main. It
-// gets an error, is not started once more, and does not end by importing the package.
+// TestMainIsForgotten has a program that does not call Main. It gets an error and is not started
+// again.
 func TestMainIsForgotten(t *testing.T) {
 	t.Parallel()
 	name := program(t, "", "")
@@ -86,13 +86,13 @@ func TestMainIsForgotten(t *testing.T) {
 	})
 }
 
-// TestMainIsCalledLate has programs whose workers do not get to Main.
+// TestMainIsCalledLate has programs whose workers do not reach Main.
 func TestMainIsCalledLate(t *testing.T) {
 	t.Parallel()
 	t.Run("because they end", func(t *testing.T) {
 		t.Parallel()
 		name := program(t, `if len(os.Args) < 2 { fmt.Fprintln(os.Stderr, "usage: program old new"); os.Exit(2) }; apicheck.Main()`, "")
-		require.Equal(t, "unknown: the change of the API cannot be judged "+withoutMain+"; the worker ended before it got there: usage: program old new", compare(t, name))
+		require.Equal(t, "unknown: the change of the API cannot be judged "+withoutMain+"; the worker ended before it reached Main: usage: program old new", compare(t, name))
 	})
 	t.Run("because they serve", func(t *testing.T) {
 		t.Parallel()
@@ -100,12 +100,11 @@ func TestMainIsCalledLate(t *testing.T) {
 			t.Skip("takes half a minute")
 		}
 		name := program(t, `if os.Getenv("HOME") != "" && len(os.Args) < 2 { time.Sleep(time.Hour) }; apicheck.Main()`, "")
-		require.Equal(t, "unknown: the change of the API cannot be judged "+withoutMain+"; the worker did not get there within 30s", compare(t, name))
+		require.Equal(t, "unknown: the change of the API cannot be judged "+withoutMain+"; the worker did not reach Main within 30s", compare(t, name))
 	})
 }
 
-// TestTheProgramIsReplaced has a program whose file is another one by the time it
-// compares, as after an installation.
+// TestTheProgramIsReplaced replaces the file of a program before it compares, as an update does.
 func TestTheProgramIsReplaced(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

@@ -11,8 +11,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/proxytest"
 )
 
-// A shared module and a service that uses it, with nothing else installed than Go. In a
-// test, t is the test's.
+// Build a service that uses a shared module. Only Go is needed. In a test, t is the *testing.T.
 func ExampleNew() {
 	t := new(T)
 	defer t.done()
@@ -45,7 +44,7 @@ func main() { fmt.Println(greet.Text) }
 	// Output: hello
 }
 
-// T stands in for the *testing.T that an example does not have.
+// T replaces the *testing.T, which an example lacks.
 type T struct {
 	testing.TB
 	cleanups []func()

@@ -156,8 +156,8 @@ func (p *Proxy) Publish(ctx context.Context, m Module) (err error) {
 }
 
 // Env returns the environment of the process with changes for go commands: this registry as
-// the proxy, a GOPATH and a module cache of the test, and neither checksum database, version
-// control, workspace, other toolchains, netrc, GOAUTH nor go env files. Other modules come
+// the proxy, and a GOPATH and a module cache of the test. The checksum database, version control,
+// workspaces, other toolchains, netrc, GOAUTH and go env files are turned off. Other modules come
 // from the machine's module cache and never from a network. The build cache is the machine's.
 func (p *Proxy) Env() []string {
 	proxy := p.URL

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A service that is built from a shared module, by the go command.
+// TestConsumer builds a service from a shared module by the go command.
 func TestConsumer(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -51,12 +51,13 @@ func TestConsumer(t *testing.T) {
 	require.Equal(t, "hello\n", command("run", "."))
 	require.Equal(t, "corp.example/greet v1.0.0 [v1.1.0]\n", command("list", "-m", "-u", "corp.example/greet"))
 
-	// What is published while the test runs is there at once.
+	// A version that is published during the test is available at once.
 	require.NoError(t, p.Publish(t.Context(), greet("v1.2.0", "good evening")))
 	command("get", "corp.example/greet@latest")
 	require.Equal(t, "good evening\n", command("run", "."))
 
-	// Other modules come from the machine's module cache, as this one that its tests need.
+	// Other modules come from the machine's module cache. This one is there, because this test needs
+	// it.
 	out := command("list", "-m", "-f", "{{.Path}}", "github.com/stretchr/testify@v1.12.1")
 	require.Equal(t, "github.com/stretchr/testify\n", out)
 	for _, line := range p.Env() {

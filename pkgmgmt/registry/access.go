@@ -10,46 +10,45 @@ import (
 	"strings"
 )
 
-// Options.Authorize returns these, wrapped or not. The client gets the text of an error
-// that wraps one of them, and of no other error.
+// Errors for Options.Authorize to return, also wrapped. The text of such an error is sent to
+// the client; the text of any other error is only logged.
 var (
-	// ErrUnauthenticated means that the client has sent no credentials, or wrong ones. It is
-	// answered with 401.
+	// ErrUnauthenticated means that credentials are missing or wrong. It is answered with 401.
 	ErrUnauthenticated = errors.New("credentials are needed")
 
-	// ErrForbidden means that the client is known and may not do this. It is answered with
-	// 403, as is every error besides ErrUnauthenticated.
+	// ErrForbidden means that an authenticated client has no permission. It is answered with
+	// 403, as is every error other than ErrUnauthenticated.
 	ErrForbidden = errors.New("forbidden")
 )
 
-// An Op is what a request wants to do.
+// An Op is the operation of a request.
 type Op string
 
-// The operations. Where Options.Authorize is nil only OpRead is allowed.
+// The operations. If Options.Authorize is nil, only OpRead is allowed.
 const (
-	OpRead       Op = "read"        // use a module: what the go command does
-	OpInspect    Op = "inspect"     // see the record of a version, and the history of channels
-	OpPublish    Op = "publish"     // add a version
-	OpOverride   Op = "override"    // add it even if the gate refuses; OpPublish is asked for as well
-	OpSetChannel Op = "set-channel" // set a channel, or remove it
-	OpYank       Op = "yank"        // yank a version, or take that back
-	OpBlock      Op = "block"       // block a version, or take that back
+	OpRead       Op = "read"        // read a module, as the go command does
+	OpInspect    Op = "inspect"     // read the record of a version or the history of channels
+	OpPublish    Op = "publish"     // publish a version
+	OpOverride   Op = "override"    // publish against the gate; requires OpPublish as well
+	OpSetChannel Op = "set-channel" // set or remove a channel
+	OpYank       Op = "yank"        // yank a version or undo that
+	OpBlock      Op = "block"       // block a version or undo that
 )
 
 // An Action is what Options.Authorize decides about.
 type Action struct {
 	Op      Op
 	Module  string // path of a private module: "corp.example/lib/v2"
-	Version string // Empty for list, @latest, the channels, and the removal of one
-	Channel string // when the request is about one
+	Version string // Empty for list, @latest, the list of channels, and the removal of a channel
+	Channel string // Empty unless the request is about a channel
 }
 
 // A User is a person or a program with credentials.
 type User struct {
 	Name   string
-	Secret string // the password, or the token; a user without one is never admitted
+	Secret string // the password or token; a user with an empty secret is always rejected
 
-	// May returns an error for what the user may not do. Nil means [ReadOnly].
+	// May returns an error unless the user may do the action. Nil means [ReadOnly].
 	May func(Action) error
 }
 
@@ -64,12 +63,9 @@ func ReadOnly(a Action) error {
 // Everything is a User.May that allows every operation.
 func Everything(Action) error { return nil }
 
-// Basic returns an Options.Authorize for HTTP Basic authentication (RFC 7617): what the
-// go command sends for a netrc entry, and clients for a URL with a name and a password.
-// The time it takes depends neither on how much of a secret is right nor on whether there
-// is a user of that name.
-//
-// The go command sends credentials over TLS only.
+// Basic returns an Options.Authorize for HTTP Basic authentication (RFC 7617). The go command
+// sends it for a netrc entry, and only over TLS; a client sends it for a URL with a name and a
+// password. Secrets are compared in constant time, also for unknown names.
 func Basic(users ...User) func(*http.Request, Action) (who string, err error) {
 	find := finder(users, func(u User) string { return u.Name })
 	return func(r *http.Request, a Action) (string, error) {
@@ -81,9 +77,9 @@ func Basic(users ...User) func(*http.Request, Action) (who string, err error) {
 	}
 }
 
-// Bearer returns an Options.Authorize for tokens (RFC 6750): what the go command sends
-// when a GOAUTH command gives it a line "Authorization: Bearer …". Constant time as in
-// [Basic].
+// Bearer returns an Options.Authorize for tokens (RFC 6750). The go command sends a token if
+// a GOAUTH command prints the line "Authorization: Bearer …". Tokens are compared in constant
+// time.
 func Bearer(users ...User) func(*http.Request, Action) (who string, err error) {
 	find := finder(users, func(User) string { return "" })
 	return func(r *http.Request, a Action) (string, error) {
@@ -95,9 +91,8 @@ func Bearer(users ...User) func(*http.Request, Action) (who string, err error) {
 	}
 }
 
-// AnyOf returns an Options.Authorize that asks one hook after the other, until one returns
-// something else than [ErrUnauthenticated]: for people with passwords and machines with
-// tokens.
+// AnyOf returns an Options.Authorize that calls the hooks in order until one of them returns
+// a result other than [ErrUnauthenticated], for example to accept passwords and tokens.
 func AnyOf(hooks ...func(*http.Request, Action) (who string, err error)) func(*http.Request, Action) (who string, err error) {
 	hooks = slices.Clone(hooks)
 	return func(r *http.Request, a Action) (string, error) {
@@ -108,15 +103,15 @@ func AnyOf(hooks ...func(*http.Request, Action) (who string, err error)) func(*h
 				return who, err
 			}
 			if answer == ErrUnauthenticated {
-				answer = err // the first that says more
+				answer = err // the first one with more detail
 			}
 		}
 		return "", answer
 	}
 }
 
-// finder returns a function that looks for the user with a name and a secret. It compares
-// all sums, so that neither lengths nor places can be measured.
+// finder returns a function that finds the user with a name and a secret. It compares the
+// sums of all users, so its time does not depend on lengths or on the user's position.
 func finder(users []User, name func(User) string) func(name, secret string) *User {
 	users = slices.Clone(users)
 	sums := make([][sha256.Size]byte, len(users))
@@ -136,16 +131,17 @@ func finder(users []User, name func(User) string) func(name, secret string) *Use
 	}
 }
 
-// sumOf keeps name and secret apart: two sums in one.
+// sumOf hashes name and secret separately, so that moving a byte from one to the other
+// changes the sum.
 func sumOf(name, secret string) [sha256.Size]byte {
 	a, b := sha256.Sum256([]byte(name)), sha256.Sum256([]byte(secret))
 	return sha256.Sum256(append(a[:], b[:]...))
 }
 
-// admit decides about a user that was found, or nil.
+// admit authorizes a user. A nil user was not found.
 func (u *User) admit(a Action) (who string, err error) {
 	if u == nil {
-		return "", fmt.Errorf("%w: these are not known", ErrUnauthenticated)
+		return "", fmt.Errorf("%w: the name, password or token is wrong", ErrUnauthenticated)
 	}
 	may := u.May
 	if may == nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// TestNobodyWritesByDefault: without Authorize all may read, and nothing else.
+// TestNobodyWritesByDefault: without Authorize, reads are allowed and writes are forbidden.
 func TestNobodyWritesByDefault(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -25,13 +25,13 @@ func TestNobodyWritesByDefault(t *testing.T) {
 		method, path, _ := strings.Cut(request, " ")
 		w := ask(reg, method, path, strings.NewReader("x"))
 		require.Equal(t, http.StatusForbidden, w.Code, request)
-		require.Contains(t, w.Body.String(), "this registry is read only", request)
+		require.Contains(t, w.Body.String(), "this registry is read-only", request)
 		require.Equal(t, "close", w.Header().Get("Connection"), "%s: or the rest of the body is waited for", request)
 	}
 	require.Equal(t, http.StatusOK, get(reg, "/corp.example/lib/@v/list").Code)
 }
 
-// writes are all requests that are no reading of modules.
+// writes are all requests other than reads of modules.
 var writes = []string{
 	"PUT /corp.example/lib/@v/v1.0.0.zip", "PUT /corp.example/lib/@v/v1.0.1.zip?override=x",
 	"PUT /corp.example/lib/@channel/stable?version=v1.0.0&reason=x", "DELETE /corp.example/lib/@channel/stable?reason=x",
@@ -40,8 +40,8 @@ var writes = []string{
 	"GET /corp.example/lib/@channels", "GET /corp.example/lib/@record/v1.0.0",
 }
 
-// TestActions: the hook is told what a request wants, and it is asked before anything
-// else happens.
+// TestActions: the hook gets the action of the request, and is called before anything else
+// happens.
 func TestActions(t *testing.T) {
 	t.Parallel()
 	var asked []registry.Action
@@ -85,7 +85,7 @@ func TestActions(t *testing.T) {
 		{Op: registry.OpInspect, Module: path, Version: "v1.0.0"},
 	}, asked)
 
-	// Nobody is asked about what is nothing, or others' affair.
+	// The hook is not called for invalid paths and for modules that are not private.
 	asked = nil
 	for _, path := range []string{"/x", "/other.example/lib/@v/list", "/corp.example/lib/@v/x.y"} {
 		require.Equal(t, http.StatusNotFound, get(reg, path).Code)
@@ -116,28 +116,28 @@ func TestCredentials(t *testing.T) {
 		{registry.Basic(readOnly, boss), basic("ada", "a:b"), "GET", 404, ""},
 		{registry.Basic(readOnly, boss), basic("ada", "a:b"), "PUT", 403, "forbidden: no permission to yank"},
 		{registry.Basic(readOnly, boss), basic("boss", "t0ken"), "PUT", 404, ""},
-		{registry.Basic(readOnly, boss), basic("ada", "t0ken"), "GET", 401, "these are not known"},
-		{registry.Basic(readOnly, boss), basic("ADA", "a:b"), "GET", 401, "these are not known"},
-		{registry.Basic(readOnly, boss), basic("adaa:b", ""), "GET", 401, "these are not known"},
+		{registry.Basic(readOnly, boss), basic("ada", "t0ken"), "GET", 401, "the name, password or token is wrong"},
+		{registry.Basic(readOnly, boss), basic("ADA", "a:b"), "GET", 401, "the name, password or token is wrong"},
+		{registry.Basic(readOnly, boss), basic("adaa:b", ""), "GET", 401, "the name, password or token is wrong"},
 		{registry.Basic(readOnly, boss), header("Bearer t0ken"), "GET", 401, "credentials are needed"},
 		{registry.Basic(readOnly, boss), header("Basic x"), "GET", 401, "credentials are needed"},
 		{registry.Basic(reader), basic("reader", "r"), "GET", 404, ""},
 		{registry.Basic(reader), basic("reader", "r"), "PUT", 403, "forbidden: no permission to yank"},
 		{registry.Bearer(reader), header("Bearer r"), "GET", 404, ""},
 		{registry.Bearer(reader), header("Bearer r"), "PUT", 403, "forbidden: no permission to yank"},
-		{registry.Basic(nobody), basic("nobody", ""), "GET", 401, "these are not known"},
-		{registry.Basic(), basic("", ""), "GET", 401, "these are not known"},
+		{registry.Basic(nobody), basic("nobody", ""), "GET", 401, "the name, password or token is wrong"},
+		{registry.Basic(), basic("", ""), "GET", 401, "the name, password or token is wrong"},
 		{registry.Bearer(readOnly, boss), header("Bearer t0ken"), "PUT", 404, ""},
 		{registry.Bearer(readOnly, boss), header("bearer  t0ken "), "PUT", 404, ""},
 		{registry.Bearer(readOnly, boss), header("Bearer a:b"), "PUT", 403, "forbidden"},
-		{registry.Bearer(readOnly, boss), header("Bearer T0ken"), "GET", 401, "these are not known"},
-		{registry.Bearer(readOnly, boss), header("Bearer"), "GET", 401, "these are not known"},
-		{registry.Bearer(nobody), header("Bearer "), "GET", 401, "these are not known"},
+		{registry.Bearer(readOnly, boss), header("Bearer T0ken"), "GET", 401, "the name, password or token is wrong"},
+		{registry.Bearer(readOnly, boss), header("Bearer"), "GET", 401, "the name, password or token is wrong"},
+		{registry.Bearer(nobody), header("Bearer "), "GET", 401, "the name, password or token is wrong"},
 		{registry.Bearer(readOnly, boss), basic("boss", "t0ken"), "GET", 401, "credentials are needed"},
 		{registry.AnyOf(registry.Basic(readOnly), registry.Bearer(boss)), header("Bearer t0ken"), "PUT", 404, ""},
 		{registry.AnyOf(registry.Basic(readOnly), registry.Bearer(boss)), basic("ada", "a:b"), "GET", 404, ""},
 		{registry.AnyOf(registry.Basic(readOnly), registry.Bearer(boss)), basic("ada", "a:b"), "PUT", 403, "forbidden"},
-		{registry.AnyOf(registry.Basic(readOnly), registry.Bearer(boss)), basic("ada", "x"), "GET", 401, "these are not known"},
+		{registry.AnyOf(registry.Basic(readOnly), registry.Bearer(boss)), basic("ada", "x"), "GET", 401, "the name, password or token is wrong"},
 		{registry.AnyOf(), basic("ada", "x"), "GET", 401, "credentials are needed"},
 		{hook(fmt.Errorf("%w: it is the wrong day", registry.ErrForbidden)), header(""), "GET", 403, "forbidden: it is the wrong day"},
 		{hook(errors.New("ldap at 10.0.0.1 says no")), header(""), "GET", 403, "not allowed"},
@@ -164,7 +164,7 @@ func hook(err error) func(*http.Request, registry.Action) (string, error) {
 	return func(*http.Request, registry.Action) (string, error) { return "", err }
 }
 
-// TestUserWithoutMay: a user of whom nothing is said may read, and do nothing else.
+// TestUserWithoutMay: a user without May may only read.
 func TestUserWithoutMay(t *testing.T) {
 	t.Parallel()
 	user := registry.User{Name: "ada", Secret: "a"}

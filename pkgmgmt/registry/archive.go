@@ -15,32 +15,31 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// What a zip may make the registry hold in memory.
+// Bounds of the memory that a zip can use.
 const (
-	maxDirectory = 8 << 20 // the zip's list of files: 50,000 of usual names, three times as many of the shortest
+	maxDirectory = 8 << 20 // the zip's list of files: 50,000 files with usual names, 150,000 with the shortest
 	maxGoMod     = 256 << 10
-	maxLines     = 10_000 // of go.mod, each of which takes some kilobytes once it is parsed
+	maxLines     = 10_000 // of go.mod; a parsed line takes some kilobytes
 )
 
-// At most this many zips have their directories in memory at once.
+// maxChecks bounds the zips whose list of files is in memory.
 const maxChecks = 2
 
-// The contents of an upload that was found to be sound.
+// The contents of a valid upload.
 type contents struct {
 	goMod    []byte
 	sum      string // h1: of the zip
 	goModSum string // h1: of go.mod
 }
 
-// inspect checks the zip of a module: by the rules of golang.org/x/mod/zip, and by
-// those of a registry.
+// inspect checks the zip of a module by the rules of golang.org/x/mod/zip and of a registry.
 func inspect(m module.Version, f *os.File) (*contents, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	// The library reads the whole list of files into memory, so the first look is one
-	// that ends where the list gets too long.
+	// zip.CheckZip reads the whole list of files into memory. So the list is read before that
+	// through a reader with a bound.
 	if err := checkEnd(f, info.Size()); err != nil {
 		return nil, err
 	}
@@ -50,7 +49,7 @@ func inspect(m module.Version, f *os.File) (*contents, error) {
 	case source.left < 0:
 		return nil, unsound(ruleSize, "the zip's list of files is larger than %d MiB", maxDirectory>>20)
 	case err != nil:
-		return nil, unsound(ruleZip, "this is no zip file: %v", err)
+		return nil, unsound(ruleZip, "not a zip file: %v", err)
 	}
 	if _, err := zip.CheckZip(m, f.Name()); err != nil {
 		if _, disk := errors.AsType[*os.PathError](err); disk {
@@ -62,13 +61,13 @@ func inspect(m module.Version, f *os.File) (*contents, error) {
 	return unpack(m, z)
 }
 
-// unpack keeps no more of a zip than go.mod.
+// unpack checks the files of a zip and keeps only go.mod.
 func unpack(m module.Version, z *stdzip.Reader) (*contents, error) {
 	c := &contents{}
 	prefix := m.Path + "@" + m.Version + "/"
 	for _, f := range z.File {
 		if f.Mode()&os.ModeType != 0 && !strings.HasSuffix(f.Name, "/") {
-			return nil, unsound(ruleZip, "%s: is not a regular file, and links and devices have no place in a module", shown(f.Name))
+			return nil, unsound(ruleZip, "%s: not a regular file: a module must not have links or devices", shown(f.Name))
 		}
 		if err := checkLength(strings.TrimPrefix(f.Name, prefix)); err != nil {
 			return nil, err
@@ -102,29 +101,29 @@ func sumOfFiles(z *stdzip.Reader) (string, error) {
 		files[f.Name] = f
 	}
 	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) {
-		return files[name].Open() // which stops at more bytes than the list of files says
+		return files[name].Open() // it returns an error after the size in the list of files
 	})
 }
 
 func sumOfGoMod(data []byte) string {
-	sum, _ := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { // which does not fail
+	sum, _ := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { // it only fails if Open fails
 		return io.NopCloser(bytes.NewReader(data)), nil
 	})
 	return sum
 }
 
-// maxFilePath bounds the names of files below the module, in bytes. Linux has 4,096 with the
-// folder of the module cache.
+// maxFilePath bounds the paths of files in a module, in bytes. Linux allows 4,096, including
+// the folder of the module cache.
 const maxFilePath = 3000
 
-// checkLength refuses the name of a file that the go command cannot make.
+// checkLength refuses file names that the go command cannot unpack.
 func checkLength(name string) error {
 	if len(name) > maxFilePath {
-		return unsound(ruleZip, "%s: is longer than %d bytes, and cannot be unpacked", shown(name), maxFilePath)
+		return unsound(ruleZip, "%s: longer than %d bytes: the go command cannot unpack it", shown(name), maxFilePath)
 	}
 	for element := range strings.SplitSeq(name, "/") {
 		if len(element) > maxFileName {
-			return unsound(ruleZip, "%s: has an element of more than %d bytes, and cannot be unpacked", shown(name), maxFileName)
+			return unsound(ruleZip, "%s: an element is longer than %d bytes: the go command cannot unpack it", shown(name), maxFileName)
 		}
 	}
 	return nil
@@ -150,7 +149,7 @@ func checkGoMod(m module.Version, data []byte) error {
 	if bytes.Count(data, []byte("\n")) > maxLines {
 		return unsound(ruleSize, "go.mod has more than %d lines", maxLines)
 	}
-	// Directives that this release does not know pass, as in a dependency of the go command.
+	// Unknown directives are ignored, as the go command ignores them in dependencies.
 	f, err := modfile.ParseLax("go.mod", data, nil)
 	switch {
 	case err != nil:
@@ -158,16 +157,16 @@ func checkGoMod(m module.Version, data []byte) error {
 	case f.Module == nil:
 		return unsound(ruleGoMod, "go.mod has no module line")
 	case f.Module.Mod.Path != m.Path:
-		return unsound(ruleGoMod, "go.mod says module %s, and this is %s", shown(f.Module.Mod.Path), m.Path)
+		return unsound(ruleGoMod, "go.mod has module %s, want %s", shown(f.Module.Mod.Path), m.Path)
 	}
 	if line := replaceLine(f.Syntax); line != nil {
 		what := strings.TrimPrefix(strings.Join(line.Token, " "), "replace ")
-		return unsound(ruleReplace, "go.mod:%d: replaces %s: replace directives hold for the main module only, so whoever uses this module would build something else than what was tested", line.Start.Line, shown(strings.Fields(what + " ?")[0]))
+		return unsound(ruleReplace, "go.mod:%d: replaces %s: replace directives apply to the main module only, so users would build other code than you tested; remove it", line.Start.Line, shown(strings.Fields(what + " ?")[0]))
 	}
 	return nil
 }
 
-// replaceLine is the first replace directive, which a lax parser passes over.
+// replaceLine returns the first replace directive. ParseLax skips them.
 func replaceLine(syntax *modfile.FileSyntax) *modfile.Line {
 	for _, stmt := range syntax.Stmt {
 		switch stmt := stmt.(type) {
@@ -184,28 +183,27 @@ func replaceLine(syntax *modfile.FileSyntax) *modfile.Line {
 	return nil
 }
 
-// checkEnd looks for what stands at the end of a zip, as archive/zip does, and refuses
-// what only larger archives need (ZIP64, APPNOTE 4.3.14), by which a small one could
-// claim any number of files.
+// checkEnd finds the end record of a zip as archive/zip does. It refuses ZIP64 (APPNOTE
+// 4.3.14), because with it a small zip can claim any number of files.
 func checkEnd(f io.ReaderAt, size int64) error {
-	const most = 65<<10 + 20 // as far as archive/zip looks back, and the ZIP64 locator before that
+	const most = 65<<10 + 20 // the bytes that archive/zip searches, and the ZIP64 locator before them
 	tail := make([]byte, min(size, most))
 	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
 		return err
 	}
 	end, locator := []byte("PK\x05\x06"), []byte("PK\x06\x07")
 	if !bytes.Contains(tail, end) {
-		return unsound(ruleZip, "this is no zip file: it has no end record; was the upload complete?")
+		return unsound(ruleZip, "not a zip file: the end record is missing; was the upload complete?")
 	}
 	for at := 20; at < len(tail); at++ {
 		if bytes.HasPrefix(tail[at:], end) && bytes.HasPrefix(tail[at-20:], locator) {
-			return unsound(ruleZip, "the zip is a ZIP64, which modules do not need: they have fewer than 65,535 files")
+			return unsound(ruleZip, "the zip is a ZIP64: a module must have fewer than 65,535 files")
 		}
 	}
 	return nil
 }
 
-// limited is a file of which at most so many bytes can be read.
+// limited is a reader that fails after a number of bytes, unless it is unlimited.
 type limited struct {
 	file      io.ReaderAt
 	left      int64
@@ -218,14 +216,13 @@ func (l *limited) ReadAt(p []byte, off int64) (int, error) {
 			return 0, errTooLarge
 		}
 	}
-	if off < 0 { // what a damaged list of files may ask for, and no fault of the disk
+	if off < 0 { // from a damaged list of files; ReadAt would return an error of the disk
 		return 0, stdzip.ErrFormat
 	}
 	return l.file.ReadAt(p, off)
 }
 
-// unsoundZip is the answer to what golang.org/x/mod/zip finds wrong: all files, up to
-// a bound.
+// unsoundZip is the answer to an error of golang.org/x/mod/zip. It lists the first 50 files.
 func unsoundZip(err error) *Refusal {
 	const most = 50
 	p := unsound(ruleZip, "%s", shown(err.Error()))
@@ -243,7 +240,7 @@ func unsoundZip(err error) *Refusal {
 	return p
 }
 
-// unsoundOrBroken tells a fault of the zip from one of the disk.
+// unsoundOrBroken returns errors of the disk as they are, and all others as a refusal.
 func unsoundOrBroken(err error) error {
 	if _, disk := errors.AsType[*os.PathError](err); disk {
 		return err

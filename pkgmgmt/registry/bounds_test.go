@@ -59,8 +59,8 @@ func TestManyGrounds(t *testing.T) {
 	require.Equal(t, 200, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code)
 }
 
-// A channel that is moved by a machine outgrows what can be read: the oldest moves go, for
-// a rollback must not fail on them.
+// A channel that is set automatically can get a history that is too large to read. Then the
+// oldest moves are dropped, so that a rollback still works.
 func TestAFullHistoryCanStillBeMoved(t *testing.T) {
 	root := t.TempDir()
 	reg := open(t, registry.Dir(root), quiet())
@@ -85,7 +85,7 @@ func TestAFullHistoryCanStillBeMoved(t *testing.T) {
 			return
 		}
 	}
-	require.Fail(t, "it was never too long")
+	require.Fail(t, "the history was never shortened")
 }
 
 func TestRemovedChannelsMakeRoom(t *testing.T) {
@@ -102,7 +102,7 @@ func TestRemovedChannelsMakeRoom(t *testing.T) {
 	for i := range 100 {
 		require.Equal(t, http.StatusOK, move(http.MethodPut, fmt.Sprintf("live-%d", i)))
 	}
-	require.Equal(t, http.StatusUnprocessableEntity, move(http.MethodPut, "one-more"), "all of them live")
+	require.Equal(t, http.StatusUnprocessableEntity, move(http.MethodPut, "one-more"), "no channel is removed")
 	require.Equal(t, http.StatusOK, move(http.MethodDelete, "live-7"))
 	require.Equal(t, http.StatusOK, move(http.MethodPut, "one-more"))
 }
@@ -116,7 +116,7 @@ func TestHalfBlocked(t *testing.T) {
 	require.Equal(t, 500, ask(reg, http.MethodPut, "/corp.example/lib/@block/v1.0.0?reason=x", nil).Code)
 	rec := get(reg, "/corp.example/lib/@record/v1.0.0").Body.String()
 	require.Contains(t, rec, `"blocked":true`)
-	require.Equal(t, 403, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code, "the record says blocked")
+	require.Equal(t, 403, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code, "the record has blocked")
 }
 
 func TestUnyankOfWhatWasCutOff(t *testing.T) {
@@ -172,7 +172,7 @@ func TestZIP64FarFromTheEnd(t *testing.T) {
 	require.Equal(t, 422, w.Code, w.Body)
 }
 
-// TestQueries: nothing of a query is lost in silence.
+// TestQueries: an invalid query is an error and never ignored.
 func TestQueries(t *testing.T) {
 	reg := fresh(t)
 	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "a"))
@@ -195,7 +195,7 @@ func TestQueries(t *testing.T) {
 	require.Contains(t, get(reg, "/corp.example/lib/@record/v1.0.0").Body.String(), "loses;writes")
 }
 
-// TestEscapedNames: whoever forgets to escape is told how it is written.
+// TestEscapedNames: the error for a name that is not escaped has the escaped name.
 func TestEscapedNames(t *testing.T) {
 	reg := fresh(t)
 	for path, want := range map[string]string{
@@ -211,7 +211,7 @@ func TestEscapedNames(t *testing.T) {
 			require.Contains(t, askPath(reg, http.MethodGet, path).Body.String(), want)
 		}
 	}
-	// The client escapes by itself.
+	// The client escapes names.
 	client := serveR(t, reg)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module corp.example/Lib\n"), 0o600))
@@ -219,8 +219,8 @@ func TestEscapedNames(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestNamesThatCannotBeUnpacked: what the go command could not make on a disk is refused, and
-// what it can is not.
+// TestNamesThatCannotBeUnpacked: file names are refused if, and only if, the go command cannot
+// create the files.
 func TestNamesThatCannotBeUnpacked(t *testing.T) {
 	reg := fresh(t)
 	long := func(n int) string { return strings.Repeat("x", n) }
@@ -238,17 +238,18 @@ func TestNamesThatCannotBeUnpacked(t *testing.T) {
 		at := fmt.Sprintf("corp.example/lib@v1.0.%d", i)
 		w := put(t, reg, c.code, at, archive(t, at, "@/go.mod", "module corp.example/lib\n", "@/"+c.name, "x"))
 		if c.code != http.StatusCreated {
-			require.Regexp(t, "cannot be unpacked|invalid char|malformed", w.Body.String())
+			require.Regexp(t, "cannot unpack|invalid char|malformed", w.Body.String())
 		}
 	}
-	// The folder of a module is its last element and its version.
+	// A module is unpacked to a folder that is named by the last element of its path and its
+	// version.
 	element, version := long(150), "v1.0.0-"+long(110)
 	at := "corp.example/" + element + "@" + version
 	w := put(t, reg, http.StatusUnprocessableEntity, at, archive(t, at, "@/go.mod", "module corp.example/"+element+"\n"))
 	require.Contains(t, w.Body.String(), "the go command cannot unpack them")
 }
 
-// TestTextsAreNotCutToNothing: a name that cannot be shown as it is, is shown all the same.
+// TestTextsAreNotCutToNothing: an unprintable name is shown escaped.
 func TestTextsAreNotCutToNothing(t *testing.T) {
 	reg := fresh(t)
 	for i, name := range []string{"docs/Icon\r", "\r", "a\x00b", "\x1b[31m", "\u202e"} {
@@ -264,7 +265,7 @@ func TestTextsAreNotCutToNothing(t *testing.T) {
 	}
 }
 
-// TestUnknownDirectives: go.mod files may be of a later Go.
+// TestUnknownDirectives: go.mod may be written for a later Go.
 func TestUnknownDirectives(t *testing.T) {
 	reg := fresh(t)
 	for i, c := range []struct {
@@ -284,19 +285,19 @@ func TestUnknownDirectives(t *testing.T) {
 		at := fmt.Sprintf("corp.example/lib@v1.0.%d", i)
 		w := put(t, reg, c.code, at, archive(t, at, "@/go.mod", "module corp.example/lib\n"+c.mod))
 		if strings.Contains(c.mod, "replace") {
-			require.Contains(t, w.Body.String(), "replaces a.example/x: replace directives hold for the main module only")
+			require.Contains(t, w.Body.String(), "replaces a.example/x: replace directives apply to the main module only")
 		}
 	}
 }
 
-// TestANewFolder: a folder that was never used is an empty registry.
+// TestANewFolder: a folder that never existed is an empty registry.
 func TestANewFolder(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "modules")
 	reg := open(t, registry.Dir(root), quiet())
 	for _, path := range []string{"/corp.example/lib/@v/list", "/corp.example/lib/@latest", "/corp.example/lib/@v/v1.0.0.info", "/corp.example/lib/@v/v1.0.0.zip", "/corp.example/lib/@channels"} {
 		require.Equal(t, http.StatusNotFound, get(reg, path).Code, path)
 	}
-	require.NoDirExists(t, root, "reading makes nothing")
+	require.NoDirExists(t, root, "a read must not create the folder")
 	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", numbered("v1.0.0"))
 	require.NoError(t, os.Rename(root, root+".gone"))
 	for _, path := range []string{"/corp.example/lib/@v/list", "/corp.example/other/@v/list", "/corp.example/lib/@v/v1.0.0.zip"} {

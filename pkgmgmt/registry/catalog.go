@@ -17,15 +17,15 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A catalog reads and changes what a store holds, by the rules of a registry.
+// A catalog reads and changes a store by the rules of a registry.
 type catalog struct {
 	store  Store
-	proven *proven // Nil means that every file is examined each time it is read.
+	proven *proven // Nil means that every file is checked at each read.
 }
 
-// The files of a module besides those of the proxy protocol: versions that list does
-// not show, channels, and the record of a version. Earlier releases also wrote a file
-// ".blocked", which says what the record says.
+// The files of a module besides those of the proxy protocol: the list of pseudo-versions,
+// the channels, and the record of each version. Earlier releases also wrote a file
+// ".blocked"; it repeats a part of the record.
 const (
 	listFile     = "list"
 	pseudoFile   = "pseudo"
@@ -73,9 +73,9 @@ func (c catalog) stat(ctx context.Context, name string) (stamp, error) {
 	return stampOf(info), nil
 }
 
-// acknowledged reports whether a version is published, for ever with the content that its
-// journal has: it is in the list, or was yanked or blocked after that. The publisher of any
-// other one never got an answer.
+// acknowledged reports whether a version is published with the content of its journal: it is
+// in the list, or was yanked or blocked later. The publisher of any other version never got
+// an answer, so that version may change.
 func (c catalog) acknowledged(ctx context.Context, at *target, j *journal) (bool, error) {
 	if j.Sum == "" {
 		return false, nil
@@ -85,7 +85,7 @@ func (c catalog) acknowledged(ctx context.Context, at *target, j *journal) (bool
 	}
 	list, err := readSmall(ctx, c.store, at.list())
 	if errors.Is(err, fs.ErrNotExist) {
-		return j.Claim == nil, nil // the list is lost, unless this is the first version
+		return j.Claim == nil, nil // without a claim the version was in the list, and the list is lost
 	}
 	if err != nil || isListed(list, at.version) {
 		return err == nil, err
@@ -93,14 +93,14 @@ func (c catalog) acknowledged(ctx context.Context, at *target, j *journal) (bool
 	if j.Claim != nil {
 		return false, nil
 	}
-	// Earlier releases wrote .info after the record, and had no claims.
+	// Earlier releases wrote .info after the record, without claims.
 	return c.has(ctx, at.file+".info")
 }
 
-// errSuperseded ends a publisher that another one has taken for dead.
+// errSuperseded ends a publisher whose claim another publisher has replaced.
 var errSuperseded = errors.New("another publisher has taken over")
 
-// readRecord gives fs.ErrNotExist for a version that is not acknowledged.
+// readRecord returns fs.ErrNotExist for a version that is not acknowledged.
 func (c catalog) readRecord(ctx context.Context, at *target) (*Record, error) {
 	j, _, err := c.readJournal(ctx, at.file)
 	if err != nil {
@@ -113,7 +113,7 @@ func (c catalog) readRecord(ctx context.Context, at *target) (*Record, error) {
 	return &j.Record, err
 }
 
-// amend changes a record, unless edit says that there is nothing to change.
+// amend changes a record unless edit returns false.
 func (c catalog) amend(ctx context.Context, file string, edit func(*journal) (bool, error)) error {
 	return c.store.Update(ctx, file+recordEnd, func(old []byte) ([]byte, error) {
 		j, err := decodeJournal(old)
@@ -125,19 +125,19 @@ func (c catalog) amend(ctx context.Context, file string, edit func(*journal) (bo
 			return nil, err
 		}
 		data, err := json.MarshalIndent(j, "", "\t")
-		if err == nil && len(data) > maxSmall { // nobody could read it again
-			return nil, refuse(http.StatusInsufficientStorage, ruleStore, "the record of this version has no room left")
+		if err == nil && len(data) > maxSmall { // load would refuse it
+			return nil, refuse(http.StatusInsufficientStorage, ruleStore, "the record of this version is full")
 		}
 		return data, err
 	})
 }
 
-// relist makes the list agree with the record of a version. The record is read while
-// nobody else changes the list, so that of two changes of the record the later one is
-// what stays. A list that is missing is made of all records.
+// relist makes the list agree with the record of a version. It reads the record while the
+// list is locked, so the list never gets an older state of the record after a newer one. A
+// missing list is made from all records.
 func (c catalog) relist(ctx context.Context, at *target) error {
 	if at.list() != at.base+listFile {
-		// The list is there all the same, because an empty list is not a missing module.
+		// The list must exist, because a missing list means a missing module.
 		err := c.store.Update(ctx, at.base+listFile, func(old []byte) ([]byte, error) {
 			if old != nil {
 				return nil, nil
@@ -172,8 +172,8 @@ func (c catalog) relist(ctx context.Context, at *target) error {
 	})
 }
 
-// listable gives the versions of a module, releases or pseudo-versions, that its list
-// should have, ascending. A store without Names has none.
+// listable returns the versions that a module's list should have, releases or
+// pseudo-versions, in ascending order. It returns nothing for a store without Names.
 func (c catalog) listable(ctx context.Context, base string, pseudo bool) (versions []string, err error) {
 	namer, ok := c.store.(Namer)
 	if !ok {
@@ -204,8 +204,8 @@ func (c catalog) listable(ctx context.Context, base string, pseudo bool) (versio
 	return versions, nil
 }
 
-// released gives the versions of a module that list shows, and those that it does not show
-// because they were yanked, ascending. Of a store without Names it gives those that list shows.
+// released returns the versions of a module in its list and its yanked versions, in ascending
+// order. Yanked versions are missing if the store lacks Names.
 func (c catalog) released(ctx context.Context, base string) ([]string, error) {
 	list, err := readSmall(ctx, c.store, base+listFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -246,7 +246,7 @@ func (c catalog) released(ctx context.Context, base string) ([]string, error) {
 	return versions, nil
 }
 
-// fileOf is the version that a file is of, if it is of one.
+// fileOf returns the version that a file belongs to.
 func fileOf(name string) (at target, ok bool) {
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 {
@@ -264,8 +264,8 @@ func (c catalog) has(ctx context.Context, name string) (bool, error) {
 	return err == nil, err
 }
 
-// latest is the version of @latest: the highest release, else the highest prerelease,
-// else the latest pseudo-version. Retracted versions count: the go command looks at
+// latest is the version of @latest: the highest release, else the highest prerelease, else
+// the latest pseudo-version. Retracted versions are included, because the go command handles
 // retractions itself.
 func (c catalog) latest(ctx context.Context, base string) (string, error) {
 	for _, name := range []string{listFile, pseudoFile} {
@@ -280,8 +280,8 @@ func (c catalog) latest(ctx context.Context, base string) (string, error) {
 	return "", fs.ErrNotExist
 }
 
-// markVersion yanks or blocks a version, or takes that back. Asked for what is the case already
-// it writes nothing to the record, and sees to it that the files agree with it.
+// markVersion yanks or blocks a version, or undoes that. If the record has that state
+// already, it only makes the list agree with the record.
 func (c catalog) markVersion(ctx context.Context, at *target, set bool, by, reason string) (after *Record, err error) {
 	err = c.amend(ctx, at.file, func(j *journal) (changed bool, err error) {
 		if acknowledged, err := c.acknowledged(ctx, at, j); err != nil || !acknowledged {
@@ -316,7 +316,7 @@ func (c catalog) channel(ctx context.Context, at *target) (version string, err e
 	return "", fs.ErrNotExist
 }
 
-// setChannel lets a channel stand for the target's version, or without one removes it.
+// setChannel sets a channel to the target's version, or removes it if the version is empty.
 func (c catalog) setChannel(ctx context.Context, at *target, by, reason string) (after *Channel, err error) {
 	if at.version != "" {
 		rec, err := c.readRecord(ctx, at)
@@ -324,7 +324,7 @@ func (c catalog) setChannel(ctx context.Context, at *target, by, reason string) 
 			return nil, err
 		}
 		if rec.Yanked || rec.Blocked {
-			return nil, refuse(http.StatusConflict, ruleChannel, fmt.Sprintf("%s@%s is yanked or blocked: a channel cannot be moved there", at.module, at.version))
+			return nil, refuse(http.StatusConflict, ruleChannel, fmt.Sprintf("%s@%s is yanked or blocked, so no channel can be set to it", at.module, at.version))
 		}
 	}
 	err = c.store.Update(ctx, at.base+channelsFile, func(old []byte) ([]byte, error) {
@@ -353,7 +353,7 @@ func (c catalog) setChannel(ctx context.Context, at *target, by, reason string) 
 	return after, err
 }
 
-// listed gives the list with a version, or without it.
+// listed returns the list with a version added or removed.
 func listed(list []byte, version string, in bool) []byte {
 	versions := lines(list)
 	at, found := slices.BinarySearchFunc(versions, version, semver.Compare)
@@ -369,7 +369,7 @@ func listed(list []byte, version string, in bool) []byte {
 }
 
 func encodeList(versions []string) []byte {
-	list := []byte{} // of no versions is an empty file, and no missing one
+	list := []byte{} // not nil, because a list without versions is an empty file
 	for _, v := range versions {
 		list = append(list, v+"\n"...)
 	}
@@ -378,8 +378,8 @@ func encodeList(versions []string) []byte {
 
 func isListed(list []byte, version string) bool { return slices.Contains(lines(list), version) }
 
-// highest is the highest release of an ascending list, or the highest version if there
-// is no release.
+// highest returns the highest release of an ascending list, or the highest version if all
+// are prereleases.
 func highest(ascending []string) string {
 	for i := len(ascending) - 1; i >= 0; i-- {
 		if semver.Prerelease(ascending[i]) == "" {
@@ -396,23 +396,23 @@ func lines(data []byte) []string {
 	return strings.Fields(string(data))
 }
 
-// A proof says that the files of a version, as they were then, are what was acknowledged.
+// A proof has the stamps of a version's files that were found to be what was acknowledged.
 type proof struct {
 	record, info, mod, zip stamp
 	sum                    string // of the zip
-	summed                 bool   // and the zip's content has it
-	blocked                string // why; Empty means that it is not blocked
+	summed                 bool   // the zip was read and has that sum
+	blocked                string // the reason; Empty means that it is not blocked
 }
 
-// proven remembers proofs, by the names of versions' files without their ends. So each zip
-// is read once for its sum, and each file again only after it has changed.
+// proven caches proofs by target.file. So the sum of each zip is computed once, and each file
+// is checked again only after it has changed.
 type proven struct {
 	mu     sync.RWMutex
 	proofs map[string]proof
-	sums   chan struct{} // few zips are read at once
+	sums   chan struct{} // bounds the zips that are read at once
 }
 
-// maxProofs bounds the proofs that are remembered: some 20 MB.
+// maxProofs bounds the cached proofs to about 20 MB.
 const maxProofs = 100_000
 
 func newProven() *proven {

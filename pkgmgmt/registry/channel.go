@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// A Channel is a name that stands for a version, such as stable in go get
-// corp.example/lib@stable, and the history of what it stood for.
+// A Channel is a movable name for a version, such as stable in
+// go get corp.example/lib@stable, with its history.
 type Channel struct {
-	Version string     `json:"version,omitempty"` // what it stands for. Empty means that it is removed
-	Moves   []Movement `json:"moves"`             // the oldest first; of more than can be read, some 30,000, the later ones
+	Version string     `json:"version,omitempty"` // Empty means that the channel is removed
+	Moves   []Movement `json:"moves"`             // oldest first; after about 30,000 the older half is dropped
 }
 
-// A Movement of a channel.
+// A Movement is one change of a channel.
 type Movement struct {
 	Time    time.Time `json:"time"`
 	Version string    `json:"version,omitempty"` // Empty means that the channel was removed
@@ -21,7 +21,7 @@ type Movement struct {
 	Reason  string    `json:"reason"`
 }
 
-// maxChannels bounds the channels of a module. Those that were removed make room.
+// maxChannels bounds the channels of a module. A new channel replaces a removed one.
 const maxChannels = 100
 
 func decodeChannels(data []byte) (map[string]*Channel, error) {
@@ -40,7 +40,7 @@ func encodeChannels(channels map[string]*Channel) ([]byte, error) {
 		if err != nil || len(data) <= maxSmall {
 			return data, err
 		}
-		shorten(channels) // or nobody could read them again
+		shorten(channels) // load refuses larger files
 	}
 }
 
@@ -54,8 +54,8 @@ func shorten(channels map[string]*Channel) {
 	longest.Moves = longest.Moves[(len(longest.Moves)+1)/2:]
 }
 
-// forgetRemoved makes room for a channel: of those that stand for nothing any more the one
-// that was removed first is forgotten.
+// forgetRemoved drops the channel that was removed first. It returns false if none was
+// removed.
 func forgetRemoved(channels map[string]*Channel) bool {
 	first, at := "", time.Time{}
 	for name, c := range channels {

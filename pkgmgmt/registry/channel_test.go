@@ -35,7 +35,7 @@ func TestChannels(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, channels)
 	require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), "stable", "tested by hand"))
-	require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), "stable", "again, which is no move"))
+	require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), "stable", "the same version again"))
 	require.NoError(t, client.SetChannel(ctx, at("v1.1.0"), "stable", "a week without trouble"))
 	require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), "2026-lts.x_1", "for those who wait"))
 	w := get(reg, "/corp.example/lib/@v/stable.info")
@@ -83,13 +83,13 @@ func TestChannels(t *testing.T) {
 	}
 	_, err = client.Channels(ctx, "corp.example/none")
 	require.Equal(t, http.StatusNotFound, refusal(t, err).Status)
-	for i := range 99 { // one that was removed makes room
+	for i := range 99 { // a removed channel is replaced
 		require.NoError(t, client.SetChannel(ctx, at("v1.0.0"), fmt.Sprintf("c%d", i), "x"))
 	}
 	require.Equal(t, "a module has at most 100 channels", refusal(t, client.SetChannel(ctx, at("v1.0.0"), "onemore", "x")).Detail)
 }
 
-// TestMovesAreNotLost: many move at once, and each move is in the history.
+// TestMovesAreNotLost: after many concurrent moves the history has each of them.
 func TestMovesAreNotLost(t *testing.T) {
 	t.Parallel()
 	reg := served(t)
@@ -128,13 +128,13 @@ func TestYankAndBlock(t *testing.T) {
 	require.Equal(t, "v1.0.0\n", list())
 	require.Contains(t, get(reg, "/corp.example/lib/@latest").Body.String(), "v1.0.0")
 	require.Equal(t, http.StatusOK, get(reg, info).Code)
-	require.Equal(t, http.StatusOK, get(reg, "/corp.example/lib/@v/stable.info").Code, "those who chose the channel go on")
+	require.Equal(t, http.StatusOK, get(reg, "/corp.example/lib/@v/stable.info").Code, "the channel still works")
 	put(t, reg, http.StatusOK, "corp.example/lib@v1.1.0", lib(t, "corp.example/lib@v1.1.0", "corp.example/lib@v1.1.0"))
-	require.Equal(t, "v1.0.0\n", list(), "to publish it again brings nothing back")
+	require.Equal(t, "v1.0.0\n", list(), "publishing it again must not undo the yank")
 	require.Equal(t, "channel", refusal(t, client.SetChannel(ctx, v, "lts", "x")).Rule)
 
 	require.NoError(t, client.Block(ctx, v, "CVE-2026-1"))
-	require.Equal(t, http.StatusOK, get(reg, "/corp.example/lib/@v/v1.1.0.mod").Code, "those who require it must be able to leave")
+	require.Equal(t, http.StatusOK, get(reg, "/corp.example/lib/@v/v1.1.0.mod").Code, "users must be able to move to another version")
 	for _, path := range []string{info, "/corp.example/lib/@v/v1.1.0.zip", "/corp.example/lib/@v/stable.info"} {
 		w := get(reg, path)
 		require.Equal(t, http.StatusForbidden, w.Code, path)
@@ -145,7 +145,7 @@ func TestYankAndBlock(t *testing.T) {
 	put(t, reg, http.StatusConflict, "corp.example/lib@v1.1.0", lib(t, "corp.example/lib@v1.1.0", "other"))
 
 	require.NoError(t, client.Unyank(ctx, v, "it was the disk"))
-	require.Equal(t, "v1.0.0\n", list(), "it is blocked still")
+	require.Equal(t, "v1.0.0\n", list(), "it is still blocked")
 	require.NoError(t, client.Unblock(ctx, v, "a false alarm"))
 	require.Equal(t, "v1.0.0\nv1.1.0\n", list())
 	require.Equal(t, http.StatusOK, get(reg, info).Code)
@@ -160,7 +160,7 @@ func TestYankAndBlock(t *testing.T) {
 	}
 	require.Equal(t, []string{"published by ada", "yanked by ada loses writes", "blocked by ada CVE-2026-1", "unyanked by ada it was the disk", "unblocked by ada a false alarm"}, history)
 
-	// All can be yanked: then there are no versions, and the module is there still.
+	// After all versions are yanked, the list is empty and the module still exists.
 	require.NoError(t, client.Yank(ctx, v, "x"))
 	require.NoError(t, client.Yank(ctx, module.Version{Path: "corp.example/lib", Version: "v1.0.0"}, "x"))
 	require.Empty(t, list())
@@ -173,9 +173,9 @@ func TestYankAndBlock(t *testing.T) {
 	require.Equal(t, "reason", refusal(t, client.Block(ctx, v, "")).Rule)
 	_, err = client.Record(ctx, missing)
 	require.Equal(t, http.StatusNotFound, refusal(t, err).Status)
-	require.Equal(t, http.StatusNotFound, get(reg, "/corp.example/lib/@v/v1.9.0.info").Code, "what was refused has left nothing")
+	require.Equal(t, http.StatusNotFound, get(reg, "/corp.example/lib/@v/v1.9.0.info").Code, "a refused version must leave nothing")
 
-	// A reason of the go command's is one line of text.
+	// The go command prints only one line, so a reason is one line.
 	require.NoError(t, client.Block(ctx, v, "first line\nsecond\x1b[31m"))
 	require.Equal(t, "corp.example/lib@v1.1.0 is blocked: first line\n", get(reg, info).Body.String())
 }

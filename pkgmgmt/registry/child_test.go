@@ -25,11 +25,10 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// The test binary itself plays the processes that publish, when this variable says
-// which part.
+// If this variable is set, the test binary runs as the named child process.
 const part = "UPKEEP_REGISTRY_TEST_PART"
 
-// child plays a part, if there is one, and then ends the process.
+// child runs the child process that the variable names, and then exits.
 func child() {
 	switch os.Getenv(part) {
 	case "":
@@ -37,7 +36,7 @@ func child() {
 	case "publish":
 		publishForever(os.Args[1], os.Args[2])
 	case "serve":
-		serveUntilTold(os.Args[1])
+		serveUntilEOF(os.Args[1])
 	case "die":
 		publishAndDie(os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	case "verify":
@@ -56,8 +55,8 @@ func run(t *testing.T, as string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// publishForever publishes versions from one on, four at a time, and says of each which
-// one has been acknowledged.
+// publishForever publishes versions in ascending order, four at a time, and prints each
+// acknowledged version.
 func publishForever(dir, first string) {
 	n, err := strconv.Atoi(first)
 	if err != nil {
@@ -89,21 +88,20 @@ func publishForever(dir, first string) {
 	wg.Wait()
 }
 
-// numbered is the zip of a version of corp.example/lib. It is always the same one.
+// numbered returns the zip of a version of corp.example/lib. It is the same at each call.
 func numbered(version string) []byte {
 	return lib(panics{}, "corp.example/lib@"+version, strings.Repeat(version, 200))
 }
 
-// panics is for helpers of tests where there is no test.
+// panics replaces a *testing.T for test helpers in a child process.
 type panics struct{ testing.TB }
 
 func (panics) Helper()                   {}
 func (panics) FailNow()                  { panic("failed") }
 func (panics) Errorf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 
-// TestKill kills publishing processes, at any moment, several that publish the same
-// versions at a time. After each such massacre everything that is listed is whole, and
-// everything that was acknowledged is listed.
+// TestKill kills processes that publish the same versions, at random moments. After each kill
+// every listed version is complete, and every acknowledged version is listed.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	const together = 4
@@ -122,8 +120,8 @@ func TestKill(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
 			wg.Go(func() {
-				// The process dies some time after its first success, so that it does so while it
-				// publishes, and not while it starts.
+				// Kill the process after its first success, so that it dies while it publishes
+				// and not while it starts.
 				var death *time.Timer
 				for lines := bufio.NewScanner(out); lines.Scan(); {
 					if death == nil {
@@ -160,8 +158,8 @@ func TestKill(t *testing.T) {
 			require.True(t, is[version], "%s was acknowledged, and is not listed", version)
 		}
 
-		// What was cut off is finished by whoever publishes it again, or replaced by other
-		// content, because nobody was told that it is published.
+		// An unfinished version is completed by the same content, or replaced by other
+		// content, because its publish was never acknowledged.
 		zips, err := filepath.Glob(filepath.Join(dir, "corp.example", "lib", "@v", "v1.0.*.zip"))
 		require.NoError(t, err)
 		for _, name := range zips {
@@ -171,7 +169,7 @@ func TestKill(t *testing.T) {
 			}
 			halfway++
 			if halfway%2 == 0 {
-				if halfway%30 != 2 { // the others wait for the dead
+				if halfway%30 != 2 { // keep the claim of the others, so that the publisher waits
 					age(t, filepath.Dir(name), version)
 				}
 				other := lib(t, "corp.example/lib@"+version, "other")
@@ -185,7 +183,7 @@ func TestKill(t *testing.T) {
 			checkWhole(t, reg, version)
 			acknowledged[version] = true
 		}
-		next += 8 // those of which not even the zip was written
+		next += 8 // skip the versions that may not have a zip
 	}
 	t.Logf("%d deaths, %d versions acknowledged, %d cut off after their zip was there", kills, len(acknowledged), halfway)
 	left, err := os.ReadDir(filepath.Join(dir, ".tmp"))
@@ -193,7 +191,7 @@ func TestKill(t *testing.T) {
 	t.Logf("%d temporary files left", len(left))
 }
 
-// age makes the claim on a version old, so that nobody waits for a publisher that has died.
+// age makes the claim on a version old, so that the next publisher does not wait.
 func age(t *testing.T, folder, version string) {
 	t.Helper()
 	name := filepath.Join(folder, version+".record")
@@ -203,7 +201,7 @@ func age(t *testing.T, folder, version string) {
 	}
 }
 
-// checkWhole reads all of a version.
+// checkWhole reads and checks all files of a version.
 func checkWhole(t *testing.T, reg http.Handler, version string) {
 	t.Helper()
 	at := "/corp.example/lib/@v/" + version
@@ -222,7 +220,7 @@ func checkWhole(t *testing.T, reg http.Handler, version string) {
 	require.Contains(t, get(reg, "/corp.example/lib/@record/"+version).Body.String(), sum)
 }
 
-// TestTwoProcesses has two processes publish to one folder, the same versions at that.
+// TestTwoProcesses: two processes publish the same versions to one folder.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -266,7 +264,7 @@ func patches(t *testing.T, versions []string) (all []int) {
 	return all
 }
 
-// TestFullDisk lets the system refuse to write more of a file, as a full disk does.
+// TestFullDisk limits the size of files, so that writes fail as on a full disk.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	if !canLimitFiles {
@@ -299,7 +297,7 @@ func publishAtTheLimit(dir string) {
 	fmt.Println(strings.Join(codes, " "))
 }
 
-// sized is a module with a file of a size that cannot be compressed.
+// sized returns a module with an incompressible file of the given size.
 func sized(t testing.TB, at string, size int) []byte {
 	path, _, _ := strings.Cut(at, "@")
 	noise := make([]byte, size)

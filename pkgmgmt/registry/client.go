@@ -20,29 +20,27 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// A Client publishes to a [Registry], and does what operators do. It may be used by
-// any number of goroutines. What a registry refuses is a [*Refusal].
+// A Client publishes to a [Registry] and sends its other commands. It is safe for concurrent
+// use. If the registry refuses a request, the error is a [*Refusal].
 type Client struct {
-	// URL of the registry, as in GOPROXY. A name and a password in it are sent as
+	// URL is the URL of the registry, as in GOPROXY. A name and password in it are sent by
 	// Basic authentication.
 	URL string
 
-	// HTTP sends the requests, with other credentials for instance. Nil:
-	// http.DefaultClient.
+	// HTTP sends the requests, for example with a bearer token. Nil means http.DefaultClient.
 	HTTP *http.Client
 }
 
-// PublishOptions are for a publish that is not the usual one. Nil is the usual one.
+// PublishOptions configure a publish. Nil means the defaults.
 type PublishOptions struct {
-	// Override is the reason for which the version is to be published even if the gate
-	// refuses it or cannot judge it. It is kept in the version's record. Empty: what
-	// the gate says holds.
+	// Override is a reason to publish the version even if the gate refuses it or cannot judge
+	// it. It is kept in the version's record. Empty means no override.
 	Override string
 }
 
-// Publish makes the zip of the module in a folder, as [zip.CreateFromDir] does, and
-// publishes it. The module's path is that of its go.mod. Doing it again is no error:
-// Published.New tells.
+// Publish makes the zip of the module in a folder by [zip.CreateFromDir] and publishes it. It
+// takes the module path from go.mod. Publishing the same content again succeeds, with
+// Published.New false.
 func (c *Client) Publish(ctx context.Context, dir, version string, opts *PublishOptions) (*Published, error) {
 	name := filepath.Join(dir, "go.mod")
 	data, err := os.ReadFile(name)
@@ -65,7 +63,7 @@ func (c *Client) Publish(ctx context.Context, dir, version string, opts *Publish
 	return c.PublishZip(ctx, m, f.Name(), opts)
 }
 
-// PublishZip publishes the zip of a module, which is in a local file.
+// PublishZip publishes the zip of a module from a local file.
 func (c *Client) PublishZip(ctx context.Context, m module.Version, name string, opts *PublishOptions) (*Published, error) {
 	query := url.Values{}
 	if opts != nil && opts.Override != "" {
@@ -90,46 +88,46 @@ func (c *Client) PublishZip(ctx context.Context, m module.Version, name string, 
 	}
 	req.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
 	req.Header.Set("Content-Type", zipType)
-	req.Header.Set("Expect", "100-continue") // a refusal is to come before the upload
+	req.Header.Set("Expect", "100-continue") // so that a refusal comes before the upload
 	var published Published
 	return &published, c.do(req, &published)
 }
 
-// SetChannel lets a channel of a module, such as "stable", stand for a version.
+// SetChannel sets a channel of a module, such as "stable", to a version.
 func (c *Client) SetChannel(ctx context.Context, m module.Version, channel, reason string) error {
 	return c.change(ctx, http.MethodPut, m.Path, "@channel/"+channel, url.Values{"version": {m.Version}, "reason": {reason}})
 }
 
-// RemoveChannel lets a channel stand for nothing.
+// RemoveChannel removes a channel. Its history is kept.
 func (c *Client) RemoveChannel(ctx context.Context, path, channel, reason string) error {
 	return c.change(ctx, http.MethodDelete, path, "@channel/"+channel, url.Values{"reason": {reason}})
 }
 
-// Yank takes a version out of list and @latest, so that nobody comes to it anew. Those
-// who name it get it as before.
+// Yank removes a version from list and @latest, so that the go command does not select it for
+// new users. Requests for exactly that version are answered as before.
 func (c *Client) Yank(ctx context.Context, m module.Version, reason string) error {
 	return c.mark(ctx, http.MethodPut, m, "yank", reason)
 }
 
-// Unyank takes a Yank back.
+// Unyank undoes a Yank.
 func (c *Client) Unyank(ctx context.Context, m module.Version, reason string) error {
 	return c.mark(ctx, http.MethodDelete, m, "yank", reason)
 }
 
-// Block refuses a version to everyone, with the reason, which the go command prints.
-// Its go.mod is not refused, so that those who require it can go on to another version.
-// Those who have it in a module cache keep it, and those whose GOPROXY has a "|" after this
-// registry may get it from the next proxy.
+// Block refuses a version to everyone. The go command prints the reason. The version's go.mod
+// is still served, so that users who require it can move to another version. Copies in module
+// caches stay, and with a "|" after this registry in GOPROXY the go command may get the
+// version from the next proxy.
 func (c *Client) Block(ctx context.Context, m module.Version, reason string) error {
 	return c.mark(ctx, http.MethodPut, m, "block", reason)
 }
 
-// Unblock takes a Block back.
+// Unblock undoes a Block.
 func (c *Client) Unblock(ctx context.Context, m module.Version, reason string) error {
 	return c.mark(ctx, http.MethodDelete, m, "block", reason)
 }
 
-// Channels gives the channels of a module, by name, with their history.
+// Channels returns the channels of a module by name, with their history.
 func (c *Client) Channels(ctx context.Context, path string) (map[string]Channel, error) {
 	req, err := c.request(ctx, http.MethodGet, path, "@channels", nil)
 	if err != nil {
@@ -139,7 +137,7 @@ func (c *Client) Channels(ctx context.Context, path string) (map[string]Channel,
 	return channels, c.do(req, &channels)
 }
 
-// Record gives what the registry knows of a version.
+// Record returns the state and history of a version.
 func (c *Client) Record(ctx context.Context, m module.Version) (*Record, error) {
 	req, err := c.versioned(ctx, http.MethodGet, m, "@record/", "", nil)
 	if err != nil {
@@ -198,7 +196,7 @@ func (c *Client) do(req *http.Request, v any) error {
 		return err
 	}
 	if v == nil {
-		v = new(json.RawMessage) // a page to log in at is no success
+		v = new(json.RawMessage) // a login page is not JSON, and must not look like success
 	}
 	if err := json.Unmarshal(data.Bytes(), v); err != nil {
 		return fmt.Errorf("%s: the answer is not that of a registry: %w", req.URL.Redacted(), err)
@@ -214,7 +212,7 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 	once := *client
 	once.CheckRedirect = func(next *http.Request, via []*http.Request) error {
 		switch {
-		case next.Method != via[0].Method: // a GET would succeed at what was not done
+		case next.Method != via[0].Method: // a GET could succeed although nothing was changed
 			return http.ErrUseLastResponse
 		case client.CheckRedirect != nil:
 			return client.CheckRedirect(next, via)

@@ -17,7 +17,8 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// TestClientAsksBeforeItUploads: who may not publish finds out before the zip is sent.
+// TestClientAsksBeforeItUploads: a client without permission is refused before it sends the
+// zip.
 func TestClientAsksBeforeItUploads(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t, func(o *registry.Options) { o.Authorize = nil })
@@ -75,7 +76,7 @@ func TestClientFaults(t *testing.T) {
 	require.Error(t, err)
 	require.Error(t, (&registry.Client{URL: "http://a b"}).Yank(ctx, at("corp.example/lib", "v1.0.0"), "x"))
 
-	// What is no registry is told apart.
+	// An answer that does not come from a registry is an error.
 	for body, contentType := range map[string]string{"<html>": "text/html", "{": "application/problem+json", "null": "application/json"} {
 		_, other := over(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", contentType)
@@ -114,7 +115,7 @@ func TestEdit(t *testing.T) {
 	content := get(reg, "/corp.example/lib/@v/v1.1.0.zip").Body.Len()
 
 	_, err := client.Edit(ctx, "corp.example/lib/v2", registry.Deprecate(" use corp.example/kit "), nil)
-	require.ErrorContains(t, err, "has no release", "an edit of a prerelease would be its release")
+	require.ErrorContains(t, err, "no release: the latest version v2.0.0-rc.1 is a prerelease", "Edit would publish it as a release")
 	put(t, reg, http.StatusCreated, "corp.example/lib/v2@v2.0.0", lib(t, "corp.example/lib/v2@v2.0.0", "x"))
 	published, err := client.Edit(ctx, "corp.example/lib/v2", registry.Deprecate(" use corp.example/kit "), nil)
 	require.NoError(t, err)
@@ -130,11 +131,11 @@ func TestEdit(t *testing.T) {
 	require.InDelta(t, content, get(reg, "/corp.example/lib/@v/v1.1.1.zip").Body.Len(), 200)
 
 	for name, edit := range map[string]func(*modfile.File) error{
-		"a deprecation is one line":              registry.Deprecate("a\nb"),
-		"the reason of a retraction is one line": registry.Retract("v1.0.0", "v1.0.0", "a\nb"),
-		"stop":                                   func(*modfile.File) error { return errors.New("stop") },
-		"invalid":                                registry.Retract("v1", "v2", "x"),
-		"replace directives":                     func(f *modfile.File) error { return f.AddReplace("a.example/x", "", "../x", "") },
+		"the message of a deprecation must be one line": registry.Deprecate("a\nb"),
+		"the reason of a retraction must be one line":   registry.Retract("v1.0.0", "v1.0.0", "a\nb"),
+		"stop":               func(*modfile.File) error { return errors.New("stop") },
+		"invalid":            registry.Retract("v1", "v2", "x"),
+		"replace directives": func(f *modfile.File) error { return f.AddReplace("a.example/x", "", "../x", "") },
 	} {
 		_, err := client.Edit(ctx, "corp.example/lib", edit, nil)
 		require.ErrorContains(t, err, name)
@@ -143,6 +144,6 @@ func TestEdit(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, refusal(t, err).Status)
 	put(t, reg, http.StatusCreated, "corp.example/young@v0.0.0-20260102030405-abcdefabcdef", lib(t, "corp.example/young@v0.0.0-20260102030405-abcdefabcdef", "x"))
 	_, err = client.Edit(ctx, "corp.example/young", registry.Deprecate("x"), nil)
-	require.ErrorContains(t, err, "has no versions")
+	require.ErrorContains(t, err, "corp.example/young: no versions in the registry")
 	require.True(t, strings.HasPrefix(published.Sum, "h1:"))
 }

@@ -15,23 +15,22 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// patience is how long a publisher waits for another one that may be alive.
+// patience is how long a publisher waits for another publisher that may be alive.
 const patience = 2 * time.Second
 
-// commit publishes content. The steps, each of which a crash may follow:
+// commit publishes content in these steps. A crash may follow each of them.
 //
-//  1. The record has the publisher's intention and its claim. A claim of another content
-//     that is younger than patience is waited for.
-//  2. The zip, go.mod and .info are written. Each write checks the claim while no other
-//     write of that file comes between, so a publisher that was taken for dead changes
-//     nothing any more.
-//  3. The record has the sum.
-//  4. The list has the version. From here on the version is acknowledged: it is served, and
-//     has this content for ever.
-//  5. The claim goes.
+//  1. Write the publisher's intention and claim to the record. If another content has a
+//     claim younger than patience, wait.
+//  2. Write the zip, go.mod and .info. Each write checks the claim, and no other write of
+//     that file comes between. So a publisher that lost its claim changes nothing.
+//  3. Write the sum to the record.
+//  4. Add the version to the list. From now on the version is acknowledged: it is served,
+//     and its content is fixed.
+//  5. Remove the claim.
 //
-// settled reports that a version is acknowledged already, and nothing was done. existed
-// reports that the same zip was there.
+// settled reports that the version was acknowledged before, and nothing was done. existed
+// reports that the same zip was in the store.
 func (c catalog) commit(ctx context.Context, at *target, content *contents, zip *os.File, e Event) (settled, existed bool, err error) {
 	if settled, err = c.claim(ctx, at, content.sum, e); settled || err != nil {
 		return settled, false, err
@@ -45,7 +44,7 @@ func (c catalog) commit(ctx context.Context, at *target, content *contents, zip 
 	err = c.amend(ctx, at.file, func(j *journal) (bool, error) {
 		if j.Claim == nil || j.Claim.Sum != content.sum {
 			if j.Sum == content.sum {
-				return false, nil // by a twin
+				return false, nil // another publisher of the same content did it
 			}
 			return false, errSuperseded
 		}
@@ -62,7 +61,7 @@ func (c catalog) commit(ctx context.Context, at *target, content *contents, zip 
 	if err != nil {
 		return false, existed, err
 	}
-	// Where this fails the list says as much.
+	// An error does not matter, because the list has the version.
 	_ = c.amend(ctx, at.file, func(j *journal) (bool, error) {
 		if j.Claim == nil || j.Claim.Sum != content.sum {
 			return false, nil
@@ -73,7 +72,7 @@ func (c catalog) commit(ctx context.Context, at *target, content *contents, zip 
 	return false, existed, nil
 }
 
-// claim claims a version that is not acknowledged.
+// claim claims a version unless it is acknowledged.
 func (c catalog) claim(ctx context.Context, at *target, sum string, e Event) (settled bool, err error) {
 	var seen claim
 	var since time.Time
@@ -108,7 +107,7 @@ func (c catalog) claim(ctx context.Context, at *target, sum string, e Event) (se
 	}
 }
 
-// entitled returns an error unless content of that sum may be written.
+// entitled returns an error unless content with that sum may be written.
 func (c catalog) entitled(ctx context.Context, at *target, sum string) error {
 	j, _, err := c.readJournal(ctx, at.file)
 	if err != nil {
@@ -127,7 +126,7 @@ func (c catalog) entitled(ctx context.Context, at *target, sum string) error {
 	return err
 }
 
-// putZip sees to it that the store has a zip of that sum.
+// putZip writes the zip unless the store has one with that sum.
 func (c catalog) putZip(ctx context.Context, at *target, sum string, zip *os.File) (existed bool, err error) {
 	name := at.file + ".zip"
 	if _, err := zip.Seek(0, io.SeekStart); err != nil {
@@ -151,7 +150,7 @@ func (c catalog) putZip(ctx context.Context, at *target, sum string, zip *os.Fil
 		return false, err
 	}
 	if info.Size() > maxSmall {
-		return false, refuse(http.StatusConflict, ruleImmutable, fmt.Sprintf("%s@%s was begun with another content, which this registry's store cannot replace: take the next version", at.module, at.version))
+		return false, refuse(http.StatusConflict, ruleImmutable, fmt.Sprintf("%s@%s has an unfinished upload with other content, which this registry's store cannot replace: publish a new version", at.module, at.version))
 	}
 	data, err := io.ReadAll(zip)
 	if err != nil {
@@ -193,8 +192,8 @@ func (t *target) info(published time.Time) ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// lostJournal makes a journal for a version that the list has and that has no record: its
-// zip says what was acknowledged. Without a record in the list there is nothing yet.
+// lostJournal makes a journal from the zip for a version that is in the list and has lost its
+// record. For a version that is not in the list it returns an empty journal.
 func (c catalog) lostJournal(ctx context.Context, at *target, content *contents) (*journal, error) {
 	list, err := readSmall(ctx, c.store, at.list())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -205,7 +204,7 @@ func (c catalog) lostJournal(ctx context.Context, at *target, content *contents)
 	}
 	sum, err := c.sumOfZip(ctx, at)
 	if err != nil || sum != content.sum {
-		return nil, refuse(http.StatusConflict, ruleImmutable, fmt.Sprintf("%s@%s is in the list, and its record is lost: take the next version", at.module, at.version))
+		return nil, refuse(http.StatusConflict, ruleImmutable, fmt.Sprintf("%s@%s is in the list, but its record is lost: publish a new version", at.module, at.version))
 	}
 	if err := c.restore(ctx, at, content); err != nil {
 		return nil, err
@@ -214,8 +213,7 @@ func (c catalog) lostJournal(ctx context.Context, at *target, content *contents)
 	return j, err
 }
 
-// restore makes a record of what the zip in the store says. What was done to the version
-// before is lost.
+// restore makes a record from the zip in the store. The version's earlier events are lost.
 func (c catalog) restore(ctx context.Context, at *target, content *contents) error {
 	zip, err := c.stat(ctx, at.file+".zip")
 	if err != nil {
@@ -239,7 +237,7 @@ func (c catalog) restore(ctx context.Context, at *target, content *contents) err
 	})
 }
 
-// mend puts in order what is damaged of an acknowledged version, with its content.
+// mend repairs the damaged files of an acknowledged version from its content.
 func (c catalog) mend(ctx context.Context, at *target, j *journal, content *contents, zip *os.File) error {
 	if _, err := c.proveZip(ctx, at); err != nil {
 		if stored, err := c.sumOfZip(ctx, at); err != nil || stored != content.sum {

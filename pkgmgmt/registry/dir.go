@@ -21,22 +21,20 @@ import (
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// Dir is a [Store] in a folder of a local disk, which the first write makes if it is
-// missing; its parent must exist. Any number of processes of this machine may use it at
-// once, where the system has flock(2); elsewhere only one may write.
+// Dir is a [Store] in a folder of a local disk. The first write creates the folder; its parent
+// must exist. Several processes of one machine may use the folder at once if the system has
+// flock(2); otherwise only one process may write. Dir is a [Namer] and a [Replacer].
 //
-// The tree is that of a module proxy, so that a static file server, or
-// GOPROXY=file://…, can read it, with nothing of what a registry refuses. A backup is a
-// snapshot of the file system, or a copy of each folder's list before its other files:
-// a list that is copied later may name what the copy has not got. What a crash has left
-// below ".tmp" is removed when the next process begins to write, or a day later where there
-// is no flock(2).
+// The folder has the layout of a module proxy. A static file server and GOPROXY=file://… can
+// serve it, but they do not refuse what the registry refuses. Back it up by a snapshot of the
+// file system, or copy each folder's list before its other files, because a list must not
+// name versions that the copy lacks. Each write goes to a temporary file that is synced and
+// linked or renamed; then the folder is synced. Temporary files of a crash are removed from
+// ".tmp" at the first write of the next process, or a day later without flock(2).
 //
-// A file is written under another name, synced, and linked or renamed into place, and
-// then its folder is synced. A folder that was never there is an empty registry. One that
-// vanishes while the process runs, or whose parent is missing, makes every file an error and
-// not a missing file: a disk that is not mounted must not make the go command ask for
-// private modules elsewhere. Dir is a [Namer] and a [Replacer].
+// A folder that does not exist is an empty registry. If the folder vanishes while the process
+// runs, or its parent is missing, every access is an error and not a missing file. Otherwise
+// an unmounted disk would make the go command ask other proxies for private modules.
 func Dir(path string) Store {
 	path = filepath.Clean(path)
 	return &dir{root: path, tmp: filepath.Join(path, ".tmp")}
@@ -44,14 +42,13 @@ func Dir(path string) Store {
 
 type dir struct {
 	root, tmp string
-	used      atomic.Bool // the root was there
+	used      atomic.Bool // the root existed
 	sweep     sync.Once
-	durable   sync.Map // of folders whose names are known to survive a crash
+	durable   sync.Map // folders whose names survive a crash
 }
 
-// A temporary file whose owner is dead is removed once it is not young any more; where
-// there are no locks by which that can be told, once it is stale, for uploads take
-// minutes.
+// An abandoned temporary file is removed after young. Without flock(2) every temporary file is
+// removed after stale, which is longer than any upload takes.
 const (
 	young = time.Minute
 	stale = 24 * time.Hour
@@ -87,7 +84,7 @@ func (d *dir) Open(_ context.Context, name string) (File, error) {
 	return nil, err
 }
 
-// missing is an error if the root has vanished. A root that was never there is an empty
+// missing returns an error if the root has vanished. A root that never existed is an empty
 // registry, unless its parent is missing as well.
 func (d *dir) missing() error {
 	_, err := os.Stat(d.root)
@@ -99,7 +96,7 @@ func (d *dir) missing() error {
 		_, err = os.Stat(filepath.Dir(d.root))
 	}
 	if err != nil {
-		return fmt.Errorf("the registry's folder: %v", err) // not %w: nothing is known to be missing
+		return fmt.Errorf("the registry's folder: %v", err) // not %w, because the file itself may exist
 	}
 	return nil
 }
@@ -165,7 +162,7 @@ func (d *dir) Replace(ctx context.Context, name string, content io.Reader, check
 
 func (d *dir) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		root := path.Dir(prefix + "x") // no name begins with a part of a folder's name here
+		root := path.Dir(prefix + "x") // "x" keeps a prefix that ends in a slash
 		err := filepath.WalkDir(filepath.Join(d.root, filepath.FromSlash(root)), func(name string, e fs.DirEntry, err error) error {
 			switch {
 			case ctx.Err() != nil:
@@ -194,7 +191,8 @@ func (d *dir) Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 	}
 }
 
-// copied is content as a temporary file on the folder's disk: itself, or a copy.
+// copied returns content as a synced temporary file on the folder's disk. If content is such a
+// file, it is not copied.
 func (d *dir) copied(content io.Reader) (*os.File, error) {
 	if f, own := d.own(content); own {
 		return f, f.Sync()
@@ -220,7 +218,7 @@ func (d *dir) rename(f *os.File, path string) error {
 	return atomicfile.SyncFolder(filepath.Dir(path))
 }
 
-// lockFolder makes a folder, and waits for its lock.
+// lockFolder creates a folder and waits for its lock.
 func (d *dir) lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 	if err := d.folder(folder); err != nil {
 		return nil, err
@@ -228,8 +226,8 @@ func (d *dir) lockFolder(ctx context.Context, folder string) (unlock func(), err
 	return lock(ctx, filepath.Join(folder, ".lock"))
 }
 
-// own says whether content is an untouched temporary file of this folder, which can
-// be linked instead of copied.
+// own reports whether content is an unread temporary file of this folder. Such a file can be
+// linked instead of copied.
 func (d *dir) own(content io.Reader) (*os.File, bool) {
 	f, ok := content.(*os.File)
 	if !ok || filepath.Dir(f.Name()) != d.tmp {
@@ -279,13 +277,12 @@ func (d *dir) temp() (*os.File, error) {
 }
 
 func createTemp(folder string) (*os.File, error) {
-	// os.CreateTemp would give the file to its owner alone, and what is linked into the
-	// tree is for others to read.
+	// Not os.CreateTemp: only the owner could read its file, and after the link others must
+	// be able to.
 	return os.OpenFile(filepath.Join(folder, "upkeep-"+rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 }
 
-// discard closes and removes a temporary file. What has been linked or renamed keeps
-// its other name.
+// discard closes and removes a temporary file. A linked or renamed file keeps its other name.
 func discard(f *os.File) {
 	f.Close()
 	os.Remove(f.Name())
@@ -308,15 +305,15 @@ func (d *dir) removeStale() {
 	}
 }
 
-// folder makes a folder and those above it up to the root, and makes their names
-// durable, also those that another process has made and perhaps not synced yet.
+// folder creates a folder and its parents up to the root, and syncs their names. It also syncs
+// folders of other processes, which may not be synced yet.
 func (d *dir) folder(path string) error {
-	if _, known := d.durable.Load(path); known {
+	if _, durable := d.durable.Load(path); durable {
 		_, err := os.Stat(path)
 		if err == nil {
 			return nil
 		}
-		if path == d.root { // it was there: a new one in its place would look like an empty registry
+		if path == d.root { // it existed: a new folder would look like an empty registry
 			return fmt.Errorf("the registry's folder: %v", err) // not %w, as in Open
 		}
 	}
@@ -337,12 +334,11 @@ func (d *dir) folder(path string) error {
 	return nil
 }
 
-// processLock stands for all others where the system has no flock(2).
+// processLock replaces the file locks on systems without flock(2).
 var processLock sync.Mutex
 
-// lock waits until nobody else holds the lock of that file, in this process or in
-// another, or ctx ends. The system gives it back when a process dies, and not when one
-// is stopped.
+// lock locks a file against this process and all others. It waits until ctx ends. The system
+// releases the lock when a process dies, but not while a process is stopped.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if !atomicfile.Supported {
 		processLock.Lock()
@@ -352,7 +348,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	// A flock(2) that waits cannot be told to stop, and each holds a thread.
+	// A blocking flock(2) cannot be cancelled and occupies a thread, so poll.
 	for wait := time.Millisecond; ; wait = min(2*wait, 16*time.Millisecond) {
 		locked, err := atomicfile.Try(f, atomicfile.Exclusive)
 		switch {
@@ -371,10 +367,11 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-// hold says that a temporary file has an owner, as long as it is open.
+// hold marks a temporary file as owned while it is open.
 func hold(f *os.File) { _, _ = atomicfile.Try(f, atomicfile.Exclusive) }
 
-// abandoned says whether a file has no owner. Without flock(2) nobody can tell.
+// abandoned reports whether a temporary file has lost its owner. It is always false without
+// flock(2).
 func abandoned(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package registry is a private module registry for the go command: an [http.Handler]
 // that serves modules by the module proxy protocol
-// (https://go.dev/ref/mod#goproxy-protocol), and takes new versions of them.
+// (https://go.dev/ref/mod#goproxy-protocol) and accepts new versions.
 //
-// Two names make a registry, [New] and [Dir]:
+// [New] makes a registry over a store, and [Dir] is a store in a folder:
 //
 //	reg, err := registry.New(registry.Dir("/var/lib/modules"), &registry.Options{
 //		Private:   []string{"corp.example"},
@@ -10,113 +10,118 @@
 //	})
 //	http.ListenAndServeTLS(addr, cert, key, reg)
 //
-// The go command needs no more than its environment:
+// The go command only needs its environment:
 //
 //	GOPROXY=https://modules.corp.example GONOSUMDB=corp.example
 //
-// with Options.Public for the modules of others; GOPRIVATE alone would go around the
-// registry. A [Client] publishes, from the command line curl does.
+// Set Options.Public as well if builds use public modules. GOPRIVATE alone would bypass
+// the registry. A [Client] publishes; curl can do the same.
 //
 // # Routes
 //
-// The module's path and the version are escaped as in the protocol: upper-case letters
-// are written as an exclamation mark and the lower-case letter.
+// The module path and the version are escaped as in the protocol: an upper-case letter is
+// written as an exclamation mark and the lower-case letter.
 //
 //	GET    /<module>/@v/list                  the versions, without yanked, blocked and pseudo-versions
 //	GET    /<module>/@v/<version>.info        the version and the time of its publishing
 //	GET    /<module>/@v/<version>.mod         its go.mod
 //	GET    /<module>/@v/<version>.zip         the module, with its h1: sum as the ETag
 //	GET    /<module>/@latest                  the .info of the highest version, releases first
-//	GET    /<module>/@v/<channel>.info        the .info of the version that a channel stands for
-//	PUT    /<module>/@v/<version>.zip         publish; ?override=<reason> goes on against the gate
+//	GET    /<module>/@v/<channel>.info        the .info of the channel's version
+//	PUT    /<module>/@v/<version>.zip         publish; ?override=<reason> publishes against the gate
 //	PUT    /<module>/@channel/<channel>       ?version=<version>&reason=<reason>: set a channel
 //	DELETE /<module>/@channel/<channel>       ?reason=<reason>: remove it
 //	GET    /<module>/@channels                all channels with their history: [Channel], by name
 //	PUT    /<module>/@yank/<version>          ?reason=<reason>: yank
-//	DELETE /<module>/@yank/<version>          ?reason=<reason>: take that back
+//	DELETE /<module>/@yank/<version>          ?reason=<reason>: undo the yank
 //	PUT    /<module>/@block/<version>         ?reason=<reason>: block
-//	DELETE /<module>/@block/<version>         ?reason=<reason>: take that back
-//	GET    /<module>/@record/<version>        what was done to a version: [Record]
+//	DELETE /<module>/@block/<version>         ?reason=<reason>: undo the block
+//	GET    /<module>/@record/<version>        the history of a version: [Record]
 //
-// Whatever is read has an ETag, and takes HEAD, Range and conditional requests. What
-// never changes may be cached for ever, by shared caches too where Options.Authorize is
-// nil. A path that is a prefix of a module's is 404, as is every module that is not
-// below a private prefix.
+// Every answer to a read has an ETag and supports HEAD, Range and conditional requests.
+// Files that never change may be cached for ever, also by shared caches if
+// Options.Authorize is nil. A path that is only a prefix of a module path is 404, and so is
+// every module outside the private prefixes.
 //
 // # Publishing
 //
-// The body is the zip that go mod download would get: every file below
-// "<module>@<version>/", as golang.org/x/mod/zip makes and checks it, with a go.mod. The
-// answer is [Published], with status 201 for a new version, 200 if the version has the
-// same content already (the same h1: sum, whatever the compression), and 409 if it has
-// another. What is refused is problem+json (RFC 9457) with the broken rule as "rule":
+// The body is the zip that go mod download would get: all files are below
+// "<module>@<version>/" and one of them is go.mod, as golang.org/x/mod/zip makes and checks
+// it. The answer is [Published]. Its status is 201 for a new version, 200 if the version is
+// published with the same content (the same h1: sum, with any compression), and 409 if it
+// is published with other content. A refusal is problem+json (RFC 9457) with the broken
+// rule as "rule":
 //
-//	authorize      401, 403  credentials are missing or wrong, or do not suffice
-//	private        404       the module is not below a private prefix
-//	module-path    422       it is no module path, or not escaped
-//	version        422       it is no version, or not canonical
-//	major-version  422       the path's major version is not that of the version
-//	upload         400 …     the body ended early, came too slowly, or is one too many
-//	size           413, 422  the zip, its list of files, or what it unpacks to is too large
-//	zip            422       it is no zip, or not one of a module: paths, letters' case, links, what it is called inside
-//	go.mod         422       it is missing, cannot be read, or is of another module
-//	replace        422       it has replace directives
-//	gate           422       the gate has refused the version, or cannot judge it ("verdict", "details")
-//	immutable      409       the version is published with another content
+//	authorize      401, 403  credentials are missing, wrong or insufficient
+//	private        404       the module is outside the private prefixes
+//	module-path    422       the module path is invalid or not escaped
+//	version        422       the version is invalid or not canonical
+//	major-version  422       the major versions of path and version differ
+//	upload         400 …     the body is incomplete or too slow, or there are too many uploads
+//	size           413, 422  the zip, its list of files, or its unpacked content is too large
+//	zip            422       not a zip file, or not a module: wrong paths, case collisions, links, wrong names inside
+//	go.mod         422       go.mod is missing, unreadable, or of another module
+//	replace        422       go.mod has replace directives
+//	gate           422       the gate refuses the version or cannot judge it ("verdict", "details")
+//	immutable      409       the version is published with other content
 //	blocked        403       the version is blocked
-//	channel        409, 422  no such name can be, or what it is to stand for is yanked or blocked
+//	channel        409, 422  the channel's name is invalid, or its version is yanked or blocked
 //	reason         422       a reason is required
-//	not-found      404, 405  there is nothing here
-//	store          500, 503, 507  the store has failed, is damaged, or has no room
+//	not-found      404, 405  the path or the method does not exist
+//	store          500, 503, 507  the store failed, is damaged, or is full
 //
-// Those who read modules get the same as plain text, which the go command prints.
+// Requests for modules get the same texts as plain text, which the go command prints.
 //
-// A version is published when it is in the list; the answer comes after that. From then on
-// it has this content for ever. Of several publishers at a time one wins. A version whose
-// publisher died before, or got an error, is not served. The same content finishes it, and
-// other content replaces it; a publisher waits two seconds before it takes another one for
-// dead.
+// A version is published when the list has it; the answer is sent after that. From then on
+// its content is fixed. If several publishers send one version at once, exactly one of them
+// wins. If a publisher dies or gets an error before that, its version is not served. Another
+// upload with the same content completes it, and an upload with other content replaces it. A
+// publisher waits two seconds before it replaces the unfinished upload of another one.
 //
 // # Damage
 //
-// What is served is compared with what was published: the size of a zip, go.mod and .info at
-// each change of the files, and the sum of a zip once for each size and modification time. A
-// published version that is incomplete or changed is answered with 500 and never with 404,
-// at which the go command would ask others. The same holds for a module whose list is lost.
-// Publishing the identical zip mends all files of a version. [Registry.Verify] reads all
-// that is in the store, reports what is wrong, and mends what it can derive from the rest.
+// The registry compares what it serves with what was published: the size of a zip, go.mod
+// and .info after each change of the files, and the sum of a zip once for each size and
+// modification time. If a published version is incomplete or changed, or if a module's list
+// is lost, the answer is 500. It is never 404, because the go command would then ask the
+// next proxy. Publishing the identical zip repairs all files of a version. [Registry.Verify]
+// reads everything in the store, reports what is wrong, and repairs what it can derive from
+// the other files.
 //
 // # Channels, yank and block
 //
-// A channel is a name for a version that can be moved: go get corp.example/lib@stable.
-// A yanked version leaves list and @latest, and whoever names it exactly still gets it, in
-// silence. Of a blocked one .info and .zip are answered with 403. That ends the go command
-// with the reason where proxies in GOPROXY are separated by commas: it asks the next one
-// only at 404 and 410. After a "|" it asks the next one at every error, so with
-// GOPROXY=https://modules.corp.example|https://other.example a blocked version can be had
-// from the other proxy. A blocked version's go.mod is served as before: the go command needs it of each version that is named anywhere in the graph of
-// modules, also to choose a later one, and without it nobody could leave the blocked
-// one. To let people know, deprecate and retract: that is go.mod's, and [Client.Edit]
-// publishes it.
+// A channel is a movable name for a version: go get corp.example/lib@stable.
+//
+// A yanked version is absent from list and @latest. Requests for exactly that version are
+// answered as before, without a warning.
+//
+// A blocked version's .info and .zip are answered with 403. The go command then stops and
+// prints the reason if GOPROXY separates proxies by commas, because after a comma it asks
+// the next proxy at 404 and 410 only. After a "|" it asks the next proxy at every error, so
+// with GOPROXY=https://modules.corp.example|https://other.example a blocked version can
+// come from the other proxy. The go.mod of a blocked version is still served: the go command
+// needs it for each version in the module graph, also to move to a later one.
+//
+// To inform users, deprecate or retract. Both are written in go.mod, and [Client.Edit]
+// publishes that change.
 //
 // # Threat model
 //
-// Uploads and paths are hostile. A body goes to a temporary file and no further than
-// Options.MaxZip; nothing is unpacked to disk. The zip's list of files is at most 8 MiB,
-// its go.mod 256 KiB and 10,000 lines, what it unpacks to 500 MiB, and two zips at a
-// time are looked at. A slow upload holds its temporary file and one of
-// Options.MaxUploads, no lock. Names of files are built from valid module paths and
-// versions only. No code of an upload is run here; what a gate runs is the gate's to
-// contain.
+// Uploads and paths are hostile. A body is written to a temporary file up to
+// Options.MaxZip; nothing is unpacked to disk. The zip's list of files is at most 8 MiB, its
+// go.mod 256 KiB and 10,000 lines, its unpacked content 500 MiB, and at most two zips are
+// checked at once. A slow upload uses a temporary file and one of Options.MaxUploads, but no
+// lock. File names are built from valid module paths and versions only. The registry never
+// runs code of an upload; a gate that does must contain it.
 //
-// By default nobody may write: without Options.Authorize, and as a [User] without May.
-// Names below the private prefixes are never sent
-// anywhere, and Options.Public keeps the go command from doing so: without it the go
-// command asks the next proxy of GOPROXY for what it does not find here, private names
-// among them. Where the store fails, the answer is an error, never "not found", at which
-// the go command would go on to others. Serve over TLS, for the go command sends
-// credentials over nothing else. Requests are not bounded in their rate.
+// By default every write is forbidden: if Options.Authorize is nil, and for a [User] whose
+// May is nil. Names below the private prefixes are never sent anywhere. With Options.Public
+// the go command does not send them to others either; without it, the go command asks the
+// next proxy of GOPROXY for every module that is missing here, private ones too. If the
+// store fails, the answer is an error and never "not found", because "not found" makes the
+// go command ask the next proxy. Serve over TLS, because the go command sends credentials
+// only over TLS. The rate of requests is not limited.
 //
-// A registry keeps what it is given: it does not sign, and who can write to the store's
-// folder can change everything but what go.sum files hold.
+// A registry does not sign modules. Write access to the store's folder allows any change
+// except to versions whose sums are in go.sum files.
 package registry

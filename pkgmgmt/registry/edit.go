@@ -17,17 +17,17 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Edit publishes a version that differs from the latest release of the list in its go.mod
-// alone: the next patch version that is free, which may be above a yanked or blocked one.
-// A module without a release cannot be edited, because Edit would release a prerelease.
+// Edit changes the go.mod of a module's latest release and publishes the result as the next
+// free patch version. All other files stay the same. The next free version may be above a
+// yanked or blocked one. Edit returns an error if the module has only prereleases.
 //
-// That is how a module is deprecated and how versions are retracted: the go command looks
-// for both in the go.mod of the latest version.
+// Use it to deprecate a module and to retract versions, because the go command reads both from
+// the go.mod of the latest version.
 //
 //	c.Edit(ctx, "corp.example/lib", registry.Deprecate("use corp.example/kit"), nil)
 //	c.Edit(ctx, "corp.example/lib", registry.Retract("v1.2.0", "v1.2.3", "loses writes"), nil)
 //
-// Make the same edit where the module is developed, or its next version takes it back.
+// Make the same edit in the module's repository. Otherwise its next version undoes it.
 func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File) error, opts *PublishOptions) (*Published, error) {
 	list, err := c.get(ctx, path, "@v/list")
 	if err != nil {
@@ -36,9 +36,9 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 	latest := highest(lines(list))
 	switch {
 	case latest == "":
-		return nil, fmt.Errorf("%s has no versions", path)
+		return nil, fmt.Errorf("%s: no versions in the registry", path)
 	case semver.Prerelease(latest) != "":
-		return nil, fmt.Errorf("%s has no release: an edit of the prerelease %s would be its first", path, latest)
+		return nil, fmt.Errorf("%s: no release: the latest version %s is a prerelease, and Edit would publish it as a release", path, latest)
 	}
 	old := module.Version{Path: path, Version: latest}
 	next := module.Version{Path: path, Version: latest}
@@ -46,7 +46,7 @@ func (c *Client) Edit(ctx context.Context, path string, edit func(*modfile.File)
 		if next.Version, err = nextPatch(next.Version); err != nil {
 			return nil, err
 		}
-		// Yanked and blocked versions are not in the list. Their go.mod is there.
+		// Yanked and blocked versions are not in the list, but their go.mod is served.
 		_, err := c.get(ctx, path, "@v/"+next.Version+".mod")
 		refusal, ok := errors.AsType[*Refusal](err)
 		if free = ok && refusal.Status == http.StatusNotFound; err != nil && !free {
@@ -80,7 +80,7 @@ func nextPatch(version string) (string, error) {
 	return fmt.Sprintf("v%d.%d.%d", major, minor, patch+1), nil
 }
 
-// rewrite makes of a version's zip that of another, with an edited go.mod.
+// rewrite copies the zip of a version as another version, with an edited go.mod.
 func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*modfile.File) error) error {
 	info, err := from.Stat()
 	if err != nil {
@@ -94,7 +94,7 @@ func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*m
 	for _, f := range r.File {
 		rest, ok := strings.CutPrefix(f.Name, old.String()+"/")
 		if !ok {
-			return fmt.Errorf("%s does not stand below %s", f.Name, old)
+			return fmt.Errorf("%s: not below %s/", f.Name, old)
 		}
 		header := f.FileHeader
 		header.Name = next.String() + "/" + rest
@@ -126,7 +126,7 @@ func rewrite(to io.Writer, from *os.File, old, next module.Version, edit func(*m
 }
 
 func editGoMod(data []byte, edit func(*modfile.File) error) ([]byte, error) {
-	f, err := modfile.ParseLax("go.mod", data, nil) // which keeps what it does not know
+	f, err := modfile.ParseLax("go.mod", data, nil) // it keeps unknown directives
 	if err != nil {
 		return nil, err
 	}
@@ -137,28 +137,28 @@ func editGoMod(data []byte, edit func(*modfile.File) error) ([]byte, error) {
 	return f.Format()
 }
 
-// Deprecate gives an edit that deprecates a module with a message of one line, which
-// says what to use in its place. The go command shows it to whoever gets or lists the
-// module. An empty message takes the deprecation back.
+// Deprecate returns an edit that deprecates a module. The message is one line that names the
+// replacement; the go command prints it when a user gets or lists the module. An empty message
+// removes the deprecation.
 func Deprecate(message string) func(*modfile.File) error {
 	return func(f *modfile.File) error {
 		if f.Module == nil {
 			return fmt.Errorf("go.mod has no module line")
 		}
 		if firstLine(message, maxReason) != strings.TrimSpace(message) {
-			return fmt.Errorf("a deprecation is one line of text of at most %d bytes", maxReason)
+			return fmt.Errorf("the message of a deprecation must be one line of at most %d bytes", maxReason)
 		}
 		comments := &f.Module.Syntax.Comments
 		text := func(c modfile.Comment) string { return strings.TrimSpace(strings.TrimPrefix(c.Token, "//")) }
 		deprecates := func(c modfile.Comment) bool { return strings.HasPrefix(text(c), "Deprecated:") }
 		kept := comments.Before
 		if i := slices.IndexFunc(kept, deprecates); i >= 0 {
-			kept = kept[:i] // it is a paragraph, and the last one
+			kept = kept[:i] // a deprecation is the last paragraph
 		}
 		comments.Suffix = slices.DeleteFunc(comments.Suffix, deprecates)
 		if message = strings.TrimSpace(message); message != "" {
 			if n := len(kept); n > 0 && text(kept[n-1]) != "" {
-				kept = append(kept, modfile.Comment{Token: "//"}) // it must begin a paragraph
+				kept = append(kept, modfile.Comment{Token: "//"}) // a deprecation must begin a paragraph
 			}
 			kept = append(kept, modfile.Comment{Token: "// Deprecated: " + message})
 		}
@@ -168,22 +168,22 @@ func Deprecate(message string) func(*modfile.File) error {
 	}
 }
 
-// Retract gives an edit that retracts the versions from low to high, which may be the
-// same, with a reason of one line. The go command no longer chooses them, and warns
-// whoever has them. To retract the latest version as well, which Edit publishes, let
-// high be that one. The edit fails where low is above high.
+// Retract returns an edit that retracts the versions from low to high, both included, with a
+// reason of one line. The go command no longer selects them, and warns users who have them. To
+// retract also the version that Edit publishes, pass that version as high. The edit returns an
+// error if low is above high.
 func Retract(low, high, reason string) func(*modfile.File) error {
 	return func(f *modfile.File) error {
 		if firstLine(reason, maxReason) != strings.TrimSpace(reason) {
-			return fmt.Errorf("the reason of a retraction is one line of text of at most %d bytes", maxReason)
+			return fmt.Errorf("the reason of a retraction must be one line of at most %d bytes", maxReason)
 		}
 		for _, v := range []string{low, high} {
 			if module.CanonicalVersion(v) != v || v == "" {
-				return fmt.Errorf("a retraction has the invalid version %q: canonical ones are as v1.2.3", v)
+				return fmt.Errorf("retraction: invalid version %q: write a canonical version, as in v1.2.3", v)
 			}
 		}
 		if semver.Compare(low, high) > 0 {
-			return fmt.Errorf("a retraction from %s to %s is of no version: the lower one comes first", low, high)
+			return fmt.Errorf("retraction: %s is above %s: give the lower version first", low, high)
 		}
 		return f.AddRetract(modfile.VersionInterval{Low: low, High: high}, strings.TrimSpace(reason))
 	}

@@ -71,7 +71,7 @@ func TestALoginPageIsNoSuccess(t *testing.T) {
 	require.Error(t, c.Block(t.Context(), module.Version{Path: "corp.example/lib", Version: "v1.0.1"}, "evil"))
 }
 
-// TestEditWithoutARelease: an edit of a prerelease would release it.
+// TestEditWithoutARelease: Edit must not turn a prerelease into a release.
 func TestEditWithoutARelease(t *testing.T) {
 	reg := fresh(t)
 	c := serveR(t, reg)
@@ -82,29 +82,29 @@ func TestEditWithoutARelease(t *testing.T) {
 		}
 		put(t, reg, 201, path+"@"+version, lib(t, path+"@"+version, "a"))
 		_, err := c.Edit(t.Context(), path, registry.Deprecate("use kit"), nil)
-		require.EqualError(t, err, path+" has no release: an edit of the prerelease "+version+" would be its first")
+		require.EqualError(t, err, path+": no release: the latest version "+version+" is a prerelease, and Edit would publish it as a release")
 		require.Equal(t, version+"\n", get(reg, "/"+path+"/@v/list").Body.String())
 	}
 	put(t, reg, 201, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "a"))
 	put(t, reg, 201, "corp.example/lib@v1.1.0-rc.1", lib(t, "corp.example/lib@v1.1.0-rc.1", "a"))
 	published, err := c.Edit(t.Context(), "corp.example/lib", registry.Deprecate("use kit"), nil)
 	require.NoError(t, err)
-	require.Equal(t, "v1.0.1", published.Version, "a prerelease above the release is left alone")
+	require.Equal(t, "v1.0.1", published.Version, "a prerelease above the release is ignored")
 }
 
-// TestRetractOfNothing: an interval that no version is in, or whose ends are no versions.
+// TestRetractOfNothing: an empty interval, or an interval with invalid versions.
 func TestRetractOfNothing(t *testing.T) {
 	reg := fresh(t)
 	put(t, reg, 201, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "a"))
 	c := serveR(t, reg)
 	for _, ends := range [][2]string{{"v1.2.3", "v1.2.0"}, {"v1.10.0", "v1.9.0"}, {"v1.0.0", "v1.0.0-rc.1"}, {"v1.0", "v1.1"}, {"", ""}, {"v1.0.0", "latest"}, {"1.0.0", "1.1.0"}} {
 		_, err := c.Edit(t.Context(), "corp.example/lib", registry.Retract(ends[0], ends[1], "bad"), nil)
-		require.ErrorContains(t, err, "a retraction ", ends)
+		require.ErrorContains(t, err, "retraction: ", ends)
 	}
 	require.Equal(t, "v1.0.0\n", get(reg, "/corp.example/lib/@v/list").Body.String())
 }
 
-// TestEditKeepsWhatItDoesNotKnow has a go.mod from the future.
+// TestEditKeepsWhatItDoesNotKnow edits a go.mod for a later Go.
 func TestEditKeepsWhatItDoesNotKnow(t *testing.T) {
 	reg := fresh(t)
 	at := "corp.example/lib@v1.0.0"

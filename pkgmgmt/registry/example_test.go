@@ -19,8 +19,8 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// example serves a registry of a temporary folder. In a program the folder stays, and
-// http.ListenAndServeTLS serves.
+// example serves a registry over a temporary folder. A program uses a permanent folder and
+// http.ListenAndServeTLS.
 func example(opts *registry.Options) (client *registry.Client, done func()) {
 	dir, err := os.MkdirTemp("", "modules")
 	if err != nil {
@@ -38,7 +38,7 @@ func example(opts *registry.Options) (client *registry.Client, done func()) {
 	}
 }
 
-// folder is a module on disk, as a repository has it.
+// folder writes a module to a folder, as in a repository.
 func folder(files ...string) string {
 	dir, err := os.MkdirTemp("", "lib")
 	if err != nil {
@@ -65,8 +65,8 @@ func read(client *registry.Client, path string) string {
 	return res.Status + ": " + strings.Join(strings.Fields(string(text)), " ")
 }
 
-// The whole story: a registry, a version, a channel, and a version that must not be
-// used.
+// A registry from start to end: publish two versions, set a channel, block a version, and read
+// as the go command does.
 func Example() {
 	ctx := context.Background()
 	client, done := example(&registry.Options{
@@ -91,7 +91,7 @@ func Example() {
 	fmt.Println(client.SetChannel(ctx, at("v1.0.0"), "stable", "in production for a week"))
 	fmt.Println(client.Block(ctx, at("v1.1.0"), "sends keys to strangers"))
 
-	// What the go command reads:
+	// The go command reads:
 	fmt.Println(read(client, "/corp.example/lib/@v/list"))
 	fmt.Println(read(client, "/corp.example/lib/@v/v1.0.0.mod"))
 	fmt.Println(read(client, "/corp.example/lib/@v/stable.info")[:29])
@@ -107,8 +107,8 @@ func Example() {
 	// 403 Forbidden: corp.example/lib@v1.1.0 is blocked: sends keys to strangers
 }
 
-// The server: everyone reads with a password, by netrc for the go command, and machines
-// publish with a token.
+// A server with authentication: people read with a password, which the go command takes from
+// netrc, and machines publish with a token.
 func ExampleNew() {
 	reg, err := registry.New(registry.Dir("/var/lib/modules"), &registry.Options{
 		Private: []string{"corp.example"},
@@ -125,15 +125,15 @@ func ExampleNew() {
 	server := &http.Server{Addr: ":443", Handler: reg}
 	_ = server.ListenAndServeTLS // ("cert.pem", "key.pem")
 
-	// Without a secret nobody gets in.
+	// A request without credentials is refused.
 	w := httptest.NewRecorder()
 	reg.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/corp.example/lib/@v/list", nil))
 	fmt.Print(w.Code, " ", w.Body)
 	// Output: 401 credentials are needed
 }
 
-// What is published never changes. The same content again is no error, so that a
-// pipeline can be run twice.
+// A published version never changes. Publishing the same content again succeeds, so a pipeline
+// can run twice.
 func ExampleClient_Publish() {
 	ctx := context.Background()
 	client, done := example(&registry.Options{Private: []string{"corp.example"}, Authorize: anyone})
@@ -162,8 +162,8 @@ func ExampleClient_Publish() {
 	// 422 replace
 }
 
-// Services follow a channel: go get corp.example/lib@stable. Who moved it, when and why
-// stays known.
+// Services follow a channel: go get corp.example/lib@stable. Its history records who moved it,
+// when and why.
 func ExampleClient_SetChannel() {
 	ctx := context.Background()
 	client, done := example(&registry.Options{Private: []string{"corp.example"}, Authorize: anyone})
@@ -195,7 +195,7 @@ func ExampleClient_SetChannel() {
 	// v1.0.0 v1.1.0 loses writes
 }
 
-// A version is taken back by a later one that says so.
+// A later version retracts a version, or deprecates the module.
 func ExampleClient_Edit() {
 	ctx := context.Background()
 	client, done := example(&registry.Options{Private: []string{"corp.example"}, Authorize: anyone})
@@ -222,8 +222,7 @@ func ExampleClient_Edit() {
 	// v1.2.2 200 OK: // Deprecated: use corp.example/kit module corp.example/lib // loses writes retract v1.2.0
 }
 
-// A gate that wants a change log, and one who knows better. apicheck.Gate judges changes
-// of the API.
+// A gate that requires a change log, and an override. apicheck.Gate judges changes of the API.
 func ExampleOptions_gate() {
 	ctx := context.Background()
 	client, done := example(&registry.Options{
@@ -231,11 +230,11 @@ func ExampleOptions_gate() {
 		Gate: func(_ context.Context, r *registry.Release) (registry.Judgement, error) {
 			files, err := zip.OpenReader(r.Zip)
 			if err != nil {
-				return registry.Judgement{}, err // which is Unknown
+				return registry.Judgement{}, err // an error counts as VerdictUnknown
 			}
 			defer files.Close()
 			if _, err := files.Open(r.Path + "@" + r.Version + "/CHANGELOG.md"); err != nil {
-				return registry.Judgement{Verdict: registry.VerdictRefuse, Reason: "there is no CHANGELOG.md"}, nil
+				return registry.Judgement{Verdict: registry.VerdictRefuse, Reason: "CHANGELOG.md is missing"}, nil
 			}
 			return registry.Judgement{Verdict: registry.VerdictPass}, nil
 		},
@@ -246,17 +245,17 @@ func ExampleOptions_gate() {
 
 	_, err := client.Publish(ctx, dir, "v1.0.0", nil)
 	fmt.Println(err)
-	published, err := client.Publish(ctx, dir, "v1.0.0", &registry.PublishOptions{Override: "nobody reads it"})
+	published, err := client.Publish(ctx, dir, "v1.0.0", &registry.PublishOptions{Override: "the change log follows"})
 	fmt.Println(published.Version, published.Judgement.Verdict, err)
 	record, err := client.Record(ctx, module.Version{Path: "corp.example/lib", Version: "v1.0.0"})
 	fmt.Println(record.Events[0].What, record.Events[0].Reason, err)
 	// Output:
-	// 422 Unprocessable Entity: the gate refuses v1.0.0: there is no CHANGELOG.md
+	// 422 Unprocessable Entity: the gate refuses v1.0.0: CHANGELOG.md is missing
 	// v1.0.0 refuse <nil>
-	// published nobody reads it <nil>
+	// published the change log follows <nil>
 }
 
-// Who may do what: a team publishes below its own prefix, and operators do the rest.
+// Permissions: a team publishes below its own prefix, and operators may do everything.
 func ExampleOptions_authorize() {
 	team := func(a registry.Action) error {
 		if a.Op == registry.OpRead || a.Op == registry.OpPublish && strings.HasPrefix(a.Module, "corp.example/payments/") {
@@ -284,10 +283,10 @@ func ExampleOptions_authorize() {
 	// payments forbidden: payments may not publish corp.example/lib
 	// payments forbidden: payments may not block corp.example/payments/api
 	// operators <nil>
-	//  credentials are needed: these are not known
+	//  credentials are needed: the name, password or token is wrong
 }
 
-// Without a client, by the routes of the package comment.
+// The same over plain HTTP, by the routes of the package comment.
 func ExampleRegistry_ServeHTTP() {
 	client, done := example(&registry.Options{Private: []string{"corp.example"}, Authorize: anyone})
 	defer done()
@@ -327,8 +326,8 @@ func ExampleRegistry_ServeHTTP() {
 	// 200 OK
 }
 
-// A disk has lost files. What can be derived from the rest is put in order; the zip has to
-// be published again.
+// A disk lost files. Verify repairs what it can derive from other files; a lost zip must be
+// published again.
 func ExampleRegistry_Verify() {
 	dir, err := os.MkdirTemp("", "modules-")
 	if err != nil {

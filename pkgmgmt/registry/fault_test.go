@@ -22,7 +22,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// A faulty store fails from its n-th writing call on, before it does anything or after.
+// A faulty store fails from its n-th write on, before or after the write is done.
 type faulty struct {
 	registry.Store
 	left  atomic.Int64
@@ -50,8 +50,8 @@ func (f *faulty) Update(ctx context.Context, name string, edit func([]byte) ([]b
 	return f.do(func() error { return f.Store.Update(ctx, name, edit) })
 }
 
-// TestFailingStore fails at each step of a publish. Nobody is told that it has
-// succeeded, what is listed is whole, and another try puts all in order.
+// TestFailingStore: the store fails at each step of a publish. The publish returns an error,
+// every listed version is complete, and the next try succeeds.
 func TestFailingStore(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
@@ -106,14 +106,14 @@ func TestFailingMarks(t *testing.T) {
 			require.Equal(t, http.StatusInternalServerError, block())
 		}
 		store.left.Store(1000)
-		require.Equal(t, http.StatusOK, block(), "another try finishes it")
+		require.Equal(t, http.StatusOK, block(), "the next try succeeds")
 		require.Equal(t, http.StatusForbidden, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Code)
 		require.Empty(t, get(reg, "/corp.example/lib/@v/list").Body.String())
 	}
 }
 
-// TestUnreadable: where the store fails, nothing is said to be missing, for then the go
-// command would ask others.
+// TestUnreadable: if the store fails, the answer is never 404, because the go command would
+// then ask the next proxy.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	paths := []string{"/corp.example/lib/@v/list", "/corp.example/lib/@latest", "/corp.example/lib/@v/v1.0.0.info", "/corp.example/lib/@v/v1.0.0.mod", "/corp.example/lib/@v/v1.0.0.zip", "/corp.example/lib/@v/stable.info", "/corp.example/lib/@channels", "/corp.example/lib/@record/v1.0.0"}
@@ -132,21 +132,20 @@ func TestUnreadable(t *testing.T) {
 		for _, path := range paths {
 			w := get(reg, path)
 			require.Equal(t, http.StatusInternalServerError, w.Code, path)
-			require.Equal(t, "the registry's store has failed\n", w.Body.String())
+			require.Equal(t, "the registry's store failed\n", w.Body.String())
 		}
 	}
 	require.Contains(t, log.String(), "level=ERROR")
 	require.Contains(t, log.String(), "not mounted")
 
-	// A folder that was never used is an empty registry, before the first publish makes it and
-	// after that.
+	// A folder that never existed is an empty registry. The first publish creates it.
 	reg := open(t, registry.Dir(gone), opts)
 	for _, path := range paths {
 		require.Equal(t, http.StatusNotFound, get(reg, path).Code, path)
 	}
 	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", lib(t, "corp.example/lib@v1.0.0", "x"))
 	require.Equal(t, http.StatusNotFound, get(reg, "/corp.example/other/@v/list").Code)
-	// Not its parents, though.
+	// Its parent must exist.
 	reg = open(t, registry.Dir(filepath.Join(t.TempDir(), "a", "b")), opts)
 	require.Equal(t, http.StatusInternalServerError, ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", bytes.NewReader(numbered("v1.0.0"))).Code)
 }
@@ -157,8 +156,7 @@ func (unreadable) Open(_ context.Context, name string) (registry.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EIO}
 }
 
-// TestDamagedFiles: what cannot be understood of the registry's own files is an error,
-// too.
+// TestDamagedFiles: the registry's own files may be unreadable, which is an error.
 func TestDamagedFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -178,7 +176,7 @@ func TestDamagedFiles(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, get(reg, "/corp.example/lib/@v/v1.0.0.info").Code, "it might be blocked")
 }
 
-// TestOtherStores publishes to a store that is no Dir, so that uploads lie elsewhere.
+// TestOtherStores publishes to a store other than Dir, with uploads in another folder.
 func TestOtherStores(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()
@@ -199,7 +197,7 @@ func TestOtherStores(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", bytes.NewReader(numbered("v1.0.0"))).Code)
 }
 
-// TestStaleFiles: what dead processes have left is removed, and what others write is not.
+// TestStaleFiles: temporary files of dead processes are removed, those of live ones are not.
 func TestStaleFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -227,12 +225,12 @@ func TestStaleFiles(t *testing.T) {
 		require.NoError(t, os.WriteFile(name, nil, 0o600))
 	}
 	old := time.Now().Add(-2 * time.Hour)
-	if !canLimitFiles { // nor has it locks
+	if !canLimitFiles { // such a system has no locks either
 		old = old.Add(-24 * time.Hour)
 	}
 	require.NoError(t, os.Chtimes(dead, old, old))
 	if canLimitFiles {
-		require.NoError(t, os.Chtimes(uploads[0], old, old)) // of a slow one
+		require.NoError(t, os.Chtimes(uploads[0], old, old)) // as of a slow upload
 	}
 	put(t, open(t, registry.Dir(dir), quiet()), http.StatusCreated, "corp.example/lib@v1.0.1", numbered("v1.0.1"))
 	require.ElementsMatch(t, append(uploads, young), temporary())
@@ -243,8 +241,7 @@ func TestStaleFiles(t *testing.T) {
 	checkWhole(t, reg, "v1.0.0")
 }
 
-// TestDirNames: a store that is used for other names than the registry's stays in its
-// folder.
+// TestDirNames: Dir refuses names that would be outside its folder.
 func TestDirNames(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()

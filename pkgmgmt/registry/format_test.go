@@ -15,14 +15,13 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// stored is a copy of the folder testdata/store, which the first release of this package
-// wrote. Every later version reads it. It is never written anew.
+// stored returns a copy of the folder testdata/store, which the first release of this package
+// wrote. Every later release must read it, so it is never regenerated.
 //
 // It holds: releases, a prerelease, pseudo-versions, a yanked version, a blocked one, one
 // that was unyanked and one that was unblocked, an override of the gate, channels, and a
 // module with upper-case letters. In corp.example/half four publishers died: v1.1.0 and
-// v1.3.0 have a zip and a record but no .info, v1.2.0 has no zip, and the record of v1.4.0
-// holds only what was intended.
+// v1.3.0 lack .info, v1.2.0 lacks the zip, and the record of v1.4.0 only has the intention.
 func stored(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
@@ -73,8 +72,8 @@ func TestStoreFormat(t *testing.T) {
 	require.Equal(t, string(want), got.String())
 }
 
-// TestStoreFormatIsWrittenOn changes a folder of the first release: what was published stays
-// as it is, what was cut off is finished, marks and channels go on.
+// TestStoreFormatIsWrittenOn changes a folder of the first release: published versions stay,
+// unfinished ones can be completed, and yanks, blocks and channels can be changed.
 func TestStoreFormatIsWrittenOn(t *testing.T) {
 	t.Parallel()
 	dir := stored(t)
@@ -108,7 +107,7 @@ func TestStoreFormatIsWrittenOn(t *testing.T) {
 	require.Contains(t, get(reg, at+"@v/edge.info").Body.String(), `"Version":"v1.10.0"`)
 	require.Equal(t, http.StatusNotFound, get(reg, at+"@v/lts.info").Code)
 	channels := get(reg, at+"@channels").Body.String()
-	require.Contains(t, channels, "nobody tried it", "the history goes on")
+	require.Contains(t, channels, "nobody tried it", "the history is continued")
 	require.Contains(t, channels, "until 2028")
 	record := get(reg, at+"@record/v1.3.0").Body.String()
 	require.Contains(t, record, `"reason":"agreed with all users"`)

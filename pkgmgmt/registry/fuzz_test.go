@@ -20,7 +20,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// A strict store takes no name but those that a store is promised.
+// A strict store fails the test for names that the contract of Store excludes.
 type strict struct {
 	t *testing.T
 	registry.Store
@@ -33,7 +33,7 @@ func (s strict) check(name string) {
 	require.True(s.t, ok, "%q", name)
 	require.True(s.t, path == "corp.example" || strings.HasPrefix(path, "corp.example/"), "%q", name)
 	require.NotContains(s.t, file, "/")
-	require.Equal(s.t, strings.ToLower(name), name, "case tells nothing apart")
+	require.Equal(s.t, strings.ToLower(name), name, "names must differ in more than case")
 	for _, element := range strings.Split(name, "/") {
 		require.False(s.t, strings.HasPrefix(element, "."), "%q", name)
 		require.Less(s.t, len(element), 255, "%q", name)
@@ -57,7 +57,7 @@ func (s strict) Update(ctx context.Context, name string, edit func([]byte) ([]by
 	return s.Store.Update(ctx, name, edit)
 }
 
-// FuzzPath sends any path with any method.
+// FuzzPath sends requests with any path and method.
 func FuzzPath(f *testing.F) {
 	for _, path := range []string{
 		"/corp.example/lib/@v/list", "/corp.example/lib/@latest", "/corp.example/!lib/v2/@v/v2.0.0-!r!c.1.info", "/corp.example/lib/@v/v1.0.0.zip", "/corp.example/lib/@v/stable.info",
@@ -96,7 +96,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// FuzzZip publishes anything.
+// FuzzZip publishes any bytes.
 func FuzzZip(f *testing.F) {
 	const at = "corp.example/lib@v1.0.0"
 	sound := lib(f, at, "x")
@@ -125,7 +125,7 @@ func FuzzZip(f *testing.F) {
 		m := module.Version{Path: "corp.example/lib", Version: "v1.0.0"}
 		_, err := zip.CheckZip(m, name)
 		require.NoError(t, err)
-		require.NoError(t, zip.Unzip(filepath.Join(dir, "unzipped"), m, name), "the go command can unpack what is published")
+		require.NoError(t, zip.Unzip(filepath.Join(dir, "unzipped"), m, name), "the go command must be able to unpack every published zip")
 		sum, err := dirhash.HashZip(name, dirhash.Hash1)
 		require.NoError(t, err)
 		require.Equal(t, `"`+sum+`"`, got.Header().Get("ETag"))

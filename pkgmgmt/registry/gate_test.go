@@ -92,7 +92,7 @@ func TestGate(t *testing.T) {
 		}
 	}
 
-	// An override is someone's who may, has a reason, and is recorded.
+	// An override needs permission and a reason, and is recorded.
 	require.Equal(t, http.StatusForbidden, as("ada", "a", "v1.1.0", "override=please", "x").Code)
 	require.Equal(t, "reason", problemOf(t, as("boss", "b", "v1.1.0", "override=", "x")).Rule)
 	require.Equal(t, "reason", problemOf(t, as("boss", "b", "v1.1.0", "override=%0a", "x")).Rule)
@@ -105,7 +105,7 @@ func TestGate(t *testing.T) {
 	}, e)
 	require.Equal(t, registry.VerdictUnknown, record("v1.4.0").Events[0].Judgement.Verdict)
 
-	// What needs no override has none, and what is published is not judged again.
+	// An unneeded override is not recorded, and a published version is not judged again.
 	before := asked["v1.0.0"]
 	require.Equal(t, http.StatusOK, as("boss", "b", "v1.0.0", "override=why+not", "x").Code)
 	require.Equal(t, http.StatusConflict, as("boss", "b", "v1.0.0", "override=why+not", "y").Code)
@@ -117,7 +117,7 @@ func TestGate(t *testing.T) {
 	require.Equal(t, 2.0, stats["overridden"])
 }
 
-// TestRelease looks at what a gate is given.
+// TestRelease checks the Release that a gate gets.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -144,7 +144,7 @@ func TestRelease(t *testing.T) {
 		_, err = zip.OpenReader(r.Zip)
 		require.NoError(t, err)
 
-		// The proxy has the version, and what is published.
+		// The proxy has the new version and the published ones.
 		require.Equal(t, "v1.0.0\nv1.1.0\n", get(r.Proxy, "/corp.example/lib/@v/list").Body.String())
 		require.Contains(t, get(r.Proxy, "/corp.example/lib/@latest").Body.String(), `"v1.1.0"`)
 		require.Equal(t, body, get(r.Proxy, "/corp.example/lib/@v/v1.1.0.zip").Body.Bytes())
@@ -155,7 +155,7 @@ func TestRelease(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, get(r.Proxy, "/corp.example/other/@v/list").Code)
 		require.Equal(t, http.StatusNotFound, get(r.Proxy, "/public.example/lib/@v/list").Code)
 
-		// Nobody writes by way of it, and nobody else sees the version.
+		// The proxy is read-only, and the registry does not show the new version.
 		require.Equal(t, http.StatusForbidden, ask(r.Proxy, http.MethodPut, "/corp.example/lib/@v/v1.2.0.zip", strings.NewReader("x")).Code)
 		require.Equal(t, http.StatusForbidden, ask(r.Proxy, http.MethodPut, "/corp.example/lib/@block/v1.0.0?reason=x", nil).Code)
 		require.Equal(t, "v1.0.0\n", get(open(t, registry.Dir(dir), quiet()), "/corp.example/lib/@v/list").Body.String())
@@ -167,7 +167,7 @@ func TestRelease(t *testing.T) {
 	require.Equal(t, 1, called)
 }
 
-// TestVersionsOfARelease: a gate is given yanked versions, because there are users who have them.
+// TestVersionsOfARelease: Release.Versions has yanked versions, because users have them.
 func TestVersionsOfARelease(t *testing.T) {
 	t.Parallel()
 	var versions []string
@@ -188,7 +188,7 @@ func TestVersionsOfARelease(t *testing.T) {
 	require.Equal(t, []string{"v1.0.0", "v1.1.0-rc.1", "v1.2.0"}, versions)
 }
 
-// TestVerdictText holds verdicts to the words that stores and answers have.
+// TestVerdictText: the JSON of verdicts is fixed, because records and answers have it.
 func TestVerdictText(t *testing.T) {
 	t.Parallel()
 	for verdict, text := range map[registry.Verdict]string{registry.VerdictUnknown: "unknown", registry.VerdictPass: "pass", registry.VerdictRefuse: "refuse"} {

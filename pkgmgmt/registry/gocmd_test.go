@@ -22,8 +22,8 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// A workshop is a place for the unmodified go command: a main module, a GOPATH and a
-// module cache of its own, and no other address than the registry's.
+// A workshop runs the unmodified go command with its own main module, GOPATH and module cache.
+// The go command gets no address other than the registry's.
 type workshop struct {
 	t   *testing.T
 	dir string
@@ -36,7 +36,7 @@ func newWorkshop(t *testing.T, proxy string, env ...string) *workshop {
 		t.Skip("runs the go command")
 	}
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("there is no go command here")
+		t.Skip("needs the go command")
 	}
 	w := &workshop{t: t, dir: t.TempDir()}
 	cache := strings.TrimSpace(mustOutput(t, "go", "env", "GOCACHE"))
@@ -71,7 +71,7 @@ func (w *workshop) run(args ...string) (string, error) {
 	return string(out), err
 }
 
-// ok runs a go command that succeeds.
+// ok runs a go command that must succeed.
 func (w *workshop) ok(args ...string) string {
 	w.t.Helper()
 	out, err := w.run(args...)
@@ -79,7 +79,7 @@ func (w *workshop) ok(args ...string) string {
 	return out
 }
 
-// fails runs a go command that does not.
+// fails runs a go command that must fail.
 func (w *workshop) fails(args ...string) string {
 	w.t.Helper()
 	out, err := w.run(args...)
@@ -87,13 +87,13 @@ func (w *workshop) fails(args ...string) string {
 	return out
 }
 
-// selected is the version that the main module requires.
+// selected returns the version in the main module's build list.
 func (w *workshop) selected(path string) string {
 	w.t.Helper()
 	return strings.TrimSpace(w.ok("list", "-m", "-f", "{{.Version}}", path))
 }
 
-// over serves a registry over loopback.
+// over serves a registry on loopback.
 func over(t *testing.T, h http.Handler) (string, *registry.Client) {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -101,11 +101,11 @@ func over(t *testing.T, h http.Handler) (string, *registry.Client) {
 	return server.URL, &registry.Client{URL: server.URL, HTTP: server.Client()}
 }
 
-// A download is what go mod download -json says.
+// A download is the output of go mod download -json.
 type download struct{ Path, Version, Info, GoMod, Zip, Sum, GoModSum, Error string }
 
-// public gets modules as the environment has them: from the module cache, or the
-// public proxy. Where there is none the test is skipped.
+// public gets modules from the module cache or the public proxy. It skips the test if neither
+// has them.
 func public(t *testing.T, modules ...string) []download {
 	t.Helper()
 	if testing.Short() {
@@ -116,7 +116,7 @@ func public(t *testing.T, modules ...string) []download {
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local", "GOFLAGS=")
 	out, err := cmd.Output()
 	if err != nil {
-		t.Skipf("the modules cannot be had here: %v", err)
+		t.Skipf("the modules are not available: %v", err)
 	}
 	return decodeDownloads(t, string(out))
 }
@@ -131,8 +131,8 @@ func decodeDownloads(t *testing.T, out string) (all []download) {
 	return all
 }
 
-// TestGoWithPublicModules publishes modules of others, and holds what the go command
-// makes of them to what it made of the public ones.
+// TestGoWithPublicModules publishes public modules to a registry. The go command must get the
+// same files and sums as from the public proxy.
 func TestGoWithPublicModules(t *testing.T) {
 	t.Parallel()
 	modules := public(t, "github.com/Masterminds/semver/v3@v3.4.0", "github.com/Masterminds/semver/v3@v3.5.0", "golang.org/x/mod@v0.42.0", "github.com/open-feature/go-sdk@v1.17.2", "github.com/open-feature/go-sdk@v1.20.0")
@@ -174,7 +174,7 @@ func TestGoWithPublicModules(t *testing.T) {
 	require.Contains(t, string(sums), "github.com/Masterminds/semver/v3 v3.5.0/go.mod "+modules[1].GoModSum)
 }
 
-// TestGoCommand goes through what versions the go command chooses.
+// TestGoCommand checks the versions that the go command selects.
 func TestGoCommand(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t)
@@ -195,7 +195,7 @@ func TestGoCommand(t *testing.T) {
 	}
 	lib := func(version string) module.Version { return module.Version{Path: "corp.example/lib", Version: version} }
 
-	// Releases are chosen before prereleases, of all the newest.
+	// The newest release is selected, before prereleases.
 	require.Equal(t, "corp.example/lib v1.0.0 v1.1.0 v1.2.0-rc.1\n", w.ok("list", "-m", "-versions", "corp.example/lib"))
 	for query, want := range map[string]string{
 		"latest": "v1.1.0", "v1": "v1.1.0", "v1.0": "v1.0.0", "<v1.1.0": "v1.0.0", ">v1.1.0": "v1.2.0-rc.1",
@@ -213,7 +213,7 @@ func TestGoCommand(t *testing.T) {
 	require.Contains(t, w.fails("get", "corp.example/lib/v3@latest"), "corp.example/lib/v3")
 	require.Contains(t, w.fails("get", "corp.example@latest"), "not in this registry")
 
-	// A channel is a name for a version, and can go back as well.
+	// A channel is a name for a version, and can be set to an older one.
 	require.Contains(t, w.fails("get", "corp.example/lib@stable"), "corp.example/lib@stable is not in this registry")
 	for _, version := range []string{"v1.1.0", "v1.0.0", "v1.2.0-rc.1"} {
 		require.NoError(t, client.SetChannel(t.Context(), lib(version), "stable", "tested"))
@@ -221,7 +221,7 @@ func TestGoCommand(t *testing.T) {
 		require.Equal(t, version, w.selected("corp.example/lib"))
 	}
 
-	// A yanked version is not chosen, and is there for those who have it.
+	// A yanked version is not selected, but an exact request gets it.
 	require.NoError(t, client.Yank(t.Context(), lib("v1.1.0"), "loses writes"))
 	w.ok("get", "corp.example/lib@latest")
 	require.Equal(t, "v1.0.0", w.selected("corp.example/lib"))
@@ -230,7 +230,7 @@ func TestGoCommand(t *testing.T) {
 	require.NoError(t, client.Unyank(t.Context(), lib("v1.1.0"), "it was the disk"))
 	require.Equal(t, "corp.example/lib v1.0.0 v1.1.0 v1.2.0-rc.1\n", w.ok("list", "-m", "-versions", "corp.example/lib"))
 
-	// A blocked one is refused with the reason, whatever other proxies there are.
+	// A blocked version is refused with the reason, and the next proxy is not asked.
 	require.NoError(t, client.Block(t.Context(), lib("v1.1.0"), "CVE-2026-1: sends keys to strangers"))
 	w.ok("clean", "-modcache")
 	w.write("main/main.go", "package main\n\nimport _ \"corp.example/lib\"\n\nfunc main() {}\n")
@@ -239,7 +239,7 @@ func TestGoCommand(t *testing.T) {
 	require.Contains(t, w.fails("get", "corp.example/lib@v1.1.0"), blocked)
 	require.Contains(t, w.fails("build", "-o", os.DevNull, "."), blocked)
 	require.Contains(t, w.fails("mod", "download", "corp.example/lib@v1.1.0"), blocked)
-	// Who requires it, a module in between for instance, can go on to another one.
+	// A module that requires it can move to another version.
 	w.ok("clean", "-modcache")
 	w.ok("get", "corp.example/lib@v1.2.0-rc.1")
 	require.Equal(t, "v1.2.0-rc.1", w.selected("corp.example/lib"))
@@ -247,8 +247,8 @@ func TestGoCommand(t *testing.T) {
 	w.ok("mod", "download", "corp.example/lib@v1.1.0")
 }
 
-// TestGoWarns: deprecations and retractions are told by the go command, as soon as a
-// version says so in its go.mod.
+// TestGoWarns: the go command prints deprecations and retractions after Edit has published
+// them.
 func TestGoWarns(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t)
@@ -280,11 +280,11 @@ func TestGoWarns(t *testing.T) {
 	require.Equal(t, "corp.example/lib v1.1.0 (retracted) [v1.2.3]\n", w.ok("list", "-m", "-u", "corp.example/lib"))
 	w.write("main/main.go", "package main\n\nimport \"corp.example/lib\"\n\nfunc main() { println(lib.Content) }\n")
 	w.ok("get", "corp.example/lib@v1.2.3")
-	require.Equal(t, "v1.2.0\n", w.ok("run", "."), "an edit changes no code")
+	require.Equal(t, "v1.2.0\n", w.ok("run", "."), "Edit must not change code")
 }
 
-// TestGoAuthenticates sends credentials as the go command does: over TLS only, by
-// netrc and by a GOAUTH command.
+// TestGoAuthenticates: the go command sends credentials by netrc and by a GOAUTH command, over
+// TLS only.
 func TestGoAuthenticates(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t, func(o *registry.Options) {
@@ -312,15 +312,15 @@ func TestGoAuthenticates(t *testing.T) {
 	require.Contains(t, out, "401 Unauthorized")
 	require.Contains(t, out, "server response: credentials are needed")
 
-	host, err := url.Parse(server.URL) // with its port, which netrc must name as well
+	host, err := url.Parse(server.URL) // netrc must have the port as well
 	require.NoError(t, err)
 	w.write("netrc", fmt.Sprintf("machine %s login ada password wrong\n", host.Host))
 	netrc := slices.Concat(w.env, []string{"NETRC=" + filepath.Join(w.dir, "netrc")})
 	plain := w.env
 	w.env = netrc
-	require.Contains(t, w.fails("get", "corp.example/lib@latest"), "credentials are needed: these are not known")
+	require.Contains(t, w.fails("get", "corp.example/lib@latest"), "credentials are needed: the name, password or token is wrong")
 	w.write("netrc", fmt.Sprintf("machine %s login ci password t0ken\n", host.Host))
-	require.Contains(t, w.fails("get", "corp.example/lib@latest"), "401", "a token is no password")
+	require.Contains(t, w.fails("get", "corp.example/lib@latest"), "401", "a token must not work as a password")
 
 	w.env = slices.Concat(plain, []string{"GOAUTH=" + filepath.Join(w.dir, "goauth")})
 	w.write("goauth", "#!/bin/sh\nprintf '"+server.URL+"\\n\\nAuthorization: Bearer t0ken\\n\\n'\n")
@@ -329,7 +329,7 @@ func TestGoAuthenticates(t *testing.T) {
 	require.Equal(t, "v1.0.0", w.selected("corp.example/lib"))
 }
 
-// TestGoWithNetrc has a password that netrc can write.
+// TestGoWithNetrc has a password that can be written in netrc.
 func TestGoWithNetrc(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t, func(o *registry.Options) {
@@ -361,8 +361,8 @@ func TestGoWithNetrc(t *testing.T) {
 	require.Equal(t, "forbidden: no permission to publish", refusal.Detail)
 }
 
-// TestGoIsSentToThePublicProxy: with Options.Public the go command needs no second
-// proxy, and no other than the registry is asked for private modules.
+// TestGoIsSentToThePublicProxy: with Options.Public one GOPROXY is enough, and the public proxy
+// gets no request for private modules.
 func TestGoIsSentToThePublicProxy(t *testing.T) {
 	t.Parallel()
 	others := fresh(t, func(o *registry.Options) { o.Private = []string{"public.example"} })
@@ -392,7 +392,7 @@ func TestGoIsSentToThePublicProxy(t *testing.T) {
 	require.True(t, seen)
 }
 
-// bearer is how a client sends a token.
+// bearer adds a token to requests.
 type bearer struct {
 	token string
 	base  http.RoundTripper

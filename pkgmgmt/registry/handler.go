@@ -18,7 +18,7 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := g.serve(&req)
 	if p != nil {
 		if r.ContentLength != 0 && !req.received {
-			// Else the server waits for the rest, as long as a client likes.
+			// The server would wait for the rest of the body without a bound.
 			w.Header().Set("Connection", "close")
 		}
 		p.write(req.w, r)
@@ -27,7 +27,7 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.access(&req, p, time.Since(start))
 }
 
-// changes are the operations on what is published already.
+// changes are the operations on published versions and on channels.
 var changes = map[kind]Op{kindChannel: OpSetChannel, kindYank: OpYank, kindBlock: OpBlock}
 
 func (g *Registry) serve(r *request) *Refusal {
@@ -37,13 +37,13 @@ func (g *Registry) serve(r *request) *Refusal {
 	private := g.private(at.module)
 	switch {
 	case reads && at.protocol && !private:
-		return g.elsewhere(r) // where there are other versions, +incompatible for one
+		return g.elsewhere(r) // also for versions that only others allow, such as +incompatible
 	case p != nil && reads:
 		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
 	case p != nil:
 		return p
 	case !private:
-		return refuse(http.StatusNotFound, rulePrivate, at.module+" is not below a private prefix of this registry")
+		return refuse(http.StatusNotFound, rulePrivate, at.module+" is outside the private prefixes of this registry")
 	}
 
 	var do func(*request) *Refusal
@@ -71,7 +71,7 @@ func (g *Registry) serve(r *request) *Refusal {
 	}
 	if do == nil {
 		r.w.Header().Set("Allow", allow)
-		return refuse(http.StatusMethodNotAllowed, ruleNotFound, "the methods here are "+allow)
+		return refuse(http.StatusMethodNotAllowed, ruleNotFound, "the allowed methods are "+allow)
 	}
 	if r.op == OpSetChannel && r.Method == http.MethodPut {
 		query, p := r.query()
@@ -90,7 +90,7 @@ func (g *Registry) serve(r *request) *Refusal {
 
 func (g *Registry) elsewhere(r *request) *Refusal {
 	if g.opts.Public == "" {
-		return refuse(http.StatusNotFound, rulePrivate, r.at.module+" is not below a private prefix of this registry")
+		return refuse(http.StatusNotFound, rulePrivate, r.at.module+" is outside the private prefixes of this registry")
 	}
 	r.w.Header().Set("Location", g.opts.Public+(&url.URL{Path: r.URL.Path, RawPath: r.URL.Path}).EscapedPath())
 	r.w.Header().Set("Cache-Control", "no-store")
@@ -98,8 +98,8 @@ func (g *Registry) elsewhere(r *request) *Refusal {
 	return nil
 }
 
-// access writes the access log. Of the request's path only a valid module path and
-// version are written.
+// access writes the access log. It writes only valid module paths and versions, never the
+// path of the request.
 func (g *Registry) access(r *request, p *Refusal, took time.Duration) {
 	level := slog.LevelInfo
 	if r.w.status >= http.StatusInternalServerError {
@@ -162,7 +162,7 @@ func (r *request) reason() (string, *Refusal) {
 	}
 	text := firstLine(query.Get("reason"), maxReason)
 	if text == "" {
-		return "", refuse(http.StatusUnprocessableEntity, ruleReason, "a reason is required, in the query, which is one line of text: ?reason=…")
+		return "", refuse(http.StatusUnprocessableEntity, ruleReason, "a reason is required: add one line of text to the query, ?reason=…")
 	}
 	return text, nil
 }
@@ -179,7 +179,7 @@ func (g *Registry) answerMark(r *request) *Refusal {
 	return r.answer(http.StatusOK, after)
 }
 
-// answerChannel lets a channel stand for a version (PUT), or removes it (DELETE).
+// answerChannel sets a channel (PUT) or removes it (DELETE).
 func (g *Registry) answerChannel(r *request) *Refusal {
 	why, p := r.reason()
 	if p != nil {

@@ -25,7 +25,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// A copier is what a server's writer is: something that takes a whole file.
+// A copier is a ResponseWriter with ReadFrom, as the server's.
 type copier struct {
 	sink
 	from []io.Reader
@@ -36,8 +36,7 @@ func (c *copier) ReadFrom(src io.Reader) (int64, error) {
 	return io.Copy(io.Discard, src)
 }
 
-// TestSendfile: the server's writer is given the file itself, which is what it needs to
-// have the system send it.
+// TestSendfile: the server's ReadFrom gets the file itself, so that it can use sendfile.
 func TestSendfile(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t)
@@ -55,8 +54,8 @@ func TestSendfile(t *testing.T) {
 	require.Equal(t, float64(len(body)), reg.Stats()["bytes_sent"]-before)
 }
 
-// serveUntilTold serves a registry until its input ends.
-func serveUntilTold(dir string) {
+// serveUntilEOF serves a registry until its input ends.
+func serveUntilEOF(dir string) {
 	reg, err := registry.New(registry.Dir(dir), quiet())
 	if err != nil {
 		panic(err)
@@ -70,8 +69,8 @@ func serveUntilTold(dir string) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// TestMemory publishes and serves a large zip, and looks at how large the process was
-// at most. The long test takes the largest zip that there can be, of 500 MiB.
+// TestMemory publishes and serves a large zip, and checks the peak memory of the process. The
+// long test uses the largest allowed zip, 500 MiB.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	if testing.Short() || raceEnabled {
@@ -92,7 +91,7 @@ func TestMemory(t *testing.T) {
 	require.True(t, lines.Scan())
 	url := "http://" + lines.Text()
 
-	// Something small first: what any server needs is idle.
+	// Publish a small zip first, so that the idle figure has the memory of any server.
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &registry.Client{URL: url, HTTP: &http.Client{Transport: transport}}
@@ -101,7 +100,7 @@ func TestMemory(t *testing.T) {
 	require.NoError(t, err)
 	idle := resident(t, cmd.Process.Pid, "VmRSS")
 
-	// A little less than the bound, for what a zip needs besides.
+	// The file is smaller than the bound, because the zip has headers.
 	zip, want := large(t, "corp.example/lib@v1.0.1", size<<20-4096)
 	_, err = client.PublishZip(t.Context(), module.Version{Path: "corp.example/lib", Version: "v1.0.1"}, zip, nil)
 	require.NoError(t, err)
@@ -117,11 +116,11 @@ func TestMemory(t *testing.T) {
 	t.Logf("a zip of %d MiB is published and served: %d MiB idle, at most %d MiB", size, idle>>20, peak>>20)
 	require.LessOrEqual(t, peak-idle, int64(64<<20))
 	if size < 64 {
-		require.LessOrEqual(t, peak-idle, int64(size/2)<<20, "it was not held in memory")
+		require.LessOrEqual(t, peak-idle, int64(size/2)<<20, "the zip must not be held in memory")
 	}
 }
 
-// large makes a zip of a module whose content cannot be compressed, on disk.
+// large writes a zip of a module with incompressible content to disk.
 func large(t *testing.T, at string, size int) (name string, sum hash.Hash) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "large.zip"))
@@ -143,7 +142,7 @@ func large(t *testing.T, at string, size int) (name string, sum hash.Hash) {
 	return f.Name(), sum
 }
 
-// resident reads a figure of a process, in bytes.
+// resident reads a memory figure of a process from /proc, in bytes.
 func resident(t *testing.T, pid int, figure string) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -9,7 +9,7 @@ import (
 
 const canLimitFiles = true
 
-// limitFiles lets this process write no file longer than size, an error instead.
+// limitFiles makes writes of this process fail after size bytes of a file.
 func limitFiles(size uint64) {
 	signal.Ignore(syscall.SIGXFSZ)
 	var limit syscall.Rlimit

@@ -22,10 +22,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// anyone may do everything.
+// anyone allows every action.
 func anyone(*http.Request, registry.Action) (who string, err error) { return "", nil }
 
-// quiet are options for corp.example, with everything allowed and nothing logged.
+// quiet returns options for corp.example that allow every action and log nothing.
 func quiet() *registry.Options {
 	return &registry.Options{Private: []string{"corp.example"}, Authorize: anyone, Logger: slog.New(slog.DiscardHandler)}
 }
@@ -37,7 +37,7 @@ func open(t testing.TB, store registry.Store, opts *registry.Options) *registry.
 	return reg
 }
 
-// fresh is a registry of a folder of its own.
+// fresh returns a registry over a new folder.
 func fresh(t testing.TB, change ...func(*registry.Options)) *registry.Registry {
 	t.Helper()
 	opts := quiet()
@@ -47,7 +47,7 @@ func fresh(t testing.TB, change ...func(*registry.Options)) *registry.Registry {
 	return open(t, registry.Dir(t.TempDir()), opts)
 }
 
-// ask sends a request and gives back the answer, read whole.
+// ask sends a request and returns the complete answer.
 func ask(h http.Handler, method, path string, body io.Reader, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, body)
 	for i := 0; i < len(headers); i += 2 {
@@ -62,8 +62,8 @@ func get(h http.Handler, path string, headers ...string) *httptest.ResponseRecor
 	return ask(h, http.MethodGet, path, nil, headers...)
 }
 
-// archive makes a zip of files, each a name and a content. In names, "@" alone stands
-// for the prefix that the version's files must have.
+// archive makes a zip of files, given as names and contents. An "@" at the start of a name is
+// replaced by the prefix that the version's files must have.
 func archive(t testing.TB, at string, files ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -78,14 +78,14 @@ func archive(t testing.TB, at string, files ...string) []byte {
 	return b.Bytes()
 }
 
-// lib is a small sound module of a path and a version, with a content of its own.
+// lib returns the zip of a small valid module with the given content.
 func lib(t testing.TB, at, content string) []byte {
 	t.Helper()
 	path, _, _ := strings.Cut(at, "@")
 	return archive(t, at, "@/go.mod", "module "+path+"\n\ngo 1.24\n", "@/lib.go", "package lib\n\nconst Content = \""+content+"\"\n")
 }
 
-// put publishes, and expects a status.
+// put publishes a zip and requires the status.
 func put(t testing.TB, h http.Handler, status int, at string, body []byte) *httptest.ResponseRecorder {
 	t.Helper()
 	path, version, _ := strings.Cut(at, "@")
@@ -94,7 +94,7 @@ func put(t testing.TB, h http.Handler, status int, at string, body []byte) *http
 	return w
 }
 
-// askPath sends a path that httptest takes for no path.
+// askPath sends a path that httptest.NewRequest would refuse.
 func askPath(h http.Handler, method, path string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "/", nil)
 	decoded, err := url.PathUnescape(path)

@@ -29,19 +29,19 @@ import (
 
 const libAt = "/corp.example/lib/@v/"
 
-// damages are what can happen to the files of a version, and what Verify says of it.
+// damages are kinds of damage to the files of a version, with the problem that Verify reports.
 var damages = []struct {
 	name, file string
 	damage     func(path string) error
 	problem    string
-	byVerify   bool // mends it
+	byVerify   bool // Verify repairs it
 }{
 	{"zip lost", "v1.1.0.zip", os.Remove, "its .zip is lost", false},
-	{"zip truncated", "v1.1.0.zip", halve, "its .zip has 209 bytes, and had 418", false},
+	{"zip truncated", "v1.1.0.zip", halve, "its .zip has 209 bytes instead of 418", false},
 	{"zip changed", "v1.1.0.zip", flip, "its .zip", false},
 	{"mod lost", "v1.1.0.mod", os.Remove, "its .mod is lost", true},
-	{"mod truncated", "v1.1.0.mod", halve, "its .mod is not the one that was published", true},
-	{"mod changed", "v1.1.0.mod", flip, "its .mod is not the one that was published", true},
+	{"mod truncated", "v1.1.0.mod", halve, "its .mod has changed since it was published", true},
+	{"mod changed", "v1.1.0.mod", flip, "its .mod has changed since it was published", true},
 	{"info lost", "v1.1.0.info", os.Remove, "its .info is lost", true},
 	{"info truncated", "v1.1.0.info", halve, "its .info cannot be read", true},
 	{"info empty", "v1.1.0.info", func(path string) error { return os.Truncate(path, 0) }, "its .info cannot be read", true},
@@ -56,7 +56,7 @@ func halve(path string) error {
 	return os.Truncate(path, info.Size()/2)
 }
 
-// flip changes a byte, and not the size.
+// flip changes one byte and keeps the size.
 func flip(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -66,7 +66,7 @@ func flip(path string) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
-// three publishes v1.0.0, v1.1.0 and v1.2.0 into a folder.
+// three publishes v1.0.0, v1.1.0 and v1.2.0 to a folder.
 func three(t *testing.T) (reg *registry.Registry, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -85,9 +85,9 @@ func findings(t *testing.T, reg *registry.Registry, mend bool) (all []string) {
 	return all
 }
 
-// TestDamage damages the files of an acknowledged version, while the registry runs and
-// before it starts. What is damaged is never served and never "not found"; other content is
-// refused; the identical zip mends all.
+// TestDamage damages the files of an acknowledged version, while the registry runs and before
+// it starts. A damaged file is never served and never 404; other content is refused; the
+// identical zip repairs everything.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	for _, c := range damages {
@@ -101,7 +101,7 @@ func TestDamage(t *testing.T) {
 					reg = open(t, registry.Dir(filepath.Join(folder, "..", "..", "..")), quiet())
 				}
 				require.Equal(t, http.StatusInternalServerError, get(reg, libAt+c.file[:6]+".zip").Code)
-				if !strings.HasSuffix(c.name, "zip changed") { // of the same size: only its sum tells
+				if !strings.HasSuffix(c.name, "zip changed") { // its size is the same, so only its sum shows the damage
 					for _, end := range []string{".info", ".mod"} {
 						w := get(reg, libAt+"v1.1.0"+end)
 						require.Equal(t, http.StatusInternalServerError, w.Code, end)
@@ -124,7 +124,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestVerify finds each damage, and mends what can be mended without the zip.
+// TestVerify finds each kind of damage, and repairs it if the zip is intact.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	for _, c := range damages {
@@ -151,7 +151,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestLostList: a list that is lost is no missing module, and comes back whole.
+// TestLostList: a lost list is not a missing module, and each repair restores all of it.
 func TestLostList(t *testing.T) {
 	t.Parallel()
 	const pseudo = "v1.2.1-0.20260102030405-abcdefabcdef"
@@ -209,8 +209,8 @@ func TestVerifyLists(t *testing.T) {
 	for list, want := range map[string][]string{
 		"v1.0.0\nv1.1.0\nv1.2.0\n":         nil,
 		"v1.0.0\nv1.2.0\n":                 {"corp.example/lib@v1.1.0: it is missing in the list (mended)"},
-		"v1.2.0\nv1.0.0\nv1.1.0\n":         {"corp.example/lib: its list is not in order (mended)"},
-		"v1.0.0\nv1.1.0\nv1.2":             {"corp.example/lib@v1.2.0: it is missing in the list (mended)", "corp.example/lib@v1.2: it does not belong in the list (mended)"},
+		"v1.2.0\nv1.0.0\nv1.1.0\n":         {"corp.example/lib: its list is not sorted, or has a version twice (mended)"},
+		"v1.0.0\nv1.1.0\nv1.2":             {"corp.example/lib@v1.2.0: it is missing in the list (mended)", "corp.example/lib@v1.2: it must not be in the list (mended)"},
 		"v1.0.0\nv1.1.0\nv1.2.0\nv1.9.0\n": {"corp.example/lib@v1.9.0: all of its files are lost"},
 	} {
 		reg, folder := three(t)
@@ -234,7 +234,7 @@ func TestVerifyLists(t *testing.T) {
 	require.Empty(t, findings(t, open(t, registry.Dir(filepath.Join(t.TempDir(), "new")), quiet()), true))
 }
 
-// TestPseudoVersionWithoutATime is refused before anything is stored.
+// TestPseudoVersionWithoutATime: such a version is refused before anything is stored.
 func TestPseudoVersionWithoutATime(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -251,8 +251,8 @@ func TestPseudoVersionWithoutATime(t *testing.T) {
 	require.Empty(t, entries)
 }
 
-// TestNotAcknowledged fails a publish at each step. What nobody was told can be replaced by
-// other content, through stores that can replace large files and through those that cannot.
+// TestNotAcknowledged fails a publish at each step. The unacknowledged version can be replaced
+// by other content, in stores with and without Replace.
 func TestNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	for _, plain := range []bool{true, false} {
@@ -292,7 +292,7 @@ func TestNotAcknowledged(t *testing.T) {
 	}
 }
 
-// A whole store is a faulty one with all that a Dir has.
+// A whole store is a faulty one with all methods of Dir.
 type whole struct{ *faulty }
 
 func (w *whole) Replace(ctx context.Context, name string, content io.Reader, check func() error) error {
@@ -303,8 +303,8 @@ func (w *whole) Names(ctx context.Context, prefix string) iter.Seq2[string, erro
 	return w.Store.(registry.Namer).Names(ctx, prefix)
 }
 
-// TestTwoContents has two publishers of different content at a time, again and again. One of
-// them wins, and what is served is its content.
+// TestTwoContents repeatedly publishes different content from two publishers at once. One of
+// them wins, and its content is served.
 func TestTwoContents(t *testing.T) {
 	t.Parallel()
 	reg := open(t, registry.Dir(t.TempDir()), quiet())
@@ -321,7 +321,7 @@ func TestTwoContents(t *testing.T) {
 		for range bodies {
 			answer := <-codes
 			if answer[1] == http.StatusCreated {
-				require.Equal(t, -1, winner, "two have won")
+				require.Equal(t, -1, winner, "both publishers won")
 				winner = answer[0]
 				continue
 			}
@@ -332,8 +332,7 @@ func TestTwoContents(t *testing.T) {
 	require.Empty(t, findings(t, reg, false))
 }
 
-// A killer is a store that kills its process at the n-th step of writing: before the step,
-// or after it.
+// A killer is a store that kills its process before or after its n-th write.
 type killer struct {
 	registry.Store
 	left  atomic.Int64
@@ -379,7 +378,7 @@ func (k *killer) Names(ctx context.Context, prefix string) iter.Seq2[string, err
 	return k.Store.(registry.Namer).Names(ctx, prefix)
 }
 
-// publishAndDie publishes a version in a folder, and dies at a step.
+// publishAndDie publishes a version to a folder and dies at a step.
 func publishAndDie(dir, version, content, step, after string) {
 	n, err := strconv.ParseInt(step, 10, 64)
 	if err != nil {
@@ -399,7 +398,7 @@ func publishAndDie(dir, version, content, step, after string) {
 	fmt.Println(w.Code)
 }
 
-// verifyAndDie mends a folder, and dies at a step.
+// verifyAndDie repairs a folder and dies at a step.
 func verifyAndDie(dir, step, after string) {
 	n, err := strconv.ParseInt(step, 10, 64)
 	if err != nil {
@@ -415,7 +414,7 @@ func verifyAndDie(dir, step, after string) {
 	}
 }
 
-// TestKillVerify kills at each step a process that mends a store. The next one mends the rest.
+// TestKillVerify kills a process at each step of a repair. The next process completes it.
 func TestKillVerify(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -453,9 +452,9 @@ func TestKillVerify(t *testing.T) {
 	}
 }
 
-// TestKillAtEachStep kills publishers at each step, of a first publish, of one that takes
-// over from a dead one, and of one that mends. Nothing that was acknowledged is lost, nothing
-// else is served, and the next publisher succeeds, with the same content or another.
+// TestKillAtEachStep kills publishers at each step: of a first publish, of one that takes over
+// from a dead publisher, and of a repair. Every acknowledged version is kept, only acknowledged
+// versions are served, and the next publisher succeeds with the same or other content.
 func TestKillAtEachStep(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -533,7 +532,8 @@ func TestKillAtEachStep(t *testing.T) {
 	}
 }
 
-// TestVerifyManyVersions holds the walk of 10,000 versions, of 1,000 in plain runs, to a minute.
+// TestVerifyManyVersions: Verify takes at most a minute for 10,000 versions, or for 1,000 in
+// plain runs.
 func TestVerifyManyVersions(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("measures")

@@ -26,21 +26,21 @@ const (
 	kindRecord        // <module>/@record/<version>
 )
 
-// kinds are those that a file has by its end, or a version by the place that it stands in.
+// kinds are the kinds of paths that end in a version, by the file's extension or the route.
 var kinds = map[string]kind{".info": kindInfo, ".mod": kindMod, ".zip": kindZip, "@yank": kindYank, "@block": kindBlock, "@record": kindRecord}
 
-// A target is the path of a request, understood.
+// A target is the parsed path of a request.
 type target struct {
 	kind     kind
-	protocol bool // the path is of the proxy protocol, or could be at another proxy
+	protocol bool // the path belongs to the proxy protocol, perhaps with a version that is invalid here
 	module   string
 	version  string // canonical
 	channel  string
 	base     string // the module's folder in the store: "corp.example/!lib/@v/"
-	file     string // the version's files without their ends: "corp.example/!lib/@v/v1.0.0"
+	file     string // the version's files without their extensions: "corp.example/!lib/@v/v1.0.0"
 }
 
-// Names longer than these are no names: file systems have 255 bytes for one.
+// The longest names that are accepted, in bytes. File systems allow 255 for a file name.
 const (
 	maxElement  = 200
 	maxName     = 64
@@ -48,8 +48,7 @@ const (
 	maxFileName = 255
 )
 
-// route reads a path. The error is for whoever writes; readers are told that there is
-// no such thing.
+// route parses a path. Its error is the answer to a write; the answer to a read is 404.
 func route(name string) (t target, err *Refusal) {
 	path, rooted := strings.CutPrefix(name, "/")
 	escaped, rest, ok := strings.Cut(path, "/@")
@@ -99,7 +98,7 @@ func route(name string) (t target, err *Refusal) {
 }
 
 func nothing() *Refusal {
-	return refuse(http.StatusNotFound, ruleNotFound, "there is nothing at this path")
+	return refuse(http.StatusNotFound, ruleNotFound, "this path does not exist")
 }
 
 func (t *target) versioned(name string) *Refusal {
@@ -131,13 +130,13 @@ func (t *target) setVersion(escaped string) *Refusal {
 	case len(escaped) > maxElement:
 		return unsound(ruleVersion, "the version is longer than %d bytes", maxElement)
 	case len(path.Base(strings.TrimSuffix(t.base, "/@v/")))+len("@")+len(escaped) > maxFileName:
-		return unsound(ruleVersion, "the last element of the module path and the version are longer than %d bytes together: the go command cannot unpack them", maxFileName)
+		return unsound(ruleVersion, "the last element of the module path and the version together are longer than %d bytes: the go command cannot unpack them", maxFileName)
 	case canonical == "":
-		return unsound(ruleVersion, "%q is no version: vX.Y.Z is, as in v1.2.3 or v1.2.3-rc.1", version)
+		return unsound(ruleVersion, "invalid version %q: write vX.Y.Z, as in v1.2.3 or v1.2.3-rc.1", version)
 	case canonical != version:
-		return unsound(ruleVersion, "version %q is not canonical: %q would be", version, canonical)
+		return unsound(ruleVersion, "version %q is not canonical: write %q", version, canonical)
 	case strings.HasSuffix(version, "+incompatible"):
-		return refuse(http.StatusUnprocessableEntity, ruleMajor, "+incompatible is for modules without go.mod: give the module path its major version, as in example.com/lib/v2")
+		return refuse(http.StatusUnprocessableEntity, ruleMajor, "+incompatible is for modules without go.mod: add the major version to the module path, as in example.com/lib/v2")
 	}
 	if err := module.Check(t.module, version); err != nil {
 		return refuse(http.StatusUnprocessableEntity, ruleMajor, err.Error())
@@ -152,8 +151,8 @@ func (t *target) setVersion(escaped string) *Refusal {
 	return nil
 }
 
-// escapeAs is the text of an error about a name in a path. Where the name would do but for
-// its upper-case letters, it says how to write them.
+// escapeAs returns the text of an error about a name in a path. If only the escaping of
+// upper-case letters is missing, the text has the escaped name.
 func escapeAs(err error, name string, escape func(string) (string, error)) string {
 	escaped, failed := escape(name)
 	if failed != nil || escaped == name {
@@ -162,9 +161,8 @@ func escapeAs(err error, name string, escape func(string) (string, error)) strin
 	return fmt.Sprintf("%v: write %s as %s", err, name, escaped)
 }
 
-// badChannel says what is wrong with the name of a channel. The names must be such
-// that the go command asks for them: not for a version, a prefix of one, or what it
-// understands itself.
+// badChannel returns what is wrong with the name of a channel. A name is valid only if the
+// go command requests it as it is: not a version, a prefix of one, or a query of its own.
 func badChannel(name string) string {
 	switch {
 	case name == "":
@@ -172,7 +170,7 @@ func badChannel(name string) string {
 	case len(name) > maxName:
 		return fmt.Sprintf("is longer than %d bytes", maxName)
 	case name == "latest", name == "upgrade", name == "patch", name == "none", name == "list":
-		return "has a meaning of its own for the go command"
+		return "is a query of the go command"
 	case len(name) > 1 && name[0] == 'v' && '0' <= name[1] && name[1] <= '9':
 		return "looks like a version"
 	}
@@ -180,7 +178,7 @@ func badChannel(name string) string {
 		c := name[i]
 		letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
 		if !letter && (i == 0 || i == len(name)-1 || c != '-' && c != '_' && c != '.') {
-			return "is not made of lower-case letters and digits, and of '-', '_' and '.' between them"
+			return "may only have lower-case letters and digits, and '-', '_' and '.' between them"
 		}
 	}
 	return ""
@@ -189,7 +187,7 @@ func badChannel(name string) string {
 func (t *target) destination(version string) *Refusal {
 	escaped, err := module.EscapeVersion(version)
 	if err != nil {
-		return refuse(http.StatusUnprocessableEntity, ruleVersion, "?version=… is no version: "+err.Error())
+		return refuse(http.StatusUnprocessableEntity, ruleVersion, "?version=…: "+err.Error())
 	}
 	return t.setVersion(escaped)
 }

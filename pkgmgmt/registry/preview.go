@@ -17,8 +17,8 @@ import (
 func (g *reader) preview(at *target, c *contents, zip string) http.Handler {
 	var j journal
 	j.confirm(at.version, c, 0)
-	record, _ := json.Marshal(j) // all of which can be written
-	info, _ := at.info(now())    // route has seen to it that this is a version
+	record, _ := json.Marshal(j) // its fields cannot fail
+	info, _ := at.info(now())    // route has checked the version
 	with := &reader{
 		catalog: catalog{store: &overlay{Store: g.store, at: *at, zip: zip, files: map[string][]byte{
 			at.file + ".mod":    c.goMod,
@@ -34,7 +34,7 @@ func (g *reader) preview(at *target, c *contents, zip string) http.Handler {
 		p := nothing()
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			p = refuse(http.StatusForbidden, ruleAuthorize, "this is a preview, which is read only")
+			p = refuse(http.StatusForbidden, ruleAuthorize, "this is a preview and read-only")
 		case bad == nil && at.protocol && g.private(at.module):
 			req.at = at
 			p = with.answerFile(req)
@@ -45,7 +45,7 @@ func (g *reader) preview(at *target, c *contents, zip string) http.Handler {
 	})
 }
 
-// An overlay is a store with one version more. Nothing can be written to it.
+// An overlay is a read-only store with one more version.
 type overlay struct {
 	Store
 	at    target

@@ -12,18 +12,18 @@ import (
 	"os"
 )
 
-// damaged is the error for an acknowledged version whose files are not what they were. It
-// is never "not found", at which the go command would ask others.
+// damaged is the error for an acknowledged version whose files are missing or changed. It
+// must not be 404, because the go command would ask the next proxy.
 func damaged(at *target, format string, args ...any) *Refusal {
 	return &Refusal{
 		Status: http.StatusInternalServerError, Rule: ruleStore,
-		Detail: fmt.Sprintf("%s@%s is damaged in this registry; publishing it again mends it", at.module, at.version),
+		Detail: fmt.Sprintf("%s@%s is damaged in this registry; publishing the same zip again repairs it", at.module, at.version),
 		cause:  fmt.Errorf("%s: "+format, append([]any{at.file}, args...)...),
 	}
 }
 
-// prove compares the files of a version with what was acknowledged, all but the content of
-// the zip. The error is fs.ErrNotExist for a version that is not acknowledged.
+// prove compares the files of a version with what was acknowledged, except the content of the
+// zip. The error is fs.ErrNotExist for a version that is not acknowledged.
 func (c catalog) prove(ctx context.Context, at *target) (pr proof, err error) {
 	j, st, err := c.readJournal(ctx, at.file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,14 +55,14 @@ func (c catalog) prove(ctx context.Context, at *target) (pr proof, err error) {
 		return pr, lost(".zip", err)
 	}
 	if j.Size > 0 && j.Size != pr.zip.size {
-		return pr, damaged(at, "its .zip has %d bytes, and had %d", pr.zip.size, j.Size)
+		return pr, damaged(at, "its .zip has %d bytes instead of %d", pr.zip.size, j.Size)
 	}
 	var data []byte
 	if data, pr.mod, err = load(ctx, c.store, at.file+".mod"); err != nil {
 		return pr, lost(".mod", err)
 	}
 	if sumOfGoMod(data) != j.GoModSum {
-		return pr, damaged(at, "its .mod is not the one that was published")
+		return pr, damaged(at, "its .mod has changed since it was published")
 	}
 	if data, pr.info, err = load(ctx, c.store, at.file+".info"); err != nil {
 		return pr, lost(".info", err)
@@ -78,15 +78,15 @@ func (c catalog) prove(ctx context.Context, at *target) (pr proof, err error) {
 	return pr, nil
 }
 
-// small gives a file of a version that the proxy protocol derives from its zip.
+// small returns the .mod or .info of a version.
 func (c catalog) small(ctx context.Context, at *target, end string) ([]byte, proof, error) {
 	data, st, err := load(ctx, c.store, at.file+end)
 	if pr, ok := c.proven.get(at.file); ok && err == nil {
-		known := pr.info
+		proved := pr.info
 		if end == ".mod" {
-			known = pr.mod
+			proved = pr.mod
 		}
-		if st == known && c.holds(ctx, at, pr, end) {
+		if st == proved && c.holds(ctx, at, pr, end) {
 			return data, pr, nil
 		}
 	}
@@ -97,24 +97,24 @@ func (c catalog) small(ctx context.Context, at *target, end string) ([]byte, pro
 	return data, pr, err
 }
 
-// holds reports whether the files of a version are those of a proof, but for the one that
-// was just opened.
+// holds reports whether the files of a version have the stamps of a proof. It skips the file
+// that the caller has opened and compared.
 func (c catalog) holds(ctx context.Context, at *target, pr proof, opened string) bool {
 	for _, file := range [...]struct {
-		end   string
-		known stamp
+		end    string
+		proved stamp
 	}{{recordEnd, pr.record}, {".zip", pr.zip}, {".mod", pr.mod}, {".info", pr.info}} {
 		if file.end == opened {
 			continue
 		}
-		if st, err := c.stat(ctx, at.file+file.end); err != nil || st != file.known {
+		if st, err := c.stat(ctx, at.file+file.end); err != nil || st != file.proved {
 			return false
 		}
 	}
 	return true
 }
 
-// proveZip also compares the content of the zip, unless that was done before.
+// proveZip is prove, and compares the content of the zip unless that was done before.
 func (c catalog) proveZip(ctx context.Context, at *target) (proof, error) {
 	pr, err := c.prove(ctx, at)
 	if err != nil || pr.summed || c.proven == nil {
@@ -127,7 +127,7 @@ func (c catalog) proveZip(ctx context.Context, at *target) (proof, error) {
 		return pr, ctx.Err()
 	}
 	if last, ok := c.proven.get(at.file); ok && last.summed && last.zip == pr.zip && last.record == pr.record {
-		return last, nil // by another request
+		return last, nil // another request did it meanwhile
 	}
 	sum, err := c.sumOfZip(ctx, at)
 	var path *fs.PathError
@@ -137,7 +137,7 @@ func (c catalog) proveZip(ctx context.Context, at *target) (proof, error) {
 	case err != nil:
 		return pr, damaged(at, "its .zip cannot be read: %v", err)
 	case sum != pr.sum:
-		return pr, damaged(at, "its .zip has the sum %s, and had %s", sum, pr.sum)
+		return pr, damaged(at, "its .zip has the sum %s instead of %s", sum, pr.sum)
 	}
 	pr.summed = true
 	c.proven.put(at.file, pr)

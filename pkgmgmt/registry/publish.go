@@ -13,18 +13,19 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A Published is the answer to a publish: what go mod download -json says of the
-// version.
+// A Published is the answer to a publish. Its fields have the values that
+// go mod download -json prints for the version.
 type Published struct {
 	Path     string
 	Version  string
 	Sum      string // of the zip, for go.sum: "h1:…"
 	GoModSum string // of go.mod, for go.sum
 
-	// New says that the version was not there before; false: the same content was.
+	// New is false if the version was published before with the same content.
 	New bool
 
-	// Judgement is what the gate said of a new version; nil: there is no gate.
+	// Judgement is the gate's judgement of a new version. Nil means that the version is not
+	// new, or that Options.Gate is nil.
 	Judgement *Judgement `json:",omitempty"`
 }
 
@@ -38,7 +39,7 @@ func (g *Registry) publish(r *request) *Refusal {
 	}
 	if query.Has("override") {
 		if override = firstLine(query.Get("override"), maxReason); override == "" {
-			return refuse(http.StatusUnprocessableEntity, ruleReason, "an override needs a reason, which is one line of text: ?override=…")
+			return refuse(http.StatusUnprocessableEntity, ruleReason, "an override needs a reason: one line of text, ?override=…")
 		}
 		if p := g.may(r, OpOverride); p != nil {
 			return p
@@ -51,7 +52,7 @@ func (g *Registry) publish(r *request) *Refusal {
 	case g.uploads <- struct{}{}:
 		defer func() { <-g.uploads }()
 	default:
-		return refuse(http.StatusServiceUnavailable, ruleUpload, "too many uploads at once")
+		return refuse(http.StatusServiceUnavailable, ruleUpload, "too many uploads at once: try again later")
 	}
 
 	f, err := g.temp()
@@ -72,7 +73,7 @@ func (g *Registry) publish(r *request) *Refusal {
 	case done:
 		return p
 	case e != nil:
-		event = *e // of a publisher that has died, and that the gate let through
+		event = *e // of an earlier publisher that died after the gate
 	case g.opts.Gate != nil:
 		judgement, p := g.judge(r, c, f.Name(), override)
 		if p != nil {
@@ -105,7 +106,7 @@ func (g *Registry) publish(r *request) *Refusal {
 		g.stats.published.Add(1)
 		return r.answerPublished(http.StatusCreated, c, event.Judgement)
 	}
-	return refuse(http.StatusServiceUnavailable, ruleUpload, "others publish this version at the same time")
+	return refuse(http.StatusServiceUnavailable, ruleUpload, "others publish this version at the same time: try again")
 }
 
 func (r *request) answerPublished(status int, c *contents, judgement *Judgement) *Refusal {
@@ -121,10 +122,10 @@ func (g *Registry) tooLarge() *Refusal {
 
 func (g *Registry) receive(r *request, f *os.File) *Refusal {
 	if r.Header.Get("Content-Encoding") != "" {
-		return refuse(http.StatusUnsupportedMediaType, ruleUpload, "the body is a zip, and has no Content-Encoding")
+		return refuse(http.StatusUnsupportedMediaType, ruleUpload, "the body must be a zip without Content-Encoding")
 	}
-	// A server that bounds requests as a whole does not have uploads in mind, nor what
-	// a gate needs. Writers without deadlines are those of tests.
+	// The deadlines of the http.Server may be too short for an upload and for the gate.
+	// Writers without deadlines occur in tests only.
 	control := http.NewResponseController(r.w)
 	_ = control.SetReadDeadline(time.Now().Add(g.opts.UploadTimeout))
 	_ = control.SetWriteDeadline(time.Time{})
@@ -132,7 +133,7 @@ func (g *Registry) receive(r *request, f *os.File) *Refusal {
 	n, err := io.Copy(f, io.LimitReader(body, g.opts.MaxZip+1))
 	g.stats.received.Add(n)
 	if body.ended {
-		// The gate may take longer, and a client that goes away is noticed by reading.
+		// The gate may take longer. The server notices by reading that a client goes away.
 		r.received = true
 		_ = control.SetReadDeadline(time.Time{})
 	}
@@ -140,7 +141,7 @@ func (g *Registry) receive(r *request, f *os.File) *Refusal {
 	case errors.Is(body.err, os.ErrDeadlineExceeded):
 		return refuse(http.StatusRequestTimeout, ruleUpload, fmt.Sprintf("the body did not arrive within %v", g.opts.UploadTimeout))
 	case body.err != nil:
-		return &Refusal{Status: http.StatusBadRequest, Rule: ruleUpload, Detail: "the body ended before its end", cause: body.err}
+		return &Refusal{Status: http.StatusBadRequest, Rule: ruleUpload, Detail: "the body is incomplete", cause: body.err}
 	case err != nil:
 		return broken(err)
 	case n > g.opts.MaxZip:
@@ -149,7 +150,8 @@ func (g *Registry) receive(r *request, f *os.File) *Refusal {
 	return nil
 }
 
-// An uploadBody keeps how reading ended, to tell its errors from those of writing.
+// An uploadBody keeps the result of reading, because io.Copy does not distinguish errors of
+// reading and of writing.
 type uploadBody struct {
 	io.Reader
 	ended bool
@@ -166,7 +168,7 @@ func (b *uploadBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// check inspects an upload; few at once, for that takes memory and time.
+// check inspects an upload. It bounds concurrent inspections, because they need memory.
 func (g *Registry) check(ctx context.Context, m module.Version, f *os.File) (*contents, error) {
 	select {
 	case g.checks <- struct{}{}:
@@ -177,7 +179,7 @@ func (g *Registry) check(ctx context.Context, m module.Version, f *os.File) (*co
 	}
 }
 
-// judge asks the gate. The answer is a judgement with which to go on, or a refusal.
+// judge calls the gate. It returns a judgement to publish with, or a refusal.
 func (g *Registry) judge(r *request, c *contents, zip, override string) (*Judgement, *Refusal) {
 	ctx, at := r.Context(), &r.at
 	versions, err := g.released(ctx, at.base)
@@ -214,9 +216,9 @@ func (g *Registry) judge(r *request, c *contents, zip, override string) (*Judgem
 	return nil, p
 }
 
-// settle answers an upload of a version that is acknowledged, after it has mended what is
-// damaged of that if the upload has the same content. Otherwise done is false, and the event
-// is that of an earlier publisher of this content, or nil.
+// settle answers an upload of a version that is acknowledged. If the upload has the same
+// content, it first repairs what is damaged. If the version is not acknowledged, done is
+// false, and the event is that of an earlier publisher of this content, or nil.
 func (g *Registry) settle(r *request, c *contents, f *os.File) (e *Event, p *Refusal, done bool) {
 	ctx, at := r.Context(), &r.at
 	j, _, err := g.readJournal(ctx, at.file)
@@ -237,7 +239,7 @@ func (g *Registry) settle(r *request, c *contents, f *os.File) (e *Event, p *Ref
 		return nil, nil, false
 	case j.Sum != c.sum:
 		return nil, refuse(http.StatusConflict, ruleImmutable, fmt.Sprintf(
-			"%s@%s is published with the sum %s, and what never changes cannot be published with the sum %s: take the next version", at.module, at.version, j.Sum, c.sum)), true
+			"%s@%s is published with the sum %s and cannot change to the sum %s: publish a new version", at.module, at.version, j.Sum, c.sum)), true
 	}
 	if err := g.mend(ctx, at, j, c, f); err != nil {
 		return nil, broken(err), true

@@ -26,7 +26,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
-// A problem is how a registry refuses.
+// A problem is the body of a refusal.
 type problem struct {
 	Title   string
 	Status  int
@@ -46,8 +46,7 @@ func problemOf(t testing.TB, w *httptest.ResponseRecorder) problem {
 	return p
 }
 
-// TestBadUploads: what is not sound is refused, with the rule by name, and leaves
-// nothing.
+// TestBadUploads: an invalid upload is refused with the name of the rule, and leaves nothing.
 func TestBadUploads(t *testing.T) {
 	t.Parallel()
 	const at = "corp.example/lib@v1.0.0"
@@ -61,12 +60,12 @@ func TestBadUploads(t *testing.T) {
 		rule   string
 		detail string
 	}{
-		"an empty body":                {at, nil, 422, "zip", "no zip file"},
-		"no zip":                       {at, []byte("hello"), 422, "zip", "no zip file"},
-		"a zip cut off":                {at, sound[:len(sound)-30], 422, "zip", "no zip file"},
+		"an empty body":                {at, nil, 422, "zip", "not a zip file"},
+		"no zip":                       {at, []byte("hello"), 422, "zip", "not a zip file"},
+		"a zip cut off":                {at, sound[:len(sound)-30], 422, "zip", "not a zip file"},
 		"a zip of nothing":             {at, archive(t, at), 422, "go.mod", "the zip has no corp.example/lib@v1.0.0/go.mod"},
 		"no go.mod":                    {at, archive(t, at, "@/lib.go", "package lib\n"), 422, "go.mod", "the zip has no corp.example/lib@v1.0.0/go.mod"},
-		"another module's go.mod":      {at, archive(t, at, "@/go.mod", "module corp.example/other\n"), 422, "go.mod", "go.mod says module corp.example/other, and this is corp.example/lib"},
+		"another module's go.mod":      {at, archive(t, at, "@/go.mod", "module corp.example/other\n"), 422, "go.mod", "go.mod has module corp.example/other, want corp.example/lib"},
 		"a go.mod of a letter's case":  {at, archive(t, at, "@/go.mod", "module corp.example/Lib\n"), 422, "go.mod", "corp.example/Lib"},
 		"no module line":               {at, archive(t, at, "@/go.mod", "go 1.24\n"), 422, "go.mod", "go.mod has no module line"},
 		"a go.mod that is none":        {at, archive(t, at, "@/go.mod", "module \x00\x1b[31m"), 422, "go.mod", "go.mod:1"},
@@ -86,19 +85,19 @@ func TestBadUploads(t *testing.T) {
 		"a module inside":              {at, with("@/sub/go.mod", goMod), 422, "zip", "not in module root"},
 		"a reserved name":              {at, with("@/con.go", "x"), 422, "zip", "con"},
 		"a control character":          {at, with("@/a\nb.go", "x"), 422, "zip", "invalid char"},
-		"a symbolic link":              {at, special(t, at, goMod, fs.ModeSymlink), 422, "zip", "corp.example/lib@v1.0.0/odd: is not a regular file"},
-		"a device":                     {at, special(t, at, goMod, fs.ModeDevice), 422, "zip", "is not a regular file"},
+		"a symbolic link":              {at, special(t, at, goMod, fs.ModeSymlink), 422, "zip", "corp.example/lib@v1.0.0/odd: not a regular file"},
+		"a device":                     {at, special(t, at, goMod, fs.ModeDevice), 422, "zip", "not a regular file"},
 		"v2 without /v2":               {"corp.example/lib@v2.0.0", archive(t, "corp.example/lib@v2.0.0", "@/go.mod", goMod), 422, "major-version", "should be v0 or v1, not v2"},
 		"v1 with /v2":                  {"corp.example/lib/v2@v1.0.0", archive(t, "corp.example/lib/v2@v1.0.0", "@/go.mod", "module corp.example/lib/v2\n"), 422, "major-version", "should be v2, not v1"},
-		"/v2 with a go.mod of v1":      {"corp.example/lib/v2@v2.0.0", archive(t, "corp.example/lib/v2@v2.0.0", "@/go.mod", goMod), 422, "go.mod", "go.mod says module corp.example/lib"},
+		"/v2 with a go.mod of v1":      {"corp.example/lib/v2@v2.0.0", archive(t, "corp.example/lib/v2@v2.0.0", "@/go.mod", goMod), 422, "go.mod", "go.mod has module corp.example/lib"},
 		"+incompatible":                {"corp.example/lib@v2.0.0+incompatible", sound, 422, "major-version", "+incompatible"},
 		"/v1":                          {"corp.example/lib/v1@v1.0.0", sound, 422, "module-path", "malformed module path"},
-		"build metadata":               {"corp.example/lib@v1.0.0+meta", sound, 422, "version", `"v1.0.0" would be`},
-		"half a version":               {"corp.example/lib@v1.0", sound, 422, "version", `"v1.0.0" would be`},
-		"a branch":                     {"corp.example/lib@main", sound, 422, "version", `"main" is no version`},
+		"build metadata":               {"corp.example/lib@v1.0.0+meta", sound, 422, "version", `write "v1.0.0"`},
+		"half a version":               {"corp.example/lib@v1.0", sound, 422, "version", `write "v1.0.0"`},
+		"a branch":                     {"corp.example/lib@main", sound, 422, "version", `invalid version "main"`},
 		"an upper-case path":           {"corp.example/Lib@v1.0.0", sound, 422, "module-path", "invalid escaped module path"},
-		"not private":                  {"other.example/lib@v1.0.0", sound, 404, "private", "other.example/lib is not below a private prefix"},
-		"nearly private":               {"corp.example.org/lib@v1.0.0", sound, 404, "private", "not below a private prefix"},
+		"not private":                  {"other.example/lib@v1.0.0", sound, 404, "private", "other.example/lib is outside the private prefixes"},
+		"nearly private":               {"corp.example.org/lib@v1.0.0", sound, 404, "private", "outside the private prefixes"},
 		"more than it says":            {at, lying(t, at, goMod, 1, 1<<20), 422, "zip", "cannot be read"},
 		"less than it says":            {at, lying(t, at, goMod, 1<<20, 1), 422, "zip", "cannot be read"},
 		"a wrong checksum":             {at, damaged(t, sound), 422, "zip", "cannot be read"},
@@ -135,7 +134,7 @@ func TestBadUploads(t *testing.T) {
 	}
 }
 
-// special makes a module with a file that is no regular one.
+// special makes a module with a link or a device.
 func special(t testing.TB, at, goMod string, mode fs.FileMode) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -154,7 +153,7 @@ func special(t testing.TB, at, goMod string, mode fs.FileMode) []byte {
 	return b.Bytes()
 }
 
-// lying makes a module with a file that is said to have another size than it has.
+// lying makes a module with a file whose header has a wrong size.
 func lying(t testing.TB, at, goMod string, said, real int) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -185,8 +184,8 @@ func damaged(t testing.TB, sound []byte) []byte {
 	return b
 }
 
-// crowd makes a zip with a list of more files than anyone has, of which its end says a
-// number modulo 65,536.
+// crowd makes a zip with a very long list of files. Its end record has their number modulo
+// 65,536.
 func crowd(at string, said int) []byte {
 	var b bytes.Buffer
 	b.WriteString("PK\x03\x04")
@@ -214,7 +213,7 @@ func crowd(at string, said int) []byte {
 	return b.Bytes()
 }
 
-// zip64 puts what a ZIP64 has before the end of a zip.
+// zip64 inserts a ZIP64 locator before the end record of a zip.
 func zip64(sound []byte) []byte {
 	end := bytes.LastIndex(sound, []byte("PK\x05\x06"))
 	locator := make([]byte, 20)
@@ -222,7 +221,7 @@ func zip64(sound []byte) []byte {
 	return append(append(append([]byte{}, sound[:end]...), locator...), sound[end:]...)
 }
 
-// TestCutOff has a body that ends before its end.
+// TestCutOff sends incomplete bodies.
 func TestCutOff(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t)
@@ -234,8 +233,8 @@ func TestCutOff(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, p.Status)
 	require.Equal(t, "upload", p.Rule)
 
-	// The same over a connection that breaks: all of the zip has arrived, and less than was
-	// announced. The publisher has no answer, so the version must not be there either.
+	// The same over a connection that breaks: the zip is complete, but the body is shorter than
+	// its Content-Length. The publisher gets no answer, so the version must not be published.
 	server := httptest.NewServer(reg)
 	t.Cleanup(server.Close)
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -251,7 +250,7 @@ func TestCutOff(t *testing.T) {
 	require.Equal(t, http.StatusUnsupportedMediaType, ask(reg, http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", bytes.NewReader(sound), "Content-Encoding", "gzip").Code)
 }
 
-// TestOnePublisherWins: of many who publish one version one is told that it is new.
+// TestOnePublisherWins: of many concurrent publishers of one version exactly one gets 201.
 func TestOnePublisherWins(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -284,7 +283,7 @@ func TestOnePublisherWins(t *testing.T) {
 	}
 }
 
-// TestIdentical: a version is its files, not how they are packed.
+// TestIdentical: two zips of the same files are the same version, with any compression.
 func TestIdentical(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t)
@@ -295,16 +294,16 @@ func TestIdentical(t *testing.T) {
 	var published registry.Published
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &published))
 	require.False(t, published.New)
-	require.Equal(t, first, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Body.Bytes(), "what was published first stays")
+	require.Equal(t, first, get(reg, "/corp.example/lib/@v/v1.0.0.zip").Body.Bytes(), "the first zip must stay")
 
 	p := problemOf(t, put(t, reg, http.StatusConflict, at, archive(t, at, "@/go.mod", "module corp.example/lib\n", "@/lib.go", "package lib \n")))
 	require.Equal(t, "immutable", p.Rule)
 	require.Contains(t, p.Detail, published.Sum)
-	require.Contains(t, p.Detail, "take the next version")
+	require.Contains(t, p.Detail, "publish a new version")
 }
 
-// TestSlowUploads: those who are slow keep nobody from publishing, not even the same
-// version, and are cut off.
+// TestSlowUploads: a slow upload does not block other publishers, even of the same version, and
+// ends with an error.
 func TestSlowUploads(t *testing.T) {
 	t.Parallel()
 	const slow = 20
@@ -341,7 +340,7 @@ func TestSlowUploads(t *testing.T) {
 	}
 	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", sound)
 
-	// One more than may be at once is told to come back.
+	// An upload above MaxUploads gets 503 with Retry-After.
 	r, w := io.Pipe()
 	wg.Go(func() {
 		req := httptest.NewRequest(http.MethodPut, "/corp.example/lib/@v/v1.0.0.zip", r)
@@ -381,7 +380,7 @@ func TestUploadTimeout(t *testing.T) {
 	}
 }
 
-// TestNames: what goes into paths and versions comes out of the store as it went in.
+// TestNames: every valid path and version is read back from the store unchanged.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	reg := fresh(t)

@@ -16,13 +16,13 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// fresh is the Cache-Control of what may change at any moment.
+// fresh is the Cache-Control of files that may change.
 const fresh = "no-cache"
 
 type reader struct {
 	catalog
 	prefixes []string // of the modules that are served
-	cached   string   // Cache-Control of what never changes
+	cached   string   // Cache-Control of files that never change
 }
 
 func (g *reader) private(path string) bool {
@@ -58,7 +58,7 @@ func (g *reader) answerFile(r *request) *Refusal {
 	case kindInfo:
 		return g.answerInfo(r, "")
 	case kindMod:
-		data, _, err := g.small(ctx, at, ".mod") // of a blocked version, too, as the package comment says
+		data, _, err := g.small(ctx, at, ".mod") // also of a blocked version, see the package comment
 		if err != nil {
 			return absent(err, at.module+"@"+at.version)
 		}
@@ -67,7 +67,8 @@ func (g *reader) answerFile(r *request) *Refusal {
 	return g.answerZip(r)
 }
 
-// withoutList is the answer for a module whose list cannot be read: it may be lost.
+// withoutList is the answer for a module whose list cannot be read. If the module has
+// versions, the list is lost, and 404 would be wrong.
 func (g *reader) withoutList(ctx context.Context, at *target, err error) *Refusal {
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, pseudo := range []bool{false, true} {
@@ -77,7 +78,7 @@ func (g *reader) withoutList(ctx context.Context, at *target, err error) *Refusa
 			}
 			if has, err := g.has(ctx, at.base+listFile); len(versions) > 0 && !has && err == nil {
 				return &Refusal{
-					Status: http.StatusInternalServerError, Rule: ruleStore, Detail: "the list of " + at.module + " is lost in this registry; publishing any version again mends it",
+					Status: http.StatusInternalServerError, Rule: ruleStore, Detail: "the list of " + at.module + " is lost in this registry; publishing any version again repairs it",
 					cause: errors.New(at.base + listFile + " is lost"),
 				}
 			}
@@ -86,7 +87,7 @@ func (g *reader) withoutList(ctx context.Context, at *target, err error) *Refusa
 	return absent(err, at.module)
 }
 
-// answerInfo answers with the .info of the target, or of a version under another name.
+// answerInfo answers with the .info of the target, or of the given version.
 func (g *reader) answerInfo(r *request, version string) *Refusal {
 	at, cache := &r.at, g.cached
 	if version != "" {
@@ -106,7 +107,7 @@ func (g *reader) answerInfo(r *request, version string) *Refusal {
 	return send(r, data, jsonType, cache)
 }
 
-// answerZip answers with a zip, whose tag is its h1: sum.
+// answerZip answers with a zip. Its ETag is the h1: sum.
 func (g *reader) answerZip(r *request) *Refusal {
 	ctx, at := r.Context(), &r.at
 	f, err := g.store.Open(ctx, at.file+".zip")
@@ -127,7 +128,7 @@ func (g *reader) answerZip(r *request) *Refusal {
 			return absent(err, at.module+"@"+at.version)
 		}
 		if pr.zip != st && g.proven != nil {
-			return refuse(http.StatusServiceUnavailable, ruleStore, at.module+"@"+at.version+" is being mended")
+			return refuse(http.StatusServiceUnavailable, ruleStore, at.module+"@"+at.version+" is being repaired: try again")
 		}
 	}
 	if pr.blocked != "" {
@@ -146,8 +147,7 @@ func blocked(at *target, pr proof) *Refusal {
 	return refuse(http.StatusForbidden, ruleBlocked, at.module+"@"+at.version+" is blocked: "+pr.blocked)
 }
 
-// absent is the answer to an error of the store, most often that there is no such
-// file.
+// absent is the answer to an error of the store, usually a missing file.
 func absent(err error, what string) *Refusal {
 	if errors.Is(err, fs.ErrNotExist) {
 		return refuse(http.StatusNotFound, ruleNotFound, what+" is not in this registry")
@@ -155,7 +155,7 @@ func absent(err error, what string) *Refusal {
 	return broken(err)
 }
 
-// send answers with a small file, whose tag is a sum of it.
+// send answers with a small file. Its ETag is a sum of the content.
 func send(r *request, data []byte, contentType, cache string) *Refusal {
 	sum := sha256.Sum256(data)
 	h := r.w.Header()
@@ -166,8 +166,8 @@ func send(r *request, data []byte, contentType, cache string) *Refusal {
 		http.ServeContent(r.w, r.Request, "", time.Time{}, bytes.NewReader(data))
 		return nil
 	}
-	// What the go command sends has no conditions, and then ServeContent does no more
-	// than this, in twice the time.
+	// The go command sends no conditions. For those requests this does the same as
+	// ServeContent in half the time.
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("Content-Length", strconv.Itoa(len(data)))
 	r.w.WriteHeader(http.StatusOK)
@@ -177,8 +177,7 @@ func send(r *request, data []byte, contentType, cache string) *Refusal {
 	return nil
 }
 
-// conditional says whether a request is about a part of a file, or depends on what the
-// client has already (RFC 9110 §13, §14).
+// conditional reports whether a request has a Range or a condition (RFC 9110 §13, §14).
 func conditional(r *http.Request) bool {
 	return slices.ContainsFunc([]string{"If-None-Match", "Range", "If-Match", "If-Range", "If-Modified-Since", "If-Unmodified-Since"}, func(name string) bool {
 		return r.Header[name] != nil

@@ -6,39 +6,40 @@ import (
 	"time"
 )
 
-// A Record is what a registry knows of a version besides its files.
+// A Record is a version's state and history in a registry.
 type Record struct {
 	Version  string  `json:"version"`
-	Sum      string  `json:"sum"`            // of the zip, as go.sum has it: "h1:…"
-	GoModSum string  `json:"goModSum"`       // of go.mod, as go.sum has it
-	Size     int64   `json:"size,omitempty"` // of the zip, in bytes. Zero means that it is not known
+	Sum      string  `json:"sum"`            // of the zip, as in go.sum: "h1:…"
+	GoModSum string  `json:"goModSum"`       // of go.mod, as in go.sum
+	Size     int64   `json:"size,omitempty"` // of the zip, in bytes. Zero means unknown
 	Yanked   bool    `json:"yanked"`
 	Blocked  bool    `json:"blocked"`
-	Events   []Event `json:"events"` // the oldest first
+	Events   []Event `json:"events"` // oldest first
 }
 
-// An Event is something that was done to a version.
+// An Event is one change of a version.
 type Event struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"`             // "published", "yanked", "unyanked", "blocked", "unblocked"
 	By     string    `json:"by,omitempty"`     // the name that Options.Authorize returned
-	Reason string    `json:"reason,omitempty"` // of an override, a yank, a block, or its end
+	Reason string    `json:"reason,omitempty"` // of an override, a yank or a block, or of undoing one
 
-	// Judgement is the gate's, for a published version. With a verdict other than
-	// VerdictPass the version was published for the Reason. Nil means that there was no gate.
+	// Judgement is the gate's judgement of a published version. If its verdict is not
+	// VerdictPass, the version was published by an override with the Reason. Nil means that
+	// Options.Gate was nil.
 	Judgement *Judgement `json:"judgement,omitempty"`
 }
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// A journal is a record as it is stored. Before anyone can see a version it holds what
-// is about to happen, because afterwards its publisher may be dead.
+// A journal is a record as it is stored. It has the event of a publish before the version is
+// visible, because the publisher may die after that.
 type journal struct {
 	Record
-	// Intended are the events of those who are about to publish, by the sum of the zip.
-	// One of them will have been the first, and the others are forgotten then.
+	// Intended are the events of unfinished publishers, by the sum of the zip. The publisher
+	// that finishes first removes the others.
 	Intended map[string]Event `json:"intended,omitempty"`
-	// Claim is that of a publisher that has not finished. While it is there, the version is
+	// Claim is the claim of an unfinished publisher. While it is set, the version is
 	// acknowledged only if the list has it.
 	Claim *claim `json:"claim,omitempty"`
 }
@@ -48,8 +49,7 @@ type claim struct {
 	Time time.Time `json:"time"`
 }
 
-// maxIntended bounds the publishers of one version that are remembered: those that
-// died before their zip was there.
+// maxIntended bounds the unfinished publishers of one version in its journal.
 const maxIntended = 100
 
 func decodeJournal(data []byte) (*journal, error) {
@@ -63,7 +63,7 @@ func decodeJournal(data []byte) (*journal, error) {
 	return j, nil
 }
 
-// intend notes who is about to publish which content.
+// intend records the event of a publisher before it writes files.
 func (j *journal) intend(sum string, e Event) {
 	if j.Intended == nil || len(j.Intended) >= maxIntended {
 		j.Intended = map[string]Event{}
@@ -71,7 +71,7 @@ func (j *journal) intend(sum string, e Event) {
 	j.Intended[sum] = e
 }
 
-// intended is the event of a publisher of that content that has not finished.
+// intended returns the event of an unfinished publisher of that content.
 func (j *journal) intended(sum string) (e Event, known bool) {
 	if e, known = j.Intended[sum]; !known && j.Sum == sum && len(j.Events) > 0 {
 		return j.Events[0], true
@@ -79,7 +79,7 @@ func (j *journal) intended(sum string) (e Event, known bool) {
 	return e, known
 }
 
-// confirm notes that the files of a version are in the store. The claim stays until the
+// confirm records that the files of a version are in the store. The claim stays until the
 // list has the version.
 func (j *journal) confirm(version string, c *contents, size int64) {
 	e, known := j.intended(c.sum)

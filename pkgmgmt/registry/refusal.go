@@ -13,7 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// The rules that a refusal may name; the package comment lists them.
+// The values of Refusal.Rule; the package comment explains them.
 const (
 	ruleAuthorize = "authorize"
 	ruleBlocked   = "blocked"
@@ -34,15 +34,15 @@ const (
 	ruleZip       = "zip"
 )
 
-// A Refusal is an answer of a registry that is not success. [Client] returns it.
+// A Refusal is an answer of a registry other than success. [Client] returns it as an error.
 type Refusal struct {
-	Status  int      `json:"status"`            // of HTTP
-	Rule    string   `json:"rule"`              // the rule that was broken, of those that the package comment lists
-	Detail  string   `json:"detail"`            // what is wrong, for people
-	Verdict Verdict  `json:"verdict,omitempty"` // of the gate, when the rule is "gate"
-	Details []string `json:"details,omitempty"` // the single grounds: files of the zip, incompatible changes
+	Status  int      `json:"status"`            // HTTP status
+	Rule    string   `json:"rule"`              // the broken rule; the package comment lists them
+	Detail  string   `json:"detail"`            // the reason, for people
+	Verdict Verdict  `json:"verdict,omitempty"` // of the gate, if the rule is "gate"
+	Details []string `json:"details,omitempty"` // one line for each file of the zip or incompatible change
 
-	cause error // for the registry's log alone
+	cause error // for the registry's log only
 }
 
 func (r *Refusal) Error() string {
@@ -73,22 +73,22 @@ func denied(err error) *Refusal {
 	}
 }
 
-// broken is the answer to an error of the store or of a temporary file, whose text is
-// not for clients.
+// broken is the answer to an error of the store or of a temporary file. The error's text
+// is logged and never sent.
 func broken(err error) *Refusal {
 	var p *Refusal
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return &Refusal{Status: http.StatusInsufficientStorage, Rule: ruleStore, Detail: "the registry has no room left", cause: err}
+		return &Refusal{Status: http.StatusInsufficientStorage, Rule: ruleStore, Detail: "the registry's disk is full", cause: err}
 	default:
-		return &Refusal{Status: http.StatusInternalServerError, Rule: ruleStore, Detail: "the registry's store has failed", cause: err}
+		return &Refusal{Status: http.StatusInternalServerError, Rule: ruleStore, Detail: "the registry's store failed", cause: err}
 	}
 }
 
-// write sends a refusal: as text to those who read modules, because the go command prints
-// it, else as JSON.
+// write sends a refusal: as plain text for reads, because the go command prints it, and as
+// JSON for writes.
 func (r *Refusal) write(w http.ResponseWriter, req *http.Request) {
 	switch r.Status {
 	case http.StatusUnauthorized:
@@ -109,14 +109,14 @@ func (r *Refusal) write(w http.ResponseWriter, req *http.Request) {
 	})
 }
 
-// maxReason bounds, in bytes, reasons that are kept and texts that answers quote: the go
-// command prints some 600 bytes of an answer.
+// maxReason bounds stored reasons and quoted texts, in bytes. The go command prints about
+// 600 bytes of an answer.
 const maxReason = 500
 
-// shown is a text from an upload as an answer may hold it.
+// shown makes a text of an upload safe to quote in an answer.
 func shown(text string) string { return cleantext.Flat(text, maxReason) }
 
-// firstLine is a text up to its first unprintable character, of at most so many bytes.
+// firstLine returns a text up to its first unprintable character, at most that many bytes.
 func firstLine(text string, most int) string {
 	text = strings.TrimSpace(text)
 	if i := strings.IndexFunc(text, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }); i >= 0 {

@@ -16,59 +16,57 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// Options configure a [Registry]. The functions are called by many goroutines at once.
+// Options configure a [Registry]. Their functions must be safe for concurrent use.
 type Options struct {
-	// Private are the prefixes of the module paths that the registry is for, such as
-	// "corp.example" or "corp.example/team": the path itself, and all below it. At
-	// least one is required. Only there can modules be published, and only those are
-	// served.
+	// Private are the prefixes of the modules that the registry serves and accepts, such as
+	// "corp.example" or "corp.example/team". A prefix matches the path itself and all paths
+	// below it. At least one is required.
 	Private []string
 
-	// Authorize returns an error unless the request may do the action. who is the name of
-	// the client, for the access log and the record of what the request does; of a name
-	// that is not one line of text, only such a line is kept. Authorize is called before
-	// anything is read, and must not read the body. An error that is ErrUnauthenticated is
-	// answered with 401, every other one with 403. See Basic, Bearer and AnyOf.
+	// Authorize returns an error unless the request may do the action. who is the client's
+	// name for the access log and for records; only its first line is kept. Authorize is
+	// called before the body is read and must not read it. ErrUnauthenticated, also wrapped,
+	// is answered with 401, every other error with 403. See Basic, Bearer and AnyOf.
 	//
-	// Nil means that everyone may read, and nobody may do anything else.
+	// Nil means that everyone may read and all other actions are forbidden.
 	Authorize func(*http.Request, Action) (who string, err error)
 
-	// Gate judges a version before anyone can see it. Nil: every version passes whose
-	// zip is sound.
+	// Gate judges a version before it becomes visible. Nil means that every version with a
+	// valid zip passes.
 	Gate Gate
 
-	// Public is the URL of the module proxy to which whoever asks for a module that is
-	// not private is redirected (302). With it, GOPROXY needs to name this registry
-	// alone, and no other proxy is ever asked for a private module. Empty: 404, at
-	// which the go command asks the next proxy of its list.
+	// Public is the URL of a module proxy. Requests for modules that are not private are
+	// redirected to it (302). Then GOPROXY can name this registry alone, so no other proxy
+	// is asked for private modules. Empty means 404, and the go command asks the next proxy
+	// of its list.
 	Public string
 
-	// MaxZip bounds a zip, in bytes. 0, and everything above: 500 MiB, which is where
-	// the go command stops.
+	// MaxZip bounds a zip, in bytes. Zero means 500 MiB, the limit of the go command, and so
+	// does every larger value.
 	MaxZip int64
 
-	// MaxUploads bounds the uploads that are under way at once, and so the temporary
-	// files; one more is answered with 503. 0: 64.
+	// MaxUploads bounds concurrent uploads and thereby the temporary files. Further uploads
+	// are answered with 503. Zero means 64.
 	MaxUploads int
 
-	// UploadTimeout bounds the time in which a body must have arrived. 0: 15 minutes. For
-	// an upload it takes the place of the http.Server's ReadTimeout and WriteTimeout, where
-	// the server's writers let it.
+	// UploadTimeout bounds the time for receiving a body. Zero means 15 minutes. For uploads
+	// it replaces ReadTimeout and WriteTimeout of the http.Server, if the server's
+	// ResponseWriter supports deadlines.
 	UploadTimeout time.Duration
 
-	// TempDir is the folder for uploads, which may be as large as MaxZip each. Empty: a
-	// folder inside of Dir, from which a zip needs no copying, or os.TempDir for other
-	// stores. It should not be a file system in memory.
+	// TempDir is the folder for uploads of up to MaxZip each. It should not be a file system
+	// in memory. Empty means a folder inside of Dir, so that zips are linked and not copied,
+	// or os.TempDir for other stores.
 	TempDir string
 
-	// Logger gets one record for each request, at Info, or at Error with its cause
-	// where the registry has failed. Nil: slog.Default().
+	// Logger gets one record for each request: at Info, or at Error with the cause for a 5xx.
+	// Nil means slog.Default().
 	Logger *slog.Logger
 }
 
-// A Registry serves the modules of a [Store] and takes new ones; the package comment
-// gives its routes. It may be used by any number of goroutines, and several registries
-// may serve one store. It keeps nothing in memory that is in the store.
+// A Registry serves the modules of a [Store] and accepts new versions; the package comment
+// lists its routes. It is safe for concurrent use. Several registries may serve one store,
+// because a registry keeps no content of the store in memory.
 type Registry struct {
 	reader
 	opts    Options
@@ -78,8 +76,9 @@ type Registry struct {
 	stats   counters
 }
 
-// New gives a registry. It does no I/O. The errors are a nil store, no private prefix
-// or one that is no module path, a Public that is no http or https URL, and negative bounds.
+// New returns a registry. It does no I/O. It returns an error if store is nil, if a private
+// prefix is missing or not a module path, if Public is not an http or https URL, or if a
+// bound is negative.
 func New(store Store, opts *Options) (*Registry, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -88,7 +87,7 @@ func New(store Store, opts *Options) (*Registry, error) {
 	g.reader = reader{catalog: catalog{store: store, proven: newProven()}, prefixes: slices.Clone(opts.Private), cached: "public, max-age=31536000, immutable"}
 	var errs []error
 	if store == nil {
-		errs = append(errs, errors.New("there is no store"))
+		errs = append(errs, errors.New("the store is nil"))
 	}
 	if len(g.prefixes) == 0 {
 		errs = append(errs, errors.New("Options.Private: at least one prefix is required"))
@@ -101,7 +100,7 @@ func New(store Store, opts *Options) (*Registry, error) {
 	if g.opts.Public != "" {
 		u, err := url.Parse(g.opts.Public)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-			errs = append(errs, fmt.Errorf("Options.Public: %q is no http or https URL of a proxy", g.opts.Public))
+			errs = append(errs, fmt.Errorf("Options.Public: %q is not an http or https URL of a proxy", g.opts.Public))
 		}
 		g.opts.Public = strings.TrimSuffix(g.opts.Public, "/")
 	}
@@ -148,20 +147,20 @@ type counters struct {
 	sent, received                             atomic.Int64
 }
 
-// Stats gives figures since the start, and what is under way:
+// Stats returns counts since New, and the number of uploads that run now:
 //
 //	requests        all requests
-//	missing         of them, answered with 404
-//	denied          with 401 or 403
-//	conflicts       with 409: another content is published
-//	refused         with another 4xx: an upload that is not sound, or the gate's no
-//	failed          with 5xx
-//	published       versions that were published
-//	identical       uploads of what was published before
-//	gate_refused    judgements of the gate that were no
-//	gate_unknown    judgements that could not be made
-//	overridden      versions that were published all the same
-//	uploads         uploads under way
+//	missing         requests answered with 404
+//	denied          requests answered with 401 or 403
+//	conflicts       requests answered with 409: the version has other content
+//	refused         requests answered with another 4xx: invalid uploads, or refused by the gate
+//	failed          requests answered with 5xx
+//	published       versions published
+//	identical       uploads of versions that were published with the same content
+//	gate_refused    versions that the gate refused
+//	gate_unknown    versions that the gate could not judge
+//	overridden      versions published against the gate, with a reason
+//	uploads         uploads that run now
 //	bytes_sent      bytes of all answers
 //	bytes_received  bytes of all uploads
 func (g *Registry) Stats() map[string]float64 {
@@ -181,7 +180,7 @@ func (g *Registry) may(r *request, op Op) *Refusal {
 		if op == OpRead {
 			return nil
 		}
-		return refuse(http.StatusForbidden, ruleAuthorize, "this registry is read only: it has no Options.Authorize")
+		return refuse(http.StatusForbidden, ruleAuthorize, "this registry is read-only, because Options.Authorize is not set")
 	}
 	who, err := g.opts.Authorize(r.Request, Action{Op: op, Module: r.at.module, Version: r.at.version, Channel: r.at.channel})
 	if who = firstLine(who, 200); who != "" {

@@ -19,20 +19,20 @@ func TestOptions(t *testing.T) {
 		want  string
 	}{
 		"nil options":       {registry.Dir("x"), nil, "Options.Private: at least one prefix is required"},
-		"no store":          {nil, &registry.Options{Private: []string{"corp.example"}}, "there is no store"},
+		"no store":          {nil, &registry.Options{Private: []string{"corp.example"}}, "the store is nil"},
 		"no module path":    {registry.Dir("x"), &registry.Options{Private: []string{"corp.example/"}}, `Options.Private: malformed module path "corp.example/": trailing slash`},
 		"a pattern":         {registry.Dir("x"), &registry.Options{Private: []string{"*.example"}}, `Options.Private: malformed module path "*.example"`},
-		"a public path":     {registry.Dir("x"), &registry.Options{Private: []string{"corp.example"}, Public: "proxy.example"}, `Options.Public: "proxy.example" is no http or https URL of a proxy`},
+		"a public path":     {registry.Dir("x"), &registry.Options{Private: []string{"corp.example"}, Public: "proxy.example"}, `Options.Public: "proxy.example" is not an http or https URL of a proxy`},
 		"a public list":     {registry.Dir("x"), &registry.Options{Private: []string{"corp.example"}, Public: "https://a.example,direct?x"}, "Options.Public"},
 		"a negative bound":  {registry.Dir("x"), &registry.Options{Private: []string{"corp.example"}, MaxZip: -1}, "must not be negative"},
-		"all that is wrong": {nil, nil, "there is no store\nOptions.Private: at least one prefix is required"},
+		"all that is wrong": {nil, nil, "the store is nil\nOptions.Private: at least one prefix is required"},
 	} {
 		_, err := registry.New(c.store, c.opts)
 		require.ErrorContains(t, err, c.want, name)
 	}
 }
 
-// served is a registry with some versions.
+// served returns a registry with some versions.
 func served(t testing.TB, change ...func(*registry.Options)) *registry.Registry {
 	t.Helper()
 	reg := fresh(t, change...)
@@ -116,7 +116,7 @@ func TestNothingThere(t *testing.T) {
 	}
 	w := get(reg, "/corp.example/lib/@v/v1.9.9.info", "Accept", "application/json")
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-	require.JSONEq(t, `{"type":"about:blank","title":"Not Found","status":404,"detail":"there is nothing at this path","rule":"not-found"}`, get(reg, "/x", "Accept", "application/json").Body.String())
+	require.JSONEq(t, `{"type":"about:blank","title":"Not Found","status":404,"detail":"this path does not exist","rule":"not-found"}`, get(reg, "/x", "Accept", "application/json").Body.String())
 }
 
 func TestMethods(t *testing.T) {
@@ -146,8 +146,8 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// TestPublic: whoever asks for other modules is sent on, with a path that says no more
-// than what was asked.
+// TestPublic: requests for other modules are redirected with the same path and without the
+// query.
 func TestPublic(t *testing.T) {
 	t.Parallel()
 	reg := served(t, func(o *registry.Options) { o.Public = "https://proxy.example/go/" })
@@ -197,7 +197,7 @@ func TestStats(t *testing.T) {
 	require.Len(t, stats, 14)
 }
 
-// TestAccessLog: one record a request, with nothing of it that was not understood.
+// TestAccessLog: one record for each request, which only has valid names of the request.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -218,7 +218,7 @@ func TestAccessLog(t *testing.T) {
 	askPath(reg, http.MethodGet, "/corp.example/\nlib/@v/secret.mod")
 	ask(reg, http.MethodPut, "/corp.example/lib/@yank/v1.9.0?reason=x", nil)
 	require.Equal(t, `level=INFO msg=registry method=GET status=200 bytes=33 op=read module=corp.example/lib version=v1.0.0 user=ada
-level=INFO msg=registry method=_OTHER status=405 bytes=126 module=corp.example/lib version=v1.0.0 rule=not-found
+level=INFO msg=registry method=_OTHER status=405 bytes=129 module=corp.example/lib version=v1.0.0 rule=not-found
 level=INFO msg=registry method=GET status=404 bytes=112 rule=not-found
 level=INFO msg=registry method=PUT status=404 bytes=134 op=yank module=corp.example/lib version=v1.9.0 user=ada rule=not-found
 `, log.String())

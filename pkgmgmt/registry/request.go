@@ -14,7 +14,7 @@ type request struct {
 	op  Op
 	who string
 
-	received bool // all of the body
+	received bool // the whole body
 }
 
 func (r *request) query() (url.Values, *Refusal) {
@@ -31,7 +31,7 @@ const (
 	zipType  = "application/zip"
 )
 
-// answer answers with a value of this package, which may not be stored.
+// answer answers with a value of this package. Caches must not store it.
 func (r *request) answer(status int, v any) *Refusal {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -46,8 +46,8 @@ func (r *request) answer(status int, v any) *Refusal {
 	return nil
 }
 
-// A recorder sees the status and the length of an answer go by. It keeps ReadFrom
-// working, by which a server sends a file without reading it (sendfile).
+// A recorder records the status and length of an answer. It keeps ReadFrom, which lets the
+// server send files by sendfile.
 type recorder struct {
 	http.ResponseWriter
 	status int

@@ -16,13 +16,13 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A Finding is one thing wrong with what a store holds.
+// A Finding is one thing wrong in a store.
 type Finding struct {
-	Module  string // Empty when the store could not be walked
-	Version string // Empty when it is about the whole module
-	Problem string // what is wrong: "its .mod is lost"
-	Mended  bool   // and it is no more
-	Err     error  // why it could not be read or mended. Nil for what cannot be mended here: a lost zip
+	Module  string // Empty if the store could not be listed
+	Version string // Empty if the finding concerns the whole module
+	Problem string // for example "its .mod is lost"
+	Mended  bool   // Verify repaired it
+	Err     error  // why reading or repairing failed. Nil if Verify did not try, as for a lost zip
 }
 
 // String returns the finding in one line.
@@ -37,13 +37,12 @@ func (f Finding) String() string {
 	return strings.TrimPrefix(text, ": ")
 }
 
-// Verify walks the store and yields what is wrong with it: files that are lost or are not
-// what was acknowledged, lists that do not agree with the records, and versions whose
-// publisher died before it got an answer. It reads every zip.
+// Verify reads the whole store, every zip included, and yields what is wrong: lost or changed
+// files, lists that disagree with the records, and unfinished versions of dead publishers.
 //
-// With mend it puts in order what can be derived from the rest: go.mod and .info from the
-// zip and the record, a record from the zip, lists from the records. A lost or damaged zip
-// is mended by publishing the same zip again. A registry may serve and publish meanwhile.
+// If mend is true, it repairs what it can derive from other files: go.mod and .info from the
+// zip and the record, a record from the zip, lists from the records. Publish the same zip again
+// to repair a lost or damaged zip. The registry may serve and publish at the same time.
 //
 // The store must be a [Namer].
 func (g *Registry) Verify(ctx context.Context, mend bool) iter.Seq[Finding] {
@@ -86,7 +85,7 @@ type verification struct {
 func (v *verification) module(base string, files map[string]bool) (more bool) {
 	path, err := module.UnescapePath(strings.TrimSuffix(base, "/@v/"))
 	if err != nil {
-		return true // no folder of a registry's
+		return true // not a folder of a registry
 	}
 	versions := map[string]*target{}
 	for name := range files {
@@ -102,7 +101,7 @@ func (v *verification) module(base string, files map[string]bool) (more bool) {
 		}
 	}
 	for _, name := range []string{listFile, pseudoFile} {
-		list, _ := readSmall(v.ctx, v.store, base+name) // whose error list reports
+		list, _ := readSmall(v.ctx, v.store, base+name) // v.list reports the error
 		for _, version := range lines(list) {
 			if versions[version] == nil && module.CanonicalVersion(version) == version && !v.yield(Finding{Module: path, Version: version, Problem: "all of its files are lost"}) {
 				return false
@@ -115,7 +114,7 @@ func (v *verification) module(base string, files map[string]bool) (more bool) {
 	return true
 }
 
-// version looks at one version, but for the list.
+// version checks the files of one version, without the lists.
 func (v *verification) version(at *target) (more bool) {
 	found := func(problem string, mended bool, err error) bool {
 		return v.yield(Finding{Module: at.module, Version: at.version, Problem: problem, Mended: mended, Err: err})
@@ -144,7 +143,7 @@ func (v *verification) version(at *target) (more bool) {
 	}
 	if !acknowledged {
 		if j.Claim != nil && time.Since(j.Claim.Time) < time.Minute {
-			return true // its publisher is at it
+			return true // its publisher may be alive
 		}
 		return found("it was never acknowledged", false, nil)
 	}
@@ -212,7 +211,7 @@ func (v *verification) list(base, path, name string, versions bool) (more bool) 
 	for _, one := range []struct {
 		versions, others []string
 		problem          string
-	}{{want, has, "it is missing in the " + name}, {has, want, "it does not belong in the " + name}} {
+	}{{want, has, "it is missing in the " + name}, {has, want, "it must not be in the " + name}} {
 		others := setOf(one.others)
 		for _, version := range one.versions {
 			if !others[version] {
@@ -222,7 +221,7 @@ func (v *verification) list(base, path, name string, versions bool) (more bool) 
 			}
 		}
 	}
-	return !agree || found("", "its "+name+" is not in order")
+	return !agree || found("", "its "+name+" is not sorted, or has a version twice")
 }
 
 func setOf(versions []string) map[string]bool {
@@ -233,8 +232,8 @@ func setOf(versions []string) map[string]bool {
 	return set
 }
 
-// rightList is the list as it should be: what the records say, and what it has that no
-// record is left of.
+// rightList returns the correct list: the versions of the records, and those of the old list
+// whose record is lost.
 func (v *verification) rightList(base, name string, old []byte) ([]string, error) {
 	want, err := v.listable(v.ctx, base, name == pseudoFile)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
 )
 
-// A service serves its bill of materials where operators reach it.
+// Serve the bill of materials of a service on the operators' listener.
 func Example() {
-	bi := &debug.BuildInfo{ // a running program asks debug.ReadBuildInfo
+	bi := &debug.BuildInfo{ // a running program calls debug.ReadBuildInfo
 		GoVersion: "go1.26.1",
 		Path:      "corp.example/shop",
 		Main:      debug.Module{Path: "corp.example/shop", Version: "v1.4.2"},
@@ -29,7 +29,7 @@ func Example() {
 	// 200 application/vnd.cyclonedx+json; version=1.6
 }
 
-// The bill is a value, to be read and added to.
+// Read the bill as a value, which you can also change.
 func ExampleNew() {
 	bom, err := sbom.New(&debug.BuildInfo{
 		GoVersion: "go1.26.1",

@@ -12,8 +12,8 @@ import (
 )
 
 // Handler serves the bill of a program for GET and HEAD, at every path, as [Write] writes it
-// and with an ETag. If there is no bill, see [ErrNoModules], the status is 404. For other
-// methods it is 405. Both have problem details (RFC 9457).
+// and with an ETag. The status is 404 for [ErrNoModules] and 405 for other methods, both with
+// problem details (RFC 9457).
 //
 // Mount it where operators can reach it and the public cannot.
 func Handler(bi *debug.BuildInfo, opts *Options) http.Handler {

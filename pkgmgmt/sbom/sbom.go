@@ -27,7 +27,8 @@ type Options struct {
 	// Name and Version of the main component. Empty means those of the main module.
 	Name, Version string
 
-	// Time of the bill. Zero means none, so that the same build gives the same bytes.
+	// Time of the bill. Zero means that it is left out, so that the same build gives the same
+	// bytes.
 	Time time.Time
 }
 
@@ -129,7 +130,7 @@ func addProperty(c *cyclonedx.Component, name, value string) {
 	*c.Properties = append(*c.Properties, cyclonedx.Property{Name: name, Value: value})
 }
 
-// shown reports whether a build setting can contain neither a secret nor a path.
+// shown reports whether a build setting is free of secrets and paths.
 func shown(key string) bool {
 	switch key {
 	case "-buildmode", "-compiler", "-race", "-msan", "-asan", "-tags", "-trimpath", "CGO_ENABLED", "DefaultGODEBUG",

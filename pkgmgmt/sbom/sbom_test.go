@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write testdata anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shop is a service with one module of each kind.
+// shop returns the build information of a service with one module of each kind.
 func shop() *debug.BuildInfo {
 	return &debug.BuildInfo{
 		GoVersion: "go1.26.1 X:nodwarf5",

@@ -1,5 +1,5 @@
-// Package storetest tests implementations of [registry.Store]. A store that passes loses no
-// published file and changes none, as far as one process can test it.
+// Package storetest tests implementations of [registry.Store]. A store that passes keeps every
+// published file unchanged, in the cases that one process can test.
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) registry.Store { return mystore.New(…) })
@@ -417,7 +417,7 @@ func listed(t *testing.T, store registry.Store) {
 			t.Fatalf("Names(%q) gives %q, want %q", prefix, got, want)
 		}
 		for range n.Names(t.Context(), prefix) {
-			break // must do no harm
+			break // ending early must be harmless
 		}
 	}
 }

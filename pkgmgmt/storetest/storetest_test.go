@@ -36,8 +36,8 @@ func TestMemory(t *testing.T) {
 	storetest.Run(t, func(*testing.T) registry.Store { return &memory{files: map[string][]byte{}} })
 }
 
-// alternating gives each call to another of several stores of one folder, as several
-// processes would.
+// alternating passes each call to the next of several stores over one folder, like several
+// processes.
 type alternating struct {
 	mu     sync.Mutex
 	n      int
@@ -63,12 +63,11 @@ func (a *alternating) Update(ctx context.Context, name string, edit func([]byte)
 	return a.next().Update(ctx, name, edit)
 }
 
-// memory is a store as one over an object store is written: it locks nobody out, and
-// begins an update again when the content has changed meanwhile. Here a byte slice's
-// identity is what a generation or an ETag is there.
+// memory is a store without locks, like one over an object store: it repeats an update if the
+// content has changed meanwhile. The identity of a byte slice has the role of an ETag.
 type memory struct {
 	mu    sync.Mutex
-	files map[string][]byte // which are replaced, never changed
+	files map[string][]byte // slices are replaced, never changed
 }
 
 func (m *memory) load(name string) ([]byte, bool) {
@@ -78,7 +77,7 @@ func (m *memory) load(name string) ([]byte, bool) {
 	return data, ok
 }
 
-// swap writes a file if it still is what it was.
+// swap writes a file if it is still unchanged.
 func (m *memory) swap(name string, old []byte, had bool, data []byte) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -53,6 +53,9 @@ func parseConstraint(text string) (constraint, error) {
 			if err != nil {
 				return constraint{}, err
 			}
+			if err := checkOperator(m[1], m[2]); err != nil {
+				return constraint{}, err
+			}
 			all = append(all, comparator{m[1], operand})
 		}
 		one.alternatives = [][]comparator{all}
@@ -69,10 +72,23 @@ func newSet(text string) (*semver.Constraints, error) {
 		return nil, semver.ErrConstraintTooLong
 	}
 	set, err := semver.NewConstraint(dotted(text))
-	if err == nil {
-		set.IncludePrerelease = true // allows and hits decide themselves
+	if err != nil {
+		return nil, fmt.Errorf("improper constraint: %q", strings.TrimSpace(text))
 	}
-	return set, err
+	set.IncludePrerelease = true // allows and hits decide themselves
+	return set, nil
+}
+
+// checkOperator refuses what would mean something else than it says: the library takes ~0.0.0
+// for every version, <=* for 0.x, and >* for every version.
+func checkOperator(operator, operand string) error {
+	switch bare := strings.TrimPrefix(operand, "v"); {
+	case strings.HasPrefix(operator, "~") && bare == "0.0.0":
+		return fmt.Errorf("%q allows every version; write <0.1.0", operator+operand)
+	case operator != "" && operator != "=" && operator != ">=" && strings.Trim(bare, "xX*.") == "":
+		return fmt.Errorf("%q compares with every version; write a number", operator+operand)
+	}
+	return nil
 }
 
 func parseOperand(text string) (*semver.Version, error) {
@@ -153,8 +169,8 @@ func (c constraint) hits(v *semver.Version) bool {
 	return c.set.Check(v) || !c.literal(v) && c.set.Check(release(v))
 }
 
-// leavesOpen reports whether the result is unknown for a version whose suffix has no order
-// (v1.2.3-hotfix.1), because it may be earlier or later than v1.2.3.
+// leavesOpen reports whether the result is unknown because the version's suffix cannot be ordered:
+// v1.2.3-hotfix.1 may be earlier or later than v1.2.3.
 func (c constraint) leavesOpen(v *semver.Version, before bool) bool {
 	named := c.contains(func(one comparator) bool { return one.operand.Equal(v) })
 	if _, ok := version.Compare(v.String(), release(v).String()); ok || named {
@@ -222,7 +238,11 @@ func parseBlock(text string) (set *constraint, literal string, err error) {
 	}
 	for _, all := range c.alternatives {
 		if !slices.ContainsFunc(all, func(one comparator) bool { return one.operator != "!=" }) {
-			return nil, "", fmt.Errorf("%q blocks every version except the one that it names; write v%v", text, all[0].operand)
+			instead := ""
+			if len(all) == 1 && len(c.alternatives) == 1 {
+				instead = "; write " + strings.TrimSpace(strings.TrimPrefix(text, "!="))
+			}
+			return nil, "", fmt.Errorf("%q blocks every version except those that it names%s", text, instead)
 		}
 	}
 	if !slices.ContainsFunc(c.samples(), func(v *semver.Version) bool { return !c.hits(v) }) {

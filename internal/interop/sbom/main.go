@@ -1,10 +1,10 @@
-// Sbom writes the bill of materials of a program that the go command has built:
+// Sbom writes the bill of materials of a program that the go command built:
 //
 //	go run . ../../../bin/shop > shop.cdx.json
 //
-// Without an argument it writes its own. A running service needs no file: sbom.Handler
-// serves the same. The tests hold bills against the schema that CycloneDX publishes,
-// with a validator that knows nothing of upkeep.
+// Without an argument it writes its own bill. A running service can serve the same bill by
+// sbom.Handler. The tests check bills against the schema that CycloneDX publishes, with an
+// independent validator.
 package main
 
 import (

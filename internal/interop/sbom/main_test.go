@@ -17,7 +17,7 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
 )
 
-// schema is the one that CycloneDX publishes, as its Go module has it.
+// schema returns the schema that CycloneDX publishes, from its Go module.
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go").Output()
@@ -77,7 +77,7 @@ func TestOfAProgram(t *testing.T) {
 	require.Contains(t, strings.Join(purls, "\n"), "pkg:golang/stdlib@1.")
 }
 
-// TestOfUnusualBuilds validates what this machine's go command does not make.
+// TestOfUnusualBuilds validates bills of builds that this machine's go command does not make.
 func TestOfUnusualBuilds(t *testing.T) {
 	t.Parallel()
 	s := schema(t)
@@ -105,7 +105,7 @@ func TestOfUnusualBuilds(t *testing.T) {
 	}
 }
 
-// TestTheValidatorLooks shows that a bill with a mistake does not pass.
+// TestTheValidatorLooks: a bill with a mistake must not pass.
 func TestTheValidatorLooks(t *testing.T) {
 	t.Parallel()
 	s := schema(t)
