@@ -38,7 +38,7 @@ const (
 // An Action is what Options.Authorize decides about.
 type Action struct {
 	Op      Op
-	Module  string // path of a private module: "corp.example/lib/v2"
+	Module  string // path of the module: "corp.example/lib/v2". Empty for files of a checksum database
 	Version string // Empty for list, @latest, the list of channels, and the removal of a channel
 	Channel string // Empty unless the request is about a channel
 }

@@ -24,6 +24,7 @@ const (
 	kindYank          // <module>/@yank/<version>
 	kindBlock         // <module>/@block/<version>
 	kindRecord        // <module>/@record/<version>
+	kindQuery         // <module>/@v/<query>.info of a public module
 )
 
 // kinds are the kinds of paths that end in a version, by the file's extension or the route.

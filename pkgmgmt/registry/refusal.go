@@ -18,6 +18,7 @@ const (
 	ruleAuthorize = "authorize"
 	ruleBlocked   = "blocked"
 	ruleChannel   = "channel"
+	ruleChecksum  = "checksum"
 	ruleGate      = "gate"
 	ruleGoMod     = "go.mod"
 	ruleImmutable = "immutable"
@@ -30,6 +31,7 @@ const (
 	ruleSize      = "size"
 	ruleStore     = "store"
 	ruleUpload    = "upload"
+	ruleUpstream  = "upstream"
 	ruleVersion   = "version"
 	ruleZip       = "zip"
 )
