@@ -38,6 +38,9 @@
 //	DELETE /<module>/@block/<version>         ?reason=<reason>: undo the block
 //	GET    /<module>/@record/<version>        the history of a version: [Record]
 //	GET    /sumdb/<database>/…                a checksum database, with Options.Upstream
+//	PUT    /<module>/@allow/<version>         ?reason=<reason>: allow a young version of a public module
+//	DELETE /<module>/@allow/<version>         ?reason=<reason>: undo that
+//	GET    /<module>/@allowed                 the allowances with their history: [Allowance], by version
 //
 // Every answer to a read has an ETag and supports HEAD, Range and conditional requests.
 // Files that never change may be cached for ever, also by shared caches if
@@ -72,6 +75,7 @@
 //	store          500, 503, 507  the store failed, is damaged, or is full
 //	upstream       502, 503, 504  the upstream failed, or its answer is invalid
 //	checksum       502       the upstream's content differs from the recorded sum, or cannot be verified
+//	cooldown       403       the version of a public module is younger than Upstream.MinAge
 //
 // Requests for modules get the same texts as plain text, which the go command prints.
 //
@@ -123,8 +127,28 @@
 // database on to the go command, below /sumdb/, so that clients need no other host. A module
 // that the database does not know is refused; serve such modules as private ones.
 //
-// The cache can be deleted at any time. Without a checksum database the recorded sums, the files
-// that end in sum, are worth keeping.
+// # Cooldown
+//
+// Most attacks by a new version are found within days. With [Upstream.MinAge] a version must
+// have a minimum age before the registry serves it. A younger version is absent from list and
+// @latest. A request for exactly that version is answered with 403 and the time from which it
+// may be used; the go command prints that. Its go.mod is served, because older builds may have
+// it in their module graph. The list of such a module also omits the versions that its newest
+// go.mod retracts.
+//
+// The age counts from the later of two times: the time in the .info, which the author can
+// backdate, and the time when the version first appeared in the list of a module that this
+// registry already knew. A recorded time is never changed. A pseudo-version is in no list, so
+// only its commit time counts. Call [Registry.Refresh] every hour, or a version counts as new
+// when it is first requested. If an age cannot be found out, the version is refused.
+//
+// [Client.Allow] lets one young version through, with a reason that is recorded.
+//
+// # The cache
+//
+// The cache is a folder with the layout of a module proxy. It can be deleted at any time, with
+// two losses: the recorded sums (files that end in sum), which matter without a checksum
+// database, and the times when versions appeared (files named ages). Both are never evicted.
 //
 // # Threat model
 //

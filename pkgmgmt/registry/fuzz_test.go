@@ -31,8 +31,14 @@ func (s strict) check(name string) {
 	s.t.Helper()
 	require.True(s.t, fs.ValidPath(name), "%q", name)
 	path, file, ok := strings.Cut(name, "/@v/")
-	require.True(s.t, ok, "%q", name)
-	require.True(s.t, path == "corp.example" || strings.HasPrefix(path, "corp.example/"), "%q", name)
+	if public, allowed := strings.CutSuffix(name, "/@allowed"); allowed {
+		path, file = public, "allowed"
+		require.NotEqual(s.t, "corp.example", public)
+		require.False(s.t, strings.HasPrefix(public, "corp.example/"), "%q", name)
+	} else {
+		require.True(s.t, ok, "%q", name)
+		require.True(s.t, path == "corp.example" || strings.HasPrefix(path, "corp.example/"), "%q", name)
+	}
 	require.NotContains(s.t, file, "/")
 	require.Equal(s.t, strings.ToLower(name), name, "names must differ in more than case")
 	for _, element := range strings.Split(name, "/") {
@@ -66,6 +72,7 @@ func FuzzPath(f *testing.F) {
 		"/other.example/x/@v/master.info", "/corp.example/../x/@v/list", "/corp.example/lib/@v/../list", "//@v/list", "/corp.example/lib/@v/v0.0.0-20260102030405-abcdefabcdef.mod", "/corp.example/\x00/@v/list", "/@/@/@v",
 		"/!corp.example/lib/@v/list", "/other.example/x/@v/v2.0.0+incompatible.zip", "/other.example/x/@v/a%23b.info", "/sumdb/sum.golang.org/supported", "/sumdb/sum.golang.org/latest",
 		"/sumdb/sum.golang.org/lookup/other.example/!x@v1.0.0", "/sumdb/sum.golang.org/lookup/!corp.example/x@v1.0.0", "/sumdb/a.example/db/tile/8/0/x001/067.p/3", "/sumdb/../tile/8/0/001",
+		"/other.example/x/@allow/v2.0.0+incompatible", "/corp.example/x/@allow/v1.0.0", "/other.example/x/@allowed", "/other.example/x/@allow/main",
 	} {
 		f.Add("GET", path, "v1.0.0", "reason")
 		f.Add("PUT", path, "v1.0.0", "")
@@ -77,7 +84,11 @@ func FuzzPath(f *testing.F) {
 			to := r.URL.EscapedPath()
 			require.True(t, strings.HasPrefix(to, "/go/"), to)
 			require.Empty(t, r.URL.RawQuery)
-			require.NotContains(t, strings.ToLower(to), "corp.example/")
+			names := strings.ReplaceAll(strings.ToLower(to), "!", "")
+			for _, before := range []string{"/go/", "/sumdb/", "/lookup/"} {
+				require.NotContains(t, names, before+"corp.example/")
+				require.NotContains(t, names, before+"corp.example@")
+			}
 			require.NotContains(t, strings.Split(to, "/"), "..")
 			require.NotContains(t, to, "//")
 			return nil, errors.New("no network")
@@ -97,6 +108,8 @@ func FuzzPath(f *testing.F) {
 		case http.StatusNotFound, http.StatusMethodNotAllowed:
 		case http.StatusUnprocessableEntity:
 			require.NotContains(t, []string{"GET", "HEAD"}, method)
+		case http.StatusOK: // allowances of a public module
+			require.Contains(t, path, "/@allow")
 		default:
 			t.Fatalf("%s %q: %d %s", method, path, w.Code, w.Body)
 		}

@@ -28,7 +28,7 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // changes are the operations on published versions and on channels.
-var changes = map[kind]Op{kindChannel: OpSetChannel, kindYank: OpYank, kindBlock: OpBlock}
+var changes = map[kind]Op{kindChannel: OpSetChannel, kindYank: OpYank, kindBlock: OpBlock, kindAllow: OpAllow}
 
 func (g *Registry) serve(r *request) *Refusal {
 	at, p := route(r.URL.Path)
@@ -44,6 +44,10 @@ func (g *Registry) serve(r *request) *Refusal {
 		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
 	case p != nil:
 		return p
+	case at.kind == kindAllow || at.kind == kindAllowed:
+		if g.upstream == nil || g.folded(at.module) {
+			return nothing()
+		}
 	case !private:
 		return refuse(http.StatusNotFound, rulePrivate, at.module+" is outside the private prefixes of this registry")
 	}
@@ -55,6 +59,8 @@ func (g *Registry) serve(r *request) *Refusal {
 		r.op, do = OpRead, g.answerFile
 	case reads && at.kind == kindChannels:
 		r.op, do = OpInspect, g.answerChannels
+	case reads && at.kind == kindAllowed:
+		r.op, do = OpInspect, g.answerAllowances
 	case reads && at.kind == kindRecord:
 		r.op, do = OpInspect, g.answerRecord
 	case at.kind == kindZip:
@@ -66,8 +72,11 @@ func (g *Registry) serve(r *request) *Refusal {
 		allow = "PUT, DELETE"
 		if r.Method == http.MethodPut || r.Method == http.MethodDelete {
 			r.op, do = changes[at.kind], g.answerMark
-			if r.op == OpSetChannel {
+			switch r.op {
+			case OpSetChannel:
 				do = g.answerChannel
+			case OpAllow:
+				do = g.answerAllow
 			}
 		}
 	}
@@ -110,7 +119,7 @@ func (g *Registry) elsewhere(r *request) *Refusal {
 // sums answers a read of a checksum database.
 func (g *Registry) sums(r *request) *Refusal {
 	s, ok := parseSumPath(r.URL.Path)
-	if g.upstream == nil || !ok {
+	if g.upstream == nil || !ok || g.folded(s.db) {
 		return nothing()
 	}
 	r.at, r.op = target{module: s.module}, OpRead

@@ -19,6 +19,7 @@ const (
 	ruleBlocked   = "blocked"
 	ruleChannel   = "channel"
 	ruleChecksum  = "checksum"
+	ruleCooldown  = "cooldown"
 	ruleGate      = "gate"
 	ruleGoMod     = "go.mod"
 	ruleImmutable = "immutable"

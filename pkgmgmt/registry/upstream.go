@@ -42,6 +42,12 @@ type Upstream struct {
 	// are fetched again. Zero means one minute.
 	Fresh time.Duration
 
+	// MinAge is the minimum age of versions by pattern: a module path in which "..." matches
+	// any text, as in {"...": 7 * 24 * time.Hour, "golang.org/x/...": 0}. The longest pattern
+	// that matches a module counts. A younger version is refused. See the package comment.
+	// Empty means none.
+	MinAge map[string]time.Duration
+
 	// Timeout bounds the fetch of a file. A zip may take ten times as long. Zero means 30s.
 	Timeout time.Duration
 
@@ -66,6 +72,10 @@ type upstream struct {
 	fresh   time.Duration
 	cache   *upstreamCache
 	db      *checksums // nil means no verification
+	store   Store      // has the allowances
+
+	cooldowns []cooldown
+
 	flights flights
 	places  chan struct{}
 	checks  chan struct{} // as Registry.checks
@@ -87,8 +97,8 @@ func newUpstream(o *Upstream, store Store, checks chan struct{}, log *slog.Logge
 	}
 	u := &upstream{
 		base: base, client: boundedClient(o.HTTP), timeout: o.Timeout, fresh: o.Fresh,
-		cache:  &upstreamCache{max: o.MaxBytes, uses: map[string]time.Time{}, until: map[string]time.Time{}, proofs: map[string]fileProof{}},
-		places: make(chan struct{}, maxFetches), checks: checks, log: log,
+		cache:  &upstreamCache{max: o.MaxBytes, uses: map[string]time.Time{}, until: map[string]time.Time{}, proofs: map[string]fileProof{}, old: map[string]struct{}{}},
+		places: make(chan struct{}, maxFetches), checks: checks, log: log, store: store,
 	}
 	if u.timeout == 0 {
 		u.timeout = 30 * time.Second
@@ -107,6 +117,9 @@ func newUpstream(o *Upstream, store Store, checks chan struct{}, log *slog.Logge
 		return nil, errors.New("Options.Upstream: Dir: is required, because the store is not a Dir")
 	}
 	u.cache.dir = Dir(folder).(*dir)
+	if u.cooldowns, err = newCooldowns(o.MinAge); err != nil {
+		return nil, fmt.Errorf("Options.Upstream: %w", err)
+	}
 	if u.db, err = newChecksums(o.SumDB, u); err != nil {
 		return nil, fmt.Errorf("Options.Upstream: SumDB: %w", err)
 	}
@@ -121,22 +134,30 @@ func (u *upstream) answer(r *request, cached string) *Refusal {
 	kind, cache := textType, fresh
 	switch at.kind {
 	case kindList:
-		data, err = u.changing(ctx, at.base+"list", maxSmall, func(data []byte) ([]byte, error) { return checkList(at.module, data) })
-	case kindLatest, kindQuery:
-		name := at.file + ".info"
-		if at.kind == kindLatest {
-			name = strings.TrimSuffix(at.base, "v/") + "latest"
-		}
+		data, err = u.list(ctx, at)
+	case kindLatest:
 		kind = jsonType
-		data, err = u.changing(ctx, name, maxInfo, func(data []byte) ([]byte, error) { return data, checkInfo(at.module, "", data) })
+		data, err = u.latest(ctx, at)
+	case kindQuery:
+		kind = jsonType
+		if data, err = u.changing(ctx, at.file+".info", maxInfo, func(data []byte) ([]byte, error) { return data, checkInfo(at.module, "", data) }); err == nil {
+			var info versionInfo
+			if info, err = decodeInfo(data); err == nil {
+				err = u.admit(ctx, at.at(info.Version))
+			}
+		}
 	case kindInfo:
 		kind, cache = jsonType, cached
-		data, err = u.fixed(ctx, at, ".info")
-	case kindMod:
+		if err = u.admit(ctx, at); err == nil {
+			data, err = u.fixed(ctx, at, ".info")
+		}
+	case kindMod: // also of a young version, because older builds have it in their graph
 		cache = cached
 		data, err = u.fixed(ctx, at, ".mod")
 	default:
-		return u.answerZip(r, cached)
+		if err = u.admit(ctx, at); err == nil {
+			return u.answerZip(r, cached)
+		}
 	}
 	if err != nil {
 		return broken(err)
@@ -178,13 +199,13 @@ func (u *upstream) cached(ctx context.Context, name, remote string, most int64, 
 			data, err = check(data)
 		}
 		if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.Status == http.StatusNotFound {
-			u.store(ctx, missing, []byte(refusal.Detail))
+			u.save(ctx, missing, []byte(refusal.Detail))
 			u.cache.remove(name)
 		}
 		if err != nil {
 			return nil, err
 		}
-		u.store(ctx, name, data)
+		u.save(ctx, name, data)
 		return data, nil
 	})
 	if err == nil || isMissing(err) {
@@ -203,9 +224,9 @@ func (u *upstream) cached(ctx context.Context, name, remote string, most int64, 
 	return nil, err
 }
 
-// store writes a fetched file to the cache. A failure is logged, because the file can be served
+// save writes a fetched file to the cache. A failure is logged, because the file can be served
 // without the cache.
-func (u *upstream) store(ctx context.Context, name string, data []byte) {
+func (u *upstream) save(ctx context.Context, name string, data []byte) {
 	if err := u.cache.write(ctx, name, data); err != nil {
 		u.log.LogAttrs(ctx, slog.LevelError, "the upstream cache cannot be written", slog.String("cause", err.Error()))
 		return

@@ -49,6 +49,7 @@ type upstreamCache struct {
 	uses    map[string]time.Time // when the modification time was set
 	until   map[string]time.Time // how long a file that can change is fresh
 	proofs  map[string]fileProof
+	old     map[string]struct{} // versions that are old enough, and so for ever
 }
 
 // maxRemembered bounds each map of a cache.
@@ -87,6 +88,19 @@ func (c *upstreamCache) prove(name string, st stamp, sum string) {
 	remember(c.proofs, name, fileProof{st, sum})
 }
 
+func (c *upstreamCache) isOld(file string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.old[file]
+	return ok
+}
+
+func (c *upstreamCache) setOld(file string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	remember(c.old, file, struct{}{})
+}
+
 // open opens a file and records its use.
 func (c *upstreamCache) open(ctx context.Context, name string) (File, error) {
 	c.mu.Lock()
@@ -122,11 +136,17 @@ func (c *upstreamCache) load(ctx context.Context, name string) ([]byte, stamp, e
 	return data, stampOf(info), err
 }
 
-func (c *upstreamCache) temp() (*os.File, error) {
+// prepare creates the folder that the cache is in.
+func (c *upstreamCache) prepare() error {
 	if c.parent != nil {
-		if err := c.parent.folder(c.parent.root); err != nil {
-			return nil, err
-		}
+		return c.parent.folder(c.parent.root)
+	}
+	return nil
+}
+
+func (c *upstreamCache) temp() (*os.File, error) {
+	if err := c.prepare(); err != nil {
+		return nil, err
 	}
 	return c.dir.temp()
 }
@@ -226,7 +246,7 @@ func (c *upstreamCache) files() (files []cachedFile) {
 			return nil
 		case e.IsDir() && path == c.tmp:
 			return fs.SkipDir
-		case !e.Type().IsRegular(), strings.HasSuffix(path, modSumEnd), strings.HasSuffix(path, zipSumEnd), e.Name() == treeFile:
+		case !e.Type().IsRegular(), strings.HasSuffix(path, modSumEnd), strings.HasSuffix(path, zipSumEnd), e.Name() == treeFile, e.Name() == agesFile, e.Name() == ".lock":
 			return nil
 		}
 		if info, err := e.Info(); err == nil {

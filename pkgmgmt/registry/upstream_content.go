@@ -47,11 +47,10 @@ func checkList(path string, data []byte) ([]byte, error) {
 // checkInfo checks an .info. It must have the version, or without one any version of the
 // module.
 func checkInfo(path, version string, data []byte) error {
-	var info versionInfo
-	if err := json.Unmarshal(data, &info); err != nil {
-		return invalid("the .info is not JSON: %s", shown(err.Error()))
-	}
+	info, err := decodeInfo(data)
 	switch {
+	case err != nil:
+		return err
 	case version != "" && info.Version != version:
 		return invalid("the .info has the version %q, want %q", shown(info.Version), version)
 	case module.CanonicalVersion(info.Version) != info.Version || module.Check(path, info.Version) != nil:
@@ -60,6 +59,13 @@ func checkInfo(path, version string, data []byte) error {
 		return invalid("the .info has no time")
 	}
 	return nil
+}
+
+func decodeInfo(data []byte) (info versionInfo, err error) {
+	if err := json.Unmarshal(data, &info); err != nil {
+		return info, invalid("the .info is not JSON: %s", shown(err.Error()))
+	}
+	return info, nil
 }
 
 // checkMod checks a go.mod. Its module path may differ from the requested one, because the
