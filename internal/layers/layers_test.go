@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
 	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", "internal/modpattern", masterminds, xmod},
 	"pkgmgmt/apicheck":    {"pkgmgmt/registry", "internal/cleantext", xmod, xexp, xtools},
-	"pkgmgmt/registry":    {"internal/atomicfile", "internal/cleantext", "internal/modpattern", "internal/problem", xmod},
+	"pkgmgmt/registry":    {"pkgmgmt", "internal/atomicfile", "internal/cleantext", "internal/modpattern", "internal/problem", xmod},
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},

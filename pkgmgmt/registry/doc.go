@@ -75,6 +75,7 @@
 //	store          500, 503, 507  the store failed, is damaged, or is full
 //	upstream       502, 503, 504  the upstream failed, or its answer is invalid
 //	checksum       502       the upstream's content differs from the recorded sum, or cannot be verified
+//	policy         403       Upstream.Policy refuses the version of a public module
 //	cooldown       403       the version of a public module is younger than Upstream.MinAge
 //
 // Requests for modules get the same texts as plain text, which the go command prints.
@@ -143,6 +144,14 @@
 // when it is first requested. If an age cannot be found out, the version is refused.
 //
 // [Client.Allow] lets one young version through, with a reason that is recorded.
+//
+// # Policy
+//
+// With [Upstream.Policy] the registry also refuses public modules by a policy document: by its
+// rules allow, deny and require. A refused version is absent from list and @latest, and a
+// request for exactly that version is answered with 403 and the reason. Its go.mod is served,
+// because the module graph of a build may have it. A policy that follows a document takes
+// effect at once.
 //
 // # The cache
 //

@@ -25,6 +25,7 @@ const (
 	ruleImmutable = "immutable"
 	ruleMajor     = "major-version"
 	ruleNotFound  = "not-found"
+	rulePolicy    = "policy"
 	rulePath      = "module-path"
 	rulePrivate   = "private"
 	ruleReason    = "reason"

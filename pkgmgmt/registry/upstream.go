@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
 // An Upstream is a module proxy for public modules, with a cache on a local disk. The package
@@ -48,6 +50,10 @@ type Upstream struct {
 	// Empty means none.
 	MinAge map[string]time.Duration
 
+	// Policy refuses versions by its rules allow, deny and require. Its other rules have no
+	// effect here. Nil means none.
+	Policy *pkgmgmt.Policy
+
 	// Timeout bounds the fetch of a file. A zip may take ten times as long. Zero means 30s.
 	Timeout time.Duration
 
@@ -75,6 +81,7 @@ type upstream struct {
 	store   Store      // has the allowances
 
 	cooldowns []cooldown
+	policy    *pkgmgmt.Policy
 
 	flights flights
 	places  chan struct{}
@@ -98,7 +105,7 @@ func newUpstream(o *Upstream, store Store, checks chan struct{}, log *slog.Logge
 	u := &upstream{
 		base: base, client: boundedClient(o.HTTP), timeout: o.Timeout, fresh: o.Fresh,
 		cache:  &upstreamCache{max: o.MaxBytes, uses: map[string]time.Time{}, until: map[string]time.Time{}, proofs: map[string]fileProof{}, old: map[string]struct{}{}},
-		places: make(chan struct{}, maxFetches), checks: checks, log: log, store: store,
+		places: make(chan struct{}, maxFetches), checks: checks, log: log, store: store, policy: o.Policy,
 	}
 	if u.timeout == 0 {
 		u.timeout = 30 * time.Second

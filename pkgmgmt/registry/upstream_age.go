@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -145,11 +146,16 @@ func (u *upstream) listed(ctx context.Context, at *target) ([]string, map[string
 	return versions, ages, err
 }
 
-// list returns the list without versions that are too young or retracted.
+// list returns the list without versions that are too young, retracted or refused by the
+// policy.
 func (u *upstream) list(ctx context.Context, at *target) ([]byte, error) {
 	limit := u.minAge(at.module)
 	if limit.age == 0 {
-		return u.changing(ctx, at.base+"list", maxSmall, func(data []byte) ([]byte, error) { return checkList(at.module, data) })
+		data, err := u.changing(ctx, at.base+"list", maxSmall, func(data []byte) ([]byte, error) { return checkList(at.module, data) })
+		if err != nil || u.policy == nil {
+			return data, err
+		}
+		return encodeList(slices.DeleteFunc(lines(data), func(v string) bool { return u.violation(at.module, v) != "" })), nil
 	}
 	versions, ages, err := u.listed(ctx, at)
 	if err != nil {
@@ -170,7 +176,7 @@ func (u *upstream) list(ctx context.Context, at *target) ([]byte, error) {
 	return encodeList(slices.DeleteFunc(versions, func(v string) bool {
 		a := ages[v]
 		young := a.time == 0 || now.Before(a.released().Add(limit.age))
-		return young && !allowed[v] || retracted(v)
+		return young && !allowed[v] || retracted(v) || u.violation(at.module, v) != ""
 	})), nil
 }
 
@@ -252,8 +258,24 @@ func (u *upstream) retracted(ctx context.Context, at *target, versions []string)
 	}, nil
 }
 
-// admit returns a refusal for a version that is too young.
+// violation returns why the policy refuses a version. Empty means that it does not.
+func (u *upstream) violation(path, version string) string {
+	if u.policy == nil {
+		return ""
+	}
+	for _, v := range u.policy.Check(&debug.BuildInfo{Deps: []*debug.Module{{Path: path, Version: version}}}) {
+		if v.Module == path { // others are about Go, or about ages
+			return v.Reason + "; to fix: " + v.Fix
+		}
+	}
+	return ""
+}
+
+// admit returns a refusal for a version that is too young or that the policy refuses.
 func (u *upstream) admit(ctx context.Context, at *target) error {
+	if text := u.violation(at.module, at.version); text != "" {
+		return refuse(http.StatusForbidden, rulePolicy, fmt.Sprintf("%s@%s is refused by the policy: %s", at.module, at.version, text))
+	}
 	limit := u.minAge(at.module)
 	if limit.age == 0 || u.cache.isOld(at.file) {
 		return nil
@@ -303,7 +325,7 @@ func (u *upstream) released(ctx context.Context, at *target) (time.Time, error) 
 	return ages[at.version].released(), err
 }
 
-// latest returns the .info of @latest, or of the highest version that is old enough.
+// latest returns the .info of @latest, or of the highest version that may be used.
 func (u *upstream) latest(ctx context.Context, at *target) ([]byte, error) {
 	data, err := u.changing(ctx, strings.TrimSuffix(at.base, "v/")+"latest", maxInfo, func(data []byte) ([]byte, error) { return data, checkInfo(at.module, "", data) })
 	if err != nil {
@@ -315,7 +337,7 @@ func (u *upstream) latest(ctx context.Context, at *target) ([]byte, error) {
 	}
 	err = u.admit(ctx, at.at(info.Version))
 	refusal, ok := errors.AsType[*Refusal](err)
-	if !ok || refusal.Rule != ruleCooldown {
+	if !ok || refusal.Rule != ruleCooldown && refusal.Rule != rulePolicy {
 		return data, err
 	}
 	list, failed := u.list(ctx, at)

@@ -356,7 +356,7 @@ func TestUpstreamBadAnswers(t *testing.T) {
 		{"v1.0.0.zip", sized(fmt.Sprint(len(good)+1), good), 502, "cannot be reached"},
 		{"v1.0.0.zip", text(500, page), 502, "answered 500 Internal Server Error"},
 		{"v1.0.0.zip", text(403, "no licence\nx"), 502, "answered 403 Forbidden: no licence"},
-		{"v1.0.0.zip", http.RedirectHandler("/loop", 302), 502, "cannot be reached"},
+		{"v1.0.0.zip", http.RedirectHandler("/loop", http.StatusFound), 502, "cannot be reached"},
 		{"list", hang, 504, "did not answer in time"},
 		{"v1.0.0.info", hang, 504, "did not answer in time"},
 	} {
