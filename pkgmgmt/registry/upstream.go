@@ -247,7 +247,7 @@ func (u *upstream) fixed(ctx context.Context, at *target, end string) ([]byte, e
 	most := int64(maxInfo)
 	check := func(data []byte) ([]byte, error) { return data, checkInfo(at.module, at.version, data) }
 	if end == ".mod" {
-		most = zip.MaxGoMod
+		most = maxPublic
 		check = func(data []byte) ([]byte, error) {
 			if err := checkMod(data); err != nil {
 				return nil, err

@@ -131,7 +131,7 @@ func (u *upstream) learn(ctx context.Context, base string, versions []string, ti
 
 // listed returns the list of the upstream, and records the versions that are new in it.
 func (u *upstream) listed(ctx context.Context, at *target) ([]string, map[string]age, error) {
-	data, err := u.changing(ctx, at.base+"list", maxSmall, func(data []byte) ([]byte, error) { return checkList(at.module, data) })
+	data, err := u.changing(ctx, at.base+"list", maxPublic, func(data []byte) ([]byte, error) { return checkList(at.module, data) })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -151,7 +151,7 @@ func (u *upstream) listed(ctx context.Context, at *target) ([]string, map[string
 func (u *upstream) list(ctx context.Context, at *target) ([]byte, error) {
 	limit := u.minAge(at.module)
 	if limit.age == 0 {
-		data, err := u.changing(ctx, at.base+"list", maxSmall, func(data []byte) ([]byte, error) { return checkList(at.module, data) })
+		data, err := u.changing(ctx, at.base+"list", maxPublic, func(data []byte) ([]byte, error) { return checkList(at.module, data) })
 		if err != nil || u.policy == nil {
 			return data, err
 		}
@@ -241,6 +241,9 @@ func (u *upstream) retracted(ctx context.Context, at *target, versions []string)
 		return func(string) bool { return false }, nil
 	}
 	data, err := u.fixed(ctx, at.at(newest), ".mod")
+	if isMissing(err) {
+		return func(string) bool { return false }, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -360,6 +363,9 @@ func ageText(d time.Duration) string {
 
 // refresh fetches the lists of all known modules.
 func (u *upstream) refresh(ctx context.Context) error {
+	if err := u.cache.prepare(); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var errs []error

@@ -185,6 +185,7 @@ func TestRefresh(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, seen, begun.Unix())
 	require.NoError(t, fresh(t).Refresh(t.Context()), "without an upstream")
+	require.NoError(t, s.through(t, filepath.Join(t.TempDir(), "new"), time.Hour).Refresh(t.Context()), "without a folder")
 
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -231,6 +232,10 @@ func TestRetractedVersions(t *testing.T) {
 	reg := s.through(t, t.TempDir(), time.Hour)
 	require.Equal(t, "v1.0.0\nv1.3.0\n", get(reg, libPath+"list").Body.String())
 	require.Equal(t, http.StatusOK, get(reg, libPath+"v1.1.0.zip").Code, "exact requests still work")
+
+	require.NoError(t, os.Remove(filepath.Join(s.dir, "public.example", "lib", "@v", "v1.4.0.mod")))
+	reg = s.through(t, t.TempDir(), time.Hour)
+	require.Equal(t, "v1.0.0\nv1.1.0\nv1.2.0\nv1.3.0\n", get(reg, libPath+"list").Body.String(), "the newest version has no go.mod")
 }
 
 // TestAllow: an allowance lets one young version through. It needs permission and a reason, and

@@ -15,8 +15,12 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// maxInfo bounds an .info, in bytes.
-const maxInfo = 64 << 10
+// Bounds of an .info, and of a list or go.mod, in bytes. At most maxFetches of them are in
+// memory at once. A list of 10,000 versions has 100 KB.
+const (
+	maxInfo   = 64 << 10
+	maxPublic = 4 << 20
+)
 
 // invalid is the answer to content of the upstream that breaks the protocol.
 func invalid(format string, args ...any) *Refusal {

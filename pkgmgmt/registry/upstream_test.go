@@ -584,7 +584,7 @@ func TestUpstreamKill(t *testing.T) {
 		want[at] = sized(t, at, 50_000)
 		put(t, o.Registry, http.StatusCreated, at, want[at])
 	}
-	for round := range testsize.Pick(0, 3, 100) {
+	for round := range testsize.Pick(0, 2, 100) {
 		dir := t.TempDir()
 		cmd := run(t, "fetch", dir, o.url)
 		out, err := cmd.StdoutPipe()
@@ -639,7 +639,7 @@ func TestUpstreamGoCommand(t *testing.T) {
 		w.write("main/main.go", "package main\n\nimport _ \"corp.example/lib\"\n\nfunc main() {}\n")
 		return w
 	}
-	workshops := make([]*workshop, testsize.Pick(0, 8, 32))
+	workshops := make([]*workshop, testsize.Pick(0, 4, 32))
 	for i := range workshops {
 		workshops[i] = begin()
 	}
