@@ -93,7 +93,7 @@ var localTestArrows = map[string][]string{
 // testArrows are what test files and examples may import besides.
 var testArrows = []string{
 	"internal/testsize",
-	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
+	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, yaml, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/log", "go.opentelemetry.io/otel/sdk/metric",
 }
 
