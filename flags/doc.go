@@ -49,6 +49,11 @@
 // float64 cannot hold (1e999) is a fault. An integer beyond 2^53 would lose digits: it is a fault
 // in a variant, and Lint warns of it elsewhere.
 //
+// In an editor, a YAML document is completed and checked if its first line is this one. A JSON
+// document has the same address in its field $schema.
+//
+//	# yaml-language-server: $schema=https://raw.githubusercontent.com/upkeep-go/upkeep/main/flags/flags.schema.json
+//
 // # The same meaning as flagd
 //
 // A document means what it means to flagd, so that it can move to a flagd fleet. Three rules

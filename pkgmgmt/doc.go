@@ -63,6 +63,11 @@
 // unless a rule accepts them. Without a module source, rules about ages cannot be checked,
 // and there is one violation that says so.
 //
+// In an editor, a YAML document is completed and checked if its first line is this one. A JSON
+// document has the same address in its field $schema.
+//
+//	# yaml-language-server: $schema=https://raw.githubusercontent.com/upkeep-go/upkeep/main/pkgmgmt/packages.schema.json
+//
 // # Fleets
 //
 // A fleet reads the build information of services from their version endpoints, from

@@ -103,6 +103,7 @@ func readRules(r *document.Reader, m *document.Fields) *rules {
 		}
 	}
 	rs.forbidReplace = m.Field("forbidReplace").Bool()
+	m.Field("$schema").Text(maxText) // for editors
 	m.Done()
 	return rs
 }

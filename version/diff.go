@@ -21,7 +21,7 @@ import (
 type ChangeKind string
 
 const (
-	// ChangeKindChanged means a different value; the two have no order.
+	// ChangeKindChanged means a different value that is not known to be later or earlier.
 	ChangeKindChanged ChangeKind = "changed"
 	// ChangeKindAdded and ChangeKindRemoved mean that only the new or only the old program
 	// has the value.

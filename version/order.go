@@ -18,7 +18,7 @@ import (
 //     and rc, in this order, and pre, preview, m, dev, snapshot, nightly or canary,
 //     each only with others of the same name. The short names a, b and c count, too, if
 //     a number after them has at most four digits. Numbers are compared as numbers: rc9
-//     is earlier than rc10. Other suffixes (a commit, a hotfix) have no order.
+//     is earlier than rc10. Other suffixes (a commit, a hotfix) cannot be ordered.
 //   - A pseudo-version is earlier than the release with its numbers. Two
 //     pseudo-versions are ordered by the time of their commits.
 //

@@ -78,7 +78,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestSuffixesAreNoDowngrade deploys commits, whose hashes have no order.
+// TestSuffixesAreNoDowngrade deploys commits, whose hashes cannot be ordered.
 func TestSuffixesAreNoDowngrade(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

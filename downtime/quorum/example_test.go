@@ -15,7 +15,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
-// windowsNear is a document with a window that begins soon.
+// windowsNear returns a document with a window that begins soon.
 func windowsNear() downtime.Source {
 	return downtime.Bytes("windows.yaml", fmt.Appendf(nil,
 		"windows: [{id: orders-db-upgrade, start: %s, duration: 2h, scope: {work: [import]}}]",
@@ -48,7 +48,7 @@ func Example() {
 	fmt.Println("a replica may work:", err == nil)
 	leave()
 
-	// The operator may give up. Then nothing has changed.
+	// An operator who gives up has not changed anything.
 	bounded, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	_, err = quorum.DrainFiles(bounded, dir, "orders-db-upgrade", nil)
@@ -77,7 +77,7 @@ func Example() {
 	// a replica may work: false
 }
 
-// A replica of a service over PostgreSQL, with whatever driver it has.
+// A replica of a service over PostgreSQL, with any driver.
 func ExamplePostgres() {
 	serve := func(ctx context.Context, db *sql.DB, mux http.Handler) error {
 		q, err := quorum.Postgres(db, nil)
@@ -95,15 +95,15 @@ func ExamplePostgres() {
 	_ = serve
 }
 
-// An operator's program: it waits, migrates under the lock, and looks again before the
-// step of no return.
+// An operator's program: it waits, migrates under the lock, and checks the lock before the point
+// of no return.
 func ExampleDrain() {
 	upgrade := func(ctx context.Context, db *sql.DB, migrate, finish func(context.Context) error) error {
 		waiting, cancel := context.WithTimeout(ctx, 30*time.Minute)
 		defer cancel()
 		lock, err := quorum.Drain(waiting, db, "orders-db-upgrade", &quorum.DrainOptions{Replicas: 3})
 		if err != nil {
-			return err // it names who is in the way
+			return err // it names the replicas in the way
 		}
 		defer lock.Close()
 		work := lock.Context(ctx) // ends when the lock is lost
@@ -116,12 +116,12 @@ func ExampleDrain() {
 		if err := finish(work); err != nil {
 			return err
 		}
-		return lock.Close() // says whether it was held to the end
+		return lock.Close() // an error if the lock was lost before
 	}
 	_ = upgrade
 }
 
-// What an operator sees while waiting.
+// Look shows an operator the state of each replica during the wait.
 func ExampleLook() {
 	show := func(ctx context.Context, db *sql.DB) {
 		for ctx.Err() == nil {
@@ -139,7 +139,7 @@ func ExampleLook() {
 	_ = show
 }
 
-// A write that is safe whatever became of its replica.
+// A write that is safe even if its replica's guard or session has failed.
 func ExampleFence() {
 	order := func(ctx context.Context, db *sql.DB, customer string) error {
 		tx, err := db.BeginTx(ctx, nil)
@@ -148,7 +148,7 @@ func ExampleFence() {
 		}
 		defer func() { _ = tx.Rollback() }()
 		if err := quorum.Fence(ctx, tx, "orders-db-upgrade"); err != nil {
-			return err // errors.Is(err, downtime.ErrWindow): come again later
+			return err // errors.Is(err, downtime.ErrWindow): try again later
 		}
 		if _, err := tx.ExecContext(ctx, "INSERT INTO orders (customer) VALUES ($1)", customer); err != nil {
 			return err
@@ -158,7 +158,7 @@ func ExampleFence() {
 	_ = order
 }
 
-// Two services share a database, and each has windows of its own.
+// Two services with separate windows share a database.
 func ExampleFleet() {
 	const mail = quorum.Fleet("mail")
 	serve := func(db *sql.DB) (*quorum.Replica, error) {

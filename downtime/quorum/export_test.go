@@ -2,7 +2,7 @@ package quorum
 
 import "time"
 
-// The statements, for a server that knows no others.
+// The statements, for the tests' server.
 const (
 	SQLNonce    = sqlNonce
 	SQLSettings = sqlSettings
@@ -19,13 +19,13 @@ const (
 	SQLFence    = sqlFence
 )
 
-// Key is the key of a window's lock that is open for the fleet.
+// Key returns the key of a window's open lock.
 func Key(f Fleet, window string) int64 { return f.key(openLock, window) }
 
-// LockKey is the key of any of the package's locks.
+// LockKey returns the key of any of the package's locks.
 func LockKey(f Fleet, kind byte, window string) int64 { return f.key(kind, window) }
 
-// WindowFile is the name of a window's file.
+// WindowFile returns the name of a window's file.
 func WindowFile(window string) string { return windowFile(window) + extLock }
 
 // ParseAbout reads the file of a replica.
@@ -34,5 +34,5 @@ func ParseAbout(data []byte) (pid int, name string, since time.Time, err error) 
 	return a.PID, a.Name, a.Since, err
 }
 
-// ParseDigest reads the digest by which a replica knows a window.
+// ParseDigest reads the digest in a replica's file.
 func ParseDigest(data []byte) string { return parseDigest(data) }

@@ -7,23 +7,23 @@ import (
 	"fmt"
 )
 
-// A Tx is a transaction: a *sql.Tx, or a *sql.Conn on which one has begun.
+// A Tx is a transaction: a *sql.Tx, or a *sql.Conn with an open transaction.
 type Tx interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 const sqlFence = `SELECT pg_try_advisory_xact_lock_shared($1)`
 
-// Fence lets a transaction write only while no operator has the window: call it before the
-// writes, in their transaction. It is one statement, and never waits.
+// Fence lets a transaction write only while operators do not hold the window. Call it in the
+// transaction, before the writes. It is one statement and never waits.
 //
-// From a nil error to the transaction's end no operator gets the window's lock, so that
-// nothing is committed after it was had: whatever became of this replica's session, its
-// guard, and its clock. The operator waits for the transaction, as [Drain] says.
+// After a nil error, operators cannot get the window's lock until the transaction ends. So nothing
+// is committed after an operator got the lock, even if this replica's session, guard or clock
+// has failed. The operator waits for the transaction: see [Drain].
 //
-// The error is a [*FencedError] when it is too late, or what the database says. A pooler in
-// transaction mode does not matter here. On a *sql.Conn without a transaction
-// Fence would protect its own statement and nothing else; a *sql.DB is refused for that.
+// The error is a [*FencedError] if it is too late, or an error of the database. A pooler in
+// transaction mode is fine here. On a *sql.Conn without a transaction, Fence would protect only its
+// own statement; a *sql.DB is refused for that reason.
 func Fence(ctx context.Context, tx Tx, window string) error {
 	return Fleet("").Fence(ctx, tx, window)
 }

@@ -22,18 +22,18 @@ import (
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// Files makes this process a replica in the quorum of one machine, by flock(2) on
-// files in the folder dir, which is made when it is missing. All processes of the fleet name the
-// same folder, on a file system of the machine's own, such as one below /run: over a
-// network locks are not what they seem. The kernel lets a dead process's locks go.
+// Files makes this process a replica in the quorum of one machine, with flock(2) on files in the
+// folder dir, which it creates if missing. All processes of the fleet use the same folder. It must
+// be on a local file system, such as below /run, because locks over a network are unreliable. The
+// kernel releases a dead process's locks.
 //
-// The error is an empty dir, or errors.ErrUnsupported, wrapped, where the system has no
-// flock; what cannot be opened is tried again.
+// Files returns an error if dir is empty, and errors.ErrUnsupported, wrapped, on systems without
+// flock. It retries files that cannot be opened.
 //
-// Whoever may write to the folder can make it lie. Do not remove files from it while it is in
-// use. A replica that finds its own gone joins again, but an operator may have been
-// told in between that nobody is there. The empty file of a window's lock stays; all
-// others go with their process, or with the next operator who looks.
+// Every process with write access to the folder can falsify its state. Do not remove files while
+// it is in use: a replica whose file is gone joins again, but meanwhile an operator could miss it. A
+// window's empty lock file remains. The other files are removed by their process, or by the next
+// operator who looks.
 func Files(dir string, opts *Options) (*Replica, error) {
 	if err := checkDir(dir); err != nil {
 		return nil, err
@@ -52,18 +52,18 @@ func checkDir(dir string) error {
 	return nil
 }
 
-// The names of files. A member has a life, a random text; a window is hashed, for its id
-// may be no name of a file.
+// The names of files. life is a random text for each member. window is a hash, because a window's
+// id may be invalid as a file name.
 //
-//	<life>.replica          locked exclusively for life, so that it is there only while its process is
-//	<life>.<window>.knows   is there while the member knows of the window; it holds the digest by
-//	                        which it does, and nothing when it was written by an earlier version
-//	<life>.<window>.open    is there while it is open; for people: it proves nothing
-//	<window>.lock           locked shared by members that are open, exclusively by the operator
+//	<life>.replica          locked exclusively while the process lives
+//	<life>.<window>.knows   exists while the member knows the window; it contains the digest, or
+//	                        nothing if an earlier version wrote it
+//	<life>.<window>.open    exists while the member is open; for people, it proves nothing
+//	<window>.lock           locked shared by open members, exclusively by the operator
 //	<window>.<occurrence>.<life>.unfinished
-//	                        is there from when the guard's Drain has reported the window quiet
-//	                        until its work is completed, also when the process has ended; it
-//	                        says of whom it is, for people
+//	                        exists from the moment at which the guard's Drain reported the window
+//	                        quiet until its work is completed, even if the process has ended; it
+//	                        names its member, for people
 const (
 	extReplica = ".replica"
 	extKnows   = ".knows"
@@ -78,7 +78,7 @@ func windowFile(window string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// A fileMember is one life of a replica.
+// A fileMember is one membership of a replica.
 type fileMember struct {
 	dir  string
 	life string
@@ -87,7 +87,7 @@ type fileMember struct {
 	held map[string]*os.File // by window
 }
 
-// about is what the file of a replica says of it.
+// about is the content of a replica's file.
 type about struct {
 	PID   int       `json:"pid"`
 	Name  string    `json:"name"`
@@ -96,7 +96,7 @@ type about struct {
 
 const maxAbout = 4096 // bytes
 
-// parseAbout reads what others wrote, who may be anybody.
+// parseAbout reads untrusted bytes.
 func parseAbout(data []byte) (about, error) {
 	var a about
 	if len(data) > maxAbout {
@@ -116,15 +116,15 @@ func joinFiles(dir, name string) (member, error) {
 		return nil, err
 	}
 	if len(name) > maxAbout/8 {
-		name = name[:maxAbout/8] // a byte can be six in JSON
+		name = name[:maxAbout/8] // one byte can become six in JSON
 	}
 	m := &fileMember{dir: dir, life: rand.Text(), name: name, held: map[string]*os.File{}}
 	data, err := json.Marshal(about{os.Getpid(), name, time.Now().UTC().Truncate(time.Second)})
 	if err != nil {
 		return nil, err
 	}
-	// It gets its name only when it is locked, for an operator takes one that is not for
-	// dead.
+	// The file gets its final name after it is locked, because operators consider a replica with
+	// an unlocked file dead.
 	fresh := m.path("", extNew)
 	m.file, err = os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -145,15 +145,16 @@ func joinFiles(dir, name string) (member, error) {
 	return m, nil
 }
 
-// lockOf makes an error of a lock that is not had.
+// lockOf returns an error for a lock that was not obtained.
 func lockOf(got bool, err error) error {
 	if err == nil && !got {
-		err = errors.New("locked by another")
+		err = errors.New("locked by another process")
 	}
 	return err
 }
 
-// path is that of the member's own file for a window; "" for none.
+// path returns the path of the member's file for a window. An empty window means the member's own
+// file.
 func (m *fileMember) path(window, ext string) string {
 	name := m.life
 	if window != "" {
@@ -171,8 +172,8 @@ func (m *fileMember) know(_ context.Context, digests map[string]string) error {
 	return nil
 }
 
-// write writes a file at once, so that nobody reads a part of it. It is there until it is
-// removed, but need not survive a crash of the machine, because no process does.
+// write writes a file atomically. It does not sync, because the file need not survive a crash of
+// the machine: processes do not survive one either.
 func (m *fileMember) write(path string, data []byte) error {
 	fresh := path + extNew
 	err := os.WriteFile(fresh, data, 0o644)
@@ -185,8 +186,8 @@ func (m *fileMember) write(path string, data []byte) error {
 // maxDigest is the length of the longest digest that is read.
 const maxDigest = 64
 
-// parseDigest reads the digest in a file of others, who may be anybody. What is none is a
-// digest that no replica has.
+// parseDigest reads an untrusted digest. For invalid bytes it returns a text that replicas never
+// use as a digest.
 func parseDigest(data []byte) string {
 	const none = "unreadable"
 	if len(data) > maxDigest {
@@ -200,13 +201,13 @@ func parseDigest(data []byte) string {
 	return string(data[:min(len(data), 8)])
 }
 
-// markOf is the part that all marks of an occurrence begin with.
+// markOf returns the prefix of all marks of an occurrence.
 func markOf(window, planned string) string {
 	return windowFile(window) + "." + windowFile(planned) + "."
 }
 
-// tend makes the mark of unfinished work, or removes it. A mark outlasts its process, and
-// so shows to all replicas, and to the next process, that the work is unfinished.
+// tend writes or removes the mark of unfinished work. A mark outlasts its process, so all replicas,
+// including new ones, see that the work is unfinished.
 func (m *fileMember) tend(_ context.Context, windows map[string]downtime.Position) (unfinished map[string]bool, err error) {
 	unfinished = map[string]bool{}
 	for w, p := range windows {
@@ -227,7 +228,7 @@ func (m *fileMember) tend(_ context.Context, windows map[string]downtime.Positio
 				}
 			}
 		case !p.Completed:
-			err = os.Remove(own) // it is unfinished no more
+			err = os.Remove(own) // the work is completed
 		}
 		marks, _ := filepath.Glob(escape(prefix) + "*" + extMark)
 		if p.Completed {
@@ -247,7 +248,7 @@ func (m *fileMember) tend(_ context.Context, windows map[string]downtime.Positio
 	return unfinished, nil
 }
 
-func (m *fileMember) linger(context.Context) {} // a file is there at once
+func (m *fileMember) linger(context.Context) {} // others see files at once
 
 func (m *fileMember) touch(windows []string, ext string) error {
 	for _, w := range windows {
@@ -295,9 +296,9 @@ func (m *fileMember) enter(_ context.Context, windows []string) (entered []strin
 	return entered, nil
 }
 
-// openLockFile opens the file of a window's lock. It is never removed: of two who lock
-// the file of one name each might have a file of its own. To lock it takes no right to
-// write it.
+// openLockFile opens the file of a window's lock. The file is never removed; otherwise two
+// processes could lock two different files of the same name. Locking does not need write
+// permission.
 func openLockFile(dir, window string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, window+extLock), os.O_RDONLY|os.O_CREATE, 0o644)
 }
@@ -340,7 +341,7 @@ func (m *fileMember) outdated(_ context.Context, known map[string]bool) (bool, e
 	return false, nil
 }
 
-// try says whether a file could be locked just now. A file that is gone could.
+// try reports whether a file can be locked now. For a missing file it reports true.
 func try(path string, how atomicfile.How) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -353,7 +354,7 @@ func try(path string, how atomicfile.How) (bool, error) {
 	return atomicfile.Try(f, how)
 }
 
-// beat looks whether what we have locked is still what others find.
+// beat checks that our locked files are still the files at their paths.
 func (m *fileMember) beat(context.Context, time.Duration) error {
 	if err := same(m.file, m.path("", extReplica)); err != nil {
 		return err
@@ -376,7 +377,7 @@ func same(f *os.File, path string) error {
 		return err
 	}
 	if !os.SameFile(ours, theirs) {
-		return fmt.Errorf("%s is another file than the one that was locked", path)
+		return fmt.Errorf("%s was replaced after it was locked", path)
 	}
 	return nil
 }
@@ -389,8 +390,8 @@ func (m *fileMember) end() {
 	_ = m.file.Close()
 }
 
-// sweep removes the files of a life, that of the replica last: as long as that is
-// there, somebody will sweep.
+// sweep removes the files of a dead member, its own file last: while that exists, the next
+// operator sweeps again.
 func sweep(dir, life string) {
 	own, _ := filepath.Glob(filepath.Join(escape(dir), life+".*"))
 	for _, path := range own {
@@ -401,23 +402,23 @@ func sweep(dir, life string) {
 	_ = os.Remove(filepath.Join(dir, life+extReplica))
 }
 
-// maxMarkAge is longer than any window lasts.
+// maxMarkAge is longer than any window.
 const maxMarkAge = 400 * 24 * time.Hour
 
-// sweepOld removes a file that is older than that. A file without its name yet is left for a
-// minute: its process has died, or has to join again.
+// sweepOld removes a file older than age. A file that does not have its final name after a minute
+// belongs to a process that has died or must join again.
 func sweepOld(path string, e fs.DirEntry, age time.Duration) {
 	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > age {
 		_ = os.Remove(path)
 	}
 }
 
-// escape makes a folder's name mean itself in a pattern.
+// escape escapes a folder's name for a glob pattern.
 func escape(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
-// LookFiles is [Look] for the replicas of [Files]. What it finds of dead ones it removes.
+// LookFiles is [Look] for the replicas of [Files]. It removes files of dead replicas.
 func LookFiles(dir, window string) (Report, error) {
 	if err := checkDir(dir); err != nil {
 		return Report{Window: window}, err
@@ -466,7 +467,7 @@ func lookFiles(dir, window string) (Report, error) {
 		lives[life] = peer(path)
 	}
 	for life, p := range lives {
-		// Looked for here and not in the list, which is older than the life's lock.
+		// The list of entries is older than the check of the member's lock, so look again.
 		own := filepath.Join(dir, life+"."+windowFile(window))
 		_, knows := os.Stat(own + extKnows)
 		_, open := os.Stat(own + extOpen)
@@ -486,11 +487,10 @@ func lookFiles(dir, window string) (Report, error) {
 	return rep, nil
 }
 
-// readDigest reads by which definition a replica knows a window.
 func readDigest(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
-		return parseDigest([]byte(err.Error())) // it has just forgotten the window
+		return parseDigest([]byte(err.Error())) // the replica has just forgotten the window
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxDigest+1))
@@ -500,7 +500,7 @@ func readDigest(path string) string {
 	return parseDigest(data)
 }
 
-// peer reads who a replica is, as far as it can be read.
+// peer reads a replica's file. An unreadable file gives a peer without a name.
 func peer(path string) Peer {
 	f, err := os.Open(path)
 	if err != nil {
@@ -518,9 +518,9 @@ func peer(path string) Peer {
 	return Peer{PID: a.PID, Name: a.Name, Since: a.Since}
 }
 
-// DrainFiles is [Drain] for the replicas of [Files]. It needs the folder, which only they
-// make: otherwise the error is fs.ErrNotExist, wrapped. Nothing needs a fence here, because
-// the kernel takes no lock from a process that lives, even if it is stopped.
+// DrainFiles is [Drain] for the replicas of [Files]. The folder must exist, because only replicas
+// create it; otherwise the error is fs.ErrNotExist, wrapped. Files do not need a fence, because the
+// kernel never takes a lock from a living process, even if it is stopped.
 func DrainFiles(ctx context.Context, dir, window string, opts *DrainOptions) (*Lock, error) {
 	if err := checkDir(dir); err != nil {
 		return nil, err
@@ -545,7 +545,7 @@ func (o *fileOperator) look(context.Context) (Report, error) {
 	if err != nil || o.held {
 		return rep, err
 	}
-	// Only another operator keeps us from sharing.
+	// Only a different operator can prevent a shared lock.
 	free, err := try(o.path(), atomicfile.Shared)
 	if err == nil && !free {
 		rep.Peers = append(rep.Peers, Peer{State: StateDraining})

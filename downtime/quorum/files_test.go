@@ -28,8 +28,8 @@ import (
 // processDir is the environment variable that makes the test binary a replica.
 const processDir = "UPKEEP_QUORUM_TEST_DIR"
 
-// beGuard is a replica with a guard that writes as much as it may: a byte into a file for
-// each piece of work, one into another when it is refused.
+// beGuard runs a replica with a guard that writes as often as it can: a byte into one file for
+// each admitted piece of work, a byte into a second file for each refused one.
 func beGuard(dir, folder string) int {
 	file := func(name string) *os.File {
 		f, err := os.OpenFile(filepath.Join(folder, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
@@ -79,8 +79,8 @@ func beGuard(dir, folder string) int {
 	}
 }
 
-// beProcess is a replica that does what its standard input says, a line each: "agree
-// w=true v=false". It answers each with a line.
+// beProcess runs a replica with commands on standard input, such as "agree w=true v=false". It
+// answers each line with a line.
 func beProcess(dir string) int {
 	if folder := os.Getenv("UPKEEP_QUORUM_TEST_GUARD"); folder != "" {
 		return beGuard(dir, folder)
@@ -111,7 +111,7 @@ func beProcess(dir string) int {
 	return 0
 }
 
-// A process is a replica of its own.
+// A process is a replica in a separate process.
 type process struct {
 	t   *testing.T
 	cmd *exec.Cmd
@@ -150,7 +150,7 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// awaitPeers waits until a look shows so many peers in these states.
+// awaitPeers waits until a look shows the given number of peers in each state.
 func awaitPeers(t *testing.T, dir, window string, want ...quorum.State) quorum.Report {
 	t.Helper()
 	var rep quorum.Report
@@ -183,7 +183,7 @@ func startDrainFiles(ctx context.Context, t *testing.T, dir, window string) *dra
 	return d
 }
 
-// TestFilesOfProcesses drains a window over real processes, of which one is killed.
+// TestFilesOfProcesses drains a window over real processes and kills one of them.
 func TestFilesOfProcesses(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "new [1] *", "quorum")
@@ -225,12 +225,12 @@ func TestFilesOfProcesses(t *testing.T) {
 	require.Equal(t, "w <nil>", a.agree("w=true v=false"))
 	require.Equal(t, "v w <nil>", newcomer.agree("v=true w=true"))
 
-	// Whatever a window is called.
+	// Any window id.
 	lock, err := quorum.DrainFiles(contextOf(t, 300*time.Millisecond), dir, window, nil)
 	require.Error(t, err, "nobody knows it")
 	require.Nil(t, lock)
 
-	// Who goes leaves nothing but the windows' locks.
+	// Processes that end leave only the windows' lock files.
 	for _, p := range []*process{a, b, newcomer} {
 		require.NoError(t, p.in.Close())
 		require.NoError(t, p.cmd.Wait())
@@ -259,8 +259,8 @@ func contextOf(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-// TestGuardsOfProcesses has the guards of three processes write hundreds of thousands of
-// times, and not once after the operator has the lock.
+// TestGuardsOfProcesses checks that the guards of three processes, which write hundreds of
+// thousands of times, never write after the operator has the lock.
 func TestGuardsOfProcesses(t *testing.T) {
 	t.Parallel()
 	many := testsize.Pick[int64](20_000, 300_000, 3_000_000)
@@ -377,7 +377,7 @@ func (p *guardProcess) write(actual string) {
 }
 
 // TestKilledWithItsWorkUnfinished kills the process that has drained the window, with SIGKILL. The
-// other holds the window past its end, and so does the process when it is back.
+// other process holds the window past its end, and so does the killed one after a restart.
 func TestKilledWithItsWorkUnfinished(t *testing.T) {
 	t.Parallel()
 	dir, folders := t.TempDir(), []string{t.TempDir(), t.TempDir()}
@@ -408,7 +408,7 @@ func TestKilledWithItsWorkUnfinished(t *testing.T) {
 	until("the end", func() bool { return time.Now().After(end.Add(2 * time.Second)) })
 	closed(other)
 	other.kill()
-	again := startGuard(t, dir, folders[0]) // nobody else is there to have heard of it
+	again := startGuard(t, dir, folders[0]) // the only process, so only the file has the mark
 	closed(again)
 	require.Zero(t, again.size("written"))
 	require.Equal(t, "<nil>", again.ask("complete"))
@@ -420,7 +420,7 @@ func TestKilledWithItsWorkUnfinished(t *testing.T) {
 	require.Empty(t, marks)
 }
 
-// TestStoppedProcess neither runs nor lets go.
+// TestStoppedProcess checks that a stopped process keeps its locks.
 func TestStoppedProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -457,7 +457,7 @@ func TestSecondOperatorOfFiles(t *testing.T) {
 	require.NoError(t, second.err)
 }
 
-// TestDrainFilesMakesNothing where no replica has been, or none is.
+// TestDrainFilesMakesNothing drains a missing folder and a folder without replicas.
 func TestDrainFilesMakesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "quorum")
@@ -482,7 +482,8 @@ func TestDrainFilesMakesNothing(t *testing.T) {
 	require.NoError(t, lock.Close())
 }
 
-// TestFilesAreRemoved by somebody: who finds its own gone says so, and joins again.
+// TestFilesAreRemoved removes the files of a replica and of an operator. They report it, and the
+// replica joins again.
 func TestFilesAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "quorum")
@@ -507,7 +508,7 @@ func TestFilesAreRemoved(t *testing.T) {
 		awaitPeers(t, dir, "w", quorum.StateOpen)
 	}
 
-	// The operator's too.
+	// The operator's file.
 	agree(t, r, windows{"w": false})
 	lock, err := quorum.DrainFiles(t.Context(), dir, "w", nil)
 	require.NoError(t, err)
@@ -534,8 +535,8 @@ func TestFilesThatCannotBe(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOTDIR)
 }
 
-// TestForeignFiles are in the folder: what is no replica's is left alone, what says
-// nothing of its owner is nameless, and what nobody has locked is dead.
+// TestForeignFiles adds files of others to the folder. Files without a replica's name stay, a
+// replica's unreadable file gives a peer without a name, and an unlocked one means that it is dead.
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -14,7 +14,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
-// A place is where replicas meet: a database, or a folder.
+// A place is a backend: a database or a folder.
 type place struct {
 	join  func(name string) *quorum.Replica
 	look  func(window string) quorum.Report
@@ -61,7 +61,7 @@ func filesPlace(t *testing.T) place {
 	}
 }
 
-// inPlaces runs a test over both backends, by a clock of its own.
+// inPlaces runs a test with both backends, each in a bubble.
 func inPlaces(t *testing.T, test func(t *testing.T, p place)) {
 	t.Helper()
 	for name, at := range map[string]func(*testing.T) place{"postgres": postgresPlace, "files": filesPlace} {
@@ -94,7 +94,7 @@ func TestDigests(t *testing.T) {
 			require.Equal(t, quorum.StateQuiet, peer.State)
 		}
 
-		// One has an older document.
+		// One replica has an older document.
 		position(t, b, "w", downtime.Position{Digest: two})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -106,7 +106,7 @@ func TestDigests(t *testing.T) {
 		require.Equal(t, "b", waiting.Waiting[0].Name)
 		require.ErrorContains(t, err, "knows the window with another scope or mode than others (digest 22222222)")
 
-		// As many have one as the other, or do not say: all are named.
+		// Two definitions are equally frequent, or missing: all replicas are named.
 		for _, digest := range []string{"", two} {
 			position(t, c, "w", downtime.Position{Digest: digest})
 			position(t, b, "w", downtime.Position{Digest: digest})
@@ -120,8 +120,8 @@ func TestDigests(t *testing.T) {
 			c = p.join("c")
 		}
 
-		// Once they have the same, the window is quiet; and while the lock is held it is
-		// noticed when one has another.
+		// With one definition the window is quiet. While the lock is held, Check notices a new
+		// definition.
 		for _, r := range []*quorum.Replica{a, b, c} {
 			position(t, r, "w", downtime.Position{Digest: two})
 		}
@@ -141,7 +141,7 @@ func TestDigests(t *testing.T) {
 	})
 }
 
-// Marks of unfinished work are seen by all, outlast their replica, and go when the work is
+// All replicas see marks of unfinished work. Marks outlast their replica and end when the work is
 // completed.
 func TestUnfinishedMarks(t *testing.T) {
 	t.Parallel()
@@ -179,7 +179,7 @@ func TestUnfinishedMarks(t *testing.T) {
 		c := p.join("c")
 		require.False(t, held(c, at(false, false)), "nobody remembers it as unfinished")
 
-		// Two work at once: what one has completed the other has not.
+		// Two replicas work at once. Only one has completed.
 		require.True(t, held(b, at(true, false)))
 		require.True(t, held(c, at(true, false)))
 		require.False(t, held(b, at(false, true)) && held(c, at(true, false)))
@@ -190,8 +190,8 @@ func TestUnfinishedMarks(t *testing.T) {
 	})
 }
 
-// TestUnfinishedWorkHoldsTheFleet has one replica drain a window and end without a word: all
-// hold the window past its end, and so does its successor.
+// TestUnfinishedWorkHoldsTheFleet lets a replica drain a window and then end without Complete. All
+// replicas hold the window past its end, and so does a new one.
 func TestUnfinishedWorkHoldsTheFleet(t *testing.T) {
 	t.Parallel()
 	type replica struct {

@@ -18,8 +18,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
-// Replicas and operators of different versions meet in one database and in one folder.
-// These tests hold every version to the keys and files of the first.
+// Replicas and operators of different versions share a database or a folder. These tests check
+// that every version keeps the keys and files of the first version.
 
 // goldenKeys are the advisory lock keys of the first version.
 var goldenKeys = []struct {
@@ -56,7 +56,7 @@ const (
 	goldenWeekly = "8850eced986ec360f9b350835a621bcf" // weekly
 )
 
-// goldenFolder is a copy of the folder, with the locks that its replicas held.
+// goldenFolder copies the folder and takes the locks that its replicas held.
 func goldenFolder(t *testing.T) (dir string, lock *os.File, replicas []*os.File) {
 	dir = filepath.Join(t.TempDir(), "quorum")
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/folder")))
@@ -103,7 +103,7 @@ func TestGoldenFolderIsRead(t *testing.T) {
 	require.Len(t, held.Report().Peers, 2)
 	require.NoError(t, held.Close())
 
-	// When its processes end, only the windows' locks stay.
+	// When its processes end, only the windows' lock files remain.
 	for _, f := range replicas {
 		require.NoError(t, f.Close())
 	}
@@ -111,8 +111,8 @@ func TestGoldenFolderIsRead(t *testing.T) {
 	require.Equal(t, []string{goldenLock + ".lock"}, names(t, dir))
 }
 
-// TestGoldenFolderIsWritten does what the first version did when it wrote testdata, and
-// holds the result to what that version reads.
+// TestGoldenFolderIsWritten repeats the steps with which the first version wrote testdata, and
+// checks that that version could read the result.
 func TestGoldenFolderIsWritten(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -168,9 +168,9 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-// A replica that learns of a window may have work running in it. It does not say that it knows
-// of the window, or of another definition, before it holds operators off: an operator who has
-// the lock for a moment must not take it for quiet.
+// A replica that learns of a window, or of a new definition, may have work running in it. It takes
+// the open lock before it publishes the window, so that an operator who has the lock for a moment
+// does not consider it quiet.
 func TestNobodyIsQuietByChance(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -203,7 +203,7 @@ func TestNobodyIsQuietByChance(t *testing.T) {
 	say(false, "11111111")
 
 	flock(syscall.LOCK_EX)
-	say(true, "22222222") // the document has got a wider scope
+	say(true, "22222222") // the document now has a wider scope
 	_, digest = look()
 	require.Equal(t, "11111111", digest)
 	say(false, "22222222")

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// A Lock is an operator's hold on a window: while it lasts no replica admits work
-// in the window's scope, whatever the clock says. [Drain] and [DrainFiles] return it, with
-// everything quiet. All methods may be called from any goroutine.
+// A Lock is an operator's lock on a window. While it is held, replicas refuse work in the
+// window's scope, even if the window is over by their clocks. [Drain] and [DrainFiles] return it
+// when the window is quiet. It is safe for concurrent use.
 type Lock struct {
 	report Report
 	waited []Peer
 
-	turn     chan struct{} // held by who uses the operator
-	operator operator      // nil: closed or lost
+	turn     chan struct{} // serialises access to operator
+	operator operator      // nil if closed or lost
 
 	life   context.Context // ends with the lock
 	finish context.CancelCauseFunc
@@ -27,31 +27,31 @@ type Lock struct {
 	close  sync.Once
 }
 
-// An operator is a session, or an open file, that can hold a window. After an error of
-// look, seize, yield or beat nothing is known of it but that it must end.
+// An operator is a session, or an open file, that can hold a window. After an error of look,
+// seize, yield or beat its state is unknown: call only end.
 type operator interface {
 	look(ctx context.Context) (Report, error)
-	seize(ctx context.Context) (bool, error) // waits a little at most
+	seize(ctx context.Context) (bool, error) // waits briefly at most
 	yield(ctx context.Context) error
-	beat(ctx context.Context, d time.Duration) error // as a member's
+	beat(ctx context.Context, d time.Duration) error // see member.beat
 	end()
 }
 
 const (
-	poll    = 100 * time.Millisecond // between two looks of an operator who waits
-	absence = time.Second            // that a replica may need to join again when its session was cut
+	poll    = 100 * time.Millisecond // between two looks of a waiting operator
+	absence = time.Second            // that a replica may need to join again after its session was cut
 )
 
 // DrainOptions are options of [Drain] and [DrainFiles]. Nil means the defaults.
 type DrainOptions struct {
-	// Replicas is how many replicas must have joined when the window is quiet: Drain waits
-	// for those that are missing. Zero means any number, but at least one must have joined
-	// at some time since Drain began.
+	// Replicas is how many replicas must have joined when the window is quiet. Drain waits for
+	// missing ones. Zero means any number, but at least one must have joined at some time since
+	// Drain began.
 	Replicas int
 }
 
-// drain is the operator's half of the protocol. While replicas are in the way it only
-// looks: an operator in line for the lock would keep newcomers closed before the window
+// drain is the operator's part of the protocol. While replicas are in the way it only looks,
+// because an operator that waits for the lock keeps new replicas closed, even before the window
 // has begun.
 func drain(ctx context.Context, window string, opts *DrainOptions, begin func(context.Context) (operator, error)) (*Lock, error) {
 	expected := 0
@@ -84,7 +84,7 @@ func drain(ctx context.Context, window string, opts *DrainOptions, begin func(co
 	waited := map[int]Peer{}
 	rep, err := await(ctx, o, expected, waited)
 	if err == nil {
-		err = ctx.Err() // which came first does not matter: it was given up
+		err = ctx.Err() // the caller has given up, even if the lock came first
 	}
 	if err != nil {
 		o.end()
@@ -104,7 +104,7 @@ func drain(ctx context.Context, window string, opts *DrainOptions, begin func(co
 	return l, nil
 }
 
-// await returns the last look before an error, or the one that is the proof.
+// await returns the report that proves quiet, or the last report before an error.
 func await(ctx context.Context, o operator, expected int, waited map[int]Peer) (rep Report, err error) {
 	someone, since := false, time.Now()
 	for {
@@ -125,8 +125,8 @@ func await(ctx context.Context, o operator, expected int, waited map[int]Peer) (
 				return rep, err
 			}
 			if held {
-				// Whoever has joined before this look must know of the window; whoever
-				// joins after it sees that we have it.
+				// A replica that joined before this look must know the window. A replica that joins
+				// after it sees that we hold the lock.
 				if now, err = o.look(ctx); err != nil {
 					return rep, err
 				}
@@ -138,7 +138,7 @@ func await(ctx context.Context, o operator, expected int, waited map[int]Peer) (
 					return rep, err
 				}
 			}
-			pause = max(0, poll-time.Since(begun)) // back into line at once
+			pause = max(0, poll-time.Since(begun)) // try again at once
 		}
 		if pause > 0 {
 			timer := time.NewTimer(pause)
@@ -154,8 +154,8 @@ func await(ctx context.Context, o operator, expected int, waited map[int]Peer) (
 	}
 }
 
-// note notes whom is waited for, and says whether to stand in line: only writes are
-// in the way, which others must not follow.
+// note records the peers in the way. free means that only writes are in the way, so that the
+// operator may wait for the lock, which refuses further writes.
 func note(rep Report, waited map[int]Peer) (free bool) {
 	free = true
 	for _, p := range rep.Waiting() {
@@ -167,16 +167,15 @@ func note(rep Report, waited map[int]Peer) (free bool) {
 	return free
 }
 
-// Report is how all stood to the window when the lock was had. Without peers all
-// replicas have left since Drain began.
+// Report returns the states of all peers when Drain got the lock. It is empty if all replicas have
+// left since Drain began.
 func (l *Lock) Report() Report { return l.report }
 
-// Waited are those who were in the way before the lock was had, by PID, each as it was
-// last seen in the way.
+// Waited returns the peers that Drain has waited for, by PID, each in its last state in the way.
 func (l *Lock) Waited() []Peer { return slices.Clone(l.waited) }
 
-// Context ends when ctx does, or with the lock, and then its cause is [ErrLost],
-// wrapped, or [ErrClosed]. Do the maintenance under it:
+// Context returns a context that ends with ctx or with the lock. In the latter case its cause is
+// [ErrLost], wrapped, or [ErrClosed]. Use it for the maintenance:
 //
 //	err := migrate(lock.Context(ctx))
 func (l *Lock) Context(ctx context.Context) context.Context {
@@ -189,14 +188,14 @@ func (l *Lock) Context(ctx context.Context) context.Context {
 	return ctx
 }
 
-// Check asks whether the lock is held still, and everybody aware: worth it before a step
-// of no return. It gives a replica that has just joined up to five seconds to learn of
-// the window.
+// Check returns nil if the lock is still held and all replicas know the window. Call it before a
+// point of no return. A replica that has just joined gets up to five seconds to learn of the
+// window.
 //
-// The error is [ErrLost], wrapped; [ErrClosed]; the cause of ctx's end; or a
-// [*WaitingError] with a replica that has joined since and does not know of the window, whose
-// guard admits nothing, or with one that by now knows the window with another scope or mode
-// than when the lock was had.
+// The error is [ErrLost], wrapped; [ErrClosed]; the cause of ctx's end; or a [*WaitingError]. The
+// latter names replicas that have joined since and do not know the window, whose guards refuse
+// everything, and replicas whose window now has a different scope or mode than when Drain got
+// the lock.
 func (l *Lock) Check(ctx context.Context) error {
 	begun := time.Now()
 	for {
@@ -216,18 +215,18 @@ func (l *Lock) Check(ctx context.Context) error {
 			return &WaitingError{Window: l.report.Window, Waiting: waiting, Err: context.Cause(ctx)}
 		}
 		if time.Since(begun) > patience {
-			return &WaitingError{Window: l.report.Window, Waiting: waiting, Err: errors.New("not all are aware")}
+			return &WaitingError{Window: l.report.Window, Waiting: waiting, Err: errors.New("not all replicas know the window as it was drained")}
 		}
 	}
 }
 
-// look looks in the lock's own session, so that the lock is held when it was looked.
+// look uses the lock's own session, which proves that the lock was held at the time of the report.
 func (l *Lock) look(ctx context.Context) (Report, error) {
 	if err := l.take(ctx); err != nil {
 		return Report{}, err
 	}
 	defer l.give()
-	// To cancel a statement may cost the session, which is not ctx's to decide.
+	// ctx must not cancel the statement, because that can end the session and lose the lock.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	rep, err := l.operator.look(bounded)
@@ -243,7 +242,6 @@ func (l *Lock) look(ctx context.Context) (Report, error) {
 	return rep, nil
 }
 
-// take waits for our turn with the operator.
 func (l *Lock) take(ctx context.Context) error {
 	select {
 	case l.turn <- struct{}{}:
@@ -259,7 +257,7 @@ func (l *Lock) take(ctx context.Context) error {
 
 func (l *Lock) give() { <-l.turn }
 
-// lose ends a lock of which nothing is known any more.
+// lose ends a lock whose state is unknown.
 func (l *Lock) lose(err error) error {
 	err = fmt.Errorf("%w: %w", ErrLost, err)
 	l.finish(err)
@@ -283,7 +281,7 @@ func (l *Lock) watch() {
 			_ = l.lose(err)
 		}
 		l.give()
-		if pause := slice - time.Since(begun); pause > 0 { // of files, whose beat does not wait
+		if pause := slice - time.Since(begun); pause > 0 { // with files, whose beat does not wait
 			timer := time.NewTimer(pause)
 			select {
 			case <-timer.C:
@@ -294,9 +292,9 @@ func (l *Lock) watch() {
 	}
 }
 
-// Close lets the window go: replicas open again when the window is over. It may be
-// called more than once. The error is [ErrLost], wrapped, when the lock was lost
-// before: what was done under it may not have been alone.
+// Close releases the window: replicas open again when the window is over for them. It may be
+// called more than once. The error is [ErrLost], wrapped, if the lock was lost before, so that
+// replicas may have worked during the maintenance.
 func (l *Lock) Close() error {
 	l.close.Do(func() {
 		if l.take(context.Background()) != nil {

@@ -13,29 +13,29 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// marks are what a replica in PostgreSQL has heard of unfinished work. Locks end with their
-// session, so each replica that sees the mark of another takes the same lock: the mark lasts as
-// long as one process that has seen it. It is taken back in the same way: a replica that sees
-// that the work was completed shares that, too. marks outlast the replica's sessions.
+// marks has the unfinished work that a replica in PostgreSQL has seen. Locks end with their
+// session, so each replica that sees a mark takes the same lock: the mark lasts until the last
+// process ends that has seen it. Completion spreads in the same way: a replica that sees that work
+// was completed takes that lock too. marks outlast the replica's sessions.
 type marks struct {
 	of   map[occurrence]*mark
-	done []occurrence // of which only what was completed is of interest, the oldest first
+	done []occurrence // past occurrences, kept for their completed work, the oldest first
 }
 
 // An occurrence of a window.
 type occurrence struct{ window, planned string }
 
 type mark struct {
-	own         uint32 // this replica's latest work; 0: it has none
+	own         uint32 // the number of this replica's latest work. Zero means none.
 	begun, done map[uint32]bool
 }
 
-const maxDone = 32 // windows that are over, of which completed work is remembered
+const maxDone = 32 // past occurrences that are kept
 
-// name is what the keys of the occurrence's locks are made of.
+// name returns the text that the keys of the occurrence's locks are computed from.
 func (o occurrence) name() string { return o.window + "\x00" + o.planned }
 
-// at is the mark of an occurrence.
+// at returns the mark of an occurrence.
 func (m *marks) at(o occurrence) *mark {
 	if m.of == nil {
 		m.of = map[occurrence]*mark{}
@@ -46,8 +46,8 @@ func (m *marks) at(o occurrence) *mark {
 	return m.of[o]
 }
 
-// say adds what the guard says.
-func (m *mark) say(p downtime.Position) {
+// record records the guard's position.
+func (m *mark) record(p downtime.Position) {
 	if p.Unfinished && (m.own == 0 || m.done[m.own]) {
 		m.own = max(1, rand.Uint32())
 	}
@@ -73,41 +73,41 @@ func (m *mark) isUnfinished() bool {
 	return false
 }
 
-// forget forgets what was begun in occurrences that are not told any more. What was completed
-// is remembered for a while, for replicas that have not seen it yet.
-func (m *marks) forget(told map[occurrence]bool) {
+// forget drops the begun work of occurrences that the guard no longer reports. Completed work is
+// kept for a while, for replicas that have not seen it yet.
+func (m *marks) forget(reported map[occurrence]bool) {
 	for o, mark := range m.of {
-		if told[o] || slices.Contains(m.done, o) {
+		if reported[o] || slices.Contains(m.done, o) {
 			continue
 		}
 		maps.DeleteFunc(mark.begun, func(work uint32, _ bool) bool { return !mark.done[work] })
 		m.done = append(m.done, o)
 	}
-	m.done = slices.DeleteFunc(m.done, func(o occurrence) bool { return told[o] })
+	m.done = slices.DeleteFunc(m.done, func(o occurrence) bool { return reported[o] })
 	for len(m.done) > maxDone {
 		delete(m.of, m.done[0])
 		m.done = m.done[1:]
 	}
 }
 
-// tend brings the locks of marks to what the guard says and others share.
+// tend brings the locks of marks to the state of the guard and of the other replicas.
 func (m *postgresMember) tend(ctx context.Context, windows map[string]downtime.Position) (unfinished map[string]bool, err error) {
-	told := map[occurrence]bool{}
+	reported := map[occurrence]bool{}
 	for w, p := range windows {
 		if p.Occurrence != "" {
-			told[occurrence{w, p.Occurrence}] = true
+			reported[occurrence{w, p.Occurrence}] = true
 		}
 	}
-	m.marks.forget(told)
-	if len(told) > 0 {
-		if err := m.hear(ctx, told); err != nil {
+	m.marks.forget(reported)
+	if len(reported) > 0 {
+		if err := m.readAll(ctx, reported); err != nil {
 			return nil, err
 		}
 	}
 	unfinished = map[string]bool{}
-	for o := range told {
+	for o := range reported {
 		mark := m.marks.at(o)
-		mark.say(windows[o.window])
+		mark.record(windows[o.window])
 		if mark.isUnfinished() {
 			unfinished[o.window] = true
 		}
@@ -115,15 +115,15 @@ func (m *postgresMember) tend(ctx context.Context, windows map[string]downtime.P
 	return unfinished, m.hold(ctx)
 }
 
-// hear adds the marks that are held by anybody.
-func (m *postgresMember) hear(ctx context.Context, told map[occurrence]bool) error {
+// readAll adds the marks of all sessions.
+func (m *postgresMember) readAll(ctx context.Context, reported map[occurrence]bool) error {
 	type half struct {
 		of   *mark
 		done bool
 	}
 	halves := map[int64]half{}
 	var texts []string
-	for o := range told {
+	for o := range reported {
 		for kind, done := range map[byte]bool{begunLock: false, doneLock: true} {
 			upper := m.fleet.key(kind, o.name()) >> 32
 			halves[upper] = half{m.marks.at(o), done}
@@ -146,7 +146,7 @@ func (m *postgresMember) hear(ctx context.Context, told map[occurrence]bool) err
 	})
 }
 
-// hold takes the locks of all marks that are known, and lets go those that are no longer so.
+// hold takes the locks of all current marks and releases the others.
 func (m *postgresMember) hold(ctx context.Context) error {
 	wanted := map[int64]bool{}
 	for o, mark := range m.marks.of {
@@ -183,7 +183,7 @@ func (m *postgresMember) hold(ctx context.Context) error {
 	return nil
 }
 
-// linger waits, before the member leaves, until others have seen what it has completed.
+// linger waits, before the member leaves, until others have seen its completed work.
 func (m *postgresMember) linger(ctx context.Context) {
 	for !m.broken && ctx.Err() == nil && m.isAwaited(ctx) {
 		timer := time.NewTimer(poll)
@@ -197,7 +197,7 @@ func (m *postgresMember) linger(ctx context.Context) {
 
 const lingerMax = 3 * time.Second
 
-// isAwaited reports whether another session still holds the mark of work that is completed.
+// isAwaited reports whether a different session still holds the mark of completed work.
 func (m *postgresMember) isAwaited(ctx context.Context) (awaited bool) {
 	open := map[int64]bool{}
 	var texts []string

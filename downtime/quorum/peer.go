@@ -8,33 +8,32 @@ import (
 	"time"
 )
 
-// A Peer is a session, or with files a process, that has to do with a window.
+// A Peer is a session that takes part in a window; with files, a process.
 type Peer struct {
-	// PID is that of the session's backend, as in pg_stat_activity; with files that of
-	// the process.
+	// PID is the process id of the session's backend, as in pg_stat_activity; with files, of the
+	// process.
 	PID int
 
-	// Name is the session's application_name, for a replica [Options].Name.
+	// Name is the session's application_name; for a replica, [Options].Name.
 	Name string
 
-	// Addr is the address of the session's client, "" on a socket of the same machine,
-	// with files, and when PostgreSQL does not show it: that takes the role of
-	// the session, or pg_read_all_stats.
+	// Addr is the address of the session's client. It is empty for a local socket, with files,
+	// and if PostgreSQL does not show it: that needs the session's role or pg_read_all_stats.
 	Addr string
 
-	// Since is when a replica's session began, with files when it joined, and when the
-	// transaction of one that writes did. Zero where PostgreSQL does not show it.
+	// Since is when a replica's session began; with files, when it joined; for a writer, when its
+	// transaction began. Zero means that PostgreSQL does not show it.
 	Since time.Time
 
-	// Digest is by which definition of the window a replica knows it: eight hexadecimal digits,
-	// the same for the same id, scope and mode. Empty means that it has not said, as replicas
-	// of an earlier version of this package do.
+	// Digest identifies the replica's definition of the window: eight hexadecimal digits, the
+	// same for the same id, scope and mode. Empty means that it has not published one, as in
+	// earlier versions of this package.
 	Digest string
 
 	State State
 }
 
-// String is for operators:
+// String describes the peer for operators:
 //
 //	pid 4711 "orders-api@node-1 17" 10.0.0.7 is open, since 2026-12-06T01:02:03Z
 func (p Peer) String() string {
@@ -55,7 +54,7 @@ func (p Peer) String() string {
 	return string(b)
 }
 
-// quote makes text of others fit for a line.
+// quote quotes and shortens foreign text for one line.
 func quote(text string) string {
 	const most = 100
 	if len(text) > most {
@@ -64,16 +63,17 @@ func quote(text string) string {
 	return strconv.QuoteToGraphic(text)
 }
 
-// A State is how a peer stands to a window. Only [StateQuiet] is not in the way.
+// A State is a peer's state in a window. Drain waits for peers in every state except
+// [StateQuiet].
 type State uint8
 
 const (
-	StateQuiet    State = iota // a replica that knows of the window and admits nothing
-	StateOpen                  // a replica that admits work in the window's scope, or has some running
-	StateUnaware               // a replica that does not know of the window: its document is old, its clock is wrong, or it has just begun
-	StateWriting               // a transaction that has passed [Fence], or another holder of the same lock
-	StateDraining              // another operator, who holds the window's lock
-	StateDiffers               // a replica that knows of the window with another scope or mode than other replicas
+	StateQuiet    State = iota // a replica that knows the window and admits nothing
+	StateOpen                  // a replica that admits work in the window's scope, or has work running
+	StateUnaware               // a replica that does not know the window: its document is old, its clock is wrong, or it has just started
+	StateWriting               // a transaction that has passed [Fence], or a different holder of the same lock
+	StateDraining              // a different operator with the window's lock
+	StateDiffers               // a replica whose window has a different scope or mode than in other replicas
 )
 
 var stateTexts = [...]string{
@@ -85,7 +85,7 @@ var stateTexts = [...]string{
 	StateDiffers:  "knows the window with another scope or mode than others",
 }
 
-// String gives the state as the end of a sentence: "is open".
+// String returns the state as the end of a sentence: "is open".
 func (s State) String() string {
 	if int(s) < len(stateTexts) {
 		return stateTexts[s]
@@ -93,13 +93,13 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
-// A Report says how all peers stand to a window, at one moment.
+// A Report has the states of all peers in a window at one moment.
 type Report struct {
 	Window string
 	Peers  []Peer // by PID
 }
 
-// Waiting are the peers that are in the way.
+// Waiting returns the peers that Drain waits for.
 func (r Report) Waiting() []Peer {
 	var waiting []Peer
 	for _, p := range r.Peers {
@@ -110,11 +110,11 @@ func (r Report) Waiting() []Peer {
 	return waiting
 }
 
-// knows reports whether a peer is a replica that knows of the window.
+// knows reports whether a peer is a replica that knows the window.
 func (p Peer) knows() bool { return p.State == StateQuiet || p.State == StateOpen }
 
-// compare finds the replicas that know the window by another definition than most others do;
-// where no definition has most, these are all.
+// compare marks the replicas whose definition of the window is not the most frequent one. If two
+// definitions are equally frequent, it marks all replicas.
 func (r Report) compare() {
 	count := map[string]int{}
 	for _, p := range r.Peers {
@@ -138,7 +138,7 @@ func (r Report) compare() {
 	}
 }
 
-// definition is the digest by which replicas know the window. It is false where none does.
+// definition returns the digest of the replicas that know the window, or false.
 func (r Report) definition() (digest string, ok bool) {
 	for _, p := range r.Peers {
 		if p.knows() {
@@ -148,7 +148,7 @@ func (r Report) definition() (digest string, ok bool) {
 	return "", false
 }
 
-// differing finds the replicas that know the window by another definition than that.
+// differing marks the replicas with a different digest.
 func (r Report) differing(digest string) {
 	for i, p := range r.Peers {
 		if p.knows() && p.Digest != digest {
@@ -157,7 +157,7 @@ func (r Report) differing(digest string) {
 	}
 }
 
-// replicas is how many peers have joined.
+// replicas returns the number of peers that are replicas.
 func (r Report) replicas() (n int) {
 	for _, p := range r.Peers {
 		if p.State != StateWriting && p.State != StateDraining {
@@ -167,7 +167,7 @@ func (r Report) replicas() (n int) {
 	return n
 }
 
-// String is for operators: `orders-db: waiting for 1 of 3: pid 4711 is open`.
+// String describes the report for operators: `orders-db: waiting for 1 of 3: pid 4711 is open`.
 func (r Report) String() string {
 	waiting := r.Waiting()
 	if len(waiting) == 0 {
@@ -176,7 +176,7 @@ func (r Report) String() string {
 	return fmt.Sprintf("%s: waiting for %d of %d: %s", r.Window, len(waiting), len(r.Peers), list(waiting, len(waiting)))
 }
 
-// list names peers, up to so many.
+// list names at most most peers.
 func list(peers []Peer, most int) string {
 	texts := make([]string, 0, len(peers))
 	for i, p := range peers {

@@ -20,20 +20,20 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
-// A pooler stands in front of a server and gives each transaction of a client a server
-// connection: an idle one, the choice of pick, or a new one when none is idle.
+// A pooler gives each transaction of a client a server connection: an idle one, chosen by pick,
+// or a new one if all are busy.
 type pooler struct {
 	server *server
 	pick   func(idle []*conn, last *conn) int
 
-	statements bool        // it has no transactions: each closes its server connection
+	statements bool        // statement mode: a transaction closes its server connection
 	sessions   atomic.Bool // a client keeps its server connection
 
 	mu   sync.Mutex
 	idle []*conn // the longest idle first
 }
 
-// picks are what poolers do.
+// picks are the ways in which poolers choose a connection.
 var picks = map[string]func(idle []*conn, last *conn) int{
 	"last in, first out": func(idle []*conn, _ *conn) int { return len(idle) - 1 },
 	"round robin":        func([]*conn, *conn) int { return 0 },
@@ -50,7 +50,7 @@ var picks = map[string]func(idle []*conn, last *conn) int{
 
 const sticky = "the same, or the longest idle"
 
-// newPooler has some idle server connections already.
+// newPooler returns a pooler with some idle server connections.
 func newPooler(t testing.TB, pick string, idle int) *pooler {
 	p := &pooler{server: newServer(), pick: picks[pick]}
 	for range idle {
@@ -150,8 +150,8 @@ func (c *client) QueryContext(ctx context.Context, query string, args []driver.N
 	return c.last.QueryContext(ctx, query, args)
 }
 
-// TestPoolersAreRefused has replicas and operators join through poolers that choose server
-// connections in different ways, with and without other clients. None ever joins.
+// TestPoolersAreRefused lets replicas and operators join through poolers that choose server
+// connections in different ways, with and without other clients. All are refused.
 func TestPoolersAreRefused(t *testing.T) {
 	t.Parallel()
 	for pick := range picks {
@@ -175,7 +175,7 @@ func TestPoolersAreRefused(t *testing.T) {
 	}
 }
 
-// TestPoolersAreRefusedWithOneConnection is what can be seen without a second one.
+// TestPoolersAreRefusedWithOneConnection covers the weaker check without a second connection.
 func TestPoolersAreRefusedWithOneConnection(t *testing.T) {
 	t.Parallel()
 	for pick := range picks {
@@ -183,8 +183,8 @@ func TestPoolersAreRefusedWithOneConnection(t *testing.T) {
 	}
 }
 
-// refuses has two replicas try to join, besides so many other clients that are always
-// busy. Each has a db of its own, with that limit.
+// refuses lets two replicas try to join beside a number of busy clients. Each has a separate db
+// with the given limit.
 func (p *pooler) refuses(t *testing.T, others, limit int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var busy sync.WaitGroup
@@ -223,8 +223,8 @@ func (p *pooler) refuses(t *testing.T, others, limit int) {
 	require.Zero(t, p.server.locks(), "nothing is left behind")
 }
 
-// TestSmallPools have no connection for the check: nobody waits for long, and nobody who
-// has a session of its own is refused.
+// TestSmallPools has pools without a connection for the check. Replicas do not wait for long, and a
+// replica with a dedicated session is never refused.
 func TestSmallPools(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{1, 2, 3} {
@@ -253,9 +253,9 @@ func TestSmallPools(t *testing.T) {
 	}
 }
 
-// TestPoolerIsFoundLater, when the check gets a connection, or when another client gets the
-// session's. After that the check must pass before the replica joins again, and it does not
-// pass where nothing can be checked.
+// TestPoolerIsFoundLater finds the pooler when the check gets a connection, or when a foreign client
+// gets the session's. After that the check must pass before the replica joins again, and it does
+// not pass if it cannot be made.
 func TestPoolerIsFoundLater(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{1, 2} {
@@ -310,7 +310,7 @@ func TestPoolerIsFoundLater(t *testing.T) {
 	}
 }
 
-// TestChecksDoNotRefuse has many sessions of one database join, be checked and leave.
+// TestChecksDoNotRefuse lets many sessions of one database join, check and leave.
 func TestChecksDoNotRefuse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -333,7 +333,7 @@ func TestChecksDoNotRefuse(t *testing.T) {
 	})
 }
 
-// Idle connections that the server has closed, by a time-out or a restart, are replaced.
+// Idle connections that the server has closed, after a timeout or a restart, are replaced.
 func TestIdleConnectionsThatTheServerHasClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Postgres makes this process a replica in the quorum of a PostgreSQL database, the
-// one that writes go to. It keeps one connection of db's for itself.
+// Postgres makes this process a replica in the quorum of a PostgreSQL database: the database
+// that the service writes to. It keeps one connection of db.
 //
-// db must lead to PostgreSQL 12 or later itself or through a pooler in session mode, to
-// the primary server, to the same database as all others of the fleet. No privileges
-// are needed. The error is a nil db; what cannot be reached is tried again.
+// db must lead to the primary server of PostgreSQL 12 or later, directly or through a pooler in
+// session mode, and to the same database as in all other replicas of the fleet. Privileges are not
+// needed. Postgres returns an error only if db is nil; it retries an unreachable server.
 func Postgres(db *sql.DB, opts *Options) (*Replica, error) {
 	if db == nil {
 		return nil, errNoDB
@@ -33,7 +33,7 @@ var errNoDB = errors.New("quorum: the database is nil")
 type postgresMember struct {
 	*session
 	fleet   Fleet
-	defined map[string]int64 // the lock by which each window is known
+	defined map[string]int64 // the digest lock of each known window
 	marks   *marks
 	held    map[int64]bool // locks of marks
 }
@@ -61,8 +61,9 @@ func (m *postgresMember) keys(kind byte, windows []string) []int64 {
 	return keys
 }
 
-// know says by which definition before it says that it knows: an operator who sees one sees
-// the other. While a definition changes, the operator sees both, which is no agreement.
+// know takes the digest locks before the knows locks, so an operator who sees a replica that knows
+// a window also sees its digest. While a definition changes the operator sees both digests, which
+// never agree.
 func (m *postgresMember) know(ctx context.Context, digests map[string]string) error {
 	var take, let []int64
 	for _, w := range slices.Sorted(maps.Keys(digests)) {
@@ -134,8 +135,8 @@ func (m *postgresMember) outdated(ctx context.Context, known map[string]bool) (o
 	return outdated, err
 }
 
-// Look says who stands how to a window now, without waiting and without holding
-// anything: it shows what [Drain] waits for, in an operator's program or on a page.
+// Look reports the states of all peers in a window now. It does not wait or take locks. Use it in
+// an operator's program or on a page to show what [Drain] waits for.
 func Look(ctx context.Context, db *sql.DB, window string) (Report, error) {
 	return Fleet("").Look(ctx, db, window)
 }
@@ -153,7 +154,7 @@ func (f Fleet) Look(ctx context.Context, db *sql.DB, window string) (Report, err
 	return rep, nil
 }
 
-// lookArgs are those of sqlLook: everyone but the session of pid is looked for.
+// lookArgs returns the arguments of sqlLook, which excludes the session of pid.
 func lookArgs(fleet Fleet, window string, pid int) []any {
 	return []any{fleet.key(joinedLock, ""), fleet.key(knowsLock, window), fleet.key(openLock, window), pid, fleet.digestKey(window, "") >> 32}
 }
@@ -185,18 +186,18 @@ func (r *Report) scanPeer(rows *sql.Rows) error {
 	return nil
 }
 
-// Drain waits until no replica admits work in the window's scope or has any running, and
-// returns the lock that keeps it so. It may be called long before the window; ctx
-// bounds the wait, not the lock.
+// Drain waits until all replicas refuse work in the window's scope and have none running. It
+// returns the lock that keeps this state. It may be called long before the window; ctx bounds
+// the wait, not the lock.
 //
-// It waits for every replica that has joined to know of the window, and for those that
-// are open; then for transactions that have passed [Fence], while new ones
-// are refused. Of two operators of one window the second waits for the first.
+// It waits until every joined replica knows the window and is closed, and then for transactions
+// that have passed [Fence], while Fence refuses new ones. If a different operator holds the
+// window, it waits for that operator.
 //
-// With an error nothing is held, and the window is not known to be quiet. The error is
-// [ErrNobody] when no replica has joined for a second; [ErrPooled], wrapped; or a [*WaitingError] with
-// the cause of ctx's end, or with the fault when the session was lost. A window that no
-// replica knows never becomes quiet: the error names every replica.
+// After an error, Drain holds nothing and has not proved quiet. The error is [ErrNobody] if no
+// replica has joined within a second; [ErrPooled], wrapped; or a [*WaitingError] with the cause of
+// ctx's end, or with the failure of the session. A window that all replicas lack never becomes
+// quiet: the error names every replica.
 func Drain(ctx context.Context, db *sql.DB, window string, opts *DrainOptions) (*Lock, error) {
 	return Fleet("").Drain(ctx, db, window, opts)
 }
@@ -233,11 +234,11 @@ func (o *postgresOperator) look(ctx context.Context) (Report, error) {
 	return rep, err
 }
 
-// seize stands in line for the lock, for up to the second of lock_timeout. While it does
-// nobody else gets in: not a write, and not a replica.
+// seize waits for the lock, at most for the second of lock_timeout. Meanwhile PostgreSQL refuses
+// the shared lock to others, both writes and replicas.
 func (o *postgresOperator) seize(ctx context.Context) (bool, error) {
 	err := o.must(ctx, sqlSeize, o.fleet.key(openLock, o.window))
-	var state interface{ SQLState() string } // as pgx and lib/pq have it
+	var state interface{ SQLState() string } // errors of pgx and lib/pq have it
 	switch {
 	case err == nil:
 		return true, nil
@@ -246,7 +247,7 @@ func (o *postgresOperator) seize(ctx context.Context) (bool, error) {
 	case errors.As(err, &state) && state.SQLState() != lockNotAvailable:
 		return false, err
 	}
-	// It was the time, or else the session has ended and says so now.
+	// Either the lock timed out, or the session has ended and verify reports it.
 	o.broken = false
 	return false, o.verify(ctx, 0)
 }

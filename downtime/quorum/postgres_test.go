@@ -23,7 +23,7 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// join makes a replica and waits until it has joined.
+// join returns a replica that has joined.
 func join(t testing.TB, db *sql.DB, opts quorum.Options) *quorum.Replica {
 	opts.Logger = discard
 	r, err := quorum.Postgres(db, &opts)
@@ -33,8 +33,7 @@ func join(t testing.TB, db *sql.DB, opts quorum.Options) *quorum.Replica {
 	return r
 }
 
-// bystander joins a replica that knows these windows and is quiet: without one there is
-// nothing to drain.
+// bystander joins a quiet replica that knows these windows, because Drain needs at least one.
 func bystander(t testing.TB, db *sql.DB, names ...string) *quorum.Replica {
 	r := join(t, db, quorum.Options{Name: "bystander"})
 	known := windows{}
@@ -64,7 +63,7 @@ func rung(r *quorum.Replica) bool {
 	}
 }
 
-// A draining is a call of Drain that goes on.
+// A draining is a running call of Drain.
 type draining struct {
 	done chan struct{}
 	lock *quorum.Lock
@@ -86,7 +85,7 @@ func startDrain(ctx context.Context, t testing.TB, db *sql.DB, window string) *d
 	return d
 }
 
-// waits says whether it still does after so long.
+// waits reports whether the call still waits after the given time.
 func (d *draining) waits(after time.Duration) bool {
 	select {
 	case <-d.done:
@@ -96,7 +95,7 @@ func (d *draining) waits(after time.Duration) bool {
 	}
 }
 
-// states are those of a look, in the order of sessions.
+// states returns the states of a look, in the order of sessions.
 func states(t testing.TB, db *sql.DB, window string) []quorum.State {
 	t.Helper()
 	rep, err := quorum.Look(t.Context(), db, window)
@@ -149,8 +148,8 @@ func TestDrainWaitsForWhoIsOpen(t *testing.T) {
 	})
 }
 
-// TestDrainWaitsForWhoDoesNotKnow has a replica with an old document, which holds nothing
-// on the window: the lock alone could be had.
+// TestDrainWaitsForWhoDoesNotKnow has a replica with an old document. It does not hold a lock on
+// the window, so the open lock alone would be free.
 func TestDrainWaitsForWhoDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -180,7 +179,7 @@ func TestDrainWaitsForWhoDoesNotKnow(t *testing.T) {
 		require.False(t, d.waits(time.Second))
 		require.NoError(t, d.err)
 
-		// One that forgets the window is told that it must not.
+		// A replica that forgets the window becomes outdated.
 		_, err := b.Agree(t.Context(), windows{"old": true})
 		require.ErrorIs(t, err, downtime.ErrOutdated)
 		var waiting *quorum.WaitingError
@@ -192,7 +191,7 @@ func TestDrainWaitsForWhoDoesNotKnow(t *testing.T) {
 	})
 }
 
-// TestNewcomers come while the operator has the window.
+// TestNewcomers joins replicas while the operator has the window.
 func TestNewcomers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -224,8 +223,8 @@ func TestNewcomers(t *testing.T) {
 	})
 }
 
-// TestNewcomerInTheMiddle joins when the operator has looked and not yet got the lock:
-// the look after that is what finds it.
+// TestNewcomerInTheMiddle joins after the operator's first look and before it has the lock. The
+// second look finds the replica.
 func TestNewcomerInTheMiddle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -279,7 +278,7 @@ func TestCutSession(t *testing.T) {
 		require.Equal(t, windows{"w": true}, agree(t, r, windows{"w": true}), "in another session")
 		require.InDelta(t, 1, r.Stats()["lost"], 0)
 
-		// While an operator gets the window in between, it stays closed.
+		// If an operator gets the window in between, the replica stays closed.
 		agree(t, r, windows{"w": false})
 		lock, err := quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
@@ -290,8 +289,8 @@ func TestCutSession(t *testing.T) {
 	})
 }
 
-// TestFallsOutWhileAgreeWaits has a guard that is waiting for an answer when its session
-// ends: it must hear of it from Agree, for it does not listen to Changed then.
+// TestFallsOutWhileAgreeWaits ends the session while a guard waits in Agree. Agree must return,
+// because the guard does not read Changed meanwhile.
 func TestFallsOutWhileAgreeWaits(t *testing.T) {
 	t.Parallel()
 	for _, silent := range []bool{false, true} {
@@ -328,7 +327,7 @@ func TestFallsOutWhileAgreeWaits(t *testing.T) {
 	}
 }
 
-// TestSilence is a network that swallows everything: it is noticed all the same.
+// TestSilence has a network that drops everything. The replica notices it.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -387,7 +386,7 @@ func TestOperatorsContextEnds(t *testing.T) {
 	})
 }
 
-// TestContextEndsWithTheLock has ctx end just when the lock is had.
+// TestContextEndsWithTheLock ends ctx at the moment when Drain gets the lock.
 func TestContextEndsWithTheLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -435,7 +434,7 @@ func TestOperatorLosesTheLock(t *testing.T) {
 		require.ErrorIs(t, lock.Close(), quorum.ErrLost)
 		require.Error(t, lock.Context(t.Context()).Err())
 
-		// And by silence.
+		// Without an answer of the server.
 		lock, err = quorum.Drain(t.Context(), db, "w", nil)
 		require.NoError(t, err)
 		ctx = lock.Context(t.Context())
@@ -533,7 +532,7 @@ func TestFence(t *testing.T) {
 		require.ErrorAs(t, err, &fenced)
 		require.Equal(t, "w", fenced.Window)
 		require.ErrorIs(t, err, downtime.ErrWindow)
-		require.EqualError(t, err, `quorum: window "w" is being drained: it takes no more writes`)
+		require.EqualError(t, err, `quorum: window "w" is being drained and refuses writes`)
 		require.NoError(t, quorum.Fence(ctx, open, "w"), "it has it")
 		require.NoError(t, late.Rollback())
 		require.NoError(t, open.Commit())
@@ -557,7 +556,7 @@ func TestFence(t *testing.T) {
 	})
 }
 
-// TestFenceDoesNotStarve has writes that overlap without end, from somebody whom no guard stops.
+// TestFenceDoesNotStarve has endless overlapping writes from a client without a guard.
 func TestFenceDoesNotStarve(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -592,7 +591,7 @@ func TestFenceDoesNotStarve(t *testing.T) {
 	})
 }
 
-// TestPooler has sessions that are shared with others.
+// TestPooler has sessions shared by several clients.
 func TestPooler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -622,8 +621,8 @@ func TestPooler(t *testing.T) {
 	})
 }
 
-// TestIdleConnections are dead when they are taken from the pool, as behind a server or
-// a firewall that cuts what is idle.
+// TestIdleConnections has pooled connections that are dead, as behind a server or a firewall that
+// cuts idle connections.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -647,7 +646,7 @@ func TestIdleConnections(t *testing.T) {
 	})
 }
 
-// TestStandby has locks, but not those of the primary.
+// TestStandby connects to a standby, whose locks differ from the primary's.
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -676,7 +675,7 @@ func TestNobodyToDrain(t *testing.T) {
 		_, err = quorum.Fleet("other").Drain(t.Context(), db, "w", nil)
 		require.ErrorIs(t, err, quorum.ErrNobody, "in that fleet")
 
-		// Replicas that were there and have left are none in the way.
+		// Replicas that have left are not in the way.
 		agree(t, r, windows{"w": true})
 		d := startDrain(t.Context(), t, db, "w")
 		require.True(t, d.waits(time.Minute))
@@ -723,7 +722,8 @@ func TestExpectedReplicas(t *testing.T) {
 	})
 }
 
-// TestReplicaLeavesInTheMiddle, when the operator has counted it and not yet got the lock.
+// TestReplicaLeavesInTheMiddle leaves after the operator has counted the replica and before it has
+// the lock.
 func TestReplicaLeavesInTheMiddle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -792,7 +792,7 @@ func TestReplicaCloses(t *testing.T) {
 	})
 }
 
-// TestCloseDoesNotWait for a server that does not answer.
+// TestCloseDoesNotWait closes while the server does not answer.
 func TestCloseDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -853,9 +853,8 @@ func TestOptions(t *testing.T) {
 	})
 }
 
-// TestFaults has the n-th statement fail, for each n, in the middle of what a replica
-// and an operator do: what a replica answers must be what the server holds for it, and an
-// operator who fails holds nothing.
+// TestFaults lets the n-th statement of a replica and an operator fail, for each n. A replica's
+// answer must match its locks on the server, and an operator that fails must not hold locks.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for n := range 60 {
@@ -863,7 +862,7 @@ func TestFaults(t *testing.T) {
 			s := newServer()
 			db := s.open(t)
 			var count atomic.Int64
-			var draining atomic.Bool // then it is the operator's statements that fail
+			var draining atomic.Bool // if true, the operator's statements fail
 			s.before = func(_ string, c *conn) error {
 				if (!draining.Load() || c.name == "") && count.Add(1) == int64(n)+1 {
 					return fmt.Errorf("fault %d", n)
@@ -888,7 +887,7 @@ func TestFaults(t *testing.T) {
 					require.Nil(t, open)
 				}
 			}
-			for { // a guard asks until it is answered
+			for { // a guard calls until it gets an answer
 				if _, err := r.Agree(t.Context(), windows{"v": false, "w": false}); err == nil {
 					break
 				}
@@ -914,10 +913,9 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestNobodyIsOpenUnderTheLock has replicas come, go, lose their sessions and their
-// documents at random while operators drain, and holds every lock against what
-// replicas were told last. Each replica keeps to the contract: it is open as it was last
-// told, and closed from when Changed was sent to until it asks again.
+// TestNobodyIsOpenUnderTheLock lets replicas join, leave, lose their sessions and their documents
+// at random while operators drain. While an operator holds a lock, no replica may be open. A
+// replica is open by its last answer, and closed between a send on Changed and its next call.
 func TestNobodyIsOpenUnderTheLock(t *testing.T) {
 	t.Parallel()
 	rounds := testsize.Pick(5, 20, 200)
@@ -932,7 +930,7 @@ func TestNobodyIsOpenUnderTheLock(t *testing.T) {
 				r     *quorum.Replica
 				told  windows
 				open  bool // work in the scope of w is admitted
-				whole bool // or else nothing is
+				whole bool // if false, everything is refused
 			}
 			const many = 4
 			var guards [many]*guard

@@ -18,16 +18,16 @@ import (
 
 // Options of a [Replica]. Nil options are the defaults.
 type Options struct {
-	// Fleet names the replicas that have one document of windows, where several such
-	// share a database. [Files] does not use it: there the folder does that. Empty: the
-	// one fleet of the database.
+	// Fleet names the replicas with the same document of windows, if several fleets share a
+	// database. [Files] ignores it, because each fleet has its own folder. Empty means the
+	// database's only fleet.
 	Fleet Fleet
 
-	// Name is what operators read of this replica; in PostgreSQL it is the
-	// application_name, which is cut at 63 bytes. Empty: program, host and process id.
+	// Name is the replica's name for operators; in PostgreSQL it is the application_name, which
+	// is cut at 63 bytes. Empty means program, host and process id.
 	Name string
 
-	// Logger is told when the replica joins and when it falls out. Nil:
+	// Logger logs when the replica joins and when it loses its session. Nil means
 	// slog.Default().
 	Logger *slog.Logger
 }
@@ -45,69 +45,69 @@ func (o *Options) resolve() Options {
 	return opts
 }
 
-// A Replica is this process's part in a quorum: give it to a guard as
-// Options.Quorum. [Postgres] and [Files] make one. It is for one guard.
+// A Replica is this process's part in a quorum. Give it to one guard as Options.Quorum. [Postgres]
+// and [Files] return one.
 //
-// It joins at once, before it is asked anything, so that operators see it also while
-// it knows of no window, and joins again whenever it has fallen out. All methods
-// may be called from any goroutine.
+// It joins at once, before the guard calls it, so that operators see it even without windows. It
+// joins again whenever it has lost its session. It is safe for concurrent use.
 type Replica struct {
 	opts    Options
 	join    func(ctx context.Context, strict bool) (member, error)
-	slice   time.Duration // how long a beat may block; 0: it does not
+	slice   time.Duration // how long a beat may block. Zero means that it does not block.
 	changed chan struct{}
-	wake    chan struct{}   // there is something to watch over
+	wake    chan struct{}   // rung when beats become necessary
 	life    context.Context // until Close
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
-	// turn is held by who uses the member. Whoever waits for it longest is next.
+	// turn serialises access to member, first come first served.
 	turn   chan struct{}
-	member member // nil: fallen out
-	fault  string // what the last attempt to join failed with, "" when it did not
-	pooled bool   // its session was seen to be shared: the next must be seen not to be
+	member member // nil while not joined
+	fault  string // the error of the last attempt to join. Empty means that it succeeded.
+	pooled bool   // a session was shared: the next one must pass the check
 
+	// mu guards the state in the quorum.
 	mu        sync.Mutex
-	joined    bool              // with knows, digests, open and outdated: what holds
-	knows     map[string]bool   // windows that operators may count on us knowing
-	digests   map[string]string // by which definitions
-	open      map[string]bool   // windows that we keep operators from
+	joined    bool
+	knows     map[string]bool   // windows that we have published as known
+	digests   map[string]string // the published digests, by window
+	open      map[string]bool   // windows whose open lock we hold
 	outdated  bool
 	lost      int
-	completed bool          // work was, since it began
-	fell      chan struct{} // closed when it falls out
+	completed bool          // work was completed since the start
+	fell      chan struct{} // closed when the member is lost
 }
 
-// A member is one life of a replica among others: a session, or an open file. After
-// an error nothing is known of it but that it must leave. windows are never empty.
+// A member is one membership of a replica: a session, or an open file. After an error its state is
+// unknown: call only end. Lists of windows are never empty.
 type member interface {
-	// know makes known by which digests the member knows windows, also other ones than before.
+	// know publishes the digests of windows, including new digests of known windows.
 	know(ctx context.Context, digests map[string]string) error
 	forget(ctx context.Context, windows []string) error
 	enter(ctx context.Context, windows []string) (entered []string, err error)
 	leave(ctx context.Context, windows []string) error
 
-	// tend marks unfinished work of this replica where others find it, also when its process
-	// has ended, and returns the windows that have such a mark.
+	// tend publishes marks of this replica's unfinished work, which others see even when its
+	// process has ended. It returns the windows that have a mark.
 	tend(ctx context.Context, windows map[string]downtime.Position) (unfinished map[string]bool, err error)
 
-	// outdated says whether an operator holds a window that is not among the known.
-	outdated(ctx context.Context, known map[string]bool) (bool, error)
+	// outdated reports whether an operator holds a window that is not in windows.
+	outdated(ctx context.Context, windows map[string]bool) (bool, error)
 
-	// beat returns an error when the member is cut off, after having waited d for that.
+	// beat waits for d and returns an error if the member is cut off.
 	beat(ctx context.Context, d time.Duration) error
 
-	// linger waits a little, before the replica leaves, until others have seen which work it
-	// has completed.
+	// linger waits briefly, before the replica leaves, until others have seen which work it has
+	// completed.
 	linger(ctx context.Context)
 
-	// end gives everything up.
+	// end releases everything.
 	end()
 }
 
 const (
 	pulse     = time.Second     // between beats that do not wait
-	rejoining = 5 * time.Second // between attempts to join that nobody has asked for
+	rejoining = 5 * time.Second // between attempts to join, without a call of Agree
 )
 
 func newReplica(opts Options, slice time.Duration, join func(ctx context.Context, strict bool) (member, error)) *Replica {
@@ -128,7 +128,7 @@ func newReplica(opts Options, slice time.Duration, join func(ctx context.Context
 	return r
 }
 
-// Changed is [downtime.Quorum]'s.
+// Changed implements [downtime.Quorum].
 func (r *Replica) Changed() <-chan struct{} { return r.changed }
 
 func ring(bell chan struct{}) {
@@ -138,9 +138,9 @@ func ring(bell chan struct{}) {
 	}
 }
 
-// Close leaves the quorum: operators no longer wait for this replica. Close the guard
-// first and let its work end, or it runs while operators think it does not. Close may be
-// called more than once.
+// Close leaves the quorum, so that operators no longer wait for this replica. Before Close, close
+// the guard and let its work end; otherwise work runs that Drain does not see. Close may be called
+// more than once.
 func (r *Replica) Close() error {
 	r.linger()
 	r.cancel()
@@ -148,7 +148,8 @@ func (r *Replica) Close() error {
 	return nil
 }
 
-// linger lets others see which work was completed here, before the session ends that says so.
+// linger waits until others have seen this replica's completed work, because its marks end with
+// the session.
 func (r *Replica) linger() {
 	r.mu.Lock()
 	completed := r.completed
@@ -167,8 +168,13 @@ func (r *Replica) linger() {
 	}
 }
 
-// Stats are for metrics: joined (1 or 0), outdated (1 or 0), known and open (windows),
-// lost (how often it has fallen out).
+// Stats returns numbers to export as metrics:
+//
+//	joined    1 while the replica takes part in the quorum, else 0
+//	outdated  1 while an operator holds a window that the replica does not know, else 0
+//	known     windows that the replica has published as known
+//	open      windows that the replica keeps open: no operator can take them
+//	lost      times that the replica has lost its session
 func (r *Replica) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,8 +193,7 @@ func (r *Replica) Stats() map[string]float64 {
 	}
 }
 
-// Agree is [downtime.Quorum]'s: it is AgreeOn without digests, for windows without unfinished
-// work.
+// Agree implements [downtime.Quorum]. It is AgreeOn without digests and unfinished work.
 func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error) {
 	positions := make(map[string]downtime.Position, len(windows))
 	for w, wanted := range windows {
@@ -198,14 +203,14 @@ func (r *Replica) Agree(ctx context.Context, windows map[string]bool) (open map[
 	return open, err
 }
 
-// AgreeOn is [downtime.FleetQuorum]'s: it makes known by which definition this replica knows
-// which windows, lets operators have those that it does not want, and keeps them from those
-// that it wants. Of these it answers all that no operator holds.
+// AgreeOn implements [downtime.FleetQuorum]. It publishes which windows this replica knows, with
+// their digests. It releases the windows that the replica does not want open and locks those that
+// it wants open. It returns the wanted windows that operators do not hold.
 //
-// The error is [downtime.ErrOutdated] when an operator holds a window that is not
-// among windows; [ErrClosed]; or a fault, after which the replica has fallen out. When it falls
-// out while Agree waits, Agree says so at once, so that the guard closes, and joins
-// again when it is called the next time.
+// The error is [downtime.ErrOutdated] if an operator holds a window that is missing in windows;
+// [ErrClosed]; or a failure, after which the replica is no longer joined. If the replica loses its
+// session while AgreeOn waits, AgreeOn returns at once, so that the guard closes. The next call
+// joins again.
 func (r *Replica) AgreeOn(ctx context.Context, windows map[string]downtime.Position) (open, unfinished map[string]bool, err error) {
 	if open, ok := r.settled(windows); ok {
 		return open, nil, nil
@@ -245,7 +250,6 @@ func (r *Replica) AgreeOn(ctx context.Context, windows map[string]downtime.Posit
 	return maps.Clone(r.open), unfinished, nil
 }
 
-// failed is what Agree returns for what went wrong.
 func (r *Replica) failed(err error) error {
 	if r.life.Err() != nil {
 		return ErrClosed
@@ -253,8 +257,8 @@ func (r *Replica) failed(err error) error {
 	return fmt.Errorf("quorum: %w", err)
 }
 
-// settled answers when there is nothing to do. Marks of unfinished work are looked for each
-// time, because others make them.
+// settled returns the answer if nothing has changed. A window with an occurrence always needs the
+// full way, because other replicas may have changed its marks.
 func (r *Replica) settled(windows map[string]downtime.Position) (map[string]bool, bool) {
 	if r.life.Err() != nil {
 		return nil, false
@@ -272,7 +276,7 @@ func (r *Replica) settled(windows map[string]downtime.Position) (map[string]bool
 	return maps.Clone(r.open), true
 }
 
-// take waits for our turn with the member, but no longer than until fell is closed.
+// take waits for the turn, at most until fell is closed.
 func (r *Replica) take(ctx context.Context, fell <-chan struct{}) error {
 	select {
 	case r.turn <- struct{}{}:
@@ -298,7 +302,7 @@ var errFell = errors.New("quorum: fell out; joining again")
 
 func (r *Replica) give() { <-r.turn }
 
-// enterQuorum joins. It is called in our turn, without a member.
+// enterQuorum joins. The caller holds the turn, and member is nil.
 func (r *Replica) enterQuorum(ctx context.Context) error {
 	m, err := r.join(ctx, r.pooled)
 	if err != nil {
@@ -318,8 +322,8 @@ func (r *Replica) enterQuorum(ctx context.Context) error {
 	return nil
 }
 
-// fall gives up the member, of which nothing is known any more. Who has to know is told
-// first, for to end a member may take a second.
+// fall ends the member, whose state is unknown. It notifies first, because ending a member may
+// take a second.
 func (r *Replica) fall(err error, bell chan struct{}) {
 	r.set(func() {
 		r.joined, r.knows, r.digests, r.open, r.outdated = false, nil, nil, nil, false
@@ -336,15 +340,15 @@ func (r *Replica) fall(err error, bell chan struct{}) {
 	}
 }
 
-// agree brings the member to what windows say.
+// agree brings the member's locks to the state that windows describe.
 //
-// The order matters. A replica that learns of a window, or of another definition, may have
-// work running in its scope. So it first holds operators off, and only then says that it
-// knows: as long as it has not said so, no operator takes the window for quiet. If an operator
-// has the lock just then, it gives the lock back, and the replica tries again when it is asked
-// the next time. A replica that has just joined, or is outdated, admits nothing, and says at
-// once what it knows. After it has joined, or has forgotten a window, it looks for operators,
-// because they look for replicas after they have taken a window: one sees the other.
+// The order matters. A replica that learns of a window, or of a new definition, may have work
+// running in its scope. So it first takes the open lock, and only then publishes that it knows the
+// window, because operators never consider a window quiet while a replica does not know it. If an
+// operator holds the lock at that moment, it will release it, and the replica tries again at the
+// next call. A replica that has just joined, or is outdated, refuses everything, so it publishes at
+// once. After it has joined, or has forgotten a window, it looks for operators, because operators
+// look for replicas after they have taken a window. So at least one sees the other.
 func (r *Replica) agree(ctx context.Context, windows map[string]downtime.Position, fresh bool) error {
 	r.mu.Lock()
 	look := fresh || r.outdated
@@ -356,7 +360,7 @@ func (r *Replica) agree(ctx context.Context, windows map[string]downtime.Positio
 		}
 	}
 	for w := range r.knows {
-		if _, told := windows[w]; !told {
+		if _, reported := windows[w]; !reported {
 			forget = append(forget, w)
 		}
 	}
@@ -454,7 +458,7 @@ func remove(set map[string]bool, windows []string) {
 	}
 }
 
-// run keeps the replica joined, and notices when it is not.
+// run keeps the replica joined.
 func (r *Replica) run() {
 	defer close(r.ended)
 	for r.life.Err() == nil {
@@ -480,7 +484,7 @@ func (r *Replica) run() {
 	ring(r.changed)
 }
 
-// once beats, or joins, and returns the pause to the next time.
+// once beats or joins, and returns the pause until the next call.
 func (r *Replica) once() time.Duration {
 	ctx := r.life
 	if r.take(ctx, nil) != nil {
@@ -497,7 +501,7 @@ func (r *Replica) once() time.Duration {
 			r.fall(err, nil)
 			return jitter(rejoining)
 		}
-		if r.isOutdated() { // else there is no hurry: whoever was told of an error asks again
+		if r.isOutdated() { // otherwise a guard that got an error calls again by itself
 			ring(r.changed)
 		}
 		return 0

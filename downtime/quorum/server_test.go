@@ -20,19 +20,19 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
-// A server has PostgreSQL's advisory locks, its sessions, and no other statements than
-// those of the package. It can do what is hard to get from a real one: fail in any
-// statement, fall silent, and let a test act in between.
+// A server has PostgreSQL's advisory locks and sessions, and runs the package's statements only.
+// Unlike a real server, it can fail in any statement, stop answering, and let a test act between
+// two statements.
 type server struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed when a lock was let go
 	sessions map[int]*conn
 	lastPID  int
-	line     map[int64]int // operators in line, by key
+	line     map[int64]int // waiting operators, by key
 
 	standby bool
 	silent  bool                                  // statements wait for the end of their context
-	pooled  bool                                  // each statement comes to another session
+	pooled  bool                                  // each statement gets a new session
 	before  func(statement string, c *conn) error // called before each statement, unlocked
 }
 
@@ -40,7 +40,7 @@ func newServer() *server {
 	return &server{changed: make(chan struct{}), sessions: map[int]*conn{}, line: map[int64]int{}}
 }
 
-// open is a pool of connections to the server.
+// open returns a pool of connections to the server.
 func (s *server) open(t testing.TB) *sql.DB {
 	db := sql.OpenDB(s)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
@@ -79,7 +79,7 @@ func (s *server) tell() {
 	s.changed = make(chan struct{})
 }
 
-// pids are the sessions that have a name, or that have none.
+// pids returns the sessions with a name, or those without one.
 func (s *server) pids(named bool) []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +93,7 @@ func (s *server) pids(named bool) []int {
 	return pids
 }
 
-// locks is how many are held.
+// locks returns the number of held locks.
 func (s *server) locks() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +110,7 @@ func (s *server) set(change func()) {
 	change()
 }
 
-// can says whether a session may have a lock that others must not contradict.
+// can reports whether the locks of other sessions allow a lock.
 func (s *server) can(c *conn, key int64, exclusive bool) bool {
 	for _, other := range s.sessions {
 		if other != c && (other.exclusive[key] > 0 || exclusive && (other.shared[key] > 0 || other.tx[key])) {
@@ -136,7 +136,7 @@ var (
 	errNotHere = errors.New("not a statement of this package")
 )
 
-// lockTimeout is the error that PostgreSQL has for it.
+// lockTimeout is PostgreSQL's error for a lock that timed out.
 type lockTimeout struct{}
 
 func (lockTimeout) Error() string    { return "canceling statement due to lock timeout" }
@@ -186,7 +186,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		select {
 		case <-time.After(time.Duration(args[0].Value.(float64) * float64(time.Second))):
 		case <-ctx.Done():
-			_ = c.Close() // as drivers do
+			_ = c.Close() // drivers do the same
 			return nil, ctx.Err()
 		case <-c.cut:
 			return nil, errCut
@@ -321,7 +321,7 @@ func (c *conn) lock(ctx context.Context, query string, key int64) (bool, error) 
 		}
 		return can, nil
 	}
-	// SQLSeize stands in line.
+	// SQLSeize waits for the lock.
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	s.line[key]++

@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// A session is a connection of our own. Its locks end with it.
+// A session is a dedicated connection. Its locks end with it.
 //
-// Two things show that a pooler gives the session's server connection to others. Each
-// statement reads back a setting that only this session has made: on another server connection
-// it is missing. And check looks for the setting from other connections of db.
+// Two checks find a pooler that gives the session's server connection to others. Each statement
+// reads back a setting that only this session has made, which is missing on a different server
+// connection. And check searches for the setting from other connections of db.
 type session struct {
 	db    *sql.DB
 	conn  *sql.Conn
 	nonce string
 	pid   int
 
-	broken  bool      // a statement has failed: send no more
-	doubt   error     // why the last check could not be made; nil after one that passed
-	recheck time.Time // when the next is due
+	broken  bool      // a statement has failed; the session must not be used
+	doubt   error     // why the last check could not be made; nil after a check that passed
+	recheck time.Time // when the next check is due
 }
 
 const (
-	// What a role or database may have set would cut a session that waits; keepalives
-	// make the server notice within half a minute that a client is gone without a word.
-	// The names are joined with what the server has.
+	// Settings of a role or database could cut a waiting session, so they are overridden. With
+	// keepalives the server notices within 30 seconds that a client has vanished. The join leaves
+	// out settings that the server does not have.
 	sqlSettings = `SELECT count(set_config(s.name, v.value, false)) FROM pg_settings s JOIN (VALUES
 ('statement_timeout', '0'), ('idle_session_timeout', '0'), ('lock_timeout', '1s'),
 ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000')
@@ -40,8 +40,8 @@ const (
 	sqlWho   = `SELECT pg_backend_pid(), coalesce(current_setting('upkeep.quorum', true), '')`
 	sqlBeat  = `SELECT coalesce(current_setting('upkeep.quorum', true), '') FROM pg_sleep($1)`
 
-	// $1 are keys, joined by commas, for an array is a matter of drivers; $2 is the nonce.
-	// In a session that is not ours nothing is done and nothing returned.
+	// $1 has keys joined by commas, because drivers differ in arrays; $2 is the nonce. In a
+	// session without our nonce, the statement does nothing and returns no rows.
 	sqlShare = `SELECT k, pg_try_advisory_lock_shared(k)` + sqlKeys
 	sqlLetGo = `SELECT k, pg_advisory_unlock_shared(k)` + sqlKeys
 	sqlSeize = `SELECT k, count(pg_advisory_lock(k)) > 0` + sqlKeys + ` GROUP BY k`
@@ -50,8 +50,8 @@ const (
 
 	sqlLetAll = `SELECT pg_advisory_unlock_all() WHERE current_setting('upkeep.quorum', true) = $1`
 
-	// The locks of this database by their 64-bit keys, in one look: a second one might
-	// see another moment.
+	// The locks of this database by their 64-bit keys. They are read once, because a second read
+	// could show a different moment.
 	sqlLocks = `WITH l AS MATERIALIZED (
 SELECT pid, (classid::bigint << 32) | objid::bigint AS key, mode = 'ExclusiveLock' AS exclusive, granted
 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
@@ -66,9 +66,8 @@ SELECT DISTINCT key FROM l WHERE exclusive AND granted AND pid IN (SELECT pid FR
 	sqlMarks = sqlLocks + `
 SELECT DISTINCT key FROM l WHERE granted AND NOT exclusive AND key >> 32 = ANY(string_to_array($1, ',')::bigint[])`
 
-	// Everyone: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid, $5 is the upper
-	// half of the keys whose lower half is a digest. A session that waits for a lock is not in
-	// the way.
+	// All peers: $1 to $3 are joinedLock, knowsLock and openLock, $4 is our pid, $5 is the upper
+	// half of the keys whose lower half is a digest. Sessions that wait for a lock are left out.
 	sqlLook = sqlLocks + `
 SELECT p.pid, p.joined, p.knows, p.shares, p.drains, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
 (extract(epoch FROM CASE WHEN p.joined OR p.drains THEN a.backend_start ELSE coalesce(a.xact_start, a.backend_start) END) * 1000000)::bigint, p.digest
@@ -79,10 +78,11 @@ FROM l WHERE granted AND pid <> $4 AND (key IN ($1, $2, $3) OR key >> 32 = $5) G
 LEFT JOIN pg_stat_activity a ON a.pid = p.pid ORDER BY p.pid`
 )
 
-// connect takes a connection of db and keeps it. An empty name leaves the session's own.
-// With strict, the check for a pooler must pass; otherwise it must not fail.
+// connect takes a connection of db and keeps it. An empty name keeps the session's
+// application_name. With strict, the check for a pooler must pass; otherwise it may remain
+// undecided.
 //
-// An idle connection of the pool may be dead, and others with it, so each gets an attempt.
+// The pool's idle connections may all be dead, so each gets an attempt.
 func connect(ctx context.Context, db *sql.DB, name string, strict bool) (*session, error) {
 	for idle := db.Stats().Idle; ; idle-- {
 		s, err := begin(ctx, db, name, strict)
@@ -96,7 +96,7 @@ func begin(ctx context.Context, db *sql.DB, name string, strict bool) (*session,
 	s := &session{db: db, nonce: rand.Text()}
 	err := s.begin(ctx, name)
 	if err == nil && strict && s.doubt != nil {
-		err = fmt.Errorf("%w; this was seen before, and cannot be checked now: %w", ErrPooled, s.doubt)
+		err = fmt.Errorf("%w; an earlier check found that, and a new check is not possible: %w", ErrPooled, s.doubt)
 	}
 	if err == nil {
 		var n int
@@ -110,7 +110,8 @@ func begin(ctx context.Context, db *sql.DB, name string, strict bool) (*session,
 	return s, nil
 }
 
-// begin opens the session and checks it, before there is anything in it that others would find.
+// begin opens the session and checks it before it has any lock or setting that a different client
+// could find.
 func (s *session) begin(ctx context.Context, name string) error {
 	if err := s.open(ctx, name); err != nil {
 		return err
@@ -118,8 +119,8 @@ func (s *session) begin(ctx context.Context, name string) error {
 	if s.db.Stats().MaxOpenConnections != 1 {
 		return s.check(ctx, 2*time.Second, 1, 3)
 	}
-	// There is no other connection to check from. At least, what the session has set must
-	// be gone when its connection is.
+	// There is only one connection. So check only that the session's settings end with its
+	// connection.
 	s.doubt = errors.New("the *sql.DB is limited to one connection, which the session has")
 	for range 3 {
 		if err := s.verify(ctx, 0); err != nil {
@@ -152,20 +153,19 @@ func (s *session) open(ctx context.Context, name string) error {
 }
 
 const (
-	recheckAfter = 5 * time.Second  // a check that passed
-	recheckDoubt = 20 * time.Second // one that could not be made
+	recheckAfter = 5 * time.Second  // after a check that passed
+	recheckDoubt = 20 * time.Second // after a check that could not be made
 )
 
-// check looks whether a pooler gives the session's server connection to others, and returns
-// ErrPooled, wrapped, when it does. It sets doubt when it could not be made within that time.
+// check returns ErrPooled, wrapped, if a pooler gives the session's server connection to others.
+// It sets doubt if it cannot decide within the given time.
 //
-// While the session is idle, transactions begin on other connections of db, as many at
-// once as a round says. A pooler in transaction mode has the session's server connection
-// among its idle ones, and uses these first: one of the transactions gets it and finds our
-// nonce. If somebody else gets it, the session's next statement, sent while the
-// transactions are open or just after, gets another and misses the nonce. A pooler in
-// statement mode refuses transactions. None of this happens on a direct connection, or on
-// one of a pooler in session mode.
+// While the session is idle, each round begins the given number of transactions at once on other
+// connections of db. A pooler in transaction mode has the session's server connection among its
+// idle ones and uses these first, so one of the transactions gets it and finds our nonce. If a
+// foreign client gets it, the session's next statement, sent while the transactions are open or
+// just after, gets a different server connection and misses the nonce. A pooler in statement mode
+// refuses transactions. A direct connection and a pooler in session mode do neither.
 func (s *session) check(ctx context.Context, within time.Duration, rounds ...int) error {
 	s.doubt = nil
 	bounded, cancel := context.WithTimeout(ctx, within)
@@ -190,8 +190,8 @@ func (s *session) check(ctx context.Context, within time.Duration, rounds ...int
 	return nil
 }
 
-// round is one round of check, with up to so many probes, within bounded. It has failed
-// when not even the first could be made.
+// round is one round of check with up to many probes, within bounded. It fails if it cannot make
+// the first probe.
 func (s *session) round(ctx, bounded context.Context, many int) (failed, err error) {
 	var open []*probe
 	rollback := func() {
@@ -203,7 +203,7 @@ func (s *session) round(ctx, bounded context.Context, many int) (failed, err err
 	defer rollback()
 	for range many {
 		if pool := s.db.Stats(); len(open) > 0 && pool.MaxOpenConnections > 0 && pool.InUse >= pool.MaxOpenConnections {
-			break // wait for the first only
+			break // wait only for the first
 		}
 		p, err := s.probe(bounded)
 		if errors.Is(err, ErrPooled) {
@@ -224,7 +224,7 @@ func (s *session) round(ctx, bounded context.Context, many int) (failed, err err
 	return failed, s.verify(ctx, 0)
 }
 
-// A probe is a transaction on another connection of the session's db.
+// A probe is a transaction on a different connection of the session's db.
 type probe struct {
 	conn *sql.Conn
 	tx   *sql.Tx
@@ -235,8 +235,8 @@ func (p *probe) end() {
 	_ = p.conn.Close()
 }
 
-// probe begins one that is not on the session's server connection. That a connection
-// refuses a transaction may be chance, but not three times.
+// probe begins a transaction on a different server connection than the session's. One refused
+// transaction may be chance; three mean a pooler in statement mode.
 func (s *session) probe(ctx context.Context) (*probe, error) {
 	for attempt := 1; ; attempt++ {
 		conn, err := s.db.Conn(ctx)
@@ -262,9 +262,8 @@ func (s *session) probe(ctx context.Context) (*probe, error) {
 	}
 }
 
-// isOther returns ErrPooled on the session's own server connection. The backend's pid alone is no
-// proof of that: connections of one db may lead to several servers, which number their
-// processes alike.
+// isOther returns ErrPooled on the session's own server connection. The backend's pid alone does
+// not prove that, because connections of one db may lead to several servers with equal pids.
 func (s *session) isOther(ctx context.Context, other querier) error {
 	var pid int
 	var nonce string
@@ -275,8 +274,8 @@ func (s *session) isOther(ctx context.Context, other querier) error {
 	return err
 }
 
-// end closes the connection, and with it all locks. They are let go by word first, for
-// a server may be slow to notice the other.
+// end releases all locks and closes the connection. It releases them explicitly, because a server
+// may be slow to notice a closed connection.
 func (s *session) end() {
 	if !s.broken {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -286,7 +285,7 @@ func (s *session) end() {
 	s.drop()
 }
 
-// drop closes the connection, which must not go back to the pool.
+// drop closes the connection. It must not return to the pool.
 func (s *session) drop() {
 	if s.conn != nil {
 		_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -349,17 +348,16 @@ func query(ctx context.Context, db querier, statement string, args []any, each f
 	return rows.Err()
 }
 
-// must is do for what has to succeed: nobody asks for these locks otherwise.
+// must is do for locks that only this package takes in this mode, so they must be free.
 func (s *session) must(ctx context.Context, statement string, keys ...int64) error {
 	done, err := s.do(ctx, statement, keys...)
 	if err == nil && len(done) != len(keys) {
-		err = errors.New("the advisory locks are used by others")
+		err = errors.New("other programs use the same advisory locks")
 	}
 	return err
 }
 
-// verify returns an error when the session is lost or shared, after the server has waited
-// d for that.
+// verify lets the server wait for d and returns an error if the session is lost or shared.
 func (s *session) verify(ctx context.Context, d time.Duration) error {
 	var nonce string
 	err := s.query(ctx, sqlBeat, []any{d.Seconds()}, func(rows *sql.Rows) error { return rows.Scan(&nonce) })
@@ -369,7 +367,7 @@ func (s *session) verify(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// beat is verify, with a check when one is due.
+// beat is verify, preceded by a check if one is due.
 func (s *session) beat(ctx context.Context, d time.Duration) error {
 	if s.db.Stats().MaxOpenConnections != 1 && time.Now().After(s.recheck) {
 		if err := s.check(ctx, time.Second, 1); err != nil {

@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	slice    = 200 * time.Millisecond // of a beat that waits, and so the time that Agree may have to wait
-	patience = 5 * time.Second        // with one step of a member or an operator
+	slice    = 200 * time.Millisecond // how long one beat may block, and so delay Agree
+	patience = 5 * time.Second        // the limit for one step of a member or an operator
 )
 
-// jitter varies d by a tenth, so that a fleet does not do everything at once.
+// jitter varies d by a tenth, so that replicas do not act in the same moment.
 func jitter(d time.Duration) time.Duration {
 	return d - d/20 + rand.N(d/10)
 }

@@ -56,6 +56,11 @@
 // Windows may overlap. Then the most restrictive wins: [Schedule.Overlaps] and [State] show
 // the winner.
 //
+// In an editor, a YAML document is completed and checked if its first line is this one. A JSON
+// document has the same address in its field $schema.
+//
+//	# yaml-language-server: $schema=https://raw.githubusercontent.com/upkeep-go/upkeep/main/downtime/schedule/windows.schema.json
+//
 // # Time zones
 //
 // Wall clock times become instants by RFC 5545 §3.3.5: a time that occurs twice is the

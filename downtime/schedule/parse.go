@@ -19,11 +19,15 @@ import (
 // describes allowShrink.
 //
 // repeat is a rule of RFC 5545 §3.3.10: FREQ (DAILY, WEEKLY, MONTHLY or YEARLY),
-// INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, WKST, and COUNT (at most 10,000) or UNTIL: a
+// INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, BYSETPOS, WKST, and COUNT (at most 10,000) or UNTIL: a
 // date, a wall clock time of timezone, or with Z an instant. "RRULE:" before it and spaces
 // between its parts are allowed. The wall clock time repeats in timezone; empty means UTC. If
 // the rule does not include the day of start, the window does not take place on that day, and
-// the rule only counts from there: RFC 5545 §3.8.5.3 leaves that undefined.
+// the rule only counts from there: RFC 5545 §3.8.5.3 leaves that undefined. BYSETPOS counts all
+// days of its week, month or year, also those before start:
+//
+//	FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1    the last working day of each month
+//	FREQ=MONTHLY;BYMONTHDAY=30,-1;BYSETPOS=1         the 30th, or the last day of February
 //
 // except lists days of the rule on which the window does not take place, as dates or as wall
 // clock times of start. A freeze has from and to, and optionally timezone, reason and windows.
@@ -125,6 +129,7 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 		root.Faultf("windows: is required; a schedule without windows says []")
 	}
 	r.shrink = m.Field("allowShrink").Bool()
+	m.Field("$schema").Text(2000) // for editors
 	m.Done()
 	for _, v := range list.List(math.MaxInt) {
 		if id := idOf(v); id != nil {

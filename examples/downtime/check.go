@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// check is an error unless what must hold does.
+// check returns an error unless the condition holds.
 func check(holds bool, format string, args ...any) error {
 	if holds {
 		return nil
@@ -15,7 +15,7 @@ func check(holds bool, format string, args ...any) error {
 	return fmt.Errorf(format, args...)
 }
 
-// until asks again and again for an answer of that status.
+// until repeats a request until the answer has that status.
 func (p *play) until(ctx context.Context, what string, ask func() (answer, error), status int) (answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("it took half a minute"))
 	defer cancel()
@@ -33,7 +33,7 @@ func (p *play) until(ctx context.Context, what string, ask func() (answer, error
 	}
 }
 
-// pause waits for a moment between two attempts.
+// pause waits between two attempts.
 func pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

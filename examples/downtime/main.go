@@ -1,11 +1,11 @@
-// Downtime plays a migration from its announcement to its early end, over three replicas
-// of a service, an operator, and users who order all the while:
+// Downtime plays a migration from its announcement to its early end, with three replicas of a
+// service, an operator, and users who send orders all the time:
 //
 //	go run ./examples/downtime
 //
-// It takes about ten seconds, checks each step, and ends with an error that names the
-// one that did not go as told. With -stay the replicas stay up for two minutes in the
-// announcement, for you to look at the page and to subscribe to the calendar.
+// It takes about ten seconds and checks each step. If a step fails, its error names the step. With
+// -stay the replicas run for two minutes during the announcement, so that you can open the page
+// and subscribe to the calendar.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// run plays the migration in a folder of its own, which it removes.
+// run plays the migration in a temporary folder.
 func run(ctx context.Context, w io.Writer, stay bool) (err error) {
 	dir, err := os.MkdirTemp("", "upkeep-downtime-")
 	if err != nil {

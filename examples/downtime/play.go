@@ -19,7 +19,7 @@ import (
 
 const window = "orders-db-upgrade"
 
-// A play is the migration, with all who take part in it.
+// A play is the migration with all its participants.
 type play struct {
 	stage    io.Writer
 	mu       sync.Mutex // of stage
@@ -28,11 +28,11 @@ type play struct {
 	start    time.Time
 	table    orders
 	replicas []*replica
-	slow     chan error // the order that is under way when the window begins
+	slow     chan error // result of the order that is in flight when the window begins
 	lock     *quorum.Lock
 	cancel   context.CancelFunc
 	events   sync.WaitGroup
-	ended    chan struct{} // the first replica has seen the window completed
+	ended    chan struct{} // closed when the first replica has seen the window completed
 }
 
 type act struct {
@@ -100,8 +100,8 @@ func (p *play) close() {
 	}
 }
 
-// write is how an operator speaks to the fleet: by the document. It is written beside
-// and renamed, so that nobody reads half of it.
+// write changes the document, which is how an operator controls the fleet. It writes a new file and
+// renames it, so that a replica never reads half of it.
 func (p *play) write(end time.Time) error {
 	text := fmt.Sprintf(`windows:
   - id: %s
@@ -131,7 +131,7 @@ func (p *play) say(format string, args ...any) {
 	fmt.Fprintf(p.stage, "   "+format+"\n", args...)
 }
 
-// listen prints what the first replica sees happen.
+// listen prints the events of the first replica.
 func (p *play) listen(ctx context.Context, guard *downtime.Guard) {
 	for event := range guard.Events(ctx) {
 		if event.Kind != downtime.EventPhase {
@@ -146,7 +146,7 @@ func (p *play) listen(ctx context.Context, guard *downtime.Guard) {
 
 func (p *play) announced(ctx context.Context) error {
 	first := p.replicas[0]
-	// Replicas that have just started wait for one another's word before they open.
+	// Replicas that have just started wait for one another before they open.
 	ordered, err := p.until(ctx, "the replica is open", func() (answer, error) { return first.order(ctx, "", "*/*") }, http.StatusOK)
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (p *play) cutOff(ctx context.Context) error {
 }
 
 func (p *play) drained(ctx context.Context) error {
-	// An order that begins before the window and takes until after its start.
+	// This order begins before the window and ends after its start.
 	go func() {
 		a, err := p.replicas[2].order(ctx, "takes="+(time.Until(p.start)+2*time.Second).String(), "*/*")
 		if err == nil {
@@ -209,10 +209,10 @@ func (p *play) drained(ctx context.Context) error {
 	hasty, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	_, err = quorum.DrainFiles(hasty, p.locks, window, nil)
 	cancel()
-	p.say("the operator is told: %v", err)
+	p.say("the operator gets: %v", err)
 	if err := errors.Join(
 		check(!report.Quiet && report.Busy == 1, "orders-3 reports %+v", report),
-		check(err != nil, "the operator is told quiet while an order is being paid"),
+		check(err != nil, "Drain returned while an order is being paid"),
 	); err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (p *play) migrated(ctx context.Context) error {
 	return errors.Join(
 		check(strings.Contains(page.body, "Orders are taken again soon"), "the page does not say so: %s", page.body),
 		check(catalogue.status == http.StatusOK, "the catalogue answers %d", catalogue.status),
-		p.lock.Check(ctx), // the proof still holds, and so does the work
+		p.lock.Check(ctx), // the lock is still held, and the work goes on
 	)
 }
 

@@ -18,9 +18,9 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
-// A replica is one instance of the service, with a guard of its own. Here all run in
-// one program; what they share, a document and a folder of locks, they would share as
-// processes of one machine too, and with quorum.Postgres those of many.
+// A replica is one instance of the service, with its own guard. Here all replicas run in one
+// program. They share a document and a folder of locks, as processes of one machine would.
+// Replicas on several machines use quorum.Postgres.
 type replica struct {
 	name   string
 	url    string
@@ -30,8 +30,8 @@ type replica struct {
 	served sync.WaitGroup
 }
 
-// orders is the table that is going to be migrated. It remembers what a migration must
-// not see: a write while it was under way.
+// orders is the table that will be migrated. It records writes during the migration, which must
+// not happen.
 type orders struct {
 	written   atomic.Int64
 	migrating atomic.Bool
@@ -95,7 +95,7 @@ func (r *replica) close() {
 	_ = r.quorum.Close()
 }
 
-// order asks the replica for an order, as a browser or as a program.
+// order sends an order to the replica, as a browser or as a program.
 func (r *replica) order(ctx context.Context, query, accept string) (answer, error) {
 	return r.ask(ctx, http.MethodPost, "/orders?"+query, accept)
 }
@@ -115,7 +115,7 @@ func (r *replica) ask(ctx context.Context, method, path, accept string) (answer,
 	return answer{resp.StatusCode, resp.Header, string(body)}, err
 }
 
-// An answer of the service, read to its end.
+// An answer is a response of the service with its whole body.
 type answer struct {
 	status int
 	header http.Header

@@ -4,10 +4,10 @@
 //
 //	go run ./examples/history
 //
-// It needs git, and the Go module proxy or a module cache with two versions of semver. A
-// service in Go records itself for as long as it runs, with history.Keep(ctx, store,
-// version.Current(), …); here the program that deploys does that for the instances that it
-// has started, as it can for any Go program: what was built is read from the binary.
+// It needs git, and the Go module proxy or a module cache with two versions of semver. A service
+// in Go records itself while it runs, with history.Keep(ctx, store, version.Current(), …). Here
+// the program that deploys records the instances that it has started. It can do so for any Go
+// program, because it reads the version.Info from the binary.
 package main
 
 import (
@@ -119,16 +119,16 @@ func execute(ctx context.Context, dir string, args ...string) error {
 	return nil
 }
 
-// today is the day that is played.
+// today returns a time of the day that is played.
 func today(clock string) time.Time {
 	t, err := time.Parse(time.DateTime, "2026-01-05 "+clock)
 	if err != nil {
-		panic(err) // a constant is wrong
+		panic(err) // only if a constant is wrong
 	}
 	return t
 }
 
-// A then is a store that is told now what has happened at another time.
+// A then is a store that sets the time of new entries to the time of the played day.
 type then struct {
 	history.Store
 	at       time.Time
@@ -146,13 +146,13 @@ func (s *then) Append(ctx context.Context, entries ...history.Entry) error {
 	return err
 }
 
-// A fleet is the instances that run.
+// A fleet has the running instances.
 type fleet struct {
 	store *then
 	stops map[string]func() error
 }
 
-// start starts an instance, in the place of the one that has its name.
+// start starts an instance. It stops an instance of the same name first.
 func (f *fleet) start(ctx context.Context, info version.Info, instance string) error {
 	if err := f.stop(instance); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (f *fleet) start(ctx context.Context, info version.Info, instance string) e
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {
-		// The day is played in a moment, so that there are no sightings between.
+		// The whole day takes a moment, so Keep only records start and stop.
 		done <- history.Keep(ctx, f.store, info, history.Deployment{Environment: "production", Instance: instance}, &history.KeepOptions{Interval: 24 * time.Hour})
 	}()
 	f.stops[instance] = func() error {
@@ -181,8 +181,8 @@ func (f *fleet) stop(instance string) error {
 	return stop()
 }
 
-// play deploys the releases on two instances, and rolls the last one back. Meanwhile
-// other things happen too.
+// play deploys the releases on two instances, and rolls the last one back. It also notes other
+// changes.
 func play(ctx context.Context, store history.Store, binaries map[string]string) (err error) {
 	f := &fleet{store: &then{Store: store, appended: make(chan struct{})}, stops: map[string]func() error{}}
 	defer func() {
@@ -198,7 +198,7 @@ func play(ctx context.Context, store history.Store, binaries map[string]string) 
 		{clock: "08:30:00", instance: "a", tag: "v1.4.0"},
 		{clock: "08:30:00", instance: "b", tag: "v1.4.0"},
 		{clock: "09:15:00", instance: "a", tag: "v1.4.1"},
-		{clock: "09:17:30", instance: "b", tag: "v1.4.0"}, // the old one has crashed and comes back
+		{clock: "09:17:30", instance: "b", tag: "v1.4.0"}, // the old release restarts after a crash
 		{clock: "09:20:00", instance: "b", tag: "v1.4.1"},
 		{clock: "10:40:00", event: history.Event{Kind: "flag", Subject: "express-checkout", From: "off", To: "10 %", Actor: "ada"}},
 		{clock: "11:02:00", instance: "a", tag: "v1.5.0"},
@@ -225,20 +225,20 @@ func play(ctx context.Context, store history.Store, binaries map[string]string) 
 	return nil
 }
 
-// answer asks the questions.
+// answer prints the answers to the questions.
 func answer(ctx context.Context, store history.Store, out io.Writer) error {
 	fmt.Fprintln(out, "What ran when it failed, at 11:07?")
 	running, err := history.At(ctx, store, today("11:07:12"))
 	if err != nil {
 		return err
 	}
-	tell(out, running)
+	printRunning(out, running)
 
 	fmt.Fprintln(out, "\nAnd five minutes before, while it was rolled out?")
 	if running, err = history.At(ctx, store, today("11:02:12")); err != nil {
 		return err
 	}
-	tell(out, running)
+	printRunning(out, running)
 
 	fmt.Fprintln(out, "\nWhat had changed in the half hour before?")
 	list, err := history.Timeline(ctx, store, today("10:37:12"), today("11:07:12"))
@@ -262,7 +262,7 @@ func answer(ctx context.Context, store history.Store, out io.Writer) error {
 	if running, err = history.At(ctx, store, today("12:00:00")); err != nil {
 		return err
 	}
-	tell(out, running)
+	printRunning(out, running)
 
 	fmt.Fprintln(out, "\nAnd for the post-mortem:")
 	if list, err = history.Timeline(ctx, store, today("00:00:00"), today("23:59:59")); err != nil {
@@ -272,7 +272,7 @@ func answer(ctx context.Context, store history.Store, out io.Writer) error {
 	return nil
 }
 
-func tell(out io.Writer, running []history.Running) {
+func printRunning(out io.Writer, running []history.Running) {
 	for _, r := range running {
 		names := make([]string, len(r.Instances))
 		for n, i := range r.Instances {

@@ -33,8 +33,8 @@ func TestHistory(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), &out))
 	// Revisions depend on the version of git.
-	told := regexp.MustCompile(`[0-9a-f]{12}\.\.[0-9a-f]{12}`).ReplaceAllString(out.String(), "old..new")
-	require.Equal(t, want, told)
+	got := regexp.MustCompile(`[0-9a-f]{12}\.\.[0-9a-f]{12}`).ReplaceAllString(out.String(), "old..new")
+	require.Equal(t, want, got)
 }
 
 const want = `built v1.4.0

@@ -18,8 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestIncident is what a developer writes: it replays the bundle that INCIDENT_BUNDLE
-// names.
+// TestIncident is the test that a developer writes. It replays the bundle of INCIDENT_BUNDLE.
 func TestIncident(t *testing.T) {
 	bundle := os.Getenv("INCIDENT_BUNDLE")
 	if bundle == "" {
@@ -42,7 +41,7 @@ func TestStory(t *testing.T) {
 	require.Contains(t, out.String(), "The incident is over.")
 }
 
-// TestByHand plays the commands of the package comment.
+// TestByHand runs the commands of the package comment.
 func TestByHand(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs go test")

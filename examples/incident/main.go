@@ -1,12 +1,12 @@
-// Incident plays a failure from production to a green test. A service has a bug behind a
-// flag that is on for 5 % of its customers; the request of one of them fails, and
-// package observe writes its bundle; go test replays the bundle on this desk, where it fails
-// in the same way, and with the bug fixed it passes. The verdicts are reproduced and fixed; the
-// second counts because the first was noted beside the bundle.
+// Incident plays a failure from production to a test that passes. A service has a bug behind a
+// flag that is on for 5 % of its customers. The request of one of them fails, and package observe
+// writes its bundle. go test replays the bundle, and the request fails in the same way. With the
+// bug fixed it passes. The verdicts are reproduced and fixed; the second one counts because the
+// first one was stored beside the bundle.
 //
 //	go run ./examples/incident
 //
-// By hand it is, in the root of the repository:
+// By hand, in the root of the repository:
 //
 //	go run ./examples/incident -captures captures     some traffic; names the bundle
 //	export INCIDENT_BUNDLE=$PWD/captures/….har
@@ -32,7 +32,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe/replay"
 )
 
-// customers is how many send an order.
+// customers is the number of customers. Each sends an order.
 const customers = 200
 
 func main() {
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// story plays the incident; its error names what did not come as it should.
+// story plays the incident. Its error says which step failed.
 func story(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
@@ -146,7 +146,7 @@ func story(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// recordOf is the log record of the request.
+// recordOf returns the log record of the request.
 func recordOf(a account) (string, error) {
 	for line := range strings.Lines(a.log) {
 		if strings.Contains(line, a.requestID) && strings.Contains(line, "request failed") {
@@ -160,7 +160,7 @@ func recordOf(a account) (string, error) {
 	return "", fmt.Errorf("there is no record of request %s in:\n%s", a.requestID, a.log)
 }
 
-// goTest runs the test of this folder in a process of its own, as a developer does.
+// goTest runs the test of this folder in a new process, as a developer does.
 func goTest(ctx context.Context, bundle string, args ...string) (string, error) {
 	args = append([]string{"test", "-count=1", "-run", "^TestIncident$"}, args...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/upkeep-go/upkeep/examples/incident")...)

@@ -24,8 +24,8 @@ import (
 //go:embed flags.yaml
 var flagDocument []byte
 
-// redaction says what may be readable in a bundle: which items were bought, and what they
-// weigh and cost. Nothing in it tells who bought them.
+// redaction lists the readable fields of a bundle: the items, their weights and prices. Nothing
+// identifies the customer.
 func redaction(key []byte) *capture.Redaction {
 	return &capture.Redaction{
 		Key:    key,
@@ -36,20 +36,19 @@ func redaction(key []byte) *capture.Redaction {
 	}
 }
 
-// An account is what a day in production comes to.
+// An account has the results of a day in production.
 type account struct {
 	served, failed int
-	requestID      string // of the first that failed
-	mail           string // of who sent it
-	bundle         string // the file of its bundle
+	requestID      string // of the first failed request
+	mail           string // of its customer
+	bundle         string // the file with its bundle
 	log            string // the service's log records
 }
 
-// produce runs the service with customers, and keeps the bundles of those whom it fails in a
-// folder.
+// produce runs the service with customers, and writes the bundles of failed requests to a folder.
 func produce(ctx context.Context, folder string, customers int) (a account, err error) {
 	var log bytes.Buffer
-	key := make([]byte, 32) // a service has it from where its other secrets are
+	key := make([]byte, 32) // a service loads it with its other secrets
 	_, _ = rand.Read(key)
 	store, err := capture.NewDir(folder, nil)
 	if err != nil {
@@ -104,7 +103,7 @@ func produce(ctx context.Context, folder string, customers int) (a account, err 
 		}
 	}
 	front.Close()
-	if err := obs.Close(); err != nil { // which writes what waits
+	if err := obs.Close(); err != nil { // writes waiting bundles
 		return a, err
 	}
 	a.log = log.String()
@@ -139,7 +138,7 @@ func send(ctx context.Context, front *httptest.Server, url string, o order) (id 
 	return resp.Header.Get("X-Request-Id"), resp.StatusCode >= 500, err
 }
 
-// servePrices is another team's service.
+// servePrices is the service of a different team.
 func servePrices(w http.ResponseWriter, r *http.Request) {
 	p := map[string]price{
 		"/prices/tea": {Cents: 450, Grams: 100}, "/prices/coffee": {Cents: 790, Grams: 500}, "/prices/gift-card": {Cents: 2500},

@@ -17,8 +17,8 @@ import (
 
 var express = flags.Bool("express-shipping", false)
 
-// newService makes the service's handler of what it depends on, in production and on a
-// desk alike: that is all that a replay asks for.
+// newService returns the service's handler with its dependencies as arguments, so that production
+// and a replay use the same code.
 func newService(flags openfeature.IClient, client *http.Client, prices string, log *slog.Logger) http.Handler {
 	s := &service{flags: flags, client: client, prices: prices, log: log}
 	mux := http.NewServeMux()
@@ -52,7 +52,7 @@ func (s *service) order(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "that is no order", http.StatusBadRequest)
 		return
 	}
-	// A row of a database. Of all that does not come by HTTP, observe.Value keeps what it was.
+	// A row of a database. observe.Value records values that do not come over HTTP.
 	since, err := observe.Value(ctx, "customer since", func(context.Context) (time.Time, error) {
 		return time.Date(2024, time.May, 17, 0, 0, 0, 0, time.UTC), nil
 	})

@@ -2,7 +2,7 @@
 
 package main
 
-// expressShipping is free for what is worth more than 20 a kilogram, and for what weighs
+// expressShipping is free for orders worth more than 20 a kilogram, and for orders that weigh
 // nothing.
 func expressShipping(cents, grams int) int {
 	if grams == 0 || cents*1000/grams > 2000 {

@@ -12,9 +12,8 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// The dumps in testdata/format1 are of tables that the first version of package history
-// made and filled. They are never written again: every later version reads them with the
-// same meaning.
+// The dumps in testdata/format1 are of tables that the first version of package history created
+// and filled. They never change: each later version must read the same meaning from them.
 const format1 = "testdata/format1"
 
 func TestFormat1(t *testing.T) {
@@ -38,7 +37,7 @@ func TestFormat1(t *testing.T) {
 		require.Equal(t, file("timeline.txt"), list.String()+"\n")
 		require.Zero(t, s.Stats()["rejected_rows"])
 
-		// A run that is in the table is seen again, another starts, and the oldest go.
+		// An existing run is seen again, a new run starts, and the oldest entries are pruned.
 		last := entries[len(entries)-1]
 		require.NoError(t, s.Append(t.Context(), history.Entry{ID: "later", Kind: history.KindStopped, Time: time.Now(), Run: "run-c", Service: "shop", Environment: "production", Instance: "shop-0"}))
 		require.NoError(t, history.Record(t.Context(), s, build("v1.2.0"), production("shop-0")))
@@ -53,7 +52,7 @@ func TestFormat1(t *testing.T) {
 	})
 }
 
-// TestSchema1 brings the tables of the first version up: they are those that are made anew.
+// TestSchema1 migrates the tables of the first version. The result equals new tables.
 func TestSchema1(t *testing.T) {
 	t.Parallel()
 	old, fresh := newBackend(t, history.DialectSQLite), newBackend(t, history.DialectSQLite)

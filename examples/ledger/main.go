@@ -1,12 +1,12 @@
-// Ledger receives what services report of themselves, keeps it in SQLite or PostgreSQL, and
-// tells what has changed:
+// Ledger receives the entries of services, keeps them in SQLite or PostgreSQL, and shows what has
+// changed:
 //
 //	LEDGER_TOKENS=shop=secret1,till=secret2 go run . -sqlite history.db
 //	go run . -postgres "$DATABASE_URL"
 //	curl 'http://127.0.0.1:8091/timeline?hours=24&service=shop&environment=production'
 //
 // Services send to it with history.NewReporter("http://127.0.0.1:8090/history", …), each with its
-// own token. What was reported is read on a second, loopback listener, for it tells a lot.
+// own token. The timeline is on a second, loopback listener, because it must not be public.
 package main
 
 import (
@@ -45,7 +45,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends. It calls ready when it does.
+// run serves until ctx ends. It calls ready when it accepts requests.
 func run(ctx context.Context, args []string, tokens string, ready func(public, operators net.Addr)) error {
 	flags := flag.NewFlagSet("ledger", flag.ContinueOnError)
 	file := flags.String("sqlite", "", "`file` of an SQLite database")
@@ -109,7 +109,7 @@ type ledger struct {
 	close func() error
 }
 
-// open opens the database that was named.
+// open opens the database of the flags.
 func open(file, url string) (*ledger, error) {
 	driver, source, dialect := "pgx", url, history.DialectPostgreSQL
 	switch {
@@ -130,8 +130,8 @@ func open(file, url string) (*ledger, error) {
 	return &ledger{store, db.Close}, nil
 }
 
-// byToken reads name=token pairs. A request bears a token; it is compared by its digest, so
-// that the time it takes tells nothing of it.
+// byToken reads name=token pairs. It compares digests of tokens, so that the time of the
+// comparison reveals nothing about them.
 func byToken(pairs string) (func(*http.Request) (string, error), error) {
 	digests := map[string][sha256.Size]byte{}
 	for pair := range strings.SplitSeq(pairs, ",") {
@@ -154,8 +154,8 @@ func byToken(pairs string) (func(*http.Request) (string, error), error) {
 	}, nil
 }
 
-// timeline tells what has changed in the last hours, of one service or environment when it is
-// asked for, in Markdown for a document.
+// timeline answers with the changes of the last hours, of one service or environment if the query
+// names it, as text or Markdown.
 func timeline(store history.Store) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		hours, err := strconv.Atoi(r.FormValue("hours"))

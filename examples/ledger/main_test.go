@@ -27,7 +27,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// shared is the server of all tests, or nil where there is none.
+// shared is the server of all tests, or nil if PostgreSQL is not installed.
 var shared *pgtest.Cluster
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -54,7 +54,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// A backend is a database of a test's own.
+// A backend is a database for one test.
 type backend struct {
 	dialect history.Dialect
 	driver  string
@@ -64,7 +64,7 @@ type backend struct {
 
 var databases atomic.Int64
 
-// newBackend makes a database.
+// newBackend creates a database.
 func newBackend(t testing.TB, dialect history.Dialect) *backend {
 	t.Helper()
 	b := &backend{dialect: dialect}
@@ -107,7 +107,7 @@ func storeIn(db *sql.DB, dialect history.Dialect, opts *history.SQLOptions) *his
 	return s
 }
 
-// count asks for a number.
+// count runs a query that returns a number.
 func (b *backend) count(t testing.TB, query string) int {
 	t.Helper()
 	var n int
@@ -139,7 +139,7 @@ func production(instance string) history.Deployment {
 	return history.Deployment{Environment: "production", Instance: instance}
 }
 
-func told(t testing.TB, s history.Store) string {
+func timelineText(t testing.TB, s history.Store) string {
 	t.Helper()
 	l, err := history.Timeline(t.Context(), s, time.Time{}, time.Time{})
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func told(t testing.TB, s history.Store) string {
 	return l.String() + "\n" + string(data)
 }
 
-// TestSame does things at random, and wants databases to tell of them as a file does.
+// TestSame appends random entries. Databases must give the same answers as a file.
 func TestSame(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		for seed := range 20 {
@@ -159,14 +159,15 @@ func TestSame(t *testing.T) {
 			require.NoError(t, err)
 			s := b.store(&history.SQLOptions{Table: fmt.Sprint("seed_", seed)})
 			now := time.Now().UTC().Truncate(time.Microsecond)
+			pick := func(texts ...string) string { return texts[random.IntN(len(texts))] }
 			var entries []history.Entry
 			for n := range 60 {
-				// Long ago, and told of in any order.
+				// Long ago, and appended in any order.
 				ago := time.Duration(random.IntN(100_000)) * time.Second
 				e := history.Entry{ID: fmt.Sprint("e", n), Time: now.Add(-ago), Late: ago}
 				e.Kind = []history.Kind{history.KindStarted, history.KindSeen, history.KindStopped, history.KindNoted}[random.IntN(4)]
 				if e.Kind == history.KindNoted {
-					e.Event = &history.Event{Kind: "flag", Subject: fmt.Sprint(n), From: "a", To: "é\"", Actor: "ada"}
+					e.Event = &history.Event{Kind: "flag", Subject: fmt.Sprint(n), From: "a", To: "é\"", Actor: "ada", Service: pick("", "shop", "till"), Environment: pick("", "production"), URL: "https://flags.example/a", Share: float64(random.IntN(3)) / 2}
 				} else {
 					run := random.IntN(12)
 					info := build(fmt.Sprintf("v1.%d.0", run%4))
@@ -187,19 +188,19 @@ func TestSame(t *testing.T) {
 				}
 				entries = entries[n:]
 			}
-			require.Equal(t, told(t, file), told(t, s), "seed %d", seed)
+			require.Equal(t, timelineText(t, file), timelineText(t, s), "seed %d", seed)
 			for _, q := range []history.Query{{}, {Service: "shop"}, {Service: "till"}, {Environment: "production", From: now.Add(-20 * time.Hour), To: now.Add(-10 * time.Hour)}, {From: now.Add(-time.Hour)}} {
-				require.Equal(t, told(t, history.Only(whole{s}, q)), told(t, history.Only(s, q)), "seed %d, %+v", seed, q)
+				require.Equal(t, timelineText(t, history.Only(whole{s}, q)), timelineText(t, history.Only(s, q)), "seed %d, %+v", seed, q)
 			}
 			require.NoError(t, file.Close())
 		}
 	})
 }
 
-// A whole is a store that cannot select.
+// A whole is a store that is not a Selector.
 type whole struct{ history.Store }
 
-// TestOnly reads the rows and builds of one service: those of others may be unreadable.
+// TestOnly reads the rows and builds of one service. Those of others may be unreadable.
 func TestOnly(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		s := b.store(nil)
@@ -230,7 +231,7 @@ func TestOnly(t *testing.T) {
 	})
 }
 
-// TestRow keeps a run in one row and a build in one, however often they are told of.
+// TestRow: each run and each build is one row, however often it is appended.
 func TestRow(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		s := b.store(nil)
@@ -262,7 +263,7 @@ func TestRow(t *testing.T) {
 	})
 }
 
-// TestLateStart has the sightings of a run arrive before its start, and after its end.
+// TestLateStart has sightings that arrive before the start of their run, and after its end.
 func TestLateStart(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		s := b.store(nil)
@@ -290,8 +291,8 @@ func TestLateStart(t *testing.T) {
 	})
 }
 
-// TestMigrate makes the tables from many processes at once, brings old ones up, and
-// refuses those of a later version.
+// TestMigrate creates the tables from many processes at once, migrates old tables, and refuses
+// tables of a later version.
 func TestMigrate(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		var all sync.WaitGroup
@@ -341,8 +342,8 @@ func TestTables(t *testing.T) {
 		a, c := b.store(&history.SQLOptions{Table: "fleet_a"}), b.store(&history.SQLOptions{Table: "fleet_b"})
 		require.NoError(t, history.Record(t.Context(), a, build("v1.0.0"), production("a")))
 		require.NoError(t, history.Record(t.Context(), c, build("v2.0.0"), production("a")))
-		require.Contains(t, told(t, a), "v1.0.0, seen for the first time")
-		require.Contains(t, told(t, c), "v2.0.0, seen for the first time")
+		require.Contains(t, timelineText(t, a), "v1.0.0, seen for the first time")
+		require.Contains(t, timelineText(t, c), "v2.0.0, seen for the first time")
 		for _, name := range []string{"a b", "a;--", "A", "a.b.c", strings.Repeat("a", 41), "1"} {
 			_, err := history.NewSQL(b.db, b.dialect, &history.SQLOptions{Table: name})
 			require.ErrorContains(t, err, "table's name", name)
@@ -369,7 +370,7 @@ func TestOptions(t *testing.T) {
 	require.ErrorContains(t, err, `the dialect must be "sqlite" or "postgres", got "oracle"`)
 }
 
-// TestReader may read, and nothing else.
+// TestReader has a user with read access only.
 func TestReader(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, history.DialectPostgreSQL)
@@ -381,12 +382,12 @@ func TestReader(t *testing.T) {
 	}
 	reader := &backend{dialect: b.dialect, driver: b.driver, source: strings.Replace(b.source, "user=postgres", "user="+role, 1)}
 	s := storeIn(reader.open(t), history.DialectPostgreSQL, nil)
-	require.Contains(t, told(t, s), "v1.0.0, seen for the first time")
+	require.Contains(t, timelineText(t, s), "v1.0.0, seen for the first time")
 	require.ErrorContains(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}), "permission denied")
 	require.Equal(t, 1.0, s.Stats()["append_failures"])
 }
 
-// TestTogether has many append at once: the order is that in which they were kept.
+// TestTogether appends from many goroutines at once. The order is that of the commits.
 func TestTogether(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		var all sync.WaitGroup
@@ -416,7 +417,7 @@ func TestTogether(t *testing.T) {
 	})
 }
 
-// TestClock has a service whose clock is hours off: PostgreSQL's counts.
+// TestClock has a service whose clock is wrong by hours. The clock of PostgreSQL counts.
 func TestClock(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		s := b.store(nil)
@@ -450,11 +451,11 @@ func TestPrune(t *testing.T) {
 		removed, err = s.Prune(t.Context(), time.Now())
 		require.NoError(t, err)
 		require.Equal(t, int64(5), removed)
-		require.Contains(t, told(t, s), "v1.9.0", "what runs last stays")
+		require.Contains(t, timelineText(t, s), "v1.9.0", "what runs last stays")
 	})
 }
 
-// TestFaults has a database that goes away in the middle, and comes back.
+// TestFaults has a database that fails for a while.
 func TestFaults(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		b.db.SetMaxOpenConns(1)
@@ -479,13 +480,13 @@ func TestFaults(t *testing.T) {
 			require.Eventually(t, func() bool { return history.Note(t.Context(), s, history.Event{Kind: "flag"}) == nil }, 10*time.Second, time.Millisecond)
 		}
 		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: "last"}))
-		require.Contains(t, told(t, s), "flag last", "no connection is left in a transaction")
+		require.Contains(t, timelineText(t, s), "flag last", "no connection is left in a transaction")
 		require.NoError(t, b.db.Close())
 		require.ErrorContains(t, history.Note(t.Context(), s, history.Event{Kind: "flag"}), "history: cannot append: ")
 	})
 }
 
-// TestHostileRows are what others have written into the tables.
+// TestHostileRows has rows that other programs have written into the tables.
 func TestHostileRows(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		exec := func(statement string) {
@@ -510,8 +511,9 @@ func TestHostileRows(t *testing.T) {
 	})
 }
 
-// TestOverlap has many instances run beside one another for hours. What each row tells of
-// its last sighting is later than the next row's first one, and no clock was set back.
+// TestOverlap has many instances that run at the same time for hours. The last sighting of each
+// row is later than the first one of the next row. That must not look like a clock that was set
+// back.
 func TestOverlap(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		s := b.store(nil)
@@ -548,7 +550,7 @@ func TestOverlap(t *testing.T) {
 	})
 }
 
-// TestLedger runs the whole: services report, operators read.
+// TestLedger runs the whole program: services report, operators read.
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
@@ -604,8 +606,8 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// BenchmarkCollector has 16 clients send one start after the other, each in a request of
-// its own, over HTTP, to a collector with a database. records/s is to be 4000.
+// BenchmarkCollector has 16 clients that send one start per request over HTTP to a collector with
+// a database. The goal is 4000 records/s.
 func BenchmarkCollector(b *testing.B) {
 	for _, d := range []history.Dialect{history.DialectSQLite, history.DialectPostgreSQL} {
 		b.Run(string(d), func(b *testing.B) {
@@ -652,7 +654,7 @@ func BenchmarkCollector(b *testing.B) {
 	}
 }
 
-// BenchmarkQuery asks of ten thousand runs of fifty releases.
+// BenchmarkQuery queries 10,000 runs of 50 releases.
 func BenchmarkQuery(b *testing.B) {
 	for _, d := range []history.Dialect{history.DialectSQLite, history.DialectPostgreSQL} {
 		s := newBackend(b, d).store(nil)
@@ -671,8 +673,8 @@ func BenchmarkQuery(b *testing.B) {
 	}
 }
 
-// TestMixed has a process of the version before places beside one of this: what it writes
-// does not look as if the clock had been set back.
+// TestMixed has a process of the version before places beside one of this version. Its rows must
+// not look like a clock that was set back.
 func TestMixed(t *testing.T) {
 	onEach(t, func(t *testing.T, b *backend) {
 		s := b.store(nil)
@@ -685,7 +687,7 @@ func TestMixed(t *testing.T) {
 		require.NoError(t, err)
 		seen("orders", history.KindSeen)
 		seen("shop", history.KindSeen)
-		// As the version before does.
+		// The earlier version writes no places.
 		_, err = b.db.ExecContext(t.Context(), `INSERT INTO history (id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event)
 SELECT 'old', 'started', last_received + 1, last_at + 1, last_time + 1, last_at + 1, last_time + 1, last_received + 1, '', every, 'old', '', 'old', version, '', '', '' FROM history WHERE id = 'shop'`)
 		require.NoError(t, err)

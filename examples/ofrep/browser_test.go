@@ -23,8 +23,8 @@ import (
 	"github.com/upkeep-go/upkeep/flags/ofrep"
 )
 
-// TestPageChangesWithTheFile is the whole way: a file is written, the page in a real
-// browser shows it, and was not loaded again.
+// TestPageChangesWithTheFile covers the whole way: a file is written, and the page in a real browser shows
+// the change without being reloaded.
 func TestPageChangesWithTheFile(t *testing.T) {
 	v := visit(t, &ofrep.Options{})
 	first := v.until("Welcome.")
@@ -35,8 +35,7 @@ func TestPageChangesWithTheFile(t *testing.T) {
 	require.LessOrEqual(t, v.fetches.Load(), int32(3), "one at the start and one for each change: nothing polls")
 }
 
-// TestPageStaysWithoutEventStream is the counter-check: it is the event stream that
-// changes the page and nothing else.
+// TestPageStaysWithoutEventStream is the counter-check: only the event stream changes the page.
 func TestPageStaysWithoutEventStream(t *testing.T) {
 	v := visit(t, &ofrep.Options{MaxStreams: -1})
 	v.until("Welcome.")
@@ -47,7 +46,7 @@ func TestPageStaysWithoutEventStream(t *testing.T) {
 	case <-t.Context().Done():
 		t.Fatal("the provider did not see the change")
 	}
-	for range 20 { // the page goes on telling, ten times a second
+	for range 20 { // the page still reports ten times a second
 		require.Equal(t, "Welcome.", v.next().Text)
 	}
 	require.Equal(t, int32(1), v.fetches.Load())
@@ -57,8 +56,8 @@ func TestPageStaysWithoutEventStream(t *testing.T) {
 	v.until("Everything must go!")
 }
 
-// TestPageChangesWithTheContext: the web provider keeps its ETag when attributes change
-// and the targeting key does not.
+// TestPageChangesWithTheContext matters because the web provider keeps its ETag when attributes change and
+// the targeting key does not.
 func TestPageChangesWithTheContext(t *testing.T) {
 	v := visit(t, &ofrep.Options{})
 	first := v.until("Welcome.")
@@ -70,8 +69,8 @@ func TestPageChangesWithTheContext(t *testing.T) {
 	}
 }
 
-// TestPageOfAnotherOrigin asks a handler that listens elsewhere, with a token in the
-// header, which a browser cannot send to an event stream: there it is in the address.
+// TestPageOfAnotherOrigin uses a handler on another port, with a token in a header. A browser cannot send
+// the header to an event stream, so there the token is in the address.
 func TestPageOfAnotherOrigin(t *testing.T) {
 	v := newVisitor(t, &ofrep.Options{})
 	elsewhere := listen(t, func(done <-chan struct{}) http.Handler {
@@ -107,18 +106,18 @@ type visitor struct {
 	file     string
 	url      string
 	shown    chan report
-	edit     atomic.Pointer[strings.Replacer] // what the test changes in the page
-	plan     atomic.Value                     // a string: what the page is to select
+	edit     atomic.Pointer[strings.Replacer] // changes that the test makes in the page
+	plan     atomic.Value                     // a string: the plan that the page selects
 	fetches  atomic.Int32                     // bulk requests so far
 }
 
-// A report is what the page shows, and when it was loaded.
+// A report is the text on the page, and the time when the page was loaded.
 type report struct {
 	Load float64
 	Text string
 }
 
-// reporter is added to the page: it tells what is shown and does what the test wants.
+// reporter is added to the page. It reports the text, and selects the plan that the test wants.
 const reporter = `
 <script>
   setInterval(async () => {
@@ -141,7 +140,7 @@ func visit(t *testing.T, opts *ofrep.Options) *visitor {
 	return v
 }
 
-// newVisitor has a site and no browser yet.
+// newVisitor has a site but does not start a browser.
 func newVisitor(t *testing.T, opts *ofrep.Options) *visitor {
 	t.Helper()
 	v := &visitor{t: t, browser: findBrowser(t), shown: make(chan report)}
@@ -160,8 +159,8 @@ func newVisitor(t *testing.T, opts *ofrep.Options) *visitor {
 // open starts the browser, which ends with the test.
 func (v *visitor) open() {
 	v.t.Helper()
-	// As root Chromium has no sandbox; what it shows is ours. The rest keeps it from
-	// looking for updates and accounts.
+	// For root, Chromium must run without a sandbox; the pages are ours. The other flags prevent requests for
+	// updates and accounts.
 	args := []string{
 		"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-breakpad", "--disable-dev-shm-usage",
@@ -174,7 +173,7 @@ func (v *visitor) open() {
 	var said bytes.Buffer
 	cmd := exec.Command(v.browser, args...)
 	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end its helpers with it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its helpers can be ended with it
 	require.NoError(v.t, cmd.Start())
 	v.t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -185,7 +184,7 @@ func (v *visitor) open() {
 	})
 }
 
-// around adds the reporter to the page, takes its reports, and counts requests.
+// around adds the reporter to the page, receives its reports, and counts requests.
 func (v *visitor) around(site http.Handler, done <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", site)
@@ -215,7 +214,7 @@ func (v *visitor) around(site http.Handler, done <-chan struct{}) http.Handler {
 	return mux
 }
 
-// next is the page's next report.
+// next returns the page's next report.
 func (v *visitor) next() report {
 	v.t.Helper()
 	select {
@@ -227,7 +226,7 @@ func (v *visitor) next() report {
 	}
 }
 
-// until waits for the page to show a text.
+// until waits until the page shows a text.
 func (v *visitor) until(text string) report {
 	v.t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; {
@@ -246,7 +245,7 @@ func write(t *testing.T, file, document string) {
 	require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
 }
 
-// findBrowser skips the test where something is missing; CI must have it.
+// findBrowser skips the test if something is missing, but fails it in CI.
 func findBrowser(t *testing.T) string {
 	t.Helper()
 	missing := func(what string) {

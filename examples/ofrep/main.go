@@ -1,11 +1,10 @@
-// Ofrep shows a page with a flag that changes while one looks at it: a Go service
-// evaluates the flags of a file and serves them over OFREP, and OpenFeature's own
-// provider for browsers shows one. From this folder:
+// Ofrep shows a web page with a flag that changes while the page is open. A Go service evaluates the flags in
+// a file and serves them over OFREP, and OpenFeature's own provider for browsers uses one. From this folder:
 //
 //	./setup     # once: gets the browser's packages (and, for the test, Chromium)
 //	go run .    # then edit flags.yaml
 //
-// The page, web/index.html, has no code of this library.
+// The page, web/index.html, contains no code of this library.
 package main
 
 import (
@@ -27,7 +26,7 @@ import (
 //go:embed web/index.html
 var pages embed.FS
 
-// modules is where npm puts the packages of web/package.json.
+// modules is the folder in which npm puts the packages of web/package.json.
 const modules = "web/node_modules"
 
 func main() {
@@ -50,7 +49,7 @@ func run(ctx context.Context, addr, file string) error {
 		return err
 	}
 	defer provider.Close()
-	// Done: an open page would keep Shutdown waiting.
+	// Done ends the streams: otherwise an open page would block Shutdown.
 	site, err := newSite(provider, &ofrep.Options{Done: ctx.Done()})
 	if err != nil {
 		return err
@@ -65,7 +64,7 @@ func run(ctx context.Context, addr, file string) error {
 	return <-stopped
 }
 
-// newSite is the page, the packages that it imports, and the flags that it may see.
+// newSite serves the page, the packages that it imports, and the flags that it may see.
 func newSite(provider *flags.Provider, opts *ofrep.Options) (http.Handler, error) {
 	opts.Expose = func(key string) bool { return strings.HasPrefix(key, "web-") }
 	h, err := ofrep.NewHandler(provider, opts)

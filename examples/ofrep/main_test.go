@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open opens a copy of a flag document and says where it is.
+// open opens a copy of a flag document and returns its path.
 func open(t *testing.T, document string) (*flags.Provider, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "flags.yaml")
@@ -38,7 +38,7 @@ func ownDocument(t *testing.T) string {
 	return string(document)
 }
 
-// listen serves a handler on loopback until the test ends, open streams included.
+// listen serves a handler on loopback until the test ends, and then ends open streams.
 func listen(t *testing.T, newHandler func(done <-chan struct{}) http.Handler) *httptest.Server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

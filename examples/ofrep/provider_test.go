@@ -33,7 +33,7 @@ flags:
   team/new checkout: {variants: {"on": true}, defaultVariant: "on", metadata: {team: shop, weight: 1.5, old: false}}
 `
 
-// TestGoProviderWithoutAKey asks over OFREP without a targetingKey.
+// TestGoProviderWithoutAKey evaluates over OFREP without a targetingKey.
 func TestGoProviderWithoutAKey(t *testing.T) {
 	p, _ := open(t, everyType)
 	h, err := ofrep.NewHandler(p, &ofrep.Options{Expose: func(string) bool { return true }, AllowAnonymous: true})
@@ -53,8 +53,8 @@ func TestGoProviderWithoutAKey(t *testing.T) {
 	require.Equal(t, "code", split.Value)
 }
 
-// TestGoProvider asks each flag twice, the provider in the process and OpenFeature's
-// Go provider over OFREP, through the OpenFeature client as a service does.
+// TestGoProvider evaluates each flag twice: with the provider in the process, and with OpenFeature's Go
+// provider over OFREP. It uses the OpenFeature client, as a service does.
 func TestGoProvider(t *testing.T) {
 	p, _ := open(t, everyType)
 	h, err := ofrep.NewHandler(p, &ofrep.Options{Expose: func(string) bool { return true }})
@@ -114,14 +114,14 @@ func TestGoProvider(t *testing.T) {
 		require.NotNil(t, got)
 	}
 
-	// The Go provider does not know yet that a value may be left out for another reason
-	// than DISABLED. What counts is right: the code's default.
+	// The Go provider expects a missing value only with DISABLED, so the reason differs. The value is right:
+	// the code's default.
 	d, err := over.BooleanValueDetails(ctx, "code", true, openfeature.NewEvaluationContext("ada", nil))
 	require.Error(t, err)
 	require.Equal(t, openfeature.TypeMismatchCode, d.ErrorCode)
 	require.True(t, d.Value)
 
-	// The protocol wants a targeting key.
+	// The protocol requires a targeting key.
 	d, err = over.BooleanValueDetails(ctx, "bool", false, openfeature.NewTargetlessEvaluationContext(nil))
 	require.Error(t, err)
 	require.Equal(t, openfeature.TargetingKeyMissingCode, d.ErrorCode)

@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 )
 
-// builder is OpenTelemetry's own, which makes a collector of the parts that a list names.
+// builder is OpenTelemetry's own. It builds a collector from a list of parts.
 const builder = "go.opentelemetry.io/collector/cmd/builder@v0.124.0"
 
 var (
@@ -24,8 +24,8 @@ var (
 	collectorConfig []byte
 )
 
-// collectorPath is where the collector is once it is built: its name tells its parts, so
-// that another list makes another collector.
+// collectorPath is the path of the collector. It contains a hash of the parts, so that another list of parts
+// makes another collector.
 func collectorPath() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -34,7 +34,7 @@ func collectorPath() (string, error) {
 	return filepath.Join(cache, "upkeep-examples", fmt.Sprintf("otelcol-%x", sha256.Sum256(parts))[:24]), nil
 }
 
-// buildCollector makes the collector unless it is there, and returns its path.
+// buildCollector builds the collector unless it exists, and returns its path.
 func buildCollector(ctx context.Context, out io.Writer) (path string, err error) {
 	path, err = collectorPath()
 	if err != nil {
@@ -61,6 +61,6 @@ func buildCollector(ctx context.Context, out io.Writer) (path string, err error)
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("%s: %w", cmd, err)
 	}
-	// Whoever else builds at the same time ends with the same.
+	// Another process that builds at the same time gets the same result.
 	return path, os.Rename(filepath.Join(work, "built", "otelcol"), path)
 }

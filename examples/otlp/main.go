@@ -1,19 +1,18 @@
-// Otlp is a shop whose services export what they record to an OpenTelemetry Collector:
-// traces, metrics and logs, by OTLP over HTTP.
+// Otlp is a shop whose services export traces, metrics and logs to an OpenTelemetry Collector, by OTLP over
+// HTTP.
 //
-//	./setup                          builds a collector that prints what it gets
+//	./setup                          builds a collector that prints its input
 //	go run . -collector              runs it, on 127.0.0.1:4318
 //	go run .                         the shop, in another terminal
 //
-// Then buy something, and look at what the collector prints:
+// Then buy something, and read what the collector prints:
 //
 //	curl -X POST 'http://…/checkout/tea?user=42'
 //	curl -X POST 'http://…/checkout/tea?user=ada&email=ada@shop.example'    (a bug, behind a flag)
 //
-// With that in a back end, "which release broke it" and "which variant broke it" are
-// queries: each span, measurement and record has service.version, the metric
-// upkeep.flag.request.duration has the variant, and each evaluation is an event
-// feature_flag.evaluation of the request's trace.
+// With this data in a back end, "which release broke it" and "which variant broke it" are queries: each span,
+// measurement and record has service.version, the metric upkeep.flag.request.duration has the variant, and
+// each evaluation is an event feature_flag.evaluation of the request's trace.
 package main
 
 import (

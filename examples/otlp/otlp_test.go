@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A collector is a real one, which prints what it gets.
+// A collector is a real one, which prints its input.
 type collector struct {
 	url string
 	out *buffer
@@ -30,8 +30,8 @@ func startCollector(t *testing.T) *collector {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && os.Getenv("CI") != "true" {
 		t.Skip("there is no collector; ./setup builds one")
 	}
-	// Its receiver does not tell which port it got, so it is given one that is free. Who
-	// takes that one meanwhile costs another try.
+	// Its receiver does not report its port, so the test finds a free one for it. If another process takes
+	// the port meanwhile, the test tries again.
 	var last string
 	for range 5 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -78,8 +78,8 @@ func (c *collector) ready(ended <-chan struct{}) bool {
 	}
 }
 
-// parts are what the collector printed of one kind, each with its resource: spans,
-// metrics or log records of one service.
+// parts returns what the collector printed of one kind, each with its resource: spans, metrics or log records
+// of one service.
 func (c *collector) parts(kind string) []string {
 	all := regexp.MustCompile(`(?m)^(Resource(?:Spans|Metrics|Log)) #\d+$`).FindAllStringIndex(c.out.String(), -1)
 	text := c.out.String()
@@ -96,8 +96,7 @@ func (c *collector) parts(kind string) []string {
 	return parts
 }
 
-// holding are the items, such as spans, of parts of one service and release that hold all
-// texts.
+// holding returns the items, such as spans, of one service and release that contain all texts.
 func (c *collector) holding(kind, item, service string, texts ...string) []string {
 	var found []string
 	for _, part := range c.parts(kind) {
@@ -137,7 +136,7 @@ func (b *buffer) String() string {
 
 var traceID = regexp.MustCompile(`(?m)^ *Trace ID *: ([0-9a-f]{32})$`)
 
-// TestTelemetryReachesACollector buys two things and reads back what a real collector got.
+// TestTelemetryReachesACollector buys two things and reads what a real collector received.
 func TestTelemetryReachesACollector(t *testing.T) {
 	c := startCollector(t)
 	s, err := openShop(t.Context(), c.url, "v1.4.2")
@@ -155,7 +154,7 @@ func TestTelemetryReachesACollector(t *testing.T) {
 	}
 	require.Equal(t, 200, buy("user=bob-3", "ticket-1"))
 	require.Equal(t, 500, buy("user=ada&email=ada@shop.example", "ticket-2"))
-	require.NoError(t, s.close(t.Context()), "what waits is exported")
+	require.NoError(t, s.close(t.Context()), "the rest is exported")
 
 	one := func(kind, item, service string, texts ...string) string {
 		t.Helper()
@@ -164,7 +163,7 @@ func TestTelemetryReachesACollector(t *testing.T) {
 			found = c.holding(kind, item, service, texts...)
 			return len(found) > 0
 		}, 30*time.Second, 20*time.Millisecond, "%s of %s with %q\n%s", item, service, texts, c.out)
-		if item != "Metric" { // those are exported again at the end
+		if item != "Metric" { // metrics are exported again at the end
 			require.Len(t, found, 1, "%q", texts)
 		}
 		return found[0]
@@ -176,7 +175,7 @@ func TestTelemetryReachesACollector(t *testing.T) {
 		return id[1]
 	}
 
-	// One trace through both services, which all that was recorded belongs to.
+	// One trace through both services. All records belong to it.
 	trace := span("storefront", "Name           : POST /checkout/{item}\n", "Kind           : Server\n",
 		"Status code    : Error\n", "-> http.route: Str(/checkout/{item})", "-> error.type: Str(runtime.boundsError)", "-> upkeep.request.id: Str(ticket-2)",
 		"-> upkeep.flag.express-checkout: Str(on)")
@@ -188,7 +187,7 @@ func TestTelemetryReachesACollector(t *testing.T) {
 		"-> feature_flag.key: Str(express-checkout)", "-> feature_flag.result.variant: Str(on)", "-> feature_flag.result.reason: Str(targeting_match)")
 	one("ResourceLog", "LogRecord", "storefront", "EventName: http.server.request.exception\n", inTrace, "-> exception.stacktrace: Str(")
 	one("ResourceLog", "LogRecord", "storefront", "Body: Str(request failed)\n", inTrace, "-> request_id: Str(ticket-2)", "-> stack: Str(")
-	one("ResourceLog", "LogRecord", "storefront", "Body: Str(checking out)\n", inTrace, "-> tail: Bool(true)") // kept, for it failed
+	one("ResourceLog", "LogRecord", "storefront", "Body: Str(checking out)\n", inTrace, "-> tail: Bool(true)") // kept, because the request failed
 	one("ResourceLog", "LogRecord", "prices", "Body: Str(priced)\n", inTrace)
 
 	// Metrics, by release and by variant.

@@ -22,8 +22,7 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// The flag decides how a checkout ships; a quarter of the users get the new way, which
-// has a bug.
+// The flag decides how a checkout ships. A quarter of the users get the new way, which has a bug.
 var expressCheckout = flags.Bool("express-checkout", false)
 
 const flagDocument = `{"flags": {"express-checkout": {
@@ -31,8 +30,8 @@ const flagDocument = `{"flags": {"express-checkout": {
 	"targeting": {"if": [{"ends_with": [{"var": "email"}, "@shop.example"]}, "on", {"fractional": [["on", 25], ["off", 75]]}]}
 }}}`
 
-// A shop is two services in one process, the storefront and the prices, composed as those
-// of examples/shop: only where telemetry goes differs.
+// A shop is two services in one process, the storefront and the prices. They are composed like those of
+// examples/shop, except for the destination of their telemetry.
 type shop struct {
 	url     string
 	release string
@@ -62,8 +61,8 @@ func openShop(ctx context.Context, endpoint, release string) (s *shop, err error
 	return s, s.openStorefront(ctx, endpoint, pricesURL)
 }
 
-// observer is what both services have: a release, an SDK that exports, and an observer on
-// top of them, whose records go to OpenTelemetry as well.
+// observer makes what both services need: a release, an SDK that exports, and an observer whose records also
+// go to OpenTelemetry.
 func (s *shop) observer(ctx context.Context, endpoint, name string) (*observe.Observer, version.Info, error) {
 	info := version.New(&version.Options{Name: name, Version: s.release})
 	tel, err := newProviders(ctx, endpoint, info)
@@ -73,14 +72,14 @@ func (s *shop) observer(ctx context.Context, endpoint, name string) (*observe.Ob
 	s.onClose(tel.shutdown)
 	obs, err := observe.New(&observe.Options{
 		Log:            otelslog.NewHandler(name, otelslog.WithLoggerProvider(tel.logs)),
-		Level:          slog.LevelInfo, // the bridge takes everything; below is kept for requests that fail
+		Level:          slog.LevelInfo, // the bridge accepts all levels; lower records are kept for failed requests
 		TracerProvider: tel.traces, MeterProvider: tel.metrics, LoggerProvider: tel.logs,
 		Propagator:    propagation.TraceContext{},
 		InternalHosts: []string{"127.0.0.1"},
 		GuardedFlags:  []string{expressCheckout.Key()},
 	})
 	if err == nil {
-		// A closed observer has no gauges any more: they are exported before.
+		// A closed observer has lost its gauges, so they are exported before.
 		s.onClose(func(ctx context.Context) error { return errors.Join(tel.metrics.ForceFlush(ctx), obs.Close()) })
 	}
 	return obs, info, err
@@ -171,7 +170,7 @@ func (s *shop) serve(ctx context.Context, addr string, h http.Handler) (url stri
 
 func (s *shop) onClose(f func(context.Context) error) { s.closers = append(s.closers, f) }
 
-// close ends everything in the reverse order of opening; what waits is exported.
+// close ends everything in the reverse order of opening, and exports the rest.
 func (s *shop) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

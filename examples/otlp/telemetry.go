@@ -16,15 +16,15 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// providers are OpenTelemetry's SDK of one service, which exports by OTLP over HTTP.
+// providers are the OpenTelemetry SDK of one service, which exports by OTLP over HTTP.
 type providers struct {
 	traces  *sdktrace.TracerProvider
 	metrics *sdkmetric.MeterProvider
 	logs    *sdklog.LoggerProvider
 }
 
-// newProviders exports to a collector's base URL. All telemetry says what the service is
-// and which release, as package version knows it.
+// newProviders exports to a collector's base URL. All telemetry has the name and the release of the service,
+// from package version.
 func newProviders(ctx context.Context, endpoint string, info version.Info) (p providers, err error) {
 	traces, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint+"/v1/traces"))
 	if err != nil {
@@ -47,7 +47,7 @@ func newProviders(ctx context.Context, endpoint string, info version.Info) (p pr
 	}, nil
 }
 
-// shutdown exports what waits.
+// shutdown exports the rest.
 func (p providers) shutdown(ctx context.Context) error {
 	return errors.Join(p.traces.Shutdown(ctx), p.metrics.Shutdown(ctx), p.logs.Shutdown(ctx))
 }

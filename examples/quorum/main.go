@@ -2,11 +2,11 @@
 // PostgreSQL database: github.com/upkeep-go/upkeep/downtime/quorum with a real server,
 // real processes and pgx.
 //
-//	./setup    # installs PostgreSQL and pgbouncer, where they are missing
-//	go run .   # with a server of its own, or that of DATABASE_URL
+//	./setup    # installs PostgreSQL and pgbouncer if they are missing
+//	go run .   # with its own server, or with the server of DATABASE_URL
 //
-// The tests do the same with millions of writes, and kill, cut and mislead replicas
-// on the way.
+// The tests do the same with millions of writes. They kill replicas, cut their connections, and
+// give them wrong documents.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// play plays it in the database at url, or in one of its own, and tells what happens.
+// play drains a window in the database at url, or in a new one, and prints what happens.
 func play(ctx context.Context, url string, out io.Writer) error {
 	dir, err := os.MkdirTemp("", "quorum")
 	if err != nil {
@@ -80,7 +80,7 @@ func play(ctx context.Context, url string, out io.Writer) error {
 	}
 	fmt.Fprintln(out, "three replicas take orders; in the second a job runs")
 
-	// An operator may begin to wait before the window does.
+	// An operator may begin to wait before the window begins.
 	drained := make(chan error, 1)
 	var lock *quorum.Lock
 	begun := time.Now()
@@ -91,8 +91,8 @@ func play(ctx context.Context, url string, out io.Writer) error {
 		lock, err = quorum.Drain(waiting, db, window, nil)
 		drained <- err
 	}()
-	told := ""
-	tell := func(after time.Duration) error { // which replicas are waited for, until then
+	printed := ""
+	report := func(after time.Duration) error { // prints the replicas that Drain waits for
 		end := time.After(after)
 		for {
 			rep, err := quorum.Look(ctx, db, window)
@@ -105,8 +105,8 @@ func play(ctx context.Context, url string, out io.Writer) error {
 					text += fmt.Sprintf(" %s (pid %d) %v;", cmp.Or(p.Name, "an operator"), p.PID, p.State)
 				}
 			}
-			if text != told {
-				told = text
+			if text != printed {
+				printed = text
 				fmt.Fprintf(out, "%6.1fs%s\n", time.Since(begun).Seconds(), text)
 			}
 			select {
@@ -118,14 +118,14 @@ func play(ctx context.Context, url string, out io.Writer) error {
 			}
 		}
 	}
-	if err := tell(time.Second); err != nil {
+	if err := report(time.Second); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "the window begins")
 	if err := doc.begin(); err != nil {
 		return err
 	}
-	if err := tell(2 * time.Second); err != nil {
+	if err := report(2 * time.Second); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "the job ends")
@@ -139,7 +139,7 @@ func play(ctx context.Context, url string, out io.Writer) error {
 	fmt.Fprintf(out, "%6.1fs quiet in all %d replicas; of these and their writes %d were waited for\n",
 		time.Since(begun).Seconds(), len(lock.Report().Peers), len(lock.Waited()))
 
-	// Now the migration runs, as long as the lock is held.
+	// The migration runs now, while the lock is held.
 	work := lock.Context(ctx)
 	before, err := count(work, db, "upkeep_example_orders")
 	if err != nil {
@@ -148,7 +148,7 @@ func play(ctx context.Context, url string, out io.Writer) error {
 	if _, err := db.ExecContext(work, "ALTER TABLE upkeep_example_orders ALTER n TYPE bigint"); err != nil {
 		return err
 	}
-	if err := tell(time.Second); err != nil {
+	if err := report(time.Second); err != nil {
 		return err
 	}
 	after, err := count(work, db, "upkeep_example_orders")
@@ -170,7 +170,7 @@ func play(ctx context.Context, url string, out io.Writer) error {
 	}
 	fmt.Fprintln(out, "the window is completed, and the lock is let go")
 	for after == before {
-		if err := tell(50 * time.Millisecond); err != nil {
+		if err := report(50 * time.Millisecond); err != nil {
 			return err
 		}
 		if after, err = count(ctx, db, "upkeep_example_orders"); err != nil {

@@ -22,8 +22,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/pgtest"
 )
 
-// shared is the server that all tests share, each with a database of its own; nil when
-// there is none to start.
+// shared is the server of all tests, each with its own database. It is nil if PostgreSQL is not
+// installed.
 var shared *pgtest.Cluster
 
 func TestMain(m *testing.M) {
@@ -55,7 +55,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-var stages atomic.Int64 // so that a test can be run twice
+var stages atomic.Int64 // makes names unique, so that a test can run twice
 
 // A stage is a database with a table, a document, and replicas.
 type stage struct {
@@ -93,7 +93,7 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// replica starts one more.
+// replica starts another replica.
 func (s *stage) replica(c config) *process {
 	c.Name = fmt.Sprintf("orders-%d", len(s.procs)+1)
 	c.Database, c.Table = s.url, "orders"
@@ -130,13 +130,13 @@ func (s *stage) count() int64 {
 	return n
 }
 
-// until waits for something that must come to be.
+// until waits for a condition that must become true.
 func (s *stage) until(what string, holds func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, holds, time.Minute, 20*time.Millisecond, what)
 }
 
-// states are those of the replicas, by name.
+// states returns the states of the replicas by name.
 func (s *stage) states() map[string]quorum.State {
 	s.t.Helper()
 	rep, err := quorum.Look(s.t.Context(), s.db, window)
@@ -150,7 +150,7 @@ func (s *stage) states() map[string]quorum.State {
 	return states
 }
 
-// A draining is a call of Drain that goes on.
+// A draining is a call of Drain in progress.
 type draining struct {
 	done  chan struct{}
 	looks looks
@@ -158,7 +158,7 @@ type draining struct {
 	err   error
 }
 
-// looks counts how often an operator has looked for replicas.
+// looks returns how often an operator has looked for replicas.
 type looks struct{ atomic.Int64 }
 
 func (n *looks) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
@@ -203,13 +203,13 @@ func (d *draining) isDone() bool {
 	}
 }
 
-// quiet returns the rows that were there when the lock was had, once no more have come
-// in for as long as it takes each replica to try a few times.
+// quiet returns the number of rows when the operator got the lock, after it has checked that none
+// is added while each replica tries a few times.
 func (s *stage) quiet(d *draining) int64 {
 	s.t.Helper()
 	<-d.done
 	require.NoError(s.t, d.err)
-	// What was not committed when the lock was had is not counted here, and would be later.
+	// Rows that were not committed when the operator got the lock would be counted later.
 	rows := s.count()
 	refused := make([]int64, len(s.procs))
 	for i, p := range s.procs {
@@ -227,9 +227,9 @@ func (s *stage) quiet(d *draining) int64 {
 	return rows
 }
 
-// TestMillions is the whole story: five replicas write millions of rows, each behind the guard
-// by itself; one has work in flight, one is killed, one comes in the middle; and after
-// the operator has the lock not one row is written.
+// TestMillions has five replicas that write millions of rows, each row guarded by itself. One has
+// work in flight, one is killed, one starts in the middle. After the operator has the lock, no
+// row is written.
 func TestMillions(t *testing.T) {
 	many := int64(2_000_000)
 	if testing.Short() {
@@ -284,11 +284,11 @@ func TestMillions(t *testing.T) {
 	for _, p := range d.lock.Waited() {
 		waited[p.Name] = true
 	}
-	require.Contains(t, waited, busy.name) // of the others the operator sees as many as were still open when it first looked
+	require.Contains(t, waited, busy.name) // the operator sees the other replicas only if they were still open when it first looked
 	require.Zero(t, s.stats(newcomer).written)
 
-	// One that comes under the lock waits closed, and so do all when the lock is let go, for
-	// the window is not over. When it is, all open.
+	// A replica that starts under the lock waits closed. All stay closed when the lock is
+	// released, because the window is not over. All open when it is over.
 	late := s.replica(config{Batch: 1000})
 	require.Equal(t, rows, s.quiet(d))
 	require.NoError(t, d.lock.Close())
@@ -307,8 +307,8 @@ func TestMillions(t *testing.T) {
 	t.Logf("%d guarded writes before the lock, none under it", rows)
 }
 
-// TestOverrun has the window end by the document while the operator is not done: the
-// lock is what holds.
+// TestOverrun has a window that ends by the document while the operator still works. The lock
+// keeps it closed.
 func TestOverrun(t *testing.T) {
 	s := newStage(t)
 	for range 2 {
@@ -321,7 +321,7 @@ func TestOverrun(t *testing.T) {
 	require.NoError(t, s.doc.complete())
 	time.Sleep(time.Second)
 	require.Equal(t, rows, s.quiet(d))
-	newcomer := s.replica(config{}) // for which the window is over, and not near
+	newcomer := s.replica(config{}) // for it the window is over
 	require.Equal(t, rows, s.quiet(d))
 	require.NoError(t, d.lock.Close())
 	for _, p := range s.procs {
@@ -331,7 +331,7 @@ func TestOverrun(t *testing.T) {
 }
 
 // TestKilledWithItsWorkUnfinished kills the replica that has drained the window and works in it.
-// The others hold the window past its end, and so does the replica when it is back.
+// The others keep the window past its end, and so does the replica after a restart.
 func TestKilledWithItsWorkUnfinished(t *testing.T) {
 	s := newStage(t)
 	doomed, other := s.replica(config{}), s.replica(config{})
@@ -367,8 +367,9 @@ func TestKilledWithItsWorkUnfinished(t *testing.T) {
 	s.until("it opens", func() bool { return s.stats(again).written > 0 })
 }
 
-// TestWithoutQuorum is what the protocol is for. The operator's own process has the document
-// first, closes, is quiet, and believes it of all; each of the replicas is right by its own poll.
+// TestWithoutQuorum shows why the protocol is needed. The operator's own process loads the document
+// first, closes and is quiet, and takes that for the whole fleet. The replicas still write, which
+// is correct by their own polls.
 func TestWithoutQuorum(t *testing.T) {
 	s := newStage(t)
 	for range 2 {
@@ -386,9 +387,9 @@ func TestWithoutQuorum(t *testing.T) {
 	s.until("rows come in after quiet was believed", func() bool { return s.count() > rows })
 }
 
-// TestCutConnection cuts the session of a replica that has work in flight, again and
-// again, until the operator gets the lock in between. The replica closes, but the work
-// goes on. What keeps it from the store is the fence.
+// TestCutConnection cuts the session of a replica with work in flight again and again, until the
+// operator gets the lock in between. The replica closes, but its work goes on. The fence keeps it
+// from the store.
 func TestCutConnection(t *testing.T) {
 	s := newStage(t)
 	p := s.replica(config{Fence: true})
@@ -404,7 +405,7 @@ func TestCutConnection(t *testing.T) {
 	s.until("it opens", func() bool { return s.count() > rows })
 }
 
-// TestCutConnectionWithoutFence is the limit that the package states.
+// TestCutConnectionWithoutFence shows the limit that the package states.
 func TestCutConnectionWithoutFence(t *testing.T) {
 	s := newStage(t)
 	p := s.replica(config{})
@@ -417,7 +418,7 @@ func TestCutConnectionWithoutFence(t *testing.T) {
 	s.quiet(d)
 }
 
-// cutUnderWork returns when the operator has got the lock of a replica with work in flight.
+// cutUnderWork cuts sessions until the operator gets the lock from a replica with work in flight.
 func (s *stage) cutUnderWork(p *process) *draining {
 	s.t.Helper()
 	s.until("rows", func() bool { return s.count() > 1000 })
@@ -445,8 +446,7 @@ func (s *stage) cut(name string) {
 	require.NoError(s.t, err)
 }
 
-// TestCutWhileOpen cuts sessions while nothing is drained: a replica joins again and goes
-// on.
+// TestCutWhileOpen cuts sessions while nothing is drained. A replica joins again and goes on.
 func TestCutWhileOpen(t *testing.T) {
 	s := newStage(t)
 	p := s.replica(config{})
@@ -461,7 +461,7 @@ func TestCutWhileOpen(t *testing.T) {
 	s.quiet(s.drain(t.Context()))
 }
 
-// TestOperatorGivesUp leaves everything as it was.
+// TestOperatorGivesUp: an operator that gives up leaves everything unchanged.
 func TestOperatorGivesUp(t *testing.T) {
 	s := newStage(t)
 	for range 3 {
@@ -484,7 +484,7 @@ func TestOperatorGivesUp(t *testing.T) {
 		require.Zero(t, s.stats(p).fenced)
 	}
 
-	// While in line for the lock, which a transaction has.
+	// While it waits for the lock, which a transaction holds.
 	tx, err := s.db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	require.NoError(t, quorum.Fence(t.Context(), tx, window))
@@ -510,7 +510,7 @@ func TestOperatorGivesUp(t *testing.T) {
 	s.quiet(s.drain(t.Context()))
 }
 
-// exclusive is how many exclusive advisory locks of this database are held or asked for.
+// exclusive counts the exclusive advisory locks of this database that are held or requested.
 func (s *stage) exclusive() (n int) {
 	s.t.Helper()
 	require.NoError(s.t, s.db.QueryRowContext(s.t.Context(),
@@ -518,9 +518,8 @@ func (s *stage) exclusive() (n int) {
 	return n
 }
 
-// TestStaleDocument has a replica whose document does not have the window: it holds nothing on
-// it, and writes. The operator waits for it all the same; and one that comes later closes
-// for everything.
+// TestStaleDocument has a replica whose document lacks the window. It writes. The operator still
+// waits for it. A replica that starts later closes for everything.
 func TestStaleDocument(t *testing.T) {
 	s := newStage(t)
 	old := document{filepath.Join(t.TempDir(), "windows.yaml"), s.doc.start}
@@ -555,7 +554,7 @@ func TestStaleDocument(t *testing.T) {
 	s.until("it opens", func() bool { return s.stats(newcomer).written > 0 })
 }
 
-// TestOperatorIsCut loses the lock, and says so at once.
+// TestOperatorIsCut: an operator that loses the lock returns an error at once.
 func TestOperatorIsCut(t *testing.T) {
 	s := newStage(t)
 	s.replica(config{})
@@ -572,11 +571,11 @@ func TestOperatorIsCut(t *testing.T) {
 	require.ErrorIs(t, d.lock.Close(), quorum.ErrLost)
 }
 
-// TestRoles is that nothing needs a privilege.
+// TestRoles: the quorum needs no privileges.
 func TestRoles(t *testing.T) {
 	s := newStage(t)
 	as := func(role string, settings ...string) *sql.DB {
-		role += s.name // roles are the whole server's
+		role += s.name // roles belong to the whole server
 		_, err := s.db.ExecContext(t.Context(), "CREATE ROLE "+role+" LOGIN")
 		require.NoError(t, err)
 		for _, setting := range settings {
@@ -597,8 +596,8 @@ func TestRoles(t *testing.T) {
 	time.Sleep(time.Second)
 	require.Zero(t, q.Stats()["lost"], "what the role has set does not cut the session")
 
-	// Until a session is checked for a pooler, what the role has set counts: it must leave time
-	// for the check on a slow machine.
+	// The timeouts of the role apply until a session is checked for a pooler. They must leave
+	// time for the check on a slow machine.
 	operator := as("somebody_", "idle_session_timeout = '1s'", "lock_timeout = '10ms'")
 	rep, err := quorum.Look(t.Context(), operator, window)
 	require.NoError(t, err)
@@ -614,7 +613,7 @@ func TestRoles(t *testing.T) {
 	require.NoError(t, lock.Close())
 }
 
-// TestPlay is what go run . does.
+// TestPlay runs the program.
 func TestPlay(t *testing.T) {
 	s := newStage(t)
 	var out strings.Builder

@@ -18,12 +18,12 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
-// pooler starts a pgbouncer in front of the stage's database, with further settings.
+// pooler starts a pgbouncer in front of the stage's database, with additional settings.
 func (s *stage) pooler(mode string, settings ...string) *sql.DB {
 	t := s.t
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
-		program = "/usr/sbin/pgbouncer" // Debian's place, which is not on everybody's PATH
+		program = "/usr/sbin/pgbouncer" // of Debian, often not on PATH
 	}
 	if _, err := os.Stat(program); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -62,8 +62,8 @@ default_pool_size = 20
 	return db
 }
 
-// TestPoolerInTransactionMode gives the sessions of replicas to one another: that is
-// seen, and said.
+// TestPoolerInTransactionMode has a pooler that shares sessions between replicas. The replicas
+// notice and report it.
 func TestPoolerInTransactionMode(t *testing.T) {
 	s := newStage(t)
 	db := s.pooler("transaction")
@@ -86,8 +86,8 @@ func TestPoolerInTransactionMode(t *testing.T) {
 	s.refuses(db, replicas, false)
 }
 
-// refuses holds replicas to it that they have not joined and do not join. In a pool so full
-// that nobody gets a server connection for seconds, they may have joined with a warning.
+// refuses requires that replicas have not joined and do not join. In a pool that is too full for a
+// server connection for seconds, they may have joined with a warning.
 func (s *stage) refuses(db *sql.DB, replicas []*quorum.Replica, full bool) {
 	t := s.t
 	t.Helper()
@@ -162,8 +162,8 @@ func TestPoolersAreRefused(t *testing.T) {
 	}
 }
 
-// TestSessionsOfOnesOwn are never refused: direct ones, and those of a pooler in session mode, with
-// many connections or so few that there is none for the check.
+// TestSessionsOfOnesOwn: direct sessions are never refused, and those of a pooler in session mode
+// are not either, even without a spare connection for the check.
 func TestSessionsOfOnesOwn(t *testing.T) {
 	for _, mode := range []string{"direct", "session", "session with a pool of one"} {
 		for _, limit := range []int{0, 1, 2, 3} {
@@ -191,7 +191,7 @@ func TestSessionsOfOnesOwn(t *testing.T) {
 	}
 }
 
-// TestFenceThroughPooler works in transaction mode, for what it holds is of one
+// TestFenceThroughPooler: the fence works in transaction mode, because its lock belongs to one
 // transaction.
 func TestFenceThroughPooler(t *testing.T) {
 	s := newStage(t)

@@ -18,7 +18,7 @@ type process struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  *bufio.Reader
-	mu   sync.Mutex // held for a question and its answer
+	mu   sync.Mutex // held from a question to its answer
 }
 
 func parseConfig(text string) (config, error) {
@@ -58,7 +58,7 @@ func start(c config) (*process, error) {
 	return p, nil
 }
 
-// ask says a line and returns the answer.
+// ask sends a line and returns the answer.
 func (p *process) ask(line string) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,8 +69,8 @@ func (p *process) ask(line string) (string, error) {
 	return strings.TrimSuffix(answer, "\n"), err
 }
 
-// stats are what it has done so far: rows written, and batches refused by the guard, by
-// the store, and for another reason.
+// stats returns the written rows, and the batches that were refused by the guard, by the store,
+// or for another reason.
 type stats struct{ written, refused, fenced, failed int64 }
 
 func (p *process) stats() (s stats, err error) {
@@ -81,31 +81,31 @@ func (p *process) stats() (s stats, err error) {
 	return s, err
 }
 
-// quit lets it end in good order.
+// quit stops it normally.
 func (p *process) quit() error {
 	_ = p.in.Close()
 	return p.cmd.Wait()
 }
 
-// kill is kill -9.
+// kill sends SIGKILL.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 }
 
-// A document is the file of windows, which all replicas read.
+// A document is the file of windows that all replicas read.
 type document struct {
 	path  string
-	start time.Time // planned; what begins and ends the window is written down as it happens
+	start time.Time // planned; the actual begin and end are written when they happen
 }
 
-// newDocument has one window, which is near and has not begun.
+// newDocument returns a document with one window that begins soon.
 func newDocument(path string) (document, error) {
 	d := document{path, time.Now().Add(30 * time.Minute)}
 	return d, d.write("")
 }
 
-// begin begins the window, complete ends it, and none has never heard of it.
+// begin begins the window, complete ends it, and none writes a document without it.
 func (d document) begin() error { return d.write("begin: " + now()) }
 
 func (d document) complete() error {
@@ -127,7 +127,7 @@ func (d document) write(actual string) error {
 `, window, d.start.UTC().Format(time.RFC3339), work, actual))
 }
 
-// replace replaces the file in one step, so that nobody reads the half of it.
+// replace replaces the file atomically, so that no replica reads half of it.
 func (d document) replace(text string) error {
 	if err := os.WriteFile(d.path+".new", []byte(text), 0o644); err != nil {
 		return err

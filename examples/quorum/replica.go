@@ -19,13 +19,13 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/quorum"
 )
 
-// window is what is drained, and work is what its scope names.
+// window is the window that is drained, and work is in its scope.
 const (
 	window = "orders-db-upgrade"
 	work   = "orders"
 )
 
-// config is what a replica is told through its environment.
+// config configures a replica. It is passed in an environment variable.
 type config struct {
 	Name     string
 	Database string
@@ -36,8 +36,8 @@ type config struct {
 	Fence    bool   // each transaction asks whether it may write
 }
 
-// A replica is a service in miniature: a guard, a store, and orders that come in all
-// the time, each of which is guarded and is one row.
+// A replica is a small service with a guard, a store, and a constant stream of orders. Each order
+// is guarded and is one row.
 type replica struct {
 	config
 	db    *sql.DB
@@ -49,12 +49,12 @@ type replica struct {
 	failed  atomic.Int64 // batches, for another reason
 }
 
-// polled is a document of which nobody tells that it has changed.
+// polled is a document without a watch, so changes are found by polling.
 type polled struct{ src downtime.Source }
 
 func (p polled) Load(ctx context.Context) ([]byte, error) { return p.src.Load(ctx) }
 
-// run serves until in ends, and does what in says meanwhile, answering each line by one.
+// run serves until in ends. Each line of in is a command, which it answers with one line.
 func run(ctx context.Context, c config, in io.Reader, out io.Writer) (err error) {
 	db, err := sql.Open("pgx", c.Database)
 	if err != nil {
@@ -95,7 +95,7 @@ func run(ctx context.Context, c config, in io.Reader, out io.Writer) (err error)
 		switch lines.Text() {
 		case "stats":
 			fmt.Fprintln(out, r.written.Load(), r.refused.Load(), r.fenced.Load(), r.failed.Load())
-		case "job": // begins one that goes on writing, whatever begins meanwhile
+		case "job": // starts work that goes on writing, even when a window begins
 			leave, err := guard.Enter(ctx, downtime.Work{Name: work})
 			if err != nil {
 				fmt.Fprintln(out, err)
@@ -115,7 +115,7 @@ func run(ctx context.Context, c config, in io.Reader, out io.Writer) (err error)
 				leave()
 			}
 			fmt.Fprintln(out, "running")
-		case "drain": // and then works, as far as the guard knows
+		case "drain": // and then counts as working in the window
 			rep, err := guard.Drain(ctx, window)
 			fmt.Fprintln(out, rep.Quiet, err)
 		case "complete":
@@ -135,7 +135,7 @@ func run(ctx context.Context, c config, in io.Reader, out io.Writer) (err error)
 	return lines.Err()
 }
 
-// serve takes orders without pause.
+// serve accepts orders without pause.
 func (r *replica) serve(ctx context.Context) {
 	leaves := make([]func(), 0, r.Batch)
 	for ctx.Err() == nil {
@@ -179,7 +179,7 @@ func (r *replica) note(err error) {
 	}
 }
 
-// write writes a batch of orders, in one transaction.
+// write writes a batch of orders in one transaction.
 func (r *replica) write(ctx context.Context) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {

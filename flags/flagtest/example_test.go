@@ -10,7 +10,7 @@ import (
 	"github.com/upkeep-go/upkeep/flags/flagtest"
 )
 
-// A test with the flags that it wants:
+// A test with its own flag values:
 //
 //	func TestExpress(t *testing.T) {
 //		t.Parallel()
@@ -25,7 +25,7 @@ func ExampleWith() {
 	// Output: express red
 }
 
-// The same for flags whose declarations the test does not have:
+// The same without the declarations of the flags:
 //
 //	func TestExpress(t *testing.T) {
 //		t.Parallel()
@@ -58,8 +58,8 @@ func ExampleEach() {
 	// true express
 }
 
-// example runs a test inside of an Example, as the go command does outside of one. It turns
-// -v off meanwhile, because the names of tests would be output of the Example.
+// example runs a test inside an Example, as the go command does outside. It turns -v off meanwhile,
+// because the names of tests would become output of the Example.
 func example(test func(t *testing.T)) {
 	verbose := flag.Lookup("test.v").Value
 	before := verbose.String()

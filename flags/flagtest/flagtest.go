@@ -1,15 +1,14 @@
-// Package flagtest is for the tests of code that asks flags.
+// Package flagtest helps to test code that uses flags.
 //
-// [With] and [New] give a test flags of its own, with the values that it wants, and [Each] runs a
-// test once in every variant. [Lint] checks the document that is going to be shipped, also
-// against the flags that the code declares, and [Source] is a kit for those who implement a
-// flags.Source.
+// [With] and [New] give a test its own flags with the values that it needs. [Each] runs a test once
+// for each variant. [Lint] checks the document that will be shipped, also against the flags that the
+// code declares. [Source] tests an implementation of flags.Source.
 //
-// All of it works in parallel tests and from any goroutine: each test has an OpenFeature
-// API of its own, and nothing global is touched. Code under test takes its client as a
-// value. Code that uses the openfeature package's own client does not see the test's flags.
+// Everything works in parallel tests and from any goroutine: each test has its own OpenFeature API,
+// and nothing global changes. The code under test must take its client as a value. Code that uses the
+// default client of the openfeature package does not see the test's flags.
 //
-// The package imports testing and is for tests only.
+// The package imports testing, so import it only in tests.
 package flagtest
 
 import (
@@ -30,13 +29,12 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// With returns an OpenFeature client and the provider behind it, for this test alone, with
-// flags that have the given values for everybody:
+// With returns an OpenFeature client and its provider for this test alone. The flags have the given
+// values for everybody:
 //
 //	client, _ := flagtest.With(t, NewCheckout.Is(true), Limit.Is(3))
 //
-// It is [New] with values whose types the compiler checks. A flag that is given twice is an error
-// of the test.
+// With is [New] with values whose types the compiler checks. The test fails if a flag is given twice.
 func With(t testing.TB, settings ...flags.Setting) (*openfeature.Client, *flags.Provider) {
 	t.Helper()
 	values := map[string]any{}
@@ -50,13 +48,13 @@ func With(t testing.TB, settings ...flags.Setting) (*openfeature.Client, *flags.
 	return New(t, values)
 }
 
-// New returns an OpenFeature client and the provider behind it, for this test alone, with
-// flags that have the given values for everybody: bools, texts, numbers, and whatever
-// encoding/json makes a map or a list of. A flag that is not given does not exist, so
-// that the code's default counts. Client and provider are closed when the test ends.
+// New returns an OpenFeature client and its provider for this test alone. The flags have the given
+// values for everybody: booleans, strings, numbers, and anything that encoding/json encodes as a map
+// or a list. Other flags do not exist, so the code's defaults apply to them. The client and the
+// provider are closed when the test ends.
 //
-// The test fails when a value cannot be a flag's, and when code asks a flag with another type
-// than the given value has. The values that no code has asked for are logged when the test ends.
+// The test fails if a value cannot be the value of a flag, and if the code evaluates a flag as another
+// type than that of its value. Flags that the code has not evaluated are logged when the test ends.
 func New(t testing.TB, values map[string]any) (*openfeature.Client, *flags.Provider) {
 	t.Helper()
 	type definition struct {
@@ -71,7 +69,7 @@ func New(t testing.TB, values map[string]any) (*openfeature.Client, *flags.Provi
 	}
 	text, err := json.Marshal(doc)
 	if err != nil {
-		t.Fatalf("flagtest: a value cannot be a flag's: %v", err)
+		t.Fatalf("flagtest: a value cannot be the value of a flag: %v", err)
 	}
 	w := &watch{t: t, values: values}
 	client, p := open(t, flags.Bytes(t.Name()+".json", text), w.evaluated)
@@ -80,13 +78,13 @@ func New(t testing.TB, values map[string]any) (*openfeature.Client, *flags.Provi
 	return client, p
 }
 
-// A watch fails the test when a flag is asked with another type than given.
+// A watch fails the test when a flag is evaluated as another type than that of its value.
 type watch struct {
 	t      testing.TB
 	values map[string]any
 
 	mu    sync.Mutex
-	ended bool // code that still runs may no longer use t
+	ended bool // if true, t must not be used any more
 }
 
 func (w *watch) evaluated(_ context.Context, _ string, details openfeature.InterfaceEvaluationDetails) {
@@ -99,7 +97,7 @@ func (w *watch) mismatch(key string, asked openfeature.Type) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.ended {
-		w.t.Errorf("flagtest: flag %q is asked as %v, and the test gives it the value %#v", key, asked, w.values[key])
+		w.t.Errorf("flagtest: flag %q is evaluated as %v, but its value in the test is %#v", key, asked, w.values[key])
 	}
 }
 
@@ -109,12 +107,11 @@ func (w *watch) end(usage flags.Usage) {
 	w.ended = true
 	for _, key := range slices.Sorted(maps.Keys(w.values)) {
 		if usage.Flags[key].Total() == 0 {
-			w.t.Logf("flagtest: no code has asked for flag %q", key)
+			w.t.Logf("flagtest: the code did not evaluate flag %q", key)
 		}
 	}
 }
 
-// A hook sees the evaluations of a client.
 type hook struct {
 	openfeature.UnimplementedHook
 	watch *watch
@@ -125,8 +122,7 @@ func (h *hook) Finally(ctx context.Context, in openfeature.HookContext, details 
 	h.watch.evaluated(ctx, "", details)
 }
 
-// Open is [New] for a document, which must be without a fault, and honours
-// flags.WithOverride.
+// Open is [New] for a document. The test fails if the document has a fault. flags.WithOverride works.
 func Open(t testing.TB, src flags.Source) (*openfeature.Client, *flags.Provider) {
 	t.Helper()
 	return open(t, src, nil)
@@ -151,15 +147,15 @@ func open(t testing.TB, src flags.Source, evaluated func(context.Context, string
 	return api.NewClient(), p
 }
 
-// Each runs a test once with each value of a flag, as a subtest that is named for the
-// value, with a client that has this flag alone, and passes the value to it. Without values a
-// bool is both false and true; a flag of any other type needs values.
+// Each runs a test once with each value of a flag, as a subtest that is named after the value. The
+// test gets a client with only this flag, and the value. Without values, a boolean flag runs as false
+// and as true; a flag of any other type needs values.
 func Each[T any](t *testing.T, flag flags.Flag[T], test func(t *testing.T, client *openfeature.Client, value T), values ...T) {
 	t.Helper()
 	if len(values) == 0 {
 		both, ok := any([]bool{false, true}).([]T)
 		if !ok {
-			t.Fatalf("flagtest: Each of flag %q needs values: a %v has too many", flag.Key(), reflect.TypeFor[T]())
+			t.Fatalf("flagtest: Each of flag %q needs values, because its type is %v", flag.Key(), reflect.TypeFor[T]())
 		}
 		values = both
 	}
@@ -171,9 +167,8 @@ func Each[T any](t *testing.T, flag flags.Flag[T], test func(t *testing.T, clien
 	}
 }
 
-// Lint fails the test for each error that flags.Lint finds in the file, also with regard to the
-// flags that the code declares. Warnings are logged, so that a flag that expires does not stop a
-// hotfix.
+// Lint fails the test for each error that flags.Lint finds in the file, also against the declared
+// flags. Warnings are logged only, so that an expired flag does not block a hotfix.
 func Lint(t testing.TB, path string, declared ...flags.Declared) {
 	t.Helper()
 	doc, err := os.ReadFile(path)

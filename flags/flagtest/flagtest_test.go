@@ -50,8 +50,8 @@ func TestNew(t *testing.T) {
 	require.Equal(t, "standard", checkout(t.Context(), client), "the code's default")
 }
 
-// TestEveryTestHasItsOwn runs tests side by side, each with goroutines, that must not see
-// one another's flags.
+// TestEveryTestHasItsOwn runs tests in parallel, each with goroutines. They must not see each other's
+// flags.
 func TestEveryTestHasItsOwn(t *testing.T) {
 	t.Parallel()
 	for i := range 20 {
@@ -147,8 +147,8 @@ func TestLint(t *testing.T) {
 	require.Len(t, w.errors, 1)
 }
 
-// A flag that is asked with another type than given fails the test; a value that no code asks for
-// is logged.
+// A flag that is evaluated as another type than that of its value fails the test. A flag that the
+// code does not evaluate is logged.
 func TestNewWatchesWhatIsAsked(t *testing.T) {
 	t.Parallel()
 	evalCtx := openfeature.EvaluationContext{}
@@ -175,13 +175,13 @@ func TestNewWatchesWhatIsAsked(t *testing.T) {
 			require.Equal(t, "code", flags.String("new-checkout", "code").Bind(p).Value(t.Context(), nil))
 			require.Equal(t, []int{9}, flags.Object("color", []int{9}).Value(t.Context(), client, evalCtx))
 			require.Equal(t, []string{
-				`flagtest: flag "color" is asked as bool, and the test gives it the value "red"`,
-				`flagtest: flag "new-checkout" is asked as string, and the test gives it the value true`,
-				`flagtest: flag "color" is asked as object, and the test gives it the value "red"`,
+				`flagtest: flag "color" is evaluated as bool, but its value in the test is "red"`,
+				`flagtest: flag "new-checkout" is evaluated as string, but its value in the test is true`,
+				`flagtest: flag "color" is evaluated as object, but its value in the test is "red"`,
 			}, w.errors)
 		})
-		require.Equal(t, []string{`flagtest: no code has asked for flag "unused"`}, w.logs)
-		flags.Bool("color", false).Value(t.Context(), client, evalCtx) // by code that goes on after the test
+		require.Equal(t, []string{`flagtest: the code did not evaluate flag "unused"`}, w.logs)
+		flags.Bool("color", false).Value(t.Context(), client, evalCtx) // by code that still runs after the test
 		require.Len(t, w.errors, 3)
 	}
 }
@@ -192,7 +192,7 @@ func TestWithOfOneFlagTwice(t *testing.T) {
 	require.Panics(t, func() { flagtest.With(w, limit.Is(1), limit.Is(2)) })
 	require.Equal(t, []string{`flagtest: flag "limit" is given twice`}, w.errors)
 	require.Panics(t, func() { flagtest.With(w, flags.Float("x", 0).Is(math.NaN())) })
-	require.Contains(t, w.errors[1], "flagtest: a value cannot be a flag's: ")
+	require.Contains(t, w.errors[1], "flagtest: a value cannot be the value of a flag: ")
 }
 
 func TestSourceKitOnFiles(t *testing.T) {
@@ -209,7 +209,7 @@ func TestSourceKitOnFiles(t *testing.T) {
 	})
 }
 
-// memory is a source of one's own.
+// memory is a source outside package flags.
 type memory struct {
 	mu  sync.Mutex
 	doc []byte
@@ -219,7 +219,7 @@ func (m *memory) Load(ctx context.Context) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.doc == nil {
-		return nil, errors.Join(errors.New("nothing is stored"), fs.ErrNotExist)
+		return nil, errors.Join(errors.New("no document"), fs.ErrNotExist)
 	}
 	return append([]byte{}, m.doc...), ctx.Err()
 }

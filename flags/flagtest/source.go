@@ -11,13 +11,12 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// patience bounds each wait of the kit.
+// patience bounds each wait.
 const patience = 10 * time.Second
 
-// Source tests an implementation of flags.Source, and of flags.Watcher where it is one.
-// open makes a source for each subtest, whose document does not exist yet, and write
-// makes or changes that document; a nil document removes it. Each rule that is broken is
-// told in the failure.
+// Source tests an implementation of flags.Source, and of flags.Watcher if it is one. For each subtest,
+// open makes a source whose document does not exist yet, and write creates or changes that document; a
+// nil document removes it. A failure names the rule that is broken.
 func Source(t *testing.T, open func(t *testing.T) (src flags.Source, write func(doc []byte))) {
 	t.Run("a missing document", func(t *testing.T) {
 		src, _ := open(t)
@@ -59,7 +58,7 @@ func Source(t *testing.T, open func(t *testing.T) (src flags.Source, write func(
 		src, write := open(t)
 		watcher, ok := src.(flags.Watcher)
 		if !ok {
-			t.Skip("the source is no flags.Watcher: it is polled only")
+			t.Skip("the source is not a flags.Watcher")
 		}
 		write([]byte("flags: {}"))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -75,7 +74,7 @@ func Source(t *testing.T, open func(t *testing.T) (src flags.Source, write func(
 				}
 			})
 		}()
-		// A watch may miss what happens before it stands, so the document goes on changing.
+		// A watch may miss changes before it has started, so the document changes repeatedly.
 		within(t, "Watch must call changed when the document changes", func() {
 			tick := time.NewTicker(100 * time.Millisecond)
 			defer tick.Stop()
@@ -99,7 +98,7 @@ func load(t *testing.T, src flags.Source) (doc []byte, err error) {
 	return doc, err
 }
 
-// within fails the test at once when a rule takes too long to hold.
+// within fails the test if do takes too long.
 func within(t *testing.T, rule string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -112,6 +111,6 @@ func within(t *testing.T, rule string, do func()) {
 	select {
 	case <-done:
 	case <-limit.C:
-		t.Fatalf("%s; it has not within %v", rule, patience)
+		t.Fatalf("%s, but it did not within %v", rule, patience)
 	}
 }

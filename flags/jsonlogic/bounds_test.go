@@ -9,8 +9,8 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// TestBounds holds that an evaluation ends with an error rather than run long, be it
-// the rule or the data that wants it to.
+// TestBounds checks that an evaluation fails instead of running long, whether the rule or the data
+// is hostile.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	ones := make([]any, 100_000)
@@ -32,7 +32,7 @@ func TestBounds(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		rule string
-		want error // nil: the evaluation comes to its end
+		want error // nil means that the evaluation succeeds
 	}{
 		"a loop that fits":                {`{"some": [{"var": "ones"}, false]}`, nil},
 		"a loop":                          {`{"some": [{"var": "ones"}, {"<": [{"var": ""}, 0]}]}`, jsonlogic.ErrTooManySteps},

@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// A compiler turns the values of a rule into nodes.
+// A compiler compiles the values of one rule to nodes.
 type compiler struct {
 	operators         map[string]Operator
 	predicates        map[string]Predicate
 	maxDepth, maxSize int
 	dialect           Dialect
-	refused           engines // that refuse the rule whatever the data
+	refused           engines // engines that refuse the rule, whatever the data
 	trial             Scope
-	interpreted       bool // by the JavaScript core, which compiles all but an if without an else
-	loops             int  // around what is being compiled
-	depth             int  // of what is being compiled, lists and operations counted
-	deepest           int  // that depth was
+	interpreted       bool // the JavaScript core interprets this part; it compiles everything except an if without an else
+	loops             int  // enclosing loops
+	depth             int  // present depth; lists and operations count
+	deepest           int  // largest depth so far
 }
 
 func (c *compiler) compile(tree any, at *place) (*node, error) {
@@ -55,7 +55,7 @@ func (c *compiler) node(tree any, at *place) (*node, error) {
 	return literal(toValue(tree)), nil
 }
 
-// enter goes down by levels of nesting. The error names no path: it would be as long as
+// enter descends by levels of nesting. Its error has no path, because the path would be as long as
 // the rule is deep.
 func (c *compiler) enter(levels int) error {
 	c.depth += levels
@@ -86,7 +86,7 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 				return n, nil
 			}
 		}
-		// A constant's elements may be constants that are operations no longer.
+		// The elements may be constant results of operations.
 		plain := make([]any, len(args))
 		for i, arg := range args {
 			plain[i] = arg.constant.result()
@@ -103,7 +103,7 @@ func (c *compiler) list(tree []any, at *place) (*node, error) {
 	return n, nil
 }
 
-// isFlat says whether a list holds nothing that could be a rule, as the long ones do.
+// isFlat reports whether a list has only elements that cannot be rules. Long lists usually do.
 func isFlat(tree []any) bool {
 	for _, item := range tree {
 		switch item.(type) {
@@ -133,9 +133,9 @@ func sizeOf(args []*node) int {
 	return size
 }
 
-// reference is the node for the places where the rule stands in others. All of them share it,
-// so that sharing takes no room. Each evaluation of it takes the rule's size in steps: rules
-// that refer to rules can be small and still mean more operations than anybody can evaluate.
+// reference returns the node that other rules use for this rule. They all share it, so sharing
+// needs no memory. Each evaluation of the node costs the rule's size in steps, because small rules
+// that refer to each other can require more operations than can ever be evaluated.
 func (r *Rule) reference() *node {
 	r.once.Do(func() { r.shared = refer(r.root) })
 	return r.shared
@@ -160,7 +160,7 @@ func refer(root *node) *node {
 	return &n
 }
 
-// charged is an operation that takes so many steps at each evaluation.
+// charged is an operation that costs this many steps at each evaluation.
 func charged(of operation, steps int) operation {
 	return operation{
 		func(s *Scope) value {
@@ -237,7 +237,7 @@ func (c *compiler) operation(name string, arg any, at *place) (*node, error) {
 
 var loops = map[string]bool{"map": true, "filter": true, "reduce": true, "all": true, "some": true, "none": true}
 
-// operator is what makes the operation of an operator from its arguments.
+// operator returns the function that makes an operator's operation from its arguments.
 func (c *compiler) operator(name string, bare bool) (of func(args []*node) (operation, error), isCustom bool, err error) {
 	plain, isStandard := operators[name]
 	own, differs := flagdOperators[name]
@@ -269,7 +269,7 @@ func (c *compiler) operator(name string, bare bool) (of func(args []*node) (oper
 	return of, true, nil
 }
 
-// A place is where in the rule something stands; nil is the top.
+// A place is a place in the rule; nil is the top.
 type place struct {
 	up   *place
 	step string

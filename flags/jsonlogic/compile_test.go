@@ -43,8 +43,8 @@ func TestCompileValue(t *testing.T) {
 	require.ErrorIs(t, err, jsonlogic.ErrUnknownOperator)
 }
 
-// TestSharedRules holds that a rule stands for what it was compiled from, with its own
-// operators, in results and in explanations.
+// TestSharedRules checks that a shared rule behaves like the rule that it was compiled from, with its
+// own operators, in results and in explanations.
 func TestSharedRules(t *testing.T) {
 	t.Parallel()
 	calls := 0
@@ -78,7 +78,7 @@ func TestSharedRules(t *testing.T) {
 	require.Equal(t, true, got)
 }
 
-// Sharing hides neither work nor depth.
+// A shared rule still counts towards the bounds of work and depth.
 func TestSharedRulesAreBounded(t *testing.T) {
 	t.Parallel()
 	rule, err := jsonlogic.CompileValue(map[string]any{"var": "x"}, nil)
@@ -136,7 +136,7 @@ func each(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	}, nil
 }
 
-// in over a long constant list is a look-up, which finds what comparing each element finds.
+// in over a long constant list is a look-up. It gives the same as comparing each element.
 func TestInAgreesWithAScan(t *testing.T) {
 	t.Parallel()
 	type id string
@@ -160,7 +160,7 @@ func TestInAgreesWithAScan(t *testing.T) {
 		data := map[string]any{"list": list, "needle": values[random.IntN(len(values))]}
 		var results []any
 		for _, rule := range []any{
-			map[string]any{"in": []any{map[string]any{"var": "needle"}, map[string]any{"var": "list"}}}, // the scan
+			map[string]any{"in": []any{map[string]any{"var": "needle"}, map[string]any{"var": "list"}}}, // compares each element
 			map[string]any{"in": []any{map[string]any{"var": "needle"}, list}},
 			map[string]any{"in": []any{map[string]any{"or": []any{false, map[string]any{"var": "needle"}}}, list}},
 		} {

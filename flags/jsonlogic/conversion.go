@@ -38,7 +38,7 @@ func (s *Scope) text(v value) string {
 	return v.text()
 }
 
-// primitive is what an object or list is converted as.
+// primitive converts an object or a list to its text.
 func (s *Scope) primitive(v value) value {
 	if v.isReference() {
 		return value{kind: text, str: s.text(v)}
@@ -46,13 +46,13 @@ func (s *Scope) primitive(v value) value {
 	return v
 }
 
-// join appends what Array.join makes of v: null is empty, and lists are joined by
-// commas. It is false when the evaluation is to end.
+// join appends the result of JavaScript's Array.join: null is empty, and the elements of a list are
+// joined by commas. It returns false when the evaluation must stop.
 func (s *Scope) join(b []byte, v value) ([]byte, bool) { return s.joinWalking(b, v, &walk{}) }
 
 func (s *Scope) joinWalking(b []byte, v value, w *walk) ([]byte, bool) {
 	switch v.kind {
-	case nothing, undefined:
+	case null, undefined:
 		return b, true
 	case list:
 	default:
@@ -79,7 +79,7 @@ func (s *Scope) joinWalking(b []byte, v value, w *walk) ([]byte, bool) {
 	return b, s.fits(b, 0)
 }
 
-// parseNumber is JavaScript's Number of a text.
+// parseNumber is JavaScript's Number(s) for a string.
 func parseNumber(s string) float64 {
 	s = strings.TrimFunc(s, isSpace)
 	if s == "" {
@@ -120,7 +120,7 @@ func parseInteger(digits string, base int) float64 {
 	return f
 }
 
-// parseFloat is JavaScript's parseFloat of a text.
+// parseFloat is JavaScript's parseFloat(s) for a string.
 func parseFloat(s string) float64 {
 	s = strings.TrimLeftFunc(s, isSpace)
 	f, err := strconv.ParseFloat(s[:decimalPrefix(s)], 64)
@@ -130,8 +130,8 @@ func parseFloat(s string) float64 {
 	return f
 }
 
-// decimalPrefix is the length of the decimal number that s begins with, 0 for none.
-// Go's own syntax knows more than JavaScript's: "inf", "nan", "0x1p4", "1_0".
+// decimalPrefix returns the length of the decimal number at the start of s. It exists because Go's
+// syntax accepts more than JavaScript's: "inf", "nan", "0x1p4", "1_0".
 func decimalPrefix(s string) int {
 	i := 0
 	if i < len(s) && (s[i] == '+' || s[i] == '-') {

@@ -8,19 +8,18 @@ import (
 	"strconv"
 )
 
-// A Dialect is what the standard operators mean where implementations of JsonLogic differ.
+// A Dialect is the behaviour of the standard operators where implementations of JsonLogic differ.
 type Dialect int
 
 const (
-	// DialectStandard is JsonLogic as its reference, json-logic-js, has it.
+	// DialectStandard is JsonLogic as in its reference, json-logic-js.
 	DialectStandard Dialect = iota
 
-	// DialectFlagd is JsonLogic as feature flags of flagd have it. The package comment lists what
-	// it changes.
+	// DialectFlagd is JsonLogic as in flagd. The package comment lists the differences.
 	DialectFlagd
 )
 
-// String is "standard" or "flagd".
+// String returns "standard" or "flagd".
 func (d Dialect) String() string {
 	switch d {
 	case DialectStandard:
@@ -31,13 +30,12 @@ func (d Dialect) String() string {
 	return strconv.Itoa(int(d))
 }
 
-// ErrInvalidArguments ends an evaluation in the dialect [DialectFlagd] that both of flagd's
-// engines refuse, as 2 / null. [Rule.Eval] and [Rule.Explain] return it, wrapped in an
-// [*Error].
+// ErrInvalidArguments means that both of flagd's engines refuse an operation, such as 2 / null, in
+// the dialect [DialectFlagd]. [Rule.Eval] and [Rule.Explain] return it, wrapped in an [*Error].
 var ErrInvalidArguments = errors.New("invalid arguments")
 
-// Engines are flagd's engines. They refuse different arguments, and an evaluation ends with
-// an error only when both have refused some: until then it has the result of one of them.
+// engines is a set of flagd's engines. They refuse different arguments. An evaluation fails only
+// when both have refused something; until then it has the result of one of them.
 type engines uint8
 
 const (
@@ -46,15 +44,15 @@ const (
 	both   = goCore | jsCore
 )
 
-// refuse notes that engines answer an error here.
+// refuse notes that these engines answer an error here.
 func (s *Scope) refuse(by engines, operator string) {
-	if s.refused |= by &^ s.deaf; s.refused == both {
+	if s.refused |= by &^ s.muted; s.refused == both {
 		s.fail(&Error{Err: fmt.Errorf("%q: %w", operator, ErrInvalidArguments)})
 	}
 }
 
-// eager is the JavaScript core, if it leaves out the arguments that an operation does not need:
-// it evaluates all when it compiles the rule.
+// eager returns the JavaScript core during an evaluation: it skips arguments that an operation does
+// not need, because it has evaluated them all when it compiled the rule.
 func (s *Scope) eager() engines {
 	if s.trial {
 		return 0
@@ -62,19 +60,19 @@ func (s *Scope) eager() engines {
 	return jsCore
 }
 
-// spare evaluates what one engine needs and the other leaves out, for what the first refuses.
-func (s *Scope) spare(other engines, args ...*node) {
-	before := s.deaf
-	s.deaf |= other
+// evalForRefusals evaluates arguments that the other engine skips, to find what this engine refuses in them.
+func (s *Scope) evalForRefusals(other engines, args ...*node) {
+	before := s.muted
+	s.muted |= other
 	for _, arg := range args {
 		if !arg.fixed && s.err == nil {
 			arg.eval(s)
 		}
 	}
-	s.deaf = before
+	s.muted = before
 }
 
-// truth is the truth of a value. In the dialect of flagd an object without members is false.
+// truth is the truth of a value. In the dialect of flagd an empty object is false.
 func (s *Scope) truth(v value) bool {
 	if v.kind == object && s.bounds.dialect == DialectFlagd {
 		return v.hasMembers()
@@ -92,17 +90,17 @@ func (v value) hasMembers() bool {
 	return v.members() > 0
 }
 
-// Operands are the arguments of an operation as they are written.
+// operands are the arguments of an operation as they are written.
 type operands struct {
 	name string
 	args []*node
 	bare bool // one argument that is not written as a list
 
-	interpreted bool // by the JavaScript core
+	interpreted bool // the JavaScript core interprets the operation
 }
 
-// each calls visit with each operand. A bare argument that evaluates to a list is the list of
-// operands. It returns their number, and whether they are a list.
+// each visits the operands. A bare argument that evaluates to a list is the list of operands. each
+// returns their number, and whether they are a list.
 func (o operands) each(s *Scope, visit func(i int, v value)) (n int, listed bool) {
 	if !o.bare {
 		for i, a := range o.args {
@@ -124,9 +122,9 @@ func (o operands) each(s *Scope, visit func(i int, v value)) (n int, listed bool
 	return n, true
 }
 
-// unwrapped makes an operation of a bare argument: at each evaluation it is the operation of
-// the elements of the list that the argument evaluates to. The Go core refuses other arguments
-// unless they fit.
+// unwrapped makes the operation for a bare argument: each evaluation applies the operator to the
+// elements of the list that the argument evaluates to. The Go core refuses an argument that is not
+// a list unless it fits.
 func (o operands) unwrapped(of func(args []*node) (operation, error), fits func(v value) bool) operation {
 	return gives(func(s *Scope) value {
 		v := o.args[0].eval(s)
@@ -156,8 +154,8 @@ func standard(of func(args []*node) operation) func(args []*node) (operation, er
 	return func(args []*node) (operation, error) { return of(args), nil }
 }
 
-// folds says whether the JavaScript core evaluates an operation when it compiles the rule, and
-// refuses the whole rule where the operation is refused.
+// folds reports whether the JavaScript core evaluates an operation when it compiles the rule. It
+// then refuses the whole rule if it refuses the operation.
 func folds(name string, args []*node, looped bool) bool {
 	switch name {
 	case "var":
@@ -183,7 +181,7 @@ func folds(name string, args []*node, looped bool) bool {
 	return true
 }
 
-// lastVariable is the last variable in an operation that is evaluated with it, nil for none.
+// lastVariable returns the last variable that is always evaluated with an operation; nil means none.
 func lastVariable(n *node) *node {
 	switch {
 	case n.folds || n.custom && n.bare:
@@ -203,8 +201,8 @@ func lastVariable(n *node) *node {
 	return nil
 }
 
-// fold notes that the JavaScript core refuses the rule. Operations in it are evaluated once,
-// the outermost that fold. A shared rule was looked at when it was compiled.
+// fold notes whether the JavaScript core refuses the rule. It evaluates the outermost operations
+// that fold. Shared rules were checked when they were compiled.
 func (c *compiler) fold(n *node) {
 	switch {
 	case c.dialect != DialectFlagd || c.refused&jsCore != 0 || n.shared != nil:
@@ -237,7 +235,7 @@ func (c *compiler) fold(n *node) {
 	}
 }
 
-// compiled is how many arguments of an operation the JavaScript core compiles.
+// compiled returns the number of arguments of an operation that the JavaScript core compiles.
 func compiled(n *node) int {
 	switch n.name {
 	case "!", "!!":
@@ -250,7 +248,7 @@ func compiled(n *node) int {
 	return len(n.args)
 }
 
-// unfit says that the JavaScript core refuses an argument of arithmetic when it compiles it.
+// unfit returns jsCore if it refuses an argument of arithmetic when it compiles it.
 func unfit(n *node, i int) engines {
 	arg := n.args[i]
 	switch n.name {

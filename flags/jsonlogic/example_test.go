@@ -54,8 +54,8 @@ func ExampleOperator() {
 	// jsonlogic: /if/1/upper: upper: takes one argument, got 0
 }
 
-// Explain shows how a rule came to its result: each operation, what went into it,
-// and what came out. What was not needed is not there.
+// Explain shows how a rule came to its result: each operation with its inputs and its result. Parts
+// that were not evaluated do not occur.
 func ExampleRule_Explain() {
 	rule, err := jsonlogic.Compile([]byte(`{"if": [
 		{"and": [{"in": [{"var": "country"}, ["ES", "PT"]]}, {">=": [{"var": "age"}, 18]}]}, "adult",
@@ -77,7 +77,7 @@ func ExampleRule_Explain() {
 	//   "nobody"
 }
 
-// A custom operator adds to the explanation what its result hangs on.
+// A custom operator adds details to the explanation.
 func ExampleScope_Note() {
 	opts := &jsonlogic.Options{Operators: map[string]jsonlogic.Operator{
 		"between": func(args []jsonlogic.Arg) (jsonlogic.Func, error) {
@@ -116,7 +116,7 @@ func ExampleOptions_log() {
 	// 3 <nil>
 }
 
-// A rule that comes from outside, or data that does, cannot make an evaluation long.
+// A hostile rule or hostile data cannot make an evaluation long.
 func ExampleOptions_bounds() {
 	rule, err := jsonlogic.Compile([]byte(`{"some": [{"var": "users"}, {"==": [{"var": "name"}, "Ada"]}]}`), &jsonlogic.Options{MaxSteps: 1000})
 	if err != nil {
@@ -146,7 +146,7 @@ func ExampleObject() {
 	// Output: true <nil>
 }
 
-// environment answers for its members without being copied into a map[string]any.
+// environment returns its fields without a copy into a map[string]any.
 type environment map[string]string
 
 func (e environment) Get(name string) (any, bool) {
@@ -154,8 +154,8 @@ func (e environment) Get(name string) (any, bool) {
 	return v, ok
 }
 
-// A custom operator that is true or false is best a predicate: what stands between an
-// attribute and a decision is then a function call.
+// A custom operator that is true or false should be a predicate: it is then one function call
+// between an attribute and a decision.
 func ExamplePredicate() {
 	opts := &jsonlogic.Options{Predicates: map[string]jsonlogic.Predicate{
 		"glob": func(args []jsonlogic.Arg) (func(*jsonlogic.Scope) (holds, ok bool), error) {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// flagdOperators are the standard operators that mean something else in the dialect [DialectFlagd],
-// and nil for those that it does not have.
+// flagdOperators are the standard operators that differ in the dialect [DialectFlagd]. Nil means that
+// the operator does not exist there.
 var flagdOperators = map[string]func(o operands) operation{
 	"var":          flagdVariable,
 	"missing":      flagdMissing,
@@ -19,8 +19,8 @@ var flagdOperators = map[string]func(o operands) operation{
 	"?:":  flagdLazy(flagdBranch),
 	"!":   flagdNot(not),
 	"!!":  flagdNot(notNot),
-	"and": flagdLazy(until(false)),
-	"or":  flagdLazy(until(true)),
+	"and": flagdLazy(andOr(false)),
+	"or":  flagdLazy(andOr(true)),
 
 	"==":  flagdCompare(flagdEqual(true), func(a, b float64) bool { return a == b }),
 	"!=":  flagdCompare(flagdEqual(false), func(a, b float64) bool { return a != b }),
@@ -54,7 +54,7 @@ var flagdOperators = map[string]func(o operands) operation{
 	"log": nil,
 }
 
-// flagdLazy is an operator whose arguments must be written as a list.
+// flagdLazy is for operators whose arguments must be written as a list.
 func flagdLazy(of func(args []*node) operation) func(o operands) operation {
 	return func(o operands) operation {
 		if !o.bare && len(o.args) == 0 {
@@ -70,7 +70,7 @@ func flagdLazy(of func(args []*node) operation) func(o operands) operation {
 	}
 }
 
-// flagdBranch notes that the Go core takes a result with one member for a rule.
+// flagdBranch notes that the Go core evaluates a result with one field as a rule.
 func flagdBranch(args []*node) operation {
 	guarded := slices.Clone(args)
 	for i, arg := range args {
@@ -97,7 +97,7 @@ func flagdBranch(args []*node) operation {
 	return branch(guarded)
 }
 
-// flagdNot is ! or !!, of the first argument.
+// flagdNot is ! or !!, applied to the first argument.
 func flagdNot(of func(args []*node) operation) func(o operands) operation {
 	return func(o operands) operation {
 		made := of(o.args)
@@ -105,22 +105,21 @@ func flagdNot(of func(args []*node) operation) func(o operands) operation {
 			return made
 		}
 		return decides(func(s *Scope) bool {
-			s.spare(s.eager(), o.args[1:]...)
+			s.evalForRefusals(s.eager(), o.args[1:]...)
 			return made.test(s)
 		})
 	}
 }
 
-// flagdEqual is ==, or its negation.
+// flagdEqual is == or !=.
 func flagdEqual(want bool) comparison {
 	return func(s *Scope, a, b value) bool { return looseEqual(s, a, b) == want }
 }
 
-// A pair compares two arguments, the second of which stands at a node.
+// A pair compares two values. The second one is the value of node at.
 type pair func(s *Scope, a, b value, at *node) bool
 
-// flagdCompare compares each argument with the next one. Numbers is the comparison for
-// numbers.
+// flagdCompare compares each argument with the next one. numbers is the faster form for numbers.
 func flagdCompare(holds comparison, numbers func(a, b float64) bool) func(o operands) operation {
 	return func(o operands) operation {
 		equality := o.name == "==" || o.name == "!="
@@ -163,8 +162,7 @@ func flagdCompare(holds comparison, numbers func(a, b float64) bool) func(o oper
 	}
 }
 
-// goCompares compares as the Go core does, which goes on where the JavaScript core has ended
-// with an error.
+// goCompares compares as the Go core does. Its result counts once the JavaScript core has refused.
 func goCompares(operator string, a, b value) bool {
 	equal := a.isNone() && b.isNone() || !a.isNone() && !b.isNone() && goNumber(a, math.NaN()) == goNumber(b, math.NaN())
 	less := func(a, b value) bool { return goNumber(a, math.NaN()) < goNumber(b, math.NaN()) }
@@ -186,12 +184,12 @@ func goCompares(operator string, a, b value) bool {
 	return less(b, a) || equal
 }
 
-// goNumber is a value as the Go core reads numbers, and none for what is no number.
+// goNumber converts a value to a number as the Go core does, and returns none if that fails.
 func goNumber(v value, none float64) float64 {
 	switch v.kind {
 	case number, truth:
 		return v.num
-	case nothing, undefined:
+	case null, undefined:
 		return 0
 	case text:
 		if strings.TrimSpace(v.str) == "" {
@@ -205,7 +203,7 @@ func goNumber(v value, none float64) float64 {
 	return none
 }
 
-// nullEquals makes null equal to 0 and false, of which the second is a constant.
+// nullEquals makes null equal to 0 and false. The caller checks that the second value is constant.
 func nullEquals(a, b value) (value, value) {
 	zero := func(v value) bool { return (v.kind == number || v.kind == truth) && v.num == 0 }
 	if a.isNone() && zero(b) || b.isNone() && zero(a) {
@@ -214,8 +212,8 @@ func nullEquals(a, b value) (value, value) {
 	return a, b
 }
 
-// before is what the JavaScript core takes for the first of two values that it compares: it
-// looks at the variable that was evaluated last, which may be in the second.
+// before returns what the JavaScript core compares as the first of two values: it uses the variable
+// that it evaluated last, which may be in the second.
 func (s *Scope) before(a value, at *node) value {
 	if at.last == nil {
 		return a
@@ -223,8 +221,8 @@ func (s *Scope) before(a value, at *node) value {
 	return at.last.eval(s)
 }
 
-// comparable notes that the JavaScript core refuses to compare a number with a text that is
-// none, and anything with a list or an object.
+// comparable notes that the JavaScript core refuses to compare a number with a string that is not
+// numeric, and anything with a list or an object.
 func (s *Scope) comparable(operator string, a, b value) {
 	texts := func(v value) bool { return v.kind == text || v.isNone() }
 	if texts(a) && texts(b) {
@@ -243,7 +241,7 @@ func flagdIdentity(holds comparison) func(o operands) operation {
 	}
 }
 
-// compare compares any number of arguments, each with the next one.
+// compare compares each argument with the next one.
 func (o operands) compare(holds pair) operation {
 	few := o.name == "!=" || o.name == "!=="
 	if !o.bare && len(o.args) >= 2 {
@@ -252,7 +250,7 @@ func (o operands) compare(holds pair) operation {
 			for i, arg := range o.args[1:] {
 				v := arg.eval(s)
 				if !holds(s, before, v, arg) {
-					s.spare(jsCore, o.args[i+2:]...)
+					s.evalForRefusals(jsCore, o.args[i+2:]...)
 					return false
 				}
 				before = v
@@ -278,7 +276,7 @@ func (o operands) compare(holds pair) operation {
 	})
 }
 
-// operand is an operand of arithmetic as a number.
+// operand converts an operand of arithmetic to a number.
 func (s *Scope) operand(operator string, v value) float64 {
 	switch v.kind {
 	case number:
@@ -300,7 +298,7 @@ func (s *Scope) operand(operator string, v value) float64 {
 	return v.num
 }
 
-// numeric is a number that arithmetic gives.
+// numeric makes a result of arithmetic. The JavaScript core refuses NaN.
 func (s *Scope) numeric(operator string, f float64) value {
 	if math.IsNaN(f) {
 		s.refuse(jsCore, operator)
@@ -308,8 +306,7 @@ func (s *Scope) numeric(operator string, f float64) value {
 	return value{kind: number, num: f}
 }
 
-// fold combines the operands from the left. It returns how many there are, and whether they
-// are a list.
+// fold combines the operands from the left. n is their number; listed means that they are a list.
 func (o operands) fold(s *Scope, of func(a, b float64) float64) (result float64, n int, listed bool) {
 	n, listed = o.each(s, func(i int, v value) {
 		if f := s.operand(o.name, v); i == 0 {
@@ -328,7 +325,7 @@ func flagdAdd(o operands) operation {
 	})
 }
 
-// flagdSubtract of one operand is its negation.
+// flagdSubtract negates a single operand.
 func flagdSubtract(o operands) operation {
 	return gives(func(s *Scope) value {
 		difference, n, listed := o.fold(s, func(a, b float64) float64 { return a - b })
@@ -358,8 +355,8 @@ func flagdMultiply(o operands) operation {
 	})
 }
 
-// strict are the engines that refuse a bare argument that is no list, for the operators
-// whose arguments must be a list unless a constant is the only one.
+// strict returns the engines that refuse a bare argument that is not a list, for the operators whose
+// arguments must be a list unless the only one is a constant.
 func (o operands) strict() engines {
 	if o.args[0].fixed {
 		return goCore
@@ -367,7 +364,7 @@ func (o operands) strict() engines {
 	return both
 }
 
-// flagdDivide of one operand is its reciprocal.
+// flagdDivide takes the reciprocal of a single operand.
 func flagdDivide(o operands) operation {
 	return gives(func(s *Scope) value {
 		quotient, n, listed := o.fold(s, func(a, b float64) float64 {
@@ -402,7 +399,7 @@ func flagdRemainder(o operands) operation {
 	})
 }
 
-// flagdExtreme is min or max, of numbers.
+// flagdExtreme is min or max.
 func flagdExtreme(of func(a, b float64) float64, none float64) func(o operands) operation {
 	return func(o operands) operation {
 		return gives(func(s *Scope) value {
@@ -429,7 +426,7 @@ func flagdExtreme(of func(a, b float64) float64, none float64) func(o operands) 
 	}
 }
 
-// flagdMerge joins lists, and what is no list as if it were one.
+// flagdMerge joins lists; any other value counts as a list of one element.
 func flagdMerge(o operands) operation {
 	if !o.bare {
 		return merge(o.args)
@@ -452,7 +449,7 @@ func flagdIn(o operands) operation {
 	return decides(func(s *Scope) bool {
 		n, h := needle.eval(s), haystack.eval(s)
 		if len(o.args) > 2 {
-			s.spare(s.eager(), o.args[2:]...)
+			s.evalForRefusals(s.eager(), o.args[2:]...)
 		}
 		switch {
 		case len(o.args) == 0:
@@ -470,11 +467,11 @@ func flagdIn(o operands) operation {
 	})
 }
 
-// isPlain says that a value is a number or a text.
+// isPlain reports whether a value is a number or a string.
 func (v value) isPlain() bool { return v.kind == number || v.kind == text }
 
-// inRange says whether the Go core can tell whether a number is between the first two elements
-// of a list.
+// inRange reports whether the Go core can compare a value with the first two elements of a list,
+// which it takes for a range.
 func (s *Scope) inRange(n, bounds value) bool {
 	return n.isPlain() && bounds.length() > 1 && bounds.element(0).isPlain() && bounds.element(1).isPlain()
 }
@@ -482,7 +479,7 @@ func (s *Scope) inRange(n, bounds value) bool {
 func flagdCat(o operands) operation {
 	return gives(func(s *Scope) value {
 		var b []byte
-		fits, last := true, nothing
+		fits, last := true, null
 		_, listed := o.each(s, func(_ int, v value) {
 			if v.kind == truth || v.isReference() {
 				s.refuse(goCore, o.name)
@@ -494,7 +491,7 @@ func flagdCat(o operands) operation {
 		})
 		switch {
 		case listed || last == text:
-		case last == nothing:
+		case last == null:
 			s.refuse(o.strict(), o.name)
 		default:
 			s.refuse(goCore, o.name)
@@ -519,14 +516,14 @@ func flagdSubstr(o operands) operation {
 		case text:
 		case number:
 			s.refuse(jsCore, o.name)
-		case nothing, undefined:
+		case null, undefined:
 			s.refuse(jsCore, o.name)
 			v = value{kind: text}
 		default:
 			s.refuse(both, o.name)
 		}
 		if len(o.args) > 3 {
-			s.spare(0, o.args[3:]...)
+			s.evalForRefusals(0, o.args[3:]...)
 		}
 		if !from.isPlain() || n.kind != undefined && !n.isPlain() || s.cutsBackwards(v, from, n) {
 			s.refuse(goCore, o.name)
@@ -535,7 +532,7 @@ func flagdSubstr(o operands) operation {
 	})
 }
 
-// cutsBackwards says whether the end of a substring is before its start, or of the text.
+// cutsBackwards reports whether a substring would end before its start.
 func (s *Scope) cutsBackwards(v, start, length value) bool {
 	if length.kind == undefined {
 		return false
@@ -551,10 +548,10 @@ func (s *Scope) cutsBackwards(v, start, length value) bool {
 	return take < 0 && n+take < from
 }
 
-// flagdVariable replaces null, too, by its default, if its path is a constant and nothing follows
-// the default.
+// flagdVariable also replaces null by the default if the path is a constant and the default is the
+// last argument.
 func flagdVariable(o operands) operation {
-	path, otherwise := arg(o.args, 0), arg(o.args, 1)
+	path, fallback := arg(o.args, 0), arg(o.args, 1)
 	switch {
 	case fieldOf(o.args) != "":
 		return variable(o.args)
@@ -575,31 +572,31 @@ func flagdVariable(o operands) operation {
 		})
 	}
 	fixed := path.fixed && len(o.args) <= 2
-	return gives(func(s *Scope) value { return s.variable(o, path.eval(s), fixed, otherwise) })
+	return gives(func(s *Scope) value { return s.variable(o, path.eval(s), fixed, fallback) })
 }
 
-func (s *Scope) variable(o operands, path value, fixed bool, otherwise *node) value {
+func (s *Scope) variable(o operands, path value, fixed bool, fallback *node) value {
 	if path.kind != text && path.kind != undefined && !(o.bare && path.kind == number) {
 		s.refuse(goCore, o.name)
 	}
 	v, ok := s.find(path)
-	if !ok || fixed && v.kind == nothing {
+	if !ok || fixed && v.kind == null {
 		if len(o.args) > 2 {
-			s.spare(0, o.args[2:]...)
+			s.evalForRefusals(0, o.args[2:]...)
 		}
-		return defined(otherwise.eval(s))
+		return defined(fallback.eval(s))
 	}
 	if len(o.args) > 1 {
 		by := jsCore
 		if !fixed || len(o.args) > 2 {
 			by = 0
 		}
-		s.spare(by, o.args[1:]...)
+		s.evalForRefusals(by, o.args[1:]...)
 	}
 	return v
 }
 
-// flagdMissing lists the keys that the data has not, or null.
+// flagdMissing returns the keys that are absent in the data, or null.
 func flagdMissing(o operands) operation {
 	if keys, ok := constants(o.args); ok && !o.bare {
 		return gives(func(s *Scope) value { return s.flagdMissing(o.name, keys) })
@@ -632,7 +629,7 @@ func (s *Scope) flagdMissing(operator string, keys value) value {
 			keys = first
 		}
 	}
-	var lacking []any
+	var absent []any
 	for i := range keys.length() {
 		if !s.spend(1) {
 			break
@@ -641,11 +638,11 @@ func (s *Scope) flagdMissing(operator string, keys value) value {
 		if key.kind == truth || key.kind == object || key.kind == list && key.length() > 0 && key.element(0).kind != text {
 			s.refuse(goCore, operator)
 		}
-		if key.kind == nothing || s.optional(key).kind == nothing {
-			lacking = append(lacking, key.result())
+		if key.kind == null || s.optional(key).kind == null {
+			absent = append(absent, key.result())
 		}
 	}
-	return listOf(lacking)
+	return listOf(absent)
 }
 
 func flagdMissingSome(o operands) operation {
@@ -658,9 +655,9 @@ func flagdMissingSome(o operands) operation {
 	return gives(func(s *Scope) value {
 		n, keys := need.eval(s), options.eval(s)
 		if len(o.args) > 2 && options.list {
-			s.spare(s.eager(), o.args[2:]...)
+			s.evalForRefusals(s.eager(), o.args[2:]...)
 		} else if len(o.args) > 2 {
-			s.spare(0, o.args[2:]...)
+			s.evalForRefusals(0, o.args[2:]...)
 		}
 		if n.kind != number && n.kind != text {
 			s.refuse(goCore, o.name)
@@ -673,16 +670,16 @@ func flagdMissingSome(o operands) operation {
 			s.refuse(goCore, o.name)
 			keys = listOf([]any{keys.result()})
 		}
-		lacking := s.flagdMissing(o.name, keys)
-		if float64(keys.length()-lacking.length()) < s.number(n) {
-			return lacking
+		absent := s.flagdMissing(o.name, keys)
+		if float64(keys.length()-absent.length()) < s.number(n) {
+			return absent
 		}
 		return emptyList
 	})
 }
 
-// flagdLoop is an operator that evaluates its second argument for the elements of its first.
-// Quantified is one that says for how many it is true.
+// flagdLoop is for operators that evaluate their second argument for each element of the first.
+// quantified means all, some and none.
 func flagdLoop(of func(args []*node) operation, quantified bool) func(o operands) operation {
 	return func(o operands) operation {
 		if o.bare {
@@ -702,7 +699,7 @@ func flagdLoop(of func(args []*node) operation, quantified bool) func(o operands
 	}
 }
 
-// subject is the first argument of a loop, which notes what the engines refuse.
+// subject is the first argument of a loop. It notes what the engines refuse.
 func (o operands) subject(quantified bool) *node {
 	over, body := o.args[0], arg(o.args, 1)
 	n := *over
@@ -732,8 +729,8 @@ func (o operands) subject(quantified bool) *node {
 	return &n
 }
 
-// applies notes that the Go core takes for a rule only an operation, and a variable that it has
-// replaced is none.
+// applies notes what the Go core refuses as the body of a loop: it accepts only an operation, and it
+// has already replaced variables by their values.
 func (s *Scope) applies(operator string, body *node, items value) {
 	if items.length() == 0 {
 		return
@@ -757,52 +754,52 @@ func flagdReduce(o operands) operation {
 	}
 	if len(o.args) < 3 {
 		l := loop{o.subject(false), arg(o.args, 1)}
-		return gives(func(s *Scope) value { // the first element is the first accumulator
+		return gives(func(s *Scope) value { // the first element is the initial accumulator
 			items := l.over.eval(s)
 			if items.kind != list || items.length() == 0 {
 				s.refuse(jsCore, o.name)
 				return value{kind: number}
 			}
-			so, first := value{}, true
+			acc, first := value{}, true
 			r := &reduction{}
 			l.each(s, items, func(item any) bool {
 				if first {
-					so, first = toValue(item), false
+					acc, first = toValue(item), false
 					return true
 				}
-				r.current, r.accumulator = item, so.result()
+				r.current, r.accumulator = item, acc.result()
 				s.enter(r)
-				so = l.body.eval(s)
+				acc = l.body.eval(s)
 				return true
 			})
-			return so
+			return acc
 		})
 	}
 	l := loop{o.subject(false), o.args[1]}
 	initial := o.args[2]
 	return gives(func(s *Scope) value {
-		items, so := l.over.eval(s), defined(initial.eval(s))
-		first := so.kind
-		s.accumulates(o.name, first, so)
+		items, acc := l.over.eval(s), defined(initial.eval(s))
+		first := acc.kind
+		s.accumulates(o.name, first, acc)
 		r := &reduction{}
 		l.each(s, items, func(item any) bool {
-			r.current, r.accumulator = item, so.result()
+			r.current, r.accumulator = item, acc.result()
 			s.enter(r)
-			so = l.body.eval(s)
-			s.accumulates(o.name, first, so)
+			acc = l.body.eval(s)
+			s.accumulates(o.name, first, acc)
 			return true
 		})
-		return so
+		return acc
 	})
 }
 
-// accumulates notes that the Go core has accumulators of one plain type only, and the
-// JavaScript core none with a list or an object in it.
+// accumulates notes that the Go core refuses an accumulator that is not of one plain type, and the
+// JavaScript core one that contains a list or an object.
 func (s *Scope) accumulates(operator string, first kind, v value) {
 	switch {
-	case first == nothing || first == list || first == object,
+	case first == null || first == list || first == object,
 		first == number && v.kind != number && v.kind != text,
-		first == text && v.kind != number && v.kind != text && v.kind != nothing:
+		first == text && v.kind != number && v.kind != text && v.kind != null:
 		s.refuse(goCore, operator)
 	}
 	if v.kind != list {
@@ -818,8 +815,8 @@ func (s *Scope) accumulates(operator string, first kind, v value) {
 	}
 }
 
-// flagdCustom makes a custom operator, whose bare argument that evaluates to a list is the
-// list of its arguments. The JavaScript core refuses flagd's own operators inside of loops.
+// flagdCustom makes a custom operator. A bare argument that evaluates to a list is the list of its
+// arguments. The JavaScript core refuses flagd's own operators inside loops.
 func flagdCustom(name string, of func(args []*node) (operation, error), bare, looped bool) func(args []*node) (operation, error) {
 	return func(args []*node) (operation, error) {
 		made, err := of(args)

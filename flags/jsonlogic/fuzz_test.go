@@ -11,8 +11,8 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// FuzzCompileEval holds of any rule on any data: nothing panics, errors are of this
-// package's type, and Eval, Eval again and Explain agree.
+// FuzzCompileEval checks for any rule on any data: it never panics, errors have this package's type,
+// and Eval, a second Eval and Explain agree.
 func FuzzCompileEval(f *testing.F) { fuzzDialect(f, jsonlogic.DialectStandard) }
 
 // FuzzFlagd is FuzzCompileEval in the dialect of flagd.

@@ -1,101 +1,102 @@
-// Package jsonlogic compiles JsonLogic rules (https://jsonlogic.com) into Go
-// functions.
+// Package jsonlogic compiles JsonLogic rules (https://jsonlogic.com) into Go functions.
 //
-// [Compile] reads a rule once; [Rule.Eval] applies it to data, as often as wanted,
-// from any number of goroutines. A rule is a JSON value:
+// [Compile] compiles a rule once. [Rule.Eval] evaluates it on data, any number of times and from
+// any number of goroutines. A rule is a JSON value:
 //
 //	{"if": [{"in": [{"var": "country"}, ["ES", "PT"]]}, "iberia", "elsewhere"]}
 //
-// An object with one key is an operation. An array is a list whose elements are
-// rules. Everything else, an object with no key or with several too, is data and
-// stands for itself. What comes from data is never taken for a rule.
+// An object with one key is an operation. An array is a list whose elements are rules. Everything
+// else is data, including an object with zero or several keys. A value from the data is never
+// evaluated as a rule.
 //
-// [Rule.Explain] evaluates and tells how the rule came to its result.
+// [Rule.Explain] evaluates a rule and returns a trace of all operations.
 //
 // # Operators
 //
-// All of JsonLogic's (https://jsonlogic.com/operations.html):
+// All of JsonLogic's operators (https://jsonlogic.com/operations.html):
 //
 //	data        var missing missing_some
 //	logic       if ?: and or ! !!
 //	comparison  == != === !== < <= > >=
 //	numbers     + - * / % min max
 //	lists       map filter reduce all some none merge in
-//	texts       cat substr in
+//	strings     cat substr in
 //	other       log
 //
-// and whatever [Options.Operators] adds. An operator that is neither is an error of
-// Compile, not of Eval.
+// and those in [Options.Operators] and [Options.Predicates]. Compile returns an error for any
+// other operator.
 //
-// Operators mean what json-logic-js, the reference, and with it JavaScript make of
-// them:
+// The operators behave as in the reference implementation, json-logic-js, and so as in JavaScript:
 //
-//   - "==" and "<" convert: "1" equals 1, null is below 1, two texts compare by their
-//     UTF-16 code units.
-//   - false, 0, NaN, "", null and the empty list are false; the text "0" and an
-//     object without members are true.
-//   - "if", "and" and "or" evaluate what they need, and give the deciding value
-//     itself.
-//   - "var" walks a path of dots through members and list indexes and never fails:
-//     what is not there is null or the second argument. The empty path is the data
-//     itself. Properties that only JavaScript knows, such as length, are not there.
-//   - "map", "filter", "reduce", "all", "some" and "none" evaluate their second
-//     argument with the element as the data, and nothing else of it; "reduce" with
-//     current and accumulator. What is no list counts as an empty one. Of an empty
-//     list "all" is false.
-//   - "missing" lists those of its keys that are absent, null or ""; the keys may be
-//     one evaluated list.
-//   - "+" and "*" read the number that a text begins with ("3 apples" is 3, null and
-//     true are none); the others convert wholly ("" and null are 0).
-//   - Numbers that JSON does not have, from 1/0 or "a"-1, are Go's infinities and NaN.
+//   - "==" and "<" convert their arguments: "1" equals 1, null is below 1. Two strings compare by
+//     their UTF-16 code units.
+//   - false, 0, NaN, "", null and the empty list are false. The string "0" and an empty object
+//     are true.
+//   - "if", "and" and "or" evaluate only the arguments that they need, and return the deciding
+//     value itself.
+//   - "var" follows a path of fields and list indexes, separated by dots, and never fails: a
+//     missing value is null, or the second argument. The empty path is the data itself.
+//     Properties of JavaScript, such as length, are missing.
+//   - "map", "filter", "reduce", "all", "some" and "none" evaluate their second argument with only
+//     the element as data; "reduce" with current and accumulator. Anything that is not a list
+//     counts as an empty list. "all" of an empty list is false.
+//   - "missing" returns those of its keys that are absent, null or "". The keys may be one
+//     evaluated list.
+//   - "+" and "*" read the number at the start of a string: "3 apples" is 3, and null and true are
+//     NaN. The other operators convert the whole string: "" and null are 0.
+//   - Numbers that JSON cannot express, from 1/0 or "a"-1, are Go's infinities and NaN.
 //
-// It differs where the reference throws (a defined result stands here, null mostly),
-// where it would run data as a rule, and in "substr", which counts characters
-// (runes), not UTF-16 code units.
+// There are three differences. Where the reference throws, the result is defined here, mostly as
+// null. Where the reference would run data as a rule, this package does not. And "substr" counts
+// characters (runes), not UTF-16 code units.
 //
 // # The dialect of flagd
 //
-// [Options.Dialect] chooses what operators mean. [DialectFlagd] is JsonLogic as feature flags of
-// flagd have it. Where flagd's Go core v0.16.1 and its JavaScript core
-// (@openfeature/flagd-core 4.0.1, compiled) agree about an operation, on a value or on an
-// error, so does the dialect. It differs from the standard in these rules:
+// [Options.Dialect] chooses the behaviour of the operators. [DialectFlagd] is JsonLogic as in
+// flagd. Where flagd's Go core v0.16.1 and its JavaScript core (@openfeature/flagd-core 4.0.1,
+// compiled) agree on the value or the error of an operation, the dialect does the same. It differs
+// from the standard in these rules:
 //
-//   - "<", "<=", ">", ">=", "==", "!=", "===" and "!==" compare each argument with the next
-//     one, and all arguments count.
+//   - "<", "<=", ">", ">=", "==", "!=", "===" and "!==" compare each argument with the next one,
+//     and all arguments count.
 //   - "-", "/" and "%" take any number of operands, from the left. "/" of one operand is its
-//     reciprocal. "+" and "*" read texts as the other operators of arithmetic do: "" is 0, and
+//     reciprocal. "+" and "*" convert strings as the other arithmetic operators do: "" is 0, and
 //     "3 apples" is NaN.
-//   - An argument that is not written as a list, and evaluates to one, is the list of
-//     arguments: of arithmetic, min, max, cat, merge, substr, in, missing, missing_some, var and
-//     custom operators.
-//   - The default of "var" replaces null, too, if the path is a constant and "var" has two
+//   - A single argument that is not written as a list, but evaluates to one, is the list of
+//     arguments. This applies to arithmetic, min, max, cat, merge, substr, in, missing,
+//     missing_some, var and custom operators.
+//   - The default of "var" also replaces null if the path is a constant and "var" has two
 //     arguments.
-//   - "missing" and "missing_some" count an empty text as present and the key null as missing.
-//   - An object without members is false.
+//   - "missing" and "missing_some" count an empty string as present and the key null as missing.
+//   - An empty object is false.
 //   - null equals a constant 0 or false.
-//   - "reduce" without a third argument begins with the first element.
-//   - There is no operator log.
+//   - "reduce" without a third argument starts with the first element.
+//   - The operator log does not exist.
 //
-// An evaluation in this dialect ends with [ErrInvalidArguments] where both engines answer an
-// error: min or max of null, a list, an object or a boolean; an operand of arithmetic that is a
-// list or an object; division by null; a remainder by null or of one operand; substr of a list,
-// an object or a boolean; loops over a value that is no list and no null; if, and, or, loops
-// and comparisons whose arguments are not written as a list; cat of null alone.
+// An evaluation in this dialect fails with [ErrInvalidArguments] where both engines answer an
+// error:
+//
+//   - min or max of null, a list, an object or a boolean
+//   - a list or an object as operand of arithmetic
+//   - division by null, and a remainder by null or of one operand
+//   - substr of a list, an object or a boolean
+//   - a loop over a value other than a list or null
+//   - if, and, or, loops and comparisons whose arguments are not written as a list
+//   - cat of null alone
 //
 // # Data
 //
-// Data may hold any Go value. Maps with string keys, structs (by the names that
-// encoding/json would use), slices and arrays are walked in place; what a rule does
-// not touch is never looked at. Numbers of every width are float64, named types
-// are what they are named for, time.Time is its RFC 3339 text, an
-// encoding.TextMarshaler is its text, and what JSON cannot express, channels and
-// functions, is null. An [Object] answers for itself.
+// Data may hold any Go value. Maps with string keys, structs (by the names that encoding/json
+// would use), slices and arrays are read in place; values that a rule does not use are not read.
+// All numbers become float64. A named type counts as its underlying type, time.Time as its RFC
+// 3339 text, and an encoding.TextMarshaler as its text. Anything that JSON cannot express, such as
+// channels and functions, is null. An [Object] returns its own fields.
 //
 // # Hostile rules and data
 //
-// No rule and no data panics, or runs long. Compile bounds a rule's size and depth;
-// Eval bounds the steps of an evaluation, and the text and lists it builds, whatever
-// the rule and the data: see [Options].
+// No rule and no data causes a panic or a long evaluation. Compile bounds the size and depth of a
+// rule. Eval bounds the steps of an evaluation, and the text and lists that it builds: see
+// [Options].
 package jsonlogic
 
 import (
@@ -115,45 +116,44 @@ const (
 	DefaultMaxText  = 1 << 20
 )
 
-// Options configure [Compile]. Nil options are the defaults; so is a bound that is
-// negative.
+// Options configure [Compile]. Nil options are the defaults. A negative bound means its default.
 type Options struct {
-	// Dialect is what the standard operators mean. Zero means DialectStandard.
+	// Dialect chooses the behaviour of the standard operators. Zero means DialectStandard.
 	Dialect Dialect
 
-	// Operators are custom operators by name. A name of a standard operator is an
-	// error of Compile. The map is kept, and must not be changed any more.
+	// Operators are custom operators by name. Compile returns an error for the name of a
+	// standard operator. Nil means none. The map is kept and must not be changed.
 	Operators map[string]Operator
 
-	// Predicates are custom operators too, and no name may stand in both maps.
+	// Predicates are custom operators that are true, false or null. A name must not be in both
+	// maps. Nil means none. The map is kept and must not be changed.
 	Predicates map[string]Predicate
 
-	// Log is called by the operator log with its argument, at each evaluation and
-	// perhaps by many goroutines at once. Nil: nothing is called. Either way the
-	// operator gives its argument.
+	// Log is called by the operator log with its argument, at each evaluation, possibly by many
+	// goroutines at once. The operator always returns its argument. Nil means no call.
 	Log func(value any)
 
-	// MaxSize is the longest rule, in bytes. 0: DefaultMaxSize.
+	// MaxSize bounds the size of a rule in bytes. Zero means DefaultMaxSize.
 	MaxSize int
 
-	// MaxDepth is the deepest nesting of a rule, lists and operations counted alike.
-	// 0: DefaultMaxDepth.
+	// MaxDepth bounds the nesting of a rule; lists and operations both count. Zero means
+	// DefaultMaxDepth.
 	MaxDepth int
 
-	// MaxSteps bounds the work of one evaluation that grows with the data or with shared
-	// rules. A step is one operation or value of what a loop evaluates for an element, one
-	// operation or value of a shared rule, one element that an operator reads, or 64 bytes of
-	// text that it reads or builds. A rule without loops and shared rules over small data
-	// takes none. Zero means DefaultMaxSteps, with which an evaluation takes at most some tens
-	// of milliseconds.
+	// MaxSteps bounds the work of one evaluation that grows with the data or with shared rules.
+	// One step is: one operation or value in the body of a loop, for each element; one operation
+	// or value of a shared rule; one element that an operator reads; or 64 bytes of text that an
+	// operator reads or builds. Anything else costs no steps. Zero means DefaultMaxSteps, with
+	// which an evaluation takes at most some tens of milliseconds.
 	MaxSteps int
 
-	// MaxText is the longest text, in bytes, that an evaluation may build.
-	// 0: DefaultMaxText.
+	// MaxText bounds the text that an evaluation may build, in bytes. Zero means
+	// DefaultMaxText.
 	MaxText int
 }
 
-// Compile reads a rule, which must be one JSON value. The error is an [*Error].
+// Compile compiles a rule, which must be one JSON value. The error is an [*Error]. Nil options
+// are the defaults.
 func Compile(rule []byte, opts *Options) (*Rule, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -175,14 +175,15 @@ func Compile(rule []byte, opts *Options) (*Rule, error) {
 	return CompileValue(tree, opts)
 }
 
-// CompileValue is [Compile] for a rule that was decoded before, as encoding/json does it:
-// an operation is a map[string]any with one key, a list a []any, and everything else is
-// data. Where a rule may stand there may be a [*Rule], which stands for the rule that it was compiled
-// from and is shared, not copied: its operators and predicates are those that it was
-// compiled with. The rule keeps what it is made of, which must not change any more.
+// CompileValue is [Compile] for a rule that is decoded already, in the form of encoding/json: an
+// operation is a map[string]any with one key, a list is a []any, and everything else is data. The
+// rule keeps these values, so they must not be changed.
 //
-// [Options.MaxSize] bounds the operations and values of the rule. A list of constants counts as
-// one of them, and so does a shared rule. The error is an [*Error].
+// A [*Rule] inside the value is a shared rule: it behaves like the rule that it was compiled from,
+// with the operators and predicates that it was compiled with, and is not copied.
+//
+// [Options.MaxSize] bounds the number of operations and values. A list of constants counts as one,
+// and so does a shared rule. The error is an [*Error].
 func CompileValue(rule any, opts *Options) (*Rule, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -202,26 +203,26 @@ func CompileValue(rule any, opts *Options) (*Rule, error) {
 	}}, nil
 }
 
-// What [Compile] says, wrapped in an [*Error], of rules that it refuses.
+// [Compile] returns these errors, wrapped in an [*Error].
 var (
 	ErrTooLarge        = errors.New("the rule is too large")
 	ErrTooDeep         = errors.New("the rule is nested too deep")
 	ErrUnknownOperator = errors.New("unknown operator")
 )
 
-// What [Rule.Eval] and [Rule.Explain] say, wrapped in an [*Error], of evaluations
-// that they end.
+// [Rule.Eval] and [Rule.Explain] return these errors, wrapped in an [*Error], when an evaluation
+// exceeds a bound.
 var (
 	ErrTooManySteps  = errors.New("the evaluation takes too many steps")
 	ErrTextTooLong   = errors.New("the evaluation builds too long a text")
 	ErrResultTooDeep = errors.New("the evaluation builds too deep a list")
 )
 
-// An Error says why a rule does not compile, or why an evaluation was ended by a
-// bound. [Compile], [Rule.Eval] and [Rule.Explain] return it.
+// An Error is the reason why a rule does not compile or why a bound stopped an evaluation.
+// [Compile], [Rule.Eval] and [Rule.Explain] return it.
 type Error struct {
-	// Path is where in the rule, as a JSON pointer (RFC 6901): "/if/0/in/1". Empty:
-	// the whole rule, as always from Eval, whose bounds are the whole evaluation's.
+	// Path is the place in the rule, as a JSON pointer (RFC 6901): "/if/0/in/1". Empty means
+	// the whole rule. Errors of Eval are always about the whole rule.
 	Path string
 	Err  error
 }

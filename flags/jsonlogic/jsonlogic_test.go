@@ -27,7 +27,7 @@ func eval(t testing.TB, rule string, data any) any {
 	return v
 }
 
-// TestOfficialCases runs the official cases. The data is kept beside the repository and is no part of it.
+// TestOfficialCases runs the official cases, which are outside the repository, next to it.
 func TestOfficialCases(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join("..", "..", "..", "shared", "conformance", "jsonlogic", "compatible.json")
@@ -65,9 +65,8 @@ func TestOfficialCases(t *testing.T) {
 	require.Equal(t, 278, ran)
 }
 
-// A row is a rule on data, both as JSON, and its result as the reference,
-// json-logic-js 2.0.5, gives it; "NaN", "Infinity" and "-Infinity" stand for the
-// numbers.
+// A row is a rule on data, both as JSON, and the result of the reference, json-logic-js 2.0.5. "NaN",
+// "Infinity" and "-Infinity" mean the numbers.
 type row struct{ rule, data, want string }
 
 func check(t *testing.T, rows []row) {
@@ -87,7 +86,7 @@ func check(t *testing.T, rows []row) {
 	}
 }
 
-// jsonOf writes the numbers that JSON has not as a row does.
+// jsonOf writes NaN and the infinities as a row does.
 func jsonOf(v any) any {
 	switch v := v.(type) {
 	case float64:
@@ -203,7 +202,7 @@ func TestObjectWithSeveralKeysIsData(t *testing.T) {
 		{`{}`, `null`, `{}`},
 		{`{"a": 1, "b": {"var": "x"}}`, `{"x": 1}`, `{"a": 1, "b": {"var": "x"}}`},
 		{`[{"var": "x"}, [{"var": "y"}]]`, `{"x": 1, "y": 2}`, `[1, [2]]`},
-		{`{"var": "rule"}`, `{"rule": {"var": "x"}, "x": 1}`, `{"var": "x"}`}, // data is never a rule
+		{`{"var": "rule"}`, `{"rule": {"var": "x"}, "x": 1}`, `{"var": "x"}`}, // data is never evaluated
 		{`{"map": [{"var": "rules"}, {"var": ""}]}`, `{"rules": [{"+": [1, 2]}]}`, `[{"+": [1, 2]}]`},
 	})
 }
@@ -314,7 +313,7 @@ func TestArithmetic(t *testing.T) {
 		{`{"-": [5, 3, 1]}`, `null`, `2`},
 		// The others.
 		{`{"*": ["2", "3 apples"]}`, `null`, `6`},
-		{`{"*": ["2"]}`, `null`, `"2"`}, // as it is
+		{`{"*": ["2"]}`, `null`, `"2"`}, // unchanged
 		{`{"/": [1, 0]}`, `null`, `"Infinity"`},
 		{`{"/": [-1, 0]}`, `null`, `"-Infinity"`},
 		{`{"/": [1]}`, `null`, `"NaN"`},
@@ -391,24 +390,24 @@ func TestSubstr(t *testing.T) {
 	})
 }
 
-// TestOtherThanTheReference holds what is not the reference's answer, on purpose.
+// TestOtherThanTheReference has results that differ from the reference on purpose.
 func TestOtherThanTheReference(t *testing.T) {
 	t.Parallel()
 	check(t, []row{
-		// Characters, not UTF-16 code units, half of which no text can hold.
+		// Characters, not UTF-16 code units: no Go string can hold half of one.
 		{`{"substr": ["\ud83d\ude00bc", 1]}`, `null`, `"bc"`},
 		{`{"substr": ["a\ud83d\ude00\ud83d\ude01", -1]}`, `null`, `"\ud83d\ude01"`},
-		// A negative length is a number, even written as a text.
+		// A negative length is a number, even if it is written as a string.
 		{`{"substr": ["abc", 0, "-1"]}`, `null`, `"ab"`},
 		// The reference throws.
 		{`{"*": []}`, `null`, `1`},
 		{`{"in": ["a", 5]}`, `null`, `false`},
 		{`{"missing_some": [1]}`, `{"x": 1}`, `[]`},
-		// Texts and lists have no properties but a list's elements.
+		// Strings and lists have no properties except a list's elements.
 		{`{"var": "l.length"}`, `{"l": [1]}`, `null`},
 		{`{"var": "t.0"}`, `{"t": "x"}`, `null`},
 		{`{"var": "constructor"}`, `{}`, `null`},
-		// A key that is an object is not run as a rule.
+		// A key that is an object is not evaluated as a rule.
 		{`{"missing": [{"var": "k"}]}`, `{"k": {"var": "x"}, "x": "k"}`, `[{"var": "x"}]`},
 	})
 }
@@ -568,7 +567,7 @@ func TestCustomOperators(t *testing.T) {
 	require.EqualError(t, err, "failed")
 	require.Zero(t, evaluated, "nothing more is called once an operator has failed")
 
-	// What is not needed is not evaluated.
+	// Arguments that are not needed are not evaluated.
 	v, err = run(`{"if": [true, 1, {"fail": 1}]}`, nil)
 	require.NoError(t, err)
 	require.InDelta(t, 1, v, 0)
@@ -576,7 +575,7 @@ func TestCustomOperators(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, 1, v, 0)
 
-	// A name that is unknown to one Compile is unknown, whatever another was given.
+	// Custom operators of one Compile are unknown to another.
 	_, err = jsonlogic.Compile([]byte(`{"count": []}`), nil)
 	require.ErrorIs(t, err, jsonlogic.ErrUnknownOperator)
 }
@@ -699,7 +698,7 @@ func TestEvalInAScopeOfOnesOwn(t *testing.T) {
 	}
 }
 
-// isText says whether its argument is a text; of null it says nothing.
+// isText reports whether its argument is a string; for null it is null.
 func isText(args []jsonlogic.Arg) (func(s *jsonlogic.Scope) (holds, ok bool), error) {
 	if len(args) == 0 {
 		return nil, errors.New("wants an argument")
@@ -746,7 +745,7 @@ func TestPredicates(t *testing.T) {
 	}
 }
 
-// fielder has members in a map, and one of its own.
+// fielder has fields in a map, and one field of its own.
 type fielder map[string]any
 
 func (f fielder) Get(name string) (any, bool) {
@@ -759,8 +758,8 @@ func (f fielder) Get(name string) (any, bool) {
 
 func (f fielder) Fields() map[string]any { return f }
 
-// TestFieldsAreReadAsAnyOther: what is compiled for {"var": name} alone gives what a
-// path with a default gives, which is evaluated the long way.
+// TestFieldsAreReadAsAnyOther checks that the fast form for {"var": name} gives the same as a path
+// with a default, which uses the general form.
 func TestFieldsAreReadAsAnyOther(t *testing.T) {
 	t.Parallel()
 	values := []any{

@@ -6,14 +6,13 @@ import (
 	"sync"
 )
 
-// A loop is an operator that evaluates its second argument for each element of its
-// first.
+// A loop is an operator that evaluates its second argument for each element of its first.
 type loop struct {
 	over, body *node
 }
 
-// each calls visit with each element of a list, the element being the data, until
-// visit is false. What is no list has no elements. It returns their number.
+// each visits the elements of a list, with the element as data, until visit returns false. Any other
+// value has zero elements. each returns the number of elements.
 func (l loop) each(s *Scope, items value, visit func(item any) bool) int {
 	if items.kind != list {
 		return 0
@@ -64,20 +63,20 @@ func reduce(args []*node) operation {
 	l := loop{arg(args, 0), arg(args, 1)}
 	initial := arg(args, 2)
 	return gives(func(s *Scope) value {
-		items, so := l.over.eval(s), defined(initial.eval(s))
+		items, acc := l.over.eval(s), defined(initial.eval(s))
 		r := &reduction{}
 		l.each(s, items, func(item any) bool {
-			r.current, r.accumulator = item, so.result()
+			r.current, r.accumulator = item, acc.result()
 			s.enter(r)
-			so = l.body.eval(s)
+			acc = l.body.eval(s)
 			return true
 		})
-		return so
+		return acc
 	})
 }
 
-// quantifier looks for an element for which the body has a truth; result makes the answer of
-// whether there is one, and of how many elements there are.
+// quantifier looks for an element for which the body has this truth. result makes the result from
+// whether there is one, and from the number of elements.
 func quantifier(truth bool, result func(found bool, n int) bool) func(args []*node) operation {
 	return func(args []*node) operation {
 		l := loop{arg(args, 0), arg(args, 1)}
@@ -92,7 +91,7 @@ func quantifier(truth bool, result func(found bool, n int) bool) func(args []*no
 	}
 }
 
-// merge joins lists, and what is no list as if it were one.
+// merge joins lists; any other value counts as a list of one element.
 func merge(args []*node) operation {
 	return gives(func(s *Scope) value {
 		var merged []any
@@ -113,7 +112,7 @@ func merge(args []*node) operation {
 	})
 }
 
-// in finds a text in a text or, by strict equality, an element in a list.
+// in looks for a string in a string or, by strict equality, for an element in a list.
 func in(args []*node) operation {
 	needle, haystack := arg(args, 0), arg(args, 1)
 	if haystack.members != nil {
@@ -134,12 +133,12 @@ func in(args []*node) operation {
 	})
 }
 
-// contains looks for a needle in a text or a list, and calls visit with the elements that it
-// compares. A list in the rule is paid for by its place there.
+// contains looks for a needle in a string or a list, and visits the elements that it compares. paid
+// means that the list is in the rule, so its elements cost no steps.
 func (s *Scope) contains(haystack, needle value, paid bool, visit func(element value)) bool {
 	switch haystack.kind {
 	case text:
-		return haystack.str != "" && strings.Contains(s.read(haystack.str), s.text(needle)) // nothing is in "", not even ""
+		return haystack.str != "" && strings.Contains(s.read(haystack.str), s.text(needle)) // "" contains null, not even ""
 	case list:
 		for i := range haystack.length() {
 			if !paid && !s.spend(1) {
@@ -154,7 +153,7 @@ func (s *Scope) contains(haystack, needle value, paid bool, visit func(element v
 	return false
 }
 
-// texts are the elements of a list, false if they are not all texts.
+// texts returns the elements of a list. It returns false if some are not strings.
 func texts(v *value) ([]string, bool) {
 	if v.kind != list {
 		return nil, false
@@ -170,19 +169,19 @@ func texts(v *value) ([]string, bool) {
 	return all, true
 }
 
-// fewMembers is up to how many elements of a list are sooner compared than looked up.
+// fewMembers is the largest number of elements for which a linear search beats a look-up.
 const fewMembers = 8
 
-// members are the elements of a constant list, for the operator in. All rules that share the
-// list share them.
+// members are the elements of a constant list, for the operator in. All rules that share the list
+// share them.
 type members struct {
 	list []any
 	once sync.Once
 
 	texts   map[string]struct{}
-	longest int // text, in bytes
+	longest int // longest text in bytes
 	numbers map[float64]struct{}
-	others  []value // each compared
+	others  []value // compared one by one
 }
 
 func (m *members) make() {
@@ -198,7 +197,7 @@ func (m *members) make() {
 			if m.numbers == nil {
 				m.numbers = make(map[float64]struct{}, len(m.list))
 			}
-			m.numbers[e.num] = struct{}{} // a NaN is never found, as it equals nothing
+			m.numbers[e.num] = struct{}{} // a NaN is never found, because it is not equal to itself
 		default:
 			m.others = append(m.others, e)
 		}
@@ -232,7 +231,7 @@ func (m *members) has(s *Scope, v value) bool {
 	return false
 }
 
-// inMembers is in for a constant list that is not short.
+// inMembers is in for a constant list of more than fewMembers elements.
 func inMembers(needle, haystack *node) operation {
 	m := haystack.members
 	m.once.Do(m.make)

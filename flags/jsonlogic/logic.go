@@ -7,9 +7,9 @@ import (
 )
 
 func branch(args []*node) operation {
-	otherwise := nullNode
+	fallback := nullNode
 	if len(args)%2 == 1 {
-		otherwise = args[len(args)-1]
+		fallback = args[len(args)-1]
 	}
 	chosen := func(s *Scope) *node {
 		for i := 0; i+1 < len(args); i += 2 {
@@ -17,7 +17,7 @@ func branch(args []*node) operation {
 				return args[i+1]
 			}
 		}
-		return otherwise
+		return fallback
 	}
 	return operation{
 		func(s *Scope) value { return chosen(s).eval(s) },
@@ -26,8 +26,8 @@ func branch(args []*node) operation {
 	}
 }
 
-// until gives the first argument of that truth, else the last: "or" of true, "and" of false.
-func until(truth bool) func(args []*node) operation {
+// andOr gives the first argument with that truth, else the last: true for or, false for and.
+func andOr(truth bool) func(args []*node) operation {
 	return func(args []*node) operation {
 		o := gives(func(s *Scope) value {
 			last := value{kind: undefined}
@@ -60,7 +60,7 @@ func notNot(args []*node) operation {
 	return decides(func(s *Scope) bool { return a.test(s) })
 }
 
-// A comparison says whether it holds for two values.
+// A comparison reports whether it holds for two values.
 type comparison func(s *Scope, a, b value) bool
 
 func (c comparison) negated() comparison {
@@ -71,7 +71,7 @@ func (c comparison) swapped() comparison {
 	return func(s *Scope, a, b value) bool { return c(s, b, a) }
 }
 
-// compare makes an operator of a comparison, and of what it is for numbers.
+// compare makes an operator from a comparison, and from its faster form for numbers.
 func compare(holds comparison, numbers func(a, b float64) bool) func([]*node) operation {
 	return func(args []*node) operation {
 		a, b := arg(args, 0), arg(args, 1)
@@ -93,7 +93,7 @@ func compare(holds comparison, numbers func(a, b float64) bool) func([]*node) op
 	}
 }
 
-// between takes a third argument: a < b < c.
+// between accepts a third argument: a < b < c.
 func between(holds comparison, numbers func(a, b float64) bool) func([]*node) operation {
 	two := compare(holds, numbers)
 	return func(args []*node) operation {
@@ -127,7 +127,7 @@ func strictEqual(s *Scope, a, b value) bool {
 	return true
 }
 
-// same says whether two lists or objects are one, as JavaScript compares them.
+// same reports whether two lists or objects are identical, as in JavaScript.
 func same(a, b any) bool {
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	if x.Kind() != y.Kind() {
@@ -158,7 +158,7 @@ func looseEqual(s *Scope, a, b value) bool {
 	return s.number(a) == s.number(b)
 }
 
-// ordered is less or, with orEqual, less or equal.
+// ordered is < or, with orEqual, <=.
 func ordered(orEqual bool) comparison {
 	return func(s *Scope, a, b value) bool {
 		a, b = s.primitive(a), s.primitive(b)
@@ -171,9 +171,8 @@ func ordered(orEqual bool) comparison {
 	}
 }
 
-// compareUTF16 orders texts by their UTF-16 code units, as JavaScript does. That is
-// the order of bytes but for characters beyond U+FFFF, whose surrogates come before
-// U+E000.
+// compareUTF16 orders texts by their UTF-16 code units, as JavaScript does. That is the order of
+// the bytes, except that characters beyond U+FFFF come before U+E000, as their surrogates do.
 func compareUTF16(a, b string) int {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {
@@ -194,7 +193,7 @@ func compareUTF16(a, b string) int {
 			y = 0xd800
 		}
 	}
-	if x == y { // bytes that are no UTF-8
+	if x == y { // bytes that are not UTF-8
 		return strings.Compare(a[i:], b[i:])
 	}
 	return int(x) - int(y)

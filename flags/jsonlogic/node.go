@@ -2,30 +2,29 @@ package jsonlogic
 
 import "strings"
 
-// A node is a compiled rule. Its functions never panic and report failure in their
-// scope.
+// A node is a compiled rule. Its functions never panic. They report a failure in their scope.
 type node struct {
 	operation
-	name        string   // of the operator; empty: data or a list
-	constant    *value   // not nil: eval always gives this
-	mixed       bool     // a constant with an object of several members in it
-	fixed       bool     // eval always gives the same; a node that is traced has no constant
+	name        string   // the operator; empty means data or a list
+	constant    *value   // if not nil, eval always gives it
+	mixed       bool     // a constant that contains an object with several fields
+	fixed       bool     // eval always gives the same; a traced node has constant nil and is still fixed
 	list        bool     // written as a list, of args
-	folds       bool     // in the dialect of flagd: eval depends on no data
-	foldsLooped bool     // the same inside of a loop
-	bare        bool     // the operator's only argument, not written as a list
-	field       string   // not empty: the member of that name, by Scope.field
-	last        *node    // in the dialect of flagd: the last variable that is evaluated with it
-	args        []*node  // elements of a list, but of a constant one; or arguments of an operation
-	size        int      // what evaluating it costs at most: its nodes, this one counted, a constant list and a shared rule as one
-	shared      *node    // not nil: the root of the shared rule that this node refers to
+	folds       bool     // dialect of flagd: eval does not depend on data
+	foldsLooped bool     // folds, if inside a loop
+	bare        bool     // the operator's only argument is not written as a list
+	field       string   // if not empty, the node reads this field with Scope.field
+	last        *node    // dialect of flagd: the last variable that is evaluated with the node
+	args        []*node  // elements of a list that is not constant, or arguments of an operation
+	size        int      // upper bound of the cost: the number of nodes, itself included; a constant list and a shared rule count as one
+	shared      *node    // if not nil, the root of the shared rule that this node refers to
 	members     *members // of a constant list that is not short
 
-	// of makes the operation, for Explain to make it anew. Custom says that the operator is.
+	// of makes the operation; Explain calls it again. custom means a custom operator.
 	of     func(args []*node) (operation, error)
 	custom bool
 
-	// elements makes the nodes of a list's elements for a trace.
+	// elements makes the nodes of a list's elements, for a trace.
 	elements func() []*node
 }
 
@@ -43,12 +42,12 @@ func (n *node) items() []*node {
 	return items
 }
 
-// An operation evaluates a node in one of three ways, of which two spare the making
-// of a value that nobody needs.
+// An operation evaluates a node in one of three ways. test and plain exist because they need not
+// make a value.
 type operation struct {
-	eval  func(s *Scope) value // to go on with
-	test  func(s *Scope) bool  // for its truth alone
-	plain func(s *Scope) any   // for code that is not of this package
+	eval  func(s *Scope) value // for use in this package
+	test  func(s *Scope) bool  // only its truth
+	plain func(s *Scope) any   // for code outside this package
 }
 
 func gives(eval func(s *Scope) value) operation {
@@ -84,7 +83,7 @@ var (
 	undefinedNode = literal(value{kind: undefined})
 )
 
-// arg is an argument; one that is missing is undefined in JavaScript.
+// arg returns an argument; a missing one is undefined, as in JavaScript.
 func arg(args []*node, i int) *node {
 	if i < len(args) {
 		return args[i]
@@ -92,8 +91,8 @@ func arg(args []*node, i int) *node {
 	return undefinedNode
 }
 
-// fieldOf is the name of a member that {"var": name} is, with neither path nor
-// default; empty for any other.
+// fieldOf returns the name in {"var": name} if the name is not a path and there is no
+// default. It is empty for anything else.
 func fieldOf(args []*node) string {
 	if len(args) != 1 || args[0].constant == nil || args[0].constant.kind != text {
 		return ""

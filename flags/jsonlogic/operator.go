@@ -1,27 +1,26 @@
 package jsonlogic
 
-// An Operator compiles one use of a custom operator. It is called by [Compile], and
-// again by [Rule.Explain], with the operator's arguments compiled; a single argument
-// need not stand in a list. What it returns is called at each evaluation, perhaps by
-// many goroutines at once. An error makes the rule invalid.
+// An Operator compiles one use of a custom operator. [Compile] calls it with the compiled
+// arguments, and [Rule.Explain] calls it again. A single argument may be written without a list.
+// The function that it returns is called at each evaluation, possibly by many goroutines at once.
+// An error makes the rule invalid.
 type Operator func(args []Arg) (Func, error)
 
-// A Func gives the result of an operation. An error ends the evaluation of the
-// rule. The result may be any Go value.
+// A Func returns the result of an operation, which may be any Go value. An error stops the
+// evaluation of the rule.
 type Func func(s *Scope) (any, error)
 
-// A Predicate compiles one use of a custom operator that is true, false or null, as an
-// [Operator] does any other; it spares the making of a value that is only asked for
-// its truth. What it returns is null where it is not ok.
+// A Predicate compiles one use of a custom operator that is true, false or null. It works like an
+// [Operator] and is faster in a condition, because no value is made. ok false means null.
 type Predicate func(args []Arg) (test func(s *Scope) (holds, ok bool), err error)
 
 // An Arg is the compiled argument of a custom operator.
 type Arg struct{ n *node }
 
-// Eval evaluates the argument, to what [Rule.Eval] would give for it.
+// Eval evaluates the argument. The result has the types of [Rule.Eval].
 func (a Arg) Eval(s *Scope) any { return a.n.plain(s) }
 
-// Const returns the argument's value when it is the same for all data.
+// Const returns the argument's value if it is the same for all data.
 func (a Arg) Const() (value any, ok bool) {
 	if a.n.constant == nil {
 		return nil, false
@@ -29,8 +28,8 @@ func (a Arg) Const() (value any, ok bool) {
 	return a.n.constant.result(), true
 }
 
-// Items returns the elements of an argument that was written as a list, so that an
-// operator may evaluate the ones it needs; ok is false for any other argument.
+// Items returns the elements of an argument that is written as a list, so that an operator can
+// evaluate only some of them. ok is false for any other argument.
 func (a Arg) Items() (items []Arg, ok bool) {
 	if !a.n.list {
 		return nil, false
@@ -38,9 +37,8 @@ func (a Arg) Items() (items []Arg, ok bool) {
 	return asArgs(a.n.items()), true
 }
 
-// Field returns the name of the member that the argument is, where it is
-// {"var": name}: an operator of texts can read it with [Scope.Text], which is sooner
-// than to evaluate the argument.
+// Field returns the name in an argument of the form {"var": name}. An operator on strings can read
+// it with [Scope.Text], which is faster than to evaluate the argument.
 func (a Arg) Field() (name string, ok bool) { return a.n.field, a.n.field != "" }
 
 func asArgs(nodes []*node) []Arg {

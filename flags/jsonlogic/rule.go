@@ -5,24 +5,23 @@ import (
 	"sync"
 )
 
-// A Rule is a compiled rule. It may be used by any number of goroutines.
+// A Rule is a compiled rule. Any number of goroutines may use it.
 type Rule struct {
 	root    *node
 	depth   int
-	refused engines // that refuse it whatever the data
+	refused engines // engines that refuse the rule, whatever the data
 	bounds  *bounds
 
 	once   sync.Once
 	shared *node // see reference
 }
 
-// Eval applies the rule to data. The result is nil, a bool, a float64, a string, a
-// []any or a map[string]any, or an [Object] of the data; lists and maps that come
-// from data or from the rule are shared with it, hold what it holds, and must not be
-// changed.
+// Eval evaluates the rule on data. The result is nil, a bool, a float64, a string, a []any, a
+// map[string]any, or an [Object] of the data. Lists and maps of the data or of the rule are
+// returned without a copy and must not be changed.
 //
-// The error is one that a custom operator returned, as it is, or an [*Error] of
-// [ErrTooManySteps], [ErrTextTooLong] or [ErrResultTooDeep].
+// The error is the error of a custom operator, unchanged, or an [*Error] with [ErrTooManySteps],
+// [ErrTextTooLong], [ErrResultTooDeep] or [ErrInvalidArguments].
 func (r *Rule) Eval(data any) (any, error) {
 	s, _ := scopes.Get().(*Scope)
 	result, err := r.EvalIn(s, data)
@@ -30,9 +29,9 @@ func (r *Rule) Eval(data any) (any, error) {
 	return result, err
 }
 
-// EvalIn is [Rule.Eval] in a scope of the caller's, which may be new or have been used,
-// but not be in use. It is for callers that keep what an evaluation needs anyway, and
-// spares Eval's looking for a scope.
+// EvalIn is [Rule.Eval] with a scope of the caller, which may be new or used before, but not in
+// use. It is for callers that keep a scope for each evaluation anyway: it saves taking one from
+// a pool.
 func (r *Rule) EvalIn(s *Scope, data any) (any, error) {
 	s.bounds, s.left, s.refused = r.bounds, r.bounds.steps, r.refused
 	s.enter(data)
@@ -45,41 +44,40 @@ func (r *Rule) EvalIn(s *Scope, data any) (any, error) {
 	return result, nil
 }
 
-// A Scope is one evaluation in progress. It must not be kept.
+// A Scope is one evaluation in progress. Operators must not keep it.
 type Scope struct {
 	data    any
-	fields  map[string]any // members of data, but for those called "$…"; nil: only data knows
+	fields  map[string]any // fields of data, except those called "$…"; nil means that data must be asked
 	bounds  *bounds
-	left    int     // steps
-	refused engines // that have refused something
-	trial   bool    // it is no evaluation but the rule is being compiled
-	deaf    engines // that leave out what is being evaluated
+	left    int     // steps left
+	refused engines // engines that have refused something
+	trial   bool    // the rule is being compiled
+	muted   engines // engines that skip what is being evaluated
 	err     error
-	note    func(key string, v any) // adds to the trace of the operation; nil: nobody asked for it
+	note    func(key string, v any) // adds to the trace of the operation; nil means no trace
 }
 
-// bounds are what limits an evaluation, and whom the operator log calls.
+// bounds are the limits of an evaluation, and the hook of the operator log.
 type bounds struct {
 	dialect     Dialect
 	steps, text int
-	log         func(any) // nil: nobody
+	log         func(any) // nil means no call
 }
 
 var scopes = sync.Pool{New: func() any { return new(Scope) }}
 
-// Data is what the rule is applied to; in the second argument of map, filter, all,
-// some and none it is the element, in that of reduce an [Object] with the members
-// current and accumulator.
+// Data returns the data of the rule. In the second argument of map, filter, all, some and none it
+// is the element. In that of reduce it is an [Object] with the fields current and accumulator.
 func (s *Scope) Data() any { return s.data }
 
-// Var returns the value called name at the top of the data, nil means none.
+// Var returns the top-level field called name; nil means null or missing.
 func (s *Scope) Var(name string) any {
 	v, _ := member(s.data, name)
 	return s.plain(v)
 }
 
-// Text is the text called name at the top of the data, for the name that [Arg.Field]
-// gives; false when it is none.
+// Text returns the top-level field called name, which [Arg.Field] returned. ok is false if it is
+// not a string.
 func (s *Scope) Text(name string) (text string, ok bool) {
 	v := s.field(name)
 	if text, ok = v.(string); ok {
@@ -93,21 +91,20 @@ func (s *Scope) otherText(v any) (string, bool) {
 	return w.str, w.kind == text
 }
 
-// Explaining says whether the evaluation is one of [Rule.Explain], and a note would be
-// kept. An operator asks before it computes what it would only note.
+// Explaining reports whether the evaluation is one of [Rule.Explain]. An operator asks before it
+// computes something only for a note.
 func (s *Scope) Explaining() bool { return s.note != nil }
 
-// Note adds a detail to the trace of the custom operation that is being evaluated,
-// in an evaluation of [Rule.Explain]; in any other it does nothing. Value may be any
-// Go value; it is kept as it is at that moment.
+// Note adds a detail to the trace of the custom operation that is being evaluated. Outside
+// [Rule.Explain] it does null. value may be any Go value; it is copied.
 func (s *Scope) Note(key string, value any) {
 	if s.note != nil {
 		s.note(key, value)
 	}
 }
 
-// field is the member of that name, which does not begin with "$"; nil when there is
-// none. Most rules do little but look up fields.
+// field returns a field whose name does not begin with "$"; nil means missing. It exists because
+// most rules do little more than read fields.
 func (s *Scope) field(name string) any {
 	if s.fields != nil {
 		return s.fields[name]
@@ -134,11 +131,10 @@ func (s *Scope) fail(err error) {
 	}
 }
 
-// bytesPerStep is how much text may be read or built for one step.
+// bytesPerStep is the number of bytes of text that one step pays for.
 const bytesPerStep = 64
 
-// spend takes n of the steps that are left. It is false when the evaluation is to
-// end.
+// spend takes n steps. It returns false when the evaluation must stop.
 func (s *Scope) spend(n int) bool {
 	if s.err != nil {
 		return false
@@ -150,8 +146,7 @@ func (s *Scope) spend(n int) bool {
 	return true
 }
 
-// read pays for the reading of a text. There is no text any more when the evaluation
-// is to end.
+// read pays for reading a text. It returns an empty text when the evaluation must stop.
 func (s *Scope) read(text string) string {
 	if len(text) < bytesPerStep || s.spend(len(text)/bytesPerStep) {
 		return text
@@ -159,8 +154,8 @@ func (s *Scope) read(text string) string {
 	return ""
 }
 
-// fits pays for a text, of which n bytes were just built, and says whether it may
-// grow further.
+// fits pays for the n bytes that were just appended to a text. It returns false when the
+// evaluation must stop.
 func (s *Scope) fits(text []byte, n int) bool {
 	if most := s.bounds.text; len(text) > most {
 		s.fail(&Error{Err: fmt.Errorf("%w: at most %d bytes", ErrTextTooLong, most)})
@@ -169,10 +164,9 @@ func (s *Scope) fits(text []byte, n int) bool {
 	return s.spend(n / bytesPerStep)
 }
 
-// give hands a value out to code that is not of this package. A list that a loop
-// built can hold one part in many places, and be small here but without end for
-// whoever walks it: reduce may double its accumulator at each step. So it is walked
-// here first.
+// give converts a value for code outside this package. A list that a loop built may contain one
+// part many times, so that it is small in memory but huge for code that walks it: reduce can
+// double its accumulator at each step. So give walks it first and pays for it.
 func (s *Scope) give(v value) any {
 	if v.isReference() && s.left < s.bounds.steps && !s.walk(v.ref, 0) {
 		return nil

@@ -5,8 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// operators are the standard ones. Each turns its compiled arguments into the
-// functions that evaluate it.
+// operators are the standard operators. Each makes an operation from compiled arguments.
 var operators = map[string]func(args []*node) operation{
 	"var":          variable,
 	"missing":      missing,
@@ -14,8 +13,8 @@ var operators = map[string]func(args []*node) operation{
 
 	"if":  branch,
 	"?:":  branch,
-	"and": until(false),
-	"or":  until(true),
+	"and": andOr(false),
+	"or":  andOr(true),
 	"!":   not,
 	"!!":  notNot,
 
@@ -51,7 +50,7 @@ var operators = map[string]func(args []*node) operation{
 	"log": log,
 }
 
-// log gives its argument to [Options.Log], if there is one, and to the rule.
+// log passes its argument to [Options.Log] and returns it.
 func log(args []*node) operation {
 	a := arg(args, 0)
 	return gives(func(s *Scope) value {
@@ -75,7 +74,7 @@ func add(args []*node) operation {
 	})
 }
 
-// multiply gives a single argument as it is, whatever it is.
+// multiply returns a single argument unchanged, whatever its type.
 func multiply(args []*node) operation {
 	if len(args) == 1 {
 		return args[0].operation
@@ -89,7 +88,7 @@ func multiply(args []*node) operation {
 	})
 }
 
-// subtract of one argument is its negation.
+// subtract negates a single argument.
 func subtract(args []*node) operation {
 	a, b := arg(args, 0), arg(args, 1)
 	return gives(func(s *Scope) value {
@@ -124,7 +123,7 @@ func extreme(of func(a, b float64) float64, none float64) func(args []*node) ope
 	}
 }
 
-// cat joins its arguments' texts, as JavaScript's Array.join would.
+// cat joins its arguments as JavaScript's Array.join does.
 func cat(args []*node) operation {
 	return gives(func(s *Scope) value {
 		var b []byte
@@ -138,8 +137,8 @@ func cat(args []*node) operation {
 	})
 }
 
-// substr is {"substr": [text, start, length]}, in characters. A negative start counts
-// from the end, a negative length leaves so many off the end.
+// substr is {"substr": [text, start, length]}, in characters. A negative start counts from the end.
+// A negative length removes that many characters from the end.
 func substr(args []*node) operation {
 	source, start, length := arg(args, 0), arg(args, 1), arg(args, 2)
 	return gives(func(s *Scope) value {
@@ -176,7 +175,7 @@ func truncate(f float64) float64 {
 	return math.Trunc(f)
 }
 
-// offset is where the character n of s begins.
+// offset returns the byte offset of character n of s.
 func offset(s string, n int) int {
 	for i := range s {
 		if n == 0 {

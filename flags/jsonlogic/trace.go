@@ -12,43 +12,38 @@ import (
 	"unicode/utf8"
 )
 
-// A Trace tells how one part of a rule came to its result: an operation, a list, or
-// plain data. [Rule.Explain] makes it; it is the reader's own, can be encoded as
-// JSON, and is at most about a mebibyte large. Large values are shortened in it, with
-// "…" where something is left out, and infinities and NaN are their names.
+// A Trace is the evaluation of one part of a rule: an operation, a list, or plain data.
+// [Rule.Explain] makes it, and the caller owns it. It can be encoded as JSON and has at most about
+// 1 MiB. Large values are shortened with "…", and infinities and NaN are their names.
 type Trace struct {
-	// Path is where in the rule the part stands, as a JSON pointer (RFC 6901): that of
-	// the operation's object, as in "/if/0", not of what is under its operator.
+	// Path is the place of the part in the rule, as a JSON pointer (RFC 6901). For an operation it
+	// is the path of its object, such as "/if/0".
 	Path string `json:"path"`
 
-	// Operator is the operation's, empty for a list and for plain data.
+	// Operator is the operation's operator. Empty means a list or plain data.
 	Operator string `json:"operator,omitempty"`
 
-	// Result is what the part evaluated to.
+	// Result is the value of the part.
 	Result any `json:"result"`
 
-	// Inputs are the arguments that were evaluated, or a list's elements, in the order
-	// in which they were; the second argument of a loop is there once for each element.
-	// An argument that was not needed, as the branch of an if that is not taken, is
-	// not there.
+	// Inputs are the evaluated arguments of an operation, or the elements of a list, in the order
+	// of evaluation. The second argument of a loop occurs once for each element. Arguments that
+	// were not evaluated, such as the other branch of an if, do not occur.
 	Inputs []*Trace `json:"inputs,omitempty"`
 
-	// Omitted is how many inputs are not there only because the trace had grown too
-	// large.
+	// Omitted is the number of inputs that are left out because the trace is too large.
 	Omitted int `json:"omitted,omitempty"`
 
-	// Notes are what a custom operator added with [Scope.Note].
+	// Notes are the details that a custom operator added with [Scope.Note].
 	Notes map[string]any `json:"notes,omitempty"`
 
-	// Error is why the evaluation ended in this part; there is no result then.
+	// Error is the reason why the evaluation failed in this part. Result is then nil.
 	Error string `json:"error,omitempty"`
 }
 
-// Explain is [Rule.Eval] that also tells how the rule came to its result: result and
-// error are Eval's. It makes the rule's operators anew and takes many times longer, so that
-// Eval need not pay for it: it is for people who ask. The trace is there even where
-// the evaluation fails. Custom operators and [Options.Log] are called as Eval calls
-// them.
+// Explain is [Rule.Eval] with a trace. The result and the error are Eval's, and there is a trace even
+// if the evaluation fails. Explain makes the rule's operators again and takes many times longer than
+// Eval. Custom operators and [Options.Log] are called as in Eval.
 func (r *Rule) Explain(data any) (result any, trace *Trace, err error) {
 	top := &Trace{}
 	s := &Scope{bounds: r.bounds, left: r.bounds.steps, refused: r.refused}
@@ -65,10 +60,10 @@ func (r *Rule) Explain(data any) (result any, trace *Trace, err error) {
 	return result, top.Inputs[0], s.err
 }
 
-// Bounds of a trace. Each part and value costs its text and a bit.
+// Bounds of a trace. Each part and value costs its text and traceCost.
 const (
 	traceRoom     = 1 << 20 // bytes, roughly
-	traceCost     = 64      // of a part or value, besides its text
+	traceCost     = 64      // of a part or value, in addition to its text
 	traceText     = 1 << 10 // bytes of a text
 	traceElements = 100     // of a list or object
 	traceDepth    = 20      // of a value
@@ -76,12 +71,12 @@ const (
 
 // A tracer records an evaluation.
 type tracer struct {
-	at     *Trace // of the part being evaluated, nil in parts that are left out
-	room   int    // that is left
-	failed bool   // and the trace says where
+	at     *Trace // the part being evaluated; nil in parts that are left out
+	room   int    // bytes left
+	failed bool   // the trace has the failure already
 }
 
-// instance is a node that records its evaluation, as do its arguments.
+// instance copies a node so that it and its arguments record their evaluation.
 func (tr *tracer) instance(n *node, at *place) (*node, error) {
 	switch {
 	case n.shared != nil && !n.list:
@@ -118,13 +113,13 @@ func (tr *tracer) instance(n *node, at *place) (*node, error) {
 	return tr.traced(&t, at), nil
 }
 
-// elements are instances of the elements of a constant or shared list.
+// elements returns instances of the elements of a constant or shared list.
 func (tr *tracer) elements(n *node, at *place) []*node {
 	if n.constant == nil {
 		if items, err := tr.all(n.args, at, false); err == nil {
 			return items
 		}
-		return n.args // which a custom operator no longer accepts
+		return n.args // a custom operator no longer accepts its arguments
 	}
 	items := n.items()
 	for i, item := range items {
@@ -133,8 +128,8 @@ func (tr *tracer) elements(n *node, at *place) []*node {
 	return items
 }
 
-// follow evaluates a reference to a shared rule. The rule's nodes are made only now, because
-// there could be too many if they were made for each place.
+// follow evaluates a reference to a shared rule. It makes the rule's instances only now, because
+// there could be too many if they were made for each reference.
 func (tr *tracer) follow(s *Scope, n *node, at *place) value {
 	if tr.at == nil {
 		return n.eval(s)
@@ -167,13 +162,13 @@ func (tr *tracer) all(nodes []*node, at *place, bare bool) ([]*node, error) {
 
 func (tr *tracer) traced(n *node, at *place) *node {
 	t := *n
-	t.field = "" // which would be read without a record
+	t.field = "" // else an operator would read the field without a record
 	t.operation = gives(func(s *Scope) value { return tr.record(s, n, at) })
 	return &t
 }
 
-// unfolded are arguments without their constants, so that an operator evaluates them
-// and they appear in the trace.
+// unfolded removes the constants of arguments, so that an operator evaluates them and they appear
+// in the trace.
 func unfolded(args []*node) []*node {
 	nodes := make([]*node, len(args))
 	for i, arg := range args {
@@ -278,7 +273,7 @@ func (tr *tracer) shortenList(v value, depth int) any {
 
 func (tr *tracer) shortenObject(v value, depth int) any {
 	if _, ok := v.ref.(Object); ok {
-		return v.text() // it does not tell its members
+		return v.text() // its fields cannot be listed
 	}
 	if depth == traceDepth || tr.room < 0 || v.members() > traceElements {
 		return ellipsis
@@ -290,7 +285,7 @@ func (tr *tracer) shortenObject(v value, depth int) any {
 	return m
 }
 
-// String writes the trace for people, a line for each operation, its inputs below it.
+// String formats the trace for people: one line for each operation, with its inputs below.
 func (t *Trace) String() string {
 	var b strings.Builder
 	t.write(&b, "")
@@ -330,7 +325,7 @@ func (t *Trace) write(b *strings.Builder, indent string) {
 	}
 }
 
-// plain says that the inputs are few, and data, so that they fit on the line.
+// plain reports whether the inputs are few and all data, so that they fit on one line.
 func (t *Trace) plain() bool {
 	for _, in := range t.Inputs {
 		if in.Operator != "" || len(in.Inputs) > 0 || in.Error != "" {
@@ -352,7 +347,7 @@ func encode(v any) string {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if enc.Encode(v) != nil {
-		return fmt.Sprint(v) // not of Explain's making
+		return fmt.Sprint(v) // a trace that Explain did not make
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

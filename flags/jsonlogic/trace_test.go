@@ -143,7 +143,7 @@ func TestExplainCompilesAnew(t *testing.T) {
 	require.Nil(t, trace)
 }
 
-// TestTraceIsBounded and is JSON, whatever the data.
+// TestTraceIsBounded checks that a trace is bounded and can be encoded as JSON, whatever the data.
 func TestTraceIsBounded(t *testing.T) {
 	t.Parallel()
 	long := make([]any, 10_000)

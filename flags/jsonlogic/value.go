@@ -14,22 +14,22 @@ import (
 type kind uint8
 
 const (
-	nothing kind = iota // null
+	null kind = iota // null
 	truth
 	number
 	text
 	list
 	object
-	undefined // JavaScript's: what a missing argument is
+	undefined // as in JavaScript: a missing argument
 )
 
-// A value is one JSON value during evaluation. It is passed by value, so that
-// comparing and deciding allocate nothing.
+// A value is a JSON value during an evaluation. It is passed by value, so that comparisons and
+// decisions do not allocate.
 type value struct {
 	kind kind
-	num  float64 // a number; 1 for true
-	str  string  // a text
-	ref  any     // the Go value it came from, where that is already its result
+	num  float64 // of a number; 1 for true
+	str  string  // of a text
+	ref  any     // the Go value, if it can be returned as the result
 }
 
 func boolean(b bool) value {
@@ -39,7 +39,7 @@ func boolean(b bool) value {
 	return value{kind: truth}
 }
 
-// toValue reads a Go value: the usual types here, the others by reflection.
+// toValue converts a Go value: the usual types here, the others by reflection.
 func toValue(v any) value {
 	switch x := v.(type) {
 	case nil:
@@ -89,7 +89,7 @@ func listOf(items []any) value {
 
 var emptyList = value{kind: list, ref: []any{}}
 
-// defined is v, null where it is undefined.
+// defined replaces undefined by null.
 func defined(v value) value {
 	if v.kind == undefined {
 		return value{}
@@ -97,7 +97,7 @@ func defined(v value) value {
 	return v
 }
 
-func (v value) isNone() bool      { return v.kind == nothing || v.kind == undefined }
+func (v value) isNone() bool      { return v.kind == null || v.kind == undefined }
 func (v value) isReference() bool { return v.kind == list || v.kind == object }
 
 func reflected(v any) value {
@@ -136,8 +136,8 @@ func reflected(v any) value {
 	return value{}
 }
 
-// pointed is what a pointer points to; not another pointer, be it in an interface, which
-// could point to itself, and means nothing in JSON.
+// pointed returns what a pointer points to, but not another pointer, not even in an interface: a
+// pointer may point to itself, and JSON has no pointers to pointers.
 func pointed(r reflect.Value) (any, bool) {
 	if r.IsNil() {
 		return nil, false
@@ -152,8 +152,7 @@ func pointed(r reflect.Value) (any, bool) {
 	return e.Interface(), true
 }
 
-// marshaled is the text of a value that knows it. It is others' code: one that panics
-// has no text.
+// marshaled calls MarshalText, which is not our code: on a panic or an error the value is null.
 func marshaled(m encoding.TextMarshaler) (v value) {
 	defer func() {
 		if recover() != nil {
@@ -167,8 +166,8 @@ func marshaled(m encoding.TextMarshaler) (v value) {
 	return value{kind: text, str: string(t)}
 }
 
-// Go data can contain itself, which JSON cannot. A walk that has to follow all of it
-// goes no deeper and visits no more than this; what lies beyond is null.
+// Go data can contain itself, JSON cannot. A walk over all of it goes no deeper and visits no more
+// than this. Anything beyond is null.
 const (
 	walkDepth = 200
 	walkSteps = 1 << 20
@@ -234,8 +233,7 @@ func (v value) plain(w *walk) any {
 	return m
 }
 
-// each walks the members of an object of any Go type but [Object], which does not
-// tell them.
+// each walks the fields of an object of any Go type except [Object], whose fields cannot be listed.
 func (v value) each(yield func(name string, member value) bool) {
 	r := reflect.ValueOf(v.ref)
 	if r.Kind() == reflect.Map {
@@ -276,7 +274,7 @@ func (v value) item(i int) any {
 	return reflect.ValueOf(v.ref).Index(i).Interface()
 }
 
-// A reduction is the data of reduce's second argument.
+// A reduction is the data of the second argument of reduce.
 type reduction struct{ current, accumulator any }
 
 // Get implements [Object].
@@ -290,7 +288,7 @@ func (r *reduction) Get(name string) (any, bool) {
 	return nil, false
 }
 
-// object is the reduction at this moment, for who asks for all of it.
+// object copies the present fields, for code that reads the whole object.
 func (r *reduction) object() map[string]any {
 	return map[string]any{"current": r.current, "accumulator": r.accumulator}
 }
@@ -342,7 +340,7 @@ func reflectedMember(r reflect.Value, name string) (any, bool) {
 	return nil, false
 }
 
-// index reads a list index as JavaScript would: "0", "12", never "01" or "+1".
+// index parses a list index as JavaScript does: "0" and "12", but not "01" or "+1".
 func index(name string, length int) (int, bool) {
 	if name == "" || len(name) > 1 && name[0] == '0' || name[0] == '+' || name[0] == '-' {
 		return 0, false
@@ -351,7 +349,7 @@ func index(name string, length int) (int, bool) {
 	return i, err == nil && i < length
 }
 
-// truth is JsonLogic's: like JavaScript's, but an empty list is false.
+// truth is JsonLogic's truth: as in JavaScript, except that an empty list is false.
 func (v value) truth() bool {
 	switch v.kind {
 	case truth, number:
@@ -366,8 +364,7 @@ func (v value) truth() bool {
 	return false
 }
 
-// text is JavaScript's String(v) of anything but a list, whose text is built by
-// [Scope.text].
+// text is JavaScript's String(v), except for a list, whose text [Scope.text] builds.
 func (v value) text() string {
 	switch v.kind {
 	case truth:
@@ -384,28 +381,26 @@ func (v value) text() string {
 	return "null"
 }
 
-// An Object is data that answers for its own members, so that it need not be copied
-// into a map. Get returns false for a member that it does not have. It must not panic,
-// be it on a nil pointer.
+// An Object is data that returns its own fields, so that it need not be copied into a map. Get
+// returns false for a missing field. Get must not panic, even on a nil pointer.
 type Object interface {
 	Get(name string) (value any, ok bool)
 }
 
-// A Fielder is an [Object] of which the members stand in a map, where they are found
-// sooner: all but those whose names begin with "$", for which Get is asked. With nil
-// Get is asked for all.
+// A Fielder is an [Object] with most of its fields in a map, which is faster. Get is called only for
+// names that begin with "$". If Fields returns nil, Get is called for all names.
 type Fielder interface {
 	Object
 	Fields() map[string]any
 }
 
-// A field is a member of a struct, under the name that encoding/json gives it.
+// A field is a field of a struct, under the name that encoding/json uses.
 type field struct {
 	name  string
 	index []int
 }
 
-// of returns the field's value, false when it lies behind a nil pointer.
+// of returns the field's value, or false if it is behind a nil pointer.
 func (f field) of(r reflect.Value) (any, bool) {
 	v, err := r.FieldByIndexErr(f.index)
 	if err != nil {
@@ -416,8 +411,8 @@ func (f field) of(r reflect.Value) (any, bool) {
 
 var fieldCache sync.Map // reflect.Type → []field
 
-// fieldsOf lists the exported fields of a struct, those of embedded structs
-// included, the shallower first.
+// fieldsOf returns the exported fields of a struct, including those of embedded structs. Fields at a
+// lower depth come first.
 func fieldsOf(t reflect.Type) []field {
 	if cached, ok := fieldCache.Load(t); ok {
 		fields, _ := cached.([]field)
@@ -430,7 +425,7 @@ func fieldsOf(t reflect.Type) []field {
 		case !f.IsExported() || f.Tag.Get("json") == "-":
 			continue
 		case f.Anonymous && name == "" && isStruct(f.Type):
-			continue // its fields are listed themselves
+			continue // its fields are in the list themselves
 		case name == "":
 			name = f.Name
 		}
@@ -450,8 +445,8 @@ func isStruct(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct
 }
 
-// exportedPath says whether a promoted field can be read: not through a pointer to
-// an unexported struct.
+// exportedPath reports whether a promoted field can be read: it cannot if the path goes through a
+// pointer to an unexported struct.
 func exportedPath(t reflect.Type, path []int) bool {
 	for _, i := range path[:len(path)-1] {
 		if t.Kind() == reflect.Pointer {

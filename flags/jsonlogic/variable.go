@@ -6,19 +6,19 @@ import (
 	"unicode/utf16"
 )
 
-// variable walks the data: {"var": "a.b.0"}, {"var": ["a", default]}. The empty path
-// is the data itself.
+// variable reads the data: {"var": "a.b.0"}, {"var": ["a", default]}. The empty path is the data
+// itself.
 func variable(args []*node) operation {
-	path, otherwise := arg(args, 0), arg(args, 1)
-	if otherwise == undefinedNode {
-		otherwise = nullNode
+	path, fallback := arg(args, 0), arg(args, 1)
+	if fallback == undefinedNode {
+		fallback = nullNode
 	}
 	if path.constant == nil || path.constant.kind == list || len(path.constant.str) >= bytesPerStep {
 		return gives(func(s *Scope) value {
 			if v, ok := s.find(path.eval(s)); ok {
 				return v
 			}
-			return defined(otherwise.eval(s))
+			return defined(fallback.eval(s))
 		})
 	}
 	if path.constant.isEmptyPath() {
@@ -32,15 +32,15 @@ func variable(args []*node) operation {
 		at, ok := s.data, true
 		for _, name := range names {
 			if at, ok = member(at, name); !ok {
-				return defined(otherwise.eval(s))
+				return defined(fallback.eval(s))
 			}
 		}
 		return toValue(at)
 	})
 }
 
-// isEmptyPath says that a path is the data itself. The empty list is not one, though
-// its text is empty: that is the member called "".
+// isEmptyPath reports whether a path means the data itself. The empty list does not, although its
+// text is empty: it means the field called "".
 func (v value) isEmptyPath() bool { return v.isNone() || v.kind == text && v.str == "" }
 
 func (s *Scope) find(path value) (value, bool) {
@@ -60,8 +60,8 @@ func (s *Scope) find(path value) (value, bool) {
 	return toValue(at), true
 }
 
-// missing lists the keys that the data has not, or null, or the empty text. The keys
-// are the arguments, or the first argument if that is a list.
+// missing returns the keys that are absent in the data, null or "". The keys are the arguments, or
+// the first argument if that is a list.
 func missing(args []*node) operation {
 	if keys, ok := constants(args); ok {
 		return gives(func(s *Scope) value { return s.missing(keys) })
@@ -86,8 +86,8 @@ func constants(args []*node) (value, bool) {
 	return listOf(values), true
 }
 
-// missingSome is {"missing_some": [how many are enough, keys]}: the missing keys, or
-// none if there are enough others.
+// missingSome is {"missing_some": [minimum, keys]}: the missing keys, or an empty list if at least
+// minimum keys are present.
 func missingSome(args []*node) operation {
 	need, options := arg(args, 0), arg(args, 1)
 	return gives(func(s *Scope) value {
@@ -97,17 +97,17 @@ func missingSome(args []*node) operation {
 		switch keys.kind {
 		case list:
 			count = float64(keys.length())
-		case text: // is one key, but the reference counts its characters
+		case text: // one key, but the reference counts its characters
 			count = float64(len(utf16.Encode([]rune(s.read(keys.str)))))
 			fallthrough
 		default:
 			keys = listOf([]any{keys.result()})
 		}
-		lacking := s.missing(keys)
-		if count-float64(lacking.length()) >= enough {
+		absent := s.missing(keys)
+		if count-float64(absent.length()) >= enough {
 			return emptyList
 		}
-		return lacking
+		return absent
 	})
 }
 
@@ -117,32 +117,32 @@ func (s *Scope) missing(keys value) value {
 			keys = first
 		}
 	}
-	var lacking []any
+	var absent []any
 	for i := range keys.length() {
 		if !s.spend(1) {
 			break
 		}
 		key := keys.element(i)
-		if v := s.optional(key); v.kind == nothing || v.kind == text && v.str == "" {
-			lacking = append(lacking, key.result())
+		if v := s.optional(key); v.kind == null || v.kind == text && v.str == "" {
+			absent = append(absent, key.result())
 		}
 	}
-	return listOf(lacking)
+	return listOf(absent)
 }
 
-// optional is {"var": key}: a key that is a list is a path and a default.
+// optional is {"var": key}. A key that is a list is a path and a default.
 func (s *Scope) optional(key value) value {
-	var otherwise value
+	var fallback value
 	if l := key; l.kind == list {
 		if key = (value{}); l.length() > 0 {
 			key = l.element(0)
 		}
 		if l.length() > 1 {
-			otherwise = l.element(1)
+			fallback = l.element(1)
 		}
 	}
 	if v, ok := s.find(key); ok {
 		return v
 	}
-	return otherwise
+	return fallback
 }

@@ -18,8 +18,8 @@ flags:
   staffFirst: {variants: {a: A, b: B}, defaultVariant: b, targeting: {if: [{==: [{var: plan}, staff]}, a, {fractional: [[b, 1]]}]}}
 `
 
-// TestAnonymous holds that with AllowAnonymous a request without a targetingKey is answered,
-// but for the flags that need the key.
+// TestAnonymous checks that AllowAnonymous serves a request without a targetingKey, except for the
+// flags that need the key.
 func TestAnonymous(t *testing.T) {
 	t.Parallel()
 	p := open(t, flags.Bytes("flags.yaml", []byte(anonymousDocument)))

@@ -16,7 +16,7 @@ func BenchmarkSingle(b *testing.B) {
 	}
 }
 
-// BenchmarkBulk is a bulk answer of a hundred flags, whole and not modified.
+// BenchmarkBulk measures a bulk answer of a hundred flags, in full and not modified.
 func BenchmarkBulk(b *testing.B) {
 	var doc strings.Builder
 	doc.WriteString("flags:\n")

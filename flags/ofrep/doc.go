@@ -1,59 +1,58 @@
-// Package ofrep serves the flags of a provider to programs elsewhere, browsers above
-// all, over the OpenFeature Remote Evaluation Protocol 0.3.0
-// (https://github.com/open-feature/protocol), so that OpenFeature's own OFREP
-// providers can be used as they are.
+// Package ofrep serves the flags of a provider to browsers and other programs over the OpenFeature
+// Remote Evaluation Protocol 0.3.0 (https://github.com/open-feature/protocol). OpenFeature's own
+// OFREP providers can be its clients.
 //
-// Two names are needed: [NewHandler] and, in its [Options], Expose, without which
-// nothing is served:
+// It needs two names: [NewHandler], and Expose in its [Options]. Without Expose it serves nothing:
 //
 //	h, err := ofrep.NewHandler(provider, &ofrep.Options{
 //		Expose: func(key string) bool { return strings.HasPrefix(key, "web-") },
 //	})
 //	mux.Handle("/ofrep/", h)
 //
-// It answers
+// The handler serves
 //
 //	POST /ofrep/v1/evaluate/flags/{key}  one flag
 //	POST /ofrep/v1/evaluate/flags        all exposed flags, with an ETag
-//	GET  /ofrep/v1/events                the event stream that asks clients to fetch again
+//	GET  /ofrep/v1/events                an event stream that asks clients to fetch again
 //
 // # What is sent
 //
-// A flag's value, variant and metadata are what [flags.Provider.Evaluate] gives. Where
-// the code's default is used, because the flag is disabled or has no default
-// variant, the value is left out, as the protocol has it. The protocol's reasons have
-// no DEFAULT: it is sent as UNKNOWN. Of the metadata, what is no bool, text or number
-// is not sent, nor are owner, kind and expires. Whatever is answered counts as evaluated
-// in the provider's usage, in a bulk answer each of its flags.
+// A flag's value, variant and metadata are those of [flags.Provider.Evaluate]. If the code's default
+// is used, because the flag is disabled or lacks a default variant, the value is left out, as
+// the protocol requires. The protocol lacks the reason DEFAULT: it is sent as UNKNOWN. Only booleans,
+// strings and numbers in the metadata are sent, except owner, kind and expires. Each flag in an
+// answer counts as evaluated in the provider's usage.
 //
-// A flag that cannot be evaluated is an error with its code, 400 when it is asked for
-// alone; why it cannot stays on the server, in [flags.Provider.Problems]. A flag that
-// is not exposed is a flag that does not exist. A request that cannot be understood
-// is 400 with PARSE_ERROR, a context that cannot be used is 400 with INVALID_CONTEXT,
-// or with TARGETING_KEY_MISSING, unless Options.Context supplies the key. With
-// [Options.AllowAnonymous] a context needs no key, and TARGETING_KEY_MISSING is the answer for
-// those flags only that need one. A body that
-// is too large is 413, one that is not said to be plain JSON is 415. As long as there
-// is no document at all, the answer is 500, which clients with a cache survive.
+// # Errors
+//
+//   - 400: A flag that cannot be evaluated is sent with an error code. The reason stays on the server,
+//     in [flags.Provider.Problems]. In a bulk answer, which is 200, it is an error of that flag.
+//   - 404: A flag that is not exposed is answered like a flag that does not exist.
+//   - 400 with PARSE_ERROR: The request cannot be read.
+//   - 400 with INVALID_CONTEXT: The context cannot be used.
+//   - 400 with TARGETING_KEY_MISSING: The context lacks a targetingKey, and Options.Context does not
+//     supply one. With [Options.AllowAnonymous] only flags that need the key answer so.
+//   - 413: The body is too large.
+//   - 415: The Content-Type is not plain JSON.
+//   - 500: No document has been loaded. Clients with a cache keep their flags.
 //
 // # Changes
 //
-// The ETag of a bulk answer covers the document's revision, the client's context, and
-// the answer itself, so that a rule about time, or a replica with other static
-// attributes, is never taken for "not modified". A client connects to the event
-// stream that the answer names, which brings refetchEvaluation when the flags change
-// and right away when they have changed since that answer. Over HTTP/1.1 browsers have
-// six connections to an origin, of which each open page keeps one: serve HTTP/2.
+// The ETag of a bulk answer covers the document's revision, the client's context, and the answer
+// itself. So "not modified" is right even if a rule depends on the time, or if a replica has other
+// static attributes. The answer contains the address of the event stream. The stream sends
+// refetchEvaluation when the flags change, and at once if they have changed since that answer. Over
+// HTTP/1.1 browsers have six connections to an origin, and each open page uses one of them: serve
+// HTTP/2.
 //
 // # Threat model
 //
-// Clients are untrusted. What they may see is what Expose says, and by default that is
-// nothing. What they say of themselves is a claim: Options.Context overwrites what the
-// server knows better, and a rule that guards something must decide by such attributes
-// alone. Everything a client sees of a rule is its result. Bodies are bounded, must be
-// JSON and say so, which also keeps pages of other sites from posting without CORS;
-// a key that stands twice is refused. Nothing of a request becomes a log line, a
-// header or an address. Event streams are bounded in number, say nothing but that
-// something changed, and end with their request. The rate of requests is not bounded
-// here: that is for Options.Authorize or the proxy in front.
+// Clients are untrusted. They see only the flags that Expose allows, and by default none. A client's
+// context is a claim. Options.Context overwrites what the server knows better, and a rule that
+// protects something must use only such attributes. Clients see a rule's result, never the
+// rule. Bodies are bounded, must be JSON and declared as JSON; so pages of other sites cannot post
+// without CORS. Duplicate keys are refused. Content of a request is never logged, sent as a header or
+// used as an address. The number of event streams is bounded. They say only that something changed,
+// and end with their request. The rate of requests is not bounded here: use Options.Authorize or a
+// proxy.
 package ofrep

@@ -14,8 +14,8 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// An evaluation is an evaluationSuccess or, with an error code, an evaluationFailure
-// of the protocol. Without value it is the code's default.
+// An evaluation is the protocol's evaluationSuccess or, with an error code, evaluationFailure. A
+// missing value means the code's default.
 type evaluation struct {
 	Key          string                `json:"key"`
 	Value        json.RawMessage       `json:"value,omitempty"`
@@ -43,7 +43,6 @@ type generalError struct {
 	ErrorDetails string `json:"errorDetails"`
 }
 
-// single answers for one flag.
 func (h *handler) single(w http.ResponseWriter, r *http.Request) {
 	if !h.authorized(w, r) {
 		return
@@ -66,7 +65,7 @@ func (h *handler) single(w http.ResponseWriter, r *http.Request) {
 	case "":
 		writeJSON(w, http.StatusOK, e)
 	case openfeature.FlagNotFoundCode:
-		// The same whether there is no such flag or only none for clients.
+		// The answer must not reveal whether a hidden flag exists.
 		e.ErrorDetails = "there is no flag " + strconv.Quote(key)
 		writeJSON(w, http.StatusNotFound, e)
 	default:
@@ -74,7 +73,6 @@ func (h *handler) single(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// bulk answers for all exposed flags.
 func (h *handler) bulk(w http.ResponseWriter, r *http.Request) {
 	if !h.authorized(w, r) {
 		return
@@ -91,7 +89,7 @@ func (h *handler) bulk(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer bulkEvaluation
 	var revision string
-	for range 3 { // one document for all flags, unless it changes again and again
+	for range 3 { // all flags from one document, unless it changes three times in a row
 		revision = h.provider.Revision()
 		answer.Flags = h.evaluateAll(r, s)
 		if revision == h.provider.Revision() {
@@ -115,8 +113,8 @@ func (h *handler) bulk(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, body)
 }
 
-// loaded reports whether there is a document. A provider that was shut down has no
-// revision, and its flags still.
+// loaded reports whether the provider has flags. After a shutdown its revision is empty, but it keeps
+// its flags.
 func (h *handler) loaded() bool {
 	return h.provider.Revision() != "" || len(h.provider.Keys()) > 0
 }
@@ -136,8 +134,8 @@ func (h *handler) evaluateAll(r *http.Request, s *subject) []evaluation {
 	return evaluations
 }
 
-// evaluate evaluates one flag. Why it fails is told in general only: the provider's
-// own words may quote the rule and name files.
+// evaluate evaluates one flag. Its errors are general, because the provider's own texts may quote the
+// rule and file names.
 func (h *handler) evaluate(r *http.Request, key string, s *subject) evaluation {
 	ctx := r.Context()
 	if h.opts.AllowAnonymous && s.attrs[openfeature.TargetingKey] == nil {
@@ -176,8 +174,7 @@ func (h *handler) evaluate(r *http.Request, key string, s *subject) evaluation {
 	return e
 }
 
-// public is the part of a flag's metadata that clients may see and the protocol can
-// carry.
+// public returns the metadata that clients may see and the protocol can carry.
 func public(metadata openfeature.FlagMetadata) map[string]any {
 	var m map[string]any
 	for name, value := range metadata {
@@ -198,8 +195,8 @@ func public(metadata openfeature.FlagMetadata) map[string]any {
 	return m
 }
 
-// entityTag identifies an answer. The attributes of Options.Context count by what they
-// lead to only: in the hash itself, a client that knows all the rest could guess them.
+// entityTag identifies an answer. The attributes of Options.Context count only through the answer. If
+// they were hashed, a client that knows everything else could guess them.
 func entityTag(revision string, claims, body []byte) string {
 	hash := sha256.New()
 	for _, part := range [][]byte{[]byte(revision), claims, body} {
@@ -210,9 +207,9 @@ func entityTag(revision string, claims, body []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18]) + `"`
 }
 
-// matches reports whether a client has the answer already. The comparison is weak, as
-// RFC 9110, section 13.1.2, has it: what compresses on the way marks tags as weak. A
-// client that dropped the quotes, as in the protocol's own examples, is understood.
+// matches reports whether a client has the answer already. The comparison is weak (RFC 9110, section
+// 13.1.2), because a proxy that compresses marks tags as weak. It accepts tags without quotes, as in
+// the protocol's own examples.
 func matches(ifNoneMatch []string, etag string) bool {
 	for _, field := range ifNoneMatch {
 		for tag := range strings.SplitSeq(field, ",") {
@@ -229,7 +226,7 @@ func writeNotLoaded(w http.ResponseWriter) {
 	writeJSON(w, http.StatusInternalServerError, generalError{"the flags have not been loaded yet"})
 }
 
-// writeJSON writes one of the types above, which can always be written.
+// writeJSON writes one of the types above, whose encoding cannot fail.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	var b bytes.Buffer
 	_ = json.NewEncoder(&b).Encode(v)

@@ -64,12 +64,11 @@ func ask(url, body, etag string) (*http.Response, string) {
 	return resp, strings.TrimSpace(text.String())
 }
 
-// A service shows browsers the flags that are meant for them. Who the visitor is, the
-// service knows better than the browser.
+// A service exposes some flags to browsers. It knows better than the browser who the visitor is.
 func Example() {
 	server, stop, err := newServer(&ofrep.Options{
 		Context: func(r *http.Request) flags.Attributes {
-			return flags.Attributes{"country": r.Header.Get("X-Country")} // as the proxy in front found out
+			return flags.Attributes{"country": r.Header.Get("X-Country")} // set by the proxy
 		},
 	})
 	if err != nil {
@@ -98,7 +97,7 @@ func Example() {
 	// {"key":"web-banner","value":"Everything must go","reason":"TARGETING_MATCH","variant":"sale","metadata":{"doc":"https://wiki.example/banner"}}
 }
 
-// A server-side provider asks for one flag at a time.
+// A server-side provider fetches one flag at a time.
 func ExampleNewHandler_single() {
 	server, stop, err := newServer(&ofrep.Options{})
 	if err != nil {
@@ -120,7 +119,7 @@ func ExampleNewHandler_single() {
 	// 400 {"key":"web-banner","errorCode":"PARSE_ERROR","errorDetails":"body:1:13: unexpected end of JSON input"}
 }
 
-// A browser asks for all flags at once, and later whether its answer still holds.
+// A browser fetches all flags at once, and later checks whether its answer is still valid.
 func ExampleNewHandler_bulk() {
 	server, stop, err := newServer(&ofrep.Options{MaxStreams: -1})
 	if err != nil {
@@ -144,7 +143,7 @@ func ExampleNewHandler_bulk() {
 	// 200 true
 }
 
-// What is not exposed does not exist.
+// A flag that is not exposed is answered like a missing flag.
 func ExampleOptions_expose() {
 	server, stop, err := newServer(&ofrep.Options{})
 	if err != nil {
@@ -161,8 +160,8 @@ func ExampleOptions_expose() {
 	// 404 {"key":"no-such-flag","errorCode":"FLAG_NOT_FOUND","errorDetails":"there is no flag \"no-such-flag\""}
 }
 
-// A page asks before anyone has logged in. Flags that need a targetingKey, because they bucket
-// by it, are errors; all others are answered.
+// A page fetches flags before anyone has logged in. Flags that bucket by a targetingKey are errors,
+// and all others are answered.
 func ExampleOptions_allowAnonymous() {
 	server, stop, err := newServer(&ofrep.Options{AllowAnonymous: true})
 	if err != nil {
@@ -175,7 +174,7 @@ func ExampleOptions_allowAnonymous() {
 	// Output: 200 {"key":"web-banner","value":"Everything must go","reason":"TARGETING_MATCH","variant":"sale","metadata":{"doc":"https://wiki.example/banner"}}
 }
 
-// A hook refuses clients before anything of their request is read.
+// Authorize refuses clients before the body is read.
 func ExampleOptions_authorize() {
 	server, stop, err := newServer(&ofrep.Options{
 		Authorize: func(r *http.Request) (who string, err error) {

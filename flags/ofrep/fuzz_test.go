@@ -28,8 +28,8 @@ flags:
 $evaluators: {}
 `
 
-// FuzzEvaluate sends anything at all to both endpoints and holds each answer to what
-// the protocol promises.
+// FuzzEvaluate sends arbitrary requests to both endpoints and checks each answer against the
+// protocol.
 func FuzzEvaluate(f *testing.F) {
 	for _, body := range []string{
 		anyone, ``, `null`, `[]`, `{"context":{}}`, `{"context":null}`, `{"context":[]}`, `{"context":{"targetingKey":1}}`,
@@ -59,7 +59,7 @@ func FuzzEvaluate(f *testing.F) {
 	})
 }
 
-// held is what holds for every answer to a POST.
+// held checks what the protocol promises for every answer to a POST.
 func held(t *testing.T, w *httptest.ResponseRecorder, isBulk bool, key string) {
 	if isBulk && w.Code == http.StatusNotModified {
 		return
@@ -91,8 +91,8 @@ func held(t *testing.T, w *httptest.ResponseRecorder, isBulk bool, key string) {
 	require.NotContains(t, w.Body.String(), "owner")
 }
 
-// FuzzRequest sends any method, path and headers: no panic, no status of the server's
-// own failure, and nothing of the request in a header.
+// FuzzRequest sends any method, path and headers. It checks that the handler does not panic, does not
+// answer 5xx, and copies no content of the request into a header.
 func FuzzRequest(f *testing.F) {
 	f.Add("POST", bulk, "https://shop.example", "POST")
 	f.Add("OPTIONS", bulk+"/x", "https://shop.example", "POST")

@@ -14,70 +14,69 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// The paths, of which the first two are the protocol's.
+// bulkPath and singlePath are the protocol's; streamPath is ours.
 const (
 	bulkPath   = "/ofrep/v1/evaluate/flags"
 	singlePath = bulkPath + "/"
 	streamPath = "/ofrep/v1/events"
 )
 
-// Options configure a handler. Nil options are the defaults, which expose nothing.
-// The functions are called by many goroutines at once and must not read the body.
+// Options configure a handler. Nil options are the defaults, which expose nothing. The functions are
+// called by many goroutines at once and must not read the body.
 type Options struct {
-	// Expose says which flags clients may see. To them the others do not exist. Nil
-	// exposes nothing.
+	// Expose decides which flags clients may see. For clients, the others do not exist. Nil means
+	// that no flag is exposed.
 	Expose func(key string) bool
 
-	// Authorize is asked before anything is read, for the event stream too. An error
-	// is answered with 401, with 403 if it is ErrForbidden, with 429 if it is a
-	// *RateLimitError; its text is not sent. The name of the client is not used here. Nil
-	// admits everyone: what Expose allows may be read by the public.
+	// Authorize is called before anything is read, for the event stream too. An error is answered
+	// with 403 if it is ErrForbidden, with 429 if it is a *RateLimitError, and else with 401. Its
+	// text is not sent. The result who is ignored. Nil means that everyone may read what Expose
+	// allows.
 	Authorize func(*http.Request) (who string, err error)
 
-	// Context gives the attributes that the server knows better than the client: who
-	// is logged in, with which plan, from where. They overwrite what the client sent,
-	// key by key; a nil value takes the client's away. Nil: the client is believed.
+	// Context returns the attributes that the server knows better than the client, such as the
+	// user, the plan and the country. They overwrite the client's attributes, key by key. A nil
+	// value removes the client's. Nil means that all claims of the client count.
 	Context func(*http.Request) flags.Attributes
 
-	// AllowAnonymous answers requests whose context has no targetingKey, as flagd's server
-	// does. Only a flag whose rule buckets by the key, in a fractional operation without a
-	// bucketing value of its own, is TARGETING_KEY_MISSING then. False refuses such requests.
+	// AllowAnonymous serves requests whose context lacks a targetingKey, as flagd's server does.
+	// Then only a flag that needs the key answers TARGETING_KEY_MISSING: its rule reaches a
+	// fractional operation without a bucketing value. False refuses such requests.
 	AllowAnonymous bool
 
-	// MaxBody bounds the body of a request, in bytes. 0: 65,536.
+	// MaxBody bounds the body of a request, in bytes. Zero means 65,536.
 	MaxBody int64
 
-	// Origins are the origins, such as "https://shop.example", whose pages may ask
-	// from other origins than the handler's own (CORS); "*" stands for all. They get no
-	// credentials: cookies are for pages of the handler's own origin. Nil: none.
+	// Origins are origins, such as "https://shop.example", whose pages may call a handler of
+	// another origin (CORS). "*" means all origins. Their requests carry no credentials: cookies
+	// are only for pages of the handler's own origin. Nil means none.
 	Origins []string
 
-	// MaxStreams bounds the event streams that are open at once; one more is answered
-	// with 503. 0: 1,000. Negative: there are no event streams, and clients see a
-	// change when they ask again.
+	// MaxStreams bounds the number of open event streams. One more is answered with 503. Zero
+	// means 1,000. Negative turns event streams off: clients must poll.
 	MaxStreams int
 
-	// StreamURL gives the address of the event stream for the client that sent r, a
-	// bulk request: an absolute URL, or a path on the origin that the client asks at.
-	// It is for handlers behind a prefix, and for clients that authorize by header:
-	// browsers cannot send one to an event stream, so that Authorize has to find a
-	// token in the query, which is to be short-lived and for this one purpose. Empty: no
-	// stream for this client. Nil: "/ofrep/v1/events".
+	// StreamURL returns the address of the event stream for the client that sent r, a bulk
+	// request: an absolute URL, or a path on the origin of the request. It is needed behind a
+	// prefix, and for clients that authorize by header: a browser sends no such header to an
+	// event stream, so Authorize must find a token in the query. That token should be short-lived
+	// and for this purpose only. An empty result means no stream for this client. Nil means
+	// "/ofrep/v1/events".
 	StreamURL func(r *http.Request) string
 
-	// Heartbeat is the time between two comments that keep an idle event stream from
-	// being cut by proxies and find out whether its client has gone. 0: 20 seconds.
+	// Heartbeat is the time between two comments on an idle event stream. They keep proxies from
+	// closing it, and find clients that have gone. Zero means 20s.
 	Heartbeat time.Duration
 
-	// Repeat is when the event of a change is sent a second time, for clients whose
-	// first answer came from a replica that had not seen the change yet. It should be
-	// the time within which all replicas see a change. An answer that is the same
-	// costs such a client a 304. 0: 30 seconds. Negative: never.
+	// Repeat is the time after which the event of a change is sent again, for clients that fetched
+	// from a replica that had not seen the change yet. It should be the time within which all
+	// replicas see a change. A client whose flags are the same gets a 304. Zero means 30s.
+	// Negative means never.
 	Repeat time.Duration
 
-	// Done ends all event streams when it is closed. http.Server.Shutdown waits for
-	// requests and so for streams: give it the Done of the context that is canceled
-	// before. Nil: streams end with their requests.
+	// Done ends all event streams when it is closed. http.Server.Shutdown waits for requests, and
+	// so for streams: use the Done channel of a context that is canceled before Shutdown. Nil
+	// means that streams end with their requests.
 	Done <-chan struct{}
 }
 
@@ -89,12 +88,12 @@ type handler struct {
 	streams  atomic.Int64 // open now
 }
 
-// NewHandler makes a handler that serves the flags of provider, which it neither
-// starts nor closes. It refuses a nil provider, negative limits and times, and origins
-// that are none. It starts no goroutine.
+// NewHandler makes a handler that serves the flags of provider. It does not start or close the
+// provider, and starts no goroutine. It returns an error for a nil provider, negative limits and
+// times, and invalid origins. Nil options are the defaults.
 //
-// The handler expects the protocol's paths from the root on: behind a prefix use
-// [http.StripPrefix] and Options.StreamURL.
+// The handler expects the protocol's paths from the root. Behind a prefix use [http.StripPrefix] and
+// Options.StreamURL.
 func NewHandler(provider *flags.Provider, opts *Options) (http.Handler, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -146,7 +145,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// authorized answers a client that may not go on.
+// authorized writes the answer if it returns false.
 func (h *handler) authorized(w http.ResponseWriter, r *http.Request) bool {
 	if h.opts.Authorize == nil {
 		return true
@@ -171,14 +170,14 @@ func (h *handler) authorized(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// ErrForbidden is for Options.Authorize to return, wrapped or not: the client is known
-// and may not. It is answered with 403.
+// ErrForbidden is for Options.Authorize to return, wrapped or not: the client is known but may not
+// read flags. The answer is 403.
 var ErrForbidden = errors.New("forbidden")
 
-// A RateLimitError is for Options.Authorize to return, wrapped or not: the client asks
-// too often. It is answered with 429.
+// A RateLimitError is for Options.Authorize to return, wrapped or not: the client sends too many
+// requests. The answer is 429.
 type RateLimitError struct {
-	RetryAfter time.Duration // sent in whole seconds, rounded up; 0: not sent
+	RetryAfter time.Duration // sent in whole seconds, rounded up; zero means not sent
 }
 
 func (e *RateLimitError) Error() string {
@@ -190,16 +189,16 @@ func parseOrigins(origins []string) (map[string]bool, error) {
 	for _, origin := range origins {
 		u, err := url.Parse(origin)
 		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin || origin != strings.ToLower(origin)) {
-			return nil, fmt.Errorf("ofrep: Options.Origins: %q is no origin, want something like %q", origin, "https://shop.example")
+			return nil, fmt.Errorf("ofrep: Options.Origins: %q is not an origin such as %q", origin, "https://shop.example")
 		}
 		set[origin] = true
 	}
 	return set, nil
 }
 
-// crossOrigin tells the browser what a page of another origin may do and reports
-// whether that was all it asked (https://fetch.spec.whatwg.org/#http-cors-protocol).
-// Without credentials "*" is good for every header but Authorization.
+// crossOrigin writes the CORS headers (https://fetch.spec.whatwg.org/#http-cors-protocol). It returns
+// true if the request was only a preflight. Without credentials "*" covers every header except
+// Authorization.
 func (h *handler) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if len(h.origins) == 0 {
 		return false

@@ -39,7 +39,7 @@ flags:
 
 const anyone = `{"context": {"targetingKey": "u1"}}`
 
-// TestSingle holds the answers against the protocol's text.
+// TestSingle compares answers with the protocol's text.
 func TestSingle(t *testing.T) {
 	t.Parallel()
 	h := serve(t, document)
@@ -72,7 +72,7 @@ func TestSingle(t *testing.T) {
 	}
 }
 
-// TestInfinity holds that a flag with a number that a float64 cannot hold is faulty.
+// TestInfinity checks that a number beyond a float64 makes its flag faulty.
 func TestInfinity(t *testing.T) {
 	t.Parallel()
 	h := serve(t, `{"flags": {"x": {"variants": {"all": {"deep": [1e999]}}, "defaultVariant": "all", "metadata": {"huge": -1e999, "small": 1}}}}`)
@@ -97,7 +97,7 @@ func TestBulk(t *testing.T) {
 	require.NotContains(t, w.Body.String(), "flags.yaml")
 }
 
-// TestRequests has what clients get wrong, by malice or not.
+// TestRequests covers invalid requests.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	p := open(t, flags.Bytes("flags.yaml", []byte(document)))
@@ -166,7 +166,7 @@ func TestHeadersOfRequests(t *testing.T) {
 
 	w = do(h, http.MethodPost, bulk, io.MultiReader(strings.NewReader(`{"context`), broken{}), "Content-Type", "application/json")
 	require.Equal(t, 400, w.Code)
-	require.Equal(t, "the body could not be read to its end", decode(t, w)["errorDetails"])
+	require.Equal(t, "the body could not be read completely", decode(t, w)["errorDetails"])
 }
 
 type broken struct{}
@@ -212,7 +212,7 @@ func TestExpose(t *testing.T) {
 	h := newHandler(t, p, &ofrep.Options{Expose: func(key string) bool { return key == "banner" }})
 	require.JSONEq(t, `[{"key": "banner", "value": true, "reason": "STATIC", "variant": "on"}]`, rawFlags(t, post(h, bulk, anyone)))
 	require.Equal(t, 200, post(h, bulk+"/banner", anyone).Code)
-	// A flag that is hidden and one that is not there differ in nothing but the name.
+	// The answers for a hidden and a missing flag differ only in the name.
 	for _, body := range []string{anyone, `{`, `{}`, `{"context": {}}`} {
 		hidden, none := post(h, bulk+"/color", body), post(h, bulk+"/colour", body)
 		require.Equal(t, none.Code, hidden.Code)
@@ -325,10 +325,10 @@ func TestETag(t *testing.T) {
 		require.Equal(t, 200, w.Code, other)
 		require.Equal(t, first.Body.String(), w.Body.String())
 	}
-	// The same context, written otherwise.
+	// The same context in other words.
 	require.Equal(t, 304, ask(`{ "plan":"\u0066ree", "cart":{"b":2.0,"a":1}, "targetingKey":"u1" }`, "If-None-Match", tag).Code)
 
-	// Whatever an answer depends on.
+	// Everything that an answer depends on.
 	require.Equal(t, 200, ask(`{"targetingKey": "u1", "plan": "pro"}`, "If-None-Match", tag).Code, "the client's context")
 	knows = flags.Attributes{"plan": "pro"}
 	require.Equal(t, 200, ask(claims, "If-None-Match", tag).Code, "what Context adds")
@@ -345,14 +345,13 @@ func TestETag(t *testing.T) {
 	require.Equal(t, 200, w.Code, "the document")
 	require.Contains(t, w.Body.String(), `{"key":"banner","value":false,`)
 
-	// What Context knows is in the tag by its effect only: nobody can guess it from there.
+	// An attribute of Context changes the tag only through the answer, so it cannot be guessed.
 	tag = w.Header().Get("ETag")
 	knows = flags.Attributes{"fraudScore": 87}
 	require.Equal(t, 304, ask(claims, "If-None-Match", tag).Code)
 }
 
-// TestOneDocumentForAllFlags: an answer is never half of the old flags and half of the
-// new ones.
+// TestOneDocumentForAllFlags checks that an answer never mixes old and new flags.
 func TestOneDocumentForAllFlags(t *testing.T) {
 	t.Parallel()
 	version := func(n int) string {
@@ -399,7 +398,8 @@ func TestOneDocumentForAllFlags(t *testing.T) {
 	clients.Wait()
 }
 
-// TestNoDocument: an empty answer would empty the clients' caches.
+// TestNoDocument checks that the answer is an error, because an empty answer would empty the clients'
+// caches.
 func TestNoDocument(t *testing.T) {
 	t.Parallel()
 	p, err := flags.New(flags.Bytes("flags.yaml", []byte(document)), &flags.Options{Logger: quiet})
@@ -469,11 +469,11 @@ func TestNewHandlerRefuses(t *testing.T) {
 		{nil, nil, "ofrep: the provider is nil"},
 		{p, &ofrep.Options{MaxBody: -1}, "ofrep: Options.MaxBody must not be negative, got -1"},
 		{p, &ofrep.Options{Heartbeat: -time.Second}, "ofrep: Options.Heartbeat must not be negative, got -1s"},
-		{p, &ofrep.Options{Origins: []string{"shop.example"}}, `ofrep: Options.Origins: "shop.example" is no origin, want something like "https://shop.example"`},
-		{p, &ofrep.Options{Origins: []string{"https://shop.example/"}}, "is no origin"},
-		{p, &ofrep.Options{Origins: []string{"https://Shop.example"}}, "is no origin"},
-		{p, &ofrep.Options{Origins: []string{"https://u:p@shop.example"}}, "is no origin"},
-		{p, &ofrep.Options{Origins: []string{"https://*.shop.example:x"}}, "is no origin"},
+		{p, &ofrep.Options{Origins: []string{"shop.example"}}, `ofrep: Options.Origins: "shop.example" is not an origin such as "https://shop.example"`},
+		{p, &ofrep.Options{Origins: []string{"https://shop.example/"}}, "is not an origin"},
+		{p, &ofrep.Options{Origins: []string{"https://Shop.example"}}, "is not an origin"},
+		{p, &ofrep.Options{Origins: []string{"https://u:p@shop.example"}}, "is not an origin"},
+		{p, &ofrep.Options{Origins: []string{"https://*.shop.example:x"}}, "is not an origin"},
 	} {
 		h, err := ofrep.NewHandler(c.p, c.opts)
 		require.ErrorContains(t, err, c.fault)
@@ -481,7 +481,7 @@ func TestNewHandlerRefuses(t *testing.T) {
 	}
 }
 
-// TestHugeContext: the work for a hostile context is bounded by the body's size.
+// TestHugeContext checks that the work for a hostile context is bounded by the size of the body.
 func TestHugeContext(t *testing.T) {
 	t.Parallel()
 	h := serve(t, `

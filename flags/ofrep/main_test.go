@@ -40,7 +40,7 @@ func newHandler(t testing.TB, p *flags.Provider, opts *ofrep.Options) http.Handl
 	return h
 }
 
-// serve opens the document and serves all of it.
+// serve opens the document and exposes all its flags.
 func serve(t testing.TB, doc string) http.Handler {
 	t.Helper()
 	return newHandler(t, open(t, flags.Bytes("flags.yaml", []byte(doc))), &ofrep.Options{Expose: everything})
@@ -51,7 +51,7 @@ const (
 	events = "/ofrep/v1/events"
 )
 
-// post sends a body as JSON, with more headers in pairs.
+// post sends a body as JSON. header has further headers in pairs.
 func post(h http.Handler, path, body string, header ...string) *httptest.ResponseRecorder {
 	return do(h, http.MethodPost, path, strings.NewReader(body), append([]string{"Content-Type", "application/json"}, header...)...)
 }
@@ -66,7 +66,7 @@ func do(h http.Handler, method, path string, body io.Reader, header ...string) *
 	return w
 }
 
-// decode reads an answer that must be JSON and says so.
+// decode reads an answer, which must be JSON and declared as JSON.
 func decode(t testing.TB, w *httptest.ResponseRecorder) map[string]any {
 	t.Helper()
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
@@ -77,7 +77,7 @@ func decode(t testing.TB, w *httptest.ResponseRecorder) map[string]any {
 	return m
 }
 
-// A document that can be changed, and is watched.
+// changing is a source whose document can be changed, and which is watched.
 type changing struct {
 	mu   sync.Mutex
 	data []byte

@@ -15,21 +15,20 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// A refusal says why a request gets no evaluation.
+// A refusal is the answer to a request that cannot be evaluated.
 type refusal struct {
 	status  int
 	code    openfeature.ErrorCode
 	details string
 }
 
-// A subject is whom flags are evaluated for.
+// A subject is the evaluation context of a request.
 type subject struct {
 	claims []byte           // the client's context, canonical
 	attrs  flags.Attributes // what rules see
 }
 
-// read reads the evaluation context of a request, a claim of the client's, and puts
-// what the server knows over it.
+// read reads the evaluation context of a request and overlays the attributes that the server knows.
 func (h *handler) read(w http.ResponseWriter, r *http.Request) (*subject, *refusal) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		w.Header().Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
@@ -44,7 +43,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) (*subject, *refus
 		return nil, &refusal{http.StatusRequestEntityTooLarge, openfeature.ParseErrorCode, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
 	}
 	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, openfeature.ParseErrorCode, "the body could not be read to its end"}
+		return nil, &refusal{http.StatusBadRequest, openfeature.ParseErrorCode, "the body could not be read completely"}
 	}
 	claims, refused := parseContext(body)
 	if refused != nil {
@@ -52,8 +51,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) (*subject, *refus
 	}
 	s := &subject{attrs: claims}
 	if s.claims, err = json.Marshal(claims); err != nil {
-		// encoding/json refuses infinities only, which is what numbers beyond a
-		// float64 have become.
+		// encoding/json fails only on infinities, which are numbers beyond a float64.
 		return nil, &refusal{http.StatusBadRequest, openfeature.InvalidContextCode, "a number of the context is out of range"}
 	}
 	if h.opts.Context != nil {
@@ -72,8 +70,8 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) (*subject, *refus
 	}
 }
 
-// parseContext reads the request of either endpoint: {"context": {…}}. Members beside
-// the context are for later versions of the protocol.
+// parseContext reads the request of either endpoint: {"context": {…}}. Other fields are for later
+// versions of the protocol.
 func parseContext(body []byte) (flags.Attributes, *refusal) {
 	root, err := document.Parse("body.json", body)
 	if err != nil {

@@ -10,24 +10,23 @@ import (
 	"time"
 )
 
-// An eventStream is the protocol's: by url or by endpoint.
+// An eventStream is the protocol's: with a url or with an endpoint.
 type eventStream struct {
 	Type     string          `json:"type"`
 	URL      string          `json:"url,omitempty"`
 	Endpoint *streamEndpoint `json:"endpoint,omitempty"`
 }
 
-// A streamEndpoint without an origin is on the one where the client asks.
+// A streamEndpoint without an origin is on the origin of the request.
 type streamEndpoint struct {
 	RequestURI string `json:"requestUri"`
 }
 
-// writeTimeout is for one event: a client that does not take it is gone.
+// writeTimeout bounds the writing of one event. A client that does not read it has gone.
 const writeTimeout = 10 * time.Second
 
-// eventStreams names the stream at address to a client that has the flags of
-// revision. The stream is told the revision, because what changes between the answer
-// and the connection would be lost otherwise.
+// eventStreams gives the address of the stream to a client that has the flags of revision. The
+// address contains the revision, so that a change between the answer and the connection is not lost.
 func eventStreams(address, revision string) []eventStream {
 	if address == "" {
 		return nil
@@ -43,7 +42,7 @@ func eventStreams(address, revision string) []eventStream {
 	return []eventStream{{Type: "sse", URL: address}}
 }
 
-// stream tells one client of changes for as long as it listens
+// stream sends events to one client until it disconnects
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 	if !h.authorized(w, r) {
@@ -57,13 +56,13 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("X-Accel-Buffering", "no") // asks nginx, which would hold events back
+	header.Set("X-Accel-Buffering", "no") // otherwise nginx would buffer the events
 
 	control := http.NewResponseController(w)
 	if r.Method == http.MethodHead {
 		return
 	}
-	// Flushing sends the header, or does nothing at all.
+	// Flush sends the header. It fails if a middleware hides it.
 	if err := control.Flush(); errors.Is(err, http.ErrNotSupported) {
 		writeJSON(w, http.StatusInternalServerError, generalError{"no event stream can be sent from here"})
 		return
@@ -80,8 +79,8 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 		return true
 	}
 
-	// What the client has: the last event that it saw, before a reconnection, or else
-	// the answer that named this stream to it.
+	// The client's revision: that of the last event before a reconnection, or else that of the
+	// answer that contained the stream's address.
 	has := r.Header.Get("Last-Event-ID")
 	if has == "" {
 		has = r.URL.Query().Get("after")
@@ -94,8 +93,8 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 
 	changed := h.provider.Changed()
 	revision := h.provider.Revision()
-	// The time to reconnect varies, so that not all come at once after a restart. An id
-	// without data is no event, and yet what the client names when it reconnects.
+	// The time to reconnect varies, so that not all clients return at once after a restart. An id
+	// without data is not an event, but the client sends it when it reconnects.
 	if !send(fmt.Sprintf("retry: %d\nid: %s\n\n", 1000+rand.IntN(4000), revision)) {
 		return
 	}
@@ -116,7 +115,7 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 		case <-h.opts.Done:
 			return
 		case <-changed:
-			changed = h.provider.Changed() // before the revision: none is missed
+			changed = h.provider.Changed() // before the revision, so that no change is missed
 			revision = h.provider.Revision()
 			late = true
 		case <-repeat.C:
@@ -131,8 +130,8 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// event asks the client to fetch the flags again. The etag comes back as the parameter
-// flagConfigEtag of that request, where it can be seen in access logs.
+// event asks the client to fetch the flags again. The client sends the etag back as the parameter
+// flagConfigEtag, so it may appear in access logs.
 func event(revision string) string {
 	return "id: " + revision + "\nevent: message\ndata: {\"type\":\"refetchEvaluation\",\"etag\":\"" + revision + "\"}\n\n"
 }

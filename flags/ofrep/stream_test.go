@@ -76,7 +76,7 @@ func listen(t *testing.T, h http.Handler) *httptest.Server {
 	return server
 }
 
-// streamOf is the address that a bulk answer names.
+// streamOf returns the address in a bulk answer.
 func streamOf(t *testing.T, server *httptest.Server) string {
 	t.Helper()
 	resp, err := http.Post(server.URL+bulk, "application/json", strings.NewReader(anyone))
@@ -111,7 +111,7 @@ func TestStream(t *testing.T) {
 	require.Equal(t, refetch(second), told)
 	require.NotEqual(t, first, second)
 
-	// What happened while a client was not connected is told when it is.
+	// A change that happened while a client was not connected is sent when it connects.
 	for _, c := range []struct {
 		why, address, lastEventID string
 		late                      bool
@@ -125,7 +125,7 @@ func TestStream(t *testing.T) {
 	} {
 		client := connect(t, c.address, "Last-Event-ID", c.lastEventID)
 		if !c.late {
-			src.set(before) // the first event is then this one's
+			src.set(before) // this is then the first event
 			require.Equal(t, refetch(first), client.block(), c.why)
 			changed := p.Changed()
 			src.set(after)
@@ -136,8 +136,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestStreamOutlivesTimeouts: what a server allows to requests that end is not for
-// streams.
+// TestStreamOutlivesTimeouts checks that the server's timeouts for requests do not end streams.
 func TestStreamOutlivesTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
@@ -146,7 +145,7 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 			src := newChanging(before)
 			p := open(t, src)
 			server := httptest.NewUnstartedServer(newHandler(t, p, &ofrep.Options{Heartbeat: 300 * time.Millisecond}))
-			// Long enough for a slow machine's handshake, which they bound too.
+			// Long enough for a slow machine's handshake, which the timeouts also bound.
 			server.Config.ReadTimeout, server.Config.WriteTimeout = 2*time.Second, 2*time.Second
 			server.EnableHTTP2 = proto == "HTTP/2.0"
 			server.StartTLS()
@@ -162,7 +161,7 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 			require.Equal(t, proto, resp.Proto)
 			client := &page{resp, bufio.NewScanner(resp.Body)}
 			require.Contains(t, client.block(), "retry: ")
-			for range 10 { // half as long again
+			for range 10 { // for half as long again
 				require.Equal(t, ":", client.block())
 			}
 			src.set(after)
@@ -201,8 +200,8 @@ func TestStreamsOff(t *testing.T) {
 	require.NotContains(t, decode(t, post(h, bulk, anyone)), "eventStreams")
 }
 
-// TestStreamNeedsFlush: a middleware that hides the writer's Flush is found out at
-// once, instead of by events that never arrive.
+// TestStreamNeedsFlush checks that a middleware that hides the writer's Flush is noticed at once.
+// Otherwise events would never arrive.
 func TestStreamNeedsFlush(t *testing.T) {
 	t.Parallel()
 	p := open(t, flags.Bytes("flags.yaml", []byte(before)))
@@ -280,8 +279,8 @@ func (r *recorder) take() string {
 	return r.text.String()
 }
 
-// watch serves an event stream to the recorder within a bubble. The function that it
-// returns lets time pass and gives what was written meanwhile.
+// watch serves an event stream to the recorder within a bubble. The returned function lets time pass
+// and returns what was written meanwhile.
 func watch(t *testing.T, h http.Handler, address string) func(time.Duration) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -317,7 +316,7 @@ func TestHeartbeat(t *testing.T) {
 func TestRepeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const loaded = time.Second // within it a change takes effect
+		const loaded = time.Second // a change takes effect within this time
 		src := newChanging(before)
 		p := open(t, src)
 		h := newHandler(t, p, &ofrep.Options{Heartbeat: 1000 * time.Hour, Repeat: time.Minute})
@@ -342,7 +341,7 @@ func TestRepeat(t *testing.T) {
 		require.Equal(t, second, wait(loaded))
 		require.Empty(t, wait(time.Hour), "and never more")
 
-		// Of changes in a row each is told, and the last is repeated.
+		// Each of several changes is sent, and the last one is repeated.
 		src.set(before)
 		require.Equal(t, first, wait(loaded))
 		require.Empty(t, wait(30*time.Second))
@@ -351,7 +350,7 @@ func TestRepeat(t *testing.T) {
 		require.Empty(t, wait(time.Minute-loaded))
 		require.Equal(t, second, wait(loaded))
 
-		// The same flags in other words are no change.
+		// A document with the same flags is not a change.
 		src.set(after + "\n# a comment")
 		require.Empty(t, wait(time.Hour))
 
@@ -359,7 +358,7 @@ func TestRepeat(t *testing.T) {
 	})
 }
 
-// TestStreamToNobody: what cannot be written ends at the next heartbeat.
+// TestStreamToNobody checks that a stream whose client has gone ends at the next write.
 func TestStreamToNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

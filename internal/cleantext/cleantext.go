@@ -1,5 +1,5 @@
-// Package cleantext makes text from outside fit to be shown: in logs, headers, error
-// texts, terminals and pages. Every result is valid UTF-8 of a bounded number of bytes.
+// Package cleantext makes text from outside safe to show in logs, headers, error texts, terminals and
+// pages. Every result is valid UTF-8 with a bounded number of bytes.
 package cleantext
 
 import (
@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Line returns s for a single line: trimmed, with each unprintable character replaced by
-// U+FFFD, cut to limit bytes between characters. It returns s itself when there is nothing
-// to change, and Line(Line(s)) is Line(s).
+// Line returns s for a single line: trimmed, with each unprintable character replaced by U+FFFD, and
+// cut to limit bytes between characters. It returns s itself if nothing changes, and Line(Line(s)) is
+// Line(s).
 func Line(s string, limit int) string {
 	s = strings.TrimSpace(s)
 	if len(s) <= limit && Printable(s) {
@@ -39,14 +39,14 @@ func Flat(s string, limit int) string {
 	}, s), limit)
 }
 
-// Cut returns s as valid UTF-8 of at most limit bytes, cut between characters. Control
-// characters stay.
+// Cut returns s as valid UTF-8 of at most limit bytes, cut between characters. It keeps control
+// characters.
 func Cut(s string, limit int) string {
 	s = cut(s, limit)
 	if utf8.ValidString(s) {
 		return s
 	}
-	return cut(strings.ToValidUTF8(s, "\uFFFD"), limit) // the mark may be longer than what it replaces
+	return cut(strings.ToValidUTF8(s, "\uFFFD"), limit) // U+FFFD may be longer than the bytes that it replaces
 }
 
 // Clip is Cut with "…" after a text that was cut, which adds three bytes to limit.

@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	maxErrorText = 64 << 10 // bytes of an error's text that are read
-	maxErrors    = 64       // errors that one wraps that are looked at
+	maxErrorText = 64 << 10 // bytes read of an error's text
+	maxErrors    = 64       // wrapped errors examined
 )
 
-// Error returns the text of err without what URLs cuts, also where err, or an error that it
-// wraps or joins, is a *url.Error with a URL that is not one.
+// Error returns the text of err without what URLs cuts. It also works if err, or an error that it wraps or
+// joins, is a *url.Error whose URL is invalid.
 func Error(err error) (text string) {
 	text = fmt.Sprint(err) // fmt survives an Error method that panics
 	defer func() {
@@ -57,12 +57,12 @@ func eachError(err error, left *int, do func(error)) {
 	}
 }
 
-// replace puts plain in the place of raw, as it is and quoted.
+// replace replaces raw by plain, also where raw is quoted.
 func replace(text, raw, plain string) string {
 	if raw == plain || raw == "" {
 		return text
 	}
-	for range 3 { // quoted, and quoted again
+	for range 3 { // unquoted, quoted, and quoted twice
 		text = strings.ReplaceAll(text, raw, plain)
 		raw, plain = inQuotes(raw), inQuotes(plain)
 	}
@@ -74,7 +74,7 @@ func inQuotes(s string) string {
 	return s[1 : len(s)-1]
 }
 
-// withoutQuoted leaves out what package url quotes of a URL: `invalid port ":x" after host`.
+// withoutQuoted removes what package url quotes of a URL: `invalid port ":x" after host`.
 func withoutQuoted(s string) string {
 	first, last := strings.IndexByte(s, '"'), strings.LastIndexByte(s, '"')
 	if first < 0 || last == first {
@@ -83,10 +83,9 @@ func withoutQuoted(s string) string {
 	return strings.TrimRight(s[:first], " ") + s[last+1:]
 }
 
-// URLs returns s with the URLs in it cut to scheme, host and path: without user, query and
-// fragment, and without what url.Parse quotes of one. A URL begins with a scheme and "://", or has a "?" and
-// a "=" behind it. It ends with the quotes that it stands in, or else at a space. URLs(URLs(s)) is
-// URLs(s).
+// URLs returns s with its URLs cut to scheme, host and path: without user, query and fragment, and without
+// what url.Parse quotes of one. A URL begins with a scheme and "://", or contains a "?" and then a "=". It
+// ends at its closing quote, or else at a space. URLs(URLs(s)) is URLs(s).
 func URLs(s string) string {
 	for _, phrase := range parseFaults {
 		s = dropQuoted(s, phrase)
@@ -108,10 +107,10 @@ func URLs(s string) string {
 	return b.String()
 }
 
-// parseFaults are what url.Parse says before it quotes a part of a URL.
+// parseFaults are the phrases that url.Parse writes before it quotes a part of a URL.
 var parseFaults = [...]string{"invalid port", "invalid URL escape", "invalid character"}
 
-// dropQuoted leaves out the text in quotes behind each phrase.
+// dropQuoted removes the quoted text after each phrase.
 func dropQuoted(s, phrase string) string {
 	var b strings.Builder
 	for {
@@ -151,8 +150,7 @@ func startsToken(s string, at int) bool {
 	return strings.IndexByte(delimiters, s[at]) < 0 && (at == 0 || strings.IndexByte(delimiters, s[at-1]) >= 0)
 }
 
-// tokenEnd finds the end of the token that begins at this place. A URL in quotes may have
-// spaces in it.
+// tokenEnd finds the end of the token that begins at this place. A URL in quotes may contain spaces.
 func tokenEnd(s string, at int) int {
 	ends := spaces
 	if !startsURL(s[at:]) {
@@ -193,8 +191,7 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
-// closing finds the quote that ends what was quoted with so many backslashes; -1 if there is
-// none.
+// closing finds the quote that closes one with that many backslashes. It returns -1 if the text lacks it.
 func closing(s string, at, escapes int) int {
 	for i := at; i < len(s); i++ {
 		if s[i] == '"' {
@@ -206,7 +203,7 @@ func closing(s string, at, escapes int) int {
 	return -1
 }
 
-// backslashes counts those before a place.
+// backslashes counts the backslashes before a place.
 func backslashes(s string, at int) (n int) {
 	for n < at && s[at-n-1] == '\\' {
 		n++
@@ -214,7 +211,7 @@ func backslashes(s string, at int) (n int) {
 	return n
 }
 
-// cutToken cuts the URLs that a token has.
+// cutToken cuts the URLs in a token.
 func cutToken(token string) string {
 	if !strings.ContainsAny(token, "?#@") {
 		return token
@@ -232,16 +229,16 @@ func cutToken(token string) string {
 	return withTail(token, token[:query])
 }
 
-// withTail adds to cut the punctuation at the end of raw, which belongs to the sentence.
+// withTail appends to cut the punctuation at the end of raw, which belongs to the sentence.
 func withTail(raw, cut string) string {
 	if strings.HasSuffix(raw, cut) {
 		return cut
 	}
-	// A backslash must not escape what comes next.
+	// A backslash must not escape the next character.
 	return strings.TrimRight(cut, `\`) + raw[len(strings.TrimRight(raw, ":,;.)]}>")):]
 }
 
-// cutAuthority cuts what follows the two slashes of a URL: user, query and fragment.
+// cutAuthority cuts the text after the two slashes of a URL: user, query and fragment.
 func cutAuthority(s string) string {
 	for {
 		end := strings.IndexAny(s, "/?#")
@@ -255,10 +252,10 @@ func cutAuthority(s string) string {
 		if port(s[:end]) {
 			break
 		}
-		// A password that has a slash makes a port that is none.
+		// A slash in a password looks like an invalid port.
 		at := strings.IndexByte(s, '@')
 		if strings.Count(s, "@") != 1 || strings.ContainsAny(s[:at], "?#") {
-			return "" // who knows where the user ends
+			return "" // the end of the user is unknown
 		}
 		s = s[at+1:]
 	}
@@ -268,7 +265,7 @@ func cutAuthority(s string) string {
 	return s
 }
 
-// port reports whether a host has a port that is one, or none.
+// port reports whether the port of a host is valid or missing.
 func port(host string) bool {
 	if strings.HasPrefix(host, "[") {
 		host = host[strings.LastIndexByte(host, ']')+1:]
@@ -277,7 +274,7 @@ func port(host string) bool {
 	return at < 0 || strings.Trim(host[at+1:], "0123456789:,;.)]}>") == ""
 }
 
-// cutAny cuts what somebody took for a URL.
+// cutAny cuts a text that was used as a URL.
 func cutAny(s string) string {
 	if at := strings.Index(s, "://"); at >= 0 {
 		return s[:at+3] + cutAuthority(s[at+3:])

@@ -67,7 +67,7 @@ func parseError(text string) error {
 	return err
 }
 
-// No part of a URL that may be secret is in the text of an error, however it is wrapped.
+// A secret part of a URL is never in the text of an error, however the error is wrapped.
 func TestErrorShowsNoSecretOfAURL(t *testing.T) {
 	t.Parallel()
 	relative := parseError("/p\x7f?k=SECRET%zz")
@@ -93,7 +93,7 @@ func TestErrorShowsNoSecretOfAURL(t *testing.T) {
 			"nested": &url.Error{Op: "Post", URL: "https://g/?k=SECRET", Err: fmt.Errorf("retry: %w", err)}, "as text": fmt.Errorf("prices: %v, %v", get, err), "quoted": fmt.Errorf("prices: %q, %q", get.Error(), fmt.Sprint(err)),
 		} {
 			if err == error(bare) && (name == "as text" || name == "quoted") {
-				continue // nothing says that it is a URL
+				continue // the text does not look like a URL
 			}
 			text := cleantext.Error(wrapped)
 			require.NotContains(t, text, "SE", "%s: %T", name, err)
@@ -107,7 +107,7 @@ func TestErrorShowsNoSecretOfAURL(t *testing.T) {
 	require.Equal(t, "no URL", cleantext.Error(errors.New("no URL")))
 }
 
-// FuzzURLs: cutting twice cuts nothing more, and adds nothing.
+// FuzzURLs checks that URLs never lengthens a text, and that a second cut changes nothing.
 func FuzzURLs(f *testing.F) {
 	for _, text := range []string{`Get "https://u:s@h/p?k=s#f": EOF`, "a //b@c/d?e=f <g://h?i> 'j://k#l'", `\"x://y?z\"`, "://?#@", "a://b:c?@d", "/?=", "x://[::1]:a/b@c"} {
 		f.Add(text)
@@ -119,7 +119,7 @@ func FuzzURLs(f *testing.F) {
 	})
 }
 
-// FuzzErrorOfAURL: a secret is in no text of an error of package url.
+// FuzzErrorOfAURL checks that a secret is never in the text of an error of package url.
 func FuzzErrorOfAURL(f *testing.F) {
 	f.Add("x", "p", "k=v", byte(0))
 	f.Add("/", "%zz", `"a b"`, byte(1))

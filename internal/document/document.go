@@ -1,14 +1,12 @@
-// Package document reads JSON and YAML into one tree in which every value
-// knows the line and column it stands at, so that a fault found later, in a
-// flag, a window or a rule, can name its place.
+// Package document reads JSON and YAML into one tree. Every value in it has its line and column, so that
+// a fault that is found later, in a flag, a window or a rule, has a place.
 //
-// [Parse] is the only door. JSON is read by a JSON reader and never by the YAML
-// one, which refuses escapes that JSON allows. The tree holds exactly what JSON
-// can hold: YAML dates stay strings, and what JSON cannot express (infinities,
-// maps as keys) is an error.
+// [Parse] is the only way in. JSON is read by a JSON parser, because the YAML parser refuses escapes that
+// JSON allows. The tree has only what JSON can express: YAML dates stay strings, and infinities and maps
+// as keys are errors.
 //
-// Documents are hostile input: nesting is bounded by [MaxDepth], YAML aliases
-// cannot multiply a document, and no input panics.
+// Documents are hostile input. [MaxDepth] bounds the nesting, YAML aliases cannot multiply a document,
+// and no input causes a panic.
 package document
 
 import (
@@ -24,7 +22,7 @@ import (
 // MaxDepth is the deepest nesting of lists and maps that [Parse] accepts.
 const MaxDepth = 1000
 
-// A Kind says which JSON type a [Node] has.
+// A Kind is the JSON type of a [Node].
 type Kind uint8
 
 // The kinds of a [Node].
@@ -39,7 +37,7 @@ const (
 
 var kinds = [...]string{"null", "a boolean", "a number", "a string", "a list", "a map"}
 
-// String names the kind as an error text would: "a list", "a string".
+// String formats the kind for an error text: "a list", "a string".
 func (k Kind) String() string {
 	if int(k) < len(kinds) {
 		return kinds[k]
@@ -47,8 +45,8 @@ func (k Kind) String() string {
 	return "Kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// A Node is one value of a document. A tree of nodes is read-only once [Parse]
-// has returned it and may be read by any number of goroutines.
+// A Node is one value of a document. A tree does not change once [Parse] has returned it, and any number
+// of goroutines may read it.
 type Node struct {
 	Kind   Kind
 	Line   int // of the value's first character, from 1
@@ -61,8 +59,7 @@ type Node struct {
 	Items []*Node // of a list: its elements; of a map: the values, parallel to Keys
 }
 
-// Get returns the value of key in a map, or nil when n is nil, no map, or has
-// no such key.
+// Get returns the value of key in a map. It returns nil if n is nil or not a map, or lacks the key.
 func (n *Node) Get(key string) *Node {
 	if n == nil {
 		return nil
@@ -75,9 +72,8 @@ func (n *Node) Get(key string) *Node {
 	return nil
 }
 
-// Value returns the node as plain Go: nil, bool, float64, string, []any or
-// map[string]any, as encoding/json would. A number beyond float64 becomes an
-// infinity. A nil node is nil.
+// Value returns the node as a Go value, as encoding/json does: nil, bool, float64, string, []any or
+// map[string]any. A number beyond float64 becomes an infinity. A nil node gives nil.
 func (n *Node) Value() any {
 	if n == nil {
 		return nil
@@ -106,7 +102,7 @@ func (n *Node) Value() any {
 	return nil
 }
 
-// AppendJSON appends the node as compact JSON, numbers as they were written.
+// AppendJSON appends the node as compact JSON. Numbers stay as they were written.
 func (n *Node) AppendJSON(b []byte) []byte {
 	if n == nil {
 		return append(b, "null"...)
@@ -140,11 +136,11 @@ func (n *Node) AppendJSON(b []byte) []byte {
 	return append(b, "null"...)
 }
 
-// A SyntaxError says where a text stops being a document. [Parse] returns it.
+// A SyntaxError is the place and the reason why a text is not a document. [Parse] returns it.
 type SyntaxError struct {
 	Name   string // the document's name, as given to Parse
-	Line   int    // from 1; 0 when not known
-	Column int    // from 1; 0 when not known
+	Line   int    // from 1; 0 means not known
+	Column int    // from 1; 0 means not known
 	Err    error
 }
 
@@ -154,14 +150,13 @@ func (e *SyntaxError) Error() string {
 
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
-// What [Parse] says, wrapped in a [SyntaxError], of a document that holds nothing.
+// [Parse] returns these errors, wrapped in a [SyntaxError], for a document without content.
 var (
 	ErrEmpty = errors.New("the document is empty")
 	ErrNull  = errors.New("the document is null")
 )
 
-// Place writes a place as compilers do, "windows.yaml:14:3", leaving out what
-// is zero.
+// Place formats a place as compilers do: "windows.yaml:14:3". Zero parts are left out.
 func Place(name string, line, column int) string {
 	if line <= 0 {
 		return name
@@ -173,13 +168,12 @@ func Place(name string, line, column int) string {
 	return place
 }
 
-// Parse reads a document. A name that ends in ".json" is read as JSON; any other
-// is read as JSON where it is valid JSON and as YAML where not. A byte order mark
-// is skipped. The root may be of any kind but null.
+// Parse reads a document. A name that ends in ".json" means JSON. Any other document is read as JSON if
+// it is valid JSON, and else as YAML. A byte order mark is skipped. The root may be of any kind except
+// null.
 //
-// The error is a [*SyntaxError]. It is an error for a document to be empty, null,
-// more than one YAML document, not UTF-8, nested beyond [MaxDepth], or to
-// have one key twice in one map.
+// The error is a [*SyntaxError]. A document must not be empty, null, more than one YAML document, not
+// UTF-8, or nested beyond [MaxDepth], and a map must not have a key twice.
 func Parse(name string, data []byte) (*Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if i := invalidUTF8(data); i >= 0 {
@@ -205,8 +199,8 @@ func parse(name string, data []byte) (*Node, error) {
 		if err == nil || isJSONName(name) || isDuplicate(err) {
 			return root, err
 		}
-		// A YAML flow mapping starts like a JSON object. Where the text is neither,
-		// the reader that its name asks for gives the error.
+		// A YAML flow mapping starts like a JSON object. If the text is neither, the error is that of
+		// the format of the name.
 		root, yamlErr := parseYAML(name, data)
 		if yamlErr != nil && !isYAMLName(name) {
 			return nil, err
@@ -228,7 +222,7 @@ func looksLikeJSON(data []byte) bool {
 	return len(data) > 0 && (data[0] == '{' || data[0] == '[')
 }
 
-// A duplicateError is valid syntax with one key twice: no other reader need try.
+// A duplicateError is about valid syntax with a key twice, so the other parser is not tried.
 type duplicateError struct {
 	key  string
 	line int
@@ -243,8 +237,8 @@ func isDuplicate(err error) bool {
 	return errors.As(err, &dup)
 }
 
-// duplicate returns the fault of a map's last key when the map had it before.
-// Small maps are compared in place; large ones share the index.
+// duplicate returns an error if the last key of a map occurs earlier in it. Small maps are searched;
+// large maps use the index.
 func duplicate(name string, keys []*Node, index *map[string]*Node) error {
 	const small = 16
 	last := keys[len(keys)-1]

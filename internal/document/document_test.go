@@ -23,7 +23,7 @@ func TestPlacesInJSONAndYAML(t *testing.T) {
 		list := root.Get("flags").Get("b")
 		require.Equal(t, document.List, list.Kind)
 		require.Equal(t, 2, list.Line)
-		column := strings.Index(strings.Split(text, "\n")[1], "[true") // é is two bytes and one character
+		column := strings.Index(strings.Split(text, "\n")[1], "[true") // é has two bytes and is one character
 		require.Equal(t, column, list.Column, name)
 		require.Equal(t, 3, list.Items[1].Line)
 		require.Equal(t, 2, list.Items[1].Column)
@@ -55,7 +55,7 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		{"a.yaml", "ok: 1\nb: \"\xff\"", "a.yaml:2:5: not UTF-8 text"},
 		{"flags", "{\"a\": tru}", "flags:1:10: invalid character '}' in literal true (expecting 'e')"},
 	} {
-		if c.name == "flags" { // also a valid YAML flow mapping, so the name decides
+		if c.name == "flags" { // this is also a valid YAML flow mapping, so the name decides
 			root, err := document.Parse(c.name, []byte(c.text))
 			require.NoError(t, err)
 			require.Equal(t, "tru", root.Get("a").Text)
@@ -144,8 +144,8 @@ func TestGetOnNothing(t *testing.T) {
 	require.Equal(t, "null", string(none.AppendJSON(nil)))
 }
 
-// FuzzParse holds the JSON reader against encoding/json: the same texts are
-// accepted, with the same values, but for what Parse refuses by its own rules.
+// FuzzParse compares the JSON reader with encoding/json: both accept the same texts with the same values,
+// except for texts that Parse refuses by its own rules.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":[1,2.5e3,"x\u00e9",true,null],"b":{}}`, "a: 1\nb: [x, {c: d}]\n", "a: &x {b: 1}\nc: {<<: *x}\n", `"\ud800"`, "[[[[", "{\"a\":1,\"a\":2}", "a: |\n  x\n y", "\ufeff{}",
@@ -159,7 +159,7 @@ func FuzzParse(f *testing.F) {
 		wantErr := json.Unmarshal([]byte(strings.TrimPrefix(text, "\ufeff")), &want)
 		if err == nil {
 			var tooBig *json.UnmarshalTypeError
-			if !errors.As(wantErr, &tooBig) { // 1e999 is valid JSON and no float64
+			if !errors.As(wantErr, &tooBig) { // 1e999 is valid JSON but does not fit a float64
 				require.NoError(t, wantErr)
 				require.Equal(t, want, root.Value())
 			}

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// parseJSON lets encoding/json judge the syntax and then walks text that is known
-// to be valid, which keeps the walk free of error handling.
+// parseJSON checks the syntax with encoding/json and then walks valid text, so that the walk cannot
+// fail on syntax.
 func parseJSON(name string, data []byte) (*Node, error) {
 	if !json.Valid(data) {
 		var raw json.RawMessage
@@ -34,18 +34,18 @@ type jsonWalk struct {
 	data []byte
 	pos  int
 
-	// line and column of the byte at counted, so that columns of one long line
-	// are counted once.
+	// line and column are the place of the byte at counted. They are advanced step by step, so that
+	// the characters of a long line are counted once.
 	line, column, counted int
 
 	slab   []Node
-	lists  []*Node     // room for the slices of lists and maps
-	keys   []*Node     // of the maps that are being read
-	items  []*Node     // of the lists and maps that are being read
-	common [256]string // texts that were seen, by their hash
+	lists  []*Node     // memory for the slices of lists and maps
+	keys   []*Node     // stack: keys of the open maps
+	items  []*Node     // stack: elements of the open lists and maps
+	common [256]string // recent texts by hash
 }
 
-// text is a text of the document. Those that are there often are kept once.
+// text returns a text of the document. Short texts that occur often share their memory.
 func (w *jsonWalk) text(b []byte) string {
 	if len(b) > 32 {
 		return string(b)
@@ -61,7 +61,7 @@ func (w *jsonWalk) text(b []byte) string {
 	return *at
 }
 
-// keep takes what was put on a stack since first.
+// keep removes the nodes from first on from a stack and returns them.
 func (w *jsonWalk) keep(stack *[]*Node, first int) []*Node {
 	n := copy(w.room(len(*stack)-first), (*stack)[first:])
 	list := w.lists[:n:n]
@@ -76,7 +76,7 @@ func (w *jsonWalk) room(n int) []*Node {
 	return w.lists
 }
 
-// node makes a node at the current position, after any white space.
+// node makes a node at the present position, which is after white space.
 func (w *jsonWalk) node(kind Kind) *Node {
 	if len(w.slab) == 0 {
 		w.slab = make([]Node, min(512, 16+len(w.data)/16))
@@ -89,7 +89,7 @@ func (w *jsonWalk) node(kind Kind) *Node {
 	return n
 }
 
-// next skips white space and returns the byte after it, without taking it.
+// next skips white space and returns the following byte without consuming it.
 func (w *jsonWalk) next() byte {
 	for {
 		switch c := w.data[w.pos]; c {
@@ -204,7 +204,7 @@ func (w *jsonWalk) string() *Node {
 		n.Text = w.text(w.data[start+1 : w.pos-1])
 		return n
 	}
-	// Valid by now; a lone surrogate becomes U+FFFD.
+	// The text is valid; a lone surrogate becomes U+FFFD.
 	_ = json.Unmarshal(w.data[start:w.pos], &n.Text)
 	return n
 }

@@ -14,36 +14,36 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// A Reader reads typed values out of a document and collects what is wrong with them.
-// Reading goes on after a fault, so that all faults of a document are found together.
+// A Reader reads typed values from a document and collects the faults. Reading continues after a fault,
+// so that all faults of a document are found together.
 //
 //	r := document.NewReader("windows.yaml")
 //	m := r.Parse(data).Map()
 //	w.Title = m.Field("title").Text(200)
 //	w.Duration = m.Need("duration").Duration(maxDuration)
-//	m.Done() // fields that were not asked for are faults
+//	m.Done() // other fields are faults
 //	if faults := r.Faults(); len(faults) > 0 { … }
 //
-// A Reader belongs to one goroutine.
+// Only one goroutine may use a Reader.
 type Reader struct {
 	name   string
 	faults []Fault
 }
 
-// A Fault is one thing wrong at one place of a document. Packages turn it into their own.
+// A Fault is one thing wrong at one place of a document. Packages convert it to their own Fault.
 type Fault struct {
-	Line, Column int    // from 1; 0 when not known
-	Subject      string // what the fault is about, as given to [Value.About]; Empty means the document
-	Field        string // "scope.paths[0]"; Empty means the subject as a whole
-	Warning      bool   // the document can be used all the same
+	Line, Column int    // from 1; 0 means not known
+	Subject      string // as given to [Value.About]; Empty means the document
+	Field        string // "scope.paths[0]"; Empty means the whole subject
+	Warning      bool   // the document can still be used
 	Err          error
 }
 
-// NewReader returns a reader for a document of that name.
+// NewReader returns a reader for a document with that name.
 func NewReader(name string) *Reader { return &Reader{name: name} }
 
-// Parse reads a document and returns its root. A text that is no document is a fault, and
-// the root is then missing.
+// Parse parses a document and returns its root. If the text is not a document, that is a fault, and the
+// root is missing.
 func (r *Reader) Parse(data []byte) Value {
 	root, err := Parse(r.name, data)
 	if err != nil {
@@ -58,10 +58,10 @@ func (r *Reader) Parse(data []byte) Value {
 	return r.Value(root)
 }
 
-// Value returns a value of the document to read, for a node that the caller has.
+// Value returns a node of the document as a value to read.
 func (r *Reader) Value(n *Node) Value { return Value{r: r, node: n} }
 
-// Faults returns what is wrong so far, in the order of the document.
+// Faults returns the faults so far, in the order of the document.
 func (r *Reader) Faults() []Fault {
 	slices.SortStableFunc(r.faults, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
@@ -69,8 +69,8 @@ func (r *Reader) Faults() []Fault {
 	return r.faults
 }
 
-// Count returns the number of faults so far, without warnings: the part of a document that
-// was read between two equal counts is sound.
+// Count returns the number of faults so far, without warnings. A part of a document is without faults if
+// the count is the same before and after it.
 func (r *Reader) Count() int {
 	n := 0
 	for _, f := range r.faults {
@@ -81,8 +81,8 @@ func (r *Reader) Count() int {
 	return n
 }
 
-// A Value is a value of a document and its path. A value that is missing reads as the zero
-// value of its type, and is no fault by itself.
+// A Value is a value of a document, and its path. A missing value reads as the zero value of its type
+// and is not a fault by itself.
 type Value struct {
 	r       *Reader
 	node    *Node
@@ -90,38 +90,38 @@ type Value struct {
 	field   string
 }
 
-// Present reports whether the value is there. A null is there.
+// Present reports whether the value exists. A null exists.
 func (v Value) Present() bool { return v.node != nil }
 
-// Null reports whether the value is there and null.
+// Null reports whether the value exists and is null.
 func (v Value) Null() bool { return v.node != nil && v.node.Kind == Null }
 
-// Is reports whether the value is there and of that kind.
+// Is reports whether the value exists and is of that kind.
 func (v Value) Is(kind Kind) bool { return v.node != nil && v.node.Kind == kind }
 
-// Node returns the node, nil when the value is missing.
+// Node returns the node; nil means that the value is missing.
 func (v Value) Node() *Node { return v.node }
 
-// Path returns the path of the value, as it stands in faults.
+// Path returns the path of the value, as in faults.
 func (v Value) Path() string { return v.field }
 
-// About returns the value as a subject of its own, such as a window: faults name the subject,
-// and paths begin below it.
+// About returns the value as a new subject, such as a window: faults name the subject, and paths start
+// below it.
 func (v Value) About(subject string) Value {
 	v.subject, v.field = subject, ""
 	return v
 }
 
-// At is a node below the value, as a value of the same field.
+// At returns a node below the value, as a value of the same field.
 func (v Value) At(n *Node) Value { return v.at(n, v.field) }
 
-// Fault collects an error at the value's place.
+// Fault adds an error at the value's place.
 func (v Value) Fault(err error) { v.add(Fault{Err: err}) }
 
 // Faultf is Fault with an error made by [fmt.Errorf].
 func (v Value) Faultf(format string, args ...any) { v.Fault(fmt.Errorf(format, args...)) }
 
-// Warnf collects a warning: the document can be used all the same.
+// Warnf adds a warning, which means that the document can still be used.
 func (v Value) Warnf(format string, args ...any) {
 	v.add(Fault{Err: fmt.Errorf(format, args...), Warning: true})
 }
@@ -134,7 +134,7 @@ func (v Value) add(f Fault) {
 	v.r.faults = append(v.r.faults, f)
 }
 
-// expect reports whether the value is of a kind; another one that is there is a fault.
+// expect reports whether the value is of a kind. A value of another kind is a fault.
 func (v Value) expect(kind Kind) bool {
 	if v.node == nil || v.node.Kind == kind {
 		return v.node != nil
@@ -197,9 +197,8 @@ func Enum[T ~string](v Value, allowed ...T) T {
 	return ""
 }
 
-// Duration reads a duration such as "90m", "72h", "3d" or "1d12h": as [time.ParseDuration]
-// does, with a whole number of days before it. A day is 24 hours. It must be positive and at
-// most limit.
+// Duration reads a duration such as "90m", "72h", "3d" or "1d12h": an optional whole number of days of
+// 24 hours, and then the syntax of [time.ParseDuration]. It must be positive and at most limit.
 func (v Value) Duration(limit time.Duration) time.Duration {
 	if v.node == nil {
 		return 0
@@ -215,7 +214,7 @@ func (v Value) Duration(limit time.Duration) time.Duration {
 	return d
 }
 
-// ParseDuration reads what [Value.Duration] reads.
+// ParseDuration parses the text of [Value.Duration].
 func ParseDuration(text string, limit time.Duration) (time.Duration, error) {
 	const day = 24 * time.Hour
 	malformed := func() error {
@@ -271,7 +270,7 @@ func (v Value) Instant() time.Time {
 	return t
 }
 
-// Date reads a day, which begins at midnight in UTC, or a time of RFC 3339.
+// Date reads a day, which starts at midnight in UTC, or a time of RFC 3339.
 func (v Value) Date() time.Time {
 	if !v.expect(String) {
 		return time.Time{}
@@ -306,8 +305,8 @@ func (v Value) List(limit int) iter.Seq2[int, Value] {
 	}
 }
 
-// Texts reads a list of at most limit strings, each of at most bytes. An element of another
-// kind is a fault and is left out.
+// Texts reads a list of at most limit strings of at most bytes each. Any other element is a fault and is
+// left out.
 func (v Value) Texts(limit, bytes int) []string {
 	if !v.Present() {
 		return nil
@@ -317,14 +316,14 @@ func (v Value) Texts(limit, bytes int) []string {
 		if item.expect(String) && len(item.node.Text) <= bytes {
 			list = append(list, item.node.Text)
 		} else if item.Is(String) {
-			item.Text(bytes) // collects the fault
+			item.Text(bytes) // adds the fault
 		}
 	}
 	return list
 }
 
-// Entries reads a map whose keys are names that people chose, in the order of the
-// document. It yields each key as a value, for faults about the name, and what it stands for.
+// Entries reads a map with arbitrary keys, in the order of the document. It yields each key as a value,
+// for faults about the name, and the key's value.
 func (v Value) Entries() iter.Seq2[Value, Value] {
 	return func(yield func(key, value Value) bool) {
 		if !v.expect(Map) {
@@ -343,8 +342,8 @@ func (v Value) at(n *Node, field string) Value {
 	return Value{r: v.r, node: n, subject: v.subject, field: field}
 }
 
-// Map begins to read a map with fixed fields. A value that is missing, or no map, has no
-// fields; the latter is a fault.
+// Map starts to read a map with fixed fields. A missing value reads as an empty map. So does a value of
+// another kind, which is also a fault.
 func (v Value) Map() *Fields {
 	if !v.expect(Map) {
 		v.node = nil
@@ -356,8 +355,8 @@ func (v Value) Map() *Fields {
 // Fields are the fields of one map.
 type Fields struct {
 	v     Value
-	asked []bool   // by key: it was asked for
-	known []string // what was asked for
+	asked []bool   // by key: Field was called for it
+	known []string // names that Field was called for
 }
 
 // Present reports whether there is a map.
@@ -377,7 +376,7 @@ func (f *Fields) Field(name string) Value {
 	return f.v.at(nil, join(f.v.field, name))
 }
 
-// Need is Field for a field that is required: a missing one is a fault of the map.
+// Need is Field for a required field: a missing one is a fault of the map.
 func (f *Fields) Need(name string) Value {
 	v := f.Field(name)
 	if !v.Present() && f.v.node != nil {
@@ -388,7 +387,7 @@ func (f *Fields) Need(name string) Value {
 	return v
 }
 
-// Ignore accepts all fields whose names match, unread.
+// Ignore accepts all fields whose names match, without reading them.
 func (f *Fields) Ignore(match func(name string) bool) {
 	if f.v.node == nil {
 		return
@@ -400,12 +399,11 @@ func (f *Fields) Ignore(match func(name string) bool) {
 	}
 }
 
-// Done collects a fault for each field that was not asked for.
+// Done adds a fault for each field for which Field was not called.
 func (f *Fields) Done() { f.done(nil) }
 
-// DoneWarn collects a warning for each field that was not asked for. A field that is probably a
-// misspelling of one that was, and that the map does not have, is a fault, if its value may be
-// meant.
+// DoneWarn adds a warning for each field for which Field was not called. It adds a fault instead if the
+// field is probably a misspelling of a known field that the map lacks, and if meant accepts its value.
 func (f *Fields) DoneWarn(meant func(known string, value *Node) bool) { f.done(meant) }
 
 func (f *Fields) done(meant func(known string, value *Node) bool) {
@@ -426,14 +424,14 @@ func join(field, name string) string {
 	return field + "." + name
 }
 
-// An UnknownError is a name that nobody knows. The field of its fault ends in the name itself.
+// An UnknownError is an unknown name. The field of its fault ends in the name itself.
 type UnknownError struct {
 	Kind       string // "field"
 	Name       string
-	Suggestion string // a known name that is one edit away; Empty means none
+	Suggestion string // a similar known name; Empty means none
 }
 
-// Unknown returns the error for a name that is not among the known ones.
+// Unknown returns the error for a name that is not known.
 func Unknown(kind, name string, known []string) *UnknownError {
 	return &UnknownError{Kind: kind, Name: name, Suggestion: Suggest(name, known)}
 }
@@ -442,13 +440,13 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("unknown %s %q%s", e.Kind, Clip(e.Name), didYouMean(e.Suggestion))
 }
 
-// maxClip bounds what error texts quote of a document, in bytes.
+// maxClip bounds the quotes from a document in error texts, in bytes.
 const maxClip = 80
 
-// Clip cuts a text of a document for an error text.
+// Clip shortens a text from a document for an error text.
 func Clip(text string) string { return cleantext.Clip(text, maxClip) }
 
-// oneOf lists names as a sentence does: "a", "a or b", "a, b or c".
+// oneOf joins names: "a", "a or b", "a, b or c".
 func oneOf(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
@@ -457,11 +455,11 @@ func oneOf(names []string) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// FaultText writes a fault as every package does:
+// FaultText formats a fault as every package does:
 //
 //	windows.yaml:14:15: window "db-upgrade": duration: must be positive, got "-2h"
 //
-// kind is what the subject is, "window". What is empty is left out.
+// kind is the kind of the subject, such as "window". Empty parts are left out.
 func FaultText(name string, line, column int, kind, subject, field string, err error) string {
 	var b strings.Builder
 	part := func(text string) {
@@ -475,7 +473,7 @@ func FaultText(name string, line, column int, kind, subject, field string, err e
 		part(kind + " " + strconv.Quote(Clip(subject)))
 	}
 	var unknown *UnknownError
-	if errors.As(err, &unknown) { // which names the last part of the field
+	if errors.As(err, &unknown) { // its text contains the last part of the field
 		field = strings.TrimSuffix(strings.TrimSuffix(field, Clip(unknown.Name)), ".")
 	}
 	part(field)
@@ -483,10 +481,10 @@ func FaultText(name string, line, column int, kind, subject, field string, err e
 	return b.String()
 }
 
-// maxFaults is how many faults an error text lists.
+// maxFaults bounds the number of faults in an error text.
 const maxFaults = 50
 
-// FaultsText writes faults one a line, at most fifty of them.
+// FaultsText formats faults, one on each line, and at most fifty.
 func FaultsText[F error](faults []F) string {
 	var b strings.Builder
 	for i, f := range faults {
@@ -502,10 +500,9 @@ func FaultsText[F error](faults []F) string {
 	return b.String()
 }
 
-// Suggest returns the known name that name is probably a misspelling of: in another case, or an
-// edit away, which is one character too many, too few or wrong, or two that are swapped. Names
-// of eight characters and more may be two edits away. It returns "" when there is none, or when
-// name is too long to be compared.
+// Suggest returns the known name that name probably means. It may differ in case, or by one edit: a
+// character too many, missing or wrong, or two characters swapped. Names of eight or more characters
+// may differ by two edits. Suggest returns "" if no known name is similar, or if name is too long.
 func Suggest(name string, known []string) string {
 	if len(name) > maxClip || !utf8.ValidString(name) {
 		return ""
@@ -513,7 +510,7 @@ func Suggest(name string, known []string) string {
 	best, fewest := "", 3
 	for _, k := range known {
 		n := edits([]rune(strings.ToLower(name)), []rune(strings.ToLower(k)))
-		// Of very short names everything is one edit away.
+		// Between very short names, one edit is not a similarity.
 		if k != name && n < fewest && (n == 0 || n == 1 && min(len(k), len(name)) > 1 || min(len(k), len(name)) >= 8) {
 			best, fewest = k, n
 		}
@@ -528,8 +525,8 @@ func didYouMean(suggestion string) string {
 	return fmt.Sprintf(" (did you mean %q?)", suggestion)
 }
 
-// edits counts the edits between two texts: insertions, deletions, substitutions and swaps of
-// neighbours.
+// edits counts the edits between two texts: insertions, deletions, substitutions and swaps of adjacent
+// characters.
 func edits(a, b []rune) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

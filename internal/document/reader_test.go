@@ -10,7 +10,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/document"
 )
 
-// texts are the faults as a package would show them.
+// texts formats the faults as a package does.
 func texts(r *document.Reader) []string {
 	var list []string
 	for _, f := range r.Faults() {

@@ -14,7 +14,7 @@ import (
 )
 
 func parseYAML(name string, data []byte) (root *Node, err error) {
-	// The YAML reader is others' code over hostile bytes.
+	// The YAML parser is not our code, and its input is hostile.
 	defer func() {
 		if p := recover(); p != nil {
 			root, err = nil, &SyntaxError{Name: name, Err: fmt.Errorf("not readable as YAML: %v", p)}
@@ -40,7 +40,7 @@ func parseYAML(name string, data []byte) (root *Node, err error) {
 	if n := doc.Content[0]; n.Kind == yaml.ScalarNode && n.Value == "" && n.Style == 0 && n.Anchor == "" {
 		return nil, &SyntaxError{Name: name, Err: ErrEmpty} // comments only
 	}
-	// Aliases are copied, so what they may add is bounded by the text's own size.
+	// Aliases are copied, so the budget bounds what they can add.
 	c := yamlConvert{name: name, budget: 10_000 + 10*len(data)}
 	return c.value(doc.Content[0], 0)
 }
@@ -75,7 +75,7 @@ func (c *yamlConvert) value(y *yaml.Node, depth int) (*Node, error) {
 	n := &Node{Line: y.Line, Column: y.Column}
 	switch y.Kind {
 	case yaml.AliasNode:
-		// The place is the anchor's: that is where a mistake is mended.
+		// The place is that of the anchor, because a mistake is corrected there.
 		return c.value(y.Alias, depth+1)
 	case yaml.ScalarNode:
 		return n, c.scalar(y, n)
@@ -129,8 +129,8 @@ func (c *yamlConvert) mapping(y *yaml.Node, n *Node, depth int) error {
 	return nil
 }
 
-// merge adds what "<<" brings: keys that the map has itself, or got from an
-// earlier merge, win (https://yaml.org/type/merge.html).
+// merge adds the keys of "<<". Keys of the map itself, and of an earlier merge, win
+// (https://yaml.org/type/merge.html).
 func (c *yamlConvert) merge(y *yaml.Node, n *Node, depth int) error {
 	from, err := c.value(y, depth+1)
 	if err != nil {

@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
-	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/stats", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
 	"observe/capture/har": {}, // only the standard library
 	"observe/tail":        {}, // only the standard library
@@ -56,6 +56,7 @@ var arrows = map[string][]string{
 	"internal/modpattern": {xmod},
 	"internal/live":       {"internal/atomicfile", "internal/document", fsnotify},
 	"internal/rerun":      {},
+	"internal/stats":      {},
 	"internal/resource":   {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
@@ -93,7 +94,7 @@ var localTestArrows = map[string][]string{
 // testArrows are what test files and examples may import besides.
 var testArrows = []string{
 	"internal/testsize",
-	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
+	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, yaml, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/log", "go.opentelemetry.io/otel/sdk/metric",
 }
 

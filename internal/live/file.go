@@ -18,14 +18,12 @@ type fileSource struct {
 	settling
 }
 
-// File is a source that reads the file at path and notices when it is replaced by
-// rename, removed and made again, written in place, or reached through a symbolic
-// link that is switched, as Kubernetes does with the files of a ConfigMap. The
-// file, and its folder, need not exist yet.
+// File is a source that reads the file at path. It notices when the file is written in place, replaced
+// by rename, removed and created again, or reached through a symbolic link that is switched, as
+// Kubernetes does with the files of a ConfigMap. The file and its folder need not exist yet.
 //
-// A changed document is accepted after two equal reads, 250 ms apart, so that a file that is
-// still being written is not taken for the whole document. What the very first load reads is
-// accepted at once.
+// A changed document is accepted after two equal reads, 250 ms apart, so that a file that is still
+// being written is not taken for the whole document. The very first load accepts the file at once.
 func File(path string) Source {
 	s := &fileSource{path: path}
 	s.read = s.readWhole
@@ -34,7 +32,7 @@ func File(path string) Source {
 
 func (s *fileSource) Name() string { return s.path }
 
-// readWhole reads the file, and reads it again if it has changed meanwhile.
+// readWhole reads the file. If the file has changed meanwhile, it reads it again.
 func (s *fileSource) readWhole(ctx context.Context) ([]byte, error) {
 	const tries = 5
 	for try := 1; ; try++ {
@@ -60,7 +58,7 @@ func (s *fileSource) readWhole(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// ReadFile reads a regular file; opening anything else could block for ever.
+// ReadFile reads a regular file. Opening anything else could block for ever.
 func ReadFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -80,7 +78,7 @@ func ReadFile(path string) ([]byte, error) {
 	return readAll(f)
 }
 
-// Writable checks that a file can be replaced, or made, by writing another one beside it.
+// Writable checks that a file can be created or replaced: it creates a temporary file in the same folder.
 func Writable(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s: not a regular file: %v", path, info.Mode().Type())
@@ -92,7 +90,7 @@ func Writable(path string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// withoutPath drops the path that the keeper's own text names already.
+// withoutPath removes the path, because the keeper's error contains it already.
 func withoutPath(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
@@ -117,13 +115,12 @@ func (s *fileSource) Watch(ctx context.Context, changed func()) error {
 		points, dirs = route(path)
 		for _, dir := range watcher.WatchList() {
 			if !dirs[dir] {
-				_ = watcher.Remove(dir) // gone already, perhaps
+				_ = watcher.Remove(dir) // it may be gone already
 			}
 		}
 		var failed error
 		for dir := range dirs {
-			// Adding one that is watched already is cheap, and right when the folder
-			// is another one by now.
+			// Adding a watched folder again is cheap, and needed if the folder was replaced.
 			if err := watcher.Add(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				failed = err
 			}
@@ -133,7 +130,7 @@ func (s *fileSource) Watch(ctx context.Context, changed func()) error {
 	if err := renew(); err != nil {
 		return err
 	}
-	changed() // what happened before the watch stood
+	changed() // the file may have changed before the watch was set up
 	for {
 		select {
 		case <-ctx.Done():
@@ -148,10 +145,10 @@ func (s *fileSource) Watch(ctx context.Context, changed func()) error {
 				return errors.New("the watcher closed")
 			}
 			if !points[event.Name] && !dirs[event.Name] {
-				continue // another file of the same folder
+				continue // another file in the folder
 			}
 			if event.Has(fsnotify.Create) || event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
-				// The way to the file may be another one now.
+				// The path may lead to another file now.
 				if err := renew(); err != nil {
 					return err
 				}
@@ -161,9 +158,8 @@ func (s *fileSource) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// route follows path as the kernel would and returns the points at which the way
-// can change, symbolic links and the file itself or the first part that is missing,
-// and the folders that hold them.
+// route follows path as the kernel does. points are where the path can change: symbolic links, and the
+// file itself or the first part that is missing. dirs are the folders that contain them.
 func route(path string) (points, dirs map[string]bool) {
 	const maxLinks = 40
 	points, dirs = map[string]bool{}, map[string]bool{}

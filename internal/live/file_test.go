@@ -13,7 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// keepFile keeps path with polling out of the way, so that only events can tell.
+// keepFile keeps path. It polls so rarely that only events can report a change.
 func keepFile(t *testing.T, path string) (k *live.Keeper[string], until func(want string)) {
 	t.Helper()
 	k = start(t, live.File(path), live.Options[string]{Poll: time.Hour})
@@ -153,7 +153,7 @@ func TestFileEvents(t *testing.T) {
 		write(t, path, "one")
 		k, until := keepFile(t, path)
 		until("one")
-		write(t, path, "two") // the watch stands, for this is seen
+		write(t, path, "two") // this write is noticed, so the watch is set up
 		until("two")
 		before := k.Status().Attempts
 		for range 20 {
@@ -176,7 +176,7 @@ func TestFileTooLarge(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "doc")
 	f, err := os.Create(path)
 	require.NoError(t, err)
-	require.NoError(t, f.Truncate(live.MaxBytes+1)) // sparse: no disk is used
+	require.NoError(t, f.Truncate(live.MaxBytes+1)) // a sparse file uses no disk space
 	require.NoError(t, f.Close())
 	k := start(t, live.File(path), live.Options[string]{})
 	require.ErrorIs(t, k.Ready(t.Context()), live.ErrTooLarge)

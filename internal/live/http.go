@@ -17,15 +17,14 @@ import (
 
 // HTTPOptions configure [HTTP]. Nil options are the defaults.
 type HTTPOptions struct {
-	// Client does the requests. Nil: http.DefaultClient. The keeper's context bounds
-	// each request's time.
+	// Client sends the requests. Nil means http.DefaultClient. Options.Timeout bounds each request.
 	Client *http.Client
 
-	// Header is sent with each request, credentials for instance.
+	// Header is sent with each request, for example credentials. Nil means none.
 	Header http.Header
 }
 
-// retryAfterMax bounds what a server may ask for.
+// retryAfterMax bounds the Retry-After that is obeyed.
 const retryAfterMax = 5 * time.Minute
 
 type httpSource struct {
@@ -37,13 +36,13 @@ type httpSource struct {
 	mu           sync.Mutex
 	etag         string
 	lastModified string
-	body         []byte // of the validators
+	body         []byte // the body that etag and lastModified are of
 }
 
-// HTTP is a source that gets the document from a URL: conditionally, once it has
-// been got; compressed where the server can; at most MaxBytes of it. While the
-// server fails, the time between two requests doubles from Options.Poll up to 30 seconds
-// (or Poll, if that is longer). A Retry-After counts up to five minutes.
+// HTTP is a source that loads the document from a URL. After the first load it sends conditional
+// requests. It accepts compression, and at most MaxBytes of text. While the server fails, the time
+// between two requests doubles from Options.Poll up to 30 seconds, or up to Poll if that is longer. A
+// Retry-After is obeyed up to five minutes.
 //
 // The name of the document is the URL without credentials and query.
 func HTTP(rawURL string, opts *HTTPOptions) Source {
@@ -93,12 +92,12 @@ func (s *httpSource) get(ctx context.Context) (data []byte, retryAfter time.Dura
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusNotModified && s.body != nil:
-		return bytes.Clone(s.body), 0, nil // the caller owns what it gets
+		return bytes.Clone(s.body), 0, nil // the caller owns the bytes
 	case resp.StatusCode != http.StatusOK:
 		return nil, parseRetryAfter(resp.Header.Get("Retry-After")), fmt.Errorf("the server answered %s", strings.TrimSpace(strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode)))
 	}
-	// The client has unpacked what it asked for itself; a server that packs unasked
-	// is understood too. Either way the bound is on the text.
+	// The client has decompressed the body if it asked for compression. Some servers compress without
+	// being asked. The bound is on the text in both cases.
 	body := io.Reader(resp.Body)
 	if resp.Header.Get("Content-Encoding") == "gzip" {
 		unpack, err := gzip.NewReader(resp.Body)
@@ -125,8 +124,8 @@ func (e *httpError) Error() string             { return e.err.Error() }
 func (e *httpError) Unwrap() error             { return e.err }
 func (e *httpError) RetryAfter() time.Duration { return e.wait }
 
-// withoutURL drops the URL, which may carry a secret in its query and which the
-// keeper names already.
+// withoutURL removes the URL, because its query may contain a secret and the keeper's error contains the
+// name already.
 func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -135,7 +134,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// parseRetryAfter reads seconds or a date (RFC 9110 section 10.2.3); 0 is none.
+// parseRetryAfter parses seconds or a date (RFC 9110 section 10.2.3). Zero means none.
 func parseRetryAfter(text string) time.Duration {
 	if seconds, err := strconv.Atoi(text); err == nil {
 		return time.Duration(min(max(seconds, 0), 1<<20)) * time.Second

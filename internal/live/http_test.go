@@ -65,7 +65,7 @@ func TestHTTPGzip(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
-		disable bool // the client does not ask, the server packs all the same
+		disable bool // the server compresses although the client did not ask
 	}{{"asked for", false}, {"unasked", true}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -179,7 +179,7 @@ func TestHTTPBacksOff(t *testing.T) {
 	}
 }
 
-// A server that fails for a while is found again soon.
+// TestHTTPAsksAgainSoon checks the times between requests while a server fails.
 func TestHTTPAsksAgainSoon(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -19,7 +19,7 @@ import (
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// A Keeper holds the value. All methods may be called from any goroutine.
+// A Keeper keeps one value up to date. All methods may be called from any goroutine.
 type Keeper[T any] struct {
 	opts Options[T]
 	name string
@@ -28,22 +28,22 @@ type Keeper[T any] struct {
 	wake    chan struct{}
 	ready   chan struct{} // closed after the first attempt
 	cancel  context.CancelFunc
-	ended   chan struct{} // closed when every goroutine that heeds its context has ended
+	ended   chan struct{} // closed when all goroutines have ended
 	running sync.WaitGroup
 
 	mu     sync.Mutex
 	status Status
 
-	// Of the run goroutine alone.
+	// Only the run goroutine uses the fields below.
 	started time.Time
 	loader  *loader
-	saved   string // revision of the last good copy
+	saved   string // hash of the last good copy
 	logged  string // text of the last failure that was logged
-	refused []byte // document of the source that the first attempt refused
+	refused []byte // the source's document, if the last attempt refused it
 }
 
-// Start begins to keep src's document until ctx ends or the keeper is closed. It
-// returns at once; [Keeper.Ready] waits for the first value.
+// Start keeps src's document until ctx ends or the keeper is closed. It returns at once; [Keeper.Ready]
+// waits for the first value.
 func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
 	ctx, cancel := context.WithCancel(ctx)
 	opts.Poll = cmp.Or(opts.Poll, DefaultPoll)
@@ -61,7 +61,7 @@ func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
 		started: time.Now(),
 	}
 	k.status.Started = k.started
-	k.loader = &loader{src: src, timeout: k.opts.Timeout, running: &k.running, returned: k.ring}
+	k.loader = &loader{src: src, timeout: k.opts.Timeout, running: &k.running, returned: k.wakeUp}
 	k.running.Go(func() { k.run(ctx) })
 	if w, ok := src.(Watcher); ok {
 		k.running.Go(func() { k.watch(ctx, w) })
@@ -73,8 +73,8 @@ func Start[T any](ctx context.Context, src Source, opts Options[T]) *Keeper[T] {
 	return k
 }
 
-// Ready waits until the first attempt has ended. It returns nil when there is a
-// value, of whatever origin, else why there is none; the keeper goes on trying.
+// Ready waits until the first attempt has ended. It returns nil if there is a value, of any origin, and
+// else the error. The keeper continues in both cases.
 func (k *Keeper[T]) Ready(ctx context.Context) error {
 	select {
 	case <-k.ready:
@@ -87,18 +87,18 @@ func (k *Keeper[T]) Ready(ctx context.Context) error {
 	return k.Status().Err
 }
 
-// Snapshot returns the value now, nil while there is none.
+// Snapshot returns the present value; nil means none yet.
 func (k *Keeper[T]) Snapshot() *Snapshot[T] { return k.current.Load() }
 
-// Status says how the keeping goes.
+// Status returns the state of the keeper.
 func (k *Keeper[T]) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.status
 }
 
-// Problems says what is wrong now: why the last attempt failed, and what the parser passed
-// over in the value's document.
+// Problems returns the error of the last attempt, and the faults in the value's document that did not
+// refuse it.
 func (k *Keeper[T]) Problems() []error {
 	var problems []error
 	if err := k.Status().Err; err != nil {
@@ -110,8 +110,8 @@ func (k *Keeper[T]) Problems() []error {
 	return problems
 }
 
-// Close ends the keeping and waits for its goroutines; for a source that ignores
-// its context it waits a second. The value stays readable. It may be called twice.
+// Close stops the keeper and waits for its goroutines. For a source that ignores its context it waits
+// only a second. The value can still be read. Close may be called twice.
 func (k *Keeper[T]) Close() error {
 	k.cancel()
 	select {
@@ -121,7 +121,7 @@ func (k *Keeper[T]) Close() error {
 	return nil
 }
 
-func (k *Keeper[T]) ring() {
+func (k *Keeper[T]) wakeUp() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -134,7 +134,7 @@ func (k *Keeper[T]) run(ctx context.Context) {
 		if ctx.Err() == nil {
 			k.settle(err, first)
 			if data := k.refused; first && data != nil && k.Snapshot() != nil && k.accept(data) == nil {
-				// With an earlier document the parser has accepted a part of it.
+				// The parser needed an earlier document to accept this one.
 				err = nil
 				k.settle(err, false)
 			}
@@ -151,7 +151,7 @@ func (k *Keeper[T]) run(ctx context.Context) {
 	}
 }
 
-// wait returns at the next time to try, false when ctx has ended.
+// wait returns true when it is time for the next attempt, and false when ctx has ended.
 func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
 	next := time.After(k.delay(err))
 	for {
@@ -168,8 +168,8 @@ func (k *Keeper[T]) wait(ctx context.Context, err error) bool {
 	}
 }
 
-// quiet waits until the doorbell has been silent for a moment, so that a file that
-// is written in several steps is read once, whole.
+// quiet waits until no event has come for settle, so that a file that is written in several steps is
+// read once.
 func (k *Keeper[T]) quiet(ctx context.Context) bool {
 	limit, calm := time.After(settleMax), time.After(settle)
 	for {
@@ -186,15 +186,15 @@ func (k *Keeper[T]) quiet(ctx context.Context) bool {
 	}
 }
 
-// delay is the time to the next attempt after one that ended with err.
+// delay is the time from an attempt that ended with err to the next attempt.
 func (k *Keeper[T]) delay(err error) time.Duration {
 	delay := k.opts.Poll
 	var server interface{ RetryAfter() time.Duration }
 	fails := errors.As(err, &server)
 	switch {
-	case err != nil && k.Snapshot() == nil: // nothing to serve yet: a start is waiting
+	case err != nil && k.Snapshot() == nil: // a start is waiting for the first value
 		delay = min(delay, retryFirst)
-	case fails: // spare it
+	case fails: // do not overload the server
 		delay = min(delay<<min(k.Status().InARow-1, 10), max(delay, backoffMax))
 	}
 	if fails {
@@ -243,7 +243,7 @@ func (k *Keeper[T]) attempt(ctx context.Context) error {
 	return k.accept(data)
 }
 
-// accept publishes a document of the source and saves the copy.
+// accept publishes a document of the source and saves the last good copy.
 func (k *Keeper[T]) accept(data []byte) error {
 	if err := k.publish(k.name, data, FromSource); err != nil {
 		k.refused = data
@@ -297,7 +297,7 @@ func (k *Keeper[T]) parse(name string, data []byte, prev *T) (next *T, problems 
 	return k.opts.Parse(name, data, prev)
 }
 
-// settle notes how an attempt ended and, at the first, falls back.
+// settle records the result of an attempt. If the first attempt has failed, it uses a stand-in.
 func (k *Keeper[T]) settle(err error, first bool) {
 	before := k.Status()
 	after := k.update(func(s *Status) {
@@ -322,7 +322,7 @@ func (k *Keeper[T]) settle(err error, first bool) {
 		if first {
 			k.opts.StandIn(k.name, k.publish)
 		}
-		// The very first failure is returned by Ready when nothing could stand in.
+		// The first failure is not logged if Ready returns it.
 		if text := err.Error(); text != k.logged && (!first || k.Snapshot() != nil) {
 			k.opts.Logger.Warn("document not updated", "document", k.name, "err", err)
 			k.logged = text
@@ -333,7 +333,7 @@ func (k *Keeper[T]) settle(err error, first bool) {
 	}
 }
 
-// StandIn uses the last good copy or, where that fails, the fallback.
+// StandIn uses the last good copy or, if that fails, the fallback.
 func (o *Options[T]) StandIn(name string, use func(name string, data []byte, origin Origin) error) {
 	if o.LastGood != "" {
 		data, err := ReadFile(o.LastGood)
@@ -354,8 +354,8 @@ func (o *Options[T]) StandIn(name string, use func(name string, data []byte, ori
 	}
 }
 
-// Save writes the last good copy, unless it is what was saved before. Not being able to is no
-// reason to refuse the document.
+// Save writes the last good copy unless it is unchanged. A failure is logged and does not refuse the
+// document.
 func (o *Options[T]) Save(name string, data []byte, err error, saved *string) error {
 	if rev := revision(data); err == nil && *saved != rev {
 		if err = atomicfile.Write(o.LastGood, data, 0o600); err == nil {
@@ -368,7 +368,7 @@ func (o *Options[T]) Save(name string, data []byte, err error, saved *string) er
 	return err
 }
 
-// Log tells the logger of a new value. prev is what it changes, nil for the first.
+// Log logs a new value. prev is the value before, nil for the first.
 func (o *Options[T]) Log(text, name string, prev *T, s *Snapshot[T]) {
 	level := slog.LevelInfo
 	attrs := []any{"document", name, "revision", s.Revision, "origin", string(s.Origin)}
@@ -397,13 +397,13 @@ func (k *Keeper[T]) notify(s Status) {
 	}
 }
 
-// watch keeps the doorbell connected. What it misses, the next poll finds.
+// watch keeps a watch running. Polling finds the changes that it misses.
 func (k *Keeper[T]) watch(ctx context.Context, w Watcher) {
 	wait := retryFirst
 	logged := ""
 	for {
 		began := time.Now()
-		err := callWatch(ctx, w, k.ring)
+		err := callWatch(ctx, w, k.wakeUp)
 		if ctx.Err() != nil {
 			return
 		}
@@ -420,7 +420,7 @@ func (k *Keeper[T]) watch(ctx context.Context, w Watcher) {
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, time.Minute)
-		k.ring()
+		k.wakeUp()
 	}
 }
 
@@ -438,8 +438,8 @@ func revision(data []byte) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// blank finds the documents that say nothing, whatever their format: a truncated
-// file, an empty ConfigMap key, a template that rendered to null.
+// blank finds documents without content, in any format: a truncated file, an empty key of a ConfigMap, a
+// template that produced null.
 func blank(data []byte) error {
 	switch text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff"))); string(text) {
 	case "":

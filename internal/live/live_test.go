@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// source is a script: each load takes the step that is current.
+// source is a script: each load uses the present step.
 type source struct {
 	load  func(ctx context.Context) ([]byte, error)
 	calls atomic.Int32
@@ -39,8 +39,8 @@ func (s *source) Load(ctx context.Context) ([]byte, error) {
 	return s.load(ctx)
 }
 
-// text parses a document into itself. A document that starts with "bad" is
-// refused; one that holds "flawed" has a problem.
+// text parses a document into itself. A document that starts with "bad" is refused; one that contains
+// "flawed" has a problem.
 func text(name string, data []byte, _ *string) (*string, []error, error) {
 	s := strings.TrimSpace(string(data))
 	if strings.HasPrefix(s, "bad") {
@@ -86,7 +86,7 @@ func TestPollFindsChange(t *testing.T) {
 		require.Equal(t, live.FromSource, first.Origin)
 		require.Len(t, first.Revision, 16)
 
-		time.Sleep(time.Minute) // the bubble's time
+		time.Sleep(time.Minute) // the bubble's clock
 		synctest.Wait()
 		require.Same(t, first, k.Snapshot(), "the same content is the same snapshot")
 		require.GreaterOrEqual(t, src.calls.Load(), int32(4))
@@ -245,7 +245,7 @@ func TestStartOrder(t *testing.T) {
 	})
 }
 
-// A parser that needs an earlier document gets the last good copy at the start.
+// A parser that needs an earlier document gets the last good copy at a start.
 func TestRefusedDocumentIsParsedAfterTheCopy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestSourceThatIgnoresItsContext(t *testing.T) {
 
 		hang.Store(false)
 		close(release)
-		time.Sleep(time.Second) // its return rings the bell
+		time.Sleep(time.Second) // its return wakes the keeper
 		require.NoError(t, k.Status().Err)
 		require.Equal(t, int32(3), src.calls.Load())
 		require.Equal(t, "doc", value(k), "what came late is not believed")
@@ -319,7 +319,7 @@ func TestCloseDoesNotWaitForEverAndLeavesNothing(t *testing.T) {
 		k := live.Start(ctx, &source{load: func(ctx context.Context) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() }}, live.Options[string]{Parse: text, Logger: quiet})
 		why := errors.New("enough")
 		cancel(why)
-		synctest.Wait() // ends with the bubble only if every goroutine has
+		synctest.Wait() // the bubble ends only if all goroutines have ended
 		require.ErrorIs(t, k.Ready(t.Context()), why)
 	})
 }
@@ -360,7 +360,7 @@ func TestStale(t *testing.T) {
 	})
 }
 
-// bell is a source that can be rung.
+// bell is a source with a watch that the test controls.
 type bell struct {
 	source
 	watch func(ctx context.Context, changed func()) error
@@ -393,7 +393,7 @@ func TestWatchIsADoorbell(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 		require.Equal(t, int32(2), b.calls.Load(), "five rings in a row are one load")
-		for range 100 { // one that never stops ringing is answered all the same, each 510 ms
+		for range 100 { // events that never stop do not block the load: it comes each 510 ms
 			ring <- struct{}{}
 			time.Sleep(30 * time.Millisecond)
 		}

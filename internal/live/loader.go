@@ -10,21 +10,20 @@ import (
 	"time"
 )
 
-// grace is for a source to return once its context has ended.
+// grace is the time that a source has to return after its context has ended.
 const grace = time.Second
 
-// A loader calls a source, which is others' code: in a goroutine of its own, so that one
-// that hangs costs a goroutine and not the caller. One that ignores its context is
-// left behind, and not called again before it has returned. A loader is used by one
-// goroutine.
+// A loader calls a source in a goroutine of its own, so that a source that hangs costs a goroutine and
+// does not block the caller. A source that ignores its context is abandoned, and is called again only
+// after it has returned. Only one goroutine uses a loader.
 type loader struct {
 	src      Source
 	timeout  time.Duration
-	running  *sync.WaitGroup // of the goroutines that are started
-	returned func()          // called when a load that was left behind returns
+	running  *sync.WaitGroup // counts the goroutines
+	returned func()          // called when an abandoned load returns
 
-	behind    <-chan loaded // the load that was left behind, if any
-	abandoned bool          // the last one was
+	pending   <-chan loaded // result of the abandoned load; nil means none
+	abandoned bool          // the last load was abandoned
 }
 
 type loaded struct {
@@ -33,22 +32,22 @@ type loaded struct {
 }
 
 func (l *loader) load(ctx context.Context) ([]byte, error) {
-	if l.behind != nil {
+	if l.pending != nil {
 		select {
-		case <-l.behind:
-			l.behind = nil
+		case <-l.pending:
+			l.pending = nil
 		default:
 			return nil, ErrBusy
 		}
 	}
 	bounded, cancel := context.WithTimeout(ctx, l.timeout)
 	result := make(chan loaded, 1)
-	var left atomic.Bool
+	var timedOut atomic.Bool
 	l.running.Go(func() {
 		defer cancel()
 		data, err := callLoad(bounded, l.src)
 		result <- loaded{data, err}
-		if left.Load() {
+		if timedOut.Load() {
 			l.returned()
 		}
 	})
@@ -62,8 +61,8 @@ func (l *loader) load(ctx context.Context) ([]byte, error) {
 		return checked(r)
 	case <-time.After(grace):
 	}
-	left.Store(true)
-	l.behind, l.abandoned = result, true
+	timedOut.Store(true)
+	l.pending, l.abandoned = result, true
 	return nil, fmt.Errorf("the source did not return within %v: %w", l.timeout, context.DeadlineExceeded)
 }
 
@@ -77,7 +76,7 @@ func checked(r loaded) ([]byte, error) {
 func callLoad(ctx context.Context, src Source) (data []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			stack := debug.Stack() // which begins with the place of the panic
+			stack := debug.Stack() // begins with the place of the panic
 			data, err = nil, fmt.Errorf("the source panicked: %v\n%s", p, stack[:min(len(stack), 2<<10)])
 		}
 	}()

@@ -13,22 +13,23 @@ const settleRead = 250 * time.Millisecond
 
 var errChanging = errors.New("the file changes while it is read")
 
-// settling loads a document that others may be writing: in place, an editor first empties the
-// file, and a copy grows. A change therefore counts once two reads, settleRead apart, were equal.
+// settling loads a document that another process may be writing. An editor that writes in place first
+// empties the file, and a copy grows. So a change is accepted when two reads, settleRead apart, are
+// equal.
 type settling struct {
 	read func(context.Context) ([]byte, error)
 
-	mu     sync.Mutex // keepers may share a source
-	looked bool
-	loaded bool
-	last   [sha256.Size]byte // of what Load returned last, if it ever did
+	mu        sync.Mutex // keepers may share a source
+	attempted bool
+	loaded    bool
+	last      [sha256.Size]byte // hash of the last result, if loaded
 }
 
 func (s *settling) Load(ctx context.Context) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := !s.looked
-	s.looked = true
+	first := !s.attempted
+	s.attempted = true
 	data, err := s.read(ctx)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func (s *settling) Load(ctx context.Context) ([]byte, error) {
 	return data, nil
 }
 
-// pause waits, and returns the cause of ctx's end if that comes first.
+// pause waits. If ctx ends first, it returns the cause.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

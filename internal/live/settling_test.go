@@ -17,8 +17,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// growing is a file system whose one file another process writes: what it holds depends on the
-// time since begun.
+// growing is a file system with one file that another process writes. Its content depends on the time
+// since begun.
 type growing struct {
 	begun time.Time
 	at    func(since time.Duration) string
@@ -103,14 +103,14 @@ func TestAChangeNeedsTwoEqualReads(t *testing.T) {
 		defer cancel()
 		_, err := src.Load(bounded)
 		require.ErrorContains(t, err, "changes while it is read")
-		load("three", 2, 250*time.Millisecond) // what was read once alone was not accepted
+		load("three", 2, 250*time.Millisecond) // content of a single read was not accepted
 		text.Store("one")
 		time.AfterFunc(100*time.Millisecond, func() { text.Store("three") })
 		load("three", 3, 500*time.Millisecond)
 	})
 }
 
-// A file that was missing at the first load may be half written at the second.
+// A file that was missing at the first load may be half written at the second one.
 func TestAFileThatAppearsNeedsTwoEqualReads(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "doc.yaml")
@@ -125,7 +125,7 @@ func TestAFileThatAppearsNeedsTwoEqualReads(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(began), 250*time.Millisecond)
 }
 
-// A writer that fills the file in place, piece by piece, while events wake the keeper.
+// A writer fills the file in place, piece by piece, while events wake the keeper.
 func TestAFileWrittenInPieces(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "doc.yaml")
@@ -153,7 +153,7 @@ func TestAFileWrittenInPieces(t *testing.T) {
 	require.NoError(t, k.Close())
 	require.Equal(t, "before", seen[0])
 	require.Equal(t, whole, seen[len(seen)-1])
-	if len(seen) > 2 { // where the writer was held up for longer than 250 ms
+	if len(seen) > 2 { // the writer was delayed for longer than 250 ms
 		t.Logf("accepted in between: %q", seen[1:len(seen)-1])
 	}
 }

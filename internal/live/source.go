@@ -16,7 +16,7 @@ import (
 // MaxBytes is the largest document that is read.
 const MaxBytes = 64 << 20
 
-// What a document's failing may be, besides the errors of its source and parser.
+// Errors of a document, besides those of its source and its parser.
 var (
 	ErrEmpty    = document.ErrEmpty
 	ErrNull     = document.ErrNull
@@ -24,21 +24,19 @@ var (
 	ErrBusy     = errors.New("the source has not returned from an earlier load")
 )
 
-// A Source loads a document. Load is called by one goroutine at a time for each
-// keeper and must return soon after its context ends. The caller owns the bytes.
-// A missing document is fs.ErrNotExist.
+// A Source loads a document. Each keeper calls Load from one goroutine at a time. Load must return
+// soon after its context ends, and fs.ErrNotExist for a missing document. The caller owns the bytes.
 type Source interface {
 	Load(ctx context.Context) ([]byte, error)
 }
 
-// A Watcher is a Source that can say when to look. Watch calls changed, which
-// never blocks, whenever the document may have changed, and returns when ctx ends or
-// when it can watch no longer.
+// A Watcher is a Source that can report changes. Watch calls changed, which never blocks, whenever the
+// document may have changed. It returns when ctx ends or when it cannot watch any more.
 type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
-// SourceName is what a source calls its document.
+// SourceName returns a source's name for its document.
 func SourceName(src Source) string {
 	if n, ok := src.(interface{ Name() string }); ok {
 		return n.Name()
@@ -51,7 +49,7 @@ type bytesSource struct {
 	data []byte
 }
 
-// Bytes is a source that always gives data, which must not change.
+// Bytes is a source that always returns data, which must not change.
 func Bytes(name string, data []byte) Source { return bytesSource{name, data} }
 
 func (s bytesSource) Name() string { return s.name }
@@ -64,8 +62,8 @@ type fsSource struct {
 	settling
 }
 
-// FS is a source that reads the file called name of fsys, such as an embed.FS. As for [File],
-// a changed document is accepted after two equal reads.
+// FS is a source that reads the file called name from fsys, such as an embed.FS. As with [File], a
+// changed document is accepted after two equal reads.
 func FS(fsys fs.FS, name string) Source {
 	s := &fsSource{fsys: fsys, name: name}
 	s.read = s.readOnce
@@ -86,7 +84,7 @@ func (s *fsSource) readOnce(context.Context) ([]byte, error) {
 	return readAll(f)
 }
 
-// readAll reads to the end, or to the bound.
+// readAll reads everything, up to MaxBytes.
 func readAll(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
 	if err != nil {
@@ -98,8 +96,8 @@ func readAll(r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// A KoanfProvider has the shape of the koanf library's providers. A provider may
-// support one of the two methods only and fail in the other.
+// A KoanfProvider has the methods of koanf's providers. A provider may support only one of the two and
+// return an error from the other.
 type KoanfProvider interface {
 	ReadBytes() ([]byte, error)
 	Read() (map[string]any, error)
@@ -110,12 +108,11 @@ type koanfSource struct {
 	key      string
 }
 
-// Koanf is a source that reads from a koanf provider the document that stands
-// under key, a path of names joined by dots; the empty key is the whole. What
-// stands there is the document itself or its text.
+// Koanf is a source that reads a document, as a map or as text, under key in a koanf provider. The key
+// is a path of names joined by dots. Empty means everything in the provider.
 //
-// A provider that can watch, as koanf's file provider can, is the doorbell.
-// Koanf's methods take no context: one that hangs is left behind.
+// A provider that can watch, such as koanf's file provider, makes the next poll come early. Koanf's
+// methods take no context, so a provider that hangs is abandoned.
 func Koanf(provider KoanfProvider, key string) Source {
 	s := koanfSource{provider, key}
 	if w, ok := provider.(koanfWatcher); ok {
@@ -176,8 +173,7 @@ func (s koanfSource) inTree(tree map[string]any) ([]byte, error) {
 	return json.Marshal(at)
 }
 
-// lookUp finds key in a tree that may be flat, nested, or both: koanf's providers
-// give either.
+// lookUp finds key in a tree that may be flat, nested, or both, because koanf's providers return either.
 func lookUp(tree map[string]any, key string) (any, bool) {
 	if v, ok := tree[key]; ok {
 		return v, true
@@ -195,8 +191,8 @@ func lookUp(tree map[string]any, key string) (any, bool) {
 	return nil, false
 }
 
-// koanfWatcher is what koanf's watching providers have. Watch returns at once and
-// calls back from a goroutine of the provider's own.
+// koanfWatcher is implemented by koanf's watching providers. Watch returns at once and calls back from
+// a goroutine of the provider.
 type koanfWatcher interface {
 	Watch(cb func(event any, err error)) error
 }

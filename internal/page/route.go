@@ -14,7 +14,7 @@ import (
 // slash. Without one redirect is true; answer with [Redirect] then.
 //
 // ok is false if the path ends in an unknown resource. The last element belongs to the prefix
-// if it ends the pattern that an [http.ServeMux] matched, or if it has no dot.
+// if it ends the pattern that an [http.ServeMux] matched, or if it contains no dot.
 func Route(r *http.Request, routes ...string) (route string, redirect, ok bool) {
 	path := r.URL.Path
 	for _, candidate := range routes {

@@ -25,7 +25,7 @@ const (
 type Problem struct {
 	Status int    // of the response
 	Title  string // Empty means the status text.
-	Detail string // what is wrong, and what to do; Empty means none.
+	Detail string // Says what is wrong and what to do. Empty means none.
 
 	// Members are further members of the JSON object. encoding/json must be able to
 	// encode their values. Nil means none.

@@ -1,30 +1,30 @@
-// Package rerun is how a replay, package observe/replay, is found by package observe: as
-// a value of the request's context. It keeps that out of both surfaces.
+// Package rerun lets package observe find a replay of package observe/replay: as a value of the
+// request's context. It keeps that out of the exported names of both.
 package rerun
 
 import "context"
 
-// A Replay answers for a request that is served again, and hears how it ends. It is
-// safe for concurrent use.
+// A Replay supplies the values of a request that is served again, and is notified of its end. It
+// is safe for concurrent use.
 type Replay interface {
 	// Value answers a call of observe.Value: with a JSON text and, if the call asks for an
-	// interface, the Go type that the result had, or with an error. ok is false when the call is
-	// to be made.
+	// interface, the Go type of the result, or with an error. If ok is false, the call must be
+	// made.
 	Value(name string) (result []byte, dynamic string, err error, ok bool)
 
 	// RequestID is that of the request when it was recorded, or "".
 	RequestID() string
 
-	// Lost reports what a value lacks that Value answered.
+	// Lost reports a part that a value from Value lacks.
 	Lost(name, what string)
 
-	// Broken reports that what Value answered does not fit.
+	// Broken reports that a value from Value cannot be used.
 	Broken(name string, err error)
 
-	// Failed hears of observe.Fail.
+	// Failed is called by observe.Fail.
 	Failed(err error)
 
-	// Panicked hears of a panic that observe.Observer.Handler answers.
+	// Panicked is called for a panic that observe.Observer.Handler answers.
 	Panicked(value any, stack []byte)
 }
 

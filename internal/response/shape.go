@@ -11,7 +11,7 @@ import (
 )
 
 // A Wrapper is what a [Shape] needs of a wrapper. Its methods with names of their own are called
-// only if the wrapped writer has the method of package http or io that they stand for.
+// only if the wrapped writer has the method of package http or io that the comment names.
 type Wrapper interface {
 	http.ResponseWriter
 	io.StringWriter
@@ -32,8 +32,8 @@ type Wrapper interface {
 type Shape struct{ Wrapper }
 
 // Of returns w in the shape of the writer that it wraps. The shapes are those of package http and
-// of wrappers that hide one interface. A writer that is no http.Hijacker itself, and that
-// http.ResponseController finds one behind, becomes one: else its connection would get past w.
+// of wrappers that hide one interface. If w is not an http.Hijacker but http.ResponseController
+// finds one behind it, the result is an http.Hijacker. Otherwise its connection would bypass w.
 func (s *Shape) Of(w Wrapper, inner http.ResponseWriter) http.ResponseWriter {
 	s.Wrapper = w
 	hijacks := canHijack(inner)

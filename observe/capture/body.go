@@ -27,6 +27,7 @@ type message struct {
 // body redacts a body by its kind, which it notes, and reports whether it hid anything.
 func (m *mask) body(msg *message, c *rules) (hidden bool) {
 	before := m.hides
+	m.tries = maxTries
 	m.redactBody(msg, c)
 	return m.hides != before || msg.body != nil && (msg.body.Kind == KindMultipart || msg.body.Kind == KindBinary)
 }

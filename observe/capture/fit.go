@@ -72,23 +72,24 @@ func (m *mask) inRange(t reflect.Type, original string, pseudonym []byte) (fit [
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	m.source.Seed(*m.digest("fit", original))
+	m.source.Seed(*digest(m, "fit", original))
+	random := rand.New(m.source)
 	var all []string
 	switch t.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		all = enumerated(t, original)
-		if n, ok := anyInteger(t, original, m.random); ok {
+		if n, ok := anyInteger(t, original, random); ok {
 			all = append(all, n)
 		}
 	case reflect.Float32, reflect.Float64:
 		sign := strings.TrimSuffix(original[:1], strings.TrimPrefix(original[:1], "-"))
-		all = []string{sign + strconv.FormatFloat(1+m.random.Float64(), 'f', 3, 32)}
+		all = []string{sign + strconv.FormatFloat(1+random.Float64(), 'f', 3, 32)}
 	default:
 		if zero, err := json.Marshal(reflect.New(t).Elem().Interface()); err == nil {
 			all = []string{string(zero)}
 		}
 	}
-	m.random.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	random.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
 	for _, text := range all {
 		if text != original && decodes(t, []byte(text)) {
 			return []byte(text)

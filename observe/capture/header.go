@@ -69,6 +69,7 @@ func isTraceHeader(name string) bool {
 }
 
 func (m *mask) header(name, value string, c *rules) string {
+	m.tries = maxTries
 	value = strings.ToValidUTF8(value, "_")
 	if wellKnown[name] {
 		return m.wellKnown(value)

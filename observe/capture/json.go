@@ -2,6 +2,7 @@ package capture
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -268,6 +269,9 @@ func (j *jsonText) unquote(raw string) string {
 // when stays or fit asks for it.
 func (j *jsonText) write(at []any, depth int, kept bool) {
 	kept = kept || j.stays != nil && j.stays(at)
+	if cap(j.out)-len(j.out) < 128 { // append would make five pieces of what one does
+		j.out = slices.Grow(j.out, len(j.out))
+	}
 	start, query := j.i, j.query
 	j.query = false
 	if kept && j.status == 0 { // as it was, with its spaces
@@ -360,8 +364,21 @@ func (j *jsonText) refit(at []any, start, from int, kept bool) {
 
 // quote makes a JSON string of what was appended from there on.
 func (j *jsonText) quote(from int) {
+	if !needsEscape(j.out[from:]) {
+		j.out = append(slices.Insert(j.out, from, '"'), '"')
+		return
+	}
 	j.buffer = append(j.buffer[:0], j.out[from:]...)
 	j.out = appendQuoted(j.out[:from], j.buffer)
+}
+
+func needsEscape(s []byte) bool {
+	for _, c := range s {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return true
+		}
+	}
+	return false
 }
 
 // appendQuoted appends a JSON string as json.Encoder writes it without escapes for HTML.

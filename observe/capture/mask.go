@@ -1,14 +1,14 @@
 package capture
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
+	"bytes"
 	"encoding/hex"
-	"hash"
+	"math/bits"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,11 +17,11 @@ import (
 
 // A mask makes pseudonyms with one key, for one bundle.
 type mask struct {
-	mac      hash.Hash
+	mac      *keyedHash
 	seed     [32]byte
 	message  []byte // of the MAC
+	lower    []byte // the word in lower case
 	source   *rand.ChaCha8
-	random   *rand.Rand // of source
 	words    *wordCache
 	known    map[string]bool // is taken for a pseudonym already, or is no secret
 	minKnown int             // the length of the shortest of them
@@ -30,13 +30,28 @@ type mask struct {
 	own      bool            // what is hidden now the service itself has written
 	collect  bool            // nothing is replaced: what would be becomes known
 	hides    int             // counts replacements
+	tries    int             // how often a parser may still be called for the current body
 
-	lastHost, lastPseudonym string
+	lastHost, lastPseudonym []byte
 }
 
 func newMask(key []byte) *mask {
-	source := rand.NewChaCha8([32]byte{})
-	return &mask{mac: hmac.New(sha256.New, key), source: source, random: rand.New(source), known: map[string]bool{}}
+	return &mask{mac: newKeyedHash(key), source: rand.NewChaCha8([32]byte{}), known: map[string]bool{}, tries: maxTries}
+}
+
+// maxTries bounds what parsers of the standard library may cost for one body. They are slow when they
+// fail, and an IPv6 address may have a pseudonym that is ten times as long. What is above the bound is
+// replaced word by word.
+const (
+	maxTries = 2048
+	tryIPv6  = 1
+	tryParse = 8 // a text that looks like a time, an address or a link and is none, or an unusual link
+)
+
+// try reports whether a parser may be called.
+func (m *mask) try(cost int) bool {
+	m.tries = max(m.tries-cost, 0)
+	return m.tries > 0
 }
 
 // know makes s known.
@@ -53,34 +68,59 @@ func (m *mask) isKnown(s string) bool {
 
 // digest is keyed, so only the key's holder can try what gives it. The next call changes the
 // result.
-func (m *mask) digest(purpose, s string) *[32]byte {
+func digest[S string | []byte](m *mask, purpose string, s S) *[32]byte {
 	m.message = append(append(append(m.message[:0], purpose...), 0), s...)
-	m.mac.Reset()
-	m.mac.Write(m.message)
-	m.mac.Sum(m.seed[:0])
+	m.mac.sum(&m.seed, m.message)
 	return &m.seed
 }
 
 func (m *mask) hexDigest(purpose, s string, n int) string {
-	return hex.EncodeToString(m.digest(purpose, s)[:n])
+	return hex.EncodeToString(digest(m, purpose, s)[:n])
 }
 
-// appendOther appends the pseudonym of s, and sees that it is another text.
-func (m *mask) appendOther(dst []byte, purpose, s string, pseudonym func([]byte, *rand.Rand) []byte) []byte {
+// random returns the generator of the pseudonym of s.
+func random[S string | []byte](m *mask, purpose string, s S) draw {
+	m.hides++
+	m.source.Seed(*digest(m, purpose, s))
+	return draw{m.source}
+}
+
+// appendOther appends the pseudonym of s, and sees that it is another text. pseudonym makes one.
+func (m *mask) appendOther(dst []byte, purpose, s string, pseudonym func([]byte, draw) []byte) []byte {
 	if m.collect {
 		return append(dst, s...)
 	}
-	m.hides++
-	m.source.Seed(*m.digest(purpose, s))
+	r := random(m, purpose, s)
 	start := len(dst)
-	dst = pseudonym(dst, m.random)
-	for range 20 { // of one letter, one in 26 is the same
+	dst = pseudonym(dst, r)
+	for range maxSame {
 		if !strings.EqualFold(string(dst[start:]), s) {
 			break
 		}
-		dst = pseudonym(dst[:start], m.random)
+		dst = pseudonym(dst[:start], r)
 	}
 	return dst
+}
+
+// maxSame is how many pseudonyms may be the same as the text. Of one letter, one in 26 is.
+const maxSame = 20
+
+// A draw draws numbers as a rand.Rand of its source does, without calls of an interface.
+type draw struct{ source *rand.ChaCha8 }
+
+// IntN is as rand.Rand's.
+func (d draw) IntN(n int) int {
+	bound := uint64(n)
+	if bound&(bound-1) == 0 {
+		return int(d.source.Uint64() & (bound - 1))
+	}
+	high, low := bits.Mul64(d.source.Uint64(), bound)
+	if low < bound {
+		for threshold := -bound % bound; low < threshold; {
+			high, low = bits.Mul64(d.source.Uint64(), bound)
+		}
+	}
+	return int(high)
 }
 
 // text is s with each thing in it that can be told apart replaced by one of its
@@ -97,8 +137,8 @@ func (m *mask) appendText(dst []byte, s string) []byte {
 		s = strings.ToValidUTF8(s, "_")
 		m.hides++
 	}
-	if p, ok := m.whole(s); ok {
-		return append(dst, p...)
+	if dst, ok := m.appendWhole(dst, s); ok {
+		return dst
 	}
 	return m.appendChunks(dst, s)
 }
@@ -113,30 +153,61 @@ func (m *mask) keeps(s string) bool {
 	return m.isKnown(s)
 }
 
-var timeLayouts = []string{time.RFC3339Nano, time.DateOnly, time.DateTime, http.TimeFormat}
-
-// whole replaces what is one thing although there may be spaces and colons in it: a time,
+// appendWhole replaces what is one thing although there may be spaces and colons in it: a time,
 // or a URL with a host.
-func (m *mask) whole(s string) (string, bool) {
-	if len(s) >= len(time.DateOnly) && len(s) <= 40 && (s[4] == '-' && s[7] == '-' || s[3] == ',') {
-		for _, layout := range timeLayouts {
-			if t, err := time.Parse(layout, s); err == nil {
-				return m.time(t, layout, s), true
-			}
+func (m *mask) appendWhole(dst []byte, s string) ([]byte, bool) {
+	if layout := timeLayout(s); layout != "" && m.try(tryParse) {
+		if t, err := time.Parse(layout, s); err == nil {
+			m.tries += tryParse
+			return m.appendTime(dst, t, layout, s), true
 		}
 	}
 	if len(s) <= 4096 && strings.Contains(s, "://") && !strings.ContainsAny(s, " \t\r\n\"<>") {
-		if u, err := url.Parse(s); err == nil && u.Host != "" {
-			return m.url(u, "", "", nil), true
+		if dst, ok := m.appendLink(dst, s); ok {
+			return dst, true
+		}
+		if m.try(tryParse) {
+			if u, err := url.Parse(s); err == nil && u.Host != "" {
+				return append(dst, m.url(u, "", "", nil)...), true
+			}
 		}
 	}
-	return "", false
+	return dst, false
 }
 
-// time is another time, between 1970 and 2019, written in the same way.
-func (m *mask) time(t time.Time, layout, s string) string {
-	var room [48]byte
-	return string(m.appendOther(room[:0], "time", s, func(dst []byte, r *rand.Rand) []byte {
+// timeLayout is the only layout that s can have; empty means none. It need not have it.
+func timeLayout(s string) string {
+	if len(s) < len(time.DateOnly) || len(s) > 40 {
+		return ""
+	}
+	if s[3] == ',' {
+		if len(s) < len("Mon, 02 Jan 2006 3:04:05 GMT") || s[4] != ' ' || !strings.HasSuffix(s, " GMT") {
+			return ""
+		}
+		return http.TimeFormat
+	}
+	if !isNumber(s[:4]) || s[4] != '-' || !isNumber(s[5:7]) || s[7] != '-' || !isNumber(s[8:10]) {
+		return ""
+	}
+	number := func(s string) int { return int(s[0]-'0')*10 + int(s[1]-'0') }
+	year, month, day := 100*number(s)+number(s[2:]), time.Month(number(s[5:])), number(s[8:])
+	if t := time.Date(year, month, day, 0, 0, 0, 0, time.UTC); t.Month() != month || t.Day() != day {
+		return ""
+	}
+	switch {
+	case len(s) == len(time.DateOnly):
+		return time.DateOnly
+	case s[10] == 'T':
+		return time.RFC3339Nano
+	case s[10] == ' ':
+		return time.DateTime
+	}
+	return ""
+}
+
+// appendTime appends another time, between 1970 and 2019, written in the same way.
+func (m *mask) appendTime(dst []byte, t time.Time, layout, s string) []byte {
+	return m.appendOther(dst, "time", s, func(dst []byte, r draw) []byte {
 		nanos := 0
 		if i := strings.IndexByte(s, '.'); i >= 0 && t.Nanosecond() != 0 {
 			nanos = r.IntN(1e9)
@@ -146,7 +217,7 @@ func (m *mask) time(t time.Time, layout, s string) string {
 			layout = time.RFC3339
 		}
 		return p.AppendFormat(dst, layout)
-	}))
+	})
 }
 
 func (m *mask) appendChunk(dst []byte, s string) []byte {
@@ -173,12 +244,17 @@ func (m *mask) appendChunk(dst []byte, s string) []byte {
 	case dashes == 4 && isUUID(s):
 		start := len(dst)
 		// The version and the variant are what makes it one.
-		dst = m.appendOther(dst, "uuid", strings.ToLower(s), func(dst []byte, r *rand.Rand) []byte {
-			for i, c := range strings.ToLower(s) {
-				if i != 14 && i != 19 && c != '-' {
-					c = rune(like(c, 6, r))
+		dst = m.appendOther(dst, "uuid", strings.ToLower(s), func(dst []byte, r draw) []byte {
+			for i := range len(s) {
+				c := s[i]
+				if i == 14 || i == 19 || c == '-' {
+					if isLetter(c) {
+						c |= 0x20
+					}
+				} else {
+					c = like(rune(c), 6, r)
 				}
-				dst = append(dst, byte(c))
+				dst = append(dst, c)
 			}
 			return dst
 		})
@@ -186,25 +262,17 @@ func (m *mask) appendChunk(dst []byte, s string) []byte {
 		return dst
 	case ats > 0 && isEmail(s):
 		at := strings.LastIndexByte(s, '@')
-		dst = m.appendWords(dst, s[:at], m.appendWord)
-		return append(append(dst, '@'), m.host(s[at+1:])...)
+		dst = append(m.appendWords(dst, s[:at], m.appendWord), '@')
+		return m.appendHost(dst, s[at+1:])
 	}
 	if dots == 3 || colons > 1 {
-		if ip, err := netip.ParseAddr(s); err == nil {
-			return append(dst, m.ip(ip)...)
-		}
-		if prefix, err := netip.ParsePrefix(s); err == nil {
-			return strconv.AppendInt(append(append(dst, m.ip(prefix.Addr())...), '/'), int64(prefix.Bits()), 10)
-		}
-		if pair, err := netip.ParseAddrPort(s); err == nil {
-			if ip, err := netip.ParseAddr(m.ip(pair.Addr())); err == nil {
-				return netip.AddrPortFrom(ip, pair.Port()).AppendTo(dst)
-			}
+		if dst, ok := m.appendAddress(dst, s); ok {
+			return dst
 		}
 	}
 	if len(s) >= len("2006-01-02T15:04:05Z") || len(s) == len(time.DateOnly) {
-		if p, ok := m.whole(s); ok {
-			return append(dst, p...)
+		if dst, ok := m.appendWhole(dst, s); ok {
+			return dst
 		}
 	}
 	return m.appendWords(dst, s, m.appendWord)
@@ -223,49 +291,85 @@ func (m *mask) appendWord(dst []byte, s string) []byte {
 	if m.words == nil {
 		m.words = new(wordCache)
 	}
-	entry, cached := m.words.find(s, m.own)
+	hash := hashOf(s)
+	entry, cached := m.words.find(s, hash, m.own)
 	if cached {
 		m.hides++
 		return append(dst, entry.pseudonym[:entry.length]...)
 	}
-	lower := strings.ToLower(s)
-	if m.isKnown(s) || m.isKnown(lower) || lower == "true" || lower == "false" || lower == "null" {
+	form := m.lowered(s)
+	lower := m.lower
+	if m.isKnown(s) || form != formLower && m.isKnown(string(lower)) || string(lower) == "true" || string(lower) == "false" || string(lower) == "null" {
 		return append(dst, s...)
 	}
-	m.hide(lower)
+	if form != formLower {
+		hash = hashOf(lower)
+	}
+	m.hide(hash)
 	letters := 26
 	if isHex(lower) {
 		letters = 6
 	}
+	r := random(m, "word", lower)
 	start := len(dst)
-	dst = m.appendOther(dst, "word", lower, func(dst []byte, r *rand.Rand) []byte {
-		for _, c := range lower {
+	for range 1 + maxSame {
+		dst = dst[:start]
+		for _, c := range string(lower) {
 			dst = append(dst, like(c, letters, r))
 		}
-		return dst
-	})
-	if s != lower {
+		// Of the letters beyond ASCII only the long s is the same as another one in lower case.
+		if string(dst[start:]) != string(lower) && (form != formOther || !strings.ContainsRune(s, 'ſ') || !strings.EqualFold(string(dst[start:]), string(lower))) {
+			break
+		}
+	}
+	if form != formLower {
 		likeCase(s, dst[start:])
 	}
 	entry.keep(s, dst[start:], m.own)
 	return dst
 }
 
-func (m *mask) collected(word string) {
-	m.know(word)
-	m.hide(word)
+// A form is how a word is written.
+type form uint8
+
+const (
+	formLower form = iota // in ASCII
+	formUpper             // in ASCII, with capitals
+	formOther
+)
+
+// lowered sets m.lower to a word in lower case.
+func (m *mask) lowered(s string) form {
+	m.lower = append(m.lower[:0], s...)
+	f := formLower
+	for i, c := range m.lower {
+		switch {
+		case c >= utf8.RuneSelf:
+			m.lower = append(m.lower[:0], strings.ToLower(s)...)
+			return formOther
+		case isUpper(c):
+			m.lower[i] = c | 0x20
+			f = formUpper
+		}
+	}
+	return f
 }
 
-// hide remembers a word that prose must not show either. What the service writes is
+func (m *mask) collected(word string) {
+	m.know(word)
+	m.hide(hashOf(word))
+}
+
+// hide remembers the hash of a word that prose must not show either. What the service writes is
 // made of its own words and of those that it was given.
-func (m *mask) hide(word string) {
+func (m *mask) hide(hash uint64) {
 	if !m.remember || m.own && !m.collect {
 		return
 	}
 	if m.hid == nil {
 		m.hid = new(wordSet)
 	}
-	m.hid.add(word)
+	m.hid.add(hash)
 }
 
 // appendDigits appends another number of as many digits that fits where the first one did: it
@@ -282,45 +386,54 @@ func (m *mask) appendDigits(dst []byte, s string) []byte {
 	if m.words == nil {
 		m.words = new(wordCache)
 	}
-	entry, cached := m.words.find(s, m.own)
+	hash := hashOf(s)
+	entry, cached := m.words.find(s, hash, m.own)
 	if cached {
 		m.hides++
 		return append(dst, entry.pseudonym[:entry.length]...)
 	}
-	m.hide(s)
+	m.hide(hash)
 	card := len(s) >= 13 && len(s) <= 19 && luhn(s) == 0
+	r := random(m, "digits", s)
 	start := len(dst)
-	dst = m.appendOther(dst, "digits", s, func(dst []byte, r *rand.Rand) []byte {
-		start := len(dst)
-		for range len(s) {
-			dst = append(dst, byte('0'+r.IntN(10)))
+	for range 1 + maxSame {
+		dst = appendNumberLike(dst[:start], s, card, r)
+		if string(dst[start:]) != s {
+			break
 		}
-		p := dst[start:]
-		switch {
-		case s[0] == '0', card:
-			p[0] = s[0]
-		case len(s) == 20 && p[1] > '7': // above the largest uint64
-			p[0], p[1] = '1', p[1]-3
-		case len(s) >= 10:
-			p[0] = '1'
-		default:
-			p[0] = byte('1' + r.IntN(9))
-		}
-		if isZero(string(p)) {
-			p[len(p)-1] = '1' // zero is not a pseudonym
-		}
-		if card {
-			last := &p[len(p)-1]
-			*last = '0'
-			*last = byte('0' + (10-luhn(string(p)))%10)
-		}
-		return dst
-	})
+	}
 	entry.keep(s, dst[start:], m.own)
 	return dst
 }
 
-func isZero(s string) bool {
+func appendNumberLike(dst []byte, s string, card bool, r draw) []byte {
+	start := len(dst)
+	for range len(s) {
+		dst = append(dst, byte('0'+r.IntN(10)))
+	}
+	p := dst[start:]
+	switch {
+	case s[0] == '0', card:
+		p[0] = s[0]
+	case len(s) == 20 && p[1] > '7': // above the largest uint64
+		p[0], p[1] = '1', p[1]-3
+	case len(s) >= 10:
+		p[0] = '1'
+	default:
+		p[0] = byte('1' + r.IntN(9))
+	}
+	if isZero(p) {
+		p[len(p)-1] = '1' // zero is not a pseudonym
+	}
+	if card {
+		last := &p[len(p)-1]
+		*last = '0'
+		*last = byte('0' + (10-luhn(p))%10)
+	}
+	return dst
+}
+
+func isZero[S string | []byte](s S) bool {
 	for i := range len(s) {
 		if s[i] != '0' {
 			return false
@@ -360,16 +473,90 @@ func (m *mask) appendNumber(dst []byte, s string) []byte {
 	return dst
 }
 
-// ip is a private address of the same version; those of this machine stay.
-func (m *mask) ip(ip netip.Addr) string {
+// appendAddress replaces an IP address, a prefix of one, or an address with a port.
+func (m *mask) appendAddress(dst []byte, s string) ([]byte, bool) {
+	address, _, hasPrefix := strings.Cut(s, "/")
+	port, hasPort := "", false
+	if strings.Count(address, ":") == 1 {
+		address, port, hasPort = strings.Cut(address, ":")
+	}
+	ip, ok := parseIPv4(address)
+	switch {
+	case ok && !hasPrefix && !hasPort:
+		return m.appendIP(dst, ip), true
+	case !ok && (hasPort || !mayBeIPv6(address)) || hasPrefix && hasPort || !m.try(tryParse):
+		return dst, false
+	case hasPort:
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || !isNumber(port) {
+			return dst, false
+		}
+		m.tries += tryParse
+		return strconv.AppendUint(append(m.appendIP(dst, ip), ':'), n, 10), true
+	case hasPrefix && !strings.Contains(address, "%"):
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			return dst, false
+		}
+		m.tries += tryParse - tryIPv6
+		return strconv.AppendInt(append(m.appendIP(dst, prefix.Addr()), '/'), int64(prefix.Bits()), 10), true
+	}
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		return dst, false
+	}
+	m.tries += tryParse - tryIPv6
+	return m.appendIP(dst, ip), true
+}
+
+// parseIPv4 accepts what netip.ParseAddr accepts of version 4. It allocates no error.
+func parseIPv4(s string) (netip.Addr, bool) {
+	var b [4]byte
+	field, digits, value := 0, 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			if value = value*10 + int(c-'0'); value > 255 || digits == 1 && s[i-1] == '0' {
+				return netip.Addr{}, false
+			}
+			digits++
+		case c == '.' && digits > 0 && field < 3:
+			b[field] = byte(value)
+			field, digits, value = field+1, 0, 0
+		default:
+			return netip.Addr{}, false
+		}
+	}
+	b[3] = byte(value)
+	return netip.AddrFrom4(b), field == 3 && digits > 0
+}
+
+// mayBeIPv6 rejects most texts that are not an address, such as "12:30:15" and "std::vector".
+func mayBeIPv6(s string) bool {
+	s, _, _ = strings.Cut(s, "%")
+	colons := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == ':':
+			colons++
+		case isDigit(c), c == '.':
+		case c|0x20 < 'a' || c|0x20 > 'f':
+			return false
+		}
+	}
+	short := strings.Count(s, "::")
+	return colons >= 2 && (short == 1 || short == 0 && (colons == 7 || colons == 6))
+}
+
+// appendIP appends a private address of the same version; those of this machine stay.
+func (m *mask) appendIP(dst []byte, ip netip.Addr) []byte {
 	if ip.IsLoopback() || ip.IsUnspecified() {
-		return ip.WithZone("").String()
+		return ip.WithZone("").AppendTo(dst)
 	}
 	ip = ip.WithZone("").Unmap()
 	text := ip.String()
-	m.hide(text)
-	var room [48]byte
-	return string(m.appendOther(room[:0], "ip", text, func(dst []byte, r *rand.Rand) []byte {
+	m.hide(hashOf(text))
+	return m.appendOther(dst, "ip", text, func(dst []byte, r draw) []byte {
 		if ip.Is4() {
 			return netip.AddrFrom4([4]byte{10, byte(r.IntN(256)), byte(r.IntN(256)), byte(1 + r.IntN(254))}).AppendTo(dst)
 		}
@@ -378,44 +565,55 @@ func (m *mask) ip(ip netip.Addr) string {
 			b[i] = byte(r.IntN(256))
 		}
 		return netip.AddrFrom16(b).AppendTo(dst)
-	}))
+	})
 }
 
 // nobodys are names of hosts that say nothing about anybody (RFC 2606, section 3).
 var nobodys = set([]string{"localhost", "example.com", "example.net", "example.org"})
 
-// host is a name as long in labels, below "example" (RFC 2606); this machine's
+func (m *mask) host(s string) string { return string(m.appendHost(nil, s)) }
+
+// appendHost appends a name as long in labels, below "example" (RFC 2606); this machine's
 // stays, and the names for examples.
-func (m *mask) host(s string) string {
+func (m *mask) appendHost(dst []byte, s string) []byte {
 	if s == "" || nobodys[strings.ToLower(s)] || m.keeps(s) {
-		return s
+		return append(dst, s...)
 	}
-	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		p := m.ip(ip)
-		if strings.Contains(p, ":") {
-			p = "[" + p + "]"
+	address := strings.Trim(s, "[]")
+	ip, ok := parseIPv4(address)
+	if !ok && mayBeIPv6(address) && m.try(tryParse) {
+		var err error
+		if ip, err = netip.ParseAddr(address); err == nil {
+			ok = true
+			m.tries += tryParse - tryIPv6
 		}
-		return p
 	}
-	if !m.collect && s == m.lastHost { // of many addresses in one body
+	if ok {
+		from := len(dst)
+		if dst = m.appendIP(dst, ip); bytes.IndexByte(dst[from:], ':') >= 0 {
+			dst = append(slices.Insert(dst, from, '['), ']')
+		}
+		return dst
+	}
+	if !m.collect && s == string(m.lastHost) { // of many addresses in one body
 		m.hides++
-		return m.lastPseudonym
+		return append(dst, m.lastPseudonym...)
 	}
+	from := len(dst)
 	lower := strings.ToLower(strings.ToValidUTF8(s, "_"))
-	var out []byte
 	for first := true; ; first = false {
 		label, rest, more := strings.Cut(lower, ".")
 		if !first {
-			out = append(out, '.')
+			dst = append(dst, '.')
 		}
 		if !first && !more {
-			out = append(out, "example"...)
+			dst = append(dst, "example"...)
 		} else {
-			start := len(out)
-			out = m.appendWords(out, label, m.appendWord)
-			for i := start; i < len(out); i++ {
-				if !isAlnum(out[i]) && out[i] != '_' {
-					out[i] = '-' // url.Parse does not take others in any place
+			start := len(dst)
+			dst = m.appendWords(dst, label, m.appendWord)
+			for i := start; i < len(dst); i++ {
+				if !isAlnum(dst[i]) && dst[i] != '_' {
+					dst[i] = '-' // url.Parse does not take others in any place
 				}
 			}
 		}
@@ -423,11 +621,10 @@ func (m *mask) host(s string) string {
 			break
 		}
 	}
-	pseudonym := string(out)
 	if !m.own { // or hide would not see it later
-		m.lastHost, m.lastPseudonym = strings.Clone(s), pseudonym
+		m.lastHost, m.lastPseudonym = append(m.lastHost[:0], s...), append(m.lastPseudonym[:0], dst[from:]...)
 	}
-	return pseudonym
+	return dst
 }
 
 // url is u with its path, query, fragment and host replaced, and without its user.
@@ -504,36 +701,61 @@ func (m *mask) path(segments []string, parts []pathPart, c *rules) string {
 	return strings.Join(segments, "/")
 }
 
-// query replaces the values of a raw query, and names that are none. What has no "=" is
+func (m *mask) query(raw string, c *rules) string { return string(m.appendQuery(nil, raw, c)) }
+
+// appendQuery appends a raw query. It replaces values, and names that are none. What has no "=" is
 // more often a value, as in a link that is good for once.
-func (m *mask) query(raw string, c *rules) string {
-	if raw == "" {
-		return ""
-	}
-	pairs := strings.Split(raw, "&")
-	for i, pair := range pairs {
+func (m *mask) appendQuery(dst []byte, raw string, c *rules) []byte {
+	for more := raw != ""; more; {
+		var pair string
+		pair, raw, more = strings.Cut(raw, "&")
 		name, value, has := strings.Cut(pair, "=")
 		name, value = unescape(name), unescape(value)
-		switch {
-		case c.field(name):
-		case has:
-			var document []byte
-			isDocument := false
-			if name == "query" {
-				document, isDocument = m.appendGraphQL(nil, value)
-			}
-			if !isDocument {
-				document = m.appendText(nil, value)
-			}
-			name, value = m.name(name), string(document)
-		default:
-			name = m.text(name)
+		from := len(dst)
+		stays := c.field(name)
+		if stays || has && isName(name) {
+			dst = append(dst, name...)
+		} else {
+			dst = m.appendText(dst, name)
 		}
-		if pairs[i] = url.QueryEscape(name); has {
-			pairs[i] += "=" + url.QueryEscape(value)
+		dst = escapeFrom(dst, from, "", url.QueryEscape)
+		if has {
+			dst = append(dst, '=')
+			from, isDocument := len(dst), false
+			if !stays && name == "query" {
+				dst, isDocument = m.appendGraphQL(dst, value)
+			}
+			switch {
+			case stays:
+				dst = append(dst, value...)
+			case !isDocument:
+				dst = m.appendText(dst, value)
+			}
+			dst = escapeFrom(dst, from, "", url.QueryEscape)
+		}
+		if more {
+			dst = append(dst, '&')
 		}
 	}
-	return strings.Join(pairs, "&")
+	return dst
+}
+
+// escapeFrom escapes what was appended from there on. Letters, digits, "-", ".", "_", "~" and what
+// is in plain need no escape.
+func escapeFrom(dst []byte, from int, plain string, escape func(string) string) []byte {
+	if isPlain(dst[from:], plain) {
+		return dst
+	}
+	return append(dst[:from], escape(string(dst[from:]))...)
+}
+
+func isPlain[S string | []byte](s S, others string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isAlnum(c) && c != '-' && c != '.' && c != '_' && c != '~' && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *mask) name(s string) string {

@@ -33,6 +33,7 @@ func (m *mask) prose(s string, c *rules) string {
 		}
 	}
 	s = strings.ToValidUTF8(s, "_")
+	m.tries = maxTries
 	if !c.words {
 		return m.text(s)
 	}
@@ -78,7 +79,7 @@ func (m *mask) prose(s string, c *rules) string {
 // plain reports whether s is plain and was not hidden elsewhere.
 func (m *mask) plain(s string) bool {
 	return len(s) <= 24 && plainForm.MatchString(s) &&
-		!slices.ContainsFunc(strings.FieldsFunc(s, isMark), func(word string) bool { return m.hid != nil && m.hid.has(strings.ToLower(word)) })
+		!slices.ContainsFunc(strings.FieldsFunc(s, isMark), func(word string) bool { return m.hid != nil && m.hid.has(hashOf(strings.ToLower(word))) })
 }
 
 // plainForm is a word of prose, or several with hyphens. A word has one form: a token changes

@@ -188,6 +188,7 @@ func (r *Redactor) seal(b *Bundle) (*Seal, error) {
 func (m *mask) entry(e *Entry, route string, inbound bool, c *rules) {
 	e.Started = e.Started.UTC()
 	q, a, x := &e.Request, &e.Response, &e.Exchange
+	m.tries = maxTries
 	if m.own = !inbound; m.own {
 		route = "" // that of the request that came
 	}
@@ -269,6 +270,7 @@ func (m *mask) value(v *Value, c *rules) {
 
 // rawJSON is for JSON inside of the bundle, which must stay valid.
 func (m *mask) rawJSON(data json.RawMessage, stays func([]any) bool, names map[string]bool) json.RawMessage {
+	m.tries = maxTries
 	if json.Valid(data) {
 		if text, ok := m.json(string(data), 0, stays, names); ok {
 			return json.RawMessage(text)

@@ -29,6 +29,10 @@ import (
 // name, such as an e-mail address: then all of them are hidden. Names in a GraphQL document stay,
 // too (in the member "query" of a JSON body, the parameter "query", or a body of type
 // application/graphql); its strings and numbers are hidden.
+//
+// Redaction of a body takes a bounded time. In one body at most 2,000 IPv6 addresses and 255 unusual
+// links, with escapes in the path or an address in brackets, become others of their kind. Further
+// ones are replaced word by word.
 type Redaction struct {
 	// Key makes the pseudonyms, by HMAC-SHA256. With it the same thing has the same
 	// pseudonym in all bundles, and replay can tell whether an answer is the recorded

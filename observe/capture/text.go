@@ -1,9 +1,9 @@
 package capture
 
 import (
-	"math/rand/v2"
 	"net/url"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -89,11 +89,14 @@ func (m *mask) appendChunks(dst []byte, s string) []byte {
 			s = s[n:]
 			continue
 		}
-		chunk := strings.TrimRight(s[:n], ".:!-/")
-		if chunk != "" {
-			dst = m.appendChunk(dst, chunk)
+		end := n
+		for end > 0 && strings.IndexByte(".:!-/", s[end-1]) >= 0 {
+			end--
 		}
-		dst = append(dst, s[len(chunk):n]...)
+		if end > 0 {
+			dst = m.appendChunk(dst, s[:end])
+		}
+		dst = append(dst, s[end:n]...)
 		s = s[n:]
 	}
 	return dst
@@ -117,8 +120,30 @@ func isMark(r rune) bool {
 	if r < utf8.RuneSelf {
 		return !isAlnum(byte(r))
 	}
-	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+	if r > maxTable {
+		return !unicode.In(r, wordTables...)
+	}
+	return wordBits()[r/64]&(1<<(r%64)) == 0
 }
+
+// wordTables are what words are made of.
+var wordTables = []*unicode.RangeTable{unicode.Letter, unicode.Digit, unicode.Mark}
+
+const maxTable = 1<<16 - 1
+
+// wordBits has a bit for each character up to maxTable that words are made of. unicode.In takes as
+// long as a word's pseudonym.
+var wordBits = sync.OnceValue(func() *[(maxTable + 1) / 64]uint64 {
+	bits := new([(maxTable + 1) / 64]uint64)
+	for _, table := range wordTables {
+		for _, r := range table.R16 {
+			for c := uint32(r.Lo); c <= uint32(r.Hi); c += uint32(r.Stride) {
+				bits[c/64] |= 1 << (c % 64)
+			}
+		}
+	}
+	return bits
+})
 
 func isDelimiter(r rune) bool {
 	return r < utf8.RuneSelf && classes[r] == classDelimiter || r >= utf8.RuneSelf && isMark(r)
@@ -141,7 +166,7 @@ func isNumber(s string) bool {
 
 // isHex reports whether s has six hexadecimal digits or more, both letters and figures, so it
 // cannot be a word of a language.
-func isHex(s string) bool {
+func isHex(s []byte) bool {
 	figures := 0
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -155,8 +180,8 @@ func isHex(s string) bool {
 }
 
 // like is a digit for a digit and one of the first letters for another character.
-func like(c rune, letters int, r *rand.Rand) byte {
-	if unicode.IsDigit(c) {
+func like(c rune, letters int, r draw) byte {
+	if '0' <= c && c <= '9' || c >= utf8.RuneSelf && unicode.IsDigit(c) {
 		return byte('0' + r.IntN(10))
 	}
 	return byte('a' + r.IntN(letters))
@@ -217,7 +242,7 @@ func isEmail(s string) bool {
 }
 
 // luhn is the remainder of the check sum by ISO/IEC 7812; 0 is right.
-func luhn(s string) int {
+func luhn[S string | []byte](s S) int {
 	sum := 0
 	for i := range len(s) {
 		d := int(s[len(s)-1-i] - '0')

@@ -1,9 +1,9 @@
 package capture
 
-// A wordCache keeps pseudonyms of the words that were last seen, at most one for each slot. It
-// has a fixed size because a body may have any number of words.
+// A wordCache keeps pseudonyms of the words that were last seen. It has a fixed size because a
+// body may have any number of words. A word has two slots.
 type wordCache struct {
-	slots [512]cachedWord
+	slots [4096]cachedWord
 	none  cachedWord
 }
 
@@ -13,15 +13,27 @@ type cachedWord struct {
 	own             bool
 }
 
-const maxCachedWord = 22
+const maxCachedWord = 15
 
-// find returns the place for a word, and whether its pseudonym is there. own is as in mask.
-func (c *wordCache) find(word string, own bool) (*cachedWord, bool) {
+// find returns the place for a word with this hash, and whether its pseudonym is there. own is as in mask.
+func (c *wordCache) find(word string, hash uint64, own bool) (*cachedWord, bool) {
 	if len(word) > maxCachedWord {
 		return &c.none, false
 	}
-	slot := &c.slots[hashOf(word)%uint64(len(c.slots))]
-	return slot, int(slot.bytes) == len(word) && string(slot.word[:slot.bytes]) == word && (own || !slot.own)
+	first, second := &c.slots[hash%uint64(len(c.slots))], &c.slots[hash>>32%uint64(len(c.slots))]
+	switch {
+	case first.has(word, own):
+		return first, true
+	case second.has(word, own):
+		return second, true
+	case first.bytes > 0 && second.bytes == 0:
+		return second, false
+	}
+	return first, false
+}
+
+func (w *cachedWord) has(word string, own bool) bool {
+	return int(w.bytes) == len(word) && string(w.word[:w.bytes]) == word && (own || !w.own)
 }
 
 func (w *cachedWord) keep(word string, pseudonym []byte, own bool) {
@@ -32,21 +44,19 @@ func (w *cachedWord) keep(word string, pseudonym []byte, own bool) {
 }
 
 // A wordSet holds words in a fixed room (a Bloom filter): it may report a word that was not
-// added. It is used where that only hides more.
+// added. It is used where that only hides more. Words are given by their hashes.
 type wordSet struct {
 	bits [1 << 11]uint64
 }
 
-func (s *wordSet) add(word string) {
-	h := hashOf(word)
+func (s *wordSet) add(h uint64) {
 	for range 2 {
 		s.bits[h>>6%uint64(len(s.bits))] |= 1 << (h & 63)
 		h = h>>32 | h<<32
 	}
 }
 
-func (s *wordSet) has(word string) bool {
-	h := hashOf(word)
+func (s *wordSet) has(h uint64) bool {
 	for range 2 {
 		if s.bits[h>>6%uint64(len(s.bits))]&(1<<(h&63)) == 0 {
 			return false
@@ -57,7 +67,7 @@ func (s *wordSet) has(word string) bool {
 }
 
 // hashOf is FNV-1a with the bits of its end mixed.
-func hashOf(s string) uint64 {
+func hashOf[S string | []byte](s S) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(s) {
 		h = (h ^ uint64(s[i])) * 1099511628211

@@ -169,8 +169,8 @@ func (c constraint) hits(v *semver.Version) bool {
 	return c.set.Check(v) || !c.literal(v) && c.set.Check(release(v))
 }
 
-// leavesOpen reports whether the result is unknown for a version whose suffix has no order
-// (v1.2.3-hotfix.1), because it may be earlier or later than v1.2.3.
+// leavesOpen reports whether the result is unknown because the version's suffix cannot be ordered:
+// v1.2.3-hotfix.1 may be earlier or later than v1.2.3.
 func (c constraint) leavesOpen(v *semver.Version, before bool) bool {
 	named := c.contains(func(one comparator) bool { return one.operand.Equal(v) })
 	if _, ok := version.Compare(v.String(), release(v).String()); ok || named {

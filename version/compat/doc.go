@@ -17,6 +17,11 @@
 // [StageEnforce] refuses them. So one rule can refuse versions that are too old while another
 // warns the versions that will be refused next.
 //
+// In an editor, a YAML document is completed and checked if its first line is this one. A JSON
+// document has the same address in its field $schema.
+//
+//	# yaml-language-server: $schema=https://raw.githubusercontent.com/upkeep-go/upkeep/main/version/compat/compat.schema.json
+//
 // # The peer
 //
 // The peer's name and version are read from one header, see Rules.Header: a client's
@@ -44,7 +49,7 @@
 //   - A pseudo-version v0.0.0-… comes from a build without tags, such as a shallow clone.
 //     The result is unknown.
 //   - A development build ([version.KindDevel]) and [version.KindOther] (a build number, a
-//     calendar version, the output of git describe) have no order. The result is unknown.
+//     calendar version, the output of git describe) cannot be ordered. The result is unknown.
 //   - An entry of a block list that equals the peer's version, except for a leading v,
 //     blocks it, whatever its kind: dev, build-4711. An entry with build metadata,
 //     v1.5.0+dirty, blocks only that text. Other build metadata is ignored.

@@ -47,6 +47,7 @@ func readRules(m *document.Fields) (rules Rules) {
 			rules.Peers[key.Node().Text] = list
 		}
 	}
+	m.Field("$schema").Text(maxText) // for editors
 	m.Done()
 	return rules
 }

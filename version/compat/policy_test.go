@@ -165,7 +165,7 @@ compat.yaml:7:29: default[0].skew.newer: must be true or false, got a number`,
 	}
 }
 
-// Without the log record nobody would notice that the skew has no effect.
+// Only the log record shows that the skew has no effect.
 func TestSkewOfASelfWithoutOrder(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -47,7 +47,7 @@ const (
 func (s side) String() string { return [...]string{"client", "server"}[s] }
 
 // Check returns nil if the two versions fit, a [*SkewError] if they do not, and an error that
-// wraps [ErrIncomparable] if a version has no order.
+// wraps [ErrIncomparable] if a version cannot be ordered.
 func (s Skew) Check(client, server string) error {
 	c, why := parseVersion(client)
 	if c == nil {

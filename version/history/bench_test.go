@@ -55,7 +55,7 @@ func BenchmarkAppend(b *testing.B) {
 	})
 }
 
-// big has as many dependencies as a service with a cloud client has.
+// big returns a build with 152 dependencies, as a service with a cloud client has.
 func big(release string) version.Info {
 	i := build(release)
 	for n := range 150 {
@@ -64,8 +64,8 @@ func big(release string) version.Info {
 	return i
 }
 
-// BenchmarkQuery asks each question of ten thousand entries, read from the file each
-// time: 7500 starts of a hundred releases, and notes.
+// BenchmarkQuery runs each query on a file of 10,000 entries: 7,500 starts of 100 releases, and
+// notes. Each query reads the file.
 func BenchmarkQuery(b *testing.B) {
 	s, _ := fileIn(b, nil)
 	releases := make([]version.Info, 100)
@@ -98,7 +98,7 @@ func BenchmarkQuery(b *testing.B) {
 	}
 }
 
-// BenchmarkCollector has clients send one start at a time to a collector with a file.
+// BenchmarkCollector sends requests with one note each to a collector with a file.
 func BenchmarkCollector(b *testing.B) {
 	s, _ := fileIn(b, &history.FileOptions{MaxBytes: 1 << 40})
 	c := newCollector(b, s, &history.CollectorOptions{EntriesPerDay: 1 << 40, BytesPerDay: 1 << 50})
@@ -114,8 +114,8 @@ func BenchmarkCollector(b *testing.B) {
 	})
 }
 
-// BenchmarkLargeFile asks of one hour of a file of 150 MB, in which each of ten thousand
-// records has dependencies of its own, or in which most lines are sightings or notes.
+// BenchmarkLargeFile queries one hour of a large file: 10,000 records with 152 dependencies of
+// their own each, or mostly sightings, or mostly notes.
 func BenchmarkLargeFile(b *testing.B) {
 	begin := time.Now().Add(-1000 * time.Hour)
 	late := func(e history.Entry, at time.Duration) history.Entry {

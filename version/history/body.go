@@ -19,9 +19,9 @@ const (
 	maxInBody = 1000
 	maxFaults = 20
 
-	// A body of up to smallBody bytes is read as a whole before anything is decoded. A
-	// larger one needs one of maxLarge turns, for which it waits largeTimeout. The collector
-	// waits for its bytes for largeWait, and a second more for each largeRate bytes.
+	// A body of up to smallBody bytes is read as a whole before it is decoded. A larger one
+	// waits up to largeTimeout for one of maxLarge turns. The collector waits for its bytes
+	// for largeWait in all, and one second more for each largeRate bytes.
 	smallBody    = 64 << 10
 	maxLarge     = 4
 	largeTimeout = 30 * time.Second
@@ -29,14 +29,14 @@ const (
 	largeRate    = 128 << 10
 )
 
-// A requestBody is the body of one request and what is decoded of it.
+// A requestBody is the body of one request, and the entries that are decoded from it.
 type requestBody struct {
 	in       *bufio.Reader
 	bytes    int
-	number   int // of the line that was read last
-	last     int // the last line that is not empty
+	number   int // of the last line that was read
+	last     int // number of the last line that is not empty
 	entries  []Entry
-	faults   []lineFault // the first of them
+	faults   []lineFault // at most maxFaults
 	rejected int
 	large    bool
 }
@@ -54,7 +54,7 @@ type bodyFault struct {
 	unread     bool // the rest of the body may never come
 }
 
-// openBody returns a body that can be decoded now. After release it is over.
+// openBody returns a body that may be decoded now. The caller must release it.
 func (c *Collector) openBody(w http.ResponseWriter, r *http.Request) (*requestBody, *bodyFault) {
 	all := http.MaxBytesReader(w, r.Body, maxBody)
 	head, err := io.ReadAll(io.LimitReader(all, smallBody+1))
@@ -62,11 +62,11 @@ func (c *Collector) openBody(w http.ResponseWriter, r *http.Request) (*requestBo
 	if err != nil {
 		return b, readFault(err)
 	}
-	crowd := &bodyFault{status: http.StatusServiceUnavailable, detail: "too many report at the same time", overloaded: true, unread: len(head) > smallBody}
+	overloaded := &bodyFault{status: http.StatusServiceUnavailable, detail: "too many requests at the same time", overloaded: true, unread: len(head) > smallBody}
 	if len(head) <= smallBody {
 		if c.active.Add(1) > maxActive {
 			c.active.Add(-1)
-			return b, crowd
+			return b, overloaded
 		}
 		b.in = bufio.NewReader(bytes.NewReader(head))
 		return b, nil
@@ -76,9 +76,9 @@ func (c *Collector) openBody(w http.ResponseWriter, r *http.Request) (*requestBo
 	select {
 	case c.large <- struct{}{}:
 	case <-wait.C:
-		return b, crowd
+		return b, overloaded
 	case <-r.Context().Done():
-		return b, crowd
+		return b, overloaded
 	}
 	c.active.Add(1)
 	b.large = true
@@ -94,8 +94,8 @@ func (c *Collector) release(b *requestBody) {
 	}
 }
 
-// A paced reader fails when a client has let the collector wait for too long. The time that
-// decoding takes is not the client's.
+// A paced reader fails if the collector has waited too long for the client. The time for
+// decoding does not count.
 type paced struct {
 	in      io.Reader
 	control *http.ResponseController
@@ -119,19 +119,19 @@ func readFault(err error) *bodyFault {
 	_, large := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case large:
-		return &bodyFault{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("a request is %d bytes at most", maxBody)}
+		return &bodyFault{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("a request may have at most %d bytes", maxBody)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &bodyFault{status: http.StatusRequestTimeout, detail: "the body is sent too slowly"} // and may be sent again
+		return &bodyFault{status: http.StatusRequestTimeout, detail: "the body is sent too slowly"}
 	}
 	return &bodyFault{status: http.StatusBadRequest, detail: "the body cannot be read"}
 }
 
-// lines is how many lines there are, without empty ones at the end.
+// lines counts lines, without empty ones at the end.
 func (b *requestBody) lines() int { return max(b.last, 1) }
 
-// decode decodes a line after the other as they arrive.
+// decode decodes lines as they arrive.
 func (b *requestBody) decode(client string) *bodyFault {
-	var long []byte // the beginning of a line that is longer than the buffer
+	var long []byte // the first part of a line that is longer than the buffer
 	for {
 		piece, err := b.in.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -162,7 +162,7 @@ func (b *requestBody) decodeLine(line []byte, client string) *bodyFault {
 	}
 	b.last = b.number
 	if b.last > maxInBody {
-		return &bodyFault{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("a request has %d lines at most", maxInBody), unread: b.large}
+		return &bodyFault{status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("a request may have at most %d lines", maxInBody), unread: b.large}
 	}
 	if len(bytes.TrimSpace(line)) == 0 {
 		return nil
@@ -179,13 +179,13 @@ func (b *requestBody) decodeLine(line []byte, client string) *bodyFault {
 	return nil
 }
 
-// decodeEntry reads an entry as a client may send it.
+// decodeEntry decodes an entry of a client and sets its Client.
 func decodeEntry(line []byte, client string) (Entry, error) {
 	var e Entry
 	if err := json.Unmarshal(line, &e); err != nil {
 		return Entry{}, errors.New(cleantext.Line(err.Error(), maxName))
 	}
-	// The store sets these, not the client.
+	// Only the store sets these.
 	e.Received, e.At = time.Time{}, time.Time{}
 	if field, err := e.tidy(maxID); err != nil {
 		return Entry{}, errors.New(field + ": " + cleantext.Line(err.Error(), maxName))

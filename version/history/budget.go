@@ -12,17 +12,16 @@ const (
 	maxClients = 10_000
 
 	maxActiveOfClient = 16
-	// While crowded requests are under way, each client may have one. There are never more
-	// than maxRequests.
+	// From crowded requests on, each client may have only one. maxRequests is the limit.
 	crowded     = 256
 	maxRequests = 1024
 )
 
 const day = 24 * time.Hour
 
-// budgets bound what each client may send in a day. What is unused fills up evenly.
+// budgets limits what each client may send in a day. A budget refills evenly.
 type budgets struct {
-	entries, bytes int // of a day
+	entries, bytes int // per day
 
 	mu      sync.Mutex
 	active  int // requests of all clients
@@ -42,8 +41,8 @@ type refusal int
 
 const (
 	admitted   refusal = iota
-	overBudget         // the client has used up what it may
-	overCrowd          // all clients together send too much
+	overBudget         // the client has used up its budget
+	overload           // all clients together send too many requests
 )
 
 func (b *budgets) enter(client string, now time.Time) (wait time.Duration, r refusal) {
@@ -57,7 +56,7 @@ func (b *budgets) enter(client string, now time.Time) (wait time.Duration, r ref
 		c = &budget{entries: newBudget(b.entries), bytes: newBudget(b.bytes)}
 		b.clients[client] = c
 	}
-	// The client's own bounds come first: one busy client must not shut out the others.
+	// The client's own limits come first, so that a busy client gets 429 and not 503.
 	if c.active >= maxActiveOfClient {
 		return time.Second, overBudget
 	}
@@ -65,7 +64,7 @@ func (b *budgets) enter(client string, now time.Time) (wait time.Duration, r ref
 		return wait, overBudget
 	}
 	if b.active >= maxRequests || b.active >= crowded && c.active > 0 {
-		return time.Second, overCrowd
+		return time.Second, overload
 	}
 	c.active++
 	b.active++
@@ -79,8 +78,8 @@ func (b *budgets) leave(client string) {
 	b.active--
 }
 
-// spend takes bytes that have been read, and entries when enough are left for all of them,
-// or all that there can be: otherwise a larger request would never come in.
+// spend takes the bytes that were read, and the entries if enough are left for all of them. A
+// request that is larger than the whole budget needs a full budget, or it would never pass.
 func (b *budgets) spend(client string, entries, bytes int, now time.Time) (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +108,7 @@ func (b *budgets) sweep(now time.Time) bool {
 	return len(b.clients) < maxClients
 }
 
-func (b *budgets) known() int {
+func (b *budgets) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.clients)

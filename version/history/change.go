@@ -8,7 +8,7 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A Change is one version of a service taking another's place in an environment. Infos
+// A Change says that one version of a service replaced the earlier one in an environment. Infos
 // and Diff may share memory with those of other changes: do not write to them.
 type Change struct {
 	Service     string `json:"service"`
@@ -16,54 +16,54 @@ type Change struct {
 	Region      string `json:"region,omitempty"`
 	Cluster     string `json:"cluster,omitempty"`
 
-	// Time is when To was first seen, in a rollback when it came back. Done is when From
-	// was last seen, and zero as long as both are seen, or From may just be silent.
+	// Time is when To was first seen, or seen again after a rollback. Done is when From was
+	// last seen. It is zero while both are seen, or while From may just be silent.
 	Time time.Time `json:"time"`
 	Done time.Time `json:"done,omitzero"`
 
-	// From is nil when the service was never seen there before.
+	// From is nil if the service was never seen there before.
 	From *version.Info `json:"from,omitempty"`
 	To   *version.Info `json:"to"`
 
-	// Unknown reports that it is not known whether From still runs, or ran after To: it was
-	// only recorded by [Record]. After 10 minutes without a sighting it is taken for gone.
+	// Unknown means that From may still run, or may have run after To, because only [Record]
+	// recorded it. After 10 minutes without a sighting it counts as gone.
 	Unknown bool `json:"unknown,omitzero"`
 
-	// Rollback says why To is a step back. Empty means that it is none.
+	// Rollback is the reason why this is a rollback. Empty means that it is not one.
 	Rollback Rollback `json:"rollback,omitempty"`
 
 	// Diff is version.Diff(From, To), empty without From.
 	Diff version.Changes `json:"diff,omitzero"`
 
-	reported time.Time // Time by the clock of the one who told
+	reported time.Time // Time by the reporter's clock
 	client   string
 	pos      time.Time
 	seq      int64
 
-	// What the Rollback and the infos are made of, once the change is asked for.
+	// complete makes Rollback, From, To and Diff from these.
 	from, to  *run
 	ranBefore bool // the build
 	wasBefore bool // its version and revision
 }
 
-// changesOf finds the changes of one service in one environment: its runs, sorted by
-// first and ended by endRuns, up to now.
+// changesOf returns the changes of one track up to now. Its runs must be sorted by first, and
+// endRuns must have set their ends.
 //
-// One build is settled. When another is seen a transition begins, in which both may be
-// seen in turn. It is over when only one is left: the other was stopped, replaced in all
-// its instances, or silent long enough. When the new one is left, that was one change,
-// whatever the turns; when the old one is left, it has been rolled back.
+// One build is settled. When another build is seen, a transition begins, in which both may be
+// seen in turn. It ends when only one of them is left, because the other was stopped, replaced
+// in all its instances, or silent for long enough. If the new build is left, that was one
+// change. If the old build is left, there was a change and a rollback.
 func changesOf(group []*run, now time.Time) []Change {
 	t := tracker{came: map[string]bool{}, live: map[string]int{}, kept: map[string]int{}, silent: map[string]bool{}, info: map[string]*run{}, named: map[buildName]*run{}, since: map[string]*run{}, seen: map[string]moment{}}
 	type event struct {
 		when  moment
-		order int // at the same time: 0 begins, 1 ends
+		order int // at the same time beginnings (0) come before ends (1)
 		run   *run
 	}
 	events := make([]event, 0, 2*len(group))
 	for _, r := range group {
 		events = append(events, event{r.first, 0, r})
-		// What crashes and comes back was there all the time: a crash loop is one change.
+		// A crash loop is one change: between crash and restart the build counts as there.
 		end := r.end
 		if r.over && r.again != nil && r.again.first.pos.After(end.pos) {
 			end = r.again.first
@@ -72,7 +72,7 @@ func changesOf(group []*run, now time.Time) []Change {
 			events = append(events, event{end, 1, r})
 		}
 	}
-	// What begins where another ends is never alone: beginnings come first.
+	// Beginnings come first, so that a build is never gone between two adjacent runs.
 	slices.SortStableFunc(events, func(a, b event) int {
 		return cmp.Or(a.when.pos.Compare(b.when.pos), cmp.Compare(a.order, b.order))
 	})
@@ -82,13 +82,13 @@ func changesOf(group []*run, now time.Time) []Change {
 		} else {
 			t.start(e.run)
 		}
-		// Only between moments.
+		// Settle only when all events of one moment are applied.
 		if n+1 == len(events) || !events[n+1].when.pos.Equal(e.when.pos) {
 			t.settle()
 		}
 	}
 	t.unsettled()
-	// What happened at the same time stays in its order.
+	// Changes of one moment keep their order.
 	for n := 1; n < len(t.changes); n++ {
 		if last, c := &t.changes[n-1], &t.changes[n]; c.pos.Equal(last.pos) {
 			c.seq = max(c.seq, last.seq)
@@ -98,17 +98,17 @@ func changesOf(group []*run, now time.Time) []Change {
 }
 
 type tracker struct {
-	settled string          // "": none was ever seen
-	path    []step          // of a transition, builds in the order they came
-	came    map[string]bool // those in path
-	live    map[string]int
-	kept    map[string]int     // those of live that are seen regularly
-	silent  map[string]bool    // the last of the build was only recorded, and no longer seen
-	info    map[string]*run    // the first run of each build
-	named   map[buildName]*run // the first of each
-	since   map[string]*run    // the first of each build after the last start of any other
+	settled string             // empty until a build is seen
+	path    []step             // builds of the transition in the order of their first sighting
+	came    map[string]bool    // builds in path
+	live    map[string]int     // running instances of each build
+	kept    map[string]int     // those of them that Keep reports
+	silent  map[string]bool    // the build's last run was only recorded, and its end is a guess
+	info    map[string]*run    // first run of each build
+	named   map[buildName]*run // first run of each name
+	since   map[string]*run    // first run of each build after the last start of another build
 	seen    map[string]moment  // when each build was last seen
-	latest  *run               // that started
+	latest  *run               // the run that started last
 	changes []Change
 }
 
@@ -162,7 +162,7 @@ func (t *tracker) end(r *run) {
 	t.silent[r.build] = r.every == 0 && !r.stopped && !r.replaced
 	last := r.last
 	if r.replaced {
-		last = r.end // until then it was there
+		last = r.end // it ran until then
 	}
 	t.see(r.build, last)
 }
@@ -172,7 +172,7 @@ func (t *tracker) settle() {
 		return
 	}
 	for left := range t.live {
-		t.tell(left)
+		t.addChanges(left)
 		for _, s := range t.path {
 			delete(t.came, s.build)
 		}
@@ -185,10 +185,10 @@ func (t *tracker) unsettled() {
 		return
 	}
 	if len(t.live) == 0 {
-		t.tell(t.latest.build)
+		t.addChanges(t.latest.build)
 		return
 	}
-	t.tell(t.path[len(t.path)-1].build)
+	t.addChanges(t.path[len(t.path)-1].build)
 	old := t.settled
 	for n, s := range t.path {
 		if t.live[old] > 0 {
@@ -199,7 +199,7 @@ func (t *tracker) unsettled() {
 	}
 }
 
-func (t *tracker) tell(left string) {
+func (t *tracker) addChanges(left string) {
 	from := t.info[t.settled]
 	old := t.settled
 	for _, s := range t.path {
@@ -209,11 +209,11 @@ func (t *tracker) tell(left string) {
 	if old == left {
 		return
 	}
-	// It is left although others came after it.
+	// An older build is left: this is a rollback.
 	back := t.since[left]
 	when := back.first
 	if t.latest.build != left || when.pos.Before(from.first.pos) {
-		// It was there all along; what came has gone.
+		// It ran all the time. The rollback is when the newer build was last seen.
 		when = t.seen[old]
 	}
 	t.change(from, old, back, when)
@@ -232,14 +232,14 @@ func (t *tracker) change(from *run, old string, to *run, when moment) {
 }
 
 func newChange(from, to *run, when moment) Change {
-	c := Change{Service: to.ground.service, Environment: to.ground.environment, Region: to.ground.region, Cluster: to.ground.cluster, Time: when.at, pos: when.pos, seq: to.seq, client: to.client, from: from, to: to}
+	c := Change{Service: to.track.service, Environment: to.track.environment, Region: to.track.region, Cluster: to.track.cluster, Time: when.at, pos: when.pos, seq: to.seq, client: to.client, from: from, to: to}
 	if when == to.first {
 		c.reported = to.reported
 	}
 	return c
 }
 
-// complete adds what is known of the builds.
+// complete sets what depends on the infos of the builds.
 func (c *Change) complete(infos *infos) {
 	c.To = infos.of(c.to)
 	if c.from != nil {
@@ -275,21 +275,20 @@ func (c *Change) rollback() Rollback {
 	return ""
 }
 
-// A Rollback says why a [Change] is one. The zero Rollback means that it is none.
+// A Rollback is the reason why a [Change] is a rollback. Empty means that it is not one.
 type Rollback string
 
 const (
-	// RollbackDeclared means that the deployer has said so, in [Deployment].
+	// RollbackDeclared means that the [Deployment] declares it.
 	RollbackDeclared Rollback = "declared"
 	// RollbackRanBefore means that the build, or its version and revision, ran there
 	// before.
 	RollbackRanBefore Rollback = "ran before"
-	// RollbackLowerRelease means that the version is lower, by [version.Compare]: a guess.
+	// RollbackLowerRelease is a guess: the version is lower by [version.Compare].
 	RollbackLowerRelease Rollback = "lower release"
-	// RollbackOlderCommit means that the commit is older, and versions have no order: a
-	// guess.
+	// RollbackOlderCommit is a guess: the commit is older, and the versions cannot be compared.
 	RollbackOlderCommit Rollback = "older commit"
 )
 
-// Guess reports whether the rollback was neither seen nor declared.
+// Guess reports whether the rollback is only a guess from version or commit.
 func (r Rollback) Guess() bool { return r == RollbackLowerRelease || r == RollbackOlderCommit }

@@ -21,20 +21,21 @@ import (
 
 // CollectorOptions configure a [Collector]. Nil options are the defaults.
 type CollectorOptions struct {
-	// Authorize returns the name of the client that a request comes from, or an error. It
-	// is called concurrently, before anything is read. The name is cut to 64 bytes; it is
-	// kept with the client's entries, separates its ids from those of others, and has its
-	// own budget. Nil denies everything.
+	// Authorize returns the name of the client that sent the request, or an error. It is
+	// called concurrently, before the body is read. The name is cut to 64 bytes. It is kept
+	// with the client's entries, and each name has its own ids and its own budget. Nil denies
+	// everything.
 	Authorize func(*http.Request) (who string, err error)
 
-	// EntriesPerDay and BytesPerDay bound what one client may report in a day. Zero means
-	// 50,000 entries and 64 MiB. As much may come at once; what is used is given back
-	// evenly. Each sighting counts: this is enough for 69 instances with the interval of
-	// [Keep].
+	// EntriesPerDay and BytesPerDay limit what one client may report in a day. Zero means
+	// 50,000 entries and 64 MiB. A client may use all of it at once; its budget refills
+	// evenly. Each sighting counts: the default is enough for 69 instances with the default
+	// interval of [Keep].
 	EntriesPerDay int
 	BytesPerDay   int64
 
-	// Logger logs when a store begins to fail and works again. Nil means slog.Default().
+	// Logger gets a record when the store begins to fail and when it works again. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -42,43 +43,22 @@ const (
 	defaultEntriesPerDay = 50_000
 	defaultBytesPerDay   = 64 << 20
 
-	// maxActive bounds the small requests that are decoded and stored at the same time.
+	// maxActive limits the small requests that are decoded and stored at the same time.
 	maxActive = 64
 	maxBatch  = 1000
 
 	readTimeout  = 10 * time.Second
 	storeTimeout = 10 * time.Second
-	// lingerTimeout is how long the server waits, after a refusal, for a body that nobody
-	// reads. A client that still sends its body gets the answer then.
+	// lingerTimeout is how long the server discards the unread body after a refusal. Without
+	// it a client that still sends its body would not get the response.
 	lingerTimeout = 500 * time.Millisecond
 
 	contentType = "application/x-ndjson"
 )
 
-// A Collector is an http.Handler that receives the entries of many services, which a
-// [Reporter] sends, and appends them to its store. [NewCollector] makes it.
-//
-// It answers POST requests of application/x-ndjson, an [Entry] a line, at most 1000 of
-// them and 2 MiB, with how many are kept:
-//
-//	{"accepted": 2, "refused": [{"line": 3, "reason": "…"}]}
-//
-// An invalid line is refused alone; the first 20 reasons are returned. After a 200 the
-// accepted entries are in the store. They can be sent again: an id is kept once. Requests
-// that come at the same time are appended together, with one commit.
-//
-// Refusals are RFC 9457 problem+json: 401 with WWW-Authenticate for a request without an
-// Authorization header, 403 when Authorize returns an error, 405, 408, 413, 415, 400 when
-// no line is an entry, 429 with Retry-After for a client that has used up its budget or
-// has 16 requests at the same time, and 503 with Retry-After when too many requests come at
-// the same time, or when the store fails. Then nothing is kept. A refusal never waits for
-// the body: it closes the connection.
-//
-// Slow clients do not shut out others. A body must arrive within 10 seconds. A request
-// takes one of 64 places only when its body is there. While 256 bodies arrive, each client
-// may send one more only if it sends no other. A body of more than 64 KiB is decoded as it
-// arrives; 4 of them at a time, each at 128 KiB a second or faster, and the others wait. So
-// a collector needs about 100 MiB at most, however many requests come at once.
+// A Collector is an http.Handler that receives the entries of [Reporter] and appends them to
+// its store. After status 200 the accepted entries are in the store. The package comment has
+// the protocol, the refusals and the limits. It is safe for concurrent use.
 type Collector struct {
 	store     Appender
 	authorize func(*http.Request) (string, error)
@@ -88,15 +68,15 @@ type Collector struct {
 	count   *counters
 	active  atomic.Int64
 	failing atomic.Bool
-	large   chan struct{} // holds a token for each large body that is decoded
+	large   chan struct{} // has a token for each large body that is being decoded
 
 	mu      sync.Mutex
 	waiting []*batch
 
-	turn chan struct{} // holds a token while a request appends
+	turn chan struct{} // has a token while a request appends
 }
 
-// NewCollector makes a collector. Its error is a nil store, or a negative bound.
+// NewCollector returns a collector. It returns an error for a nil store or a negative limit.
 func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 	o := *cmp.Or(opts, new(CollectorOptions))
 	if store == nil {
@@ -115,13 +95,13 @@ func NewCollector(store Appender, opts *CollectorOptions) (*Collector, error) {
 	}, nil
 }
 
-// ServeHTTP receives entries.
+// ServeHTTP receives the entries of one request.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Before the first refusal, because the server reads the rest of a body after it. Not
-	// every server can.
+	// It is set before the first refusal, because the server reads the rest of the body after
+	// a refusal. Not every server supports it.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
 	if c.authorize == nil {
-		c.refuseUnread(w, r, "denied", http.StatusForbidden, "nobody may report here")
+		c.refuseUnread(w, r, "denied", http.StatusForbidden, "no client may report here")
 		return
 	}
 	client, err := c.authorize(r)
@@ -136,11 +116,11 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		c.refuseUnread(w, r, "malformed", http.StatusMethodNotAllowed, "entries are posted")
+		c.refuseUnread(w, r, "malformed", http.StatusMethodNotAllowed, "send entries with POST")
 		return
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != contentType || r.Header.Get("Content-Encoding") != "" {
-		c.refuseUnread(w, r, "malformed", http.StatusUnsupportedMediaType, "entries are sent as "+contentType+", not compressed")
+		c.refuseUnread(w, r, "malformed", http.StatusUnsupportedMediaType, "send entries as "+contentType+", not compressed")
 		return
 	}
 	client = cleantext.Line(client, maxID)
@@ -148,11 +128,11 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch refusal {
 	case overBudget:
 		retryAfter(w, wait)
-		c.refuseUnread(w, r, "throttled", http.StatusTooManyRequests, "you report more than you may")
+		c.refuseUnread(w, r, "throttled", http.StatusTooManyRequests, "this client sends more than its budget allows")
 		return
-	case overCrowd:
+	case overload:
 		retryAfter(w, wait)
-		c.refuseUnread(w, r, "overloaded", http.StatusServiceUnavailable, "too many report at the same time")
+		c.refuseUnread(w, r, "overloaded", http.StatusServiceUnavailable, "too many requests at the same time")
 		return
 	}
 	defer c.budgets.leave(client)
@@ -178,13 +158,12 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 		refuse(w, r, reason, fault.status, fault.detail)
 		return
 	}
-	// Otherwise the deadline stays: before it answers the server waits for the rest of a
-	// body.
+	// Only now, because before a response the server may wait for the rest of a body.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	entries, faults := body.entries, body.faults
 	if wait, ok := c.budgets.spend(client, body.lines(), body.bytes, time.Now()); !ok {
 		retryAfter(w, wait)
-		c.refuse(w, r, "throttled", http.StatusTooManyRequests, "you report more than you may")
+		c.refuse(w, r, "throttled", http.StatusTooManyRequests, "this client sends more than its budget allows")
 		return
 	}
 	c.count.add("rejected", body.rejected)
@@ -198,7 +177,7 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request, client strin
 	}
 	if err := c.keep(r.Context(), entries); err != nil {
 		if !c.failing.Swap(true) {
-			c.logger.ErrorContext(r.Context(), "history: the collector's store fails; clients are told to try again", "error", err)
+			c.logger.ErrorContext(r.Context(), "history: the collector's store fails; clients must try again", "error", err)
 		}
 		retryAfter(w, 5*time.Second)
 		c.refuse(w, r, "failed", http.StatusServiceUnavailable, "the history cannot be written now")
@@ -219,13 +198,13 @@ type receipt struct {
 	Refused  []lineFault `json:"refused,omitempty"`
 }
 
-// A batch are the entries of one request, which wait to be kept.
+// A batch has the entries of one request that waits for the store.
 type batch struct {
 	entries []Entry
-	kept    chan error // how it ended
+	kept    chan error // gets the result
 }
 
-// keep appends entries together with those that other requests gather meanwhile.
+// keep appends entries, together with those of other requests that wait.
 func (c *Collector) keep(ctx context.Context, entries []Entry) error {
 	own := &batch{entries, make(chan error, 1)}
 	c.mu.Lock()
@@ -247,7 +226,7 @@ func (c *Collector) keep(ctx context.Context, entries []Entry) error {
 	}
 }
 
-// keepWaiting appends the first of those that wait. The caller has the turn.
+// keepWaiting appends up to maxBatch waiting entries. The caller must hold turn.
 func (c *Collector) keepWaiting(ctx context.Context) {
 	c.mu.Lock()
 	n, all := 0, []Entry(nil)
@@ -265,20 +244,29 @@ func (c *Collector) keepWaiting(ctx context.Context) {
 			b.kept <- err
 		}
 	}()
-	// Others wait for it too, so that it is not for this client to break off.
+	// Other requests wait for this append, so this client must not cancel it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	c.count.add("appends", 1)
 	err = c.store.Append(ctx, all...)
 }
 
-// Stats are numbers for metrics and alerts. Of entries: "accepted" and "rejected". Of
-// requests: "denied", "throttled", "malformed", "overloaded", "failed" for the store,
-// "active" now. "appends" to the store, and "clients" whose budgets are in use.
+// Stats returns numbers to export as metrics:
+//
+//	accepted    entries that were stored
+//	rejected    entries that were refused
+//	denied      requests that Authorize refused
+//	throttled   requests of clients whose budget was used up
+//	malformed   requests that could not be read
+//	overloaded  requests refused because too many were active
+//	failed      requests whose entries the store did not take
+//	appends     appends to the store
+//	active      requests that are decoded or stored now
+//	clients     clients with a budget in use
 func (c *Collector) Stats() map[string]float64 {
 	stats := c.count.all()
 	stats["active"] = float64(c.active.Load())
-	stats["clients"] = float64(c.budgets.known())
+	stats["clients"] = float64(c.budgets.count())
 	return stats
 }
 
@@ -286,7 +274,7 @@ func retryAfter(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
 }
 
-// refuseUnread refuses a request whose body was not read. It does not wait for the body.
+// refuseUnread refuses a request without reading its body.
 func (c *Collector) refuseUnread(w http.ResponseWriter, r *http.Request, reason string, status int, detail string) {
 	if r.ContentLength != 0 {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))

@@ -29,7 +29,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// byName believes the Authorization header to be the client's name.
+// byName takes the Authorization header as the client's name.
 func byName(r *http.Request) (string, error) {
 	name := r.Header.Get("Authorization")
 	if name == "" || name == "mallory" {
@@ -54,7 +54,7 @@ func newCollector(t testing.TB, store history.Appender, opts *history.CollectorO
 	return c
 }
 
-// send posts lines as a client.
+// send posts a body with the client's name as its token.
 func send(c http.Handler, client, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-ndjson")
@@ -68,7 +68,7 @@ func noted(id, subject string) string {
 	return fmt.Sprintf(`{"id":%q,"kind":"noted","time":"2026-11-20T11:20:00Z","event":{"kind":"flag","subject":%q}}`, id, subject)
 }
 
-// problem wants a refusal.
+// problem requires a refusal with this status and detail.
 func problem(t *testing.T, w *httptest.ResponseRecorder, status int, detail string) {
 	t.Helper()
 	require.Equal(t, status, w.Code, w.Body)
@@ -92,7 +92,7 @@ func TestCollector(t *testing.T) {
 	require.JSONEq(t, `{"accepted":2,"refused":[{"line":2,"reason":"id: not an entry of a history: must be 1 to 64 letters, digits and \"-._\""}]}`, w.Body.String())
 	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 
-	// Again, and by another client: ids are a client's own.
+	// The same id again is stored once, but each client has its own ids.
 	require.Equal(t, http.StatusOK, send(c, "shop", noted("1", "a again")).Code)
 	require.Equal(t, http.StatusOK, send(c, "till", noted("1", "c")).Code)
 	l := timeline(t, s)
@@ -102,7 +102,7 @@ func TestCollector(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "shop/1", entries[0].ID)
 
-	// What the store says is not for clients to say.
+	// A client cannot set the fields of the store.
 	e := strings.Replace(noted("3", "d"), "{", `{"received":"2030-01-01T00:00:00Z","at":"2030-01-01T00:00:00Z","client":"till",`, 1)
 	require.Equal(t, http.StatusOK, send(c, "shop", e).Code)
 	last := timeline(t, s).Items[3]
@@ -129,7 +129,7 @@ func TestCollectorRefuses(t *testing.T) {
 	r.Header.Set("Authorization", "shop")
 	w = httptest.NewRecorder()
 	c.ServeHTTP(w, r)
-	problem(t, w, http.StatusMethodNotAllowed, "posted")
+	problem(t, w, http.StatusMethodNotAllowed, "POST")
 	require.Equal(t, "POST", w.Header().Get("Allow"))
 	for _, headers := range []http.Header{{}, {"Content-Type": {"text/plain"}}, {"Content-Type": {"application/x-ndjson"}, "Content-Encoding": {"gzip"}}} {
 		r = httptest.NewRequest(http.MethodPost, "/", strings.NewReader(noted("1", "a")))
@@ -143,7 +143,7 @@ func TestCollectorRefuses(t *testing.T) {
 
 	nobody, err := history.NewCollector(m, nil)
 	require.NoError(t, err)
-	problem(t, send(nobody, "shop", noted("1", "a")), http.StatusForbidden, "nobody may report here")
+	problem(t, send(nobody, "shop", noted("1", "a")), http.StatusForbidden, "no client may report here")
 
 	_, err = history.NewCollector(nil, nil)
 	require.ErrorContains(t, err, "store is nil")
@@ -151,7 +151,7 @@ func TestCollectorRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "must not be negative")
 }
 
-// TestCollectorStoreFails tells clients to come again.
+// TestCollectorStoreFails has a store that fails: clients get 503 with Retry-After.
 func TestCollectorStoreFails(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -170,8 +170,7 @@ func TestCollectorStoreFails(t *testing.T) {
 	require.Equal(t, 3.0, c.Stats()["failed"])
 }
 
-// TestCollectorBudget has one client that fills up what it may, and others that do not
-// notice.
+// TestCollectorBudget has one client that uses up its budget. Other clients are not affected.
 func TestCollectorBudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -183,25 +182,25 @@ func TestCollectorBudget(t *testing.T) {
 		}
 		require.Equal(t, 24, n)
 		w := send(c, "shop", noted("more", "a"))
-		problem(t, w, http.StatusTooManyRequests, "more than you may")
+		problem(t, w, http.StatusTooManyRequests, "more than its budget")
 		require.Equal(t, "3600", w.Header().Get("Retry-After"))
 		require.Equal(t, http.StatusOK, send(c, "till", noted("1", "a")).Code)
 
 		time.Sleep(time.Hour)
-		problem(t, send(c, "shop", noted("a", "a")+"\n"+noted("b", "a")), http.StatusTooManyRequests, "more than you may")
+		problem(t, send(c, "shop", noted("a", "a")+"\n"+noted("b", "a")), http.StatusTooManyRequests, "more than its budget")
 		require.Equal(t, http.StatusOK, send(c, "shop", noted("more", "a")).Code)
 		time.Sleep(48 * time.Hour)
 
-		// In bytes, of what is no entry too.
+		// The bytes of invalid entries count, too.
 		require.Equal(t, http.StatusBadRequest, send(c, "shop", strings.Repeat("x", 9_000)).Code)
 		require.Equal(t, http.StatusBadRequest, send(c, "shop", strings.Repeat("x", 9_000)).Code)
-		problem(t, send(c, "shop", noted("even-more", "a")), http.StatusTooManyRequests, "more than you may")
+		problem(t, send(c, "shop", noted("even-more", "a")), http.StatusTooManyRequests, "more than its budget")
 		require.Equal(t, 4.0, c.Stats()["throttled"])
 		require.Len(t, m.all(), 26)
 	})
 }
 
-// TestCollectorClients is more clients than it keeps account of.
+// TestCollectorClients has more clients than budgets.
 func TestCollectorClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -228,7 +227,7 @@ func (s *slow) Append(ctx context.Context, entries ...history.Entry) error {
 	return s.memory.Append(ctx, entries...)
 }
 
-// TestCollectorTogether appends what comes at the same time in one go.
+// TestCollectorTogether: requests that arrive at the same time are appended together.
 func TestCollectorTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -248,7 +247,7 @@ func TestCollectorTogether(t *testing.T) {
 	})
 }
 
-// TestCollectorCrowd refuses what is more than it can hold, of one client and of all.
+// TestCollectorCrowd has too many requests at the same time, of one client and of all.
 func TestCollectorCrowd(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ clients, kept, status int }{
@@ -276,7 +275,7 @@ func TestCollectorCrowd(t *testing.T) {
 	}
 }
 
-// TestCollectorPanic has a store that panics: the next request is served.
+// TestCollectorPanic has a store that panics. The next request is served.
 func TestCollectorPanic(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
@@ -295,7 +294,7 @@ func (p panics) Append(ctx context.Context, entries ...history.Entry) error {
 	return p.memory.Append(ctx, entries...)
 }
 
-// TestCollectorSlowBody has a client that sends one byte and no more: it is let go.
+// TestCollectorSlowBody has a client that sends one byte and then nothing. It gets 408.
 func TestCollectorSlowBody(t *testing.T) {
 	t.Parallel()
 	c := newCollector(t, &memory{}, nil)
@@ -322,7 +321,7 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// serveInMemory serves a collector on connections in memory. It must run in a bubble.
+// serveInMemory serves a collector on connections in memory. Call it in a synctest bubble.
 func serveInMemory(t *testing.T, c http.Handler) (dial func() net.Conn) {
 	listener := make(pipes, 1)
 	server := &http.Server{Handler: c, ReadTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
@@ -346,7 +345,7 @@ func head(method, headers string) string {
 	return method + " / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n" + headers + "\r\n"
 }
 
-// TestCollectorSlowClient is the same on a real server: it answers and hangs up.
+// TestCollectorSlowClient does the same with a real server.
 func TestCollectorSlowClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -360,8 +359,8 @@ func TestCollectorSlowClient(t *testing.T) {
 	})
 }
 
-// TestCollectorRefusesAtOnce has bodies that never come, and requests that are refused for
-// what is in their head: the answer waits for nothing, and the connection is closed.
+// TestCollectorRefusesAtOnce has requests whose body never arrives. If the header is enough to
+// refuse the request, the response comes at once, and the connection is closed.
 func TestCollectorRefusesAtOnce(t *testing.T) {
 	t.Parallel()
 	for want, request := range map[string]string{
@@ -393,8 +392,8 @@ func TestCollectorRefusesAtOnce(t *testing.T) {
 	}
 }
 
-// TestCollectorTricklers has many clients that may report, and send a byte now and then. The
-// others do not notice.
+// TestCollectorTricklers has many authorised clients that send a byte now and then. They do not
+// delay other clients.
 func TestCollectorTricklers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -403,7 +402,7 @@ func TestCollectorTricklers(t *testing.T) {
 	}{
 		{300, 1, ""},
 		{50, 16, ""},
-		{20, 1, strings.Repeat(noted("1", "a")+"\n", 600)}, // more than 64 KiB are there
+		{20, 1, strings.Repeat(noted("1", "a")+"\n", 600)}, // more than 64 KiB have arrived
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			m := &memory{}
@@ -433,7 +432,7 @@ func TestCollectorTricklers(t *testing.T) {
 			}
 			require.Zero(t, time.Since(began))
 
-			// A large request waits for its turn at most.
+			// A large request only waits for its turn.
 			large := strings.Repeat(noted("1", "a")+"\n", 900)
 			w := send(c, "shop", large)
 			require.Equal(t, http.StatusOK, w.Code, w.Body)
@@ -445,8 +444,8 @@ func TestCollectorTricklers(t *testing.T) {
 	}
 }
 
-// collect has many clients send as much as they may to a collector, all at once, and prints
-// how much memory the process has got from the system for its heap.
+// collect sends the largest allowed requests of many clients to a collector at the same time. It
+// prints how much memory the process has got from the system for its heap.
 func collect() int {
 	c, err := history.NewCollector(nothing{}, &history.CollectorOptions{
 		Authorize: func(r *http.Request) (string, error) { return r.Header.Get("Authorization"), nil },
@@ -508,8 +507,8 @@ type nothing struct{}
 
 func (nothing) Append(context.Context, ...history.Entry) error { return nil }
 
-// TestCollectorMemory has many clients send 1.8 MB each at the same time. It is a process of
-// its own, because the memory of a process is measured.
+// TestCollectorMemory has many clients that send 1.8 MB each at the same time. It runs in a
+// process of its own, because it measures the memory of the process.
 func TestCollectorMemory(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])

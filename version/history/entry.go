@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -14,15 +15,15 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// Kind is what an [Entry] tells.
+// Kind is the type of an [Entry].
 type Kind string
 
 const (
-	// KindStarted is the first sighting of a run: a program has started.
+	// KindStarted is the first sighting of a run: the program has started.
 	KindStarted Kind = "started"
-	// KindSeen is a later sighting: it still runs.
+	// KindSeen is a later sighting: the program still runs.
 	KindSeen Kind = "seen"
-	// KindStopped is the last one: it has ended in good order.
+	// KindStopped is the last sighting: the program has stopped normally.
 	KindStopped Kind = "stopped"
 	// KindNoted is an [Event].
 	KindNoted Kind = "noted"
@@ -31,31 +32,31 @@ const (
 // An Entry is a sighting of a running program, or an event. [Record], [Keep] and [Note]
 // make them. These names in JSON are stable.
 type Entry struct {
-	// ID is the entry's own: up to 64 letters, digits and "-._" of ASCII. One ID is stored
+	// ID identifies the entry: up to 64 ASCII letters, digits and "-._". One ID is stored
 	// once. A collector puts the client's name and a slash in front.
 	ID   string `json:"id"`
 	Kind Kind   `json:"kind"`
 
-	// Time is when it happened, by the clock of the one who tells of it.
+	// Time is when it happened, by the reporter's clock.
 	Time time.Time `json:"time"`
 
-	// Late is how long before it was handed over it happened, by a clock that is never
-	// set. It is negative for an event ahead. A store turns it into At.
+	// Late is how long before Append it happened, by a monotonic clock. It is negative for
+	// an event in the future. A store turns it into At.
 	Late time.Duration `json:"late,omitzero"` // nanoseconds
 
-	// Received is when the store got the entry, and At when it happened, both by the
-	// store's clock: see [Entry.Receive]. The order of a history is that of At.
+	// Received is when the store received the entry, and At when it happened, both by the
+	// store's clock: see [Entry.Receive]. A history is ordered by At.
 	Received time.Time `json:"received,omitzero"`
 	At       time.Time `json:"at,omitzero"`
 
-	// Seq is the place in the order in which the store received its entries.
+	// Seq numbers the entries in the order in which the store received them.
 	Seq int64 `json:"-"`
 
-	// Client is whom a collector has it from, by the name that its Authorize gave.
+	// Client is the client that sent the entry to a collector, as its Authorize named it.
 	Client string `json:"client,omitempty"`
 
-	// Of a sighting: Run is the same in all sightings of one process, Every is the
-	// interval between them, 0 when there is none.
+	// A sighting has these. Run is the same in all sightings of one process. Every is the
+	// interval between them; zero means that only the start is recorded.
 	Run         string        `json:"run,omitempty"`
 	Every       time.Duration `json:"every,omitzero"` // nanoseconds
 	Service     string        `json:"service,omitempty"`
@@ -67,24 +68,24 @@ type Entry struct {
 	Revision    string        `json:"revision,omitempty"`
 	Rollback    bool          `json:"rollback,omitempty"` // see Deployment
 
-	// Build is a digest of Info, and Info what was built, without name, environment,
-	// origins and conflicts. An appended entry has Info when it is Started, a read one
-	// when the store knows it. Entries share what it points to: do not change it.
+	// Info is the build, without name, environment, origins and conflicts, and Build is a
+	// digest of Info. Append needs Info only for KindStarted. A store returns Info if it has
+	// it. Entries share the Info: do not change it.
 	Build string        `json:"build,omitempty"`
 	Info  *version.Info `json:"info,omitempty"`
 
 	// Event is what was noted. Its ID and Time are the entry's.
 	Event *Event `json:"event,omitempty"`
 
-	infoJSON []byte // of Info, by tidy
+	infoJSON []byte // Info encoded by tidy
 
-	// epoch counts how often the clock of a FileStore had been set back, and offset is how
-	// far in all.
+	// epoch counts how often the clock of a FileStore was set back, offset is the sum of
+	// these steps.
 	epoch  int64
 	offset time.Duration
 }
 
-// An Event is another change: a flag was edited, a window began, a migration ran.
+// An Event is any other change: an edited flag, a window that begins, a migration.
 type Event struct {
 	// ID makes a repeated Note harmless, because one ID is stored once. It is up to 64
 	// letters, digits and "-._". Empty means a new one.
@@ -96,6 +97,18 @@ type Event struct {
 	From    string    `json:"from,omitempty"`
 	To      string    `json:"to,omitempty"`
 	Actor   string    `json:"actor,omitempty"`
+
+	// Service and Environment are what the event is about. Empty means all.
+	Service     string `json:"service,omitempty"`
+	Environment string `json:"environment,omitempty"`
+
+	// URL is an http or https address with details, such as a pull request. It must not
+	// contain a user or password. Empty means none.
+	URL string `json:"url,omitempty"`
+
+	// Share is the part of the users that the change reached, from 0 to 1: 0.05 for a flag
+	// that is now on for 5 % of them. Zero means unknown.
+	Share float64 `json:"share,omitzero"`
 }
 
 const (
@@ -106,19 +119,19 @@ const (
 	maxStoredID = 2*maxID + 1 // with the name of a client
 	maxLate     = 100 * 366 * 24 * time.Hour
 	maxEvery    = 24 * time.Hour
-	// believed is how far a reporter's clock may be from the store's.
-	believed = 5 * time.Second
+	// maxSkew is how far a reporter's clock may be from the store's clock.
+	maxSkew = 5 * time.Second
 )
 
-// Receive returns the entry as a store keeps it that receives it now, by its own clock. At
-// is Time when both clocks agree to within five seconds; else it is now less Late, so that
-// a wrong clock moves nothing to another place. Only events that are announced happen
-// after receipt.
+// Receive returns the entry as a store must keep it, where now is the time of receipt by the
+// store's clock. At is Time if both clocks agree to within five seconds, and otherwise now
+// less Late, so a wrong clock does not change the order. Only events with a negative Late
+// happen after receipt.
 func (e Entry) Receive(now time.Time) Entry {
 	now = now.Round(0).UTC()
 	e.Received, e.Time = now, e.Time.UTC()
 	e.At = now.Add(-e.Late)
-	if d := e.Time.Sub(e.At); d <= believed && d >= -believed {
+	if d := e.Time.Sub(e.At); d <= maxSkew && d >= -maxSkew {
 		e.At = e.Time
 	}
 	switch {
@@ -144,7 +157,7 @@ func tidyAll(entries []Entry, limit int) ([]Entry, error) {
 	return kept, nil
 }
 
-// tidy checks and cleans an entry and digests Info; limit bounds the length of ids.
+// tidy checks and cleans an entry and sets Build. limit bounds the length of ids.
 func (e *Entry) tidy(limit int) (field string, err error) {
 	if field, err = e.check(limit); err != nil {
 		return field, err
@@ -153,7 +166,7 @@ func (e *Entry) tidy(limit int) (field string, err error) {
 		e.Version = cmp.Or(e.Version, cleantext.Line(e.Info.Version, maxName))
 		e.Revision = cmp.Or(e.Revision, cleantext.Line(e.Info.Revision, maxName))
 		if e.infoJSON != nil {
-			return "", nil // done before
+			return "", nil // tidy was here before
 		}
 		if err := e.digest(); err != nil {
 			return "info", err
@@ -181,11 +194,18 @@ func (e *Entry) check(limit int) (field string, err error) {
 			return fault("event", "is missing")
 		}
 		v := *e.Event
-		v.ID, v.Time = "", time.Time{} // which the entry has
+		v.ID, v.Time = "", time.Time{} // the entry has them
 		v.Kind, v.Subject, v.Actor = cleantext.Line(v.Kind, maxName), cleantext.Line(v.Subject, maxName), cleantext.Line(v.Actor, maxName)
 		v.From, v.To = cleantext.Line(v.From, maxValue), cleantext.Line(v.To, maxValue)
-		if v.Kind == "" && v.Subject == "" {
+		v.Service, v.Environment = cleantext.Line(v.Service, maxName), cleantext.Line(v.Environment, maxName)
+		v.URL = strings.TrimSpace(v.URL)
+		switch {
+		case v.Kind == "" && v.Subject == "":
 			return fault("event", "has neither kind nor subject")
+		case v.URL != "" && !isURL(v.URL):
+			return fault("event", "url must be an http or https address of at most %d bytes without a user, got %q", maxValue, cleantext.Line(v.URL, maxName))
+		case !(v.Share >= 0 && v.Share <= 1): // also NaN
+			return fault("event", "share must be between 0 and 1, got %v", v.Share)
 		}
 		*e = Entry{ID: e.ID, Kind: KindNoted, Time: e.Time, Late: e.Late, Received: e.Received, At: e.At, Seq: e.Seq, Client: e.Client, Event: &v, epoch: e.epoch}
 		return "", nil
@@ -209,9 +229,18 @@ func (e *Entry) check(limit int) (field string, err error) {
 	return "", nil
 }
 
+// isURL reports whether text is an address that is safe as a link in HTML and Markdown.
+func isURL(text string) bool {
+	if len(text) > maxValue || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"'<>\\^`{|}", c) }) {
+		return false
+	}
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
+}
+
 func orUnknown(s string) string { return cmp.Or(s, "unknown") }
 
-// isID takes the names of clients too where ids are those of a store.
+// isID also accepts client names if limit is that of stored ids.
 func isID(s string, limit int) bool {
 	if s == "" || len(s) > limit {
 		return false
@@ -222,7 +251,7 @@ func isID(s string, limit int) bool {
 	return strings.Trim(s, letters) == ""
 }
 
-// inRange keeps times to what nanoseconds since 1970 can tell.
+// inRange limits times to those that int64 nanoseconds since 1970 can hold.
 func inRange(t time.Time) bool { return t.Unix() >= 0 && t.Unix() < 7258118400 } // the year 2200
 
 const (
@@ -246,7 +275,7 @@ func (e *Entry) digest() error {
 		return fmt.Errorf("%w: %w", ErrEntry, err)
 	}
 	if len(data) > version.MaxSnapshot {
-		// What it depends on is too much to keep: better without than not at all.
+		// Keep the build without its dependencies rather than not at all.
 		info.Deps, info.Settings = nil, nil
 		if data, err = json.Marshal(info); err != nil {
 			return fmt.Errorf("%w: %w", ErrEntry, err)
@@ -265,20 +294,20 @@ func (e *Entry) build() string {
 	return e.Version + "\x00" + e.Revision
 }
 
-// An Appender takes what happens. It is safe for concurrent use.
+// An Appender stores entries. It is safe for concurrent use.
 type Appender interface {
-	// Append keeps the entries. When it returns nil they are there for good: [FileStore]
-	// and [SQLStore] have them on the disk, [Reporter] in its queue. After an error some
-	// of them may be there; append the same ones again, because an ID is kept once.
+	// Append stores the entries. If it returns nil, [FileStore] and [SQLStore] have them on
+	// disk, [Reporter] has them in its queue. After an error some of them may be stored. It
+	// is safe to append the same entries again, because one ID is stored once.
 	Append(ctx context.Context, entries ...Entry) error
 }
 
-// A Store gives back what it was given. It is safe for concurrent use.
+// A Store stores entries and returns them. It is safe for concurrent use.
 type Store interface {
 	Appender
 
-	// Entries returns all entries in the order of Seq, which is that of receipt, each as
-	// [Entry.Receive] made it. A store may leave out the sightings of a run between the
-	// first and the last; the last keeps its own place.
+	// Entries returns all entries in the order of Seq, the order of receipt, each as
+	// [Entry.Receive] returned it. A store may leave out the sightings of a run between the
+	// first and the last one, which keeps its Seq.
 	Entries(ctx context.Context) ([]Entry, error)
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// A day is a store that is told now what has happened at some time of a day, so that the
-// examples print the same everywhere. A service hands its store to Record as it is.
+// A day is a store that sets the time of new entries to now, so that the examples always print
+// the same. A service passes its store to Record directly.
 type day struct {
 	history.Store
 	dir string
@@ -48,28 +48,29 @@ func (d *day) Append(ctx context.Context, entries ...history.Entry) error {
 	return d.Store.Append(ctx, entries...)
 }
 
-// A heard is an appender that says when it has been told something.
-type heard struct {
+// An observed is an appender that signals each append.
+type observed struct {
 	history.Appender
-	told chan struct{}
+	appended chan struct{}
 }
 
-func (h *heard) Append(ctx context.Context, entries ...history.Entry) error {
+func (h *observed) Append(ctx context.Context, entries ...history.Entry) error {
 	err := h.Appender.Append(ctx, entries...)
-	h.told <- struct{}{}
+	h.appended <- struct{}{}
 	return err
 }
 
-// keep has an instance run until it is stopped. Nothing is seen of it between.
+// keep runs Keep for an instance until stop is called. Its interval is longer than the examples
+// take.
 func (d *day) keep(ctx context.Context, info version.Info, where history.Deployment) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	h := &heard{d, make(chan struct{})}
+	h := &observed{d, make(chan struct{})}
 	done := make(chan error, 1)
 	go func() { done <- history.Keep(ctx, h, info, where, &history.KeepOptions{Interval: 24 * time.Hour}) }()
-	<-h.told
+	<-h.appended
 	return func() {
 		cancel()
-		<-h.told
+		<-h.appended
 		<-done
 	}
 }
@@ -82,7 +83,7 @@ func clock(text string) time.Time {
 	return t
 }
 
-// exampleBuild stands for version.Current.
+// exampleBuild takes the place of version.Current.
 func exampleBuild(release, semver string) version.Info {
 	return version.FromBuildInfo(&debug.BuildInfo{
 		GoVersion: "go1.26.8",
@@ -92,14 +93,14 @@ func exampleBuild(release, semver string) version.Info {
 	}, nil)
 }
 
-// The whole story: a service records itself when it starts, other things that change the
-// system are noted, and when something breaks there is one list of it all.
+// A service records itself while it runs, and other changes of the system are noted. After a
+// failure one list has all of them.
 func Example() {
 	ctx := context.Background()
 	store := newDay() // history.NewFile("/var/lib/shop/history.jsonl", nil)
 	defer store.end()
 
-	// In main: the service is seen from its start to its end, whatever the store says.
+	// In main, even if the store fails:
 	//
 	//	go func() { kept <- history.Keep(ctx, store, version.Current(), history.Deployment{Environment: "production"}, nil) }()
 	instances := map[string]func(){}
@@ -112,11 +113,11 @@ func Example() {
 	start(exampleBuild("v1.4.1", "v3.4.0"), "a")
 	start(exampleBuild("v1.4.1", "v3.4.0"), "b")
 
-	// A rolling update: both are seen, and it is one change.
+	// During a rolling update both builds are seen. It is one change.
 	store.now = clock("11:00")
 	start(exampleBuild("v1.5.0", "v3.5.0"), "a")
 	store.now = clock("11:02")
-	start(exampleBuild("v1.4.1", "v3.4.0"), "b") // the old one restarts
+	start(exampleBuild("v1.4.1", "v3.4.0"), "b") // the old build restarts
 	store.now = clock("11:04")
 	start(exampleBuild("v1.5.0", "v3.5.0"), "b")
 
@@ -147,7 +148,7 @@ func Example() {
 	//                       semver v3.5.0 → v3.4.0 (downgraded)
 }
 
-// For the post-mortem.
+// Markdown is for a post-mortem.
 func ExampleList_Markdown() {
 	ctx := context.Background()
 	store := newDay()
@@ -172,7 +173,7 @@ func ExampleList_Markdown() {
 	// | 2026-01-05 11:07:00 | flag express\_checkout | on, by ada |
 }
 
-// Which versions took the place of which others, for a program.
+// Between returns the changes of versions as values.
 func ExampleBetween() {
 	ctx := context.Background()
 	store := newDay()
@@ -195,7 +196,7 @@ func ExampleBetween() {
 	// 02:00:00 shop v1.4.1 downgraded rollback: ran before
 }
 
-// What ran at a time: here while an update was rolled out.
+// At returns the builds that ran at a time, here during a rolling update.
 func ExampleAt() {
 	ctx := context.Background()
 	store := newDay()
@@ -219,20 +220,19 @@ func ExampleAt() {
 	// shop v1.5.0 production a
 }
 
-// A service that tells for as long as it runs, and that it stops: then Current knows that
-// it is gone.
+// Keep also records that a service stops. Current does not return it afterwards.
 func ExampleKeep() {
 	store := newDay()
 	defer store.end()
-	heard := &heard{store.Store, make(chan struct{}, 2)}
+	observed := &observed{store.Store, make(chan struct{}, 2)}
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	kept := make(chan error, 1)
 	go func() {
-		kept <- history.Keep(ctx, heard, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production"}, nil)
+		kept <- history.Keep(ctx, observed, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production"}, nil)
 	}()
-	<-heard.told
+	<-observed.appended
 	running, err := history.Current(context.Background(), store)
 	fmt.Println(len(running), err)
 
@@ -246,7 +246,7 @@ func ExampleKeep() {
 	// 0 <nil>
 }
 
-// An event that is told of afterwards stands where it happened.
+// The time of an event decides its place in the timeline, not the time of Note.
 func ExampleNote() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "history")
@@ -264,6 +264,10 @@ func ExampleNote() {
 
 	_ = history.Note(ctx, store, history.Event{Time: clock("11:30"), Kind: "window", Subject: "db-upgrade", From: "announced", To: "in progress"})
 	_ = history.Note(ctx, store, history.Event{Time: clock("09:00"), Kind: "migration", Subject: "orders", To: "version 42", Actor: "deploy bot"})
+	_ = history.Note(ctx, store, history.Event{
+		Time: clock("10:00"), Kind: "flag", Subject: "express-checkout", From: "off", To: "on", Actor: "ada",
+		Service: "shop", Environment: "production", URL: "https://flags.example/express-checkout", Share: 0.05,
+	})
 	changes, err := history.Timeline(ctx, store, time.Time{}, time.Time{})
 	if err != nil {
 		fmt.Println(err)
@@ -272,11 +276,11 @@ func ExampleNote() {
 	fmt.Println(changes)
 	// Output:
 	// 2026-01-05 09:00:00Z  migration orders: version 42, by deploy bot
+	// 2026-01-05 10:00:00Z  flag express-checkout (shop, production): off → on for 5 % of the users, by ada
 	// 2026-01-05 11:30:00Z  window db-upgrade: announced → in progress
 }
 
-// A file survives a crash in the middle of a line: what was acknowledged is there, and
-// what is no entry is counted.
+// A crash in the middle of a line loses no acknowledged entry. Invalid lines are counted.
 func ExampleNewFile() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "history")
@@ -306,7 +310,7 @@ func ExampleNewFile() {
 	}
 	fmt.Println(len(changes.Items), "entries,", store.Stats()["rejected_lines"], "torn line")
 
-	// A disk that is full or read-only is an error, and no reason not to start.
+	// A full or read-only disk is an error. The service should start all the same.
 	missing, err := history.NewFile(filepath.Join(dir, "missing", "history.jsonl"), nil)
 	if err != nil {
 		fmt.Println(err)
@@ -319,8 +323,8 @@ func ExampleNewFile() {
 	// true
 }
 
-// Several processes of one machine write one history: each has a segment of its own, and a
-// question is answered from all of them.
+// Several processes of one machine write to one history. Each has its own segment, and queries
+// read all of them.
 func ExampleFileStore_severalProcesses() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "history")
@@ -363,7 +367,7 @@ func ExampleFileStore_severalProcesses() {
 	// cache till cleared
 }
 
-// One service in one environment, of a history of many. Only its builds are read.
+// Only restricts queries to one service in one environment. Only its builds are read.
 func ExampleOnly() {
 	ctx := context.Background()
 	store := newDay()
@@ -387,7 +391,7 @@ func ExampleOnly() {
 	// 2026-01-05 00:00:00Z  till (production): v1.4.1, seen for the first time
 }
 
-// What was only recorded may have ended: the answer says so.
+// An instance that only Record has recorded may have ended. It is marked as unknown.
 func ExampleInstance() {
 	ctx := context.Background()
 	store := newDay()
@@ -408,7 +412,7 @@ func ExampleInstance() {
 	// b unknown: false
 }
 
-// More than one machine: a database, with the driver that the service has already.
+// A database keeps the history of several machines, with the driver that the service already has.
 func ExampleNewSQL() {
 	ctx := context.Background()
 	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
@@ -425,17 +429,17 @@ func ExampleNewSQL() {
 	if err := history.Record(ctx, store, version.Current(), history.Deployment{Environment: "production"}); err != nil {
 		slog.Warn("not in the history", "error", err)
 	}
-	// Once a day, by one of them:
+	// Once a day, in one of the services:
 	if _, err := store.Prune(ctx, time.Now().AddDate(-1, 0, 0)); err != nil {
 		slog.Warn("the history grows", "error", err)
 	}
 }
 
-// Services that cannot reach a database report to one that can: it takes entries from
-// those that it knows, each under its own name.
+// Services that cannot reach a database send their entries to a collector. It accepts entries
+// from known clients, each with its own name.
 func ExampleNewReporter() {
 	ctx := context.Background()
-	store := newDay() // where the collector runs; history.NewSQL in earnest
+	store := newDay() // of the collector; usually history.NewSQL
 	defer store.end()
 	tokens := map[string]string{"shop": "secret1", "till": "secret2"}
 	collector, err := history.NewCollector(store.Store, &history.CollectorOptions{
@@ -468,10 +472,10 @@ func ExampleNewReporter() {
 		fmt.Println(err)
 		return
 	}
-	// It never waits: the collector may be away.
+	// It never waits, even if the collector is down.
 	_ = history.Record(ctx, reporter, exampleBuild("v1.5.0", "v3.5.0"), history.Deployment{Environment: "production", Instance: "a"})
 	_ = history.Note(ctx, reporter, history.Event{Kind: "flag", Subject: "express-checkout", To: "on"})
-	_ = reporter.Close() // sends what waits, for as long as Drain says
+	_ = reporter.Close() // sends waiting entries, for Drain at most
 
 	changes, err := history.Timeline(ctx, store, time.Time{}, time.Time{})
 	if err != nil {
@@ -480,14 +484,14 @@ func ExampleNewReporter() {
 	}
 	for _, i := range changes.Items {
 		if i.Change != nil {
-			fmt.Println(i.Client, "told of", i.Change.Service, i.Change.To.Version)
+			fmt.Println(i.Client, "reported", i.Change.Service, i.Change.To.Version)
 		} else {
-			fmt.Println(i.Client, "told of", i.Event.Subject)
+			fmt.Println(i.Client, "reported", i.Event.Subject)
 		}
 	}
 	fmt.Println(collector.Stats()["accepted"], reporter.Stats()["dropped_full"])
 	// Output:
-	// shop told of shop v1.5.0
-	// shop told of express-checkout
+	// shop reported shop v1.5.0
+	// shop reported express-checkout
 	// 2 0
 }

@@ -2,8 +2,8 @@ package history
 
 import "reflect"
 
-// ReadBoth reads a line both ways. Fast is what the view makes of it, plain what parseLine
-// does, without Info; each is nil when it cannot read the line.
+// ReadBoth reads a line with view (fast) and with parseLine (plain), without Info. Each result is
+// nil if that way cannot read the line.
 func ReadBoth(line []byte) (fast, plain *Entry, valid bool) {
 	var v view
 	if v.read(line) {
@@ -23,5 +23,5 @@ func ReadBoth(line []byte) (fast, plain *Entry, valid bool) {
 	return fast, plain, valid
 }
 
-// Equal compares entries whole.
+// Equal compares all fields of two entries.
 func Equal(a, b *Entry) bool { return reflect.DeepEqual(a, b) }

@@ -15,8 +15,8 @@ import (
 
 // FileOptions configure a [FileStore]. Nil options are the defaults.
 type FileOptions struct {
-	// MaxBytes bounds each segment of the history, at least 64 KiB. Zero means no bound:
-	// nothing is ever deleted. See [FileStore].
+	// MaxBytes bounds each segment of the history. Values below 64 KiB mean 64 KiB. Zero
+	// means no bound: nothing is ever deleted. See [FileStore].
 	MaxBytes int64
 }
 
@@ -28,52 +28,23 @@ const (
 	extRejected = ".rejected"
 )
 
-// A FileStore keeps a history in a file of JSON lines, each an [Entry]. [NewFile] makes
-// it.
-//
-// Several processes of one machine may write one history. The first appends to the file at
-// the path. While it runs, the next one appends to a file beside it that ends in
-// ".segment2", and so on up to ".segment64". These files are the segments of the history. A
-// process locks its segment (flock(2)) from its first append until Close or its end, also a
-// sudden one. The next process that starts takes the first segment that is free and appends
-// to it, so there are never more segments than there were processes at the same time. No
-// process writes to the segment of another. Without flock(2) only one process may write.
-//
-// An append is one write and one fsync. The next append after a crash ends a line that was
-// cut. An invalid line stays and is counted. What was built is written once for each build
-// in each segment. Do not remove or rename single segments.
-//
-// Readers need no lock. They read all segments and put their entries in the order in which
-// they were received, by the clock of the machine. Each id counts once.
-//
-// Nothing is deleted as long as MaxBytes is zero. Otherwise a segment that would grow beyond
-// MaxBytes is written anew by the process that has it: without the sightings between the
-// first and the last of a run, and, if that is not enough, without the oldest entries, which
-// go to a file beside it that ends in ".old" and is replaced the next time; queries do not
-// read it. The last run of each service, environment and instance stays, up to a quarter of
-// MaxBytes. Invalid lines go to a file that ends in ".rejected". All files of one segment
-// together take five times MaxBytes at most. Of a longer one only the end is read, four times
-// MaxBytes. A reader that has opened a segment reads it as it was before.
-//
-// [Timeline], [Between], [At] and [Current] decode only what they need: of each run the
-// first and the last sighting, the events of that time, and the dependencies of the builds
-// in the answer. See [Only] for one service or environment.
-//
-// The files are for their owner alone. They belong on a local file system, because locks
-// over a network are not reliable.
+// A FileStore keeps a history in a file of JSON lines, one [Entry] each. An append is one write
+// and one fsync. Several processes of one machine may write to the same path. It needs a local
+// file system, because locks over a network are not reliable. Files have mode 0600. The package
+// comment has the rules for segments and MaxBytes. It is safe for concurrent use.
 type FileStore struct {
 	path string
-	max  int64 // Zero means no bound.
+	max  int64 // 0 means no bound
 
-	one     chan struct{} // holds a token while nobody appends
-	segment *segment      // that this process has, or nil
+	one     chan struct{} // empty while an append runs
+	segment *segment      // the locked segment of this process, or nil
 	foldAt  int64
 
 	count *counters
 }
 
-// NewFile returns a store that keeps the history in the file at path, which the first
-// append makes; its folder must exist. Its error is an empty path, or negative options.
+// NewFile returns a store that keeps the history in the file at path. The first append creates
+// it; its folder must exist. NewFile returns an error for an empty path or negative options.
 //
 // The errors of [FileStore.Append] wrap those of the file system: syscall.ENOSPC,
 // fs.ErrPermission.
@@ -93,8 +64,8 @@ func NewFile(path string, opts *FileOptions) (*FileStore, error) {
 	return s, nil
 }
 
-// Append writes the entries to the disk. While other processes have all segments it waits
-// for one, at most 5 seconds and at most until ctx ends.
+// Append writes the entries to the disk. If other processes have all segments, it waits for one
+// until ctx ends, but at most 5 seconds.
 func (s *FileStore) Append(ctx context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxStoredID)
 	if err != nil {
@@ -141,7 +112,7 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 		if err := s.fold(); err != nil {
 			return err
 		}
-		// What was built may have gone to the old file.
+		// Infos may have moved to the old file.
 		builds = maps.Clone(s.segment.builds)
 		if lines, err = withBuilds(entries, builds); err != nil {
 			return err
@@ -157,11 +128,12 @@ func (s *FileStore) append(ctx context.Context, entries []Entry) (err error) {
 		err = g.file.Sync()
 	}
 	if err == nil && g.size == 0 {
-		_ = atomicfile.SyncFolder(filepath.Dir(g.path)) // who may write to a folder need not be able to read it
+		_ = atomicfile.SyncFolder(filepath.Dir(g.path)) // it fails in a folder that is writable but not readable
 	}
 	if err != nil {
 		if n > 0 {
-			// Nobody has been told that it is there. If it stays, it is ended by the next.
+			// Append fails, so the part that was written must go. If it stays, the next append
+			// ends its line.
 			_ = g.file.Truncate(g.size)
 		}
 		return err
@@ -175,7 +147,7 @@ func hasInfo(entries []Entry) bool {
 	return slices.ContainsFunc(entries, func(e Entry) bool { return e.infoJSON != nil })
 }
 
-// claim makes sure that this process has a segment.
+// claim locks a segment for this process, unless it still has one.
 func (s *FileStore) claim(ctx context.Context) error {
 	if s.segment != nil {
 		if current, err := s.segment.current(); current {
@@ -201,7 +173,7 @@ func (s *FileStore) forget() {
 	}
 }
 
-// Close gives the segment back. A later append takes one again. Close may be called twice.
+// Close unlocks the segment. A later append locks one again. Close may be called twice.
 func (s *FileStore) Close() error {
 	<-s.one
 	defer func() { s.one <- struct{}{} }()
@@ -209,7 +181,7 @@ func (s *FileStore) Close() error {
 	return nil
 }
 
-// Entries reads all segments. Before the first entry there is none, and no error.
+// Entries reads all segments. It returns no error if the file does not exist.
 func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
 	var list []Entry
 	texts := map[string]string{}
@@ -223,7 +195,6 @@ func (s *FileStore) Entries(ctx context.Context) ([]Entry, error) {
 	return list, nil
 }
 
-// read calls each for each record of all segments.
 func (s *FileStore) read(ctx context.Context, each func(*record)) (*merger, error) {
 	sources, err := openSources(s.path, 4*s.max)
 	if err != nil {
@@ -246,7 +217,14 @@ func (s *FileStore) read(ctx context.Context, each func(*record)) (*merger, erro
 	return m, nil
 }
 
-// Stats are numbers for metrics and alerts: entries "appended", "append_failures",
-// "repaired" torn ends, "folded" and "fold_failures" of writing a segment anew, its "bytes"
-// after the last append, and "rejected_lines" and "unread_bytes" of the last query.
+// Stats returns numbers to export as metrics:
+//
+//	appended         entries appended
+//	append_failures  appends that failed
+//	repaired         incomplete last lines that were repaired
+//	folded           rewrites of the segment in a shorter form
+//	fold_failures    rewrites that failed
+//	bytes            size of the segment after the last append
+//	rejected_lines   lines that the last query could not read
+//	unread_bytes     bytes that the last query could not read
 func (s *FileStore) Stats() map[string]float64 { return s.count.all() }

@@ -18,7 +18,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// writeFull appends until the system lets the file grow no more, and prints how often.
+// writeFull appends until the file cannot grow, and prints the number of appends.
 func writeFull(path string) int {
 	limit := syscall.Rlimit{Cur: 20_000, Max: 20_000}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
@@ -39,7 +39,7 @@ func writeFull(path string) int {
 	}
 }
 
-// TestFileLimit is a file that cannot grow.
+// TestFileLimit has a file that cannot grow.
 func TestFileLimit(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, nil)
@@ -55,7 +55,7 @@ func TestFileLimit(t *testing.T) {
 	require.NoError(t, s.Append(t.Context(), beat("full", 1000)))
 }
 
-// mounted is a file system of its own: 64 KiB of it, or read-only.
+// mounted mounts a file system of 64 KiB, or a read-only one.
 func mounted(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -90,7 +90,7 @@ func TestFileFullDisk(t *testing.T) {
 	require.Zero(t, s.Stats()["rejected_lines"])
 }
 
-// TestFileFoldFullDisk cannot write the file anew, and goes on with the one that is there.
+// TestFileFoldFullDisk: if the file cannot be rewritten, appends go on in the old file.
 func TestFileFoldFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := mounted(t)
@@ -125,7 +125,7 @@ func TestFileReadOnlyDisk(t *testing.T) {
 	require.Equal(t, []string{"first v1.0.0"}, moves(t, s), "it can be read")
 }
 
-// TestFilePipe is a pipe in the place of the file, which must not wait for its other end.
+// TestFilePipe has a pipe instead of a file. An append must not wait for its other end.
 func TestFilePipe(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
@@ -137,8 +137,8 @@ func TestFilePipe(t *testing.T) {
 	require.ErrorContains(t, err, "not a regular file")
 }
 
-// TestFileBusy has other processes that hold every segment: the store waits, for a while. A
-// segment that another holds is left alone, however long.
+// TestFileBusy has other processes that hold all segments: the store waits for a while. It never
+// writes to a segment of another process.
 func TestFileBusy(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "history.jsonl")

@@ -20,7 +20,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// The test binary is a program that appends to a file when these variables say so.
+// With these variables the test binary is a program that appends to a file.
 const (
 	writerFile = "HISTORY_TEST_FILE"
 	writerName = "HISTORY_TEST_NAME"
@@ -44,7 +44,7 @@ func write(path string) int {
 	case "collect":
 		return collect()
 	case "beats":
-		// The file is folded again and again.
+		// The file is rewritten often.
 		s := newFile(path, &history.FileOptions{MaxBytes: 1})
 		info := build("v1.0.0")
 		for n := 0; ; n++ {
@@ -63,7 +63,7 @@ func write(path string) int {
 	return writeFull(path)
 }
 
-// beat is a sighting at a time, in nanoseconds since 1970.
+// beat returns a sighting at a time in nanoseconds since 1970.
 func beat(name string, at int) history.Entry {
 	return history.Entry{
 		ID: fmt.Sprintf("%s-%d", name, at), Kind: history.KindSeen, Run: name, Time: time.Unix(0, int64(at)),
@@ -71,7 +71,7 @@ func beat(name string, at int) history.Entry {
 	}
 }
 
-// killed runs a writer, kills it after some lines, and gives the last that it has printed.
+// killed runs a writer, kills it after some lines, and returns the last line that it printed.
 func killed(t *testing.T, path, mode, name string, lines int) int {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -95,8 +95,8 @@ func killed(t *testing.T, path, mode, name string, lines int) int {
 	return last
 }
 
-// TestFileKill kills writers while they append and write their segments anew, several at a
-// time: what was acknowledged is there.
+// TestFileKill kills several writers while they append and rewrite their segments. All
+// acknowledged entries are there.
 func TestFileKill(t *testing.T) {
 	t.Parallel()
 	kills, rounds := testsize.Pick(40, 400, 400), testsize.Pick(1, 1, 10)
@@ -161,7 +161,7 @@ func read(t testing.TB, path string) string {
 	return string(data)
 }
 
-// TestFileTorn ends a file at every place of its last line.
+// TestFileTorn cuts a file at each byte of its last line.
 func TestFileTorn(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, nil)
@@ -176,7 +176,7 @@ func TestFileTorn(t *testing.T) {
 		s := newFile(torn, nil)
 		want := []string{"first v1.0.0"}
 		if cut >= len(whole)-1 {
-			want = append(want, "update v1.0.0→v2.0.0") // only the newline is missing
+			want = append(want, "update v1.0.0→v2.0.0") // only the newline is cut
 		}
 		require.Equal(t, want, moves(t, s))
 		require.Zero(t, s.Stats()["rejected_lines"], "it may be being written")
@@ -195,7 +195,7 @@ func TestFileTorn(t *testing.T) {
 	}
 }
 
-// TestFileGarbage has lines that are no entries between those that are.
+// TestFileGarbage has invalid lines between entries.
 func TestFileGarbage(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
@@ -216,7 +216,7 @@ func TestFileGarbage(t *testing.T) {
 	require.Equal(t, float64(len(garbage)), s.Stats()["rejected_lines"])
 	require.Contains(t, read(t, path), strings.Join(garbage, "\n"))
 
-	// When the file is written anew they are put aside.
+	// A rewrite moves them to another file.
 	for s.Stats()["folded"] == 0 {
 		require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: "c"}))
 	}
@@ -225,7 +225,7 @@ func TestFileGarbage(t *testing.T) {
 	require.Zero(t, s.Stats()["rejected_lines"])
 }
 
-// TestFileLongLine has a line that is longer than an entry can be.
+// TestFileLongLine has a line that is longer than any entry.
 func TestFileLongLine(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, &history.FileOptions{MaxBytes: 1 << 20})
@@ -275,7 +275,7 @@ func TestFileFold(t *testing.T) {
 	require.ElementsMatch(t, []string{path, path + ".old"}, entries)
 }
 
-// TestFileFoldLink has a link to the file, which stays one.
+// TestFileFoldLink: a rewrite keeps a link to the file.
 func TestFileFoldLink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -297,7 +297,7 @@ func TestFileFoldLink(t *testing.T) {
 	require.Equal(t, []string{target, target + ".old"}, names)
 }
 
-// TestFileFoldKeepsRuns has events push out everything but what still runs.
+// TestFileFoldKeepsRuns: many events remove all older entries, but not the runs that go on.
 func TestFileFoldKeepsRuns(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
@@ -339,8 +339,7 @@ func TestFileFoldKeepsRuns(t *testing.T) {
 	require.Equal(t, "v1.1.0", last.From.Version)
 }
 
-// TestFileFoldRestarts has a run that says again and again that it has started: it does not
-// push out another.
+// TestFileFoldRestarts: a run that reports its start again and again does not remove another run.
 func TestFileFoldRestarts(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
@@ -364,7 +363,7 @@ func TestFileFoldRestarts(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist, "nothing had to go")
 }
 
-// TestFileFoldIsBounded has more instances than can be kept.
+// TestFileFoldIsBounded has more instances than fit.
 func TestFileFoldIsBounded(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
@@ -378,7 +377,7 @@ func TestFileFoldIsBounded(t *testing.T) {
 	require.Zero(t, s.Stats()["fold_failures"])
 }
 
-// TestFileTooLong is a file of which not all is read: it is kept all the same.
+// TestFileTooLong: a file that is too long to be read as a whole is still kept.
 func TestFileTooLong(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})
@@ -397,7 +396,7 @@ func TestFileTooLong(t *testing.T) {
 	require.Less(t, len(read(t, path)), 64<<10)
 }
 
-// TestFileMoved takes the file away while it is in use.
+// TestFileMoved moves the file while it is in use.
 func TestFileMoved(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, nil)
@@ -447,8 +446,7 @@ func TestFileErrors(t *testing.T) {
 	require.NoError(t, err, "a few lines are read to the end")
 }
 
-// TestFileTogether has the goroutines of one process and stores of several append to one
-// file.
+// TestFileTogether appends to one file from several goroutines and several stores.
 func TestFileTogether(t *testing.T) {
 	t.Parallel()
 	a, path := fileIn(t, nil)
@@ -474,7 +472,7 @@ func TestFileTogether(t *testing.T) {
 	require.Zero(t, a.Stats()["rejected_lines"])
 }
 
-// TestFileFoldBuilds bounds a file that is full of what was built.
+// TestFileFoldBuilds bounds a file that consists mostly of builds.
 func TestFileFoldBuilds(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, &history.FileOptions{MaxBytes: 256 << 10})
@@ -492,8 +490,8 @@ func TestFileFoldBuilds(t *testing.T) {
 	require.Less(t, s.Stats()["folded"], float64(appends/5), "not with each append")
 }
 
-// TestFileFoldRun keeps the start of a run with its end: else the one before would seem to
-// have come after the one that took its place.
+// TestFileFoldRun: a rewrite keeps the start of a run together with its end. Otherwise an old
+// run would seem to start after the run that replaced it.
 func TestFileFoldRun(t *testing.T) {
 	t.Parallel()
 	s, _ := fileIn(t, &history.FileOptions{MaxBytes: 64 << 10})

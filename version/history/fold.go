@@ -11,8 +11,8 @@ import (
 	"github.com/upkeep-go/upkeep/internal/atomicfile"
 )
 
-// fold writes the segment anew, shorter, and locks the new file. On an error the file stays
-// as it is, and appends go on for a while.
+// fold rewrites the segment to make it shorter, and locks the new file. If that fails, the file
+// stays as it is, and appends go on until the next attempt.
 func (s *FileStore) fold() error {
 	g := s.segment
 	f, length, builds, err := g.writeFolded(s.max)
@@ -24,7 +24,7 @@ func (s *FileStore) fold() error {
 	_ = g.file.Close()
 	g.file, g.builds = f, builds
 	g.size, g.torn = length, false
-	// What cannot be made shorter is not written anew each time.
+	// A segment that cannot be made shorter must not be rewritten at each append.
 	s.foldAt = max(s.max, length+s.max/4)
 	s.count.add("folded", 1)
 	g.info, err = f.Stat()
@@ -59,8 +59,8 @@ func (g *segment) writeFolded(limit int64) (f *os.File, length int64, builds map
 	}
 	switch {
 	case unread > 0:
-		// It was not read to the end: all of it is kept. It must not lose its name, or
-		// another process would make a new file.
+		// Not all of it was read, so keep the whole file. It must not lose its name, or
+		// another process would create a new file.
 		fresh := path + extOld + extNew
 		_ = os.Remove(fresh)
 		if err := os.Link(path, fresh); err != nil {
@@ -82,9 +82,9 @@ func (g *segment) writeFolded(limit int64) (f *os.File, length int64, builds map
 	return f, int64(len(freshLines)), builds, nil
 }
 
-// divide takes from the end as many entries as fill half a file, each with the first
-// sighting of its run, which would otherwise seem to begin later; and, within more bytes,
-// the last run of each service in each environment, and that of each instance.
+// divide returns as fresh the last entries up to half bytes, each with the first sighting of its
+// run, because the run would seem to begin later without it. Up to more bytes it adds the last
+// run of each track, and that of each instance.
 func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 	runs := map[string][]int{}
 	for n, e := range entries {
@@ -118,17 +118,17 @@ func divide(entries []Entry, half, more int64) (old, fresh []Entry, err error) {
 		}
 	}
 	for _, byInstance := range []bool{false, true} {
-		known := map[[5]string]bool{}
+		covered := map[[5]string]bool{}
 		for n := len(entries) - 1; n >= 0 && total < half+more; n-- {
 			e := &entries[n]
 			place := [5]string{e.Service, e.Environment, e.Region, e.Cluster}
 			if byInstance {
 				place[4] = e.Instance
 			}
-			if !e.sighted() || known[place] {
+			if !e.sighted() || covered[place] {
 				continue
 			}
-			known[place] = true
+			covered[place] = true
 			if err := keep(runs[e.Run]...); err != nil {
 				return nil, nil, err
 			}
@@ -160,7 +160,7 @@ func (g *segment) readEntries(limit int64) (list []Entry, unread int64, err erro
 	return list, in.unread, m.complete(context.Background(), list)
 }
 
-// readRejected returns the lines that are no entries.
+// readRejected returns the invalid lines.
 func (g *segment) readRejected(limit int64) (lines []byte, err error) {
 	in, err := newScanner(g.file, 4*limit)
 	if err != nil {
@@ -169,7 +169,7 @@ func (g *segment) readRejected(limit int64) (lines []byte, err error) {
 	for in.scan() {
 		_, err := parseLine(in.line, maxStoredID)
 		switch {
-		case in.of == rest: // belongs to the one before
+		case in.of == rest: // continues the line before
 			lines = append(bytes.TrimSuffix(lines, []byte("\n")), in.line...)
 		case in.of == long || err != nil && len(in.line) > 0:
 			lines = append(lines, in.line...)
@@ -181,7 +181,7 @@ func (g *segment) readRejected(limit int64) (lines []byte, err error) {
 	return lines, in.err
 }
 
-// withBuilds writes entries, with Info for the first of each build not in builds.
+// withBuilds encodes entries, with Info only for the first of each build that is not in builds.
 func withBuilds(entries []Entry, builds map[string]bool) (lines []byte, err error) {
 	for _, e := range entries {
 		switch {
@@ -237,7 +237,7 @@ func replace(path string, data []byte) (f *os.File, err error) {
 			_ = os.Remove(fresh)
 		}
 	}()
-	// It is locked before it has its name, so that nobody comes between.
+	// Lock it before the rename, so that no other process can lock it first.
 	locked, err := lockFile(f)
 	if err == nil && !locked {
 		err = ErrBusy
@@ -252,7 +252,7 @@ func replace(path string, data []byte) (f *os.File, err error) {
 		err = os.Rename(fresh, path)
 	}
 	if err == nil {
-		_ = atomicfile.SyncFolder(filepath.Dir(path)) // as in append
+		_ = atomicfile.SyncFolder(filepath.Dir(path)) // see append
 	}
 	return f, err
 }
@@ -284,7 +284,7 @@ func folded(entries []Entry) []Entry {
 	return kept
 }
 
-// A span is what is known of a run so far.
+// A span has the sightings of a run so far.
 type span struct {
 	first    time.Time
 	every    time.Duration
@@ -301,9 +301,8 @@ func (s *span) add(at time.Time, build string) {
 	}
 }
 
-// between reports whether a later sighting adds nothing to a run, except that it may be the
-// last. The first sighting of a run whose start is missing stands for it, and one that
-// happened before it is kept beside it.
+// between reports whether a sighting adds nothing to its run, except that it may be the last
+// one. A sighting from before the first one is kept, too.
 func (s *span) between(kind Kind, at time.Time, every time.Duration, rollback bool, build []byte) bool {
 	return kind != KindStopped && !at.Before(s.first) && every == s.every && rollback == s.rollback && (len(build) == 0 || string(build) == s.build)
 }

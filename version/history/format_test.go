@@ -17,7 +17,7 @@ import (
 )
 
 // The files in testdata/format1 were written by the first version of this package. They
-// are never written again: every later version reads them with the same meaning.
+// never change: each later version must read the same meaning from them.
 const format1 = "testdata/format1"
 
 func TestFormat1(t *testing.T) {
@@ -26,8 +26,8 @@ func TestFormat1(t *testing.T) {
 		name     string
 		rejected float64
 	}{
-		{"history", 1}, // all kinds, a reporter with a wrong clock, an id twice, a line of garbage, a torn end
-		{"folded", 0},  // rewritten when it had grown too long
+		{"history", 1}, // all kinds, a reporter with a wrong clock, a repeated id, an invalid line, an incomplete last line
+		{"folded", 0},  // was rewritten because it was too long
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +41,7 @@ func TestFormat1(t *testing.T) {
 				hasMeaning(t, s, test.name)
 				require.Equal(t, test.rejected, s.Stats()["rejected_lines"])
 
-				// It can be appended to, and what stands in it stays.
+				// An append changes nothing that is in it.
 				before := len(timeline(t, s).Items)
 				require.NoError(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Subject: "later"}))
 				items := timeline(t, s).Items
@@ -51,7 +51,7 @@ func TestFormat1(t *testing.T) {
 	}
 }
 
-// TestFormat1Report sends what a reporter of the first version sends.
+// TestFormat1Report sends a request of a reporter of the first version.
 func TestFormat1Report(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestFormat1Report(t *testing.T) {
 	})
 }
 
-// hasMeaning compares what a store tells with what the first version of this package made
-// of the same data.
+// hasMeaning requires that the answers are those of the first version of this package for the
+// same data.
 func hasMeaning(t *testing.T, s history.Store, name string) {
 	t.Helper()
 	entries, err := s.Entries(t.Context())

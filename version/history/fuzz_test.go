@@ -18,8 +18,8 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// wholesome holds for every store, whatever it was given.
-func wholesome(t *testing.T, s history.Store) []history.Entry {
+// checkStore requires what must hold for every store.
+func checkStore(t *testing.T, s history.Store) []history.Entry {
 	t.Helper()
 	ctx := context.Background()
 	entries, err := s.Entries(ctx)
@@ -60,6 +60,7 @@ func seeds(f *testing.F) []string {
 		require.NoError(f, history.Record(f.Context(), s, build(r), production("a")))
 	}
 	require.NoError(f, history.Note(f.Context(), s, history.Event{Kind: "flag", Subject: "a", From: "\n", To: "|"}))
+	require.NoError(f, history.Note(f.Context(), s, fullEvent))
 	require.NoError(f, s.Append(f.Context(), beat("run", 1)))
 	return []string{
 		read(f, path),
@@ -69,7 +70,7 @@ func seeds(f *testing.F) []string {
 	}
 }
 
-// FuzzFile reads any bytes as a file, and appends to them.
+// FuzzFile reads any bytes as a file and appends to it.
 func FuzzFile(f *testing.F) {
 	for _, s := range seeds(f) {
 		f.Add([]byte(s))
@@ -79,9 +80,9 @@ func FuzzFile(f *testing.F) {
 		path := filepath.Join(t.TempDir(), "history.jsonl")
 		require.NoError(t, os.WriteFile(path, data, 0o600))
 		s := newFile(path, nil)
-		before := wholesome(t, s)
+		before := checkStore(t, s)
 		require.NoError(t, history.Record(t.Context(), s, build("v9.0.0"), production("z")))
-		after := wholesome(t, s)
+		after := checkStore(t, s)
 		require.GreaterOrEqual(t, len(after), len(before)+1, "what is there stays, and what was torn may be whole")
 		require.True(t, strings.HasPrefix(read(t, path), string(data)))
 		last := after[len(after)-1]
@@ -101,7 +102,7 @@ func FuzzCollector(f *testing.F) {
 		c := newCollector(t, s, &history.CollectorOptions{Authorize: func(*http.Request) (string, error) { return client, nil }})
 		first := send(c, "", string(body))
 		require.Contains(t, []int{200, 400, 413}, first.Code)
-		entries := wholesome(t, s)
+		entries := checkStore(t, s)
 		var receipt struct{ Accepted int }
 		if first.Code == http.StatusOK {
 			require.NoError(t, json.Unmarshal(first.Body.Bytes(), &receipt))
@@ -109,22 +110,22 @@ func FuzzCollector(f *testing.F) {
 		require.LessOrEqual(t, len(entries), receipt.Accepted)
 		require.Equal(t, first.Code == http.StatusOK, len(entries) > 0)
 
-		// A large body is decoded as it arrives, with the same result.
+		// A large body is decoded as it arrives. The result is the same.
 		other := &memory{}
 		c2 := newCollector(t, other, &history.CollectorOptions{Authorize: func(*http.Request) (string, error) { return client, nil }})
 		large := send(c2, "", strings.Repeat(" ", 66<<10)+"\n"+string(body))
 		if bytes.Count(body, []byte("\n")) < 900 {
 			require.Equal(t, first.Code, large.Code)
-			require.Len(t, wholesome(t, other), len(entries))
+			require.Len(t, checkStore(t, other), len(entries))
 		}
 
-		// Once more changes nothing.
+		// Sending it again changes nothing.
 		require.Equal(t, first.Code, send(c, "", string(body)).Code)
-		require.Len(t, wholesome(t, s), len(entries))
+		require.Len(t, checkStore(t, s), len(entries))
 	})
 }
 
-// FuzzView reads lines fast and plainly: what the fast way can read it reads the same.
+// FuzzView reads lines with view and with parseLine. If view can read a line, both agree.
 func FuzzView(f *testing.F) {
 	for _, s := range seeds(f) {
 		for line := range strings.SplitSeq(s, "\n") {
@@ -133,6 +134,8 @@ func FuzzView(f *testing.F) {
 	}
 	f.Add([]byte(stamped("1", "2024-02-29T23:59:59.5Z", `,"epoch":3`)))
 	f.Add([]byte(stamped("1", "2023-02-29T23:59:60Z", `,"at":"2199-12-31T00:00:00.000000001Z"`)))
+	f.Add([]byte(`{"id":"1","kind":"noted","time":"2026-01-01T00:00:00Z","event":{"share":0.25,"url":"http://a","service":"b","environment":"c"}}`))
+	f.Add([]byte(`{"id":"1","kind":"noted","time":"2026-01-01T00:00:00Z","event":{"kind":"a","url":"javascript:a","share":2}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		fast, plain, valid := history.ReadBoth(line)
 		if fast == nil {

@@ -13,16 +13,16 @@ import (
 
 const maxLine = version.MaxSnapshot + 64<<10
 
-// line is an entry as it is written: with the info that tidy has made, if any.
+// line is the JSON form of an entry, with the info that tidy has encoded.
 type line struct {
 	*plainEntry
-	At    *time.Time      `json:"at,omitempty"` // where it is not Time
+	At    *time.Time      `json:"at,omitempty"` // nil if it equals Time
 	Epoch int64           `json:"epoch,omitempty"`
 	Build string          `json:"build,omitempty"`
-	Info  json.RawMessage `json:"info,omitempty"` // right after the build: see toldBuild
+	Info  json.RawMessage `json:"info,omitempty"` // directly after Build: see buildWithInfo
 }
 
-// plainEntry has no methods.
+// plainEntry is an Entry without methods.
 type plainEntry Entry
 
 func appendLine(b []byte, e Entry) ([]byte, error) {
@@ -37,7 +37,7 @@ func appendLine(b []byte, e Entry) ([]byte, error) {
 	return append(append(b, data...), '\n'), nil
 }
 
-// parseLine reads an entry, of which the text is clean then. It does not digest Info.
+// parseLine decodes an entry and cleans its texts. It does not set Build.
 func parseLine(data []byte, limit int) (Entry, error) {
 	var e Entry
 	l := struct {
@@ -52,9 +52,9 @@ func parseLine(data []byte, limit int) (Entry, error) {
 	return e, err
 }
 
-// toldBuild is the build whose info is in a line. It is written last, after the build, and
-// other text cannot hold plain quotes.
-func toldBuild(line []byte) string {
+// buildWithInfo returns the build whose info is in the line, or "". appendLine writes build and
+// info last, and no other text in a line has unescaped quotes.
+func buildWithInfo(line []byte) string {
 	const build, info = `"build":"`, `","info":{`
 	at := bytes.Index(line, []byte(info))
 	if at < len(build)+digestLength || string(line[at-digestLength-len(build):at-digestLength]) != build {
@@ -70,29 +70,29 @@ type part int
 
 const (
 	whole part = iota
-	torn       // the end of the file, without a newline: it may be being written
-	long       // the beginning of a line that is too long
-	rest       // more of it
+	torn       // the end of the file without a newline; a writer may be writing it
+	long       // the first part of a line that is too long
+	rest       // another part of it
 )
 
-// A scanner reads the lines of a file, without their newlines, and in pieces those that are
-// too long.
+// A scanner reads the lines of a file without their newlines. It reads a line that is too long
+// in parts.
 type scanner struct {
 	in     *bufio.Reader
-	line   []byte // until the next call
+	line   []byte // valid until the next call
 	of     part
-	at     int64 // where line begins
-	unread int64 // what stands before, and was left out
+	at     int64 // offset of line
+	unread int64 // bytes at the beginning of the file that were skipped
 
-	next   int64 // where the line after it begins
+	next   int64 // offset of the next line
 	joined []byte
 	inLong bool
 	done   bool
 	err    error
 }
 
-// newScanner reads the last bytes of a file, as many as most, as they are now. Zero means
-// all.
+// newScanner reads the file up to its present size: only the last most bytes, or all of it if
+// most is 0.
 func newScanner(r io.ReadSeeker, most int64) (*scanner, error) {
 	size, err := r.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -108,7 +108,7 @@ func newScanner(r io.ReadSeeker, most int64) (*scanner, error) {
 	s.next = s.unread
 	s.in = bufio.NewReaderSize(io.LimitReader(r, size-s.unread), 256<<10)
 	if s.unread > 0 && s.scan() {
-		// The first is not whole.
+		// The first line may be incomplete.
 		for s.inLong && s.scan() {
 		}
 	}

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// build is the identity of a release of shop, with what is different in it.
+// build returns a build of a release of shop.
 func build(release string) version.Info {
 	return buildOf("shop", release)
 }
@@ -46,8 +46,7 @@ func production(instance string) history.Deployment {
 	return history.Deployment{Environment: "production", Instance: instance}
 }
 
-// A memory is a store that keeps everything as the contract says, with a clock that can
-// be wrong.
+// A memory is a store in memory, with a clock that may be wrong.
 type memory struct {
 	mu      sync.Mutex
 	entries []history.Entry
@@ -78,14 +77,14 @@ func (m *memory) Entries(context.Context) ([]history.Entry, error) {
 	return slices.Clone(m.entries), m.fault
 }
 
-// all are the entries.
+// all returns the entries.
 func (m *memory) all() []history.Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.entries)
 }
 
-// A lines is a log that may be read while it is written.
+// A lines is a log that is safe for concurrent use.
 type lines struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -103,13 +102,13 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// pass lets time pass, until all that happens in it has happened.
+// pass lets time pass in a bubble and waits until all goroutines are blocked.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// moves are the changes of all services, short.
+// moves returns the changes of all services in short form.
 func moves(t testing.TB, store history.Store) []string {
 	t.Helper()
 	changes, err := history.Between(t.Context(), store, time.Time{}, time.Time{})
@@ -134,7 +133,7 @@ func move(c history.Change) string {
 	return fmt.Sprintf("%s %s%s", how, from, c.To.Version)
 }
 
-// timeline is all of it.
+// timeline returns the whole timeline.
 func timeline(t testing.TB, store history.Store) *history.List {
 	t.Helper()
 	l, err := history.Timeline(t.Context(), store, time.Time{}, time.Time{})

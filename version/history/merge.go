@@ -15,16 +15,16 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A record is an entry in a file. Only what is asked for is decoded.
+// A record is an entry in a file. Only the fields that a query needs are decoded.
 type record struct {
 	view
-	decoded *Entry // of a line that view cannot read
+	decoded *Entry // if view cannot read the line
 	seq     int64
 	at      time.Time
 	offset  time.Duration
-	line    []byte // until the next one is read
+	line    []byte // valid until the next line is read
 	source  *source
-	begin   int64 // of the line in the source
+	begin   int64 // offset of the line in the source
 }
 
 func (r *record) entry(texts map[string]string) Entry {
@@ -32,13 +32,13 @@ func (r *record) entry(texts map[string]string) Entry {
 	if r.decoded != nil {
 		e = *r.decoded
 	} else {
-		e, _ = r.view.entry(texts) // a valid one
+		e, _ = r.view.entry(texts) // advance has checked that it is valid
 	}
 	e.Seq, e.Late, e.Received, e.At, e.offset = r.seq, 0, r.received.UTC(), r.at.UTC(), r.offset
 	return e
 }
 
-// A source is a segment that is read.
+// A source is a segment that is being read.
 type source struct {
 	path  string
 	file  *os.File
@@ -48,7 +48,7 @@ type source struct {
 	next  record
 }
 
-// openSources opens the segments that there are, and nothing more when there are none.
+// openSources opens the segments that exist. It creates none.
 func openSources(path string, most int64) (list []*source, err error) {
 	defer func() {
 		if err != nil {
@@ -86,8 +86,7 @@ func closeSources(list []*source) {
 	}
 }
 
-// A merger reads the records of all sources in the order in which they were received. Each
-// id comes once.
+// A merger reads the records of all sources in the order of receipt. It skips repeated ids.
 type merger struct {
 	path     string
 	sources  []*source
@@ -99,7 +98,8 @@ type merger struct {
 	clock    []setting
 	rejected int
 
-	// Where each build's info is: in a line, or decoded where view cannot read the line.
+	// The info of each build: the line that has it, or the decoded info if view cannot read
+	// the line.
 	lines   map[string]buildLine
 	decoded map[string]*version.Info
 }
@@ -124,7 +124,6 @@ func newMerger(path string, sources []*source) (*merger, error) {
 	return m, nil
 }
 
-// each calls f for each record.
 func (m *merger) each(ctx context.Context, f func(*record)) error {
 	for len(m.sources) > 0 {
 		first := 0
@@ -159,10 +158,9 @@ func (m *merger) each(ctx context.Context, f func(*record)) error {
 	return nil
 }
 
-// A hashes is a set of hashes. A query adds one for each line, and a map takes three times as
-// long.
+// A hashes is a set of hashes. Queries add one hash per line. A map takes three times as long.
 type hashes struct {
-	slots []uint64 // Zero means free.
+	slots []uint64 // 0 is a free slot
 	count int
 }
 
@@ -187,7 +185,7 @@ func (h *hashes) add(hash uint64) bool {
 	return true
 }
 
-// slot is where the hash is or should be.
+// slot returns the slot that has the hash, or the free slot for it.
 func (h *hashes) slot(hash uint64) *uint64 {
 	mask := uint64(len(h.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
@@ -197,7 +195,7 @@ func (h *hashes) slot(hash uint64) *uint64 {
 	}
 }
 
-// advance reads the source's next record.
+// advance reads the source's next record. It returns false at the end.
 func (m *merger) advance(s *source) (bool, error) {
 	for s.in.scan() {
 		r := &s.next
@@ -235,12 +233,15 @@ func (m *merger) advance(s *source) (bool, error) {
 	return false, s.in.err
 }
 
-// decode has the view show what a query looks at.
+// decode sets the fields of view that queries use.
 func (r *record) decode(e *Entry) {
 	r.decoded = e
 	r.view = view{
 		id: []byte(e.ID), kind: []byte(e.Kind), run: []byte(e.Run), service: []byte(e.Service), environment: []byte(e.Environment), build: []byte(e.Build),
 		time: e.Time, received: e.Received, at: e.At, every: int64(e.Every), rollback: e.Rollback, epoch: e.epoch,
+	}
+	if v := e.Event; v != nil {
+		r.eventService, r.eventEnvironment = []byte(v.Service), []byte(v.Environment)
 	}
 }
 
@@ -250,7 +251,7 @@ func (m *merger) learn(r *record) {
 			m.decoded[e.Build] = e.Info
 		}
 		if e.Build != "" {
-			e.Info = nil // see infos
+			e.Info = nil // infos returns it
 		}
 	}
 	if r.info == nil {
@@ -261,8 +262,8 @@ func (m *merger) learn(r *record) {
 	}
 }
 
-// infos returns what is known of builds. A file that has been written anew meanwhile is read
-// again.
+// infos returns the infos of builds. It searches the files again if one of them was rewritten
+// since the lines were read.
 func (m *merger) infos(ctx context.Context, builds []string) (map[string]*version.Info, error) {
 	found := make(map[string]*version.Info, len(builds))
 	missing := map[string]bool{}
@@ -308,7 +309,7 @@ func (m *merger) infos(ctx context.Context, builds []string) (map[string]*versio
 	return found, m.search(ctx, missing, found)
 }
 
-// search reads all lines for the infos of builds.
+// search adds the missing infos to found. It reads all lines.
 func (m *merger) search(ctx context.Context, missing map[string]bool, found map[string]*version.Info) error {
 	sources, err := openSources(m.path, 0)
 	if err != nil {
@@ -320,7 +321,7 @@ func (m *merger) search(ctx context.Context, missing map[string]bool, found map[
 			if n%1024 == 0 && ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if b := toldBuild(s.in.line); missing[b] {
+			if b := buildWithInfo(s.in.line); missing[b] {
 				if info := infoOf(s.in.line, b); info != nil {
 					found[b] = info
 					delete(missing, b)
@@ -334,10 +335,10 @@ func (m *merger) search(ctx context.Context, missing map[string]bool, found map[
 	return nil
 }
 
-// infoOf reads the info of a build from a line that has it, or nil.
+// infoOf returns the info of the build in the line, or nil.
 func infoOf(line []byte, build string) *version.Info {
 	var v view
-	if toldBuild(line) != build || !v.read(line) || v.info == nil {
+	if buildWithInfo(line) != build || !v.read(line) || v.info == nil {
 		return nil
 	}
 	info := new(version.Info)
@@ -347,7 +348,7 @@ func infoOf(line []byte, build string) *version.Info {
 	return info
 }
 
-// complete adds their infos to entries.
+// complete sets the infos of entries.
 func (m *merger) complete(ctx context.Context, entries []Entry) error {
 	builds := map[string]bool{}
 	for n := range entries {

@@ -17,12 +17,12 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// TestModel deploys services at random, with rolling updates, restarts, canaries and
-// rollbacks, and wants the history to tell what was done.
+// TestModel deploys a service at random, with rolling updates, restarts, canaries and rollbacks.
+// The history must have exactly these changes.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	seeds := testsize.Pick(15, 150, 1500)
-	for _, kind := range []custom{
+	for _, kind := range []fleetKind{
 		{name: "hosts that record once"},
 		{name: "hosts that are kept", kept: true},
 		{name: "pods that record once", pods: true},
@@ -33,7 +33,7 @@ func TestModel(t *testing.T) {
 			t.Parallel()
 			for seed := range seeds {
 				synctest.Test(t, func(t *testing.T) {
-					f := &fleet{custom: kind, t: t, store: &memory{}, rand: rand.New(rand.NewPCG(uint64(seed), 7))}
+					f := &fleet{fleetKind: kind, t: t, store: &memory{}, rand: rand.New(rand.NewPCG(uint64(seed), 7))}
 					f.play()
 					if t.Failed() {
 						t.Fatalf("seed %d", seed)
@@ -44,17 +44,17 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// A custom is how the instances of a fleet come, tell of themselves and go.
-type custom struct {
+// A fleetKind says how the instances of a fleet start, report and end.
+type fleetKind struct {
 	name   string
 	pods   bool // a new instance has a new name
 	kept   bool // by Keep
-	killed bool // without a last word
+	killed bool // without reporting a stop
 }
 
 // A fleet is the instances of one service.
 type fleet struct {
-	custom
+	fleetKind
 
 	t     *testing.T
 	store *memory
@@ -63,8 +63,8 @@ type fleet struct {
 	instances []*instance
 	made      int
 	current   int   // the version that is settled
-	latest    int   // the highest there ever was
-	seen      []int // all that ever ran, by their first sighting
+	latest    int   // the highest so far
+	seen      []int // in the order of their first sighting
 	truth     []string
 	keeping   sync.WaitGroup
 }
@@ -77,13 +77,13 @@ type instance struct {
 
 func release(n int) string { return fmt.Sprintf("v1.%d.0", n) }
 
-// deaf is a store that hears nothing of the dead.
-type deaf struct {
+// A lossy store drops entries once it is dead.
+type lossy struct {
 	history.Appender
 	dead atomic.Bool
 }
 
-func (d *deaf) Append(ctx context.Context, entries ...history.Entry) error {
+func (d *lossy) Append(ctx context.Context, entries ...history.Entry) error {
 	if d.dead.Load() {
 		return nil
 	}
@@ -97,14 +97,14 @@ func (f *fleet) start(name string, version int) *instance {
 		return i
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ear := &deaf{Appender: f.store}
+	lossyStore := &lossy{Appender: f.store}
 	done := make(chan struct{})
 	f.keeping.Go(func() {
 		defer close(done)
-		_ = history.Keep(ctx, ear, build(release(version)), production(name), nil)
+		_ = history.Keep(ctx, lossyStore, build(release(version)), production(name), nil)
 	})
 	i.stop = func() {
-		ear.dead.Store(f.killed)
+		lossyStore.dead.Store(f.killed)
 		cancel()
 		<-done
 	}
@@ -117,7 +117,7 @@ func (f *fleet) newName() string {
 	return "instance-" + strconv.Itoa(f.made)
 }
 
-// pause lets some time pass, and now and then restarts an instance.
+// pause lets some time pass, and sometimes restarts instances.
 func (f *fleet) pause(most time.Duration) {
 	time.Sleep(time.Duration(f.rand.Int64N(int64(most))) + time.Millisecond)
 	for range f.rand.IntN(3) {
@@ -129,7 +129,7 @@ func (f *fleet) pause(most time.Duration) {
 	}
 }
 
-// rest is long enough that what is silent is gone, where that is how it is known.
+// rest waits long enough that silent instances count as gone.
 func (f *fleet) rest() {
 	if f.pods && (f.killed || !f.kept) {
 		time.Sleep(13 * time.Minute)
@@ -137,8 +137,7 @@ func (f *fleet) rest() {
 	f.pause(30 * time.Minute)
 }
 
-// replace puts another version in an instance's place: before the old one stops, or
-// after.
+// replace replaces an instance by another version, before or after the old one stops.
 func (f *fleet) replace(n, version int) {
 	old := f.instances[n]
 	name := old.name
@@ -190,7 +189,7 @@ func (f *fleet) play() {
 		f.rest()
 		next := f.latest + 1
 		if f.latest > 1 && f.rand.IntN(3) == 0 {
-			next = 1 + f.rand.IntN(f.latest) // back, or forth again
+			next = 1 + f.rand.IntN(f.latest) // back, or forward again
 		}
 		if next == f.current {
 			continue
@@ -215,7 +214,7 @@ func (f *fleet) play() {
 	require.Len(f.t, running, 1)
 	require.Equal(f.t, release(f.current), running[0].Info.Version)
 	if f.pods && !f.kept {
-		return // which of the silent ones are gone nobody can tell
+		return // the history cannot know which of the silent instances are gone
 	}
 	names := map[string]bool{}
 	for _, i := range f.instances {
@@ -232,7 +231,7 @@ func (f *fleet) play() {
 	f.keeping.Wait()
 }
 
-// canary puts a version in some places only, and takes it back.
+// canary replaces some of the instances, and takes that back.
 func (f *fleet) canary(version int) {
 	old := f.current
 	count := 1 + f.rand.IntN(len(f.instances)-1)

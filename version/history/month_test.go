@@ -17,41 +17,41 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// A ledger is a store of what was received.
+// A ledger is a store with fixed entries.
 type ledger []history.Entry
 
 func (l ledger) Append(context.Context, ...history.Entry) error { panic("it is only read") }
 
 func (l ledger) Entries(context.Context) ([]history.Entry, error) { return l, nil }
 
-// A process is one that has run, and sent heartbeats.
+// A process has run for some time and sent heartbeats.
 type process struct {
 	service, environment, instance, version string
 	from, to                                time.Time
-	said                                    bool // that it stops
+	said                                    bool // it has reported its stop
 }
 
-// A deed is one change of versions, which happened at some time from begin to end.
-type deed struct {
+// An expectedChange is a change of versions that happened between begin and end.
+type expectedChange struct {
 	begin, end time.Time
 	text       string
 }
 
-// A month is what was done to services in environments, and what they have sent.
+// A month has the simulated changes of all services, and the processes that ran.
 type month struct {
 	rand      *rand.Rand
 	processes []process
 	notes     []time.Time
-	moves     map[string][]deed // by place
+	moves     map[string][]expectedChange // by place
 	rests     map[string][]time.Time
 }
 
-// A place is a service in an environment while the month is played.
+// A place simulates one service in one environment.
 type place struct {
 	m                    *month
 	service, environment string
 	pods                 bool // names of instances are never used twice
-	silent               bool // processes die without a last word
+	silent               bool // processes die without reporting a stop
 	now                  time.Time
 	running              map[string]process
 	names                int
@@ -89,7 +89,7 @@ func (p *place) name() string {
 	return fmt.Sprint(p.service, "-", p.names)
 }
 
-// replace has another version in an instance's place.
+// replace replaces an instance by another version.
 func (p *place) replace(name, release string) string {
 	next := name
 	if p.pods {
@@ -116,10 +116,10 @@ func (p *place) moved(begin time.Time, from, to string) {
 		how = "rollback"
 	}
 	key := p.service + " " + p.environment
-	p.m.moves[key] = append(p.m.moves[key], deed{begin, p.now, fmt.Sprintf("%s %s→%s", how, from, to)})
+	p.m.moves[key] = append(p.m.moves[key], expectedChange{begin, p.now, fmt.Sprintf("%s %s→%s", how, from, to)})
 }
 
-// rest is long enough that what died silently is known to be gone.
+// rest waits long enough that silent processes count as gone.
 func (p *place) rest() {
 	p.pass(14*time.Minute, 15*time.Minute)
 	p.m.rests[p.service+" "+p.environment] = append(p.m.rests[p.service+" "+p.environment], p.now)
@@ -146,7 +146,7 @@ func (p *place) play(until time.Time) {
 			}
 			p.moved(begin, current, next)
 			current = next
-		case 2: // back to something older
+		case 2: // back to an older version
 			next = p.seen[p.m.rand.IntN(len(p.seen))]
 			if next == current {
 				continue
@@ -216,10 +216,10 @@ func (p *place) play(until time.Time) {
 
 func (p *place) begun(current string) {
 	key := p.service + " " + p.environment
-	p.m.moves[key] = append(p.m.moves[key], deed{p.now.Add(-time.Hour), p.now, "first " + current})
+	p.m.moves[key] = append(p.m.moves[key], expectedChange{p.now.Add(-time.Hour), p.now, "first " + current})
 }
 
-// received is what a store has of the month. Some clocks of services are wrong.
+// received returns the entries of the month as a store has them. Some services have wrong clocks.
 func (m *month) received() ledger {
 	type sending struct {
 		at    time.Time
@@ -266,14 +266,14 @@ func (m *month) received() ledger {
 	return list
 }
 
-// TestMonth plays a month of 30 services in 4 environments, and wants the history to match
-// what was done.
+// TestMonth simulates a month of 30 services in 4 environments. The history must have the same
+// changes.
 func TestMonth(t *testing.T) {
 	t.Parallel()
 	for seed := range testsize.Pick(1, 1, 40) {
 		begin := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 		end := begin.AddDate(0, 0, 30)
-		m := &month{rand: rand.New(rand.NewPCG(uint64(seed), 30)), moves: map[string][]deed{}, rests: map[string][]time.Time{}}
+		m := &month{rand: rand.New(rand.NewPCG(uint64(seed), 30)), moves: map[string][]expectedChange{}, rests: map[string][]time.Time{}}
 		for s := range 30 {
 			for e, environment := range []string{"development", "testing", "staging", "production"} {
 				p := &place{m: m, service: fmt.Sprint("service", s), environment: environment, pods: s%2 == 0, silent: (s+e)%3 == 0, now: begin, running: map[string]process{}}
@@ -283,7 +283,7 @@ func TestMonth(t *testing.T) {
 		}
 		store := m.received()
 
-		// At: what runs is there, and what has died is not, once it was silent for long enough.
+		// At returns all running processes, and no process that was silent for long enough.
 		for range testsize.Pick(10, 15, 100) {
 			at := begin.Add(time.Duration(m.rand.Int64N(int64(end.Sub(begin)))))
 			got := map[string]bool{}
@@ -311,7 +311,7 @@ func TestMonth(t *testing.T) {
 			}
 		}
 
-		// Between and Timeline: all that was done, and nothing else.
+		// Between and Timeline return exactly the simulated changes.
 		changes := map[string][]history.Change{}
 		all, err := history.Between(t.Context(), store, time.Time{}, time.Time{})
 		require.NoError(t, err)
@@ -328,7 +328,7 @@ func TestMonth(t *testing.T) {
 			}
 			require.Equal(t, truth, got, "seed %d, %s", seed, place)
 			for n, c := range changes[place] {
-				// What died silently was last seen up to a heartbeat before.
+				// A process that died silently was last seen up to one heartbeat before.
 				require.False(t, c.Time.Before(want[n].begin.Add(-2*time.Minute)), "seed %d, %s: %s", seed, place, move(c))
 				require.False(t, c.Time.After(want[n].end.Add(11*time.Minute)), "seed %d, %s: %s", seed, place, move(c))
 				require.False(t, c.Unknown)
@@ -372,7 +372,7 @@ func TestMonth(t *testing.T) {
 	}
 }
 
-// TestRecordIsUnknown has a canary that was only recorded, and aborted: nobody can know.
+// TestRecordIsUnknown has an aborted canary that only Record has recorded. The answer is unknown.
 func TestRecordIsUnknown(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)

@@ -11,7 +11,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// TestNoteOnce repeats a note whose answer got lost.
+// TestNoteOnce repeats a note with an id. It is stored once.
 func TestNoteOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := fileIn(t, nil)
@@ -29,7 +29,7 @@ func TestNoteOnce(t *testing.T) {
 	}
 }
 
-// TestRangeBackwards is a mistake, not a time in which nothing has changed.
+// TestRangeBackwards: a from after to is an error, not an empty answer.
 func TestRangeBackwards(t *testing.T) {
 	t.Parallel()
 	s := &memory{}
@@ -44,7 +44,7 @@ func TestRangeBackwards(t *testing.T) {
 	}
 }
 
-// TestCrashLoop has a new version that does not come up, beside an old one that runs.
+// TestCrashLoop has a new version that crashes again and again beside an old one that runs.
 func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	for _, last := range []history.Kind{history.KindStopped, history.KindSeen} {

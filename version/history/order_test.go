@@ -13,7 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// TestReceive is the rule of the two clocks.
+// TestReceive checks when the reporter's clock counts.
 func TestReceive(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
@@ -30,7 +30,7 @@ func TestReceive(t *testing.T) {
 		"it has waited":                       {-time.Hour, time.Hour, -time.Hour},
 		"it has waited, and is hours ahead":   {2 * time.Hour, time.Hour, -time.Hour},
 		"it has waited, and is hours behind":  {-20 * time.Hour, time.Hour, -time.Hour},
-		"it is told ahead":                    {time.Hour, -time.Hour, time.Hour},
+		"it is noted ahead":                   {time.Hour, -time.Hour, time.Hour},
 		"ahead, by a clock that is behind":    {-2 * time.Hour, -time.Hour, time.Hour},
 		"it happened long before it was told": {-400 * 24 * time.Hour, 400 * 24 * time.Hour, -400 * 24 * time.Hour},
 	} {
@@ -42,6 +42,28 @@ func TestReceive(t *testing.T) {
 	}
 }
 
+// TestEqualBuildsHaveAnOrder has two builds that differ in nothing that is shown: the answer has
+// them in one order each time.
+func TestEqualBuildsHaveAnOrder(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	began := time.Now().Add(-time.Hour)
+	for n := range 2 {
+		require.NoError(t, m.Append(t.Context(), history.Entry{
+			ID: strconv.Itoa(n), Time: began, Late: time.Hour, Kind: history.KindStarted,
+			Run: strconv.Itoa(n), Service: "shop", Instance: strconv.Itoa(n), Version: "v1.0.0", Build: strings.Repeat(strconv.Itoa(n), 32), Every: time.Hour,
+		}))
+	}
+	want, err := history.Current(t.Context(), m)
+	require.NoError(t, err)
+	require.Len(t, want, 2)
+	for range 100 {
+		got, err := history.Current(t.Context(), m)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
 func subjects(l *history.List) string {
 	var list []string
 	for _, i := range l.Items {
@@ -50,12 +72,11 @@ func subjects(l *history.List) string {
 	return strings.Join(list, " ")
 }
 
-// TestSkew has services whose clocks are hours off from the store's: the order is that in
-// which things happened.
+// TestSkew has services whose clocks are wrong by hours. The order is still correct.
 func TestSkew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(48 * time.Hour) // after the year 2000 began
+		time.Sleep(48 * time.Hour) // later than the start of the bubble
 		m := &memory{}
 		want := []string{}
 		for n := range 50 {
@@ -73,8 +94,8 @@ func TestSkew(t *testing.T) {
 	})
 }
 
-// TestSetBack has a store whose clock is set back, twice, and ahead: what it receives
-// later is later, and a second look finds the same.
+// TestSetBack sets the store's clock back twice and then ahead. Entries that are received later
+// come later, and a second query returns the same.
 func TestSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,7 +121,7 @@ func TestSetBack(t *testing.T) {
 		require.Equal(t, strings.Join(want, " "), subjects(l))
 		require.Equal(t, l, timeline(t, m))
 
-		// A version follows another all the same.
+		// Changes of versions have the right order, too.
 		m.ahead = 0
 		require.NoError(t, history.Record(t.Context(), m, build("v1.0.0"), production("a")))
 		m.ahead = -5 * time.Hour
@@ -114,7 +135,7 @@ func TestSetBack(t *testing.T) {
 	})
 }
 
-// TestEqualTimes are told in the order of receipt.
+// TestEqualTimes: entries of the same time are in the order of receipt.
 func TestEqualTimes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -132,7 +153,7 @@ func TestEqualTimes(t *testing.T) {
 	})
 }
 
-// TestNoteLater is an event that is told of afterwards: it stands where it happened.
+// TestNoteLater notes events with times in the past and in the future.
 func TestNoteLater(t *testing.T) {
 	t.Parallel()
 	s, _ := fileIn(t, nil)

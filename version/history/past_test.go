@@ -13,7 +13,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// ranAt is what ran at a time: version and instances.
+// ranAt returns what ran at a time: versions and instances.
 func ranAt(t *testing.T, s history.Store, at time.Time) string {
 	t.Helper()
 	running, err := history.At(t.Context(), s, at)
@@ -73,8 +73,8 @@ func TestAReturningNameLeavesThePast(t *testing.T) {
 	}
 }
 
-// TestThePastStaysTrue asks at random what ran, and again when much more has happened. Names
-// of instances are used again and again; processes die silently or, when they are kept, stop.
+// TestThePastStaysTrue queries random times, and queries them again after many more entries.
+// Names of instances are used again and again. Processes die silently or stop.
 func TestThePastStaysTrue(t *testing.T) {
 	t.Parallel()
 	for seed := range 60 {
@@ -123,7 +123,7 @@ func TestThePastStaysTrue(t *testing.T) {
 					}
 				}
 				time.Sleep(time.Minute)
-				// What is not yet silent for long enough may turn out to be over.
+				// Only times that are old enough, because a silent instance is over later.
 				if minute > 60 && minute%50 == 0 {
 					at := time.Now().Add(-30 * time.Minute)
 					answers = append(answers, answer{at, ranAt(t, s, at)})
@@ -136,7 +136,7 @@ func TestThePastStaysTrue(t *testing.T) {
 	}
 }
 
-// TestChangesStayTrue has a list of changes grow at its end only.
+// TestChangesStayTrue: a list of changes only grows at its end.
 func TestChangesStayTrue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// TestInstance is named by the environment. It is not parallel, because the environment is one
-// for all.
+// TestInstance takes names from environment variables. It is not parallel, because all tests
+// share them.
 func TestInstance(t *testing.T) {
 	host, err := os.Hostname()
 	require.NoError(t, err)
@@ -33,8 +33,8 @@ func TestInstance(t *testing.T) {
 	}
 }
 
-// TestRegions has one environment over two regions, in which versions differ for days: that
-// is no rolling update.
+// TestRegions has one environment in two regions whose versions differ for days. That is not a
+// rolling update.
 func TestRegions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,49 +12,49 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// Running is one build of a service that runs in an environment.
+// Running is one build of a service in an environment, with the instances that run it.
 type Running struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment,omitempty"`
 	Region      string `json:"region,omitempty"`
 	Cluster     string `json:"cluster,omitempty"`
 
-	// Info may share memory with that of others: do not write to it.
+	// Info may share memory with that of other builds: do not write to it.
 	Info version.Info `json:"info"`
 
 	// Instances are sorted by name.
 	Instances []Instance `json:"instances"`
 
-	// First and Last are when any of them was seen for the first and the last time.
+	// First and Last are the first and the last sighting of any instance.
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
 
 	run *run
 }
 
-// An Instance is one of those that run a build.
+// An Instance is one process that runs a build.
 type Instance struct {
 	Name  string    `json:"name,omitempty"`
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
 
-	// Unknown reports that it is not known whether the instance still ran at that time: it
-	// was only recorded by [Record], and nothing was seen of it since Last.
+	// Unknown means that the instance may have ended before that time: only [Record]
+	// recorded it, and it was not seen after Last.
 	Unknown bool `json:"unknown,omitzero"`
 }
 
-// Current returns which builds of which services run now, sorted by service, environment,
-// region, cluster and first sighting: of a rolling update both. See [At].
+// Current returns the builds that run now, sorted by service, environment, region, cluster and
+// first sighting. During a rolling update both builds run. See [At].
 func Current(ctx context.Context, store Store) ([]Running, error) {
 	return at(ctx, store, time.Now(), true)
 }
 
-// At returns which builds of which services ran at that time, as far as is known now.
+// At returns the builds that ran at that time, as the store knows it now.
 //
 // An instance of [Keep] runs until it stops, or is not seen for 10 minutes or three of its
-// intervals. Whether one of [Record] still runs is unknown; it is listed as such until it is seen with another record, or until another
-// build is seen in its place and its own is silent, in all instances, for 10 minutes
-// after.
+// intervals; the longer time counts. An instance of [Record] is listed as unknown until its name
+// is recorded again, or until another build is seen in the track and its own build is silent
+// in all instances for 10 minutes.
 func At(ctx context.Context, store Store, t time.Time) ([]Running, error) {
 	return at(ctx, store, t, false)
 }
@@ -78,7 +78,7 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 			}
 			b := builds[r.build]
 			if b == nil {
-				b = &Running{Service: r.ground.service, Environment: r.ground.environment, Region: r.ground.region, Cluster: r.ground.cluster, First: r.first.at, Last: r.last.at, run: r}
+				b = &Running{Service: r.track.service, Environment: r.track.environment, Region: r.track.region, Cluster: r.track.cluster, First: r.first.at, Last: r.last.at, run: r}
 				builds[r.build] = b
 				runs = append(runs, r)
 			}
@@ -103,18 +103,22 @@ func at(ctx context.Context, store Store, t time.Time, now bool) ([]Running, err
 		return nil, err
 	}
 	for n := range list {
-		list[n].Info, list[n].run = *infos.of(list[n].run), nil
+		list[n].Info = *infos.of(list[n].run)
 	}
 	slices.SortFunc(list, func(a, b Running) int {
-		return cmp.Or(ground{a.Service, a.Environment, a.Region, a.Cluster}.compare(ground{b.Service, b.Environment, b.Region, b.Cluster}),
-			a.First.Compare(b.First), strings.Compare(a.Info.Version, b.Info.Version), strings.Compare(a.Info.Revision, b.Info.Revision))
+		return cmp.Or(track{a.Service, a.Environment, a.Region, a.Cluster}.compare(track{b.Service, b.Environment, b.Region, b.Cluster}),
+			a.First.Compare(b.First), strings.Compare(a.Info.Version, b.Info.Version), strings.Compare(a.Info.Revision, b.Info.Revision), strings.Compare(a.run.build, b.run.build))
 	})
+	for n := range list {
+		list[n].run = nil
+	}
 	return list, nil
 }
 
-// Between returns which versions replaced which others from t1 to t2, both included, in
-// the order of the history, also what came and was rolled back. A zero t1 is the
-// beginning, a zero t2 the end. A t1 after t2 is an error.
+// Between returns the changes of versions from t1 to t2, both included, in the order of
+// [Timeline]. A build that came and was rolled back has two changes. A zero t1 means the
+// beginning, a zero t2 means the end. It returns an error if t1 is after t2, or if the store
+// does.
 func Between(ctx context.Context, store Store, t1, t2 time.Time) ([]Change, error) {
 	h, err := loadRange(ctx, store, t1, t2)
 	if err != nil {
@@ -125,8 +129,8 @@ func Between(ctx context.Context, store Store, t1, t2 time.Time) ([]Change, erro
 
 type history struct {
 	list    []placed
-	groups  map[ground][]*run
-	horizon time.Time // now, in positions
+	groups  map[track][]*run
+	horizon time.Time // the position of now
 	clock   []setting
 	read    func(ctx context.Context, builds []string) (map[string]*version.Info, error)
 }
@@ -148,7 +152,7 @@ func load(ctx context.Context, store Store, q Query) (*history, error) {
 	}
 	h := &history{list: place(s.Entries), clock: s.clock, read: s.Infos}
 	h.groups = runsOf(h.list)
-	// A store whose clock is ahead of ours has entries of later.
+	// If the store's clock is ahead of ours, its last sighting is now.
 	h.horizon = h.posOf(time.Now())
 	for _, e := range slices.Backward(h.list) {
 		if e.sighted() {
@@ -161,16 +165,15 @@ func load(ctx context.Context, store Store, q Query) (*history, error) {
 	return h, nil
 }
 
-// infos are what is known of builds.
 type infos struct {
 	read  map[string]*version.Info
 	shown map[placedBuild]*version.Info
 	diffs map[[2]*version.Info]version.Changes
 }
 
-// A placedBuild is a build in a place.
+// A placedBuild is a build in a track.
 type placedBuild struct {
-	place ground
+	place track
 	build string
 }
 
@@ -190,7 +193,7 @@ func (h *history) infos(ctx context.Context, runs []*run) (*infos, error) {
 }
 
 func (i *infos) of(r *run) *version.Info {
-	key := placedBuild{r.ground, r.build}
+	key := placedBuild{r.track, r.build}
 	if info := i.shown[key]; info != nil {
 		return info
 	}
@@ -198,12 +201,12 @@ func (i *infos) of(r *run) *version.Info {
 	if known := cmp.Or(r.info, i.read[r.digest]); known != nil {
 		*info = *known
 	}
-	info.Name, info.Environment = r.ground.service, r.ground.environment
+	info.Name, info.Environment = r.track.service, r.track.environment
 	i.shown[key] = info
 	return info
 }
 
-// diff compares two builds once, because the same two are often changed for one another.
+// diff compares two builds once, because the same two often replace each other.
 func (i *infos) diff(from, to *version.Info) version.Changes {
 	pair := [2]*version.Info{from, to}
 	d, ok := i.diffs[pair]
@@ -214,8 +217,8 @@ func (i *infos) diff(from, to *version.Info) version.Changes {
 	return d
 }
 
-// posOf is where a time stands in the order. Of an hour that the store's clock has shown
-// twice it is the second.
+// posOf returns the position of a time in the order. If the store's clock has shown that time
+// twice, because it was set back, the second time counts.
 func (h *history) posOf(t time.Time) time.Time {
 	for _, s := range slices.Backward(h.clock) {
 		if !t.Before(s.received) {
@@ -239,7 +242,7 @@ func (h *history) changes(ctx context.Context, from, to time.Time) ([]Change, er
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Change) int {
-		return cmp.Or(a.pos.Compare(b.pos), cmp.Compare(a.seq, b.seq), ground{a.Service, a.Environment, a.Region, a.Cluster}.compare(ground{b.Service, b.Environment, b.Region, b.Cluster}))
+		return cmp.Or(a.pos.Compare(b.pos), cmp.Compare(a.seq, b.seq), track{a.Service, a.Environment, a.Region, a.Cluster}.compare(track{b.Service, b.Environment, b.Region, b.Cluster}))
 	})
 	infos, err := h.infos(ctx, runs)
 	if err != nil {

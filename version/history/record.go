@@ -14,30 +14,33 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A Deployment is where a program runs.
+// A Deployment says where a program runs.
 type Deployment struct {
-	// Environment: production, staging. When empty it is that of the version.Info.
+	// Environment is the name of the environment: production, staging. Empty means that of
+	// the version.Info.
 	Environment string
 
-	// Region and Cluster are places in which versions follow one another on their own.
-	// Empty means cloud.region and k8s.cluster.name of OTEL_RESOURCE_ATTRIBUTES.
+	// Region and Cluster separate tracks: versions in one region replace only versions in
+	// the same region. Empty means cloud.region and k8s.cluster.name of
+	// OTEL_RESOURCE_ATTRIBUTES.
 	Region  string
 	Cluster string
 
-	// Instance is the name of the pod or of the machine. Empty means the first of
+	// Instance is the name of the pod or the machine. Empty means the first of
 	// service.instance.id and k8s.pod.name of OTEL_RESOURCE_ATTRIBUTES, the variable
-	// POD_NAME, and the host name. An instance that is seen with another build no longer
-	// runs the one before.
+	// POD_NAME, and the host name. If an instance is seen with another build, it no longer
+	// runs the earlier one.
 	Instance string
 
-	// Rollback declares that this deployment goes back to something older. A history that
-	// has not seen the older version running can only guess.
+	// Rollback declares that this deployment goes back to an older build. Without it, a
+	// history that has not seen the older build can only guess.
 	Rollback bool
 }
 
-// Record records that this program has started: which build of which service, and where.
-// It is for programs that cannot run [Keep]: nobody knows when they end, so an aborted canary
-// or a silent death is not seen, and answers report what is unknown. Log its error and go on.
+// Record records that this program has started, with its build and its place. Use it in
+// programs that cannot run [Keep]. Their end is not recorded, so the history cannot show an
+// aborted canary or a silent death, and marks such answers as unknown. If Record returns an
+// error, log it and go on.
 func Record(ctx context.Context, store Appender, info version.Info, d Deployment) error {
 	e, err := started(info, d, 0)
 	if err != nil {
@@ -52,7 +55,7 @@ func started(info version.Info, d Deployment, every time.Duration) (Entry, error
 	d.Cluster = resource.First(d.Cluster, attributes["k8s.cluster.name"])
 	d.Instance = resource.First(d.Instance, attributes["service.instance.id"], attributes["k8s.pod.name"], os.Getenv("POD_NAME"))
 	if d.Instance == "" {
-		d.Instance, _ = os.Hostname() // unknown, then
+		d.Instance, _ = os.Hostname() // empty on an error
 	}
 	id := rand.Text()
 	return tidied(Entry{
@@ -70,9 +73,9 @@ func tidied(e Entry) (Entry, error) {
 	return e, nil
 }
 
-// Note records what else changes the system. It needs a kind or a subject. Kinds are free:
-// flag, window, migration, failure. Without a time it happens now; the time may be ahead.
-// Give the event an ID when a failed Note is repeated.
+// Note records another change of the system. An event needs a kind or a subject. Kinds are
+// free text: flag, window, migration, failure. A zero time means now; a time in the future is
+// allowed. Set an ID if you retry after an error.
 func Note(ctx context.Context, store Appender, event Event) error {
 	now := time.Now()
 	e := Entry{ID: cmp.Or(event.ID, rand.Text()), Kind: KindNoted, Time: event.Time, Event: &event}
@@ -101,13 +104,13 @@ const (
 	stopTimeout     = 5 * time.Second
 )
 
-// Keep is [Record] until ctx ends: the program is seen again in each Interval, and at the
-// end it is recorded as stopped, which takes 5 seconds at most. Keep returns the error of
-// that last entry, so it runs in a goroutine of the service:
+// Keep records that this program has started, that it still runs in each Interval, and when
+// ctx ends, that it stops. It blocks until then, so run it in a goroutine:
 //
 //	go func() { kept <- history.Keep(ctx, store, info, deployment, nil) }()
 //
-// A store that fails is tried again at the next sighting, also with the start.
+// If the store fails, Keep logs that once and tries again at the next Interval, also with the
+// start. Keep waits 5 seconds at most for the last entry and returns its error.
 func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, opts *KeepOptions) error {
 	o := *cmp.Or(opts, new(KeepOptions))
 	o.Interval = cmp.Or(o.Interval, defaultInterval)
@@ -118,9 +121,9 @@ func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, 
 		return err
 	}
 	k := keeper{store: store, start: start, begun: time.Now(), logger: o.Logger}
-	k.tell(ctx, KindSeen)
+	k.record(ctx, KindSeen)
 	for {
-		// Not all replicas at the same moment.
+		// The jitter keeps replicas from appending at the same moment.
 		wait := time.NewTimer(o.Interval - mathrand.N(o.Interval/10+1))
 		select {
 		case <-ctx.Done():
@@ -129,45 +132,45 @@ func Keep(ctx context.Context, store Appender, info version.Info, d Deployment, 
 			defer cancel()
 			return k.append(last, KindStopped)
 		case <-wait.C:
-			k.tell(ctx, KindSeen)
+			k.record(ctx, KindSeen)
 		}
 	}
 }
 
 type keeper struct {
-	store  Appender
-	start  Entry
-	begun  time.Time // with the monotonic clock
-	told   bool      // that it has started
-	failed bool
-	logger *slog.Logger
+	store    Appender
+	start    Entry
+	begun    time.Time // with the monotonic clock
+	recorded bool      // the start
+	failed   bool
+	logger   *slog.Logger
 }
 
 func (k *keeper) append(ctx context.Context, kind Kind) error {
 	var entries []Entry
-	if !k.told {
+	if !k.recorded {
 		start := k.start
 		start.Late = time.Since(k.begun)
 		entries = append(entries, start)
 	}
-	if k.told || kind == KindStopped {
+	if k.recorded || kind == KindStopped {
 		e := k.start
 		e.ID, e.Kind, e.Time, e.Info = rand.Text(), kind, time.Now(), nil
 		e.infoJSON = nil
 		entries = append(entries, e)
 	}
 	err := k.store.Append(ctx, entries...)
-	k.told = k.told || err == nil
+	k.recorded = k.recorded || err == nil
 	return err
 }
 
-func (k *keeper) tell(ctx context.Context, kind Kind) {
+func (k *keeper) record(ctx context.Context, kind Kind) {
 	err := k.append(ctx, kind)
 	switch {
 	case err != nil && !k.failed && !errors.Is(err, context.Canceled):
-		k.logger.WarnContext(ctx, "history: this program cannot record that it runs; it tries again", "error", err)
+		k.logger.WarnContext(ctx, "history: cannot record that this program runs; it tries again", "error", err)
 	case err == nil && k.failed:
-		k.logger.InfoContext(ctx, "history: this program has recorded that it runs")
+		k.logger.InfoContext(ctx, "history: has recorded that this program runs")
 	}
 	k.failed = err != nil
 }

@@ -36,7 +36,7 @@ func TestRecord(t *testing.T) {
 	require.Equal(t, "shop", running[0].Service)
 	require.Equal(t, "v1.4.2", running[0].Info.Version)
 
-	// The same instance with another build: what ran before no longer does.
+	// The same instance with another build no longer runs the earlier build.
 	require.NoError(t, history.Record(t.Context(), m, build("v1.4.3"), history.Deployment{Environment: "staging"}))
 	running, err = history.Current(t.Context(), m)
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestNoteRefuses(t *testing.T) {
 	require.ErrorContains(t, history.Note(t.Context(), s, history.Event{Kind: "flag", Time: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)}), "between the years 1970 and 2200")
 }
 
-// TestAppendRefuses has one entry that cannot be kept among those that can: none is.
+// TestAppendRefuses has an invalid entry after a valid one. None is stored.
 func TestAppendRefuses(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, nil)
@@ -81,7 +81,7 @@ func TestAppendRefuses(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// TestHostileText is shown without what would change a terminal or a page.
+// TestHostileText: no text can change a terminal or a page.
 func TestHostileText(t *testing.T) {
 	t.Parallel()
 	s, _ := fileIn(t, nil)
@@ -140,19 +140,19 @@ func TestKeep(t *testing.T) {
 	})
 }
 
-// TestKeepKilled is one that can say no last word.
+// TestKeepKilled has a process that cannot report its stop.
 func TestKeepKilled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
-		ear := &deaf{Appender: m}
+		lossyStore := &lossy{Appender: m}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- history.Keep(ctx, ear, build("v1.0.0"), production("a"), &history.KeepOptions{Interval: 10 * time.Minute})
+			done <- history.Keep(ctx, lossyStore, build("v1.0.0"), production("a"), &history.KeepOptions{Interval: 10 * time.Minute})
 		}()
 		pass(time.Hour)
-		ear.dead.Store(true)
+		lossyStore.dead.Store(true)
 		cancel()
 		<-done
 		count := func() int {
@@ -198,7 +198,7 @@ func TestKeepFaults(t *testing.T) {
 	})
 }
 
-// TestKeepBuild has sightings that arrive although the start was lost.
+// TestKeepBuild has sightings without the start, which was lost.
 func TestKeepBuild(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

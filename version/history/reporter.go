@@ -22,25 +22,26 @@ import (
 
 // ReportOptions configure a [Reporter]. Nil options are the defaults.
 type ReportOptions struct {
-	// Sign sets the token on each request. It is called for each attempt and must be
-	// quick; an error is a failed attempt.
+	// Sign sets the token of a request. It is called for each attempt and must be quick. If
+	// it returns an error, the attempt has failed. Nil sends no token.
 	Sign func(*http.Request) error
 
-	// Client sends the requests. Nil means one of the reporter's own. Redirects are never
-	// followed, because a token is for one place.
+	// Client sends the requests. Nil means a client of the reporter's own. Redirects are never
+	// followed, because they would send the token to another address.
 	Client *http.Client
 
-	// Queue is how many entries may wait. Zero means 1000. They also take 8 MiB at most.
+	// Queue is how many entries may wait. Zero means 1000. Their total size is limited to
+	// 8 MiB.
 	Queue int
 
-	// GiveUp is how long an entry is tried. Zero means an hour.
+	// GiveUp is how long an entry may wait until it is dropped. Zero means an hour.
 	GiveUp time.Duration
 
-	// Drain is how long Close sends what waits. Zero means 5 seconds, negative not at all.
+	// Drain is how long Close sends waiting entries. Zero means 5s, negative means not at all.
 	Drain time.Duration
 
-	// Logger logs when the collector begins to fail or refuse, when it works again, and
-	// what Close has dropped. Nil means slog.Default().
+	// Logger gets a record when the collector begins to fail or refuse, when it works again,
+	// and when Close drops entries. Nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -51,7 +52,7 @@ const (
 	defaultDrain  = 5 * time.Second
 
 	attemptTimeout = 10 * time.Second
-	// Of one request, so that a collector takes it.
+	// Limits of one request, below those of Collector.
 	maxSent      = 100
 	maxSentBytes = maxBody / 2
 
@@ -59,22 +60,23 @@ const (
 	maxBackoff = time.Minute
 )
 
-// A Reporter is an [Appender] that sends to a [Collector]. [NewReporter] makes it.
+// A Reporter is an [Appender] that sends entries to a [Collector]. It is safe for concurrent
+// use.
 //
-// Append queues entries and never waits. They are sent in order, several at a time, at
-// most 10 seconds an attempt. A failed attempt is repeated after a second, then after
-// twice as long, up to a minute, or after the Retry-After, until the entry is too old.
-// Only entries that the collector calls malformed (400, 413, 422) are not sent again,
-// except one by one. The time that an entry has waited is sent with it, so it gets the
-// right place in the history.
+// Append queues entries and never waits. They are sent in order, several in one request, with
+// a timeout of 10 seconds. A failed request is repeated after a second, then after twice as
+// long each time, up to a minute, or after the Retry-After of the response. If the collector
+// refuses a request as malformed (400, 413, 422), its entries are sent one by one, and an entry
+// that is refused alone is dropped. Each entry is sent with the time that it has waited, so it
+// gets the right place in the history.
 //
-// When the queue is full new entries are dropped and counted; a waiting sighting gives way
-// to the next one of its run. While nothing waits no goroutine runs.
+// If the queue is full, new entries are dropped and counted. A waiting sighting is replaced by
+// the next one of its run. A goroutine runs only while entries wait.
 type Reporter struct {
 	url    string
-	shown  string // url without what may be secret
+	shown  string // url without secrets, for logs
 	client *http.Client
-	own    bool // client is
+	own    bool // client belongs to the reporter
 	sign   func(*http.Request) error
 	queue  int
 	giveUp time.Duration
@@ -83,9 +85,9 @@ type Reporter struct {
 
 	mu      sync.Mutex
 	waiting []queued
-	sending []queued // the part that a request is under way with
+	sending []queued // entries of the current request
 	bytes   int
-	idle    chan struct{} // closed when the goroutine that sends has ended; nil: there is none
+	idle    chan struct{} // nil, or closed when the sending goroutine has ended
 	closed  bool
 	failing bool
 	count   *counters
@@ -99,11 +101,11 @@ type queued struct {
 	entry Entry
 	bytes int
 	since time.Time // with the monotonic clock
-	alone bool      // it was malformed in company
+	alone bool      // a request with other entries was malformed, so send it alone
 }
 
-// NewReporter returns a reporter that sends to a collector's address, an http or https
-// URL. Nothing is sent before the first entry. Close it when the service stops.
+// NewReporter returns a reporter that sends to a collector's http or https URL. It sends nothing
+// before the first entry. It returns an error for another URL. Close it when the service stops.
 func NewReporter(url string, opts *ReportOptions) (*Reporter, error) {
 	shown, err := checkURL(url)
 	if err != nil {
@@ -147,7 +149,7 @@ func checkURL(text string) (shown string, err error) {
 	return bare.Redacted(), nil
 }
 
-// withoutURL is an error that goes to a log: there may be a secret in an address.
+// withoutURL removes the address from an error for a log, because it may contain a secret.
 func withoutURL(err error) error {
 	if in, ok := errors.AsType[*url.Error](err); ok {
 		return in.Err
@@ -155,9 +157,9 @@ func withoutURL(err error) error {
 	return err
 }
 
-// Append queues the entries without waiting, whatever ctx says. Its error wraps [ErrFull]
-// when some were dropped, and [ErrEntry] for those that are invalid; it is [ErrClosed]
-// after Close.
+// Append queues the entries without waiting and ignores ctx. It returns an error that wraps
+// [ErrFull] if it dropped some of them, one that wraps [ErrEntry] for invalid entries, and
+// [ErrClosed] after Close.
 func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxID)
 	if err != nil {
@@ -171,11 +173,11 @@ func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 	}
 	dropped := 0
 	for _, e := range kept {
-		// The caller may go on to change what Info points to.
+		// The caller may change Info later; infoJSON is a copy.
 		e.Info = nil
 		q := queued{entry: e, bytes: 512 + len(e.infoJSON), since: now}
 		if e.Event != nil {
-			q.bytes += len(e.Event.From) + len(e.Event.To) + len(e.Event.Subject)
+			q.bytes += len(e.Event.From) + len(e.Event.To) + len(e.Event.Subject) + len(e.Event.URL)
 		}
 		switch {
 		case r.replace(q):
@@ -228,7 +230,7 @@ func (r *Reporter) send(idle chan struct{}) {
 		pause := time.NewTimer(wait)
 		select {
 		case <-pause.C:
-		case <-r.closing: // try once more at once, then as often as time allows
+		case <-r.closing: // then try again each 100 ms until stopped
 			pause.Stop()
 			select {
 			case <-r.stopped.Done():
@@ -238,7 +240,8 @@ func (r *Reporter) send(idle chan struct{}) {
 	}
 }
 
-// take takes what is to be sent next. When it takes nothing the goroutine is over.
+// take moves the next entries from waiting to sending. If it returns none, the goroutine must
+// end.
 func (r *Reporter) take() []queued {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -277,9 +280,9 @@ func (r *Reporter) dropOld() {
 
 type outcome struct {
 	err       error
-	malformed bool          // the collector does not want it, now or later
-	after     time.Duration // when it says that it may be tried again
-	refused   int           // among those that it has accepted
+	malformed bool          // the collector would refuse the request again
+	after     time.Duration // from Retry-After
+	refused   int           // refused lines of an accepted request
 }
 
 func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wait time.Duration) {
@@ -297,17 +300,17 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 			r.bytes -= q.bytes
 		}
 		if was {
-			r.logger.Info("history: the collector takes entries again", "url", r.shown)
+			r.logger.Info("history: the collector accepts entries again", "url", r.shown)
 		}
 		return 0
 	case o.malformed && len(batch) == 1:
 		r.count.add("dropped_refused", 1)
 		r.count.add("failures", 1)
 		r.bytes -= batch[0].bytes
-		r.logger.Warn("history: the collector refuses an entry, which is dropped", "url", r.shown, "error", o.err)
+		r.logger.Warn("history: the collector refused an entry; it is dropped", "url", r.shown, "error", o.err)
 		return 0
 	case o.malformed:
-		// Which of them it is shows when each comes alone.
+		// Send each alone to find the malformed one.
 		for n := range batch {
 			batch[n].alone = true
 		}
@@ -318,7 +321,7 @@ func (r *Reporter) settle(batch []queued, o outcome, backoff *time.Duration) (wa
 	r.count.add("failures", 1)
 	r.waiting = append(batch, r.waiting...)
 	if !was {
-		r.logger.Warn("history: the collector does not take what is to be reported, which waits", "url", r.shown, "error", o.err)
+		r.logger.Warn("history: the collector does not accept entries; they wait", "url", r.shown, "error", o.err)
 	}
 	wait = *backoff/2 + mathrand.N(*backoff/2+1)
 	*backoff = min(2*(*backoff), maxBackoff)
@@ -359,7 +362,7 @@ func (r *Reporter) attempt(batch []queued) outcome {
 	if response.StatusCode == http.StatusOK {
 		var got receipt
 		if err := json.Unmarshal(answer, &got); err != nil || got.Accepted <= 0 || got.Accepted > len(batch) {
-			return outcome{err: fmt.Errorf("%s answers 200, but not as a collector does", r.shown)}
+			return outcome{err: fmt.Errorf("%s answers 200, but not with the response of a collector", r.shown)}
 		}
 		return outcome{refused: len(batch) - got.Accepted}
 	}
@@ -374,9 +377,9 @@ func (r *Reporter) attempt(batch []queued) outcome {
 	return o
 }
 
-// Close sends what waits, for Drain at most, with an attempt each tenth of a second, and
-// drops and logs the rest; its error is nil. It may be called twice. Wait for the end of
-// [Keep] before, so that its last entry is sent.
+// Close sends waiting entries for Drain at most, with an attempt each 100 ms. Then it drops the
+// rest and logs that. Its error is always nil. It may be called twice. Wait for the end of
+// [Keep] before Close, so that its last entry is sent.
 func (r *Reporter) Close() error {
 	r.mu.Lock()
 	idle, first := r.idle, !r.closed
@@ -395,7 +398,7 @@ func (r *Reporter) Close() error {
 		r.stop()
 		<-idle
 		if dropped := r.count.all()["dropped_closed"]; first && dropped > 0 {
-			r.logger.Warn("history: not all was reported", "url", r.shown, "dropped", dropped)
+			r.logger.Warn("history: entries were dropped at Close", "url", r.shown, "dropped", dropped)
 		}
 	}
 	r.stop()
@@ -405,9 +408,17 @@ func (r *Reporter) Close() error {
 	return nil
 }
 
-// Stats are numbers for metrics and alerts: entries "queued" now, "sent", "replaced" by
-// later sightings, "dropped_full", "dropped_old", "dropped_refused" and "dropped_closed";
-// attempts that were "failures", and "failing" while the last one was.
+// Stats returns numbers to export as metrics:
+//
+//	queued           entries that wait to be sent
+//	sent             entries that the collector has accepted
+//	replaced         waiting entries that a later sighting has replaced
+//	dropped_full     entries dropped because the queue was full
+//	dropped_old      entries dropped because they had waited too long
+//	dropped_refused  entries that the collector refused
+//	dropped_closed   entries that were left at Close
+//	failures         attempts to send that failed
+//	failing          1 if the last attempt failed, else 0
 func (r *Reporter) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

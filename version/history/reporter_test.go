@@ -21,7 +21,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// A wire brings requests to a handler, within a bubble.
+// A wire is a transport to a handler that works in a bubble.
 type wire struct {
 	mu      sync.Mutex
 	handler http.Handler
@@ -34,7 +34,7 @@ func (w *wire) set(h http.Handler) {
 	w.handler = h
 }
 
-// times are when there were requests.
+// times returns the times of requests.
 func (w *wire) times() []time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,7 +61,7 @@ var (
 	refuses = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
 )
 
-// reporting is a reporter in a bubble, and a collector with a store.
+// reporting returns a reporter that sends to h, for a bubble.
 func reporting(t *testing.T, h http.Handler, opts history.ReportOptions) (*history.Reporter, *wire) {
 	t.Helper()
 	w := &wire{handler: h}
@@ -98,7 +98,7 @@ func TestReport(t *testing.T) {
 	require.Equal(t, 2.0, r.Stats()["sent"])
 	require.ErrorIs(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}), history.ErrClosed)
 
-	// A build is the same whichever way it comes.
+	// A build is the same with and without a reporter.
 	direct := &memory{}
 	require.NoError(t, history.Record(t.Context(), direct, build("v1.0.0"), production("a")))
 	require.Equal(t, direct.entries[0].Build, m.all()[0].Build)
@@ -116,8 +116,8 @@ func TestReportAddress(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret")
 }
 
-// TestReportFaults has a collector that hangs, refuses, fails and answers nonsense: what
-// is reported waits, and has lost nothing of its time when it arrives.
+// TestReportFaults has a collector that hangs, refuses, fails and answers nonsense. Entries wait,
+// and arrive with their correct time.
 func TestReportFaults(t *testing.T) {
 	t.Parallel()
 	status := func(code int) http.HandlerFunc {
@@ -140,7 +140,7 @@ func TestReportFaults(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var log lines
-				m := &memory{ahead: 5 * time.Hour} // its clock is another
+				m := &memory{ahead: 5 * time.Hour} // the collector's clock is wrong
 				r, w := reporting(t, fault, history.ReportOptions{Drain: -1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				began := time.Now()
 				require.NoError(t, history.Record(t.Context(), r, build("v1.0.0"), production("a")))
@@ -156,14 +156,14 @@ func TestReportFaults(t *testing.T) {
 				require.Equal(t, began.Add(5*time.Hour).UTC(), m.all()[0].At)
 				require.Zero(t, r.Stats()["failing"])
 				require.Equal(t, 1.0, r.Stats()["sent"])
-				require.Equal(t, 1, strings.Count(log.String(), "does not take"))
-				require.Equal(t, 1, strings.Count(log.String(), "takes entries again"))
+				require.Equal(t, 1, strings.Count(log.String(), "does not accept"))
+				require.Equal(t, 1, strings.Count(log.String(), "accepts entries again"))
 			})
 		})
 	}
 }
 
-// TestReportFull has a queue that is full, by number and by size.
+// TestReportFull fills the queue, by number and by size.
 func TestReportFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestReportFull(t *testing.T) {
 	})
 }
 
-// TestReportOld gives up what has waited too long.
+// TestReportOld drops entries that have waited too long.
 func TestReportOld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestReportOld(t *testing.T) {
 	})
 }
 
-// TestReportMalformed drops the one that the collector does not want, and no other.
+// TestReportMalformed drops only the malformed entry of a request.
 func TestReportMalformed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity} {
@@ -242,8 +242,8 @@ func TestReportMalformed(t *testing.T) {
 	}
 }
 
-// TestReportKeep has a service that is kept while the collector is away for days: its
-// sightings take one place in the queue.
+// TestReportKeep runs Keep while the collector is down for days. The sightings take one place in
+// the queue.
 func TestReportKeep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestReportKeep(t *testing.T) {
 	})
 }
 
-// TestReportClose drains within its bound, whatever the collector does.
+// TestReportClose: Close ends in time, whatever the collector does.
 func TestReportClose(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -310,7 +310,7 @@ func TestReportClose(t *testing.T) {
 				require.Equal(t, 300-c.sent, r.Stats()["dropped_closed"])
 				require.Zero(t, r.Stats()["queued"])
 				if c.sent == 0 {
-					require.Equal(t, 1, strings.Count(log.String(), `msg="history: not all was reported" url=http://collector.example/history dropped=300`), log.String())
+					require.Equal(t, 1, strings.Count(log.String(), `msg="history: entries were dropped at Close" url=http://collector.example/history dropped=300`), log.String())
 				} else {
 					require.Empty(t, log.String())
 				}
@@ -319,7 +319,7 @@ func TestReportClose(t *testing.T) {
 	}
 }
 
-// TestReportSign has no token for a while.
+// TestReportSign has a Sign that fails for a while.
 func TestReportSign(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -345,7 +345,7 @@ func TestReportSign(t *testing.T) {
 	})
 }
 
-// TestReportRetryAfter waits as long as it is told, within bounds.
+// TestReportRetryAfter: the reporter waits for Retry-After, within limits.
 func TestReportRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -363,8 +363,8 @@ func TestReportRetryAfter(t *testing.T) {
 	})
 }
 
-// TestReportBudget has a client whose requests hold more than it may report in a day: they
-// come in, later.
+// TestReportBudget has a client whose requests are larger than its daily budget. They arrive
+// later.
 func TestReportBudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -390,7 +390,7 @@ func TestReportSecret(t *testing.T) {
 	require.NoError(t, history.Note(t.Context(), r, history.Event{Kind: "flag"}))
 	require.Eventually(t, func() bool { return r.Stats()["failures"] > 0 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, r.Close())
-	require.Contains(t, log.String(), "does not take")
+	require.Contains(t, log.String(), "does not accept")
 	require.NotContains(t, log.String(), "hunter2")
 	for _, address := range []string{"http://ada:hunter2@host:port/", "ftp://host/?token=hunter2"} {
 		_, err := history.NewReporter(address, nil)

@@ -9,15 +9,16 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// silence is how long an instance, or an old build beside a new one, is not seen until it
-// is taken for gone. It is longer for those that are seen seldom.
+// silence is how long after its last sighting an instance counts as gone, and an old build
+// beside a new one. It is longer for instances with a long interval: see quiet.
 const silence = 10 * time.Minute
 
-// setBack is the least step back of a clock; smaller ones come from concurrent writers.
+// setBack is the smallest step back that counts as a change of the clock. Concurrent writers
+// cause smaller ones.
 const setBack = 100 * time.Millisecond
 
-// A moment is when something happened: at is shown, pos is where it stands in the order.
-// They differ once the store's clock has been set back.
+// A moment is a time: at is shown, pos gives the order. They differ after the store's clock was
+// set back.
 type moment struct{ pos, at time.Time }
 
 func (m moment) add(d time.Duration) moment { return moment{m.pos.Add(d), m.at.Add(d)} }
@@ -27,14 +28,13 @@ type placed struct {
 	when moment
 }
 
-// A setting is when a store's clock was set back, and by how much in all until then.
+// A setting is one step back of a store's clock. offset is the sum of all steps until then.
 type setting struct {
 	received time.Time
 	offset   time.Duration
 }
 
-// place orders entries by At, then by Seq. After the store's clock was set back the step is
-// added.
+// place orders entries by At plus the steps of the store's clock, then by Seq.
 func place(entries []Entry) []placed {
 	list := make([]placed, len(entries))
 	for n := range entries {
@@ -52,45 +52,45 @@ func place(entries []Entry) []placed {
 
 type run struct {
 	id          string
-	ground      ground
+	track       track
 	instance    string
 	build       string
 	name        buildName
-	digest      string // of what was built, as it was first received
+	digest      string // of the info; the first that the store received
 	digestSeq   int64
-	info        *version.Info // if the entries have it
+	info        *version.Info // if an entry without a digest has it
 	first, last moment
-	reported    time.Time // the first, by its own clock
+	reported    time.Time // first by the reporter's clock
 	stopped     bool
-	rollback    bool // the deployer has said so
+	rollback    bool // declared by the deployer
 	every       time.Duration
 	seq         int64
 	client      string
 
-	// end is when it no longer ran; one that was replaced was there until then.
+	// end is when it no longer ran, if over is set. A replaced run lasted until then.
 	end            moment
 	over, replaced bool
 
-	// again is the next run of the same build in the instance when it began soon after.
+	// again is the next run in the instance if it has the same build and began soon after.
 	again *run
 }
 
-// A buildName is what people call a build.
+// A buildName names a build for people. Two builds may have the same name.
 type buildName struct{ version, revision string }
 
 func (r *run) before(o *run) bool {
 	return cmp.Or(r.first.pos.Compare(o.first.pos), cmp.Compare(r.seq, o.seq)) < 0
 }
 
-type ground struct{ service, environment, region, cluster string }
+type track struct{ service, environment, region, cluster string }
 
-func (g ground) compare(o ground) int {
+func (g track) compare(o track) int {
 	return cmp.Or(strings.Compare(g.service, o.service), strings.Compare(g.environment, o.environment), strings.Compare(g.region, o.region), strings.Compare(g.cluster, o.cluster))
 }
 
-func runsOf(list []placed) map[ground][]*run {
+func runsOf(list []placed) map[track][]*run {
 	runs := map[string]*run{}
-	groups := map[ground][]*run{}
+	groups := map[track][]*run{}
 	for i := range list {
 		e := list[i]
 		if !e.sighted() {
@@ -99,7 +99,7 @@ func runsOf(list []placed) map[ground][]*run {
 		r := runs[e.Run]
 		if r == nil {
 			r = &run{
-				id: e.Run, ground: ground{e.Service, e.Environment, e.Region, e.Cluster}, instance: e.Instance, build: e.build(),
+				id: e.Run, track: track{e.Service, e.Environment, e.Region, e.Cluster}, instance: e.Instance, build: e.build(),
 				first: e.when, reported: e.Time, seq: e.Seq, client: e.Client,
 				name: buildName{e.Version, e.Revision},
 			}
@@ -107,7 +107,7 @@ func runsOf(list []placed) map[ground][]*run {
 				r.name = buildName{cmp.Or(e.Version, e.Info.Version), cmp.Or(e.Revision, e.Info.Revision)}
 			}
 			runs[e.Run] = r
-			groups[r.ground] = append(groups[r.ground], r)
+			groups[r.track] = append(groups[r.track], r)
 		}
 		if e.Build == "" {
 			r.info = cmp.Or(r.info, e.Info)
@@ -126,15 +126,15 @@ func runsOf(list []placed) map[ground][]*run {
 
 func (r *run) quiet() time.Duration { return max(silence, 3*r.every) }
 
-// endRuns finds out when each run of a group, which is sorted by first, was over: when it
-// has said so, or else at the earliest of
+// endRuns sets the end of each run of a group, which must be sorted by first. A run that has
+// reported its stop ends then. Any other run ends at the earliest of
 //
-//   - when another was seen in its instance for the first time, and it no more;
-//   - when it should have been seen and was not, for as long as it may be silent;
-//   - when it is not to be seen regularly: when its build was silent, in all
-//     instances, for as long after another build was seen.
+//   - the first sighting of a later run in its instance, after its own last sighting;
+//   - with an interval: its last sighting plus the silence that is allowed;
+//   - without an interval: the time at which all instances of its build were silent for
+//     10 minutes after another build was seen.
 //
-// So an instance whose name comes back changes nothing of what was known before.
+// So an instance name that is used again does not change the past.
 func endRuns(group []*run) {
 	instances := map[string][]*run{}
 	for _, r := range group {
@@ -184,7 +184,7 @@ func silences(group []*run) map[*run]moment {
 	others := newOthers(group)
 	silent := make(map[*run]moment, len(group))
 	for _, same := range builds {
-		reach := make([]moment, len(same)) // the last sighting of those up to this
+		reach := make([]moment, len(same)) // the last sighting of same[:n+1]
 		for n, r := range same {
 			reach[n] = r.last
 			if n > 0 && reach[n-1].pos.After(r.last.pos) {
@@ -198,7 +198,7 @@ func silences(group []*run) map[*run]moment {
 			}
 			end := seen.add(silence)
 			if n+1 < len(same) && !same[n+1].first.pos.After(end.pos) {
-				// It was seen again before.
+				// The build was seen again before that.
 				if end, ok = silent[same[n+1]]; !ok {
 					continue
 				}
@@ -211,9 +211,9 @@ func silences(group []*run) map[*run]moment {
 
 type others struct {
 	group []*run
-	// nextOther is, for each run, the next in the group of another build.
+	// nextOther is, for each run, the index of the next run of another build.
 	nextOther []int
-	// longest are the runs up to each of the two builds that were seen last.
+	// longest has, for group[:n+1], the runs with the last sighting of two different builds.
 	longest [][2]*run
 }
 
@@ -247,7 +247,7 @@ func (o *others) seenAfter(build string, m moment) (moment, bool) {
 	if next > 0 {
 		for _, l := range o.longest[next-1] {
 			if l != nil && l.build != build && l.last.pos.After(m.pos) {
-				return m, true // it was there all the time
+				return m, true // it was running at m
 			}
 		}
 	}

@@ -20,7 +20,7 @@ const (
 	lockTimeout = 5 * time.Second
 )
 
-// segmentPath is where a segment is; the first is the file at the path itself.
+// segmentPath returns the path of a segment. The first segment is the file at path itself.
 func segmentPath(path string, n int) string {
 	if n == 1 {
 		return path
@@ -28,31 +28,30 @@ func segmentPath(path string, n int) string {
 	return path + extSegment + strconv.Itoa(n)
 }
 
-// target is the path that a link leads to, so that all writers of a file know the same
-// segments.
+// target resolves links, so that all writers of a file use the same segments.
 func target(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
 	}
-	return path // it is not there, or opening it gives a better error
+	return path // it does not exist, or opening it returns a better error
 }
 
-// A segment is a file that this process alone appends to, because it has its lock.
+// A segment is a file that only this process appends to, because it holds the lock.
 type segment struct {
 	path string
 	file *os.File
-	info os.FileInfo // which file it is
+	info os.FileInfo // identifies the file
 	size int64
-	torn bool // it ends in the middle of a line
-	// builds are those whose info is in the file. Nil means that they are not known.
+	torn bool // the last line is incomplete
+	// builds are those whose info is in the file. Nil means that the file must be read first.
 	builds map[string]bool
 
-	// received is the time of the last entry that was received, in the epoch.
+	// received is when the last entry of the epoch was received.
 	received time.Time
 	epoch    int64
 }
 
-// claim returns the first segment that no other process has.
+// claim locks the first segment that is free.
 func claim(ctx context.Context, path string) (*segment, error) {
 	deadline := time.Now().Add(lockTimeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
@@ -80,7 +79,7 @@ func claim(ctx context.Context, path string) (*segment, error) {
 	}
 }
 
-// tryClaim returns nil when another has the segment.
+// tryClaim returns nil if another process has the segment.
 func tryClaim(path string) (g *segment, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|atomicfile.NonBlock, 0o600)
 	if err != nil {
@@ -101,7 +100,7 @@ func tryClaim(path string) (g *segment, err error) {
 	if !info.Mode().IsRegular() {
 		return nil, &os.PathError{Op: "append", Path: path, Err: errNotRegular}
 	}
-	// It may have been written anew, moved or removed since it was opened.
+	// It may have been rewritten, moved or removed since it was opened.
 	named, err := os.Stat(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -116,7 +115,7 @@ func tryClaim(path string) (g *segment, err error) {
 	return own, nil
 }
 
-// resize takes note of what others have done to the file.
+// resize updates size and torn after another program has changed the file.
 func (g *segment) resize(size int64) error {
 	if size < g.size {
 		g.builds = nil
@@ -145,12 +144,13 @@ func (g *segment) current() (bool, error) {
 	return err == nil, err
 }
 
-// learnClock finds out whether the clock was set back since anything was written.
+// learnClock reads the last receipt of all segments, so that receive notices a clock that was
+// set back since.
 func (g *segment) learnClock(base string) {
 	for n := 1; n <= maxSegments; n++ {
 		f, err := os.Open(segmentPath(base, n))
 		if err != nil {
-			continue // a reader says what is wrong with it
+			continue // queries return the error
 		}
 		if epoch, received, ok := lastReceived(f); ok && (epoch > g.epoch || epoch == g.epoch && received.After(g.received)) {
 			g.epoch, g.received = epoch, received
@@ -173,7 +173,7 @@ func lastReceived(f *os.File) (epoch int64, received time.Time, ok bool) {
 	return epoch, received, ok
 }
 
-// receive stamps entries with the time.
+// receive sets the times of entries, and their epoch.
 func (g *segment) receive(entries []Entry, now time.Time) {
 	if g.received.Sub(now) >= setBack {
 		g.epoch++
@@ -195,7 +195,7 @@ func (g *segment) learnBuilds(most int64) error {
 	}
 	builds := map[string]bool{}
 	for in.scan() {
-		if b := toldBuild(in.line); b != "" {
+		if b := buildWithInfo(in.line); b != "" {
 			builds[b] = true
 		}
 	}
@@ -210,8 +210,7 @@ func (g *segment) close() { _ = g.file.Close() }
 
 var errNotRegular = errors.New("not a regular file")
 
-// lockFile does not wait. Without flock(2) only appends of one process wait for one
-// another.
+// lockFile does not wait. Without flock(2) it locks nothing.
 func lockFile(f *os.File) (bool, error) {
 	if !atomicfile.Supported {
 		return true, nil

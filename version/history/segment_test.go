@@ -18,7 +18,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// files are the names in the folder of a path.
+// files returns the file names in the folder of a path.
 func files(t testing.TB, path string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -30,8 +30,8 @@ func files(t testing.TB, path string) []string {
 	return names
 }
 
-// TestSegments has several write at the same time: each to a segment of its own, and a
-// segment that is free is used again.
+// TestSegments has several writers at the same time. Each has its own segment, and free segments
+// are used again.
 func TestSegments(t *testing.T) {
 	t.Parallel()
 	a, path := fileIn(t, nil)
@@ -50,18 +50,18 @@ func TestSegments(t *testing.T) {
 	}
 	require.Equal(t, []string{"history.jsonl", "history.jsonl.segment2", "history.jsonl.segment3"}, files(t, path))
 
-	// A repeated note counts once, whoever writes it.
+	// A repeated note counts once, also from another writer.
 	note(a, "again")
 	note(b, "again")
 	require.Equal(t, strings.Join(append(want, "again"), " "), subjects(timeline(t, c)))
 
-	// Builds are known, whichever segment they are in.
+	// The infos of builds are found in all segments.
 	require.NoError(t, history.Record(t.Context(), b, build("v1.0.0"), production("b")))
 	require.NoError(t, history.Record(t.Context(), c, build("v1.1.0"), production("c")))
 	list := timeline(t, a).Items
 	require.Len(t, list[len(list)-1].Change.From.Deps, 2)
 
-	// The segment of one that has ended is used again, without a line of its own.
+	// The next writer uses the segment of a writer that has ended.
 	require.NoError(t, b.Close())
 	d := newFile(path, nil)
 	defer d.Close()
@@ -86,7 +86,7 @@ func ids(t *testing.T, s history.Store) []string {
 	return list
 }
 
-// TestFileKeepsEverything has more in a file than was kept by default once.
+// TestFileKeepsEverything: without MaxBytes a file keeps more than the earlier default.
 func TestFileKeepsEverything(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, nil)
@@ -115,8 +115,8 @@ func ids2(t *testing.T, s history.Store) []string {
 	return list
 }
 
-// TestFileFoldWhileRead has readers while two writers write their segments anew again and
-// again: what was acknowledged before a reader began is there.
+// TestFileFoldWhileRead reads while two writers rewrite their segments again and again. A reader
+// finds all entries that were acknowledged before it began.
 func TestFileFoldWhileRead(t *testing.T) {
 	t.Parallel()
 	_, path := fileIn(t, nil)
@@ -166,13 +166,13 @@ func TestFileFoldWhileRead(t *testing.T) {
 	require.ElementsMatch(t, []string{"history.jsonl", "history.jsonl.segment2"}, files(t, path))
 }
 
-// stamped is a line that was received then.
+// stamped returns a line with a time of receipt.
 func stamped(id, received, more string) string {
 	return fmt.Sprintf(`{"id":%q,"kind":"noted","time":%q,"received":%q,"event":{"kind":"flag","subject":%q}%s}`+"\n", id, received, received, id, more)
 }
 
-// TestSegmentsSetBack has a clock that is set back by two hours while two write, and one
-// that begins to write after that.
+// TestSegmentsSetBack sets the clock back by two hours while two writers run. A third writer
+// starts after that.
 func TestSegmentsSetBack(t *testing.T) {
 	t.Parallel()
 	s, path := fileIn(t, nil)
@@ -186,7 +186,7 @@ func TestSegmentsSetBack(t *testing.T) {
 	require.Equal(t, "1 2 3 4 5 6 7", subjects(timeline(t, s)))
 	require.Equal(t, "1 2 3 4 5 6 7", subjects(timeline(t, plain{s})))
 
-	// One that finds times ahead of its own clock.
+	// This writer finds times that are ahead of its clock.
 	s, path = fileIn(t, nil)
 	write("", stamped("1", time.Now().Add(2*time.Hour).UTC().Format(time.RFC3339Nano), ""))
 	other := newFile(path, nil)
@@ -198,10 +198,10 @@ func TestSegmentsSetBack(t *testing.T) {
 	require.Contains(t, read(t, path+".segment2"), `"epoch":1`)
 }
 
-// plain is a store that cannot select.
+// plain is a store that is not a Selector.
 type plain struct{ history.Store }
 
-// TestSelectIsTheWhole asks stores that select, and stores that do not, the same.
+// TestSelectIsTheWhole: stores with and without Select give the same answers.
 func TestSelectIsTheWhole(t *testing.T) {
 	t.Parallel()
 	for seed := range testsize.Pick(3, 10, 500) {
@@ -220,7 +220,7 @@ func TestSelectIsTheWhole(t *testing.T) {
 				}
 				switch random.IntN(5) {
 				case 0:
-					e.Kind, e.Event = history.KindNoted, &history.Event{Kind: "flag", Subject: fmt.Sprint(n), To: pick("on", "é", "a\"b", "")}
+					e.Kind, e.Event = history.KindNoted, &history.Event{Kind: "flag", Subject: fmt.Sprint(n), To: pick("on", "é", "a\"b", ""), Service: pick("", "shop", "till", "bücher"), Environment: pick("", "staging", "production"), URL: pick("", "https://flags.example/a"), Share: float64(random.IntN(3)) / 2}
 				default:
 					run := random.IntN(25)
 					e.Kind = []history.Kind{history.KindStarted, history.KindSeen, history.KindSeen, history.KindSeen, history.KindStopped}[random.IntN(5)]
@@ -288,7 +288,7 @@ func TestSelectIsTheWhole(t *testing.T) {
 	}
 }
 
-// TestOnly asks for the history of one service in one environment.
+// TestOnly restricts a history to one service in one environment.
 func TestOnly(t *testing.T) {
 	t.Parallel()
 	s, _ := fileIn(t, nil)

@@ -10,54 +10,60 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A Query says what of a history is asked for. A zero field restricts nothing.
+// A Query selects a part of a history. A zero field does not restrict it.
 type Query struct {
-	// Service and Environment restrict sightings. Events belong to every service.
+	// Service and Environment restrict sightings, and events that have them. Other events
+	// belong to every service and environment.
 	Service     string
 	Environment string
 
-	// From and To restrict events, by [Entry.At], both included. Sightings are not
-	// restricted, because what runs at a time has started before.
+	// From and To restrict events by [Entry.At], both included. They do not restrict
+	// sightings, because a build that runs at a time has started before.
 	From time.Time
 	To   time.Time
 }
 
-// has reports whether an entry belongs to the answer.
+// has reports whether the query selects an entry.
 func (q *Query) has(e *Entry) bool {
 	if !e.sighted() {
-		return within(e.At, q.From, q.To)
+		return within(e.At, q.From, q.To) && (e.Event == nil || q.isAbout(e.Event.Service, e.Event.Environment))
 	}
 	return (q.Service == "" || e.Service == q.Service) && (q.Environment == "" || e.Environment == q.Environment)
 }
 
+// isAbout reports whether an event of a service and an environment belongs to the answer.
+func (q *Query) isAbout(service, environment string) bool {
+	return (q.Service == "" || service == "" || service == q.Service) && (q.Environment == "" || environment == "" || environment == q.Environment)
+}
+
 // A Selector is a [Store] that reads only what a query needs. [FileStore] and [SQLStore] are
-// Selectors. A Store need not be one: then its Entries are used.
+// Selectors. Any other Store is read with Entries.
 type Selector interface {
 	Store
 
-	// Select returns what the query asks for. It may leave out the sightings of a run
-	// between the first and the last, as Entries may.
+	// Select returns the entries that the query selects. It may leave out the sightings of a
+	// run between the first and the last one, as Entries may.
 	Select(ctx context.Context, q Query) (*Selection, error)
 }
 
 // A Selection is the answer of a [Selector].
 type Selection struct {
-	// Entries are in the order of Seq. Their Info may be nil although their Build is known.
+	// Entries are in the order of Seq. Their Info may be nil even if they have a Build.
 	Entries []Entry
 
-	// Infos returns the Info of builds, by [Entry.Build]. What is not known is left out.
+	// Infos returns the Info of builds by [Entry.Build]. It leaves out unknown builds.
 	Infos func(ctx context.Context, builds []string) (map[string]*version.Info, error)
 
 	clock  []setting // when the store's clock was set back
-	placed bool      // clock and the offsets of Entries are known
+	placed bool      // clock and the offsets of Entries are set
 }
 
-// Only returns the part of a store that a query asks for, as a store to ask further:
+// Only returns the part of a store that a query selects, as a store:
 //
 //	shop := history.Only(store, history.Query{Service: "shop", Environment: "production"})
 //	changes, err := history.Timeline(ctx, shop, from, to)
 //
-// Appends go to the store as they are.
+// Append passes all entries to the store.
 func Only(store Store, q Query) Store { return &partial{store, q} }
 
 type partial struct {
@@ -83,7 +89,7 @@ func (p *partial) Select(ctx context.Context, q Query) (*Selection, error) {
 	}
 	s, err := selectFrom(ctx, p.Store, own)
 	if err == nil && none {
-		s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return e.sighted() })
+		s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return !p.query.has(&e) || !q.has(&e) })
 	}
 	return s, err
 }
@@ -109,9 +115,9 @@ func selectFrom(ctx context.Context, store Store, q Query) (*Selection, error) {
 	return s, nil
 }
 
-// order finds out when the store's clock was set back, from all of its entries.
+// order finds out when the store's clock was set back. It needs all entries of the store.
 func (s *Selection) order() {
-	s.Entries = slices.Clone(s.Entries) // they are the store's
+	s.Entries = slices.Clone(s.Entries) // the store owns them
 	var last time.Time
 	var offset time.Duration
 	for n := range s.Entries {
@@ -125,7 +131,7 @@ func (s *Selection) order() {
 	s.placed = true
 }
 
-// Select reads all segments, and decodes what the query asks for.
+// Select reads all segments and decodes the entries that the query selects.
 func (s *FileStore) Select(ctx context.Context, q Query) (*Selection, error) {
 	f := folder{query: q, runs: map[string]*sightings{}, texts: map[string]string{}}
 	m, err := s.read(ctx, f.add)
@@ -135,8 +141,8 @@ func (s *FileStore) Select(ctx context.Context, q Query) (*Selection, error) {
 	return &Selection{Entries: f.entries(), Infos: m.infos, clock: m.clock, placed: true}, nil
 }
 
-// A folder collects the entries that a query needs: of each run the first sighting, the last
-// one, and those that say more.
+// A folder collects the entries that a query needs. Of each run it keeps the first sighting,
+// the last one, and those that add something.
 type folder struct {
 	query Query
 	runs  map[string]*sightings
@@ -148,14 +154,14 @@ type sightings struct {
 	span
 	last time.Time
 
-	// line is the last sighting when it is not kept.
+	// line is the last sighting, if it is not among the kept entries.
 	line   []byte
 	record record
 }
 
 func (f *folder) add(r *record) {
 	if Kind(r.kind) == KindNoted {
-		if within(r.at, f.query.From, f.query.To) {
+		if within(r.at, f.query.From, f.query.To) && f.query.isAbout(string(r.eventService), string(r.eventEnvironment)) {
 			f.kept = append(f.kept, r.entry(f.texts))
 		}
 		return
@@ -196,7 +202,7 @@ func (f *folder) entries() []Entry {
 			continue
 		}
 		if run.record.decoded == nil {
-			run.record.read(run.line) // as before
+			run.record.read(run.line) // it succeeded before
 		}
 		f.kept = append(f.kept, run.record.entry(f.texts))
 	}

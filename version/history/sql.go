@@ -22,7 +22,7 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A Dialect is the SQL that a database speaks.
+// A Dialect selects the SQL for a database.
 type Dialect string
 
 const (
@@ -34,23 +34,23 @@ const (
 
 // SQLOptions configure a [SQLStore]. Nil options are the defaults.
 type SQLOptions struct {
-	// Table names the table of the entries; two more end in _builds and _schema. Empty
-	// means "history". It is of small letters, digits and _, at most 40 of them; in
-	// PostgreSQL the name of a schema and a dot may stand in front.
+	// Table is the name of the table with the entries. Two more tables end in _builds and
+	// _schema. Empty means "history". A name has at most 40 lowercase letters, digits and _.
+	// In PostgreSQL it may begin with the name of a schema and a dot.
 	Table string
 }
 
-// A SQLStore keeps a history in a database, for more than one machine. [NewSQL] makes it.
+// A SQLStore keeps a history in a database, for more than one machine. It is safe for
+// concurrent use, also by several processes.
 //
-// The tables are made, and brought to this package's version, when they are first used;
-// without the right to make tables those that are there are used. A run is one row, and
-// what was built is one row for each build. Appends wait for one another, so that the
-// order of the rows is that in which they were added. The clock is the server's in
-// PostgreSQL and the process's in SQLite.
+// Its first use creates the tables or migrates them. A user without the right to create tables
+// can use existing ones. Each run is one row, and each build is one row. Appends wait for one
+// another, so that rows have the order of receipt. The clock is the server's in PostgreSQL and
+// the process's in SQLite.
 //
-// Nothing is removed except by [SQLStore.Prune]. A query reads the runs of the services and
-// environments that it is about, the events of its time, and the builds in its answer. An
-// unreadable row is left out and counted. The tables need the protection of the deployment.
+// Only [SQLStore.Prune] removes entries. A query reads the runs of its services and
+// environments, the events of its time, and the builds in its answer. It skips unreadable rows
+// and counts them.
 type SQLStore struct {
 	db      *sql.DB
 	dialect Dialect
@@ -64,11 +64,11 @@ type SQLStore struct {
 
 var tableName = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,39}\.)?[a-z_][a-z0-9_]{0,39}$`)
 
-// NewSQL returns a store that keeps the history in a database, with the user's own driver.
-// It does no I/O. Its error is a nil database, an unknown dialect or an invalid table
+// NewSQL returns a store that keeps the history in a database, with the user's own driver. It
+// does no I/O. It returns an error for a nil database, an unknown dialect or an invalid table
 // name.
 //
-// SQLite should be in WAL mode; a connection without PRAGMA busy_timeout gets 5 seconds.
+// Use SQLite in WAL mode. A connection without PRAGMA busy_timeout gets one of 5 seconds.
 func NewSQL(db *sql.DB, dialect Dialect, opts *SQLOptions) (*SQLStore, error) {
 	o := *cmp.Or(opts, new(SQLOptions))
 	s := &SQLStore{db: db, dialect: dialect, table: cmp.Or(o.Table, "history"), count: newCounters("appended", "append_failures", "rejected_rows")}
@@ -83,7 +83,7 @@ func NewSQL(db *sql.DB, dialect Dialect, opts *SQLOptions) (*SQLStore, error) {
 	return s, nil
 }
 
-// migrations bring the tables to the next version. They are only added to.
+// migrations[n] migrates the tables from version n. Never change an existing one.
 var migrations = []string{
 	`CREATE TABLE {table} (
 seq {seq},
@@ -108,12 +108,12 @@ event TEXT NOT NULL
 CREATE TABLE {table}_builds (digest TEXT NOT NULL PRIMARY KEY, info TEXT NOT NULL)`,
 	`CREATE INDEX {index}_last ON {table} (last_at);
 CREATE INDEX {index}_build ON {table} (build)`,
-	// What a row was told of first and last has its place among what others were told.
+	// The first and the last sighting of a row have their places in the order of receipt.
 	`ALTER TABLE {table} ADD COLUMN first_place BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {table} ADD COLUMN last_place BIGINT NOT NULL DEFAULT 0;
 UPDATE {table} SET first_place = received, last_place = last_received;
 CREATE INDEX {index}_place ON {table} (last_place)`,
-	// Rows from before say nothing.
+	// Older rows do not declare rollbacks.
 	`ALTER TABLE {table} ADD COLUMN declared_rollback INTEGER NOT NULL DEFAULT 0`,
 	`ALTER TABLE {table} ADD COLUMN region TEXT NOT NULL DEFAULT '';
 ALTER TABLE {table} ADD COLUMN cluster TEXT NOT NULL DEFAULT ''`,
@@ -128,7 +128,7 @@ func (s *SQLStore) migrate(ctx context.Context) error {
 	if s.migrated.Load() {
 		return nil
 	}
-	// Who may only read needs no more than that they are there.
+	// A user with only the right to read can use existing tables.
 	var at int
 	err := s.db.QueryRowContext(ctx, "SELECT version FROM "+s.table+"_schema").Scan(&at)
 	if err != nil || at < len(migrations) {
@@ -190,10 +190,10 @@ func (s *SQLStore) transaction(ctx context.Context, do func(context.Context, *sq
 	}()
 	begin := "BEGIN"
 	if s.dialect == DialectSQLite {
-		begin = "BEGIN IMMEDIATE" // a transaction that reads first cannot always write later
+		begin = "BEGIN IMMEDIATE" // a transaction that reads first may fail to get the write lock
 		// An interrupted transaction may keep its lock for ever: the interrupt can hit ROLLBACK,
 		// and then even closing the connection does not help. Statements of SQLite are short,
-		// and wait for a lock at most as long as busy_timeout says.
+		// and wait for a lock at most for busy_timeout.
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -256,8 +256,8 @@ func (s *SQLStore) bind(statement string) string {
 	return statement
 }
 
-// Append keeps the entries in one transaction. With SQLite ctx bounds only the time until it
-// begins: SQLite itself bounds the wait for another writer (busy_timeout).
+// Append stores the entries in one transaction. With SQLite, ctx limits only the time until the
+// transaction begins; busy_timeout limits the wait for another writer.
 func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 	kept, err := tidyAll(entries, maxStoredID)
 	if err != nil {
@@ -274,7 +274,7 @@ func (s *SQLStore) Append(ctx context.Context, entries ...Entry) error {
 	return nil
 }
 
-// A row is updated by an earlier start or a later sighting; an event is not.
+// An earlier start or a later sighting updates the row of its run. Events are never updated.
 const sqlInsert = `INSERT INTO {table} AS h (id, kind, received, at, time, last_at, last_time, last_received, first_place, last_place, client, every, service, environment, instance, version, revision, build, event, declared_rollback, region, cluster)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
@@ -297,18 +297,18 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 	if err := conn.QueryRowContext(ctx, "SELECT COALESCE(MAX(last_place), 0) FROM "+s.table).Scan(&place); err != nil {
 		return err
 	}
-	// No place is before the time of receipt, so that what an older version of this package
-	// writes, which knows of no places, has one too: see entries.
+	// Places are never before the time of receipt. So rows of older versions of this package,
+	// which write no places, fit in: entries uses their time of receipt.
 	place = max(place, now.UnixNano()-1)
 	insert, err := conn.PrepareContext(ctx, s.bind(strings.Replace(sqlInsert, "{table}", s.table, 1)))
 	if err != nil {
 		return err
 	}
 	defer insert.Close()
-	told := map[string]bool{}
+	written := map[string]bool{}
 	for _, e := range entries {
-		if e.infoJSON != nil && !told[e.Build] {
-			told[e.Build] = true
+		if e.infoJSON != nil && !written[e.Build] {
+			written[e.Build] = true
 			_, err := conn.ExecContext(ctx, s.bind("INSERT INTO "+s.table+"_builds (digest, info) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"), e.Build, string(e.infoJSON))
 			if err != nil {
 				return err
@@ -339,7 +339,7 @@ func (s *SQLStore) insert(ctx context.Context, conn *sql.Conn, entries []Entry) 
 	return nil
 }
 
-// Entries reads everything: a run is its first and its last sighting.
+// Entries returns all events, and the first and the last sighting of each run.
 func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
 	list, rejected, err := s.entries(ctx, Query{})
 	if err != nil {
@@ -356,7 +356,7 @@ func (s *SQLStore) Entries(ctx context.Context) ([]Entry, error) {
 	return list, nil
 }
 
-// Select reads the rows that the query asks for, and builds when they are asked for.
+// Select reads the rows that the query selects.
 func (s *SQLStore) Select(ctx context.Context, q Query) (*Selection, error) {
 	list, rejected, err := s.entries(ctx, q)
 	if err != nil {
@@ -366,7 +366,7 @@ func (s *SQLStore) Select(ctx context.Context, q Query) (*Selection, error) {
 	return &Selection{Entries: list, Infos: s.infos}, nil
 }
 
-// infos asks for so many builds at a time that each database takes the statement.
+// infos reads 500 builds at a time, because databases limit the number of arguments.
 func (s *SQLStore) infos(ctx context.Context, builds []string) (map[string]*version.Info, error) {
 	found := make(map[string]*version.Info, len(builds))
 	for some := range slices.Chunk(builds, 500) {
@@ -385,7 +385,7 @@ func (s *SQLStore) infos(ctx context.Context, builds []string) (map[string]*vers
 	return found, nil
 }
 
-// where is the rows that a query asks for. The index of last_at has the events of a time.
+// where returns the conditions of a query. Events of a time are found by the index of last_at.
 func (q *Query) where() (sightings, events string, arguments []any) {
 	sightings, events = "kind <> 'noted'", "kind = 'noted'"
 	for _, c := range [][2]string{{"service", q.Service}, {"environment", q.Environment}} {
@@ -419,8 +419,8 @@ func (s *SQLStore) entries(ctx context.Context, q Query) (list []Entry, rejected
 	for rows.Next() {
 		var e Entry
 		var kind, event string
-		var lastSeq, received, at, told, lastAt, lastTold, lastReceived int64
-		if err := rows.Scan(&e.Seq, &lastSeq, &e.ID, &kind, &received, &at, &told, &lastAt, &lastTold, &lastReceived, &e.Client, &e.Every,
+		var lastSeq, received, at, seenAt, lastAt, lastTime, lastReceived int64
+		if err := rows.Scan(&e.Seq, &lastSeq, &e.ID, &kind, &received, &at, &seenAt, &lastAt, &lastTime, &lastReceived, &e.Client, &e.Every,
 			&e.Service, &e.Environment, &e.Instance, &e.Version, &e.Revision, &e.Build, &event, &e.Rollback, &e.Region, &e.Cluster); err != nil {
 			return nil, 0, err
 		}
@@ -433,7 +433,7 @@ func (s *SQLStore) entries(ctx context.Context, q Query) (list []Entry, rejected
 				continue
 			}
 		}
-		e.Received, e.At, e.Time = time.Unix(0, received).UTC(), time.Unix(0, at).UTC(), time.Unix(0, told).UTC()
+		e.Received, e.At, e.Time = time.Unix(0, received).UTC(), time.Unix(0, at).UTC(), time.Unix(0, seenAt).UTC()
 		if _, err := e.check(maxStoredID); err != nil {
 			rejected++
 			continue
@@ -450,7 +450,7 @@ func (s *SQLStore) entries(ctx context.Context, q Query) (list []Entry, rejected
 		if Kind(kind) == KindStopped {
 			last.Kind = KindStopped
 		}
-		last.Received, last.At, last.Time = time.Unix(0, lastReceived).UTC(), time.Unix(0, lastAt).UTC(), time.Unix(0, lastTold).UTC()
+		last.Received, last.At, last.Time = time.Unix(0, lastReceived).UTC(), time.Unix(0, lastAt).UTC(), time.Unix(0, lastTime).UTC()
 		list = append(list, last)
 	}
 	if err := rows.Err(); err != nil {
@@ -483,8 +483,8 @@ func (s *SQLStore) readBuilds(ctx context.Context, where string, digests []any, 
 	return builds, rows.Err()
 }
 
-// Prune removes events before that time, and runs that were last seen before it, and
-// returns how many. The last run of each service in each place stays.
+// Prune removes events from before that time and runs that were last seen before it, and
+// returns their number. It keeps the last run of each track.
 func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, err error) {
 	err = s.migrate(ctx)
 	if err == nil {
@@ -506,6 +506,9 @@ func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, 
 	return removed, nil
 }
 
-// Stats are numbers for metrics and alerts: entries "appended" and "append_failures", and
-// "rejected_rows" of the last query.
+// Stats returns numbers to export as metrics:
+//
+//	appended         entries appended
+//	append_failures  appends that failed
+//	rejected_rows    rows that the last query could not read
 func (s *SQLStore) Stats() map[string]float64 { return s.count.all() }

@@ -4,27 +4,29 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A List is what has changed in a time. String is for a terminal, Markdown for a document.
+// A List is the changes of a time. Print it with String in a terminal, with Markdown in a
+// document.
 type List struct {
-	From  time.Time `json:"from,omitzero"` // as they were asked for
+	From  time.Time `json:"from,omitzero"` // From and To as given to Timeline
 	To    time.Time `json:"to,omitzero"`
 	Items []Item    `json:"items"`
 }
 
-// An Item is a change of versions or an event: exactly one of both.
+// An Item is a change of versions or an event. Exactly one of the two is set.
 type Item struct {
-	// Time is when it happened, by the store's clock where the reporter's is wrong;
-	// Reported is then the reporter's time.
+	// Time is when it happened. If the reporter's clock is wrong, Time is by the store's
+	// clock and Reported by the reporter's. Otherwise Reported is zero.
 	Time     time.Time `json:"time"`
 	Reported time.Time `json:"reported,omitzero"`
 
-	// Client is who told a collector of it.
+	// Client is the client that sent it to a collector.
 	Client string `json:"client,omitempty"`
 
 	Change *Change `json:"change,omitempty"`
@@ -34,12 +36,12 @@ type Item struct {
 	seq int64
 }
 
-// Timeline returns all changes of versions, with what is different in them, and all events
-// from one time to another, both included. A zero from is the beginning, a zero to the
-// end. A from after to is an error.
+// Timeline returns all changes of versions, with their differences, and all events from one
+// time to another, both included. A zero from means the beginning, a zero to means the end.
+// It returns an error if from is after to, or if the store does.
 //
-// The order is that of [Entry.At], then that of receipt; what a store receives after its
-// clock was set back comes later all the same.
+// Items are ordered by [Entry.At], then by receipt. Entries that a store receives after its
+// clock was set back still come later.
 func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, error) {
 	h, err := loadRange(ctx, store, from, to)
 	if err != nil {
@@ -73,7 +75,7 @@ func Timeline(ctx context.Context, store Store, from, to time.Time) (*List, erro
 }
 
 func (i *Item) report(said time.Time) {
-	if d := said.Sub(i.Time); !said.IsZero() && (d > believed || d < -believed) {
+	if d := said.Sub(i.Time); !said.IsZero() && (d > maxSkew || d < -maxSkew) {
 		i.Reported = said
 	}
 }
@@ -83,7 +85,7 @@ const (
 	clockTime = "15:04:05Z"
 )
 
-// String is for people, in UTC:
+// String returns the list as text for people, in UTC:
 //
 //	2026-11-20 11:20:00Z  shop (production): v1.4.1 → v1.4.2, both seen until 11:24:10Z
 //	                      semver v3.4.0 → v3.5.0
@@ -110,13 +112,17 @@ func (l *List) String() string {
 	return b.String()
 }
 
-// Markdown is a table, in UTC, for renderers of GFM. Nothing that a reporter has sent
-// becomes markup, except that a renderer may link some bare addresses.
+// Markdown returns the list as a GFM table, in UTC. Text of reporters is escaped, but a
+// renderer may turn bare addresses into links.
 func (l *List) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Time (UTC) | What | Change |\n| --- | --- | --- |\n")
 	for _, i := range l.Items {
 		subject, what, more := i.words()
+		subject = escape(subject)
+		if i.Event != nil && i.Event.URL != "" {
+			subject = "[" + subject + "](" + linkTarget(i.Event.URL) + ")"
+		}
 		var cells []string
 		switch {
 		case i.Change != nil:
@@ -127,7 +133,7 @@ func (l *List) Markdown() string {
 		for _, m := range more {
 			cells = append(cells, escape(m))
 		}
-		b.WriteString("| " + strings.TrimSuffix(i.Time.UTC().Format(dayTime), "Z") + " | " + escape(subject) + " | " + strings.Join(cells, "<br>") + " |\n")
+		b.WriteString("| " + strings.TrimSuffix(i.Time.UTC().Format(dayTime), "Z") + " | " + subject + " | " + strings.Join(cells, "<br>") + " |\n")
 	}
 	if len(l.Items) == 0 {
 		b.WriteString("| | nothing has changed | |\n")
@@ -135,11 +141,19 @@ func (l *List) Markdown() string {
 	return b.String()
 }
 
-// escape makes text stand for itself in a cell of a table. It holds no line breaks.
+// escape makes text literal in a cell of a table. The text must be a single line.
 var escape = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`, "!", `\!`, "$", `\$`,
 	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
 ).Replace
+
+// linkTarget makes an address literal in a Markdown link.
+func linkTarget(address string) string {
+	if !isURL(address) {
+		return ""
+	}
+	return strings.NewReplacer("(", "%28", ")", "%29", "[", "%5B", "]", "%5D", "*", "%2A", "_", "%5F", "~", "%7E", "!", "%21", "$", "%24", "@", "%40").Replace(address)
+}
 
 func (i *Item) words() (subject, what string, more []string) {
 	if i.Change != nil {
@@ -154,7 +168,7 @@ func (i *Item) words() (subject, what string, more []string) {
 }
 
 func (v *Event) words() (subject, what string) {
-	subject = strings.TrimSpace(v.Kind + " " + v.Subject)
+	subject = strings.TrimSpace(v.Kind+" "+v.Subject) + inParentheses(v.Service, v.Environment)
 	switch {
 	case v.From != "" && v.To != "":
 		what = v.From + " → " + v.To
@@ -163,6 +177,9 @@ func (v *Event) words() (subject, what string) {
 	case v.From != "":
 		what = "no longer " + v.From
 	}
+	if v.Share > 0 {
+		what = strings.TrimSpace(what + " for " + percent(v.Share) + " of the users")
+	}
 	if v.Actor != "" {
 		what = strings.TrimPrefix(what+", by "+v.Actor, ", ")
 	}
@@ -170,11 +187,7 @@ func (v *Event) words() (subject, what string) {
 }
 
 func (c *Change) words() (subject, what string, more []string) {
-	subject = c.Service
-	where := slices.DeleteFunc([]string{c.Environment, c.Region, c.Cluster}, func(s string) bool { return s == "" })
-	if len(where) > 0 {
-		subject += " (" + strings.Join(where, ", ") + ")"
-	}
+	subject = c.Service + inParentheses(c.Environment, c.Region, c.Cluster)
 	if c.From == nil {
 		return subject, shownBuild(c.To) + ", seen for the first time", nil
 	}
@@ -199,12 +212,26 @@ func (c *Change) words() (subject, what string, more []string) {
 		what += ", unknown whether " + shownBuild(c.From) + " still runs"
 	}
 	rest := c.Diff
-	rest.Version = version.Change{} // told already
+	rest.Version = version.Change{} // it is in what already
 	more = strings.Split(rest.String(), "\n")
 	if rest.Empty() {
-		more = more[1:] // that nothing has changed, but for the version
+		more = more[1:] // without "no change"
 	}
 	return subject, what, more
+}
+
+// inParentheses returns the texts that are not empty, with a space in front.
+func inParentheses(texts ...string) string {
+	texts = slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+	if len(texts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(texts, ", ") + ")"
+}
+
+// percent writes a part of 1: "5 %".
+func percent(part float64) string {
+	return strconv.FormatFloat(100*part, 'g', 3, 64) + " %"
 }
 
 func shownBuild(i *version.Info) string {

@@ -14,7 +14,7 @@ import (
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// incident is a day in production, from midnight.
+// incident records a day in production, from midnight.
 func incident(t *testing.T, s history.Store) {
 	t.Helper()
 	ctx := t.Context()
@@ -99,7 +99,7 @@ func TestTimeline(t *testing.T) {
 	})
 }
 
-// TestUnderWay looks while an update is under way.
+// TestUnderWay queries during a rolling update.
 func TestUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestUnderWay(t *testing.T) {
 	})
 }
 
-// TestRebuilt is the same version from another build.
+// TestRebuilt replaces a build by another build of the same version.
 func TestRebuilt(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
@@ -125,7 +125,7 @@ func TestRebuilt(t *testing.T) {
 	for _, i := range []version.Info{a, b} {
 		require.NoError(t, history.Record(t.Context(), m, i, production("a")))
 	}
-	// It does not matter where the version came from, nor under which name it runs.
+	// Origins and conflicts do not make it another build.
 	b.Origins = map[string]version.Origin{"dirty": version.OriginSnapshot}
 	b.Conflicts = []version.Conflict{{Field: "name", Reason: "some"}}
 	require.NoError(t, history.Record(t.Context(), m, b, production("a")))
@@ -133,7 +133,7 @@ func TestRebuilt(t *testing.T) {
 	require.True(t, strings.HasSuffix(timeline(t, m).String(), "v1.0.0 → v1.0.0\n                      go1.26.8 → go1.26.9"))
 }
 
-// TestRollback has what counts as one.
+// TestRollback has changes that are rollbacks, and changes that are not.
 func TestRollback(t *testing.T) {
 	t.Parallel()
 	withRevision := func(release, revision, goVersion string) version.Info {
@@ -163,7 +163,7 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// TestRollbackReasons has why a change is a rollback, and what is none.
+// TestRollbackReasons checks the reason of rollbacks.
 func TestRollbackReasons(t *testing.T) {
 	t.Parallel()
 	at := func(release string, day int) version.Info {
@@ -210,7 +210,7 @@ func TestRollbackReasons(t *testing.T) {
 	}
 }
 
-// TestRollbackDeclared is one that the deployer knows of, and the history does not.
+// TestRollbackDeclared has a rollback that only the deployer knows of.
 func TestRollbackDeclared(t *testing.T) {
 	t.Parallel()
 	s, _ := fileIn(t, nil)
@@ -225,7 +225,7 @@ func TestRollbackDeclared(t *testing.T) {
 	require.Contains(t, timeline(t, s).String(), "rollback build-b → build-a")
 }
 
-// TestPlaces are apart: services, and environments.
+// TestPlaces: services and environments are separate tracks.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
@@ -244,7 +244,7 @@ func TestPlaces(t *testing.T) {
 	require.Equal(t, []string{"shop production", "shop staging", "till production", "till staging"}, list)
 }
 
-// TestMarkdownOfARemark has nothing to say but what its clock said.
+// TestMarkdownOfARemark has an event without a change, but with a wrong clock.
 func TestMarkdownOfARemark(t *testing.T) {
 	t.Parallel()
 	l := history.List{Items: []history.Item{{

@@ -35,7 +35,7 @@ const (
 	multipart = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\nContent-Type: text/plain\r\n\r\nfile\r\n--b\r\nContent-Disposition: form-data; name=\"v\"\r\n\r\nvalue\r\n--b--\r\n"
 )
 
-// requests are sent as they are, but for Host and "Connection: close".
+// requests are sent as they are, with Host and "Connection: close" added.
 func requests() map[string]string {
 	all := map[string]string{}
 	for _, path := range []string{
@@ -74,7 +74,7 @@ func requests() map[string]string {
 	return all
 }
 
-// seen is what an access log outside reads of a request that was served.
+// seen has the fields of an outer access log after a request.
 type seen struct {
 	method, path, query, host, pattern, value string
 	form, multipart                           bool
@@ -82,7 +82,7 @@ type seen struct {
 	header                                    string
 }
 
-// service is the application on a port, and what is seen from outside of it.
+// service is the application on a port, with an access log around it.
 type service struct {
 	srv *httptest.Server
 	mu  sync.Mutex
@@ -124,7 +124,7 @@ func newService(t *testing.T, http2 bool, wrap func(http.Handler) http.Handler) 
 	return s
 }
 
-// log is what an access log outside of the application has seen.
+// log returns the records of the access log.
 func (s *service) log() []seen {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,7 +136,7 @@ var (
 	varies = regexp.MustCompile(`(?m)^(Date|Last-Modified): .*\r\n|"(timestamp|duration)": ?"?[0-9.a-zµ]+"?|timing;.*|Expires=[^;]*|127\.0\.0\.1(:\d+)?|Server-Timing: .*\r\n|[0-9a-f]{60}`)
 )
 
-// send returns all that the service answers, without what may differ.
+// send returns the response of the service, without the parts that may differ.
 func (s *service) send(t *testing.T, request string) string {
 	t.Helper()
 	line, rest, _ := strings.Cut(request, "\r\n")
@@ -168,8 +168,8 @@ func status(answer string) string {
 	return fmt.Sprint(resp.StatusCode)
 }
 
-// The application answers the same with package observe around it, and its telemetry has the
-// status that was sent.
+// The application gives the same responses with package observe around it, and the telemetry has
+// the status that was sent.
 func TestTheSameByteByByte(t *testing.T) {
 	for name, change := range map[string]func(*observe.Options){
 		"plain": func(*observe.Options) {},
@@ -295,7 +295,7 @@ func attribute(span sdktrace.ReadOnlySpan, key string) string {
 	return ""
 }
 
-// nowhere takes bundles and forgets them.
+// nowhere discards bundles.
 type nowhere struct{}
 
 func (nowhere) Put(context.Context, string, []byte) error { return nil }

@@ -1,3 +1,3 @@
-// Package application wraps an application of others, go-httpbin, in package observe, and
-// compares what it answers with what it answers without: byte by byte. It has tests only.
+// Package application wraps another project's application, go-httpbin, in package observe, and
+// compares its responses with those of the bare application byte by byte. It has only tests.
 package application

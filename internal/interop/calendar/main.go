@@ -3,8 +3,8 @@
 //
 //	go run . -windows windows.yaml -name "Shop maintenance" -url https://status.example/ > maintenance.ics
 //
-// A running service needs no file: its status handlers have the feed at calendar.ics. The
-// tests read feeds of random documents back with a parser that knows nothing of upkeep.
+// A running service does not need it: its status handlers have the feed at calendar.ics. The tests
+// read feeds of random documents back with an independent parser.
 package main
 
 import (

@@ -27,8 +27,8 @@ import (
 // now is in the middle of the random documents.
 var now = time.Date(2026, 10, 24, 12, 34, 56, 0, time.UTC)
 
-// TestFeedsAreReadBack writes feeds of random documents, reads them with another's
-// parser, and compares with what takes place.
+// TestFeedsAreReadBack writes feeds of random documents, reads them with an independent parser, and
+// compares them with the occurrences.
 func TestFeedsAreReadBack(t *testing.T) {
 	t.Parallel()
 	events, changed := 0, 0
@@ -55,7 +55,7 @@ func TestFeedsAreReadBack(t *testing.T) {
 					title = o.Window.ID
 				}
 				message := plain(o.Window.Message)
-				if operators { // another line follows, and what ends this one may become one with its last character
+				if operators { // the next line may merge with the last character of this one
 					message = strings.TrimSuffix(plain(o.Window.Message+"\n"), "\n")
 				}
 				e := event{
@@ -81,7 +81,7 @@ func TestFeedsAreReadBack(t *testing.T) {
 	require.Greater(t, changed, 30)
 }
 
-// TestFeedOfAGuard reads the feed over HTTP, as a calendar does that subscribes.
+// TestFeedOfAGuard reads the feed over HTTP, as a subscribed calendar does.
 func TestFeedOfAGuard(t *testing.T) {
 	t.Parallel()
 	start := time.Now().Add(time.Hour).Truncate(time.Second)
@@ -122,7 +122,7 @@ func TestRun(t *testing.T) {
 	require.Error(t, run([]string{"-what"}, &out, io.Discard, now))
 }
 
-// An event is what a calendar shows.
+// An event has the fields that a calendar shows.
 type event struct {
 	UID, Summary, Message string
 	Start, End            int64
@@ -163,8 +163,8 @@ func property(of *ics.Calendar, name string) string {
 	return ""
 }
 
-// plain is a text as a calendar can hold it: every end of a line is one, and there are
-// no control characters.
+// plain returns a text as a calendar can hold it: with \n for each end of a line, and without
+// control characters.
 func plain(text string) string {
 	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(text)
 	return strings.Map(func(r rune) rune {
@@ -212,7 +212,7 @@ func (r *random) document(t *testing.T) []byte {
 			list = append(list, w)
 			continue
 		}
-		// What operators wrote lies where it is in order whatever the zone.
+		// Times that operators wrote are in order in each time zone.
 		actual := map[string]any{}
 		early := start.Add(-24 * time.Hour)
 		if r.IntN(4) == 0 {
@@ -232,7 +232,7 @@ func (r *random) document(t *testing.T) []byte {
 	return document
 }
 
-// text is hostile to lines, commas, and whoever counts bytes.
+// text returns a text with line breaks, commas and characters of several bytes.
 func (r *random) text(most int) string {
 	parts := []string{",", ";", ":", "\\", "\\n", "\n", "\r\n", "\r", "\t", " ", "\"", "a", "word", "é", "ñ", "漢字", "🛠️", "👩‍👩‍👧", "\u2028", "\u0085", "\u0000", "\u007f", "END:VEVENT", "BEGIN:VALARM", "X", strings.Repeat("z", 80)}
 	size := 1 + r.IntN(most)

@@ -6,15 +6,15 @@ import (
 	"strconv"
 )
 
-// The three flags, all booleans. Who is asked for has every attribute that a rule
-// wants, so that no engine leaves a rule early, and is on for half of the users.
+// The three flags, all booleans. Each user has every attribute that a rule reads, so that no engine leaves
+// a rule early. The flags with a rule are on for half of the users.
 const (
 	static = "static" // on for all
 	rule   = "rule"   // two conditions, then a split
 	long   = "long"   // twenty conditions, then a split
 )
 
-// An operator is what every engine has, by whatever name.
+// An operator is one that every engine has, under any name.
 type operator int
 
 const (
@@ -24,11 +24,11 @@ const (
 	atLeast
 )
 
-// A condition is about one attribute. The conditions of a rule must all hold.
+// A condition is about one attribute. All conditions of a rule must hold.
 type condition struct {
 	attribute string
 	op        operator
-	values    []string // of in; of the others the first
+	values    []string // for in; other operators use the first
 	number    float64  // of atLeast
 }
 
@@ -59,13 +59,13 @@ func twenty() (all []condition) {
 	return all
 }
 
-// A user is who is asked for: a key and attributes, which are strings and float64.
+// A user is the subject of an evaluation: a key and attributes, which are strings and float64.
 type user struct {
 	key        string
 	attributes map[string]any
 }
 
-// userFor has the attributes that a flag's rule wants, and besides a plan.
+// userFor has the attributes that a flag's rule reads, and a plan.
 func userFor(flag, key string) user {
 	u := user{key, map[string]any{"email": key + "@example.com", "country": "DE", "plan": "pro"}}
 	if flag == long {
@@ -80,7 +80,7 @@ func userFor(flag, key string) user {
 	return u
 }
 
-// flat is the user as flagd and OpenFeature's providers are given it.
+// flat is the user in the form for flagd and OpenFeature's providers.
 func (u user) flat() map[string]any {
 	m := map[string]any{"targetingKey": u.key}
 	for name, v := range u.attributes {
@@ -126,7 +126,7 @@ func jsonLogic(all []condition) (rules []any) {
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // v is made of maps, lists, texts and numbers here
+		panic(err) // v has only maps, lists, strings and numbers
 	}
 	return b
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// largeDocument has n flags, a third of them without a rule, a third with the rule and
-// the split, and a third that refer to a shared one. Its last flag is called rule.
+// largeDocument has n flags: a third without a rule, a third with the rule and the split, and a third that
+// refer to a shared rule. Its last flag is called rule.
 func largeDocument(n int, yaml bool, revision int) []byte {
 	var b strings.Builder
 	line := func(json, yamlText string, args ...any) {
@@ -52,8 +52,8 @@ func largeDocument(n int, yaml bool, revision int) []byte {
 	return []byte(b.String())
 }
 
-// printLoads tells what it takes to open a large document: the time, what is
-// allocated meanwhile, and what stays.
+// printLoads prints the cost of opening a large document: the time, the memory that is allocated, and the
+// memory that remains in use.
 func printLoads(ctx context.Context, w io.Writer, s settings) error {
 	fmt.Fprintf(w, "load of %d flags\n", s.flags)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -91,8 +91,8 @@ func printLoads(ctx context.Context, w io.Writer, s settings) error {
 	return nil
 }
 
-// A restless source has another document each time that it is asked, and says so at
-// once while it is not paused.
+// A restless source returns another document at each load, and reports a change at once unless it is
+// paused.
 type restless struct {
 	documents [2][]byte
 	loads     int
@@ -109,7 +109,7 @@ func (r *restless) Load(context.Context) ([]byte, error) {
 	return r.documents[r.loads%2], nil
 }
 
-// Watch rings again after each load.
+// Watch reports a change after each load.
 func (r *restless) Watch(ctx context.Context, changed func()) error {
 	running := false
 	for {
@@ -130,9 +130,8 @@ func (r *restless) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// printReloads times evaluations one by one: at rest, while the provider reloads
-// without pause, and, to tell the load of the machine from what reloading does, while
-// another provider does.
+// printReloads measures single evaluations: at rest, while the provider reloads all the time, and while
+// another provider does. The last one separates the load of the machine from the effect of reloading.
 func printReloads(ctx context.Context, w io.Writer, s settings) error {
 	documents := [2][]byte{largeDocument(s.flags, false, 1), largeDocument(s.flags, false, 2)}
 	var providers [2]*flags.Provider

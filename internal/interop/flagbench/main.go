@@ -1,18 +1,17 @@
-// Flagbench measures upkeep's flags and its peers in one run: what one evaluation
-// costs, what it costs while a second goroutine evaluates too, how long a document of
-// 10,000 flags takes to load, and what reloads do to evaluations.
+// Flagbench measures upkeep's flags and its peers in one run: the cost of one evaluation, its cost while a
+// second goroutine evaluates too, the time to load a document of 10,000 flags, and the effect of reloads on
+// evaluations.
 //
 //	go run .
 //
-// Nothing here dials out: each peer is fed from memory. Every engine has the same
-// three flags, which must give a like share of users before anything is measured, and
-// is asked for a user whose context was made beforehand in its own type. Peers leave
-// out what they can: events, metrics, logs. upkeep counts usage, as it does by
-// default, unless the row says otherwise.
+// The program does not use the network: each peer gets its flags from memory. Every engine has the same
+// three flags. Before anything is measured, a check makes sure that each flag is on for a similar share of
+// users in all engines. The user's context is made beforehand, in the engine's own type. Peers run without
+// optional parts: events, metrics, logs. upkeep counts usage, which is its default, unless the row says
+// otherwise.
 //
-// Rounds are interleaved, each engine once a round, so that a drift of the machine
-// hits all of them alike; the tables have the medians, and the best rounds for a
-// machine that does other things besides.
+// Rounds are interleaved, each engine once a round, so that a slower machine affects all of them. The
+// tables have the medians, and also the best rounds for a machine with other load.
 package main
 
 import (
@@ -26,12 +25,12 @@ import (
 	"time"
 )
 
-// settings say how long to measure.
+// settings are the sizes of the measurements.
 type settings struct {
-	rounds int           // of everything
+	rounds int           // of each measurement
 	time   time.Duration // of one measurement
-	flags  int           // of the large document
-	calls  int           // timed one by one, for the percentiles
+	flags  int           // in the large document
+	calls  int           // measured one by one, for the percentiles
 }
 
 func main() {

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEnginesAgree holds all engines to the same meaning of the flags: sharesOf fails
-// for one that has another share of users, or ignores a condition.
+// TestEnginesAgree checks that the flags mean the same in all engines: sharesOf fails for an engine with
+// another share of users, or that ignores a condition.
 func TestEnginesAgree(t *testing.T) {
 	all, closeAll, err := engines(t.Context())
 	require.NoError(t, err)

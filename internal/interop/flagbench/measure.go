@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 )
 
-// A row of the table is one flag, evaluated by some goroutines at once.
+// A row of the table is one flag, evaluated by a number of goroutines at once.
 type row struct {
 	title      string
 	flag       string
@@ -25,7 +25,7 @@ var rows = []row{
 	{"rule: ends_with AND in, then a 50 % split, two goroutines", rule, 2},
 }
 
-// A cost is what one call takes.
+// A cost is the cost of one call.
 type cost struct {
 	ns     []float64 // by round
 	allocs int64
@@ -33,7 +33,7 @@ type cost struct {
 
 func (c cost) median() float64 { return median(c.ns) }
 
-// best is the quickest round, the least disturbed one of a busy machine.
+// best is the fastest round, which other load on the machine has disturbed least.
 func (c cost) best() float64 { return slices.Min(c.ns) }
 
 func median(values []float64) float64 {
@@ -41,11 +41,10 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// spread is how far the rounds are apart, in parts of the median.
+// spread is the difference between the rounds, relative to the median.
 func (c cost) spread() float64 { return (slices.Max(c.ns) - slices.Min(c.ns)) / c.median() }
 
-// measure runs the call in each of some goroutines; the time is that of a call, as one
-// goroutine sees it.
+// measure runs the call in each of a number of goroutines. The time is that of a call in one goroutine.
 func measure(call func() bool, goroutines int) (ns float64, allocs int64) {
 	result := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
@@ -110,8 +109,7 @@ func printTables(w io.Writer, all []engine, s settings) error {
 	return nil
 }
 
-// arithmetic is no engine: it tells what the machine makes of two goroutines that have
-// nothing to do with one another.
+// arithmetic is not an engine. It shows the cost of two goroutines that share nothing on this machine.
 func arithmetic(flag string, u user) func() bool {
 	return func() bool {
 		hash := uint32(2166136261)

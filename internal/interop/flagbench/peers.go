@@ -36,17 +36,17 @@ import (
 	"github.com/upkeep-go/upkeep/flags"
 )
 
-// An engine is one contender, loaded with the three flags. prepare returns the one
-// call that is measured: the flag for the user, whose context is made beforehand in
-// the engine's own type. Whatever an engine can leave out, events, metrics, logs, is
-// left out, except with upkeep, which counts usage unless its name says otherwise.
+// An engine is one contender, loaded with the three flags. prepare returns the call that is measured: the
+// flag for the user, whose context is made beforehand in the engine's own type. Optional parts of an engine,
+// such as events, metrics and logs, are off, except that upkeep counts usage unless the name says
+// otherwise.
 type engine struct {
 	name    string
 	prepare func(flag string, u user) func() bool
 }
 
-// engines opens all contenders; upkeep's provider is the first, what the ratios are
-// to. The function that is returned closes them.
+// engines opens all contenders. The first is upkeep's provider, to which the ratios refer. closeAll closes
+// them.
 func engines(ctx context.Context) (all []engine, closeAll func(), err error) {
 	var closers []func()
 	closeAll = func() {
@@ -117,8 +117,7 @@ func viaClient(ctx context.Context, client openfeature.IClient) func(string, use
 	}
 }
 
-// openMemory is OpenFeature's provider for tests, whose rules are Go functions: what
-// one would write by hand.
+// openMemory is OpenFeature's provider for tests, whose rules are Go functions, as one would write by hand.
 func openMemory(ctx context.Context) ([]engine, func(), error) {
 	variants := map[string]any{"on": true, "off": false}
 	definitions := map[string]memprovider.InMemoryFlag{
@@ -196,7 +195,7 @@ func openFlagd(ctx context.Context) ([]engine, func(), error) {
 	}}}, func() {}, nil
 }
 
-// A memoryRetriever hands GO Feature Flag its document.
+// A memoryRetriever returns GO Feature Flag's document.
 type memoryRetriever []byte
 
 func (r memoryRetriever) Retrieve(context.Context) ([]byte, error) { return r, nil }
@@ -293,7 +292,7 @@ func openLaunchDarkly(context.Context) ([]engine, func(), error) {
 	}}}, func() { _ = client.Close() }, nil
 }
 
-// A memoryTransport answers Unleash's requests for its features, and nothing dials.
+// A memoryTransport answers Unleash's requests for its features without a network.
 type memoryTransport []byte
 
 func (t memoryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -340,7 +339,7 @@ func openUnleash(context.Context) ([]engine, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	client.WaitForReady() // and not Ready, whose one value its own listener may take
+	client.WaitForReady() // not Ready, because its own listener may take Ready's only value
 	return []engine{{"Unleash v5.1.0", func(flag string, u user) func() bool {
 		evalCtx := unleashcontext.Context{UserId: u.key, Properties: map[string]string{}}
 		for name, v := range u.attributes {
@@ -356,7 +355,7 @@ func openGrowthBook(ctx context.Context) ([]engine, func(), error) {
 	for flag, all := range conditions {
 		wanted := map[string]any{}
 		for _, c := range all {
-			switch c.op { // it has no operators for the ends of a text but regular expressions
+			switch c.op { // for starts and ends of a string it has only regular expressions
 			case in:
 				wanted[c.attribute] = map[string]any{"$in": c.values}
 			case startsWith:
@@ -383,7 +382,7 @@ func openGrowthBook(ctx context.Context) ([]engine, func(), error) {
 		}
 		child, err := client.WithAttributes(attributes)
 		if err != nil {
-			return func() bool { return false } // the check of the shares tells
+			return func() bool { return false } // sharesOf reports it
 		}
 		return func() bool { return child.EvalFeature(ctx, flag).On }
 	}}}, func() { _ = client.Close() }, nil

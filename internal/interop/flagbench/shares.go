@@ -9,11 +9,11 @@ import (
 
 const users = 10_000
 
-// share is the part of users that a flag is on for.
+// share is the share of users for whom a flag is on.
 type share map[string]float64 // by flag
 
-// sharesOf asks every engine for every user, and fails when an engine does not mean
-// what the others mean: a flag that is on for all, and two that are on for half.
+// sharesOf evaluates every flag for every user in every engine. It fails if an engine differs: one flag must
+// be on for all users, and two for half of them.
 func sharesOf(all []engine) ([]share, error) {
 	shares := make([]share, len(all))
 	for i, e := range all {
@@ -34,7 +34,7 @@ func sharesOf(all []engine) ([]share, error) {
 			if flag == static {
 				continue
 			}
-			// Who does not meet a rule's first condition must not be in its split.
+			// A user who fails a rule's first condition must not be in its split.
 			for n := range 100 {
 				u := userFor(flag, "user-"+strconv.Itoa(n))
 				u.attributes[conditions[flag][0].attribute] = "elsewhere"

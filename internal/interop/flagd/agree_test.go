@@ -21,7 +21,7 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// TestAgreesWithFlagd compares the two over documents from a fixed run of seeds.
+// TestAgreesWithFlagd compares the two on documents from fixed seeds.
 func TestAgreesWithFlagd(t *testing.T) {
 	found := tally{}
 	for seed := range testsize.Pick[uint64](100, 1500, 15_000) {
@@ -32,11 +32,11 @@ func TestAgreesWithFlagd(t *testing.T) {
 		t.Logf("%6d %s", found.faults[name], name)
 	}
 	require.Greater(t, found.evaluations, 1000)
-	require.Less(t, found.differences, found.evaluations/3, "the faults explain too much to mean anything")
+	require.Less(t, found.differences, found.evaluations/3, "the known faults explain too many differences")
 }
 
-// TestFaultsAreFlagds proves each known fault by its example: upkeep gives what the
-// rule means, and flagd does not.
+// TestFaultsAreFlagds proves each known fault with an example: upkeep gives what the rule means, and
+// flagd does not.
 func TestFaultsAreFlagds(t *testing.T) {
 	flagdInUse.Lock()
 	defer flagdInUse.Unlock()
@@ -80,7 +80,7 @@ func TestFaultsAreFlagds(t *testing.T) {
 			var s scenario
 			require.NoError(t, json.Unmarshal([]byte(f.document), &s.document))
 			s.contexts = []map[string]any{decode(f.context).(map[string]any)}
-			// The order of references is flagd's chance: in one of many attempts it is wrong.
+			// The order of references is random in flagd, so one of many attempts is wrong.
 			for range 200 {
 				if compareLocked(t, s, "the example").faults[f.name] > 0 {
 					return
@@ -113,7 +113,7 @@ func FuzzAgreesWithFlagd(f *testing.F) {
 	})
 }
 
-// A tally counts what comparisons found.
+// A tally counts the results of comparisons.
 type tally struct {
 	evaluations int
 	differences int
@@ -131,8 +131,8 @@ func (t *tally) add(other tally) {
 	}
 }
 
-// compare evaluates every flag of a scenario in both, and fails for a difference that
-// no known fault of flagd explains.
+// compare evaluates every flag of a scenario in both, and fails if a known fault of flagd does not
+// explain a difference.
 func compare(t *testing.T, s scenario, from string) tally {
 	t.Helper()
 	flagdInUse.Lock()
@@ -151,13 +151,13 @@ func compareLocked(t *testing.T, s scenario, from string) tally {
 	for _, problem := range p.Problems() {
 		var at *flags.Fault
 		require.ErrorAs(t, problem, &at)
-		// Of several faults of a flag, one that flagd does not accept either counts.
+		// If a flag has several faults, one that flagd refuses too counts.
 		if before := refused[at.Flag]; before == nil || errors.Is(before, jsonlogic.ErrUnknownOperator) {
 			refused[at.Flag] = at
 		}
 	}
 	if err := setFlagd(document); err != nil {
-		// flagd refuses the whole document where upkeep refuses a flag.
+		// flagd refuses the whole document if upkeep refuses a flag.
 		require.NotEmpty(t, refused, "%s: only flagd refuses it: %v\n%s", from, err, document)
 		found.faults[faultWholeDocument]++
 		kept := maps.Clone(definitions)
@@ -188,7 +188,7 @@ func compareLocked(t *testing.T, s scenario, from string) tally {
 					evaluators: s.document["$evaluators"], walked: walked, refused: refused[key], ours: got, theirs: want,
 				}
 				names, unknown := d.explain(t)
-				if flagdHas != string(document) { // explaining may set others
+				if flagdHas != string(document) { // explain may have set a different one
 					require.NoError(t, setFlagd(document))
 				}
 				if len(unknown) > 0 {
@@ -205,7 +205,7 @@ func compareLocked(t *testing.T, s scenario, from string) tally {
 	return found
 }
 
-// A difference is one evaluation that gave two outcomes.
+// A difference is one evaluation with two outcomes.
 type difference struct {
 	key        string
 	accessor   string
@@ -213,12 +213,12 @@ type difference struct {
 	evaluators any
 	context    map[string]any
 	walked     *walk
-	refused    error // why upkeep refuses the flag; nil mostly
+	refused    error // why upkeep refuses the flag; usually nil
 	ours       outcome
 	theirs     outcome
 }
 
-// explain returns the known faults that are behind a difference, and what else is.
+// explain returns the known faults that cause a difference, and causes that are unknown.
 func (d difference) explain(t *testing.T) (faults, unknown []string) {
 	if d.refused == nil {
 		d.walk(t)
@@ -243,8 +243,7 @@ func (d difference) explain(t *testing.T) (faults, unknown []string) {
 	return append(faults, w.faults...), unknown
 }
 
-// walk goes through the rule, which is the same for all types that the flag may be
-// asked for.
+// walk examines the rule. The result is the same for all types of accessor.
 func (d difference) walk(t *testing.T) {
 	if d.walked.done {
 		return
@@ -265,7 +264,7 @@ func (d difference) walk(t *testing.T) {
 	}
 }
 
-// predict is what a flag gives whose rule has a result.
+// predict returns the outcome of a flag whose rule has a result.
 func (d difference) predict(r result) outcome {
 	variants := d.definition["variants"].(map[string]any)
 	name, reason := "", model.TargetingMatchReason

@@ -1,7 +1,7 @@
 package flagd_test
 
-// An expression is drawn without regard to what an operator is made for: all operators, with
-// arguments of all types, in any number, as a list or not.
+// An expression is drawn with no regard to the purpose of an operator: all operators, with any number of
+// arguments of all types, as a list or not.
 
 var drawnOperators = []string{
 	"var", "missing", "missing_some", "if", "?:", "and", "or", "!", "!!", "==", "!=", "===", "!==", "<", "<=", ">", ">=",
@@ -139,8 +139,7 @@ func (g *generator) drawnContext() map[string]any {
 	return ctx
 }
 
-// drawnFlag is a flag that asks a random expression: for its truth, or for the name of a
-// variant.
+// drawnFlag is a flag whose rule uses a random expression as a condition, or as the name of a variant.
 func (g *generator) drawnFlag(depth int) map[string]any {
 	rule := g.expression(depth)
 	variants := map[string]any{"a": 1.0, "b": 2.0, "c": 3.0}
@@ -152,7 +151,7 @@ func (g *generator) drawnFlag(depth int) map[string]any {
 		rule = map[string]any{"if": []any{rule, "a", "b"}}
 	}
 	if m, ok := rule.(map[string]any); !ok || len(m) == 0 {
-		rule = map[string]any{"if": []any{rule, "a", "b"}} // a rule is an operation
+		rule = map[string]any{"if": []any{rule, "a", "b"}} // a rule must be an operation
 	}
 	return map[string]any{"state": "ENABLED", "variants": variants, "defaultVariant": "c", "targeting": rule}
 }

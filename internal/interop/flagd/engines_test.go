@@ -14,12 +14,12 @@ import (
 	"github.com/upkeep-go/upkeep/internal/testsize"
 )
 
-// TestExpressionsAgreeWithBothEngines draws expressions without bias. Where flagd's Go core
-// and its JavaScript core give the same value, or both an error, so does upkeep, but for the
-// differences of the table.
+// TestExpressionsAgreeWithBothEngines draws expressions at random. If flagd's Go core and its JavaScript
+// core give the same value, or both an error, then upkeep does the same, except for the differences in
+// rows.
 func TestExpressionsAgreeWithBothEngines(t *testing.T) {
 	js := startJS(t)
-	const each = 50 // expressions of a document
+	const each = 50 // expressions per document
 	found := agreement{}
 	for seed := range testsize.Pick(400, 4000, 40_000) / each {
 		g := seeded(uint64(seed))
@@ -33,7 +33,7 @@ func TestExpressionsAgreeWithBothEngines(t *testing.T) {
 	found.hold(t)
 }
 
-// TestDocumentsAgreeWithBothEngines does the same with whole documents, asked for all types in turn.
+// TestDocumentsAgreeWithBothEngines does the same with whole documents, for all types in turn.
 func TestDocumentsAgreeWithBothEngines(t *testing.T) {
 	js := startJS(t)
 	found := agreement{}
@@ -43,12 +43,12 @@ func TestDocumentsAgreeWithBothEngines(t *testing.T) {
 	found.hold(t)
 }
 
-// An agreement counts the evaluations on which both engines agree, and those of them on which
-// upkeep differs by a row of the table.
+// An agreement counts the evaluations on which both engines agree, and those among them on which upkeep
+// differs.
 type agreement struct {
 	agreed  int
-	differs map[string]int // by the row's name
-	others  int            // that no row explains
+	differs map[string]int // explained by rows, by name
+	others  int            // not explained
 }
 
 func (a *agreement) compare(t *testing.T, js *jsCore, s scenario, accessors []string, from string) {
@@ -65,7 +65,7 @@ func (a *agreement) compare(t *testing.T, js *jsCore, s scenario, accessors []st
 	}
 	theirs, err := js.ask(t, document, slices.Clone(asks))
 	if setFlagd(document) != nil || err != nil {
-		return // one of them refuses the document: upkeep refuses the wrong flag alone
+		return // one engine refuses the document, but upkeep only the wrong flag
 	}
 	p := open(t, document)
 	defer func() { require.NoError(t, p.Close()) }()
@@ -93,7 +93,7 @@ func (a *agreement) compare(t *testing.T, js *jsCore, s scenario, accessors []st
 	}
 }
 
-// hold fails where the table explains too much.
+// hold fails if there are too many differences.
 func (a *agreement) hold(t *testing.T) {
 	t.Helper()
 	all := 0
@@ -103,12 +103,12 @@ func (a *agreement) hold(t *testing.T) {
 	}
 	t.Logf("of %d evaluations on which both engines agree %d differ, and %d that no row explains", a.agreed, all, a.others)
 	require.Greater(t, a.agreed, 100)
-	// Random expressions find a few more: mostly both engines refuse the rule, for different reasons.
+	// Some random expressions are unexplained: mostly both engines refuse the rule, for different reasons.
 	require.LessOrEqual(t, a.others*1000, a.agreed, "more than 0.1 %% are not in the table")
 	require.LessOrEqual(t, all*250, a.agreed, "more than 0.4 %% differ")
 }
 
-// sameAnswer compares all but the code of an error.
+// sameAnswer compares outcomes, except for the code of an error.
 func sameAnswer(a, b outcome) bool {
 	if a.Code != "" || b.Code != "" {
 		return a.Code != "" && b.Code != ""
@@ -116,32 +116,32 @@ func sameAnswer(a, b outcome) bool {
 	return a.equal(b)
 }
 
-// rows are the differences that remain. The documentation of package flags has the same table.
+// rows are the differences that remain. The documentation of package flags has the same list.
 var rows = []struct {
 	name string
 	is   func(s scenario, one asked, want, got outcome) bool
 }{
 	{
-		"a variant that is a list is an object, for which the Go core answers TYPE_MISMATCH",
+		"A variant that is a list is an object. The Go core answers TYPE_MISMATCH.",
 		func(_ scenario, one asked, want, got outcome) bool {
 			return one.Type == "object" && want.Code == model.TypeMismatchErrorCode && isList(got.Value)
 		},
 	},
 	{
-		`the name of a variant may have a character that JSON escapes (" \ < > &), which the Go core does not find`,
+		`The name of a variant may contain a character that JSON escapes (" \ < > &). The Go core does not find such a variant.`,
 		func(_ scenario, _ asked, want, got outcome) bool {
 			return want.Code == model.GeneralErrorCode && strings.ContainsAny(got.Variant, "\"<>&\\")
 		},
 	},
 	{
-		"a $ref inside of $evaluators is resolved, which the engines do or not, by the order of a map",
+		"A $ref inside $evaluators is resolved. The engines resolve it or not, depending on the order of a map.",
 		func(s scenario, one asked, want, _ outcome) bool {
 			rule := encode(s.document["flags"].(map[string]any)[one.Key].(map[string]any)["targeting"])
 			return want.Code != "" && strings.Contains(string(rule), `{"$ref":"nested"}`)
 		},
 	},
 	{
-		"a rule on which the engines come to one answer, or both to an error, by an operation in it of which they make different values, has the result of JsonLogic",
+		"If the engines agree on the result of a rule, but not on the value of an operation inside it, the rule has the result of JsonLogic.",
 		func(s scenario, one asked, _, _ outcome) bool {
 			data := map[string]any{"$flagd": map[string]any{"flagKey": one.Key, "timestamp": 0.0}}
 			maps.Copy(data, one.Context)
@@ -151,7 +151,7 @@ var rows = []struct {
 	},
 }
 
-// remaining is the row that a difference belongs to. Empty means none.
+// remaining returns the row that explains a difference. Empty means that it is unexplained.
 func remaining(s scenario, one asked, want, got outcome) string {
 	for _, row := range rows {
 		if row.is(s, one, want, got) {
@@ -161,8 +161,8 @@ func remaining(s scenario, one asked, want, got outcome) string {
 	return ""
 }
 
-// differsInside reports whether the Go core and upkeep make different values of an operation in
-// the rule that is not the rule itself, nor the condition of {"if": [condition, "a", "b"]}.
+// differsInside reports whether the Go core and upkeep give different values for an operation inside the
+// rule. The rule itself does not count, and neither does the condition of {"if": [condition, "a", "b"]}.
 func differsInside(rule, data any) bool {
 	op, args, _, _ := operation(rule)
 	if op == "if" && len(args) == 3 && isText(args[1]) && isText(args[2]) {
@@ -183,8 +183,7 @@ func differs(rule, data any) bool {
 		slices.ContainsFunc(args, func(arg any) bool { return differs(arg, data) })
 }
 
-// TestTableIsDocumented holds that the package documentation has the rows of the table and no
-// others.
+// TestTableIsDocumented checks that the package documentation has exactly these rows.
 func TestTableIsDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../../flags/doc.go")
 	require.NoError(t, err)

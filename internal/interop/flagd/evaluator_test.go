@@ -23,8 +23,8 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// An outcome is what both evaluators are compared in. An error has no value and no
-// variant; a missing variant has no value, for the caller's default stands in.
+// An outcome is what is compared. An error has only a code. If the variant is missing, the value is
+// missing too, because the caller's default is used.
 type outcome struct {
 	Value   any
 	Variant string
@@ -36,11 +36,11 @@ func failure(code string) outcome { return outcome{Reason: model.ErrorReason, Co
 
 func (o outcome) equal(other outcome) bool { return reflect.DeepEqual(o, other) }
 
-// accessors are the types that a flag can be asked for; "any" asks for none.
+// accessors are the types of an evaluation; "any" means any type.
 var accessors = []string{"any", "bool", "string", "float", "int", "object"}
 
-// flagd's evaluator registers its operators in a table of the process and compiles its
-// schema, so there is one for all tests; a document replaces the one before.
+// flagd's evaluator registers its operators in a global table and compiles its schema, so all tests share
+// one. A document replaces the one before.
 var flagd = sync.OnceValue(func() *evaluator.JSON {
 	log := logger.NewLogger(zap.NewNop(), false)
 	s, err := store.NewStore(log, []string{source})
@@ -52,7 +52,7 @@ var flagd = sync.OnceValue(func() *evaluator.JSON {
 	return core
 })
 
-// flagdInUse lets one test at a time set a document.
+// flagdInUse serialises the tests that set a document.
 var flagdInUse sync.Mutex
 
 const source = "random"
@@ -65,7 +65,7 @@ func setFlagd(document []byte) error {
 	return flagd().SetState(flagdsync.DataSync{FlagData: string(document), Source: source})
 }
 
-// askFlagd evaluates as a flagd provider would hand it on to OpenFeature.
+// askFlagd evaluates as a flagd provider does for OpenFeature.
 func askFlagd(key, accessor string, evalCtx map[string]any) outcome {
 	ctx := context.Background()
 	var o outcome
@@ -88,7 +88,7 @@ func askFlagd(key, accessor string, evalCtx map[string]any) outcome {
 	if err != nil {
 		return failure(err.Error())
 	}
-	if o.Reason == model.FallbackReason { // flagd's name for DEFAULT without a variant
+	if o.Reason == model.FallbackReason { // DEFAULT without a variant
 		o.Reason = model.DefaultReason
 	}
 	if o.Variant == "" && (o.Reason == model.DefaultReason || o.Reason == model.DisabledReason) {
@@ -141,15 +141,14 @@ func open(t testing.TB, document []byte) *flags.Provider {
 	return p
 }
 
-// A result is what one expression of a rule gives: a value of JSON, NaN or an
-// infinity, or an error.
+// A result is the result of one expression of a rule: a JSON value, NaN or an infinity, or an error.
 type result struct {
 	value any
 	err   bool
 }
 
-// text tells results apart: two are equal when their texts are. Inside a list what is
-// not finite is null, as JavaScript writes it.
+// text identifies a result: two results are equal if their texts are. Inside a list, NaN and infinities
+// are null, as in JavaScript's JSON.
 func (r result) text() string {
 	if r.err {
 		return "error"
@@ -184,16 +183,15 @@ func finite(v any) any {
 		return nil
 	}
 	if v == 0.0 {
-		return 0.0 // and not −0, which JavaScript writes like 0
+		return 0.0 // not −0, because JavaScript formats it as 0
 	}
 	return v
 }
 
 func (r result) equal(other result) bool { return r.text() == other.text() }
 
-// literalOperator stands for a value that is already known: {"literal": "its JSON"}.
-// Unlike the value itself it is never taken for a rule, and unlike a variable it is
-// the same in every scope.
+// literalOperator is a value that is already evaluated: {"literal": "its JSON"}. Unlike the value itself
+// it is never evaluated as a rule. Unlike a variable it is the same in every scope.
 const literalOperator = "literal"
 
 func literal(v any) any {
@@ -224,14 +222,14 @@ func decode(text string) any {
 	return v
 }
 
-// evalTheirs evaluates an expression with flagd's core. Data must be as JSON gives it.
+// evalTheirs evaluates an expression with flagd's core. Data must have the types of encoding/json.
 func evalTheirs(rule, data any) result {
 	value, err := theirs.ApplyInterface(decode(string(encode(rule))), data)
 	return result{value, err != nil}
 }
 
-// evalOurs evaluates an expression with upkeep's compiler, but with flagd's own four
-// operators, so that it differs from evalTheirs in JsonLogic only.
+// evalOurs evaluates an expression with upkeep's compiler, but with flagd's own four operators. So it
+// differs from evalTheirs only in JsonLogic.
 func evalOurs(rule, data any) result {
 	compiled, err := jsonlogic.Compile(encode(rule), &jsonlogic.Options{Dialect: jsonlogic.DialectFlagd, Operators: flagdOperators()})
 	if err != nil {

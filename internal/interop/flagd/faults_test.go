@@ -13,20 +13,20 @@ import (
 	"github.com/upkeep-go/upkeep/flags/jsonlogic"
 )
 
-// The faults of flagd core v0.16.1 that are known, which is those of the JsonLogic
-// implementation in it (github.com/diegoholiveira/jsonlogic v3.9.1) for the most part.
-// JsonLogic is what its reference, json-logic-js, makes of a rule.
+// These are the known faults of flagd core v0.16.1. Most of them are faults of its JsonLogic
+// implementation, github.com/diegoholiveira/jsonlogic v3.9.1. The reference, json-logic-js, defines the
+// right result.
 
-// A fault is a way in which flagd differs from what is right.
+// A fault is a difference between flagd and the right result.
 type fault struct {
 	name string
 	ops  []string
 	is   func(c culprit) bool
 
-	// An example that proves it: flagd's result is not what JsonLogic means.
+	// An example that proves the fault: flagd's result is not the right one.
 	rule  string
 	data  string
-	means string // in JSON; "NaN" and "null" for what JSON has not
+	means string // the right result in JSON, or "NaN"
 }
 
 var (
@@ -53,14 +53,14 @@ func isMinusZero(v any) bool {
 
 var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// isOddText is a text that is not a plain decimal number: of what number it is, if of
-// any, implementations differ.
+// isOddText is a string that is not a plain decimal number. Implementations differ in how they convert it
+// to a number.
 func isOddText(v any) bool {
 	s, ok := v.(string)
 	return ok && !decimal.MatchString(s)
 }
 
-// operatorFaults are those of JsonLogic's own operators; the first that fits counts.
+// operatorFaults are the faults of JsonLogic's own operators. The first one that fits counts.
 var operatorFaults = []fault{
 	{
 		name: "a single argument outside a list, once evaluated to a list, is taken for the list of arguments",
@@ -89,7 +89,7 @@ var operatorFaults = []fault{
 		rule: `{"-": [true, null]}`, data: `{}`, means: `1`,
 	},
 	{
-		name: "arithmetic takes a text that is no number for 0, and reads other numbers in texts than JavaScript",
+		name: "arithmetic takes a string that is not a number for 0, and reads numbers in strings differently from JavaScript",
 		ops:  arithmetic,
 		is:   func(c culprit) bool { return slices.ContainsFunc(c.args, isOddText) },
 		rule: `{"max": ["a", -1]}`, data: `{}`, means: `NaN`,
@@ -121,7 +121,7 @@ var operatorFaults = []fault{
 		rule: `{"<": [{"var": "none"}, 1]}`, data: `{"none": []}`, means: `true`,
 	},
 	{
-		name: "comparisons read other numbers in texts than JavaScript",
+		name: "comparisons read numbers in strings differently from JavaScript",
 		ops:  comparisons,
 		is: func(c culprit) bool {
 			return slices.ContainsFunc(c.args, isOddText) && slices.ContainsFunc(c.args, func(v any) bool { return !isText(v) })
@@ -141,13 +141,13 @@ var operatorFaults = []fault{
 		rule: `{"===": [{"var": "tags"}, {"var": "tags"}]}`, data: `{"tags": ["a"]}`, means: `true`,
 	},
 	{
-		name: "texts compare by bytes, not by UTF-16 code units",
+		name: "strings compare by bytes, not by UTF-16 code units",
 		ops:  []string{"<", "<=", ">", ">="},
 		is:   func(c culprit) bool { return isText(c.args[0]) && isText(c.args[1]) },
 		rule: `{"<": ["😀", "ｚ"]}`, data: `{}`, means: `true`,
 	},
 	{
-		name: "in panics or converts where the needle or an element is no text",
+		name: "in panics or converts if the needle or an element is not a string",
 		ops:  []string{"in"},
 		is: func(c culprit) bool {
 			if list, ok := c.args[1].([]any); ok {
@@ -158,7 +158,7 @@ var operatorFaults = []fault{
 		rule: `{"in": [1, ["1"]]}`, data: `{}`, means: `false`,
 	},
 	{
-		name: "the empty text is in the empty text",
+		name: "the empty string is in the empty string",
 		ops:  []string{"in"},
 		is:   func(c culprit) bool { return c.args[1] == "" },
 		rule: `{"in": ["", ""]}`, data: `{}`, means: `false`,
@@ -181,7 +181,7 @@ var operatorFaults = []fault{
 		rule: `{"cat": ["a", " "]}`, data: `{}`, means: `"a "`,
 	},
 	{
-		name: "very large and very small numbers, and −0, have another text",
+		name: "very large and very small numbers, and −0, are formatted differently",
 		ops:  []string{"cat", "substr"},
 		is: func(c culprit) bool {
 			return slices.ContainsFunc(c.args, func(v any) bool {
@@ -192,7 +192,7 @@ var operatorFaults = []fault{
 		rule: `{"cat": ["", 1e21]}`, data: `{}`, means: `"1e+21"`,
 	},
 	{
-		name: "substr beyond an end of the text gives the whole text or panics",
+		name: "substr beyond an end of the string gives the whole text or panics",
 		ops:  []string{"substr"},
 		is: func(c culprit) bool {
 			source, ok := c.args[0].(string)
@@ -210,7 +210,7 @@ var operatorFaults = []fault{
 		rule: `{"substr": ["ab", 3]}`, data: `{}`, means: `""`,
 	},
 	{
-		name: "missing and missing_some take names that are no texts otherwise",
+		name: "missing and missing_some read names that are not strings differently",
 		ops:  []string{"missing", "missing_some"},
 		is: func(c culprit) bool {
 			return c.op == "missing" && slices.ContainsFunc(c.args, func(v any) bool { return !isText(v) })
@@ -224,7 +224,7 @@ var operatorFaults = []fault{
 		rule: `{"var": null}`, data: `{"a": 1}`, means: `{"a": 1}`,
 	},
 	{
-		name: "a name that is no number is a list's first element",
+		name: "a name that is not a number is a list's first element",
 		ops:  []string{"var", "missing", "missing_some"},
 		is:   throughList,
 		rule: `{"var": "tags.name"}`, data: `{"tags": ["a"]}`, means: `null`,
@@ -236,25 +236,25 @@ var operatorFaults = []fault{
 		rule: `{"var": [{"cat": ["no", "thing"]}, 5]}`, data: `{"nothing": null}`, means: `null`,
 	},
 	{
-		name: "a variable's name that is no text and does not stand alone panics",
+		name: "a variable's name that is not a string panics, unless it is the only argument",
 		ops:  []string{"var"},
 		is:   func(c culprit) bool { return c.theirs.err && c.list && len(c.args) > 0 && !isText(c.args[0]) },
 		rule: `{"var": [1]}`, data: `["a", "b"]`, means: `"b"`,
 	},
 	{
-		name: "what goes through a list panics where it is given something else",
+		name: "an operator on a list panics for any other value",
 		ops:  scopedOperators,
 		is:   func(c culprit) bool { return c.theirs.err && len(c.args) > 0 && !isList(c.args[0]) },
 		rule: `{"map": [{"var": "zero"}, true]}`, data: `{"zero": 0}`, means: `[]`,
 	},
 	{
-		name: "a body that is no operation panics",
+		name: "a body that is not an operation panics",
 		ops:  []string{"all", "some", "none", "reduce"},
 		is:   func(c culprit) bool { return c.theirs.err && len(c.args) > 1 && !isMap(c.args[1]) },
 		rule: `{"some": [[1], true]}`, data: `{}`, means: `true`,
 	},
 	{
-		name: "reduce knows numbers, texts and booleans only, skips null, and is 0 of no list",
+		name: "reduce accepts only numbers, strings and booleans, skips null, and gives 0 if there is no list",
 		ops:  []string{"reduce"},
 		is:   func(culprit) bool { return true },
 		rule: `{"reduce": [{"var": "missing"}, {"var": "current"}, 5]}`, data: `{}`, means: `5`,
@@ -267,8 +267,7 @@ var operatorFaults = []fault{
 	},
 }
 
-// throughList reports whether a path of a variable goes into a list by a name that is
-// no index.
+// throughList reports whether the path of a variable goes into a list with a name that is not an index.
 func throughList(c culprit) bool {
 	var paths []any
 	switch c.op {
@@ -303,7 +302,7 @@ func hasVariable(rule any) bool {
 	return ok && (op == "var" || slices.ContainsFunc(args, hasVariable))
 }
 
-// customFaults are those of flagd's own operators.
+// customFaults are the faults of flagd's own operators.
 var customFaults = []fault{
 	{
 		name: "sem_ver takes a number as Go prints it",
@@ -318,14 +317,14 @@ var customFaults = []fault{
 	},
 }
 
-const faultWholeDocument = "one wrong flag refuses the whole document"
+const faultWholeDocument = "one faulty flag refuses the whole document"
 
-// A documentFault is one of everything around the rule.
+// A documentFault is a fault outside the rule.
 type documentFault struct {
 	name string
 	is   func(d difference) bool
 
-	// An example that proves it.
+	// An example that proves the fault.
 	document string
 	context  string
 }
@@ -347,14 +346,14 @@ var documentFaults = []documentFault{
 		document: `{"flags": {"flag": {"variants": {"on": 1.5}, "defaultVariant": "on"}}}`, context: `{}`,
 	},
 	{
-		name: "a list is no object",
+		name: "a list is not an object",
 		is: func(d difference) bool {
 			return d.accessor == "object" && d.theirs.Code == model.TypeMismatchErrorCode && isList(d.ours.Value)
 		},
 		document: `{"flags": {"flag": {"variants": {"on": [1]}, "defaultVariant": "on"}}}`, context: `{}`,
 	},
 	{
-		name: "a variant's name is looked for as JSON writes it, without its quotes",
+		name: "a variant is looked up by its name in JSON, without the quotes",
 		is: func(d difference) bool {
 			name, _ := d.walked.meaning.value.(string)
 			return d.refused == nil && d.theirs.Code == model.GeneralErrorCode && strings.ContainsAny(name, "\"<>&\\")
@@ -376,7 +375,7 @@ var documentFaults = []documentFault{
 		document: `{"flags": {"flag": {"variants": {"on": true}, "targeting": {"/": [0, 0]}}}}`, context: `{}`,
 	},
 	{
-		name: "references inside of evaluators are replaced or not, at random",
+		name: "references inside evaluators are replaced or not, at random",
 		is: func(d difference) bool {
 			return d.theirs.Code == model.ParseErrorCode && d.refused == nil &&
 				strings.Contains(string(encode(d.definition["targeting"])), `"$ref"`) && strings.Contains(string(encode(d.evaluators)), `"$ref"`)
@@ -384,12 +383,12 @@ var documentFaults = []documentFault{
 		document: `{"$evaluators": {"a": {"$ref": "b"}, "b": {"!": [false]}}, "flags": {"flag": {"variants": {"true": true}, "targeting": {"$ref": "a"}}}}`, context: `{}`,
 	},
 	{
-		name:     "an unknown operator is noticed only when it is reached",
+		name:     "an unknown operator is reported only when it is evaluated",
 		is:       func(d difference) bool { return errors.Is(d.refused, jsonlogic.ErrUnknownOperator) },
 		document: `{"flags": {"flag": {"variants": {"on": true}, "targeting": {"if": [true, "on", {"no-such": [1]}]}}}}`, context: `{}`,
 	},
 	{
-		name: "a reference that leads nowhere is noticed only when it is reached",
+		name: "a reference to a missing evaluator is reported only when it is evaluated",
 		is: func(d difference) bool {
 			return d.refused != nil && strings.Contains(d.refused.Error(), "$ref")
 		},

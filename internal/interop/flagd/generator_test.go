@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// A scenario is one flag document and the contexts to evaluate it in.
+// A scenario is a flag document and contexts for its evaluation.
 type scenario struct {
 	document map[string]any
 	contexts []map[string]any
@@ -17,24 +17,24 @@ func (s scenario) json() []byte { return encode(s.document) }
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // the generator makes nothing that JSON could not express
+		panic(err) // the generator makes only values that JSON can express
 	}
 	return b
 }
 
-// A generator makes scenarios out of choices. Choice 0 is always the smallest one, so
-// that a source that has run dry, and gives 0 for ever, ends the scenario.
+// A generator makes scenarios from choices. Choice 0 is always the smallest one, so a source that is
+// exhausted, and returns 0 for ever, ends the scenario.
 type generator struct {
 	choose func(n int) int // from 0 to n-1
 }
 
-// seeded makes its choices at random.
+// seeded chooses at random.
 func seeded(seed uint64) *generator {
 	r := rand.New(rand.NewPCG(seed, 0))
 	return &generator{r.IntN}
 }
 
-// fromBytes makes its choices as a fuzzer's bytes say.
+// fromBytes chooses by the bytes of a fuzzer.
 func fromBytes(data []byte) *generator {
 	return &generator{func(n int) int {
 		if len(data) == 0 {
@@ -48,7 +48,7 @@ func fromBytes(data []byte) *generator {
 
 func pick[T any](g *generator, items ...T) T { return items[g.choose(len(items))] }
 
-// oneIn is true once in n times.
+// oneIn is true for one in n choices.
 func (g *generator) oneIn(n int) bool { return g.choose(n) == n-1 }
 
 func (g *generator) scenario() scenario {
@@ -72,7 +72,7 @@ func (g *generator) scenario() scenario {
 	return s
 }
 
-// flag is a definition, most of the time a valid one.
+// flag is a definition, which is usually valid.
 func (g *generator) flag() map[string]any {
 	f := map[string]any{"state": "ENABLED", "variants": g.variants()}
 	if g.oneIn(12) {
@@ -125,7 +125,7 @@ func (g *generator) variants() map[string]any {
 
 var variantNames = []any{"on", "off", "red", "true", "1", nil, "a b", "no-such-variant", `a"b`, "<b>", "ünï", "null", ""}
 
-// targeting is a rule, most of the time one that gives the name of a variant.
+// targeting is a rule, which usually gives the name of a variant.
 func (g *generator) targeting() any {
 	switch g.choose(6) {
 	case 4:
@@ -165,8 +165,7 @@ var paths = []string{
 
 func (g *generator) path() string { return paths[g.choose(len(paths))] }
 
-// context is an evaluation context: each attribute is there or not, and once in a
-// while is something else than its name says.
+// context is an evaluation context. Each attribute may be missing, and sometimes has an unusual type.
 func (g *generator) context() map[string]any {
 	ctx := map[string]any{}
 	set := func(name string, values ...any) {
@@ -196,7 +195,7 @@ func (g *generator) context() map[string]any {
 	return ctx
 }
 
-// literal is a value of JSON.
+// literal is a JSON value.
 func (g *generator) literal(depth int) any {
 	if depth > 0 && g.oneIn(5) {
 		list := []any{}
@@ -211,7 +210,7 @@ func (g *generator) literal(depth int) any {
 		"@example.com", "tags", "email", 4294967296.0, 100.0)
 }
 
-// any is an expression of whatever result.
+// any is an expression with any result.
 func (g *generator) any(depth int) any {
 	if depth <= 0 {
 		if g.oneIn(2) {
@@ -240,8 +239,7 @@ func (g *generator) any(depth int) any {
 	return g.fractional(depth)
 }
 
-// args are at least least and at most most arguments, and once in a while a single
-// one that does not stand in a list.
+// args are least to most arguments. A single argument is sometimes written without a list.
 func (g *generator) args(depth, least, most int, arg func(int) any) any {
 	if least <= 1 && g.oneIn(8) {
 		return arg(depth - 1)
@@ -382,7 +380,7 @@ func (g *generator) list(depth int) any {
 
 func (g *generator) name(int) any { return g.path() }
 
-// body is a rule that is applied to each element of a list.
+// body is a rule for each element of a list.
 func (g *generator) body(depth int) any {
 	own := pick[any](g, variable(""), variable("qty"), map[string]any{"var": []any{"qty", 5.0}}, variable("name"), variable("email"))
 	switch g.choose(7) {

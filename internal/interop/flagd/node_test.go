@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A jsCore is a process that evaluates with flagd's JavaScript core.
+// A jsCore is a process with flagd's JavaScript core.
 type jsCore struct {
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-// startJS starts the process, or skips the test where something is missing; CI must have it.
+// startJS starts the process. It skips the test if something is missing, but fails it in CI.
 func startJS(t *testing.T) *jsCore {
 	t.Helper()
 	missing := func(what string) {
@@ -51,14 +51,14 @@ func startJS(t *testing.T) *jsCore {
 	return &jsCore{in, bufio.NewReaderSize(out, 1<<20)}
 }
 
-// An asked is one evaluation.
+// An asked is a request for one evaluation.
 type asked struct {
 	Key     string         `json:"key"`
 	Type    string         `json:"type"`
 	Context map[string]any `json:"context"`
 }
 
-// ask evaluates flags of a document. The error is why the document is refused.
+// ask evaluates flags of a document. The error means that the document is refused.
 func (js *jsCore) ask(t *testing.T, document []byte, asks []asked) ([]outcome, error) {
 	t.Helper()
 	for i := range asks {

@@ -27,7 +27,7 @@ func schemaTests(t *testing.T) string {
 	return filepath.Join(strings.TrimSpace(string(dir)), "json", "test")
 }
 
-// asDocument makes a document of a test of flagd's schemas, of which some are rules alone.
+// asDocument makes a document from a test of flagd's schemas. Some of those tests are only a rule.
 func asDocument(t *testing.T, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -38,8 +38,8 @@ func asDocument(t *testing.T, path string) []byte {
 	return fmt.Appendf(nil, `{"flags": {"f": {"state": "ENABLED", "variants": {"yes": 1, "no": 2}, "targeting": {"cat": %s}}}, "$evaluators": {"some-ref": {"var": "x"}}}`, data)
 }
 
-// TestLintOfSchemas holds Lint against the tests of flagd's schemas: it reports each document
-// that is invalid, and finds no error in one that is valid.
+// TestLintOfSchemas compares Lint with the tests of flagd's schemas: it reports each invalid document, and
+// reports only warnings in a valid one.
 func TestLintOfSchemas(t *testing.T) {
 	dir := schemaTests(t)
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*", "*.json"))
@@ -65,8 +65,8 @@ func TestLintOfSchemas(t *testing.T) {
 	}
 }
 
-// TestLintReportsWhatTheSchemaRefuses changes valid documents at random: Lint reports each one
-// that the schema does not accept.
+// TestLintReportsWhatTheSchemaRefuses changes valid documents at random. Lint must report each document
+// that the schema refuses.
 func TestLintReportsWhatTheSchemaRefuses(t *testing.T) {
 	compiler := jsonschema.NewCompiler()
 	for name, text := range map[string]string{"flagd.json": schemas.FlagdSchema, "flags.json": schemas.FlagSchema, "targeting.json": schemas.TargetingSchema} {
@@ -111,7 +111,7 @@ const schemaSeed = `{
 	}
 }`
 
-// change makes one change at a random place of a document.
+// change makes one change at a random place in a document.
 func change(random *rand.Rand, root any) {
 	type place struct {
 		get func() any

@@ -9,9 +9,9 @@ import (
 	"github.com/open-feature/flagd/core/pkg/evaluator"
 )
 
-// A walk looks through a rule for the operations that the two JsonLogic
-// implementations disagree about, from the inside out: an operation is at fault when
-// they agree about all of its arguments and yet not about its result.
+// A walk looks in a rule, from the inside out, for the operations on which the two JsonLogic
+// implementations disagree. An operation is at fault if they agree on all of its arguments but not on its
+// result.
 type walk struct {
 	faults  []string // names of known faults
 	unknown []string
@@ -21,12 +21,12 @@ type walk struct {
 	meaning result // of the whole rule
 }
 
-// A culprit is an operation that the two disagree about.
+// A culprit is an operation on which the two disagree.
 type culprit struct {
 	op      string
-	args    []any // evaluated; the bodies of map and its like are as they are written
-	list    bool  // they are written as a list
-	failing bool  // one of them is an error
+	args    []any // evaluated, except for the bodies of loops
+	list    bool  // the arguments are written as a list
+	failing bool  // an argument is an error
 	rule    any
 	data    any
 	theirs  result
@@ -61,7 +61,7 @@ func operation(rule any) (op string, args []any, list, ok bool) {
 
 var scopedOperators = []string{"map", "filter", "reduce", "all", "none", "some"}
 
-// settle returns the rule with whatever the two disagree about replaced by our result.
+// settle returns the rule with each disagreement replaced by our result.
 func (w *walk) settle(rule, data any) any {
 	if list, ok := rule.([]any); ok {
 		settled := make([]any, len(list))
@@ -125,7 +125,7 @@ func (w *walk) judge(c culprit) {
 	w.unknown = append(w.unknown, c.String())
 }
 
-// scopes are the data that a body is applied to.
+// scopes are the data for a body.
 func scopes(op string, args []any) []any {
 	list, _ := args[0].([]any)
 	if op != "reduce" {
@@ -144,7 +144,7 @@ func scopes(op string, args []any) []any {
 	return each
 }
 
-// A use is one use of an operator of flagd's own, with its arguments evaluated.
+// A use is one use of one of flagd's own operators, with evaluated arguments.
 type use struct {
 	op   string
 	args []any
@@ -159,8 +159,7 @@ var customOperators = []string{
 	evaluator.FractionEvaluationName, evaluator.StartsWithEvaluationName, evaluator.EndsWithEvaluationName, evaluator.SemVerEvaluationName,
 }
 
-// customUses lists the uses of flagd's own operators outside of bodies, which see
-// no targeting key.
+// customUses returns the uses of flagd's own operators outside bodies. A body lacks the targeting key.
 func customUses(rule, data any) (uses []use) {
 	if list, ok := rule.([]any); ok {
 		for _, item := range list {
@@ -182,7 +181,7 @@ func customUses(rule, data any) (uses []use) {
 		for _, arg := range args {
 			r := evalOurs(arg, data)
 			if !reflect.DeepEqual(finite(r.value), r.value) {
-				return uses // no context can have it
+				return uses // such a context cannot exist
 			}
 			u.args = append(u.args, r.value)
 		}
@@ -193,7 +192,7 @@ func customUses(rule, data any) (uses []use) {
 
 // explain evaluates the operation alone in both, with its arguments in the context.
 func (u use) explain(t *testing.T, key string) (fault string, differs bool) {
-	// The variants of fractional get plain names, so that names do not matter here.
+	// The variants of fractional get plain names, because names do not matter here.
 	variants := map[string]any{"true": true, "false": false}
 	args, values := make([]any, len(u.args)), slices.Clone(u.args)
 	for i, arg := range u.args {

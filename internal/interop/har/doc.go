@@ -1,4 +1,3 @@
-// Package har asks others whether the bundles of observe/capture are what they say: HTTP
-// Archives, by the schema of npm's har-schema; and a browser, which opens one and answers
-// from it.
+// Package har checks with independent programs that the bundles of observe/capture are HTTP
+// Archives: with the schema of npm's har-schema, and with a browser that answers from a bundle.
 package har

@@ -20,7 +20,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
 
-// serve has a request of each kind fail, and returns their bundles' files.
+// serve lets a request of each kind fail, and returns the files of their bundles.
 func serve(t *testing.T, requests ...*http.Request) []string {
 	t.Helper()
 	folder := t.TempDir()
@@ -90,7 +90,7 @@ func TestBundlesAreValidBySchema(t *testing.T) {
 		out, err := exec.CommandContext(t.Context(), node, "web/validate.mjs", file).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
-	// The counter-check: a file that is none is not valid.
+	// The counter-check: another JSON file is not valid.
 	data, err := os.ReadFile(files[0])
 	require.NoError(t, err)
 	broken := filepath.Join(t.TempDir(), "broken.har")
@@ -100,8 +100,8 @@ func TestBundlesAreValidBySchema(t *testing.T) {
 	require.Contains(t, string(out), "should have required property 'headers'")
 }
 
-// TestABrowserOpensBundles has Chromium answer from a bundle: what was asked then gets what
-// was answered then, and nothing else gets anything.
+// TestABrowserOpensBundles lets Chromium answer from a bundle. Recorded requests get the recorded
+// responses, and all others fail.
 func TestABrowserOpensBundles(t *testing.T) {
 	t.Parallel()
 	node, browser := needs(t, "node"), needs(t, "chromium", "chromium-browser", "google-chrome")
@@ -150,7 +150,7 @@ func TestABrowserOpensBundles(t *testing.T) {
 	}
 }
 
-// needs finds a program, and skips the test where something is missing; CI must have it.
+// needs finds a program. It skips the test if the program is missing, except in CI.
 func needs(t *testing.T, names ...string) string {
 	t.Helper()
 	missing := func(what string) {

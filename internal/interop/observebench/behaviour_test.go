@@ -21,11 +21,11 @@ const (
 	parentSpan  = "b7ad6b7169203331"
 )
 
-// Expectations of facts. Any other text is what a fact must be.
+// Expectations of facts. A fact must equal any other text.
 const (
-	none = "\x00none" // there is no such fact
-	some = "\x00some" // there is one, whatever it is
-	has  = "\x00has " // it holds the rest
+	none = "\x00none" // the fact is missing
+	some = "\x00some" // the fact has any value
+	has  = "\x00has " // the fact contains the rest of the text
 )
 
 func (seen facts) require(t *testing.T, want facts) {
@@ -45,7 +45,7 @@ func (seen facts) require(t *testing.T, want facts) {
 	}
 }
 
-// A behaviour is one request, and what is seen of it behind each instrumentation.
+// A behaviour is one request with its expected facts behind each instrumentation.
 type behaviour struct {
 	name      string
 	protocols []protocol // none: HTTP/1.1
@@ -53,10 +53,10 @@ type behaviour struct {
 	ask       func(k *rig, seen facts) // nil: GET /users/42
 	options   func(*observe.Options)   // of ours
 	around    wrap                     // of ours, when it is not behindOurs
-	near      bool                     // theirs has no middleware inside
+	near      bool                     // theirs runs without the inner middleware
 	ours      facts
-	theirs    facts  // what otelhttp v0.72.0 makes of it; nil: it has no such thing
-	wrong     string // about that, in words
+	theirs    facts  // expected of otelhttp v0.72.0; nil if it lacks the feature
+	wrong     string // the problem in words
 }
 
 var behaviours = []behaviour{
@@ -137,7 +137,7 @@ var behaviours = []behaviour{
 		},
 		ours:   facts{"answer.raw": has + "\r\n\r\nhi", "span.http.response.status_code": "101", "span.status": "Unset", "metric.count": none},
 		theirs: facts{"answer.raw": has + "\r\n\r\nhi", "span.http.response.status_code": "200"},
-		wrong:  "it says 200, which nobody has sent",
+		wrong:  "it reports 200, which was not sent",
 	},
 	{
 		name:      "a stream is flushed while the handler runs",
@@ -209,7 +209,7 @@ var behaviours = []behaviour{
 		wrong:     "semconv's version is 2",
 	},
 	{
-		name:    "a method that nobody knows",
+		name:    "an unknown method",
 		handler: func(*rig, http.ResponseWriter, *http.Request) {},
 		ask:     func(k *rig, seen facts) { k.ask(seen, "HACK", "/users/42") },
 		ours:    facts{"span.name": "HTTP", "span.http.request.method": "_OTHER", "metric.http.request.method": "_OTHER", "answer.status": "405"},
@@ -283,8 +283,8 @@ var behaviours = []behaviour{
 	},
 }
 
-// TestBehaviours holds ours to what it promises and notes what otelhttp does, so that an
-// upgrade of it that changes something is seen.
+// TestBehaviours checks what package observe promises, and what otelhttp does, so that an upgrade
+// of otelhttp that changes something fails the test.
 func TestBehaviours(t *testing.T) {
 	t.Parallel()
 	for _, b := range behaviours {

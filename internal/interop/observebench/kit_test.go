@@ -31,8 +31,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// facts are what can be seen of one request: of its answer, its span, its measurement
-// and its log. What is not there is not in the map.
+// facts has the observed values of one request: of its response, span, metrics and log. Missing
+// values are not in the map.
 type facts map[string]string
 
 // A rig is a server behind one instrumentation, whose telemetry can be looked at.
@@ -70,7 +70,7 @@ func newRig(t *testing.T, change func(*observe.Options)) *rig {
 	return k
 }
 
-// note keeps what a handler has seen.
+// note records a fact of a handler.
 func (k *rig) note(key, value string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -141,7 +141,7 @@ func (k *rig) stop() {
 	k.serving.Wait()
 }
 
-// ask sends a request and notes the answer.
+// ask sends a request and records the response.
 func (k *rig) ask(seen facts, method, path string, header ...string) {
 	ctx := httptrace.WithClientTrace(k.t.Context(), &httptrace.ClientTrace{
 		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
@@ -179,7 +179,7 @@ func (k *rig) ask(seen facts, method, path string, header ...string) {
 	}
 }
 
-// raw sends text over a connection of its own and notes what comes back until its end.
+// raw sends text over a new connection and records all that comes back.
 func (k *rig) raw(seen facts, text string) {
 	conn, err := net.Dial("tcp", k.srv.Listener.Addr().String())
 	require.NoError(k.t, err)

@@ -1,20 +1,19 @@
-// Observebench measures package observe and its peers in one run: what a request costs
-// behind each handler, what a log record costs that waits for the end of its request,
-// what telling of a flag evaluation costs, and what captures cost: a request that is not
-// captured, and requests that fail while the store of captures does not write.
+// Observebench measures package observe and its peers in one run: the cost of a request behind
+// each handler, of a log record that waits for the end of its request, of reporting a flag
+// evaluation, and of captures: a request that is not captured, and requests that fail while the
+// store of captures does not write.
 //
 //	go run .
 //
-// Nothing here dials out. Spans and metrics go to OpenTelemetry's SDK, which hands them
-// to nobody; where it says no-op, to providers that do nothing. Its tests hold the
-// requests of one table to what package observe promises, and note what otelhttp makes of
-// the same.
+// Nothing here dials out. Spans and metrics go to OpenTelemetry's SDK, which discards them, or for
+// "no-op" to providers that do nothing. The tests check the requests of one table against what
+// package observe promises, and what otelhttp does with the same requests.
 //
-// Rounds are interleaved, each contender once a round, so that a drift of the machine
-// hits all of them alike; the tables have the medians, and the best rounds for a machine
-// that does other things besides. The goals, which are those of package observe's design,
-// are held against the best. A heap of 32 MiB stands by, as services have one: without,
-// the garbage collector would run all the time, and be what is measured.
+// Rounds are interleaved, with each contender once per round, so that a drift of the machine
+// affects all of them equally. The tables have the medians and the best rounds. The goals of
+// package observe's design are compared with the best rounds, because the machine may do other
+// things. The program keeps a heap of 32 MiB, as services do. Without it the garbage collector
+// would run all the time and dominate the measurement.
 package main
 
 import (

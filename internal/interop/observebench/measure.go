@@ -23,11 +23,11 @@ type contender struct {
 	costs cost
 }
 
-// A goal holds one contender's cost against another's.
+// A goal compares the costs of two contenders.
 type goal struct {
 	text      string
 	who, over string                     // contenders
-	value     func(who, over cost) value // of which none may be above most
+	value     func(who, over cost) value // each must be at most most
 	most      value
 }
 
@@ -36,17 +36,17 @@ type value struct {
 	allocs    int64
 }
 
-// above is what one costs more than the other, in its best round.
+// above returns how much more one costs than the other, in its best round.
 func above(who, over cost) value {
 	return value{ns: who.best() - over.best(), allocs: who.allocs - over.allocs}
 }
 
-// partOf is how much of the other's time one takes, and how many allocations.
+// partOf returns the ratio of the times of the two, and the allocations.
 func partOf(who, over cost) value {
 	return value{ratio: who.best() / over.best(), allocs: who.allocs}
 }
 
-// A cost is what one call takes.
+// A cost is the time and the allocations of one call.
 type cost struct {
 	ns     []float64 // by round
 	allocs int64
@@ -57,10 +57,10 @@ func (c cost) median() float64 {
 	return sorted[len(sorted)/2]
 }
 
-// best is the quickest round, the least disturbed one of a busy machine.
+// best is the fastest round, which other programs disturbed least.
 func (c cost) best() float64 { return slices.Min(c.ns) }
 
-// spread is how far the rounds are apart, in parts of the median.
+// spread is the range of the rounds as a part of the median.
 func (c cost) spread() float64 { return (slices.Max(c.ns) - slices.Min(c.ns)) / c.median() }
 
 func (t *table) cost(name string) cost {
@@ -116,7 +116,7 @@ func printTables(w io.Writer, tables []*table, s settings) error {
 	return nil
 }
 
-// verdict says whether the goal is met, and by what.
+// verdict says whether the goal is met, with the figures.
 func (g goal) verdict(t *table) string {
 	got := g.value(t.cost(g.who), t.cost(g.over))
 	word := "met"

@@ -18,9 +18,9 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// disk is a store of captures that takes all at once, or stalls: then nothing that is
-// put there is ever written.
-type disk struct{ stalled chan struct{} } // nil: it does not
+// disk is a store of captures that accepts everything at once, or stalls, so that nothing is ever
+// written.
+type disk struct{ stalled chan struct{} } // nil if it does not stall
 
 func (disk) Open(string) (fs.File, error)         { return nil, fs.ErrNotExist }
 func (disk) Remove(context.Context, string) error { return fs.ErrNotExist }
@@ -33,7 +33,7 @@ func (d disk) Put(context.Context, string, []byte) error {
 
 const (
 	clients = 8
-	routes  = 200 // so many that failures are not alike: of those few are captured
+	routes  = 200 // many, because few captures are made of similar failures
 )
 
 // A failing service answers each request with 500 after it has read its body and logged a
@@ -101,7 +101,7 @@ func (f *failing) load(perSecond int, d time.Duration) []time.Duration {
 	return all
 }
 
-// printStalled tells what 1,000 failing requests a second take while the store of their
+// printStalled prints the latencies of 1,000 failing requests a second while the store of their
 // captures does not write.
 func printStalled(w io.Writer, s settings) error {
 	stalled := make(chan struct{})

@@ -61,7 +61,7 @@ func (b *bench) close() {
 	}
 }
 
-// observer opens one that is closed with the bench.
+// observer opens an observer. The bench closes it.
 func (b *bench) observer(opts *observe.Options) (*observe.Observer, error) {
 	obs, err := observe.New(opts)
 	if err == nil {
@@ -70,7 +70,7 @@ func (b *bench) observer(opts *observe.Options) (*observe.Observer, error) {
 	return obs, err
 }
 
-// A sink is a response that costs nothing.
+// A sink is a response writer that costs nothing.
 type sink struct{ header http.Header }
 
 func (s *sink) Header() http.Header         { return s.header }
@@ -89,7 +89,7 @@ var hello = []byte("hello")
 
 func greet(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(hello) }
 
-// providers are where telemetry goes.
+// providers receive telemetry.
 type providers struct {
 	name    string
 	traces  trace.TracerProvider
@@ -100,7 +100,7 @@ func allProviders() []providers {
 	sdk := func(name string, sampler sdktrace.Sampler) providers {
 		return providers{
 			name,
-			sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(nobody{})),
+			sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(discard{})),
 			sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader())),
 		}
 	}
@@ -111,13 +111,13 @@ func allProviders() []providers {
 	}
 }
 
-// nobody is whom spans are handed to.
-type nobody struct{}
+// discard is an exporter that discards spans.
+type discard struct{}
 
-func (nobody) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
-func (nobody) OnEnd(sdktrace.ReadOnlySpan)                     {}
-func (nobody) Shutdown(context.Context) error                  { return nil }
-func (nobody) ForceFlush(context.Context) error                { return nil }
+func (discard) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (discard) OnEnd(sdktrace.ReadOnlySpan)                     {}
+func (discard) Shutdown(context.Context) error                  { return nil }
+func (discard) ForceFlush(context.Context) error                { return nil }
 
 var propagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 
@@ -157,7 +157,7 @@ const (
 	captured   = "observe, captures on"
 )
 
-// addCaptures compares requests that go well, which nobody captures.
+// addCaptures compares successful requests, which are not captured.
 func (b *bench) addCaptures() error {
 	p := allProviders()[2]
 	t := &table{title: "a request that is not captured, with a body of 1 KiB, " + p.name, goals: []goal{
@@ -196,13 +196,13 @@ func (b *bench) addCaptures() error {
 
 var body1K = strings.Repeat("{}", 512)
 
-// frontEnd is the least that a log handler can do: what remains is package slog's own.
+// frontEnd is a log handler that does nothing, so its cost is that of package slog.
 type frontEnd struct{ slog.Handler }
 
 func (frontEnd) Enabled(context.Context, slog.Level) bool  { return true }
 func (frontEnd) Handle(context.Context, slog.Record) error { return nil }
 
-// inRequest gives the context of a request that ends with the bench.
+// inRequest returns the context of a request that ends with the bench.
 func (b *bench) inRequest(obs *observe.Observer) context.Context {
 	found, end, ended := make(chan context.Context), make(chan struct{}), make(chan struct{})
 	b.onClose(func() { close(end); <-ended })
@@ -273,7 +273,7 @@ const (
 	contrib = "open-telemetry hook of go-sdk-contrib"
 )
 
-// enabledLogs take events and do nothing with them.
+// enabledLogs accepts events and discards them.
 type enabledLogs struct{ lognoop.LoggerProvider }
 
 func (enabledLogs) Logger(string, ...log.LoggerOption) log.Logger { return enabledLogger{} }
@@ -285,7 +285,7 @@ func (enabledLogger) Enabled(context.Context, log.EnabledParameters) bool { retu
 func (b *bench) addFlags() error {
 	obs, err := b.observer(&observe.Options{
 		Log: slog.DiscardHandler, LoggerProvider: enabledLogs{}, MeterProvider: metricnoop.NewMeterProvider(),
-		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(nobody{})),
+		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(discard{})),
 	})
 	if err != nil {
 		return err

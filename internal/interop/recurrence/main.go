@@ -33,8 +33,8 @@ func main() {
 	}
 }
 
-// A nightly window: it starts at the time every day, from the night before the one of which
-// the clocks are changed.
+// A nightly window starts at the same time every day. Its first night is the one before the clocks
+// change.
 type nightly struct {
 	what, zone string
 	start      string // wall clock time of the first night

@@ -91,7 +91,7 @@ func TestAgreesWithRRule(t *testing.T) {
 		}
 		s, err := schedule.Parse("windows.yaml", fmt.Appendf(nil,
 			"windows: [{id: w, start: %q, duration: 1h, repeat: %q}]", start.Format(time.RFC3339), text))
-		if err != nil { // what never occurs
+		if err != nil { // a rule that never occurs
 			require.Empty(t, want, "%s from %v: %v", text, start, err)
 			refused++
 			continue
@@ -130,11 +130,11 @@ func difference(got, want []time.Time) string {
 // most is how many occurrences of a rule are compared.
 const most = 150
 
-// oracle is what rrule-go says.
+// oracle returns the occurrences by rrule-go.
 //
-// It has one known fault that random rules meet: of a BYDAY with and without ordinals,
-// "MO,-1FR", it takes the days that are in both lists, where RFC 5545 §3.3.10 has those
-// in either. Such a rule is asked for by its two halves, and counted here.
+// It has one known fault that random rules meet. For a BYDAY with and without ordinals,
+// "MO,-1FR", it returns the days that are in both lists, but RFC 5545 §3.3.10 requires those in
+// either list. Such a rule is split into its two halves, and counted here.
 func oracle(t *testing.T, text string, start, to time.Time) (all []time.Time, mixed bool) {
 	t.Helper()
 	option, err := rrule.StrToROption(text)

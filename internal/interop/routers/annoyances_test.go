@@ -21,8 +21,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe"
 )
 
-// What the comments on newChi, newGin and newEcho complain about, so that it is noticed
-// when it no longer holds.
+// These tests fail when a problem in the comments on newChi, newGin and newEcho no longer exists.
 
 // chiMounted has a router below a router, with a middleware that replaces the context.
 func chiMounted(outer ...func(http.Handler) http.Handler) http.Handler {
@@ -104,7 +103,7 @@ func replaceContext(next http.Handler) http.Handler {
 	})
 }
 
-// A Route around the router finds what the router found.
+// A Route around the router finds the route.
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 	for name, build := range routes {
@@ -177,10 +176,10 @@ func TestRecoveryMiddlewaresHidePanics(t *testing.T) {
 	}
 }
 
-// Whoever must keep such a middleware has these ways to tell nevertheless.
+// A service that must keep such a middleware can report the panic in these ways.
 func TestPanicsBelowRecoveryMiddlewaresCanBeTold(t *testing.T) {
 	t.Parallel()
-	tell := func(ctx context.Context, value any) {
+	report := func(ctx context.Context, value any) {
 		observe.Fail(ctx, &observe.PanicError{Value: value, Stack: debug.Stack()})
 	}
 	for name, h := range map[string]func() http.Handler{
@@ -193,7 +192,7 @@ func TestPanicsBelowRecoveryMiddlewaresCanBeTold(t *testing.T) {
 		"gin": func() http.Handler {
 			engine := gin.New()
 			engine.Use(gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, value any) {
-				tell(c.Request.Context(), value)
+				report(c.Request.Context(), value)
 				c.AbortWithStatus(http.StatusInternalServerError)
 			}))
 			engine.GET("/", func(*gin.Context) { panic("an order too many") })
@@ -206,7 +205,7 @@ func TestPanicsBelowRecoveryMiddlewaresCanBeTold(t *testing.T) {
 				return func(c *echo.Context) error {
 					defer func() {
 						if value := recover(); value != nil {
-							tell(c.Request().Context(), value)
+							report(c.Request().Context(), value)
 							panic(value)
 						}
 					}()

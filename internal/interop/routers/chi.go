@@ -13,15 +13,16 @@ import (
 // newChi is the service on chi, whose middlewares are those of net/http: nothing has to
 // be adapted.
 //
-// What annoys:
+// Known problems:
 //
 //   - chi serves a copy of the request, so that nothing outside of it sees the pattern that
 //     it found. [observe.Route] finds it in chi's own notes, around the router or as a
 //     middleware in it.
 //   - middleware.Recoverer takes panics away from [observe.Observer.Handler], which then
 //     records the stack but not the value. Leave it out, or put [observe.Route] inside of it.
-//   - Middlewares of Group and With run for what is found only: the rest is 404, in a
-//     window too. Those of Route, as here, and of mounted routers run for all below.
+//   - Middlewares of Group and With run only for routes that are found. Other paths get 404,
+//     also in a window. Middlewares of Route, as here, and of mounted routers run for all
+//     paths below.
 func newChi(s *service, group bool) http.Handler {
 	r := chi.NewRouter()
 	r.Method(http.MethodGet, "/version", s.version())

@@ -12,12 +12,12 @@ import (
 // newEcho is the service on echo, whose handlers are of its own kind, but which is an
 // http.Handler itself, and has adapters for handlers and middlewares of net/http.
 //
-// What annoys:
+// Known problems:
 //
 //   - A handler's error becomes an answer only when all middlewares have returned.
 //     [observe.Observer.Handler] as one, by echo.WrapMiddleware, lets that answer through
-//     but has recorded a 200 by then. It goes in front of echo. The guard, which only
-//     counts, may stand in a group.
+//     but has recorded a 200 by then. So put it in front of echo. The guard only counts, so
+//     it also works in a group.
 //   - middleware.Recover makes an error of a panic before [observe.Observer.Handler] sees
 //     it, which then records a 500 without error and stack. Leave it out, or put a
 //     middleware inside of it that calls [observe.Fail] with an [observe.PanicError].

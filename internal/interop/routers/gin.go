@@ -12,24 +12,25 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// newGin is the service on gin, whose handlers are of its own kind, but whose engine is
-// an http.Handler: what can stand in front of it should.
+// newGin is the service on gin. Its handlers have their own type, but its engine is an
+// http.Handler, so put middlewares in front of it if you can.
 //
-// What annoys:
+// Known problems:
 //
 //   - gin leaves Request.Pattern empty. Two lines fill it in, as the first middleware.
-//   - gin goes on to the next handler when one has returned, also when that has answered
-//     already. What adapts a middleware of net/http must say Abort, or a request is refused
-//     and served; see ginMiddleware.
+//   - gin calls the next handler when one has returned, even if that has already answered. An
+//     adapter of a net/http middleware must call Abort, or a request is both refused and
+//     served; see ginMiddleware.
 //   - gin.Default has Recovery, which takes panics away from [observe.Observer.Handler]: it
-//     then records the stack but not the value. It also answers http.ErrAbortHandler,
-//     by which a handler cuts the connection, with 200 and an empty body. Take gin.New,
+//     then records the stack but not the value. It also answers http.ErrAbortHandler, with
+//     which a handler cuts the connection, with 200 and an empty body. Use gin.New,
 //     or gin.CustomRecovery with a function that calls [observe.Fail] with an
 //     [observe.PanicError].
 //   - Its ResponseWriter says that it is an http.CloseNotifier and an http.Hijacker,
-//     whatever is below it, and panics when asked for what is not there. Context.Stream
-//     asks for the first; the writers of package observe have it.
-//   - Middlewares of a group run for what is found only: the rest is 404, in a window too.
+//     even if the writer below it is not, and then panics when it is used. Context.Stream
+//     uses the first; the writers of package observe have it.
+//   - Middlewares of a group run only for routes that are found. Other paths get 404, also in
+//     a window.
 //   - It writes to standard output unless gin.SetMode, which is global, says release.
 func newGin(s *service, group bool) http.Handler {
 	engine := gin.New()

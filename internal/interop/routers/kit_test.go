@@ -57,8 +57,7 @@ func (d *document) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// rig is the service on one of the routers, over a real network, and all that is to be
-// seen of it.
+// rig is the service on one of the routers, over a real network, with its telemetry.
 type rig struct {
 	t       *testing.T
 	service *service
@@ -119,7 +118,7 @@ func (k *rig) stop() {
 	k.serving.Wait()
 }
 
-// begin opens a window over the orders, and waits until the guard knows.
+// begin begins a window over the orders, and waits until the guard has it.
 func (k *rig) begin(mode string) {
 	k.windows.mu.Lock()
 	k.windows.text = fmt.Sprintf(`windows: [{id: upgrade, start: %q, duration: 1h, mode: %s, scope: {paths: ["/orders/**"]}, message: Back soon.}]`,
@@ -158,7 +157,7 @@ func (k *rig) events() *http.Response {
 	return res
 }
 
-// raw sends a request as it is written, and gives the answer with its connection.
+// raw sends a request literally, and returns the response with its connection.
 func (k *rig) raw(request string) (net.Conn, *bufio.Reader, *http.Response) {
 	k.t.Helper()
 	conn, err := net.Dial("tcp", k.srv.Listener.Addr().String())
@@ -173,7 +172,7 @@ func (k *rig) raw(request string) (net.Conn, *bufio.Reader, *http.Response) {
 	return conn, r, res
 }
 
-// ended are the spans of all requests, by name.
+// ended returns the spans of all requests by name.
 func (k *rig) ended() map[string]sdktrace.ReadOnlySpan {
 	k.stop()
 	spans := map[string]sdktrace.ReadOnlySpan{}

@@ -6,8 +6,8 @@
 //
 // Then edit windows.yaml, and look at http://127.0.0.1:8080/orders/1 meanwhile.
 //
-// What is the same for all is in service.go. What each router needs, and what about it
-// annoys, is in the file of its name.
+// Code for all routers is in service.go. The needs and the known problems of each router are in the
+// file with its name.
 package main
 
 import (

@@ -29,7 +29,7 @@ func TestClosedWindow(t *testing.T) {
 		for _, request := range []string{"GET /orders/7", "HEAD /orders/7", "POST /orders", "GET /orders/events", "GET /orders/socket"} {
 			method, path, _ := strings.Cut(request, " ")
 			if method == "HEAD" && strings.Contains(k.t.Name(), "group_true") {
-				continue // routers do not take HEAD for GET alike
+				continue // routers treat HEAD differently
 			}
 			status, header, body := k.do(method, path)
 			require.Equal(t, 503, status, request)
@@ -144,7 +144,7 @@ func TestWindowEndsEvents(t *testing.T) {
 func TestSocketsAreTakenOver(t *testing.T) {
 	each(t, func(k *rig) {
 		const upgrade = "GET /orders/socket HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: parrot\r\n\r\n"
-		_, r, res := k.raw(upgrade + "Polly") // what is sent at once must not be lost
+		_, r, res := k.raw(upgrade + "Polly") // bytes that are sent with the upgrade must not be lost
 		require.Equal(t, http.StatusSwitchingProtocols, res.StatusCode)
 		said := make([]byte, 5)
 		_, err := io.ReadFull(r, said)

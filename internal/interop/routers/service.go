@@ -13,9 +13,9 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// routers are the ways to build the service. With group, the guard stands around the
-// orders alone, inside of the router; else in front of it, which is what to do unless
-// there is a reason: there it also sees what the router would redirect or not find.
+// routers has a constructor of the service for each router. With group, the guard is inside the
+// router, around the orders only. Otherwise it is in front of the router. Prefer that, because
+// there it also sees requests that the router redirects or does not find.
 var routers = map[string]func(s *service, group bool) http.Handler{
 	"chi":  newChi,
 	"gin":  newGin,
@@ -79,10 +79,9 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// socket takes the connection over and says back what it hears. Instead of WebSocket,
-// which needs one more module, it speaks a protocol with nothing to it; the handshake
-// is the same. The request's context is how the guard ends it: nothing else reaches a
-// handler that waits for its client.
+// socket takes over the connection and echoes all bytes. The handshake is that of WebSocket, which
+// would need another module. The guard ends the handler with the request's context, because
+// nothing else reaches a handler that waits for its client.
 func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "parrot" {
 		w.Header().Set("Upgrade", "parrot")
@@ -100,5 +99,5 @@ func (s *service) socket(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: parrot\r\n\r\n"); err != nil {
 		return
 	}
-	_, _ = io.Copy(conn, rw) // until the client has had enough
+	_, _ = io.Copy(conn, rw) // until the client ends
 }

@@ -1,8 +1,11 @@
 package har_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -94,4 +97,38 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, string(text), string(text2))
 	})
+}
+
+// FuzzEncode: a file is indented as package json does it.
+func FuzzEncode(f *testing.F) {
+	for _, s := range []string{
+		"{}", "[]", `{"a":[],"b":{},"c":[1,{"d":null}]}`, `"\\"`, `["\"","\\\"",":,{}[]"]`, `[[[]]]`, `{"":{"":""}}`, "1", ` [ 1 , 2 ] `, "\"\u2028<&>\"",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !json.Valid([]byte(s)) {
+			return
+		}
+		var want bytes.Buffer
+		enc := json.NewEncoder(&want)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", " ")
+		for _, v := range []any{json.RawMessage(s), s, map[string]any{"text": s, "list": []json.RawMessage{json.RawMessage(s), json.RawMessage(s)}}} {
+			want.Reset()
+			require.NoError(t, enc.Encode(v))
+			got, err := har.Encode(v)
+			require.NoError(t, err)
+			require.Equal(t, want.String(), string(got))
+		}
+	})
+}
+
+// An error of the writer is that of EncodeTo.
+func TestEncodeToAWriterThatFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("disk full")
+	r, w := io.Pipe()
+	require.NoError(t, r.CloseWithError(broken))
+	require.ErrorIs(t, har.EncodeTo(w, &har.File{}), broken)
 }

@@ -60,9 +60,8 @@ func Encode(v any) ([]byte, error) {
 
 // EncodeTo writes what [Encode] returns.
 func EncodeTo(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(indenter{w})
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("har: %w", err)
 	}
