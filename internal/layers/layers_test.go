@@ -31,9 +31,9 @@ var arrows = map[string][]string{
 	"flags/jsonlogic":     {}, // only the standard library
 	"flags/flagtest":      {"flags", openfeature},
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
-	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", masterminds, xmod},
+	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", "internal/modpattern", masterminds, xmod},
 	"pkgmgmt/apicheck":    {"pkgmgmt/registry", "internal/cleantext", xmod, xexp, xtools},
-	"pkgmgmt/registry":    {"internal/atomicfile", "internal/cleantext", "internal/problem", xmod},
+	"pkgmgmt/registry":    {"pkgmgmt", "internal/atomicfile", "internal/cleantext", "internal/modpattern", "internal/problem", xmod},
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
@@ -53,6 +53,7 @@ var arrows = map[string][]string{
 	"internal/page":       {"internal/problem"},
 	"internal/pgtest":     {},
 	"internal/problem":    {"internal/accept"},
+	"internal/modpattern": {xmod},
 	"internal/live":       {"internal/atomicfile", "internal/document", fsnotify},
 	"internal/rerun":      {},
 	"internal/stats":      {},
@@ -93,7 +94,7 @@ var localTestArrows = map[string][]string{
 // testArrows are what test files and examples may import besides.
 var testArrows = []string{
 	"internal/testsize",
-	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
+	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, yaml, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/log", "go.opentelemetry.io/otel/sdk/metric",
 }
 
