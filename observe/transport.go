@@ -62,7 +62,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	c.exchange.respond(resp)
 	c.status = int32(resp.StatusCode)
-	c.key.protocol = protocols[[2]int{resp.ProtoMajor, resp.ProtoMinor}]
+	c.key.protocol = protocolVersion(resp.ProtoMajor, resp.ProtoMinor)
 	switch body := resp.Body.(type) {
 	case nil:
 		c.end(nil)
