@@ -408,10 +408,17 @@ func (r *Reporter) Close() error {
 	return nil
 }
 
-// Stats returns numbers for metrics and alerts: entries that are "queued" now, "sent",
-// "replaced" by later sightings, "dropped_full", "dropped_old", "dropped_refused" and
-// "dropped_closed". "failures" counts failed attempts. "failing" is 1 if the last attempt
-// failed.
+// Stats returns numbers to export as metrics:
+//
+//	queued           entries that wait to be sent
+//	sent             entries that the collector has accepted
+//	replaced         waiting entries that a later sighting has replaced
+//	dropped_full     entries dropped because the queue was full
+//	dropped_old      entries dropped because they had waited too long
+//	dropped_refused  entries that the collector refused
+//	dropped_closed   entries that were left at Close
+//	failures         attempts to send that failed
+//	failing          1 if the last attempt failed, else 0
 func (r *Reporter) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
