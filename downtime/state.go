@@ -1,7 +1,6 @@
 package downtime
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -65,16 +64,7 @@ func (g *Guard) Problems() []error {
 		problems = append(problems, fmt.Errorf("last good copy: %w", status.SaveErr))
 	}
 	if d := g.keeper.Snapshot(); d != nil {
-		now := time.Now()
-		for _, p := range d.Problems {
-			var kept keptWindow
-			if errors.As(p, &kept) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
-				return o.Window.ID == kept.Window && o.Phase(now) == schedule.PhaseInProgress
-			}) {
-				continue // it was kept to its end, which is over
-			}
-			problems = append(problems, p)
-		}
+		problems = append(problems, problemsOf(d, time.Now())...)
 	}
 	problems = append(problems, g.view.Load().problems()...)
 	g.mu.Lock()
@@ -95,27 +85,31 @@ func (g *Guard) Document() Document {
 	return d
 }
 
-// Stats are numbers to export and to alert on. The keys are constant:
+// Stats returns numbers to export as metrics and to alert on. The keys are constant:
 //
-//	document_age_seconds     since the document in use was accepted; -1 without one
-//	document_checked_seconds since its source last gave an acceptable one; -1 never
-//	document_updates         documents accepted
-//	document_failures        attempts that failed
-//	document_stale           1 when the source has been silent for StaleAfter
-//	problems                 as many as Problems returns
-//	windows                  in the document in use
-//	windows_in_progress      now
-//	windows_overrun          over, and held closed for work that is unfinished
-//	windows_held             gone from the document, and kept to their end
-//	in_flight                requests and work that were admitted and have not ended
-//	refused                  requests and work refused since the start
-//	would_have_refused       the same, by rehearsals
-//	events_missed            not taken in time by subscribers of Events
-//	quorum_waiting           windows closed before their start or after their end, for want of the quorum's word
-//	quorum_failures          times that the quorum did not answer
-//	cut                      requests and work cut when Options.Grace was over
-//	bypassed                 requests let in by Options.Bypass though a window refuses them
-//	bypass_denied            tokens that did not help, with requests and at BypassHandler
+//	document_age_seconds      seconds since the document in use was accepted; -1 means none
+//	document_checked_seconds  seconds since the source last returned an acceptable document;
+//	                          -1 means never
+//	document_updates          documents accepted
+//	document_failures         load attempts that failed or whose document was refused
+//	document_stale            1 while the source has failed for longer than
+//	                          Options.StaleAfter, else 0
+//	problems                  number of Problems
+//	windows                   windows in the document in use
+//	windows_in_progress       windows in progress now
+//	windows_overrun           windows that are over and held closed for unfinished work
+//	windows_held              windows in progress that the document has lost, kept until
+//	                          their end
+//	in_flight                 requests and work that were admitted and have not ended
+//	refused                   requests and work refused
+//	would_have_refused        requests and work that rehearsals would have refused
+//	events_missed             events that subscribers of Events did not take in time
+//	quorum_waiting            windows that are closed before their start or after their end,
+//	                          waiting for the quorum
+//	quorum_failures           times that the quorum did not answer
+//	cut                       requests and work cut when Options.Grace was over
+//	bypassed                  requests let in by Options.Bypass though a window refuses them
+//	bypass_denied             tokens that did not help, with requests and at BypassHandler
 func (g *Guard) Stats() map[string]float64 {
 	now := time.Now()
 	st := g.keeper.Status()

@@ -74,15 +74,16 @@ func (p *Provider) Revision() string {
 // Stats returns numbers to export as metrics:
 //
 //	flags            flags of the document
-//	problems         faults in it
-//	age_seconds      since the source last gave an acceptable document, or since the start
+//	problems         faults in the document
+//	age_seconds      seconds since the source last returned an acceptable document, or since
+//	                 the start
 //	partial          documents of a Merge that are missing or out of date
 //	held_back        flags that are kept although the document has lost them
-//	failing          1 while the last load failed or its document was refused
-//	stale            1 while that lasts longer than Options.StaleAfter
-//	lost             1 while that lasts longer than Options.LostAfter
+//	failing          1 while the last load failed or its document was refused, else 0
+//	stale            1 while loads have failed for longer than Options.StaleAfter, else 0
+//	lost             1 while loads have failed for longer than Options.LostAfter, else 0
 //	loads            load attempts
-//	load_failures    loads that failed, or whose document was refused
+//	load_failures    loads that failed or whose document was refused
 //	updates          documents that came into effect
 //	abandoned_loads  loads that were abandoned because the source ignored its context
 //

@@ -9,12 +9,17 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/metric"
+
+	statistics "github.com/upkeep-go/upkeep/internal/stats"
 )
 
 // Gauges exports the statistics of a flag provider, a guard or a pool as OpenTelemetry gauges,
 // named by name and key: "flags.stale".
 //
 //	err := obs.Gauges("flags", provider.Stats)
+//
+// The description of a gauge says what the number means if stats is the method Stats of a type
+// of this module. Otherwise it names the function.
 //
 // stats is called now, to learn the keys, and at each collection of metrics, from another
 // goroutine; it must be quick, because other metrics wait for it. A key that it adds later is
@@ -50,10 +55,11 @@ func (o *Observer) Gauges(name string, stats func() map[string]float64) error {
 	if g.keys+len(keys) > maxGauges {
 		return fmt.Errorf("observe: gauges %q: with its %d keys there would be more than %d", name, len(keys), maxGauges)
 	}
+	source := statistics.Source(stats)
 	instruments := make(map[string]metric.Float64Observable, len(keys))
 	all := make([]metric.Observable, 0, len(keys))
 	for _, key := range keys {
-		gauge, err := o.meter.Float64ObservableGauge(name+"."+key, metric.WithDescription(fmt.Sprintf("The statistic %q of %s.", key, name)))
+		gauge, err := o.meter.Float64ObservableGauge(name+"."+key, metric.WithDescription(describe(source, key)))
 		if err != nil {
 			return fmt.Errorf("observe: gauges %q: %w", name, err)
 		}
@@ -83,6 +89,15 @@ func (o *Observer) Gauges(name string, stats func() map[string]float64) error {
 	g.names[name] = true
 	g.keys += len(keys)
 	return nil
+}
+
+// describe returns the description of a gauge: what the statistic means, for those of this
+// module, and which function returns it.
+func describe(source, key string) string {
+	if meaning := statistics.Meaning(source, key); meaning != "" {
+		return strings.ToUpper(meaning[:1]) + meaning[1:] + ". From " + source + "."
+	}
+	return fmt.Sprintf("The value %q that %s returns.", key, source)
 }
 
 func callStats(stats func() map[string]float64) (all map[string]float64, err error) {

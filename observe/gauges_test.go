@@ -59,6 +59,26 @@ func TestGauges(t *testing.T) {
 	require.Empty(t, k.gauges())
 }
 
+// TestGaugesDescriptions: a statistic of this module is described by what it means.
+func TestGaugesDescriptions(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	require.NoError(t, k.obs.Gauges("own", k.obs.Stats))
+	require.NoError(t, k.obs.Gauges("pool", poolStats))
+	var rm metricdata.ResourceMetrics
+	require.NoError(t, k.reader.Collect(context.Background(), &rm))
+	described := map[string]string{}
+	for _, scope := range rm.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			described[m.Name] = m.Description
+		}
+	}
+	require.Equal(t, "Requests that run now. From observe.(*Observer).Stats.", described["own.requests_active"])
+	require.Equal(t, `The value "idle" that observe_test.poolStats returns.`, described["pool.idle"])
+}
+
+func poolStats() map[string]float64 { return map[string]float64{"idle": 1} }
+
 func TestGaugesErrors(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, nil)

@@ -13,9 +13,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// headerTraceResponse is the header of W3C's Trace Context Level 2, section 4, as Go spells it.
-const headerTraceResponse = "Traceresponse"
-
 // Handler observes the requests that next serves. Each gets a server span and the metrics
 // http.server.request.duration and http.server.active_requests, by OpenTelemetry's semantic
 // conventions v1.43.0, and an id: the client's X-Request-Id if that is well-formed (1 to 128
@@ -57,7 +54,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		given := r
 		st := &state{Context: r.Context(), obs: &o.core, start: time.Now()}
 		st.method = o.metrics.method(r.Method)
-		st.protocol = protocols[[2]int{r.ProtoMajor, r.ProtoMinor}]
+		st.protocol = protocolVersion(r.ProtoMajor, r.ProtoMinor)
 		st.secure = r.TLS != nil
 		if o.opts.TrustedProxies != nil {
 			st.via = proxies(o.opts.TrustedProxies).forwarded(r)
@@ -84,7 +81,7 @@ func (o *Observer) Handler(next http.Handler) http.Handler {
 		st.headers[0] = st.id
 		header[headerRequestID] = st.headers[0:1:1]
 		if sc := st.span.SpanContext(); sc.IsValid() && !sc.IsRemote() {
-			st.headers[1] = "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
+			st.headers[1] = traceResponse(sc)
 			header[headerTraceResponse] = st.headers[1:2:2]
 		}
 
@@ -145,18 +142,18 @@ func (st *state) begin(r *http.Request) {
 	// the caller's.
 	var foreign []trace.SpanStartOption
 	if sc := st.span.SpanContext(); !sc.IsValid() || sc.IsRemote() {
-		carrier := propagation.HeaderCarrier(r.Header)
+		headers := carrier{propagation.HeaderCarrier(r.Header)}
 		if o.opts.Public {
 			if baggage.FromContext(st.Context).Len() > 0 {
 				st.Context = baggage.ContextWithoutBaggage(st.Context)
 			}
-			sc = trace.SpanContextFromContext(o.opts.Propagator.Extract(context.Background(), carrier))
+			sc = trace.SpanContextFromContext(o.opts.Propagator.Extract(context.Background(), headers))
 			foreign = append(foreign, trace.WithNewRoot())
 			if sc.IsValid() {
 				foreign = append(foreign, trace.WithLinks(trace.Link{SpanContext: sc}))
 			}
 		} else {
-			st.Context = o.opts.Propagator.Extract(st.Context, carrier)
+			st.Context = o.opts.Propagator.Extract(st.Context, headers)
 		}
 	}
 	attrs := newSpanAttrs()

@@ -196,11 +196,11 @@ var errClosed = errors.New("observe: the observer is closed")
 // register registers the metrics of what is lost and what waits.
 func (v *vitals) register(meter metric.Meter, registrations *registrations) error {
 	dropped, err1 := meter.Int64ObservableCounter(metricDropped, metric.WithUnit("{item}"),
-		metric.WithDescription("What should have been recorded and was not."))
+		metric.WithDescription("Number of log records, bundles, flag evaluations and measurements that were dropped, by what was dropped."))
 	failed, err2 := meter.Int64ObservableCounter(metricFailed, metric.WithUnit("{failure}"),
-		metric.WithDescription("What went wrong while recording."))
+		metric.WithDescription("Number of failures while telemetry was recorded, by what failed. Requests do not fail from it."))
 	queued, err3 := meter.Int64ObservableUpDownCounter(metricQueued, metric.WithUnit("By"),
-		metric.WithDescription("Memory of what waits to be recorded."))
+		metric.WithDescription("Memory of log records and bundles that wait to be written."))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return fmt.Errorf("observe: metrics upkeep.observe.*: %w", err)
 	}

@@ -52,9 +52,11 @@ func (m *instruments) init(meter metric.Meter, registrations *registrations, str
 		}
 		return h
 	}
+	// The descriptions of http.* are those of the semantic conventions: where others register the
+	// same metric, exporters want the same text.
 	m.server = histogram(metricServerDuration, "Duration of HTTP server requests.", requestBuckets)
 	m.client = histogram(metricClientDuration, "Duration of HTTP client requests.", requestBuckets)
-	m.job = histogram(metricJobDuration, "Duration of jobs.", jobBuckets)
+	m.job = histogram(metricJobDuration, "Duration of jobs, from the call of Do to the return of their function.", jobBuckets)
 	if err != nil {
 		return err
 	}
@@ -64,9 +66,9 @@ func (m *instruments) init(meter metric.Meter, registrations *registrations, str
 		return fmt.Errorf("observe: metric %s: %w", metricServerActive, err)
 	}
 	activeStreams, err1 := meter.Int64ObservableUpDownCounter(metricStreamsActive, metric.WithUnit("{stream}"),
-		metric.WithDescription("Number of HTTP responses that are streams and run."))
+		metric.WithDescription("Number of HTTP responses that are streams and have not ended."))
 	m.streams, err = meter.Int64Counter(metricStreams, metric.WithUnit("{stream}"),
-		metric.WithDescription("Number of HTTP responses that were streams, by how they ended."))
+		metric.WithDescription("Number of HTTP responses that were streams and have ended, by how they ended."))
 	if err := errors.Join(err1, err); err != nil {
 		return fmt.Errorf("observe: metrics %s.*: %w", metricStreams, err)
 	}

@@ -188,51 +188,59 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 
 // Stats returns what the observer has counted since [New]:
 //
-//	requests             requests seen
-//	requests_active      of them running now
-//	requests_failed      of them that failed, as the package comment says
-//	requests_refused     of them ended with a 503 and a Retry-After, which is no failure
-//	requests_gone        of them whose client went away before the answer, which is no failure
-//	streams              responses that were streams, with streams_active, streams_failed
-//	                     and streams_gone, those whose client went
-//	panics               panics of handlers and jobs
-//	ids_replaced         malformed request ids that clients sent
-//	late_writes          uses of a response after its handler returned
-//	late_answers         answers by whoever stands outside after the handler returned
-//	jobs                 jobs started by Do, with jobs_active and jobs_failed
-//	outbound             calls by Transport, with outbound_active and outbound_failed
-//	details              requests and jobs told in full, for they failed, were slow
-//	                     or were asked for
-//	details_suppressed   those that were not: there were ten in that second, or three
-//	                     alike in that minute
-//	records_repeated     ERROR records that were left out, because one with the same
-//	                     fingerprint was written in that second; the next one counts them
-//	debug                requests and jobs whose level a token or the flag has set
-//	debug_refused        debug tokens that were refused
-//	level_flag_errors    evaluations of Options.LevelFlag that failed or named no level
-//	levels_set           levels of loggers that SetLevel has set
-//	tail_bytes           the size of the records that wait for the end of their request
-//	tail_written         records written at the end of their request
-//	tail_dropped         records that found no room, in their request or in the process,
-//	                     of requests and jobs that were told in full
-//	tail_late            records below the level that came after their request had ended,
-//	                     and had ended well or had late ones enough
-//	captures_written     bundles in Options.Captures
-//	captures_dropped     those that were not taken: too many, or too large, waited, or
-//	                     Close was called or gave up waiting for the store
-//	captures_failed      those that the store did not take
-//	captures_queued      those that wait, with captures_queued_bytes
-//	flag_events          feature_flag.evaluation events emitted
-//	flags_dropped        evaluations beyond the 64 remembered per request
-//	series_folded        measurements whose route, host or job was one too many
-//	gauges_dropped       statistics that were not there when Gauges was called
-//	log_errors           records that the wrapped log handler could not write
-//	telemetry_panics     panics of providers, propagators, log handlers and
-//	                     Options.Route that were kept from the request
+//	requests               requests seen
+//	requests_active        requests that run now
+//	requests_failed        requests that failed, as the package comment says
+//	requests_refused       requests answered with 503 and a Retry-After, which is no failure
+//	requests_gone          requests whose client went away before the response, which is no
+//	                       failure
+//	streams                responses that were streams
+//	streams_active         streams that run now
+//	streams_failed         streams that failed
+//	streams_gone           streams whose client went away
+//	panics                 panics of handlers and jobs
+//	ids_replaced           malformed request ids that clients sent
+//	late_writes            uses of a response after its handler returned
+//	late_answers           responses that other code wrote after the handler had returned
+//	jobs                   jobs started by Do
+//	jobs_active            jobs that run now
+//	jobs_failed            jobs that failed
+//	outbound               calls by Transport
+//	outbound_active        calls by Transport that run now
+//	outbound_failed        calls by Transport that failed
+//	details                requests and jobs reported in full, because they failed, were
+//	                       slow or were asked for
+//	details_suppressed     requests and jobs that were to be reported in full and were not:
+//	                       there were ten in that second, or three alike in that minute
+//	records_repeated       ERROR records that were left out, because one with the same
+//	                       fingerprint was written in that second; the next one counts them
+//	debug                  requests and jobs whose level a token or the flag has set
+//	debug_refused          debug tokens that were refused
+//	level_flag_errors      evaluations of Options.LevelFlag that failed or named no level
+//	levels_set             levels of loggers that SetLevel has set
+//	tail_bytes             size of the records that wait for the end of their request
+//	tail_written           records written at the end of their request
+//	tail_dropped           records of requests and jobs reported in full that were dropped,
+//	                       because their request or the process had no room
+//	tail_late              records below the level that came after their request had ended,
+//	                       and were not written
+//	captures_written       bundles written to Options.Captures
+//	captures_dropped       bundles that were not taken: too many or too large ones waited,
+//	                       or Close had given up
+//	captures_failed        bundles that the store did not take
+//	captures_queued        bundles that wait to be written
+//	captures_queued_bytes  size of the bundles that wait to be written
+//	flag_events            feature_flag.evaluation events emitted
+//	flags_dropped          evaluations beyond the 64 that a request remembers
+//	series_folded          measurements whose route, host or job was one too many
+//	gauges_dropped         statistics that were not there when Gauges was called
+//	log_errors             records that the wrapped log handler could not write
+//	telemetry_panics       panics of providers, propagators, log handlers and Options.Route
+//	                       that were kept from the request
 //
-// [Observer.Health] tells of those among them that say something was lost, and the
-// metrics upkeep.observe.dropped, upkeep.observe.failed (both by upkeep.observe.what,
-// the name here) and upkeep.observe.queued (in bytes) export them.
+// [Observer.Health] reports those that mean that something was lost. The metrics
+// upkeep.observe.dropped and upkeep.observe.failed export them, with the name above in the
+// attribute upkeep.observe.what, and upkeep.observe.queued exports what waits, in bytes.
 func (o *Observer) Stats() map[string]float64 {
 	c := &o.counts
 	stats := make(map[string]float64, 32)

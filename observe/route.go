@@ -143,7 +143,7 @@ func (st *state) lastRoute(r *http.Request) {
 	}
 	if name := st.obs.opts.Route; name != nil {
 		st.setRoute(name(r), r.URL.Path)
-	} else if r.Method != http.MethodConnect {
+	} else if r.Pattern != "" && r.Method != http.MethodConnect {
 		st.setRoute(r.Pattern, r.URL.Path)
 	}
 }

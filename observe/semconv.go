@@ -81,8 +81,20 @@ var requestBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 
 // jobBuckets reach to an hour, because jobs do.
 var jobBuckets = []float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 1800, 3600}
 
-// protocols are the values of network.protocol.version; one not known is not reported.
-var protocols = map[[2]int]string{{1, 0}: "1.0", {1, 1}: "1.1", {2, 0}: "2", {3, 0}: "3"}
+// protocolVersion is network.protocol.version; one not known is not reported.
+func protocolVersion(major, minor int) string {
+	switch {
+	case major == 1 && minor == 1:
+		return "1.1"
+	case major == 2 && minor == 0:
+		return "2"
+	case major == 1 && minor == 0:
+		return "1.0"
+	case major == 3 && minor == 0:
+		return "3"
+	}
+	return ""
+}
 
 func scheme(secure bool) string {
 	if secure {

@@ -44,7 +44,7 @@ func (g *guardedFlags) init(meter metric.Meter) error {
 	}
 	var err error
 	g.duration, err = meter.Float64Histogram(metricFlagDuration, metric.WithUnit("s"),
-		metric.WithDescription("Duration of HTTP server requests by the variant of a flag that they saw."),
+		metric.WithDescription("Duration of HTTP server requests that evaluated a flag of Options.GuardedFlags, by flag, variant and class of status."),
 		metric.WithExplicitBucketBoundaries(requestBuckets...))
 	if err != nil {
 		return fmt.Errorf("observe: metric %s: %w", metricFlagDuration, err)

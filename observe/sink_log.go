@@ -161,6 +161,8 @@ func (st *state) explain(err error) []slog.Attr {
 	}
 	st.mu.Unlock()
 	if p, ok := err.(*PanicError); ok {
+		// A stack is long: ids after it are hard to find.
+		attrs = append(attrs, correlate(st.ctx, st)...)
 		attrs = append(attrs, slog.String("stack", cleantext.Cut(string(p.Stack), maxStack)))
 	}
 	return attrs

@@ -62,7 +62,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	c.exchange.respond(resp)
 	c.status = int32(resp.StatusCode)
-	c.key.protocol = protocols[[2]int{resp.ProtoMajor, resp.ProtoMinor}]
+	c.key.protocol = protocolVersion(resp.ProtoMajor, resp.ProtoMinor)
 	switch body := resp.Body.(type) {
 	case nil:
 		c.end(nil)
@@ -184,7 +184,7 @@ type callBody struct {
 
 func (b *callBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.call.exchange.read(p[:max(0, min(n, len(p)))])
+	b.call.exchange.read(p[:max(0, min(n, len(p)))], err)
 	if err == io.EOF {
 		b.call.end(nil)
 	} else if err != nil {

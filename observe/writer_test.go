@@ -330,7 +330,7 @@ func TestWriterCloseNotify(t *testing.T) {
 					require.Fail(t, "the client is there")
 				default:
 				}
-				require.NoError(t, http.NewResponseController(w).Flush())
+				_ = http.NewResponseController(w).Flush() // fails if the client goes before it returns
 				require.True(t, <-gone)
 			})), http2)
 			resp, err := srv.Client().Get(srv.URL)

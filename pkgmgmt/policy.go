@@ -126,11 +126,12 @@ func (pol *Policy) Problems() []error {
 
 // Stats returns numbers about the document. They are empty for a policy without a source:
 //
-//   - document_updates: accepted documents; document_failures: failed attempts;
-//   - document_age_seconds: since the document in effect was accepted;
-//     document_checked_seconds: since the source last returned an acceptable one, -1 for
-//     never;
-//   - problems: the number of Problems.
+//	document_updates          documents accepted
+//	document_failures         load attempts that failed or whose document was refused
+//	document_age_seconds      seconds since the document in effect was accepted
+//	document_checked_seconds  seconds since the source last returned an acceptable document;
+//	                          -1 means never
+//	problems                  number of Problems
 func (pol *Policy) Stats() map[string]float64 {
 	if pol.keeper == nil {
 		return map[string]float64{}

@@ -168,8 +168,13 @@ func (r *Replica) linger() {
 	}
 }
 
-// Stats returns values for metrics: joined (1 or 0), outdated (1 or 0), known and open (windows),
-// lost (how often the replica has lost its session).
+// Stats returns numbers to export as metrics:
+//
+//	joined    1 while the replica takes part in the quorum, else 0
+//	outdated  1 while an operator holds a window that the replica does not know, else 0
+//	known     windows that the replica has published as known
+//	open      windows that the replica keeps open: no operator can take them
+//	lost      times that the replica has lost its session
 func (r *Replica) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -29,7 +29,7 @@ windows:
     start: 2026-12-06T02:00
     timezone: Europe/Madrid
     duration: "-2h"
-    repeat: FREQ=HOURLY;BYSETPOS=1
+    repeat: FREQ=HOURLY;BYHOUR=2
     scope: {paths: [orders]}
 `))
 	fmt.Println(err)
@@ -39,8 +39,8 @@ windows:
 	}
 	// Output:
 	// windows.yaml:6:15: window "db-upgrade": duration: must be positive, got "-2h"
-	// windows.yaml:7:13: window "db-upgrade": repeat: FREQ: HOURLY is not supported: a window is at most daily
-	// windows.yaml:7:13: window "db-upgrade": repeat: BYSETPOS: is not supported
+	// windows.yaml:7:13: window "db-upgrade": repeat: FREQ: HOURLY is not supported: write a window with FREQ=DAILY for each time of day
+	// windows.yaml:7:13: window "db-upgrade": repeat: BYHOUR: is not supported: the window begins at the time of start: write a window for each time of day
 	// windows.yaml:8:21: window "db-upgrade": scope.paths[0]: must begin with "/" (methods and hosts have lists of their own), got "orders"
 	// 6 db-upgrade duration
 }
@@ -146,6 +146,31 @@ windows:
 	// 2026-03-17 03:00:00 -0400 EDT - 04:00:00
 	// announced for 2026-03-10 03:00:00
 	// FREQ=WEEKLY;BYDAY=TU
+}
+
+// BYSETPOS chooses among the days of a month: the last working day, and the 30th or, in
+// February, the last day.
+func ExampleParse_lastWorkingDay() {
+	printYear(`
+windows:
+  - id: billing
+    start: 2026-10-01T22:00
+    timezone: Europe/Madrid
+    duration: 2h
+    repeat: FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1
+  - id: archive
+    start: 2026-01-01T01:00
+    timezone: Europe/Madrid
+    duration: 1h
+    repeat: FREQ=MONTHLY;BYMONTHDAY=30,-1;BYSETPOS=1;UNTIL=20260331
+`)
+	// Output:
+	// archive 2026-01-30T01:00:00+01:00 2026-01-30T02:00:00+01:00
+	// archive 2026-02-28T01:00:00+01:00 2026-02-28T02:00:00+01:00
+	// archive 2026-03-30T01:00:00+02:00 2026-03-30T02:00:00+02:00
+	// billing 2026-10-30T22:00:00+01:00 2026-10-31T00:00:00+01:00
+	// billing 2026-11-30T22:00:00+01:00 2026-12-01T00:00:00+01:00
+	// billing 2026-12-31T22:00:00+01:00 2027-01-01T00:00:00+01:00
 }
 
 // Faults name the part of the rule. An exception must be a day of the rule.

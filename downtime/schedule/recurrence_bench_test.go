@@ -21,6 +21,10 @@ var oldRules = []struct{ name, start, rule string }{
 	{"February 29th", "1970-01-01T02:30", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29"},
 	{"Monday, February 29th", "1970-01-01T02:30", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO"},
 	{"February 29th, when 97 days have passed", "1970-01-01T02:30", "FREQ=DAILY;INTERVAL=97;BYMONTH=2;BYMONTHDAY=29"},
+	{"last working day", "1970-01-01T02:30", "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"},
+	{"last working day of every 97th month", "1970-01-01T02:30", "FREQ=MONTHLY;INTERVAL=97;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"},
+	{"53rd Monday of the year", "1970-01-01T02:30", "FREQ=YEARLY;BYDAY=MO;BYSETPOS=53"},
+	{"second of Monday and Tuesday, in January", "1970-01-01T02:30", "FREQ=WEEKLY;BYDAY=MO,TU;BYMONTH=1;BYSETPOS=2"},
 }
 
 func old(t testing.TB, start, rule string) *schedule.Window {

@@ -63,7 +63,8 @@ type ruleParts struct {
 	byDay      []ordinalDay
 	byMonthDay []int
 	byMonth    uint16 // a bit for each month; zero means not given
-	weekStart  int    // 0 is Monday
+	bySetPos   []int
+	weekStart  int // 0 is Monday
 }
 
 // An ordinalDay is a value of BYDAY: every Monday, or the second or the last.
@@ -138,7 +139,7 @@ func (p *ruleParts) read(name, value string) error {
 		case i >= 0:
 			p.freq = freq(i)
 		case value == "HOURLY" || value == "MINUTELY" || value == "SECONDLY":
-			return fmt.Errorf("%s %w: a window is at most daily", value, errNotSupported)
+			return fmt.Errorf("%s %w: write a window with FREQ=DAILY for each time of day", value, errNotSupported)
 		default:
 			return fmt.Errorf("must be DAILY, WEEKLY, MONTHLY or YEARLY, got %q", document.Clip(value))
 		}
@@ -159,31 +160,41 @@ func (p *ruleParts) read(name, value string) error {
 			return err
 		})
 	case "BYMONTHDAY":
-		err = each(value, func(v string) error {
-			d, err := number(strings.TrimPrefix(v, "-"), 1, 31)
-			if strings.HasPrefix(v, "-") {
-				d = -d
-			}
-			p.byMonthDay = append(p.byMonthDay, d)
-			return err
-		})
+		p.byMonthDay, err = signed(value, 31)
+	case "BYSETPOS":
+		p.bySetPos, err = signed(value, 366)
 	case "BYMONTH":
 		err = each(value, func(v string) error {
 			m, err := number(v, 1, 12)
 			p.byMonth |= 1 << (m - 1) & (1<<12 - 1)
 			return err
 		})
-	case "BYSETPOS", "BYYEARDAY", "BYWEEKNO", "BYHOUR", "BYMINUTE", "BYSECOND", "RSCALE", "SKIP":
-		return errNotSupported
 	default:
+		if instead := insteadOf[name]; instead != "" {
+			return fmt.Errorf("%w: %s", errNotSupported, instead)
+		}
 		return errors.New("unknown part")
 	}
 	return err
 }
 
+// insteadOf has, for each part that is not supported, what to write instead.
+var insteadOf = map[string]string{
+	"BYWEEKNO":  "write BYMONTH and BYDAY, such as FREQ=YEARLY;BYMONTH=5;BYDAY=2MO",
+	"BYYEARDAY": "write BYMONTH and BYMONTHDAY, such as FREQ=YEARLY;BYMONTH=4;BYMONTHDAY=10 for day 100",
+	"BYHOUR":    "the window begins at the time of start: write a window for each time of day",
+	"BYMINUTE":  "the window begins at the time of start: write a window for each time of day",
+	"BYSECOND":  "the window begins at the time of start: write a window for each time of day",
+	"RSCALE":    "rules use the Gregorian calendar: remove RSCALE",
+	"SKIP":      "remove SKIP, and write BYMONTHDAY=-1 for the last day of each month, or BYMONTHDAY=30,-1;BYSETPOS=1 for the 30th or the last day",
+}
+
 // check finds parts that contradict each other.
 func (p *ruleParts) check() []error {
 	var errs []error
+	if p.given["BYSETPOS"] && !p.given["BYDAY"] && !p.given["BYMONTHDAY"] && !p.given["BYMONTH"] {
+		errs = append(errs, errors.New("BYSETPOS: needs BYDAY, BYMONTHDAY or BYMONTH, whose days it counts"))
+	}
 	if p.freq == weekly && len(p.byMonthDay) > 0 {
 		errs = append(errs, errors.New("BYMONTHDAY: has no meaning with FREQ=WEEKLY"))
 	}
@@ -213,6 +224,23 @@ func each(list string, read func(string) error) error {
 		}
 	}
 	return nil
+}
+
+// signed reads a list of numbers from 1 to most, each with an optional sign.
+func signed(list string, most int) (numbers []int, err error) {
+	err = each(list, func(v string) error {
+		digits, negative := strings.CutPrefix(v, "-")
+		if !negative {
+			digits = strings.TrimPrefix(v, "+")
+		}
+		n, err := number(digits, 1, most)
+		if negative {
+			n = -n
+		}
+		numbers = append(numbers, n)
+		return err
+	})
+	return numbers, err
 }
 
 // number reads a whole number without sign.
@@ -316,10 +344,15 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 				mask &= weekdaysIn(byDay, (newYear+before)%7, days, 0, days)
 			}
 			r.table[kind][m] = mask
+			before += days
+		}
+		if len(p.bySetPos) > 0 {
+			r.keepPositions(kind, p.bySetPos, byDay, byMonth)
+		}
+		for m, mask := range r.table[kind] {
 			if mask != 0 {
 				r.months[kind] |= 1 << m
 			}
-			before += days
 		}
 	}
 	if r.months == [14]uint16{} {
@@ -344,9 +377,78 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 	return r, nil
 }
 
+// keepPositions applies BYSETPOS to the days of one kind of year: of the days in each unit of FREQ,
+// it keeps those at the positions. A unit is counted whole, also the days before the start.
+//
+// A week may begin in the year before or end in the year after. Its days there have no BYMONTHDAY
+// and no ordinals, so byDay and byMonth decide.
+func (r *rule) keepPositions(kind int, positions []int, byDay []ordinalDay, byMonth uint16) {
+	const december, january = 1 << 11, 1 << 0
+	leap, newYear := kind/7, kind%7
+	listed := func(weekday int) bool {
+		return slices.ContainsFunc(byDay, func(d ordinalDay) bool { return d.weekday == weekday })
+	}
+	type dayInYear struct{ unit, month, monthDay int } // month is outside of the year's twelve for other years
+	var days []dayInYear
+	add := func(yearDay, month, monthDay int) {
+		unit := 0
+		switch r.freq {
+		case daily:
+			unit = yearDay
+		case weekly:
+			unit = div(yearDay+newYear-r.weekStart, 7)
+		case monthly:
+			unit = month
+		}
+		days = append(days, dayInYear{unit, month, monthDay})
+	}
+	if r.freq == weekly {
+		for before := 6; before > 0; before-- {
+			if byMonth&december != 0 && listed(mod(newYear-before, 7)) {
+				add(-before, -1, 0)
+			}
+		}
+	}
+	yearDay := 0
+	for m, length := range daysIn[leap] {
+		for d := range length {
+			if r.table[kind][m]>>d&1 != 0 {
+				add(yearDay, m, d)
+			}
+			yearDay++
+		}
+		r.table[kind][m] = 0
+	}
+	if r.freq == weekly {
+		for after := range 6 {
+			if byMonth&january != 0 && listed((newYear+yearDay+after)%7) {
+				add(yearDay+after, 12, 0)
+			}
+		}
+	}
+	for first := 0; first < len(days); {
+		n := 1
+		for first+n < len(days) && days[first+n].unit == days[first].unit {
+			n++
+		}
+		for _, position := range positions {
+			if position < 0 {
+				position += n + 1
+			}
+			if position < 1 || position > n {
+				continue
+			}
+			if d := days[first+position-1]; d.month >= 0 && d.month < 12 {
+				r.table[kind][d.month] |= 1 << d.monthDay
+			}
+		}
+		first += n
+	}
+}
+
 // limits returns the names of the parts that the rule's days depend on.
 func (p *ruleParts) limits() string {
-	names := slices.DeleteFunc([]string{"BYMONTH", "BYMONTHDAY", "BYDAY"}, func(name string) bool { return !p.given[name] })
+	names := slices.DeleteFunc([]string{"BYMONTH", "BYMONTHDAY", "BYDAY", "BYSETPOS"}, func(name string) bool { return !p.given[name] })
 	return cmp.Or(strings.Join(names, ", "), "FREQ")
 }
 

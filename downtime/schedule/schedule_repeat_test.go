@@ -26,12 +26,23 @@ func TestRepeatFaults(t *testing.T) {
 		{rule("EXRULE:FREQ=WEEKLY"), `repeat: EXRULE:FREQ: unknown part`},
 		{rule("RRULE:RRULE:FREQ=WEEKLY"), `repeat: RRULE:FREQ: unknown part`},
 		{rule("FREQ=WEEKLY;BYDAY=T U"), `repeat: BYDAY: must be weekdays such as TU, 2TU or -1SU, got "T U"`},
-		{rule("FREQ=HOURLY"), `repeat: FREQ: HOURLY is not supported: a window is at most daily`},
+		{rule("FREQ=HOURLY"), `repeat: FREQ: HOURLY is not supported: write a window with FREQ=DAILY`},
 		{rule("FREQ=MINUTELY"), `repeat: FREQ: MINUTELY is not supported`},
 		{rule("FREQ=SECONDLY"), `repeat: FREQ: SECONDLY is not supported`},
 		{rule("FREQ=FORTNIGHTLY"), `repeat: FREQ: must be DAILY, WEEKLY, MONTHLY or YEARLY, got "FORTNIGHTLY"`},
 		{rule("FREQ=DAILY;FREQ=DAILY"), `repeat: FREQ: is given twice`},
-		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=1"), `repeat: BYSETPOS: is not supported`},
+		{rule("FREQ=MONTHLY;BYSETPOS=1"), `repeat: BYSETPOS: needs BYDAY, BYMONTHDAY or BYMONTH, whose days it counts`},
+		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=0"), `repeat: BYSETPOS: must lie between 1 and 366, got "0"`},
+		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=-367"), `repeat: BYSETPOS: must lie between 1 and 366, got "367"`},
+		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=--1"), `repeat: BYSETPOS: must be a number between 1 and 366, got "-1"`},
+		{rule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6"), `repeat: BYDAY, BYSETPOS: can never occur: there is no such day`},
+		{rule("FREQ=DAILY;BYDAY=MO;BYSETPOS=2"), `repeat: BYDAY, BYSETPOS: can never occur: there is no such day`},
+		{rule("FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=3,-3"), `repeat: BYDAY, BYSETPOS: can never occur: there is no such day`},
+		{rule("FREQ=YEARLY;BYWEEKNO=20"), `repeat: BYWEEKNO: is not supported: write BYMONTH and BYDAY, such as FREQ=YEARLY;BYMONTH=5;BYDAY=2MO`},
+		{rule("FREQ=YEARLY;BYYEARDAY=100"), `repeat: BYYEARDAY: is not supported: write BYMONTH and BYMONTHDAY, such as FREQ=YEARLY;BYMONTH=4;BYMONTHDAY=10 for day 100`},
+		{rule("FREQ=DAILY;BYHOUR=2,14"), `repeat: BYHOUR: is not supported: the window begins at the time of start: write a window for each time of day`},
+		{rule("FREQ=HOURLY"), `repeat: FREQ: HOURLY is not supported: write a window with FREQ=DAILY for each time of day`},
+		{rule("FREQ=MONTHLY;BYMONTHDAY=31;SKIP=BACKWARD"), `repeat: SKIP: is not supported: remove SKIP, and write BYMONTHDAY=-1 for the last day of each month`},
 		{rule("FREQ=YEARLY;BYYEARDAY=1"), `repeat: BYYEARDAY: is not supported`},
 		{rule("FREQ=YEARLY;BYWEEKNO=1"), `repeat: BYWEEKNO: is not supported`},
 		{rule("FREQ=DAILY;BYHOUR=1"), `repeat: BYHOUR: is not supported`},
@@ -125,7 +136,7 @@ func TestRepeatFaults(t *testing.T) {
 
 func TestAllFaultsOfARuleAreReported(t *testing.T) {
 	t.Parallel()
-	_, err := schedule.Parse("w", []byte(one("repeat: FREQ=WEEKLY;BYSETPOS=1;INTERVAL=0;COUNT=0;UNTIL=x;BYDAY=YY", "mode: shut")))
+	_, err := schedule.Parse("w", []byte(one("repeat: FREQ=WEEKLY;BYHOUR=1;INTERVAL=0;COUNT=0;UNTIL=x;BYDAY=YY", "mode: shut")))
 	var faults schedule.Faults
 	require.ErrorAs(t, err, &faults)
 	require.Len(t, faults, 7)

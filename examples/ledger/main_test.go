@@ -159,6 +159,7 @@ func TestSame(t *testing.T) {
 			require.NoError(t, err)
 			s := b.store(&history.SQLOptions{Table: fmt.Sprint("seed_", seed)})
 			now := time.Now().UTC().Truncate(time.Microsecond)
+			pick := func(texts ...string) string { return texts[random.IntN(len(texts))] }
 			var entries []history.Entry
 			for n := range 60 {
 				// Long ago, and appended in any order.
@@ -166,7 +167,7 @@ func TestSame(t *testing.T) {
 				e := history.Entry{ID: fmt.Sprint("e", n), Time: now.Add(-ago), Late: ago}
 				e.Kind = []history.Kind{history.KindStarted, history.KindSeen, history.KindStopped, history.KindNoted}[random.IntN(4)]
 				if e.Kind == history.KindNoted {
-					e.Event = &history.Event{Kind: "flag", Subject: fmt.Sprint(n), From: "a", To: "é\"", Actor: "ada"}
+					e.Event = &history.Event{Kind: "flag", Subject: fmt.Sprint(n), From: "a", To: "é\"", Actor: "ada", Service: pick("", "shop", "till"), Environment: pick("", "production"), URL: "https://flags.example/a", Share: float64(random.IntN(3)) / 2}
 				} else {
 					run := random.IntN(12)
 					info := build(fmt.Sprintf("v1.%d.0", run%4))

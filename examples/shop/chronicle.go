@@ -10,14 +10,14 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 
 	"github.com/upkeep-go/upkeep/downtime"
+	"github.com/upkeep-go/upkeep/downtime/schedule"
 	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// A chronicle is the one timeline of what changes the shop: builds, edits of flags,
-// phases of windows, and requests that failed. What each package tells for itself is
-// enough for it.
+// A chronicle writes one timeline of what changes the shop: starts, edits of flags, phases of
+// windows, and requests that failed. It gets all of them from the packages' public API.
 type chronicle struct {
 	store   *history.FileStore
 	report  func(error)
@@ -28,12 +28,12 @@ type chronicle struct {
 	stop    context.CancelFunc
 }
 
-// keep records the shop itself for as long as it runs, and that it stops.
+// keep records when the shop starts and stops.
 func (c *chronicle) keep(ctx context.Context, info version.Info, d history.Deployment, log *slog.Logger) {
 	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.kept.Go(func() {
 		if err := history.Keep(ctx, c.store, info, d, &history.KeepOptions{Logger: log}); err != nil {
-			c.report(err) // no reason not to run
+			c.report(err) // the shop runs without a history
 		}
 	})
 }
@@ -44,7 +44,7 @@ func (c *chronicle) note(ctx context.Context, e history.Event) {
 	}
 }
 
-// listen begins to note what the provider of flags and the guard tell.
+// listen starts to record edits of flags and phases of windows.
 func (c *chronicle) listen(ctx context.Context, guard *downtime.Guard) {
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	edited := func(d openfeature.EventDetails) {
@@ -57,10 +57,22 @@ func (c *chronicle) listen(ctx context.Context, guard *downtime.Guard) {
 	c.windows.Go(func() {
 		for e := range guard.Events(ctx) {
 			if e.Kind == downtime.EventPhase {
-				c.note(ctx, history.Event{Kind: "window", Subject: e.Window, From: e.Previous.String(), To: e.Phase.String(), Actor: e.Owner})
+				c.note(ctx, history.Event{Kind: "window", Subject: e.Window, To: phaseTexts[e.Phase], Actor: e.Owner})
 			}
 		}
 	})
+}
+
+// phaseTexts say what each phase of a window means for the shop.
+var phaseTexts = map[schedule.Phase]string{
+	schedule.PhaseOpen:       "planned",
+	schedule.PhaseAnnounced:  "announced to users",
+	schedule.PhaseCutoff:     "starts soon, long work is refused",
+	schedule.PhaseDraining:   "started, requests from before it are still running",
+	schedule.PhaseInProgress: "in progress, nothing is running",
+	schedule.PhaseOverrun:    "past its end, but its work is unfinished",
+	schedule.PhaseCompleted:  "completed, the shop is open again",
+	schedule.PhaseWithdrawn:  "called off",
 }
 
 func (c *chronicle) close() {
@@ -76,13 +88,13 @@ func (c *chronicle) close() {
 	_ = c.store.Close()
 }
 
-// lastHour is what changed in the last hour.
+// lastHour returns the changes of the last hour.
 func (c *chronicle) lastHour(ctx context.Context) (*history.List, error) {
 	now := time.Now()
 	return history.Timeline(ctx, c.store, now.Add(-time.Hour), now)
 }
 
-// failures is a store of bundles that are noted: each is a request that failed.
+// failures is a store of bundles that records each of them, because each is a request that failed.
 type failures struct {
 	capture.Store
 	chronicle *chronicle

@@ -12,13 +12,12 @@ import (
 //go:embed documents
 var embedded embed.FS
 
-// documents is a folder with the shop's documents, for the shop to watch and for you to
-// edit.
+// documents is a folder with the shop's documents. The shop watches them, and you edit them.
 type documents struct{ dir string }
 
 func (d documents) path(name string) string { return filepath.Join(d.dir, name) }
 
-// copyDocuments makes the folder, with a window from start on.
+// copyDocuments creates the folder.
 func copyDocuments(w window) (documents, error) {
 	dir, err := os.MkdirTemp("", "upkeep-shop-")
 	if err != nil {
@@ -39,12 +38,11 @@ func copyDocuments(w window) (documents, error) {
 
 func (d documents) read(name string) ([]byte, error) { return os.ReadFile(d.path(name)) }
 
-// write does what an editor does: the old text is gone before the new one is there.
+// write truncates the file first, as editors do.
 func (d documents) write(name string, text []byte) error {
 	return os.WriteFile(d.path(name), text, 0o600)
 }
 
-// replace edits a document.
 func (d documents) replace(name, old, replacement string) error {
 	text, err := d.read(name)
 	if err != nil {
@@ -53,12 +51,12 @@ func (d documents) replace(name, old, replacement string) error {
 	return d.write(name, bytes.ReplaceAll(text, []byte(old), []byte(replacement)))
 }
 
-// A window is what the template of windows.yaml leaves open.
+// A window has the values for the template windows.yaml.
 type window struct {
 	start    time.Time
 	duration time.Duration
 	cutoff   time.Duration
-	end      time.Time // what an operator writes to end it early; zero: nothing
+	end      time.Time // written by an operator to end it early; the zero time means not
 }
 
 func (d documents) writeWindow(w window) error {

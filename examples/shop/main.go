@@ -1,9 +1,8 @@
-// Shop is a small service that uses all five packages of upkeep for what they are
-// for: a storefront and a price service, with flags, a maintenance window, traces,
-// and a policy over the modules that it is built from.
+// Shop is a small service that uses all five packages of upkeep: a storefront and a price
+// service, with flags, a maintenance window, traces, and a policy for the modules in the build.
 //
-//	go run ./examples/shop         a shop to poke at, until Ctrl-C
-//	go run ./examples/shop -tour   the story by itself, each step checked
+//	go run ./examples/shop         a shop to try, until Ctrl-C
+//	go run ./examples/shop -tour   the story by itself; each step is checked
 package main
 
 import (
@@ -36,8 +35,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	set := flag.NewFlagSet("shop", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	addr := set.String("addr", "127.0.0.1:8080", "`address` of the storefront")
+	operators := set.String("operators", "127.0.0.1:8081", "`address` of the pages for operators")
 	play := set.Bool("tour", false, "play the story, check each step, and end")
-	show := version.BindFlag(version.Current(), set)
+	show := version.BindFlag(identify("shop"), set)
 	if err := set.Parse(args); err != nil {
 		return err
 	}
@@ -49,49 +49,63 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case *play:
 		return tour(ctx, stdout)
 	}
+	return serve(ctx, *addr, *operators, stdout)
+}
+
+// serve runs the shop until ctx ends. What the shop logs goes to a file, so that the list of what
+// to try stays on the screen.
+func serve(ctx context.Context, addr, operators string, stdout io.Writer) error {
 	docs, err := copyDocuments(window{start: time.Now().Add(2 * time.Minute), duration: time.Minute, cutoff: 10 * time.Second})
 	if err != nil {
 		return err
 	}
-	out := newConsole(stdout)
-	s, err := open(ctx, *addr, docs, out)
+	log, err := os.CreateTemp("", "upkeep-shop-*.log")
 	if err != nil {
 		return err
 	}
+	defer log.Close()
+	out := newConsole(log)
+	s, err := open(ctx, addr, operators, docs, out)
+	if err != nil {
+		_ = os.Remove(log.Name())
+		return err
+	}
 	defer s.close()
-	welcome(s)
+	welcome(stdout, s, log.Name())
 	var busy sync.WaitGroup
 	busy.Go(func() { traffic(ctx, s) })
 	<-ctx.Done()
 	busy.Wait()
-	out.printMetrics(context.WithoutCancel(ctx))
-	out.printf("stopped; the documents in %s are gone\n", docs.dir)
+	fmt.Fprintln(stdout)
+	out.printMetrics(context.WithoutCancel(ctx), stdout)
+	fmt.Fprintf(stdout, "The shop is closed. Its documents in %s are deleted; the log is still in %s\n", docs.dir, log.Name())
 	return nil
 }
 
-// welcome says what to try.
-func welcome(s *shop) {
-	s.console.printf(`
-The shop is open: %[1]s, for its operators: %[2]s
+// welcome prints what to try.
+func welcome(out io.Writer, s *shop, log string) {
+	fmt.Fprintf(out, `The shop is open.
 
+  %[1]s     the storefront
+  %[2]s     pages for operators
+
+Buy something:
   curl -i '%[1]s/catalogue'
   curl -i -X POST '%[1]s/checkout?user=42&item=tea'
   curl -i -X POST '%[1]s/checkout?user=ada&item=tea&email=ada@shop.example'
-  curl -i -X POST '%[1]s/checkout?user=ada&item=gift-card&email=ada@shop.example'   (a bug, behind a flag)
-  curl -s '%[2]s/version'
-  curl -s '%[2]s/sbom'
-  curl -s '%[2]s/explain?flag=express-checkout&user=42'
-  curl -s '%[2]s/maintenance/'
-  curl -s '%[2]s/stats'
-  curl -s '%[2]s/health'
 
-A quarter of the users get the express checkout. Make it all of them, or none:
+This one fails, because of a bug behind a flag:
+  curl -i -X POST '%[1]s/checkout?user=ada&item=gift-card&email=ada@shop.example'
+
+A quarter of the users get the express checkout. Edit the file to give it to all of them, or to none:
   %[3]s
 
-In two minutes a window closes /checkout for one minute; the catalogue stays open. Move it, or end it:
+In two minutes a window closes /checkout for one minute. The catalogue stays open. Edit the file to move or end the window:
   %[4]s
 
-Ctrl-C ends it all.
+A few customers buy something now and then. Logs, traces and events are in this file:
+  tail -f %[5]s
 
-`, s.storeURL, s.adminURL, s.docs.path("flags.yaml"), s.docs.path("windows.yaml"))
+Ctrl-C stops the shop.
+`, s.storeURL, s.adminURL, s.docs.path("flags.yaml"), s.docs.path("windows.yaml"), log)
 }

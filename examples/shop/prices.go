@@ -11,18 +11,18 @@ import (
 	"github.com/upkeep-go/upkeep/version/compat"
 )
 
-// A price is what the price service knows of an item.
+// A price is the price and weight of an item.
 type price struct {
 	Cents int `json:"cents"`
-	Grams int `json:"grams"` // of what has to be sent
+	Grams int `json:"grams"` // that have to be shipped
 }
 
-// newPrices is the second service: small, and observed like the first, so that one
-// trace shows both. It serves the storefronts that fit it.
+// newPrices is the second service. It is observed like the first, so that one trace shows both. It
+// refuses storefronts that are too old.
 func newPrices(info version.Info, obs *observe.Observer, peers *compat.Policy) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /prices", func(w http.ResponseWriter, r *http.Request) {
-		obs.Logger().DebugContext(r.Context(), "prices asked for")
+		obs.Logger().DebugContext(r.Context(), "sending the prices")
 		writeJSON(w, http.StatusOK, map[string]price{
 			"coffee":    {Cents: 1290, Grams: 500},
 			"tea":       {Cents: 890, Grams: 100},
@@ -33,7 +33,6 @@ func newPrices(info version.Info, obs *observe.Observer, peers *compat.Policy) h
 	return obs.Handler(version.Middleware(info, nil)(compat.Require(peers)(observe.Route(mux))))
 }
 
-// fetchPrices asks the price service.
 func fetchPrices(r *http.Request, client *http.Client, url string) (map[string]price, error) {
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, url+"/prices", nil)
 	if err != nil {
@@ -49,7 +48,7 @@ func fetchPrices(r *http.Request, client *http.Client, url string) (map[string]p
 	}
 	var prices map[string]price
 	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<20)).Decode(&prices); err != nil {
-		return nil, errors.Join(errors.New("the price service's answer cannot be read"), err)
+		return nil, errors.Join(errors.New("reading the response of the price service"), err)
 	}
 	return prices, nil
 }
@@ -57,5 +56,5 @@ func fetchPrices(r *http.Request, client *http.Client, url string) (map[string]p
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(v) // the client may have left
 }

@@ -16,19 +16,17 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/upkeep-go/upkeep/downtime"
-	"github.com/upkeep-go/upkeep/downtime/status"
 	"github.com/upkeep-go/upkeep/flags"
 	"github.com/upkeep-go/upkeep/observe"
 	"github.com/upkeep-go/upkeep/observe/capture"
 	"github.com/upkeep-go/upkeep/pkgmgmt"
-	"github.com/upkeep-go/upkeep/pkgmgmt/sbom"
 	"github.com/upkeep-go/upkeep/version"
 	"github.com/upkeep-go/upkeep/version/compat"
 	"github.com/upkeep-go/upkeep/version/history"
 )
 
-// A shop is two services in one process, the storefront and the prices, each as it
-// would be alone, and the administrative listener of the storefront.
+// A shop is two services in one process, the storefront and the prices, and the storefront's
+// pages for operators.
 type shop struct {
 	console *console
 	docs    documents
@@ -44,8 +42,8 @@ type shop struct {
 	closers []func(context.Context) // in the order of opening
 }
 
-// open starts a shop whose storefront listens on addr.
-func open(ctx context.Context, addr string, docs documents, out *console) (s *shop, err error) {
+// open starts a shop. Its storefront listens on addr, its pages for operators on operators.
+func open(ctx context.Context, addr, operators string, docs documents, out *console) (s *shop, err error) {
 	s = &shop{console: out, docs: docs}
 	defer func() {
 		if err != nil {
@@ -53,12 +51,12 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 		}
 	}()
 
-	// What is running: on spans, in the start-up log, on the admin listener.
-	s.info = version.New(&version.Options{Name: "storefront"})
+	// version: the build, for spans, the log at start and the pages for operators.
+	s.info = identify("storefront")
 	tel := out.providers(s.info)
 	s.onClose(tel.shutdown)
 
-	// version/history: what changes, on one timeline.
+	// version/history: one timeline of all changes.
 	past, err := history.NewFile(docs.path("history.jsonl"), nil)
 	if err != nil {
 		return s, err
@@ -77,8 +75,8 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 		Propagator:    propagation.TraceContext{},
 		Public:        true,
 		InternalHosts: []string{"127.0.0.1"},
-		// The request that fails is kept, without whose it was. What a replay needs to fail
-		// alike may be read: what was bought, and for how much.
+		// A request that fails is stored without its user. The fields that a replay needs stay
+		// readable: the item, the delay and the prices.
 		Captures: failures{bundles, s.past},
 		Capture: observe.CaptureOptions{
 			Redact: &capture.Redaction{Fields: []string{"item", "slow"}, JSON: []string{"$.*"}, URLs: []string{"/prices"}},
@@ -93,12 +91,12 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	s.log.Info("starting", "build", s.info)
 	s.past.keep(ctx, s.info, history.Deployment{Environment: "demo", Instance: "storefront-1"}, s.log)
 
-	// pkgmgmt: may this build run? At run time it only warns.
+	// pkgmgmt: at run time violations are only logged.
 	if err := s.checkPackages(); err != nil {
 		return s, err
 	}
 
-	// flags: the provider of OpenFeature, whose hook tells observe what was decided.
+	// flags: an OpenFeature provider. The hook of observe records its evaluations.
 	s.flags, err = flags.New(flags.File(docs.path("flags.yaml")), &flags.Options{
 		Static: flags.Attributes{"service": s.info.Name, "version": s.info.Version},
 		Logger: s.log,
@@ -111,11 +109,11 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	}
 	s.onClose(func(ctx context.Context) { _ = openfeature.ShutdownWithContext(ctx) })
 	if err := s.flags.Require(expressCheckout, banner); err != nil {
-		s.log.Warn("flags", "problem", err) // the code's defaults stand in
+		s.log.Warn("flags", "problem", err) // the defaults in the code are used
 	}
 	openfeature.AddHooks(s.obs.FlagHook())
 
-	// downtime: the guard in front of everything that the document's scopes name.
+	// downtime: the guard refuses what the document's windows close.
 	s.guard, err = downtime.Open(ctx, downtime.File(docs.path("windows.yaml")), &downtime.Options{RetryJitter: 2 * time.Second, Logger: s.log})
 	if err != nil {
 		return s, err
@@ -124,7 +122,7 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 
 	s.past.listen(ctx, s.guard)
 
-	// observe again: what the others count becomes metrics.
+	// observe: the statistics of the other packages become metrics.
 	for name, stats := range map[string]func() map[string]float64{"flags": s.flags.Stats, "downtime": s.guard.Stats} {
 		if err := s.obs.Gauges(name, stats); err != nil {
 			return s, err
@@ -134,7 +132,7 @@ func open(ctx context.Context, addr string, docs documents, out *console) (s *sh
 	if s.pricesURL, err = s.openPrices(ctx); err != nil {
 		return s, err
 	}
-	return s, s.openListeners(ctx, addr)
+	return s, s.openListeners(ctx, addr, operators)
 }
 
 func (s *shop) checkPackages() error {
@@ -157,9 +155,9 @@ func (s *shop) checkPackages() error {
 	return nil
 }
 
-// openPrices starts the second service, with telemetry of its own.
+// openPrices starts the second service, which has its own telemetry.
 func (s *shop) openPrices(ctx context.Context) (url string, err error) {
-	info := version.New(&version.Options{Name: "prices"})
+	info := identify("prices")
 	tel := s.console.providers(info)
 	s.onClose(tel.shutdown)
 	obs, err := observe.New(&observe.Options{
@@ -176,10 +174,10 @@ func (s *shop) openPrices(ctx context.Context) (url string, err error) {
 		return "", err
 	}
 	s.onClose(func(context.Context) { _ = peers.Close() })
-	return s.serve(ctx, "127.0.0.1:0", newPrices(info, obs, peers))
+	return s.listen(ctx, "127.0.0.1:0", newPrices(info, obs, peers))
 }
 
-func (s *shop) openListeners(ctx context.Context, addr string) (err error) {
+func (s *shop) openListeners(ctx context.Context, addr, operators string) (err error) {
 	transport := &http.Transport{}
 	s.onClose(func(context.Context) { transport.CloseIdleConnections() })
 	store := &storefront{
@@ -190,61 +188,36 @@ func (s *shop) openListeners(ctx context.Context, addr string) (err error) {
 		carts:  map[string][]string{},
 	}
 	build := version.Middleware(s.info, &version.MiddlewareOptions{Header: "X-Service-Version"})
-	s.storeURL, err = s.serve(ctx, addr, s.obs.Handler(build(s.guard.Handler(observe.Route(store.routes())))))
+	s.storeURL, err = s.listen(ctx, addr, s.obs.Handler(build(s.guard.Handler(observe.Route(store.routes())))))
 	if err != nil {
 		return fmt.Errorf("%w (another address: -addr 127.0.0.1:0)", err)
 	}
 
-	// What operators see stands on a listener of its own, on loopback.
-	admin := http.NewServeMux()
-	admin.Handle("GET /version", version.Handler(s.info, &version.HandlerOptions{
-		Detail:   func(*http.Request) version.Level { return version.LevelFull },
-		Sections: map[string]func() string{"flags": s.flags.Revision, "windows": s.guard.Revision},
-	}))
-	bi, _ := debug.ReadBuildInfo()
-	admin.Handle("GET /sbom", sbom.Handler(bi, &sbom.Options{Name: s.info.Name, Version: s.info.Version}))
-	maintenance, err := status.Handler(s.guard, &status.Options{
-		Authorize: func(*http.Request) (who string, err error) { return "whoever reaches the listener", nil },
-	})
+	pages, err := s.operators()
 	if err != nil {
 		return err
 	}
-	admin.Handle("/maintenance/", maintenance)
-	admin.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
-		subject := flags.Attributes{openfeature.TargetingKey: r.FormValue("user"), "email": r.FormValue("email")}
-		fmt.Fprintln(w, s.flags.Explain(r.Context(), r.FormValue("flag"), subject))
-	})
-	admin.HandleFunc("GET /changes", func(w http.ResponseWriter, r *http.Request) {
-		changes, err := s.past.lastHour(r.Context())
-		if err != nil {
-			s.log.ErrorContext(r.Context(), "history", "err", err)
-			http.Error(w, "the history cannot be read", http.StatusInternalServerError)
-			return
-		}
-		fmt.Fprint(w, changes)
-	})
-	admin.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]map[string]float64{"flags": s.flags.Stats(), "downtime": s.guard.Stats(), "observe": s.obs.Stats()})
-	})
-	admin.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.obs.Health()) })
-	s.adminURL, err = s.serve(ctx, "127.0.0.1:0", admin)
-	return err
+	s.adminURL, err = s.listen(ctx, operators, pages)
+	if err != nil {
+		return fmt.Errorf("%w (another address: -operators 127.0.0.1:0)", err)
+	}
+	return nil
 }
 
-// serve serves on addr until the shop is closed.
-func (s *shop) serve(ctx context.Context, addr string, h http.Handler) (url string, err error) {
+// listen serves on addr until the shop is closed.
+func (s *shop) listen(ctx context.Context, addr string, h http.Handler) (url string, err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return "", err
 	}
-	// The request contexts end with the shop, and the slow with them.
+	// When the shop closes, the contexts of its requests end, so that slow requests end too.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return base }}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("a listener has ended", "addr", addr, "err", err)
+			s.log.Error("listener ended", "addr", addr, "err", err)
 		}
 	})
 	s.onClose(func(ctx context.Context) {
@@ -257,7 +230,7 @@ func (s *shop) serve(ctx context.Context, addr string, h http.Handler) (url stri
 	return "http://" + l.Addr().String(), nil
 }
 
-// settle is a job: it asks the guard, and runs under observe.
+// settle is a job: observe records it, and the guard may refuse it.
 func (s *shop) settle(ctx context.Context) error {
 	return s.obs.Do(ctx, "settle", func(ctx context.Context) error {
 		leave, err := s.guard.Enter(ctx, downtime.Work{Name: "settle"})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"html"
 	"io"
 	"net/http"
 	"os"
@@ -21,11 +22,10 @@ import (
 	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
-// folder holds what TestMain removes.
+// folder has the built shop. TestMain removes it.
 var folder string
 
-// built is the shop as a user runs it: a test binary would not be what is deployed. It
-// is built when a test first asks.
+// built builds the shop once and returns its path. A test binary records no modules.
 var built = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(folder, "shop")
 	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
@@ -61,26 +61,32 @@ func TestTour(t *testing.T) {
 	t.Parallel()
 	out, err := shopCommand(t, "-tour").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "All steps did what they say.")
+	require.Contains(t, string(out), "All steps passed.")
+	require.NotContains(t, string(out), "(devel)")
+	require.NotRegexp(t, `window .* → `, string(out))
+	require.Regexp(t, `1\. Which build is running\n   storefront v\d+\.\d+\.\d+`, string(out))
+	require.Regexp(t, `request_id=\w+ .*stack=…`, string(out))
 }
 
-// TestShopUntilInterrupted pokes at the running shop, as the text that it prints
-// says, and ends it as a terminal would.
+// TestShopUntilInterrupted uses the running shop as its first screen suggests, and stops it as a
+// terminal does.
 func TestShopUntilInterrupted(t *testing.T) {
 	t.Parallel()
-	cmd := shopCommand(t, "-addr", "127.0.0.1:0")
+	cmd := shopCommand(t, "-addr", "127.0.0.1:0", "-operators", "127.0.0.1:0")
 	out := &buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Start())
-	var store, admin, docs string
+	var store, admin, docs, log string
 	require.Eventually(t, func() bool {
-		m := regexp.MustCompile(`is open: (\S+), for its operators: (\S+)\n(?s:.*) (\S+)/windows.yaml\n`).FindStringSubmatch(out.String())
+		m := regexp.MustCompile(`  (\S+) +the storefront\n  (\S+) +pages for operators\n(?s:.*) (\S+)/windows.yaml\n(?s:.*)tail -f (\S+)\n(?s:.*)Ctrl-C`).FindStringSubmatch(out.String())
 		if m != nil {
-			store, admin, docs = m[1], m[2], strings.TrimSpace(m[3])
+			store, admin, docs, log = m[1], m[2], strings.TrimSpace(m[3]), m[4]
 		}
 		return m != nil
 	}, 30*time.Second, 5*time.Millisecond, "%s", out)
 	require.DirExists(t, docs)
+	defer os.Remove(log)
+	screen := out.String()
 
 	get := func(method, url string) (int, string) {
 		req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
@@ -119,7 +125,21 @@ func TestShopUntilInterrupted(t *testing.T) {
 		require.Contains(t, body, c.holds)
 	}
 
-	// What a fleet would read of it.
+	_, links := get("GET", admin+"/")
+	for _, m := range regexp.MustCompile(`href="([^":]+)"`).FindAllStringSubmatch(links, -1) {
+		status, body := get("GET", admin+"/"+html.UnescapeString(m[1]))
+		require.Equal(t, 200, status, "%s: %s", m[1], body)
+		require.NotEmpty(t, body)
+	}
+	require.Equal(t, 7, strings.Count(links, `href="`)-1, "links: %s", links)
+	require.Contains(t, links, docs+"/windows.yaml")
+	require.Equal(t, screen, out.String(), "the list of what to try stays on the screen")
+	telemetry, err := os.ReadFile(log)
+	require.NoError(t, err)
+	require.Contains(t, string(telemetry), "request failed")
+	require.Contains(t, string(telemetry), "trace ")
+
+	// A fleet reads the version endpoint.
 	f, err := pkgmgmt.NewFleet([]pkgmgmt.Target{{Service: "storefront", URL: admin + "/version"}}, nil)
 	require.NoError(t, err)
 	report := f.Collect(t.Context())
@@ -131,8 +151,10 @@ func TestShopUntilInterrupted(t *testing.T) {
 	require.NoError(t, cmd.Wait(), "%s", out)
 	require.Less(t, time.Since(began), 5*time.Second)
 	require.Contains(t, out.String(), "metric storefront")
-	require.Contains(t, out.String(), "stopped")
+	require.Contains(t, out.String(), "The shop is closed.")
+	require.Contains(t, out.String(), log)
 	require.NoDirExists(t, docs)
+	require.FileExists(t, log)
 }
 
 func TestCommandLine(t *testing.T) {
@@ -143,10 +165,11 @@ func TestCommandLine(t *testing.T) {
 		holds string
 	}{
 		{[]string{"-h"}, 0, "-tour"},
-		{[]string{"-version"}, 0, "shop"},
+		{[]string{"-version"}, 0, "shop v"},
 		{[]string{"-frobnicate"}, 1, "frobnicate"},
 		{[]string{"extra"}, 1, "takes no arguments"},
-		{[]string{"-addr", "127.0.0.1:-1"}, 1, "another address"},
+		{[]string{"-addr", "127.0.0.1:-1"}, 1, "-addr 127.0.0.1:0"},
+		{[]string{"-addr", "127.0.0.1:0", "-operators", "127.0.0.1:-1"}, 1, "-operators 127.0.0.1:0"},
 	} {
 		cmd := shopCommand(t, c.args...)
 		out, err := cmd.CombinedOutput()
@@ -155,17 +178,17 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestTourNamesTheStepThatFails gives the tour less time than its window takes.
+// TestTourNamesTheStepThatFails gives the tour less time than its window needs.
 func TestTourNamesTheStepThatFails(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	err := tour(ctx, io.Discard)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Regexp(t, `^tour: step \d+, [a-z ]+: `, err.Error())
-	require.Contains(t, err.Error(), "the last that the shop printed:")
+	require.Contains(t, err.Error(), "the last lines of telemetry:")
 }
 
-// A buffer takes what a process prints while a test reads it.
+// A buffer has the output of a process. A test may read it meanwhile.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

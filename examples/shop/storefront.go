@@ -14,7 +14,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe"
 )
 
-// The flags that the storefront knows, each declared once.
+// The flags of the storefront. Each is declared once.
 var (
 	expressCheckout = flags.Bool("express-checkout", false)
 	banner          = flags.String("banner", "")
@@ -26,8 +26,8 @@ const (
 	maxSlow  = 10 * time.Second
 )
 
-// A storefront is the shop as its customers see it. Nothing in it knows of
-// maintenance: that is the guard's business, outside.
+// A storefront serves customers. Maintenance is not its concern: the guard in front of it
+// refuses requests.
 type storefront struct {
 	flags  openfeature.IClient
 	prices string
@@ -88,14 +88,14 @@ func (s *storefront) addToCart(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	if full {
-		s.refuse(w, r, http.StatusInsufficientStorage, fmt.Errorf("no room for more in carts"))
+		s.refuse(w, r, http.StatusInsufficientStorage, fmt.Errorf("the cart is full"))
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// checkout sells what is in the cart, or the one item that is named. With slow=4s the
-// payment takes its time.
+// checkout sells the items in the cart, or the item of the query. With slow=4s the payment takes
+// four seconds.
 func (s *storefront) checkout(w http.ResponseWriter, r *http.Request) {
 	user, ok := s.user(w, r)
 	if !ok {
@@ -148,8 +148,8 @@ type receipt struct {
 
 func standardShipping(grams int) int { return 490 + grams/100*10 }
 
-// expressShipping is free for what is worth more than 20 a kilogram. It has a bug: who
-// buys nothing but a gift card sends no grams.
+// expressShipping is free for orders worth more than 20 a kilogram. It has a bug: an order of a
+// gift card weighs zero grams.
 func expressShipping(cents, grams int) int {
 	if cents*1000/grams > 2000 {
 		return 0
@@ -159,7 +159,7 @@ func expressShipping(cents, grams int) int {
 
 var wellFormedUser = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
-// user reads who is shopping. A real shop would ask a session.
+// user returns the customer. A real shop takes it from the session.
 func (s *storefront) user(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
 	user = r.FormValue("user")
 	if !wellFormedUser.MatchString(user) {

@@ -23,20 +23,19 @@ import (
 	"github.com/upkeep-go/upkeep/version"
 )
 
-// A console shows telemetry to a reader: traces as trees, events and metrics as lines.
-// In a real service an exporter stands here. It is an io.Writer for logs, so that
-// lines do not mix.
+// A console writes telemetry for people: traces as trees, events and metrics as lines. A real
+// service has an exporter instead. Logs are written through it as well, so that lines do not mix.
 type console struct {
 	mu     sync.Mutex
 	out    io.Writer
-	open   map[trace.TraceID][]sdktrace.ReadOnlySpan // whose root has not ended
-	traces map[trace.TraceID][]sdktrace.ReadOnlySpan // whose root has, the latest
-	order  []trace.TraceID                           // of traces, the oldest first
-	events map[string]int                            // OpenTelemetry log events seen, by name
+	open   map[trace.TraceID][]sdktrace.ReadOnlySpan // whose root span is running
+	traces map[trace.TraceID][]sdktrace.ReadOnlySpan // whose root span has ended, the newest
+	order  []trace.TraceID                           // of traces, oldest first
+	events map[string]int                            // number of OpenTelemetry log events, by name
 	meters map[string]*sdkmetric.ManualReader        // by service
 }
 
-// keepTraces is how many traces the console remembers of each kind.
+// keepTraces is the maximum length of open and of traces.
 const keepTraces = 500
 
 func newConsole(out io.Writer) *console {
@@ -55,14 +54,8 @@ func (c *console) Write(line []byte) (int, error) {
 	return c.out.Write(line)
 }
 
-func (c *console) printf(format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fmt.Fprintf(c.out, format, args...)
-}
-
-// providers are the OpenTelemetry SDK of one service. What the service is, version
-// says: no detector of OpenTelemetry for Go knows the build.
+// providers are the OpenTelemetry SDK of one service. The resource comes from package version,
+// because the detectors of OpenTelemetry do not find the build.
 type providers struct {
 	traces  *sdktrace.TracerProvider
 	metrics *sdkmetric.MeterProvider
@@ -90,14 +83,14 @@ type spanPrinter struct{ *console }
 
 func (spanPrinter) Shutdown(context.Context) error { return nil }
 
-// ExportSpans gathers the spans of a trace and prints it when its root has ended.
+// ExportSpans collects the spans of a trace and prints them when the root span has ended.
 func (c spanPrinter) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, span := range spans {
 		id := span.SpanContext().TraceID()
 		if c.open[id] == nil && len(c.open) == keepTraces {
-			clear(c.open) // roots that never end
+			clear(c.open) // their root spans never end
 		}
 		c.open[id] = append(c.open[id], span)
 		if span.Parent().IsValid() {
@@ -116,7 +109,7 @@ func (c spanPrinter) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpa
 	return nil
 }
 
-// shown are the attributes that a reader wants to see.
+// shown are the attributes that are printed.
 var shown = []attribute.Key{"http.response.status_code", "error.type", "service.version", "upkeep.request.id"}
 
 func printTree(out io.Writer, all []sdktrace.ReadOnlySpan, id trace.SpanID, span sdktrace.ReadOnlySpan, depth int) {
@@ -144,13 +137,12 @@ func printTree(out io.Writer, all []sdktrace.ReadOnlySpan, id trace.SpanID, span
 	}
 }
 
-// lastPart is what follows the last dot of an attribute's name.
 func lastPart(key attribute.Key) string {
 	return string(key[strings.LastIndexByte(string(key), '.')+1:])
 }
 
-// services names the services that have a span in a trace, nil while its root has
-// not ended.
+// services returns the names of the services with a span in a trace. Nil means that the root span
+// has not ended.
 func (c *console) services(id trace.TraceID) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,7 +159,7 @@ type eventPrinter struct{ *console }
 func (eventPrinter) Shutdown(context.Context) error   { return nil }
 func (eventPrinter) ForceFlush(context.Context) error { return nil }
 
-// Export prints OpenTelemetry's log events, such as the evaluations of flags.
+// Export prints OpenTelemetry log events, such as evaluations of flags.
 func (c eventPrinter) Export(_ context.Context, records []sdklog.Record) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,14 +183,14 @@ func (c *console) eventCount(name string) int {
 	return c.events[name]
 }
 
-// A series is one line of a metric.
+// A series is one time series of a metric.
 type series struct {
 	service, metric, labels string
 	count                   uint64
 	mean                    time.Duration
 }
 
-// durations reads the request durations of all services.
+// durations returns the request and job durations of all services.
 func (c *console) durations(ctx context.Context) []series {
 	var all []series
 	for service, reader := range c.meters {
@@ -227,7 +219,7 @@ func (c *console) durations(ctx context.Context) []series {
 	return all
 }
 
-// gauge reads a metric that is one number; -1 when there is none.
+// gauge returns the value of a gauge, or -1 if it is missing.
 func (c *console) gauge(ctx context.Context, service, name string) float64 {
 	var metrics metricdata.ResourceMetrics
 	if reader := c.meters[service]; reader == nil || reader.Collect(ctx, &metrics) != nil {
@@ -253,9 +245,9 @@ func labels(set attribute.Set) string {
 	return strings.Join(parts, " ")
 }
 
-// printMetrics shows what the metrics say now.
-func (c *console) printMetrics(ctx context.Context) {
+// printMetrics prints how many requests and jobs there were, and how long they took.
+func (c *console) printMetrics(ctx context.Context, out io.Writer) {
 	for _, s := range c.durations(ctx) {
-		c.printf("metric %-10s %-30s %5d × %-10v %s\n", s.service, s.metric, s.count, s.mean.Round(10*time.Microsecond), s.labels)
+		fmt.Fprintf(out, "metric %-10s %-30s %5d × %-10v %s\n", s.service, s.metric, s.count, s.mean.Round(10*time.Microsecond), s.labels)
 	}
 }

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// traffic is a little life of the shop's own, until ctx ends: someone looks around or
-// buys every few seconds, and payments are settled.
+// traffic sends a request or runs a job every few seconds, until ctx ends.
 func traffic(ctx context.Context, s *shop) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()

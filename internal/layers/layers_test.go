@@ -31,17 +31,17 @@ var arrows = map[string][]string{
 	"flags/jsonlogic":     {}, // only the standard library
 	"flags/flagtest":      {"flags", openfeature},
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
-	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", masterminds, xmod},
+	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", "internal/modpattern", masterminds, xmod},
 	"pkgmgmt/apicheck":    {"pkgmgmt/registry", "internal/cleantext", xmod, xexp, xtools},
-	"pkgmgmt/registry":    {"internal/atomicfile", "internal/cleantext", "internal/problem", xmod},
+	"pkgmgmt/registry":    {"pkgmgmt", "internal/atomicfile", "internal/cleantext", "internal/modpattern", "internal/problem", xmod},
 	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
 	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
 	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/cleantext", "internal/document", "internal/live", "internal/page", "internal/problem", "internal/response", "internal/token"},
+	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/document", "internal/live", "internal/page", "internal/problem", "internal/response", "internal/token"},
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/status":     {"downtime", "downtime/schedule", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
-	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/stats", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
 	"observe/capture/har": {}, // only the standard library
 	"observe/tail":        {}, // only the standard library
@@ -53,8 +53,10 @@ var arrows = map[string][]string{
 	"internal/page":       {"internal/problem"},
 	"internal/pgtest":     {},
 	"internal/problem":    {"internal/accept"},
+	"internal/modpattern": {xmod},
 	"internal/live":       {"internal/atomicfile", "internal/document", fsnotify},
 	"internal/rerun":      {},
+	"internal/stats":      {},
 	"internal/resource":   {},
 	"internal/cleantext":  {},
 	"internal/token":      {jwt},
@@ -92,7 +94,7 @@ var localTestArrows = map[string][]string{
 // testArrows are what test files and examples may import besides.
 var testArrows = []string{
 	"internal/testsize",
-	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
+	"github.com/stretchr/testify", "go.uber.org/goleak", jwt, yaml, xmod, openfeature, otel, otelLog, otelMetric, otelTrace,
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/sdk/log", "go.opentelemetry.io/otel/sdk/metric",
 }
 

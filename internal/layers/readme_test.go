@@ -72,7 +72,7 @@ func TestReadmeDocuments(t *testing.T) {
 func TestReadmeLinks(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
-	for _, name := range []string{"README.md", "examples/README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"} {
+	for _, name := range []string{"README.md", "examples/README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", ".github/COMPATIBILITY.md"} {
 		data, err := os.ReadFile(filepath.Join(root, name))
 		require.NoError(t, err)
 		prose := regexp.MustCompile("(?s)\n```.*?\n```").ReplaceAllString(string(data), "")

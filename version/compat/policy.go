@@ -213,21 +213,25 @@ func (p *Policy) check(header string, s side) error {
 	return nil
 }
 
-// Stats counts requests and responses together:
+// Stats returns how the checks of requests and responses ended, since the policy was made:
 //
-//   - fit: the peer fits, or no rule applies to it;
-//   - unknown: its version cannot be judged and it passed; missing: the version is missing
-//     and it passed;
-//   - observed, warned, refused: it breaks a rule of that stage;
-//   - judged: verdicts that were not cached; unlogged: those beyond the hour's log lines.
+//	fit                       checks whose peer fits, or that no rule applies to
+//	unknown                   checks whose peer has a version that cannot be judged, and that passed
+//	missing                   checks whose peer has no version, and that passed
+//	observed                  checks whose peer breaks a rule of the stage observe
+//	warned                    checks whose peer breaks a rule of the stage warn
+//	refused                   checks whose peer breaks a rule of the stage enforce, and was refused
+//	judged                    verdicts that were not in the cache
+//	unlogged                  verdicts that were not logged, because the hour's log lines
+//	                          were used up
+//	document_updates          documents accepted
+//	document_failures         load attempts that failed or whose document was refused
+//	document_age_seconds      seconds since the document in effect was accepted
+//	document_checked_seconds  seconds since the source last returned an acceptable document;
+//	                          -1 means never
+//	problems                  number of Problems
 //
-// A policy that follows a document also has:
-//
-//   - document_updates, document_failures: accepted documents, and failed attempts;
-//   - document_age_seconds: since the document in effect was accepted;
-//     document_checked_seconds: since the source last returned an acceptable one, -1 for
-//     never;
-//   - problems: the number of Problems.
+// The last five are only there for a policy that follows a document.
 func (p *Policy) Stats() map[string]float64 {
 	stats := map[string]float64{"judged": float64(p.judged.Load()), "unlogged": float64(p.unlogged.Load())}
 	for o := range outcomes {

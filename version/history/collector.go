@@ -251,10 +251,18 @@ func (c *Collector) keepWaiting(ctx context.Context) {
 	err = c.store.Append(ctx, all...)
 }
 
-// Stats returns numbers for metrics and alerts. Entries are "accepted" or "rejected". Requests
-// are "denied", "throttled", "malformed", "overloaded" or "failed", if the store fails;
-// "active" requests are decoded or stored now. It also has the "appends" to the store and the
-// "clients" with a budget in use.
+// Stats returns numbers to export as metrics:
+//
+//	accepted    entries that were stored
+//	rejected    entries that were refused
+//	denied      requests that Authorize refused
+//	throttled   requests of clients whose budget was used up
+//	malformed   requests that could not be read
+//	overloaded  requests refused because too many were active
+//	failed      requests whose entries the store did not take
+//	appends     appends to the store
+//	active      requests that are decoded or stored now
+//	clients     clients with a budget in use
 func (c *Collector) Stats() map[string]float64 {
 	stats := c.count.all()
 	stats["active"] = float64(c.active.Load())

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -96,6 +97,18 @@ type Event struct {
 	From    string    `json:"from,omitempty"`
 	To      string    `json:"to,omitempty"`
 	Actor   string    `json:"actor,omitempty"`
+
+	// Service and Environment are what the event is about. Empty means all.
+	Service     string `json:"service,omitempty"`
+	Environment string `json:"environment,omitempty"`
+
+	// URL is an http or https address with details, such as a pull request. It must not
+	// contain a user or password. Empty means none.
+	URL string `json:"url,omitempty"`
+
+	// Share is the part of the users that the change reached, from 0 to 1: 0.05 for a flag
+	// that is now on for 5 % of them. Zero means unknown.
+	Share float64 `json:"share,omitzero"`
 }
 
 const (
@@ -184,8 +197,15 @@ func (e *Entry) check(limit int) (field string, err error) {
 		v.ID, v.Time = "", time.Time{} // the entry has them
 		v.Kind, v.Subject, v.Actor = cleantext.Line(v.Kind, maxName), cleantext.Line(v.Subject, maxName), cleantext.Line(v.Actor, maxName)
 		v.From, v.To = cleantext.Line(v.From, maxValue), cleantext.Line(v.To, maxValue)
-		if v.Kind == "" && v.Subject == "" {
+		v.Service, v.Environment = cleantext.Line(v.Service, maxName), cleantext.Line(v.Environment, maxName)
+		v.URL = strings.TrimSpace(v.URL)
+		switch {
+		case v.Kind == "" && v.Subject == "":
 			return fault("event", "has neither kind nor subject")
+		case v.URL != "" && !isURL(v.URL):
+			return fault("event", "url must be an http or https address of at most %d bytes without a user, got %q", maxValue, cleantext.Line(v.URL, maxName))
+		case !(v.Share >= 0 && v.Share <= 1): // also NaN
+			return fault("event", "share must be between 0 and 1, got %v", v.Share)
 		}
 		*e = Entry{ID: e.ID, Kind: KindNoted, Time: e.Time, Late: e.Late, Received: e.Received, At: e.At, Seq: e.Seq, Client: e.Client, Event: &v, epoch: e.epoch}
 		return "", nil
@@ -207,6 +227,15 @@ func (e *Entry) check(limit int) (field string, err error) {
 	e.Environment, e.Instance = cleantext.Line(e.Environment, maxName), cleantext.Line(e.Instance, maxName)
 	e.Version, e.Revision = cleantext.Line(e.Version, maxName), cleantext.Line(e.Revision, maxName)
 	return "", nil
+}
+
+// isURL reports whether text is an address that is safe as a link in HTML and Markdown.
+func isURL(text string) bool {
+	if len(text) > maxValue || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"'<>\\^`{|}", c) }) {
+		return false
+	}
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
 }
 
 func orUnknown(s string) string { return cmp.Or(s, "unknown") }

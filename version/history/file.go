@@ -217,8 +217,14 @@ func (s *FileStore) read(ctx context.Context, each func(*record)) (*merger, erro
 	return m, nil
 }
 
-// Stats returns numbers for metrics and alerts: "appended" entries, "append_failures",
-// "repaired" incomplete last lines, "folded" rewrites of a segment and "fold_failures", the
-// segment's "bytes" after the last append, and "rejected_lines" and "unread_bytes" of the last
-// query.
+// Stats returns numbers to export as metrics:
+//
+//	appended         entries appended
+//	append_failures  appends that failed
+//	repaired         incomplete last lines that were repaired
+//	folded           rewrites of the segment in a shorter form
+//	fold_failures    rewrites that failed
+//	bytes            size of the segment after the last append
+//	rejected_lines   lines that the last query could not read
+//	unread_bytes     bytes that the last query could not read
 func (s *FileStore) Stats() map[string]float64 { return s.count.all() }

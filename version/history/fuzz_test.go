@@ -60,6 +60,7 @@ func seeds(f *testing.F) []string {
 		require.NoError(f, history.Record(f.Context(), s, build(r), production("a")))
 	}
 	require.NoError(f, history.Note(f.Context(), s, history.Event{Kind: "flag", Subject: "a", From: "\n", To: "|"}))
+	require.NoError(f, history.Note(f.Context(), s, fullEvent))
 	require.NoError(f, s.Append(f.Context(), beat("run", 1)))
 	return []string{
 		read(f, path),
@@ -133,6 +134,8 @@ func FuzzView(f *testing.F) {
 	}
 	f.Add([]byte(stamped("1", "2024-02-29T23:59:59.5Z", `,"epoch":3`)))
 	f.Add([]byte(stamped("1", "2023-02-29T23:59:60Z", `,"at":"2199-12-31T00:00:00.000000001Z"`)))
+	f.Add([]byte(`{"id":"1","kind":"noted","time":"2026-01-01T00:00:00Z","event":{"share":0.25,"url":"http://a","service":"b","environment":"c"}}`))
+	f.Add([]byte(`{"id":"1","kind":"noted","time":"2026-01-01T00:00:00Z","event":{"kind":"a","url":"javascript:a","share":2}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		fast, plain, valid := history.ReadBoth(line)
 		if fast == nil {

@@ -240,6 +240,9 @@ func (r *record) decode(e *Entry) {
 		id: []byte(e.ID), kind: []byte(e.Kind), run: []byte(e.Run), service: []byte(e.Service), environment: []byte(e.Environment), build: []byte(e.Build),
 		time: e.Time, received: e.Received, at: e.At, every: int64(e.Every), rollback: e.Rollback, epoch: e.epoch,
 	}
+	if v := e.Event; v != nil {
+		r.eventService, r.eventEnvironment = []byte(v.Service), []byte(v.Environment)
+	}
 }
 
 func (m *merger) learn(r *record) {

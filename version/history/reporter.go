@@ -177,7 +177,7 @@ func (r *Reporter) Append(_ context.Context, entries ...Entry) error {
 		e.Info = nil
 		q := queued{entry: e, bytes: 512 + len(e.infoJSON), since: now}
 		if e.Event != nil {
-			q.bytes += len(e.Event.From) + len(e.Event.To) + len(e.Event.Subject)
+			q.bytes += len(e.Event.From) + len(e.Event.To) + len(e.Event.Subject) + len(e.Event.URL)
 		}
 		switch {
 		case r.replace(q):
@@ -408,10 +408,17 @@ func (r *Reporter) Close() error {
 	return nil
 }
 
-// Stats returns numbers for metrics and alerts: entries that are "queued" now, "sent",
-// "replaced" by later sightings, "dropped_full", "dropped_old", "dropped_refused" and
-// "dropped_closed". "failures" counts failed attempts. "failing" is 1 if the last attempt
-// failed.
+// Stats returns numbers to export as metrics:
+//
+//	queued           entries that wait to be sent
+//	sent             entries that the collector has accepted
+//	replaced         waiting entries that a later sighting has replaced
+//	dropped_full     entries dropped because the queue was full
+//	dropped_old      entries dropped because they had waited too long
+//	dropped_refused  entries that the collector refused
+//	dropped_closed   entries that were left at Close
+//	failures         attempts to send that failed
+//	failing          1 if the last attempt failed, else 0
 func (r *Reporter) Stats() map[string]float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -220,7 +220,7 @@ func TestSelectIsTheWhole(t *testing.T) {
 				}
 				switch random.IntN(5) {
 				case 0:
-					e.Kind, e.Event = history.KindNoted, &history.Event{Kind: "flag", Subject: fmt.Sprint(n), To: pick("on", "é", "a\"b", "")}
+					e.Kind, e.Event = history.KindNoted, &history.Event{Kind: "flag", Subject: fmt.Sprint(n), To: pick("on", "é", "a\"b", ""), Service: pick("", "shop", "till", "bücher"), Environment: pick("", "staging", "production"), URL: pick("", "https://flags.example/a"), Share: float64(random.IntN(3)) / 2}
 				default:
 					run := random.IntN(25)
 					e.Kind = []history.Kind{history.KindStarted, history.KindSeen, history.KindSeen, history.KindSeen, history.KindStopped}[random.IntN(5)]

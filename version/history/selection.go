@@ -12,7 +12,8 @@ import (
 
 // A Query selects a part of a history. A zero field does not restrict it.
 type Query struct {
-	// Service and Environment restrict sightings. Events belong to every service.
+	// Service and Environment restrict sightings, and events that have them. Other events
+	// belong to every service and environment.
 	Service     string
 	Environment string
 
@@ -25,9 +26,14 @@ type Query struct {
 // has reports whether the query selects an entry.
 func (q *Query) has(e *Entry) bool {
 	if !e.sighted() {
-		return within(e.At, q.From, q.To)
+		return within(e.At, q.From, q.To) && (e.Event == nil || q.isAbout(e.Event.Service, e.Event.Environment))
 	}
 	return (q.Service == "" || e.Service == q.Service) && (q.Environment == "" || e.Environment == q.Environment)
+}
+
+// isAbout reports whether an event of a service and an environment belongs to the answer.
+func (q *Query) isAbout(service, environment string) bool {
+	return (q.Service == "" || service == "" || service == q.Service) && (q.Environment == "" || environment == "" || environment == q.Environment)
 }
 
 // A Selector is a [Store] that reads only what a query needs. [FileStore] and [SQLStore] are
@@ -83,7 +89,7 @@ func (p *partial) Select(ctx context.Context, q Query) (*Selection, error) {
 	}
 	s, err := selectFrom(ctx, p.Store, own)
 	if err == nil && none {
-		s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return e.sighted() })
+		s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return !p.query.has(&e) || !q.has(&e) })
 	}
 	return s, err
 }
@@ -155,7 +161,7 @@ type sightings struct {
 
 func (f *folder) add(r *record) {
 	if Kind(r.kind) == KindNoted {
-		if within(r.at, f.query.From, f.query.To) {
+		if within(r.at, f.query.From, f.query.To) && f.query.isAbout(string(r.eventService), string(r.eventEnvironment)) {
 			f.kept = append(f.kept, r.entry(f.texts))
 		}
 		return

@@ -506,6 +506,9 @@ func (s *SQLStore) Prune(ctx context.Context, before time.Time) (removed int64, 
 	return removed, nil
 }
 
-// Stats returns numbers for metrics and alerts: "appended" entries, "append_failures", and
-// "rejected_rows" of the last query.
+// Stats returns numbers to export as metrics:
+//
+//	appended         entries appended
+//	append_failures  appends that failed
+//	rejected_rows    rows that the last query could not read
 func (s *SQLStore) Stats() map[string]float64 { return s.count.all() }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,6 +119,10 @@ func (l *List) Markdown() string {
 	b.WriteString("| Time (UTC) | What | Change |\n| --- | --- | --- |\n")
 	for _, i := range l.Items {
 		subject, what, more := i.words()
+		subject = escape(subject)
+		if i.Event != nil && i.Event.URL != "" {
+			subject = "[" + subject + "](" + linkTarget(i.Event.URL) + ")"
+		}
 		var cells []string
 		switch {
 		case i.Change != nil:
@@ -128,7 +133,7 @@ func (l *List) Markdown() string {
 		for _, m := range more {
 			cells = append(cells, escape(m))
 		}
-		b.WriteString("| " + strings.TrimSuffix(i.Time.UTC().Format(dayTime), "Z") + " | " + escape(subject) + " | " + strings.Join(cells, "<br>") + " |\n")
+		b.WriteString("| " + strings.TrimSuffix(i.Time.UTC().Format(dayTime), "Z") + " | " + subject + " | " + strings.Join(cells, "<br>") + " |\n")
 	}
 	if len(l.Items) == 0 {
 		b.WriteString("| | nothing has changed | |\n")
@@ -141,6 +146,14 @@ var escape = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`, "!", `\!`, "$", `\$`,
 	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
 ).Replace
+
+// linkTarget makes an address literal in a Markdown link.
+func linkTarget(address string) string {
+	if !isURL(address) {
+		return ""
+	}
+	return strings.NewReplacer("(", "%28", ")", "%29", "[", "%5B", "]", "%5D", "*", "%2A", "_", "%5F", "~", "%7E", "!", "%21", "$", "%24", "@", "%40").Replace(address)
+}
 
 func (i *Item) words() (subject, what string, more []string) {
 	if i.Change != nil {
@@ -155,7 +168,7 @@ func (i *Item) words() (subject, what string, more []string) {
 }
 
 func (v *Event) words() (subject, what string) {
-	subject = strings.TrimSpace(v.Kind + " " + v.Subject)
+	subject = strings.TrimSpace(v.Kind+" "+v.Subject) + inParentheses(v.Service, v.Environment)
 	switch {
 	case v.From != "" && v.To != "":
 		what = v.From + " → " + v.To
@@ -164,6 +177,9 @@ func (v *Event) words() (subject, what string) {
 	case v.From != "":
 		what = "no longer " + v.From
 	}
+	if v.Share > 0 {
+		what = strings.TrimSpace(what + " for " + percent(v.Share) + " of the users")
+	}
 	if v.Actor != "" {
 		what = strings.TrimPrefix(what+", by "+v.Actor, ", ")
 	}
@@ -171,11 +187,7 @@ func (v *Event) words() (subject, what string) {
 }
 
 func (c *Change) words() (subject, what string, more []string) {
-	subject = c.Service
-	where := slices.DeleteFunc([]string{c.Environment, c.Region, c.Cluster}, func(s string) bool { return s == "" })
-	if len(where) > 0 {
-		subject += " (" + strings.Join(where, ", ") + ")"
-	}
+	subject = c.Service + inParentheses(c.Environment, c.Region, c.Cluster)
 	if c.From == nil {
 		return subject, shownBuild(c.To) + ", seen for the first time", nil
 	}
@@ -206,6 +218,20 @@ func (c *Change) words() (subject, what string, more []string) {
 		more = more[1:] // without "no change"
 	}
 	return subject, what, more
+}
+
+// inParentheses returns the texts that are not empty, with a space in front.
+func inParentheses(texts ...string) string {
+	texts = slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+	if len(texts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(texts, ", ") + ")"
+}
+
+// percent writes a part of 1: "5 %".
+func percent(part float64) string {
+	return strconv.FormatFloat(100*part, 'g', 3, 64) + " %"
 }
 
 func shownBuild(i *version.Info) string {

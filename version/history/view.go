@@ -13,6 +13,8 @@ type view struct {
 	service, environment, region, cluster, instance []byte
 	version, revision, build                        []byte
 	event                                           [5][]byte // kind, subject, from, to, actor
+	eventService, eventEnvironment, eventURL        []byte
+	eventShare                                      float64
 	time, received, at                              time.Time
 	late, every                                     int64
 	epoch                                           int64
@@ -107,6 +109,18 @@ func (v *view) readEvent() bool {
 		if !ok || !v.skip(':') {
 			return false
 		}
+		if string(key) == "share" {
+			if v.eventShare != 0 || !v.share() {
+				return false
+			}
+			if v.skip('}') {
+				return true
+			}
+			if !v.skip(',') {
+				return false
+			}
+			continue
+		}
 		text, ok, _ := v.value(0)
 		if !ok {
 			return false
@@ -123,6 +137,15 @@ func (v *view) readEvent() bool {
 			to = &v.event[3]
 		case "actor":
 			to = &v.event[4]
+		case "service":
+			to = &v.eventService
+		case "environment":
+			to = &v.eventEnvironment
+		case "url":
+			if !isURL(string(text)) {
+				return false
+			}
+			to = &v.eventURL
 		default:
 			return false
 		}
@@ -137,6 +160,22 @@ func (v *view) readEvent() bool {
 			return false
 		}
 	}
+}
+
+// share reads a number from 0 to 1 without an exponent.
+func (v *view) share() bool {
+	n := 0
+	for n < len(v.rest) && (v.rest[n] >= '0' && v.rest[n] <= '9' || v.rest[n] == '.') {
+		n++
+	}
+	text := string(v.rest[:n])
+	v.rest = v.rest[n:]
+	if text != "1" && (len(text) < len("0.1") || text[:2] != "0.") {
+		return false
+	}
+	var err error
+	v.eventShare, err = strconv.ParseFloat(text, 64)
+	return err == nil && v.eventShare > 0
 }
 
 func (v *view) skip(c byte) bool {
@@ -255,7 +294,10 @@ func (v *view) entry(texts map[string]string) (Entry, error) {
 		Version: text(v.version), Revision: text(v.revision), Rollback: v.rollback, Build: text(v.build), epoch: v.epoch,
 	}
 	if v.hasEvent {
-		e.Event = &Event{Kind: string(v.event[0]), Subject: string(v.event[1]), From: string(v.event[2]), To: string(v.event[3]), Actor: string(v.event[4])}
+		e.Event = &Event{
+			Kind: string(v.event[0]), Subject: string(v.event[1]), From: string(v.event[2]), To: string(v.event[3]), Actor: string(v.event[4]),
+			Service: text(v.eventService), Environment: text(v.eventEnvironment), URL: string(v.eventURL), Share: v.eventShare,
+		}
 	}
 	_, err := e.check(maxStoredID)
 	return e, err
