@@ -43,8 +43,9 @@ func (r *release) newWorkshop(ctx context.Context) (*workshop, error) {
 		}
 	}
 	w.proxies = strings.Join(all, ",")
+	// With -trimpath the build cache serves this module cache, too.
 	w.env = []string{
-		"GOPROXY=" + w.proxies, "GOMODCACHE=" + filepath.Join(dir, "cache"), "GOFLAGS=" + strings.TrimSpace(os.Getenv("GOFLAGS")+" -modcacherw"), "GONOSUMDB=" + r.root.path, "GOWORK=off",
+		"GOPROXY=" + w.proxies, "GOMODCACHE=" + filepath.Join(dir, "cache"), "GOFLAGS=" + strings.TrimSpace(os.Getenv("GOFLAGS")+" -modcacherw -trimpath"), "GONOSUMDB=" + r.root.path, "GOWORK=off",
 	}
 	return w, os.MkdirAll(filepath.Join(dir, "proxy"), 0o700)
 }
