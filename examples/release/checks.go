@@ -17,7 +17,7 @@ import (
 )
 
 // checkVersion reports whether the version may follow the last one, and is not yet there.
-func (r *release) checkVersion(ctx context.Context) error {
+func (r *release) checkVersion() error {
 	switch {
 	case !semver.IsValid(r.version) || semver.Canonical(r.version) != r.version || semver.Prerelease(r.version) != "":
 		return fmt.Errorf("%q is not a version such as v0.2.0", r.version)
@@ -27,20 +27,12 @@ func (r *release) checkVersion(ctx context.Context) error {
 	case !slices.Contains(next(r.last), r.version):
 		return fmt.Errorf("%s does not follow %s: the next version is one of %s", r.version, r.last, strings.Join(next(r.last), ", "))
 	}
-	remote, err := r.git(ctx, "ls-remote", "--tags", r.remote)
-	if err != nil {
-		return err
-	}
 	names := []string{r.version}
 	for _, m := range r.nested {
-		names = append(names, m.folder+"/"+r.version)
-	}
-	local, err := r.git(ctx, "tag", "--list")
-	if err != nil {
-		return err
+		names = append(names, m.tag(r.version))
 	}
 	for _, name := range names {
-		if slices.Contains(strings.Fields(local), name) || slices.Contains(strings.Fields(remote), "refs/tags/"+name) {
+		if slices.Contains(r.tags, name) {
 			return fmt.Errorf("the tag %s exists already", name)
 		}
 	}
@@ -128,19 +120,18 @@ func (r *release) checkAPI(ctx context.Context, w *workshop, m *mod, commit stri
 		return err
 	}
 	last := m.tag(r.last)
-	if r.last != "" {
-		if _, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "refs/tags/"+last); err != nil {
-			last = "" // a module that is new in this release
-		}
-	}
-	if last == "" {
+	if !slices.Contains(r.tags, last) { // none, or the module is new in this release
 		fmt.Fprintf(r.out, "%s: the first release, so there is no API to compare\n", m.path)
 		return nil
 	}
 	if err := w.publish(ctx, m, r.last, last); err != nil {
 		return err
 	}
-	verdict, err := apicheck.Compare(ctx,
+	checker, err := apicheck.New(&apicheck.Options{Timeout: 15 * time.Minute})
+	if err != nil {
+		return err
+	}
+	verdict, err := checker.Compare(ctx,
 		apicheck.Module{Path: m.path, Version: r.last, Proxy: w.proxies},
 		apicheck.Module{Path: m.path, Version: r.version, Proxy: w.proxies})
 	if err != nil {
@@ -153,9 +144,9 @@ func (r *release) checkAPI(ctx context.Context, w *workshop, m *mod, commit stri
 	return nil
 }
 
-// tag is the name of the module's tag for a version. Empty stays empty.
+// tag is the name of the module's tag for a version.
 func (m *mod) tag(version string) string {
-	if version == "" || m.folder == "." {
+	if m.folder == "." {
 		return version
 	}
 	return m.folder + "/" + version

@@ -57,7 +57,8 @@ type release struct {
 	checks      []sourceCheck
 	out         io.Writer
 
-	last string // the version before; empty means that this is the first
+	tags []string // here and in the remote
+	last string   // the version before; empty means that this is the first
 	root *mod
 	// nested are the modules that users import besides, each after those that it requires.
 	nested []*mod
@@ -68,7 +69,7 @@ func (r *release) run(ctx context.Context) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(r.checkVersion(ctx), r.checkTree(ctx), r.checkChangelog()); err != nil {
+	if err := errors.Join(r.checkVersion(), r.checkTree(ctx), r.checkChangelog()); err != nil {
 		return err
 	}
 	if err := r.checkSource(ctx); err != nil {
@@ -91,7 +92,7 @@ func (r *release) run(ctx context.Context) error {
 		if err := r.checkAPI(ctx, work, m, commit); err != nil {
 			return err
 		}
-		tags = append(tags, tag{m.folder + "/" + r.version, commit})
+		tags = append(tags, tag{m.tag(r.version), commit})
 	}
 	return r.pushTags(ctx, tags)
 }

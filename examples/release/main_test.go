@@ -110,13 +110,7 @@ func TestRelease(t *testing.T) {
 	c.changelog("0.1.0")
 	c.commit()
 
-	printed, err := c.release("v0.1.0", false)
-	require.NoError(t, err)
-	require.Contains(t, printed, "dry run")
-	require.Empty(t, c.git("tag", "--list"))
-	require.Empty(t, c.remoteTags())
-
-	printed, err = c.release("v0.1.0", true)
+	printed, err := c.release("v0.1.0", true)
 	require.NoError(t, err)
 	require.Equal(t, []string{nestedTag + "v0.1.0", "v0.1.0"}, c.remoteTags())
 	require.Contains(t, printed, "tag v0.1.0 at")
@@ -129,7 +123,7 @@ func TestRelease(t *testing.T) {
 
 	// What the go command says of the tagged module, with the root as a module proxy has it.
 	c.git("checkout", "--quiet", nestedTag+"v0.1.0")
-	r := &release{version: "v0.1.0", dir: c.dir, out: &bytes.Buffer{}}
+	r := &release{version: "v0.1.0", dir: c.dir, remote: "origin", out: &bytes.Buffer{}}
 	require.NoError(t, r.open(t.Context()))
 	work, err := r.newWorkshop(t.Context())
 	require.NoError(t, err)
@@ -152,11 +146,14 @@ func TestRelease(t *testing.T) {
 	require.Len(t, c.remoteTags(), 2)
 	require.Len(t, strings.Fields(c.git("tag", "--list")), 2)
 
-	printed, err = c.release("v0.2.0", true)
+	printed, err = c.release("v0.2.0", false)
 	require.NoError(t, err)
 	require.Contains(t, printed, rootPath+": the change of the API since v0.1.0 is major")
 	require.Contains(t, printed, nestedPath+": the change of the API since v0.1.0 is patch")
-	require.Len(t, c.remoteTags(), 4)
+	require.Contains(t, printed, "tag "+nestedTag+"v0.2.0 at")
+	require.Contains(t, printed, "dry run")
+	require.Len(t, c.remoteTags(), 2)
+	require.Len(t, strings.Fields(c.git("tag", "--list")), 2)
 }
 
 // TestRefusals: what is wrong is found before anything expensive begins.
@@ -186,7 +183,7 @@ func TestRefusals(t *testing.T) {
 
 	c.write("CHANGELOG.md", "# Changelog\n\n## [0.3.1] - 2026-11-30\n\n- Something.\n")
 	_, err := c.release("v0.3.1", true)
-	require.ErrorContains(t, err, "the working tree is not clean:\n M CHANGELOG.md", "all that is wrong is said at once")
+	require.ErrorContains(t, err, "the working tree is not clean:\nM CHANGELOG.md", "all that is wrong is said at once")
 	require.ErrorContains(t, err, `CHANGELOG.md has "## [0.3.1] - 2026-11-30", must be "## [0.3.1] - 2026-12-01"`)
 	c.write("CHANGELOG.md", "# Changelog\n\n## [0.3.1] - 2026-12-01\n\n## [0.3.0] - 2026-11-01\n\n- Something.\n")
 	_, err = c.release("v0.3.1", true)
@@ -207,6 +204,11 @@ func TestRefusals(t *testing.T) {
 	_, err = c.release("v0.3.1", true)
 	require.ErrorContains(t, err, "go mod tidy -diff")
 	require.Empty(t, c.remoteTags())
+
+	c.git("push", "--quiet", "origin", "v0.3.0")
+	c.git("tag", "-d", "v0.3.0")
+	_, err = c.release("v0.3.1", true)
+	require.ErrorContains(t, err, "the tag of the last release, v0.3.0, is not in this clone: git fetch --tags")
 }
 
 // TestSourceChecksAreThoseOfCI finds each check in the script of CI.

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
+	masterminds "github.com/Masterminds/semver/v3"
 	"golang.org/x/mod/modfile"
-	gosemver "golang.org/x/mod/semver"
+	"golang.org/x/mod/semver"
 )
 
 // A mod is a module of the repository that users import.
@@ -30,13 +30,17 @@ func (r *release) open(ctx context.Context) error {
 		return err
 	}
 	r.dir = top
-	tags, err := r.git(ctx, "tag", "--list", "v*")
-	if err != nil {
+	if r.tags, err = r.allTags(ctx); err != nil {
 		return err
 	}
-	for _, t := range strings.Fields(tags) {
-		if gosemver.IsValid(t) && gosemver.Prerelease(t) == "" && (r.last == "" || gosemver.Compare(t, r.last) > 0) {
+	for _, t := range r.tags {
+		if semver.IsValid(t) && semver.Prerelease(t) == "" && (r.last == "" || semver.Compare(t, r.last) > 0) {
 			r.last = t
+		}
+	}
+	if r.last != "" {
+		if _, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "refs/tags/"+r.last); err != nil {
+			return fmt.Errorf("the tag of the last release, %s, is not in this clone: git fetch --tags", r.last)
 		}
 	}
 	files, err := r.git(ctx, "ls-files", "--", "go.mod", "*/go.mod")
@@ -69,6 +73,24 @@ func (r *release) open(ctx context.Context) error {
 	return nil
 }
 
+// allTags are the names of the tags here and in the remote.
+func (r *release) allTags(ctx context.Context) ([]string, error) {
+	local, err := r.git(ctx, "tag", "--list")
+	if err != nil {
+		return nil, err
+	}
+	remote, err := r.git(ctx, "ls-remote", "--tags", "--refs", r.remote)
+	if err != nil {
+		return nil, err
+	}
+	names := strings.Fields(local)
+	for line := range strings.Lines(remote) {
+		_, name, _ := strings.Cut(strings.TrimSpace(line), "refs/tags/")
+		names = append(names, name)
+	}
+	return names, nil
+}
+
 // isPublished reports whether users import the module in a folder: examples are copied, and
 // internal modules and test data are for this repository.
 func isPublished(folder string) bool {
@@ -98,7 +120,7 @@ func (m *mod) requires(path string) bool {
 
 // next are the versions that may follow another.
 func next(last string) []string {
-	v, err := semver.NewVersion(last)
+	v, err := masterminds.NewVersion(last)
 	if err != nil {
 		return nil
 	}
