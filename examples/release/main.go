@@ -3,13 +3,13 @@
 //	go -C examples/release run . v0.2.0          # a dry run: all checks, and what would be done
 //	go -C examples/release run . -push v0.2.0    # the same, and the tags are pushed
 //
-// It refuses a release if the tree is not clean or not the remote's main, if CHANGELOG.md has no
+// It refuses a release if the tree is not clean or differs from the remote's main, if CHANGELOG.md lacks a
 // section of the version with today's date, if the version does not follow the last one, if a
 // check of the source fails, or if the API has changed more than the version says.
 //
 // The root is tagged vX.Y.Z. The go.mod file of a nested module has a replace directive, so that
 // it is tested with the root of the same commit. Importers ignore that, so its tag is on a commit
-// of its own beside main, which requires the new root in its place. All tags are pushed at once.
+// beside main that drops the directive and requires the new root. All tags are pushed at once.
 //
 // Copy it for a repository of yours that has several modules.
 package main

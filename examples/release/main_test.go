@@ -136,7 +136,7 @@ func TestRelease(t *testing.T) {
 	require.NoError(t, err, "its go.sum has the sums of the root")
 	c.git("checkout", "--quiet", "main")
 
-	// The API breaks: that is no patch on v0.
+	// The API breaks, so v0.1.1 is refused.
 	require.NoError(t, os.Remove(filepath.Join(c.dir, "version", "extra.go")))
 	c.changelog("0.2.0", "0.1.1", "0.1.0")
 	c.commit()
@@ -156,7 +156,7 @@ func TestRelease(t *testing.T) {
 	require.Len(t, strings.Fields(c.git("tag", "--list")), 2)
 }
 
-// TestRefusals: what is wrong is found before anything expensive begins.
+// TestRefusals checks that faults are found before anything expensive begins.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

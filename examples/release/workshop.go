@@ -96,8 +96,8 @@ func (w *workshop) publish(ctx context.Context, m *mod, version, commit string) 
 	return archive.Close()
 }
 
-// commit makes the commit of a nested module, beside main: it requires the released modules of
-// the repository in place of the replace directives, builds, and has their sums.
+// commit makes the commit of a nested module, beside main: it drops the replace directives,
+// requires the released modules of the repository, has their sums, and builds.
 func (w *workshop) commit(ctx context.Context, m *mod) (string, error) {
 	tree := filepath.Join(w.dir, "trees", strings.ReplaceAll(m.folder, "/", "_"))
 	if _, err := w.git(ctx, "worktree", "add", "--quiet", "--detach", tree, "HEAD"); err != nil {
