@@ -74,7 +74,7 @@ func (rs *rules) check(dep *debug.Module, st Status, now time.Time, violations [
 			continue
 		}
 		if r := dep.Replace; r != nil && r.Path != path {
-			found(RuleRequire, because("is replaced by "+replacement(r)+", so whether it satisfies "+rl.require.text+" cannot be told", rl.reason),
+			found(RuleRequire, because("is replaced by "+replacement(r)+", so whether it satisfies "+rl.require.text+" cannot be decided", rl.reason),
 				withoutReplace(dep))
 			continue
 		}
@@ -282,7 +282,7 @@ func (rs *rules) checkGo(bi *debug.BuildInfo, violations []Violation) []Violatio
 				found(RuleDeny, "must not be used: "+rl.deny, "build with "+rl.replacement)
 			}
 			if rl.required && version == "" {
-				found(RuleUnverifiable, "is no release of Go, so whether it satisfies "+rl.require.text+" cannot be told", "build with a release of Go that satisfies "+rl.require.text)
+				found(RuleUnverifiable, "is no release of Go, so whether it satisfies "+rl.require.text+" cannot be decided", "build with a release of Go that satisfies "+rl.require.text)
 			} else if rl.required {
 				if ok, why := rl.require.allows(version); !ok {
 					found(RuleRequire, why, "build with a release of Go that satisfies "+rl.require.text)

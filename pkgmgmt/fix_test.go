@@ -28,8 +28,8 @@ func TestGoItself(t *testing.T) {
 			"go1.26.1":              name + " go1.26.1: does not satisfy >=1.26.2, !=1.27.0 (CVE-2026-1); to fix: build with a release of Go that satisfies >=1.26.2, !=1.27.0",
 			"go1.27":                name + " go1.27: does not satisfy >=1.26.2, !=1.27.0 (CVE-2026-1); to fix: build with a release of Go that satisfies >=1.26.2, !=1.27.0",
 			"go1.27rc2":             name + " go1.27rc2: is a prerelease of v1.27.0, which does not satisfy >=1.26.2, !=1.27.0 (CVE-2026-1); to fix: build with a release of Go that satisfies >=1.26.2, !=1.27.0",
-			"devel go1.28-abcdef01": name + " devel go1.28-abcdef01: is no release of Go, so whether it satisfies >=1.26.2, !=1.27.0 cannot be told (CVE-2026-1); to fix: build with a release of Go that satisfies >=1.26.2, !=1.27.0",
-			"":                      name + ": is no release of Go, so whether it satisfies >=1.26.2, !=1.27.0 cannot be told (CVE-2026-1); to fix: build with a release of Go that satisfies >=1.26.2, !=1.27.0",
+			"devel go1.28-abcdef01": name + " devel go1.28-abcdef01: is no release of Go, so whether it satisfies >=1.26.2, !=1.27.0 cannot be decided (CVE-2026-1); to fix: build with a release of Go that satisfies >=1.26.2, !=1.27.0",
+			"":                      name + ": is no release of Go, so whether it satisfies >=1.26.2, !=1.27.0 cannot be decided (CVE-2026-1); to fix: build with a release of Go that satisfies >=1.26.2, !=1.27.0",
 		} {
 			var wants []string
 			if want != "" {

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
+
+	"github.com/upkeep-go/upkeep/internal/modpattern"
 )
 
 // FleetOptions configure a [Fleet]. Nil options are the defaults.
@@ -47,7 +49,7 @@ type Fleet struct {
 	targets []Target
 	opts    FleetOptions
 	client  *http.Client
-	only    []pattern
+	only    []modpattern.Pattern
 }
 
 // NewFleet returns a fleet. Its error names the invalid target or option. Without targets the
@@ -64,7 +66,7 @@ func NewFleet(targets []Target, opts *FleetOptions) (*Fleet, error) {
 		}
 	}
 	for i, text := range f.opts.Modules {
-		pat, err := parsePattern(text)
+		pat, err := modpattern.Parse(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s[%d]: %w", "Modules", i, err))
 		}

@@ -105,7 +105,7 @@ func TestCheck(t *testing.T) {
 			[]string{
 				"evil.example/x v9.0.0: replaces a.example/x and is not on the list of allowed modules; to fix: remove the replace directive of a.example/x from go.mod",
 				"evil.example/x v9.0.0: replaces a.example/x and must not be used: not ours; to fix: remove the replace directive of a.example/x from go.mod",
-				"a.example/x v9.0.0: is replaced by evil.example/x v9.0.0, so whether it satisfies >=1.4 cannot be told; to fix: remove the replace directive of a.example/x from go.mod",
+				"a.example/x v9.0.0: is replaced by evil.example/x v9.0.0, so whether it satisfies >=1.4 cannot be decided; to fix: remove the replace directive of a.example/x from go.mod",
 			},
 		},
 		{

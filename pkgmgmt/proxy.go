@@ -22,6 +22,8 @@ import (
 	"golang.org/x/mod/semver"
 	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
+
+	"github.com/upkeep-go/upkeep/internal/modpattern"
 )
 
 // ProxyOptions configure a [Proxy]. Nil options are the defaults.
@@ -58,7 +60,7 @@ type Proxy struct {
 	base    *url.URL
 	opts    ProxyOptions
 	client  *http.Client
-	only    []pattern
+	only    []modpattern.Pattern
 	places  chan struct{}
 	mu      sync.Mutex
 	modules map[string]kept[about]
@@ -99,7 +101,7 @@ func NewProxy(rawURL string, opts *ProxyOptions) (*Proxy, error) {
 		return nil, errors.New("pkgmgmt: the proxy must be a URL with http or https and a host")
 	}
 	for i, text := range p.opts.Modules {
-		pat, err := parsePattern(text)
+		pat, err := modpattern.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("pkgmgmt: Modules[%d]: %w", i, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/upkeep-go/upkeep/internal/document"
+	"github.com/upkeep-go/upkeep/internal/modpattern"
 )
 
 // rules are the content of a policy document. They are immutable.
@@ -16,7 +17,7 @@ type rules struct {
 	places        []place            // of all rules and entries of allow, in order
 	exact         map[string][]*rule // rules whose pattern is a plain path, by that path
 	patterns      []*rule
-	allow         []pattern
+	allow         []modpattern.Pattern
 	allowExact    map[string]bool
 	restricted    bool // there is a list allow
 	forbidReplace bool
@@ -24,7 +25,7 @@ type rules struct {
 }
 
 type rule struct {
-	module      pattern
+	module      modpattern.Pattern
 	require     constraint
 	required    bool
 	deny        string
@@ -47,7 +48,7 @@ func count(is ...bool) (n int) {
 
 // A place is a pattern and its position in the document.
 type place struct {
-	module pattern
+	module modpattern.Pattern
 	fault  Fault // the warning if it matches nothing
 }
 
@@ -87,14 +88,14 @@ func readRules(r *document.Reader, m *document.Fields) *rules {
 	for _, item := range m.Field("rules").List(maxRules) {
 		rl := readRule(r, item)
 		rs.add(rl)
-		rs.place(rl.module, item, Fault{Rule: rl.module.text})
+		rs.place(rl.module, item, Fault{Rule: rl.module.String()})
 	}
 	if allow := m.Field("allow"); allow.Present() {
 		rs.restricted = true
 		for _, item := range allow.List(maxRules) {
 			p := readPattern(item)
-			if p.plain() {
-				rs.allowExact[p.text] = true
+			if p.Plain() {
+				rs.allowExact[p.String()] = true
 			} else {
 				rs.allow = append(rs.allow, p)
 			}
@@ -107,7 +108,7 @@ func readRules(r *document.Reader, m *document.Fields) *rules {
 	return rs
 }
 
-func (rs *rules) place(p pattern, v document.Value, f Fault) {
+func (rs *rules) place(p modpattern.Pattern, v document.Value, f Fault) {
 	if n := v.Node(); n != nil {
 		f.Line, f.Column = n.Line, n.Column
 	}
@@ -117,8 +118,8 @@ func (rs *rules) place(p pattern, v document.Value, f Fault) {
 
 func (rs *rules) add(rl *rule) {
 	rs.ages = rs.ages || rl.minAge.d > 0 || rl.maxBehind.d > 0
-	if rl.module.plain() {
-		rs.exact[rl.module.text] = append(rs.exact[rl.module.text], rl)
+	if rl.module.Plain() {
+		rs.exact[rl.module.String()] = append(rs.exact[rl.module.String()], rl)
 		return
 	}
 	rs.patterns = append(rs.patterns, rl)
@@ -130,7 +131,7 @@ func readRule(r *document.Reader, v document.Value) *rule {
 	m := v.Map()
 	if module := m.Need("module"); module.Present() {
 		rl.module = readPattern(module)
-		v = v.About(rl.module.text)
+		v = v.About(rl.module.String())
 		m = v.Map()
 		m.Field("module")
 	}
@@ -173,12 +174,12 @@ func readRule(r *document.Reader, v document.Value) *rule {
 	return &rl
 }
 
-func readPattern(v document.Value) pattern {
+func readPattern(v document.Value) modpattern.Pattern {
 	text := readText(v)
 	if text == "" {
-		return pattern{}
+		return modpattern.Pattern{}
 	}
-	p, err := parsePattern(text)
+	p, err := modpattern.Parse(text)
 	if err != nil {
 		v.Fault(err)
 	}
@@ -213,7 +214,7 @@ func (rs *rules) about(path string) iter.Seq[*rule] {
 			}
 		}
 		for _, rl := range rs.patterns {
-			if rl.module.matches(path) && !yield(rl) {
+			if rl.module.Match(path) && !yield(rl) {
 				return
 			}
 		}
@@ -241,10 +242,10 @@ func (rs *rules) unmatched(builds []*debug.BuildInfo) (faults Faults) {
 		}
 	}
 	for _, p := range rs.places {
-		found := paths[p.module.text]
-		if !p.module.plain() {
+		found := paths[p.module.String()]
+		if !p.module.Plain() {
 			for path := range paths {
-				found = found || !slices.Contains(toolchainNames, path) && p.module.matches(path)
+				found = found || !slices.Contains(toolchainNames, path) && p.module.Match(path)
 			}
 		}
 		if !found {
@@ -254,4 +255,8 @@ func (rs *rules) unmatched(builds []*debug.BuildInfo) (faults Faults) {
 		}
 	}
 	return faults
+}
+
+func anyMatches(patterns []modpattern.Pattern, path string) bool {
+	return slices.ContainsFunc(patterns, func(p modpattern.Pattern) bool { return p.Match(path) })
 }

@@ -1,8 +1,9 @@
 // Registry shows the life of a shared module with the real go command. A team publishes the
 // module. Two services are built from its stable channel. A version that breaks its API is refused
 // and published as another major version. One service is upgraded. Faulty versions are blocked, and
-// a corrected one is published. After each step a table shows what the running services are built
-// from.
+// a corrected one is published. After each of these steps a table shows what the running services
+// are built from. Then a release of a public module is held back because it is new, and a tampered
+// one is refused.
 //
 //	go run ./examples/registry
 //
@@ -53,6 +54,7 @@ type stage struct {
 	url      string
 	client   *registry.Client
 	services map[string]*service
+	public   *publicProxy
 }
 
 func (s *stage) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
@@ -72,8 +74,21 @@ func play(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	httpClient := &http.Client{Transport: transport}
+	if s.public, err = newPublicProxy(filepath.Join(dir, "public")); err != nil {
+		return err
+	}
+	publicURL, stop, err := serve(s.public)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	s.public.client = &registry.Client{URL: publicURL, HTTP: httpClient}
 	reg, err := registry.New(registry.Dir(filepath.Join(dir, "modules")), &registry.Options{
-		Private: []string{"corp.example"},
+		Private:  []string{"corp.example"},
+		Upstream: s.public.upstream(publicURL, httpClient),
 		// Allow everything, because the registry is on loopback. Elsewhere use registry.Bearer.
 		Authorize: func(*http.Request, registry.Action) (who string, err error) {
 			return "team-money", nil
@@ -84,23 +99,12 @@ func play(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	var stopRegistry func() error
+	if s.url, stopRegistry, err = serve(reg); err != nil {
 		return err
 	}
-	server := &http.Server{Handler: reg, ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	defer func() {
-		server.Close()
-		if end := <-served; !errors.Is(end, http.ErrServerClosed) {
-			err = errors.Join(err, end)
-		}
-	}()
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	s.url = "http://" + l.Addr().String()
-	s.client = &registry.Client{URL: s.url, HTTP: &http.Client{Transport: transport}}
+	defer func() { err = errors.Join(err, stopRegistry()) }()
+	s.client = &registry.Client{URL: s.url, HTTP: httpClient}
 	s.say("A registry for corp.example is open: GOPROXY=%s", s.url)
 
 	for i, step := range []struct {
@@ -112,6 +116,8 @@ func play(ctx context.Context, out io.Writer) (err error) {
 		{"the same change under another major version", (*stage).bump},
 		{"one service is upgraded", (*stage).upgrade},
 		{"a version has a fault", (*stage).block},
+		{"a public release of today", (*stage).coolDown},
+		{"a tampered public module", (*stage).tamper},
 	} {
 		s.say("\n%d. %s", i+1, strings.ToUpper(step.name[:1])+step.name[1:])
 		if err := step.play(s, ctx); err != nil {
@@ -120,6 +126,24 @@ func play(ctx context.Context, out io.Writer) (err error) {
 	}
 	s.say("\nAll steps did what they say.")
 	return nil
+}
+
+// serve serves a handler on loopback until stop is called.
+func serve(h http.Handler) (url string, stop func() error, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	return "http://" + l.Addr().String(), func() error {
+		server.Close()
+		if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+			return end
+		}
+		return nil
+	}, nil
 }
 
 // remove stops the services and removes the folder. Module caches are read-only, so the go command

@@ -33,6 +33,8 @@ func TestPlay(t *testing.T) {
 		"published corp.example/money/v2@v2.0.0 h1:",
 		"shop runs, and asks 19.99 EUR for a book",
 		"server response: corp.example/money@v1.0.0 is blocked: negative amounts are wrong: MONEY-17",
+		"public.example/slug@v1.1.0 is too new: it appeared at ",
+		"public.example/slug@v1.1.1: checksum mismatch: the upstream's content has h1:",
 		"All steps did what they say.",
 	} {
 		require.Contains(t, text, part)

@@ -128,7 +128,7 @@ func (s *stage) goCommand(ctx context.Context, dir string, args ...string) (stri
 	})
 	cmd.Env = append(
 		cmd.Env,
-		"GOPROXY="+s.url, "GONOSUMDB=corp.example",
+		"GOPROXY="+s.url, "GOSUMDB="+s.public.key, "GONOSUMDB=corp.example",
 		"GOPATH="+filepath.Join(s.dir, "gopath"), "GOMODCACHE="+filepath.Join(s.dir, "modcache"),
 		"GOFLAGS=-mod=mod", "GOTOOLCHAIN=local", "GOWORK=off", "GOENV=off", "GOVCS=*:off", "NETRC="+os.DevNull,
 	)

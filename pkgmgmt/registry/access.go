@@ -33,12 +33,13 @@ const (
 	OpSetChannel Op = "set-channel" // set or remove a channel
 	OpYank       Op = "yank"        // yank a version or undo that
 	OpBlock      Op = "block"       // block a version or undo that
+	OpAllow      Op = "allow"       // allow a young version of a public module or undo that
 )
 
 // An Action is what Options.Authorize decides about.
 type Action struct {
 	Op      Op
-	Module  string // path of a private module: "corp.example/lib/v2"
+	Module  string // path of the module: "corp.example/lib/v2". Empty for files of a checksum database
 	Version string // Empty for list, @latest, the list of channels, and the removal of a channel
 	Channel string // Empty unless the request is about a channel
 }

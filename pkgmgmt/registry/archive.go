@@ -34,6 +34,15 @@ type contents struct {
 
 // inspect checks the zip of a module by the rules of golang.org/x/mod/zip and of a registry.
 func inspect(m module.Version, f *os.File) (*contents, error) {
+	z, err := openZip(m, f)
+	if err != nil {
+		return nil, err
+	}
+	return unpack(m, z)
+}
+
+// openZip checks the zip of a module by the rules of golang.org/x/mod/zip.
+func openZip(m module.Version, f *os.File) (*stdzip.Reader, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -58,7 +67,7 @@ func inspect(m module.Version, f *os.File) (*contents, error) {
 		return nil, unsoundZip(err)
 	}
 	source.unlimited = true
-	return unpack(m, z)
+	return z, nil
 }
 
 // unpack checks the files of a zip and keeps only go.mod.

@@ -41,6 +41,8 @@ func child() {
 		publishAndDie(os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	case "verify":
 		verifyAndDie(os.Args[1], os.Args[2], os.Args[3])
+	case "fetch":
+		fetchForever(os.Args[1], os.Args[2])
 	case "filelimit":
 		publishAtTheLimit(os.Args[1])
 	}

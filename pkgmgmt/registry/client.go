@@ -127,6 +127,27 @@ func (c *Client) Unblock(ctx context.Context, m module.Version, reason string) e
 	return c.mark(ctx, http.MethodDelete, m, "block", reason)
 }
 
+// Allow lets a version of a public module through although it is younger than
+// [Upstream.MinAge]. The reason is recorded.
+func (c *Client) Allow(ctx context.Context, m module.Version, reason string) error {
+	return c.mark(ctx, http.MethodPut, m, "allow", reason)
+}
+
+// Disallow undoes an Allow.
+func (c *Client) Disallow(ctx context.Context, m module.Version, reason string) error {
+	return c.mark(ctx, http.MethodDelete, m, "allow", reason)
+}
+
+// Allowances returns the allowances of a public module by version, with their history.
+func (c *Client) Allowances(ctx context.Context, path string) (map[string]Allowance, error) {
+	req, err := c.request(ctx, http.MethodGet, path, "@allowed", nil)
+	if err != nil {
+		return nil, err
+	}
+	var all map[string]Allowance
+	return all, c.do(req, &all)
+}
+
 // Channels returns the channels of a module by name, with their history.
 func (c *Client) Channels(ctx context.Context, path string) (map[string]Channel, error) {
 	req, err := c.request(ctx, http.MethodGet, path, "@channels", nil)

@@ -171,7 +171,7 @@ func (d *dir) Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 				return d.missing()
 			case err != nil:
 				return err
-			case e.IsDir() && name == d.tmp:
+			case e.IsDir() && (name == d.tmp || name == filepath.Join(d.root, upstreamFolder)):
 				return fs.SkipDir
 			case !e.Type().IsRegular() || e.Name() == ".lock":
 				return nil

@@ -14,7 +14,7 @@
 //
 //	GOPROXY=https://modules.corp.example GONOSUMDB=corp.example
 //
-// Set Options.Public as well if builds use public modules. GOPRIVATE alone would bypass
+// Set Options.Upstream as well if builds use public modules. GOPRIVATE alone would bypass
 // the registry. A [Client] publishes; curl can do the same.
 //
 // # Routes
@@ -37,6 +37,10 @@
 //	PUT    /<module>/@block/<version>         ?reason=<reason>: block
 //	DELETE /<module>/@block/<version>         ?reason=<reason>: undo the block
 //	GET    /<module>/@record/<version>        the history of a version: [Record]
+//	GET    /sumdb/<database>/…                a checksum database, with Options.Upstream
+//	PUT    /<module>/@allow/<version>         ?reason=<reason>: allow a young version of a public module
+//	DELETE /<module>/@allow/<version>         ?reason=<reason>: undo that
+//	GET    /<module>/@allowed                 the allowances with their history: [Allowance], by version
 //
 // Every answer to a read has an ETag and supports HEAD, Range and conditional requests.
 // Files that never change may be cached for ever, also by shared caches if
@@ -69,6 +73,10 @@
 //	reason         422       a reason is required
 //	not-found      404, 405  the path or the method does not exist
 //	store          500, 503, 507  the store failed, is damaged, or is full
+//	upstream       502, 503, 504  the upstream failed, or its answer is invalid
+//	checksum       502       the upstream's content differs from the recorded sum, or cannot be verified
+//	policy         403       Upstream.Policy refuses the version of a public module
+//	cooldown       403       the version of a public module is younger than Upstream.MinAge
 //
 // Requests for modules get the same texts as plain text, which the go command prints.
 //
@@ -105,6 +113,52 @@
 // To inform users, deprecate or retract. Both are written in go.mod, and [Client.Edit]
 // publishes that change.
 //
+// # Public modules
+//
+// With [Options.Upstream] the registry also serves modules outside the private prefixes. It
+// fetches them from another module proxy, checks them, and keeps them in a cache on disk. So
+// GOPROXY can name the registry alone.
+//
+// Several requests for one file share one fetch. Versions are fetched once. Lists, @latest and
+// branches are fetched again after [Upstream.Fresh]; if the upstream fails, the last answer is
+// used. Without the upstream the registry serves everything that is in its cache.
+//
+// A fetched zip and go.mod must have the sums of the checksum database [Upstream.SumDB]. The
+// registry records the sums and refuses other content later. It also passes the checksum
+// database on to the go command, below /sumdb/, so that clients need no other host. A module
+// that the database does not know is refused; serve such modules as private ones.
+//
+// # Cooldown
+//
+// Most attacks by a new version are found within days. With [Upstream.MinAge] a version must
+// have a minimum age before the registry serves it. A younger version is absent from list and
+// @latest. A request for exactly that version is answered with 403 and the time from which it
+// may be used; the go command prints that. Its go.mod is served, because older builds may have
+// it in their module graph. The list of such a module also omits the versions that its newest
+// go.mod retracts.
+//
+// The age counts from the later of two times: the time in the .info, which the author can
+// backdate, and the time when the version first appeared in the list of a module that this
+// registry already knew. A recorded time is never changed. A pseudo-version is in no list, so
+// only its commit time counts. Call [Registry.Refresh] every hour, or a version counts as new
+// when it is first requested. If an age cannot be found out, the version is refused.
+//
+// [Client.Allow] lets one young version through, with a reason that is recorded.
+//
+// # Policy
+//
+// With [Upstream.Policy] the registry also refuses public modules by a policy document: by its
+// rules allow, deny and require. A refused version is absent from list and @latest, and a
+// request for exactly that version is answered with 403 and the reason. Its go.mod is served,
+// because the module graph of a build may have it. A policy that follows a document takes
+// effect at once.
+//
+// # The cache
+//
+// The cache is a folder with the layout of a module proxy. It can be deleted at any time, with
+// two losses: the recorded sums (files that end in sum), which matter without a checksum
+// database, and the times when versions appeared (files named ages). Both are never evicted.
+//
 // # Threat model
 //
 // Uploads and paths are hostile. A body is written to a temporary file up to
@@ -115,12 +169,20 @@
 // runs code of an upload; a gate that does must contain it.
 //
 // By default every write is forbidden: if Options.Authorize is nil, and for a [User] whose
-// May is nil. Names below the private prefixes are never sent anywhere. With Options.Public
-// the go command does not send them to others either; without it, the go command asks the
-// next proxy of GOPROXY for every module that is missing here, private ones too. If the
-// store fails, the answer is an error and never "not found", because "not found" makes the
-// go command ask the next proxy. Serve over TLS, because the go command sends credentials
-// only over TLS. The rate of requests is not limited.
+// May is nil. If the store fails, the answer is an error and never "not found", because "not
+// found" makes the go command ask the next proxy. Serve over TLS, because the go command sends
+// credentials only over TLS. The rate of requests is not limited.
+//
+// Names below the private prefixes are never sent anywhere, in any case of letters. With
+// Options.Upstream the go command needs no other proxy and does not send them to others either.
+// Without it, the go command asks the next proxy of GOPROXY for every module that is missing
+// here, private ones too.
+//
+// The upstream's answers are hostile as well. They are bounded in size and time, at most 64 are
+// fetched at once, and an invalid answer is never cached. Requests to the upstream have nothing
+// from a client's request except the module and version. If the upstream does not serve the
+// checksum database and Upstream.SumDB is empty, its content is trusted at the first fetch; set
+// SumDB to refuse it.
 //
 // A registry does not sign modules. Write access to the store's folder allows any change
 // except to versions whose sums are in go.sum files.

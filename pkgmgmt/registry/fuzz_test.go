@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -30,8 +31,14 @@ func (s strict) check(name string) {
 	s.t.Helper()
 	require.True(s.t, fs.ValidPath(name), "%q", name)
 	path, file, ok := strings.Cut(name, "/@v/")
-	require.True(s.t, ok, "%q", name)
-	require.True(s.t, path == "corp.example" || strings.HasPrefix(path, "corp.example/"), "%q", name)
+	if public, allowed := strings.CutSuffix(name, "/@allowed"); allowed {
+		path, file = public, "allowed"
+		require.NotEqual(s.t, "corp.example", public)
+		require.False(s.t, strings.HasPrefix(public, "corp.example/"), "%q", name)
+	} else {
+		require.True(s.t, ok, "%q", name)
+		require.True(s.t, path == "corp.example" || strings.HasPrefix(path, "corp.example/"), "%q", name)
+	}
 	require.NotContains(s.t, file, "/")
 	require.Equal(s.t, strings.ToLower(name), name, "names must differ in more than case")
 	for _, element := range strings.Split(name, "/") {
@@ -63,6 +70,9 @@ func FuzzPath(f *testing.F) {
 		"/corp.example/lib/@v/list", "/corp.example/lib/@latest", "/corp.example/!lib/v2/@v/v2.0.0-!r!c.1.info", "/corp.example/lib/@v/v1.0.0.zip", "/corp.example/lib/@v/stable.info",
 		"/corp.example/lib/@channel/stable", "/corp.example/lib/@channels", "/corp.example/lib/@yank/v1.0.0", "/corp.example/lib/@block/v1.0.0", "/corp.example/lib/@record/v1.0.0",
 		"/other.example/x/@v/master.info", "/corp.example/../x/@v/list", "/corp.example/lib/@v/../list", "//@v/list", "/corp.example/lib/@v/v0.0.0-20260102030405-abcdefabcdef.mod", "/corp.example/\x00/@v/list", "/@/@/@v",
+		"/!corp.example/lib/@v/list", "/other.example/x/@v/v2.0.0+incompatible.zip", "/other.example/x/@v/a%23b.info", "/sumdb/sum.golang.org/supported", "/sumdb/sum.golang.org/latest",
+		"/sumdb/sum.golang.org/lookup/other.example/!x@v1.0.0", "/sumdb/sum.golang.org/lookup/!corp.example/x@v1.0.0", "/sumdb/a.example/db/tile/8/0/x001/067.p/3", "/sumdb/../tile/8/0/001",
+		"/other.example/x/@allow/v2.0.0+incompatible", "/corp.example/x/@allow/v1.0.0", "/other.example/x/@allowed", "/other.example/x/@allow/main",
 	} {
 		f.Add("GET", path, "v1.0.0", "reason")
 		f.Add("PUT", path, "v1.0.0", "")
@@ -70,7 +80,19 @@ func FuzzPath(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, method, path, version, reason string) {
 		opts := quiet()
-		opts.Public = "https://proxy.example"
+		opts.Upstream = &registry.Upstream{URL: "https://proxy.example/go", Dir: t.TempDir(), HTTP: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			to := r.URL.EscapedPath()
+			require.True(t, strings.HasPrefix(to, "/go/"), to)
+			require.Empty(t, r.URL.RawQuery)
+			names := strings.ReplaceAll(strings.ToLower(to), "!", "")
+			for _, before := range []string{"/go/", "/sumdb/", "/lookup/"} {
+				require.NotContains(t, names, before+"corp.example/")
+				require.NotContains(t, names, before+"corp.example@")
+			}
+			require.NotContains(t, strings.Split(to, "/"), "..")
+			require.NotContains(t, to, "//")
+			return nil, errors.New("no network")
+		})}}
 		reg := open(t, strict{t, registry.Dir(t.TempDir())}, opts)
 		r := httptest.NewRequest(http.MethodGet, "/", strings.NewReader("no zip"))
 		r.Method, r.URL.Path = method, path
@@ -81,15 +103,13 @@ func FuzzPath(f *testing.F) {
 		w := httptest.NewRecorder()
 		reg.ServeHTTP(w, r)
 		switch w.Code {
-		case http.StatusFound:
-			to := w.Header().Get("Location")
-			require.True(t, strings.HasPrefix(to, "https://proxy.example/"), to)
-			require.False(t, strings.HasPrefix(path, "/corp.example/"), path)
-			require.NotContains(t, strings.Split(to, "/"), "..")
-			require.NotContains(t, strings.TrimPrefix(to, "https://"), "//")
+		case http.StatusBadGateway:
+			require.Contains(t, []string{"GET", "HEAD"}, method)
 		case http.StatusNotFound, http.StatusMethodNotAllowed:
 		case http.StatusUnprocessableEntity:
 			require.NotContains(t, []string{"GET", "HEAD"}, method)
+		case http.StatusOK: // allowances of a public module
+			require.Contains(t, path, "/@allow")
 		default:
 			t.Fatalf("%s %q: %d %s", method, path, w.Code, w.Body)
 		}

@@ -131,7 +131,7 @@ func TestRelease(t *testing.T) {
 		}
 		return "", registry.ErrForbidden
 	}
-	opts.Public = "https://proxy.example"
+	opts.Upstream = &registry.Upstream{URL: "http://127.0.0.1:1"}
 	opts.Gate = func(_ context.Context, r *registry.Release) (registry.Judgement, error) {
 		called++
 		require.Equal(t, "corp.example/lib", r.Path)

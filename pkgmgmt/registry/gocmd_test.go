@@ -361,37 +361,6 @@ func TestGoWithNetrc(t *testing.T) {
 	require.Equal(t, "forbidden: no permission to publish", refusal.Detail)
 }
 
-// TestGoIsSentToThePublicProxy: with Options.Public one GOPROXY is enough, and the public proxy
-// gets no request for private modules.
-func TestGoIsSentToThePublicProxy(t *testing.T) {
-	t.Parallel()
-	others := fresh(t, func(o *registry.Options) { o.Private = []string{"public.example"} })
-	answer := ask(others, http.MethodPut, "/public.example/!dep/@v/v1.0.0.zip", bytes.NewReader(lib(t, "public.example/Dep@v1.0.0", "theirs")))
-	require.Equal(t, http.StatusCreated, answer.Code)
-	asked := make(chan string, 1000)
-	public, _ := over(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked <- r.URL.Path
-		others.ServeHTTP(w, r)
-	}))
-	reg := fresh(t, func(o *registry.Options) { o.Public = public + "/" })
-	put(t, reg, http.StatusCreated, "corp.example/lib@v1.0.0", archive(t, "corp.example/lib@v1.0.0",
-		"@/go.mod", "module corp.example/lib\n\ngo 1.24\n\nrequire public.example/Dep v1.0.0\n", "@/lib.go", "package lib\n\nimport _ \"public.example/Dep\"\n"))
-	proxy, _ := over(t, reg)
-	w := newWorkshop(t, proxy)
-	w.write("main/main.go", "package main\n\nimport _ \"corp.example/lib\"\n\nfunc main() {}\n")
-	w.ok("get", "corp.example/lib@latest")
-	w.ok("mod", "tidy")
-	w.ok("build", "-o", os.DevNull, ".")
-	w.fails("get", "corp.example/secret-project/part@latest")
-	close(asked)
-	seen := false
-	for path := range asked {
-		require.True(t, strings.HasPrefix(path, "/public.example"), path)
-		seen = true
-	}
-	require.True(t, seen)
-}
-
 // bearer adds a token to requests.
 type bearer struct {
 	token string

@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,7 +28,7 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // changes are the operations on published versions and on channels.
-var changes = map[kind]Op{kindChannel: OpSetChannel, kindYank: OpYank, kindBlock: OpBlock}
+var changes = map[kind]Op{kindChannel: OpSetChannel, kindYank: OpYank, kindBlock: OpBlock, kindAllow: OpAllow}
 
 func (g *Registry) serve(r *request) *Refusal {
 	at, p := route(r.URL.Path)
@@ -36,12 +36,18 @@ func (g *Registry) serve(r *request) *Refusal {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	private := g.private(at.module)
 	switch {
+	case reads && strings.HasPrefix(r.URL.Path, "/sumdb/"):
+		return g.sums(r)
 	case reads && at.protocol && !private:
 		return g.elsewhere(r) // also for versions that only others allow, such as +incompatible
 	case p != nil && reads:
 		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
 	case p != nil:
 		return p
+	case at.kind == kindAllow || at.kind == kindAllowed:
+		if g.upstream == nil || g.folded(at.module) {
+			return nothing()
+		}
 	case !private:
 		return refuse(http.StatusNotFound, rulePrivate, at.module+" is outside the private prefixes of this registry")
 	}
@@ -53,6 +59,8 @@ func (g *Registry) serve(r *request) *Refusal {
 		r.op, do = OpRead, g.answerFile
 	case reads && at.kind == kindChannels:
 		r.op, do = OpInspect, g.answerChannels
+	case reads && at.kind == kindAllowed:
+		r.op, do = OpInspect, g.answerAllowances
 	case reads && at.kind == kindRecord:
 		r.op, do = OpInspect, g.answerRecord
 	case at.kind == kindZip:
@@ -64,8 +72,11 @@ func (g *Registry) serve(r *request) *Refusal {
 		allow = "PUT, DELETE"
 		if r.Method == http.MethodPut || r.Method == http.MethodDelete {
 			r.op, do = changes[at.kind], g.answerMark
-			if r.op == OpSetChannel {
+			switch r.op {
+			case OpSetChannel:
 				do = g.answerChannel
+			case OpAllow:
+				do = g.answerAllow
 			}
 		}
 	}
@@ -88,14 +99,34 @@ func (g *Registry) serve(r *request) *Refusal {
 	return do(r)
 }
 
+// elsewhere answers a read of a module that is not private. It never sends a name to the
+// upstream that differs from a private one only in the case of letters.
 func (g *Registry) elsewhere(r *request) *Refusal {
-	if g.opts.Public == "" {
+	if g.upstream == nil || g.folded(r.at.module) {
 		return refuse(http.StatusNotFound, rulePrivate, r.at.module+" is outside the private prefixes of this registry")
 	}
-	r.w.Header().Set("Location", g.opts.Public+(&url.URL{Path: r.URL.Path, RawPath: r.URL.Path}).EscapedPath())
-	r.w.Header().Set("Cache-Control", "no-store")
-	r.w.WriteHeader(http.StatusFound)
-	return nil
+	at, p := publicRoute(r.URL.Path)
+	if p != nil {
+		return refuse(http.StatusNotFound, ruleNotFound, p.Detail)
+	}
+	r.at, r.op = at, OpRead
+	if p := g.may(r, OpRead); p != nil {
+		return p
+	}
+	return g.upstream.answer(r, g.cached)
+}
+
+// sums answers a read of a checksum database.
+func (g *Registry) sums(r *request) *Refusal {
+	s, ok := parseSumPath(r.URL.Path)
+	if g.upstream == nil || !ok || g.folded(s.db) {
+		return nothing()
+	}
+	r.at, r.op = target{module: s.module}, OpRead
+	if p := g.may(r, OpRead); p != nil {
+		return p
+	}
+	return g.upstream.answerSumDB(r, s, g.folded)
 }
 
 // access writes the access log. It writes only valid module paths and versions, never the

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/mod/module"
 
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
@@ -106,3 +107,5 @@ func askPath(h http.Handler, method, path string) *httptest.ResponseRecorder {
 	h.ServeHTTP(w, r)
 	return w
 }
+
+func at(path, version string) module.Version { return module.Version{Path: path, Version: version} }

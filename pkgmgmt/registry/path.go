@@ -24,10 +24,13 @@ const (
 	kindYank          // <module>/@yank/<version>
 	kindBlock         // <module>/@block/<version>
 	kindRecord        // <module>/@record/<version>
+	kindAllow         // <module>/@allow/<version> of a public module
+	kindAllowed       // <module>/@allowed of a public module
+	kindQuery         // <module>/@v/<query>.info of a public module
 )
 
 // kinds are the kinds of paths that end in a version, by the file's extension or the route.
-var kinds = map[string]kind{".info": kindInfo, ".mod": kindMod, ".zip": kindZip, "@yank": kindYank, "@block": kindBlock, "@record": kindRecord}
+var kinds = map[string]kind{".info": kindInfo, ".mod": kindMod, ".zip": kindZip, "@yank": kindYank, "@block": kindBlock, "@record": kindRecord, "@allow": kindAllow}
 
 // A target is the parsed path of a request.
 type target struct {
@@ -79,6 +82,9 @@ func route(name string) (t target, err *Refusal) {
 	case "channels":
 		t.kind = kindChannels
 		return t, nil
+	case "allowed":
+		t.kind = kindAllowed
+		return t, nil
 	}
 	place, name, _ := strings.Cut(rest, "/")
 	switch place {
@@ -91,8 +97,16 @@ func route(name string) (t target, err *Refusal) {
 		}
 		return t, nil
 	}
-	if t.kind = kinds["@"+place]; t.kind == kindNone {
+	switch t.kind = kinds["@"+place]; t.kind {
+	case kindNone:
 		return t, nothing()
+	case kindAllow:
+		public, err := publicRoute("/" + t.base + name + ".mod")
+		if err != nil {
+			return t, unsound(ruleVersion, "invalid version %q: write vX.Y.Z, as in v1.2.3", shown(name))
+		}
+		t.version, t.file = public.version, public.file
+		return t, nil
 	}
 	return t, t.setVersion(name)
 }

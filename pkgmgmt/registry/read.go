@@ -34,6 +34,16 @@ func (g *reader) private(path string) bool {
 	return false
 }
 
+// folded is private without regard to the case of letters.
+func (g *reader) folded(path string) bool {
+	for _, prefix := range g.prefixes {
+		if n := len(prefix); len(path) >= n && strings.EqualFold(path[:n], prefix) && (len(path) == n || path[n] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
 func (g *reader) answerFile(r *request) *Refusal {
 	at, ctx := &r.at, r.Context()
 	var version string

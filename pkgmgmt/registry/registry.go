@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,11 +33,9 @@ type Options struct {
 	// valid zip passes.
 	Gate Gate
 
-	// Public is the URL of a module proxy. Requests for modules that are not private are
-	// redirected to it (302). Then GOPROXY can name this registry alone, so no other proxy
-	// is asked for private modules. Empty means 404, and the go command asks the next proxy
-	// of its list.
-	Public string
+	// Upstream is a module proxy for the modules that are not private. Nil means that those
+	// are answered with 404, and the go command asks the next proxy of its list.
+	Upstream *Upstream
 
 	// MaxZip bounds a zip, in bytes. Zero means 500 MiB, the limit of the go command, and so
 	// does every larger value.
@@ -74,11 +70,12 @@ type Registry struct {
 	uploads chan struct{}
 	checks  chan struct{}
 	stats   counters
+
+	upstream *upstream // nil without Options.Upstream
 }
 
 // New returns a registry. It does no I/O. It returns an error if store is nil, if a private
-// prefix is missing or not a module path, if Public is not an http or https URL, or if a
-// bound is negative.
+// prefix is missing or not a module path, if Upstream is invalid, or if a bound is negative.
 func New(store Store, opts *Options) (*Registry, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -97,15 +94,18 @@ func New(store Store, opts *Options) (*Registry, error) {
 			errs = append(errs, fmt.Errorf("Options.Private: %w", err))
 		}
 	}
-	if g.opts.Public != "" {
-		u, err := url.Parse(g.opts.Public)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-			errs = append(errs, fmt.Errorf("Options.Public: %q is not an http or https URL of a proxy", g.opts.Public))
-		}
-		g.opts.Public = strings.TrimSuffix(g.opts.Public, "/")
-	}
 	if g.opts.MaxZip < 0 || g.opts.MaxUploads < 0 || g.opts.UploadTimeout < 0 {
 		errs = append(errs, errors.New("Options: MaxZip, MaxUploads and UploadTimeout must not be negative"))
+	}
+	if g.log == nil {
+		g.log = slog.Default()
+	}
+	g.checks = make(chan struct{}, maxChecks)
+	if opts.Upstream != nil {
+		var err error
+		if g.upstream, err = newUpstream(opts.Upstream, store, g.checks, g.log); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -119,14 +119,10 @@ func New(store Store, opts *Options) (*Registry, error) {
 	if g.opts.UploadTimeout == 0 {
 		g.opts.UploadTimeout = 15 * time.Minute
 	}
-	if g.log == nil {
-		g.log = slog.Default()
-	}
 	if g.opts.Authorize != nil {
 		g.cached = "private, max-age=31536000, immutable"
 	}
 	g.uploads = make(chan struct{}, g.opts.MaxUploads)
-	g.checks = make(chan struct{}, maxChecks)
 	return g, nil
 }
 
@@ -163,9 +159,18 @@ type counters struct {
 //	uploads         uploads that run now
 //	bytes_sent      bytes of all answers
 //	bytes_received  bytes of all uploads
+//
+// With Options.Upstream there are also:
+//
+//	upstream_fetches      requests to the upstream
+//	upstream_failures     requests that failed, except for 404
+//	upstream_stale        answers from the cache because the upstream failed
+//	upstream_unverified   files that no checksum database verified
+//	upstream_bytes        bytes received from the upstream
+//	upstream_cache_bytes  bytes in the cache, 0 before the first fetch
 func (g *Registry) Stats() map[string]float64 {
 	c := &g.stats
-	return map[string]float64{
+	stats := map[string]float64{
 		"requests": float64(c.requests.Load()), "missing": float64(c.missing.Load()), "denied": float64(c.denied.Load()),
 		"conflicts": float64(c.conflicts.Load()), "refused": float64(c.refused.Load()), "failed": float64(c.failed.Load()),
 		"published": float64(c.published.Load()), "identical": float64(c.identical.Load()),
@@ -173,6 +178,15 @@ func (g *Registry) Stats() map[string]float64 {
 		"overridden": float64(c.overridden.Load()), "uploads": float64(len(g.uploads)),
 		"bytes_sent": float64(c.sent.Load()), "bytes_received": float64(c.received.Load()),
 	}
+	if u := g.upstream; u != nil {
+		stats["upstream_fetches"] = float64(u.stats.fetches.Load())
+		stats["upstream_failures"] = float64(u.stats.failures.Load())
+		stats["upstream_stale"] = float64(u.stats.stale.Load())
+		stats["upstream_unverified"] = float64(u.stats.unverified.Load())
+		stats["upstream_bytes"] = float64(u.stats.received.Load())
+		stats["upstream_cache_bytes"] = float64(u.cache.size())
+	}
+	return stats
 }
 
 func (g *Registry) may(r *request, op Op) *Refusal {

@@ -22,8 +22,6 @@ func TestOptions(t *testing.T) {
 		"no store":          {nil, &registry.Options{Private: []string{"corp.example"}}, "the store is nil"},
 		"no module path":    {registry.Dir("x"), &registry.Options{Private: []string{"corp.example/"}}, `Options.Private: malformed module path "corp.example/": trailing slash`},
 		"a pattern":         {registry.Dir("x"), &registry.Options{Private: []string{"*.example"}}, `Options.Private: malformed module path "*.example"`},
-		"a public path":     {registry.Dir("x"), &registry.Options{Private: []string{"corp.example"}, Public: "proxy.example"}, `Options.Public: "proxy.example" is not an http or https URL of a proxy`},
-		"a public list":     {registry.Dir("x"), &registry.Options{Private: []string{"corp.example"}, Public: "https://a.example,direct?x"}, "Options.Public"},
 		"a negative bound":  {registry.Dir("x"), &registry.Options{Private: []string{"corp.example"}, MaxZip: -1}, "must not be negative"},
 		"all that is wrong": {nil, nil, "the store is nil\nOptions.Private: at least one prefix is required"},
 	} {
@@ -144,37 +142,6 @@ func TestMethods(t *testing.T) {
 			require.Equal(t, allow, w.Header().Get("Allow"))
 		}
 	}
-}
-
-// TestPublic: requests for other modules are redirected with the same path and without the
-// query.
-func TestPublic(t *testing.T) {
-	t.Parallel()
-	reg := served(t, func(o *registry.Options) { o.Public = "https://proxy.example/go/" })
-	for path, to := range map[string]string{
-		"/other.example/!lib/@v/list":                    "https://proxy.example/go/other.example/!lib/@v/list",
-		"/other.example/lib/@latest":                     "https://proxy.example/go/other.example/lib/@latest",
-		"/other.example/lib/@v/v1.0.0.zip":               "https://proxy.example/go/other.example/lib/@v/v1.0.0.zip",
-		"/other.example/lib/@v/master.info?x=y":          "https://proxy.example/go/other.example/lib/@v/master.info",
-		"/corp.example.org/lib/@v/list":                  "https://proxy.example/go/corp.example.org/lib/@v/list",
-		"/other.example/lib/@channels":                   "",
-		"/corp.example/lib/nothing/@v/list":              "",
-		"/corp.example/@v/list":                          "",
-		"/other.example/../corp.example/x/@v/list":       "",
-		"/other.example//lib/@v/list":                    "",
-		"/other.example/lib/@v/v1.0.0%0d%0ax.info":       "",
-		"//evil.example/lib/@v/list":                     "",
-		"/other.example/lib/@v/v2.0.0+incompatible.info": "https://proxy.example/go/other.example/lib/@v/v2.0.0+incompatible.info",
-	} {
-		w := askPath(reg, http.MethodGet, path)
-		if to == "" {
-			require.Equal(t, http.StatusNotFound, w.Code, path)
-			continue
-		}
-		require.Equal(t, http.StatusFound, w.Code, path)
-		require.Equal(t, to, w.Header().Get("Location"))
-	}
-	require.Equal(t, http.StatusNotFound, ask(reg, http.MethodPut, "/other.example/lib/@v/v1.0.0.zip", strings.NewReader("x")).Code)
 }
 
 func TestStats(t *testing.T) {
