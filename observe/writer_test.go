@@ -120,7 +120,8 @@ func TestWriterHijack(t *testing.T) {
 	require.Equal(t, map[string]int64{"http.request.method=GET,http.response.status_code=101,upkeep.stream.end=failed": 2}, k.points(streams))
 }
 
-// What is written to a connection that was taken over is sent nowhere, and so no answer.
+// Writes to the response are not sent once its connection was taken over, so they are not an
+// answer.
 func TestWriterAfterHijack(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, nil)
