@@ -22,10 +22,6 @@ import (
 	"github.com/upkeep-go/upkeep/internal/modpattern"
 )
 
-// agesFile has the ages of a module's versions. It is never removed from the cache, because
-// the times when versions appeared cannot be fetched again.
-const agesFile = "ages"
-
 // A cooldown is the minimum age of the versions of modules that match a pattern.
 type cooldown struct {
 	pattern modpattern.Pattern
