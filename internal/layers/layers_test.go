@@ -26,7 +26,8 @@ const module = "github.com/upkeep-go/upkeep"
 var arrows = map[string][]string{
 	"version":             {"internal/accept", "internal/cleantext", "internal/problem", "internal/resource", masterminds, xmod, otel, otelTrace},
 	"version/compat":      {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
-	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", "internal/resource", xtime},
+	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", "internal/resource", xmod, xtime},
+	"version/cmd/version": {"version", "version/history"},
 	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":     {}, // only the standard library
 	"flags/flagtest":      {"flags", openfeature},
