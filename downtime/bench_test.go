@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -188,4 +189,20 @@ func TestOpenGuardDoesNotAllocate(t *testing.T) {
 			require.Zero(t, testing.AllocsPerRun(1000, func() { h.ServeHTTP(nil, r) }), target)
 		}
 	}
+}
+
+// A handler with a response gets a request and a writer of its own, in one piece of memory.
+func TestAResponseCostsOneAllocation(t *testing.T) {
+	h := open(t, downtime.Bytes("w", []byte(windows(window("w", time.Hour, time.Hour, "")))), nil).Handler(nothing)
+	r, w := httptest.NewRequest("GET", "/orders/1", nil), &header{http.Header{}}
+	serve := func() { h.ServeHTTP(w, r) }
+	require.Equal(t, 1.0, testing.AllocsPerRun(1000, serve))
+	const rounds = 1000
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		serve()
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/rounds, uint64(512))
 }

@@ -2,7 +2,7 @@ package downtime
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,57 +10,62 @@ import (
 // made only when somebody waits for the end or asks for its cause: most requests do neither.
 type ending struct {
 	parent context.Context
-
-	mu     sync.Mutex
-	inner  context.Context // of package context; nil: not made
-	cancel context.CancelCauseFunc
-	cause  error // it ended before inner was made
+	made   atomic.Pointer[cancellable] // nil: not made; finished: not made, and it has ended
 }
+
+// A cancellable is a context of package context.
+type cancellable struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+// finished stands for a context that ended by context.Canceled before it was made.
+var finished = &cancellable{}
 
 func (e *ending) Deadline() (deadline time.Time, ok bool) { return e.parent.Deadline() }
 
-func (e *ending) Done() <-chan struct{} { return e.made().Done() }
+func (e *ending) Done() <-chan struct{} { return e.make().ctx.Done() }
 
 func (e *ending) Err() error {
-	e.mu.Lock()
-	plain := e.inner == nil && e.cause == nil
-	e.mu.Unlock()
-	if plain {
+	if e.made.Load() == nil {
 		return e.parent.Err()
 	}
-	return e.made().Err()
+	return e.make().ctx.Err()
 }
 
 // Value asks the context of package context only for keys of the kind by which that package
 // finds its own contexts. For all others the parent has the same answer.
 func (e *ending) Value(key any) any {
 	if _, own := key.(*int); own {
-		return e.made().Value(key)
+		return e.make().ctx.Value(key)
 	}
 	return e.parent.Value(key)
 }
 
-func (e *ending) made() context.Context {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.inner == nil {
-		e.inner, e.cancel = context.WithCancelCause(e.parent)
-		if e.cause != nil {
-			e.cancel(e.cause)
+func (e *ending) make() *cancellable {
+	for {
+		before := e.made.Load()
+		if before != nil && before != finished {
+			return before
 		}
+		ctx, cancel := context.WithCancelCause(e.parent)
+		if before == finished {
+			cancel(context.Canceled)
+		}
+		made := &cancellable{ctx, cancel}
+		if e.made.CompareAndSwap(before, made) {
+			return made
+		}
+		cancel(nil)
 	}
-	return e.inner
 }
 
 // end ends the context, unless it has ended.
-func (e *ending) end(cause error) {
-	e.mu.Lock()
-	cancel := e.cancel
-	if cancel == nil && e.cause == nil {
-		e.cause = cause
-	}
-	e.mu.Unlock()
-	if cancel != nil {
-		cancel(cause)
+func (e *ending) end(cause error) { e.make().cancel(cause) }
+
+// finish ends the context with context.Canceled as its cause, unless it has ended.
+func (e *ending) finish() {
+	if !e.made.CompareAndSwap(nil, finished) {
+		e.end(context.Canceled)
 	}
 }

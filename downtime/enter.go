@@ -92,7 +92,7 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 		g.declare(t)
 	}
 	return &t.ctx, func() {
-		t.ctx.end(context.Canceled)
+		t.ctx.finish()
 		left()
 	}, nil
 }

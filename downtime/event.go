@@ -30,6 +30,7 @@ type Event struct {
 	Before             time.Duration // of a reminder: how long before the start
 	Unfinished         bool          // the window's end came, and its work seems not to have ended
 	Revision, Document string        // of EventDocument: see there
+	Problem            string        // of EventProblem: what is wrong
 
 	// Missed is how many events were dropped just before this one, because the
 	// subscriber did not take them.
@@ -55,6 +56,12 @@ const (
 	// was not, because of Document, and the one of Revision stays in use. An error that
 	// repeats is left out.
 	EventDocument EventKind = "document"
+	// EventProblem means that something is wrong with the document in use, or with a window: one
+	// of [Guard.Problems], when it begins. Problem says what: a fault of the window, an edit that
+	// is held back, a window that the document has lost while in progress, or clocks that
+	// disagree. Window is empty when the problem is about no window. A document that is refused
+	// is an EventDocument.
+	EventProblem EventKind = "problem"
 )
 
 // String returns the kind in a word.
@@ -72,6 +79,8 @@ func (e Event) String() string {
 		}
 	case EventReminder:
 		fmt.Fprintf(&b, "%s: begins in %v", e.Window, e.Before)
+	case EventProblem:
+		b.WriteString(e.Problem)
 	case EventPresent:
 		fmt.Fprintf(&b, "%s: %v", e.Window, e.Phase)
 	default:
@@ -116,15 +125,16 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		Unfinished bool            `json:"unfinished,omitempty"`
 		Revision   string          `json:"revision,omitempty"`
 		Document   string          `json:"document,omitempty"`
+		Problem    string          `json:"problem,omitempty"`
 		Missed     int             `json:"missed,omitempty"`
 	}
 	j := fields{
 		Text: e.String(), Kind: cmp.Or(e.Kind, EventPhase), Time: e.Time,
 		Window: e.Window, Title: e.Title, Message: e.Message, Owner: e.Owner, Runbook: e.Runbook,
 		Local: e.Local, Before: e.Before.Seconds(), Unfinished: e.Unfinished,
-		Revision: e.Revision, Document: e.Document, Missed: e.Missed,
+		Revision: e.Revision, Document: e.Document, Problem: e.Problem, Missed: e.Missed,
 	}
-	if e.Kind != EventDocument {
+	if e.Kind != EventDocument && (e.Kind != EventProblem || !e.Planned.IsZero()) {
 		j.Mode, j.Phase, j.Planned, j.Start, j.End = &e.Mode, &e.Phase, &e.Planned, &e.Start, &e.End
 	}
 	if j.Kind == EventPhase {

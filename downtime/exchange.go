@@ -15,8 +15,13 @@ import (
 )
 
 // An exchange is a request that was admitted, and its response. It is what the handler gets:
-// request, context, writer and body in one piece of memory, which a handler may go on using
-// when it has returned.
+// request, context and writer in one piece of memory, which a handler may go on using when it
+// has returned. It stays small, because each request needs one:
+//
+//   - Any response may turn out to be a stream, so each handler needs a context that can be ended.
+//   - A handler's goroutine may ask its request for the context when the handler has returned. To
+//     set ours in the request that we were given, and to take it out again, would be a data race;
+//     and what handlers may keep cannot be pooled.
 type exchange struct {
 	task
 	guard   *Guard
@@ -24,16 +29,21 @@ type exchange struct {
 	request http.Request
 	inner   http.ResponseWriter
 	shape   response.Shape
-	body    cutBody
 
-	begun atomic.Bool                      // there is a response; set under mu
-	cutBy atomic.Pointer[UnavailableError] // why reads and writes fail; nil: they do not. Set under mu
-	why   closure                          // of the same
+	begun   atomic.Bool                // there is a response; set under mu
+	cutting atomic.Pointer[cutBecause] // why reads and writes fail; nil: they do not. Set under mu
 
 	mu       sync.Mutex
+	attached bool  // the list of what runs has the task
 	returned bool  // the handler has
 	aborts   bool  // a part of a response was sent, and the rest was cut
 	conn     *conn // that was taken over; nil: none
+}
+
+// cutBecause says why an exchange was cut.
+type cutBecause struct {
+	by  *UnavailableError
+	why closure
 }
 
 // open hands on request and writer.
@@ -41,14 +51,32 @@ func (x *exchange) open(w http.ResponseWriter, r *http.Request) (http.ResponseWr
 	x.inner = w
 	x.ctx.parent = r.Context()
 	x.request = *r.WithContext(&x.ctx)
-	if x.guard.opts.Grace > 0 && r.Body != nil && r.Body != http.NoBody {
-		x.body = cutBody{r.Body, x}
-		x.request.Body = &x.body
+	if x.guard.opts.Grace > 0 {
+		x.attach()
+		if r.Body != nil && r.Body != http.NoBody {
+			x.request.Body = &cutBody{r.Body, x}
+		}
 	}
 	if w == nil {
 		return nil, &x.request
 	}
 	return x.shape.Of(x, w), &x.request
+}
+
+// attach adds the task to the entry in the list of what runs, unless the entry has left.
+func (x *exchange) attach() {
+	x.mu.Lock()
+	if runs := !x.returned || x.conn != nil && !x.conn.closed; runs && !x.attached {
+		x.place.attach(&x.task)
+		x.attached = true
+	}
+	x.mu.Unlock()
+}
+
+// declare says that the exchange is a stream.
+func (x *exchange) declare() {
+	x.attach()
+	x.guard.declare(&x.task)
 }
 
 // end is called when the handler has returned or panics. given is the request that the guard
@@ -64,7 +92,7 @@ func (x *exchange) end(given *http.Request) {
 	x.returned = true
 	connected := x.conn != nil && !x.conn.closed
 	x.mu.Unlock()
-	x.ctx.end(context.Canceled)
+	x.ctx.finish()
 	if !connected {
 		x.guard.leave(x.place)
 	}
@@ -76,9 +104,10 @@ func (x *exchange) end(given *http.Request) {
 func (x *exchange) cutUnanswered() *closure {
 	x.mu.Lock()
 	x.returned = true
-	answered := x.inner == nil || x.cutBy.Load() == nil || x.begun.Load() || x.conn != nil
+	cut, aborts := x.cutting.Load(), x.aborts
+	answered := x.inner == nil || cut == nil || x.begun.Load() || x.conn != nil
 	x.mu.Unlock()
-	if x.aborts {
+	if aborts {
 		panic(http.ErrAbortHandler)
 	}
 	if answered {
@@ -94,18 +123,17 @@ func (x *exchange) cutUnanswered() *closure {
 	if x.request.ProtoMajor == 1 {
 		header.Set("Connection", "close") // the rest of the request is not read
 	}
-	return &x.why
+	return &cut.why
 }
 
 // cut makes reads and writes fail, those too that are waiting for the client.
 func (x *exchange) cut(by *UnavailableError, why closure) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.cutBy.Load() != nil || x.returned && x.conn == nil {
+	if x.cutting.Load() != nil || x.returned && x.conn == nil {
 		return
 	}
-	x.why = why
-	x.cutBy.Store(by)
+	x.cutting.Store(&cutBecause{by, why})
 	if x.conn != nil {
 		x.conn.abort()
 		return
@@ -120,22 +148,27 @@ func (x *exchange) cut(by *UnavailableError, why closure) {
 	}
 }
 
+// cutBy is why reads and writes fail. Nil means that they do not.
+func (x *exchange) cutBy() error {
+	if cut := x.cutting.Load(); cut != nil {
+		return cut.by
+	}
+	return nil
+}
+
 var longAgo = time.Unix(1, 0)
 
 // begin is called before anything is sent. Its error says that nothing may be any more.
 func (x *exchange) begin(status int) error {
 	if !x.begun.Load() {
 		x.mu.Lock()
-		first := x.cutBy.Load() == nil && !x.begun.Swap(true)
+		first := x.cutting.Load() == nil && !x.begun.Swap(true)
 		x.mu.Unlock()
 		if first && (isSwitch(x.request.Method, status) || isStreamType(x.inner.Header().Get("Content-Type"))) {
-			x.guard.declare(&x.task)
+			x.declare()
 		}
 	}
-	if by := x.cutBy.Load(); by != nil {
-		return by
-	}
-	return nil
+	return x.cutBy()
 }
 
 // isSwitch reports whether a response switches to another protocol (RFC 9110 §15.2.2; a
@@ -164,7 +197,7 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.inner }
 
 func (x *exchange) WriteHeader(status int) {
 	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
-		if x.cutBy.Load() == nil { // it comes before the response
+		if x.cutBy() == nil { // it comes before the response
 			x.inner.WriteHeader(status)
 		}
 		return
@@ -206,7 +239,7 @@ func (x *exchange) CopyFrom(src io.Reader) (int64, error) {
 }
 
 func (x *exchange) PushTarget(target string, o *http.PushOptions) error {
-	if by := x.cutBy.Load(); by != nil {
+	if by := x.cutBy(); by != nil {
 		return by
 	}
 	return x.inner.(http.Pusher).Push(target, o)
@@ -221,7 +254,7 @@ func (x *exchange) CloseNotify() <-chan bool {
 // failed says why reading or writing has failed, if that was the guard's doing.
 func (x *exchange) failed(err error) error {
 	if err != nil {
-		if by := x.cutBy.Load(); by != nil {
+		if by := x.cutBy(); by != nil {
 			return by
 		}
 	}
@@ -230,7 +263,7 @@ func (x *exchange) failed(err error) error {
 
 // HijackConn counts the connection until it is closed.
 func (x *exchange) HijackConn() (net.Conn, *bufio.ReadWriter, error) {
-	if by := x.cutBy.Load(); by != nil {
+	if by := x.cutBy(); by != nil {
 		return nil, nil, by
 	}
 	inner, rw, err := http.NewResponseController(x.inner).Hijack()
@@ -240,11 +273,11 @@ func (x *exchange) HijackConn() (net.Conn, *bufio.ReadWriter, error) {
 	c := &conn{Conn: inner, exchange: x}
 	x.mu.Lock()
 	x.conn = c
-	if x.cutBy.Load() != nil {
+	if x.cutBy() != nil {
 		c.abort()
 	}
 	x.mu.Unlock()
-	x.guard.declare(&x.task)
+	x.declare()
 	if _, halves := inner.(interface{ CloseWrite() error }); halves {
 		return halfConn{c}, rw, nil
 	}
@@ -307,7 +340,7 @@ type cutBody struct {
 }
 
 func (b *cutBody) Read(p []byte) (int, error) {
-	if by := b.exchange.cutBy.Load(); by != nil {
+	if by := b.exchange.cutBy(); by != nil {
 		return 0, by
 	}
 	n, err := b.ReadCloser.Read(p)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,6 +38,11 @@ func TestAFaultDoesNotBlockAnEnd(t *testing.T) {
 		"a freeze that ends first":      {ended + other + "}\n" + strings.Replace(freeze, "to: 2000-01-04", "to: 2000-01-01", 1), "", "freezes[0].to"},
 		"a freeze of an unknown window": {ended + other + "}\n" + strings.Replace(freeze, "UTC}", "UTC, windows: [othr]}", 1), "", "freezes[0].windows[0]"},
 		"freezes that are no list":      {ended + other + "}\nfreezes: never\n", "", "freezes"},
+		"an unknown field outside":      {ended + other + "}\n" + freeze + "owner: me\n", "", "owner"},
+		"a faulty allowShrink":          {ended + other + "}\n" + freeze + "allowShrink: maybe\n", "", "allowShrink"},
+		"a key that is there twice":     {ended + other + ", duration: 2h}\n" + freeze, "other", ""},
+		"an unknown tag":                {ended + other + ", title: !secret x}\n" + freeze, "other", "title"},
+		"freezes that are there twice":  {ended + other + "}\n" + freeze + "freezes: []\n", "", ""},
 		"a faulty window that is new":   {ended + other + "}\n  - {id: new, start: soon, duration: 1h}\n" + freeze, "new", "start"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,6 +55,7 @@ func TestAFaultDoesNotBlockAnEnd(t *testing.T) {
 				require.Equal(t, 503, get(h, "POST", "/w").Code)
 				revision := g.Revision()
 				later(10 * time.Second)
+				heard := listen(t, g)
 				src.set("windows:\n"+c.edit, nil)
 				require.Equal(t, 200, get(h, "POST", "/w").Code, "it is ended")
 				require.NotEqual(t, revision, g.Revision())
@@ -60,8 +67,11 @@ func TestAFaultDoesNotBlockAnEnd(t *testing.T) {
 				require.Equal(t, []string{c.window, c.fault}, []string{fault.Window, fault.Field})
 				require.Positive(t, fault.Line)
 				require.InDelta(t, len(problems), g.Stats()["problems"], 0)
-				require.Contains(t, log.String(), "level=WARN")
-				require.Contains(t, log.String(), c.fault)
+				events := strings.Join(heard(), "\n")
+				for _, problem := range problems {
+					require.Contains(t, log.String(), `level=WARN msg="document has a problem" document=`+src.Name()+" err="+strconv.Quote(problem.Error()))
+					require.Contains(t, events, problem.Error())
+				}
 				operators, err := status.Handler(g, &status.Options{Authorize: func(*http.Request) (string, error) { return "", nil }})
 				require.NoError(t, err)
 				require.Contains(t, get(operators, "GET", "/", "Accept", "text/html").Body.String(), c.fault)
@@ -105,9 +115,17 @@ func TestAFaultyWindowKeepsItsDefinition(t *testing.T) {
 		_, err := g.Report("c")
 		require.ErrorIs(t, err, downtime.ErrUnknownWindow)
 
+		src.set("windows:\n"+line("b", "02:00", ", title: new")+"window: []\n", nil)
+		require.Len(t, g.Problems(), 1)
+		_, err = g.Report("a")
+		require.NoError(t, err, "it may be what is in the unknown field")
+		rep, err := g.Report("b")
+		require.NoError(t, err)
+		require.Equal(t, "new", rep.Occurrence.Window.Title, "it is as the document says")
+
 		before := g.Revision()
-		src.set("windows:\n"+line("b", "02:00", "")+"window: []\n", nil)
-		require.Equal(t, before, g.Revision(), "a fault outside of windows and freezes")
+		src.set("windows:\n"+line("b", "02:00", "")+"windows: []\n", nil)
+		require.Equal(t, before, g.Revision(), "which of the two lists is meant?")
 	})
 	synctest.Test(t, func(t *testing.T) { // Strict refuses the document
 		good := windows(window("w", 0, time.Hour, ""))

@@ -51,8 +51,11 @@ func (g *Guard) cutOverdue(v *view, now time.Time) {
 			continue // nothing is in the way, except what bypasses it
 		}
 		g.running.each(func(e *entry) {
-			t := e.task
-			if t == nil || t.cut {
+			if e.task == nil {
+				return
+			}
+			t := e.task.fated()
+			if t.cut {
 				return
 			}
 			i := slices.IndexFunc(t.inWay, func(w inWay) bool { return w.of == p })
@@ -72,14 +75,14 @@ func (g *Guard) cutOverdue(v *view, now time.Time) {
 				if g.graces.next.IsZero() || over.Before(g.graces.next) {
 					g.graces.next = over
 				}
-			case !t.canCut():
-				t.overdue.Store(true)
+			case !e.task.canCut():
+				e.task.overdue.Store(true)
 			default:
 				t.cut = true
 				o.cut.Add(1)
 				g.cut.Add(1)
 				why := e.closure(o, v, now)
-				g.graces.cuts = append(g.graces.cuts, cut{t, why, g.opts.unavailable(why)})
+				g.graces.cuts = append(g.graces.cuts, cut{e.task, why, g.opts.unavailable(why)})
 			}
 		})
 	}

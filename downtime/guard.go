@@ -232,7 +232,7 @@ func (g *Guard) advance(at instant, because *change) {
 	}
 	g.endStreams(v, now, due)
 	g.cutOverdue(v, now)
-	g.notifier.tell(v, now)
+	g.notifier.tell(v, document, now)
 	if g.asker != nil && !maps.Equal(g.wanted(v), g.agreed.told) {
 		g.asker.again.ring()
 	}

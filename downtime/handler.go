@@ -114,9 +114,8 @@ func (h *guarded) serve(w http.ResponseWriter, r, given *http.Request, at place,
 		w.Header().Add("Link", link)
 	}
 	next, request := x.open(w, r)
-	at.attach(&x.task)
 	if g.opts.Stream != nil && g.opts.Stream(r) {
-		g.declare(&x.task)
+		x.declare()
 	}
 	h.next.ServeHTTP(next, request)
 	if by := x.cutUnanswered(); by != nil {

@@ -2,6 +2,7 @@ package downtime
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,7 @@ type notifier struct {
 	subscribers map[*subscriber]struct{}
 	missed      atomic.Int64 // events, by subscribers
 	told        map[occurrenceKey]*notice
-	warned      map[string]bool // problems of occurrences that were logged
+	warned      map[string]bool // problems that were published
 	trouble     string          // why the document was last not updated; empty: it was
 	news        []news          // to be logged once mu is free
 }
@@ -33,8 +34,8 @@ type news struct {
 	attrs []any
 }
 
-func (n *notifier) tell(v *view, now time.Time) {
-	n.warn(v)
+func (n *notifier) tell(v *view, document *live.Snapshot[schedule.Schedule], now time.Time) {
+	n.warn(v, document, now)
 	for _, o := range v.known {
 		if o.phase == schedule.PhaseCompleted {
 			n.tellPhase(o, now)
@@ -52,16 +53,40 @@ func (n *notifier) tell(v *view, now time.Time) {
 	}
 }
 
-// warn logs each problem of an occurrence once, as long as it lasts.
-func (n *notifier) warn(v *view) {
+// warn publishes each problem of the document and of its windows once, as long as it lasts. It
+// logs those of occurrences; package live logs those of the document.
+func (n *notifier) warn(v *view, document *live.Snapshot[schedule.Schedule], now time.Time) {
 	warned := map[string]bool{}
+	publish := func(err error) (isNew bool) {
+		e := Event{Kind: EventProblem, Time: now.Round(0), Problem: err.Error()}
+		isNew = !n.warned[e.Problem] && !warned[e.Problem]
+		warned[e.Problem] = true
+		if !isNew {
+			return false
+		}
+		var fault *schedule.Fault
+		if errors.As(err, &fault) && fault.Window != "" {
+			e.Window = fault.Window
+			if o := v.named(e.Window); o != nil {
+				e = o.event(EventProblem, o.stage(), now)
+				e.Problem = err.Error()
+			} else if w := v.schedule.Window(e.Window); w != nil {
+				e.Title, e.Owner, e.Runbook, e.Mode = w.Title, w.Owner, w.Runbook, w.Mode
+			}
+		}
+		n.publish(e)
+		return true
+	}
+	if document != nil {
+		for _, err := range problemsOf(document, now) {
+			publish(err)
+		}
+	}
 	for _, o := range v.shown {
 		for _, err := range o.problems() {
-			text := err.Error()
-			if !n.warned[text] {
+			if publish(err) {
 				n.news = append(n.news, news{slog.LevelWarn, []any{"window", o.Window.ID, "err", err}})
 			}
-			warned[text] = true
 		}
 	}
 	n.warned = warned

@@ -142,6 +142,7 @@ func (g *Guard) settleQuorum(told map[string]Position, open, unfinished map[stri
 		before = a.err
 		return a.settled(told, open, unfinished, err)
 	})
+	g.changed.tell() // Drain may wait for the answer
 	switch {
 	case err != nil:
 		g.quorumFailures.Add(1)
@@ -152,11 +153,6 @@ func (g *Guard) settleQuorum(told map[string]Position, open, unfinished map[stri
 		g.opts.Logger.Info("quorum of maintenance windows answers again")
 	}
 }
-
-// A keptWindow is a window that is kept though the document has lost it.
-type keptWindow struct{ *schedule.Fault }
-
-func (k keptWindow) Unwrap() error { return k.Fault }
 
 // A reading reads the documents of a guard, one after the other.
 type reading struct {

@@ -102,6 +102,7 @@ type agreement struct {
 	refused    map[string]bool     // what it said last must not be
 	unfinished map[string]string   // the occurrences, by window, that have unfinished work in some replica
 	told       map[string]Position // what it was told last
+	answered   map[string]Position // what it was told when it last answered
 	err        error               // why it did not answer the last time
 }
 
@@ -130,7 +131,7 @@ func (a agreement) lost() agreement {
 func (a agreement) settled(told map[string]Position, open, unfinished map[string]bool, err error) agreement {
 	next := agreement{
 		closed: errors.Is(err, ErrOutdated), open: map[string]bool{}, refused: a.refused, unfinished: a.unfinished,
-		told: a.told, err: err,
+		told: a.told, answered: a.answered, err: err,
 	}
 	all := false
 	refused := map[string]bool{}
@@ -145,7 +146,7 @@ func (a agreement) settled(told map[string]Position, open, unfinished map[string
 		}
 	}
 	if err == nil { // else what it said holds
-		next.refused = refused
+		next.refused, next.answered = refused, told
 		next.unfinished = map[string]string{}
 		for id := range unfinished {
 			next.unfinished[id] = told[id].Occurrence
@@ -164,6 +165,20 @@ func (a *agreement) isLike(b *agreement) bool {
 func (a *agreement) isUnfinished(o *occurrence) bool {
 	at := a.unfinished[o.Window.ID]
 	return at != "" && at == o.Planned.UTC().Format(time.RFC3339)
+}
+
+// needsMark reports whether a fleet is about to be told that the occurrence has unfinished work.
+func (g *Guard) needsMark(o *occurrence) bool {
+	if g.asker == nil {
+		return false
+	}
+	if _, fleet := g.asker.quorum.(FleetQuorum); !fleet {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at := g.agreed.answered[o.Window.ID]
+	return g.agreed.err == nil && !(at.Unfinished && at.Occurrence == o.position(false).Occurrence)
 }
 
 // An asker asks the quorum again and again, in a goroutine of its own, because the guard's

@@ -206,7 +206,8 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 // window; ctx bounds the wait.
 //
 // From then on the window's work counts as begun, and as unfinished until [Guard.Complete] is
-// called here or the document has actual.end: see [Guard].
+// called here or the document has actual.end: see [Guard]. With a [FleetQuorum] Drain returns
+// when that has taken note of it, or does not answer.
 //
 // With an error the report is never quiet. The error is the cause of ctx's end, wrapped, with
 // the report saying what is in the way; [ErrEnded] when the window is over; [ErrUnknownWindow],
@@ -225,8 +226,9 @@ func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 			continue // what was reported may no longer hold
 		case err != nil:
 			return rep, err
-		case rep.Quiet:
+		case rep.Quiet && (late || !g.needsMark(o)):
 			return rep, nil
+		case rep.Quiet:
 		case rep.Phase == schedule.PhaseCompleted:
 			return rep, fmt.Errorf("%w: %q ended at %s", ErrEnded, id, rep.End.Format(time.RFC3339))
 		case rep.Mode == schedule.ModeAnnounce:
@@ -253,6 +255,8 @@ func (g *Guard) noteDrained(v *view, o *occurrence) bool {
 	if g.view.Load() != v {
 		return false
 	}
-	o.drained.Store(true)
+	if !o.drained.Swap(true) {
+		g.wake.ring() // a fleet is to be told
+	}
 	return true
 }

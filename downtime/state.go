@@ -1,7 +1,6 @@
 package downtime
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -65,16 +64,7 @@ func (g *Guard) Problems() []error {
 		problems = append(problems, fmt.Errorf("last good copy: %w", status.SaveErr))
 	}
 	if d := g.keeper.Snapshot(); d != nil {
-		now := time.Now()
-		for _, p := range d.Problems {
-			var kept keptWindow
-			if errors.As(p, &kept) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
-				return o.Window.ID == kept.Window && o.Phase(now) == schedule.PhaseInProgress
-			}) {
-				continue // it was kept to its end, which is over
-			}
-			problems = append(problems, p)
-		}
+		problems = append(problems, problemsOf(d, time.Now())...)
 	}
 	problems = append(problems, g.view.Load().problems()...)
 	g.mu.Lock()

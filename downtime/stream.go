@@ -39,8 +39,11 @@ func (g *Guard) endStreams(v *view, now time.Time, anew bool) {
 	}
 	due := false
 	g.running.each(func(e *entry) {
-		t := e.task
-		if t == nil || !t.stream.Load() || t.ended {
+		if e.task == nil || !e.task.stream.Load() {
+			return
+		}
+		t := e.task.fated()
+		if t.ended {
 			return
 		}
 		if anew {
@@ -52,7 +55,7 @@ func (g *Guard) endStreams(v *view, now time.Time, anew bool) {
 			due = true
 		default:
 			t.ended = true
-			t.ctx.end(g.opts.unavailable(e.closure(t.ends, v, now)))
+			e.task.ctx.end(g.opts.unavailable(e.closure(t.ends, v, now)))
 		}
 	})
 	g.streams.due.Store(due)
@@ -61,8 +64,8 @@ func (g *Guard) endStreams(v *view, now time.Time, anew bool) {
 // judge finds the window that ends a stream, if there is one. Each stream has a moment of its
 // own, so that not all come back in the same.
 func (g *Guard) judge(e *entry, v *view, now time.Time) {
-	t := e.task
-	by := e.endedBy(v, g.bypass.marked(t.ctx.parent))
+	t := e.task.fated()
+	by := e.endedBy(v, g.bypass.marked(e.task.ctx.parent))
 	if by != nil && t.ends == nil {
 		t.due = now
 		most := g.opts.StreamJitter

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/upkeep-go/upkeep/downtime"
@@ -504,4 +505,33 @@ func TestOptionsStream(t *testing.T) {
 		require.NoError(t, causes["/order"])
 		require.ErrorIs(t, causes["/mjpeg"], downtime.ErrWindow)
 	})
+}
+
+// A handler's goroutine may ask its request for the context when the handler has returned, and a
+// middleware outside may do so while it runs and serve its request once more. The race detector
+// sees it if the guard sets a context in the request that it was given.
+func TestTheRequestKeepsItsContext(t *testing.T) {
+	t.Parallel()
+	g := open(t, newSource(windows(window("w", time.Hour, time.Hour, ""))), nil)
+	var late sync.WaitGroup
+	h := g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, r.Context().Err(), "also when the request is served once more")
+		ready := make(chan struct{})
+		late.Go(func() {
+			close(ready)
+			<-r.Context().Done()
+			assert.Equal(t, context.Canceled, context.Cause(r.Context()))
+		})
+		<-ready
+		_, _ = io.WriteString(w, "ok")
+	}))
+	type key struct{}
+	ctx := context.WithValue(t.Context(), key{}, "outer")
+	r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+	for range 3 {
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		require.Equal(t, ctx, r.Context(), "it is not one of the guard's")
+		require.NoError(t, r.Context().Err())
+	}
+	late.Wait()
 }

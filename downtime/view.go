@@ -1,11 +1,13 @@
 package downtime
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/schedule"
+	"github.com/upkeep-go/upkeep/internal/live"
 )
 
 // A view is what a guard believes from one moment to the next. It never changes.
@@ -99,4 +101,23 @@ func (v *view) announces(r *http.Request) bool {
 	return slices.ContainsFunc(v.shown, func(o *occurrence) bool {
 		return o.phase != schedule.PhaseOpen && o.Window.Mode != schedule.ModeRehearse && o.Window.Scope.Covers(&request)
 	})
+}
+
+// A keptWindow is a window that is kept though the document has lost it.
+type keptWindow struct{ *schedule.Fault }
+
+func (k keptWindow) Unwrap() error { return k.Fault }
+
+// problemsOf are what is wrong with the document in use.
+func problemsOf(d *live.Snapshot[schedule.Schedule], now time.Time) (problems []error) {
+	for _, p := range d.Problems {
+		var kept keptWindow
+		if errors.As(p, &kept) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
+			return o.Window.ID == kept.Window && o.Phase(now) == schedule.PhaseInProgress
+		}) {
+			continue // it was kept to its end, which is over
+		}
+		problems = append(problems, p)
+	}
+	return problems
 }

@@ -184,7 +184,7 @@ type callBody struct {
 
 func (b *callBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.call.exchange.read(p[:max(0, min(n, len(p)))])
+	b.call.exchange.read(p[:max(0, min(n, len(p)))], err)
 	if err == io.EOF {
 		b.call.end(nil)
 	} else if err != nil {

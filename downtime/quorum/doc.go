@@ -73,9 +73,18 @@
 // releases the others.
 //
 // With [Files], the mark of unfinished work is a file in the folder, which remains if its process
-// is killed. With [Postgres], the mark is a lock. Each replica that sees it takes the same lock,
-// about a second after Drain, so the mark lasts until the last of these processes ends. If all
-// replicas end together, the mark is lost.
+// is killed. With [Postgres], the mark is a lock and a row in the table upkeep_quorum_unfinished.
+// Each replica that sees the lock takes the same lock. The row remains when all replicas end
+// together. A replica creates the table when it first needs it, in the first schema of its
+// search_path. If the server refuses that, the replica logs a warning, and the mark lasts until the
+// last process ends that has seen it, about a second after Drain. To keep marks in that case,
+// create the table yourself and grant SELECT, INSERT and DELETE:
+//
+//	CREATE TABLE upkeep_quorum_unfinished (fleet text, window_id text, occurrence text, work bigint,
+//	    PRIMARY KEY (fleet, window_id, occurrence, work))
+//
+// The row of work that nobody completes remains. It has no effect after OverrunMax has passed since
+// the window's end, and may then be deleted.
 //
 // Replicas check marks about once a second. [Replica.Close] waits up to three seconds until the
 // others have seen completed work. A process that completes its work and exits without Close may
@@ -86,7 +95,8 @@
 //
 // # What PostgreSQL needs
 //
-// Version 12 or later and the primary server. It does not need extensions, tables or privileges.
+// Version 12 or later and the primary server. It does not need extensions or privileges, and
+// creates a table only for unfinished work.
 // A replica keeps one connection, and briefly uses a second one every five seconds (up to three
 // when it joins). In the server's lock table (max_locks_per_transaction times max_connections,
 // shared by all) it uses one entry, three for each near window, and one for each piece of

@@ -17,6 +17,12 @@ const (
 	SQLLook     = sqlLook
 	SQLMarks    = sqlMarks
 	SQLFence    = sqlFence
+
+	SQLTable     = sqlTable
+	SQLMakeTable = sqlMakeTable
+	SQLReadRows  = sqlReadRows
+	SQLAddRow    = sqlAddRow
+	SQLDropRow   = sqlDropRow
 )
 
 // Key returns the key of a window's open lock.

@@ -1,9 +1,12 @@
 package quorum_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,6 +190,58 @@ func TestUnfinishedMarks(t *testing.T) {
 		require.True(t, held(b, at(false, false)))
 		require.False(t, held(c, at(false, false)), "it is unfinished no more")
 		require.False(t, held(b, at(false, false)))
+	})
+}
+
+// Unfinished work is remembered when all replicas have ended at once.
+func TestUnfinishedWorkOutlastsTheFleet(t *testing.T) {
+	t.Parallel()
+	at := func(unfinished, completed bool) downtime.Position {
+		return downtime.Position{Digest: "11111111", Occurrence: "2000-01-01T00:00:00Z", Unfinished: unfinished, Completed: completed}
+	}
+	held := func(t *testing.T, r *quorum.Replica, p downtime.Position) bool {
+		t.Helper()
+		_, unfinished := position(t, r, "w", p)
+		return unfinished
+	}
+	inPlaces(t, func(t *testing.T, p place) {
+		a := p.join("a")
+		require.True(t, held(t, a, at(true, false)))
+		require.NoError(t, a.Close())
+		a = p.join("a again")
+		require.True(t, held(t, a, at(false, false)))
+		require.NoError(t, a.Close())
+		a = p.join("a once more")
+		require.True(t, held(t, a, at(false, false)))
+		require.False(t, held(t, a, at(false, true)), "completed")
+		require.NoError(t, a.Close())
+		a = p.join("a at last")
+		require.False(t, held(t, a, at(false, false)))
+
+		// It is begun anew, and completed by the replica that has begun it.
+		require.True(t, held(t, a, at(true, false)))
+		require.False(t, held(t, a, at(false, true)))
+		require.NoError(t, a.Close())
+		require.False(t, held(t, p.join("b"), at(false, false)))
+	})
+	synctest.Test(t, func(t *testing.T) { // without the table, a replica that lives remembers it
+		s := newServer()
+		s.refuses = true
+		p := placeOf(t, s.open(t))
+		var log bytes.Buffer
+		a, err := quorum.Postgres(s.open(t), &quorum.Options{Name: "a", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		require.NoError(t, err)
+		synctest.Wait()
+		require.True(t, held(t, a, at(true, false)))
+		require.True(t, held(t, a, at(true, false)))
+		synctest.Wait()
+		require.Equal(t, 1, strings.Count(log.String(), "table upkeep_quorum_unfinished cannot be used"))
+		b := p.join("b")
+		require.True(t, held(t, b, at(false, false)))
+		require.NoError(t, a.Close())
+		require.True(t, held(t, b, at(false, false)))
+		require.NoError(t, b.Close())
+		require.False(t, held(t, p.join("c"), at(false, false)))
 	})
 }
 

@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"database/sql"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -17,9 +18,12 @@ import (
 // session, so each replica that sees a mark takes the same lock: the mark lasts until the last
 // process ends that has seen it. Completion spreads in the same way: a replica that sees that work
 // was completed takes that lock too. marks outlast the replica's sessions.
+// A row in a table outlasts all processes; it is read once for each occurrence.
 type marks struct {
-	of   map[occurrence]*mark
-	done []occurrence // past occurrences, kept for their completed work, the oldest first
+	of        map[occurrence]*mark
+	done      []occurrence // past occurrences, kept for their completed work, the oldest first
+	tableless bool         // the server refuses the table
+	logger    *slog.Logger
 }
 
 // An occurrence of a window.
@@ -28,6 +32,8 @@ type occurrence struct{ window, planned string }
 type mark struct {
 	own         uint32 // the number of this replica's latest work. Zero means none.
 	begun, done map[uint32]bool
+	rows        map[uint32]bool // in the table
+	looked      bool            // the table was read
 }
 
 const maxDone = 32 // past occurrences that are kept
@@ -41,7 +47,7 @@ func (m *marks) at(o occurrence) *mark {
 		m.of = map[occurrence]*mark{}
 	}
 	if m.of[o] == nil {
-		m.of[o] = &mark{begun: map[uint32]bool{}, done: map[uint32]bool{}}
+		m.of[o] = &mark{begun: map[uint32]bool{}, done: map[uint32]bool{}, rows: map[uint32]bool{}}
 	}
 	return m.of[o]
 }
@@ -81,6 +87,7 @@ func (m *marks) forget(reported map[occurrence]bool) {
 			continue
 		}
 		maps.DeleteFunc(mark.begun, func(work uint32, _ bool) bool { return !mark.done[work] })
+		mark.looked = false
 		m.done = append(m.done, o)
 	}
 	m.done = slices.DeleteFunc(m.done, func(o occurrence) bool { return reported[o] })
@@ -99,6 +106,9 @@ func (m *postgresMember) tend(ctx context.Context, windows map[string]downtime.P
 		}
 	}
 	m.marks.forget(reported)
+	for o := range reported { // before the locks, which show what was completed since
+		m.readRows(ctx, o)
+	}
 	if len(reported) > 0 {
 		if err := m.readAll(ctx, reported); err != nil {
 			return nil, err
@@ -111,6 +121,7 @@ func (m *postgresMember) tend(ctx context.Context, windows map[string]downtime.P
 		if mark.isUnfinished() {
 			unfinished[o.window] = true
 		}
+		m.writeRows(ctx, o)
 	}
 	return unfinished, m.hold(ctx)
 }

@@ -21,7 +21,7 @@ func Postgres(db *sql.DB, opts *Options) (*Replica, error) {
 		return nil, errNoDB
 	}
 	o := opts.resolve()
-	known := &marks{}
+	known := &marks{logger: o.Logger}
 	return newReplica(o, slice, func(ctx context.Context, strict bool) (member, error) {
 		return joinPostgres(ctx, db, o, strict, known)
 	}), nil

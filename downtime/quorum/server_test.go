@@ -30,6 +30,10 @@ type server struct {
 	lastPID  int
 	line     map[int64]int // waiting operators, by key
 
+	table   bool                      // was made
+	rows    map[string]map[int64]bool // of the table: works by fleet, window and occurrence
+	refuses bool                      // statements on the table are refused
+
 	standby bool
 	silent  bool                                  // statements wait for the end of their context
 	pooled  bool                                  // each statement gets a new session
@@ -258,6 +262,8 @@ func (c *conn) run(ctx context.Context, query string, args []driver.NamedValue) 
 			}
 		}
 		return rowsOf(rows...), nil
+	case quorum.SQLTable, quorum.SQLMakeTable, quorum.SQLReadRows, quorum.SQLAddRow, quorum.SQLDropRow:
+		return c.onTable(query, args)
 	case quorum.SQLMarks:
 		uppers := strings.Split(args[0].Value.(string), ",")
 		keys := map[int64]bool{}
@@ -295,6 +301,48 @@ func (c *conn) run(ctx context.Context, query string, args []driver.NamedValue) 
 		return rowsOf(rows...), nil
 	}
 	return nil, errNotHere
+}
+
+// refusal is an error that the server answers with.
+type refusal string
+
+func (r refusal) Error() string    { return "refused with " + string(r) }
+func (r refusal) SQLState() string { return string(r) }
+
+func (c *conn) onTable(query string, args []driver.NamedValue) (driver.Rows, error) {
+	s := c.server
+	switch {
+	case query == quorum.SQLTable:
+		return rowsOf([]driver.Value{s.table}), nil
+	case s.refuses:
+		return nil, refusal("42501") // insufficient_privilege
+	case query == quorum.SQLMakeTable:
+		s.table = true
+		return rowsOf(), nil
+	case !s.table:
+		return nil, refusal("42P01") // undefined_table
+	}
+	of := fmt.Sprintf("%q %q %q", args[0].Value, args[1].Value, args[2].Value)
+	if s.rows == nil {
+		s.rows = map[string]map[int64]bool{}
+	}
+	if s.rows[of] == nil {
+		s.rows[of] = map[int64]bool{}
+	}
+	if query == quorum.SQLReadRows {
+		var rows [][]driver.Value
+		for work := range s.rows[of] {
+			rows = append(rows, []driver.Value{work})
+		}
+		return rowsOf(rows...), nil
+	}
+	work := args[3].Value.(int64)
+	if query == quorum.SQLAddRow {
+		s.rows[of][work] = true
+	} else {
+		delete(s.rows[of], work)
+	}
+	return rowsOf([]driver.Value{work}), nil
 }
 
 func (c *conn) lock(ctx context.Context, query string, key int64) (bool, error) {

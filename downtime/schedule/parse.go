@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/url"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
@@ -38,7 +39,7 @@ import (
 // does not have, and a window that would last into its own next occurrence.
 func Parse(name string, data []byte) (*Schedule, error) {
 	p := newParser(name)
-	r := p.document(p.Parse(data), nil)
+	r := p.document(p.ParseParts(data), nil)
 	if found := p.Faults(); len(found) > 0 {
 		return nil, newFaults(name, found)
 	}
@@ -46,10 +47,11 @@ func Parse(name string, data []byte) (*Schedule, error) {
 }
 
 // Update reads a document that replaces prev, which is in use. Unlike [Parse], it refuses a
-// document with faults only if prev is nil or a fault lies outside of windows and freezes. Any
-// other fault affects only its own window, which keeps its definition in prev, or does not take
-// place if prev does not have it. So a fault in one window does not prevent an operator from
-// ending another one.
+// document with faults only if prev is nil, or if the text cannot be read or does not have one list
+// of windows. Any other fault affects only its own window, which keeps its definition in prev, or
+// does not take place if prev does not have it. With a fault outside of windows and freezes,
+// allowShrink is false, and all windows that the document does not have stay as in prev. So a fault
+// in one place does not prevent an operator from ending a window.
 //
 // Windows with the same id are all faulty. A window whose id is missing or faulty may be any
 // window, so all windows that are missing in the document stay as in prev. If a freeze is faulty,
@@ -59,12 +61,12 @@ func Parse(name string, data []byte) (*Schedule, error) {
 // otherwise.
 func Update(prev *Schedule, name string, data []byte) (s *Schedule, faults Faults, err error) {
 	p := newParser(name)
-	r := p.document(p.Parse(data), prev)
+	r := p.document(p.ParseParts(data), prev)
 	faults = newFaults(name, p.Faults())
 	switch {
 	case len(faults) == 0:
 		return newSchedule(r.windows, r.freezes, r.shrink), nil, nil
-	case prev == nil || !r.sound:
+	case prev == nil || !r.listed:
 		return nil, faults, faults
 	}
 	windows := make([]*Window, 0, len(r.windows))
@@ -105,10 +107,10 @@ func newParser(name string) *parser {
 
 // A reading is the content of a document, which may have faults.
 type reading struct {
-	sound    bool // no faults outside of windows and freezes
+	listed   bool // the document has one list of windows
 	windows  []*Window
 	faulty   map[*Window]bool
-	nameless bool // the id of a window is missing or invalid
+	nameless bool // a fault may be about any window
 	freezes  []Freeze
 	shrink   bool
 }
@@ -128,20 +130,27 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	if !list.Present() {
 		root.Faultf("windows: is required; a schedule without windows says []")
 	}
-	r.shrink = m.Field("allowShrink").Bool()
+	shrink := m.Field("allowShrink")
+	r.shrink = shrink.Bool()
 	m.Field("$schema").Text(2000) // for editors
 	m.Done()
+	shrink.Flaws(false)
+	twice := root.Flaws(true)
 	for _, v := range list.List(math.MaxInt) {
 		if id := idOf(v); id != nil {
 			p.ids[id.Text] = append(p.ids[id.Text], id)
 		}
 	}
-	r.sound = p.Count() == before
+	r.listed = list.Is(document.List) && !slices.Contains(twice, "windows")
+	if p.Count() > before {
+		r.nameless, r.shrink = true, false
+	}
 
 	before = p.Count()
 	r.freezes = p.freezes(freezes)
 	p.checkNamed()
-	if p.Count() > before && prev != nil {
+	freezes.Flaws(false)
+	if (p.Count() > before || slices.Contains(twice, "freezes")) && prev != nil {
 		r.freezes = prev.freezes
 	}
 	p.freeze(r.freezes)
@@ -153,12 +162,14 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 		alone := true
 		if id := idOf(v); id != nil {
 			v = v.About(id.Text)
+			r.nameless = slices.Contains(v.Flaws(false), "id") || r.nameless
 			same := p.ids[id.Text]
 			alone = len(same) == 1
 			if same[0] != id {
 				v.Map().Field("id").Faultf("is already used on line %d", same[0].Line)
 			}
 		} else {
+			v.Flaws(false)
 			r.nameless = true
 		}
 		w := p.window(v)

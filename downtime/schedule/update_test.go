@@ -59,11 +59,26 @@ func TestUpdate(t *testing.T) {
 			"a A2, b B2 ended, freeze old", "freezes[1].to: must be after from",
 		},
 		{"a freeze of no window", line(b, "B2", "") + "freezes:\n  - {from: 2026-03-01, to: 2026-03-02, timezone: UTC, reason: new, windows: [x]}\n", "b B2, freeze old", `unknown window "x"`},
+		{"an unknown field of the document", "window: []\nwindows:\n" + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "b B2 ended, a A1", `unknown field "window" (did you mean "windows"?)`},
+		{"a faulty allowShrink", "allowShrink: maybe\nwindows:\n" + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "b B2 ended, a A1", "allowShrink: must be true or false"},
+		{"allowShrink twice", "allowShrink: true\nallowShrink: true\nwindows:\n" + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "b B2 ended, a A1", `key "allowShrink" is already given on line 1`},
+		{"freezes twice", line(a, "A2", "") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze + "freezes: []\n", "a A2, b B2 ended, freeze old", `key "freezes" is already given`},
+		{"a key of a window twice", line(a, "A2", ", title: A3") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "a A1, b B2 ended", `window "a": key "title" is already given on line 2`},
+		{"a key of a scope twice", line(a, "A2", ", scope: {paths: [/a], paths: [/b]}") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "a A1, b B2 ended", `window "a": scope: key "paths" is already given`},
+		{"an id twice in one window", line(b, "B2", ", id: a"), "b B1, a A1", `window "b": key "id" is already given`},
+		{"a key that is a list", line(a, "A2", ", [x]: y") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "a A1, b B2 ended", `window "a": a key must be a plain text`},
+		{"an unknown tag", line(a, "!x A2", "") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "a A1, b B2 ended", `window "a": title: tag !x is not supported`},
+		{"a merge of no map", line(a, "A2", ", <<: 3") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "a A1, b B2 ended", `window "a": <<: must be a map or a list of maps`},
+		{"a key of a freeze twice", line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + "freezes:\n  - {from: 2026-03-01, to: 2026-03-02, timezone: UTC, to: 2026-03-03}\n", "b B2 ended, freeze old", `freezes[0]: key "to" is already given`},
 		{"no freezes", line(b, "B2", "") + "freezes: 3\n", "b B2, freeze old", "freezes: must be a list"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s, faults, err := schedule.Update(before, "windows.yaml", []byte("windows:\n"+c.doc))
+			doc := c.doc
+			if !strings.Contains(doc, "windows:\n") {
+				doc = "windows:\n" + doc
+			}
+			s, faults, err := schedule.Update(before, "windows.yaml", []byte(doc))
 			require.NoError(t, err)
 			require.Equal(t, c.want, plan(s))
 			if c.faults == "" {
@@ -71,15 +86,15 @@ func TestUpdate(t *testing.T) {
 				return
 			}
 			require.ErrorContains(t, faults, c.faults)
-			_, err = schedule.Parse("windows.yaml", []byte("windows:\n"+c.doc))
+			_, err = schedule.Parse("windows.yaml", []byte(doc))
 			require.Equal(t, faults, err, "Parse reports the same, all of it")
-			_, _, err = schedule.Update(nil, "windows.yaml", []byte("windows:\n"+c.doc))
+			_, _, err = schedule.Update(nil, "windows.yaml", []byte(doc))
 			require.Equal(t, faults, err, "there is nothing to keep")
 		})
 	}
 	for name, doc := range map[string]string{
 		"no document": "windows: [", "empty": "", "a list": "[]", "no windows": "freezes: []", "windows: no list": "windows: 3",
-		"an unknown field": "windows: []\nwindow: []", "allowShrink": "windows: []\nallowShrink: maybe",
+		"windows twice": "windows: []\nwindows: []", "a second document": "windows: []\n---\nwindows: []", "an unknown anchor": "windows: [*a]",
 	} {
 		s, faults, err := schedule.Update(before, "windows.yaml", []byte(doc))
 		require.Error(t, err, name)

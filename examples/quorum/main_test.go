@@ -362,6 +362,9 @@ func TestKilledWithItsWorkUnfinished(t *testing.T) {
 	require.Zero(t, s.stats(again).written)
 	other.kill()
 	closed(again)
+	again.kill()
+	again = s.replica(config{})
+	closed(again) // though nobody was left who had heard of it
 	require.Equal(t, rows, s.count())
 	s.ask(again, "complete", "<nil>")
 	s.until("it opens", func() bool { return s.stats(again).written > 0 })

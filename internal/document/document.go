@@ -174,7 +174,23 @@ func Place(name string, line, column int) string {
 //
 // The error is a [*SyntaxError]. A document must not be empty, null, more than one YAML document, not
 // UTF-8, or nested beyond [MaxDepth], and a map must not have a key twice.
-func Parse(name string, data []byte) (*Node, error) {
+func Parse(name string, data []byte) (*Node, error) { return parseWhole(name, data, nil) }
+
+// flaws are what Parse refuses though the rest of the text can be read: of a map, keys that are
+// there twice or are no texts, and merges of what is no map; a scalar that no type can hold. A
+// nil map refuses the text.
+type flaws map[*Node][]*SyntaxError
+
+// add returns the error if the text is to be refused.
+func (f flaws) add(n *Node, err *SyntaxError) error {
+	if f == nil {
+		return err
+	}
+	f[n] = append(f[n], err)
+	return nil
+}
+
+func parseWhole(name string, data []byte, found flaws) (*Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if i := invalidUTF8(data); i >= 0 {
 		line, column := position(data, i)
@@ -183,7 +199,7 @@ func Parse(name string, data []byte) (*Node, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, &SyntaxError{Name: name, Err: ErrEmpty}
 	}
-	root, err := parse(name, data)
+	root, err := parse(name, data, found)
 	if err != nil {
 		return nil, err
 	}
@@ -193,21 +209,21 @@ func Parse(name string, data []byte) (*Node, error) {
 	return root, nil
 }
 
-func parse(name string, data []byte) (*Node, error) {
+func parse(name string, data []byte, found flaws) (*Node, error) {
 	if isJSONName(name) || looksLikeJSON(data) {
-		root, err := parseJSON(name, data)
+		root, err := parseJSON(name, data, found)
 		if err == nil || isJSONName(name) || isDuplicate(err) {
 			return root, err
 		}
 		// A YAML flow mapping starts like a JSON object. If the text is neither, the error is that of
 		// the format of the name.
-		root, yamlErr := parseYAML(name, data)
+		root, yamlErr := parseYAML(name, data, found)
 		if yamlErr != nil && !isYAMLName(name) {
 			return nil, err
 		}
 		return root, yamlErr
 	}
-	return parseYAML(name, data)
+	return parseYAML(name, data, found)
 }
 
 func isJSONName(name string) bool { return strings.EqualFold(path.Ext(name), ".json") }
@@ -222,24 +238,24 @@ func looksLikeJSON(data []byte) bool {
 	return len(data) > 0 && (data[0] == '{' || data[0] == '[')
 }
 
-// A duplicateError is about valid syntax with a key twice, so the other parser is not tried.
-type duplicateError struct {
-	key  string
-	line int
+// A DuplicateError is about valid syntax with a key twice, so the other parser is not tried.
+type DuplicateError struct {
+	Key  string
+	Line int // of the first
 }
 
-func (e *duplicateError) Error() string {
-	return fmt.Sprintf("key %q is already given on line %d", e.key, e.line)
+func (e *DuplicateError) Error() string {
+	return fmt.Sprintf("key %q is already given on line %d", e.Key, e.Line)
 }
 
 func isDuplicate(err error) bool {
-	var dup *duplicateError
+	var dup *DuplicateError
 	return errors.As(err, &dup)
 }
 
 // duplicate returns an error if the last key of a map occurs earlier in it. Small maps are searched;
 // large maps use the index.
-func duplicate(name string, keys []*Node, index *map[string]*Node) error {
+func duplicate(name string, keys []*Node, index *map[string]*Node) *SyntaxError {
 	const small = 16
 	last := keys[len(keys)-1]
 	var before *Node
@@ -258,13 +274,14 @@ func duplicate(name string, keys []*Node, index *map[string]*Node) error {
 				(*index)[k.Text] = k
 			}
 		}
-		before = (*index)[last.Text]
-		(*index)[last.Text] = last
+		if before = (*index)[last.Text]; before == nil {
+			(*index)[last.Text] = last
+		}
 	}
 	if before == nil {
 		return nil
 	}
-	return &SyntaxError{Name: name, Line: last.Line, Column: last.Column, Err: &duplicateError{last.Text, before.Line}}
+	return &SyntaxError{Name: name, Line: last.Line, Column: last.Column, Err: &DuplicateError{last.Text, before.Line}}
 }
 
 func tooDeep(name string, line, column int) error {

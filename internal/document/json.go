@@ -9,7 +9,7 @@ import (
 
 // parseJSON checks the syntax with encoding/json and then walks valid text, so that the walk cannot
 // fail on syntax.
-func parseJSON(name string, data []byte) (*Node, error) {
+func parseJSON(name string, data []byte, found flaws) (*Node, error) {
 	if !json.Valid(data) {
 		var raw json.RawMessage
 		err := json.Unmarshal(data, &raw)
@@ -25,14 +25,15 @@ func parseJSON(name string, data []byte) (*Node, error) {
 		}
 		return nil, &SyntaxError{Name: name, Line: line, Column: column, Err: err}
 	}
-	w := jsonWalk{name: name, data: data, line: 1, column: 1}
+	w := jsonWalk{name: name, data: data, flaws: found, line: 1, column: 1}
 	return w.value(0)
 }
 
 type jsonWalk struct {
-	name string
-	data []byte
-	pos  int
+	name  string
+	data  []byte
+	flaws flaws
+	pos   int
 
 	// line and column are the place of the byte at counted. They are advanced step by step, so that
 	// the characters of a long line are counted once.
@@ -173,8 +174,12 @@ func (w *jsonWalk) object(depth int) (*Node, error) {
 			w.next()
 		}
 		w.keys = append(w.keys, w.string())
-		if err := duplicate(w.name, w.keys[firstKey:], &index); err != nil {
-			return nil, err
+		twice := duplicate(w.name, w.keys[firstKey:], &index)
+		if twice != nil {
+			if err := w.flaws.add(n, twice); err != nil {
+				return nil, err
+			}
+			w.keys = w.keys[:len(w.keys)-1]
 		}
 		w.next() // the colon
 		w.pos++
@@ -182,7 +187,9 @@ func (w *jsonWalk) object(depth int) (*Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.items = append(w.items, item)
+		if twice == nil {
+			w.items = append(w.items, item)
+		}
 	}
 	w.pos++
 	n.Keys, n.Items = w.keep(&w.keys, firstKey), w.keep(&w.items, first)

@@ -28,6 +28,7 @@ import (
 type Reader struct {
 	name   string
 	faults []Fault
+	flaws  flaws // of ParseParts; nil: it was not called
 }
 
 // A Fault is one thing wrong at one place of a document. Packages convert it to their own Fault.
@@ -44,8 +45,19 @@ func NewReader(name string) *Reader { return &Reader{name: name} }
 
 // Parse parses a document and returns its root. If the text is not a document, that is a fault, and the
 // root is missing.
-func (r *Reader) Parse(data []byte) Value {
-	root, err := Parse(r.name, data)
+func (r *Reader) Parse(data []byte) Value { return r.parse(data) }
+
+// ParseParts is [Reader.Parse] for a document whose parts can be used without the others. It
+// reads on after what can be said of one part: a key that is there twice, or is no text, a merge
+// of what is no map, and a scalar that no type can hold, such as an unknown tag. [Value.Flaws]
+// collects them.
+func (r *Reader) ParseParts(data []byte) Value {
+	r.flaws = flaws{}
+	return r.parse(data)
+}
+
+func (r *Reader) parse(data []byte) Value {
+	root, err := parseWhole(r.name, data, r.flaws)
 	if err != nil {
 		fault := Fault{Err: err}
 		var syntax *SyntaxError
@@ -67,6 +79,31 @@ func (r *Reader) Faults() []Fault {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return r.faults
+}
+
+// Flaws collects what [Reader.ParseParts] has read past in the value, and in all below it unless
+// alone is true. It returns the keys that the value itself has twice; the first of them counts.
+func (v Value) Flaws(alone bool) (twice []string) {
+	if v.node == nil || len(v.r.flaws) == 0 {
+		return nil
+	}
+	for _, flaw := range v.r.flaws[v.node] {
+		v.r.faults = append(v.r.faults, Fault{Line: flaw.Line, Column: flaw.Column, Subject: v.subject, Field: v.field, Err: flaw.Err})
+		var duplicate *DuplicateError
+		if errors.As(flaw.Err, &duplicate) {
+			twice = append(twice, duplicate.Key)
+		}
+	}
+	for i, item := range v.node.Items {
+		field := v.field + "[" + strconv.Itoa(i) + "]"
+		if v.node.Kind == Map {
+			field = join(v.field, Clip(v.node.Keys[i].Text))
+		}
+		if !alone {
+			v.at(item, field).Flaws(false)
+		}
+	}
+	return twice
 }
 
 // Count returns the number of faults so far, without warnings. A part of a document is without faults if

@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func parseYAML(name string, data []byte) (root *Node, err error) {
+func parseYAML(name string, data []byte, found flaws) (root *Node, err error) {
 	// The YAML parser is not our code, and its input is hostile.
 	defer func() {
 		if p := recover(); p != nil {
@@ -41,7 +41,7 @@ func parseYAML(name string, data []byte) (root *Node, err error) {
 		return nil, &SyntaxError{Name: name, Err: ErrEmpty} // comments only
 	}
 	// Aliases are copied, so the budget bounds what they can add.
-	c := yamlConvert{name: name, budget: 10_000 + 10*len(data)}
+	c := yamlConvert{name: name, flaws: found, budget: 10_000 + 10*len(data)}
 	return c.value(doc.Content[0], 0)
 }
 
@@ -58,10 +58,11 @@ func yamlError(name string, err error) error {
 
 type yamlConvert struct {
 	name   string
+	flaws  flaws
 	budget int
 }
 
-func (c *yamlConvert) fault(y *yaml.Node, format string, args ...any) error {
+func (c *yamlConvert) fault(y *yaml.Node, format string, args ...any) *SyntaxError {
 	return &SyntaxError{Name: c.name, Line: y.Line, Column: y.Column, Err: fmt.Errorf(format, args...)}
 }
 
@@ -78,7 +79,11 @@ func (c *yamlConvert) value(y *yaml.Node, depth int) (*Node, error) {
 		// The place is that of the anchor, because a mistake is corrected there.
 		return c.value(y.Alias, depth+1)
 	case yaml.ScalarNode:
-		return n, c.scalar(y, n)
+		if err := c.scalar(y, n); err != nil {
+			n.Kind, n.Text = String, y.Value
+			return n, c.flaws.add(n, err)
+		}
+		return n, nil
 	case yaml.SequenceNode:
 		n.Kind = List
 		for _, item := range y.Content {
@@ -105,15 +110,22 @@ func (c *yamlConvert) mapping(y *yaml.Node, n *Node, depth int) error {
 			key = key.Alias
 		}
 		if key.Kind != yaml.ScalarNode {
-			return c.fault(key, "a key must be a plain text")
+			if err := c.flaws.add(n, c.fault(key, "a key must be a plain text")); err != nil {
+				return err
+			}
+			continue
 		}
 		if key.ShortTag() == "!!merge" {
 			merges = append(merges, value)
 			continue
 		}
 		n.Keys = append(n.Keys, &Node{Kind: String, Line: key.Line, Column: key.Column, Text: key.Value})
-		if err := duplicate(c.name, n.Keys, &index); err != nil {
-			return err
+		if twice := duplicate(c.name, n.Keys, &index); twice != nil {
+			if err := c.flaws.add(n, twice); err != nil {
+				return err
+			}
+			n.Keys = n.Keys[:len(n.Keys)-1]
+			continue
 		}
 		v, err := c.value(value, depth+1)
 		if err != nil {
@@ -146,7 +158,10 @@ func (c *yamlConvert) merge(y *yaml.Node, n *Node, depth int) error {
 	}
 	for _, m := range maps {
 		if m.Kind != Map {
-			return c.fault(y, "<<: must be a map or a list of maps, got %v", m.Kind)
+			if err := c.flaws.add(n, c.fault(y, "<<: must be a map or a list of maps, got %v", m.Kind)); err != nil {
+				return err
+			}
+			continue
 		}
 		for i, k := range m.Keys {
 			if !have[k.Text] {
@@ -159,7 +174,7 @@ func (c *yamlConvert) merge(y *yaml.Node, n *Node, depth int) error {
 	return nil
 }
 
-func (c *yamlConvert) scalar(y *yaml.Node, n *Node) error {
+func (c *yamlConvert) scalar(y *yaml.Node, n *Node) *SyntaxError {
 	switch tag := y.ShortTag(); tag {
 	case "!!null":
 		n.Kind = Null

@@ -368,7 +368,7 @@ func (o *Options[T]) Save(name string, data []byte, err error, saved *string) er
 	return err
 }
 
-// Log logs a new value. prev is the value before, nil for the first.
+// Log logs a new value and up to 50 of its problems. prev is the value before, nil for the first.
 func (o *Options[T]) Log(text, name string, prev *T, s *Snapshot[T]) {
 	level := slog.LevelInfo
 	attrs := []any{"document", name, "revision", s.Revision, "origin", string(s.Origin)}
@@ -379,9 +379,13 @@ func (o *Options[T]) Log(text, name string, prev *T, s *Snapshot[T]) {
 	}
 	if len(s.Problems) > 0 {
 		level = slog.LevelWarn
-		attrs = append(attrs, "problems", len(s.Problems), "first", s.Problems[0].Error())
+		attrs = append(attrs, "problems", len(s.Problems))
 	}
 	o.Logger.Log(context.Background(), level, text, attrs...)
+	const most = 50
+	for _, problem := range s.Problems[:min(len(s.Problems), most)] {
+		o.Logger.Warn("document has a problem", "document", name, "err", problem)
+	}
 }
 
 func (k *Keeper[T]) update(change func(*Status)) Status {
