@@ -46,7 +46,7 @@ func (i *Incident) Markdown() string {
 		if target := linkTarget(cmp.Or(s.Event.URL, s.Change.CompareURL(""))); target != "" {
 			what = "[" + what + "](" + target + ")"
 		}
-		fmt.Fprintf(&b, "| %.0f %% | %s | %s |\n", 100*s.Score, what, escape(evidence))
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", escape(s.percent()), what, escape(evidence))
 	}
 	if len(i.Suspects) == 0 {
 		b.WriteString("| | nothing has changed | |\n")
