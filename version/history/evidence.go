@@ -195,7 +195,8 @@ func (j *judge) event(v *Event, at time.Time) (float64, string) {
 		}
 		j.addBuild(&w, versions, v.From, shareOf(v))
 	}
-	if mentions(j.failure.Stack, v.Subject) {
+	// A module has a host. The name of a service is in each of its stack traces.
+	if host, _, ok := strings.Cut(v.Subject, "/"); ok && strings.Contains(host, ".") && mentions(j.failure.Stack, v.Subject) {
 		w.add(stackWeight, "%s is in the stack trace", v.Subject)
 	}
 	common := 0

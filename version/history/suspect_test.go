@@ -172,6 +172,15 @@ func TestSuspectsStack(t *testing.T) {
 	require.Equal(t, "v1.1.0", list[0].Change.To.Version)
 	require.Contains(t, list[0].Evidence, "example.com/pay has changed and is in the stack trace")
 	require.NotContains(t, list[1].Evidence, "stack trace")
+
+	// The name of a service is in each of its stack traces.
+	e.note("11:50", history.Event{Kind: "deploy", Subject: "client", Service: "shop"})
+	e.note("11:51", history.Event{Kind: "module", Subject: "example.com/pay", Service: "shop"})
+	list = e.suspects(f, nil)
+	require.Equal(t, "module", list[0].Event.Kind)
+	for _, s := range list[1:] {
+		require.NotEqual(t, "client is in the stack trace", s.Evidence[strings.LastIndex(s.Evidence, "; ")+2:])
+	}
 }
 
 // TestSuspectsPlaces ranks by service, region and environment.
