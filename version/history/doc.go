@@ -69,6 +69,10 @@
 //     trace.
 //   - Environment and build: changes in environments where the build does not run are unlikely.
 //
+// Links lead to an event's URL, and for a change of versions to the page that compares the two
+// revisions: see [Change.CompareURL]. The command go tool version (version/cmd/version) prints
+// timelines and incidents, and notes events from CI.
+//
 // Events of the kinds failure, incident, alert, outage and error are never suspects.
 //
 // # Segments of a file

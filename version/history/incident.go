@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -42,10 +43,10 @@ func (i *Incident) Markdown() string {
 	for _, s := range i.shown() {
 		what, evidence, _ := strings.Cut(s.Evidence, "; ")
 		what = escape(what)
-		if s.Event.URL != "" {
-			what = "[" + what + "](" + linkTarget(s.Event.URL) + ")"
+		if target := linkTarget(cmp.Or(s.Event.URL, s.Change.CompareURL(""))); target != "" {
+			what = "[" + what + "](" + target + ")"
 		}
-		fmt.Fprintf(&b, "| %.0f %% | %s | %s |\n", 100*s.Score, what, escape(evidence))
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", escape(s.percent()), what, escape(evidence))
 	}
 	if len(i.Suspects) == 0 {
 		b.WriteString("| | nothing has changed | |\n")

@@ -103,5 +103,17 @@ func normalize(list []Suspect) {
 //
 //	62 %  flag express-checkout (shop): off → on for 5 % of the users, 2 min before the failure; …
 func (s Suspect) String() string {
-	return fmt.Sprintf("%3.0f %%  %s", 100*s.Score, s.Evidence)
+	return fmt.Sprintf("%5s  %s", s.percent(), s.Evidence)
+}
+
+// percent writes the score without claiming certainty.
+func (s *Suspect) percent() string {
+	switch n := math.Round(100 * s.Score); {
+	case n < 1:
+		return "<1 %"
+	case n > 99 && s.Score < 1:
+		return ">99 %"
+	default:
+		return fmt.Sprintf("%.0f %%", n)
+	}
 }
