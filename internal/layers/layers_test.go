@@ -42,7 +42,7 @@ var arrows = map[string][]string{
 	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
 	"downtime/status":     {"downtime", "downtime/schedule", "internal/cleantext", "internal/page", "internal/problem"},
 	"downtime/quorum":     {"downtime", "internal/atomicfile"},
-	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/stats", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/response", "internal/rerun", "internal/stats", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
 	"observe/capture/har": {}, // only the standard library
 	"observe/tail":        {}, // only the standard library
