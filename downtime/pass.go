@@ -21,8 +21,8 @@ func DefaultPass() []string {
 		"/ready", "/readyz", "/readiness", "/health/ready", "/health/readiness", "/healthz/ready", "/healthz/readiness",
 		"/startup", "/startupz", "/started", "/health/startup", "/health/started", "/healthz/startup",
 		"/-/healthy", "/-/ready", "/metrics",
-		"/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness", "/actuator/prometheus",
-		"/q/health", "/q/health/live", "/q/health/ready", "/q/health/started", "/q/metrics",
+		"/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness", "/actuator/health/startup", "/actuator/prometheus",
+		"/q/health", "/q/health/live", "/q/health/ready", "/q/health/started", "/q/health/well", "/q/metrics",
 	} {
 		list = append(list, "GET "+path, "GET "+path+"/{$}")
 	}
