@@ -102,7 +102,7 @@ func (g *Guard) isLong(a *asking) bool {
 
 func (g *Guard) leave(at place) {
 	at.leave()
-	g.changed.tell()
+	g.changed.notify()
 }
 
 func (g *Guard) refuse(by *occurrence) {

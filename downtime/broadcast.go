@@ -16,7 +16,7 @@ func (b *broadcast) next() <-chan struct{} {
 	return ch
 }
 
-func (b *broadcast) tell() {
+func (b *broadcast) notify() {
 	if b.awaited.Load() == nil {
 		return
 	}

@@ -138,7 +138,7 @@ func (v *view) follow(by *occurrence, now time.Time) []*occurrence {
 			candidates = append(candidates, o)
 		}
 	}
-	for _, o := range v.known {
+	for _, o := range v.followed {
 		if o.phase != schedule.PhaseCompleted && o.phase != schedule.PhaseOverrun {
 			add(o)
 		}
@@ -158,7 +158,7 @@ func (v *view) follow(by *occurrence, now time.Time) []*occurrence {
 		if looked++; looked > maxLooked || len(candidates) >= near+maxFollowing || planning.Start.After(until.Add(maxCutoff)) {
 			break
 		}
-		if v.known[keyOf(planning)] == nil { // else it is a candidate, as it is in this process
+		if v.followed[keyOf(planning)] == nil { // else it is a candidate, as it is in this process
 			add(&occurrence{Occurrence: planning})
 		}
 		if !planning.Cutoff().After(until) && planning.End.After(until) {

@@ -106,7 +106,7 @@ func (g *Guard) say(id string, say func(*occurrence, schedule.Phase, *said, time
 	g.advance(at, &change{command: &s, of: o.documented})
 	v := g.view.Load()
 	if rep, _, err = g.report(v, id); err != nil { // the document has lost it, and now it is over
-		rep, err = g.reportOn(v.known[keyOf(o.documented)], now), nil
+		rep, err = g.reportOn(v.followed[keyOf(o.documented)], now), nil
 	}
 	return rep, err
 }

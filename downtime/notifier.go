@@ -17,10 +17,10 @@ type notifier struct {
 	opts        *Options
 	subscribers map[*subscriber]struct{}
 	missed      atomic.Int64 // events, by subscribers
-	told        map[occurrenceKey]*notice
+	notices     map[occurrenceKey]*notice
 	warned      map[string]bool // problems that were published
 	trouble     string          // why the document was last not updated; empty: it was
-	news        []news          // to be logged once mu is free
+	records     []logRecord     // to be logged once mu is free
 }
 
 type notice struct {
@@ -29,21 +29,21 @@ type notice struct {
 	of       *tally    // another one: the occurrence has begun anew
 }
 
-type news struct {
+type logRecord struct {
 	level slog.Level
 	attrs []any
 }
 
-func (n *notifier) tell(v *view, document *live.Snapshot[schedule.Schedule], now time.Time) {
+func (n *notifier) emit(v *view, document *live.Snapshot[schedule.Schedule], now time.Time) {
 	n.warn(v, document, now)
-	for _, o := range v.known {
+	for _, o := range v.followed {
 		if o.phase == schedule.PhaseCompleted {
-			n.tellPhase(o, now)
+			n.emitPhase(o, now)
 		}
 	}
 	for _, o := range v.shown {
 		if o.Window.ID != "" && o.phase != schedule.PhaseCompleted { // else it stands in for a window, and is logged elsewhere
-			n.tellPhase(o, now)
+			n.emitPhase(o, now)
 		}
 	}
 	for _, o := range v.shown {
@@ -85,7 +85,7 @@ func (n *notifier) warn(v *view, document *live.Snapshot[schedule.Schedule], now
 	for _, o := range v.shown {
 		for _, err := range o.problems() {
 			if publish(err) {
-				n.news = append(n.news, news{slog.LevelWarn, []any{"window", o.Window.ID, "err", err}})
+				n.records = append(n.records, logRecord{slog.LevelWarn, []any{"window", o.Window.ID, "err", err}})
 			}
 		}
 	}
@@ -94,27 +94,27 @@ func (n *notifier) warn(v *view, document *live.Snapshot[schedule.Schedule], now
 
 // move follows an occurrence under another key.
 func (n *notifier) move(from, to occurrenceKey) {
-	if t := n.told[from]; t != nil {
-		n.told[to] = t
-		delete(n.told, from)
+	if t := n.notices[from]; t != nil {
+		n.notices[to] = t
+		delete(n.notices, from)
 	}
 }
 
 func (n *notifier) forget(key occurrenceKey, o *occurrence, now time.Time) {
-	if n.told[key] != nil {
+	if n.notices[key] != nil {
 		if o.phase == schedule.PhaseOpen || o.phase == schedule.PhaseWithdrawn {
-			n.tellPhase(o, now)
+			n.emitPhase(o, now)
 		}
-		delete(n.told, key)
+		delete(n.notices, key)
 	}
 }
 
 func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 	key := keyOf(o.Occurrence)
-	t := n.told[key]
+	t := n.notices[key]
 	if t == nil {
 		t = &notice{phase: schedule.PhaseOpen}
-		n.told[key] = t
+		n.notices[key] = t
 	}
 	if t.of != o.tally {
 		t.of, t.reminded = o.tally, now.Round(0).Add(-1)
@@ -123,7 +123,7 @@ func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 }
 
 // tellPhase tells a change of phase, if it is one. The end of what was never shown is none.
-func (n *notifier) tellPhase(o *occurrence, now time.Time) {
+func (n *notifier) emitPhase(o *occurrence, now time.Time) {
 	t, phase := n.noticeOf(o, now), o.stage()
 	if phase == t.phase || t.phase == schedule.PhaseOpen && (phase == schedule.PhaseCompleted || phase == schedule.PhaseWithdrawn) {
 		return
@@ -133,7 +133,7 @@ func (n *notifier) tellPhase(o *occurrence, now time.Time) {
 	e.Unfinished = phase == schedule.PhaseOverrun || phase == schedule.PhaseCompleted && o.unfinished
 	t.phase = phase
 	n.publish(e)
-	n.news = append(n.news, n.newsOf(&e, o))
+	n.records = append(n.records, n.recordOf(&e, o))
 }
 
 // remind reminds of a window that begins soon: once for each reminder, and only of the
@@ -181,7 +181,7 @@ func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], isNe
 
 func (n *notifier) present(v *view, now time.Time) (events []Event) {
 	for _, o := range v.shown {
-		if t := n.told[keyOf(o.Occurrence)]; t != nil && t.phase != schedule.PhaseOpen && t.phase != schedule.PhaseCompleted {
+		if t := n.notices[keyOf(o.Occurrence)]; t != nil && t.phase != schedule.PhaseOpen && t.phase != schedule.PhaseCompleted {
 			e := o.event(EventPresent, t.phase, now)
 			e.Previous = t.phase
 			events = append(events, e)
@@ -204,7 +204,7 @@ func (o *occurrence) event(kind EventKind, phase schedule.Phase, now time.Time) 
 
 // newsOf is what to log of a change of phase. A window that overruns, or ends with its work
 // unfinished, is an error.
-func (n *notifier) newsOf(e *Event, o *occurrence) news {
+func (n *notifier) recordOf(e *Event, o *occurrence) logRecord {
 	attrs := []any{
 		"window", e.Window, "phase", e.Phase.String(), "mode", e.Mode.String(),
 		"start", e.Start, "end", e.End,
@@ -229,12 +229,12 @@ func (n *notifier) newsOf(e *Event, o *occurrence) news {
 		attr(true, "refused", o.refused.Load())
 	}
 	if e.Unfinished {
-		return news{slog.LevelError, append(attrs, "unfinished", true)}
+		return logRecord{slog.LevelError, append(attrs, "unfinished", true)}
 	}
-	return news{slog.LevelInfo, attrs}
+	return logRecord{slog.LevelInfo, attrs}
 }
 
-func (n *notifier) log(all []news) {
+func (n *notifier) log(all []logRecord) {
 	for _, record := range all {
 		n.opts.Logger.Log(context.Background(), record.level, "maintenance window", record.attrs...)
 	}

@@ -52,12 +52,12 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		ended:    make(chan struct{}),
 		wake:     make(bell, 1),
 	}
-	g.notifier.opts, g.notifier.told, g.notifier.subscribers = &g.opts, map[occurrenceKey]*notice{}, map[*subscriber]struct{}{}
+	g.notifier.opts, g.notifier.notices, g.notifier.subscribers = &g.opts, map[occurrenceKey]*notice{}, map[*subscriber]struct{}{}
 	if o.Quorum != nil {
 		g.agreed.closed, g.fresh = true, true // until it is asked
 		g.asker = &asker{
 			quorum: o.Quorum, again: make(bell, 1),
-			tell: g.tellQuorum, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
+			positions: g.positions, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
 		}
 	}
 	r := &reading{opts: &g.opts}
@@ -128,21 +128,21 @@ func isFaulty(err error) bool {
 	return errors.As(err, &fault)
 }
 
-func (g *Guard) tellQuorum() (windows map[string]Position) {
+func (g *Guard) positions() (windows map[string]Position) {
 	g.agree(func(a agreement) agreement {
 		windows = g.wanted(g.view.Load())
-		return a.telling(windows)
+		return a.asking(windows)
 	})
 	return windows
 }
 
-func (g *Guard) settleQuorum(told map[string]Position, open, unfinished map[string]bool, err error) {
+func (g *Guard) settleQuorum(sent map[string]Position, open, unfinished map[string]bool, err error) {
 	var before error
 	g.agree(func(a agreement) agreement {
 		before = a.err
-		return a.settled(told, open, unfinished, err)
+		return a.settled(sent, open, unfinished, err)
 	})
-	g.changed.tell() // Drain may wait for the answer
+	g.changed.notify() // Drain may wait for the answer
 	switch {
 	case err != nil:
 		g.quorumFailures.Add(1)

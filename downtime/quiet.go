@@ -63,7 +63,7 @@ func (r *running) countBusy(o *occurrence, sealed bool) (b busy) {
 // look counts what is in the way of a window, and seals it when nothing is. The view that
 // the occurrence is of must have been published before: only then does what is not counted
 // not run.
-func (r *running) look(o *occurrence, now time.Time) (b busy, sealed bool) {
+func (r *running) measure(o *occurrence, now time.Time) (b busy, sealed bool) {
 	closes := o.isOn() && o.Window.Mode.Closes()
 	sealed = closes && o.sealed.Load()
 	b = r.countBusy(o, sealed)

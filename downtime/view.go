@@ -14,7 +14,7 @@ import (
 type view struct {
 	epoch    uint64                        // views are numbered
 	schedule *schedule.Schedule            // nil while there is none
-	known    map[occurrenceKey]*occurrence // all that are followed
+	followed map[occurrenceKey]*occurrence // all that are followed
 	shown    []*occurrence                 // those that matter to anybody: first those in progress, the most restrictive before the others
 	shadows  []*occurrence                 // of those shown, for scopes that they keep closed besides their own
 	deciding []*occurrence                 // those that decide about what asks to be admitted: shut, then cut off, then rehearsing
@@ -26,7 +26,7 @@ type view struct {
 func (v *view) add(o *occurrence) {
 	v.due(o.next)
 	if o.Window.ID != "" {
-		v.known[keyOf(o.Occurrence)] = o
+		v.followed[keyOf(o.Occurrence)] = o
 	}
 	if !o.isShown() {
 		return
@@ -75,7 +75,7 @@ func (v *view) named(id string) *occurrence {
 func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
 	planned := v.schedule.Current(w, now)
 	o := &occurrence{Occurrence: planned, documented: planned}
-	if known := v.known[keyOf(planned)]; known != nil {
+	if known := v.followed[keyOf(planned)]; known != nil {
 		o.said = known.said
 		o.Occurrence = known.said.appliedTo(planned)
 	}
