@@ -11,22 +11,22 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A notifier makes events of what becomes of occurrences and of the document: it remembers
-// what it has told. It is under the guard's mu.
+// A notifier emits events about occurrences and the document. It remembers what it has emitted. It is
+// under the guard's mu.
 type notifier struct {
 	opts        *Options
 	subscribers map[*subscriber]struct{}
-	missed      atomic.Int64 // events, by subscribers
+	missed      atomic.Int64 // events that were dropped
 	notices     map[occurrenceKey]*notice
 	warned      map[string]bool // problems that were published
-	trouble     string          // why the document was last not updated; empty: it was
-	records     []logRecord     // to be logged once mu is free
+	trouble     string          // the error of the last update; may be empty
+	records     []logRecord     // to log after mu is released
 }
 
 type notice struct {
 	phase    schedule.Phase
-	reminded time.Time // reminders up to then were told, or came too early
-	of       *tally    // another one: the occurrence has begun anew
+	reminded time.Time // reminders up to then were emitted or skipped
+	of       *tally    // changes when the occurrence has begun again
 }
 
 type logRecord struct {
@@ -42,7 +42,7 @@ func (n *notifier) emit(v *view, document *live.Snapshot[schedule.Schedule], now
 		}
 	}
 	for _, o := range v.shown {
-		if o.Window.ID != "" && o.phase != schedule.PhaseCompleted { // else it stands in for a window, and is logged elsewhere
+		if o.Window.ID != "" && o.phase != schedule.PhaseCompleted { // otherwise see standIn
 			n.emitPhase(o, now)
 		}
 	}
@@ -53,8 +53,8 @@ func (n *notifier) emit(v *view, document *live.Snapshot[schedule.Schedule], now
 	}
 }
 
-// warn publishes each problem of the document and of its windows once, as long as it lasts. It
-// logs those of occurrences; package live logs those of the document.
+// warn publishes each problem of the document and of its windows once, as long as it lasts. It logs
+// those of occurrences; package live logs those of the document.
 func (n *notifier) warn(v *view, document *live.Snapshot[schedule.Schedule], now time.Time) {
 	warned := map[string]bool{}
 	publish := func(err error) (isNew bool) {
@@ -92,7 +92,6 @@ func (n *notifier) warn(v *view, document *live.Snapshot[schedule.Schedule], now
 	n.warned = warned
 }
 
-// move follows an occurrence under another key.
 func (n *notifier) move(from, to occurrenceKey) {
 	if t := n.notices[from]; t != nil {
 		n.notices[to] = t
@@ -122,7 +121,7 @@ func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 	return t
 }
 
-// tellPhase tells a change of phase, if it is one. The end of what was never shown is none.
+// emitPhase emits a change of phase, except the end of an occurrence that was never shown.
 func (n *notifier) emitPhase(o *occurrence, now time.Time) {
 	t, phase := n.noticeOf(o, now), o.stage()
 	if phase == t.phase || t.phase == schedule.PhaseOpen && (phase == schedule.PhaseCompleted || phase == schedule.PhaseWithdrawn) {
@@ -136,8 +135,7 @@ func (n *notifier) emitPhase(o *occurrence, now time.Time) {
 	n.records = append(n.records, n.recordOf(&e, o))
 }
 
-// remind reminds of a window that begins soon: once for each reminder, and only of the
-// latest when several are due.
+// remind emits each reminder once. If several are due, it emits only the last.
 func (n *notifier) remind(o *occurrence, now time.Time) {
 	t := n.noticeOf(o, now)
 	now = now.Round(0)
@@ -202,8 +200,7 @@ func (o *occurrence) event(kind EventKind, phase schedule.Phase, now time.Time) 
 	return e
 }
 
-// newsOf is what to log of a change of phase. A window that overruns, or ends with its work
-// unfinished, is an error.
+// recordOf returns the log record of a change of phase, which is an error for unfinished work.
 func (n *notifier) recordOf(e *Event, o *occurrence) logRecord {
 	attrs := []any{
 		"window", e.Window, "phase", e.Phase.String(), "mode", e.Mode.String(),
@@ -240,7 +237,7 @@ func (n *notifier) log(all []logRecord) {
 	}
 }
 
-// eventRoom is how many events wait for a subscriber at most.
+// eventRoom is the number of events that may wait for a subscriber.
 const eventRoom = 64
 
 // A subscriber of Guard.Events.
