@@ -88,7 +88,7 @@
 //
 // # Threat model
 //
-// Whoever can write the document can close or open the service: protect it like a deployment.
+// A writer of the document can close or open the service: protect it like a deployment.
 // Requests are hostile. If a path could be read as one in scope, in any encoding, it counts as in
 // scope. Nothing of a request is echoed, logged or used as a name. A closed guard stays closed while
 // the document cannot be read.
@@ -100,7 +100,7 @@
 // X-Forwarded-For lets clients choose their address.
 //
 // A [Transport] treats responses as hostile: it reads a bounded part of a refusal, and its errors
-// contain neither the refusal's text nor the request's path.
+// do not contain the refusal's text or the request's path.
 //
 // Quiet is about one process and what passes its guard. It does not cover other replicas (see
 // [Quorum]), requests that Options.Pass names, and clients that reach the store on another way.

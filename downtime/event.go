@@ -28,7 +28,7 @@ type Event struct {
 	Before             time.Duration // of a reminder: the time to the start
 	Unfinished         bool          // the window has reached its end with unfinished work
 	Revision, Document string        // of EventDocument: see there
-	Problem            string        // of EventProblem: what is wrong
+	Problem            string        // of EventProblem: its text
 
 	// Missed is how many events were dropped before this one, because the subscriber was too slow.
 	Missed int

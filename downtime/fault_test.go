@@ -91,8 +91,8 @@ func TestAFaultDoesNotBlockAnEnd(t *testing.T) {
 	}
 }
 
-// A window that becomes faulty while in progress stays as it was; so does one that is
-// announced, and one that is new does not take place.
+// A window that becomes faulty while it is in progress or announced stays as it was. A new window with
+// a fault does not take place.
 func TestAFaultyWindowKeepsItsDefinition(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestAFaultyWindowKeepsItsDefinition(t *testing.T) {
 	})
 }
 
-// The last good copy has no faults, because a start without the source could not use it.
+// The last good copy is without faults, because a start without the source could not use it otherwise.
 func TestLastGoodCopyIsWithoutFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 type Guard struct {
 	opts   Options
 	pass   *passes
-	bypass *bypass // nil: there is no bypass
+	bypass *bypass // nil: without a bypass
 	keeper *live.Keeper[schedule.Schedule]
 
 	// Read and written by every request.

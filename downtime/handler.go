@@ -19,8 +19,8 @@ import (
 // # Refusals
 //
 // A refusal has Retry-After and Cache-Control: no-store. Retry-After is the time to the end of the
-// chain of windows that refuse this request: if another one begins before the first one ends, to
-// the end of that one, and so on. The body depends on Accept: application/problem+json (RFC 9457),
+// chain of windows that refuse this request: if a second window begins before the first one ends, to
+// the end of the second, and so on. The body depends on Accept: application/problem+json (RFC 9457),
 // an HTML page or plain text; a response to HEAD has an empty body. The guard does not read the
 // request's body, so a client that waits for "100 Continue" does not send it. An HTTP/1 connection
 // with more than 64 KiB left to read is closed. For other origins, see [Options].CORS.

@@ -32,7 +32,7 @@ type Report struct {
 	// Busy is the number of requests and pieces of work in the window's scope that run.
 	Busy int
 
-	// Bypassed is how many of Busy bypass this window or another one: see [Options].Bypass.
+	// Bypassed is how many of Busy bypass this or another window: see [Options].Bypass.
 	Bypassed int
 
 	// Oldest is the age of the oldest of Busy. It is exact to a tenth of a second from a minute
