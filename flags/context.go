@@ -16,6 +16,13 @@ type evalContext struct {
 	scope  jsonlogic.Scope
 
 	keyless bool // the rule asked for a targeting key, and it is missing or empty
+
+	// For an exposure: whether it is collected, and what fractional decided.
+	collecting bool
+	bucketed   []byte
+	split      bool
+	share      float64
+	subject    uint64
 }
 
 var contexts = sync.Pool{New: func() any { return new(evalContext) }}

@@ -45,6 +45,10 @@ func (d *definition) compile() (f *flag, faults, unknown Faults) {
 	rule, print, broken := d.rules.targeting(d.doc.name, targeting, append(print, ','))
 	f.rule, f.fingerprint = rule, sha256.Sum256(print)
 	d.rules.print = print
+	if rule != nil {
+		f.split = d.rules.splitUse(targeting)
+	}
+	f.exposed = f.split == splitDecides || isGuarded(f.metadata)
 
 	faults, unknown = faultsOf(d.doc.name, r.Faults())
 	if broken != nil {

@@ -15,6 +15,7 @@
 // [Open] is for programs without an OpenFeature client. [Flag.Bind] evaluates a flag on the
 // provider itself, about as fast as a map look-up.
 //
+// [WithExposures] collects the variants that a request was given, to compare them with its outcome.
 // [Provider.Explain] explains why a user got a variant. [Provider.Cleanup] lists the flags that
 // can be removed. [Lint] checks a document before it is shipped. [Provider.Require] checks at
 // every load that the document has the flags that the code declares. The package

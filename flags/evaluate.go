@@ -59,7 +59,7 @@ func (p *Provider) count(f *flag, v *variant) {
 }
 
 func (f *flag) isStatic() bool {
-	return f.rule == nil && f.defaultVariant != nil && !f.disabled && f.fault == nil
+	return f.rule == nil && f.defaultVariant != nil && !f.disabled && f.fault == nil && !f.exposed
 }
 
 // errorPointer moves a rare error to the heap: as a value it has six words, and the result of an
@@ -73,6 +73,11 @@ func (p *Provider) choose(ctx context.Context, f *flag, attrs map[string]any) (v
 				return v, ReasonOverride, nil
 			}
 			return nil, openfeature.ErrorReason, errorPointer(openfeature.NewGeneralResolutionError("flag " + strconv.Quote(f.key) + " is overridden by " + strconv.Quote(name) + ", which is not a variant"))
+		}
+	}
+	if f.exposed {
+		if e := exposuresOf(ctx); e != nil {
+			return f.expose(ctx, attrs, p.static, e)
 		}
 	}
 	return f.evaluate(ctx, attrs, p.static)
@@ -106,6 +111,11 @@ func (f *flag) evaluate(ctx context.Context, attrs, static map[string]any) (v *v
 	keyless := c.keyless
 	c.flag, c.attrs, c.static, c.keyless = nil, nil, nil, false
 	contexts.Put(c)
+	return f.conclude(ctx, keyless, result, err)
+}
+
+// conclude decides by the result of the rule. keyless means that the rule needed a targeting key.
+func (f *flag) conclude(ctx context.Context, keyless bool, result any, err error) (*variant, openfeature.Reason, *openfeature.ResolutionError) {
 	if keyless && requiresTargetingKey(ctx) {
 		return nil, openfeature.ErrorReason, errorPointer(openfeature.NewTargetingKeyMissingResolutionError("the rule of flag " + strconv.Quote(f.key) + " buckets by the targetingKey, and the context has none"))
 	}

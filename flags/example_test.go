@@ -307,3 +307,25 @@ flags:
 	// v1.3.9 false
 	// v1.4.0 true
 }
+
+// A handler learns which variants a request was given, to compare them with its outcome. Only variants
+// that fractional has chosen at random can be compared.
+func ExampleWithExposures() {
+	ctx := context.Background()
+	p, err := flags.Open(ctx, flags.Bytes("flags.yaml", []byte(exampleDocument)), nil)
+	if err != nil {
+		panic(err)
+	}
+	defer p.Close()
+
+	ctx, exposures := flags.WithExposures(ctx)
+	checkout := NewCheckout.Bind(p)
+	checkout.Value(ctx, flags.Attributes{"targetingKey": "ada", "email": "ada@shop.example"}) // staff
+	checkout.Value(ctx, flags.Attributes{"targetingKey": "user-42", "email": "bob@mail.example"})
+	for _, x := range exposures.All() {
+		fmt.Println(x.Flag, x.Variant, x.Split, x.Share)
+	}
+	// Output:
+	// new-checkout on false 0
+	// new-checkout off true 0.75
+}

@@ -56,7 +56,11 @@ func (b Bucketing) fractional(args []jsonlogic.Arg) (jsonlogic.Func, error) {
 	return func(s *jsonlogic.Scope) (any, error) {
 		switch first := args[0].Eval(s).(type) {
 		case string:
-			return rest.of(s, murmur3.StringSum32(first)), nil
+			c := collecting(s)
+			if c != nil {
+				c.bucketed = append(c.bucketed[:0], first...)
+			}
+			return rest.of(s, murmur3.StringSum32(first), c), nil
 		case nil:
 			return rest.bySubject(s, b), nil
 		}
@@ -178,7 +182,11 @@ func (sp *split) bySubject(s *jsonlogic.Scope, b Bucketing) any {
 	} else {
 		keys = append(append(keys, ctx.flag.key...), subject...)
 	}
-	return sp.of(s, murmur3.Sum32(keys))
+	if !ctx.collecting {
+		return sp.of(s, murmur3.Sum32(keys), nil)
+	}
+	ctx.bucketed = append(ctx.bucketed[:0], keys...)
+	return sp.of(s, murmur3.Sum32(keys), ctx)
 }
 
 // byValue buckets by a bucketing value of V3.
@@ -194,10 +202,15 @@ func (sp *split) byValue(s *jsonlogic.Scope, value any) any {
 	if !ok {
 		return sp.nothing(s, "the bucketing value has no encoding")
 	}
-	return sp.of(s, murmur3.Sum32(text))
+	c := collecting(s)
+	if c != nil {
+		c.bucketed = append(c.bucketed[:0], text...)
+	}
+	return sp.of(s, murmur3.Sum32(text), c)
 }
 
-func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
+// of returns the variant for the hash of a bucketing value. c is nil unless the exposure is collected.
+func (sp *split) of(s *jsonlogic.Scope, hash uint32, c *evalContext) any {
 	if sp.sums != nil {
 		for _, variant := range sp.computed {
 			if !namesVariant(variant.Eval(s)) {
@@ -206,6 +219,9 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 		}
 		noteBucket(s, hash, sp.sums)
 		if i := bucket(hash, sp.sums); i >= 0 {
+			if c != nil {
+				c.noteSplit(i, sp.sums, func(i int) any { return sp.chosen(s, i) })
+			}
 			return sp.chosen(s, i)
 		}
 		return sp.nothing(s, "no entry has any weight")
@@ -237,9 +253,20 @@ func (sp *split) of(s *jsonlogic.Scope, hash uint32) any {
 	}
 	noteBucket(s, hash, sums)
 	if i := bucket(hash, sums); i >= 0 {
+		if c != nil {
+			c.noteSplit(i, sums, func(i int) any { return variants[i] })
+		}
 		return variants[i]
 	}
 	return sp.nothing(s, "no entry has any weight")
+}
+
+// collecting returns the evaluation if its exposure is collected, and else nil.
+func collecting(s *jsonlogic.Scope) *evalContext {
+	if c, ok := s.Data().(*evalContext); ok && c.collecting {
+		return c
+	}
+	return nil
 }
 
 // nothing returns null. It evaluates all entries, because one of them may fail.

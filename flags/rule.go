@@ -49,6 +49,7 @@ type evaluator struct {
 	compiled bool
 	fault    *ruleFault // why it cannot be used
 	rule     *jsonlogic.Rule
+	split    splitUse
 	chain    int               // length of the longest chain of references from here, itself included
 	print    [sha256.Size]byte // fingerprint of its text and of everything that it refers to
 }
@@ -226,7 +227,7 @@ func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
 		if failed != nil && failed.chain {
 			return nil, failed
 		}
-		e.compiled, e.fault, e.rule = true, failed, rule
+		e.compiled, e.fault, e.rule, e.split = true, failed, rule, b.splitUse(e.node)
 		e.chain, e.print = chain+1, sha256.Sum256(print)
 	}
 	if e.fault != nil {
@@ -234,6 +235,56 @@ func (b *rulebook) follow(file string, ref *document.Node) (any, *ruleFault) {
 	}
 	b.refs = append(b.refs, e)
 	return e.rule, nil
+}
+
+// A splitUse is how a rule uses fractional.
+type splitUse uint8
+
+const (
+	splitNone    splitUse = iota // not at all
+	splitDecides                 // each use gives the result of the rule, so an evaluation has at most one
+	splitInside                  // in a condition or an argument
+)
+
+// splitUse examines a rule whose references are compiled.
+func (b *rulebook) splitUse(n *document.Node) splitUse {
+	switch {
+	case n.Kind == document.List:
+		return b.splitInside(n.Items)
+	case n.Kind != document.Map || len(n.Keys) != 1:
+		return splitNone
+	}
+	arg := n.Items[0]
+	switch operator := n.Keys[0].Text; {
+	case operator == "$ref":
+		if e := b.evaluators[arg.Text]; e != nil {
+			return e.split
+		}
+		return splitNone
+	case operator == "fractional":
+		return max(splitDecides, b.splitUse(arg)) // a list with another use is splitInside
+	case (operator == "if" || operator == "?:") && arg.Kind == document.List:
+		use := splitNone
+		for i, item := range arg.Items {
+			isResult := i%2 == 1 || i == len(arg.Items)-1
+			one := b.splitUse(item)
+			if one != splitNone && !isResult {
+				return splitInside
+			}
+			use = max(use, one)
+		}
+		return use
+	}
+	return b.splitInside(n.Items)
+}
+
+func (b *rulebook) splitInside(items []*document.Node) splitUse {
+	for _, item := range items {
+		if b.splitUse(item) != splitNone {
+			return splitInside
+		}
+	}
+	return splitNone
 }
 
 // locate finds a place in a rule by its JSON pointer. For an operation it is the operator's name.

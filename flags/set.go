@@ -110,6 +110,8 @@ type flag struct {
 	disabled       bool
 	fault          *Fault // if not nil, only key and fingerprint are set
 	rule           *jsonlogic.Rule
+	split          splitUse
+	exposed        bool // its exposures are collected
 	variants       map[string]*variant
 	few            []*variant // the variants if there are at most fewVariants, else nil
 	defaultVariant *variant   // of defaultVariant; nil means none

@@ -125,19 +125,31 @@ func (x *exchange) entry() capture.Entry {
 	}
 	e.Request.PostData, e.Exchange.RequestBody = x.request.postData(e.Request.Headers, x.length)
 	e.Response.Content, e.Exchange.ResponseBody = x.response.content(e.Response.Headers)
+	if x.answer == nil {
+		return e
+	}
+	b := e.Exchange.ResponseBody
+	if b == nil {
+		b = &capture.Body{}
+		e.Exchange.ResponseBody = b
+	}
+	b.NoLength, b.Trailers = x.announced < 0, x.response.trailers
+	b.Unread = !x.response.ended && len(x.errors) == 0 && (b.NoLength || b.Bytes < x.announced)
 	return e
 }
 
-// postData is nil when nothing was read.
+// postData is nil when nothing was read. length is -1 when the message did not have one.
 func (k *kept) postData(h []har.NameValue, length int64) (*har.PostData, *capture.Body) {
-	if k.total == 0 {
-		if length > 0 {
-			return nil, &capture.Body{Unread: true}
-		}
-		return nil, nil
+	b := &capture.Body{
+		Bytes: k.total, Truncated: k.cut, Unread: !k.ended && (length < 0 || k.total < length), NoLength: length < 0, Trailers: k.trailers,
 	}
-	unread := !k.ended && (length < 0 || k.total < length)
-	return &har.PostData{MimeType: valueOf(h, "Content-Type"), Text: string(k.data)}, &capture.Body{Bytes: k.total, Truncated: k.cut, Unread: unread}
+	switch {
+	case k.total > 0:
+		return &har.PostData{MimeType: valueOf(h, "Content-Type"), Text: string(k.data)}, b
+	case length != 0:
+		return nil, b
+	}
+	return nil, nil
 }
 
 func (k *kept) content(h []har.NameValue) (har.Content, *capture.Body) {

@@ -61,7 +61,7 @@ func (c *recordings) begin(r *http.Request) *recording {
 		rec.uri = r.URL.RequestURI()
 	}
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &bodyTee{ReadCloser: r.Body, rec: rec, kept: &rec.request}
+		r.Body = &bodyTee{ReadCloser: r.Body, rec: rec, kept: &rec.request, trailer: r.Trailer}
 	}
 	return rec
 }
@@ -83,6 +83,8 @@ type exchange struct {
 	request   kept
 	response  kept
 	responded bool
+	answer    *http.Response // nil: there was none, or it cannot have a body
+	announced int64          // the length of its body, -1: it did not say
 }
 
 // outbound begins an exchange. sent is a copy that only the base of a transport uses.
@@ -142,15 +144,21 @@ func (x *exchange) respond(resp *http.Response) {
 	if !x.rec.closed {
 		x.status, x.proto, x.fields, x.responded = resp.StatusCode, resp.Proto, fields, true
 		x.answered = time.Since(x.start)
+		if resp.Body != nil && resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {
+			x.answer, x.announced = resp, resp.ContentLength
+		}
 	}
 }
 
-func (x *exchange) read(p []byte) {
-	if x == nil || len(p) == 0 {
+func (x *exchange) read(p []byte, err error) {
+	if x == nil {
 		return
 	}
 	x.rec.mu.Lock()
 	x.rec.keep(&x.response, p)
+	if err == io.EOF && !x.rec.closed && x.answer != nil {
+		x.response.ended, x.response.trailers = true, len(x.answer.Trailer) > 0
+	}
 	x.rec.mu.Unlock()
 }
 
@@ -291,6 +299,8 @@ type kept struct {
 	total int64
 	ended bool // it was read to its end
 	cut   bool
+
+	trailers bool
 }
 
 // keep adds p to a body, as far as there is room, and never more after a gap; rec.mu
@@ -352,8 +362,9 @@ func (rec *recording) free() {
 // bodyTee keeps what is read of a body.
 type bodyTee struct {
 	io.ReadCloser
-	rec  *recording
-	kept *kept
+	rec     *recording
+	kept    *kept
+	trailer http.Header // of a request, filled in at the end
 }
 
 func (b *bodyTee) Read(p []byte) (int, error) {
@@ -361,7 +372,7 @@ func (b *bodyTee) Read(p []byte) (int, error) {
 	b.rec.mu.Lock()
 	b.rec.keep(b.kept, p[:max(0, min(n, len(p)))])
 	if err == io.EOF && !b.rec.closed {
-		b.kept.ended = true
+		b.kept.ended, b.kept.trailers = true, len(b.trailer) > 0
 	}
 	b.rec.mu.Unlock()
 	return n, err

@@ -14,7 +14,7 @@ import (
 	modzip "golang.org/x/mod/zip"
 )
 
-// TestImporters releases the current tree, by the steps in README.md, to a module proxy in a
+// TestImporters releases the current tree, as examples/release does, to a module proxy in a
 // folder, and imports it from there. It must build without the replace in go.mod, which importers
 // ignore.
 func TestImporters(t *testing.T) {

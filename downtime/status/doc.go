@@ -26,6 +26,25 @@
 //     expect them, together with api/v2/status.json (the state of the service in one word).
 //   - calendar.ics is an iCalendar feed to subscribe to: see [Calendar].
 //
+// # Commands
+//
+// The operators' page has forms to begin, complete, extend, cancel and drain a window. They work
+// without script. With [Options].Editor, begin, complete, extend and cancel edit the guard's
+// document and so reach all replicas; without it they act on this process only, and cancel is
+// missing. Drain calls [downtime.Guard.Drain] in this process and waits a second: post it again until
+// the report is quiet.
+//
+// A program posts the same form to the page, and gets JSON:
+//
+//   - command is begin, complete, extend, cancel or drain; window is the id.
+//   - revision is that of the window in status.json.
+//   - until is the new end for extend, in RFC 3339.
+//
+// The status is 412 if the window or its document has changed since the revision was read, so a
+// replayed command never takes effect; 409 if the window's state does not allow the command; 403
+// for a form of a different origin (see net/http.CrossOriginProtection) and if [Options].Authorize
+// refuses. Options.Logger logs each command with who asked for it, also if it is refused.
+//
 // # Users and operators
 //
 // Users see the windows that are announced, in progress, or were completed within a day: title,

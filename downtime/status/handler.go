@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +24,8 @@ import (
 
 // Options of [Handler] and [PublicHandler]. Nil options are the defaults.
 type Options struct {
-	// Authorize admits operators and returns an error to others. Nil denies everyone.
+	// Authorize admits operators and returns an error to others. A POST is a command, and all
+	// other requests only read. who is logged with each command. Nil denies everyone.
 	// PublicHandler does not use it.
 	Authorize func(*http.Request) (who string, err error)
 
@@ -39,7 +41,13 @@ type Options struct {
 	// read Statuspage. A window affects the components whose scope it meets. Empty means none.
 	Components []Component
 
-	// Logger gets errors of rendering. Nil means slog.Default().
+	// Editor changes the guard's document, so that the commands of [Handler] reach all replicas.
+	// It must edit the document that the guard's source loads: [downtime.FileEditor] for
+	// [downtime.File]. Nil means that commands act on this process only.
+	Editor downtime.Editor
+
+	// Logger logs each command with its operator, and errors of rendering. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -74,8 +82,11 @@ func (o *Options) resolve(g *downtime.Guard) (Options, error) {
 	return opts, nil
 }
 
-// Handler serves the state of this process's guard to operators. It answers GET and HEAD. Its
+// Handler serves the state of this process's guard to operators, and takes their commands. Its
 // responses forbid caches. A request that Options.Authorize refuses gets 403.
+//
+// Commands are POSTs of the page's forms: see the package comment. Each is logged, also if it is
+// refused.
 //
 // Handler returns an error if the guard is nil or an option is invalid.
 func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
@@ -87,6 +98,7 @@ func Handler(g *downtime.Guard, opts *Options) (http.Handler, error) {
 	h.routes[statusJSON] = route{contentType: typeJSON, render: func(now time.Time) ([]byte, error) {
 		return indented(newView(g, now, true))
 	}}
+	h.edits = h.opts.Editor != nil
 	return h, nil
 }
 
@@ -118,6 +130,7 @@ type handler struct {
 	guard     *downtime.Guard
 	opts      Options
 	operators bool
+	edits     bool             // commands edit the document
 	routes    map[string]route // by path below the handler
 }
 
@@ -159,21 +172,31 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	header.Set("Referrer-Policy", "no-referrer")
+	path, redirect, ok := page.Route(r, slices.Collect(maps.Keys(h.routes))...)
+	isCommand := ok && path == "" && r.Method == http.MethodPost && h.operators
 	switch {
 	case !h.operators:
 		header.Set("Access-Control-Allow-Origin", "*")
-	case !h.authorized(r):
-		problem.Write(w, r, problem.Problem{Status: http.StatusForbidden, Detail: "the maintenance status is for operators"})
+	case isCommand:
+		h.serveCommand(w, r, redirect)
 		return
+	default:
+		if _, err := h.authorize(r); err != nil {
+			problem.Write(w, r, problem.Problem{Status: http.StatusForbidden, Detail: "the maintenance status is for operators"})
+			return
+		}
 	}
-	path, redirect, ok := page.Route(r, slices.Collect(maps.Keys(h.routes))...)
 	if !ok {
 		problem.Write(w, r, problem.Problem{Status: http.StatusNotFound})
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		header.Set("Allow", "GET, HEAD")
-		problem.Write(w, r, problem.Problem{Status: http.StatusMethodNotAllowed, Detail: "the status is for GET and HEAD"})
+		allow := "GET, HEAD"
+		if h.operators && path == "" {
+			allow += ", POST"
+		}
+		header.Set("Allow", allow)
+		problem.Write(w, r, problem.Problem{Status: http.StatusMethodNotAllowed, Detail: "the status is for " + strings.ReplaceAll(allow, ", ", " and ")})
 		return
 	}
 	if path == "" && h.operators {
@@ -190,12 +213,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, h.routes[path], !h.operators || path != "" && path != statusJSON)
 }
 
-func (h *handler) authorized(r *http.Request) bool {
+func (h *handler) authorize(r *http.Request) (who string, err error) {
 	if h.opts.Authorize == nil {
-		return false
+		return "", errors.New("status: Options.Authorize is nil")
 	}
-	_, err := h.opts.Authorize(r)
-	return err == nil
+	return h.opts.Authorize(r)
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, needsSchedule bool) {
@@ -226,7 +248,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, route route, nee
 	problem.Guard(header)
 	header.Set("Content-Type", route.contentType)
 	if isPage {
-		header.Set("Content-Security-Policy", page.Policy("'none'"))
+		forms := "'none'"
+		if h.operators {
+			forms = "'self'"
+		}
+		header.Set("Content-Security-Policy", page.Policy(forms))
 	}
 	if missing {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -271,7 +297,7 @@ func (l *rendering) get(of *schedule.Schedule, render func(time.Time) ([]byte, e
 }
 
 func (h *handler) page(now time.Time) ([]byte, error) {
-	return newView(h.guard, now, h.operators).page(h.opts.Service, h.operators)
+	return newView(h.guard, now, h.operators).page(h.opts.Service, h.operators, h.edits)
 }
 
 func (h *handler) calendar(now time.Time) ([]byte, error) {

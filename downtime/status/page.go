@@ -40,13 +40,18 @@ type card struct {
 	State, Tone  string // in words, and their colour
 	Active, Late bool   // in progress; in progress after its end
 	Operators    bool   // the page is for operators
+	Actions      []action
 }
 
-func (v *view) page(service string, operators bool) ([]byte, error) {
+func (v *view) page(service string, operators, edits bool) ([]byte, error) {
 	d := body{view: v, Operators: operators, Known: v.Boot == "", Service: service}
 	for i := range v.Windows {
 		w := &v.Windows[i]
-		switch c := w.card(v.Now, operators); stageOf(w.Phase) {
+		c := w.card(v.Now, operators)
+		if operators {
+			c.Actions = w.actions(v.Now, edits)
+		}
+		switch stageOf(w.Phase) {
 		case stageActive:
 			d.Active = append(d.Active, c)
 		case stageUpcoming:

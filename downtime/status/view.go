@@ -57,7 +57,8 @@ type window struct {
 	Scope    *scope         `json:"scope,omitempty"` // nil means everything
 	Held     bool           `json:"held,omitempty"`  // removed from the document, kept to its end
 	Report   *report        `json:"report,omitempty"`
-	Summary  string         `json:"-"` // of Report, in words
+	Revision string         `json:"revision,omitempty"` // that a command for the window must carry
+	Summary  string         `json:"-"`                  // of Report, in words
 
 	planned time.Time
 	about   *schedule.Scope
@@ -117,7 +118,10 @@ func newView(g *downtime.Guard, now time.Time, operators bool) *view {
 		}
 		return v
 	}
-	l := listing{schedule: document.Schedule, now: now, operators: operators, reports: map[key]downtime.Report{}}
+	l := listing{
+		guard: g, revision: document.Revision, schedule: document.Schedule, now: now,
+		operators: operators, reports: map[key]downtime.Report{},
+	}
 	var active []schedule.Occurrence
 	for _, rep := range g.Reports() {
 		v.waits = v.waits || rep.Waiting
@@ -170,6 +174,8 @@ func keyOf(o schedule.Occurrence) key { return key{o.Window.ID, o.Planned.UnixNa
 
 // A listing chooses the occurrences of a view.
 type listing struct {
+	guard     *downtime.Guard
+	revision  string
 	schedule  *schedule.Schedule
 	now       time.Time
 	operators bool
@@ -255,6 +261,9 @@ func (l *listing) window(o schedule.Occurrence) window {
 		return v
 	}
 	v.Owner, v.Runbook = w.Owner, w.Runbook
+	if rep, err := l.guard.Report(w.ID); err == nil && keyOf(rep.Occurrence) == keyOf(o) {
+		v.Revision = commandRevision(l.revision, rep.Start, rep.End)
+	}
 	for kept := range l.schedule.Kept() {
 		v.Held = v.Held || keyOf(kept) == keyOf(o)
 	}

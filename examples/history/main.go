@@ -1,8 +1,11 @@
-// History builds three releases of a service with the go command, from a git repository
-// that it makes in a temporary folder, deploys them one after the other, rolls the last
-// one back, and then answers the questions of the morning after:
+// History plays a bad Friday. It builds three releases of a service with the go command, from a git
+// repository that it creates in a temporary folder, and deploys them. Within an hour there are two
+// deployments, a window and an edit of a flag. Then requests fail, and the rollback of the last
+// release does not help. The program answers the questions of the incident: what ran, what had
+// changed, and which of the changes did it?
 //
 //	go run ./examples/history
+//	go run ./examples/history -page incident.md   # also writes the first page of the post-mortem
 //
 // It needs git, and the Go module proxy or a module cache with two versions of semver. A service
 // in Go records itself while it runs, with history.Keep(ctx, store, version.Current(), …). Here
@@ -14,6 +17,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -27,14 +31,16 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	page := flag.String("page", "", "the file for the page of the post-mortem")
+	flag.Parse()
+	if err := run(context.Background(), os.Stdout, *page); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// run plays the day and prints the answers.
-func run(ctx context.Context, out io.Writer) error {
+// run plays the day and prints the answers. It writes a page to the file, if there is a name.
+func run(ctx context.Context, out io.Writer, page string) error {
 	dir, err := os.MkdirTemp("", "history")
 	if err != nil {
 		return err
@@ -57,7 +63,10 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := play(ctx, store, binaries); err != nil {
 		return err
 	}
-	return answer(ctx, store, out)
+	if err := answer(ctx, store, out); err != nil {
+		return err
+	}
+	return explain(ctx, store, out, page)
 }
 
 // A release is a tag in the repository of the service.
@@ -109,8 +118,8 @@ func execute(ctx context.Context, dir string, args ...string) error {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PWD="+dir, "GOFLAGS=-mod=readonly", "GOWORK=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0",
 		"GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_DIR="+filepath.Join(dir, ".git"),
-		"GIT_AUTHOR_NAME=ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_AUTHOR_DATE=2026-01-05T08:00:00Z",
-		"GIT_COMMITTER_NAME=ada", "GIT_COMMITTER_EMAIL=ada@example.com", "GIT_COMMITTER_DATE=2026-01-05T08:00:00Z")
+		"GIT_AUTHOR_NAME=ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_AUTHOR_DATE=2026-01-09T08:00:00Z",
+		"GIT_COMMITTER_NAME=ada", "GIT_COMMITTER_EMAIL=ada@example.com", "GIT_COMMITTER_DATE=2026-01-09T08:00:00Z")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil {
@@ -121,7 +130,7 @@ func execute(ctx context.Context, dir string, args ...string) error {
 
 // today returns a time of the day that is played.
 func today(clock string) time.Time {
-	t, err := time.Parse(time.DateTime, "2026-01-05 "+clock)
+	t, err := time.Parse(time.DateTime, "2026-01-09 "+clock)
 	if err != nil {
 		panic(err) // only if a constant is wrong
 	}
@@ -200,7 +209,12 @@ func play(ctx context.Context, store history.Store, binaries map[string]string) 
 		{clock: "09:15:00", instance: "a", tag: "v1.4.1"},
 		{clock: "09:17:30", instance: "b", tag: "v1.4.0"}, // the old release restarts after a crash
 		{clock: "09:20:00", instance: "b", tag: "v1.4.1"},
-		{clock: "10:40:00", event: history.Event{Kind: "flag", Subject: "express-checkout", From: "off", To: "10 %", Actor: "ada"}},
+		{clock: "10:30:00", event: history.Event{Kind: "deployment", Service: "catalog", From: "v2.3.0", To: "v2.4.0", Actor: "ci"}},
+		{clock: "10:40:00", event: history.Event{Kind: "window", Subject: "db-upgrade", From: "announced", To: "in progress", Actor: "ben"}},
+		{clock: "10:58:00", event: history.Event{
+			Kind: "flag", Subject: "express-checkout", From: "off", To: "on", Actor: "ada",
+			Service: "shop", Environment: "production", URL: "https://flags.example/express-checkout", Share: 0.1,
+		}},
 		{clock: "11:02:00", instance: "a", tag: "v1.5.0"},
 		{clock: "11:06:00", instance: "b", tag: "v1.5.0"},
 		{clock: "11:07:12", event: history.Event{Kind: "failure", Subject: "POST /checkout", To: "500 invalid version"}},
@@ -240,8 +254,8 @@ func answer(ctx context.Context, store history.Store, out io.Writer) error {
 	}
 	printRunning(out, running)
 
-	fmt.Fprintln(out, "\nWhat had changed in the half hour before?")
-	list, err := history.Timeline(ctx, store, today("10:37:12"), today("11:07:12"))
+	fmt.Fprintln(out, "\nWhat had changed in the hour before?")
+	list, err := history.Timeline(ctx, store, today("10:07:12"), today("11:07:12"))
 	if err != nil {
 		return err
 	}
@@ -264,12 +278,46 @@ func answer(ctx context.Context, store history.Store, out io.Writer) error {
 	}
 	printRunning(out, running)
 
-	fmt.Fprintln(out, "\nAnd for the post-mortem:")
-	if list, err = history.Timeline(ctx, store, today("00:00:00"), today("23:59:59")); err != nil {
+	return nil
+}
+
+// failure is what the monitoring knows of the failed requests of the first minutes. The good
+// requests are of the last hour, so most of them are from before the edit of the flag.
+var failure = history.Failure{
+	Time: today("11:07:12"), Service: "shop", Build: "v1.5.0", Route: "POST /checkout",
+	Variants: map[string]history.Counts{
+		"express-checkout=on":  {Failed: 43, Good: 170},
+		"express-checkout=off": {Failed: 2, Good: 11_600},
+	},
+	Builds: map[string]history.Counts{
+		"v1.5.0": {Failed: 45, Good: 900},
+		"v1.4.1": {Good: 10_870},
+	},
+}
+
+// explain prints the suspects and writes the page.
+func explain(ctx context.Context, store history.Store, out io.Writer, page string) error {
+	fmt.Fprintln(out, "\nWhich of it did this?")
+	suspects, err := history.Suspects(ctx, store, failure, &history.SuspectOptions{Callers: map[string][]string{"catalog": {"shop"}}})
+	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, list.Markdown())
-	return nil
+	for _, s := range suspects[:2] {
+		fmt.Fprintln(out, s)
+	}
+
+	fmt.Fprintln(out, "\nAnd for the post-mortem:")
+	changes, err := history.Timeline(ctx, store, today("10:00:00"), today("12:00:00"))
+	if err != nil {
+		return err
+	}
+	incident := &history.Incident{Failure: failure, Suspects: suspects, Changes: changes}
+	text := incident.Markdown()
+	fmt.Fprint(out, text)
+	if page == "" {
+		return nil
+	}
+	return os.WriteFile(page, []byte(text), 0o644)
 }
 
 func printRunning(out io.Writer, running []history.Running) {

@@ -139,6 +139,8 @@ func TestShopUntilInterrupted(t *testing.T) {
 	require.Contains(t, string(telemetry), "request failed")
 	require.Contains(t, string(telemetry), "trace ")
 
+	checkNight(t, admin, docs, log, get)
+
 	// A fleet reads the version endpoint.
 	f, err := pkgmgmt.NewFleet([]pkgmgmt.Target{{Service: "storefront", URL: admin + "/version"}}, nil)
 	require.NoError(t, err)

@@ -55,7 +55,7 @@ func (c *compiler) node(tree any, at *place) (*node, error) {
 	return literal(toValue(tree)), nil
 }
 
-// enter descends by levels of nesting. Its error has no path, because the path would be as long as
+// enter descends by levels of nesting. Its error is without path, because the path would be as long as
 // the rule is deep.
 func (c *compiler) enter(levels int) error {
 	c.depth += levels

@@ -21,6 +21,6 @@ func Source(stats func() map[string]float64) string {
 	return strings.TrimPrefix(strings.TrimSuffix(f.Name(), "-fm"), module)
 }
 
-// Meaning says what a statistic means. Empty means that the source is not of this module, or
-// has no such statistic.
+// Meaning returns what a statistic means. Empty means that the source is not of this module, or
+// lacks the statistic.
 func Meaning(source, key string) string { return meanings[source][key] }

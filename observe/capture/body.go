@@ -34,8 +34,10 @@ func (m *mask) body(msg *message, c *rules) (hidden bool) {
 
 func (m *mask) redactBody(msg *message, c *rules) {
 	b := msg.body
+	before, after := "", "" // of a bundle that was redacted before
 	if b != nil {
-		b.Kind, b.Digest = "", ""
+		before, after = spaceBefore(b.SpaceBefore), spaceAfter(b.SpaceAfter)
+		b.Kind, b.Digest, b.SpaceBefore, b.SpaceAfter = "", "", "", ""
 	}
 	if msg.text == "" {
 		return
@@ -78,6 +80,7 @@ func (m *mask) redactBody(msg *message, c *rules) {
 			}
 			if redacted, ok := m.json(text, status, c.places(), c.names); ok {
 				b.Kind, msg.text = KindJSON, redacted
+				b.SpaceBefore, b.SpaceAfter = cmp.Or(spaceBefore(text), before), cmp.Or(spaceAfter(text), after)
 				if redacted != strings.TrimSpace(text) {
 					m.hides++ // or there were other spaces and escapes
 				}
@@ -94,6 +97,10 @@ func (m *mask) redactBody(msg *message, c *rules) {
 		msg.text = m.page(text)
 	}
 }
+
+func spaceBefore(s string) string { return s[:len(s)-len(strings.TrimLeft(s, " \t\r\n"))] }
+
+func spaceAfter(s string) string { return s[len(strings.TrimRight(s, " \t\r\n")):] }
 
 func isJSON(typ string) bool {
 	return strings.HasSuffix(typ, "/json") || strings.HasSuffix(typ, "+json") || typ == "application/x-ndjson" || typ == "application/jsonl"

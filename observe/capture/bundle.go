@@ -63,7 +63,13 @@ type Body struct {
 	Truncated bool   `json:"truncated,omitempty"` // only the beginning was kept
 	Unread    bool   `json:"unread,omitempty"`    // the handler did not read to the end
 	Inflated  bool   `json:"inflated,omitempty"`  // it was sent with gzip; the file has it without
+	NoLength  bool   `json:"noLength,omitempty"`  // it was sent without a Content-Length
+	Trailers  bool   `json:"trailers,omitempty"`  // trailers came after it, which the file does not have
 	Digest    string `json:"digest,omitempty"`    // keyed, so equal bodies are known and their content is not
+
+	// The white space around JSON, which the file has without.
+	SpaceBefore string `json:"spaceBefore,omitempty"`
+	SpaceAfter  string `json:"spaceAfter,omitempty"`
 }
 
 // A Reason says why there is a bundle. Empty means that another program wrote the file.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/upkeep-go/upkeep/observe/capture/har"
 )
@@ -47,7 +48,10 @@ func (m *mask) headers(list []har.NameValue, c *rules, hidden *[]string) []har.N
 	}
 	for _, h := range list {
 		if c.headers[strings.ToLower(h.Name)] {
-			kept = append(kept, h)
+			kept = append(kept, har.NameValue{Name: h.Name, Value: strings.ToValidUTF8(h.Value, "_")})
+			if !utf8.ValidString(h.Value) {
+				note("header " + h.Name)
+			}
 		} else if isName(h.Name) || isTraceHeader(h.Name) {
 			value := m.header(strings.ToLower(h.Name), h.Value, c)
 			if value != h.Value {

@@ -54,20 +54,29 @@ func (j *jsonText) redact() bool {
 	}
 	j.i, j.out = 0, make([]byte, 0, len(j.text)+len(j.text)/16+16)
 	for n := range roots {
-		if n > 0 {
-			j.out = append(j.out, '\n')
-		}
+		from := j.i
 		j.space()
+		switch {
+		case n > 0 && j.i == from:
+			j.out = append(j.out, '\n')
+		case n > 0:
+			j.out = append(j.out, j.text[from:j.i]...)
+		}
 		j.write(make([]any, 0, 8), 0, false)
+		for isSpace(j.text[j.i-1]) { // take goes over it
+			j.i--
+		}
 	}
 	return true
 }
 
 func (j *jsonText) space() {
-	for j.i < len(j.text) && (j.text[j.i] == ' ' || j.text[j.i] == '\n' || j.text[j.i] == '\t' || j.text[j.i] == '\r') {
+	for j.i < len(j.text) && isSpace(j.text[j.i]) {
 		j.i++
 	}
 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
 
 // take goes over c and the space around it, or reports that there is another character.
 func (j *jsonText) take(c byte) bool {

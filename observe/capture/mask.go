@@ -675,7 +675,7 @@ func hiddenParts(before *url.URL, redacted string) (hidden []string) {
 	if before.User != nil {
 		hidden = append(hidden, "user")
 	}
-	if before.Path != after.Path || before.Opaque != after.Opaque || before.Fragment != after.Fragment {
+	if before.EscapedPath() != after.EscapedPath() || before.Opaque != after.Opaque || before.Fragment != after.Fragment {
 		hidden = append(hidden, "path")
 	}
 	then, now := params(before.RawQuery), params(after.RawQuery)
@@ -683,6 +683,9 @@ func hiddenParts(before *url.URL, redacted string) (hidden []string) {
 		if len(hidden) < maxHidden && (len(then) != len(now) || then[i].Name != now[i].Name || then[i].Value != now[i].Value) {
 			hidden = append(hidden, "query "+now[i].Name)
 		}
+	}
+	if before.RawQuery != after.RawQuery && slices.Equal(then, now) {
+		hidden = append(hidden, "query") // its escapes
 	}
 	return hidden
 }
@@ -713,6 +716,13 @@ func (m *mask) appendQuery(dst []byte, raw string, c *rules) []byte {
 		name, value = unescape(name), unescape(value)
 		from := len(dst)
 		stays := c.field(name)
+		if stays && isGraphic(pair) { // with its escapes
+			dst = append(dst, pair...)
+			if more {
+				dst = append(dst, '&')
+			}
+			continue
+		}
 		if stays || has && isName(name) {
 			dst = append(dst, name...)
 		} else {

@@ -281,14 +281,14 @@ func (m *mask) rawJSON(data json.RawMessage, stays func([]any) bool, names map[s
 }
 
 func (m *mask) flag(f *Flag, c *rules) {
+	before := m.hides
 	f.Key, f.Type = safe(f.Key), oneOf(f.Type, FlagTypeBool, FlagTypeString, FlagTypeFloat, FlagTypeInt, FlagTypeObject)
 	f.Variant, f.Reason, f.ErrorCode, f.Provider = m.name(f.Variant), m.name(f.Reason), m.name(f.ErrorCode), m.name(f.Provider)
-	f.Targeting = m.text(f.Targeting)
-	before := m.hides
-	defer func() { f.Hidden = m.hides != before }()
 	if !c.flags[f.Key] || !json.Valid(f.Value) {
 		f.Value = m.rawJSON(f.Value, nil, nil)
 	}
+	f.Hidden = m.hides != before
+	f.Targeting = m.text(f.Targeting) // which the evaluation was given
 }
 
 func (m *mask) log(l *LogRecord, c *rules) {

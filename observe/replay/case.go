@@ -128,6 +128,12 @@ func (c *Case) Request() *http.Request {
 	}
 	if body := c.newRequestBody(); body != nil {
 		r.Body, r.ContentLength = body, body.length
+		if body.noLength {
+			r.ContentLength = -1
+			if r.ProtoMajor == 1 {
+				r.TransferEncoding = []string{"chunked"}
+			}
+		}
 	}
 	return r
 }

@@ -6,9 +6,20 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
 const maxInflated = 64 << 20 // bytes of an answer
+
+// asSent is the text of a body in the bundle with what redaction took away from its form.
+func asSent(b *capture.Body, text string) string {
+	text = b.SpaceBefore + text + b.SpaceAfter
+	if b.Inflated {
+		return deflated(text)
+	}
+	return text
+}
 
 // deflated is s as it was sent, with Content-Encoding gzip.
 func deflated(s string) string {

@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/open-feature/go-sdk/openfeature/isolated"
@@ -102,11 +104,12 @@ func newProduction(t *testing.T, rules capture.Redaction) *production {
 	api := isolated.NewAPI()
 	t.Cleanup(func() { require.NoError(t, api.Shutdown(context.Background())) })
 	require.NoError(t, api.SetProviderAndWait(t.Context(), memprovider.NewInMemoryProvider(map[string]memprovider.InMemoryFlag{
-		"express": {State: memprovider.Enabled, DefaultVariant: "on", Variants: map[string]any{"on": true, "off": false}, ContextEvaluator: evaluator(byUser)},
-		"limits":  {State: memprovider.Enabled, DefaultVariant: "all", Variants: map[string]any{"all": map[string]any{"items": 3}}},
-		"notice":  {State: memprovider.Enabled, DefaultVariant: "winter", Variants: map[string]any{"winter": "snow"}},
-		"factor":  {State: memprovider.Enabled, DefaultVariant: "half", Variants: map[string]any{"half": 0.5}},
-		"most":    {State: memprovider.Enabled, DefaultVariant: "ten", Variants: map[string]any{"ten": int64(10)}},
+		"express":  {State: memprovider.Enabled, DefaultVariant: "on", Variants: map[string]any{"on": true, "off": false}, ContextEvaluator: evaluator(byUser)},
+		"limits":   {State: memprovider.Enabled, DefaultVariant: "all", Variants: map[string]any{"all": map[string]any{"items": 3}}},
+		"notice":   {State: memprovider.Enabled, DefaultVariant: "winter", Variants: map[string]any{"winter": "snow"}},
+		"factor":   {State: memprovider.Enabled, DefaultVariant: "half", Variants: map[string]any{"half": 0.5}},
+		"numbered": {State: memprovider.Enabled, DefaultVariant: "2", Variants: map[string]any{"2": true}},
+		"most":     {State: memprovider.Enabled, DefaultVariant: "ten", Variants: map[string]any{"ten": int64(10)}},
 	})))
 	client := api.NewClient()
 	client.AddHooks(obs.FlagHook())
@@ -124,6 +127,13 @@ func byUser(f memprovider.InMemoryFlag, flat openfeature.FlattenedContext) (any,
 		return f.Variants["off"], openfeature.ProviderResolutionDetail{Variant: "off", Reason: openfeature.TargetingMatchReason}
 	}
 	return f.Variants["on"], openfeature.ProviderResolutionDetail{Variant: "on", Reason: openfeature.SplitReason}
+}
+
+func (p *production) flagClient() openfeature.IClient {
+	if p.replayed != nil {
+		return p.replayed.FlagClient()
+	}
+	return p.flags
 }
 
 // client calls others as production does.
@@ -146,7 +156,11 @@ func (l local) RoundTrip(r *http.Request) (*http.Response, error) {
 	if w.Header().Get("X-Test-Error") != "" {
 		return nil, fmt.Errorf("%s: %w", w.Header().Get("X-Test-Error"), context.DeadlineExceeded)
 	}
-	return w.Result(), nil
+	resp := w.Result()
+	if w.Header().Get("X-Test-Break") != "" {
+		resp.Body = io.NopCloser(io.MultiReader(resp.Body, iotest.ErrReader(io.ErrUnexpectedEOF)))
+	}
+	return resp, nil
 }
 
 // capture serves a request and returns the file of its bundle.

@@ -37,6 +37,9 @@ func (c *Case) reach() (r reach) {
 			}
 			r.missing = append(r.missing, "of the answer to "+name+": "+part)
 		}
+		if b := e.Exchange.ResponseBody; b != nil && b.Trailers {
+			r.missing = append(r.missing, "of the answer to "+name+": trailers")
+		}
 	}
 	r.leftCalls = len(r.left)
 	d := &c.Bundle.Log.Details

@@ -13,10 +13,11 @@ import (
 // A requestBody is what the bundle has of the request's body, and an error for the rest.
 type requestBody struct {
 	io.Reader
-	c      *Case
-	length int64
-	hidden bool // by redaction
-	rest   error
+	c        *Case
+	length   int64
+	noLength bool // there was no Content-Length
+	hidden   bool // by redaction
+	rest     error
 }
 
 // newRequestBody returns nil when there was no body.
@@ -37,11 +38,12 @@ func (c *Case) newRequestBody() *requestBody {
 	case b.Unread:
 		body.rest = fmt.Errorf("replay: the bundle has of the request's body only the %d bytes that were read then", b.Bytes)
 	}
-	if text == "" && body.rest == nil {
+	body.noLength = b != nil && b.NoLength
+	if text == "" && body.rest == nil && !body.noLength {
 		return nil
 	}
-	if b != nil && b.Inflated {
-		text = deflated(text)
+	if b != nil {
+		text = asSent(b, text)
 	}
 	body.Reader, body.length = strings.NewReader(text), int64(len(text))
 	if b != nil && body.rest != nil {
@@ -75,6 +77,9 @@ func (c *Case) hiddenFrom(recorded, r *http.Request) []string {
 	d, hidden := &c.Bundle.Log.Details, []string{}
 	if d.Seal != nil && !d.Seal.Notes {
 		return []string{"anything: the bundle does not note what redaction hid, because it was redacted by an earlier version, or twice"}
+	}
+	if b := c.entry().Exchange.RequestBody; b != nil && b.Trailers && len(r.Trailer) == 0 {
+		hidden = append(hidden, "trailers")
 	}
 	for _, part := range c.entry().Exchange.Hidden {
 		what, name, _ := strings.Cut(part, " ")

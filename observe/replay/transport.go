@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing/iotest"
 	"time"
@@ -240,23 +241,49 @@ func shape(s string) string {
 	}, s)
 }
 
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 func (c *Case) response(e *capture.Entry, r *http.Request) *http.Response {
 	text, left := recordedBody(e)
-	if b := e.Exchange.ResponseBody; b != nil && b.Inflated && left == nil {
-		text = deflated(text)
+	if b := e.Exchange.ResponseBody; b != nil && left == nil {
+		text = asSent(b, text)
 	}
 	resp := &http.Response{
 		StatusCode: e.Response.Status, Status: fmt.Sprintf("%d %s", e.Response.Status, http.StatusText(e.Response.Status)),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: headersOf(e.Response.Headers), Request: r,
 		Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)),
 	}
+	if major, minor, ok := http.ParseHTTPVersion(e.Response.HTTPVersion); ok {
+		resp.Proto, resp.ProtoMajor, resp.ProtoMinor = e.Response.HTTPVersion, major, minor
+	}
+	hadLength := resp.Header.Get("Content-Length") != ""
 	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Connection"} {
 		resp.Header.Del(name)
 	}
-	if left != nil {
-		c.lack("the answer to %s %s: %s", e.Request.Method, e.Request.URL, strings.TrimPrefix(left.Error(), "replay: "))
+	call := e.Request.Method + " " + e.Request.URL
+	b := e.Exchange.ResponseBody
+	switch {
+	case left != nil:
+		c.lack("the answer to %s: %s", call, strings.TrimPrefix(left.Error(), "replay: "))
 		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(text), iotest.ErrReader(left)))
 		resp.ContentLength = -1
+	case len(e.Exchange.Error) > 0: // its body broke off
+		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(text), iotest.ErrReader(c.newRecorded(call, e.Exchange.Error))))
+		resp.ContentLength = -1
+	case b != nil && b.Unread:
+		rest := fmt.Errorf("the bundle has of the answer to %s only the %d bytes that were read then", call, b.Bytes)
+		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(text), readerFunc(func([]byte) (int, error) {
+			c.lack("%v", rest)
+			return 0, fmt.Errorf("replay: %w", rest)
+		})))
+		resp.ContentLength = -1
+	}
+	if b != nil && b.NoLength {
+		resp.ContentLength = -1
+	} else if hadLength && resp.ContentLength >= 0 {
+		resp.Header.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	if r.Method == http.MethodHead {
 		resp.Body = http.NoBody

@@ -42,8 +42,9 @@ type Change struct {
 
 	// complete makes Rollback, From, To and Diff from these.
 	from, to  *run
-	ranBefore bool // the build
-	wasBefore bool // its version and revision
+	build     string // of to
+	ranBefore bool   // the build
+	wasBefore bool   // its version and revision
 }
 
 // changesOf returns the changes of one track up to now. Its runs must be sorted by first, and
@@ -247,7 +248,7 @@ func (c *Change) complete(infos *infos) {
 		c.Diff = infos.diff(c.From, c.To)
 		c.Rollback = c.rollback()
 	}
-	c.from, c.to = nil, nil
+	c.build, c.from, c.to = c.to.build, nil, nil
 }
 
 func (c *Change) rollback() Rollback {

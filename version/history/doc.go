@@ -50,6 +50,31 @@
 // reporter's own time is shown beside it. After a store's clock is set back by 100 ms or
 // more, new entries still come after the older ones.
 //
+// # Suspects
+//
+// [Suspects] answers the second question of an incident: which change caused it? It ranks the
+// changes of the 7 days before a [Failure] and gives the evidence for each in a sentence. An
+// [Incident] prints the suspects with the timeline.
+//
+//   - Exposure: the part of the failed requests that had the change (Failure.Variants, Builds,
+//     Regions), compared with the part of all requests that should have it: Event.Share for
+//     events, the instances of the build for deployments. Good requests are a poor measure for
+//     a recent change, because many of them are from before it. So they mainly exonerate a
+//     change whose Share is unknown.
+//   - Time: the weight of a change is halved 10 minutes before the failure, and again 30, 70
+//     and 150 minutes before it.
+//   - Service: changes of the service that failed come first, then those of services that it
+//     calls, then of its callers, then of all others. This needs SuspectOptions.Callers.
+//   - Difference: a deployment is more likely if a module that it changes is in the stack
+//     trace.
+//   - Environment and build: changes in environments where the build does not run are unlikely.
+//
+// Links lead to an event's URL, and for a change of versions to the page that compares the two
+// revisions: see [Change.CompareURL]. The command go tool version (version/cmd/version) prints
+// timelines and incidents, and notes events from CI.
+//
+// Events of the kinds failure, incident, alert, outage and error are never suspects.
+//
 // # Segments of a file
 //
 // Several processes of one machine may write to one path of a FileStore. The first process

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/upkeep-go/upkeep/version"
@@ -389,6 +390,40 @@ func ExampleOnly() {
 	fmt.Println(changes)
 	// Output:
 	// 2026-01-05 00:00:00Z  till (production): v1.4.1, seen for the first time
+}
+
+// A flag was edited, and a minute before the failure another one. The second looks guilty, because
+// half of the failed requests had it and few good ones. But it was turned on for half of the
+// users, so that is what chance explains.
+func ExampleSuspects() {
+	ctx := context.Background()
+	store := newDay()
+	defer store.end()
+	for at, e := range map[string]history.Event{
+		"11:40": {Kind: "flag", Subject: "express", From: "off", To: "on", Actor: "ada", Service: "shop", Share: 0.05},
+		"11:59": {Kind: "flag", Subject: "banner", From: "off", To: "on", Actor: "bob", Service: "shop", Share: 0.5},
+	} {
+		store.now = clock(at)
+		_ = history.Note(ctx, store, e)
+	}
+
+	list, err := history.Suspects(ctx, store, history.Failure{
+		Time: clock("12:00"), Service: "shop", Route: "POST /orders",
+		Variants: map[string]history.Counts{
+			"express=on": {Failed: 38, Good: 400}, "express=off": {Failed: 2, Good: 9600},
+			"banner=on": {Failed: 21, Good: 300}, "banner=off": {Failed: 19, Good: 9700},
+		},
+	}, &history.SuspectOptions{Callers: map[string][]string{"shop": {"front"}}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range list {
+		fmt.Println(s.Event.Subject+":", s.Evidence[strings.LastIndex(s.Evidence, "; ")+2:])
+	}
+	// Output:
+	// express: 95 % of 40 failed requests had express on, the change reached 5 %
+	// banner: 52.5 % of 40 failed requests had banner on, the change reached 50 %
 }
 
 // An instance that only Record has recorded may have ended. It is marked as unknown.

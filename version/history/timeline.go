@@ -120,8 +120,8 @@ func (l *List) Markdown() string {
 	for _, i := range l.Items {
 		subject, what, more := i.words()
 		subject = escape(subject)
-		if i.Event != nil && i.Event.URL != "" {
-			subject = "[" + subject + "](" + linkTarget(i.Event.URL) + ")"
+		if target := linkTarget(i.link()); target != "" {
+			subject = "[" + subject + "](" + target + ")"
 		}
 		var cells []string
 		switch {
@@ -146,6 +146,14 @@ var escape = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`, "!", `\!`, "$", `\$`,
 	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
 ).Replace
+
+// link returns the address of an event, or of the comparison of a change.
+func (i *Item) link() string {
+	if i.Change != nil {
+		return i.Change.CompareURL("")
+	}
+	return i.Event.URL
+}
 
 // linkTarget makes an address literal in a Markdown link.
 func linkTarget(address string) string {
