@@ -28,7 +28,7 @@ var arrows = map[string][]string{
 	"version/compat":      {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
 	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", "internal/resource", xmod, xtime},
 	"version/cmd/version": {"version", "version/history"},
-	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/guard", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":     {}, // only the standard library
 	"flags/flagtest":      {"flags", openfeature},
 	"flags/ofrep":         {"flags", "internal/document", openfeature},
@@ -48,6 +48,7 @@ var arrows = map[string][]string{
 	"observe/tail":        {}, // only the standard library
 	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/atomicfile", "internal/rerun", openfeature},
 	"internal/document":   {"internal/cleantext", yaml},
+	"internal/guard":      {"internal/document"},
 	"internal/response":   {},
 	"internal/accept":     {},
 	"internal/atomicfile": {},
