@@ -108,7 +108,7 @@ func (h *handler) serveCommand(w http.ResponseWriter, r *http.Request, redirect 
 	_, _ = w.Write(body) // the client may have gone
 }
 
-// answer is the JSON answer to a command: how the window stands in this process now.
+// answer is the JSON answer to a command, with the window's state in this process.
 type answer struct {
 	Command string         `json:"command"`
 	Window  string         `json:"window"`

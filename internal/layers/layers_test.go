@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 	"pkgmgmt/proxytest":     {"pkgmgmt/registry", xmod},
 	"downtime":              {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/document", "internal/live", "internal/page", "internal/problem", "internal/response", "internal/token"},
 	"downtime/schedule":     {"downtime/internal/pattern", "internal/document"},
+	"downtime/downtimetest": {"downtime", "downtime/schedule"},
 	"downtime/cmd/downtime": {"downtime", "downtime/schedule", jwt},
 	"downtime/status":       {"downtime", "downtime/schedule", "internal/cleantext", "internal/page", "internal/problem"},
 	"downtime/quorum":       {"downtime", "internal/atomicfile"},
