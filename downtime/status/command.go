@@ -258,9 +258,12 @@ type choice struct {
 	Label string
 }
 
+// isCancelled reports whether the window was ended before its start.
+func (w *window) isCancelled() bool { return !w.Start.Before(w.End) }
+
 // actions returns the forms for a window.
 func (w *window) actions(now time.Time, edits bool) (forms []action) {
-	if w.Revision == "" {
+	if w.Revision == "" || w.isCancelled() {
 		return nil
 	}
 	add := func(command, label string) *action {

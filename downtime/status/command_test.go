@@ -185,6 +185,20 @@ func TestCancelledWindowDoesNotTakePlace(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, s.Window("later").Actual.End.IsZero())
 	require.True(t, s.Window("later").Actual.End.Equal(s.Window("later").Start))
+
+	c.settle()
+	public, err := status.PublicHandler(c.guard, nil)
+	require.NoError(t, err)
+	for h, shows := range map[http.Handler]bool{c.handler: true, public: false} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Operator", "anna")
+		r.Header.Set("Accept", "text/html")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, shows, strings.Contains(w.Body.String(), "Cancelled"))
+		require.Equal(t, shows, strings.Contains(w.Body.String(), "later"))
+		require.NotContains(t, w.Body.String(), "Begin now")
+	}
 }
 
 // Without an editor, commands act on this process.

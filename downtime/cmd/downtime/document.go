@@ -92,6 +92,9 @@ func (c *command) next(args []string) error {
 		if len(list) == *most {
 			break
 		}
+		if !o.Start.Before(o.End) {
+			continue // cancelled
+		}
 		loc := cmp.Or(in, o.Window.Timezone)
 		list = append(list, occurrence{o.Window.ID, o.Window.Title, o.Window.Mode, o.Start.In(loc), o.End.In(loc)})
 	}

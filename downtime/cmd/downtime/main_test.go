@@ -127,6 +127,7 @@ func TestEditFile(t *testing.T) {
 	require.Contains(t, must(t, during, "complete", "-json", file, "orders-db"), `"end": "2026-12-06T02:30:00Z"`)
 	require.Contains(t, read(t, file), "- id: orders-db # see the runbook\n")
 	require.Contains(t, must(t, during, "cancel", file, "billing"), "billing has actual end 2026-12-31T21:00:00Z")
+	require.NotContains(t, must(t, during, "next", file), "2026-12-31", "a cancelled occurrence does not take place")
 	before := read(t, file)
 	for _, c := range []struct {
 		args []string
