@@ -9,6 +9,7 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 
 	"github.com/upkeep-go/upkeep/internal/document"
+	"github.com/upkeep-go/upkeep/internal/guard"
 )
 
 type flagState string
@@ -48,7 +49,7 @@ func (d *definition) compile() (f *flag, faults, unknown Faults) {
 	if rule != nil {
 		f.split = d.rules.splitUse(targeting)
 	}
-	f.exposed = f.split == splitDecides || isGuarded(f.metadata)
+	f.exposed = f.split == splitDecides || guard.Has(f.metadata)
 
 	faults, unknown = faultsOf(d.doc.name, r.Faults())
 	if broken != nil {

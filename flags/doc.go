@@ -55,6 +55,21 @@
 //
 //	# yaml-language-server: $schema=https://raw.githubusercontent.com/upkeep-go/upkeep/main/flags/flags.schema.json
 //
+// # Guards
+//
+// Metadata describe how the rollout of a flag is guarded. The keys are flat, so flagd reads the same
+// document:
+//
+//	metadata:
+//	  guard.treatment: "on"   # the variant that is being rolled out
+//	  guard.control: "off"    # the variant to compare it with
+//	  guard.harm: 0.01        # increase of the failure rate that matters; the default
+//	  guard.alpha: 0.001      # probability of a false alarm over the whole rollout; the default
+//	  guard.slow: "800ms"     # a slower request counts as a failure of a second test
+//
+// This package checks them ([Lint]) and collects the evidence ([WithExposures]). The rule must choose
+// between the two variants by fractional.
+//
 // # The same meaning as flagd
 //
 // A document means what it means to flagd, so that it can move to a flagd fleet. Three rules

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/open-feature/go-sdk/openfeature"
@@ -139,19 +138,6 @@ func subjectOf(flag string, value []byte) uint64 {
 	sum := sha256.Sum256(text)
 	return max(binary.BigEndian.Uint64(sum[:8]), 1)
 }
-
-// isGuarded reports whether metadata has a key of a guard.
-func isGuarded(metadata openfeature.FlagMetadata) bool {
-	for key := range metadata {
-		if strings.HasPrefix(key, guardPrefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// guardPrefix begins the metadata keys of a guard.
-const guardPrefix = "guard."
 
 // noteSplit records that fractional has chosen entry i, given the running sums of the weights. value
 // returns the variant of an entry.

@@ -23,6 +23,8 @@ import (
 //   - a condition that can never hold, such as sem_ver with something that is not a version
 //   - an operator with too few arguments
 //   - fractional with a bucketing value that is the same for everybody
+//   - a guard (metadata that begin with "guard.") with a faulty or unknown key, or whose two variants
+//     fractional does not choose between
 //
 // [SeverityWarning] means that the document works, but is probably a mistake, or that other
 // engines of flagd's format read it differently:
@@ -119,6 +121,7 @@ func (l *linter) document(set *flagSet) {
 		l.definition(key, node)
 		if f := set.flags[key.Text]; f.fault == nil {
 			l.outcomes(key, node, f)
+			l.guard(key, node, f)
 		}
 	}
 	l.flag = ""

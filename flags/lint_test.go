@@ -424,3 +424,55 @@ func FuzzLint(f *testing.F) {
 		}
 	})
 }
+
+// TestLintGuard checks a guard alone and against the rule of its flag.
+func TestLintGuard(t *testing.T) {
+	lintGuard := func(metadata, rule string) []string {
+		return lint(`flags:
+  f:
+    state: ENABLED
+    variants: {"on": true, "off": false, other: true}
+    defaultVariant: "off"
+    targeting: {if: [{==: [{var: plan}, free]}, ` + rule + `, {if: [{var: x}, other, "off"]}]}
+    metadata: {` + metadata + `}
+`)
+	}
+	const good = `guard.treatment: "on", guard.control: "off"`
+	const split = `{fractional: [["on", 10], ["off", 90]]}`
+	for _, rule := range []string{
+		split,
+		`{fractional: [["on", 10], [null, 90]]}`,
+		`{fractional: [{var: account}, ["off", 10], ["on", 10], ["off", 80]]}`,
+		`{fractional: [["on", 10], ["off", 90], [other, 0]]}`,
+		`{fractional: [["on", {var: w}], [other, 90]]}`, // computed weights are not judged
+	} {
+		for _, finding := range lintGuard(good+`, guard.harm: 0.02, guard.alpha: 0.01, guard.slow: 800ms`, rule) {
+			require.NotContains(t, finding, "guard", rule)
+		}
+	}
+	for _, c := range []struct{ metadata, rule, want string }{
+		{`guard.treatment: "on"`, split, `error f.yaml:2:3: flag "f": metadata.guard.control: is required`},
+		{good + `, guard.harm: 2`, split, `error f.yaml:7:73: flag "f": metadata.guard.harm: must be a number above 0 and below 1, got 2`},
+		{good + `, guard.slw: 1s`, split, `error f.yaml:7:72: flag "f": metadata: unknown field "guard.slw" (did you mean "guard.slow"?)`},
+		{`guard.treatment: "onn", guard.control: "off"`, split, `error f.yaml:7:33: flag "f": metadata.guard.treatment: "onn" is not a variant`},
+		{good, `"on"`, `error f.yaml:7:33: flag "f": metadata.guard.treatment: the guard never acts, because the rule does not use fractional to choose between "on" and "off"`},
+		{good, `{if: [{==: [` + split + `, "on"]}, "on", "off"]}`, `error f.yaml:7:33: flag "f": metadata.guard.treatment: the guard never acts, because the rule uses fractional in a condition or an argument`},
+		{good, `{fractional: [["on", 10], ["off", 80], [other, 10]]}`, `error f.yaml:7:33: flag "f": metadata.guard.treatment: fractional must choose between exactly "on" and "off", got ["off" "on" "other"]`},
+		{good, `{fractional: [["on", 10], [other, 90]]}`, `error f.yaml:7:33: flag "f": metadata.guard.treatment: fractional must choose between exactly "on" and "off", got ["on" "other"]`},
+		{good, `{if: [{var: y}, ` + split + `, {fractional: [["on", 1]]}]}`, `error f.yaml:7:33: flag "f": metadata.guard.treatment: fractional must choose between exactly "on" and "off", got ["on"]`},
+	} {
+		require.Contains(t, lintGuard(c.metadata, c.rule), c.want, "%s %s", c.metadata, c.rule)
+	}
+
+	shared := lint(`flags:
+  f:
+    state: ENABLED
+    variants: {"on": true, "off": false}
+    defaultVariant: "off"
+    targeting: {if: [{var: staff}, "on", {$ref: tenth}]}
+metadata: {guard.treatment: "on", guard.control: "on"}
+$evaluators:
+  tenth: {fractional: [["on", 10], ["off", 90]]}
+`)
+	require.Equal(t, []string{`error f.yaml:7:50: flag "f": metadata.guard.control: must differ from guard.treatment, got "on" for both`}, shared, "metadata of the document")
+}

@@ -79,7 +79,8 @@
 //
 // User, query and fragment of a URL are cut from every error that is recorded, on spans, in log
 // records, events and bundles: in *url.Error and the errors of url.Parse, wrapped, nested and
-// joined, and in texts that have a scheme and "://". The error that a job returns, or that a
+// joined, and in texts that have a scheme and "://", a query such as "shop.test/items?key=", or
+// "user:password@host" with a port or path. The error that a job returns, or that a
 // handler gets, stays as it is. Log handlers get an error itself if none of its forms has such a
 // URL, and else only the text.
 //

@@ -23,7 +23,9 @@ import (
 // Span and measurement end when the response's body has been read to its end or closed, so the
 // caller must close it, or with the call when there is no body or an error. A status of 400 or
 // more is an error. The URL is recorded without user, query and fragment. For hosts beyond the
-// first thousand the metric has "_OTHER".
+// first thousand the metric has "_OTHER". http.request.resend_count counts the redirects that
+// http.Client followed. Retries of http.Transport happen below, where they cannot be seen, and
+// a retry by the application is a call of its own.
 func (o *Observer) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport

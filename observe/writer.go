@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/upkeep-go/upkeep/internal/response"
 )
 
 // writer records what becomes of a response. It lives inside the request's state.
@@ -52,14 +54,18 @@ const (
 // wrap returns w in the shape of the writer it wraps: whoever asks whether it is
 // an http.Flusher, http.Hijacker, io.ReaderFrom or http.Pusher gets the inner
 // one's answer. The shapes are those of package http and of wrappers that hide one
-// interface; for stranger ones http.ResponseController finds the inner writer by Unwrap.
+// interface; for stranger ones http.ResponseController finds the inner writer by Unwrap. A
+// connection is taken over through w even if inner hides its http.Hijacker behind Unwrap.
+// Package response does the same, and would make a request's state larger than 512 bytes.
 func (w *writer) wrap(inner http.ResponseWriter) http.ResponseWriter {
 	w.inner = inner
-	_, flushes := inner.(http.Flusher)
-	if !flushes {
+	hijacks := response.CanHijack(inner)
+	if _, flushes := inner.(http.Flusher); !flushes {
+		if hijacks {
+			return takeWriter{w}
+		}
 		return w
 	}
-	_, hijacks := inner.(http.Hijacker)
 	_, reads := inner.(io.ReaderFrom)
 	switch {
 	case hijacks && reads:
@@ -76,6 +82,7 @@ func (w *writer) wrap(inner http.ResponseWriter) http.ResponseWriter {
 }
 
 type (
+	takeWriter   struct{ *writer } // wrappers that hide all but Unwrap
 	flushWriter  struct{ *writer } // tests, HTTP/3
 	hijackWriter struct{ *writer } // HTTP/1 behind wrappers that hide ReadFrom
 	readWriter   struct{ *writer } // HTTP/1 behind wrappers that hide Hijack
@@ -88,6 +95,7 @@ func (w hijackWriter) Flush()                                          { w.flush
 func (w readWriter) Flush()                                            { w.flush() }
 func (w http1Writer) Flush()                                           { w.flush() }
 func (w http2Writer) Flush()                                           { w.flush() }
+func (w takeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error)      { return w.hijack() }
 func (w hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error)    { return w.hijack() }
 func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error)     { return w.hijack() }
 func (w readWriter) ReadFrom(src io.Reader) (int64, error)             { return w.readFrom(src) }
@@ -320,7 +328,7 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.late() {
 		return nil, nil, ErrResponseEnded
 	}
-	conn, rw, err := w.inner.(http.Hijacker).Hijack()
+	conn, rw, err := http.NewResponseController(w.inner).Hijack()
 	if err != nil {
 		return conn, rw, err
 	}

@@ -120,6 +120,44 @@ func TestWriterHijack(t *testing.T) {
 	require.Equal(t, map[string]int64{"http.request.method=GET,http.response.status_code=101,upkeep.stream.end=failed": 2}, k.points(streams))
 }
 
+// A middleware outside hides the server's http.Hijacker behind Unwrap.
+func TestHijackBehindAWrapper(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, nil)
+	h := k.obs.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		require.NoError(t, err)
+		defer conn.Close()
+		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nhi")
+		_ = rw.Flush()
+		panic("after the hijack")
+	}))
+	for _, wrap := range []func(http.ResponseWriter) http.ResponseWriter{
+		func(w http.ResponseWriter) http.ResponseWriter { return plainWrapper{w} },
+		func(w http.ResponseWriter) http.ResponseWriter { return flushWrapper{plainWrapper{w}} },
+	} {
+		srv := k.server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(wrap(w), r) }), false)
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		require.NoError(t, err)
+		answer, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		require.True(t, strings.HasSuffix(string(answer), "\r\n\r\nhi"), "nothing is written to the connection: %q", answer)
+		k.stop()
+	}
+	require.Equal(t, map[string]int64{"http.request.method=GET,http.response.status_code=101,upkeep.stream.end=failed": 2}, k.points(streams))
+}
+
+type plainWrapper struct{ http.ResponseWriter }
+
+func (w plainWrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+type flushWrapper struct{ plainWrapper }
+
+func (w flushWrapper) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
 // What is written to a connection that was taken over is sent nowhere, and so no answer.
 func TestWriterAfterHijack(t *testing.T) {
 	t.Parallel()

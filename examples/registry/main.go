@@ -2,8 +2,8 @@
 // module. Two services are built from its stable channel. A version that breaks its API is refused
 // and published as another major version. One service is upgraded. Faulty versions are blocked, and
 // a corrected one is published. After each of these steps a table shows what the running services
-// are built from. Then a release of a public module is held back because it is new, and a tampered
-// one is refused.
+// are built from. Then a release of a public module is held back because it is new, a tampered one
+// is refused, and so is one with a known vulnerability.
 //
 //	go run ./examples/registry
 //
@@ -24,6 +24,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/module"
@@ -55,6 +56,7 @@ type stage struct {
 	client   *registry.Client
 	services map[string]*service
 	public   *publicProxy
+	vulns    atomic.Pointer[pkgmgmt.Vulns]
 }
 
 func (s *stage) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
@@ -89,6 +91,7 @@ func play(ctx context.Context, out io.Writer) (err error) {
 	reg, err := registry.New(registry.Dir(filepath.Join(dir, "modules")), &registry.Options{
 		Private:  []string{"corp.example"},
 		Upstream: s.public.upstream(publicURL, httpClient),
+		Vulns:    func(path, version string) []pkgmgmt.Vuln { return s.vulns.Load().Find(path, version) },
 		// Allow everything, because the registry is on loopback. Elsewhere use registry.Bearer.
 		Authorize: func(*http.Request, registry.Action) (who string, err error) {
 			return "team-money", nil
@@ -118,6 +121,7 @@ func play(ctx context.Context, out io.Writer) (err error) {
 		{"a version has a fault", (*stage).block},
 		{"a public release of today", (*stage).coolDown},
 		{"a tampered public module", (*stage).tamper},
+		{"a known vulnerability", (*stage).warn},
 	} {
 		s.say("\n%d. %s", i+1, strings.ToUpper(step.name[:1])+step.name[1:])
 		if err := step.play(s, ctx); err != nil {

@@ -35,6 +35,7 @@ func TestPlay(t *testing.T) {
 		"server response: corp.example/money@v1.0.0 is blocked: negative amounts are wrong: MONEY-17",
 		"public.example/slug@v1.1.0 is too new: it appeared at ",
 		"public.example/slug@v1.1.1: checksum mismatch: the upstream's content has h1:",
+		"public.example/slug@v1.1.0 has known vulnerabilities: GO-2026-0001 (CVE-2026-2): slug.Separator may end a path; fixed in v1.2.0",
 		"All steps did what they say.",
 	} {
 		require.Contains(t, text, part)

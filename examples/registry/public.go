@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/zip"
 
+	"github.com/upkeep-go/upkeep/pkgmgmt"
 	"github.com/upkeep-go/upkeep/pkgmgmt/registry"
 )
 
@@ -172,6 +173,34 @@ func (s *stage) tamper(ctx context.Context) error {
 		return errors.New("the registry should have the version in its cache")
 	}
 	return nil
+}
+
+// knownVulnerability is an OSV record, as in the database of the Go project.
+const knownVulnerability = `{
+	"id": "GO-2026-0001", "aliases": ["CVE-2026-2"], "summary": "slug.Separator may end a path",
+	"affected": [{
+		"package": {"ecosystem": "Go", "name": "` + slug + `"},
+		"ranges": [{"type": "SEMVER", "events": [{"introduced": "1.1.0"}, {"fixed": "1.2.0"}]}]
+	}]
+}`
+
+func (s *stage) warn(ctx context.Context) error {
+	if err := s.write("osv", map[string]string{"GO-2026-0001.json": knownVulnerability}); err != nil {
+		return err
+	}
+	vulns, err := pkgmgmt.ReadVulns(os.DirFS(filepath.Join(s.dir, "osv")))
+	if err != nil {
+		return err
+	}
+	s.vulns.Store(vulns)
+	s.say("   the database of vulnerabilities has a record for %s since v1.1.0", slug)
+	if err := s.client.Disallow(ctx, module.Version{Path: slug, Version: "v1.1.0"}, "GO-2026-0001"); err != nil {
+		return err
+	}
+	if _, err := s.goCommand(ctx, s.dir, "clean", "-modcache"); err != nil {
+		return err
+	}
+	return s.refused(ctx, filepath.Join(s.dir, "blog"), slug+"@v1.1.0 has known vulnerabilities: GO-2026-0001 (CVE-2026-2)", "mod", "download", slug+"@v1.1.0")
 }
 
 // upstream returns the options for public modules.

@@ -31,7 +31,7 @@ import (
 )
 
 var (
-	greeting = flags.String("greeting", "Hello.") // the value if flags.yaml has none
+	greeting = flags.String("greeting", "Hello.") // the default if flags.yaml lacks the flag
 	client   = openfeature.NewDefaultClient()
 )
 

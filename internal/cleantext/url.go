@@ -84,8 +84,8 @@ func withoutQuoted(s string) string {
 }
 
 // URLs returns s with its URLs cut to scheme, host and path: without user, query and fragment, and without
-// what url.Parse quotes of one. A URL begins with a scheme and "://", or contains a "?" and then a "=". It
-// ends at its closing quote, or else at a space. URLs(URLs(s)) is URLs(s).
+// what url.Parse quotes of one. A URL begins with a scheme and "://" or with "user:password@host" and a port or
+// path, or contains a "?" and then a "=". It ends at its closing quote, or else at a space. URLs(URLs(s)) is URLs(s).
 func URLs(s string) string {
 	for _, phrase := range parseFaults {
 		s = dropQuoted(s, phrase)
@@ -222,11 +222,33 @@ func cutToken(token string) string {
 	if strings.HasPrefix(token, "//") {
 		return "//" + withTail(token[2:], cutAuthority(token[2:]))
 	}
+	token = withoutUser(token)
 	query := strings.IndexByte(token, '?')
 	if query < 0 || strings.IndexByte(token[query:], '=') < 0 {
 		return token
 	}
 	return withTail(token, token[:query])
+}
+
+// withoutUser removes "user:password@" from an address without a scheme. A host with a port, a path or a
+// bracket must follow, so that it is not the name of an image or an e-mail address.
+func withoutUser(s string) string {
+	end := strings.IndexAny(s, "/?#(")
+	if end < 0 {
+		end = len(s)
+	}
+	at, colon := strings.LastIndexByte(s[:end], '@'), strings.IndexByte(s, ':')
+	if colon < 0 || at < colon {
+		return s
+	}
+	start := strings.LastIndexAny(s[:colon], delimiters) + 1
+	host, port, hasPort := strings.Cut(s[at+1:end], ":")
+	hasPort = hasPort && len(port) <= 5 && strings.Trim(port, "0123456789") == ""
+	hasPath := end < len(s) && s[end] != '?' && s[end] != '#' && port == ""
+	if start == colon || host == "" || !hasPort && !hasPath {
+		return s
+	}
+	return s[:start] + s[at+1:]
 }
 
 // withTail appends to cut the punctuation at the end of raw, which belongs to the sentence.

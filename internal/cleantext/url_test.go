@@ -17,11 +17,17 @@ import (
 func TestURLs(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                                                  "",
-		"nothing to cut here?":                              "nothing to cut here?",
-		"what/how? a=b":                                     "what/how? a=b",
-		"bob@example.com":                                   "bob@example.com",
-		"app:v1@sha256:abc":                                 "app:v1@sha256:abc",
+		"":                                "",
+		"nothing to cut here?":            "nothing to cut here?",
+		"what/how? a=b":                   "what/how? a=b",
+		"bob@example.com":                 "bob@example.com",
+		"app:v1@sha256:abc":               "app:v1@sha256:abc",
+		"ann:s@db:5432/shop refused":      "db:5432/shop refused",
+		"ann:s@s@db:5432":                 "db:5432",
+		"dsn=ann:s@tcp(db:3306)/shop?k=s": "dsn=tcp(db:3306)/shop",
+		"ann:s@h/p: EOF":                  "h/p: EOF",
+		"git@github.com:org/repo":         "git@github.com:org/repo",
+		"from:ann@example.com, to:bob@example.com": "from:ann@example.com, to:bob@example.com",
 		"https://h/p":                                       "https://h/p",
 		"https://h/p?k=s":                                   "https://h/p",
 		"https://h/p#s":                                     "https://h/p",

@@ -28,7 +28,7 @@ var arrows = map[string][]string{
 	"version/compat":        {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
 	"version/history":       {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", "internal/resource", xmod, xtime},
 	"version/cmd/version":   {"version", "version/history"},
-	"flags":                 {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/live", masterminds, openfeature, murmur3},
+	"flags":                 {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/guard", "internal/live", masterminds, openfeature, murmur3},
 	"flags/jsonlogic":       {}, // only the standard library
 	"flags/flagtest":        {"flags", openfeature},
 	"flags/ofrep":           {"flags", "internal/document", openfeature},
@@ -44,12 +44,13 @@ var arrows = map[string][]string{
 	"downtime/cmd/downtime": {"downtime", "downtime/schedule", jwt},
 	"downtime/status":       {"downtime", "downtime/schedule", "internal/cleantext", "internal/page", "internal/problem"},
 	"downtime/quorum":       {"downtime", "internal/atomicfile"},
-	"observe":               {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/rerun", "internal/stats", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe":               {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/response", "internal/rerun", "internal/stats", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
 	"observe/capture":       {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
 	"observe/capture/har":   {}, // only the standard library
 	"observe/tail":          {}, // only the standard library
 	"observe/replay":        {"observe", "observe/capture", "observe/capture/har", "internal/atomicfile", "internal/rerun", openfeature},
 	"internal/document":     {"internal/cleantext", yaml},
+	"internal/guard":        {"internal/document"},
 	"internal/response":     {},
 	"internal/accept":       {},
 	"internal/atomicfile":   {},

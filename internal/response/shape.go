@@ -36,7 +36,7 @@ type Shape struct{ Wrapper }
 // finds one behind it, the result is an http.Hijacker. Otherwise its connection would bypass w.
 func (s *Shape) Of(w Wrapper, inner http.ResponseWriter) http.ResponseWriter {
 	s.Wrapper = w
-	hijacks := canHijack(inner)
+	hijacks := CanHijack(inner)
 	if _, flushes := inner.(http.Flusher); !flushes {
 		if hijacks {
 			return (*hijacker)(s)
@@ -58,8 +58,8 @@ func (s *Shape) Of(w Wrapper, inner http.ResponseWriter) http.ResponseWriter {
 	return (*flusher)(s)
 }
 
-// canHijack looks where http.ResponseController.Hijack looks.
-func canHijack(w http.ResponseWriter) bool {
+// CanHijack reports whether http.ResponseController.Hijack finds an http.Hijacker.
+func CanHijack(w http.ResponseWriter) bool {
 	for {
 		switch at := w.(type) {
 		case http.Hijacker:

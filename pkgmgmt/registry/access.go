@@ -33,7 +33,7 @@ const (
 	OpSetChannel Op = "set-channel" // set or remove a channel
 	OpYank       Op = "yank"        // yank a version or undo that
 	OpBlock      Op = "block"       // block a version or undo that
-	OpAllow      Op = "allow"       // allow a young version of a public module or undo that
+	OpAllow      Op = "allow"       // allow a young or vulnerable version or undo that
 )
 
 // An Action is what Options.Authorize decides about.

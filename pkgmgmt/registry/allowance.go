@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// An Allowance lets a version of a public module through although it is younger than
-// [Upstream.MinAge], for example because it fixes a vulnerability.
+// An Allowance lets a version through although it is younger than [Upstream.MinAge], for example
+// because it fixes a vulnerability, or although it has a known vulnerability itself.
 type Allowance struct {
 	Allowed bool    `json:"allowed"`
 	Events  []Event `json:"events"` // oldest first; What is "allowed" or "disallowed"
@@ -95,17 +95,4 @@ func (g *Registry) answerAllowances(r *request) *Refusal {
 		return broken(err)
 	}
 	return r.answer(http.StatusOK, all)
-}
-
-// allowed returns the versions of a module that are allowed in spite of their age.
-func (u *upstream) allowed(ctx context.Context, at *target) (map[string]bool, error) {
-	all, err := catalog{store: u.store}.allowances(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	allowed := map[string]bool{}
-	for version, a := range all {
-		allowed[version] = a.Allowed
-	}
-	return allowed, nil
 }

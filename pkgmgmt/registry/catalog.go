@@ -264,16 +264,16 @@ func (c catalog) has(ctx context.Context, name string) (bool, error) {
 	return err == nil, err
 }
 
-// latest is the version of @latest: the highest release, else the highest prerelease, else
+// latest is the version of @latest that keep allows: the highest release, else the highest prerelease, else
 // the latest pseudo-version. Retracted versions are included, because the go command handles
 // retractions itself.
-func (c catalog) latest(ctx context.Context, base string) (string, error) {
+func (c catalog) latest(ctx context.Context, base string, keep func(string) bool) (string, error) {
 	for _, name := range []string{listFile, pseudoFile} {
 		data, err := readSmall(ctx, c.store, base+name)
 		if err != nil {
 			return "", err
 		}
-		if v := highest(lines(data)); v != "" {
+		if v := highest(slices.DeleteFunc(lines(data), func(v string) bool { return !keep(v) })); v != "" {
 			return v, nil
 		}
 	}

@@ -127,8 +127,8 @@ func (c *Client) Unblock(ctx context.Context, m module.Version, reason string) e
 	return c.mark(ctx, http.MethodDelete, m, "block", reason)
 }
 
-// Allow lets a version of a public module through although it is younger than
-// [Upstream.MinAge]. The reason is recorded.
+// Allow lets a version through although it is younger than [Upstream.MinAge] or has a known
+// vulnerability. The reason is recorded.
 func (c *Client) Allow(ctx context.Context, m module.Version, reason string) error {
 	return c.mark(ctx, http.MethodPut, m, "allow", reason)
 }
@@ -138,7 +138,7 @@ func (c *Client) Disallow(ctx context.Context, m module.Version, reason string) 
 	return c.mark(ctx, http.MethodDelete, m, "allow", reason)
 }
 
-// Allowances returns the allowances of a public module by version, with their history.
+// Allowances returns the allowances of a module by version, with their history.
 func (c *Client) Allowances(ctx context.Context, path string) (map[string]Allowance, error) {
 	req, err := c.request(ctx, http.MethodGet, path, "@allowed", nil)
 	if err != nil {

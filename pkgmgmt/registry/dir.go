@@ -47,6 +47,9 @@ type dir struct {
 	durable   sync.Map // folders whose names survive a crash
 }
 
+// upstreamFolder is the folder of an upstream's cache. It has no files of the store.
+const upstreamFolder = ".upstream"
+
 // An abandoned temporary file is removed after young. Without flock(2) every temporary file is
 // removed after stale, which is longer than any upload takes.
 const (

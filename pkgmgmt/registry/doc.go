@@ -38,7 +38,7 @@
 //	DELETE /<module>/@block/<version>         ?reason=<reason>: undo the block
 //	GET    /<module>/@record/<version>        the history of a version: [Record]
 //	GET    /sumdb/<database>/…                a checksum database, with Options.Upstream
-//	PUT    /<module>/@allow/<version>         ?reason=<reason>: allow a young version of a public module
+//	PUT    /<module>/@allow/<version>         ?reason=<reason>: allow a young or vulnerable version
 //	DELETE /<module>/@allow/<version>         ?reason=<reason>: undo that
 //	GET    /<module>/@allowed                 the allowances with their history: [Allowance], by version
 //
@@ -75,6 +75,7 @@
 //	store          500, 503, 507  the store failed, is damaged, or is full
 //	upstream       502, 503, 504  the upstream failed, or its answer is invalid
 //	checksum       502       the upstream's content differs from the recorded sum, or cannot be verified
+//	vulnerable     403       the version has known vulnerabilities (Options.Vulns)
 //	policy         403       Upstream.Policy refuses the version of a public module
 //	cooldown       403       the version of a public module is younger than Upstream.MinAge
 //
@@ -152,6 +153,20 @@
 // request for exactly that version is answered with 403 and the reason. Its go.mod is served,
 // because the module graph of a build may have it. A policy that follows a document takes
 // effect at once.
+//
+// # Vulnerabilities
+//
+// With [Options.Vulns] the registry refuses versions with known vulnerabilities, of public and
+// private modules. The database is a folder or zip of OSV records, for example that of the Go
+// project:
+//
+//	vulns, err := pkgmgmt.ReadVulns(os.DirFS("/var/lib/vulndb/osv"))
+//	…
+//	opts.Vulns = vulns.Find
+//
+// An affected version is absent from list and @latest. A request for exactly that version is
+// answered with 403 and the ids, which the go command prints; its go.mod is served. [Client.Allow]
+// lets one version through, for example until a fix exists. [Options.FlagVulns] only logs.
 //
 // # The cache
 //

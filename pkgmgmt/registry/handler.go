@@ -45,7 +45,8 @@ func (g *Registry) serve(r *request) *Refusal {
 	case p != nil:
 		return p
 	case at.kind == kindAllow || at.kind == kindAllowed:
-		if g.upstream == nil || g.folded(at.module) {
+		public := g.upstream != nil && !g.folded(at.module)
+		if !public && !(private && g.opts.Vulns != nil) {
 			return nothing()
 		}
 	case !private:

@@ -24,8 +24,8 @@ const (
 	kindYank          // <module>/@yank/<version>
 	kindBlock         // <module>/@block/<version>
 	kindRecord        // <module>/@record/<version>
-	kindAllow         // <module>/@allow/<version> of a public module
-	kindAllowed       // <module>/@allowed of a public module
+	kindAllow         // <module>/@allow/<version>
+	kindAllowed       // <module>/@allowed
 	kindQuery         // <module>/@v/<query>.info of a public module
 )
 

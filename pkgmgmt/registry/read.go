@@ -23,6 +23,7 @@ type reader struct {
 	catalog
 	prefixes []string // of the modules that are served
 	cached   string   // Cache-Control of files that never change
+	vulns    *vulnCheck
 }
 
 func (g *reader) private(path string) bool {
@@ -54,9 +55,18 @@ func (g *reader) answerFile(r *request) *Refusal {
 		if err != nil {
 			return g.withoutList(ctx, at, err)
 		}
+		if g.vulns != nil && g.vulns.find != nil {
+			keep := g.vulns.keep(ctx, at)
+			data = encodeList(slices.DeleteFunc(lines(data), func(v string) bool { return !keep(v) }))
+		}
 		return send(r, data, textType, fresh)
 	case kindLatest:
-		if version, err = g.latest(ctx, at.base); err != nil {
+		version, err = g.latest(ctx, at.base, g.vulns.keep(ctx, at))
+		if errors.Is(err, fs.ErrNotExist) {
+			// answerInfo refuses it if all versions are vulnerable. 404 would be wrong.
+			version, err = g.latest(ctx, at.base, func(string) bool { return true })
+		}
+		if err != nil {
 			return g.withoutList(ctx, at, err)
 		}
 		return g.answerInfo(r, version)
@@ -114,6 +124,9 @@ func (g *reader) answerInfo(r *request, version string) *Refusal {
 	if pr.blocked != "" {
 		return blocked(at, pr)
 	}
+	if err := g.vulns.check(r.Context(), at); err != nil {
+		return broken(err)
+	}
 	return send(r, data, jsonType, cache)
 }
 
@@ -143,6 +156,9 @@ func (g *reader) answerZip(r *request) *Refusal {
 	}
 	if pr.blocked != "" {
 		return blocked(at, pr)
+	}
+	if err := g.vulns.check(ctx, at); err != nil {
+		return broken(err)
 	}
 	h := r.w.Header()
 	h.Set("Etag", `"`+pr.sum+`"`)

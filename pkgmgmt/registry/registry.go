@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
+
+	"github.com/upkeep-go/upkeep/pkgmgmt"
 )
 
 // Options configure a [Registry]. Their functions must be safe for concurrent use.
@@ -36,6 +38,16 @@ type Options struct {
 	// Upstream is a module proxy for the modules that are not private. Nil means that those
 	// are answered with 404, and the go command asks the next proxy of its list.
 	Upstream *Upstream
+
+	// Vulns finds the known vulnerabilities of a module version: the method Find of
+	// [pkgmgmt.Vulns], or a function that calls the Find of the latest database. A version with
+	// vulnerabilities is absent from list and @latest, and refused by name, unless it is
+	// allowed by [Client.Allow]. Its go.mod is served. Nil means none.
+	Vulns func(path, version string) []pkgmgmt.Vuln
+
+	// FlagVulns serves versions with known vulnerabilities. Each download is logged as a
+	// warning.
+	FlagVulns bool
 
 	// MaxZip bounds a zip, in bytes. Zero means 500 MiB, the limit of the go command, and so
 	// does every larger value.
@@ -101,9 +113,10 @@ func New(store Store, opts *Options) (*Registry, error) {
 		g.log = slog.Default()
 	}
 	g.checks = make(chan struct{}, maxChecks)
+	g.vulns = &vulnCheck{find: opts.Vulns, flag: opts.FlagVulns, store: store, log: g.log}
 	if opts.Upstream != nil {
 		var err error
-		if g.upstream, err = newUpstream(opts.Upstream, store, g.checks, g.log); err != nil {
+		if g.upstream, err = newUpstream(opts.Upstream, store, g.checks, g.vulns, g.log); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -159,6 +172,7 @@ type counters struct {
 //	uploads         uploads that run now
 //	bytes_sent      bytes of all answers
 //	bytes_received  bytes of all uploads
+//	vulnerable      downloads of versions with known vulnerabilities, which are allowed or flagged
 //
 // With Options.Upstream there are also:
 //
@@ -177,6 +191,7 @@ func (g *Registry) Stats() map[string]float64 {
 		"gate_refused": float64(c.gateRefused.Load()), "gate_unknown": float64(c.gateUnknown.Load()),
 		"overridden": float64(c.overridden.Load()), "uploads": float64(len(g.uploads)),
 		"bytes_sent": float64(c.sent.Load()), "bytes_received": float64(c.received.Load()),
+		"vulnerable": float64(g.vulns.served.Load()),
 	}
 	if u := g.upstream; u != nil {
 		stats["upstream_fetches"] = float64(u.stats.fetches.Load())

@@ -78,7 +78,7 @@ type upstream struct {
 	fresh   time.Duration
 	cache   *upstreamCache
 	db      *checksums // nil means no verification
-	store   Store      // has the allowances
+	vulns   *vulnCheck
 
 	cooldowns []cooldown
 	policy    *pkgmgmt.Policy
@@ -94,7 +94,7 @@ type upstreamCounters struct {
 	fetches, failures, stale, unverified, received atomic.Int64
 }
 
-func newUpstream(o *Upstream, store Store, checks chan struct{}, log *slog.Logger) (*upstream, error) {
+func newUpstream(o *Upstream, store Store, checks chan struct{}, vulns *vulnCheck, log *slog.Logger) (*upstream, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
 		return nil, errors.New("Options.Upstream: URL: must be the http or https URL of a module proxy") // not quoted, because it may have a password
@@ -105,7 +105,7 @@ func newUpstream(o *Upstream, store Store, checks chan struct{}, log *slog.Logge
 	u := &upstream{
 		base: base, client: boundedClient(o.HTTP), timeout: o.Timeout, fresh: o.Fresh,
 		cache:  &upstreamCache{max: o.MaxBytes, uses: map[string]time.Time{}, until: map[string]time.Time{}, proofs: map[string]fileProof{}, old: map[string]struct{}{}},
-		places: make(chan struct{}, maxFetches), checks: checks, log: log, store: store, policy: o.Policy,
+		places: make(chan struct{}, maxFetches), checks: checks, log: log, policy: o.Policy, vulns: vulns,
 	}
 	if u.timeout == 0 {
 		u.timeout = 30 * time.Second

@@ -22,10 +22,6 @@ import (
 	"github.com/upkeep-go/upkeep/internal/modpattern"
 )
 
-// agesFile has the ages of a module's versions. It is never removed from the cache, because
-// the times when versions appeared cannot be fetched again.
-const agesFile = "ages"
-
 // A cooldown is the minimum age of the versions of modules that match a pattern.
 type cooldown struct {
 	pattern modpattern.Pattern
@@ -146,16 +142,17 @@ func (u *upstream) listed(ctx context.Context, at *target) ([]string, map[string
 	return versions, ages, err
 }
 
-// list returns the list without versions that are too young, retracted or refused by the
-// policy.
+// list returns the list without versions that are too young, retracted, vulnerable or refused
+// by the policy.
 func (u *upstream) list(ctx context.Context, at *target) ([]byte, error) {
-	limit := u.minAge(at.module)
+	limit, keep := u.minAge(at.module), u.vulns.keep(ctx, at)
+	refused := func(v string) bool { return u.violation(at.module, v) != "" || !keep(v) }
 	if limit.age == 0 {
 		data, err := u.changing(ctx, at.base+"list", maxPublic, func(data []byte) ([]byte, error) { return checkList(at.module, data) })
-		if err != nil || u.policy == nil {
-			return data, err
+		if err != nil {
+			return nil, err
 		}
-		return encodeList(slices.DeleteFunc(lines(data), func(v string) bool { return u.violation(at.module, v) != "" })), nil
+		return encodeList(slices.DeleteFunc(lines(data), refused)), nil
 	}
 	versions, ages, err := u.listed(ctx, at)
 	if err != nil {
@@ -168,7 +165,7 @@ func (u *upstream) list(ctx context.Context, at *target) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	allowed, err := u.allowed(ctx, at)
+	allowed, err := u.vulns.allowed(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +173,7 @@ func (u *upstream) list(ctx context.Context, at *target) ([]byte, error) {
 	return encodeList(slices.DeleteFunc(versions, func(v string) bool {
 		a := ages[v]
 		young := a.time == 0 || now.Before(a.released().Add(limit.age))
-		return young && !allowed[v] || retracted(v) || u.violation(at.module, v) != ""
+		return young && !allowed[v] || retracted(v) || refused(v)
 	})), nil
 }
 
@@ -274,10 +271,13 @@ func (u *upstream) violation(path, version string) string {
 	return ""
 }
 
-// admit returns a refusal for a version that is too young or that the policy refuses.
+// admit returns a refusal for a version that is too young, vulnerable, or refused by the policy.
 func (u *upstream) admit(ctx context.Context, at *target) error {
 	if text := u.violation(at.module, at.version); text != "" {
 		return refuse(http.StatusForbidden, rulePolicy, fmt.Sprintf("%s@%s is refused by the policy: %s", at.module, at.version, text))
+	}
+	if err := u.vulns.check(ctx, at); err != nil {
+		return err
 	}
 	limit := u.minAge(at.module)
 	if limit.age == 0 || u.cache.isOld(at.file) {
@@ -292,7 +292,7 @@ func (u *upstream) admit(ctx context.Context, at *target) error {
 		u.cache.setOld(at.file)
 		return nil
 	}
-	allowed, err := u.allowed(ctx, at)
+	allowed, err := u.vulns.allowed(ctx, at)
 	if err != nil || allowed[at.version] {
 		return err
 	}
@@ -340,7 +340,7 @@ func (u *upstream) latest(ctx context.Context, at *target) ([]byte, error) {
 	}
 	err = u.admit(ctx, at.at(info.Version))
 	refusal, ok := errors.AsType[*Refusal](err)
-	if !ok || refusal.Rule != ruleCooldown && refusal.Rule != rulePolicy {
+	if !ok || !slices.Contains([]string{ruleCooldown, rulePolicy, ruleVulnerable}, refusal.Rule) {
 		return data, err
 	}
 	list, failed := u.list(ctx, at)

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// upstreamFolder is the folder of the cache inside of Dir.
-const upstreamFolder = ".upstream"
-
-// The files of sums. They are small and never removed.
+// Small files that are never removed: the sums, the ages of a module's versions, and the latest
+// verified tree of a checksum database. They cannot be fetched again, or not safely.
 const (
 	modSumEnd = ".modsum"
 	zipSumEnd = ".zipsum"
+	agesFile  = "ages"
+	treeFile  = "latest.tree"
 )
 
 // missingEnd is the end of a file that has the text of a 404.

@@ -28,9 +28,6 @@ const (
 	passedFolder   = "sumdb/passed/"
 )
 
-// treeFile is the latest verified tree.
-const treeFile = "latest.tree"
-
 // maxLookups is when a client of the database is replaced, because it keeps all lookups in
 // memory.
 const maxLookups = 1000

@@ -112,7 +112,7 @@ var kinds = []*kind{
 			_, err := pkgmgmt.ParsePolicy(name, data)
 			return err
 		},
-		unseen: []string{"improper constraint", "constraint parser error", "is no module path", "must be positive", "must be at most"},
+		unseen: []string{"improper constraint", "constraint parser error", "module path", "must be positive", "must be at most"},
 		seeds: []string{`{
 	"$schema": "s", "forbidReplace": true, "allow": ["corp.example/...", "golang.org/x/mod"],
 	"rules": [
