@@ -131,9 +131,20 @@ func form(command, window, revision, until string) url.Values {
 // settle waits until the guard uses the document in the file.
 func (c *console) settle() {
 	c.t.Helper()
-	sum := sha256.Sum256([]byte(c.document()))
+	text := c.document()
+	sum := sha256.Sum256([]byte(text))
 	revision := hex.EncodeToString(sum[:8])
-	require.Eventually(c.t, func() bool { return c.guard.Revision() == revision }, time.Minute, 5*time.Millisecond)
+	want, err := schedule.Parse("windows.yaml", []byte(text))
+	require.NoError(c.t, err)
+	require.Eventually(c.t, func() bool {
+		used := c.guard.Document()
+		for w := range want.Windows() {
+			if used.Schedule.Window(w.ID).Actual != w.Actual {
+				return false
+			}
+		}
+		return used.Revision == revision
+	}, time.Minute, 5*time.Millisecond)
 }
 
 func (c *console) phase(window string) schedule.Phase {
