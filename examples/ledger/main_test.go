@@ -691,8 +691,18 @@ func TestMixed(t *testing.T) {
 		_, err = b.db.ExecContext(t.Context(), `INSERT INTO history (id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event)
 SELECT 'old', 'started', last_received + 1, last_at + 1, last_time + 1, last_at + 1, last_time + 1, last_received + 1, '', every, 'old', '', 'old', version, '', '', '' FROM history WHERE id = 'shop'`)
 		require.NoError(t, err)
+		// Its events have no service and no share. It ignores those of this version.
+		require.NoError(t, history.Note(t.Context(), s, history.Event{ID: "new", Kind: "flag", Subject: "new", To: "on", Service: "shop", URL: "https://flags.example/new", Share: 0.1}))
+		_, err = b.db.ExecContext(t.Context(), `INSERT INTO history (id, kind, received, at, time, last_at, last_time, last_received, client, every, service, environment, instance, version, revision, build, event)
+SELECT 'old-event', 'noted', last_received + 1, last_at + 1, last_time + 1, last_at + 1, last_time + 1, last_received + 1, '', 0, '', '', '', '', '', '', '{"kind":"flag","subject":"old","to":"on","actor":"ada"}' FROM history WHERE id = 'new'`)
+		require.NoError(t, err)
 		running, err := history.Current(t.Context(), s)
 		require.NoError(t, err)
 		require.Len(t, running, 3)
+		list, err := history.Suspects(t.Context(), history.Only(s, history.Query{Service: "shop"}), history.Failure{Time: time.Now().Add(time.Second), Service: "shop"}, nil)
+		require.NoError(t, err)
+		require.Equal(t, "new", list[0].Event.Subject)
+		require.Equal(t, 0.1, list[0].Event.Share)
+		require.Equal(t, history.Event{Kind: "flag", Subject: "old", To: "on", Actor: "ada", Time: list[1].Event.Time}, list[1].Event)
 	})
 }

@@ -88,7 +88,7 @@ var sources = []source{
 		return p.Stats
 	}},
 	{"pkgmgmt/registry.(*Registry).Stats", "upkeep.registry", func(t *testing.T) func() map[string]float64 {
-		r, err := registry.New(registry.Dir(t.TempDir()), &registry.Options{Private: []string{"corp.example"}})
+		r, err := registry.New(registry.Dir(t.TempDir()), &registry.Options{Private: []string{"corp.example"}, Upstream: &registry.Upstream{URL: "http://localhost/", SumDB: "off"}})
 		require.NoError(t, err)
 		return r.Stats
 	}},

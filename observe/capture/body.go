@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net/textproto"
 	"strings"
 	"unicode/utf8"
 
@@ -29,7 +30,7 @@ func (m *mask) body(msg *message, c *rules) (hidden bool) {
 	before := m.hides
 	m.tries = maxTries
 	m.redactBody(msg, c)
-	return m.hides != before || msg.body != nil && (msg.body.Kind == KindMultipart || msg.body.Kind == KindBinary)
+	return m.hides != before || msg.body != nil && (msg.body.Kind == KindMultipart && msg.text == "" || msg.body.Kind == KindBinary)
 }
 
 func (m *mask) redactBody(msg *message, c *rules) {
@@ -62,7 +63,9 @@ func (m *mask) redactBody(msg *message, c *rules) {
 	}
 	switch {
 	case readable && strings.HasPrefix(typ, "multipart/"):
-		b.Kind, msg.params, msg.text, b.Inflated = KindMultipart, m.parts(text, contentType), "", false
+		b.Kind, msg.params = KindMultipart, m.parts(text, contentType)
+		msg.text = m.plainForm(text, contentType, c)
+		b.Inflated = b.Inflated && msg.text != ""
 	case readable && typ == "application/x-www-form-urlencoded":
 		b.Kind, msg.text = KindForm, m.query(text, c)
 		if msg.text != text {
@@ -146,6 +149,56 @@ func (m *mask) parts(text, contentType string) []har.Param {
 		list = append(list, har.Param{Name: m.name(p.FormName()), ContentType: m.wellKnown(p.Header.Get("Content-Type"))})
 	}
 	return list
+}
+
+// plainForm returns a multipart form if redaction hides nothing in it but its boundary, and else "".
+func (m *mask) plainForm(text, contentType string, c *rules) string {
+	redacted, hides := contentType, m.hides
+	if !c.headers["content-type"] {
+		redacted = m.header("content-type", contentType, c)
+	}
+	m.hides = hides
+	_, then, err := mime.ParseMediaType(contentType)
+	_, now, err2 := mime.ParseMediaType(redacted)
+	if m.collect || err != nil || err2 != nil {
+		return ""
+	}
+	var same, out strings.Builder // with the boundary of then and of now
+	copies := []*multipart.Writer{multipart.NewWriter(&same), multipart.NewWriter(&out)}
+	if copies[0].SetBoundary(then["boundary"]) != nil || copies[1].SetBoundary(now["boundary"]) != nil {
+		return ""
+	}
+	r := multipart.NewReader(strings.NewReader(text), then["boundary"])
+	for {
+		part, err := r.NextRawPart()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			return ""
+		}
+		data, err := io.ReadAll(part)
+		name, value := part.FormName(), string(data)
+		if err != nil || part.FileName() != "" || !c.field(name) && (!isName(name) || m.text(value) != value) || m.hides != hides {
+			m.hides = hides
+			return ""
+		}
+		// Anything else in the header makes the first copy another text.
+		header := textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + name + `"`}}
+		for _, w := range copies {
+			p, err := w.CreatePart(header)
+			if err != nil {
+				return ""
+			}
+			_, _ = p.Write(data)
+		}
+	}
+	for _, w := range copies {
+		_ = w.Close()
+	}
+	if same.String() != text || !utf8.ValidString(text) {
+		return ""
+	}
+	return out.String()
 }
 
 // What a browser gets of package observe when a handler panics, around the request's id.

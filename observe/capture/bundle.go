@@ -52,7 +52,7 @@ const (
 	KindJSON      Kind = "json"
 	KindForm      Kind = "form" // application/x-www-form-urlencoded
 	KindText      Kind = "text"
-	KindMultipart Kind = "multipart" // the bundle has only the names and types of its parts
+	KindMultipart Kind = "multipart" // the bundle has only the names and types of its parts, unless redaction hides nothing else
 	KindBinary    Kind = "binary"    // the bundle has only its length and digest
 )
 

@@ -47,10 +47,11 @@ func FuzzRedact(f *testing.F) {
 	for _, s := range []string{
 		"", "ann@shop.test", "{\"a\":[1,2,{\"b\":\"c\"}]}", "a=b&c=d", "http://u:p@[::1%25x]:1/%2f?q#f", "sid=1; a; b=\x00", "\xff\xfe", "'\"`", "İıſK", "2026-03-14T15:09:26+99:99",
 		`[{"query":"query A($b: C! = 1) { d(e: \"f\", g: \"\"\"h\"\"\") { ...I } } # j"}]`, "\x1f\x8b\x08\x00", "10.1.2.3/8", "192.0.2.1:80",
-		"multipart/form-data; boundary=x", "Basic dTpw", "::ffff:1.2.3.4", "goroutine 1 [running]:\nmain.f(0x1)\n\t/a.go:1 +0x1", "a: b: EOF", "%", "1e-7", "-0.0",
+		"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"page\"\r\n\r\n1\r\n--x--\r\n", "Basic dTpw", "::ffff:1.2.3.4", "goroutine 1 [running]:\nmain.f(0x1)\n\t/a.go:1 +0x1", "a: b: EOF", "%", "1e-7", "-0.0",
 	} {
 		f.Add(s, s)
 	}
+	f.Add("--x\r\nContent-Disposition: form-data; name=\"page\"\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x")
 	r := newRedactor(f, capture.Redaction{Words: true, Fields: []string{"page"}, JSON: []string{"$.a.b"}, URLs: []string{"/a/{b}"}})
 	f.Fuzz(func(t *testing.T, s, typ string) {
 		require.Equal(t, r.Pseudonym(s), r.Pseudonym(s))

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -54,7 +55,7 @@ func (m *mask) headers(list []har.NameValue, c *rules, hidden *[]string) []har.N
 			}
 		} else if isName(h.Name) || isTraceHeader(h.Name) {
 			value := m.header(strings.ToLower(h.Name), h.Value, c)
-			if value != h.Value {
+			if value != h.Value && !isBoundary(h, value) {
 				note("header " + h.Name)
 			}
 			kept = append(kept, har.NameValue{Name: h.Name, Value: value})
@@ -63,6 +64,18 @@ func (m *mask) headers(list []har.NameValue, c *rules, hidden *[]string) []har.N
 		}
 	}
 	return kept
+}
+
+// isBoundary reports whether redaction changed only the boundary of a multipart body.
+func isBoundary(h har.NameValue, redacted string) bool {
+	if http.CanonicalHeaderKey(h.Name) != "Content-Type" {
+		return false
+	}
+	typ, then, err := mime.ParseMediaType(h.Value)
+	other, now, err2 := mime.ParseMediaType(redacted)
+	delete(then, "boundary")
+	delete(now, "boundary")
+	return err == nil && err2 == nil && typ == other && strings.HasPrefix(typ, "multipart/") && maps.Equal(then, now)
 }
 
 const maxHidden = 200 // parts of a message

@@ -250,6 +250,30 @@ func families() map[string]family {
 				}
 			},
 		},
+		"a multipart form that stays": {
+			request: post("multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW", "------WebKitFormBoundary7MA4YWxkTrZu0gW\r\nContent-Disposition: form-data; name=\"gift\"\r\n\r\ntrue\r\n------WebKitFormBoundary7MA4YWxkTrZu0gW--\r\n"),
+			comes:   true, plain: true, readable: &capture.Redaction{},
+			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {
+				if !refuse(w, 400, r.ParseMultipartForm(1<<20) != nil) {
+					fails(w, r.FormValue("gift") == "true", fixed)
+				}
+			},
+		},
+		"a multipart form with a field that stays": {
+			request:  post("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--\r\n"),
+			readable: &capture.Redaction{Fields: []string{"a"}},
+			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {
+				if !refuse(w, 400, r.ParseMultipartForm(1<<20) != nil) {
+					fails(w, r.FormValue("a") == "1", fixed)
+				}
+			},
+		},
+		"a multipart form with words around it": {
+			request: post("multipart/form-data; boundary=b", "ann\r\n--b\r\nContent-Disposition: form-data; name=\"gift\"\r\n\r\ntrue\r\n--b--\r\n"),
+			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {
+				fails(w, bytes.HasPrefix(bodyOf(r), []byte("ann")), fixed)
+			},
+		},
 		"protobuf": {
 			request: post("application/protobuf", "\x08\x96\x01"),
 			bug: func(_ *production, w http.ResponseWriter, r *http.Request, fixed bool) {

@@ -104,9 +104,11 @@ func (o Options) Run(t testing.TB, path string, build func(*Case) http.Handler) 
 }
 
 func (c *Case) serve(ctx context.Context, h http.Handler) outcome {
+	q := c.entry().Request
+	hasText := q.PostData != nil && q.PostData.Text != ""
 	switch b := c.entry().Exchange.RequestBody; {
 	case b == nil:
-	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
+	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart && !hasText:
 		c.remark("the request's body was %s and is not in the bundle", b.Kind)
 	case b.Truncated:
 		c.remark("the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)

@@ -31,7 +31,7 @@ func (c *Case) newRequestBody() *requestBody {
 	b := e.Exchange.RequestBody
 	switch {
 	case b == nil:
-	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart:
+	case b.Kind == capture.KindBinary || b.Kind == capture.KindMultipart && text == "":
 		text, body.rest = "", fmt.Errorf("replay: the request's body was %s, %d bytes, and is not in the bundle", b.Kind, b.Bytes)
 	case b.Truncated:
 		body.rest = fmt.Errorf("replay: the bundle has only the beginning of the request's body, which had %d bytes", b.Bytes)

@@ -161,7 +161,7 @@ func TestStats(t *testing.T) {
 	}
 	require.Positive(t, stats["bytes_sent"])
 	require.Positive(t, stats["bytes_received"])
-	require.Len(t, stats, 14)
+	require.Len(t, stats, 15)
 }
 
 // TestAccessLog: one record for each request, which only has valid names of the request.

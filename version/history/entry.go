@@ -107,7 +107,8 @@ type Event struct {
 	URL string `json:"url,omitempty"`
 
 	// Share is the part of the users that the change reached, from 0 to 1: 0.05 for a flag
-	// that is now on for 5 % of them. Zero means unknown.
+	// that is now on for 5 % of them. Zero means unknown; then [Suspects] uses a percentage
+	// in To, as in "5 %".
 	Share float64 `json:"share,omitzero"`
 }
 

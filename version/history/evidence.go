@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -191,9 +193,10 @@ func (j *judge) event(v *Event, at time.Time) (float64, string) {
 				versions = append(versions, later.Event.To)
 			}
 		}
-		j.addBuild(&w, versions, v.From, v.Share)
+		j.addBuild(&w, versions, v.From, shareOf(v))
 	}
-	if mentions(j.failure.Stack, v.Subject) {
+	// A module has a host. The name of a service is in each of its stack traces.
+	if host, _, ok := strings.Cut(v.Subject, "/"); ok && strings.Contains(host, ".") && mentions(j.failure.Stack, v.Subject) {
 		w.add(stackWeight, "%s is in the stack trace", v.Subject)
 	}
 	common := 0
@@ -336,7 +339,22 @@ func (j *judge) addVariants(w *weighed, v *Event, variants []variant, all Counts
 	if n := slices.IndexFunc(variants, func(a variant) bool { return a.name == v.To }); n >= 0 {
 		of = variants[n]
 	}
-	j.compare(w, of.Counts, all, v.Share, "had "+strings.TrimSpace(v.Subject+" "+of.name))
+	j.compare(w, of.Counts, all, shareOf(v), "had "+strings.TrimSpace(v.Subject+" "+of.name))
+}
+
+var percentRegexp = regexp.MustCompile(`(?:^|[\s(])([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%`)
+
+// shareOf returns the share of an event, or the percentage in To, as in "5 %".
+func shareOf(v *Event) float64 {
+	if v.Share > 0 {
+		return v.Share
+	}
+	if m := percentRegexp.FindStringSubmatch(v.To); m != nil {
+		if n, err := strconv.ParseFloat(m[1], 64); err == nil && n <= 100 {
+			return n / 100
+		}
+	}
+	return 0
 }
 
 // compare weighs how many failed requests had the change. The share that the change itself says

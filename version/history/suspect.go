@@ -12,7 +12,7 @@ import (
 )
 
 // A Suspect is a change that may have caused a failure: a change of versions or an event. Exactly
-// one of Change and Event is set.
+// one of Change and Event is set. The ID of an event is that of its entry.
 type Suspect struct {
 	Event  Event  `json:"event,omitzero"`
 	Change Change `json:"change,omitzero"`
@@ -66,7 +66,7 @@ func Suspects(ctx context.Context, store Store, f Failure, opts *SuspectOptions)
 			continue
 		}
 		event := *e.Event
-		event.Time = e.Time
+		event.ID, event.Time = e.ID, e.Time
 		weight, evidence := j.event(&event, e.At)
 		list = append(list, Suspect{Event: event, Score: weight, Evidence: evidence})
 	}

@@ -85,7 +85,7 @@ func TestSuspectsWithoutShare(t *testing.T) {
 	t.Parallel()
 	e := &evening{t: t}
 	for _, flag := range []string{"often", "rarely"} {
-		e.note("11:40", history.Event{Kind: "flag", Subject: flag, To: "5 %", Service: "shop"})
+		e.note("11:40", history.Event{Kind: "flag", Subject: flag, To: "on", Service: "shop"})
 	}
 	list := e.suspects(history.Failure{Time: clock("12:00"), Service: "shop", Variants: map[string]history.Counts{
 		"often:on": {Failed: 38, Good: 400}, "often:off": {Failed: 2, Good: 9600},
@@ -93,6 +93,22 @@ func TestSuspectsWithoutShare(t *testing.T) {
 	}}, nil)
 	require.Equal(t, "often", list[0].Event.Subject)
 	require.Contains(t, list[0].Evidence, "95 % of 40 failed requests had often on, as 4 % of the good ones")
+}
+
+// TestSuspectsPercent: without a share, a percentage in the text of the edit counts.
+func TestSuspectsPercent(t *testing.T) {
+	t.Parallel()
+	for to, want := range map[string]string{"5 %": "5 %", "on for 12.5% of beta": "12.5 %", "0 %": "", "v5%x": "", "250 %": "", "-5 %": ""} {
+		e := &evening{t: t}
+		e.note("11:40", history.Event{ID: "edit", Kind: "flag", Subject: "a", To: to, Service: "shop"})
+		list := e.suspects(history.Failure{Time: clock("12:00"), Service: "shop", Variants: map[string]history.Counts{"a=on": {Failed: 40}, "a=off": {Failed: 1}}}, nil)
+		require.Equal(t, "e0", list[0].Event.ID)
+		if want == "" {
+			require.NotContains(t, list[0].Evidence, "reached", to)
+		} else {
+			require.Contains(t, list[0].Evidence, "the change reached "+want, to)
+		}
+	}
 }
 
 // TestSuspectsBuild: a canary is accused by the requests of its instances. A later build contains
@@ -156,6 +172,15 @@ func TestSuspectsStack(t *testing.T) {
 	require.Equal(t, "v1.1.0", list[0].Change.To.Version)
 	require.Contains(t, list[0].Evidence, "example.com/pay has changed and is in the stack trace")
 	require.NotContains(t, list[1].Evidence, "stack trace")
+
+	// The name of a service is in each of its stack traces.
+	e.note("11:50", history.Event{Kind: "deploy", Subject: "client", Service: "shop"})
+	e.note("11:51", history.Event{Kind: "module", Subject: "example.com/pay", Service: "shop"})
+	list = e.suspects(f, nil)
+	require.Equal(t, "module", list[0].Event.Kind)
+	for _, s := range list[1:] {
+		require.NotEqual(t, "client is in the stack trace", s.Evidence[strings.LastIndex(s.Evidence, "; ")+2:])
+	}
 }
 
 // TestSuspectsPlaces ranks by service, region and environment.

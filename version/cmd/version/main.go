@@ -18,7 +18,8 @@
 //
 // suspects ranks the changes before a failure. The failure is a JSON document (history.Failure) in
 // the file -failure, and the other flags replace its fields. It prints an incident: the suspects
-// and the timeline of the day before.
+// and the timeline of the day before. With -git it adds the commits of the first suspects that are
+// deployments, from a git repository; this needs git.
 //
 // note is for CI. "version note deploy --rollback -service shop -to v1.4.1" notes a rollback. With
 // -build SOURCE it records the start of that build instead, as history.Record does, and --rollback
@@ -39,6 +40,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"unicode"
 )
 
 func main() {
@@ -61,7 +63,7 @@ const usage = `usage:
   version show [-json] SOURCE
   version diff [-json] [-exit-code] OLD NEW
   version history [-json | -markdown] [-from TIME] [-to TIME] [-service S] [-environment E] FILE
-  version suspects [-json | -markdown] [-failure FILE] [-time TIME] [-service S] [-build V] [-route R] [-stack FILE] [-callers FILE] [-environment E] FILE
+  version suspects [-json | -markdown] [-failure FILE] [-time TIME] [-service S] [-build V] [-route R] [-stack FILE] [-callers FILE] [-git DIR] [-environment E] FILE
   version note KIND [-file FILE | -collector URL] [-service S] [-environment E] [-from T] [-to T] [-actor A] [-share P] [-url URL] [-id ID] [-time TIME] [-rollback] [-build SOURCE] [-instance I] [SUBJECT]`
 
 var (
@@ -143,6 +145,16 @@ func (c *command) parse(flags *flag.FlagSet, args []string, min, max int) ([]str
 		return nil, usagef("%s does not take %q", flags.Name(), rest[max])
 	}
 	return rest, nil
+}
+
+// clean replaces unprintable characters of a line.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // print prints a value as JSON or as text.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -151,6 +153,47 @@ func TestHistoryAndSuspects(t *testing.T) {
 		require.NotZero(t, code, want)
 		require.Contains(t, err, want)
 	}
+}
+
+// TestCommits has a repository with a hostile commit between two deployments.
+func TestCommits(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("git"); err != nil {
+		require.NotEqual(t, "true", os.Getenv("CI"), err)
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	git := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir}, args...)...)
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=ada", "GIT_COMMITTER_EMAIL=ada@example.com")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return strings.TrimSpace(string(out))
+	}
+	git("init", "-q")
+	var revisions []string
+	for _, subject := range []string{"first", "raise <b>prices</b> \x1b[31m", "fix rounding"} {
+		git("commit", "-q", "--allow-empty", "-m", subject)
+		revisions = append(revisions, git("rev-parse", "HEAD"))
+	}
+	file := filepath.Join(t.TempDir(), "history.jsonl")
+	for n, revision := range []string{revisions[0], revisions[2], strings.Repeat("0", 40), "--output=x"} {
+		data, err := json.Marshal(version.Info{Name: "shop", Version: fmt.Sprintf("v1.%d.0", n), Revision: revision})
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "build.json")
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		must(t, "note", "deploy", "-file", file, "-build", path, "-instance", "a")
+	}
+	out := must(t, "suspects", "-time", "now", "-service", "shop", "-git", dir, file)
+	require.Contains(t, out, "\ncommits of shop v1.0.0 → v1.1.0:\n"+revisions[2][:7])
+	require.Contains(t, out, "fix rounding (ada)\n")
+	require.Equal(t, 1, strings.Count(out, "commits of"))
+	require.NotContains(t, out, "\x1b")
+	require.Contains(t, must(t, "suspects", "-time", "now", "-markdown", "-git", dir, file), "\n## Commits\n\n    commits of shop")
+	require.Contains(t, must(t, "suspects", "-time", "now", "-json", "-git", dir, file), `"subject": "fix rounding"`)
+	code, _, text := call(t, "", "suspects", "-time", "now", "-git", filepath.Join(dir, "missing"), file)
+	require.Equal(t, 1, code)
+	require.Contains(t, text, "is not a git repository")
 }
 
 func TestNoteToCollector(t *testing.T) {

@@ -98,6 +98,7 @@ func (c *command) suspects(ctx context.Context, args []string) error {
 	callersFile := flags.String("callers", "", "")
 	stackFile := flags.String("stack", "", "")
 	environment := flags.String("environment", "", "")
+	repository := flags.String("git", "", "")
 	markdown := flags.Bool("markdown", false, "")
 	fields := map[string]*string{}
 	for _, name := range []string{"service", "build", "route"} {
@@ -142,18 +143,37 @@ func (c *command) suspects(ctx context.Context, args []string) error {
 		return err
 	}
 	part := history.Only(store, history.Query{Environment: *environment})
-	i := &history.Incident{Failure: f}
+	var i incident
+	i.Failure = f
 	if i.Suspects, err = history.Suspects(ctx, part, f, opts); err != nil {
 		return err
 	}
 	if i.Changes, err = history.Timeline(ctx, part, f.Time.Add(-24*time.Hour), f.Time.Add(time.Hour)); err != nil {
 		return err
 	}
-	text := i.String()
+	if *repository != "" {
+		if i.Deployments, err = commits(ctx, *repository, i.Suspects); err != nil {
+			return err
+		}
+	}
+	text := i.String() + "\n"
 	if *markdown {
 		text = i.Markdown()
 	}
+	for _, d := range i.Deployments {
+		if *markdown {
+			text += d.markdown()
+		} else {
+			text += d.text()
+		}
+	}
 	return c.print(i, text)
+}
+
+// An incident also has the commits of suspects.
+type incident struct {
+	history.Incident
+	Deployments []deployment `json:"deployments,omitempty"`
 }
 
 // readJSON reads a document. An unknown field is an error.
