@@ -7,25 +7,24 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// An asking is a request, or a piece of work, that asks to be admitted.
+// An asking is a request or a piece of work that asks to be admitted.
 type asking struct {
-	entry                 // which it becomes
-	http    *http.Request // nil: work that is no request
-	handler bool          // a Handler asks: Classify and Long of the options apply
-	long    bool          // it is refused from a cutoff on
-	visitor *visitor      // what it can bypass; nil: nothing
-	view    *view         // by which it was refused
+	entry                 // for the list of what runs
+	http    *http.Request // nil: work without a request
+	handler bool          // from a Handler: Classify and Long of the options apply
+	long    bool          // refused from a cutoff on
+	visitor *visitor      // what it can bypass; may be nil
+	view    *view         // that refused it
 
-	// What windows have to do with it, once it is admitted.
-	past      []*occurrence // that refuse it, and that it bypasses
-	rehearsed []*occurrence // that would have refused it
+	// Set when it is admitted.
+	past      []*occurrence // the windows that it bypasses
+	rehearsed []*occurrence // the rehearsals that would have refused it
 }
 
-// admit is the one way in: it counts what asks, or returns the window that refuses it.
+// admit counts an asking, or returns the window that refuses it. All requests and work pass here.
 //
-// It counts, then checks that the view by which it has decided still holds, and if not takes
-// the count back and decides anew. What the view refuses is not counted, not even for a
-// moment. See Guard for why.
+// It counts first and then checks that the view is still current. If not, it removes the count and
+// decides again. Refused askings are never counted. See "Count, then check" in the package comment.
 func (g *Guard) admit(a *asking) (place, *occurrence) {
 	for {
 		v := g.view.Load()
@@ -35,7 +34,7 @@ func (g *Guard) admit(a *asking) (place, *occurrence) {
 		}
 		a.epoch = v.epoch
 		at := g.running.enter(&a.entry)
-		if g.view.Load() == v && (!a.held || g.refusing(v, a) == nil) { // a held one may have been sealed out
+		if g.view.Load() == v && (!a.held || g.refusing(v, a) == nil) { // held work may be too late
 			for _, o := range a.rehearsed {
 				o.refused.Add(1)
 			}
@@ -48,18 +47,18 @@ func (g *Guard) admit(a *asking) (place, *occurrence) {
 	}
 }
 
-// refusing decides: it returns the window that refuses what asks, nil when none does. It
-// asks the windows in order, so that the most restrictive is the one named.
+// refusing returns the window that refuses an asking, or nil. It checks the windows in their order, so
+// it returns the most restrictive.
 func (g *Guard) refusing(v *view, a *asking) *occurrence {
 	a.past, a.rehearsed, a.bypassed = nil, nil, false
 	classify := a.handler && g.opts.Classify != nil
 	if len(v.deciding) == 0 && !classify {
 		return nil
 	}
-	request := schedule.Request{HTTP: a.http} // it reads an odd path once for all scopes
+	request := schedule.Request{HTTP: a.http} // parses an unusual path once for all scopes
 	if classify {
 		a.effect = EffectWrite
-		if v.covers(&request) && g.opts.Classify(a.http) == EffectRead { // asked only where it matters
+		if v.covers(&request) && g.opts.Classify(a.http) == EffectRead { // called only if a scope covers the request
 			a.effect = EffectRead
 		}
 	}
@@ -69,7 +68,7 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 			continue
 		}
 		switch {
-		case a.held: // what was admitted may hand on, until the window is quiet
+		case a.held: // admitted until the window is quiet
 			if o.isShut() && g.running.isSealed(o) {
 				return o
 			}
@@ -77,7 +76,7 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 			a.rehearsed = append(a.rehearsed, o)
 		case o.isCutOff() && !g.isLong(a):
 			if a.bypassed && a.visitor.lets(o) {
-				a.past = append(a.past, o) // for the work that the request asks for
+				a.past = append(a.past, o) // for the work of the request
 			}
 		case a.visitor.lets(o):
 			a.past, a.bypassed = append(a.past, o), true
@@ -88,7 +87,7 @@ func (g *Guard) refusing(v *view, a *asking) *occurrence {
 	return nil
 }
 
-// inScope reports whether what asks is in scope. request is that of a.http.
+// inScope reports whether an asking is in scope. request is that of a.http.
 func (a *asking) inScope(s *schedule.Scope, request *schedule.Request) bool {
 	if a.http == nil {
 		return s.CoversWork(a.kind)
@@ -102,7 +101,7 @@ func (g *Guard) isLong(a *asking) bool {
 
 func (g *Guard) leave(at place) {
 	at.leave()
-	g.changed.tell()
+	g.changed.notify()
 }
 
 func (g *Guard) refuse(by *occurrence) {

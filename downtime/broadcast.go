@@ -2,10 +2,10 @@ package downtime
 
 import "sync/atomic"
 
-// broadcast wakes all who wait, and costs next to nothing while nobody does.
+// A broadcast wakes all waiting goroutines. It is cheap while none waits.
 type broadcast struct{ awaited atomic.Pointer[chan struct{}] }
 
-// next is closed when it is next told.
+// next returns a channel that the next notify closes.
 func (b *broadcast) next() <-chan struct{} {
 	ch := make(chan struct{})
 	for !b.awaited.CompareAndSwap(nil, &ch) {
@@ -16,7 +16,7 @@ func (b *broadcast) next() <-chan struct{} {
 	return ch
 }
 
-func (b *broadcast) tell() {
+func (b *broadcast) notify() {
 	if b.awaited.Load() == nil {
 		return
 	}
@@ -25,7 +25,7 @@ func (b *broadcast) tell() {
 	}
 }
 
-// A bell of room for one wakes a goroutine, also one that waits only later.
+// A bell, a channel with room for one, wakes a goroutine, also one that waits later.
 type bell chan struct{}
 
 func (b bell) ring() {

@@ -60,7 +60,7 @@ func TestABrowserBypasses(t *testing.T) {
 	}
 }
 
-// A browser's EventSource outlives a window: it is told of it, and comes back after.
+// A browser's EventSource survives a window: it gets the maintenance event, and reconnects afterwards.
 func TestABrowsersEventSourceComesBack(t *testing.T) {
 	t.Parallel()
 	b := browse(t)

@@ -21,90 +21,87 @@ import (
 	"github.com/upkeep-go/upkeep/internal/token"
 )
 
-// A Bypass lets operators into what a window has closed, to try what they have changed
-// before everybody else does: by a token that names the window, or by the network that
-// they come from. What it lets in counts as busy in the window, is marked in the
-// context (see [Bypassed]) and audited. All others are refused as ever, and so is everything
-// while no document has been read.
+// A Bypass admits operators to closed windows, to try changes before users do: by a token that names the
+// window, or by the network of the client. Requests that bypass a window count as busy, are marked in
+// their context (see [Bypassed]) and audited. Until a document has been read, nothing is bypassed.
 //
 // # Tokens
 //
-// Tokens are JWTs (RFC 7519) signed with Ed25519 (alg EdDSA, RFC 8037), which any
-// JWT tool mints. The service holds public keys only. A token has
+// Tokens are JWTs (RFC 7519) signed with Ed25519 (alg EdDSA, RFC 8037), which any JWT tool can create.
+// The service only has public keys. A token has
 //
-//	kid      in its header: which of Keys has signed it
+//	kid      in its header: the id of its key in Keys
 //	purpose  "upkeep-bypass", which is [BypassPurpose]; tokens with any other purpose are rejected
 //	aud      Audience, alone or among others
-//	sub      who holds it, for the audit
-//	window   the id of the one window that it is good for, whichever of its occurrences
+//	sub      the holder, for the audit
+//	window   the id of the one window that it is for, in all of its occurrences
 //	iat, exp when it was issued and when it expires, at most MaxAge later
 //
-// and may have nbf and jti, which the audit names. Clocks may be 30 s apart. It comes
-// in a header of its own, or in a cookie that [Guard.BypassHandler] sets; never in a path
-// or query, which end up in logs. The guard takes it off the request: no handler sees it, nor
-// do services that the request is handed on to.
+// and may have nbf and jti, which the audit names. Clocks may differ by 30s. The token is in a header of
+// its own, or in a cookie that [Guard.BypassHandler] sets, and never in a path or query, because those
+// are logged. The guard removes it from the request before the handler runs.
 //
-// A token that was verified is remembered. A forged one costs 60 µs more than a refusal.
+// Verified tokens are cached. A forged token costs 60 µs more than a refusal.
 type Bypass struct {
-	// Keys are the public keys that tokens may be signed with, by key id (kid). Empty: no
-	// token is good.
+	// Keys are the public keys that tokens may be signed with, by key id (kid). Empty means that
+	// all tokens are rejected.
 	Keys map[string]ed25519.PublicKey
 
-	// Audience is what a token's aud must name: this service. Required with Keys.
+	// Audience is the name of this service, which a token's aud must contain. Required with Keys.
 	Audience string
 
-	// MaxAge is how long after iat a token may expire. 0: 12 h.
+	// MaxAge is how long after iat a token may expire. Zero means 12h.
 	MaxAge time.Duration
 
-	// Header is the header that a token may come in. Authorization, which is the
-	// application's, is refused. Empty: "Upkeep-Bypass".
+	// Header is the header for a token. Authorization is an error, because it is the application's.
+	// Empty means "Upkeep-Bypass".
 	Header string
 
 	// Cookie is the name of the cookie. Browsers set one whose name begins with "__Host-" for
-	// this host alone and over TLS only (RFC 6265bis §4.1.3.2). Empty: "__Host-Upkeep-Bypass".
+	// this host alone and over TLS only (RFC 6265bis §4.1.3.2). Empty means "__Host-Upkeep-Bypass".
 	Cookie string
 
-	// Networks are where operators come from: a client with an address in one of them
-	// bypasses all windows. Networks need TrustedProxies, because behind an ingress every peer
-	// has an address of the cluster. Empty: none.
+	// Networks are the networks of operators: a client with an address in one of them bypasses all
+	// windows. Networks require TrustedProxies, because behind an ingress every peer has an address
+	// of the cluster. Empty means none.
 	Networks []netip.Prefix
 
-	// TrustedProxies are the networks of the proxies that requests come through, which must set
-	// X-Forwarded-For or add to it. A client's address is that of the peer, or where the peer
-	// is a trusted proxy the last in X-Forwarded-For that is none; where all are trusted, or one
-	// on the way is no address, it is unknown. A service that clients reach directly sets
-	// 127.0.0.1/32 or another that it is never reached from. Forwarded (RFC 7239) is not read.
+	// TrustedProxies are the networks of the proxies in front of the service, which must set
+	// X-Forwarded-For or add to it. A client's address is that of the peer. If the peer is a trusted
+	// proxy, it is the last address in X-Forwarded-For that is not a trusted proxy. It is unknown if
+	// all are trusted, or if an element before that is not an address. If clients reach the service
+	// directly, use 127.0.0.1/32 or another network without clients. Forwarded (RFC 7239) is not read.
 	TrustedProxies []netip.Prefix
 
-	// Audit is called before the handler, with the request as the handler gets it, for the
-	// first request of a token, or of a client by its network, in an occurrence of a window,
-	// and with EachRequest for all. It is called by many goroutines at once, and the request
-	// waits for it. The guard's Logger logs the first ones anyway. Nil: not called.
+	// Audit is called before the handler, with the handler's request, for the first request of a
+	// token or of a client by its network in an occurrence of a window, and with EachRequest for all
+	// requests. It is called by many goroutines at once, and the request waits for it. The guard's
+	// Logger logs the first requests anyway. Nil means not called.
 	Audit       func(*http.Request, BypassUse)
 	EachRequest bool
 }
 
-// BypassPurpose is the claim "purpose" of a token that is a bypass.
+// BypassPurpose is the claim "purpose" of the tokens of a [Bypass].
 const BypassPurpose = "upkeep-bypass"
 
 // A BypassUse is one use of a [Bypass], for the audit.
 type BypassUse struct {
-	Window string     // id of the window; where several refused, the most restrictive
+	Window string     // id of the window that refused, the most restrictive of several
 	First  bool       // the first of this token, or of this client, in this occurrence
-	Client netip.Addr // as TrustedProxies have it; the zero Addr is not known
+	Client netip.Addr // see Bypass.TrustedProxies; the zero Addr means unknown
 
 	// Of a token.
 	Subject string
 	KeyID   string
-	TokenID string // jti; empty: none
+	TokenID string // jti; empty means none
 	Expires time.Time
 
-	// The network that let the client in; the zero Prefix when it was a token.
+	// The network of the client; the zero Prefix means that a token was used.
 	Network netip.Prefix
 }
 
-// Bypassed says whether what runs in ctx was let in by a [Bypass] though a window
-// refuses it, and who it is: the token's subject, or the client's address.
+// Bypassed reports whether a request or work in ctx bypasses a window, and who it is: the token's
+// subject, or the client's address.
 func Bypassed(ctx context.Context) (who string, ok bool) {
 	m, ok := ctx.Value(bypassKey{}).(*bypassMark)
 	if !ok {
@@ -122,22 +119,21 @@ func (u *BypassUse) who() string {
 
 type bypassKey struct{}
 
-// A bypassMark is what the context of a bypassed request has. The work that the request
-// asks for may bypass the same.
+// A bypassMark is in the context of a bypassed request. The request's work may bypass the same windows.
 type bypassMark struct {
 	bypass *bypass
 	use    BypassUse
-	past   []*tally // of what it bypasses
+	past   []*tally // of the windows that it bypasses
 }
 
 const (
-	maxForwarded = 50   // addresses of X-Forwarded-For that are looked at
-	maxAudited   = 1000 // uses that are known not to be the first
+	maxForwarded = 50   // addresses of X-Forwarded-For that are read
+	maxAudited   = 1000 // uses that are remembered
 )
 
 type bypass struct {
 	opts     Bypass
-	verifier *token.Verifier // nil: there are no keys
+	verifier *token.Verifier // nil: without keys
 	logger   *slog.Logger
 
 	let    atomic.Int64 // requests let in
@@ -197,37 +193,35 @@ func newBypass(o *Bypass, logger *slog.Logger) (*bypass, error) {
 	return b, errors.Join(errs...)
 }
 
-// isToken says whether text is a token of RFC 9110 §5.6.2.
+// isToken reports whether text is a token of RFC 9110 §5.6.2.
 func isToken(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
 	})
 }
 
-// A visitor is a request that may bypass, or the work that one has asked for. The nil
-// visitor may not.
+// A visitor is a request that may bypass windows, or its work. The nil visitor may not.
 type visitor struct {
 	bypass  *bypass
 	request *http.Request // without the token
 	token   string        // empty: none
-	mark    *bypassMark   // of the request that has asked for the work; nil: it is a request itself
+	mark    *bypassMark   // of the request whose work this is; nil: it is a request itself
 
 	looked  bool // the rest is known
 	window  string
-	network netip.Prefix // which the client is in; the zero Prefix: none
+	network netip.Prefix // of the client; may be zero
 	use     BypassUse
 	sum     [sha256.Size]byte
-	reason  token.Reason // why the token is no good
+	reason  token.Reason // why the token was rejected
 }
 
-// visitor takes the token off the request. The visitor is nil when the request has nothing
-// to bypass with.
+// visitor returns the request without its token. The visitor is nil if the request cannot bypass.
 func (b *bypass) visitor(r *http.Request) (*visitor, *http.Request) {
 	text := ""
 	values, cookies := r.Header[b.opts.Header], r.Header["Cookie"]
 	inCookie := slices.ContainsFunc(cookies, func(line string) bool { return strings.Contains(line, b.opts.Cookie) })
 	if values != nil || inCookie {
-		r = r.WithContext(r.Context()) // others have the request too
+		r = r.WithContext(r.Context()) // the given one stays as it is
 		r.Header = r.Header.Clone()
 		delete(r.Header, b.opts.Header)
 		if inCookie {
@@ -243,7 +237,7 @@ func (b *bypass) visitor(r *http.Request) (*visitor, *http.Request) {
 	return &visitor{bypass: b, request: r, token: text}, r
 }
 
-// takeCookie takes all cookies of that name off, and returns the first one's value.
+// takeCookie removes all cookies of that name, and returns the value of the first.
 func takeCookie(h http.Header, name string) string {
 	first := ""
 	var lines []string
@@ -271,7 +265,7 @@ func takeCookie(h http.Header, name string) string {
 
 func (v *visitor) lets(o *occurrence) bool {
 	switch {
-	case v == nil || o.Window.ID == "": // the latter is none of a document
+	case v == nil || o.Window.ID == "": // the latter is a standIn
 		return false
 	case v.mark != nil:
 		return slices.Contains(v.mark.past, o.tally)
@@ -307,7 +301,7 @@ func (v *visitor) look() {
 	}
 }
 
-// client is the address of who asks, the zero Addr when that is not known.
+// client returns the client's address, the zero Addr if it is unknown.
 func (b *bypass) client(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -332,8 +326,7 @@ func (b *bypass) client(r *http.Request) netip.Addr {
 	return netip.Addr{}
 }
 
-// address reads an address as proxies write it, some with a port. The zero Addr means that
-// it is none.
+// address parses an address of X-Forwarded-For, which may have a port. The zero Addr means invalid.
 func address(text string) netip.Addr {
 	with, err := netip.ParseAddrPort(text)
 	addr := with.Addr()
@@ -358,14 +351,13 @@ func (v *visitor) refused(by *occurrence) {
 	v.bypass.logger.Debug("maintenance bypass refused", "window", by.Window.ID, "reason", string(cmp.Or(v.reason, "window")))
 }
 
-// audit counts and logs a request that was let in past the windows, and returns it with
-// the mark.
+// audit counts and logs a request that bypasses windows, and returns it with the mark.
 func (v *visitor) audit(r *http.Request, past []*occurrence) *http.Request {
 	b := v.bypass
 	b.let.Add(1)
 	use := v.use
 	key := auditKey{of: past[0].tally, token: v.sum}
-	if !v.hasToken(past[0]) { // it was the network, then
+	if !v.hasToken(past[0]) { // then the network was used
 		use = BypassUse{Client: use.Client, Network: v.network}
 		key = auditKey{of: past[0].tally, client: use.Client}
 	}

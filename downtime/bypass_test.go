@@ -291,7 +291,7 @@ func TestBypassedStream(t *testing.T) {
 		later(time.Second)
 		require.ErrorIs(t, <-s.ended, downtime.ErrWindow)
 	})
-	synctest.Test(t, func(t *testing.T) { // nor does it hold the window shut beyond its end
+	synctest.Test(t, func(t *testing.T) { // and does not keep the window closed beyond its end
 		g := open(t, newSource(windows(window("w", 0, time.Minute, ""))),
 			&downtime.Options{StreamJitter: -1, Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}})
 		s := streamer{make(chan error, 1)}
@@ -303,7 +303,7 @@ func TestBypassedStream(t *testing.T) {
 		later(time.Second)
 		require.Equal(t, 200, get(g.Handler(ok), "GET", "/").Code)
 	})
-	synctest.Test(t, func(t *testing.T) { // what was let in without is not let stay: it comes back, and is audited
+	synctest.Test(t, func(t *testing.T) { // a stream that did not bypass the window is ended; it reconnects, and is audited
 		g := open(t, newSource(windows(window("w", time.Minute, time.Hour, ""))),
 			&downtime.Options{StreamJitter: -1, Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}})
 		s := streamer{make(chan error, 1)}
@@ -354,7 +354,7 @@ func TestBypassByNetwork(t *testing.T) {
 		{200, "[::ffff:203.0.113.7]:80", nil},
 		{503, "192.0.2.1:80", nil},
 		{503, "192.0.2.1:80", []string{"203.0.113.7"}},                                   // no proxy of ours
-		{503, "10.1.1.1:80", nil},                                                        // nobody knows who
+		{503, "10.1.1.1:80", nil},                                                        // the client is unknown
 		{503, "10.1.1.1:80", []string{""}},                                               //
 		{503, "10.1.1.1:80", []string{"203.0.113.7, 8.8.8.8"}},                           // the client says so itself
 		{503, "10.1.1.1:80", []string{"203.0.113.7", "8.8.8.8"}},                         //
@@ -468,7 +468,7 @@ func TestBypassHandler(t *testing.T) {
 	require.Equal(t, 404, get(shut(t, "", nil).BypassHandler(), "GET", "/").Code)
 }
 
-// Bypass or none, what is let in without one costs no memory.
+// With and without Options.Bypass, requests that do not bypass do not allocate.
 func TestOpenGuardWithABypassDoesNotAllocate(t *testing.T) {
 	h := shut(t, ", scope: {paths: [/w]}", &downtime.Options{Bypass: &downtime.Bypass{Keys: signerKeys(), Audience: "shop"}}).Handler(nothing)
 	r := httptest.NewRequest("GET", "/orders/1", nil)

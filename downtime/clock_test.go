@@ -12,8 +12,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// A clock that is set back takes nothing back that people were told, and tells nothing
-// twice.
+// A clock that is set back does not undo a phase that was emitted, and does not repeat events.
 func TestTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	doc := `  - {id: w, start: "2000-01-01T02:00:00Z", duration: 1h, announce: 1h30m, cutoff: 5m}` + "\n"

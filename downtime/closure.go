@@ -10,8 +10,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// A closure is how long one request, or piece of work, is kept out: by the window that refuses
-// it, and by those that follow without a gap.
+// A closure is how long one request or piece of work is refused: by a window, and by those that follow
+// it without a gap.
 type closure struct {
 	by    *occurrence
 	until time.Time // the end of the last window in the chain; the zero time means unknown
@@ -22,10 +22,10 @@ const (
 	overrunRetry = time.Minute
 )
 
-// closure follows the chain of windows that keep a refused asking out, from by on.
+// closure follows the chain of windows that refuse an asking, beginning with by.
 func (a *asking) closure(by *occurrence, long bool, now time.Time) closure {
 	c := closure{by: by}
-	at := now.Add(bootRetry) // until when it is kept out, as far as is known
+	at := now.Add(bootRetry) // the end of the chain so far
 	switch end := by.end(); {
 	case by.phase == schedule.PhaseOverrun: // it may be over at any moment
 		at = now.Add(overrunRetry)
@@ -55,7 +55,7 @@ func (a *asking) closure(by *occurrence, long bool, now time.Time) closure {
 	return c
 }
 
-// end is when the closure ends by the plan, which may be past. The zero time means unknown.
+// end returns the planned end of the closure, which may be past. The zero time means unknown.
 func (c closure) end() time.Time {
 	if c.until.IsZero() {
 		return c.by.end()
@@ -63,13 +63,13 @@ func (c closure) end() time.Time {
 	return c.until
 }
 
-// retryAfter is when to come back: the end, plus jitter, at most RetryMax. Where the bound
-// cuts, the jitter is taken off, so that not all come back at one moment.
+// retryAfter returns the time to the end plus jitter, at most RetryMax. At that bound the jitter is
+// subtracted, so that clients still come back at different times.
 func (o *Options) retryAfter(c closure) time.Duration {
 	wait, length := bootRetry, bootRetry
 	if end := cmp.Or(c.until, c.by.until()); !end.IsZero() {
 		length = end.Sub(c.by.Start)
-		if left := time.Until(end); left > 0 { // else it takes longer than planned
+		if left := time.Until(end); left > 0 { // otherwise it takes longer than planned
 			wait = left
 		}
 	}
@@ -101,19 +101,19 @@ func (o *Options) unavailable(c closure) *UnavailableError {
 
 const (
 	maxFollowing = 1000           // occurrences of a chain that are not near yet
-	maxLooked    = 10_000         // occurrences that are looked at for them
-	maxCutoff    = 24 * time.Hour // a longer cutoff is not looked for
+	maxLooked    = 10_000         // occurrences that are searched for them
+	maxCutoff    = 24 * time.Hour // a longer cutoff is ignored
 )
 
-// following remembers what may come after a window.
+// following caches the occurrences that may come after a window.
 type following struct {
 	mu sync.Mutex
 	of map[*occurrence][]*occurrence
 }
 
-// following are the occurrences that may prolong what by closes: those that close something
-// that by closes too, and that begin before by or another of them ends. They are in order of
-// start, and are found once for a view.
+// following returns the occurrences that may prolong what by closes: their scopes overlap with by's, and
+// they begin before by or another of them ends. They are in the order of their start, and are found once
+// for a view.
 func (v *view) following(by *occurrence, now time.Time) []*occurrence {
 	v.chains.mu.Lock()
 	defer v.chains.mu.Unlock()
@@ -138,12 +138,12 @@ func (v *view) follow(by *occurrence, now time.Time) []*occurrence {
 			candidates = append(candidates, o)
 		}
 	}
-	for _, o := range v.known {
+	for _, o := range v.followed {
 		if o.phase != schedule.PhaseCompleted && o.phase != schedule.PhaseOverrun {
 			add(o)
 		}
 	}
-	// An end that is not known is soon: within the hour, in which nothing else is looked for.
+	// An unknown end counts as soon: only the next hour is searched.
 	until := now.Add(time.Hour)
 	if end := by.until(); end.After(until) {
 		until = end
@@ -158,7 +158,7 @@ func (v *view) follow(by *occurrence, now time.Time) []*occurrence {
 		if looked++; looked > maxLooked || len(candidates) >= near+maxFollowing || planning.Start.After(until.Add(maxCutoff)) {
 			break
 		}
-		if v.known[keyOf(planning)] == nil { // else it is a candidate, as it is in this process
+		if v.followed[keyOf(planning)] == nil { // otherwise it is a candidate with its times in this process
 			add(&occurrence{Occurrence: planning})
 		}
 		if !planning.Cutoff().After(until) && planning.End.After(until) {

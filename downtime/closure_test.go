@@ -161,7 +161,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// What is not in the document alone counts too: commands, an overrun, a cutoff and a bypass.
+// The state of this process counts too: commands, an overrun, a cutoff and a bypass.
 func TestTheChainAsItIsInThisProcess(t *testing.T) {
 	t.Parallel()
 	retry := func(t *testing.T, g *downtime.Guard) time.Duration {

@@ -10,16 +10,15 @@ import (
 // beginAhead is how long before its start a window that is not announced may begin.
 const beginAhead = 24 * time.Hour
 
-// Begin begins the window now, in this process only, and reports how it stands: of a
-// window that repeats, the next occurrence. The end stays as planned, for that is what
-// users were told; see [Guard.Extend].
+// Begin begins the window now, in this process only, and returns its report. If the window repeats, Begin
+// begins the next occurrence. The end stays as announced; see [Guard.Extend].
 //
-// For the fleet write actual.begin in the document. A document that later says another
-// start wins, and a restart forgets the command.
+// For the fleet, set actual.begin in the document. A later change of the start in the document wins, and a
+// restart forgets the command.
 //
-// The error is [ErrUnknownWindow]; [ErrBegun] when it is in progress; [ErrEnded] when
-// it is over; [ErrTooEarly] when it is neither announced nor to begin within a
-// day, because all the time to its planned end would be maintenance; [ErrClosed].
+// Errors are [ErrUnknownWindow]; [ErrBegun] when it is in progress; [ErrEnded] when it is over;
+// [ErrTooEarly] when it is not announced and begins in more than a day, because then all the time to its
+// planned end would be maintenance; and [ErrClosed].
 func (g *Guard) Begin(id string) (Report, error) {
 	return g.command(id, func(o *occurrence, phase schedule.Phase, s *said, now time.Time) error {
 		switch {
@@ -35,15 +34,13 @@ func (g *Guard) Begin(id string) (Report, error) {
 	})
 }
 
-// Complete ends the window now, in this process only, and reports how it stands: what it
-// closed opens, at once or, with a [Quorum], when that agrees. It also ends a window that
-// overruns.
+// Complete ends the window now, in this process only, and returns its report. It also ends a window that
+// overruns. The scope opens at once or, with a [Quorum], when the quorum agrees.
 //
-// For the fleet write actual.end in the document. A document that later says another
-// end wins, and a restart forgets the command.
+// For the fleet, set actual.end in the document. A later change of the end in the document wins, and a
+// restart forgets the command.
 //
-// The error is [ErrUnknownWindow]; [ErrNotBegun]; [ErrEnded] when it is over already;
-// [ErrClosed].
+// Errors are [ErrUnknownWindow], [ErrNotBegun], [ErrEnded] when it is over, and [ErrClosed].
 func (g *Guard) Complete(id string) (Report, error) {
 	return g.command(id, func(o *occurrence, phase schedule.Phase, s *said, now time.Time) error {
 		switch {
@@ -57,15 +54,14 @@ func (g *Guard) Complete(id string) (Report, error) {
 	})
 }
 
-// Extend moves the end of the window, in this process only, and reports how it stands.
-// It may be moved nearer too. A window that overruns is in progress again.
+// Extend moves the end of the window, in this process only, and returns its report. The new end may also
+// be earlier. A window that overruns is in progress again.
 //
-// For the fleet write actual.until in the document. A document that later says another
-// end wins, and a restart forgets the command.
+// For the fleet, set actual.until in the document. A later change of the end in the document wins, and a
+// restart forgets the command.
 //
-// The error is [ErrUnknownWindow]; [ErrEnded] when it is over; [ErrClosed]; or another
-// when until is not later than now and than the start, or more than 366 days after
-// the start.
+// Errors are [ErrUnknownWindow], [ErrEnded] when it is over, and [ErrClosed]. Any other error means that
+// until is not after now and the start, or is more than 366 days after the start.
 func (g *Guard) Extend(id string, until time.Time) (Report, error) {
 	return g.command(id, func(o *occurrence, phase schedule.Phase, s *said, now time.Time) error {
 		switch {
@@ -105,8 +101,8 @@ func (g *Guard) say(id string, say func(*occurrence, schedule.Phase, *said, time
 	}
 	g.advance(at, &change{command: &s, of: o.documented})
 	v := g.view.Load()
-	if rep, _, err = g.report(v, id); err != nil { // the document has lost it, and now it is over
-		rep, err = g.reportOn(v.known[keyOf(o.documented)], now), nil
+	if rep, _, err = g.report(v, id); err != nil { // the document does not have it, and now it is over
+		rep, err = g.reportOn(v.followed[keyOf(o.documented)], now), nil
 	}
 	return rep, err
 }

@@ -217,7 +217,7 @@ func TestCommandsOnAWindowThatRepeats(t *testing.T) {
 			"0s daily: announced",
 			"1h0m0s daily: announced -> in progress, quiet after 0s (by times of this process only)",
 			"1h1m0s daily: in progress -> completed (by times of this process only)",
-			"2h0m0s daily: planned -> announced", // what comes next is spoken of when this was to begin
+			"2h0m0s daily: planned -> announced", // the report is about the next occurrence once the planned start has passed
 			"26h0m0s daily: announced -> in progress, quiet after 0s",
 			"26h0m0s daily: planned -> announced",
 		}, got)

@@ -16,14 +16,13 @@ import (
 
 const (
 	maxForm   = 16 << 10 // bytes of a form
-	maxCookie = 3800     // bytes of a token that browsers surely keep as a cookie
+	maxCookie = 3800     // bytes of a token that all browsers keep in a cookie
 )
 
-// BypassHandler lets operators turn their token into the cookie that [Bypass] looks for. GET
-// shows a form, and whose cookie the request has; POST with the form field "token" checks the
-// token and sets the cookie, for as long as the token is good; POST with the field "leave", and
-// DELETE, take it away. POST and DELETE from a page of another origin are refused, as
-// [http.CrossOriginProtection] does it.
+// BypassHandler stores an operator's token in the cookie of a [Bypass]. GET shows a form and the subject
+// of the current cookie. POST with the form field "token" verifies the token and sets the cookie until
+// the token expires. POST with the field "leave", and DELETE, remove it. POST and DELETE from a page of
+// another origin are refused by [http.CrossOriginProtection].
 //
 // The cookie is Secure, HttpOnly and SameSite=Strict. It is for the application's host: mount
 // the handler there, and not behind the guard, which takes the cookie off the request:
@@ -31,8 +30,8 @@ const (
 //	root.Handle("/-/bypass", g.BypassHandler())
 //	root.Handle("/", g.Handler(mux))
 //
-// The handler needs no protection of its own. Without Options.Bypass, or without keys, it
-// answers 404.
+// The handler may be public, because it only accepts signed tokens. Without Options.Bypass, or without
+// keys, it answers 404.
 func (g *Guard) BypassHandler() http.Handler {
 	if g.bypass == nil || g.bypass.verifier == nil {
 		return http.NotFoundHandler()
@@ -76,8 +75,8 @@ func (h *bypassHandler) state(r *http.Request) string {
 		claims.Subject, claims.Text("window"), claims.Expires.Format("2 January 2006, 15:04 MST"))
 }
 
-// verify says what the token claims; else what to say of it, and to nobody more than that it is
-// refused who does not have one that was signed.
+// verify returns the claims of a token, or a text about its fault. The text of a token without a valid
+// signature only says that it is refused.
 func (h *bypassHandler) verify(text string) (*token.Claims, string, error) {
 	claims, err := h.bypass.verifier.Verify(text, time.Now())
 	var refused *token.Error
@@ -94,7 +93,7 @@ func (h *bypassHandler) verify(text string) (*token.Claims, string, error) {
 }
 
 func (h *bypassHandler) post(w http.ResponseWriter, r *http.Request) {
-	// Not r.PostForm: whoever has read it before may have mixed it with the query.
+	// Not r.PostForm, because an earlier reader may have added the query to it.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	form, parseErr := url.ParseQuery(string(body))
 	if media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); err != nil || parseErr != nil ||
@@ -122,8 +121,8 @@ func (h *bypassHandler) post(w http.ResponseWriter, r *http.Request) {
 	h.back(w)
 }
 
-// back sends a browser to the form by GET. The path is unknown, when a prefix was stripped; "?"
-// is where one is.
+// back redirects a browser to the form. The location is "?", the current path, because a prefix may have
+// been stripped.
 func (h *bypassHandler) back(w http.ResponseWriter) {
 	w.Header().Set("Location", "?")
 	w.WriteHeader(http.StatusSeeOther)

@@ -125,7 +125,7 @@ func ExampleGuard_Hold_goroutine() {
 	// sent: 0
 }
 
-// What runs longer than the grace after a window's start is cut.
+// Requests that run longer than the grace after a window's start are cut.
 func ExampleOptions_grace() {
 	windows := soon(time.Hour)
 	g, err := downtime.Open(context.Background(), windows, &downtime.Options{Grace: time.Millisecond, Logger: silent})

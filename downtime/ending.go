@@ -6,20 +6,19 @@ import (
 	"time"
 )
 
-// An ending is the context of something that a window may end. A context of package context is
-// made only when somebody waits for the end or asks for its cause: most requests do neither.
+// An ending is a context that a window may end. It creates a context of package context only when
+// Done or the cause is needed, which most requests do not.
 type ending struct {
 	parent context.Context
-	made   atomic.Pointer[cancellable] // nil: not made; finished: not made, and it has ended
+	made   atomic.Pointer[cancellable] // nil: not created; finished: not created, and ended
 }
 
-// A cancellable is a context of package context.
 type cancellable struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 }
 
-// finished stands for a context that ended by context.Canceled before it was made.
+// finished means that the context has ended with context.Canceled before it was created.
 var finished = &cancellable{}
 
 func (e *ending) Deadline() (deadline time.Time, ok bool) { return e.parent.Deadline() }
@@ -33,8 +32,8 @@ func (e *ending) Err() error {
 	return e.make().ctx.Err()
 }
 
-// Value asks the context of package context only for keys of the kind by which that package
-// finds its own contexts. For all others the parent has the same answer.
+// Value uses the created context only for keys of type *int, by which package context finds its own
+// contexts. All other values are the parent's.
 func (e *ending) Value(key any) any {
 	if _, own := key.(*int); own {
 		return e.make().ctx.Value(key)
@@ -60,7 +59,6 @@ func (e *ending) make() *cancellable {
 	}
 }
 
-// end ends the context, unless it has ended.
 func (e *ending) end(cause error) { e.make().cancel(cause) }
 
 // finish ends the context with context.Canceled as its cause, unless it has ended.

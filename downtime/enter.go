@@ -12,13 +12,13 @@ import (
 	"github.com/upkeep-go/upkeep/internal/cleantext"
 )
 
-// Enter asks whether work may begin, and counts it when it may: call leave when the work has
-// ended, however it ended. leave may be called more than once; it is never nil.
+// Enter admits and counts work. Call leave when the work has ended or failed. leave may be called more
+// than once and is never nil. Work that continues in another goroutine must call leave there, or use
+// [Guard.Hold].
 //
-// The error is an [*UnavailableError] when a window refuses, the cause of ctx's end when it has
-// ended, and another when work has no name or a request without URL. Work in the context of a
-// request that bypasses windows (see [Bypassed]) bypasses them too. Work that outlives its
-// count is not seen: call leave after what it has handed on, or use [Guard.Hold].
+// The error is an [*UnavailableError] when a window refuses the work, and the cause of ctx's end when
+// ctx has ended. Any other error means that the name of the work or the URL of its request is missing.
+// Work in the context of a request that bypasses windows (see [Bypassed]) bypasses them too.
 func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) {
 	at, _, err := g.enter(ctx, &work, g.bypass.marked(ctx))
 	if err != nil {
@@ -27,10 +27,10 @@ func (g *Guard) Enter(ctx context.Context, work Work) (leave func(), err error) 
 	return g.leaveOnce(at), nil
 }
 
-// EnterWait is [Guard.Enter] for work that can wait: it returns once the windows that refuse
-// the work have ended, also early. The error is the cause of ctx's end or [ErrClosed], which
-// then wrap the [*UnavailableError] that it waited for; or another when work has no name or a
-// request without URL. Waiting is not counted as a refusal.
+// EnterWait is [Guard.Enter] for work that can wait. It returns when the windows that refuse the work
+// have ended, also if they end early. The error is the cause of ctx's end or [ErrClosed], together with
+// the [*UnavailableError] of the window. Any other error means that the name of the work or the URL of
+// its request is missing. Waiting is not counted as a refusal.
 func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err error) {
 	asked, err := work.asking(g.bypass.marked(ctx))
 	if err != nil {
@@ -55,14 +55,13 @@ func (g *Guard) EnterWait(ctx context.Context, work Work) (leave func(), err err
 	}
 }
 
-// EnterContext is [Guard.Enter] for what serves requests without net/http, such as a server of
-// gRPC: it also returns the context that the work has to run in.
+// EnterContext is [Guard.Enter] for servers without net/http, such as gRPC servers. It also returns the
+// context for the work, which ends with leave for streams and with [Options].Grace.
 //
-// [Work].Request may bring a [Bypass], in its headers or by its RemoteAddr; the context then
-// says so, by [Bypassed], and what is entered in it may bypass the same. The headers are
-// not changed. The context of a [Work].Stream ends with an [*UnavailableError] as its cause
-// after a window begins that refuses the work, spread by [Options].StreamJitter. All streams
-// end with leave.
+// [Work].Request may use a [Bypass], by its headers or its RemoteAddr. [Bypassed] then reports that for
+// the context, and work that is entered in it bypasses the same windows. The headers are not changed.
+// When a window begins that refuses a [Work].Stream, the context ends with an [*UnavailableError] as
+// its cause, at a time that [Options].StreamJitter spreads.
 func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Context, leave func(), err error) {
 	v := g.bypass.marked(ctx)
 	if r := work.Request; v == nil && r != nil && r.URL != nil && g.bypass != nil {
@@ -76,7 +75,7 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 	if asked.bypassed && v.mark == nil {
 		audited := false
 		defer func() {
-			if !audited { // the application's Audit has panicked
+			if !audited { // Audit has panicked
 				left()
 			}
 		}()
@@ -97,20 +96,17 @@ func (g *Guard) EnterContext(ctx context.Context, work Work) (entered context.Co
 	}, nil
 }
 
-// Hold counts work that outlives the request or the work that asks for it: call it
-// from what was admitted, before that ends, and release when the work handed on has
-// ended, however it ended. release may be called more than once; it is never nil.
+// Hold counts work that outlives the request or work that starts it. Call Hold before the caller ends,
+// and release when the work has ended or failed. release may be called more than once and is never nil.
 //
-// What was admitted may hand work on while a window drains, and what is held keeps the window
-// from being quiet. Hold is refused, with an [*UnavailableError], only once the window was found
-// quiet, which it is not while the caller is counted in it. A bypassed request must call
-// [Guard.Enter], with its own context, for the work it starts. Neither a cutoff nor
-// [Work].Long matters. Other errors are those of [Guard.Enter].
+// Admitted requests and work may hold work while a window drains, and held work keeps the window busy.
+// Hold returns an [*UnavailableError] only after the window was found quiet, which cannot happen while
+// the caller counts in that window. A bypassed request must call [Guard.Enter] with its own context
+// instead. A cutoff and [Work].Long do not matter. Other errors are those of [Guard.Enter].
 //
-// Hold finds scopes by the work it is given, not by who calls. Where they list paths only,
-// hand on the request as [Work].Request, or list the work's name. If no scope of the document
-// can match the work, so that no window waits for it, that is logged as a warning, once for each
-// name.
+// Scopes match the held work, not its caller. If a scope only lists paths, set [Work].Request, or add
+// the name of the work to the scope. If a document has windows and none of their scopes can match the
+// work, Hold logs a warning, once for each name.
 func (g *Guard) Hold(work Work) (release func(), err error) {
 	asked, err := work.asking(nil)
 	if err != nil {
@@ -166,7 +162,7 @@ func (g *Guard) unavailable(a *asking, by *occurrence) *UnavailableError {
 	return g.opts.unavailable(g.closure(a, by))
 }
 
-// leaveOnce is for work that the guard has given no context.
+// leaveOnce returns leave for work whose context is not the guard's.
 func (g *Guard) leaveOnce(at place) func() {
 	if g.opts.Grace > 0 {
 		at.attach(&task{})
@@ -174,13 +170,13 @@ func (g *Guard) leaveOnce(at place) func() {
 	return sync.OnceFunc(func() { g.leave(at) })
 }
 
-// heldNames are the names of work that was held.
+// heldNames has the names of held work that were checked.
 type heldNames struct {
-	schedules sync.Map     // name: the *schedule.Schedule in which it was looked for; nil: it was warned of
+	schedules sync.Map     // by name, the *schedule.Schedule that was checked; nil after a warning
 	warnings  atomic.Int64 // at most maxKinds
 }
 
-// check warns of work that is in no window's scope.
+// check logs a warning about work that none of the scopes can match.
 func (h *heldNames) check(name string, s *schedule.Schedule, logger *slog.Logger) {
 	before, known := h.schedules.Load(name)
 	if s == nil || known && (before == s || before == (*schedule.Schedule)(nil)) {

@@ -10,14 +10,12 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// An Event is what happened in a guard. [Guard.Events] yields them. Fields that do not
-// concern an event are zero.
+// An Event is a change in a guard. [Guard.Events] yields them. Fields that do not apply are zero.
 type Event struct {
 	Kind EventKind
-	Time time.Time // when the guard saw it
+	Time time.Time // when the guard noticed it
 
-	// Of the window, and of the occurrence in question. Planned, with Window, is what
-	// an occurrence is known by.
+	// The window and its occurrence. Window and Planned together identify an occurrence.
 	Window             string // id
 	Title, Message     string
 	Owner, Runbook     string
@@ -25,15 +23,14 @@ type Event struct {
 	Planned            time.Time
 	Start, End         time.Time
 	Local              bool           // the times are those of this process only: see Report
-	Phase, Previous    schedule.Phase // alike, but for EventPhase
+	Phase, Previous    schedule.Phase // equal except in an EventPhase
 	QuietAfter         time.Duration
-	Before             time.Duration // of a reminder: how long before the start
-	Unfinished         bool          // the window's end came, and its work seems not to have ended
+	Before             time.Duration // of a reminder: the time to the start
+	Unfinished         bool          // the window has reached its end with unfinished work
 	Revision, Document string        // of EventDocument: see there
-	Problem            string        // of EventProblem: what is wrong
+	Problem            string        // of EventProblem: its text
 
-	// Missed is how many events were dropped just before this one, because the
-	// subscriber did not take them.
+	// Missed is how many events were dropped before this one, because the subscriber was too slow.
 	Missed int
 }
 
@@ -42,32 +39,31 @@ type EventKind string
 
 // The kinds of events.
 const (
-	// EventPhase is a window's change from one phase to another. A phase that ends in the
-	// moment it begins is left out. A window that is put off goes back to what is right by its
-	// new start; one that is called off before its start becomes schedule.PhaseWithdrawn, and one
-	// that ends schedule.PhaseCompleted. With schedule.PhaseInProgress, QuietAfter is how long draining took.
+	// EventPhase is a window's change from one phase to another. Phases without duration are left
+	// out. A window that is postponed returns to the phase of its new start. A window that is
+	// cancelled before its start becomes schedule.PhaseWithdrawn; a window that ends becomes
+	// schedule.PhaseCompleted. With schedule.PhaseInProgress, QuietAfter is how long draining took.
 	EventPhase EventKind = "phase"
-	// EventPresent comes before all else to a new subscriber: one for each window that is
-	// announced, in progress or overruns.
+	// EventPresent is the state of a window that is announced, in progress or overruns. A new
+	// subscriber gets one for each of them first.
 	EventPresent EventKind = "present"
 	// EventReminder is one of [Options].Reminders.
 	EventReminder EventKind = "reminder"
-	// EventDocument means that a document was accepted, with Revision as its hash; or that it
-	// was not, because of Document, and the one of Revision stays in use. An error that
-	// repeats is left out.
+	// EventDocument means that a document was accepted, and Revision is its hash. If Document is
+	// not empty, a document was refused with that error, and the one of Revision stays in use. A
+	// repeated error is left out.
 	EventDocument EventKind = "document"
-	// EventProblem means that something is wrong with the document in use, or with a window: one
-	// of [Guard.Problems], when it begins. Problem says what: a fault of the window, an edit that
-	// is held back, a window that the document has lost while in progress, or clocks that
-	// disagree. Window is empty when the problem is about no window. A document that is refused
-	// is an EventDocument.
+	// EventProblem is a new problem of the document in use or of a window, as in [Guard.Problems]: a
+	// fault, an edit that is held back, a window in progress that the document does not have any
+	// more, or clocks that disagree. Problem is its text. Window is empty for a fault outside of
+	// windows. A refused document is an EventDocument.
 	EventProblem EventKind = "problem"
 )
 
 // String returns the kind in a word.
 func (k EventKind) String() string { return string(cmp.Or(k, EventPhase)) }
 
-// String is for logs: `orders-db-upgrade: draining -> in progress, quiet after 4.1s`.
+// String returns a line for logs: `orders-db-upgrade: draining -> in progress, quiet after 4.1s`.
 func (e Event) String() string {
 	var b strings.Builder
 	switch e.Kind {
@@ -101,8 +97,8 @@ func (e Event) String() string {
 	return b.String()
 }
 
-// MarshalJSON gives the event with names in lower case, instants as RFC 3339 and
-// durations in seconds; what it does not concern is left out.
+// MarshalJSON returns an object with names in lower case, instants as RFC 3339 and durations in seconds.
+// Fields that do not apply are left out.
 func (e Event) MarshalJSON() ([]byte, error) {
 	type fields struct {
 		Text       string          `json:"text"`
@@ -149,10 +145,10 @@ func (e Event) MarshalJSON() ([]byte, error) {
 
 // A Document is the document that a guard has in use.
 type Document struct {
-	Schedule *schedule.Schedule // Nil means that none has been read yet; then only Boot is set.
+	Schedule *schedule.Schedule // Nil means not read yet; then only Boot is set.
 	Boot     Boot               // what the guard does as long as Schedule is nil
 	Revision string             // see [Guard.Revision]
 	Origin   string             // "source", "last-good" or "fallback"
 	Since    time.Time          // when the guard accepted it
-	Stale    bool               // its source has been silent for Options.StaleAfter
+	Stale    bool               // its source has failed for Options.StaleAfter
 }

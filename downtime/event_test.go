@@ -179,7 +179,7 @@ func cut(line string) (before, after string, found bool) {
 	return line, "", false
 }
 
-// A subscriber that does not listen holds nobody up, and learns how much it has missed.
+// A subscriber that does not listen does not block others, and gets the number of events that it missed.
 func TestEventsAreDroppedAndCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// Events yields what happens, from when the loop over it begins, until ctx ends or the
-// guard is closed. First comes an [EventPresent] for each window that is announced or in
-// progress, so that nothing is missed between one subscription and the next.
+// Events yields events from the start of the loop until ctx ends or the guard is closed. The first events
+// are an [EventPresent] for each window that is announced or in progress, so that a subscriber knows the
+// current state.
 //
-// Up to 64 events wait for a subscriber; further ones are dropped and counted in the next
-// that it gets. A window's id and Planned identify an occurrence. Events that wait when the
-// guard is closed are still yielded. The sequence may be used more than once and by many at
-// once, each for itself.
+// Up to 64 events wait for a subscriber. Further events are dropped and counted in [Event].Missed. Events
+// that wait when the guard is closed are still yielded. The sequence may be used more than once and by
+// many goroutines; each loop is its own subscription.
 func (g *Guard) Events(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		s := g.subscribe()

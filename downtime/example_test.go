@@ -15,7 +15,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// A windowsFile is windows.yaml, of which the examples move the start as an operator would
+// A windowsFile is windows.yaml. The examples move its start as an operator would
 // in the file.
 type windowsFile struct {
 	mu      sync.Mutex
@@ -67,7 +67,7 @@ func statusCode(h http.Handler, target string) int {
 }
 
 // The whole story: a service is guarded, a window begins while a request is in flight,
-// the guard refuses what is new, waits for what is old, and says when it is quiet.
+// the guard refuses new requests, waits for running ones, and reports when it is quiet.
 func Example() {
 	ctx := context.Background()
 	opts := &downtime.Options{Logger: slog.New(slog.DiscardHandler)}

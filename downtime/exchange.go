@@ -14,14 +14,11 @@ import (
 	"github.com/upkeep-go/upkeep/internal/response"
 )
 
-// An exchange is a request that was admitted, and its response. It is what the handler gets:
-// request, context and writer in one piece of memory, which a handler may go on using when it
-// has returned. It stays small, because each request needs one:
+// An exchange is an admitted request with its response: the handler's request, context and writer in
+// one allocation. Handlers may use them after they have returned, so exchanges cannot be pooled.
 //
-//   - Any response may turn out to be a stream, so each handler needs a context that can be ended.
-//   - A handler's goroutine may ask its request for the context when the handler has returned. To
-//     set ours in the request that we were given, and to take it out again, would be a data race;
-//     and what handlers may keep cannot be pooled.
+// Any response may turn out to be a stream, so each handler needs a context that can be ended. It needs
+// a copy of the request too: to set and restore the context of the given one would be a data race.
 type exchange struct {
 	task
 	guard   *Guard
@@ -31,13 +28,13 @@ type exchange struct {
 	shape   response.Shape
 
 	begun   atomic.Bool                // there is a response; set under mu
-	cutting atomic.Pointer[cutBecause] // why reads and writes fail; nil: they do not. Set under mu
+	cutting atomic.Pointer[cutBecause] // reads and writes fail with it; may be nil. Set under mu
 
 	mu       sync.Mutex
 	attached bool  // the list of what runs has the task
 	returned bool  // the handler has
-	aborts   bool  // a part of a response was sent, and the rest was cut
-	conn     *conn // that was taken over; nil: none
+	aborts   bool  // part of a response was sent before the cut
+	conn     *conn // hijacked; may be nil
 }
 
 // cutBecause says why an exchange was cut.
@@ -46,7 +43,7 @@ type cutBecause struct {
 	why closure
 }
 
-// open hands on request and writer.
+// open returns the writer and the request for the handler.
 func (x *exchange) open(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request) {
 	x.inner = w
 	x.ctx.parent = r.Context()
@@ -79,9 +76,9 @@ func (x *exchange) declare() {
 	x.guard.declare(&x.task)
 }
 
-// end is called when the handler has returned or panics. given is the request that the guard
-// got: what the handler has set on its copy, such as forms, whose files package http removes,
-// pattern and path values, is set there too. Its header and body stay.
+// end is called when the handler returns or panics. It copies pattern, path values and forms that the
+// handler has set to the request that the guard got, for middleware outside, and so that package http
+// removes the files of forms. Header and body stay.
 func (x *exchange) end(given *http.Request) {
 	if x.request.URL != nil { // else the handler was not called
 		header, body := given.Header, given.Body
@@ -98,9 +95,9 @@ func (x *exchange) end(given *http.Request) {
 	}
 }
 
-// cutUnanswered returns why the exchange was cut, if it was and there is no response: the guard
-// then answers. If a part of a response was sent, it panics with http.ErrAbortHandler, so that
-// the client does not take it for a whole one. The handler has returned.
+// cutUnanswered is called after the handler has returned. If the exchange was cut before its response
+// began, it returns the closure to answer with. If part of a response was sent, it panics with
+// http.ErrAbortHandler, so that the client does not take it as complete.
 func (x *exchange) cutUnanswered() *closure {
 	x.mu.Lock()
 	x.returned = true
@@ -114,7 +111,7 @@ func (x *exchange) cutUnanswered() *closure {
 		return nil
 	}
 	header := x.inner.Header()
-	for _, name := range [...]string{ // of what the handler was about to send
+	for _, name := range [...]string{ // of the response that the handler has prepared
 		"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Range",
 		"Etag", "Last-Modified", "Trailer", "Transfer-Encoding",
 	} {
@@ -126,7 +123,7 @@ func (x *exchange) cutUnanswered() *closure {
 	return &cut.why
 }
 
-// cut makes reads and writes fail, those too that are waiting for the client.
+// cut makes reads and writes fail, also those that wait for the client.
 func (x *exchange) cut(by *UnavailableError, why closure) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -142,13 +139,13 @@ func (x *exchange) cut(by *UnavailableError, why closure) {
 		return
 	}
 	control := http.NewResponseController(x.inner)
-	_ = control.SetReadDeadline(longAgo) // a writer that cannot is no server's
+	_ = control.SetReadDeadline(longAgo) // fails only for writers of tests
 	if x.begun.Load() {
 		x.aborts = control.SetWriteDeadline(longAgo) == nil
 	}
 }
 
-// cutBy is why reads and writes fail. Nil means that they do not.
+// cutBy returns the error of reads and writes after a cut, and otherwise nil.
 func (x *exchange) cutBy() error {
 	if cut := x.cutting.Load(); cut != nil {
 		return cut.by
@@ -158,7 +155,7 @@ func (x *exchange) cutBy() error {
 
 var longAgo = time.Unix(1, 0)
 
-// begin is called before anything is sent. Its error says that nothing may be any more.
+// begin is called before a write. It returns the error of the write after a cut.
 func (x *exchange) begin(status int) error {
 	if !x.begun.Load() {
 		x.mu.Lock()
@@ -177,10 +174,8 @@ func isSwitch(method string, status int) bool {
 	return status == http.StatusSwitchingProtocols || method == http.MethodConnect && status/100 == 2
 }
 
-// isStreamType reports whether the media type of a response is one of those that last until
-// somebody ends them.
 func isStreamType(contentType string) bool {
-	if strings.IndexByte(contentType, '-') < 0 { // as all of them have, and few others
+	if strings.IndexByte(contentType, '-') < 0 { // fast path: all of them have one
 		return false
 	}
 	media, _, _ := strings.Cut(contentType, ";")
@@ -251,7 +246,7 @@ func (x *exchange) CloseNotify() <-chan bool {
 	return gone
 }
 
-// failed says why reading or writing has failed, if that was the guard's doing.
+// failed returns the error of a failed read or write, which is the guard's after a cut.
 func (x *exchange) failed(err error) error {
 	if err != nil {
 		if by := x.cutBy(); by != nil {
@@ -284,17 +279,16 @@ func (x *exchange) HijackConn() (net.Conn, *bufio.ReadWriter, error) {
 	return c, rw, nil
 }
 
-// A conn is a connection that a handler has taken over. It is counted until it is closed.
-// Reader and writer that a handler gets with it are those of package http: when the guard closes
-// the connection, they fail as well.
+// A conn is a hijacked connection. It is counted until it is closed. The handler's bufio.ReadWriter is
+// that of package http; it fails too when the guard closes the connection.
 type conn struct {
 	net.Conn
 	exchange *exchange
 	closed   bool // under exchange.mu
 }
 
-// NetConn returns the connection that c wraps, as that of package tls does. To close it there
-// does not end the count.
+// NetConn returns the connection that c wraps, like tls.Conn's method. Closing that does not end the
+// count.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
 func (c *conn) Close() error {
@@ -310,8 +304,7 @@ func (c *conn) Close() error {
 	return err
 }
 
-// abort closes the connection without waiting for the client, as the end of TLS would. mu is
-// held.
+// abort closes the connection below TLS, because closing TLS would wait for the client. mu is held.
 func (c *conn) abort() {
 	at := c.Conn
 	if over, wraps := at.(interface{ NetConn() net.Conn }); wraps {
@@ -324,7 +317,7 @@ func (c *conn) abort() {
 	c.closed = true
 }
 
-// ReadFrom and WriteTo keep the short way from file to connection and back.
+// ReadFrom and WriteTo keep sendfile and splice.
 func (c *conn) ReadFrom(src io.Reader) (int64, error) { return io.Copy(c.Conn, src) }
 func (c *conn) WriteTo(dst io.Writer) (int64, error)  { return io.Copy(dst, c.Conn) }
 
@@ -333,7 +326,6 @@ type halfConn struct{ *conn }
 
 func (c halfConn) CloseWrite() error { return c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
-// A cutBody is the body of a request that may be cut.
 type cutBody struct {
 	io.ReadCloser
 	exchange *exchange

@@ -8,14 +8,14 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// graces give what runs in the scope of a window some time to end, and then cut it.
+// graces has the state of Options.Grace. It is under Guard.mu.
 type graces struct {
-	windows map[occurrenceKey]*period // that are in progress
-	next    time.Time                 // when something is to be cut; the zero time: nothing known
-	cuts    []cut                     // to be done once Guard.mu is free
+	windows map[occurrenceKey]*period // in progress
+	next    time.Time                 // the next cut; zero if none is known
+	cuts    []cut                     // to do after Guard.mu is released
 }
 
-// A period is the time in which a window is in progress without a break.
+// A period is an uninterrupted time in which a window is in progress with one mode and scope.
 type period struct {
 	mode  schedule.Mode
 	scope string
@@ -28,8 +28,8 @@ type cut struct {
 	by   *UnavailableError
 }
 
-// cutOverdue finds what has been in the way of a window for as long as Options.Grace. That counts
-// from the window's start, or from the edit that brought it into scope. mu is held.
+// cutOverdue finds tasks that have kept a window busy for Options.Grace, counted from the window's start
+// or from the edit that brought them into scope. mu is held.
 func (g *Guard) cutOverdue(v *view, now time.Time) {
 	grace := g.opts.Grace
 	if grace == 0 {
@@ -48,7 +48,7 @@ func (g *Guard) cutOverdue(v *view, now time.Time) {
 		}
 		g.graces.windows[key] = p
 		if o.sealed.Load() {
-			continue // nothing is in the way, except what bypasses it
+			continue // only what bypasses it still runs
 		}
 		g.running.each(func(e *entry) {
 			if e.task == nil {

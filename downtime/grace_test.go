@@ -106,7 +106,7 @@ func TestWithoutGraceNothingIsCut(t *testing.T) {
 	require.ErrorContains(t, err, "Options.Grace must not be negative")
 }
 
-// The guard answers for what was cut before it had answered, as if it had refused it.
+// If a request was cut before its response began, the guard answers with a refusal.
 func TestWhatIsCutUnansweredIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestWhatIsCutUnansweredIsRefused(t *testing.T) {
 }
 
 // Grace counts from the window's start, or from the edit that brings what runs into scope. An
-// edit does not prolong it for what was in scope already.
+// edit does not prolong it for requests that were in scope before.
 func TestGraceCountsFromTheEdit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -438,7 +438,7 @@ func TestGraceOverRealServers(t *testing.T) {
 				require.NotEmpty(t, resp.Header.Get("Retry-After"))
 				_ = resp.Body.Close()
 			}
-			// The connection is as good as new, or another one is used.
+			// The client can use the connection again, or opens a new one.
 			src.mu.Lock()
 			src.text = "allowShrink: true\n" + windows()
 			src.mu.Unlock()

@@ -12,72 +12,15 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A Guard stands in front of a service and refuses what a window closes. It counts what it
-// admits, so that it can report when nothing runs any more. All methods may be called from
-// any goroutine.
-//
-// # Count, then check
-//
-// What is admitted is counted first; then the guard checks that the state that admitted it
-// still holds. A guard that closes first publishes the closed state and then looks at the
-// counts. So either the entry was counted before and is seen, or it sees the change, is
-// uncounted, and asks again. Refused requests are never counted.
-//
-// A window is quiet only when nothing can begin any more, not even by [Guard.Hold]. It stays
-// quiet, unless an operator bypasses it.
-//
-// # The document
-//
-// The document is the fleet's state: every replica and every restart sees what it says. A
-// document that cannot be read or parsed changes nothing. After an earlier good document, a
-// fault affects its own window only, which keeps its last good definition: see
-// [schedule.Update]. All faults are in [Guard.Problems] at once. With [Options].Strict a fault
-// refuses the whole document.
-//
-// A window that the document loses while in progress, or whose edited times would end it, is kept to its end, unless the
-// document says "allowShrink: true"; of a window that repeats only the occurrence in progress
-// is kept. A restart forgets it. End a window with actual.end.
-//
-// [Guard.Begin], [Guard.Complete] and [Guard.Extend] are for one process in need: until
-// the document says otherwise, or the process ends.
-//
-// # Overrun
-//
-// At the planned end of a window its work counts as unfinished in a process where [Guard.Drain]
-// has reported quiet and neither Complete nor actual.end has followed, or where something that
-// bypasses the window runs. With "overrun: hold", the default, the window then stays closed
-// ([schedule.PhaseOverrun]) until it is completed or extended, or what bypasses it has ended,
-// for [Options].OverrunMax at most. With "overrun: reopen" it opens. Both are logged as errors
-// and are [Guard.Events]. After Drain, call Complete in the same process or set actual.end in
-// the document.
-//
-// Without [Options].Quorum, "overrun: hold" is about one process: the other replicas open at the
-// end of the window, and a restart forgets it. [Report].Alone says so. With a [FleetQuorum], such
-// as those of package quorum, unfinished work holds in all replicas, and a restart of a
-// replica does not forget it.
-//
-// Unfinished work belongs to the occurrence, whatever is edited meanwhile. After Drain has
-// reported quiet, an edit that would open something is held back, and is a problem, as when a
-// window vanishes: "mode: announce" or "mode: rehearse", a later start, an end in the past, or a
-// scope with less in it. What the edit closes besides is closed at once, and "mode: read-only"
-// lets reads pass at once. Complete, actual.end and "allowShrink: true" open the window at once.
-//
-// # The clock
-//
-// A clock that is set, and a machine that has slept, are noticed within a second. A clock
-// that is set back opens nothing: an announced window stays announced, and a window in
-// progress stays closed until its end by the clock, a document or a command. A window that is
-// over closes again if its end is more than a minute ahead.
-//
-// A window in progress ends when both the wall clock and the monotonic clock have passed its
-// end, so that nothing opens between a step of the wall clock and its correction. A
-// disagreement above one minute is a problem. The monotonic clock stops while a machine is
-// suspended. So a disagreement keeps a window closed for at most [Options].OverrunMax, and
-// then the wall clock alone counts. Complete and actual.end open the window at once.
+// A Guard refuses requests and work that a window closes, counts what it admits, and reports when
+// nothing runs any more. [Open] creates one. It follows the document until [Guard.Close]; after
+// Close, closed windows stay closed. If the document cannot be read, closed windows stay closed
+// and open ones stay open. All methods may be called from any goroutine. The package comment has
+// the rules on faults, unfinished work and clocks.
 type Guard struct {
 	opts   Options
 	pass   *passes
-	bypass *bypass // nil: nobody may
+	bypass *bypass // nil: without a bypass
 	keeper *live.Keeper[schedule.Schedule]
 
 	// Read and written by every request.
@@ -95,10 +38,10 @@ type Guard struct {
 	lifetime context.Context // ends when Close is called
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed when the guard's goroutine has ended
-	wake     bell          // there is a new document, or a window was found quiet
+	wake     bell          // wakes the guard's goroutine
 	asking   sync.WaitGroup
 
-	asker          *asker // nil: there is no quorum
+	asker          *asker // nil: without a quorum
 	quorumFailures atomic.Int64
 
 	// Under mu, which is held to look at the clock and to publish a view.
@@ -106,21 +49,21 @@ type Guard struct {
 	document *live.Snapshot[schedule.Schedule]
 	followed map[occurrenceKey]*occurrence
 	agreed   agreement
-	fresh    bool // no document was looked at yet
+	fresh    bool // no document was processed yet
 	ticked   instant
 	notifier notifier
 	graces   graces
 }
 
 const (
-	slowTick = time.Second            // the clock is looked at, at least
-	fastTick = 100 * time.Millisecond // the same, while what runs matters
-	runUp    = time.Minute            // before a window, in which it matters already
+	slowTick = time.Second            // the longest time between two ticks
+	fastTick = 100 * time.Millisecond // the same near a window and while one drains
+	runUp    = time.Minute            // near: this long before a window's start
 )
 
-// Close stops the watching of document and clock, and the subscriptions of [Guard.Events]. The
-// guard stays as it is: what is closed stays closed. With a quorum it closes besides what it
-// needed the quorum's answer for. Close may be called more than once.
+// Close stops following the document and the clock, and ends the loops over [Guard.Events]. Closed
+// windows stay closed. With a quorum, Close also closes the windows that were open by the quorum's
+// answer. Close may be called more than once.
 func (g *Guard) Close() error {
 	g.cancel()
 	<-g.ended
@@ -145,8 +88,8 @@ func (g *Guard) run(ctx context.Context) {
 	}
 }
 
-// pause is the time to the next tick. The wall clock may be set, and a machine may
-// sleep, so that no timer is ever trusted for longer than a second.
+// pause returns the time to the next tick, at most one second, because the wall clock may be set
+// and the machine may be suspended.
 func (g *Guard) pause(now time.Time) time.Duration {
 	v := g.view.Load()
 	pause := slowTick
@@ -173,7 +116,7 @@ func (g *Guard) tick(now time.Time) {
 	g.update(func() { g.advance(g.instant(now), nil) })
 }
 
-// An instant is what both clocks show. That of now alone is of no use once it is compared.
+// An instant has the readings of both clocks. The monotonic reading inside of now is not used.
 type instant struct {
 	now  time.Time     // by the wall clock
 	mono time.Duration // by the monotonic clock, since the guard's start
@@ -181,36 +124,35 @@ type instant struct {
 
 func (g *Guard) instant(now time.Time) instant { return instant{now, now.Sub(g.running.begun)} }
 
-// isSteady reports whether the wall clock has gone on since then as the monotonic clock has.
+// isSteady reports whether both clocks have advanced by the same time since before.
 func (i instant) isSteady(before instant) bool {
 	const much = 100 * time.Millisecond
 	passed := i.now.Round(0).Sub(before.now.Round(0))
 	return passed >= 0 && (passed-(i.mono-before.mono)).Abs() < much
 }
 
-// update does something under mu, and logs what follows from it.
+// update calls do with mu held, and then logs and cuts what do has collected.
 func (g *Guard) update(do func()) {
 	g.mu.Lock()
 	do()
-	news := g.notifier.news
-	g.notifier.news = nil
+	records := g.notifier.records
+	g.notifier.records = nil
 	cuts := g.graces.cuts
 	g.graces.cuts = nil
 	g.mu.Unlock()
 	for _, c := range cuts {
 		c.do()
 	}
-	g.notifier.log(news)
+	g.notifier.log(records)
 }
 
-// A change is why a view is made before it is due.
+// A change is the reason why a view is made before it is due.
 type change struct {
-	command *said // what was just said
+	command *said
 	of      schedule.Occurrence
 }
 
-// advance looks at the clock, and publishes a new view where one is due, or something
-// has changed. mu is held.
+// advance publishes a new view if one is due or something has changed. mu is held.
 func (g *Guard) advance(at instant, because *change) {
 	now := at.now
 	g.running.tick(at.mono)
@@ -222,28 +164,28 @@ func (g *Guard) advance(at instant, because *change) {
 	g.notifier.noteDocument(document, document != g.document, err, now)
 	g.document, g.ticked = document, at
 	if due {
-		v = g.look(at, because)
+		v = g.newView(at, because)
 		g.view.Store(v)
 	}
 	for _, o := range v.shown {
 		if o.drains() {
-			g.running.look(o, now)
+			g.running.measure(o, now)
 		}
 	}
 	g.endStreams(v, now, due)
 	g.cutOverdue(v, now)
-	g.notifier.tell(v, document, now)
-	if g.asker != nil && !maps.Equal(g.wanted(v), g.agreed.told) {
+	g.notifier.emit(v, document, now)
+	if g.asker != nil && !maps.Equal(g.wanted(v), g.agreed.sent) {
 		g.asker.again.ring()
 	}
 	if due {
-		g.changed.tell()
-		g.published.tell()
+		g.changed.notify()
+		g.published.notify()
 	}
 }
 
-func (g *Guard) look(at instant, because *change) *view {
-	v := &view{epoch: 1, known: map[occurrenceKey]*occurrence{}}
+func (g *Guard) newView(at instant, because *change) *view {
+	v := &view{epoch: 1, followed: map[occurrenceKey]*occurrence{}}
 	if before := g.view.Load(); before != nil {
 		v.epoch = before.epoch + 1
 	}
@@ -266,7 +208,7 @@ func (g *Guard) step(v *view, at instant, because *change) {
 	s, now := g.document.Value, at.now
 	v.schedule = s
 	before := g.moved(s, now)
-	g.followed = v.known
+	g.followed = v.followed
 	seen := map[occurrenceKey]bool{}
 	step := func(key occurrenceKey, planned *schedule.Occurrence) {
 		if seen[key] {
@@ -304,8 +246,8 @@ func (g *Guard) step(v *view, at instant, because *change) {
 		step(keyOf(o), &o)
 	}
 	if g.asker != nil && g.fresh {
-		// What has ended not long ago may be held by other replicas, or may be unfinished since
-		// before this process began.
+		// Other replicas may hold a window that ended a short time ago, and its work may be
+		// unfinished since before this process started.
 		g.fresh = false
 		for o := range s.Occurrences(now.Add(-g.opts.OverrunMax), now) {
 			if !now.Before(o.End) && o.Window.Mode.Closes() && o.Actual().End.IsZero() {
@@ -334,8 +276,8 @@ func (g *Guard) step(v *view, at instant, because *change) {
 	}
 }
 
-// moved are the occurrences that are followed. Where the document has moved the start of a
-// drained one, it is the same occurrence under another key, because its work is.
+// moved returns the occurrences that are followed. If the document has moved the start of a drained
+// one, its work continues, so it stays the same occurrence under a new key.
 func (g *Guard) moved(s *schedule.Schedule, now time.Time) map[occurrenceKey]*occurrence {
 	followed, cloned := g.followed, false
 	for key, o := range g.followed {
@@ -362,7 +304,7 @@ func (g *Guard) moved(s *schedule.Schedule, now time.Time) map[occurrenceKey]*oc
 	return followed
 }
 
-// endedByDocument reports whether by the document's actual.end the occurrence is over.
+// endedByDocument reports whether the document's actual.end has ended the occurrence.
 func endedByDocument(s *schedule.Schedule, o schedule.Occurrence) bool {
 	w := s.Window(o.Window.ID)
 	if w == nil || w.Actual.End.IsZero() {
@@ -374,14 +316,14 @@ func endedByDocument(s *schedule.Schedule, o schedule.Occurrence) bool {
 	return !w.Actual.End.Before(o.Start) // as schedule.Keeping has it
 }
 
-// overrunIsOver reports whether a window that overruns has no reason to any more.
+// overrunIsOver reports whether the reason for an overrun has ended.
 func (g *Guard) overrunIsOver(v *view) bool {
 	return slices.ContainsFunc(v.shown, func(o *occurrence) bool {
 		return o.phase == schedule.PhaseOverrun && !o.drained.Load() && !g.agreed.isUnfinished(o) && !g.running.bypassing(o)
 	})
 }
 
-// wanted is what the quorum is to be told of a view.
+// wanted returns the positions that the quorum needs for a view.
 func (g *Guard) wanted(v *view) map[string]Position {
 	windows := map[string]Position{}
 	for _, o := range v.shown { // those that are on come first, then those that are over

@@ -71,7 +71,7 @@ func ExampleGuard_Hold() {
 	// now refused: true
 }
 
-// What happens is told to whoever listens, beginning with how things stand.
+// Events yields the current state first, and then each change.
 func ExampleGuard_Events() {
 	g, err := planned(30*time.Minute, time.Hour, "announce: 1h")
 	if err != nil {

@@ -910,7 +910,7 @@ func TestAWindowThatIsPutOffBeginsAnew(t *testing.T) {
 	})
 }
 
-// Two who drain one window both hear of it, and a crowd at the closed door is no work.
+// Two calls of Drain both return, and many refused requests do not count as work.
 func TestDrainUnderRefusals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -5,58 +5,52 @@ import (
 	"strings"
 )
 
-// Handler guards next: a request in the scope of a window in progress is refused with 503
-// Service Unavailable, any other is counted until next returns or panics. A connection that next
-// takes over (http.Hijacker) counts until it is closed. Close the connection that next gets, not
-// the one behind it, which NetConn returns.
+// Handler is middleware: it refuses requests in the scope of a window in progress with 503 Service
+// Unavailable, and counts all others until next returns or panics. A connection that next hijacks
+// counts until it is closed; close the connection that Hijack returns, not the one that its NetConn
+// method returns. Put the guard outside of routers and of middleware that strips prefixes, because
+// scopes match the request's URL. A request that passes the same guard twice counts twice.
 //
-// The request, its context, its body and the ResponseWriter that next gets are the guard's. They
-// do what the server's do: the writer is an http.Flusher, http.Hijacker, io.ReaderFrom or
-// http.Pusher where the server's is, and http.ResponseController works. Pattern, path values and
-// forms that next sets reach the request that the guard got. This costs one allocation for each
-// request.
+// next gets a request, a body and a ResponseWriter of the guard. The writer is an http.Flusher,
+// http.Hijacker, io.ReaderFrom or http.Pusher if the server's writer is one, and
+// http.ResponseController works. Pattern, path values and forms that next sets are also set in the
+// request that the guard got. This costs one allocation for each request.
 //
-// Scopes are matched with the request's URL as it is here: put the guard outside of
-// routers and of what strips prefixes. Wrapping the same request twice by one guard
-// counts it twice.
+// # Refusals
 //
-// A refusal carries Retry-After and Cache-Control: no-store. Retry-After is the time to the end
-// of the chain of windows that keep this request out: if another window that refuses it begins
-// before the first one ends, then to the end of that one, and so on. The body is by Accept
-// alone: application/problem+json (RFC 9457), a page for browsers, or plain text; HEAD gets no
-// body.
-// The request's body is not read: a client that waits for "100 Continue" need not send it,
-// and an HTTP/1 connection with more than 64 KiB to come ends. For other origins see
-// [Options].CORS.
+// A refusal has Retry-After and Cache-Control: no-store. Retry-After is the time to the end of the
+// chain of windows that refuse this request: if a second window begins before the first one ends, to
+// the end of the second, and so on. The body depends on Accept: application/problem+json (RFC 9457),
+// an HTML page or plain text; a response to HEAD has an empty body. The guard does not read the
+// request's body, so a client that waits for "100 Continue" does not send it. An HTTP/1 connection
+// with more than 64 KiB left to read is closed. For other origins, see [Options].CORS.
 //
 // # Streams
 //
-// Some requests last until somebody ends them. These are streams:
+// Streams are requests that last until somebody ends them:
 //
-//   - responses of the media types text/event-stream, multipart/x-mixed-replace and
+//   - responses with the media type text/event-stream, multipart/x-mixed-replace or
 //     application/json-seq, from when the header is sent: flush it at once;
-//   - connections that have switched protocols: by status 101, by a CONNECT that succeeds, or
-//     because next has taken them over;
+//   - connections that have switched protocols: by status 101, by a successful CONNECT, or because
+//     next has hijacked them;
 //   - requests that [Options].Stream names.
 //
-// What a request offers or prefers makes no stream, nor does flushing: an export in CSV may end
-// by itself. When a window that refuses a stream begins, its context ends, with an
-// [*UnavailableError] as its cause ([ErrWindow]) and spread by [Options].StreamJitter. A handler
-// that does not heed its context stays busy. A stream that has bypassed a window (see [Bypass])
-// is ended only when the window would have to be held shut for it. After [Guard.Close] none is
-// ended.
+// Headers of the request do not make a stream, and flushing does not, because an export as CSV ends
+// by itself. When a window begins that refuses a stream, the context of its request ends with an
+// [*UnavailableError] ([ErrWindow]) as its cause, at a time that [Options].StreamJitter spreads. A
+// handler that ignores its context stays busy. A stream that has bypassed a window (see [Bypass]) is
+// ended only at the end of the window. [Guard.Close] does not end streams.
 //
-// A new request for an event stream is answered 200 with one event "maintenance", whose
-// data is the problem+json, and the time to come back as retry: the EventSource of a
-// browser gives up for good on any other status. Other streams are refused as any request.
+// A new request for an event stream gets status 200 and one event "maintenance", with the
+// problem+json as its data and the time to come back as retry, because the EventSource of a browser
+// gives up on any other status. Other requests for streams are refused like any request.
 //
 // # Grace
 //
-// A client that trickles its upload, or a response without end, would hold up a window for
-// ever. [Options].Grace bounds that: what runs longer is cut. If there was no response yet, the
-// guard answers as if it had refused the request, once next has returned. Otherwise the response
-// is aborted (http.ErrAbortHandler), so that the client does not take it for a whole one. A
-// request that is cut counts until next returns.
+// A slow upload or an endless response would keep a window busy for ever, so [Options].Grace cuts
+// requests that run longer. If the response has not begun, the guard answers with a refusal after
+// next has returned. Otherwise it aborts the response (http.ErrAbortHandler), so that the client does
+// not take it as complete. A request that was cut counts until next returns.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return &guarded{g, next, newRefusals(&g.opts)}
 }
@@ -77,7 +71,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	var asked asking // filled in place: the copies would show in the figures
+	var asked asking // filled in place, because copies cost nanoseconds
 	asked.kind = kindHTTP
 	if isSafe(r.Method) && !isUpgrade(r) { // a WebSocket may write, whatever its method
 		asked.effect = EffectRead
@@ -94,14 +88,13 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if w == nil && !asked.bypassed && g.opts.Grace == 0 && g.opts.Stream == nil {
-		defer g.leave(at) // without a response there is no stream
+		defer g.leave(at) // only responses are streams
 		h.next.ServeHTTP(w, r)
 		return
 	}
 	h.serve(w, r, given, at, &asked)
 }
 
-// serve serves what was admitted.
 func (h *guarded) serve(w http.ResponseWriter, r, given *http.Request, at place, asked *asking) {
 	g := h.guard
 	x := &exchange{guard: g, place: at}
@@ -138,7 +131,6 @@ func offersProtocol(r *http.Request) bool {
 		})
 }
 
-// hasElement reports whether a header lists such an element.
 func hasElement(header []string, such func(string) bool) bool {
 	for _, line := range header {
 		for element := range strings.SplitSeq(line, ",") {

@@ -63,7 +63,7 @@ func ExampleGuard_Handler_cors() {
 }
 
 // A stream of events is ended when its window begins, and a browser's EventSource that
-// comes back meanwhile is told when to come again.
+// comes back meanwhile gets the time to come again.
 func ExampleGuard_Handler_eventStream() {
 	windows := soon(time.Hour)
 	g, err := downtime.Open(context.Background(), windows, &downtime.Options{
@@ -228,7 +228,7 @@ func ExampleGuard_BypassHandler() {
 	// with it 200 the order
 }
 
-// A client is told by a typed error, not by a response that it has to look at.
+// A client gets a typed error, and does not have to check responses.
 func ExampleTransport() {
 	g, err := downtime.Open(context.Background(), soon(0), &downtime.Options{Logger: silent})
 	if err != nil {
@@ -260,7 +260,7 @@ func ExampleTransport() {
 	// 404 Not Found
 }
 
-// A batch that has time waits, but not for what would not fit.
+// A batch waits within its time, but not for a longer refusal.
 func ExampleWithWait() {
 	refusals, after := 1, "3600"
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -55,7 +55,7 @@ func TestLastGoodCopyOfAnEarlierVersion(t *testing.T) {
 	})
 }
 
-// What is written today is what was written then.
+// The format has not changed.
 func TestLastGoodCopyIsTheDocument(t *testing.T) {
 	t.Parallel()
 	golden, err := os.ReadFile(filepath.Join("testdata", "lastgood", "windows.yaml"))

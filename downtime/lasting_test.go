@@ -70,7 +70,7 @@ func (l *lasting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
-	case "export": // nobody has declared it, and it looks at its writes alone
+	case "export": // an undeclared stream, which only checks its writes
 		for err := error(nil); err == nil; {
 			time.Sleep(300 * time.Millisecond)
 			_, err = io.WriteString(w, "1,2\n")
@@ -155,7 +155,7 @@ func honestOfWhatLasts(t *testing.T, seed uint64) {
 		})
 	}
 
-	// watch looks at the window for a while: what is seen between two reports of quiet was
+	// watch reads reports of the window for a while. Requests that run between two reports of quiet were
 	// running while it was quiet.
 	watch := func(d time.Duration) (quiet bool) {
 		for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {

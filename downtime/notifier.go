@@ -11,39 +11,39 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A notifier makes events of what becomes of occurrences and of the document: it remembers
-// what it has told. It is under the guard's mu.
+// A notifier emits events about occurrences and the document. It remembers what it has emitted. It is
+// under the guard's mu.
 type notifier struct {
 	opts        *Options
 	subscribers map[*subscriber]struct{}
-	missed      atomic.Int64 // events, by subscribers
-	told        map[occurrenceKey]*notice
+	missed      atomic.Int64 // events that were dropped
+	notices     map[occurrenceKey]*notice
 	warned      map[string]bool // problems that were published
-	trouble     string          // why the document was last not updated; empty: it was
-	news        []news          // to be logged once mu is free
+	trouble     string          // the error of the last update; may be empty
+	records     []logRecord     // to log after mu is released
 }
 
 type notice struct {
 	phase    schedule.Phase
-	reminded time.Time // reminders up to then were told, or came too early
-	of       *tally    // another one: the occurrence has begun anew
+	reminded time.Time // reminders up to then were emitted or skipped
+	of       *tally    // changes when the occurrence has begun again
 }
 
-type news struct {
+type logRecord struct {
 	level slog.Level
 	attrs []any
 }
 
-func (n *notifier) tell(v *view, document *live.Snapshot[schedule.Schedule], now time.Time) {
+func (n *notifier) emit(v *view, document *live.Snapshot[schedule.Schedule], now time.Time) {
 	n.warn(v, document, now)
-	for _, o := range v.known {
+	for _, o := range v.followed {
 		if o.phase == schedule.PhaseCompleted {
-			n.tellPhase(o, now)
+			n.emitPhase(o, now)
 		}
 	}
 	for _, o := range v.shown {
-		if o.Window.ID != "" && o.phase != schedule.PhaseCompleted { // else it stands in for a window, and is logged elsewhere
-			n.tellPhase(o, now)
+		if o.Window.ID != "" && o.phase != schedule.PhaseCompleted { // otherwise see standIn
+			n.emitPhase(o, now)
 		}
 	}
 	for _, o := range v.shown {
@@ -53,8 +53,8 @@ func (n *notifier) tell(v *view, document *live.Snapshot[schedule.Schedule], now
 	}
 }
 
-// warn publishes each problem of the document and of its windows once, as long as it lasts. It
-// logs those of occurrences; package live logs those of the document.
+// warn publishes each problem of the document and of its windows once, as long as it lasts. It logs
+// those of occurrences; package live logs those of the document.
 func (n *notifier) warn(v *view, document *live.Snapshot[schedule.Schedule], now time.Time) {
 	warned := map[string]bool{}
 	publish := func(err error) (isNew bool) {
@@ -85,36 +85,35 @@ func (n *notifier) warn(v *view, document *live.Snapshot[schedule.Schedule], now
 	for _, o := range v.shown {
 		for _, err := range o.problems() {
 			if publish(err) {
-				n.news = append(n.news, news{slog.LevelWarn, []any{"window", o.Window.ID, "err", err}})
+				n.records = append(n.records, logRecord{slog.LevelWarn, []any{"window", o.Window.ID, "err", err}})
 			}
 		}
 	}
 	n.warned = warned
 }
 
-// move follows an occurrence under another key.
 func (n *notifier) move(from, to occurrenceKey) {
-	if t := n.told[from]; t != nil {
-		n.told[to] = t
-		delete(n.told, from)
+	if t := n.notices[from]; t != nil {
+		n.notices[to] = t
+		delete(n.notices, from)
 	}
 }
 
 func (n *notifier) forget(key occurrenceKey, o *occurrence, now time.Time) {
-	if n.told[key] != nil {
+	if n.notices[key] != nil {
 		if o.phase == schedule.PhaseOpen || o.phase == schedule.PhaseWithdrawn {
-			n.tellPhase(o, now)
+			n.emitPhase(o, now)
 		}
-		delete(n.told, key)
+		delete(n.notices, key)
 	}
 }
 
 func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 	key := keyOf(o.Occurrence)
-	t := n.told[key]
+	t := n.notices[key]
 	if t == nil {
 		t = &notice{phase: schedule.PhaseOpen}
-		n.told[key] = t
+		n.notices[key] = t
 	}
 	if t.of != o.tally {
 		t.of, t.reminded = o.tally, now.Round(0).Add(-1)
@@ -122,8 +121,8 @@ func (n *notifier) noticeOf(o *occurrence, now time.Time) *notice {
 	return t
 }
 
-// tellPhase tells a change of phase, if it is one. The end of what was never shown is none.
-func (n *notifier) tellPhase(o *occurrence, now time.Time) {
+// emitPhase emits a change of phase, except the end of an occurrence that was never shown.
+func (n *notifier) emitPhase(o *occurrence, now time.Time) {
 	t, phase := n.noticeOf(o, now), o.stage()
 	if phase == t.phase || t.phase == schedule.PhaseOpen && (phase == schedule.PhaseCompleted || phase == schedule.PhaseWithdrawn) {
 		return
@@ -133,11 +132,10 @@ func (n *notifier) tellPhase(o *occurrence, now time.Time) {
 	e.Unfinished = phase == schedule.PhaseOverrun || phase == schedule.PhaseCompleted && o.unfinished
 	t.phase = phase
 	n.publish(e)
-	n.news = append(n.news, n.newsOf(&e, o))
+	n.records = append(n.records, n.recordOf(&e, o))
 }
 
-// remind reminds of a window that begins soon: once for each reminder, and only of the
-// latest when several are due.
+// remind emits each reminder once. If several are due, it emits only the last.
 func (n *notifier) remind(o *occurrence, now time.Time) {
 	t := n.noticeOf(o, now)
 	now = now.Round(0)
@@ -181,7 +179,7 @@ func (n *notifier) noteDocument(document *live.Snapshot[schedule.Schedule], isNe
 
 func (n *notifier) present(v *view, now time.Time) (events []Event) {
 	for _, o := range v.shown {
-		if t := n.told[keyOf(o.Occurrence)]; t != nil && t.phase != schedule.PhaseOpen && t.phase != schedule.PhaseCompleted {
+		if t := n.notices[keyOf(o.Occurrence)]; t != nil && t.phase != schedule.PhaseOpen && t.phase != schedule.PhaseCompleted {
 			e := o.event(EventPresent, t.phase, now)
 			e.Previous = t.phase
 			events = append(events, e)
@@ -202,9 +200,8 @@ func (o *occurrence) event(kind EventKind, phase schedule.Phase, now time.Time) 
 	return e
 }
 
-// newsOf is what to log of a change of phase. A window that overruns, or ends with its work
-// unfinished, is an error.
-func (n *notifier) newsOf(e *Event, o *occurrence) news {
+// recordOf returns the log record of a change of phase, which is an error for unfinished work.
+func (n *notifier) recordOf(e *Event, o *occurrence) logRecord {
 	attrs := []any{
 		"window", e.Window, "phase", e.Phase.String(), "mode", e.Mode.String(),
 		"start", e.Start, "end", e.End,
@@ -229,18 +226,18 @@ func (n *notifier) newsOf(e *Event, o *occurrence) news {
 		attr(true, "refused", o.refused.Load())
 	}
 	if e.Unfinished {
-		return news{slog.LevelError, append(attrs, "unfinished", true)}
+		return logRecord{slog.LevelError, append(attrs, "unfinished", true)}
 	}
-	return news{slog.LevelInfo, attrs}
+	return logRecord{slog.LevelInfo, attrs}
 }
 
-func (n *notifier) log(all []news) {
+func (n *notifier) log(all []logRecord) {
 	for _, record := range all {
 		n.opts.Logger.Log(context.Background(), record.level, "maintenance window", record.attrs...)
 	}
 }
 
-// eventRoom is how many events wait for a subscriber at most.
+// eventRoom is the number of events that may wait for a subscriber.
 const eventRoom = 64
 
 // A subscriber of Guard.Events.

@@ -12,28 +12,27 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// An occurrence is one occurrence of a window as this guard keeps it, from a while before
-// it is announced until it is over and let go. It never changes: [occurrence.step] makes
-// the next one. Only its tally counts on.
+// An occurrence is one occurrence of a window in this guard, from an hour before it is announced until an
+// hour after its end. It is immutable, except for its tally: [occurrence.step] returns the next one.
 type occurrence struct {
-	schedule.Occurrence                     // Start and End are what holds in this process
-	documented          schedule.Occurrence // as the document last had it
+	schedule.Occurrence                     // with Start and End of this process
+	documented          schedule.Occurrence // as in the last document that had it
 	said                said
-	phase               schedule.Phase // by the clock; it overruns; never draining, which is measured: see stage
-	began               time.Time      // when it was first seen in progress
-	epoch               uint64         // of the view that first had it in progress; 0: none has
-	clocks              clocks         // since it is on
-	skew                time.Duration  // by how much the wall clock is ahead of the monotonic clock since then
-	held                []drainedScope // that stay closed with it, though they are no longer in its scope
-	withheld            []string       // fields of the document that are held back; "" means all of it
-	asks                bool           // the quorum is asked about it
-	asked               bool           // and was, while it was in progress
-	waits               bool           // it is closed before its start, or after its end, until the quorum agrees
-	unfinished          bool           // it ended while its work seemed to go on
-	ended               bool           // it is over because somebody has ended it
-	begun               bool           // its work is, here or in another replica
-	gone                bool           // it is too far away, withdrawn, or long over: forget it
-	next                time.Time      // when the next step is due; the zero time: by the clock never
+	phase               schedule.Phase // never PhaseDraining, which is measured: see stage
+	began               time.Time      // when the guard first saw it in progress
+	epoch               uint64         // of the view that first had it in progress; 0 means not yet
+	clocks              clocks         // since it has been on
+	skew                time.Duration  // the lead of the wall clock over the monotonic clock since then
+	held                []drainedScope // scopes that stay closed though an edit has removed them
+	withheld            []string       // fields of the document that are held back; "" means the whole window
+	asks                bool           // it is passed to the quorum
+	asked               bool           // it was, while in progress
+	waits               bool           // it is closed before its start or after its end, until the quorum agrees
+	unfinished          bool           // it ended with unfinished work
+	ended               bool           // it is over by Complete or actual.end
+	begun               bool           // its work has begun, here or in another replica
+	gone                bool           // it is too far away, withdrawn, or long over, and is to be forgotten
+	next                time.Time      // when the next step is due; zero means never by the clock
 	overrunMax          time.Duration
 	*tally
 }
@@ -41,36 +40,36 @@ type occurrence struct {
 // clocks are two readings of the clocks.
 type clocks struct {
 	on    bool          // the window is on
-	wall  time.Time     // when it was first seen on
+	wall  time.Time     // when the window was first seen on
 	mono  time.Duration // the same, by the monotonic clock
-	split bool          // one of the clocks has passed the window's end and the other has not
+	split bool          // only one of the clocks has passed the window's end
 	since time.Duration // by the monotonic clock, when that was first seen
 }
 
 type tally struct {
-	refused  atomic.Int64 // requests and work; of a rehearsal, what it would have refused
-	bypassed atomic.Int64 // requests let in all the same
-	cut      atomic.Int64 // requests and work that were cut when Options.Grace was over
-	quiet    atomic.Int64 // from began to when it was first seen quiet, in ns, and one more; 0: not yet
-	sealed   atomic.Bool  // it is quiet: nothing may begin, to its end; set under running.sealing
+	refused  atomic.Int64 // requests and work that it refused or, in a rehearsal, would have refused
+	bypassed atomic.Int64 // requests that bypassed it
+	cut      atomic.Int64 // requests and work that were cut after Options.Grace
+	quiet    atomic.Int64 // nanoseconds from began to quiet, plus one; 0 means not yet
+	sealed   atomic.Bool  // it is quiet and nothing may begin until its end; set under running.sealing
 	drained  atomic.Bool  // Drain has reported it quiet
 }
 
-// facts are all that a step depends on, besides the occurrence before.
+// facts are the input of a step, together with the occurrence before.
 type facts struct {
 	now   time.Time     // by the wall clock
-	mono  time.Duration // by the monotonic clock, from some moment on
-	epoch uint64        // of the view that is being made
+	mono  time.Duration // by the monotonic clock
+	epoch uint64        // of the new view
 
-	// What the document says.
-	planned     *schedule.Occurrence // of this occurrence; nil: nothing
-	lost        bool                 // it has no window of that id
-	ended       bool                 // by actual.end the occurrence is over
-	allowShrink bool                 // it may lose windows in progress
+	// From the document.
+	planned     *schedule.Occurrence // this occurrence; may be nil
+	lost        bool                 // it does not have the window
+	ended       bool                 // actual.end has ended the occurrence
+	allowShrink bool                 // the document says so
 
-	command *said      // what was just said here; nil: nothing
-	quorum  *agreement // nil: this process decides alone
-	working bool       // what bypasses the window is running
+	command *said      // a new command; may be nil
+	quorum  *agreement // nil: without a quorum
+	working bool       // something that bypasses the window runs
 	drained bool       // Drain has reported that the window is quiet
 
 	reminders  []time.Duration
@@ -78,17 +77,15 @@ type facts struct {
 }
 
 const (
-	// lead is how long before it is announced an occurrence is followed, and how long after
-	// its end it is remembered.
+	// lead is how long an occurrence is followed before it is announced and after its end.
 	lead = time.Hour
 
-	// setBack is by how much a clock may be set back after a window's end before the
-	// window is in progress again.
+	// setBack is how far a clock may be set back after a window's end until the window is in
+	// progress again.
 	setBack = time.Minute
 )
 
-// step returns the occurrence as it is by the facts. It is the law of a window: all that
-// changes the phase of one happens here.
+// step returns the next occurrence for the facts. All changes of phase happen here.
 func (o occurrence) step(f facts) occurrence {
 	before := o.phase
 	o.next, o.gone, o.overrunMax, o.withheld = time.Time{}, false, f.overrunMax, nil
@@ -111,34 +108,34 @@ func (o occurrence) step(f facts) occurrence {
 
 	switch {
 	case coming && f.now.Before(watch) && (o.tally == nil || !o.isAt(holds)) && !o.said.isSaid() && (f.quorum == nil || !f.quorum.all):
-		o.due(f.now, watch) // it is too far away
+		o.due(f.now, watch) // too far away
 		o.phase, o.gone = schedule.PhaseOpen, true
 		return o
 	case coming && !o.wasOver(holds, f.now):
 		o.goOn(holds, f)
-	case o.tally == nil: // it was over before it was followed
+	case o.tally == nil: // over before it was followed
 		o.Occurrence, o.phase, o.tally = holds, schedule.PhaseCompleted, &tally{}
 		o.asked = f.quorum != nil && holds.Window.Mode.Closes() && !o.isEnded(f) && f.now.Before(o.End.Add(f.overrunMax))
 	case o.phase == schedule.PhaseCompleted && o.asked && o.isHeldElsewhere(f):
 		o.phase, o.began, o.epoch = schedule.PhaseOverrun, f.now, f.epoch
 		o.due(f.now, o.End.Add(f.overrunMax))
 	case o.phase == schedule.PhaseCompleted:
-	case !over && o.phase.Before(schedule.PhaseInProgress): // withdrawn, or called off
+	case !over && o.phase.Before(schedule.PhaseInProgress): // withdrawn or cancelled
 		o.phase, o.gone = schedule.PhaseWithdrawn, true
 		return o
 	case !over && o.isLocal() && f.lost && !f.allowShrink && !o.isEnded(f):
-		// The document has lost what began here by a command. It is kept to its end, as
-		// schedule.Keeping keeps what began by the document.
+		// It began here by a command and was removed from the document. It is kept to its end, like
+		// an occurrence that began by the document: see schedule.Keeping.
 		o.due(f.now, o.End)
 	case over && o.isOn() && o.isUnfinished(f) && !(f.lost && f.allowShrink) && o.Window.Overrun != schedule.OverrunReopen && !o.isPast(o.End.Add(f.overrunMax), f):
 		if f.planned != nil && o.isLike(holds.Window) {
-			o.Window = holds.Window // it may say more by now
+			o.Window = holds.Window // its texts may have changed
 		}
 		o.phase = schedule.PhaseOverrun
 		o.due(f.now, o.End.Add(f.overrunMax))
 	default:
 		o.unfinished = over && o.isOn() && o.isUnfinished(f)
-		if hasPlan { // when it was over
+		if hasPlan { // the times at its end
 			o.Start, o.End = holds.Start, holds.End
 		}
 		o.phase = schedule.PhaseCompleted
@@ -150,14 +147,14 @@ func (o occurrence) step(f facts) occurrence {
 		o.clocks = clocks{on: true, wall: f.now.Round(0), mono: f.mono}
 	}
 	o.begun = f.drained
-	o.due(f.now, o.documented.Next(f.now)) // then something else may be pending
+	o.due(f.now, o.documented.Next(f.now)) // another occurrence may be pending then
 	o.consult(f)
 	remembered := min(f.now.Sub(o.End), f.now.Sub(o.documented.End))
 	o.gone = o.phase == schedule.PhaseCompleted && before == o.phase && !o.asks && remembered > lead
 	return o
 }
 
-// readClocks notes what the clocks show while the window is on.
+// readClocks updates skew and clocks while the window is on.
 func (o *occurrence) readClocks(f facts) {
 	if !o.isOn() {
 		return
@@ -179,10 +176,9 @@ func (o *occurrence) passed(t time.Time, f facts) (wall, mono bool) {
 	return wall, !f.now.Add(-o.skew).Before(t)
 }
 
-// isPast reports whether a window ends that has its end then. A window that is on ends when
-// both clocks have passed its end, so that no step of the wall clock opens it. If they
-// disagree for longer than overrunMax, the wall clock alone counts; if somebody has ended the
-// window, either counts.
+// isPast reports whether a window with that end is over. A window that is on ends when both clocks have
+// passed its end, so that a step of the wall clock does not open it. After overrunMax of disagreement only
+// the wall clock counts. If Complete or actual.end has ended the window, one of the clocks is enough.
 func (o *occurrence) isPast(end time.Time, f facts) bool {
 	wall, mono := o.passed(end, f)
 	if !o.isOn() || wall == mono {
@@ -205,20 +201,19 @@ func (o *occurrence) isPast(end time.Time, f facts) bool {
 	return false
 }
 
-// isExhausted reports whether the clocks have disagreed for as long as that may keep a window
-// closed.
+// isExhausted reports whether the clocks have disagreed for overrunMax.
 func (o *occurrence) isExhausted(f facts) bool {
 	return o.clocks.split && f.mono-o.clocks.since >= f.overrunMax
 }
 
-// goOn follows an occurrence that is not over.
+// goOn updates an occurrence that is not over.
 //
-// The clock alone never takes a phase back: a window that was announced or has begun stays
-// so when the clock is set back, because users know of it, and Drain may have reported it
-// quiet. Only the document or a command puts it off, and then it begins anew.
+// A clock that is set back does not undo a phase, because users have seen the announcement and Drain may
+// have reported quiet. Only the document or a command can postpone the occurrence, and then it begins
+// again.
 func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 	phase := holds.Phase(f.now)
-	if phase == schedule.PhaseCompleted { // by the wall clock alone
+	if phase == schedule.PhaseCompleted { // only by the wall clock
 		phase = schedule.PhaseInProgress
 	}
 	same := o.tally != nil && o.isLike(holds.Window)
@@ -228,9 +223,9 @@ func (o *occurrence) goOn(holds schedule.Occurrence, f facts) {
 			phase = o.phase
 		}
 	case same && o.phase.Before(schedule.PhaseInProgress):
-	case same && o.phase != schedule.PhaseCompleted && phase == schedule.PhaseInProgress: // its times were moved
+	case same && o.phase != schedule.PhaseCompleted && phase == schedule.PhaseInProgress: // its times were edited
 	default:
-		drained := false // the work belongs to the occurrence, whatever is edited
+		drained := false // edits do not end the work of the occurrence
 		if o.tally != nil && o.isOn() && f.drained && !f.allowShrink && phase == schedule.PhaseInProgress {
 			drained = o.drained.Load()
 			o.keepScope(holds.Window)
@@ -267,8 +262,8 @@ func (o *occurrence) consult(f facts) {
 		o.asks = o.asked || f.quorum.all
 		o.waits = o.asks && !open
 	default:
-		// The quorum is asked a little before its word is needed, so that a window that comes
-		// near does not close anything for a moment.
+		// The quorum is asked askAhead before the answer is needed, so that the scope does not close
+		// for a moment when the window becomes near.
 		needed := o.Announced()
 		if at := o.Start.Add(-lead); at.Before(needed) {
 			needed = at
@@ -281,7 +276,7 @@ func (o *occurrence) consult(f facts) {
 	}
 }
 
-// due says that a step is needed at t, unless that is past.
+// due requests a step at t, unless that is past.
 func (o *occurrence) due(now, t time.Time) {
 	if t.After(now) && (o.next.IsZero() || t.Before(o.next)) {
 		o.next = t
@@ -297,13 +292,12 @@ func (o *occurrence) isLike(w *schedule.Window) bool {
 	return o.Window.Mode == w.Mode && o.Window.Scope.Key() == w.Scope.Key()
 }
 
-// wasOver reports whether the occurrence was over already, and the clock set back a little.
+// wasOver reports whether the occurrence was over before the clock was set back by at most setBack.
 func (o *occurrence) wasOver(holds schedule.Occurrence, now time.Time) bool {
 	return o.tally != nil && o.phase == schedule.PhaseCompleted && o.isAt(holds) && o.isLike(holds.Window) && holds.End.Sub(now) <= setBack
 }
 
-// isHeldElsewhere reports whether an occurrence that is over here has unfinished work in
-// another replica.
+// isHeldElsewhere reports whether another replica has unfinished work in an occurrence that is over here.
 func (o *occurrence) isHeldElsewhere(f facts) bool {
 	return f.drained && o.Window.Mode.Closes() && o.Window.Overrun != schedule.OverrunReopen &&
 		!o.isEnded(f) && f.now.Before(o.End.Add(f.overrunMax))
@@ -320,27 +314,26 @@ func (o *occurrence) isOn() bool {
 	return o.phase == schedule.PhaseInProgress || o.phase == schedule.PhaseOverrun
 }
 
-// isShut reports whether the window refuses what its mode refuses.
+// isShut reports whether the window refuses requests.
 func (o *occurrence) isShut() bool { return o.Window.Mode.Closes() && (o.isOn() || o.waits) }
 
 func (o *occurrence) rehearses() bool {
 	return o.Window.Mode == schedule.ModeRehearse && o.phase == schedule.PhaseInProgress
 }
 
-// isLocal reports whether its times are not the document's.
+// isLocal reports whether its times differ from the document's.
 func (o *occurrence) isLocal() bool {
 	return !o.Start.Equal(o.documented.Start) || !o.End.Equal(o.documented.End)
 }
 
-// isShown reports whether the occurrence matters to anybody.
 func (o *occurrence) isShown() bool { return o.phase != schedule.PhaseCompleted || o.asks }
 
-// drains reports whether the window is in progress and was not seen quiet yet.
+// drains reports whether the window is in progress and was not quiet yet.
 func (o *occurrence) drains() bool {
 	return o.isOn() && o.Window.ID != "" && o.Window.Mode != schedule.ModeAnnounce && o.quiet.Load() == 0
 }
 
-// stage is the phase by the clock and by what runs.
+// stage returns the phase, including PhaseDraining.
 func (o *occurrence) stage() schedule.Phase {
 	if o.phase == schedule.PhaseInProgress && o.drains() {
 		return schedule.PhaseDraining
@@ -348,7 +341,7 @@ func (o *occurrence) stage() schedule.Phase {
 	return o.phase
 }
 
-// end is the planned end, which may be past. The zero time means unknown.
+// end returns the planned end, which may be past. The zero time means unknown.
 func (o *occurrence) end() time.Time {
 	if o.waits && !o.isOn() {
 		return time.Time{}
@@ -356,7 +349,7 @@ func (o *occurrence) end() time.Time {
 	return o.End
 }
 
-// until is when refused clients may come back. The zero time means soon.
+// until returns when refused clients may come back. The zero time means soon.
 func (o *occurrence) until() time.Time {
 	if o.phase == schedule.PhaseOverrun {
 		return o.End.Add(o.overrunMax)
@@ -381,7 +374,8 @@ func (t *tally) quietAfter() (time.Duration, bool) {
 	return time.Duration(max(0, q-1)), q > 0
 }
 
-// standIn is in progress while something is not known: the document, or the quorum's word.
+// standIn returns an occurrence in progress for the time until the document was read or the quorum has
+// answered. Its window does not have an id.
 func standIn(w *schedule.Window, since time.Time) *occurrence {
 	return &occurrence{
 		Occurrence: schedule.Occurrence{Planned: since, Start: since, Window: w},
@@ -390,8 +384,8 @@ func standIn(w *schedule.Window, since time.Time) *occurrence {
 	}
 }
 
-// said is what Begin, Complete and Extend said in this process. It holds until the
-// document says something else than it did then.
+// said are the commands of Begin, Complete and Extend in this process. They hold until the document
+// changes the same time.
 type said struct {
 	start, end       time.Time // as the document had them at the time of the command
 	began            time.Time // by Begin
@@ -400,7 +394,7 @@ type said struct {
 
 func (s said) isSaid() bool { return !s.began.IsZero() || !s.until.IsZero() || !s.completed.IsZero() }
 
-// stillAbout is what still holds of an occurrence, as the document has it now.
+// stillAbout returns the commands that still hold for the occurrence in the document.
 func (s said) stillAbout(o schedule.Occurrence) said {
 	if !o.Start.Equal(s.start) {
 		s.began = time.Time{}
@@ -425,15 +419,15 @@ func keyOf(o schedule.Occurrence) occurrenceKey {
 	return occurrenceKey{o.Window.ID, o.Planned.Unix()}
 }
 
-// A drainedScope is a scope that Drain has reported quiet and that an edit has taken out of
-// its window. It stays closed as long as the window is in progress or overruns.
+// A drainedScope is a scope that Drain has reported quiet and that an edit has removed from its window. It
+// stays closed while the window is in progress or overruns.
 type drainedScope struct {
 	window *schedule.Window
 	*tally
 }
 
-// withhold returns the occurrence as it is kept when the document would open it while its
-// work is unfinished, and notes the fields that are held back.
+// withhold returns the occurrence without the edits that would open it while its work is unfinished. It
+// sets withheld to the fields of these edits.
 func (o *occurrence) withhold(holds schedule.Occurrence, f facts) schedule.Occurrence {
 	over := o.isPast(o.End, f)
 	if f.planned == nil {
@@ -460,7 +454,7 @@ func (o *occurrence) withhold(holds schedule.Occurrence, f facts) schedule.Occur
 	return holds
 }
 
-// keepScope keeps what Drain has reported quiet and the new window does not include.
+// keepScope keeps scopes that Drain has reported quiet and that the new window does not include.
 func (o *occurrence) keepScope(w *schedule.Window) {
 	kept := []*schedule.Scope{&w.Scope}
 	var held []drainedScope
@@ -472,7 +466,7 @@ func (o *occurrence) keepScope(w *schedule.Window) {
 	o.held = held
 }
 
-// shadows are the occurrence once more, for each scope that it keeps closed besides its own.
+// shadows returns a copy of the occurrence for each additional scope that it keeps closed.
 func (o *occurrence) shadows() []*occurrence {
 	var all []*occurrence
 	for _, h := range o.held {
@@ -484,11 +478,9 @@ func (o *occurrence) shadows() []*occurrence {
 	return all
 }
 
-// maxSkew is by how much the wall clock and the monotonic clock may disagree before that is a
-// problem.
+// maxSkew is the disagreement of wall clock and monotonic clock above which it is a problem.
 const maxSkew = time.Minute
 
-// problems are what an operator has to know of the occurrence.
 func (o *occurrence) problems() []error {
 	if !o.isOn() || o.Window.ID == "" {
 		return nil
@@ -519,7 +511,7 @@ var (
 	errKept     = errors.New("no longer takes place by the document, and is kept, because its work is unfinished: to open it, set actual.end or call Complete")
 )
 
-// includes reports whether all that is in scope b is in scope a, as far as their lists show it.
+// includes reports whether the lists show that scope b is part of scope a.
 func includes(a, b *schedule.Scope) bool {
 	if a.IsEmpty() || b.IsEmpty() {
 		return a.IsEmpty()

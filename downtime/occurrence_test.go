@@ -11,14 +11,14 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// The law of a window, a row for each step. A window is planned from 10:00 to 11:00, is
-// announced 30 minutes ahead and has its cutoff 10 minutes ahead. A row says when the step is
-// taken, what is new then, and what the window is after it; what was said holds on.
+// A row for each step of an occurrence. Its window is planned from 10:00 to 11:00, is announced 30 minutes
+// ahead and has its cutoff 10 minutes ahead. A row has the time, a new fact, and the state after the step.
+// Facts hold for later rows.
 //
-// New can be: a document ("10:00-11:00", "gone", "gone, shrink", "other scope", "ended 10:20",
-// "reopen", "mode announce", "paths /a /b"), the monotonic clock, where it shows another time
-// than the wall clock ("mono 10:30"), a command ("begin", "complete", "extend 11:30"), a word of the quorum ("open",
-// "refused", "silent", "all"), or of what runs ("drained", "bypassing", "idle").
+// A fact is a document ("10:00-11:00", "gone", "gone, shrink", "other scope", "ended 10:20", "reopen",
+// "mode announce", "paths /a /b"), a different time of the monotonic clock ("mono 10:30"), a command
+// ("begin", "complete", "extend 11:30"), an answer of the quorum ("open", "refused", "silent", "all"), or
+// the state of its work ("drained", "bypassing", "idle").
 func TestTheLawOfAWindow(t *testing.T) {
 	t.Parallel()
 	for name, rows := range map[string]string{

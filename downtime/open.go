@@ -13,13 +13,13 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// Open loads the document and starts to guard. ctx bounds the opening only; the guard
-// lives until [Guard.Close].
+// Open loads the document and starts a guard, which runs until [Guard.Close]. ctx bounds only Open. Nil
+// options mean the defaults.
 //
-// A missing or faulty document is no error, because a service must start: the guard does what
-// [Options].Boot says, logs it, and goes on trying. With [Options].Strict a faulty one is an
-// error. Check documents with [schedule.Parse] before they are shipped. Other errors are a nil
-// source, invalid options, and the cause of ctx's end.
+// A missing or faulty document is not an error, because the service must start: the guard logs it, does
+// what [Options].Boot says, and tries again. With [Options].Strict a faulty document is an error. Check
+// documents with [schedule.Parse] before you deploy them. Other errors are a nil source, invalid options,
+// and the cause of ctx's end.
 func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	if src == nil {
 		return nil, errors.New("downtime: the source is nil")
@@ -52,12 +52,12 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 		ended:    make(chan struct{}),
 		wake:     make(bell, 1),
 	}
-	g.notifier.opts, g.notifier.told, g.notifier.subscribers = &g.opts, map[occurrenceKey]*notice{}, map[*subscriber]struct{}{}
+	g.notifier.opts, g.notifier.notices, g.notifier.subscribers = &g.opts, map[occurrenceKey]*notice{}, map[*subscriber]struct{}{}
 	if o.Quorum != nil {
-		g.agreed.closed, g.fresh = true, true // until it is asked
+		g.agreed.closed, g.fresh = true, true // until the first answer
 		g.asker = &asker{
 			quorum: o.Quorum, again: make(bell, 1),
-			tell: g.tellQuorum, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
+			positions: g.positions, settle: g.settleQuorum, lost: func() { g.agree(agreement.lost) },
 		}
 	}
 	r := &reading{opts: &g.opts}
@@ -93,9 +93,7 @@ func Open(ctx context.Context, src Source, opts *Options) (*Guard, error) {
 	return g, nil
 }
 
-// await waits for the first document, as the boot policy has it. A document that is
-// missing or out of reach may come any moment; one that is there and faulty is not worth
-// the wait.
+// await waits for the first document by the boot policy. It does not wait if the document is faulty.
 func (g *Guard) await(ctx context.Context) error {
 	const look = 100 * time.Millisecond
 	bounded, cancel := context.WithTimeout(ctx, g.opts.BootTimeout)
@@ -104,7 +102,7 @@ func (g *Guard) await(ctx context.Context) error {
 	for g.keeper.Snapshot() == nil && g.opts.Boot == BootWait && bounded.Err() == nil && !isFaulty(g.keeper.Status().Err) {
 		select {
 		case <-g.wake:
-		case <-time.After(look): // because a second failure rings no bell
+		case <-time.After(look): // because further failures do not ring the bell
 		case <-bounded.Done():
 		}
 	}
@@ -128,21 +126,21 @@ func isFaulty(err error) bool {
 	return errors.As(err, &fault)
 }
 
-func (g *Guard) tellQuorum() (windows map[string]Position) {
+func (g *Guard) positions() (windows map[string]Position) {
 	g.agree(func(a agreement) agreement {
 		windows = g.wanted(g.view.Load())
-		return a.telling(windows)
+		return a.asking(windows)
 	})
 	return windows
 }
 
-func (g *Guard) settleQuorum(told map[string]Position, open, unfinished map[string]bool, err error) {
+func (g *Guard) settleQuorum(sent map[string]Position, open, unfinished map[string]bool, err error) {
 	var before error
 	g.agree(func(a agreement) agreement {
 		before = a.err
-		return a.settled(told, open, unfinished, err)
+		return a.settled(sent, open, unfinished, err)
 	})
-	g.changed.tell() // Drain may wait for the answer
+	g.changed.notify() // Drain may wait for the answer
 	switch {
 	case err != nil:
 		g.quorumFailures.Add(1)
@@ -154,14 +152,13 @@ func (g *Guard) settleQuorum(told map[string]Position, open, unfinished map[stri
 	}
 }
 
-// A reading reads the documents of a guard, one after the other.
+// A reading parses the documents of a guard, one after the other.
 type reading struct {
 	opts  *Options
 	sound []byte // the last document without faults
 }
 
-// parse parses a document, of which a fault affects only its own window, and keeps what is in
-// progress and no longer in it.
+// parse parses a document and keeps windows in progress that it does not have any more.
 func (r *reading) parse(name string, data []byte, prev *schedule.Schedule) (*schedule.Schedule, []error, error) {
 	o := r.opts
 	before := prev
@@ -198,10 +195,10 @@ func (r *reading) parse(name string, data []byte, prev *schedule.Schedule) (*sch
 	return s, problems, nil
 }
 
-// copy returns the last document without faults, because a start refuses any other.
+// copy returns the last document without faults, because a start refuses documents with faults.
 func (r *reading) copy([]byte, *schedule.Schedule) ([]byte, error) { return r.sound, nil }
 
-// undeclared are the names of work in scopes that Options.Work does not declare.
+// undeclared returns faults for the work in scopes that Options.Work does not declare.
 func (o *Options) undeclared(name string, s *schedule.Schedule) (faults schedule.Faults) {
 	if o.Work == nil {
 		return nil

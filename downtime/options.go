@@ -19,30 +19,29 @@ import (
 
 // Options of a [Guard]. Nil options are the defaults.
 type Options struct {
-	// Pass lists what always passes, is never counted and never refused: paths, with a
-	// method before them where one matters, as patterns of net/http ("GET /healthz").
-	// In doubt a request does not pass. "/x" is without a slash at the end, "/x/{$}" with one.
-	// Nil means [DefaultPass]. Empty but not nil means nothing.
+	// Pass lists requests that are never counted and never refused, as patterns of net/http: a
+	// path, with a method before it if that matters ("GET /healthz"). "/x" does not match a slash at
+	// the end, "/x/{$}" does. A path with an unusual encoding does not match. Nil means
+	// [DefaultPass]. Empty but not nil means none.
 	Pass []string
 
-	// Classify says what a request does, where its method does not tell: GraphQL is all
-	// POST. It must not read the body that the handler needs. Nil means that GET, HEAD, OPTIONS,
+	// Classify returns the effect of a request whose method does not show it, as in GraphQL, where
+	// all requests are POST. It must not read the body that the handler needs. Nil means that GET, HEAD, OPTIONS,
 	// TRACE, QUERY, PROPFIND, REPORT and SEARCH read, unless the request offers to switch
 	// protocols, as WebSockets do, and all others write.
 	Classify func(*http.Request) Effect
 
-	// Stream reports whether a request lasts until somebody ends it, so that a window ends it:
-	// see [Guard.Handler]. It is asked after the request was admitted. Nil means that only what
-	// the response declares is a stream.
+	// Stream reports whether a request is a stream, so that a window ends it: see [Guard.Handler].
+	// It is called after the request was admitted. Nil means that only the response decides.
 	Stream func(*http.Request) bool
 
-	// Long says whether a request takes long, and is therefore refused from a window's
-	// cutoff on. Nil: none does.
+	// Long reports whether a request takes long, so that it is refused from a window's cutoff on.
+	// Nil means never.
 	Long func(*http.Request) bool
 
 	// Work declares the names of all work that this process enters or holds. A scope that lists
 	// another name is a problem, because a misspelt name would leave the work running; with
-	// Strict, such a document is refused. Nil means that any name is fine.
+	// Strict, such a document is refused. Nil means that all names are allowed.
 	Work []string
 
 	// Strict makes Open return an error when the document is faulty. Later, it refuses a document
@@ -50,103 +49,101 @@ type Options struct {
 	// Boot decides at the start, and that later a fault affects its own window only.
 	Strict bool
 
-	// Boot is what to do as long as no document has ever been read. Empty means
-	// BootWait.
+	// Boot is what the guard does until it has read a document. Empty means BootWait.
 	Boot Boot
 
 	// BootTimeout is how long Open waits for a first document, and with BootClosed and
-	// BootOpen for the first attempt. 0: 10 s.
+	// BootOpen for the first attempt. Zero means 10s.
 	BootTimeout time.Duration
 
-	// Poll is the time between loads of the document, varied by a tenth. 0: 15 s.
+	// Poll is the time between loads of the document, varied by a tenth. Zero means 15s.
 	Poll time.Duration
 
-	// LastGood names a file in which the last document without faults is kept, for a start
-	// without source or with a faulty document. Empty means none.
+	// LastGood is a file for a copy of the last document without faults. It is used at a start when
+	// the source fails or has a faulty document. Empty means none.
 	LastGood string
 
-	// Fallback is the document for a start with neither source nor last good copy,
-	// usually an embedded one. Empty: none.
+	// Fallback is the document for a start without source and last good copy, usually an embedded
+	// one. Empty means none.
 	Fallback []byte
 
-	// StaleAfter is how long the source may be silent or failing before the document
-	// counts as stale, in Stats and on the status page; nothing else changes. 0: never.
+	// StaleAfter is how long the source may fail before the document counts as stale in Stats and on
+	// the status page. It changes nothing else. Zero means never.
 	StaleAfter time.Duration
 
-	// RetryMax bounds Retry-After. 0: 1 h.
+	// RetryMax bounds Retry-After. Zero means 1h.
 	RetryMax time.Duration
 
-	// RetryJitter is what is at most added to the time to a window's end, each time at
-	// random, so that not all return in the same second; and never more than a quarter of
-	// the window. 0: 30 s. Negative: nothing.
+	// RetryJitter bounds the random time that is added to the time to a window's end, so that not
+	// all clients return in the same second. It is at most a quarter of the window. Zero means 30s.
+	// Negative means none.
 	RetryJitter time.Duration
 
-	// Service is what users call the service, a few words for the page that a refused browser
-	// gets. Empty means that it says "maintenance" alone.
+	// Service is the name of the service for users, a few words for the page of a refusal. Empty
+	// means that the page only says "maintenance".
 	Service string
 
-	// CORS is the application's own CORS middleware, put around refusals, so that a page of
-	// another origin can read them; Access-Control-Expose-Headers then has Retry-After
-	// besides. It answers a preflight request in the scope of a window, which is neither
-	// counted nor refused: else the page could not see the refusal. Nil: refusals carry no
-	// such headers, and a preflight request is refused as any other.
+	// CORS is the application's CORS middleware. The guard puts it around refusals, so that pages
+	// of other origins can read them, and adds Retry-After to Access-Control-Expose-Headers. The
+	// middleware also answers preflight requests in the scope of a window, which are then not
+	// counted or refused. Nil means that refusals do not have CORS headers and that preflight
+	// requests are refused like others.
 	CORS func(http.Handler) http.Handler
 
 	// StatusURL is the address of a status page for users, such as that of package status: an
 	// http or https URL, or a path that begins with "/". Refusals, and responses to requests in
-	// the scope of a window that is announced or in progress and no rehearsal, carry it as
-	// Link with rel="status" (RFC 8631), set before the handler is called. Keep it out of all
-	// scopes. Empty means none.
+	// the scope of a window that is announced or in progress, have it as a Link with
+	// rel="status" (RFC 8631), set before the handler is called; rehearsals do not. Keep the page
+	// out of all scopes. Empty means none.
 	StatusURL string
 
-	// Reminders are how long before the start of a window [Guard.Events] reminds of it,
-	// as far as it is announced by then. Nil: 24 h, 1 h and 10 min. Empty but not nil:
-	// none.
+	// Reminders are the times before the start of a window at which [Guard.Events] yields a
+	// reminder, if the window is announced by then. Nil means 24h, 1h and 10m. Empty but not nil
+	// means none.
 	Reminders []time.Duration
 
-	// OverrunMax is for how long after its planned end a window is held closed while its
-	// work is unfinished, and for how long a disagreement of the clocks keeps it closed: see
-	// [Guard]. Zero means 1 h.
+	// OverrunMax bounds how long after its planned end a window stays closed because its work is
+	// unfinished, and how long a disagreement of the clocks keeps it closed. Zero means 1h.
 	OverrunMax time.Duration
 
-	// Quorum makes this guard one of many that are drained together: see [Quorum]. The
-	// guard does not close it. Nil: this process decides alone.
+	// Quorum coordinates this guard with those of other replicas: see [Quorum]. The guard does not
+	// close it. Nil means that this process decides alone.
 	Quorum Quorum
 
-	// Grace is how long what runs in a window's scope may go on after the window's start, or
-	// after the edit of the document that brings it into scope. Then it is cut: its context ends
-	// with an [*UnavailableError] as cause, reads of its body and writes of its response fail
-	// with the same error, also those that wait for the client, and a connection that it has
-	// taken over is closed. What bypasses a window is not cut. Work that [Guard.Enter],
-	// [Guard.EnterWait] and [Guard.Hold] admit has no context of the guard's and cannot be cut;
+	// Grace is how long requests and work in a window's scope may run after the window's start, or
+	// after the edit of the document that brings them into scope. Then the guard cuts them: their
+	// context ends with an [*UnavailableError] as its cause, reads of the body and writes of the
+	// response fail with the same error, also those that wait for the client, and a hijacked
+	// connection is closed. Requests that bypass a window are not cut. Work of [Guard.Enter],
+	// [Guard.EnterWait] and [Guard.Hold] cannot be cut, because its context is not the guard's;
 	// [Report].Uncut counts it. Zero means never.
 	Grace time.Duration
 
-	// StreamJitter is how long after a window's start a stream is ended at most, at random, so
-	// that not all come back at once; never more than a quarter of the window. Draining takes
-	// at least as long. 0: 5 s. Negative: nothing.
+	// StreamJitter bounds the random time after a window's start at which a stream is ended, so that
+	// not all clients come back at once. It is at most a quarter of the window. Draining takes as
+	// long. Zero means 5s. Negative means none.
 	StreamJitter time.Duration
 
-	// Bypass lets operators in all the same. Nil: nobody.
+	// Bypass admits operators to closed windows. Nil means none.
 	Bypass *Bypass
 
-	// Logger is told each change of phase once, and of trouble with the document. Nil:
+	// Logger gets one record for each change of phase and for each problem. Nil means
 	// slog.Default().
 	Logger *slog.Logger
 }
 
-// Boot is what a guard does before it has ever read a document.
+// Boot is what a guard does until it has read a document. The empty Boot means BootWait.
 type Boot string
 
 // The boot policies.
 const (
-	// BootWait makes Open wait up to BootTimeout for a document that is missing, empty
-	// or out of reach, and after that refuses what writes until there is one. For a document
-	// that is there and faulty it does not wait, for that will not mend itself.
+	// BootWait makes Open wait up to BootTimeout for a document that is missing, empty or out of
+	// reach. After that, the guard refuses writes until there is a document. Open does not wait if
+	// the document is faulty.
 	BootWait Boot = "wait"
-	// BootClosed refuses everything until there is a document.
+	// BootClosed refuses all requests and work until there is a document.
 	BootClosed Boot = "closed"
-	// BootOpen refuses nothing until there is a document.
+	// BootOpen admits all requests and work until there is a document.
 	BootOpen Boot = "open"
 )
 
@@ -200,7 +197,7 @@ func (o *Options) resolve() (Options, error) {
 	return opts, errors.Join(errs...)
 }
 
-// checkStatusURL keeps what would end a header field or a link.
+// checkStatusURL refuses texts that would end a header field or a link.
 func checkStatusURL(text string) error {
 	if text == "" {
 		return nil
@@ -217,8 +214,8 @@ func checkStatusURL(text string) error {
 // String returns "wait", "closed" or "open".
 func (b Boot) String() string { return string(cmp.Or(b, BootWait)) }
 
-// window is what stands in for a schedule while there is none, because of err; nil when
-// nothing does.
+// window returns the window that replaces a schedule until there is one, because of err. It may be
+// nil.
 func (b Boot) window(err error) *schedule.Window {
 	if b == BootOpen {
 		return nil

@@ -42,7 +42,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 		later(time.Hour)
 		return guarded{g, g.Handler(ok), src, heard, &log}
 	}
-	synctest.Test(t, func(t *testing.T) { // nobody ends it
+	synctest.Test(t, func(t *testing.T) { // it is not completed
 		o := begin(t, "", downtime.Options{})
 		require.Equal(t, 503, get(o.h, "GET", "/").Code)
 		rep, err := o.g.Report("w")
@@ -154,7 +154,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 		downtime.Tick(g, time.Now().Add(10*time.Hour))
 		require.Equal(t, []string{"0s w: in progress", "10h0m0s w: in progress -> completed, its work unfinished"}, heard())
 	})
-	synctest.Test(t, func(t *testing.T) { // nobody has drained it: then nobody works
+	synctest.Test(t, func(t *testing.T) { // without Drain, work is not unfinished
 		g := open(t, newSource(windows(window("w", 0, time.Hour, ""))), nil)
 		rep, err := g.Report("w")
 		require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestOverrunAfterDrain(t *testing.T) {
 	require.ErrorContains(t, err, "OverrunMax")
 }
 
-// What was let in by a bypass is work of the window: it is waited for at the end.
+// Requests that bypass a window are its work, so the end waits for them.
 func TestOverrunByABypass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,10 +9,10 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/internal/pattern"
 )
 
-// DefaultPass returns what passes by default, for GET and HEAD only: what Kubernetes, Spring,
-// Quarkus and Prometheus probe and scrape, with and without a slash at the end, because an
-// orchestrator takes away replicas that answer a probe with 503; the challenges of ACME; and
-// robots.txt, because crawlers take a 503 there for a refusal. The caller owns the slice.
+// DefaultPass returns the default of [Options].Pass, for GET and HEAD only: the usual paths that
+// Kubernetes, Spring, Quarkus and Prometheus probe and scrape, with and without a slash at the end,
+// because an orchestrator removes replicas that answer a probe with 503; the challenges of ACME; and
+// robots.txt, because crawlers stop at a 503 there. The caller owns the slice.
 func DefaultPass() []string {
 	list := []string{"GET /robots.txt", "GET /.well-known/acme-challenge/{token}"}
 	for _, path := range [...]string{
@@ -21,8 +21,8 @@ func DefaultPass() []string {
 		"/ready", "/readyz", "/readiness", "/health/ready", "/health/readiness", "/healthz/ready", "/healthz/readiness",
 		"/startup", "/startupz", "/started", "/health/startup", "/health/started", "/healthz/startup",
 		"/-/healthy", "/-/ready", "/metrics",
-		"/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness", "/actuator/prometheus",
-		"/q/health", "/q/health/live", "/q/health/ready", "/q/health/started", "/q/metrics",
+		"/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness", "/actuator/health/startup", "/actuator/prometheus",
+		"/q/health", "/q/health/live", "/q/health/ready", "/q/health/started", "/q/health/well", "/q/metrics",
 	} {
 		list = append(list, "GET "+path, "GET "+path+"/{$}")
 	}
@@ -30,13 +30,13 @@ func DefaultPass() []string {
 }
 
 type passes struct {
-	lengths  [256]uint64         // by the byte after the slash: bit l%64 is set when a path of length l may pass
-	exact    map[string][]string // methods by path; the empty method is any
+	lengths  [256]uint64         // by the byte after the slash: bit l%64 is set if a path of length l may pass
+	exact    map[string][]string // methods by path; the empty method means any
 	patterns []passPattern
 }
 
 type passPattern struct {
-	method string // empty: any
+	method string // empty means any
 	path   pattern.Pattern
 }
 
@@ -74,7 +74,7 @@ func newPasses(list []string) (*passes, error) {
 	return p, nil
 }
 
-// firstLetter is the byte after the slash, 0 when there is none.
+// firstLetter returns the byte after the slash, or 0.
 func firstLetter(path string) byte {
 	if len(path) < 2 {
 		return 0
@@ -82,8 +82,7 @@ func firstLetter(path string) byte {
 	return path[1]
 }
 
-// has reports whether the request passes. Most do not, by their first letter and the length
-// of their path alone.
+// has reports whether the request passes. The first letter and the length exclude most paths.
 func (p *passes) has(r *http.Request) bool {
 	path := r.URL.Path
 	return p.lengths[firstLetter(path)]&(1<<(len(path)&63)) != 0 && p.names(r, path)
@@ -97,6 +96,6 @@ func (p *passes) names(r *http.Request, path string) bool {
 		!slices.ContainsFunc(p.patterns, func(of passPattern) bool { return allows(of.method) && of.path.MatchExactly(path) }) {
 		return false
 	}
-	rest, _ := strings.CutPrefix(path, "/.well-known") // RFC 8615; any other segment with a dot first is odd
+	rest, _ := strings.CutPrefix(path, "/.well-known") // RFC 8615; other segments that begin with a dot do not pass
 	return r.URL.RawPath == "" && r.URL.Opaque == "" && pattern.Plain(rest)
 }

@@ -6,22 +6,22 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// maxKinds bounds the kinds of work that a report tells apart.
+// maxKinds bounds the kinds of work in a report. Further ones are kindOther.
 const (
 	maxKinds  = 1000
 	kindOther = "other"
 )
 
-// busy is what is in the way of a window.
+// busy is what keeps a window from being quiet.
 type busy struct {
 	n, bypassed int
-	uncut       int // the grace is over, and they cannot be cut
+	uncut       int // the grace is over and they cannot be cut
 	oldest      time.Duration
 	kinds       map[string]int
 }
 
-// counts reports whether an entry is in the way of the window. What a rehearsal would have
-// refused is not; what is held was handed on by what was admitted.
+// counts reports whether an entry keeps the window busy. Entries that a rehearsal would have refused do
+// not. Held entries do, because they belong to admitted ones.
 func (o *occurrence) counts(e *entry) bool {
 	switch {
 	case o.Window.Mode == schedule.ModeReadOnly && e.effect == EffectRead:
@@ -32,8 +32,8 @@ func (o *occurrence) counts(e *entry) bool {
 	return e.isIn(&o.Window.Scope)
 }
 
-// count counts what is in the way of a window. Once that is sealed only what bypasses it
-// is: anything else that is counted is about to be turned away.
+// countBusy counts the entries that keep a window busy. In a sealed window only those that bypass it do,
+// because all others are about to be refused.
 func (r *running) countBusy(o *occurrence, sealed bool) (b busy) {
 	now := time.Since(r.begun)
 	r.each(func(e *entry) {
@@ -60,17 +60,16 @@ func (r *running) countBusy(o *occurrence, sealed bool) (b busy) {
 	return b
 }
 
-// look counts what is in the way of a window, and seals it when nothing is. The view that
-// the occurrence is of must have been published before: only then does what is not counted
-// not run.
-func (r *running) look(o *occurrence, now time.Time) (b busy, sealed bool) {
+// measure counts what keeps a window busy, and seals the window if nothing does. The view of the occurrence
+// must have been published before, because otherwise entries may be admitted that are not counted.
+func (r *running) measure(o *occurrence, now time.Time) (b busy, sealed bool) {
 	closes := o.isOn() && o.Window.Mode.Closes()
 	sealed = closes && o.sealed.Load()
 	b = r.countBusy(o, sealed)
 	switch {
 	case b.n > 0 || sealed:
 	case closes:
-		if sealed = r.seal(o, now); !sealed { // something was handed on, past the eye
+		if sealed = r.seal(o, now); !sealed { // work was held after the count
 			b = r.countBusy(o, false)
 		}
 	case o.drains():
@@ -79,14 +78,12 @@ func (r *running) look(o *occurrence, now time.Time) (b busy, sealed bool) {
 	return b, sealed
 }
 
-// seal finds out whether the window is quiet for good, and makes it so.
+// seal seals a window if it is quiet.
 //
-// That all shards were found without work, one after the other, is not enough: admitted
-// work may have been handed on by Hold from a shard not yet looked at to one that was, and
-// ended. So the shards are looked at again, with sealing held. What is counted then was
-// counted before, because nothing can pass: Enter and handlers see the window, and Hold,
-// which counts and then asks isSealed, waits. So nothing that runs can escape the second
-// look, and if that finds nothing, nothing will ever run.
+// One count over all shards is not enough: admitted work in a shard that is counted later may hold work
+// in one that was counted before, and then end. So the shards are counted again with sealing held. During
+// that, new entries cannot be admitted: Enter and handlers see the window, and Hold counts first and then
+// waits in isSealed. So if the second count is zero, nothing runs and nothing can begin.
 func (r *running) seal(o *occurrence, now time.Time) bool {
 	r.sealing.Lock()
 	defer r.sealing.Unlock()
@@ -97,8 +94,7 @@ func (r *running) seal(o *occurrence, now time.Time) bool {
 	return o.sealed.Load()
 }
 
-// isSealed reports whether not even held work may begin. Where that is being found out it
-// waits.
+// isSealed reports whether held work is refused too. It waits while seal runs.
 func (r *running) isSealed(o *occurrence) bool {
 	r.sealing.Lock()
 	defer r.sealing.Unlock()

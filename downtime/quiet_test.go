@@ -102,8 +102,8 @@ func TestQuietIsHonest(t *testing.T) {
 			}
 		})
 	}
-	// A stranger holds what nobody was admitted for, as nobody should. That is refused once
-	// the window is quiet, and must not slip in then.
+	// This goroutine holds work without being admitted, which is wrong. After the window is quiet, Hold
+	// must refuse it.
 	workers.Go(func() {
 		for {
 			select {

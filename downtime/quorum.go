@@ -11,61 +11,60 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// A Quorum makes the guards of many replicas one: none admits work in the scope of a window
-// unless all replicas know of it that matter for the maintenance. Package quorum has two, over
-// PostgreSQL and over the files of one machine.
+// A Quorum coordinates the guards of many replicas: a guard admits work in the scope of a window
+// only if all replicas that matter for the maintenance know the window. Package quorum has two
+// implementations, over PostgreSQL and over the files of one machine.
 //
-// A guard asks by telling what it knows, again and again, so that a quorum needs no memory of
-// what was asked before. It fails closed: a scope is open only where the quorum says so.
+// A guard calls Agree repeatedly with its whole state, so a quorum does not need to remember earlier
+// calls. It fails closed: a scope is open only if the quorum says so.
 //
-// A window is near from a minute more than an hour before its start, or before it is
-// announced where that is earlier, until its end, and after that until the guard was
-// told that it may open again. [Guard.Drain] and [Report].Quiet go on to speak of this
-// process.
+// A window is near from 61 minutes before its start, or from before its announcement if that is
+// earlier, until its end, and then until the quorum has allowed the guard to open it again.
+// [Guard.Drain] and [Report].Quiet are still about this process only.
 type Quorum interface {
-	// Agree is told the ids of the windows that are near and whose mode closes anything: true
-	// where this replica wants to admit work in the window's scope, or has work running
-	// there; false where the window is quiet here, so that others may rely on it. Before the
-	// first false, the guard has closed the scope and counted. Agree returns the windows that
-	// this replica may admit work for; a missing one it may not, and on an error none. A window
-	// that Agree is not told of any more is of no interest to the guard.
+	// Agree gets the ids of the near windows whose mode closes anything. True means that this
+	// replica wants to admit work in the window's scope, or has work running there. False means
+	// that the window is quiet here, so others may rely on it; before the first false, the guard
+	// has closed the scope and counted. Agree returns the windows that this replica may admit work
+	// for. Missing windows stay closed, and on an error all windows stay closed. The guard ignores
+	// windows that it did not pass.
 	//
-	// [ErrOutdated] means that others rely on a window that Agree was not told of. The guard
-	// then admits nothing at all and asks again every second. From then on it tells of all
-	// windows of the document, because one that is over here may be in use elsewhere, until
-	// all of them may be open.
+	// [ErrOutdated] means that others rely on a window that the guard did not pass. The guard then
+	// admits nothing and asks again every second. From then on it passes all windows of the
+	// document, because a window that is over here may still be in use elsewhere, until all of them
+	// may be open.
 	//
-	// Agree is called once before the guard admits anything, even when no window is
-	// near, and from then on by one goroutine at a time, whenever something changes, at
-	// least every second while a window is near or the last call failed. After five seconds
-	// ctx ends and the call has failed, and Agree must return soon. It must not wait for
-	// others: the guard asks again. The map is the callee's.
+	// The guard calls Agree once before it admits anything, even when no window is near. After
+	// that, one goroutine calls it whenever something changes, and at least every second while a
+	// window is near or after a failed call. ctx ends after five seconds; then the call has failed,
+	// and Agree must return soon. It must not wait for other replicas, because the guard asks
+	// again. The callee owns the map.
 	Agree(ctx context.Context, windows map[string]bool) (open map[string]bool, err error)
 
-	// Changed is sent to, without blocking, when Agree should be called at once, even when no
-	// window is near, because what was agreed on is lost, for instance with a connection. The
-	// guard closes the scopes of all windows that are near, and asks.
+	// Changed returns a channel. The quorum sends to it, without blocking, when an agreement is lost,
+	// for instance because a connection has ended. The guard then closes the scopes of all near
+	// windows and calls Agree at once, even when no window is near.
 	Changed() <-chan struct{}
 }
 
-// A FleetQuorum is a Quorum that also compares what the replicas know of a window, and keeps
-// in mind whose work is unfinished. A guard calls AgreeOn in place of Agree.
+// A FleetQuorum is a Quorum that also compares the replicas' definitions of a window and remembers
+// unfinished work. A guard calls AgreeOn instead of Agree.
 type FleetQuorum interface {
 	Quorum
 
-	// AgreeOn is Agree with the position of this replica on each window. unfinished are the
-	// windows that have unfinished work in any replica, at the same occurrence: the guard holds
-	// them as it holds its own. With an error the last answer stays.
+	// AgreeOn is Agree with the position of this replica on each window. unfinished has the windows
+	// with unfinished work of the same occurrence in any replica, this one included. The guard holds
+	// them like its own. On an error, the last answer for unfinished stays in effect.
 	AgreeOn(ctx context.Context, windows map[string]Position) (open, unfinished map[string]bool, err error)
 }
 
-// A Position is what a guard says to a [FleetQuorum] about one window.
+// A Position is the state of one window in a guard, for a [FleetQuorum].
 type Position struct {
-	// Wanted is what [Quorum].Agree is told.
+	// Wanted is the value for [Quorum].Agree.
 	Wanted bool
 
-	// Digest is the same text for the same id, scope and mode: 32 hexadecimal digits. Replicas
-	// with different digests must never agree that a window is quiet.
+	// Digest is a hash of id, scope and mode: 32 hexadecimal digits. Replicas with different
+	// digests must never agree that a window is quiet.
 	Digest string
 
 	// Occurrence is the planned start of the occurrence, as RFC 3339 in UTC.
@@ -75,18 +74,16 @@ type Position struct {
 	// work is completed here or by the document, or Options.OverrunMax has passed.
 	Unfinished bool
 
-	// Completed is true once the window was completed here, or ended by actual.end: no replica
-	// that has ended without a word holds it any more.
+	// Completed is true after the window was completed here, or ended by actual.end. It also
+	// completes the work of replicas that have died.
 	Completed bool
 }
 
-// digestOf is the Digest of a window's Position.
 func digestOf(w *schedule.Window) string {
 	sum := sha256.Sum256([]byte(w.ID + "\x00" + w.Mode.String() + "\x00" + w.Scope.Key()))
 	return hex.EncodeToString(sum[:16])
 }
 
-// position is what the quorum is to be told of an occurrence.
 func (o *occurrence) position(wanted bool) Position {
 	return Position{
 		Wanted: wanted, Digest: digestOf(o.Window), Occurrence: o.Planned.UTC().Format(time.RFC3339),
@@ -94,62 +91,62 @@ func (o *occurrence) position(wanted bool) Position {
 	}
 }
 
-// An agreement is what the quorum has said. It never changes.
+// An agreement is the quorum's last answer. It is immutable.
 type agreement struct {
-	closed     bool                // nothing may be admitted: it said ErrOutdated last, or has not been asked
-	all        bool                // it is asked about all windows
-	open       map[string]bool     // what may be open
-	refused    map[string]bool     // what it said last must not be
-	unfinished map[string]string   // the occurrences, by window, that have unfinished work in some replica
-	told       map[string]Position // what it was told last
-	answered   map[string]Position // what it was told when it last answered
-	err        error               // why it did not answer the last time
+	closed     bool                // nothing may be admitted: after ErrOutdated, or before the first answer
+	all        bool                // all windows are passed
+	open       map[string]bool     // windows that may be open
+	refused    map[string]bool     // windows that may not, by the last answer
+	unfinished map[string]string   // the occurrences, by window, with unfinished work in some replica
+	sent       map[string]Position // the last question
+	answered   map[string]Position // the last question that was answered
+	err        error               // of the last call
 }
 
 const (
-	askAhead  = time.Minute     // before its word is needed
-	askEvery  = time.Second     // while it matters
-	askWithin = 5 * time.Second // or it has not answered
+	askAhead  = time.Minute     // before the answer is needed
+	askEvery  = time.Second     // while a window is near
+	askWithin = 5 * time.Second // then the call has failed
 )
 
-// telling is the agreement once the quorum is told of windows: what the guard does not want
-// is not open from then on.
-func (a agreement) telling(windows map[string]Position) agreement {
-	a.told = windows
+// asking returns the agreement before a question. Windows that the guard does not want are not open
+// from then on.
+func (a agreement) asking(windows map[string]Position) agreement {
+	a.sent = windows
 	a.open = maps.Clone(a.open)
 	maps.DeleteFunc(a.open, func(id string, _ bool) bool { return !windows[id].Wanted })
 	return a
 }
 
-// lost is the agreement once what was said no longer holds.
+// lost returns the agreement after its loss.
 func (a agreement) lost() agreement {
 	a.open = nil
 	return a
 }
 
-// settled is the agreement once the quorum, told of windows, has answered.
-func (a agreement) settled(told map[string]Position, open, unfinished map[string]bool, err error) agreement {
+// settled returns the agreement after the answer to a question.
+func (a agreement) settled(sent map[string]Position, open, unfinished map[string]bool, err error) agreement {
 	next := agreement{
 		closed: errors.Is(err, ErrOutdated), open: map[string]bool{}, refused: a.refused, unfinished: a.unfinished,
-		told: a.told, answered: a.answered, err: err,
+		sent: a.sent, answered: a.answered, err: err,
 	}
 	all := false
 	refused := map[string]bool{}
-	for id, position := range told {
+	for id, position := range sent {
 		wanted := position.Wanted
 		switch {
 		case err == nil && wanted && open[id]:
 			next.open[id] = true
 		case wanted:
 			refused[id] = err == nil
-			all = true // somebody may rely on it
+			all = true // another replica may rely on it
 		}
 	}
-	if err == nil { // else what it said holds
-		next.refused, next.answered = refused, told
+	if err == nil { // otherwise the last answer stays
+		next.refused, next.answered = refused, sent
 		next.unfinished = map[string]string{}
 		for id := range unfinished {
-			next.unfinished[id] = told[id].Occurrence
+			next.unfinished[id] = sent[id].Occurrence
 		}
 	}
 	next.all = next.closed || a.all && all
@@ -161,13 +158,13 @@ func (a *agreement) isLike(b *agreement) bool {
 		maps.Equal(a.open, b.open) && maps.Equal(a.refused, b.refused) && maps.Equal(a.unfinished, b.unfinished)
 }
 
-// isUnfinished reports whether some replica has unfinished work in the occurrence.
+// isUnfinished reports whether any replica has unfinished work in the occurrence.
 func (a *agreement) isUnfinished(o *occurrence) bool {
 	at := a.unfinished[o.Window.ID]
 	return at != "" && at == o.Planned.UTC().Format(time.RFC3339)
 }
 
-// needsMark reports whether a fleet is about to be told that the occurrence has unfinished work.
+// needsMark reports whether the fleet does not know yet that the occurrence has unfinished work.
 func (g *Guard) needsMark(o *occurrence) bool {
 	if g.asker == nil {
 		return false
@@ -181,15 +178,14 @@ func (g *Guard) needsMark(o *occurrence) bool {
 	return g.agreed.err == nil && !(at.Unfinished && at.Occurrence == o.position(false).Occurrence)
 }
 
-// An asker asks the quorum again and again, in a goroutine of its own, because the guard's
-// has a clock to keep.
+// An asker calls the quorum in a goroutine of its own, because the guard's goroutine must not block.
 type asker struct {
 	quorum Quorum
-	again  bell // there is something new to tell
+	again  bell // the positions have changed
 
-	tell   func() map[string]Position                                                  // what to tell the quorum now
-	settle func(told map[string]Position, open, unfinished map[string]bool, err error) // it has answered
-	lost   func()                                                                      // what it said no longer holds
+	positions func() map[string]Position                                                  // for the next call
+	settle    func(sent map[string]Position, open, unfinished map[string]bool, err error) // after a call
+	lost      func()                                                                      // the agreement is lost
 }
 
 func (a *asker) run(ctx context.Context, asked chan<- struct{}) {
@@ -207,7 +203,7 @@ func (a *asker) run(ctx context.Context, asked chan<- struct{}) {
 		}
 		select {
 		case <-ctx.Done():
-			a.lost() // because nobody will notice a loss any more
+			a.lost() // a later loss would not be noticed
 			a.end(ctx)
 			return
 		case <-a.again:
@@ -221,17 +217,17 @@ func (a *asker) run(ctx context.Context, asked chan<- struct{}) {
 	}
 }
 
-// ask asks once, and reports whether to ask again before long.
+// ask calls the quorum once, and reports whether to call it again after askEvery.
 func (a *asker) ask(ctx context.Context) (again bool) {
-	told := a.tell()
+	sent := a.positions()
 	bounded, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	closed := make(chan struct{})
-	inTime := context.AfterFunc(bounded, func() { // what is open closes even if Agree does not return
+	inTime := context.AfterFunc(bounded, func() { // windows close even if Agree does not return
 		a.lost()
 		close(closed)
 	})
-	open, unfinished, err := a.agree(bounded, told)
+	open, unfinished, err := a.agree(bounded, sent)
 	if !inTime() {
 		<-closed
 		err = errors.Join(context.Cause(bounded), err)
@@ -239,34 +235,34 @@ func (a *asker) ask(ctx context.Context) (again bool) {
 	if ctx.Err() != nil {
 		return false
 	}
-	a.settle(told, open, unfinished, err)
-	return len(told) > 0 || err != nil
+	a.settle(sent, open, unfinished, err)
+	return len(sent) > 0 || err != nil
 }
 
-// end tells a fleet, before the guard ends, which work was completed: a process may end as soon
-// as its work has.
+// end reports completed work to a fleet before the guard ends, because a process may end as soon as
+// its work has.
 func (a *asker) end(ctx context.Context) {
 	fleet, ok := a.quorum.(FleetQuorum)
 	if !ok {
 		return
 	}
-	told := a.tell()
-	for _, position := range told {
+	sent := a.positions()
+	for _, position := range sent {
 		if position.Completed {
 			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
 			defer cancel()
-			_, _, _ = fleet.AgreeOn(bounded, told) // others hold the window if it fails
+			_, _, _ = fleet.AgreeOn(bounded, sent) // if it fails, others hold the window
 			return
 		}
 	}
 }
 
-func (a *asker) agree(ctx context.Context, told map[string]Position) (open, unfinished map[string]bool, err error) {
+func (a *asker) agree(ctx context.Context, sent map[string]Position) (open, unfinished map[string]bool, err error) {
 	if fleet, ok := a.quorum.(FleetQuorum); ok {
-		return fleet.AgreeOn(ctx, maps.Clone(told))
+		return fleet.AgreeOn(ctx, maps.Clone(sent))
 	}
-	wanted := make(map[string]bool, len(told))
-	for id, position := range told {
+	wanted := make(map[string]bool, len(sent))
+	for id, position := range sent {
 		wanted[id] = position.Wanted
 	}
 	open, err = a.quorum.Agree(ctx, wanted)

@@ -19,7 +19,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/status"
 )
 
-// A council is a quorum that does as a test says, and notes what it was told.
+// A council is a quorum that a test controls. It records its calls.
 type council struct {
 	mu      sync.Mutex
 	began   time.Time
@@ -95,7 +95,7 @@ func TestQuorumThroughAWindow(t *testing.T) {
 			window("shown", 10*time.Hour, time.Hour, ", mode: announce"),
 			window("tried", 10*time.Hour, time.Hour, ", mode: rehearse"))), &downtime.Options{Quorum: c})
 		open := func() bool { return get(g.Handler(ok), "GET", "/orders/1").Code == 200 }
-		// What was told quiet is closed, and nothing runs in it.
+		// A window that was passed as quiet is closed and empty.
 		c.asked = func(windows map[string]bool) {
 			if wanted, told := windows["w"]; told && !wanted {
 				require.False(t, open())
@@ -232,7 +232,7 @@ func TestQuorumThatDoesNotAgree(t *testing.T) {
 		})
 		require.Error(t, then)
 		require.NoError(t, job(g), "and open again, as it agrees")
-		close(c.changed) // no more to hear: that is no storm of questions
+		close(c.changed) // a closed channel does not cause a loop of calls
 		n := c.wasCalled()
 		later(10 * time.Second)
 		require.InDelta(t, n+10, c.wasCalled(), 2)
@@ -339,7 +339,7 @@ func TestQuorumOfAWindowThatRepeats(t *testing.T) {
 }
 
 // TestQuorumRefusesEarly has somebody hold the window before the quorum's word is needed:
-// once it is refused it is closed, and open again when the word is another.
+// after a refusal it is closed, and it opens with another answer.
 func TestQuorumRefusesEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

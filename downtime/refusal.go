@@ -15,18 +15,17 @@ import (
 	"github.com/upkeep-go/upkeep/internal/problem"
 )
 
-// refusals answers the requests that a window refuses, by way of the application's CORS
-// middleware where there is one.
+// refusals answers refused requests, through the application's CORS middleware if there is one.
 type refusals struct {
 	opts *Options
-	link string       // Options.StatusURL as a header; empty: none
-	cors http.Handler // calls answerInside; nil: there is no such middleware
+	link string       // Options.StatusURL as a header; may be empty
+	cors http.Handler // calls answerInside; nil: without Options.CORS
 
 	mu   sync.Mutex
 	made map[closure]*bodies
 }
 
-// maxMade bounds the bodies that are kept.
+// maxMade bounds the cached bodies.
 const maxMade = 64
 
 func newRefusals(opts *Options) *refusals {
@@ -54,7 +53,7 @@ type refusalKey struct{}
 func (f *refusals) answerInside(w http.ResponseWriter, r *http.Request) {
 	c, ok := r.Context().Value(refusalKey{}).(closure)
 	switch {
-	case !ok: // the middleware calls it with a context of its own making
+	case !ok: // the middleware has replaced the context
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, "down for maintenance", http.StatusServiceUnavailable)
 	case isPreflight(r): // the middleware has set its headers
@@ -64,20 +63,19 @@ func (f *refusals) answerInside(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isPreflight says whether a browser asks what it may ask (Fetch §4.8, CORS-preflight fetch).
+// isPreflight reports whether the request is a CORS preflight (Fetch §4.8).
 func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header["Origin"] != nil && r.Header["Access-Control-Request-Method"] != nil
 }
 
-// smallBody is up to what length the rest of a refused HTTP/1 request is worth the
-// connection: net/http reads it to be able to go on.
+// smallBody is the length up to which net/http reads the rest of a refused HTTP/1 request, to reuse the
+// connection.
 const smallBody = 64 << 10
 
 // eventStream is the media type of server-sent events (HTML §9.2).
 const eventStream = "text/event-stream"
 
-// prefersEvents reports whether a client would rather have server-sent events than anything
-// else, and says so.
+// prefersEvents reports whether Accept prefers server-sent events to everything else.
 func prefersEvents(header []string) bool {
 	for _, line := range header {
 		if strings.IndexByte(line, '-') >= 0 && strings.Contains(strings.ToLower(line), "event-stream") {
@@ -97,8 +95,8 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, c closure) {
 	var parts [5][]byte // of the body
 	switch media := problem.Negotiate(r.Header["Accept"]); {
 	case r.Method == http.MethodGet && prefersEvents(r.Header["Accept"]):
-		// A browser's EventSource takes any other status for a reason never to come back
-		// (HTML §9.2.2), and does not read Retry-After.
+		// After any other status, a browser's EventSource does not come back (HTML §9.2.2). It does
+		// not read Retry-After.
 		code, contentType = http.StatusOK, eventStream
 		parts = [5][]byte{strconv.AppendInt([]byte("retry: "), wait.Milliseconds(), 10), []byte("\nevent: maintenance\ndata: "), b.json, {'\n'}}
 	case media == problem.HTML:
@@ -106,7 +104,7 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, c closure) {
 		now := time.Now().UTC().AppendFormat(nil, page.InstantLayout)
 		parts = [5][]byte{b.page[0], now, b.page[1], []byte(retry), b.page[2]}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			parts = [5][]byte{b.sent[0], now, b.sent[1]} // a page that reloads itself does so with GET
+			parts = [5][]byte{b.sent[0], now, b.sent[1]} // a page can only reload itself with GET
 		}
 		h.Set("Content-Security-Policy", pagePolicy)
 	case media == problem.Text:
@@ -130,13 +128,13 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, c closure) {
 	}
 	exposeRetryAfter(h)
 	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > smallBody) {
-		h.Set("Connection", "close") // or the server reads some of the body before it answers
+		h.Set("Connection", "close") // otherwise the server reads part of the body before it answers
 	}
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
 		for _, part := range parts {
 			if len(part) > 0 {
-				_, _ = w.Write(part) // a client that has gone needs no answer
+				_, _ = w.Write(part) // fails if the client has gone
 			}
 		}
 	}
@@ -144,8 +142,7 @@ func (f *refusals) write(w http.ResponseWriter, r *http.Request, c closure) {
 
 var pagePolicy = page.Policy("'none'")
 
-// exposeRetryAfter lets a page of another origin read when to come back, where it may
-// read the answer at all.
+// exposeRetryAfter lets pages of other origins read Retry-After, if they may read the response.
 func exposeRetryAfter(h http.Header) {
 	const expose = "Access-Control-Expose-Headers"
 	if h.Get("Access-Control-Allow-Origin") == "" {
@@ -155,7 +152,7 @@ func exposeRetryAfter(h http.Header) {
 	for name := range strings.SplitSeq(exposed, ",") {
 		name = strings.TrimSpace(name)
 		if strings.EqualFold(name, "Retry-After") ||
-			name == "*" && h.Get("Access-Control-Allow-Credentials") != "true" { // with them it is a name (Fetch §3.3.4)
+			name == "*" && h.Get("Access-Control-Allow-Credentials") != "true" { // with credentials * is a name (Fetch §3.3.4)
 			return
 		}
 	}
@@ -165,12 +162,12 @@ func exposeRetryAfter(h http.Header) {
 	h.Set(expose, exposed+"Retry-After")
 }
 
-// bodies are what the refusals of one closure say. They are made once.
+// bodies are the cached texts of the refusals of one closure.
 type bodies struct {
 	json []byte // one line
 	text []byte
 	page [3][]byte // around the time and the seconds until the page reloads itself
-	sent [2][]byte // the same for what is no GET, around the time
+	sent [2][]byte // the same for other methods than GET, around the time
 }
 
 func (f *refusals) bodies(c closure) *bodies {
@@ -179,7 +176,7 @@ func (f *refusals) bodies(c closure) *bodies {
 	b := f.made[c]
 	if b == nil {
 		if len(f.made) >= maxMade {
-			clear(f.made) // each view has occurrences of its own
+			clear(f.made) // each view has new occurrences
 		}
 		b = newBodies(c, f.opts, time.Now())
 		f.made[c] = b
@@ -211,7 +208,7 @@ func newBodies(c closure, opts *Options, now time.Time) *bodies {
 	if end := c.end(); !end.IsZero() {
 		members["start"] = by.Start.UTC()
 		data.From, data.To, data.Ends, data.Late = by.Start, end.In(w.Timezone), now.Before(end), !now.Before(end)
-		if data.Ends { // else nobody knows
+		if data.Ends { // otherwise unknown
 			members["end"] = end.UTC()
 			text += "Until " + page.Zoned(data.To) + ".\n"
 		} else {
@@ -224,9 +221,9 @@ func newBodies(c closure, opts *Options, now time.Time) *bodies {
 	p := problem.Problem{Status: http.StatusServiceUnavailable, Detail: by.reason(), Members: members}
 	body, err := page.Execute(refusalPage, data)
 	if err != nil {
-		panic("downtime: the page of a refusal: " + err.Error()) // texts and times alone
+		panic("downtime: the page of a refusal: " + err.Error()) // it only has texts and times
 	}
-	// The page is made for a moment and a wait that are then cut out.
+	// The page is rendered with placeholders for time and wait, which are then cut out.
 	html := page.Page{Title: data.Heading, Lone: true, Reload: cutWait, Body: body}.HTML(cutNow)
 	head, rest, _ := bytes.Cut(html, []byte(page.Instant(cutNow)))
 	mid, rest, _ := bytes.Cut(rest, []byte(strconv.Itoa(int(cutWait/time.Second))))
@@ -244,8 +241,8 @@ var cutNow = time.Unix(0, 0)
 
 const cutWait = 987654321 * time.Second
 
-// refusalPage says what is closed and until when. The time that is left is no live region,
-// which would be read out again and again.
+// refusalPage shows what is closed and until when. The remaining time is not a live region, because
+// screen readers would repeat it.
 var refusalPage = page.Template("refusal", `<main class="card">
 {{with .Service}}<p class="kicker">{{.}}</p>
 {{end}}<p class="tag busy">{{.State}}</p>

@@ -30,13 +30,13 @@ func shut(t testing.TB, more string, opts *downtime.Options) *downtime.Guard {
 	return open(t, downtime.Bytes("w", []byte(windows(window("w", -time.Minute, 300*time.Hour, more)))), opts)
 }
 
-// A window that is held shut beyond its end says so. When to come back nobody knows: soon.
+// The refusal of a window that overruns says so. The time to come back is unknown, so it is soon.
 func TestRefusalOfAnOverrun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := open(t, newSource(windows(window("w", time.Minute, time.Hour, ""))), nil)
 		h := g.Handler(ok)
-		rep, err := g.Drain(t.Context(), "w") // and nobody says that the work is done
+		rep, err := g.Drain(t.Context(), "w") // and the work is not completed
 		require.NoError(t, err)
 		require.True(t, rep.Quiet)
 		later(time.Hour + time.Second)
@@ -292,8 +292,8 @@ func request(t *testing.T, h http.Handler, head string) (*http.Response, string)
 	return resp, string(body)
 }
 
-// What is refused need not be sent: the client of 100-continue is not asked for its body,
-// and of a large body not a byte is waited for.
+// The body of a refused request is not read: a client with 100-continue does not send it, and the guard
+// does not wait for a large body.
 func TestRefusalDoesNotReadTheBody(t *testing.T) {
 	t.Parallel()
 	h := shut(t, "", nil).Handler(ok)

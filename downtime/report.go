@@ -20,35 +20,34 @@ type Report struct {
 	Phase      schedule.Phase
 	Start, End time.Time
 
-	// Occurrence is the one reported on, with Start and End as they are in this process. Its
-	// Window is nil when the document has none of that id.
+	// Occurrence is the reported one, with Start and End as they are in this process. Its Window is
+	// nil when the document does not have the window.
 	Occurrence schedule.Occurrence `json:"-"`
 
-	// Quiet is true when nothing in the window's scope runs and nothing can begin. In a
-	// read-only window only what writes counts. A rehearsal is never quiet. Once true, it stays true until the window ends, except while something runs that an
-	// operator lets in by a bypass.
+	// Quiet is true when nothing in the window's scope runs and nothing can begin. In a read-only
+	// window only writes count. A rehearsal is never quiet. Once true, Quiet stays true until the
+	// window ends, except while something runs that bypasses the window.
 	Quiet bool
 
-	// Busy is how many requests and pieces of work in the window's scope are in flight.
+	// Busy is the number of requests and pieces of work in the window's scope that run.
 	Busy int
 
-	// Bypassed is how many of Busy were let in by [Options].Bypass though the window, or
-	// another, refused them.
+	// Bypassed is how many of Busy bypass this or another window: see [Options].Bypass.
 	Bypassed int
 
-	// Oldest is the age of the oldest of Busy, to a tenth of a second from a minute
-	// before the window's start on, to a second otherwise.
+	// Oldest is the age of the oldest of Busy. It is exact to a tenth of a second from a minute
+	// before the window's start on, and to a second before.
 	Oldest time.Duration
 
-	// Work is how many of Busy are of each kind: "http" for requests, else Work.Name.
+	// Work is how many of Busy are of each kind: "http" for requests, and otherwise Work.Name.
 	Work map[string]int
 
 	// Local is true when Start or End is that of this process only, by [Guard.Begin],
 	// [Guard.Complete] or [Guard.Extend], and the document says otherwise.
 	Local bool
 
-	// Waiting is true when the window's scope is closed before its start or after its
-	// end, because the [Quorum] has not said that it may be open.
+	// Waiting is true when the window's scope is closed before its start or after its end, because
+	// the [Quorum] has not allowed it to be open.
 	Waiting bool
 
 	// Unfinished is true while the window is in progress or overruns, after [Guard.Drain] has
@@ -56,24 +55,23 @@ type Report struct {
 	// completed.
 	Unfinished bool
 
-	// Alone is true when the guard has no [Quorum]. Then Quiet, Unfinished and "overrun: hold" are
-	// about this process only: other replicas open at the end by their own clocks.
+	// Alone is true without a [Quorum]. Then Quiet, Unfinished and "overrun: hold" are about this
+	// process only, and other replicas open at the end by their own clocks.
 	Alone bool
 
-	// Refused is how many requests and pieces of work this process has refused because
-	// of the window; of a rehearsal, how many it would have refused.
+	// Refused is how many requests and pieces of work this process has refused because of the
+	// window or, in a rehearsal, would have refused.
 	Refused int64
 
-	// Cut is how many requests and pieces of work were cut because of the window when
-	// [Options].Grace was over. Those that do not end all the same are among Busy.
+	// Cut is how many requests and pieces of work were cut because of the window after
+	// [Options].Grace. Those that still run are in Busy.
 	Cut int64
 
-	// Uncut is how many of Busy still run though [Options].Grace is over, and cannot be cut: see
-	// there.
+	// Uncut is how many of Busy cannot be cut after [Options].Grace: see there.
 	Uncut int
 
-	// QuietAfter is how long after it closed the window was first seen quiet; of a
-	// rehearsal, would have been. Zero also means not yet: see Phase.
+	// QuietAfter is how long draining took, or would have taken in a rehearsal. Zero also means not
+	// yet: see Phase.
 	QuietAfter time.Duration
 }
 
@@ -113,23 +111,23 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// Report says how the window stands in this process: of a window that repeats, the
-// occurrence in progress, else the next, else the last. The error is
+// Report returns the state of a window in this process. If the window repeats, the report is about the
+// occurrence in progress, or else the next one, or else the last one. The error is
 // [ErrUnknownWindow].
 func (g *Guard) Report(id string) (Report, error) {
 	for {
 		v := g.view.Load()
 		rep, _, err := g.report(v, id)
-		if err != nil || g.view.Load() == v { // else the state that makes it quiet may no longer hold
+		if err != nil || g.view.Load() == v { // otherwise it may not be quiet any more
 			return rep, err
 		}
 	}
 }
 
-// Reports says how the occurrences stand that matter now: those in progress first, the most
-// restrictive before the others, then those that are closed or to come, then those that a
-// command has moved and that are not near. A report without Window says that all is closed,
-// because no document has been read yet or the quorum has not answered.
+// Reports returns a report for each occurrence that matters now: first those in progress, the most
+// restrictive before the others, then those that are closed or to come, then those that a command has
+// moved and that are not near. A report without Window means that everything is closed, because no
+// document has been read yet or the quorum has not answered.
 func (g *Guard) Reports() []Report {
 	for {
 		v, now := g.view.Load(), time.Now()
@@ -137,7 +135,7 @@ func (g *Guard) Reports() []Report {
 		for _, o := range v.shown {
 			reports = append(reports, g.reportOn(o, now))
 		}
-		for _, o := range v.known {
+		for _, o := range v.followed {
 			if !o.isShown() && o.said.isSaid() {
 				moved = append(moved, g.reportOn(o, now))
 			}
@@ -145,7 +143,7 @@ func (g *Guard) Reports() []Report {
 		slices.SortFunc(moved, func(a, b Report) int {
 			return cmp.Or(cmp.Compare(a.Window, b.Window), a.Start.Compare(b.Start))
 		})
-		if g.view.Load() == v { // else the state that makes them quiet may no longer hold
+		if g.view.Load() == v { // otherwise they may not be quiet any more
 			return append(reports, moved...)
 		}
 	}
@@ -173,7 +171,7 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 		Occurrence: o.Occurrence, Local: o.isLocal(), Waiting: o.waits && !o.isOn(), Alone: g.asker == nil,
 	}
 	switch {
-	case o.Window.ID == "": // it stands in for a window
+	case o.Window.ID == "": // see standIn
 		rep.Waiting = true
 		return rep
 	case o.phase == schedule.PhaseCompleted && !o.asks:
@@ -186,7 +184,7 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 		}
 	}
 	was := o.drains()
-	b, sealed := g.running.look(o, now)
+	b, sealed := g.running.measure(o, now)
 	rep.Busy, rep.Bypassed, rep.Uncut, rep.Oldest, rep.Work = b.n, b.bypassed, b.uncut, b.oldest, b.kinds
 	rep.Quiet = sealed && b.n == 0
 	if o.tally != nil {
@@ -196,34 +194,33 @@ func (g *Guard) reportOn(o *occurrence, now time.Time) Report {
 		rep.QuietAfter, _ = o.quietAfter()
 	}
 	if was && !o.drains() {
-		g.wake.ring() // others are to be notified
+		g.wake.ring() // for the event
 	}
 	return rep
 }
 
-// Drain waits until the window has begun and is quiet, and returns a report that says so: now
-// the migration may start, as far as this process goes. It may be called long before the
-// window; ctx bounds the wait.
+// Drain waits until the window has begun and is quiet, and returns a report that says so. Then the
+// migration may start, for this process. Drain may be called long before the window; ctx bounds the
+// wait.
 //
-// From then on the window's work counts as begun, and as unfinished until [Guard.Complete] is
-// called here or the document has actual.end: see [Guard]. With a [FleetQuorum] Drain returns
-// when that has taken note of it, or does not answer.
+// From then on the window's work counts as unfinished until [Guard.Complete] is called here or the
+// document has actual.end: see "Unfinished work" in the package comment. With a [FleetQuorum], Drain
+// returns after the quorum has recorded that, or has failed.
 //
-// With an error the report is never quiet. The error is the cause of ctx's end, wrapped, with
-// the report saying what is in the way; [ErrEnded] when the window is over; [ErrUnknownWindow],
-// also when the window is taken from the document before it begins; [ErrNotClosed] when its
-// mode is announce and, once a rehearsal would have been quiet, when it is rehearse, with
-// [Report].QuietAfter saying how long that took; [ErrClosed].
+// On an error, the report is never quiet. Errors are the cause of ctx's end, wrapped, with a report
+// that says what still runs; [ErrEnded] when the window is over; [ErrUnknownWindow], also when the
+// window is removed from the document before it begins; [ErrNotClosed] when the mode is announce, or
+// when it is rehearse and the rehearsal would be quiet, with [Report].QuietAfter; and [ErrClosed].
 func (g *Guard) Drain(ctx context.Context, id string) (Report, error) {
 	for {
-		// In this order: what changes after the report is heard.
+		// First, so that a change after the report is not missed.
 		changed := g.changed.next()
 		late := ctx.Err() != nil
 		v := g.view.Load()
 		rep, o, err := g.report(v, id)
 		switch {
 		case g.view.Load() != v, rep.Quiet && !g.noteDrained(v, o):
-			continue // what was reported may no longer hold
+			continue // the report may be outdated
 		case err != nil:
 			return rep, err
 		case rep.Quiet && (late || !g.needsMark(o)):
@@ -256,7 +253,7 @@ func (g *Guard) noteDrained(v *view, o *occurrence) bool {
 		return false
 	}
 	if !o.drained.Swap(true) {
-		g.wake.ring() // a fleet is to be told
+		g.wake.ring() // for the quorum
 	}
 	return true
 }

@@ -11,26 +11,26 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// An entry is a request or piece of work that was admitted and has not ended.
+// An entry is an admitted request or piece of work that has not ended.
 type entry struct {
 	kind     string // kindHTTP, or the name of work
 	effect   Effect
-	held     bool          // it was handed on: see Guard.Hold
-	bypassed bool          // a window refused it, and a Bypass let it in
+	held     bool          // by Guard.Hold
+	bypassed bool          // a window refused it and a Bypass admitted it
 	epoch    uint64        // of the view that admitted it, at least 1
 	since    time.Duration // from the guard's start to the tick before it was admitted
-	task     *task         // nil: nothing can be ended, or not yet
+	task     *task         // may be nil
 
-	// What scopes look at. It is a copy, because handlers change their request.
-	isRequest          bool // else it is matched by kind
+	// The input of scopes. It is a copy, because handlers change their request.
+	isRequest          bool // otherwise scopes match kind
 	method, host, path string
-	url                *url.URL // of a request whose URL has more than a path that scopes look at
+	url                *url.URL // set if scopes need more of the URL than path
 }
 
-// kindHTTP is what reports call requests.
+// kindHTTP is the kind of requests in reports.
 const kindHTTP = "http"
 
-// isIn reports whether the entry is in scope. Doubt means that it is.
+// isIn reports whether the entry is in scope. In doubt it is.
 func (e *entry) isIn(s *schedule.Scope) bool {
 	if !e.isRequest {
 		return s.CoversWork(e.kind)
@@ -41,7 +41,7 @@ func (e *entry) isIn(s *schedule.Scope) bool {
 	return s.Covers(&schedule.Request{HTTP: e.request()})
 }
 
-// request is what scopes look at, as a request. Nil means that the entry is none.
+// request returns the input of scopes as a request, or nil for work.
 func (e *entry) request() *http.Request {
 	if !e.isRequest {
 		return nil
@@ -53,13 +53,13 @@ func (e *entry) request() *http.Request {
 	return r
 }
 
-// endedBy is the window in progress that ends the entry, if it is a stream; nil: none does.
+// endedBy returns the window in progress that ends the entry if it is a stream, or nil.
 func (e *entry) endedBy(v *view, by *visitor) *occurrence {
 	for _, o := range v.deciding {
 		if !o.isOn() || !o.isShut() || !refuses(o.Window.Mode, e.effect) || !e.isIn(&o.Window.Scope) {
 			continue
 		}
-		// A stream that has bypassed a window must not hold it shut beyond its end.
+		// A stream that has bypassed a window must not keep it closed beyond its end.
 		if o.phase == schedule.PhaseOverrun || !by.lets(o) {
 			return o
 		}
@@ -67,7 +67,6 @@ func (e *entry) endedBy(v *view, by *visitor) *occurrence {
 	return nil
 }
 
-// closure is that of a window that ends the entry.
 func (e *entry) closure(by *occurrence, v *view, now time.Time) closure {
 	a := asking{entry: *e, http: e.request(), view: v}
 	return a.closure(by, false, now)
@@ -81,20 +80,20 @@ func (e *entry) setRequest(r *http.Request) {
 	}
 }
 
-// running is the list of what runs now. It is the guard's counter, and can say what it has
-// counted. It is cut into shards, chosen at random, so that processors seldom meet.
+// running is the list of entries, which is the guard's counter. It has shards, chosen at random, so that
+// processors rarely contend.
 type running struct {
 	shards [64]shard
 	begun  time.Time
 	clock  atomic.Int64 // nanoseconds from begun to the last tick
 
-	sealing sync.Mutex // held while a window is sealed, and to see whether one is
+	sealing sync.Mutex // held to seal a window and to check whether one is sealed
 }
 
-// A shard has room for as many entries as ever ran in it at once.
+// A shard keeps the memory of as many entries as have run in it at once.
 type shard struct {
 	mu      sync.Mutex
-	entries []entry // of the free ones the epoch is 0
+	entries []entry // free ones have the epoch 0
 	free    []int32
 	_       [8]byte
 }
@@ -104,7 +103,7 @@ type place struct {
 	index int32
 }
 
-// enter adds an entry. When it has returned, every look at the list sees the entry.
+// enter adds an entry. After it has returned, every count includes the entry.
 func (r *running) enter(e *entry) place {
 	s := &r.shards[rand.Uint32()%uint32(len(r.shards))]
 	since := time.Duration(r.clock.Load())
@@ -129,17 +128,17 @@ func (p place) leave() {
 	p.shard.mu.Unlock()
 }
 
-// attach is for an entry that has not left.
+// attach sets the task of an entry, which must not have left.
 func (p place) attach(t *task) {
 	p.shard.mu.Lock()
 	p.shard.entries[p.index].task = t
 	p.shard.mu.Unlock()
 }
 
-// tick sets the clock that entries get their time from.
+// tick sets the clock for the times of entries.
 func (r *running) tick(mono time.Duration) { r.clock.Store(int64(mono)) }
 
-// each calls visit for each entry, with no lock held: an odd path takes a while to match.
+// each calls visit for each entry without a lock, because matching an unusual path takes time.
 func (r *running) each(visit func(*entry)) {
 	var copied []entry
 	for i := range r.shards {

@@ -10,7 +10,7 @@ import (
 	"github.com/upkeep-go/upkeep/downtime"
 )
 
-// Methods are safe as their specifications say; those that nobody has registered write.
+// Methods are safe by their specifications. Unregistered methods write.
 func TestSafeMethods(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -25,7 +25,7 @@ func TestSafeMethods(t *testing.T) {
 	})
 }
 
-// What is usually probed and scraped passes by default, with and without a slash at the end.
+// The usual paths of probes and scrapes pass by default, with and without a slash at the end.
 func TestDefaultPass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

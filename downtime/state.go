@@ -8,8 +8,8 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// State is what the guard's schedule says now, with what [Guard.Begin], [Guard.Complete] and
-// [Guard.Extend] changed here, and with windows that overrun. It is empty without a schedule.
+// State returns the state of the schedule now, with the changes of [Guard.Begin], [Guard.Complete] and
+// [Guard.Extend] in this process, and with windows that overrun. It is empty without a schedule.
 func (g *Guard) State() schedule.State {
 	v := g.view.Load()
 	if v.schedule == nil {
@@ -39,8 +39,8 @@ func (g *Guard) State() schedule.State {
 	return st
 }
 
-// Revision is the hash of the document in use, 16 hexadecimal digits, or "" while
-// there is none: do all replicas have the same?
+// Revision returns the hash of the document in use, 16 hexadecimal digits, or "" without a document.
+// Replicas with the same document have the same revision.
 func (g *Guard) Revision() string {
 	if d := g.keeper.Snapshot(); d != nil {
 		return d.Revision
@@ -48,12 +48,11 @@ func (g *Guard) Revision() string {
 	return ""
 }
 
-// Problems are what is wrong now: the document cannot be loaded or is refused, so that the
-// one before is in use; it has faults, so that their windows are as before; windows were lost from it while in progress;
-// an edit is held back, because it would open a window whose work is unfinished; the wall clock
-// and the monotonic clock disagree while a window is in progress; scopes use work that
-// [Options].Work does not declare; the last good copy cannot be written; the quorum does not
-// answer.
+// Problems returns what is wrong now: the document cannot be loaded or is refused, so the one before is in
+// use; it has faults, so their windows are as before; it does not have a window any more that is in
+// progress; an edit is held back, because it would open a window whose work is unfinished; the wall clock
+// and the monotonic clock disagree while a window is in progress; scopes use work that [Options].Work does
+// not declare; the last good copy cannot be written; or the quorum fails. Each is also logged.
 func (g *Guard) Problems() []error {
 	var problems []error
 	status := g.keeper.Status()

@@ -6,17 +6,16 @@ import (
 	"time"
 )
 
-// streams are the tasks that last until somebody ends them. A window has to, or it would never
-// be quiet. The guard's own goroutine looks at them, as it looks at the clock anyway: none of
-// them has a goroutine or a timer of its own.
+// streams has the state for ending streams. The guard's goroutine ends them at its ticks, without a
+// goroutine or timer for each.
 type streams struct {
-	due      atomic.Bool // some may be about to be ended
-	declared atomic.Bool // there is a new one, and a window in progress
+	due      atomic.Bool // some are to be ended soon
+	declared atomic.Bool // there is a new one while a window is in progress
 }
 
-// declare says that a task is a stream. A window may have begun since it was admitted: the guard
-// publishes a view and then looks at all streams, while this first adds the stream and then
-// looks at the view.
+// declare marks a task as a stream. A window may have begun since the task was admitted. The guard
+// publishes a view first and then checks all streams; declare adds the stream first and then checks
+// the view, so one of them finds it.
 func (g *Guard) declare(t *task) {
 	if t.stream.Swap(true) {
 		return
@@ -30,8 +29,8 @@ func (g *Guard) declare(t *task) {
 	}
 }
 
-// endStreams ends the streams that are due at now. After something was published, anew says
-// so, it first looks which are to be ended. mu is held.
+// endStreams ends the streams that are due at now. If anew is true, because a view was published, it
+// first finds the streams to end. mu is held.
 func (g *Guard) endStreams(v *view, now time.Time, anew bool) {
 	anew = g.streams.declared.Swap(false) || anew
 	if !anew && !g.streams.due.Load() {
@@ -61,8 +60,8 @@ func (g *Guard) endStreams(v *view, now time.Time, anew bool) {
 	g.streams.due.Store(due)
 }
 
-// judge finds the window that ends a stream, if there is one. Each stream has a moment of its
-// own, so that not all come back in the same.
+// judge finds the window that ends a stream, if any, and a random time for it, so that not all clients
+// come back at once.
 func (g *Guard) judge(e *entry, v *view, now time.Time) {
 	t := e.task.fated()
 	by := e.endedBy(v, g.bypass.marked(e.task.ctx.parent))

@@ -30,7 +30,7 @@ var (
 )
 
 // streamer begins the kind of response that the request asks for, and serves until its context
-// ends, and tells the cause and the moment.
+// ends, and sends the cause.
 type streamer struct{ ended chan error }
 
 func (s streamer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -253,7 +253,7 @@ func TestStreamsFollowTheDocument(t *testing.T) {
 	})
 }
 
-// The jitter is no more than a quarter of the window.
+// The jitter is at most a quarter of the window.
 func TestStreamsOfAShortWindowEndSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

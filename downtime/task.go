@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// A task is what a window may end before it ends by itself: a request or a call with a context
-// of the guard's, or, with Options.Grace, work without one.
+// A task is a request or a call that a window may end by its context or, with Options.Grace, work
+// that has none.
 type task struct {
-	ctx      ending      // parent is nil: the guard has given it no context
-	exchange *exchange   // nil: it is no request that a Handler serves
+	ctx      ending      // its parent is nil for work without a context
+	exchange *exchange   // nil unless a Handler serves it
 	stream   atomic.Bool // it lasts until somebody ends it
-	overdue  atomic.Bool // the grace is over, and it cannot be cut
-	fate     *fate       // under Guard.mu; nil: no window ends or cuts it
+	overdue  atomic.Bool // the grace is over and it cannot be cut
+	fate     *fate       // under Guard.mu; nil until a window ends or cuts it
 }
 
-// A fate is what windows do to a task. It is under Guard.mu.
+// A fate is how windows end or cut a task. It is under Guard.mu.
 type fate struct {
 	// Of a stream.
-	ends  *occurrence // the window that ends it; nil: none
-	due   time.Time   // when, if one does
+	ends  *occurrence // the window that ends it; may be nil
+	due   time.Time   // when that window ends it
 	ended bool
 
 	// With Options.Grace.
@@ -35,11 +35,10 @@ func (t *task) fated() *fate {
 	return t.fate
 }
 
-// inWay says since when a task is in the way of a window.
+// inWay is since when a task keeps a window busy.
 type inWay struct {
 	of    *period
 	since time.Time
 }
 
-// canCut reports whether the guard can do something about the task.
 func (t *task) canCut() bool { return t.ctx.parent != nil }

@@ -16,20 +16,18 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// Transport makes a client understand the refusals of guards and of whatever else answers 503
-// Service Unavailable with Retry-After: they become an [*UnavailableError], with the host that
-// refuses, the time to come back and, where it is a guard that refuses, its window. base does
-// the requests; nil is http.DefaultTransport.
+// Transport returns a RoundTripper that turns a response 503 Service Unavailable with Retry-After, of a
+// guard or of any other server, into an [*UnavailableError] with the host, the time to come back and, for
+// a guard, its window. base sends the requests. Nil means http.DefaultTransport.
 //
 //	client := &http.Client{Transport: downtime.Transport(nil)}
 //
-// An [http.RoundTripper] should leave responses to its caller; this one does not, because else
-// each caller would look for maintenance in each response. Any other response is handed on
-// unchanged, also a 503 without a valid Retry-After. At most 64 KiB of a refusal's body are
-// read, for two seconds and in the request's context, and only a window's id, mode, message
-// and end are kept.
+// A RoundTripper should not interpret responses. This one does, so that callers do not have to check each
+// response for maintenance. All other responses are returned unchanged, also a 503 without a valid
+// Retry-After. At most 64 KiB of a refusal's body are read, for at most two seconds and within the
+// request's context, and only a window's id, mode, message and end are kept.
 //
-// It waits and tries again only when the request's context says so: see [WithWait].
+// It waits and sends a request again only with [WithWait].
 func Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -37,14 +35,14 @@ func Transport(base http.RoundTripper) http.RoundTripper {
 	return &transport{base}
 }
 
-// WithWait lets a [Transport] wait with the requests of ctx, each for up to most from when it
-// was first sent. It sends a refused one again at the time it was given, after a second at
-// least, and up to a tenth later, at random and at most 10 s. A refusal that lasts longer than
-// most or than ctx's deadline is returned at once. Zero or less means that it does not wait.
+// WithWait lets a [Transport] wait and send the requests of ctx again, each for up to most after it was
+// first sent. It sends a refused request again at the time of Retry-After, at the earliest after a second,
+// and up to a tenth later at random, but at most 10s. If the refusal lasts longer than most or than ctx's
+// deadline, it is returned at once. Zero or less means that the Transport does not wait.
 //
-// Only what may be sent twice is sent again (RFC 9110 §9.2.2): requests with the methods GET,
-// HEAD, OPTIONS, TRACE, QUERY, PROPFIND, REPORT, SEARCH, PUT and DELETE, and others that carry
-// an Idempotency-Key; of those with a body the ones that have GetBody.
+// Only idempotent requests are sent again (RFC 9110 §9.2.2): those with the methods GET, HEAD, OPTIONS,
+// TRACE, QUERY, PROPFIND, REPORT, SEARCH, PUT and DELETE, and others with an Idempotency-Key. Requests with
+// a body also need GetBody.
 func WithWait(ctx context.Context, most time.Duration) context.Context {
 	return context.WithValue(ctx, waitKey{}, most)
 }
@@ -56,7 +54,7 @@ type transport struct{ base http.RoundTripper }
 const (
 	maxRefusal  = 64 << 10        // bytes of a refusal's body
 	maxReason   = 2000            // bytes of a window's message, as in a document
-	maxReading  = 2 * time.Second // of that body
+	maxReading  = 2 * time.Second // for that body
 	minWait     = time.Second
 	maxLateness = 10 * time.Second
 )
@@ -81,7 +79,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		wait := max(minWait, after)
 		wait += rand.N(min(wait/10, maxLateness) + 1)
-		now = time.Now() // the body may have taken its time
+		now = time.Now() // reading the body takes time
 		if now.Add(wait).Sub(began) > most || !replayable(r) {
 			return nil, refused
 		}
@@ -99,7 +97,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// CloseIdleConnections is what [http.Client.CloseIdleConnections] looks for.
+// CloseIdleConnections is called by [http.Client.CloseIdleConnections].
 func (t *transport) CloseIdleConnections() {
 	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
@@ -121,8 +119,8 @@ func replay(r *http.Request) (_ *http.Request, err error) {
 	return &again, err
 }
 
-// retryAfter reads Retry-After (RFC 9110 §10.2.3): seconds, or a date, which is one
-// by the clock of who sends it: Date says how that goes.
+// retryAfter parses Retry-After (RFC 9110 §10.2.3): seconds, or a date by the server's clock, which the
+// header Date shows.
 func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	values := h["Retry-After"]
 	if len(values) != 1 {
@@ -142,13 +140,13 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return min(schedule.MaxDuration, max(0, date.Sub(now))), true
 }
 
-// readRefusal makes an error of a refusal, which is hostile as any, and ends the response.
+// readRefusal returns the error of a refusal, which is hostile input, and closes the response.
 func readRefusal(r *http.Request, resp *http.Response, now time.Time, after time.Duration) *UnavailableError {
 	refused := &UnavailableError{
 		Host: r.URL.Host, Mode: schedule.ModeClosed, Reason: "The service is not available.", Until: now.Add(after), RetryAfter: after,
 	}
-	// What is left unread costs the connection, no more. Who trickles it is not waited for:
-	// the caller may have set no deadline.
+	// A body that is not read to its end only costs the connection. Reading is bounded, because the
+	// caller may not have set a deadline.
 	late := time.AfterFunc(maxReading, func() { _ = resp.Body.Close() })
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	late.Stop()
@@ -161,7 +159,7 @@ func readRefusal(r *http.Request, resp *http.Response, now time.Time, after time
 	}
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || media != "application/problem+json" || json.Unmarshal(body, &p) != nil || p.Mode == "" || !p.Mode.Closes() {
-		return refused // no guard's
+		return refused // it is not a guard's
 	}
 	refused.Mode = p.Mode
 	if schedule.ValidID(p.Window) {

@@ -23,7 +23,7 @@ type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// body tells whether it was closed, and how much of it was read.
+// body records whether it was closed, and how much of it was read.
 type body struct {
 	io.Reader
 	read   int

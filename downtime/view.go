@@ -10,23 +10,23 @@ import (
 	"github.com/upkeep-go/upkeep/internal/live"
 )
 
-// A view is what a guard believes from one moment to the next. It never changes.
+// A view is the state of a guard at one moment. It is immutable.
 type view struct {
-	epoch    uint64                        // views are numbered
-	schedule *schedule.Schedule            // nil while there is none
-	known    map[occurrenceKey]*occurrence // all that are followed
-	shown    []*occurrence                 // those that matter to anybody: first those in progress, the most restrictive before the others
-	shadows  []*occurrence                 // of those shown, for scopes that they keep closed besides their own
-	deciding []*occurrence                 // those that decide about what asks to be admitted: shut, then cut off, then rehearsing
-	chains   following                     // found when something is refused
-	next     time.Time                     // when another view is due; the zero time: never by the clock
-	differs  bool                          // one of the shown is not as the schedule says
+	epoch    uint64                        // the number of the view
+	schedule *schedule.Schedule            // nil until a document was read
+	followed map[occurrenceKey]*occurrence // all occurrences that are followed
+	shown    []*occurrence                 // those that matter, in progress first, and the most restrictive of them first
+	shadows  []*occurrence                 // for scopes that those shown keep closed in addition to their own
+	deciding []*occurrence                 // those that decide about admission: closed, then in cutoff, then rehearsing
+	chains   following                     // filled by refusals
+	next     time.Time                     // when the next view is due; zero means never by the clock
+	differs  bool                          // one of those shown differs from the schedule
 }
 
 func (v *view) add(o *occurrence) {
 	v.due(o.next)
 	if o.Window.ID != "" {
-		v.known[keyOf(o.Occurrence)] = o
+		v.followed[keyOf(o.Occurrence)] = o
 	}
 	if !o.isShown() {
 		return
@@ -36,14 +36,14 @@ func (v *view) add(o *occurrence) {
 	v.differs = v.differs || o.isLocal() || o.phase == schedule.PhaseOverrun || o.phase == schedule.PhaseCompleted
 }
 
-// due says that another view is needed then. The zero time means never.
+// due requests another view at t. The zero time means never.
 func (v *view) due(t time.Time) {
 	if !t.IsZero() && (v.next.IsZero() || t.Before(v.next)) {
 		v.next = t
 	}
 }
 
-// complete is to be called once all are added.
+// complete is called after all occurrences were added.
 func (v *view) complete() {
 	slices.SortStableFunc(v.shown, func(a, b *occurrence) int {
 		return schedule.WindowState{Occurrence: a.Occurrence, Phase: a.phase}.Compare(schedule.WindowState{Occurrence: b.Occurrence, Phase: b.phase})
@@ -61,8 +61,7 @@ func (o *occurrence) isCutOff() bool {
 	return o.phase == schedule.PhaseCutoff && o.Window.Mode.Closes() && !o.isShut()
 }
 
-// named is the shown occurrence of the window of that id: one in progress comes before one
-// that is over, and that before one to come. Nil: none is shown.
+// named returns the shown occurrence of a window: in progress before over before planned. It may be nil.
 func (v *view) named(id string) *occurrence {
 	for _, o := range v.shown {
 		if o.Window.ID == id && id != "" {
@@ -75,7 +74,7 @@ func (v *view) named(id string) *occurrence {
 func (v *view) current(w *schedule.Window, now time.Time) *occurrence {
 	planned := v.schedule.Current(w, now)
 	o := &occurrence{Occurrence: planned, documented: planned}
-	if known := v.known[keyOf(planned)]; known != nil {
+	if known := v.followed[keyOf(planned)]; known != nil {
 		o.said = known.said
 		o.Occurrence = known.said.appliedTo(planned)
 	}
@@ -87,7 +86,6 @@ func (v *view) covers(r *schedule.Request) bool {
 	return slices.ContainsFunc(v.shown, covers) || slices.ContainsFunc(v.shadows, covers)
 }
 
-// problems are what operators have to know of the occurrences.
 func (v *view) problems() (problems []error) {
 	for _, o := range v.shown {
 		problems = append(problems, o.problems()...)
@@ -95,7 +93,7 @@ func (v *view) problems() (problems []error) {
 	return problems
 }
 
-// announces reports whether users are to know of a window in whose scope the request is.
+// announces reports whether the response to a request links to the status page.
 func (v *view) announces(r *http.Request) bool {
 	request := schedule.Request{HTTP: r}
 	return slices.ContainsFunc(v.shown, func(o *occurrence) bool {
@@ -103,19 +101,19 @@ func (v *view) announces(r *http.Request) bool {
 	})
 }
 
-// A keptWindow is a window that is kept though the document has lost it.
+// A keptWindow is the problem of a window that is kept though the document does not have it any more.
 type keptWindow struct{ *schedule.Fault }
 
 func (k keptWindow) Unwrap() error { return k.Fault }
 
-// problemsOf are what is wrong with the document in use.
+// problemsOf returns the problems of the document in use.
 func problemsOf(d *live.Snapshot[schedule.Schedule], now time.Time) (problems []error) {
 	for _, p := range d.Problems {
 		var kept keptWindow
 		if errors.As(p, &kept) && !slices.ContainsFunc(slices.Collect(d.Value.Kept()), func(o schedule.Occurrence) bool {
 			return o.Window.ID == kept.Window && o.Phase(now) == schedule.PhaseInProgress
 		}) {
-			continue // it was kept to its end, which is over
+			continue // its end has passed
 		}
 		problems = append(problems, p)
 	}

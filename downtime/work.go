@@ -7,38 +7,36 @@ import (
 	"github.com/upkeep-go/upkeep/downtime/schedule"
 )
 
-// Work is what does not come through a Handler: a job, a consumer's message, a run of
-// cron.
+// Work is a unit of work that does not pass a Handler: a job, a consumer's message, a cron run.
 type Work struct {
-	// Name is what a scope's work list and reports call it, the same for all work of the kind:
-	// "import", not "import-4711". Required. A report names a thousand kinds, and then "other".
+	// Name is the kind of work in scopes and reports: "import", not "import-4711". Required. A report
+	// has up to a thousand kinds, and counts further ones as "other".
 	Name string
 
-	// Effect is what the work does. The zero value is EffectWrite.
+	// Effect is whether the work writes. The zero value is EffectWrite.
 	Effect Effect
 
-	// Long work is refused from a window's cutoff on, so that it is not in the way when
-	// the window begins.
+	// Long work is refused from a window's cutoff on, so that it does not delay the window.
 	Long bool
 
-	// Request is the request that is the work, where no Handler stands in front of it: a call
-	// of gRPC, for instance. Scopes match it as they match requests, and not by Name. The
-	// guard's Classify, Long and Pass are not asked. Nil: the work is not a request.
+	// Request is the request that the work consists of, if it did not pass a Handler, as in a gRPC
+	// call. Scopes then match the request instead of Name. Options.Classify, Long and Pass do not
+	// apply. Nil means that the work is not a request.
 	Request *http.Request
 
-	// Stream work lasts until somebody ends it, as a subscription does. The context that
-	// [Guard.EnterContext] gives it is ended by the window; nothing else asks.
+	// Stream work lasts until somebody ends it, like a subscription. A window ends the context that
+	// [Guard.EnterContext] returns for it. Other methods ignore Stream.
 	Stream bool
 }
 
-// An Effect says whether a request or work changes anything. The zero value is
-// EffectWrite, because undeclared work may write.
+// An Effect is whether a request or work may change anything. The zero value is EffectWrite, because
+// undeclared work may write.
 type Effect uint8
 
 // The effects.
 const (
 	EffectWrite Effect = iota // may change something: refused by closed and read-only windows
-	EffectRead                // changes nothing: refused by closed windows only
+	EffectRead                // only reads: refused by closed windows
 )
 
 // String returns "write" or "read".
@@ -63,8 +61,8 @@ func isSafe(method string) bool {
 	return false
 }
 
-// refuses reports whether a window of that mode, in progress, refuses the effect. For a
-// rehearsal it reports what a closed window would refuse.
+// refuses reports whether a window in progress with that mode refuses the effect. For a rehearsal it is
+// what a closed window would refuse.
 func refuses(m schedule.Mode, e Effect) bool {
 	switch m {
 	case schedule.ModeAnnounce:

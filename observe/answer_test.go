@@ -130,7 +130,7 @@ func TestAFileIsCopiedAsBefore(t *testing.T) {
 	require.Equal(t, []string{"200", "65536"}, []string{attr(k.span(), "http.response.status_code"), attr(k.span(), "http.response.body.size")})
 }
 
-// The connection is closed after a 413, so that nobody sends the rest of the body.
+// The connection is closed after a 413, so that the client does not send the rest of the body.
 func TestMaxBytesReader(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {

@@ -243,7 +243,7 @@ type enabledLogger struct{ lognoop.Logger }
 
 func (enabledLogger) Enabled(context.Context, logapi.EnabledParameters) bool { return true }
 
-// BenchmarkTail is a whole job with ten records that nobody wants, alone and on two
+// BenchmarkTail is a whole job with ten records that are dropped, alone and on two
 // goroutines: what they share must not make them wait.
 func BenchmarkTail(b *testing.B) {
 	obs, err := observe.New(noopOptions())

@@ -19,15 +19,15 @@ const (
 	maxGuarded  = 8  // flags with a metric of their own
 	maxVariants = 16 // of each
 
-	maxResends      = 100  // redirects counted of one request
-	maxTold         = 10   // requests told in full in any second
-	maxToldAlike    = 3    // of them with one fingerprint in any minute
-	maxFingerprints = 1000 // fingerprints known at a time
-	maxPerSecond    = 1000 // requests that one debug token may debug in a second
-	maxTokens       = 1000 // debug tokens in use in any second
-	maxRefusals     = 100  // debug tokens refused in any second before new ones are not looked at
-	maxLevels       = 100  // levels of loggers set at a time
-	maxGauges       = 500  // statistics exported for others
+	maxResends       = 100  // redirects counted of one request
+	maxReported      = 10   // requests reported in full in any second
+	maxReportedAlike = 3    // of them with one fingerprint in any minute
+	maxFingerprints  = 1000 // fingerprints known at a time
+	maxPerSecond     = 1000 // requests that one debug token may debug in a second
+	maxTokens        = 1000 // debug tokens in use in any second
+	maxRefusals      = 100  // debug tokens refused in any second before new ones are not looked at
+	maxLevels        = 100  // levels of loggers set at a time
+	maxGauges        = 500  // statistics exported for others
 	// maxSeries is the number of attribute sets kept per metric in a process;
 	// beyond it routes, hosts, job names and error types are folded.
 	maxSeries = 1000
@@ -35,7 +35,7 @@ const (
 	maxTail      = 20 << 10 // bytes of log records kept of a request until its end
 	maxTailTotal = 16 << 20 // bytes of them in the process
 
-	// What is kept for the bundle of a request, and of all that run or wait.
+	// Bounds of the bundle of one request, and of all bundles that are recorded or wait.
 	defaultMaxBody = 64 << 10 // bytes of a body or value
 	maxMaxBody     = 1 << 20
 	maxOutcomeBody = 1 << 20  // bytes of a response that Options.Outcome sees

@@ -251,7 +251,7 @@ func TestCaptureOfAPanic(t *testing.T) {
 	require.Contains(t, b.Log.Entries[0].Response.Content.Text, d.RequestID)
 }
 
-// What a panic is answered with is no data, and stays readable without any rule.
+// The answer to a panic is ours and not data: it stays readable without any rule.
 func TestCaptureOfTheAnswerToAPanic(t *testing.T) {
 	t.Parallel()
 	for accept, want := range map[string]string{
@@ -627,8 +627,8 @@ func TestValueOutsideOfARequest(t *testing.T) {
 	require.Equal(t, io.EOF, err)
 }
 
-// A store that hangs is felt by nobody: requests do not wait, what waits is bounded, and
-// Close gives up on it.
+// Requests do not wait for a store that hangs. The bundles that wait are bounded, and Close
+// gives up on it.
 func TestCaptureWithAStalledDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -676,7 +676,7 @@ func TestCaptureWithAStalledDisk(t *testing.T) {
 	})
 }
 
-// A store that returns when it is told to give up has lost what waits all the same.
+// A store that returns when its context ends has still lost the bundles that wait.
 func TestCloseSaysWhatASlowStoreHasLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -741,7 +741,7 @@ func TestCaptureBytesThatWaitAreBounded(t *testing.T) {
 	})
 }
 
-// A store that fails, or panics, is told of once a minute.
+// A store that fails or panics is logged once a minute.
 func TestCaptureWithABrokenDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -760,13 +760,13 @@ func TestCaptureWithABrokenDisk(t *testing.T) {
 		stats := k.obs.Stats()
 		require.Equal(t, 20.0, stats["captures_failed"])
 		require.Zero(t, stats["captures_queued"])
-		var told []string
+		var logged []string
 		for _, line := range k.logs.lines(t) {
 			if line["msg"] == "a capture was not written" {
-				told = append(told, fmt.Sprint(line["error"]))
+				logged = append(logged, fmt.Sprint(line["error"]))
 			}
 		}
-		require.Equal(t, []string{"permission denied", "permission denied", "permission denied", "permission denied"}, told)
+		require.Equal(t, []string{"permission denied", "permission denied", "permission denied", "permission denied"}, logged)
 	})
 }
 
@@ -802,7 +802,7 @@ func TestCaptureOptionsMustMakeSense(t *testing.T) {
 	}
 }
 
-// Many requests at once, of which some fail, each in their own bundle.
+// Many requests run at once, and some fail: each of these has a bundle of its own.
 func TestCaptureOfManyAtOnce(t *testing.T) {
 	t.Parallel()
 	k, s := captureRig(t, nil)
@@ -838,8 +838,8 @@ func TestCaptureOfManyAtOnce(t *testing.T) {
 	}
 }
 
-// What is recorded of an outbound request is what is sent. GetBody is for sending again: it
-// may give the one body there is, or wait.
+// The bundle has the body that is sent. GetBody is for sending again: it may return the only
+// body, or wait.
 func TestCaptureNeverCallsGetBody(t *testing.T) {
 	t.Parallel()
 	received := make(chan string, 1)

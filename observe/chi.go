@@ -7,8 +7,8 @@ import (
 	"reflect"
 )
 
-// chi keeps what it found in a value of the request's context, and uses one that is there
-// already. So that the route can be read when the router has returned, Route puts one there.
+// chi keeps its route in a value of the request's context, and uses a value that is already
+// there. Route puts one there, to read the route when the router has returned.
 // The module of chi is not imported: the type is found by reflection, and the key when chi asks
 // for it.
 
@@ -18,7 +18,7 @@ type chiRouter struct {
 	routes reflect.Value
 }
 
-// newChiRouter returns nil if h is no router of chi.
+// newChiRouter returns nil if h is not a router of chi.
 func newChiRouter(h http.Handler) *chiRouter {
 	if h == nil {
 		return nil

@@ -23,7 +23,7 @@ import (
 // what asked for that.
 const logDebug = "debug"
 
-// What asks for a request to be debugged.
+// Why a request is debugged.
 const (
 	byToken = "token"
 	byFlag  = "flag"

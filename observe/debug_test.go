@@ -231,8 +231,7 @@ func TestDebugTokenOptions(t *testing.T) {
 	}
 }
 
-// FuzzDebugToken: whatever comes in the header, the request is served, and only a
-// token of ours debugs it.
+// FuzzDebugToken sends any header: the request is served, and only a token of ours debugs it.
 func FuzzDebugToken(f *testing.F) {
 	opts := noopOptions()
 	opts.DebugToken = debugToken()

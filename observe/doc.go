@@ -37,13 +37,13 @@
 // limited: the first is written, and then one in any second, with the number of those that were
 // left out as "repeated". Metrics count every request.
 //
-// These are no failures, have no ERROR record, and are logged only if they are sampled or
-// debugged:
+// These do not count as failures. They do not log an ERROR record, and are logged only if they
+// are sampled or debugged:
 //
 //   - A client that went away before it was answered, if nothing had failed before that. Span
-//     and metric have the error.type "client_gone", and no status of 500 or more, because nobody
-//     received it. The record is "request canceled". There is no bundle. A panic about something
-//     else is still a failure. If the service cancels the context of its requests when it
+//     and metric have the error.type "client_gone". A status of 500 or more is left out, because
+//     the client did not receive it. The record is "request canceled". There is no bundle. A panic
+//     for another reason is still a failure. If the service cancels the context of its requests when it
 //     stops (http.Server.BaseContext), those requests look the same.
 //   - A 503 with Retry-After (RFC 9110 §15.6.4): a deliberate refusal, for maintenance or too
 //     much load. Span and metric have it like any 503. The record is "request refused".
@@ -55,7 +55,7 @@
 // A response is a stream if its Content-Type says so (text/event-stream,
 // multipart/x-mixed-replace, JSON lines, Connect's streams), if its connection was taken over
 // (http.Hijacker), or if Options.Stream says so. gRPC is not, because most of its calls are not
-// streams. A stream is never slow, and is in no histogram of durations:
+// streams. A stream is never slow, and no histogram of durations counts it:
 // upkeep.http.server.active_streams counts those that run until their handler returns, and
 // upkeep.http.server.streams those that ended, with upkeep.stream.end "done", "client_gone" or
 // "failed".
@@ -64,16 +64,36 @@
 // the buffer that Hijack returns. If it writes to the connection itself, the status is 101 when
 // the client asked for an upgrade, and else is missing. The connection keeps its type.
 //
+// # Handlers and middlewares
+//
+// A panic is answered with a 500 as problem+json (RFC 9457), or as HTML for a browser. If the
+// response had begun, the connection is cut instead, so that the client does not take a part for
+// the whole, and the metric has the status that was sent.
+//
+// The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the server's has them,
+// and http.ResponseController works. What the application sets on its request, such as forms,
+// pattern and path values, reaches the request that [Observer.Handler] was given. Put Handler
+// around frameworks that answer after their middlewares have returned, as echo does.
+// http.MaxBytesReader closes the connection only with the server's own writer; Handler does it
+// for a 413 over HTTP/1. For other statuses put http.MaxBytesHandler around Handler, or set
+// "Connection: close".
+//
+// If a middleware inside recovers a panic, the record has the stack if that middleware answers
+// with a 500 or more where it recovers. It has value and stack if [Route] is inside of the
+// middleware, or if the middleware reports the panic:
+//
+//	observe.Fail(ctx, &observe.PanicError{Value: v, Stack: debug.Stack()})
+//
 // # Behind proxies
 //
-// network.peer.address is who opened the connection. With Options.TrustedProxies,
+// network.peer.address is the address that opened the connection. With Options.TrustedProxies,
 // client.address, url.scheme and server.address come from Forwarded (RFC 7239) or
 // X-Forwarded-For, -Proto, -Host and -Port. The addresses are read from the end, where each
 // proxy adds the address of its caller: the first address that is not trusted is the client.
-// A client can invent only what stands before that, which is ignored. If there are both headers
-// and they name different clients, one of them passed through a proxy that does not know it, and
-// neither is believed. A name such as "_hidden" is the client.address, "unknown" is none. What
-// is malformed ends the reading, and the last address before it is the client.
+// A client can invent only the addresses before that, and they are ignored. If there are both
+// headers and they name different clients, a proxy has passed on one of them without knowing it,
+// and both are ignored. A name such as "_hidden" is used as client.address; "unknown" is not.
+// Reading ends at a malformed element, and the last address before it is the client.
 //
 // # Secrets in URLs
 //
@@ -95,7 +115,7 @@
 // With Options.Captures a request that failed, was slow or was debugged is also stored as a
 // bundle, a file that package observe/replay makes a test of: what it was sent and answered,
 // its outbound calls, the flags it saw and what it logged, redacted by Options.Capture.
-// [Value] is for what a handler gets by other ways than HTTP. See package observe/capture.
+// [Value] adds data that a handler does not get by HTTP. See package observe/capture.
 //
 // # Whether it can be relied on
 //
@@ -113,7 +133,7 @@
 // redacted. Paths are recorded elsewhere too, and so are error texts, with their URLs cut: so
 // neither should hold secrets. Trace context goes to every host that [Observer.Transport] calls, ids only to
 // Options.InternalHosts, debug tokens only to DebugToken.Hosts. A debug token opens only the
-// log of its requests; it is taken off the request, and recorded nowhere.
+// log of its requests; it is removed from the request and never recorded.
 //
 // Telemetry never fails a request: panics of providers, log handlers and hooks are caught and
 // counted in [Observer.Stats]. A request holds at most 64 flag evaluations. On spans and

@@ -24,9 +24,9 @@ var (
 	ErrResponseEnded = errors.New("observe: response used after its handler returned")
 )
 
-// A PanicError is a panic made an error: [Observer.Do] returns it, and the log
-// record of a request that panicked carries it. Whoever recovers a panic before
-// [Observer.Handler] can tell it by one, see [Fail].
+// A PanicError is a panic as an error. [Observer.Do] returns it, and the log record of a
+// request that panicked has it. A middleware that recovers a panic inside [Observer.Handler]
+// can report it by passing one to [Fail].
 type PanicError struct {
 	Value any    // what panic was called with
 	Stack []byte // the stack below the panic, at most 16 KiB
@@ -54,7 +54,7 @@ func (e *PanicError) ErrorType() string {
 	return typeName(e.Value)
 }
 
-// is reports whether e is about that panic, as far as values can tell.
+// is reports whether e is about that panic. Values that cannot be compared count as equal.
 func (e *PanicError) is(value any) bool {
 	return e != nil && (!reflect.ValueOf(value).Comparable() || !reflect.ValueOf(e.Value).Comparable() || e.Value == value)
 }
@@ -74,8 +74,8 @@ func newPanicError(value any) *PanicError {
 	return &PanicError{Value: value, Stack: []byte(stack), site: panicSite()}
 }
 
-// panicSite finds the innermost frame outside of the runtime below the call of
-// panic; 0 when there is none near.
+// panicSite finds the innermost frame outside of the runtime below the call of panic, or 0 if
+// it is not among the first frames.
 func panicSite() uintptr {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
@@ -95,10 +95,10 @@ func panicSite() uintptr {
 	}
 }
 
-// errorType gives a name of low cardinality for err: what its ErrorType method
-// says, else its Go type below the wrappers of package fmt. It is how semconv's
-// own Go package derives error.type, but for the two context errors, whose types
-// say nothing.
+// errorType returns a name of low cardinality for err: that of its ErrorType method, or else
+// its Go type below the wrappers of package fmt. The two context errors have fixed names,
+// because their types are not readable. Otherwise this is how semconv's own Go package derives
+// error.type.
 func errorType(err error) (name string) {
 	// An error's own methods may panic, those of a typed nil most of all.
 	defer func() {
@@ -138,8 +138,8 @@ func plainText(value any) string {
 	return cleantext.URLs(fmt.Sprint(value))
 }
 
-// A plainErr stands for an error whose text has secret parts of URLs, for those who print it.
-// It wraps nothing, because they may print what it wraps.
+// A plainErr replaces an error whose text has secret parts of URLs, for log handlers. It does
+// not wrap the error, because they may print what it wraps.
 type plainErr struct{ text, kind string }
 
 func (e *plainErr) Error() string     { return e.text }
@@ -222,11 +222,11 @@ func errorTexts(err error) []string {
 	return texts
 }
 
-// These stand for handlers and jobs that neither returned nor failed.
+// Errors of handlers and jobs that ended without returning or panicking with an error.
 var (
 	errAborted = errors.New("handler aborted the connection")
 	errGoexit  = errors.New("goroutine ended by runtime.Goexit")
 
-	// errRecovered stands for the value of a panic.
+	// errRecovered is used when the value of a panic is not known.
 	errRecovered = errors.New("a middleware inside recovered it, see the stack")
 )

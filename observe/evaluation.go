@@ -55,7 +55,7 @@ func flagValue(value any) any {
 	return value
 }
 
-// attr is the evaluation as it stands in a log record.
+// attr is the evaluation as a log attribute.
 func (e evaluation) attr() slog.Attr {
 	switch {
 	case e.variant != "":
@@ -66,7 +66,7 @@ func (e evaluation) attr() slog.Attr {
 	return slog.String(e.key, strings.ToLower(string(e.code)))
 }
 
-// label is the evaluation as it stands in a metric.
+// label is the evaluation as a value of a metric's attribute.
 func (e evaluation) label() string {
 	switch {
 	case e.variant != "":

@@ -40,9 +40,9 @@ func ExampleObserver_Health() {
 	// observe: degraded: log_errors 1 (records that the wrapped log handler could not write)
 }
 
-// What flag providers, guards and pools tell of themselves becomes metrics.
+// The statistics of flag providers, guards and pools become metrics.
 func ExampleObserver_Gauges() {
-	reader := sdkmetric.NewManualReader() // where an exporter stands else
+	reader := sdkmetric.NewManualReader() // use an exporter's reader here
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 	defer meters.Shutdown(context.Background())
 	obs, err := observe.New(&observe.Options{MeterProvider: meters})

@@ -64,8 +64,8 @@ func ExampleObserver_LogHandler_tail() {
 	// level=ERROR msg="request failed" method=GET route=/items/{name} path=/items/hats status=500 bytes=0 request_id=req-2
 }
 
-// Ana wants to know what happens to her own requests to one route. Whoever has the
-// private key mints her a token, with any JWT tool, and she sends it along.
+// Ana wants to know what happens to her own requests to one route. The owner of the private
+// key mints a token with any JWT tool, and Ana sends it with her requests.
 func ExampleDebugToken() {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -156,8 +156,8 @@ func ExampleObserver_SetLevel() {
 	// levels set: 1
 }
 
-// Of the requests in which nothing went wrong a share writes a record, which says how
-// many it stands for.
+// A share of the requests that end well logs a record, which says how many requests it
+// represents.
 func ExampleOptions_wideEvent() {
 	obs := logging(&observe.Options{WideEvent: 1, Slow: time.Minute})
 	defer obs.Close()

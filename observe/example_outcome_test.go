@@ -94,8 +94,7 @@ func ExampleOptions_trustedProxies() {
 	// client.address 192.0.2.7
 }
 
-// A request that waits for something to happen is not slow, and its duration is in no
-// histogram. Responses of type text/event-stream need no Options.Stream.
+// A request that waits for an event is not slow, and no histogram counts its duration. Responses of type text/event-stream need no Options.Stream.
 func ExampleOptions_stream() {
 	obs, err := observe.New(&observe.Options{
 		Log: printed(), Slow: time.Nanosecond,

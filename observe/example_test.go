@@ -181,7 +181,7 @@ func ExampleObserver_FlagHook() {
 	//   http.response.status_code=200
 }
 
-// A bound flag handle skips OpenFeature's hooks; RecordFlag tells what it found.
+// A bound flag handle skips OpenFeature's hooks; RecordFlag records its result.
 func ExampleRecordFlag() {
 	obs := example(nil)
 	defer obs.Close()

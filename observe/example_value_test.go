@@ -15,8 +15,8 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// A handler asks a database and the clock. Both stand in the bundle of a request that
-// fails, so that it can be replayed without them.
+// A handler reads a database and the clock. The bundle of a failed request has both results,
+// so the replay needs neither.
 func ExampleValue() {
 	folder, err := os.MkdirTemp("", "captures-")
 	if err != nil {

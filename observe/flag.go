@@ -24,8 +24,8 @@ import (
 // feature_flag.set.id and feature_flag.version if the flag's metadata has flagSetId and
 // version. It never has any part of the evaluation context, such as the targeting key. It has
 // the value only if there is no variant and the value is a bool, number or string. Texts pass
-// Options.RedactFlag and are cut to 256 bytes. Nothing that goes wrong here reaches the
-// evaluation.
+// Options.RedactFlag and are cut to 256 bytes. Failures and panics while recording do
+// not affect the evaluation.
 //
 // For flags in Options.GuardedFlags the metric upkeep.flag.request.duration has one
 // measurement for each that a request saw, in seconds, with feature_flag.key,

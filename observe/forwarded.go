@@ -22,10 +22,9 @@ type proxies []netip.Prefix
 
 // forwarded reads the headers of a request that came through trusted proxies.
 //
-// Each proxy adds the address of who called it at the end. So the addresses are read from the
-// end, as long as the one that was read last is trusted: what stands before the first that is
-// not trusted may be an invention. The scheme and host are those that the outermost trusted
-// proxy was asked for.
+// Each proxy adds the address of its caller at the end. So the addresses are read from the end
+// while they are trusted: those before the first untrusted one may be invented. The scheme and
+// host are those of the request to the outermost trusted proxy.
 func (p proxies) forwarded(r *http.Request) *forwarded {
 	f := &forwarded{secure: r.TLS != nil}
 	peer := parseNode(r.RemoteAddr)
@@ -168,9 +167,9 @@ func (f *forwarded) takeHost(s string) bool {
 	return ok
 }
 
-// A node is who calls, by RFC 7239 section 6.
+// A node identifies a caller (RFC 7239 section 6).
 type node struct {
-	addr netip.Addr // not valid where the name is none
+	addr netip.Addr // not valid for an obfuscated name
 	name string
 	port int
 }
@@ -229,7 +228,7 @@ func parseFor(s string) (n node, ok bool) {
 	return node{}, false
 }
 
-// isObfuscated reports whether s is a name that stands for an address or port.
+// isObfuscated reports whether s is a name that hides an address or port.
 func isObfuscated(s string) bool {
 	return len(s) > 1 && len(s) <= maxHost && s[0] == '_' && strings.Trim(s, letters+digits+"._-") == ""
 }

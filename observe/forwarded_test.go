@@ -46,7 +46,7 @@ func TestTrustedProxies(t *testing.T) {
 	for name, c := range map[string]struct {
 		peer   string
 		header []string
-		want   string // fields; "-" is none
+		want   string // fields; "-" means that one is missing
 	}{
 		"no header":                   {"10.0.0.1:99", nil, "10.0.0.1 99 " + inside},
 		"a stranger":                  {"192.0.2.9:99", []string{"X-Forwarded-For", "1.1.1.1", "X-Forwarded-Proto", "https", "Forwarded", "for=1.1.1.1;proto=https;host=evil"}, "192.0.2.9 99 " + inside},

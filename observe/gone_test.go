@@ -38,7 +38,8 @@ func leave(t *testing.T, k *rig, http2 bool, h http.HandlerFunc) {
 	k.stop()
 }
 
-// A client that went away is neither a success nor a failure, whatever the handler makes of it.
+// A request whose client went away is not a success and not a failure, for any reaction of the
+// handler.
 func TestClientGone(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]http.HandlerFunc{
@@ -111,7 +112,7 @@ func TestFailureBeforeTheClientWent(t *testing.T) {
 	}
 }
 
-// A time-out of the service is no client that went.
+// A time-out of the service does not count as a client that went away.
 func TestDeadlineIsNoClientThatWent(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, nil)

@@ -48,8 +48,8 @@ func (st *state) handOnToken(h http.Header, d *debugTokens, host string) {
 	}
 }
 
-// raised returns the grant by which the request is debugged, or nil. routed says
-// that [Route] asks: who the request is from is known by now, if ever.
+// raised returns the grant that debugs the request, or nil. routed means that [Route] asks:
+// authentication has run by then.
 func (st *state) raised(ctx context.Context, routed bool) *grant {
 	for st.outer != nil { // a job is debugged as what it is a part of
 		st = st.outer

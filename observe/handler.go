@@ -14,37 +14,13 @@ import (
 )
 
 // Handler observes the requests that next serves. Each gets a server span and the metrics
-// http.server.request.duration and http.server.active_requests, by OpenTelemetry's semantic
-// conventions v1.43.0, and an id: the client's X-Request-Id if that is well-formed (1 to 128
-// ASCII letters, digits, '-', '_' and '.', beginning with a letter or digit), else a new one.
-// The answer has the id in X-Request-Id, and the span in traceresponse. For the route on span
-// and metric, put [Route] around the mux.
-//
-// The package comment says what counts as a failure, which requests are streams, and what is
-// recorded of both.
-//
-// A panic is answered with a 500 as RFC 9457 problem+json (HTML for a browser) that shows the
-// request's id and nothing of the panic. If the response had begun, the connection is cut
-// instead, so that the client does not take half an answer for a whole one, and the metric has
-// the status that was sent. See Options.Repanic.
-//
-// The query and headers other than User-Agent (on the span, cut to 256 bytes) are never
-// recorded. A Handler inside a Handler of the same Observer does nothing. What the application
-// sets on its request, such as forms, pattern and path values, reaches the request that Handler
-// was given.
-//
-// The ResponseWriter keeps Flusher, Hijacker, ReaderFrom and Pusher where the server's has
-// them, and http.ResponseController works. Used after next has returned it gives
-// [ErrResponseEnded]. Put Handler in front of frameworks that answer after their middlewares
-// have returned, as echo does. http.MaxBytesReader closes the connection only with the
-// server's own writer; Handler does it for a 413 over HTTP/1. For other statuses put
-// http.MaxBytesHandler around Handler, or set "Connection: close".
-//
-// Of a panic that a middleware inside recovers, the record has the stack if that middleware
-// answers with a 500 or more where it recovers; it has value and stack if [Route] is inside of
-// the middleware, or if that reports the panic:
-//
-//	observe.Fail(ctx, &observe.PanicError{Value: v, Stack: debug.Stack()})
+// http.server.request.duration and http.server.active_requests (semantic conventions v1.43.0),
+// and an id: the client's X-Request-Id if that is 1 to 128 ASCII letters, digits, '-', '_' and
+// '.' and begins with a letter or digit, or else a new one. The response has the id in
+// X-Request-Id and the span in traceresponse. A panic is answered with a 500 that shows only the
+// id; see Options.Repanic. A Handler inside a Handler of the same Observer does nothing. The
+// ResponseWriter returns [ErrResponseEnded] after next has returned. Put [Route] around the mux.
+// The package comment says what counts as a failure, what is a stream, and what middlewares see.
 func (o *Observer) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if st := stateFrom(r.Context()); st != nil && st.obs == &o.core && !st.job {
@@ -247,8 +223,8 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	o.finish(st, out, nil, panicked)
 	handBack(given, r)
 	if o.opts.JoinSpan {
-		// Whoever is outside reads the pattern from the request that it handed in, as
-		// otelhttp does for its metric.
+		// A handler outside reads the pattern from the request that it gave us. otelhttp
+		// does, for its metric.
 		if route := st.name(); route != "" && route != routeName(given.Pattern) {
 			given.Pattern = route
 		}
@@ -263,8 +239,8 @@ func (o *Observer) end(st *state, given, r *http.Request) {
 	}
 }
 
-// answerPanic answers a request whose handler panicked, with the id to ask about and
-// nothing else. The id needs no escaping: see validID.
+// answerPanic answers a request whose handler panicked with only the id to ask about. The id
+// is safe without escaping: see validID.
 func (st *state) answerPanic(r *http.Request) {
 	defer st.obs.counts.shield()
 	st.w.phase.Store(phaseAnswer)

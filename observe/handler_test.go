@@ -297,7 +297,7 @@ func TestHandlerRefusalIsNoFailure(t *testing.T) {
 	require.Equal(t, 0.0, k.obs.Stats()["requests_failed"])
 
 	k.serve(refuse(true), "GET", "/x")
-	require.Len(t, k.logs.lines(t), 1, "what is told by Fail failed, whatever the answer says")
+	require.Len(t, k.logs.lines(t), 1, "a request failed if Fail was called, for any answer")
 	require.Equal(t, 1.0, k.obs.Stats()["requests_failed"])
 }
 
@@ -408,7 +408,7 @@ func TestHandlerTraceContext(t *testing.T) {
 	k.serve(k.obs.Handler(seen(&tenant)), "GET", "/", "Traceparent", "00-zz-\xff")
 	require.Empty(t, k.spans.Ended()[1].Links())
 
-	// Nor does it get in when somebody outside has read the headers already.
+	// It is also refused if a handler outside has read the headers before.
 	inner := k.obs.Handler(seen(&tenant))
 	k.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})

@@ -26,16 +26,15 @@ const (
 	StatusDegraded Status = "degraded" // something was lost in the last five minutes
 )
 
-// Health reports whether what is recorded can be relied on. It is a copy, to be printed as text
-// or JSON. It leaves out the exporters of OpenTelemetry's SDK: their failures go to the function
+// Health reports whether the records are complete. It is a copy, to be printed as text or JSON. It leaves out the exporters of OpenTelemetry's SDK: their failures go to the function
 // given to otel.SetErrorHandler.
 type Health struct {
-	// Status is [StatusOK] or [StatusDegraded]. No request is refused or fails because of it, so
-	// it is no reason to take a service out of its load balancer.
+	// Status is [StatusOK] or [StatusDegraded]. Requests do not fail because of it, so do not
+	// take a service out of its load balancer for it.
 	Status Status `json:"status"`
 
-	// Dropped is what should have been recorded and was not, and Failed what went
-	// wrong while recording, since New. What never happened is not in it.
+	// Dropped lists what was not recorded, and Failed what failed while recording, since
+	// [New]. Counts of zero are left out.
 	Dropped []Loss `json:"dropped,omitempty"`
 	Failed  []Loss `json:"failed,omitempty"`
 
@@ -47,26 +46,26 @@ type Health struct {
 	Levels []LoggerLevel `json:"levels,omitempty"`
 }
 
-// A Loss is something that telemetry has lost.
+// A Loss counts one kind of telemetry that was dropped, or of failure.
 type Loss struct {
 	Name  string    `json:"name"` // as in [Observer.Stats]
 	Count int64     `json:"count"`
 	Last  time.Time `json:"last"`  // when it last happened
 	Means string    `json:"means"` // what it is, for people
 
-	// Meant is true for what a limit does that is there for it, such as the one on
-	// requests told in full. It never makes the status StatusDegraded.
+	// Meant is true for losses that a limit causes on purpose, such as the limit of requests
+	// reported in full. They never make the status StatusDegraded.
 	Meant bool `json:"meant,omitempty"`
 }
 
 // A LoggerLevel is a level set by [Observer.SetLevel].
 type LoggerLevel struct {
-	Logger string     `json:"logger"` // "" for all that have no level of their own
+	Logger string     `json:"logger"` // "" for all loggers without a level of their own
 	Level  slog.Level `json:"level"`
 	Until  time.Time  `json:"until"`
 }
 
-// health returns what is lost and waits. set are the levels that are set.
+// health returns the losses and queues. set has the levels that are set.
 func (v *vitals) health(set map[string]setLevel, now time.Time) Health {
 	h := Health{Status: StatusOK, Queued: map[string]int64{}}
 	for _, l := range v.losses {
@@ -117,7 +116,7 @@ func (h Health) problems(now time.Time) (problems []error) {
 	return problems
 }
 
-// String gives a line for the status and one for each thing that is not as ever.
+// String returns a line for the status, and one line for each anomaly.
 func (h Health) String() string {
 	var b strings.Builder
 	b.WriteString(string(h.Status))
@@ -143,8 +142,7 @@ func (h Health) String() string {
 	return b.String()
 }
 
-// vitals is the one list of what Health, the metrics upkeep.observe.* and Stats tell
-// of what is lost and what waits.
+// vitals is the list of losses and queues for Health, the metrics upkeep.observe.* and Stats.
 type vitals struct {
 	losses []vital
 	queues []queue

@@ -68,7 +68,7 @@ func TestHealth(t *testing.T) {
 
 		time.Sleep(5 * time.Minute)
 		h = k.obs.Health()
-		require.Equal(t, observe.StatusOK, h.Status, "what is long ago is told and no reason any more")
+		require.Equal(t, observe.StatusOK, h.Status, "losses of long ago are listed and do not degrade")
 		require.Len(t, h.Failed, 2)
 		require.NoError(t, h.Err())
 

@@ -40,8 +40,7 @@ func (hosts hostSet) has(host string) bool {
 	return false
 }
 
-// splitHost takes a host and port apart without an error for what is neither; a
-// missing port is 0.
+// splitHost splits a host from a port. It accepts any text; a missing port is 0.
 func splitHost(s string) (host string, port int) {
 	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
 		if n, err := strconv.ParseUint(s[i+1:], 10, 16); err == nil {

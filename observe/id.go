@@ -20,7 +20,7 @@ const maxID = 128
 
 // validID reports whether s can be taken as a request's id: 1 to 128 ASCII
 // letters, digits, '-', '_' and '.', the first a letter or digit. Such a string
-// needs no escaping in a log line, a header, HTML or a file name.
+// is safe without escaping in a log line, a header, HTML or a file name.
 func validID(s string) bool {
 	return s != "" && len(s) <= maxID && strings.Contains(letters+digits, s[:1]) && strings.Trim(s, letters+digits+"-_.") == ""
 }

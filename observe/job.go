@@ -17,7 +17,7 @@ import (
 // if it returns an error, panics, or calls [Fail]: span and metric have the error, and one log
 // record "job failed", limited as those of requests are. So the caller need not log it. What the
 // job logged below the level is written before that: see [Observer.LogHandler]. A job that
-// returns context.Canceled because the client of its request went away has no record.
+// returns context.Canceled because the client of its request went away does not log.
 func (o *Observer) Do(ctx context.Context, name string, fn func(context.Context) error) (err error) {
 	st := &state{Context: ctx, obs: &o.core, start: time.Now(), job: true, route: name}
 	if outer := stateFrom(ctx); outer != nil {

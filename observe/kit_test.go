@@ -218,7 +218,7 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// lines returns the records and fails on one that is not a JSON object.
+// lines returns the records. Each must be a JSON object.
 func (b *logBuffer) lines(t *testing.T) []map[string]any {
 	t.Helper()
 	var lines []map[string]any

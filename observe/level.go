@@ -41,9 +41,9 @@ func (r *logRoot) count(err error) error {
 	return err
 }
 
-// levels are the levels that were set while the service runs. Reading them takes no lock.
+// levels are the levels that were set while the service runs. They are read without a lock.
 type levels struct {
-	mu  sync.Mutex // of who sets one
+	mu  sync.Mutex // serializes changes
 	set atomic.Pointer[map[string]setLevel]
 }
 

@@ -53,7 +53,7 @@ func TestSetLevel(t *testing.T) {
 		set("", slog.LevelWarn, 0) // ends it
 		requireLevels(slog.LevelInfo, slog.LevelInfo, 0)
 
-		// A name is none inside a group, and none that is no text; the innermost counts.
+		// The name must be a text outside of groups. The innermost name counts.
 		set("sql", slog.LevelDebug, time.Minute)
 		require.Equal(t, slog.LevelInfo, enabled(plain.WithGroup("g").With("logger", "sql")))
 		require.Equal(t, slog.LevelInfo, enabled(plain.With("logger", 7)))

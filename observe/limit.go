@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// A reason says why a request or job is told in full: with its log tail, and with
-// its bundle where captures are on.
+// A reason says why a request or job is reported in full: with its log tail and, if captures
+// are on, its bundle.
 type reason uint8
 
 const (
-	notTold reason = iota
-	asked          // by a debug token or the level flag
-	slow           // took Options.Slow or longer
-	failed         // status of 500 or more, an error of a job, or Fail
+	notReported reason = iota
+	asked              // by a debug token or the level flag
+	slow               // took Options.Slow or longer
+	failed             // status of 500 or more, an error of a job, or Fail
 	panicked
 )
 
@@ -23,7 +23,8 @@ func (why reason) String() string {
 }
 
 // A fingerprint is the same for failures of the same place of the application that ended in the
-// same way. It decides how often they are told in full, and nothing else.
+// same way. It decides only how often matching failures
+// are reported in full and logged.
 type fingerprint struct {
 	name   string // the route, or the job's name
 	kind   string // error.type, or the reason
@@ -32,12 +33,12 @@ type fingerprint struct {
 	site   uintptr // the caller of Fail, or the frame that panicked; 0: not known
 }
 
-// A limiter decides which requests are reported in full: at most maxTold in any second, and
-// maxToldAlike in any minute of those with one fingerprint. And it decides which failures
-// have an ERROR record: of one fingerprint the first, and then one in any second. What is left
-// out is counted, so that the next that is reported says how many were not.
+// A limiter decides which requests are reported in full: at most maxReported in any second, and
+// maxReportedAlike in any minute of those with one fingerprint. It also decides which failures
+// log an ERROR record: the first of a fingerprint, and then one in any second. The others are
+// counted, and the next that is reported has the count.
 type limiter struct {
-	told       atomic.Int64
+	reported   atomic.Int64
 	suppressed lossCount
 	repeated   lossCount
 
@@ -49,7 +50,7 @@ type limiter struct {
 
 // alike are the requests of one fingerprint.
 type alike struct {
-	told       window
+	reported   window
 	suppressed int64
 	recorded   time.Time // when the last ERROR record was written
 	repeated   int64
@@ -70,15 +71,15 @@ func (l *limiter) allow(fp fingerprint, now time.Time, out *outcome) {
 		}
 	}
 	// Both are asked before either takes its place.
-	if !l.all.free(now, maxTold, time.Second) || !a.told.free(now, maxToldAlike, time.Minute) {
+	if !l.all.free(now, maxReported, time.Second) || !a.reported.free(now, maxReportedAlike, time.Minute) {
 		a.suppressed++
 		l.suppressed.Add(1)
 		return
 	}
-	l.all.take(now, maxTold)
-	a.told.take(now, maxToldAlike)
-	l.told.Add(1)
-	out.told = true
+	l.all.take(now, maxReported)
+	a.reported.take(now, maxReportedAlike)
+	l.reported.Add(1)
+	out.reported = true
 	if out.why < failed || out.record { // else the next record counts them
 		out.suppressed, a.suppressed = a.suppressed, 0
 	}
@@ -89,9 +90,9 @@ func (l *limiter) find(fp fingerprint, now time.Time) *alike {
 		return a
 	}
 	if len(l.known) >= maxFingerprints {
-		// Those that would be told now anyway need no memory, but for their count.
+		// Fingerprints that would be reported now anyway can be forgotten, except their count.
 		for fp, a := range l.known {
-			if a.told.free(now, 1, time.Minute) && now.Sub(a.recorded) >= time.Second {
+			if a.reported.free(now, 1, time.Minute) && now.Sub(a.recorded) >= time.Second {
 				l.rest.suppressed += a.suppressed
 				l.rest.repeated += a.repeated
 				delete(l.known, fp)

@@ -23,7 +23,7 @@ func failing(k *rig, route string, status int) {
 	k.serve(k.obs.Handler(observe.Route(mux)), "GET", route)
 }
 
-func detailed(k *rig) (told, suppressed float64) {
+func detailed(k *rig) (reported, suppressed float64) {
 	stats := k.obs.Stats()
 	return stats["details"], stats["details_suppressed"]
 }
@@ -61,10 +61,10 @@ func TestDetailsAreLimitedByFingerprint(t *testing.T) {
 	})
 }
 
-func requireDetails(t *testing.T, k *rig, told, suppressed float64) {
+func requireDetails(t *testing.T, k *rig, reported, suppressed float64) {
 	t.Helper()
-	gotTold, gotSuppressed := detailed(k)
-	require.Equal(t, []float64{told, suppressed}, []float64{gotTold, gotSuppressed})
+	gotReported, gotSuppressed := detailed(k)
+	require.Equal(t, []float64{reported, suppressed}, []float64{gotReported, gotSuppressed})
 }
 
 func TestDetailsAreLimitedInAll(t *testing.T) {
@@ -82,8 +82,8 @@ func TestDetailsAreLimitedInAll(t *testing.T) {
 	})
 }
 
-// Never more than ten in any second, nor three alike in any minute: no edge of a
-// window lets twice as many through.
+// At most ten in any second, and three alike in any minute: twice as many cannot pass around
+// the edge of an interval.
 func TestDetailsAreLimitedAtAnyTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestDetailsOfSlowRequests(t *testing.T) {
 	require.ErrorContains(t, err, "Options.Slow")
 }
 
-// What is known of fingerprints is bounded, and those beyond share one.
+// The number of fingerprints is bounded, and those beyond it count as one.
 func TestFingerprintsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestErrorRecordsAreLimited(t *testing.T) {
 	})
 }
 
-// A slow request is no ERROR, and each has its record.
+// A slow request is not an ERROR, and each has its record.
 func TestOtherRecordsAreNotLimited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

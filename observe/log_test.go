@@ -21,7 +21,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// withContext gives every record the context of a request, as slogtest has none.
+// withContext gives every record the context of a request, because slogtest does not.
 type withContext struct {
 	slog.Handler
 	ctx context.Context
@@ -260,7 +260,7 @@ func TestNewRefusesNonsense(t *testing.T) {
 	}
 	require.False(t, errors.Is(err, observe.ErrDefaultHandler))
 
-	// All of it is told at once.
+	// All faults are reported together.
 	_, err = observe.New(&observe.Options{
 		Public: true, JoinSpan: true, Slow: -1, WideEvent: 2, InternalHosts: []string{"a b", "fine.example", "c:1"},
 		GuardedFlags: []string{"x", "x", ""}, DebugToken: &observe.DebugToken{Header: "a b", PerSecond: -1, Hosts: []string{"*"}},

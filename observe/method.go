@@ -9,7 +9,7 @@ import (
 // envMethods overrides the known methods, as semconv asks for.
 const envMethods = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
 
-// A method is one of those that are known, or the one that stands for all others.
+// A method is a known method, or the one that represents all others.
 type method struct {
 	name   string
 	other  bool
@@ -17,7 +17,7 @@ type method struct {
 }
 
 // knownMethods returns the methods that semconv knows, or those in list, which are separated
-// by commas. The first stands for all others.
+// by commas. The first represents all others.
 func knownMethods(list string) []*method {
 	names := []string{
 		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead,

@@ -191,9 +191,8 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	requests               requests seen
 //	requests_active        requests that run now
 //	requests_failed        requests that failed, as the package comment says
-//	requests_refused       requests answered with 503 and a Retry-After, which is no failure
-//	requests_gone          requests whose client went away before the response, which is no
-//	                       failure
+//	requests_refused       requests answered with 503 and a Retry-After; not failures
+//	requests_gone          requests whose client went away before the response; not failures
 //	streams                responses that were streams
 //	streams_active         streams that run now
 //	streams_failed         streams that failed
@@ -221,7 +220,7 @@ func (o *Observer) LogHandler() slog.Handler { return o.handler }
 //	tail_bytes             size of the records that wait for the end of their request
 //	tail_written           records written at the end of their request
 //	tail_dropped           records of requests and jobs reported in full that were dropped,
-//	                       because their request or the process had no room
+//	                       because the memory of their request or of the process was full
 //	tail_late              records below the level that came after their request had ended,
 //	                       and were not written
 //	captures_written       bundles written to Options.Captures
@@ -251,7 +250,7 @@ func (o *Observer) Stats() map[string]float64 {
 		"panics": &c.panics, "ids_replaced": &c.idsReplaced, "late_writes": &c.lateWrites,
 		"jobs": &c.jobs, "jobs_active": &c.jobsActive, "jobs_failed": &c.jobsFailed,
 		"outbound": &c.outbound, "outbound_active": &c.outboundActive, "outbound_failed": &c.outboundFailed,
-		"debug": &c.debugged, "debug_refused": &c.debugRefused, "details": &o.limit.told,
+		"debug": &c.debugged, "debug_refused": &c.debugRefused, "details": &o.limit.reported,
 		"tail_written": &c.tailWritten, "flag_events": &c.flagEvents,
 	} {
 		stats[name] = float64(n.Load())
@@ -281,8 +280,8 @@ func (o *Observer) Stats() map[string]float64 {
 //
 //	store := NewStore(db, obs.Logger().With("logger", "sql"))
 //
-// The name "" stands for all loggers without a level of their own. A d of zero or less ends
-// what was set before. Stats counts the levels that are set as levels_set.
+// The name "" means all loggers without a level of their own. A d of zero or less ends a
+// level that was set before. Stats counts the levels that are set as levels_set.
 //
 // SetLevel returns an error for a name of more than 256 bytes, and when a hundred levels are
 // set already. Observers that share a handler share its levels.
@@ -302,9 +301,9 @@ func (o *Observer) listVitals() {
 		{name: "telemetry_panics", means: "panics of providers, propagators, log handlers and hooks", failed: true, count: &c.telemetryPanics},
 		{name: "log_errors", means: "records that the wrapped log handler could not write", failed: true, count: &o.logs.errors},
 		{name: "late_answers", means: "answers given when Handler had reported: it belongs in front of the framework", failed: true, count: &c.lateAnswers},
-		{name: "tail_dropped", means: "log records that found no room, of requests told in full", count: &c.tailDropped},
+		{name: "tail_dropped", means: "log records that found no room, of requests reported in full", count: &c.tailDropped},
 		{name: "tail_late", means: "log records below the level that came after the end of their request", meant: true, count: &c.tailLate},
-		{name: "details_suppressed", means: "requests that were to be told in full and were too many", meant: true, count: &o.limit.suppressed},
+		{name: "details_suppressed", means: "requests that were to be reported in full and were too many", meant: true, count: &o.limit.suppressed},
 		{name: "records_repeated", means: "ERROR records that were left out, because one alike was written in that second", meant: true, count: &o.limit.repeated},
 		{name: "flags_dropped", means: "flag evaluations beyond those remembered of a request", count: &c.flagsDropped},
 		{name: "series_folded", means: "measurements whose route, host or job was one too many", count: &c.seriesFolded},

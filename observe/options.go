@@ -109,8 +109,8 @@ type Options struct {
 
 	// Captures stores a bundle of each request that failed, was slow or was debugged: what it
 	// was sent and answered, its outbound calls (by [Observer.Transport] and [Value]), the
-	// flags that it saw and what it logged, redacted by Capture. Jobs have no bundle of their
-	// own. Nil means none, and nothing is recorded. See capture.Dir.
+	// flags that it saw and what it logged, redacted by Capture. A job does not have a
+	// bundle of its own. Nil means none, and then requests are not recorded. See capture.Dir.
 	//
 	// A goroutine of the observer writes bundles; [Observer.Close] ends it. If the store is
 	// too slow, bundles are dropped and counted, and requests do not wait.
@@ -127,7 +127,7 @@ type Options struct {
 	ResponseSize bool
 
 	// GuardedFlags are the keys of at most eight flags whose effect on requests is
-	// measured, as upkeep.flag.request.duration: see [Observer.FlagHook]. Nil: none.
+	// measured, as upkeep.flag.request.duration: see [Observer.FlagHook]. Nil means none.
 	GuardedFlags []string
 
 	// RedactFlag returns what is recorded instead of a text of a flag evaluation: a string
@@ -139,14 +139,14 @@ type Options struct {
 	// name before semconv v1.40, for dashboards that still use that.
 	OldFlagErrors bool
 
-	// DebugToken lets a signed token raise the level of single requests. Nil: none does.
+	// DebugToken lets a signed token raise the level of single requests. Nil means none does.
 	DebugToken *DebugToken
 
 	// LevelFlag is the key of an OpenFeature flag of type string that sets the level of
 	// single requests and jobs: "debug" writes their records from debug on at once, so "debug
 	// for tenant X" is a targeting rule. It never lowers what is written. It is evaluated once
-	// a request, with the evaluation context of openfeature.TransactionContext, where [Route]
-	// stands; and once before that if a record below the level comes earlier or there is no
+	// a request, with the evaluation context of openfeature.TransactionContext, when [Route]
+	// is reached; and once before that if a record below the level comes earlier, or without a
 	// Route. Errors and panics are counted and leave the level as it is. An evaluation that
 	// takes more than 50 ms stops others for 10 s. Empty means none.
 	LevelFlag string
@@ -168,8 +168,8 @@ type CaptureOptions struct {
 	// 1 MiB is the most. A request keeps 16 times that in all.
 	MaxBody int
 
-	// Build is the application's version and revision. It stands in the bundle as it is, and
-	// a replay reports when its own differs.
+	// Build is the application's version and revision. The bundle has it unchanged, and a
+	// replay reports it if its own differs. Empty means none.
 	Build string
 }
 
@@ -179,7 +179,7 @@ type CaptureOptions struct {
 //
 //	purpose   "upkeep-debug"
 //	aud       the service, or a list of them
-//	sub       who holds it, at most 200 bytes; shown on the span and in the log
+//	sub       the holder, at most 200 bytes; shown on the span and in the log
 //	iat, exp  at most an hour apart; taken from 30 s before iat to 30 s after exp, for
 //	          clocks that differ
 //	route     the routes it is for, as in http.route, separated by spaces

@@ -26,21 +26,21 @@ type outcome struct {
 	stream     bool
 	duration   time.Duration
 	err        error  // why it failed
-	logged     error  // the part of err that nobody else logs: a panic, or what Fail was given
+	logged     error  // the part of err that is logged only here: a panic, or the error of Fail
 	incomplete error  // the handler sent less than it announced
 	shown      bool   // the response showed err, and not the handler
-	aborted    error  // it neither returned nor failed
+	aborted    error  // it ended without returning or failing
 	kind       string // error.type
 	refused    bool   // a 503 with Retry-After
 	gone       bool   // the client went away, or a job was canceled with its request
 
 	why        reason // to report it in full
-	told       bool   // the limiter lets that through
-	suppressed int64  // how many alike it has not let through before
+	reported   bool   // the limiter lets that through
+	suppressed int64  // how many alike it did not let through before
 	record     bool   // the limiter lets an ERROR record through
-	repeated   int64  // how many such records alike it has not let through before
+	repeated   int64  // how many such records it did not let through before
 
-	records []tail.Record // that waited, if it is told
+	records []tail.Record // that waited, if it is reported
 	dropped int           // records that found no room
 	bundle  string        // the name of its bundle
 }
@@ -133,7 +133,7 @@ func (st *state) judge(out *outcome, returned error, panicError *PanicError) {
 	case out.gone && !st.job && !out.stream:
 		o.counts.requestsGone.Add(1)
 	}
-	if out.why == notTold {
+	if out.why == notReported {
 		return
 	}
 	fp := fingerprint{name: out.name, kind: out.kind, status: out.status, job: st.job, site: site}
@@ -158,7 +158,7 @@ func (st *state) judgeResponse(out *outcome, panicError *PanicError, earlier boo
 		if out.stream && !hijacked || trouble || !out.begun || st.w.broken.Load() {
 			out.gone, out.err, out.logged = true, nil, nil
 			if !out.begun || out.status >= 500 {
-				out.status = 0 // nobody got it
+				out.status = 0 // the client did not get it
 			}
 			return
 		}

@@ -33,7 +33,7 @@ func OutcomeGRPC(_ *http.Request, resp *http.Response) error {
 	}
 	code, err := strconv.ParseUint(status, 10, 8)
 	if err != nil {
-		return nil // there was none, or it was not seen
+		return nil // missing, or not seen
 	}
 	if name := grpcFailures[code]; name != "" {
 		return &outcomeError{name, fmt.Sprintf("grpc-status %d (%s)", code, name)}
@@ -112,7 +112,7 @@ func OutcomeGraphQL(_ *http.Request, resp *http.Response) error {
 	return nil
 }
 
-// hasErrors reads as far as the text goes, which may be cut.
+// hasErrors accepts a text that is cut.
 func hasErrors(d *json.Decoder) bool {
 	depth := 0 // of lists around the object
 	for {
@@ -223,7 +223,7 @@ func gunzip(data []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	plain, _ := io.ReadAll(io.LimitReader(r, maxOutcomeBody)) // what was cut ends with an error
+	plain, _ := io.ReadAll(io.LimitReader(r, maxOutcomeBody)) // a text that is cut ends with an error
 	return plain
 }
 

@@ -34,7 +34,7 @@ type recording struct {
 
 	method, uri, host, proto string
 	secure                   bool
-	length                   int64       // of the request's body, -1: not told
+	length                   int64       // of the request's body, -1: not known
 	fields                   http.Header // of the request
 
 	mu        sync.Mutex
@@ -83,7 +83,7 @@ type exchange struct {
 	request   kept
 	response  kept
 	responded bool
-	answer    *http.Response // nil: there was none, or it cannot have a body
+	answer    *http.Response // nil: there was no response, or it cannot have a body
 	announced int64          // the length of its body, -1: it did not say
 }
 
@@ -209,7 +209,7 @@ func (rec *recording) keepFlag(provider, targeting string, kind capture.FlagType
 	rec.flags = append(rec.flags, f)
 }
 
-// scalar is the value of a flag for comparing: objects and lists are not told apart.
+// scalar is the value of a flag for comparing. All objects and lists are equal.
 func scalar(value json.RawMessage) string {
 	if value[0] == '{' || value[0] == '[' {
 		return "null"
@@ -217,8 +217,8 @@ func scalar(value json.RawMessage) string {
 	return string(value)
 }
 
-// nextValue takes the place of a call that begins, so that the order is that of the
-// calls, or -1 when there is none.
+// nextValue reserves a place for a call that begins, so that places have the order of the
+// calls. It returns -1 if the recording is full.
 func (rec *recording) nextValue(name string) int {
 	if rec == nil {
 		return -1
@@ -303,8 +303,7 @@ type kept struct {
 	trailers bool
 }
 
-// keep adds p to a body, as far as there is room, and never more after a gap; rec.mu
-// is held.
+// keep adds p to a body while there is room, and never more after a gap. rec.mu must be held.
 func (rec *recording) keep(k *kept, p []byte) {
 	if rec.closed {
 		return

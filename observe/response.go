@@ -48,7 +48,7 @@ func visible(resp *http.Response) []byte {
 	case *visibleBody:
 		return body.data
 	}
-	data, _ := io.ReadAll(io.LimitReader(resp.Body, maxOutcomeBody)) // what was read has its worth
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, maxOutcomeBody)) // a part is enough
 	return data
 }
 

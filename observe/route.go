@@ -54,8 +54,8 @@ func Route(mux http.Handler) http.Handler {
 			if r != given {
 				handBack(given, r)
 			}
-			// The pattern of an outer mux does not count, nor one that an inner Route
-			// has seen on a request of its own.
+			// Patterns of an outer mux, and of an inner Route with a request of its own, do
+			// not count.
 			if pattern := st.chiPattern(r.Context()); pattern != "" {
 				st.setRoute(pattern, path)
 			} else if r.Pattern != before && r.Pattern != asked {
@@ -148,9 +148,8 @@ func (st *state) lastRoute(r *http.Request) {
 	}
 }
 
-// routeName takes the path from a pattern "[METHOD ][HOST]/[PATH]", as
-// http.ServeMux has them; "" when it has none. Wildcards, and the {$} that tells
-// a home page from a catch-all, stay.
+// routeName returns the path of a pattern "[METHOD ][HOST]/[PATH]" of http.ServeMux, or "".
+// Wildcards stay, and so does {$}, which makes a home page different from a catch-all.
 func routeName(pattern string) string {
 	if i := strings.IndexAny(pattern, " \t/"); i >= 0 && pattern[i] != '/' {
 		pattern = strings.TrimLeft(pattern[i+1:], " \t")

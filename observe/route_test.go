@@ -153,7 +153,7 @@ func TestRouteSeesPanicsThatAreRecoveredOutside(t *testing.T) {
 			t.Parallel()
 			k := newRig(t, nil)
 			mux := http.NewServeMux()
-			mux.Handle("GET /x", observe.Route(panicking)) // the outer one must not tell its own stack
+			mux.Handle("GET /x", observe.Route(panicking)) // the outer one must not report its own stack
 			w := k.serve(k.obs.Handler(recovery(502)(observe.Route(mux))), "GET", "/x")
 			require.Equal(t, 502, w.Code, "the answer is that of the middleware")
 			line := k.logs.line(t)

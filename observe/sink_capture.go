@@ -17,7 +17,7 @@ import (
 	"github.com/upkeep-go/upkeep/observe/capture"
 )
 
-// captures writes bundles, in one goroutine, so that a slow disk is felt by nobody.
+// captures writes bundles in one goroutine, so requests do not wait for a slow disk.
 type captures struct {
 	recordings
 	logger   *slog.Logger
@@ -30,10 +30,10 @@ type captures struct {
 
 	mu       sync.Mutex
 	closed   bool
-	gaveUp   bool     // Close did: what waited is counted already
-	canceled bool     // Close has told the store to give up
+	gaveUp   bool     // Close gave up: the bundles that waited are counted
+	canceled bool     // Close has canceled the store's context
 	lost     []string // bundles that were not written because of that
-	waiting  []string // the names of the bundles in the queue, and of the one that is written
+	waiting  []string // the names of the bundles in the queue, and of the one being written
 	queue    chan *unwritten
 	done     chan struct{}
 	ctx      context.Context // of what is written; cancelled by Close at last
@@ -70,13 +70,13 @@ func (c *captures) begin(st *state, r *http.Request) {
 	}
 }
 
-// end hands the request's recording to the writer if the request is told, and forgets it if not.
+// end gives the recording to the writer if the request is reported, and drops it otherwise.
 func (c *captures) end(st *state, out outcome) outcome {
 	rec := st.rec
 	if rec == nil || st.job || !rec.close() {
 		return out
 	}
-	if !out.told {
+	if !out.reported {
 		rec.free()
 		return out
 	}
@@ -119,14 +119,14 @@ func (c *captures) end(st *state, out outcome) outcome {
 func (c *captures) enqueue(u *unwritten) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.queuedBytes.Load()+u.size > maxQueued || len(c.queue) == cap(c.queue) { // nobody else sends
+	if c.closed || c.queuedBytes.Load()+u.size > maxQueued || len(c.queue) == cap(c.queue) { // this is the only sender
 		c.dropped.Add(1)
 		return false
 	}
 	c.queued.Add(1)
 	c.queuedBytes.Add(u.size)
 	c.waiting = append(c.waiting, u.name)
-	// What waits is counted there and no longer here.
+	// Bundles that wait are counted there and no longer here.
 	c.held.Add(-int64(u.rec.held))
 	u.rec.held = 0
 	c.queue <- u
@@ -139,12 +139,12 @@ func (c *captures) run() {
 	defer c.cancel()
 	hourly := time.NewTicker(time.Hour)
 	defer hourly.Stop()
-	var told time.Time
+	var reported time.Time
 	report := func(what string, err error) {
 		defer c.counts.shield()
-		// A full disk is no reason to fill another one with log records.
-		if now := time.Now(); told.IsZero() || now.Sub(told) >= time.Minute {
-			told = now
+		// A full disk must not fill another one with log records.
+		if now := time.Now(); reported.IsZero() || now.Sub(reported) >= time.Minute {
+			reported = now
 			c.logger.WarnContext(context.Background(), what, "error", plainError(err), "failed", c.failed.Load())
 		}
 	}
@@ -166,7 +166,7 @@ func (c *captures) run() {
 	}
 }
 
-// settle counts what became of a bundle that waited, unless Close has given it up.
+// settle counts the result for a bundle that waited, unless Close has given it up.
 func (c *captures) settle(u *unwritten, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,8 +187,8 @@ func (c *captures) settle(u *unwritten, err error) bool {
 	return true
 }
 
-// giveUp drops what waits, with the one that the store does not return from. The queue is
-// closed.
+// giveUp drops the bundles that wait, and the one that the store does not return from. The
+// queue must be closed.
 func (c *captures) giveUp() {
 	c.mu.Lock()
 	c.gaveUp = true
@@ -204,7 +204,7 @@ func (c *captures) giveUp() {
 	}
 }
 
-// losses names the bundles that Close has lost; why says what the store did.
+// losses names the bundles that Close has lost. why is what the store did.
 func (c *captures) losses(why string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -252,7 +252,7 @@ func (c *captures) write(u *unwritten) (err error) {
 	return c.store.Put(ctx, u.name, data)
 }
 
-// stop takes no more bundles and waits for those that are queued, but not for long.
+// stop refuses further bundles and waits a short time for those that are queued.
 func (c *captures) stop() error {
 	if c == nil {
 		return nil

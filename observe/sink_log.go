@@ -50,7 +50,7 @@ func (s *logSink) endRequest(st *state, out *outcome) {
 	case out.aborted != nil:
 		message = "request aborted"
 	}
-	if out.why == notTold {
+	if out.why == notReported {
 		rate = s.wide
 		if rate == 0 || rate < 1 && rand.Float64() >= rate {
 			return
@@ -91,7 +91,7 @@ func (s *logSink) endRequest(st *state, out *outcome) {
 // endJob writes a record only for a job that failed.
 func (s *logSink) endJob(st *state, out *outcome) {
 	if out.why < failed || !out.record {
-		s.writeKept(st, out.records, out.missing()...) // there is no other record to say it
+		s.writeKept(st, out.records, out.missing()...) // no other record has the counts
 		return
 	}
 	s.writeKept(st, out.records)
@@ -168,8 +168,8 @@ func (st *state) explain(err error) []slog.Attr {
 	return attrs
 }
 
-// tailSink keeps the log records of a request or job below the level, for the sinks after
-// it if it is told.
+// tailSink keeps the log records of a request or job below the level, and passes them to the
+// sinks after it if the request is reported.
 type tailSink struct {
 	handler *tail.Handler
 	counts  *counts
@@ -184,9 +184,9 @@ func (s *tailSink) begin(st *state, _ *http.Request) {
 }
 
 func (s *tailSink) end(st *state, out outcome) outcome {
-	out.records, out.dropped = st.tail.Finish(out.told)
-	if !out.told {
-		out.dropped = 0 // a loss only to a request that is told
+	out.records, out.dropped = st.tail.Finish(out.reported)
+	if !out.reported {
+		out.dropped = 0 // a loss only if the request is reported
 	} else if out.dropped > 0 {
 		s.counts.tailDropped.Add(int64(out.dropped))
 	}

@@ -32,8 +32,8 @@ import (
 	"github.com/upkeep-go/upkeep/observe"
 )
 
-// hanging is an exporter of everything, and a store of captures, that does not return
-// and does not look at its context until it is told to.
+// hanging is an exporter and a store of captures that does not return, and ignores its context,
+// until end is closed.
 type hanging struct {
 	end   chan struct{}
 	calls atomic.Int64
@@ -96,8 +96,8 @@ func TestSoak(t *testing.T) {
 		mib     = 1 << 20
 		tails   = 16 * mib // as the package says
 		bundles = 64 * mib
-		// What is not the observer's: the SDK's queues of 2,048 spans and records, and for
-		// each of the clients two ends of a connection, a request and what it is made of.
+		// Memory of others: the SDK's queues of 2,048 spans and records, and for each client
+		// two ends of a connection, a request and its parts.
 		others = 2*2048*8<<10 + clients*256<<10
 	)
 

@@ -141,10 +141,10 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
-// Fail marks the request or job that ctx belongs to as failed, for failures that neither the
-// status nor a returned error shows: an error inside a GraphQL answer, a stream that broke
+// Fail marks the request or job that ctx belongs to as failed. Use it for failures that the
+// status and a returned error do not show: an error inside a GraphQL answer, a stream that broke
 // half-way. Span, metric and log record get the first error that it was given. A [*PanicError]
-// is reported as a panic that nobody recovered, with its stack. User, query and fragment of URLs
+// is reported like a panic that was not recovered, with its stack. User, query and fragment of URLs
 // in the error are not recorded. It does nothing for a nil err, without a request, and after its
 // end. Fail is safe for concurrent use.
 func Fail(ctx context.Context, err error) {

@@ -14,7 +14,8 @@ import (
 	"github.com/upkeep-go/upkeep/observe"
 )
 
-// A stream is not slow, has no latency, is active while it runs, and counted by how it ended.
+// A stream is never slow and does not enter the histogram. It counts as active while it runs,
+// and then by how it ended.
 func TestStreams(t *testing.T) {
 	t.Parallel()
 	for name, declared := range map[string]string{
@@ -89,8 +90,8 @@ func TestStreamWhoseClientGoes(t *testing.T) {
 	require.Equal(t, []float64{1, 0, 1, 0}, []float64{stats["streams"], stats["streams_active"], stats["streams_gone"], stats["streams_failed"]})
 }
 
-// An answer that waits for something is a stream also where it never comes, and a broken
-// Options.Stream is none.
+// A response that waits for an event is a stream even if the event never comes. A broken
+// Options.Stream names no streams.
 func TestStreamWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

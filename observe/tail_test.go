@@ -110,7 +110,7 @@ func TestTailOfAFailedRequest(t *testing.T) {
 	})
 }
 
-// Why a request is told does not matter to its tail.
+// The tail is written for every reason to report a request.
 func TestTailTriggers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -151,8 +151,8 @@ func TestTailTriggers(t *testing.T) {
 	}
 }
 
-// bridge stands for a handler like otelslog's: it makes something else of a record,
-// by the kinds of its values, and takes the trace from the context.
+// bridge is a handler like otelslog's: it converts a record by the kinds of its values, and
+// takes the trace from the context.
 type bridge struct {
 	out   *[]map[string]any
 	attrs map[string]any
@@ -232,7 +232,7 @@ func deepCopy(m map[string]any) map[string]any {
 	return c
 }
 
-// parseText reads one line of a slog.TextHandler whose values have no spaces.
+// parseText reads one line of a slog.TextHandler, with values without spaces.
 func parseText(t *testing.T, line string) map[string]any {
 	m := map[string]any{}
 	for field := range strings.FieldsSeq(line) {
@@ -250,7 +250,7 @@ func parseText(t *testing.T, line string) map[string]any {
 	return m
 }
 
-// Records that waited pass slog's own test, whatever writes them.
+// Records that waited pass slog's own test, with each handler.
 func TestTailConforms(t *testing.T) {
 	t.Parallel()
 	var buf bytes.Buffer
@@ -321,7 +321,7 @@ type marshaler struct{ f func() string }
 func (m marshaler) MarshalJSON() ([]byte, error) { return strconv.AppendQuote(nil, m.f()), nil }
 func (m marshaler) MarshalText() ([]byte, error) { return []byte(m.f()), nil }
 
-// What is written late is what would have been written at once.
+// A record that is written late is the same as one that is written at once.
 func TestTailValues(t *testing.T) {
 	t.Parallel()
 	zone := time.FixedZone("X", 5400)
@@ -485,8 +485,8 @@ func TestTailOfOneRequestIsBounded(t *testing.T) {
 	require.Equal(t, float64(1000-n), k.obs.Stats()["tail_dropped"])
 }
 
-// What has no room is a loss only to a request that is told: the others would have
-// forgotten it.
+// Records without room count as dropped only if the request is reported. Other requests drop
+// theirs anyway.
 func TestTailDroppedIsOfThoseThatAreTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, testTailDropped)
@@ -550,10 +550,10 @@ func testTailDropped(t *testing.T) {
 	serve = many
 	k.serve(h, "GET", "/")
 	require.Equal(t, 1.0, k.obs.Stats()["details_suppressed"])
-	require.Equal(t, lost, k.obs.Stats()["tail_dropped"], "a request that may not be told has lost all, and is counted as that")
+	require.Equal(t, lost, k.obs.Stats()["tail_dropped"], "a request that may not be reported has lost all its records, and they are counted")
 }
 
-// Each record of a request that is told is written or counted, whenever it comes.
+// Each record of a request that is reported is written or counted, at any time.
 func TestTailCountsEachRecord(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -649,10 +649,11 @@ func TestTailsOfAllRequestsAreBounded(t *testing.T) {
 	require.Zero(t, k.obs.Stats()["tail_bytes"])
 }
 
-// What goroutines log after their request: written if that was told, else counted.
+// Records that goroutines log after their request are written if it was reported, and
+// otherwise counted.
 func TestTailAfterTheEnd(t *testing.T) {
 	t.Parallel()
-	for name, fail := range map[string]bool{"told": true, "quiet": false} {
+	for name, fail := range map[string]bool{"reported": true, "quiet": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := newRig(t, nil)
@@ -779,7 +780,7 @@ func TestTailLevels(t *testing.T) {
 	require.ErrorContains(t, err, "Options.Level")
 }
 
-// A tracer that breaks loses neither the log nor the memory.
+// A broken tracer does not lose records or leak memory.
 func TestTailSurvivesBrokenTelemetry(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, func(o *observe.Options) { o.TracerProvider = brokenTracers{} })
@@ -814,7 +815,7 @@ func TestTailSurvivesABrokenHandler(t *testing.T) {
 	require.Zero(t, k.obs.Stats()["tail_bytes"])
 }
 
-// Many goroutines log into many requests, some of which end under them.
+// Many goroutines log into many requests, and some of these end meanwhile.
 func TestTailFromManyGoroutines(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, nil)

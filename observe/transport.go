@@ -21,7 +21,7 @@ import (
 // unless the caller has set one. A nil base means http.DefaultTransport.
 //
 // Span and measurement end when the response's body has been read to its end or closed, so the
-// caller must close it, or with the call when there is no body or an error. A status of 400 or
+// caller must close it. Without a body, and after an error, they end with the call. A status of 400 or
 // more is an error. The URL is recorded without user, query and fragment. For hosts beyond the
 // first thousand the metric has "_OTHER". http.request.resend_count counts the redirects that
 // http.Client followed. Retries of http.Transport happen below, where they cannot be seen, and

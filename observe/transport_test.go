@@ -87,7 +87,7 @@ func TestTransportTellsTheIDToInternalHostsOnly(t *testing.T) {
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 	}))
 	require.NoError(t, k.obs.Do(context.Background(), "job", func(ctx context.Context) error {
-		for host, told := range map[string]bool{
+		for host, internal := range map[string]bool{
 			"prices.internal": true, "PRICES.internal:8080": true, "prices.internal.": true, "a.svc.example": true, "a.b.svc.example": true,
 			"svc.example": false, "xsvc.example": false, "prices.internal.evil.example": false, "example.com": false, "[::1]": false,
 		} {
@@ -96,8 +96,8 @@ func TestTransportTellsTheIDToInternalHostsOnly(t *testing.T) {
 			_, err = rt.RoundTrip(req)
 			require.NoError(t, err)
 			require.NotEmpty(t, sent.Get("traceparent"))
-			require.Equal(t, told, sent.Get("X-Request-Id") == observe.RequestID(ctx), host)
-			require.Equal(t, told, sent.Get("X-Request-Id") != "", host)
+			require.Equal(t, internal, sent.Get("X-Request-Id") == observe.RequestID(ctx), host)
+			require.Equal(t, internal, sent.Get("X-Request-Id") != "", host)
 
 			req.Header.Set("X-Request-Id", "by-hand")
 			_, err = rt.RoundTrip(req)

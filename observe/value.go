@@ -10,23 +10,23 @@ import (
 
 // Value calls fn and returns its results. With Options.Captures it also keeps them as JSON for
 // the bundle of the request that ctx belongs to. A replay of the bundle answers with them and
-// does not call fn. Use it for all that a request gets from outside other than by
+// does not call fn. Use it for everything that a request gets from outside, except by
 // [Observer.Transport]: rows of a database, caches, other protocols, the clock, random
-// numbers. A request that depends on anything else cannot be replayed.
+// numbers. A request that depends on other data cannot be replayed.
 //
 //	now, err := observe.Value(ctx, "now", func(context.Context) (time.Time, error) { return time.Now(), nil })
 //
 // name is written as it is, so it must not hold data. Calls of the same name are matched by
 // their order, so those that run at the same time need different names. A request keeps 256 values.
 //
-// T decides what a replay can give back. Results that redaction hides stay in the range and form
-// of T: an int8 is another int8, a netip.Prefix another prefix, a slog.Level another level. A replay
-// lacks what JSON does not keep, such as unexported fields, and reports that. For an interface,
-// such as any, it makes plain types again (numbers, strings, times, lists of them); a struct needs
-// a T of its own. Of an error it has the text and that of what it wraps, for errors.Is; its type is
-// lost, for errors.As. The standard library's sentinel errors are themselves again. A result that
-// cannot be JSON, or is larger than Capture.MaxBody, is noted as such, and the replay calls fn,
-// too. What is lost makes the replay of a request that does not fail inconclusive, see
+// T decides what a replay can return. A result that redaction hides stays in the range and form
+// of T: an int8 stays an int8, a netip.Prefix a prefix, a slog.Level a level. Parts that JSON does
+// not keep, such as unexported fields, are missing, and the replay reports that. With an interface
+// as T, such as any, the replay returns plain types (numbers, strings, times, lists of them); a
+// struct needs a T of its own. An error keeps its text and the texts that it wraps, for errors.Is;
+// errors.As does not find its type. Sentinel errors of the standard library are restored. If a
+// result cannot be JSON, or is larger than Capture.MaxBody, the bundle says so, and the replay
+// calls fn. If a value is lost and the replayed request does not fail, the replay is inconclusive, see
 // package observe/replay.
 //
 // Without Captures, and outside of a request, Value only calls fn.

@@ -44,19 +44,19 @@ const (
 	phaseLate                 // and did
 )
 
-// What is known of a response as a stream.
+// The states of a response as a stream.
 const (
 	streamNot int32 = iota
 	streamRuns
 	streamOver // the handler has returned
 )
 
-// wrap returns w in the shape of the writer it wraps: whoever asks whether it is
-// an http.Flusher, http.Hijacker, io.ReaderFrom or http.Pusher gets the inner
-// one's answer. The shapes are those of package http and of wrappers that hide one
-// interface; for stranger ones http.ResponseController finds the inner writer by Unwrap. A
-// connection is taken over through w even if inner hides its http.Hijacker behind Unwrap.
-// Package response does the same, and would make a request's state larger than 512 bytes.
+// wrap returns w in the shape of the writer that it wraps: it is an http.Flusher,
+// http.Hijacker, io.ReaderFrom or http.Pusher if the inner one is. The shapes are those of
+// package http and of wrappers that hide one interface; for others http.ResponseController finds
+// the inner writer by Unwrap. A connection is taken over through w even if inner hides its
+// http.Hijacker behind Unwrap. Package response does the same, and would make a request's state
+// larger than 512 bytes.
 func (w *writer) wrap(inner http.ResponseWriter) http.ResponseWriter {
 	w.inner = inner
 	hijacks := response.CanHijack(inner)
@@ -203,7 +203,7 @@ func (w *writer) FlushError() error {
 }
 
 // begin notes the implicit status of a body without one. On a connection that was
-// taken over there is none: package http sends nothing there any more.
+// taken over there is none, because package http does not send there any more.
 func (w *writer) begin() {
 	if w.status.Load() == 0 && !w.hijacked.Load() {
 		w.prepare(http.StatusOK)
@@ -220,8 +220,8 @@ func (w *writer) prepare(status int) {
 	h := w.inner.Header()
 	w.st.ownHeaders(h, w.informed.Load())
 	if status == http.StatusRequestEntityTooLarge && w.st.protocol < "2" {
-		// http.MaxBytesReader does this with the server's own writer, so that nobody reads
-		// the rest of the body.
+		// http.MaxBytesReader does this with the server's own writer, so that the server
+		// does not read the rest of the body.
 		h["Connection"] = closeConnection
 	}
 	if status < http.StatusInternalServerError {
@@ -292,8 +292,8 @@ func (w *writer) missing(method string) error {
 // begun reports whether it is too late for another answer.
 func (w *writer) begun() bool { return w.status.Load() != 0 || w.hijacked.Load() }
 
-// end is called when the handler has returned. If nothing was answered, what stands outside may
-// answer in its place: echo's WrapMiddleware hands this writer to echo, which answers a handler's
+// end is called when the handler has returned. If there was no answer, a handler outside may
+// still answer: echo's WrapMiddleware hands this writer to echo, which answers a handler's
 // error once all middlewares have returned. Then the inner writer is echo's own and can be
 // unwrapped, as those of package http cannot.
 func (w *writer) end() {
@@ -340,9 +340,9 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// A handshake finds the status in what is written first to a connection that was taken over.
-// It sees what goes through the buffer that Hijack returned. What is written to the
-// connection itself is not seen, because the connection must keep its type.
+// A handshake reads the status from the first bytes written to a connection that was taken
+// over. It sees only writes through the buffer that Hijack returned, and none to the
+// connection itself, because the connection must keep its type.
 type handshake struct {
 	*bufio.Writer
 	w    *writer
@@ -397,7 +397,7 @@ func (w *writer) readFrom(src io.Reader) (written int64, err error) {
 	if w.late() {
 		return 0, ErrResponseEnded
 	}
-	// What is captured is written by hand; the rest goes the short way, from file to socket.
+	// A captured body is written by hand; others go the short way, from file to socket.
 	if wanted := max(w.tee.wants(), w.head.wants()); wanted > 0 {
 		if written, err = io.CopyN(struct{ io.Writer }{w}, src, wanted); err == io.EOF {
 			return written, nil

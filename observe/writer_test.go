@@ -158,7 +158,8 @@ type flushWrapper struct{ plainWrapper }
 
 func (w flushWrapper) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
-// What is written to a connection that was taken over is sent nowhere, and so no answer.
+// Writes to the response are not sent once its connection was taken over, so they are not an
+// answer.
 func TestWriterAfterHijack(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, nil)

@@ -264,8 +264,7 @@ func (v *Vulns) Len() int {
 }
 
 // Find returns the vulnerabilities of a module version, sorted by id. The version is that of a
-// module, "v0.22.0". The Go release is "stdlib" with the version "v1.26.1". A nil v has no
-// vulnerabilities.
+// module, "v0.22.0". The Go release is "stdlib" with the version "v1.26.1". A nil v finds nothing.
 func (v *Vulns) Find(path, version string) (vulns []Vuln) {
 	if v == nil {
 		return nil

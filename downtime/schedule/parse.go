@@ -47,7 +47,7 @@ func Parse(name string, data []byte) (*Schedule, error) {
 }
 
 // Update reads a document that replaces prev, which is in use. Unlike [Parse], it refuses a
-// document with faults only if prev is nil, or if the text cannot be read or does not have one list
+// document with faults only if prev is nil, or if the text cannot be read or does not have a list
 // of windows. Any other fault affects only its own window, which keeps its definition in prev, or
 // does not take place if prev does not have it. With a fault outside of windows and freezes,
 // allowShrink is false, and all windows that the document does not have stay as in prev. So a fault
@@ -107,7 +107,7 @@ func newParser(name string) *parser {
 
 // A reading is the content of a document, which may have faults.
 type reading struct {
-	listed   bool // the document has one list of windows
+	listed   bool // the document has a list of windows
 	windows  []*Window
 	faulty   map[*Window]bool
 	nameless bool // a fault may be about any window
@@ -136,12 +136,19 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	m.Done()
 	shrink.Flaws(false)
 	twice := root.Flaws(true)
+	for _, again := range of(twice, "windows") { // all of them are, together
+		if list.Is(document.List) && again.Value.Kind == document.List {
+			all := *list.Node()
+			all.Items = slices.Concat(all.Items, again.Value.Items)
+			list = list.At(&all)
+		}
+	}
 	for _, v := range list.List(math.MaxInt) {
 		if id := idOf(v); id != nil {
 			p.ids[id.Text] = append(p.ids[id.Text], id)
 		}
 	}
-	r.listed = list.Is(document.List) && !slices.Contains(twice, "windows")
+	r.listed = list.Is(document.List)
 	if p.Count() > before {
 		r.nameless, r.shrink = true, false
 	}
@@ -150,7 +157,7 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 	r.freezes = p.freezes(freezes)
 	p.checkNamed()
 	freezes.Flaws(false)
-	if (p.Count() > before || slices.Contains(twice, "freezes")) && prev != nil {
+	if (p.Count() > before || len(of(twice, "freezes")) > 0) && prev != nil {
 		r.freezes = prev.freezes
 	}
 	p.freeze(r.freezes)
@@ -162,7 +169,7 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 		alone := true
 		if id := idOf(v); id != nil {
 			v = v.About(id.Text)
-			r.nameless = slices.Contains(v.Flaws(false), "id") || r.nameless
+			r.nameless = len(of(v.Flaws(false), "id")) > 0 || r.nameless
 			same := p.ids[id.Text]
 			alone = len(same) == 1
 			if same[0] != id {
@@ -179,6 +186,16 @@ func (p *parser) document(root document.Value, prev *Schedule) *reading {
 		}
 	}
 	return r
+}
+
+// of returns those of a key.
+func of(twice []*document.DuplicateError, key string) (found []*document.DuplicateError) {
+	for _, d := range twice {
+		if d.Key == key {
+			found = append(found, d)
+		}
+	}
+	return found
 }
 
 // idOf returns the id of a window, or nil if it is missing or invalid.

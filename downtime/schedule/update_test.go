@@ -61,6 +61,9 @@ func TestUpdate(t *testing.T) {
 		{"a freeze of no window", line(b, "B2", "") + "freezes:\n  - {from: 2026-03-01, to: 2026-03-02, timezone: UTC, reason: new, windows: [x]}\n", "b B2, freeze old", `unknown window "x"`},
 		{"an unknown field of the document", "window: []\nwindows:\n" + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "b B2 ended, a A1", `unknown field "window" (did you mean "windows"?)`},
 		{"a faulty allowShrink", "allowShrink: maybe\nwindows:\n" + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "b B2 ended, a A1", "allowShrink: must be true or false"},
+		{"windows twice", "windows:\n" + line(a, "A2", "") + "windows:\n" + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "a A2, b B2 ended", `key "windows" is already given on line 1`},
+		{"windows twice, one with all", "windows: []\nwindows:\n" + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "b B2 ended, a A1", `key "windows" is already given on line 1`},
+		{"windows in JSON", `{"windows": [{"id": "b", "title": "B2", "start": "2026-01-06T03:00:00Z", "duration": "1h", "actual": {"end": "2026-01-06T03:30:00Z"}}, {"id": "a", "id": "a"}], "x": 1}` + "#windows:\n", "b B2 ended, a A1", `window "a": key "id" is already given`},
 		{"allowShrink twice", "allowShrink: true\nallowShrink: true\nwindows:\n" + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "b B2 ended, a A1", `key "allowShrink" is already given on line 1`},
 		{"freezes twice", line(a, "A2", "") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}") + freeze + "freezes: []\n", "a A2, b B2 ended, freeze old", `key "freezes" is already given`},
 		{"a key of a window twice", line(a, "A2", ", title: A3") + line(b, "B2", ", actual: {end: 2026-01-06T03:30:00Z}"), "a A1, b B2 ended", `window "a": key "title" is already given on line 2`},
@@ -74,8 +77,8 @@ func TestUpdate(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			doc := c.doc
-			if !strings.Contains(doc, "windows:\n") {
+			doc := strings.TrimSuffix(c.doc, "#windows:\n")
+			if !strings.Contains(c.doc, "windows:\n") {
 				doc = "windows:\n" + doc
 			}
 			s, faults, err := schedule.Update(before, "windows.yaml", []byte(doc))
@@ -94,7 +97,7 @@ func TestUpdate(t *testing.T) {
 	}
 	for name, doc := range map[string]string{
 		"no document": "windows: [", "empty": "", "a list": "[]", "no windows": "freezes: []", "windows: no list": "windows: 3",
-		"windows twice": "windows: []\nwindows: []", "a second document": "windows: []\n---\nwindows: []", "an unknown anchor": "windows: [*a]",
+		"a second document": "windows: []\n---\nwindows: []", "an unknown anchor": "windows: [*a]",
 	} {
 		s, faults, err := schedule.Update(before, "windows.yaml", []byte(doc))
 		require.Error(t, err, name)

@@ -240,8 +240,9 @@ func looksLikeJSON(data []byte) bool {
 
 // A DuplicateError is about valid syntax with a key twice, so the other parser is not tried.
 type DuplicateError struct {
-	Key  string
-	Line int // of the first
+	Key   string
+	Line  int   // of the first
+	Value *Node // of the second, for [Reader.ParseParts]; Nil means not read
 }
 
 func (e *DuplicateError) Error() string {
@@ -281,7 +282,7 @@ func duplicate(name string, keys []*Node, index *map[string]*Node) *SyntaxError 
 	if before == nil {
 		return nil
 	}
-	return &SyntaxError{Name: name, Line: last.Line, Column: last.Column, Err: &DuplicateError{last.Text, before.Line}}
+	return &SyntaxError{Name: name, Line: last.Line, Column: last.Column, Err: &DuplicateError{Key: last.Text, Line: before.Line}}
 }
 
 func tooDeep(name string, line, column int) error {

@@ -189,6 +189,8 @@ func (w *jsonWalk) object(depth int) (*Node, error) {
 		}
 		if twice == nil {
 			w.items = append(w.items, item)
+		} else {
+			twice.Err.(*DuplicateError).Value = item
 		}
 	}
 	w.pos++

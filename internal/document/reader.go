@@ -82,8 +82,8 @@ func (r *Reader) Faults() []Fault {
 }
 
 // Flaws collects what [Reader.ParseParts] has read past in the value, and in all below it unless
-// alone is true. It returns the keys that the value itself has twice; the first of them counts.
-func (v Value) Flaws(alone bool) (twice []string) {
+// alone is true. It returns the keys that the value itself has twice, of which the tree has the first.
+func (v Value) Flaws(alone bool) (twice []*DuplicateError) {
 	if v.node == nil || len(v.r.flaws) == 0 {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (v Value) Flaws(alone bool) (twice []string) {
 		v.r.faults = append(v.r.faults, Fault{Line: flaw.Line, Column: flaw.Column, Subject: v.subject, Field: v.field, Err: flaw.Err})
 		var duplicate *DuplicateError
 		if errors.As(flaw.Err, &duplicate) {
-			twice = append(twice, duplicate.Key)
+			twice = append(twice, duplicate)
 		}
 	}
 	for i, item := range v.node.Items {

@@ -120,16 +120,20 @@ func (c *yamlConvert) mapping(y *yaml.Node, n *Node, depth int) error {
 			continue
 		}
 		n.Keys = append(n.Keys, &Node{Kind: String, Line: key.Line, Column: key.Column, Text: key.Value})
-		if twice := duplicate(c.name, n.Keys, &index); twice != nil {
+		twice := duplicate(c.name, n.Keys, &index)
+		if twice != nil {
 			if err := c.flaws.add(n, twice); err != nil {
 				return err
 			}
 			n.Keys = n.Keys[:len(n.Keys)-1]
-			continue
 		}
 		v, err := c.value(value, depth+1)
 		if err != nil {
 			return err
+		}
+		if twice != nil {
+			twice.Err.(*DuplicateError).Value = v
+			continue
 		}
 		n.Items = append(n.Items, v)
 	}

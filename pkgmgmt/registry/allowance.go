@@ -14,7 +14,7 @@ import (
 // because it fixes a vulnerability, or although it has a known vulnerability itself.
 type Allowance struct {
 	Allowed bool    `json:"allowed"`
-	Events  []Event `json:"events"` // oldest first; What is "allowed" or "disallowed"
+	Events  []Event `json:"events"` // oldest first; Event.What is "allowed" or "disallowed"
 }
 
 // maxAllowances bounds the allowances of a module.

@@ -47,7 +47,7 @@ type dir struct {
 	durable   sync.Map // folders whose names survive a crash
 }
 
-// upstreamFolder is the folder of an upstream's cache. It has no files of the store.
+// upstreamFolder is the folder of an upstream's cache. Names skips it.
 const upstreamFolder = ".upstream"
 
 // An abandoned temporary file is removed after young. Without flock(2) every temporary file is

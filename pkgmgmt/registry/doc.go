@@ -85,7 +85,7 @@
 // its content is fixed. If several publishers send one version at once, exactly one of them
 // wins. If a publisher dies or gets an error before that, its version is not served. Another
 // upload with the same content completes it, and an upload with other content replaces it. A
-// publisher waits two seconds before it replaces the unfinished upload of another one.
+// publisher waits two seconds before it replaces another publisher's unfinished upload.
 //
 // # Damage
 //
@@ -140,8 +140,8 @@
 //
 // The age counts from the later of two times: the time in the .info, which the author can
 // backdate, and the time when the version first appeared in the list of a module that this
-// registry already knew. A recorded time is never changed. A pseudo-version is in no list, so
-// only its commit time counts. Call [Registry.Refresh] every hour, or a version counts as new
+// registry already knew. A recorded time is never changed. Lists do not have pseudo-versions, so
+// only their commit time counts. Call [Registry.Refresh] every hour, or a version counts as new
 // when it is first requested. If an age cannot be found out, the version is refused.
 //
 // [Client.Allow] lets one young version through, with a reason that is recorded.
@@ -189,7 +189,7 @@
 // credentials only over TLS. The rate of requests is not limited.
 //
 // Names below the private prefixes are never sent anywhere, in any case of letters. With
-// Options.Upstream the go command needs no other proxy and does not send them to others either.
+// Options.Upstream one proxy is enough, so the go command does not send them to others either.
 // Without it, the go command asks the next proxy of GOPROXY for every module that is missing
 // here, private ones too.
 //

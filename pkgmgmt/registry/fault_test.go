@@ -225,7 +225,7 @@ func TestStaleFiles(t *testing.T) {
 		require.NoError(t, os.WriteFile(name, nil, 0o600))
 	}
 	old := time.Now().Add(-2 * time.Hour)
-	if !canLimitFiles { // such a system has no locks either
+	if !canLimitFiles { // such a system lacks locks as well
 		old = old.Add(-24 * time.Hour)
 	}
 	require.NoError(t, os.Chtimes(dead, old, old))

@@ -23,7 +23,7 @@ import (
 )
 
 // A workshop runs the unmodified go command with its own main module, GOPATH and module cache.
-// The go command gets no address other than the registry's.
+// The go command only gets the registry's address.
 type workshop struct {
 	t   *testing.T
 	dir string

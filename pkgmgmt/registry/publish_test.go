@@ -234,7 +234,7 @@ func TestCutOff(t *testing.T) {
 	require.Equal(t, "upload", p.Rule)
 
 	// The same over a connection that breaks: the zip is complete, but the body is shorter than
-	// its Content-Length. The publisher gets no answer, so the version must not be published.
+	// its Content-Length. The publisher never gets an answer, so the version must not be published.
 	server := httptest.NewServer(reg)
 	t.Cleanup(server.Close)
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())

@@ -50,8 +50,8 @@ type Upstream struct {
 	// Empty means none.
 	MinAge map[string]time.Duration
 
-	// Policy refuses versions by its rules allow, deny and require. Its other rules have no
-	// effect here. Nil means none.
+	// Policy refuses versions by its rules allow, deny and require. Its other rules are ignored
+	// here. Nil means none.
 	Policy *pkgmgmt.Policy
 
 	// Timeout bounds the fetch of a file. A zip may take ten times as long. Zero means 30s.

@@ -75,8 +75,8 @@ func TestUpstreamPolicy(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, get(reg, libPath+"v1.0.0.zip").Code)
 }
 
-// TestGoCommandWithPolicy: the go command selects an allowed version and prints why another one
-// is refused.
+// TestGoCommandWithPolicy: the go command selects an allowed version and prints why a refused
+// version is refused.
 func TestGoCommandWithPolicy(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)

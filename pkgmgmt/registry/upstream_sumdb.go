@@ -68,8 +68,7 @@ func newChecksums(text string, up *upstream) (*checksums, error) {
 	return db, nil
 }
 
-// sum returns the h1: sum of a version's zip or go.mod. It is empty if there is no
-// verification.
+// sum returns the h1: sum of a version's zip or go.mod. Empty means that nothing verifies it.
 func (db *checksums) sum(ctx context.Context, at *target, goMod bool) (string, error) {
 	if db == nil {
 		return "", nil
@@ -111,7 +110,7 @@ func (db *checksums) current() *sumdb.Client {
 	return db.client
 }
 
-// checksumOps are the operations of a sumdb.Client. They have no context; each fetch has its
+// checksumOps are the operations of a sumdb.Client. They lack a context, so each fetch has its
 // own time limit.
 type checksumOps checksums
 

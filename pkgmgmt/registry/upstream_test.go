@@ -200,7 +200,7 @@ func TestUpstreamRead(t *testing.T) {
 	}
 	require.Equal(t, http.StatusNotFound, ask(reg, http.MethodPut, libPath+"v1.2.0.zip", bytes.NewReader(zip)).Code)
 
-	// What never changes is fetched once, the rest when it is no longer fresh.
+	// Versions are fetched once, other files again when they are not fresh.
 	for range 3 {
 		for _, name := range []string{"v1.0.0.zip", "v1.0.0.mod", "v1.1.0-rc.1.info", "list"} {
 			require.Equal(t, http.StatusOK, get(reg, libPath+name).Code)
@@ -231,7 +231,7 @@ func TestUpstreamIsAuthorized(t *testing.T) {
 }
 
 // TestUpstreamCredentials: the upstream gets its own credentials and nothing of the client's
-// request. A redirect to another host gets no credentials.
+// request. Another host, after a redirect, does not get credentials.
 func TestUpstreamCredentials(t *testing.T) {
 	t.Parallel()
 	var other atomic.Value

@@ -18,7 +18,7 @@
 // standard library is a further component, "stdlib", with the version of the toolchain.
 // Package URLs keep upper and lower case of module paths, because for Go and for
 // vulnerability databases github.com/Azure and github.com/azure are different modules. A
-// module that is replaced by a folder has no package URL, because the folder exists on one
+// module that is replaced by a folder lacks a package URL, because the folder exists on one
 // machine only. The folder's name is not shown, because it may describe the build machine.
 //
 // If a module's path determines its repository, as on github.com, the component has an

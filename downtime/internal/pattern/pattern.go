@@ -1,9 +1,8 @@
-// Package pattern matches the paths of requests with the patterns that windows and guards
-// list. [Parse] reads a pattern; [Plain] and [Readings] say how a path may be read by
-// the routers, proxies and file servers between a client and the work.
+// Package pattern matches the paths of requests with the patterns of windows and guards. [Parse] parses a
+// pattern. [Plain] and [Readings] show how routers, proxies and file servers may interpret a path.
 //
-// Paths are hostile input. One that all read alike is plain, and matched as it stands.
-// Any other has several readings, bounded in number, or is in doubt.
+// Paths are hostile input. A plain path has one interpretation and is matched directly. Any other path has
+// a bounded number of readings, or is in doubt.
 package pattern
 
 import (
@@ -22,9 +21,9 @@ import (
 type Pattern struct {
 	segments []segment
 
-	// Of a pattern without wildcards except at its end, so that plain paths are matched fast:
+	// Set for a pattern with wildcards only at its end, to match plain paths fast:
 	simple  bool
-	literal string // what the path is, or with below what it is or is below
+	literal string // the path or, with below, its root
 	below   bool
 }
 
@@ -118,7 +117,7 @@ func (p *Pattern) simplify() {
 	p.simple = true
 }
 
-// Match matches a path read as it stands. A path that is [Plain] has no other reading.
+// Match matches a path without decoding it. A [Plain] path has only this reading.
 func (p *Pattern) Match(path string) bool {
 	if p.simple {
 		rest, ok := strings.CutPrefix(path, p.literal)
@@ -139,8 +138,8 @@ func (p *Pattern) MatchExactly(path string) bool {
 // MatchSegments matches one of a path's [Readings].
 func (p *Pattern) MatchSegments(segments []string) bool { return matchSegments(p.segments, segments) }
 
-// Literal returns the only path that the pattern matches, a slash at its end aside. It is
-// false for a pattern with wildcards.
+// Literal returns the only path that the pattern matches, without a slash at its end. It returns false for
+// a pattern with wildcards.
 func (p *Pattern) Literal() (path string, ok bool) { return p.literal, p.simple && !p.below }
 
 // splitPath appends the segments of a path. Slashes at its end add none.
@@ -189,9 +188,8 @@ func matchSegments(pattern []segment, path []string) bool {
 	return p == len(pattern)
 }
 
-// Plain reports whether all who read the path read it alike: it begins with a slash,
-// has no escapes left, no empty or dotted segments, parameters, backslashes, control
-// characters, and nothing beyond ASCII.
+// Plain reports whether a path has only one interpretation: it begins with a slash, is ASCII, and is
+// without escapes, empty or dotted segments, parameters, backslashes and control characters.
 func Plain(path string) bool {
 	if path == "" || path[0] != '/' {
 		return false
@@ -207,24 +205,24 @@ func Plain(path string) bool {
 	return true
 }
 
-// Bounds on the work that an odd path can cause.
+// Bounds on the work for an unusual path.
 const (
-	maxOddPath  = 2048 // longer, it is in doubt
+	maxOddPath  = 2048 // a longer path is in doubt
 	maxDecodes  = 4    // a path that still has escapes after so many decodings is in doubt
 	maxSegments = 4096 // of all its readings together; with more it is in doubt
 )
 
-// Readings are the ways in which routers, proxies and file servers may read a path, each as its
-// segments: at each depth of decoding, split before or after it, with backslashes as slashes,
-// without parameters, with empty and dotted segments kept, dropped and resolved. doubt means
-// that there are too many, or that the path is no text.
+// Readings returns the ways in which routers, proxies and file servers may interpret a path, each as its
+// segments: at each depth of decoding, split before or after it, with backslashes as slashes, without
+// parameters, with empty and dotted segments kept, dropped and resolved. doubt is true if there are too
+// many, or if the path is not text.
 func Readings(u *url.URL) (all [][]string, doubt bool) {
 	raw := u.EscapedPath()
 	if u.Opaque != "" || len(raw) > maxOddPath || len(u.RawPath) > maxOddPath || len(u.Path) > maxOddPath {
 		return nil, true
 	}
 	texts := []string{raw, u.Path}
-	if u.RawPath != "" && u.RawPath != raw { // no encoding of Path: someone changed one of the two
+	if u.RawPath != "" && u.RawPath != raw { // it does not encode Path, so one of the two was changed
 		texts = append(texts, u.RawPath)
 	}
 	for _, text := range texts {
@@ -257,7 +255,7 @@ func Readings(u *url.URL) (all [][]string, doubt bool) {
 	return all, false
 }
 
-// appendReadings adds the readings of one text and takes their segments off left.
+// appendReadings appends the readings of one text and subtracts their segments from left.
 func appendReadings(all [][]string, text string, left *int) [][]string {
 	segments := strings.Split(strings.TrimPrefix(text, "/"), "/")
 	for range maxDecodes {
@@ -281,8 +279,8 @@ func appendReadings(all [][]string, text string, left *int) [][]string {
 	return all
 }
 
-// appendResolved adds segments as they are, without the empty ones, and with dots
-// resolved in both of the ways in use.
+// appendResolved appends the segments unchanged, without empty ones, and with dots resolved in both of the
+// usual ways.
 func appendResolved(all [][]string, segments []string) [][]string {
 	trimmed := trimEnd(segments)
 	all = append(all, trimmed)
@@ -295,7 +293,7 @@ func appendResolved(all [][]string, segments []string) [][]string {
 	all = append(all, full)
 	if dots {
 		all = append(all, resolveDots(full))
-		if empty { // RFC 3986 §5.2.4 lets .. take away an empty segment; path.Clean does not
+		if empty { // by RFC 3986 §5.2.4, .. removes an empty segment; by path.Clean it does not
 			all = append(all, resolveDots(trimmed))
 		}
 	}
@@ -337,7 +335,7 @@ func mapSegments(segments []string, f func(string) string) (out []string, change
 	return out, changed
 }
 
-// decode undoes the valid percent-escapes of s and leaves others as they are.
+// decode decodes the valid percent-escapes of s and keeps others.
 func decode(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
