@@ -68,6 +68,7 @@ var arrows = map[string][]string{
 	"internal/testsize":     {}, // for tests
 
 	"downtime/internal/pattern": {}, // only the standard library
+	"flags/internal/evidence":   {}, // only the standard library
 }
 
 const (
