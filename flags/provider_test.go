@@ -859,6 +859,8 @@ func FuzzDocument(f *testing.F) {
 	f.Add(semantics, "ada@example.com")
 	f.Add(bool1("a"), "")
 	f.Add(`flags: {f: {variants: {a: A}, targeting: {fractional: [{var: x}, [a, {var: x}]]}}}`, "1")
+	f.Add(`flags: {f: {variants: {a: A, b: B}, defaultVariant: b, targeting: {if: [{var: y}, a, {fractional: [{var: x}, [a, 1], [null, 3], [{var: z}, 0]]}]}}}`, "1")
+	f.Add(`flags: {f: {variants: {a: A, b: B}, defaultVariant: b, targeting: {fractional: [[a, {var: x}], [b, 1]]}, metadata: {guard.treatment: a}}}`, "1")
 	f.Add(`flags: {f: {variants: {a: A}, targeting: {sem_ver: [{var: x}, "~", 1.2]}}}`, "v1.2")
 	f.Add(`{"flags": {"f": {"variants": {"a": 1e999}, "defaultVariant": "a", "metadata": {"a": [null]}}}}`, "x")
 	f.Add(`{"flags":{"f":{"variants":{"a":1},"targeting":{"if":[{"$ref":"f"},"a"]}}},"$evaluators":{"f":{"$ref":"f"}}}`, "x")
@@ -879,6 +881,16 @@ func FuzzDocument(f *testing.F) {
 			require.False(t, variant != "" && code != "")
 			_ = p.ObjectEvaluation(t.Context(), key, nil, attrs)
 			_ = p.IntEvaluation(t.Context(), key, 0, attrs)
+
+			ctx, exposures := flags.WithExposures(t.Context())
+			d := p.Evaluate(t.Context(), key, attrs)
+			require.Equal(t, d, p.Evaluate(ctx, key, attrs), "a collector changes no evaluation")
+			for _, e := range exposures.All() {
+				require.Equal(t, key, e.Flag)
+				require.Equal(t, d.Variant, e.Variant)
+				require.Equal(t, e.Split, e.Share > 0 && e.Share <= 1)
+				require.True(t, !e.Split || e.Subject != 0)
+			}
 		}
 	})
 }

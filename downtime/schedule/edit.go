@@ -119,7 +119,7 @@ func edit(name string, data []byte, id string, now time.Time, late func(next Occ
 	fail := func(err error) ([]byte, error) {
 		return nil, &Fault{File: name, Window: id, Err: err}
 	}
-	before, faults, err := Update(&Schedule{byID: map[string]*Window{}}, name, data)
+	before, faults, err := Update(&Schedule{}, name, data)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func edit(name string, data []byte, id string, now time.Time, late func(next Occ
 			return fail(err)
 		}
 	}
-	after, remaining, err := Update(&Schedule{byID: map[string]*Window{}}, name, data)
+	after, remaining, err := Update(&Schedule{}, name, data)
 	if err != nil {
 		return nil, err
 	}

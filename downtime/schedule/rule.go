@@ -380,8 +380,8 @@ func newRule(p *ruleParts, origin int) (*rule, error) {
 // keepPositions applies BYSETPOS to the days of one kind of year: of the days in each unit of FREQ,
 // it keeps those at the positions. A unit is counted whole, also the days before the start.
 //
-// A week may begin in the year before or end in the year after. Its days there have no BYMONTHDAY
-// and no ordinals, so byDay and byMonth decide.
+// A week may begin in the year before or end in the year after. A weekly rule cannot
+// have BYMONTHDAY or ordinals, so byDay and byMonth decide about the days there.
 func (r *rule) keepPositions(kind int, positions []int, byDay []ordinalDay, byMonth uint16) {
 	const december, january = 1 << 11, 1 << 0
 	leap, newYear := kind/7, kind%7

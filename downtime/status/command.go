@@ -108,7 +108,7 @@ func (h *handler) serveCommand(w http.ResponseWriter, r *http.Request, redirect 
 	_, _ = w.Write(body) // the client may have gone
 }
 
-// answer is the JSON answer to a command: how the window stands in this process now.
+// answer is the JSON answer to a command, with the window's state in this process.
 type answer struct {
 	Command string         `json:"command"`
 	Window  string         `json:"window"`
@@ -258,9 +258,12 @@ type choice struct {
 	Label string
 }
 
+// isCancelled reports whether the window was ended before its start.
+func (w *window) isCancelled() bool { return !w.Start.Before(w.End) }
+
 // actions returns the forms for a window.
 func (w *window) actions(now time.Time, edits bool) (forms []action) {
-	if w.Revision == "" {
+	if w.Revision == "" || w.isCancelled() {
 		return nil
 	}
 	add := func(command, label string) *action {

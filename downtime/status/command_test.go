@@ -131,9 +131,20 @@ func form(command, window, revision, until string) url.Values {
 // settle waits until the guard uses the document in the file.
 func (c *console) settle() {
 	c.t.Helper()
-	sum := sha256.Sum256([]byte(c.document()))
+	text := c.document()
+	sum := sha256.Sum256([]byte(text))
 	revision := hex.EncodeToString(sum[:8])
-	require.Eventually(c.t, func() bool { return c.guard.Revision() == revision }, time.Minute, 5*time.Millisecond)
+	want, err := schedule.Parse("windows.yaml", []byte(text))
+	require.NoError(c.t, err)
+	require.Eventually(c.t, func() bool {
+		used := c.guard.Document()
+		for w := range want.Windows() {
+			if used.Schedule.Window(w.ID).Actual != w.Actual {
+				return false
+			}
+		}
+		return used.Revision == revision
+	}, time.Minute, 5*time.Millisecond)
 }
 
 func (c *console) phase(window string) schedule.Phase {
@@ -185,6 +196,20 @@ func TestCancelledWindowDoesNotTakePlace(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, s.Window("later").Actual.End.IsZero())
 	require.True(t, s.Window("later").Actual.End.Equal(s.Window("later").Start))
+
+	c.settle()
+	public, err := status.PublicHandler(c.guard, nil)
+	require.NoError(t, err)
+	for h, shows := range map[http.Handler]bool{c.handler: true, public: false} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Operator", "anna")
+		r.Header.Set("Accept", "text/html")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, shows, strings.Contains(w.Body.String(), "Cancelled"))
+		require.Equal(t, shows, strings.Contains(w.Body.String(), "later"))
+		require.NotContains(t, w.Body.String(), "Begin now")
+	}
 }
 
 // Without an editor, commands act on this process.

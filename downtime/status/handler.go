@@ -25,7 +25,7 @@ import (
 // Options of [Handler] and [PublicHandler]. Nil options are the defaults.
 type Options struct {
 	// Authorize admits operators and returns an error to others. A POST is a command, and all
-	// other requests only read. who is logged with each command. Nil denies everyone.
+	// other requests only read. Each command is logged with who. Nil denies everyone.
 	// PublicHandler does not use it.
 	Authorize func(*http.Request) (who string, err error)
 

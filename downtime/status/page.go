@@ -100,9 +100,12 @@ func (w *window) card(now time.Time, operators bool) card {
 	if w.Phase == schedule.PhaseOverrun {
 		c.Tone = "bad"
 	}
-	if w.Phase == schedule.PhaseOpen {
+	switch {
+	case w.isCancelled():
+		c.State = "Cancelled"
+	case w.Phase == schedule.PhaseOpen:
 		c.State = "Not announced yet"
-	} else {
+	default:
 		c.State = strings.ToUpper(w.Phase.String()[:1]) + w.Phase.String()[1:]
 	}
 	return c

@@ -313,9 +313,10 @@ func stageOf(p schedule.Phase) stage {
 	return stagePast
 }
 
-// isPublic reports whether users may see the occurrence at now.
+// isPublic reports whether users may see the occurrence at now. They do not see cancelled ones, which
+// have zero length.
 func isPublic(o schedule.Occurrence, now time.Time) bool {
-	return o.Window.Mode != schedule.ModeRehearse && !now.Before(o.Announced())
+	return o.Window.Mode != schedule.ModeRehearse && !now.Before(o.Announced()) && o.Start.Before(o.End)
 }
 
 // longestLead returns the longest time between the first announcement and the start.

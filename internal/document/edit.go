@@ -111,7 +111,7 @@ func (e *editor) indexLines() {
 	}
 }
 
-// lineBreak returns the length of the line break at an offset. Zero means that there is none.
+// lineBreak returns the length of the line break at an offset, or zero.
 func (e *editor) lineBreak(i int) int {
 	rest := e.data[i:]
 	switch {

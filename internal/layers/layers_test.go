@@ -24,48 +24,51 @@ const module = "github.com/upkeep-go/upkeep"
 // one another; internal packages import none of the five, except internal/interop; nothing
 // imports internal/interop or examples.
 var arrows = map[string][]string{
-	"version":             {"internal/accept", "internal/cleantext", "internal/problem", "internal/resource", masterminds, xmod, otel, otelTrace},
-	"version/compat":      {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
-	"version/history":     {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", "internal/resource", xmod, xtime},
-	"version/cmd/version": {"version", "version/history"},
-	"flags":               {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/guard", "internal/live", masterminds, openfeature, murmur3},
-	"flags/jsonlogic":     {}, // only the standard library
-	"flags/flagtest":      {"flags", openfeature},
-	"flags/ofrep":         {"flags", "internal/document", openfeature},
-	"pkgmgmt":             {"internal/cleantext", "internal/document", "internal/live", "internal/modpattern", masterminds, xmod},
-	"pkgmgmt/apicheck":    {"pkgmgmt/registry", "internal/cleantext", xmod, xexp, xtools},
-	"pkgmgmt/registry":    {"pkgmgmt", "internal/atomicfile", "internal/cleantext", "internal/modpattern", "internal/problem", xmod},
-	"pkgmgmt/storetest":   {"pkgmgmt/registry"},
-	"pkgmgmt/sbom":        {"internal/problem", xmod, cyclonedx},
-	"pkgmgmt/proxytest":   {"pkgmgmt/registry", xmod},
-	"downtime":            {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/document", "internal/live", "internal/page", "internal/problem", "internal/response", "internal/token"},
-	"downtime/schedule":   {"downtime/internal/pattern", "internal/document"},
-	"downtime/status":     {"downtime", "downtime/schedule", "internal/cleantext", "internal/page", "internal/problem"},
-	"downtime/quorum":     {"downtime", "internal/atomicfile"},
-	"observe":             {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/response", "internal/rerun", "internal/stats", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
-	"observe/capture":     {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
-	"observe/capture/har": {}, // only the standard library
-	"observe/tail":        {}, // only the standard library
-	"observe/replay":      {"observe", "observe/capture", "observe/capture/har", "internal/atomicfile", "internal/rerun", openfeature},
-	"internal/document":   {"internal/cleantext", yaml},
-	"internal/guard":      {"internal/document"},
-	"internal/response":   {},
-	"internal/accept":     {},
-	"internal/atomicfile": {},
-	"internal/page":       {"internal/problem"},
-	"internal/pgtest":     {},
-	"internal/problem":    {"internal/accept"},
-	"internal/modpattern": {xmod},
-	"internal/live":       {"internal/atomicfile", "internal/document", fsnotify},
-	"internal/rerun":      {},
-	"internal/stats":      {},
-	"internal/resource":   {},
-	"internal/cleantext":  {},
-	"internal/token":      {jwt},
-	"internal/layers":     {xtools},
-	"internal/testsize":   {}, // for tests
+	"version":               {"internal/accept", "internal/cleantext", "internal/problem", "internal/resource", masterminds, xmod, otel, otelTrace},
+	"version/compat":        {"version", "internal/cleantext", "internal/document", "internal/live", "internal/problem", masterminds, xmod},
+	"version/history":       {"version", "internal/atomicfile", "internal/cleantext", "internal/problem", "internal/resource", xmod, xtime},
+	"version/cmd/version":   {"version", "version/history"},
+	"flags":                 {"flags/jsonlogic", "internal/atomicfile", "internal/document", "internal/guard", "internal/live", masterminds, openfeature, murmur3},
+	"flags/jsonlogic":       {}, // only the standard library
+	"flags/flagtest":        {"flags", openfeature},
+	"flags/ofrep":           {"flags", "internal/document", openfeature},
+	"pkgmgmt":               {"internal/cleantext", "internal/document", "internal/live", "internal/modpattern", masterminds, xmod},
+	"pkgmgmt/apicheck":      {"pkgmgmt/registry", "internal/cleantext", xmod, xexp, xtools},
+	"pkgmgmt/registry":      {"pkgmgmt", "internal/atomicfile", "internal/cleantext", "internal/modpattern", "internal/problem", xmod},
+	"pkgmgmt/storetest":     {"pkgmgmt/registry"},
+	"pkgmgmt/sbom":          {"internal/problem", xmod, cyclonedx},
+	"pkgmgmt/proxytest":     {"pkgmgmt/registry", xmod},
+	"downtime":              {"downtime/schedule", "downtime/internal/pattern", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/document", "internal/live", "internal/page", "internal/problem", "internal/response", "internal/token"},
+	"downtime/schedule":     {"downtime/internal/pattern", "internal/document"},
+	"downtime/downtimetest": {"downtime", "downtime/schedule"},
+	"downtime/cmd/downtime": {"downtime", "downtime/schedule", jwt},
+	"downtime/status":       {"downtime", "downtime/schedule", "internal/cleantext", "internal/page", "internal/problem"},
+	"downtime/quorum":       {"downtime", "internal/atomicfile"},
+	"observe":               {"observe/capture", "observe/capture/har", "observe/tail", "internal/cleantext", "internal/problem", "internal/response", "internal/rerun", "internal/stats", "internal/token", openfeature, otel, otelLog, otelMetric, otelTrace},
+	"observe/capture":       {"observe/capture/har", "internal/accept", "internal/atomicfile", "internal/cleantext", "internal/page", "internal/problem"},
+	"observe/capture/har":   {}, // only the standard library
+	"observe/tail":          {}, // only the standard library
+	"observe/replay":        {"observe", "observe/capture", "observe/capture/har", "internal/atomicfile", "internal/rerun", openfeature},
+	"internal/document":     {"internal/cleantext", yaml},
+	"internal/guard":        {"internal/document"},
+	"internal/response":     {},
+	"internal/accept":       {},
+	"internal/atomicfile":   {},
+	"internal/page":         {"internal/problem"},
+	"internal/pgtest":       {},
+	"internal/problem":      {"internal/accept"},
+	"internal/modpattern":   {xmod},
+	"internal/live":         {"internal/atomicfile", "internal/document", fsnotify},
+	"internal/rerun":        {},
+	"internal/stats":        {},
+	"internal/resource":     {},
+	"internal/cleantext":    {},
+	"internal/token":        {jwt},
+	"internal/layers":       {xtools},
+	"internal/testsize":     {}, // for tests
 
 	"downtime/internal/pattern": {}, // only the standard library
+	"flags/internal/evidence":   {}, // only the standard library
 }
 
 const (
@@ -88,9 +91,10 @@ const (
 
 // localTestArrows are what test files import of this module besides.
 var localTestArrows = map[string][]string{
-	"downtime":         {"downtime/status"},
-	"pkgmgmt":          {"pkgmgmt/proxytest"},
-	"pkgmgmt/apicheck": {"pkgmgmt/proxytest"},
+	"downtime":              {"downtime/status"},
+	"downtime/cmd/downtime": {"downtime/status"},
+	"pkgmgmt":               {"pkgmgmt/proxytest"},
+	"pkgmgmt/apicheck":      {"pkgmgmt/proxytest"},
 }
 
 // testArrows are what test files and examples may import besides.
