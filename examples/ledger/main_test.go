@@ -703,6 +703,6 @@ SELECT 'old-event', 'noted', last_received + 1, last_at + 1, last_time + 1, last
 		require.NoError(t, err)
 		require.Equal(t, "new", list[0].Event.Subject)
 		require.Equal(t, 0.1, list[0].Event.Share)
-		require.Equal(t, history.Event{Kind: "flag", Subject: "old", To: "on", Actor: "ada", Time: list[1].Event.Time}, list[1].Event)
+		require.Equal(t, history.Event{ID: "old-event", Kind: "flag", Subject: "old", To: "on", Actor: "ada", Time: list[1].Event.Time}, list[1].Event)
 	})
 }
