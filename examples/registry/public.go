@@ -24,7 +24,7 @@ import (
 
 const slug = "public.example/slug"
 
-// A publicProxy has the role of proxy.golang.org and sum.golang.org in this example: it serves
+// A publicProxy is the public module proxy and checksum database of this example: it serves
 // public modules and a checksum database.
 type publicProxy struct {
 	registry *registry.Registry

@@ -356,7 +356,7 @@ func FuzzAges(f *testing.F) {
 			w := get(reg, libPath+file)
 			require.Contains(t, []int{200, 403, 500}, w.Code, "%s", w.Body)
 			if w.Code == http.StatusOK && w.Body.Len() > 0 {
-				require.Regexp(t, `(?m)^v1\.0\.0 -?\d+ -?\d+$`, string(data))
+				require.Regexp(t, `(?m)^v1\.0\.0 [+-]?\d+ [+-]?\d+$`, string(data))
 			}
 		}
 	})
@@ -372,7 +372,7 @@ func ExampleUpstream_minAge() {
 	}
 	defer os.RemoveAll(dir)
 	today := time.Now().UTC().Format(time.RFC3339)
-	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // in a program: https://proxy.golang.org
+	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // in a program: the URL of a public module proxy
 		switch strings.TrimPrefix(r.URL.Path, "/public.example/lib/@v/") {
 		case "list":
 			fmt.Fprintln(w, "v1.0.0\nv1.1.0")

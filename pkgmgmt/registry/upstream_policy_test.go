@@ -100,7 +100,7 @@ func ExampleUpstream_policy() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // in a program: https://proxy.golang.org
+	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // in a program: the URL of a public module proxy
 		fmt.Fprintln(w, "v1.0.0\nv1.1.0")
 	}))
 	defer public.Close()

@@ -794,7 +794,7 @@ func ExampleUpstream() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // in a program: https://proxy.golang.org
+	public := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // in a program: the URL of a public module proxy
 		io.WriteString(w, "v1.0.0\nv1.1.0\n")
 	}))
 	reg, err := registry.New(registry.Dir(dir), &registry.Options{
